@@ -1,0 +1,154 @@
+# Two commands for a newcomer, on a machine with Python 3.11+ and make: `make run` and `make test`.
+# Everything is installed into .venv; `rm -rf .venv` is always safe.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# What you may set: `make run PORT=8080`, `make test ARGS='tests/survey -k back'`
+PYTHON ?= python3
+WORKERS ?= auto
+ARGS ?=
+# Measure branch coverage in `make test`; empty: don't.
+COVERAGE ?= 1
+# 1: `make test` fails under 100% of app/survey and app/store, or 95% in all. Only of a whole run.
+COVERAGE_GATE ?=
+# 1: `make lock` also goes to the newest versions; else only what pyproject.toml asks for changes.
+UPGRADE ?=
+
+VENV_PYTHON := .venv/bin/python
+CHROMIUM = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+
+.PHONY: help
+help: ## this list
+	@echo 'Stepkeep: keeps a person'\''s place in a survey.'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '%-24s%s\n' "$$name" "$$text"; done
+
+.PHONY: run
+run: .venv/.run-stamp ## serve on http://127.0.0.1:8000 (PORT, HOST, DATABASE_URL, SURVEYS_DIR)
+	@exec $(VENV_PYTHON) -m app.serve
+
+.PHONY: test
+test: .venv/.dev-stamp ## run all tests (ARGS='tests/survey -k back' for some, WORKERS=0 for one by one)
+ifeq ($(CHROMIUM),)
+	@echo 'No chromium here: the browser tests cannot run (Debian: apt install chromium).'
+	@if [ "$${CI:-}" = true ]; then echo 'With CI=true that is a failure.' >&2; exit 1; fi
+endif
+	@$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadgroup $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
+ifneq ($(COVERAGE_GATE),)
+	@$(VENV_PYTHON) -m coverage report --include='app/survey/*,app/store/*' --fail-under=100
+	@$(VENV_PYTHON) -m coverage report --fail-under=95
+endif
+
+CHECKS := check-format check-lint check-types check-layers check-dependencies check-migrations
+
+.PHONY: check $(CHECKS)
+check: $(CHECKS) ## format, lint, types, layers, dependencies, migrations: what CI runs before the tests
+
+$(CHECKS): .venv/.dev-stamp
+
+check-format:
+	@echo '== format'
+	@$(VENV_PYTHON) -m ruff format --check --quiet . || { echo 'make format mends this.' >&2; exit 1; }
+
+check-lint:
+	@echo '== lint'
+	@$(VENV_PYTHON) -m ruff check --quiet .
+
+check-types:
+	@echo '== types'
+	@$(VENV_PYTHON) -m mypy --no-error-summary
+
+check-layers:
+	@echo '== layers'
+	@$(VENV_PYTHON) -c 'from importlinter.cli import lint_imports_command as run; run()' --no-logo
+
+check-dependencies:
+	@echo '== dependencies'
+	@$(VENV_PYTHON) -m deptry . --no-ansi
+
+# The tables that the models define are those that the revisions make.
+check-migrations:
+	@echo '== migrations'
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
+	DATABASE_URL="sqlite:///$$folder/check.db" && export DATABASE_URL && \
+	$(VENV_PYTHON) -m alembic upgrade head && $(VENV_PYTHON) -m alembic check
+
+.PHONY: format
+format: .venv/.dev-stamp ## put the code into its form and mend what ruff can mend
+	@$(VENV_PYTHON) -m ruff check --fix-only --quiet .
+	@$(VENV_PYTHON) -m ruff format --quiet .
+
+# Every platform and Python from 3.11 on in one file; no address of an index gets into it.
+COMPILE = $(VENV_PYTHON) -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	$(if $(UPGRADE),--upgrade)
+
+.PHONY: lock
+lock: .venv/.dev-stamp ## re-make requirements/*.txt from pyproject.toml (UPGRADE=1: the newest versions)
+	@$(COMPILE) -o requirements/run.txt
+	@$(COMPILE) -o requirements/dev.txt --extra test --extra check --extra lock -c requirements/run.txt
+	@! grep -nE '^ *--(index|extra-index|find-links)|://' requirements/*.txt
+
+.PHONY: clean
+clean: ## remove .venv, caches and reports; databases stay
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov build dist *.egg-info
+	@rm -f .coverage .coverage.*
+	@find app tests alembic benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# ---------------------------------------------------------------------------------------- .venv
+# A stamp is newer than its lock file when what the lock file names is installed. dev.txt holds all
+# of run.txt at the same versions, so having dev is having run.
+
+.venv/.run-stamp: requirements/run.txt
+	@$(call install,requirements/run.txt)
+	@touch $@
+
+.venv/.dev-stamp: requirements/dev.txt requirements/run.txt
+	@$(call install,requirements/dev.txt)
+	@touch .venv/.run-stamp $@
+
+# A .venv that was copied or moved here from elsewhere, or whose Python is gone or another, is made
+# anew; asked while make reads this file, because it looks at a stamp before it makes what it needs.
+VENV_WORKS := $(shell [ "$$(cat .venv/.made-in 2>/dev/null)" = "$(CURDIR)" ] && \
+	$(VENV_PYTHON) -c 'import pip' 2>/dev/null && echo yes)
+ifeq ($(VENV_WORKS),)
+.venv/.run-stamp .venv/.dev-stamp: venv
+endif
+
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
+.PHONY: venv
+venv:
+	@for python in '$(PYTHON)' python3.14 python3.13 python3.12 python3.11 ''; do \
+		if "$$python" -c '$(NEW_ENOUGH)' 2>/dev/null; then break; fi; \
+	done; \
+	[ "$$python" ] || { \
+		echo "Stepkeep needs Python 3.11 or newer; $(PYTHON) is: $$('$(PYTHON)' -V 2>&1 | head -n 1)." \
+			"Install one (Debian: apt install python3 python3-venv) or name it: make PYTHON=/path/to/python" >&2; \
+		exit 1; }; \
+	"$$python" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$$python cannot make a virtual environment: install its venv module (Debian, Ubuntu:" \
+			"apt install python3-venv)." >&2; \
+		exit 1; }; \
+	[ ! -e .venv ] || echo 'The .venv here was made elsewhere or does not run.'; \
+	echo "Making .venv with $$("$$python" -V)"; \
+	rm -rf .venv && "$$python" -m venv .venv && printf '%s\n' '$(CURDIR)' > .venv/.made-in
+
+# One dot a package; pip's own words only if it fails. pip checks each file against its hash.
+define install
+printf 'Installing pinned dependencies, about a minute, only this once: '; \
+{ PYTHONUNBUFFERED=1 $(VENV_PYTHON) -m pip install --require-hashes --no-input \
+	--disable-pip-version-check -r $(1) 2>&1 || echo 'pip failed'; } | { \
+	: > .venv/install.log; \
+	while IFS= read -r line; do \
+		printf '%s\n' "$$line" >> .venv/install.log; \
+		case "$$line" in \
+			Collecting*) printf .;; \
+			'Installing collected'*) printf ' unpacking';; \
+			'pip failed') echo; cat .venv/install.log >&2; exit 1;; \
+		esac; \
+	done; echo ' done'; }
+endef

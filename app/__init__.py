@@ -1,0 +1,18 @@
+"""Stepkeep keeps a person's place in a survey.
+
+The map, from the doors inwards (imports go this way only, ``make check`` holds it)::
+
+    web | operations | cli  ->  database, service  ->  store  ->  catalogue  ->  survey  ->  errors
+
+* ``survey/``     what a survey is and what an answer does to a session: pure values and functions
+* ``catalogue``   the survey files that this server offers
+* ``store/``      rows, transactions, retries, group commit
+* ``service``     :class:`~app.service.SessionStore`, the doors' only way in
+* ``database``    :func:`~app.database.get_database`, the simple Python API
+* ``web/``        the REST and WebSocket doors and the page
+
+One answer's walk is straight: ``web/socket.py`` receives a frame, ``web/messages.py`` makes it a
+command, ``SessionStore.submit`` queues it, ``store/writer.py`` reads the session locked, asks
+``survey/flow.py`` to decide, folds the event with ``survey/state.py``, writes the history row and
+the session row and commits; only then is the sender told.
+"""

@@ -1,0 +1,87 @@
+"""The surveys that this server offers: the survey files of one folder.
+
+Reads files only; ``survey/definition.py`` says what they mean.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import NoSuchSurvey, SurveyFileError
+from app.settings import Settings
+from app.survey.definition import Survey, load
+
+UNNAMED_SURVEY = "default"
+"""The survey of sessions that name none, where no survey is the default."""
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
+
+_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """The surveys by id, and the one that is meant where none is named."""
+
+    surveys: Mapping[str, Survey]
+    default_id: str
+
+    def survey(self, survey_id: str | None) -> Survey:
+        """Return the survey of this id, the default one for None.
+
+        Raises:
+            NoSuchSurvey: naming those that there are.
+        """
+        found = self.surveys.get(self.default_id if survey_id is None else survey_id)
+        if found is None:
+            raise NoSuchSurvey(survey_id, tuple(self.surveys))
+        return found
+
+
+def read_catalogue(settings: Settings) -> Catalogue:
+    """Return the surveys of the folder ``surveys_dir``; a folder that is not there has none.
+
+    Raises:
+        SurveyFileError: a file is wrong, two have one id, or the default survey is in none.
+    """
+    surveys: dict[str, Survey] = {}
+    files: dict[str, str] = {}
+    for path in _survey_files(settings.surveys_dir):
+        survey = load(_read(path), str(path))
+        if survey.id in surveys:
+            raise SurveyFileError(str(path), "id", f"{survey.id!r} is the id of {files[survey.id]} too")
+        surveys[survey.id] = survey
+        files[survey.id] = str(path)
+    if settings.default_survey is not None and surveys and settings.default_survey not in surveys:
+        raise SurveyFileError(
+            str(settings.surveys_dir), "", f"no file has the id {settings.default_survey!r} of DEFAULT_SURVEY"
+        )
+    return Catalogue(surveys=surveys, default_id=_default_id(settings, tuple(surveys)))
+
+
+def default_survey_id(settings: Settings) -> str:
+    """Return the id of the survey that is meant where none is named, as the server and migrations see it."""
+    return read_catalogue(settings).default_id
+
+
+def _default_id(settings: Settings, ids: tuple[str, ...]) -> str:
+    if settings.default_survey is not None:
+        return settings.default_survey
+    return ids[0] if len(ids) == 1 else UNNAMED_SURVEY
+
+
+def _survey_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file())
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise SurveyFileError(str(path), "", f"larger than {MAX_FILE_BYTES} bytes")
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SurveyFileError(str(path), f"byte {error.start}", "not UTF-8") from error
+    except OSError as error:
+        raise SurveyFileError(str(path), "", f"can't be read: {error.strerror}") from error

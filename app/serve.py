@@ -1,0 +1,52 @@
+"""``python -m app.serve``, which is ``make run``: look at everything once, then become gunicorn.
+
+So that a port that is taken, a database that can't be opened or a wrong survey file is one clear line,
+and not a worker that dies again and again.
+"""
+
+import os
+import socket
+import sys
+
+from app.errors import ConfigurationError
+from app.service import open_store
+from app.settings import Settings, read_settings
+from app.store.engine import normalise_url, server_lock
+
+
+def main() -> None:
+    """Serve, or end with exit code 1 and one line that says why not."""
+    try:
+        settings = read_settings()
+        _check_port(settings)
+        lock = server_lock(normalise_url(settings.database_url))
+        store = open_store(settings)
+        store.close()
+        if lock is not None:
+            lock.release()
+    except ConfigurationError as error:
+        sys.exit(f"stepkeep: {error.message}")
+    surveys = ", ".join(store.catalogue.surveys) or f"none: put survey files into {settings.surveys_dir}"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    print(f"Stepkeep is on http://{host}:{settings.port} - open it in a browser. Surveys: {surveys}.")  # noqa: T201
+    print("Ctrl-C stops it; what was answered is kept.", flush=True)  # noqa: T201
+    os.execv(  # noqa: S606 - this very Python
+        sys.executable, [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "wsgi:app"]
+    )
+
+
+def _check_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"can't listen on {settings.host} port {settings.port}: {error.strerror}; "
+                "choose another with PORT=8001 (or HOST=...)"
+            ) from error
+
+
+if __name__ == "__main__":
+    main()

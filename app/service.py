@@ -1,0 +1,455 @@
+"""SessionStore, the session store service: the doors' only way in.
+
+Validates what every door is given, hands commands to the writer, reads sessions, and tells the other
+connections of a session what changed. Safe from any thread.
+"""
+
+import contextlib
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import exact_json
+from app.catalogue import Catalogue, read_catalogue
+from app.errors import (
+    DatabaseUnavailable,
+    InvalidInput,
+    InvalidUserId,
+    NoSuchSession,
+    NoSuchVersion,
+    SessionUnreadable,
+    SurveyFileError,
+    VersionConflict,
+)
+from app.settings import Settings
+from app.store import engine as engines
+from app.store import history
+from app.store.history import Entry, SessionKey
+from app.store.writer import Outcome, Refused, Result, Writer
+from app.survey.commands import AnyCommand, Begin, Note, Save, Update
+from app.survey.definition import Survey, dump_definition, load_definition
+from app.survey.events import UnknownEvent
+from app.survey.flow import progress, status_at
+from app.survey.state import SessionState, fold
+
+log = logging.getLogger("stepkeep.service")
+
+_USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")
+_SURVEY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+MAX_STATE_BYTES = 1024 * 1024
+"""JSON bytes of a whole state that is saved; an answer from a participant is at most 64 KiB."""
+
+MAX_STEP_LENGTH = 255
+"""Characters of a step's or an action's name that an integrator may use."""
+
+Listener = Callable[["Snapshot"], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A session as it is, with the definition that it is pinned to (None: of no known survey)."""
+
+    key: SessionKey
+    state: SessionState
+    survey: Survey | None
+
+    def shown(self, at: int) -> dict[str, Any]:
+        """Return the session as doors show it (PROTOCOL.md, ``session``)."""
+        state = self.state
+        return {
+            "user_id": self.key.user_id,
+            "survey_id": self.key.survey_id,
+            "survey_revision": state.survey_revision,
+            "status": status_at(self.survey, state, at),
+            "current_step": state.current_step,
+            "answers": state.answers,
+            "step_history": list(state.step_history),
+            "is_audio_mode": state.is_audio_mode,
+            "draft": state.draft,
+            "session_data": state.session_data,
+        }
+
+    @property
+    def step(self) -> Mapping[str, Any] | None:
+        """The current step as clients see it; None when completed or of no known survey."""
+        return self.survey.shown_step(self.state.current_step) if self.survey is not None else None
+
+    @property
+    def progress(self) -> float:
+        """How much is done, 0 to 1."""
+        return progress(self.survey, self.state)
+
+
+def now_us() -> int:
+    """Return the time in microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+class SessionStore:
+    """Durable survey sessions.
+
+    Args:
+        settings: as read at start.
+        catalogue: the surveys that are offered.
+        clock: gives microseconds since 1970 UTC.
+    """
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, clock: Callable[[], int] = now_us) -> None:
+        self.settings = settings
+        self.catalogue = catalogue
+        self.clock = clock
+        url = engines.normalise_url(settings.database_url)
+        self._writing: Engine = engines.writer_engine(url)
+        self._reading: Engine = engines.reader_engine(url)
+        self._pinned: dict[tuple[str, str], Survey | None] = {}
+        self._writer = Writer(self._writing, settings, self._survey_for)
+        self._listeners: dict[SessionKey, set[Listener]] = {}
+        self._mutex = threading.Lock()
+        self._told: set[tuple[SessionKey, str]] = set()
+
+    def prepare(self) -> None:
+        """Check the schema and keep the definitions of all surveys, so that sessions can pin them.
+
+        Raises:
+            ConfigurationError: the database can't be opened, or has another schema.
+        """
+        engines.connect_or_explain(self._writing)
+        engines.check_schema(self._writing)
+        at = self.clock()
+
+        def keep(connection: Connection) -> None:
+            for survey in self.catalogue.surveys.values():
+                history.keep_definition(connection, survey.id, survey.revision, dump_definition(survey), at)
+
+        self._writer.run(keep)
+
+    def close(self, *, after_fork: bool = False) -> None:
+        """Give the connections back; in a forked child forget them, they are the parent's."""
+        self._writing.dispose(close=not after_fork)
+        self._reading.dispose(close=not after_fork)
+
+    def key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
+        """Return the key of a participant's session of a survey, of the default one for None.
+
+        Raises:
+            InvalidUserId: not the protocol's rule.
+            InvalidInput: not a survey id.
+        """
+        if not isinstance(user_id, str) or not _USER_ID.fullmatch(user_id):
+            raise InvalidUserId
+        survey = self.catalogue.default_id if survey_id is None else survey_id
+        if not _SURVEY_ID.fullmatch(survey):
+            raise InvalidInput("survey must be 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit")
+        return SessionKey(survey, user_id)
+
+    def meant_key(self, user_id: object, survey_id: str | None) -> SessionKey:
+        """Return the key as :meth:`key`; where nothing names the survey, a participant's only session is meant."""
+        key = self.key(user_id, survey_id)
+        if survey_id is not None or key.survey_id in self.catalogue.surveys:
+            return key
+        with self._read() as connection:
+            found = history.read_keys(connection, user_id=key.user_id, limit=2)
+        return found[0] if len(found) == 1 else key
+
+    def begin(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool]:
+        """Return the session, begun if there was none, and whether it was there already.
+
+        A stored session that can't be read is set aside, and a new one begins.
+
+        Raises:
+            NoSuchSurvey: there is no session and no such survey to begin.
+        """
+        try:
+            found = self.load(key)
+        except SessionUnreadable as error:
+            self._set_aside(key, error)
+            found = None
+        if found is not None:
+            return found, True
+        self.catalogue.survey(key.survey_id)
+        result = self._writer.submit(key, Begin(at=self.clock(), is_audio_mode=is_audio_mode))
+        if result.state is None:  # pragma: no cover - Begin is accepted, or there is a session
+            raise NoSuchSession(key.survey_id, key.user_id)
+        return Snapshot(key=key, state=result.state, survey=result.survey), isinstance(result, Refused)
+
+    def load(self, key: SessionKey) -> Snapshot | None:
+        """Return the session, None where there is none.
+
+        Raises:
+            SessionUnreadable: it can't be read.
+            DatabaseUnavailable: the database is away, which is not "no session".
+        """
+        with self._read() as connection:
+            found = history.read_states(connection, [key], locked=False).get(key)
+            if found is None:
+                return None
+            if isinstance(found, SessionUnreadable):
+                raise found
+            survey = self._survey_for(connection, key.survey_id, found.survey_revision)
+        return Snapshot(key=key, state=found, survey=survey)
+
+    def submit(self, key: SessionKey, command: AnyCommand, listener: Listener | None = None) -> Result:
+        """Return what came of the command, committed; the other connections of the session are told.
+
+        Args:
+            listener: the connection that sends it, which isn't told.
+
+        Raises:
+            Unavailable, MessageIdReused, SessionUnreadable: see ``Writer.submit``.
+            InvalidInput: a state that can't be saved.
+        """
+        _check_command(command)
+        result = self._writer.submit(key, command)
+        if isinstance(result, Outcome):
+            self._warn_of_conditions(key, result)
+            if not result.duplicate:
+                self._tell(Snapshot(key=key, state=result.state, survey=result.survey), listener)
+        return result
+
+    def submit_or_raise(self, key: SessionKey, command: AnyCommand) -> Outcome:
+        """Return the outcome of an integrator's command.
+
+        Raises:
+            NoSuchSession: there is none.
+            VersionConflict: it has changed since ``expected_version``.
+        """
+        result = self.submit(key, command)
+        if isinstance(result, Outcome):
+            return result
+        if result.rejection.code == "version_conflict":
+            found = result.state.version if result.state is not None else 0
+            raise VersionConflict(command.expected_version or 0, found)
+        raise NoSuchSession(key.survey_id, key.user_id)
+
+    def delete(self, key: SessionKey) -> bool:
+        """Erase the session and its history; return whether there was one."""
+        return self._writer.run(lambda connection: history.erase(connection, key))
+
+    def history(
+        self,
+        key: SessionKey,
+        *,
+        after_version: int = 0,
+        before_version: int | None = None,
+        limit: int = 100,
+        newest_first: bool = False,
+    ) -> list[Entry]:
+        """Return the session's events between two versions (both exclusive)."""
+        with self._read() as connection:
+            return history.read_history(
+                connection,
+                key,
+                after_version=after_version,
+                before_version=before_version,
+                limit=limit,
+                newest_first=newest_first,
+            )
+
+    def at_version(self, key: SessionKey, version: int) -> Snapshot:
+        """Return the session as it was at a version, folded from its history.
+
+        Raises:
+            NoSuchSession, NoSuchVersion: there is none.
+            SessionUnreadable: its history can't be folded.
+        """
+        newest = self.load(key)
+        if newest is None:
+            raise NoSuchSession(key.survey_id, key.user_id)
+        if not 1 <= version <= newest.state.version:
+            raise NoSuchVersion(version, newest.state.version)
+        with self._read() as connection:
+            entries = history.read_history(connection, key, before_version=version + 1)
+            try:
+                state = fold(history.events_of(entries))
+            except UnknownEvent as error:
+                raise SessionUnreadable(key.survey_id, key.user_id, str(error)) from error
+            if state is None:  # pragma: no cover - version 1 exists
+                raise NoSuchVersion(version, newest.state.version)
+            survey = self._survey_for(connection, key.survey_id, state.survey_revision)
+        return Snapshot(key=key, state=state, survey=survey)
+
+    def list(
+        self,
+        *,
+        after: SessionKey | None = None,
+        limit: int = 100,
+        filters: Mapping[str, Any] | None = None,
+        updated_since: int | None = None,
+    ) -> Sequence[Snapshot]:
+        """Return sessions in the order of their keys; unreadable ones are left out."""
+        with self._read() as connection:
+            keys = history.read_keys(connection, after=after, limit=limit, filters=filters, updated_since=updated_since)
+            states = history.read_states(connection, keys, locked=False) if keys else {}
+            return [
+                Snapshot(
+                    key=key,
+                    state=state,
+                    survey=self._survey_for(connection, key.survey_id, state.survey_revision),
+                )
+                for key in keys
+                if isinstance(state := states.get(key), SessionState)
+            ]
+
+    def listen(self, key: SessionKey, listener: Listener) -> None:
+        """Call ``listener`` with each new state that others make, from their threads; it must not block."""
+        with self._mutex:
+            self._listeners.setdefault(key, set()).add(listener)
+
+    def unlisten(self, key: SessionKey, listener: Listener) -> None:
+        """End what :meth:`listen` began."""
+        with self._mutex:
+            listeners = self._listeners.get(key, set())
+            listeners.discard(listener)
+            if not listeners:
+                self._listeners.pop(key, None)
+
+    def database_facts(self) -> Mapping[str, str]:
+        """Return the database's kind and version.
+
+        Raises:
+            ConfigurationError: it can't be reached or has another schema.
+        """
+        engines.connect_or_explain(self._reading)
+        engines.check_schema(self._reading)
+        return engines.database_facts(self._reading)
+
+    @contextlib.contextmanager
+    def _read(self) -> Iterator[Connection]:
+        try:
+            with self._reading.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            original = getattr(error, "orig", None) or error
+            raise DatabaseUnavailable(type(original).__name__) from error
+
+    def _survey_for(self, connection: Connection, survey_id: str, revision: str | None) -> Survey | None:
+        newest = self.catalogue.surveys.get(survey_id)
+        if revision is None or (newest is not None and newest.revision == revision):
+            return newest
+        if (survey_id, revision) not in self._pinned:
+            definition = history.read_definition(connection, survey_id, revision)
+            try:
+                loaded = None if definition is None else load_definition(definition, f"{survey_id}@{revision}")
+            except SurveyFileError as error:
+                log.warning("a stored survey revision can't be loaded: %s", error)
+                loaded = None
+            self._pinned[survey_id, revision] = loaded
+        return self._pinned[survey_id, revision]
+
+    def _set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
+        at = self.clock()
+        name = self._writer.run(lambda connection: history.set_aside(connection, key, at))
+        log.error("%s; it was set aside as %s and a new session begins", error, name)
+
+    def _tell(self, snapshot: Snapshot, sender: Listener | None) -> None:
+        with self._mutex:
+            listeners = tuple(self._listeners.get(snapshot.key, ()))
+        for listener in listeners:
+            if listener != sender:  # bound methods: equal, never identical
+                listener(snapshot)
+
+    def _warn_of_conditions(self, key: SessionKey, result: Outcome) -> None:
+        for step in getattr(result.event, "failed_conditions", ()):
+            with self._mutex:
+                if (key, step) in self._told:
+                    continue
+                if len(self._told) >= _TOLD_LIMIT:
+                    self._told.clear()
+                self._told.add((key, step))
+            log.warning(
+                "a condition of the step %s can't be evaluated on the answers it met; its rule does not hold",
+                step,
+                extra={"survey_id": key.survey_id, "user_id": key.user_id, "version": result.version},
+            )
+
+
+_TOLD_LIMIT = 10_000
+
+
+def open_store(settings: Settings) -> SessionStore:
+    """Return the store that the settings describe, ready for use.
+
+    The embedded SQLite database is brought to the newest schema; another database must be there
+    already (``alembic upgrade head``).
+
+    Raises:
+        ConfigurationError: a survey file, the database or its schema can't be used.
+    """
+    catalogue = read_catalogue(settings)
+    url = engines.normalise_url(settings.database_url)
+    if url.get_backend_name() == "sqlite":
+        engines.upgrade_schema(url)
+    store = SessionStore(settings, catalogue)
+    store.prepare()
+    return store
+
+
+def _check_command(command: AnyCommand) -> None:
+    """Refuse what is not exact, or too large, before anything is decided."""
+    match command:
+        case Save():
+            _check_state(
+                {
+                    name: getattr(command, name)
+                    for name in ("current_step", "answers", "step_history", "is_audio_mode", "session_data")
+                }
+            )
+        case Update():
+            _check_state(command.changes)
+        case Note():
+            _check_name(command.action, "action")
+            if command.step is not None:
+                _check_name(command.step, "step")
+            exact_json.check(command.answer, "answer")
+        case _:
+            exact_json.check(getattr(command, "value", None), "value")
+
+
+def _check_state(state: Mapping[str, Any]) -> None:  # noqa: C901 - one case a field
+    for name, value in state.items():
+        match name:
+            case "current_step":
+                _check_name(value, name)
+            case "answers":
+                _check_object(value, name)
+            case "step_history":
+                _check_path(value)
+            case "is_audio_mode":
+                if not isinstance(value, bool):
+                    raise InvalidInput("is_audio_mode must be true or false")
+            case "session_data":
+                if value is not None:
+                    _check_object(value, name)
+            case _:
+                raise InvalidInput(f"a session has no {name!r}")
+    if len(exact_json.encode(dict(state))) > MAX_STATE_BYTES:
+        raise InvalidInput(f"the state has more than {MAX_STATE_BYTES} bytes as JSON")
+
+
+def _check_name(value: object, what: str) -> None:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_STEP_LENGTH:
+        raise InvalidInput(f"{what} must be text of 1 to {MAX_STEP_LENGTH} characters")
+    exact_json.check(value, what)
+
+
+def _check_object(value: object, what: str) -> None:
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"{what} must be an object with string keys, not {type(value).__name__}")
+    for key, item in value.items():
+        exact_json.check({key: None}, what)
+        exact_json.check(item, f"{what}.{key}")
+
+
+def _check_path(value: object) -> None:
+    if not isinstance(value, list | tuple):
+        raise InvalidInput(f"step_history must be a list of step names, not {type(value).__name__}")
+    for index, step in enumerate(value):
+        _check_name(step, f"step_history[{index}]")

@@ -1,0 +1,87 @@
+"""Every setting, with its unit, range, default and environment variable.
+
+Read once, at start, into a frozen object that is passed down; nothing reads the environment later.
+A value that can't be used stops the start with :class:`~app.errors.ConfigurationError`, naming
+the variable.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import ConfigurationError
+
+SURVEY_ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+
+
+class Settings(BaseSettings):
+    """What an operator may set. The environment variable is the field's name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    host: str = Field("127.0.0.1", description="address that `make run` binds to")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port that `make run` binds to")
+    database_url: str = Field("sqlite:///survey_sessions.db", description="SQLAlchemy URL of the database")
+    surveys_dir: Path = Field(Path("surveys"), description="folder with the survey files")
+    default_survey: Annotated[str | None, Field(pattern=SURVEY_ID_PATTERN)] = Field(
+        None, description="the survey meant where none is named; else the only survey of the folder"
+    )
+    max_connections: Annotated[int, Field(ge=1, le=20_000)] = Field(
+        1000, description="WebSocket connections at once; one more is closed with 1013"
+    )
+    rest_threads: Annotated[int, Field(ge=1, le=1000)] = Field(
+        24, description="threads kept free of WebSockets, for REST and the pages"
+    )
+    allowed_origins: str = Field("", description="further origins whose pages may open the socket, separated by commas")
+    messages_per_second: Annotated[float, Field(gt=0, le=100_000)] = Field(
+        100.0, description="messages a second on one connection, in the long run; more closes it with 4429"
+    )
+    message_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        1000, description="messages that one connection may send at once before the rate counts"
+    )
+    malformed_limit: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        20, description="malformed messages in a row after which a connection is closed with 4400"
+    )
+    ping_interval_s: Annotated[float, Field(gt=0, le=300)] = Field(20.0, description="seconds between WebSocket pings")
+    draft_interval_s: Annotated[float, Field(gt=0, le=30)] = Field(
+        15.0, description="seconds after which a changed draft is saved, at most"
+    )
+    queue_limit: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        10_000, description="commands that may wait to be saved; one more is refused as overloaded"
+    )
+    queue_timeout_s: Annotated[float, Field(gt=0, le=600)] = Field(
+        30.0, description="seconds that a command waits for its turn before it is refused as overloaded"
+    )
+    batch_limit: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        1000, description="commands that are committed together, at most"
+    )
+    retry_attempts: Annotated[int, Field(ge=1, le=20)] = Field(
+        3, description="attempts at a transaction that fails for a reason that may pass"
+    )
+    retry_delay_s: Annotated[float, Field(ge=0, le=60)] = Field(
+        0.5, description="seconds before the second attempt; doubles for each further one, with jitter"
+    )
+    retry_delay_max_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        30.0, description="seconds between two attempts, at most"
+    )
+    log_level: Annotated[str, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
+        "INFO", description="DEBUG, INFO, WARNING or ERROR"
+    )
+
+
+def read_settings() -> Settings:
+    """Return the settings that the environment gives.
+
+    Raises:
+        ConfigurationError: a variable has a value that can't be used; the message names each.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        # The values stay out of the message: DATABASE_URL holds a password.
+        problems = "; ".join(
+            f"{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors(include_input=False)
+        )
+        raise ConfigurationError(f"settings in the environment can't be used: {problems}") from None

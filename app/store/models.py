@@ -1,0 +1,106 @@
+"""The tables, as they are after the newest revision. Core tables: statements read and write them.
+
+All JSON is text of our own (exact_json): key order and exact numbers stay, and an old row that is
+corrupt can be kept for support. Times are naive UTC with microseconds.
+"""
+
+from typing import Any, cast
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.dialects import mysql
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+class Key(TypeDecorator[str]):
+    """A short text that is compared byte by byte, so that Bob, bob and "Bob " are three."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:  # noqa: ANN401 - SQLAlchemy's own type here
+        """Name the exact collation of each database; SQLite's default (BINARY) is exact."""
+        length = cast("String", self.impl_instance).length
+        if dialect.name in {"mysql", "mariadb"}:
+            exact = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
+            return mysql.VARCHAR(length, charset="utf8mb4", collation=exact)
+        return String(length, collation="C" if dialect.name == "postgresql" else None)
+
+
+LongText = Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+Time = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+Count = BigInteger().with_variant(Integer, "sqlite")
+
+_OPTIONS: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_engine": "InnoDB", "mariadb_charset": "utf8mb4"}
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("user_id", Key(255), primary_key=True),
+    Column("survey_id", Key(64), primary_key=True),
+    Column("current_step", LongText, nullable=False),
+    Column("answers", LongText, nullable=False),
+    Column("step_history", LongText, nullable=False),
+    Column("created_at", Time),
+    Column("updated_at", Time, index=True),
+    Column("is_audio_mode", Integer, server_default="0"),
+    Column("session_data", LongText),
+    Column("survey_revision", Key(64)),
+    Column("version", Count, nullable=False, server_default="0"),
+    Column("status", String(16), nullable=False, server_default="in_progress"),
+    Column("drafts", LongText),
+    Column("completed_at", Time),
+    Column("expires_at", Time),
+    **_OPTIONS,
+)
+
+session_history = Table(
+    "session_history",
+    metadata,
+    Column("id", Count, primary_key=True, autoincrement=True),
+    Column("user_id", Key(255), nullable=False),
+    Column("survey_id", Key(64), nullable=False),
+    Column("version", Count, nullable=False, server_default="0"),
+    Column("message_id", Key(64)),
+    Column("action", LongText, nullable=False),
+    Column("step", LongText),
+    Column("answer", LongText),
+    Column("timestamp", Time),
+    Column("data", LongText),
+    ForeignKeyConstraint(["user_id", "survey_id"], ["sessions.user_id", "sessions.survey_id"]),
+    # Unique indexes, not constraints: SQLite makes them on a table that is there, without rebuilding it.
+    Index("uq_session_history_version", "user_id", "survey_id", "version", unique=True),
+    Index("uq_session_history_message_id", "user_id", "survey_id", "message_id", unique=True),
+    **_OPTIONS,
+)
+
+survey_revisions = Table(
+    "survey_revisions",
+    metadata,
+    Column("survey_id", Key(64), primary_key=True),
+    Column("revision", Key(64), primary_key=True),
+    Column("definition", LongText, nullable=False),
+    Column("created_at", Time, nullable=False),
+    **_OPTIONS,
+)

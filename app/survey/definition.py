@@ -1,0 +1,465 @@
+"""The survey file (SURVEY_FORMAT.md): its models, and loading one from its text.
+
+What can be known to be wrong is refused here, when the survey is loaded, with the file, the place in
+it and what is wrong; so nothing after this has to ask whether a survey is sound. Pure: the text comes
+from ``app/catalogue.py``.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+import re2
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from app import exact_json
+from app.errors import InvalidJson, SurveyFileError
+from app.survey import values
+from app.survey.conditions import Condition, ConditionError, compile_condition
+from app.survey.graph import Walkway
+from app.survey.yaml_text import YamlProblem, read_yaml
+
+END = "end"
+"""Where a rule goes to complete the survey, and the current step of a completed session."""
+
+STEP_ID = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
+SURVEY_ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+
+_DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+_PATTERN_OPTIONS = re2.Options()
+_PATTERN_OPTIONS.log_errors = False  # it would write to stderr; the error is raised as well
+
+
+def _tuple(given: object) -> object:
+    """Strict models take no list for a tuple, once a validator of ours has seen the data."""
+    return tuple(given) if isinstance(given, list) else given
+
+
+_AsTuple = BeforeValidator(_tuple)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _bare_option(given: object) -> object:
+    """Make {value, label} of an option that is written as its value alone."""
+    if isinstance(given, str | int | float) and not isinstance(given, bool):
+        return {"value": given, "label": str(given)}
+    if isinstance(given, bool):
+        raise ValueError("true and false are no options; in YAML put Yes and No into quotes")
+    return given
+
+
+class Option(_Model):
+    """One answer that may be chosen."""
+
+    value: Annotated[str, Field(min_length=1, max_length=1000)] | int | float
+    label: Annotated[str, Field(max_length=2000)] = ""
+    audio: Annotated[str, Field(max_length=2000)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _label_from_value(cls, data: object) -> object:
+        given = _bare_option(data)
+        if isinstance(given, dict) and "label" not in given and "value" in given:
+            return {**given, "label": str(given["value"])}
+        return given
+
+
+def _condition_text(given: object) -> object:
+    """YAML reads a bare ``true`` as a boolean; as a condition it is the expression ``true``."""
+    return str(given).lower() if isinstance(given, bool) else given
+
+
+class Rule(_Model):
+    """Where a step leads, and when."""
+
+    when: Annotated[str | None, BeforeValidator(_condition_text)] = None
+    go: str
+
+
+class _StepBase(_Model):
+    id: Annotated[str, Field(pattern=STEP_ID)]
+    prompt: Annotated[str, Field(min_length=1, max_length=10_000)]
+    audio: Annotated[str, Field(max_length=10_000)] | None = None
+    required: bool = True
+    next: Annotated[tuple[Rule, ...], _AsTuple] = ()
+
+    @field_validator("id")
+    @classmethod
+    def _not_the_end(cls, value: str) -> str:
+        if value == END:
+            raise ValueError("`end` is where a survey is completed, no step can be called so")
+        return value
+
+    def check(self, value: object) -> object:
+        """Return the answer as it is stored.
+
+        Raises:
+            InvalidAnswer: the step does not take this value.
+        """
+        raise NotImplementedError
+
+    @property
+    def every_answer(self) -> tuple[object, ...] | None:
+        """All the answers that the step takes, if they are few; else None."""
+        return None
+
+    def _with_null(self, answers: tuple[object, ...]) -> tuple[object, ...]:
+        return answers if self.required else (*answers, None)
+
+
+class ChoiceStep(_StepBase):
+    """One of the options."""
+
+    type: Literal["choice"]
+    options: Annotated[tuple[Option, ...], _AsTuple, Field(min_length=1, max_length=1000)]
+
+    @field_validator("options")
+    @classmethod
+    def _distinct(cls, options: tuple[Option, ...]) -> tuple[Option, ...]:
+        return _distinct_options(options)
+
+    def check(self, value: object) -> object:
+        return values.check_choice(value, self.offered)
+
+    @property
+    def offered(self) -> tuple[str | int | float, ...]:
+        """The options' values, in order."""
+        return tuple(option.value for option in self.options)
+
+    @property
+    def every_answer(self) -> tuple[object, ...] | None:
+        return self._with_null(self.offered)
+
+
+class ChoicesStep(_StepBase):
+    """Any of the options; by default at least one where an answer is required."""
+
+    type: Literal["choices"]
+    options: Annotated[tuple[Option, ...], _AsTuple, Field(min_length=1, max_length=1000)]
+    min_choices: Annotated[int, Field(ge=0)] | None = None
+    max_choices: Annotated[int, Field(ge=1)] | None = None
+
+    @field_validator("options")
+    @classmethod
+    def _distinct(cls, options: tuple[Option, ...]) -> tuple[Option, ...]:
+        return _distinct_options(options)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_bounds(cls, data: object) -> object:
+        if not isinstance(data, dict) or not isinstance(data.get("options"), list | tuple):
+            return data
+        bounds = {"min_choices": int(data.get("required", True) is True), "max_choices": len(data["options"])}
+        return {**data, **{name: n for name, n in bounds.items() if data.get(name) is None}}
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        fewest, most = self.min_choices or 0, self.max_choices or len(self.options)
+        if fewest > most or most > len(self.options):
+            raise ValueError(f"min_choices {fewest} <= max_choices {most} <= {len(self.options)} options must hold")
+        return self
+
+    def check(self, value: object) -> object:
+        offered = tuple(option.value for option in self.options)
+        return values.check_choices(value, offered, self.min_choices or 0, self.max_choices)
+
+
+class TextStep(_StepBase):
+    """Free text."""
+
+    type: Literal["text"]
+    max_length: Annotated[int, Field(ge=1, le=60_000)] = 10_000
+    pattern: Annotated[str, Field(max_length=2000)] | None = None
+    _fullmatch: Any = PrivateAttr(default=None)
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            _compile_pattern(pattern)
+        return pattern
+
+    def model_post_init(self, _context: object) -> None:
+        if self.pattern is not None:
+            self._fullmatch = _compile_pattern(self.pattern).fullmatch
+
+    def check(self, value: object) -> object:
+        return values.check_text(value, self.max_length, self._fullmatch)
+
+
+class NumberStep(_StepBase):
+    """A finite number."""
+
+    type: Literal["number"]
+    min: int | float | None = None
+    max: int | float | None = None
+    integer: bool = False
+    unit: Annotated[str, Field(max_length=64)] | None = None
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        _check_bounds(self.min, self.max)
+        return self
+
+    def check(self, value: object) -> object:
+        if self.integer:
+            return values.check_whole_number(value, self.min, self.max)
+        return values.check_number(value, self.min, self.max)
+
+
+class ScaleStep(_StepBase):
+    """A whole number between two ends."""
+
+    type: Literal["scale"]
+    min: int
+    max: int
+    min_label: Annotated[str, Field(max_length=500)] | None = None
+    max_label: Annotated[str, Field(max_length=500)] | None = None
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        _check_bounds(self.min, self.max)
+        if self.max - self.min > _MAX_POINTS:
+            raise ValueError(f"a scale has at most {_MAX_POINTS} points; take a number instead")
+        return self
+
+    def check(self, value: object) -> object:
+        return values.check_whole_number(value, self.min, self.max)
+
+    @property
+    def every_answer(self) -> tuple[object, ...] | None:
+        return self._with_null(tuple(range(self.min, self.max + 1)))
+
+
+_MAX_POINTS = 1000
+
+
+class DateStep(_StepBase):
+    """A day of the calendar."""
+
+    type: Literal["date"]
+    min: str | None = None
+    max: str | None = None
+
+    @field_validator("min", "max")
+    @classmethod
+    def _is_date(cls, value: str | None) -> str | None:
+        if value is not None and not values.is_date(value):
+            raise ValueError("must be a real date, as YYYY-MM-DD")
+        return value
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        _check_bounds(self.min, self.max)
+        return self
+
+    def check(self, value: object) -> object:
+        return values.check_date(value, self.min, self.max)
+
+
+class BooleanStep(_StepBase):
+    """True or false."""
+
+    type: Literal["boolean"]
+
+    def check(self, value: object) -> object:
+        return values.check_boolean(value)
+
+    @property
+    def every_answer(self) -> tuple[object, ...] | None:
+        return self._with_null((True, False))
+
+
+class InfoStep(_StepBase):
+    """Something to read; the participant goes on, which answers null."""
+
+    type: Literal["info"]
+    required: bool = False
+
+    def check(self, value: object) -> object:
+        raise values.InvalidAnswer(f"This step takes no answer but null, not {type(value).__name__}.")
+
+    @property
+    def every_answer(self) -> tuple[object, ...] | None:
+        return (None,)
+
+
+Step = Annotated[
+    ChoiceStep | ChoicesStep | TextStep | NumberStep | ScaleStep | DateStep | BooleanStep | InfoStep,
+    Field(discriminator="type"),
+]
+
+
+class Survey(_Model):
+    """One survey, whole and sound.
+
+    Attributes:
+        expires_after: e.g. ``30d``; an unfinished session expires this long after its last change.
+    """
+
+    id: Annotated[str, Field(pattern=SURVEY_ID)]
+    title: Annotated[str, Field(min_length=1, max_length=1000)]
+    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
+    description: Annotated[str, Field(max_length=10_000)] | None = None
+    expires_after: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhdw]$")] | None = None
+    steps: Annotated[tuple[Step, ...], _AsTuple, Field(min_length=1, max_length=10_000)]
+
+    _walkway: Walkway = PrivateAttr()
+    _steps_by_id: dict[str, Step] = PrivateAttr()
+    _shown: dict[str, dict[str, Any]] = PrivateAttr()
+    _revision: str = PrivateAttr()
+
+    def model_post_init(self, _context: object) -> None:
+        self._steps_by_id = {step.id: step for step in self.steps}
+        self._check_ids()
+        self._walkway = Walkway.build(
+            ids=tuple(step.id for step in self.steps),
+            rules={step.id: self._compile_rules(index) for index, step in enumerate(self.steps)},
+            every_answer={step.id: step.every_answer for step in self.steps},
+            end=END,
+        )
+        self._shown = {step.id: step.model_dump(mode="json", exclude={"next"}) for step in self.steps}
+        canonical = exact_json.encode(self.model_dump(mode="json"))
+        self._revision = hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+    @property
+    def revision(self) -> str:
+        """The first 128 bits, in hex, of the SHA-256 of the definition with defaults filled in."""
+        return self._revision
+
+    @property
+    def walkway(self) -> Walkway:
+        """Where each step may lead."""
+        return self._walkway
+
+    @property
+    def first_step(self) -> str:
+        """The id of the step that a walk starts with."""
+        return self.steps[0].id
+
+    @property
+    def expires_after_us(self) -> int | None:
+        """Microseconds without a change after which an unfinished session expires."""
+        if self.expires_after is None:
+            return None
+        return int(self.expires_after[:-1]) * _DURATION_S[self.expires_after[-1]] * 1_000_000
+
+    def step(self, step_id: str) -> Step | None:
+        """Return the step of this id, None where there is none."""
+        return self._steps_by_id.get(step_id)
+
+    def shown_step(self, step_id: str) -> Mapping[str, Any] | None:
+        """Return the step as clients see it: defaults filled in, without its rules; None where there is none."""
+        return self._shown.get(step_id)
+
+    def _check_ids(self) -> None:
+        if len(self._steps_by_id) != len(self.steps):
+            ids = [step.id for step in self.steps]
+            twice = next(step_id for step_id in ids if ids.count(step_id) > 1)
+            raise ValueError(f"two steps have the id {twice}")
+
+    def _compile_rules(self, index: int) -> tuple[tuple[Condition | None, str], ...]:
+        step = self.steps[index]
+        compiled = []
+        for number, rule in enumerate(step.next):
+            place = f"step {step.id}, next[{number}]"
+            if rule.go != END and rule.go not in self._steps_by_id:
+                raise ValueError(f"{place}: go to {rule.go!r}, but there is no such step")
+            try:
+                condition = None if rule.when is None else compile_condition(rule.when, frozenset(self._steps_by_id))
+            except ConditionError as error:
+                raise ValueError(f"{place}: when: {error}") from error
+            compiled.append((condition, rule.go))
+        return tuple(compiled)
+
+
+def load(text: str, file: str) -> Survey:
+    """Return the survey that the text (YAML, and so JSON too) defines.
+
+    Args:
+        text: the content of a survey file.
+        file: its name, for messages.
+
+    Raises:
+        SurveyFileError: naming the file, the place in it and what is wrong.
+    """
+    try:
+        document = exact_json.decode(text) if file.endswith(".json") else read_yaml(text)
+        exact_json.check(document, "the file")
+    except YamlProblem as problem:
+        raise SurveyFileError(file, problem.place, problem.problem) from problem
+    except InvalidJson as error:
+        raise SurveyFileError(file, error.place, error.problem) from error
+    if not isinstance(document, dict):
+        raise SurveyFileError(file, "", "a survey file holds one mapping with id, title, language and steps")
+    return load_definition(exact_json.encode(document), file)
+
+
+def load_definition(definition: str, name: str) -> Survey:
+    """Return the survey of a definition in JSON, as :func:`dump_definition` made it.
+
+    Raises:
+        SurveyFileError: naming the place and what is wrong.
+    """
+    try:
+        return Survey.model_validate_json(definition)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        problem = first["msg"].removeprefix("Value error, ")
+        raise SurveyFileError(name, _place(first["loc"]), problem) from error
+
+
+def dump_definition(survey: Survey) -> str:
+    """Return the definition as JSON, with defaults filled in; loading it gives the same revision."""
+    return exact_json.encode(survey.model_dump(mode="json"))
+
+
+_STEP_TYPES = frozenset({"choice", "choices", "text", "number", "scale", "date", "boolean", "info"})
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Return e.g. ``steps[3].options`` for pydantic's location (which names the union's member too)."""
+    place = ""
+    for index, part in enumerate(location):
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif not (index == 2 and part in _STEP_TYPES):  # noqa: PLR2004 - steps, the index, the type
+            place += f".{part}" if place else part
+    return place
+
+
+def _distinct_options(options: tuple[Option, ...]) -> tuple[Option, ...]:
+    seen: set[str | int | float] = set()
+    for option in options:
+        if option.value in seen:
+            raise ValueError(f"two options have the value {option.value!r}")
+        seen.add(option.value)
+    return options
+
+
+def _check_bounds(low: Any, high: Any) -> None:  # noqa: ANN401 - two numbers or two dates
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"min {low} is greater than max {high}")
+
+
+def _compile_pattern(pattern: str) -> Any:  # noqa: ANN401 - re2 has no types
+    try:
+        return re2.compile(pattern, _PATTERN_OPTIONS)
+    except (re2.error, re.error) as error:
+        reason = error.args[0] if error.args else error
+        text = reason.decode() if isinstance(reason, bytes) else str(reason)
+        raise ValueError(f"not a pattern of RE2 (linear time; no look-around, no back references): {text}") from error

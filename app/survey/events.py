@@ -1,0 +1,218 @@
+"""What happened to a session: the truth of which its state is the fold.
+
+An event says where it led, so that applying it never needs the survey's definition: editing a survey
+can't change an old session. A type's meaning never changes; a new meaning is a new type, or a new
+``schema`` of the type with an upcaster in :data:`UPCASTERS`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What all events have.
+
+    Attributes:
+        action: the event's name in history.
+        at: when it happened, microseconds since 1970 UTC.
+    """
+
+    action: ClassVar[str]
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    """The session began, at ``step``."""
+
+    action: ClassVar[str] = "started"
+    step: str
+    survey_revision: str
+    is_audio_mode: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(Event):
+    """A step was answered.
+
+    Attributes:
+        to: the current step from now on; ``end`` if the survey was completed by it.
+        keep: how many steps of the step history stay, counted from its start.
+        then: the steps that follow them.
+        dropped: the steps whose answers are no longer on the route; they are kept as drafts.
+        failed_conditions: the steps whose conditions could not be evaluated on these answers.
+    """
+
+    action: ClassVar[str] = "answered"
+    step: str
+    answer: Any
+    to: str
+    keep: int
+    then: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    failed_conditions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WentBack(Event):
+    """The participant returned to ``step``, the one before."""
+
+    action: ClassVar[str] = "went_back"
+    step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WentTo(Event):
+    """The participant went to ``step``; ``keep`` and ``then`` as in :class:`Answered`."""
+
+    action: ClassVar[str] = "went_to"
+    step: str
+    keep: int
+    then: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeSet(Event):
+    """The mode was set."""
+
+    action: ClassVar[str] = "mode_set"
+    is_audio_mode: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drafted(Event):
+    """The half-typed answer of a step was kept; null removed it."""
+
+    action: ClassVar[str] = "drafted"
+    step: str
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restarted(Event):
+    """A new walk began, at ``step``."""
+
+    action: ClassVar[str] = "restarted"
+    step: str
+    survey_revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved(Event):
+    """The whole state was given."""
+
+    action: ClassVar[str] = "saved"
+    current_step: str
+    answers: Mapping[str, Any]
+    step_history: tuple[str, ...]
+    is_audio_mode: bool
+    session_data: Mapping[str, Any] | None
+    survey_revision: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted(Event):
+    """An integrator's own entry; it changes no state.
+
+    Attributes:
+        label: the action as the integrator named it.
+    """
+
+    action: ClassVar[str] = "noted"
+    label: str
+    step: str | None
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expired(Event):
+    """The session was closed because its time was over."""
+
+    action: ClassVar[str] = "expired"
+
+
+AnyEvent = Started | Answered | WentBack | WentTo | ModeSet | Drafted | Restarted | Saved | Noted | Expired
+
+EVENT_TYPES: Mapping[str, type[AnyEvent]] = {
+    event.action: event
+    for event in (Started, Answered, WentBack, WentTo, ModeSet, Drafted, Restarted, Saved, Noted, Expired)
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """An event as history keeps it: three columns of their own, the rest as JSON data."""
+
+    action: str
+    at: int
+    step: str | None = None
+    answer: Any = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+
+UPCASTERS: Mapping[str, tuple[Upcaster, ...]] = {}
+"""By action: what turns data of schema 1 into 2, of 2 into 3, and so on."""
+
+_COLUMNS = frozenset({"at", "step", "answer"})
+_RENAMED = {"label": "action"}  # the word that integrators use for it
+_LISTS = frozenset({"then", "dropped", "failed_conditions", "step_history"})
+# What is left out of the data where it is empty: most answers drop nothing.
+_OPTIONAL_LISTS = frozenset({"then", "dropped", "failed_conditions"})
+
+
+class UnknownEvent(ValueError):
+    """A record that is no event of this version of the program."""
+
+
+def _data_fields(event_type: type[AnyEvent]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (item.name, _RENAMED.get(item.name, item.name))
+        for item in fields(event_type)
+        if item.name not in _COLUMNS and not (event_type is Saved and item.name == "current_step")
+    )
+
+
+_FIELDS = {action: _data_fields(event_type) for action, event_type in EVENT_TYPES.items()}
+_HAS_STEP = frozenset(action for action, kind in EVENT_TYPES.items() if "step" in kind.__slots__)
+_HAS_ANSWER = frozenset(action for action, kind in EVENT_TYPES.items() if "answer" in kind.__slots__)
+
+
+def to_record(event: AnyEvent) -> Record:
+    """Return the event as history keeps it; :func:`from_record` gives the same event back."""
+    data = {key: getattr(event, name) for name, key in _FIELDS[event.action]}
+    for name in _OPTIONAL_LISTS & data.keys():
+        if not data[name]:
+            del data[name]
+    step = event.current_step if isinstance(event, Saved) else getattr(event, "step", None)
+    return Record(action=event.action, at=event.at, step=step, answer=getattr(event, "answer", None), data=data)
+
+
+def from_record(record: Record) -> AnyEvent:
+    """Return the event that a record holds.
+
+    Raises:
+        UnknownEvent: no such action, or data that does not fit it.
+    """
+    event_type = EVENT_TYPES.get(record.action)
+    if event_type is None:
+        raise UnknownEvent(f"there is no event {record.action!r}")
+    data = dict(record.data)
+    for upcast in UPCASTERS.get(record.action, ())[data.pop("schema", 1) - 1 :]:
+        data = upcast(data)
+    known = {name: data[key] for name, key in _FIELDS[record.action] if key in data}
+    known.update({name: tuple(known[name]) for name in _LISTS & known.keys()})
+    if event_type is Saved:
+        known["current_step"] = record.step
+    if record.action in _HAS_STEP:
+        known["step"] = record.step
+    if record.action in _HAS_ANSWER:
+        known["answer"] = record.answer
+    try:
+        return event_type(at=record.at, **known)
+    except TypeError as error:
+        raise UnknownEvent(f"the data of {record.action!r} does not fit it") from error

@@ -1,0 +1,182 @@
+"""The state of a session: the fold of its events.
+
+:func:`apply` follows an event and never fails, never looks anything up and never asks a survey.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, assert_never
+
+from app.survey.events import (
+    Answered,
+    AnyEvent,
+    Drafted,
+    Expired,
+    ModeSet,
+    Noted,
+    Restarted,
+    Saved,
+    Started,
+    WentBack,
+    WentTo,
+)
+
+Status = Literal["in_progress", "completed", "expired"]
+
+END = "end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionState:
+    """What is known of one participant's walk through one survey.
+
+    Attributes:
+        version: the number of the session's events.
+        survey_revision: the revision on which the walk began; None where steps are of no known survey.
+        current_step: ``end`` when completed.
+        answers: by step, exactly the answers on the route, in its order.
+        step_history: the route before the current step, oldest first.
+        drafts: by step, half-typed answers, and answers that left the route.
+        session_data: an integrator's own.
+        started_at, updated_at, completed_at: microseconds since 1970 UTC.
+    """
+
+    version: int
+    survey_revision: str | None
+    status: Status
+    current_step: str
+    answers: Mapping[str, Any]
+    step_history: tuple[str, ...]
+    is_audio_mode: bool
+    drafts: Mapping[str, Any]
+    session_data: Mapping[str, Any] | None
+    started_at: int
+    updated_at: int
+    completed_at: int | None
+
+    @property
+    def draft(self) -> Any:  # noqa: ANN401 - half-typed: any JSON
+        """The half-typed answer of the current step, None if there is none."""
+        return self.drafts.get(self.current_step)
+
+
+def fold(events: Iterable[AnyEvent], state: SessionState | None = None) -> SessionState | None:
+    """Return the state after these events; None after none.
+
+    Args:
+        events: oldest first.
+        state: what they happened to; None for a session that was not there.
+    """
+    for event in events:
+        state = apply(state, event)
+    return state
+
+
+def apply(state: SessionState | None, event: AnyEvent) -> SessionState:
+    """Return the state after ``event``; total, so that history can always be folded."""
+    before = state if state is not None else _nothing(event.at)
+    after = _follow(before, event)
+    return replace(after, version=before.version + 1, updated_at=event.at)
+
+
+def _follow(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901 - one case an event
+    match event:
+        case Answered():
+            return _answered(state, event)
+        case Drafted():
+            return replace(state, drafts=_with(state.drafts, event.step, event.answer))
+        case WentBack():
+            return _moved(state, event.step, state.step_history[:-1])
+        case WentTo():
+            return _moved(state, event.step, state.step_history[: event.keep] + event.then)
+        case ModeSet():
+            return replace(state, is_audio_mode=event.is_audio_mode)
+        case Started():
+            begun = _begin(state, event.step, event.survey_revision)
+            return replace(begun, is_audio_mode=event.is_audio_mode)
+        case Restarted():
+            return _begin(state, event.step, event.survey_revision)
+        case Saved():
+            return _saved(state, event)
+        case Noted():
+            return state
+        case Expired():
+            return replace(state, status="expired")
+        case _:
+            assert_never(event)
+
+
+def _nothing(at: int) -> SessionState:
+    """The state before the first event."""
+    return SessionState(
+        version=0,
+        survey_revision=None,
+        status="in_progress",
+        current_step="",
+        answers={},
+        step_history=(),
+        is_audio_mode=False,
+        drafts={},
+        session_data=None,
+        started_at=at,
+        updated_at=at,
+        completed_at=None,
+    )
+
+
+def _begin(state: SessionState, step: str, survey_revision: str) -> SessionState:
+    return replace(
+        state,
+        survey_revision=survey_revision,
+        status="in_progress",
+        current_step=step,
+        answers={},
+        step_history=(),
+        drafts={},
+        completed_at=None,
+    )
+
+
+def _answered(state: SessionState, event: Answered) -> SessionState:
+    drafts = dict(state.drafts)
+    drafts.pop(event.step, None)
+    answers = dict(state.answers)
+    answers[event.step] = event.answer
+    for step in event.dropped:
+        value = answers.pop(step, None)
+        if value is not None:
+            drafts[step] = value
+    step_history = state.step_history[: event.keep] + event.then
+    moved = replace(state, answers=answers, drafts=drafts)
+    return _moved(moved, event.to, step_history, event.at)
+
+
+def _moved(state: SessionState, to: str, step_history: tuple[str, ...], at: int | None = None) -> SessionState:
+    if to == END:
+        return replace(state, current_step=END, step_history=step_history, status="completed", completed_at=at)
+    return replace(state, current_step=to, step_history=step_history)
+
+
+def _saved(state: SessionState, event: Saved) -> SessionState:
+    completed = event.current_step == END
+    return replace(
+        state,
+        survey_revision=event.survey_revision,
+        status="completed" if completed else "in_progress",
+        current_step=event.current_step,
+        answers=dict(event.answers),
+        step_history=event.step_history,
+        is_audio_mode=event.is_audio_mode,
+        session_data=event.session_data,
+        drafts={step: value for step, value in state.drafts.items() if step not in event.answers},
+        completed_at=(state.completed_at or event.at) if completed else None,
+    )
+
+
+def _with(drafts: Mapping[str, Any], step: str, value: object) -> dict[str, Any]:
+    kept = dict(drafts)
+    if value is None:
+        kept.pop(step, None)
+    else:
+        kept[step] = value
+    return kept

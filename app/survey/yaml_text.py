@@ -1,0 +1,82 @@
+"""YAML text as plain data: no dates, no objects, no keys that come twice. Imported by ``definition``."""
+
+from typing import Any
+
+import yaml
+
+
+class YamlProblem(Exception):
+    """What is wrong in the text, and where (``line 3, column 7``)."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        self.place = place
+        self.problem = problem
+        super().__init__(f"{place}: {problem}")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe subset, without dates, and with duplicate keys refused.
+
+    Dates stay text: a survey's ``min: 1900-01-01`` is meant as YYYY-MM-DD. PyYAML keeps the last of
+    two equal keys, which hides a mistake.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._flattened: set[int] = set()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        # PyYAML comes here once for the mapping and once for each merge of it; the second time the
+        # merged keys are in it already, and would look like keys that come twice.
+        if id(node) in self._flattened:
+            return
+        self._flattened.add(id(node))
+        _check_keys(node)
+        super().flatten_mapping(node)
+        node.value = list({_key(key): (key, value) for key, value in node.value}.values())
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read_yaml(text: str) -> Any:  # noqa: ANN401 - YAML is decoded here
+    """Return the one document in the text.
+
+    Raises:
+        YamlProblem: not YAML, or a key comes twice.
+    """
+    loader: _Loader | None = None
+    try:
+        loader = _Loader(text)
+        return loader.get_single_data()
+    except yaml.reader.ReaderError as error:
+        raise YamlProblem(f"character {error.position}", "a character that YAML does not allow") from error
+    except yaml.MarkedYAMLError as error:
+        place = _place(error.problem_mark) if error.problem_mark else ""
+        raise YamlProblem(place, f"not YAML: {error.problem or error.context}") from error
+    except RecursionError as error:
+        raise YamlProblem("", "nested too deep") from error
+    except (TypeError, ValueError) as error:
+        raise YamlProblem("", f"not plain data: {error}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _check_keys(node: yaml.MappingNode) -> None:
+    seen: set[object] = set()
+    for key, _ in node.value:
+        if key.tag != "tag:yaml.org,2002:merge" and _key(key) in seen:
+            raise YamlProblem(_place(key.start_mark), f"the key {key.value!r} comes twice")
+        seen.add(_key(key))
+
+
+def _key(node: yaml.Node) -> object:
+    return node.value if isinstance(node, yaml.ScalarNode) else id(node)
+
+
+def _place(mark: yaml.Mark) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}"

@@ -1,0 +1,243 @@
+"""The WebSocket door: one participant's connection to one session (PROTOCOL.md)."""
+
+import contextlib
+import logging
+import threading
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import flask
+from flask_sock import Sock
+from simple_websocket import ConnectionClosed
+
+from app import exact_json
+from app.errors import InvalidInput, NoSuchSurvey, StepkeepError, Unavailable
+from app.service import SessionStore, Snapshot
+from app.store.history import SessionKey
+from app.store.writer import Outcome
+from app.survey.commands import Answer, AnyCommand, Draft
+from app.web import messages, wire
+
+log = logging.getLogger("stepkeep.socket")
+
+sock = Sock()
+
+_LOOK_S = 1.0
+"""Seconds between two looks at the draft's age and at whether the server stops."""
+
+_NEWS = object()
+"""In the buffer of incoming messages: another connection changed the session."""
+
+
+class Connections:
+    """How many sockets are open, and whether the server stops."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._changed = threading.Condition()
+        self._open = 0
+        self.stopping = False
+
+    def enter(self) -> bool:
+        """Count one in; False where there are too many, or the server stops."""
+        with self._changed:
+            if self.stopping or self._open >= self._limit:
+                return False
+            self._open += 1
+            return True
+
+    def leave(self) -> None:
+        """Count one out."""
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
+
+    def wait_until_closed(self, timeout_s: float) -> bool:
+        """Wait until all are closed; drafts are saved by then."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._open == 0, timeout_s)
+
+
+@sock.route("/ws/survey/<path:user_id>")  # type: ignore[untyped-decorator]  # flask-sock has no types
+def survey_socket(ws: Any, user_id: str) -> None:  # noqa: ANN401 - simple-websocket has no types
+    """Serve one connection; returns when it has ended, its newest draft saved."""
+    store: SessionStore = flask.current_app.extensions["stepkeep"]
+    connections: Connections = flask.current_app.extensions["stepkeep_connections"]
+    try:
+        if not _is_allowed_origin(flask.request, store.settings.allowed_origins):
+            wire.close(ws, 4403, "this origin is not allowed")
+        elif not connections.enter():
+            wire.close(ws, 1001 if connections.stopping else 1013, "try again later")
+        else:
+            try:
+                _serve(ws, store, connections, user_id)
+            finally:
+                connections.leave()
+    except ConnectionClosed:
+        pass
+    except Exception:
+        log.exception("a connection ended by a fault of ours")
+        wire.close(ws, 1011, "a fault of ours; what was acknowledged is saved")
+    finally:
+        wire.hang_up(ws)
+
+
+def _serve(ws: Any, store: SessionStore, connections: Connections, user_id: str) -> None:  # noqa: ANN401
+    arguments = flask.request.args
+    is_audio = arguments.get("is_audio", "").lower() in {"true", "1"}
+    try:
+        key = store.key(user_id, arguments.get("survey"))
+        snapshot, resumed = store.begin(key, is_audio_mode=is_audio)
+    except NoSuchSurvey as error:
+        wire.close(ws, 4404, error.message)
+    except InvalidInput as error:
+        ws.send(exact_json.encode(messages.error("malformed", error.message)))
+        wire.close(ws, 4400, error.message)
+    except Unavailable as error:
+        ws.send(exact_json.encode(messages.error("unavailable", error.message)))
+        wire.close(ws, 1013, error.message)
+    else:
+        _Connection(ws, store, connections, key).run(snapshot, resumed=resumed)
+
+
+class _Connection:
+    """One connection, served by one thread; other threads only announce news."""
+
+    def __init__(self, ws: Any, store: SessionStore, connections: Connections, key: SessionKey) -> None:  # noqa: ANN401
+        self._ws = ws
+        self._store = store
+        self._connections = connections
+        self._key = key
+        self._draft: Draft | None = None
+        self._draft_since = 0.0
+        self._news: Snapshot | None = None
+        self._malformed = 0
+        self._tokens = float(store.settings.message_burst)
+        self._tokens_at = time.monotonic()
+        ws.input_buffer = wire.BoundedBuffer(ws)
+
+    def run(self, snapshot: Snapshot, *, resumed: bool) -> None:
+        self._store.listen(self._key, self._announce)
+        try:
+            self._send(messages.state(snapshot, self._store.clock(), resumed=resumed))
+            while not self._connections.stopping:
+                self._receive()
+            wire.close(self._ws, 1001, "the server stops; connect again")
+        finally:
+            self._store.unlisten(self._key, self._announce)
+            with contextlib.suppress(Unavailable):  # said in the log by the store; the client has it too
+                self._save_draft()
+
+    def _announce(self, snapshot: Snapshot) -> None:
+        self._news = snapshot
+        with contextlib.suppress(OSError):
+            self._ws.input_buffer.append(_NEWS)
+        self._ws.event.set()
+
+    def _receive(self) -> None:
+        frame = self._ws.receive(timeout=_LOOK_S)
+        if frame is _NEWS:
+            self._send_news()
+        elif frame is not None:
+            self._take(frame)
+        if self._draft is not None:
+            age_s = time.monotonic() - self._draft_since
+            if age_s >= self._store.settings.draft_interval_s:
+                with contextlib.suppress(Unavailable):
+                    self._save_draft()
+
+    def _take(self, frame: str | bytes) -> None:
+        if not self._spend():
+            self._send(messages.error("rate_limited", "too many messages; connect again later"))
+            self._end(4429, "too many messages")
+        try:
+            message = messages.parse(frame)
+        except messages.BadMessage as bad:
+            self._send(messages.error(bad.code, bad.message, bad.message_id))
+            if bad.code == "too_large":
+                self._end(1009, bad.message)
+            self._malformed += 1
+            if self._malformed >= self._store.settings.malformed_limit:
+                self._end(4400, "repeated malformed messages")
+            return
+        self._malformed = 0
+        command = messages.command_of(message, self._store.clock())
+        if command is None:
+            self._send({"type": "pong"})
+        elif isinstance(command, Draft):
+            self._keep_draft(command)
+        else:
+            self._do(command)
+
+    def _do(self, command: AnyCommand) -> None:
+        message_id = command.message_id or ""
+        answers_draft = isinstance(command, Answer) and self._draft is not None and command.step == self._draft.step
+        try:
+            if not answers_draft:
+                self._save_draft()
+            result = self._store.submit(self._key, command, self._announce)
+        except Unavailable as error:
+            self._send(messages.error("unavailable", error.message, message_id))
+            return
+        except StepkeepError as error:
+            self._send(messages.error("malformed", error.message, message_id))
+            return
+        at = self._store.clock()
+        if isinstance(result, Outcome):
+            if answers_draft:
+                self._draft = None
+            snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
+            self._send(messages.ack(message_id, result.version, snapshot, at, duplicate=result.duplicate))
+            return
+        refused = result.rejection
+        if result.state is None:
+            self._end(1001, "this session was erased; connect again to begin a new one")
+            return
+        step = Snapshot(key=self._key, state=result.state, survey=result.survey).step
+        self._send(messages.reject(message_id, refused.code, refused.message, step))
+
+    def _keep_draft(self, draft: Draft) -> None:
+        if self._draft is None:
+            self._draft_since = time.monotonic()
+        elif self._draft.step != draft.step:
+            self._save_draft()
+            self._draft_since = time.monotonic()
+        self._draft = draft
+
+    def _save_draft(self) -> None:
+        if self._draft is not None:
+            self._store.submit(self._key, self._draft, self._announce)
+            self._draft = None
+
+    def _send_news(self) -> None:
+        snapshot, self._news = self._news, None
+        if snapshot is not None:
+            self._send(messages.sync(snapshot, self._store.clock()))
+
+    def _spend(self) -> bool:
+        now = time.monotonic()
+        settings = self._store.settings
+        earned = (now - self._tokens_at) * settings.messages_per_second
+        self._tokens = min(settings.message_burst, self._tokens + earned) - 1
+        self._tokens_at = now
+        return self._tokens >= 0
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            self._ws.send(exact_json.encode(message))
+        except OSError as error:
+            raise ConnectionClosed(1006, "the peer is gone") from error
+
+    def _end(self, code: int, reason: str) -> None:
+        wire.close(self._ws, code, reason)
+        raise ConnectionClosed(code, reason)
+
+
+def _is_allowed_origin(request: flask.Request, allowed: str) -> bool:
+    """Browsers name the page's origin; other clients name none."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return True
+    others = {item.strip().rstrip("/") for item in allowed.split(",") if item.strip()}
+    return origin in others or urlsplit(origin).netloc == request.host

@@ -1,0 +1,220 @@
+// @ts-check
+/**
+ * A participant's session over the WebSocket, without any page: other modules may use it by itself.
+ *
+ *     const client = new SurveyClient({ origin: location.origin, surveyId: "visit", userId: "user123" });
+ *     client.addEventListener("state", (event) => console.log(event.detail.session));
+ *     await client.start();
+ *     const outcome = await client.answer("S1", "Yes"); // the ack, the reject or the error
+ *
+ * Each server message is dispatched as an event of its type, with the message as `detail`. Besides:
+ * `change` (connected or not, the outbox grew or shrank) and `stopped` ({code, why}: no attempt will be
+ * made any more). A command is in the outbox until the server has answered it, is sent again after
+ * each reconnect in the old order, and the server applies it once.
+ */
+
+import { Connection } from "./connection.js";
+import { newCommandId } from "./ids.js";
+import { Outbox } from "./outbox.js";
+import { MAX_MESSAGE_BYTES } from "./protocol.js";
+
+/**
+ * @typedef {import("./protocol.js").Json} Json
+ * @typedef {import("./protocol.js").Command} Command
+ * @typedef {import("./protocol.js").ServerMessage} ServerMessage
+ */
+
+export class SurveyClient extends EventTarget {
+  /** @type {Map<string, (message: ServerMessage) => void>} */
+  #callers = new Map();
+  #greeted = false;
+  #greeting = 0;
+  #connection;
+  #outbox;
+
+  /**
+   * @param {object} options
+   * @param {string} options.origin http(s) address of the server, with its path prefix if it has one
+   * @param {string} options.surveyId
+   * @param {string} options.userId
+   * @param {boolean} [options.isAudio] the mode that a new session begins in
+   * @param {Partial<import("./connection.js").ConnectionTimes>} [options.times]
+   */
+  constructor({ origin, surveyId, userId, isAudio = false, times }) {
+    super();
+    this.#outbox = new Outbox(surveyId, userId);
+    const url = new URL(`${origin.replace(/\/$/, "")}/ws/survey/${encodeURIComponent(userId)}`);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    url.searchParams.set("survey", surveyId);
+    url.searchParams.set("is_audio", String(isAudio));
+    this.#connection = new Connection(
+      url.href,
+      {
+        message: (message) => this.#receive(message),
+        down: () => this.#down(),
+        stopped: (code, why) => this.#stopped(code, why),
+      },
+      times,
+    );
+  }
+
+  /** Whether the server has greeted us on a connection that still stands. */
+  get isOnline() {
+    return this.#greeted;
+  }
+
+  /** How many commands the server has not answered yet. */
+  get unacknowledged() {
+    return this.#outbox.size;
+  }
+
+  /** The ids of these, oldest first. */
+  get unacknowledgedIds() {
+    return this.#outbox.commands.map((command) => command.id);
+  }
+
+  /** @returns {Promise<void>} once what earlier pages left is in the outbox, and the socket is opening */
+  async start() {
+    await this.#outbox.load();
+    for (const type of ["online", "offline"]) globalThis.addEventListener?.(type, this.#retryNow);
+    this.#connection.open();
+  }
+
+  stop() {
+    for (const type of ["online", "offline"]) globalThis.removeEventListener?.(type, this.#retryNow);
+    this.#leave();
+    this.#connection.close();
+  }
+
+  /** Connect at once where there is no connection; else make sure that it is alive. */
+  retryNow() {
+    this.#connection.openNow();
+  }
+
+  #retryNow = () => this.retryNow();
+
+  /**
+   * @param {string} step
+   * @param {Json} value
+   */
+  answer(step, value) {
+    return this.#submit({ type: "answer", step, value });
+  }
+
+  back() {
+    return this.#submit({ type: "back" });
+  }
+
+  /** @param {string} step */
+  goto(step) {
+    return this.#submit({ type: "goto", step });
+  }
+
+  /** @param {boolean} audio */
+  setMode(audio) {
+    return this.#submit({ type: "mode", audio });
+  }
+
+  restart() {
+    return this.#submit({ type: "restart" });
+  }
+
+  /**
+   * Send the half-typed answer. Drafts are not kept here: the newest is sent again by the caller.
+   *
+   * @param {string} step
+   * @param {Json} value
+   * @returns {boolean} whether it was sent
+   */
+  draft(step, value) {
+    const message = { type: "draft", step, value };
+    return this.#greeted && !isTooLarge(message) && this.#connection.send(message);
+  }
+
+  /**
+   * @param {Omit<Command, "id">} order
+   * @returns {Promise<ServerMessage>} the server's answer; never rejects, may take until the network is back
+   */
+  #submit(order) {
+    const command = { ...order, id: newCommandId() };
+    if (isTooLarge(command)) {
+      const refusal = tooLarge(command);
+      this.dispatchEvent(new CustomEvent("reject", { detail: refusal }));
+      return Promise.resolve(refusal);
+    }
+    const answered = new Promise((resolve) => this.#callers.set(command.id, resolve));
+    this.#outbox.add(command);
+    if (this.#greeted) this.#connection.send(command);
+    this.#changed();
+    return answered;
+  }
+
+  /** @param {ServerMessage} message */
+  #receive(message) {
+    if (message.type === "state") void this.#welcome();
+    if (message.type === "ack" || message.type === "reject" || message.type === "error") this.#settle(message);
+    this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
+    if (message.type !== "state") this.#changed();
+  }
+
+  /** Send what is unanswered, now that the server has said where the session stands. */
+  async #welcome() {
+    this.#connection.greeted();
+    const greeting = (this.#greeting += 1);
+    await this.#outbox.load(); // another tab may have been closed with commands of its own
+    if (greeting !== this.#greeting) return; // the connection went down meanwhile
+    for (const command of this.#outbox.commands) this.#connection.send(command);
+    this.#greeted = true;
+    this.#changed();
+  }
+
+  /** @param {ServerMessage} message */
+  #settle(message) {
+    if (typeof message.id !== "string") return;
+    this.#outbox.remove(message.id);
+    this.#callers.get(message.id)?.(message);
+    this.#callers.delete(message.id);
+  }
+
+  #down() {
+    this.#leave();
+    this.#changed();
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} why
+   */
+  #stopped(code, why) {
+    this.#leave();
+    this.dispatchEvent(new CustomEvent("stopped", { detail: { code, why } }));
+    this.#changed();
+  }
+
+  #leave() {
+    this.#greeted = false;
+    this.#greeting += 1;
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+/** @param {object} message */
+function isTooLarge(message) {
+  return new TextEncoder().encode(JSON.stringify(message)).length > MAX_MESSAGE_BYTES;
+}
+
+/**
+ * @param {Command} command
+ * @returns {ServerMessage}
+ */
+function tooLarge(command) {
+  return {
+    type: "reject",
+    id: command.id,
+    code: "invalid_answer",
+    message: "This answer is too long to be sent. Please shorten it.",
+  };
+}

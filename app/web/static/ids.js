@@ -1,0 +1,59 @@
+// @ts-check
+/** Ids made in this browser: of commands, and of a participant who came without one. */
+
+const USER_ID = /^[A-Za-z0-9._@:-]{1,128}$/;
+const URL_SAFE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const RANDOM_CHARACTERS = 22; // 22 of 64 characters: 132 random bits, as many as a UUID and more
+
+/**
+ * A new id for a command.
+ *
+ * `crypto.randomUUID` exists in secure contexts only, and a clinic's server may be plain http on its
+ * own network; `getRandomValues` exists everywhere.
+ *
+ * @returns {string}
+ */
+export function newCommandId() {
+  if (typeof crypto.randomUUID === "function") return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * A new participant id that nobody can guess.
+ *
+ * @returns {string}
+ */
+export function newUserId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(RANDOM_CHARACTERS));
+  return `p-${Array.from(bytes, (byte) => URL_SAFE[byte % 64]).join("")}`;
+}
+
+/**
+ * Whether the server takes this as a participant id.
+ *
+ * @param {string} text
+ */
+export function isUserId(text) {
+  return USER_ID.test(text);
+}
+
+/**
+ * The id that this browser keeps for the participant, made at the first call.
+ *
+ * Where the browser forbids storage the id lives as long as the page.
+ *
+ * @returns {string}
+ */
+export function keptUserId() {
+  const key = "stepkeep:user";
+  try {
+    const kept = localStorage.getItem(key);
+    if (kept !== null && isUserId(kept)) return kept;
+    const made = newUserId();
+    localStorage.setItem(key, made);
+    return made;
+  } catch {
+    return newUserId();
+  }
+}

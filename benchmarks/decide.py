@@ -1,0 +1,78 @@
+"""How long one command takes to decide: surveys of 10, 100 and 1,000 steps, interleaved rounds, medians.
+
+Run with ``python -m benchmarks.decide`` in the project's folder. Each step has a rule with a condition that reads two
+answers. Measured: the answer to the last step of the walk, decide and apply, and an edit of the first answer
+from there.
+"""
+
+import statistics
+import time
+
+from app import exact_json
+from app.survey.commands import Answer, Begin
+from app.survey.definition import Survey, load_definition
+from app.survey.flow import Rejection, decide
+from app.survey.state import SessionState, apply
+
+ROUNDS = 7
+REPEATS = 200
+SIZES = (10, 100, 1000)
+
+
+def survey_of(count: int) -> Survey:
+    """Return a survey of ``count`` steps."""
+    steps = [
+        {
+            "id": f"S{number}",
+            "type": "scale",
+            "prompt": "p",
+            "min": 0,
+            "max": 10,
+            "next": [
+                {
+                    "when": f"answer > 5 && answers.S{max(number - 1, 0)} > 1",
+                    "go": f"S{number + 1}" if number + 1 < count else "end",
+                }
+            ],
+        }
+        for number in range(count)
+    ]
+    document = {"id": "big", "title": "t", "language": "en", "steps": steps}
+    return load_definition(exact_json.encode(document), "big")
+
+
+def walk_to_the_last(survey: Survey) -> SessionState:
+    """Return the session at the last step, all others answered."""
+    state = step_on(survey, None, Begin(at=1))
+    while state.current_step != survey.steps[-1].id:
+        state = step_on(survey, state, Answer(at=1, step=state.current_step, value=7))
+    return state
+
+
+def step_on(survey: Survey, state: SessionState | None, command: Answer | Begin) -> SessionState:
+    """Decide and apply one command that must be accepted."""
+    event = decide(survey, state, command)
+    assert not isinstance(event, Rejection), event
+    return apply(state, event)
+
+
+def main() -> None:
+    """Print the table."""
+    sessions = {count: (survey := survey_of(count), walk_to_the_last(survey)) for count in SIZES}
+    times: dict[tuple[int, str], list[float]] = {}
+    for _ in range(ROUNDS):
+        for count, (survey, state) in sessions.items():
+            for name, step in (("last", survey.steps[-1].id), ("first", survey.first_step)):
+                command = Answer(at=1, step=step, value=8)
+                started = time.perf_counter()
+                for _ in range(REPEATS):
+                    step_on(survey, state, command)
+                times.setdefault((count, name), []).append((time.perf_counter() - started) / REPEATS)
+    print("| steps | answer to the last, µs | edit of the first, µs |\n| --: | --: | --: |")
+    for count in SIZES:
+        last, first = (statistics.median(times[count, name]) * 1e6 for name in ("last", "first"))
+        print(f"| {count} | {last:.0f} | {first:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

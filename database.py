@@ -1,0 +1,5 @@
+"""The import path of existing integrations: ``from database import get_database``."""
+
+from app.database import Database, get_database
+
+__all__ = ["Database", "get_database"]

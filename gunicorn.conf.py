@@ -1,0 +1,59 @@
+"""How gunicorn serves Stepkeep: threads, as many as there may be sockets and requests at once.
+
+One process: on SQLite it must be the only one, held by a lock; WEB_CONCURRENCY raises it elsewhere.
+"""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+from app.errors import ConfigurationError
+from app.settings import read_settings
+from app.store.engine import normalise_url, server_lock
+
+try:
+    _settings = read_settings()
+    _is_sqlite = normalise_url(_settings.database_url).get_backend_name() == "sqlite"
+except ConfigurationError as error:
+    sys.exit(f"stepkeep: {error.message}")
+
+bind = f"{_settings.host}:{_settings.port}"
+worker_class = "gthread"
+workers = 1 if _is_sqlite else int(os.environ.get("WEB_CONCURRENCY", "1"))
+threads = _settings.max_connections + _settings.rest_threads
+worker_connections = threads + 1000
+max_requests = 0  # a worker that is replaced cuts all its sockets
+graceful_timeout = 10
+keepalive = 5
+control_socket_disable = True
+loglevel = _settings.log_level.lower()
+
+CLOSING_S = 5
+"""Seconds for open sockets to save their drafts when the server stops."""
+
+_held: list[object] = []
+
+
+def on_starting(_server: object) -> None:
+    """Take the SQLite file for this server, or say who has it."""
+    try:
+        _held.append(server_lock(normalise_url(_settings.database_url)))
+    except ConfigurationError as error:
+        sys.exit(f"stepkeep: {error.message}")
+
+
+def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn has no types
+    """Tell the sockets when the worker is asked to stop, so that they close with 1001."""
+    connections = worker.wsgi.extensions["stepkeep_connections"]
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        before = signal.getsignal(number)
+
+        def stop(received: int, frame: FrameType | None, before: Any = before) -> None:  # noqa: ANN401
+            connections.stopping = True
+            connections.wait_until_closed(CLOSING_S)
+            if callable(before):
+                before(received, frame)
+
+        signal.signal(number, stop)

@@ -1,0 +1,106 @@
+"""A participant at the page: the words that the browser tests are written in."""
+
+import re
+from typing import Protocol
+
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+
+class RunningServer(Protocol):
+    """The real server as a process of its own; the fixture `server` of tests/conftest.py."""
+
+    @property
+    def url(self) -> str:
+        """Its address, without a slash at the end."""
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL."""
+
+    def start(self) -> None:
+        """Start it again, on the same port and database."""
+
+
+class Participant:
+    """One tab with the survey page. Every method waits for what it needs; none sleeps."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.page: Page = context.new_page()
+        self._url = url
+
+    @property
+    def root(self) -> Locator:
+        """The element whose data attributes tell the page's state."""
+        return self.page.locator("#survey")
+
+    @property
+    def heading(self) -> Locator:
+        """The heading of the step in view."""
+        return self.page.locator("#prompt")
+
+    def open(self, survey: str, **query: str) -> None:
+        """Open the survey and wait until the server has greeted the page."""
+        asked = "&".join(f"{name}={value}" for name, value in query.items())
+        self.page.goto(f"{self._url}/s/{survey}?{asked}")
+        expect(self.root).to_have_attribute("data-connection", "online")
+
+    def is_at(self, step: str) -> None:
+        """Wait until this step is in view and all is saved."""
+        expect(self.root).to_have_attribute("data-step", step)
+        expect(self.root).to_have_attribute("data-save", "saved")
+
+    def is_done(self) -> None:
+        """Wait for the completion screen."""
+        self.is_at("end")
+        expect(self.page.get_by_role("heading", name="Thank you")).to_be_visible()
+
+    def choose(self, *labels: str) -> None:
+        """Pick the options of these labels."""
+        for label in labels:
+            exactly = re.compile(rf"^{re.escape(label)}$")
+            self.page.locator("#step label", has_text=exactly).locator("input").check()
+
+    def type(self, text: str) -> None:
+        """Fill the step's text, number or date."""
+        self.page.locator("#answer").fill(text)
+
+    def field(self) -> Locator:
+        """The field that a text, number or date is typed into."""
+        return self.page.locator("#answer")
+
+    def next(self) -> None:
+        """Press the button that goes on."""
+        self.page.locator("#next").click()
+
+    def skip(self) -> None:
+        """Press Skip."""
+        self.page.get_by_role("button", name="Skip", exact=True).click()
+
+    def back(self) -> None:
+        """Press Back."""
+        self.page.get_by_role("button", name="Back", exact=True).click()
+
+    def answer(self, step: str, *labels: str) -> None:
+        """At this step, pick the options and go on."""
+        self.is_at(step)
+        self.choose(*labels)
+        self.next()
+
+    def write(self, step: str, text: str) -> None:
+        """At this step, type the text and go on."""
+        self.is_at(step)
+        self.type(text)
+        self.next()
+
+    def edit(self, question: str) -> None:
+        """Open the list of answers and press Edit beside this question."""
+        self.page.locator("#answers-panel summary").click()
+        self.page.get_by_role("button", name=f"Edit: {question}").click()
+
+    def user_id(self) -> str:
+        """The id that this browser keeps for the participant."""
+        kept: str = self.page.evaluate("localStorage.getItem('stepkeep:user')")
+        return kept
+
+    def close(self) -> None:
+        """Close the tab, as a person does."""
+        self.page.close(run_before_unload=True)

@@ -1,0 +1,228 @@
+"""Leaving and coming back: closed tabs, other devices, a killed server, no network."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, WebSocketRoute, expect
+
+from tests.browser.participant import Participant, RunningServer
+
+pytestmark = pytest.mark.browser
+
+
+def walk_to_text(participant: Participant, **query: str) -> None:
+    """Walk the intake to its first text."""
+    participant.open("intake", **query)
+    participant.is_at("S1")
+    participant.next()
+    participant.write("S2", "1980-05-03")
+    participant.answer("S3", "A new problem")
+    participant.is_at("S4")
+
+
+def test_page_goes_on_where_it_was_when_its_tab_is_opened_again(
+    participant: Participant, context: BrowserContext, server: RunningServer
+) -> None:
+    """Step, answers, back button and half-typed text are there again, with a word of welcome."""
+    walk_to_text(participant)
+    participant.type("My knee hur")
+    participant.close()
+    again = Participant(context, server.url)
+    again.open("intake")
+    again.is_at("S4")
+    expect(again.page.locator("#resumed")).to_contain_text("Welcome back. You are at step 4 of")
+    expect(again.field()).to_have_value("My knee hur")
+    expect(again.page.locator("#answers .answered")).to_have_count(2)
+    again.back()
+    again.is_at("S3")
+    expect(again.page.get_by_role("radio", name="A new problem")).to_be_checked()
+    again.next()
+    again.is_at("S4")
+    expect(again.field()).to_have_value("My knee hur")
+
+
+def test_half_typed_text_is_there_when_another_device_goes_on(
+    participant: Participant, new_context: Callable[..., BrowserContext], server: RunningServer
+) -> None:
+    """The draft is the server's too: it is saved when the connection ends."""
+    walk_to_text(participant, user="patient-7")
+    participant.type("My knee hur")
+    participant.is_at("S4")
+    participant.close()
+
+    def other_device_sees_it() -> bool:
+        other = Participant(new_context(), server.url)
+        other.open("intake", user="patient-7")
+        other.is_at("S4")
+        return other.field().input_value() == "My knee hur"
+
+    assert any(other_device_sees_it() for _ in range(10))  # the server may learn of the close a moment later
+
+
+def test_walk_goes_on_by_itself_when_the_server_was_killed(participant: Participant, server: RunningServer) -> None:
+    """An answer that is given while the server is dead is kept, shown as such, and sent afterwards."""
+    participant.open("phq9")
+    for question in ("Q1", "Q2", "Q3"):
+        participant.answer(question, "Several days")
+    participant.is_at("Q4")
+    participant.choose("Nearly every day")
+    server.kill()
+    expect(participant.root).to_have_attribute("data-save", "offline")
+    participant.next()
+    expect(participant.page.locator("#kept")).to_be_visible()
+    expect(participant.page.get_by_role("status").first).to_contain_text("Offline")
+    server.start()
+    participant.is_at("Q5")
+    expect(participant.page.locator("#resumed")).to_be_hidden()
+    participant.page.locator("#answers-panel summary").click()
+    expect(participant.page.locator("#answers .answered[data-step=Q4] .given")).to_have_text("Nearly every day")
+
+
+def test_answer_is_sent_when_the_tab_was_closed_while_offline(
+    participant: Participant, context: BrowserContext, server: RunningServer
+) -> None:
+    """The outbox is on disk: another page of this browser sends what a closed one could not."""
+    participant.open("phq9")
+    participant.answer("Q1", "Several days")
+    participant.is_at("Q2")
+    server.kill()
+    expect(participant.root).to_have_attribute("data-save", "offline")
+    participant.choose("Nearly every day")
+    participant.next()
+    expect(participant.page.locator("#kept")).to_be_visible()
+    participant.close()
+    server.start()
+    again = Participant(context, server.url)
+    again.open("phq9")
+    again.is_at("Q3")
+
+
+def test_text_is_kept_when_it_was_typed_offline(
+    participant: Participant, context: BrowserContext, server: RunningServer
+) -> None:
+    """What was typed without a connection is there after the tab was closed."""
+    walk_to_text(participant)
+    server.kill()
+    expect(participant.root).to_have_attribute("data-save", "offline")
+    participant.type("Typed in a tunnel")
+    participant.close()
+    server.start()
+    again = Participant(context, server.url)
+    again.open("intake")
+    again.is_at("S4")
+    expect(again.field()).to_have_value("Typed in a tunnel")
+
+
+def test_other_tab_follows_when_one_tab_answers(
+    participant: Participant, context: BrowserContext, server: RunningServer
+) -> None:
+    """Two tabs of one session show the same step."""
+    participant.open("phq9")
+    other = Participant(context, server.url)
+    other.open("phq9")
+    other.is_at("Q1")
+    participant.answer("Q1", "Several days")
+    other.is_at("Q2")
+    other.answer("Q2", "Not at all")
+    participant.is_at("Q3")
+
+
+def test_typing_goes_on_when_another_device_changes_something_else(
+    participant: Participant, new_context: Callable[..., BrowserContext], server: RunningServer
+) -> None:
+    """A sync for the same step leaves what is being typed alone."""
+    walk_to_text(participant, user="patient-8")
+    other = Participant(new_context(), server.url)
+    other.open("intake", user="patient-8")
+    other.is_at("S4")
+    participant.type("My knee hur")
+    other.page.get_by_role("button", name="Audio").click()
+    expect(participant.root).to_have_attribute("data-mode", "audio")
+    expect(participant.field()).to_have_value("My knee hur")
+
+
+def test_reject_is_shown_at_the_field_when_the_server_refuses(participant: Participant) -> None:
+    """What the server says stands beside the field, which keeps what was typed and has the focus."""
+
+    def refuse_answers(socket: WebSocketRoute) -> None:
+        upstream = socket.connect_to_server()
+
+        def pass_on(frame: str | bytes) -> None:
+            if '"answer"' not in str(frame) or '"S4"' not in str(frame):
+                upstream.send(frame)
+                return
+            refusal = {"type": "reject", "id": json.loads(frame)["id"], "code": "invalid_answer"}
+            socket.send(json.dumps({**refusal, "message": "Please say it in English.", "step": None}))
+
+        socket.on_message(pass_on)
+
+    participant.page.route_web_socket("**/ws/survey/**", refuse_answers)
+    walk_to_text(participant)
+    participant.write("S4", "Mir tut das Knie weh")
+    expect(participant.page.locator("#problem")).to_have_text("Please say it in English.")
+    expect(participant.field()).to_be_focused()
+    expect(participant.field()).to_have_value("Mir tut das Knie weh")
+
+
+def test_page_says_why_when_the_server_closes_for_good(context: BrowserContext, server: RunningServer) -> None:
+    """After a close code that another attempt can't mend there is none, but a clear message."""
+    for code, words in ((4401, "sign in"), (4403, "not allowed"), (4404, "does not exist")):
+        sockets = refuse_sockets(participant := Participant(context, server.url), code)
+        participant.page.goto(f"{server.url}/s/phq9")
+        expect(participant.page.locator("#stopped-why")).to_contain_text(words)
+        assert len(sockets) == 1
+
+
+def refuse_sockets(participant: Participant, code: int) -> list[WebSocketRoute]:
+    """Close each of the page's sockets with this code; the list gets them as they come."""
+    sockets: list[WebSocketRoute] = []
+
+    def close(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        socket.close(code=code)
+
+    participant.page.route_web_socket("**/ws/survey/**", close)
+    return sockets
+
+
+def test_walk_goes_on_when_the_database_is_away(participant: Participant) -> None:
+    """`pending` brings the next step and shows that it isn't saved; the late `ack` says that it is."""
+    late: list[str] = []
+    sockets: list[WebSocketRoute] = []
+
+    def delay_acks(socket: WebSocketRoute) -> None:
+        upstream = socket.connect_to_server()
+        sockets.append(socket)
+
+        def pass_on(frame: str | bytes) -> None:
+            message = json.loads(frame)
+            if message["type"] != "ack":
+                socket.send(frame)
+                return
+            late.append(str(frame))
+            socket.send(json.dumps({**message, "type": "pending"}))
+
+        upstream.on_message(pass_on)
+
+    participant.page.route_web_socket("**/ws/survey/**", delay_acks)
+    participant.open("phq9")
+    participant.is_at("Q1")
+    participant.choose("Several days")
+    participant.next()
+    expect(participant.root).to_have_attribute("data-step", "Q2")
+    participant.choose("Not at all")
+    participant.next()
+    expect(participant.root).to_have_attribute("data-step", "Q3")
+    expect(participant.root).to_have_attribute("data-save", "saving")
+    for frame in late:
+        sockets[0].send(frame)
+    participant.is_at("Q3")
+
+
+def test_page_refuses_when_the_link_names_no_possible_participant(
+    participant: Participant, server: RunningServer
+) -> None:
+    """An id that the protocol doesn't allow is not taken for another one."""
+    participant.page.goto(f"{server.url}/s/phq9?user=a%2Fb")
+    expect(participant.page.locator("#stopped-why")).to_contain_text("not complete")

@@ -1,0 +1,303 @@
+"""The store: what is acknowledged is there, once, whatever breaks; the fold of history is the row."""
+
+import os
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
+
+from app.database import Database
+from app.errors import (
+    DatabaseUnavailable,
+    InvalidInput,
+    MessageIdReused,
+    Overloaded,
+    StoreInUse,
+    VersionConflict,
+)
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store import history
+from app.store.engine import normalise_url, server_lock
+from app.store.history import SessionKey
+from app.store.writer import Outcome, Refused
+from app.survey.commands import Answer, Back, Begin, Draft, Restart, Save, Update
+from app.survey.state import fold
+from tests.test_exact_json import EXACT
+
+KEY = SessionKey("phq9", "user123")
+
+
+def answer(store: SessionStore, step: str, value: object, message_id: str | None = None) -> Outcome:
+    result = store.submit(KEY, Answer(at=store.clock(), message_id=message_id, step=step, value=value))
+    assert isinstance(result, Outcome)
+    return result
+
+
+def check_fold(store: SessionStore, key: SessionKey = KEY) -> None:
+    snapshot = store.load(key)
+    assert snapshot is not None
+    entries = store.history(key, limit=100_000)
+    assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
+    assert fold(history.events_of(entries)) == snapshot.state
+
+
+def test_command_sent_again_is_applied_once(store: SessionStore) -> None:
+    """The same message id gets the same version again, and nothing is done."""
+    store.begin(KEY, is_audio_mode=False)
+    first = answer(store, "Q1", 2, "m1")
+    again = answer(store, "Q1", 2, "m1")
+    assert (first.version, first.duplicate) == (2, False)
+    assert (again.version, again.duplicate) == (2, True)
+    assert again.state == first.state
+    check_fold(store)
+
+
+def test_message_id_of_another_command_is_refused(store: SessionStore) -> None:
+    """An id stands for one command."""
+    store.begin(KEY, is_audio_mode=False)
+    answer(store, "Q1", 2, "m1")
+    with pytest.raises(MessageIdReused):
+        store.submit(KEY, Answer(at=1, message_id="m1", step="Q1", value=3))
+
+
+def test_fold_is_the_row_after_each_kind_of_command(store: SessionStore) -> None:
+    """Live row and folded history agree, drafts and restarts included."""
+    store.begin(KEY, is_audio_mode=True)
+    answer(store, "Q1", 1)
+    for command in (
+        Draft(at=store.clock(), step="Q2", value="ha"),
+        Back(at=store.clock()),
+        Answer(at=store.clock(), step="Q1", value=0),
+        Update(at=store.clock(), changes={"session_data": {"clinic": "é😀"}}),
+        Restart(at=store.clock()),
+    ):
+        assert isinstance(store.submit(KEY, command), Outcome)
+        check_fold(store)
+    assert store.at_version(KEY, 2).state.answers == {"Q1": 1}
+
+
+def test_rejected_command_saves_nothing(store: SessionStore) -> None:
+    """A refused command makes no event."""
+    store.begin(KEY, is_audio_mode=False)
+    result = store.submit(KEY, Answer(at=store.clock(), message_id="m", step="Q1", value=17))
+    assert isinstance(result, Refused)
+    assert result.rejection.code == "invalid_answer"
+    assert len(store.history(KEY)) == 1
+
+
+def test_many_threads_lose_and_double_nothing(store: SessionStore) -> None:
+    """Group commit: 400 commands of 40 sessions from 16 threads, each once and in its session's order."""
+    keys = [SessionKey("phq9", f"user{number}") for number in range(40)]
+    for key in keys:
+        store.begin(key, is_audio_mode=False)
+
+    def walk(key: SessionKey) -> None:
+        for number in range(1, 10):
+            result = store.submit(key, Answer(at=store.clock(), message_id=f"m{number}", step=f"Q{number}", value=1))
+            assert isinstance(result, Outcome)
+            assert result.version == number + 1
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(walk, keys))
+    for key in keys:
+        check_fold(store, key)
+
+
+def test_one_session_from_many_threads_has_every_version_once(store: SessionStore) -> None:
+    """Commands of one session are decided one after another."""
+    store.begin(KEY, is_audio_mode=False)
+
+    def save(number: int) -> int:
+        command = Save(
+            at=store.clock(),
+            message_id=f"m{number}",
+            current_step="Q1",
+            answers={"n": number},
+            step_history=(),
+            is_audio_mode=False,
+            session_data=None,
+        )
+        return store.submit_or_raise(KEY, command).version
+
+    with ThreadPoolExecutor(8) as threads:
+        versions = sorted(threads.map(save, range(100)))
+    assert versions == list(range(2, 102))
+    check_fold(store)
+
+
+def test_if_match_on_an_older_version_is_a_conflict(store: SessionStore) -> None:
+    """What was decided on an older state names its version and is refused."""
+    store.begin(KEY, is_audio_mode=False)
+    answer(store, "Q1", 1)
+    with pytest.raises(VersionConflict):
+        store.submit_or_raise(KEY, Update(at=1, expected_version=1, changes={"is_audio_mode": True}))
+
+
+def test_full_queue_refuses_and_never_grows(settings: Settings) -> None:
+    """Past the limit a command is refused as overloaded; what waits is committed."""
+    store = open_store(settings.model_copy(update={"queue_limit": 1}))
+    store.begin(KEY, is_audio_mode=False)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hold(_connection: object) -> None:
+        inside.set()
+        go_on.wait(30)
+
+    with ThreadPoolExecutor(2) as threads:
+        leader = threads.submit(store._writer.run, hold)
+        inside.wait(30)
+        waiting = threads.submit(answer, store, "Q1", 1)
+        while not store._writer._waiting:
+            pass
+        with pytest.raises(Overloaded):
+            answer(store, "Q1", 2)
+        go_on.set()
+        leader.result()
+        assert waiting.result().version == 2
+    store.close()
+
+
+def test_failed_transaction_is_tried_again_and_then_told(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure that may pass is tried 3 times; one that stays is told to its caller, and nothing is saved."""
+    store.begin(KEY, is_audio_mode=False)
+    calls: list[int] = []
+    real = history.append
+
+    def locked(*arguments: object) -> None:
+        calls.append(1)
+        if len(calls) < failures:
+            raise OperationalError("", {}, sqlite3.OperationalError("database is locked"))
+        real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store._writer, "_settings", store.settings.model_copy(update={"retry_delay_s": 0}))
+    monkeypatch.setattr(history, "append", locked)
+    failures = 3
+    assert answer(store, "Q1", 1).version == 2
+    calls.clear()
+    failures = 4
+    with pytest.raises(DatabaseUnavailable):
+        answer(store, "Q2", 1)
+    monkeypatch.undo()
+    check_fold(store)
+
+
+def test_unreadable_session_is_set_aside_and_a_new_one_begins(store: SessionStore) -> None:
+    """Corrupt JSON: the row is kept under a name that support finds; the participant goes on."""
+    store.begin(KEY, is_audio_mode=False)
+    answer(store, "Q1", 1)
+    path = normalise_url(store.settings.database_url).database
+    with store._writing.begin() as connection:
+        connection.exec_driver_sql("UPDATE sessions SET answers = '{oops' WHERE user_id = 'user123'")
+    snapshot, resumed = store.begin(KEY, is_audio_mode=False)
+    assert not resumed
+    assert snapshot.state.answers == {}
+    with store._reading.connect() as connection:
+        kept = connection.exec_driver_sql("SELECT user_id, answers FROM sessions WHERE user_id LIKE 'user123~%'").all()
+    assert path is not None
+    assert [row[1] for row in kept] == ["{oops"]
+
+
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answers=st.dictionaries(st.text("abcé😀", min_size=1, max_size=5), EXACT, max_size=4))
+def test_any_exact_answers_come_back_the_same(store: SessionStore, answers: dict[str, object]) -> None:
+    """Round trip through the database: values and the order of keys."""
+    database = Database(store)
+    database.save_session("u", "S1", answers, [])
+    loaded = database.load_session("u")
+    assert loaded is not None
+    assert loaded["answers"] == answers
+    assert list(loaded["answers"]) == list(answers)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"user_id": ""}, {"user_id": "a/b"}, {"user_id": None}, {"user_id": "x" * 129}, {"step_history": "S1"},
+        {"step_history": [1]}, {"answers": []}, {"answers": {"a": {1}}}, {"answers": {1: 1}},
+        {"answers": {"a": float("nan")}}, {"answers": {"a": 10**400}}, {"session_data": 1}, {"current_step": ""},
+        {"current_step": None}, {"is_audio_mode": 1}, {"answers": {"a": "x" * 1_100_000}},
+    ],
+)  # fmt: skip
+def test_invalid_data_is_refused_before_anything_is_written(store: SessionStore, wrong: dict[str, object]) -> None:
+    """An exception that says what is wrong; no session is made."""
+    given = {"user_id": "u", "current_step": "S1", "answers": {}, "step_history": [], **wrong}
+    with pytest.raises(InvalidInput):
+        Database(store).save_session(**given)  # type: ignore[arg-type]
+    assert store.list() == []
+
+
+def test_user_ids_that_differ_in_case_are_two(store: SessionStore) -> None:
+    """Keys are compared exactly."""
+    for name in ("Bob", "bob"):
+        store.begin(SessionKey("phq9", name), is_audio_mode=False)
+    assert {snapshot.key.user_id for snapshot in store.list()} == {"Bob", "bob"}
+
+
+def test_session_stays_on_the_revision_on_which_it_began(store: SessionStore, settings: Settings) -> None:
+    """Editing a survey doesn't change a walk that has begun; a restart takes the new one."""
+    store.begin(KEY, is_audio_mode=False)
+    old = store.catalogue.surveys["phq9"]
+    shorter = old.model_validate_json(old.model_copy(update={"steps": (old.steps[0],)}).model_dump_json())
+    edited = SessionStore(settings, type(store.catalogue)(surveys={"phq9": shorter}, default_id="phq9"))
+    edited.prepare()
+    result = edited.submit(KEY, Answer(at=edited.clock(), step="Q1", value=1))
+    assert isinstance(result, Outcome)
+    assert result.state.current_step == "Q2"
+    restarted = edited.submit(KEY, Restart(at=edited.clock()))
+    assert isinstance(restarted, Outcome)
+    assert restarted.state.survey_revision == shorter.revision
+    edited.close()
+
+
+def test_second_server_of_one_file_is_refused(settings: Settings) -> None:
+    """One server process owns a SQLite file."""
+    url = normalise_url(settings.database_url)
+    held = server_lock(url)
+    with pytest.raises(StoreInUse):
+        server_lock(url)
+    assert held is not None
+    held.release()
+
+
+def test_expired_session_takes_only_restart(store: SessionStore) -> None:
+    """phq9 expires 14 days after its last change."""
+    store.begin(KEY, is_audio_mode=False)
+    later = store.clock() + 15 * 86_400 * 1_000_000
+    refused = store.submit(KEY, Answer(at=later, step="Q1", value=1))
+    assert isinstance(refused, Refused)
+    assert refused.rejection.code == "expired"
+    assert isinstance(store.submit(KEY, Restart(at=later)), Outcome)
+
+
+def test_begin_twice_is_one_session(store: SessionStore) -> None:
+    """Two devices that open at once share a session."""
+    first = store.submit(KEY, Begin(at=1))
+    second = store.submit(KEY, Begin(at=1))
+    assert isinstance(first, Outcome)
+    assert isinstance(second, Refused)
+
+
+def test_get_database_is_safe_after_a_fork(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child opens its own connections and both go on."""
+    import app.database as module  # noqa: PLC0415 - its one instance is reset here
+
+    monkeypatch.setattr(module, "_instance", None)
+    monkeypatch.setenv("DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("SURVEYS_DIR", str(settings.surveys_dir))
+    parent = module.get_database()
+    assert parent is module.get_database()
+    parent.save_session("parent", "S1", {}, [])
+    child = os.fork()
+    if child == 0:
+        done = module.get_database() is not parent and module.get_database().save_session("child", "S1", {}, [])
+        os._exit(0 if done else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    parent.save_session("parent", "S2", {}, [])
+    assert {row["user_id"] for row in parent.list_sessions()} == {"parent", "child"}
+    parent.close()

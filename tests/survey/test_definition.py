@@ -1,0 +1,60 @@
+"""The survey file: what is accepted, and what is refused with its place."""
+
+import pytest
+
+from app.errors import SurveyFileError
+from app.survey.definition import dump_definition, load, load_definition
+from tests.conftest import SURVEYS
+
+HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"
+
+
+@pytest.mark.parametrize("name", ["phq9", "intake"])
+def test_shipped_survey_loads_and_keeps_its_revision(name: str) -> None:
+    """A definition that was stored and loaded again is the same revision."""
+    survey = load((SURVEYS / f"{name}.yaml").read_text(), f"{name}.yaml")
+    assert load_definition(dump_definition(survey), name).revision == survey.revision
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("id: a\nid: b\n", "comes twice"),
+        ("- 1\n", "one mapping"),
+        ("a: [\n", "not YAML"),
+        (HEAD + " - {id: S1, type: info, prompt: p, next: [{go: S9}]}", "no such step"),
+        (HEAD + " - {id: S1, type: choice, prompt: p, options: [Yes, No]}", "quotes"),
+        (HEAD + " - {id: S1, type: choice, prompt: p, options: []}", "options"),
+        (HEAD + " - {id: S1, type: choice, prompt: p, options: [a, a]}", "two options"),
+        (
+            HEAD + " - {id: S1, type: info, prompt: p, next: [{go: end}]}\n - {id: S2, type: info, prompt: p}",
+            "S2",
+        ),
+        (HEAD + " - {id: S1, type: info, prompt: p, next: [{go: S1}]}", "no answer leaves"),
+        (HEAD + " - {id: S1, type: info, prompt: p}\n - {id: S1, type: info, prompt: p}", "two steps"),
+        (HEAD + " - {id: S1, type: boolean, prompt: p, next: [{when: answer = 1, go: end}]}", "not a CEL"),
+        (HEAD + " - {id: S1, type: boolean, prompt: p, next: [{when: answers.S7, go: end}]}", "S7"),
+        (HEAD + " - {id: S1, type: boolean, prompt: p, next: [{when: nope == 1, go: end}]}", "nope"),
+        (HEAD + " - {id: S1, type: boolean, prompt: p, next: [{when: f(1), go: end}]}", "function"),
+        (
+            HEAD
+            + ' - {id: S1, type: info, prompt: p, next: [{when: "[1].all(x,[1].all(y,[1].all(z,true)))", go: end}]}',
+            "nested deeper",
+        ),
+        (
+            HEAD + f" - {{id: S1, type: info, prompt: p, next: [{{when: '{'1+' * 1000}1 == 2', go: end}}]}}",
+            "2000",
+        ),
+        (HEAD + ' - {id: S1, type: text, prompt: p, pattern: "(?=a)"}', "RE2"),
+        (HEAD + " - {id: S1, type: date, prompt: p, min: 1900-13-01}", "real date"),
+        (HEAD + " - {id: S1, type: info, prompt: p, colour: red}", "colour"),
+        (HEAD + " - {id: S1, type: scale, prompt: p, min: 3, max: 1}", "greater"),
+        (HEAD + " - {id: end, type: info, prompt: p}", "end"),
+    ],
+)
+def test_wrong_file_is_refused_with_file_and_problem(text: str, problem: str) -> None:
+    """The message names the file and what is wrong."""
+    with pytest.raises(SurveyFileError) as refused:
+        load(text, "mine.yaml")
+    assert refused.value.message.startswith("mine.yaml: ")
+    assert problem in refused.value.message

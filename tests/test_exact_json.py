@@ -1,0 +1,49 @@
+"""One gate for JSON: what can't be held exactly by all is refused."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import exact_json
+from app.errors import InvalidJson
+
+EXACT = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(EXACT)
+def test_what_passes_comes_back_the_same(value: object) -> None:
+    """Encode and decode are inverse, key order included."""
+    exact_json.check(value)
+    assert exact_json.decode(exact_json.encode(value)) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN", "-Infinity", "1e999", '"\\u0000"', '"\\ud800"', "1" * 400, "9007199254740993", '{"a":1,"a":2}',
+        "[" * 10_000, "[" * 40 + "]" * 40, "", "{", b"\xff",
+    ],
+)  # fmt: skip
+def test_what_is_not_exact_is_refused(text: str | bytes) -> None:
+    """Each is refused with a message, none crashes."""
+    with pytest.raises(InvalidJson):
+        exact_json.decode(text)
+
+
+def test_python_values_that_are_not_json_are_refused_with_their_place() -> None:
+    """The message names the place."""
+    with pytest.raises(InvalidJson, match=r"answers\.S1\[1\]"):
+        exact_json.check({"S1": [1, math.nan]}, "answers")

@@ -1,0 +1,138 @@
+"""REST: PROTOCOL.md's table, problem details, and the OpenAPI document that tells the truth."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+from flask.testing import FlaskClient
+
+from app.service import SessionStore
+from app.web.factory import create_app
+from app.web.openapi import openapi_document
+
+STATE = {"current_step": "Q2", "answers": {"Q1": 1}, "step_history": ["Q1"]}
+USER = "/api/session/user123"
+
+
+@pytest.fixture
+def client(store: SessionStore) -> Iterator[FlaskClient]:
+    """A client of the application on the test's own store."""
+    with create_app(store.settings, store).test_client() as made:
+        yield made
+
+
+def test_session_has_the_protocols_shape(client: FlaskClient) -> None:
+    """PUT, then GET: success, the session, and an ETag of the version."""
+    made = client.put(f"{USER}?survey=phq9", json=STATE)
+    assert (made.status_code, made.headers["ETag"]) == (201, '"1"')
+    found = client.get(f"{USER}?survey=phq9")
+    body = found.get_json()
+    assert body["success"] is True
+    assert body["session"] | {**STATE, "is_audio_mode": False} == body["session"]
+    schema = {**openapi_document(), "$ref": "#/components/schemas/SessionAnswer"}
+    jsonschema.validate(body, schema)
+
+
+def test_missing_session_is_a_problem_with_success_false(client: FlaskClient) -> None:
+    """RFC 9457, and what older callers look at."""
+    answer = client.get("/api/session/nobody?survey=phq9")
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+    assert answer.get_json()["success"] is False
+
+
+def test_if_match_guards_a_write(client: FlaskClient) -> None:
+    """An older version is 412 and changes nothing."""
+    client.put(f"{USER}?survey=phq9", json=STATE)
+    assert (
+        client.patch(f"{USER}?survey=phq9", json={"is_audio_mode": True}, headers={"If-Match": '"1"'}).status_code
+        == 200
+    )
+    assert client.put(f"{USER}?survey=phq9", json=STATE, headers={"If-Match": '"1"'}).status_code == 412
+    assert client.get(f"{USER}?survey=phq9").get_json()["session"]["is_audio_mode"] is True
+
+
+def test_command_over_http_is_idempotent_by_its_key(client: FlaskClient) -> None:
+    """A session begins where there is none; the same key is a duplicate."""
+    url, body = f"{USER}/commands?survey=phq9", {"type": "answer", "step": "Q1", "value": 2}
+    first = client.post(url, json=body, headers={"Idempotency-Key": "k"}).get_json()
+    again = client.post(url, json=body, headers={"Idempotency-Key": "k"}).get_json()
+    assert (first["type"], first["version"], first["duplicate"]) == ("ack", 2, False)
+    assert (again["version"], again["duplicate"]) == (2, True)
+    refused = client.post(url, json={"type": "back", "id": "x"})
+    assert refused.status_code == 200
+    assert client.post(url, json={"type": "back", "id": "y"}).get_json()["code"] == "at_start"
+
+
+def test_history_and_sessions_come_by_pages(client: FlaskClient) -> None:
+    """Each page's `next` leads to the following one, and the last has none."""
+    for number in range(5):
+        client.put(f"/api/session/u{number}?survey=phq9", json=STATE)
+    seen: list[str] = []
+    after = ""
+    while True:
+        page: dict[str, Any] = client.get(f"/api/sessions?limit=2{after}").get_json()
+        seen += [session["user_id"] for session in page["sessions"]]
+        if page["next"] is None:
+            break
+        after = f"&after={page['next']}"
+    assert seen == [f"u{number}" for number in range(5)]
+    client.patch("/api/session/u1?survey=phq9", json={"current_step": "Q3"})
+    first = client.get("/api/session/u1/history?survey=phq9&limit=1").get_json()
+    assert [event["version"] for event in first["events"]] == [1]
+    second = client.get(f"/api/session/u1/history?survey=phq9&limit=5&after={first['next']}").get_json()
+    assert [event["action"] for event in second["events"]] == ["saved"]
+    assert client.get("/api/session/u1?survey=phq9&at_version=1").get_json()["session"]["current_step"] == "Q2"
+
+
+def test_delete_erases_session_and_history(client: FlaskClient) -> None:
+    """Nothing is left, and a second time there is nothing to delete."""
+    client.put(f"{USER}?survey=phq9", json=STATE)
+    assert client.delete(f"{USER}?survey=phq9").status_code == 200
+    assert client.get(f"{USER}/history?survey=phq9").status_code == 404
+    assert client.delete(f"{USER}?survey=phq9").status_code == 404
+
+
+@pytest.mark.parametrize("body", ["{", "[]", '{"a":1,"a":2}', "[" * 10_000, '{"current_step":"\\u0000"}', '{"answers":{"a":NaN}}', '{"nope":1}', '{"step_history":"S1"}', b"\xff"])  # fmt: skip
+def test_bad_body_is_a_problem_and_saves_nothing(client: FlaskClient, body: str | bytes) -> None:
+    """400 or 422, never 500."""
+    client.put(f"{USER}?survey=phq9", json=STATE)
+    answer = client.patch(f"{USER}?survey=phq9", data=body)
+    assert answer.status_code in {400, 422}
+    assert answer.mimetype == "application/problem+json"
+    assert client.get(f"{USER}?survey=phq9").headers["ETag"] == '"1"'
+
+
+@pytest.mark.parametrize("user", ["a b", "ä", "x" * 129, "a%00b", "a%2Fb"])
+def test_user_id_outside_the_rule_is_refused(client: FlaskClient, user: str) -> None:
+    """The same rule as every door's."""
+    assert client.put(f"/api/session/{user}?survey=phq9", json=STATE).status_code == 422
+
+
+def test_surveys_and_health_are_told(client: FlaskClient) -> None:
+    """What is offered, without its rules; alive, ready; the document and its page."""
+    assert {survey["id"] for survey in client.get("/api/surveys").get_json()["surveys"]} == {"phq9", "intake"}
+    survey = client.get("/api/surveys/phq9").get_json()["survey"]
+    assert [step["id"] for step in survey["steps"]] == [f"Q{number}" for number in range(1, 11)]
+    assert "next" not in survey["steps"][0]
+    assert client.get("/api/surveys/none").status_code == 404
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/readyz").get_json()["database"] == "sqlite"
+    assert client.get("/openapi.json").get_json()["openapi"] == "3.1.0"
+    assert b"REST interface" in client.get("/docs").data
+
+
+def test_every_route_is_in_the_document(client: FlaskClient) -> None:
+    """A door can't ship undocumented."""
+    routes = {
+        rule.rule.replace("<path:user_id>", "{user_id}").replace("<survey_id>", "{survey_id}")
+        for rule in client.application.url_map.iter_rules()
+        if rule.rule.startswith(("/api/", "/healthz", "/readyz"))
+    }
+    assert routes == set(openapi_document()["paths"])
+
+
+def test_handshake_that_is_none_is_refused_before_it_is_accepted(client: FlaskClient) -> None:
+    """No upgrade: 426; no key: 400, where simple-websocket would answer 500."""
+    assert client.get("/ws/survey/u").status_code == 426
+    assert client.get("/ws/survey/u", headers={"Upgrade": "websocket"}).status_code == 400
