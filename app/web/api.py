@@ -21,8 +21,10 @@ from app.service import SessionStore, Snapshot
 from app.store.history import Entry, SessionKey
 from app.store.writer import Outcome
 from app.survey.commands import AnyCommand, Begin, Restart, Save, Update
+from app.survey.definition import Survey
 from app.web import messages
 from app.web.openapi import openapi_document
+from app.web.server_messages import asyncapi_document
 
 api = flask.Blueprint("api", __name__)
 
@@ -193,6 +195,18 @@ def readyz() -> flask.Response:
 def get_openapi() -> flask.Response:
     """What this door offers, as OpenAPI 3.1."""
     return _json(openapi_document())
+
+
+@api.get("/asyncapi.json")
+def get_asyncapi() -> flask.Response:
+    """The WebSocket, as AsyncAPI 3.0."""
+    return _json(asyncapi_document())
+
+
+@api.get("/survey.schema.json")
+def get_survey_schema() -> flask.Response:
+    """The JSON Schema of a survey file."""
+    return _json(Survey.model_json_schema(mode="validation"))
 
 
 @api.get("/docs")

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -301,3 +302,27 @@ def test_get_database_is_safe_after_a_fork(settings: Settings, monkeypatch: pyte
     parent.save_session("parent", "S2", {}, [])
     assert {row["user_id"] for row in parent.list_sessions()} == {"parent", "child"}
     parent.close()
+
+
+def test_failing_condition_is_logged_once_a_session(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Null + 1 does not hold, the walk goes on, and the log says so once, without the answer."""
+    folder = tmp_path / "surveys"
+    folder.mkdir()
+    (folder / "s.yaml").write_text(
+        "id: s\ntitle: t\nlanguage: en\nsteps:\n"
+        " - {id: S1, type: text, prompt: p, next: [{when: answer + 1 > 2, go: end}]}\n"
+        " - {id: S2, type: text, prompt: p}\n"
+    )
+    store = open_store(settings.model_copy(update={"surveys_dir": folder}))
+    key = SessionKey("s", "u")
+    store.begin(key, is_audio_mode=False)
+    for value in ("secret one", "secret two"):
+        result = store.submit(key, Answer(at=store.clock(), step="S1", value=value))
+        assert isinstance(result, Outcome)
+        assert result.state.current_step == "S2"
+    warned = [record.getMessage() for record in caplog.records if "S1" in record.getMessage()]
+    assert len(warned) == 1
+    assert "secret" not in caplog.text
+    store.close()

@@ -119,6 +119,8 @@ def test_surveys_and_health_are_told(client: FlaskClient) -> None:
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").get_json()["database"] == "sqlite"
     assert client.get("/openapi.json").get_json()["openapi"] == "3.1.0"
+    assert client.get("/asyncapi.json").get_json()["asyncapi"] == "3.0.0"
+    jsonschema.Draft202012Validator.check_schema(client.get("/survey.schema.json").get_json())
     assert b"REST interface" in client.get("/docs").data
 
 

@@ -9,6 +9,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from app.web.server_messages import SERVER_MESSAGE
 from tests.conftest import Server, wait_for
 
 pytestmark = pytest.mark.xdist_group("server")
@@ -39,6 +40,7 @@ class Participant:
 
     def receive(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(self.ws.recv(timeout=10))
+        SERVER_MESSAGE.validate_python(message)  # every message is one of the protocol's models
         return message
 
     def send(self, message: object) -> None:
