@@ -9,18 +9,26 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from app.service import SessionStore, open_store
 from app.settings import Settings
+from app.store.engine import normalise_url, upgrade_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 SURVEYS = ROOT / "surveys"
 START_S = 30
+SERVERS = {
+    "postgresql": ("TEST_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
+    "mysql": ("TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/mysql"),
+}
 
 
 def free_port() -> int:
@@ -126,10 +134,34 @@ def server(tmp_path: Path) -> Iterator[Server]:
     running.stop()
 
 
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
+def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an empty database of the test's own."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('db') / 'test.db'}"
+        return
+    variable, local = SERVERS[request.param]
+    server = normalise_url(os.environ.get(variable, local))
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    name = f"stepkeep_{uuid.uuid4().hex[:12]}"
+    try:
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+    except OperationalError:
+        admin.dispose()
+        pytest.skip(f"no {request.param} here: set {variable}, or start one on its usual port")
+    yield server.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        forced = " WITH (FORCE)" if request.param == "postgresql" else ""
+        connection.execute(text(f"DROP DATABASE {name}{forced}"))
+    admin.dispose()
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Settings with a database of the test's own and the shipped surveys."""
-    return Settings(database_url=f"sqlite:///{tmp_path / 'sessions.db'}", surveys_dir=SURVEYS)
+def settings(database_url: str) -> Settings:
+    """Settings with a database of the test's own, at the newest schema, and the shipped surveys."""
+    upgrade_schema(normalise_url(database_url))
+    return Settings(database_url=database_url, surveys_dir=SURVEYS)
 
 
 @pytest.fixture

@@ -3,12 +3,8 @@
 import os
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
 
 from app.service import open_store
 from app.settings import Settings
@@ -35,33 +31,6 @@ INSERT INTO sessions (user_id, current_step, answers, step_history, is_audio_mod
 INSERT INTO session_history (user_id, action, step, answer) VALUES ('bob', 'answer_saved', 'S1', '"x"'),
   ('bob', 'started', NULL, NULL), ('corrupt', 'x', NULL, NULL)
 """
-SERVERS = {
-    "postgresql": ("TEST_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
-    "mysql": ("TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/mysql"),
-}
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
-def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an empty database of the test's own."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path_factory.mktemp('db') / 'test.db'}"
-        return
-    variable, local = SERVERS[request.param]
-    server = normalise_url(os.environ.get(variable, local))
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    name = f"stepkeep_{uuid.uuid4().hex[:12]}"
-    try:
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    except OperationalError:
-        admin.dispose()
-        pytest.skip(f"no {request.param} here: set {variable}, or start one on its usual port")
-    yield server.set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        forced = " WITH (FORCE)" if request.param == "postgresql" else ""
-        connection.execute(text(f"DROP DATABASE {name}{forced}"))
-    admin.dispose()
 
 
 def alembic(url: str, *arguments: str) -> None:
@@ -119,8 +88,9 @@ def check_adopted(url: str) -> None:
     store.close()
 
 
-def test_upgrade_and_downgrade_keep_every_row(url: str) -> None:
+def test_upgrade_and_downgrade_keep_every_row(database_url: str) -> None:
     """Rows of the first revision go up, down and up again; models and migrations agree."""
+    url = database_url
     alembic(url, "upgrade", "0001")
     execute(url, ROWS)
     alembic(url, "upgrade", "head")
@@ -147,8 +117,9 @@ def test_database_made_by_hand_is_adopted(tmp_path_factory: pytest.TempPathFacto
     check_adopted(url)
 
 
-def test_two_upgrades_at_once_harm_nothing(url: str) -> None:
+def test_two_upgrades_at_once_harm_nothing(database_url: str) -> None:
     """One works, the other waits; both end well."""
+    url = database_url
     alembic(url, "upgrade", "0001")
     execute(url, ROWS)
     both = [run_alembic(url, "upgrade", "head") for _ in range(2)]

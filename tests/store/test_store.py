@@ -192,15 +192,13 @@ def test_unreadable_session_is_set_aside_and_a_new_one_begins(store: SessionStor
     """Corrupt JSON: the row is kept under a name that support finds; the participant goes on."""
     store.begin(KEY, is_audio_mode=False)
     answer(store, "Q1", 1)
-    path = normalise_url(store.settings.database_url).database
     with store._writing.begin() as connection:
         connection.exec_driver_sql("UPDATE sessions SET answers = '{oops' WHERE user_id = 'user123'")
     snapshot, resumed = store.begin(KEY, is_audio_mode=False)
     assert not resumed
     assert snapshot.state.answers == {}
     with store._reading.connect() as connection:
-        kept = connection.exec_driver_sql("SELECT user_id, answers FROM sessions WHERE user_id LIKE 'user123~%'").all()
-    assert path is not None
+        kept = connection.exec_driver_sql("SELECT user_id, answers FROM sessions WHERE user_id <> 'user123'").all()
     assert [row[1] for row in kept] == ["{oops"]
 
 
@@ -260,6 +258,9 @@ def test_second_server_of_one_file_is_refused(settings: Settings) -> None:
     """One server process owns a SQLite file."""
     url = normalise_url(settings.database_url)
     held = server_lock(url)
+    if url.get_backend_name() != "sqlite":
+        assert held is None  # a database server serves many
+        return
     with pytest.raises(StoreInUse):
         server_lock(url)
     assert held is not None
