@@ -168,7 +168,7 @@ class SessionStore:
             NoSuchSurvey: there is no session and no such survey to begin.
         """
         try:
-            found = self.load(key)
+            found = self._load_with_survey(key)
         except SessionUnreadable as error:
             self._set_aside(key, error)
             found = None
@@ -344,10 +344,29 @@ class SessionStore:
             self._pinned[survey_id, revision] = loaded
         return self._pinned[survey_id, revision]
 
+    def _load_with_survey(self, key: SessionKey) -> Snapshot | None:
+        found = self.load(key)
+        if found is not None and found.survey is None:
+            self.catalogue.survey(key.survey_id)
+            raise SessionUnreadable(key.survey_id, key.user_id, "its survey's revision is gone")
+        return found
+
     def _set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
         at = self.clock()
-        name = self._writer.run(lambda connection: history.set_aside(connection, key, at))
-        log.error("%s; it was set aside as %s and a new session begins", error, name)
+
+        def move(connection: Connection) -> str | None:
+            # Asked again, locked: another connection may have set it aside and begun anew meanwhile.
+            found = history.read_states(connection, [key], locked=True).get(key)
+            if isinstance(found, SessionState):
+                if self._survey_for(connection, key.survey_id, found.survey_revision) is not None:
+                    return None
+            elif found is None:
+                return None
+            return history.set_aside(connection, key, at)
+
+        name = self._writer.run(move)
+        if name is not None:
+            log.error("%s; it was set aside as %s and a new session begins", error, name)
 
     def _tell(self, snapshot: Snapshot, sender: Listener | None) -> None:
         with self._mutex:

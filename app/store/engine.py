@@ -183,6 +183,7 @@ def _sqlite_engine(url: URL, pragmas: tuple[str, ...], *, begin: str, **pool: in
         module=sqlite_module(),
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
         pool_timeout=30,
+        hide_parameters=True,  # they are answers, and errors end in logs
         **pool,
     )
 
@@ -201,7 +202,12 @@ def _sqlite_engine(url: URL, pragmas: tuple[str, ...], *, begin: str, **pool: in
 
 
 def _server_engine(url: URL, **pool: int) -> Engine:
-    options: dict[str, Any] = {"isolation_level": "READ COMMITTED", "pool_pre_ping": True, **pool}
+    options: dict[str, Any] = {
+        "isolation_level": "READ COMMITTED",
+        "pool_pre_ping": True,
+        "hide_parameters": True,
+        **pool,
+    }
     if url.get_backend_name() == "postgresql":
         connect_args = {"connect_timeout": 5, "options": "-c timezone=UTC"}
     else:

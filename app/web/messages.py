@@ -19,7 +19,8 @@ StepId = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    # A newer client's further fields are no fault: they are left out.
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
 class AnswerMessage(_Message):

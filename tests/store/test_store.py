@@ -18,6 +18,7 @@ from app.errors import (
     InvalidInput,
     MessageIdReused,
     Overloaded,
+    SessionUnreadable,
     StoreInUse,
     VersionConflict,
 )
@@ -327,3 +328,29 @@ def test_failing_condition_is_logged_once_a_session(
     assert len(warned) == 1
     assert "secret" not in caplog.text
     store.close()
+
+
+def test_session_whose_revision_is_gone_is_set_aside_once(store: SessionStore) -> None:
+    """A survey that is gone: the participant begins anew, the old row stays for support."""
+    store.begin(KEY, is_audio_mode=False)
+    answer(store, "Q1", 1)
+    with store._writing.begin() as connection:
+        connection.exec_driver_sql("UPDATE sessions SET survey_revision = 'gone' WHERE user_id = 'user123'")
+    error = SessionUnreadable("phq9", "user123", "gone")
+    snapshot, resumed = store.begin(KEY, is_audio_mode=False)
+    assert (resumed, snapshot.state.answers) == (False, {})
+    store._set_aside(KEY, error)  # of a connection that looked before: the new session is not touched
+    assert store.load(KEY) == snapshot
+    assert len(store.list()) == 2
+
+
+def test_two_servers_that_begin_one_session_agree(settings: Settings) -> None:
+    """Each with its own writer: one begins it, the other finds it."""
+    stores = [open_store(settings) for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        for number in range(10):
+            key = SessionKey("phq9", f"u{number}")
+            both = [threads.submit(one.begin, key, is_audio_mode=False) for one in stores]
+            assert {found.result()[0].state.version for found in both} == {1}
+    for one in stores:
+        one.close()
