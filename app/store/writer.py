@@ -138,8 +138,12 @@ class Writer:
             self._waiting.append(ticket)
             ticket.leads = not self._is_led
             self._is_led = True
-        if not ticket.leads and not ticket.wait(self._settings.queue_timeout_s):
-            self._withdraw(ticket)
+        try:
+            if not ticket.leads and not ticket.wait(self._settings.queue_timeout_s):
+                self._withdraw(ticket)
+        except BaseException:
+            self._abandon(ticket)
+            raise
         if ticket.leads:
             self._lead(ticket)
         if ticket.error is not None:
@@ -153,6 +157,15 @@ class Writer:
                 self._waiting.remove(ticket)
                 raise Overloaded(len(self._waiting))
         ticket.wait(-1)
+
+    def _abandon(self, ticket: _Ticket) -> None:
+        """Leave the queue, by a time-out or an interrupted wait; pass on the lead if it was given here."""
+        with self._mutex:
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+            leads = ticket.leads
+        if leads:
+            self._hand_over()
 
     def _lead(self, own: _Ticket) -> None:
         """Commit batches until the leader's own command is done, then hand over."""
@@ -204,9 +217,12 @@ class Writer:
                 return
             for ticket in batch:
                 ticket.error = _unavailable(error)
-        except Exception as error:  # noqa: BLE001 - every caller gets it, and the writer goes on
-            for ticket in batch:
-                ticket.error = error
+        except Exception as error:  # noqa: BLE001 - its caller gets it, and the writer goes on
+            if len(batch) > 1:
+                for ticket in batch:
+                    self._commit([ticket])
+                return
+            batch[0].error = error
         except BaseException:
             # The leader's thread is being ended (a worker's time-out): its followers must not take
             # the missing answer for a commit.

@@ -10,6 +10,8 @@ import re
 from itertools import pairwise
 from typing import Any
 
+from app.exact_json import MAX_INTEGER
+
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -49,6 +51,8 @@ def check_whole_number(value: object, low: float | None, high: float | None) -> 
     number = check_number(value, low, high)
     if number != int(number):
         raise InvalidAnswer("The answer must be a whole number.")
+    if abs(number) > MAX_INTEGER:
+        raise InvalidAnswer("The answer is too large.")
     return int(number)
 
 

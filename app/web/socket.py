@@ -64,6 +64,7 @@ def survey_socket(ws: Any, user_id: str) -> None:  # noqa: ANN401 - simple-webso
     """Serve one connection; returns when it has ended, its newest draft saved."""
     store: SessionStore = flask.current_app.extensions["stepkeep"]
     connections: Connections = flask.current_app.extensions["stepkeep_connections"]
+    wire.bound_buffer(ws)
     try:
         if not _is_allowed_origin(flask.request, store.settings.allowed_origins):
             wire.close(ws, 4403, "this origin is not allowed")
@@ -98,7 +99,10 @@ def _serve(ws: Any, store: SessionStore, connections: Connections, user_id: str)
         ws.send(exact_json.encode(messages.error("unavailable", error.message)))
         wire.close(ws, 1013, error.message)
     else:
-        _Connection(ws, store, connections, key).run(snapshot, resumed=resumed)
+        try:
+            _Connection(ws, store, connections, key).run(snapshot, resumed=resumed)
+        except Unavailable as error:
+            wire.close(ws, 1013, error.message)
 
 
 class _Connection:
@@ -115,25 +119,33 @@ class _Connection:
         self._malformed = 0
         self._tokens = float(store.settings.message_burst)
         self._tokens_at = time.monotonic()
-        ws.input_buffer = wire.BoundedBuffer(ws)
+        self._news_lock = threading.Lock()
+        self._shown_version = 0
 
     def run(self, snapshot: Snapshot, *, resumed: bool) -> None:
         self._store.listen(self._key, self._announce)
         try:
-            self._send(messages.state(snapshot, self._store.clock(), resumed=resumed))
+            # Read again, now that news arrive: what came between was told to nobody here.
+            newest = self._store.load(self._key) or snapshot
+            self._shown_version = newest.state.version
+            self._send(messages.state(newest, self._store.clock(), resumed=resumed))
             while not self._connections.stopping:
                 self._receive()
             wire.close(self._ws, 1001, "the server stops; connect again")
         finally:
             self._store.unlisten(self._key, self._announce)
-            with contextlib.suppress(Unavailable):  # said in the log by the store; the client has it too
+            with contextlib.suppress(StepkeepError):  # the client has the draft too
                 self._save_draft()
 
     def _announce(self, snapshot: Snapshot) -> None:
-        self._news = snapshot
-        with contextlib.suppress(OSError):
-            self._ws.input_buffer.append(_NEWS)
-        self._ws.event.set()
+        with self._news_lock:
+            waits_already = self._news is not None
+            if self._news is None or snapshot.state.version > self._news.state.version:
+                self._news = snapshot
+        if not waits_already:
+            # Past the bound of the buffer: there is one at most, and this thread must not block or close.
+            list.append(self._ws.input_buffer, _NEWS)
+            self._ws.event.set()
 
     def _receive(self) -> None:
         frame = self._ws.receive(timeout=_LOOK_S)
@@ -144,7 +156,7 @@ class _Connection:
         if self._draft is not None:
             age_s = time.monotonic() - self._draft_since
             if age_s >= self._store.settings.draft_interval_s:
-                with contextlib.suppress(Unavailable):
+                with contextlib.suppress(StepkeepError):
                     self._save_draft()
 
     def _take(self, frame: str | bytes) -> None:
@@ -188,10 +200,12 @@ class _Connection:
             if answers_draft:
                 self._draft = None
             snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
+            self._shown_version = max(self._shown_version, result.state.version)
             self._send(messages.ack(message_id, result.version, snapshot, at, duplicate=result.duplicate))
             return
         refused = result.rejection
         if result.state is None:
+            self._send(messages.error("unavailable", "this session was erased; connect again", message_id))
             self._end(1001, "this session was erased; connect again to begin a new one")
             return
         step = Snapshot(key=self._key, state=result.state, survey=result.survey).step
@@ -201,7 +215,8 @@ class _Connection:
         if self._draft is None:
             self._draft_since = time.monotonic()
         elif self._draft.step != draft.step:
-            self._save_draft()
+            with contextlib.suppress(StepkeepError):  # the newest wins
+                self._save_draft()
             self._draft_since = time.monotonic()
         self._draft = draft
 
@@ -211,8 +226,10 @@ class _Connection:
             self._draft = None
 
     def _send_news(self) -> None:
-        snapshot, self._news = self._news, None
-        if snapshot is not None:
+        with self._news_lock:
+            snapshot, self._news = self._news, None
+        if snapshot is not None and snapshot.state.version > self._shown_version:
+            self._shown_version = snapshot.state.version
             self._send(messages.sync(snapshot, self._store.clock()))
 
     def _spend(self) -> bool:

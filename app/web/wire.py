@@ -58,7 +58,7 @@ class BoundedBuffer(list[Any]):
     """The messages that wait for the handler; too many end the connection."""
 
     def __init__(self, ws: Any) -> None:  # noqa: ANN401 - simple-websocket has no types
-        super().__init__(ws.input_buffer)
+        super().__init__()
         self._ws = ws
 
     def append(self, item: object) -> None:
@@ -66,6 +66,12 @@ class BoundedBuffer(list[Any]):
             close(self._ws, 1013, "too many messages are waiting")
             raise OSError
         super().append(item)
+
+
+def bound_buffer(ws: Any) -> None:  # noqa: ANN401 - simple-websocket has no types
+    """Bound the messages that may wait; what came before is kept, in front."""
+    before, ws.input_buffer = ws.input_buffer, BoundedBuffer(ws)
+    ws.input_buffer[:0] = before
 
 
 def close(ws: Any, code: int, reason: str = "") -> None:  # noqa: ANN401 - simple-websocket has no types
