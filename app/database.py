@@ -130,7 +130,7 @@ class Database:
 
     def list_sessions(self, limit: int = 100) -> list[dict[str, Any]]:
         """Return sessions of all surveys, in the order of their participants."""
-        return [self._shown(snapshot) for snapshot in self.store.list(limit=limit)]
+        return [self._shown(snapshot) for snapshot in self.store.list(limit=limit)[0]]
 
     def delete_session(self, user_id: str) -> bool:
         """Erase the session and its history; return whether there was one."""

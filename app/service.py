@@ -283,12 +283,17 @@ class SessionStore:
         limit: int = 100,
         filters: Mapping[str, Any] | None = None,
         updated_since: int | None = None,
-    ) -> Sequence[Snapshot]:
-        """Return sessions in the order of their keys; unreadable ones are left out."""
+    ) -> tuple[Sequence[Snapshot], SessionKey | None]:
+        """Return sessions in the order of their keys, and the last key if more may follow.
+
+        Unreadable ones are left out, and count for the page.
+        """
         with self._read() as connection:
-            keys = history.read_keys(connection, after=after, limit=limit, filters=filters, updated_since=updated_since)
+            keys = history.read_keys(
+                connection, after=after, limit=limit, filters=filters, updated_since=updated_since, at=self.clock()
+            )
             states = history.read_states(connection, keys, locked=False) if keys else {}
-            return [
+            found = [
                 Snapshot(
                     key=key,
                     state=state,
@@ -297,6 +302,7 @@ class SessionStore:
                 for key in keys
                 if isinstance(state := states.get(key), SessionState)
             ]
+        return found, (keys[-1] if len(keys) == limit else None)
 
     def listen(self, key: SessionKey, listener: Listener) -> None:
         """Call ``listener`` with each new state that others make, from their threads; it must not block."""

@@ -153,7 +153,7 @@ def events_of(entries: Iterable[Entry]) -> Iterator[AnyEvent]:
         yield from_record(entry.record)
 
 
-def read_keys(
+def read_keys(  # noqa: PLR0913 - each is a condition of its own
     connection: Connection,
     *,
     after: SessionKey | None = None,
@@ -161,14 +161,19 @@ def read_keys(
     user_id: str | None = None,
     filters: Mapping[str, Any] | None = None,
     updated_since: int | None = None,
+    at: int = 0,
 ) -> list[SessionKey]:
-    """Return the keys of sessions in the order of the key; ``filters`` are columns that must be equal."""
+    """Return the keys of sessions in the order of the key.
+
+    Args:
+        filters: columns that must be equal; ``status`` is the one at the time ``at``.
+    """
     column = sessions.c
     query = select(column.survey_id, column.user_id)
     if user_id is not None:
         query = query.where(column.user_id == user_id)
     for name, value in (filters or {}).items():
-        query = query.where(column[name] == value)
+        query = query.where(_has_status(str(value), at) if name == "status" else column[name] == value)
     if updated_since is not None:
         query = query.where(column.updated_at >= to_time(updated_since))
     if after is not None:
@@ -250,6 +255,15 @@ _UPDATE = (
 def _bound(row: Mapping[str, Any]) -> dict[str, Any]:
     bound = {f"v_{name}": row[name] for name in _UPDATED}
     return {**bound, "k_user_id": row["user_id"], "k_survey_id": row["survey_id"]}
+
+
+def _has_status(status: str, at: int) -> Any:  # noqa: ANN401 - SQLAlchemy's condition
+    """A session whose time is over is expired before anything says so in its row."""
+    column = sessions.c
+    over = and_(column.status == "in_progress", column.expires_at.is_not(None), column.expires_at <= to_time(at))
+    if status == "expired":
+        return or_(column.status == status, over)
+    return and_(column.status == status, ~over)
 
 
 def _any_of(column: Any, keys: Sequence[SessionKey]) -> Any:  # noqa: ANN401 - SQLAlchemy's column collection

@@ -16,11 +16,12 @@ from app.errors import (
     InvalidJson,
     NoSuchSession,
     StepkeepError,
+    VersionConflict,
 )
 from app.service import SessionStore, Snapshot
 from app.store.history import Entry, SessionKey
 from app.store.writer import Outcome
-from app.survey.commands import AnyCommand, Begin, Restart, Save, Update
+from app.survey.commands import AnyCommand, Begin, Save, Update
 from app.survey.definition import Survey
 from app.web import messages
 from app.web.openapi import openapi_document
@@ -143,8 +144,8 @@ def list_sessions() -> flask.Response:
     if "step" in arguments:
         exact_json.check(arguments["step"], "step")
         filters["current_step"] = arguments["step"]
-    found = store.list(after=_cursor(), limit=limit, filters=filters, updated_since=_updated_since())
-    more = _cursor_text(found[-1].key) if len(found) == limit else None
+    found, last = store.list(after=_cursor(), limit=limit, filters=filters, updated_since=_updated_since())
+    more = None if last is None else _cursor_text(last)
     return _json({"success": True, "sessions": [_shown(snapshot) for snapshot in found], "next": more})
 
 
@@ -243,6 +244,8 @@ def _store() -> SessionStore:
 def _change(user_id: str, command: Save | Update) -> flask.Response:
     store = _store()
     key = store.meant_key(user_id, _survey())
+    if flask.request.headers.get("If-Match", "").strip() == "*" and store.load(key) is None:
+        raise VersionConflict(1, 0)
     outcome = store.submit_or_raise(key, command)
     response = _session(Snapshot(key=key, state=outcome.state, survey=outcome.survey))
     if outcome.version == 1 and not outcome.duplicate:
@@ -251,7 +254,7 @@ def _change(user_id: str, command: Save | Update) -> flask.Response:
 
 
 def _answer(store: SessionStore, key: SessionKey, command: AnyCommand) -> flask.Response:
-    if not isinstance(command, Begin | Restart) and key.survey_id in store.catalogue.surveys:
+    if not isinstance(command, Begin) and key.survey_id in store.catalogue.surveys:
         store.begin(key, is_audio_mode=False)
     result = store.submit(key, command)
     at = store.clock()
@@ -263,6 +266,8 @@ def _answer(store: SessionStore, key: SessionKey, command: AnyCommand) -> flask.
         raise NoSuchSession(key.survey_id, key.user_id)
     snapshot = Snapshot(key=key, state=result.state, survey=result.survey)
     refused = result.rejection
+    if refused.code == "unchanged":  # a draft that is kept already
+        return _json(messages.ack(message_id, result.state.version, snapshot, at, duplicate=True))
     return _problem(409, refused.code, refused.message, id=message_id, step=snapshot.step)
 
 
