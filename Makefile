@@ -82,14 +82,17 @@ format: .venv/.dev-stamp ## put the code into its form and mend what ruff can me
 	@$(VENV_PYTHON) -m ruff format --quiet .
 
 # Every platform and Python from 3.11 on in one file; no address of an index gets into it.
-COMPILE = $(VENV_PYTHON) -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
-	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+# Extras stay in it: pip before 23.3 takes `coverage[toml]` for another package than a pinned `coverage`.
+COMPILE = $(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	$(if $(UPGRADE),--upgrade)
 
 .PHONY: lock
 lock: .venv/.dev-stamp ## re-make requirements/*.txt from pyproject.toml (UPGRADE=1: the newest versions)
-	@$(COMPILE) -o requirements/run.txt
-	@$(COMPILE) -o requirements/dev.txt --extra test --extra check --extra lock -c requirements/run.txt
+	@$(COMPILE) pyproject.toml -o requirements/run.txt
+	@$(COMPILE) pyproject.toml -o requirements/dev.txt --extra test --extra check --extra lock -c requirements/run.txt
+	@$(COMPILE) pyproject.toml -o requirements/bench.txt --extra bench -c requirements/dev.txt
+	@$(COMPILE) --group peers -o requirements/peers.txt
 	@! grep -nE '^ *--(index|extra-index|find-links)|://' requirements/*.txt
 
 .PHONY: clean
