@@ -8,6 +8,7 @@ from ``app/catalogue.py``.
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 import re2
@@ -16,7 +17,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
@@ -135,7 +135,7 @@ class ChoiceStep(_StepBase):
     def check(self, value: object) -> object:
         return values.check_choice(value, self.offered)
 
-    @property
+    @cached_property
     def offered(self) -> tuple[str | int | float, ...]:
         """The options' values, in order."""
         return tuple(option.value for option in self.options)
@@ -184,7 +184,6 @@ class TextStep(_StepBase):
     type: Literal["text"]
     max_length: Annotated[int, Field(ge=1, le=60_000)] = 10_000
     pattern: Annotated[str, Field(max_length=2000)] | None = None
-    _fullmatch: Any = PrivateAttr(default=None)
 
     @field_validator("pattern")
     @classmethod
@@ -193,12 +192,13 @@ class TextStep(_StepBase):
             _compile_pattern(pattern)
         return pattern
 
-    def model_post_init(self, _context: object) -> None:
-        if self.pattern is not None:
-            self._fullmatch = _compile_pattern(self.pattern).fullmatch
+    @cached_property
+    def fullmatch(self) -> Any:  # noqa: ANN401 - re2 has no types
+        """What matches a whole answer; None without a pattern."""
+        return None if self.pattern is None else _compile_pattern(self.pattern).fullmatch
 
     def check(self, value: object) -> object:
-        return values.check_text(value, self.max_length, self._fullmatch)
+        return values.check_text(value, self.max_length, self.fullmatch)
 
 
 class NumberStep(_StepBase):
@@ -318,40 +318,44 @@ class Survey(_Model):
     expires_after: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhdw]$")] | None = None
     steps: Annotated[tuple[Step, ...], _AsTuple, Field(min_length=1, max_length=10_000)]
 
-    _walkway: Walkway = PrivateAttr()
-    _steps_by_id: dict[str, Step] = PrivateAttr()
-    _shown: dict[str, dict[str, Any]] = PrivateAttr()
-    _revision: str = PrivateAttr()
-
     def model_post_init(self, _context: object) -> None:
-        self._steps_by_id = {step.id: step for step in self.steps}
+        # What can be known to be wrong is found now, when the survey is loaded.
         self._check_ids()
-        self._walkway = Walkway.build(
+        _ = self.walkway
+
+    # Cached properties: pydantic's private attributes cost a microsecond at each look, and each turn takes four.
+    @cached_property
+    def revision(self) -> str:
+        """The first 128 bits, in hex, of the SHA-256 of the definition with defaults filled in."""
+        canonical = exact_json.encode(self.model_dump(mode="json"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+    @cached_property
+    def walkway(self) -> Walkway:
+        """Where each step may lead."""
+        return Walkway.build(
             ids=tuple(step.id for step in self.steps),
             rules={step.id: self._compile_rules(index) for index, step in enumerate(self.steps)},
             every_answer={step.id: step.every_answer for step in self.steps},
             end=END,
         )
-        self._shown = {step.id: step.model_dump(mode="json", exclude={"next"}) for step in self.steps}
-        canonical = exact_json.encode(self.model_dump(mode="json"))
-        self._revision = hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
-    @property
-    def revision(self) -> str:
-        """The first 128 bits, in hex, of the SHA-256 of the definition with defaults filled in."""
-        return self._revision
+    @cached_property
+    def steps_by_id(self) -> Mapping[str, Step]:
+        """The steps by their ids."""
+        return {step.id: step for step in self.steps}
 
-    @property
-    def walkway(self) -> Walkway:
-        """Where each step may lead."""
-        return self._walkway
+    @cached_property
+    def shown_steps(self) -> Mapping[str, Mapping[str, Any]]:
+        """The steps as clients see them, by their ids."""
+        return {step.id: step.model_dump(mode="json", exclude={"next"}) for step in self.steps}
 
     @property
     def first_step(self) -> str:
         """The id of the step that a walk starts with."""
         return self.steps[0].id
 
-    @property
+    @cached_property
     def expires_after_us(self) -> int | None:
         """Microseconds without a change after which an unfinished session expires."""
         if self.expires_after is None:
@@ -360,14 +364,14 @@ class Survey(_Model):
 
     def step(self, step_id: str) -> Step | None:
         """Return the step of this id, None where there is none."""
-        return self._steps_by_id.get(step_id)
+        return self.steps_by_id.get(step_id)
 
     def shown_step(self, step_id: str) -> Mapping[str, Any] | None:
         """Return the step as clients see it: defaults filled in, without its rules; None where there is none."""
-        return self._shown.get(step_id)
+        return self.shown_steps.get(step_id)
 
     def _check_ids(self) -> None:
-        if len(self._steps_by_id) != len(self.steps):
+        if len(self.steps_by_id) != len(self.steps):
             ids = [step.id for step in self.steps]
             twice = next(step_id for step_id in ids if ids.count(step_id) > 1)
             raise ValueError(f"two steps have the id {twice}")
@@ -377,10 +381,10 @@ class Survey(_Model):
         compiled = []
         for number, rule in enumerate(step.next):
             place = f"step {step.id}, next[{number}]"
-            if rule.go != END and rule.go not in self._steps_by_id:
+            if rule.go != END and rule.go not in self.steps_by_id:
                 raise ValueError(f"{place}: go to {rule.go!r}, but there is no such step")
             try:
-                condition = None if rule.when is None else compile_condition(rule.when, frozenset(self._steps_by_id))
+                condition = None if rule.when is None else compile_condition(rule.when, frozenset(self.steps_by_id))
             except ConditionError as error:
                 raise ValueError(f"{place}: when: {error}") from error
             compiled.append((condition, rule.go))

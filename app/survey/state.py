@@ -72,38 +72,36 @@ def fold(events: Iterable[AnyEvent], state: SessionState | None = None) -> Sessi
     return state
 
 
-def apply(state: SessionState | None, event: AnyEvent) -> SessionState:
+def apply(state: SessionState | None, event: AnyEvent) -> SessionState:  # noqa: C901 - one case an event
     """Return the state after ``event``; total, so that history can always be folded."""
     before = state if state is not None else _nothing(event.at)
-    after = _follow(before, event)
-    return replace(after, version=before.version + 1, updated_at=event.at)
-
-
-def _follow(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901 - one case an event
     match event:
         case Answered():
-            return _answered(state, event)
+            return _answered(before, event)
         case Drafted():
-            return replace(state, drafts=_with(state.drafts, event.step, event.answer))
+            return _after(before, event, drafts=_with(before.drafts, event.step, event.answer))
         case WentBack():
-            return _moved(state, event.step, state.step_history[:-1])
+            return _moved(before, event, event.step, before.step_history[:-1])
         case WentTo():
-            return _moved(state, event.step, state.step_history[: event.keep] + event.then)
+            return _moved(before, event, event.step, before.step_history[: event.keep] + event.then)
         case ModeSet():
-            return replace(state, is_audio_mode=event.is_audio_mode)
+            return _after(before, event, is_audio_mode=event.is_audio_mode)
         case Started():
-            begun = _begin(state, event.step, event.survey_revision)
-            return replace(begun, is_audio_mode=event.is_audio_mode)
+            return _begun(before, event, is_audio_mode=event.is_audio_mode)
         case Restarted():
-            return _begin(state, event.step, event.survey_revision)
+            return _begun(before, event, is_audio_mode=before.is_audio_mode)
         case Saved():
-            return _saved(state, event)
+            return _saved(before, event)
         case Noted():
-            return state
+            return _after(before, event)
         case Expired():
-            return replace(state, status="expired")
+            return _after(before, event, status="expired")
         case _:
             assert_never(event)
+
+
+def _after(state: SessionState, event: AnyEvent, **changes: Any) -> SessionState:  # noqa: ANN401 - the state's fields
+    return replace(state, version=state.version + 1, updated_at=event.at, **changes)
 
 
 def _nothing(at: int) -> SessionState:
@@ -124,43 +122,59 @@ def _nothing(at: int) -> SessionState:
     )
 
 
-def _begin(state: SessionState, step: str, survey_revision: str) -> SessionState:
-    return replace(
+def _begun(state: SessionState, event: Started | Restarted, *, is_audio_mode: bool) -> SessionState:
+    return _after(
         state,
-        survey_revision=survey_revision,
+        event,
+        survey_revision=event.survey_revision,
         status="in_progress",
-        current_step=step,
+        current_step=event.step,
         answers={},
         step_history=(),
+        is_audio_mode=is_audio_mode,
         drafts={},
         completed_at=None,
     )
 
 
 def _answered(state: SessionState, event: Answered) -> SessionState:
-    drafts = dict(state.drafts)
-    drafts.pop(event.step, None)
-    answers = dict(state.answers)
-    answers[event.step] = event.answer
-    for step in event.dropped:
-        value = answers.pop(step, None)
-        if value is not None:
-            drafts[step] = value
-    step_history = state.step_history[: event.keep] + event.then
-    moved = replace(state, answers=answers, drafts=drafts)
-    return _moved(moved, event.to, step_history, event.at)
+    answers = {**state.answers, event.step: event.answer}
+    drafts = state.drafts
+    if event.step in drafts or event.dropped:
+        drafts = {step: value for step, value in drafts.items() if step != event.step}
+        for step in event.dropped:
+            value = answers.pop(step, None)
+            if value is not None:
+                drafts[step] = value
+    completed = event.to == END
+    # Written out: most events are answers, and `replace` takes four times as long.
+    return SessionState(
+        version=state.version + 1,
+        survey_revision=state.survey_revision,
+        status="completed" if completed else state.status,
+        current_step=event.to,
+        answers=answers,
+        step_history=state.step_history[: event.keep] + event.then,
+        is_audio_mode=state.is_audio_mode,
+        drafts=drafts,
+        session_data=state.session_data,
+        started_at=state.started_at,
+        updated_at=event.at,
+        completed_at=event.at if completed else state.completed_at,
+    )
 
 
-def _moved(state: SessionState, to: str, step_history: tuple[str, ...], at: int | None = None) -> SessionState:
+def _moved(state: SessionState, event: AnyEvent, to: str, step_history: tuple[str, ...]) -> SessionState:
     if to == END:
-        return replace(state, current_step=END, step_history=step_history, status="completed", completed_at=at)
-    return replace(state, current_step=to, step_history=step_history)
+        return _after(state, event, current_step=END, step_history=step_history, status="completed", completed_at=None)
+    return _after(state, event, current_step=to, step_history=step_history)
 
 
 def _saved(state: SessionState, event: Saved) -> SessionState:
     completed = event.current_step == END
-    return replace(
+    return _after(
         state,
+        event,
         survey_revision=event.survey_revision,
         status="completed" if completed else "in_progress",
         current_step=event.current_step,

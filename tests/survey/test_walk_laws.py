@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import exact_json
-from app.survey import commands
+from app.survey import commands, flow
 from app.survey.definition import END, Survey, load_definition
 from app.survey.events import AnyEvent, from_record, to_record
 from app.survey.flow import Rejection, decide, progress, route_of
@@ -84,6 +84,7 @@ def test_every_law_of_the_walk_holds_for_random_commands(data: st.DataObject) ->
     events: list[AnyEvent] = []
     command: commands.AnyCommand = commands.Begin(at=1)
     for _ in range(data.draw(st.integers(1, 25))):
+        check_the_short_way(survey, state, command)
         event = decide(survey, state, command)
         if not isinstance(event, Rejection):
             before = state
@@ -95,6 +96,16 @@ def test_every_law_of_the_walk_holds_for_random_commands(data: st.DataObject) ->
         check_laws(survey, state)
         command = command_of(data.draw, survey, state)
     assert fold(events) == state
+
+
+def check_the_short_way(survey: Survey, state: SessionState | None, command: commands.AnyCommand) -> None:
+    """The usual answer is decided without following the route, to the same event."""
+    if state is None or not isinstance(command, commands.Answer) or survey.step(command.step) is None:
+        return
+    if state.status == "in_progress":
+        given = {**state.answers, command.step: command.value}
+        short = flow._answered_at_the_end(survey, state, command, given)
+        assert short is None or short == flow._answered_on_the_way(survey, state, command, given)
 
 
 def check_laws(survey: Survey, state: SessionState) -> None:
