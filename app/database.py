@@ -20,7 +20,7 @@ from typing import Any
 from app.errors import NoSuchSession
 from app.service import SessionStore, Snapshot, open_store
 from app.settings import read_settings
-from app.store.history import Entry
+from app.store.rows import Entry
 from app.survey.commands import Note, Save, Update
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -4,14 +4,14 @@ Validates what every door is given, hands commands to the writer, reads sessions
 connections of a session what changed. Safe from any thread.
 """
 
-import contextlib
 import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,7 +19,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import exact_json
 from app.catalogue import Catalogue, read_catalogue
 from app.errors import (
-    DatabaseUnavailable,
     InvalidInput,
     InvalidUserId,
     NoSuchSession,
@@ -31,11 +30,15 @@ from app.errors import (
 from app.settings import Settings
 from app.store import engine as engines
 from app.store import history
-from app.store.history import Entry, SessionKey
-from app.store.writer import Outcome, Refused, Result, Writer
-from app.survey.commands import AnyCommand, Begin, Note, Save, Update
+from app.store.batch import Outcome, Refused, Result, Turn
+from app.store.gateway import HeldConnection, Loader
+from app.store.retry import retried, unavailable
+from app.store.rows import Entry, SessionKey, events_of, state_of
+from app.store.schema import check_schema, upgrade_schema
+from app.store.writer import Writer
+from app.survey.commands import AnyCommand, Begin, Draft, Expire, Note, Save, Update
 from app.survey.definition import Survey, dump_definition, load_definition
-from app.survey.events import UnknownEvent
+from app.survey.events import Answered, UnknownEvent
 from app.survey.flow import progress, status_at
 from app.survey.state import SessionState, fold
 
@@ -51,6 +54,7 @@ MAX_STEP_LENGTH = 255
 """Characters of a step's or an action's name that an integrator may use."""
 
 Listener = Callable[["Snapshot"], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +114,9 @@ class SessionStore:
         self._writing: Engine = engines.writer_engine(url)
         self._reading: Engine = engines.reader_engine(url)
         self._pinned: dict[tuple[str, str], Survey | None] = {}
-        self._writer = Writer(self._writing, settings, self._survey_for)
+        gateway_of = engines.gateway_of(url)
+        self._loader = Loader(self._reading, gateway_of)
+        self._writer = Writer(HeldConnection(self._writing, gateway_of), settings, self._survey_for)
         self._listeners: dict[SessionKey, set[Listener]] = {}
         self._mutex = threading.Lock()
         self._told: set[tuple[SessionKey, str]] = set()
@@ -122,7 +128,7 @@ class SessionStore:
             ConfigurationError: the database can't be opened, or has another schema.
         """
         engines.connect_or_explain(self._writing)
-        engines.check_schema(self._writing)
+        check_schema(self._writing)
         at = self.clock()
 
         def keep(connection: Connection) -> None:
@@ -132,7 +138,11 @@ class SessionStore:
         self._writer.run(keep)
 
     def close(self, *, after_fork: bool = False) -> None:
-        """Give the connections back; in a forked child forget them, they are the parent's."""
+        """Commit what waits and give the connections back; in a forked child forget both, they are the parent's."""
+        if after_fork:
+            self._writer.after_fork()
+        else:
+            self._writer.close()
         self._writing.dispose(close=not after_fork)
         self._reading.dispose(close=not after_fork)
 
@@ -155,8 +165,7 @@ class SessionStore:
         key = self.key(user_id, survey_id)
         if survey_id is not None or key.survey_id in self.catalogue.surveys:
             return key
-        with self._read() as connection:
-            found = history.read_keys(connection, user_id=key.user_id, limit=2)
+        found = self._read(lambda connection: history.read_keys(connection, user_id=key.user_id, limit=2))
         return found[0] if len(found) == 1 else key
 
     def begin(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool]:
@@ -187,14 +196,16 @@ class SessionStore:
             SessionUnreadable: it can't be read.
             DatabaseUnavailable: the database is away, which is not "no session".
         """
-        with self._read() as connection:
-            found = history.read_states(connection, [key], locked=False).get(key)
-            if found is None:
-                return None
-            if isinstance(found, SessionUnreadable):
-                raise found
-            survey = self._survey_for(connection, key.survey_id, found.survey_revision)
-        return Snapshot(key=key, state=found, survey=survey)
+        try:
+            row = retried(self.settings, self._loader.load, key)
+        except SQLAlchemyError as error:
+            raise unavailable(error) from error
+        if row is None:
+            return None
+        state = state_of(row)
+        if isinstance(state, SessionUnreadable):
+            raise state
+        return Snapshot(key=key, state=state, survey=self._survey_for(key.survey_id, state.survey_revision))
 
     def submit(self, key: SessionKey, command: AnyCommand, listener: Listener | None = None) -> Result:
         """Return what came of the command, committed; the other connections of the session are told.
@@ -207,12 +218,25 @@ class SessionStore:
             InvalidInput: a state that can't be saved.
         """
         _check_command(command)
-        result = self._writer.submit(key, command)
+        result = self._writer.submit(key, _identified(command))
         if isinstance(result, Outcome):
-            self._warn_of_conditions(key, result)
-            if not result.duplicate:
-                self._tell(Snapshot(key=key, state=result.state, survey=result.survey), listener)
+            self._follow_up(key, result, listener)
         return result
+
+    def submit_many(self, turns: Sequence[Turn]) -> list[Result | Exception]:
+        """Return what came of each command, in order, committed; one that fails doesn't fail the others.
+
+        The way in for many turns at once (imports, tests, simulations): no hand-over, one transaction for
+        ``batch_limit`` of them. What :meth:`submit` would raise for a turn stands in its place.
+        """
+        problems = {number: problem for number, turn in enumerate(turns) if (problem := _problem_of(turn[1]))}
+        sound = [(key, _identified(command)) for n, (key, command) in enumerate(turns) if n not in problems]
+        results = iter(self._writer.submit_many(sound))
+        answers = [problems[number] if number in problems else next(results) for number in range(len(turns))]
+        for (key, _), result in zip(turns, answers, strict=True):
+            if isinstance(result, Outcome):
+                self._follow_up(key, result, None)
+        return answers
 
     def submit_or_raise(self, key: SessionKey, command: AnyCommand) -> Outcome:
         """Return the outcome of an integrator's command.
@@ -243,8 +267,8 @@ class SessionStore:
         newest_first: bool = False,
     ) -> list[Entry]:
         """Return the session's events between two versions (both exclusive)."""
-        with self._read() as connection:
-            return history.read_history(
+        return self._read(
+            lambda connection: history.read_history(
                 connection,
                 key,
                 after_version=after_version,
@@ -252,6 +276,7 @@ class SessionStore:
                 limit=limit,
                 newest_first=newest_first,
             )
+        )
 
     def at_version(self, key: SessionKey, version: int) -> Snapshot:
         """Return the session as it was at a version, folded from its history.
@@ -265,16 +290,14 @@ class SessionStore:
             raise NoSuchSession(key.survey_id, key.user_id)
         if not 1 <= version <= newest.state.version:
             raise NoSuchVersion(version, newest.state.version)
-        with self._read() as connection:
-            entries = history.read_history(connection, key, before_version=version + 1)
-            try:
-                state = fold(history.events_of(entries))
-            except UnknownEvent as error:
-                raise SessionUnreadable(key.survey_id, key.user_id, str(error)) from error
-            if state is None:  # pragma: no cover - version 1 exists
-                raise NoSuchVersion(version, newest.state.version)
-            survey = self._survey_for(connection, key.survey_id, state.survey_revision)
-        return Snapshot(key=key, state=state, survey=survey)
+        entries = self._read(lambda connection: history.read_history(connection, key, before_version=version + 1))
+        try:
+            state = fold(events_of(entries))
+        except UnknownEvent as error:
+            raise SessionUnreadable(key.survey_id, key.user_id, str(error)) from error
+        if state is None:  # pragma: no cover - version 1 exists
+            raise NoSuchVersion(version, newest.state.version)
+        return Snapshot(key=key, state=state, survey=self._survey_for(key.survey_id, state.survey_revision))
 
     def list(
         self,
@@ -288,20 +311,16 @@ class SessionStore:
 
         Unreadable ones are left out, and count for the page.
         """
-        with self._read() as connection:
-            keys = history.read_keys(
+        keys, states = self._read(
+            lambda connection: history.read_page(
                 connection, after=after, limit=limit, filters=filters, updated_since=updated_since, at=self.clock()
             )
-            states = history.read_states(connection, keys, locked=False) if keys else {}
-            found = [
-                Snapshot(
-                    key=key,
-                    state=state,
-                    survey=self._survey_for(connection, key.survey_id, state.survey_revision),
-                )
-                for key in keys
-                if isinstance(state := states.get(key), SessionState)
-            ]
+        )
+        found = [
+            Snapshot(key=key, state=state, survey=self._survey_for(key.survey_id, state.survey_revision))
+            for key in keys
+            if isinstance(state := states.get(key), SessionState)
+        ]
         return found, (keys[-1] if len(keys) == limit else None)
 
     def listen(self, key: SessionKey, listener: Listener) -> None:
@@ -324,30 +343,27 @@ class SessionStore:
             ConfigurationError: it can't be reached or has another schema.
         """
         engines.connect_or_explain(self._reading)
-        engines.check_schema(self._reading)
+        check_schema(self._reading)
         return engines.database_facts(self._reading)
 
-    @contextlib.contextmanager
-    def _read(self) -> Iterator[Connection]:
-        try:
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        def once() -> T:
             with self._reading.connect() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            original = getattr(error, "orig", None) or error
-            raise DatabaseUnavailable(type(original).__name__) from error
+                return work(connection)
 
-    def _survey_for(self, connection: Connection, survey_id: str, revision: str | None) -> Survey | None:
+        try:
+            return retried(self.settings, once)
+        except SQLAlchemyError as error:
+            raise unavailable(error) from error
+
+    def _survey_for(self, survey_id: str, revision: str | None) -> Survey | None:
         newest = self.catalogue.surveys.get(survey_id)
         if revision is None or (newest is not None and newest.revision == revision):
             return newest
         if (survey_id, revision) not in self._pinned:
-            definition = history.read_definition(connection, survey_id, revision)
-            try:
-                loaded = None if definition is None else load_definition(definition, f"{survey_id}@{revision}")
-            except SurveyFileError as error:
-                log.warning("a stored survey revision can't be loaded: %s", error)
-                loaded = None
-            self._pinned[survey_id, revision] = loaded
+            # On a connection that reads, also where the writer asks: a revision is never changed once it is there.
+            definition = self._read(lambda connection: history.read_definition(connection, survey_id, revision))
+            self._pinned[survey_id, revision] = _loaded(survey_id, revision, definition)
         return self._pinned[survey_id, revision]
 
     def _load_with_survey(self, key: SessionKey) -> Snapshot | None:
@@ -364,7 +380,7 @@ class SessionStore:
             # Asked again, locked: another connection may have set it aside and begun anew meanwhile.
             found = history.read_states(connection, [key], locked=True).get(key)
             if isinstance(found, SessionState):
-                if self._survey_for(connection, key.survey_id, found.survey_revision) is not None:
+                if self._survey_for(key.survey_id, found.survey_revision) is not None:
                     return None
             elif found is None:
                 return None
@@ -374,6 +390,14 @@ class SessionStore:
         if name is not None:
             log.error("%s; it was set aside as %s and a new session begins", error, name)
 
+    def _follow_up(self, key: SessionKey, result: Outcome, sender: Listener | None) -> None:
+        if result.duplicate:
+            return
+        if isinstance(result.event, Answered) and result.event.failed_conditions:
+            self._warn_of_conditions(key, result.version, result.event.failed_conditions)
+        if key in self._listeners:
+            self._tell(Snapshot(key=key, state=result.state, survey=result.survey), sender)
+
     def _tell(self, snapshot: Snapshot, sender: Listener | None) -> None:
         with self._mutex:
             listeners = tuple(self._listeners.get(snapshot.key, ()))
@@ -381,8 +405,8 @@ class SessionStore:
             if listener != sender:  # bound methods: equal, never identical
                 listener(snapshot)
 
-    def _warn_of_conditions(self, key: SessionKey, result: Outcome) -> None:
-        for step in getattr(result.event, "failed_conditions", ()):
+    def _warn_of_conditions(self, key: SessionKey, version: int, steps: Sequence[str]) -> None:
+        for step in steps:
             with self._mutex:
                 if (key, step) in self._told:
                     continue
@@ -392,11 +416,20 @@ class SessionStore:
             log.warning(
                 "a condition of the step %s can't be evaluated on the answers it met; its rule does not hold",
                 step,
-                extra={"survey_id": key.survey_id, "user_id": key.user_id, "version": result.version},
+                extra={"survey_id": key.survey_id, "user_id": key.user_id, "version": version},
             )
 
 
 _TOLD_LIMIT = 10_000
+
+
+def _loaded(survey_id: str, revision: str, definition: str | None) -> Survey | None:
+    """Return the survey of a stored definition; None where it is gone or can't be read any more."""
+    try:
+        return None if definition is None else load_definition(definition, f"{survey_id}@{revision}")
+    except SurveyFileError as error:
+        log.warning("a stored survey revision can't be loaded: %s", error)
+        return None
 
 
 def open_store(settings: Settings) -> SessionStore:
@@ -411,10 +444,28 @@ def open_store(settings: Settings) -> SessionStore:
     catalogue = read_catalogue(settings)
     url = engines.normalise_url(settings.database_url)
     if url.get_backend_name() == "sqlite":
-        engines.upgrade_schema(url)
+        upgrade_schema(url)
     store = SessionStore(settings, catalogue)
     store.prepare()
     return store
+
+
+def _identified(command: AnyCommand) -> AnyCommand:
+    """Return the command with a message id: a commit whose outcome is unknown is tried again, and must count once.
+
+    What names no id and changes nothing when it is done twice goes without: to begin, a draft, to expire.
+    """
+    if command.message_id is not None or isinstance(command, Begin | Draft | Expire):
+        return command
+    return replace(command, message_id=uuid.uuid4().hex)
+
+
+def _problem_of(command: AnyCommand) -> InvalidInput | None:
+    try:
+        _check_command(command)
+    except InvalidInput as problem:
+        return problem
+    return None
 
 
 def _check_command(command: AnyCommand) -> None:

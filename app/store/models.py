@@ -91,7 +91,8 @@ session_history = Table(
     ForeignKeyConstraint(["user_id", "survey_id"], ["sessions.user_id", "sessions.survey_id"]),
     # Unique indexes, not constraints: SQLite makes them on a table that is there, without rebuilding it.
     Index("uq_session_history_version", "user_id", "survey_id", "version", unique=True),
-    Index("uq_session_history_message_id", "user_id", "survey_id", "message_id", unique=True),
+    # The message id first: those of our clients begin with the time, and so go to the index's end.
+    Index("uq_session_history_message_id_user_id_survey_id", "message_id", "user_id", "survey_id", unique=True),
     **_OPTIONS,
 )
 

@@ -1,46 +1,132 @@
 """Which failures of a database may pass, and how often a transaction is tried.
 
-The codes are GOTCHAS' table ("Which failures are retried"). What is not in it is never retried: a
-constraint, bad data, bad SQL and a full disk fail the same way each time. A commit whose outcome is
-unknown may be retried because message ids are unique: what was committed is found, not done again.
+The codes are those of GOTCHAS ("Which failures are retried") and of the databases' manuals: PostgreSQL's
+appendix A, MariaDB's and MySQL's error references, sqlite.org/rescode.html.
+
+===================== ============================== ================================ ==================
+after                 PostgreSQL (SQLSTATE)          MariaDB, MySQL (number)          SQLite
+===================== ============================== ================================ ==================
+the transaction again 40001 serialization,           1213 deadlock, 1205 lock wait,   BUSY,
+                      40P01 deadlock, 55P03 lock     1020 record changed              BUSY_SNAPSHOT,
+                                                                                      LOCKED
+on a new connection   08* connection, 57P01-03       2006, 2013, 2002, 2003, 1927,
+                      shutdown and starting up,      4031 connection lost, 1047 node
+                      40003 unknown, 25006 read      not ready, 1053 shutdown, 1040
+                      only, 53300 too many; none     too many, 1290, 1792, 1836 read
+                      at all: it could not connect   only
+read afresh           23505 double key               1062 double key                  UNIQUE
+never                 22*, 23*, 42*, 28*, 0A, 53100  1366, 1406, 1153, 1292, 4025,    CONSTRAINT, FULL,
+                      (disk full) and all else       1064, 1021 (disk full) ...       IOERR, CORRUPT ...
+===================== ============================== ================================ ==================
+
+A commit whose outcome is unknown may be tried again because message ids are unique: what was committed
+is found, not done again. Nothing waits inside a transaction: each attempt begins its own.
 """
 
-from sqlalchemy.exc import DBAPIError
+from collections.abc import Callable
+from typing import Generic, ParamSpec, TypeVar, cast
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from app.errors import DatabaseUnavailable
 from app.settings import Settings
 
-POSTGRESQL_RETRIED = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "40003", "25006", "53300"})
-POSTGRESQL_RETRIED_CLASS = "08"
+P = ParamSpec("P")
+T = TypeVar("T")
+
+POSTGRESQL_AGAIN = frozenset({"40001", "40P01", "55P03"})
+POSTGRESQL_NEW_CONNECTION = frozenset({"57P01", "57P02", "57P03", "40003", "25006", "53300"})
+POSTGRESQL_NEW_CONNECTION_CLASS = "08"
+MYSQL_AGAIN = frozenset({1213, 1205, 1020})
+MYSQL_NEW_CONNECTION = frozenset({2006, 2013, 2002, 2003, 1927, 4031, 1047, 1053, 1040, 1290, 1792, 1836})
+SQLITE_AGAIN = ("database is locked", "database table is locked")
 # A key that is there already: another server began the session or applied the message a moment ago. The
 # transaction is tried again because it reads afresh, finds the row, and answers as for any duplicate; a
 # key that is double for another reason costs two more attempts and is told then.
 DOUBLE_KEY = ("23505", 1062, "UNIQUE constraint failed")
-MYSQL_RETRIED = frozenset({1213, 1205, 1020, 2006, 2013, 2002, 2003, 1927, 4031, 1047})
-SQLITE_RETRIED = ("database is locked", "database table is locked")
 
 
 def may_pass(error: BaseException) -> bool:
     """Return whether the same transaction may succeed if it is tried again."""
     if not isinstance(error, DBAPIError):
         return False
+    code = _code(error)
+    return (
+        wants_new_connection(error)
+        or code in POSTGRESQL_AGAIN
+        or code in MYSQL_AGAIN
+        or code in DOUBLE_KEY
+        or (isinstance(code, str) and code.startswith((*SQLITE_AGAIN, DOUBLE_KEY[2])))
+    )
+
+
+def wants_new_connection(error: DBAPIError) -> bool:
+    """Return whether the connection is lost, or leads to a server that can't take writes now."""
     if error.connection_invalidated:
         return True
-    original = error.orig
-    arguments = getattr(original, "args", ())
-    if arguments and isinstance(arguments[0], int):  # MySQL; asked first: its errors have an sqlstate too
-        return arguments[0] == DOUBLE_KEY[1] or arguments[0] in MYSQL_RETRIED
-    state = getattr(original, "sqlstate", None)
-    if isinstance(state, str):
-        return state == DOUBLE_KEY[0] or state in POSTGRESQL_RETRIED or state.startswith(POSTGRESQL_RETRIED_CLASS)
-    return str(original).startswith((*SQLITE_RETRIED, str(DOUBLE_KEY[2])))
+    code = _code(error)
+    if isinstance(code, str):
+        return code in POSTGRESQL_NEW_CONNECTION or code.startswith(POSTGRESQL_NEW_CONNECTION_CLASS)
+    return code in MYSQL_NEW_CONNECTION or (code is None and type(error.orig).__name__ in _COULD_NOT_CONNECT)
 
 
-def retrying(settings: Settings) -> Retrying:
-    """Return the policy for a whole transaction; the last failure is raised as it is."""
+def retried(settings: Settings, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return ``work(...)``, tried ``retry_attempts`` times in all where its failure may pass.
+
+    Raises:
+        the last failure, as it is.
+    """
+    try:
+        return work(*args, **kwargs)
+    except DBAPIError as error:
+        # The policy's own bookkeeping costs 20 us: only what failed once pays it.
+        if settings.retry_attempts == 1 or not may_pass(error):
+            raise
+        first = error
+    return _policy(settings)(_Second(first, work), *args, **kwargs)
+
+
+def unavailable(error: SQLAlchemyError) -> DatabaseUnavailable:
+    """Return our error for a database's that did not pass, without its text: that can hold answers."""
+    original = getattr(error, "orig", None) or error
+    failure = DatabaseUnavailable(type(original).__name__)
+    failure.__cause__ = error
+    return failure
+
+
+class _Second(Generic[P, T]):
+    """Gives the policy the first failure as its first attempt's, so that it waits before the second."""
+
+    def __init__(self, first: DBAPIError, work: Callable[P, T]) -> None:
+        self._first: DBAPIError | None = first
+        self._work = work
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        first, self._first = self._first, None
+        if first is not None:
+            raise first
+        return self._work(*args, **kwargs)
+
+
+def _policy(settings: Settings) -> Retrying:
     return Retrying(
         retry=retry_if_exception(may_pass),
         stop=stop_after_attempt(settings.retry_attempts),
         wait=wait_random_exponential(multiplier=settings.retry_delay_s, max=settings.retry_delay_max_s),
         reraise=True,
     )
+
+
+_COULD_NOT_CONNECT = frozenset({"OperationalError", "ConnectionTimeout"})
+
+
+def _code(error: DBAPIError) -> str | int | None:
+    """Return MySQL's number, PostgreSQL's SQLSTATE or SQLite's text; None where psycopg has none."""
+    original = error.orig
+    arguments = getattr(original, "args", ())
+    if arguments and isinstance(arguments[0], int):  # MySQL; asked first: its errors have an sqlstate too
+        return arguments[0]
+    if hasattr(original, "sqlstate"):
+        return cast("str | None", getattr(original, "sqlstate", None))
+    return str(original)

@@ -6,8 +6,8 @@ can't change an old session. A type's meaning never changes; a new meaning is a 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,15 +142,14 @@ EVENT_TYPES: Mapping[str, type[AnyEvent]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """An event as history keeps it: three columns of their own, the rest as JSON data."""
+class Record(NamedTuple):
+    """An event as history keeps it: four columns of their own, the rest as JSON data."""
 
     action: str
     at: int
-    step: str | None = None
-    answer: Any = None
-    data: Mapping[str, Any] = field(default_factory=dict)
+    step: str | None
+    answer: Any
+    data: Mapping[str, Any]
 
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -184,12 +183,12 @@ _HAS_ANSWER = frozenset(action for action, kind in EVENT_TYPES.items() if "answe
 
 def to_record(event: AnyEvent) -> Record:
     """Return the event as history keeps it; :func:`from_record` gives the same event back."""
-    data = {key: getattr(event, name) for name, key in _FIELDS[event.action]}
-    for name in _OPTIONAL_LISTS & data.keys():
-        if not data[name]:
-            del data[name]
-    step = event.current_step if isinstance(event, Saved) else getattr(event, "step", None)
-    return Record(action=event.action, at=event.at, step=step, answer=getattr(event, "answer", None), data=data)
+    action = event.action
+    data = {
+        key: value for name, key in _FIELDS[action] if (value := getattr(event, name)) or name not in _OPTIONAL_LISTS
+    }
+    step = event.current_step if isinstance(event, Saved) else event.step if action in _HAS_STEP else None  # type: ignore[union-attr]
+    return Record(action, event.at, step, event.answer if action in _HAS_ANSWER else None, data)  # type: ignore[union-attr]
 
 
 def from_record(record: Record) -> AnyEvent:

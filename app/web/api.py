@@ -19,8 +19,8 @@ from app.errors import (
     VersionConflict,
 )
 from app.service import SessionStore, Snapshot
-from app.store.history import Entry, SessionKey
-from app.store.writer import Outcome
+from app.store.batch import Outcome
+from app.store.rows import Entry, SessionKey
 from app.survey.commands import AnyCommand, Begin, Save, Update
 from app.survey.definition import Survey
 from app.web import messages

@@ -14,8 +14,8 @@ from simple_websocket import ConnectionClosed
 from app import exact_json
 from app.errors import InvalidInput, NoSuchSurvey, StepkeepError, Unavailable
 from app.service import SessionStore, Snapshot
-from app.store.history import SessionKey
-from app.store.writer import Outcome
+from app.store.batch import Outcome
+from app.store.rows import SessionKey
 from app.survey.commands import Answer, AnyCommand, Draft
 from app.web import messages, wire
 

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -24,10 +25,10 @@ from app.errors import (
 )
 from app.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import history
+from app.store import batch, history, writer
 from app.store.engine import normalise_url, server_lock
-from app.store.history import SessionKey
-from app.store.writer import Outcome, Refused
+from app.store.rows import SessionKey
+from app.store.batch import Outcome, Refused
 from app.survey.commands import Answer, Back, Begin, Draft, Restart, Save, Update
 from app.survey.state import fold
 from tests.test_exact_json import EXACT
@@ -47,6 +48,11 @@ def check_fold(store: SessionStore, key: SessionKey = KEY) -> None:
     entries = store.history(key, limit=100_000)
     assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
     assert fold(history.events_of(entries)) == snapshot.state
+
+
+def by_hand(store: SessionStore, statement: str) -> None:
+    """Change rows as somebody with a database client would."""
+    store._writer.run(lambda connection: connection.exec_driver_sql(statement))
 
 
 def test_command_sent_again_is_applied_once(store: SessionStore) -> None:
@@ -143,7 +149,7 @@ def test_if_match_on_an_older_version_is_a_conflict(store: SessionStore) -> None
 
 def test_full_queue_refuses_and_never_grows(settings: Settings) -> None:
     """Past the limit a command is refused as overloaded; what waits is committed."""
-    store = open_store(settings.model_copy(update={"queue_limit": 1}))
+    store = open_store(settings.model_copy(update={"queue_limit": 1, "queue_timeout_s": 0.1}))
     store.begin(KEY, is_audio_mode=False)
     inside, go_on = threading.Event(), threading.Event()
 
@@ -155,13 +161,13 @@ def test_full_queue_refuses_and_never_grows(settings: Settings) -> None:
         leader = threads.submit(store._writer.run, hold)
         inside.wait(30)
         waiting = threads.submit(answer, store, "Q1", 1)
-        while not store._writer._waiting:
-            pass
         with pytest.raises(Overloaded):
             answer(store, "Q1", 2)
         go_on.set()
         leader.result()
-        assert waiting.result().version == 2
+    assert isinstance(waiting.exception(), Overloaded | None)
+    assert store._writer._waiting_turns == 0
+    assert answer(store, "Q1", 3).duplicate is False
     store.close()
 
 
@@ -169,16 +175,16 @@ def test_failed_transaction_is_tried_again_and_then_told(store: SessionStore, mo
     """A failure that may pass is tried 3 times; one that stays is told to its caller, and nothing is saved."""
     store.begin(KEY, is_audio_mode=False)
     calls: list[int] = []
-    real = history.append
+    real = batch.commit_batch
 
-    def locked(*arguments: object) -> None:
+    def locked(*arguments: Any) -> Any:
         calls.append(1)
         if len(calls) < failures:
             raise OperationalError("", {}, sqlite3.OperationalError("database is locked"))
-        real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments)
 
     monkeypatch.setattr(store._writer, "_settings", store.settings.model_copy(update={"retry_delay_s": 0}))
-    monkeypatch.setattr(history, "append", locked)
+    monkeypatch.setattr(writer, "commit_batch", locked)
     failures = 3
     assert answer(store, "Q1", 1).version == 2
     calls.clear()
@@ -193,8 +199,7 @@ def test_unreadable_session_is_set_aside_and_a_new_one_begins(store: SessionStor
     """Corrupt JSON: the row is kept under a name that support finds; the participant goes on."""
     store.begin(KEY, is_audio_mode=False)
     answer(store, "Q1", 1)
-    with store._writing.begin() as connection:
-        connection.exec_driver_sql("UPDATE sessions SET answers = '{oops' WHERE user_id = 'user123'")
+    by_hand(store, "UPDATE sessions SET answers = '{oops' WHERE user_id = 'user123'")
     snapshot, resumed = store.begin(KEY, is_audio_mode=False)
     assert not resumed
     assert snapshot.state.answers == {}
@@ -334,8 +339,7 @@ def test_session_whose_revision_is_gone_is_set_aside_once(store: SessionStore) -
     """A survey that is gone: the participant begins anew, the old row stays for support."""
     store.begin(KEY, is_audio_mode=False)
     answer(store, "Q1", 1)
-    with store._writing.begin() as connection:
-        connection.exec_driver_sql("UPDATE sessions SET survey_revision = 'gone' WHERE user_id = 'user123'")
+    by_hand(store, "UPDATE sessions SET survey_revision = 'gone' WHERE user_id = 'user123'")
     error = SessionUnreadable("phq9", "user123", "gone")
     snapshot, resumed = store.begin(KEY, is_audio_mode=False)
     assert (resumed, snapshot.state.answers) == (False, {})
@@ -379,9 +383,8 @@ def test_list_goes_on_after_an_unreadable_row_and_knows_expiry(store: SessionSto
     """A page counts what it left out; a session whose time is over is listed as expired."""
     for name in ("a", "b", "c"):
         store.begin(SessionKey("phq9", name), is_audio_mode=False)
-    with store._writing.begin() as connection:
-        connection.exec_driver_sql("UPDATE sessions SET answers = '{oops' WHERE user_id = 'a'")
-        connection.exec_driver_sql("UPDATE sessions SET expires_at = '2020-01-01 00:00:00.000000' WHERE user_id = 'b'")
+    by_hand(store, "UPDATE sessions SET answers = '{oops' WHERE user_id = 'a'")
+    by_hand(store, "UPDATE sessions SET expires_at = '2020-01-01 00:00:00.000000' WHERE user_id = 'b'")
     first, last = store.list(limit=2)
     assert [snapshot.key.user_id for snapshot in first] == ["b"]
     assert last is not None

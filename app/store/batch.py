@@ -1,0 +1,161 @@
+"""A batch of turns in one transaction: read their sessions, decide each in order, write what happened.
+
+The straight walk of an answer through the store; ``writer.py`` says who calls it and when.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import orjson
+
+from app.errors import MessageIdReused, SessionUnreadable, StepkeepError
+from app.store import rows
+from app.store.gateway import Gateway
+from app.store.rows import KnownMessage, Row, SessionKey, ToTime
+from app.survey import commands
+from app.survey.commands import AnyCommand, Begin, Restart
+from app.survey.definition import Survey
+from app.survey.events import Answered, AnyEvent, ModeSet, Restarted, Started, WentBack, WentTo
+from app.survey.flow import Rejection, decide
+from app.survey.state import SessionState, apply
+
+SurveyFor = Callable[[str, str | None], Survey | None]
+"""Gives the survey of an id and a revision (the newest for None); None where there is none."""
+
+Turn = tuple[SessionKey, AnyCommand]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one command, committed.
+
+    Attributes:
+        version: the one that the command made; of an earlier time if ``duplicate``.
+        duplicate: it had been applied before, and nothing was done again.
+        state: the session as it is now.
+        survey: the definition that the session is pinned to.
+        event: what happened now; None if ``duplicate``.
+    """
+
+    version: int
+    duplicate: bool
+    state: SessionState
+    survey: Survey | None
+    event: AnyEvent | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A command that the survey's rules refuse; nothing was saved."""
+
+    rejection: Rejection
+    state: SessionState | None
+    survey: Survey | None
+
+
+Result = Outcome | Refused
+
+
+def commit_batch(gateway: Gateway, turns: Sequence[Turn], survey_for: SurveyFor) -> list[Result | StepkeepError]:
+    """Return what came of each turn, in order, committed; one that is refused doesn't stop the others.
+
+    Raises:
+        the driver's errors: nothing was committed, or that is not known.
+    """
+    batch = _Batch(gateway, turns, survey_for)
+    results = [batch.decide(key, command) for key, command in turns]
+    batch.commit()
+    return results
+
+
+def fingerprint_of(command: AnyCommand) -> str:
+    """Return a hash of what the command asks: the same id with another content is a mistake."""
+    kind = type(command)
+    asked = {name: getattr(command, name) for name in _ASKED[kind]}
+    text = orjson.dumps([kind.__name__, asked], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(text, digest_size=12).hexdigest()
+
+
+_ASKED = {
+    kind: tuple(
+        field.name for field in fields(kind) if field.name not in {item.name for item in fields(commands.Command)}
+    )
+    for kind in AnyCommand.__args__
+}
+
+
+_MADE_HERE = (Answered, WentBack, WentTo, ModeSet, Started, Restarted)
+"""Events that hold no list or object of the caller's, who may change it after his call."""
+
+
+class _Batch:
+    """The turns of one transaction: what was read, and what is to be written."""
+
+    def __init__(self, gateway: Gateway, turns: Sequence[Turn], survey_for: SurveyFor) -> None:
+        self._gateway = gateway
+        self._survey_for = survey_for
+        self._to_time: ToTime = gateway.to_time
+        keys = dict.fromkeys(key for key, _ in turns)
+        messages = dict.fromkeys((key, command.message_id) for key, command in turns if command.message_id is not None)
+        states, known = gateway.begin(list(keys), list(messages))
+        self._states = dict(states)
+        self._known = dict(rows.known_message(row) for row in known)
+        self._were_there = frozenset(self._states)
+        self._changed: dict[SessionKey, tuple[SessionState, Survey | None]] = {}
+        self._with_foreign_parts: set[SessionKey] = set()
+        self._events: list[Row] = []
+
+    def decide(self, key: SessionKey, command: AnyCommand) -> Result | StepkeepError:
+        state = self._states.get(key)
+        if isinstance(state, SessionUnreadable):
+            return state
+        begins = state is None or isinstance(command, Begin | Restart)
+        survey = self._survey_for(key.survey_id, None if begins or state is None else state.survey_revision)
+        message_id = command.message_id
+        if message_id is None:
+            fingerprint = None
+        else:
+            fingerprint = fingerprint_of(command)
+            seen = self._known.get((key, message_id))
+            if seen is not None:
+                return _seen_again(seen, fingerprint, message_id, state, survey)
+        event = decide(survey, state, command)
+        if isinstance(event, Rejection):
+            return Refused(rejection=event, state=state, survey=survey)
+        after = apply(state, event)
+        self._states[key] = after
+        self._changed[key] = after, survey
+        if not isinstance(event, _MADE_HERE):
+            self._with_foreign_parts.add(key)
+        self._events.append(rows.event_row(key, after.version, event, message_id, fingerprint, self._to_time))
+        if message_id is not None:
+            self._known[key, message_id] = KnownMessage(version=after.version, fingerprint=fingerprint)
+        return Outcome(version=after.version, duplicate=False, state=after, survey=survey, event=event)
+
+    def commit(self) -> None:
+        new: list[Row] = []
+        changed: list[Row] = []
+        states: dict[SessionKey, SessionState | None] = {}
+        for key, (state, survey) in self._changed.items():
+            expires_at = _expires_at(survey, state)
+            if key in self._were_there:
+                changed.append(rows.changed_row(key, state, expires_at, self._to_time))
+            else:
+                new.append(rows.new_row(key, state, expires_at, self._to_time))
+            states[key] = None if key in self._with_foreign_parts else state
+        self._gateway.commit(new, changed, self._events, states)
+
+
+def _seen_again(
+    seen: KnownMessage, fingerprint: str, message_id: str, state: SessionState | None, survey: Survey | None
+) -> Outcome | MessageIdReused:
+    if state is None or seen.fingerprint not in {None, fingerprint}:
+        return MessageIdReused(message_id)
+    return Outcome(version=seen.version, duplicate=True, state=state, survey=survey, event=None)
+
+
+def _expires_at(survey: Survey | None, state: SessionState) -> int | None:
+    if survey is None or survey.expires_after_us is None or state.status != "in_progress":
+        return None
+    return state.updated_at + survey.expires_after_us

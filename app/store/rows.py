@@ -1,0 +1,258 @@
+"""How sessions and events lie in rows: the columns in one order, values into them and out of them.
+
+The same for every database but for times, which each gives and takes in its own form: ``to_time`` comes
+from the gateway. Pure; imported by the rest of ``store/``.
+"""
+
+import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
+
+import orjson
+
+from app.errors import SessionUnreadable
+from app.store.models import session_history, sessions
+from app.survey.events import AnyEvent, Record, from_record, to_record
+from app.survey.state import SessionState, Status
+
+_EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - the columns hold naive UTC
+_US = datetime.timedelta(microseconds=1)
+
+FINGERPRINT = "fingerprint"
+"""Where history's data keeps the hash of the command that made the event."""
+
+Row = tuple[Any, ...]
+ToTime = Callable[[int], object]
+"""Makes microseconds since 1970 UTC what the driver writes into a column of times."""
+
+_READ = (
+    "user_id",
+    "survey_id",
+    "current_step",
+    "answers",
+    "step_history",
+    "created_at",
+    "updated_at",
+    "is_audio_mode",
+    "session_data",
+    "survey_revision",
+    "version",
+    "status",
+    "drafts",
+    "completed_at",
+)
+_CHANGED = (
+    "current_step",
+    "answers",
+    "step_history",
+    "updated_at",
+    "is_audio_mode",
+    "session_data",
+    "survey_revision",
+    "version",
+    "status",
+    "drafts",
+    "completed_at",
+    "expires_at",
+)
+_EVENT = ("user_id", "survey_id", "version", "message_id", "action", "step", "answer", "timestamp", "data")
+
+STATE_COLUMNS = tuple(sessions.c[name] for name in _READ)
+"""What :func:`state_of` takes, in its order."""
+
+KEY_COLUMNS = (sessions.c.user_id, sessions.c.survey_id)
+
+CHANGED_COLUMNS = tuple(sessions.c[name] for name in _CHANGED)
+"""What :func:`changed_row` gives, in its order, before the key's columns."""
+
+NEW_COLUMNS = (*KEY_COLUMNS, *CHANGED_COLUMNS[:3], sessions.c.created_at, *CHANGED_COLUMNS[3:])
+"""What :func:`new_row` gives, in its order."""
+
+EVENT_COLUMNS = tuple(session_history.c[name] for name in _EVENT)
+"""What :func:`event_row` gives, in its order."""
+
+KNOWN_COLUMNS = tuple(session_history.c[name] for name in ("user_id", "survey_id", "message_id", "version", "data"))
+"""What :func:`known_message` takes, in its order."""
+
+
+class SessionKey(NamedTuple):
+    """Which session: one participant's of one survey. A tuple, because each turn looks it up six times."""
+
+    survey_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One event in a session's history."""
+
+    version: int
+    message_id: str | None
+    record: Record
+
+
+class KnownMessage(NamedTuple):
+    """A message id that a session has seen, and what it was used for."""
+
+    version: int
+    fingerprint: str | None
+
+
+States = Mapping[SessionKey, SessionState | SessionUnreadable]
+Written = Mapping[SessionKey, SessionState | None]
+
+
+def states_of(found: Iterable[Row]) -> dict[SessionKey, SessionState | SessionUnreadable]:
+    """Return the sessions in rows of STATE_COLUMNS."""
+    return {SessionKey(row[1], row[0]): state_of(row) for row in found}
+
+
+def state_of(row: Row) -> SessionState | SessionUnreadable:
+    """Return the session in a row of STATE_COLUMNS, or why it can't be read."""
+    try:
+        return _state_of(row)
+    except (ValueError, TypeError, AttributeError) as error:
+        return SessionUnreadable(row[1], row[0], f"{type(error).__name__} in its row")
+
+
+def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, to_time: ToTime) -> Row:
+    """Return what an update writes of a session: CHANGED_COLUMNS, then KEY_COLUMNS."""
+    return (
+        state.current_step,
+        text_of(state.answers),
+        text_of(state.step_history),
+        to_time(state.updated_at),
+        int(state.is_audio_mode),
+        None if state.session_data is None else text_of(state.session_data),
+        state.survey_revision,
+        state.version,
+        state.status,
+        text_of(state.drafts) if state.drafts else None,
+        None if state.completed_at is None else to_time(state.completed_at),
+        None if expires_at is None else to_time(expires_at),
+        key.user_id,
+        key.survey_id,
+    )
+
+
+def new_row(key: SessionKey, state: SessionState, expires_at: int | None, to_time: ToTime) -> Row:
+    """Return what an insert writes of a session: NEW_COLUMNS."""
+    row = changed_row(key, state, expires_at, to_time)
+    return (*row[-2:], *row[:3], to_time(state.started_at), *row[3:-2])
+
+
+def event_row(
+    key: SessionKey, version: int, event: AnyEvent, message_id: str | None, fingerprint: str | None, to_time: ToTime
+) -> Row:
+    """Return what an insert writes of an event: EVENT_COLUMNS."""
+    action, at, step, answer, data = to_record(event)
+    if fingerprint is not None:
+        data = {**data, FINGERPRINT: fingerprint}
+    return (
+        key.user_id,
+        key.survey_id,
+        version,
+        message_id,
+        action,
+        step,
+        None if answer is None else text_of(answer),
+        to_time(at),
+        text_of(data) if data else None,
+    )
+
+
+def known_message(row: Row) -> tuple[tuple[SessionKey, str], KnownMessage]:
+    """Return what a row of KNOWN_COLUMNS says: the session and its message id, and what is known of it."""
+    user_id, survey_id, message_id, version, data = row
+    return (SessionKey(survey_id, user_id), message_id), KnownMessage(
+        version=version, fingerprint=value_of(data or "{}").get(FINGERPRINT)
+    )
+
+
+def entry_of(version: int, message_id: str | None, action: str, at: object, rest: tuple[Any, Any, Any]) -> Entry:
+    """Return the entry of a row of history; ``rest`` is its step, answer and data."""
+    step, answer, data = rest
+    kept = value_of(data or "{}")
+    kept.pop(FINGERPRINT, None)
+    answered = None if answer is None else value_of(answer)
+    record = Record(action=action, at=from_time(at), step=step, answer=answered, data=kept)
+    return Entry(version=version, message_id=message_id, record=record)
+
+
+def events_of(entries: Iterable[Entry]) -> Iterator[AnyEvent]:
+    """Yield the events of entries; UnknownEvent is raised for one that is of no known type."""
+    for entry in entries:
+        yield from_record(entry.record)
+
+
+def text_of(value: object) -> str:
+    """Return the JSON text of a value that passed ``exact_json.check``."""
+    return orjson.dumps(value).decode()
+
+
+def value_of(text: str) -> Any:  # noqa: ANN401 - JSON is decoded here
+    """Return the value of a JSON text that :func:`text_of` made."""
+    return orjson.loads(text)
+
+
+def to_time(at: int) -> datetime.datetime:
+    """Return the naive UTC time of microseconds since 1970."""
+    return _EPOCH + at * _US
+
+
+@lru_cache(maxsize=4096)  # a turn's time is written twice: in its event and in its session
+def to_time_text(at: int) -> str:
+    """Return that time as SQLite and MariaDB write it, e.g. ``2026-11-24 10:00:00.123456``."""
+    return to_time(at).isoformat(" ", "microseconds")
+
+
+def from_time(time: object) -> int:
+    """Return the microseconds since 1970 of a naive UTC time, or of its text."""
+    moment = datetime.datetime.fromisoformat(time) if isinstance(time, str) else cast("datetime.datetime", time)
+    passed = moment - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+
+
+_STRINGS = frozenset({str})
+
+
+def _state_of(row: Row) -> SessionState:
+    (
+        _,
+        _,
+        step,
+        answers_text,
+        path_text,
+        created,
+        updated,
+        audio,
+        data_text,
+        revision,
+        version,
+        status,
+        drafts,
+        done,
+    ) = row
+    answers, path = orjson.loads(answers_text), orjson.loads(path_text)
+    data = None if data_text is None else orjson.loads(data_text)
+    kept = {} if drafts is None else orjson.loads(drafts)
+    if not (isinstance(answers, dict) and isinstance(path, list) and isinstance(kept, dict)):
+        raise TypeError
+    if not (data is None or isinstance(data, dict)) or not _STRINGS.issuperset(map(type, path)):
+        raise TypeError
+    return SessionState(
+        version=version,
+        survey_revision=revision,
+        status=cast("Status", status),
+        current_step=step,
+        answers=answers,
+        step_history=tuple(path),
+        is_audio_mode=bool(audio),
+        drafts=kept,
+        session_data=data,
+        started_at=from_time(created),
+        updated_at=from_time(updated),
+        completed_at=None if done is None else from_time(done),
+    )

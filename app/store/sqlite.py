@@ -1,0 +1,208 @@
+"""SQLite: its driver, its engines, and a batch of turns on it.
+
+One connection writes and checkpoints, the others only read. GOTCHAS of this database are closed here: the
+driver's late BEGIN, the WAL-reset bug, durability at each commit.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Engine,
+    Executable,
+    create_engine,
+    event,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
+
+from app.errors import SessionUnreadable
+from app.store.gateway import compiled, value_for
+from app.store.models import session_history, sessions
+from app.store.rows import (
+    CHANGED_COLUMNS,
+    EVENT_COLUMNS,
+    KEY_COLUMNS,
+    KNOWN_COLUMNS,
+    NEW_COLUMNS,
+    STATE_COLUMNS,
+    Row,
+    SessionKey,
+    States,
+    Written,
+    state_of,
+    to_time_text,
+)
+from app.survey.state import SessionState
+
+log = logging.getLogger("stepkeep.store")
+
+BUSY_TIMEOUT_MS = 30_000
+CHECKPOINT_PAGES = 8000
+"""Pages of 4 KiB in the WAL before it is copied into the database file. SQLite's default, 1,000, copies a page that
+many turns change again and again: 14% fewer turns a second (see docs/performance)."""
+
+WRITER_CACHE_KIB = 64 * 1024
+"""What the writer keeps of the file in memory: the upper pages of all indexes of some million sessions."""
+
+REMEMBERED = 10_000
+"""Sessions that the writer remembers: some 30 MB with answers to a usual survey."""
+
+REMEMBERED_CHARACTERS = 8192
+"""Characters of answers, as JSON, of a session that is remembered: so 10,000 of them stay within 300 MB."""
+
+_WRITER_PRAGMAS = (
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "journal_size_limit=67108864",
+    f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+    f"cache_size=-{WRITER_CACHE_KIB}",
+)
+# Only the writer checkpoints.
+_READER_PRAGMAS = ("query_only=ON", "wal_autocheckpoint=0")
+
+
+def driver() -> ModuleType:
+    """Return pysqlite3, which brings its own newer SQLite, else the standard library's; never both in one process."""
+    try:
+        import pysqlite3  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return sqlite3
+    module: ModuleType = pysqlite3.dbapi2
+    return module
+
+
+def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
+    """Return whether this SQLite can corrupt a database in WAL mode (sqlite.org/wal.html#walresetbug)."""
+    is_mended = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
+    return version >= (3, 7, 0) and not is_mended
+
+
+def writer_engine(url: URL) -> Engine:
+    """Return the engine of the one connection that writes; any thread may use it in its turn."""
+    version = driver().sqlite_version_info
+    if has_wal_reset_bug(version):
+        # Slower, and readers wait for the writer; but what was acknowledged stays whole.
+        log.warning(
+            "SQLite %s has the WAL-reset bug: working without WAL; pysqlite3 would bring a newer SQLite", version
+        )
+        journal = "journal_mode=DELETE"
+    else:
+        journal = "journal_mode=WAL"
+    return _engine(url, (journal, *_WRITER_PRAGMAS), begin="BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
+
+
+def reader_engine(url: URL, readers: int, overflow: int) -> Engine:
+    """Return the engine of the connections that read."""
+    return _engine(
+        url, _READER_PRAGMAS, begin=None, pool_size=readers, max_overflow=overflow, pool_reset_on_return=None
+    )
+
+
+class SqliteGateway:
+    """A batch of turns on one connection to a SQLite file (``gateway.Gateway``).
+
+    SQLite has one writer: BEGIN IMMEDIATE locks all sessions. It runs in this process, so a statement a
+    session costs no more than one for all of them would. Sessions that were just written are remembered, and
+    not read again as long as no other connection has written: SQLite tells that under the lock
+    (``data_version``, sqlite.org/pragma.html).
+    """
+
+    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._recent: dict[SessionKey, SessionState | SessionUnreadable] = {}
+        self._data_version: object = None
+
+    @staticmethod
+    def to_time(at: int) -> str:
+        return to_time_text(at)
+
+    def load(self, key: SessionKey) -> Row | None:
+        row: Row | None = self._cursor.execute(_SELECT, (key.user_id, key.survey_id)).fetchone()
+        return row
+
+    def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[States, list[Row]]:
+        execute = self._cursor.execute
+        execute("BEGIN IMMEDIATE")
+        data_version = execute("PRAGMA data_version").fetchone()
+        if data_version != self._data_version:
+            self._recent.clear()
+            self._data_version = data_version
+        states = {key: state for key in keys if (state := self._recent.get(key)) is not None}
+        for key in keys:
+            if key not in states and (row := execute(_SELECT, (key.user_id, key.survey_id)).fetchone()) is not None:
+                states[key] = state_of(row)
+        known = [
+            row
+            for (survey, user), message_id in messages
+            if (row := execute(_KNOWN, (message_id, user, survey)).fetchone()) is not None
+        ]
+        return states, known
+
+    def commit(self, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row], states: Written) -> None:
+        if new:
+            self._cursor.executemany(_INSERT, new)
+        if changed:
+            self._cursor.executemany(_UPDATE, changed)
+        if events:
+            self._cursor.executemany(_APPEND, events)
+        self._connection.commit()
+        # Answers, the second value of a row, may be long.
+        self._remember(states, {row[-2:] for row in changed if len(row[1]) > REMEMBERED_CHARACTERS})
+
+    def _remember(self, states: Written, too_long: set[Row]) -> None:
+        for key, state in states.items():
+            self._recent.pop(key, None)
+            if state is not None and (key.user_id, key.survey_id) not in too_long:
+                self._recent[key] = state
+        while len(self._recent) > REMEMBERED:
+            del self._recent[next(iter(self._recent))]
+
+
+def _compiled(statement: Executable, columns: Sequence[ColumnElement[Any]]) -> str:
+    return compiled(statement, sqlite.dialect(), columns)
+
+
+_MESSAGE = (session_history.c.message_id, session_history.c.user_id, session_history.c.survey_id)
+_SELECT = _compiled(select(*STATE_COLUMNS).where(*(column == value_for(column) for column in KEY_COLUMNS)), KEY_COLUMNS)
+_KNOWN = _compiled(select(*KNOWN_COLUMNS).where(*(column == value_for(column) for column in _MESSAGE)), _MESSAGE)
+_INSERT = _compiled(insert(sessions).values({column: value_for(column) for column in NEW_COLUMNS}), NEW_COLUMNS)
+_UPDATE = _compiled(
+    update(sessions)
+    .values({column: value_for(column) for column in CHANGED_COLUMNS})
+    .where(*(column == value_for(column) for column in KEY_COLUMNS)),
+    (*CHANGED_COLUMNS, *KEY_COLUMNS),
+)
+_APPEND = _compiled(
+    insert(session_history).values({column: value_for(column) for column in EVENT_COLUMNS}), EVENT_COLUMNS
+)
+
+
+def _engine(url: URL, pragmas: tuple[str, ...], *, begin: str | None, **pool: Any) -> Engine:  # noqa: ANN401 - create_engine's
+    engine = create_engine(
+        url,
+        module=driver(),
+        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+        pool_timeout=30,
+        hide_parameters=True,  # they are answers, and errors end in logs
+        **pool,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
+        # The driver's own BEGIN comes too late and is deferred: a read first, then SQLITE_BUSY at once.
+        connection.isolation_level = None
+        for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", *pragmas):
+            connection.execute(f"PRAGMA {pragma}")
+
+    if begin is not None:
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
