@@ -12,12 +12,12 @@ Steps here need not belong to any survey file. Each write is committed when it r
 
 import os
 import threading
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.errors import NoSuchSession
+from app.message_ids import new_message_id
 from app.service import SessionStore, Snapshot, open_store
 from app.settings import read_settings
 from app.store.rows import Entry
@@ -59,7 +59,7 @@ class Database:
         path = tuple(step_history) if isinstance(step_history, list | tuple) else step_history
         command = Save(
             at=self.store.clock(),
-            message_id=uuid.uuid4().hex,
+            message_id=new_message_id(),
             current_step=current_step,
             answers=answers,
             step_history=path,  # type: ignore[arg-type]  # checked by the service, which names what is wrong
@@ -105,7 +105,7 @@ class Database:
             "session_data": session_data,
         }
         changes = {name: value for name, value in given.items() if value is not None}
-        command = Update(at=self.store.clock(), message_id=uuid.uuid4().hex, changes=changes)
+        command = Update(at=self.store.clock(), message_id=new_message_id(), changes=changes)
         return self._submit(user_id, command)
 
     def add_history_entry(
@@ -120,7 +120,7 @@ class Database:
         Returns:
             True: it is committed. False: there is no such session.
         """
-        command = Note(at=self.store.clock(), message_id=uuid.uuid4().hex, action=action, step=step, answer=answer)
+        command = Note(at=self.store.clock(), message_id=new_message_id(), action=action, step=step, answer=answer)
         return self._submit(user_id, command)
 
     def get_session_history(self, user_id: str, limit: int = 100) -> list[dict[str, Any]]:

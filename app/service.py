@@ -8,7 +8,6 @@ import logging
 import re
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -27,20 +26,22 @@ from app.errors import (
     SurveyFileError,
     VersionConflict,
 )
+from app.message_ids import new_message_id
 from app.settings import Settings
 from app.store import engine as engines
-from app.store import history
+from app.store import history, listing
 from app.store.batch import Outcome, Refused, Result, Turn
 from app.store.gateway import HeldConnection, Loader
+from app.store.listing import Cursor
 from app.store.retry import retried, unavailable
-from app.store.rows import Entry, SessionKey, events_of, state_of
+from app.store.rows import Entry, SessionKey, States, state_of
 from app.store.schema import check_schema, upgrade_schema
 from app.store.writer import Writer
 from app.survey.commands import AnyCommand, Begin, Draft, Expire, Note, Save, Update
 from app.survey.definition import Survey, dump_definition, load_definition
 from app.survey.events import Answered, UnknownEvent
 from app.survey.flow import progress, status_at
-from app.survey.state import SessionState, fold
+from app.survey.state import SessionState
 
 log = logging.getLogger("stepkeep.service")
 
@@ -165,7 +166,7 @@ class SessionStore:
         key = self.key(user_id, survey_id)
         if survey_id is not None or key.survey_id in self.catalogue.surveys:
             return key
-        found = self._read(lambda connection: history.read_keys(connection, user_id=key.user_id, limit=2))
+        found = self._read(lambda connection: listing.read_keys(connection, key.user_id, 2))
         return found[0] if len(found) == 1 else key
 
     def begin(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool]:
@@ -290,9 +291,8 @@ class SessionStore:
             raise NoSuchSession(key.survey_id, key.user_id)
         if not 1 <= version <= newest.state.version:
             raise NoSuchVersion(version, newest.state.version)
-        entries = self._read(lambda connection: history.read_history(connection, key, before_version=version + 1))
         try:
-            state = fold(events_of(entries))
+            state = self._read(lambda connection: history.fold_history(connection, key, version))
         except UnknownEvent as error:
             raise SessionUnreadable(key.survey_id, key.user_id, str(error)) from error
         if state is None:  # pragma: no cover - version 1 exists
@@ -302,26 +302,36 @@ class SessionStore:
     def list(
         self,
         *,
-        after: SessionKey | None = None,
+        after: Cursor | None = None,
         limit: int = 100,
         filters: Mapping[str, Any] | None = None,
         updated_since: int | None = None,
-    ) -> tuple[Sequence[Snapshot], SessionKey | None]:
-        """Return sessions in the order of their keys, and the last key if more may follow.
+    ) -> tuple[Sequence[Snapshot], Cursor | None]:
+        """Return a page of sessions, and the cursor of the next page if more may follow.
 
-        Unreadable ones are left out, and count for the page.
+        In the order of their keys; with ``updated_since`` (microseconds since 1970 UTC) in the order of their
+        last change. A page may hold fewer than ``limit``, even none, and more may follow (``store/listing.py``);
+        sessions that can't be read are left out.
         """
-        keys, states = self._read(
-            lambda connection: history.read_page(
-                connection, after=after, limit=limit, filters=filters, updated_since=updated_since, at=self.clock()
+
+        def read(connection: Connection) -> tuple[listing.Page, States]:
+            page = listing.read_page(
+                connection,
+                after=after,
+                limit=limit,
+                filters=filters or {},
+                updated_since=updated_since,
+                at=self.clock(),
             )
-        )
+            return page, history.read_states(connection, page.keys, locked=False) if page.keys else {}
+
+        page, states = self._read(read)
         found = [
             Snapshot(key=key, state=state, survey=self._survey_for(key.survey_id, state.survey_revision))
-            for key in keys
+            for key in page.keys
             if isinstance(state := states.get(key), SessionState)
         ]
-        return found, (keys[-1] if len(keys) == limit else None)
+        return found, page.following
 
     def listen(self, key: SessionKey, listener: Listener) -> None:
         """Call ``listener`` with each new state that others make, from their threads; it must not block."""
@@ -457,7 +467,7 @@ def _identified(command: AnyCommand) -> AnyCommand:
     """
     if command.message_id is not None or isinstance(command, Begin | Draft | Expire):
         return command
-    return replace(command, message_id=uuid.uuid4().hex)
+    return replace(command, message_id=new_message_id())
 
 
 def _problem_of(command: AnyCommand) -> InvalidInput | None:

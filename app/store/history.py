@@ -5,15 +5,27 @@ Every function works on a connection whose transaction its caller owns. A row th
 tables is ``batch.py``'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
 
 from app.errors import SessionUnreadable
 from app.store.models import session_history, sessions, survey_revisions
-from app.store.rows import STATE_COLUMNS, Entry, SessionKey, entry_of, events_of, state_of, to_time
-from app.survey.state import SessionState
+from app.store.rows import (
+    ENTRY_COLUMNS,
+    RECORD_COLUMNS,
+    STATE_COLUMNS,
+    Entry,
+    SessionKey,
+    entry_of,
+    events_of,
+    record_of,
+    state_of,
+    to_time,
+)
+from app.survey.events import from_record
+from app.survey.state import SessionState, fold
 
 __all__ = ["Entry", "SessionKey", "events_of"]
 
@@ -39,59 +51,27 @@ def read_history(
 ) -> list[Entry]:
     """Return a session's events with ``after_version < version < before_version``."""
     column = session_history.c
-    query = select(session_history).where(
+    query = select(*ENTRY_COLUMNS).where(
         column.user_id == key.user_id, column.survey_id == key.survey_id, column.version > after_version
     )
     if before_version is not None:
         query = query.where(column.version < before_version)
     order = column.version.desc() if newest_first else column.version
-    return [
-        entry_of(row.version, row.message_id, row.action, row.timestamp, (row.step, row.answer, row.data))
-        for row in connection.execute(query.order_by(order).limit(limit))
-    ]
+    return [entry_of(row) for row in connection.execute(query.order_by(order).limit(limit))]
 
 
-def read_keys(  # noqa: PLR0913 - each is a condition of its own
-    connection: Connection,
-    *,
-    after: SessionKey | None = None,
-    limit: int = 100,
-    user_id: str | None = None,
-    filters: Mapping[str, Any] | None = None,
-    updated_since: int | None = None,
-    at: int = 0,
-) -> list[SessionKey]:
-    """Return the keys of sessions in the order of the key.
+def fold_history(connection: Connection, key: SessionKey, version: int) -> SessionState | None:
+    """Return the session as it was at a version, folded from its events as they are read.
 
-    Args:
-        filters: columns that must be equal; ``status`` is the one at the time ``at``.
+    Raises:
+        UnknownEvent: an event is of no known type.
     """
-    column = sessions.c
-    query = select(column.survey_id, column.user_id)
-    if user_id is not None:
-        query = query.where(column.user_id == user_id)
-    for name, value in (filters or {}).items():
-        query = query.where(_has_status(str(value), at) if name == "status" else column[name] == value)
-    if updated_since is not None:
-        query = query.where(column.updated_at >= to_time(updated_since))
-    if after is not None:
-        query = query.where(
-            or_(
-                column.user_id > after.user_id,
-                and_(column.user_id == after.user_id, column.survey_id > after.survey_id),
-            )
-        )
-    ordered = query.order_by(column.user_id, column.survey_id).limit(limit)
-    return [SessionKey(row.survey_id, row.user_id) for row in connection.execute(ordered)]
-
-
-def read_page(
-    connection: Connection,
-    **wanted: Any,  # noqa: ANN401 - of read_keys
-) -> tuple[list[SessionKey], Mapping[SessionKey, SessionState | SessionUnreadable]]:
-    """Return a page of sessions: their keys as :func:`read_keys` gives them, and the sessions."""
-    keys = read_keys(connection, **wanted)
-    return keys, read_states(connection, keys, locked=False) if keys else {}
+    column = session_history.c
+    query = select(*RECORD_COLUMNS).where(
+        column.user_id == key.user_id, column.survey_id == key.survey_id, column.version <= version
+    )
+    rows = connection.execute(query.order_by(column.version))
+    return fold(from_record(record_of(row)) for row in rows)
 
 
 def erase(connection: Connection, key: SessionKey) -> bool:
@@ -139,15 +119,6 @@ def keep_definition(connection: Connection, survey_id: str, revision: str, defin
                 survey_id=survey_id, revision=revision, definition=definition, created_at=to_time(at)
             )
         )
-
-
-def _has_status(status: str, at: int) -> Any:  # noqa: ANN401 - SQLAlchemy's condition
-    """A session whose time is over is expired before anything says so in its row."""
-    column = sessions.c
-    over = and_(column.status == "in_progress", column.expires_at.is_not(None), column.expires_at <= to_time(at))
-    if status == "expired":
-        return or_(column.status == status, over)
-    return and_(column.status == status, ~over)
 
 
 def _any_of(column: Any, keys: Sequence[SessionKey]) -> Any:  # noqa: ANN401 - SQLAlchemy's column collection

@@ -73,6 +73,12 @@ NEW_COLUMNS = (*KEY_COLUMNS, *CHANGED_COLUMNS[:3], sessions.c.created_at, *CHANG
 EVENT_COLUMNS = tuple(session_history.c[name] for name in _EVENT)
 """What :func:`event_row` gives, in its order."""
 
+RECORD_COLUMNS = tuple(session_history.c[name] for name in ("action", "timestamp", "step", "answer", "data"))
+"""What :func:`record_of` takes, in its order."""
+
+ENTRY_COLUMNS = (session_history.c.version, session_history.c.message_id, *RECORD_COLUMNS)
+"""What :func:`entry_of` takes, in its order."""
+
 KNOWN_COLUMNS = tuple(session_history.c[name] for name in ("user_id", "survey_id", "message_id", "version", "data"))
 """What :func:`known_message` takes, in its order."""
 
@@ -171,14 +177,18 @@ def known_message(row: Row) -> tuple[tuple[SessionKey, str], KnownMessage]:
     )
 
 
-def entry_of(version: int, message_id: str | None, action: str, at: object, rest: tuple[Any, Any, Any]) -> Entry:
-    """Return the entry of a row of history; ``rest`` is its step, answer and data."""
-    step, answer, data = rest
-    kept = value_of(data or "{}")
-    kept.pop(FINGERPRINT, None)
-    answered = None if answer is None else value_of(answer)
-    record = Record(action=action, at=from_time(at), step=step, answer=answered, data=kept)
-    return Entry(version=version, message_id=message_id, record=record)
+def record_of(row: Row) -> Record:
+    """Return the event in a row of RECORD_COLUMNS, as history keeps it."""
+    action, at, step, answer, data = row
+    answered = None if answer is None else orjson.loads(answer)
+    return Record(action, from_time(at), step, answered, {} if data is None else orjson.loads(data))
+
+
+def entry_of(row: Row) -> Entry:
+    """Return the entry in a row of ENTRY_COLUMNS."""
+    record = record_of(row[2:])
+    data = {name: value for name, value in record.data.items() if name != FINGERPRINT}
+    return Entry(version=row[0], message_id=row[1], record=record._replace(data=data))
 
 
 def events_of(entries: Iterable[Entry]) -> Iterator[AnyEvent]:

@@ -200,15 +200,19 @@ def from_record(record: Record) -> AnyEvent:
     event_type = EVENT_TYPES.get(record.action)
     if event_type is None:
         raise UnknownEvent(f"there is no event {record.action!r}")
-    data = dict(record.data)
-    for upcast in UPCASTERS.get(record.action, ())[data.pop("schema", 1) - 1 :]:
-        data = upcast(data)
-    known = {name: data[key] for name, key in _FIELDS[record.action] if key in data}
-    known.update({name: tuple(known[name]) for name in _LISTS & known.keys()})
-    if event_type is Saved:
-        known["current_step"] = record.step
+    data = record.data
+    upcasters = UPCASTERS.get(record.action, ())
+    if upcasters:
+        data = dict(data)
+        for upcast in upcasters[data.pop("schema", 1) - 1 :]:
+            data = upcast(data)
+    known: dict[str, Any] = {
+        name: tuple(data[key]) if name in _LISTS else data[key] for name, key in _FIELDS[record.action] if key in data
+    }
     if record.action in _HAS_STEP:
         known["step"] = record.step
+    elif event_type is Saved:
+        known["current_step"] = record.step
     if record.action in _HAS_ANSWER:
         known["answer"] = record.answer
     try:

@@ -20,6 +20,7 @@ from app.errors import (
 )
 from app.service import SessionStore, Snapshot
 from app.store.batch import Outcome
+from app.store.listing import Cursor
 from app.store.rows import Entry, SessionKey
 from app.survey.commands import AnyCommand, Begin, Save, Update
 from app.survey.definition import Survey
@@ -130,7 +131,7 @@ def get_history(user_id: str) -> flask.Response:
 
 @api.get("/api/sessions")
 def list_sessions() -> flask.Response:
-    """Sessions, in the order of their keys, a page at a time."""
+    """Sessions a page at a time, in the order of their keys, or of their last change with updated_since."""
     store = _store()
     limit = _limit()
     arguments = flask.request.args
@@ -387,17 +388,18 @@ def _updated_since() -> int | None:
     return max(0, since_1970 // datetime.timedelta(microseconds=1))
 
 
-def _cursor() -> SessionKey | None:
+def _cursor() -> Cursor | None:
     text = flask.request.args.get("after")
     if text is None:
         return None
     try:
-        user_id, survey_id = base64.urlsafe_b64decode(text.encode("ascii")).decode().split("\n")
+        user_id, survey_id, updated_at = base64.urlsafe_b64decode(text.encode("ascii")).decode().split("\n")
         exact_json.check([user_id, survey_id], "after")
+        return Cursor(user_id, survey_id, min(max(0, int(updated_at)), exact_json.MAX_INTEGER) if updated_at else None)
     except (UnicodeError, binascii.Error, ValueError):
         raise InvalidInput("after must be the `next` of the page before") from None
-    return SessionKey(survey_id, user_id)
 
 
-def _cursor_text(key: SessionKey) -> str:
-    return base64.urlsafe_b64encode(f"{key.user_id}\n{key.survey_id}".encode()).decode()
+def _cursor_text(cursor: Cursor) -> str:
+    updated_at = "" if cursor.updated_at is None else str(cursor.updated_at)
+    return base64.urlsafe_b64encode(f"{cursor.user_id}\n{cursor.survey_id}\n{updated_at}".encode()).decode()

@@ -1,0 +1,96 @@
+"""Lists: whatever the filters and the size of a page, all pages together are what fits, each once and in order."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from app.errors import InvalidInput
+from app.service import SessionStore, Snapshot, open_store
+from app.settings import Settings
+from app.store import listing
+from app.store.listing import Cursor
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Begin, Restart
+
+COUNT = 40
+
+
+@pytest.fixture
+def filled(settings: Settings) -> Iterator[SessionStore]:
+    """A store with forty sessions of two surveys, at several steps, some completed, some at the same moment."""
+    store = open_store(settings)
+    for number in range(COUNT):
+        key = SessionKey(("phq9", "intake")[number % 3 == 0], f"user{number * 7 % COUNT}")
+        store.submit(key, Begin(at=1_000_000 * (number // 4)))
+        if key.survey_id == "phq9":
+            for step in range(1, 1 + number % 11):
+                store.submit(key, Answer(at=1_000_000 * (number // 4), step=f"Q{step}", value=1))
+    yield store
+    store.close()
+
+
+def all_pages(store: SessionStore, limit: int, **wanted: Any) -> list[Snapshot]:
+    found: list[Snapshot] = []
+    after: Cursor | None = None
+    while True:
+        page, after = store.list(after=after, limit=limit, **wanted)
+        assert len(page) <= limit
+        found += page
+        if after is None:
+            return found
+
+
+FILTERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "status": st.sampled_from(["in_progress", "completed", "expired"]),
+        "survey_id": st.sampled_from(["phq9", "intake", "none"]),
+        "current_step": st.sampled_from(["Q1", "Q5", "end"]),
+    },
+)
+
+
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    filters=FILTERS,
+    limit=st.integers(1, 12),
+    examined=st.integers(1, 30),
+    since=st.none() | st.integers(0, 11).map(lambda second: second * 1_000_000),
+)
+def test_pages_together_are_what_fits_each_once_and_in_order(
+    filled: SessionStore, filters: dict[str, str], limit: int, examined: int, since: int | None
+) -> None:
+    """Against a list made by looking at every session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listing, "EXAMINED", max(limit, examined))
+        found = all_pages(filled, limit, filters=filters, updated_since=since)
+    everything = all_pages(filled, 1000)
+    assert len(everything) == COUNT
+    fits = [
+        one
+        for one in everything
+        if (since is None or one.state.updated_at >= since)
+        and all(str(one.shown(filled.clock())[name]) == value for name, value in filters.items())
+    ]
+    order = (lambda one: (one.state.updated_at, one.key.user_id)) if since is not None else (lambda one: one.key.user_id)
+    assert [one.key for one in found] == [one.key for one in sorted(fits, key=order)]
+
+
+def test_cursor_of_a_list_in_another_order_is_refused(filled: SessionStore) -> None:
+    """A clear error, not a page that leaves sessions out."""
+    _, by_key = filled.list(limit=3)
+    with pytest.raises(InvalidInput, match="another list"):
+        filled.list(after=by_key, updated_since=0)
+
+
+def test_session_that_changes_between_two_pages_is_listed_again(filled: SessionStore) -> None:
+    """In the order of changes nothing is missed: what changes moves to the end."""
+    first, cursor = filled.list(limit=5, updated_since=0)
+    filled.submit(first[0].key, Restart(at=filled.clock()))
+    rest, _ = filled.list(after=cursor, limit=1000, updated_since=0)
+    assert {one.key for one in [*first, *rest]} == {one.key for one in all_pages(filled, 1000)}
+    assert rest[-1].key == first[0].key
