@@ -95,15 +95,22 @@ lock: .venv/.dev-stamp ## re-make requirements/*.txt from pyproject.toml (UPGRAD
 	@$(COMPILE) --group peers -o requirements/peers.txt
 	@! grep -nE '^ *--(index|extra-index|find-links)|://' requirements/*.txt
 
+.PHONY: bench bench-profile
+bench: .venv/.bench-stamp .venv-peers/.stamp ## measure speed beside raw drivers and other libraries (ARGS=--quick)
+	@exec $(VENV_PYTHON) -m benchmarks $(ARGS)
+
+bench-profile: .venv/.bench-stamp ## print where the time of a turn goes (ARGS='--only sqlite')
+	@exec $(VENV_PYTHON) -m benchmarks.profile_turns $(ARGS)
+
 .PHONY: clean
 clean: ## remove .venv, caches and reports; databases stay
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov build dist *.egg-info
+	@rm -rf .venv .venv-peers .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov build dist *.egg-info
 	@rm -f .coverage .coverage.*
 	@find app tests alembic benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # ---------------------------------------------------------------------------------------- .venv
-# A stamp is newer than its lock file when what the lock file names is installed. dev.txt holds all
-# of run.txt at the same versions, so having dev is having run.
+# A stamp is newer than its lock file when what the lock file names is installed. dev.txt and bench.txt
+# hold all of run.txt at the same versions, so having one of them is having run.
 
 .venv/.run-stamp: requirements/run.txt
 	@$(call install,requirements/run.txt)
@@ -113,12 +120,23 @@ clean: ## remove .venv, caches and reports; databases stay
 	@$(call install,requirements/dev.txt)
 	@touch .venv/.run-stamp $@
 
+.venv/.bench-stamp: requirements/bench.txt requirements/run.txt
+	@$(call install,requirements/bench.txt)
+	@touch .venv/.run-stamp $@
+
+# The libraries that `make bench` measures beside us want other versions of what we use.
+.venv-peers/.stamp: requirements/peers.txt .venv/.bench-stamp
+	@.venv-peers/bin/python -c 'import pip' 2>/dev/null || \
+		{ rm -rf .venv-peers && $(VENV_PYTHON) -m venv .venv-peers; }
+	@$(call install,requirements/peers.txt,.venv-peers)
+	@touch $@
+
 # A .venv that was copied or moved here from elsewhere, or whose Python is gone or another, is made
 # anew; asked while make reads this file, because it looks at a stamp before it makes what it needs.
 VENV_WORKS := $(shell [ "$$(cat .venv/.made-in 2>/dev/null)" = "$(CURDIR)" ] && \
 	$(VENV_PYTHON) -c 'import pip' 2>/dev/null && echo yes)
 ifeq ($(VENV_WORKS),)
-.venv/.run-stamp .venv/.dev-stamp: venv
+.venv/.run-stamp .venv/.dev-stamp .venv/.bench-stamp: venv
 endif
 
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -140,18 +158,19 @@ venv:
 	echo "Making .venv with $$("$$python" -V)"; \
 	rm -rf .venv && "$$python" -m venv .venv && printf '%s\n' '$(CURDIR)' > .venv/.made-in
 
+# $(call install,lock file,environment): into .venv where none is named.
 # One dot a package; pip's own words only if it fails. pip checks each file against its hash.
 define install
 printf 'Installing pinned dependencies, about a minute, only this once: '; \
-{ PYTHONUNBUFFERED=1 $(VENV_PYTHON) -m pip install --require-hashes --no-input \
+{ PYTHONUNBUFFERED=1 $(or $(2),.venv)/bin/python -m pip install --require-hashes --no-input \
 	--disable-pip-version-check -r $(1) 2>&1 || echo 'pip failed'; } | { \
-	: > .venv/install.log; \
+	: > $(or $(2),.venv)/install.log; \
 	while IFS= read -r line; do \
-		printf '%s\n' "$$line" >> .venv/install.log; \
+		printf '%s\n' "$$line" >> $(or $(2),.venv)/install.log; \
 		case "$$line" in \
 			Collecting*) printf .;; \
 			'Installing collected'*) printf ' unpacking';; \
-			'pip failed') echo; cat .venv/install.log >&2; exit 1;; \
+			'pip failed') echo; cat $(or $(2),.venv)/install.log >&2; exit 1;; \
 		esac; \
 	done; echo ' done'; }
 endef

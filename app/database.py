@@ -176,12 +176,10 @@ def get_database() -> Database:
 
 
 def _forget_after_fork() -> None:
-    # The child must neither use nor close the parent's connections, nor inherit a held lock.
+    # A lock that another thread of the parent held would stay so; the store begins anew by itself.
     global _instance, _guard  # noqa: PLW0603 - as above
     _guard = threading.Lock()
-    if _instance is not None:
-        _instance.store.close(after_fork=True)
-        _instance = None
+    _instance = None
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)

@@ -5,9 +5,11 @@ connections of a session what changed. Safe from any thread.
 """
 
 import logging
+import os
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -117,10 +119,12 @@ class SessionStore:
         self._pinned: dict[tuple[str, str], Survey | None] = {}
         gateway_of = engines.gateway_of(url)
         self._loader = Loader(self._reading, gateway_of)
-        self._writer = Writer(HeldConnection(self._writing, gateway_of), settings, self._survey_for)
+        self._held = HeldConnection(self._writing, gateway_of)
+        self._writer = Writer(self._held, settings, self._survey_for)
         self._listeners: dict[SessionKey, set[Listener]] = {}
         self._mutex = threading.Lock()
         self._told: set[tuple[SessionKey, str]] = set()
+        _OPEN.add(self)
 
     def prepare(self) -> None:
         """Check the schema and keep the definitions of all surveys, so that sessions can pin them.
@@ -138,14 +142,27 @@ class SessionStore:
 
         self._writer.run(keep)
 
-    def close(self, *, after_fork: bool = False) -> None:
-        """Commit what waits and give the connections back; in a forked child forget both, they are the parent's."""
-        if after_fork:
-            self._writer.after_fork()
-        else:
-            self._writer.close()
-        self._writing.dispose(close=not after_fork)
-        self._reading.dispose(close=not after_fork)
+    def close(self) -> None:
+        """Commit what waits and give the connections back; what is submitted later is refused."""
+        self._writer.close()
+        self._writing.dispose()
+        self._reading.dispose()
+
+    def before_fork(self) -> None:
+        """Let the running transaction end. This and the next two are called by themselves, at each fork."""
+        self._held.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._held.after_fork_in_parent()
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew: connections, locks and what waits are the parent's."""
+        self._mutex = threading.Lock()
+        self._listeners = {}
+        self._writer.after_fork()
+        self._writing.dispose(close=False)
+        self._reading.dispose(close=False)
 
     def key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
         """Return the key of a participant's session of a survey, of the default one for None.
@@ -431,6 +448,23 @@ class SessionStore:
 
 
 _TOLD_LIMIT = 10_000
+
+_OPEN: weakref.WeakSet[SessionStore] = weakref.WeakSet()
+
+
+def _at_fork(act: Callable[[SessionStore], None]) -> Callable[[], None]:
+    def act_on_all() -> None:
+        for store in list(_OPEN):
+            act(store)
+
+    return act_on_all
+
+
+os.register_at_fork(
+    before=_at_fork(SessionStore.before_fork),
+    after_in_parent=_at_fork(SessionStore.after_fork_in_parent),
+    after_in_child=_at_fork(SessionStore.after_fork_in_child),
+)
 
 
 def _loaded(survey_id: str, revision: str, definition: str | None) -> Survey | None:

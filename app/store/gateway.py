@@ -5,6 +5,7 @@ the time of a turn. What is done rarely (lists, erasure, setting aside) goes thr
 ``history.py``. Used by ``writer.py`` and, to load a session, by the service.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
@@ -21,6 +22,10 @@ T = TypeVar("T")
 IDLE_S = 20.0
 """Seconds without use after which the writer's connection is tried before it is trusted: a firewall or the
 server may have ended it, and an answer should not wait for a retry because of that."""
+
+
+FORK_WAIT_S = 5.0
+"""Seconds that a fork waits for the transaction that is under way."""
 
 
 class Gateway(Protocol):
@@ -66,6 +71,8 @@ class HeldConnection:
         self._connection: Connection | None = None
         self._gateway: Gateway | None = None
         self._used_at = 0.0
+        self._in_use = threading.Lock()
+        self._is_quiet = False
 
     def transact(self, work: Callable[[Gateway], T]) -> T:
         """Return what ``work`` returns; it begins and commits on the driver. Whatever fails is rolled back.
@@ -73,6 +80,41 @@ class HeldConnection:
         Raises:
             DBAPIError: the driver's error in SQLAlchemy's form, ``connection_invalidated`` if the connection is lost.
         """
+        with self._in_use:
+            return self._transacted(work)
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Return what ``work`` returns, done through SQLAlchemy in a transaction of its own."""
+        with self._in_use:
+            return self._ran(work)
+
+    def close(self) -> None:
+        """Give the connection back, if there is one; the next use opens another."""
+        connection, self._connection, self._gateway = self._connection, None, None
+        if connection is not None:
+            with suppress(Exception):
+                connection.close()
+
+    def before_fork(self) -> None:
+        """Let the running transaction end: SQLite's locks would seem held for ever in the child.
+
+        After FORK_WAIT_S it is not waited for any longer; the caller may be what the transaction waits for.
+        """
+        self._is_quiet = self._in_use.acquire(timeout=FORK_WAIT_S)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if self._is_quiet:
+            self._in_use.release()
+
+    def after_fork_in_child(self) -> None:
+        """Forget the connection without closing it: the parent goes on using it."""
+        if self._connection is not None:
+            _OF_THE_PARENT.append(self._connection)
+        self._connection = self._gateway = None
+        self._in_use = threading.Lock()
+
+    def _transacted(self, work: Callable[[Gateway], T]) -> T:
         connection = self._opened()
         # A gateway may remember what it read: one that failed, and one beside whose back something was
         # done on its connection, is made anew.
@@ -88,8 +130,7 @@ class HeldConnection:
         self._used_at = monotonic()
         return result
 
-    def run(self, work: Callable[[Connection], T]) -> T:
-        """Return what ``work`` returns, done through SQLAlchemy in a transaction of its own."""
+    def _ran(self, work: Callable[[Connection], T]) -> T:
         connection = self._opened()
         self._gateway = None
         try:
@@ -100,19 +141,6 @@ class HeldConnection:
                 connection.invalidate()
                 self.close()
             raise
-
-    def close(self) -> None:
-        """Give the connection back, if there is one; the next use opens another."""
-        connection, self._connection, self._gateway = self._connection, None, None
-        if connection is not None:
-            with suppress(Exception):
-                connection.close()
-
-    def leave_to_parent(self) -> None:
-        """Forget the connection in a forked child without closing it: the parent goes on using it."""
-        if self._connection is not None:
-            _OF_THE_PARENT.append(self._connection)
-        self._connection = self._gateway = None
 
     def _opened(self) -> Connection:
         if self._connection is not None and monotonic() - self._used_at > IDLE_S and not self._is_alive():

@@ -26,9 +26,9 @@ from app.errors import (
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import batch, history, writer
+from app.store.batch import Outcome, Refused
 from app.store.engine import normalise_url, server_lock
 from app.store.rows import SessionKey
-from app.store.batch import Outcome, Refused
 from app.survey.commands import Answer, Back, Begin, Draft, Restart, Save, Update
 from app.survey.state import fold
 from tests.test_exact_json import EXACT

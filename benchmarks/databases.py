@@ -1,0 +1,63 @@
+"""A database of its own for each contestant: made and dropped by the parent, so that a worker may be killed."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pymysql
+from sqlalchemy import make_url
+
+from benchmarks.raw_mysql import connect
+
+SERVERS = {
+    "postgresql": os.environ.get("BENCH_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
+    "mariadb": os.environ.get("BENCH_MYSQL_URL", "mysql://root@127.0.0.1:3306/mysql"),
+}
+"""Where databases can be made; each by a user who may."""
+
+KINDS = ("sqlite", *SERVERS)
+
+
+def why_not(kind: str) -> str | None:
+    """Return why this kind of database can't be measured here, None if it can."""
+    try:
+        _execute(kind, "SELECT 1")
+    except (psycopg.Error, pymysql.Error) as error:
+        return " ".join(str(error).split())
+    return None
+
+
+@contextlib.contextmanager
+def fresh(kind: str, name: str, folder: Path) -> Iterator[str]:
+    """Give the URL of a new, empty database, and remove it in the end."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / name}.db"
+        for file in folder.glob(f"{name}.db*"):
+            file.unlink()
+        return
+    database = f"stepkeep_bench_{os.getpid()}_{name}"
+    _execute(kind, f"CREATE DATABASE {database}")
+    try:
+        yield make_url(SERVERS[kind]).set(database=database).render_as_string(hide_password=False)
+    finally:
+        _execute(kind, f"DROP DATABASE {database}{' WITH (FORCE)' if kind == 'postgresql' else ''}")
+
+
+def server_version(kind: str) -> str:
+    """Return the server's version in its own words."""
+    return _execute(kind, "SELECT version()")
+
+
+def _execute(kind: str, statement: str) -> str:
+    if kind == "sqlite":
+        return ""
+    if kind == "postgresql":
+        with psycopg.connect(SERVERS[kind], autocommit=True, connect_timeout=5) as connection:
+            found = connection.execute(statement)  # type: ignore[call-overload]
+            return str(found.fetchone()[0]) if found.description else ""
+    with contextlib.closing(connect(SERVERS[kind])) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        row = cursor.fetchone()
+        return str(row[0]) if row else ""

@@ -1,0 +1,168 @@
+"""Stepkeep in databases of a thousand to a million sessions: append, load, list.
+
+A few real sessions are multiplied through the raw driver: the same rows under other user ids.
+"""
+
+import functools
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import psycopg
+
+from app.service import SessionStore
+from app.store import sqlite
+from app.store.history import SessionKey
+from benchmarks import crowd
+from benchmarks.contestant import Contestant
+from benchmarks.crowd import Measured
+from benchmarks.ours import Work, accepted, answer, store_on
+from benchmarks.raw_growth import RawAppends
+from benchmarks.raw_rows import insert
+from benchmarks.workload import NOT_BEGUN, SURVEY_ID, after
+
+PATTERNS = 5
+"""Real sessions, with 0 to 4 answers; every fifth session is like the first, and so on."""
+
+PAGE = 100
+
+Table = tuple[Sequence[str], dict[str, list[tuple[Any, ...]]]]
+"""A table's columns, and its rows by user id."""
+
+
+class Growth(Contestant):
+    """One caller on ``sessions`` sessions, each at random: ``append``, ``groups``, ``load``, ``list``.
+
+    On SQLite also ``raw groups``: the raw driver's appends to the same database, to every other session: its
+    rows are no turns that a session could go on from.
+    """
+
+    def __init__(self, url: str, sessions: int) -> None:
+        self._url = url
+        self._sessions = sessions
+        self._store = store_on(url)
+        starts = _walk_patterns(self._store)
+        if url.startswith("sqlite"):
+            _fill_sqlite(url.removeprefix("sqlite:///"), sessions)
+        else:
+            _fill_postgresql(url, sessions)
+        self._starts = starts
+        self._moved: dict[int, str] = {}
+        self._chance = random.Random(sessions)
+
+    def measure(self, what: str, callers: int, seconds: float) -> Measured:
+        """Measure one caller; ``groups`` are of ``callers`` turns."""
+        if what in {"groups", "raw groups"}:
+            group = self._group if what == "groups" else self._raw.group
+            return crowd.in_groups(lambda: group(callers), seconds)
+        act = {"append": self._append, "load": self._load, "list": self._list}[what]
+        return crowd.in_threads([act], seconds)
+
+    def facts(self) -> Mapping[str, str]:
+        """Return the database and its size."""
+        return {**self._store.database_facts(), "sessions": str(self._sessions)}
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    @functools.cached_property
+    def _raw(self) -> RawAppends:
+        user_ids = [_key(number).user_id for number in range(1, self._sessions, 2)]
+        return RawAppends(self._url, user_ids, _pattern_key(PATTERNS - 1).user_id)
+
+    def _work(self, number: int) -> Work:
+        step = self._moved.get(number, self._starts[number % PATTERNS])
+        self._moved[number] = after(step)
+        return _key(number), answer(step)
+
+    def _append(self) -> None:
+        accepted(self._store.submit(*self._work(self._chance.randrange(0, self._sessions, 2))))
+
+    def _group(self, size: int) -> int:
+        numbers = self._chance.sample(range(0, self._sessions, 2), size)
+        for result in self._store.submit_many([self._work(number) for number in numbers]):
+            accepted(result)
+        return size
+
+    def _load(self) -> None:
+        assert self._store.load(_key(self._chance.randrange(self._sessions))) is not None
+
+    def _list(self) -> None:
+        number = self._chance.randrange(self._sessions - PAGE)
+        found, _ = self._store.list(after=_key(number), limit=PAGE)
+        assert found[0].key == _key(number + 1)
+        assert len(found) == PAGE
+
+
+def _key(number: int) -> SessionKey:
+    return SessionKey(SURVEY_ID, f"participant-{number:08d}")
+
+
+def _pattern_key(number: int) -> SessionKey:
+    return SessionKey(SURVEY_ID, f"a-pattern-{number}")  # before all participants in the order of keys
+
+
+def _walk_patterns(store: SessionStore) -> list[str]:
+    """Make the real sessions; return where each is."""
+    steps = []
+    for number in range(PATTERNS):
+        step = NOT_BEGUN
+        for _ in range(number + 1):
+            accepted(store.submit(_pattern_key(number), answer(step)))
+            step = after(step)
+        steps.append(step)
+    return steps
+
+
+def _pattern_rows(execute: Any, table: str, skipped: frozenset[str]) -> Table:  # noqa: ANN401 - a driver's method
+    """Return the rows of the real sessions, without the columns that the database fills."""
+    cursor = execute(f"SELECT * FROM {table} WHERE user_id LIKE 'a-pattern-%' ORDER BY version")  # noqa: S608 - our names
+    names = [column[0] for column in cursor.description]
+    kept = [name for name in names if name not in skipped]
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    for values in cursor.fetchall():
+        row = dict(zip(names, values, strict=True))
+        rows.setdefault(row["user_id"], []).append(tuple(row[name] for name in kept))
+    return kept, rows
+
+
+def _multiplied(table: Table, sessions: int) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of so many sessions, in the order of their keys."""
+    names, rows = table
+    at = names.index("user_id")
+    patterns = [[(row[:at], row[at + 1 :]) for row in rows[_pattern_key(number).user_id]] for number in range(PATTERNS)]
+    for number in range(sessions):
+        user_id = (_key(number).user_id,)
+        for before, behind in patterns[number % PATTERNS]:
+            yield before + user_id + behind
+
+
+def _fill_sqlite(path: str, sessions: int) -> None:
+    connection = sqlite.driver().connect(path, isolation_level=None)
+    connection.execute("PRAGMA synchronous=OFF")  # what is filled in need not survive
+    connection.execute("PRAGMA cache_size=-200000")
+    connection.execute("BEGIN IMMEDIATE")
+    for name in ("sessions", "session_history"):
+        table = _pattern_rows(connection.execute, name, frozenset({"id"}))
+        connection.executemany(insert(name, table[0], "?"), _multiplied(table, sessions))
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def _fill_postgresql(url: str, sessions: int) -> None:
+    with psycopg.connect(url) as connection:
+        for name in ("sessions", "session_history"):
+            table = _pattern_rows(connection.execute, name, frozenset({"id"}))
+            query = f"COPY {name} ({', '.join(table[0])}) FROM STDIN"
+            with connection.cursor().copy(query) as copy:
+                for row in _multiplied(table, sessions):
+                    copy.write_row(row)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+
+
+def enter(spec: Mapping[str, Any]) -> Growth:
+    """Return the contestant on the database of the spec; ``sessions`` is its size."""
+    return Growth(spec["url"], spec["sessions"])

@@ -1,0 +1,75 @@
+"""Stepkeep on long sessions: appends to sessions of 10 to 10,000 events, and a long one as it was half-way."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.store.history import SessionKey
+from benchmarks import crowd
+from benchmarks.contestant import Contestant
+from benchmarks.crowd import Measured
+from benchmarks.ours import Work, accepted, answer, store_on
+from benchmarks.workload import NOT_BEGUN, SURVEY_ID, after
+
+STOCK = {10: 1000, 100: 200, 1000: 20, 10_000: 2}
+"""By events, how many such sessions there are."""
+
+GROWN = 0.5
+"""A session that has grown by this share of its length is left for the next of its stock."""
+
+GROUP = 250
+HALF_WAY = 5000
+
+
+class Lengths(Contestant):
+    """One caller: ``append`` to sessions of ``callers`` events, ``at_version`` of one of ``callers`` events."""
+
+    def __init__(self, url: str) -> None:
+        self._store = store_on(url)
+        self._steps: dict[SessionKey, str] = {}
+        self._stock: dict[int, list[SessionKey]] = {}
+        for events, count in STOCK.items():
+            keys = [SessionKey(SURVEY_ID, f"of-{events}-{number:04d}") for number in range(count)]
+            self._stock[events] = keys
+            for start in range(0, count, GROUP):
+                self._fill(keys[start : start + GROUP], events)
+
+    def measure(self, what: str, callers: int, seconds: float) -> Measured:
+        """Measure one caller; ``callers`` is the number of events."""
+        if what == "at_version":
+            key = SessionKey(SURVEY_ID, f"of-{callers}-0001")  # the second of its stock, which grows last
+            return crowd.in_threads([lambda: self._store.at_version(key, HALF_WAY)], seconds)
+        return crowd.in_threads([lambda: self._append(callers)], seconds)
+
+    def facts(self) -> Mapping[str, str]:
+        """Return the database."""
+        return self._store.database_facts()
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    def _append(self, events: int) -> None:
+        stock = self._stock[events]
+        key = stock[0]
+        outcome = accepted(self._store.submit(key, answer(self._steps[key])))
+        self._steps[key] = outcome.state.current_step
+        if outcome.version > events * (1 + GROWN) and len(stock) > 1:
+            stock.pop(0)
+
+    def _fill(self, keys: list[SessionKey], events: int) -> None:
+        """Bring these sessions to so many events; each group holds several turns of one session."""
+        work: list[Work] = []
+        for key in keys:
+            step = NOT_BEGUN
+            for _ in range(events):
+                work.append((key, answer(step)))
+                step = after(step)
+            self._steps[key] = step
+        for start in range(0, len(work), GROUP):
+            for result in self._store.submit_many(work[start : start + GROUP]):
+                accepted(result)
+
+
+def enter(spec: Mapping[str, Any]) -> Lengths:
+    """Return the contestant on the database of the spec."""
+    return Lengths(spec["url"])

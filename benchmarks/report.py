@@ -1,0 +1,216 @@
+"""The report: Markdown with the targets, the figures, the machine and how it was measured."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmarks.figures import Point, Run
+from benchmarks.plot import TITLES
+from benchmarks.programme import CALLERS, MANY, PEER, RAW_DRIVER
+from benchmarks.targets import targets
+
+METHOD = """\
+Every contestant is a process with a database of its own. In each round each of them in turn measures each of its
+settings, one at a time, so that noise hits all alike; shown are medians over the rounds, ratios are medians of the
+ratios within a round. Times are no promise: compare the ratios. Those through a peer depend on what a flush costs
+(below): who flushes at each turn gains most from a cheap one.
+
+A turn is one answer of a participant to PHQ-9: read, decided, applied, a history row and the session's row written,
+committed, the caller woken. The callers are a closed loop: each has sessions of its own, begun before the clock
+starts, and does one turn after the other; a turn counts if its caller was woken within the window.
+
+Durability is the same for all where their user can set it: SQLite with WAL and synchronous=FULL, the servers with
+their (synchronous) defaults. Under gevent every caller gives way once after each turn, as one that waits for its next
+message does.
+
+The raw drivers write the rows that Stepkeep wrote for the same walk, over a connection that is set up like the
+writer's, without reading, deciding or encoding. "An ORM session a turn" and "a transaction a turn" read the row
+locked and write the same rows, but decide nothing; both have 16 connections. The peers store the same state and one
+event with their own documented call, and decide nothing. LangGraph's `put` writes one row (its event is in the
+checkpoint's metadata), Flask-Session keeps no history, openai-agents no state: they do less than a turn. Where
+LangGraph's graph puts what a node wrote, it calls `put_writes` too: that is the line of its own.
+
+The databases of 100,000 and 1,000,000 sessions are a few real sessions multiplied; each append, load and list is of a
+session at random, by one caller.
+"""
+
+NAMES = {
+    "turns": "",
+    "groups": ", groups",
+    "pipelined": ", executemany in a pipeline",
+}
+
+
+def table(run: Run, contest: str) -> str:
+    """Return the contest's table of medians."""
+    return _by_callers(run, contest) if contest in TITLES else _simple(run, contest)
+
+
+def write(run: Run, folder: Path, plots: Sequence[Path]) -> Path:
+    """Write the report; return its path."""
+    parts = [
+        "# Performance",
+        f"Made by `python -m benchmarks{run.arguments}` (`make bench`).",
+        _targets(run),
+        *(_section(run, contest, plots) for contest in run.contests if contest in TITLES),
+        *_others(run, plots),
+        _durability(run),
+        _absent(run),
+        "## How it was measured",
+        METHOD,
+        "## Where",
+        _rows(("", ""), run.machine.items()),
+    ]
+    path = folder / "README.md"
+    path.write_text("\n\n".join(part.strip() for part in parts if part) + "\n")
+    return path
+
+
+def _targets(run: Run) -> str:
+    found = targets(run)
+    rows = [
+        (
+            target.text,
+            target.wanted,
+            target.found or "",
+            target.limit,
+            _verdict(target.found, is_reached=target.is_reached),
+        )
+        for target in found
+    ]
+    reached = sum(target.is_reached for target in found)
+    measured = sum(target.found is not None for target in found)
+    return f"## Targets\n\n{reached} of {measured} reached.\n\n" + _rows(
+        ("target", "at least", "found", "raw driver's groups", ""), rows
+    )
+
+
+def _verdict(found: str | None, *, is_reached: bool) -> str:
+    if found is None:
+        return "not measured"
+    return "reached" if is_reached else "**not reached**"
+
+
+def _section(run: Run, contest: str, plots: Sequence[Path]) -> str:
+    pictures = [f"![{path.stem}]({path.name})" for path in plots if path.name.startswith(f"{contest}-")]
+    return "\n\n".join(
+        part
+        for part in (
+            f"## {TITLES[contest]}",
+            f"Turns a second, medians of {run.rounds(contest)} rounds:",
+            _by_callers(run, contest),
+            *pictures,
+            "How long a turn took (of a group: the group), median / 99 of 100, in milliseconds:",
+            _latencies(run, contest),
+            _errors(run, contest),
+        )
+        if part
+    )
+
+
+def _by_callers(run: Run, contest: str) -> str:
+    rows = [
+        (
+            f"{entrant}{NAMES[what] if entrant != MANY else ''}",
+            *(_rate(run, contest, entrant, what, size) for size in CALLERS),
+        )
+        for entrant, what in run.lines(contest)
+    ]
+    return _rows(("callers, or turns a transaction", *(f"{size:,}" for size in CALLERS)), _joined(rows))
+
+
+def _joined(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Put the raw driver's transaction a turn and its groups into one line: they share no column."""
+    found: dict[str, tuple[str, ...]] = {}
+    for row in rows:
+        name = row[0].replace(f"{RAW_DRIVER}, groups", RAW_DRIVER)
+        before = found.get(name, ("",) * len(row))
+        found[name] = (name, *(old or new for old, new in zip(before[1:], row[1:], strict=True)))
+    return list(found.values())
+
+
+def _rate(run: Run, contest: str, entrant: str, what: str, size: int) -> str:
+    rate = run.rate(Point(contest, entrant, what, size))
+    return "" if rate is None else f"{rate:,.0f}"
+
+
+def _latencies(run: Run, contest: str) -> str:
+    rows = [
+        (
+            f"{entrant}{NAMES[what] if entrant != MANY else ''}",
+            *(_latency(run, Point(contest, entrant, what, size)) for size in CALLERS),
+        )
+        for entrant, what in run.lines(contest)
+    ]
+    return _rows(("callers, or turns a transaction", *(f"{size:,}" for size in CALLERS)), _joined(rows))
+
+
+def _latency(run: Run, point: Point) -> str:
+    half, most = run.p50_us(point), run.p99_us(point)
+    return "" if half is None or most is None else f"{half / 1000:,.2f} / {most / 1000:,.1f}"
+
+
+def _errors(run: Run, contest: str) -> str:
+    rows = [
+        (point.entrant, f"{point.callers:,}", f"{count:,}", f"`{error}`")
+        for point in run.points(contest)
+        for error, count in run.errors(point).most_common(3)
+    ]
+    return "Errors, over all rounds:\n\n" + _rows(("", "callers", "times", "error"), rows) if rows else ""
+
+
+def _others(run: Run, plots: Sequence[Path]) -> list[str]:
+    others = [contest for contest in run.contests if contest not in TITLES]
+    parts = [f"## {_title(contest)}\n\n{_simple(run, contest)}" for contest in others]
+    return [*parts, *(f"![growth]({path.name})" for path in plots if path.name == "growth.png")]
+
+
+def _title(contest: str) -> str:
+    what, database = contest.split("-")
+    text = {
+        "loads": "loads of 10,000 sessions",
+        "growth": "growth of the database",
+        "lengths": "long sessions",
+    }[what]
+    return f"{TITLES[database]}: {text}"
+
+
+def _simple(run: Run, contest: str) -> str:
+    rows = [
+        (point.entrant, point.what, f"{point.callers:,}", f"{run.rate(point) or 0:,.0f}", _latency(run, point))
+        for point in run.points(contest)
+    ]
+    size = "events" if contest.startswith("lengths") else "callers, or the group's size"
+    return _rows(("", "what", size, "a second", "median / 99 of 100, ms"), rows)
+
+
+def _durability(run: Run) -> str:
+    rows = [
+        (TITLES[contest], name, facts["durability"], facts.get("durability by default", ""))
+        for contest in TITLES
+        for name, facts in run.facts.get(contest, {}).items()
+        if run.family_of(contest, name) == PEER
+    ]
+    return (
+        "## What the peers do about durability\n\n" + _rows(("", "peer", "in this run", "by default"), rows)
+        if rows
+        else ""
+    )
+
+
+def _absent(run: Run) -> str:
+    rows = [(contest, name, reason) for contest, left in run.absent.items() for name, reason in left.items()]
+    return "## Left out\n\n" + _rows(("", "who", "why"), rows) if rows else ""
+
+
+def _rows(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table; all columns but the first are to the right where they hold numbers."""
+    found = [list(row) for row in rows]
+    marks = [" --: " if _is_numeric(column) else " --- " for column in zip(*found, strict=True)] or [" --- "] * len(
+        heads
+    )
+    lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(marks)}|", *(f"| {' | '.join(row)} |" for row in found)]
+    return "\n".join(lines)
+
+
+def _is_numeric(column: Sequence[str]) -> bool:
+    return all(set(cell) <= set("0123456789,. /") for cell in column)
