@@ -2,12 +2,12 @@
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, text
+from sqlalchemy import URL, Connection, Engine, text
 
 from app.catalogue import default_survey_id
 from app.errors import ConfigurationError
 from app.settings import read_settings
-from app.store.engine import connect_or_explain, normalise_url, writer_engine
+from app.store.engine import connect_or_explain, migration_engine, normalise_url
 from app.store.models import metadata
 
 LOCK_WAIT_S = 60
@@ -44,8 +44,16 @@ def lock(connection: Connection) -> None:
 
 
 def run_online() -> None:
-    """Migrate the database."""
-    engine = writer_engine(database_url())
+    """Migrate the database; however it ends, no connection stays, which would hold the lock."""
+    engine = migration_engine(database_url())
+    try:
+        migrate(engine)
+    finally:
+        engine.dispose()
+
+
+def migrate(engine: Engine) -> None:
+    """Run the revisions, when no other process does."""
     connect_or_explain(engine)
     is_sqlite = engine.dialect.name == "sqlite"
     with engine.connect() as connection:
@@ -66,7 +74,6 @@ def run_online() -> None:
         connection.commit()
         if is_sqlite:
             connection.connection.dbapi_connection.execute("PRAGMA foreign_keys=ON")  # type: ignore[union-attr]
-    engine.dispose()
 
 
 def run_offline() -> None:

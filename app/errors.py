@@ -52,13 +52,17 @@ class SchemaMismatch(ConfigurationError):
 
     code = "schema_mismatch"
 
-    def __init__(self, found: str | None, needed: str) -> None:
+    def __init__(self, found: str | None, needed: str, *, is_newer: bool = False) -> None:
         self.found = found
         self.needed = needed
-        super().__init__(
-            f"the database's schema is {found or 'not there'}, this program needs {needed}: "
-            "run `alembic upgrade head` with the same DATABASE_URL"
+        self.is_newer = is_newer
+        what_to_do = (
+            "it was made by a newer version of this program: install that version (or, with it, run "
+            f"`alembic downgrade {needed}`)"
+            if is_newer
+            else "run `alembic upgrade head` with the same DATABASE_URL"
         )
+        super().__init__(f"the database's schema is {found or 'not there'}, this program needs {needed}: {what_to_do}")
 
 
 class StoreInUse(ConfigurationError):

@@ -490,7 +490,11 @@ def open_store(settings: Settings) -> SessionStore:
     if url.get_backend_name() == "sqlite":
         upgrade_schema(url)
     store = SessionStore(settings, catalogue)
-    store.prepare()
+    try:
+        store.prepare()
+    except BaseException:
+        store.close()
+        raise
     return store
 
 

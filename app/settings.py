@@ -49,10 +49,10 @@ class Settings(BaseSettings):
         15.0, description="seconds after which a changed draft is saved, at most"
     )
     queue_limit: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        10_000, description="commands that may wait to be saved; one more is refused as overloaded"
+        10_000, description="commands that may wait to be saved; one more waits for room"
     )
     queue_timeout_s: Annotated[float, Field(gt=0, le=600)] = Field(
-        30.0, description="seconds that a command waits for its turn before it is refused as overloaded"
+        30.0, description="seconds that a command waits for room or for its turn before it is refused as overloaded"
     )
     batch_limit: Annotated[int, Field(ge=1, le=100_000)] = Field(
         1000, description="commands that are committed together, at most"

@@ -115,7 +115,7 @@ def _walk_patterns(store: SessionStore) -> list[str]:
     return steps
 
 
-def _pattern_rows(execute: Any, table: str, skipped: frozenset[str]) -> Table:  # noqa: ANN401 - a driver's method
+def _pattern_rows(execute: Any, table: str, skipped: frozenset[str]) -> Table:
     """Return the rows of the real sessions, without the columns that the database fills."""
     cursor = execute(f"SELECT * FROM {table} WHERE user_id LIKE 'a-pattern-%' ORDER BY version")  # noqa: S608 - our names
     names = [column[0] for column in cursor.description]

@@ -97,13 +97,13 @@ def _engine(url: str) -> Engine:
     engine = create_engine(normal, module=sqlite.driver(), connect_args={"timeout": 30}, **pool)
 
     @event.listens_for(engine, "connect")
-    def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
+    def _set_up(connection: Any, _record: object) -> None:
         connection.isolation_level = None
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:  # noqa: ANN401 - as above
+    def _begin(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine

@@ -1,52 +1,43 @@
 """What all tests share: a database of their own, a store, and the real server as a process."""
 
+import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
 
 from app.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.engine import normalise_url, upgrade_schema
+from app.store.engine import normalise_url
+from app.store.schema import upgrade_schema
+from tests.databases import Databases, NoServer, OwnServer, ordinary_server, own_server
+from tests.waiting import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 SURVEYS = ROOT / "surveys"
-START_S = 30
-SERVERS = {
-    "postgresql": ("TEST_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
-    "mysql": ("TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/mysql"),
-}
+KINDS = ("sqlite", "postgresql", "mysql")
+SERVER_KINDS = ("postgresql", "mysql")
 
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        port: int = trial.getsockname()[1]
-        return port
+Servers = Callable[[str], Databases]
 
 
 @dataclass
 class Server:
-    """The real server in a process of its own, on its own SQLite file."""
+    """The real server in a process of its own, on its own SQLite file or on the database that is named."""
 
     folder: Path
     surveys: Path = SURVEYS
     port: int = field(default_factory=free_port)
     environment: dict[str, str] = field(default_factory=dict)
+    database: str | None = None
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -59,7 +50,7 @@ class Server:
 
     @property
     def database_url(self) -> str:
-        return f"sqlite:///{self.folder / 'sessions.db'}"
+        return self.database or f"sqlite:///{self.folder / 'sessions.db'}"
 
     @property
     def log(self) -> str:
@@ -84,7 +75,7 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for(self._answers, f"the server did not answer:\n{self.log}")
+        wait_for(self._answers, lambda: f"the server did not answer:\n{self.log}")
 
     def kill(self) -> None:
         """End it with SIGKILL, its workers too."""
@@ -117,14 +108,6 @@ class Server:
             return False
 
 
-def wait_for(condition: Callable[[], bool], message: str, timeout_s: float = START_S) -> None:
-    """Return when the condition holds; fail with the message if it doesn't in time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, message
-        time.sleep(0.02)  # between two looks at another process; nothing else tells
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """A server with the shipped surveys and an empty database."""
@@ -134,27 +117,60 @@ def server(tmp_path: Path) -> Iterator[Server]:
     running.stop()
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
-def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an empty database of the test's own."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path_factory.mktemp('db') / 'test.db'}"
+def skip_or_fail(reason: str) -> None:
+    """Skip, in one line that says how to get what is missing; with CI=true nothing may be missing."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason}; with CI=true that is a failure")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The database servers of this worker by kind, each started when it is first asked for."""
+    started: dict[str, Databases] = {}
+
+    def of(kind: str) -> Databases:
+        try:
+            if kind not in started:
+                started[kind] = ordinary_server(kind)
+        except NoServer as error:
+            skip_or_fail(str(error))
+        return started[kind]
+
+    yield of
+    for one in started.values():
+        one.close()
+
+
+@contextlib.contextmanager
+def empty_database(kind: str, servers: Servers, folder: Path) -> Iterator[str]:
+    """Give the URL of an empty database, which is gone afterwards."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / 'test.db'}"
         return
-    variable, local = SERVERS[request.param]
-    server = normalise_url(os.environ.get(variable, local))
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    name = f"stepkeep_{uuid.uuid4().hex[:12]}"
+    url = servers(kind).create_database()
+    yield url
+    servers(kind).drop_database(url)
+
+
+@pytest.fixture(params=KINDS)
+def database_url(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of an empty database of the test's own, of each kind."""
+    with empty_database(request.param, servers, tmp_path_factory.mktemp("db")) as url:
+        yield url
+
+
+@pytest.fixture(params=SERVER_KINDS)
+def killable(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
+    """A database server of the test's own, to be killed; its commits are synced."""
     try:
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    except OperationalError:
-        admin.dispose()
-        pytest.skip(f"no {request.param} here: set {variable}, or start one on its usual port")
-    yield server.set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        forced = " WITH (FORCE)" if request.param == "postgresql" else ""
-        connection.execute(text(f"DROP DATABASE {name}{forced}"))
-    admin.dispose()
+        started = own_server(request.param, durable=True)
+    except NoServer as error:
+        skip_or_fail(str(error))
+    yield started
+    started.close()
 
 
 @pytest.fixture
@@ -177,7 +193,5 @@ def chromium() -> str:
     """The path of a Chromium, or a skip; with CI=true there must be one."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no chromium here, and CI=true")
-        pytest.skip("no chromium here (Debian: apt install chromium)")
+        skip_or_fail("no chromium here (Debian: apt install chromium)")
     return found

@@ -47,3 +47,18 @@ def test_python_values_that_are_not_json_are_refused_with_their_place() -> None:
     """The message names the place."""
     with pytest.raises(InvalidJson, match=r"answers\.S1\[1\]"):
         exact_json.check({"S1": [1, math.nan]}, "answers")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ("NaN", "NaN"), ("-Infinity", "Infinity"), ("1e999", "1e999"), ("9" * 400, "2^53"), ("9007199254740993", "2^53"),
+        ('{"a":1,"a":2}', "'a' comes twice"), ('"\\u0000"', "U+0000"), ('"\\ud800"', "surrogate"),
+    ],
+)  # fmt: skip
+def test_refused_text_names_its_place(wrong: str, problem: str) -> None:
+    """Also of what the parser meets: the path from the top, as for values."""
+    with pytest.raises(InvalidJson) as refused:
+        exact_json.decode(f'{{"answers": {{"S1": [1, {wrong}]}}}}', "body")
+    assert refused.value.place == "body.answers.S1[1]"
+    assert problem in refused.value.problem

@@ -14,7 +14,6 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from app.errors import ConfigurationError, StoreInUse
 from app.store import mysql, postgresql, sqlite
 from app.store.gateway import Gateway
-from app.store.schema import check_schema, upgrade_schema  # noqa: F401 - for a moment
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -25,7 +24,7 @@ _DRIVERS = {
 
 READERS = 8
 READERS_OVERFLOW = 24
-_READERS = {"isolation_level": "AUTOCOMMIT", "pool_size": READERS, "max_overflow": READERS_OVERFLOW}
+_READERS: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_size": READERS, "max_overflow": READERS_OVERFLOW}
 
 
 def normalise_url(url: str) -> URL:
@@ -61,6 +60,17 @@ def writer_engine(url: URL) -> Engine:
             return postgresql.engine(url, isolation_level="READ COMMITTED", pool_size=1, max_overflow=0)
         case _:
             return mysql.engine(url, isolation_level="READ COMMITTED", pool_size=1, max_overflow=0)
+
+
+def migration_engine(url: URL) -> Engine:
+    """Return the engine of a migration: as the writer's, but it waits as long as a change of the schema takes."""
+    match url.get_backend_name():
+        case "sqlite":
+            return sqlite.writer_engine(url)
+        case "postgresql":
+            return postgresql.engine(url, lock_timeout_s=0, pool_size=1, max_overflow=0)
+        case _:
+            return mysql.engine(url, lock_timeout_s=0, pool_size=1, max_overflow=0)
 
 
 def reader_engine(url: URL) -> Engine:
@@ -105,7 +115,8 @@ def database_facts(engine: Engine) -> dict[str, str]:
     """Return the database's kind and version, e.g. ``{"database": "sqlite", "version": "3.53.4"}``."""
     with engine.connect() as connection:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
-    return {"database": engine.dialect.name, "version": version}
+    is_mariadb = getattr(engine.dialect, "is_mariadb", False)
+    return {"database": "mariadb" if is_mariadb else engine.dialect.name, "version": version}
 
 
 def server_lock(url: URL) -> FileLock | None:
@@ -127,6 +138,3 @@ def server_lock(url: URL) -> FileLock | None:
     except OSError as error:
         raise ConfigurationError(f"{url.database}.server-lock can't be made: {error.strerror}") from error
     return lock
-
-
-sqlite_module = sqlite.driver

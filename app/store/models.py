@@ -88,7 +88,9 @@ session_history = Table(
     Column("answer", LongText),
     Column("timestamp", Time),
     Column("data", LongText),
-    ForeignKeyConstraint(["user_id", "survey_id"], ["sessions.user_id", "sessions.survey_id"]),
+    ForeignKeyConstraint(
+        ["user_id", "survey_id"], ["sessions.user_id", "sessions.survey_id"], name="fk_session_history_user_id"
+    ),
     # Unique indexes, not constraints: SQLite makes them on a table that is there, without rebuilding it.
     Index("uq_session_history_version", "user_id", "survey_id", "version", unique=True),
     # The message id first: those of our clients begin with the time, and so go to the index's end.

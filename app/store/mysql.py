@@ -27,15 +27,28 @@ from app.store.rows import (
 )
 
 CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT_S = 10
+"""Seconds that a batch waits for sessions that another server has locked; then it is tried again (1205)."""
+
+SILENCE_S = 60
+"""Seconds after which a statement without an answer is given up with its connection: longer than any lock wait."""
+
 RECYCLE_S = 280  # below the shortest usual wait_timeout of 300 s
 
 
-def engine(url: URL, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's
-    """Return an engine; times are UTC, and what does not fit is an error, whatever the server's settings."""
-    connect_args = {
-        "connect_timeout": CONNECT_TIMEOUT_S,
-        "init_command": "SET time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
-    }
+def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's
+    """Return an engine; times are UTC, and what does not fit is an error, whatever the server's settings.
+
+    Args:
+        lock_timeout_s: 0 waits as long as the server's settings say, and for an answer for ever.
+    """
+    setting = "time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+    given: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
+    if lock_timeout_s:
+        setting += f", innodb_lock_wait_timeout={lock_timeout_s}"
+        given |= {"read_timeout": SILENCE_S, "write_timeout": SILENCE_S}
+    connect_args = {name: value for name, value in given.items() if name not in url.query}
+    connect_args["init_command"] = f"SET {setting}"
     return create_engine(
         url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True, pool_recycle=RECYCLE_S, **options
     )

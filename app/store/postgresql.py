@@ -26,14 +26,32 @@ from app.store.rows import (
 )
 
 CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT_S = 10
+"""Seconds that a batch waits for sessions that another server has locked; then it is tried again (55P03)."""
+
+SILENCE_S = 30
+"""Seconds after which a connection whose other end has gone without a word is given up."""
+
+_SILENCE = {
+    "tcp_user_timeout": SILENCE_S * 1000,
+    "keepalives_idle": SILENCE_S // 2,
+    "keepalives_interval": SILENCE_S // 6,
+    "keepalives_count": 3,
+}
 
 _COUNTS = frozenset({"version", "is_audio_mode"})
 _TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp"})
 
 
-def engine(url: URL, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's
-    """Return an engine; times are UTC whatever the server's zone."""
-    connect_args = {"connect_timeout": CONNECT_TIMEOUT_S, "options": "-c timezone=UTC"}
+def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's
+    """Return an engine; times are UTC whatever the server's zone. A lock_timeout_s of 0 waits for ever."""
+    # What stands in the URL (timeouts, several hosts, TLS) holds.
+    given = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        **_SILENCE,
+        "options": f"-c timezone=UTC -c lock_timeout={lock_timeout_s}s",
+    }
+    connect_args = {name: value for name, value in given.items() if name == "options" or name not in url.query}
     return create_engine(url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True, **options)
 
 

@@ -7,10 +7,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import DBAPIError
 
 from app.errors import ConfigurationError, SchemaMismatch
+from app.store.engine import migration_engine
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,17 +25,17 @@ def check_schema(engine: Engine) -> None:
     Raises:
         SchemaMismatch: saying which command to run.
     """
-    needed = ScriptDirectory.from_config(_config()).get_current_head() or ""
     with engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
-    if found != needed:
-        raise SchemaMismatch(found, needed)
+    if found != _head():
+        raise SchemaMismatch(found, _head(), is_newer=_is_unknown(found))
 
 
 def upgrade_schema(url: URL) -> None:
     """Bring the database to the newest schema; the embedded default needs no command.
 
     Raises:
+        SchemaMismatch: it has a newer schema than this program knows.
         ConfigurationError: it can't be opened or upgraded.
     """
     config = _config()
@@ -45,6 +47,29 @@ def upgrade_schema(url: URL) -> None:
         reason = " ".join(str(error.orig).split())[:300]
         shown = url.render_as_string(hide_password=True)
         raise ConfigurationError(f"the database {shown} can't be opened: {reason}") from error
+    except CommandError as error:
+        found = _found(url)
+        if _is_unknown(found):
+            raise SchemaMismatch(found, _head(), is_newer=True) from error
+        raise ConfigurationError(f"the database can't be upgraded: {error}") from error
+
+
+def _found(url: URL) -> str | None:
+    engine = migration_engine(url)
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+
+
+def _head() -> str:
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def _is_unknown(revision: str | None) -> bool:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return revision is not None and revision not in known
 
 
 def _config() -> Config:

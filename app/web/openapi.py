@@ -37,7 +37,10 @@ class SessionAnswer(BaseModel):
 
 
 class SessionPage(BaseModel):
-    """A page of sessions; ``next`` is the ``after`` of the following page."""
+    """A page of sessions; ``next`` is the ``after`` of the following page, null after the last one.
+
+    With filters a page may hold fewer than ``limit``, even none, and more may follow.
+    """
 
     success: bool
     sessions: list[SessionShown]
@@ -112,7 +115,7 @@ _QUERY = {
     "after": "the `next` of the page before",
     "limit": "entries of the page, 1 to 1000",
     "status": "in_progress, completed or expired",
-    "updated_since": "a time as 2026-11-23T10:00:00Z",
+    "updated_since": "a time as 2026-11-23T10:00:00Z; the sessions come in the order of their last change",
     "step": "the current step",
 }
 _NUMBERS = frozenset({"at_version", "limit"})

@@ -33,7 +33,7 @@ def make_durable(engine: Engine) -> None:
         return
 
     @event.listens_for(engine, "connect")
-    def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
+    def _set_up(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")

@@ -1,124 +1,115 @@
-"""Migrations: up and down with rows in the tables, databases made by hand adopted, on each database."""
+"""Migrations: up and down with rows in the tables, two at once, and the names of what they make; on each database."""
 
-import os
-import subprocess
-import sys
+import re
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, inspect
 
+from app.database import Database
 from app.service import open_store
 from app.settings import Settings
-from app.store import history
 from app.store.engine import normalise_url, writer_engine
-from app.store.history import SessionKey
-from app.survey.state import fold
-from tests.conftest import ROOT, SURVEYS
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Draft, Restart
+from tests.conftest import SURVEYS
+from tests.migrations.sample import REVISIONS, ROWS, Rows, alembic, dump, execute, migrate, run_alembic, shape
 
-BY_HAND = """
-CREATE TABLE sessions (user_id TEXT NOT NULL PRIMARY KEY, current_step TEXT NOT NULL, answers TEXT NOT NULL,
-  step_history TEXT NOT NULL, created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
-  updated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, is_audio_mode INTEGER DEFAULT 0, session_data TEXT);
-CREATE TABLE session_history (id INTEGER PRIMARY KEY AUTOINCREMENT, user_id TEXT NOT NULL, action TEXT NOT NULL,
-  step TEXT, answer TEXT, timestamp TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
-  FOREIGN KEY (user_id) REFERENCES sessions(user_id));
-CREATE INDEX idx_sessions ON sessions(updated_at);
-CREATE INDEX idx_history ON session_history(user_id, timestamp)
-"""
-ROWS = """
-INSERT INTO sessions (user_id, current_step, answers, step_history, is_audio_mode, session_data) VALUES
-  ('bob', 'S3', '{"S2":"b","S1":"ä😀"}', '["S1","S2"]', 1, '{"k":1}'), ('Bob', 'end', '{}', '[]', 0, NULL),
-  ('corrupt', 'S1', '{oops', '[]', NULL, NULL);
-INSERT INTO session_history (user_id, action, step, answer) VALUES ('bob', 'answer_saved', 'S1', '"x"'),
-  ('bob', 'started', NULL, NULL), ('corrupt', 'x', NULL, NULL)
-"""
+KEPT = ("user_id", "current_step", "answers", "step_history", "session_data", "created_at", "updated_at")
+NAMED = re.compile(r"(pk|uq|ix|fk|ck)_(sessions|session_history|survey_revisions)(_\w+)?")
 
 
-def alembic(url: str, *arguments: str) -> None:
-    done = run_alembic(url, *arguments)
-    out, _ = done.communicate(timeout=120)
-    assert done.returncode == 0, out
+def columns(rows: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
+    """Return these columns of each row."""
+    return [tuple(row[name] for name in names) for row in rows]
 
 
-def run_alembic(url: str, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "alembic", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url, "SURVEYS_DIR": str(SURVEYS)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def answers_of(rows: Rows) -> list[tuple[Any, ...]]:
+    """Return history's answers, whoever wrote them."""
+    return [row for row in columns(rows["session_history"], "user_id", "step", "answer", "timestamp") if row[2]]
 
 
-def execute(url: str, statements: str) -> None:
-    engine = writer_engine(normalise_url(url))
-    with engine.begin() as connection:
-        for statement in statements.split(";\n"):
-            connection.exec_driver_sql(statement)
-    engine.dispose()
-
-
-def counts(url: str) -> tuple[int, int]:
-    engine = writer_engine(normalise_url(url))
-    with engine.begin() as connection:
-        found = [
-            connection.exec_driver_sql(f"SELECT COUNT(*) FROM {t}").scalar()  # noqa: S608 - names of ours
-            for t in ("sessions", "session_history")
-        ]
-    engine.dispose()
-    return int(found[0] or 0), int(found[1] or 0)
-
-
-def check_adopted(url: str) -> None:
-    """Sessions load, and their history folds to their row."""
-    store = open_store(Settings(database_url=url, surveys_dir=SURVEYS))
-    snapshot = store.load(SessionKey("default", "bob"))
-    assert snapshot is not None
-    state = snapshot.state
-    assert list(state.answers.items()) == [("S2", "b"), ("S1", "ä😀")]
-    assert (state.step_history, state.is_audio_mode, state.session_data) == (("S1", "S2"), True, {"k": 1})
-    entries = store.history(SessionKey("default", "bob"))
-    folded = fold(history.events_of(entries))
-    assert folded is not None
-    assert (folded.answers, folded.current_step, folded.version) == (state.answers, "S3", state.version)
-    assert [entry.record.data["action"] for entry in entries[:2]] == ["answer_saved", "started"]
-    other = store.load(SessionKey("default", "Bob"))
-    assert other is not None
-    assert other.state.status == "completed"
+def make_newest(url: str) -> None:
+    """Fill a database of the newest revision as the program does: answers, drafts, a restart, two surveys."""
+    store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, default_survey="phq9"))
+    for survey, user in (("phq9", "ann"), ("phq9", "Ann"), ("intake", "ben")):
+        store.begin(SessionKey(survey, user), is_audio_mode=True)
+    for user, value in (("ann", 1), ("Ann", 2)):
+        for step in ("Q1", "Q2", "Q3"):
+            command = Answer(at=store.clock(), message_id=step, step=step, value=value)
+            store.submit(SessionKey("phq9", user), command)
+    store.submit(SessionKey("phq9", "Ann"), Restart(at=store.clock()))
+    store.submit(SessionKey("intake", "ben"), Draft(at=store.clock(), step="S1", value="hälf 😀"))
+    Database(store).save_session("cat", "S9", {"S1": "😀", "S0": [1.5, None]}, ["S1"], session_data={"é": 2**53})
     store.close()
 
 
-def test_upgrade_and_downgrade_keep_every_row(database_url: str) -> None:
-    """Rows of the first revision go up, down and up again; models and migrations agree."""
+@pytest.mark.parametrize("below", range(len(REVISIONS) - 1), ids=lambda below: f"{REVISIONS[below]}-up")
+def test_each_revision_goes_up_down_and_up_with_every_row(database_url: str, below: int) -> None:
+    """Down is what was before, up again is what was after: schema and every value of every row."""
+    url = database_url
+    migrate(url, "0001")
+    execute(url, ROWS)
+    migrate(url, REVISIONS[below])
+    before, before_shape = dump(url), shape(url)
+    migrate(url, REVISIONS[below + 1])
+    after, after_shape = dump(url), shape(url)
+    assert columns(after["sessions"], *KEPT) == columns(before["sessions"], *KEPT)
+    assert answers_of(after) == answers_of(before)
+    migrate(url, REVISIONS[below], down=True)
+    down = dump(url)
+    assert columns(down["sessions"], *KEPT) == columns(before["sessions"], *KEPT)
+    assert answers_of(down) == answers_of(before)
+    assert set(shape(url)) == set(before_shape)
+    assert {table: set(found[0]) for table, found in shape(url).items()} == {
+        table: set(found[0]) for table, found in before_shape.items()
+    }
+    migrate(url, REVISIONS[below + 1])
+    again = dump(url)
+    assert columns(again["sessions"], *KEPT) == columns(after["sessions"], *KEPT)
+    assert answers_of(again) == answers_of(after)
+    assert shape(url) == after_shape
+
+
+def test_newest_rows_go_down_to_the_first_revision_and_up_again(database_url: str) -> None:
+    """What the program wrote: each session, each answer in history; and history folds to its row afterwards."""
+    url = database_url
+    migrate(url, "head")
+    make_newest(url)
+    newest = dump(url)
+    migrate(url, "0001", down=True)
+    first = dump(url)
+    assert columns(first["sessions"], *KEPT) == columns(newest["sessions"], *KEPT)
+    events = columns(newest["session_history"], "user_id", "action", "step", "answer", "timestamp")
+    assert columns(first["session_history"], "user_id", "action", "step", "answer", "timestamp") == events
+    migrate(url, "head")
+    again = dump(url)
+    assert columns(again["sessions"], *KEPT) == columns(newest["sessions"], *KEPT)
+    assert answers_of(again) == answers_of(newest)
+    sessions = len(again["sessions"])
+    assert len(again["session_history"]) == len(newest["session_history"]) + sessions  # a `saved` for each
+    store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, default_survey="phq9"))
+    assert len(store.list()[0]) == sessions == 4
+    store.close()
+
+
+def test_upgrade_and_downgrade_by_the_command_keep_every_row(database_url: str) -> None:
+    """As an operator runs it; models and migrations agree; base is empty."""
     url = database_url
     alembic(url, "upgrade", "0001")
     execute(url, ROWS)
     alembic(url, "upgrade", "head")
     alembic(url, "check")
-    check_adopted(url)
-    assert counts(url) == (3, 5)
-    alembic(url, "downgrade", "0001")
-    assert counts(url) == (3, 5)
-    alembic(url, "upgrade", "head")
-    check_adopted(url)
+    rows = dump(url)
+    assert (len(rows["sessions"]), len(rows["session_history"])) == (3, 6)
     alembic(url, "downgrade", "base")
+    assert dump(url) == {}
     alembic(url, "upgrade", "head")
     alembic(url, "check")
-    assert counts(url) == (0, 0)
-
-
-def test_database_made_by_hand_is_adopted(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No stamp of Alembic, other names of indexes: its rows are kept, its sessions load and resume."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('hand') / 'old.db'}"
-    execute(url, BY_HAND)
-    execute(url, ROWS)
-    alembic(url, "upgrade", "head")
-    alembic(url, "check")
-    check_adopted(url)
 
 
 def test_two_upgrades_at_once_harm_nothing(database_url: str) -> None:
-    """One works, the other waits; both end well."""
+    """One works, the other waits; both end well, with the rows of one."""
     url = database_url
     alembic(url, "upgrade", "0001")
     execute(url, ROWS)
@@ -126,15 +117,42 @@ def test_two_upgrades_at_once_harm_nothing(database_url: str) -> None:
     for one in both:
         out, _ = one.communicate(timeout=120)
         assert one.returncode == 0, out
-    check_adopted(url)
+    rows = dump(url)
+    assert (len(rows["sessions"]), len(rows["session_history"])) == (3, 6)
 
 
-def test_table_of_another_program_is_not_touched(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A clear line, exit code other than 0, and no traceback."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('other') / 'other.db'}"
-    execute(url, "CREATE TABLE sessions (id INTEGER)")
-    failed = run_alembic(url, "upgrade", "head")
-    out, _ = failed.communicate(timeout=60)
-    assert failed.returncode != 0
-    assert "another program" in out
-    assert "Traceback" not in out
+def test_migration_that_fails_leaves_no_lock_behind(database_url: str) -> None:
+    """In a process that lives on, another upgrade needn't wait for it."""
+    execute(database_url, "CREATE TABLE sessions (id INTEGER)")
+    with pytest.raises(Exception, match="another program"):
+        migrate(database_url, "head")
+    execute(database_url, "DROP TABLE sessions")
+    other = run_alembic(database_url, "upgrade", "head")
+    out, _ = other.communicate(timeout=30)
+    assert other.returncode == 0, out
+
+
+def test_every_constraint_and_index_has_a_name_of_the_convention(database_url: str) -> None:
+    """What has no name, or another in each database, can't be dropped by a later revision."""
+    migrate(database_url, "head")
+    engine = writer_engine(normalise_url(database_url))
+    with engine.begin() as connection:
+        names = names_of(connection)
+    engine.dispose()
+    wrong = {name for name in names if not NAMED.fullmatch(name)}
+    assert len(names) >= 5
+    assert wrong == set()
+
+
+def names_of(connection: Connection) -> list[str]:
+    """Return the names of all keys, checks and indexes; MariaDB calls each primary key PRIMARY."""
+    inspector = inspect(connection)
+    found: list[Any] = []
+    for table in set(inspector.get_table_names()) - {"alembic_version"}:
+        if connection.dialect.name != "mysql":
+            found.append(inspector.get_pk_constraint(table))
+        found += inspector.get_foreign_keys(table)
+        found += inspector.get_unique_constraints(table)
+        found += inspector.get_check_constraints(table)
+        found += inspector.get_indexes(table)
+    return [str(one["name"]) for one in found]

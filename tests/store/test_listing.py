@@ -76,7 +76,9 @@ def test_pages_together_are_what_fits_each_once_and_in_order(
         if (since is None or one.state.updated_at >= since)
         and all(str(one.shown(filled.clock())[name]) == value for name, value in filters.items())
     ]
-    order = (lambda one: (one.state.updated_at, one.key.user_id)) if since is not None else (lambda one: one.key.user_id)
+    order = (
+        (lambda one: (one.state.updated_at, one.key.user_id)) if since is not None else (lambda one: one.key.user_id)
+    )
     assert [one.key for one in found] == [one.key for one in sorted(fits, key=order)]
 
 

@@ -7,7 +7,8 @@ import pymysql
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from app.store.retry import may_pass
+from app.settings import Settings, read_settings
+from app.store.retry import may_pass, retried
 
 
 def of_postgresql(state: str) -> Exception:
@@ -16,23 +17,41 @@ def of_postgresql(state: str) -> Exception:
 
 
 RETRIED = [
-    *(of_postgresql(state) for state in ("40001", "40P01", "55P03", "57P01", "57P03", "53300", "08006", "23505")),
+    *(
+        of_postgresql(state)
+        for state in (
+            "40001",
+            "40P01",
+            "55P03",
+            "57P01",
+            "57P02",
+            "57P03",
+            "40003",
+            "25006",
+            "53300",
+            "08006",
+            "08001",
+            "23505",
+        )
+    ),
     *(
         pymysql.err.OperationalError(code, "x", sqlstate="HY000")
-        for code in (1213, 1205, 1020, 2006, 2013, 2002, 2003, 1062)
+        for code in (1213, 1205, 1020, 2006, 2013, 2002, 2003, 1927, 4031, 1047, 1053, 1040, 1290, 1792, 1836, 1062)
     ),
     sqlite3.OperationalError("database is locked"),
     sqlite3.OperationalError("database table is locked: sessions"),
     sqlite3.IntegrityError("UNIQUE constraint failed: session_history.user_id"),
 ]
 NEVER = [
-    *(of_postgresql(state) for state in ("22001", "23502", "23503", "42601", "28000", "0A000")),
-    *(pymysql.err.DataError(code, "x", sqlstate="22001") for code in (1366, 1406, 1153, 1292, 4025, 1064)),
+    *(of_postgresql(state) for state in ("22001", "23502", "23503", "42601", "28000", "0A000", "53100")),
+    *(pymysql.err.DataError(code, "x", sqlstate="22001") for code in (1366, 1406, 1153, 1292, 4025, 1064, 1021)),
     sqlite3.IntegrityError("NOT NULL constraint failed: sessions.answers"),
     sqlite3.OperationalError("database or disk is full"),
     sqlite3.OperationalError("disk I/O error"),
     sqlite3.DatabaseError("database disk image is malformed"),
 ]
+
+LOCKED = DBAPIError("", {}, sqlite3.OperationalError("database is locked"))
 
 
 @pytest.mark.parametrize("error", RETRIED, ids=repr)
@@ -51,3 +70,69 @@ def test_lost_connection_without_a_code_is_tried_again() -> None:
     """Psycopg gives no SQLSTATE where the connection broke; SQLAlchemy knows that it did."""
     assert may_pass(DBAPIError("", {}, psycopg.OperationalError("x"), connection_invalidated=True))
     assert not may_pass(ValueError("x"))
+
+
+def test_connection_that_can_not_be_made_is_tried_again() -> None:
+    """A server that starts up, or is not there for a moment: psycopg has no SQLSTATE for it, PyMySQL 2003."""
+    assert may_pass(DBAPIError("", {}, psycopg.OperationalError("connection refused")))
+    assert may_pass(DBAPIError("", {}, pymysql.err.OperationalError(2003, "Can't connect")))
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3, 5])
+def test_work_is_tried_as_often_as_the_settings_say_and_waits_as_they_say(
+    attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3 attempts, 0.5 s, doubling, with jitter: each wait is at most the delay doubled once more, and below the limit."""
+    waits: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
+    settings = Settings(retry_attempts=attempts, retry_delay_s=0.5, retry_delay_max_s=1.5)
+    tries: list[str] = []
+
+    def fails(name: str) -> None:
+        tries.append(name)
+        raise LOCKED
+
+    with pytest.raises(DBAPIError) as last:
+        retried(settings, fails, "x")
+    assert last.value is LOCKED
+    assert tries == ["x"] * attempts
+    assert len(waits) == attempts - 1
+    assert all(wait <= min(0.5 * 2**number, 1.5) for number, wait in enumerate(waits))
+
+
+def test_work_that_succeeds_in_the_end_is_done_once_more_and_no_oftener(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second attempt's value is returned; the failure before it is forgotten."""
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _s: None)
+    outcomes = [LOCKED, 7, 8]
+
+    def works() -> object:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    assert retried(Settings(), works) == 7
+    assert outcomes == [8]
+
+
+def test_failure_that_stays_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No second try, no wait."""
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _s: pytest.fail("it waited"))
+    tries: list[int] = []
+
+    def refused() -> None:
+        tries.append(1)
+        raise DBAPIError("", {}, NEVER[0])
+
+    with pytest.raises(DBAPIError):
+        retried(Settings(), refused)
+    assert tries == [1]
+
+
+def test_retries_are_configured_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RETRY_ATTEMPTS, RETRY_DELAY_S and RETRY_DELAY_MAX_S; without them 3, 0.5 and 30."""
+    assert (Settings().retry_attempts, Settings().retry_delay_s, Settings().retry_delay_max_s) == (3, 0.5, 30)
+    for name, value in (("RETRY_ATTEMPTS", "7"), ("RETRY_DELAY_S", "0.1"), ("RETRY_DELAY_MAX_S", "2")):
+        monkeypatch.setenv(name, value)
+    read = read_settings()
+    assert (read.retry_attempts, read.retry_delay_s, read.retry_delay_max_s) == (7, 0.1, 2)

@@ -117,7 +117,7 @@ def test_surveys_and_health_are_told(client: FlaskClient) -> None:
     assert "next" not in survey["steps"][0]
     assert client.get("/api/surveys/none").status_code == 404
     assert client.get("/healthz").status_code == 200
-    assert client.get("/readyz").get_json()["database"] in {"sqlite", "postgresql", "mysql"}
+    assert client.get("/readyz").get_json()["database"] in {"sqlite", "postgresql", "mysql", "mariadb"}
     assert client.get("/openapi.json").get_json()["openapi"] == "3.1.0"
     assert client.get("/asyncapi.json").get_json()["asyncapi"] == "3.0.0"
     jsonschema.Draft202012Validator.check_schema(client.get("/survey.schema.json").get_json())

@@ -2,57 +2,20 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
-from app.web.server_messages import SERVER_MESSAGE
-from tests.conftest import Server, wait_for
-
-pytestmark = pytest.mark.xdist_group("server")
+from tests.conftest import KINDS, Server, Servers
+from tests.waiting import wait_for
+from tests.web.conftest import Participant, running_server
 
 INTAKE = {
     "S1": None, "S2": "1980-02-29", "S3": "A new problem", "S4": "My knee", "S5": 4, "S6": ["Rest", "Painkillers"],
     "S7": True, "S8": 70.5, "S9": True, "S10": 3, "S11": None, "S12": None,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for the tests that leave it as it was."""
-    running = Server(tmp_path_factory.mktemp("shared"))
-    running.start()
-    yield running
-    running.stop()
-
-
-class Participant:
-    """One connection, spoken to in messages."""
-
-    def __init__(self, server: Server, user_id: str, survey: str = "phq9", **options: Any) -> None:
-        url = f"{server.ws_url}/ws/survey/{user_id}?survey={survey}"
-        self.ws: ClientConnection = connect(url, legacy=True, **options)
-        self.state = self.receive()
-        self.count = 0
-
-    def receive(self) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads(self.ws.recv(timeout=10))
-        SERVER_MESSAGE.validate_python(message)  # every message is one of the protocol's models
-        return message
-
-    def send(self, message: object) -> None:
-        self.ws.send(json.dumps(message))
-
-    def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
-        self.count += 1
-        self.send({"type": kind, "id": f"m{self.count}-{id(self)}", **fields})
-        return self.receive()
-
-    def answer(self, step: str, value: object) -> dict[str, Any]:
-        return self.ask("answer", step=step, value=value)
 
 
 def closed_with(participant: Participant) -> int:
@@ -178,17 +141,16 @@ def test_draft_is_saved_when_the_connection_ends_and_by_a_stop(server: Server) -
     assert Participant(server, "stopped", "intake").state["session"]["draft"] == "typed"
 
 
-def test_draft_is_saved_while_the_connection_stays(tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_draft_is_saved_while_the_connection_stays(kind: str, servers: Servers, tmp_path: Path) -> None:
     """A changed draft is written after the interval, and a killed server has it."""
-    server = Server(tmp_path_factory.mktemp("drafts"), environment={"DRAFT_INTERVAL_S": "0.5"})
-    server.start()
-    try:
+    with running_server(kind, servers, tmp_path, DRAFT_INTERVAL_S="0.5") as server:
         one = Participant(server, "u", "intake")
         one.send({"type": "draft", "step": "S1", "value": "half"})
         url = f"{server.url}/api/session/u?survey=intake"
         wait_for(lambda: json.load(urllib.request.urlopen(url))["session"]["draft"] == "half", "not saved")
-    finally:
-        server.stop()
+        server.restart()
+        assert Participant(server, "u", "intake").state["session"]["draft"] == "half"
 
 
 def test_what_was_acknowledged_survives_sigkill(server: Server) -> None:

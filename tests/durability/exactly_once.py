@@ -1,0 +1,25 @@
+"""What durability tests look at: each event is in history once, and history folds to the session's row."""
+
+from collections import Counter
+
+from app.service import SessionStore
+from app.store import history
+from app.store.rows import SessionKey
+from app.survey.state import fold
+
+NO_LIMIT = 100_000
+
+
+def message_ids(store: SessionStore, key: SessionKey) -> Counter[str]:
+    """Return how often each message id is in the session's history."""
+    entries = store.history(key, limit=NO_LIMIT)
+    return Counter(entry.message_id for entry in entries if entry.message_id is not None)
+
+
+def check_fold(store: SessionStore, key: SessionKey) -> None:
+    """The versions are 1, 2, 3 ... without a gap, and the fold is the row."""
+    snapshot = store.load(key)
+    assert snapshot is not None
+    entries = store.history(key, limit=NO_LIMIT)
+    assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
+    assert fold(history.events_of(entries)) == snapshot.state

@@ -1,0 +1,98 @@
+"""A database server that is killed in the middle of work and started again."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.errors import Unavailable
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store.engine import normalise_url
+from app.store.rows import SessionKey
+from app.store.schema import upgrade_schema
+from app.survey.commands import Save
+from tests.conftest import SURVEYS
+from tests.databases import OwnServer
+from tests.durability.exactly_once import check_fold, message_ids
+
+SESSIONS = 8
+TURNS = 60
+KILLED_AT = (100, 300)
+"""Acknowledged turns after which the server is killed."""
+
+
+@pytest.fixture
+def store(killable: OwnServer) -> Iterator[SessionStore]:
+    """A store on the server that will be killed."""
+    url = killable.create_database()
+    upgrade_schema(normalise_url(url))
+    opened = open_store(Settings(database_url=url, surveys_dir=SURVEYS, retry_delay_s=0.05))
+    yield opened
+    opened.close()
+
+
+class Walkers:
+    """Threads that each save the turns of one session, sending each until it is acknowledged."""
+
+    def __init__(self, store: SessionStore) -> None:
+        self.store = store
+        self.keys = [SessionKey("phq9", f"u{number}") for number in range(SESSIONS)]
+        self.acknowledged = 0
+        self.unavailable = 0
+        self.changed = threading.Condition()
+
+    def walk(self, key: SessionKey) -> None:
+        for number in range(TURNS):
+            self._save(key, number)
+            with self.changed:
+                self.acknowledged += 1
+                self.changed.notify_all()
+
+    def wait_until(self, acknowledged: int) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.acknowledged >= acknowledged, 60)
+
+    def wait_until_unavailable(self) -> None:
+        """Return when a caller was told that the database is away."""
+        with self.changed:
+            before = self.unavailable
+            assert self.changed.wait_for(lambda: self.unavailable > before, 60)
+
+    def _save(self, key: SessionKey, number: int) -> None:
+        command = Save(
+            at=self.store.clock(), message_id=f"m{number}", current_step="Q1", answers={"n": number},
+            step_history=(), is_audio_mode=False, session_data=None,
+        )  # fmt: skip
+        for _ in range(1000):
+            try:
+                outcome = self.store.submit_or_raise(key, command)
+            except Unavailable:
+                with self.changed:
+                    self.unavailable += 1
+                    self.changed.notify_all()
+                continue
+            assert outcome.version == number + 1
+            return
+        raise AssertionError("never acknowledged")
+
+
+def test_every_acknowledged_turn_is_in_history_once_after_the_server_was_killed(
+    killable: OwnServer, store: SessionStore
+) -> None:
+    """SIGKILL twice while 8 threads save; what was not acknowledged is sent again and counted once."""
+    walkers = Walkers(store)
+    with ThreadPoolExecutor(SESSIONS) as threads:
+        walks = [threads.submit(walkers.walk, key) for key in walkers.keys]
+        for number in KILLED_AT:
+            walkers.wait_until(number)
+            killable.kill()
+            walkers.wait_until_unavailable()
+            killable.start()
+        for walk in walks:
+            walk.result()
+    assert walkers.acknowledged == SESSIONS * TURNS
+    for key in walkers.keys:
+        assert message_ids(store, key) == {f"m{number}": 1 for number in range(TURNS)}
+        check_fold(store, key)

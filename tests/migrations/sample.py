@@ -1,0 +1,128 @@
+"""What migration tests share: databases made by hand, rows, and alembic as a program and in this process."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, MetaData, inspect, select
+
+from app.store.engine import normalise_url, writer_engine
+from tests.conftest import ROOT, SURVEYS
+
+ALEMBIC_S = 120
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+
+# The SQL of existing installations (DESIGN.md, The tables), and as a person would write it elsewhere.
+SESSIONS = """
+CREATE TABLE sessions (user_id {key} NOT NULL PRIMARY KEY, current_step TEXT NOT NULL, answers TEXT NOT NULL,
+  step_history TEXT NOT NULL, created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+  updated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, is_audio_mode INTEGER DEFAULT 0, session_data TEXT){options};
+CREATE TABLE session_history ({id}, user_id {key} NOT NULL, action TEXT NOT NULL,
+  step TEXT, answer TEXT, timestamp TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+  FOREIGN KEY (user_id) REFERENCES sessions(user_id)){options};
+CREATE INDEX idx_sessions ON sessions(updated_at);
+CREATE INDEX idx_history ON session_history(user_id, timestamp)
+"""
+BY_HAND = {
+    "sqlite": SESSIONS.format(key="TEXT", id="id INTEGER PRIMARY KEY AUTOINCREMENT", options=""),
+    "postgresql": SESSIONS.format(key="TEXT", id="id SERIAL PRIMARY KEY", options=""),
+    "mysql": SESSIONS.format(
+        key="VARCHAR(255)", id="id INTEGER PRIMARY KEY AUTO_INCREMENT", options=" DEFAULT CHARSET=utf8mb4"
+    ),
+}
+ROWS = """
+INSERT INTO sessions (user_id, current_step, answers, step_history, is_audio_mode, session_data, created_at, updated_at)
+  VALUES
+  ('bob', 'Q3', '{"Q2":1,"Q1":2,"note":"ä😀"}', '["Q1","Q2"]', 1, '{"k":1}', '2026-01-02 03:04:05', '2026-01-02 03:05:06'),
+  ('eve', 'end', '{}', '[]', 0, NULL, '2026-01-03 03:04:05', '2026-01-03 03:05:06'),
+  ('corrupt', 'Q1', '{oops', '[]', NULL, NULL, '2026-01-04 03:04:05', '2026-01-04 03:05:06');
+INSERT INTO session_history (user_id, action, step, answer, timestamp) VALUES
+  ('bob', 'answer_saved', 'Q1', '2', '2026-01-02 03:04:06'), ('bob', 'started', NULL, NULL, '2026-01-02 03:04:07'),
+  ('bob', 'answer_saved', 'Q2', '"😀"', '2026-01-02 03:04:08'), ('corrupt', 'x', NULL, NULL, '2026-01-04 03:04:05')
+"""
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def alembic(url: str, *arguments: str, **environment: str) -> None:
+    """Run alembic as an operator does; it must end well."""
+    done = run_alembic(url, *arguments, **environment)
+    out, _ = done.communicate(timeout=ALEMBIC_S)
+    assert done.returncode == 0, out
+
+
+def run_alembic(url: str, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": url, "SURVEYS_DIR": str(SURVEYS), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def migrate(url: str, revision: str, *, down: bool = False) -> None:
+    """Upgrade or downgrade in this process, many times as fast."""
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "alembic"))
+    config.attributes["url"] = normalise_url(url)
+    (command.downgrade if down else command.upgrade)(config, revision)
+
+
+def execute(url: str, statements: str) -> None:
+    """Run the statements, each ended with a semicolon and a new line, in one transaction."""
+    engine = writer_engine(normalise_url(url))
+    with engine.begin() as connection:
+        for statement in statements.split(";\n"):
+            connection.exec_driver_sql(statement.replace("%", "%%"))
+    engine.dispose()
+
+
+def make_by_hand(url: str) -> None:
+    """Make an existing installation's tables, with rows, and without a stamp of Alembic."""
+    execute(url, BY_HAND[normalise_url(url).get_backend_name()])
+    execute(url, ROWS)
+
+
+def dump(url: str) -> Rows:
+    """Return all rows by table, each table's in the order of its first columns; Alembic's table left out."""
+    engine = writer_engine(normalise_url(url))
+    with engine.begin() as connection:
+        found = {table.name: _rows(connection, table) for table in _reflected(connection).sorted_tables}
+    engine.dispose()
+    return {name: rows for name, rows in found.items() if name != "alembic_version"}
+
+
+def shape(url: str) -> dict[str, Any]:
+    """Return the schema as the database tells it: columns with their types, keys and indexes."""
+    engine = writer_engine(normalise_url(url))
+    with engine.begin() as connection:
+        inspector = inspect(connection)
+        found = {
+            table: (
+                {str(c["name"]): (str(c["type"]), c["nullable"], c["default"]) for c in inspector.get_columns(table)},
+                inspector.get_pk_constraint(table)["constrained_columns"],
+                sorted((str(k["name"]), k["constrained_columns"]) for k in inspector.get_foreign_keys(table)),
+                sorted((str(i["name"]), i["column_names"], i["unique"]) for i in inspector.get_indexes(table)),
+            )
+            for table in inspector.get_table_names()
+        }
+    engine.dispose()
+    return found
+
+
+def _reflected(connection: Connection) -> MetaData:
+    metadata = MetaData()
+    metadata.reflect(connection)
+    return metadata
+
+
+def _rows(connection: Connection, table: Any) -> list[dict[str, Any]]:
+    # Without history's number: what is undone leaves a gap in it.
+    columns = [column for column in table.c if column.name != "id"]
+    order = [table.c.id] if "id" in table.c else list(table.primary_key.columns)
+    return [dict(row) for row in connection.execute(select(*columns).order_by(*order)).mappings()]

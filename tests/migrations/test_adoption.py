@@ -1,0 +1,122 @@
+"""Databases made by hand from the SQL of existing installations are adopted, each row kept, on each database."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.database import Database
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store import history
+from app.store.batch import Outcome
+from app.store.engine import normalise_url
+from app.store.rows import SessionKey
+from app.survey.commands import Answer
+from app.survey.state import fold
+from tests.conftest import SURVEYS
+from tests.migrations.sample import BY_HAND, alembic, execute, make_by_hand, run_alembic
+
+BOB = SessionKey("phq9", "bob")
+
+
+def check_fold(store: SessionStore, key: SessionKey) -> None:
+    """History reads back, and its fold is the row, times included."""
+    snapshot = store.load(key)
+    assert snapshot is not None
+    folded = fold(history.events_of(store.history(key, limit=10_000)))
+    assert folded is not None
+    # When an old session began was in no event; that is what the fold can't know.
+    assert folded == type(folded)(**{**as_fields(snapshot.state), "started_at": folded.started_at})
+
+
+def as_fields(state: object) -> dict[str, object]:
+    return {name: getattr(state, name) for name in type(state).__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def adopted(database_url: str) -> Iterator[SessionStore]:
+    """A store on a database made by hand, whose sessions are of phq9."""
+    make_by_hand(database_url)
+    alembic(database_url, "upgrade", "head", DEFAULT_SURVEY="phq9")
+    store = open_store(Settings(database_url=database_url, surveys_dir=SURVEYS, default_survey="phq9"))
+    yield store
+    store.close()
+
+
+def test_adopted_session_loads_and_takes_the_next_answer(adopted: SessionStore) -> None:
+    """Answers in their order, step history, mode and data are as they were; the walk goes on; history reads back."""
+    snapshot, resumed = adopted.begin(BOB, is_audio_mode=False)
+    state = snapshot.state
+    assert resumed
+    assert list(state.answers.items()) == [("Q2", 1), ("Q1", 2), ("note", "ä😀")]
+    assert (state.current_step, state.step_history) == ("Q3", ("Q1", "Q2"))
+    assert (state.is_audio_mode, state.session_data) == (True, {"k": 1})
+    check_fold(adopted, BOB)
+    command = Answer(at=state.updated_at + 60_000_000, message_id="m", step="Q3", value=2)  # before it expires
+    result = adopted.submit(BOB, command)
+    assert isinstance(result, Outcome)
+    assert (result.state.current_step, result.state.answers["Q3"]) == ("Q4", 2)
+    check_fold(adopted, BOB)
+    entries = adopted.history(BOB)
+    assert [entry.record.data.get("action", entry.record.action) for entry in entries] == [
+        "answer_saved", "started", "answer_saved", "saved", "answered",
+    ]  # fmt: skip
+    assert [entry.record.answer for entry in entries] == [2, None, "😀", None, 2]
+
+
+def test_completed_and_corrupt_sessions_are_adopted_too(adopted: SessionStore) -> None:
+    """One that was at its end is completed; one that can't be read is set aside when its participant comes."""
+    completed = adopted.load(SessionKey("phq9", "eve"))
+    assert completed is not None
+    assert completed.state.status == "completed"
+    begun, resumed = adopted.begin(SessionKey("phq9", "corrupt"), is_audio_mode=False)
+    assert (resumed, begun.state.current_step) == (False, "Q1")
+    with adopted._reading.connect() as connection:
+        kept = connection.exec_driver_sql("SELECT answers FROM sessions WHERE user_id LIKE 'corrupt~%%'").scalar()
+    assert kept == "{oops"
+
+
+@pytest.mark.parametrize("size", [1000, 100_000], ids=["small", "over 64 KiB"])
+def test_adopted_session_holds_what_a_new_one_holds(adopted: SessionStore, size: int) -> None:
+    """Any text, of any size that is allowed; the time to the microsecond."""
+    database = Database(adopted)
+    answers = {"Q1": "ä😀" * (size // 2)}
+    assert database.update_session_state("bob", answers=answers)
+    loaded = database.load_session("bob")
+    assert loaded is not None
+    assert loaded["answers"] == answers
+    check_fold(adopted, BOB)
+
+
+def test_database_made_by_hand_ends_with_the_tables_of_the_models(database_url: str) -> None:
+    """``alembic check`` finds nothing to do."""
+    make_by_hand(database_url)
+    alembic(database_url, "upgrade", "head")
+    alembic(database_url, "check")
+
+
+def test_adopted_tables_of_another_character_set_hold_any_text(database_url: str) -> None:
+    """MariaDB's own default is latin1, and a person who names none has it."""
+    kind = normalise_url(database_url).get_backend_name()
+    execute(database_url, BY_HAND[kind].replace(" DEFAULT CHARSET=utf8mb4", ""))
+    execute(database_url, "INSERT INTO sessions (user_id, current_step, answers, step_history) VALUES ('u', 'Q1', '{\"Q1\":\"ä\"}', '[]')")  # fmt: skip
+    alembic(database_url, "upgrade", "head", DEFAULT_SURVEY="phq9")
+    store = open_store(Settings(database_url=database_url, surveys_dir=SURVEYS, default_survey="phq9"))
+    try:
+        database = Database(store)
+        loaded = database.load_session("u")
+        assert loaded is not None
+        assert loaded["answers"] == {"Q1": "ä"}
+        assert database.update_session_state("u", answers={"Q1": "😀"})
+    finally:
+        store.close()
+
+
+def test_table_of_another_program_is_not_touched(database_url: str) -> None:
+    """A clear line, exit code other than 0, and no traceback."""
+    execute(database_url, "CREATE TABLE sessions (id INTEGER)")
+    failed = run_alembic(database_url, "upgrade", "head")
+    out, _ = failed.communicate(timeout=60)
+    assert failed.returncode != 0
+    assert "another program" in out
+    assert "Traceback" not in out

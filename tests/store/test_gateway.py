@@ -1,0 +1,165 @@
+"""The writer's connection: replaced when it broke, never left in a transaction; locks are taken in one order."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, select, text, update
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+
+from app.errors import DatabaseUnavailable
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store import gateway, mysql, postgresql
+from app.store.batch import Outcome
+from app.store.engine import normalise_url
+from app.store.models import sessions
+from app.store.rows import SessionKey
+from app.survey.commands import Begin, Save
+from tests.conftest import SERVER_KINDS, SURVEYS, Servers
+from tests.durability.exactly_once import check_fold
+
+KEYS = [SessionKey("phq9", f"user{number}") for number in range(20)]
+
+
+@pytest.fixture(params=SERVER_KINDS)
+def database_url(request: pytest.FixtureRequest, servers: Servers) -> Iterator[str]:
+    """An empty database on a server: only those have connections that can be lost."""
+    url = servers(request.param).create_database()
+    yield url
+    servers(request.param).drop_database(url)
+
+
+def end_all_connections(url: str) -> None:
+    """End every other connection to the database, as its administrator can."""
+    engine = create_engine(normalise_url(url), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+        else:
+            found = connection.execute(
+                text("SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()")
+            ).scalars()
+            for number in list(found):
+                connection.exec_driver_sql(f"KILL {number}")
+    engine.dispose()
+
+
+def save(number: int) -> Save:
+    return Save(at=5, current_step="Q1", answers={"n": number}, step_history=(), is_audio_mode=False, session_data=None)
+
+
+def open_with(url: str, **changes: object) -> SessionStore:
+    return open_store(Settings(database_url=url, surveys_dir=SURVEYS).model_copy(update=changes))
+
+
+def test_connection_that_was_idle_is_tried_before_it_is_trusted(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ended it meanwhile: the next answer goes over a new one, without a single retry."""
+    store = open_with(settings.database_url, retry_attempts=1)
+    store.begin(KEYS[0], is_audio_mode=False)
+    end_all_connections(settings.database_url)
+    monkeypatch.setattr(gateway, "IDLE_S", 0.0)
+    assert store.submit_or_raise(KEYS[0], save(1)).version == 2
+    store.close()
+
+
+def test_connection_that_broke_is_replaced_by_the_retry(settings: Settings) -> None:
+    """One attempt fails, and says so; with more of them nobody notices."""
+    once = open_with(settings.database_url, retry_attempts=1)
+    once.begin(KEYS[0], is_audio_mode=False)
+    end_all_connections(settings.database_url)
+    with pytest.raises(DatabaseUnavailable):
+        once.submit(KEYS[0], save(1))
+    assert once.submit_or_raise(KEYS[0], save(1)).version == 2
+    once.close()
+    store = open_with(settings.database_url, retry_delay_s=0.01)
+    store.submit_or_raise(KEYS[0], save(2))
+    end_all_connections(settings.database_url)
+    assert store.submit_or_raise(KEYS[0], save(3)).version == 4
+    assert store.load(KEYS[0]).state.answers == {"n": 3}  # type: ignore[union-attr]
+    store.close()
+
+
+def test_two_servers_that_lock_many_sessions_never_wait_in_a_circle(settings: Settings) -> None:
+    """Each batch locks in the order of the keys, whatever the order in which turns came: no deadlock, no retry."""
+    stores = [open_with(settings.database_url, retry_attempts=1) for _ in range(2)]
+    stores[0].submit_many([(key, Begin(at=1)) for key in KEYS])
+
+    def work(store: SessionStore, keys: list[SessionKey]) -> list[object]:
+        return [result for _ in range(15) for result in store.submit_many([(key, save(1)) for key in keys])]
+
+    with ThreadPoolExecutor(2) as threads:
+        both = [threads.submit(work, one, keys) for one, keys in zip(stores, (KEYS, KEYS[::-1]), strict=True)]
+        assert all(isinstance(result, Outcome) for done in both for result in done.result(60))
+    for key in KEYS:
+        assert stores[0].load(key).state.version == 31  # type: ignore[union-attr]
+        check_fold(stores[0], key)
+    for store in stores:
+        store.close()
+
+
+def test_session_that_another_transaction_holds_is_waited_for_and_tried_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait is bounded (55P03, 1205), and the transaction is rolled back before the next attempt."""
+    for module in (postgresql, mysql):
+        monkeypatch.setattr(module, "LOCK_TIMEOUT_S", 1)
+        monkeypatch.setitem(module.engine.__kwdefaults__, "lock_timeout_s", 1)
+    holder = open_with(settings.database_url)
+    store = open_with(settings.database_url, retry_attempts=20, retry_delay_s=0.01)
+    store.submit_many([(key, Begin(at=1)) for key in KEYS[:2]])
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hold(connection: object) -> None:
+        held = select(sessions.c.user_id).where(sessions.c.user_id == KEYS[0].user_id).with_for_update()
+        connection.execute(held).all()  # type: ignore[attr-defined]
+        inside.set()
+        assert go_on.wait(60)
+
+    tried: list[object] = []
+    real = store._held.transact
+
+    def counted(work: object) -> object:
+        tried.append(work)
+        if len(tried) > 1:
+            go_on.set()
+        return real(work)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store._held, "transact", counted)
+    with ThreadPoolExecutor(1) as threads:
+        holding = threads.submit(holder._writer.run, hold)
+        assert inside.wait(30)
+        results = store.submit_many([(key, save(1)) for key in KEYS[:2]])
+        holding.result(30)
+    assert [result.version for result in results] == [2, 2]  # type: ignore[union-attr]
+    assert len(tried) > 1
+    store.close()
+    holder.close()
+
+
+@given(st.lists(st.builds(SessionKey, st.sampled_from(["a", "b"]), st.text("abAB-", max_size=3)), unique=True))
+def test_order_of_locks_is_the_same_from_any_beginning(keys: list[SessionKey]) -> None:
+    """By user_id, then survey_id, byte by byte, as the statements' ORDER BY and all other servers have it."""
+    ordered = gateway.in_key_order(keys)
+    assert ordered == gateway.in_key_order(keys[::-1])
+    assert [(key.user_id.encode(), key.survey_id.encode()) for key in ordered] == sorted(
+        (key.user_id.encode(), key.survey_id.encode()) for key in keys
+    )
+
+
+def test_statement_whose_values_come_in_another_order_is_refused() -> None:
+    """Rows are plain tuples: a statement that would put them into other columns never runs."""
+    columns = (sessions.c.answers, sessions.c.current_step)
+    statement = update(sessions).values({column: gateway.value_for(column) for column in columns})
+    with pytest.raises(TypeError, match="current_step"):
+        gateway.compiled(statement, sqlite_dialect.dialect(), columns)

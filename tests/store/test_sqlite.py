@@ -1,0 +1,191 @@
+"""SQLite: durable, one writer that checkpoints, and what it remembers is never older than the file."""
+
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.database import Database
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store import sqlite
+from app.store.batch import Outcome
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Begin, Update
+from tests.conftest import ROOT, SURVEYS
+from tests.durability.exactly_once import check_fold
+
+KEY = SessionKey("phq9", "user123")
+
+
+@pytest.fixture
+def file_settings(tmp_path: Path) -> Settings:
+    return Settings(database_url=f"sqlite:///{tmp_path / 'test.db'}", surveys_dir=SURVEYS)
+
+
+@pytest.fixture
+def store(file_settings: Settings) -> Iterator[SessionStore]:
+    opened = open_store(file_settings)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "has_bug"),
+    [
+        ((3, 6, 23), False), ((3, 7, 0), True), ((3, 40, 1), True), ((3, 44, 5), True), ((3, 44, 6), False),
+        ((3, 45, 0), True), ((3, 50, 6), True), ((3, 50, 7), False), ((3, 51, 2), True), ((3, 51, 3), False),
+        ((3, 53, 4), False),
+    ],
+)  # fmt: skip
+def test_versions_with_the_wal_reset_bug_are_known(version: tuple[int, int, int], has_bug: bool) -> None:
+    """As sqlite.org/wal.html says: 3.7.0 to 3.51.2, but for 3.50.7 and 3.44.6 and what follows them."""
+    assert sqlite.has_wal_reset_bug(version) is has_bug
+
+
+def pragma(store: SessionStore, name: str, *, of_writer: bool) -> object:
+    if of_writer:
+        return store._writer.run(lambda connection: connection.exec_driver_sql(f"PRAGMA {name}").scalar())
+    with store._reading.connect() as connection:
+        return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+
+
+def test_writer_is_durable_and_readers_can_neither_write_nor_checkpoint(store: SessionStore) -> None:
+    """WAL with synchronous=FULL (2): each commit is flushed."""
+    assert [pragma(store, name, of_writer=True) for name in ("journal_mode", "synchronous", "foreign_keys")] == [
+        "wal",
+        2,
+        1,
+    ]
+    assert [pragma(store, name, of_writer=False) for name in ("query_only", "wal_autocheckpoint")] == [1, 0]
+
+
+def test_sqlite_with_the_bug_works_without_wal(
+    file_settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Slower, and told in the log; sessions are kept as ever."""
+    monkeypatch.setattr(sqlite, "has_wal_reset_bug", lambda _version: True)
+    with caplog.at_level(logging.WARNING):
+        store = open_store(file_settings)
+    assert "WAL-reset bug" in caplog.text
+    assert pragma(store, "journal_mode", of_writer=True) == "delete"
+    store.begin(KEY, is_audio_mode=False)
+    assert isinstance(store.submit(KEY, Answer(at=store.clock(), step="Q1", value=1)), Outcome)
+    check_fold(store, KEY)
+    store.close()
+
+
+def test_session_that_another_connection_changed_is_read_again(store: SessionStore, file_settings: Settings) -> None:
+    """Two stores on one file in turn, each remembering what it wrote: no version comes twice, no answer is lost."""
+    other = open_store(file_settings)
+    store.begin(KEY, is_audio_mode=False)
+    for number in range(1, 10):
+        one = (store, other)[number % 2]
+        outcome = one.submit_or_raise(KEY, Answer(at=one.clock(), message_id=f"m{number}", step=f"Q{number}", value=1))
+        assert outcome.version == number + 1
+        assert len(outcome.state.answers) == number
+    check_fold(store, KEY)
+    other.close()
+
+
+def test_row_that_was_changed_by_hand_is_read_again(store: SessionStore) -> None:
+    """Also over the writer's own connection, whose changes data_version does not count."""
+    store.begin(KEY, is_audio_mode=False)
+    store.submit_or_raise(KEY, Answer(at=store.clock(), step="Q1", value=1))
+    store._writer.run(lambda connection: connection.exec_driver_sql("UPDATE sessions SET answers = '{\"Q1\": 3}'"))
+    outcome = store.submit_or_raise(KEY, Answer(at=store.clock(), step="Q2", value=0))
+    assert outcome.state.answers == {"Q1": 3, "Q2": 0}
+
+
+def test_what_an_integrator_changes_after_saving_is_not_saved(store: SessionStore) -> None:
+    """His lists and objects stay his: the next change begins with what was saved."""
+    database = Database(store)
+    answers = {"S1": ["a"]}
+    data = {"tags": {"x": 1}}
+    database.save_session("u", "S1", answers, [], session_data=data)
+    answers["S1"].append("b")
+    data["tags"]["x"] = 2
+    assert database.update_session_state("u", current_step="S2")
+    loaded = database.load_session("u")
+    assert loaded is not None
+    assert (loaded["answers"], loaded["session_data"]) == ({"S1": ["a"]}, {"tags": {"x": 1}})
+    drafted = {"half": ["typed"]}
+    database.update_session_state("u", session_data=drafted)
+    drafted["half"].append("more")
+    store.submit_or_raise(SessionKey("default", "u"), Update(at=store.clock(), changes={"current_step": "S3"}))
+    loaded = database.load_session("u")
+    assert loaded is not None
+    assert loaded["session_data"] == {"half": ["typed"]}
+
+
+def test_no_more_sessions_are_remembered_than_allowed(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest are forgotten, and so are those with long answers; all are answered as ever."""
+    monkeypatch.setattr(sqlite, "REMEMBERED", 5)
+    keys = [SessionKey("phq9", f"user{number}") for number in range(12)]
+    store.submit_many([(key, Begin(at=1)) for key in keys])
+    remembered = store._held._gateway._recent  # type: ignore[union-attr]
+    assert list(remembered) == keys[-5:]
+    monkeypatch.setattr(sqlite, "REMEMBERED_CHARACTERS", 10)
+    results = store.submit_many([(key, Answer(at=2, step=f"Q{n}", value=1)) for n in (1, 2) for key in keys])
+    assert all(isinstance(result, Outcome) for result in results)
+    assert remembered == {}
+    for key in keys:
+        check_fold(store, key)
+
+
+SCRIPT = """
+import sys
+from database import get_database
+database = get_database()
+for number in range(int(sys.argv[1])):
+    assert database.save_session(f"script{number % 7}", f"S{number}", {"n": number}, [])
+    assert database.load_session(f"script{number % 7}")["answers"] == {"n": number}
+database.close()
+"""
+
+
+def test_script_beside_the_server_works_and_nobody_gets_an_error(store: SessionStore, file_settings: Settings) -> None:
+    """Two processes write one file at once: each waits for the other, and everything is there in the end."""
+    script = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, "120"],
+        cwd=ROOT,
+        env={"DATABASE_URL": file_settings.database_url, "SURVEYS_DIR": str(SURVEYS), "PATH": ""},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    walks = 0
+    while script.poll() is None:
+        key = SessionKey("phq9", f"user{walks}")
+        store.begin(key, is_audio_mode=False)
+        for step in range(1, 10):
+            store.submit_or_raise(key, Answer(at=store.clock(), step=f"Q{step}", value=1))
+        walks += 1
+    assert script.returncode == 0, script.communicate()[1]
+    script.communicate()
+    assert walks > 0
+    for number in range(walks):
+        check_fold(store, SessionKey("phq9", f"user{number}"))
+    assert {store.load(SessionKey("default", f"script{n}")).state.version for n in range(7)} <= {17, 18}  # type: ignore[union-attr]
+
+
+def test_readers_go_on_while_the_writer_writes(store: SessionStore) -> None:
+    """WAL: a session loads at once in the middle of another's transaction, as it was before it."""
+    store.begin(KEY, is_audio_mode=False)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hold(connection: object) -> None:
+        connection.exec_driver_sql("UPDATE sessions SET is_audio_mode = 1")  # type: ignore[attr-defined]
+        inside.set()
+        assert go_on.wait(30)
+
+    thread = threading.Thread(target=store._writer.run, args=(hold,))
+    thread.start()
+    assert inside.wait(30)
+    assert store.load(KEY).state.is_audio_mode is False  # type: ignore[union-attr]
+    go_on.set()
+    thread.join(30)
+    assert store.load(KEY).state.is_audio_mode is True  # type: ignore[union-attr]

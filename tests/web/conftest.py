@@ -1,0 +1,71 @@
+"""What tests of the doors share: the real server on each database, and a participant with a WebSocket."""
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from app.store.engine import normalise_url
+from app.store.schema import upgrade_schema
+from app.web.server_messages import SERVER_MESSAGE
+from tests.conftest import KINDS, SURVEYS, Server, Servers, empty_database
+
+
+@contextlib.contextmanager
+def running_server(
+    kind: str, servers: Servers, folder: Path, surveys: Path = SURVEYS, **environment: str
+) -> Iterator[Server]:
+    """Serve the surveys on an empty database of this kind, at the newest schema."""
+    with empty_database(kind, servers, folder) as url:
+        upgrade_schema(normalise_url(url))
+        running = Server(folder, surveys, database=url, environment=environment)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
+
+
+@pytest.fixture(scope="module", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
+def shared(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One server a database for the tests that leave it as it was."""
+    with running_server(request.param, servers, tmp_path_factory.mktemp("shared")) as running:
+        yield running
+
+
+@pytest.fixture(params=KINDS)
+def server(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own, on each database."""
+    with running_server(request.param, servers, tmp_path) as running:
+        yield running
+
+
+class Participant:
+    """One connection, spoken to in messages."""
+
+    def __init__(self, server: Server, user_id: str, survey: str = "phq9", **options: Any) -> None:
+        url = f"{server.ws_url}/ws/survey/{user_id}?survey={survey}"
+        self.ws: ClientConnection = connect(url, legacy=True, **options)
+        self.state = self.receive()
+
+    def receive(self) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(self.ws.recv(timeout=10))
+        SERVER_MESSAGE.validate_python(message)  # every message is one of the protocol's models
+        return message
+
+    def send(self, message: object) -> None:
+        self.ws.send(json.dumps(message))
+
+    def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
+        self.send({"type": kind, "id": uuid.uuid4().hex, **fields})
+        return self.receive()
+
+    def answer(self, step: str, value: object) -> dict[str, Any]:
+        return self.ask("answer", step=step, value=value)

@@ -1,0 +1,131 @@
+"""Exactness through the WebSocket: what is accepted comes back the same, what is not exact is refused."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.conftest import KINDS, Server, Servers
+from tests.web.conftest import Participant, running_server
+
+SURVEY = """
+id: exact
+title: t
+language: en
+steps:
+  - {id: S1, type: text, prompt: p, max_length: 60000, required: false}
+  - {id: S2, type: number, prompt: p, required: false}
+  - {id: S3, type: info, prompt: p}
+"""
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=200)
+NUMBER = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+MANY = hypothesis_settings(max_examples=40, deadline=None)
+MAX_FRAME_BYTES = 64 * 1024
+
+REFUSED = {
+    "NUL": ('"\\u0000"', "message.value"),
+    "lone surrogate": ('"\\udfff"', "message.value"),
+    "NaN": ("NaN", "NaN"),
+    "Infinity": ("[-Infinity]", "Infinity"),
+    "1e999": ("1e999", "1e999"),
+    "2^53 + 1": ("9007199254740993", "message.value"),
+    "400 digits": ("1" * 400, "2^53"),
+    "too deep": ("[" * 33 + "]" * 33, "value"),
+    "key twice": ('{"k":1,"k":1}', "'k'"),
+}
+"""By name: the value as text, and what the error must say of its place or, while the text is read, of it."""
+
+FORBIDDEN_IDS = ["a%20b", "%C3%A4", "x" * 129, "a%2Fb", "a%00b", "%F0%9F%98%80", "a'--"]
+
+
+@pytest.fixture(scope="module", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
+def exact(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server on each database with a survey that takes any text and any number."""
+    surveys = tmp_path_factory.mktemp("surveys")
+    (surveys / "exact.yaml").write_text(SURVEY)
+    folder: Path = tmp_path_factory.mktemp("exact")
+    with running_server(request.param, servers, folder, surveys, MESSAGES_PER_SECOND="100000") as running:
+        yield running
+
+
+def answer_and_come_back(server: Server, user_id: str, step: str, value: object) -> Any:
+    """Answer a step; return the answer as another connection sees it."""
+    one = Participant(server, user_id, "exact")
+    one.ask("restart")
+    if step == "S2":
+        one.answer("S1", "x")
+    ack = one.answer(step, value)
+    assert ack["type"] == "ack", ack
+    one.ws.close()
+    two = Participant(server, user_id, "exact")
+    two.ws.close()
+    assert repr(two.state["session"]["answers"]) == repr(ack["session"]["answers"])
+    return two.state["session"]["answers"][step]
+
+
+@MANY
+@given(value=TEXT)
+def test_any_text_comes_back_the_same(exact: Server, value: str) -> None:
+    """Emoji, combining marks, right to left, unassigned: not even normalised."""
+    assert answer_and_come_back(exact, "text", "S1", value) == value
+
+
+@MANY
+@given(value=NUMBER)
+def test_any_number_comes_back_the_same(exact: Server, value: float) -> None:
+    """To the last bit, the sign of zero too."""
+    assert repr(answer_and_come_back(exact, "number", "S2", value)) == repr(value)
+
+
+def test_answer_of_the_largest_frame_comes_back_the_same(exact: Server) -> None:
+    """64 KiB to the byte."""
+    one = Participant(exact, "large", "exact")
+    message = {"type": "answer", "id": "large", "step": "S1", "value": ""}
+    room = MAX_FRAME_BYTES - len(json.dumps(message))
+    value = "😀" * (room // 4) + "x" * (room % 4)
+    frame = json.dumps({**message, "value": value}, ensure_ascii=False)
+    assert len(frame.encode()) == MAX_FRAME_BYTES
+    one.ws.send(frame)
+    assert one.receive()["session"]["answers"] == {"S1": value}
+    assert Participant(exact, "large", "exact").state["session"]["answers"] == {"S1": value}
+
+
+@pytest.mark.parametrize("kind", ["answer", "draft"])
+@pytest.mark.parametrize("name", REFUSED)
+def test_value_that_is_not_exact_is_refused_and_not_written(exact: Server, name: str, kind: str) -> None:
+    """An error that says where; the version stays, and the connection goes on."""
+    text, said = REFUSED[name]
+    one = Participant(exact, f"refused-{list(REFUSED).index(name)}-{kind}", "exact")
+    one.ws.send(f'{{"type":"{kind}","id":"m","step":"S1","value":{text}}}')
+    refused = one.receive()
+    assert (refused["type"], refused["code"]) == ("error", "malformed")
+    assert said in refused["message"]
+    assert one.answer("S1", "x")["version"] == one.state["version"] + 1
+
+
+def test_user_ids_that_differ_in_case_are_participants_of_their_own(exact: Server) -> None:
+    """Compared byte by byte."""
+    for name in ("Bob", "bob", "BOB"):
+        one = Participant(exact, name, "exact")
+        assert one.state["resumed"] is False
+        one.answer("S1", name)
+    assert Participant(exact, "bob", "exact").state["session"]["answers"] == {"S1": "bob"}
+
+
+@pytest.mark.parametrize("user_id", FORBIDDEN_IDS)
+def test_forbidden_user_id_is_closed_with_4400(exact: Server, user_id: str) -> None:
+    """Before any session is made."""
+    with connect(f"{exact.ws_url}/ws/survey/{user_id}?survey=exact") as ws, pytest.raises(ConnectionClosed) as closed:
+        for _ in range(3):
+            ws.recv(timeout=10)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4400
