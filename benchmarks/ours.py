@@ -1,10 +1,10 @@
 """Stepkeep itself: ``store.submit`` from many callers, ``store.submit_many`` with groups."""
 
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from app.message_ids import new_message_id
 from app.service import SessionStore, now_us, open_store
 from app.settings import Settings
 from app.store import engine as engines
@@ -52,7 +52,7 @@ def accepted(result: Outcome | Refused | Exception) -> Outcome:
 
 def answer(step: str) -> AnyCommand:
     """Return the command of a participant at this step; one at the end begins a new walk."""
-    at, message_id = now_us(), uuid.uuid4().hex
+    at, message_id = now_us(), new_message_id()
     if step == NOT_BEGUN:
         return Begin(at=at, message_id=message_id)
     if step == END:

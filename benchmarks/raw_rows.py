@@ -6,11 +6,11 @@ every turn of the measurement writes one of them with another user id, version, 
 """
 
 import datetime
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from app.message_ids import new_message_id
 from app.service import SessionStore, now_us
 from app.store.history import SessionKey
 from benchmarks.ours import SESSIONS, Walker, begin_many
@@ -98,7 +98,7 @@ def next_like(rows: tuple[Row, Row], user_id: str, version: int) -> tuple[Row, R
     mine = {"user_id": user_id, "version": version}
     return (
         {**session, **mine, "updated_at": _now_like(session["updated_at"])},
-        {**entry, **mine, "message_id": uuid.uuid4().hex, "timestamp": _now_like(entry["timestamp"])},
+        {**entry, **mine, "message_id": new_message_id(), "timestamp": _now_like(entry["timestamp"])},
     )
 
 

@@ -18,6 +18,9 @@ A turn is one answer of a participant to PHQ-9: read, decided, applied, a histor
 committed, the caller woken. The callers are a closed loop: each has sessions of its own, begun before the clock
 starts, and does one turn after the other; a turn counts if its caller was woken within the window.
 
+Message ids begin with the time (UUIDv7), as those of Stepkeep's clients do; the raw drivers write the same ids. Python
+collects garbage less often than by default, as Stepkeep's server does, for every contestant alike.
+
 Durability is the same for all where their user can set it: SQLite with WAL and synchronous=FULL, the servers with
 their (synchronous) defaults. Under gevent every caller gives way once after each turn, as one that waits for its next
 message does.

@@ -6,6 +6,7 @@ then for each line in a :class:`~benchmarks.crowd.Measured` as JSON, or ``{}``. 
 """
 
 import dataclasses
+import gc
 import importlib
 import json
 import os
@@ -13,6 +14,9 @@ import sys
 from typing import Any, TextIO
 
 from benchmarks.contestant import Contestant
+
+GARBAGE_THRESHOLDS = (10_000, 20, 20)
+"""As gunicorn.conf.py sets them for the server; the same for every contestant."""
 
 
 def serve(contestant: Contestant, answers: TextIO) -> None:
@@ -42,6 +46,7 @@ def main() -> None:
         monkey.patch_all()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not become an answer
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     contestant: Contestant = importlib.import_module(module).enter(json.loads(spec))
     serve(contestant, answers)
     contestant.close()

@@ -212,10 +212,15 @@ def to_time(at: int) -> datetime.datetime:
     return _EPOCH + at * _US
 
 
-@lru_cache(maxsize=4096)  # a turn's time is written twice: in its event and in its session
 def to_time_text(at: int) -> str:
     """Return that time as SQLite and MariaDB write it, e.g. ``2026-11-24 10:00:00.123456``."""
-    return to_time(at).isoformat(" ", "microseconds")
+    second, microsecond = divmod(at, 1_000_000)
+    return f"{_second_text(second)}.{microsecond:06d}"
+
+
+@lru_cache(maxsize=1024)  # thousands of turns fall into one second
+def _second_text(second: int) -> str:
+    return to_time(second * 1_000_000).isoformat(" ")
 
 
 def from_time(time: object) -> int:

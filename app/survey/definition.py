@@ -121,42 +121,40 @@ class _StepBase(_Model):
         return answers if self.required else (*answers, None)
 
 
-class ChoiceStep(_StepBase):
-    """One of the options."""
-
-    type: Literal["choice"]
+class _OptionsStep(_StepBase):
+    type: Literal["choice", "choices"]  # before the options: the revision is a hash in the order of the fields
     options: Annotated[tuple[Option, ...], _AsTuple, Field(min_length=1, max_length=1000)]
 
     @field_validator("options")
     @classmethod
     def _distinct(cls, options: tuple[Option, ...]) -> tuple[Option, ...]:
         return _distinct_options(options)
+
+    @cached_property
+    def offered(self) -> Mapping[str | int | float, str | int | float]:
+        """The options' values, each by itself, in order."""
+        return {option.value: option.value for option in self.options}
+
+
+class ChoiceStep(_OptionsStep):
+    """One of the options."""
+
+    type: Literal["choice"]
 
     def check(self, value: object) -> object:
         return values.check_choice(value, self.offered)
 
-    @cached_property
-    def offered(self) -> tuple[str | int | float, ...]:
-        """The options' values, in order."""
-        return tuple(option.value for option in self.options)
-
     @property
     def every_answer(self) -> tuple[object, ...] | None:
-        return self._with_null(self.offered)
+        return self._with_null(tuple(self.offered))
 
 
-class ChoicesStep(_StepBase):
+class ChoicesStep(_OptionsStep):
     """Any of the options; by default at least one where an answer is required."""
 
     type: Literal["choices"]
-    options: Annotated[tuple[Option, ...], _AsTuple, Field(min_length=1, max_length=1000)]
     min_choices: Annotated[int, Field(ge=0)] | None = None
     max_choices: Annotated[int, Field(ge=1)] | None = None
-
-    @field_validator("options")
-    @classmethod
-    def _distinct(cls, options: tuple[Option, ...]) -> tuple[Option, ...]:
-        return _distinct_options(options)
 
     @model_validator(mode="before")
     @classmethod
@@ -174,8 +172,7 @@ class ChoicesStep(_StepBase):
         return self
 
     def check(self, value: object) -> object:
-        offered = tuple(option.value for option in self.options)
-        return values.check_choices(value, offered, self.min_choices or 0, self.max_choices)
+        return values.check_choices(value, self.offered, self.min_choices or 0, self.max_choices)
 
 
 class TextStep(_StepBase):

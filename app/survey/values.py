@@ -7,6 +7,7 @@ Each returns the answer as it is stored (the same value; a whole number sent as 
 import datetime
 import math
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -17,11 +18,6 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 class InvalidAnswer(ValueError):
     """A value that the step does not take; the message is for the participant."""
-
-
-def same_value(left: object, right: object) -> bool:
-    """Return whether two JSON values are equal, with true and 1 told apart (Python's == does not)."""
-    return isinstance(left, bool) == isinstance(right, bool) and left == right
 
 
 def check_text(value: object, max_length: int, fullmatch: Any = None) -> str:  # noqa: ANN401 - re2 has no types
@@ -85,22 +81,28 @@ def check_boolean(value: object) -> bool:
     return value
 
 
-def check_choice(value: object, offered: tuple[str | int | float, ...]) -> str | int | float:
-    """Return the option's value that was chosen."""
-    for option in offered:
-        if same_value(option, value):
-            return option
+def check_choice(value: object, offered: Mapping[str | int | float, str | int | float]) -> str | int | float:
+    """Return the option's value that was chosen.
+
+    Args:
+        offered: the options' values, each by itself; none is true or false.
+    """
+    if isinstance(value, str | int | float) and not isinstance(value, bool):  # True is equal to 1 and no option
+        chosen = offered.get(value)
+        if chosen is not None:
+            return chosen
     raise InvalidAnswer("The answer must be one of the options.")
 
 
 def check_choices(
-    value: object, offered: tuple[str | int | float, ...], fewest: int, most: int | None
+    value: object, offered: Mapping[str | int | float, str | int | float], fewest: int, most: int | None
 ) -> list[str | int | float]:
     """Return the chosen values: in the order of the options, without repeats."""
     if not isinstance(value, list | tuple):
         raise InvalidAnswer("The answer must be a list of options.")
     chosen = [check_choice(item, offered) for item in value]
-    ranks = [offered.index(item) for item in chosen]
+    order = list(offered)
+    ranks = [order.index(item) for item in chosen]
     if any(left >= right for left, right in pairwise(ranks)):
         raise InvalidAnswer("The options must come in their order, each at most once.")
     if len(chosen) < fewest:

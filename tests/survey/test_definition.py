@@ -58,3 +58,13 @@ def test_wrong_file_is_refused_with_file_and_problem(text: str, problem: str) ->
         load(text, "mine.yaml")
     assert refused.value.message.startswith("mine.yaml: ")
     assert problem in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "revision"),
+    [("phq9", "09541a284b741dcf4ee06b596b18c3be"), ("intake", "d23e190bf22e0d3b9e4b1c9b65671090")],
+)
+def test_revision_of_an_unchanged_survey_stays_the_same_in_every_version(name: str, revision: str) -> None:
+    """Sessions are pinned to it: a change of the program alone must not make it another."""
+    survey = load((SURVEYS / f"{name}.yaml").read_text(), f"{name}.yaml")
+    assert survey.revision == revision
