@@ -80,9 +80,9 @@ class MysqlGateway:
         states = states_of(self._read(f"{_SELECT} WHERE {wanted} ORDER BY user_id, survey_id FOR UPDATE", values))
         if not messages:
             return states, []
-        wanted = " OR ".join([_IS_MESSAGE] * len(messages))
+        marks = ", ".join(["(%s, %s, %s)"] * len(messages))
         values = [value for key, message_id in messages for value in (message_id, key.user_id, key.survey_id)]
-        return states, self._read(f"{_KNOWN} WHERE {wanted}", values)
+        return states, self._read(f"{_KNOWN} WHERE (message_id, user_id, survey_id) IN ({marks})", values)
 
     def commit(self, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row], states: Written) -> None:  # noqa: ARG002 - other servers may change them
         for statement, rows in ((_INSERT, new), (_UPDATE, changed), (_APPEND, events)):
@@ -108,8 +108,10 @@ def _insert(table: str, columns: Sequence[Column[Any]]) -> str:
 
 
 # As text, because the number of sessions is another in each batch; all names are the tables' own.
-_IS_MESSAGE = "(message_id = %s AND user_id = %s AND survey_id = %s)"
-_SELECT = f"SELECT {_listed(STATE_COLUMNS)} FROM sessions"  # noqa: S608
+# Times as text: PyMySQL takes 1.5 us to make a datetime of each, Python a tenth of it.
+_TIMES = frozenset({"created_at", "updated_at", "completed_at"})
+_STATE = ", ".join(f"CAST({c.name} AS CHAR)" if c.name in _TIMES else c.name for c in STATE_COLUMNS)
+_SELECT = f"SELECT {_STATE} FROM sessions"  # noqa: S608
 _KNOWN = f"SELECT {_listed(KNOWN_COLUMNS)} FROM session_history"  # noqa: S608
 _INSERT = _insert(sessions.name, NEW_COLUMNS)
 _UPDATE = (
