@@ -12,7 +12,8 @@ import psycopg
 
 from app.service import SessionStore
 from app.store import sqlite
-from app.store.history import SessionKey
+from app.store.listing import Cursor
+from app.store.rows import SessionKey
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
@@ -90,13 +91,17 @@ class Growth(Contestant):
 
     def _list(self) -> None:
         number = self._chance.randrange(self._sessions - PAGE)
-        found, _ = self._store.list(after=_key(number), limit=PAGE)
+        found, _ = self._store.list(after=_cursor(number), limit=PAGE)
         assert found[0].key == _key(number + 1)
         assert len(found) == PAGE
 
 
 def _key(number: int) -> SessionKey:
     return SessionKey(SURVEY_ID, f"participant-{number:08d}")
+
+
+def _cursor(number: int) -> Cursor:
+    return Cursor(_key(number).user_id, SURVEY_ID)
 
 
 def _pattern_key(number: int) -> SessionKey:

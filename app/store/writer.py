@@ -127,6 +127,7 @@ class Writer:
         self._waiting: deque[_Ticket] = deque()
         self._waiting_turns = 0
         self._is_led = False
+        self._is_full = False
         self._is_closed = False
 
     def _hand_in(self, ticket: _Ticket, *, is_last: bool = False) -> Any:  # noqa: ANN401 - what the work returns
@@ -151,11 +152,14 @@ class Writer:
 
     def _wait_for_room(self) -> None:
         """Hold the caller back while the queue is full."""
-        in_time = self._has_room.wait_for(
-            lambda: self._waiting_turns < self._settings.queue_limit, self._settings.queue_timeout_s
-        )
+        self._is_full = True
+        in_time = self._has_room.wait_for(self._has_room_now, self._settings.queue_timeout_s)
         if not in_time:
             raise Overloaded(self._waiting_turns)
+
+    def _has_room_now(self) -> bool:
+        self._is_full = self._waiting_turns >= self._settings.queue_limit
+        return not self._is_full
 
     def _follow(self, ticket: _Ticket, parking: Parking) -> None:
         """Return when the ticket is answered, or when it leads."""
@@ -182,6 +186,7 @@ class Writer:
             if ticket in self._waiting:
                 self._waiting.remove(ticket)
                 self._waiting_turns -= len(ticket.turns)
+                self._has_room.notify_all()
             leads, follower = ticket.leads, ticket.next
         if follower is not None:
             follower.wake()
@@ -222,11 +227,15 @@ class Writer:
                     break
                 batch.append(self._waiting.popleft())
             self._waiting_turns -= sum(len(ticket.turns) for ticket in batch)
-            self._has_room.notify_all()
+            if self._is_full:
+                self._is_full = False
+                self._has_room.notify_all()
             return batch
 
     def _wake_all(self, followers: list[_Ticket]) -> None:
         """Wake the first few; each wakes the next one after it in its row."""
+        if not followers:
+            return
         with self._mutex:
             followers = [ticket for ticket in followers if not ticket.is_left]
             for ticket, following in zip(followers, followers[self._waking :], strict=False):
