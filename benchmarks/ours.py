@@ -9,8 +9,8 @@ from app.service import SessionStore, now_us, open_store
 from app.settings import Settings
 from app.store import engine as engines
 from app.store import schema
-from app.store.rows import SessionKey
 from app.store.batch import Outcome, Refused
+from app.store.rows import SessionKey
 from app.survey.commands import Answer, AnyCommand, Begin, Restart
 from benchmarks import crowd
 from benchmarks.contestant import Contestant

@@ -47,27 +47,29 @@ class Plan:
 class _Asked:
     statement: str
     values: Any
+    by_writer: bool
 
 
 class _Recorder:
     """Stands before a driver's connection or cursor, and notes what is executed."""
 
-    def __init__(self, real: Any, asked: list[_Asked]) -> None:
+    def __init__(self, real: Any, asked: list[_Asked], *, of_writer: bool) -> None:
         self._real = real
         self._asked = asked
+        self._of_writer = of_writer
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
     def cursor(self) -> "_Recorder":
-        return _Recorder(self._real.cursor(), self._asked)
+        return _Recorder(self._real.cursor(), self._asked, of_writer=self._of_writer)
 
     def execute(self, statement: str, values: Any = (), **options: Any) -> Any:
-        self._asked.append(_Asked(statement, values))
+        self._asked.append(_Asked(statement, values, self._of_writer))
         return self._real.execute(statement, values, **options)
 
     def executemany(self, statement: str, rows: Sequence[Any]) -> Any:
-        self._asked.append(_Asked(statement, rows[0]))
+        self._asked.append(_Asked(statement, rows[0], self._of_writer))
         return self._real.executemany(statement, rows)
 
 
@@ -103,7 +105,8 @@ def plans(store: SessionStore, asking: Sequence[str] = ()) -> list[Plan]:
     """Return how each statement of each door is carried out.
 
     Args:
-        asking: statements that set up the connection that asks for the plans.
+        asking: statements that set up the connection that asks for the plans of what readers ask; the writer's
+            are asked for over a connection like his.
     """
     found = []
     for door, act in doors(store).items():
@@ -139,17 +142,22 @@ def _recorded(store: SessionStore) -> Iterator[list[_Asked]]:
     real = loader._gateway_of
     engines = (store._reading, store._writing)
 
-    def note(_c: object, _cursor: object, statement: str, values: Any, _context: object, _many: object) -> None:
-        asked.append(_Asked(statement, values))
+    def noting(*, of_writer: bool) -> Callable[..., None]:
+        def note(_c: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
+            asked.append(_Asked(statement, values, of_writer))
 
+        return note
+
+    notes = {engine: noting(of_writer=engine is store._writing) for engine in engines}
     held.close()
-    held._gateway_of = loader._gateway_of = lambda driver: real(_Recorder(driver, asked))
-    for engine in engines:
+    held._gateway_of = lambda driver: real(_Recorder(driver, asked, of_writer=True))
+    loader._gateway_of = lambda driver: real(_Recorder(driver, asked, of_writer=False))
+    for engine, note in notes.items():
         event.listen(engine, "before_cursor_execute", note)
     try:
         yield asked
     finally:
-        for engine in engines:
+        for engine, note in notes.items():
             event.remove(engine, "before_cursor_execute", note)
         held.close()
         held._gateway_of = loader._gateway_of = real
@@ -164,10 +172,11 @@ def _distinct(asked: Sequence[_Asked]) -> list[_Asked]:
 
 def _explained(store: SessionStore, one: _Asked, asking: Sequence[str]) -> tuple[str, ...]:
     kind = store.database_facts()["database"]
-    with contextlib.closing(store._reading.raw_connection()) as pooled:
+    engine = store._writing if one.by_writer else store._reading
+    with contextlib.closing(engine.raw_connection()) as pooled:
         driver: Any = pooled.driver_connection
         cursor = driver.cursor()
-        for statement in asking:
+        for statement in () if one.by_writer else asking:
             cursor.execute(statement)
         if kind == "sqlite":
             rows = cursor.execute(f"EXPLAIN QUERY PLAN {one.statement}", one.values).fetchall()

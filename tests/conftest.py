@@ -18,7 +18,7 @@ from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.schema import upgrade_schema
-from tests.databases import Databases, NoServer, OwnServer, ordinary_server, own_server
+from tests.databases import Databases, NoServer, OwnServer, missing, ordinary_server, own_server
 from tests.waiting import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +27,12 @@ KINDS = ("sqlite", "postgresql", "mysql")
 SERVER_KINDS = ("postgresql", "mysql")
 
 Servers = Callable[[str], Databases]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once, at the end, which tests could not run and what they want."""
+    for line in missing():
+        terminalreporter.write_line(f"Tests were skipped, {line}")
 
 
 @dataclass

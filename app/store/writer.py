@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.errors import DatabaseUnavailable, Overloaded, StepkeepError
+from app.errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable
 from app.settings import Settings
 from app.store.batch import Outcome, Refused, Result, SurveyFor, Turn, commit_batch
 from app.store.gateway import HeldConnection
@@ -96,7 +96,7 @@ class Writer:
             part = turns[start : start + self._settings.batch_limit]
             try:
                 results += self._hand_in(_Ticket(part))
-            except Overloaded as error:
+            except Unavailable as error:
                 results += [error] * len(part)
         return results
 
@@ -132,10 +132,10 @@ class Writer:
 
     def _hand_in(self, ticket: _Ticket, *, is_last: bool = False) -> Any:  # noqa: ANN401 - what the work returns
         with self._mutex:
+            if self._waiting_turns >= self._settings.queue_limit and not is_last:
+                self._wait_for_room()
             if self._is_closed and not is_last:
                 raise DatabaseUnavailable("closed")
-            if self._waiting_turns >= self._settings.queue_limit:
-                self._wait_for_room()
             self._waiting.append(ticket)
             self._waiting_turns += len(ticket.turns)
             if self._is_led:
@@ -181,23 +181,28 @@ class Writer:
 
     def _abandon(self, ticket: _Ticket) -> None:
         """Leave the queue, by a time-out or an interrupted wait; pass on what was given here."""
+        self._drop(ticket)
         with self._mutex:
             ticket.is_left = True
-            if ticket in self._waiting:
-                self._waiting.remove(ticket)
-                self._waiting_turns -= len(ticket.turns)
-                self._has_room.notify_all()
             leads, follower = ticket.leads, ticket.next
         if follower is not None:
             follower.wake()
         if leads:
             self._hand_over()
 
+    def _drop(self, ticket: _Ticket) -> None:
+        """Take the ticket out of the queue, if it is still there."""
+        with self._mutex:
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+                self._waiting_turns -= len(ticket.turns)
+                self._has_room.notify_all()
+
     def _lead(self, own: _Ticket) -> None:
         """Commit batches until the leader's own command is done, then hand over."""
+        is_done = False
         try:
             self._parking.give_way()  # whoever is about to submit joins the batch
-            is_done = False
             while not is_done:
                 batch = self._take()
                 is_done = own in batch
@@ -206,6 +211,8 @@ class Writer:
                 finally:
                     self._wake_all([ticket for ticket in batch if ticket is not own])
         finally:
+            if not is_done:  # he was interrupted before his turn: nobody waits for it any more
+                self._drop(own)
             self._hand_over()
 
     def _hand_over(self) -> None:
@@ -251,10 +258,9 @@ class Writer:
                 batch[0].answers = retried(self._settings, self._connection.run, work)
                 return
             answers = self._settled([turn for ticket in batch for turn in ticket.turns])
-        except SQLAlchemyError as error:
-            batch[0].error = unavailable(error)
         except Exception as error:  # noqa: BLE001 - its caller gets it, and the writer goes on
-            batch[0].error = error
+            for ticket in batch:
+                ticket.error = unavailable(error) if isinstance(error, SQLAlchemyError) else error
         except BaseException:
             # The leader's thread is being ended (a worker's time-out): its followers must not take
             # the missing answer for a commit.

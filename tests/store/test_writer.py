@@ -283,6 +283,42 @@ class Interrupted(BaseException):
     """What ends a caller while it waits, as gevent's time-outs do."""
 
 
+def test_leader_that_is_interrupted_before_his_turn_leaves_nothing_behind(
+    begun: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """His turn is not committed behind his back, and the next caller leads."""
+
+    class Interrupting(ThreadParking):
+        @staticmethod
+        def give_way() -> None:
+            raise Interrupted
+
+    monkeypatch.setattr(begun._writer, "_parking", Interrupting)
+    with pytest.raises(Interrupted):
+        begun.submit(USERS[0], answer())
+    monkeypatch.setattr(begun._writer, "_parking", ThreadParking)
+    assert (begun._writer._is_led, begun._writer._waiting_turns) == (False, 0)
+    assert begun.submit_or_raise(USERS[1], answer()).version == 2
+    assert begun.load(USERS[0]).state.version == 1  # type: ignore[union-attr]
+
+
+def test_caller_who_waits_for_room_is_refused_when_the_store_closes(settings: Settings) -> None:
+    """And not committed after the close, over a connection that nobody gives back."""
+    store = open_store(settings.model_copy(update={"queue_limit": 1}))
+    store.submit_many([(key, Begin(at=1)) for key in USERS])
+    with ThreadPoolExecutor(3) as threads, Holding(store) as holding:
+        first = threads.submit(store.submit, USERS[0], answer())
+        waiting(store, 1)
+        held_back = threads.submit(store.submit, USERS[1], answer())
+        wait_for(lambda: store._writer._is_full, "nobody is held back")
+        closing = threads.submit(store.close)
+        wait_for(lambda: store._writer._is_closed, "it does not close")
+        holding.let_go()
+        assert isinstance(first.result(30), Outcome)
+        assert isinstance(held_back.exception(30), DatabaseUnavailable)
+        closing.result(30)
+
+
 def test_followers_behind_one_who_left_are_woken(begun: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller that is interrupted while his turn is being committed passes on whom he had to wake."""
     monkeypatch.setattr(begun._writer, "_waking", 1)
