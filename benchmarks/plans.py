@@ -77,7 +77,7 @@ def doors(store: SessionStore) -> Mapping[str, Callable[[], object]]:
     """Return what the doors ask of the store, on a filled one."""
     key, middle = SessionKey("phq9", "user001501"), Cursor("user001501", "phq9")
     since = store.clock() - 3600 * 1_000_000
-    changed = Cursor("user001501", "phq9", since)
+    changed = Cursor(event=(since, 1))
     new = SessionKey("phq9", "new")
     return {
         "load a session": lambda: store.load(key),

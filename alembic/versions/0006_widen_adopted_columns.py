@@ -1,4 +1,4 @@
-"""Give the columns of a database that was made by hand the types and names of one that the revisions made.
+"""Give the columns of a database that was made by hand the types of one that the revisions made.
 
 Revision ID: 0006
 Revises: 0005
@@ -42,7 +42,7 @@ def downgrade() -> None:
 
 
 def widen_postgresql() -> None:
-    """Make TEXT, TIMESTAMP and BIGINT of what is narrower, and give indexes their names."""
+    """Make TEXT, TIMESTAMP and BIGINT of what is narrower, and name the keys."""
     for table, texts in TEXTS.items():
         types = {name: kind for name, kind, _ in columns_of(table)}
         changes = [f"ALTER {name} TYPE text" for name in texts if types[name] != "text"]
@@ -58,7 +58,6 @@ def widen_postgresql() -> None:
         key = sa.inspect(op.get_bind()).get_pk_constraint(table)["name"]
         if key != f"pk_{table}":
             op.execute(f'ALTER TABLE {table} RENAME CONSTRAINT "{key}" TO pk_{table}')
-    name_the_index()
     # A sequence of SERIAL is as narrow as its column was.
     sequence = op.get_bind().execute(sa.text("SELECT pg_get_serial_sequence('session_history', 'id')")).scalar()
     if sequence is not None:
@@ -83,7 +82,6 @@ def widen_mysql() -> None:
             changes.append("MODIFY id BIGINT NOT NULL AUTO_INCREMENT")
         if changes:
             op.execute(f"ALTER TABLE {table} DEFAULT CHARACTER SET utf8mb4, {', '.join(changes)}")
-    name_the_index()
 
 
 def columns_of(table: str) -> list[tuple[str, str, str]]:
@@ -98,14 +96,3 @@ def columns_of(table: str) -> list[tuple[str, str, str]]:
         {"table": table},
     )
     return [(str(row[0]), str(row[1]).lower(), str(row[2])) for row in rows]
-
-
-def name_the_index() -> None:
-    """Put one of our name in the place of an index on the time of the last change that has another."""
-    ours = "ix_sessions_updated_at"
-    indexes = sa.inspect(op.get_bind()).get_indexes("sessions")
-    found = {str(index["name"]) for index in indexes if index["column_names"] == ["updated_at"]}
-    if ours not in found:
-        op.create_index(ours, "sessions", ["updated_at"])
-    for name in sorted(found - {ours}):
-        op.drop_index(name, "sessions")

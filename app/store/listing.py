@@ -1,29 +1,30 @@
 """Sessions a page at a time, with filters, and without reading more than a bounded part of the table.
 
-A page holds the sessions that fit the filters among the next EXAMINED of the order. So a filter that few
-sessions fit needs no index of its own, which each turn would pay for, and no request can occupy the database
-for long; a page may hold fewer than were asked for, even none, and its cursor leads on.
+A page holds the sessions that fit the filters among the next EXAMINED of the order (of changes: of events). So a
+filter that few sessions fit needs no index of its own, which each turn would pay for, and no request can occupy
+the database for long; a page may hold fewer than were asked for, even none, and its cursor leads on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, and_, or_, select
 
 from app.errors import InvalidInput
-from app.store.models import sessions
+from app.store.models import session_history, sessions
 from app.store.rows import SessionKey, from_time, to_time
 
 EXAMINED = 5000
-"""Sessions that are looked at for one page, at most: some 5 ms on SQLite."""
+"""Sessions, or events, that are looked at for one page, at most: some 5 ms on SQLite."""
 
 
 class Cursor(NamedTuple):
-    """Where a page ended. ``updated_at`` (microseconds since 1970 UTC) where the order is by time."""
+    """Where a page ended: at a session's key or, in the order of changes, at an event."""
 
-    user_id: str
-    survey_id: str
-    updated_at: int | None = None
+    user_id: str = ""
+    survey_id: str = ""
+    event: tuple[int, int] | None = None
+    """The event's time, microseconds since 1970 UTC, and its id."""
 
 
 class Page(NamedTuple):
@@ -50,47 +51,55 @@ def read_page(
     Raises:
         InvalidInput: the cursor is of a list in the other order.
     """
-    order = _order(sessions, updated_since)
-    examined = _following(updated_since, after).order_by(*order).limit(EXAMINED if filters else limit)
-    if not filters:
-        rows = connection.execute(examined).all()
-        return Page(_keys(rows), _cursor(rows[-1], updated_since) if len(rows) == limit else None)
-    part = examined.subquery()
-    fitting = select(part).where(*_conditions(part, filters, at)).order_by(*_order(part, updated_since)).limit(limit)
-    rows = connection.execute(fitting).all()
-    if len(rows) == limit:
-        return Page(_keys(rows), _cursor(rows[-1], updated_since))
-    last = connection.execute(examined.limit(1).offset(EXAMINED - 1)).first()
-    return Page(_keys(rows), _cursor(last, updated_since) if last is not None else None)
+    if after is not None and (after.event is None) != (updated_since is None):
+        raise InvalidInput("the cursor is of another list: begin again without it")
+    if updated_since is None:
+        size = EXAMINED if filters else limit
+        examined = _sessions_after(after)
+        part = examined.limit(size).subquery()
+        fitting = select(part).where(*_conditions(part, filters, at)).order_by(part.c.user_id, part.c.survey_id)
+    else:
+        size = EXAMINED
+        examined = _events_after(updated_since, after)
+        part = examined.limit(size).subquery()
+        fitting = _last_events(part).where(*_conditions(sessions, filters, at)).order_by(part.c.updated_at, part.c.id)
+    rows = connection.execute(fitting.limit(limit)).all()
+    last = rows[-1] if len(rows) == limit else connection.execute(examined.limit(1).offset(size - 1)).first()
+    keys = [SessionKey(row.survey_id, row.user_id) for row in rows]
+    return Page(keys, None if last is None else _cursor(last, updated_since))
 
 
 def read_keys(connection: Connection, user_id: str, limit: int) -> list[SessionKey]:
     """Return the keys of a participant's sessions."""
     column = sessions.c
     query = select(column.user_id, column.survey_id).where(column.user_id == user_id)
-    return _keys(connection.execute(query.order_by(column.survey_id).limit(limit)).all())
+    rows = connection.execute(query.order_by(column.survey_id).limit(limit))
+    return [SessionKey(row.survey_id, row.user_id) for row in rows]
 
 
-def _following(updated_since: int | None, after: Cursor | None) -> Select[Any]:
+def _sessions_after(after: Cursor | None) -> Select[Any]:
     c = sessions.c
-    query = select(c.user_id, c.survey_id, c.updated_at, c.status, c.expires_at, c.current_step)
-    if updated_since is not None:
-        query = query.where(c.updated_at >= to_time(updated_since))
+    query = select(c.user_id, c.survey_id, c.status, c.expires_at, c.current_step).order_by(c.user_id, c.survey_id)
     if after is None:
         return query
-    if (after.updated_at is None) != (updated_since is None):
-        raise InvalidInput("the cursor is of another list: begin again without it")
     # The first condition is in the second one already; it is what MariaDB takes as the index's range.
     later = or_(c.user_id > after.user_id, and_(c.user_id == after.user_id, c.survey_id > after.survey_id))
-    if after.updated_at is None:
-        return query.where(c.user_id >= after.user_id, later)
-    then = to_time(after.updated_at)
-    return query.where(c.updated_at >= then, or_(c.updated_at > then, and_(c.updated_at == then, later)))
+    return query.where(c.user_id >= after.user_id, later)
 
 
-def _order(source: FromClause, updated_since: int | None) -> Sequence[ColumnElement[Any]]:
-    key = (source.c.user_id, source.c.survey_id)
-    return key if updated_since is None else (source.c.updated_at, *key)
+def _events_after(since: int, after: Cursor | None) -> Select[Any]:
+    c = session_history.c
+    query = select(c.user_id, c.survey_id, c.version, c.id, c.timestamp.label("updated_at")).order_by(c.timestamp, c.id)
+    if after is None or after.event is None:
+        return query.where(c.timestamp >= to_time(since))
+    at, number = to_time(after.event[0]), after.event[1]
+    return query.where(c.timestamp >= at, or_(c.timestamp > at, and_(c.timestamp == at, c.id > number)))
+
+
+def _last_events(part: Subquery) -> Select[Any]:
+    """Of these events those that are the last of their session: each session once, where its last change was."""
+    mine = and_(part.c.user_id == sessions.c.user_id, part.c.survey_id == sessions.c.survey_id)
+    return select(part).join(sessions, and_(mine, part.c.version == sessions.c.version))
 
 
 def _conditions(source: FromClause, filters: Mapping[str, Any], at: int) -> list[ColumnElement[bool]]:
@@ -109,9 +118,7 @@ def _has_status(source: FromClause, status: str, at: int) -> ColumnElement[bool]
     return and_(column.status == status, ~over)
 
 
-def _keys(rows: Sequence[Any]) -> list[SessionKey]:
-    return [SessionKey(row.survey_id, row.user_id) for row in rows]
-
-
 def _cursor(row: Any, updated_since: int | None) -> Cursor:  # noqa: ANN401 - a row
-    return Cursor(row.user_id, row.survey_id, None if updated_since is None else from_time(row.updated_at))
+    if updated_since is None:
+        return Cursor(row.user_id, row.survey_id)
+    return Cursor(event=(from_time(row.updated_at), row.id))

@@ -63,7 +63,7 @@ sessions = Table(
     Column("answers", LongText, nullable=False),
     Column("step_history", LongText, nullable=False),
     Column("created_at", Time),
-    Column("updated_at", Time, index=True),
+    Column("updated_at", Time),
     Column("is_audio_mode", Integer, server_default="0"),
     Column("session_data", LongText),
     Column("survey_revision", Key(64)),
@@ -86,7 +86,7 @@ session_history = Table(
     Column("action", LongText, nullable=False),
     Column("step", LongText),
     Column("answer", LongText),
-    Column("timestamp", Time),
+    Column("timestamp", Time, index=True),
     Column("data", LongText),
     ForeignKeyConstraint(
         ["user_id", "survey_id"], ["sessions.user_id", "sessions.survey_id"], name="fk_session_history_user_id"

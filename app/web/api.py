@@ -393,13 +393,17 @@ def _cursor() -> Cursor | None:
     if text is None:
         return None
     try:
-        user_id, survey_id, updated_at = base64.urlsafe_b64decode(text.encode("ascii")).decode().split("\n")
+        parts = base64.urlsafe_b64decode(text.encode("ascii")).decode().split("\n")
+        if len(parts) == 3:  # noqa: PLR2004 - an event: its time and its id behind nothing
+            at, number = (min(max(0, int(part)), exact_json.MAX_INTEGER) for part in parts[1:])
+            return Cursor(event=(at, number))
+        user_id, survey_id = parts
         exact_json.check([user_id, survey_id], "after")
-        return Cursor(user_id, survey_id, min(max(0, int(updated_at)), exact_json.MAX_INTEGER) if updated_at else None)
+        return Cursor(user_id, survey_id)
     except (UnicodeError, binascii.Error, ValueError):
         raise InvalidInput("after must be the `next` of the page before") from None
 
 
 def _cursor_text(cursor: Cursor) -> str:
-    updated_at = "" if cursor.updated_at is None else str(cursor.updated_at)
-    return base64.urlsafe_b64encode(f"{cursor.user_id}\n{cursor.survey_id}\n{updated_at}".encode()).decode()
+    parts = (cursor.user_id, cursor.survey_id) if cursor.event is None else ("", *map(str, cursor.event))
+    return base64.urlsafe_b64encode("\n".join(parts).encode()).decode()
