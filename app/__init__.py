@@ -12,7 +12,7 @@ The map, from the doors inwards (imports go this way only, ``make check`` holds 
 * ``web/``        the REST and WebSocket doors and the page
 
 One answer's walk is straight: ``web/socket.py`` receives a frame, ``web/messages.py`` makes it a
-command, ``SessionStore.submit`` queues it, ``store/writer.py`` reads the session locked, asks
-``survey/flow.py`` to decide, folds the event with ``survey/state.py``, writes the history row and
-the session row and commits; only then is the sender told.
+command, ``SessionStore.submit`` queues it, ``store/writer.py`` takes what waits, ``store/batch.py`` reads the
+sessions locked, asks ``survey/flow.py`` to decide, folds the events with ``survey/state.py``, and writes the
+history rows and the session rows and commits; only then are the senders told.
 """

@@ -15,6 +15,7 @@
     │   └── NoSuchVersion
     ├── SessionUnreadable         a stored session that can't be read
     ├── VersionConflict           decided on an older state than the session's
+    ├── DatabaseRefused           the database does not take it, now or later
     └── Unavailable               it may work later
         ├── DatabaseUnavailable
         └── Overloaded
@@ -192,6 +193,16 @@ class VersionConflict(StepkeepError):
         self.expected = expected
         self.found = found
         super().__init__(f"the session is at version {found}, not {expected}: load it again and repeat the change")
+
+
+class DatabaseRefused(StepkeepError):
+    """The database refuses what was to be written; it would refuse it again."""
+
+    code = "refused_by_database"
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"the database does not take this ({problem}); nothing was saved, and the log has its code")
 
 
 class Unavailable(StepkeepError):

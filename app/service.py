@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -32,10 +33,10 @@ from app.message_ids import new_message_id
 from app.settings import Settings
 from app.store import engine as engines
 from app.store import history, listing
-from app.store.batch import Outcome, Refused, Result, Turn
-from app.store.gateway import HeldConnection, Loader
+from app.store.batch import Outcome, Refused, Result, RevisionNotLoaded, Turn
+from app.store.gateway import HeldConnection, Loader, leave_to_parent
 from app.store.listing import Cursor
-from app.store.retry import retried, unavailable
+from app.store.retry import retried, unsaved
 from app.store.rows import Entry, SessionKey, States, state_of
 from app.store.schema import check_schema, upgrade_schema
 from app.store.writer import Writer
@@ -120,7 +121,7 @@ class SessionStore:
         gateway_of = engines.gateway_of(url)
         self._loader = Loader(self._reading, gateway_of)
         self._held = HeldConnection(self._writing, gateway_of)
-        self._writer = Writer(self._held, settings, self._survey_for)
+        self._writer = Writer(self._held, settings, self._known_survey, self._survey_for)
         self._listeners: dict[SessionKey, set[Listener]] = {}
         self._mutex = threading.Lock()
         self._told: set[tuple[SessionKey, str]] = set()
@@ -144,9 +145,11 @@ class SessionStore:
 
     def close(self) -> None:
         """Commit what waits and give the connections back; what is submitted later is refused."""
-        self._writer.close()
-        self._writing.dispose()
-        self._reading.dispose()
+        try:
+            self._writer.close()
+        finally:
+            self._writing.dispose()
+            self._reading.dispose()
 
     def before_fork(self) -> None:
         """Let the running transaction end. This and the next two are called by themselves, at each fork."""
@@ -161,8 +164,8 @@ class SessionStore:
         self._mutex = threading.Lock()
         self._listeners = {}
         self._writer.after_fork()
-        self._writing.dispose(close=False)
-        self._reading.dispose(close=False)
+        leave_to_parent(self._writing)
+        leave_to_parent(self._reading)
 
     def key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
         """Return the key of a participant's session of a survey, of the default one for None.
@@ -217,7 +220,7 @@ class SessionStore:
         try:
             row = retried(self.settings, self._loader.load, key)
         except SQLAlchemyError as error:
-            raise unavailable(error) from error
+            raise unsaved(error) from error
         if row is None:
             return None
         state = state_of(row)
@@ -280,21 +283,22 @@ class SessionStore:
         key: SessionKey,
         *,
         after_version: int = 0,
-        before_version: int | None = None,
         limit: int = 100,
         newest_first: bool = False,
     ) -> list[Entry]:
-        """Return the session's events between two versions (both exclusive)."""
-        return self._read(
-            lambda connection: history.read_history(
-                connection,
-                key,
-                after_version=after_version,
-                before_version=before_version,
-                limit=limit,
-                newest_first=newest_first,
+        """Return the session's events after a version.
+
+        Raises:
+            SessionUnreadable: one of them can't be read.
+        """
+        try:
+            return self._read(
+                lambda connection: history.read_history(
+                    connection, key, after_version=after_version, limit=limit, newest_first=newest_first
+                )
             )
-        )
+        except _NO_HISTORY as error:
+            raise SessionUnreadable(key.survey_id, key.user_id, f"{type(error).__name__} in its history") from error
 
     def at_version(self, key: SessionKey, version: int) -> Snapshot:
         """Return the session as it was at a version, folded from its history.
@@ -310,8 +314,8 @@ class SessionStore:
             raise NoSuchVersion(version, newest.state.version)
         try:
             state = self._read(lambda connection: history.fold_history(connection, key, version))
-        except UnknownEvent as error:
-            raise SessionUnreadable(key.survey_id, key.user_id, str(error)) from error
+        except _NO_HISTORY as error:
+            raise SessionUnreadable(key.survey_id, key.user_id, f"{type(error).__name__} in its history") from error
         if state is None:  # pragma: no cover - version 1 exists
             raise NoSuchVersion(version, newest.state.version)
         return Snapshot(key=key, state=state, survey=self._survey_for(key.survey_id, state.survey_revision))
@@ -381,17 +385,26 @@ class SessionStore:
         try:
             return retried(self.settings, once)
         except SQLAlchemyError as error:
-            raise unavailable(error) from error
+            raise unsaved(error) from error
 
-    def _survey_for(self, survey_id: str, revision: str | None) -> Survey | None:
+    def _known_survey(self, survey_id: str, revision: str | None) -> Survey | None:
         newest = self.catalogue.surveys.get(survey_id)
         if revision is None or (newest is not None and newest.revision == revision):
             return newest
-        if (survey_id, revision) not in self._pinned:
-            # On a connection that reads, also where the writer asks: a revision is never changed once it is there.
-            definition = self._read(lambda connection: history.read_definition(connection, survey_id, revision))
-            self._pinned[survey_id, revision] = _loaded(survey_id, revision, definition)
-        return self._pinned[survey_id, revision]
+        try:
+            return self._pinned[survey_id, revision]
+        except KeyError:
+            raise RevisionNotLoaded(survey_id, revision) from None
+
+    def _survey_for(self, survey_id: str, revision: str | None) -> Survey | None:
+        try:
+            return self._known_survey(survey_id, revision)
+        except RevisionNotLoaded as missing:
+            wanted = (missing.survey_id, missing.revision)
+        # A revision is never changed once it is there.
+        definition = self._read(lambda connection: history.read_definition(connection, *wanted))
+        self._pinned[wanted] = _loaded(*wanted, definition)
+        return self._pinned[wanted]
 
     def _load_with_survey(self, key: SessionKey) -> Snapshot | None:
         found = self.load(key)
@@ -402,12 +415,14 @@ class SessionStore:
 
     def _set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
         at = self.clock()
+        with suppress(SessionUnreadable):
+            self.load(key)  # which loads its revision too, before its row is locked
 
         def move(connection: Connection) -> str | None:
             # Asked again, locked: another connection may have set it aside and begun anew meanwhile.
             found = history.read_states(connection, [key], locked=True).get(key)
             if isinstance(found, SessionState):
-                if self._survey_for(key.survey_id, found.survey_revision) is not None:
+                if self._known_survey(key.survey_id, found.survey_revision) is not None:
                     return None
             elif found is None:
                 return None
@@ -418,8 +433,7 @@ class SessionStore:
             log.error("%s; it was set aside as %s and a new session begins", error, name)
 
     def _follow_up(self, key: SessionKey, result: Outcome, sender: Listener | None) -> None:
-        if result.duplicate:
-            return
+        # Also of a duplicate: the store's own retry finds as one what was committed when its reply was lost.
         if isinstance(result.event, Answered) and result.event.failed_conditions:
             self._warn_of_conditions(key, result.version, result.event.failed_conditions)
         if key in self._listeners:
@@ -448,6 +462,9 @@ class SessionStore:
 
 
 _TOLD_LIMIT = 10_000
+
+_NO_HISTORY = (UnknownEvent, ValueError, TypeError, AttributeError)
+"""What reading a corrupt row of history raises."""
 
 _OPEN: weakref.WeakSet[SessionStore] = weakref.WeakSet()
 

@@ -40,19 +40,17 @@ def downgrade() -> None:
 
 def make(table: str, name: str, column: str) -> None:
     """Make the index, unless an interrupted run did."""
-    if name not in named(table, column, name):
+    if op.get_context().as_sql or name not in named(table, column):
         op.create_index(name, table, [column])
 
 
 def drop(table: str, name: str, column: str) -> None:
     """Drop the index on the column alone, whatever a person who made it by hand called it."""
-    for found in named(table, column, name):
+    for found in [name] if op.get_context().as_sql else named(table, column):
         op.drop_index(found, table)
 
 
-def named(table: str, column: str, name: str) -> list[str]:
-    """Return the names of the indexes on the column alone; for printed SQL, where there is none to ask, our own."""
-    if op.get_context().as_sql:
-        return [name] if name == SESSIONS[1] else []
+def named(table: str, column: str) -> list[str]:
+    """Return the names of the indexes on the column alone."""
     indexes = sa.inspect(op.get_bind()).get_indexes(table)
     return [str(index["name"]) for index in indexes if index["column_names"] == [column]]

@@ -21,9 +21,22 @@ from app.survey.flow import Rejection, decide
 from app.survey.state import SessionState, apply
 
 SurveyFor = Callable[[str, str | None], Survey | None]
-"""Gives the survey of an id and a revision (the newest for None); None where there is none."""
+"""Gives the survey of an id and a revision (the newest for None); None where there is none. It raises
+RevisionNotLoaded where it would have to wait: sessions are locked while it is asked."""
+
+SMALL = 8192
+"""Characters of a session as JSON up to which a gateway may remember it."""
 
 Turn = tuple[SessionKey, AnyCommand]
+
+
+class RevisionNotLoaded(Exception):
+    """A session is pinned to a survey's revision that this process has not loaded yet."""
+
+    def __init__(self, survey_id: str, revision: str) -> None:
+        self.survey_id = survey_id
+        self.revision = revision
+        super().__init__(f"{survey_id}@{revision}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +46,7 @@ class Outcome:
     Attributes:
         version: the one that the command made; of an earlier time if ``duplicate``.
         duplicate: it had been applied before, and nothing was done again.
-        state: the session as it is now.
+        state: the session as it is now; not to be changed, the writer goes on from it.
         survey: the definition that the session is pinned to.
         event: what happened now; None if ``duplicate``.
     """
@@ -139,11 +152,12 @@ class _Batch:
         states: dict[SessionKey, SessionState | None] = {}
         for key, (state, survey) in self._changed.items():
             expires_at = _expires_at(survey, state)
+            row = rows.changed_row(key, state, expires_at, self._to_time)
             if key in self._were_there:
-                changed.append(rows.changed_row(key, state, expires_at, self._to_time))
+                changed.append(row)
             else:
-                new.append(rows.new_row(key, state, expires_at, self._to_time))
-            states[key] = None if key in self._with_foreign_parts else state
+                new.append(rows.new_row(row, self._to_time(state.started_at)))
+            states[key] = None if key in self._with_foreign_parts or rows.characters(row) > SMALL else state
         self._gateway.commit(new, changed, self._events, states)
 
 

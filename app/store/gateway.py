@@ -54,7 +54,7 @@ class Gateway(Protocol):
 
         Args:
             states: the sessions as they are from now on, for a gateway that need not read them again; None
-                where somebody else holds a part of one and could change it.
+                where somebody else holds a part of one and could change it, or it is long.
         """
         ...
 
@@ -124,7 +124,9 @@ class HeldConnection:
         except self._engine.dialect.loaded_dbapi.Error as error:
             raise self._explained(connection, error) from error
         except BaseException:
-            self._roll_back()
+            if not self._roll_back():  # interrupted in the middle of a statement
+                connection.invalidate()
+                self.close()
             raise
         self._gateway = gateway
         self._used_at = monotonic()
@@ -223,8 +225,14 @@ def explain(engine: Engine, error: Exception, *, is_lost: bool) -> DBAPIError:
     return cast("DBAPIError", explained)  # it is one for every error of the driver
 
 
-_OF_THE_PARENT: list[Connection] = []
+_OF_THE_PARENT: list[object] = []
 """Kept for the life of a forked child: collecting one would end it for the parent too."""
+
+
+def leave_to_parent(engine: Engine) -> None:
+    """Give the engine new connections in a forked child, and keep the old ones as they are."""
+    _OF_THE_PARENT.append(engine.pool)
+    engine.dispose(close=False)
 
 
 def compiled(statement: Executable, dialect: Dialect, columns: Sequence[ColumnElement[Any]]) -> str:

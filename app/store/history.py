@@ -45,17 +45,14 @@ def read_history(
     key: SessionKey,
     *,
     after_version: int = 0,
-    before_version: int | None = None,
     limit: int | None = None,
     newest_first: bool = False,
 ) -> list[Entry]:
-    """Return a session's events with ``after_version < version < before_version``."""
+    """Return a session's events after a version."""
     column = session_history.c
     query = select(*ENTRY_COLUMNS).where(
         column.user_id == key.user_id, column.survey_id == key.survey_id, column.version > after_version
     )
-    if before_version is not None:
-        query = query.where(column.version < before_version)
     order = column.version.desc() if newest_first else column.version
     return [entry_of(row) for row in connection.execute(query.order_by(order).limit(limit))]
 

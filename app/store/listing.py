@@ -3,6 +3,9 @@
 A page holds the sessions that fit the filters among the next EXAMINED of the order (of changes: of events). So a
 filter that few sessions fit needs no index of its own, which each turn would pay for, and no request can occupy
 the database for long; a page may hold fewer than were asked for, even none, and its cursor leads on.
+
+An event's time is when its command arrived, a moment before it was committed: who polls for changes begins
+again from some seconds (QUEUE_TIMEOUT_S at most) before his last poll, and meets a few sessions twice.
 """
 
 from collections.abc import Mapping
@@ -53,18 +56,17 @@ def read_page(
     """
     if after is not None and (after.event is None) != (updated_since is None):
         raise InvalidInput("the cursor is of another list: begin again without it")
-    if updated_since is None:
-        size = EXAMINED if filters else limit
-        examined = _sessions_after(after)
-        part = examined.limit(size).subquery()
+    by_key = updated_since is None
+    examined = _sessions_after(after) if updated_since is None else _events_after(updated_since, after)
+    # The end first, then what fits up to there: what is erased or begun between the two moves no window.
+    end = connection.execute(examined.limit(1).offset(EXAMINED - 1)).first() if filters or not by_key else None
+    part = (examined if end is None else examined.where(_up_to(end, by_key=by_key))).order_by(None).subquery()
+    if by_key:
         fitting = select(part).where(*_conditions(part, filters, at)).order_by(part.c.user_id, part.c.survey_id)
     else:
-        size = EXAMINED
-        examined = _events_after(updated_since, after)
-        part = examined.limit(size).subquery()
         fitting = _last_events(part).where(*_conditions(sessions, filters, at)).order_by(part.c.updated_at, part.c.id)
     rows = connection.execute(fitting.limit(limit)).all()
-    last = rows[-1] if len(rows) == limit else connection.execute(examined.limit(1).offset(size - 1)).first()
+    last = rows[-1] if len(rows) == limit else end
     keys = [SessionKey(row.survey_id, row.user_id) for row in rows]
     return Page(keys, None if last is None else _cursor(last, updated_since))
 
@@ -94,6 +96,16 @@ def _events_after(since: int, after: Cursor | None) -> Select[Any]:
         return query.where(c.timestamp >= to_time(since))
     at, number = to_time(after.event[0]), after.event[1]
     return query.where(c.timestamp >= at, or_(c.timestamp > at, and_(c.timestamp == at, c.id > number)))
+
+
+def _up_to(end: Any, *, by_key: bool) -> ColumnElement[bool]:  # noqa: ANN401 - a row
+    if by_key:
+        c = sessions.c
+        before = or_(c.user_id < end.user_id, and_(c.user_id == end.user_id, c.survey_id <= end.survey_id))
+        return and_(c.user_id <= end.user_id, before)
+    e = session_history.c
+    before = or_(e.timestamp < end.updated_at, and_(e.timestamp == end.updated_at, e.id <= end.id))
+    return and_(e.timestamp <= end.updated_at, before)
 
 
 def _last_events(part: Subquery) -> Select[Any]:

@@ -50,8 +50,8 @@ class ThreadParking:
 class GreenletParking:
     """A greenlet that waits in its hub.
 
-    Without a time-out: a timer costs more than the rest of the wait, and whom it waits for is bounded by
-    the driver's own time-outs.
+    Without a time-out: a timer costs more than the rest of the wait. Whom it waits for is bounded by the
+    database's time-outs for statements and locks; QUEUE_TIMEOUT_S counts for room in the queue only.
     """
 
     __slots__ = ("_hub", "_waiter")

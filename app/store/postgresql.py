@@ -45,7 +45,12 @@ _COUNTS = frozenset({"version", "is_audio_mode"})
 _TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp"})
 
 
-_BY_KEY = "".join(f" -c {name}=off" for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"))
+STATEMENT_TIMEOUT_S = 60
+"""Seconds after which the server ends a statement of ours, and it is told as unavailable; none for migrations."""
+
+_BY_KEY = f" -c statement_timeout={STATEMENT_TIMEOUT_S}s" + "".join(
+    f" -c {name}=off" for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+)
 """The writer's statements look for keys, and their plans are kept: one that was made while a table was empty would
 read all of it for ever, faster and faster outgrown."""
 
@@ -63,11 +68,11 @@ def engine(
     **options: Any,  # noqa: ANN401 - create_engine's
 ) -> Engine:
     """Return an engine; times are UTC whatever the server's zone. A lock_timeout_s of 0 waits for ever."""
-    # What stands in the URL (timeouts, several hosts, TLS) holds.
+    # What stands in the URL (time-outs, several hosts, TLS) holds; its options come first.
     given = {
         "connect_timeout": CONNECT_TIMEOUT_S,
         **_SILENCE,
-        "options": f"-c timezone=UTC -c lock_timeout={lock_timeout_s}s{settings}",
+        "options": f"{url.query.get('options', '')} -c timezone=UTC -c lock_timeout={lock_timeout_s}s{settings}",
     }
     connect_args = {name: value for name, value in given.items() if name == "options" or name not in url.query}
     return create_engine(url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True, **options)
@@ -84,7 +89,7 @@ class PostgresqlGateway:
 
     @staticmethod
     def to_time(at: int) -> int:
-        return at  # the statements make times of microseconds: arrays of numbers are faster
+        return at  # the statements make times of microseconds, which JSON holds as numbers
 
     def load(self, key: SessionKey) -> Row | None:
         row: Row | None = self._connection.execute(_SELECT, (key.user_id, key.survey_id), binary=True).fetchone()

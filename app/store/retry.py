@@ -29,7 +29,7 @@ from typing import Generic, ParamSpec, TypeVar, cast
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from app.errors import DatabaseUnavailable
+from app.errors import DatabaseRefused, DatabaseUnavailable
 from app.settings import Settings
 
 P = ParamSpec("P")
@@ -42,8 +42,8 @@ MYSQL_AGAIN = frozenset({1213, 1205, 1020})
 MYSQL_NEW_CONNECTION = frozenset({2006, 2013, 2002, 2003, 1927, 4031, 1047, 1053, 1040, 1290, 1792, 1836})
 SQLITE_AGAIN = ("database is locked", "database table is locked")
 # A key that is there already: another server began the session or applied the message a moment ago. The
-# transaction is tried again because it reads afresh, finds the row, and answers as for any duplicate; a
-# key that is double for another reason costs two more attempts and is told then.
+# transaction is tried again because it reads afresh, finds the row, and answers as for any duplicate. A key
+# that is double for another reason costs two more attempts; then its turn is looked for by halves, and told.
 DOUBLE_KEY = ("23505", 1062, "UNIQUE constraint failed")
 
 
@@ -54,10 +54,10 @@ def may_pass(error: BaseException) -> bool:
     code = _code(error)
     return (
         wants_new_connection(error)
+        or is_double_key(error)
         or code in POSTGRESQL_AGAIN
         or code in MYSQL_AGAIN
-        or code in DOUBLE_KEY
-        or (isinstance(code, str) and code.startswith((*SQLITE_AGAIN, DOUBLE_KEY[2])))
+        or (isinstance(code, str) and code.startswith(SQLITE_AGAIN))
     )
 
 
@@ -87,12 +87,28 @@ def retried(settings: Settings, work: Callable[P, T], *args: P.args, **kwargs: P
     return _policy(settings)(_Second(first, work), *args, **kwargs)
 
 
-def unavailable(error: SQLAlchemyError) -> DatabaseUnavailable:
-    """Return our error for a database's that did not pass, without its text: that can hold answers."""
-    original = getattr(error, "orig", None) or error
-    failure = DatabaseUnavailable(type(original).__name__)
+def is_double_key(error: BaseException) -> bool:
+    """Return whether a unique key was there already."""
+    if not isinstance(error, DBAPIError):
+        return False
+    code = _code(error)
+    return code in DOUBLE_KEY or (isinstance(code, str) and code.startswith(DOUBLE_KEY[2]))
+
+
+def unsaved(error: SQLAlchemyError) -> DatabaseUnavailable | DatabaseRefused:
+    """Return our error for a database's, without its text: that can hold answers."""
+    kind = DatabaseUnavailable if may_pass(error) or not isinstance(error, DBAPIError) else DatabaseRefused
+    failure = kind(type(getattr(error, "orig", None) or error).__name__)
     failure.__cause__ = error
     return failure
+
+
+def describe(error: SQLAlchemyError) -> str:
+    """Return the failure's type and code, for the log."""
+    code = _code(error) if isinstance(error, DBAPIError) else None
+    name = type(getattr(error, "orig", None) or error).__name__
+    # SQLite's text instead of a code names tables and columns, never values.
+    return name if code is None else f"{name} ({code})"
 
 
 class _Second(Generic[P, T]):

@@ -143,10 +143,14 @@ def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, to
     )
 
 
-def new_row(key: SessionKey, state: SessionState, expires_at: int | None, to_time: ToTime) -> Row:
-    """Return what an insert writes of a session: NEW_COLUMNS."""
-    row = changed_row(key, state, expires_at, to_time)
-    return (*row[-2:], *row[:3], to_time(state.started_at), *row[3:-2])
+def new_row(row: Row, started_at: object) -> Row:
+    """Return what an insert writes of a session, NEW_COLUMNS: the :func:`changed_row` and when it began."""
+    return (*row[-2:], *row[:3], started_at, *row[3:-2])
+
+
+def characters(row: Row) -> int:
+    """Return the length of the JSON in a :func:`changed_row` that a participant or integrator can make long."""
+    return len(row[1]) + len(row[5] or "") + len(row[9] or "")
 
 
 def event_row(
@@ -172,9 +176,11 @@ def event_row(
 def known_message(row: Row) -> tuple[tuple[SessionKey, str], KnownMessage]:
     """Return what a row of KNOWN_COLUMNS says: the session and its message id, and what is known of it."""
     user_id, survey_id, message_id, version, data = row
-    return (SessionKey(survey_id, user_id), message_id), KnownMessage(
-        version=version, fingerprint=value_of(data or "{}").get(FINGERPRINT)
-    )
+    try:
+        fingerprint = value_of(data or "{}").get(FINGERPRINT)
+    except (ValueError, AttributeError):  # a corrupt row: that the message is there is what counts
+        fingerprint = None
+    return (SessionKey(survey_id, user_id), message_id), KnownMessage(version, fingerprint)
 
 
 def record_of(row: Row) -> Record:
@@ -251,7 +257,7 @@ def _state_of(row: Row) -> SessionState:
         done,
     ) = row
     answers, path = orjson.loads(answers_text), orjson.loads(path_text)
-    data = None if data_text is None else orjson.loads(data_text)
+    data = orjson.loads(data_text) if data_text else None  # '' in some old rows
     kept = {} if drafts is None else orjson.loads(drafts)
     if not (isinstance(answers, dict) and isinstance(path, list) and isinstance(kept, dict)):
         raise TypeError

@@ -46,17 +46,14 @@ log = logging.getLogger("stepkeep.store")
 
 BUSY_TIMEOUT_MS = 30_000
 CHECKPOINT_PAGES = 8000
-"""Pages of 4 KiB in the WAL before it is copied into the database file. SQLite's default, 1,000, copies a page that
-many turns change again and again: 14% fewer turns a second (see docs/performance)."""
+"""Pages of 4 KiB in the WAL before it is copied into the database file. SQLite's default, 1,000, copies pages that
+the next turns change again."""
 
 WRITER_CACHE_KIB = 64 * 1024
 """What the writer keeps of the file in memory: the upper pages of all indexes of some million sessions."""
 
 REMEMBERED = 10_000
-"""Sessions that the writer remembers: some 30 MB with answers to a usual survey."""
-
-REMEMBERED_CHARACTERS = 8192
-"""Characters of answers, as JSON, of a session that is remembered: so 10,000 of them stay within 300 MB."""
+"""Sessions that the writer remembers: some 30 MB with answers to a usual survey, 300 MB at most (batch.SMALL)."""
 
 _WRITER_PRAGMAS = (
     "synchronous=FULL",
@@ -155,13 +152,12 @@ class SqliteGateway:
         if events:
             self._cursor.executemany(_APPEND, events)
         self._connection.commit()
-        # Answers, the second value of a row, may be long.
-        self._remember(states, {row[-2:] for row in changed if len(row[1]) > REMEMBERED_CHARACTERS})
+        self._remember(states)
 
-    def _remember(self, states: Written, too_long: set[Row]) -> None:
+    def _remember(self, states: Written) -> None:
         for key, state in states.items():
             self._recent.pop(key, None)
-            if state is not None and (key.user_id, key.survey_id) not in too_long:
+            if state is not None:
                 self._recent[key] = state
         while len(self._recent) > REMEMBERED:
             del self._recent[next(iter(self._recent))]

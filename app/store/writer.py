@@ -6,6 +6,7 @@ session are decided in the order in which they were submitted. No thread of its 
 nothing to stop but the queue.
 """
 
+import logging
 import sys
 import threading
 from collections import deque
@@ -17,14 +18,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable
 from app.settings import Settings
-from app.store.batch import Outcome, Refused, Result, SurveyFor, Turn, commit_batch
+from app.store.batch import Result, RevisionNotLoaded, SurveyFor, Turn, commit_batch
 from app.store.gateway import HeldConnection
 from app.store.parking import GreenletParking, Parking, ThreadParking, threads_are_greenlets
-from app.store.retry import may_pass, retried, unavailable
+from app.store.retry import describe, is_double_key, may_pass, retried, unsaved
 from app.store.rows import SessionKey
 from app.survey.commands import AnyCommand
 
-__all__ = ["Outcome", "Refused", "Result", "Writer"]
+log = logging.getLogger("stepkeep.store")
 
 T = TypeVar("T")
 
@@ -58,13 +59,22 @@ class Writer:
 
     Args:
         connection: of ``writer_engine``.
-        survey_for: finds the definition that a session is pinned to.
+        survey_for: finds the definition that a session is pinned to, without waiting for anything.
+        load_revision: loads one that it did not know (RevisionNotLoaded).
     """
 
-    def __init__(self, connection: HeldConnection, settings: Settings, survey_for: SurveyFor) -> None:
+    def __init__(
+        self,
+        connection: HeldConnection,
+        settings: Settings,
+        survey_for: SurveyFor,
+        load_revision: Callable[[str, str], object],
+    ) -> None:
         self._connection = connection
         self._settings = settings
         self._survey_for = survey_for
+        self._load_revision = load_revision
+        self._once = settings.model_copy(update={"retry_attempts": 1})
         # With greenlets as callers (gevent) all can be woken at once: they are no threads.
         greenlets = threads_are_greenlets()
         self._waking = sys.maxsize if greenlets else WAKING
@@ -113,8 +123,11 @@ class Writer:
         """Commit what waits and give the connection back; what comes later is refused as unavailable."""
         with self._mutex:
             self._is_closed = True
-        self._hand_in(_Ticket(()), is_last=True)
-        self._connection.close()
+            self._has_room.notify_all()
+        try:
+            self._hand_in(_Ticket(()), is_last=True)
+        finally:
+            self._connection.close()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: the queue, its lock and the connection are the parent's."""
@@ -143,7 +156,7 @@ class Writer:
             else:
                 self._is_led = ticket.leads = True
         if ticket.parking is not None:
-            self._follow(ticket, ticket.parking)
+            self._follow(ticket, ticket.parking, -1 if is_last else self._settings.queue_timeout_s)
         if ticket.leads:
             self._lead(ticket)
         if ticket.error is not None:
@@ -158,13 +171,13 @@ class Writer:
             raise Overloaded(self._waiting_turns)
 
     def _has_room_now(self) -> bool:
-        self._is_full = self._waiting_turns >= self._settings.queue_limit
+        self._is_full = self._waiting_turns >= self._settings.queue_limit and not self._is_closed
         return not self._is_full
 
-    def _follow(self, ticket: _Ticket, parking: Parking) -> None:
+    def _follow(self, ticket: _Ticket, parking: Parking, timeout_s: float) -> None:
         """Return when the ticket is answered, or when it leads."""
         try:
-            if not parking.wait(self._settings.queue_timeout_s):
+            if not parking.wait(timeout_s):
                 self._withdraw(ticket, parking)
         except BaseException:
             self._abandon(ticket)
@@ -175,44 +188,43 @@ class Writer:
     def _withdraw(self, ticket: _Ticket, parking: Parking) -> None:
         """Take the ticket out of the queue; if it is being committed already, wait for that."""
         with self._mutex:
-            if ticket in self._waiting and not ticket.leads:
+            # In one go: a leader that took the ticket in between would commit what its caller believes refused.
+            if not ticket.leads and self._remove(ticket):
                 raise Overloaded(self._waiting_turns)
         parking.wait(-1)
 
     def _abandon(self, ticket: _Ticket) -> None:
         """Leave the queue, by a time-out or an interrupted wait; pass on what was given here."""
-        self._drop(ticket)
         with self._mutex:
             ticket.is_left = True
+            self._remove(ticket)
             leads, follower = ticket.leads, ticket.next
         if follower is not None:
             follower.wake()
         if leads:
             self._hand_over()
 
-    def _drop(self, ticket: _Ticket) -> None:
-        """Take the ticket out of the queue, if it is still there."""
-        with self._mutex:
-            if ticket in self._waiting:
-                self._waiting.remove(ticket)
-                self._waiting_turns -= len(ticket.turns)
-                self._has_room.notify_all()
+    def _remove(self, ticket: _Ticket) -> bool:
+        """Take the ticket out of the queue, the mutex being held; return whether it was there."""
+        if ticket not in self._waiting:
+            return False
+        self._waiting.remove(ticket)
+        self._waiting_turns -= len(ticket.turns)
+        self._has_room.notify_all()
+        return True
 
     def _lead(self, own: _Ticket) -> None:
-        """Commit batches until the leader's own command is done, then hand over."""
-        is_done = False
+        """Commit what waits, the leader's own turns first, then hand over."""
         try:
             self._parking.give_way()  # whoever is about to submit joins the batch
-            while not is_done:
-                batch = self._take()
-                is_done = own in batch
-                try:
-                    self._settle(batch)
-                finally:
-                    self._wake_all([ticket for ticket in batch if ticket is not own])
+            batch = self._take()
+            try:
+                self._settle(batch)
+            finally:
+                self._wake_all([ticket for ticket in batch if ticket is not own])
         finally:
-            if not is_done:  # he was interrupted before his turn: nobody waits for it any more
-                self._drop(own)
+            with self._mutex:
+                self._remove(own)  # of a leader that was interrupted before his turn: nobody waits for it any more
             self._hand_over()
 
     def _hand_over(self) -> None:
@@ -257,10 +269,10 @@ class Writer:
             if work is not None:
                 batch[0].answers = retried(self._settings, self._connection.run, work)
                 return
-            answers = self._settled([turn for ticket in batch for turn in ticket.turns])
+            answers = self._settled([turn for ticket in batch for turn in ticket.turns], self._settings)
         except Exception as error:  # noqa: BLE001 - its caller gets it, and the writer goes on
             for ticket in batch:
-                ticket.error = unavailable(error) if isinstance(error, SQLAlchemyError) else error
+                ticket.error = unsaved(error) if isinstance(error, SQLAlchemyError) else error
         except BaseException:
             # The leader's thread is being ended (a worker's time-out): its followers must not take
             # the missing answer for a commit.
@@ -276,17 +288,21 @@ class Writer:
     def _transaction(self, turns: list[Turn]) -> list[Result | StepkeepError]:
         return self._connection.transact(lambda gateway: commit_batch(gateway, turns, self._survey_for))
 
-    def _settled(self, turns: list[Turn]) -> list[Result | Exception]:
+    def _settled(self, turns: list[Turn], settings: Settings) -> list[Result | Exception]:
         """Return what came of each turn; one that the database refuses is found by halves, and fails alone."""
         if not turns:
             return []
         try:
-            return list(retried(self._settings, self._transaction, turns))
+            return list(retried(settings, self._transaction, turns))
+        except RevisionNotLoaded as missing:
+            self._load_revision(missing.survey_id, missing.revision)  # outside the transaction, which is over
+            return self._settled(turns, settings)
         except SQLAlchemyError as error:
-            if len(turns) == 1 or may_pass(error):
-                return [unavailable(error) for _ in turns]
-        except Exception as error:  # noqa: BLE001 - as above
+            log.warning("%d turns were not saved: %s", len(turns), describe(error))
+            if len(turns) == 1 or (may_pass(error) and not is_double_key(error)):
+                return [unsaved(error) for _ in turns]
+        except Exception as error:  # noqa: BLE001 - its caller gets it, and the writer goes on
             if len(turns) == 1:
                 return [error]
         middle = len(turns) // 2
-        return self._settled(turns[:middle]) + self._settled(turns[middle:])
+        return self._settled(turns[:middle], self._once) + self._settled(turns[middle:], self._once)

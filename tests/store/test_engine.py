@@ -57,3 +57,14 @@ def test_times_are_utc_and_waits_are_bounded_but_for_migrations(servers: Servers
     assert {one[0] for one in found.values()} == {"UTC" if kind == "postgresql" else "+00:00"}
     assert found["writer"][1] in {"10s", 10}
     assert found["migration"][1] in {"0", 50}
+
+
+def test_options_of_the_url_are_kept_beside_ours(servers: Servers) -> None:
+    """A search path, say: it would be dropped without a word."""
+    url = servers("postgresql").create_database()
+    engine = writer_engine(normalise_url(f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3Dmine"))
+    with engine.connect() as connection:
+        found = [connection.execute(text(f"SHOW {name}")).scalar() for name in ("search_path", "timezone")]
+    engine.dispose()
+    servers("postgresql").drop_database(url)
+    assert found == ["mine", "UTC"]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from app.errors import InvalidInput
 from app.service import SessionStore, Snapshot, open_store
@@ -97,3 +98,24 @@ def test_session_that_changes_between_two_pages_is_listed_again(filled: SessionS
     rest, _ = filled.list(after=cursor, limit=1000, updated_since=0)
     assert {one.key for one in [*first, *rest]} == {one.key for one in all_pages(filled, 1000)}
     assert rest[-1].key == first[0].key
+
+
+@pytest.mark.parametrize("since", [None, 0], ids=["by key", "by change"])
+def test_sessions_erased_while_a_page_is_read_hide_no_others(
+    filled: SessionStore, monkeypatch: pytest.MonkeyPatch, since: int | None
+) -> None:
+    """Between its two statements others erase five sessions: every one that stays is on some page."""
+    monkeypatch.setattr(listing, "EXAMINED", 7)
+    keys = [one.key for one in all_pages(filled, 1000)]
+    erased: list[SessionKey] = []
+
+    def erase_some(*_: object) -> None:
+        if not erased:
+            erased.extend(keys[1:6])
+            for key in erased:
+                filled.delete(key)
+
+    event.listen(filled._reading, "after_cursor_execute", erase_some)
+    found = {one.key for one in all_pages(filled, 3, filters={"survey_id": "phq9"}, updated_since=since)}
+    event.remove(filled._reading, "after_cursor_execute", erase_some)
+    assert found >= {key for key in keys if key.survey_id == "phq9" and key not in erased}

@@ -12,10 +12,10 @@ import pytest
 from app.database import Database
 from app.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import sqlite
+from app.store import batch, sqlite
 from app.store.batch import Outcome
 from app.store.rows import SessionKey
-from app.survey.commands import Answer, Begin, Update
+from app.survey.commands import Answer, Begin, SetMode, Update
 from tests.conftest import ROOT, SURVEYS
 from tests.durability.exactly_once import check_fold
 
@@ -129,12 +129,22 @@ def test_no_more_sessions_are_remembered_than_allowed(store: SessionStore, monke
     store.submit_many([(key, Begin(at=1)) for key in keys])
     remembered = store._held._gateway._recent  # type: ignore[union-attr]
     assert list(remembered) == keys[-5:]
-    monkeypatch.setattr(sqlite, "REMEMBERED_CHARACTERS", 10)
+    monkeypatch.setattr(batch, "SMALL", 10)
     results = store.submit_many([(key, Answer(at=2, step=f"Q{n}", value=1)) for n in (1, 2) for key in keys])
     assert all(isinstance(result, Outcome) for result in results)
     assert remembered == {}
     for key in keys:
         check_fold(store, key)
+
+
+@pytest.mark.parametrize("long", [{"session_data": {"x": "y" * 9000}}, {"answers": {"Q1": "y" * 9000}}])
+def test_session_with_anything_long_is_not_remembered(store: SessionStore, long: dict[str, object]) -> None:
+    """So the bound on their number is one on the memory too; it is read again for each turn."""
+    store.begin(KEY, is_audio_mode=False)
+    store.submit_or_raise(KEY, Update(at=store.clock(), changes=long))
+    store.submit_or_raise(KEY, SetMode(at=store.clock(), is_audio_mode=True))
+    assert KEY not in store._held._gateway._recent  # type: ignore[union-attr]
+    check_fold(store, KEY)
 
 
 SCRIPT = """

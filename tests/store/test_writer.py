@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
-from app.errors import DatabaseUnavailable, InvalidJson, MessageIdReused, Overloaded
+from app.errors import DatabaseUnavailable, InvalidJson, MessageIdReused, Overloaded, Unavailable
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import writer as writer_module
@@ -221,6 +222,86 @@ def test_caller_who_waited_too_long_is_told_and_nothing_is_done(settings: Settin
     assert store.load(USERS[0]).state.version == 1  # type: ignore[union-attr]
     assert isinstance(store.submit(USERS[0], answer()), Outcome)
     store.close()
+
+
+def test_refused_turn_is_out_of_the_queue_before_its_caller_is_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one go: in any moment between, a leader would commit what its caller believes was not done."""
+    store = open_store(settings.model_copy(update={"queue_timeout_s": 0.05}))
+    store.submit_many([(key, Begin(at=1)) for key in USERS])
+    left: list[int] = []
+    real = store._writer._abandon
+
+    def abandon(ticket: Any) -> None:
+        left.append(len(store._writer._waiting))
+        real(ticket)
+
+    monkeypatch.setattr(store._writer, "_abandon", abandon)
+    with Holding(store), pytest.raises(Overloaded):
+        store.submit(USERS[0], answer())
+    assert left == [0]
+    store.close()
+
+
+def test_session_whose_key_is_double_for_ever_fails_alone(begun: SessionStore) -> None:
+    """Somebody deleted its row by hand and left its history: the others in its batch are served."""
+    begun._writer.run(without_its_row)
+    results = begun.submit_many([(USERS[0], Begin(at=2)), *((key, answer()) for key in USERS[1:5])])
+    assert isinstance(results[0], Unavailable)
+    assert all(isinstance(result, Outcome) for result in results[1:])
+
+
+DELETE_FIRST = "DELETE FROM sessions WHERE user_id = 'user0'"
+
+
+def without_its_row(connection: Connection) -> None:
+    """Delete the first session's row, as a client without foreign keys can; its history stays."""
+    match connection.dialect.name:
+        case "sqlite":
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            driver.execute("ROLLBACK")  # inside a transaction the setting can't be changed
+            driver.execute("PRAGMA foreign_keys=OFF")
+            driver.execute(DELETE_FIRST)
+            driver.execute("PRAGMA foreign_keys=ON")
+            driver.execute("BEGIN IMMEDIATE")
+        case "postgresql":
+            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+            connection.exec_driver_sql(DELETE_FIRST)
+        case _:
+            connection.exec_driver_sql("SET foreign_key_checks = 0")
+            connection.exec_driver_sql(DELETE_FIRST)
+            connection.exec_driver_sql("SET foreign_key_checks = 1")
+
+
+def test_revision_is_loaded_outside_of_the_transaction(
+    begun: SessionStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session on an older revision, in a process that has not seen it: nothing is read while sessions are locked."""
+    newer = begun.catalogue.surveys["phq9"]
+    edited = newer.model_validate_json(newer.model_copy(update={"title": "Another"}).model_dump_json())
+    other = SessionStore(settings, type(begun.catalogue)(surveys={"phq9": edited}, default_id="phq9"))
+    other.prepare()
+    inside: list[bool] = []
+    transact, read = other._held.transact, other._read
+
+    def watched(work: Any) -> Any:
+        inside.append(True)
+        try:
+            return transact(work)
+        finally:
+            inside.pop()
+
+    def outside(work: Any) -> Any:
+        assert not inside
+        return read(work)
+
+    monkeypatch.setattr(other._held, "transact", watched)
+    monkeypatch.setattr(other, "_read", outside)
+    outcome = other.submit_or_raise(USERS[0], answer())
+    assert (outcome.survey, outcome.version) == (newer, 2)
+    other.close()
 
 
 def test_close_commits_what_waits_and_refuses_what_comes_later(settings: Settings) -> None:
