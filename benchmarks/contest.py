@@ -111,6 +111,7 @@ class Running:
 
     def __init__(self, entrant: Entrant, url: str, folder: Path) -> None:
         self.entrant = entrant
+        self.url = url
         self.log = folder / f"{_slug(entrant.name)}.log"
         spec = json.dumps({"url": url, "folder": str(folder), **entrant.options})
         command = [entrant.python, "-m", "benchmarks.worker", entrant.module, spec]
@@ -229,6 +230,7 @@ class Race:
             os.sync()  # what one left unwritten must not be written in the next one's flushes
             try:
                 running.measure(running.entrant.settings[-1], WARM_S)  # opens connections, fills caches
+                databases.refresh_statistics(running.url)
                 for setting in running.entrant.settings:
                     self._note(running, setting, number, running.measure(setting, self._seconds(setting)))
                 running.rest()

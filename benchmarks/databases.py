@@ -45,6 +45,15 @@ def fresh(kind: str, name: str, folder: Path) -> Iterator[str]:
         _execute(kind, f"DROP DATABASE {database}{' WITH (FORCE)' if kind == 'postgresql' else ''}")
 
 
+def refresh_statistics(url: str) -> None:
+    """Do what PostgreSQL's autovacuum does within a minute of a database's first rows: tell the planner of them."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        plain = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(plain, autocommit=True, connect_timeout=5) as connection:
+            connection.execute("ANALYZE")
+
+
 def server_version(kind: str) -> str:
     """Return the server's version in its own words."""
     return _execute(kind, "SELECT version()")

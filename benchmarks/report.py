@@ -18,6 +18,9 @@ A turn is one answer of a participant to PHQ-9: read, decided, applied, a histor
 committed, the caller woken. The callers are a closed loop: each has sessions of its own, begun before the clock
 starts, and does one turn after the other; a turn counts if its caller was woken within the window.
 
+On PostgreSQL the planner's statistics are refreshed for every contestant at the beginning of each round, as autovacuum
+does within a minute of a table's first rows.
+
 Message ids begin with the time (UUIDv7), as those of Stepkeep's clients do; the raw drivers write the same ids. Python
 collects garbage less often than by default, as Stepkeep's server does, for every contestant alike.
 
