@@ -102,6 +102,10 @@ bench: .venv/.bench-stamp .venv-peers/.stamp ## measure speed beside raw drivers
 bench-profile: .venv/.bench-stamp ## print where the time of a turn goes (ARGS='--only sqlite')
 	@exec $(VENV_PYTHON) -m benchmarks.profile_turns $(ARGS)
 
+.PHONY: bench-plans
+bench-plans: .venv/.bench-stamp ## write how each database carries out what the doors ask: docs/performance/plans.md
+	@exec $(VENV_PYTHON) -m benchmarks.plans
+
 .PHONY: clean
 clean: ## remove .venv, caches and reports; databases stay
 	@rm -rf .venv .venv-peers .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov build dist *.egg-info

@@ -39,6 +39,23 @@ The databases of 100,000 and 1,000,000 sessions are a few real sessions multipli
 session at random, by one caller.
 """
 
+LIMITS = """\
+Ratios to a peer depend on what a flush costs where it is measured (see "Where"): the fastest peer flushes at each
+turn, and the cheaper a flush is, the less a group has to save. The column "raw driver's groups" is what two rows a turn reach on the same driver by the same
+measure, without reading, deciding, encoding or waking anybody: nothing that stores a turn on this driver can pass it.
+LangGraph's `put` writes one row, reads none and decides nothing.
+
+Beyond the driver, [the profile](profile.md) shows where a turn's time goes: on SQLite about half of it is the database
+(each session's entries stand in pages of their own, which the WAL takes whole), the rest Python: decide and apply,
+encode, wake. Threads as callers end near half of what greenlets reach: each turn wakes a thread, and there is one
+interpreter lock. On PostgreSQL and MariaDB one core of two is the server's.
+
+In a database of a million sessions taken at random each turn's pages are others, and a group of 64 shares none: the
+raw driver loses more than we do. One turn at a time loses what a thousand sessions gain by being remembered.
+
+[Query plans](plans.md) show that no door reads a whole table.
+"""
+
 NAMES = {
     "turns": "",
     "groups": ", groups",
@@ -57,6 +74,8 @@ def write(run: Run, folder: Path, plots: Sequence[Path]) -> Path:
         "# Performance",
         f"Made by `python -m benchmarks{run.arguments}` (`make bench`).",
         _targets(run),
+        "## What limits the rest",
+        LIMITS,
         *(_section(run, contest, plots) for contest in run.contests if contest in TITLES),
         *_others(run, plots),
         _durability(run),

@@ -11,20 +11,25 @@ from tests.conftest import ROOT, SURVEYS
 README = (ROOT / "README.md").read_text()
 
 
-def test_python_example_runs_as_printed(tmp_path: Path) -> None:
-    """In a process of its own, in an empty folder."""
-    example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
-    assert example is not None
+def run(example: str, folder: Path) -> str:
+    """Return what the example prints."""
     done = subprocess.run(
-        [sys.executable, "-c", example[1]],
-        cwd=tmp_path,
+        [sys.executable, "-c", example],
+        cwd=folder,
         env={"PYTHONPATH": str(ROOT), "SURVEYS_DIR": str(SURVEYS)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].startswith("answer_saved S5 Option C ")
+    return done.stdout
+
+
+def test_python_examples_run_as_printed(tmp_path: Path) -> None:
+    """Each in a process of its own, in a folder that was empty before the first."""
+    first, second = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    printed = [run(example, tmp_path) for example in (first, second)]
+    assert printed[0].splitlines()[0].startswith("answer_saved S5 Option C ")
     assert (tmp_path / "survey_sessions.db").exists()
 
 
