@@ -41,8 +41,9 @@ session at random, by one caller.
 
 LIMITS = """\
 Ratios to a peer depend on what a flush costs where it is measured (see "Where"): the fastest peer flushes at each
-turn, and the cheaper a flush is, the less a group has to save. The column "raw driver's groups" is what two rows a turn reach on the same driver by the same
-measure, without reading, deciding, encoding or waking anybody: nothing that stores a turn on this driver can pass it.
+turn, and the cheaper a flush is, the less a group has to save. The column "raw driver's groups" is what two rows a
+turn reach on the same driver by the same measure, without reading, deciding, encoding or waking anybody: nothing
+that stores a turn on this driver can pass it.
 LangGraph's `put` writes one row, reads none and decides nothing.
 
 Beyond the driver, [the profile](profile.md) shows where a turn's time goes: on SQLite about half of it is the database
