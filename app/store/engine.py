@@ -35,7 +35,7 @@ def normalise_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number
         raise ConfigurationError(
             "DATABASE_URL is no database URL: e.g. sqlite:///survey_sessions.db or postgresql://user@host/name"
         ) from None
@@ -47,6 +47,10 @@ def normalise_url(url: str) -> URL:
     driver = _DRIVERS.get(scheme, scheme if scheme in _DRIVERS.values() else None)
     if driver is None:
         raise ConfigurationError(f"DATABASE_URL: {scheme} is not supported; use sqlite, postgresql, mysql or mariadb")
+    if "@" in (parsed.host or ""):
+        raise ConfigurationError("DATABASE_URL: write @ : / in the user's name or password as %40 %3A %2F")
+    if not parsed.database:
+        raise ConfigurationError(f"DATABASE_URL names no database: e.g. {scheme}://user@host/name")
     parsed = parsed.set(drivername=driver)
     return parsed.update_query_dict({"charset": "utf8mb4"}) if "pymysql" in driver else parsed
 

@@ -29,7 +29,17 @@ def test_plain_url_gets_the_right_driver(given: str, used: str) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    ["", "nothing", "oracle://u:secret@h/d", "mysql+mysqlconnector://u:secret@h/d", "sqlite://", "sqlite:///:memory:"],
+    [
+        "",
+        "nothing",
+        "oracle://u:secret@h/d",
+        "mysql+mysqlconnector://u:secret@h/d",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "mysql://u:secret@h",
+        "postgresql://u@h:abc/d",
+        "postgresql://u:p@secret@h/d",
+    ],
 )
 def test_url_that_can_not_be_used_is_refused_without_its_password(given: str) -> None:
     """Another database, another driver, or SQLite without a file."""
