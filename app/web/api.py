@@ -4,6 +4,7 @@ import base64
 import binascii
 import datetime
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import flask
@@ -257,6 +258,7 @@ def _change(user_id: str, command: Save | Update) -> flask.Response:
 def _answer(store: SessionStore, key: SessionKey, command: AnyCommand) -> flask.Response:
     if not isinstance(command, Begin) and key.survey_id in store.catalogue.surveys:
         store.begin(key, is_audio_mode=False)
+        command = replace(command, at=store.clock())  # nothing happens to a session before it began
     result = store.submit(key, command)
     at = store.clock()
     message_id = command.message_id or ""
