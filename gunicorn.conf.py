@@ -34,6 +34,9 @@ loglevel = _settings.log_level.lower()
 CLOSING_S = 5
 """Seconds for open sockets to save their drafts when the server stops."""
 
+SETTLING_S = 2
+"""Seconds after that for turns that wait for a database which does not answer; the clients have them too."""
+
 GARBAGE_THRESHOLDS = (10_000, 20, 20)
 """Python's default, (700, 10, 10), looks for circles of garbage some thirty times in a batch of 1,000 turns, which
 leave none: 12% of the time."""
@@ -60,6 +63,7 @@ def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn has no typ
         def stop(received: int, frame: FrameType | None, before: Any = before) -> None:  # noqa: ANN401
             connections.stopping = True
             connections.wait_until_closed(CLOSING_S)
+            worker.wsgi.extensions["stepkeep"].settle(SETTLING_S)
             if callable(before):
                 before(received, frame)
 

@@ -18,8 +18,9 @@ from typing import Any
 
 from app.errors import NoSuchSession
 from app.message_ids import new_message_id
-from app.service import SessionStore, Snapshot, open_store
+from app.service import SessionStore, open_store
 from app.settings import read_settings
+from app.snapshot import Snapshot
 from app.store.rows import Entry
 from app.survey.commands import Note, Save, Update
 

@@ -66,6 +66,21 @@ class Settings(BaseSettings):
     retry_delay_max_s: Annotated[float, Field(ge=0, le=600)] = Field(
         30.0, description="seconds between two attempts, at most"
     )
+    pending_after_s: Annotated[float, Field(gt=0, le=60)] = Field(
+        2.0, description="seconds that a participant's command waits for its commit before it is accepted as pending"
+    )
+    pending_limit: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        10_000, description="commands that are kept in memory while the database is away; one more closes with 1013"
+    )
+    pending_mib: Annotated[int, Field(ge=1, le=65_536)] = Field(
+        64, description="MiB of answers that are kept in memory while the database is away; more closes with 1013"
+    )
+    redis_url: str | None = Field(
+        None, description="Redis through which several server processes tell each other of changes; else the database"
+    )
+    news_interval_s: Annotated[float, Field(gt=0, le=60)] = Field(
+        0.5, description="seconds between two looks for changes by other processes, where nothing tells of them"
+    )
     log_level: Annotated[str, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR"
     )

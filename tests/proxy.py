@@ -1,12 +1,14 @@
 """A TCP proxy of the tests' own on loopback: it cuts connections and drops replies where a test wants it.
 
-Threads copy bytes both ways; nothing is decided by time. A cut is a reset, as of a machine that is gone.
+Threads copy bytes both ways; nothing is decided by time but a delay that was asked for. A cut is a reset, as of
+a machine that is gone. A connection that has lost bytes never passes any again: :meth:`Proxy.heal` cuts it.
 """
 
 import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,6 +17,13 @@ CHUNK = 65_536
 CONNECT_S = 10
 
 When = Literal["before", "after"]
+
+TEXT_FRAME = 0x81
+"""A WebSocket's whole text message in one frame (RFC 6455, 5.2)."""
+
+MASKED = 0x80
+SHORT = 126
+"""Lengths under it stand in the second byte itself; it says that two more bytes hold the length."""
 
 
 @dataclass(eq=False)
@@ -41,6 +50,7 @@ class _Pair:
     client: socket.socket
     server: socket.socket
     drops_replies: threading.Event = field(default_factory=threading.Event)
+    has_lost_bytes: bool = False
 
     def reset(self) -> None:
         for end in (self.client, self.server):
@@ -63,6 +73,11 @@ class Proxy:
         self._cut: Cut | None = None
         self._accepts = True
         self._drops_replies = False
+        self._swallows = False
+        self._delay_s = 0.0
+        self._frames_to_repeat = 0
+        self._passes = threading.Event()
+        self._passes.set()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -91,16 +106,42 @@ class Proxy:
         with self._mutex:
             self._accepts = False
 
-    def heal(self) -> None:
-        """Pass everything again, on new connections."""
+    def swallow(self) -> None:
+        """From now on bytes get lost both ways, and nobody is told: a black hole."""
         with self._mutex:
-            self._accepts, self._drops_replies, self._cut = True, False, None
+            self._swallows = True
+
+    def hold(self) -> None:
+        """From now on keep all bytes back, until :meth:`heal` passes them on: an outage that TCP survives."""
+        self._passes.clear()
+
+    def delay(self, delay_s: float) -> None:
+        """From now on pass each piece of data on so much later, in either direction."""
+        with self._mutex:
+            self._delay_s = delay_s
+
+    def repeat_frames(self, count: int) -> None:
+        """Pass each of the next WebSocket messages of clients twice, as a whole."""
+        with self._mutex:
+            self._frames_to_repeat = count
+
+    def heal(self) -> None:
+        """Pass everything again; connections that have lost bytes are cut."""
+        with self._mutex:
+            self._accepts, self._drops_replies, self._swallows, self._cut = True, False, False, None
+            self._delay_s, self._frames_to_repeat = 0.0, 0
+            lossy = {pair for pair in self._pairs if pair.has_lost_bytes}
+            self._pairs -= lossy
+        self._passes.set()
+        for pair in lossy:
+            pair.reset()
 
     def close(self) -> None:
         """Cut everything and end the threads."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._passes.set()
         self.cut_all()
         for thread in self._threads:
             thread.join(CONNECT_S)
@@ -132,19 +173,21 @@ class Proxy:
         both = [threading.Thread(target=work, args=(pair,), daemon=True) for work in (self._requests, self._replies)]
         with self._mutex:
             self._pairs.add(pair)
-            self._threads += both
+            self._threads = [thread for thread in self._threads if thread.is_alive()] + both
         for thread in both:
             thread.start()
 
     def _requests(self, pair: _Pair) -> None:
         for data in _chunks(pair.client):
+            if self._is_lost(pair):
+                continue
             match self._due(data):
                 case "before":
                     break
                 case "after":
                     pair.drops_replies.set()
             try:
-                pair.server.sendall(data)
+                pair.server.sendall(self._perhaps_twice(data))
             except OSError:
                 break
         else:
@@ -156,15 +199,32 @@ class Proxy:
         for data in _chunks(pair.server):
             if pair.drops_replies.is_set():
                 break
-            with self._mutex:
-                drops = self._drops_replies
-            if drops:
+            if self._is_lost(pair, is_reply=True):
                 continue
             try:
                 pair.client.sendall(data)
             except OSError:
                 break
         self._forget(pair)
+
+    def _is_lost(self, pair: _Pair, *, is_reply: bool = False) -> bool:
+        """Return whether what arrived is lost; what is late or held back waits here."""
+        self._passes.wait()
+        with self._mutex:
+            delay_s = self._delay_s
+            if self._swallows or (is_reply and self._drops_replies):
+                pair.has_lost_bytes = True
+        if delay_s > 0:
+            time.sleep(delay_s)
+        return pair.has_lost_bytes
+
+    def _perhaps_twice(self, data: bytes) -> bytes:
+        """Return the data, doubled if it is a message that is to be repeated."""
+        with self._mutex:
+            if self._frames_to_repeat == 0 or not _is_a_text_message(data):
+                return data
+            self._frames_to_repeat -= 1
+        return data + data
 
     def _due(self, data: bytes) -> When | None:
         """Return what to do with these bytes; a statement's text is short and comes in one piece."""
@@ -191,3 +251,13 @@ def _chunks(end: socket.socket) -> Iterator[bytes]:
         if not data:
             return
         yield data
+
+
+def _is_a_text_message(data: bytes) -> bool:
+    """Return whether the data is exactly one masked text frame, as clients send them."""
+    if len(data) < 2 or data[0] != TEXT_FRAME or not data[1] & MASKED:
+        return False
+    length = data[1] & ~MASKED
+    if length < SHORT:
+        return len(data) == 6 + length
+    return length == SHORT and len(data) == 8 + int.from_bytes(data[2:4])

@@ -70,7 +70,7 @@ def migration_engine(url: URL) -> Engine:
     """Return the engine of a migration: as the writer's, but it waits as long as a change of the schema takes."""
     match url.get_backend_name():
         case "sqlite":
-            return sqlite.writer_engine(url)
+            return sqlite.writer_engine(url, sqlite.MIGRATION_BUSY_TIMEOUT_MS)
         case "postgresql":
             return postgresql.engine(url, lock_timeout_s=0, pool_size=1, max_overflow=0)
         case _:

@@ -8,7 +8,7 @@ tables is ``batch.py``'s.
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
 from app.errors import SessionUnreadable
 from app.store.models import session_history, sessions, survey_revisions
@@ -38,6 +38,28 @@ def read_states(
     if locked:
         query = query.with_for_update()
     return {SessionKey(row.survey_id, row.user_id): state_of(tuple(row)) for row in connection.execute(query)}
+
+
+def read_versions(connection: Connection, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
+    """Return the versions of those sessions that there are."""
+    column = sessions.c
+    query = select(column.survey_id, column.user_id, column.version).where(_any_of(column, keys))
+    return {SessionKey(row.survey_id, row.user_id): row.version for row in connection.execute(query)}
+
+
+def count_sessions(connection: Connection) -> int:
+    """Return how many sessions there are."""
+    return cast("int", connection.execute(select(func.count()).select_from(sessions)).scalar())
+
+
+def read_keys_after(connection: Connection, after: SessionKey | None, limit: int) -> list[SessionKey]:
+    """Return the next keys of all, in their order."""
+    column = sessions.c
+    query = select(column.survey_id, column.user_id).order_by(column.user_id, column.survey_id).limit(limit)
+    if after is not None:
+        is_later = and_(column.user_id == after.user_id, column.survey_id > after.survey_id)
+        query = query.where(column.user_id >= after.user_id, or_(column.user_id > after.user_id, is_later))
+    return [SessionKey(row.survey_id, row.user_id) for row in connection.execute(query)]
 
 
 def read_history(

@@ -26,11 +26,11 @@ from app.store.rows import (
     to_time_text,
 )
 
-CONNECT_TIMEOUT_S = 5
-LOCK_TIMEOUT_S = 10
+CONNECT_TIMEOUT_S = 3
+LOCK_TIMEOUT_S = 2
 """Seconds that a batch waits for sessions that another server has locked; then it is tried again (1205)."""
 
-SILENCE_S = 60
+SILENCE_S = 12
 """Seconds after which a statement without an answer is given up with its connection: longer than any lock wait."""
 
 RECYCLE_S = 280  # below the shortest usual wait_timeout of 300 s

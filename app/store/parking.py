@@ -50,8 +50,9 @@ class ThreadParking:
 class GreenletParking:
     """A greenlet that waits in its hub.
 
-    Without a time-out: a timer costs more than the rest of the wait. Whom it waits for is bounded by the
-    database's time-outs for statements and locks; QUEUE_TIMEOUT_S counts for room in the queue only.
+    Who gives no time-out (-1) is spared the timer, which costs more than the rest of the wait: all but those who
+    must not wait for a broken database. The others' wait is bounded by the database's time-outs for statements
+    and locks; QUEUE_TIMEOUT_S counts for room in the queue only.
     """
 
     __slots__ = ("_hub", "_waiter")
@@ -61,9 +62,15 @@ class GreenletParking:
         self._hub: Any = hub.get_hub()
         self._waiter: Any = hub.Waiter(self._hub)
 
-    def wait(self, timeout_s: float) -> bool:  # noqa: ARG002 - as the class says
-        self._waiter.get()
-        return True
+    def wait(self, timeout_s: float) -> bool:
+        if timeout_s < 0:
+            self._waiter.get()
+            return True
+        is_over = True
+        with sys.modules["gevent"].Timeout(timeout_s, False):  # False: it ends the block, and raises nothing
+            self._waiter.get()
+            is_over = False
+        return not is_over
 
     def wake(self) -> None:
         loop = self._hub.loop

@@ -8,10 +8,12 @@ with one turn in a batch they halve its rate.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import URL, Column, Engine, create_engine
+import psycopg
+from sqlalchemy import URL, Column, Engine, create_engine, event
 
 from app.store.gateway import in_key_order
 from app.store.models import session_history, sessions
+from app.store.retry import NO_ANSWER
 from app.store.rows import (
     CHANGED_COLUMNS,
     EVENT_COLUMNS,
@@ -27,14 +29,18 @@ from app.store.rows import (
     text_of,
 )
 
-CONNECT_TIMEOUT_S = 5
-LOCK_TIMEOUT_S = 10
+CONNECT_TIMEOUT_S = 3
+LOCK_TIMEOUT_S = 2
 """Seconds that a batch waits for sessions that another server has locked; then it is tried again (55P03)."""
 
-SILENCE_S = 30
-"""Seconds after which a connection whose other end has gone without a word is given up."""
+STATEMENT_TIMEOUT_S = 10
+"""Seconds after which the server ends a statement of ours, and it is told as unavailable; none for migrations."""
 
-_SILENCE = {
+SILENCE_S = 12
+"""Seconds without an answer after which a connection is given up: its server may be frozen, or the network may
+swallow all. Longer than the server takes to tell by itself."""
+
+_KEPT_ALIVE = {
     "tcp_user_timeout": SILENCE_S * 1000,
     "keepalives_idle": SILENCE_S // 2,
     "keepalives_interval": SILENCE_S // 6,
@@ -43,10 +49,6 @@ _SILENCE = {
 
 _COUNTS = frozenset({"version", "is_audio_mode"})
 _TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp"})
-
-
-STATEMENT_TIMEOUT_S = 60
-"""Seconds after which the server ends a statement of ours, and it is told as unavailable; none for migrations."""
 
 _BY_KEY = f" -c statement_timeout={STATEMENT_TIMEOUT_S}s" + "".join(
     f" -c {name}=off" for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
@@ -67,15 +69,49 @@ def engine(
     settings: str = "",
     **options: Any,  # noqa: ANN401 - create_engine's
 ) -> Engine:
-    """Return an engine; times are UTC whatever the server's zone. A lock_timeout_s of 0 waits for ever."""
+    """Return an engine; times are UTC whatever the server's zone.
+
+    Args:
+        lock_timeout_s: 0 waits for ever, for an answer too.
+    """
     # What stands in the URL (time-outs, several hosts, TLS) holds; its options come first.
     given = {
         "connect_timeout": CONNECT_TIMEOUT_S,
-        **_SILENCE,
+        **_KEPT_ALIVE,
         "options": f"{url.query.get('options', '')} -c timezone=UTC -c lock_timeout={lock_timeout_s}s{settings}",
     }
     connect_args = {name: value for name, value in given.items() if name == "options" or name not in url.query}
-    return create_engine(url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True, **options)
+    made = create_engine(url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True, **options)
+    if lock_timeout_s:
+        event.listen(made, "do_connect", lambda _dialect, _record, args, options: Connection.connect(*args, **options))
+    return made
+
+
+class Connection(psycopg.Connection[Any]):
+    """A connection that is closed when its server gives no answer for SILENCE_S.
+
+    libpq has no time-out for reading: a server that is stopped but alive (SIGSTOP, a frozen machine), or a
+    network that swallows the answer, would be waited for as long as TCP finds somebody there.
+    """
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ANN401 - as psycopg's
+        """Return what the generator of psycopg's protocol returns.
+
+        Raises:
+            psycopg.OperationalError: there was no answer; the connection is closed.
+        """
+        try:
+            return super().wait(gen, interval, SILENCE_S if timeout is None else timeout)
+        except psycopg.OperationalError as error:
+            if timeout is None and type(error).__name__ == "_WaitTimeout":  # psycopg's own, which it never lets out
+                self.pgconn.finish()
+                raise psycopg.OperationalError(f"{NO_ANSWER} {SILENCE_S} seconds") from error
+            raise
+
+    def __del__(self) -> None:
+        # psycopg warns of a connection that nobody closed. SQLAlchemy's pool leaves one to the garbage collector
+        # whose very first statements failed; what lies under it closes itself.
+        """Say nothing."""
 
 
 class PostgresqlGateway:

@@ -15,8 +15,10 @@ on a new connection   08* connection, 57P01-03       2006, 2013, 2002, 2003, 192
                       only, 53300 too many; none     too many, 1290, 1792, 1836 read
                       at all: it could not connect   only
 read afresh           23505 double key               1062 double key                  UNIQUE
-never                 22*, 23*, 42*, 28*, 0A, 53100  1366, 1406, 1153, 1292, 4025,    CONSTRAINT, FULL,
-                      (disk full) and all else       1064, 1021 (disk full) ...       IOERR, CORRUPT ...
+not at once: it may   53100 disk full, 42*, 28*, 0A  1021 disk full, 1064 ...         FULL, IOERR,
+pass when somebody    and all else                                                    CORRUPT ...
+mended it
+never: it is the data 22*, 23*, 54*                  1366, 1406, 1153, 1292, 4025 ... CONSTRAINT, TOOBIG
 ===================== ============================== ================================ ==================
 
 A commit whose outcome is unknown may be tried again because message ids are unique: what was committed
@@ -41,6 +43,14 @@ POSTGRESQL_NEW_CONNECTION_CLASS = "08"
 MYSQL_AGAIN = frozenset({1213, 1205, 1020})
 MYSQL_NEW_CONNECTION = frozenset({2006, 2013, 2002, 2003, 1927, 4031, 1047, 1053, 1040, 1290, 1792, 1836})
 SQLITE_AGAIN = ("database is locked", "database table is locked")
+NO_ANSWER = "no answer within"
+"""How the message of ``postgresql.Connection`` begins when its server is silent."""
+
+POSTGRESQL_DATA_CLASSES = ("22", "23", "54")
+MYSQL_DATA = frozenset({1153, 1292, 1366, 1406, 4025})
+_OF_THE_DATA = frozenset({"DataError", "IntegrityError"})
+"""The drivers' own classes (PEP 249) for it; MySQL's numbers above come in others too."""
+
 # A key that is there already: another server began the session or applied the message a moment ago. The
 # transaction is tried again because it reads afresh, finds the row, and answers as for any duplicate. A key
 # that is double for another reason costs two more attempts; then its turn is looked for by halves, and told.
@@ -87,6 +97,18 @@ def retried(settings: Settings, work: Callable[P, T], *args: P.args, **kwargs: P
     return _policy(settings)(_Second(first, work), *args, **kwargs)
 
 
+class HasWaited(SQLAlchemyError):
+    """A transaction that failed after it had waited: for a lock, or for an answer. Not tried again at once."""
+
+
+def has_waited(error: DBAPIError) -> bool:
+    """Return whether the transaction waited as long as it may before it failed, and would wait again."""
+    code = _code(error)
+    if code in {"55P03", 1205} or (isinstance(code, str) and code.startswith(SQLITE_AGAIN)):
+        return True
+    return NO_ANSWER in str(error.orig) or isinstance(getattr(error.orig, "__cause__", None), TimeoutError)
+
+
 def is_double_key(error: BaseException) -> bool:
     """Return whether a unique key was there already."""
     if not isinstance(error, DBAPIError):
@@ -95,9 +117,24 @@ def is_double_key(error: BaseException) -> bool:
     return code in DOUBLE_KEY or (isinstance(code, str) and code.startswith(DOUBLE_KEY[2]))
 
 
+def is_of_the_data(error: BaseException) -> bool:
+    """Return whether the database refuses what was to be written, and would refuse it on another day too."""
+    if not isinstance(error, DBAPIError):
+        return False
+    kinds = {kind.__name__ for kind in type(error.orig).__mro__}
+    if not kinds.isdisjoint(_OF_THE_DATA):
+        return True
+    code = _code(error)
+    return code in MYSQL_DATA or (isinstance(code, str) and code.startswith(POSTGRESQL_DATA_CLASSES))
+
+
 def unsaved(error: SQLAlchemyError) -> DatabaseUnavailable | DatabaseRefused:
-    """Return our error for a database's, without its text: that can hold answers."""
-    kind = DatabaseUnavailable if may_pass(error) or not isinstance(error, DBAPIError) else DatabaseRefused
+    """Return our error for a database's, without its text: that can hold answers.
+
+    Whatever is not the data's fault is unavailable, a full disk, a lost table or a key that somebody else has
+    taken, too: the participant's answer is kept where it is until that is mended, and is not thrown away as refused.
+    """
+    kind = DatabaseRefused if is_of_the_data(error) and not is_double_key(error) else DatabaseUnavailable
     failure = kind(type(getattr(error, "orig", None) or error).__name__)
     failure.__cause__ = error
     return failure

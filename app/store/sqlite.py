@@ -44,7 +44,10 @@ from app.survey.state import SessionState
 
 log = logging.getLogger("stepkeep.store")
 
-BUSY_TIMEOUT_MS = 30_000
+BUSY_TIMEOUT_MS = 5_000
+"""Milliseconds that one attempt waits for another process that writes."""
+
+MIGRATION_BUSY_TIMEOUT_MS = 30_000
 CHECKPOINT_PAGES = 8000
 """Pages of 4 KiB in the WAL before it is copied into the database file. SQLite's default, 1,000, copies pages that
 the next turns change again."""
@@ -63,7 +66,7 @@ _WRITER_PRAGMAS = (
     f"cache_size=-{WRITER_CACHE_KIB}",
 )
 # Only the writer checkpoints.
-_READER_PRAGMAS = ("query_only=ON", "wal_autocheckpoint=0")
+_READER_PRAGMAS = (f"busy_timeout={BUSY_TIMEOUT_MS}", "query_only=ON", "wal_autocheckpoint=0")
 
 
 def driver() -> ModuleType:
@@ -82,7 +85,7 @@ def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
     return version >= (3, 7, 0) and not is_mended
 
 
-def writer_engine(url: URL) -> Engine:
+def writer_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
     """Return the engine of the one connection that writes; any thread may use it in its turn."""
     version = driver().sqlite_version_info
     if has_wal_reset_bug(version):
@@ -93,7 +96,8 @@ def writer_engine(url: URL) -> Engine:
         journal = "journal_mode=DELETE"
     else:
         journal = "journal_mode=WAL"
-    return _engine(url, (journal, *_WRITER_PRAGMAS), begin="BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
+    pragmas = (f"busy_timeout={busy_timeout_ms}", journal, *_WRITER_PRAGMAS)
+    return _engine(url, pragmas, begin="BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
 
 
 def reader_engine(url: URL, readers: int, overflow: int) -> Engine:
@@ -196,7 +200,7 @@ def _engine(url: URL, pragmas: tuple[str, ...], *, begin: str | None, **pool: An
     def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
         # The driver's own BEGIN comes too late and is deferred: a read first, then SQLITE_BUSY at once.
         connection.isolation_level = None
-        for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", *pragmas):
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
     if begin is not None:

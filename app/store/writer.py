@@ -2,8 +2,10 @@
 
 A caller that finds the writer idle commits what waits, himself (the leader); the others wait for him
 (the followers). So one caller alone pays no hand-over, and many share one flush. Commands of one
-session are decided in the order in which they were submitted. No thread of its own: nothing to start,
-nothing to stop but the queue.
+session are decided in the order in which they were submitted.
+
+Who must not wait for a broken database never leads (:meth:`Writer.submit_within`): a thread that is started
+for them does, and nobody waits for its end.
 """
 
 import logging
@@ -14,20 +16,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable
 from app.settings import Settings
 from app.store.batch import Result, RevisionNotLoaded, SurveyFor, Turn, commit_batch
 from app.store.gateway import HeldConnection
 from app.store.parking import GreenletParking, Parking, ThreadParking, threads_are_greenlets
-from app.store.retry import describe, is_double_key, may_pass, retried, unsaved
+from app.store.retry import HasWaited, describe, has_waited, is_of_the_data, retried, unsaved
 from app.store.rows import SessionKey
 from app.survey.commands import AnyCommand
 
 log = logging.getLogger("stepkeep.store")
 
 T = TypeVar("T")
+
+_Transact = Callable[[list[Turn]], list[Result | StepkeepError]]
 
 WAKING = 4
 """Followers that are being woken at any time; each wakes the next one before it goes on. A thousand threads that
@@ -37,11 +41,20 @@ wake at once all ask for the interpreter's lock, again every 5 ms: that costs a 
 class _Ticket:
     """One caller's place in the queue."""
 
-    __slots__ = ("answers", "error", "is_left", "leads", "next", "parking", "turns", "work")
+    __slots__ = ("answers", "error", "is_left", "is_patient", "leads", "may_lead", "next", "parking", "turns", "work")
 
-    def __init__(self, turns: Sequence[Turn], work: Callable[[Connection], Any] | None = None) -> None:
+    def __init__(
+        self,
+        turns: Sequence[Turn],
+        work: Callable[[Connection], Any] | None = None,
+        *,
+        may_lead: bool = True,
+        is_patient: bool = True,
+    ) -> None:
         self.turns = turns
         self.work = work
+        self.may_lead = may_lead
+        self.is_patient = is_patient
         self.answers: Any = None
         self.error: Exception | None = None
         self.leads = False
@@ -96,8 +109,26 @@ class Writer:
             raise result
         return result
 
-    def submit_many(self, turns: Sequence[Turn]) -> list[Result | Exception]:
+    def submit_within(self, key: SessionKey, command: AnyCommand, within_s: float) -> Result:
+        """Return what came of the command as :meth:`submit`, or raise when the time is over.
+
+        Raises:
+            DatabaseUnavailable: there is no answer yet, too: it may still be committed. With a message id the
+                command can be submitted again.
+            MessageIdReused, Overloaded, SessionUnreadable: as :meth:`submit`.
+        """
+        result: Result | Exception = self._hand_in(
+            _Ticket([(key, command)], may_lead=False, is_patient=False), within_s=within_s
+        )[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def submit_many(self, turns: Sequence[Turn], *, is_patient: bool = True) -> list[Result | Exception]:
         """Return what came of each command, in order; one that fails doesn't fail the others.
+
+        Args:
+            is_patient: what had to wait for a lock in vain is tried again.
 
         They are committed ``batch_limit`` at a time. What :meth:`submit` would raise stands in its place.
         """
@@ -105,7 +136,7 @@ class Writer:
         for start in range(0, len(turns), self._settings.batch_limit):
             part = turns[start : start + self._settings.batch_limit]
             try:
-                results += self._hand_in(_Ticket(part))
+                results += self._hand_in(_Ticket(part, is_patient=is_patient))
             except Unavailable as error:
                 results += [error] * len(part)
         return results
@@ -128,6 +159,8 @@ class Writer:
             self._hand_in(_Ticket(()), is_last=True)
         finally:
             self._connection.close()
+            if self._substitute is not None:
+                self._substitute.release()  # and with nothing to lead, it ends
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: the queue, its lock and the connection are the parent's."""
@@ -140,33 +173,38 @@ class Writer:
         self._waiting: deque[_Ticket] = deque()
         self._waiting_turns = 0
         self._is_led = False
+        self._substitute: threading.Semaphore | None = None
         self._is_full = False
         self._is_closed = False
 
-    def _hand_in(self, ticket: _Ticket, *, is_last: bool = False) -> Any:  # noqa: ANN401 - what the work returns
+    def _hand_in(self, ticket: _Ticket, *, is_last: bool = False, within_s: float | None = None) -> Any:  # noqa: ANN401 - what the work returns
+        timeout_s = self._settings.queue_timeout_s if within_s is None else within_s
         with self._mutex:
             if self._waiting_turns >= self._settings.queue_limit and not is_last:
-                self._wait_for_room()
+                self._wait_for_room(timeout_s)
             if self._is_closed and not is_last:
                 raise DatabaseUnavailable("closed")
             self._waiting.append(ticket)
             self._waiting_turns += len(ticket.turns)
-            if self._is_led:
+            ticket.leads = ticket.may_lead and not self._is_led
+            if not ticket.leads:
                 ticket.parking = self._parking()
-            else:
-                self._is_led = ticket.leads = True
+                if not self._is_led:
+                    self._stand_in()
+            self._is_led = True
         if ticket.parking is not None:
-            self._follow(ticket, ticket.parking, -1 if is_last else self._settings.queue_timeout_s)
+            is_patient = is_last or (within_s is None and self._parking is GreenletParking)
+            self._follow(ticket, ticket.parking, -1 if is_patient else timeout_s)
         if ticket.leads:
             self._lead(ticket)
         if ticket.error is not None:
             raise ticket.error
         return ticket.answers
 
-    def _wait_for_room(self) -> None:
+    def _wait_for_room(self, timeout_s: float) -> None:
         """Hold the caller back while the queue is full."""
         self._is_full = True
-        in_time = self._has_room.wait_for(self._has_room_now, self._settings.queue_timeout_s)
+        in_time = self._has_room.wait_for(self._has_room_now, timeout_s)
         if not in_time:
             raise Overloaded(self._waiting_turns)
 
@@ -190,7 +228,9 @@ class Writer:
         with self._mutex:
             # In one go: a leader that took the ticket in between would commit what its caller believes refused.
             if not ticket.leads and self._remove(ticket):
-                raise Overloaded(self._waiting_turns)
+                raise Overloaded(self._waiting_turns) if ticket.may_lead else DatabaseUnavailable("slow")
+        if not ticket.may_lead:
+            raise DatabaseUnavailable("slow")
         parking.wait(-1)
 
     def _abandon(self, ticket: _Ticket) -> None:
@@ -213,31 +253,58 @@ class Writer:
         self._has_room.notify_all()
         return True
 
-    def _lead(self, own: _Ticket) -> None:
+    def _stand_in(self) -> None:
+        """Lead in a thread for those who must not, the mutex being held; at the first of them it is started."""
+        if self._substitute is None:
+            self._substitute = threading.Semaphore(0)
+            threading.Thread(
+                target=self._lead_for_others, args=(self._substitute,), name="stepkeep-writer", daemon=True
+            ).start()
+        self._substitute.release()
+
+    def _lead_for_others(self, called: threading.Semaphore) -> None:
+        while True:
+            called.acquire()
+            if not self._is_led:
+                return  # the writer was closed
+            self._lead(None)
+
+    def _lead(self, own: _Ticket | None) -> None:
         """Commit what waits, the leader's own turns first, then hand over."""
         try:
             self._parking.give_way()  # whoever is about to submit joins the batch
             batch = self._take()
             try:
-                self._settle(batch)
+                if batch:
+                    self._settle(batch)
             finally:
                 self._wake_all([ticket for ticket in batch if ticket is not own])
         finally:
             with self._mutex:
-                self._remove(own)  # of a leader that was interrupted before his turn: nobody waits for it any more
-            self._hand_over()
+                if own is not None:
+                    # Of a leader that was interrupted before his turn: nobody waits for it any more.
+                    self._remove(own)
+                self._pass_on()
 
     def _hand_over(self) -> None:
         with self._mutex:
-            if self._waiting:
-                self._waiting[0].leads = True
-                self._waiting[0].wake()
-            else:
-                self._is_led = False
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Give the lead to whoever waits longest, the mutex being held."""
+        if not self._waiting:
+            self._is_led = False
+        elif self._waiting[0].may_lead:
+            self._waiting[0].leads = True
+            self._waiting[0].wake()
+        else:
+            self._stand_in()
 
     def _take(self) -> list[_Ticket]:
         """Take what waits: commands together, other work alone."""
         with self._mutex:
+            if not self._waiting:
+                return []  # whoever waited has left since the lead was passed on
             batch = [self._waiting.popleft()]
             size = len(batch[0].turns)
             while batch[0].work is None and self._waiting and self._waiting[0].work is None:
@@ -269,7 +336,9 @@ class Writer:
             if work is not None:
                 batch[0].answers = retried(self._settings, self._connection.run, work)
                 return
-            answers = self._settled([turn for ticket in batch for turn in ticket.turns], self._settings)
+            turns = [turn for ticket in batch for turn in ticket.turns]
+            is_patient = any(ticket.is_patient for ticket in batch)
+            answers = self._settled(turns, self._transaction if is_patient else self._impatiently, self._settings)
         except Exception as error:  # noqa: BLE001 - its caller gets it, and the writer goes on
             for ticket in batch:
                 ticket.error = unsaved(error) if isinstance(error, SQLAlchemyError) else error
@@ -288,21 +357,31 @@ class Writer:
     def _transaction(self, turns: list[Turn]) -> list[Result | StepkeepError]:
         return self._connection.transact(lambda gateway: commit_batch(gateway, turns, self._survey_for))
 
-    def _settled(self, turns: list[Turn], settings: Settings) -> list[Result | Exception]:
+    def _impatiently(self, turns: list[Turn]) -> list[Result | StepkeepError]:
+        """Do the transaction for callers who are better told that it waits than kept waiting."""
+        try:
+            return self._transaction(turns)
+        except DBAPIError as error:
+            if has_waited(error):
+                raise HasWaited(describe(error)) from error
+            raise
+
+    def _settled(self, turns: list[Turn], transact: _Transact, settings: Settings) -> list[Result | Exception]:
         """Return what came of each turn; one that the database refuses is found by halves, and fails alone."""
         if not turns:
             return []
         try:
-            return list(retried(settings, self._transaction, turns))
+            return list(retried(settings, transact, turns))
         except RevisionNotLoaded as missing:
             self._load_revision(missing.survey_id, missing.revision)  # outside the transaction, which is over
-            return self._settled(turns, settings)
+            return self._settled(turns, transact, settings)
         except SQLAlchemyError as error:
             log.warning("%d turns were not saved: %s", len(turns), describe(error))
-            if len(turns) == 1 or (may_pass(error) and not is_double_key(error)):
+            if len(turns) == 1 or not is_of_the_data(error):
                 return [unsaved(error) for _ in turns]
         except Exception as error:  # noqa: BLE001 - its caller gets it, and the writer goes on
             if len(turns) == 1:
                 return [error]
         middle = len(turns) // 2
-        return self._settled(turns[:middle], self._once) + self._settled(turns[middle:], self._once)
+        first, second = turns[:middle], turns[middle:]
+        return self._settled(first, transact, self._once) + self._settled(second, transact, self._once)

@@ -19,7 +19,8 @@ from app.errors import (
     StepkeepError,
     VersionConflict,
 )
-from app.service import SessionStore, Snapshot
+from app.service import SessionStore
+from app.snapshot import Snapshot
 from app.store.batch import Outcome
 from app.store.listing import Cursor
 from app.store.rows import Entry, SessionKey
@@ -171,10 +172,22 @@ def list_surveys() -> flask.Response:
 
 @api.get("/api/surveys/<survey_id>")
 def get_survey(survey_id: str) -> flask.Response:
-    """One survey: its steps with defaults filled in, without their rules."""
+    """One survey: its steps with defaults filled in; of their rules only what a client can go on with offline.
+
+    Each step says where it ``leads_to`` whatever is answered (null where that depends on answers), and, by
+    ``reads``, which other steps' answers decide where it leads (null: any).
+    """
     survey = _store().catalogue.survey(survey_id)
     shown = survey.model_dump(mode="json", exclude={"steps"})
-    steps = [survey.shown_step(step.id) for step in survey.steps]
+    ways = survey.walkway
+    steps = [
+        {
+            **(survey.shown_step(step.id) or {}),
+            "leads_to": ways.leads_always_to(step.id),
+            "reads": None if (read := ways.reads(step.id)) is None else sorted(read),
+        }
+        for step in survey.steps
+    ]
     return _json({"success": True, "survey": {**shown, "revision": survey.revision, "steps": steps}})
 
 

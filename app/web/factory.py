@@ -34,7 +34,9 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
         "ping_interval": chosen.ping_interval_s,
         "max_message_size": MAX_MESSAGE_BYTES,
     }
-    app.extensions["stepkeep"] = store or open_store(chosen)
+    opened = store or open_store(chosen)
+    opened.serve()
+    app.extensions["stepkeep"] = opened
     app.extensions["stepkeep_connections"] = Connections(chosen.max_connections)
     app.register_blueprint(api)
     app.register_blueprint(pages)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app import exact_json
 from app.errors import InvalidJson
-from app.service import Snapshot
+from app.snapshot import Snapshot
 from app.survey import commands
 
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -159,9 +159,8 @@ def position(snapshot: Snapshot, at: int) -> dict[str, Any]:
     return {"session": snapshot.shown(at), "step": snapshot.step, "progress": snapshot.progress}
 
 
-def state(snapshot: Snapshot, at: int, *, resumed: bool) -> dict[str, Any]:
-    """Return the server's first message."""
-    version = snapshot.state.version
+def state(snapshot: Snapshot, version: int, at: int, *, resumed: bool) -> dict[str, Any]:
+    """Return the server's first message; ``version`` is the stored one."""
     return {"type": "state", "version": version, "resumed": resumed, **position(snapshot, at)}
 
 
@@ -174,6 +173,11 @@ def ack(message_id: str, version: int, snapshot: Snapshot, at: int, *, duplicate
         "duplicate": duplicate,
         **position(snapshot, at),
     }
+
+
+def pending(message_id: str, snapshot: Snapshot, at: int) -> dict[str, Any]:
+    """Return the news that a command was accepted, and waits for the database; ``ack`` or ``reject`` follow."""
+    return {"type": "pending", "id": message_id, **position(snapshot, at)}
 
 
 def reject(message_id: str, code: str, message: str, step: Mapping[str, Any] | None) -> dict[str, Any]:

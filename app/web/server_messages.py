@@ -58,6 +58,16 @@ class AckSent(_Sent):
     progress: Progress
 
 
+class PendingSent(_Sent):
+    """Accepted, not yet committed; the ack, or a reject, follows."""
+
+    type: Literal["pending"]
+    id: str
+    session: SessionSent
+    step: dict[str, JsonValue] | None
+    progress: Progress
+
+
 class RejectSent(_Sent):
     """Refused by the survey's rules; nothing was saved."""
 
@@ -94,10 +104,12 @@ class PongSent(_Sent):
 
 
 SERVER_MESSAGE: TypeAdapter[Any] = TypeAdapter(
-    Annotated[StateSent | AckSent | RejectSent | SyncSent | ErrorSent | PongSent, Field(discriminator="type")]
+    Annotated[
+        StateSent | AckSent | PendingSent | RejectSent | SyncSent | ErrorSent | PongSent, Field(discriminator="type")
+    ]
 )
 
-_MODELS = (StateSent, AckSent, RejectSent, SyncSent, ErrorSent, PongSent)
+_MODELS = (StateSent, AckSent, PendingSent, RejectSent, SyncSent, ErrorSent, PongSent)
 
 
 @cache

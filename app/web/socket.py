@@ -4,7 +4,9 @@ import contextlib
 import logging
 import threading
 import time
-from typing import Any
+from collections import deque
+from functools import partial
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import flask
@@ -12,9 +14,11 @@ from flask_sock import Sock
 from simple_websocket import ConnectionClosed
 
 from app import exact_json
-from app.errors import InvalidInput, NoSuchSurvey, StepkeepError, Unavailable
-from app.service import SessionStore, Snapshot
-from app.store.batch import Outcome
+from app.errors import InvalidInput, NoSuchSurvey, SessionUnreadable, StepkeepError, Unavailable
+from app.service import SessionStore
+from app.snapshot import Snapshot
+from app.store.batch import Outcome, Refused, Result
+from app.store.pending import Accepted
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, AnyCommand, Draft
 from app.web import messages, wire
@@ -27,7 +31,7 @@ _LOOK_S = 1.0
 """Seconds between two looks at the draft's age and at whether the server stops."""
 
 _NEWS = object()
-"""In the buffer of incoming messages: another connection changed the session."""
+"""In the buffer of incoming messages: another connection changed the session, or what was pending is settled."""
 
 
 class Connections:
@@ -89,7 +93,7 @@ def _serve(ws: Any, store: SessionStore, connections: Connections, user_id: str)
     is_audio = arguments.get("is_audio", "").lower() in {"true", "1"}
     try:
         key = store.key(user_id, arguments.get("survey"))
-        snapshot, resumed = store.begin(key, is_audio_mode=is_audio)
+        _Connection(ws, store, connections, key).run(is_audio_mode=is_audio)
     except NoSuchSurvey as error:
         wire.close(ws, 4404, error.message)
     except InvalidInput as error:
@@ -98,15 +102,10 @@ def _serve(ws: Any, store: SessionStore, connections: Connections, user_id: str)
     except Unavailable as error:
         ws.send(exact_json.encode(messages.error("unavailable", error.message)))
         wire.close(ws, 1013, error.message)
-    else:
-        try:
-            _Connection(ws, store, connections, key).run(snapshot, resumed=resumed)
-        except Unavailable as error:
-            wire.close(ws, 1013, error.message)
 
 
 class _Connection:
-    """One connection, served by one thread; other threads only announce news."""
+    """One connection, served by one thread; other threads only announce news and verdicts."""
 
     def __init__(self, ws: Any, store: SessionStore, connections: Connections, key: SessionKey) -> None:  # noqa: ANN401
         self._ws = ws
@@ -116,36 +115,62 @@ class _Connection:
         self._draft: Draft | None = None
         self._draft_since = 0.0
         self._news: Snapshot | None = None
+        self._verdicts: deque[tuple[str | None, Result | Exception]] = deque()
         self._malformed = 0
         self._tokens = float(store.settings.message_burst)
         self._tokens_at = time.monotonic()
         self._news_lock = threading.Lock()
+        self._shown: Snapshot | None = None
         self._shown_version = 0
 
-    def run(self, snapshot: Snapshot, *, resumed: bool) -> None:
-        self._store.listen(self._key, self._announce)
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The session as it is known to be stored, as it was shown last."""
+        return self._shown
+
+    def run(self, *, is_audio_mode: bool) -> None:
+        snapshot, version, resumed = self._enter(is_audio_mode=is_audio_mode)
+        self._show(snapshot, version)
+        self._store.listen(self._key, self)
         try:
-            # Read again, now that news arrive: what came between was told to nobody here.
-            newest = self._store.load(self._key) or snapshot
-            self._shown_version = newest.state.version
-            self._send(messages.state(newest, self._store.clock(), resumed=resumed))
+            # Read again, now that news arrive: what came between is told to nobody here.
+            snapshot, version, _ = self._enter(is_audio_mode=is_audio_mode)
+            self._show(snapshot, version)
+            self._send(messages.state(snapshot, version, self._store.clock(), resumed=resumed))
             while not self._connections.stopping:
                 self._receive()
+            self._send_news()
             wire.close(self._ws, 1001, "the server stops; connect again")
         finally:
-            self._store.unlisten(self._key, self._announce)
+            self._store.unlisten(self._key, self)
             with contextlib.suppress(StepkeepError):  # the client has the draft too
                 self._save_draft()
 
-    def _announce(self, snapshot: Snapshot) -> None:
+    def _enter(self, *, is_audio_mode: bool) -> tuple[Snapshot, int, bool]:
+        verdict = partial(self._settled, None)
+        return self._store.enter(self._key, is_audio_mode=is_audio_mode, listener=self, verdict=verdict)
+
+    def announce(self, snapshot: Snapshot) -> None:
+        """Take note of a state that another connection made."""
         with self._news_lock:
-            waits_already = self._news is not None
             if self._news is None or snapshot.state.version > self._news.state.version:
                 self._news = snapshot
-        if not waits_already:
-            # Past the bound of the buffer: there is one at most, and this thread must not block or close.
+        self._wake()
+
+    def _settled(self, message_id: str | None, result: Result | Exception) -> None:
+        """Take note of what came of a command that was pending."""
+        self._verdicts.append((message_id, result))
+        self._wake()
+
+    def _wake(self) -> None:
+        # Past the bound of the buffer, and one is enough: other threads must neither block nor close.
+        if _NEWS not in self._ws.input_buffer:
             list.append(self._ws.input_buffer, _NEWS)
-            self._ws.event.set()
+        self._ws.event.set()
+
+    def _show(self, snapshot: Snapshot, version: int) -> None:
+        self._shown = snapshot
+        self._shown_version = max(self._shown_version, version)
 
     def _receive(self) -> None:
         frame = self._ws.receive(timeout=_LOOK_S)
@@ -183,33 +208,52 @@ class _Connection:
             self._do(command)
 
     def _do(self, command: AnyCommand) -> None:
+        self._send_news()
         message_id = command.message_id or ""
         answers_draft = isinstance(command, Answer) and self._draft is not None and command.step == self._draft.step
         try:
             if not answers_draft:
                 self._save_draft()
-            result = self._store.submit(self._key, command, self._announce)
+            result = self._submit(command, message_id)
         except Unavailable as error:
-            self._send(messages.error("unavailable", error.message, message_id))
-            return
+            self._end(1013, error.message)
+        except SessionUnreadable as error:
+            self._end(1011, error.message)  # at its next connection it is set aside
         except StepkeepError as error:
             self._send(messages.error("malformed", error.message, message_id))
             return
-        at = self._store.clock()
-        if isinstance(result, Outcome):
-            if answers_draft:
-                self._draft = None
+        self._send_news()  # what was given before was settled before
+        if answers_draft and not isinstance(result, Refused):
+            self._draft = None
+        if isinstance(result, Accepted):
             snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
-            self._shown_version = max(self._shown_version, result.state.version)
-            self._send(messages.ack(message_id, result.version, snapshot, at, duplicate=result.duplicate))
-            return
-        refused = result.rejection
+            self._show(snapshot, result.version)
+            self._send(messages.pending(message_id, snapshot, self._store.clock()))
+        else:
+            self._answer(message_id, result)
+
+    def _submit(self, command: AnyCommand, message_id: str | None) -> Result | Accepted:
+        assert self._shown is not None  # noqa: S101 - a connection begins with the state
+        return self._store.submit_or_accept(self._shown, command, self, partial(self._settled, message_id))
+
+    def _answer(self, message_id: str, result: Result | Exception) -> None:
+        """Send what came of a command in the end."""
+        if isinstance(result, Exception):
+            if isinstance(result, StepkeepError) and not isinstance(result, SessionUnreadable):
+                self._send(messages.error("malformed", result.message, message_id))
+                return
+            self._end(1011, "this could not be saved; connect again")
         if result.state is None:
             self._send(messages.error("unavailable", "this session was erased; connect again", message_id))
             self._end(1001, "this session was erased; connect again to begin a new one")
-            return
-        step = Snapshot(key=self._key, state=result.state, survey=result.survey).step
-        self._send(messages.reject(message_id, refused.code, refused.message, step))
+        snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
+        if isinstance(result, Outcome):
+            self._show(snapshot, result.state.version)
+            at = self._store.clock()
+            self._send(messages.ack(message_id, result.version, snapshot, at, duplicate=result.duplicate))
+        else:
+            refused = result.rejection
+            self._send(messages.reject(message_id, refused.code, refused.message, snapshot.step))
 
     def _keep_draft(self, draft: Draft) -> None:
         if self._draft is None:
@@ -222,14 +266,21 @@ class _Connection:
 
     def _save_draft(self) -> None:
         if self._draft is not None:
-            self._store.submit(self._key, self._draft, self._announce)
+            self._submit(self._draft, None)
             self._draft = None
 
     def _send_news(self) -> None:
+        while self._verdicts:
+            message_id, result = self._verdicts.popleft()
+            if message_id is not None:
+                self._answer(message_id, result)
+            elif isinstance(result, Refused) and result.state is not None:
+                # A session that seemed to be new was there already: the participant sees where it stands.
+                self.announce(Snapshot(key=self._key, state=result.state, survey=result.survey))
         with self._news_lock:
             snapshot, self._news = self._news, None
         if snapshot is not None and snapshot.state.version > self._shown_version:
-            self._shown_version = snapshot.state.version
+            self._show(snapshot, snapshot.state.version)
             self._send(messages.sync(snapshot, self._store.clock()))
 
     def _spend(self) -> bool:
@@ -246,7 +297,7 @@ class _Connection:
         except OSError as error:
             raise ConnectionClosed(1006, "the peer is gone") from error
 
-    def _end(self, code: int, reason: str) -> None:
+    def _end(self, code: int, reason: str) -> NoReturn:
         wire.close(self._ws, code, reason)
         raise ConnectionClosed(code, reason)
 

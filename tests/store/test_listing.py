@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from app.errors import InvalidInput
-from app.service import SessionStore, Snapshot, open_store
+from app.service import SessionStore, open_store
+from app.snapshot import Snapshot
 from app.settings import Settings
 from app.store import listing
 from app.store.listing import Cursor

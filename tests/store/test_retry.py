@@ -7,8 +7,9 @@ import pymysql
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from app.errors import DatabaseRefused, DatabaseUnavailable
 from app.settings import Settings, read_settings
-from app.store.retry import may_pass, retried
+from app.store.retry import may_pass, retried, unsaved
 
 
 def of_postgresql(state: str) -> Exception:
@@ -51,6 +52,21 @@ NEVER = [
     sqlite3.DatabaseError("database disk image is malformed"),
 ]
 
+OF_THE_DATA = [
+    *(of_postgresql(state) for state in ("22001", "23502", "23503", "54000")),
+    *(pymysql.err.DataError(code, "x", sqlstate="22001") for code in (1366, 1406, 1153, 1292, 4025)),
+    sqlite3.IntegrityError("NOT NULL constraint failed: sessions.answers"),
+    sqlite3.DataError("string or blob too big"),
+]
+OF_THE_DATABASE = [
+    *(of_postgresql(state) for state in ("53100", "42P01", "28000", "57P01", "40001")),
+    *(pymysql.err.OperationalError(code, "x", sqlstate="HY000") for code in (1021, 1064, 2006, 1205)),
+    sqlite3.OperationalError("database or disk is full"),
+    sqlite3.OperationalError("disk I/O error"),
+    sqlite3.OperationalError("database is locked"),
+    sqlite3.DatabaseError("database disk image is malformed"),
+]
+
 LOCKED = DBAPIError("", {}, sqlite3.OperationalError("database is locked"))
 
 
@@ -64,6 +80,18 @@ def test_failure_that_may_pass_is_tried_again(error: Exception) -> None:
 def test_failure_that_stays_is_not_tried_again(error: Exception) -> None:
     """Constraint, data, syntax, disk full, corrupt."""
     assert not may_pass(DBAPIError("", {}, error))
+
+
+@pytest.mark.parametrize("error", OF_THE_DATA, ids=repr)
+def test_answer_that_the_database_refuses_is_told_as_refused(error: Exception) -> None:
+    """Sending it again can't help."""
+    assert isinstance(unsaved(DBAPIError("", {}, error)), DatabaseRefused)
+
+
+@pytest.mark.parametrize("error", OF_THE_DATABASE, ids=repr)
+def test_answer_that_a_broken_database_can_not_take_is_told_as_unavailable(error: Exception) -> None:
+    """A full disk, a lost table, a wrong password: the sender keeps his answer until it is mended."""
+    assert isinstance(unsaved(DBAPIError("", {}, error)), DatabaseUnavailable)
 
 
 def test_lost_connection_without_a_code_is_tried_again() -> None:

@@ -1,0 +1,214 @@
+"""Changes of sessions by other processes, told within a second.
+
+Over PostgreSQL where that is the database, over Redis where one is set, else by looking at the versions of the
+sessions that are shown here. Imported by the service only; it loads what changed and tells the connections.
+"""
+
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+
+from sqlalchemy import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.errors import Unavailable
+from app.news_link import Link, Outages, log, opening, unpack
+from app.news_outbox import Outbox
+from app.news_postgresql import postgresql_links
+from app.news_redis import redis_links
+from app.news_watch import Watch, always
+from app.settings import Settings
+from app.store import sqlite
+from app.store.gateway import leave_to_parent
+from app.store.rows import SessionKey
+
+Changed = Callable[[SessionKey, int], None]
+"""Takes a session and the version that it is at now. Called from the news thread; it must be quick."""
+
+Versions = Callable[[Sequence[SessionKey]], Mapping[SessionKey, int]]
+"""Reads the versions of sessions from the database; may raise Unavailable."""
+
+LOOKED_AT_ONCE = 1000
+"""Sessions whose versions are read by one statement."""
+
+
+class News:
+    """What other processes changed, and what this one tells them. One a store and process; safe from any thread.
+
+    Args:
+        links: connects to what passes news on; None: the versions are looked at every ``interval_s`` seconds.
+        file: the SQLite file that is looked at, None where it is none.
+    """
+
+    def __init__(
+        self,
+        versions: Versions,
+        changed: Changed,
+        *,
+        interval_s: float,
+        links: Callable[[], Link] | None,
+        file: URL | None,
+    ) -> None:
+        self._versions = versions
+        self._changed = changed
+        self._interval_s = interval_s
+        self._links = links
+        self._file = file
+        self._begin()
+
+    def follow(self, key: SessionKey, version: int) -> None:
+        """Call ``changed`` for the session from now on, for versions above this one. The first call starts the thread.
+
+        Called before the session is loaded to be shown: what comes between is told then, not missed.
+        """
+        with self._mutex:
+            self._followed[key] = max(version, self._followed.get(key, 0))
+            self._followers[key] = self._followers.get(key, 0) + 1
+            if not self._watch.is_started and not self._is_closed:
+                self._watch.start()
+
+    def unfollow(self, key: SessionKey) -> None:
+        """End what one :meth:`follow` began."""
+        # Counted: of one who goes and one who comes, who follows may be here first.
+        with self._mutex:
+            left = self._followers.get(key, 0) - 1
+            if left > 0:
+                self._followers[key] = left
+            else:
+                self._followers.pop(key, None)
+                self._followed.pop(key, None)
+
+    def announce(self, key: SessionKey, version: int) -> None:
+        """Tell the other processes that this one committed a version; returns at once and never raises."""
+        self._is_newer(key, version)
+        if self._outbox is not None:
+            self._outbox.put(key, version)
+
+    def close(self) -> None:
+        """Send what waits and end the threads, within some seconds whatever they are waiting for."""
+        with self._mutex:
+            self._is_closed = True
+        if self._outbox is not None:
+            self._outbox.close()
+        self._watch.close()
+        if self._probe is not None:
+            self._probe.engine.dispose()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: connections and threads are the parent's, and so is whom it shows what."""
+        _OF_THE_PARENT.append((self._watch, self._outbox))
+        if self._probe is not None:
+            leave_to_parent(self._probe.engine)
+        self._begin()
+
+    def _begin(self) -> None:
+        token = uuid.uuid4().hex[:12]
+        outages = Outages()
+        self._own = opening(token)
+        self._mutex = threading.Lock()
+        self._is_closed = False
+        self._was_strange = False
+        self._followed: dict[SessionKey, int] = {}
+        self._followers: dict[SessionKey, int] = {}
+        self._outbox = Outbox(token, self._links, outages) if self._links is not None else None
+        self._probe = _FileProbe(self._file) if self._file is not None else None
+        self._watch = Watch(
+            look=self._look,
+            hear=self._hear,
+            open_link=self._links,
+            has_changed=always if self._probe is None else self._probe.has_changed,
+            interval_s=self._interval_s,
+            outages=outages,
+        )
+
+    def _hear(self, payload: str) -> None:
+        if payload.startswith(self._own):
+            return
+        try:
+            versions = unpack(payload)
+        except ValueError:
+            if not self._was_strange:
+                log.warning("something that is no news of ours was sent to where they are; it is ignored")
+            self._was_strange = True
+            return
+        for key, version in versions:
+            self._tell(key, version)
+
+    def _look(self, closing: threading.Event) -> None:
+        with self._mutex:
+            keys = list(self._followed)
+        for start in range(0, len(keys), LOOKED_AT_ONCE):
+            if closing.is_set():
+                return
+            for key, version in self._versions(keys[start : start + LOOKED_AT_ONCE]).items():
+                self._tell(key, version)
+
+    def _tell(self, key: SessionKey, version: int) -> None:
+        if not self._is_newer(key, version):
+            return
+        try:
+            self._changed(key, version)
+        except Unavailable:  # it will be: told at the next look
+            self._forget(key, version)
+        except Exception:  # noqa: BLE001 - the news of others must go on
+            log.exception("a change could not be told", extra={**key._asdict(), "version": version})
+
+    def _is_newer(self, key: SessionKey, version: int) -> bool:
+        """Note the version; return whether the session is followed and wasn't known to be at it."""
+        if key not in self._followed:
+            return False
+        with self._mutex:
+            known = self._followed.get(key)
+            if known is None or version <= known:
+                return False
+            self._followed[key] = version
+            return True
+
+    def _forget(self, key: SessionKey, version: int) -> None:
+        with self._mutex:
+            if self._followed.get(key) == version:
+                self._followed[key] = version - 1
+        self._watch.fall_behind()
+
+
+class _FileProbe:
+    """Whether anybody wrote to a SQLite file (sqlite.org/pragma.html, data_version); used by the news thread only."""
+
+    def __init__(self, url: URL) -> None:
+        self.engine = sqlite.reader_engine(url, 1, 0)  # the number is a connection's own: always the same one
+        self._version: object = None
+
+    def has_changed(self) -> bool:
+        """Return whether somebody, this process too, has written since the last call."""
+        try:
+            with self.engine.connect() as connection:
+                version = connection.exec_driver_sql("PRAGMA data_version").scalar()
+        except SQLAlchemyError:
+            return True  # the look meets it too, and says so
+        before, self._version = self._version, version
+        return before != version
+
+
+_OF_THE_PARENT: list[object] = []
+"""Kept for the life of a forked child: collecting a connection would end it for the parent too."""
+
+
+def open_news(settings: Settings, url: URL, versions: Versions, changed: Changed) -> News:
+    """Return the news of a store's database; nothing is connected and no thread begins yet.
+
+    Raises:
+        ConfigurationError: REDIS_URL can't be used.
+    """
+    is_sqlite = url.get_backend_name() == "sqlite"
+    links = None
+    if settings.redis_url is not None:
+        links = redis_links(settings.redis_url, url)
+    elif url.get_backend_name() == "postgresql":
+        links = postgresql_links(url)
+    return News(
+        versions,
+        changed,
+        interval_s=settings.news_interval_s,
+        links=links,
+        file=url if is_sqlite and links is None else None,
+    )

@@ -1,0 +1,335 @@
+"""Turns that are accepted while the database is away: decided in memory, committed in order when it is back.
+
+A session whose turn could not be committed in time gets a line here. Until the line is empty its further
+turns wait in it too, so that they are committed in the order in which they were given. What the participant
+is shown is the session as it will be if all of them hold; what holds is decided again, on the stored state, when
+they are committed. Nothing here is acknowledged, and all of it may be lost with the process: the clients keep
+what was not acknowledged, and send it again.
+"""
+
+import logging
+import random
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol
+
+from app import exact_json
+from app.errors import MessageIdReused, Overloaded, Unavailable
+from app.settings import Settings
+from app.store.batch import Outcome, Refused, Result, RevisionNotLoaded, SurveyFor, Turn, fingerprint_of
+from app.store.rows import SessionKey
+from app.survey.commands import AnyCommand, Begin, Draft, Restart
+from app.survey.definition import Survey
+from app.survey.flow import Rejection, decide
+from app.survey.state import SessionState, apply
+
+log = logging.getLogger("stepkeep.store")
+
+FIRST_DELAY_S = 0.2
+LONGEST_DELAY_S = 2.0
+"""Seconds between two tries to reach the database, at most: participants see that they wait."""
+
+GROWTH = 4
+"""How many times as many sessions are tried together after each success: after an outage all are soon, and one that
+can't be committed holds up few."""
+
+TURN_BYTES = 2048
+"""What a turn takes in memory beside its answer: the command, its place in the line, a state of its own."""
+
+_PLAIN = frozenset({"invalid_answer", "required"})
+"""Refusals that depend on nothing but the survey: the stored state, whatever it is, can't make them void."""
+
+Verdict = Callable[[Result | Exception], None]
+"""Gets what came of a turn in the end; called from another thread, so it must not block."""
+
+
+class SubmitMany(Protocol):
+    """The writer's way in (``Writer.submit_many``)."""
+
+    def __call__(self, turns: Sequence[Turn], *, is_patient: bool) -> list[Result | Exception]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A turn that waits for the database.
+
+    Attributes:
+        version: of the session as it is known to be stored; 0 where it is not.
+        state: the session as it will be if all that waits holds.
+        survey: the definition that it is pinned to.
+    """
+
+    version: int
+    state: SessionState
+    survey: Survey | None
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """One turn in its line."""
+
+    command: AnyCommand
+    size_bytes: int
+    verdicts: list[Verdict]
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """A session's turns that wait, oldest first, and the session under them.
+
+    Attributes:
+        has_failed: its first turn could not be committed, tried alone.
+        is_stuck: and since then another session's could: the fault is this session's, not the database's.
+    """
+
+    base: SessionState | None
+    survey: Survey | None
+    turns: deque[_Waiting] = field(default_factory=deque)
+    foreseen: SessionState | None = None
+    has_failed: bool = False
+    is_stuck: bool = False
+
+
+class PendingTurns:
+    """The turns of this process that wait for the database. Safe from any thread.
+
+    Args:
+        submit_many: commits them.
+        known_survey: finds the survey of a revision without waiting (RevisionNotLoaded).
+    """
+
+    def __init__(self, settings: Settings, submit_many: SubmitMany, known_survey: SurveyFor) -> None:
+        self._settings = settings
+        self._submit_many = submit_many
+        self._known_survey = known_survey
+        self._forget()
+
+    def _forget(self) -> None:
+        self._changed = threading.Condition()
+        self._lines: OrderedDict[SessionKey, _Line] = OrderedDict()
+        self._turns = 0
+        self._size_bytes = 0
+        self._is_draining = False
+        self._is_closed = False
+        self._is_away = False
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: what waits is the parent's."""
+        self._forget()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the database did not answer when it was tried last."""
+        return self._is_away
+
+    def holds(self, key: SessionKey) -> bool:
+        """Return whether the session has turns waiting."""
+        return key in self._lines
+
+    def foreseen(self, key: SessionKey) -> Accepted | None:
+        """Return a session that has turns waiting; None where it has none."""
+        with self._changed:
+            line = self._lines.get(key)
+            return None if line is None else self._accepted(line)
+
+    def accept(
+        self, key: SessionKey, command: AnyCommand, base: SessionState | None, survey: Survey | None, verdict: Verdict
+    ) -> Accepted | Refused:
+        """Put the turn into its session's line, and return the session with it.
+
+        The same message id again joins its first turn, and waits for the same verdict.
+
+        Args:
+            base: the session as it was last seen; None where it is known that there is none. Of no meaning
+                where the session has a line.
+            survey: the definition that it is pinned to.
+
+        Returns:
+            Refused: the answer does not fit its question; it is not kept.
+
+        Raises:
+            Overloaded: more waits than PENDING_LIMIT or PENDING_MIB; it is not kept.
+            MessageIdReused: its id is another command's.
+        """
+        with self._changed:
+            line = self._lines.get(key) or _Line(base, survey)
+            if (known := _same_message(line, command)) is not None:
+                known.verdicts.append(verdict)
+                return self._accepted(line)
+            state = self._foreseen(line)
+            event = self._decided(line, state, command)
+            if isinstance(event, Rejection):
+                if event.code in _PLAIN:
+                    return Refused(rejection=event, state=state, survey=line.survey)
+            else:
+                state = apply(state, event)
+            self._put(key, line, command, verdict)
+            line.foreseen = state
+            return self._accepted(line)
+
+    def wait_until_settled(self, timeout_s: float) -> bool:
+        """Return whether all that waits was committed in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._lines, timeout_s)
+
+    def close(self) -> None:
+        """End the thread that tries; what waits stays with those who sent it."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def _put(self, key: SessionKey, line: _Line, command: AnyCommand, verdict: Verdict) -> None:
+        size_bytes = TURN_BYTES + len(exact_json.encode(getattr(command, "value", None)))
+        last = line.turns[-1] if line.turns else None
+        # The newest draft wins; but the first turn may be on its way already.
+        if len(line.turns) > 1 and last is not None and _is_same_draft(last.command, command):
+            line.turns.pop()
+            self._turns -= 1
+            self._size_bytes -= last.size_bytes
+        limit_bytes = self._settings.pending_mib * 2**20
+        if self._turns >= self._settings.pending_limit or self._size_bytes + size_bytes > limit_bytes:
+            raise Overloaded(self._turns)
+        line.turns.append(_Waiting(command, size_bytes, [verdict]))
+        self._turns += 1
+        self._size_bytes += size_bytes
+        if key not in self._lines:
+            self._lines[key] = line
+            self._changed.notify_all()
+        if not self._is_draining:
+            self._is_draining = self._is_away = True
+            log.warning("the database does not answer: turns are kept in memory until it does")
+            threading.Thread(target=self._drain, name="stepkeep-pending", daemon=True).start()
+
+    def _accepted(self, line: _Line) -> Accepted:
+        state = self._foreseen(line)
+        if state is None:  # pragma: no cover - a line begins with a base, or with a Begin
+            raise Unavailable("the session is not known yet; connect again")
+        version = line.base.version if line.base is not None else 0
+        return Accepted(version=version, state=state, survey=line.survey)
+
+    def _foreseen(self, line: _Line) -> SessionState | None:
+        """Return the session with all that waits; made again where the session under it has changed."""
+        if line.foreseen is None:
+            state = line.base
+            for waiting in line.turns:
+                event = self._decided(line, state, waiting.command)
+                state = state if isinstance(event, Rejection) else apply(state, event)
+            line.foreseen = state
+        return line.foreseen
+
+    def _decided(self, line: _Line, state: SessionState | None, command: AnyCommand) -> Any:  # noqa: ANN401 - as decide
+        if isinstance(command, Begin | Restart):
+            line.survey = self._newest(line, command)
+        return decide(line.survey, state, command)
+
+    def _newest(self, line: _Line, command: Begin | Restart) -> Survey | None:
+        if line.survey is None or isinstance(command, Begin):
+            return line.survey
+        try:
+            return self._known_survey(line.survey.id, None) or line.survey
+        except RevisionNotLoaded:  # pragma: no cover - the newest is always known
+            return line.survey
+
+    # ------------------------------------------------------------------- the thread that commits
+
+    def _drain(self) -> None:
+        """Try until nothing waits: the first turns of many sessions together, fewer after a failure."""
+        delay_s = FIRST_DELAY_S
+        size = self._settings.batch_limit
+        while self._is_to_go_on():
+            heads = self._heads(size)
+            if self._commit(heads) > 0:
+                delay_s = FIRST_DELAY_S
+                size = min(size * GROWTH, self._settings.batch_limit)
+                continue
+            self._failed(heads, delay_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            delay_s = min(delay_s * 2, LONGEST_DELAY_S)
+            size = 1
+
+    def _failed(self, heads: list[tuple[SessionKey, _Waiting]], delay_s: float) -> None:
+        """Wait before the next try; a session that can't be committed even alone must not hold up the others."""
+        with self._changed:
+            key = heads[0][0]
+            line = self._lines[key]
+            is_stuck = len(heads) == 1 and line.is_stuck
+            self._is_away = self._is_away or not is_stuck
+            if len(heads) == 1:
+                line.has_failed = True
+                self._lines.move_to_end(key)
+            self._changed.wait_for(lambda: self._is_closed or (is_stuck and self._has_fresh()), delay_s)
+
+    def _has_fresh(self) -> bool:
+        return any(not line.is_stuck for line in self._lines.values())
+
+    def _is_to_go_on(self) -> bool:
+        with self._changed:
+            if self._lines and not self._is_closed:
+                return True
+            self._is_draining = self._is_away = False
+            self._changed.notify_all()
+            if not self._is_closed:
+                log.warning("the database answers again: all that waited is committed or told")
+            return False
+
+    def _heads(self, limit: int) -> list[tuple[SessionKey, _Waiting]]:
+        """Return the first turns of as many sessions; of one that is stuck where there are only such."""
+        with self._changed:
+            fresh = (item for item in self._lines.items() if not item[1].is_stuck)
+            chosen = list(islice(fresh, limit)) or list(islice(self._lines.items(), 1))
+            return [(key, line.turns[0]) for key, line in chosen]
+
+    def _commit(self, heads: list[tuple[SessionKey, _Waiting]]) -> int:
+        """Commit one turn a session, so that none overtakes an earlier one; return how many were settled."""
+        try:
+            results = self._submit_many([(key, waiting.command) for key, waiting in heads], is_patient=False)
+        except Exception:
+            log.exception("what waits for the database could not be tried")
+            return 0
+        settled = [
+            (key, waiting, result)
+            for (key, waiting), result in zip(heads, results, strict=True)
+            if not isinstance(result, Unavailable)
+        ]
+        for key, waiting, result in settled:
+            self._settle(key, waiting, result)
+        if settled:
+            with self._changed:
+                self._is_away = False
+                for line in self._lines.values():
+                    line.is_stuck = line.has_failed
+        return len(settled)
+
+    def _settle(self, key: SessionKey, waiting: _Waiting, result: Result | Exception) -> None:
+        with self._changed:
+            # Told before the line is gone: what is submitted past it afterwards is answered later.
+            for verdict in waiting.verdicts:
+                verdict(result)
+            line = self._lines[key]
+            line.turns.popleft()
+            self._turns -= 1
+            self._size_bytes -= waiting.size_bytes
+            if isinstance(result, Outcome | Refused) and result.state is not None:
+                line.base, line.survey = result.state, result.survey
+            line.foreseen = None
+            line.has_failed = line.is_stuck = False
+            if not line.turns:
+                del self._lines[key]
+            self._changed.notify_all()
+
+
+def _same_message(line: _Line, command: AnyCommand) -> _Waiting | None:
+    if command.message_id is None:
+        return None
+    for waiting in line.turns:
+        if waiting.command.message_id == command.message_id:
+            if fingerprint_of(waiting.command) != fingerprint_of(command):
+                raise MessageIdReused(command.message_id)
+            return waiting
+    return None
+
+
+def _is_same_draft(last: AnyCommand, command: AnyCommand) -> bool:
+    return isinstance(last, Draft) and isinstance(command, Draft) and last.step == command.step

@@ -1,0 +1,148 @@
+"""What it costs to learn of changes by other processes, and how long they take to come; prints two tables.
+
+    python -m benchmarks.news
+
+Looking: the versions of 10,000 followed sessions are read once. Latency: a second process commits a change to each
+of some hundred sessions, one after the other; from the return of its ``submit`` until the listener in this process
+is told, with the session loaded (the WebSocket's frame is sent right after).
+"""
+
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from app.news import open_news
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.snapshot import Snapshot
+from app.store.engine import normalise_url
+from app.store.rows import SessionKey
+from benchmarks import databases
+from benchmarks.ours import accepted, answer, begin_many, store_on
+from benchmarks.workload import STEPS, SURVEY_ID
+from tests.redis_server import RedisServer
+
+FOLLOWED = 10_000
+ROUNDS = 21
+CHANGES = 200
+PAUSE_S = (0.02, 0.06)
+"""Between two changes, at random: so that they fall anywhere into the interval of looking."""
+
+WAYS = (("postgresql", "LISTEN/NOTIFY"), ("mariadb", "Redis"), ("mariadb", "looking every 0.5 s"))
+WAIT_S = 30
+
+
+def keys(count: int) -> list[SessionKey]:
+    """Return the sessions of the measurement."""
+    return [SessionKey(SURVEY_ID, f"participant-{number:06d}") for number in range(count)]
+
+
+def look(kind: str, folder: Path) -> Mapping[str, float]:
+    """Return what one look at all followed sessions takes: milliseconds of wall time and of this process's CPU."""
+    with databases.fresh(kind, "news", folder) as url:
+        store = store_on(url)
+        begin_many(store, keys(FOLLOWED))
+        databases.refresh_statistics(url)
+        news = open_news(store.settings, normalise_url(url), store._read_versions, lambda _key, _version: None)
+        news._followed = dict.fromkeys(keys(FOLLOWED), 1)
+        wall_ms, cpu_ms = [], []
+        for _ in range(ROUNDS):
+            began, used = time.perf_counter(), time.process_time()
+            news._look(threading.Event())
+            cpu_ms.append((time.process_time() - used) * 1e3)
+            wall_ms.append((time.perf_counter() - began) * 1e3)
+        news.close()
+        store.close()
+        return {"wall_ms": median(wall_ms), "cpu_ms": median(cpu_ms)}
+
+
+class Shown:
+    """A connection that shows one session, and notes when it was told of its change."""
+
+    snapshot: Snapshot | None = None
+    told_at: float | None = None
+
+    def announce(self, snapshot: Snapshot) -> None:
+        """Note the time."""
+        self.snapshot = snapshot
+        self.told_at = time.perf_counter()
+
+
+def latency(kind: str, redis_url: str, folder: Path) -> Mapping[str, float]:
+    """Return the percentiles of the time from commit to news in another process, in milliseconds."""
+    with databases.fresh(kind, "news", folder) as url:
+        store_on(url).close()
+        store = open_store(Settings(database_url=url, redis_url=redis_url or None))
+        begin_many(store, keys(CHANGES))
+        shown = {key: Shown() for key in keys(CHANGES)}
+        for key, listener in shown.items():
+            listener.snapshot = store.load(key)
+            store.listen(key, listener)
+        time.sleep(1)  # until it listens
+        times = _late(shown, _write_elsewhere(url, redis_url))
+        store.close()
+        return {"p50": times[len(times) // 2], "p99": times[int(len(times) * 0.99)], "max": times[-1]}
+
+
+def _write_elsewhere(url: str, redis_url: str) -> list[float]:
+    """Return when the other process's commits had returned, by the clock that all processes share."""
+    command = [sys.executable, "-m", "benchmarks.news", "write", url, redis_url]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - this program
+    return [float(line) for line in done.stdout.splitlines()]
+
+
+def _late(shown: Mapping[SessionKey, Shown], committed_at: list[float]) -> list[float]:
+    deadline = time.monotonic() + WAIT_S
+    while any(listener.told_at is None for listener in shown.values()):
+        assert time.monotonic() < deadline, "a change never came"
+        time.sleep(0.01)
+    told_at = [listener.told_at or 0.0 for listener in shown.values()]
+    return sorted((told - committed) * 1e3 for told, committed in zip(told_at, committed_at, strict=True))
+
+
+def write(store: SessionStore) -> None:
+    """Change each session once, and print when each was committed."""
+    chance = random.Random(7)
+    for key in keys(CHANGES):
+        accepted(store.submit(key, answer(STEPS[0])))
+        print(time.perf_counter())
+        time.sleep(chance.uniform(*PAUSE_S))
+
+
+@contextmanager
+def _redis(folder: Path) -> Iterator[str]:
+    server = RedisServer(folder)
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.kill()
+
+
+def main() -> None:
+    """Print the tables."""
+    with tempfile.TemporaryDirectory() as name, _redis(Path(name)) as redis_url:
+        print("| 10,000 followed sessions, one look | ms | ms of CPU here |\n|---|--:|--:|")
+        for kind in databases.KINDS:
+            found = look(kind, Path(name))
+            print(f"| {kind} | {found['wall_ms']:.0f} | {found['cpu_ms']:.0f} |", flush=True)
+        print("\n| commit to news in another process | p50 ms | p99 ms | max ms |\n|---|--:|--:|--:|")
+        for kind, way in WAYS:
+            late = latency(kind, redis_url if way == "Redis" else "", Path(name))
+            print(f"| {way} ({kind}) | {late['p50']:.1f} | {late['p99']:.1f} | {late['max']:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["write"]:
+        opened = open_store(Settings(database_url=sys.argv[2], redis_url=sys.argv[3] or None))
+        write(opened)
+        opened.close()
+    else:
+        main()

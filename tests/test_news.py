@@ -1,0 +1,635 @@
+"""News of changes by other processes: over PostgreSQL, over Redis and by looking; each instance stands for a process."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import NullPool, create_engine, insert, select, text, update
+
+from app import news, news_outbox, news_postgresql, news_redis, news_watch
+from app.errors import ConfigurationError, DatabaseUnavailable
+from app.news import open_news
+from app.news_link import PAYLOAD_BYTES, pack, unpack
+from app.settings import Settings
+from app.store.engine import normalise_url, reader_engine, writer_engine
+from app.store.models import sessions
+from app.store.rows import SessionKey
+from app.store.schema import upgrade_schema
+from tests.conftest import ROOT, Servers, empty_database, skip_or_fail
+from tests.databases import NoServer, OwnServer, PostgreSQL, own_server
+from tests.redis_server import RedisServer
+from tests.waiting import wait_for
+
+KEY = SessionKey("phq9", "ada")
+OTHER = SessionKey("phq9", "bob")
+LOOKS_NEVER_S = 60.0
+"""An interval and a net so long that what is heard was told, not found."""
+
+
+class Process:
+    """What one server process knows: its news, what it heard, and the versions that its database has."""
+
+    def __init__(
+        self, settings: Settings, read: Callable[[Sequence[SessionKey]], Mapping[SessionKey, int]] | None
+    ) -> None:
+        self.url = settings.database_url
+        self.heard: list[tuple[SessionKey, int]] = []
+        self.stored: dict[SessionKey, int] = {}
+        self.looks = self.failed_looks = 0
+        self.looked_over: list[object] = []
+        self.fails: Exception | None = None
+        self.refuses: Exception | None = None
+        self._read = read or (lambda keys: {key: self.stored[key] for key in keys if key in self.stored})
+        self.news = open_news(settings, normalise_url(settings.database_url), self._versions, self._changed)
+
+    def follow(self, *keys: SessionKey) -> None:
+        """Show the sessions at version 1, and return when it listens or has looked."""
+        before = self.looks
+        for key in keys:
+            self.news.follow(key, 1)
+        wait_for(lambda: self.looks > before, "it never looked")
+
+    def wait_until_heard(self, *changes: tuple[SessionKey, int]) -> None:
+        wait_for(lambda: len(self.heard) >= len(changes), lambda: f"heard {self.heard}")
+        assert self.heard == list(changes)
+
+    def listens_again(self, before: object) -> Callable[[], bool]:
+        return lambda: self.news._watch.link is not None and self.news._watch.link is not before
+
+    def _versions(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, int]:
+        if self.fails is not None:
+            self.failed_looks += 1
+            raise self.fails
+        found = self._read(keys)
+        self.looks += 1
+        self.looked_over.append(self.news._watch.link)
+        return found
+
+    def _changed(self, key: SessionKey, version: int) -> None:
+        if self.refuses is not None:
+            refused, self.refuses = self.refuses, None
+            raise refused
+        self.heard.append((key, version))
+
+
+@dataclass
+class Way:
+    """One way by which news go: the settings of each process, and where they are ended."""
+
+    settings: Settings
+    redis: RedisServer | None = None
+    read: Callable[[Sequence[SessionKey]], Mapping[SessionKey, int]] | None = None
+
+    def end_connections(self) -> None:
+        """End every connection that news go over, as an administrator or a crash does."""
+        if self.redis is not None:
+            self.redis.kill()
+            self.redis.start()
+            return
+        for pid in news_backends(self.settings.database_url):
+            execute(self.settings.database_url, f"SELECT pg_terminate_backend({pid}, 5000)")
+
+
+Open = Callable[[Way], Process]
+
+
+def execute(url: str, statement: str) -> list[int]:
+    engine = create_engine(normalise_url(url), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        return [int(value) for value in connection.execute(text(statement)).scalars()]
+
+
+def news_backends(url: str, query: str = "%") -> list[int]:
+    """Return PostgreSQL's processes of connections whose last statement was like this."""
+    chosen = f"backend_type = 'client backend' AND query LIKE '{query}' AND pid <> pg_backend_pid()"
+    statement = f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {chosen}"  # noqa: S608 - ours
+    return execute(url, statement)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    try:
+        server.start()
+    except NoServer as error:
+        skip_or_fail(str(error))
+    yield server
+    server.kill()
+
+
+@pytest.fixture(params=["postgresql", "redis"])
+def told(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Way]:
+    """A way on which news are told, and nothing is found by looking but when it connects."""
+    request.getfixturevalue("monkeypatch").setattr(news_watch, "NET_S", LOOKS_NEVER_S)
+    kind = "postgresql" if request.param == "postgresql" else "sqlite"
+    with empty_database(kind, servers, tmp_path) as url:
+        settings = Settings(database_url=url, news_interval_s=LOOKS_NEVER_S)
+        if kind == "postgresql":
+            yield Way(settings)
+        else:
+            redis: RedisServer = request.getfixturevalue("redis")
+            yield Way(settings.model_copy(update={"redis_url": redis.url}), redis)
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def looked(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Way]:
+    """A way on which nothing is told, with both sessions in the database at version 1."""
+    with empty_database(request.param, servers, tmp_path) as url:
+        upgrade_schema(normalise_url(url))
+        begin_sessions(url)
+        reading = reader_engine(normalise_url(url))
+
+        def read(keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
+            columns = sessions.c
+            query = select(columns.survey_id, columns.user_id, columns.version).where(
+                columns.user_id.in_([key.user_id for key in keys])
+            )
+            with reading.connect() as connection:
+                return {SessionKey(survey, user): version for survey, user, version in connection.execute(query)}
+
+        yield Way(Settings(database_url=url, news_interval_s=0.02), read=read)
+        reading.dispose()
+
+
+def begin_sessions(url: str) -> None:
+    engine = writer_engine(normalise_url(url))
+    row = {"current_step": "Q1", "answers": "{}", "step_history": "[]", "version": 1}
+    with engine.begin() as connection:
+        connection.execute(insert(sessions), [{**row, **key._asdict()} for key in (KEY, OTHER)])
+    engine.dispose()
+
+
+PROGRAM = """
+import sys, time
+from app.news import open_news
+from app.settings import Settings
+from app.store.engine import normalise_url
+from app.store.rows import SessionKey
+looked = []
+settings = Settings(database_url=sys.argv[1], redis_url=sys.argv[2] or None)
+news = open_news(settings, normalise_url(sys.argv[1]), lambda keys: looked.append(1) or {}, print)
+"""
+
+
+def run(way: Way, lines: str) -> "subprocess.CompletedProcess[str]":
+    """Run a program that has opened its news, to its end."""
+    arguments = (way.settings.database_url, way.settings.redis_url or "")
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM + lines, *arguments],
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def write(way: Way, key: SessionKey, version: int) -> None:
+    """Change a session as another program does, that tells nobody."""
+    engine = writer_engine(normalise_url(way.settings.database_url))
+    same = (sessions.c.user_id == key.user_id, sessions.c.survey_id == key.survey_id)
+    with engine.begin() as connection:
+        connection.execute(update(sessions).where(*same).values(version=version))
+    engine.dispose()
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Opens the news of one more process."""
+    processes: list[Process] = []
+
+    def open_one(way: Way) -> Process:
+        processes.append(Process(way.settings, way.read))
+        return processes[-1]
+
+    yield open_one
+    for process in processes:
+        process.news.close()
+
+
+def test_announcement_reaches_the_others_and_is_not_heard_by_who_made_it(told: Way, opened: Open) -> None:
+    """What a process commits all others learn; its own that comes back is no news."""
+    one, two = opened(told), opened(told)
+    one.follow(KEY)
+    two.follow(KEY)
+    one.news.announce(KEY, 2)
+    two.wait_until_heard((KEY, 2))
+    two.news.announce(KEY, 3)
+    one.wait_until_heard((KEY, 3))
+
+
+def test_announcement_that_comes_back_is_not_even_read(
+    told: Way, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy server hears each of its own commits again: its token at the beginning is enough."""
+    read: list[str] = []
+
+    def counted(payload: str) -> list[tuple[SessionKey, int]]:
+        read.append(payload)
+        return unpack(payload)
+
+    monkeypatch.setattr(news, "unpack", counted)
+    one, two = opened(told), opened(told)
+    one.follow(KEY)
+    two.follow(KEY)
+    one.news.announce(KEY, 2)
+    two.wait_until_heard((KEY, 2))
+    two.news.announce(KEY, 3)
+    one.wait_until_heard((KEY, 3))
+    assert len(read) == 2
+
+
+def test_process_that_shows_nothing_tells_its_changes_too(told: Way, opened: Open) -> None:
+    """A command line in a process of its own, that ends at once: closing waits until it is sent."""
+    one = opened(told)
+    one.follow(KEY)
+    done = run(told, f"key = SessionKey{tuple(KEY)}\nnews.announce(key, 2)\nnews.close()\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    one.wait_until_heard((KEY, 2))
+
+
+def test_version_is_told_once_and_older_ones_never(told: Way, opened: Open) -> None:
+    """Of the same version again, of an older one, and of a session that nobody shows here nothing is told."""
+    one, two, three = opened(told), opened(told), opened(told)
+    one.follow(KEY)
+    two.news.announce(KEY, 5)
+    one.wait_until_heard((KEY, 5))
+    three.news.announce(OTHER, 9)
+    three.news.announce(KEY, 5)
+    three.news.close()
+    two.news.announce(KEY, 4)
+    two.news.announce(KEY, 6)
+    one.wait_until_heard((KEY, 5), (KEY, 6))
+
+
+def test_session_is_followed_until_the_last_has_gone(told: Way, opened: Open) -> None:
+    """Follows are counted: one who comes while another goes is told, whoever is first."""
+    one, two = opened(told), opened(told)
+    one.follow(KEY, OTHER)
+    one.news.follow(KEY, 1)
+    one.news.unfollow(KEY)
+    one.news.unfollow(OTHER)
+    two.news.announce(OTHER, 2)
+    two.news.announce(KEY, 2)
+    one.wait_until_heard((KEY, 2))
+    one.news.unfollow(KEY)
+    assert not one.news._followed
+
+
+def test_many_sessions_with_the_longest_names_are_all_told(told: Way, opened: Open) -> None:
+    """More than one payload holds: they go in several."""
+    keys = [SessionKey("s" * 64, f"{number:04d}" + "u" * 124) for number in range(300)]
+    one, two = opened(told), opened(told)
+    one.follow(*keys)
+    for key in keys:
+        two.news.announce(key, 2)
+    wait_for(lambda: len(one.heard) == len(keys), lambda: f"heard {len(one.heard)}")
+    assert sorted(one.heard) == [(key, 2) for key in keys]
+
+
+def test_payloads_stay_below_what_postgresql_takes() -> None:
+    """Whatever the number of sessions; and nothing but keys and versions is in them."""
+    versions = {SessionKey("s" * 64, f"{number}" + "u" * 120): number for number in range(1000)}
+    payloads = pack("token", versions)
+    assert max(len(payload.encode()) for payload in payloads) <= PAYLOAD_BYTES
+    assert [change for payload in payloads for change in unpack(payload)] == list(versions.items())
+    assert pack("token", {}) == []
+
+
+def test_what_was_missed_while_the_connection_was_lost_is_found(
+    told: Way, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Connections are killed; after connecting again it looks, and hears again what is told. One warning in all."""
+    caplog.set_level(logging.INFO, "stepkeep.news")
+    one, two = opened(told), opened(told)
+    one.follow(KEY, OTHER)
+    two.news.announce(KEY, 2)
+    one.wait_until_heard((KEY, 2))
+    before = one.news._watch.link
+    one.stored = {KEY: 2, OTHER: 7}
+    told.end_connections()
+    one.wait_until_heard((KEY, 2), (OTHER, 7))
+    # A look before it listened would leave a gap: it looks again over the new connection.
+    wait_for(lambda: one.looked_over[-1] not in {None, before}, "it never looked when it listened again")
+    two.news.announce(KEY, 3)
+    one.wait_until_heard((KEY, 2), (OTHER, 7), (KEY, 3))
+    warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warned) == 1, [record.getMessage() for record in warned]
+    assert "listening fails" in warned[0].getMessage()
+    assert "learned at once again" in caplog.text
+
+
+def test_sessions_are_looked_at_while_nothing_can_be_told(
+    redis: RedisServer, tmp_path: Path, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Redis is away from the beginning, and longer: one warning, and changes are found; then they are told."""
+    redis.kill()
+    secret = redis.url.replace("redis://", "redis://:wonderland@")
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'x.db'}", redis_url=secret, news_interval_s=0.02)
+    one, two = opened(Way(settings)), opened(Way(settings))
+    one.follow(KEY)
+    two.news.announce(OTHER, 2)  # kept until Redis is there
+    one.stored = {KEY: 2}
+    one.wait_until_heard((KEY, 2))
+    assert sum("fails" in record.getMessage() for record in caplog.records) == 2  # one a process
+    assert "wonderland" not in caplog.text
+    one.follow(OTHER)
+    redis.start()
+    execute_redis(redis, b"CONFIG SET requirepass wonderland\r\n")
+    wait_for(one.listens_again(None), "it never listened")
+    two.news.announce(OTHER, 3)
+    wait_for(lambda: one.heard[-1] == (OTHER, 3), lambda: f"heard {one.heard}")
+
+
+def execute_redis(redis: RedisServer, command: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", redis.port), 5) as connection:
+        connection.sendall(command)
+        assert connection.recv(100).startswith(b"+OK")
+
+
+@pytest.fixture
+def postgresql() -> Iterator[OwnServer]:
+    """A PostgreSQL whose processes may be stopped: never one that somebody else runs."""
+    try:
+        server = own_server("postgresql")
+    except NoServer as error:
+        skip_or_fail(str(error))
+    assert isinstance(server, PostgreSQL)
+    yield server
+    server.close()
+
+
+def test_frozen_server_is_left_for_a_new_connection(
+    postgresql: OwnServer, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is there and says nothing: it is asked, given up, and what was missed is found."""
+    monkeypatch.setattr(news_watch, "IDLE_S", 0.1)
+    monkeypatch.setattr(news_postgresql, "PROBE_S", 0.2)
+    way = Way(Settings(database_url=postgresql.url.render_as_string(False), news_interval_s=LOOKS_NEVER_S))
+    one, two = opened(way), opened(way)
+    one.follow(KEY)
+    before = one.news._watch.link
+    (frozen,) = [pid for query in ("LISTEN%", "SELECT 1") for pid in news_backends(way.settings.database_url, query)]
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        one.stored = {KEY: 2}
+        one.wait_until_heard((KEY, 2))
+        wait_for(one.listens_again(before), "it never listened again")
+        two.news.announce(KEY, 3)
+        one.wait_until_heard((KEY, 2), (KEY, 3))
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+
+
+def test_frozen_redis_is_noticed_and_heard_again_when_it_goes_on(
+    redis: RedisServer, tmp_path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silence is asked about; meanwhile it looks."""
+    monkeypatch.setattr(news_watch, "IDLE_S", 0.1)
+    monkeypatch.setattr(news_redis, "ANSWER_S", 0.2)
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'x.db'}", redis_url=redis.url, news_interval_s=0.02)
+    one, two = opened(Way(settings)), opened(Way(settings))
+    one.follow(KEY)
+    before = one.news._watch.link
+    assert redis.process is not None
+    os.kill(redis.process.pid, signal.SIGSTOP)
+    one.stored = {KEY: 2}
+    one.wait_until_heard((KEY, 2))
+    os.kill(redis.process.pid, signal.SIGCONT)
+    wait_for(one.listens_again(before), "it never listened again")
+    two.news.announce(KEY, 3)
+    one.wait_until_heard((KEY, 2), (KEY, 3))
+
+
+def test_closing_does_not_wait_for_a_frozen_server(
+    postgresql: OwnServer, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads that it holds are left behind; they are daemons."""
+    for module in (news_watch, news_outbox):
+        monkeypatch.setattr(module, "CLOSE_S", 0.1)
+    monkeypatch.setattr(news_watch, "IDLE_S", 0.1)
+    one = opened(Way(Settings(database_url=postgresql.url.render_as_string(False), news_interval_s=LOOKS_NEVER_S)))
+    one.follow(KEY)
+    one.news.announce(KEY, 2)
+    wait_for(lambda: one.news._outbox is not None and not one.news._outbox._waiting, "never sent")
+    wait_for(lambda: len(news_backends(one.url)) == 2, "there is no connection that sends")
+    backends = news_backends(one.url)
+    for pid in backends:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        one.news.announce(KEY, 3)
+        one.news.close()
+        left = [thread for thread in threading.enumerate() if thread.name.startswith("stepkeep-news")]
+        assert left
+        assert all(thread.daemon for thread in left)
+    finally:
+        for pid in backends:
+            os.kill(pid, signal.SIGCONT)
+    for thread in left:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def test_connection_that_sends_is_replaced_without_a_word(
+    told: Way, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Servers end connections that were idle: what is announced then is sent over a new one."""
+    one, two = opened(told), opened(told)
+    two.news.announce(OTHER, 2)
+    outbox = two.news._outbox
+    assert outbox is not None
+    wait_for(lambda: outbox.link is not None and not outbox._waiting, "never sent")
+    told.end_connections()
+    one.follow(KEY)
+    two.news.announce(KEY, 2)
+    one.wait_until_heard((KEY, 2))
+    assert not caplog.records
+
+
+def test_what_is_no_news_is_ignored(told: Way, opened: Open, caplog: pytest.LogCaptureFixture) -> None:
+    """Anybody may send to the channel: it is said once, and the next news are heard."""
+    one, two = opened(told), opened(told)
+    one.follow(KEY)
+    link = two.news._links
+    assert link is not None
+    strange = link()
+    strange.send(["", "{}", '["x",["only", "two"]]', '["x",["a","b","c"]]', '["x",7]', "[" * 7000])
+    strange.close()
+    two.news.announce(KEY, 2)
+    one.wait_until_heard((KEY, 2))
+    assert sum("no news of ours" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_forked_child_is_a_process_of_its_own(told: Way, opened: Open) -> None:
+    """It hears the parent and the parent hears it, over connections of its own; the parent's go on."""
+    one, two = opened(told), opened(told)
+    one.follow(KEY)
+    one.news.announce(OTHER, 2)
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            one.news.after_fork()
+            one.follow(KEY)
+            os.write(write_end, b"r")
+            one.wait_until_heard((KEY, 2))
+            one.news.announce(KEY, 3)
+            one.news.close()
+            os._exit(0)
+        except BaseException:  # noqa: BLE001 - told by the exit code
+            os._exit(1)
+    os.close(write_end)  # so that a child that fails ends the wait
+    assert os.read(read_end, 1) == b"r"
+    one.news.announce(KEY, 2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    one.wait_until_heard((KEY, 3))
+    two.news.announce(KEY, 4)
+    one.wait_until_heard((KEY, 3), (KEY, 4))
+    os.close(read_end)
+
+
+def test_process_ends_though_news_are_followed(told: Way) -> None:
+    """No thread of ours keeps the interpreter from ending, closed or not."""
+    key = tuple(KEY)
+    done = run(
+        told,
+        f"news.follow(SessionKey{key}, 1)\nnews.announce(SessionKey{key}, 2)\nwhile not looked: time.sleep(0.01)\n",
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_nothing_begins_before_somebody_follows_or_announces(told: Way, opened: Open) -> None:
+    """A server that forks its workers opens its store first: no thread and no connection by then."""
+    before = threading.active_count()
+    one = opened(told)
+    assert threading.active_count() == before
+    assert one.news._watch.link is None
+    one.follow(KEY)
+    one.news.close()
+    assert threading.active_count() == before
+    one.news.announce(KEY, 2)
+    one.news.follow(OTHER, 1)
+    assert threading.active_count() == before
+
+
+def test_change_by_a_program_that_tells_nobody_is_found(looked: Way, opened: Open) -> None:
+    """The versions are looked at; each is told once, and what was committed here is not told."""
+    one = opened(looked)
+    one.news.follow(KEY, 1)
+    one.news.follow(OTHER, 1)
+    write(looked, KEY, 2)
+    one.wait_until_heard((KEY, 2))
+    one.news.announce(KEY, 3)
+    write(looked, KEY, 3)
+    write(looked, OTHER, 2)
+    one.wait_until_heard((KEY, 2), (OTHER, 2))
+
+
+def test_sqlite_file_is_read_only_when_somebody_has_written(tmp_path: Path, opened: Open) -> None:
+    """A counter of the file is asked each time; the sessions only when it has moved."""
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    upgrade_schema(normalise_url(url))
+    begin_sessions(url)
+    way = Way(Settings(database_url=url, news_interval_s=0.01))
+    one = opened(way)
+    probe = one.news._probe
+    assert probe is not None
+    asked: list[bool] = []
+    one.news._watch._has_changed = lambda: asked.append(probe.has_changed()) or asked[-1]  # type: ignore[func-returns-value]
+    one.follow(KEY)
+    looks, rounds = one.looks, len(asked)
+    wait_for(lambda: len(asked) > rounds + 20, "it asks no more")
+    assert one.looks == looks
+    write(way, KEY, 2)
+    wait_for(lambda: one.looks > looks, "it never looked")
+
+
+def test_database_that_is_away_is_told_once_and_looked_at_again(
+    looked: Way, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Looks fail and go on; when it is back, what changed meanwhile is told."""
+    one = opened(looked)
+    one.follow(KEY)
+    one.fails = DatabaseUnavailable("OperationalError")
+    write(looked, KEY, 2)
+    wait_for(lambda: one.failed_looks >= 3, "it gave up")
+    one.fails = None
+    one.wait_until_heard((KEY, 2))
+    (warning,) = caplog.records
+    assert "looking fails" in warning.getMessage()
+
+
+@pytest.mark.parametrize("fault", [DatabaseUnavailable("OperationalError"), RuntimeError("a fault of ours")], ids=str)
+def test_change_that_could_not_be_told_does_not_stop_the_news(
+    told: Way, opened: Open, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """The session could not be loaded: it is told at the next look; after any other fault the next change is."""
+    one, two = opened(told), opened(told)
+    one.follow(KEY)
+    one.news._watch._interval_s = 0.01
+    one.refuses = fault
+    one.stored = {KEY: 2}
+    two.news.announce(KEY, 2)
+    wait_for(lambda: one.refuses is None, "it was never told")
+    if isinstance(fault, DatabaseUnavailable):
+        one.wait_until_heard((KEY, 2))
+        one.heard.clear()
+    two.news.announce(KEY, 3)
+    one.wait_until_heard((KEY, 3))
+
+
+def test_change_by_a_process_that_died_before_it_told_is_found(
+    told: Way, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between commit and announcement: a slow look at all that is shown here finds it."""
+    one = opened(told)
+    one.follow(KEY)
+    one.stored = {KEY: 2}
+    monkeypatch.setattr(news_watch, "NET_S", 0.1)
+    one.wait_until_heard((KEY, 2))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://:wonderland@h", "redis://h:port/0", "redis://h/0?wonderland=1", "redis://h/0?socket_timeout=wonderland"],
+)
+def test_redis_url_that_cannot_be_used_stops_the_start(url: str, tmp_path: Path) -> None:
+    """In one line, and without the URL: it holds a password."""
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'x.db'}", redis_url=url)
+    with pytest.raises(ConfigurationError, match="REDIS_URL is no Redis URL") as caught:
+        Process(settings, None)
+    assert "wonderland" not in str(caught.value)
+
+
+def test_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """REDIS_URL without the extra: the message says what to install."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'x.db'}", redis_url="redis://127.0.0.1/0")
+    with pytest.raises(ConfigurationError, match=r"pip install 'stepkeep\[redis\]'"):
+        Process(settings, None)
+
+
+def test_threads_that_cannot_begin_leave_the_session_as_it_is(
+    told: Way, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine has no more threads: following and announcing go on, and a later call begins them."""
+
+    def refuse(_thread: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    one, two = opened(told), opened(told)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        one.news.follow(OTHER, 1)
+        two.news.announce(KEY, 1)
+    one.follow(KEY)
+    two.news.announce(KEY, 2)
+    one.wait_until_heard((KEY, 2))
