@@ -104,11 +104,11 @@ class SessionStore(SessionReader):
 
     def close(self) -> None:
         """Commit what waits and give the connections back; what is submitted later is refused."""
-        self._news.close()
         self._pending.close()
         try:
             self._writer.close()
         finally:
+            self._news.close()
             self._writing.dispose()
             self._reading.dispose()
 
@@ -191,7 +191,7 @@ class SessionStore(SessionReader):
         if time.monotonic() < self._is_read_again_at:
             raise DatabaseUnavailable("away")
         try:
-            return within(self.settings.pending_after_s, partial(self._load_or_begin, key, is_audio_mode=is_audio_mode))
+            return within(ENTER_WITHIN_S, partial(self._load_or_begin, key, is_audio_mode=is_audio_mode))
         except Unavailable:
             self._is_read_again_at = time.monotonic() + READ_AGAIN_S
             raise
@@ -363,6 +363,9 @@ class SessionStore(SessionReader):
 
 
 _TOLD_LIMIT = 10_000
+
+ENTER_WITHIN_S = 3.0
+"""Seconds that a participant who comes may wait for his session."""
 
 READ_AGAIN_S = 1.0
 """Seconds for which nobody waits for a database that has just failed to answer somebody else's reading."""

@@ -14,10 +14,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import NullPool, create_engine, insert, select, text, update
 
-from app import news, news_outbox, news_postgresql, news_redis, news_watch
+from app import news
 from app.errors import ConfigurationError, DatabaseUnavailable
 from app.news import open_news
-from app.news_link import PAYLOAD_BYTES, pack, unpack
+from app.news import outbox as news_outbox
+from app.news import postgresql as news_postgresql
+from app.news import redis as news_redis
+from app.news import watch as news_watch
+from app.news.link import PAYLOAD_BYTES, pack, unpack
 from app.settings import Settings
 from app.store.engine import normalise_url, reader_engine, writer_engine
 from app.store.models import sessions

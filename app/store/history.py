@@ -42,9 +42,18 @@ def read_states(
 
 def read_versions(connection: Connection, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
     """Return the versions of those sessions that there are."""
-    column = sessions.c
-    query = select(column.survey_id, column.user_id, column.version).where(_any_of(column, keys))
-    return {SessionKey(row.survey_id, row.user_id): row.version for row in connection.execute(query)}
+    users: dict[str, list[str]] = {}
+    for key in keys:
+        users.setdefault(key.survey_id, []).append(key.user_id)
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    found: dict[SessionKey, int] = {}
+    # On the driver itself: through Core a look at 10,000 sessions takes twice the time.
+    for survey_id, wanted in users.items():
+        marks = ", ".join([mark] * len(wanted))
+        query = f"SELECT user_id, version FROM sessions WHERE survey_id = {mark} AND user_id IN ({marks})"  # noqa: S608 - marks only
+        rows = connection.exec_driver_sql(query, (survey_id, *wanted))
+        found |= {SessionKey(survey_id, user): version for user, version in rows}
+    return found
 
 
 def count_sessions(connection: Connection) -> int:

@@ -108,7 +108,7 @@ class Connection(psycopg.Connection[Any]):
                 raise psycopg.OperationalError(f"{NO_ANSWER} {SILENCE_S} seconds") from error
             raise
 
-    def __del__(self) -> None:
+    def __del__(self, *_: object) -> None:
         # psycopg warns of a connection that nobody closed. SQLAlchemy's pool leaves one to the garbage collector
         # whose very first statements failed; what lies under it closes itself.
         """Say nothing."""

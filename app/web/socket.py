@@ -208,7 +208,7 @@ class _Connection:
             self._do(command)
 
     def _do(self, command: AnyCommand) -> None:
-        self._send_news()
+        self._send_verdicts()
         message_id = command.message_id or ""
         answers_draft = isinstance(command, Answer) and self._draft is not None and command.step == self._draft.step
         try:
@@ -222,7 +222,8 @@ class _Connection:
         except StepkeepError as error:
             self._send(messages.error("malformed", error.message, message_id))
             return
-        self._send_news()  # what was given before was settled before
+        # Settled before this one; what others did since comes after its answer, or the session would seem to go back.
+        self._send_verdicts()
         if answers_draft and not isinstance(result, Refused):
             self._draft = None
         if isinstance(result, Accepted):
@@ -269,7 +270,7 @@ class _Connection:
             self._submit(self._draft, None)
             self._draft = None
 
-    def _send_news(self) -> None:
+    def _send_verdicts(self) -> None:
         while self._verdicts:
             message_id, result = self._verdicts.popleft()
             if message_id is not None:
@@ -277,6 +278,9 @@ class _Connection:
             elif isinstance(result, Refused) and result.state is not None:
                 # A session that seemed to be new was there already: the participant sees where it stands.
                 self.announce(Snapshot(key=self._key, state=result.state, survey=result.survey))
+
+    def _send_news(self) -> None:
+        self._send_verdicts()
         with self._news_lock:
             snapshot, self._news = self._news, None
         if snapshot is not None and snapshot.state.version > self._shown_version:

@@ -12,11 +12,11 @@ from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import Unavailable
-from app.news_link import Link, Outages, log, opening, unpack
-from app.news_outbox import Outbox
-from app.news_postgresql import postgresql_links
-from app.news_redis import redis_links
-from app.news_watch import Watch, always
+from app.news.link import Link, Outages, log, opening, unpack
+from app.news.outbox import Outbox
+from app.news.postgresql import postgresql_links
+from app.news.redis import redis_links
+from app.news.watch import Watch, always
 from app.settings import Settings
 from app.store import sqlite
 from app.store.gateway import leave_to_parent

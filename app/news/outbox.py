@@ -7,7 +7,7 @@ Never sent in the writer's transaction: PostgreSQL lets transactions that notify
 import threading
 from collections.abc import Callable
 
-from app.news_link import Link, Outages, log, pack
+from app.news.link import Link, Outages, log, pack
 from app.store.rows import SessionKey
 
 GATHER_S = 0.02

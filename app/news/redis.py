@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import URL
 
 from app.errors import ConfigurationError
-from app.news_link import Link
+from app.news.link import Link
 
 CONNECT_S = 1.0
 """Seconds that connecting may take: meanwhile nobody looks for changes."""
@@ -48,7 +48,7 @@ def redis_links(redis_url: str, database: URL) -> Callable[[], Link]:
 
 
 class RedisLink:
-    """One connection (``news_link.Link``)."""
+    """One connection (``link.Link``)."""
 
     def __init__(self, connection: Any, channel: str, errors: tuple[type[Exception], ...]) -> None:  # noqa: ANN401
         self._connection = connection

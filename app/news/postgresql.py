@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from sqlalchemy import URL, Engine, NullPool
 
-from app.news_link import Link
+from app.news.link import Link
 from app.store import postgresql
 
 CHANNEL = "stepkeep_news"
@@ -34,7 +34,7 @@ def postgresql_links(url: URL) -> Callable[[], Link]:
 
 
 class PostgresqlLink:
-    """One connection (``news_link.Link``)."""
+    """One connection (``link.Link``)."""
 
     def __init__(self, engine: Engine) -> None:
         self._error: type[Exception] = engine.dialect.loaded_dbapi.Error
