@@ -106,9 +106,23 @@ bench-profile: .venv/.bench-stamp ## print where the time of a turn goes (ARGS='
 bench-plans: .venv/.bench-stamp ## write how each database carries out what the doors ask: docs/performance/plans.md
 	@exec $(VENV_PYTHON) -m benchmarks.plans
 
+# How long `make chaos` breaks things, over the three databases together, and what it draws its faults from.
+MINUTES ?= 6
+SEED ?=
+
+.PHONY: chaos fuzz conformance
+chaos: .venv/.bench-stamp ## break servers, databases and networks under participants (MINUTES=30 SEED=1); docs/reliability
+	@exec $(VENV_PYTHON) -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --report docs/reliability $(ARGS)
+
+fuzz: .venv/.dev-stamp ## a million frames, 20,000 byte streams, 10,000 connections made and lost
+	@exec $(VENV_PYTHON) -m tests.fuzz $(ARGS)
+
+conformance: .venv/.dev-stamp ## the Autobahn test suite against the WebSocket layer; needs Python 2.7
+	@exec $(VENV_PYTHON) -m tests.conformance $(ARGS)
+
 .PHONY: clean
 clean: ## remove .venv, caches and reports; databases stay
-	@rm -rf .venv .venv-peers .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov build dist *.egg-info
+	@rm -rf .venv .venv-peers .venv-autobahn .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov build dist *.egg-info
 	@rm -f .coverage .coverage.*
 	@find app tests alembic benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 

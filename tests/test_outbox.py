@@ -1,0 +1,302 @@
+"""The client's outboxes: what was added is there after any end of the process, in its order."""
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app import exact_json, outbox
+from app.errors import InvalidJson
+from app.outbox import (
+    MAX_COMMAND_BYTES,
+    CommandTooLarge,
+    FileOutbox,
+    MemoryOutbox,
+    NotSendable,
+    OutboxFailed,
+    OutboxInUse,
+    OutboxOfAnother,
+    encode,
+)
+from tests.conftest import ROOT
+
+OWNER = "ada in phq9"
+
+
+def command(number: int) -> dict[str, Any]:
+    return {"type": "answer", "id": f"c{number}", "step": "Q1", "value": f"é\n{number}"}
+
+
+def commands(*numbers: int) -> list[dict[str, Any]]:
+    return [command(number) for number in numbers]
+
+
+def reopened(path: Path) -> list[dict[str, Any]]:
+    again = FileOutbox(path)
+    try:
+        return again.load(OWNER)
+    finally:
+        again.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ada.outbox"
+
+
+@pytest.fixture
+def file(path: Path) -> Iterator[FileOutbox]:
+    opened = FileOutbox(path)
+    opened.load(OWNER)
+    yield opened
+    opened.close()
+
+
+def test_commands_come_back_in_their_order(path: Path, file: FileOutbox) -> None:
+    """What was added and not removed is there after a reopening, oldest first, as it was."""
+    for each in commands(1, 2, 3, 4):
+        file.add(each)
+    file.remove("c2")
+    file.remove("never added")
+    file.close()
+    assert reopened(path) == commands(1, 3, 4)
+
+
+def test_a_memory_outbox_can_be_taken_over() -> None:
+    """A memory outbox gives what it has to the next client, oldest first."""
+    memory = MemoryOutbox()
+    for each in commands(1, 2):
+        memory.add(each)
+    memory.remove("c1")
+    memory.close()
+    assert memory.load(OWNER) == commands(2)
+
+
+def test_the_file_is_its_owners_alone(path: Path, file: FileOutbox) -> None:
+    """Answers are sensitive: nobody else may read the file, also after it was rewritten."""
+    for number in range(outbox._COMPACT_FROM_LINES):
+        file.add(command(number))
+        file.remove(f"c{number}")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_each_addition_is_flushed(monkeypatch: pytest.MonkeyPatch, file: FileOutbox) -> None:
+    """An addition is on the disk when it returns; a removal need not be."""
+    flushed: list[int] = []
+    sync = os.fsync
+    monkeypatch.setattr(outbox.os, "fsync", lambda fd: (flushed.append(fd), sync(fd)))
+    file.add(command(1))
+    assert len(flushed) == 1
+    file.remove("c1")
+    assert len(flushed) == 1
+
+
+def test_a_torn_line_is_left_out_and_overwritten(path: Path, file: FileOutbox) -> None:
+    """A line without its end was never promised; what is added after it is whole."""
+    for each in commands(1, 2):
+        file.add(each)
+    file.close()
+    path.write_bytes(path.read_bytes()[:-5])
+    again = FileOutbox(path)
+    assert again.load(OWNER) == commands(1)
+    again.add({"type": "back", "id": "short"})
+    again.close()
+    assert [each["id"] for each in reopened(path)] == ["c1", "short"]
+
+
+def test_an_unreadable_line_costs_only_itself(path: Path, file: FileOutbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A line that the disk changed is told in the log, and those after it count."""
+    for each in commands(1, 2, 3):
+        file.add(each)
+    file.close()
+    path.write_bytes(path.read_bytes().replace(b'"c2"', b'\xff"c2'))
+    assert reopened(path) == commands(1, 3)
+    assert "1 lines of an outbox are unreadable" in caplog.text
+
+
+def test_a_full_disk_refuses_the_command(path: Path, file: FileOutbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that could not be flushed is refused and not found later; the next one is taken."""
+    file.add(command(1))
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outbox.os, "fsync", full)
+        with pytest.raises(OutboxFailed, match="No space left"):
+            file.add(command(2))
+    file.add(command(3))
+    file.close()
+    assert reopened(path) == commands(1, 3)
+
+
+def test_a_removal_that_fails_is_no_error(
+    path: Path, file: FileOutbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A removal that can't be written costs one more sending, which the server knows: it is only logged."""
+    file.add(command(1))
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outbox.os, "pwrite", full)
+        file.remove("c1")
+    file.close()
+    assert "could not be shortened" in caplog.text
+    assert reopened(path) == commands(1)
+
+
+def test_the_file_is_rewritten_when_little_counts(path: Path, file: FileOutbox) -> None:
+    """A file of removed commands does not grow, and keeps those that count, in their order."""
+    file.add(command(-1))
+    file.add(command(-3))
+    for number in range(2 * outbox._COMPACT_FROM_LINES):
+        file.add(command(number))
+        file.remove(f"c{number}")
+    file.add(command(-2))
+    file.close()
+    assert path.read_bytes().count(b"\n") <= outbox._COMPACT_FROM_LINES
+    assert reopened(path) == commands(-1, -3, -2)
+
+
+def test_one_client_at_a_time(path: Path, file: FileOutbox) -> None:
+    """Two clients with one file would send each other's commands: the second is told, and can have it afterwards."""
+    with pytest.raises(OutboxInUse, match="used by another client"):
+        FileOutbox(path).load(OWNER)
+    program = f"from app.outbox import FileOutbox; FileOutbox({str(path)!r}).load({OWNER!r})"
+    other = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "OutboxInUse" in other.stderr
+    file.close()
+    assert reopened(path) == []
+
+
+def test_commands_for_another_session_are_not_given_away(path: Path, file: FileOutbox) -> None:
+    """One participant's answers never become another's; an empty file may change its owner."""
+    file.add(command(1))
+    file.close()
+    other = FileOutbox(path)
+    with pytest.raises(OutboxOfAnother, match="bob"):
+        other.load("bob in phq9")
+    assert reopened(path) == commands(1)
+    mine = FileOutbox(path)
+    mine.load(OWNER)
+    mine.remove("c1")
+    mine.close()
+    assert other.load("bob in phq9") == []
+    other.close()
+
+
+def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    """A path that is no file is a clear error, and leaves no lock behind."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutboxFailed, match="Is a directory"):
+        FileOutbox(tmp_path / "folder").load(OWNER)
+
+
+def test_a_closed_outbox_takes_nothing(file: FileOutbox) -> None:
+    """After closing, an addition is refused and a removal ignored: the file may be another's."""
+    file.add(command(1))
+    file.close()
+    with pytest.raises(OutboxFailed):
+        file.add(command(2))
+    file.remove("c1")
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 5)), max_size=30)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(steps=STEPS, where=st.floats(0, 1), compact_from=st.sampled_from([3, 6, 1000]))
+def test_any_cut_gives_an_earlier_content(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: list[tuple[str, int]],
+    where: float,
+    compact_from: int,
+) -> None:
+    """A file cut at any byte holds what it held after one of the steps; all of them, where it is not cut."""
+    monkeypatch.setattr(outbox, "_COMPACT_FROM_LINES", compact_from)
+    path = tmp_path_factory.mktemp("cut") / "outbox"
+    file = FileOutbox(path)
+    file.load(OWNER)
+    held: dict[int, None] = {}
+    known: list[list[dict[str, Any]]] = [[]]
+    since = 0
+    for kind, number in steps:
+        if kind == "add" and number not in held:  # an id is added once
+            file.add(command(number))
+            held[number] = None
+        elif kind == "remove":
+            inode = path.stat().st_ino
+            file.remove(f"c{number}")
+            held.pop(number, None)
+            if path.stat().st_ino != inode:  # rewritten: older contents are gone, and the new one grows from nothing
+                since = len(known)
+                known += [commands(*list(held)[:length]) for length in range(len(held))]
+        known.append(commands(*held))
+    file.close()
+    assert reopened(path) == known[-1]
+    whole = path.read_bytes()
+    path.write_bytes(whole[: round(where * len(whole))])
+    found = reopened(path)
+    assert found in known[since:]
+    after = FileOutbox(path)
+    after.load(OWNER)
+    after.add(command(99))
+    after.close()
+    assert reopened(path) == [*found, command(99)]
+
+
+@pytest.mark.parametrize(
+    "value", ["a\0b", float("nan"), float("inf"), 2**53 + 1, "\ud800", {1: 2}, {"\0": 1}, b"x", {1}]
+)
+def test_what_the_server_would_not_take_is_refused_at_once(value: object) -> None:
+    """A value that could never be acknowledged must not get into the outbox, where it would stay for ever."""
+    with pytest.raises(NotSendable):
+        encode({"type": "answer", "id": "x", "step": "Q1", "value": [value]})
+
+
+def test_a_message_may_have_64_kib() -> None:
+    """The limit is the server's, in bytes of the whole message."""
+    empty = {"type": "answer", "id": "x", "step": "Q1", "value": ""}
+    room = MAX_COMMAND_BYTES - len(encode(empty))
+    encode({**empty, "value": "x" * room})
+    encode({**empty, "value": "é" * (room // 2)})
+    with pytest.raises(CommandTooLarge, match="65537 bytes"):
+        encode({**empty, "value": "x" * (room + 1)})
+
+
+SCALARS = st.none() | st.booleans() | st.text(st.characters(), max_size=3) | st.floats()
+SCALARS |= st.integers(-(2**54), 2**54) | st.sampled_from(["\0", "\ud800", 2**53, -(2**53) - 1])
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3)
+)
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+@given(value=VALUES | st.integers(29, 36).map(nested))
+def test_the_client_refuses_what_the_gate_refuses(value: object) -> None:
+    """The client's check and the server's gate (app/exact_json.py) agree on every value."""
+    try:
+        exact_json.check(value)
+    except InvalidJson:
+        with pytest.raises(NotSendable):
+            encode({"type": "answer", "id": "x", "step": "Q1", "value": value})
+    else:
+        text = encode({"type": "answer", "id": "x", "step": "Q1", "value": value})
+        assert exact_json.decode(text)["value"] == value
