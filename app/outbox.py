@@ -8,7 +8,6 @@ import contextlib
 import errno
 import json
 import logging
-import math
 import os
 import threading
 from pathlib import Path
@@ -16,16 +15,13 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from app.errors import ConfigurationError, InvalidInput, Unavailable
+from app import exact_json
+from app.errors import ConfigurationError, InvalidInput, InvalidJson, Unavailable
 
 log = logging.getLogger("stepkeep.client")
 
 MAX_COMMAND_BYTES = 64 * 1024
 """The server closes a connection with 1009 over a longer message (PROTOCOL.md)."""
-
-MAX_DEPTH = 32
-MAX_INTEGER = 2**53
-"""As the server's gate for JSON; without its imports. A test holds the two together."""
 
 _COMPACT_FROM_LINES = 128
 """A file shorter than this is not worth a rewrite, with its two flushes."""
@@ -295,47 +291,15 @@ def encode(command: dict[str, Any]) -> str:
         NotSendable: a value that the server would not take, whoever sent it.
         CommandTooLarge: more than 64 KiB.
     """
-    _check(command, MAX_DEPTH + 1)
-    text = json.dumps(command, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     try:
-        size_bytes = len(text.encode())
-    except UnicodeEncodeError:
-        raise NotSendable("text with a lone surrogate") from None
+        exact_json.check(command, "the command", exact_json.MAX_DEPTH + 1)
+    except InvalidJson as error:
+        raise NotSendable(error.message) from error
+    text = exact_json.encode(command)
+    size_bytes = len(text.encode())
     if size_bytes > MAX_COMMAND_BYTES:
         raise CommandTooLarge(size_bytes)
     return text
-
-
-def _check(value: object, depth: int) -> None:
-    """Refuse what the server refuses as malformed without an id: it could not say which command it means."""
-    match value:
-        case dict() | list() | tuple():
-            _check_container(value, depth)
-        case str() if "\0" in value:
-            raise NotSendable("text with the character U+0000")
-        case bool() | None | str():
-            pass
-        case int() if abs(value) > MAX_INTEGER:
-            raise NotSendable("a whole number beyond 2^53")
-        case float() if not math.isfinite(value):
-            raise NotSendable("NaN and Infinity are not JSON")
-        case int() | float():
-            pass
-        case _:
-            raise NotSendable(f"{type(value).__name__} is not JSON")
-
-
-def _check_container(value: dict[Any, Any] | list[Any] | tuple[Any, ...], depth: int) -> None:
-    if depth == 0:
-        raise NotSendable(f"nested deeper than {MAX_DEPTH}")
-    if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
-            raise NotSendable("a key that is not text")
-        for key in value:
-            _check(key, depth)
-        value = list(value.values())
-    for item in value:
-        _check(item, depth - 1)
 
 
 def _line(entry: dict[str, Any]) -> bytes:

@@ -78,6 +78,25 @@ class Walkway:
                 failed = True
         return self.following[step], failed
 
+    def leads_always_to(self, step: str) -> str | None:
+        """Return the step that ``step`` leads to whatever was answered; None where that depends on answers."""
+        rules = self.rules[step]
+        if not rules:
+            return self.following[step]
+        condition, target = rules[0]
+        return target if condition is None else None
+
+    def reads(self, step: str) -> frozenset[str] | None:
+        """Return the steps, other than itself, whose answers decide where ``step`` leads; None for any."""
+        read: set[str] = set()
+        for condition, _ in self.rules[step]:
+            if condition is None:
+                break
+            if condition.step_ids is None:
+                return None
+            read |= condition.step_ids
+        return frozenset(read - {step})
+
     def _targets(self, step: str, every_answer: tuple[object, ...] | None) -> frozenset[str]:
         """Return where the step may lead: exact if its rules read only its own few answers."""
         rules = self.rules[step]

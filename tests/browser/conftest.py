@@ -1,10 +1,12 @@
 """A real Chromium for the browser tests: one process a worker, a fresh profile a test."""
 
+import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Playwright, expect, sync_playwright
 
 from tests.browser.participant import Participant, RunningServer
 
@@ -12,12 +14,34 @@ expect.set_options(timeout=20_000)  # milliseconds; a busy machine, or a page th
 
 
 @pytest.fixture(scope="session")
-def browser(chromium: str) -> Iterator[Browser]:
-    """Chromium as the machine has it; tests/conftest.py says what happens where there is none."""
+def driver() -> Iterator[Playwright]:
+    """What drives browsers; one a process, it can't be had twice."""
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield running
-        running.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str, driver: Playwright) -> Iterator[Browser]:
+    """Chromium as the machine has it; tests/conftest.py says what happens where there is none."""
+    running = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def new_profile(chromium: str, driver: Playwright) -> Iterator[Callable[[Path], BrowserContext]]:
+    """Start a browser of its own on a profile that is kept in a folder; a test may kill it."""
+    made: list[BrowserContext] = []
+
+    def make(folder: Path) -> BrowserContext:
+        context = driver.chromium.launch_persistent_context(folder, executable_path=chromium, args=["--no-sandbox"])
+        made.append(context)
+        return context
+
+    yield make
+    for context in made:
+        with contextlib.suppress(Error):  # it was killed
+            context.close()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A participant at the page: the words that the browser tests are written in."""
 
 import re
-from typing import Protocol
+from typing import Any, Protocol
 
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
@@ -48,6 +48,11 @@ class Participant:
         expect(self.root).to_have_attribute("data-step", step)
         expect(self.root).to_have_attribute("data-save", "saved")
 
+    def is_offline_at(self, step: str) -> None:
+        """Wait until this step is in view, without a connection."""
+        expect(self.root).to_have_attribute("data-step", step)
+        expect(self.root).to_have_attribute("data-save", "offline")
+
     def is_done(self) -> None:
         """Wait for the completion screen."""
         self.is_at("end")
@@ -85,6 +90,12 @@ class Participant:
         self.choose(*labels)
         self.next()
 
+    def answer_offline(self, step: str, *labels: str) -> None:
+        """At this step, without a connection, pick the options and go on."""
+        self.is_offline_at(step)
+        self.choose(*labels)
+        self.next()
+
     def write(self, step: str, text: str) -> None:
         """At this step, type the text and go on."""
         self.is_at(step)
@@ -100,6 +111,17 @@ class Participant:
         """The id that this browser keeps for the participant."""
         kept: str = self.page.evaluate("localStorage.getItem('stepkeep:user')")
         return kept
+
+    def events(self, survey: str, action: str | None = None) -> list[dict[str, Any]]:
+        """Read the session's events from REST, oldest first; of one action, or all."""
+        address = f"{self._url}/api/session/{self.user_id()}/history"
+        answer = self.page.context.request.get(address, params={"survey": survey})
+        found: list[dict[str, Any]] = answer.json()["events"]
+        return [event for event in found if action in (None, event["action"])]
+
+    def answered(self, survey: str) -> list[tuple[str, Any]]:
+        """Return which steps were answered, and how, in the order in which that was saved."""
+        return [(event["step"], event["answer"]) for event in self.events(survey, "answered")]
 
     def close(self) -> None:
         """Close the tab, as a person does."""

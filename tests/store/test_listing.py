@@ -11,8 +11,8 @@ from sqlalchemy import event
 
 from app.errors import InvalidInput
 from app.service import SessionStore, open_store
-from app.snapshot import Snapshot
 from app.settings import Settings
+from app.snapshot import Snapshot
 from app.store import listing
 from app.store.listing import Cursor
 from app.store.rows import SessionKey

@@ -8,61 +8,10 @@ import { readableDate } from "./entry-controls.js";
  * @typedef {import("./protocol.js").Json} Json
  * @typedef {import("./protocol.js").Step} Step
  * @typedef {import("./protocol.js").Session} Session
+ * @typedef {import("./known-steps.js").KnownSteps} KnownSteps
  */
 
 const LONG = 100; // characters: about two lines, where bold type begins to tire
-
-/** The steps that this page has heard of: from the survey's definition, or as they came by. */
-export class KnownSteps {
-  /** @type {Map<string, Step>} */
-  #steps = new Map();
-  /** How many steps the survey has; null until the definition is here. @type {number | null} */
-  total = null;
-
-  /**
-   * Read the survey's definition. Without it the list shows the steps that came by.
-   *
-   * @param {string} address
-   */
-  async load(address) {
-    try {
-      const response = await fetch(address, { headers: { Accept: "application/json" } });
-      const body = await response.json();
-      const steps = body?.survey?.steps;
-      if (!response.ok || !Array.isArray(steps)) return;
-      const seen = [...this.#steps.values()];
-      this.#steps = new Map(steps.map((/** @type {Step} */ step) => [step.id, step]));
-      for (const step of seen) this.#steps.set(step.id, step); // a session may be on an older revision
-      this.total = steps.length;
-    } catch (problem) {
-      console.warn("stepkeep: the survey's definition can't be read", problem);
-    }
-  }
-
-  /** @param {Step} step */
-  add(step) {
-    this.#steps.set(step.id, step);
-  }
-
-  /** @param {string} id */
-  get(id) {
-    return this.#steps.get(id) ?? null;
-  }
-
-  /**
-   * The answered steps in the order of the walk; those ahead of the position come last.
-   *
-   * @param {Session} session
-   * @returns {string[]}
-   */
-  answered(session) {
-    const behind = session.step_history.filter((id) => id in session.answers);
-    const ahead = Object.keys(session.answers).filter((id) => !behind.includes(id));
-    const order = [...this.#steps.keys()];
-    ahead.sort((one, other) => order.indexOf(one) - order.indexOf(other));
-    return [...behind, ...ahead].filter((id) => this.get(id)?.type !== "info");
-  }
-}
 
 /**
  * An answer in words, by the labels of its step.

@@ -1,6 +1,7 @@
 // @ts-check
 /**
- * A participant's session over the WebSocket, without any page: other modules may use it by itself.
+ * A participant's session over the WebSocket, without any page: other modules may use it by itself
+ * (docs/browser-client.md; the types are in client.d.ts).
  *
  *     const client = new SurveyClient({ origin: location.origin, surveyId: "visit", userId: "user123" });
  *     client.addEventListener("state", (event) => console.log(event.detail.session));
@@ -9,11 +10,12 @@
  *
  * Each server message is dispatched as an event of its type, with the message as `detail`. Besides:
  * `change` (connected or not, the outbox grew or shrank) and `stopped` ({code, why}: no attempt will be
- * made any more). A command is in the outbox until the server has answered it, is sent again after
- * each reconnect in the old order, and the server applies it once.
+ * made any more). A command is in the outbox until the server has answered it for good, is sent again
+ * after each reconnect in the old order, and the server applies it once. `pending` is no last answer.
  */
 
-import { Connection } from "./connection.js";
+import { Connection, DEFAULT_TIMES } from "./connection.js";
+import { Delivery } from "./delivery.js";
 import { newCommandId } from "./ids.js";
 import { Outbox } from "./outbox.js";
 import { MAX_MESSAGE_BYTES } from "./protocol.js";
@@ -30,6 +32,7 @@ export class SurveyClient extends EventTarget {
   #greeted = false;
   #greeting = 0;
   #connection;
+  #delivery;
   #outbox;
 
   /**
@@ -42,7 +45,8 @@ export class SurveyClient extends EventTarget {
    */
   constructor({ origin, surveyId, userId, isAudio = false, times }) {
     super();
-    this.#outbox = new Outbox(surveyId, userId);
+    const allTimes = { ...DEFAULT_TIMES, ...times };
+    this.#outbox = new Outbox(surveyId, userId, allTimes.storeWithinMs);
     const url = new URL(`${origin.replace(/\/$/, "")}/ws/survey/${encodeURIComponent(userId)}`);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     url.searchParams.set("survey", surveyId);
@@ -54,8 +58,9 @@ export class SurveyClient extends EventTarget {
         down: () => this.#down(),
         stopped: (code, why) => this.#stopped(code, why),
       },
-      times,
+      allTimes,
     );
+    this.#delivery = new Delivery(this.#outbox, this.#connection, allTimes);
   }
 
   /** Whether the server has greeted us on a connection that still stands. */
@@ -68,9 +73,14 @@ export class SurveyClient extends EventTarget {
     return this.#outbox.size;
   }
 
-  /** The ids of these, oldest first. */
-  get unacknowledgedIds() {
-    return this.#outbox.commands.map((command) => command.id);
+  /** These commands, oldest first. */
+  get unacknowledgedCommands() {
+    return this.#outbox.commands;
+  }
+
+  /** Whether they outlive this page; false where the browser forbids or lost its storage. */
+  get isKeptOnDevice() {
+    return this.#outbox.isDurable;
   }
 
   /** @returns {Promise<void>} once what earlier pages left is in the outbox, and the socket is opening */
@@ -120,7 +130,8 @@ export class SurveyClient extends EventTarget {
   }
 
   /**
-   * Send the half-typed answer. Drafts are not kept here: the newest is sent again by the caller.
+   * Send the half-typed answer, unless a command waits that has to go before it. Drafts are not kept
+   * here: the newest is sent again by the caller.
    *
    * @param {string} step
    * @param {Json} value
@@ -128,12 +139,12 @@ export class SurveyClient extends EventTarget {
    */
   draft(step, value) {
     const message = { type: "draft", step, value };
-    return this.#greeted && !isTooLarge(message) && this.#connection.send(message);
+    return this.#delivery.isClear && !isTooLarge(message) && this.#connection.send(message);
   }
 
   /**
    * @param {Omit<Command, "id">} order
-   * @returns {Promise<ServerMessage>} the server's answer; never rejects, may take until the network is back
+   * @returns {Promise<ServerMessage>} the server's last answer; never rejects, may take until the network is back
    */
   #submit(order) {
     const command = { ...order, id: newCommandId() };
@@ -143,8 +154,8 @@ export class SurveyClient extends EventTarget {
       return Promise.resolve(refusal);
     }
     const answered = new Promise((resolve) => this.#callers.set(command.id, resolve));
-    this.#outbox.add(command);
-    if (this.#greeted) this.#connection.send(command);
+    void this.#outbox.add(command).then(() => this.#changed()); // whether it is kept on the device
+    this.#delivery.flush();
     this.#changed();
     return answered;
   }
@@ -152,7 +163,8 @@ export class SurveyClient extends EventTarget {
   /** @param {ServerMessage} message */
   #receive(message) {
     if (message.type === "state") void this.#welcome();
-    if (message.type === "ack" || message.type === "reject" || message.type === "error") this.#settle(message);
+    const isAnswer = message.type === "ack" || message.type === "reject" || message.type === "error";
+    if (isAnswer && typeof message.id === "string" && !this.#settle(message.id, message)) return this.#changed();
     this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
     if (message.type !== "state") this.#changed();
   }
@@ -163,17 +175,22 @@ export class SurveyClient extends EventTarget {
     const greeting = (this.#greeting += 1);
     await this.#outbox.load(); // another tab may have been closed with commands of its own
     if (greeting !== this.#greeting) return; // the connection went down meanwhile
-    for (const command of this.#outbox.commands) this.#connection.send(command);
     this.#greeted = true;
+    this.#delivery.begin();
     this.#changed();
   }
 
-  /** @param {ServerMessage} message */
-  #settle(message) {
-    if (typeof message.id !== "string") return;
-    this.#outbox.remove(message.id);
-    this.#callers.get(message.id)?.(message);
-    this.#callers.delete(message.id);
+  /**
+   * @param {string} id
+   * @param {ServerMessage} message
+   * @returns {boolean} false where this is not the last word, and the command stays
+   */
+  #settle(id, message) {
+    if (!this.#delivery.take(message)) return false;
+    this.#outbox.remove(id);
+    this.#callers.get(id)?.(message);
+    this.#callers.delete(id);
+    return true;
   }
 
   #down() {
@@ -194,6 +211,7 @@ export class SurveyClient extends EventTarget {
   #leave() {
     this.#greeted = false;
     this.#greeting += 1;
+    this.#delivery.end();
   }
 
   #changed() {

@@ -15,11 +15,18 @@ import ReconnectingWebSocket from "./vendor/partysocket-1.3.0/ws.js";
  * @typedef {object} ConnectionTimes
  * @property {number} quickTries attempts with growing delays, before the slow ones
  * @property {number} firstDelayMs before jitter
- * @property {number} slowDelayMs between attempts after the quick ones
+ * @property {number} slowDelayMs between attempts after the quick ones, for as long as the page is open
  * @property {number} busyDelayMs after a close with 1013 or 4429
  * @property {number} connectWithinMs
  * @property {number} pingEveryMs
  * @property {number} pongWithinMs
+ * @property {number} sendTries attempts to hand a command to the socket, before the connection is made anew
+ * @property {number} sendDelayMs after the first of these; after the second twice as long
+ * @property {number} againDelayMs before a command is sent again that the server could not take just
+ *   now; doubles each time, up to slowDelayMs
+ * @property {number} storeWithinMs the longest wait for the browser's storage; afterwards memory must do
+ *
+ * @typedef {InstanceType<typeof ReconnectingWebSocket>} Socket
  *
  * @typedef {object} Listener
  * @property {(message: any) => void} message
@@ -36,10 +43,14 @@ export const DEFAULT_TIMES = {
   connectWithinMs: 8_000,
   pingEveryMs: 25_000,
   pongWithinMs: 10_000,
+  sendTries: 3,
+  sendDelayMs: 200,
+  againDelayMs: 2_000,
+  storeWithinMs: 2_000,
 };
 
 export class Connection {
-  /** @type {ReconnectingWebSocket | null} */
+  /** @type {Socket | null} */
   #socket = null;
   #failures = 0;
   #stopped = true;
@@ -107,7 +118,11 @@ export class Connection {
    * @returns {boolean} whether it went to an open socket (which doesn't say that it arrived)
    */
   send(message) {
-    return this.#socket?.send(JSON.stringify(message)) ?? false;
+    try {
+      return this.#socket?.send(JSON.stringify(message)) ?? false;
+    } catch {
+      return false; // the browser has just begun to close it
+    }
   }
 
   /** @param {MessageEvent} event */
@@ -123,7 +138,7 @@ export class Connection {
   }
 
   /**
-   * @param {ReconnectingWebSocket} socket
+   * @param {Socket} socket
    * @param {CloseEvent} event
    */
   #closed(socket, event) {
@@ -159,7 +174,7 @@ export class Connection {
   probe() {
     if (!this.send({ type: "ping" })) return;
     clearTimeout(this.#pongTimer);
-    this.#pongTimer = setTimeout(() => this.#unanswered(), this.#times.pongWithinMs);
+    this.#pongTimer = setTimeout(() => this.renew(), this.#times.pongWithinMs);
   }
 
   #beginPings() {
@@ -172,7 +187,9 @@ export class Connection {
     clearTimeout(this.#pongTimer);
   }
 
-  #unanswered() {
+  /** The socket takes nothing, or answers nothing, although it seems to be open. */
+  renew() {
+    if (this.#stopped) return;
     this.open();
     this.#listener.down();
   }
@@ -184,6 +201,6 @@ function comesBackSoon(code) {
 }
 
 /** @param {number} delayMs */
-function jittered(delayMs) {
+export function jittered(delayMs) {
   return delayMs * (0.5 + Math.random());
 }

@@ -10,7 +10,7 @@
 const SEND_AFTER_MS = 500; // long enough to span a word, short enough for an impatient tab closer
 const FRESH_MS = 60_000; // the server saves a draft within 30 s of its change; twice that, to be sure
 
-/** @typedef {{value: Json, changedAtMs: number, isSent: boolean}} Draft */
+/** @typedef {{value: Json, changedAtMs: number, isSent: boolean, isGiven?: boolean}} Draft isGiven: as an answer */
 
 export class Drafts {
   /** @type {Record<string, Draft>} the drafts by step */
@@ -67,21 +67,31 @@ export class Drafts {
     this.#settle();
   }
 
-  /** The answer is on its way as a command: it stays here, but no draft may follow it. */
-  hold() {
+  /**
+   * The answer is on its way as a command: it stays here, but no draft may follow it.
+   *
+   * @param {string} step
+   */
+  hold(step) {
     clearTimeout(this.#timer);
     this.#unsent = null;
-    this.#changed();
+    this.#drafts = this.#read();
+    const draft = this.#drafts[step];
+    if (draft !== undefined) draft.isGiven = true;
+    this.#settle();
   }
 
   /**
-   * The step's draft is of no use any more: an answer was committed.
+   * The step's draft is of no use any more: an answer was committed. What was typed since that answer was
+   * given, and nobody else has, stays.
    *
    * @param {string} step
    */
   forget(step) {
-    if (this.#unsent === step) this.hold();
     this.#drafts = this.#read();
+    const draft = this.#drafts[step];
+    if (draft === undefined || (!draft.isSent && draft.isGiven !== true)) return;
+    if (this.#unsent === step) this.#unsent = null;
     delete this.#drafts[step];
     this.#settle();
   }
@@ -105,10 +115,12 @@ export class Drafts {
   shownValue(step, session) {
     this.#drafts = this.#read();
     const draft = this.#drafts[step];
+    const answer = session.answers[step];
+    if (draft?.isGiven && answer !== undefined) return answer; // it waits to be saved
     const isNewest = draft && (!draft.isSent || Date.now() - draft.changedAtMs < FRESH_MS);
     if (isNewest && !draft.isSent) this.#unsent = step;
     if (isNewest) return draft.value;
-    return session.draft ?? session.answers[step] ?? draft?.value ?? null;
+    return session.draft ?? answer ?? draft?.value ?? null;
   }
 
   #settle() {

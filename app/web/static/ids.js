@@ -40,23 +40,3 @@ export function newUserId() {
 export function isUserId(text) {
   return USER_ID.test(text);
 }
-
-/**
- * The id that this browser keeps for the participant, made at the first call.
- *
- * Where the browser forbids storage the id lives as long as the page.
- *
- * @returns {string}
- */
-export function keptUserId() {
-  const key = "stepkeep:user";
-  try {
-    const kept = localStorage.getItem(key);
-    if (kept !== null && isUserId(kept)) return kept;
-    const made = newUserId();
-    localStorage.setItem(key, made);
-    return made;
-  } catch {
-    return newUserId();
-  }
-}

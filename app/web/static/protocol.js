@@ -26,11 +26,16 @@
  * @property {string | null} [unit]
  * @property {string | null} [min_label]
  * @property {string | null} [max_label]
+ * @property {string | null} [leads_to] in the survey's definition only: where it leads whatever is
+ *   answered, `end` for the end; null where that depends on answers
+ * @property {string[] | null} [reads] in the survey's definition only: the other steps whose answers
+ *   decide where it leads; null: any
  *
  * @typedef {object} Session
  * @property {string} user_id
  * @property {string} survey_id
- * @property {string} status
+ * @property {string | null} survey_revision the definition that the session keeps to
+ * @property {string} status `in_progress`, `completed` or `expired`
  * @property {string} current_step `end` when completed
  * @property {Record<string, Json>} answers
  * @property {string[]} step_history
@@ -70,6 +75,9 @@ export const FINAL_CLOSE_CODES = new Map([
   [4403, "You are not allowed to open this survey here."],
   [4404, "This survey does not exist any more."],
 ]);
+
+/** Error codes after which the same command is sent again: nothing is wrong with it, it only came at a bad time. */
+export const PASSING_ERROR_CODES = new Set(["unavailable", "rate_limited"]);
 
 /** Close codes of a server that has too much to do: come back, but not soon. */
 export const BUSY_CLOSE_CODES = new Set([1013, 4429]);

@@ -43,9 +43,9 @@ export class StepForm {
     return this.#control;
   }
 
-  /** Whether an answer of this step is on its way. */
-  get isSending() {
-    return this.#sent !== null;
+  /** The step in view if its answer is on its way. */
+  get sendingStep() {
+    return this.#sent === null ? null : (this.#step?.id ?? null);
   }
 
   /**
@@ -110,11 +110,14 @@ export class StepForm {
   /**
    * Say beside the field why the server refused the answer; nothing that was typed is lost.
    *
+   * @param {string} step whose answer it was
    * @param {string} text
-   * @returns {boolean} false where no answer of this step was on its way
+   * @param {Json} [value] the answer, where another step may have been in view since
+   * @returns {boolean} false where the step is not in view
    */
-  refuse(text) {
-    if (this.#sent === null) return false;
+  refuse(step, text, value) {
+    if (this.#step?.id !== step) return false;
+    if (value !== undefined && !this.#isTouched) this.#control?.show(value);
     this.#sent = null;
     this.#showProblem(text);
     return true;

@@ -1,32 +1,42 @@
 // @ts-check
 /** The participant's page: puts the client, the step's form, the drafts and the voice together. */
 
-import { fillAnswers, KnownSteps } from "./answers.js";
-import { CatchUp } from "./catch-up.js";
+import { fillAnswers } from "./answers.js";
 import { SurveyClient } from "./client.js";
 import { Drafts } from "./drafts.js";
 import { byId } from "./elements.js";
-import { isUserId, keptUserId } from "./ids.js";
+import { isUserId } from "./ids.js";
+import { keptUserId } from "./kept-user-id.js";
+import { KnownSteps } from "./known-steps.js";
 import { END } from "./protocol.js";
 import { StepForm } from "./step-form.js";
 import { SurveyView } from "./survey-view.js";
 import { VoiceWalk } from "./voice-walk.js";
+import { Walk } from "./walk.js";
 
 /**
  * @typedef {import("./protocol.js").Json} Json
  * @typedef {import("./protocol.js").Step} Step
  * @typedef {import("./protocol.js").Session} Session
+ * @typedef {import("./protocol.js").Command} Command
  * @typedef {import("./protocol.js").ServerMessage} ServerMessage
  */
 
+const DEFINITION_AGAIN_MS = 30_000; // only going on offline wants it, so there is no hurry
+
 class SurveyPage {
-  /** @type {Session | null} */
+  /** @type {Session | null} as it is shown: the server's, with what is foreseen of our own commands */
   #session = null;
+  /** Whether the step in view is where all commands lead; else the server has to say where one leads. */
+  #isKnown = true;
+  #wasOnline = false;
+  /** The ids of the commands that are looked ahead at. */
+  #lookedAt = "";
   #progress = 0;
   /** @type {string | null} where the participant left to edit an earlier answer */
   #returnTo = null;
-  #catchUp = new CatchUp();
   #steps = new KnownSteps();
+  #walk = new Walk((revision) => this.#steps.of(revision));
   #view = new SurveyView();
   #form = new StepForm({
     send: (step, value) => this.#answer(step, value),
@@ -62,9 +72,13 @@ class SurveyPage {
   }
 
   async start() {
-    const { surveyAddress } = this.#view.root.dataset;
-    void this.#steps.load(surveyAddress ?? "").then(() => this.#showAround());
+    void this.#loadSteps();
     await this.#client.start();
+  }
+
+  async #loadSteps() {
+    if (await this.#steps.load(this.#view.root.dataset.surveyAddress ?? "")) this.#look("change");
+    else setTimeout(() => void this.#loadSteps(), DEFINITION_AGAIN_MS);
   }
 
   #listenToServer() {
@@ -100,41 +114,58 @@ class SurveyPage {
     });
   }
 
-  /** @param {ServerMessage} message */
+  /**
+   * @param {ServerMessage} message
+   * @returns {Command | null} the command of ours that it answers
+   */
   #take(message) {
-    if (message.type === "state" && this.#session !== null) this.#catchUp.begin(this.#client.unacknowledgedIds);
-    const shown = this.#catchUp.take(message);
-    if (shown?.session) this.#show(shown, shown.session);
+    const before = this.#walk.toldSession;
+    const meant = this.#walk.take(message, this.#waiting());
+    if (this.#client.unacknowledged === 0) this.#form.settle();
+    this.#settleDrafts(before, this.#walk.toldSession);
+    this.#look(message.type, message.resumed);
+    return meant;
+  }
+
+  /** The commands to look ahead at; those of another page of this browser come with a greeting. */
+  #waiting() {
+    const waiting = this.#client.unacknowledgedCommands;
+    this.#lookedAt = waiting.map((command) => command.id).join(" ");
+    return waiting;
   }
 
   /**
-   * @param {ServerMessage} message
-   * @param {Session} session as it is now
+   * Show where the walk is now.
+   *
+   * @param {ServerMessage["type"] | "change"} type what made us look
+   * @param {boolean} [isResumed]
    */
-  #show(message, session) {
+  #look(type, isResumed) {
+    const shown = this.#walk.look();
+    if (shown === null) return;
     const before = this.#session;
+    const { session, step } = shown;
     this.#session = session;
-    this.#progress = message.progress ?? 0;
-    if (message.type === "ack") this.#view.showNotice("");
-    if (this.#client.unacknowledged === 0) this.#form.settle();
-    this.#settleDrafts(before, session);
-    const step = message.step ?? null;
+    this.#progress = shown.progress;
+    this.#isKnown = shown.isKnown;
     if (session.status === "completed" || session.current_step === END) this.#showDone();
     else if (step === null || session.status === "expired") this.#showLost(session);
-    else this.#showStep(step, before, message.type);
+    else this.#showStep(step, before, type);
     this.#showAround();
-    if (before === null && message.resumed) this.#view.showWelcome();
+    if (before === null && isResumed) this.#view.showWelcome();
     this.#voice.setMode(session.is_audio_mode);
   }
 
   /**
    * A draft ends when its step's answer changes, wherever that was done, or when the walk begins anew.
    *
+   * What is only foreseen ends none: the draft is one more copy of an answer that isn't saved yet.
+   *
    * @param {Session | null} before
-   * @param {Session} session
+   * @param {Session | null} session
    */
   #settleDrafts(before, session) {
-    if (before === null) return;
+    if (before === null || session === null) return;
     if (isNewWalk(before, session)) this.#drafts.forgetAll();
     for (const [step, value] of Object.entries(session.answers)) {
       if (JSON.stringify(before.answers[step]) !== JSON.stringify(value)) this.#drafts.forget(step);
@@ -144,11 +175,11 @@ class SurveyPage {
   /**
    * @param {Step} step
    * @param {Session | null} before
-   * @param {ServerMessage["type"]} type
+   * @param {ServerMessage["type"] | "change"} type
    */
   #showStep(step, before, type) {
     const session = /** @type {Session} */ (this.#session);
-    this.#steps.add(step);
+    this.#steps.add(step, session.survey_revision);
     const value = this.#drafts.shownValue(step.id, session);
     const isInView = this.#form.step?.id === step.id && !(before !== null && isNewWalk(before, session));
     if (isInView) {
@@ -163,7 +194,9 @@ class SurveyPage {
 
   #showDone() {
     const isNew = this.#view.part !== "done";
-    this.#drafts.forgetAll();
+    const isSaved = this.#walk.toldSession?.status === "completed" && this.#client.unacknowledged === 0;
+    if (isSaved) this.#drafts.forgetAll();
+    this.#view.showEnd(isSaved);
     this.#form.leave();
     this.#voice.leave();
     this.#view.showPart("done", END);
@@ -186,11 +219,18 @@ class SurveyPage {
     if (this.#returnTo === session.current_step || isDone) this.#returnTo = null;
     this.#view.showPlace(session, this.#progress, this.#steps.total);
     this.#view.showMode(session.is_audio_mode);
-    byId("back").hidden = session.step_history.length === 0 || this.#view.part !== "walk";
-    byId("return-note").hidden = this.#returnTo === null;
-    const edit = isDone ? null : (/** @type {string} */ id) => this.#edit(id);
+    const isWaiting = !this.#isKnown && !this.#client.isOnline; // what leads elsewhere could be refused later
+    byId("back").hidden = session.step_history.length === 0 || this.#view.part !== "walk" || isWaiting;
+    byId("return-note").hidden = this.#returnTo === null || isWaiting;
+    const edit = isDone || isWaiting ? null : (/** @type {string} */ id) => this.#edit(id);
     fillAnswers(byId(isDone ? "done-answers" : "answers"), session, this.#steps, edit);
     byId("answers-panel").hidden = isDone || byId("answers").childElementCount === 0;
+  }
+
+  /** The participant does something: what was said about an earlier act has been read. */
+  #endNotes() {
+    this.#view.endWelcome();
+    this.#view.showNotice("");
   }
 
   /**
@@ -198,8 +238,8 @@ class SurveyPage {
    * @param {Json} value
    */
   #answer(step, value) {
-    this.#drafts.hold();
-    this.#view.endWelcome();
+    this.#drafts.hold(step);
+    this.#endNotes();
     void this.#client.answer(step, value).then((answered) => {
       if (answered.type === "ack") this.#drafts.forget(step);
     });
@@ -208,20 +248,20 @@ class SurveyPage {
 
   #back() {
     this.#drafts.flush();
-    this.#view.endWelcome();
+    this.#endNotes();
     void this.#client.back();
   }
 
   /** @param {string} id */
   #edit(id) {
-    this.#drafts.flush();
     this.#returnTo ??= this.#session?.current_step ?? null;
     this.#goto(id);
   }
 
   /** @param {string} id */
   #goto(id) {
-    this.#view.endWelcome();
+    this.#drafts.flush();
+    this.#endNotes();
     /** @type {HTMLDetailsElement} */ (byId("answers-panel")).open = false;
     void this.#client.goto(id);
   }
@@ -229,7 +269,7 @@ class SurveyPage {
   #restart() {
     this.#drafts.forgetAll();
     this.#returnTo = null;
-    this.#view.endWelcome();
+    this.#endNotes();
     void this.#client.restart();
   }
 
@@ -240,21 +280,31 @@ class SurveyPage {
       return;
     }
     if (message.code === "not_current") this.#returnTo = null; // an edit changed the route
-    this.#take(message);
+    const sending = this.#form.sendingStep;
+    const meant = this.#take(message);
+    const step = meant === null ? sending : meant.step; // too long an answer is never in the outbox
     const text = message.message || "This could not be saved. Please try again.";
-    if (!this.#form.refuse(text)) this.#view.showNotice(text);
+    const isAnswer = meant === null || meant.type === "answer";
+    if (!isAnswer || !this.#form.refuse(step ?? "", text, meant?.value)) this.#view.showNotice(text);
     this.#showAround();
   }
 
   #connectionChanged() {
+    const lookedAt = this.#lookedAt;
+    this.#walk.wait(this.#waiting());
+    if (lookedAt !== this.#lookedAt) this.#look("change");
+    else if (this.#wasOnline !== this.#client.isOnline) this.#showAround();
+    this.#wasOnline = this.#client.isOnline;
     if (this.#client.isOnline && this.#client.unacknowledged === 0) this.#drafts.flush();
     this.#showSave();
   }
 
   #showSave() {
-    const isSaving = this.#client.unacknowledged > 0 || this.#drafts.isUnsent;
-    if (this.#view.part !== "stopped") this.#view.showSave(!this.#client.isOnline ? "offline" : isSaving ? "saving" : "saved");
-    byId("kept").hidden = this.#client.isOnline || !this.#form.isSending;
+    const { isOnline, unacknowledged, isKeptOnDevice } = this.#client;
+    const isSaving = unacknowledged > 0 || this.#drafts.isUnsent;
+    const save = !isOnline ? "offline" : isSaving ? "saving" : "saved";
+    if (this.#view.part !== "stopped") this.#view.showSave(save, isKeptOnDevice);
+    byId("kept").hidden = isOnline || this.#isKnown;
   }
 }
 
@@ -268,14 +318,14 @@ function isNewWalk(before, session) {
   return Object.keys(session.answers).length === 0 && Object.keys(before.answers).length > 0;
 }
 
-function begin() {
+async function begin() {
   const surveyId = byId("survey").dataset.surveyId ?? "";
   const named = new URLSearchParams(location.search).get("user");
   if (named !== null && !isUserId(named)) {
     new SurveyView().showStopped("The link that brought you here is not complete. Please ask for a new one.");
     return;
   }
-  void new SurveyPage(surveyId, named ?? keptUserId()).start();
+  await new SurveyPage(surveyId, named ?? (await keptUserId())).start();
 }
 
-begin();
+void begin();

@@ -15,6 +15,7 @@ const SAVE_TEXTS = {
   offline: "Offline – your answers are kept on this device",
   stopped: "Not connected",
 };
+const OFFLINE_UNKEPT = "Offline – please keep this page open"; // where the browser gives no storage
 
 /** Going to and fro between these is seen, but not said aloud. */
 const QUIET = new Set(["saved", "saving"]);
@@ -45,14 +46,18 @@ export class SurveyView {
     this.root.dataset.step = step;
   }
 
-  /** @param {keyof typeof SAVE_TEXTS} save */
-  showSave(save) {
+  /**
+   * @param {keyof typeof SAVE_TEXTS} save
+   * @param {boolean} [isKept] whether what is not saved yet outlives the page
+   */
+  showSave(save, isKept = true) {
     this.root.dataset.connection = QUIET.has(save) ? "online" : "offline";
-    if (this.root.dataset.save === save) return;
+    const text = save === "offline" && !isKept ? OFFLINE_UNKEPT : SAVE_TEXTS[save];
+    if (this.root.dataset.save === save && byId("save-text").textContent === text) return;
     const isNews = !QUIET.has(save) || !QUIET.has(this.root.dataset.save ?? "");
     byId("save").setAttribute("aria-live", isNews ? "polite" : "off"); // not at every pause in typing
     this.root.dataset.save = save;
-    byId("save-text").textContent = SAVE_TEXTS[save];
+    byId("save-text").textContent = text;
   }
 
   /**
@@ -93,6 +98,12 @@ export class SurveyView {
 
   endWelcome() {
     byId("resumed").hidden = true;
+  }
+
+  /** @param {boolean} isSaved whether the server has said so */
+  showEnd(isSaved) {
+    byId("done-saved").hidden = !isSaved;
+    byId("done-unsaved").hidden = isSaved;
   }
 
   /** The completion screen has just come into view. */

@@ -1,0 +1,185 @@
+"""The client module by itself, in a page that has nothing else of ours."""
+
+import json
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, WebSocketRoute
+
+from tests.browser.participant import RunningServer
+
+pytestmark = pytest.mark.browser
+
+BEGIN = """async (times) => {
+  const { SurveyClient } = await import("/assets/client.js");
+  const client = new SurveyClient({ origin: location.origin, surveyId: "phq9", userId: "p-1", times });
+  window.client = client;
+  window.heard = [];
+  for (const type of ["state", "ack", "pending", "reject", "sync", "error", "stopped"]) {
+    client.addEventListener(type, (event) => window.heard.push({ ...event.detail, type }));
+  }
+  window.changes = 0;
+  client.addEventListener("change", () => { window.changes += 1; });
+  await client.start();
+}"""
+ONLINE = "() => window.client.isOnline"
+OFFLINE = "() => !window.client.isOnline"
+
+
+@pytest.fixture
+def page(context: BrowserContext, server: RunningServer) -> Page:
+    """A page of the server's origin that has no script."""
+    plain = context.new_page()
+    plain.goto(f"{server.url}/healthz")
+    return plain
+
+
+def begin(page: Page, **times: float) -> None:
+    """Import the client, make one with these times, and wait until the server has greeted it."""
+    page.evaluate(BEGIN, times)
+    page.wait_for_function(ONLINE)
+
+
+def heard(page: Page, kind: str) -> list[dict[str, Any]]:
+    """Return what the client's listeners of one type of event got."""
+    events: list[dict[str, Any]] = page.evaluate("window.heard")
+    return [event for event in events if event["type"] == kind]
+
+
+def test_plain_page_walks_a_survey_when_it_imports_only_the_client(page: Page) -> None:
+    """`answer` resolves with the ack; `state`, `ack` and `change` are dispatched; nothing stays unanswered."""
+    begin(page)
+    assert heard(page, "state")[0]["session"]["current_step"] == "Q1"
+    for number in range(1, 10):
+        ack = page.evaluate("(step) => window.client.answer(step, 0)", f"Q{number}")
+        assert ack["type"] == "ack"
+    assert ack["session"]["status"] == "completed"
+    refused = page.evaluate("window.client.answer('Q1', 1)")
+    assert (refused["type"], refused["code"]) == ("reject", "completed")
+    again = page.evaluate("window.client.restart()")
+    assert again["session"]["current_step"] == "Q1"
+    assert len(heard(page, "ack")) == 10
+    assert page.evaluate("[window.client.unacknowledged, window.client.isKeptOnDevice]") == [0, True]
+    assert page.evaluate("window.changes") > 0
+
+
+def test_promise_waits_for_the_ack_when_the_answer_is_pending(page: Page) -> None:
+    """`pending` is dispatched, but the command stays in the outbox and its promise open until the `ack`."""
+
+    def pend_first(socket: WebSocketRoute) -> None:
+        upstream = socket.connect_to_server()
+
+        def pass_on(frame: str | bytes) -> None:
+            message = json.loads(frame)
+            if message["type"] == "ack":
+                socket.send(json.dumps({**message, "type": "pending"}))
+                socket.on_message(lambda _: socket.send(frame))  # at the next ping
+                return
+            socket.send(frame)
+
+        upstream.on_message(pass_on)
+
+    page.route_web_socket("**/ws/survey/**", pend_first)
+    begin(page)
+    page.evaluate(
+        "() => { window.outcome = null; window.client.answer('Q1', 0).then((m) => { window.outcome = m; }); }"
+    )
+    page.wait_for_function("() => window.heard.some((event) => event.type === 'pending')")
+    assert page.evaluate("[window.client.unacknowledged, window.outcome]") == [1, None]
+    page.evaluate("window.client.retryNow()")
+    page.wait_for_function("() => window.outcome !== null")
+    assert page.evaluate("[window.client.unacknowledged, window.outcome.type]") == [0, "ack"]
+
+
+def test_client_stops_when_another_attempt_cannot_help(page: Page) -> None:
+    """A final close code is told once, with words, and no attempt follows."""
+    sockets: list[WebSocketRoute] = []
+
+    def refuse(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        socket.close(code=4403)
+
+    page.route_web_socket("**/ws/survey/**", refuse)
+    page.evaluate(BEGIN, {})
+    page.wait_for_function("() => window.heard.some((event) => event.type === 'stopped')")
+    page.evaluate("window.client.retryNow()")
+    assert [event["code"] for event in heard(page, "stopped")] == [4403]
+    assert len(sockets) == 1
+
+
+def test_client_connects_at_once_when_the_browser_is_online_again(
+    page: Page, context: BrowserContext, server: RunningServer
+) -> None:
+    """The browser's word opens a connection while the slow timer still waits, for days if need be."""
+    begin(page, quickTries=0, slowDelayMs=1e9)
+    server.kill()
+    page.wait_for_function(OFFLINE)
+    context.set_offline(True)
+    server.start()
+    context.set_offline(False)
+    page.wait_for_function(ONLINE)
+    assert len(heard(page, "state")) == 2
+
+
+def test_client_goes_on_trying_when_the_quick_attempts_are_spent(page: Page, server: RunningServer) -> None:
+    """After the quick attempts come slow ones without end."""
+    begin(page, quickTries=2, firstDelayMs=1, slowDelayMs=100)
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    server.kill()
+    page.wait_for_function(OFFLINE)
+    page.wait_for_event("websocket", predicate=lambda _: len(sockets) > 6)
+    server.start()
+    page.wait_for_function(ONLINE)
+
+
+def test_outbox_keeps_all_when_the_server_closes_because_it_is_full(page: Page) -> None:
+    """1013 loses nothing: the connection is made again, and the commands are sent again in their order."""
+    sent: list[str] = []
+
+    def full_once(socket: WebSocketRoute) -> None:
+        upstream = socket.connect_to_server()
+
+        def pass_on(frame: str | bytes) -> None:
+            sent.append(json.loads(frame)["step"])
+            if len(sent) == 1:
+                socket.close(code=1013)
+            elif len(sent) > 2:
+                upstream.send(frame)
+
+        socket.on_message(pass_on)
+
+    page.route_web_socket("**/ws/survey/**", full_once)
+    begin(page, busyDelayMs=1)
+    both = "Promise.all([window.client.answer('Q1', 0), window.client.answer('Q2', 1)])"
+    assert [ack["type"] for ack in page.evaluate(both)] == ["ack", "ack"]
+    assert sent[-2:] == ["Q1", "Q2"]
+
+
+def test_connection_is_made_anew_when_the_socket_takes_nothing(page: Page) -> None:
+    """After three attempts to send, a little later each, a new connection delivers the command."""
+    page.evaluate(
+        """() => {
+          window.refusedSends = 0;
+          const send = WebSocket.prototype.send;
+          WebSocket.prototype.send = function (data) {
+            if (data.includes('"answer"') && window.refusedSends < 3) {
+              window.refusedSends += 1;
+              throw new DOMException("no", "InvalidStateError");
+            }
+            send.call(this, data);
+          };
+        }"""
+    )
+    begin(page, sendTries=3, sendDelayMs=1)
+    assert page.evaluate("window.client.answer('Q1', 0)")["type"] == "ack"
+    assert page.evaluate("window.refusedSends") == 3
+    assert len(heard(page, "state")) == 2
+
+
+def test_client_connects_when_the_browser_s_storage_hangs(page: Page) -> None:
+    """Storage is waited for only so long; then memory must do, and the client says that it isn't kept."""
+    page.evaluate("() => { IDBFactory.prototype.open = () => new EventTarget(); }")
+    begin(page, storeWithinMs=10)
+    assert page.evaluate("window.client.answer('Q1', 0)")["type"] == "ack"
+    page.wait_for_function("() => !window.client.isKeptOnDevice")

@@ -1,0 +1,276 @@
+"""Going on without a connection: nothing lost, nothing twice, and never a jump back."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, WebSocketRoute, expect
+
+from tests.browser.participant import Participant, RunningServer
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.browser
+
+STEPS_SEEN = """
+window.seen = [];
+new MutationObserver(() => window.seen.push(document.getElementById("survey").dataset.step))
+  .observe(document.getElementById("survey"), {attributes: true, attributeFilter: ["data-step"]});
+"""
+
+
+def walk_offline(participant: Participant, server: RunningServer, *questions: str) -> None:
+    """Answer Q1 online, lose the server, and answer these."""
+    participant.open("phq9")
+    participant.answer("Q1", "Several days")
+    participant.is_at("Q2")
+    server.kill()
+    for question in questions:
+        participant.answer_offline(question, "Several days")
+
+
+def test_walk_goes_on_when_the_server_is_dead(participant: Participant, server: RunningServer) -> None:
+    """All that was answered offline is saved exactly once, in its order, and the page doesn't jump back."""
+    walk_offline(participant, server, "Q2", "Q3", "Q4", "Q5")
+    participant.is_offline_at("Q6")
+    expect(participant.page.locator("#place")).to_have_text("Step 6 of 10")
+    expect(participant.page.locator("#save-text")).to_contain_text("your answers are kept on this device")
+    participant.page.evaluate(STEPS_SEEN)
+    server.start()
+    participant.is_at("Q6")
+    assert participant.answered("phq9") == [(f"Q{number}", 1) for number in range(1, 6)]
+    assert participant.page.evaluate("window.seen") == []
+
+
+def test_walk_waits_when_only_the_server_knows_the_next_step(participant: Participant, server: RunningServer) -> None:
+    """A step whose rules depend on answers keeps the answer and says so; nothing leads away until the server spoke."""
+    walk_offline(participant, server, "Q2", "Q3", "Q4", "Q5", "Q6", "Q7", "Q8")
+    participant.is_offline_at("Q9")
+    participant.back()
+    participant.answer_offline("Q8", "Not at all")
+    participant.answer_offline("Q9", "Not at all")
+    expect(participant.page.locator("#kept")).to_be_visible()
+    participant.is_offline_at("Q9")
+    expect(participant.page.locator("#back")).to_be_hidden()
+    server.start()
+    participant.is_at("Q10")
+    expect(participant.page.locator("#back")).to_be_visible()
+    given = [("Q8", 0), ("Q9", 0)]
+    assert participant.answered("phq9") == [*((f"Q{number}", 1) for number in range(1, 9)), *given]
+
+
+def test_end_is_not_called_saved_when_it_is_reached_offline(participant: Participant, server: RunningServer) -> None:
+    """The last answer leads to the end, which asks to keep the page open until all is saved."""
+    participant.open("phq9")
+    for number in range(1, 10):
+        participant.answer(f"Q{number}", "Several days")
+    participant.is_at("Q10")
+    server.kill()
+    participant.answer_offline("Q10", "Not difficult at all")
+    participant.is_offline_at("end")
+    expect(participant.page.locator("#done-unsaved")).to_be_visible()
+    server.start()
+    participant.is_done()
+    expect(participant.page.locator("#done-saved")).to_be_visible()
+    expect(participant.page.locator("#done-unsaved")).to_be_hidden()
+
+
+def test_answers_are_sent_when_their_tab_was_closed_offline(
+    participant: Participant, context: BrowserContext, server: RunningServer
+) -> None:
+    """Several answers of a closed tab are delivered by the next one, once and in order."""
+    walk_offline(participant, server, "Q2", "Q3", "Q4")
+    participant.is_offline_at("Q5")
+    participant.close()
+    server.start()
+    again = Participant(context, server.url)
+    again.open("phq9")
+    again.is_at("Q5")
+    assert again.answered("phq9") == [(f"Q{number}", 1) for number in range(1, 5)]
+
+
+def test_text_stays_when_it_was_changed_after_its_answer_was_given_offline(
+    participant: Participant, context: BrowserContext, server: RunningServer
+) -> None:
+    """The acknowledgement of the older answer leaves what was typed since alone, here and in the next tab."""
+    participant.open("intake")
+    participant.is_at("S1")
+    participant.next()
+    participant.write("S2", "1980-05-03")
+    participant.answer("S3", "A new problem")
+    participant.is_at("S4")
+    server.kill()
+    participant.type("My knee")
+    participant.next()
+    participant.is_offline_at("S5")
+    participant.back()
+    participant.is_offline_at("S4")
+    expect(participant.field()).to_have_value("My knee")
+    participant.type("My left knee")
+    server.start()
+    participant.is_at("S4")
+    expect(participant.field()).to_have_value("My left knee")
+    participant.close()
+    again = Participant(context, server.url)
+    again.open("intake")
+    again.is_at("S4")
+    expect(again.field()).to_have_value("My left knee")
+
+
+def test_answer_is_delivered_later_when_the_server_is_unavailable(participant: Participant) -> None:
+    """`unavailable` is no last answer: the command stays, and what followed it is sent again after it."""
+    refused: list[str] = []
+
+    def refuse_once(socket: WebSocketRoute) -> None:
+        upstream = socket.connect_to_server()
+
+        def pass_on(frame: str | bytes) -> None:
+            message = json.loads(frame)
+            if message.get("step") != "Q2" or message["type"] != "answer" or len(refused) == 2:
+                upstream.send(frame)
+                return
+            refused.append(message["id"])
+            error = {"type": "error", "id": message["id"], "code": "unavailable", "message": "Try again later."}
+            socket.send(json.dumps(error))
+
+        socket.on_message(pass_on)
+
+    participant.page.route_web_socket("**/ws/survey/**", refuse_once)
+    participant.open("phq9")
+    participant.answer("Q1", "Several days")
+    participant.answer("Q2", "Several days")
+    expect(participant.root).to_have_attribute("data-step", "Q3")
+    participant.choose("Several days")
+    participant.next()
+    expect(participant.root).to_have_attribute("data-step", "Q4")
+    participant.is_at("Q4")
+    assert len(refused) == 2
+    assert len(set(refused)) == 1
+    assert participant.answered("phq9") == [("Q1", 1), ("Q2", 1), ("Q3", 1)]
+    expect(participant.page.locator("#notice")).to_be_hidden()
+
+
+def test_page_shows_the_server_s_truth_when_it_refuses_a_foreseen_step(participant: Participant) -> None:
+    """From the next step a reject leads back to its own, with the reason and the answer; so it is with what followed."""
+    held: list[str] = []
+
+    def refuse_q2(socket: WebSocketRoute) -> None:
+        upstream = socket.connect_to_server()
+
+        def pass_on(frame: str | bytes) -> None:
+            message = json.loads(frame)
+            if message.get("step") == "Q2" and not held:
+                held.append(message["id"])
+            elif message.get("step") == "Q3":
+                refusal = {"type": "reject", "id": held[0], "code": "invalid_answer", "message": "Not this one."}
+                socket.send(json.dumps({**refusal, "step": None}))
+                upstream.send(frame)
+            else:
+                upstream.send(frame)
+
+        socket.on_message(pass_on)
+
+    participant.page.route_web_socket("**/ws/survey/**", refuse_q2)
+    participant.open("phq9")
+    participant.answer("Q1", "Several days")
+    participant.answer("Q2", "Nearly every day")
+    expect(participant.root).to_have_attribute("data-step", "Q3")
+    participant.choose("Not at all")
+    participant.next()
+    participant.is_at("Q2")
+    expect(participant.page.locator("#problem")).to_have_text("Not this one.")
+    expect(participant.page.get_by_role("radio", name="Nearly every day")).to_be_checked()
+    expect(participant.page.locator("#notice")).to_contain_text("Q3")
+
+
+def test_pages_agree_when_one_of_two_tabs_was_offline(
+    participant: Participant, context: BrowserContext, server: RunningServer
+) -> None:
+    """Both tabs' answers are in history, each once, and both end at the same step with the same answers."""
+    sockets: list[WebSocketRoute] = []
+    cut = [False]
+
+    def cuttable(socket: WebSocketRoute) -> None:
+        if cut[0]:
+            socket.close(code=1012)
+            return
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    participant.page.route_web_socket("**/ws/survey/**", cuttable)
+    participant.open("phq9")
+    other = Participant(context, server.url)
+    other.open("phq9")
+    participant.answer("Q1", "Several days")
+    other.is_at("Q2")
+    participant.is_at("Q2")
+    cut[0] = True
+    sockets[0].close(code=1012)
+    participant.answer_offline("Q2", "Several days")
+    participant.answer_offline("Q3", "Several days")
+    participant.is_offline_at("Q4")
+    other.answer("Q2", "Not at all")
+    other.is_at("Q3")
+    cut[0] = False
+    participant.page.evaluate("dispatchEvent(new Event('online'))")
+    participant.is_at("Q4")
+    other.is_at("Q4")
+    assert participant.answered("phq9") == [("Q1", 1), ("Q2", 0), ("Q2", 1), ("Q3", 1)]
+
+
+def test_answers_are_sent_when_the_browser_was_killed_offline(
+    new_profile: Callable[[Path], BrowserContext], server: RunningServer, tmp_path: Path
+) -> None:
+    """The outbox is on the disk: a browser that was killed with SIGKILL delivers when it is started again."""
+    profile = tmp_path / "profile"
+    first = Participant(new_profile(profile), server.url)
+    walk_offline(first, server, "Q2", "Q3", "Q4")
+    first.is_offline_at("Q5")
+    first.page.wait_for_function(STORED, arg=3)
+    kill_browser_of(profile)
+    server.start()
+    again = Participant(new_profile(profile), server.url)
+    again.open("phq9")
+    again.is_at("Q5")
+    assert again.answered("phq9") == [(f"Q{number}", 1) for number in range(1, 5)]
+
+
+def test_participant_is_the_same_when_the_quick_storage_was_not_written(participant: Participant) -> None:
+    """The id is in IndexedDB too, because localStorage reaches the disk seconds late; and the walk goes on."""
+    participant.open("phq9")
+    participant.answer("Q1", "Several days")
+    participant.is_at("Q2")
+    participant.page.evaluate("localStorage.clear()")
+    participant.page.reload()
+    participant.is_at("Q2")
+
+
+STORED = """(count) => new Promise((resolve) => {
+  const opening = indexedDB.open("stepkeep");
+  opening.onsuccess = () => {
+    const counting = opening.result.transaction("outbox").objectStore("outbox").count();
+    counting.onsuccess = () => { opening.result.close(); resolve(counting.result === count); };
+  };
+})"""
+
+
+def browsers_of(profile: Path) -> list[int]:
+    """Return the processes of the browser that has this profile."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = entry.read_bytes()
+        except OSError:
+            continue
+        if f"--user-data-dir={profile}".encode() in command.split(b"\0"):
+            found.append(int(entry.parent.name))
+    return found
+
+
+def kill_browser_of(profile: Path) -> None:
+    """Kill the browser with this profile, and wait until it is gone."""
+    for process in browsers_of(profile):
+        os.kill(process, signal.SIGKILL)
+    wait_for(lambda: browsers_of(profile) == [], "the browser is still there")
