@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Protocol
 
 from app.snapshot import Snapshot
@@ -15,8 +16,8 @@ class Listener(Protocol):
     """A connection that shows a session."""
 
     @property
-    def snapshot(self) -> Snapshot | None:
-        """The session as the connection showed it last."""
+    def stored(self) -> Snapshot | None:
+        """The newest state that the connection knows to be stored; what is pending is not in it."""
         ...
 
     def announce(self, snapshot: Snapshot) -> None:
@@ -43,15 +44,15 @@ class Listeners:
             return len(listeners) == 1
 
     def remove(self, key: SessionKey, listener: Listener) -> bool:
-        """Tell it no longer, and remember what it showed; return whether it was the session's last."""
+        """Tell it no longer, and remember what it knew; return whether it was the session's last."""
         with self._mutex:
             listeners = self._by_key.get(key, set())
             if listener not in listeners:
                 return False
             listeners.discard(listener)
-            if listener.snapshot is not None:
-                self._recent[key] = listener.snapshot
-                self._recent.move_to_end(key)
+            newest = _newest([listener.stored, self._recent.pop(key, None)])
+            if newest is not None:
+                self._recent[key] = newest
                 if len(self._recent) > REMEMBERED:
                     self._recent.popitem(last=False)
             if listeners:
@@ -67,20 +68,23 @@ class Listeners:
             if listener is not sender:
                 listener.announce(snapshot)
 
-    def last_shown(self, key: SessionKey) -> Snapshot | None:
-        """Return the newest of what was shown here of the session; None where nothing is remembered."""
+    def stored(self, key: SessionKey) -> Snapshot | None:
+        """Return the newest state of the session that this process knows to be stored; None where it knows none."""
         with self._mutex:
-            shown = [listener.snapshot for listener in self._by_key.get(key, ())] + [self._recent.get(key)]
-        found = [snapshot for snapshot in shown if snapshot is not None]
-        return max(found, key=lambda snapshot: snapshot.state.version, default=None)
+            return _newest([listener.stored for listener in self._by_key.get(key, ())] + [self._recent.get(key)])
 
     def newest_version(self, key: SessionKey) -> int:
-        """Return the newest version that a listener of the session showed; 0 where there is none."""
+        """Return the newest version that a listener of the session knows; 0 where there is none."""
         with self._mutex:
-            listeners = tuple(self._by_key.get(key, ()))
-        return max((shown.state.version for one in listeners if (shown := one.snapshot) is not None), default=0)
+            newest = _newest([listener.stored for listener in self._by_key.get(key, ())])
+        return newest.state.version if newest is not None else 0
 
     def forget(self, key: SessionKey) -> None:
         """Remember the session no longer: it was erased."""
         with self._mutex:
             self._recent.pop(key, None)
+
+
+def _newest(snapshots: Iterable[Snapshot | None]) -> Snapshot | None:
+    known = [snapshot for snapshot in snapshots if snapshot is not None]
+    return max(known, key=lambda snapshot: snapshot.state.version, default=None)

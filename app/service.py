@@ -42,7 +42,7 @@ from app.store.rows import SessionKey
 from app.store.schema import check_schema, upgrade_schema
 from app.store.writer import Writer
 from app.survey.commands import AnyCommand, Begin, Draft, Expire
-from app.survey.definition import dump_definition
+from app.survey.definition import Survey, dump_definition
 from app.survey.events import Answered, Started
 from app.survey.state import SessionState
 from app.validation import check_command, problem_of
@@ -174,9 +174,9 @@ class SessionStore(SessionReader):
             try:
                 snapshot, resumed = self._begin_at_once(key, is_audio_mode=is_audio_mode)
             except Unavailable:
-                shown = self._listeners.last_shown(key)
-                if shown is not None:
-                    return shown, shown.state.version, True
+                stored = self._listeners.stored(key)
+                if stored is not None:
+                    return stored, stored.state.version, True
                 begin = Begin(at=self.clock(), is_audio_mode=is_audio_mode)
                 foreseen = self._begin_pending(key, begin, self._told_of(key, listener, verdict))
                 if foreseen is None:
@@ -209,7 +209,7 @@ class SessionStore(SessionReader):
         survey = self.catalogue.survey(key.survey_id)
         if not self._known_keys.is_surely_new(key):
             return None
-        accepted = self._pending.accept(key, begin, None, survey, verdict)
+        accepted = self._pending.accept(key, begin, lambda: (None, survey), verdict)
         return accepted if isinstance(accepted, Accepted) else None
 
     def submit(self, key: SessionKey, command: AnyCommand) -> Result:
@@ -226,7 +226,7 @@ class SessionStore(SessionReader):
         return result
 
     def submit_or_accept(
-        self, shown: Snapshot, command: AnyCommand, listener: Listener | None, verdict: Verdict
+        self, key: SessionKey, command: AnyCommand, listener: Listener, verdict: Verdict
     ) -> Result | Accepted:
         """Return what came of a participant's command, committed; or accept it to be committed later.
 
@@ -234,7 +234,6 @@ class SessionStore(SessionReader):
         committed that was accepted meanwhile, commands are decided in memory and wait in their order.
 
         Args:
-            shown: the session as the participant sees it.
             listener: the connection that sends it, which isn't told of the change.
             verdict: gets what came of the command, where it was accepted; from another thread.
 
@@ -242,7 +241,6 @@ class SessionStore(SessionReader):
             Overloaded: no more is kept in memory; nothing was done.
             MessageIdReused, SessionUnreadable, InvalidInput: as :meth:`submit`.
         """
-        key = shown.key
         check_command(command)
         if not self._pending.is_away and not self._pending.holds(key):
             try:
@@ -253,8 +251,7 @@ class SessionStore(SessionReader):
                 if isinstance(result, Outcome):
                     self._follow_up(key, result, listener)
                 return result
-        base = shown.state if shown.state.version > 0 else None
-        return self._pending.accept(key, command, base, shown.survey, self._told_of(key, listener, verdict))
+        return self._pending.accept(key, command, partial(self._stored, key), self._told_of(key, listener, verdict))
 
     def submit_many(self, turns: Sequence[Turn]) -> list[Result | Exception]:
         """Return what came of each command, in order, committed; one that fails doesn't fail the others.
@@ -337,6 +334,10 @@ class SessionStore(SessionReader):
             verdict(result)
 
         return tell
+
+    def _stored(self, key: SessionKey) -> tuple[SessionState | None, Survey | None]:
+        stored = self._listeners.stored(key)
+        return (None, None) if stored is None else (stored.state, stored.survey)
 
     def _heard(self, key: SessionKey, version: int) -> None:
         """Tell those who show a session that another process changed it."""

@@ -186,6 +186,8 @@ class Proxy:
                     break
                 case "after":
                     pair.drops_replies.set()
+                case None:
+                    pass
             try:
                 pair.server.sendall(self._perhaps_twice(data))
             except OSError:

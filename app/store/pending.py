@@ -46,6 +46,9 @@ Verdict = Callable[[Result | Exception], None]
 """Gets what came of a turn in the end; called from another thread, so it must not block."""
 
 
+Stored = Callable[[], tuple[SessionState | None, Survey | None]]
+
+
 class SubmitMany(Protocol):
     """The writer's way in (``Writer.submit_many``)."""
 
@@ -135,17 +138,14 @@ class PendingTurns:
             line = self._lines.get(key)
             return None if line is None else self._accepted(line)
 
-    def accept(
-        self, key: SessionKey, command: AnyCommand, base: SessionState | None, survey: Survey | None, verdict: Verdict
-    ) -> Accepted | Refused:
+    def accept(self, key: SessionKey, command: AnyCommand, stored: Stored, verdict: Verdict) -> Accepted | Refused:
         """Put the turn into its session's line, and return the session with it.
 
         The same message id again joins its first turn, and waits for the same verdict.
 
         Args:
-            base: the session as it was last seen; None where it is known that there is none. Of no meaning
-                where the session has a line.
-            survey: the definition that it is pinned to.
+            stored: gives the newest state of the session that is known to be stored (None where it is known that
+                there is none) and the definition that it is pinned to; asked where the session has no line.
 
         Returns:
             Refused: the answer does not fit its question; it is not kept.
@@ -155,7 +155,7 @@ class PendingTurns:
             MessageIdReused: its id is another command's.
         """
         with self._changed:
-            line = self._lines.get(key) or _Line(base, survey)
+            line = self._lines.get(key) or _Line(*stored())
             if (known := _same_message(line, command)) is not None:
                 known.verdicts.append(verdict)
                 return self._accepted(line)

@@ -120,22 +120,23 @@ class _Connection:
         self._tokens = float(store.settings.message_burst)
         self._tokens_at = time.monotonic()
         self._news_lock = threading.Lock()
-        self._shown: Snapshot | None = None
+        self._stored: Snapshot | None = None
         self._shown_version = 0
 
     @property
-    def snapshot(self) -> Snapshot | None:
-        """The session as it is known to be stored, as it was shown last."""
-        return self._shown
+    def stored(self) -> Snapshot | None:
+        """The newest state that is known here to be stored."""
+        return self._stored
 
     def run(self, *, is_audio_mode: bool) -> None:
         snapshot, version, resumed = self._enter(is_audio_mode=is_audio_mode)
-        self._show(snapshot, version)
+        self._know(snapshot, version)
         self._store.listen(self._key, self)
         try:
             # Read again, now that news arrive: what came between is told to nobody here.
             snapshot, version, _ = self._enter(is_audio_mode=is_audio_mode)
-            self._show(snapshot, version)
+            self._know(snapshot, version)
+            self._shown_version = version
             self._send(messages.state(snapshot, version, self._store.clock(), resumed=resumed))
             while not self._connections.stopping:
                 self._receive()
@@ -152,6 +153,7 @@ class _Connection:
 
     def announce(self, snapshot: Snapshot) -> None:
         """Take note of a state that another connection made."""
+        self._know(snapshot, snapshot.state.version)
         with self._news_lock:
             if self._news is None or snapshot.state.version > self._news.state.version:
                 self._news = snapshot
@@ -159,6 +161,9 @@ class _Connection:
 
     def _settled(self, message_id: str | None, result: Result | Exception) -> None:
         """Take note of what came of a command that was pending."""
+        if not isinstance(result, Exception) and result.state is not None:
+            snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
+            self._know(snapshot, result.state.version)
         self._verdicts.append((message_id, result))
         self._wake()
 
@@ -168,9 +173,13 @@ class _Connection:
             list.append(self._ws.input_buffer, _NEWS)
         self._ws.event.set()
 
-    def _show(self, snapshot: Snapshot, version: int) -> None:
-        self._shown = snapshot
-        self._shown_version = max(self._shown_version, version)
+    def _know(self, snapshot: Snapshot, version: int) -> None:
+        """Take note of a state, if it is the stored one and no older one is."""
+        if version != snapshot.state.version:
+            return  # what is pending is in it
+        with self._news_lock:
+            if self._stored is None or version >= self._stored.state.version:
+                self._stored = snapshot
 
     def _receive(self) -> None:
         frame = self._ws.receive(timeout=_LOOK_S)
@@ -228,14 +237,12 @@ class _Connection:
             self._draft = None
         if isinstance(result, Accepted):
             snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
-            self._show(snapshot, result.version)
             self._send(messages.pending(message_id, snapshot, self._store.clock()))
         else:
             self._answer(message_id, result)
 
     def _submit(self, command: AnyCommand, message_id: str | None) -> Result | Accepted:
-        assert self._shown is not None  # noqa: S101 - a connection begins with the state
-        return self._store.submit_or_accept(self._shown, command, self, partial(self._settled, message_id))
+        return self._store.submit_or_accept(self._key, command, self, partial(self._settled, message_id))
 
     def _answer(self, message_id: str, result: Result | Exception) -> None:
         """Send what came of a command in the end."""
@@ -249,7 +256,8 @@ class _Connection:
             self._end(1001, "this session was erased; connect again to begin a new one")
         snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
         if isinstance(result, Outcome):
-            self._show(snapshot, result.state.version)
+            self._know(snapshot, result.state.version)
+            self._shown_version = max(self._shown_version, result.state.version)
             at = self._store.clock()
             self._send(messages.ack(message_id, result.version, snapshot, at, duplicate=result.duplicate))
         else:
@@ -284,7 +292,8 @@ class _Connection:
         with self._news_lock:
             snapshot, self._news = self._news, None
         if snapshot is not None and snapshot.state.version > self._shown_version:
-            self._show(snapshot, snapshot.state.version)
+            self._know(snapshot, snapshot.state.version)
+            self._shown_version = snapshot.state.version
             self._send(messages.sync(snapshot, self._store.clock()))
 
     def _spend(self) -> bool:

@@ -1,0 +1,66 @@
+"""How a session must look, in its row and in messages, if its history is true."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.store.rows import SessionKey
+from app.survey.state import SessionState
+from tests.chaos.logs import Given
+from tests.chaos.stored import Event
+from tests.chaos.walks import EXPIRES_AFTER_S
+
+ACTIONS = {"answer": "answered", "back": "went_back", "goto": "went_to", "mode": "mode_set", "restart": "restarted"}
+
+
+def row_of(key: SessionKey, state: SessionState) -> Mapping[str, Any]:
+    """Return every column of the session's row, decoded as ``stored.decoded`` does it."""
+    expires_at = state.updated_at + EXPIRES_AFTER_S[key.survey_id] * 1_000_000
+    return {
+        "user_id": key.user_id,
+        "survey_id": key.survey_id,
+        "current_step": state.current_step,
+        "answers": state.answers,
+        "step_history": list(state.step_history),
+        "created_at": state.started_at,
+        "updated_at": state.updated_at,
+        "is_audio_mode": int(state.is_audio_mode),
+        "session_data": state.session_data,
+        "survey_revision": state.survey_revision,
+        "version": state.version,
+        "status": state.status,
+        "drafts": state.drafts or None,
+        "completed_at": state.completed_at,
+        "expires_at": expires_at if state.status == "in_progress" else None,
+    }
+
+
+def shown_session(key: SessionKey, state: SessionState) -> Mapping[str, Any]:
+    """Return the session as messages show it (PROTOCOL.md, ``session``)."""
+    return {
+        "user_id": key.user_id,
+        "survey_id": key.survey_id,
+        "survey_revision": state.survey_revision,
+        "status": state.status,
+        "current_step": state.current_step,
+        "answers": state.answers,
+        "step_history": list(state.step_history),
+        "is_audio_mode": state.is_audio_mode,
+        "draft": state.draft,
+        "session_data": state.session_data,
+    }
+
+
+def holds(event: Event, given: Given) -> bool:
+    """Return whether the event says what the command asked for."""
+    record, command = event.record, given.command
+    if record.action != ACTIONS[command["type"]]:
+        return False
+    match command["type"]:
+        case "answer":
+            return bool((record.step, record.answer) == (command["step"], command["value"]))
+        case "goto":
+            return bool(record.step == command["step"])
+        case "mode":
+            return bool(record.data["is_audio_mode"] == command["audio"])
+        case _:
+            return True
