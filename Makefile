@@ -115,7 +115,7 @@ chaos: .venv/.bench-stamp ## break servers, databases and networks under partici
 	@exec $(VENV_PYTHON) -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --report docs/reliability $(ARGS)
 
 fuzz: .venv/.dev-stamp ## a million frames, 20,000 byte streams, 10,000 connections made and lost
-	@exec $(VENV_PYTHON) -m tests.fuzz $(ARGS)
+	@exec $(VENV_PYTHON) -m tests.fuzz $(or $(ARGS),--cases 1000000 --streams 20000 --cycles 10000)
 
 conformance: .venv/.dev-stamp ## the Autobahn test suite against the WebSocket layer; needs Python 2.7
 	@exec $(VENV_PYTHON) -m tests.conformance $(ARGS)

@@ -323,7 +323,12 @@ class SessionStore(SessionReader):
             self._warn_of_conditions(key, result.version, result.event.failed_conditions)
         self._news.announce(key, result.state.version)
         if key in self._listeners:
-            self._listeners.tell(Snapshot(key=key, state=result.state, survey=result.survey), sender)
+            self._tell(Snapshot(key=key, state=result.state, survey=result.survey), sender)
+
+    def _tell(self, snapshot: Snapshot, sender: Listener | None) -> None:
+        if self._pending.holds(snapshot.key):
+            self._pending.rebase(snapshot.key, snapshot.state, snapshot.survey)
+        self._listeners.tell(snapshot, sender)
 
     def _told_of(self, key: SessionKey, sender: Listener | None, verdict: Verdict) -> Verdict:
         def tell(result: Result | Exception) -> None:
@@ -346,7 +351,7 @@ class SessionStore(SessionReader):
         with suppress(SessionUnreadable):
             snapshot = self.load(key)
             if snapshot is not None:
-                self._listeners.tell(snapshot, None)
+                self._tell(snapshot, None)
 
     def _warn_of_conditions(self, key: SessionKey, version: int, steps: Sequence[str]) -> None:
         for step in steps:

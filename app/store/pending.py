@@ -170,6 +170,13 @@ class PendingTurns:
             line.foreseen = state
             return self._accepted(line)
 
+    def rebase(self, key: SessionKey, state: SessionState, survey: Survey | None) -> None:
+        """Take note of a newer state of a session that has turns waiting, stored past its line."""
+        with self._changed:
+            line = self._lines.get(key)
+            if line is not None:
+                self._put_under(line, state, survey)
+
     def wait_until_settled(self, timeout_s: float) -> bool:
         """Return whether all that waits was committed in time."""
         with self._changed:
@@ -232,6 +239,10 @@ class PendingTurns:
             return self._known_survey(line.survey.id, None) or line.survey
         except RevisionNotLoaded:  # pragma: no cover - the newest is always known
             return line.survey
+
+    def _put_under(self, line: _Line, state: SessionState, survey: Survey | None) -> None:
+        if line.base is None or state.version >= line.base.version:
+            line.base, line.survey, line.foreseen = state, survey, None
 
     # ------------------------------------------------------------------- the thread that commits
 
@@ -311,9 +322,9 @@ class PendingTurns:
             line.turns.popleft()
             self._turns -= 1
             self._size_bytes -= waiting.size_bytes
-            if isinstance(result, Outcome | Refused) and result.state is not None:
-                line.base, line.survey = result.state, result.survey
             line.foreseen = None
+            if isinstance(result, Outcome | Refused) and result.state is not None:
+                self._put_under(line, result.state, result.survey)
             line.has_failed = line.is_stuck = False
             if not line.turns:
                 del self._lines[key]

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from functools import partial
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 import flask
 from flask_sock import Sock
@@ -68,7 +67,6 @@ def survey_socket(ws: Any, user_id: str) -> None:  # noqa: ANN401 - simple-webso
     """Serve one connection; returns when it has ended, its newest draft saved."""
     store: SessionStore = flask.current_app.extensions["stepkeep"]
     connections: Connections = flask.current_app.extensions["stepkeep_connections"]
-    wire.bound_buffer(ws)
     try:
         if not _is_allowed_origin(flask.request, store.settings.allowed_origins):
             wire.close(ws, 4403, "this origin is not allowed")
@@ -321,4 +319,4 @@ def _is_allowed_origin(request: flask.Request, allowed: str) -> bool:
     if origin is None:
         return True
     others = {item.strip().rstrip("/") for item in allowed.split(",") if item.strip()}
-    return origin in others or urlsplit(origin).netloc == request.host
+    return origin in others or origin.partition("://")[2] == request.host

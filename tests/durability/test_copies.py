@@ -108,7 +108,8 @@ class WriterProcess:
 
 def write(file: str, checkpoint_pages: int) -> None:
     """Write turns until killed: each session in a thread of its own, one line for each acknowledgement."""
-    sqlite._WRITER_PRAGMAS = (*sqlite._WRITER_PRAGMAS, f"wal_autocheckpoint={checkpoint_pages}")
+    checkpoints = f"wal_autocheckpoint={checkpoint_pages}"
+    sqlite._WRITER_PRAGMAS = (*sqlite._WRITER_PRAGMAS, checkpoints)  # type: ignore[assignment]  # one more; the last holds
     store = open_store(Settings(database_url=f"sqlite:///{file}", surveys_dir=SURVEYS))
     for number in range(SESSIONS):
         threading.Thread(target=_answer_on, args=(store, SessionKey("phq9", f"u{number}"))).start()

@@ -7,6 +7,7 @@ fails, then in a new walk the second, and so on until a walk meets no failure.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from types import ModuleType
 from typing import Any, Literal
 
 import pymysql
@@ -31,7 +32,13 @@ MakeError = Callable[[Any], Exception]
 CALLS = frozenset({"execute", "executemany", "commit", "begin"})
 """What a gateway does with its driver that reaches the database."""
 
-WALKS = [("lost", "before", 1), ("lost", "after", 1), ("lost", "before", 4), ("full", "before", 1), ("full", "after", 1)]
+WALKS = [
+    ("lost", "before", 1),
+    ("lost", "after", 1),
+    ("lost", "before", 4),
+    ("full", "before", 1),
+    ("full", "after", 1),
+]
 """How a call fails, and how many in a row: 4 are more than the store's own retries."""
 
 COMMANDS: tuple[AnyCommand, ...] = (
@@ -83,24 +90,29 @@ class Faulty:
     def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def made(*args: Any, **options: Any) -> Any:
             faults = self._faults
-            is_due = faults.is_due()
-            if not is_due or faults.when == "after":
-                result = call(*args, **options)
-            if is_due:
-                faults.happened += 1
-                raise faults.make_error(self._connection)
-            return result
+            if not faults.is_due():
+                return call(*args, **options)
+            if faults.when == "after":
+                call(*args, **options)
+            faults.happened += 1
+            raise faults.make_error(self._connection)
 
         return made
 
 
 def _sqlite_lost(connection: Any) -> Exception:
     connection.close()
-    return sqlite.driver().ProgrammingError("Cannot operate on a closed database.")  # type: ignore[no-any-return]
+    return _of_driver(sqlite.driver(), "ProgrammingError", "Cannot operate on a closed database.")
 
 
 def _sqlite_full(_: Any) -> Exception:
-    return sqlite.driver().OperationalError("database or disk is full")  # type: ignore[no-any-return]
+    return _of_driver(sqlite.driver(), "OperationalError", "database or disk is full")
+
+
+def _of_driver(driver: ModuleType, kind: str, *arguments: object) -> Exception:
+    error = getattr(driver, kind)(*arguments)
+    assert isinstance(error, Exception)
+    return error
 
 
 def _postgresql_lost(connection: Any) -> Exception:
@@ -114,11 +126,11 @@ def _postgresql_full(_: Any) -> Exception:
 
 def _mysql_lost(connection: Any) -> Exception:
     connection._force_close()
-    return pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query")
+    return _of_driver(pymysql, "OperationalError", 2013, "Lost connection to MySQL server during query")
 
 
 def _mysql_full(_: Any) -> Exception:
-    return pymysql.err.OperationalError(1021, "Disk full")
+    return _of_driver(pymysql, "OperationalError", 1021, "Disk full")
 
 
 ERRORS: dict[tuple[str, str], MakeError] = {
