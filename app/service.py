@@ -315,6 +315,7 @@ class SessionStore(SessionReader):
 
         name = self._writer.run(move)
         if name is not None:
+            self._listeners.forget(key)
             log.error("%s; it was set aside as %s and a new session begins", error, name)
 
     def _follow_up(self, key: SessionKey, result: Outcome, sender: Listener | None) -> None:

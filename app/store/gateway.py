@@ -118,8 +118,9 @@ class HeldConnection:
         connection = self._opened()
         # A gateway may remember what it read: one that failed, and one beside whose back something was
         # done on its connection, is made anew.
-        gateway, self._gateway = self._gateway or self._gateway_of(self._driver()), None
+        gateway, self._gateway = self._gateway, None
         try:
+            gateway = gateway or self._gateway_of(self._driver())
             result = work(gateway)
         except self._engine.dialect.loaded_dbapi.Error as error:
             raise self._explained(connection, error) from error

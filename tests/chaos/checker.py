@@ -8,15 +8,20 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cache
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 from app.store.rows import SessionKey
+from app.survey.definition import Survey, load
 from app.survey.events import from_record
+from app.survey.flow import Rejection, decide
 from app.survey.state import SessionState, apply
+from app.web.messages import command_of, parse_value
 from tests.chaos.expected import holds, row_of, shown_session
 from tests.chaos.logs import ClientLog, Given, Received, hashes_of
 from tests.chaos.stored import Event, Stored
+from tests.conftest import SURVEYS
 
 Rule = Literal[
     "lost",
@@ -58,6 +63,18 @@ def check(stored: Stored, logs: Sequence[ClientLog]) -> list[Finding]:
     ]
 
 
+def version_after(kept: Sequence[tuple[int, Given]]) -> int:
+    """Return a version that is later than all of these."""
+    return max((version for version, _ in kept), default=0) + 1
+
+
+@cache
+def survey_of(survey_id: str) -> Survey:
+    """Return a shipped survey."""
+    file = SURVEYS / f"{survey_id}.yaml"
+    return load(file.read_text(), str(file))
+
+
 class _Session:
     """One session: its row, its events in the order of their versions, the logs of its clients."""
 
@@ -75,6 +92,7 @@ class _Session:
             if event.message_id is not None:
                 self._versions_of[event.message_id].append(event.version)
         self._state: SessionState | None = None
+        self._states: dict[int, SessionState | None] = {0: None}
         self._shown: dict[int, tuple[bytes, bytes]] = {}
         self._newest_as: dict[bytes, int] = {}
         self._spans = {log.client: _Spans(log) for log in logs}
@@ -94,6 +112,7 @@ class _Session:
     def _fold(self) -> None:
         for event in self._events:
             self._state = apply(self._state, from_record(event.record))
+            self._states[event.version] = self._state
             shown, without_draft = hashes_of(shown_session(self._key, self._state))
             self._shown[event.version] = shown, without_draft
             self._newest_as[shown] = self._newest_as[without_draft] = event.version
@@ -159,15 +178,27 @@ class _Session:
                 yield self._finding("rejected", f"{log.client}: {given.id} {why}, and is in history")
 
     def _check_order(self, log: ClientLog) -> Iterator[Finding]:
-        """A client's commands are in history in the order in which it gave them."""
-        last, before = 0, None
-        for given in log.given:
-            version = self._versions_of.get(given.id or "", [0])[0]
-            if version == 0:
-                continue
-            if version < last:
-                yield self._finding("order", f"{log.client}: {given.id} ({version}) was given after {before} ({last})")
-            last, before = version, given.id
+        """A client's commands are in history in the order in which it gave them.
+
+        But for one whose rejection was lost: it was refused in its place, is sent again, and may be accepted where
+        the session is now (PROTOCOL.md: of a reject nothing is saved).
+        """
+        kept = [(self._versions_of[given.id][0], given) for given in log.given if given.id in self._versions_of]
+        following = list(accumulate(reversed([version for version, _ in kept]), min))[::-1][1:]
+        last = 0
+        for (version, given), next_version in zip(kept, [*following, version_after(kept)], strict=True):
+            if version < next_version:
+                last = max(last, version)
+            elif not self._was_refused(given, range(max(last, 1), next_version)):
+                yield self._finding("order", f"{log.client}: {given.id} is at {version}, a later one at {next_version}")
+
+    def _was_refused(self, given: Given, versions: range) -> bool:
+        """Return whether the session refused the command at one of these versions."""
+        assert given.id is not None
+        command = command_of(parse_value({**given.command, "id": given.id}), 0)
+        assert command is not None
+        survey = survey_of(self._key.survey_id)
+        return any(isinstance(decide(survey, self._states[version], command), Rejection) for version in versions)
 
     def _check_reads(self, log: ClientLog) -> Iterator[Finding]:
         """What a client is shown never goes back behind what it was told before, and is the fold at its version."""

@@ -29,9 +29,8 @@ def early_acknowledgement(_settings: Settings) -> None:
         time.sleep(LATE_S)
         return commit(self, heads)
 
-    def acknowledge(self: SessionStore, shown: Any, command: Any, _listener: Any, _verdict: Any) -> Any:
-        base = shown.state if shown.state.version > 0 else None
-        result = self._pending.accept(shown.key, command, base, shown.survey, lambda _: None)
+    def acknowledge(self: SessionStore, key: SessionKey, command: Any, _listener: Any, _verdict: Any) -> Any:
+        result = self._pending.accept(key, command, lambda: self._stored(key), lambda _: None)
         if not isinstance(result, Accepted):
             return result
         return Outcome(

@@ -111,8 +111,15 @@ def test_acknowledged_command_is_at_its_version_and_holds_what_was_given(case: C
 def test_commands_in_another_order_than_given_are_found(case: Case) -> None:
     """Rule 2: per client first in, first out."""
     first, second, third = case.log.given
-    case.log.given[:] = [second, first, third]
+    case.log.given[:] = [third, first, second]
     assert case.rules() == {"order"}
+
+
+def test_command_that_was_refused_in_its_place_may_be_accepted_later(case: Case) -> None:
+    """Rule 2: its rejection was lost, it was sent again, and by then its step was on the route."""
+    first, second, third = case.log.given
+    case.log.given[:] = [second, first, third]
+    assert case.findings() == []
 
 
 @pytest.mark.parametrize(

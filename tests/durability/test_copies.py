@@ -46,11 +46,14 @@ from tests.waiting import wait_for
 COPIES = 40
 SEED = 20_261_124
 PIECE = 4096
-"""Bytes that a plain copy reads at once, as slow tools do: the writer goes on between two of them."""
+"""Bytes that a plain copy reads at once, as slow tools do."""
+
+PAUSES = 0.03
+"""Share of its pieces after which a copy waits until the writer has gone on."""
 
 WAL_HEADER = 32
 SESSIONS = 4
-OFTEN = 30
+OFTEN = 90
 """Pages in the WAL at which a writer checkpoints that is to do it all the time."""
 
 SELDOM = 1_000_000
@@ -168,12 +171,16 @@ def file(tmp_path: Path) -> Path:
     return made
 
 
-def copy_by_hand(file: Path, to: Path) -> bool:
-    """Copy the file, then its WAL; return whether that holds: the WAL was not begun anew meanwhile."""
+def copy_by_hand(file: Path, to: Path, pause: Callable[[], object]) -> bool:
+    """Copy the file, then its WAL; return whether that holds: the WAL was not begun anew meanwhile.
+
+    Args:
+        pause: called after each piece.
+    """
     wal = wal_of(file)
     before = _header(wal)
-    _copy_in_pieces(file, to)
-    _copy_in_pieces(wal, wal_of(to))
+    _copy_in_pieces(file, to, pause)
+    _copy_in_pieces(wal, wal_of(to), pause)
     return before == _header(wal) and len(before) == WAL_HEADER
 
 
@@ -186,10 +193,11 @@ def _header(wal: Path) -> bytes:
         return read.read(WAL_HEADER)
 
 
-def _copy_in_pieces(file: Path, to: Path) -> None:
+def _copy_in_pieces(file: Path, to: Path, pause: Callable[[], object] = lambda: None) -> None:
     with file.open("rb", buffering=0) as read, to.open("wb") as written:
         while piece := read.read(PIECE):
             written.write(piece)
+            pause()
 
 
 @needs_wal
@@ -199,10 +207,14 @@ def test_file_and_wal_copied_by_hand_at_arbitrary_points_are_whole(file: Path, t
     taken: list[tuple[Path, Acknowledged]] = []
     with WriterProcess(file, OFTEN, {}) as writer:
 
+        def pause() -> None:
+            if chance.random() < PAUSES:
+                writer.wait_for_more(1)
+
         def copy() -> bool:
-            before = writer.wait_for_more(chance.randint(1, 12))
+            before = writer.wait_for_more(chance.randint(1, 5))
             to = tmp_path / f"copy{len(taken)}.db"
-            if copy_by_hand(file, to):
+            if copy_by_hand(file, to, pause):
                 taken.append((to, before))
             return len(taken) == COPIES
 

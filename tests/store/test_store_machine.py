@@ -8,7 +8,7 @@ import contextlib
 import shutil
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -45,7 +45,7 @@ KEYS = [SessionKey("phq9", "one"), SessionKey("phq9", "two")]
 LATE = SessionKey("phq9", "late")
 """One who may come only while the file is locked."""
 
-Make = Callable[[int, str], AnyCommand]
+Make = partial[Any]
 """Makes a command of a time and a message id."""
 
 STEPS = st.sampled_from(["Q1", "Q1", "Q2", "Q3", "nowhere"])
@@ -57,13 +57,13 @@ def makes(draw: st.DrawFn) -> Make:
     """Draw what a participant asks: mostly sensible; answers of steps that he passed are edits."""
     step, value, is_audio = draw(STEPS), draw(VALUES), draw(st.booleans())
     kinds: list[Make] = [
-        lambda at, id_: commands.Answer(at=at, message_id=id_, step=step, value=value),
-        lambda at, id_: commands.Answer(at=at, message_id=id_, step=step, value=1),
-        lambda at, id_: commands.Back(at=at, message_id=id_),
-        lambda at, id_: commands.Goto(at=at, message_id=id_, step=step),
-        lambda at, id_: commands.SetMode(at=at, message_id=id_, is_audio_mode=is_audio),
-        lambda at, id_: commands.Restart(at=at, message_id=id_),
-        lambda at, _: commands.Draft(at=at, step=step, value=value),
+        partial(commands.Answer, step=step, value=value),
+        partial(commands.Answer, step=step, value=1),
+        partial(commands.Back),
+        partial(commands.Goto, step=step),
+        partial(commands.SetMode, is_audio_mode=is_audio),
+        partial(commands.Restart),
+        partial(commands.Draft, step=step, value=value),
     ]
     return draw(st.sampled_from(kinds))
 
@@ -84,7 +84,7 @@ class Model:
         name = key, command.message_id
         with self._mutex:
             if isinstance(result, Outcome):
-                assert result.duplicate == (name in self.acknowledged) or result.duplicate
+                assert result.duplicate or name not in self.acknowledged
                 assert self.acknowledged.setdefault(name, result.version) == result.version
             elif not isinstance(result, Exception):
                 assert name not in self.acknowledged, "refused what was acknowledged"
@@ -303,7 +303,8 @@ class StoreMachine(RuleBasedStateMachine):
     # ------------------------------------------------------------------- how commands are given
 
     def made(self, key: SessionKey, make: Make) -> AnyCommand:
-        command = make(self.clock(), f"m{next(self.ids)}")
+        number = next(self.ids)
+        command: AnyCommand = make(at=self.clock(), message_id=None if make.func is commands.Draft else f"m{number}")
         self.sent.append((key, command))
         return command
 
