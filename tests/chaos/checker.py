@@ -37,6 +37,9 @@ Rule = Literal[
     "recovery",
 ]
 
+NEVER = 2**62
+"""A version later than all."""
+
 MEANWHILE_S = 2.0
 """Seconds for which another client's answered command may still be under way in a state that was on its way."""
 
@@ -61,11 +64,6 @@ def check(stored: Stored, logs: Sequence[ClientLog]) -> list[Finding]:
         for key in keys
         for finding in _Session(key, stored.rows.get(key), stored.events.get(key, []), by_session[key]).findings()
     ]
-
-
-def version_after(kept: Sequence[tuple[int, Given]]) -> int:
-    """Return a version that is later than all of these."""
-    return max((version for version, _ in kept), default=0) + 1
 
 
 @cache
@@ -184,9 +182,10 @@ class _Session:
         the session is now (PROTOCOL.md: of a reject nothing is saved).
         """
         kept = [(self._versions_of[given.id][0], given) for given in log.given if given.id in self._versions_of]
-        following = list(accumulate(reversed([version for version, _ in kept]), min))[::-1][1:]
+        # Of each the lowest version that follows it; the last one is followed by none.
+        lowest = [*accumulate(reversed([version for version, _ in kept]), min, initial=NEVER)][-2::-1]
         last = 0
-        for (version, given), next_version in zip(kept, [*following, version_after(kept)], strict=True):
+        for (version, given), next_version in zip(kept, lowest, strict=True):
             if version < next_version:
                 last = max(last, version)
             elif not self._was_refused(given, range(max(last, 1), next_version)):
