@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 from app.settings import Settings
-from tests.conftest import ROOT, SURVEYS
+from tests.conftest import ROOT, SURVEYS, Server
 
 README = (ROOT / "README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def run(example: str, folder: Path) -> str:
@@ -27,10 +28,18 @@ def run(example: str, folder: Path) -> str:
 
 def test_python_examples_run_as_printed(tmp_path: Path) -> None:
     """Each in a process of its own, in a folder that was empty before the first."""
-    first, second = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    printed = [run(example, tmp_path) for example in (first, second)]
+    first, _, third = EXAMPLES
+    printed = [run(example, tmp_path) for example in (first, third)]
     assert printed[0].splitlines()[0].startswith("answer_saved S5 Option C ")
     assert (tmp_path / "survey_sessions.db").exists()
+
+
+def test_client_example_runs_as_printed(server: Server, tmp_path: Path) -> None:
+    """Against a server that runs, as its address says."""
+    folder = tmp_path / "client"
+    folder.mkdir()
+    assert run(EXAMPLES[1].replace("http://127.0.0.1:8000", server.url), folder) == "Q2\n"
+    assert (folder / "user123.outbox").exists()
 
 
 def test_every_setting_is_in_the_table() -> None:
