@@ -24,9 +24,10 @@ the Python client and the browser's, while the driver breaks what is between the
 run beside each other, so that faults of different layers overlap. Afterwards everything heals, all outboxes must
 become empty, and a checker reads the database by plain SQL and holds it against the clients' logs
 (`tests/chaos/checker.py`): every acknowledged command is in history exactly once, at its version and with its content;
-each client's commands are in its order; the fold of history is the row; versions are 1 to n; what clients are shown
-is a fold of history and never goes back; what was refused is not there. Commands without an answer at the end
-would be counted as unanswered.
+each client's commands are in its order (but for one whose rejection was lost on the way: nothing of it was saved, it is
+sent again, and may be accepted where the session is by then); the fold of history is the row; versions are 1 to n;
+what clients are shown is a fold of history and never goes back; what was refused is not there. Commands without an
+answer at the end would be counted as unanswered.
 """
 
 
