@@ -236,7 +236,7 @@ class StoreMachine(RuleBasedStateMachine):
     def lose_connection(self) -> None:
         """The writer's connection is gone, and it has not noticed."""
         with self.store._held._in_use:
-            if self.store._held._gateway is not None:  # whose next statement meets it
+            if self.store._held._connection is not None:  # whose next statement meets it
                 self.store._held._driver().close()
 
     @rule()
