@@ -43,7 +43,7 @@ from app.store.schema import check_schema, upgrade_schema
 from app.store.writer import Writer
 from app.survey.commands import AnyCommand, Begin, Draft, Expire
 from app.survey.definition import Survey, dump_definition
-from app.survey.events import Answered, Started
+from app.survey.events import Answered
 from app.survey.state import SessionState
 from app.validation import check_command, problem_of
 
@@ -105,6 +105,7 @@ class SessionStore(SessionReader):
     def close(self) -> None:
         """Commit what waits and give the connections back; what is submitted later is refused."""
         self._pending.close()
+        self._known_keys.close()
         try:
             self._writer.close()
         finally:
@@ -148,9 +149,9 @@ class SessionStore(SessionReader):
             return found, True
         self.catalogue.survey(key.survey_id)
         result = self._writer.submit(key, Begin(at=self.clock(), is_audio_mode=is_audio_mode))
+        self._known_keys.add(key)
         if result.state is None:  # pragma: no cover - Begin is accepted, or there is a session
             raise NoSuchSession(key.survey_id, key.user_id)
-        self._known_keys.add(key)
         return Snapshot(key=key, state=result.state, survey=result.survey), isinstance(result, Refused)
 
     def enter(
@@ -192,7 +193,7 @@ class SessionStore(SessionReader):
             raise DatabaseUnavailable("away")
         try:
             return within(ENTER_WITHIN_S, partial(self._load_or_begin, key, is_audio_mode=is_audio_mode))
-        except Unavailable:
+        except DatabaseUnavailable:
             self._is_read_again_at = time.monotonic() + READ_AGAIN_S
             raise
 
@@ -200,6 +201,7 @@ class SessionStore(SessionReader):
         with suppress(SessionUnreadable):
             found = self._load_with_survey(key)
             if found is not None:
+                self._known_keys.add(key)
                 return found, True
             if self._pending.is_away:
                 raise DatabaseUnavailable("away")
@@ -285,8 +287,9 @@ class SessionStore(SessionReader):
 
     def delete(self, key: SessionKey) -> bool:
         """Erase the session and its history; return whether there was one."""
+        was_there = self._writer.run(lambda connection: history.erase(connection, key))
         self._listeners.forget(key)
-        return self._writer.run(lambda connection: history.erase(connection, key))
+        return was_there
 
     def listen(self, key: SessionKey, listener: Listener) -> None:
         """Announce to ``listener`` each new state that others make, in whatever process."""
@@ -323,6 +326,8 @@ class SessionStore(SessionReader):
         if isinstance(result.event, Answered) and result.event.failed_conditions:
             self._warn_of_conditions(key, result.version, result.event.failed_conditions)
         self._news.announce(key, result.state.version)
+        if result.version == 1:
+            self._known_keys.add(key)
         if key in self._listeners:
             self._tell(Snapshot(key=key, state=result.state, survey=result.survey), sender)
 
@@ -334,8 +339,6 @@ class SessionStore(SessionReader):
     def _told_of(self, key: SessionKey, sender: Listener | None, verdict: Verdict) -> Verdict:
         def tell(result: Result | Exception) -> None:
             if isinstance(result, Outcome):
-                if isinstance(result.event, Started):
-                    self._known_keys.add(key)
                 self._follow_up(key, result, sender)
             verdict(result)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from rbloom import Bloom
 
-from app.errors import Unavailable
+from app.errors import StepkeepError
 from app.store.rows import SessionKey
 
 log = logging.getLogger("stepkeep.store")
@@ -20,6 +20,10 @@ FALSE_ALARMS = 0.001
 
 SPARE = 4
 """How many times as many sessions as there are the filter is made for."""
+
+FIRST_DELAY_S = 1.0
+LONGEST_DELAY_S = 60.0
+"""Seconds between two readings, where one failed."""
 
 AT_LEAST = 100_000
 """Sessions that it is made for at least: 180 KB."""
@@ -42,32 +46,49 @@ class KnownKeys:
         self._mutex = threading.Lock()
         self._filter: Bloom | None = None
         self._meanwhile: list[SessionKey] = []
+        self._is_filling = False
+        self._closing = threading.Event()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
         self._forget()
 
     def fill(self) -> None:
-        """Read all keys; takes a second a million."""
+        """Read all keys, again until it is done; takes a second a million."""
+        with self._mutex:
+            self._is_filling = True
+        delay_s = FIRST_DELAY_S
+        while not self._closing.is_set() and not self._is_read():
+            self._closing.wait(delay_s)
+            delay_s = min(delay_s * 2, LONGEST_DELAY_S)
+        with self._mutex:
+            self._is_filling = False
+
+    def close(self) -> None:
+        """End the reading."""
+        self._closing.set()
+
+    def _is_read(self) -> bool:
         try:
             found = Bloom(max(AT_LEAST, self._count() * SPARE), FALSE_ALARMS)
             for page in self._read_keys():
                 found.update(page)
-        except Unavailable as error:
-            log.warning("participants can't be known as new while the database is away: %s", error)
-            return
+        except StepkeepError as error:
+            log.warning("who is new can't be known yet, should the database go away: %s", error)
+            return False
         with self._mutex:
             found.update(self._meanwhile)
             self._meanwhile = []
             self._filter = found
+        return True
 
     def add(self, key: SessionKey) -> None:
         """Take note of a session that has begun."""
         with self._mutex:
-            if self._filter is None:
-                self._meanwhile.append(key)
-            else:
+            if self._filter is not None:
                 self._filter.add(key)
+            elif self._is_filling:
+                self._meanwhile.append(key)
 
     def is_surely_new(self, key: SessionKey) -> bool:
         """Return whether there is no session of this key, as far as this process can know."""

@@ -12,12 +12,13 @@ import random
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
 from app import exact_json
-from app.errors import MessageIdReused, Overloaded, Unavailable
+from app.errors import DatabaseUnavailable, MessageIdReused, Overloaded, Unavailable
 from app.settings import Settings
 from app.store.batch import Outcome, Refused, Result, RevisionNotLoaded, SurveyFor, Turn, fingerprint_of
 from app.store.rows import SessionKey
@@ -35,6 +36,12 @@ LONGEST_DELAY_S = 2.0
 GROWTH = 4
 """How many times as many sessions are tried together after each success: after an outage all are soon, and one that
 can't be committed holds up few."""
+
+SENDERS = 4
+"""Connections, the latest, that are told of one turn: the tabs and devices that sent it."""
+
+LINE_LIMIT = 1000
+"""Turns of one session that may wait: one participant can't take all the room of the others."""
 
 TURN_BYTES = 2048
 """What a turn takes in memory beside its answer: the command, its place in the line, a state of its own."""
@@ -111,7 +118,7 @@ class PendingTurns:
         self._forget()
 
     def _forget(self) -> None:
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.RLock())  # a verdict may come back to `rebase`
         self._lines: OrderedDict[SessionKey, _Line] = OrderedDict()
         self._turns = 0
         self._size_bytes = 0
@@ -157,7 +164,8 @@ class PendingTurns:
         with self._changed:
             line = self._lines.get(key) or _Line(*stored())
             if (known := _same_message(line, command)) is not None:
-                known.verdicts.append(verdict)
+                # Who sent it first may be gone; who resends it again and again must not fill the memory.
+                known.verdicts[:] = [*known.verdicts[1 - SENDERS :], verdict]
                 return self._accepted(line)
             state = self._foreseen(line)
             event = self._decided(line, state, command)
@@ -166,6 +174,8 @@ class PendingTurns:
                     return Refused(rejection=event, state=state, survey=line.survey)
             else:
                 state = apply(state, event)
+            if state is None:
+                raise DatabaseUnavailable("away")
             self._put(key, line, command, verdict)
             line.foreseen = state
             return self._accepted(line)
@@ -192,13 +202,17 @@ class PendingTurns:
         size_bytes = TURN_BYTES + len(exact_json.encode(getattr(command, "value", None)))
         last = line.turns[-1] if line.turns else None
         # The newest draft wins; but the first turn may be on its way already.
-        if len(line.turns) > 1 and last is not None and _is_same_draft(last.command, command):
+        replaced = last if len(line.turns) > 1 and last is not None and _is_same_draft(last.command, command) else None
+        turns = self._turns - (replaced is not None)
+        total_bytes = self._size_bytes - (replaced.size_bytes if replaced is not None else 0) + size_bytes
+        if turns >= self._settings.pending_limit or len(line.turns) >= LINE_LIMIT:
+            raise Overloaded(self._turns)
+        if total_bytes > self._settings.pending_mib * 2**20:
+            raise Overloaded(self._turns)
+        if replaced is not None:
             line.turns.pop()
             self._turns -= 1
-            self._size_bytes -= last.size_bytes
-        limit_bytes = self._settings.pending_mib * 2**20
-        if self._turns >= self._settings.pending_limit or self._size_bytes + size_bytes > limit_bytes:
-            raise Overloaded(self._turns)
+            self._size_bytes -= replaced.size_bytes
         line.turns.append(_Waiting(command, size_bytes, [verdict]))
         self._turns += 1
         self._size_bytes += size_bytes
@@ -206,9 +220,11 @@ class PendingTurns:
             self._lines[key] = line
             self._changed.notify_all()
         if not self._is_draining:
-            self._is_draining = self._is_away = True
             log.warning("the database does not answer: turns are kept in memory until it does")
-            threading.Thread(target=self._drain, name="stepkeep-pending", daemon=True).start()
+            with suppress(RuntimeError):  # the machine has no more threads: the next turn tries again
+                threading.Thread(target=self._drain, name="stepkeep-pending", daemon=True).start()
+                self._is_draining = True
+            self._is_away = True
 
     def _accepted(self, line: _Line) -> Accepted:
         state = self._foreseen(line)
@@ -317,7 +333,10 @@ class PendingTurns:
         with self._changed:
             # Told before the line is gone: what is submitted past it afterwards is answered later.
             for verdict in waiting.verdicts:
-                verdict(result)
+                try:
+                    verdict(result)
+                except Exception:
+                    log.exception("a sender could not be told what came of his turn")
             line = self._lines[key]
             line.turns.popleft()
             self._turns -= 1

@@ -37,8 +37,8 @@ STATEMENT_TIMEOUT_S = 10
 """Seconds after which the server ends a statement of ours, and it is told as unavailable; none for migrations."""
 
 SILENCE_S = 12
-"""Seconds without an answer after which a connection is given up: its server may be frozen, or the network may
-swallow all. Longer than the server takes to tell by itself."""
+"""Seconds that an answer may take in all before its connection is given up: its server may be frozen, or the network
+may swallow all. Longer than the server takes to end a statement of the writer's by itself."""
 
 _KEPT_ALIVE = {
     "tcp_user_timeout": SILENCE_S * 1000,

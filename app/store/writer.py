@@ -189,8 +189,9 @@ class Writer:
             ticket.leads = ticket.may_lead and not self._is_led
             if not ticket.leads:
                 ticket.parking = self._parking()
-                if not self._is_led:
-                    self._stand_in()
+                if not self._is_led and not self._can_stand_in():
+                    self._remove(ticket)
+                    raise DatabaseUnavailable("no thread can be started")
             self._is_led = True
         if ticket.parking is not None:
             is_patient = is_last or (within_s is None and self._parking is GreenletParking)
@@ -256,18 +257,27 @@ class Writer:
     def _stand_in(self) -> None:
         """Lead in a thread for those who must not, the mutex being held; at the first of them it is started."""
         if self._substitute is None:
-            self._substitute = threading.Semaphore(0)
-            threading.Thread(
-                target=self._lead_for_others, args=(self._substitute,), name="stepkeep-writer", daemon=True
-            ).start()
+            called = threading.Semaphore(0)
+            threading.Thread(target=self._lead_for_others, args=(called,), name="stepkeep-writer", daemon=True).start()
+            self._substitute = called  # only now: where no thread can be started, the next caller tries again
         self._substitute.release()
+
+    def _can_stand_in(self) -> bool:
+        try:
+            self._stand_in()
+        except RuntimeError:  # the machine has no more threads
+            return False
+        return True
 
     def _lead_for_others(self, called: threading.Semaphore) -> None:
         while True:
             called.acquire()
             if not self._is_led:
                 return  # the writer was closed
-            self._lead(None)
+            try:
+                self._lead(None)
+            except Exception:
+                log.exception("a batch ended by a fault of ours")
 
     def _lead(self, own: _Ticket | None) -> None:
         """Commit what waits, the leader's own turns first, then hand over."""

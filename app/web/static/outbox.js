@@ -64,13 +64,13 @@ export class Outbox {
    * @returns {Promise<void>} after at most the time that storage is given
    */
   async load() {
-    const gone = new Set();
-    this.#removed = gone;
     const rows = await this.#try((database) => database.getAllFromIndex(STORE, "owner", this.#owner));
     const kept = (rows ?? []).map((/** @type {{command: Command}} */ row) => row.command);
-    const stored = new Set(kept.map((/** @type {Command} */ command) => command.id));
-    const only = this.#waiting.filter((command) => !stored.has(command.id));
-    this.#waiting = [...kept.filter((/** @type {Command} */ command) => !gone.has(command.id)), ...only];
+    // What this page knows keeps its own order: the mirror may lack one in the middle (a full disk), and may still
+    // have one that was answered here and could not be deleted.
+    const here = new Set(this.#waiting.map((command) => command.id));
+    const isNews = (/** @type {Command} */ command) => !here.has(command.id) && !this.#removed.has(command.id);
+    this.#waiting = [...kept.filter(isNews), ...this.#waiting];
   }
 
   /**
