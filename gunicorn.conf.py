@@ -4,7 +4,6 @@ One process: on SQLite it must be the only one, held by a lock; WEB_CONCURRENCY 
 """
 
 import gc
-import os
 import signal
 import sys
 from types import FrameType
@@ -22,7 +21,7 @@ except ConfigurationError as error:
 
 bind = f"{_settings.host}:{_settings.port}"
 worker_class = "gthread"
-workers = 1 if _is_sqlite else int(os.environ.get("WEB_CONCURRENCY", "1"))
+workers = 1 if _is_sqlite else _settings.web_concurrency
 threads = _settings.max_connections + _settings.rest_threads
 worker_connections = threads + 1000
 max_requests = 0  # a worker that is replaced cuts all its sockets

@@ -32,7 +32,7 @@ from typing import ClassVar
 class StepkeepError(Exception):
     """The root of all errors that Stepkeep raises on purpose."""
 
-    code: ClassVar[str] = "internal"
+    code: str = "internal"
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
 

@@ -5,11 +5,14 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Protocol
 
+from app import exact_json
 from app.snapshot import Snapshot
+from app.store.batch import SMALL
 from app.store.rows import SessionKey
 
 REMEMBERED = 10_000
-"""Sessions that were shown here last and are still known: 30 MB, and most of those who come back within a minute."""
+"""Sessions that were shown here last and are still known: some 30 MB with answers to a usual survey, 300 MB at most
+(batch.SMALL); most of those who come back within a minute."""
 
 
 class Listener(Protocol):
@@ -22,6 +25,10 @@ class Listener(Protocol):
 
     def announce(self, snapshot: Snapshot) -> None:
         """Take note of a new state that somebody else made; called from his thread, so it must not block."""
+        ...
+
+    def erased(self) -> None:
+        """Take note that the session is no more, and know nothing of it; called as :meth:`announce` is."""
         ...
 
 
@@ -51,7 +58,7 @@ class Listeners:
                 return False
             listeners.discard(listener)
             newest = _newest([listener.stored, self._recent.pop(key, None)])
-            if newest is not None:
+            if newest is not None and _is_small(newest):
                 self._recent[key] = newest
                 if len(self._recent) > REMEMBERED:
                     self._recent.popitem(last=False)
@@ -79,10 +86,18 @@ class Listeners:
             newest = _newest([listener.stored for listener in self._by_key.get(key, ())])
         return newest.state.version if newest is not None else 0
 
-    def forget(self, key: SessionKey) -> None:
-        """Remember the session no longer: it was erased."""
+    def erase(self, key: SessionKey) -> None:
+        """Know nothing of the session any more: it was erased, and another may begin under its key."""
         with self._mutex:
             self._recent.pop(key, None)
+            listeners = tuple(self._by_key.get(key, ()))
+        for listener in listeners:
+            listener.erased()
+
+
+def _is_small(snapshot: Snapshot) -> bool:
+    state = snapshot.state
+    return len(exact_json.encode([state.answers, state.drafts, state.session_data])) <= SMALL
 
 
 def _newest(snapshots: Iterable[Snapshot | None]) -> Snapshot | None:

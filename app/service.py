@@ -71,8 +71,10 @@ class SessionStore(SessionReader):
         self._writer = Writer(self._held, settings, known, self._revisions.find)
         self._pending = PendingTurns(settings, self._writer.submit_many, known)
         self._listeners = Listeners()
-        self._news = open_news(settings, url, self._read_versions, self._heard)
         self._known_keys = KnownKeys(self._all_keys, lambda: self._read(history.count_sessions))
+        self._news = open_news(settings, url, self._read_versions, self._heard, self._known_keys.add)
+        # Else others may begin sessions that this process never hears of.
+        self._hears_of_all = self._news.hears_of_all or settings.web_concurrency == 1
         self._mutex = threading.Lock()
         self._told: set[tuple[SessionKey, str]] = set()
         self._is_read_again_at = 0.0
@@ -96,6 +98,8 @@ class SessionStore(SessionReader):
 
     def serve(self) -> None:
         """Find out which sessions there are, beside all else: so that new participants can begin at any time."""
+        if self._news.hears_of_all:
+            self._news.start()  # first: what others begin meanwhile is heard, or read
         threading.Thread(target=self._known_keys.fill, name="stepkeep-keys", daemon=True).start()
 
     def settle(self, timeout_s: float) -> bool:
@@ -173,22 +177,27 @@ class SessionStore(SessionReader):
         foreseen = self._pending.foreseen(key)
         if foreseen is None:
             try:
-                snapshot, resumed = self._begin_at_once(key, is_audio_mode=is_audio_mode)
+                found = self._begin_at_once(key, is_audio_mode=is_audio_mode)
             except Unavailable:
                 stored = self._listeners.stored(key)
                 if stored is not None:
                     return stored, stored.state.version, True
-                begin = Begin(at=self.clock(), is_audio_mode=is_audio_mode)
-                foreseen = self._begin_pending(key, begin, self._told_of(key, listener, verdict))
-                if foreseen is None:
+                if not (self._hears_of_all and self._known_keys.is_surely_new(key)):
                     raise
-            else:
+                found = None
+            if found is not None:
+                snapshot, resumed = found
                 return snapshot, snapshot.state.version, resumed
+            begin = Begin(at=self.clock(), is_audio_mode=is_audio_mode)
+            foreseen = self._begin_pending(key, begin, self._told_of(key, listener, verdict))
         snapshot = Snapshot(key=key, state=foreseen.state, survey=foreseen.survey)
         return snapshot, foreseen.version, foreseen.version > 0 or len(foreseen.state.answers) > 0
 
-    def _begin_at_once(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool]:
-        """Begin, without waiting long for a database that doesn't answer, or at all where it just did not."""
+    def _begin_at_once(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool] | None:
+        """Begin, without waiting long for a database that doesn't answer, or at all where it just did not.
+
+        None where the database says that there is no session, and takes none now.
+        """
         if time.monotonic() < self._is_read_again_at:
             raise DatabaseUnavailable("away")
         try:
@@ -197,22 +206,22 @@ class SessionStore(SessionReader):
             self._is_read_again_at = time.monotonic() + READ_AGAIN_S
             raise
 
-    def _load_or_begin(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool]:
+    def _load_or_begin(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool] | None:
         with suppress(SessionUnreadable):
             found = self._load_with_survey(key)
             if found is not None:
                 self._known_keys.add(key)
                 return found, True
             if self._pending.is_away:
-                raise DatabaseUnavailable("away")
+                return None
         return self.begin(key, is_audio_mode=is_audio_mode)
 
-    def _begin_pending(self, key: SessionKey, begin: Begin, verdict: Verdict) -> Accepted | None:
+    def _begin_pending(self, key: SessionKey, begin: Begin, verdict: Verdict) -> Accepted:
         survey = self.catalogue.survey(key.survey_id)
-        if not self._known_keys.is_surely_new(key):
-            return None
         accepted = self._pending.accept(key, begin, lambda: (None, survey), verdict)
-        return accepted if isinstance(accepted, Accepted) else None
+        if isinstance(accepted, Refused):  # pragma: no cover - of a beginning nothing is checked
+            raise DatabaseUnavailable("away")
+        return accepted
 
     def submit(self, key: SessionKey, command: AnyCommand) -> Result:
         """Return what came of the command, committed; the connections of the session are told.
@@ -288,7 +297,7 @@ class SessionStore(SessionReader):
     def delete(self, key: SessionKey) -> bool:
         """Erase the session and its history; return whether there was one."""
         was_there = self._writer.run(lambda connection: history.erase(connection, key))
-        self._listeners.forget(key)
+        self._listeners.erase(key)
         return was_there
 
     def listen(self, key: SessionKey, listener: Listener) -> None:
@@ -318,7 +327,7 @@ class SessionStore(SessionReader):
 
         name = self._writer.run(move)
         if name is not None:
-            self._listeners.forget(key)
+            self._listeners.erase(key)
             log.error("%s; it was set aside as %s and a new session begins", error, name)
 
     def _follow_up(self, key: SessionKey, result: Outcome, sender: Listener | None) -> None:
@@ -328,13 +337,10 @@ class SessionStore(SessionReader):
         self._news.announce(key, result.state.version)
         if result.version == 1:
             self._known_keys.add(key)
+        if self._pending.holds(key):
+            self._pending.rebase(key, result.state, result.survey)
         if key in self._listeners:
-            self._tell(Snapshot(key=key, state=result.state, survey=result.survey), sender)
-
-    def _tell(self, snapshot: Snapshot, sender: Listener | None) -> None:
-        if self._pending.holds(snapshot.key):
-            self._pending.rebase(snapshot.key, snapshot.state, snapshot.survey)
-        self._listeners.tell(snapshot, sender)
+            self._listeners.tell(Snapshot(key=key, state=result.state, survey=result.survey), sender)
 
     def _told_of(self, key: SessionKey, sender: Listener | None, verdict: Verdict) -> Verdict:
         def tell(result: Result | Exception) -> None:
@@ -354,8 +360,13 @@ class SessionStore(SessionReader):
             return
         with suppress(SessionUnreadable):
             snapshot = self.load(key)
-            if snapshot is not None:
-                self._tell(snapshot, None)
+            if snapshot is None:
+                return
+            if self._pending.holds(key):
+                # Some of what waits here may be in it, committed by a try that seemed to fail: its sender gets acks.
+                self._pending.rebase(key, snapshot.state, snapshot.survey)
+            else:
+                self._listeners.tell(snapshot, None)
 
     def _warn_of_conditions(self, key: SessionKey, version: int, steps: Sequence[str]) -> None:
         for step in steps:
@@ -399,7 +410,7 @@ os.register_at_fork(
 )
 
 
-def open_store(settings: Settings) -> SessionStore:
+def open_store(settings: Settings, clock: Callable[[], int] = now_us) -> SessionStore:
     """Return the store that the settings describe, ready for use.
 
     The embedded SQLite database is brought to the newest schema; another database must be there
@@ -412,7 +423,7 @@ def open_store(settings: Settings) -> SessionStore:
     url = engines.normalise_url(settings.database_url)
     if url.get_backend_name() == "sqlite":
         upgrade_schema(url)
-    store = SessionStore(settings, catalogue)
+    store = SessionStore(settings, catalogue, clock)
     try:
         store.prepare()
     except BaseException:

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     default_survey: Annotated[str | None, Field(pattern=SURVEY_ID_PATTERN)] = Field(
         None, description="the survey meant where none is named; else the only survey of the folder"
     )
+    web_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
+        1, description="server processes on this machine; with SQLite always one"
+    )
     max_connections: Annotated[int, Field(ge=1, le=20_000)] = Field(
         1000, description="WebSocket connections at once; one more is closed with 1013"
     )

@@ -50,7 +50,9 @@ def look(kind: str, folder: Path) -> Mapping[str, float]:
         store = store_on(url)
         begin_many(store, keys(FOLLOWED))
         databases.refresh_statistics(url)
-        news = open_news(store.settings, normalise_url(url), store._read_versions, lambda _key, _version: None)
+        news = open_news(
+            store.settings, normalise_url(url), store._read_versions, lambda _key, _version: None, lambda _key: None
+        )
         news._followed = dict.fromkeys(keys(FOLLOWED), 1)
         wall_ms, cpu_ms = [], []
         for _ in range(ROUNDS):

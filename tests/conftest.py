@@ -62,8 +62,18 @@ class Server:
     def log(self) -> str:
         return (self.folder / "server.log").read_text()
 
+    @property
+    def command(self) -> list[str]:
+        """What serves, after ``python -m``."""
+        return ["app.serve"]
+
     def start(self) -> None:
         """Start it and return when it answers."""
+        self.spawn()
+        self.wait_until_it_answers()
+
+    def spawn(self) -> None:
+        """Start its process."""
         environment = {
             **os.environ,
             "PORT": str(self.port),
@@ -74,14 +84,17 @@ class Server:
         }
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.serve"],
+                [sys.executable, "-m", *self.command],
                 cwd=ROOT,
                 env=environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for(self._answers, lambda: f"the server did not answer:\n{self.log}")
+
+    def wait_until_it_answers(self) -> None:
+        """Return when it does."""
+        wait_for(self._answers, lambda: f"the server did not answer:\n{self.log[-4000:]}")
 
     def kill(self) -> None:
         """End it with SIGKILL, its workers too."""

@@ -248,6 +248,7 @@ class MariaDB(OwnServer):
             self.programs["mariadb-install-db"],
             "--no-defaults",
             f"--datadir={self.data}",
+            f"--tmpdir={self.folder}",  # two installations at once in /tmp take each other's tables
             "--auth-root-authentication-method=normal",
             "--skip-name-resolve",
             "--skip-test-db",
@@ -258,6 +259,7 @@ class MariaDB(OwnServer):
     def _command(self) -> Iterable[str | Path]:
         settings = {
             "datadir": self.data,
+            "tmpdir": self.folder,
             "port": self.port,
             "bind-address": "127.0.0.1",
             "socket": self.folder / "socket",

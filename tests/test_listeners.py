@@ -1,6 +1,6 @@
 """What a process knows of the sessions that it shows: the newest stored state, also of those who have just left."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -31,6 +31,9 @@ class Device:
     def announce(self, snapshot: Snapshot) -> None:
         self.told.append(snapshot)
 
+    def erased(self) -> None:
+        self.stored = None
+
 
 def test_newest_stored_state_is_known_whoever_was_told_of_it() -> None:
     """Two devices: what one was acknowledged is what both go on from while the database is away."""
@@ -52,7 +55,28 @@ def test_state_of_who_left_is_remembered_and_never_replaced_by_an_older_one() ->
     assert known.remove(KEY, laptop)
     assert known.stored(KEY) == at_version(3)
     assert KEY not in known
-    known.forget(KEY)
+
+
+def test_nothing_is_known_of_a_session_that_was_erased() -> None:
+    """Neither by who shows it, nor of who left: another session may begin under its key, at version 1."""
+    known = Listeners()
+    phone, laptop = Device(at_version(3)), Device(at_version(5))
+    known.add(KEY, phone)
+    known.add(KEY, laptop)
+    known.remove(KEY, laptop)
+    known.erase(KEY)
+    assert known.stored(KEY) is None
+    known.remove(KEY, phone)
+    assert known.stored(KEY) is None
+
+
+def test_long_session_is_not_remembered() -> None:
+    """Ten thousand whole states of a megabyte would be the machine's memory."""
+    known = Listeners()
+    snapshot = at_version(2)
+    device = Device(replace(snapshot, state=replace(snapshot.state, session_data={"text": "x" * 10_000})))
+    known.add(KEY, device)
+    known.remove(KEY, device)
     assert known.stored(KEY) is None
 
 

@@ -25,6 +25,9 @@ from app.store.rows import SessionKey
 Changed = Callable[[SessionKey, int], None]
 """Takes a session and the version that it is at now. Called from the news thread; it must be quick."""
 
+Met = Callable[[SessionKey], None]
+"""Takes a session that some other process has; for each one that is told of, shown here or not."""
+
 Versions = Callable[[Sequence[SessionKey]], Mapping[SessionKey, int]]
 """Reads the versions of sessions from the database; may raise Unavailable."""
 
@@ -44,6 +47,7 @@ class News:
         self,
         versions: Versions,
         changed: Changed,
+        met: Met,
         *,
         interval_s: float,
         links: Callable[[], Link] | None,
@@ -51,10 +55,22 @@ class News:
     ) -> None:
         self._versions = versions
         self._changed = changed
+        self._met = met
         self._interval_s = interval_s
         self._links = links
         self._file = file
         self._begin()
+
+    @property
+    def hears_of_all(self) -> bool:
+        """Whether other processes tell of each session that they write; else only those shown here are looked at."""
+        return self._links is not None
+
+    def start(self) -> None:
+        """Hear of what others write from now on, though no session is shown here yet."""
+        with self._mutex:
+            if not self._watch.is_started and not self._is_closed:
+                self._watch.start()
 
     def follow(self, key: SessionKey, version: int) -> None:
         """Call ``changed`` for the session from now on, for versions above this one. The first call starts the thread.
@@ -64,8 +80,7 @@ class News:
         with self._mutex:
             self._followed[key] = max(version, self._followed.get(key, 0))
             self._followers[key] = self._followers.get(key, 0) + 1
-            if not self._watch.is_started and not self._is_closed:
-                self._watch.start()
+        self.start()
 
     def unfollow(self, key: SessionKey) -> None:
         """End what one :meth:`follow` began."""
@@ -132,6 +147,7 @@ class News:
             self._was_strange = True
             return
         for key, version in versions:
+            self._met(key)
             self._tell(key, version)
 
     def _look(self, closing: threading.Event) -> None:
@@ -193,7 +209,7 @@ _OF_THE_PARENT: list[object] = []
 """Kept for the life of a forked child: collecting a connection would end it for the parent too."""
 
 
-def open_news(settings: Settings, url: URL, versions: Versions, changed: Changed) -> News:
+def open_news(settings: Settings, url: URL, versions: Versions, changed: Changed, met: Met) -> News:
     """Return the news of a store's database; nothing is connected and no thread begins yet.
 
     Raises:
@@ -208,6 +224,7 @@ def open_news(settings: Settings, url: URL, versions: Versions, changed: Changed
     return News(
         versions,
         changed,
+        met,
         interval_s=settings.news_interval_s,
         links=links,
         file=url if is_sqlite and links is None else None,

@@ -33,6 +33,10 @@ FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 2.0
 """Seconds between two tries to reach the database, at most: participants see that they wait."""
 
+STUCK_DELAY_S = 8.0
+"""Seconds between two tries, at most, of a session that can't be committed while others can: each try may hold the
+writer for as long as it waits for a lock."""
+
 GROWTH = 4
 """How many times as many sessions are tried together after each success: after an outage all are soon, and one that
 can't be committed holds up few."""
@@ -272,12 +276,16 @@ class PendingTurns:
                 delay_s = FIRST_DELAY_S
                 size = min(size * GROWTH, self._settings.batch_limit)
                 continue
-            self._failed(heads, delay_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
-            delay_s = min(delay_s * 2, LONGEST_DELAY_S)
+            is_stuck = self._failed(heads, delay_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            delay_s = min(delay_s * 2, STUCK_DELAY_S if is_stuck else LONGEST_DELAY_S)
             size = 1
 
-    def _failed(self, heads: list[tuple[SessionKey, _Waiting]], delay_s: float) -> None:
-        """Wait before the next try; a session that can't be committed even alone must not hold up the others."""
+    def _failed(self, heads: list[tuple[SessionKey, _Waiting]], delay_s: float) -> bool:
+        """Wait before the next try; a session that can't be committed even alone must not hold up the others.
+
+        Returns:
+            It was such a session.
+        """
         with self._changed:
             key = heads[0][0]
             line = self._lines[key]
@@ -287,6 +295,7 @@ class PendingTurns:
                 line.has_failed = True
                 self._lines.move_to_end(key)
             self._changed.wait_for(lambda: self._is_closed or (is_stuck and self._has_fresh()), delay_s)
+            return is_stuck
 
     def _has_fresh(self) -> bool:
         return any(not line.is_stuck for line in self._lines.values())

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -181,7 +182,7 @@ class Writer:
         timeout_s = self._settings.queue_timeout_s if within_s is None else within_s
         with self._mutex:
             if self._waiting_turns >= self._settings.queue_limit and not is_last:
-                self._wait_for_room(timeout_s)
+                timeout_s = self._wait_for_room(timeout_s)
             if self._is_closed and not is_last:
                 raise DatabaseUnavailable("closed")
             self._waiting.append(ticket)
@@ -202,12 +203,14 @@ class Writer:
             raise ticket.error
         return ticket.answers
 
-    def _wait_for_room(self, timeout_s: float) -> None:
-        """Hold the caller back while the queue is full."""
+    def _wait_for_room(self, timeout_s: float) -> float:
+        """Hold the caller back while the queue is full; return what is left of his time."""
+        deadline = monotonic() + timeout_s
         self._is_full = True
         in_time = self._has_room.wait_for(self._has_room_now, timeout_s)
         if not in_time:
             raise Overloaded(self._waiting_turns)
+        return max(0.0, deadline - monotonic())
 
     def _has_room_now(self) -> bool:
         self._is_full = self._waiting_turns >= self._settings.queue_limit and not self._is_closed

@@ -29,6 +29,8 @@ sock = Sock()
 _LOOK_S = 1.0
 """Seconds between two looks at the draft's age and at whether the server stops."""
 
+ERASED = "this session was erased; connect again to begin a new one"
+
 _NEWS = object()
 """In the buffer of incoming messages: another connection changed the session, or what was pending is settled."""
 
@@ -120,6 +122,7 @@ class _Connection:
         self._news_lock = threading.Lock()
         self._stored: Snapshot | None = None
         self._shown_version = 0
+        self._ending: tuple[int, str] | None = None
 
     @property
     def stored(self) -> Snapshot | None:
@@ -146,8 +149,19 @@ class _Connection:
                 self._save_draft()
 
     def _enter(self, *, is_audio_mode: bool) -> tuple[Snapshot, int, bool]:
-        verdict = partial(self._settled, None)
-        return self._store.enter(self._key, is_audio_mode=is_audio_mode, listener=self, verdict=verdict)
+        return self._store.enter(self._key, is_audio_mode=is_audio_mode, listener=self, verdict=self._begun)
+
+    def _begun(self, result: Result | Exception) -> None:
+        """Take note of what came of a session that was begun while the database was away."""
+        if isinstance(result, Exception) or result.state is None:
+            self._ending = (1011, "your session could not be begun; connect again")
+            self._wake()
+            return
+        snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
+        if isinstance(result, Refused):
+            self.announce(snapshot)  # what seemed to be new was there already: the participant sees where it stands
+        else:
+            self._know(snapshot, result.version)
 
     def announce(self, snapshot: Snapshot) -> None:
         """Take note of a state that another connection made."""
@@ -155,6 +169,12 @@ class _Connection:
         with self._news_lock:
             if self._news is None or snapshot.state.version > self._news.state.version:
                 self._news = snapshot
+        self._wake()
+
+    def erased(self) -> None:
+        """Take note that the session was erased: nothing of it is shown to anybody again."""
+        with self._news_lock:
+            self._ending, self._stored, self._news = (1001, ERASED), None, None
         self._wake()
 
     def _settled(self, message_id: str | None, result: Result | Exception) -> None:
@@ -176,7 +196,8 @@ class _Connection:
         if version != snapshot.state.version:
             return  # what is pending is in it
         with self._news_lock:
-            if self._stored is None or version >= self._stored.state.version:
+            is_newest = self._stored is None or version >= self._stored.state.version
+            if is_newest and self._ending is None:
                 self._stored = snapshot
 
     def _receive(self) -> None:
@@ -250,8 +271,8 @@ class _Connection:
                 return
             self._end(1011, "this could not be saved; connect again")
         if result.state is None:
-            self._send(messages.error("unavailable", "this session was erased; connect again", message_id))
-            self._end(1001, "this session was erased; connect again to begin a new one")
+            self._send(messages.error("unavailable", ERASED, message_id))
+            self._end(1001, ERASED)
         snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
         if isinstance(result, Outcome):
             self._know(snapshot, result.state.version)
@@ -279,14 +300,14 @@ class _Connection:
     def _send_verdicts(self) -> None:
         while self._verdicts:
             message_id, result = self._verdicts.popleft()
-            if message_id is not None:
+            if message_id is not None:  # a draft has none, and gets no answer
                 self._answer(message_id, result)
-            elif isinstance(result, Refused) and result.state is not None:
-                # A session that seemed to be new was there already: the participant sees where it stands.
-                self.announce(Snapshot(key=self._key, state=result.state, survey=result.survey))
 
     def _send_news(self) -> None:
         self._send_verdicts()
+        if self._ending is not None:
+            self._draft = None
+            self._end(*self._ending)
         with self._news_lock:
             snapshot, self._news = self._news, None
         if snapshot is not None and snapshot.state.version > self._shown_version:

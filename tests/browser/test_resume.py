@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import BrowserContext, WebSocketRoute, expect
 
 from tests.browser.participant import Participant, RunningServer
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -214,6 +215,8 @@ def test_walk_goes_on_when_the_database_is_away(participant: Participant) -> Non
     participant.next()
     expect(participant.root).to_have_attribute("data-step", "Q3")
     expect(participant.root).to_have_attribute("data-save", "saving")
+    # Each look at the page lets playwright hand over the frames that have come.
+    wait_for(lambda: participant.page.evaluate("0") == 0 and len(late) == 2, "the server did not answer")
     for frame in late:
         sockets[0].send(frame)
     participant.is_at("Q3")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from app.client import ClientTimes, SurveyClient
-from app.outbox import FileOutbox, MemoryOutbox
+from app.client.outbox import FileOutbox, MemoryOutbox
 from tests.chaos.logs import ClientLog
 from tests.chaos.walks import Wish
 

@@ -9,13 +9,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from app.catalogue import read_catalogue
 from app.errors import ConfigurationError
 from app.reader import now_us
-from app.service import SessionStore
-from app.settings import Settings, read_settings
-from app.store.engine import normalise_url
-from app.store.schema import upgrade_schema
+from app.service import open_store
+from app.settings import read_settings
 from app.web.factory import create_app
 from tests.chaos import mutants
 
@@ -33,24 +30,9 @@ def moved_clock(path: Path) -> Callable[[], int]:
     return clock
 
 
-def opened(settings: Settings) -> SessionStore:
-    """Return the store as ``app.service.open_store`` opens it, on the moved clock."""
-    catalogue = read_catalogue(settings)
-    url = normalise_url(settings.database_url)
-    if url.get_backend_name() == "sqlite":
-        upgrade_schema(url)
-    store = SessionStore(settings, catalogue, moved_clock(Path(os.environ["CHAOS_CLOCK"])))
-    try:
-        store.prepare()
-    except BaseException:
-        store.close()
-        raise
-    return store
-
-
 try:
     chosen = read_settings()
     mutants.apply(os.environ.get("CHAOS_MUTANT", ""), chosen)
-    app = create_app(chosen, opened(chosen))
+    app = create_app(chosen, open_store(chosen, moved_clock(Path(os.environ["CHAOS_CLOCK"]))))
 except ConfigurationError as error:
     sys.exit(f"stepkeep: {error.message}")

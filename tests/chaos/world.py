@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -17,10 +16,9 @@ from sqlalchemy import make_url
 from app.store.engine import normalise_url
 from app.store.schema import upgrade_schema
 from tests.chaos import plan
-from tests.conftest import ROOT, Server
+from tests.conftest import Server
 from tests.databases import OwnServer, own_server
 from tests.proxy import Proxy
-from tests.waiting import wait_for
 
 DISK_MIB = 256
 """The small disk of the SQLite file: room for a long run, and quickly filled."""
@@ -48,14 +46,15 @@ class ServedChaos(Server):
     closing: threading.Event = field(default_factory=threading.Event)
     mutex: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def command(self) -> list[str]:
+        return ["gunicorn", "--config", "gunicorn.conf.py", "tests.chaos.served:app"]
+
     def start(self) -> None:
         self.wanted.set()
-        self._spawn()
+        self.spawn()
         threading.Thread(target=self._supervise, name="chaos-supervisor", daemon=True).start()
         self.wait_until_it_answers()
-
-    def wait_until_it_answers(self) -> None:
-        wait_for(self._answers, lambda: f"the server did not answer:\n{self.log[-4000:]}")
 
     def kill(self) -> None:
         """End it with SIGKILL, its workers too; it stays down until :meth:`go_on`."""
@@ -92,26 +91,6 @@ class ServedChaos(Server):
         self.closing.set()
         self.kill()
 
-    def _spawn(self) -> None:
-        environment = {
-            **os.environ,
-            "PORT": str(self.port),
-            "DATABASE_URL": self.database_url,
-            "SURVEYS_DIR": str(self.surveys),
-            "MAX_CONNECTIONS": "200",
-            **SETTINGS,
-            **self.environment,
-        }
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "tests.chaos.served:app"],
-                cwd=ROOT,
-                env=environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
     def _signal_all(self, number: signal.Signals) -> None:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -123,7 +102,7 @@ class ServedChaos(Server):
             with self.mutex:
                 if self.wanted.is_set() and not self.closing.is_set() and self._has_ended():
                     self.restarts += 1
-                    self._spawn()
+                    self.spawn()
 
     def _has_ended(self) -> bool:
         if self.process is None or self.process.poll() is None:
@@ -207,7 +186,7 @@ class World:
         self.server = ServedChaos(
             self.folder,
             database=url.render_as_string(hide_password=False),
-            environment={"CHAOS_CLOCK": str(self.clock), "CHAOS_MUTANT": mutant},
+            environment={**SETTINGS, "CHAOS_CLOCK": str(self.clock), "CHAOS_MUTANT": mutant},
         )
         self._closing.callback(self.server.stop)
         self.server.start()

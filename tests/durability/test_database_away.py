@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -268,6 +269,27 @@ def test_command_sent_again_while_it_is_pending_counts_once(tmp_path: Path) -> N
         ack = two.receive()
         assert (ack["type"], ack["version"]) == ("ack", 2)
         assert answers_in_history(outage.server, "twice") == [("Q1", 1)]
+
+
+def test_session_that_was_begun_in_one_outage_goes_on_in_the_next(tmp_path: Path) -> None:
+    """Its beginning was stored in between, and nothing was said meanwhile: what is stored is known all the same."""
+    with locked(tmp_path) as outage:
+        outage.begin()
+        one = Participant(outage.server, "new")
+        assert (one.state["version"], one.state["resumed"]) == (0, False)
+        outage.end()
+        wait_for(lambda: bool(is_there(outage.server, "new")), "it was not begun")
+        outage.begin()
+        assert one.answer("Q1", 1)["type"] == "pending"
+        outage.end()
+        assert one.receive()["version"] == 2
+
+
+def is_there(server: Server, user: str) -> bool:
+    try:
+        return bool(history_of(server, user))
+    except urllib.error.HTTPError:
+        return False
 
 
 def test_memory_for_pending_turns_is_bounded_and_past_it_the_connection_is_closed_with_1013(tmp_path: Path) -> None:

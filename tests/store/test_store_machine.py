@@ -128,6 +128,9 @@ class Connection:
         if self.stored is None or snapshot.state.version >= self.stored.state.version:
             self.stored = snapshot
 
+    def erased(self) -> None:
+        self.stored = None
+
 
 class StoreMachine(RuleBasedStateMachine):
     """Two stores on one file, a connection of somebody else's that locks it, and the model."""
@@ -162,7 +165,7 @@ class StoreMachine(RuleBasedStateMachine):
     def enter(self, key: SessionKey) -> None:
         """Come (again): the session that is there is shown; one that can't be read is set aside."""
         connection = Connection()
-        verdict = partial(self.model.verdict, key, commands.Begin(at=1))
+        verdict = partial(self.settled, connection, key, commands.Begin(at=1))
         was_waiting = self.store._pending.holds(key)
         try:
             found = self.store.enter(key, is_audio_mode=False, listener=connection, verdict=verdict)
@@ -317,7 +320,7 @@ class StoreMachine(RuleBasedStateMachine):
     def send(self, key: SessionKey, command: AnyCommand) -> None:
         """Give a participant's command to the store, as his connection does."""
         connection = self.connections[key]
-        verdict = partial(self.model.verdict, key, command)
+        verdict = partial(self.settled, connection, key, command)
         self.model.accept(key, command)
         try:
             result = self.store.submit_or_accept(key, command, connection, verdict)
@@ -331,6 +334,12 @@ class StoreMachine(RuleBasedStateMachine):
                 connection.announce(Snapshot(key=key, state=result.state, survey=result.survey))
         if command.message_id is not None:
             self.model.accepted[key].pop()
+
+    def settled(self, connection: Connection, key: SessionKey, command: AnyCommand, result: Result | Exception) -> None:
+        """Take note of what came of an accepted turn, as its connection does."""
+        if not isinstance(result, Exception) and result.state is not None:
+            connection.announce(Snapshot(key=key, state=result.state, survey=result.survey))
+        self.model.verdict(key, command, result)
 
     def check_failure(self, key: SessionKey, error: Exception) -> None:
         """Nothing fails but what has a reason to."""

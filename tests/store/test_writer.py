@@ -1,13 +1,8 @@
 """Group commit: many callers share a transaction, each gets his own answer, and nobody waits for ever."""
 
-import os
-import subprocess
-import sys
-import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -20,66 +15,10 @@ from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import writer as writer_module
 from app.store.batch import Outcome, Refused, Turn
-from app.store.parking import ThreadParking
 from app.store.rows import SessionKey
-from app.survey.commands import Answer, Begin, Save
-from tests.conftest import ROOT
+from app.survey.commands import Answer, Begin
+from tests.store.conftest import USERS, Holding, answer, save, waiting
 from tests.waiting import wait_for
-
-USERS = [SessionKey("phq9", f"user{number}") for number in range(30)]
-
-
-@pytest.fixture
-def begun(store: SessionStore) -> SessionStore:
-    """A store in which thirty participants are at the first step."""
-    assert all(isinstance(result, Outcome) for result in store.submit_many([(key, Begin(at=1)) for key in USERS]))
-    return store
-
-
-@pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the batches that are committed, as they are tried."""
-    sizes: list[int] = []
-    real = writer_module.commit_batch
-
-    def counted(gateway: Any, turns: list[Turn], survey_for: Any) -> Any:
-        sizes.append(len(turns))
-        return real(gateway, turns, survey_for)
-
-    monkeypatch.setattr(writer_module, "commit_batch", counted)
-    return sizes
-
-
-class Holding:
-    """Occupies the writer until it is let go."""
-
-    def __init__(self, store: SessionStore) -> None:
-        self._inside, self._go_on = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=store._writer.run, args=(self._hold,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._inside.wait(30)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.let_go()
-
-    def let_go(self) -> None:
-        self._go_on.set()
-        self._thread.join(30)
-
-    def _hold(self, _connection: object) -> None:
-        self._inside.set()
-        assert self._go_on.wait(30)
-
-
-def answer(number: int = 1, *, at: int = 5, message_id: str | None = None) -> Answer:
-    return Answer(at=at, message_id=message_id, step=f"Q{number}", value=1)
-
-
-def waiting(store: SessionStore, count: int) -> None:
-    wait_for(lambda: len(store._writer._waiting) == count, f"there are not {count} waiting")
 
 
 def test_callers_that_wait_share_one_transaction(begun: SessionStore, batches: list[int]) -> None:
@@ -103,17 +42,6 @@ def test_more_followers_than_are_woken_at_once_are_all_woken(begun: SessionStore
         holding.let_go()
         versions = [result.result(30).version for result in results]  # type: ignore[union-attr]
     assert sorted(versions) == list(range(2, 102))
-
-
-def save(number: int) -> Save:
-    return Save(
-        at=5,
-        current_step="Q1",
-        answers={"n": number},
-        step_history=(),
-        is_audio_mode=False,
-        session_data=None,
-    )
 
 
 def test_submit_many_answers_each_in_its_place(begun: SessionStore) -> None:
@@ -321,206 +249,6 @@ def test_close_commits_what_waits_and_refuses_what_comes_later(settings: Setting
     after = open_store(settings)
     assert all(snapshot.state.version == 2 for snapshot in after.list()[0])
     after.close()
-
-
-class LeaderEnded(BaseException):
-    """What a worker's time-out raises in its thread."""
-
-
-def test_leader_that_is_ended_takes_nobody_with_him(begun: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """His followers are told that their outcome is unknown, the next caller leads, and nothing stays open."""
-    real = writer_module.commit_batch
-    ended: list[bool] = []
-
-    def end_once(gateway: Any, turns: list[Turn], survey_for: Any) -> Any:
-        result = None if ended else gateway.begin([key for key, _ in turns], [])
-        if result is not None:
-            ended.append(True)
-            raise LeaderEnded
-        return real(gateway, turns, survey_for)
-
-    monkeypatch.setattr(writer_module, "commit_batch", end_once)
-    outcomes: list[object] = []
-
-    def caller(key: SessionKey) -> None:
-        try:
-            outcomes.append(begun.submit(key, answer(message_id="m")))
-        except (LeaderEnded, DatabaseUnavailable) as error:
-            outcomes.append(error)
-
-    threads = [threading.Thread(target=caller, args=(key,)) for key in USERS[:6]]
-    with Holding(begun):
-        for thread in threads:
-            thread.start()
-        waiting(begun, 6)
-    for thread in threads:
-        thread.join(30)
-    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["DatabaseUnavailable"] * 5 + ["LeaderEnded"]
-    again = begun.submit_many([(key, answer(message_id="m")) for key in USERS[:6]])
-    assert all(isinstance(result, Outcome) and not result.duplicate for result in again)
-
-
-class Interrupted(BaseException):
-    """What ends a caller while it waits, as gevent's time-outs do."""
-
-
-def test_leader_that_is_interrupted_before_his_turn_leaves_nothing_behind(
-    begun: SessionStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """His turn is not committed behind his back, and the next caller leads."""
-
-    class Interrupting(ThreadParking):
-        @staticmethod
-        def give_way() -> None:
-            raise Interrupted
-
-    monkeypatch.setattr(begun._writer, "_parking", Interrupting)
-    with pytest.raises(Interrupted):
-        begun.submit(USERS[0], answer())
-    monkeypatch.setattr(begun._writer, "_parking", ThreadParking)
-    assert (begun._writer._is_led, begun._writer._waiting_turns) == (False, 0)
-    assert begun.submit_or_raise(USERS[1], answer()).version == 2
-    assert begun.load(USERS[0]).state.version == 1  # type: ignore[union-attr]
-
-
-def test_caller_who_waits_for_room_is_refused_when_the_store_closes(settings: Settings) -> None:
-    """And not committed after the close, over a connection that nobody gives back."""
-    store = open_store(settings.model_copy(update={"queue_limit": 1}))
-    store.submit_many([(key, Begin(at=1)) for key in USERS])
-    with ThreadPoolExecutor(3) as threads, Holding(store) as holding:
-        first = threads.submit(store.submit, USERS[0], answer())
-        waiting(store, 1)
-        held_back = threads.submit(store.submit, USERS[1], answer())
-        wait_for(lambda: store._writer._is_full, "nobody is held back")
-        closing = threads.submit(store.close)
-        wait_for(lambda: store._writer._is_closed, "it does not close")
-        holding.let_go()
-        assert isinstance(first.result(30), Outcome)
-        assert isinstance(held_back.exception(30), DatabaseUnavailable)
-        closing.result(30)
-
-
-def test_followers_behind_one_who_left_are_woken(begun: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A caller that is interrupted while his turn is being committed passes on whom he had to wake."""
-    monkeypatch.setattr(begun._writer, "_waking", 1)
-    inside, go_on = threading.Event(), threading.Event()
-    real = writer_module.commit_batch
-
-    def slowly(gateway: Any, turns: list[Turn], survey_for: Any) -> Any:
-        inside.set()
-        assert go_on.wait(30)
-        return real(gateway, turns, survey_for)
-
-    class Interrupting(ThreadParking):
-        def wait(self, _timeout_s: float) -> bool:
-            assert inside.wait(30)
-            raise Interrupted
-
-    def leave() -> None:
-        with pytest.raises(Interrupted):
-            begun.submit(USERS[0], answer())
-
-    def start(work: Callable[..., object], *arguments: object) -> threading.Thread:
-        thread = threading.Thread(target=work, args=arguments)
-        before = len(begun._writer._waiting)
-        thread.start()
-        waiting(begun, before + 1)
-        return thread
-
-    monkeypatch.setattr(writer_module, "commit_batch", slowly)
-    with Holding(begun) as holding:
-        leader = start(begun.submit, USERS[9], answer())
-        monkeypatch.setattr(begun._writer, "_parking", Interrupting)
-        leaver = start(leave)
-        monkeypatch.setattr(begun._writer, "_parking", ThreadParking)
-        followers = [start(begun.submit, key, answer()) for key in USERS[1:4]]
-        holding.let_go()
-        leaver.join(30)
-        go_on.set()
-        for thread in (leader, *followers):
-            thread.join(30)
-            assert not thread.is_alive()
-    assert begun._writer._is_led is False
-
-
-COOPERATIVE = """
-from gevent import monkey
-monkey.patch_all()
-import sys, gevent
-from pathlib import Path
-from app.service import open_store
-from app.settings import Settings
-from app.store import writer
-from app.store.parking import ThreadParking
-from app.store.rows import SessionKey
-from app.survey.commands import Answer, Begin
-store = open_store(Settings(database_url=sys.argv[1], surveys_dir=Path("surveys")))
-sizes = []
-real = writer.commit_batch
-def counted(gateway, turns, survey_for):
-    sizes.append(len(turns))
-    return real(gateway, turns, survey_for)
-writer.commit_batch = counted
-def walk(number):
-    key = SessionKey("phq9", f"user{number}")
-    store.submit(key, Begin(at=1))
-    return [store.submit(key, Answer(at=1, step=f"Q{step}", value=1)).version for step in range(1, 10)]
-walks = [gevent.spawn(walk, number) for number in range(50)]
-gevent.joinall(walks, raise_error=True)
-assert all(one.value == list(range(2, 11)) for one in walks)
-store.close()
-print(sum(sizes), len(sizes))
-"""
-
-
-def test_greenlets_share_transactions_too(settings: Settings) -> None:
-    """Fifty of them: the leader lets the others join, and all are woken; ten steps take some ten commits, not 500."""
-    done = subprocess.run(
-        [sys.executable, "-c", COOPERATIVE, settings.database_url],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    turns, commits = map(int, done.stdout.split())
-    assert turns == 500
-    assert commits < 100
-
-
-def fork(work: Callable[[], object]) -> int:
-    """Do something in a forked child; return its process id."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:  # noqa: BLE001 - told by the exit code
-            os._exit(1)
-    return child
-
-
-def exit_code(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def test_store_of_before_a_fork_works_in_both_processes(begun: SessionStore) -> None:
-    """The child gets connections of its own; the parent's are neither used nor ended."""
-    for number in range(1, 4):
-        assert exit_code(fork(lambda number=number: begun.submit_or_raise(USERS[0], save(number)))) == 0  # type: ignore[misc]
-        assert begun.submit_or_raise(USERS[1], save(number)).version == number + 1
-    assert begun.load(USERS[0]).state.version == 4  # type: ignore[union-attr]
-
-
-def test_fork_while_another_thread_leads_does_not_block_the_child(begun: SessionStore) -> None:
-    """The fork waits for the transaction that is under way; the child's writer is led by nobody."""
-    with Holding(begun) as holding:
-        letting_go = threading.Thread(target=holding.let_go)
-        letting_go.start()
-        child = fork(lambda: begun.submit_or_raise(USERS[0], save(1)))
-        assert exit_code(child) == 0
-        letting_go.join(30)
 
 
 @hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -18,7 +18,7 @@ from app.store.schema import upgrade_schema
 from tests.conftest import SURVEYS, Server, Servers, empty_database, skip_or_fail
 from tests.databases import NoServer
 from tests.durability.exactly_once import check_fold
-from tests.redis_server import RedisServer
+from tests.news.redis_server import RedisServer
 from tests.web.conftest import Participant
 
 ROUNDS = 10

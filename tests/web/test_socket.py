@@ -141,6 +141,18 @@ def test_draft_is_saved_when_the_connection_ends_and_by_a_stop(server: Server) -
     assert Participant(server, "stopped", "intake").state["session"]["draft"] == "typed"
 
 
+def test_erasure_closes_the_sockets_of_the_session_and_another_one_begins(shared: Server) -> None:
+    """Nothing of the erased one is shown again; who connects again begins at version 1."""
+    one = Participant(shared, "erased", "intake")
+    one.answer("S1", None)
+    one.send({"type": "draft", "step": "S2", "value": "198"})
+    url = f"{shared.url}/api/session/erased?survey=intake"
+    urllib.request.urlopen(urllib.request.Request(url, method="DELETE")).close()
+    assert closed_with(one) == 1001
+    again = Participant(shared, "erased", "intake").state
+    assert (again["resumed"], again["version"], again["session"]["draft"]) == (False, 1, None)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_draft_is_saved_while_the_connection_stays(kind: str, servers: Servers, tmp_path: Path) -> None:
     """A changed draft is written after the interval, and a killed server has it."""

@@ -1,222 +1,37 @@
-"""News of changes by other processes: over PostgreSQL, over Redis and by looking; each instance stands for a process."""
+"""News that are told: over PostgreSQL and over Redis; each instance stands for a process."""
 
 import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy import NullPool, create_engine, insert, select, text, update
 
 from app import news
-from app.errors import ConfigurationError, DatabaseUnavailable
-from app.news import open_news
 from app.news import outbox as news_outbox
 from app.news import postgresql as news_postgresql
 from app.news import redis as news_redis
 from app.news import watch as news_watch
 from app.news.link import PAYLOAD_BYTES, pack, unpack
 from app.settings import Settings
-from app.store.engine import normalise_url, reader_engine, writer_engine
-from app.store.models import sessions
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
-from tests.conftest import ROOT, Servers, empty_database, skip_or_fail
+from tests.conftest import skip_or_fail
 from tests.databases import NoServer, OwnServer, PostgreSQL, own_server
-from tests.redis_server import RedisServer
+from tests.news.conftest import (
+    KEY,
+    LOOKS_NEVER_S,
+    OTHER,
+    Open,
+    Way,
+    news_backends,
+    run,
+)
+from tests.news.redis_server import RedisServer
 from tests.waiting import wait_for
-
-KEY = SessionKey("phq9", "ada")
-OTHER = SessionKey("phq9", "bob")
-LOOKS_NEVER_S = 60.0
-"""An interval and a net so long that what is heard was told, not found."""
-
-
-class Process:
-    """What one server process knows: its news, what it heard, and the versions that its database has."""
-
-    def __init__(
-        self, settings: Settings, read: Callable[[Sequence[SessionKey]], Mapping[SessionKey, int]] | None
-    ) -> None:
-        self.url = settings.database_url
-        self.heard: list[tuple[SessionKey, int]] = []
-        self.stored: dict[SessionKey, int] = {}
-        self.looks = self.failed_looks = 0
-        self.looked_over: list[object] = []
-        self.fails: Exception | None = None
-        self.refuses: Exception | None = None
-        self._read = read or (lambda keys: {key: self.stored[key] for key in keys if key in self.stored})
-        self.news = open_news(settings, normalise_url(settings.database_url), self._versions, self._changed)
-
-    def follow(self, *keys: SessionKey) -> None:
-        """Show the sessions at version 1, and return when it listens or has looked."""
-        before = self.looks
-        for key in keys:
-            self.news.follow(key, 1)
-        wait_for(lambda: self.looks > before, "it never looked")
-
-    def wait_until_heard(self, *changes: tuple[SessionKey, int]) -> None:
-        wait_for(lambda: len(self.heard) >= len(changes), lambda: f"heard {self.heard}")
-        assert self.heard == list(changes)
-
-    def listens_again(self, before: object) -> Callable[[], bool]:
-        return lambda: self.news._watch.link is not None and self.news._watch.link is not before
-
-    def _versions(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, int]:
-        if self.fails is not None:
-            self.failed_looks += 1
-            raise self.fails
-        found = self._read(keys)
-        self.looks += 1
-        self.looked_over.append(self.news._watch.link)
-        return found
-
-    def _changed(self, key: SessionKey, version: int) -> None:
-        if self.refuses is not None:
-            refused, self.refuses = self.refuses, None
-            raise refused
-        self.heard.append((key, version))
-
-
-@dataclass
-class Way:
-    """One way by which news go: the settings of each process, and where they are ended."""
-
-    settings: Settings
-    redis: RedisServer | None = None
-    read: Callable[[Sequence[SessionKey]], Mapping[SessionKey, int]] | None = None
-
-    def end_connections(self) -> None:
-        """End every connection that news go over, as an administrator or a crash does."""
-        if self.redis is not None:
-            self.redis.kill()
-            self.redis.start()
-            return
-        for pid in news_backends(self.settings.database_url):
-            execute(self.settings.database_url, f"SELECT pg_terminate_backend({pid}, 5000)")
-
-
-Open = Callable[[Way], Process]
-
-
-def execute(url: str, statement: str) -> list[int]:
-    engine = create_engine(normalise_url(url), isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with engine.connect() as connection:
-        return [int(value) for value in connection.execute(text(statement)).scalars()]
-
-
-def news_backends(url: str, query: str = "%") -> list[int]:
-    """Return PostgreSQL's processes of connections whose last statement was like this."""
-    chosen = f"backend_type = 'client backend' AND query LIKE '{query}' AND pid <> pg_backend_pid()"
-    statement = f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {chosen}"  # noqa: S608 - ours
-    return execute(url, statement)
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    try:
-        server.start()
-    except NoServer as error:
-        skip_or_fail(str(error))
-    yield server
-    server.kill()
-
-
-@pytest.fixture(params=["postgresql", "redis"])
-def told(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Way]:
-    """A way on which news are told, and nothing is found by looking but when it connects."""
-    request.getfixturevalue("monkeypatch").setattr(news_watch, "NET_S", LOOKS_NEVER_S)
-    kind = "postgresql" if request.param == "postgresql" else "sqlite"
-    with empty_database(kind, servers, tmp_path) as url:
-        settings = Settings(database_url=url, news_interval_s=LOOKS_NEVER_S)
-        if kind == "postgresql":
-            yield Way(settings)
-        else:
-            redis: RedisServer = request.getfixturevalue("redis")
-            yield Way(settings.model_copy(update={"redis_url": redis.url}), redis)
-
-
-@pytest.fixture(params=["sqlite", "mysql"])
-def looked(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Way]:
-    """A way on which nothing is told, with both sessions in the database at version 1."""
-    with empty_database(request.param, servers, tmp_path) as url:
-        upgrade_schema(normalise_url(url))
-        begin_sessions(url)
-        reading = reader_engine(normalise_url(url))
-
-        def read(keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
-            columns = sessions.c
-            query = select(columns.survey_id, columns.user_id, columns.version).where(
-                columns.user_id.in_([key.user_id for key in keys])
-            )
-            with reading.connect() as connection:
-                return {SessionKey(survey, user): version for survey, user, version in connection.execute(query)}
-
-        yield Way(Settings(database_url=url, news_interval_s=0.02), read=read)
-        reading.dispose()
-
-
-def begin_sessions(url: str) -> None:
-    engine = writer_engine(normalise_url(url))
-    row = {"current_step": "Q1", "answers": "{}", "step_history": "[]", "version": 1}
-    with engine.begin() as connection:
-        connection.execute(insert(sessions), [{**row, **key._asdict()} for key in (KEY, OTHER)])
-    engine.dispose()
-
-
-PROGRAM = """
-import sys, time
-from app.news import open_news
-from app.settings import Settings
-from app.store.engine import normalise_url
-from app.store.rows import SessionKey
-looked = []
-settings = Settings(database_url=sys.argv[1], redis_url=sys.argv[2] or None)
-news = open_news(settings, normalise_url(sys.argv[1]), lambda keys: looked.append(1) or {}, print)
-"""
-
-
-def run(way: Way, lines: str) -> "subprocess.CompletedProcess[str]":
-    """Run a program that has opened its news, to its end."""
-    arguments = (way.settings.database_url, way.settings.redis_url or "")
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM + lines, *arguments],
-        cwd=ROOT,
-        timeout=60,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-
-
-def write(way: Way, key: SessionKey, version: int) -> None:
-    """Change a session as another program does, that tells nobody."""
-    engine = writer_engine(normalise_url(way.settings.database_url))
-    same = (sessions.c.user_id == key.user_id, sessions.c.survey_id == key.survey_id)
-    with engine.begin() as connection:
-        connection.execute(update(sessions).where(*same).values(version=version))
-    engine.dispose()
-
-
-@pytest.fixture
-def opened() -> Iterator[Open]:
-    """Opens the news of one more process."""
-    processes: list[Process] = []
-
-    def open_one(way: Way) -> Process:
-        processes.append(Process(way.settings, way.read))
-        return processes[-1]
-
-    yield open_one
-    for process in processes:
-        process.news.close()
 
 
 def test_announcement_reaches_the_others_and_is_not_heard_by_who_made_it(told: Way, opened: Open) -> None:
@@ -228,6 +43,21 @@ def test_announcement_reaches_the_others_and_is_not_heard_by_who_made_it(told: W
     two.wait_until_heard((KEY, 2))
     two.news.announce(KEY, 3)
     one.wait_until_heard((KEY, 3))
+
+
+def test_session_that_nobody_shows_here_is_met_all_the_same(told: Way, opened: Open) -> None:
+    """Else a participant of another process would seem to be new while the database is away."""
+    one, two = opened(told), opened(told)
+    assert two.news.hears_of_all
+    two.news.start()
+    versions = count(1)
+
+    def is_met() -> bool:
+        one.news.announce(OTHER, next(versions))  # again: it may not have listened to the first
+        return set(two.met) == {OTHER}
+
+    wait_for(is_met, lambda: f"met {two.met}")
+    assert two.heard == []
 
 
 def test_announcement_that_comes_back_is_not_even_read(
@@ -522,118 +352,3 @@ def test_nothing_begins_before_somebody_follows_or_announces(told: Way, opened: 
     one.news.announce(KEY, 2)
     one.news.follow(OTHER, 1)
     assert threading.active_count() == before
-
-
-def test_change_by_a_program_that_tells_nobody_is_found(looked: Way, opened: Open) -> None:
-    """The versions are looked at; each is told once, and what was committed here is not told."""
-    one = opened(looked)
-    one.news.follow(KEY, 1)
-    one.news.follow(OTHER, 1)
-    write(looked, KEY, 2)
-    one.wait_until_heard((KEY, 2))
-    one.news.announce(KEY, 3)
-    write(looked, KEY, 3)
-    write(looked, OTHER, 2)
-    one.wait_until_heard((KEY, 2), (OTHER, 2))
-
-
-def test_sqlite_file_is_read_only_when_somebody_has_written(tmp_path: Path, opened: Open) -> None:
-    """A counter of the file is asked each time; the sessions only when it has moved."""
-    url = f"sqlite:///{tmp_path / 'x.db'}"
-    upgrade_schema(normalise_url(url))
-    begin_sessions(url)
-    way = Way(Settings(database_url=url, news_interval_s=0.01))
-    one = opened(way)
-    probe = one.news._probe
-    assert probe is not None
-    asked: list[bool] = []
-    one.news._watch._has_changed = lambda: asked.append(probe.has_changed()) or asked[-1]  # type: ignore[func-returns-value]
-    one.follow(KEY)
-    looks, rounds = one.looks, len(asked)
-    wait_for(lambda: len(asked) > rounds + 20, "it asks no more")
-    assert one.looks == looks
-    write(way, KEY, 2)
-    wait_for(lambda: one.looks > looks, "it never looked")
-
-
-def test_database_that_is_away_is_told_once_and_looked_at_again(
-    looked: Way, opened: Open, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Looks fail and go on; when it is back, what changed meanwhile is told."""
-    one = opened(looked)
-    one.follow(KEY)
-    one.fails = DatabaseUnavailable("OperationalError")
-    write(looked, KEY, 2)
-    wait_for(lambda: one.failed_looks >= 3, "it gave up")
-    one.fails = None
-    one.wait_until_heard((KEY, 2))
-    (warning,) = caplog.records
-    assert "looking fails" in warning.getMessage()
-
-
-@pytest.mark.parametrize("fault", [DatabaseUnavailable("OperationalError"), RuntimeError("a fault of ours")], ids=str)
-def test_change_that_could_not_be_told_does_not_stop_the_news(
-    told: Way, opened: Open, monkeypatch: pytest.MonkeyPatch, fault: Exception
-) -> None:
-    """The session could not be loaded: it is told at the next look; after any other fault the next change is."""
-    one, two = opened(told), opened(told)
-    one.follow(KEY)
-    one.news._watch._interval_s = 0.01
-    one.refuses = fault
-    one.stored = {KEY: 2}
-    two.news.announce(KEY, 2)
-    wait_for(lambda: one.refuses is None, "it was never told")
-    if isinstance(fault, DatabaseUnavailable):
-        one.wait_until_heard((KEY, 2))
-        one.heard.clear()
-    two.news.announce(KEY, 3)
-    one.wait_until_heard((KEY, 3))
-
-
-def test_change_by_a_process_that_died_before_it_told_is_found(
-    told: Way, opened: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed between commit and announcement: a slow look at all that is shown here finds it."""
-    one = opened(told)
-    one.follow(KEY)
-    one.stored = {KEY: 2}
-    monkeypatch.setattr(news_watch, "NET_S", 0.1)
-    one.wait_until_heard((KEY, 2))
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["http://:wonderland@h", "redis://h:port/0", "redis://h/0?wonderland=1", "redis://h/0?socket_timeout=wonderland"],
-)
-def test_redis_url_that_cannot_be_used_stops_the_start(url: str, tmp_path: Path) -> None:
-    """In one line, and without the URL: it holds a password."""
-    settings = Settings(database_url=f"sqlite:///{tmp_path / 'x.db'}", redis_url=url)
-    with pytest.raises(ConfigurationError, match="REDIS_URL is no Redis URL") as caught:
-        Process(settings, None)
-    assert "wonderland" not in str(caught.value)
-
-
-def test_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """REDIS_URL without the extra: the message says what to install."""
-    monkeypatch.setitem(sys.modules, "redis", None)
-    settings = Settings(database_url=f"sqlite:///{tmp_path / 'x.db'}", redis_url="redis://127.0.0.1/0")
-    with pytest.raises(ConfigurationError, match=r"pip install 'stepkeep\[redis\]'"):
-        Process(settings, None)
-
-
-def test_threads_that_cannot_begin_leave_the_session_as_it_is(
-    told: Way, opened: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The machine has no more threads: following and announcing go on, and a later call begins them."""
-
-    def refuse(_thread: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    one, two = opened(told), opened(told)
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        one.news.follow(OTHER, 1)
-        two.news.announce(KEY, 1)
-    one.follow(KEY)
-    two.news.announce(KEY, 2)
-    one.wait_until_heard((KEY, 2))

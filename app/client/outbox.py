@@ -4,7 +4,6 @@ A command is its message of PROTOCOL.md: a dictionary with type and id. An outbo
 commands were added; it decides nothing. Imports nothing of the server; the client imports it.
 """
 
-import contextlib
 import errno
 import json
 import logging
@@ -15,72 +14,15 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from app import exact_json
-from app.errors import ConfigurationError, InvalidInput, InvalidJson, Unavailable
+from app.client.errors import OutboxFailed, OutboxInUse, OutboxOfAnother
 
 log = logging.getLogger("stepkeep.client")
-
-MAX_COMMAND_BYTES = 64 * 1024
-"""The server closes a connection with 1009 over a longer message (PROTOCOL.md)."""
 
 _COMPACT_FROM_LINES = 128
 """A file shorter than this is not worth a rewrite, with its two flushes."""
 
 _COMPACT_RATIO = 4
 """Rewritten when at most one line in so many still counts: a rewrite then costs each command a quarter line."""
-
-
-class OutboxInUse(ConfigurationError):
-    """Another client has the outbox file."""
-
-    code = "outbox_in_use"
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        super().__init__(f"{path} is used by another client: one at a time; give each participant a file of his own")
-
-
-class OutboxOfAnother(ConfigurationError):
-    """The outbox file holds commands for another session: they must not become this one's answers."""
-
-    code = "outbox_of_another"
-
-    def __init__(self, path: Path, owner: str, wanted: str) -> None:
-        self.path = path
-        self.owner = owner
-        self.wanted = wanted
-        super().__init__(f"{path} holds commands for {owner}, not for {wanted}: give each session a file of its own")
-
-
-class OutboxFailed(Unavailable):
-    """The outbox file can't be read or written; the command was not taken."""
-
-    code = "outbox_failed"
-
-    def __init__(self, path: Path, problem: str) -> None:
-        self.path = path
-        self.problem = problem
-        super().__init__(f"the outbox {path} does not work ({problem}): the command was not taken, give it again")
-
-
-class CommandTooLarge(InvalidInput):
-    """A command that the server would refuse for its size; it was not taken."""
-
-    code = "too_large"
-
-    def __init__(self, size_bytes: int) -> None:
-        self.size_bytes = size_bytes
-        super().__init__(f"the command has {size_bytes} bytes as JSON; at most {MAX_COMMAND_BYTES} can be sent")
-
-
-class NotSendable(InvalidInput):
-    """A value that JSON, or one of the server's databases, can't hold; the command was not taken."""
-
-    code = "not_sendable"
-
-    def __init__(self, problem: str) -> None:
-        self.problem = problem
-        super().__init__(f"the value can't be sent: {problem}")
 
 
 class Outbox(Protocol):
@@ -258,12 +200,20 @@ class FileOutbox:
             if is_durable:
                 os.fsync(self._file)
         except OSError:
-            # What was refused must not be found later; if this fails too, it is a torn line.
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self._size_bytes)
+            self._take_back()
             raise
         self._size_bytes += len(line)
         self._lines += 1
+
+    def _take_back(self) -> None:
+        """Remove what was refused, which must not be found later; where that fails too, take nothing any more."""
+        if self._file is None:
+            return
+        try:
+            os.ftruncate(self._file, self._size_bytes)
+        except OSError:
+            os.close(self._file)
+            self._file = None
 
     def _rewrite(self) -> None:
         """Put a file in place that holds what counts and nothing else: the old or the new one, never half."""
@@ -282,24 +232,6 @@ class FileOutbox:
         # From here on the old file has no name: what were added to it would be lost.
         self._file, self._size_bytes, self._lines = fresh, len(content), 1 + len(self._commands)
         _sync_folder(self._path.parent)
-
-
-def encode(command: dict[str, Any]) -> str:
-    """Return the message's text, as it is sent.
-
-    Raises:
-        NotSendable: a value that the server would not take, whoever sent it.
-        CommandTooLarge: more than 64 KiB.
-    """
-    try:
-        exact_json.check(command, "the command", exact_json.MAX_DEPTH + 1)
-    except InvalidJson as error:
-        raise NotSendable(error.message) from error
-    text = exact_json.encode(command)
-    size_bytes = len(text.encode())
-    if size_bytes > MAX_COMMAND_BYTES:
-        raise CommandTooLarge(size_bytes)
-    return text
 
 
 def _line(entry: dict[str, Any]) -> bytes:

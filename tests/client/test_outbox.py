@@ -13,19 +13,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app import exact_json, outbox
-from app.errors import InvalidJson
-from app.outbox import (
+from app import exact_json
+from app.client import outbox
+from app.client.errors import (
     MAX_COMMAND_BYTES,
     CommandTooLarge,
-    FileOutbox,
-    MemoryOutbox,
     NotSendable,
     OutboxFailed,
     OutboxInUse,
     OutboxOfAnother,
-    encode,
 )
+from app.client.outbox import FileOutbox, MemoryOutbox
+from app.client.wire import encode
+from app.errors import InvalidJson
 from tests.conftest import ROOT
 
 OWNER = "ada in phq9"
@@ -155,6 +155,26 @@ def test_a_removal_that_fails_is_no_error(
     assert reopened(path) == commands(1)
 
 
+def test_a_command_that_can_be_neither_kept_nor_taken_back_is_the_last(
+    path: Path, file: FileOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows a line that its caller was told to give again must not be taken for what it is not."""
+    file.add(command(1))
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outbox.os, "fsync", broken)
+        patched.setattr(outbox.os, "ftruncate", broken)
+        with pytest.raises(OutboxFailed):
+            file.add(command(2))
+    with pytest.raises(OutboxFailed, match="closed"):
+        file.add(command(3))
+    file.close()
+    assert reopened(path)[:1] == commands(1)
+
+
 def test_the_file_is_rewritten_when_little_counts(path: Path, file: FileOutbox) -> None:
     """A file of removed commands does not grow, and keeps those that count, in their order."""
     file.add(command(-1))
@@ -172,7 +192,7 @@ def test_one_client_at_a_time(path: Path, file: FileOutbox) -> None:
     """Two clients with one file would send each other's commands: the second is told, and can have it afterwards."""
     with pytest.raises(OutboxInUse, match="used by another client"):
         FileOutbox(path).load(OWNER)
-    program = f"from app.outbox import FileOutbox; FileOutbox({str(path)!r}).load({OWNER!r})"
+    program = f"from app.client.outbox import FileOutbox; FileOutbox({str(path)!r}).load({OWNER!r})"
     other = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "OutboxInUse" in other.stderr
     file.close()
