@@ -360,8 +360,8 @@ class SessionStore(SessionReader):
             return
         with suppress(SessionUnreadable):
             snapshot = self.load(key)
-            if snapshot is None:
-                return
+            if snapshot is None or snapshot.state.version <= self._listeners.newest_version(key):
+                return  # known by now: this process's own, whose news are slower than its answer
             if self._pending.holds(key):
                 # Some of what waits here may be in it, committed by a try that seemed to fail: its sender gets acks.
                 self._pending.rebase(key, snapshot.state, snapshot.survey)

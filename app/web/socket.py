@@ -158,10 +158,12 @@ class _Connection:
             self._wake()
             return
         snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
-        if isinstance(result, Refused):
+        if result.state.version > 1:
             self.announce(snapshot)  # what seemed to be new was there already: the participant sees where it stands
         else:
-            self._know(snapshot, result.version)
+            # Begun now, or by a try before that seemed to fail; he is shown the same.
+            self._know(snapshot, 1)
+            self._shown_version = max(self._shown_version, 1)
 
     def announce(self, snapshot: Snapshot) -> None:
         """Take note of a state that another connection made."""
