@@ -34,7 +34,7 @@ def redis_links(redis_url: str, database: URL) -> Callable[[], Link]:
         import redis  # noqa: PLC0415 - an extra
     except ImportError:
         raise ConfigurationError(
-            "REDIS_URL is set, but the library is missing: pip install 'stepkeep[redis]'"
+            "REDIS_URL is set, but the library is missing: pip install '.[redis]' in Stepkeep's folder"
         ) from None
     try:
         pool = redis.ConnectionPool.from_url(redis_url, **_options(redis_url))

@@ -188,9 +188,8 @@ class _Connection:
         self._wake()
 
     def _wake(self) -> None:
-        # Past the bound of the buffer, and one is enough: other threads must neither block nor close.
-        if _NEWS not in self._ws.input_buffer:
-            list.append(self._ws.input_buffer, _NEWS)
+        if _NEWS not in self._ws.input_buffer:  # one is enough
+            self._ws.input_buffer.append(_NEWS)
         self._ws.event.set()
 
     def _know(self, snapshot: Snapshot, version: int) -> None:

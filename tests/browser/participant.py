@@ -1,9 +1,13 @@
 """A participant at the page: the words that the browser tests are written in."""
 
+import json
 import re
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, WebSocketRoute, expect
+
+Message = dict[str, Any]
 
 
 class RunningServer(Protocol):
@@ -42,6 +46,20 @@ class Participant:
         asked = "&".join(f"{name}={value}" for name, value in query.items())
         self.page.goto(f"{self._url}/s/{survey}?{asked}")
         expect(self.root).to_have_attribute("data-connection", "online")
+
+    def intercept(self, goes_on: Callable[[Message, Callable[[Message], None]], bool]) -> None:
+        """Let ``goes_on`` see each message of the page, and answer it; it says whether the server gets it too."""
+
+        def connect(socket: WebSocketRoute) -> None:
+            upstream = socket.connect_to_server()
+
+            def pass_on(frame: str | bytes) -> None:
+                if goes_on(json.loads(frame), lambda message: socket.send(json.dumps(message))):
+                    upstream.send(frame)
+
+            socket.on_message(pass_on)
+
+        self.page.route_web_socket("**/ws/survey/**", connect)
 
     def is_at(self, step: str) -> None:
         """Wait until this step is in view and all is saved."""

@@ -1,6 +1,5 @@
 """Going on without a connection: nothing lost, nothing twice, and never a jump back."""
 
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, WebSocketRoute, expect
 
-from tests.browser.participant import Participant, RunningServer
+from tests.browser.participant import Message, Participant, RunningServer
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.browser
@@ -123,21 +122,14 @@ def test_answer_is_delivered_later_when_the_server_is_unavailable(participant: P
     """`unavailable` is no last answer: the command stays, and what followed it is sent again after it."""
     refused: list[str] = []
 
-    def refuse_once(socket: WebSocketRoute) -> None:
-        upstream = socket.connect_to_server()
+    def refuse_twice(message: Message, reply: Callable[[Message], None]) -> bool:
+        if message.get("step") != "Q2" or message["type"] != "answer" or len(refused) == 2:
+            return True
+        refused.append(message["id"])
+        reply({"type": "error", "id": message["id"], "code": "unavailable", "message": "Try again later."})
+        return False
 
-        def pass_on(frame: str | bytes) -> None:
-            message = json.loads(frame)
-            if message.get("step") != "Q2" or message["type"] != "answer" or len(refused) == 2:
-                upstream.send(frame)
-                return
-            refused.append(message["id"])
-            error = {"type": "error", "id": message["id"], "code": "unavailable", "message": "Try again later."}
-            socket.send(json.dumps(error))
-
-        socket.on_message(pass_on)
-
-    participant.page.route_web_socket("**/ws/survey/**", refuse_once)
+    participant.intercept(refuse_twice)
     participant.open("phq9")
     participant.answer("Q1", "Several days")
     participant.answer("Q2", "Several days")
@@ -156,23 +148,16 @@ def test_page_shows_the_server_s_truth_when_it_refuses_a_foreseen_step(participa
     """From the next step a reject leads back to its own, with the reason and the answer; so it is with what followed."""
     held: list[str] = []
 
-    def refuse_q2(socket: WebSocketRoute) -> None:
-        upstream = socket.connect_to_server()
+    def refuse_q2(message: Message, reply: Callable[[Message], None]) -> bool:
+        if message.get("step") == "Q2" and not held:
+            held.append(message["id"])
+            return False
+        if message.get("step") == "Q3":
+            refusal = {"type": "reject", "id": held[0], "code": "invalid_answer", "message": "Not this one."}
+            reply({**refusal, "step": None})
+        return True
 
-        def pass_on(frame: str | bytes) -> None:
-            message = json.loads(frame)
-            if message.get("step") == "Q2" and not held:
-                held.append(message["id"])
-            elif message.get("step") == "Q3":
-                refusal = {"type": "reject", "id": held[0], "code": "invalid_answer", "message": "Not this one."}
-                socket.send(json.dumps({**refusal, "step": None}))
-                upstream.send(frame)
-            else:
-                upstream.send(frame)
-
-        socket.on_message(pass_on)
-
-    participant.page.route_web_socket("**/ws/survey/**", refuse_q2)
+    participant.intercept(refuse_q2)
     participant.open("phq9")
     participant.answer("Q1", "Several days")
     participant.answer("Q2", "Nearly every day")

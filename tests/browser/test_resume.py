@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, WebSocketRoute, expect
 
-from tests.browser.participant import Participant, RunningServer
+from tests.browser.participant import Message, Participant, RunningServer
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.browser
@@ -145,19 +145,14 @@ def test_typing_goes_on_when_another_device_changes_something_else(
 def test_reject_is_shown_at_the_field_when_the_server_refuses(participant: Participant) -> None:
     """What the server says stands beside the field, which keeps what was typed and has the focus."""
 
-    def refuse_answers(socket: WebSocketRoute) -> None:
-        upstream = socket.connect_to_server()
+    def refuse_s4(message: Message, reply: Callable[[Message], None]) -> bool:
+        if (message["type"], message.get("step")) != ("answer", "S4"):
+            return True
+        refusal = {"type": "reject", "id": message["id"], "code": "invalid_answer"}
+        reply({**refusal, "message": "Please say it in English.", "step": None})
+        return False
 
-        def pass_on(frame: str | bytes) -> None:
-            if '"answer"' not in str(frame) or '"S4"' not in str(frame):
-                upstream.send(frame)
-                return
-            refusal = {"type": "reject", "id": json.loads(frame)["id"], "code": "invalid_answer"}
-            socket.send(json.dumps({**refusal, "message": "Please say it in English.", "step": None}))
-
-        socket.on_message(pass_on)
-
-    participant.page.route_web_socket("**/ws/survey/**", refuse_answers)
+    participant.intercept(refuse_s4)
     walk_to_text(participant)
     participant.write("S4", "Mir tut das Knie weh")
     expect(participant.page.locator("#problem")).to_have_text("Please say it in English.")

@@ -109,7 +109,7 @@ def test_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """REDIS_URL without the extra: the message says what to install."""
     monkeypatch.setitem(sys.modules, "redis", None)
     settings = Settings(database_url=f"sqlite:///{tmp_path / 'x.db'}", redis_url="redis://127.0.0.1/0")
-    with pytest.raises(ConfigurationError, match=r"pip install 'stepkeep\[redis\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install '\.\[redis\]'"):
         Process(settings, None)
 
 
