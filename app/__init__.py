@@ -6,13 +6,19 @@ The map, from the doors inwards (imports go this way only, ``make check`` holds 
 
 * ``survey/``     what a survey is and what an answer does to a session: pure values and functions
 * ``catalogue``   the survey files that this server offers
-* ``store/``      rows, transactions, retries, group commit
+* ``store/``      rows, transactions, retries, group commit; what waits while the database is away (``pending``)
 * ``service``     :class:`~app.service.SessionStore`, the doors' only way in
 * ``database``    :func:`~app.database.get_database`, the simple Python API
 * ``web/``        the REST and WebSocket doors and the page
+* ``client/``     the Python client of the socket: what an integrator's program imports, and nothing of the server
+
+Between the service and the store, each one noun: ``reader`` (what doors read), ``validation`` (what may be saved),
+``revisions`` (surveys that sessions are pinned to), ``listeners`` (who shows which session), ``news/`` (what other
+processes changed), ``patience`` (waiting for a while only), ``snapshot`` (a session as doors show it).
 
 One answer's walk is straight: ``web/socket.py`` receives a frame, ``web/messages.py`` makes it a
 command, ``SessionStore.submit`` queues it, ``store/writer.py`` takes what waits, ``store/batch.py`` reads the
 sessions locked, asks ``survey/flow.py`` to decide, folds the events with ``survey/state.py``, and writes the
-history rows and the session rows and commits; only then are the senders told.
+history rows and the session rows and commits; only then are the senders told. Where that takes too long,
+``store/pending.py`` accepts the command, and it takes the same way when the database is back.
 """

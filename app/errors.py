@@ -19,7 +19,8 @@
     └── Unavailable               it may work later
         ├── DatabaseUnavailable
         └── Overloaded
-    SchemaMismatch and StoreInUse are ConfigurationErrors of the store.
+    SchemaMismatch and StoreInUse are ConfigurationErrors of the store; those of the Python client are in
+    app/client/errors.py.
 
 Each has a stable ``code``, the HTTP status that REST answers with, ``retryable``, its facts as
 attributes and a message made of them. Driver errors become ours in ``app/store`` only. Anybody may
