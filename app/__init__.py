@@ -17,7 +17,7 @@ Between the service and the store, each one noun: ``reader`` (what doors read), 
 processes changed), ``patience`` (waiting for a while only), ``snapshot`` (a session as doors show it).
 
 One answer's walk is straight: ``web/socket.py`` receives a frame, ``web/messages.py`` makes it a
-command, ``SessionStore.submit`` queues it, ``store/writer.py`` takes what waits, ``store/batch.py`` reads the
+command, ``SessionStore.submit_or_accept`` queues it, ``store/writer.py`` takes what waits, ``store/batch.py`` reads the
 sessions locked, asks ``survey/flow.py`` to decide, folds the events with ``survey/state.py``, and writes the
 history rows and the session rows and commits; only then are the senders told. Where that takes too long,
 ``store/pending.py`` accepts the command, and it takes the same way when the database is back.
