@@ -107,3 +107,62 @@ survey_revisions = Table(
     Column("created_at", Time, nullable=False),
     **_OPTIONS,
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Key(16), primary_key=True),
+    Column("name", Key(128), nullable=False),
+    Column("scopes", Key(255), nullable=False),
+    Column("secret_hash", Key(64), nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("expires_at", Time),
+    Column("last_used_at", Time),
+    Column("revoked_at", Time),
+    **_OPTIONS,
+)
+
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("cookie_hash", Key(64), primary_key=True),
+    Column("key_id", Key(16), nullable=False),
+    Column("signed_in_at", Time, nullable=False),
+    Column("seen_at", Time, nullable=False),
+    ForeignKeyConstraint(["key_id"], ["api_keys.id"]),
+    **_OPTIONS,
+)
+
+token_revocations = Table(
+    "token_revocations",
+    metadata,
+    Column("survey_id", Key(64), primary_key=True),
+    Column("user_id", Key(255), primary_key=True),
+    Column("revoked_at", Time, nullable=False, index=True),
+    **_OPTIONS,
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", Count, primary_key=True, autoincrement=True),
+    Column("survey_id", Key(64), nullable=False),
+    Column("user_hash", Key(64)),
+    Column("salt", Key(32)),
+    Column("sessions", Count, nullable=False),
+    Column("erased_at", Time, nullable=False),
+    **_OPTIONS,
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", Count, primary_key=True, autoincrement=True),
+    Column("at", Time, nullable=False),
+    Column("actor", Key(160), nullable=False),
+    Column("action", Key(64), nullable=False),
+    Column("survey_id", Key(64)),
+    Column("user_id", Key(255), index=True),
+    Column("detail", LongText),
+    **_OPTIONS,
+)

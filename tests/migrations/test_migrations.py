@@ -16,7 +16,9 @@ from tests.conftest import SURVEYS
 from tests.migrations.sample import REVISIONS, ROWS, Rows, alembic, dump, execute, migrate, run_alembic, shape
 
 KEPT = ("user_id", "current_step", "answers", "step_history", "session_data", "created_at", "updated_at")
-NAMED = re.compile(r"(pk|uq|ix|fk|ck)_(sessions|session_history|survey_revisions)(_\w+)?")
+NAMED = re.compile(
+    r"(pk|uq|ix|fk|ck)_(sessions|session_history|survey_revisions|api_keys|sign_ins|token_revocations|erasures|audit_log)(_\w+)?"
+)
 
 
 def columns(rows: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
