@@ -26,15 +26,20 @@ class Catalogue:
     surveys: Mapping[str, Survey]
     default_id: str
 
+    @property
+    def public_ids(self) -> tuple[str, ...]:
+        """The ids of the surveys that anybody may begin."""
+        return tuple(survey.id for survey in self.surveys.values() if survey.access == "public")
+
     def survey(self, survey_id: str | None) -> Survey:
         """Return the survey of this id, the default one for None.
 
         Raises:
-            NoSuchSurvey: naming those that there are.
+            NoSuchSurvey: naming the public ones that there are.
         """
         found = self.surveys.get(self.default_id if survey_id is None else survey_id)
         if found is None:
-            raise NoSuchSurvey(survey_id, tuple(self.surveys))
+            raise NoSuchSurvey(survey_id, self.public_ids)
         return found
 
 

@@ -13,12 +13,18 @@
     │   ├── NoSuchSession
     │   ├── NoSuchSurvey
     │   └── NoSuchVersion
+    ├── Unauthorized              no credentials, or such as don't hold
+    ├── Forbidden                 not his to do
+    ├── OtherVisit                somebody else is under way in this browser
+    ├── RateLimited               too much in too short a time
     ├── SessionUnreadable         a stored session that can't be read
     ├── VersionConflict           decided on an older state than the session's
     ├── DatabaseRefused           the database does not take it, now or later
     └── Unavailable               it may work later
+        ├── AnswersLocked
         ├── DatabaseUnavailable
-        └── Overloaded
+        ├── Overloaded
+        └── ErasureNotListed      the list of erasures can't be used
     SchemaMismatch and StoreInUse are ConfigurationErrors of the store; those of the Python client are in
     app/client/errors.py.
 
@@ -131,6 +137,45 @@ class MessageIdReused(InvalidInput):
         super().__init__(f"the id {message_id!r} was used before for another command: make a new id for each command")
 
 
+class Unauthorized(StepkeepError):
+    """No credentials were shown, or they don't hold; which of both, and why, nobody is told."""
+
+    code = "unauthorized"
+    http_status = 401
+
+    def __init__(self) -> None:
+        super().__init__("credentials that hold are needed: a participant's token, or an API key")
+
+
+class Forbidden(StepkeepError):
+    """Who asks is known, and it is not his to do."""
+
+    code = "forbidden"
+    http_status = 403
+
+
+class OtherVisit(StepkeepError):
+    """A link is of another participant than the one who is under way in this browser."""
+
+    code = "other_visit"
+    http_status = 409
+
+    def __init__(self) -> None:
+        super().__init__("another visit to this survey is under way in this browser: send replace: true to leave it")
+
+
+class RateLimited(StepkeepError):
+    """Too much was asked in too short a time; nothing was done."""
+
+    code = "rate_limited"
+    http_status = 429
+    retryable = True
+
+    def __init__(self, again_in_s: int) -> None:
+        self.again_in_s = again_in_s
+        super().__init__(f"too many requests: try again in {again_in_s} seconds")
+
+
 class NotFound(StepkeepError, LookupError):
     """There is no such thing."""
 
@@ -214,6 +259,16 @@ class Unavailable(StepkeepError):
     retryable = True
 
 
+class AnswersLocked(Unavailable):
+    """Stored answers are sealed with a key that this server was not given; nothing is lost, nothing is set aside."""
+
+    code = "answers_locked"
+
+    def __init__(self, key_id: str) -> None:
+        self.key_id = key_id
+        super().__init__(f"stored answers are sealed with the key {key_id}, which ANSWERS_KEYS does not have")
+
+
 class DatabaseUnavailable(Unavailable):
     """The database can't be reached or could not commit."""
 
@@ -230,3 +285,14 @@ class Overloaded(Unavailable):
     def __init__(self, waiting: int) -> None:
         self.waiting = waiting
         super().__init__(f"{waiting} commands are waiting to be saved; try again later")
+
+
+class ErasureNotListed(Unavailable):
+    """An erasure could not be put on the list that outlives a restored backup; it was not done."""
+
+    code = "erasure_not_listed"
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"the list of erasures {path} can't be used ({problem}); nothing was erased")

@@ -9,7 +9,7 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.catalogue import Catalogue
-from app.errors import InvalidInput, InvalidUserId, NoSuchSession, NoSuchVersion, SessionUnreadable
+from app.errors import AnswersLocked, InvalidInput, InvalidUserId, NoSuchSession, NoSuchVersion, SessionUnreadable
 from app.revisions import Revisions
 from app.settings import Settings
 from app.snapshot import Snapshot
@@ -20,6 +20,7 @@ from app.store.listing import Cursor
 from app.store.retry import retried, unsaved
 from app.store.rows import Entry, SessionKey, States, state_of
 from app.store.schema import check_schema
+from app.store.sealing import SET_ASIDE, sealing_of
 from app.survey.events import UnknownEvent
 from app.survey.state import SessionState
 
@@ -45,10 +46,14 @@ class SessionReader:
     Args:
         url: of the database, as ``engine.normalise_url`` gives it.
         clock: gives microseconds since 1970 UTC.
+
+    Raises:
+        ConfigurationError: ANSWERS_KEYS can't be used.
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue, url: URL, clock: Callable[[], int]) -> None:
         self.settings = settings
+        self.sealing = sealing_of(settings.answers_keys.get_secret_value())
         self.catalogue = catalogue
         self.clock = clock
         self._reading: Engine = engines.reader_engine(url)
@@ -74,7 +79,7 @@ class SessionReader:
         key = self.key(user_id, survey_id)
         if survey_id is not None or key.survey_id in self.catalogue.surveys:
             return key
-        found = self._read(lambda connection: listing.read_keys(connection, key.user_id, 2))
+        found = self.read(lambda connection: listing.read_keys(connection, key.user_id, 2))
         return found[0] if len(found) == 1 else key
 
     def load(self, key: SessionKey) -> Snapshot | None:
@@ -82,6 +87,7 @@ class SessionReader:
 
         Raises:
             SessionUnreadable: it can't be read.
+            AnswersLocked: it can't be read without a key that is not there.
             DatabaseUnavailable: the database is away, which is not "no session".
         """
         try:
@@ -90,8 +96,8 @@ class SessionReader:
             raise unsaved(error) from error
         if row is None:
             return None
-        state = state_of(row)
-        if isinstance(state, SessionUnreadable):
+        state = state_of(row, self.sealing)
+        if not isinstance(state, SessionState):
             raise state
         return Snapshot(key=key, state=state, survey=self._revisions.find(key.survey_id, state.survey_revision))
 
@@ -109,9 +115,14 @@ class SessionReader:
             SessionUnreadable: one of them can't be read.
         """
         try:
-            return self._read(
+            return self.read(
                 lambda connection: history.read_history(
-                    connection, key, after_version=after_version, limit=limit, newest_first=newest_first
+                    connection,
+                    key,
+                    sealing=self.sealing,
+                    after_version=after_version,
+                    limit=limit,
+                    newest_first=newest_first,
                 )
             )
         except _NO_HISTORY as error:
@@ -130,7 +141,7 @@ class SessionReader:
         if not 1 <= version <= newest.state.version:
             raise NoSuchVersion(version, newest.state.version)
         try:
-            state = self._read(lambda connection: history.fold_history(connection, key, version))
+            state = self.read(lambda connection: history.fold_history(connection, key, version, sealing=self.sealing))
         except _NO_HISTORY as error:
             raise SessionUnreadable(key.survey_id, key.user_id, f"{type(error).__name__} in its history") from error
         if state is None:  # pragma: no cover - version 1 exists
@@ -150,6 +161,9 @@ class SessionReader:
         In the order of their keys; with ``updated_since`` (microseconds since 1970 UTC) in the order of their
         last change. A page may hold fewer than ``limit``, even none, and more may follow (``store/listing.py``);
         sessions that can't be read are left out.
+
+        Raises:
+            AnswersLocked: one can't be read without a key that is not there: left out, it would seem erased.
         """
 
         def read(connection: Connection) -> tuple[listing.Page, States]:
@@ -161,9 +175,14 @@ class SessionReader:
                 updated_since=updated_since,
                 at=self.clock(),
             )
-            return page, history.read_states(connection, page.keys, locked=False) if page.keys else {}
+            if not page.keys:
+                return page, {}
+            return page, history.read_states(connection, page.keys, sealing=self.sealing, locked=False)
 
-        page, states = self._read(read)
+        page, states = self.read(read)
+        for key, stored in states.items():
+            if isinstance(stored, AnswersLocked) and SET_ASIDE not in key.user_id:
+                raise stored
         found = [
             Snapshot(key=key, state=state, survey=self._revisions.find(key.survey_id, state.survey_revision))
             for key in page.keys
@@ -181,7 +200,13 @@ class SessionReader:
         check_schema(self._reading)
         return engines.database_facts(self._reading)
 
-    def _read(self, work: Callable[[Connection], T]) -> T:
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Return what ``work`` returns, which only reads, on a connection of its own.
+
+        Raises:
+            Unavailable: the database can't be read now.
+        """
+
         def once() -> T:
             with self._reading.connect() as connection:
                 return work(connection)
@@ -192,16 +217,16 @@ class SessionReader:
             raise unsaved(error) from error
 
     def _read_definition(self, survey_id: str, revision: str) -> str | None:
-        return self._read(lambda connection: history.read_definition(connection, survey_id, revision))
+        return self.read(lambda connection: history.read_definition(connection, survey_id, revision))
 
     def _read_versions(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, int]:
-        return self._read(lambda connection: history.read_versions(connection, keys))
+        return self.read(lambda connection: history.read_versions(connection, keys))
 
     def _all_keys(self) -> Iterator[Sequence[SessionKey]]:
         last: SessionKey | None = None
         while True:
             after = last
-            page = self._read(lambda connection: history.read_keys_after(connection, after, KEYS_A_PAGE))  # noqa: B023 - called at once
+            page = self.read(lambda connection: history.read_keys_after(connection, after, KEYS_A_PAGE))  # noqa: B023 - called at once
             if not page:
                 return
             yield page

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -19,6 +19,8 @@ from sqlalchemy import Connection, Engine
 
 from app.catalogue import Catalogue, read_catalogue
 from app.errors import (
+    AnswersLocked,
+    ConfigurationError,
     DatabaseUnavailable,
     NoSuchSession,
     SessionUnreadable,
@@ -33,8 +35,10 @@ from app.reader import SessionReader, now_us
 from app.settings import Settings
 from app.snapshot import Snapshot
 from app.store import engine as engines
-from app.store import history
+from app.store import history, reerasure
 from app.store.batch import Outcome, Refused, Result, Turn
+from app.store.erasure_list import Erased, list_for
+from app.store.erasures import Erasure
 from app.store.gateway import HeldConnection, leave_to_parent
 from app.store.known_keys import KnownKeys
 from app.store.pending import Accepted, PendingTurns, Verdict
@@ -66,28 +70,35 @@ class SessionStore(SessionReader):
         super().__init__(settings, catalogue, url, clock)
         self._writing: Engine = engines.writer_engine(url)
         gateway_of = engines.gateway_of(url)
-        self._held = HeldConnection(self._writing, gateway_of)
+        self._held = HeldConnection(self._writing, gateway_of, self.sealing)
         known = self._revisions.known
         self._writer = Writer(self._held, settings, known, self._revisions.find)
         self._pending = PendingTurns(settings, self._writer.submit_many, known)
         self._listeners = Listeners()
-        self._known_keys = KnownKeys(self._all_keys, lambda: self._read(history.count_sessions))
+        self._known_keys = KnownKeys(self._all_keys, lambda: self.read(history.count_sessions))
         self._news = open_news(settings, url, self._read_versions, self._heard, self._known_keys.add)
         # Else others may begin sessions that this process never hears of.
         self._hears_of_all = self._news.hears_of_all or settings.web_concurrency == 1
         self._mutex = threading.Lock()
         self._told: set[tuple[SessionKey, str]] = set()
+        self._erasure_list = list_for(settings.erasures_file, url)
         self._is_read_again_at = 0.0
         _OPEN.add(self)
 
     def prepare(self) -> None:
         """Check the schema and keep the definitions of all surveys, so that sessions can pin them.
 
+        What an older backup brought back of the erased is erased again.
+
         Raises:
-            ConfigurationError: the database can't be opened, or has another schema.
+            ConfigurationError: the database can't be opened, has another schema, or its newest answers are sealed
+                with a key that is not given; or the list of erasures can't be kept.
         """
         engines.connect_or_explain(self._writing)
         check_schema(self._writing)
+        missing = self.read(lambda connection: history.find_missing_key(connection, self.sealing))
+        if missing is not None:
+            raise ConfigurationError(AnswersLocked(missing).message)
         at = self.clock()
 
         def keep(connection: Connection) -> None:
@@ -95,6 +106,9 @@ class SessionStore(SessionReader):
                 history.keep_definition(connection, survey.id, survey.revision, dump_definition(survey), at)
 
         self._writer.run(keep)
+        if self._erasure_list is not None:
+            self._erasure_list.check()
+            reerasure.bring_together(self, self._erasure_list)
 
     def serve(self) -> None:
         """Find out which sessions there are, beside all else: so that new participants can begin at any time."""
@@ -178,6 +192,8 @@ class SessionStore(SessionReader):
         if foreseen is None:
             try:
                 found = self._begin_at_once(key, is_audio_mode=is_audio_mode)
+            except AnswersLocked:  # the database is there
+                raise
             except Unavailable:
                 stored = self._listeners.stored(key)
                 if stored is not None:
@@ -250,12 +266,14 @@ class SessionStore(SessionReader):
 
         Raises:
             Overloaded: no more is kept in memory; nothing was done.
-            MessageIdReused, SessionUnreadable, InvalidInput: as :meth:`submit`.
+            AnswersLocked, MessageIdReused, SessionUnreadable, InvalidInput: as :meth:`submit`.
         """
         check_command(command)
         if not self._pending.is_away and not self._pending.holds(key):
             try:
                 result = self._writer.submit_within(key, command, self.settings.pending_after_s)
+            except AnswersLocked:  # waiting gives no key
+                raise
             except Unavailable:
                 pass
             else:
@@ -294,11 +312,60 @@ class SessionStore(SessionReader):
             raise VersionConflict(command.expected_version or 0, found)
         raise NoSuchSession(key.survey_id, key.user_id)
 
-    def delete(self, key: SessionKey) -> bool:
-        """Erase the session and its history; return whether there was one."""
-        was_there = self._writer.run(lambda connection: history.erase(connection, key))
-        self._listeners.erase(key)
-        return was_there
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Return what ``work`` returns, done and committed in a transaction of its own among the writer's.
+
+        Raises:
+            Unavailable: it was not committed, or that is not known.
+        """
+        return self._writer.run(work)
+
+    def delete(self, key: SessionKey, *, actor: str | None = None) -> bool:
+        """Erase the participant's session of the survey, with all that ``store/erasures.py`` names.
+
+        Args:
+            actor: who asks for it, for the audit log, where the erased has no name; None leaves it to the caller.
+
+        Returns:
+            Whether there was one, be it one that was set aside.
+
+        Raises:
+            Unavailable: it was not done, or that is not known; asking again is safe.
+        """
+        keys = self._erase(key.user_id, key.survey_id, actor)
+        self.tell_erased({key, *keys})
+        return bool(keys)
+
+    def forget(self, user_id: str, survey_id: str | None = None, *, actor: str | None = None) -> int:
+        """Erase a participant as :meth:`delete`, in one survey or, for None, in all; return how many sessions went.
+
+        Raises:
+            InvalidUserId, InvalidInput: as :meth:`key`.
+            Unavailable: as :meth:`delete`.
+        """
+        keys = self._erase(self.key(user_id, survey_id).user_id, survey_id, actor)
+        self.tell_erased(keys)
+        return len(keys)
+
+    def erase_again(self, lines: Iterable[Erased]) -> int:
+        """Erase the sessions of these participants that began before these erasures; return how many there were.
+
+        Both lists of erasures, the database's and the one outside of it, have these afterwards.
+        """
+        lines = list(lines)
+        keys = reerasure.apply_lines(self, lines)
+        self.tell_erased(keys)
+        if self._erasure_list is not None:
+            reerasure.bring_together(self, self._erasure_list)
+        return len(keys)
+
+    def tell_erased(self, keys: Iterable[SessionKey]) -> None:
+        """Let the connections of sessions that were erased know it."""
+        for key in keys:
+            self._listeners.erase(key)
+
+    def _erase(self, user_id: str, survey_id: str | None, actor: str | None) -> list[SessionKey]:
+        return self.write(Erasure(user_id, survey_id, clock=self.clock, actor=actor, listed=self._erasure_list))
 
     def listen(self, key: SessionKey, listener: Listener) -> None:
         """Announce to ``listener`` each new state that others make, in whatever process."""
@@ -317,7 +384,9 @@ class SessionStore(SessionReader):
 
         def move(connection: Connection) -> str | None:
             # Asked again, locked: another connection may have set it aside and begun anew meanwhile.
-            found = history.read_states(connection, [key], locked=True).get(key)
+            found = history.read_states(connection, [key], sealing=self.sealing, locked=True).get(key)
+            if isinstance(found, AnswersLocked):
+                raise found
             if isinstance(found, SessionState):
                 if self._revisions.known(key.survey_id, found.survey_revision) is not None:
                     return None

@@ -5,10 +5,12 @@ A value that can't be used stops the start with :class:`~app.errors.Configuratio
 the variable.
 """
 
+import ipaddress
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import ConfigurationError
@@ -16,14 +18,45 @@ from app.errors import ConfigurationError
 SURVEY_ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
+Rate = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")]
+
+
 class Settings(BaseSettings):
     """What an operator may set. The environment variable is the field's name in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
+    environment: Literal["production", "development"] = Field(
+        "production", description="`production`, or `development`: no credentials, on this machine alone"
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""), description="signs tokens: 32 characters or more, random; `production` does not start without"
+    )
+    secret_key_fallbacks: SecretStr = Field(
+        SecretStr(""), description="earlier secret keys, separated by commas: what they signed still holds"
+    )
+    public_url: Annotated[str, Field(pattern=r"^(https?://[^/?#@\s]+)?$")] = Field(
+        "", description="address at which participants reach the server, e.g. https://survey.example.org"
+    )
+    proxies: Annotated[int, Field(ge=0, le=10)] = Field(
+        0, description="proxies in front of the server whose X-Forwarded headers are believed"
+    )
+    token_days: Annotated[float, Field(gt=0, le=3650)] = Field(
+        90.0, description="days without a visit after which a participant's resume token expires"
+    )
+    link_hours: Annotated[float, Field(gt=0, le=8760)] = Field(
+        24.0, description="hours for which a link to go on with another device holds"
+    )
     host: str = Field("127.0.0.1", description="address that `make run` binds to")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port that `make run` binds to")
     database_url: str = Field("sqlite:///survey_sessions.db", description="SQLAlchemy URL of the database")
+    answers_keys: SecretStr = Field(
+        SecretStr(""),
+        description="keys that encrypt answers at rest, base64 of 32 bytes each, by commas; the first encrypts",
+    )
+    erasures_file: Path | None = Field(
+        None, description="list of erasures that outlives a restored backup; with SQLite else beside the database"
+    )
     surveys_dir: Path = Field(Path("surveys"), description="folder with the survey files")
     default_survey: Annotated[str | None, Field(pattern=SURVEY_ID_PATTERN)] = Field(
         None, description="the survey meant where none is named; else the only survey of the folder"
@@ -43,6 +76,22 @@ class Settings(BaseSettings):
     )
     message_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         1000, description="messages that one connection may send at once before the rate counts"
+    )
+    participant_connections: Rate = Field(
+        "120/minute", description="connections that one participant may open; in production"
+    )
+    address_connections: Rate = Field("1200/minute", description="connections that one address may open; in production")
+    participant_messages: Rate = Field(
+        "6000/minute", description="messages that one participant may send, over all connections; in production"
+    )
+    address_messages: Rate = Field(
+        "60000/minute", description="messages that one address may send, over all connections; in production"
+    )
+    address_requests: Rate = Field(
+        "6000/minute", description="REST requests and pages that one address may ask for; in production"
+    )
+    address_failures: Rate = Field(
+        "30/minute", description="credentials that don't hold that one address may show; in production"
     )
     malformed_limit: Annotated[int, Field(ge=1, le=100_000)] = Field(
         20, description="malformed messages in a row after which a connection is closed with 4400"
@@ -90,16 +139,29 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """Return the settings that the environment gives.
+    """Return the settings that the environment gives, or files of their names in the folder SECRETS_DIR.
 
     Raises:
         ConfigurationError: a variable has a value that can't be used; the message names each.
     """
+    folder = os.environ.get("SECRETS_DIR") or None
+    if folder is not None and not Path(folder).is_dir():
+        raise ConfigurationError(f"SECRETS_DIR: there is no folder {folder!r}")
     try:
-        return Settings()
+        return Settings(_secrets_dir=folder)
     except ValidationError as error:
         # The values stay out of the message: DATABASE_URL holds a password.
         problems = "; ".join(
             f"{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors(include_input=False)
         )
         raise ConfigurationError(f"settings in the environment can't be used: {problems}") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether the name or address is of this machine alone."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

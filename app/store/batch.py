@@ -9,10 +9,10 @@ from dataclasses import dataclass, fields
 
 import orjson
 
-from app.errors import MessageIdReused, SessionUnreadable, StepkeepError
+from app.errors import AnswersLocked, MessageIdReused, StepkeepError
 from app.store import rows
 from app.store.gateway import Gateway
-from app.store.rows import KnownMessage, Row, SessionKey, ToTime
+from app.store.rows import Form, KnownMessage, Row, SessionKey, Stored
 from app.survey import commands
 from app.survey.commands import AnyCommand, Begin, Restart
 from app.survey.definition import Survey
@@ -108,12 +108,15 @@ class _Batch:
     def __init__(self, gateway: Gateway, turns: Sequence[Turn], survey_for: SurveyFor) -> None:
         self._gateway = gateway
         self._survey_for = survey_for
-        self._to_time: ToTime = gateway.to_time
+        self._form = Form(gateway.to_time, gateway.sealing)
         keys = dict.fromkeys(key for key, _ in turns)
         messages = dict.fromkeys((key, command.message_id) for key, command in turns if command.message_id is not None)
-        states, known = gateway.begin(list(keys), list(messages))
-        self._states = dict(states)
-        self._known = dict(rows.known_message(row) for row in known)
+        found, known = gateway.begin(list(keys), list(messages))
+        self._states: dict[SessionKey, Stored] = {
+            key: one if isinstance(one, SessionState) else rows.state_of(one, gateway.sealing)
+            for key, one in found.items()
+        }
+        self._known = dict(rows.known_message(row, gateway.sealing) for row in known)
         self._were_there = frozenset(self._states)
         self._changed: dict[SessionKey, tuple[SessionState, Survey | None]] = {}
         self._with_foreign_parts: set[SessionKey] = set()
@@ -121,7 +124,7 @@ class _Batch:
 
     def decide(self, key: SessionKey, command: AnyCommand) -> Result | StepkeepError:
         state = self._states.get(key)
-        if isinstance(state, SessionUnreadable):
+        if isinstance(state, StepkeepError):  # unreadable or locked: it fails alone
             return state
         begins = state is None or isinstance(command, Begin | Restart)
         survey = self._survey_for(key.survey_id, None if begins or state is None else state.survey_revision)
@@ -141,7 +144,7 @@ class _Batch:
         self._changed[key] = after, survey
         if not isinstance(event, _MADE_HERE):
             self._with_foreign_parts.add(key)
-        self._events.append(rows.event_row(key, after.version, event, message_id, fingerprint, self._to_time))
+        self._events.append(rows.event_row(key, after.version, event, message_id, fingerprint, self._form))
         if message_id is not None:
             self._known[key, message_id] = KnownMessage(version=after.version, fingerprint=fingerprint)
         return Outcome(version=after.version, duplicate=False, state=after, survey=survey, event=event)
@@ -152,18 +155,20 @@ class _Batch:
         states: dict[SessionKey, SessionState | None] = {}
         for key, (state, survey) in self._changed.items():
             expires_at = _expires_at(survey, state)
-            row = rows.changed_row(key, state, expires_at, self._to_time)
+            row = rows.changed_row(key, state, expires_at, self._form)
             if key in self._were_there:
                 changed.append(row)
             else:
-                new.append(rows.new_row(row, self._to_time(state.started_at)))
+                new.append(rows.new_row(row, self._form.to_time(state.started_at)))
             states[key] = None if key in self._with_foreign_parts or rows.characters(row) > SMALL else state
         self._gateway.commit(new, changed, self._events, states)
 
 
 def _seen_again(
     seen: KnownMessage, fingerprint: str, message_id: str, state: SessionState | None, survey: Survey | None
-) -> Outcome | MessageIdReused:
+) -> Outcome | MessageIdReused | AnswersLocked:
+    if seen.locked is not None:  # whether it is the same command can't be told
+        return seen.locked
     if state is None or seen.fingerprint not in {None, fingerprint}:
         return MessageIdReused(message_id)
     return Outcome(version=seen.version, duplicate=True, state=state, survey=survey, event=None)

@@ -15,7 +15,8 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, Dialect, Engine
 from sqlalchemy.exc import DBAPIError
 
 from app.store.retry import wants_new_connection
-from app.store.rows import Row, SessionKey, States, Written
+from app.store.rows import Found, Row, SessionKey, Written
+from app.store.sealing import PLAIN, Sealing
 
 T = TypeVar("T")
 
@@ -29,7 +30,13 @@ FORK_WAIT_S = 5.0
 
 
 class Gateway(Protocol):
-    """One connection's way to sessions and their history. Errors are the driver's own."""
+    """One connection's way to sessions and their history. Errors are the driver's own.
+
+    Attributes:
+        sealing: seals and opens the answers in the rows that go through here; what holds the connection sets it.
+    """
+
+    sealing: Sealing
 
     @staticmethod
     def to_time(at: int) -> object:
@@ -40,12 +47,12 @@ class Gateway(Protocol):
         """Return the session's STATE_COLUMNS, unlocked; None where there is none."""
         ...
 
-    def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[States, list[Row]]:
+    def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[Found, list[Row]]:
         """Begin a transaction, lock the sessions in the order of their keys, and read.
 
         Returns:
-            The sessions that there are, and KNOWN_COLUMNS of the messages that their sessions have in
-            their history.
+            The sessions that there are, as they lie in their rows or as they are remembered, and KNOWN_COLUMNS of
+            the messages that their sessions have in their history.
         """
         ...
 
@@ -65,9 +72,10 @@ class HeldConnection:
     Not safe from two threads at once: the writer's leader uses it in his turn.
     """
 
-    def __init__(self, engine: Engine, gateway_of: Callable[[Any], Gateway]) -> None:
+    def __init__(self, engine: Engine, gateway_of: Callable[[Any], Gateway], sealing: Sealing = PLAIN) -> None:
         self._engine = engine
         self._gateway_of = gateway_of
+        self._sealing = sealing
         self._connection: Connection | None = None
         self._gateway: Gateway | None = None
         self._used_at = 0.0
@@ -121,6 +129,7 @@ class HeldConnection:
         gateway, self._gateway = self._gateway, None
         try:
             gateway = gateway or self._gateway_of(self._driver())
+            gateway.sealing = self._sealing
             result = work(gateway)
         except self._engine.dialect.loaded_dbapi.Error as error:
             raise self._explained(connection, error) from error

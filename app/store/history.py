@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
-from app.errors import SessionUnreadable
 from app.store.models import session_history, sessions, survey_revisions
 from app.store.rows import (
     ENTRY_COLUMNS,
@@ -18,26 +17,29 @@ from app.store.rows import (
     STATE_COLUMNS,
     Entry,
     SessionKey,
+    States,
     entry_of,
     events_of,
     record_of,
-    state_of,
+    states_of,
     to_time,
 )
+from app.store.sealing import SET_ASIDE, Sealing
 from app.survey.events import from_record
 from app.survey.state import SessionState, fold
 
 __all__ = ["Entry", "SessionKey", "events_of"]
 
+NEWEST = 50
+"""Events of which :func:`find_missing_key` looks at the values: some hold none."""
 
-def read_states(
-    connection: Connection, keys: Sequence[SessionKey], *, locked: bool
-) -> dict[SessionKey, SessionState | SessionUnreadable]:
+
+def read_states(connection: Connection, keys: Sequence[SessionKey], *, sealing: Sealing, locked: bool) -> States:
     """Return the sessions that there are; ``locked`` holds them until the transaction ends."""
     query = select(*STATE_COLUMNS).where(_any_of(sessions.c, keys)).order_by(sessions.c.user_id, sessions.c.survey_id)
     if locked:
         query = query.with_for_update()
-    return {SessionKey(row.survey_id, row.user_id): state_of(tuple(row)) for row in connection.execute(query)}
+    return states_of((tuple(row) for row in connection.execute(query)), sealing)
 
 
 def read_versions(connection: Connection, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
@@ -68,30 +70,37 @@ def read_keys_after(connection: Connection, after: SessionKey | None, limit: int
     if after is not None:
         is_later = and_(column.user_id == after.user_id, column.survey_id > after.survey_id)
         query = query.where(column.user_id >= after.user_id, or_(column.user_id > after.user_id, is_later))
-    return [SessionKey(row.survey_id, row.user_id) for row in connection.execute(query)]
+    return [SessionKey(survey_id, user_id) for survey_id, user_id in connection.execute(query).all()]
 
 
 def read_history(
     connection: Connection,
     key: SessionKey,
     *,
+    sealing: Sealing,
     after_version: int = 0,
     limit: int | None = None,
     newest_first: bool = False,
 ) -> list[Entry]:
-    """Return a session's events after a version."""
+    """Return a session's events after a version.
+
+    Raises:
+        AnswersLocked: one is sealed with a key that is not there.
+        ValueError: one can't be read.
+    """
     column = session_history.c
     query = select(*ENTRY_COLUMNS).where(
         column.user_id == key.user_id, column.survey_id == key.survey_id, column.version > after_version
     )
     order = column.version.desc() if newest_first else column.version
-    return [entry_of(row) for row in connection.execute(query.order_by(order).limit(limit))]
+    return [entry_of(row, key, sealing) for row in connection.execute(query.order_by(order).limit(limit))]
 
 
-def fold_history(connection: Connection, key: SessionKey, version: int) -> SessionState | None:
+def fold_history(connection: Connection, key: SessionKey, version: int, *, sealing: Sealing) -> SessionState | None:
     """Return the session as it was at a version, folded from its events as they are read.
 
     Raises:
+        AnswersLocked: an event is sealed with a key that is not there.
         UnknownEvent: an event is of no known type.
     """
     column = session_history.c
@@ -99,7 +108,7 @@ def fold_history(connection: Connection, key: SessionKey, version: int) -> Sessi
         column.user_id == key.user_id, column.survey_id == key.survey_id, column.version <= version
     )
     rows = connection.execute(query.order_by(column.version))
-    return fold(from_record(record_of(row)) for row in rows)
+    return fold(from_record(record_of(row, key, sealing)) for row in rows)
 
 
 def erase(connection: Connection, key: SessionKey) -> bool:
@@ -114,9 +123,10 @@ def erase(connection: Connection, key: SessionKey) -> bool:
 def set_aside(connection: Connection, key: SessionKey, at: int) -> str:
     """Move an unreadable session and its history to a name that no participant can have; return it.
 
-    The name is the user id, ``~set-aside-`` and the time: support finds it with LIKE 'user123~%'.
+    The name is the user id, ``~set-aside-`` and the time: support finds it with LIKE 'user123~%'. Sealed values go
+    with it as they are: they are bound to the name without what was added (``sealing.py``).
     """
-    name = f"{key.user_id}~set-aside-{to_time(at):%Y%m%dT%H%M%S%f}"
+    name = f"{key.user_id}{SET_ASIDE}{to_time(at):%Y%m%dT%H%M%S%f}"
     columns = [column for column in sessions.c if column.name != "user_id"]
     chosen = select(bindparam("name", name), *columns).where(
         sessions.c.user_id == key.user_id, sessions.c.survey_id == key.survey_id
@@ -129,6 +139,21 @@ def set_aside(connection: Connection, key: SessionKey, at: int) -> str:
     )
     erase(connection, key)
     return name
+
+
+def find_missing_key(connection: Connection, sealing: Sealing) -> str | None:
+    """Return the id of a key that opens one of the newest answers and is not there; None where none is missing.
+
+    A look at NEWEST events only, so that a forgotten key is found at the start, whatever the size of the history.
+    Of a session that was set aside no key need be there.
+    """
+    column = session_history.c
+    query = select(column.user_id, column.answer, column.data).order_by(column.id.desc()).limit(NEWEST)
+    for user_id, *values in connection.execute(query):
+        for value in values if SET_ASIDE not in user_id else ():
+            if (missing := sealing.lacks(value)) is not None:
+                return missing
+    return None
 
 
 def read_definition(connection: Connection, survey_id: str, revision: str) -> str | None:

@@ -18,13 +18,14 @@ from app.store.rows import (
     KNOWN_COLUMNS,
     NEW_COLUMNS,
     STATE_COLUMNS,
+    Found,
     Row,
     SessionKey,
-    States,
     Written,
-    states_of,
+    found_of,
     to_time_text,
 )
+from app.store.sealing import PLAIN
 
 CONNECT_TIMEOUT_S = 3
 LOCK_TIMEOUT_S = 2
@@ -60,6 +61,7 @@ class MysqlGateway:
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
         self._cursor = connection.cursor()
+        self.sealing = PLAIN
 
     @staticmethod
     def to_time(at: int) -> str:
@@ -69,7 +71,7 @@ class MysqlGateway:
         rows = self._read(f"{_SELECT} WHERE user_id = %s AND survey_id = %s", (key.user_id, key.survey_id))
         return rows[0] if rows else None
 
-    def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[States, list[Row]]:
+    def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[Found, list[Row]]:
         self._connection.begin()
         users: dict[str, list[str]] = {}
         for key in in_key_order(keys):
@@ -77,12 +79,12 @@ class MysqlGateway:
         wanted = " OR ".join(f"survey_id = %s AND user_id IN ({_marks(len(given))})" for given in users.values())
         values = [value for survey, given in users.items() for value in (survey, *given)]
         # READ COMMITTED, and FOR UPDATE: what others committed before the lock was got is seen.
-        states = states_of(self._read(f"{_SELECT} WHERE {wanted} ORDER BY user_id, survey_id FOR UPDATE", values))
+        found = found_of(self._read(f"{_SELECT} WHERE {wanted} ORDER BY user_id, survey_id FOR UPDATE", values))
         if not messages:
-            return states, []
+            return found, []
         marks = ", ".join(["(%s, %s, %s)"] * len(messages))
         values = [value for key, message_id in messages for value in (message_id, key.user_id, key.survey_id)]
-        return states, self._read(f"{_KNOWN} WHERE (message_id, user_id, survey_id) IN ({marks})", values)
+        return found, self._read(f"{_KNOWN} WHERE (message_id, user_id, survey_id) IN ({marks})", values)
 
     def commit(self, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row], states: Written) -> None:  # noqa: ARG002 - other servers may change them
         for statement, rows in ((_INSERT, new), (_UPDATE, changed), (_APPEND, events)):

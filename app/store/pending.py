@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from app import exact_json
-from app.errors import DatabaseUnavailable, MessageIdReused, Overloaded, Unavailable
+from app.errors import AnswersLocked, DatabaseUnavailable, MessageIdReused, Overloaded, Unavailable
 from app.settings import Settings
 from app.store.batch import Outcome, Refused, Result, RevisionNotLoaded, SurveyFor, Turn, fingerprint_of
 from app.store.rows import SessionKey
@@ -331,6 +331,11 @@ class PendingTurns:
         ]
         for key, waiting, result in settled:
             self._settle(key, waiting, result)
+        with self._changed:
+            for (key, _), result in zip(heads, results, strict=True):
+                if isinstance(result, AnswersLocked):  # the database is there, a key is not: it waits alone
+                    self._lines[key].has_failed = self._lines[key].is_stuck = True
+                    self._is_away = False
         if settled:
             with self._changed:
                 self._is_away = False

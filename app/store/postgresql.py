@@ -21,13 +21,14 @@ from app.store.rows import (
     KNOWN_COLUMNS,
     NEW_COLUMNS,
     STATE_COLUMNS,
+    Found,
     Row,
     SessionKey,
-    States,
     Written,
-    states_of,
+    found_of,
     text_of,
 )
+from app.store.sealing import PLAIN
 
 CONNECT_TIMEOUT_S = 3
 LOCK_TIMEOUT_S = 2
@@ -122,6 +123,7 @@ class PostgresqlGateway:
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
+        self.sealing = PLAIN
 
     @staticmethod
     def to_time(at: int) -> int:
@@ -131,15 +133,15 @@ class PostgresqlGateway:
         row: Row | None = self._connection.execute(_SELECT, (key.user_id, key.survey_id), binary=True).fetchone()
         return row
 
-    def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[States, list[Row]]:
+    def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[Found, list[Row]]:
         wanted = _json((key.user_id, key.survey_id) for key in in_key_order(keys))
         asked = _json((message_id, *key[::-1]) for key, message_id in messages)
         with self._connection.pipeline():
-            states = self._connection.execute(_LOCK, (wanted,), prepare=True, binary=True)
+            found = self._connection.execute(_LOCK, (wanted,), prepare=True, binary=True)
             # A snapshot of its own, taken when the sessions are locked: what another server has just
             # committed for them is seen.
             known = self._connection.execute(_KNOWN, (asked,), prepare=True, binary=True) if messages else None
-        return states_of(states.fetchall()), known.fetchall() if known is not None else []
+        return found_of(found.fetchall()), known.fetchall() if known is not None else []
 
     def commit(self, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row], states: Written) -> None:  # noqa: ARG002 - other servers may change them
         with self._connection.pipeline():

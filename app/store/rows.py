@@ -1,7 +1,8 @@
 """How sessions and events lie in rows: the columns in one order, values into them and out of them.
 
 The same for every database but for times, which each gives and takes in its own form: ``to_time`` comes
-from the gateway. Pure; imported by the rest of ``store/``.
+from the gateway. Answers are sealed as rows are made, and opened as they are read (``sealing.py``). Imported by
+the rest of ``store/``.
 """
 
 import datetime
@@ -12,8 +13,9 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from app.errors import SessionUnreadable
+from app.errors import AnswersLocked, SessionUnreadable
 from app.store.models import session_history, sessions
+from app.store.sealing import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Sealing
 from app.survey.events import AnyEvent, Record, from_record, to_record
 from app.survey.state import SessionState, Status
 
@@ -73,10 +75,10 @@ NEW_COLUMNS = (*KEY_COLUMNS, *CHANGED_COLUMNS[:3], sessions.c.created_at, *CHANG
 EVENT_COLUMNS = tuple(session_history.c[name] for name in _EVENT)
 """What :func:`event_row` gives, in its order."""
 
-RECORD_COLUMNS = tuple(session_history.c[name] for name in ("action", "timestamp", "step", "answer", "data"))
+RECORD_COLUMNS = tuple(session_history.c[name] for name in ("version", "action", "timestamp", "step", "answer", "data"))
 """What :func:`record_of` takes, in its order."""
 
-ENTRY_COLUMNS = (session_history.c.version, session_history.c.message_id, *RECORD_COLUMNS)
+ENTRY_COLUMNS = (session_history.c.message_id, *RECORD_COLUMNS)
 """What :func:`entry_of` takes, in its order."""
 
 KNOWN_COLUMNS = tuple(session_history.c[name] for name in ("user_id", "survey_id", "message_id", "version", "data"))
@@ -100,42 +102,71 @@ class Entry:
 
 
 class KnownMessage(NamedTuple):
-    """A message id that a session has seen, and what it was used for."""
+    """A message id that a session has seen, and what it was used for, unless that is locked."""
 
     version: int
     fingerprint: str | None
+    locked: AnswersLocked | None = None
 
 
-States = Mapping[SessionKey, SessionState | SessionUnreadable]
+class Form(NamedTuple):
+    """The form in which rows are written: how the driver takes times, and what seals answers."""
+
+    to_time: ToTime
+    sealing: Sealing = PLAIN
+
+
+Stored = SessionState | SessionUnreadable | AnswersLocked
+"""A session that is stored, or why it can't be read: it is corrupt, or a key is missing."""
+
+States = Mapping[SessionKey, Stored]
+Found = Mapping[SessionKey, Row | SessionState]
+"""Sessions as a gateway gives them: STATE_COLUMNS, or what it remembers."""
+
 Written = Mapping[SessionKey, SessionState | None]
 
 
-def states_of(found: Iterable[Row]) -> dict[SessionKey, SessionState | SessionUnreadable]:
+def found_of(read: Iterable[Row]) -> dict[SessionKey, Row | SessionState]:
+    """Return rows of STATE_COLUMNS by their sessions' keys."""
+    return {SessionKey(row[1], row[0]): row for row in read}
+
+
+def states_of(read: Iterable[Row], sealing: Sealing) -> dict[SessionKey, Stored]:
     """Return the sessions in rows of STATE_COLUMNS."""
-    return {SessionKey(row[1], row[0]): state_of(row) for row in found}
+    return {SessionKey(row[1], row[0]): state_of(row, sealing) for row in read}
 
 
-def state_of(row: Row) -> SessionState | SessionUnreadable:
+def state_of(row: Row, sealing: Sealing = PLAIN) -> Stored:
     """Return the session in a row of STATE_COLUMNS, or why it can't be read."""
     try:
-        return _state_of(row)
+        return _state_of(row, sealing)
+    except AnswersLocked as locked:
+        return locked
     except (ValueError, TypeError, AttributeError) as error:
         return SessionUnreadable(row[1], row[0], f"{type(error).__name__} in its row")
 
 
-def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, to_time: ToTime) -> Row:
+def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, form: Form) -> Row:
     """Return what an update writes of a session: CHANGED_COLUMNS, then KEY_COLUMNS."""
+    to_time, sealing = form
+    answers = text_of(state.answers)
+    data = None if state.session_data is None else text_of(state.session_data)
+    drafts = text_of(state.drafts) if state.drafts else None
+    if sealing.is_on:  # asked once a row: without keys a turn pays for no more than that
+        answers = sealing.seal(answers, (ANSWERS, *key))
+        data = None if data is None else sealing.seal(data, (SESSION_DATA, *key))
+        drafts = None if drafts is None else sealing.seal(drafts, (DRAFTS, *key))
     return (
         state.current_step,
-        text_of(state.answers),
+        answers,
         text_of(state.step_history),
         to_time(state.updated_at),
         int(state.is_audio_mode),
-        None if state.session_data is None else text_of(state.session_data),
+        data,
         state.survey_revision,
         state.version,
         state.status,
-        text_of(state.drafts) if state.drafts else None,
+        drafts,
         None if state.completed_at is None else to_time(state.completed_at),
         None if expires_at is None else to_time(expires_at),
         key.user_id,
@@ -149,17 +180,26 @@ def new_row(row: Row, started_at: object) -> Row:
 
 
 def characters(row: Row) -> int:
-    """Return the length of the JSON in a :func:`changed_row` that a participant or integrator can make long."""
+    """Return the length of what a participant or integrator can make long in a :func:`changed_row`.
+
+    A sealed value is a third longer than its JSON.
+    """
     return len(row[1]) + len(row[5] or "") + len(row[9] or "")
 
 
 def event_row(
-    key: SessionKey, version: int, event: AnyEvent, message_id: str | None, fingerprint: str | None, to_time: ToTime
+    key: SessionKey, version: int, event: AnyEvent, message_id: str | None, fingerprint: str | None, form: Form
 ) -> Row:
     """Return what an insert writes of an event: EVENT_COLUMNS."""
+    to_time, sealing = form
     action, at, step, answer, data = to_record(event)
     if fingerprint is not None:
         data = {**data, FINGERPRINT: fingerprint}
+    answer_text = None if answer is None else text_of(answer)
+    data_text = text_of(data) if data else None
+    if sealing.is_on:
+        answer_text = None if answer_text is None else sealing.seal(answer_text, (ANSWER, *key, version))
+        data_text = None if data_text is None else sealing.seal(data_text, (DATA, *key, version))
     return (
         key.user_id,
         key.survey_id,
@@ -167,34 +207,45 @@ def event_row(
         message_id,
         action,
         step,
-        None if answer is None else text_of(answer),
+        answer_text,
         to_time(at),
-        text_of(data) if data else None,
+        data_text,
     )
 
 
-def known_message(row: Row) -> tuple[tuple[SessionKey, str], KnownMessage]:
+def known_message(row: Row, sealing: Sealing = PLAIN) -> tuple[tuple[SessionKey, str], KnownMessage]:
     """Return what a row of KNOWN_COLUMNS says: the session and its message id, and what is known of it."""
     user_id, survey_id, message_id, version, data = row
+    fingerprint, locked = None, None
     try:
-        fingerprint = value_of(data or "{}").get(FINGERPRINT)
+        opened = sealing.open(data or "{}", (DATA, survey_id, user_id, version))
+        fingerprint = value_of(opened).get(FINGERPRINT)
+    except AnswersLocked as error:
+        locked = error
     except (ValueError, AttributeError):  # a corrupt row: that the message is there is what counts
-        fingerprint = None
-    return (SessionKey(survey_id, user_id), message_id), KnownMessage(version, fingerprint)
+        pass
+    return (SessionKey(survey_id, user_id), message_id), KnownMessage(version, fingerprint, locked)
 
 
-def record_of(row: Row) -> Record:
-    """Return the event in a row of RECORD_COLUMNS, as history keeps it."""
-    action, at, step, answer, data = row
-    answered = None if answer is None else orjson.loads(answer)
-    return Record(action, from_time(at), step, answered, {} if data is None else orjson.loads(data))
+def record_of(row: Row, key: SessionKey, sealing: Sealing) -> Record:
+    """Return the event in a row of RECORD_COLUMNS of this session, as history keeps it.
+
+    Raises:
+        AnswersLocked: it is sealed with a key that is not there.
+        ValueError: it can't be read.
+    """
+    version, action, at, step, answer, data = row
+    answered = None if answer is None else orjson.loads(sealing.open(answer, (ANSWER, *key, version)))
+    kept = {} if data is None else orjson.loads(sealing.open(data, (DATA, *key, version)))
+    return Record(action, from_time(at), step, answered, kept)
 
 
-def entry_of(row: Row) -> Entry:
-    """Return the entry in a row of ENTRY_COLUMNS."""
-    record = record_of(row[2:])
+def entry_of(row: Row, key: SessionKey, sealing: Sealing) -> Entry:
+    """Return the entry in a row of ENTRY_COLUMNS of this session; raises as :func:`record_of`."""
+    message_id, version, *_ = row
+    record = record_of(row[1:], key, sealing)
     data = {name: value for name, value in record.data.items() if name != FINGERPRINT}
-    return Entry(version=row[0], message_id=row[1], record=record._replace(data=data))
+    return Entry(version=version, message_id=message_id, record=record._replace(data=data))
 
 
 def events_of(entries: Iterable[Entry]) -> Iterator[AnyEvent]:
@@ -239,10 +290,10 @@ def from_time(time: object) -> int:
 _STRINGS = frozenset({str})
 
 
-def _state_of(row: Row) -> SessionState:
+def _state_of(row: Row, sealing: Sealing) -> SessionState:
     (
-        _,
-        _,
+        user_id,
+        survey_id,
         step,
         answers_text,
         path_text,
@@ -256,9 +307,10 @@ def _state_of(row: Row) -> SessionState:
         drafts,
         done,
     ) = row
-    answers, path = orjson.loads(answers_text), orjson.loads(path_text)
-    data = orjson.loads(data_text) if data_text else None  # '' in some old rows
-    kept = {} if drafts is None else orjson.loads(drafts)
+    opened, key = sealing.open, (survey_id, user_id)
+    answers, path = orjson.loads(opened(answers_text, (ANSWERS, *key))), orjson.loads(path_text)
+    data = orjson.loads(opened(data_text, (SESSION_DATA, *key))) if data_text else None  # '' in some old rows
+    kept = {} if drafts is None else orjson.loads(opened(drafts, (DRAFTS, *key)))
     if not (isinstance(answers, dict) and isinstance(path, list) and isinstance(kept, dict)):
         raise TypeError
     if not (data is None or isinstance(data, dict)) or not _STRINGS.issuperset(map(type, path)):

@@ -23,7 +23,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from app.errors import SessionUnreadable
 from app.store.gateway import compiled, value_for
 from app.store.models import session_history, sessions
 from app.store.rows import (
@@ -33,13 +32,13 @@ from app.store.rows import (
     KNOWN_COLUMNS,
     NEW_COLUMNS,
     STATE_COLUMNS,
+    Found,
     Row,
     SessionKey,
-    States,
     Written,
-    state_of,
     to_time_text,
 )
+from app.store.sealing import PLAIN
 from app.survey.state import SessionState
 
 log = logging.getLogger("stepkeep.store")
@@ -119,7 +118,8 @@ class SqliteGateway:
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
         self._cursor = connection.cursor()
-        self._recent: dict[SessionKey, SessionState | SessionUnreadable] = {}
+        self.sealing = PLAIN
+        self._recent: dict[SessionKey, SessionState] = {}
         self._data_version: object = None
 
     @staticmethod
@@ -130,23 +130,25 @@ class SqliteGateway:
         row: Row | None = self._cursor.execute(_SELECT, (key.user_id, key.survey_id)).fetchone()
         return row
 
-    def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[States, list[Row]]:
+    def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[Found, list[Row]]:
         execute = self._cursor.execute
         execute("BEGIN IMMEDIATE")
         data_version = execute("PRAGMA data_version").fetchone()
         if data_version != self._data_version:
             self._recent.clear()
             self._data_version = data_version
-        states = {key: state for key in keys if (state := self._recent.get(key)) is not None}
+        found: dict[SessionKey, Row | SessionState] = {
+            key: state for key in keys if (state := self._recent.get(key)) is not None
+        }
         for key in keys:
-            if key not in states and (row := execute(_SELECT, (key.user_id, key.survey_id)).fetchone()) is not None:
-                states[key] = state_of(row)
+            if key not in found and (row := execute(_SELECT, (key.user_id, key.survey_id)).fetchone()) is not None:
+                found[key] = row
         known = [
             row
             for (survey, user), message_id in messages
             if (row := execute(_KNOWN, (message_id, user, survey)).fetchone()) is not None
         ]
-        return states, known
+        return found, known
 
     def commit(self, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row], states: Written) -> None:
         if new:

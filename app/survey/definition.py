@@ -34,6 +34,7 @@ END = "end"
 
 STEP_ID = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 SURVEY_ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+DURATION = r"^[1-9][0-9]{0,5}[smhdw]$"
 
 _DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -306,13 +307,19 @@ class Survey(_Model):
 
     Attributes:
         expires_after: e.g. ``30d``; an unfinished session expires this long after its last change.
+        access: ``public``: anybody may begin; ``closed``: only who was invited, with a token of his own.
+        retention: e.g. ``365d``; a session is erased this long after its last change; None: it is kept.
+
+    Who may come and how long answers are kept is no part of the revision: it holds for sessions of all revisions.
     """
 
     id: Annotated[str, Field(pattern=SURVEY_ID)]
     title: Annotated[str, Field(min_length=1, max_length=1000)]
     language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
     description: Annotated[str, Field(max_length=10_000)] | None = None
-    expires_after: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhdw]$")] | None = None
+    expires_after: Annotated[str, Field(pattern=DURATION)] | None = None
+    access: Literal["public", "closed"] = "public"
+    retention: Annotated[str, Field(pattern=DURATION)] | None = None
     steps: Annotated[tuple[Step, ...], _AsTuple, Field(min_length=1, max_length=10_000)]
 
     def model_post_init(self, _context: object) -> None:
@@ -324,8 +331,7 @@ class Survey(_Model):
     @cached_property
     def revision(self) -> str:
         """The first 128 bits, in hex, of the SHA-256 of the definition with defaults filled in."""
-        canonical = exact_json.encode(self.model_dump(mode="json"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+        return hashlib.sha256(dump_definition(self).encode()).hexdigest()[:32]
 
     @cached_property
     def walkway(self) -> Walkway:
@@ -355,9 +361,12 @@ class Survey(_Model):
     @cached_property
     def expires_after_us(self) -> int | None:
         """Microseconds without a change after which an unfinished session expires."""
-        if self.expires_after is None:
-            return None
-        return int(self.expires_after[:-1]) * _DURATION_S[self.expires_after[-1]] * 1_000_000
+        return _microseconds(self.expires_after)
+
+    @cached_property
+    def retention_us(self) -> int | None:
+        """Microseconds without a change after which a session is erased."""
+        return _microseconds(self.retention)
 
     def step(self, step_id: str) -> Step | None:
         """Return the step of this id, None where there is none."""
@@ -426,7 +435,13 @@ def load_definition(definition: str, name: str) -> Survey:
 
 def dump_definition(survey: Survey) -> str:
     """Return the definition as JSON, with defaults filled in; loading it gives the same revision."""
-    return exact_json.encode(survey.model_dump(mode="json"))
+    return exact_json.encode(survey.model_dump(mode="json", exclude={"access", "retention"}))
+
+
+def _microseconds(duration: str | None) -> int | None:
+    if duration is None:
+        return None
+    return int(duration[:-1]) * _DURATION_S[duration[-1]] * 1_000_000
 
 
 _STEP_TYPES = frozenset({"choice", "choices", "text", "number", "scale", "date", "boolean", "info"})

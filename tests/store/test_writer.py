@@ -212,7 +212,7 @@ def test_revision_is_loaded_outside_of_the_transaction(
     other = SessionStore(settings, type(begun.catalogue)(surveys={"phq9": edited}, default_id="phq9"))
     other.prepare()
     inside: list[bool] = []
-    transact, read = other._held.transact, other._read
+    transact, read = other._held.transact, other.read
 
     def watched(work: Any) -> Any:
         inside.append(True)

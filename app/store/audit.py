@@ -1,0 +1,179 @@
+"""Who read, exported or erased what, and who changed the keys. Entries are only ever added.
+
+An entry says that something was done, never what was in it: no answers, tokens or keys. One thing changes an entry:
+when a participant is erased, the entries about him stay under a name that says nothing (:func:`anonymise`).
+Every function works on a connection whose transaction its caller owns.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, cast
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
+
+from app.errors import InvalidInput
+from app.store.models import audit_log
+from app.store.participants import is_his
+from app.store.rows import from_time, text_of, to_time
+
+Action = Literal[
+    "session_read",
+    "sessions_listed",
+    "history_read",
+    "participant_exported",
+    "session_erased",
+    "sessions_purged",
+    "key_created",
+    "key_revoked",
+    "signed_in",
+    "signed_out",
+    "sign_in_failed",
+    "token_issued",
+    "tokens_revoked",
+    "audit_read",
+    "answers_key_rotated",
+]
+
+Detail = Mapping[str, str | int | bool | None]
+"""Counts and filters."""
+
+ACTOR_LENGTH = 160
+"""Characters of an actor that the column holds."""
+
+EXAMINED = 50_000
+"""Entries that are looked at for one page, at most, where a filter has no index."""
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing that somebody did.
+
+    Attributes:
+        at: microseconds since 1970 UTC.
+        actor: e.g. ``key:ab12cd34 (name)``, ``participant``, ``operator``, ``development``.
+        survey_id, user_id: whom it was about; None where it was about nobody, or about several.
+    """
+
+    at: int
+    actor: str
+    action: Action
+    survey_id: str | None = None
+    user_id: str | None = None
+    detail: Detail = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """An entry as it lies in the log, by its number."""
+
+    id: int
+    entry: Entry
+
+
+class Page(NamedTuple):
+    """Entries, newest first, and the ``after_id`` of the next page; None after the last one."""
+
+    entries: list[Recorded]
+    following: int | None
+
+
+_FILTERS = ("actor", "action", "survey_id", "user_id")
+
+
+def record(connection: Connection, entry: Entry) -> None:
+    """Add an entry; an actor that is too long for the column is cut."""
+    connection.execute(
+        insert(audit_log).values(
+            at=to_time(entry.at),
+            actor=entry.actor[:ACTOR_LENGTH],
+            action=entry.action,
+            survey_id=entry.survey_id,
+            user_id=entry.user_id,
+            detail=text_of(dict(entry.detail)) if entry.detail else None,
+        )
+    )
+
+
+def read_page(connection: Connection, after_id: int | None, limit: int, filters: Mapping[str, str]) -> Page:
+    """Return the next entries, newest first.
+
+    A page may hold fewer than ``limit``, even none, and more may follow: with a filter other than ``user_id``, it
+    holds what fits among the next EXAMINED.
+
+    Args:
+        after_id: the ``following`` of the page before; None begins with the newest entry.
+        filters: of ``actor``, ``action``, ``survey_id`` and ``user_id``, what must be equal.
+
+    Raises:
+        InvalidInput: there is no such filter.
+    """
+    unknown = sorted(set(filters) - set(_FILTERS))
+    if unknown:
+        raise InvalidInput(f"the audit log has no filter {unknown[0]!r}: use {', '.join(_FILTERS)}")
+    start = _newest(connection) + 1 if after_id is None else after_id
+    column = audit_log.c
+    is_indexed = not filters or "user_id" in filters
+    lowest = 0 if is_indexed else max(0, start - EXAMINED)
+    query = select(audit_log).where(column.id < start, column.id >= lowest)
+    query = query.where(*(column[name] == value for name, value in filters.items()))
+    found = [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
+    if len(found) == limit:
+        return Page(found, found[-1].id)
+    return Page(found, lowest or None)
+
+
+def read_about(connection: Connection, user_id: str, survey_id: str | None, before_id: int | None) -> list[Recorded]:
+    """Return the next entries about a participant, newest first; those that name no survey count for each."""
+    column = audit_log.c
+    query = select(audit_log).where(_is_about(user_id, survey_id))
+    if before_id is not None:
+        query = query.where(column.id < before_id)
+    return [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(_PAGE))]
+
+
+def anonymise(connection: Connection, user_id: str, survey_id: str | None, name: str, until: int | None = None) -> None:
+    """Let the entries about a participant bear another name; those about his sessions that were set aside too.
+
+    Args:
+        survey_id: only those about his session of this survey; None: all.
+        until: only those of this time, microseconds since 1970 UTC, and before.
+    """
+    where = [is_his(audit_log.c.user_id, user_id)]
+    if survey_id is not None:
+        where.append(audit_log.c.survey_id == survey_id)
+    if until is not None:
+        where.append(audit_log.c.at <= to_time(until))
+    connection.execute(update(audit_log).where(*where).values(user_id=name))
+
+
+def read_user_ids_after(connection: Connection, after: str, limit: int) -> list[str]:
+    """Return the next user ids, in their order, that entries are about."""
+    column = audit_log.c.user_id
+    query = select(column).distinct().where(column > after).order_by(column).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
+def _is_about(user_id: str, survey_id: str | None) -> ColumnElement[bool]:
+    if survey_id is None:
+        return is_his(audit_log.c.user_id, user_id)
+    column = audit_log.c.survey_id
+    return and_(is_his(audit_log.c.user_id, user_id), or_(column == survey_id, column.is_(None)))
+
+
+def _newest(connection: Connection) -> int:
+    return cast("int | None", connection.execute(select(func.max(audit_log.c.id))).scalar()) or 0
+
+
+def _recorded(row: Any) -> Recorded:  # noqa: ANN401 - a row
+    entry = Entry(
+        at=from_time(row.at),
+        actor=row.actor,
+        action=cast("Action", row.action),
+        survey_id=row.survey_id,
+        user_id=row.user_id,
+        detail={} if row.detail is None else orjson.loads(row.detail),
+    )
+    return Recorded(id=row.id, entry=entry)

@@ -1,0 +1,150 @@
+"""API keys, sign-ins and revocations in the database, through SQLAlchemy's Core.
+
+Every function works on a connection whose transaction its caller owns. No secret gets here, only hashes.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from app.store.models import api_keys, sign_ins, token_revocations
+from app.store.rows import SessionKey, from_time, to_time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredKey:
+    """An API key as it is kept; times in microseconds since 1970 UTC."""
+
+    key_id: str
+    name: str
+    scopes: tuple[str, ...]
+    secret_hash: str
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None
+    revoked_at: int | None
+
+    def holds(self, at: int) -> bool:
+        """Return whether it has neither expired nor been revoked."""
+        return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """A sign-in to the dashboard, with the API key that was shown."""
+
+    key: StoredKey
+    signed_in_at: int
+    seen_at: int
+
+
+def add_key(connection: Connection, key: StoredKey) -> None:
+    """Keep a new key."""
+    connection.execute(
+        insert(api_keys).values(
+            id=key.key_id,
+            name=key.name,
+            scopes=" ".join(key.scopes),
+            secret_hash=key.secret_hash,
+            created_at=to_time(key.created_at),
+            expires_at=None if key.expires_at is None else to_time(key.expires_at),
+        )
+    )
+
+
+def read_key(connection: Connection, key_id: str) -> StoredKey | None:
+    """Return the key of this id."""
+    row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).first()
+    return None if row is None else _stored(row)
+
+
+def read_keys(connection: Connection) -> list[StoredKey]:
+    """Return all keys, the newest first."""
+    rows = connection.execute(select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id))
+    return [_stored(row) for row in rows]
+
+
+def revoke_key(connection: Connection, key_id: str, at: int) -> bool:
+    """Revoke a key, and end its sign-ins; return False where there is none that was not revoked already."""
+    change = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+    is_changed = connection.execute(change.values(revoked_at=to_time(at))).rowcount > 0
+    connection.execute(delete(sign_ins).where(sign_ins.c.key_id == key_id))
+    return is_changed
+
+
+def note_use(connection: Connection, key_id: str, at: int) -> None:
+    """Note that a key was used."""
+    connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=to_time(at)))
+
+
+def read_revoked_keys(connection: Connection) -> frozenset[str]:
+    """Return the ids of the revoked keys."""
+    return frozenset(
+        row.id for row in connection.execute(select(api_keys.c.id).where(api_keys.c.revoked_at.is_not(None)))
+    )
+
+
+def add_sign_in(connection: Connection, cookie_hash: str, key_id: str, at: int, old_before: int) -> None:
+    """Keep a new sign-in; those that were begun before ``old_before`` have ended, and go."""
+    connection.execute(delete(sign_ins).where(sign_ins.c.signed_in_at < to_time(old_before)))
+    connection.execute(
+        insert(sign_ins).values(cookie_hash=cookie_hash, key_id=key_id, signed_in_at=to_time(at), seen_at=to_time(at))
+    )
+
+
+def read_sign_in(connection: Connection, cookie_hash: str) -> SignIn | None:
+    """Return the sign-in whose cookie has this hash."""
+    query = select(api_keys, sign_ins.c.signed_in_at, sign_ins.c.seen_at).join(
+        sign_ins, sign_ins.c.key_id == api_keys.c.id
+    )
+    row = connection.execute(query.where(sign_ins.c.cookie_hash == cookie_hash)).first()
+    if row is None:
+        return None
+    return SignIn(key=_stored(row), signed_in_at=from_time(row.signed_in_at), seen_at=from_time(row.seen_at))
+
+
+def see_sign_in(connection: Connection, cookie_hash: str, at: int) -> None:
+    """Note that somebody who is signed in was there."""
+    connection.execute(update(sign_ins).where(sign_ins.c.cookie_hash == cookie_hash).values(seen_at=to_time(at)))
+
+
+def end_sign_in(connection: Connection, cookie_hash: str) -> None:
+    """End a sign-in; one that isn't there stays so."""
+    connection.execute(delete(sign_ins).where(sign_ins.c.cookie_hash == cookie_hash))
+
+
+def revoke_tokens(connection: Connection, key: SessionKey, at: int) -> None:
+    """Revoke the tokens of a session that were issued up to now; later ones hold."""
+    where = (token_revocations.c.survey_id == key.survey_id, token_revocations.c.user_id == key.user_id)
+    connection.execute(delete(token_revocations).where(*where))
+    connection.execute(
+        insert(token_revocations).values(survey_id=key.survey_id, user_id=key.user_id, revoked_at=to_time(at))
+    )
+
+
+def read_revocations(connection: Connection, since: int) -> dict[SessionKey, int]:
+    """Return up to when, microseconds since 1970 UTC, tokens are revoked, for what was revoked since a time."""
+    column = token_revocations.c
+    rows = connection.execute(select(token_revocations).where(column.revoked_at >= to_time(since)))
+    return {SessionKey(row.survey_id, row.user_id): from_time(row.revoked_at) for row in rows}
+
+
+def forget_revocations(connection: Connection, before: int) -> int:
+    """Remove revocations of tokens that have all expired by now; return how many."""
+    return connection.execute(
+        delete(token_revocations).where(token_revocations.c.revoked_at < to_time(before))
+    ).rowcount
+
+
+def _stored(row: Any) -> StoredKey:  # noqa: ANN401 - a row
+    return StoredKey(
+        key_id=row.id,
+        name=row.name,
+        scopes=tuple(row.scopes.split()),
+        secret_hash=row.secret_hash,
+        created_at=from_time(row.created_at),
+        expires_at=None if row.expires_at is None else from_time(row.expires_at),
+        last_used_at=None if row.last_used_at is None else from_time(row.last_used_at),
+        revoked_at=None if row.revoked_at is None else from_time(row.revoked_at),
+    )

@@ -1,0 +1,82 @@
+"""The database's own list of erasures: whom it has erased, as keyed hashes, and how many sessions for their age.
+
+Every function works on a connection whose transaction its caller owns.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from sqlalchemy import Connection, func, insert, select
+
+from app.store.erasure_list import Erased, Identity, hash_of
+from app.store.models import erasures
+from app.store.rows import from_time, to_time
+
+_PAGE = 1000
+
+
+def salt_of(connection: Connection, new: str) -> str:
+    """Return the salt of the newest erasure, so that a database has few; ``new`` where there is none."""
+    column = erasures.c
+    query = select(column.salt).where(column.salt.is_not(None)).order_by(column.id.desc()).limit(1)
+    return connection.execute(query).scalar() or new
+
+
+def add(connection: Connection, erased: Sequence[Erased]) -> None:
+    """Keep erasures in the database's own list."""
+    if erased:
+        rows = [{**one._asdict(), "erased_at": to_time(one.erased_at)} for one in erased]
+        connection.execute(insert(erasures), rows)
+
+
+def add_purge(connection: Connection, survey_id: str, count: int, at: int) -> None:
+    """Keep that sessions were erased for their age: how many, and nothing that could tell whose."""
+    connection.execute(insert(erasures).values(survey_id=survey_id, sessions=count, erased_at=to_time(at)))
+
+
+def read_after(connection: Connection, after_id: int) -> tuple[list[Erased], int | None]:
+    """Return the next erasures of participants, the oldest first, and the id to go on after; None after the last."""
+    column = erasures.c
+    query = select(erasures).where(column.id > after_id, column.user_hash.is_not(None)).order_by(column.id).limit(_PAGE)
+    rows = connection.execute(query).all()
+    found = [_erased_of(row) for row in rows]
+    return found, rows[-1].id if len(rows) == _PAGE else None
+
+
+def read_of(connection: Connection, user_id: str, survey_id: str | None) -> list[Erased]:
+    """Return the earlier erasures of a participant, found by all salts that there are, the oldest first."""
+    column = erasures.c
+    pairs = select(column.survey_id, column.salt).where(column.salt.is_not(None)).distinct()
+    if survey_id is not None:
+        pairs = pairs.where(column.survey_id == survey_id)
+    hashes = [hash_of(row.salt, row.survey_id, user_id) for row in connection.execute(pairs)]
+    rows = connection.execute(select(erasures).where(column.user_hash.in_(hashes)).order_by(column.id))
+    return [_erased_of(row) for row in rows]
+
+
+def count(connection: Connection) -> int:
+    """Return how many erasures of participants there are in the database's own list."""
+    query = select(func.count()).select_from(erasures).where(erasures.c.user_hash.is_not(None))
+    return cast("int", connection.execute(query).scalar())
+
+
+def is_known(connection: Connection, erased: Erased) -> bool:
+    """Return whether the database's own list has an erasure."""
+    return erased.identity in _known(connection, [erased])
+
+
+def add_lacking(connection: Connection, erased: Sequence[Erased]) -> None:
+    """Keep those of the erasures that the database's own list does not have yet."""
+    known = _known(connection, erased)
+    add(connection, [one for one in erased if one.identity not in known])
+
+
+def _known(connection: Connection, erased: Sequence[Erased]) -> set[Identity]:
+    column = erasures.c
+    query = select(column.survey_id, column.user_hash, column.erased_at)
+    rows = connection.execute(query.where(column.user_hash.in_([one.user_hash for one in erased])))
+    return {(row.survey_id, row.user_hash, from_time(row.erased_at)) for row in rows}
+
+
+def _erased_of(row: Any) -> Erased:  # noqa: ANN401 - a row
+    return Erased(row.survey_id, row.user_hash, row.salt, row.sessions, from_time(row.erased_at))

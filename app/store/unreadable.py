@@ -1,0 +1,85 @@
+"""What is stored of a session that can't be read, value by value: what is JSON as JSON, all else as the text it is.
+
+Every function works on a connection whose transaction its caller owns.
+"""
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, String, Table, and_, select, type_coerce
+
+from app.store.models import session_history, sessions
+from app.store.rows import FINGERPRINT, SessionKey, from_time, to_time, value_of
+from app.store.sealing import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, Place, Sealing
+
+STEP_HISTORY = "sessions.step_history"
+
+_SESSION_JSON = {"answers": ANSWERS, "step_history": STEP_HISTORY, "session_data": SESSION_DATA, "drafts": DRAFTS}
+_HISTORY_JSON = {"answer": ANSWER, "data": DATA}
+_TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp"})
+
+
+def read_session(connection: Connection, key: SessionKey, sealing: Sealing) -> dict[str, Any] | None:
+    """Return what the session's row holds, by column; None where there is none.
+
+    Raises:
+        AnswersLocked: a value is sealed with a key that is not there.
+    """
+    rows = connection.execute(select(*_columns(sessions)).where(_is_of(sessions, key)))
+    row = rows.mappings().first()
+    return None if row is None else _opened(row, _SESSION_JSON, key, (), sealing)
+
+
+def read_history(
+    connection: Connection, key: SessionKey, after_version: int, limit: int, sealing: Sealing
+) -> list[dict[str, Any]]:
+    """Return what the rows of the session's events after a version hold, by column.
+
+    Raises:
+        AnswersLocked: a value is sealed with a key that is not there.
+    """
+    column = session_history.c
+    query = select(*_columns(session_history)).where(_is_of(session_history, key), column.version > after_version)
+    rows = connection.execute(query.order_by(column.version).limit(limit)).mappings()
+    return [_opened(row, _HISTORY_JSON, key, (row["version"],), sealing) for row in rows]
+
+
+def _columns(table: Table) -> list[Any]:
+    # Without SQLAlchemy's types: a time that somebody wrote by hand can't be read by them.
+    return [type_coerce(column, String()).label(column.name) if column.name in _TIMES else column for column in table.c]
+
+
+def _is_of(table: Table, key: SessionKey) -> Any:  # noqa: ANN401 - a condition
+    return and_(table.c.user_id == key.user_id, table.c.survey_id == key.survey_id)
+
+
+def _opened(
+    row: Mapping[Any, Any], places: Mapping[str, str], key: SessionKey, version: tuple[int, ...], sealing: Sealing
+) -> dict[str, Any]:
+    return {
+        str(name): _value(value, (places[name], *key, *version), sealing) if name in places else _shown(name, value)
+        for name, value in row.items()
+    }
+
+
+def _value(text: str | None, place: Place, sealing: Sealing) -> Any:  # noqa: ANN401 - JSON is decoded here
+    if text is None:
+        return None
+    try:
+        value = value_of(sealing.open(text, place))
+    except ValueError:  # no JSON, or a seal that is broken
+        return text
+    if place[0] == DATA and isinstance(value, dict):
+        value.pop(FINGERPRINT, None)
+    return value
+
+
+def _shown(name: str, value: Any) -> Any:  # noqa: ANN401 - a column's value
+    """A time as doors show it, if it is one; all else as it is."""
+    if name not in _TIMES:
+        return value
+    try:
+        return to_time(from_time(value)).replace(tzinfo=datetime.UTC).isoformat(timespec="microseconds")
+    except (ValueError, TypeError):
+        return value

@@ -1,0 +1,224 @@
+"""The export of a participant: all that is known of him, nothing of others, whatever can't be read."""
+
+import base64
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from app.errors import AnswersLocked, InvalidUserId
+from app.operations import privacy
+from app.operations.privacy import apply_erasures, export_participant, read_erasures
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store import history
+from app.store.credentials import revoke_tokens
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Begin, Draft, Note, Update
+from app.survey.state import fold
+from tests.store.contents import clear, dump
+from tests.store.test_erasures import begin, set_aside
+
+KEY = SessionKey("phq9", "ann")
+NAMES = (
+    "format",
+    "user_id",
+    "exported_at",
+    "sessions",
+    "set_aside",
+    "token_revocations",
+    "erasures",
+    "audit",
+    "counts",
+)
+
+
+def exported(store: SessionStore, user_id: str = "ann", survey_id: str | None = None) -> dict[str, Any]:
+    pieces = list(export_participant(store, user_id, survey_id))
+    assert all(pieces)  # an empty one would end a chunked response
+    document: dict[str, Any] = json.loads("".join(pieces))
+    assert tuple(document) == NAMES
+    assert document["format"] == "stepkeep-participant-1"
+    counted = {name: len(document[name]) for name in NAMES[3:-1]}
+    counted["events"] = sum(len(one["history"]) for one in [*document["sessions"], *document["set_aside"]])
+    assert document["counts"] == counted
+    return document
+
+
+def by_hand(store: SessionStore, statement: str) -> None:
+    store.write(lambda connection: connection.exec_driver_sql(statement))
+
+
+@pytest.fixture
+def sealed(settings: Settings) -> Iterator[SessionStore]:
+    """A store whose answers are encrypted."""
+    keys = base64.b64encode(os.urandom(32)).decode()
+    store = open_store(Settings(**{**settings.model_dump(), "answers_keys": keys}))
+    yield store
+    store.close()
+
+
+def test_all_that_is_known_is_in_the_export(sealed: SessionStore) -> None:
+    """Sessions of all surveys, with drafts and history, and set-aside ones; opened, where they are encrypted."""
+    store = sealed
+    begin(store, KEY, at=1_000_000)
+    set_aside(store, KEY)
+    begin(store, KEY)
+    begin(store, SessionKey("intake", "ann"))
+    store.submit(KEY, Update(at=store.clock(), changes={"session_data": {"clinic": "é😀"}}))
+    store.submit(KEY, Note(at=store.clock(), action="called", step=None, answer={"by": "phone"}))
+    document = exported(store)
+
+    assert [one["survey_id"] for one in document["sessions"]] == ["intake", "phq9"]
+    session = document["sessions"][1]
+    assert session["survey_title"] == "Patient Health Questionnaire (PHQ-9)"
+    assert (session["answers"], session["drafts"]) == ({"Q1": 1}, {"Q2": "x"})
+    assert session["session_data"] == {"clinic": "é😀"}
+    assert session["survey_revision"] == store.catalogue.surveys["phq9"].revision
+    assert [event["version"] for event in session["history"]] == list(range(1, session["version"] + 1))
+    assert [event["action"] for event in session["history"]] == ["started", "answered", "drafted", "saved", "noted"]
+    assert session["history"][1]["answer"] == 1
+    (aside,) = document["set_aside"]
+    assert aside["user_id"].startswith("ann~set-aside-")
+    assert (aside["answers"], aside["created_at"]) == ({"Q1": 1}, "1970-01-01T00:00:01.000000+00:00")
+    assert [event["action"] for event in aside["history"]] == ["started", "answered", "drafted"]
+    assert "fingerprint" not in json.dumps(document)
+
+
+def test_what_was_done_about_him_is_in_the_export(store: SessionStore) -> None:
+    """The revocation of his tokens, an earlier erasure, and who read what; nothing about others."""
+    begin(store, KEY)
+    store.delete(KEY, actor="operator")
+    begin(store, KEY)
+    set_aside(store, KEY)
+    begin(store, SessionKey("phq9", "ann_"))
+    store.write(lambda connection: revoke_tokens(connection, KEY, 2_000_000))
+    document = exported(store)
+    assert document["token_revocations"] == [{"survey_id": "phq9", "revoked_at": "1970-01-01T00:00:02.000000+00:00"}]
+    assert [one["sessions"] for one in document["erasures"]] == [1]
+    assert {one["action"] for one in document["audit"]} == {"session_read"}
+    assert len(document["audit"]) == 2
+
+
+def test_export_of_one_survey_has_nothing_of_another(store: SessionStore) -> None:
+    """But for entries of the log that name no survey."""
+    begin(store, KEY)
+    begin(store, SessionKey("intake", "ann"))
+    store.forget("ann", "intake")
+    document = exported(store, survey_id="phq9")
+    assert [one["survey_id"] for one in document["sessions"]] == ["phq9"]
+    assert (document["token_revocations"], document["erasures"]) == ([], [])
+    assert {one["survey_id"] for one in document["audit"]} == {"phq9", None}
+
+
+def test_of_one_of_whom_nothing_is_known_all_is_empty(store: SessionStore) -> None:
+    """And an id that nobody can have is refused at once, before the first piece."""
+    begin(store, KEY)
+    assert set(exported(store, "bob")["counts"].values()) == {0}
+    with pytest.raises(InvalidUserId):
+        export_participant(store, "ann~set-aside-%")
+
+
+def test_what_cannot_be_read_is_given_as_text(store: SessionStore) -> None:
+    """A session whose row is broken stands among those set aside; events from a broken one on are as their rows."""
+    begin(store, KEY)
+    begin(store, SessionKey("intake", "ann"))
+    by_hand(store, "UPDATE sessions SET answers = '{\"Q1\": ' WHERE survey_id = 'intake'")
+    if store.database_facts()["database"] == "sqlite":  # others take times only
+        by_hand(store, "UPDATE sessions SET updated_at = 'long ago', completed_at = 5 WHERE survey_id = 'intake'")
+    by_hand(store, "UPDATE session_history SET answer = '{' WHERE survey_id = 'phq9' AND version = 2")
+    document = exported(store)
+    (broken,) = document["set_aside"]
+    assert (broken["user_id"], broken["survey_id"], broken["answers"]) == ("ann", "intake", '{"Q1": ')
+    assert isinstance(broken["step_history"], list)
+    assert broken["updated_at"] == "long ago" or broken["updated_at"].endswith("+00:00")
+    events = document["sessions"][0]["history"]
+    assert [event["version"] for event in events] == [1, 2, 3]
+    assert [event["answer"] for event in events] == [None, "{", "x"]
+    assert set(events[0]) >= {"version", "message_id", "action", "step", "answer", "data", "timestamp"}
+
+
+def test_locked_answers_are_no_export(sealed: SessionStore, settings: Settings) -> None:
+    """An export without a part of what is known would pass for all of it."""
+    begin(sealed, KEY)
+    name = set_aside(sealed, KEY)
+    store = open_store(settings)  # a set-aside session's key need not be there
+    with pytest.raises(AnswersLocked):
+        exported(store)
+    store.close()
+    assert exported(sealed)["set_aside"][0]["user_id"] == name
+
+
+STEPS = st.lists(st.one_of(st.integers(1, 9), st.text("ab", max_size=5)), max_size=12)
+
+
+@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS, page=st.integers(1, 5))
+def test_history_is_whole_whatever_the_page(store: SessionStore, steps: list[int | str], page: int) -> None:
+    """Each event once, in order; the events fold to the state that is beside them."""
+    clear(store)
+    at = store.clock()
+    store.submit(KEY, Begin(at=at))
+    for number, step in enumerate(steps):
+        if isinstance(step, str):
+            store.submit(KEY, Draft(at=at + number, step="Q1", value=step))
+        else:
+            store.submit(KEY, Answer(at=at + number, step=f"Q{step}", value=1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(privacy, "EVENTS_A_PAGE", page)
+        session = exported(store)["sessions"][0]
+    entries = store.history(KEY, limit=1000)
+    assert [(one["version"], one["answer"], one["data"]) for one in session["history"]] == [
+        (entry.version, entry.record.answer, dict(entry.record.data)) for entry in entries
+    ]
+    folded = fold(history.events_of(entries))
+    assert folded is not None
+    assert (session["answers"], session["drafts"], session["version"]) == (
+        folded.answers,
+        folded.drafts,
+        folded.version,
+    )
+
+
+def test_what_happens_during_an_export_is_not_in_it(store: SessionStore) -> None:
+    """A session is given as of one version, with the events that made it."""
+    begin(store, KEY)
+    pieces = export_participant(store, "ann")
+    before = "".join(next(pieces) for _ in range(3))
+    assert '"version":3' in before
+    assert '"started"' not in before
+    store.submit(KEY, Answer(at=store.clock(), step="Q2", value=1))
+    document = json.loads(before + "".join(pieces))
+    assert [len(one["history"]) for one in document["sessions"]] == [document["sessions"][0]["version"]] == [3]
+
+
+@pytest.mark.parametrize(("taken", "sessions"), [(1, []), (3, [[]])])
+def test_session_that_is_erased_during_an_export_ends_in_it(
+    store: SessionStore, taken: int, sessions: list[list[object]]
+) -> None:
+    """Before it was its turn it is not there; after that it has no more events; either way the JSON is whole."""
+    begin(store, KEY)
+    pieces = export_participant(store, "ann")
+    before = "".join(next(pieces) for _ in range(taken))
+    store.delete(KEY)
+    document = json.loads(before + "".join(pieces))
+    assert [one["history"] for one in document["sessions"]] == sessions
+
+
+def test_list_of_erasures_goes_out_and_in(store: SessionStore, caplog: pytest.LogCaptureFixture) -> None:
+    """What one database erased, another one erases; lines that are none are skipped."""
+    begin(store, KEY)
+    store.forget("ann")
+    lines = list(read_erasures(store))
+    clear(store)
+    begin(store, KEY, at=1)
+    begin(store, SessionKey("phq9", "bob"))
+    assert apply_erasures(store, [*lines, "", "{"], "sent.jsonl") == 1
+    assert [row["user_id"] for row in dump(store)["sessions"]] == ["bob"]
+    assert list(read_erasures(store)) == lines
+    assert "sent.jsonl: 1 lines" in caplog.text

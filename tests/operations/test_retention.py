@@ -1,0 +1,269 @@
+"""Retention: what has not changed for as long as its survey says is erased, and nothing else ever."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
+
+from app.errors import StepkeepError
+from app.operations import retention
+from app.operations.retention import purge
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store import audit
+from app.store.audit import Entry
+from app.store.batch import Outcome
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Begin
+from tests.conftest import SURVEYS
+from tests.store.contents import clear, dump
+from tests.store.test_erasures import _Told, begin, set_aside
+
+DAY_US = 86_400 * 1_000_000
+KEPT_DAYS = 30
+
+
+@pytest.fixture
+def keeping(settings: Settings, tmp_path: Path) -> Iterator[SessionStore]:
+    """A store whose PHQ-9 is kept for thirty days and never expires, and whose other survey is kept for ever."""
+    for file in SURVEYS.iterdir():
+        text = re.sub(r"^expires_after:.*$", "", file.read_text(), flags=re.MULTILINE)
+        (tmp_path / file.name).write_text(text.replace("id: phq9", f"id: phq9\nretention: {KEPT_DAYS}d", 1))
+    store = open_store(settings.model_copy(update={"retry_delay_s": 0, "surveys_dir": tmp_path}))
+    assert store.catalogue.surveys["phq9"].retention_us == KEPT_DAYS * DAY_US
+    yield store
+    store.close()
+
+
+def days_ago(store: SessionStore, days: float) -> int:
+    return store.clock() - int(days * DAY_US)
+
+
+AGES = st.lists(
+    st.tuples(
+        st.sampled_from(["phq9", "intake", "gone"]),
+        st.sampled_from([0, KEPT_DAYS - 0.1, KEPT_DAYS + 0.1, 400]),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ages=AGES, together=st.integers(1, 4), examined=st.integers(1, 5))
+def test_what_is_too_old_goes_and_all_else_stays(
+    keeping: SessionStore, ages: list[tuple[str, float, bool]], together: int, examined: int
+) -> None:
+    """By survey, its own age; counted, noted without a name, and after a dry run all is as it was."""
+    clear(keeping)
+    too_old = set()
+    for number, (survey, age, is_aside) in enumerate(ages):
+        key = SessionKey("intake" if survey == "gone" else survey, f"user{number:02}")
+        begin(keeping, key, at=days_ago(keeping, age))
+        name = set_aside(keeping, key) if is_aside else key.user_id
+        if survey == "phq9" and age > KEPT_DAYS:
+            too_old.add(name)
+    _rename_survey(keeping, {f"user{n:02}" for n, (survey, _, _) in enumerate(ages) if survey == "gone"})
+    before = dump(keeping)
+    seen: list[tuple[int, int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retention, "TOGETHER", together)
+        patch.setattr(retention, "EXAMINED", examined)
+        assert purge(keeping, dry_run=True) == {"phq9": len(too_old)}
+        assert dump(keeping) == before
+        assert purge(keeping, progress=lambda done, total: seen.append((done, total))) == {"phq9": len(too_old)}
+        assert purge(keeping) == {"phq9": 0}
+    after = dump(keeping)
+    for table in ("sessions", "session_history"):
+        assert after[table] == [row for row in before[table] if row["user_id"] not in too_old]
+    assert [(row["user_hash"], row["salt"]) for row in after["erasures"]] == [(None, None)] * len(after["erasures"])
+    assert sum(row["sessions"] for row in after["erasures"]) == len(too_old)
+    assert all(row["sessions"] <= together for row in after["erasures"])
+    assert seen[-1] == (len(ages), len(ages))
+    assert not {row["user_id"] for row in after["audit_log"]} & (
+        too_old - {row["user_id"] for row in after["sessions"]}
+    )
+
+
+def _rename_survey(store: SessionStore, users: set[str]) -> None:
+    """Let these sessions be of a survey that the catalogue does not have."""
+
+    def rename(connection: Any) -> None:
+        mark = "?" if connection.dialect.name == "sqlite" else "%s"
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        for user in users:
+            like = f"{user}%"
+            columns = "user_id, survey_id, current_step, answers, step_history, created_at, updated_at"
+            connection.exec_driver_sql(
+                f"INSERT INTO sessions ({columns}) SELECT {columns.replace('survey_id', repr('gone'))} "  # noqa: S608
+                f"FROM sessions WHERE user_id LIKE {mark}",
+                (like,),
+            )
+            for statement in (
+                f"UPDATE session_history SET survey_id = 'gone' WHERE user_id LIKE {mark}",  # noqa: S608
+                f"DELETE FROM sessions WHERE survey_id <> 'gone' AND user_id LIKE {mark}",  # noqa: S608
+            ):
+                connection.exec_driver_sql(statement, (like,))
+
+    store.write(rename)
+
+
+def test_without_any_retention_nothing_is_looked_at(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped surveys name none."""
+    begin(store, SessionKey("phq9", "ann"), at=1)
+    monkeypatch.setattr(retention, "examine", lambda *_: pytest.fail("sessions were looked at"))
+    assert purge(store) == {}
+
+
+def test_purge_says_how_many_and_not_whose(keeping: SessionStore) -> None:
+    """The log has an entry of it; older ones about the erased bear another name, those about others their own."""
+    ann, bob = SessionKey("phq9", "ann"), SessionKey("phq9", "bob")
+    begin(keeping, ann, at=days_ago(keeping, 31))
+    begin(keeping, bob)
+    begin(keeping, SessionKey("phq9", "zoe"), at=days_ago(keeping, 31))
+    begin(keeping, SessionKey("intake", "zoe"))
+    assert purge(keeping, actor="key:ab12cd34 (clinic)") == {"phq9": 2}
+    page = keeping.read(lambda connection: audit.read_page(connection, None, 100, {}))
+    newest, *older = [one.entry for one in page.entries]
+    assert newest == Entry(
+        at=newest.at, actor="key:ab12cd34 (clinic)", action="sessions_purged", survey_id="phq9", detail={"sessions": 2}
+    )
+    names = {(one.survey_id, one.user_id and one.user_id.split(":")[0]) for one in older}
+    assert names == {
+        ("phq9", "erased"), (None, "erased"), ("phq9", "bob"), (None, "bob"), (None, "zoe"), ("intake", "zoe")
+    }  # fmt: skip
+
+
+def test_set_aside_session_that_goes_does_not_take_the_name_of_one_that_stays(keeping: SessionStore) -> None:
+    """The participant came back since: entries about him are about somebody who is there."""
+    key = SessionKey("phq9", "ann")
+    begin(keeping, key, at=days_ago(keeping, 31))
+    set_aside(keeping, key)
+    begin(keeping, key)
+    assert purge(keeping) == {"phq9": 1}
+    rows = dump(keeping)
+    assert [row["user_id"] for row in rows["sessions"]] == ["ann"]
+    assert {row["user_id"] for row in rows["audit_log"]} == {"ann", None}
+
+
+def test_connections_of_the_erased_are_told(keeping: SessionStore) -> None:
+    """As when a session is deleted; those of others are not."""
+    told = {user: _Told() for user in ("ann", "bob")}
+    begin(keeping, SessionKey("phq9", "ann"), at=days_ago(keeping, 31))
+    begin(keeping, SessionKey("phq9", "bob"))
+    for user, listener in told.items():
+        keeping.listen(SessionKey("phq9", user), listener)
+    purge(keeping)
+    assert {user: listener.times for user, listener in told.items()} == {"ann": 1, "bob": 0}
+
+
+def test_session_that_is_answered_after_it_was_found_too_old_stays(
+    keeping: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The age is asked again under the lock."""
+    keys = [SessionKey("phq9", f"user{number}") for number in range(4)]
+    for key in keys:
+        begin(keeping, key, at=days_ago(keeping, 31))
+    real = retention.examine
+
+    def then_answered(*args: Any) -> Any:
+        found = real(*args)
+        keeping.submit(keys[2], Answer(at=keeping.clock(), step="Q2", value=1))
+        return found
+
+    monkeypatch.setattr(retention, "examine", then_answered)
+    assert purge(keeping) == {"phq9": 3}
+    assert [row["user_id"] for row in dump(keeping)["sessions"]] == ["user2"]
+
+
+def test_time_that_nobody_can_read_keeps_a_session(keeping: SessionStore) -> None:
+    """Its age is not known; and the purge of all others goes on."""
+    for user in ("ann", "bob"):
+        begin(keeping, SessionKey("phq9", user), at=days_ago(keeping, 31))
+    unreadable = "'who knows'" if keeping.database_facts()["database"] == "sqlite" else "NULL"
+    keeping.write(
+        lambda connection: connection.exec_driver_sql(
+            f"UPDATE sessions SET updated_at = {unreadable}, created_at = NULL WHERE user_id = 'ann'"  # noqa: S608
+        )
+    )
+    assert purge(keeping) == {"phq9": 1}
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_part_whose_commit_was_not_answered_counts_once(
+    keeping: SessionStore, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    """The store's own retry finds nothing more, or all: the counts are right either way."""
+    for user in ("ann", "bob"):
+        begin(keeping, SessionKey("phq9", user), at=days_ago(keeping, 31))
+    monkeypatch.setattr(keeping._held, "run", losing_once(keeping._held.run, is_committed=is_committed))
+    assert purge(keeping) == {"phq9": 2}
+    rows = dump(keeping)
+    assert (rows["sessions"], [row["sessions"] for row in rows["erasures"]]) == ([], [2])
+
+
+def losing_once(real: Callable[[Any], Any], *, is_committed: bool) -> Callable[[Any], Any]:
+    """Return ``HeldConnection.run`` whose connection is lost once, before its commit or after it."""
+    lost = OperationalError("", None, Exception("lost"), connection_invalidated=True)
+    to_fail = [lost]
+
+    def run(work: Callable[[Any], Any]) -> Any:
+        def failing(connection: Any) -> Any:
+            result = work(connection)
+            if to_fail and not is_committed:
+                raise to_fail.pop()
+            return result
+
+        result = real(failing)
+        if to_fail:
+            raise to_fail.pop()
+        return result
+
+    return run
+
+
+def test_purge_beside_live_answers_loses_none(keeping: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a hundred old sessions half are answered while two purges run: who was answered stays, whole."""
+    monkeypatch.setattr(retention, "TOGETHER", 3)
+    monkeypatch.setattr(retention, "EXAMINED", 7)
+    keys = [SessionKey("phq9", f"user{number:03}") for number in range(100)]
+    keeping.submit_many([(key, Begin(at=days_ago(keeping, 31))) for key in keys])
+    ready = threading.Barrier(6)
+
+    def answer(mine: list[SessionKey]) -> set[SessionKey]:
+        ready.wait(30)
+        answered = set()
+        for key in mine:
+            try:
+                result = keeping.submit(key, Answer(at=keeping.clock(), step="Q1", value=1))
+            except StepkeepError:
+                continue
+            if isinstance(result, Outcome):
+                answered.add(key)
+        return answered
+
+    def clean() -> int:
+        ready.wait(30)
+        return purge(keeping)["phq9"]
+
+    with ThreadPoolExecutor(6) as threads:
+        answering = [threads.submit(answer, keys[start:100:8]) for start in (0, 2, 4, 6)]
+        cleaning = [threads.submit(clean) for _ in range(2)]
+        answered = set().union(*(one.result() for one in answering))
+        erased = sum(one.result() for one in cleaning)
+    rows = dump(keeping)
+    left = {SessionKey(row["survey_id"], row["user_id"]) for row in rows["sessions"]}
+    assert left == answered
+    assert erased == 100 - len(left) == sum(row["sessions"] for row in rows["erasures"])
+    for key in left:
+        assert [entry.record.action for entry in keeping.history(key)] == ["started", "answered"]
+    assert {row["user_id"] for row in rows["session_history"]} == {key.user_id for key in left}

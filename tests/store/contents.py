@@ -1,0 +1,75 @@
+"""What lies in a database's tables, whole: to compare, to search, to empty and to put back."""
+
+from typing import Any
+
+from sqlalchemy import Column, MetaData, Table, delete, insert, select, type_coerce
+from sqlalchemy.types import NullType, String
+
+from app.service import SessionStore
+from app.store.models import (
+    audit_log,
+    erasures,
+    session_history,
+    sessions,
+    survey_revisions,
+    token_revocations,
+)
+
+TABLES = (sessions, session_history, token_revocations, erasures, audit_log, survey_revisions)
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def dump(store: SessionStore) -> Rows:
+    """Return every row of every table, as the driver gives it."""
+
+    def read(connection: Any) -> Rows:
+        return {
+            table.name: [
+                dict(row)
+                for row in connection.execute(
+                    select(*(type_coerce(column, String()).label(column.name) for column in table.c)).order_by(
+                        *table.primary_key.columns
+                    )
+                ).mappings()
+            ]
+            for table in TABLES
+        }
+
+    return store.write(read)
+
+
+def clear(store: SessionStore) -> None:
+    """Empty all tables but that of survey revisions."""
+
+    def empty(connection: Any) -> None:
+        for table in (session_history, sessions, token_revocations, erasures, audit_log):
+            connection.execute(delete(table))
+
+    store.write(empty)
+
+
+def put_back(store: SessionStore, rows: Rows) -> None:
+    """Make the tables what they were, as restoring a backup does."""
+    clear(store)
+
+    def fill(connection: Any) -> None:
+        for table in TABLES[:-1]:
+            if rows[table.name]:
+                untyped = Table(table.name, MetaData(), *(Column(column.name, NullType()) for column in table.c))
+                connection.execute(insert(untyped), rows[table.name])
+
+    store.write(fill)
+
+
+def mentions(rows: Rows, text: str) -> list[str]:
+    """Return the columns, ``table.column``, in which a text stands anywhere."""
+    return sorted(
+        {
+            f"{table}.{name}"
+            for table, found in rows.items()
+            for row in found
+            for name, value in row.items()
+            if text in str(value)
+        }
+    )

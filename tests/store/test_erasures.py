@@ -1,0 +1,242 @@
+"""Erasure: a participant goes from every table, and nobody else loses anything."""
+
+import hashlib
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
+
+from app.errors import ErasureNotListed, InvalidUserId
+from app.listeners import Listener
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store import audit, erasure_rows, erasures, history
+from app.store.audit import Entry
+from app.store.credentials import revoke_tokens
+from app.store.erasure_list import ErasureList
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Begin, Draft
+from tests.store.contents import Rows, clear, dump, mentions
+
+KEY = SessionKey("phq9", "ann")
+USERS = ("ann", "ann_", "annX", "an", "Ann", "ann.", "ann:b")
+SURVEYS = ("phq9", "intake")
+NAMED = "qqq"
+"""Beginning of a user id that stands in no other value."""
+
+
+def begin(store: SessionStore, key: SessionKey = KEY, at: int | None = None) -> None:
+    """Begin a session with an answer, a draft and entries of the audit log."""
+    at = store.clock() - 1_000_000 if at is None else at
+    commands = (
+        Begin(at=at),
+        Answer(at=at + 1, message_id="m", step="Q1", value=1),
+        Draft(at=at + 2, step="Q2", value="x"),
+    )
+    store.submit_many([(key, command) for command in commands])
+    store.write(lambda connection: _record(connection, key))
+
+
+def _record(connection: Any, key: SessionKey) -> None:
+    for survey_id in (key.survey_id, None):
+        entry = Entry(at=1, actor="operator", action="session_read", survey_id=survey_id, user_id=key.user_id)
+        audit.record(connection, entry)
+
+
+def set_aside(store: SessionStore, key: SessionKey = KEY) -> str:
+    return store.write(lambda connection: history.set_aside(connection, key, store.clock()))
+
+
+def rows_of(rows: Rows, table: str, *keys: SessionKey) -> list[dict[str, Any]]:
+    """Return the rows of a table but for those of some sessions."""
+    return [row for row in rows[table] if (row["survey_id"], row["user_id"].partition("~")[0]) not in keys]
+
+
+SESSIONS = st.sets(st.tuples(st.sampled_from(SURVEYS), st.sampled_from(USERS), st.booleans()), min_size=1, max_size=10)
+
+
+@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(made=SESSIONS, user=st.sampled_from(USERS), survey=st.sampled_from([*SURVEYS, None]))
+def test_erasing_one_leaves_all_others_and_nothing_of_him(
+    store: SessionStore, made: set[tuple[str, str, bool]], user: str, survey: str | None
+) -> None:
+    """Rows of others are the same to the byte; only the revocation of his tokens names him, until they expire."""
+    clear(store)
+    for survey_id, user_id, is_aside in sorted(made, key=lambda one: not one[2]):
+        begin(store, SessionKey(survey_id, NAMED + user_id))
+        if is_aside:
+            set_aside(store, SessionKey(survey_id, NAMED + user_id))
+    before = dump(store)
+    his = [SessionKey(survey_id, NAMED + user) for survey_id in SURVEYS if survey in {None, survey_id}]
+    expected = sum((key.survey_id, key.user_id[len(NAMED) :]) == (s, u) for key in his for s, u, _ in made)
+
+    assert store.forget(NAMED + user, survey, actor="operator") == expected
+    assert store.forget(NAMED + user, survey, actor="operator") == 0
+
+    after = dump(store)
+    for table in ("sessions", "session_history"):
+        assert after[table] == rows_of(before, table, *his)
+    others = [row for row in before["audit_log"] if row["user_id"] != NAMED + user]
+    assert [row for row in after["audit_log"] if row in others] == others
+    assert sum(row["sessions"] for row in after["erasures"]) == expected
+    if survey is None:
+        exactly = {
+            f"{name}.user_id" for name, rows in after.items() for row in rows if row.get("user_id") == NAMED + user
+        }
+        assert exactly <= {"token_revocations.user_id"}
+
+
+def test_nothing_names_the_erased_but_the_revocation_of_his_tokens(store: SessionStore) -> None:
+    """No column of any table; the log goes on telling that he was erased, by whom, and how many sessions went."""
+    begin(store, SessionKey("phq9", NAMED))
+    set_aside(store, SessionKey("phq9", NAMED))
+    begin(store, SessionKey("phq9", NAMED))
+    assert store.delete(SessionKey("phq9", NAMED), actor="key:ab12cd34 (clinic)")
+    rows = dump(store)
+    assert mentions(rows, NAMED) == ["token_revocations.user_id"]
+    row = rows["erasures"][0]
+    digest = hashlib.blake2b(f"phq9\0{NAMED}".encode(), digest_size=32, salt=bytes.fromhex(row["salt"])).hexdigest()
+    assert (row["user_hash"], row["sessions"]) == (digest, 2)
+    newest = store.read(lambda connection: audit.read_page(connection, None, 1, {})).entries[0].entry
+    assert (newest.actor, newest.action, newest.detail) == ("key:ab12cd34 (clinic)", "session_erased", {"sessions": 2})
+    assert {row["user_id"] for row in rows["audit_log"]} == {f"erased:{digest[:16]}"}
+
+
+def test_one_salt_serves_all_erasures_of_a_database(store: SessionStore) -> None:
+    """So that a restored backup is searched once; a purge by age, which has none, changes nothing."""
+    for user in ("ann", "bob"):
+        begin(store, SessionKey("phq9", user))
+        store.forget(user)
+        store.write(lambda connection: erasure_rows.add_purge(connection, "phq9", 3, 1))
+    assert len({row["salt"] for row in dump(store)["erasures"] if row["salt"] is not None}) == 1
+
+
+def test_erasing_what_is_not_there_writes_nothing(store: SessionStore) -> None:
+    """No row, no line, no revocation: nobody's id gets into the database by asking for its erasure."""
+    before = dump(store)
+    assert not store.delete(KEY, actor="operator")
+    assert store.forget("ann") == 0
+    assert dump(store) == before
+    with pytest.raises(InvalidUserId):
+        store.forget("ann~set-aside-%")
+
+
+def test_set_aside_rows_alone_are_an_erasure(store: SessionStore) -> None:
+    """A participant whose only session was set aside is erased as any other."""
+    begin(store)
+    set_aside(store)
+    assert store.delete(KEY)
+    rows = dump(store)
+    assert (rows["sessions"], rows["session_history"], len(rows["erasures"])) == ([], [], 1)
+
+
+def test_tokens_that_were_issued_before_are_revoked(store: SessionStore) -> None:
+    """One revocation a session, however often it was erased."""
+    begin(store)
+    store.write(lambda connection: revoke_tokens(connection, KEY, 5))
+    before = store.clock()
+    store.delete(KEY)
+    revoked = store.read(lambda connection: erasures.read_revocations(connection, "ann", None))
+    assert before <= revoked["phq9"] <= store.clock()
+
+
+def test_erasure_is_not_older_than_the_session_it_erased(store: SessionStore) -> None:
+    """Another server's clock may be ahead: a backup with his session would else keep it."""
+    ahead = store.clock() + 3_600_000_000
+    begin(store, at=ahead)
+    store.delete(KEY)
+    found, _ = store.read(lambda connection: erasure_rows.read_after(connection, 0))
+    assert [one.erased_at for one in found] == [ahead]
+
+
+def test_time_that_nobody_can_read_does_not_keep_a_session(settings: Settings) -> None:
+    """A row that somebody changed by hand is erased too."""
+    store = open_store(settings)
+    begin(store)
+    is_sqlite = store.database_facts()["database"] == "sqlite"
+    store.write(
+        lambda connection: connection.exec_driver_sql(
+            f"UPDATE sessions SET created_at = {repr('long ago') if is_sqlite else 'NULL'}"  # noqa: S608 - ours
+        )
+    )
+    assert store.delete(KEY)
+    store.close()
+
+
+class _Told(Listener):
+    stored = None
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def erased(self) -> None:
+        self.times += 1
+
+
+def test_those_who_show_the_session_are_told_once(store: SessionStore) -> None:
+    """Whether one session is deleted or a participant forgotten."""
+    listeners = [_Told(), _Told()]
+    for listener, user in zip(listeners, ("ann", "bob"), strict=True):
+        begin(store, SessionKey("phq9", user))
+        store.listen(SessionKey("phq9", user), listener)
+    store.delete(KEY)
+    store.forget("bob")
+    assert [listener.times for listener in listeners] == [1, 1]
+
+
+def test_line_is_on_the_disk_before_the_commit(
+    settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the list can't be written, nothing is erased."""
+    listed = tmp_path / "list"
+    store = open_store(settings.model_copy(update={"erasures_file": listed}))
+    begin(store)
+    before = dump(store)
+
+    def full(_self: object, _erased: object) -> None:
+        raise ErasureNotListed(str(listed), "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ErasureList, "append", full)
+        with pytest.raises(ErasureNotListed):
+            store.delete(KEY)
+    assert dump(store) == before
+    assert store.delete(KEY)
+    assert len(listed.read_text().splitlines()) == 1
+    store.close()
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_erasure_whose_commit_was_not_answered_counts_once(
+    settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    """The store's own retry finds nothing more to erase, or all: one row, one line, and it says what was erased."""
+    settings = settings.model_copy(update={"erasures_file": tmp_path / "list", "retry_delay_s": 0})
+    store = open_store(settings)
+    begin(store)
+    fails = [True]
+    real = store._held.run
+
+    def lost(work: Any) -> Any:
+        def failing(connection: Any) -> Any:
+            result = work(connection)
+            if fails and not is_committed:
+                fails.clear()
+                raise OperationalError("", None, Exception("lost"), connection_invalidated=True)
+            return result
+
+        result = real(failing)
+        if fails:
+            fails.clear()
+            raise OperationalError("", None, Exception("lost"), connection_invalidated=True)
+        return result
+
+    monkeypatch.setattr(store._held, "run", lost)
+    assert store.delete(KEY)
+    rows = dump(store)
+    assert (rows["sessions"], [row["sessions"] for row in rows["erasures"]]) == ([], [1])
+    assert len((tmp_path / "list").read_text().splitlines()) == 1
+    store.close()
