@@ -9,12 +9,17 @@ import sys
 from types import FrameType
 from typing import Any
 
+from gunicorn.glogging import Logger
+
 from app.errors import ConfigurationError
-from app.settings import read_settings
+from app.settings import is_loopback, read_settings
 from app.store.engine import normalise_url, server_lock
+from app.web.factory import check_settings
+from app.web.log_lines import LineFormatter
 
 try:
     _settings = read_settings()
+    check_settings(_settings)  # here: a worker that can't start is started again and again
     _is_sqlite = normalise_url(_settings.database_url).get_backend_name() == "sqlite"
 except ConfigurationError as error:
     sys.exit(f"stepkeep: {error.message}")
@@ -29,6 +34,17 @@ graceful_timeout = 10
 keepalive = 5
 control_socket_disable = True
 loglevel = _settings.log_level.lower()
+access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(D)s'  # where it is on: no query, and nobody's name
+
+
+class LineLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Writes as the rest of the log is written."""
+
+    def _set_handler(self, log: Any, output: Any, fmt: Any, stream: Any = None) -> None:  # noqa: ANN401, ARG002
+        super()._set_handler(log, output, LineFormatter(), stream)
+
+
+logger_class = LineLogger
 
 CLOSING_S = 5
 """Seconds for open sockets to save their drafts when the server stops."""
@@ -43,8 +59,11 @@ leave none: 12% of the time."""
 _held: list[object] = []
 
 
-def on_starting(_server: object) -> None:
-    """Take the SQLite file for this server, or say who has it."""
+def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
+    """Take the SQLite file for this server, or say who has it; in development be heard on this machine alone."""
+    heard_at = [address[0] for address in server.cfg.address if isinstance(address, tuple)]
+    if _settings.environment == "development" and not all(map(is_loopback, heard_at)):
+        sys.exit("stepkeep: in development nobody is asked for credentials, so only 127.0.0.1 can be bound to")
     try:
         _held.append(server_lock(normalise_url(_settings.database_url)))
     except ConfigurationError as error:

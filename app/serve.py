@@ -10,14 +10,16 @@ import sys
 
 from app.errors import ConfigurationError
 from app.service import open_store
-from app.settings import Settings, read_settings
+from app.settings import Settings, is_loopback, read_settings
 from app.store.engine import normalise_url, server_lock
+from app.web.auth import signing_secrets
 
 
 def main() -> None:
     """Serve, or end with exit code 1 and one line that says why not."""
     try:
-        settings = read_settings()
+        settings = _meant(read_settings())
+        signing_secrets(settings)
         _check_port(settings)
         lock = server_lock(normalise_url(settings.database_url))
         store = open_store(settings)
@@ -29,10 +31,35 @@ def main() -> None:
     surveys = ", ".join(store.catalogue.surveys) or f"none: put survey files into {settings.surveys_dir}"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"Stepkeep is on http://{host}:{settings.port} - open it in a browser. Surveys: {surveys}.")  # noqa: T201
+    if settings.environment == "development":
+        print("Development mode: nobody is asked for credentials, and only this machine is served.")  # noqa: T201
     print("Ctrl-C stops it; what was answered is kept.", flush=True)  # noqa: T201
+    os.environ["ENVIRONMENT"] = settings.environment
     os.execv(  # noqa: S606 - this very Python
         sys.executable, [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "wsgi:app"]
     )
+
+
+def _meant(settings: Settings) -> Settings:
+    """Return the settings, in development where only this machine can get in and nothing else was said.
+
+    Raises:
+        ConfigurationError: others could get in without credentials.
+    """
+    if is_loopback(settings.host):
+        is_said = "environment" in settings.model_fields_set
+        return settings if is_said else settings.model_copy(update={"environment": "development"})
+    if "environment" in settings.model_fields_set and settings.environment == "development":
+        raise ConfigurationError(
+            f"in development nobody is asked for credentials, so HOST={settings.host} is refused: leave HOST out, "
+            "or serve others with ENVIRONMENT=production and a SECRET_KEY"
+        )
+    if not settings.secret_key.get_secret_value():
+        raise ConfigurationError(
+            f"HOST={settings.host} can be reached from other machines, where credentials are needed: set SECRET_KEY "
+            'to what this prints: python3 -c "import secrets; print(secrets.token_urlsafe(32))"; or leave HOST out'
+        )
+    return settings
 
 
 def _check_port(settings: Settings) -> None:

@@ -196,7 +196,7 @@ def killable(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
 def settings(database_url: str) -> Settings:
     """Settings with a database of the test's own, at the newest schema, and the shipped surveys."""
     upgrade_schema(normalise_url(database_url))
-    return Settings(database_url=database_url, surveys_dir=SURVEYS)
+    return Settings(database_url=database_url, surveys_dir=SURVEYS, environment="development")
 
 
 @pytest.fixture

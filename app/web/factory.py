@@ -1,16 +1,30 @@
 """create_app: one Flask application with all doors on one session store."""
 
 import logging
+from typing import Any
+from urllib.parse import urlsplit
 
 import flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
+from app.errors import ConfigurationError
 from app.service import SessionStore, open_store
-from app.settings import Settings, read_settings
-from app.web.api import answer_error, api
+from app.settings import Settings, is_loopback, read_settings
+from app.web.access_api import access_api
+from app.web.admission import Connections
+from app.web.api import api
+from app.web.auth import SUBPROTOCOL, Access, access, check_this_machine, signing_secrets
+from app.web.headers import allow_origins, harden
+from app.web.log_lines import log_lines
 from app.web.messages import MAX_MESSAGE_BYTES
 from app.web.pages import pages
-from app.web.socket import Connections, sock
+from app.web.responses import answer_error
+from app.web.security_log import SecurityLog, note_response
+from app.web.sign_in import sign_in
+from app.web.socket import sock
 from app.web.wire import SafeWire
+
+log = logging.getLogger("stepkeep.web")
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """A request's body: a whole state (1 MiB) and what its text may add."""
@@ -24,28 +38,61 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
         store: None opens the one that the settings describe.
 
     Raises:
-        ConfigurationError: what the settings name can't be used.
+        ConfigurationError: what the settings name can't be used; in production, a SECRET_KEY is missing or weak.
     """
     chosen = settings or read_settings()
-    logging.getLogger("stepkeep").setLevel(chosen.log_level)
-    app = flask.Flask(__name__, static_folder=None)  # the pages serve theirs under /assets
+    log_lines(chosen.log_level)
+    check_settings(chosen)  # before a database is touched
+    if chosen.environment == "production" and not chosen.public_url:
+        log.warning("PUBLIC_URL is not set: the name of this server is taken from each request's Host")
+    app = _Application(__name__, static_folder=None)  # the pages serve theirs under /assets
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["SOCK_SERVER_OPTIONS"] = {
         "ping_interval": chosen.ping_interval_s,
         "max_message_size": MAX_MESSAGE_BYTES,
+        "subprotocols": [SUBPROTOCOL],
     }
+    if chosen.public_url:
+        app.config["TRUSTED_HOSTS"] = [_host(chosen.public_url)]
     opened = store or open_store(chosen)
     opened.serve()
     app.extensions["stepkeep"] = opened
+    app.extensions["stepkeep_access"] = Access(opened)
+    app.extensions["stepkeep_access"].credentials.revocations.start()
+    app.extensions["stepkeep_security_log"] = SecurityLog()
     app.extensions["stepkeep_connections"] = Connections(chosen.max_connections)
-    app.register_blueprint(api)
-    app.register_blueprint(pages)
+    for blueprint in (api, access_api, pages, sign_in):
+        app.register_blueprint(blueprint)
     app.register_error_handler(Exception, answer_error)
+    app.before_request(_admit)
     app.before_request(_check_handshake)
-    app.after_request(_harden)
+    app.after_request(harden)
+    app.after_request(note_response)
+    allow_origins(app, chosen)
     sock.init_app(app)
-    app.wsgi_app = SafeWire(app.wsgi_app)  # type: ignore[method-assign]  # Flask's own way to add middleware
+    inner = app.wsgi_app
+    if chosen.proxies:
+        inner = ProxyFix(inner, x_for=chosen.proxies, x_proto=chosen.proxies, x_host=chosen.proxies)
+    app.wsgi_app = SafeWire(inner)  # type: ignore[method-assign]  # Flask's own way to add middleware
     return app
+
+
+class _Application(flask.Flask):
+    """Remembers by which error a request ended, whoever answered it: the log wants to say why."""
+
+    def handle_user_exception(self, e: Exception) -> Any:  # noqa: ANN401 - as Flask has it
+        """Answer the error."""
+        flask.g.error = e
+        return super().handle_user_exception(e)
+
+
+def _admit() -> None:
+    """Refuse, in development, what is not of this machine, and what an address asks for too often."""
+    door = access()
+    if door.is_development:
+        check_this_machine()
+    if flask.request.endpoint not in {"api.healthz", "api.readyz", "pages.static"}:
+        door.count_request()
 
 
 def _check_handshake() -> flask.Response | None:
@@ -60,11 +107,17 @@ def _check_handshake() -> flask.Response | None:
     return None
 
 
-def _harden(response: flask.Response) -> flask.Response:
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
-    response.headers.setdefault(
-        "Content-Security-Policy",
-        "default-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
-    )
-    return response
+def check_settings(settings: Settings) -> None:
+    """Return if a server may be started with the settings; nothing but them is looked at.
+
+    Raises:
+        ConfigurationError: in production, a SECRET_KEY is missing or weak, or PUBLIC_URL is not of TLS.
+    """
+    signing_secrets(settings)
+    url = urlsplit(settings.public_url)
+    if settings.environment == "production" and url.scheme == "http" and not is_loopback(url.hostname or ""):
+        raise ConfigurationError("PUBLIC_URL must begin with https:// in production: tokens and answers go over it")
+
+
+def _host(url: str) -> str:
+    return url.partition("://")[2]

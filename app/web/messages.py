@@ -12,6 +12,9 @@ from app.survey import commands
 
 MAX_MESSAGE_BYTES = 64 * 1024
 
+MAX_AUTH_LENGTH = 2048
+"""Characters of a first frame with credentials."""
+
 ErrorCode = Literal["malformed", "unknown_type", "too_large", "unauthorized", "rate_limited", "unavailable"]
 
 MessageId = Annotated[str, Field(min_length=1, max_length=64, description="made by the client; a UUID serves")]
@@ -133,6 +136,18 @@ def parse_value(value: object) -> ClientMessage:
     except InvalidJson as error:
         raise BadMessage("malformed", error.message, _id_of(value)) from error
     return message
+
+
+def token_in(frame: str | bytes | None) -> str | None:
+    """Return the token of a first frame ``{"type": "auth", "token": ...}``; None where it is something else."""
+    if not isinstance(frame, str) or len(frame) > MAX_AUTH_LENGTH:
+        return None
+    try:
+        value = exact_json.decode(frame, "message")
+    except InvalidJson:
+        return None
+    token = value.get("token") if isinstance(value, dict) and value.get("type") == "auth" else None
+    return token if isinstance(token, str) else None
 
 
 def command_of(message: ClientMessage, at: int) -> commands.AnyCommand | None:

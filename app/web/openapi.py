@@ -1,216 +1,287 @@
-"""The OpenAPI 3.1 document of the REST door, made of the models."""
+"""The OpenAPI 3.1 document of the REST door, made of the models.
+
+Nobody needs it to be served, so it tells only what holds: a test sends what it allows and forbids to every operation,
+and another looks for each route and each error code here.
+"""
 
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic.json_schema import models_json_schema
 
-from app.web.messages import CLIENT_MESSAGE
+from app.web import openapi_operation as parts
+from app.web.exact_schema import JSON_SCHEMAS, REFERENCE, client_message
+from app.web.openapi_operation import Operation
+from app.web.openapi_refusals import CODES, refusal
+from app.web.rest_messages import ANSWERS, BODIES
+from app.web.server_messages import AckSent, PongSent
 
-
-class SessionShown(BaseModel):
-    """A session."""
-
-    user_id: str
-    survey_id: str
-    survey_revision: str | None
-    status: str
-    current_step: str
-    answers: dict[str, JsonValue]
-    step_history: list[str]
-    is_audio_mode: bool
-    draft: JsonValue
-    session_data: dict[str, JsonValue] | None
-    version: int
-    progress: float
-    created_at: str
-    updated_at: str
-    completed_at: str | None
-
-
-class SessionAnswer(BaseModel):
-    """One session."""
-
-    success: bool
-    session: SessionShown
-
-
-class SessionPage(BaseModel):
-    """A page of sessions; ``next`` is the ``after`` of the following page, null after the last one.
-
-    With filters a page may hold fewer than ``limit``, even none, and more may follow.
-    """
-
-    success: bool
-    sessions: list[SessionShown]
-    next: str | None
-
-
-class EventShown(BaseModel):
-    """One event of a session's history."""
-
-    version: int
-    action: str
-    step: str | None
-    answer: JsonValue
-    timestamp: str
-    message_id: str | None
-    data: dict[str, JsonValue]
-
-
-class HistoryPage(BaseModel):
-    """A page of events, oldest first; ``next`` is the ``after`` of the following page."""
-
-    success: bool
-    events: list[EventShown]
-    next: int | None
-
-
-class WholeState(BaseModel):
-    """A session's whole state; the steps need not be the survey's."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    current_step: str
-    answers: dict[str, JsonValue]
-    step_history: list[str]
-    is_audio_mode: bool = False
-    session_data: dict[str, JsonValue] | None = None
-
-
-class SomeState(BaseModel):
-    """What is to change of a session's state."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    current_step: str = ""
-    answers: dict[str, JsonValue] = {}
-    step_history: list[str] = []
-    is_audio_mode: bool = False
-    session_data: dict[str, JsonValue] | None = None
-
-
-class Problem(BaseModel):
-    """Problem details (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    success: bool
-
-
-_MODELS = (SessionAnswer, SessionPage, HistoryPage, WholeState, SomeState, Problem)
-_USER = {
-    "name": "user_id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._@:-]{1,128}$"},
+_SECURITY_SCHEMES = {
+    "ApiKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "stepkeep_<id>_<secret>",
+        "description": "An integrator's key. The roles are scopes: sessions:read, sessions:write, export, admin.",
+    },
+    "ResumeToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A participant's token: for the one session that it names.",
+    },
+    "ResumeCookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-stepkeep.{survey}",
+        "description": "The same in a browser, one cookie a survey, e.g. `__Host-stepkeep.phq9`; without `__Host-` in "
+        "development. What changes something is taken from pages of the server's own only.",
+    },
+    "SignIn": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-stepkeep-sign-in",
+        "description": "A sign-in with an API key, for the dashboard; it may do what the key may.",
+    },
 }
-_QUERY = {
-    "survey": "the survey; left out, the default one or the participant's only one",
-    "at_version": "the session as it was at this version",
-    "after": "the `next` of the page before",
-    "limit": "entries of the page, 1 to 1000",
-    "status": "in_progress, completed or expired",
-    "updated_since": "a time as 2026-11-23T10:00:00Z; the sessions come in the order of their last change",
-    "step": "the current step",
+
+_BASIC = (400, 500)
+_OPEN = (*_BASIC, 429, 503)
+_GUARDED = (*_OPEN, 401, 403)
+
+_STATE = {"current_step": "Q2", "answers": {"Q1": 1}, "step_history": ["Q1"]}
+_COMMAND = {"type": "answer", "id": "7f9c", "step": "Q1", "value": 1}
+
+
+def _integrator(scope: str) -> dict[str, str | None]:
+    return {"ApiKey": scope, "SignIn": scope}
+
+
+def _own(scope: str) -> dict[str, str | None]:
+    return {"ApiKey": scope, "ResumeToken": None, "ResumeCookie": None, "SignIn": scope}
+
+
+def _anybody(scope: str) -> dict[str, str | None]:
+    return {"nobody": None, **_own(scope)}
+
+
+_SESSION = {
+    "get": Operation(
+        does="The session",
+        answers={200: "SessionAnswer"},
+        headers=parts.ETAG,
+        needs=_own("sessions:read"),
+        parameters=(parts.SURVEY, parts.AT_VERSION),
+        refuses=(*_GUARDED, 404, 422),
+    ),
+    "put": Operation(
+        does="Make this the whole state",
+        answers={200: "SessionAnswer", 201: "SessionAnswer"},
+        headers=parts.ETAG,
+        needs=_integrator("sessions:write"),
+        parameters=(parts.SURVEY, parts.IF_MATCH, parts.IDEMPOTENCY_KEY),
+        body="WholeState",
+        example=_STATE,
+        refuses=(*_GUARDED, 404, 409, 412, 413, 422),
+    ),
+    "patch": Operation(
+        does="Change some of the state",
+        answers={200: "SessionAnswer"},
+        headers=parts.ETAG,
+        needs=_integrator("sessions:write"),
+        parameters=(parts.SURVEY, parts.IF_MATCH, parts.IDEMPOTENCY_KEY),
+        body="SomeState",
+        example={"is_audio_mode": True},
+        refuses=(*_GUARDED, 404, 409, 412, 413, 422),
+    ),
+    "delete": Operation(
+        does="Erase the session and its history",
+        answers={200: "Done"},
+        needs=_integrator("sessions:write"),
+        parameters=(parts.SURVEY,),
+        refuses=(*_GUARDED, 404, 422),
+    ),
 }
-_NUMBERS = frozenset({"at_version", "limit"})
-_HEADERS = {
-    "If-Match": "the version that the change holds for, as ETag gave it; else 412",
-    "Idempotency-Key": "the message's id: sent again, it is done once",
+
+_OPERATIONS: dict[str, dict[str, Operation]] = {
+    "/api/session/{user_id}": _SESSION,
+    "/api/session/{user_id}/commands": {
+        "post": Operation(
+            does="Do one command of the WebSocket",
+            says="A session begins where there is none. A participant that the survey's rules refuse something gets "
+            "409 with the code of the WebSocket's `reject`.",
+            answers={200: ("AckSent", "PongSent")},
+            needs=_own("sessions:write"),
+            parameters=(parts.SURVEY, parts.COMMAND_KEY),
+            body="Command",
+            example=_COMMAND,
+            refuses=(*_GUARDED, 404, 409, 413, 422),
+        )
+    },
+    "/api/session/{user_id}/history": {
+        "get": Operation(
+            does="Its events, oldest first",
+            answers={200: "HistoryPage"},
+            needs=_own("sessions:read"),
+            parameters=(parts.SURVEY, parts.AFTER_VERSION, parts.LIMIT),
+            refuses=(*_GUARDED, 404, 422),
+        )
+    },
+    "/api/session/{user_id}/link": {
+        "post": Operation(
+            does="A link to go on with another device",
+            answers={200: "LinkMade"},
+            needs=_own("sessions:write"),
+            parameters=(parts.SURVEY,),
+            body="LinkAsked",
+            body_is_optional=True,
+            example={"hours": 24},
+            refuses=(*_GUARDED, 404, 413, 422),
+        )
+    },
+    "/api/session/{user_id}/tokens": {
+        "delete": Operation(
+            does="Revoke all tokens and links of the session",
+            says="On all devices; a browser that asks with its cookie goes on with a new one.",
+            answers={200: "Done"},
+            headers=parts.SET_COOKIE,
+            needs=_own("sessions:write"),
+            parameters=(parts.SURVEY,),
+            refuses=(*_GUARDED, 404, 422),
+        )
+    },
+    "/api/session/{user_id}/export": {
+        "get": Operation(
+            does="All that is known of a participant",
+            says="In this survey, or with a key and no `survey` in all of them. Of whom nothing is known the lists "
+            "are empty.",
+            answers={200: "Export"},
+            headers=parts.ATTACHED,
+            needs=_own("export"),
+            parameters=(parts.SURVEY,),
+            refuses=(*_GUARDED, 404, 422),
+        )
+    },
+    "/api/sessions": {
+        "get": Operation(
+            does="Sessions",
+            answers={200: "SessionPage"},
+            needs=_integrator("sessions:read"),
+            parameters=(
+                parts.ONE_SURVEY,
+                parts.STATUS,
+                parts.UPDATED_SINCE,
+                parts.STEP,
+                parts.AFTER,
+                parts.LIMIT,
+            ),
+            refuses=(*_GUARDED, 422),
+        )
+    },
+    "/api/surveys": {
+        "get": Operation(
+            does="The surveys",
+            says="Closed ones are named to those alone who may see all sessions.",
+            answers={200: "SurveyList"},
+            needs=_anybody("sessions:read"),
+            refuses=(*_OPEN, 401),
+        )
+    },
+    "/api/surveys/{survey_id}": {
+        "get": Operation(
+            does="One survey",
+            answers={200: "SurveyAnswer"},
+            needs=_anybody("sessions:read"),
+            refuses=(*_OPEN, 401, 404),
+        )
+    },
+    "/api/surveys/{survey_id}/participants": {
+        "post": Operation(
+            does="A new participant's id and token",
+            says="Anybody may ask for one of a public survey, without a body. Who may write sessions invites to "
+            "closed ones too, and may say the `user_id` and the hours. The session begins when he comes.",
+            answers={201: "ParticipantMade"},
+            needs={"nobody": None, **_integrator("sessions:write")},
+            body="Invitation",
+            body_is_optional=True,
+            example={"hours": 24},
+            refuses=(*_GUARDED, 404, 413, 422),
+        )
+    },
+    "/api/audit": {
+        "get": Operation(
+            does="Who read, exported or erased what, newest first",
+            answers={200: "AuditPage"},
+            needs=_integrator("admin"),
+            parameters=(parts.AFTER_ENTRY, parts.LIMIT),
+            refuses=(*_GUARDED, 422),
+        )
+    },
+    "/resume": {
+        "post": Operation(
+            does="Put the token of a link into the browser's cookie",
+            says="Where another participant of the survey is under way in this browser, only with `replace`.",
+            answers={200: "Resumed"},
+            headers={"Set-Cookie": {**parts.SET_COOKIE["Set-Cookie"], "required": True}},
+            body="TokenShown",
+            refuses=(*_GUARDED, 409, 413, 422),
+        )
+    },
+    "/leave": {
+        "post": Operation(
+            does="Take the survey's cookie out of this browser",
+            answers={200: "Done"},
+            headers={"Set-Cookie": {**parts.SET_COOKIE["Set-Cookie"], "required": True}},
+            parameters=(parts.LEFT_SURVEY,),
+            refuses=(*_OPEN, 403, 422),
+        )
+    },
+    "/healthz": {"get": Operation(does="Alive", answers={200: "Alive"}, refuses=_BASIC)},
+    "/readyz": {
+        "get": Operation(does="Ready: database reachable, schema right", answers={200: "Ready"}, refuses=(*_BASIC, 503))
+    },
 }
 
 
 @cache
 def openapi_document() -> dict[str, Any]:
     """Return the document; the same object each time, not to be changed."""
-    _, schemas = models_json_schema(
-        [(model, "validation") for model in _MODELS], ref_template="#/components/schemas/{model}"
-    )
-    command = CLIENT_MESSAGE.json_schema(ref_template="#/components/schemas/{model}")
-    definitions = {**schemas.get("$defs", {}), **command.pop("$defs", {}), "Command": command}
-    session = ("survey",)
-    guarded = ("If-Match", "Idempotency-Key")
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Stepkeep",
             "version": "0.1.0",
-            "description": "Keeps a person's place in a survey.",
+            "description": "Keeps a person's place in a survey. Errors are problem details (RFC 9457), each kind with "
+            "a `code` of its own. A method that an address does not know is answered with 405 and `Allow`.",
         },
-        "paths": {
-            "/api/session/{user_id}": {
-                "get": _operation("The session", "SessionAnswer", query=(*session, "at_version")),
-                "put": _operation("Make this the whole state", "SessionAnswer", "WholeState", session, guarded),
-                "patch": _operation("Change some of the state", "SessionAnswer", "SomeState", session, guarded),
-                "delete": _operation("Erase the session and its history", None, query=session),
-                "parameters": [_USER],
-            },
-            "/api/session/{user_id}/commands": {
-                "post": _operation("Do one command of the WebSocket", None, "Command", session, ("Idempotency-Key",)),
-                "parameters": [_USER],
-            },
-            "/api/session/{user_id}/history": {
-                "get": _operation("Its events, oldest first", "HistoryPage", query=(*session, "after", "limit")),
-                "parameters": [_USER],
-            },
-            "/api/sessions": {
-                "get": _operation(
-                    "Sessions",
-                    "SessionPage",
-                    query=("survey", "status", "updated_since", "step", "after", "limit"),
-                )
-            },
-            "/api/surveys": {"get": _operation("The surveys", None)},
-            "/api/surveys/{survey_id}": {
-                "get": _operation("One survey", None),
-                "parameters": [{"name": "survey_id", "in": "path", "required": True, "schema": {"type": "string"}}],
-            },
-            "/healthz": {"get": _operation("Alive", None)},
-            "/readyz": {"get": _operation("Ready: database reachable, schema right", None)},
-        },
-        "components": {"schemas": definitions},
-    }
-
-
-def _operation(
-    summary: str,
-    answer: str | None,
-    body: str | None = None,
-    query: tuple[str, ...] = (),
-    headers: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    content = {"application/json": {"schema": _schema(answer)}}
-    operation: dict[str, Any] = {
-        "summary": summary,
-        "parameters": [
-            *(_parameter(name, "query", _QUERY[name]) for name in query),
-            *(_parameter(name, "header", _HEADERS[name]) for name in headers),
-        ],
-        "responses": {
-            "2XX": {"description": "Done", "content": content},
-            "default": {
-                "description": "Refused or failed",
-                "content": {"application/problem+json": {"schema": _schema("Problem")}},
-            },
+        "servers": [{"url": "/"}],
+        "paths": {path: _path(path, operations) for path, operations in _OPERATIONS.items()},
+        "components": {
+            "schemas": _schemas(),
+            "responses": {str(status): refusal(status) for status in CODES},
+            "securitySchemes": _SECURITY_SCHEMES,
         },
     }
-    if body is not None:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": _schema(body)}},
-        }
-    return operation
 
 
-def _parameter(name: str, where: str, description: str) -> dict[str, Any]:
-    kind = "integer" if name in _NUMBERS else "string"
-    return {"name": name, "in": where, "description": description, "schema": {"type": kind}}
+def _path(path: str, operations: dict[str, Operation]) -> dict[str, Any]:
+    words = [word for word in path.split("/") if word not in {"", "api"} and not word.startswith("{")]
+    made: dict[str, Any] = {
+        method: operation.document("_".join([method, *words])) for method, operation in operations.items()
+    }
+    found = [one for one in (parts.USER_ID, parts.SURVEY_ID) if f"{{{one['name']}}}" in path]
+    return {**made, "parameters": found} if found else made
 
 
-def _schema(name: str | None) -> dict[str, Any]:
-    return {"type": "object"} if name is None else {"$ref": f"#/components/schemas/{name}"}
+def _schemas() -> dict[str, Any]:
+    """Return the models, what comes in held to the gate for JSON; of what may be left out no default is told."""
+    _, answers = models_json_schema([(model, "serialization") for model in (AckSent, PongSent)], ref_template=REFERENCE)
+    _, rest = models_json_schema([(model, "validation") for model in (*ANSWERS, *BODIES)], ref_template=REFERENCE)
+    command = client_message()
+    made: dict[str, Any] = {**JSON_SCHEMAS, **answers["$defs"], **command.pop("$defs"), **rest["$defs"]}
+    held = {"$ref": REFERENCE.format(model="JsonObject")}
+    for name in ("WholeState", "SomeState"):
+        made[name]["properties"]["answers"] = held
+        made[name]["properties"]["session_data"] = {"anyOf": [held, {"type": "null"}]}
+    for name in ("SomeState", "Invitation", "LinkAsked", "Problem"):
+        for field in made[name]["properties"].values():
+            field.pop("default", None)
+    return {**made, "Command": command}

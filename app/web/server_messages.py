@@ -1,4 +1,4 @@
-"""What the server sends over the WebSocket, as models: for the AsyncAPI document and for tests.
+"""What the server sends over the WebSocket, as models, and the AsyncAPI document of both directions.
 
 ``messages.py`` makes the messages as plain dictionaries, which is what the hot path can afford; a test
 holds each kind that the server sends to its model here.
@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from app.web.messages import CLIENT_MESSAGE, ErrorCode
+from app.settings import SURVEY_ID_PATTERN
+from app.web.exact_schema import JSON_SCHEMAS, REFERENCE, client_message
+from app.web.messages import MAX_AUTH_LENGTH, ErrorCode
 
 
 class _Sent(BaseModel):
@@ -109,41 +111,116 @@ SERVER_MESSAGE: TypeAdapter[Any] = TypeAdapter(
     ]
 )
 
+
+class AuthReceived(_Sent):
+    """The first frame of a client that can show its token in no header: within ten seconds; `state` answers it."""
+
+    type: Literal["auth"]
+    token: Annotated[str, Field(max_length=MAX_AUTH_LENGTH, description="a participant's resume token")]
+
+
+CLOSE_CODES = {
+    1001: "the server stops, or the session was erased: connect again",
+    1008: "no answer to a ping",
+    1009: "a message over 64 KiB",
+    1011: "a fault of ours; what was acknowledged is saved",
+    1013: "overloaded, or the database is away: try later",
+    4400: "repeated malformed messages, or no user id",
+    4401: "no credentials, or such as hold no more",
+    4403: "not allowed: a foreign origin, another's session",
+    4404: "no such survey",
+    4429: "too many messages or connections",
+}
+"""Why the server closes a connection, by the code of the close frame (RFC 6455, 7.4)."""
+
 _MODELS = (StateSent, AckSent, PendingSent, RejectSent, SyncSent, ErrorSent, PongSent)
+
+_SECURITY_SCHEMES = {
+    "ApiKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "stepkeep_<id>_<secret>",
+        "description": "An integrator's key with the scope sessions:write.",
+    },
+    "ResumeToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A participant's token. Where a client can set no header, as in a browser: the subprotocols "
+        "`stepkeep, token.<token>`, or the `auth` message as the first frame.",
+    },
+    "ResumeCookie": {
+        "type": "httpApiKey",
+        "in": "cookie",
+        "name": "__Host-stepkeep.{survey}",
+        "description": "The same in a browser, one cookie a survey.",
+    },
+    "SignIn": {
+        "type": "httpApiKey",
+        "in": "cookie",
+        "name": "__Host-stepkeep-sign-in",
+        "description": "A sign-in with an API key; it may do what the key may.",
+    },
+}
+
+_QUERY = {
+    "type": "object",
+    "properties": {
+        "survey": {
+            "type": "string",
+            "pattern": SURVEY_ID_PATTERN,
+            "description": "the survey; left out, the default one",
+        },
+        "is_audio": {"enum": ["true", "false"], "description": "the mode that a new session begins in"},
+    },
+}
 
 
 @cache
 def asyncapi_document() -> dict[str, Any]:
     """Return the AsyncAPI 3.0 document of the socket; the same object each time, not to be changed."""
-    reference = "#/components/schemas/{model}"
-    _, sent = models_json_schema([(model, "serialization") for model in _MODELS], ref_template=reference)
-    received = CLIENT_MESSAGE.json_schema(ref_template=reference)
-    client = sorted(received["discriminator"]["mapping"].values())
-    server = [reference.format(model=model.__name__) for model in _MODELS]
-    schemas = {**sent["$defs"], **received["$defs"]}
-    names = [path.rsplit("/", 1)[-1] for path in (*client, *server)]
-    channel = "#/channels/survey"
+    _, models = models_json_schema(
+        [(model, "serialization") for model in (*_MODELS, AuthReceived)], ref_template=REFERENCE
+    )
+    received = client_message()
+    client = [
+        "AuthReceived",
+        *(path.rsplit("/", 1)[-1] for path in sorted(received["discriminator"]["mapping"].values())),
+    ]
+    server = [model.__name__ for model in _MODELS]
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Stepkeep", "version": "0.1.0"},
-        "channels": {
-            "survey": {
-                "address": "/ws/survey/{user_id}?survey={survey}&is_audio={is_audio}",
-                "parameters": {"user_id": {}, "survey": {}, "is_audio": {"enum": ["true", "false"]}},
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
-            }
-        },
+        "channels": {"survey": _channel([*client, *server])},
         "operations": {
-            "receive": _operation("receive", channel, client),
-            "send": _operation("send", channel, server),
+            "receive": _operation("receive", client),
+            "send": _operation("send", server),
         },
         "components": {
-            "messages": {name: {"payload": {"$ref": reference.format(model=name)}} for name in names},
-            "schemas": schemas,
+            "messages": {name: {"payload": {"$ref": REFERENCE.format(model=name)}} for name in (*client, *server)},
+            "schemas": {**JSON_SCHEMAS, **models["$defs"], **received["$defs"]},
+            "securitySchemes": _SECURITY_SCHEMES,
         },
     }
 
 
-def _operation(action: str, channel: str, paths: list[str]) -> dict[str, Any]:
-    messages = [{"$ref": f"{channel}/messages/{path.rsplit('/', 1)[-1]}"} for path in paths]
-    return {"action": action, "channel": {"$ref": channel}, "messages": messages}
+def _channel(messages: list[str]) -> dict[str, Any]:
+    codes = "; ".join(f"{code} {why}" for code, why in CLOSE_CODES.items())
+    return {
+        "address": "/ws/survey/{user_id}",
+        "description": "One participant's session of one survey, in JSON text frames. The server speaks first, with "
+        f"`state`; where nothing was shown in the handshake, after the client's `auth`. It closes with: {codes}.",
+        "parameters": {"user_id": {"description": "1 to 128 of A-Z a-z 0-9 . _ @ : -", "examples": ["user123"]}},
+        "bindings": {"ws": {"method": "GET", "query": _QUERY, "bindingVersion": "0.1.0"}},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+        "x-close-codes": {str(code): why for code, why in CLOSE_CODES.items()},
+    }
+
+
+def _operation(action: str, messages: list[str]) -> dict[str, Any]:
+    channel = "#/channels/survey"
+    return {
+        "action": action,
+        "channel": {"$ref": channel},
+        "messages": [{"$ref": f"{channel}/messages/{name}"} for name in messages],
+        "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in _SECURITY_SCHEMES],
+    }

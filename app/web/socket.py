@@ -13,7 +13,16 @@ from flask_sock import Sock
 from simple_websocket import ConnectionClosed
 
 from app import exact_json
-from app.errors import InvalidInput, NoSuchSurvey, SessionUnreadable, StepkeepError, Unavailable
+from app.errors import (
+    Forbidden,
+    InvalidInput,
+    NoSuchSurvey,
+    RateLimited,
+    SessionUnreadable,
+    StepkeepError,
+    Unauthorized,
+    Unavailable,
+)
 from app.service import SessionStore
 from app.snapshot import Snapshot
 from app.store.batch import Outcome, Refused, Result
@@ -21,6 +30,9 @@ from app.store.pending import Accepted
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, AnyCommand, Draft
 from app.web import messages, wire
+from app.web.admission import Connections, Guest, admit
+from app.web.auth import access
+from app.web.security_log import security_log
 
 log = logging.getLogger("stepkeep.socket")
 
@@ -35,42 +47,14 @@ _NEWS = object()
 """In the buffer of incoming messages: another connection changed the session, or what was pending is settled."""
 
 
-class Connections:
-    """How many sockets are open, and whether the server stops."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._changed = threading.Condition()
-        self._open = 0
-        self.stopping = False
-
-    def enter(self) -> bool:
-        """Count one in; False where there are too many, or the server stops."""
-        with self._changed:
-            if self.stopping or self._open >= self._limit:
-                return False
-            self._open += 1
-            return True
-
-    def leave(self) -> None:
-        """Count one out."""
-        with self._changed:
-            self._open -= 1
-            self._changed.notify_all()
-
-    def wait_until_closed(self, timeout_s: float) -> bool:
-        """Wait until all are closed; drafts are saved by then."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._open == 0, timeout_s)
-
-
 @sock.route("/ws/survey/<path:user_id>")  # type: ignore[untyped-decorator]  # flask-sock has no types
 def survey_socket(ws: Any, user_id: str) -> None:  # noqa: ANN401 - simple-websocket has no types
     """Serve one connection; returns when it has ended, its newest draft saved."""
     store: SessionStore = flask.current_app.extensions["stepkeep"]
     connections: Connections = flask.current_app.extensions["stepkeep_connections"]
     try:
-        if not _is_allowed_origin(flask.request, store.settings.allowed_origins):
+        if not access().is_allowed_origin():
+            security_log().note("refused", "this origin is not allowed")
             wire.close(ws, 4403, "this origin is not allowed")
         elif not connections.enter():
             wire.close(ws, 1001 if connections.stopping else 1013, "try again later")
@@ -93,7 +77,19 @@ def _serve(ws: Any, store: SessionStore, connections: Connections, user_id: str)
     is_audio = arguments.get("is_audio", "").lower() in {"true", "1"}
     try:
         key = store.key(user_id, arguments.get("survey"))
-        _Connection(ws, store, connections, key).run(is_audio_mode=is_audio)
+        guest = admit(ws, key)
+        _Connection(ws, store, connections, key, guest).run(is_audio_mode=is_audio)
+    except Unauthorized as error:
+        security_log().note("refused", error.message)
+        ws.send(exact_json.encode(messages.error("unauthorized", error.message)))
+        wire.close(ws, 4401, error.message)
+    except Forbidden as error:
+        security_log().note("refused", error.message)
+        wire.close(ws, 4403, error.message)
+    except RateLimited as error:
+        security_log().note("limited", error.message)
+        ws.send(exact_json.encode(messages.error("rate_limited", error.message)))
+        wire.close(ws, 4429, error.message)
     except NoSuchSurvey as error:
         wire.close(ws, 4404, error.message)
     except InvalidInput as error:
@@ -107,7 +103,15 @@ def _serve(ws: Any, store: SessionStore, connections: Connections, user_id: str)
 class _Connection:
     """One connection, served by one thread; other threads only announce news and verdicts."""
 
-    def __init__(self, ws: Any, store: SessionStore, connections: Connections, key: SessionKey) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        ws: Any,  # noqa: ANN401
+        store: SessionStore,
+        connections: Connections,
+        key: SessionKey,
+        guest: Guest,
+    ) -> None:
+        self._guest = guest
         self._ws = ws
         self._store = store
         self._connections = connections
@@ -117,8 +121,6 @@ class _Connection:
         self._news: Snapshot | None = None
         self._verdicts: deque[tuple[str | None, Result | Exception]] = deque()
         self._malformed = 0
-        self._tokens = float(store.settings.message_burst)
-        self._tokens_at = time.monotonic()
         self._news_lock = threading.Lock()
         self._stored: Snapshot | None = None
         self._shown_version = 0
@@ -203,6 +205,7 @@ class _Connection:
 
     def _receive(self) -> None:
         frame = self._ws.receive(timeout=_LOOK_S)
+        self._check_guest()
         if frame is _NEWS:
             self._send_news()
         elif frame is not None:
@@ -213,8 +216,18 @@ class _Connection:
                 with contextlib.suppress(StepkeepError):
                     self._save_draft()
 
+    def _check_guest(self) -> None:
+        """End the connection of whom nothing admits any more: his token has expired, or it or his key was revoked."""
+        if not self._guest.may_stay:
+            security_log().note("refused", "credentials hold no more")
+            self._send(messages.error("unauthorized", "your credentials hold no more; connect again with new ones"))
+            self._end(4401, "credentials hold no more")
+
     def _take(self, frame: str | bytes) -> None:
-        if not self._spend():
+        try:
+            self._guest.meter.spend()
+        except RateLimited:
+            security_log().note("limited", "too many messages")
             self._send(messages.error("rate_limited", "too many messages; connect again later"))
             self._end(4429, "too many messages")
         try:
@@ -267,6 +280,8 @@ class _Connection:
     def _answer(self, message_id: str, result: Result | Exception) -> None:
         """Send what came of a command in the end."""
         if isinstance(result, Exception):
+            if isinstance(result, Unavailable):
+                self._end(1013, result.message)
             if isinstance(result, StepkeepError) and not isinstance(result, SessionUnreadable):
                 self._send(messages.error("malformed", result.message, message_id))
                 return
@@ -316,14 +331,6 @@ class _Connection:
             self._shown_version = snapshot.state.version
             self._send(messages.sync(snapshot, self._store.clock()))
 
-    def _spend(self) -> bool:
-        now = time.monotonic()
-        settings = self._store.settings
-        earned = (now - self._tokens_at) * settings.messages_per_second
-        self._tokens = min(settings.message_burst, self._tokens + earned) - 1
-        self._tokens_at = now
-        return self._tokens >= 0
-
     def _send(self, message: dict[str, Any]) -> None:
         try:
             self._ws.send(exact_json.encode(message))
@@ -333,12 +340,3 @@ class _Connection:
     def _end(self, code: int, reason: str) -> NoReturn:
         wire.close(self._ws, code, reason)
         raise ConnectionClosed(code, reason)
-
-
-def _is_allowed_origin(request: flask.Request, allowed: str) -> bool:
-    """Browsers name the page's origin; other clients name none."""
-    origin = request.headers.get("Origin")
-    if origin is None:
-        return True
-    others = {item.strip().rstrip("/") for item in allowed.split(",") if item.strip()}
-    return origin in others or origin.partition("://")[2] == request.host

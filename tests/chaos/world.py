@@ -30,6 +30,7 @@ SETTINGS = {
     # Short, so that a run of minutes sees what takes a real installation an hour.
     "PING_INTERVAL_S": "2",
     "DRAFT_INTERVAL_S": "1",
+    "ENVIRONMENT": "development",  # its participants come without tokens
     "PENDING_AFTER_S": "1",
     "RETRY_DELAY_S": "0.1",
     "MESSAGES_PER_SECOND": "10000",

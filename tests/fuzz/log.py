@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tests.conftest import Server
 
-FAULTS = (" 500 ", "fault of ours", "Worker", "Exception")
+FAULTS = (" 500 ", "fault of ours", "Worker", "Exception", "Traceback")
 TRACEBACK = "Traceback"
 
 

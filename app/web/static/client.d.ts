@@ -173,6 +173,11 @@ export interface SurveyClientOptions {
   userId: string;
   /** The mode that a new session begins in. Default: false. */
   isAudio?: boolean;
+  /**
+   * The participant's resume token. A page of the server's own host needs none: there the cookie has it. It is kept in
+   * memory only, and sent as the subprotocol `token.<token>`.
+   */
+  token?: string;
   /** What is left out has its default. */
   times?: Partial<ConnectionTimes>;
 }

@@ -41,9 +41,10 @@ export class SurveyClient extends EventTarget {
    * @param {string} options.surveyId
    * @param {string} options.userId
    * @param {boolean} [options.isAudio] the mode that a new session begins in
+   * @param {string} [options.token] the participant's resume token, where no cookie of this page's host has it
    * @param {Partial<import("./connection.js").ConnectionTimes>} [options.times]
    */
-  constructor({ origin, surveyId, userId, isAudio = false, times }) {
+  constructor({ origin, surveyId, userId, isAudio = false, token, times }) {
     super();
     const allTimes = { ...DEFAULT_TIMES, ...times };
     this.#outbox = new Outbox(surveyId, userId, allTimes.storeWithinMs);
@@ -59,6 +60,7 @@ export class SurveyClient extends EventTarget {
         stopped: (code, why) => this.#stopped(code, why),
       },
       allTimes,
+      token,
     );
     this.#delivery = new Delivery(this.#outbox, this.#connection, allTimes);
   }

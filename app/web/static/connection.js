@@ -8,7 +8,7 @@
  * browser's `online` event opens one at once, because partysocket can't be woken from its wait.
  */
 
-import { BUSY_CLOSE_CODES, FINAL_CLOSE_CODES } from "./protocol.js";
+import { BUSY_CLOSE_CODES, FINAL_CLOSE_CODES, subprotocols } from "./protocol.js";
 import ReconnectingWebSocket from "./vendor/partysocket-1.3.0/ws.js";
 
 /**
@@ -61,6 +61,7 @@ export class Connection {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #pongTimer;
   #url;
+  #protocols;
   #listener;
   #times;
 
@@ -68,9 +69,11 @@ export class Connection {
    * @param {string} url
    * @param {Listener} listener
    * @param {Partial<ConnectionTimes>} [times]
+   * @param {string} [token] a participant's resume token; it goes nowhere but into the handshake
    */
-  constructor(url, listener, times = {}) {
+  constructor(url, listener, times = {}, token) {
     this.#url = url;
+    this.#protocols = subprotocols(token);
     this.#listener = listener;
     this.#times = { ...DEFAULT_TIMES, ...times };
   }
@@ -80,7 +83,7 @@ export class Connection {
     this.#discardSocket();
     clearTimeout(this.#slowTimer);
     const { firstDelayMs, connectWithinMs } = this.#times;
-    const socket = new ReconnectingWebSocket(this.#url, undefined, {
+    const socket = new ReconnectingWebSocket(this.#url, this.#protocols, {
       minReconnectionDelay: jittered(firstDelayMs),
       maxReconnectionDelay: firstDelayMs * 16,
       reconnectionDelayGrowFactor: 2,

@@ -14,7 +14,7 @@ const FRESH_MS = 60_000; // the server saves a draft within 30 s of its change; 
 
 export class Drafts {
   /** @type {Record<string, Draft>} the drafts by step */
-  #drafts = {};
+  #drafts = Object.create(null); // a step may be called constructor
   /** @type {string | null} the step whose draft is to be sent */
   #unsent = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -100,7 +100,7 @@ export class Drafts {
   forgetAll() {
     clearTimeout(this.#timer);
     this.#unsent = null;
-    this.#drafts = {};
+    this.#drafts = Object.create(null);
     this.#settle();
   }
 
@@ -115,7 +115,7 @@ export class Drafts {
   shownValue(step, session) {
     this.#drafts = this.#read();
     const draft = this.#drafts[step];
-    const answer = session.answers[step];
+    const answer = Object.hasOwn(session.answers, step) ? session.answers[step] : undefined;
     if (draft?.isGiven && answer !== undefined) return answer; // it waits to be saved
     const isNewest = draft && (!draft.isSent || Date.now() - draft.changedAtMs < FRESH_MS);
     if (isNewest && !draft.isSent) this.#unsent = step;
@@ -132,7 +132,7 @@ export class Drafts {
   #read() {
     try {
       const kept = JSON.parse(localStorage.getItem(this.#key) ?? "{}");
-      return typeof kept === "object" && kept !== null ? kept : {};
+      return Object.assign(Object.create(null), typeof kept === "object" ? kept : null);
     } catch {
       return this.#drafts; // storage is forbidden here
     }

@@ -132,7 +132,7 @@ function moved(known, command) {
  */
 function elsewhere(known, command) {
   const last = known.route[known.route.length - 1];
-  return last in known.session.answers ? unknownFrom(known, command) : known;
+  return Object.hasOwn(known.session.answers, last) ? unknownFrom(known, command) : known;
 }
 
 /**
@@ -146,7 +146,7 @@ function answered(known, command, survey) {
   const step = command.step ?? "";
   if (!known.route.includes(step)) return elsewhere(known, command);
   const value = command.value ?? null;
-  const isChange = !(step in session.answers) || !isEqual(session.answers[step], value);
+  const isChange = !Object.hasOwn(session.answers, step) || !isEqual(session.answers[step], value);
   const given = with_(known, { answers: { ...session.answers, [step]: value } });
   const route = isChange ? sure(known, step, survey) : known.route;
   const from = session.current_step;
@@ -210,7 +210,7 @@ function prolonged(route, session, survey) {
   const longer = [...route];
   for (;;) {
     const last = longer[longer.length - 1];
-    const next = last in session.answers ? survey.step(last)?.leads_to : null;
+    const next = Object.hasOwn(session.answers, last) ? survey.step(last)?.leads_to : null;
     if (typeof next !== "string" || next === END || longer.includes(next) || survey.step(next) === null) return longer;
     longer.push(next);
   }

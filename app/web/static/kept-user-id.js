@@ -35,6 +35,19 @@ export async function keptUserId() {
   return id;
 }
 
+/**
+ * Forget the id, if it is this one.
+ *
+ * @param {string} id
+ * @returns {Promise<void>}
+ */
+export async function forgetUserId(id) {
+  if (inLocalStorage() === id) localStorage.removeItem(KEY);
+  await withStore(async (database) => {
+    if ((await database.get(STORE, KEY)) === id) await database.delete(STORE, KEY);
+  });
+}
+
 /** @returns {string | null} */
 function inLocalStorage() {
   try {

@@ -78,7 +78,7 @@ export class KnownSteps {
    * @returns {string[]}
    */
   answered(session) {
-    const behind = session.step_history.filter((id) => id in session.answers);
+    const behind = session.step_history.filter((id) => Object.hasOwn(session.answers, id));
     const ahead = Object.keys(session.answers).filter((id) => !behind.includes(id));
     const order = [...this.#defined.keys()];
     ahead.sort((one, other) => order.indexOf(one) - order.indexOf(other));

@@ -71,8 +71,14 @@ export const END = "end";
 /** Close codes after which another attempt can't help, and what the participant is told. */
 export const FINAL_CLOSE_CODES = new Map([
   [4400, "This page and the server do not understand each other. Please reload the page."],
-  [4401, "You need to sign in before you can take this survey."],
-  [4403, "You are not allowed to open this survey here."],
+  [
+    4401,
+    "You need to sign in again: please open your personal link once more. Answers that are kept on this device stay here until then.",
+  ],
+  [
+    4403,
+    "You are not allowed to open this survey here. Please open your own personal link. Answers that are kept on this device stay here until then.",
+  ],
   [4404, "This survey does not exist any more."],
 ]);
 
@@ -81,3 +87,14 @@ export const PASSING_ERROR_CODES = new Set(["unavailable", "rate_limited"]);
 
 /** Close codes of a server that has too much to do: come back, but not soon. */
 export const BUSY_CLOSE_CODES = new Set([1013, 4429]);
+
+/**
+ * What a socket offers as subprotocols: a browser lets a page put a token nowhere else (an address would be logged).
+ * The server answers with the first.
+ *
+ * @param {string} [token]
+ * @returns {string[] | undefined}
+ */
+export function subprotocols(token) {
+  return token === undefined ? undefined : ["stepkeep", `token.${token}`];
+}

@@ -3,10 +3,11 @@
 
 import { fillAnswers } from "./answers.js";
 import { SurveyClient } from "./client.js";
+import { DevicePanel } from "./device-panel.js";
 import { Drafts } from "./drafts.js";
 import { byId } from "./elements.js";
 import { isUserId } from "./ids.js";
-import { keptUserId } from "./kept-user-id.js";
+import { forgetUserId, keptUserId } from "./kept-user-id.js";
 import { KnownSteps } from "./known-steps.js";
 import { END } from "./protocol.js";
 import { StepForm } from "./step-form.js";
@@ -23,6 +24,8 @@ import { Walk } from "./walk.js";
  */
 
 const DEFINITION_AGAIN_MS = 30_000; // only going on offline wants it, so there is no hurry
+const UNAUTHORIZED = 4401;
+const NEW_COOKIE_WITHIN_MS = 2_000; // from the end of the old token to the answer that brings the new one, and more
 
 class SurveyPage {
   /** @type {Session | null} as it is shown: the server's, with what is foreseen of our own commands */
@@ -30,6 +33,8 @@ class SurveyPage {
   /** Whether the step in view is where all commands lead; else the server has to say where one leads. */
   #isKnown = true;
   #wasOnline = false;
+  /** Whether the server has greeted us since our credentials were refused the last time. */
+  #wasGreeted = false;
   /** The ids of the commands that are looked ahead at. */
   #lookedAt = "";
   #progress = 0;
@@ -45,12 +50,14 @@ class SurveyPage {
   #client;
   #drafts;
   #voice;
+  #userId;
 
   /**
    * @param {string} surveyId
    * @param {string} userId
    */
   constructor(surveyId, userId) {
+    this.#userId = userId;
     const { origin, language } = this.#view.root.dataset;
     const isAudio = new URLSearchParams(location.search).get("is_audio") === "true";
     this.#client = new SurveyClient({ origin: new URL(origin ?? "", location.href).href, surveyId, userId, isAudio });
@@ -69,6 +76,7 @@ class SurveyPage {
     this.#listenToServer();
     this.#listenToParticipant();
     this.#listenToBrowser();
+    if (this.#view.root.dataset.userId !== undefined) this.#openDevicePanel();
   }
 
   async start() {
@@ -87,7 +95,8 @@ class SurveyPage {
     for (const type of ["state", "ack", "pending", "sync"]) on(type, (message) => this.#take(message));
     on("reject", (message) => this.#refused(message));
     on("error", (message) => this.#refused(message));
-    on("stopped", ({ why }) => this.#view.showStopped(why));
+    on("state", () => (this.#wasGreeted = true));
+    on("stopped", ({ code, why }) => this.#stopped(code, why));
     on("change", () => this.#connectionChanged());
   }
 
@@ -142,7 +151,7 @@ class SurveyPage {
    */
   #look(type, isResumed) {
     const shown = this.#walk.look();
-    if (shown === null) return;
+    if (shown === null || this.#view.part === "stopped") return;
     const before = this.#session;
     const { session, step } = shown;
     this.#session = session;
@@ -214,7 +223,7 @@ class SurveyPage {
   /** Everything around the step: place, answers, back, and the notes. */
   #showAround() {
     const session = this.#session;
-    if (session === null) return;
+    if (session === null || this.#view.part === "stopped") return;
     const isDone = this.#view.part === "done";
     if (this.#returnTo === session.current_step || isDone) this.#returnTo = null;
     this.#view.showPlace(session, this.#progress, this.#steps.total);
@@ -299,6 +308,43 @@ class SurveyPage {
     this.#showSave();
   }
 
+  /**
+   * No attempt will be made any more, and what was answered is shown to nobody who may not see it.
+   *
+   * @param {number} code
+   * @param {string} why
+   */
+  #stopped(code, why) {
+    if (code === UNAUTHORIZED && this.#wasGreeted) {
+      // Another tab of this browser may have signed out all other devices: then a new cookie is here, or on its way.
+      this.#wasGreeted = false;
+      setTimeout(() => void this.#client.start(), NEW_COOKIE_WITHIN_MS);
+      return;
+    }
+    this.#form.leave();
+    this.#voice.leave();
+    for (const id of ["step", "answers", "done-answers"]) byId(id).replaceChildren();
+    for (const id of ["back", "answers-panel", "resumed", "return-note"]) byId(id).hidden = true;
+    this.#view.showNotice("");
+    this.#view.showStopped(why);
+  }
+
+  /** What the panel for other devices may do with this page; the server must know who it is. */
+  #openDevicePanel() {
+    new DevicePanel({
+      hasUnsent: () => {
+        this.#drafts.flush();
+        return this.#client.unacknowledged > 0 || this.#drafts.isUnsent;
+      },
+      pause: () => this.#client.stop(),
+      goOn: () => this.#client.start(),
+      forget: async () => {
+        this.#drafts.forgetAll();
+        await forgetUserId(this.#userId);
+      },
+    });
+  }
+
   #showSave() {
     const { isOnline, unacknowledged, isKeptOnDevice } = this.#client;
     const isSaving = unacknowledged > 0 || this.#drafts.isUnsent;
@@ -319,8 +365,8 @@ function isNewWalk(before, session) {
 }
 
 async function begin() {
-  const surveyId = byId("survey").dataset.surveyId ?? "";
-  const named = new URLSearchParams(location.search).get("user");
+  const { surveyId = "", userId } = byId("survey").dataset;
+  const named = userId ?? new URLSearchParams(location.search).get("user"); // the server knows whose cookie came
   if (named !== null && !isUserId(named)) {
     new SurveyView().showStopped("The link that brought you here is not complete. Please ask for a new one.");
     return;

@@ -1,0 +1,105 @@
+"""``flask keys``, ``flask sessions`` and ``flask erasures``: encryption, what is known of somebody, and erasing."""
+
+from pathlib import Path
+from typing import TextIO
+
+import click
+from flask.cli import AppGroup
+
+from app.cli.terminal import note, progress, store, table, told
+from app.errors import InvalidInput
+from app.operations.privacy import apply_erasures, export_participant, read_erasures
+from app.operations.retention import purge
+from app.operations.rotation import rotate
+
+keys = AppGroup("keys", help="The keys that encrypt answers at rest (ANSWERS_KEYS).")
+sessions = AppGroup("sessions", help="Participants' sessions.")
+erasures = AppGroup("erasures", help="The list of what was erased, that a restored backup must not undo.")
+
+
+@keys.command("rotate")
+@click.option("--to-plain", is_flag=True, help="Decrypt everything instead, to leave encryption.")
+@told
+def rotate_keys(*, to_plain: bool) -> None:
+    """Encrypt all that is stored with the first key of ANSWERS_KEYS: answers, drafts and history.
+
+    First put the new key in front of the old one and restart (with several servers in two rounds: last, then first);
+    then run this, until it finds nothing to change; then take the old key away. It works beside a running server, and a
+    run that was interrupted is simply run again.
+    """
+    with progress("Encrypting" if not to_plain else "Decrypting") as show:
+        done = rotate(store(), to_plain=to_plain, progress=show)
+    note("answers_key_rotated", sessions=done.sessions, entries=done.entries)
+    click.echo(f"{done.sessions} sessions and {done.entries} entries of history were changed; the rest was so already.")
+    for one in done.unopened:
+        why = f"needs the key {one.missing_key}" if one.missing_key else "is broken"
+        click.echo(f"{one.survey_id}/{one.user_id} version {one.version or '(session)'} {why}", err=True)
+    if done.locked or done.broken:
+        raise InvalidInput(
+            f"{done.locked} rows need a key that ANSWERS_KEYS lacks, {done.broken} are broken; they stay"
+        )
+
+
+@sessions.command("export")
+@click.argument("user_id")
+@click.option("--survey", default=None, help="Only this survey; else all.")
+@click.option(
+    "--output", type=click.File("w", encoding="utf-8", lazy=True), default="-", help="A file; else standard output."
+)
+@told
+def export(user_id: str, survey: str | None, output: TextIO) -> None:
+    """Write all that is known of a participant, as JSON: sessions, history, drafts, who looked at them."""
+    pieces = export_participant(store(), user_id, survey)
+    note("participant_exported", survey_id=survey, user_id=user_id)
+    output.writelines(pieces)
+
+
+@sessions.command("forget")
+@click.argument("user_id")
+@click.option("--survey", default=None, help="Only this survey; else all.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@told
+def forget(user_id: str, survey: str | None, *, yes: bool) -> None:
+    """Erase a participant for good: sessions, history, drafts, what was set aside, links and tokens.
+
+    An older backup that is restored doesn't bring him back.
+    """
+    where = f"the survey {survey}" if survey else "all surveys"
+    if not yes and not click.confirm(f"Erase {user_id} in {where}, for good?", err=True):
+        raise click.Abort
+    count = store().forget(user_id, survey, actor="operator")
+    click.echo(f"{count} session{'' if count == 1 else 's'} of {user_id} erased.")
+
+
+@sessions.command("purge")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@told
+def purge_old(*, dry_run: bool) -> None:
+    """Erase the sessions whose last change is longer ago than their survey's `retention`."""
+    with progress("Looking") as show:
+        counts = purge(store(), dry_run=dry_run, progress=show)
+    if not counts:
+        click.echo("No survey file has a retention (e.g. `retention: 365d`): nothing is too old.")
+        return
+    table(("SURVEY", "TOO OLD" if dry_run else "ERASED"), [(survey, str(count)) for survey, count in counts.items()])
+
+
+@erasures.command("export")
+@told
+def export_list() -> None:
+    """Print the list, a JSON line each; to be kept apart from the database's backups.
+
+    With SQLite, or ERASURES_FILE, the server keeps such a file by itself.
+    """
+    for line in read_erasures(store()):
+        click.echo(line)
+
+
+@erasures.command("apply")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@told
+def apply_list(file: Path) -> None:
+    """Erase again what the list names and a restored backup brought back; what began later stays."""
+    with file.open("rb") as lines:
+        count = apply_erasures(store(), lines, file.name)
+    click.echo(f"{count} session{'' if count == 1 else 's'} erased again.")

@@ -1,0 +1,90 @@
+"""Who may open a socket: how many at once, and only with credentials that are good for the session."""
+
+import threading
+from typing import Any, NamedTuple
+
+import flask
+
+from app.access.principals import Anyone, Participant, Principal, check_session
+from app.errors import Unauthorized
+from app.store.rows import SessionKey
+from app.web import messages
+from app.web.auth import Access, access, address
+from app.web.limits import Meter
+
+INTRODUCED_WITHIN_S = 10.0
+"""Seconds for the first frame of a client that shows its credentials there."""
+
+
+class Connections:
+    """How many sockets are open, and whether the server stops."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._changed = threading.Condition()
+        self._open = 0
+        self.stopping = False
+
+    def enter(self) -> bool:
+        """Count one in; False where there are too many, or the server stops."""
+        with self._changed:
+            if self.stopping or self._open >= self._limit:
+                return False
+            self._open += 1
+            return True
+
+    def leave(self) -> None:
+        """Count one out."""
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
+
+    def wait_until_closed(self, timeout_s: float) -> bool:
+        """Wait until all are closed; drafts are saved by then."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._open == 0, timeout_s)
+
+
+class Guest(NamedTuple):
+    """Who was let in, and how his messages are counted."""
+
+    who: Principal
+    door: Access
+    meter: Meter
+
+    @property
+    def may_stay(self) -> bool:
+        """Whether what he showed holds still."""
+        return self.door.holds(self.who)
+
+
+def admit(ws: Any, key: SessionKey) -> Guest:  # noqa: ANN401
+    """Return who comes, if he may; nothing of the session was looked at before.
+
+    Raises:
+        Unauthorized, Forbidden: he may not.
+        RateLimited: he, or his address, comes too often.
+    """
+    door = access()
+    door.limits.count("address_connections", address())
+    who = door.who(key)
+    if isinstance(who, Anyone):
+        who = _introduced(ws, door)
+    check_session(who, "sessions:write", key, own=True)
+    # An integrator's connections are of many participants: each is counted by himself.
+    door.limits.count("participant_connections", f"{key.survey_id}/{key.user_id}")
+    settings = flask.current_app.extensions["stepkeep"].settings
+    return Guest(who, door, Meter(door.limits, settings, f"{key.survey_id}/{key.user_id}", address()))
+
+
+def _introduced(ws: Any, door: Access) -> Participant:  # noqa: ANN401
+    """Return who says in his first frame who he is.
+
+    Raises:
+        Unauthorized: he says nothing in time, something else, or what doesn't hold.
+    """
+    frame = ws.receive(timeout=INTRODUCED_WITHIN_S)
+    token = messages.token_in(frame)
+    if token is None:
+        raise Unauthorized
+    return door.participant(token)

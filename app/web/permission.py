@@ -1,0 +1,72 @@
+"""May this request do this? Asked at the top of each view, before a body is read or a session is looked for.
+
+What is not a participant's own act is noted in the audit log, before it is done: what can't be noted isn't done.
+"""
+
+import flask
+
+from app.access.principals import Integrator, Participant, Principal, Scope, check_scope, check_session, name_of
+from app.service import SessionStore
+from app.store import audit
+from app.store.rows import SessionKey
+from app.web import requests
+from app.web.auth import access
+
+
+def permitted(user_id: str, scope: Scope, action: audit.Action | None = None, *, own: bool = False) -> SessionKey:
+    """Return the session that the request means, if it may do this to it.
+
+    Args:
+        action: what the audit log calls it; None: what is done is in the session's history.
+        own: as for ``check_session``.
+
+    Raises:
+        Unauthorized, Forbidden, RateLimited: it may not.
+        InvalidInput: no user id, or no survey id.
+    """
+    named = requests.survey_id()
+    key = store().key(user_id, named)
+    who = access().who(key)
+    if isinstance(who, Participant) and named is None and who.key.user_id == user_id:
+        key = who.key
+    check_session(who, scope, key, own=own)
+    if not isinstance(who, Participant):
+        key = store().meant_key(user_id, named)
+    if action is not None:
+        note(who, action, key)
+    return key
+
+
+def permitted_to_all(scope: Scope, action: audit.Action, **detail: str | int) -> None:
+    """Return if the request may do this to all sessions.
+
+    Args:
+        detail: for the audit log: filters, counts; never an answer.
+
+    Raises:
+        Unauthorized, Forbidden, RateLimited: it may not.
+    """
+    who = access().who()
+    check_scope(who, scope)
+    note(who, action, None, **detail)
+
+
+def note(who: Principal, action: audit.Action, key: SessionKey | None, **detail: str | int) -> None:
+    """Note in the audit log what an integrator does; what participants do is in their sessions' history."""
+    if not isinstance(who, Integrator):
+        return
+    entry = audit.Entry(
+        at=store().clock(),
+        actor=name_of(who),
+        action=action,
+        survey_id=None if key is None else key.survey_id,
+        user_id=None if key is None else key.user_id,
+        detail=detail,
+    )
+    store().write(lambda connection: audit.record(connection, entry))
+
+
+def store() -> SessionStore:
+    """Return the running application's."""
+    found: SessionStore = flask.current_app.extensions["stepkeep"]
+    return found

@@ -1,0 +1,112 @@
+"""A server in production, as participants and those who invite them meet it; and the words for its pages."""
+
+import contextlib
+import dataclasses
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from app.access.credentials import Credentials
+from app.access.tokens import ResumeTokens
+from app.service import open_store
+from app.settings import Settings
+from app.store.rows import SessionKey
+from tests.browser.participant import Participant
+from tests.conftest import SURVEYS, Server
+
+CLOSED = "follow-up"
+TITLE = "Follow-up after the ward"
+HOUR_US = 3600 * 1_000_000
+STORED = """async () => {
+  const found = [document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)];
+  for (const { name } of await indexedDB.databases()) {
+    const database = await new Promise((resolve, reject) => {
+      const request = indexedDB.open(name);
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+    for (const store of database.objectStoreNames) {
+      const all = database.transaction(store).objectStore(store).getAll();
+      found.push(JSON.stringify(await new Promise((resolve) => { all.onsuccess = () => resolve(all.result); })));
+    }
+    database.close();
+  }
+  return found.join(" ");
+}"""
+
+
+@dataclasses.dataclass
+class Clinic:
+    """A server in production with a public and a closed survey, and the API key of who invites."""
+
+    server: Server
+    secret: str
+    key: str
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    def link(self, user_id: str, survey: str = CLOSED, *, made_at: int | None = None, life_us: int = HOUR_US) -> str:
+        """Return a link for a participant, made at a time; now, where none is given."""
+        at = time.time_ns() // 1000 if made_at is None else made_at
+        token = ResumeTokens([self.secret]).issue(SessionKey(survey, user_id), at, life_us)
+        return f"{self.url}/resume#{token}"
+
+
+@contextlib.contextmanager
+def open_clinic(folder: Path) -> Iterator[Clinic]:
+    """Serve a clinic with an empty database of its own."""
+    surveys = folder / "surveys"
+    shutil.copytree(SURVEYS, surveys)
+    closed = (surveys / "phq9.yaml").read_text().replace("id: phq9", f"id: {CLOSED}\naccess: closed")
+    (surveys / f"{CLOSED}.yaml").write_text(re.sub("title: .*", f"title: {TITLE}", closed, count=1))
+    secret = secrets.token_urlsafe(32)
+    server = Server(folder, surveys, environment={"ENVIRONMENT": "production", "SECRET_KEY": secret})
+    store = open_store(Settings(database_url=server.database_url, surveys_dir=surveys, environment="development"))
+    key = Credentials(store, [secret]).create_key("ward 3", ["sessions:read", "sessions:write"])
+    store.close()
+    try:
+        server.start()
+        yield Clinic(server, secret, key)
+    finally:
+        server.stop()
+
+
+def panel(participant: Participant) -> None:
+    """Open the panel for other devices."""
+    participant.page.locator("#device summary").click()
+
+
+def make_link(participant: Participant) -> str:
+    """Make a link with the panel, and return it."""
+    panel(participant)
+    participant.page.get_by_role("button", name="Make a link").click()
+    expect(participant.page.locator("#device-made")).to_be_visible()
+    return participant.page.get_by_label("Your link", exact=True).input_value()
+
+
+def user_of(participant: Participant) -> str:
+    """Return whom the page belongs to."""
+    return participant.root.get_attribute("data-user-id") or ""
+
+
+def says(page: Page, heading: str) -> None:
+    """Wait until the page has this heading in view."""
+    expect(page.get_by_role("heading", name=heading)).to_be_visible()
+
+
+def small_targets(page: Page) -> list[str]:
+    """Return what is pressed and is less than 44 pixels high or wide."""
+    small: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll("button, a, summary, input:not([type=hidden], [type=radio])")]
+            .filter((element) => element.checkVisibility() && !element.matches(".skip-link"))
+            .filter((element) => Math.min(element.offsetWidth, element.offsetHeight) < 44)
+            .map((element) => `small: ${element.outerHTML}`)"""
+    )
+    return small

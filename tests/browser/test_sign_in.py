@@ -1,0 +1,156 @@
+"""The dashboard's sign-in in a real browser, in production: keyboard, screen reader, strict headers."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from app.access.credentials import Credentials
+from app.access.principals import SCOPES
+from app.service import open_store
+from app.settings import Settings
+from app.store.rows import SessionKey
+from tests.browser.clinic import small_targets
+from tests.browser.test_access import PHONE, fits, violations
+from tests.conftest import SURVEYS, Server
+
+pytestmark = pytest.mark.browser
+
+
+class Ward:
+    """A server in production, some sessions, and two API keys."""
+
+    def __init__(self, folder: Path) -> None:
+        secret = secrets.token_urlsafe(32)
+        self.server = Server(folder, environment={"ENVIRONMENT": "production", "SECRET_KEY": secret})
+        self.url = self.server.url
+        store = open_store(
+            Settings(database_url=self.server.database_url, surveys_dir=SURVEYS, environment="development")
+        )
+        credentials = Credentials(store, [secret])
+        self.key = credentials.create_key("Dr. Anna Weiß, ward 3", SCOPES)
+        self.export_key = credentials.create_key("nightly export", ["export"])
+        for user_id in ("p-1", "p-2"):
+            store.begin(SessionKey("phq9", user_id), is_audio_mode=False)
+        store.close()
+        self.server.start()
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Iterator[Ward]:
+    """A ward of the test's own."""
+    made = Ward(tmp_path)
+    yield made
+    made.server.stop()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """A tab of the person whom a test is about."""
+    return context.new_page()
+
+
+def sign_in(page: Page, ward: Ward, key: str) -> None:
+    """Type the key and press Enter, from wherever the dashboard leads."""
+    page.goto(f"{ward.url}/dashboard")
+    expect(page.get_by_label("API key")).to_be_focused()
+    page.keyboard.insert_text(key)
+    page.keyboard.press("Enter")
+
+
+def is_at(page: Page, heading: str) -> None:
+    """Wait until the page has this heading."""
+    expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
+
+
+def test_dashboard_is_seen_when_a_key_was_typed(page: Page, ward: Ward) -> None:
+    """Sign in, look, sign out; the key is in no address, and afterwards nothing is shown any more."""
+    errors: list[str] = []
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    sign_in(page, ward, ward.key)
+    is_at(page, "Dashboard")
+    assert page.url == f"{ward.url}/dashboard"
+    expect(page.locator("[data-survey-id=phq9] [data-status=in_progress]")).to_have_text("2")
+    expect(page.locator(".who")).to_contain_text("Dr. Anna Weiß, ward 3")
+    expect(page.get_by_role("region", name="What was done last")).to_contain_text("signed in")
+    page.goto(ward.url)
+    page.get_by_role("link", name="Dashboard").click()
+    page.get_by_role("button", name="Sign out").click()
+    is_at(page, "Sign in to the dashboard")
+    page.go_back()
+    page.goto(f"{ward.url}/dashboard")
+    is_at(page, "Sign in to the dashboard")
+    assert page.context.cookies() == []
+    assert ward.key not in ward.server.log
+    assert errors == []
+
+
+def test_wrong_key_is_refused_in_words(page: Page, ward: Ward) -> None:
+    """A message that is read aloud; the field is empty, marked and in focus."""
+    sign_in(page, ward, f"{ward.key[:-1]}!")
+    expect(page.get_by_role("alert")).to_contain_text("does not open the dashboard")
+    field = page.get_by_label("API key")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    assert ward.key[:-1] not in page.content()
+
+
+def test_form_of_another_site_signs_nobody_out(
+    new_context: Callable[..., BrowserContext], ward: Ward, tmp_path: Path
+) -> None:
+    """Its cookie doesn't come along, and its post is refused; who is signed in stays so."""
+    page = new_context().new_page()
+    sign_in(page, ward, ward.key)
+    is_at(page, "Dashboard")
+    address = ward.url.replace("127.0.0.1", "localhost")  # another site, by its name
+    page.route(
+        f"{address}/evil",
+        lambda route: route.fulfill(
+            content_type="text/html", body=f'<form method=post action="{ward.url}/sign-out"><button>Win</button></form>'
+        ),
+    )
+    page.goto(f"{address}/evil")
+    page.get_by_role("button", name="Win").click()
+    is_at(page, "This is not possible here")
+    page.goto(f"{ward.url}/dashboard")
+    is_at(page, "Dashboard")
+
+
+def every_view(page: Page, ward: Ward) -> Iterator[str]:
+    """Go through the dashboard's pages, and give the name of each when it is seen."""
+    page.goto(f"{ward.url}/sign-in")
+    yield "sign-in"
+    sign_in(page, ward, "wrong")
+    expect(page.get_by_role("alert")).to_be_visible()
+    yield "a wrong key"
+    sign_in(page, ward, ward.export_key)
+    is_at(page, "This is not possible here")
+    yield "a key that may not"
+    page.get_by_role("button", name="Sign out").click()
+    sign_in(page, ward, ward.key)
+    is_at(page, "Dashboard")
+    yield "dashboard"
+    page.goto(ward.url)
+    yield "the list, signed in"
+    page.goto(f"{ward.url}/s/phq9")
+    expect(page.locator("#walk")).to_be_visible()
+    yield "a survey, signed in"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [{"width": 1200, "height": 800}, PHONE], ids=["desk", "phone"])
+def test_dashboard_is_accessible_when_axe_looks_at_it(
+    new_context: Callable[..., BrowserContext], ward: Ward, scheme: Any, viewport: Any
+) -> None:
+    """No view has a violation that axe-core knows, in light and dark; none scrolls to the side; no target is small."""
+    page = new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce").new_page()
+    found: dict[str, list[str]] = {}
+    for name in every_view(page, ward):
+        found[name] = violations(page) + small_targets(page)
+        if not fits(page):
+            found[name].append("scrolls to the side")
+    assert {name: problems for name, problems in found.items() if problems} == {}

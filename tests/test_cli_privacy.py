@@ -1,0 +1,147 @@
+"""``flask sessions`` and ``flask erasures``: what is known of a participant, erasing him, and what a backup brings back."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import flask
+import pytest
+from flask.testing import FlaskCliRunner
+
+from app.cli import register
+from app.service import SessionStore
+from app.settings import Settings
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Begin
+from app.web.factory import create_app
+from tests.conftest import SURVEYS
+from tests.web.production import production
+
+DAY_US = 86_400 * 1_000_000
+ANN = SessionKey("phq9", "ann")
+BEN = SessionKey("phq9", "ben")
+
+
+@pytest.fixture
+def surveys(tmp_path: Path) -> Path:
+    """A folder with a survey whose sessions are kept for a year."""
+    folder = tmp_path / "surveys"
+    folder.mkdir()
+    text = (SURVEYS / "phq9.yaml").read_text()
+    (folder / "phq9.yaml").write_text(text.replace("language: en", "language: en\nretention: 365d", 1))
+    return folder
+
+
+def opened(tmp_path: Path, surveys: Path) -> flask.Flask:
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'sessions.db'}", surveys_dir=surveys)
+    made = create_app(production(settings))
+    register(made)
+    return made
+
+
+def closed(app: flask.Flask) -> None:
+    app.extensions["stepkeep_access"].credentials.revocations.close()
+    app.extensions["stepkeep"].close()
+
+
+@pytest.fixture
+def app(tmp_path: Path, surveys: Path) -> Iterator[flask.Flask]:
+    made = opened(tmp_path, surveys)
+    yield made
+    closed(made)
+
+
+@pytest.fixture
+def store(app: flask.Flask) -> SessionStore:
+    found: SessionStore = app.extensions["stepkeep"]
+    return found
+
+
+@pytest.fixture
+def run(app: flask.Flask) -> FlaskCliRunner:
+    return app.test_cli_runner()
+
+
+def answer(store: SessionStore, key: SessionKey, at: int | None = None) -> None:
+    """Begin a session and give its first answer, now or at another time."""
+    when = store.clock() if at is None else at
+    results = store.submit_many([(key, Begin(at=when)), (key, Answer(at=when, message_id="m1", step="Q1", value=2))])
+    assert not [result for result in results if isinstance(result, Exception)]
+
+
+def test_export_writes_all_that_is_known(store: SessionStore, run: FlaskCliRunner, tmp_path: Path) -> None:
+    """To standard output or a file; and the log says that it was exported, and whose data."""
+    answer(store, ANN)
+    document = json.loads(run.invoke(args=["sessions", "export", "ann"]).output)
+    assert document["sessions"][0]["answers"] == {"Q1": 2}
+    file = tmp_path / "ann.json"
+    done = run.invoke(args=["sessions", "export", "ann", "--survey", "phq9", "--output", str(file)])
+    assert (done.exit_code, done.output) == (0, "")
+    assert json.loads(file.read_text())["user_id"] == "ann"
+    log = [json.loads(line) for line in run.invoke(args=["audit", "--json", "--user-id", "ann"]).output.splitlines()]
+    assert [(one["action"], one["survey_id"]) for one in log] == [
+        ("participant_exported", "phq9"),
+        ("participant_exported", None),
+    ]
+
+
+def test_forget_asks_first_and_erases_only_him(store: SessionStore, run: FlaskCliRunner) -> None:
+    """No is no; afterwards nothing of him is there, nor his name in the log."""
+    answer(store, ANN)
+    answer(store, BEN)
+    refused = run.invoke(args=["sessions", "forget", "ann"], input="n\n")
+    assert refused.exit_code == 1
+    assert store.load(ANN) is not None
+    done = run.invoke(args=["sessions", "forget", "ann", "--yes"])
+    assert (done.exit_code, done.output) == (0, "1 session of ann erased.\n")
+    assert store.load(ANN) is None
+    assert store.load(BEN) is not None
+    log = run.invoke(args=["audit", "--json"])
+    assert log.exit_code == 0
+    assert [(one["action"], one["user_id"][:7]) for one in map(json.loads, log.output.splitlines())] == [
+        ("session_erased", "erased:")
+    ]
+
+
+def test_purge_counts_first_and_erases_what_is_too_old(store: SessionStore, run: FlaskCliRunner) -> None:
+    """--dry-run changes nothing; whoever answered within the retention stays."""
+    answer(store, ANN, store.clock() - 366 * DAY_US)
+    answer(store, BEN)
+    counted = run.invoke(args=["sessions", "purge", "--dry-run"])
+    assert counted.exit_code == 0
+    assert "phq9    1" in counted.output
+    assert store.load(ANN) is not None
+    done = run.invoke(args=["sessions", "purge"])
+    assert "phq9    1" in done.output
+    assert store.load(ANN) is None
+    assert store.load(BEN) is not None
+
+
+def test_list_of_erasures_undoes_what_a_backup_brought_back(tmp_path: Path, surveys: Path) -> None:
+    """Exported from the live database and applied to an older copy that was restored elsewhere."""
+    app = opened(tmp_path, surveys)
+    store = app.extensions["stepkeep"]
+    answer(store, ANN)
+    answer(store, BEN)
+    closed(app)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(tmp_path / "sessions.db", elsewhere / "sessions.db")
+
+    app = opened(tmp_path, surveys)
+    app.extensions["stepkeep"].forget("ann")
+    lines = app.test_cli_runner().invoke(args=["erasures", "export"]).output
+    closed(app)
+    assert len(lines.splitlines()) == 1
+    assert "ann" not in lines
+    (elsewhere / "list.jsonl").write_text(lines)
+
+    app = opened(elsewhere, surveys)
+    restored = app.extensions["stepkeep"]
+    assert restored.load(ANN) is not None
+    done = app.test_cli_runner().invoke(args=["erasures", "apply", str(elsewhere / "list.jsonl")])
+    assert (done.exit_code, done.output) == (0, "1 session erased again.\n")
+    assert restored.load(ANN) is None
+    assert restored.load(BEN) is not None
+    closed(app)

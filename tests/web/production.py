@@ -1,0 +1,211 @@
+"""The server as it is in production, for tests: with a key of its own, and with credentials that hold and that don't."""
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import flask
+from flask.testing import FlaskClient
+from pydantic import SecretStr
+from sqlalchemy import event
+from werkzeug.serving import make_server
+from werkzeug.test import TestResponse
+
+from app.access.credentials import Credentials
+from app.access.principals import SCOPES, Scope
+from app.access.tokens import ResumeTokens
+from app.reader import now_us
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store.engine import normalise_url
+from app.store.rows import SessionKey
+from app.store.schema import upgrade_schema
+from app.web.auth import Access
+from app.web.factory import create_app
+from tests.conftest import SURVEYS, Server, Servers, empty_database
+
+SITE = "https://survey.test"
+EVIL = "https://evil.test"
+DAY_US = 86_400 * 1_000_000
+CLOSED = "closed"
+
+CLOSED_SURVEY = """
+id: closed
+title: A closed survey
+language: en
+access: closed
+steps:
+  - {id: S1, type: text, prompt: Only for the invited}
+"""
+
+_OF_THE_WHOLE = ("stepkeep-keys", "stepkeep-revocations", "stepkeep-news")
+"""Threads that read beside all requests."""
+
+
+class Clock:
+    """The machine's clock, which a test can put forward."""
+
+    def __init__(self) -> None:
+        self.ahead_us = 0
+
+    def __call__(self) -> int:
+        return now_us() + self.ahead_us
+
+
+@dataclass
+class Door:
+    """The application in production in this process."""
+
+    app: flask.Flask
+    store: SessionStore
+    clock: Clock
+
+    @property
+    def access(self) -> Access:
+        found: Access = self.app.extensions["stepkeep_access"]
+        return found
+
+    @property
+    def credentials(self) -> Credentials:
+        return self.access.credentials
+
+    def client(self) -> FlaskClient:
+        return self.app.test_client(use_cookies=False)
+
+    def ask(self, method: str, path: str, token: str | None = None, **options: Any) -> TestResponse:
+        """Return the answer to a request at the server's own address; a token goes into Authorization."""
+        headers = dict(options.pop("headers", None) or {})
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        with self.client() as client:
+            return client.open(
+                path, method=method, base_url=options.pop("base_url", SITE), headers=headers, buffered=True, **options
+            )
+
+    def token(self, user_id: str, survey_id: str = "phq9") -> str:
+        return self.credentials.issue_token(SessionKey(survey_id, user_id))[0]
+
+    def key(self, *scopes: Scope, expires_at: int | None = None) -> str:
+        return self.credentials.create_key("ward 3", scopes or SCOPES, expires_at)
+
+    def begin(self, user_id: str, survey_id: str = "phq9") -> SessionKey:
+        key = SessionKey(survey_id, user_id)
+        self.store.begin(key, is_audio_mode=False)
+        return key
+
+    def close(self) -> None:
+        self.credentials.revocations.close()
+        self.store.close()
+
+
+def random_secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def production(settings: Settings, **changes: object) -> Settings:
+    """Return the settings as an operator would set them, but for what the test changes."""
+    update = {"environment": "production", "secret_key": SecretStr(random_secret()), "public_url": SITE, **changes}
+    return settings.model_copy(update=update)
+
+
+def open_door(settings: Settings) -> Door:
+    """Return the application on the settings' database; its clock can be put forward."""
+    store = open_store(settings)
+    store.clock = clock = Clock()
+    app = create_app(settings, store)
+    return Door(app, store, clock)
+
+
+@contextlib.contextmanager
+def opened(settings: Settings, **changes: object) -> Iterator[Door]:
+    """Give the application in production."""
+    door = open_door(production(settings, **changes))
+    try:
+        yield door
+    finally:
+        door.close()
+
+
+@contextlib.contextmanager
+def door_on(kind: str, servers: Servers, folder: Path, **changes: object) -> Iterator[Door]:
+    """Give the application in production on an empty database of a kind, with the shipped surveys and a closed one."""
+    surveys = folder / "surveys"
+    surveys.mkdir()
+    for file in SURVEYS.glob("*.yaml"):
+        (surveys / file.name).write_text(file.read_text())
+    (surveys / "closed.yaml").write_text(CLOSED_SURVEY)
+    with empty_database(kind, servers, folder) as url:
+        upgrade_schema(normalise_url(url))
+        with opened(Settings(database_url=url, surveys_dir=surveys), **changes) as door:
+            yield door
+
+
+@contextlib.contextmanager
+def listening(app: flask.Flask) -> Iterator[int]:
+    """Serve the application from a thread of this process; give the port."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    server.daemon_threads = True  # type: ignore[attr-defined]  # of socketserver's mixin
+    thread = threading.Thread(target=server.serve_forever, name="serving", daemon=True)
+    thread.start()
+    try:
+        yield server.port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def credentials_of(server: Server) -> Iterator[Credentials]:
+    """Give what makes credentials for a server in another process."""
+    settings = Settings(database_url=server.database_url, surveys_dir=server.surveys)
+    store = open_store(settings)
+    yield Credentials(store, [server.environment["SECRET_KEY"]])
+    store.close()
+
+
+def in_production(**more: str) -> dict[str, str]:
+    """Return the environment of a server in production."""
+    return {"ENVIRONMENT": "production", "SECRET_KEY": random_secret(), **more}
+
+
+def signed_by(door: Door, key: SessionKey, at: int, life_us: int) -> str:
+    """Return a token of ours, made at any time for any while."""
+    return ResumeTokens([door.store.settings.secret_key.get_secret_value()]).issue(key, at, life_us)
+
+
+def altered(token: str) -> str:
+    """Return the token with one character changed, in the middle of its proof."""
+    place = len(token) - 20
+    return token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
+
+
+class Reads:
+    """Which sessions were looked for, by whichever way there is, since it was emptied."""
+
+    def __init__(self, door: Door) -> None:
+        self.seen: list[str] = []
+        store = door.store
+        for engine in (store._reading, store._writing):
+            event.listen(engine, "before_cursor_execute", self._statement)
+        store._loader.load = self._told("load", store._loader.load)  # type: ignore[method-assign]
+        store._held.transact = self._told("transact", store._held.transact)  # type: ignore[method-assign]
+
+    def _statement(self, _conn: object, _cursor: object, statement: str, *_: object) -> None:
+        if any(table in statement for table in ("sessions", "session_history")):
+            self._note(statement)
+
+    def _told(self, name: str, call: Any) -> Any:
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            self._note(name)
+            return call(*args, **kwargs)
+
+        return noted
+
+    def _note(self, what: str) -> None:
+        if not threading.current_thread().name.startswith(_OF_THE_WHOLE):
+            self.seen.append(what)

@@ -1,0 +1,306 @@
+"""Coming, going on with another device, leaving; closed surveys; a database that is away; secrets that change."""
+
+import contextlib
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from app.errors import ConfigurationError
+from app.settings import read_settings
+from app.store.engine import normalise_url
+from app.store.rows import SessionKey
+from app.store.schema import upgrade_schema
+from tests.conftest import KINDS, SERVER_KINDS, Server, Servers, skip_or_fail
+from tests.databases import NoServer, OwnServer, own_server
+from tests.web.production import (
+    SITE,
+    Door,
+    credentials_of,
+    door_on,
+    in_production,
+    opened,
+    random_secret,
+)
+
+COOKIE = "__Host-stepkeep.phq9"
+
+
+@pytest.fixture(scope="module", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
+def door(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """The application in production on each database."""
+    with door_on(request.param, servers, tmp_path_factory.mktemp("door")) as found:
+        yield found
+
+
+def token_in(link: str) -> str:
+    """Return the token of a link; it stands behind the #, which no browser sends."""
+    address, _, token = link.partition("#")
+    assert address == f"{SITE}/resume"
+    return token
+
+
+def cookie_of(answer: Any) -> str:
+    """Return the survey's cookie that an answer sets."""
+    return str(answer.headers["Set-Cookie"].partition(";")[0])
+
+
+def may_read(door: Door, user_id: str, token: str, survey: str = "phq9") -> bool:
+    answer = door.ask("GET", f"/api/session/{user_id}?survey={survey}", token)
+    assert answer.status_code in {200, 401, 403}
+    return answer.status_code == 200
+
+
+def test_new_participant_gets_an_id_and_a_token_of_his_own(door: Door) -> None:
+    """Anybody may ask for one of a public survey; each is another, and no session begins before somebody comes."""
+    first, second = (door.ask("POST", "/api/surveys/phq9/participants") for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 201)
+    user_id, token = first.json["user_id"], first.json["token"]
+    assert user_id != second.json["user_id"]
+    assert token_in(first.json["link"]) == token
+    assert door.store.load(SessionKey("phq9", user_id)) is None
+    answer = {"type": "answer", "id": "m-1", "step": "Q1", "value": 1}
+    path = f"/api/session/{user_id}/commands?survey=phq9"
+    assert door.ask("POST", path, token, json=answer).json["version"] == 2
+    assert door.ask("POST", path, second.json["token"], json=answer).status_code == 403
+    assert door.ask("POST", "/api/surveys/none/participants").status_code == 404
+    for body in ({"user_id": "chosen"}, {"hours": 1}):
+        assert door.ask("POST", "/api/surveys/phq9/participants", json=body).status_code == 401
+        assert door.ask("POST", "/api/surveys/phq9/participants", token, json=body).status_code == 403
+
+
+@pytest.mark.parametrize("hours", [0, -1, "1", True, 1e9])
+def test_time_of_an_invitation_is_checked(door: Door, hours: object) -> None:
+    """A number of hours above 0, at most ten years; never longer than TOKEN_DAYS."""
+    key = door.key("sessions:write")
+    path = "/api/surveys/phq9/participants"
+    assert door.ask("POST", path, key, json={"hours": hours}).status_code == 422
+    longest = door.ask("POST", path, key, json={"hours": 87_600}).json["expires_at"]
+    assert longest[:10] == door.ask("POST", path, key).json["expires_at"][:10]
+
+
+def test_closed_survey_is_for_the_invited(door: Door) -> None:
+    """Others never read its name: it is not listed, 404 as if there were none; an invitation opens it."""
+    stranger = door.token("x")
+    for shown in (None, stranger):
+        listed = door.ask("GET", "/api/surveys", shown)
+        assert [survey["id"] for survey in listed.json["surveys"]] == ["intake", "phq9"]
+        closed, absent = (door.ask("GET", f"/api/surveys/{survey}", shown) for survey in ("closed", "absent"))
+        assert (closed.status_code, closed.text.replace("closed", "absent")) == (404, absent.text)
+        assert "A closed survey" not in door.ask("GET", "/").text
+        begun = [door.ask("POST", f"/api/surveys/{survey}/participants", shown) for survey in ("closed", "absent")]
+        assert [each.status_code for each in begun] == [404, 404]
+        assert begun[0].text.replace("closed", "absent") == begun[1].text
+    page = door.ask("GET", "/s/closed")
+    assert (page.status_code, "A closed survey" in page.text, "Set-Cookie" in page.headers) == (401, False, False)
+    invitation = {"user_id": "invited"}
+    invited = door.ask("POST", "/api/surveys/closed/participants", door.key("sessions:write"), json=invitation)
+    token = invited.json["token"]
+    assert door.ask("GET", "/api/surveys/closed", token).json["survey"]["title"] == "A closed survey"
+    cookie = {"Cookie": cookie_of(door.ask("POST", "/resume", json={"token": token}))}
+    assert "A closed survey" in door.ask("GET", "/s/closed", headers=cookie).text
+    assert "A closed survey" in door.ask("GET", "/", headers=cookie).text
+
+
+def test_link_leads_another_device_to_the_session(door: Door) -> None:
+    """For LINK_HOURS and as a QR code; /resume puts the token into a cookie of its own, and says where to go."""
+    door.begin("lena")
+    answer = door.ask("POST", "/api/session/lena/link?survey=phq9", door.token("lena"))
+    token = token_in(answer.json["link"])
+    assert answer.json["qr"].startswith("<svg")
+    assert door.credentials.participant(token).expires_at - door.clock() <= 24 * 3600 * 1_000_000
+    resumed = door.ask("POST", "/resume", json={"token": token})
+    assert resumed.json["address"] == "/s/phq9"
+    cookie = {"Cookie": cookie_of(resumed)}
+    assert token not in cookie["Cookie"]
+    assert door.ask("GET", "/api/session/lena?survey=phq9", headers=cookie).status_code == 200
+    assert 'data-user-id="lena"' in door.ask("GET", "/s/phq9", headers=cookie).text
+    for body in ({}, {"token": 7}, {"token": f"{token}x"}, {"token": door.key()}):
+        refused = door.ask("POST", "/resume", json=body)
+        assert (refused.status_code, "Set-Cookie" in refused.headers) == (401, False)
+    assert (
+        door.ask("POST", "/resume", json={"token": token}, headers={"Origin": "https://evil.test"}).status_code == 403
+    )
+
+
+def test_revoking_ends_every_token_but_that_of_who_asks(door: Door) -> None:
+    """On all devices, and all links; the browser that asks goes on with a new one; others' tokens stay."""
+    door.begin("rosa")
+    before, other = door.token("rosa"), door.token("rosa", "intake")
+    cookie = {"Cookie": f"{COOKIE}={before}", "Origin": SITE}
+    answer = door.ask("DELETE", "/api/session/rosa/tokens?survey=phq9", headers=cookie)
+    renewed = cookie_of(answer).partition("=")[2]
+    assert [may_read(door, "rosa", token) for token in (before, renewed)] == [False, True]
+    assert door.credentials.participant(other).key == SessionKey("intake", "rosa")
+    answer = door.ask("DELETE", "/api/session/rosa/tokens?survey=phq9", door.key("sessions:write"))
+    assert "Set-Cookie" not in answer.headers
+    assert not may_read(door, "rosa", renewed)
+    assert may_read(door, "rosa", door.token("rosa"))
+
+
+def test_leaving_takes_the_cookie_out_of_this_browser(door: Door) -> None:
+    """The session stays, for who has a link; another site's page can't make somebody leave."""
+    door.begin("lea")
+    token = door.token("lea")
+    cookie = {"Cookie": f"{COOKIE}={token}"}
+    answer = door.ask("POST", "/leave?survey=phq9", headers=cookie)
+    assert answer.headers["Set-Cookie"].startswith(f"{COOKIE}=; Expires=Thu, 01 Jan 1970")
+    assert may_read(door, "lea", token)
+    refused = door.ask("POST", "/leave?survey=phq9", headers={**cookie, "Sec-Fetch-Site": "cross-site"})
+    assert (refused.status_code, "Set-Cookie" in refused.headers) == (403, False)
+
+
+def test_secret_key_is_changed_without_losing_participants(door: Door) -> None:
+    """What an earlier key signed holds while it is among SECRET_KEY_FALLBACKS, and no longer; the newest signs."""
+    door.begin("sven")
+    earlier = door.store.settings.secret_key
+    old = door.token("sven")
+    newer = SecretStr(random_secret())
+    both = {"secret_key": newer, "secret_key_fallbacks": SecretStr(f" {earlier.get_secret_value()} ,")}
+    with opened(door.store.settings, **both) as after:
+        assert may_read(after, "sven", old)
+        new = after.token("sven")
+        assert may_read(after, "sven", new)
+    assert not may_read(door, "sven", new)
+    with opened(door.store.settings, secret_key=newer) as later:
+        assert [may_read(later, "sven", token) for token in (old, new)] == [False, True]
+
+
+def test_secrets_come_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of SECRETS_DIR, one a setting, without their line's end; the environment goes first."""
+    for name in ("SECRET_KEY", "DATABASE_URL", "ENVIRONMENT"):
+        monkeypatch.delenv(name, raising=False)
+    secret = random_secret()
+    (tmp_path / "secret_key").write_text(f"{secret}\n")
+    (tmp_path / "database_url").write_text("sqlite:///of-a-file.db\n")
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    found = read_settings()
+    assert (found.secret_key.get_secret_value(), found.database_url) == (secret, "sqlite:///of-a-file.db")
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///of-the-environment.db")
+    assert read_settings().database_url == "sqlite:///of-the-environment.db"
+    assert secret not in repr(found)
+    assert secret not in str(found)
+
+
+def test_folder_of_secrets_that_is_none_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt SECRETS_DIR must not seem to be an empty one."""
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "absent"))
+    with pytest.raises(ConfigurationError, match="SECRETS_DIR"):
+        read_settings()
+
+
+def status(server: Server, path: str, method: str = "GET", **headers: str) -> int:
+    asked = urllib.request.Request(f"{server.url}{path}", method=method, headers=headers)
+    try:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+@contextlib.contextmanager
+def socket_of(server: Server, user_id: str, token: str) -> Iterator[ClientConnection]:
+    url = f"{server.ws_url}/ws/survey/{user_id}?survey=phq9"
+    with connect(url, additional_headers={"Authorization": f"Bearer {token}"}, open_timeout=30) as ws:
+        yield ws
+
+
+def hear(ws: ClientConnection) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(ws.recv(timeout=60))
+    return found
+
+
+@contextlib.contextmanager
+def on_its_own_database(kind: str, folder: Path) -> Iterator[tuple[Server, OwnServer]]:
+    """Give a server in production that is not started yet, and its database, which may be killed."""
+    try:
+        database = own_server(kind, durable=False)
+    except NoServer as error:
+        skip_or_fail(str(error))
+    with contextlib.closing(database):
+        url = database.create_database()
+        upgrade_schema(normalise_url(url))
+        server = Server(folder, database=url, environment=in_production(PENDING_AFTER_S="0.3", RETRY_ATTEMPTS="1"))
+        try:
+            yield server, database
+        finally:
+            server.stop()
+
+
+def close_code(server: Server, user_id: str, shown: str) -> int | None:
+    """Return how a socket is refused."""
+    with socket_of(server, user_id, shown) as refused, pytest.raises(ConnectionClosed) as closed:
+        while True:
+            hear(refused)
+    return None if closed.value.rcvd is None else closed.value.rcvd.code
+
+
+@pytest.mark.parametrize("kind", SERVER_KINDS)
+def test_access_is_refused_when_credentials_can_not_be_checked(kind: str, tmp_path: Path) -> None:
+    """The database is away: keys and sign-ins admit nobody (503); participants go on, but for the revoked."""
+    with on_its_own_database(kind, tmp_path) as (server, database):
+        with credentials_of(server) as credentials:
+            revoked, _ = credentials.issue_token(SessionKey("phq9", "rita"))
+            credentials.revoke_tokens(SessionKey("phq9", "rita"))
+            token, _ = credentials.issue_token(SessionKey("phq9", "ada"))
+            key = credentials.create_key("ward 3", ["sessions:read", "sessions:write"])
+        server.start()
+        bearer = {"Authorization": f"Bearer {key}"}
+        assert status(server, "/api/sessions", **bearer) == 200
+        with socket_of(server, "ada", token) as ws:
+            assert hear(ws)["type"] == "state"
+            database.kill()
+            for path in ("/api/sessions", "/api/session/ada?survey=phq9"):
+                assert status(server, path, **bearer) == 503
+            assert status(server, "/dashboard", Cookie="__Host-stepkeep-sign-in=x") == 503
+            assert status(server, "/api/sessions") == 401
+            ws.send(json.dumps({"type": "answer", "id": "m-1", "step": "Q1", "value": 1}))
+            assert hear(ws)["type"] == "pending"
+            with socket_of(server, "ada", token) as second:
+                assert hear(second)["session"]["answers"] == {"Q1": 1}
+            asks = (("rita", revoked), ("ada", key), ("bob", token))
+            assert [close_code(server, *ask) for ask in asks] == [4401, 1013, 4403]
+            database.start()
+            while (message := hear(ws))["type"] != "ack":
+                assert message["type"] in {"pending", "sync"}
+            assert message["version"] == 2
+
+
+def test_export_is_sent_under_a_name_of_our_own(door: Door) -> None:
+    """To be saved, never shown as a page; whatever the participant is called."""
+    token = door.token("ann.html")
+    door.ask("POST", "/api/session/ann.html/commands?survey=phq9", token, json={"type": "back", "id": "m-1"})
+    answer = door.ask("GET", "/api/session/ann.html/export?survey=phq9", token)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Disposition"] == "attachment; filename=participant.json"
+    assert answer.headers["Content-Type"] == "application/json"
+    assert [one["survey_id"] for one in answer.json["sessions"]] == ["phq9"]
+
+
+def test_reads_and_exports_are_in_the_audit_log(door: Door) -> None:
+    """Who reads, lists, exports or erases with a key, and whose; the participant's own doing is in his history."""
+    token, key = door.token("seen"), door.key("sessions:read", "sessions:write", "export", "admin")
+    path = "/api/session/seen{}?survey=phq9"
+    door.ask("POST", path.format("/commands"), token, json={"type": "answer", "id": "m-1", "step": "Q1", "value": 1})
+    newest = door.ask("GET", "/api/audit?limit=1", key).json["entries"][0]["id"]
+    for shown in (token, key):
+        assert door.ask("GET", path.format(""), shown).status_code == 200
+        assert door.ask("GET", path.format("/history"), shown).status_code == 200
+        assert door.ask("GET", path.format("/export"), shown).status_code == 200
+    assert door.ask("GET", "/api/sessions", key).status_code == 200
+    assert door.ask("DELETE", path.format(""), key).status_code == 200
+    entries = [one for one in door.ask("GET", "/api/audit", key).json["entries"] if one["id"] > newest]
+    done = ["audit_read", "session_erased", "sessions_listed", "participant_exported", "history_read", "session_read"]
+    assert [one["action"] for one in entries] == done
+    assert len({one["actor"] for one in entries}) == 1
+    about = [one["user_id"] for one in entries if one["user_id"] is not None]
+    assert len(about) == 4
+    assert all(name.startswith("erased:") for name in about)

@@ -1,0 +1,219 @@
+"""Limits by connection, participant and address: in production, over all processes where there is Redis."""
+
+import itertools
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from app.errors import RateLimited
+from app.service import open_store
+from app.settings import Settings
+from app.store.engine import normalise_url
+from app.store.rows import SessionKey
+from app.store.schema import upgrade_schema
+from app.web.factory import create_app
+from app.web.limits import MESSAGES_AT_ONCE, Limits
+from tests.conftest import SURVEYS, Server, skip_or_fail
+from tests.databases import NoServer
+from tests.news.redis_server import RedisServer
+from tests.web.conftest import running_server
+from tests.web.production import Door, credentials_of, in_production, opened
+
+MANY = "1000000/minute"
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Settings:
+    """Settings with an empty SQLite file."""
+    url = f"sqlite:///{tmp_path / 'limits.db'}"
+    upgrade_schema(normalise_url(url))
+    return Settings(database_url=url, surveys_dir=SURVEYS)
+
+
+def close_code(server: Server, token: str, messages: int = 0) -> int:
+    """Return how the server closes a connection that sends so many messages; 0 where it does not."""
+    url = f"{server.ws_url}/ws/survey/ada?survey=phq9"
+    with connect(url, additional_headers={"Authorization": f"Bearer {token}"}) as ws:
+        try:
+            assert json.loads(ws.recv(timeout=10))["type"] in {"state", "error"}
+            for _ in range(messages):
+                ws.send('{"type": "ping"}')
+            for _ in range(messages):
+                ws.recv(timeout=10)
+            ws.send('{"type": "ping"}')
+            ws.recv(timeout=10)
+        except ConnectionClosed as closed:
+            return 0 if closed.rcvd is None else closed.rcvd.code
+    return 0
+
+
+def statuses(door: Door, count: int, **options: Any) -> list[int]:
+    return [door.ask("GET", "/api/surveys", **options).status_code for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "connections", "messages"),
+    [
+        ({"MESSAGE_BURST": "20", "MESSAGES_PER_SECOND": "0.01"}, 1, 40),
+        ({"PARTICIPANT_MESSAGES": f"{2 * MESSAGES_AT_ONCE}/day"}, 4, MESSAGES_AT_ONCE),
+        ({"ADDRESS_MESSAGES": f"{2 * MESSAGES_AT_ONCE}/day"}, 4, MESSAGES_AT_ONCE),
+        ({"PARTICIPANT_CONNECTIONS": "3/day"}, 4, 0),
+        ({"ADDRESS_CONNECTIONS": "3/day"}, 4, 0),
+    ],
+    ids=["connection", "participant's messages", "address's messages", "participant", "address"],
+)
+def test_flood_is_refused_by_connection_participant_and_address(
+    tmp_path: Path, limit: dict[str, str], connections: int, messages: int
+) -> None:
+    """4429 to the connection that is one too many, or says too much; those before it are served."""
+    with running_server("sqlite", no_servers, tmp_path, **in_production(**limit)) as server:
+        with credentials_of(server) as credentials:
+            token, _ = credentials.issue_token(SessionKey("phq9", "ada"))
+        codes = [close_code(server, token, messages) for _ in range(connections)]
+    assert codes[-1] == 4429
+    assert set(codes[:-1]) <= {0, 4429}
+    assert connections == 1 or codes[0] == 0
+
+
+def no_servers(kind: str) -> Any:
+    raise AssertionError(kind)
+
+
+def test_requests_are_refused_by_address(plain: Settings) -> None:
+    """429 with Retry-After past the rate; that the server is well may be asked all the same, and assets come."""
+    with opened(plain, address_requests="3/day") as door:
+        assert statuses(door, 5) == [200, 200, 200, 429, 429]
+        refused = door.ask("GET", "/")
+        assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
+        assert [door.ask("GET", path).status_code for path in ("/healthz", "/readyz", "/assets/style.css")] == [200] * 3
+        assert statuses(door, 1, environ_base={"REMOTE_ADDR": "192.0.2.7"}) == [200]
+
+
+def test_wrong_credentials_are_limited_by_address(plain: Settings) -> None:
+    """Past the rate none of this address is looked at, right ones neither; cookies go on, and other addresses."""
+    with opened(plain, address_failures="3/day") as door:
+        key, token = door.key(), door.token("ada")
+        wrong = ["nonsense", f"stepkeep_{'a' * 12}_{'b' * 43}", f"{token}x", "nonsense"]
+        found = [door.ask("GET", "/api/sessions", shown).status_code for shown in wrong]
+        assert found == [401, 401, 401, 429]
+        for shown in (key, token):
+            assert door.ask("GET", "/api/session/ada?survey=phq9", shown).status_code == 429
+        assert door.ask("POST", "/sign-in", data={"key": key}).status_code == 429
+        assert door.ask("POST", "/resume", json={"token": token}).status_code == 429
+        elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
+        assert door.ask("GET", "/api/sessions", key, environ_base=elsewhere).status_code == 200
+        door.begin("ada")
+        cookie = {"Cookie": f"__Host-stepkeep.phq9={token}"}
+        assert door.ask("GET", "/api/session/ada?survey=phq9", headers=cookie).status_code == 200
+
+
+def test_right_credentials_are_not_counted(plain: Settings) -> None:
+    """However often they are shown."""
+    with opened(plain, address_failures="1/day") as door:
+        key = door.key()
+        assert [door.ask("GET", "/api/sessions", key).status_code for _ in range(5)] == [200] * 5
+
+
+def test_addresses_behind_a_proxy_are_told_apart(plain: Settings) -> None:
+    """By what the trusted proxy says; where none is trusted all that comes through one is one address."""
+    for proxies, expected in ((1, [200, 200, 429]), (0, [200, 429, 429])):
+        with opened(plain, proxies=proxies, address_requests="1/day") as door:
+            asks = ("192.0.2.1", "192.0.2.2", "192.0.2.1")
+            found = [statuses(door, 1, headers={"X-Forwarded-For": f"6.6.6.6, {one}"})[0] for one in asks]
+        assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "are_one"),
+    [
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+    ],
+)
+def test_network_of_one_household_counts_as_one_address(plain: Settings, one: str, two: str, are_one: bool) -> None:
+    """Of IPv6 that is /64; IPv4 in IPv6's clothes is IPv4."""
+    with opened(plain, address_requests="1/day") as door:
+        found = [statuses(door, 1, environ_base={"REMOTE_ADDR": remote})[0] for remote in (one, two)]
+    assert found == [200, 429 if are_one else 200]
+
+
+def test_development_is_not_limited(plain: Settings) -> None:
+    """Everything comes from one address there."""
+    rates = {"address_requests": "1/day", "address_failures": "1/day"}
+    store = open_store(plain.model_copy(update={**rates, "environment": "development"}))
+    app = create_app(store.settings, store)
+    with app.test_client() as client:
+        for shown in ({}, {"Authorization": "Bearer nonsense"}):
+            found = [client.get("/api/sessions", headers=shown).status_code for _ in range(4)]
+            assert set(found) == {401 if shown else 200}
+    app.extensions["stepkeep_access"].credentials.revocations.close()
+    store.close()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own."""
+    server = RedisServer(tmp_path)
+    try:
+        server.start()
+    except NoServer as error:
+        skip_or_fail(str(error))
+    yield server
+    server.kill()
+
+
+def test_two_processes_count_together_through_redis_and_each_alone_while_it_is_away(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    """One rate for both; without Redis requests are still limited, in each process by itself, and nobody waits long."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    secret = in_production(REDIS_URL=redis.url, ADDRESS_REQUESTS="6/day")
+    with ExitStack() as stack:
+        for folder in folders:
+            folder.mkdir()
+        servers = [stack.enter_context(running_server("sqlite", no_servers, each, **secret)) for each in folders]
+        turns = itertools.cycle(servers)
+        found = [status(next(turns)) for _ in range(8)]
+        assert (found[:6], found[6:]) == ([200] * 6, [429] * 2)
+        redis.kill()
+        for server in servers:
+            assert [status(server) for _ in range(8)] == [200] * 6 + [429] * 2
+            assert "each process counts for itself" in server.log
+
+
+def test_rates_are_counted_in_redis_again_when_it_is_back(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while in which it isn't asked; so a Redis that hangs holds nobody up at each request."""
+    clock = [0.0]
+    monkeypatch.setattr("app.web.limits.time.monotonic", lambda: clock[0])
+    settings = Settings(redis_url=redis.url, address_requests="2/day", environment="production")
+    one, two = Limits(settings), Limits(settings)
+    redis.kill()
+    one.count("address_requests", "192.0.2.1")
+    redis.start()
+    clock[0] += 60
+    one.count("address_requests", "192.0.2.1")
+    two.count("address_requests", "192.0.2.1")
+    for limits in (one, two):
+        with pytest.raises(RateLimited):
+            limits.count("address_requests", "192.0.2.1")
+
+
+def status(server: Server) -> int:
+    try:
+        with urllib.request.urlopen(f"{server.url}/api/surveys", timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code

@@ -1,0 +1,343 @@
+"""What the server logs: one line an event, in one form, who came and what went wrong, and nothing of any answer."""
+
+import base64
+import contextlib
+import http.client
+import json
+import logging
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
+
+from app.access.api_keys import new_key
+from app.access.tokens import ResumeTokens
+from app.settings import Settings
+from app.store.engine import normalise_url
+from app.store.rows import SessionKey
+from app.store.schema import upgrade_schema
+from app.web.log_lines import LineFormatter
+from app.web.security_log import EVERY_S, SecurityLog
+from tests.conftest import SURVEYS, Server
+from tests.waiting import wait_for
+from tests.web.conftest import running_server
+from tests.web.production import EVIL, SITE, Door, credentials_of, in_production, opened, random_secret
+
+LINE = re.compile(
+    r"(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?P<level>[A-Z]+) \[(?P<pid>\d+)\] (?P<name>[\w.]+): (?P<what>.+)"
+)
+BANNER = ("Stepkeep is on ", "Ctrl-C stops it")
+MARKER = "ANSWER-MARKER-7f3a"
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    """The application in this process, on an empty SQLite file."""
+    url = f"sqlite:///{tmp_path / 'logs.db'}"
+    upgrade_schema(normalise_url(url))
+    with opened(Settings(database_url=url, surveys_dir=SURVEYS), address_failures="1000/minute") as found:
+        yield found
+
+
+def no_servers(kind: str) -> Any:
+    raise AssertionError(kind)
+
+
+@contextlib.contextmanager
+def served(folder: Path, **environment: str) -> Iterator[Server]:
+    """Give a real server in production, its log at DEBUG with gunicorn's access log in it."""
+    loud = {"LOG_LEVEL": "DEBUG", "GUNICORN_CMD_ARGS": "--access-logfile -", "PENDING_AFTER_S": "0.3"}
+    with running_server("sqlite", no_servers, folder, **in_production(**loud, **environment)) as server:
+        yield server
+
+
+def request(server: Server, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str, str]:
+    """Return status, cookie and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request(
+            method, path, body.encode(), {name.replace("_", "-"): text for name, text in headers.items()}
+        )
+        answer = connection.getresponse()
+        return answer.status, answer.getheader("Set-Cookie") or "", answer.read().decode()
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the security log said, with its level."""
+    return [f"{one.levelname} {one.getMessage()}" for one in caplog.records if one.name == "stepkeep.security"]
+
+
+def formatted(message: str, *arguments: object, fault: BaseException | None = None, **extra: object) -> str:
+    about = None if fault is None else (type(fault), fault, fault.__traceback__)
+    record = logging.LogRecord("stepkeep.test", logging.ERROR, "x.py", 1, message, arguments, about)
+    record.__dict__.update(extra)
+    return LineFormatter().format(record)
+
+
+def test_each_line_says_when_who_and_what(tmp_path: Path) -> None:
+    """Time in UTC, level, process, part, what; gunicorn's lines too, and its access log; of a refusal also who."""
+    with served(tmp_path) as server:
+        assert request(server, "GET", "/api/session/ada?survey=phq9")[0] == 401
+        with credentials_of(server) as credentials:
+            key = credentials.create_key("ward 3", ["export"])
+        assert request(server, "GET", "/api/sessions", Authorization=f"Bearer {key}")[0] == 403
+        server.terminate()
+        lines = [line for line in server.log.splitlines() if not line.startswith(BANNER)]
+    found = [LINE.fullmatch(line) for line in lines]
+    assert lines
+    assert not [line for line, match in zip(lines, found, strict=True) if match is None]
+    names = {match["name"] for match in found if match}
+    assert {"gunicorn.error", "gunicorn.access", "stepkeep.security"} <= names
+    refused = [match["what"] for match in found if match and match["name"] == "stepkeep.security"]
+    assert refused == [
+        (
+            "refused address='127.0.0.1' who='anyone' what='GET /api/session/ada' "
+            'why="credentials that hold are needed: a participant\'s token, or an API key"'
+        ),
+        (
+            f"refused address='127.0.0.1' who='key:{key.split('_')[1]} (ward 3)' shown='key:{key.split('_')[1]}' "
+            "what='GET /api/sessions' why='this API key lacks the scope sessions:read'"
+        ),
+    ]
+
+
+def test_faults_of_ours_are_logged(
+    door: Door, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line a fault: its type, what led to it, and the places in the program; never its text."""
+
+    def fail(*_: object) -> None:
+        try:
+            dict[str, str]()[MARKER]
+        except KeyError as error:
+            raise ValueError(MARKER) from error
+
+    monkeypatch.setattr(door.store, "load", fail)
+    assert door.ask("GET", "/api/session/ada?survey=phq9", door.token("ada")).status_code == 500
+    (record,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
+    line = LineFormatter().format(record)
+    assert LINE.fullmatch(line)
+    assert re.search(r"a fault of ours; Traceback: ValueError at tests/web/test_logs.py:\d+ < app/web/api.py:\d+", line)
+    assert "from KeyError at tests/web/test_logs.py:" in line
+    assert MARKER not in line
+
+
+def test_floods_and_foreign_origins_are_logged(door: Door, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """Limits that were met, pages of other sites, hosts that are none of ours: with address, origin and host."""
+    caplog.set_level(logging.INFO, "stepkeep.security")
+    cookie = f"__Host-stepkeep.phq9={door.token('ada')}"
+    headers = {"Cookie": cookie, "Origin": EVIL}
+    assert door.ask("POST", "/api/session/ada/link?survey=phq9", headers=headers).status_code == 403
+    assert door.ask("GET", "/", base_url=EVIL).status_code == 400
+    settings = door.store.settings.model_copy(update={"address_requests": "1/day"})
+    with opened(settings) as strict:
+        assert [strict.ask("GET", "/").status_code for _ in range(2)] == [200, 429]
+    refused, host, limited = told(caplog)
+    assert refused.startswith("WARNING refused address='127.0.0.1' who='participant'")
+    assert f"origin='{EVIL}'" in refused
+    assert host.startswith("WARNING wrong_host address='127.0.0.1'")
+    assert "host='evil.test'" in host
+    assert limited.startswith("WARNING limited address='127.0.0.1' who='anyone' what='GET /'")
+    with served(tmp_path, PARTICIPANT_CONNECTIONS="1/day") as server:
+        with credentials_of(server) as credentials:
+            token, _ = credentials.issue_token(SessionKey("phq9", "ada"))
+        for origin in (EVIL, None, None):
+            with (
+                connect(
+                    f"{server.ws_url}/ws/survey/ada?survey=phq9",
+                    origin=None if origin is None else Origin(origin),
+                    additional_headers={"Authorization": f"Bearer {token}"},
+                ) as ws,
+                contextlib.suppress(ConnectionClosed),
+            ):
+                ws.recv(timeout=10)
+        wait_for(lambda: "limited" in server.log, lambda: server.log)
+        assert f"why='this origin is not allowed' origin='{EVIL}'" in server.log
+        assert "limited address='127.0.0.1' who='participant' shown='token' what='GET /ws/survey/ada'" in server.log
+
+
+def test_flood_is_one_line_a_minute(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    """One of each kind, address and principal; the next says how many there were. Other addresses have their own."""
+    clock = [0.0]
+    door.app.extensions["stepkeep_security_log"] = SecurityLog(lambda: clock[0])
+    for _ in range(5):
+        door.ask("GET", "/api/sessions")
+    door.ask("GET", "/api/sessions", environ_base={"REMOTE_ADDR": "192.0.2.7"})
+    clock[0] += EVERY_S
+    door.ask("GET", "/api/sessions")
+    lines = told(caplog)
+    assert len(lines) == 3
+    assert ["untold=4" in line for line in lines] == [False, False, True]
+
+
+def test_line_ends_in_input_stay_in_one_line(door: Door, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """Whatever is logged of a request, and by whom: no input begins a line, or looks like one of ours."""
+    forged = "x%0d%0a2026-01-01T00:00:00.000Z%20INFO%20[1]%20stepkeep.security:%20signed_in%e2%80%a8%1b[2J"
+    door.ask("DELETE", f"/api/session/{forged}?survey=phq9")
+    door.ask("GET", "/api/audit", headers={"Origin": "https://x\ty"})
+    name = caplog.records[-1]
+    assert "\n" not in name.getMessage()
+    with served(tmp_path) as server:
+        request(server, "GET", f"/api/audit/{forged}")
+        request(server, "GET", "/api/audit", Authorization="Bearer nonsense", Referer=f"{EVIL}/{forged}")
+        server.terminate()
+        lines = [line for line in server.log.split("\n")[:-1] if not line.startswith(BANNER)]
+    assert not [line for line in lines if not LINE.fullmatch(line)]
+    assert not [line for line in lines if line.startswith("2026-01-01T")]
+
+
+@given(st.text(), st.text())
+def test_any_text_is_one_line_that_can_be_printed(message: str, argument: str) -> None:
+    """The law of the formatter."""
+    line = formatted("%s", message, user_id=argument, fault=ValueError(argument))
+    assert line.isprintable()
+    assert LINE.fullmatch(line)
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_what_looks_like_a_key_or_token_is_left_out(before: str, after: str) -> None:
+    """The last net: whoever logs one; of a key its id stays."""
+    key = new_key()
+    token = ResumeTokens([random_secret()]).issue(SessionKey("phq9", "ada"), 1, 10**15)
+    line = formatted("%s %s %s %s", before, key.text, token, after)
+    assert key.text[-43:] not in line
+    assert token.rpartition(".")[2] not in line
+    assert f"stepkeep_{key.key_id}…" in line
+
+
+def exercise(server: Server, secrets: dict[str, str], database: Path) -> None:
+    """Do all that a server does, right and wrong, with what must not be logged."""
+    key, token = secrets["key"], secrets["token"]
+    own, bearer = {"Cookie": f"__Host-stepkeep.phq9={token}"}, {"Authorization": f"Bearer {key}"}
+    state = json.dumps({"current_step": "Q2", "answers": {"Q1": 1}, "step_history": [], "session_data": {"x": MARKER}})
+    for method, path, body, headers in [
+        ("PUT", "/api/session/ada?survey=phq9", state, bearer),
+        ("PATCH", "/api/session/ada?survey=phq9", json.dumps({"session_data": {"y": MARKER}}), bearer),
+        ("PATCH", "/api/session/ada?survey=phq9", json.dumps({"answers": MARKER}), bearer),
+        ("PUT", "/api/session/ada?survey=phq9", f"{{{MARKER}", bearer),
+        ("POST", "/api/session/ada/commands?survey=phq9", json.dumps({"type": "answer", "value": MARKER}), own),
+        ("POST", "/api/session/ada/link?survey=phq9", "", own),
+        ("GET", "/api/session/ada/export?survey=phq9", "", own),
+        ("GET", "/api/session/ada/history?survey=phq9", "", bearer),
+        ("POST", "/api/surveys/phq9/participants", "", {}),
+        ("POST", "/resume", json.dumps({"token": token}), {}),
+        ("POST", "/resume", json.dumps({"token": f"{token}x"}), {}),
+        ("GET", "/s/phq9", "", own),
+        ("GET", "/api/sessions", "", {"Authorization": f"Basic {base64.b64encode(f'{key}:'.encode()).decode()}"}),
+        ("GET", f"/api/sessions?key={key}&token={token}&answer={MARKER}", "", {"Referer": f"{EVIL}/?token={token}"}),
+        ("GET", f"/api/session/{key}?survey=phq9", "", {}),
+        ("GET", f"/api/session/{token}?survey=phq9", "", {}),
+        ("DELETE", "/api/session/eve?survey=phq9", "", {"Authorization": f"Bearer {key}x"}),
+    ]:
+        request(server, method, path, body, **headers)
+    form = {"Content_Type": "application/x-www-form-urlencoded"}
+    request(server, "POST", "/sign-in", f"key={key}x", **form)
+    _, cookie, _ = request(server, "POST", "/sign-in", f"key={key}", **form)
+    secrets["cookie"] = cookie.partition("=")[2].partition(";")[0]
+    request(server, "GET", "/dashboard", Cookie=cookie.partition(";")[0])
+    walk(server, secrets, database)
+
+
+def walk(server: Server, secrets: dict[str, str], database: Path) -> None:
+    """Answer over the socket, while the database is there, and while another program holds it."""
+    url = f"{server.ws_url}/ws/survey/ada?survey=intake"
+    with connect(url, additional_headers={"Authorization": f"Bearer {secrets['intake']}"}) as ws:
+        ws.recv(timeout=10)
+        for message in (
+            {"type": "answer", "id": "a", "step": "S1", "value": None},
+            {"type": "answer", "id": "b", "step": "S2", "value": MARKER},
+            {"type": "answer", "id": "c", "step": "S9", "value": MARKER},
+            {"type": MARKER},
+        ):
+            ws.send(json.dumps(message))
+            ws.recv(timeout=10)
+        ws.send(f"{{{MARKER}")
+        ws.recv(timeout=10)
+        ws.send(json.dumps({"type": "draft", "step": "S2", "value": MARKER}))
+        holder = sqlite3.connect(database, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        ws.send(json.dumps({"type": "answer", "id": "d", "step": "S2", "value": "1980-02-29"}))
+        assert json.loads(ws.recv(timeout=30))["type"] == "pending"
+        holder.execute("ROLLBACK")
+        holder.close()
+        assert json.loads(ws.recv(timeout=60))["type"] == "ack"
+    for shown in (f"{secrets['intake']}x", secrets["key"] + "x"):
+        with (
+            contextlib.suppress(WebSocketException),
+            connect(url, subprotocols=[Subprotocol("stepkeep"), Subprotocol(f"token.{shown}")]) as ws,
+        ):
+            ws.recv(timeout=10)
+
+
+def test_no_answer_token_or_key_is_logged(tmp_path: Path) -> None:
+    """At DEBUG, with the access log on, whatever is asked, and while the database is away; nor the SECRET_KEY."""
+    with served(tmp_path) as server:
+        with credentials_of(server) as credentials:
+            secrets = {
+                "key": credentials.create_key("ward 3", ["sessions:read", "sessions:write", "export", "admin"]),
+                "token": credentials.issue_token(SessionKey("phq9", "ada"))[0],
+                "intake": credentials.issue_token(SessionKey("intake", "ada"))[0],
+            }
+        url = normalise_url(server.database_url)
+        exercise(server, secrets, Path(url.database or ""))
+        server.terminate()
+        log = server.log
+    assert "the database does not answer" in log
+    assert "gunicorn.access" in log
+    assert re.search(r"DEBUG \[\d+\] gunicorn", log)
+    assert MARKER not in log
+    parts = {"SECRET_KEY": server.environment["SECRET_KEY"], "cookie": secrets["cookie"]}
+    parts |= {"key": secrets["key"][-43:]}
+    parts |= {name: secrets[name].rpartition(".")[2] for name in ("token", "intake")}
+    assert all(len(part) > 20 for part in parts.values())
+    assert not [name for name, part in parts.items() if part in log]
+
+
+def test_refused_access_is_logged(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    """With who, what and why; of a key that does not hold its id, of a token only that it was one."""
+    key, wrong = door.key("export"), f"stepkeep_{'a' * 12}_{'b' * 43}"
+    asks: list[tuple[str | None, str]] = [
+        (None, "who='anyone' what='GET /api/session/ada'"),
+        (wrong, f"who='anyone' shown='key:{'a' * 12}' what='GET /api/session/ada'"),
+        ("nonsense", "who='anyone' shown='token' what='GET /api/session/ada'"),
+        (door.token("bob"), "who='participant' shown='token' what='GET /api/session/ada' why=\"a participant"),
+        (key, f"(ward 3)' shown='key:{key.split('_')[1]}' what='GET /api/session/ada' why='this API key lacks"),
+    ]
+    for shown, expected in asks:
+        door.app.extensions["stepkeep_security_log"] = SecurityLog()
+        caplog.clear()
+        assert door.ask("GET", "/api/session/ada?survey=phq9", shown).status_code in {401, 403}
+        (line,) = told(caplog)
+        assert line.startswith("WARNING refused address='127.0.0.1' ")
+        assert expected in line
+    caplog.clear()
+    assert door.ask("GET", "/api/surveys").status_code == 200
+    assert not told(caplog)
+
+
+def test_sign_ins_right_and_wrong_are_logged(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    """Right ones and signing out at INFO, with whose they are; wrong ones as warnings, with the key's id."""
+    caplog.set_level(logging.INFO, "stepkeep.security")
+    key = door.key()
+    key_id = key.split("_")[1]
+    with door.app.test_client() as client:
+        client.post("/sign-in", base_url=SITE, data={"key": key})
+        csrf = re.search(r'name="csrf" value="([0-9a-f]+)"', client.get("/dashboard", base_url=SITE).text)
+        assert csrf is not None
+        client.post("/sign-out", base_url=SITE, data={"csrf": csrf[1]})
+        client.post("/sign-in", base_url=SITE, data={"key": f"{key[:-1]}{'a' if key[-1] != 'a' else 'b'}"})
+    who = f"address='127.0.0.1' who='key:{key_id} (ward 3)'"
+    signed_in, signed_out, failed = told(caplog)
+    assert signed_in == f"INFO signed_in {who} shown='key:{key_id}' what='POST /sign-in'"
+    assert signed_out == f"INFO signed_out {who} what='POST /sign-out'"
+    assert (
+        failed == f"WARNING sign_in_failed address='127.0.0.1' who='anyone' shown='key:{key_id}' what='POST /sign-in'"
+    )
