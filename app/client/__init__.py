@@ -13,10 +13,14 @@ connection begins that queue again with the oldest unanswered one. (A command th
 connection that stays open is sent again before all that follow it, but some of those may have gone out already, and
 be done first. Our server closes the connection with such an error.)
 
+A server in production wants a token (``token=``), and closes when it doesn't hold, or holds no more: then commands get
+NotAdmitted, the client has stopped, and a new one with a token that holds delivers what waits in the outbox.
+
 Imports nothing of the server. Needs the extra ``client`` (websockets).
 
 * ``survey_client``  :class:`SurveyClient`: connects, receives, sends
 * ``outbox``         where commands are kept until they are answered: in memory, in a file
+* ``admission``      the token that it shows, and when it is turned away
 * ``attempts``       how often it connects, and when
 * ``send_queue``     what is to be sent on this connection, in order
 * ``sent``           a command on its way
@@ -26,9 +30,11 @@ Imports nothing of the server. Needs the extra ``client`` (websockets).
 """
 
 from app.client.errors import (
+    BadToken,
     ClientClosed,
     CommandRefused,
     CommandTooLarge,
+    NotAdmitted,
     NotSendable,
     OutboxFailed,
     OutboxInUse,
@@ -42,12 +48,14 @@ from app.client.survey_client import SurveyClient
 from app.client.times import ClientTimes
 
 __all__ = [
+    "BadToken",
     "ClientClosed",
     "ClientTimes",
     "CommandRefused",
     "CommandTooLarge",
     "FileOutbox",
     "MemoryOutbox",
+    "NotAdmitted",
     "NotSendable",
     "Outbox",
     "OutboxFailed",

@@ -39,6 +39,24 @@ class RefusedForGood(StepkeepError):
         super().__init__(f"the server refuses this connection ({close_code}: {reason}); the outbox keeps what it had")
 
 
+class NotAdmitted(RefusedForGood):
+    """The server does not let this client in: 4401, its token doesn't hold, or 4403, it is not for this session.
+
+    The outbox keeps what it had: a new client with a token that holds, and the same outbox, delivers it.
+    """
+
+    code = "not_admitted"
+
+
+class BadToken(InvalidInput):
+    """A text that can't be a token; it is not repeated here."""
+
+    code = "bad_token"
+
+    def __init__(self) -> None:
+        super().__init__("the token is not one: it has letters, digits and - . _ ~ + / =, and nothing around them")
+
+
 class ClientClosed(Unavailable):
     """The client is not started, or closed; what was not acknowledged is in its outbox."""
 

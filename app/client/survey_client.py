@@ -11,6 +11,7 @@ from typing import Any, Self
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from app.client.admission import WIRE_LOG, credentials, refusal
 from app.client.attempts import BUSY_CODES, NotConnected, attempts, busy_delay_s, jittered
 from app.client.errors import ClientClosed, CommandRefused, RefusedForGood, Rejected
 from app.client.outbox import MemoryOutbox, Outbox
@@ -22,9 +23,6 @@ from app.errors import StepkeepError
 from app.message_ids import new_message_id
 
 log = logging.getLogger("stepkeep.client")
-
-FINAL_CODES = frozenset({4400, 4401, 4403, 4404})
-"""Close codes after which the same connection would be refused again, whenever it is tried (PROTOCOL.md)."""
 
 FAULT_CODE = 1011
 NO_CODE = 1006
@@ -48,10 +46,15 @@ class SurveyClient:
         user_id: the participant.
         survey_id: None where the server has one survey, or a default.
         is_audio_mode: the mode that a new session begins in.
+        token: the participant's, as a link has it behind the ``#``; or an API key with the scope ``sessions:write``.
+            A server in development wants none. It is sent in the handshake: use ``https://``.
         outbox: None keeps commands in memory; a :class:`FileOutbox` keeps them over the end of this process.
         times: attempts and waits.
         listener: is given every message of the server, in order, in a thread of the client's, before what it
             answers is settled. It should return soon: the next message waits for it.
+
+    Raises:
+        InvalidInput: the origin is no address of a server, or the token none (BadToken).
     """
 
     def __init__(  # noqa: PLR0913 - by keyword, and most are left out
@@ -61,11 +64,13 @@ class SurveyClient:
         *,
         survey_id: str | None = None,
         is_audio_mode: bool = False,
+        token: str | None = None,
         outbox: Outbox | None = None,
         times: ClientTimes = DEFAULT_TIMES,
         listener: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self._url = socket_url(origin, user_id, survey_id, is_audio_mode=is_audio_mode)
+        self._credentials = credentials(token)
         self._owner = f"{user_id} in {survey_id or 'the default survey'}"
         self._outbox = MemoryOutbox() if outbox is None else outbox
         self._times = times
@@ -257,6 +262,8 @@ class SurveyClient:
         try:
             with connect(
                 self._url,
+                additional_headers=self._credentials,
+                logger=WIRE_LOG,
                 compression=None,  # a commands' few bytes don't shrink; the server has it off too
                 open_timeout=times.open_timeout_s,
                 ping_interval=times.ping_interval_s,
@@ -275,8 +282,9 @@ class SurveyClient:
             code, reason = NO_CODE, f"{type(error).__name__}: {error}"
         else:
             code, reason = NO_CODE, "closed"
-        if code in FINAL_CODES:
-            raise RefusedForGood(code, reason)
+        refused = refusal(code, reason)
+        if refused is not None:
+            raise refused
         lived_s = time.monotonic() - began_at
         is_of_no_use = not self._has_settled and (code == FAULT_CODE or lived_s < times.connect_delay_max_s)
         if not self._was_online or is_of_no_use:
