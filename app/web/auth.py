@@ -203,7 +203,11 @@ class Access:
         origin = flask.request.headers.get("Origin")
         if origin is None or origin in allowed_origins(self._settings):
             return True
-        asks, own = urlsplit(origin), urlsplit(self._settings.public_url or flask.request.host_url)
+        own = urlsplit(self._settings.public_url or flask.request.host_url)
+        try:
+            asks = urlsplit(origin)
+        except ValueError:  # brackets that hold no address
+            return False
         # A proxy may speak plain HTTP to us: then a page that came over TLS is as good as ours.
         return asks.netloc == own.netloc and asks.scheme in {own.scheme, "https"}
 

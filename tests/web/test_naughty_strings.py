@@ -203,7 +203,6 @@ def test_naughty_string_lets_nobody_in_when_it_is_a_credential(guarded: Door) ->
     assert len(pages) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="auth.py: urlsplit raises ValueError for brackets in Origin, which is a 500")
 def test_naughty_string_is_another_site_when_it_is_an_origin(guarded: Door) -> None:
     """Refused as a foreign page's request, whatever it looks like."""
     for text in STRINGS:
