@@ -12,9 +12,10 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 from app.errors import ConfigurationError
+from app.service import open_store
 from app.settings import is_loopback, read_settings
 from app.store.engine import normalise_url, server_lock
-from app.web.factory import check_settings
+from app.web.factory import check_settings, doubts
 from app.web.log_lines import LineFormatter
 
 try:
@@ -64,8 +65,12 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
     heard_at = [address[0] for address in server.cfg.address if isinstance(address, tuple)]
     if _settings.environment == "development" and not all(map(is_loopback, heard_at)):
         sys.exit("stepkeep: in development nobody is asked for credentials, so only 127.0.0.1 can be bound to")
+    for doubt in doubts(_settings):
+        server.log.warning(doubt)
     try:
         _held.append(server_lock(normalise_url(_settings.database_url)))
+        # Here too: a worker that can't begin with these surveys, this database or these keys is started for ever.
+        open_store(_settings).close()
     except ConfigurationError as error:
         sys.exit(f"stepkeep: {error.message}")
 

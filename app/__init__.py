@@ -2,17 +2,21 @@
 
 The map, from the doors inwards (imports go this way only, ``make check`` holds it)::
 
-    web | operations | cli  ->  database, service  ->  store  ->  catalogue  ->  survey  ->  errors
+    web | cli  ->  operations  ->  access, database  ->  service  ->  store  ->  catalogue  ->  survey  ->  errors
 
 * ``survey/``     what a survey is and what an answer does to a session: pure values and functions
 * ``catalogue``   the survey files that this server offers
 * ``store/``      rows, transactions, retries, group commit; what waits while the database is away (``pending``)
 * ``service``     :class:`~app.service.SessionStore`, the doors' only way in
 * ``database``    :func:`~app.database.get_database`, the simple Python API
+* ``access/``     who may do what: tokens, API keys, sign-ins, revocations
+* ``operations/`` what operators do for long: changing keys, exports of participants, erasing by age
+* ``cli/``        the operators' commands
 * ``web/``        the REST and WebSocket doors and the page
 * ``client/``     the Python client of the socket: what an integrator's program imports, and nothing of the server
 
-Between the service and the store, each one noun: ``reader`` (what doors read), ``validation`` (what may be saved),
+Between the service and the store, each one noun: ``reader`` (what doors read), ``removal`` (erasing and setting aside),
+``forks``, ``condition_log`` (conditions that can't be evaluated), ``validation`` (what may be saved),
 ``revisions`` (surveys that sessions are pinned to), ``listeners`` (who shows which session), ``news/`` (what other
 processes changed), ``patience`` (waiting for a while only), ``snapshot`` (a session as doors show it).
 

@@ -268,6 +268,11 @@ class AnswersLocked(Unavailable):
         self.key_id = key_id
         super().__init__(f"stored answers are sealed with the key {key_id}, which ANSWERS_KEYS does not have")
 
+    @property
+    def message(self) -> str:
+        """What is wrong, for whoever asks; which key it is, the log says."""
+        return "these answers can't be read just now: the server lacks a key; nothing is lost"
+
 
 class DatabaseUnavailable(Unavailable):
     """The database can't be reached or could not commit."""
@@ -296,3 +301,8 @@ class ErasureNotListed(Unavailable):
         self.path = path
         self.problem = problem
         super().__init__(f"the list of erasures {path} can't be used ({problem}); nothing was erased")
+
+    @property
+    def message(self) -> str:
+        """What is wrong, for whoever asks; where the list is, the log says."""
+        return "the list of erasures can't be used just now; nothing was erased, ask again later"

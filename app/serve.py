@@ -30,7 +30,8 @@ def main() -> None:
         sys.exit(f"stepkeep: {error.message}")
     surveys = ", ".join(store.catalogue.surveys) or f"none: put survey files into {settings.surveys_dir}"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    print(f"Stepkeep is on http://{host}:{settings.port} - open it in a browser. Surveys: {surveys}.")  # noqa: T201
+    address = settings.public_url or f"http://{host}:{settings.port}"
+    print(f"Stepkeep is on {address} - open it in a browser. Surveys: {surveys}.")  # noqa: T201
     if settings.environment == "development":
         print("Development mode: nobody is asked for credentials, and only this machine is served.")  # noqa: T201
     print("Ctrl-C stops it; what was answered is kept.", flush=True)  # noqa: T201
@@ -47,7 +48,8 @@ def _meant(settings: Settings) -> Settings:
         ConfigurationError: others could get in without credentials.
     """
     if is_loopback(settings.host):
-        is_said = "environment" in settings.model_fields_set
+        # Who names the public address, or a proxy, means others to come.
+        is_said = not settings.model_fields_set.isdisjoint({"environment", "public_url", "proxies"})
         return settings if is_said else settings.model_copy(update={"environment": "development"})
     if "environment" in settings.model_fields_set and settings.environment == "development":
         raise ConfigurationError(

@@ -5,11 +5,9 @@ connections of a session what changed. Safe from any thread.
 """
 
 import logging
-import os
 import threading
 import time
-import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,6 +16,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 
 from app.catalogue import Catalogue, read_catalogue
+from app.condition_log import ConditionLog
 from app.errors import (
     AnswersLocked,
     ConfigurationError,
@@ -27,18 +26,18 @@ from app.errors import (
     Unavailable,
     VersionConflict,
 )
+from app.forks import tell_of_forks
 from app.listeners import Listener, Listeners
 from app.message_ids import new_message_id
 from app.news import open_news
 from app.patience import within
-from app.reader import SessionReader, now_us
+from app.reader import now_us
+from app.removal import RemovingStore
 from app.settings import Settings
 from app.snapshot import Snapshot
 from app.store import engine as engines
-from app.store import history, reerasure
+from app.store import history
 from app.store.batch import Outcome, Refused, Result, Turn
-from app.store.erasure_list import Erased, list_for
-from app.store.erasures import Erasure
 from app.store.gateway import HeldConnection, leave_to_parent
 from app.store.known_keys import KnownKeys
 from app.store.pending import Accepted, PendingTurns, Verdict
@@ -56,7 +55,7 @@ log = logging.getLogger("stepkeep.service")
 T = TypeVar("T")
 
 
-class SessionStore(SessionReader):
+class SessionStore(RemovingStore):
     """Durable survey sessions.
 
     Args:
@@ -74,21 +73,18 @@ class SessionStore(SessionReader):
         known = self._revisions.known
         self._writer = Writer(self._held, settings, known, self._revisions.find)
         self._pending = PendingTurns(settings, self._writer.submit_many, known)
-        self._listeners = Listeners()
         self._known_keys = KnownKeys(self._all_keys, lambda: self.read(history.count_sessions))
         self._news = open_news(settings, url, self._read_versions, self._heard, self._known_keys.add)
         # Else others may begin sessions that this process never hears of.
         self._hears_of_all = self._news.hears_of_all or settings.web_concurrency == 1
-        self._mutex = threading.Lock()
-        self._told: set[tuple[SessionKey, str]] = set()
-        self._erasure_list = list_for(settings.erasures_file, url)
+        self._conditions = ConditionLog()
         self._is_read_again_at = 0.0
-        _OPEN.add(self)
+        tell_of_forks(self)
 
     def prepare(self) -> None:
         """Check the schema and keep the definitions of all surveys, so that sessions can pin them.
 
-        What an older backup brought back of the erased is erased again.
+        What an older backup brought back of the erased is erased again (``reerasure.bring_together``).
 
         Raises:
             ConfigurationError: the database can't be opened, has another schema, or its newest answers are sealed
@@ -98,7 +94,7 @@ class SessionStore(SessionReader):
         check_schema(self._writing)
         missing = self.read(lambda connection: history.find_missing_key(connection, self.sealing))
         if missing is not None:
-            raise ConfigurationError(AnswersLocked(missing).message)
+            raise ConfigurationError(str(AnswersLocked(missing)))
         at = self.clock()
 
         def keep(connection: Connection) -> None:
@@ -108,7 +104,7 @@ class SessionStore(SessionReader):
         self._writer.run(keep)
         if self._erasure_list is not None:
             self._erasure_list.check()
-            reerasure.bring_together(self, self._erasure_list)
+            self._bring_together()
 
     def serve(self) -> None:
         """Find out which sessions there are, beside all else: so that new participants can begin at any time."""
@@ -141,7 +137,7 @@ class SessionStore(SessionReader):
 
     def after_fork_in_child(self) -> None:
         """Begin anew: connections, locks and what waits are the parent's."""
-        self._mutex = threading.Lock()
+        self._conditions = ConditionLog()
         self._listeners = Listeners()
         self._writer.after_fork()
         self._pending.after_fork()
@@ -313,59 +309,7 @@ class SessionStore(SessionReader):
         raise NoSuchSession(key.survey_id, key.user_id)
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Return what ``work`` returns, done and committed in a transaction of its own among the writer's.
-
-        Raises:
-            Unavailable: it was not committed, or that is not known.
-        """
         return self._writer.run(work)
-
-    def delete(self, key: SessionKey, *, actor: str | None = None) -> bool:
-        """Erase the participant's session of the survey, with all that ``store/erasures.py`` names.
-
-        Args:
-            actor: who asks for it, for the audit log, where the erased has no name; None leaves it to the caller.
-
-        Returns:
-            Whether there was one, be it one that was set aside.
-
-        Raises:
-            Unavailable: it was not done, or that is not known; asking again is safe.
-        """
-        keys = self._erase(key.user_id, key.survey_id, actor)
-        self.tell_erased({key, *keys})
-        return bool(keys)
-
-    def forget(self, user_id: str, survey_id: str | None = None, *, actor: str | None = None) -> int:
-        """Erase a participant as :meth:`delete`, in one survey or, for None, in all; return how many sessions went.
-
-        Raises:
-            InvalidUserId, InvalidInput: as :meth:`key`.
-            Unavailable: as :meth:`delete`.
-        """
-        keys = self._erase(self.key(user_id, survey_id).user_id, survey_id, actor)
-        self.tell_erased(keys)
-        return len(keys)
-
-    def erase_again(self, lines: Iterable[Erased]) -> int:
-        """Erase the sessions of these participants that began before these erasures; return how many there were.
-
-        Both lists of erasures, the database's and the one outside of it, have these afterwards.
-        """
-        lines = list(lines)
-        keys = reerasure.apply_lines(self, lines)
-        self.tell_erased(keys)
-        if self._erasure_list is not None:
-            reerasure.bring_together(self, self._erasure_list)
-        return len(keys)
-
-    def tell_erased(self, keys: Iterable[SessionKey]) -> None:
-        """Let the connections of sessions that were erased know it."""
-        for key in keys:
-            self._listeners.erase(key)
-
-    def _erase(self, user_id: str, survey_id: str | None, actor: str | None) -> list[SessionKey]:
-        return self.write(Erasure(user_id, survey_id, clock=self.clock, actor=actor, listed=self._erasure_list))
 
     def listen(self, key: SessionKey, listener: Listener) -> None:
         """Announce to ``listener`` each new state that others make, in whatever process."""
@@ -377,32 +321,10 @@ class SessionStore(SessionReader):
         if self._listeners.remove(key, listener):
             self._news.unfollow(key)
 
-    def _set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
-        at = self.clock()
-        with suppress(SessionUnreadable):
-            self.load(key)  # which loads its revision too, before its row is locked
-
-        def move(connection: Connection) -> str | None:
-            # Asked again, locked: another connection may have set it aside and begun anew meanwhile.
-            found = history.read_states(connection, [key], sealing=self.sealing, locked=True).get(key)
-            if isinstance(found, AnswersLocked):
-                raise found
-            if isinstance(found, SessionState):
-                if self._revisions.known(key.survey_id, found.survey_revision) is not None:
-                    return None
-            elif found is None:
-                return None
-            return history.set_aside(connection, key, at)
-
-        name = self._writer.run(move)
-        if name is not None:
-            self._listeners.erase(key)
-            log.error("%s; it was set aside as %s and a new session begins", error, name)
-
     def _follow_up(self, key: SessionKey, result: Outcome, sender: Listener | None) -> None:
         # Also of a duplicate: the store's own retry finds as one what was committed when its reply was lost.
         if isinstance(result.event, Answered) and result.event.failed_conditions:
-            self._warn_of_conditions(key, result.version, result.event.failed_conditions)
+            self._conditions.warn(key, result.version, result.event.failed_conditions)
         self._news.announce(key, result.state.version)
         if result.version == 1:
             self._known_keys.add(key)
@@ -437,46 +359,12 @@ class SessionStore(SessionReader):
             else:
                 self._listeners.tell(snapshot, None)
 
-    def _warn_of_conditions(self, key: SessionKey, version: int, steps: Sequence[str]) -> None:
-        for step in steps:
-            with self._mutex:
-                if (key, step) in self._told:
-                    continue
-                if len(self._told) >= _TOLD_LIMIT:
-                    self._told.clear()
-                self._told.add((key, step))
-            log.warning(
-                "a condition of the step %s can't be evaluated on the answers it met; its rule does not hold",
-                step,
-                extra={"survey_id": key.survey_id, "user_id": key.user_id, "version": version},
-            )
-
-
-_TOLD_LIMIT = 10_000
 
 ENTER_WITHIN_S = 3.0
 """Seconds that a participant who comes may wait for his session."""
 
 READ_AGAIN_S = 1.0
 """Seconds for which nobody waits for a database that has just failed to answer somebody else's reading."""
-
-
-_OPEN: weakref.WeakSet[SessionStore] = weakref.WeakSet()
-
-
-def _at_fork(act: Callable[[SessionStore], None]) -> Callable[[], None]:
-    def act_on_all() -> None:
-        for store in list(_OPEN):
-            act(store)
-
-    return act_on_all
-
-
-os.register_at_fork(
-    before=_at_fork(SessionStore.before_fork),
-    after_in_parent=_at_fork(SessionStore.after_fork_in_parent),
-    after_in_child=_at_fork(SessionStore.after_fork_in_child),
-)
 
 
 def open_store(settings: Settings, clock: Callable[[], int] = now_us) -> SessionStore:

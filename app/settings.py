@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import ConfigurationError
@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     secret_key_fallbacks: SecretStr = Field(
         SecretStr(""), description="earlier secret keys, separated by commas: what they signed still holds"
     )
-    public_url: Annotated[str, Field(pattern=r"^(https?://[^/?#@\s]+)?$")] = Field(
+    public_url: Annotated[str, Field(pattern=r"^([hH][tT][tT][pP][sS]?://[^/?#@\s]+)?$")] = Field(
         "", description="address at which participants reach the server, e.g. https://survey.example.org"
     )
     proxies: Annotated[int, Field(ge=0, le=10)] = Field(
@@ -76,6 +76,12 @@ class Settings(BaseSettings):
     )
     message_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         1000, description="messages that one connection may send at once before the rate counts"
+    )
+    participant_sockets: Annotated[int, Field(ge=1, le=20_000)] = Field(
+        20, description="connections that one participant may have open on one server process; in production"
+    )
+    address_sockets: Annotated[int, Field(ge=1, le=20_000)] = Field(
+        300, description="connections that one address may have open on one server process; in production"
     )
     participant_connections: Rate = Field(
         "120/minute", description="connections that one participant may open; in production"
@@ -136,6 +142,19 @@ class Settings(BaseSettings):
     log_level: Annotated[str, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
+
+    @field_validator("public_url", mode="before")
+    @classmethod
+    def _without_slash(cls, url: object) -> object:
+        """Take the end off an address that was copied from a browser."""
+        return url.removesuffix("/") if isinstance(url, str) else url
+
+    @field_validator("public_url")
+    @classmethod
+    def _as_browsers_write_it(cls, url: str) -> str:
+        """Return it in lower case and without the scheme's own port, as it stands in Host and Origin."""
+        scheme, _, host = url.lower().partition("://")
+        return f"{scheme}://{host.removesuffix({'https': ':443', 'http': ':80'}.get(scheme, ' '))}" if url else url
 
 
 def read_settings() -> Settings:

@@ -4,18 +4,21 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import flask
 import httpx
 import pytest
 from sqlalchemy import create_engine, select
 
-from app.cli import register
+from app.cli import register, terminal
+from app.errors import AnswersLocked, ErasureNotListed, StepkeepError
 from app.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
@@ -211,6 +214,19 @@ def test_exit_codes_and_messages_leave_the_process(operator: Operator) -> None:
     """What fails within the command and what fails at its options ends the process as a script wants it."""
     fails(operator.run("api-keys", "revoke", "nobody"), "Error: no API key 'nobody'")
     fails(operator.run("api-keys", "revoke"), "Error: Missing argument", code=2)
+
+
+@pytest.mark.parametrize("fault", [AnswersLocked("0123456789ab"), ErasureNotListed("/srv/erasures", "it is full")])
+def test_operator_reads_which_key_or_file_is_missing(fault: StepkeepError) -> None:
+    """What no client is told."""
+
+    @terminal.told
+    def command() -> None:
+        raise fault
+
+    with pytest.raises(click.ClickException) as told:
+        command()
+    assert re.search("0123456789ab|/srv/erasures.*it is full", told.value.message)
 
 
 # ------------------------------------------------------------------------------------------------------- API keys

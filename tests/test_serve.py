@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app.serve import _meant
+from app.settings import Settings
 from tests.conftest import ROOT, SURVEYS, free_port
 
 
@@ -66,3 +68,30 @@ def test_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "PORT=" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+FOR_OTHERS = ({"PUBLIC_URL": "https://survey.example.org"}, {"PROXIES": "1"})
+
+
+def test_loopback_is_development_unless_others_are_meant_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who names the public address, or a proxy, is in production: else everybody would be let in through it."""
+    for name in ("ENVIRONMENT", "PUBLIC_URL", "PROXIES", "HOST"):
+        monkeypatch.delenv(name, raising=False)
+    assert _meant(Settings()).environment == "development"
+    for given in FOR_OTHERS:
+        with monkeypatch.context() as environment:
+            for name, value in given.items():
+                environment.setenv(name, value)
+            assert _meant(Settings()).environment == "production"
+            environment.setenv("ENVIRONMENT", "development")
+            assert _meant(Settings()).environment == "development"
+
+
+@pytest.mark.parametrize("given", FOR_OTHERS, ids=["PUBLIC_URL", "PROXIES"])
+def test_server_for_others_wants_a_secret_key(tmp_path: Path, given: dict[str, str]) -> None:
+    """On loopback too, behind a proxy: one line that says how to make one."""
+    done = start(tmp_path, SECRET_KEY="", **given)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "SECRET_KEY" in line
+    assert "secrets.token_urlsafe(32)" in line

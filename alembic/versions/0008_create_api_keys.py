@@ -16,6 +16,9 @@ depends_on = None
 
 TABLE = "api_keys"
 
+SEALED = {"sessions": ("answers", "drafts", "session_data"), "session_history": ("answer", "data")}
+"""What ANSWERS_KEYS encrypts."""
+
 
 def key(length: int) -> sa.types.TypeEngine[str]:
     """Return a text that is compared byte by byte."""
@@ -49,8 +52,20 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    refuse_sealed()
     refuse_loss()
     op.drop_table(TABLE, if_exists=True)
+
+
+def refuse_sealed() -> None:
+    """Go on where no answer is encrypted: the program of the revisions below would take those for broken sessions."""
+    if op.get_context().as_sql:
+        return
+    for name, columns in SEALED.items():
+        table = sa.table(name, *map(sa.column, columns))
+        is_sealed = sa.or_(*(column.like("enc:%") for column in table.c))
+        if op.get_bind().execute(sa.select(sa.literal(1)).select_from(table).where(is_sealed).limit(1)).first():
+            raise CommandError(f"{name} has encrypted answers: run `flask keys rotate --to-plain` first")
 
 
 def refuse_loss() -> None:

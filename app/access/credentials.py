@@ -9,8 +9,6 @@ import secrets
 import threading
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
-
 from app.access import api_keys
 from app.access.principals import SCOPES, Integrator, Participant, Scope
 from app.access.revocations import Revocations
@@ -50,6 +48,9 @@ class Credentials:
         self.revocations = Revocations(
             lambda since: store.read(lambda connection: credentials.read_revocations(connection, since)),
             lambda: store.read(credentials.read_revoked_keys),
+            self._forget_revocations,
+            clock=store.clock,
+            life_us=self._life_us,
         )
 
     def issue_token(self, key: SessionKey, life_us: int | None = None) -> tuple[str, int]:
@@ -82,11 +83,7 @@ class Credentials:
         """Revoke all tokens of a session that were issued up to now: on all devices, and all links."""
         at = self._store.clock()
 
-        def revoke(connection: Connection) -> None:
-            credentials.forget_revocations(connection, at - self._life_us)
-            credentials.revoke_tokens(connection, key, at)
-
-        self._store.write(revoke)
+        self._store.write(lambda connection: credentials.revoke_tokens(connection, key, at))
         self.revocations.note(key, at)
 
     def create_key(self, name: str, scopes: Sequence[str], expires_at: int | None = None) -> str:
@@ -190,6 +187,10 @@ class Credentials:
     def sign_out(self, cookie: str) -> None:
         """End the sign-in of this cookie; what has ended stays so."""
         self._store.write(lambda connection: credentials.end_sign_in(connection, _hash(cookie)))
+
+    def _forget_revocations(self, before: int) -> None:
+        if self._store.read(lambda connection: credentials.has_revocations(connection, before)):
+            self._store.write(lambda connection: credentials.forget_revocations(connection, before))
 
     def _is_to_be_noted(self, key_id: str, last_used_at: int | None, at: int) -> bool:
         with self._mutex:

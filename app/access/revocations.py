@@ -5,8 +5,10 @@ While the database is away what is known stays so.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
+from time import monotonic
 
 from app.access.principals import Developer, Integrator, Participant, Principal
 from app.errors import StepkeepError
@@ -16,6 +18,9 @@ log = logging.getLogger("stepkeep.access")
 
 LOOK_S = 1.0
 """Seconds between two looks at the database."""
+
+ALL_S = 60.0
+"""Seconds between two readings of all that is revoked."""
 
 OVERLAP_US = 60 * 1_000_000
 """How far back each look begins again: what was being committed at the last one is met."""
@@ -27,18 +32,32 @@ class Revocations:
     Args:
         read_tokens: gives up to when tokens are revoked, of what was revoked since a time (microseconds, 1970 UTC).
         read_keys: gives the ids of all revoked API keys.
+        forget: removes from the database what was revoked before a time.
+        clock: gives microseconds since 1970 UTC.
+        life_us: of a token, at most: what was revoked longer ago concerns none that could hold.
     """
 
     def __init__(
-        self, read_tokens: Callable[[int], Mapping[SessionKey, int]], read_keys: Callable[[], frozenset[str]]
+        self,
+        read_tokens: Callable[[int], Mapping[SessionKey, int]],
+        read_keys: Callable[[], frozenset[str]],
+        forget: Callable[[int], object],
+        *,
+        clock: Callable[[], int],
+        life_us: int,
     ) -> None:
         self._read_tokens = read_tokens
         self._read_keys = read_keys
+        self._forget = forget
+        self._clock = clock
+        self._life_us = life_us
         self._mutex = threading.Lock()
         self._tokens: dict[SessionKey, int] = {}
         self._keys: frozenset[str] = frozenset()
         self._closing = threading.Event()
+        self._pid = os.getpid()
         self._newest = 0
+        self._read_all_at = float("-inf")
 
     def start(self) -> None:
         """Read what is revoked, and go on looking in a thread of its own.
@@ -47,6 +66,10 @@ class Revocations:
             Unavailable: the database can't be read.
         """
         self._read()
+        self._begin_looking()
+
+    def _begin_looking(self) -> None:
+        self._pid = os.getpid()
         threading.Thread(target=self._look, name="stepkeep-revocations", daemon=True).start()
 
     def close(self) -> None:
@@ -65,6 +88,9 @@ class Revocations:
 
     def holds(self, who: Principal, at: int) -> bool:
         """Return whether his credentials still hold; never waits."""
+        if self._pid != os.getpid():  # a forked child has no thread of its parent's
+            self._mutex, self._closing = threading.Lock(), threading.Event()
+            self._begin_looking()
         match who:
             case Participant():
                 return at < who.expires_at and who.issued_at > self._tokens.get(who.key, -1)
@@ -85,10 +111,23 @@ class Revocations:
                 is_told = True
 
     def _read(self) -> None:
+        """Read what is new; every ALL_S all, for what another's clock, or a list of erasures, dated back."""
+        is_of_all = monotonic() - self._read_all_at >= ALL_S
+        oldest = max(0, self._clock() - self._life_us)
         keys = self._read_keys()
-        tokens = self._read_tokens(max(0, self._newest - OVERLAP_US))
+        tokens = self._read_tokens(oldest if is_of_all else max(0, self._newest - OVERLAP_US))
         with self._mutex:
             self._keys = self._keys | keys
-            self._newest = max([self._newest, *tokens.values()])
+            # A time that is still to come, by a clock that is ahead, must not hide what others revoke until then.
+            self._newest = min(max([self._newest, *tokens.values()]), self._clock())
             for key, at in tokens.items():
                 self._tokens[key] = max(at, self._tokens.get(key, 0))
+        if is_of_all:
+            self._read_all_at = monotonic()  # first: where nothing can be written, not each look reads all
+            self._forget_older(oldest)
+
+    def _forget_older(self, than: int) -> None:
+        """Forget whom no token that could hold concerns: a revocation names somebody who may have been erased."""
+        self._forget(than)
+        with self._mutex:
+            self._tokens = {key: at for key, at in self._tokens.items() if at >= than}

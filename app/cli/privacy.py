@@ -6,7 +6,7 @@ from typing import TextIO
 import click
 from flask.cli import AppGroup
 
-from app.cli.terminal import note, progress, store, table, told
+from app.cli.terminal import check_offered, note, progress, store, table, told
 from app.errors import InvalidInput
 from app.operations.privacy import apply_erasures, export_participant, read_erasures
 from app.operations.retention import purge
@@ -49,6 +49,7 @@ def rotate_keys(*, to_plain: bool) -> None:
 @told
 def export(user_id: str, survey: str | None, output: TextIO) -> None:
     """Write all that is known of a participant, as JSON: sessions, history, drafts, who looked at them."""
+    _check_survey(user_id, survey)
     pieces = export_participant(store(), user_id, survey)
     note("participant_exported", survey_id=survey, user_id=user_id)
     output.writelines(pieces)
@@ -64,11 +65,18 @@ def forget(user_id: str, survey: str | None, *, yes: bool) -> None:
 
     An older backup that is restored doesn't bring him back.
     """
+    _check_survey(user_id, survey)
     where = f"the survey {survey}" if survey else "all surveys"
     if not yes and not click.confirm(f"Erase {user_id} in {where}, for good?", err=True):
         raise click.Abort
     count = store().forget(user_id, survey, actor="operator")
     click.echo(f"{count} session{'' if count == 1 else 's'} of {user_id} erased.")
+
+
+def _check_survey(user_id: str, survey: str | None) -> None:
+    """Refuse the id of a survey that is neither offered nor one of his: a slip of the pen would find nothing."""
+    if survey is not None and store().load(store().key(user_id, survey)) is None:
+        check_offered(survey)
 
 
 @sessions.command("purge")

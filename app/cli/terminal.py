@@ -47,7 +47,7 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except StepkeepError as error:
-            raise click.ClickException(error.message) from error
+            raise click.ClickException(str(error)) from error  # an operator may see where
 
     return run
 

@@ -31,8 +31,8 @@ from app.store.rows import Entry, SessionKey, text_of, to_time
 
 FORMAT = "stepkeep-participant-1"
 
-EVENTS_A_PAGE = 1000
-"""Events that are held in memory at once."""
+EVENTS_A_PAGE = 50
+"""Events that are held in memory at once: each can be a draft of 64 KiB, or a whole state of 1 MiB."""
 
 
 def export_participant(store: SessionStore, user_id: str, survey_id: str | None = None) -> Iterator[str]:
@@ -55,15 +55,19 @@ def read_erasures(store: SessionStore) -> Iterator[str]:
     return map(line_of, reerasure.read_all(store))
 
 
-def apply_erasures(store: SessionStore, lines: Iterable[str | bytes], name: str = "the list") -> int:
+def apply_erasures(
+    store: SessionStore, lines: Iterable[str | bytes], name: str = "the list", *, actor: str = "operator"
+) -> int:
     """Erase again what these lines name and an older backup brought back; return how many sessions there were.
 
-    Lines that are none are skipped, with a warning. What began after its erasure stays. Again is harmless.
+    Lines that are none are skipped, with a warning. What began after its erasure stays; what began before it goes, also
+    where it has changed since (which a start leaves). Again is harmless.
 
     Args:
         name: of the list, for the warning.
+        actor: who asks for it, for the audit log.
     """
-    return store.erase_again(read_lines(lines, name))
+    return store.erase_again(read_lines(lines, name), actor=actor)
 
 
 class _Export:

@@ -53,6 +53,8 @@ def purge(
         progress(done, max(done, total))
         if part.size < EXAMINED:
             break
+    if any(counts.values()) and not dry_run:
+        store.leave_no_trace()
     return counts
 
 

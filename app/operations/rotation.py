@@ -12,8 +12,9 @@ The server may go on meanwhile. A key is changed so:
 Back to plain text: ``plain`` first, before the key, everywhere; rotate; then take the key out.
 
 A run that was ended, however it was, is just run again: what is done is passed over. Versions and times of sessions
-stay as they are: nobody's answers have changed. The plain text that was there before lies on in free pages, in WAL
-and in backups until the database overwrites them (SQLite: ``VACUUM``).
+stay as they are: nobody's answers have changed. The plain text that was there before lies on in logs and backups,
+and in pages that the database freed, until it overwrites them: SQLite does at once, but for what was freed before it
+was told to (``secure_delete``; ``VACUUM`` ends that).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +30,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     func,
     or_,
     select,
@@ -45,6 +47,10 @@ from app.store.sealing import SEALED, Place, SealBroken, Sealing
 BATCH = 500
 """Rows that are looked at together, and at most that many sealed anew in one transaction: some 20 ms, for which the
 turns of a live server wait."""
+
+BATCH_LENGTH = 1024 * 1024
+"""Length of the texts that are sealed anew in one transaction: it ends with the row that reaches it, be it with fewer
+rows. A row can have 1 MiB of answers, and all of a batch is in memory while turns wait."""
 
 NAMED = 1000
 """Rows that can't be opened and are named; further ones are only counted."""
@@ -148,12 +154,13 @@ class _Run:
         # The last id stands for the number of rows: counting millions takes longer than the database may.
         sessions_there, last_id = self._store.read(lambda one: (history.count_sessions(one), _last_id(one)))
         total = sessions_there + last_id
-        changed_sessions = changed_entries = 0
-        for number, (_, changed) in enumerate(self._batches(_SESSIONS, ()), start=1):
+        looked_at = changed_sessions = changed_entries = 0
+        for _, rows, changed in self._batches(_SESSIONS, ()):
+            looked_at += rows
             changed_sessions += changed
-            progress(min(number * self._batch, sessions_there), total)
+            progress(min(looked_at, sessions_there), total)
         # What servers append meanwhile is sealed by them, and would lead on for ever.
-        for (at,), changed in self._batches(_HISTORY, (last_id,)):
+        for (at,), _, changed in self._batches(_HISTORY, (last_id,)):
             changed_entries += changed
             progress(sessions_there + at, total)
         return Rotated(
@@ -164,24 +171,26 @@ class _Run:
             unopened=tuple(self._unopened),
         )
 
-    def _batches(self, kind: _Kind, last: _Key) -> Iterator[tuple[_Key, int]]:
-        """Yield where each batch ends (``last`` in the end), and how many of its rows were changed."""
+    def _batches(self, kind: _Kind, last: _Key) -> Iterator[tuple[_Key, int, int]]:
+        """Yield where each batch ends (``last`` in the end), and how many rows it has, and were changed."""
         after: _Key | None = ()
         while after is not None:
             # Looked for without a lock: what is done already is passed over beside the writer.
-            end, has_work = self._store.read(partial(self._find, kind, after, last))
-            part = _between(kind, after, end or last)
-            yield end or last, self._rewrite(kind, part) if has_work else 0
-            after = end
+            found = self._store.read(partial(self._find, kind, after, last))
+            part = _between(kind, after, found.end or last)
+            yield found.end or last, found.rows, self._rewrite(kind, part) if found.has_work else 0
+            after = found.end
 
-    def _find(self, kind: _Kind, after: _Key, last: _Key, connection: Connection) -> tuple[_Key | None, bool]:
-        """Return where the next batch ends, None where it is the last one, and whether there is work in it."""
+    def _find(self, kind: _Kind, after: _Key, last: _Key, connection: Connection) -> "_Batch":
         order = kind.columns(kind.order)
-        ends = select(*order).where(_between(kind, after, last)).order_by(*order).limit(1).offset(self._batch - 1)
-        found = connection.execute(ends).first()
-        end = None if found is None else tuple(found)
-        wanted = select(order[0]).where(_between(kind, after, end or last), self._target.wants(kind)).limit(1)
-        return end, connection.execute(wanted).first() is not None
+        query = select(*order, self._target.work(kind)).where(_between(kind, after, last))
+        rows = connection.execute(query.order_by(*order).limit(self._batch)).all()
+        length = 0
+        for number, (*key, work) in enumerate(rows, start=1):
+            length += work
+            if number == self._batch or length >= BATCH_LENGTH:
+                return _Batch(tuple(key), number, has_work=length > 0)
+        return _Batch(None, len(rows), has_work=length > 0)
 
     def _rewrite(self, kind: _Kind, part: ColumnElement[bool]) -> int:
         """Return how many rows of a part were changed, committed; take note of those that can't be opened."""
@@ -193,6 +202,14 @@ class _Run:
         return changed
 
 
+class _Batch(NamedTuple):
+    """Where a batch ends, None where it is the last one; how many rows it has; whether there is work in it."""
+
+    end: _Key | None
+    rows: int
+    has_work: bool
+
+
 class _Target(NamedTuple):
     """What values are to become."""
 
@@ -202,6 +219,11 @@ class _Target(NamedTuple):
     def wants(self, kind: _Kind) -> ColumnElement[bool]:
         """Return the condition of rows in which a value is not so yet."""
         return or_(*(self._is_wanted(column) for column in kind.columns(kind.sealed)))
+
+    def work(self, kind: _Kind) -> ColumnElement[int]:
+        """Return the length of a row's texts where :meth:`wants` holds, and 0 elsewhere."""
+        lengths = [func.coalesce(func.length(column), 0) for column in kind.columns(kind.sealed)]
+        return case((self.wants(kind), sum(lengths[1:], lengths[0])), else_=0)
 
     def of(self, value: str, place: Place) -> str:
         """Return the value as it is to be; the same if it is so already.

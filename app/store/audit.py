@@ -19,6 +19,7 @@ from app.store.rows import from_time, text_of, to_time
 
 Action = Literal[
     "session_read",
+    "session_written",
     "sessions_listed",
     "history_read",
     "participant_exported",

@@ -116,10 +116,13 @@ def end_sign_in(connection: Connection, cookie_hash: str) -> None:
 
 def revoke_tokens(connection: Connection, key: SessionKey, at: int) -> None:
     """Revoke the tokens of a session that were issued up to now; later ones hold."""
-    where = (token_revocations.c.survey_id == key.survey_id, token_revocations.c.user_id == key.user_id)
+    column = token_revocations.c
+    where = (column.survey_id == key.survey_id, column.user_id == key.user_id)
+    before = connection.execute(select(column.revoked_at).where(*where).with_for_update()).scalar()
     connection.execute(delete(token_revocations).where(*where))
+    newest = to_time(at if before is None else max(at, from_time(before)))  # another's clock may be ahead
     connection.execute(
-        insert(token_revocations).values(survey_id=key.survey_id, user_id=key.user_id, revoked_at=to_time(at))
+        insert(token_revocations).values(survey_id=key.survey_id, user_id=key.user_id, revoked_at=newest)
     )
 
 
@@ -128,6 +131,12 @@ def read_revocations(connection: Connection, since: int) -> dict[SessionKey, int
     column = token_revocations.c
     rows = connection.execute(select(token_revocations).where(column.revoked_at >= to_time(since)))
     return {SessionKey(row.survey_id, row.user_id): from_time(row.revoked_at) for row in rows}
+
+
+def has_revocations(connection: Connection, before: int) -> bool:
+    """Return whether there are revocations from before a time."""
+    query = select(token_revocations.c.user_id).where(token_revocations.c.revoked_at < to_time(before)).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def forget_revocations(connection: Connection, before: int) -> int:

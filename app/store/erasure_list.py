@@ -37,11 +37,6 @@ _SURVEY_ID = re.compile(r"[^\x00]{1,64}")
 Identity = tuple[str, str, int]
 """A survey's id, a participant's hash, and when: no two erasures have the same."""
 
-_TAIL_BYTES = 4096
-"""More than a line has."""
-
-_CHUNK_BYTES = 1024 * 1024
-
 
 class Erased(NamedTuple):
     """One erasure.
@@ -131,27 +126,6 @@ class ErasureList:
         """
         with self._opened() as file:
             yield from read_lines(file, str(self.path))
-
-    def count(self) -> int | None:
-        """Return how many lines there are, quickly; None where the last one has no end.
-
-        Raises:
-            ErasureNotListed: the file can't be read.
-        """
-        lines, last = 0, b"\n"
-        with self._opened() as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                lines += chunk.count(b"\n")
-                last = chunk[-1:]
-        return lines if last == b"\n" else None
-
-    def newest(self) -> Erased | None:
-        """Return the last erasure, without reading the others; None where there is none."""
-        with self._opened() as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL_BYTES))
-            last = file.read().splitlines()[-1:]
-        return next(read_lines(last, str(self.path)), None)
 
     def check(self) -> None:
         """Return if the list can be kept.

@@ -4,9 +4,9 @@ Every function works on a connection whose transaction its caller owns.
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 
 from app.store.erasure_list import Erased, Identity, hash_of
 from app.store.models import erasures
@@ -20,13 +20,6 @@ def salt_of(connection: Connection, new: str) -> str:
     column = erasures.c
     query = select(column.salt).where(column.salt.is_not(None)).order_by(column.id.desc()).limit(1)
     return connection.execute(query).scalar() or new
-
-
-def add(connection: Connection, erased: Sequence[Erased]) -> None:
-    """Keep erasures in the database's own list."""
-    if erased:
-        rows = [{**one._asdict(), "erased_at": to_time(one.erased_at)} for one in erased]
-        connection.execute(insert(erasures), rows)
 
 
 def add_purge(connection: Connection, survey_id: str, count: int, at: int) -> None:
@@ -54,21 +47,16 @@ def read_of(connection: Connection, user_id: str, survey_id: str | None) -> list
     return [_erased_of(row) for row in rows]
 
 
-def count(connection: Connection) -> int:
-    """Return how many erasures of participants there are in the database's own list."""
-    query = select(func.count()).select_from(erasures).where(erasures.c.user_hash.is_not(None))
-    return cast("int", connection.execute(query).scalar())
-
-
-def is_known(connection: Connection, erased: Erased) -> bool:
-    """Return whether the database's own list has an erasure."""
-    return erased.identity in _known(connection, [erased])
-
-
 def add_lacking(connection: Connection, erased: Sequence[Erased]) -> None:
-    """Keep those of the erasures that the database's own list does not have yet."""
+    """Keep those of the erasures that the database's own list does not have yet.
+
+    Another transaction may add the same: then one of the two fails by the unique index, and is tried again.
+    """
     known = _known(connection, erased)
-    add(connection, [one for one in erased if one.identity not in known])
+    lacking = [one for one in erased if one.identity not in known]
+    if lacking:
+        rows = [{**one._asdict(), "erased_at": to_time(one.erased_at)} for one in lacking]
+        connection.execute(insert(erasures), rows)
 
 
 def _known(connection: Connection, erased: Sequence[Erased]) -> set[Identity]:

@@ -2,18 +2,20 @@
 
 What stays says nothing of him: a row of ``erasures`` with a keyed hash and how many sessions went (the anonymous
 count), entries of the audit log under ``erased:`` and a part of that hash, and for a while a row of
-``token_revocations``, which has to name him: a token that was issued before must not open a new session. It goes when
-the longest life of a token is over (``credentials.forget_revocations``).
+``token_revocations``, which has to name him: a token that was issued before must not open a new session. Servers remove
+it when the longest life of a token (TOKEN_DAYS) is over.
 
 Every function works on a connection whose transaction its caller owns; all of an erasure is one transaction.
 """
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, String, or_, select, type_coerce
+from sqlalchemy import Connection, Select, String, func, or_, select, type_coerce
 
 from app.store import audit, erasure_rows
 from app.store.credentials import revoke_tokens
@@ -27,11 +29,25 @@ SHOWN = 16
 """Characters of the hash in the audit log: 64 bits tell the erased of one database apart."""
 
 
+class Whom(NamedTuple):
+    """Who is to be erased.
+
+    Attributes:
+        survey_id: where; None: in all surveys.
+        invited: surveys in which his tokens are revoked though there be no session: he may not have begun yet.
+    """
+
+    user_id: str
+    survey_id: str | None
+    invited: Sequence[str] = ()
+
+
 class Erasure:
     """The erasure of one participant, in one survey or in all: work for ``SessionStore.write``, tried again or not.
 
-    Where nothing of him is there, nothing is written. If the transaction fails, its line in the list may stay: what
-    was asked for is then done when the store is next opened.
+    His tokens are revoked wherever he was invited; where nothing else of him is there, nothing else is written. If the
+    transaction fails, its line in the list may stay (``is_listed``): what was asked for may then be done when the store
+    is next opened.
 
     Args:
         clock: gives microseconds since 1970 UTC.
@@ -40,16 +56,11 @@ class Erasure:
     """
 
     def __init__(
-        self,
-        user_id: str,
-        survey_id: str | None,
-        *,
-        clock: Callable[[], int],
-        actor: str | None = None,
-        listed: ErasureList | None = None,
+        self, whom: Whom, *, clock: Callable[[], int], actor: str | None = None, listed: ErasureList | None = None
     ) -> None:
-        self._user_id = user_id
-        self._survey_id = survey_id
+        self._whom = whom
+        self._user_id = whom.user_id
+        self._survey_id = whom.survey_id
         self._clock = clock
         self._actor = actor
         self._listed = listed
@@ -57,6 +68,11 @@ class Erasure:
         self._found: set[SessionKey] = set()
         self._lines: set[Erased] = set()
         self._at = 0
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether a try has left a line in the list outside of the database."""
+        return bool(self._lines)
 
     def __call__(self, connection: Connection) -> list[SessionKey]:
         """Erase; return the keys of what was erased, by this try or by one before whose outcome was not known.
@@ -66,8 +82,10 @@ class Erasure:
         """
         keys = _locked(connection, _his(self._user_id, self._survey_id))
         salt = erasure_rows.salt_of(connection, self._new_salt)
+        now = self._clock()
         # The time of the first try: then a line that it left is this erasure's too, and needs no second one.
-        self._at = max([self._at or self._clock(), *_starts(connection, keys)])
+        self._at = max([self._at or now, *_times(connection, keys)])
+        self._revoke(connection, keys, now)
         erased = [self._erase(connection, survey_id, found, salt) for survey_id, found in _by_survey(keys)]
         self._forget_name(connection, salt, is_erased=bool(keys))
         self._found.update(keys)
@@ -76,6 +94,11 @@ class Erasure:
             self._listed.append(one for one in erased if one not in self._lines)
             self._lines.update(erased)
         return sorted(self._found)
+
+    def _revoke(self, connection: Connection, keys: Iterable[SessionKey], now: int) -> None:
+        """Revoke his tokens up to now, and no later: servers look for revocations by their time."""
+        for survey_id in sorted({*self._whom.invited, *(key.survey_id for key in keys)}):
+            revoke_tokens(connection, SessionKey(survey_id, self._user_id), now)
 
     def _forget_name(self, connection: Connection, salt: str, *, is_erased: bool) -> None:
         """Anonymise entries of the audit log; all of a participant of whom no session is left."""
@@ -87,31 +110,66 @@ class Erasure:
         digest = hash_of(salt, survey_id, self._user_id)
         for key in keys:
             erase(connection, key)
-        revoke_tokens(connection, SessionKey(survey_id, self._user_id), self._at)
         audit.anonymise(connection, self._user_id, survey_id, shown(digest))
         erased = Erased(survey_id, digest, salt, len(keys), self._at)
-        erasure_rows.add(connection, [erased])
+        # It may be there: by a process that found its line, and not yet its row, when it started.
+        erasure_rows.add_lacking(connection, [erased])
         if self._actor is not None:
-            audit.record(connection, _entry(erased, self._actor))
+            audit.record(connection, _entry(erased, erased.erased_at, len(keys), self._actor))
         return erased
 
 
-def erase_again(connection: Connection, user_id: str, erased: Erased) -> list[SessionKey]:
-    """Erase what an older backup brought back of a participant; return the keys of what was erased.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repetition:
+    """How erasures are done again.
+
+    Attributes:
+        at: now, microseconds since 1970 UTC, for the audit log.
+        actor: who asks for it, for the audit log.
+        keeps_changed: whether a session stays that changed after its erasure. A line may be of an erasure that failed
+            and was never repeated, and what was answered since was acknowledged.
+    """
+
+    at: int
+    actor: str
+    keeps_changed: bool
+
+
+class Again(NamedTuple):
+    """The sessions that were erased again, and those that were left because they had changed since."""
+
+    erased: list[SessionKey]
+    left: list[SessionKey]
+
+
+def erase_again(connection: Connection, user_id: str, erased: Erased, how: Repetition) -> Again:
+    """Erase what an older backup brought back of a participant.
 
     What began after the erasure stays, and so do tokens that were issued and entries that were made later. The row of
     ``erasures`` is left to the caller.
     """
-    before = or_(sessions.c.created_at.is_(None), sessions.c.created_at <= to_time(erased.erased_at))
-    keys = _locked(connection, _his(user_id, erased.survey_id).where(before))
+    at = to_time(erased.erased_at)
+    column = sessions.c
+    his = _his(user_id, erased.survey_id).where(or_(column.created_at.is_(None), column.created_at <= at))
+    found = _locked(connection, his)
+    is_changed = func.coalesce(column.updated_at, column.created_at) > at
+    left = _keys(connection, his.where(is_changed)) if how.keeps_changed else []
+    keys = [key for key in found if key not in left]
     for key in keys:
         erase(connection, key)
-    if keys and not _is_revoked_since(connection, user_id, erased):
+    if keys:
+        audit.record(connection, _entry(erased, how.at, len(keys), how.actor))
+    if not left:
+        _forget_again(connection, user_id, erased, is_erased=bool(keys))
+    return Again(keys, left)
+
+
+def _forget_again(connection: Connection, user_id: str, erased: Erased, *, is_erased: bool) -> None:
+    if is_erased:
         revoke_tokens(connection, SessionKey(erased.survey_id, user_id), erased.erased_at)
     audit.anonymise(connection, user_id, erased.survey_id, shown(erased.user_hash), erased.erased_at)
     if not _surveys_left(connection, user_id):
         audit.anonymise(connection, user_id, None, shown(erased.user_hash), erased.erased_at)
-    return keys
 
 
 def forget_names(connection: Connection, keys: Iterable[SessionKey], new_salt: str) -> None:
@@ -151,7 +209,12 @@ def _his(user_id: str, survey_id: str | None) -> Select[Any]:
 
 def _locked(connection: Connection, query: Select[Any]) -> list[SessionKey]:
     """Return the keys of sessions, held until the transaction ends."""
-    return _keys(connection, query.with_for_update())
+    # A read that waited for a session that was being set aside finds it gone, and not yet under its new name: its
+    # snapshot is older (PostgreSQL's manual, 13.2.1). The next read has a snapshot of its own.
+    held = _keys(connection, query.with_for_update())
+    while (again := _keys(connection, query.with_for_update())) != held:
+        held = again
+    return held
 
 
 def _keys(connection: Connection, query: Select[Any]) -> list[SessionKey]:
@@ -160,17 +223,17 @@ def _keys(connection: Connection, query: Select[Any]) -> list[SessionKey]:
     return [SessionKey(row.survey_id, row.user_id) for row in rows]
 
 
-def _starts(connection: Connection, keys: Iterable[SessionKey]) -> Iterator[int]:
-    """Yield when the sessions began, as far as their rows can be read: another server's clock may be ahead."""
+def _times(connection: Connection, keys: Iterable[SessionKey]) -> Iterator[int]:
+    """Yield when the sessions began and changed, as far as that can be read: another server's clock may be ahead."""
     # A list must not be older than what it erases, or the backup would keep it. Without SQLAlchemy's type: a time
     # that somebody wrote by hand can't be read by it.
-    began = type_coerce(sessions.c.created_at, String())
+    column = sessions.c
+    times = [type_coerce(time, String()) for time in (column.created_at, column.updated_at)]
     for key in keys:
-        query = select(began).where(sessions.c.user_id == key.user_id, sessions.c.survey_id == key.survey_id)
-        try:
-            yield from_time(connection.execute(query).scalar())
-        except (ValueError, TypeError):
-            continue
+        query = select(*times).where(column.user_id == key.user_id, column.survey_id == key.survey_id)
+        for time in connection.execute(query).one():
+            with suppress(ValueError, TypeError):
+                yield from_time(time)
 
 
 def _by_survey(keys: Iterable[SessionKey]) -> Iterator[tuple[str, list[SessionKey]]]:
@@ -184,19 +247,12 @@ def _surveys_left(connection: Connection, user_id: str) -> set[str]:
     return set(connection.execute(query).scalars())
 
 
-def _is_revoked_since(connection: Connection, user_id: str, erased: Erased) -> bool:
-    column = token_revocations.c
-    query = select(column.revoked_at).where(column.user_id == user_id, column.survey_id == erased.survey_id)
-    found = connection.execute(query.where(column.revoked_at >= to_time(erased.erased_at)))
-    return found.first() is not None
-
-
-def _entry(erased: Erased, actor: str) -> audit.Entry:
+def _entry(erased: Erased, at: int, count: int, actor: str) -> audit.Entry:
     return audit.Entry(
-        at=erased.erased_at,
+        at=at,
         actor=actor,
         action="session_erased",
         survey_id=erased.survey_id,
         user_id=shown(erased.user_hash),
-        detail={"sessions": erased.sessions},
+        detail={"sessions": count},
     )

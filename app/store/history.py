@@ -5,6 +5,7 @@ Every function works on a connection whose transaction its caller owns. A row th
 tables is ``batch.py``'s.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -142,18 +143,20 @@ def set_aside(connection: Connection, key: SessionKey, at: int) -> str:
 
 
 def find_missing_key(connection: Connection, sealing: Sealing) -> str | None:
-    """Return the id of a key that opens one of the newest answers and is not there; None where none is missing.
+    """Return the id of a key that opens the newest answers and is not there; None where none is missing.
 
     A look at NEWEST events only, so that a forgotten key is found at the start, whatever the size of the history.
-    Of a session that was set aside no key need be there.
+    Of a session that was set aside no key need be there; and one event among others that open is a broken one.
     """
     column = session_history.c
     query = select(column.user_id, column.answer, column.data).order_by(column.id.desc()).limit(NEWEST)
+    missing: Counter[str | None] = Counter()
     for user_id, *values in connection.execute(query):
-        for value in values if SET_ASIDE not in user_id else ():
-            if (missing := sealing.lacks(value)) is not None:
-                return missing
-    return None
+        if SET_ASIDE not in user_id:
+            missing.update({next((lacking for value in values if (lacking := sealing.lacks(value))), None)})
+    opened = missing.pop(None, 0)
+    found, count = next(iter(missing.most_common(1)), (None, 0))
+    return found if count > 1 or not opened else None
 
 
 def read_definition(connection: Connection, survey_id: str, revision: str) -> str | None:

@@ -151,6 +151,9 @@ erasures = Table(
     Column("salt", Key(32)),
     Column("sessions", Count, nullable=False),
     Column("erased_at", Time, nullable=False),
+    # One erasure is one row, whoever adds it. The hash first: it is looked for without the survey. A purge has none,
+    # and so its rows are never the same.
+    Index("uq_erasures_user_hash_survey_id_erased_at", "user_hash", "survey_id", "erased_at", unique=True),
     **_OPTIONS,
 )
 

@@ -152,6 +152,8 @@ def _key(item: str, name: str) -> bytes:
     if len(key) != KEY_BYTES:
         # `from None`: the item stays out of the traceback's texts.
         raise ConfigurationError(f"ANSWERS_KEYS: {name} is not {KEY_BYTES} bytes in base64: `openssl rand -base64 32`")
+    if len(set(key)) < KEY_BYTES // 4:
+        raise ConfigurationError(f"ANSWERS_KEYS: {name} is not random: `openssl rand -base64 32` makes one that is")
     return key
 
 

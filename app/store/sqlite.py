@@ -7,12 +7,14 @@ driver's late BEGIN, the WAL-reset bug, durability at each commit.
 import logging
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
 from sqlalchemy import (
     URL,
     ColumnElement,
+    Connection,
     Engine,
     Executable,
     create_engine,
@@ -60,6 +62,7 @@ REMEMBERED = 10_000
 _WRITER_PRAGMAS = (
     "synchronous=FULL",
     "foreign_keys=ON",
+    "secure_delete=ON",  # what was erased, or overwritten, does not lie on in free pages
     "journal_size_limit=67108864",
     f"wal_autocheckpoint={CHECKPOINT_PAGES}",
     f"cache_size=-{WRITER_CACHE_KIB}",
@@ -104,6 +107,25 @@ def reader_engine(url: URL, readers: int, overflow: int) -> Engine:
     return _engine(
         url, _READER_PRAGMAS, begin=None, pool_size=readers, max_overflow=overflow, pool_reset_on_return=None
     )
+
+
+def empty_wal(connection: Connection) -> None:
+    """Copy the log (WAL) into the file and empty it, as far as that can be done now.
+
+    Nobody is waited for: what somebody reads stays in it until the next time, or until the log begins anew.
+
+    Args:
+        connection: the writer's, in a transaction in which nothing was done; it is ended.
+    """
+    raw: Any = connection.connection.driver_connection
+    raw.rollback()  # no checkpoint is made in a transaction
+    (busy_timeout,) = raw.execute("PRAGMA busy_timeout").fetchone()
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        with suppress(driver().Error):
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={busy_timeout}")
 
 
 class SqliteGateway:

@@ -11,7 +11,7 @@ from app.errors import Forbidden, InvalidInput, NoSuchSurvey, OtherVisit, Unauth
 from app.operations.privacy import export_participant
 from app.store import audit
 from app.web import requests
-from app.web.auth import access
+from app.web.auth import access, address
 from app.web.permission import note, permitted, permitted_to_all, store
 from app.web.responses import json_response, time_text
 
@@ -38,6 +38,7 @@ def create_participant(survey_id: str) -> flask.Response:
     if body and not may_invite:
         check_scope(who, "sessions:write")
     key = store().key(body.get("user_id", new_user_id()), survey_id)
+    access().limits.count("address_connections", address())
     note(who, "token_issued", key)
     token, expires_at = access().credentials.issue_token(key, _life_us(body.get("hours")))
     shown = {"user_id": key.user_id, "survey_id": survey_id, "token": token, "expires_at": time_text(expires_at)}
@@ -46,10 +47,19 @@ def create_participant(survey_id: str) -> flask.Response:
 
 @access_api.post("/api/session/<path:user_id>/link")
 def create_link(user_id: str) -> flask.Response:
-    """Give a link, and its QR code, with which the participant goes on with another device."""
+    """Give a link, and its QR code, with which the participant goes on with another device.
+
+    It holds LINK_HOURS at most, and no longer than the token that it was made with; an integrator may say ``hours``.
+    """
     key = permitted(user_id, "sessions:write", "token_issued", own=True)
     body = requests.body(_INVITES - {"user_id"}) if flask.request.get_data() else {}
-    life_us = _life_us(body.get("hours")) or int(store().settings.link_hours * HOUR_US)
+    life_us = int(store().settings.link_hours * HOUR_US)
+    who = access().who(key)
+    if isinstance(who, Participant):
+        life_us = min(life_us, who.expires_at - store().clock())  # no link outlives what it was made with
+    if body:
+        check_scope(who, "sessions:write")
+        life_us = _life_us(body.get("hours")) or life_us
     token, expires_at = access().credentials.issue_token(key, life_us)
     link = _link(token)
     code = segno.make(link, error="m", micro=False).svg_inline(scale=4, border=4, dark="#000", light="#fff")
@@ -60,9 +70,11 @@ def create_link(user_id: str) -> flask.Response:
 def revoke_tokens(user_id: str) -> flask.Response:
     """Revoke all tokens and links of the session, on all devices; a browser that asks goes on with a new one."""
     key = permitted(user_id, "sessions:write", "tokens_revoked", own=True)
+    is_here = access().came_by_cookie(key)
+    access().limits.count("participant_connections", f"{key.survey_id}/{key.user_id}")
     access().credentials.revoke_tokens(key)
     response = json_response({"success": True})
-    if access().has_cookie(key.survey_id):
+    if is_here:
         access().set_cookie(response, key)
     return response
 

@@ -1,28 +1,40 @@
 """Who may open a socket: how many at once, and only with credentials that are good for the session."""
 
 import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import flask
 
 from app.access.principals import Anyone, Participant, Principal, check_session
-from app.errors import Unauthorized
+from app.errors import RateLimited, Unauthorized
+from app.settings import Settings
 from app.store.rows import SessionKey
 from app.web import messages
 from app.web.auth import Access, access, address
 from app.web.limits import Meter
+from app.web.permission import note
 
 INTRODUCED_WITHIN_S = 10.0
 """Seconds for the first frame of a client that shows its credentials there."""
 
 
 class Connections:
-    """How many sockets are open, and whether the server stops."""
+    """How many sockets are open, in all and of whom, and whether the server stops.
 
-    def __init__(self, limit: int) -> None:
+    Args:
+        limit: of all.
+        of_each: of one address, and of one participant, by what they are called; None: as many as of all.
+    """
+
+    def __init__(self, limit: int, of_each: Mapping[str, int] | None = None) -> None:
         self._limit = limit
+        self._of_each = of_each or {}
         self._changed = threading.Condition()
         self._open = 0
+        self._whose: Counter[tuple[str, str]] = Counter()
         self.stopping = False
 
     def enter(self) -> bool:
@@ -38,6 +50,25 @@ class Connections:
         with self._changed:
             self._open -= 1
             self._changed.notify_all()
+
+    @contextmanager
+    def counted(self, of: str, whose: str) -> Iterator[None]:
+        """Count one in as of an address or a participant, for as long as the block lasts.
+
+        Raises:
+            RateLimited: he has too many open.
+        """
+        with self._changed:
+            if self._whose[of, whose] >= self._of_each.get(of, self._limit):
+                raise RateLimited(1)
+            self._whose[of, whose] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._whose[of, whose] -= 1
+                if not self._whose[of, whose]:
+                    del self._whose[of, whose]
 
     def wait_until_closed(self, timeout_s: float) -> bool:
         """Wait until all are closed; drafts are saved by then."""
@@ -58,7 +89,16 @@ class Guest(NamedTuple):
         return self.door.holds(self.who)
 
 
-def admit(ws: Any, key: SessionKey) -> Guest:  # noqa: ANN401
+def connections_of(settings: Settings) -> Connections:
+    """Return the counts that these settings bound; in development all come from one address."""
+    if settings.environment == "development":
+        return Connections(settings.max_connections)
+    few = max(4, settings.max_connections // 10)
+    of_each = {"address": settings.address_sockets, "participant": settings.participant_sockets, "strangers": few}
+    return Connections(settings.max_connections, of_each)
+
+
+def admit(ws: Any, connections: Connections, key: SessionKey) -> Guest:  # noqa: ANN401
     """Return who comes, if he may; nothing of the session was looked at before.
 
     Raises:
@@ -69,8 +109,10 @@ def admit(ws: Any, key: SessionKey) -> Guest:  # noqa: ANN401
     door.limits.count("address_connections", address())
     who = door.who(key)
     if isinstance(who, Anyone):
-        who = _introduced(ws, door)
+        with connections.counted("strangers", ""):  # a few of all: those who are known need room
+            who = _introduced(ws, door)
     check_session(who, "sessions:write", key, own=True)
+    note(who, "session_written", key, door="socket")
     # An integrator's connections are of many participants: each is counted by himself.
     door.limits.count("participant_connections", f"{key.survey_id}/{key.user_id}")
     settings = flask.current_app.extensions["stepkeep"].settings

@@ -49,7 +49,7 @@ def get_session(user_id: str) -> flask.Response:
 @api.put("/api/session/<path:user_id>")
 def put_session(user_id: str) -> flask.Response:
     """Make the body the whole state."""
-    key = permitted(user_id, "sessions:write")
+    key = permitted(user_id, "sessions:write", "session_written")
     body = requests.body(_FIELDS)
     missing = [name for name in ("current_step", "answers", "step_history") if name not in body]
     if missing:
@@ -71,7 +71,7 @@ def put_session(user_id: str) -> flask.Response:
 @api.patch("/api/session/<path:user_id>")
 def patch_session(user_id: str) -> flask.Response:
     """Change the fields of the state that the body has."""
-    key = permitted(user_id, "sessions:write")
+    key = permitted(user_id, "sessions:write", "session_written")
     changes = requests.body(_FIELDS)
     if isinstance(changes.get("step_history"), list):
         changes["step_history"] = tuple(changes["step_history"])
@@ -98,7 +98,7 @@ def delete_session(user_id: str) -> flask.Response:
 @api.post("/api/session/<path:user_id>/commands")
 def post_command(user_id: str) -> flask.Response:
     """Do one command of the WebSocket; a session begins where there is none."""
-    key = permitted(user_id, "sessions:write", own=True)
+    key = permitted(user_id, "sessions:write", "session_written", own=True)
     body = requests.body(None)
     header = requests.idempotency_key()
     if header is not None and body.get("type") != "draft":
@@ -108,7 +108,8 @@ def post_command(user_id: str) -> flask.Response:
     try:
         command = messages.command_of(messages.parse_value(body), store().clock())
     except messages.BadMessage as bad:
-        raise InvalidInput(bad.message) from bad
+        more = "; a command has its id in the body, or as Idempotency-Key" if bad.message.startswith("id:") else ""
+        raise InvalidInput(bad.message + more) from bad
     if command is None:
         return json_response({"type": "pong"})
     return _answer(store(), key, command)

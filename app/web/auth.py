@@ -35,6 +35,8 @@ MIN_SECRET = 32
 
 _DEVELOPMENT_SECRET = "only for development: whoever knows it is on this machine"  # noqa: S105 - no secret
 _TOKEN = "token."  # noqa: S105 - a prefix
+_OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -68,10 +70,12 @@ class Access:
         shown = self._bearer()
         if shown is not None:
             return self._checked(shown)
-        participant = None if key is None else self._participant_here(key.survey_id)
+        participant, is_dead = self._participant_here(key)
         integrator = None if participant is not None and participant.key == key else self._integrator_of_cookie()
         if integrator is not None:
             return self._from_page(integrator)
+        if is_dead and not self.is_development:  # there it may be of another database, or an earlier day
+            raise Unauthorized
         if participant is not None and (participant.key == key or not self.is_development):
             return self._from_page(participant)
         return _noted(Developer()) if self.is_development else Anyone()
@@ -105,9 +109,10 @@ class Access:
         """Return whether what somebody showed holds still; for connections that stay."""
         return self.credentials.revocations.holds(who, self._store.clock())
 
-    def has_cookie(self, survey_id: str) -> bool:
-        """Return whether the request came with a resume cookie of the survey, good or not."""
-        return self._cookie_name(survey_id) in flask.request.cookies
+    def came_by_cookie(self, key: SessionKey) -> bool:
+        """Return whether the request's resume cookie is the session's own, and holds."""
+        here, _ = self._participant_here(key)
+        return flask.request.headers.get("Authorization") is None and here is not None and here.key == key
 
     def set_cookie(self, response: Response, key: SessionKey) -> None:
         """Put a new resume token of the session into the browser's cookie."""
@@ -242,13 +247,14 @@ class Access:
                 return _noted(self.credentials.integrator(shown))
             return _noted(self.credentials.participant(shown))
 
-    def _participant_here(self, survey_id: str) -> Participant | None:
+    def _participant_here(self, key: SessionKey | None) -> tuple[Participant | None, bool]:
+        """Return whose cookie of the session's survey came, and whether one came that holds no more."""
+        if key is None:
+            return None, False
         try:
-            return self.participant_of_cookie(survey_id)
+            return self.participant_of_cookie(key.survey_id), False
         except Unauthorized:
-            if self.is_development:  # of another database, or an earlier day
-                return None
-            raise
+            return None, True
 
     def _from_page(self, who: Participant | Integrator) -> Principal:
         """Return him; a browser adds cookies by itself, whichever page makes it ask."""
@@ -258,7 +264,7 @@ class Access:
 
     def _integrator_of_cookie(self) -> Integrator | None:
         cookie = self._sign_in_cookie()
-        if cookie is None:
+        if cookie is None or flask.request.path.startswith("/ws/"):  # a socket would outlive the sign-in
             return None
         try:
             return _noted(self.credentials.signed_in(cookie))
@@ -347,9 +353,10 @@ def check_this_machine() -> None:
     """
     host = urlsplit(f"//{flask.request.host}").hostname or ""
     asks = flask.request.remote_addr  # none over a Unix socket
-    if not is_loopback(host) or (asks and not is_loopback(asks)):
+    is_passed_on = any(name in flask.request.headers for name in _OF_PROXIES)
+    if not is_loopback(host) or (asks and not is_loopback(asks)) or is_passed_on:
         raise Forbidden(
-            "in development only addresses of this machine are served: http://127.0.0.1 or http://localhost"
+            "in development only this machine is served, without a proxy: http://127.0.0.1 or http://localhost"
         )
 
 
@@ -361,7 +368,10 @@ def allowed_origins(settings: Settings) -> frozenset[str]:
 def _check_secret(name: str, secret: str) -> None:
     how = 'make one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
     if not secret:
-        raise ConfigurationError(f"{name} is missing: in production it signs participants' tokens; {how}")
+        raise ConfigurationError(
+            f"{name} is missing: in production it signs participants' tokens; {how} "
+            "(for commands beside `make run`: ENVIRONMENT=development)"
+        )
     is_known = "changeme" in secret.lower().replace("-", "").replace("_", "") or secret == _DEVELOPMENT_SECRET
     if len(secret) < MIN_SECRET or len(set(secret)) < MIN_SECRET // 4 or is_known:
         raise ConfigurationError(f"{name} is weak: it needs {MIN_SECRET} random characters or more; {how}")

@@ -1,30 +1,30 @@
 """create_app: one Flask application with all doors on one session store."""
 
-import logging
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import flask
+from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.errors import ConfigurationError
 from app.service import SessionStore, open_store
 from app.settings import Settings, is_loopback, read_settings
 from app.web.access_api import access_api
-from app.web.admission import Connections
+from app.web.admission import connections_of
 from app.web.api import api
 from app.web.auth import SUBPROTOCOL, Access, access, check_this_machine, signing_secrets
 from app.web.headers import allow_origins, harden
 from app.web.log_lines import log_lines
 from app.web.messages import MAX_MESSAGE_BYTES
 from app.web.pages import pages
+from app.web.permission import store
 from app.web.responses import answer_error
 from app.web.security_log import SecurityLog, note_response
 from app.web.sign_in import sign_in
 from app.web.socket import sock
 from app.web.wire import SafeWire
-
-log = logging.getLogger("stepkeep.web")
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """A request's body: a whole state (1 MiB) and what its text may add."""
@@ -43,8 +43,6 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
     chosen = settings or read_settings()
     log_lines(chosen.log_level)
     check_settings(chosen)  # before a database is touched
-    if chosen.environment == "production" and not chosen.public_url:
-        log.warning("PUBLIC_URL is not set: the name of this server is taken from each request's Host")
     app = _Application(__name__, static_folder=None)  # the pages serve theirs under /assets
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["SOCK_SERVER_OPTIONS"] = {
@@ -52,15 +50,13 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
         "max_message_size": MAX_MESSAGE_BYTES,
         "subprotocols": [SUBPROTOCOL],
     }
-    if chosen.public_url:
-        app.config["TRUSTED_HOSTS"] = [_host(chosen.public_url)]
     opened = store or open_store(chosen)
     opened.serve()
     app.extensions["stepkeep"] = opened
     app.extensions["stepkeep_access"] = Access(opened)
     app.extensions["stepkeep_access"].credentials.revocations.start()
     app.extensions["stepkeep_security_log"] = SecurityLog()
-    app.extensions["stepkeep_connections"] = Connections(chosen.max_connections)
+    app.extensions["stepkeep_connections"] = connections_of(chosen)
     for blueprint in (api, access_api, pages, sign_in):
         app.register_blueprint(blueprint)
     app.register_error_handler(Exception, answer_error)
@@ -71,7 +67,7 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
     allow_origins(app, chosen)
     sock.init_app(app)
     inner = app.wsgi_app
-    if chosen.proxies:
+    if chosen.proxies and chosen.environment == "production":
         inner = ProxyFix(inner, x_for=chosen.proxies, x_proto=chosen.proxies, x_host=chosen.proxies)
     app.wsgi_app = SafeWire(inner)  # type: ignore[method-assign]  # Flask's own way to add middleware
     return app
@@ -87,11 +83,16 @@ class _Application(flask.Flask):
 
 
 def _admit() -> None:
-    """Refuse, in development, what is not of this machine, and what an address asks for too often."""
+    """Refuse what is meant for another host, in development what is not of this machine, and too many requests."""
     door = access()
     if door.is_development:
         check_this_machine()
-    if flask.request.endpoint not in {"api.healthz", "api.readyz", "pages.static"}:
+    if flask.request.endpoint in {"api.healthz", "api.readyz"}:
+        return  # a load balancer asks by the machine's address
+    own = store().settings.public_url
+    if own and flask.request.host.lower() not in {_host(own), f"{_host(own)}:443"}:
+        raise SecurityError("This server has another name: PUBLIC_URL says which.")
+    if flask.request.endpoint != "pages.static":
         door.count_request()
 
 
@@ -117,6 +118,16 @@ def check_settings(settings: Settings) -> None:
     url = urlsplit(settings.public_url)
     if settings.environment == "production" and url.scheme == "http" and not is_loopback(url.hostname or ""):
         raise ConfigurationError("PUBLIC_URL must begin with https:// in production: tokens and answers go over it")
+
+
+def doubts(settings: Settings) -> Iterator[str]:
+    """Yield what an operator may have forgotten; a server starts all the same."""
+    if settings.environment == "production" and not settings.public_url:
+        yield "PUBLIC_URL is not set: the name of this server is taken from each request's Host"
+    if not settings.surveys_dir.is_dir():
+        yield f"SURVEYS_DIR: there is no folder {settings.surveys_dir}, and so there are no surveys"
+    if settings.public_url.startswith("https:") and not settings.proxies:
+        yield "PROXIES is 0: behind a proxy all participants count as one address; set PROXIES=1"
 
 
 def _host(url: str) -> str:

@@ -19,6 +19,9 @@ from pathlib import Path
 PLACES = 8
 """Places of a fault that its line names, the innermost ones."""
 
+MAX_SAID = 2000
+"""Characters of what is said: looking for secrets takes the square of a word's length."""
+
 FAULTS = 4
 """Faults of a chain, by which one led to another, that a line names."""
 
@@ -43,7 +46,8 @@ class LineFormatter(logging.Formatter):
         fault = record.exc_info[1] if record.exc_info else None
         told = "" if fault is None else f"; Traceback: {' from '.join(_told(fault))}"
         head = f"{when.removesuffix('+00:00')}Z {record.levelname} [{record.process}] {record.name}"
-        return escaped(without_secrets(f"{head}: {record.getMessage()}{about}{told}"))
+        said = record.getMessage()[:MAX_SAID]
+        return escaped(without_secrets(f"{head}: {said}{about}{told}"))
 
 
 def log_lines(level: str) -> None:

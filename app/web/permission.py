@@ -17,7 +17,7 @@ def permitted(user_id: str, scope: Scope, action: audit.Action | None = None, *,
     """Return the session that the request means, if it may do this to it.
 
     Args:
-        action: what the audit log calls it; None: what is done is in the session's history.
+        action: what the audit log calls it; None: it is told there otherwise.
         own: as for ``check_session``.
 
     Raises:

@@ -22,11 +22,7 @@ def answer_error(error: Exception) -> flask.Response | HTTPException:
     if isinstance(error, ConfigurationError):
         return problem(503, error.code, "the server is not ready")
     if isinstance(error, StepkeepError):
-        extra: dict[str, Any] = {"place": error.place} if isinstance(error, InvalidJson) else {}
-        response = problem(error.http_status, error.code, error.message, **extra)
-        if isinstance(error, RateLimited):
-            response.headers["Retry-After"] = str(error.again_in_s)
-        return response
+        return _answer_own(error)
     if isinstance(error, HTTPException):
         if not _is_of_the_api():
             return error
@@ -38,6 +34,16 @@ def answer_error(error: Exception) -> flask.Response | HTTPException:
         return response
     log.error("a fault of ours", exc_info=error)
     return problem(500, "internal", "a fault of ours; what was acknowledged is saved")
+
+
+def _answer_own(error: StepkeepError) -> flask.Response:
+    if str(error) != error.message:  # what is for the operator alone
+        log.error("%s", error)
+    extra: dict[str, Any] = {"place": error.place} if isinstance(error, InvalidJson) else {}
+    response = problem(error.http_status, error.code, error.message, **extra)
+    if isinstance(error, RateLimited):
+        response.headers["Retry-After"] = str(error.again_in_s)
+    return response
 
 
 def _is_of_the_api() -> bool:

@@ -18,6 +18,7 @@ from werkzeug.exceptions import SecurityError
 from app.access.principals import Anyone, name_of
 from app.errors import StepkeepError
 from app.web.auth import address
+from app.web.log_lines import without_secrets
 
 log = logging.getLogger("stepkeep.security")
 
@@ -72,10 +73,9 @@ class SecurityLog:
             if now - at < EVERY_S:
                 self._told[kind] = (at, untold + 1)
                 return None
-            if len(self._told) >= REMEMBERED:
-                self._told = {kind: told for kind, told in self._told.items() if now - told[0] < EVERY_S}
-            if len(self._told) < REMEMBERED:
-                self._told[kind] = (now, 0)
+            if len(self._told) >= REMEMBERED:  # so many addresses are a flood: the oldest is forgotten
+                del self._told[next(iter(self._told))]
+            self._told[kind] = (now, 0)
             return untold
 
 
@@ -96,4 +96,4 @@ def note_response(response: flask.Response) -> flask.Response:
 
 
 def _asked() -> str:
-    return f"{flask.request.method} {flask.request.path}"[:MAX_SHOWN]
+    return without_secrets(f"{flask.request.method} {flask.request.path[: 10 * MAX_SHOWN]}")[:MAX_SHOWN]

@@ -31,7 +31,7 @@ from app.store.rows import SessionKey
 from app.survey.commands import Answer, AnyCommand, Draft
 from app.web import messages, wire
 from app.web.admission import Connections, Guest, admit
-from app.web.auth import access
+from app.web.auth import access, address
 from app.web.security_log import security_log
 
 log = logging.getLogger("stepkeep.socket")
@@ -77,8 +77,10 @@ def _serve(ws: Any, store: SessionStore, connections: Connections, user_id: str)
     is_audio = arguments.get("is_audio", "").lower() in {"true", "1"}
     try:
         key = store.key(user_id, arguments.get("survey"))
-        guest = admit(ws, key)
-        _Connection(ws, store, connections, key, guest).run(is_audio_mode=is_audio)
+        with connections.counted("address", address()):
+            guest = admit(ws, connections, key)
+            with connections.counted("participant", f"{key.survey_id}/{key.user_id}"):
+                _Connection(ws, store, connections, key, guest).run(is_audio_mode=is_audio)
     except Unauthorized as error:
         security_log().note("refused", error.message)
         ws.send(exact_json.encode(messages.error("unauthorized", error.message)))
@@ -96,6 +98,8 @@ def _serve(ws: Any, store: SessionStore, connections: Connections, user_id: str)
         ws.send(exact_json.encode(messages.error("malformed", error.message)))
         wire.close(ws, 4400, error.message)
     except Unavailable as error:
+        if str(error) != error.message:  # what is for the operator alone
+            log.error("%s", error)  # noqa: TRY400 - no fault of the program
         ws.send(exact_json.encode(messages.error("unavailable", error.message)))
         wire.close(ws, 1013, error.message)
 

@@ -16,8 +16,8 @@ from tests.fuzz import texts
 SERVER_OPCODES = frozenset({TEXT, CLOSE, PING, PONG})
 """The survey's server never sends bytes, and never fragments."""
 
-STATUSES = frozenset({101, 400, 426, 501})
-"""501 is gunicorn's to a Transfer-Encoding that it does not know (RFC 9112, 6.1)."""
+STATUSES = frozenset({101, 400, 403, 426, 501})
+"""403 is for a Host that is not this machine; 501 is gunicorn's to a Transfer-Encoding that it does not know (RFC 9112, 6.1)."""
 
 HANDSHAKE_CHANGES = {
     "Upgrade": ("WebSocket", "h2c", "websocket, foo", ""),

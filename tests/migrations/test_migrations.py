@@ -95,6 +95,24 @@ def test_newest_rows_go_down_to_the_first_revision_and_up_again(database_url: st
     store.close()
 
 
+ERASURES = """
+INSERT INTO erasures (survey_id, user_hash, salt, sessions, erased_at) VALUES
+  ('phq9', 'aa', 'cd', 2, '2026-01-02 03:04:05.000006'), ('phq9', 'aa', 'cd', 2, '2026-01-02 03:04:05.000006'),
+  ('phq9', 'aa', 'cd', 2, '2026-01-02 03:04:05.000007'), ('intake', 'aa', 'cd', 1, '2026-01-02 03:04:05.000006'),
+  ('phq9', 'aa', 'cd', 2, '2026-01-02 03:04:05.000006'), ('phq9', 'bb', 'cd', 3, '2026-01-02 03:04:05.000006'),
+  ('phq9', NULL, NULL, 9, '2026-01-02 03:04:05.000006'), ('phq9', NULL, NULL, 9, '2026-01-02 03:04:05.000006')
+"""
+
+
+def test_erasures_that_were_added_twice_are_merged(database_url: str) -> None:
+    """One of each stays; purges, which have no hash, and other times and surveys are no doubles."""
+    migrate(database_url, "0012")
+    execute(database_url, ERASURES)
+    before = dump(database_url)["erasures"]
+    migrate(database_url, "0013")
+    assert dump(database_url)["erasures"] == [before[0], *before[2:4], *before[5:]]
+
+
 def test_upgrade_and_downgrade_by_the_command_keep_every_row(database_url: str) -> None:
     """As an operator runs it; models and migrations agree; base is empty."""
     url = database_url

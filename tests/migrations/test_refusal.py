@@ -1,17 +1,26 @@
 """A program that finds another schema than it needs refuses to start, and says which command to run."""
 
+import argparse
+import base64
 import gc
 import os
 import subprocess
 import sys
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
 
 from app.errors import SchemaMismatch
+from app.operations.rotation import rotate
 from app.service import open_store
 from app.settings import Settings
+from app.store.engine import normalise_url
+from app.store.rows import SessionKey
+from app.survey.commands import Answer
 from tests.conftest import ROOT, SURVEYS
-from tests.migrations.sample import REVISIONS, execute, migrate
+from tests.migrations.sample import REVISIONS, dump, execute, migrate
 from tests.waiting import free_port
 
 OLDER, NONE, NEWER = REVISIONS[-2], None, "9999"
@@ -70,3 +79,87 @@ def test_server_refuses_another_schema_in_one_line(database_url: str, revision: 
     assert done.returncode == 1, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert (INSTALL if revision == NEWER else COMMAND) in done.stderr
+
+
+def downgrade(url: str, revision: str, *arguments: str) -> None:
+    """Downgrade in this process; the arguments are those of ``-x``."""
+    config = Config(cmd_opts=argparse.Namespace(x=list(arguments)))
+    config.set_main_option("script_location", str(ROOT / "alembic"))
+    config.attributes["url"] = normalise_url(url)
+    command.downgrade(config, revision)
+
+
+ONE_TURN = """
+INSERT INTO sessions (user_id, survey_id, current_step, answers, step_history, version)
+  VALUES ('ada', 'phq9', 'Q1', '{}', '[]', 1);
+INSERT INTO session_history (user_id, survey_id, version, action) VALUES ('ada', 'phq9', 1, 'started')
+"""
+SEALED = "enc:1:0123456789ab:AAAA"
+ANSWERS = [
+    ("sessions", "answers", "'{}'"),
+    ("sessions", "drafts", "NULL"),
+    ("sessions", "session_data", "NULL"),
+    ("session_history", "answer", "NULL"),
+    ("session_history", "data", "NULL"),
+]
+
+
+def test_downgrade_to_a_program_without_keys_is_refused_while_anything_is_encrypted(database_url: str) -> None:
+    """That would set the sessions aside as broken: wherever one value is, the command to run is named."""
+    migrate(database_url, "0008")
+    execute(database_url, ONE_TURN)
+    for table, column, plain in ANSWERS:
+        execute(database_url, f"UPDATE {table} SET {column} = '{SEALED}'")  # noqa: S608 - ours
+        for arguments in ((), ("lossy=yes",)):
+            with pytest.raises(CommandError, match=f"{table} has encrypted.*`flask keys rotate --to-plain`"):
+                downgrade(database_url, "0007", *arguments)
+        execute(database_url, f"UPDATE {table} SET {column} = {plain}")  # noqa: S608 - ours
+    downgrade(database_url, "0007")
+
+
+def test_downgrade_goes_when_all_was_made_plain(database_url: str) -> None:
+    """As the refusal says: by `flask keys rotate --to-plain`, from the newest schema on."""
+    migrate(database_url, "head")
+    key = base64.b64encode(bytes(range(32))).decode()
+    settings = Settings(database_url=database_url, surveys_dir=SURVEYS, answers_keys=key)
+    store = open_store(settings)
+    session = SessionKey("phq9", "ada")
+    store.begin(session, is_audio_mode=False)
+    store.submit(session, Answer(at=1, step="Q1", value=2))
+    store.close()
+    with pytest.raises(CommandError, match="flask keys rotate --to-plain"):
+        downgrade(database_url, "0007", "lossy=yes")
+    migrate(database_url, "head")  # MariaDB keeps what a downgrade did until then
+    store = open_store(settings)
+    rotate(store, to_plain=True)
+    store.close()
+    downgrade(database_url, "0007", "lossy=yes")
+    assert [row["answers"] for row in dump(database_url)["sessions"]] == ['{"Q1":2}']
+
+
+LOST = {
+    "0008": (
+        "api_keys",
+        "(id, name, scopes, secret_hash, created_at) VALUES ('a', 'ward 3', 'export', 'x', '2026-01-02 03:04:05')",
+    ),
+    "0010": ("token_revocations", "(survey_id, user_id, revoked_at) VALUES ('phq9', 'ada', '2026-01-02 03:04:05')"),
+    "0011": ("erasures", "(id, survey_id, sessions, erased_at) VALUES (1, 'phq9', 1, '2026-01-02 03:04:05')"),
+    "0012": ("audit_log", "(id, at, actor, action) VALUES (1, '2026-01-02 03:04:05', 'operator', 'audit_read')"),
+}
+
+
+@pytest.mark.parametrize("revision", LOST)
+def test_downgrade_that_loses_rows_wants_to_be_told_so(database_url: str, revision: str) -> None:
+    """Refused with the flag that does it, and nothing is lost until then; an empty table needs no flag."""
+    table, row = LOST[revision]
+    below = REVISIONS[REVISIONS.index(revision) - 1]
+    migrate(database_url, revision)
+    downgrade(database_url, below)
+    migrate(database_url, revision)
+    execute(database_url, f"INSERT INTO {table} {row}")
+    for arguments in ((), ("lossy=no",)):
+        with pytest.raises(CommandError, match=f"{table} has rows.*`alembic -x lossy=yes downgrade` does it"):
+            downgrade(database_url, below, *arguments)
+    assert len(dump(database_url)[table]) == 1
+    downgrade(database_url, below, "lossy=yes")
+    assert table not in dump(database_url)

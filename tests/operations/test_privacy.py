@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,9 +98,9 @@ def test_what_was_done_about_him_is_in_the_export(store: SessionStore) -> None:
     begin(store, KEY)
     set_aside(store, KEY)
     begin(store, SessionKey("phq9", "ann_"))
-    store.write(lambda connection: revoke_tokens(connection, KEY, 2_000_000))
+    store.write(lambda connection: revoke_tokens(connection, KEY, 4_000_000_000_000_000))
     document = exported(store)
-    assert document["token_revocations"] == [{"survey_id": "phq9", "revoked_at": "1970-01-01T00:00:02.000000+00:00"}]
+    assert document["token_revocations"] == [{"survey_id": "phq9", "revoked_at": "2096-10-02T07:06:40.000000+00:00"}]
     assert [one["sessions"] for one in document["erasures"]] == [1]
     assert {one["action"] for one in document["audit"]} == {"session_read"}
     assert len(document["audit"]) == 2
@@ -208,6 +209,24 @@ def test_session_that_is_erased_during_an_export_ends_in_it(
     store.delete(KEY)
     document = json.loads(before + "".join(pieces))
     assert [one["history"] for one in document["sessions"]] == sessions
+
+
+def test_long_history_is_not_all_in_memory_at_once(settings: Settings) -> None:
+    """A page of the longest drafts at most, in its few forms; not the whole of it."""
+    store = open_store(settings)
+    store.submit(KEY, Begin(at=1))
+    drafts = [Draft(at=2, step="Q1", value=f"{number}" + "x" * 60_000) for number in range(600)]
+    for start in range(0, len(drafts), 100):
+        store.submit_many([(KEY, draft) for draft in drafts[start : start + 100]])
+    whole = len(drafts) * 60_000
+    del drafts
+    tracemalloc.start()
+    size = sum(map(len, export_participant(store, "ann")))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size > whole
+    assert peak < whole
+    store.close()
 
 
 def test_list_of_erasures_goes_out_and_in(store: SessionStore, caplog: pytest.LogCaptureFixture) -> None:

@@ -43,6 +43,18 @@ def keeping(settings: Settings, tmp_path: Path) -> Iterator[SessionStore]:
     store.close()
 
 
+def test_nothing_of_what_was_too_old_lies_on_in_a_sqlite_file(
+    keeping: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log is emptied once, at the end; not where nothing went."""
+    emptied: list[bool] = []
+    monkeypatch.setattr(SessionStore, "leave_no_trace", lambda _: emptied.append(True))
+    begin(keeping, SessionKey("phq9", "ann"), at=days_ago(keeping, 400))
+    for dry_run in (True, False, False):
+        purge(keeping, dry_run=dry_run)
+    assert emptied == [True]
+
+
 def days_ago(store: SessionStore, days: float) -> int:
     return store.clock() - int(days * DAY_US)
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -216,6 +217,26 @@ def test_participant_of_two_surveys_is_rotated_in_both(opened: Open, engine: Eng
     old.submit_many([(key, Begin(at=1)) for key in keys])
     assert rotate(opened(keys_of(NEW, OLD)), batch=1).sessions == len(keys)
     assert key_id(OLD) not in all_values(engine)
+
+
+def test_batch_of_long_texts_is_a_small_one(opened: Open, engine: Engine) -> None:
+    """It ends at 1 MiB, be it with few rows: neither memory nor the wait of turns grows with the drafts."""
+    old = opened(keys_of(OLD))
+    keys = [SessionKey("phq9", f"user{number:03}") for number in range(300)]
+    old.submit_many([(key, Begin(at=1)) for key in keys])
+    for start in range(0, len(keys), 50):
+        part = keys[start : start + 50]
+        old.submit_many([(key, Draft(at=2, step="Q1", value="x" * 60_000)) for key in part])
+    store, seen = opened(keys_of(NEW, OLD)), []
+    tracemalloc.start()
+    done = rotate(store, progress=lambda at, _total: seen.append(at))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (done.sessions, done.locked, done.broken) == (len(keys), 0, 0)
+    assert peak < 12 * rotation.BATCH_LENGTH < len(keys) * 60_000
+    assert len(seen) > 2 * len(keys) * 60_000 // (2 * rotation.BATCH_LENGTH)
+    assert key_id(OLD) not in all_values(engine)
+    assert rotate(store).is_complete
 
 
 KILLED = """

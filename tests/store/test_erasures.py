@@ -1,6 +1,7 @@
 """Erasure: a participant goes from every table, and nobody else loses anything."""
 
 import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
-from app.errors import ErasureNotListed, InvalidUserId
+from app.errors import DatabaseUnavailable, ErasureNotListed, InvalidUserId
 from app.listeners import Listener
 from app.service import SessionStore, open_store
 from app.settings import Settings
@@ -17,9 +18,11 @@ from app.store import audit, erasure_rows, erasures, history
 from app.store.audit import Entry
 from app.store.credentials import revoke_tokens
 from app.store.erasure_list import ErasureList
+from app.store.erasures import Erasure, Whom
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Draft
 from tests.store.contents import Rows, clear, dump, mentions
+from tests.waiting import wait_for
 
 KEY = SessionKey("phq9", "ann")
 USERS = ("ann", "ann_", "annX", "an", "Ann", "ann.", "ann:b")
@@ -114,14 +117,29 @@ def test_one_salt_serves_all_erasures_of_a_database(store: SessionStore) -> None
     assert len({row["salt"] for row in dump(store)["erasures"] if row["salt"] is not None}) == 1
 
 
-def test_erasing_what_is_not_there_writes_nothing(store: SessionStore) -> None:
-    """No row, no line, no revocation: nobody's id gets into the database by asking for its erasure."""
-    before = dump(store)
+def revoked(store: SessionStore, user_id: str = "ann") -> dict[str, int]:
+    return store.read(lambda connection: erasures.read_revocations(connection, user_id, None))
+
+
+def test_who_was_invited_and_has_not_begun_is_locked_out(store: SessionStore) -> None:
+    """His tokens are revoked in the survey that is named, or in all; there is nothing else to write, again neither."""
+    before, at = dump(store), store.clock()
     assert not store.delete(KEY, actor="operator")
-    assert store.forget("ann") == 0
-    assert dump(store) == before
+    assert set(revoked(store)) == {"phq9"}
+    for _ in range(2):
+        assert store.forget("ann") == 0
+        assert set(revoked(store)) == set(store.catalogue.surveys)
+    assert at <= min(revoked(store).values()) <= max(revoked(store).values()) <= store.clock()
+    assert dump(store) | {"token_revocations": []} == before
     with pytest.raises(InvalidUserId):
         store.forget("ann~set-aside-%")
+
+
+def test_tokens_of_a_survey_that_is_offered_no_more_are_revoked(store: SessionStore) -> None:
+    """Wherever a session is found."""
+    begin(store)
+    store.write(Erasure(Whom("ann", None), clock=store.clock))
+    assert set(revoked(store)) == {"phq9"}
 
 
 def test_set_aside_rows_alone_are_an_erasure(store: SessionStore) -> None:
@@ -139,17 +157,46 @@ def test_tokens_that_were_issued_before_are_revoked(store: SessionStore) -> None
     store.write(lambda connection: revoke_tokens(connection, KEY, 5))
     before = store.clock()
     store.delete(KEY)
-    revoked = store.read(lambda connection: erasures.read_revocations(connection, "ann", None))
-    assert before <= revoked["phq9"] <= store.clock()
+    assert before <= revoked(store)["phq9"] <= store.clock()
 
 
 def test_erasure_is_not_older_than_the_session_it_erased(store: SessionStore) -> None:
-    """Another server's clock may be ahead: a backup with his session would else keep it."""
+    """Another server's clock may be ahead: a backup with his session would else keep it. Tokens are revoked as of now."""
     ahead = store.clock() + 3_600_000_000
     begin(store, at=ahead)
     store.delete(KEY)
     found, _ = store.read(lambda connection: erasure_rows.read_after(connection, 0))
-    assert [one.erased_at for one in found] == [ahead]
+    assert [one.erased_at for one in found] == [ahead + 2]
+    assert revoked(store)["phq9"] <= store.clock()
+
+
+_WAITING = {
+    "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+    "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+}
+
+
+def test_session_that_is_being_set_aside_is_erased_under_its_new_name(settings: Settings) -> None:
+    """Who waited for the row reads again: it is gone, and what came in its place was not there when he asked."""
+    store, other = open_store(settings), open_store(settings)
+    begin(store)
+
+    def beside(connection: Any) -> Future[bool]:
+        history.set_aside(connection, KEY, other.clock())
+        erasing = thread.submit(store.delete, KEY)
+        query = _WAITING.get(connection.dialect.name)
+        if query is not None:
+            wait_for(
+                lambda: connection.exec_driver_sql(query).scalar() > 0, "the erasure does not wait", every_s=0.2
+            )  # as InnoDB looks again
+        return erasing
+
+    with ThreadPoolExecutor(1) as thread:
+        assert other.write(beside).result(60)
+    rows = dump(store)
+    assert (rows["sessions"], rows["session_history"]) == ([], [])
+    store.close()
+    other.close()
 
 
 def test_time_that_nobody_can_read_does_not_keep_a_session(settings: Settings) -> None:
@@ -206,6 +253,29 @@ def test_line_is_on_the_disk_before_the_commit(
     assert dump(store) == before
     assert store.delete(KEY)
     assert len(listed.read_text().splitlines()) == 1
+    store.close()
+
+
+def test_erasure_that_failed_before_its_line_is_not_carried_out_later(
+    settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is it said so."""
+    settings = settings.model_copy(update={"erasures_file": tmp_path / "list", "retry_attempts": 1})
+    store = open_store(settings)
+    begin(store)
+
+    def away(_work: Any) -> None:
+        raise OperationalError("", None, Exception("lost"), connection_invalidated=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._held, "run", away)
+        with pytest.raises(DatabaseUnavailable) as raised:
+            store.delete(KEY)
+    assert "list of erasures" not in raised.value.message
+    before = dump(store)
+    store.close()
+    store = open_store(settings)
+    assert dump(store) == before
     store.close()
 
 

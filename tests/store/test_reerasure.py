@@ -8,24 +8,32 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from sqlalchemy import make_url
+from sqlalchemy.exc import OperationalError
 
+from app.errors import DatabaseUnavailable
+from app.operations.privacy import apply_erasures
 from app.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import erasure_rows, erasures, reerasure
+from app.store import audit, erasure_rows, erasures, reerasure
 from app.store.credentials import revoke_tokens
-from app.store.erasure_list import Erased, ErasureList, hash_of
+from app.store.erasure_list import Erased, ErasureList, hash_of, line_of
 from app.store.rows import SessionKey
-from app.survey.commands import Begin
+from app.survey.commands import Answer, Begin
 from tests.conftest import ROOT, SURVEYS
-from tests.store.contents import dump, mentions, put_back
+from tests.store.contents import clear, dump, mentions, put_back
 from tests.store.test_erasures import begin, set_aside
 
 ANN, BOB, ZOE = (SessionKey("phq9", user) for user in ("ann-qqq", "bob", "zoe"))
-ERASED_AGAIN = "sessions were erased again"
+ERASED_AGAIN = "erasures that the database lacked"
 
 
 @pytest.fixture
@@ -97,7 +105,8 @@ def test_restored_backup_is_erased_again_at_the_next_start(listed: Settings, cap
         assert [{**row, "id": 0} for row in after["erasures"]] == [{**row, "id": 0} for row in before]
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1
-    assert warnings[0].startswith(f"2 {ERASED_AGAIN}: the database lacked 2 erasures")
+    assert warnings[0].startswith("2 sessions were erased: the list ")
+    assert f"2 {ERASED_AGAIN}" in warnings[0]
     caplog.clear()
     with opened(listed) as store:
         assert dump(store) == after
@@ -176,13 +185,146 @@ def test_list_gets_what_only_the_database_has(settings: Settings, tmp_path: Path
     assert (tmp_path / "one").read_text() == (tmp_path / "two").read_text() != ""
 
 
+def test_what_is_erased_again_is_in_the_audit_log(listed: Settings) -> None:
+    """Without his name: by a start, and by whoever applies a list; what was not there leaves no entry."""
+    with opened(listed) as store:
+        begin(store, ANN)
+        set_aside(store, ANN)
+        begin(store, BOB)
+    restore = backup(listed)
+    with opened(listed) as store:
+        store.delete(ANN)
+        lines = list(reerasure.read_all(store))
+    restore()
+    with opened(listed) as store:
+        (entry,) = erasures_in_log(store)
+        assert entry.user_id == erasures.shown(lines[0].user_hash)
+        assert (entry.actor, entry.survey_id, entry.detail) == ("restored backup", "phq9", {"sessions": 1})
+        begin(store, ANN, at=1)
+        assert [store.erase_again(lines, actor="operator") for _ in range(2)] == [1, 0]
+        assert [entry.actor for entry in erasures_in_log(store)] == ["operator", "restored backup"]
+        assert mentions(dump(store), ANN.user_id) == ["token_revocations.user_id"]
+
+
+def erasures_in_log(store: SessionStore) -> list[audit.Entry]:
+    page = store.read(lambda connection: audit.read_page(connection, None, 100, {"action": "session_erased"}))
+    return [recorded.entry for recorded in page.entries]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_erasure_that_failed_behind_its_line_takes_no_answers_given_since(
+    listed: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, goes_on: bool
+) -> None:
+    """Its caller is told that it may still be done. A start does it where nothing changed; else the operator may."""
+    listed = listed.model_copy(update={"retry_attempts": 1})
+    with opened(listed) as store:
+        begin(store, ANN)
+        begin(store, BOB)
+        with monkeypatch.context() as patch:
+            patch.setattr(store._held, "run", partial(cut_off, store._held.run))
+            with pytest.raises(DatabaseUnavailable, match="next start may still carry it out"):
+                store.delete(ANN)
+        if goes_on:
+            store.submit_or_raise(ANN, Answer(at=store.clock(), message_id="later", step="Q2", value=3))
+        before = dump(store)
+    for _ in range(2):
+        with opened(listed) as store:
+            after, path = dump(store), store._erasure_list.path  # type: ignore[union-attr]
+    assert len(after["erasures"]) == 1
+    if not goes_on:
+        assert {row["user_id"] for row in after["sessions"]} == {BOB.user_id}
+        assert "were left" not in caplog.text
+        return
+    assert {**after, "erasures": []} == before
+    assert caplog.text.count(f"1 sessions of the list {path} have changed since their erasure and were left") == 1
+    assert f"`flask erasures apply {path}`" in caplog.text
+    assert ERASED_AGAIN not in caplog.text
+    with opened(listed) as store, path.open("rb") as lines:
+        assert apply_erasures(store, lines) == 1
+        assert users(store) == {BOB.user_id}
+
+
+def cut_off(run: Callable[[Any], Any], work: Any) -> Any:
+    """Do the work, but for its commit."""
+
+    def failing(connection: Any) -> None:
+        work(connection)
+        raise OperationalError("", None, Exception("lost"))
+
+    return run(failing)
+
+
+def test_session_that_was_set_aside_goes_and_the_one_that_changed_since_stays(listed: Settings) -> None:
+    """Each by its own last change; as long as one is left, the log and his tokens are as they were."""
+    with opened(listed) as store:
+        begin(store, ANN, at=1_000_000)
+        set_aside(store, ANN)
+        begin(store, ANN, at=2_000_000)
+        before = dump(store)
+        salt = "ab" * 16
+        line = Erased("phq9", hash_of(salt, *ANN), salt, 2, 2_000_001)
+        store._erasure_list.append([line])  # type: ignore[union-attr]
+    with opened(listed) as store:
+        after = dump(store)
+    assert after["sessions"] == [row for row in before["sessions"] if "~" not in row["user_id"]]
+    assert after["token_revocations"] == before["token_revocations"]
+    assert [row for row in after["audit_log"] if row["action"] != "session_erased"] == before["audit_log"]
+
+
+KEPT = st.lists(st.tuples(st.integers(0, 8), st.booleans(), st.booleans()), max_size=8)
+
+
+@hypothesis_settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(kept=KEPT, half=st.sampled_from(["", '{"survey_id":"ph', "\n\n", "[]\n", "é"]))
+def test_both_lists_agree_after_a_start(store: SessionStore, tmp_path: Path, kept: list[Any], half: str) -> None:
+    """Whatever each had, and whatever lines are doubled, empty, half-written or none."""
+    clear(store)
+    salt = "ab" * 16
+    lines = [Erased("phq9", hash_of(salt, "phq9", f"user{number}"), salt, 1, 5) for number, _, _ in kept]
+    listed = ErasureList(tmp_path / "list")
+    listed.path.unlink(missing_ok=True)
+    listed.append(line for line, (_, is_listed, _) in zip(lines, kept, strict=True) if is_listed)
+    with listed.path.open("a") as file:
+        file.write(half)
+    stored = [line for line, (_, _, is_stored) in zip(lines, kept, strict=True) if is_stored]
+    store.write(lambda connection: erasure_rows.add_lacking(connection, list({*stored})))
+    wanted = {line.identity for line, (_, *is_anywhere) in zip(lines, kept, strict=True) if any(is_anywhere)}
+    reerasure.bring_together(store, listed)
+    assert {one.identity for one in listed.read()} == wanted
+    assert sorted(one.identity for one in reerasure.read_all(store)) == sorted(wanted)
+    text = listed.path.read_bytes()
+    reerasure.bring_together(store, listed)
+    assert listed.path.read_bytes() == text
+
+
+def test_erasure_beside_a_start_gets_no_second_line(listed: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its line is there before its row: who looks for lines that lack reads the rows first."""
+    with opened(listed) as store, opened(listed) as other:
+        for key in (ANN, BOB):
+            begin(store, key)
+        store.delete(ANN)
+        real, is_done = reerasure.read_all, []
+
+        def read_all(access: Any) -> Iterator[Erased]:
+            yield from list(real(access))
+            if not is_done:
+                is_done.append(other.delete(BOB))
+
+        listing = store._erasure_list
+        assert listing is not None
+        monkeypatch.setattr(reerasure, "read_all", read_all)
+        reerasure._complete(store, listing)
+        assert is_done
+        assert len(listing.path.read_text().splitlines()) == 2
+
+
 def test_start_reads_no_session_where_both_lists_agree(listed: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It costs a count and a look at the newest line."""
+    """It costs a look at the erasures, nothing for the sessions, and no lock."""
     with opened(listed) as store:
         for user in ("ann", "bob"):
             begin(store, SessionKey("phq9", user))
             store.forget(user)
-    monkeypatch.setattr(reerasure, "_known", lambda _: pytest.fail("all erasures were read"))
+    monkeypatch.setattr(ErasureList, "lock", lambda _: pytest.fail("it was locked"))
     monkeypatch.setattr(reerasure.history, "read_keys_after", lambda *_: pytest.fail("sessions were read"))
     with opened(listed) as store:
         assert users(store) == set()
@@ -201,7 +343,7 @@ def test_lines_of_another_list_are_applied_by_hand(listed: Settings) -> None:
             for later in (-1, 0, -2)
         ]
         late = [lines[0]._replace(user_hash=hash_of(salt, "phq9", "user240"), erased_at=at - 1)]
-        assert store.erase_again([*lines, *late]) == 240
+        assert apply_erasures(store, map(line_of, [*lines, *late])) == 240
         assert users(store) == {key.user_id for key in keys[240:]}
         assert len(dump(store)["erasures"]) == 721
         assert store._erasure_list is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine, select, update
+from sqlalchemy import Engine, create_engine, delete, select, update
 
 from app.database import Database
 from app.errors import AnswersLocked, ConfigurationError, MessageIdReused, SessionUnreadable
@@ -304,6 +304,35 @@ def test_start_is_refused_without_the_newest_key(opened: Open, engine: Engine) -
     with engine.begin() as connection:  # a broken value is no missing key
         connection.execute(update(session_history).values(answer="enc:1", data=f"enc:1:{key_id(NEW)}:AAAA"))
     opened(NEW)
+
+
+def lock(engine: Engine, *versions: int) -> None:
+    """Seal these events' answers with a key that no server has: as one does whose key id was damaged."""
+    with engine.begin() as connection:
+        for version in versions:
+            answer = Sealing([OTHER]).seal("1", ("session_history.answer", *KEY, version))
+            where = session_history.c.version == version
+            connection.execute(update(session_history).where(where).values(answer=answer, data=None))
+
+
+def test_start_needs_no_key_of_one_event_among_others_that_open(opened: Open, engine: Engine) -> None:
+    """One alone is a damaged one, which must not keep everybody out; two of one key that is not there are no accident."""
+    live(opened(NEW))
+    lock(engine, 3)
+    opened(NEW)
+    lock(engine, 4)
+    with pytest.raises(ConfigurationError, match=f"{key_id(OTHER)}.*ANSWERS_KEYS"):
+        opened(NEW)
+
+
+def test_start_is_refused_when_nothing_opens(opened: Open, engine: Engine) -> None:
+    """However little there is: one event that is locked, and no other."""
+    live(opened(NEW))
+    lock(engine, 3)
+    with engine.begin() as connection:
+        connection.execute(delete(session_history).where(session_history.c.version != 3))
+    with pytest.raises(ConfigurationError, match=f"{key_id(OTHER)}.*ANSWERS_KEYS"):
+        opened(NEW)
 
 
 @pytest.mark.parametrize("column", ["answers", "drafts", "session_data"])

@@ -6,6 +6,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -55,12 +57,9 @@ def pragma(store: SessionStore, name: str, *, of_writer: bool) -> object:
 
 
 def test_writer_is_durable_and_readers_can_neither_write_nor_checkpoint(store: SessionStore) -> None:
-    """WAL with synchronous=FULL (2): each commit is flushed."""
-    assert [pragma(store, name, of_writer=True) for name in ("journal_mode", "synchronous", "foreign_keys")] == [
-        "wal",
-        2,
-        1,
-    ]
+    """WAL with synchronous=FULL (2): each commit is flushed; what is deleted is overwritten."""
+    names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+    assert [pragma(store, name, of_writer=True) for name in names] == ["wal", 2, 1, 1]
     assert [pragma(store, name, of_writer=False) for name in ("query_only", "wal_autocheckpoint")] == [1, 0]
 
 
@@ -77,6 +76,69 @@ def test_sqlite_with_the_bug_works_without_wal(
     assert isinstance(store.submit(KEY, Answer(at=store.clock(), step="Q1", value=1)), Outcome)
     check_fold(store, KEY)
     store.close()
+
+
+def bytes_of(settings: Settings) -> bytes:
+    """Return what lies on the disk; SQLite's own connections must be closed, or its locks would go."""
+    path = Path(settings.database_url.removeprefix("sqlite:///"))
+    script = (
+        "import pathlib, sys; [sys.stdout.buffer.write(path.read_bytes()) for path in map(pathlib.Path, sys.argv[1:])]"
+    )
+    paths = [one for one in (path, path.with_name(f"{path.name}-wal")) if one.exists()]
+    return subprocess.run([sys.executable, "-c", script, *paths], check=True, capture_output=True).stdout
+
+
+MARKED = "quite-unlikely-marker"
+
+
+def test_nothing_of_the_erased_lies_on_in_the_file_or_its_log(store: SessionStore, file_settings: Settings) -> None:
+    """Short answers, and long ones on pages of their own, overwritten or deleted, while the store stays open."""
+    keys = [KEY, SessionKey("phq9", "bob")]
+    for length in (1, 100, 10_000):
+        for key in keys:
+            store.begin(key, is_audio_mode=False)
+            marked = (MARKED if key is KEY else "kept") * length
+            store.submit_or_raise(key, Update(at=store.clock(), changes={"session_data": {"x": marked}}))
+    assert MARKED.encode() in bytes_of(file_settings)
+    store.delete(KEY)
+    left = bytes_of(file_settings)
+    assert MARKED.encode() not in left
+    assert b"kept" in left
+    check_fold(store, keys[1])
+
+
+def test_erasure_waits_for_nobody_who_reads(store: SessionStore, file_settings: Settings) -> None:
+    """What he reads stays in the log; the next erasure, or the log's own course, takes it."""
+    store.begin(KEY, is_audio_mode=False)
+    store.submit_or_raise(KEY, Update(at=store.clock(), changes={"session_data": {"x": MARKED}}))
+    with store._reading.connect() as reading:
+        reading.exec_driver_sql("BEGIN")
+        assert reading.exec_driver_sql("SELECT count(*) FROM sessions").scalar() == 1
+        assert store.delete(KEY)
+        assert pragma(store, "busy_timeout", of_writer=True) == sqlite.BUSY_TIMEOUT_MS
+        assert MARKED.encode() in bytes_of(file_settings)
+        reading.exec_driver_sql("COMMIT")
+    store.leave_no_trace()
+    assert MARKED.encode() not in bytes_of(file_settings)
+
+
+def test_log_that_cannot_be_emptied_spoils_no_erasure(store: SessionStore) -> None:
+    """It is committed by then; and the connection waits for others as before."""
+    asked = []
+
+    class Raw:
+        def rollback(self) -> None:
+            asked.append("rollback")
+
+        def execute(self, statement: str) -> Any:
+            asked.append(statement)
+            if "checkpoint" in statement:
+                raise sqlite.driver().OperationalError("database table is locked")
+            return SimpleNamespace(fetchone=lambda: (77,))
+
+    sqlite.empty_wal(SimpleNamespace(connection=SimpleNamespace(driver_connection=Raw())))  # type: ignore[arg-type]
+    assert asked[0] == "rollback"
+    assert asked[-1] == "PRAGMA busy_timeout=77"
 
 
 def test_session_that_another_connection_changed_is_read_again(store: SessionStore, file_settings: Settings) -> None:

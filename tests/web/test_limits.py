@@ -5,7 +5,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,16 @@ from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.rows import SessionKey
 from app.store.schema import upgrade_schema
+from app.web.admission import Connections
 from app.web.factory import create_app
 from app.web.limits import MESSAGES_AT_ONCE, Limits
 from tests.conftest import SURVEYS, Server, skip_or_fail
 from tests.databases import NoServer
 from tests.news.redis_server import RedisServer
+from tests.waiting import wait_for
 from tests.web.conftest import running_server
-from tests.web.production import Door, credentials_of, in_production, opened
+from tests.web.production import Door, credentials_of, in_production, listening, opened
+from tests.web.sockets import refusal, socket_to
 
 MANY = "1000000/minute"
 
@@ -97,6 +100,18 @@ def test_requests_are_refused_by_address(plain: Settings) -> None:
         assert statuses(door, 1, environ_base={"REMOTE_ADDR": "192.0.2.7"}) == [200]
 
 
+def test_tokens_are_made_no_faster_than_connections(plain: Settings) -> None:
+    """New participants count with their address, and who ends all his tokens to get another with himself."""
+    with opened(plain, address_connections="2/day", participant_connections="2/day") as door:
+        elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
+        path = "/api/surveys/phq9/participants"
+        assert [door.ask("POST", path).status_code for _ in range(3)] == [201, 201, 429]
+        assert door.ask("POST", path, environ_base=elsewhere).status_code == 201
+        path, key = "/api/session/{}/tokens?survey=phq9", door.key("sessions:write")
+        assert [door.ask("DELETE", path.format("ada"), key).status_code for _ in range(3)] == [200, 200, 429]
+        assert door.ask("DELETE", path.format("ben"), key).status_code == 200
+
+
 def test_wrong_credentials_are_limited_by_address(plain: Settings) -> None:
     """Past the rate none of this address is looked at, right ones neither; cookies go on, and other addresses."""
     with opened(plain, address_failures="3/day") as door:
@@ -160,6 +175,73 @@ def test_development_is_not_limited(plain: Settings) -> None:
             assert set(found) == {401 if shown else 200}
     app.extensions["stepkeep_access"].credentials.revocations.close()
     store.close()
+
+
+def open_now(door: Door, of: str) -> int:
+    """Return how many sockets are open of all addresses, participants or strangers."""
+    connections: Connections = door.app.extensions["stepkeep_connections"]
+    return sum(count for (kind, _), count in connections._whose.items() if kind == of)
+
+
+@pytest.mark.parametrize(
+    ("limit", "others"),
+    [("address_sockets", ("ben", "192.0.2.2")), ("participant_sockets", ("ben", "192.0.2.1"))],
+)
+def test_sockets_at_once_are_refused_by_address_and_participant(
+    plain: Settings, limit: str, others: tuple[str, str]
+) -> None:
+    """One too many is closed with 4429, however slowly they came; others get in, and he too when one has closed."""
+    with opened(plain, proxies=1, **{limit: 2}) as door, listening(door.app) as port:
+        tokens = {user_id: door.token(user_id) for user_id in ("ada", "ben")}
+
+        def came(stack: ExitStack, user_id: str, address: str) -> int | None:
+            ws = stack.enter_context(socket_to(port, user_id, tokens[user_id], X_Forwarded_For=address))
+            return refusal(ws)
+
+        of = limit.partition("_")[0]
+        with ExitStack() as stack:
+            with ExitStack() as first:
+                assert came(first, "ada", "192.0.2.1") is None
+                assert came(stack, "ada", "192.0.2.1") is None
+                assert came(stack, "ada", "192.0.2.1") == 4429
+                assert came(stack, *others) is None
+                before = open_now(door, of)
+            wait_for(lambda: open_now(door, of) < before, "the place of a closed socket is not free")
+            assert came(stack, "ada", "192.0.2.1") is None
+            assert came(stack, "ada", "192.0.2.1") == 4429
+
+
+@pytest.mark.parametrize(("connections", "strangers"), [(20, 4), (60, 6)])
+def test_strangers_who_say_nothing_leave_room_for_others(
+    plain: Settings, monkeypatch: pytest.MonkeyPatch, connections: int, strangers: int
+) -> None:
+    """A tenth of MAX_CONNECTIONS, at least 4, waits for a first frame; who shows a token at once has all the rest."""
+    monkeypatch.setattr("app.web.admission.INTRODUCED_WITHIN_S", 600)
+    with opened(plain, max_connections=connections) as door, listening(door.app) as port, ExitStack() as stack:
+        silent = [stack.enter_context(socket_to(port, "ada")) for _ in range(strangers)]
+        wait_for(lambda: open_now(door, "strangers") == strangers, "they were not counted")
+        assert refusal(stack.enter_context(socket_to(port, "ada"))) == 4429
+        known = [stack.enter_context(socket_to(port, "ada", door.token("ada"))) for _ in range(5)]
+        assert [refusal(ws) for ws in known] == [None] * 5
+        silent[0].close()
+        silent[1].send(json.dumps({"type": "auth", "token": door.token("ada")}))
+        assert refusal(silent[1]) is None
+        wait_for(lambda: open_now(door, "strangers") == strangers - 2, "who left, or said who he is, counts still")
+        late = stack.enter_context(socket_to(port, "ada"))
+        late.send('{"type": "ping"}')
+        assert refusal(late) == 4401  # he was heard
+
+
+def test_sockets_at_once_are_not_limited_in_development(plain: Settings) -> None:
+    """Everything comes from one address there, and from whom it likes."""
+    few = {"address_sockets": 1, "participant_sockets": 1, "environment": "development"}
+    store = open_store(plain.model_copy(update=few))
+    app = create_app(store.settings, store)
+    with closing(store), closing(app.extensions["stepkeep_access"].credentials.revocations), listening(app) as port:
+        with ExitStack() as stack:
+            host = f"127.0.0.1:{port}"
+            found = [refusal(stack.enter_context(socket_to(port, "ada", host=host))) for _ in range(4)]
+        assert found == [None] * 4
 
 
 @pytest.fixture

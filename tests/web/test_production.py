@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 from werkzeug.test import TestResponse
 
-from app.errors import ConfigurationError, DatabaseUnavailable
+from app.errors import AnswersLocked, ConfigurationError, DatabaseUnavailable, ErasureNotListed, StepkeepError
 from app.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
@@ -28,6 +28,7 @@ from tests.web.asking import WEAK, all_answers, asked, gunicorn, raw, run, text_
 from tests.web.conftest import running_server
 from tests.web.matrix import ROWS
 from tests.web.production import EVIL, SITE, Door, door_on, in_production, listening, opened, production, random_secret
+from tests.web.sockets import refusal, socket_to
 
 OWN_ADDRESS = "survey.test"
 COOKIE = "__Host-stepkeep.phq9"
@@ -222,6 +223,57 @@ def test_error_bodies_say_nothing_of_the_inside(
     asked_for.request("GET", "/readyz")
     assert json.loads(asked_for.getresponse().read()) == {"status": "ready"}
     asked_for.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "inside"),
+    [
+        (AnswersLocked("0123456789ab"), ("0123456789ab", "ANSWERS_KEYS")),
+        (ErasureNotListed("/srv/lists/erasures.jsonl", "No space left"), ("/srv/lists", "erasures.jsonl", "No space")),
+    ],
+    ids=["AnswersLocked", "ErasureNotListed"],
+)
+def test_which_key_or_file_is_missing_is_for_the_log_alone(
+    settings_here: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fault: StepkeepError,
+    inside: tuple[str, ...],
+) -> None:
+    """503 and a sentence for whoever asks, a key's holder too; the operator reads which one it is."""
+
+    def fail(*_: object) -> None:
+        raise fault
+
+    with opened(settings_here) as door:
+        door.begin("somebody")
+        for name in ("load", "delete"):
+            monkeypatch.setattr(door.store, name, fail)
+        for method in ("GET", "DELETE"):
+            caplog.clear()
+            answer = door.ask(method, "/api/session/somebody?survey=phq9", door.key())
+            assert (answer.status_code, answer.json["code"]) == (503, fault.code)
+            assert not [word for word in inside if word in answer.text]
+            (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+            assert not [word for word in inside if word not in line]
+
+
+def test_which_key_is_missing_is_not_told_on_a_socket(
+    settings_here: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is closed with 1013, and the operator reads in the log which one it is."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise AnswersLocked("0123456789ab")
+
+    with opened(settings_here) as door, listening(door.app) as port:
+        monkeypatch.setattr(door.store, "enter", fail)
+        with socket_to(port, "somebody", door.token("somebody")) as ws:
+            assert "0123456789ab" not in ws.recv(timeout=10)
+            assert refusal(ws) == 1013
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
+        str(AnswersLocked("0123456789ab"))
+    ]
 
 
 def test_every_response_asks_for_https_for_a_year(door: Door) -> None:

@@ -28,8 +28,9 @@ import { END } from "./protocol.js";
  * @property {string[]} route the steps of the walk as far as they are known, those after the position
  *   included; the last one waits for an answer, or leads where only the server knows
  *
- * @typedef {Known & {endsAt: string | null}} Foreseen endsAt: the id of the command whose outcome can't
- *   be known: the session is the one before it, with its answer; null where all is known
+ * @typedef {Known & {endsAt: string | null, isModeUnknown?: boolean}} Foreseen endsAt: the id of the command whose outcome can't
+ *   be known: the session is the one before it, with its answer; null where all is known.
+ *   isModeUnknown: the mode was set behind that one, which may have been refused
  */
 
 /**
@@ -69,7 +70,7 @@ export function routeOf(session, before, survey) {
  */
 function after(known, command, survey) {
   if (command.type === "restart") return restarted(known, command, survey);
-  if (known.endsAt !== null) return known;
+  if (known.endsAt !== null) return command.type === "mode" ? { ...known, isModeUnknown: true } : known;
   if (known.session.status !== "in_progress") return known; // it will be refused
   switch (command.type) {
     case "mode":
@@ -90,7 +91,7 @@ function after(known, command, survey) {
  * @returns {Foreseen}
  */
 function restarted(known, command, survey) {
-  if (survey.newest === null) return unknownFrom(known, command);
+  if (survey.newest === null || known.isModeUnknown) return unknownFrom(known, command);
   const { first, revision } = survey.newest;
   const session = {
     ...known.session,
