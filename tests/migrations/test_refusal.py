@@ -120,7 +120,7 @@ def test_downgrade_to_a_program_without_keys_is_refused_while_anything_is_encryp
 def test_downgrade_goes_when_all_was_made_plain(database_url: str) -> None:
     """As the refusal says: by `flask keys rotate --to-plain`, from the newest schema on."""
     migrate(database_url, "head")
-    key = base64.b64encode(bytes(range(32))).decode()
+    key = base64.b64encode(os.urandom(32)).decode()
     settings = Settings(database_url=database_url, surveys_dir=SURVEYS, answers_keys=key)
     store = open_store(settings)
     session = SessionKey("phq9", "ada")
