@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import monotonic
 
 from app.access.principals import Developer, Integrator, Participant, Principal
@@ -128,6 +129,7 @@ class Revocations:
 
     def _forget_older(self, than: int) -> None:
         """Forget whom no token that could hold concerns: a revocation names somebody who may have been erased."""
-        self._forget(than)
+        with suppress(StepkeepError):  # a database that can only be read; the next time will do
+            self._forget(than)
         with self._mutex:
             self._tokens = {key: at for key, at in self._tokens.items() if at >= than}
