@@ -106,9 +106,8 @@ def test_all_are_not_read_at_each_look_when_nothing_can_be_removed(
 
     monkeypatch.setattr(credentials.revocations, "_forget", refuse)
     credentials.revoke_tokens(KEY)
-    with pytest.raises(DatabaseUnavailable):
+    for _ in range(2):
         credentials.revocations._read()
-    credentials.revocations._read()
     assert [clock.now - since > DAY_US for since in looks] == [True, False]
 
 
