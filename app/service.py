@@ -79,6 +79,7 @@ class SessionStore(RemovingStore):
         self._hears_of_all = self._news.hears_of_all or settings.web_concurrency == 1
         self._conditions = ConditionLog()
         self._is_read_again_at = 0.0
+        self._at_close: list[Callable[[], None]] = []
         tell_of_forks(self)
 
     def prepare(self) -> None:
@@ -118,6 +119,8 @@ class SessionStore(RemovingStore):
 
     def close(self) -> None:
         """Commit what waits and give the connections back; what is submitted later is refused."""
+        for call in self._at_close:
+            call()
         self._pending.close()
         self._known_keys.close()
         try:
@@ -126,6 +129,10 @@ class SessionStore(RemovingStore):
             self._news.close()
             self._writing.dispose()
             self._reading.dispose()
+
+    def at_close(self, call: Callable[[], None]) -> None:
+        """Let ``call`` be called when the store is closed, by what reads it in a thread of its own."""
+        self._at_close.append(call)
 
     def before_fork(self) -> None:
         """Let the running transaction end. This and the next two are called by themselves, at each fork."""

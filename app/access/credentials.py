@@ -52,6 +52,7 @@ class Credentials:
             clock=store.clock,
             life_us=self._life_us,
         )
+        store.at_close(self.revocations.close)
 
     def issue_token(self, key: SessionKey, life_us: int | None = None) -> tuple[str, int]:
         """Return a new resume token of a session's participant and when it expires (microseconds since 1970 UTC).

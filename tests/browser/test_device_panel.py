@@ -86,7 +86,7 @@ def test_others_are_out_when_they_are_signed_out(one: Participant, other: Partic
     expect(one.page.locator("#device-note")).to_contain_text("All other devices are signed out")
     one.answer("Q2", "Several days")
     one.is_at("Q3")
-    expect(other.page.locator("#stopped-why")).to_contain_text("open your personal link")
+    expect(other.page.locator("#stopped-why")).to_contain_text("open a newer link")
     assert "Several days" not in other.page.locator("body").inner_html()
     other.page.get_by_role("button", name="Try again").click()
     says(other.page, "This visit has ended on this device")

@@ -226,7 +226,7 @@ def test_revision_is_loaded_outside_of_the_transaction(
         return read(work)
 
     monkeypatch.setattr(other._held, "transact", watched)
-    monkeypatch.setattr(other, "_read", outside)
+    monkeypatch.setattr(other, "read", outside)
     outcome = other.submit_or_raise(USERS[0], answer())
     assert (outcome.survey, outcome.version) == (newer, 2)
     other.close()

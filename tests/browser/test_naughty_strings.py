@@ -1,0 +1,56 @@
+"""The Big List of Naughty Strings in a browser: shown as they are, and none of them runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.conftest import Server, Servers
+from tests.web.conftest import Participant, running_server
+from tests.web.test_naughty_strings import STRINGS, survey_file
+
+MARKUP = [text for text in STRINGS if text and ("<" in text or "alert" in text)][:60]
+"""What a careless page would run."""
+
+
+@pytest.fixture
+def shown(servers: Servers, tmp_path: Path) -> Iterator[Server]:
+    """A server with a survey that has a step for each string."""
+    (tmp_path / "surveys").mkdir()
+    surveys = survey_file(tmp_path / "surveys", len(MARKUP) + 1)
+    with running_server("sqlite", servers, tmp_path, surveys, ENVIRONMENT="development") as running:
+        yield running
+
+
+_WATCH = """
+    localStorage.setItem("stepkeep:user", "browser");
+    window.ran = [];
+    for (const name of ["alert", "confirm", "prompt", "print"]) window[name] = () => window.ran.push(name);
+    addEventListener("securitypolicyviolation", (event) => window.ran.push(event.violatedDirective));
+    addEventListener("error", (event) => window.ran.push(`error: ${event.message}`));
+"""
+
+
+@pytest.mark.browser
+def test_naughty_string_comes_back_the_same_and_runs_nowhere(context: BrowserContext, shown: Server) -> None:
+    """In the list of answers and in the field: the string itself, no dialog, no script, nothing that the CSP stops."""
+    page: Page = context.new_page()
+    said: list[str] = []
+    page.on("dialog", lambda dialog: said.append(dialog.message) or dialog.dismiss())
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
+    page.add_init_script(_WATCH)
+    one = Participant(shown, "browser", "naughty")
+    for number, text in enumerate(MARKUP):
+        assert one.answer(f"S{number}", text)["type"] == "ack"
+    one.ws.close()
+    page.goto(f"{shown.url}/s/naughty")
+    expect(page.locator("#survey")).to_have_attribute("data-step", f"S{len(MARKUP)}")
+    page.locator("#answers-panel summary").click()
+    assert page.locator("#answers-panel dd.given").all_text_contents() == MARKUP
+    page.locator("#answer").fill(MARKUP[0])
+    page.locator("#next").click()
+    expect(page.locator("#survey")).to_have_attribute("data-step", "end")
+    assert page.evaluate("window.ran") == []
+    assert said == []
