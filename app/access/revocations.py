@@ -23,6 +23,9 @@ LOOK_S = 1.0
 ALL_S = 60.0
 """Seconds between two readings of all that is revoked."""
 
+CLOSING_S = 5.0
+"""Seconds that closing waits for a look, at most."""
+
 OVERLAP_US = 60 * 1_000_000
 """How far back each look begins again: what was being committed at the last one is met."""
 
@@ -57,6 +60,7 @@ class Revocations:
         self._keys: frozenset[str] = frozenset()
         self._closing = threading.Event()
         self._pid = os.getpid()
+        self._thread: threading.Thread | None = None
         self._newest = 0
         self._read_all_at = float("-inf")
 
@@ -71,11 +75,14 @@ class Revocations:
 
     def _begin_looking(self) -> None:
         self._pid = os.getpid()
-        threading.Thread(target=self._look, name="stepkeep-revocations", daemon=True).start()
+        self._thread = threading.Thread(target=self._look, name="stepkeep-revocations", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Look no more; waits for a look that is under way, which would find the database closed."""
         self._closing.set()
+        if self._thread is not None and self._pid == os.getpid():
+            self._thread.join(CLOSING_S)
 
     def note(self, key: SessionKey, at: int) -> None:
         """Take note that a session's tokens issued up to a time are revoked."""
