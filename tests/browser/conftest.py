@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Playwright, expect, sync_playwright
 
+from tests.browser.clinic import Clinic, open_clinic
 from tests.browser.participant import Participant, RunningServer
 
 expect.set_options(timeout=20_000)  # milliseconds; a busy machine, or a page that waits for its next try
@@ -69,3 +70,22 @@ def context(new_context: Callable[..., BrowserContext]) -> BrowserContext:
 def participant(context: BrowserContext, server: RunningServer) -> Participant:
     """The participant whom a test is about."""
     return Participant(context, server.url)
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Iterator[Clinic]:
+    """A clinic that is open, with an empty database."""
+    with open_clinic(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def one(context: BrowserContext, clinic: Clinic) -> Participant:
+    """A participant on the first device."""
+    return Participant(context, clinic.url)
+
+
+@pytest.fixture
+def other(new_context: Callable[..., BrowserContext], clinic: Clinic) -> Participant:
+    """A tab on a second device."""
+    return Participant(new_context(), clinic.url)

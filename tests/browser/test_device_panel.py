@@ -1,8 +1,7 @@
 """The panel "Go on with another device": a link and its QR code, signing out other devices, leaving this one."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
@@ -11,7 +10,6 @@ from tests.browser.clinic import (
     CLOSED,
     Clinic,
     make_link,
-    open_clinic,
     panel,
     says,
     user_of,
@@ -20,25 +18,6 @@ from tests.browser.participant import Participant
 from tests.browser.test_access import PHONE
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def clinic(tmp_path: Path) -> Iterator[Clinic]:
-    """A clinic that is open, with an empty database."""
-    with open_clinic(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def one(context: BrowserContext, clinic: Clinic) -> Participant:
-    """A participant on the first device."""
-    return Participant(context, clinic.url)
-
-
-@pytest.fixture
-def other(new_context: Callable[..., BrowserContext], clinic: Clinic) -> Participant:
-    """A tab on a second device."""
-    return Participant(new_context(), clinic.url)
 
 
 def test_qr_code_is_drawn_dark_on_light_when_the_room_is_dark(

@@ -1,7 +1,6 @@
 """Links to go on with another device, in production: nobody's token is ever in an address, a log or a storage."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from tests.browser.clinic import (
     TITLE,
     Clinic,
     make_link,
-    open_clinic,
     says,
     small_targets,
     user_of,
@@ -25,25 +23,6 @@ from tests.browser.participant import Participant
 from tests.browser.test_access import PHONE, fits, violations
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def clinic(tmp_path: Path) -> Iterator[Clinic]:
-    """A clinic that is open, with an empty database."""
-    with open_clinic(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def one(context: BrowserContext, clinic: Clinic) -> Participant:
-    """A participant on the first device."""
-    return Participant(context, clinic.url)
-
-
-@pytest.fixture
-def other(new_context: Callable[..., BrowserContext], clinic: Clinic) -> Participant:
-    """A tab on a second device."""
-    return Participant(new_context(), clinic.url)
 
 
 def test_second_device_goes_on_when_it_opens_the_link(one: Participant, other: Participant, clinic: Clinic) -> None:

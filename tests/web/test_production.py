@@ -193,7 +193,7 @@ def test_development_is_for_loopback_only(tmp_path: Path, settings_here: Setting
     store.close()
 
 
-INSIDE = re.compile(r"Traceback|File \"|\.py\b|sqlalchemy|sqlite|psycopg|/work|site-packages|werkzeug", re.IGNORECASE)
+INSIDE = re.compile(r"Traceback|File \"|\.py\b|sqlalchemy|sqlite|psycopg|/srv|site-packages|werkzeug", re.IGNORECASE)
 
 
 def test_error_bodies_say_nothing_of_the_inside(
@@ -208,7 +208,7 @@ def test_error_bodies_say_nothing_of_the_inside(
         token = door.token("somebody")
 
         def fail(*_: object) -> None:
-            raise RuntimeError("sqlite at /work/app/secret.py")
+            raise RuntimeError("sqlite at /srv/stepkeep/secret.py")
 
         monkeypatch.setattr(door.store, "load", fail)
         answer = door.ask("GET", "/api/session/somebody?survey=phq9", token)
