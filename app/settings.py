@@ -14,11 +14,13 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import ConfigurationError
+from app.survey.definition import DURATION
 
 SURVEY_ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
 Rate = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")]
+Duration = Annotated[str, Field(pattern=DURATION)]
 
 
 class Settings(BaseSettings):
@@ -60,6 +62,29 @@ class Settings(BaseSettings):
     surveys_dir: Path = Field(Path("surveys"), description="folder with the survey files")
     default_survey: Annotated[str | None, Field(pattern=SURVEY_ID_PATTERN)] = Field(
         None, description="the survey meant where none is named; else the only survey of the folder"
+    )
+    expires_after: Duration | None = Field(
+        None,
+        description="an unfinished session of a survey that doesn't say so expires this long after its last change",
+    )
+    retention: Duration | None = Field(
+        None, description="a session of a survey that doesn't say so is erased this long after its last change"
+    )
+    maintenance_minutes: Annotated[float, Field(ge=0, le=10_080)] = Field(
+        0.0,
+        description="minutes between two rounds that close expired sessions and erase those past retention; 0: none",
+    )
+    archive_dir: Path | None = Field(
+        None, description="folder into which the rounds write the history of sessions before they erase them"
+    )
+    webhook_attempts: Annotated[int, Field(ge=1, le=50)] = Field(
+        12, description="attempts to deliver a webhook, over about three days, before it is given up until a replay"
+    )
+    webhook_timeout_s: Annotated[float, Field(gt=0, le=60)] = Field(
+        15.0, description="seconds that a webhook's receiver has for its answer"
+    )
+    webhook_private_networks: bool = Field(
+        False, description="whether webhooks may go to addresses that are not public; in development they may"
     )
     web_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
         1, description="server processes on this machine; with SQLite always one"
@@ -138,6 +163,15 @@ class Settings(BaseSettings):
     )
     news_interval_s: Annotated[float, Field(gt=0, le=60)] = Field(
         0.5, description="seconds between two looks for changes by other processes, where nothing tells of them"
+    )
+    metrics_dir: Path | None = Field(
+        None, description="folder in which several server processes share their metrics; made where it is missing"
+    )
+    tracing: bool = Field(
+        False, description="whether traces are sent as OTEL_EXPORTER_OTLP_ENDPOINT says; wants the extra `tracing`"
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="`json`, `text` to be read by people, or `auto`: JSON in production"
     )
     log_level: Annotated[str, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR"

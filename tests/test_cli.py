@@ -181,7 +181,11 @@ def test_command_that_can_not_start_says_why(operator: Operator, changes: dict[s
 @pytest.mark.parametrize(
     ("command", "code", "parts"),
     [
-        ("api-keys create --name a --scope root", 1, ("sessions:read, sessions:write, export, admin", "not root")),
+        (
+            "api-keys create --name a --scope root",
+            1,
+            ("sessions:read, sessions:write, export, metrics, webhooks, admin", "not root"),
+        ),
         ("api-keys create --name a --scope export,root", 1, ("not root",)),
         ("api-keys create --name a --scope ,", 1, ("not none",)),
         ("api-keys create --name= --scope export", 1, ("1 to 100 printable characters",)),

@@ -14,9 +14,10 @@ from typing import Literal, get_args
 from app.errors import Forbidden, Unauthorized
 from app.store.rows import SessionKey
 
-Scope = Literal["sessions:read", "sessions:write", "export", "admin"]
-"""What an API key may do: read sessions; begin, answer, change and erase them, and invite; export what is known of
-a participant; read the audit log."""
+Scope = Literal["sessions:read", "sessions:write", "export", "metrics", "webhooks", "admin"]
+"""What an API key may do: read sessions and what is counted of them; begin, answer, change and erase them, and invite;
+export what is known of a participant or answered in a survey; read the server's metrics; say where webhooks go; read
+the audit log."""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 

@@ -7,6 +7,7 @@ called the wrong way with 2.
 import flask
 
 from app.cli import access, privacy
+from app.cli.sessions import sessions
 
 
 def register(app: flask.Flask) -> None:
@@ -16,7 +17,7 @@ def register(app: flask.Flask) -> None:
         access.invitations,
         access.show_audit,
         privacy.keys,
-        privacy.sessions,
+        sessions,
         privacy.erasures,
     ):
         app.cli.add_command(command)

@@ -6,6 +6,7 @@ from typing import TextIO
 import click
 from flask.cli import AppGroup
 
+from app.cli.sessions import sessions
 from app.cli.terminal import check_offered, note, progress, store, table, told
 from app.errors import InvalidInput
 from app.operations.privacy import apply_erasures, export_participant, read_erasures
@@ -13,7 +14,6 @@ from app.operations.retention import purge
 from app.operations.rotation import rotate
 
 keys = AppGroup("keys", help="The keys that encrypt answers at rest (ANSWERS_KEYS).")
-sessions = AppGroup("sessions", help="Participants' sessions.")
 erasures = AppGroup("erasures", help="The list of what was erased, that a restored backup must not undo.")
 
 

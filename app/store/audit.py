@@ -34,6 +34,16 @@ Action = Literal[
     "tokens_revoked",
     "audit_read",
     "answers_key_rotated",
+    "analytics_read",
+    "survey_exported",
+    "sessions_expired",
+    "session_rebuilt",
+    "backup_created",
+    "backup_restored",
+    "webhook_added",
+    "webhook_removed",
+    "webhooks_read",
+    "webhooks_replayed",
 ]
 
 Detail = Mapping[str, str | int | bool | None]

@@ -169,3 +169,45 @@ audit_log = Table(
     Column("detail", LongText),
     **_OPTIONS,
 )
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Key(64), primary_key=True),
+    Column("holder", Key(64), nullable=False),
+    Column("until", Time, nullable=False),
+    **_OPTIONS,
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Key(32), primary_key=True),
+    Column("url", LongText, nullable=False),
+    Column("secret", LongText, nullable=False),
+    Column("events", Key(255), nullable=False),
+    Column("survey_id", Key(64)),
+    Column("created_at", Time, nullable=False),
+    Column("disabled_at", Time),
+    **_OPTIONS,
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", Count, primary_key=True, autoincrement=True),
+    Column("webhook_id", Key(32), nullable=False, index=True),
+    Column("event", Key(64), nullable=False),
+    Column("survey_id", Key(64), nullable=False),
+    Column("user_id", Key(255), nullable=False, index=True),
+    Column("version", Count, nullable=False),
+    Column("occurred_at", Time, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_attempt_at", Time, index=True),
+    Column("delivered_at", Time),
+    Column("failed_at", Time),
+    Column("last_status", Integer),
+    Column("last_error", LongText),
+    ForeignKeyConstraint(["webhook_id"], ["webhooks.id"]),
+    **_OPTIONS,
+)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from app.access.principals import SCOPES
 from app.web import openapi_operation as parts
 from app.web.exact_schema import JSON_SCHEMAS, REFERENCE, client_message
 from app.web.openapi_operation import Operation
@@ -21,7 +22,7 @@ _SECURITY_SCHEMES = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "stepkeep_<id>_<secret>",
-        "description": "An integrator's key. The roles are scopes: sessions:read, sessions:write, export, admin.",
+        "description": f"An integrator's key. The roles are scopes: {', '.join(SCOPES)}.",
     },
     "ResumeToken": {
         "type": "http",

@@ -13,7 +13,24 @@ from app.store.engine import normalise_url, writer_engine
 from tests.conftest import ROOT, SURVEYS
 
 ALEMBIC_S = 120
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+    "0013",
+    "0014",
+    "0015",
+    "0016",
+)
 
 # The SQL of existing installations (DESIGN.md, The tables), and as a person would write it elsewhere.
 SESSIONS = """

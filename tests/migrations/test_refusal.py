@@ -145,6 +145,10 @@ LOST = {
     "0010": ("token_revocations", "(survey_id, user_id, revoked_at) VALUES ('phq9', 'ada', '2026-01-02 03:04:05')"),
     "0011": ("erasures", "(id, survey_id, sessions, erased_at) VALUES (1, 'phq9', 1, '2026-01-02 03:04:05')"),
     "0012": ("audit_log", "(id, at, actor, action) VALUES (1, '2026-01-02 03:04:05', 'operator', 'audit_read')"),
+    "0015": (
+        "webhooks",
+        "(id, url, secret, events, created_at) VALUES ('a', 'https://x', 'y', 'session.started', '2026-01-02 03:04:05')",
+    ),
 }
 
 
