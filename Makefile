@@ -95,6 +95,8 @@ COMPILE = $(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 
 .PHONY: lock
 lock: .venv/.dev-stamp ## re-make requirements/*.txt from pyproject.toml (UPGRADE=1: the newest versions)
 	@$(COMPILE) pyproject.toml -o requirements/run.txt
+	@$(COMPILE) pyproject.toml -o requirements/server.txt --extra redis --extra tracing -c requirements/run.txt
+	@$(COMPILE) pyproject.toml -o requirements/server-export.txt --extra redis --extra tracing --extra export -c requirements/run.txt
 	@$(COMPILE) pyproject.toml -o requirements/dev.txt --extra test --extra check --extra lock -c requirements/run.txt
 	@$(COMPILE) pyproject.toml -o requirements/bench.txt --extra bench -c requirements/dev.txt
 	@$(COMPILE) --group peers -o requirements/peers.txt

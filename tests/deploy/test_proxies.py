@@ -1,0 +1,109 @@
+"""The shipped files for nginx and Caddy in front of a server in production: TLS, sockets, addresses, sizes."""
+
+import http.client
+import json
+import secrets
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.client import connect
+
+from tests.conftest import Server
+from tests.deploy.proxies import SITE, Proxy, started
+
+LIED = "203.0.113.77"
+"""An address that a client says it has."""
+
+
+@pytest.fixture
+def behind(tmp_path: Path) -> Iterator[Server]:
+    """A server in production as the documents tell to set it behind a proxy."""
+    server = Server(
+        tmp_path,
+        environment={
+            "ENVIRONMENT": "production",
+            "SECRET_KEY": secrets.token_urlsafe(32),
+            "PUBLIC_URL": f"https://{SITE}",
+            "PROXIES": "1",
+        },
+    )
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["nginx", "caddy"])
+def proxy(request: pytest.FixtureRequest, behind: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    with started(request.param, behind.port, tmp_path_factory.mktemp("proxy")) as running:
+        yield running
+
+
+def ask(proxy: Proxy, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
+    """Return the status of a request over TLS, and its JSON."""
+    wire = socket.create_connection(("127.0.0.1", proxy.https), timeout=30)
+    connection = http.client.HTTPConnection(SITE)
+    connection.sock = proxy.trust.wrap_socket(wire, server_hostname=SITE)
+    try:
+        connection.request(method, path, body, {name.replace("_", "-"): text for name, text in headers.items()})
+        answer = connection.getresponse()
+        text = answer.read()
+    finally:
+        connection.close()
+    return answer.status, json.loads(text) if text.startswith(b"{") else text
+
+
+def test_participant_answers_through_the_proxy(proxy: Proxy) -> None:
+    """A token over TLS, then the socket: the upgrade, frames both ways, and the ack of a committed answer."""
+    status, invited = ask(proxy, "POST", "/api/surveys/phq9/participants")
+    assert status == 201
+    with connect(
+        f"wss://{SITE}/ws/survey/{invited['user_id']}?survey=phq9",
+        sock=socket.create_connection(("127.0.0.1", proxy.https)),
+        ssl=proxy.trust,
+        additional_headers={"Authorization": f"Bearer {invited['token']}", "Origin": f"https://{SITE}"},
+        open_timeout=30,
+    ) as ws:
+        state = json.loads(ws.recv(timeout=30))
+        ws.send(json.dumps({"type": "answer", "id": "1", "step": state["session"]["current_step"], "value": 2}))
+        ack = json.loads(ws.recv(timeout=30))
+        assert (ack["type"], ack["version"]) == ("ack", 2)
+        ws.ping().wait(30)
+
+
+def test_address_that_a_client_claims_is_not_believed(proxy: Proxy, behind: Server) -> None:
+    """The log names where a refused request came from, not what it said of itself."""
+    status, _ = ask(
+        proxy,
+        "GET",
+        "/api/sessions",
+        Authorization="Bearer nonsense",
+        X_Forwarded_For=LIED,
+        Forwarded=f"for={LIED}",
+        X_Real_IP=LIED,
+    )
+    assert status == 401
+    refused = [line for line in behind.log.splitlines() if "refused" in line]
+    assert refused
+    assert "127.0.0.1" in refused[0]
+    assert LIED not in behind.log
+
+
+def test_body_that_is_too_large_is_refused(proxy: Proxy) -> None:
+    """By whichever of both comes to it first; the client is told so, and not cut off."""
+    _, invited = ask(proxy, "POST", "/api/surveys/phq9/participants")
+    path = f"/api/session/{invited['user_id']}/commands?survey=phq9"
+    status, _ = ask(proxy, "POST", path, b"x" * (3 * 1024 * 1024), Authorization=f"Bearer {invited['token']}")
+    assert status == 413
+
+
+def test_plain_http_is_sent_to_https(proxy: Proxy) -> None:
+    """Nothing is served without TLS."""
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.http, timeout=30)
+    connection.request("GET", "/s/phq9", headers={"Host": SITE})
+    answer = connection.getresponse()
+    connection.close()
+    assert answer.status in {301, 308}
+    assert answer.headers["Location"].startswith(f"https://{SITE}")
