@@ -117,12 +117,18 @@ bench-plans: .venv/.bench-stamp ## write how each database carries out what the 
 MINUTES ?= 6
 SEED ?=
 
-.PHONY: chaos fuzz conformance
+# From which revision `make upgrade` goes to this one.
+OLD ?= 2f5a872
+
+.PHONY: chaos fuzz conformance upgrade
 chaos: .venv/.bench-stamp ## break servers, databases and networks under participants (MINUTES=30 SEED=1); docs/reliability
 	@exec $(VENV_PYTHON) -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --report docs/reliability $(ARGS)
 
 fuzz: .venv/.dev-stamp ## a million frames, 20,000 byte streams, 10,000 connections made and lost
 	@exec $(VENV_PYTHON) -m tests.fuzz $(or $(ARGS),--cases 1000000 --streams 20000 --cycles 10000)
+
+upgrade: .venv/.dev-stamp ## an older release goes on while this one changes the schema and takes over (OLD=revision)
+	@exec $(VENV_PYTHON) -m tests.upgrade --old $(OLD) $(ARGS)
 
 conformance: .venv/.dev-stamp ## the Autobahn test suite against the WebSocket layer; needs Python 2.7
 	@exec $(VENV_PYTHON) -m tests.conformance $(ARGS)

@@ -81,6 +81,10 @@ class Proxy:
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
+    def lead_to(self, port: int) -> None:
+        """Lead new connections to another server of this machine; those that are open stay where they are."""
+        self._target = ("127.0.0.1", port)
+
     def cut_when(self, pattern: bytes, when: When, times: int = 1) -> Cut:
         """Cut a client's connection when the pattern passes; replaces what was asked for before."""
         cut = Cut(pattern, when, times)
