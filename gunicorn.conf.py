@@ -4,6 +4,7 @@ One process: on SQLite it must be the only one, held by a lock; WEB_CONCURRENCY 
 """
 
 import gc
+import os
 import signal
 import sys
 from types import FrameType
@@ -12,14 +13,24 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 from app.errors import ConfigurationError
-from app.service import open_store
 from app.settings import is_loopback, read_settings
-from app.store.engine import normalise_url, server_lock
-from app.web.factory import check_settings, doubts
-from app.web.log_lines import LineFormatter
+from app.web.metrics_folder import VARIABLE, remove, share_metrics
 
 try:
     _settings = read_settings()
+    _metrics_folder = share_metrics(_settings)
+except ConfigurationError as error:
+    sys.exit(f"stepkeep: {error.message}")
+
+# Only now: prometheus_client, which these lead to, asks when it is imported where metrics are shared.
+from prometheus_client.multiprocess import mark_process_dead
+
+from app.service import open_store
+from app.store.engine import normalise_url, server_lock
+from app.web.factory import check_settings, doubts
+from app.web.log_lines import LineFormatter, log_form
+
+try:
     check_settings(_settings)  # here: a worker that can't start is started again and again
     _is_sqlite = normalise_url(_settings.database_url).get_backend_name() == "sqlite"
 except ConfigurationError as error:
@@ -42,7 +53,7 @@ class LineLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
     """Writes as the rest of the log is written."""
 
     def _set_handler(self, log: Any, output: Any, fmt: Any, stream: Any = None) -> None:  # noqa: ANN401, ARG002
-        super()._set_handler(log, output, LineFormatter(), stream)
+        super()._set_handler(log, output, LineFormatter(log_form(_settings.log_format, _settings.environment)), stream)
 
 
 logger_class = LineLogger
@@ -67,6 +78,8 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
         sys.exit("stepkeep: in development nobody is asked for credentials, so only 127.0.0.1 can be bound to")
     for doubt in doubts(_settings):
         server.log.warning(doubt)
+    if server.cfg.workers > 1 and not os.environ.get(VARIABLE):
+        server.log.warning("/metrics tells of one process at a time: say how many there are with WEB_CONCURRENCY")
     try:
         _held.append(server_lock(normalise_url(_settings.database_url)))
         # Here too: a worker that can't begin with these surveys, this database or these keys is started for ever.
@@ -91,3 +104,14 @@ def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn has no typ
                 before(received, frame)
 
         signal.signal(number, stop)
+
+
+def child_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn has no types
+    """Let what the worker had open count no more."""
+    if os.environ.get(VARIABLE):
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # no types of theirs either
+
+
+def on_exit(_server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
+    """Leave no folder behind."""
+    remove(_metrics_folder)

@@ -21,15 +21,26 @@ _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """The surveys by id, and the one that is meant where none is named."""
+    """The surveys by id, and the one that is meant where none is named.
+
+    Attributes:
+        expires_after, retention: durations for surveys, and revisions of them, that say none themselves; those in
+            ``surveys`` have them.
+    """
 
     surveys: Mapping[str, Survey]
     default_id: str
+    expires_after: str | None = None
+    retention: str | None = None
 
     @property
     def public_ids(self) -> tuple[str, ...]:
         """The ids of the surveys that anybody may begin."""
         return tuple(survey.id for survey in self.surveys.values() if survey.access == "public")
+
+    def with_defaults(self, survey: Survey) -> Survey:
+        """Return the survey with the durations that hold where it says none."""
+        return survey.with_defaults(expires_after=self.expires_after, retention=self.retention)
 
     def survey(self, survey_id: str | None) -> Survey:
         """Return the survey of this id, the default one for None.
@@ -61,7 +72,12 @@ def read_catalogue(settings: Settings) -> Catalogue:
         raise SurveyFileError(
             str(settings.surveys_dir), "", f"no file has the id {settings.default_survey!r} of DEFAULT_SURVEY"
         )
-    return Catalogue(surveys=surveys, default_id=_default_id(settings, tuple(surveys)))
+    durations = {"expires_after": settings.expires_after, "retention": settings.retention}
+    return Catalogue(
+        surveys={survey.id: survey.with_defaults(**durations) for survey in surveys.values()},
+        default_id=_default_id(settings, tuple(surveys)),
+        **durations,
+    )
 
 
 def default_survey_id(settings: Settings) -> str:

@@ -12,7 +12,8 @@
     ├── NotFound
     │   ├── NoSuchSession
     │   ├── NoSuchSurvey
-    │   └── NoSuchVersion
+    │   ├── NoSuchVersion
+    │   └── NoSuchWebhook
     ├── Unauthorized              no credentials, or such as don't hold
     ├── Forbidden                 not his to do
     ├── OtherVisit                somebody else is under way in this browser
@@ -25,7 +26,7 @@
         ├── DatabaseUnavailable
         ├── Overloaded
         └── ErasureNotListed      the list of erasures can't be used
-    SchemaMismatch and StoreInUse are ConfigurationErrors of the store; those of the Python client are in
+    SchemaMismatch, StoreInUse and BackupBroken are ConfigurationErrors too; those of the Python client are in
     app/client/errors.py.
 
 Each has a stable ``code``, the HTTP status that REST answers with, ``retryable``, its facts as
@@ -126,6 +127,16 @@ class InvalidJson(InvalidInput):
         super().__init__(f"{place}: {problem}")
 
 
+class BackupBroken(ConfigurationError):
+    """A backup that was cut or changed, or that this program can't read; nothing was restored."""
+
+    code = "backup_broken"
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"the backup can't be used: {problem}")
+
+
 class MessageIdReused(InvalidInput):
     """A message id that was used for another command of this session."""
 
@@ -215,6 +226,16 @@ class NoSuchVersion(NotFound):
         self.version = version
         self.newest = newest
         super().__init__(f"the session has the versions 1 to {newest}, not {version}")
+
+
+class NoSuchWebhook(NotFound):
+    """There is no webhook of this id."""
+
+    code = "no_such_webhook"
+
+    def __init__(self, webhook_id: str) -> None:
+        self.webhook_id = webhook_id
+        super().__init__(f"there is no webhook {webhook_id[:40]!r}: the list of webhooks has their ids")
 
 
 class SessionUnreadable(StepkeepError):

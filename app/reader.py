@@ -21,6 +21,7 @@ from app.store.retry import retried, unsaved
 from app.store.rows import Entry, SessionKey, States, state_of
 from app.store.schema import check_schema
 from app.store.sealing import SET_ASIDE, sealing_of
+from app.survey.definition import Survey
 from app.survey.events import UnknownEvent
 from app.survey.state import SessionState
 
@@ -189,6 +190,14 @@ class SessionReader:
             if isinstance(state := states.get(key), SessionState)
         ]
         return found, page.following
+
+    def pinned_survey(self, survey_id: str, revision: str | None) -> Survey | None:
+        """Return the definition to which sessions of this revision are pinned, the newest for None.
+
+        Raises:
+            Unavailable: the database can't be read now.
+        """
+        return self._revisions.find(survey_id, revision)
 
     def database_facts(self) -> Mapping[str, str]:
         """Return the database's kind and version.

@@ -96,6 +96,14 @@ class RemovingStore(SessionReader, ABC):
         self._bring_together()
         return len(keys)
 
+    def listed_erasures(self) -> list[Erased]:
+        """Return what the list of erasures outside of the database has; nothing where none is kept.
+
+        Raises:
+            ErasureNotListed: it can't be read.
+        """
+        return [] if self._erasure_list is None else list(self._erasure_list.read())
+
     def tell_erased(self, keys: Iterable[SessionKey]) -> None:
         """Let the connections of sessions that were erased know it."""
         for key in keys:

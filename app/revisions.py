@@ -49,7 +49,8 @@ class Revisions:
         except RevisionNotLoaded as missing:
             wanted = (missing.survey_id, missing.revision)
         # A revision is never changed once it is there.
-        self._pinned[wanted] = _loaded(*wanted, self._read_definition(*wanted))
+        found = _loaded(*wanted, self._read_definition(*wanted))
+        self._pinned[wanted] = None if found is None else self._catalogue.with_defaults(found)
         return self._pinned[wanted]
 
 

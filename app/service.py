@@ -36,11 +36,11 @@ from app.removal import RemovingStore
 from app.settings import Settings
 from app.snapshot import Snapshot
 from app.store import engine as engines
-from app.store import history
+from app.store import history, moving
 from app.store.batch import Outcome, Refused, Result, Turn
 from app.store.gateway import HeldConnection, leave_to_parent
 from app.store.known_keys import KnownKeys
-from app.store.pending import Accepted, PendingTurns, Verdict
+from app.store.pending import Accepted, Backlog, PendingTurns, Verdict
 from app.store.rows import SessionKey
 from app.store.schema import check_schema, upgrade_schema
 from app.store.writer import Writer
@@ -93,6 +93,10 @@ class SessionStore(RemovingStore):
         """
         engines.connect_or_explain(self._writing)
         check_schema(self._writing)
+        if self.read(moving.source_of) is not None:
+            raise ConfigurationError(
+                "the move into this database has not ended: run `flask backup move` on the old one again, to go on"
+            )
         missing = self.read(lambda connection: history.find_missing_key(connection, self.sealing))
         if missing is not None:
             raise ConfigurationError(str(AnswersLocked(missing)))
@@ -113,6 +117,10 @@ class SessionStore(RemovingStore):
             self._news.start()  # first: what others begin meanwhile is heard, or read
         threading.Thread(target=self._known_keys.fill, name="stepkeep-keys", daemon=True).start()
 
+    def backlog(self) -> Backlog:
+        """Return what waits to be saved in this process; never waits itself."""
+        return Backlog(self._writer.waiting_turns, self._pending.turns, is_away=self._pending.is_away)
+
     def settle(self, timeout_s: float) -> bool:
         """Return whether all that waits for the database was committed in time."""
         return self._pending.wait_until_settled(timeout_s)
@@ -129,6 +137,10 @@ class SessionStore(RemovingStore):
             self._news.close()
             self._writing.dispose()
             self._reading.dispose()
+
+    def on_outbox(self, call: Callable[[], None]) -> None:
+        """Let ``call`` be called, from any thread, when this process has committed something for webhooks."""
+        self._held.on_outbox = call
 
     def at_close(self, call: Callable[[], None]) -> None:
         """Let ``call`` be called when the store is closed, by what reads it in a thread of its own."""

@@ -18,7 +18,8 @@ TABLE = "webhook_deliveries"
 INDEXES = {
     "ix_webhook_deliveries_next_attempt_at": ["next_attempt_at"],
     "ix_webhook_deliveries_user_id": ["user_id"],
-    "ix_webhook_deliveries_webhook_id": ["webhook_id"],
+    # What one webhook still has to be told, without a look at what waits for another one that takes nothing.
+    "ix_webhook_deliveries_webhook_id_next_attempt_at": ["webhook_id", "next_attempt_at"],
 }
 
 

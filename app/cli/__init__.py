@@ -1,12 +1,25 @@
 """The operator's commands, ``flask ...``: each says what it does, asks the service or an operation, and prints.
 
-``--json`` prints for programs. A command that fails ends with exit code 1 and one line that says why; one that is
-called the wrong way with 2.
+``--json`` prints for programs, where there are many things one JSON object a line. A command that fails says why in
+one line. Exit codes: 0 it is done; 1 it was refused, or something differs; 2 it was called the wrong way; 3 there is no
+such thing; 4 the database is not available, so that the same may work later.
 """
 
 import flask
 
-from app.cli import access, privacy
+from app.cli import (  # noqa: F401 - those of sessions add their commands to the group
+    access,
+    backup,
+    demo,
+    expiry,
+    export,
+    privacy,
+    report,
+    sessions_check,
+    sessions_list,
+    sessions_show,
+    webhooks,
+)
 from app.cli.sessions import sessions
 
 
@@ -19,5 +32,11 @@ def register(app: flask.Flask) -> None:
         privacy.keys,
         sessions,
         privacy.erasures,
+        demo.demo,
+        webhooks.webhooks,
+        backup.backup,
+        export.export_survey,
+        export.show_codebook,
+        report.report,
     ):
         app.cli.add_command(command)

@@ -7,10 +7,9 @@ import click
 from flask.cli import AppGroup
 
 from app.cli.sessions import sessions
-from app.cli.terminal import check_offered, note, progress, store, table, told
+from app.cli.terminal import check_offered, note, progress, store, told
 from app.errors import InvalidInput
 from app.operations.privacy import apply_erasures, export_participant, read_erasures
-from app.operations.retention import purge
 from app.operations.rotation import rotate
 
 keys = AppGroup("keys", help="The keys that encrypt answers at rest (ANSWERS_KEYS).")
@@ -29,8 +28,10 @@ def rotate_keys(*, to_plain: bool) -> None:
     """
     with progress("Encrypting" if not to_plain else "Decrypting") as show:
         done = rotate(store(), to_plain=to_plain, progress=show)
-    note("answers_key_rotated", sessions=done.sessions, entries=done.entries)
+    note("answers_key_rotated", sessions=done.sessions, entries=done.entries, webhooks=done.webhooks)
     click.echo(f"{done.sessions} sessions and {done.entries} entries of history were changed; the rest was so already.")
+    if done.webhooks:
+        click.echo(f"So were the secrets of {done.webhooks} webhooks.")
     for one in done.unopened:
         why = f"needs the key {one.missing_key}" if one.missing_key else "is broken"
         click.echo(f"{one.survey_id}/{one.user_id} version {one.version or '(session)'} {why}", err=True)
@@ -77,19 +78,6 @@ def _check_survey(user_id: str, survey: str | None) -> None:
     """Refuse the id of a survey that is neither offered nor one of his: a slip of the pen would find nothing."""
     if survey is not None and store().load(store().key(user_id, survey)) is None:
         check_offered(survey)
-
-
-@sessions.command("purge")
-@click.option("--dry-run", is_flag=True, help="Only count.")
-@told
-def purge_old(*, dry_run: bool) -> None:
-    """Erase the sessions whose last change is longer ago than their survey's `retention`."""
-    with progress("Looking") as show:
-        counts = purge(store(), dry_run=dry_run, progress=show)
-    if not counts:
-        click.echo("No survey file has a retention (e.g. `retention: 365d`): nothing is too old.")
-        return
-    table(("SURVEY", "TOO OLD" if dry_run else "ERASED"), [(survey, str(count)) for survey, count in counts.items()])
 
 
 @erasures.command("export")

@@ -1,18 +1,30 @@
-"""What the commands share: errors as one line, tables, progress, days, and the service behind them."""
+"""What the commands share: errors as one line, exit codes, tables, progress, days, and the service behind them.
+
+Tables and progress bars are made for people at a terminal. Where the output goes into a file or a pipe, tables are
+plain lines, and there are no bars and no colours (nor with NO_COLOR). What participants wrote is shown with its control
+characters spelled out, so that no answer can steer the operator's terminal.
+"""
 
 import datetime
 import functools
+import json
 import math
-import sys
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
 import click
 import flask
+from rich.cells import cell_len
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
 from app.access.credentials import Credentials
-from app.errors import InvalidInput, StepkeepError
+from app.errors import DatabaseUnavailable, InvalidInput, NotFound, Overloaded, StepkeepError
 from app.service import SessionStore
 from app.store import audit
 from app.store.rows import to_time
@@ -21,6 +33,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_DAYS = 3650.0
+
+NOT_FOUND = 3
+AWAY = 4
+"""Exit codes, beside 0 (done), 1 (refused, or something differs) and 2 (called the wrong way)."""
+
+ROWS_TOGETHER = 200
+"""Rows of a table that are held to find how wide its columns are; further ones follow in these widths."""
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+Row = tuple[str | None, ...]
 
 
 class Days(click.FloatRange):
@@ -39,17 +62,35 @@ class Days(click.FloatRange):
         return days
 
 
+class _NotFound(click.ClickException):
+    exit_code = NOT_FOUND
+
+
+class _Away(click.ClickException):
+    exit_code = AWAY
+
+
+_failures = {1: click.ClickException, NOT_FOUND: _NotFound, AWAY: _Away}
+
+
 def told(command: Callable[P, R]) -> Callable[P, R]:
-    """Let the command's errors be one line, and exit code 1."""
+    """Let the command's errors be one line, and an exit code of 1, NOT_FOUND or AWAY."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except StepkeepError as error:
-            raise click.ClickException(str(error)) from error  # an operator may see where
+            raise _failures[exit_code_of(error)](str(error)) from error  # an operator may see where
 
     return run
+
+
+def exit_code_of(error: StepkeepError) -> int:
+    """Return the exit code of a command that ends with the error."""
+    if isinstance(error, NotFound):
+        return NOT_FOUND
+    return AWAY if isinstance(error, DatabaseUnavailable | Overloaded) else 1
 
 
 def time_text(at: int | None) -> str | None:
@@ -59,24 +100,67 @@ def time_text(at: int | None) -> str | None:
     return to_time(at).replace(tzinfo=datetime.UTC).isoformat(sep="T", timespec="seconds").replace("+00:00", "Z")
 
 
-def table(head: tuple[str, ...], rows: Sequence[tuple[str | None, ...]]) -> None:
-    """Print rows under their heads, each column as wide as it needs."""
-    texts = [head, *[tuple(str(cell or "") for cell in row) for row in rows]]
-    widths = [max(len(row[column]) for row in texts) for column in range(len(head))]
-    for row in texts:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+def printable(text: str) -> str:
+    """Return the text with its control characters spelled out, as in Python."""
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
+def table(head: tuple[str, ...], rows: Iterable[Row]) -> None:
+    """Print rows under their heads, each column as wide as it needs; as they come, where there are many."""
+    console = Console(highlight=False)
+    remaining = iter(rows)
+    part = list(islice(remaining, ROWS_TOGETHER))
+    widths = [max(map(cell_len, column)) for column in zip(head, *map(_cells, part), strict=True)]
+    if not console.is_terminal:
+        _print_plain(widths, [head])
+    is_first = True
+    while part or is_first:
+        if console.is_terminal:
+            _print_rich(console, head if is_first else None, widths, part)
+        else:
+            _print_plain(widths, map(_cells, part))
+        part, is_first = list(islice(remaining, ROWS_TOGETHER)), False
+
+
+def json_lines(items: Iterable[Mapping[str, Any]]) -> None:
+    """Print each as a line of JSON, as they come."""
+    for item in items:
+        click.echo(json.dumps(item))
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Give what shows how much is done, on the terminal."""
-    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+    """Give what shows how much is done and how long the rest takes, on the terminal; elsewhere it shows nothing."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    counts = (MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    with Progress(*columns, *counts, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
 
         def show(done: int, total: int) -> None:
-            bar.length = max(total, 1)
-            bar.update(done - bar.pos)
+            bar.update(task, completed=done, total=max(total, 1))
 
         yield show
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return tuple(printable(cell or "") for cell in row)
+
+
+def _print_plain(widths: list[int], rows: Iterable[tuple[str, ...]]) -> None:
+    for row in rows:
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def _print_rich(console: Console, head: tuple[str, ...] | None, widths: list[int], rows: list[Row]) -> None:
+    shown = Table(box=None, show_header=head is not None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name, width in zip(head or widths, widths, strict=True):
+        # No width of its own for what fits into a line: rich shares the terminal's among the columns.
+        shown.add_column(str(name), min_width=min(width, 4), width=width if sum(widths) < console.width else None)
+    for row in rows:
+        shown.add_row(*(Text(cell, overflow="fold") for cell in _cells(row)))
+    console.print(shown)
 
 
 def note(

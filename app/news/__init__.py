@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import metrics
 from app.errors import Unavailable
 from app.news.link import Link, Outages, log, opening, unpack
 from app.news.outbox import Outbox
@@ -146,6 +147,7 @@ class News:
                 log.warning("something that is no news of ours was sent to where they are; it is ignored")
             self._was_strange = True
             return
+        metrics.NEWS_HEARD.inc(len(versions))
         for key, version in versions:
             self._met(key)
             self._tell(key, version)

@@ -10,12 +10,14 @@ The document (``format`` is ``stepkeep-participant-1``; a later form gets anothe
      "set_aside": [{every column of the session's row, "history": [{every column of the event's row}]}],
      "token_revocations": [{"survey_id", "revoked_at"}],
      "erasures": [{"survey_id", "sessions", "erased_at"}],
+     "webhook_deliveries": [{"to", "event", "survey_id", "version", "occurred_at", "delivered_at"}],
      "audit": [{"id", "at", "actor", "action", "survey_id", "detail"}],
-     "counts": {"sessions", "events", "set_aside", "token_revocations", "erasures", "audit"}}
+     "counts": {"sessions", "events", "set_aside", "token_revocations", "erasures", "webhook_deliveries", "audit"}}
 
 Sessions and events are in order, the audit log is newest first, times are UTC in ISO 8601 with microseconds.
 ``set_aside`` has what can't be read: sessions that were set aside, and one that will be; what is no JSON in them is
-given as text. ``erasures`` are earlier ones of the same participant.
+given as text. ``erasures`` are earlier ones of the same participant. ``webhook_deliveries`` say to whom (the address
+without its path) it was told, or is still to be, that a session of his began, was completed or expired.
 """
 
 import datetime
@@ -23,16 +25,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.errors import SessionUnreadable
+from app.operations.webhooks.addresses import origin_of
 from app.service import SessionStore
 from app.snapshot import Snapshot
-from app.store import audit, erasure_rows, erasures, reerasure, unreadable
+from app.store import audit, erasure_rows, erasures, outbox, reerasure, unreadable
 from app.store.erasure_list import line_of, read_lines
+from app.store.outbox import Delivery
 from app.store.rows import Entry, SessionKey, text_of, to_time
 
 FORMAT = "stepkeep-participant-1"
 
 EVENTS_A_PAGE = 50
 """Events that are held in memory at once: each can be a draft of 64 KiB, or a whole state of 1 MiB."""
+
+DELIVERIES_A_PAGE = 1000
+
+_COUNTED = ("sessions", "events", "set_aside", "token_revocations", "erasures", "webhook_deliveries", "audit")
 
 
 def export_participant(store: SessionStore, user_id: str, survey_id: str | None = None) -> Iterator[str]:
@@ -75,7 +83,7 @@ class _Export:
         self._store = store
         self._user_id = user_id
         self._survey_id = survey_id
-        self._counts = dict.fromkeys(("sessions", "events", "set_aside", "token_revocations", "erasures", "audit"), 0)
+        self._counts = dict.fromkeys(_COUNTED, 0)
 
     def pieces(self, keys: Iterable[SessionKey]) -> Iterator[str]:
         head = {"format": FORMAT, "user_id": self._user_id, "exported_at": _time(self._store.clock())}
@@ -85,6 +93,7 @@ class _Export:
         yield from self._list("set_aside", map(self._set_aside, aside))
         yield from self._list("token_revocations", map(_whole, self._revocations()))
         yield from self._list("erasures", map(_whole, self._erasures()))
+        yield from self._list("webhook_deliveries", map(_whole, self._deliveries()))
         yield from self._list("audit", map(_whole, self._audit()))
         yield f',"counts":{text_of(self._counts)}}}\n'
 
@@ -165,6 +174,14 @@ class _Export:
         for one in found:
             yield {"survey_id": one.survey_id, "sessions": one.sessions, "erased_at": _time(one.erased_at)}
 
+    def _deliveries(self) -> Iterator[dict[str, Any]]:
+        after = 0
+        while page := self._store.read(
+            lambda connection: outbox.read_about(connection, self._user_id, self._survey_id, after, DELIVERIES_A_PAGE)  # noqa: B023 - called at once
+        ):
+            yield from (_delivery_of(*one) for one in page)
+            after = page[-1][0].id
+
     def _audit(self) -> Iterator[dict[str, Any]]:
         before: int | None = None
         while page := self._store.read(
@@ -208,6 +225,17 @@ def _event_of(entry: Entry) -> dict[str, Any]:
         "answer": record.answer,
         "data": record.data,
         "timestamp": _time(record.at),
+    }
+
+
+def _delivery_of(delivery: Delivery, url: str) -> dict[str, Any]:
+    return {
+        "to": origin_of(url),
+        "event": delivery.event,
+        "survey_id": delivery.key.survey_id,
+        "version": delivery.version,
+        "occurred_at": _time(delivery.occurred_at),
+        "delivered_at": None if delivery.delivered_at is None else _time(delivery.delivered_at),
     }
 
 

@@ -1,21 +1,41 @@
 """Retention: sessions are erased when they have not changed for as long as their survey says (``retention: 365d``).
 
-Only surveys of the catalogue that name a retention are looked at; sessions of all others stay. Safe beside a server
-and beside another purge, and it can be stopped and run again at any time.
+RETENTION says it for surveys that don't. Only surveys of the catalogue are looked at; sessions of all others stay. That
+a session expired is no change. With an archive, nothing is erased before it lies there, on the disk.
+
+Safe beside a server and beside another purge, and it can be stopped and run again at any time.
 """
 
-from collections.abc import Callable, Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
+from sqlalchemy import Connection
+
+from app.operations.archive import Archive
 from app.service import SessionStore
 from app.store import history
-from app.store.aging import Cutoffs, Purge, examine
+from app.store.aging import Aged, Cutoffs, Purge, empty, examine, trim
 from app.store.rows import SessionKey
 
 TOGETHER = 100
-"""Sessions that are erased in one transaction, at most: turns wait for it."""
+"""Sessions that are erased in one transaction, at most."""
 
 EXAMINED = 5000
 """Sessions that are looked at together."""
+
+AIM_S = 0.025
+"""Seconds that one transaction of a purge should take: turns wait for it."""
+
+WEIGHT = 20
+"""What a session costs besides its events, in events."""
+
+LIGHTEST, HEAVIEST = 100, 2000
+"""Between these the events of one transaction are chosen, so that it takes AIM_S at most on this machine."""
+
+T = TypeVar("T")
 
 Progress = Callable[[int, int], None]
 """Told how many sessions were looked at, and of how many."""
@@ -25,6 +45,7 @@ def purge(
     store: SessionStore,
     *,
     dry_run: bool = False,
+    archive: Archive | None = None,
     progress: Progress = lambda _done, _total: None,
     actor: str = "operator",
 ) -> Mapping[str, int]:
@@ -35,27 +56,31 @@ def purge(
 
     Args:
         dry_run: only count.
+        archive: what is erased is written there first.
         actor: who asks for it, for the audit log.
 
     Raises:
+        InvalidInput: the archive can't be written; what was erased by then is in it.
         Unavailable: the database is away; what was erased by then is.
     """
     cutoffs = _cutoffs(store)
-    counts = dict.fromkeys(cutoffs, 0)
+    counts: Counter[str] = Counter(dict.fromkeys(cutoffs, 0))
     total = store.read(history.count_sessions) if cutoffs else 0
+    eraser = _Eraser(store, cutoffs, archive, actor)
     after, done = None, 0
     while cutoffs:
         start: SessionKey | None = after
         part = store.read(lambda connection: examine(connection, start, cutoffs, EXAMINED))  # noqa: B023 - called at once
-        for key in part.old if dry_run else _erased(store, part.old, cutoffs, actor):
-            counts[key.survey_id] += 1
+        for keys in [[one.key for one in part.old]] if dry_run else eraser.erase(part.old):
+            counts.update(key.survey_id for key in keys)
+            progress(done, max(done, total))
         after, done = part.last, done + part.size
         progress(done, max(done, total))
         if part.size < EXAMINED:
             break
     if any(counts.values()) and not dry_run:
         store.leave_no_trace()
-    return counts
+    return dict(counts)
 
 
 def _cutoffs(store: SessionStore) -> Cutoffs:
@@ -67,11 +92,79 @@ def _cutoffs(store: SessionStore) -> Cutoffs:
     }
 
 
-def _erased(store: SessionStore, old: list[SessionKey], cutoffs: Cutoffs, actor: str) -> list[SessionKey]:
-    """Erase those that are still too old, a few at a time; return them."""
-    erased: list[SessionKey] = []
-    for start in range(0, len(old), TOGETHER):
-        keys = store.write(Purge(old[start : start + TOGETHER], cutoffs, at=store.clock(), actor=actor))
-        store.tell_erased(keys)
-        erased += keys
-    return erased
+class _Pace:
+    """How many events may go in one transaction, learnt from how long those before took. At first, few."""
+
+    def __init__(self) -> None:
+        self.bound = LIGHTEST * 3
+
+    def learn(self, took_s: float) -> None:
+        """Go down at once where it took too long, and up slowly: an overshoot is a turn that waits."""
+        if took_s > AIM_S:
+            self.bound = max(LIGHTEST, self.bound // 2)
+        elif took_s < AIM_S / 2:
+            self.bound = min(HEAVIEST, self.bound + self.bound // 4)
+
+
+class _Eraser:
+    """Erases sessions a few at a time: as many as take AIM_S, and then it lets others write for as long."""
+
+    def __init__(self, store: SessionStore, cutoffs: Cutoffs, archive: Archive | None, actor: str) -> None:
+        self._store = store
+        self._cutoffs = cutoffs
+        self._archive = archive
+        self._actor = actor
+        self._sessions, self._events = _Pace(), _Pace()  # those of one session go faster
+
+    def erase(self, old: Sequence[Aged]) -> Iterator[list[SessionKey]]:
+        """Erase those that are still too old, and yield them part by part."""
+        rest = list(old)
+        while rest:
+            taken = self._taken(rest)
+            some, rest = rest[:taken], rest[taken:]
+            kept = some if self._archive is None else self._archive.keep(some)
+            for one in kept:
+                if one.version > self._events.bound:
+                    self._shrink(one)
+            purge_some = Purge(kept, self._cutoffs, at=self._store.clock(), actor=self._actor)
+            keys = self._write(purge_some, self._sessions)
+            if self._archive is not None:
+                erased = set(keys)
+                self._archive.note_erased(one for one in kept if one.key in erased)
+            self._store.tell_erased(keys)
+            yield keys
+
+    def _taken(self, old: Sequence[Aged]) -> int:
+        """Return how many go together; a session of more events than may go at once goes alone."""
+        weight = 0
+        for number, one in enumerate(old[:TOGETHER]):
+            weight += WEIGHT + one.version
+            if weight > self._sessions.bound:
+                return max(number, 1)
+        return min(len(old), TOGETHER)
+
+    def _shrink(self, one: Aged) -> None:
+        """Take a session's events away, but for the last few; whoever comes back to it from here on begins anew."""
+        if self._write(partial(empty, one=one, cutoffs=self._cutoffs), self._events):
+            self._store.tell_erased([one.key])
+            while self._trimmed(one):
+                pass
+
+    def _trimmed(self, one: Aged) -> bool:
+        pace = self._events
+        return self._write(partial(trim, one=one, cutoffs=self._cutoffs, limit=pace.bound), pace)
+
+    def _write(self, work: Callable[[Connection], T], pace: _Pace) -> T:
+        """Do it in a transaction of its own, learn how much fits into one, and let others write as long as it took."""
+        began: list[float] = []
+
+        def timed(connection: Connection) -> T:
+            began.append(time.monotonic())
+            return work(connection)
+
+        result = self._store.write(timed)
+        took_s = time.monotonic() - began[-1]
+        pace.learn(took_s)
+        # Another process that wants to write to a SQLite file does not queue: it looks again and again.
+        time.sleep(min(took_s, AIM_S * 4))
+        return result

@@ -41,7 +41,7 @@ from sqlalchemy import (
 from app.errors import AnswersLocked, ConfigurationError
 from app.service import SessionStore
 from app.store import history
-from app.store.models import session_history, sessions
+from app.store.models import session_history, sessions, webhooks
 from app.store.sealing import SEALED, Place, SealBroken, Sealing
 
 BATCH = 500
@@ -64,6 +64,7 @@ class Unopened:
     """A row with a value that could not be opened, and stays as it is.
 
     Attributes:
+        survey_id, user_id: of a webhook ``webhooks`` and its id.
         version: of the event in history; None for the session's own row.
         missing_key: the id of the key that ANSWERS_KEYS lacks; None where the value is broken.
     """
@@ -81,6 +82,7 @@ class Rotated:
     Attributes:
         sessions: rows of sessions in which something was sealed anew, or made plain.
         entries: such rows of history.
+        webhooks: such rows of webhooks, with their secrets.
         locked: rows that need a key that is not there.
         broken: rows with a value that no key opens.
         unopened: the first NAMED of those two.
@@ -91,11 +93,12 @@ class Rotated:
     locked: int
     broken: int
     unopened: tuple[Unopened, ...]
+    webhooks: int = 0
 
     @property
     def is_complete(self) -> bool:
         """Whether nothing was left to do before this run: the first key opens all that any key opens."""
-        return self.sessions == self.entries == self.locked == 0
+        return self.sessions == self.entries == self.webhooks == self.locked == 0
 
 
 def rotate(
@@ -133,6 +136,7 @@ class _Kind(NamedTuple):
 
 
 _SESSIONS = _Kind(sessions, ("user_id", "survey_id"), ("answers", "drafts", "session_data"), ("survey_id", "user_id"))
+_WEBHOOKS = _Kind(webhooks, ("id",), ("secret",), ("id",))
 _HISTORY = _Kind(session_history, ("id",), ("answer", "data"), ("survey_id", "user_id", "version"))
 
 _Key = tuple[Any, ...]
@@ -140,7 +144,7 @@ _Key = tuple[Any, ...]
 
 
 class _Run:
-    """One run over both tables."""
+    """One run over the tables."""
 
     def __init__(self, store: SessionStore, batch: int, *, is_to_plain: bool) -> None:
         self._store = store
@@ -159,6 +163,7 @@ class _Run:
             looked_at += rows
             changed_sessions += changed
             progress(min(looked_at, sessions_there), total)
+        changed_webhooks = sum(changed for _, _, changed in self._batches(_WEBHOOKS, ()))
         # What servers append meanwhile is sealed by them, and would lead on for ever.
         for (at,), _, changed in self._batches(_HISTORY, (last_id,)):
             changed_entries += changed
@@ -169,6 +174,7 @@ class _Run:
             locked=self._locked,
             broken=self._broken,
             unopened=tuple(self._unopened),
+            webhooks=changed_webhooks,
         )
 
     def _batches(self, kind: _Kind, last: _Key) -> Iterator[tuple[_Key, int, int]]:
@@ -280,8 +286,8 @@ def _made(kind: _Kind, row: Mapping[str, Any], target: _Target) -> tuple[dict[st
             missing_key = error.key_id if isinstance(error, AnswersLocked) else None
             if problem is None or problem.missing_key is None:
                 problem = Unopened(
-                    survey_id=row["survey_id"],
-                    user_id=row["user_id"],
+                    survey_id=row.get("survey_id", kind.table.name),
+                    user_id=row["user_id"] if "user_id" in row else row["id"],
                     version=row.get("version"),
                     missing_key=missing_key,
                 )

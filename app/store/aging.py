@@ -1,23 +1,43 @@
 """Sessions that have not changed for longer than their survey keeps them, found and erased in small parts.
 
+That a session expired is no change: its age counts from what a person last did to it. A session of very many events is
+erased in several transactions, so that none holds up a turn: first it is emptied (:func:`empty`), which nobody can
+read or go on with, a participant who comes back begins anew, then it loses its events (:func:`trim`), then it goes.
 Every function works on a connection whose transaction its caller owns.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, func, or_, select, update
 
 from app.store import audit, erasure_rows, erasures
 from app.store.erasure_list import SALT_BYTES
 from app.store.history import erase
-from app.store.models import sessions
+from app.store.models import session_history, sessions
 from app.store.rows import SessionKey, to_time
+from app.survey.events import Expired
 
 Cutoffs = Mapping[str, int]
 """By survey, the time, microseconds since 1970 UTC, since which a session must have changed to be kept."""
+
+EMPTIED = "~erased~"
+"""The answers of a session that is being erased. No JSON: whoever reads it takes it for one that can't be read."""
+
+
+class Aged(NamedTuple):
+    """A session that is too old.
+
+    Attributes:
+        version: how many events it has had.
+        is_emptied: an erasure of it has begun.
+    """
+
+    key: SessionKey
+    version: int
+    is_emptied: bool = False
 
 
 class Examined(NamedTuple):
@@ -25,33 +45,57 @@ class Examined(NamedTuple):
 
     size: int
     last: SessionKey | None
-    old: list[SessionKey]
+    old: list[Aged]
 
 
 def examine(connection: Connection, after: SessionKey | None, cutoffs: Cutoffs, limit: int) -> Examined:
     """Look at the next sessions of all, in the order of their keys."""
     column = sessions.c
-    query = select(column.survey_id, column.user_id, _is_old(cutoffs).label("is_old"))
+    query = _aged(cutoffs)
     if after is not None:
         is_later = and_(column.user_id == after.user_id, column.survey_id > after.survey_id)
         query = query.where(column.user_id >= after.user_id, or_(column.user_id > after.user_id, is_later))
     rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(limit)).all()
-    old = [SessionKey(survey_id, user_id) for survey_id, user_id, is_old in rows if is_old]
+    old = [_aged_of(row) for row in rows if row.is_old]
     return Examined(len(rows), SessionKey(*rows[-1][:2]) if rows else None, old)
+
+
+def empty(connection: Connection, one: Aged, cutoffs: Cutoffs) -> bool:
+    """Take the answers from a session that is still too old and as it was found; return whether it was."""
+    if not _still_old(connection, [one], cutoffs):
+        return False
+    values = {"answers": EMPTIED, "step_history": "[]", "drafts": None, "session_data": None}
+    connection.execute(update(sessions).where(_is_of(sessions, one.key)).values(values))
+    return True
+
+
+def trim(connection: Connection, one: Aged, cutoffs: Cutoffs, limit: int) -> bool:
+    """Erase the oldest events of an emptied session; return whether there may be more than ``limit`` left."""
+    found = _still_old(connection, [one], cutoffs)
+    if not (found and found[0].is_emptied):
+        return False
+    column, mine = session_history.c, _is_of(session_history, one.key)
+    versions = select(column.version).where(mine).order_by(column.version)
+    upto = connection.execute(versions.limit(1).offset(limit - 1)).scalar()
+    if upto is None:
+        return False
+    connection.execute(delete(session_history).where(mine, column.version <= upto))
+    return True
 
 
 class Purge:
     """The erasure of some sessions for their age: work for ``SessionStore.write``, tried again or not.
 
-    Each is asked again, locked: one that has just been answered stays.
+    Each is asked again, locked: one that has just been answered stays, and so does any that is at another version than
+    it was found at (and perhaps archived).
 
     Args:
         at: microseconds since 1970 UTC, for the list of erasures and the audit log.
         actor: for the audit log.
     """
 
-    def __init__(self, keys: Sequence[SessionKey], cutoffs: Cutoffs, *, at: int, actor: str) -> None:
-        self._keys = keys
+    def __init__(self, aged: Sequence[Aged], cutoffs: Cutoffs, *, at: int, actor: str) -> None:
+        self._aged = aged
         self._cutoffs = cutoffs
         self._at = at
         self._actor = actor
@@ -60,14 +104,14 @@ class Purge:
 
     def __call__(self, connection: Connection) -> list[SessionKey]:
         """Erase; return the keys of what was erased, by this try or by one before whose outcome was not known."""
-        found = _locked(connection, self._keys, self._cutoffs)
-        old = sorted(key for key, is_old in found.items() if is_old)
+        there = _lock(connection, self._aged)
+        old = sorted(one.key for one in _still_old(connection, self._aged, self._cutoffs))
         for key in old:
             erase(connection, key)
         for survey_id, keys in groupby(old, key=lambda key: key.survey_id):
             self._note(connection, survey_id, len(list(keys)))
         erasures.forget_names(connection, old, self._new_salt)
-        erased_before = self._tried - found.keys()
+        erased_before = self._tried - there
         self._tried.update(old)
         return sorted(erased_before.union(old))
 
@@ -80,21 +124,64 @@ class Purge:
         audit.record(connection, entry)
 
 
-def _locked(connection: Connection, keys: Sequence[SessionKey], cutoffs: Cutoffs) -> dict[SessionKey, bool]:
-    """Return those sessions that there are and whether each is too old, held until the transaction ends."""
+def _lock(connection: Connection, aged: Sequence[Aged]) -> set[SessionKey]:
+    """Return those sessions that there are, held until the transaction ends."""
+    query = select(sessions.c.survey_id, sessions.c.user_id).where(_any_of(one.key for one in aged))
+    rows = connection.execute(query.order_by(sessions.c.user_id, sessions.c.survey_id).with_for_update())
+    return {SessionKey(row.survey_id, row.user_id) for row in rows}
+
+
+def _still_old(connection: Connection, aged: Sequence[Aged], cutoffs: Cutoffs) -> list[Aged]:
+    """Return, locked, those that are too old, and at the version at which they were found."""
+    # Read again once they are held: a read that waited for a lock may know the history only as it was before.
+    _lock(connection, aged)
+    versions = {one.key: one.version for one in aged}
+    rows = connection.execute(_aged(cutoffs).where(_any_of(versions)))
+    found = [_aged_of(row) for row in rows if row.is_old]
+    return [one for one in found if versions[one.key] == one.version]
+
+
+def _aged(cutoffs: Cutoffs) -> Select[Any]:
+    column = sessions.c
+    is_emptied = case((column.answers == EMPTIED, 1), else_=0).label("is_emptied")
+    return select(column.survey_id, column.user_id, column.version, is_emptied, _is_old(cutoffs).label("is_old"))
+
+
+def _aged_of(row: Any) -> Aged:  # noqa: ANN401 - a row
+    return Aged(SessionKey(row.survey_id, row.user_id), row.version, bool(row.is_emptied))
+
+
+def _is_of(table: Any, key: SessionKey) -> ColumnElement[bool]:  # noqa: ANN401 - a table that has both columns
+    return and_(table.c.user_id == key.user_id, table.c.survey_id == key.survey_id)
+
+
+def _any_of(keys: Iterable[SessionKey]) -> ColumnElement[bool]:
     column = sessions.c
     by_survey: dict[str, list[str]] = {}
     for key in keys:
         by_survey.setdefault(key.survey_id, []).append(key.user_id)
-    wanted = (and_(column.user_id.in_(users), column.survey_id == survey) for survey, users in by_survey.items())
-    query = select(column.survey_id, column.user_id, _is_old(cutoffs).label("is_old")).where(or_(*wanted))
-    rows = connection.execute(query.order_by(column.user_id, column.survey_id).with_for_update())
-    return {SessionKey(row.survey_id, row.user_id): bool(row.is_old) for row in rows}
+    return or_(*(and_(column.user_id.in_(users), column.survey_id == survey) for survey, users in by_survey.items()))
 
 
 def _is_old(cutoffs: Cutoffs) -> ColumnElement[int]:
     """1 for a session that is too old, 0 for one that is not, or whose time nobody knows."""
     # Compared by the database: a time that somebody wrote by hand can't be read by SQLAlchemy, and fails all.
-    changed_at = func.coalesce(sessions.c.updated_at, sessions.c.created_at)
+    changed_at = _changed_at()
     is_old = (and_(sessions.c.survey_id == survey, changed_at < to_time(at)) for survey, at in cutoffs.items())
     return case((or_(*is_old), 1), else_=0)
+
+
+def _changed_at() -> ColumnElement[Any]:
+    """When somebody last changed the session; of one that expired, the event before that says it."""
+    event = session_history.c
+    own = func.coalesce(sessions.c.updated_at, sessions.c.created_at)
+    last = (
+        select(event.timestamp)
+        .where(event.user_id == sessions.c.user_id, event.survey_id == sessions.c.survey_id)
+        .where(event.action != Expired.action)
+        .order_by(event.version.desc())
+        .limit(1)
+        .correlate(sessions)
+        .scalar_subquery()
+    )
+    return case((sessions.c.status == "expired", func.coalesce(last, own)), else_=own)

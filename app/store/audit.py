@@ -41,6 +41,7 @@ Action = Literal[
     "backup_created",
     "backup_restored",
     "webhook_added",
+    "webhook_changed",
     "webhook_removed",
     "webhooks_read",
     "webhooks_replayed",

@@ -13,10 +13,11 @@ from app.errors import AnswersLocked, MessageIdReused, StepkeepError
 from app.store import rows
 from app.store.gateway import Gateway
 from app.store.rows import Form, KnownMessage, Row, SessionKey, Stored
+from app.store.webhooks import WebhookEvent
 from app.survey import commands
 from app.survey.commands import AnyCommand, Begin, Restart
 from app.survey.definition import Survey
-from app.survey.events import Answered, AnyEvent, ModeSet, Restarted, Started, WentBack, WentTo
+from app.survey.events import Answered, AnyEvent, Expired, ModeSet, Restarted, Started, WentBack, WentTo
 from app.survey.flow import Rejection, decide
 from app.survey.state import SessionState, apply
 
@@ -121,6 +122,7 @@ class _Batch:
         self._changed: dict[SessionKey, tuple[SessionState, Survey | None]] = {}
         self._with_foreign_parts: set[SessionKey] = set()
         self._events: list[Row] = []
+        self._news: list[Row] = []
 
     def decide(self, key: SessionKey, command: AnyCommand) -> Result | StepkeepError:
         state = self._states.get(key)
@@ -145,6 +147,9 @@ class _Batch:
         if not isinstance(event, _MADE_HERE):
             self._with_foreign_parts.add(key)
         self._events.append(rows.event_row(key, after.version, event, message_id, fingerprint, self._form))
+        if state is None or after.status != state.status or type(event) is Restarted:
+            told = told_of(state, event, after)
+            self._news += [(name, *key, after.version, self._form.to_time(event.at)) for name in told]
         if message_id is not None:
             self._known[key, message_id] = KnownMessage(version=after.version, fingerprint=fingerprint)
         return Outcome(version=after.version, duplicate=False, state=after, survey=survey, event=event)
@@ -161,7 +166,19 @@ class _Batch:
             else:
                 new.append(rows.new_row(row, self._form.to_time(state.started_at)))
             states[key] = None if key in self._with_foreign_parts or rows.characters(row) > SMALL else state
-        self._gateway.commit(new, changed, self._events, states)
+        self._gateway.commit(new, changed, self._events, states, self._news)
+
+
+def told_of(before: SessionState | None, event: AnyEvent, after: SessionState) -> list[WebhookEvent]:
+    """Return what webhooks are told of an event: a session begins, also anew; is completed by whatever; or expires."""
+    told: list[WebhookEvent] = []
+    if before is None or isinstance(event, Restarted):
+        told.append("session.started")
+    if after.status == "completed" and (before is None or before.status != "completed"):
+        told.append("session.completed")
+    if isinstance(event, Expired):
+        told.append("session.expired")
+    return told
 
 
 def _seen_again(

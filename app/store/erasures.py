@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, String, func, or_, select, type_coerce
 
-from app.store import audit, erasure_rows
+from app.store import audit, erasure_rows, outbox
 from app.store.credentials import revoke_tokens
 from app.store.erasure_list import SALT_BYTES, Erased, ErasureList, hash_of
 from app.store.history import erase
@@ -87,6 +87,7 @@ class Erasure:
         self._at = max([self._at or now, *_times(connection, keys)])
         self._revoke(connection, keys, now)
         erased = [self._erase(connection, survey_id, found, salt) for survey_id, found in _by_survey(keys)]
+        outbox.forget(connection, self._user_id, self._survey_id)
         self._forget_name(connection, salt, is_erased=bool(keys))
         self._found.update(keys)
         if self._listed is not None:
@@ -167,6 +168,7 @@ def erase_again(connection: Connection, user_id: str, erased: Erased, how: Repet
 def _forget_again(connection: Connection, user_id: str, erased: Erased, *, is_erased: bool) -> None:
     if is_erased:
         revoke_tokens(connection, SessionKey(erased.survey_id, user_id), erased.erased_at)
+    outbox.forget(connection, user_id, erased.survey_id, erased.erased_at)
     audit.anonymise(connection, user_id, erased.survey_id, shown(erased.user_hash), erased.erased_at)
     if not _surveys_left(connection, user_id):
         audit.anonymise(connection, user_id, None, shown(erased.user_hash), erased.erased_at)
@@ -178,6 +180,7 @@ def forget_names(connection: Connection, keys: Iterable[SessionKey], new_salt: s
     for survey_id, user_id in {SessionKey(key.survey_id, participant_of(key.user_id)) for key in keys}:
         left = _surveys_left(connection, user_id)
         if survey_id not in left:
+            outbox.forget(connection, user_id, survey_id)
             name = shown(hash_of(salt, survey_id, user_id))
             audit.anonymise(connection, user_id, survey_id if left else None, name)
 

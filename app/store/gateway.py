@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar, cast
 from sqlalchemy import BindParameter, ColumnElement, Connection, Dialect, Engine, Executable, bindparam
 from sqlalchemy.exc import DBAPIError
 
+from app.store.models import webhook_deliveries
 from app.store.retry import wants_new_connection
 from app.store.rows import Found, Row, SessionKey, Written
 from app.store.sealing import PLAIN, Sealing
@@ -34,9 +35,11 @@ class Gateway(Protocol):
 
     Attributes:
         sealing: seals and opens the answers in the rows that go through here; what holds the connection sets it.
+        on_outbox: called when something for webhooks was committed; set as that.
     """
 
     sealing: Sealing
+    on_outbox: Callable[[], None]
 
     @staticmethod
     def to_time(at: int) -> object:
@@ -56,10 +59,13 @@ class Gateway(Protocol):
         """
         ...
 
-    def commit(self, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row], states: Written) -> None:
+    def commit(
+        self, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row], states: Written, news: Sequence[Row]
+    ) -> None:
         """Write the rows (``rows.new_row``, ``changed_row``, ``event_row``) and commit.
 
         Args:
+            news: what webhooks are told (NEWS_COLUMNS); each goes into the outbox once for each that wants it.
             states: the sessions as they are from now on, for a gateway that need not read them again; None
                 where somebody else holds a part of one and could change it, or it is long.
         """
@@ -76,6 +82,7 @@ class HeldConnection:
         self._engine = engine
         self._gateway_of = gateway_of
         self._sealing = sealing
+        self.on_outbox: Callable[[], None] = _nobody_waits
         self._connection: Connection | None = None
         self._gateway: Gateway | None = None
         self._used_at = 0.0
@@ -130,6 +137,7 @@ class HeldConnection:
         try:
             gateway = gateway or self._gateway_of(self._driver())
             gateway.sealing = self._sealing
+            gateway.on_outbox = self.on_outbox
             result = work(gateway)
         except self._engine.dialect.loaded_dbapi.Error as error:
             raise self._explained(connection, error) from error
@@ -262,6 +270,26 @@ def compiled(statement: Executable, dialect: Dialect, columns: Sequence[ColumnEl
 def value_for(column: ColumnElement[Any]) -> BindParameter[Any]:
     """Return the place of a column's value in a statement for :func:`compiled`."""
     return bindparam(f"of_{column.key}")
+
+
+def _nobody_waits() -> None:
+    """Do nothing: where nobody delivers, what lies in the outbox waits for who will."""
+
+
+NEWS_COLUMNS = tuple(webhook_deliveries.c[name] for name in ("event", "survey_id", "user_id", "version", "occurred_at"))
+"""What ``Gateway.commit`` takes as news, in its order."""
+
+OUTBOX_COLUMNS = ", ".join(["webhook_id", *(column.name for column in NEWS_COLUMNS), "next_attempt_at"])
+"""What a row of the outbox is made of: due at once."""
+
+
+def wanted_by(survey_id: str, event: str) -> str:
+    """Return the condition of webhooks that want an event of a survey, both as SQL gives them."""
+    # No event's name is a part of another one.
+    return (
+        "webhooks.disabled_at IS NULL AND (webhooks.survey_id IS NULL OR "
+        f"webhooks.survey_id = {survey_id}) AND webhooks.events LIKE {event}"
+    )
 
 
 def in_key_order(keys: Iterable[SessionKey]) -> list[SessionKey]:

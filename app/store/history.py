@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
-from app.store.models import session_history, sessions, survey_revisions
+from app.store.models import session_history, sessions, survey_revisions, webhook_deliveries
 from app.store.rows import (
     ENTRY_COLUMNS,
     RECORD_COLUMNS,
@@ -113,7 +113,15 @@ def fold_history(connection: Connection, key: SessionKey, version: int, *, seali
 
 
 def erase(connection: Connection, key: SessionKey) -> bool:
-    """Erase a session and its history; return whether there was one."""
+    """Erase a session, its history, and what webhooks were or would be told of it; return whether there was one."""
+    column = webhook_deliveries.c
+    connection.execute(
+        delete(webhook_deliveries).where(column.user_id == key.user_id, column.survey_id == key.survey_id)
+    )
+    return _erase_rows(connection, key)
+
+
+def _erase_rows(connection: Connection, key: SessionKey) -> bool:
     removed = 0
     for table in (session_history, sessions):
         where = (table.c.user_id == key.user_id, table.c.survey_id == key.survey_id)
@@ -138,7 +146,7 @@ def set_aside(connection: Connection, key: SessionKey, at: int) -> str:
         .where(session_history.c.user_id == key.user_id, session_history.c.survey_id == key.survey_id)
         .values(user_id=name)
     )
-    erase(connection, key)
+    _erase_rows(connection, key)  # what webhooks are to be told of it has happened
     return name
 
 
@@ -165,6 +173,13 @@ def read_definition(connection: Connection, survey_id: str, revision: str) -> st
         survey_revisions.c.survey_id == survey_id, survey_revisions.c.revision == revision
     )
     return cast("str | None", connection.execute(query).scalar())
+
+
+def read_revisions(connection: Connection, survey_id: str) -> list[str]:
+    """Return the revisions of the survey that are kept, the newest first."""
+    column = survey_revisions.c
+    query = select(column.revision).where(column.survey_id == survey_id)
+    return list(connection.execute(query.order_by(column.created_at.desc(), column.revision)).scalars())
 
 
 def keep_definition(connection: Connection, survey_id: str, revision: str, definition: str, at: int) -> None:

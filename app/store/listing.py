@@ -20,6 +20,9 @@ from app.store.rows import SessionKey, from_time, to_time
 EXAMINED = 5000
 """Sessions, or events, that are looked at for one page, at most: some 5 ms on SQLite."""
 
+_AFTER_ALL = "\U0010ffff"
+"""Sorts after each other character, in UTF-8 byte by byte."""
+
 
 class Cursor(NamedTuple):
     """Where a page ended: at a session's key or, in the order of changes, at an event."""
@@ -49,7 +52,8 @@ def read_page(
     """Return the next sessions: in the order of their keys, or of their last change with ``updated_since``.
 
     Args:
-        filters: columns that must be equal; ``status`` is the one at the time ``at``.
+        filters: columns that must be equal; ``status`` is the one at the time ``at``, and ``user_id_prefix`` is what
+            ``user_id`` begins with: one range of the key, so that others are not looked at.
 
     Raises:
         InvalidInput: the cursor is of a list in the other order.
@@ -57,7 +61,10 @@ def read_page(
     if after is not None and (after.event is None) != (updated_since is None):
         raise InvalidInput("the cursor is of another list: begin again without it")
     by_key = updated_since is None
-    examined = _sessions_after(after) if updated_since is None else _events_after(updated_since, after)
+    filters, prefix = dict(filters), filters.get("user_id_prefix")
+    if by_key:
+        filters.pop("user_id_prefix", None)
+    examined = _sessions_after(after, prefix) if updated_since is None else _events_after(updated_since, after)
     # The end first, then what fits up to there: what is erased or begun between the two moves no window.
     end = connection.execute(examined.limit(1).offset(EXAMINED - 1)).first() if filters or not by_key else None
     part = (examined if end is None else examined.where(_up_to(end, by_key=by_key))).order_by(None).subquery()
@@ -79,9 +86,11 @@ def read_keys(connection: Connection, user_id: str, limit: int) -> list[SessionK
     return [SessionKey(row.survey_id, row.user_id) for row in rows]
 
 
-def _sessions_after(after: Cursor | None) -> Select[Any]:
+def _sessions_after(after: Cursor | None, prefix: str | None) -> Select[Any]:
     c = sessions.c
     query = select(c.user_id, c.survey_id, c.status, c.expires_at, c.current_step).order_by(c.user_id, c.survey_id)
+    if prefix is not None:
+        query = query.where(_begins_with(c.user_id, prefix))
     if after is None:
         return query
     # The first condition is in the second one already; it is what MariaDB takes as the index's range.
@@ -115,13 +124,23 @@ def _last_events(part: Subquery) -> Select[Any]:
 
 
 def _conditions(source: FromClause, filters: Mapping[str, Any], at: int) -> list[ColumnElement[bool]]:
-    return [
-        _has_status(source, str(value), at) if name == "status" else source.c[name] == value
-        for name, value in filters.items()
-    ]
+    return [_condition(source, name, value, at) for name, value in filters.items()]
 
 
-def _has_status(source: FromClause, status: str, at: int) -> ColumnElement[bool]:
+def _condition(source: FromClause, name: str, value: object, at: int) -> ColumnElement[bool]:
+    if name == "status":
+        return has_status(source, str(value), at)
+    if name == "user_id_prefix":
+        return _begins_with(source.c.user_id, str(value))
+    return source.c[name] == value
+
+
+def _begins_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
+    """As a range and not by LIKE: keys are compared byte by byte, and an index can follow."""
+    return and_(column >= prefix, column < prefix + _AFTER_ALL)
+
+
+def has_status(source: FromClause, status: str, at: int) -> ColumnElement[bool]:
     """A session whose time is over is expired before anything says so in its row."""
     column = source.c
     over = and_(column.status == "in_progress", column.expires_at.is_not(None), column.expires_at <= to_time(at))

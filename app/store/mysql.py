@@ -4,12 +4,12 @@ PyMySQL sends text, so a batch is one long statement with many rows; an update o
 insert that finds each key there, which takes a third of the time of an update a session.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import URL, Column, Engine, create_engine
 
-from app.store.gateway import in_key_order
+from app.store.gateway import OUTBOX_COLUMNS, in_key_order, wanted_by
 from app.store.models import session_history, sessions
 from app.store.rows import (
     CHANGED_COLUMNS,
@@ -62,6 +62,7 @@ class MysqlGateway:
         self._connection = connection
         self._cursor = connection.cursor()
         self.sealing = PLAIN
+        self.on_outbox: Callable[[], None] = lambda: None
 
     @staticmethod
     def to_time(at: int) -> str:
@@ -86,11 +87,28 @@ class MysqlGateway:
         values = [value for key, message_id in messages for value in (message_id, key.user_id, key.survey_id)]
         return found, self._read(f"{_KNOWN} WHERE (message_id, user_id, survey_id) IN ({marks})", values)
 
-    def commit(self, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row], states: Written) -> None:  # noqa: ARG002 - other servers may change them
+    def commit(
+        self,
+        new: Sequence[Row],
+        changed: Sequence[Row],
+        events: Sequence[Row],
+        states: Written,  # noqa: ARG002 - other servers may change them
+        news: Sequence[Row],
+    ) -> None:
         for statement, rows in ((_INSERT, new), (_UPDATE, changed), (_APPEND, events)):
             if rows:
                 self._cursor.executemany(statement, rows)
+        told = self._put_out(news) if news else 0
         self._connection.commit()
+        if told:
+            self.on_outbox()
+
+    def _put_out(self, news: Sequence[Row]) -> int:
+        """Put what webhooks are told into the outbox; return how many rows that made."""
+        if not self._read(_HAS_WEBHOOKS, ()):
+            return 0
+        values = [(*row, row[4], row[1], f"%{row[0]}%") for row in news]
+        return sum(self._cursor.execute(_PUT_OUT, one) for one in values)
 
     def _read(self, statement: str, values: Sequence[Any]) -> list[Row]:
         self._cursor.execute(statement, values)
@@ -121,3 +139,9 @@ _UPDATE = (
     f"{', '.join(f'{column.name} = VALUES({column.name})' for column in CHANGED_COLUMNS)}"
 )
 _APPEND = _insert(session_history.name, EVENT_COLUMNS)
+_HAS_WEBHOOKS = "SELECT 1 FROM webhooks WHERE disabled_at IS NULL LIMIT 1"
+# Locked, so that a webhook that is being removed is none here, and its key is not missing when the row is written.
+_PUT_OUT = (
+    f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) SELECT webhooks.id, %s, %s, %s, %s, %s, %s "  # noqa: S608 - ours
+    f"FROM webhooks WHERE {wanted_by('%s', '%s')} LOCK IN SHARE MODE"
+)

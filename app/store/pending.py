@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from app import exact_json
+from app import exact_json, metrics
 from app.errors import AnswersLocked, DatabaseUnavailable, MessageIdReused, Overloaded, Unavailable
 from app.settings import Settings
 from app.store.batch import Outcome, Refused, Result, RevisionNotLoaded, SurveyFor, Turn, fingerprint_of
@@ -58,6 +58,14 @@ Verdict = Callable[[Result | Exception], None]
 
 
 Stored = Callable[[], tuple[SessionState | None, Survey | None]]
+
+
+class Backlog(NamedTuple):
+    """What waits to be saved: in the writer's queue, and in memory because the database is away."""
+
+    queued: int
+    pending: int
+    is_away: bool
 
 
 class SubmitMany(Protocol):
@@ -139,6 +147,11 @@ class PendingTurns:
         """Whether the database did not answer when it was tried last."""
         return self._is_away
 
+    @property
+    def turns(self) -> int:
+        """How many wait."""
+        return self._turns
+
     def holds(self, key: SessionKey) -> bool:
         """Return whether the session has turns waiting."""
         return key in self._lines
@@ -218,6 +231,7 @@ class PendingTurns:
             self._turns -= 1
             self._size_bytes -= replaced.size_bytes
         line.turns.append(_Waiting(command, size_bytes, [verdict]))
+        metrics.PENDING_ACCEPTED.inc()
         self._turns += 1
         self._size_bytes += size_bytes
         if key not in self._lines:

@@ -5,13 +5,13 @@ once. Binary arrays, one a column, take the server as long and psycopg, which ma
 with one turn in a batch they halve its rate.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import psycopg
 from sqlalchemy import URL, Column, Engine, create_engine, event
 
-from app.store.gateway import in_key_order
+from app.store.gateway import NEWS_COLUMNS, OUTBOX_COLUMNS, in_key_order, wanted_by
 from app.store.models import session_history, sessions
 from app.store.retry import NO_ANSWER
 from app.store.rows import (
@@ -49,13 +49,14 @@ _KEPT_ALIVE = {
 }
 
 _COUNTS = frozenset({"version", "is_audio_mode"})
-_TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp"})
+_TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp", "occurred_at"})
 
 _BY_KEY = f" -c statement_timeout={STATEMENT_TIMEOUT_S}s" + "".join(
-    f" -c {name}=off" for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+    f" -c {name}=off" for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 )
 """The writer's statements look for keys, and their plans are kept: one that was made while a table was empty would
-read all of it for ever, faster and faster outgrown."""
+read all of it for ever, faster and faster outgrown. What has to be read whole, the few webhooks, then seems so dear
+that PostgreSQL would compile the plan, for a hundred times as long as it runs."""
 
 
 def writer_engine(url: URL) -> Engine:
@@ -124,6 +125,7 @@ class PostgresqlGateway:
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
         self.sealing = PLAIN
+        self.on_outbox: Callable[[], None] = lambda: None
 
     @staticmethod
     def to_time(at: int) -> int:
@@ -143,12 +145,24 @@ class PostgresqlGateway:
             known = self._connection.execute(_KNOWN, (asked,), prepare=True, binary=True) if messages else None
         return found_of(found.fetchall()), known.fetchall() if known is not None else []
 
-    def commit(self, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row], states: Written) -> None:  # noqa: ARG002 - other servers may change them
+    def commit(
+        self,
+        new: Sequence[Row],
+        changed: Sequence[Row],
+        events: Sequence[Row],
+        states: Written,  # noqa: ARG002 - other servers may change them
+        news: Sequence[Row],
+    ) -> None:
+        told = None
         with self._connection.pipeline():
             for statement, rows in ((_INSERT, new), (_UPDATE, changed), (_APPEND, events)):
                 if rows:
                     self._connection.execute(statement, (_json(rows),), prepare=True)
+            if news:  # with the others in one round trip, which a look for webhooks first would double
+                told = self._connection.execute(_PUT_OUT, (_json(news),), prepare=True)
             self._connection.commit()
+        if told is not None and told.rowcount:
+            self.on_outbox()
 
 
 _KEYS = tuple(map(str, range(max(len(NEW_COLUMNS), len(CHANGED_COLUMNS) + len(KEY_COLUMNS), len(EVENT_COLUMNS)))))
@@ -214,3 +228,12 @@ _UPDATE = (
     f'WHERE sessions.user_id = given."{_USER}" AND sessions.survey_id = given."{_SURVEY}"'
 )
 _APPEND = _insert(session_history.name, EVENT_COLUMNS)
+_NEWS = dict(zip((column.name for column in NEWS_COLUMNS), _values(NEWS_COLUMNS), strict=True))
+_WANTED = wanted_by(_NEWS["survey_id"], f"'%%' || {_NEWS['event']} || '%%'")
+# Locked, so that a webhook that is being removed is none here, and its key is not missing when the row is written.
+_PUT_OUT = (
+    f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) "  # noqa: S608
+    f"SELECT webhooks.id, {', '.join(_NEWS.values())}, {_NEWS['occurred_at']} "
+    f"FROM webhooks JOIN {_given(NEWS_COLUMNS)} ON {_WANTED} "
+    f"ORDER BY {_NEWS['occurred_at']} FOR KEY SHARE OF webhooks"
+)

@@ -29,8 +29,9 @@ from collections.abc import Callable
 from typing import Generic, ParamSpec, TypeVar, cast
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from app import metrics, tracing
 from app.errors import DatabaseRefused, DatabaseUnavailable
 from app.settings import Settings
 
@@ -167,8 +168,18 @@ def _policy(settings: Settings) -> Retrying:
         retry=retry_if_exception(may_pass),
         stop=stop_after_attempt(settings.retry_attempts),
         wait=wait_random_exponential(multiplier=settings.retry_delay_s, max=settings.retry_delay_max_s),
+        before_sleep=_tell,
         reraise=True,
     )
+
+
+def _tell(state: RetryCallState) -> None:
+    """Count a transaction that is tried again."""
+    error = None if state.outcome is None else state.outcome.exception()
+    if isinstance(error, DBAPIError):
+        reason = "connection" if wants_new_connection(error) else "double_key" if is_double_key(error) else "lock"
+        metrics.RETRIES.labels(reason).inc()
+        tracing.note("database retry", reason=reason, attempt=state.attempt_number + 1)
 
 
 _COULD_NOT_CONNECT = frozenset({"OperationalError", "ConnectionTimeout"})

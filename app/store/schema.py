@@ -27,8 +27,8 @@ def check_schema(engine: Engine) -> None:
     """
     with engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
-    if found != _head():
-        raise SchemaMismatch(found, _head(), is_newer=_is_unknown(found))
+    if found != head_revision():
+        raise SchemaMismatch(found, head_revision(), is_newer=_is_unknown(found))
 
 
 def upgrade_schema(url: URL) -> None:
@@ -50,7 +50,7 @@ def upgrade_schema(url: URL) -> None:
     except CommandError as error:
         found = _found(url)
         if _is_unknown(found):
-            raise SchemaMismatch(found, _head(), is_newer=True) from error
+            raise SchemaMismatch(found, head_revision(), is_newer=True) from error
         raise ConfigurationError(f"the database can't be upgraded: {error}") from error
 
 
@@ -63,7 +63,8 @@ def _found(url: URL) -> str | None:
         engine.dispose()
 
 
-def _head() -> str:
+def head_revision() -> str:
+    """Return the revision of the schema that this program needs."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from app.errors import AnswersLocked, ConfigurationError
 
 Place = tuple[str | int, ...]
-"""Where a value lies: table and column, survey_id, user_id, and in history the version."""
+"""Where a value lies: table and column, survey_id, user_id, and in history the version; of a webhook, its id."""
 
 ANSWERS = "sessions.answers"
 DRAFTS = "sessions.drafts"
@@ -162,5 +162,7 @@ _STANDARD = str.maketrans("-_", "+/")
 
 def _bound_to(place: Place) -> bytes:
     """Return the associated data of a value: a session that is set aside takes its name, not its values, with it."""
-    column, survey_id, user_id, *version = place
-    return orjson.dumps((_FORM, column, survey_id, str(user_id).partition(SET_ASIDE)[0], *version))
+    column, first, *rest = place
+    if rest:
+        rest[0] = str(rest[0]).partition(SET_ASIDE)[0]
+    return orjson.dumps((_FORM, column, first, *rest))

@@ -6,7 +6,7 @@ driver's late BEGIN, the WAL-reset bug, durability at each commit.
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import ModuleType
 from typing import Any
@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from app.store.gateway import compiled, value_for
+from app.store.gateway import OUTBOX_COLUMNS, compiled, value_for, wanted_by
 from app.store.models import session_history, sessions
 from app.store.rows import (
     CHANGED_COLUMNS,
@@ -141,6 +141,7 @@ class SqliteGateway:
         self._connection = connection
         self._cursor = connection.cursor()
         self.sealing = PLAIN
+        self.on_outbox: Callable[[], None] = lambda: None
         self._recent: dict[SessionKey, SessionState] = {}
         self._data_version: object = None
 
@@ -172,15 +173,27 @@ class SqliteGateway:
         ]
         return found, known
 
-    def commit(self, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row], states: Written) -> None:
+    def commit(
+        self, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row], states: Written, news: Sequence[Row]
+    ) -> None:
         if new:
             self._cursor.executemany(_INSERT, new)
         if changed:
             self._cursor.executemany(_UPDATE, changed)
         if events:
             self._cursor.executemany(_APPEND, events)
+        told = self._put_out(news) if news else 0
         self._connection.commit()
         self._remember(states)
+        if told:
+            self.on_outbox()
+
+    def _put_out(self, news: Sequence[Row]) -> int:
+        """Put what webhooks are told into the outbox; return how many rows that made."""
+        if self._cursor.execute(_HAS_WEBHOOKS).fetchone() is None:
+            return 0
+        self._cursor.executemany(_PUT_OUT, [(*row, row[4], row[1], f"%{row[0]}%") for row in news])
+        return int(self._cursor.rowcount)
 
     def _remember(self, states: Written) -> None:
         for key, state in states.items():
@@ -207,6 +220,11 @@ _UPDATE = _compiled(
 )
 _APPEND = _compiled(
     insert(session_history).values({column: value_for(column) for column in EVENT_COLUMNS}), EVENT_COLUMNS
+)
+_HAS_WEBHOOKS = "SELECT 1 FROM webhooks WHERE disabled_at IS NULL LIMIT 1"
+_PUT_OUT = (
+    f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) SELECT webhooks.id, ?, ?, ?, ?, ?, ? "  # noqa: S608 - ours
+    f"FROM webhooks WHERE {wanted_by('?', '?')}"
 )
 
 

@@ -19,13 +19,16 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from app import metrics, tracing
 from app.errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable
 from app.settings import Settings
+from app.store import tally
 from app.store.batch import Result, RevisionNotLoaded, SurveyFor, Turn, commit_batch
 from app.store.gateway import HeldConnection
 from app.store.parking import GreenletParking, Parking, ThreadParking, threads_are_greenlets
 from app.store.retry import HasWaited, describe, has_waited, is_of_the_data, retried, unsaved
 from app.store.rows import SessionKey
+from app.store.ticket import Ticket
 from app.survey.commands import AnyCommand
 
 log = logging.getLogger("stepkeep.store")
@@ -37,35 +40,6 @@ _Transact = Callable[[list[Turn]], list[Result | StepkeepError]]
 WAKING = 4
 """Followers that are being woken at any time; each wakes the next one before it goes on. A thousand threads that
 wake at once all ask for the interpreter's lock, again every 5 ms: that costs a fifth of the turns a second."""
-
-
-class _Ticket:
-    """One caller's place in the queue."""
-
-    __slots__ = ("answers", "error", "is_left", "is_patient", "leads", "may_lead", "next", "parking", "turns", "work")
-
-    def __init__(
-        self,
-        turns: Sequence[Turn],
-        work: Callable[[Connection], Any] | None = None,
-        *,
-        may_lead: bool = True,
-        is_patient: bool = True,
-    ) -> None:
-        self.turns = turns
-        self.work = work
-        self.may_lead = may_lead
-        self.is_patient = is_patient
-        self.answers: Any = None
-        self.error: Exception | None = None
-        self.leads = False
-        self.is_left = False
-        self.next: _Ticket | None = None
-        self.parking: Parking | None = None
-
-    def wake(self) -> None:
-        if self.parking is not None:
-            self.parking.wake()
 
 
 class Writer:
@@ -105,7 +79,7 @@ class Writer:
             Overloaded: too many wait, or this one waited too long; nothing was done.
             SessionUnreadable: the stored session can't be read.
         """
-        result: Result | Exception = self._hand_in(_Ticket([(key, command)]))[0]
+        result: Result | Exception = self._hand_in(Ticket([(key, command)]))[0]
         if isinstance(result, Exception):
             raise result
         return result
@@ -119,7 +93,7 @@ class Writer:
             MessageIdReused, Overloaded, SessionUnreadable: as :meth:`submit`.
         """
         result: Result | Exception = self._hand_in(
-            _Ticket([(key, command)], may_lead=False, is_patient=False), within_s=within_s
+            Ticket([(key, command)], may_lead=False, is_patient=False), within_s=within_s
         )[0]
         if isinstance(result, Exception):
             raise result
@@ -137,7 +111,7 @@ class Writer:
         for start in range(0, len(turns), self._settings.batch_limit):
             part = turns[start : start + self._settings.batch_limit]
             try:
-                results += self._hand_in(_Ticket(part, is_patient=is_patient))
+                results += self._hand_in(Ticket(part, is_patient=is_patient))
             except Unavailable as error:
                 results += [error] * len(part)
         return results
@@ -148,8 +122,13 @@ class Writer:
         Raises:
             DatabaseUnavailable, Overloaded: as for :meth:`submit`.
         """
-        answer: T = self._hand_in(_Ticket((), work))
+        answer: T = self._hand_in(Ticket((), work))
         return answer
+
+    @property
+    def waiting_turns(self) -> int:
+        """Commands that wait, as far as it is known without waiting."""
+        return self._waiting_turns
 
     def close(self) -> None:
         """Commit what waits and give the connection back; what comes later is refused as unavailable."""
@@ -157,7 +136,7 @@ class Writer:
             self._is_closed = True
             self._has_room.notify_all()
         try:
-            self._hand_in(_Ticket(()), is_last=True)
+            self._hand_in(Ticket(()), is_last=True)
         finally:
             self._connection.close()
             if self._substitute is not None:
@@ -171,14 +150,14 @@ class Writer:
     def _forget(self) -> None:
         self._mutex = threading.Lock()
         self._has_room = threading.Condition(self._mutex)
-        self._waiting: deque[_Ticket] = deque()
+        self._waiting: deque[Ticket] = deque()
         self._waiting_turns = 0
         self._is_led = False
         self._substitute: threading.Semaphore | None = None
         self._is_full = False
         self._is_closed = False
 
-    def _hand_in(self, ticket: _Ticket, *, is_last: bool = False, within_s: float | None = None) -> Any:  # noqa: ANN401 - what the work returns
+    def _hand_in(self, ticket: Ticket, *, is_last: bool = False, within_s: float | None = None) -> Any:  # noqa: ANN401 - what the work returns
         timeout_s = self._settings.queue_timeout_s if within_s is None else within_s
         with self._mutex:
             if self._waiting_turns >= self._settings.queue_limit and not is_last:
@@ -216,7 +195,7 @@ class Writer:
         self._is_full = self._waiting_turns >= self._settings.queue_limit and not self._is_closed
         return not self._is_full
 
-    def _follow(self, ticket: _Ticket, parking: Parking, timeout_s: float) -> None:
+    def _follow(self, ticket: Ticket, parking: Parking, timeout_s: float) -> None:
         """Return when the ticket is answered, or when it leads."""
         try:
             if not parking.wait(timeout_s):
@@ -227,7 +206,7 @@ class Writer:
         if ticket.next is not None:
             ticket.next.wake()
 
-    def _withdraw(self, ticket: _Ticket, parking: Parking) -> None:
+    def _withdraw(self, ticket: Ticket, parking: Parking) -> None:
         """Take the ticket out of the queue; if it is being committed already, wait for that."""
         with self._mutex:
             # In one go: a leader that took the ticket in between would commit what its caller believes refused.
@@ -237,7 +216,7 @@ class Writer:
             raise DatabaseUnavailable("slow")
         parking.wait(-1)
 
-    def _abandon(self, ticket: _Ticket) -> None:
+    def _abandon(self, ticket: Ticket) -> None:
         """Leave the queue, by a time-out or an interrupted wait; pass on what was given here."""
         with self._mutex:
             ticket.is_left = True
@@ -248,7 +227,7 @@ class Writer:
         if leads:
             self._hand_over()
 
-    def _remove(self, ticket: _Ticket) -> bool:
+    def _remove(self, ticket: Ticket) -> bool:
         """Take the ticket out of the queue, the mutex being held; return whether it was there."""
         if ticket not in self._waiting:
             return False
@@ -282,7 +261,7 @@ class Writer:
             except Exception:
                 log.exception("a batch ended by a fault of ours")
 
-    def _lead(self, own: _Ticket | None) -> None:
+    def _lead(self, own: Ticket | None) -> None:
         """Commit what waits, the leader's own turns first, then hand over."""
         try:
             self._parking.give_way()  # whoever is about to submit joins the batch
@@ -313,7 +292,7 @@ class Writer:
         else:
             self._stand_in()
 
-    def _take(self) -> list[_Ticket]:
+    def _take(self) -> list[Ticket]:
         """Take what waits: commands together, other work alone."""
         with self._mutex:
             if not self._waiting:
@@ -331,7 +310,7 @@ class Writer:
                 self._has_room.notify_all()
             return batch
 
-    def _wake_all(self, followers: list[_Ticket]) -> None:
+    def _wake_all(self, followers: list[Ticket]) -> None:
         """Wake the first few; each wakes the next one after it in its row."""
         if not followers:
             return
@@ -342,7 +321,7 @@ class Writer:
         for ticket in followers[: self._waking]:
             ticket.wake()
 
-    def _settle(self, batch: list[_Ticket]) -> None:
+    def _settle(self, batch: list[Ticket]) -> None:
         """Give each ticket its answer or its error."""
         work = batch[0].work
         try:
@@ -351,10 +330,12 @@ class Writer:
                 return
             turns = [turn for ticket in batch for turn in ticket.turns]
             is_patient = any(ticket.is_patient for ticket in batch)
-            answers = self._settled(turns, self._transaction if is_patient else self._impatiently, self._settings)
+            with tracing.span("batch", links=(ticket.origin for ticket in batch), turns=len(turns)):
+                answers = self._settled(turns, self._transaction if is_patient else self._impatiently, self._settings)
         except Exception as error:  # noqa: BLE001 - its caller gets it, and the writer goes on
             for ticket in batch:
                 ticket.error = unsaved(error) if isinstance(error, SQLAlchemyError) else error
+            tally.count(batch, [ticket.error for ticket in batch for _ in ticket.turns if ticket.error is not None])
         except BaseException:
             # The leader's thread is being ended (a worker's time-out): its followers must not take
             # the missing answer for a commit.
@@ -366,9 +347,14 @@ class Writer:
             for ticket in batch:
                 ticket.answers = answers[start : start + len(ticket.turns)]
                 start += len(ticket.turns)
+            tally.count(batch, answers)
 
     def _transaction(self, turns: list[Turn]) -> list[Result | StepkeepError]:
-        return self._connection.transact(lambda gateway: commit_batch(gateway, turns, self._survey_for))
+        began_at = monotonic()
+        results = self._connection.transact(lambda gateway: commit_batch(gateway, turns, self._survey_for))
+        metrics.BATCH_TURNS.observe_all([(len(turns), 1)])
+        metrics.BATCH_SECONDS.observe_all([(monotonic() - began_at, 1)])
+        return results
 
     def _impatiently(self, turns: list[Turn]) -> list[Result | StepkeepError]:
         """Do the transaction for callers who are better told that it waits than kept waiting."""

@@ -329,9 +329,14 @@ class Survey(_Model):
 
     # Cached properties: pydantic's private attributes cost a microsecond at each look, and each turn takes four.
     @cached_property
+    def definition(self) -> str:
+        """The definition as JSON, with the format's defaults filled in; loading it gives the same revision."""
+        return exact_json.encode(self.model_dump(mode="json", exclude={"access", "retention"}))
+
+    @cached_property
     def revision(self) -> str:
-        """The first 128 bits, in hex, of the SHA-256 of the definition with defaults filled in."""
-        return hashlib.sha256(dump_definition(self).encode()).hexdigest()[:32]
+        """The first 128 bits, in hex, of the SHA-256 of the definition."""
+        return hashlib.sha256(self.definition.encode()).hexdigest()[:32]
 
     @cached_property
     def walkway(self) -> Walkway:
@@ -367,6 +372,26 @@ class Survey(_Model):
     def retention_us(self) -> int | None:
         """Microseconds without a change after which a session is erased."""
         return _microseconds(self.retention)
+
+    def with_defaults(self, *, expires_after: str | None, retention: str | None) -> "Survey":
+        """Return the survey with these durations where it says none itself.
+
+        Its definition and revision stay its own: sessions are pinned to what the file says, and a default of the
+        server's can be changed at any time.
+        """
+        lacking = {
+            name: duration
+            for name, duration in (("expires_after", expires_after), ("retention", retention))
+            if duration is not None and getattr(self, name) is None
+        }
+        if not lacking:
+            return self
+        own = {"definition": self.definition, "revision": self.revision}
+        copy = self.model_copy(update=lacking)
+        for name in lacking:
+            copy.__dict__.pop(f"{name}_us", None)  # a cached property, of the duration before
+        copy.__dict__.update(own)
+        return copy
 
     def step(self, step_id: str) -> Step | None:
         """Return the step of this id, None where there is none."""
@@ -434,8 +459,8 @@ def load_definition(definition: str, name: str) -> Survey:
 
 
 def dump_definition(survey: Survey) -> str:
-    """Return the definition as JSON, with defaults filled in; loading it gives the same revision."""
-    return exact_json.encode(survey.model_dump(mode="json", exclude={"access", "retention"}))
+    """Return the definition as JSON, as the survey's file has it; loading it gives the same revision."""
+    return survey.definition
 
 
 def _microseconds(duration: str | None) -> int | None:

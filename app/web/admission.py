@@ -45,6 +45,11 @@ class Connections:
             self._open += 1
             return True
 
+    @property
+    def open(self) -> int:
+        """How many are open."""
+        return self._open
+
     def leave(self) -> None:
         """Count one out."""
         with self._changed:

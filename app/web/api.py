@@ -12,7 +12,6 @@ from app.errors import (
     InvalidInput,
     NoSuchSession,
     NoSuchSurvey,
-    StepkeepError,
     Unauthorized,
     VersionConflict,
 )
@@ -24,8 +23,10 @@ from app.survey.commands import AnyCommand, Begin, Save, Update
 from app.survey.definition import Survey
 from app.web import messages, requests
 from app.web.auth import access
+from app.web.insiders import sees_the_inside
 from app.web.openapi import openapi_document
 from app.web.permission import permitted, permitted_to_all, store
+from app.web.readiness import readiness
 from app.web.responses import json_response, problem, time_text
 from app.web.server_messages import asyncapi_document
 
@@ -133,7 +134,7 @@ def get_history(user_id: str) -> flask.Response:
 def list_sessions() -> flask.Response:
     """Sessions a page at a time, in the order of their keys, or of their last change with updated_since."""
     permitted_to_all("sessions:read", "sessions_listed")
-    requests.check_arguments("survey", "status", "updated_since", "step", "after", "limit")
+    requests.check_arguments("survey", "status", "updated_since", "step", "user_id_prefix", "after", "limit")
     limit = requests.limit()
     arguments = flask.request.args
     filters: dict[str, Any] = {}
@@ -146,6 +147,8 @@ def list_sessions() -> flask.Response:
     if "step" in arguments:
         exact_json.check(arguments["step"], "step")
         filters["current_step"] = arguments["step"]
+    if "user_id_prefix" in arguments:
+        filters["user_id_prefix"] = store().key(arguments["user_id_prefix"]).user_id
     found, last = store().list(
         after=requests.cursor(), limit=limit, filters=filters, updated_since=requests.updated_since()
     )
@@ -203,13 +206,15 @@ def healthz() -> flask.Response:
 
 @api.get("/readyz")
 def readyz() -> flask.Response:
-    """Ready: the database can be reached and has the right schema."""
-    is_inside = access().is_development  # elsewhere versions and names are nobody's business
-    try:
-        facts = store().database_facts()
-    except StepkeepError as error:
-        return problem(503, error.code, error.message if is_inside else "the server is not ready; its log says why")
-    inside = {**facts, "surveys": list(store().catalogue.surveys)} if is_inside else {}
+    """Ready for participants; to whom it may be told, each check with what to do."""
+    is_inside = sees_the_inside("metrics", "admin")  # elsewhere versions and names are nobody's business
+    health = readiness().look()
+    checks = [check.shown() for check in health.checks]
+    if (failing := health.failing) is not None:
+        if not is_inside:
+            return problem(503, failing.code, "the server is not ready; its log says why")
+        return problem(503, failing.code, failing.hint or failing.name, checks=checks)
+    inside = {**health.facts, "surveys": list(store().catalogue.surveys), "checks": checks} if is_inside else {}
     return json_response({"status": "ready", **inside})
 
 

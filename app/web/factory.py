@@ -4,26 +4,42 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import click
 import flask
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from app import metrics, tracing
 from app.errors import ConfigurationError
+from app.operations.schedule import Rounds
+from app.operations.webhooks.deliver import Deliverer
 from app.service import SessionStore, open_store
 from app.settings import Settings, is_loopback, read_settings
+from app.store.engine import normalise_url
+from app.store.schema import head_revision
 from app.web.access_api import access_api
 from app.web.admission import connections_of
+from app.web.analytics_api import analytics_api
 from app.web.api import api
 from app.web.auth import SUBPROTOCOL, Access, access, check_this_machine, signing_secrets
+from app.web.dashboard import dashboard
+from app.web.export_api import export_api
+from app.web.gauges import Gauges
 from app.web.headers import allow_origins, harden
-from app.web.log_lines import log_lines
+from app.web.insiders import Insiders
+from app.web.log_lines import log_form, log_lines
 from app.web.messages import MAX_MESSAGE_BYTES
+from app.web.metrics_api import metrics_api
+from app.web.observed import observe
+from app.web.openapi import VERSION
 from app.web.pages import pages
 from app.web.permission import store
+from app.web.readiness import Readiness
 from app.web.responses import answer_error
 from app.web.security_log import SecurityLog, note_response
 from app.web.sign_in import sign_in
 from app.web.socket import sock
+from app.web.webhooks_api import webhooks_api
 from app.web.wire import SafeWire
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
@@ -41,7 +57,7 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
         ConfigurationError: what the settings name can't be used; in production, a SECRET_KEY is missing or weak.
     """
     chosen = settings or read_settings()
-    log_lines(chosen.log_level)
+    log_lines(chosen.log_level, log_form(chosen.log_format, chosen.environment))
     check_settings(chosen)  # before a database is touched
     app = _Application(__name__, static_folder=None)  # the pages serve theirs under /assets
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -55,9 +71,11 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
     app.extensions["stepkeep"] = opened
     app.extensions["stepkeep_access"] = Access(opened)
     app.extensions["stepkeep_access"].credentials.revocations.start()
+    _work_beside(app, opened)
     app.extensions["stepkeep_security_log"] = SecurityLog()
     app.extensions["stepkeep_connections"] = connections_of(chosen)
-    for blueprint in (api, access_api, pages, sign_in):
+    _let_be_observed(app, opened)
+    for blueprint in (api, access_api, analytics_api, export_api, pages, sign_in, dashboard, webhooks_api, metrics_api):
         app.register_blueprint(blueprint)
     app.register_error_handler(Exception, answer_error)
     app.before_request(_admit)
@@ -73,8 +91,38 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
     return app
 
 
+def _let_be_observed(app: flask.Flask, opened: SessionStore) -> None:
+    """Let operators see how the server is: figures, checks, and who may see them."""
+    connections = app.extensions["stepkeep_connections"]
+    app.extensions["stepkeep_gauges"] = Gauges(opened, connections)
+    app.extensions["stepkeep_insiders"] = Insiders()
+    app.extensions["stepkeep_readiness"] = Readiness(opened, connections)
+    database = normalise_url(opened.settings.database_url).get_backend_name()
+    metrics.BUILD.labels(VERSION, head_revision(), database).set(1)
+    if opened.settings.tracing:
+        tracing.start()
+
+
+def _work_beside(app: flask.Flask, opened: SessionStore) -> None:
+    """Begin what a server does beside all requests: webhooks are delivered, rounds are made."""
+    app.extensions["stepkeep_webhooks"] = Deliverer(opened)
+    if not _is_a_command():
+        app.extensions["stepkeep_webhooks"].start()
+        Rounds(opened).start()
+
+
+def _is_a_command() -> bool:
+    """Return whether an operator's command opens the application: it serves nobody, and is over soon."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.info_name != "run"
+
+
 class _Application(flask.Flask):
-    """Remembers by which error a request ended, whoever answered it: the log wants to say why."""
+    """Looks at each request, and remembers by which error it ended, whoever answered it: the log wants to say why."""
+
+    def full_dispatch_request(self) -> flask.Response:
+        """Answer the request."""
+        return observe(super().full_dispatch_request)
 
     def handle_user_exception(self, e: Exception) -> Any:  # noqa: ANN401 - as Flask has it
         """Answer the error."""
@@ -87,8 +135,8 @@ def _admit() -> None:
     door = access()
     if door.is_development:
         check_this_machine()
-    if flask.request.endpoint in {"api.healthz", "api.readyz"}:
-        return  # a load balancer asks by the machine's address
+    if flask.request.endpoint in {"api.healthz", "api.readyz", "metrics_api.get_metrics"}:
+        return  # a load balancer, or Prometheus, asks by the machine's address
     own = store().settings.public_url
     if own and flask.request.host.lower() not in {_host(own), f"{_host(own)}:443"}:
         raise SecurityError("This server has another name: PUBLIC_URL says which.")

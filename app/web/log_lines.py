@@ -1,20 +1,29 @@
-"""One event, one line, in one form, on standard error: when (UTC), how grave, which process and part, what.
+"""One event, one line, in one of two forms, on standard error: when (UTC), how grave, which process and part, what.
 
 ::
 
     2026-11-26T21:28:41.123Z WARNING [4711] stepkeep.security: refused address='192.0.2.7' who='anyone' ...
+    {"at": "2026-11-26T21:28:41.123Z", "level": "WARNING", "pid": 4711, "logger": "stepkeep.security", "event": ...}
 
-Whoever logs: line ends and what else can't be printed are escaped, and what has the form of a key or token is left
-out. A fault's line has its type and the places that it came through, but not its text: that may quote an answer.
-Only the standard library is imported here: gunicorn's configuration uses this before there is an application.
+Whoever logs, and whichever form it is: line ends and what else can't be printed are escaped, and what has the form of
+a key or token is left out. A fault's line has its type and the places that it came through, but not its text: that may
+quote an answer. What structlog's contextvars hold (the request's or the connection's id) stands in each line.
+
+Nothing of the application is imported here: gunicorn's configuration uses this before there is one.
 """
 
 import datetime
+import json
 import logging
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+
+LogForm = Literal["json", "text"]
 
 PLACES = 8
 """Places of a fault that its line names, the innermost ones."""
@@ -32,31 +41,42 @@ _SECRET = re.compile(
     r"|[A-Za-z0-9_.-]{16,}\.[A-Za-z0-9_-]{43}"  # a resume token: what is signed, and an HMAC-SHA256 in base64
 )
 
-_KEYS = ("survey_id", "user_id", "version")
-"""What ``extra`` may say of the session that a line is about."""
+FIELDS = ("survey_id", "user_id", "version", "method", "route", "status", "ms")
+"""What ``extra`` may say: of the session that a line is about, or of the request that it tells of."""
+
+Line = MutableMapping[str, Any]
+"""What a line says: at, level, pid, logger, event, then what of FIELDS and of the context there is, and the fault."""
 
 
-class LineFormatter(logging.Formatter):
-    """Makes one line of whatever is logged."""
+class LineFormatter(structlog.stdlib.ProcessorFormatter):
+    """Makes one line of whatever is logged, by way of structlog's processors.
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        when = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
-        about = "".join(f" {name}={getattr(record, name)!r}" for name in _KEYS if hasattr(record, name))
-        fault = record.exc_info[1] if record.exc_info else None
-        told = "" if fault is None else f"; Traceback: {' from '.join(_told(fault))}"
-        head = f"{when.removesuffix('+00:00')}Z {record.levelname} [{record.process}] {record.name}"
-        said = record.getMessage()[:MAX_SAID]
-        return escaped(without_secrets(f"{head}: {said}{about}{told}"))
+    Args:
+        form: ``json`` for programs, ``text`` for people.
+    """
+
+    def __init__(self, form: LogForm = "text") -> None:
+        # Later ones take what earlier ones made: a context may not say another level or time than the line's.
+        super().__init__(
+            processors=[_line, _as_json if form == "json" else _as_text],
+            foreign_pre_chain=[structlog.contextvars.merge_contextvars],
+        )
 
 
-def log_lines(level: str) -> None:
+def log_form(chosen: str, environment: str) -> LogForm:
+    """Return the form that the setting LOG_FORMAT means."""
+    if chosen == "auto":
+        return "json" if environment == "production" else "text"
+    return "json" if chosen == "json" else "text"
+
+
+def log_lines(level: str, form: LogForm = "text") -> None:
     """Let the application's log have this level, and all lines be written, if nobody has seen to that."""
     logging.getLogger("stepkeep").setLevel(level)
     root = logging.getLogger()
     if not root.handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(LineFormatter())
+        handler.setFormatter(LineFormatter(form))
         root.handlers.append(handler)
 
 
@@ -68,6 +88,52 @@ def escaped(text: str) -> str:
 def without_secrets(text: str) -> str:
     """Return the text without what has the form of an API key or a resume token; a key's id stays."""
     return _SECRET.sub(lambda found: f"{found['key'] or ''}…", text)
+
+
+def _line(_logger: object, _name: str, said: structlog.typing.EventDict) -> Line:
+    """Return what the line says; nothing in it is a secret or longer than MAX_SAID."""
+    record: logging.LogRecord = said["_record"]
+    fault = said["exc_info"][1] if said.get("exc_info") else None
+    when = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+    made: dict[str, Any] = {
+        "at": f"{when.removesuffix('+00:00')}Z",
+        "level": record.levelname,
+        "pid": record.process,
+        "logger": record.name,
+        "event": _cut(said["event"]),
+    }
+    made |= {name: _cut(getattr(record, name)) for name in FIELDS if hasattr(record, name)}
+    made |= {name: _cut(said[name]) for name in sorted(said) if name in _OF_THE_CONTEXT}
+    if fault is not None:
+        made["fault"] = " from ".join(_told(fault))
+    return made
+
+
+_OF_THE_CONTEXT = frozenset({"request_id", "connection_id"})
+"""What a context may say in each line, whoever bound more."""
+
+
+def _as_text(_logger: object, _name: str, line: Line) -> str:
+    """Return the line for people."""
+    about = "".join(f" {name}={value!r}" for name, value in _about(line).items())
+    told = f"; Traceback: {line['fault']}" if "fault" in line else ""
+    head = f"{line['at']} {line['level']} [{line['pid']}] {line['logger']}"
+    return escaped(without_secrets(f"{head}: {line['event']}{about}{told}"))
+
+
+def _as_json(_logger: object, _name: str, line: Line) -> str:
+    """Return the line for programs, in ASCII: what else there is stands as JSON escapes it."""
+    plain = {name: without_secrets(value) if isinstance(value, str) else value for name, value in line.items()}
+    return json.dumps(plain).replace("\x7f", "\\u007f")  # the one of ASCII that it does not escape
+
+
+def _about(line: Line) -> dict[str, Any]:
+    return {name: line[name] for name in (*FIELDS, *sorted(_OF_THE_CONTEXT)) if name in line}
+
+
+def _cut(value: object) -> object:
+    """Return a number as it is, and whatever else as text of a bounded length."""
+    return value if isinstance(value, int | float) else str(value)[:MAX_SAID]
 
 
 def _told(fault: BaseException) -> Iterator[str]:

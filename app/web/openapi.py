@@ -11,11 +11,18 @@ from pydantic.json_schema import models_json_schema
 
 from app.access.principals import SCOPES
 from app.web import openapi_operation as parts
+from app.web import webhook_messages
 from app.web.exact_schema import JSON_SCHEMAS, REFERENCE, client_message
+from app.web.export_messages import EXPORT_ANSWERS
+from app.web.openapi_export import EXPORT_OPERATIONS
 from app.web.openapi_operation import Operation
 from app.web.openapi_refusals import CODES, refusal
+from app.web.openapi_webhooks import WEBHOOK_ID, WEBHOOK_MODELS_WITHOUT_DEFAULTS, WEBHOOK_OPERATIONS
 from app.web.rest_messages import ANSWERS, BODIES
 from app.web.server_messages import AckSent, PongSent
+
+VERSION = "0.1.0"
+"""The program's, as in pyproject.toml."""
 
 _SECURITY_SCHEMES = {
     "ApiKey": {
@@ -171,6 +178,7 @@ _OPERATIONS: dict[str, dict[str, Operation]] = {
                 parts.STATUS,
                 parts.UPDATED_SINCE,
                 parts.STEP,
+                parts.USER_ID_PREFIX,
                 parts.AFTER,
                 parts.LIMIT,
             ),
@@ -207,6 +215,17 @@ _OPERATIONS: dict[str, dict[str, Operation]] = {
             refuses=(*_GUARDED, 404, 413, 422),
         )
     },
+    "/api/surveys/{survey_id}/analytics": {
+        "get": Operation(
+            does="A survey's figures",
+            says="How many came, where they stopped, how long it took and what was answered; of sessions as they are "
+            "now, by their last walk. Never a name or a text. They may be some seconds old: `computed_at` says when.",
+            answers={200: "Analytics"},
+            needs=_integrator("sessions:read"),
+            parameters=(parts.SINCE, parts.UNTIL, parts.MODE, parts.REVISION, parts.STATUS),
+            refuses=(*_GUARDED, 404, 422),
+        )
+    },
     "/api/audit": {
         "get": Operation(
             does="Who read, exported or erased what, newest first",
@@ -216,6 +235,8 @@ _OPERATIONS: dict[str, dict[str, Operation]] = {
             refuses=(*_GUARDED, 422),
         )
     },
+    **EXPORT_OPERATIONS,
+    **WEBHOOK_OPERATIONS,
     "/resume": {
         "post": Operation(
             does="Put the token of a link into the browser's cookie",
@@ -235,10 +256,18 @@ _OPERATIONS: dict[str, dict[str, Operation]] = {
             refuses=(*_OPEN, 403, 422),
         )
     },
-    "/healthz": {"get": Operation(does="Alive", answers={200: "Alive"}, refuses=_BASIC)},
-    "/readyz": {
-        "get": Operation(does="Ready: database reachable, schema right", answers={200: "Ready"}, refuses=(*_BASIC, 503))
+    "/metrics": {
+        "get": Operation(
+            does="All figures, for Prometheus",
+            says="Of all server processes that share a folder (METRICS_DIR).",
+            answers={200: "Metrics"},
+            media="text/plain",
+            needs=_integrator("metrics"),
+            refuses=_GUARDED,
+        )
     },
+    "/healthz": {"get": Operation(does="Alive", answers={200: "Alive"}, refuses=_BASIC)},
+    "/readyz": {"get": Operation(does="Ready for participants", answers={200: "Ready"}, refuses=(*_BASIC, 503))},
 }
 
 
@@ -249,7 +278,7 @@ def openapi_document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Stepkeep",
-            "version": "0.1.0",
+            "version": VERSION,
             "description": "Keeps a person's place in a survey. Errors are problem details (RFC 9457), each kind with "
             "a `code` of its own. A method that an address does not know is answered with 405 and `Allow`.",
         },
@@ -268,21 +297,22 @@ def _path(path: str, operations: dict[str, Operation]) -> dict[str, Any]:
     made: dict[str, Any] = {
         method: operation.document("_".join([method, *words])) for method, operation in operations.items()
     }
-    found = [one for one in (parts.USER_ID, parts.SURVEY_ID) if f"{{{one['name']}}}" in path]
+    found = [one for one in (parts.USER_ID, parts.SURVEY_ID, WEBHOOK_ID) if f"{{{one['name']}}}" in path]
     return {**made, "parameters": found} if found else made
 
 
 def _schemas() -> dict[str, Any]:
     """Return the models, what comes in held to the gate for JSON; of what may be left out no default is told."""
     _, answers = models_json_schema([(model, "serialization") for model in (AckSent, PongSent)], ref_template=REFERENCE)
-    _, rest = models_json_schema([(model, "validation") for model in (*ANSWERS, *BODIES)], ref_template=REFERENCE)
+    models = (*ANSWERS, *BODIES, *webhook_messages.ANSWERS, *webhook_messages.BODIES, *EXPORT_ANSWERS)
+    _, rest = models_json_schema([(model, "validation") for model in models], ref_template=REFERENCE)
     command = client_message()
     made: dict[str, Any] = {**JSON_SCHEMAS, **answers["$defs"], **command.pop("$defs"), **rest["$defs"]}
     held = {"$ref": REFERENCE.format(model="JsonObject")}
     for name in ("WholeState", "SomeState"):
         made[name]["properties"]["answers"] = held
         made[name]["properties"]["session_data"] = {"anyOf": [held, {"type": "null"}]}
-    for name in ("SomeState", "Invitation", "LinkAsked", "Problem"):
+    for name in ("SomeState", "Invitation", "LinkAsked", "Problem", *WEBHOOK_MODELS_WITHOUT_DEFAULTS):
         for field in made[name]["properties"].values():
             field.pop("default", None)
     return {**made, "Command": command}

@@ -57,6 +57,18 @@ UPDATED_SINCE = _parameter(
     "2026-11-23T10:00:00Z",
 )
 STEP = _parameter("step", "query", {"type": "string", "pattern": NO_NUL}, "only sessions at this step", "Q2")
+USER_ID_PREFIX = _parameter(
+    "user_id_prefix",
+    "query",
+    {"type": "string", "pattern": USER_ID_PATTERN},
+    "only sessions of participants whose id begins with this; compared exactly",
+    "ward3-",
+)
+_DAY_OR_TIME = {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}
+SINCE = _parameter("since", "query", _DAY_OR_TIME, "only sessions that began then or later, UTC", "2026-11-01")
+UNTIL = _parameter("until", "query", _DAY_OR_TIME, "only sessions that began before, or on this day, UTC", "2026-11-30")
+MODE = _parameter("mode", "query", {"type": "string", "enum": ["text", "audio"]}, "only sessions of this mode")
+REVISION = _parameter("revision", "query", {"type": "string", "pattern": NO_NUL}, "only sessions of this revision")
 IF_MATCH = _parameter(
     "If-Match",
     "header",
@@ -91,6 +103,8 @@ class Operation:
         refuses: the statuses of its problems.
         needs: names of what may be shown, any one of them, with the scope that an API key must have; "nobody" is
             nothing at all. Empty: nothing is looked at.
+        media: what it answers with.
+        files: what else it may answer with, done, by media type.
         body: the model of what is sent.
         example: of that.
     """
@@ -102,6 +116,8 @@ class Operation:
     needs: Mapping[str, str | None] = field(default_factory=dict)
     parameters: tuple[Schema, ...] = ()
     headers: Mapping[str, Schema] = field(default_factory=dict)
+    media: str = "application/json"
+    files: Mapping[str, Schema] = field(default_factory=dict)
     body: str | None = None
     body_is_optional: bool = False
     example: object = None
@@ -109,6 +125,8 @@ class Operation:
     def document(self, name: str) -> Schema:
         """Return it as it stands in the document; ``name`` is its ``operationId``."""
         done = {str(status): self._answer(status, models) for status, models in self.answers.items()}
+        if self.files:
+            done["200"] = self._with_files(done.get("200", {}))
         refused = {str(status): {"$ref": f"#/components/responses/{status}"} for status in self.refuses}
         made: Schema = {
             "operationId": name,
@@ -129,12 +147,16 @@ class Operation:
             }
         return made
 
+    def _with_files(self, answer: Schema) -> Schema:
+        headers = {"headers": dict(self.headers)} if self.headers else {}
+        return {"description": "Done", **answer, **headers, "content": {**answer.get("content", {}), **self.files}}
+
     def _answer(self, status: int, models: str | tuple[str, ...]) -> Schema:
         names = (models,) if isinstance(models, str) else models
         schema = _reference(names[0]) if len(names) == 1 else {"oneOf": [_reference(name) for name in names]}
         made: Schema = {
             "description": "It was made" if status == 201 else "Done",  # noqa: PLR2004 - Created
-            "content": {"application/json": {"schema": schema}},
+            "content": {self.media: {"schema": schema}},
         }
         if self.headers:
             made["headers"] = dict(self.headers)

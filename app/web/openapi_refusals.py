@@ -8,7 +8,7 @@ CODES: dict[int, tuple[str, ...]] = {
     400: ("invalid_json", "http"),
     401: ("unauthorized",),
     403: ("forbidden",),
-    404: ("not_found", "no_such_session", "no_such_survey", "no_such_version", "http"),
+    404: ("not_found", "no_such_session", "no_such_survey", "no_such_version", "no_such_webhook", "http"),
     405: ("http",),
     409: (
         "message_id_reused",

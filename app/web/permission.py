@@ -12,6 +12,12 @@ from app.store.rows import SessionKey
 from app.web import requests
 from app.web.auth import access
 
+NOTE_EVERY_S = 600
+"""Seconds in which what a page that is left open asks for is noted once, by each server process."""
+
+REMEMBERED = 1000
+"""What was noted so, at most; then some is noted once more."""
+
 
 def permitted(user_id: str, scope: Scope, action: audit.Action | None = None, *, own: bool = False) -> SessionKey:
     """Return the session that the request means, if it may do this to it.
@@ -37,10 +43,11 @@ def permitted(user_id: str, scope: Scope, action: audit.Action | None = None, *,
     return key
 
 
-def permitted_to_all(scope: Scope, action: audit.Action, **detail: str | int) -> None:
+def permitted_to_all(scope: Scope, action: audit.Action, *, is_live: bool = False, **detail: str | int) -> None:
     """Return if the request may do this to all sessions.
 
     Args:
+        is_live: a page asks for it again and again by itself: the same of the same one is noted once in NOTE_EVERY_S.
         detail: for the audit log: filters, counts; never an answer.
 
     Raises:
@@ -48,7 +55,20 @@ def permitted_to_all(scope: Scope, action: audit.Action, **detail: str | int) ->
     """
     who = access().who()
     check_scope(who, scope)
-    note(who, action, None, **detail)
+    if not (is_live and _was_noted((name_of(who), action, *sorted(detail.items())))):
+        note(who, action, None, **detail)
+
+
+def _was_noted(what: tuple[object, ...]) -> bool:
+    """Return whether it was noted a moment ago; else it is about to be."""
+    noted: dict[tuple[object, ...], int] = flask.current_app.extensions.setdefault("stepkeep_noted", {})
+    now = store().clock()
+    if now - noted.get(what, -NOTE_EVERY_S * 1_000_000) < NOTE_EVERY_S * 1_000_000:
+        return True
+    if len(noted) >= REMEMBERED:
+        noted.clear()
+    noted[what] = now
+    return False
 
 
 def note(who: Principal, action: audit.Action, key: SessionKey | None, **detail: str | int) -> None:

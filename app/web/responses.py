@@ -50,7 +50,7 @@ def _is_of_the_api() -> bool:
     """Return whether a program asks; where a page is of the same address, a script of ours that posts."""
     path, method = flask.request.path, flask.request.method
     is_of_a_page = path in {"/resume", "/leave"} and method == "POST"
-    return is_of_a_page or path.startswith(("/api/", "/healthz", "/readyz", "/openapi"))
+    return is_of_a_page or path.startswith(("/api/", "/healthz", "/readyz", "/metrics", "/openapi"))
 
 
 def json_response(value: Mapping[str, Any], status: int = 200) -> flask.Response:

@@ -5,11 +5,12 @@ The views make their answers as plain dictionaries; a test holds each of them to
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
 from app.settings import SURVEY_ID_PATTERN
 from app.store.audit import Action
 from app.validation import MAX_STEP_LENGTH
+from app.web.analytics_messages import Analytics
 from app.web.exact_schema import NO_NUL
 
 USER_ID_PATTERN = r"^[A-Za-z0-9._@:-]{1,128}$"
@@ -203,12 +204,25 @@ class Alive(_Answer):
     status: Literal["ok"]
 
 
+class ReadyCheck(_Answer):
+    """How one part of the server is, and what to do where it is not well."""
+
+    name: str
+    status: Literal["ok", "warning", "failing"]
+    hint: str | None
+
+
 class Ready(BaseModel):
-    """The database can be reached and has the right schema; in development also which one, and its version."""
+    """All checks hold; in development, and to keys with the scope metrics or admin, also which, and versions."""
 
     model_config = ConfigDict(extra="allow")
 
     status: Literal["ready"]
+    checks: Annotated[list[ReadyCheck], Field(description="to whom it may be told")] = []
+
+
+class Metrics(RootModel[str]):
+    """Prometheus' text format, version 0.0.4."""
 
 
 class Export(BaseModel):
@@ -223,6 +237,7 @@ class Export(BaseModel):
     set_aside: list[dict[str, JsonValue]]
     token_revocations: list[dict[str, JsonValue]]
     erasures: list[dict[str, JsonValue]]
+    webhook_deliveries: list[dict[str, JsonValue]]
     audit: list[dict[str, JsonValue]]
     counts: dict[str, int]
 
@@ -285,6 +300,7 @@ class Problem(BaseModel):
     place: Annotated[str, Field(description="with invalid_json: where")] = ""
     id: Annotated[str, Field(description="with a command that was refused: its id")] = ""
     step: Annotated[dict[str, JsonValue] | None, Field(description="with it: the current step")] = None
+    checks: Annotated[list[ReadyCheck], Field(description="of /readyz, to whom it may be told")] = []
 
 
 ANSWERS = (
@@ -296,10 +312,12 @@ ANSWERS = (
     ParticipantMade,
     LinkMade,
     AuditPage,
+    Analytics,
     Done,
     Resumed,
     Alive,
     Ready,
+    Metrics,
     Export,
     Problem,
 )

@@ -1,4 +1,4 @@
-"""The dashboard's door: signing in with an API key, signing out, and the shell that the dashboard is built on.
+"""The dashboard's door: signing in with an API key, and signing out.
 
 What is wrong with a key nobody is told, and nothing of what was typed is shown again. No script is needed. Who signed
 in and out, and that somebody failed to, stands in the audit log.
@@ -6,39 +6,23 @@ in and out, and that somebody failed to, stands in the audit log.
 
 import contextlib
 import datetime
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import flask
 from werkzeug import Response
 
-from app.access.principals import SCOPES, Anyone, Developer, Integrator, check_scope, name_of
+from app.access.principals import Anyone, Integrator, name_of
 from app.errors import Forbidden, RateLimited, Unauthorized, Unavailable
-from app.store import audit, counting
-from app.store.audit import Recorded
-from app.store.counting import SurveyCount
+from app.store import audit
 from app.web.auth import access
 from app.web.pages import page, unstored
 from app.web.permission import note, store
 
 sign_in = flask.Blueprint("sign_in", __name__)
 
-AUDIT_ENTRIES = 50
-"""Entries of the audit log that the dashboard shows."""
-
 _WRONG = (
     "This key does not open the dashboard. Check that it is complete and has neither expired nor been revoked, "
     "or ask the operator for a new one."
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownSurvey:
-    """A survey's line on the dashboard; ``title`` is None where its file is gone."""
-
-    survey_id: str
-    title: str | None
-    count: SurveyCount | None
 
 
 @sign_in.get("/sign-in")
@@ -48,14 +32,14 @@ def show_sign_in() -> Response:
         access().signed_in()
     except Unauthorized:
         return page("sign_in.html", problem=None)
-    return _to("sign_in.dashboard")
+    return _to("dashboard.show_overview")
 
 
 @sign_in.post("/sign-in")
 def begin() -> Response:
     """Sign in with the API key that was typed; the same answer to each that does not hold."""
     access().check_own_page()
-    response = _to("sign_in.dashboard")
+    response = _to("dashboard.show_overview")
     try:
         note(access().sign_in(flask.request.form.get("key", ""), response), "signed_in", None)
     except Unauthorized:
@@ -72,29 +56,11 @@ def begin() -> Response:
 def end() -> Response:
     """Sign out; a form of our own only, and with this sign-in's token."""
     access().check_csrf(flask.request.form.get("csrf", ""))
-    response = _to("sign_in.show_sign_in")
+    response = to_sign_in()
     with contextlib.suppress(Unauthorized):  # it has ended by itself meanwhile
         note(access().signed_in(), "signed_out", None)
     access().sign_out(response)
     return response
-
-
-@sign_in.get("/dashboard")
-def dashboard() -> Response:
-    """Show how many sessions each survey has, who is signed in and, with the scope admin, what was done last."""
-    try:
-        who = access().signed_in()
-    except Unauthorized:
-        return _to("sign_in.show_sign_in")
-    check_scope(who, "sessions:read")
-    return page(
-        "dashboard.html",
-        surveys=_shown_surveys(),
-        scopes=_scopes(who),
-        name=who.name if isinstance(who, Integrator) else None,
-        entries=_entries(who) if "admin" in _scopes(who) else None,
-        csrf=access().csrf_token(),
-    )
 
 
 @sign_in.errorhandler(Forbidden)
@@ -115,31 +81,15 @@ def put_off(_error: Unavailable) -> Response:
     return response
 
 
+def to_sign_in() -> Response:
+    """Lead to the form."""
+    return _to("sign_in.show_sign_in")
+
+
 @sign_in.app_template_filter("moment")
 def moment(at: int) -> str:
     """Return a time (microseconds since 1970 UTC) for people, to the minute."""
     return datetime.datetime.fromtimestamp(at // 1_000_000, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _shown_surveys() -> list[ShownSurvey]:
-    """Return the surveys that are offered, in the catalogue's order, and those of which only sessions are there."""
-    at = store().clock()
-    counts = {count.survey_id: count for count in store().read(lambda db: counting.count_by_survey(db, at))}
-    offered = store().catalogue.surveys
-    shown = [ShownSurvey(survey_id=one.id, title=one.title, count=counts.get(one.id)) for one in offered.values()]
-    gone = [ShownSurvey(survey_id=one, title=None, count=counts[one]) for one in counts if one not in offered]
-    return shown + gone
-
-
-def _scopes(who: Integrator | Developer) -> Sequence[str]:
-    if isinstance(who, Developer):
-        return SCOPES
-    return [scope for scope in SCOPES if scope in who.scopes]
-
-
-def _entries(who: Integrator | Developer) -> list[Recorded]:
-    note(who, "audit_read", None)
-    return store().read(lambda db: audit.read_page(db, None, AUDIT_ENTRIES, {})).entries
 
 
 def _note_failure() -> None:

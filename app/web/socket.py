@@ -12,7 +12,7 @@ import flask
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed
 
-from app import exact_json
+from app import exact_json, metrics, tracing
 from app.errors import (
     Forbidden,
     InvalidInput,
@@ -83,25 +83,31 @@ def _serve(ws: Any, store: SessionStore, connections: Connections, user_id: str)
                 _Connection(ws, store, connections, key, guest).run(is_audio_mode=is_audio)
     except Unauthorized as error:
         security_log().note("refused", error.message)
-        ws.send(exact_json.encode(messages.error("unauthorized", error.message)))
+        ws.send(exact_json.encode(_error("unauthorized", error.message)))
         wire.close(ws, 4401, error.message)
     except Forbidden as error:
         security_log().note("refused", error.message)
         wire.close(ws, 4403, error.message)
     except RateLimited as error:
         security_log().note("limited", error.message)
-        ws.send(exact_json.encode(messages.error("rate_limited", error.message)))
+        ws.send(exact_json.encode(_error("rate_limited", error.message)))
         wire.close(ws, 4429, error.message)
     except NoSuchSurvey as error:
         wire.close(ws, 4404, error.message)
     except InvalidInput as error:
-        ws.send(exact_json.encode(messages.error("malformed", error.message)))
+        ws.send(exact_json.encode(_error("malformed", error.message)))
         wire.close(ws, 4400, error.message)
     except Unavailable as error:
         if str(error) != error.message:  # what is for the operator alone
             log.error("%s", error)  # noqa: TRY400 - no fault of the program
-        ws.send(exact_json.encode(messages.error("unavailable", error.message)))
+        ws.send(exact_json.encode(_error("unavailable", error.message)))
         wire.close(ws, 1013, error.message)
+
+
+def _error(code: messages.ErrorCode, text: str, message_id: str | None = None) -> dict[str, Any]:
+    """Return the error message, counted."""
+    metrics.ERRORS.labels("socket", code).inc()
+    return messages.error(code, text, message_id)
 
 
 class _Connection:
@@ -224,7 +230,7 @@ class _Connection:
         """End the connection of whom nothing admits any more: his token has expired, or it or his key was revoked."""
         if not self._guest.may_stay:
             security_log().note("refused", "credentials hold no more")
-            self._send(messages.error("unauthorized", "your credentials hold no more; connect again with new ones"))
+            self._send(_error("unauthorized", "your credentials hold no more; connect again with new ones"))
             self._end(4401, "credentials hold no more")
 
     def _take(self, frame: str | bytes) -> None:
@@ -232,12 +238,12 @@ class _Connection:
             self._guest.meter.spend()
         except RateLimited:
             security_log().note("limited", "too many messages")
-            self._send(messages.error("rate_limited", "too many messages; connect again later"))
+            self._send(_error("rate_limited", "too many messages; connect again later"))
             self._end(4429, "too many messages")
         try:
             message = messages.parse(frame)
         except messages.BadMessage as bad:
-            self._send(messages.error(bad.code, bad.message, bad.message_id))
+            self._send(_error(bad.code, bad.message, bad.message_id))
             if bad.code == "too_large":
                 self._end(1009, bad.message)
             self._malformed += 1
@@ -251,7 +257,8 @@ class _Connection:
         elif isinstance(command, Draft):
             self._keep_draft(command)
         else:
-            self._do(command)
+            with tracing.span(f"socket {message.type}", kind="SERVER"):
+                self._do(command)
 
     def _do(self, command: AnyCommand) -> None:
         self._send_verdicts()
@@ -266,7 +273,7 @@ class _Connection:
         except SessionUnreadable as error:
             self._end(1011, error.message)  # at its next connection it is set aside
         except StepkeepError as error:
-            self._send(messages.error("malformed", error.message, message_id))
+            self._send(_error("malformed", error.message, message_id))
             return
         # Settled before this one; what others did since comes after its answer, or the session would seem to go back.
         self._send_verdicts()
@@ -287,11 +294,11 @@ class _Connection:
             if isinstance(result, Unavailable):
                 self._end(1013, result.message)
             if isinstance(result, StepkeepError) and not isinstance(result, SessionUnreadable):
-                self._send(messages.error("malformed", result.message, message_id))
+                self._send(_error("malformed", result.message, message_id))
                 return
             self._end(1011, "this could not be saved; connect again")
         if result.state is None:
-            self._send(messages.error("unavailable", ERASED, message_id))
+            self._send(_error("unavailable", ERASED, message_id))
             self._end(1001, ERASED)
         snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
         if isinstance(result, Outcome):

@@ -30,6 +30,8 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
+from app import metrics
+
 _SOCKET_KEYS = ("werkzeug.socket", "gunicorn.socket")
 
 SEND_TIMEOUT_MS = 20_000
@@ -280,6 +282,7 @@ def close(ws: Any, code: int, reason: str = "") -> None:  # noqa: ANN401 - simpl
     """Close a WebSocket for good; one that is closed stays so."""
     with contextlib.suppress(Exception):
         ws.close(code, reason.encode()[:120].decode("utf-8", "ignore"))
+        metrics.CLOSES.labels(str(code)).inc()
 
 
 def hang_up(ws: SafeServer) -> None:

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Playwright, expect, sync_playwright
 
 from tests.browser.clinic import Clinic, open_clinic
+from tests.browser.desk import Desk, Ward
 from tests.browser.participant import Participant, RunningServer
 
 expect.set_options(timeout=20_000)  # milliseconds; a busy machine, or a page that waits for its next try
@@ -89,3 +90,17 @@ def one(context: BrowserContext, clinic: Clinic) -> Participant:
 def other(new_context: Callable[..., BrowserContext], clinic: Clinic) -> Participant:
     """A tab on a second device."""
     return Participant(new_context(), clinic.url)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    """A ward for all tests of a file that look at its sessions; what one adds has a name of its own."""
+    made = Ward(tmp_path_factory.mktemp("ward"))
+    yield made
+    made.server.stop()
+
+
+@pytest.fixture
+def desk(context: BrowserContext, watched: Ward) -> Desk:
+    """The desk of a person with all scopes."""
+    return Desk(context, watched, watched.key)

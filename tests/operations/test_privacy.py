@@ -34,6 +34,7 @@ NAMES = (
     "set_aside",
     "token_revocations",
     "erasures",
+    "webhook_deliveries",
     "audit",
     "counts",
 )

@@ -52,6 +52,7 @@ FILTERS = st.fixed_dictionaries(
         "status": st.sampled_from(["in_progress", "completed", "expired"]),
         "survey_id": st.sampled_from(["phq9", "intake", "none"]),
         "current_step": st.sampled_from(["Q1", "Q5", "end"]),
+        "user_id_prefix": st.sampled_from(["u", "user1", "user2", "user39", "User1", "user1z", "w"]),
     },
 )
 
@@ -76,7 +77,10 @@ def test_pages_together_are_what_fits_each_once_and_in_order(
         one
         for one in everything
         if (since is None or one.state.updated_at >= since)
-        and all(str(one.shown(filled.clock())[name]) == value for name, value in filters.items())
+        and one.key.user_id.startswith(filters.get("user_id_prefix", ""))
+        and all(
+            str(one.shown(filled.clock())[name]) == value for name, value in filters.items() if name != "user_id_prefix"
+        )
     ]
     assert sorted(one.key for one in found) == sorted(one.key for one in fits)
     if since is None:
@@ -120,3 +124,22 @@ def test_sessions_erased_while_a_page_is_read_hide_no_others(
     found = {one.key for one in all_pages(filled, 3, filters={"survey_id": "phq9"}, updated_since=since)}
     event.remove(filled._reading, "after_cursor_execute", erase_some)
     assert found >= {key for key in keys if key.survey_id == "phq9" and key not in erased}
+
+
+def test_prefix_is_compared_exactly_and_may_be_the_whole_id(filled: SessionStore) -> None:
+    """Capital letters and signs count, `_` is no wildcard, and who has the prefix as the whole id is found too."""
+    for user_id in ("a_1", "a_12", "aB1", "ab1", "a-1", "a_", "a~set-aside-1"):
+        filled.submit(SessionKey("phq9", user_id), Begin(at=1))
+    found = [one.key.user_id for one in all_pages(filled, 2, filters={"user_id_prefix": "a_1"})]
+    assert found == ["a_1", "a_12"]
+    assert [one.key.user_id for one in all_pages(filled, 2, filters={"user_id_prefix": "aB"})] == ["aB1"]
+
+
+def test_prefix_is_found_behind_more_sessions_than_a_page_looks_at(
+    filled: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of others before it are not looked at: the first page has it."""
+    monkeypatch.setattr(listing, "EXAMINED", 1)
+    page, following = filled.list(limit=3, filters={"user_id_prefix": "user39"})
+    assert [one.key.user_id for one in page] == ["user39"]
+    assert following is None

@@ -9,9 +9,11 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from socket import create_connection
+from typing import Any, get_args
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -24,16 +26,17 @@ from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.rows import SessionKey
 from app.store.schema import upgrade_schema
-from app.web.log_lines import LineFormatter
+from app.web.log_lines import LineFormatter, LogForm, log_form
 from app.web.security_log import EVERY_S, SecurityLog
 from tests.conftest import SURVEYS, Server
 from tests.waiting import wait_for
 from tests.web.conftest import running_server
-from tests.web.production import EVIL, SITE, Door, credentials_of, in_production, opened, random_secret
+from tests.web.production import EVIL, SITE, Door, credentials_of, in_production, listening, opened, random_secret
 
 LINE = re.compile(
     r"(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?P<level>[A-Z]+) \[(?P<pid>\d+)\] (?P<name>[\w.]+): (?P<what>.+)"
 )
+LINE_AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 BANNER = ("Stepkeep is on ", "Ctrl-C stops it")
 MARKER = "ANSWER-MARKER-7f3a"
 
@@ -53,9 +56,10 @@ def no_servers(kind: str) -> Any:
 
 @contextlib.contextmanager
 def served(folder: Path, **environment: str) -> Iterator[Server]:
-    """Give a real server in production, its log at DEBUG with gunicorn's access log in it."""
+    """Give a real server in production, its log at DEBUG with gunicorn's access log in it, to be read by people."""
     loud = {"LOG_LEVEL": "DEBUG", "GUNICORN_CMD_ARGS": "--access-logfile -", "PENDING_AFTER_S": "0.3"}
-    with running_server("sqlite", no_servers, folder, **in_production(**loud, **environment)) as server:
+    asked = {"LOG_FORMAT": "text", **loud, **environment}
+    with running_server("sqlite", no_servers, folder, **in_production(**asked)) as server:
         yield server
 
 
@@ -75,11 +79,23 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [f"{one.levelname} {one.getMessage()}" for one in caplog.records if one.name == "stepkeep.security"]
 
 
-def formatted(message: str, *arguments: object, fault: BaseException | None = None, **extra: object) -> str:
+def formatted(
+    message: str, *arguments: object, form: LogForm = "text", fault: BaseException | None = None, **extra: object
+) -> str:
     about = None if fault is None else (type(fault), fault, fault.__traceback__)
     record = logging.LogRecord("stepkeep.test", logging.ERROR, "x.py", 1, message, arguments, about)
     record.__dict__.update(extra)
-    return LineFormatter().format(record)
+    return LineFormatter(form).format(record)
+
+
+def is_whole(line: str) -> bool:
+    """Return whether it is one JSON object with what each line has."""
+    said = json.loads(line)
+    return list(said)[:5] == ["at", "level", "pid", "logger", "event"] and LINE_AT.fullmatch(said["at"]) is not None
+
+
+def lines_of(server: Server) -> list[str]:
+    return [line for line in server.log.split("\n")[:-1] if not line.startswith(BANNER)]
 
 
 def test_each_line_says_when_who_and_what(tmp_path: Path) -> None:
@@ -96,7 +112,8 @@ def test_each_line_says_when_who_and_what(tmp_path: Path) -> None:
     assert not [line for line, match in zip(lines, found, strict=True) if match is None]
     names = {match["name"] for match in found if match}
     assert {"gunicorn.error", "gunicorn.access", "stepkeep.security"} <= names
-    refused = [match["what"] for match in found if match and match["name"] == "stepkeep.security"]
+    said = [match["what"] for match in found if match and match["name"] == "stepkeep.security"]
+    refused = [what.partition(" request_id=")[0] for what in said]
     assert refused == [
         (
             "refused address='127.0.0.1' who='anyone' what='GET /api/session/ada' "
@@ -183,7 +200,7 @@ def test_line_ends_in_input_stay_in_one_line(door: Door, caplog: pytest.LogCaptu
     forged = "x%0d%0a2026-01-01T00:00:00.000Z%20INFO%20[1]%20stepkeep.security:%20signed_in%e2%80%a8%1b[2J"
     door.ask("DELETE", f"/api/session/{forged}?survey=phq9")
     door.ask("GET", "/api/audit", headers={"Origin": "https://x\ty"})
-    name = caplog.records[-1]
+    name = [one for one in caplog.records if one.name == "stepkeep.security"][-1]
     assert "\n" not in name.getMessage()
     with served(tmp_path) as server:
         request(server, "GET", f"/api/audit/{forged}")
@@ -202,15 +219,26 @@ def test_any_text_is_one_line_that_can_be_printed(message: str, argument: str) -
     assert LINE.fullmatch(line)
 
 
-@given(st.text(max_size=20), st.text(max_size=20))
-def test_what_looks_like_a_key_or_token_is_left_out(before: str, after: str) -> None:
-    """The last net: whoever logs one; of a key its id stays."""
+@given(st.text(), st.text())
+def test_any_text_is_one_line_of_json_that_says_the_same(message: str, argument: str) -> None:
+    """The law of the other form: printable ASCII, and what was logged is read back as it was."""
+    line = formatted("%s", message, form="json", user_id=argument, fault=ValueError(argument))
+    assert line.isascii()
+    assert line.isprintable()
+    said = json.loads(line)
+    assert (said["event"], said["user_id"]) == (message, argument)
+    assert said["fault"] == "ValueError at no place"
+
+
+@given(st.text(max_size=20), st.text(max_size=20), st.sampled_from(get_args(LogForm)))
+def test_what_looks_like_a_key_or_token_is_left_out(before: str, after: str, form: LogForm) -> None:
+    """The last net, in both forms: whoever logs one; of a key its id stays."""
     key = new_key()
     token = ResumeTokens([random_secret()]).issue(SessionKey("phq9", "ada"), 1, 10**15)
-    line = formatted("%s %s %s %s", before, key.text, token, after)
+    line = formatted("%s %s %s %s", before, key.text, token, after, form=form, user_id=token)
     assert key.text[-43:] not in line
     assert token.rpartition(".")[2] not in line
-    assert f"stepkeep_{key.key_id}…" in line
+    assert f"stepkeep_{key.key_id}{'…' if form == 'text' else json.dumps('…')[1:-1]}" in line
 
 
 def exercise(server: Server, secrets: dict[str, str], database: Path) -> None:
@@ -277,9 +305,10 @@ def walk(server: Server, secrets: dict[str, str], database: Path) -> None:
             ws.recv(timeout=10)
 
 
-def test_no_answer_token_or_key_is_logged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", get_args(LogForm))
+def test_no_answer_token_or_key_is_logged(tmp_path: Path, form: str) -> None:
     """At DEBUG, with the access log on, whatever is asked, and while the database is away; nor the SECRET_KEY."""
-    with served(tmp_path) as server:
+    with served(tmp_path, LOG_FORMAT=form) as server:
         with credentials_of(server) as credentials:
             secrets = {
                 "key": credentials.create_key("ward 3", ["sessions:read", "sessions:write", "export", "admin"]),
@@ -292,7 +321,8 @@ def test_no_answer_token_or_key_is_logged(tmp_path: Path) -> None:
         log = server.log
     assert "the database does not answer" in log
     assert "gunicorn.access" in log
-    assert re.search(r"DEBUG \[\d+\] gunicorn", log)
+    assert re.search(r"DEBUG \[\d+\] gunicorn" if form == "text" else r'"DEBUG", "pid": \d+, "logger": "gunicorn', log)
+    assert form == "text" or all(map(is_whole, lines_of(server)))
     assert MARKER not in log
     parts = {"SECRET_KEY": server.environment["SECRET_KEY"], "cookie": secrets["cookie"]}
     parts |= {"key": secrets["key"][-43:]}
@@ -341,3 +371,95 @@ def test_sign_ins_right_and_wrong_are_logged(door: Door, caplog: pytest.LogCaptu
     assert (
         failed == f"WARNING sign_in_failed address='127.0.0.1' who='anyone' shown='key:{key_id}' what='POST /sign-in'"
     )
+
+
+def of_requests(log: str) -> list[dict[str, Any]]:
+    """Return what the log says of requests and connections, in JSON."""
+    said = [json.loads(line) for line in log.split("\n")[:-1] if line.startswith("{")]
+    return [line for line in said if line["logger"] == "stepkeep.requests"]
+
+
+def test_each_request_has_one_line_with_its_id(tmp_path: Path) -> None:
+    """Method, route, status, milliseconds and the id that the response has; no name, no query; in production JSON."""
+    with running_server("sqlite", no_servers, tmp_path, **in_production(LOG_LEVEL="INFO")) as server:
+        answers = []
+        for path in ("/api/session/ada?survey=phq9&x=hidden", "/nowhere/ada", "/api/surveys"):
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            connection.request("GET", path, headers={"X-Request-ID": "made-by-a-stranger"})
+            answers.append(connection.getresponse())
+            answers[-1].read()
+            connection.close()
+        server.terminate()
+        log = server.log
+    said = of_requests(log)
+    assert [(one["method"], one["route"], one["status"]) for one in said] == [
+        ("GET", "/api/session/<path:user_id>", 401),
+        ("GET", "none", 404),
+        ("GET", "/api/surveys", 200),
+    ]
+    assert [one["request_id"] for one in said] == [answer.getheader("X-Request-ID") for answer in answers]
+    assert all(re.fullmatch(r"[0-9a-f]{32}", one["request_id"]) and one["ms"] >= 0 for one in said)
+    assert len({one["request_id"] for one in said}) == 3
+    assert "hidden" not in log
+    assert "stranger" not in log
+    (refused,) = [json.loads(line) for line in lines_of(server) if '"stepkeep.security"' in line]
+    assert refused["request_id"] == said[0]["request_id"]
+    assert all(map(is_whole, lines_of(server)))
+
+
+@pytest.mark.parametrize(
+    ("given_id", "is_taken"),
+    [("0af7651916cd43dd", True), ("a.b_c-D9", True), ("short", False), ("a b c d e f", False), ("x" * 65, False)],
+)
+def test_request_id_is_taken_from_a_proxy_that_is_believed(door: Door, given_id: str, *, is_taken: bool) -> None:
+    """Where PROXIES says that there is one, and it looks like an id; else a new one is made."""
+    with opened(door.store.settings, proxies=1) as behind:
+        answer = behind.ask("GET", "/healthz", headers={"X-Request-ID": given_id})
+    assert (answer.headers["X-Request-ID"] == given_id) is is_taken
+    assert door.ask("GET", "/healthz", headers={"X-Request-ID": given_id}).headers["X-Request-ID"] != given_id
+
+
+def test_connection_has_one_line_whatever_is_said_on_it(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    """At its end, at INFO; turns write none."""
+    caplog.set_level(logging.INFO)
+    with (
+        listening(door.app) as port,
+        connect(
+            "ws://survey.test/ws/survey/ada?survey=phq9",
+            sock=create_connection(("127.0.0.1", port)),
+            additional_headers={"Authorization": f"Bearer {door.token('ada')}"},
+            legacy=True,
+        ) as ws,
+    ):
+        ws.recv(timeout=10)
+        for number in range(20):
+            ws.send(json.dumps({"type": "goto", "id": f"m-{number}", "step": "Q1"}))
+            assert json.loads(ws.recv(timeout=10))["type"] == "ack"
+        assert not [one for one in caplog.records if one.name == "stepkeep.requests"]
+        ws.close()
+        wait_for(lambda: any(one.name == "stepkeep.requests" for one in caplog.records), lambda: caplog.text)
+    (line,) = [one for one in caplog.records if one.name == "stepkeep.requests"]
+    assert (line.getMessage(), line.__dict__["route"]) == ("connection ended", "/ws/survey/<path:user_id>")
+    assert not [one for one in caplog.records if one.name.startswith("stepkeep") and one is not line]
+
+
+def test_ids_of_the_context_stand_in_each_line() -> None:
+    """What is bound of a request or connection, and nothing else that somebody binds: it could be anything."""
+    with structlog.contextvars.bound_contextvars(request_id="0af7651916cd43dd", answer=MARKER, level="none"):
+        assert formatted("said").endswith(": said request_id='0af7651916cd43dd'")
+        assert json.loads(formatted("said", form="json"))["request_id"] == "0af7651916cd43dd"
+        assert MARKER not in formatted("said", form="json")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "environment", "form"),
+    [
+        ("auto", "production", "json"),
+        ("auto", "development", "text"),
+        ("text", "production", "text"),
+        ("json", "development", "json"),
+    ],
+)
+def test_form_of_the_log_is_as_it_was_set(chosen: str, environment: str, form: str) -> None:
+    """`auto` is JSON in production, and text where somebody reads it as it comes."""
+    assert log_form(chosen, environment) == form

@@ -62,6 +62,12 @@ BELOW_A_SESSION = {"include-path-regex": r"^/api/session/\{user_id\}/", "checks"
 # It knows GET too: that is a page, and the document is of what answers in JSON.
 RESUME = {"include-path": "/resume", "checks": _OTHER_METHODS}
 
+# Which options go with which format no list of parameters can say.
+EXPORT = {
+    "include-path": "/api/surveys/{survey_id}/export",
+    "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", *REFUSED, "422"]}},
+}
+
 
 class Quiet(WSGIRequestHandler):
     def log_request(self, *_args: object) -> None:
@@ -126,7 +132,7 @@ def config(headers: dict[str, str]) -> SchemathesisConfig:
             "headers": headers,
             "generation": {"deterministic": True, "max-examples": EXAMPLES, "database": "none"},
             "checks": CHECKS,
-            "operations": [BELOW_A_SESSION, RESUME],
+            "operations": [BELOW_A_SESSION, RESUME, EXPORT],
             "dictionaries": {name: {"values": values} for name, values in words.items()},
             "parameters": {
                 "path.user_id": {"dictionary": "users", "probability": 0.6},

@@ -1,0 +1,116 @@
+"""``flask export`` and ``flask codebook``: a survey's sessions for people who analyse, and what the columns mean."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import click
+from flask.cli import with_appcontext
+
+from app.cli.terminal import note, progress, store, told
+from app.errors import InvalidInput
+from app.operations.export import codebook
+from app.operations.export.asked import FORMATS, MODES, SHAPES, STATUSES, Asked, moment
+from app.operations.export.export import Export
+from app.operations.export.walk import Counts
+
+_LACKS = {
+    "set_aside": "sessions that were set aside are not in it: support can read them",
+    "unreadable": "sessions can't be read and are not in it",
+    "events": "events can't be read and are not in it",
+    "shortened": "values were cut or left out, because the format can't hold them",
+}
+
+
+@click.command("export")
+@click.argument("survey")
+@click.option("--format", "format_name", type=click.Choice(FORMATS), default="csv", show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Else standard output.")
+@click.option("--status", type=click.Choice(STATUSES), default=None, help="Only sessions like this; else all.")
+@click.option("--since", default=None, help="Only sessions that began on this day or time, or later (UTC).")
+@click.option("--until", default=None, help="Only sessions that began before this time, or on this day.")
+@click.option("--updated-since", default=None, help="Only sessions that changed since.")
+@click.option("--mode", type=click.Choice(MODES), default=None, help="Only sessions in this mode.")
+@click.option("--labels/--values", default=False, help="Of a choice the label, not its value (csv, parquet, xlsx).")
+@click.option("--excel-safe", is_flag=True, help="A ' before what a spreadsheet takes for a formula (csv, long).")
+@click.option("--history", is_flag=True, help="Each session with its events (jsonl).")
+@click.option("--drafts", is_flag=True, help="With what was half typed (long, jsonl with --history).")
+@with_appcontext
+@told
+def export_survey(survey: str, format_name: Any, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - click's choice
+    """Write a survey's sessions: a row a session, or with --format long a row an event.
+
+    \b
+    flask export intake --output intake.csv
+    flask export intake --format sav --status completed --output intake.sav
+    flask export intake --format long --since 2026-11-01 --until 2026-11-30 > events.csv
+
+    `flask codebook` says what the columns mean.
+    """  # noqa: D301 - click wants the backspace itself
+    asked = Asked(
+        survey_id=store().key("x", survey).survey_id,
+        format=format_name,
+        since=_moment(given, "since"),
+        until=_moment(given, "until", ends_day=True),
+        updated_since=_moment(given, "updated_since"),
+        spreadsheet_safe=given["excel_safe"],
+        **{name: given[name] for name in ("status", "mode", "labels", "history", "drafts")},
+    )
+    if output is None and not SHAPES[asked.format].is_streamed and sys.stdout.isatty():
+        raise InvalidInput(f"a {format_name} file is nothing to read: say --output FILE")
+    with progress("Exporting") as show:
+        exporting = Export(store(), asked, show)
+        note("survey_exported", survey_id=asked.survey_id, format=format_name)
+        made = exporting.make()
+        with _opened(output) as file:
+            file.writelines(made.pieces)
+    _tell(made.counts)
+
+
+@click.command("codebook")
+@click.argument("survey")
+@click.option("--json", "as_json", is_flag=True, help="For programs; else Markdown.")
+@with_appcontext
+@told
+def show_codebook(survey: str, *, as_json: bool) -> None:
+    """Print what each column of a survey's export means: step, prompt, values with labels, revisions.
+
+    \b
+    flask codebook intake > intake-codebook.md
+    """  # noqa: D301 - as above
+    layout = Export(store(), Asked(survey_id=store().key("x", survey).survey_id)).layout
+    click.echo(json.dumps(codebook.document_of(layout)) if as_json else codebook.markdown_of(layout))
+
+
+def _moment(given: dict[str, Any], name: str, *, ends_day: bool = False) -> int | None:
+    text = given[name]
+    return None if text is None else moment(text, f"--{name.replace('_', '-')}", ends_day=ends_day)
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[IO[bytes]]:
+    """Give the file, which has its name only when it is whole; or standard output."""
+    if path is None:
+        with click.open_file("-", "wb") as stdout:
+            yield stdout
+        return
+    part = path.with_name(f"{path.name}.part")
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # answers are for their owner alone
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise InvalidInput(f"{path} can't be written: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _tell(counts: Counts) -> None:
+    click.echo(f"{counts.sessions} session{'' if counts.sessions == 1 else 's'} exported.", err=True)
+    for name, count in counts.lacking().items():
+        click.echo(f"{count} {_LACKS[name]}.", err=True)

@@ -1,0 +1,109 @@
+"""``flask sessions verify`` and ``rebuild``: whether sessions are what their history says, and making them so."""
+
+from collections import Counter
+
+import click
+
+from app.cli.sessions import sessions
+from app.cli.terminal import check_offered, json_lines, progress, store, told
+from app.errors import InvalidInput
+from app.operations.rebuilding import CanNotBeRebuilt, Rebuilt, rebuild, rebuild_all
+from app.operations.verifying import Checked, verify_sessions
+from app.store import listing
+from app.store.rows import SessionKey
+
+SURVEYS = 1000
+
+
+@sessions.command("verify")
+@click.option("--survey", default=None, help="Only sessions of this survey.")
+@click.option("--json", "as_json", is_flag=True, help="Each that differs as a line of JSON.")
+@told
+def verify(survey: str | None, *, as_json: bool) -> None:
+    """Check that every session is what its history folds to; print each that is not, by the names of its fields.
+
+    It only reads, and can be run beside a server. Ends with 1 where one differs: `flask sessions rebuild` mends it.
+
+    \b
+    Examples:
+      flask sessions verify
+      flask sessions verify --survey intake --json
+    """  # noqa: D301 - click wants the backspace itself
+    if survey is not None:
+        check_offered(survey)
+    counts: Counter[str] = Counter()
+    with progress("Verifying") as show:
+        for checked in verify_sessions(store(), survey, progress=show):
+            counts[checked.verdict] += 1
+            if checked.verdict == "differs":
+                _print_differing(checked, as_json=as_json)
+    told_of = ("same", "adopted", "set_aside", "locked", "differs")
+    click.echo(", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in told_of), err=as_json)
+    if counts["differs"]:
+        raise click.exceptions.Exit(1)
+
+
+@sessions.command("rebuild")
+@click.argument("user_id", required=False)
+@click.option("--survey", default=None, help="Only his session of this survey.")
+@click.option("--all", "is_all", is_flag=True, help="Every session that differs from its history.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be changed.")
+@click.option("--lossy", is_flag=True, help="Also where events are missing, though the row may hold what they brought.")
+@told
+def rebuild_from_history(user_id: str | None, survey: str | None, *, is_all: bool, dry_run: bool, lossy: bool) -> None:
+    """Make the rows of sessions what their history says; the history stays as it is.
+
+    Ends with 1 where one can't be rebuilt.
+
+    \b
+    Examples:
+      flask sessions rebuild --all --dry-run
+      flask sessions rebuild patient-7
+      flask sessions rebuild patient-7 --survey intake --lossy
+    """  # noqa: D301 - as above
+    if (user_id is None) != is_all or (is_all and survey is not None):
+        raise click.UsageError("name a participant, or say --all; --survey goes with a participant.")
+    if user_id is None:
+        with progress("Verifying") as show:
+            done = rebuild_all(store(), dry_run=dry_run, lossy=lossy, progress=show)
+    else:
+        done = [_one(key, dry_run=dry_run, lossy=lossy) for key in _keys(user_id, survey)]
+    _tell(done, dry_run=dry_run)
+
+
+def _keys(user_id: str, survey: str | None) -> list[SessionKey]:
+    key = store().key(user_id, survey)
+    if survey is not None:
+        return [key]
+    found = store().read(lambda connection: listing.read_keys(connection, user_id, SURVEYS))
+    return found or [key]
+
+
+def _one(key: SessionKey, *, dry_run: bool, lossy: bool) -> Rebuilt | CanNotBeRebuilt:
+    try:
+        return rebuild(store(), key, dry_run=dry_run, lossy=lossy)
+    except CanNotBeRebuilt as refused:
+        return refused
+
+
+def _tell(done: list[Rebuilt | CanNotBeRebuilt], *, dry_run: bool) -> None:
+    refused = [one for one in done if isinstance(one, CanNotBeRebuilt)]
+    for one in done:
+        if isinstance(one, Rebuilt) and one.changed:
+            click.echo(f"{one.key.user_id} {one.key.survey_id}: {', '.join(one.changed)}")
+    changed = sum(isinstance(one, Rebuilt) and bool(one.changed) for one in done)
+    click.echo(f"{changed} session{'' if changed == 1 else 's'} {'would be ' if dry_run else ''}rebuilt.")
+    for one in refused[:-1]:
+        click.echo(str(one), err=True)
+    if refused:
+        raise InvalidInput(str(refused[-1]))
+
+
+def _print_differing(checked: Checked, *, as_json: bool) -> None:
+    key = checked.key
+    if as_json:
+        about = {"user_id": key.user_id, "survey_id": key.survey_id}
+        json_lines([{**about, "differing": list(checked.differing), "problem": checked.problem}])
+        return
+    why = f" ({checked.problem})" if checked.problem else ""
+    click.echo(f"{key.user_id} {key.survey_id}: {', '.join(checked.differing)}{why}")

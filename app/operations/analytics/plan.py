@@ -1,0 +1,63 @@
+"""The steps of a survey over all its revisions: what is asked, and which answers there are to count."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.survey.definition import BooleanStep, ChoicesStep, ChoiceStep, ScaleStep, Step, Survey
+
+Answer = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """A step as figures show it.
+
+    Attributes:
+        type: as in the survey file; None for a step that no revision has.
+        labels: by answer, how it is called, where the answers can be listed; in the order in which they are shown.
+    """
+
+    step: str
+    type: str | None = None
+    prompt: str | None = None
+    labels: dict[Answer, str] = field(default_factory=dict)
+
+
+Plan = dict[str, PlannedStep]
+"""The steps by their ids, the newest revision's first."""
+
+
+def plan_of(revisions: Sequence[Survey]) -> tuple[Plan, int]:
+    """Return the steps of these revisions, newest first, and how many of them the newest has.
+
+    A step that several revisions have is as in the newest of them; answers that only older ones offer follow, where
+    they are of the same type.
+    """
+    plan: Plan = {}
+    for survey in revisions:
+        for step in survey.steps:
+            known = plan.get(step.id)
+            if known is None:
+                plan[step.id] = PlannedStep(step=step.id, type=step.type, prompt=step.prompt, labels=_labels(step))
+            elif known.type == step.type:
+                for value, label in _labels(step).items():
+                    known.labels.setdefault(value, label)
+    return plan, len(revisions[0].steps) if revisions else 0
+
+
+def _labels(step: Step) -> dict[Any, str]:
+    match step:
+        case ChoiceStep() | ChoicesStep():
+            return {option.value: option.label for option in step.options}
+        case BooleanStep():
+            return {True: "Yes", False: "No"}
+        case ScaleStep():
+            return {value: _scale_label(step, value) for value in range(step.min, step.max + 1)}
+        case _:
+            return {}
+
+
+def _scale_label(step: ScaleStep, value: int) -> str:
+    end = {step.min: step.min_label, step.max: step.max_label}.get(value)
+    return f"{value} ({end})" if end else str(value)

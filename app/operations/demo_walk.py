@@ -1,0 +1,200 @@
+"""One participant's walk through a survey, as demo data has it: the commands that he sends, and when. Pure.
+
+He reads and types at his own speed (log-normal, by the type of the step and the length of its prompt), hesitates at
+long and sensitive steps, where some leave; takes a pause of minutes to days and comes back, perhaps by voice; goes
+back, edits what he answered; and rarely begins again. What he may do, ``flow.decide`` says: so each command is one
+that the store accepts.
+"""
+
+import datetime
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.operations.demo_answers import NoAnswer, answer_to, is_sensitive
+from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Goto, Restart, SetMode
+from app.survey.definition import ChoicesStep, Step, Survey
+from app.survey.flow import Rejection, decide
+from app.survey.state import SessionState, apply
+
+SECOND_US = 1_000_000
+HOUR_US = 3600 * SECOND_US
+
+TURNS_MOST = 400
+"""Commands of one walk, at most: a survey can have circles."""
+
+_WORDS_A_S = 3.8
+_CHARACTERS_A_S = 4.5
+_ANSWERING_S = {"choice": 2.4, "choices": 5.0, "text": 7.0, "number": 5.0, "scale": 3.0, "date": 8.0, "boolean": 1.8}
+"""The median by type of step, without reading; 1.5 for the others."""
+
+_LEAVES = 0.006
+_LEAVES_AT_FIRST = 0.05
+_LEAVES_AT_TEXT = 0.022
+_LEAVES_AT_SENSITIVE = 0.02
+_LEAVES_PER_WORD = 0.0006
+_LEAVES_A_DRAFT = 0.5
+_RETURNS = 0.4
+"""How many of those who leave come back."""
+_PAUSES = 0.008
+_PAUSE_MEDIAN_S = 2.5 * 3600
+_GOES_BACK = 0.025
+_EDITS = 0.012
+_GOES_TO = 0.006
+_CHANGES_MIND = 0.4
+_SWITCHES = 0.012
+_SWITCHES_AT_RETURN = 0.2
+_BY_VOICE = 0.18
+_BEGINS_AGAIN = 0.01
+_DRAFTED_EVERY_S = 15
+_EXPIRED_BEFORE_US = 48 * HOUR_US
+"""What expired later than this before the end is left as a server leaves it that nobody has cleaned since."""
+
+
+class Left(Exception):
+    """He is gone, or the time of the demo data is over."""
+
+
+def walk(survey: Survey, at: int, until: int, chance: random.Random) -> tuple[AnyCommand, ...]:
+    """Return what a participant sends who comes at a time, in order, each with its message id.
+
+    Args:
+        at, until: microseconds since 1970 UTC; what he would send at ``until`` or later is not there.
+    """
+    under_way = _Walk(survey=survey, at=at, until=until, chance=chance)
+    try:
+        under_way.go()
+    except Left:
+        under_way.expire()
+    return tuple(under_way.commands)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Walk:
+    survey: Survey
+    at: int
+    until: int
+    chance: random.Random
+    state: SessionState | None = None
+    commands: list[AnyCommand] = field(default_factory=list)
+    burden: float = 0.0
+    slowness: float = 1.0
+    impatience: float = 1.0
+
+    def go(self) -> None:
+        chance = self.chance
+        self.burden, self.slowness = chance.gauss(0, 1), chance.lognormvariate(0, 0.35)
+        self.impatience = chance.lognormvariate(-0.1, 0.6)
+        state = self.send(Begin(at=self.at, is_audio_mode=chance.random() < _BY_VOICE))
+        while state.status == "in_progress":
+            step = self.survey.steps_by_id[state.current_step]
+            self.read(step, state)
+            state = self.stray(state) if chance.random() < _GOES_BACK + _EDITS + _GOES_TO else self.answer(step, state)
+            if state.status == "completed" and chance.random() < _BEGINS_AGAIN:
+                self.wait_s(chance.lognormvariate(11, 1))
+                state = self.send(Restart(at=self.at, message_id=self.message_id()))
+
+    def send(self, command: AnyCommand) -> SessionState:
+        """Note the command, which is accepted, and return the state after it."""
+        if self.at >= self.until or len(self.commands) >= TURNS_MOST:
+            raise Left
+        event = decide(self.survey, self.state, command)
+        if isinstance(event, Rejection):
+            raise Left  # it expired while he was away
+        self.commands.append(command)
+        self.state = apply(self.state, event)
+        return self.state
+
+    def message_id(self) -> str:
+        # As those of our clients, it begins with the time: at the end of the index that keeps it unique.
+        return f"{self.at:016x}-demo-{len(self.commands)}"
+
+    def wait_s(self, seconds: float) -> None:
+        self.at += max(int(seconds * SECOND_US), 1)
+
+    def read(self, step: Step, state: SessionState) -> None:
+        """Pass the time that reading and deciding takes; he may leave meanwhile, for a while or for good."""
+        words = step.prompt.count(" ") + 1
+        answering_s = _ANSWERING_S.get(step.type, 1.5) * self.chance.lognormvariate(0, 0.5)
+        by_voice = 1.7 if state.is_audio_mode else 1.0
+        self.wait_s((words / _WORDS_A_S * by_voice + answering_s) * self.slowness)
+        leaves = self.chance.random()
+        if leaves < self.hazard(step, words, is_first=not state.step_history):
+            self.leave(step, is_back=self.chance.random() < _RETURNS)
+        elif leaves > 1 - _PAUSES:
+            self.leave(step, is_back=True)
+        elif self.chance.random() < _SWITCHES:
+            self.switch(state)
+
+    def hazard(self, step: Step, words: int, *, is_first: bool) -> float:
+        """Return how probably he leaves at the step."""
+        hazard = _LEAVES + _LEAVES_PER_WORD * words
+        hazard += _LEAVES_AT_FIRST * is_first + _LEAVES_AT_SENSITIVE * is_sensitive(step)
+        hazard += _LEAVES_AT_TEXT * (step.type == "text" and step.required)
+        return min(hazard * self.impatience, 0.5)
+
+    def leave(self, step: Step, *, is_back: bool) -> None:
+        """Leave, a half-typed answer staying where there is one; come back, perhaps on another device."""
+        if step.type == "text" and self.chance.random() < _LEAVES_A_DRAFT:
+            self.draft(step, "I was about to")
+        if not is_back:
+            raise Left
+        self.wait_s(self.chance.lognormvariate(0, 2.0) * _PAUSE_MEDIAN_S)
+        if self.state is not None and self.chance.random() < _SWITCHES_AT_RETURN:
+            self.switch(self.state)
+
+    def switch(self, state: SessionState) -> None:
+        self.send(SetMode(at=self.at, message_id=self.message_id(), is_audio_mode=not state.is_audio_mode))
+
+    def draft(self, step: Step, text: str) -> None:
+        event = Draft(at=self.at, step=step.id, value=text)
+        if self.state is not None and self.state.drafts.get(step.id) != text:
+            self.send(event)
+
+    def answer(self, step: Step, state: SessionState) -> SessionState:
+        value = self.value(step, state)
+        if isinstance(value, str) and step.type == "text":
+            self.type(step, value)
+        elif isinstance(step, ChoicesStep) and isinstance(value, list):
+            self.wait_s(1.3 * len(value) * self.slowness)
+        return self.send(Answer(at=self.at, message_id=self.message_id(), step=step.id, value=value))
+
+    def value(self, step: Step, state: SessionState) -> Any:  # noqa: ANN401 - any answer
+        """Return what he answers: to a step that he has answered before, mostly the same."""
+        if step.id in state.answers and self.chance.random() > _CHANGES_MIND:
+            return state.answers[step.id]
+        today = datetime.datetime.fromtimestamp(self.at // SECOND_US, datetime.UTC).date()
+        try:
+            return answer_to(step, self.burden, today, self.chance)
+        except NoAnswer as no_answer:
+            raise Left from no_answer
+
+    def type(self, step: Step, text: str) -> None:
+        """Pass the time that typing takes; what is half-typed is kept meanwhile."""
+        typing_s = len(text) / _CHARACTERS_A_S * self.slowness * self.chance.lognormvariate(0, 0.3)
+        if typing_s > _DRAFTED_EVERY_S:
+            self.wait_s(_DRAFTED_EVERY_S)
+            self.draft(step, text[: max(1, int(len(text) * _DRAFTED_EVERY_S / typing_s))])
+            typing_s -= _DRAFTED_EVERY_S
+        self.wait_s(typing_s)
+
+    def stray(self, state: SessionState) -> SessionState:
+        """Go back, go to an earlier step, or edit an earlier answer; nowhere from the first step."""
+        if not state.step_history:
+            return state
+        kinds = self.chance.random() * (_GOES_BACK + _EDITS + _GOES_TO)
+        if kinds < _GOES_BACK:
+            return self.send(Back(at=self.at, message_id=self.message_id()))
+        earlier = self.survey.steps_by_id[self.chance.choice(state.step_history)]
+        if kinds < _GOES_BACK + _GOES_TO:
+            return self.send(Goto(at=self.at, message_id=self.message_id(), step=earlier.id))
+        return self.answer(earlier, state)
+
+    def expire(self) -> None:
+        """Close the session where its time was over long enough before the end."""
+        state, after_us = self.state, self.survey.expires_after_us
+        if state is None or after_us is None or state.status != "in_progress":
+            return
+        self.at = state.updated_at + after_us + self.chance.randrange(HOUR_US)
+        if self.at < self.until - _EXPIRED_BEFORE_US and len(self.commands) < TURNS_MOST:
+            self.send(Expire(at=self.at))

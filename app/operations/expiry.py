@@ -1,0 +1,127 @@
+"""Expiry: sessions whose time is over are closed, and their history says so (``expired``).
+
+A session's time is over when it has not changed for as long as its survey says (``expires_after: 30d``, of the revision
+that it is pinned to), or EXPIRES_AFTER where that says nothing. Doors treat it as expired from then on, with or without
+this; closing it lets its history, webhooks and open pages know. A participant who answers at that moment wins: each
+session is judged again, locked. Who lets his session begin anew goes on as ever.
+
+Safe beside servers and beside another run, and it can be stopped and run again at any time.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from app.errors import AnswersLocked, Unavailable
+from app.service import SessionStore
+from app.store import audit, history
+from app.store.batch import Outcome, Refused, Result
+from app.store.expiring import Correction, Unfinished, correct, read_part
+from app.store.rows import SessionKey
+from app.survey.commands import Expire
+
+TOGETHER = 200
+"""Sessions that are closed, or corrected, in one transaction, at most: turns wait for it, some 20 ms on SQLite."""
+
+EXAMINED = 5000
+"""Sessions that are looked at together."""
+
+Progress = Callable[[int, int], None]
+"""Told how many sessions were looked at, and of how many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expiry:
+    """What a run did.
+
+    Attributes:
+        expired: how many sessions were closed, by survey; none that could not be read.
+        corrected: how many rows said another end of their time than their survey does now: EXPIRES_AFTER was changed.
+    """
+
+    expired: Mapping[str, int]
+    corrected: int
+
+
+def expire(
+    store: SessionStore,
+    *,
+    dry_run: bool = False,
+    progress: Progress = lambda _done, _total: None,
+    actor: str = "operator",
+) -> Expiry:
+    """Close the sessions whose time is over, and let the rows of all others say when theirs will be.
+
+    For each part of them the audit log has an entry a survey (``sessions_expired``).
+
+    Args:
+        dry_run: only count.
+        actor: who asks for it, for the audit log.
+
+    Raises:
+        Unavailable: the database is away; what was closed by then is.
+    """
+    expired: Counter[str] = Counter()
+    corrected, done, after = 0, 0, None
+    total = store.read(history.count_sessions)
+    while True:
+        part = store.read(partial(read_part, after=after, limit=EXAMINED))
+        over, wrong = _judged(store, part.unfinished)
+        for start in range(0, len(over), TOGETHER):
+            keys = over[start : start + TOGETHER]
+            expired.update(key.survey_id for key in (keys if dry_run else _closed(store, keys, actor)))
+            progress(done, max(done, total))
+        corrected += len(wrong) if dry_run else _corrected(store, wrong)
+        after, done = part.last, done + part.size
+        progress(done, max(done, total))
+        if part.size < EXAMINED:
+            return Expiry(expired=dict(sorted(expired.items())), corrected=corrected)
+
+
+def _judged(store: SessionStore, unfinished: Sequence[Unfinished]) -> tuple[list[SessionKey], list[Correction]]:
+    """Return the sessions whose time is over, and the others whose row says another end of it than their survey."""
+    at = store.clock()
+    over, wrong = [], []
+    for one in unfinished:
+        survey = store.pinned_survey(one.key.survey_id, one.revision)
+        after_us = None if survey is None else survey.expires_after_us
+        expires_at = None if after_us is None else one.updated_at + after_us
+        if expires_at is not None and expires_at <= at:
+            over.append(one.key)
+        elif expires_at != one.expires_at:
+            wrong.append(Correction(one.key, one.version, expires_at))
+    return over, wrong
+
+
+def _closed(store: SessionStore, keys: Sequence[SessionKey], actor: str) -> list[SessionKey]:
+    """Close those of the sessions whose time is still over; return them."""
+    at = store.clock()
+    results = store.submit_many([(key, Expire(at=at)) for key in keys])
+    closed = [key for key, result in zip(keys, results, strict=True) if _is_closed(result, at)]
+    away = next((one for one in results if isinstance(one, Unavailable) and not isinstance(one, AnswersLocked)), None)
+    for survey_id, count in sorted(Counter(key.survey_id for key in closed).items()):
+        entry = audit.Entry(
+            at=at, actor=actor, action="sessions_expired", survey_id=survey_id, detail={"sessions": count}
+        )
+        store.write(partial(audit.record, entry=entry))
+    if away is not None:
+        raise away
+    return closed
+
+
+def _is_closed(result: Result | Exception, at: int) -> bool:
+    if isinstance(result, Outcome):
+        return True
+    # A commit whose answer was lost was done again, and then found its own work.
+    return (
+        isinstance(result, Refused)
+        and result.state is not None
+        and (result.state.status, result.state.updated_at) == ("expired", at)
+    )
+
+
+def _corrected(store: SessionStore, wrong: Sequence[Correction]) -> int:
+    for start in range(0, len(wrong), TOGETHER):
+        store.write(partial(correct, corrections=wrong[start : start + TOGETHER]))
+    return len(wrong)

@@ -1,0 +1,68 @@
+"""JSON Lines in UTF-8: one session a line, with its answers as they were given; made a piece at a time."""
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from app.operations.export.events import Happened, happenings
+from app.operations.export.layout import Layout, mode_name
+from app.operations.export.walk import Session, Walk
+from app.store.rows import Entry, to_time
+
+
+def pieces(layout: Layout, walk: Walk, *, history: bool, drafts: bool) -> Iterator[bytes]:
+    """Yield the lines, with ``history`` each session with its events."""
+    if history:
+        for session, entries in walk.with_events():
+            yield _with_history(_session(layout, walk, session), entries, drafts=drafts)
+        return
+    for page in walk.pages():
+        piece = b"".join(orjson.dumps(_session(layout, walk, session)) + b"\n" for session in page)
+        if piece:
+            yield piece
+
+
+def _with_history(session: dict[str, Any], entries: Iterator[Entry], *, drafts: bool) -> bytes:
+    session["history"] = [_event(one) for one in happenings(entries, drafts=drafts)]
+    return orjson.dumps(session) + b"\n"
+
+
+def _session(layout: Layout, walk: Walk, session: Session) -> dict[str, Any]:
+    key, state = session
+    done = state.completed_at
+    return {
+        "user_id": key.user_id,
+        "survey_id": key.survey_id,
+        "revision": state.survey_revision,
+        "status": layout.status(state, walk.at),
+        "mode": mode_name(is_audio=state.is_audio_mode),
+        "started_at": _time(state.started_at),
+        "updated_at": _time(state.updated_at),
+        "completed_at": None if done is None else _time(done),
+        "duration_s": None if done is None else (done - state.started_at) / 1_000_000,
+        "version": state.version,
+        "current_step": state.current_step,
+        "step_history": state.step_history,
+        "answers": state.answers,
+        "session_data": state.session_data,
+    }
+
+
+def _event(one: Happened) -> dict[str, Any]:
+    return {
+        "version": one.version,
+        "event": one.event,
+        "step": one.step,
+        "answer": one.answer,
+        "to": one.to,
+        "mode": one.mode,
+        "at": _time(one.at),
+        "since_previous_s": one.since_previous_s,
+        "since_start_s": one.since_start_s,
+    }
+
+
+def _time(at: int) -> str:
+    return f"{to_time(at).replace(tzinfo=datetime.UTC).isoformat(timespec='microseconds').removesuffix('+00:00')}Z"

@@ -1,0 +1,88 @@
+"""All columns of a survey, and a session's row in them. Pure."""
+
+from app.operations.export.columns import BACK, FRONT, Cell
+from app.operations.export.placing import Place
+from app.operations.export.revisions import Definitions
+from app.operations.export.steps import groups_of
+from app.store.rows import SessionKey, text_of, to_time
+from app.survey.flow import status_at
+from app.survey.state import SessionState
+
+_Places = dict[str, tuple[int, Place]]
+"""By step, where its columns begin, and what places an answer there."""
+
+
+class Layout:
+    """The columns of a survey's export.
+
+    Attributes:
+        definitions: the survey over time.
+        columns: all, in order.
+    """
+
+    def __init__(self, definitions: Definitions) -> None:
+        self.definitions = definitions
+        self._surveys = {survey.revision: survey for survey in definitions.by_age}
+        groups = groups_of(definitions)
+        self.columns = (*FRONT, *(column for group in groups for column in group.columns), *BACK)
+        self._informing = {group.step_id for group in groups if not group.columns}
+        self._newest: _Places = {}
+        own: dict[str, _Places] = {revision: {} for revision in self._surveys}
+        start = len(FRONT)
+        for group in groups:
+            self._newest.setdefault(group.step_id, (start, group.place))
+            for revision in group.steps:
+                own[revision][group.step_id] = (start, group.place)
+            start += len(group.columns)
+        self._places = {revision: self._newest | places for revision, places in own.items()}
+
+    def row(self, key: SessionKey, state: SessionState, at: int) -> list[Cell]:
+        """Return a session's row as it stands at a time: a cell for each column."""
+        places = self._places.get(state.survey_revision or "", self._newest)
+        skipped: list[str] = []
+        others: dict[str, object] = {}
+        cells: list[Cell] = [None] * len(self.columns)
+        cells[: len(FRONT)] = self._front(key, state, at)
+        for step, value in state.answers.items():
+            start, place = places.get(step, _NOWHERE)
+            if value is None:
+                if step not in self._informing:
+                    skipped.append(step)
+            elif (placed := place(value)) is None:
+                others[step] = value
+            else:
+                cells[start : start + len(placed)] = placed
+        cells[-len(BACK) :] = (" ".join(skipped) or None, text_of(others) if others else None)
+        return cells
+
+    def status(self, state: SessionState, at: int) -> str:
+        """Return a session's status at a time."""
+        return status_at(self._surveys.get(state.survey_revision or ""), state, at)
+
+    def _front(self, key: SessionKey, state: SessionState, at: int) -> tuple[Cell, ...]:
+        done = state.completed_at
+        return (
+            key.user_id,
+            key.survey_id,
+            state.survey_revision,
+            self.status(state, at),
+            mode_name(is_audio=state.is_audio_mode),
+            to_time(state.started_at),
+            to_time(state.updated_at),
+            None if done is None else to_time(done),
+            None if done is None else (done - state.started_at) / 1_000_000,
+            state.version,
+            state.current_step,
+        )
+
+
+def mode_name(*, is_audio: bool) -> str:
+    """Return what a mode is called in exports."""
+    return "audio" if is_audio else "text"
+
+
+def _nowhere(_value: object) -> None:
+    """Take no answer: of a step of no known revision."""
+
+
+_NOWHERE = (0, _nowhere)

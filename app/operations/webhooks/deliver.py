@@ -1,0 +1,219 @@
+"""Empties the outbox: in a thread of the server, in one process of all that share a database.
+
+What is committed by this process is sent at once, what others commit or what is due again within LOOK_S. Who delivers
+holds the lease ``webhooks``; it is taken only when there is something to send. A process that dies is followed when its
+lease is over; what it had sent and not yet written down is sent again, with the same ``webhook-id``.
+"""
+
+import logging
+import os
+import queue
+import secrets
+import threading
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+
+from sqlalchemy import Connection
+
+from app.errors import AnswersLocked, StepkeepError
+from app.metrics import WEBHOOK_DELIVERIES
+from app.operations.webhooks.lane import Lane
+from app.operations.webhooks.pace import SECOND_US
+from app.operations.webhooks.signing import Secret, secrets_in
+from app.service import SessionStore
+from app.store import leases, outbox, webhooks
+from app.store.outbox import Attempted
+from app.store.sealing import SealBroken
+from app.store.webhooks import SECRET, Webhook
+
+log = logging.getLogger("stepkeep.webhooks")
+
+LOOK_S = 1.0
+"""Seconds between two looks at the outbox."""
+
+READ = 32
+"""Deliveries that one look takes for one webhook, at most."""
+
+LEASE = "webhooks"
+LEASE_S = 10
+RENEW_S = 4
+"""Seconds after which the lease is renewed by who delivers."""
+
+CLOSING_S = 3.0
+"""Seconds that closing waits for what is under way; what is cut is sent again."""
+
+CLEAN_S = 3600.0
+DELIVERED_DAYS = 30
+FAILED_DAYS = 90
+"""How long deliveries can be looked at and replayed."""
+
+CLEANED = 1000
+"""Rows that are removed in one transaction, some ms, for which turns wait."""
+
+DAY_US = 86_400 * SECOND_US
+
+
+class Deliverer:
+    """Delivers what lies in the outbox of a store. Safe from any thread, and after a fork."""
+
+    def __init__(self, store: SessionStore) -> None:
+        self._store = store
+        self._thread: threading.Thread | None = None
+        self._forget()
+        store.on_outbox(self.wake)
+        store.at_close(self.close)
+
+    def start(self) -> None:
+        """Begin to deliver, in a thread of its own."""
+        self._thread = threading.Thread(target=self._run, name="stepkeep-webhooks", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look at the outbox now."""
+        if self._pid != os.getpid():  # a forked child has no thread of its parent's
+            self._forget()
+            self.start()
+        self._bell.set()
+
+    def close(self) -> None:
+        """Deliver no more, and write down what came of what is under way; waits CLOSING_S at most, twice."""
+        self._closing.set()
+        self._bell.set()
+        if self._thread is not None and self._pid == os.getpid():
+            self._thread.join(2 * CLOSING_S)
+
+    def _forget(self) -> None:
+        self._pid = os.getpid()
+        self._holder = secrets.token_hex(8)  # of this process, whatever its number was used for before
+        self._bell = threading.Event()
+        self._closing = threading.Event()
+        self._thread = None
+        self._lanes: dict[str, Lane] = {}
+        self._results: queue.SimpleQueue[tuple[str, Attempted, bool]] = queue.SimpleQueue()
+        self._unwritten: list[tuple[str, Attempted, bool]] = []
+        self._held_until = 0.0
+        self._cleaned_at = float("-inf")
+        self._closed_eyes: set[str] = set()
+
+    def _run(self) -> None:
+        is_told = False
+        while not self._closing.is_set():
+            self._bell.wait(LOOK_S)
+            self._bell.clear()
+            try:
+                self._round()
+                is_told = False
+            except StepkeepError as error:
+                self._drop_all()
+                if not is_told:
+                    log.warning("webhooks wait, because the outbox can't be used now: %s", error)
+                is_told = True
+        self._end()
+
+    def _round(self) -> None:
+        # Before what came of them is written down: what ends later is still due in the outbox when it is read.
+        under_way = {webhook_id: lane.ids() for webhook_id, lane in self._lanes.items()}
+        self._write_results()
+        if any(under_way.values()) and not self._holds_lease():  # renewed while something is under way
+            self._drop_all()
+        found = [] if self._closing.is_set() else self._store.read(webhooks.read_all)
+        told = {one.id: one for one in found if one.disabled_at is None}
+        for gone in self._lanes.keys() - told.keys():
+            self._lanes[gone].drop()
+        for webhook in told.values():
+            self._fill(webhook, under_way.get(webhook.id, set()))
+        if found:
+            self._clean()
+
+    def _drop_all(self) -> None:
+        for lane in self._lanes.values():
+            lane.drop()
+
+    def _fill(self, webhook: Webhook, under_way: Collection[int]) -> None:
+        """Give a webhook's lane what is due, if it wants more."""
+        lane = self._lanes.get(webhook.id)
+        if lane is None:
+            settled = partial(self._settled, webhook.id)
+            lane = self._lanes[webhook.id] = Lane(webhook.id, self._store.settings, self._store.clock, settled)
+        if not lane.has_room():
+            return
+        find = partial(outbox.read_due, webhook_id=webhook.id, at=self._store.clock(), limit=READ, without=under_way)
+        due = self._store.read(find)
+        if not due or not self._holds_lease():
+            return
+        found = self._secrets(webhook)
+        if found is not None:
+            lane.send(webhook, found, due)
+
+    def _secrets(self, webhook: Webhook) -> list[Secret] | None:
+        try:
+            return secrets_in(self._store.sealing.open(webhook.secret, (SECRET, webhook.id)))
+        except (AnswersLocked, SealBroken) as error:
+            if webhook.id not in self._closed_eyes:
+                log.error("the webhook %s waits: its secret can't be read: %s", webhook.id, error)  # noqa: TRY400 - no fault of the code
+            self._closed_eyes.add(webhook.id)
+            return None
+
+    def _settled(self, webhook_id: str, attempted: Attempted, is_gone: bool) -> None:  # noqa: FBT001 - as Lane calls it
+        self._results.put((webhook_id, attempted, is_gone))
+        self._bell.set()
+
+    def _write_results(self) -> None:
+        """Write down what came of attempts, all in one transaction; what can't be written now is kept."""
+        with suppress(queue.Empty):
+            while True:
+                self._unwritten.append(self._results.get_nowait())
+        if not self._unwritten:
+            return
+        self._store.write(partial(_write, results=tuple(self._unwritten), at=self._store.clock()))
+        for webhook_id, attempted, is_gone in self._unwritten:
+            WEBHOOK_DELIVERIES.labels(attempted.outcome).inc()
+            if is_gone:
+                log.warning("the webhook %s answered 410 Gone and is disabled", webhook_id)
+        self._unwritten = []
+
+    def _holds_lease(self) -> bool:
+        """Return whether this process is the one that delivers; renew its lease where it is time."""
+        if monotonic() < self._held_until - (LEASE_S - RENEW_S):
+            return True
+        began = monotonic()
+        take = partial(leases.take, name=LEASE, holder=self._holder, at=self._store.clock(), for_us=LEASE_S * SECOND_US)
+        is_mine = self._store.write(take)
+        self._held_until = began + LEASE_S if is_mine else 0.0
+        return is_mine
+
+    def _clean(self) -> None:
+        """Remove old deliveries, a part at each look until none is left, then again in an hour."""
+        if monotonic() - self._cleaned_at < CLEAN_S or not self._holds_lease():
+            return
+        at = self._store.clock()
+        clean = partial(
+            outbox.clean,
+            delivered_before=at - DELIVERED_DAYS * DAY_US,
+            failed_before=at - FAILED_DAYS * DAY_US,
+            limit=CLEANED,
+        )
+        if self._store.write(clean) < CLEANED:
+            self._cleaned_at = monotonic()
+
+    def _end(self) -> None:
+        """Write down what came of what is under way, as far as it comes soon, and let others deliver."""
+        self._drop_all()
+        until = monotonic() + CLOSING_S
+        while any(lane.ids() for lane in self._lanes.values()) and (left := until - monotonic()) > 0:
+            self._bell.wait(left)
+            self._bell.clear()
+            with suppress(StepkeepError):
+                self._write_results()
+        with suppress(StepkeepError):
+            self._write_results()
+            if self._held_until:
+                self._store.write(partial(leases.release, name=LEASE, holder=self._holder))
+
+
+def _write(connection: Connection, results: Iterable[tuple[str, Attempted, bool]], at: int) -> None:
+    outbox.settle(connection, [attempted for _, attempted, _ in results])
+    for webhook_id in {webhook_id for webhook_id, _, is_gone in results if is_gone}:
+        webhooks.disable(connection, webhook_id, at)

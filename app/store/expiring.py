@@ -1,0 +1,90 @@
+"""Unfinished sessions and when their time is over, read and corrected in small parts.
+
+``sessions.expires_at`` says it for lists and counts; what decides is the survey (``flow.status_at``). The two differ
+where EXPIRES_AFTER was changed since a session's last change, until :func:`correct`.
+Every function works on a connection whose transaction its caller owns.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from sqlalchemy import Connection, String, and_, bindparam, or_, select, type_coerce, update
+
+from app.store.models import sessions
+from app.store.rows import SessionKey, from_time, to_time
+from app.store.sealing import SET_ASIDE
+
+
+class Unfinished(NamedTuple):
+    """A session that is under way, as its row says it.
+
+    Attributes:
+        updated_at: microseconds since 1970 UTC.
+        expires_at: as ``updated_at``; None where nothing ends it.
+    """
+
+    key: SessionKey
+    revision: str | None
+    version: int
+    updated_at: int
+    expires_at: int | None
+
+
+class Part(NamedTuple):
+    """A part of all sessions: how many they are, the last one, and those of them that are unfinished."""
+
+    size: int
+    last: SessionKey | None
+    unfinished: list[Unfinished]
+
+
+class Correction(NamedTuple):
+    """When a session's time is over, as its survey says it now, for as long as the session is at this version."""
+
+    key: SessionKey
+    version: int
+    expires_at: int | None
+
+
+def read_part(connection: Connection, after: SessionKey | None, limit: int) -> Part:
+    """Return the next sessions of all, in the order of their keys.
+
+    Left out are those that were set aside, and those with a time that can't be read.
+    """
+    c = sessions.c
+    times = [type_coerce(column, String()).label(column.name) for column in (c.updated_at, c.expires_at)]
+    query = select(c.survey_id, c.user_id, c.status, c.survey_revision, c.version, *times)
+    if after is not None:
+        is_later = and_(c.user_id == after.user_id, c.survey_id > after.survey_id)
+        query = query.where(c.user_id >= after.user_id, or_(c.user_id > after.user_id, is_later))
+    rows = connection.execute(query.order_by(c.user_id, c.survey_id).limit(limit)).all()
+    found = []
+    for row in rows:
+        if row.status == "in_progress" and SET_ASIDE not in row.user_id:
+            key = SessionKey(row.survey_id, row.user_id)
+            with suppress(ValueError, TypeError):  # a time that somebody wrote by hand
+                expires_at = None if row.expires_at is None else from_time(row.expires_at)
+                found.append(Unfinished(key, row.survey_revision, row.version, from_time(row.updated_at), expires_at))
+    return Part(len(rows), SessionKey(*rows[-1][:2]) if rows else None, found)
+
+
+def correct(connection: Connection, corrections: Sequence[Correction]) -> None:
+    """Let rows say when their sessions' time is over; one that has changed since says so by itself."""
+    c = sessions.c
+    mine = and_(c.user_id == bindparam("of_user"), c.survey_id == bindparam("of_survey"))
+    statement = (
+        update(sessions)
+        .where(mine, c.version == bindparam("of_version"), c.status == "in_progress")
+        .values(expires_at=bindparam("to_expires_at"))
+    )
+    values = [
+        {
+            "of_user": one.key.user_id,
+            "of_survey": one.key.survey_id,
+            "of_version": one.version,
+            "to_expires_at": None if one.expires_at is None else to_time(one.expires_at),
+        }
+        for one in corrections
+    ]
+    connection.execute(statement, values)

@@ -1,0 +1,167 @@
+"""Sessions and what their history folds to, side by side: what verifying and rebuilding look at.
+
+Every function works on a connection whose transaction its caller owns; it only reads. History is read in the order of
+its keys, a page of events in memory at a time.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, String, and_, or_, select, type_coerce
+
+from app.errors import AnswersLocked
+from app.store.models import session_history, sessions
+from app.store.rows import RECORD_COLUMNS, STATE_COLUMNS, Row, SessionKey, Stored, record_of, state_of
+from app.store.sealing import Sealing
+from app.survey.events import Started, from_record
+from app.survey.state import SessionState, apply
+
+EVENTS_A_PAGE = 1000
+"""Events that are held in memory at once: each can be a draft of 64 KiB."""
+
+_TIMES = frozenset({"created_at", "updated_at", "completed_at", "timestamp"})
+_VERSION = [column.name for column in STATE_COLUMNS].index("version")
+
+
+@dataclass(slots=True, kw_only=True)
+class Folded:
+    """What a session's history folds to.
+
+    Attributes:
+        state: after its events; None where there are none, or where one can't be read.
+        newest: the version of the last event.
+        missing: the first version that is missing before that; None where none is.
+        begins: whether the first event is the session's beginning; what was adopted from an older program begins
+            with a state that was found.
+        problem: why an event can't be read.
+        locked: an event is sealed with a key that is not there.
+    """
+
+    state: SessionState | None = None
+    newest: int = 0
+    missing: int | None = None
+    begins: bool = False
+    problem: str | None = None
+    locked: AnswersLocked | None = None
+
+    def take(self, row: Row, key: SessionKey, sealing: Sealing) -> None:
+        """Follow the event in a row of RECORD_COLUMNS."""
+        version = int(row[0])
+        if version != self.newest + 1 and self.missing is None:
+            self.missing = self.newest + 1
+        self.newest = version
+        if self.problem is not None or self.locked is not None:
+            return
+        try:
+            event = from_record(record_of(row, key, sealing))
+            if self.state is None:
+                self.begins = isinstance(event, Started)
+            self.state = apply(self.state, event)
+        except AnswersLocked as locked:
+            self.state, self.locked = None, locked
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self.state, self.problem = None, f"{type(error).__name__} in version {version} of its history"
+
+
+class Pair(NamedTuple):
+    """A session's row, None where there is none, its version column, and the fold of its history."""
+
+    key: SessionKey
+    stored: Stored | None
+    version: int
+    folded: Folded
+
+
+class Page(NamedTuple):
+    """The next sessions, in the order of their keys; ``following`` is where the next page begins, None at the end."""
+
+    pairs: list[Pair]
+    following: SessionKey | None
+
+
+def read_page(
+    connection: Connection, survey_id: str | None, after: SessionKey | None, limit: int, sealing: Sealing
+) -> Page:
+    """Return the next ``limit`` sessions with their folds, and histories between them that have no session."""
+    rows = _rows(connection, _wanted(sessions.c, survey_id, after, None), limit)
+    last = SessionKey(rows[-1][1], rows[-1][0]) if len(rows) == limit else None
+    folds = dict(_folds(connection, _wanted(session_history.c, survey_id, after, last), sealing))
+    pairs = [_pair(row, folds.pop(SessionKey(row[1], row[0]), None), sealing) for row in rows]
+    orphans = [Pair(key, None, 0, folded) for key, folded in folds.items()]
+    return Page(pairs + orphans, last)
+
+
+def read_pair(connection: Connection, key: SessionKey, sealing: Sealing, *, locked: bool) -> Pair:
+    """Return one session with its fold; ``locked`` holds the session until the transaction ends."""
+    where = [sessions.c.user_id == key.user_id, sessions.c.survey_id == key.survey_id]
+    found = _rows(connection, where, 1, locked=locked)
+    his = [session_history.c.user_id == key.user_id, session_history.c.survey_id == key.survey_id]
+    folded = dict(_folds(connection, his, sealing)).get(key)
+    return _pair(found[0], folded, sealing) if found else Pair(key, None, 0, folded or Folded())
+
+
+def _pair(row: Row, folded: Folded | None, sealing: Sealing) -> Pair:
+    return Pair(SessionKey(row[1], row[0]), state_of(row, sealing), int(row[_VERSION]), folded or Folded())
+
+
+def _rows(connection: Connection, where: list[ColumnElement[bool]], limit: int, *, locked: bool = False) -> list[Row]:
+    query = select(*_as_stored(STATE_COLUMNS)).where(*where).limit(limit)
+    query = query.order_by(sessions.c.user_id, sessions.c.survey_id)
+    return [tuple(row) for row in connection.execute(query.with_for_update() if locked else query)]
+
+
+def _folds(
+    connection: Connection, where: list[ColumnElement[bool]], sealing: Sealing
+) -> Iterator[tuple[SessionKey, Folded]]:
+    for key, rows in groupby(_events(connection, where), lambda row: SessionKey(row[1], row[0])):
+        folded = Folded()
+        for row in rows:
+            folded.take(row[2:], key, sealing)
+        yield key, folded
+
+
+def _events(connection: Connection, where: list[ColumnElement[bool]]) -> Iterator[Row]:
+    """Yield keys and RECORD_COLUMNS, in their order."""
+    # Page by page: a cursor of the server's wants a transaction, which readers of PostgreSQL have not.
+    column = session_history.c
+    query = select(column.user_id, column.survey_id, *_as_stored(RECORD_COLUMNS))
+    query = query.order_by(column.user_id, column.survey_id, column.version).limit(EVENTS_A_PAGE)
+    later: list[ColumnElement[bool]] = []
+    while True:
+        rows = [tuple(row) for row in connection.execute(query.where(*where, *later))]
+        yield from rows
+        if len(rows) < EVENTS_A_PAGE:
+            return
+        later = _later(SessionKey(rows[-1][1], rows[-1][0]), rows[-1][2])
+
+
+def _later(key: SessionKey, version: int) -> list[ColumnElement[bool]]:
+    column = session_history.c
+    in_session = and_(column.survey_id == key.survey_id, column.version > version)
+    in_user = and_(column.user_id == key.user_id, or_(column.survey_id > key.survey_id, in_session))
+    return [column.user_id >= key.user_id, or_(column.user_id > key.user_id, in_user)]
+
+
+def _as_stored(columns: Iterable[Any]) -> Iterator[Any]:
+    # Without SQLAlchemy's types: a time that somebody wrote by hand makes its session unreadable, not the page.
+    for column in columns:
+        yield type_coerce(column, String()).label(column.name) if column.name in _TIMES else column
+
+
+def _wanted(
+    column: Any,  # noqa: ANN401 - a table's columns
+    survey_id: str | None,
+    after: SessionKey | None,
+    upto: SessionKey | None,
+) -> list[ColumnElement[bool]]:
+    wanted: list[ColumnElement[bool]] = [] if survey_id is None else [column.survey_id == survey_id]
+    # The first condition of each is in the second one already; it is what MariaDB takes as the index's range.
+    if after is not None:
+        is_later = and_(column.user_id == after.user_id, column.survey_id > after.survey_id)
+        wanted += [column.user_id >= after.user_id, or_(column.user_id > after.user_id, is_later)]
+    if upto is not None:
+        is_before = and_(column.user_id == upto.user_id, column.survey_id <= upto.survey_id)
+        wanted += [column.user_id <= upto.user_id, or_(column.user_id < upto.user_id, is_before)]
+    return wanted

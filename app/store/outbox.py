@@ -1,0 +1,244 @@
+"""The outbox: what webhooks are still to be told, and what they were told, through SQLAlchemy's Core.
+
+A batch of turns puts rows here in its own transaction (``batch.py``, the gateways), one for each webhook that wants to
+know. ``next_attempt_at`` is null where nothing is left to do. Rows hold who, what and when; no answers. Every function
+works on a connection whose transaction its caller owns.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, cast
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, or_, select, update
+
+from app.store.models import webhook_deliveries, webhooks
+from app.store.participants import is_his
+from app.store.rows import SessionKey, from_time, to_time
+from app.store.webhooks import WebhookEvent
+
+ERROR_LENGTH = 200
+"""Characters of what went wrong that are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One event that one webhook is told; times in microseconds since 1970 UTC.
+
+    Attributes:
+        version: of the session, that the event made.
+        attempts: that were made until now.
+        next_attempt_at: None where it was delivered or given up.
+        last_status: of HTTP, of the last answer that came; None where none came.
+    """
+
+    id: int
+    webhook_id: str
+    event: WebhookEvent
+    key: SessionKey
+    version: int
+    occurred_at: int
+    attempts: int
+    next_attempt_at: int | None
+    delivered_at: int | None
+    failed_at: int | None
+    last_status: int | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempted:
+    """What came of one attempt at a delivery, or that it is due again without one.
+
+    Attributes:
+        again_at: when it is tried again; None: never.
+        is_delivered: whether it was taken; what is neither that nor tried again has failed.
+    """
+
+    id: int
+    at: int
+    again_at: int | None
+    is_delivered: bool
+    status: int | None
+    error: str | None
+
+    @property
+    def outcome(self) -> Literal["delivered", "failed", "given_up"]:
+        """What it came to."""
+        if self.is_delivered:
+            return "delivered"
+        return "given_up" if self.again_at is None else "failed"
+
+
+class Page(NamedTuple):
+    """Deliveries, the newest first, and the ``before_id`` of the next page; None after the last one."""
+
+    deliveries: list[Delivery]
+    following: int | None
+
+
+def read_due(
+    connection: Connection, webhook_id: str, at: int, limit: int, without: Collection[int] = ()
+) -> list[Delivery]:
+    """Return the deliveries of a webhook whose time has come, the longest due first.
+
+    Args:
+        without: ids that are left out: those that are under way.
+    """
+    column = webhook_deliveries.c
+    query = select(webhook_deliveries).where(column.webhook_id == webhook_id, column.next_attempt_at <= to_time(at))
+    if without:
+        query = query.where(column.id.not_in(without))
+    rows = connection.execute(query.order_by(column.next_attempt_at, column.id).limit(limit))
+    return [_delivery(row) for row in rows]
+
+
+def settle(connection: Connection, attempted: Iterable[Attempted]) -> None:
+    """Write what came of attempts; of a delivery that was erased meanwhile nothing is written."""
+    changes = [
+        {
+            "of_id": one.id,
+            "again": None if one.again_at is None else to_time(one.again_at),
+            "delivered": to_time(one.at) if one.is_delivered else None,
+            "failed": to_time(one.at) if one.again_at is None and not one.is_delivered else None,
+            "status": one.status,
+            "error": None if one.error is None else one.error[:ERROR_LENGTH],
+        }
+        for one in attempted
+    ]
+    if changes:
+        connection.execute(_SETTLE, changes)
+
+
+def read_page(
+    connection: Connection, webhook_id: str | None, before_id: int | None, limit: int, *, failed: bool = False
+) -> Page:
+    """Return the next deliveries, the newest first.
+
+    Args:
+        webhook_id: only this webhook's; None: all.
+        before_id: the ``following`` of the page before; None begins with the newest.
+        failed: only those that were given up.
+    """
+    column = webhook_deliveries.c
+    query = select(webhook_deliveries)
+    if webhook_id is not None:
+        query = query.where(column.webhook_id == webhook_id)
+    if before_id is not None:
+        query = query.where(column.id < before_id)
+    if failed:
+        query = query.where(column.failed_at.is_not(None))
+    found = [_delivery(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
+    return Page(found, found[-1].id if len(found) == limit else None)
+
+
+def read_ended(
+    connection: Connection, webhook_id: str, after_id: int, limit: int, *, since: int | None, failed: bool
+) -> list[int]:
+    """Return the next ids, in their order, of deliveries that were made or given up.
+
+    Args:
+        since: only of what happened then or later, microseconds since 1970 UTC.
+        failed: only those that were given up.
+    """
+    column = webhook_deliveries.c
+    query = select(column.id).where(
+        column.webhook_id == webhook_id, column.id > after_id, column.next_attempt_at.is_(None)
+    )
+    if since is not None:
+        query = query.where(column.occurred_at >= to_time(since))
+    if failed:
+        query = query.where(column.failed_at.is_not(None))
+    return list(connection.execute(query.order_by(column.id).limit(limit)).scalars())
+
+
+def replay(connection: Connection, ids: Collection[int], at: int) -> int:
+    """Let deliveries that were made or given up be due again, as if never attempted; return how many."""
+    column = webhook_deliveries.c
+    again = {"attempts": 0, "next_attempt_at": to_time(at), "delivered_at": None, "failed_at": None}
+    change = update(webhook_deliveries).where(column.id.in_(ids), column.next_attempt_at.is_(None))
+    return connection.execute(change.values(**again)).rowcount
+
+
+def clean(connection: Connection, *, delivered_before: int, failed_before: int, limit: int) -> int:
+    """Remove old deliveries, at most ``limit``; return how many.
+
+    Args:
+        delivered_before: of those that were made, microseconds since 1970 UTC.
+        failed_before: of those that were given up, and those that a webhook which is disabled has waited for.
+    """
+    column = webhook_deliveries.c
+    disabled = select(webhooks.c.id).where(webhooks.c.disabled_at < to_time(failed_before))
+    old = or_(
+        column.delivered_at < to_time(delivered_before),
+        column.failed_at < to_time(failed_before),
+        and_(column.webhook_id.in_(disabled), column.next_attempt_at < to_time(failed_before)),
+    )
+    # Read first: MySQL deletes from no table that the same statement reads.
+    ids = connection.execute(select(column.id).where(old).limit(limit)).scalars().all()
+    if ids:
+        connection.execute(delete(webhook_deliveries).where(column.id.in_(ids)))
+    return len(ids)
+
+
+def forget(connection: Connection, user_id: str, survey_id: str | None, until: int | None = None) -> None:
+    """Remove what webhooks were or would be told of a participant; one that is under way may still arrive.
+
+    Args:
+        survey_id: only of this survey; None: of all.
+        until: only what happened then or before, microseconds since 1970 UTC.
+    """
+    connection.execute(delete(webhook_deliveries).where(*_about(user_id, survey_id, until)))
+
+
+def read_about(
+    connection: Connection, user_id: str, survey_id: str | None, after_id: int, limit: int
+) -> list[tuple[Delivery, str]]:
+    """Return the next deliveries about a participant, in their order, each with the address that was told."""
+    column = webhook_deliveries.c
+    query = select(webhook_deliveries, webhooks.c.url).join(webhooks, webhooks.c.id == column.webhook_id)
+    query = query.where(column.id > after_id, *_about(user_id, survey_id, None)).order_by(column.id).limit(limit)
+    return [(_delivery(row), row.url) for row in connection.execute(query)]
+
+
+def _about(user_id: str, survey_id: str | None, until: int | None) -> list[ColumnElement[bool]]:
+    where = [is_his(webhook_deliveries.c.user_id, user_id)]
+    if survey_id is not None:
+        where.append(webhook_deliveries.c.survey_id == survey_id)
+    if until is not None:
+        where.append(webhook_deliveries.c.occurred_at <= to_time(until))
+    return where
+
+
+_SETTLE = (
+    update(webhook_deliveries)
+    .where(webhook_deliveries.c.id == bindparam("of_id"))
+    .values(
+        attempts=webhook_deliveries.c.attempts + 1,
+        next_attempt_at=bindparam("again"),
+        delivered_at=bindparam("delivered"),
+        failed_at=bindparam("failed"),
+        last_status=bindparam("status"),
+        last_error=bindparam("error"),
+    )
+)
+
+
+def _delivery(row: Any) -> Delivery:  # noqa: ANN401 - a row
+    return Delivery(
+        id=row.id,
+        webhook_id=row.webhook_id,
+        event=cast("WebhookEvent", row.event),
+        key=SessionKey(row.survey_id, row.user_id),
+        version=row.version,
+        occurred_at=from_time(row.occurred_at),
+        attempts=row.attempts,
+        next_attempt_at=_at(row.next_attempt_at),
+        delivered_at=_at(row.delivered_at),
+        failed_at=_at(row.failed_at),
+        last_status=row.last_status,
+        last_error=row.last_error,
+    )
+
+
+def _at(time: object) -> int | None:
+    return None if time is None else from_time(time)

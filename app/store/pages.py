@@ -1,0 +1,150 @@
+"""The sessions of one survey whole, and their events, a page at a time in the order of their keys.
+
+What an export reads: each session once, however many change meanwhile, and no more than a page in memory. A page
+holds what fits among the next EXAMINED sessions of all surveys, so no statement occupies the database for long. Times
+are taken as the database has them: one that somebody wrote by hand makes its session unreadable, not the page.
+Every function works on a connection whose transaction its caller owns.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+from sqlalchemy import Column, ColumnElement, Connection, String, and_, func, or_, select, type_coerce
+
+from app.errors import SessionUnreadable
+from app.store.listing import has_status
+from app.store.models import session_history, sessions, survey_revisions
+from app.store.rows import ENTRY_COLUMNS, STATE_COLUMNS, Entry, SessionKey, Stored, entry_of, state_of, to_time
+from app.store.sealing import Sealing
+from app.survey.state import Status
+
+EXAMINED = 5000
+"""Sessions of all surveys that are looked at for one page, at most."""
+
+SESSIONS_A_PAGE = 500
+EVENTS_A_PAGE = 500
+"""Events that are held in memory at once: each can be a draft of 64 KiB."""
+
+_TIMES = frozenset({"created_at", "updated_at", "completed_at", "timestamp"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Which sessions of a survey are meant; times are microseconds since 1970 UTC.
+
+    Attributes:
+        at: the time at which ``status`` is looked at.
+        since, until: of when a session began; ``until`` itself is not in it.
+        updated_since: of when it changed last.
+        is_audio_mode: the mode that it is in.
+    """
+
+    survey_id: str
+    at: int
+    status: Status | None = None
+    since: int | None = None
+    until: int | None = None
+    updated_since: int | None = None
+    is_audio_mode: bool | None = None
+
+
+class Page(NamedTuple):
+    """Sessions in the order of their user ids, set-aside ones among them, and where the next page begins."""
+
+    stored: list[tuple[SessionKey, Stored]]
+    following: SessionKey | None
+
+
+class Event(NamedTuple):
+    """An event, or why it can't be read, of the session of ``user_id``."""
+
+    user_id: str
+    version: int
+    entry: Entry | SessionUnreadable
+
+
+def count_chosen(connection: Connection, chosen: Chosen) -> int:
+    """Return how many sessions are meant, with those that can't be read."""
+    query = select(func.count()).select_from(sessions).where(*_conditions(chosen))
+    return cast("int", connection.execute(query).scalar())
+
+
+def read_sessions(connection: Connection, chosen: Chosen, after: SessionKey | None, sealing: Sealing) -> Page:
+    """Return the next sessions that are meant; one that can't be read as why."""
+    column = sessions.c
+    keys = select(column.user_id, column.survey_id).order_by(column.user_id, column.survey_id)
+    later = () if after is None else (_is_after(after),)
+    end = connection.execute(keys.where(*later).limit(1).offset(EXAMINED - 1)).first()
+    fitting = select(*_as_stored(STATE_COLUMNS)).where(*later, *_conditions(chosen)).order_by(column.user_id)
+    if end is not None:
+        fitting = fitting.where(column.user_id <= end.user_id)
+    rows = [tuple(row) for row in connection.execute(fitting.limit(SESSIONS_A_PAGE))]
+    stored = [(SessionKey(row[1], row[0]), state_of(row, sealing)) for row in rows]
+    if len(rows) == SESSIONS_A_PAGE:
+        return Page(stored, stored[-1][0])
+    # The last user's session of this survey is in the page, also where that survey comes after the window's last one.
+    return Page(stored, None if end is None else SessionKey(max(end.survey_id, chosen.survey_id), end.user_id))
+
+
+def read_events(
+    connection: Connection, keys: Sequence[SessionKey], after: tuple[str, int] | None, sealing: Sealing
+) -> list[Event]:
+    """Return the next events of these sessions of one survey: by user id, oldest first.
+
+    Args:
+        after: user id and version of the last event before.
+    """
+    column = session_history.c
+    users = [key.user_id for key in keys if after is None or key.user_id >= after[0]]
+    query = select(column.user_id, *_as_stored(ENTRY_COLUMNS)).where(
+        column.survey_id == keys[0].survey_id, column.user_id.in_(users)
+    )
+    if after is not None:
+        query = query.where(or_(column.user_id > after[0], column.version > after[1]))
+    rows = connection.execute(query.order_by(column.user_id, column.version).limit(EVENTS_A_PAGE))
+    return [_event(tuple(row), keys[0].survey_id, sealing) for row in rows]
+
+
+def read_revisions(connection: Connection, survey_id: str) -> list[tuple[str, str]]:
+    """Return the revisions of a survey and their definitions, oldest first."""
+    column = survey_revisions.c
+    query = select(column.revision, column.definition).where(column.survey_id == survey_id)
+    rows = connection.execute(query.order_by(column.created_at, column.revision))
+    return [(revision, definition) for revision, definition in rows]
+
+
+def _as_stored(columns: Sequence[Column[Any]]) -> Iterator[Any]:
+    for column in columns:
+        yield type_coerce(column, String()).label(column.name) if column.name in _TIMES else column
+
+
+def _is_after(key: SessionKey) -> ColumnElement[bool]:
+    c = sessions.c
+    # The first condition is in the second one already; it is what MariaDB takes as the index's range.
+    later = or_(c.user_id > key.user_id, and_(c.user_id == key.user_id, c.survey_id > key.survey_id))
+    return and_(c.user_id >= key.user_id, later)
+
+
+def _conditions(chosen: Chosen) -> Iterator[ColumnElement[bool]]:
+    column = sessions.c
+    yield column.survey_id == chosen.survey_id
+    if chosen.status is not None:
+        yield has_status(sessions, chosen.status, chosen.at)
+    if chosen.since is not None:
+        yield column.created_at >= to_time(chosen.since)
+    if chosen.until is not None:
+        yield column.created_at < to_time(chosen.until)
+    if chosen.updated_since is not None:
+        yield column.updated_at >= to_time(chosen.updated_since)
+    if chosen.is_audio_mode is not None:
+        yield (column.is_audio_mode != 0) == chosen.is_audio_mode
+
+
+def _event(row: tuple[Any, ...], survey_id: str, sealing: Sealing) -> Event:
+    user_id, _, version, *_ = row
+    try:
+        return Event(user_id, version, entry_of(row[1:], SessionKey(survey_id, user_id), sealing))
+    except (ValueError, TypeError, AttributeError) as error:
+        problem = f"{type(error).__name__} in its history"
+        return Event(user_id, version, SessionUnreadable(survey_id, user_id, problem))

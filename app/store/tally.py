@@ -1,0 +1,36 @@
+"""What came of a batch, counted for ``app/metrics.py`` a batch at a time. Used by ``writer.py``."""
+
+from collections.abc import Iterable, Sequence
+from time import monotonic
+
+from app import metrics
+from app.errors import StepkeepError
+from app.store.batch import Outcome, Refused, Result
+from app.store.ticket import Ticket
+
+
+def count(batch: Sequence[Ticket], answers: Iterable[Result | Exception]) -> None:
+    """Count the answers of a batch, and how long its tickets waited for them."""
+    outcomes: dict[tuple[str, str], int] = {}
+    events: dict[str, int] = {}
+    for answer in answers:
+        if isinstance(answer, Outcome) and answer.event is not None:
+            action = answer.event.action
+            events[action] = events.get(action, 0) + 1
+        else:
+            named = _named(answer)
+            outcomes[named] = outcomes.get(named, 0) + 1
+    if events:
+        outcomes["accepted", ""] = sum(events.values())
+    metrics.count_turns(outcomes, events)
+    now = monotonic()
+    metrics.TURN_SECONDS.observe_all((now - ticket.at, len(ticket.turns)) for ticket in batch if ticket.turns)
+
+
+def _named(answer: Result | Exception) -> tuple[str, str]:
+    """Return the outcome and the code of what changed nothing."""
+    if isinstance(answer, Outcome):
+        return "duplicate", ""
+    if isinstance(answer, Refused):
+        return "refused", answer.rejection.code
+    return "failed", answer.code if isinstance(answer, StepkeepError) else "internal"

@@ -1,0 +1,61 @@
+"""A caller's place in the writer's queue: what he hands in, and what he is given back. Used by ``writer.py``."""
+
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app import tracing
+from app.store.batch import Turn
+from app.store.parking import Parking
+
+
+class Ticket:
+    """One caller's place in the queue.
+
+    Attributes:
+        at: when it was made, by the monotonic clock.
+        origin: the span of the caller, where traces are made.
+    """
+
+    __slots__ = (
+        "answers",
+        "at",
+        "error",
+        "is_left",
+        "is_patient",
+        "leads",
+        "may_lead",
+        "next",
+        "origin",
+        "parking",
+        "turns",
+        "work",
+    )
+
+    def __init__(
+        self,
+        turns: Sequence[Turn],
+        work: Callable[[Connection], Any] | None = None,
+        *,
+        may_lead: bool = True,
+        is_patient: bool = True,
+    ) -> None:
+        self.turns = turns
+        self.work = work
+        self.may_lead = may_lead
+        self.is_patient = is_patient
+        self.answers: Any = None
+        self.error: Exception | None = None
+        self.leads = False
+        self.is_left = False
+        self.next: Ticket | None = None
+        self.parking: Parking | None = None
+        self.at = monotonic()
+        self.origin = tracing.here()
+
+    def wake(self) -> None:
+        """Wake the caller, if he waits."""
+        if self.parking is not None:
+            self.parking.wake()

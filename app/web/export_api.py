@@ -1,0 +1,76 @@
+"""REST for people who analyse: a survey's sessions as a file, and the codebook to it."""
+
+from typing import Any
+
+import flask
+
+from app.errors import InvalidInput
+from app.operations.export import codebook
+from app.operations.export.asked import FORMATS, MODES, STATUSES, Asked, moment
+from app.operations.export.export import Export
+from app.web import requests
+from app.web.permission import permitted_to_all, store
+from app.web.responses import json_response
+
+export_api = flask.Blueprint("export_api", __name__)
+
+LEFT_OUT = "Stepkeep-Left-Out"
+"""The header that says what the file lacks, e.g. ``set_aside=1, shortened=2``, or ``nothing``."""
+
+CODEBOOK_FORMATS = ("json", "markdown")
+
+SWITCHES = ("labels", "spreadsheet_safe", "history", "drafts")
+
+
+@export_api.get("/api/surveys/<survey_id>/export")
+def export_survey(survey_id: str) -> flask.Response:
+    """Give the survey's sessions as a file; what fails is told before its first byte, as far as that can be known."""
+    asked_for = flask.request.args.get("format", "csv")
+    permitted_to_all("export", "survey_exported", survey=survey_id[:64], format=asked_for[:16])
+    requests.check_arguments("format", "status", "since", "until", "updated_since", "mode", *SWITCHES)
+    exporting = Export(store(), _asked(survey_id))
+    # What is sent as it is made can't be taken back: the sessions are read once before.
+    looked = exporting.look() if exporting.shape.is_streamed else None
+    made = exporting.make()
+    response = flask.Response(made.pieces, content_type=exporting.shape.media_type)
+    response.headers["Content-Disposition"] = f"attachment; filename={exporting.file_name}"
+    lacking = (looked or made.counts).lacking()
+    response.headers[LEFT_OUT] = ", ".join(f"{name}={count}" for name, count in lacking.items()) or "nothing"
+    return response
+
+
+@export_api.get("/api/surveys/<survey_id>/codebook")
+def get_codebook(survey_id: str) -> flask.Response:
+    """Say what each column of the survey's export means, as JSON or as Markdown."""
+    permitted_to_all("export", "survey_exported", survey=survey_id[:64], format="codebook")
+    requests.check_arguments("format")
+    wanted = _one_of("format", CODEBOOK_FORMATS, "json")
+    layout = Export(store(), Asked(survey_id=store().key("x", survey_id).survey_id)).layout
+    if wanted == "json":
+        return json_response({"success": True, "codebook": codebook.document_of(layout)})
+    return flask.Response(codebook.markdown_of(layout), content_type="text/markdown; charset=utf-8")
+
+
+def _asked(survey_id: str) -> Asked:
+    return Asked(
+        survey_id=store().key("x", survey_id).survey_id,
+        format=_one_of("format", FORMATS, "csv"),
+        status=_one_of("status", STATUSES),
+        since=_moment("since"),
+        until=_moment("until", ends_day=True),
+        updated_since=_moment("updated_since"),
+        mode=_one_of("mode", MODES),
+        **{name: _one_of(name, ("true", "false"), "false") == "true" for name in SWITCHES},
+    )
+
+
+def _one_of(name: str, known: tuple[str, ...], default: str | None = None) -> Any:  # noqa: ANN401 - one of the known
+    given = flask.request.args.get(name, default)
+    if given is not None and given not in known:
+        raise InvalidInput(f"{name} must be one of {', '.join(known)}")
+    return given
+
+
+def _moment(name: str, *, ends_day: bool = False) -> int | None:
+    text = flask.request.args.get(name)
+    return None if text is None else moment(text, name, ends_day=ends_day)

@@ -1,0 +1,178 @@
+"""How long a survey's figures take over a million rows of history; writes docs/performance/analytics.md.
+
+    python -m benchmarks.analytics [rows]
+
+Walks of demo data (`flask demo fill`, the survey intake) are multiplied until there are as many rows, in the order of
+their times, as they would have come; then the figures are counted once to warm up, and ROUNDS times.
+"""
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from sqlalchemy import Connection, String, Table, cast, func, insert, literal, select
+
+from app.operations.analytics import Filters, figures_of
+from app.operations.analytics.collecting import PART
+from app.operations.demo import Plan, fill
+from app.reader import now_us
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store import analysis
+from app.store.engine import migration_engine, normalise_url
+from app.store.models import session_history, sessions
+from app.store.schema import upgrade_schema
+from benchmarks import databases
+
+ROWS = 1_000_000
+ROUNDS = 5
+PATTERN = 4000
+"""Sessions of demo data, over DAYS."""
+
+DAYS = 60
+SURVEY_ID = "intake"
+REPORT = Path("docs/performance/analytics.md")
+
+DAY_US = 86_400 * 1_000_000
+
+
+class Measured(NamedTuple):
+    """One database: what was counted, and seconds."""
+
+    kind: str
+    sessions: int
+    rows: int
+    whole_s: float
+    cpu_s: float
+    read_s: float
+    week_s: float
+
+
+def grow(store: SessionStore, url: str, rows: int) -> tuple[int, int]:
+    """Fill the database; return how many sessions and rows of history there are."""
+    fill(store, Plan(sessions=PATTERN, days=DAYS, surveys=(SURVEY_ID,), until=now_us()))
+    made = store.read(lambda connection: _count(connection, session_history))
+    copies = max(0, round(rows / made) - 1)
+    engine = migration_engine(normalise_url(url))  # whose statements may take long
+    for table in (sessions, session_history):
+        with engine.begin() as connection:
+            _multiply(connection, table, copies)
+    engine.dispose()
+    return store.read(lambda connection: (_count(connection, sessions), _count(connection, session_history)))
+
+
+def _count(connection: Connection, table: Table) -> int:
+    return int(connection.execute(select(func.count()).select_from(table)).scalar() or 0)
+
+
+def _multiply(connection: Connection, table: Table, copies: int) -> None:
+    """Copy each row under other user ids; those of history in the order of their times."""
+    names = [column.name for column in table.c if column.name not in {"user_id", "id"}]
+    numbers = select(literal(1).label("number")).cte("numbers", recursive=True)
+    numbers = numbers.union_all(select(numbers.c.number + 1).where(numbers.c.number < copies))
+    user_id = table.c.user_id + "-" + cast(numbers.c.number, String(8))
+    query = select(user_id, *(table.c[name] for name in names)).select_from(table).join(numbers, literal(1) == 1)
+    if table is session_history:
+        query = query.order_by(table.c.timestamp)
+    connection.execute(insert(table).from_select(["user_id", *names], query))
+
+
+def timed(call: Callable[[], object]) -> tuple[float, float]:
+    """Return the medians of ROUNDS calls after a first one: seconds, and seconds of this process's CPU."""
+    call()
+    walls, cpus = [], []
+    for _ in range(ROUNDS):
+        began, used = time.perf_counter(), time.process_time()
+        call()
+        walls.append(time.perf_counter() - began)
+        cpus.append(time.process_time() - used)
+    return median(walls), median(cpus)
+
+
+def measure(kind: str, folder: Path, rows: int) -> Measured:
+    """Return how long the figures take on one database."""
+    with databases.fresh(kind, "analytics", folder) as url:
+        upgrade_schema(normalise_url(url))
+        store = open_store(Settings(database_url=url, environment="development"))
+        try:
+            count, made = grow(store, url, rows)
+            databases.refresh_statistics(url)
+            whole_s, cpu_s = timed(lambda: figures_of(store, SURVEY_ID))
+            read_s, _ = timed(lambda: _read_events(store))
+            week = Filters(since=now_us() - 7 * DAY_US)
+            week_s, _ = timed(lambda: figures_of(store, SURVEY_ID, week))
+        finally:
+            store.close()
+    return Measured(kind, count, made, whole_s, cpu_s, read_s, week_s)
+
+
+def _read_events(store: SessionStore) -> None:
+    """Read the events alone, on one connection: what of the time is the database's."""
+    after: str | None = None
+    while True:
+        rows = store.read(partial(_sessions_after, after))
+        if not rows:
+            return
+        after = rows[-1].user_id
+        store.read(partial(_walks_between, rows[0].user_id, after))
+
+
+def _sessions_after(after: str | None, connection: Connection) -> list[analysis.SessionRow]:
+    return analysis.read_sessions(connection, SURVEY_ID, after, PART)
+
+
+def _walks_between(first: str, last: str, connection: Connection) -> analysis.Walks:
+    return analysis.read_walks(connection, SURVEY_ID, first, last)
+
+
+def report(measured: list[Measured]) -> str:
+    """Return the page."""
+    lines = [
+        "# A survey's figures over a million rows of history",
+        "",
+        "`GET /api/surveys/{id}/analytics`, `flask report` and the dashboard count them in one pass over all sessions",
+        "of a survey, on two connections: the database makes one JSON text of each session's events, and arrays do the",
+        "rest. No table and no index was added for it, so turns cost what they did. Requests share what was counted,",
+        "and are given it again for four times as long as counting took, so that turns have the rest of the machine.",
+        "",
+        f"Measured by `python -m benchmarks.analytics` on 2 cores: median of {ROUNDS} after a first one, seconds.",
+        "Single process, every row read anew each time.",
+        "",
+        "| | sessions | rows | figures | CPU here | reading alone, one connection | the last week's sessions |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {one.kind} | {one.sessions:,} | {one.rows:,} | {one.whole_s:.2f} | {one.cpu_s:.2f} | {one.read_s:.2f} "
+        f"| {one.week_s:.2f} |"
+        for one in measured
+    ]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    lines += ["", f"Highest memory of the measuring process, filling included: {peak} MB.", ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure on each database that is there, print and write the page."""
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in databases.KINDS:
+            if (reason := databases.why_not(kind)) is not None:
+                print(f"{kind}: {reason}")
+                continue
+            measured.append(measure(kind, Path(folder), rows))
+            print(measured[-1], flush=True)
+    text = report(measured)
+    print(text)
+    if rows == ROWS:
+        REPORT.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""What a backup of a million history rows takes, restoring it, and moving it; writes docs/performance/backup.md.
+
+    python -m benchmarks.backup [rows]
+
+Each act runs in a process of its own, whose wall time and peak memory (``ru_maxrss``) are measured. The rows are turns
+that the store took, in sessions of TURNS turns.
+"""
+
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from app.operations.backup.create import create_backup
+from app.operations.backup.move import move_database
+from app.operations.backup.native import create_native
+from app.operations.backup.restore import How, restore_backup
+from app.operations.backup.verify import verify_backup
+from app.store.rows import SessionKey
+from app.store.sealing import PLAIN
+from benchmarks import databases
+from benchmarks.ours import accepted, answer, store_on
+from benchmarks.workload import NOT_BEGUN, SURVEY_ID, after
+
+ROWS = 1_000_000
+TURNS = 20
+TOGETHER = 1000
+REPORT = Path("docs/performance/backup.md")
+
+HEAD = """# Backup, restore and moving house
+
+`python -m benchmarks.backup` measures and writes this page. {rows:,} rows of history in {sessions:,} sessions; each act
+in a process of its own, on {cores} cores, with all databases on the same machine. Peak memory is that of the process,
+some 90 MiB of it the program itself; the database servers' is not in it.
+
+| act | seconds | peak MiB |
+|---|--:|--:|
+"""
+
+FOOT = """
+A restore goes through the rows three times: looked through, put in, read back and folded. A move goes through them
+once, and then once more in both databases, to compare them.
+"""
+
+
+def fill(url: str, rows: int) -> None:
+    """Leave so many turns."""
+    store = store_on(url)
+    for start in range(0, rows // TURNS, TOGETHER):
+        keys = [SessionKey(SURVEY_ID, f"participant-{number:07d}") for number in range(start, start + TOGETHER)]
+        step = NOT_BEGUN
+        for _ in range(TURNS):
+            for result in store.submit_many([(key, answer(step)) for key in keys[: rows // TURNS - start]]):
+                accepted(result)
+            step = after(step)
+    store.close()
+
+
+def measured(act: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds and the MiB that an act takes in a child."""
+    began = time.perf_counter()
+    child = os.fork()
+    if child == 0:
+        act()
+        os._exit(0)
+    _, status, used = os.wait4(child, 0)
+    assert status == 0, "it failed"
+    return time.perf_counter() - began, used.ru_maxrss / 1024
+
+
+def in_store(url: str, act: Callable[..., object], *given: object) -> None:
+    """Do it with a store on the database."""
+    store = store_on(url)
+    act(store, *given)
+    store.close()
+
+
+def main(rows: int) -> None:
+    """Measure and write the page."""
+    lines = [HEAD.format(rows=rows, sessions=rows // TURNS, cores=os.cpu_count())]
+
+    def note(name: str, act: Callable[[], object]) -> None:
+        seconds, mib = measured(act)
+        lines.append(f"| {name} | {seconds:.1f} | {mib:.0f} |\n")
+        print(lines[-1], end="", flush=True)
+
+    with (
+        tempfile.TemporaryDirectory() as name,
+        databases.fresh("sqlite", "first", Path(name)) as first,
+        databases.fresh("postgresql", "second", Path(name)) as second,
+        databases.fresh("mariadb", "third", Path(name)) as third,
+        databases.fresh("sqlite", "fourth", Path(name)) as fourth,
+    ):
+        file = Path(name) / "portable"
+        note("(filling SQLite)", lambda: fill(first, rows))
+        for url in (second, third, fourth):
+            store_on(url).close()
+        note("create, SQLite", lambda: in_store(first, create_backup, file))
+        note("create --native, SQLite", lambda: in_store(first, create_native, Path(name) / "native"))
+        note("verify", lambda: verify_backup(file, PLAIN))
+        note("restore --replace, SQLite", lambda: in_store(first, restore_backup, file, How(replace=True)))
+        note("move, SQLite to PostgreSQL", lambda: move_database(first, second))
+        note("move, PostgreSQL to MariaDB", lambda: move_database(second, third))
+        note("move, MariaDB to SQLite", lambda: move_database(third, fourth))
+        note("create, MariaDB", lambda: in_store(third, create_backup, Path(name) / "mariadb"))
+    REPORT.write_text("".join(lines) + FOOT)
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    main(int(sys.argv[1]) if sys.argv[1:] else ROWS)

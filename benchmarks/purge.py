@@ -1,0 +1,127 @@
+"""How long a turn waits while old sessions are purged on SQLite, and how long that takes.
+
+Run with ``python -m benchmarks.purge`` in the project's folder. SESSIONS sessions of a year ago, of EVENTS events each,
+and one of LONG events, are erased: by the process that writes turns (as rounds inside the server are), and by another
+one (as ``flask sessions purge`` is). The turns are those of one participant after the other.
+"""
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from app.operations.archive import Archive
+from app.operations.retention import purge
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store.rows import SessionKey
+from app.survey.commands import Begin, SetMode
+
+SESSIONS = 100_000
+EVENTS = 5
+LONG = 100_000
+YEAR_US = 365 * 86_400 * 1_000_000
+PART = 10_000
+
+
+def opened(folder: Path) -> SessionStore:
+    """Return the store of the benchmark."""
+    url = f"sqlite:///{folder / 'purge.db'}"
+    return open_store(Settings(database_url=url, surveys_dir=Path("surveys"), retention="30d"))
+
+
+def fill(store: SessionStore) -> None:
+    """Begin the old sessions."""
+    at = store.clock() - YEAR_US
+    for start in range(0, SESSIONS, PART):
+        keys = [SessionKey("phq9", f"old{number:06}") for number in range(start, start + PART)]
+        store.submit_many([(key, Begin(at=at)) for key in keys])
+        for turn in range(EVENTS - 1):
+            store.submit_many([(key, SetMode(at=at, is_audio_mode=turn % 2 == 0)) for key in keys])
+    key = SessionKey("phq9", "old000500-long")
+    store.submit_many([(key, Begin(at=at))])
+    for start in range(0, LONG - 1, PART):
+        store.submit_many([(key, SetMode(at=at, is_audio_mode=n % 2 == 0)) for n in range(start, start + PART)])
+
+
+def turns_beside(store: SessionStore, work: Callable[[], object]) -> tuple[list[float], float]:
+    """Return how long each turn took, in milliseconds, while the work was done, and the seconds of the work."""
+    took: list[float] = []
+    ended = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not ended.is_set():
+            key = SessionKey("phq9", f"young{number // 20:07}")
+            command = (
+                Begin(at=store.clock())
+                if number % 20 == 0
+                else SetMode(at=store.clock(), is_audio_mode=number % 2 == 1)
+            )
+            began = time.perf_counter()
+            store.submit(key, command)
+            took.append((time.perf_counter() - began) * 1e3)
+            number += 1
+            time.sleep(0.002)  # a participant thinks
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    began = time.perf_counter()
+    work()
+    seconds = time.perf_counter() - began
+    ended.set()
+    thread.join()
+    return sorted(took), seconds
+
+
+def in_another_process(folder: Path, *, archived: bool) -> None:
+    """Purge as a command does."""
+    command = [sys.executable, "-m", "benchmarks.purge", str(folder), *(["archived"] if archived else [])]
+    subprocess.run(command, check=True)  # noqa: S603 - this program
+
+
+def purge_in(store: SessionStore, folder: Path, *, archived: bool) -> None:
+    """Purge, with an archive or without."""
+    if archived:
+        with Archive(store, folder / "old.jsonl.gz") as archive:
+            purge(store, archive=archive)
+    else:
+        purge(store)
+
+
+def measure(*, elsewhere: bool, archived: bool) -> str:
+    """Return a line of the table."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        store = opened(folder)
+        fill(store)
+        if elsewhere:
+            took, seconds = turns_beside(store, lambda: in_another_process(folder, archived=archived))
+        else:
+            took, seconds = turns_beside(store, lambda: purge_in(store, folder, archived=archived))
+        store.close()
+    median, p99 = took[len(took) // 2], took[int(len(took) * 0.99)]
+    who = "a command" if elsewhere else "the server"
+    how = " with an archive" if archived else ""
+    return f"| {who}{how} | {seconds:.0f} | {len(took):,} | {median:.1f} | {p99:.1f} | {took[-1]:.1f} |"
+
+
+def main() -> None:
+    """Print the table."""
+    print(f"{SESSIONS:,} sessions of {EVENTS} events and one of {LONG:,}, on SQLite\n")
+    print("| purged by | s | turns beside it | median ms | p99 ms | longest ms |\n|---|--:|--:|--:|--:|--:|")
+    for elsewhere in (False, True):
+        for archived in (False, True):
+            print(measure(elsewhere=elsewhere, archived=archived), flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        there = opened(Path(sys.argv[1]))
+        purge_in(there, Path(sys.argv[1]), archived="archived" in sys.argv)
+        there.close()
+    else:
+        main()

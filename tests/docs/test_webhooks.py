@@ -1,0 +1,86 @@
+"""docs/webhooks.md: the code that verifies a request does, in both languages, and refuses what is not ours."""
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.cli.webhooks import webhooks
+from app.operations.webhooks.signing import Secret, headers, new_secret
+from app.store.webhooks import EVENTS
+from tests.conftest import ROOT, skip_or_fail
+
+PAGE = (ROOT / "docs" / "webhooks.md").read_text()
+BODY = b'{"type":"session.completed","data":{"user_id":"ann"}}'
+
+Verify = Callable[[str, dict[str, str], bytes], dict[str, Any]]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def signed(*secrets: str, at_s: float | None = None) -> dict[str, str]:
+    at = int((time.time() if at_s is None else at_s) * 1_000_000)
+    return headers([Secret(one, None) for one in secrets], "msg_1", at, BODY)
+
+
+def in_python(name: str) -> Verify:
+    scope: dict[str, Any] = {}
+    for block in blocks("python"):
+        exec(block, scope)  # noqa: S102 - the page's own code
+    verify: Verify = scope[name]
+    return verify
+
+
+def in_javascript() -> Verify:
+    node = shutil.which("node")
+    if node is None:
+        skip_or_fail("no node here (Debian: apt install nodejs)")
+    (code,) = blocks("javascript")
+    call = "const [s, h, b] = JSON.parse(process.argv[1]); console.log(JSON.stringify(messageOf(s, h, b)));"
+
+    def verify(secret: str, made: dict[str, str], body: bytes) -> dict[str, Any]:
+        given = json.dumps([secret, made, body.decode()])
+        done = subprocess.run([str(node), "-e", code + call, given], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ValueError(done.stderr)
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    return verify
+
+
+@pytest.fixture(params=["standardwebhooks", "by hand", "javascript"])
+def verify(request: pytest.FixtureRequest) -> Verify:
+    """Each way that the page shows."""
+    names = {"standardwebhooks": "message_of", "by hand": "message_of_by_hand"}
+    return in_javascript() if request.param == "javascript" else in_python(names[request.param])
+
+
+def test_code_of_the_page_takes_what_is_ours_and_refuses_the_rest(verify: Verify) -> None:
+    """With one secret, and while two sign; not with another's, another body, or one of long ago."""
+    mine, other = new_secret(), new_secret()
+    assert verify(mine, signed(mine), BODY) == json.loads(BODY)
+    assert verify(mine, signed(other, mine), BODY) == json.loads(BODY)
+    for made, body in (
+        (signed(other), BODY),
+        (signed(mine), BODY.replace(b"ann", b"ben")),
+        ({**signed(mine), "webhook-id": "msg_2"}, BODY),
+        (signed(mine, at_s=time.time() - 3600), BODY),
+    ):
+        with pytest.raises(Exception, match=r"."):
+            verify(mine, made, body)
+
+
+def test_page_names_every_event_and_command() -> None:
+    """None can ship undocumented."""
+    assert all(f"`{event}`" in PAGE for event in EVENTS)
+    named = set(re.findall(r"flask webhooks ([a-z-]+)", PAGE))
+    assert named <= set(webhooks.commands)
+    assert named >= {"add", "test", "deliveries", "replay", "enable", "rotate-secret"}

@@ -1,0 +1,386 @@
+"""A survey's figures against a count by force, on random surveys and walks, on each database; and their edge cases."""
+
+import base64
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from sqlalchemy import update
+
+from app import exact_json
+from app.catalogue import Catalogue
+from app.errors import InvalidInput, NoSuchSurvey
+from app.operations.analytics import Filters, figures_of
+from app.service import SessionStore
+from app.settings import Settings
+from app.store import history
+from app.store.models import session_history, sessions
+from app.store.rows import SessionKey, to_time
+from app.survey import commands
+from app.survey.definition import Survey, load_definition
+from app.web.analytics_messages import Analytics
+from tests.operations.analytics.by_force import by_force
+
+MINUTE_US = 60 * 1_000_000
+DAY_US = 24 * 60 * MINUTE_US
+BEGAN = 1_760_000_000 * 1_000_000
+NOW = BEGAN + 400 * DAY_US
+
+NUMBERS = itertools.count()
+
+GAPS = st.one_of(
+    st.integers(0, 20 * 1_000_000),
+    st.integers(0, 90 * MINUTE_US),
+    st.sampled_from([0, 30 * MINUTE_US, 30 * MINUTE_US + 1, 3 * DAY_US, -5 * 1_000_000]),
+)
+TYPES: dict[str, dict[str, Any]] = {
+    "choice": {"options": ["a", "b", 3]},
+    "choices": {"options": ["a", "b", "c"]},
+    "text": {"max_length": 20},
+    "number": {},
+    "scale": {"min": 0, "max": 4, "max_label": "most"},
+    "date": {},
+    "boolean": {},
+    "info": {},
+}
+VALUES: dict[str, Any] = {
+    "choice": st.sampled_from(["a", "b", 3]),
+    "choices": st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, unique=True),
+    "text": st.text("xyz", min_size=1, max_size=20),
+    "number": st.one_of(st.integers(-3, 30), st.sampled_from([0.5, 2.25])),
+    "scale": st.integers(0, 4),
+    "date": st.dates().map(lambda day: day.isoformat()),
+    "boolean": st.booleans(),
+    "info": st.none(),
+}
+SAVED = st.sampled_from([None, True, 1, "secret words", ["a", "zz"], {"x": 1}, "1999-01-01", 2.5])
+
+Opened = Callable[[Survey], SessionStore]
+
+
+def survey_of(
+    survey_id: str, types: Sequence[str], branches: Sequence[tuple[int, int]] = (), *, first: int = 0
+) -> Survey:
+    """Return a survey of steps of these types; a branch leads from a step to a later one for some answers."""
+    ids = [f"S{first + number}" for number in range(len(types))]
+    steps = []
+    for number, kind in enumerate(types):
+        step = {"id": ids[number], "type": kind, "prompt": f"{kind}?", "required": kind != "text", **TYPES[kind]}
+        to = next((target for source, target in branches if source == number and target < len(types)), None)
+        if to is not None and to > number + 1:
+            step["next"] = [{"when": f'answers.{ids[0]} == "a" || answers.{ids[0]} == 3', "go": ids[to]}]
+        steps.append(step)
+    document = {"id": survey_id, "title": "t", "language": "en", "expires_after": "300d", "steps": steps}
+    return load_definition(exact_json.encode(document), survey_id)
+
+
+@st.composite
+def surveys(draw: st.DrawFn, survey_id: str, *, first: int = 0) -> Survey:
+    """Surveys of one to eight steps of any type, with branches."""
+    types = draw(st.lists(st.sampled_from(sorted(TYPES)), min_size=1, max_size=8))
+    branches = draw(st.lists(st.tuples(st.integers(0, 5), st.integers(2, 7)), max_size=2))
+    return survey_of(survey_id, types, branches, first=first)
+
+
+def next_command(data: st.DataObject, survey: Survey, at: int, current: str) -> commands.AnyCommand:
+    """Draw a command, mostly one that leads on."""
+    ids = [step.id for step in survey.steps]
+    kinds = ["answer"] * 8 + ["edit", "edit", "back", "goto", "draft", "mode", "restart", "save", "note", "update"]
+    kind = data.draw(st.sampled_from(kinds))
+    step = data.draw(st.sampled_from(ids)) if kind in {"edit", "goto"} else current
+    if kind in {"answer", "edit"}:
+        planned = survey.step(step)
+        value = data.draw(VALUES[planned.type]) if planned is not None else None
+        return commands.Answer(at=at, step=step, value=value)
+    plain: dict[str, commands.AnyCommand] = {
+        "back": commands.Back(at=at),
+        "goto": commands.Goto(at=at, step=step),
+        "draft": commands.Draft(at=at, step=step, value=data.draw(st.text("ab", max_size=3))),
+        "mode": commands.SetMode(at=at, is_audio_mode=data.draw(st.booleans())),
+        "restart": commands.Restart(at=at),
+        "note": commands.Note(at=at, action="looked at", step="S0", answer=None),
+        "update": commands.Update(at=at, changes={"session_data": {"k": 1}}),
+    }
+    if kind in plain:
+        return plain[kind]
+    chosen = data.draw(st.lists(st.sampled_from([*ids, "odd"]), unique=True, max_size=4))
+    return commands.Save(
+        at=at,
+        current_step=data.draw(st.sampled_from([*ids, "end", "odd step"])),
+        answers={step: data.draw(SAVED) for step in chosen},
+        step_history=tuple(chosen),
+        is_audio_mode=data.draw(st.booleans()),
+        session_data=None,
+    )
+
+
+def walk(data: st.DataObject, store: SessionStore, key: SessionKey) -> None:
+    """Let somebody do something for a while."""
+    at = BEGAN + data.draw(st.integers(0, 40)) * DAY_US // 3
+    store.submit(key, commands.Begin(at=at, is_audio_mode=data.draw(st.booleans())))
+    for _ in range(data.draw(st.integers(0, 12))):
+        at += data.draw(GAPS)
+        snapshot = store.load(key)
+        assert snapshot is not None
+        assert snapshot.survey is not None
+        store.submit(key, next_command(data, snapshot.survey, at, snapshot.state.current_step))
+
+
+def comparable(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures as the count by force has them: without labels, shares of answers and bins."""
+    steps = []
+    for step in figures["steps"]:
+        bars = step["answers"]["distribution"]
+        found = step["answers"]["numbers"]
+        answers = {
+            **step["answers"],
+            "distribution": None if bars is None else [(bar["value"], bar["count"]) for bar in bars],
+            "numbers": None if found is None else {name: one for name, one in found.items() if name != "bins"},
+        }
+        steps.append({**step, "answers": answers})
+    return {**figures, "steps": steps}
+
+
+@pytest.fixture
+def opened(settings: Settings) -> Iterator[Opened]:
+    """What opens a store that offers one survey; those that were opened are closed."""
+    stores: list[SessionStore] = []
+
+    def of(survey: Survey) -> SessionStore:
+        for one in stores:
+            one.close()
+        stores.clear()
+        store = SessionStore(settings, Catalogue(surveys={survey.id: survey}, default_id=survey.id), lambda: NOW)
+        store.prepare()
+        stores.append(store)
+        return store
+
+    yield of
+    for one in stores:
+        one.close()
+
+
+@given(data=st.data())
+@examples(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+def test_figures_are_those_of_a_count_by_force(opened: Opened, data: st.DataObject) -> None:
+    """Whatever was done, in two revisions, with restarts, pauses, steps back, saved states and any filter."""
+    survey_id = f"s{next(NUMBERS)}"
+    old = data.draw(surveys(survey_id))
+    new = data.draw(surveys(survey_id, first=data.draw(st.integers(0, 3))))
+    keys = [SessionKey(survey_id, f"user{number}") for number in range(data.draw(st.integers(0, 7)))]
+    store = opened(old)
+    half = data.draw(st.integers(0, len(keys)))
+    for key in keys[:half]:
+        walk(data, store, key)
+    store = opened(new)
+    for key in keys[half:]:
+        walk(data, store, key)
+    known = [new] if old.revision == new.revision else [new, old]
+    chosen = data.draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "mode": st.sampled_from(["text", "audio"]),
+                "status": st.sampled_from(["in_progress", "completed", "expired"]),
+                "since": st.integers(0, 14).map(lambda days: BEGAN + days * DAY_US),
+                "until": st.integers(0, 14).map(lambda days: BEGAN + days * DAY_US),
+            },
+        )
+    )
+    found = figures_of(store, survey_id, Filters(**chosen))
+    Analytics.model_validate({"success": True, **found})
+    expected = by_force(store, keys, known, NOW, **chosen)
+    assert {name: one for name, one in comparable(found).items() if name in expected} == expected
+    for step in found["steps"]:
+        bars, numbers = step["answers"]["distribution"], step["answers"]["numbers"]
+        assert numbers is None or sum(one["count"] for one in numbers["bins"]) <= step["answers"]["count"]
+        assert bars is None or all(bar["share"] is None or 0 <= bar["share"] <= 1 for bar in bars)
+
+
+SURVEY = survey_of("one", ["scale", "text", "boolean"])
+ANN = SessionKey("one", "ann")
+
+
+def answered(store: SessionStore, key: SessionKey, *answers: tuple[int, str, Any]) -> None:
+    """Begin at BEGAN and answer, each so many seconds after the beginning."""
+    store.submit(key, commands.Begin(at=BEGAN))
+    for after_s, step, value in answers:
+        store.submit(key, commands.Answer(at=BEGAN + after_s * 1_000_000, step=step, value=value))
+
+
+def step_of(figures: dict[str, Any], step: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(one for one in figures["steps"] if one["step"] == step)
+    return found
+
+
+def test_pause_is_no_time_of_a_step(opened: Opened) -> None:
+    """Half an hour and no longer still counts; of a longer gap nothing does, and it is a return."""
+    store = opened(SURVEY)
+    answered(store, ANN, (1800, "S0", 1), (1800 + 1801, "S1", "x"), (3611, "S2", True))
+    found = figures_of(store, "one")
+    assert [step_of(found, step)["seconds"]["median"] for step in ("S0", "S1", "S2")] == [1800, 0, 10]
+    assert (found["duration_s"]["median"], found["active_s"]["median"]) == (3611, 1810)
+    assert found["resumed"]["away_s"] == {"count": 1, "median": 1801, "p90": 1801}
+
+
+def test_restart_begins_the_figures_of_steps_anew(opened: Opened) -> None:
+    """The walk before it is not counted, but its pauses are: somebody did come back."""
+    store = opened(SURVEY)
+    answered(store, ANN, (5, "S0", 1), (4000, "S1", "x"))
+    store.submit(ANN, commands.Restart(at=BEGAN + 4100 * 1_000_000))
+    store.submit(ANN, commands.Answer(at=BEGAN + 4107 * 1_000_000, step="S0", value=4))
+    found = figures_of(store, "one")
+    assert step_of(found, "S0")["seconds"] == {"count": 1, "median": 7, "p90": 7}
+    assert step_of(found, "S0")["edits"] == 0
+    assert step_of(found, "S1")["answered"] == 0
+    assert found["resumed"]["returns"] == 1
+
+
+def test_empty_survey_has_figures_of_nothing(opened: Opened) -> None:
+    """All counts are 0, and what would divide by them is null."""
+    found = figures_of(opened(SURVEY), "one")
+    Analytics.model_validate({"success": True, **found})
+    assert found["sessions"]["completion_rate"] is None
+    assert found["duration_s"] == {"count": 0, "median": None, "p90": None}
+    assert [step["drop_off"] for step in found["steps"]] == [None, None, None]
+    assert (found["days"], found["revisions"]) == ([], [])
+
+
+def test_session_that_was_set_aside_is_in_no_figure(opened: Opened) -> None:
+    """Neither its row nor its events count, nor what begins anew under the name twice."""
+    store = opened(SURVEY)
+    answered(store, ANN, (5, "S0", 1))
+    before = figures_of(store, "one")
+    answered(store, of_user("ben"), (5, "S0", 3))
+    store.write(lambda connection: history.set_aside(connection, of_user("ben"), NOW))
+    assert figures_of(store, "one") == before
+
+
+def of_user(user_id: str) -> SessionKey:
+    return SessionKey("one", user_id)
+
+
+def test_rows_of_other_programs_are_counted_as_far_as_they_go(opened: Opened) -> None:
+    """No times, an action that nobody knows, version 0, a route and answers that can't be read: nothing breaks."""
+    store = opened(SURVEY)
+    answered(store, ANN, (5, "S0", 1), (9, "S1", "x"))
+    answered(store, of_user("ben"), (5, "S0", 3))
+
+    def spoil(connection: Any) -> None:
+        row = session_history.insert().values(user_id="ann", survey_id="one", version=0, action="clicked", step=None)
+        connection.execute(row)
+        is_second = (session_history.c.user_id == "ann", session_history.c.version == 2)
+        connection.execute(update(session_history).where(*is_second).values(timestamp=None))
+        broken = {"answers": "{", "step_history": "[1, {", "created_at": None}
+        connection.execute(update(sessions).where(sessions.c.user_id == "ben").values(broken))
+
+    store.write(spoil)
+    found = figures_of(store, "one")
+    assert (found["sessions"]["started"], found["unread"]) == (2, 1)
+    assert found["days"] == [{"day": str(to_time(BEGAN).date()), "started": 1, "completed": 0}]
+    assert step_of(found, "S0")["answered"] == 2
+    assert step_of(found, "S0")["seconds"] == {
+        "count": 2,
+        "median": 2.5,
+        "p90": 4.5,
+    }  # 0 of ann's, whose time is unknown
+    assert step_of(found, "S1")["seconds"]["median"] == 9
+    assert step_of(found, "S0")["answers"]["count"] == 1
+
+
+def test_event_of_before_all_times_leaves_no_gap(opened: Opened) -> None:
+    """A walk whose first event has no time has no duration, and the time to its second counts for nothing."""
+    store = opened(SURVEY)
+    answered(store, ANN, (5, "S0", 1), (9, "S1", "x"), (10, "S2", True))
+    first = (session_history.c.user_id == "ann", session_history.c.version == 1)
+    store.write(lambda connection: connection.execute(update(session_history).where(*first).values(timestamp=None)))
+    found = figures_of(store, "one")
+    assert found["duration_s"]["count"] == 0
+    assert step_of(found, "S0")["seconds"]["median"] == 0
+    assert step_of(found, "S1")["seconds"]["median"] == 4
+
+
+def test_sealed_answers_are_counted_and_those_of_a_lost_key_are_told(settings: Settings) -> None:
+    """Times and the funnel need no key; of answers that stay closed it is said how many they are."""
+    key = base64.b64encode(bytes(range(32))).decode()
+    catalogue = Catalogue(surveys={"one": SURVEY}, default_id="one")
+    sealed = SessionStore(settings.model_copy(update={"answers_keys": SecretStr(key)}), catalogue, lambda: NOW)
+    sealed.prepare()
+    answered(sealed, ANN, (5, "S0", 1))
+    with_key = figures_of(sealed, "one")
+    sealed.close()
+    without = SessionStore(settings, catalogue, lambda: NOW)
+    found = figures_of(without, "one")
+    without.close()
+    assert (with_key["unread"], step_of(with_key, "S0")["answers"]["count"]) == (0, 1)
+    assert (found["unread"], step_of(found, "S0")["answers"]["count"]) == (1, 0)
+    assert step_of(found, "S0")["seconds"] == step_of(with_key, "S0")["seconds"]
+
+
+def test_parts_add_up_to_the_whole(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few sessions or events are looked at together, the figures are the same, and progress is told."""
+    store = opened(SURVEY)
+    for number in range(23):
+        answered(store, of_user(f"user{number}"), (number, "S0", number % 5), (2 * number, "S1", "x" * (number % 20)))
+    whole = figures_of(store, "one")
+    monkeypatch.setattr("app.operations.analytics.collecting.PART", 5)
+    monkeypatch.setattr("app.operations.analytics.collecting.EVENTS", 7)
+    monkeypatch.setattr("app.store.analysis.PACKED", 2)
+    told: list[tuple[int, int]] = []
+    assert figures_of(store, "one", progress=lambda done, total: told.append((done, total))) == whole
+    assert told == [(5, 23), (10, 23), (15, 23), (20, 23), (23, 23)]
+
+
+def test_survey_that_is_gone_is_known_by_its_sessions(opened: Opened) -> None:
+    """Its steps come from the revision that is kept; one of which there is nothing is refused."""
+    store = opened(SURVEY)
+    answered(store, ANN, (5, "S0", 1))
+    store = opened(survey_of("two", ["info"]))
+    found = figures_of(store, "one")
+    assert (found["title"], [step["step"] for step in found["steps"]]) == ("t", ["S0", "S1", "S2"])
+    assert [one["is_current"] for one in found["revisions"]] == [False]
+    with pytest.raises(NoSuchSurvey):
+        figures_of(store, "three")
+    with pytest.raises(InvalidInput):
+        figures_of(store, "no survey id")
+
+
+def test_words_that_were_saved_as_a_choice_are_not_shown(opened: Opened) -> None:
+    """A state that is saved whole may hold anything at any step: it is counted as `other`."""
+    store = opened(SURVEY)
+    saved = {"current_step": "S1", "answers": {"S0": "my name is Ann"}, "step_history": ("S0",)}
+    store.submit(ANN, commands.Save(at=BEGAN, is_audio_mode=False, session_data=None, **saved))
+    found = figures_of(store, "one")
+    assert "Ann" not in exact_json.encode(found)
+    assert step_of(found, "S0")["answers"]["distribution"][-1] == {
+        "value": None,
+        "label": "other",
+        "count": 1,
+        "share": 1,
+    }
+
+
+def test_answers_of_an_older_revision_follow_the_newest(opened: Opened) -> None:
+    """A scale that was longer before shows its old points behind the present ones."""
+    store = opened(SURVEY)
+    answered(store, ANN, (5, "S0", 4))
+    shorter = survey_of("one", ["scale", "text"])
+    first = shorter.steps[0].model_copy(update={"max": 2, "max_label": None})
+    store = opened(load_definition(exact_json.encode(replaced(shorter, first)), "one"))
+    bars = step_of(figures_of(store, "one"), "S0")["answers"]["distribution"]
+    assert [bar["value"] for bar in bars] == [0, 1, 2, 3, 4]
+    assert bars[4]["label"] == "4 (most)"
+    assert bars[4]["count"] == 1
+
+
+def replaced(survey: Survey, first: Any) -> dict[str, Any]:
+    shown: dict[str, Any] = survey.model_dump(mode="json", exclude={"access", "retention"})
+    shown["steps"][0] = first.model_dump(mode="json")
+    return shown

@@ -1,0 +1,104 @@
+"""The report's texts and charts: times for people, long times added up, many years too."""
+
+from typing import Any
+
+import pytest
+
+from app.operations.analytics.report import BARS, report_of
+from app.operations.analytics.report import duration as shown
+
+NO_SECONDS = {"count": 0, "median": None, "p90": None}
+
+
+def figures(**changes: Any) -> dict[str, Any]:
+    """Return figures of nothing, but for the changes."""
+    return {
+        "survey_id": "one",
+        "title": "One",
+        "computed_at": "2026-11-27T10:11:12.000000+00:00",
+        "filters": {},
+        "sessions": {"started": 0, "completed": 0, "in_progress": 0, "expired": 0, "completion_rate": None},
+        "unread": 0,
+        "duration_s": NO_SECONDS,
+        "active_s": NO_SECONDS,
+        "resumed": {"sessions": 0, "share": None, "returns": 0, "away_s": NO_SECONDS, "pause_s": 1800},
+        "modes": [],
+        "days": [],
+        "revisions": [],
+        "steps": [],
+        **changes,
+    }
+
+
+def step(kind: str, bars: list[tuple[str, int]]) -> dict[str, Any]:
+    """Return a step with these answers."""
+    whole = sum(count for _, count in bars)
+    distribution = [
+        {"value": label, "label": label, "count": count, "share": count / whole if whole else None}
+        for label, count in bars
+    ]
+    return {
+        "step": "S1",
+        "type": kind,
+        "prompt": "What?",
+        **dict.fromkeys(("reached", "answered", "left_here", "edits", "backs"), whole),
+        **dict.fromkeys(("drop_off", "edit_rate", "back_rate")),
+        "seconds": NO_SECONDS,
+        "answers": {"count": whole, "skipped": 0, "distribution": distribution, "numbers": None, "lengths": None},
+    }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "\N{EN DASH}"),
+        (0, "0.0 s"),
+        (59.94, "59.9 s"),
+        (60, "1 min"),
+        (185.2, "3 min 5 s"),
+        (7800, "2 h 10 min"),
+        (3600, "1 h"),
+        (97_200, "1 d 3 h"),
+    ],
+)
+def test_times_are_for_people(seconds: float | None, text: str) -> None:
+    """Two units at most."""
+    assert shown(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "columns", "heading"), [(60, 60, "By day"), (61, 9, "By week"), (900, 30, "By 30 days")]
+)
+def test_many_days_are_added_up(count: int, columns: int, heading: str) -> None:
+    """Nothing is lost, and the chart stays one that can be read."""
+    days = [{"day": f"day {number}", "started": 2, "completed": 1} for number in range(count)]
+    found = report_of(figures(days=days))["days"]
+    assert (found.heading, len(found.chart)) == (heading, columns)
+    assert [sum(row[place] for row in found.rows) for place in (1, 2)] == [2 * count, count]
+
+
+def test_many_years_are_added_up_by_decades() -> None:
+    """What is no date stays apart."""
+    bars = [(str(year), 1) for year in range(1950, 1981)]
+    found = report_of(figures(steps=[step("date", [*bars, ("other", 2)])]))["answers"][0]
+    assert [(row[0], row[1]) for row in found.rows] == [
+        ("1950 to 1959", 10),
+        ("1960 to 1969", 10),
+        ("1970 to 1979", 10),
+        ("1980 to 1989", 1),
+        ("other", 2),
+    ]
+
+
+def test_answers_beyond_what_a_page_bears_are_told() -> None:
+    """The rest is in the tables, and the page says so."""
+    found = report_of(figures(steps=[step("choice", [(f"option {n}", 1) for n in range(BARS + 3)])]))["answers"][0]
+    assert len(found.rows) == BARS
+    assert "3 further answers are in the CSV file" in found.summary
+
+
+def test_survey_without_sessions_has_a_report() -> None:
+    """No chart over no time, and no division by nothing."""
+    found = report_of(figures(steps=[step("choice", [("a", 0)])]))
+    assert found["days"].chart == []
+    assert found["answers"][0].rows == [("a", 0, "\N{EN DASH}")]

@@ -1,0 +1,156 @@
+"""Backups beside writers, and restores and moves that are killed: all of one moment, and all or nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.errors import ConfigurationError, InvalidInput
+from app.operations.backup import move
+from app.operations.backup.create import create_backup
+from app.operations.backup.move import move_database
+from app.operations.backup.verify import verify_backup
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Begin, Restart
+from tests.conftest import KINDS, ROOT, SURVEYS
+from tests.operations.backup.conftest import Opened, contents, fill
+
+NewUrl = Callable[[str], str]
+
+WAIT_S = 60
+
+# Dies by SIGKILL in the middle of the rows of history, when some were put in.
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from app.operations.backup import drivers, move
+from app.operations.backup.restore import How, restore_backup
+from app.service import open_store
+from app.settings import Settings
+
+what, given, target = sys.argv[1:]
+move.ROWS_A_COMMIT = 7
+put_in = 0
+
+def dying(real):
+    def insert(self, table, rows):
+        def until_the_end():
+            global put_in
+            for row in rows:
+                yield row
+                put_in += table.name == "session_history"
+                if put_in == 17:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        real(self, table, until_the_end())
+    return insert
+
+drivers.OpenDatabase.insert = dying(drivers.OpenDatabase.insert)
+if what == "move":
+    move.move_database(given, target)
+else:
+    store = open_store(Settings(database_url=target, surveys_dir=Path("surveys")))
+    restore_backup(store, Path(given), How(replace=True))
+"""
+
+
+def die(what: str, given: str, target: str) -> None:
+    """Run a restore or a move that is killed."""
+    command = [sys.executable, "-c", DYING, what, given, target]
+    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, timeout=WAIT_S, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_restore_that_is_killed_leaves_the_old_database(
+    kind: str, new_url: NewUrl, opened: Opened, tmp_path: Path
+) -> None:
+    """Every row of it; and nothing of the backup's."""
+    store = opened(new_url("sqlite"))
+    fill(store, 4)
+    create_backup(store, tmp_path / "file")
+    url = new_url(kind)
+    old = opened(url)
+    fill(old, 2)
+    before = contents(url)
+    old.close()
+    die("restore", str(tmp_path / "file"), url)
+    assert contents(url) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_move_that_is_killed_goes_on_and_no_server_starts_before(kind: str, new_url: NewUrl, opened: Opened) -> None:
+    """What was committed is there and not moved again; in the end all is."""
+    source, target = new_url("sqlite"), new_url(kind)
+    store = opened(source)
+    fill(store, 4)
+    before = contents(source)
+    store.close()
+    die("move", source, target)
+    assert 7 <= len(contents(target)["session_history"]) < len(before["session_history"])
+    with pytest.raises(ConfigurationError, match="has not ended"):
+        opened(target)
+    with pytest.raises(InvalidInput, match="another database was being moved"):
+        move_database(new_url("sqlite"), target)
+    assert move_database(source, target).continued
+    assert contents(target) == before
+    opened(target)
+
+
+def test_move_whose_source_changed_is_not_done_until_it_is_begun_anew(
+    new_url: NewUrl, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are compared in the end, whatever changed and when."""
+    source, target = new_url("sqlite"), new_url("postgresql")
+    store = opened(source)
+    fill(store)
+    copy = move._copy
+
+    def copy_and_answer(*given: object) -> None:
+        copy(*given)  # type: ignore[arg-type]
+        key = SessionKey("phq9", "user0")
+        store.submit(key, Restart(at=store.clock(), message_id="late"))
+
+    monkeypatch.setattr(move, "_copy", copy_and_answer)
+    with pytest.raises(InvalidInput, match="sessions, session_history"):
+        move_database(source, target)
+    monkeypatch.undo()
+    with pytest.raises(InvalidInput, match="--afresh"):
+        move_database(source, target)
+    assert not move_database(source, target, afresh=True).continued
+    assert contents(target) == contents(source)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_backup_beside_writers_is_of_one_moment(kind: str, new_url: NewUrl, opened: Opened, tmp_path: Path) -> None:
+    """Each session in it is the fold of its history, whatever is written meanwhile."""
+    store = opened(new_url(kind), surveys_dir=SURVEYS)
+    keys = [SessionKey("phq9", f"user{number:03d}") for number in range(60)]
+    store.submit_many([(key, Begin(at=1)) for key in keys])
+    stop, rounds = threading.Event(), 0
+
+    def write() -> None:
+        nonlocal rounds
+        while not stop.is_set():
+            rounds += 1
+            answers = [(key, Answer(at=2, message_id=f"m{rounds}", step="Q1", value=rounds % 4)) for key in keys]
+            store.submit_many(answers)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for number in range(4):
+            before = rounds
+            create_backup(store, tmp_path / f"file{number}")
+            found = verify_backup(tmp_path / f"file{number}", store.sealing)
+            assert found.folded is not None
+            assert (found.folded.same, found.folded.differing) == (60, 0)
+            assert found.rows["session_history"] >= 60 * before
+    finally:
+        stop.set()
+        writer.join(WAIT_S)
+    assert rounds > 4

@@ -1,0 +1,261 @@
+"""Archives: nothing is erased for its age before it lies on the disk, whole."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from app.errors import InvalidInput
+from app.operations import retention
+from app.operations.archive import Archive, Archived, read_archive
+from app.operations.retention import purge
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store.aging import EMPTIED, trim
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Begin, Expire, Restart, SetMode
+from tests.conftest import ROOT, SURVEYS
+from tests.store.contents import dump
+from tests.store.test_erasures import _Told, begin
+
+DAY_US = 86_400 * 1_000_000
+ANN = SessionKey("phq9", "ann")
+BOB = SessionKey("phq9", "bob")
+
+
+@pytest.fixture
+def keeping(settings: Settings) -> Iterator[SessionStore]:
+    """A store with RETENTION of thirty days."""
+    store = open_store(settings.model_copy(update={"retry_delay_s": 0, "retention": "30d"}))
+    yield store
+    store.close()
+
+
+def old(store: SessionStore, days: float = 31) -> int:
+    return store.clock() - int(days * DAY_US)
+
+
+def long_session(store: SessionStore, key: SessionKey, events: int, at: int) -> None:
+    """Begin a session and switch its mode until it has so many events."""
+    modes = [(key, SetMode(at=at, message_id=f"m{n}", is_audio_mode=n % 2 == 0)) for n in range(events - 1)]
+    store.submit_many([(key, Begin(at=at)), *modes])
+
+
+@pytest.mark.parametrize("name", ["old.jsonl", "old.jsonl.gz"])
+def test_archive_holds_all_that_is_erased(keeping: SessionStore, tmp_path: Path, name: str) -> None:
+    """Each row and each event with its values, for its owner only; and what stays is not in it."""
+    begin(keeping, ANN, at=old(keeping))
+    long_session(keeping, BOB, 450, old(keeping))
+    begin(keeping, SessionKey("phq9", "zoe"))
+    events = keeping.history(ANN)
+    file = tmp_path / name
+    with Archive(keeping, file) as archive:
+        assert purge(keeping, archive=archive)["phq9"] == 2
+    assert list(read_archive(file)) == [Archived(ANN, len(events), len(events), True), Archived(BOB, 450, 450, True)]
+    assert file.stat().st_mode & 0o777 == 0o600
+    if name.endswith("l"):
+        lines = [orjson.loads(line) for line in file.read_bytes().splitlines()]
+        mine = [line for line in lines if line["type"] == "event" and line["user_id"] == "ann"]
+        assert [line["answer"] for line in mine] == [entry.record.answer for entry in events]
+        assert next(line for line in lines if line["type"] == "session")["user_id"] == "ann"
+
+
+def test_archive_is_made_only_when_something_goes_and_never_written_over(keeping: SessionStore, tmp_path: Path) -> None:
+    """A file that is there may be the only copy."""
+    file = tmp_path / "old.jsonl"
+    with Archive(keeping, file) as archive:
+        purge(keeping, archive=archive)
+    assert not file.exists()
+    file.write_text("kept")
+    with pytest.raises(InvalidInput, match="is there already"):
+        Archive(keeping, file)
+    with pytest.raises(InvalidInput, match="no folder"):
+        Archive(keeping, tmp_path / "nowhere" / "old.jsonl")
+
+
+def test_nothing_goes_where_the_archive_can_not_be_written(
+    keeping: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk ends the purge, and says so."""
+    begin(keeping, ANN, at=old(keeping))
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with Archive(keeping, tmp_path / "old.jsonl") as archive, pytest.raises(InvalidInput, match="No space left"):
+        purge(keeping, archive=archive)
+    assert keeping.load(ANN) is not None
+
+
+def test_session_that_is_answered_after_it_was_archived_stays(
+    keeping: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The archive doesn't say that it was erased; what it has of it is harmless."""
+    begin(keeping, ANN, at=old(keeping))
+    begin(keeping, BOB, at=old(keeping))
+    real = Archive.keep
+
+    def then_answered(archive: Archive, aged: Any) -> Any:
+        kept = real(archive, aged)
+        keeping.submit(BOB, Restart(at=keeping.clock()))
+        return kept
+
+    monkeypatch.setattr(Archive, "keep", then_answered)
+    file = tmp_path / "old.jsonl"
+    with Archive(keeping, file) as archive:
+        assert purge(keeping, archive=archive)["phq9"] == 1
+    assert keeping.load(BOB) is not None
+    assert {one.key: one.is_erased for one in read_archive(file)} == {ANN: True, BOB: False}
+
+
+def test_session_that_expired_goes_by_the_age_of_its_last_answer(keeping: SessionStore) -> None:
+    """Closing it did not make it young again; one that was changed since stays."""
+    begin(keeping, ANN, at=old(keeping))
+    begin(keeping, BOB, at=old(keeping, 15))
+    keeping.submit_many([(key, Expire(at=keeping.clock())) for key in (ANN, BOB)])
+    assert purge(keeping)["phq9"] == 1
+    assert keeping.load(ANN) is None
+    assert keeping.load(BOB) is not None
+
+
+@pytest.fixture
+def _little_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "LIGHTEST", 5)
+    monkeypatch.setattr(retention, "HEAVIEST", 10)
+
+
+@pytest.mark.usefixtures("_little_at_once")
+def test_session_of_many_events_goes_in_several_transactions(
+    keeping: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of which erases more events than its bound; it counts once, and lies in the archive whole."""
+    long_session(keeping, ANN, 100, old(keeping))
+    sizes: list[int] = []
+    real = keeping._held.run
+
+    def counting(work: Any) -> Any:
+        before = len(dump_history(keeping))
+        result = real(work)
+        sizes.append(before - len(dump_history(keeping)))
+        return result
+
+    monkeypatch.setattr(keeping._held, "run", counting)
+    with Archive(keeping, tmp_path / "old.jsonl") as archive:
+        assert purge(keeping, archive=archive)["phq9"] == 1
+    assert max(sizes) <= 20
+    assert sum(sizes) == 100
+    assert list(read_archive(tmp_path / "old.jsonl")) == [Archived(ANN, 100, 100, True)]
+    assert [row["sessions"] for row in dump(keeping)["erasures"]] == [1]
+
+
+def dump_history(store: SessionStore) -> list[Any]:
+    return store.read(lambda connection: list(connection.exec_driver_sql("SELECT id FROM session_history")))
+
+
+@pytest.mark.usefixtures("_little_at_once")
+def test_participant_who_comes_while_his_session_is_taken_apart_begins_anew(
+    keeping: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What he answers then is kept, with a whole history; the rest of the old session goes with the next purge."""
+    long_session(keeping, ANN, 60, old(keeping))
+    told = _Told()
+    keeping.listen(ANN, told)
+    shrink = retention._Eraser._write
+    calls: list[Any] = []
+
+    def write(eraser: Any, work: Any, pace: Any) -> Any:
+        result = shrink(eraser, work, pace)
+        if getattr(work, "func", None) is trim and not calls:
+            calls.append(work)
+            assert not keeping.begin(ANN, is_audio_mode=False)[1]
+            keeping.submit(ANN, Answer(at=keeping.clock(), step="Q1", value=2))
+        return result
+
+    monkeypatch.setattr(retention._Eraser, "_write", write)
+    purge(keeping)
+    purge(keeping)
+    snapshot = keeping.load(ANN)
+    assert snapshot is not None
+    assert (snapshot.state.answers, snapshot.state.version) == ({"Q1": 2}, 2)
+    assert [row["user_id"] for row in dump(keeping)["sessions"]] == ["ann"]
+    assert {row["user_id"] for row in dump(keeping)["session_history"]} == {"ann"}
+    assert told.times
+
+
+def test_emptied_session_that_a_crash_left_is_erased_and_not_archived_again(
+    keeping: SessionStore, tmp_path: Path
+) -> None:
+    """It was archived before it was emptied."""
+    begin(keeping, ANN, at=old(keeping))
+    keeping.write(lambda c: c.exec_driver_sql(f"UPDATE sessions SET answers = '{EMPTIED}'"))  # noqa: S608 - no input
+    with Archive(keeping, tmp_path / "old.jsonl") as archive:
+        assert purge(keeping, archive=archive)["phq9"] == 1
+    assert not (tmp_path / "old.jsonl").exists()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from app.operations.archive import Archive
+from app.operations.retention import purge
+from app.service import open_store
+from app.settings import Settings
+store = open_store(Settings(database_url=sys.argv[1], surveys_dir=Path(sys.argv[2]), retention="30d"))
+with Archive(store, Path(sys.argv[3])) as archive:
+    purge(store, archive=archive, progress=lambda done, total: print("went on", flush=True))
+"""
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_purge_that_is_killed_and_run_again_loses_nothing(
+    keeping: SessionStore, database_url: str, tmp_path: Path, parts: int
+) -> None:
+    """Who is young stays; who is gone lies whole in one of the archives, with all his events."""
+    aged = {SessionKey("phq9", f"old{number:03}") for number in range(150)}
+    young = {SessionKey("phq9", f"young{number}") for number in range(5)}
+    for key in sorted(aged):
+        long_session(keeping, key, 12, old(keeping))
+    keeping.submit_many([(key, Begin(at=keeping.clock())) for key in young])
+    first, second = tmp_path / "first.jsonl.gz", tmp_path / "second.jsonl.gz"
+    command = [sys.executable, "-c", KILLED, database_url, str(SURVEYS), str(first)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for _ in range(parts):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+    left = {key for key in aged if keeping.load(key) is not None}
+    assert left
+    archived = {one.key: one.events for one in read_archive(first)}
+    assert aged - left <= archived.keys()
+    with Archive(keeping, second) as archive:
+        assert purge(keeping, archive=archive)["phq9"] == len(left)
+    again = {one.key: one.events for one in read_archive(second)}
+    assert set(again) == left
+    assert {**archived, **again} == dict.fromkeys(aged, 12)
+    rows = dump(keeping)
+    assert {row["user_id"] for row in rows["sessions"]} == {key.user_id for key in young}
+    assert {row["user_id"] for row in rows["session_history"]} == {key.user_id for key in young}
+
+
+def test_archive_that_a_crash_cut_off_gives_what_was_whole(keeping: SessionStore, tmp_path: Path) -> None:
+    """Wherever it was cut."""
+    begin(keeping, ANN, at=old(keeping))
+    file = tmp_path / "old.jsonl"
+    with Archive(keeping, file) as archive:
+        purge(keeping, archive=archive)
+    whole = file.read_bytes()
+    end = whole.index(b'{"type":"end"')
+    cut = tmp_path / "cut.jsonl"
+    for length in (0, end - 1, end, end + 20, len(whole)):
+        cut.write_bytes(whole[:length])
+        assert [one.key for one in read_archive(cut)] == ([ANN] if length == len(whole) else [])
+    cut.write_bytes(re.sub(rb'"action":"started"', b'"action":"begun!!"', whole))
+    assert list(read_archive(cut)) == []

@@ -1,0 +1,257 @@
+"""Expiry: what a survey, or EXPIRES_AFTER, says is over is closed; whoever answers in time goes on."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from app.errors import DatabaseUnavailable
+from app.operations import expiry
+from app.operations.expiry import Expiry, expire
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store import audit
+from app.store.batch import Outcome
+from app.store.counting import count_by_survey
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Begin, Restart
+from app.survey.flow import status_at
+from tests.conftest import SURVEYS
+from tests.operations.test_retention import losing_once
+from tests.store.contents import clear, dump
+from tests.store.test_erasures import _Told, set_aside
+
+DAY_US = 86_400 * 1_000_000
+ANN = SessionKey("phq9", "ann")
+BOB = SessionKey("intake", "bob")
+
+
+class Clock:
+    """Says the time that it is told."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(1_700_000_000_000_000)
+
+
+@pytest.fixture
+def surveys(tmp_path: Path) -> Path:
+    """PHQ-9 says 14 days itself, the other survey says nothing."""
+    for file in SURVEYS.iterdir():
+        text = file.read_text()
+        if "id: phq9" not in text:
+            text = re.sub(r"^expires_after:.*$", "", text, flags=re.MULTILINE)
+        (tmp_path / file.name).write_text(text)
+    return tmp_path
+
+
+@pytest.fixture
+def plain(settings: Settings, surveys: Path) -> Settings:
+    return settings.model_copy(update={"surveys_dir": surveys, "retry_delay_s": 0})
+
+
+@pytest.fixture
+def expiring(plain: Settings, clock: Clock) -> Iterator[SessionStore]:
+    """A store with EXPIRES_AFTER of thirty days."""
+    store = open_store(plain.model_copy(update={"expires_after": "30d"}), clock)
+    yield store
+    store.close()
+
+
+def begin(store: SessionStore, *keys: SessionKey, at: int) -> None:
+    assert all(isinstance(one, Outcome) for one in store.submit_many([(key, Begin(at=at)) for key in keys]))
+
+
+def status(store: SessionStore, key: SessionKey) -> str:
+    found = store.load(key)
+    assert found is not None
+    return found.state.status
+
+
+def listed(store: SessionStore, wanted: str) -> set[SessionKey]:
+    found, _ = store.list(filters={"status": wanted})
+    return {one.key for one in found}
+
+
+def counted(store: SessionStore) -> dict[str, int]:
+    counts = store.read(lambda connection: count_by_survey(connection, store.clock()))
+    return {one.survey_id: one.expired for one in counts if one.expired}
+
+
+AGES = st.lists(
+    st.tuples(
+        st.sampled_from(["phq9", "intake"]), st.sampled_from([0, 1, 13.9, 14, 14.1, 29.9, 30, 31]), st.booleans()
+    ),
+    max_size=9,
+)
+
+
+@hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ages=AGES, before=st.sampled_from([None, "7d"]), examined=st.integers(1, 4), together=st.integers(1, 3))
+def test_expiry_closes_exactly_what_doors_take_for_expired(  # noqa: PLR0917 - fixtures and what is drawn
+    plain: Settings,
+    expiring: SessionStore,
+    clock: Clock,
+    ages: list[tuple[str, float, bool]],
+    before: str | None,
+    examined: int,
+    together: int,
+) -> None:
+    """Also sessions written before EXPIRES_AFTER was set or changed; then lists and counts agree too, at any time."""
+    clear(expiring)
+    earlier = open_store(plain.model_copy(update={"expires_after": before}), clock)
+    keys = []
+    for number, (survey, days, is_completed_elsewhere) in enumerate(ages):
+        keys.append(SessionKey(survey, f"user{number}"))
+        begin(expiring if is_completed_elsewhere else earlier, keys[-1], at=clock.now - int(days * DAY_US))
+    earlier.close()
+    snapshots = [expiring.load(key) for key in keys]
+    over = {one.key for one in snapshots if one and status_at(one.survey, one.state, clock.now) == "expired"}
+    counts: dict[str, int] = {}
+    for key in sorted(over):
+        counts[key.survey_id] = counts.get(key.survey_id, 0) + 1
+    untouched = dump(expiring)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(expiry, "EXAMINED", examined)
+        patch.setattr(expiry, "TOGETHER", together)
+        foreseen = expire(expiring, dry_run=True)
+        assert dump(expiring) == untouched
+        assert expire(expiring) == foreseen
+    assert foreseen.expired == counts
+    assert expire(expiring) == Expiry(expired={}, corrected=0)
+    assert {key for key in keys if status(expiring, key) == "expired"} == over == listed(expiring, "expired")
+    assert counted(expiring) == counts
+    clock.now += 10 * DAY_US
+    by_doors = {one.key for key in keys if (one := expiring.load(key)) and one.shown(clock.now)["status"] == "expired"}
+    assert listed(expiring, "expired") == by_doors
+    assert sum(counted(expiring).values()) == len(by_doors)
+    clock.now -= 10 * DAY_US
+
+
+def test_default_changes_no_revision(plain: Settings, expiring: SessionStore) -> None:
+    """Sessions stay pinned to what the file says, and a survey's own duration wins."""
+    without = open_store(plain)
+    for survey_id, survey in without.catalogue.surveys.items():
+        assert expiring.catalogue.surveys[survey_id].revision == survey.revision
+        assert expiring.catalogue.surveys[survey_id].definition == survey.definition
+    assert without.catalogue.surveys["intake"].expires_after_us is None
+    assert expiring.catalogue.surveys["intake"].expires_after_us == 30 * DAY_US
+    assert expiring.catalogue.surveys["phq9"].expires_after_us == 14 * DAY_US
+    without.close()
+
+
+def test_default_holds_for_older_revisions(plain: Settings, surveys: Path, clock: Clock) -> None:
+    """A session that is pinned to a revision which no file has any more expires too."""
+    first = open_store(plain, clock)
+    begin(first, BOB, at=clock.now)
+    first.close()
+    file = surveys / "intake.yaml"
+    file.write_text(re.sub(r"^title: .*$", "title: Another", file.read_text(), flags=re.MULTILINE))
+    store = open_store(plain.model_copy(update={"expires_after": "2d"}), clock)
+    assert expire(store) == Expiry(expired={}, corrected=1)
+    clock.now += 2 * DAY_US
+    assert listed(store, "expired") == {BOB}
+    assert expire(store).expired == {"intake": 1}
+    store.close()
+
+
+def test_expiry_is_told_and_can_be_begun_anew(expiring: SessionStore, clock: Clock) -> None:
+    """The history ends in it, whoever shows the session hears of it, and the log says how many and not whose."""
+    begin(expiring, ANN, at=clock.now - 15 * DAY_US)
+    told = _Told()
+    expiring.listen(ANN, told)
+    expire(expiring, actor="somebody")
+    assert [entry.record.action for entry in expiring.history(ANN)] == ["started", "expired"]
+    page = expiring.read(lambda connection: audit.read_page(connection, None, 9, {}))
+    entry = page.entries[0].entry
+    assert (entry.action, entry.actor, entry.user_id, entry.detail) == (
+        "sessions_expired",
+        "somebody",
+        None,
+        {"sessions": 1},
+    )
+    assert isinstance(expiring.submit(ANN, Restart(at=clock.now)), Outcome)
+    assert expire(expiring).expired == {}
+
+
+def test_answer_that_comes_first_wins(expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came before the session's time was over, and is committed after it was found: judged again, it stays."""
+    others = [SessionKey("phq9", f"user{number}") for number in range(3)]
+    begin(expiring, ANN, *others, at=clock.now - 14 * DAY_US)
+    real = expiry._judged
+
+    def then_answered(*args: Any) -> Any:
+        found = real(*args)
+        assert isinstance(expiring.submit(ANN, Answer(at=clock.now - 1, step="Q1", value=1)), Outcome)
+        return found
+
+    monkeypatch.setattr(expiry, "_judged", then_answered)
+    assert expire(expiring).expired == {"phq9": 3}
+    assert status(expiring, ANN) == "in_progress"
+    assert listed(expiring, "expired") == set(others)
+
+
+def test_row_that_changed_is_not_corrected(
+    expiring: SessionStore, plain: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that is answered between the look and the correction says by itself when its time is over."""
+    earlier = open_store(plain, clock)
+    begin(earlier, BOB, at=clock.now - DAY_US)
+    earlier.close()
+    real = expiry._judged
+
+    def then_begun_anew(*args: Any) -> Any:
+        found = real(*args)
+        expiring.submit(BOB, Restart(at=clock.now))
+        return found
+
+    monkeypatch.setattr(expiry, "_judged", then_begun_anew)
+    expire(expiring)
+    monkeypatch.undo()
+    assert expire(expiring) == Expiry(expired={}, corrected=0)
+
+
+def test_what_can_not_be_read_stays_and_stops_nothing(expiring: SessionStore, clock: Clock) -> None:
+    """One is corrupt, one was set aside, one has a time that somebody wrote by hand: the others expire."""
+    keys = [SessionKey("phq9", user) for user in ("ann", "bob", "cat", "dan")]
+    begin(expiring, *keys, at=clock.now - 15 * DAY_US)
+    set_aside(expiring, keys[1])
+    for statement in ["UPDATE sessions SET answers = 'no JSON' WHERE user_id = 'ann'"] + [
+        "UPDATE sessions SET updated_at = 'who knows' WHERE user_id = 'cat'"
+    ] * (expiring.database_facts()["database"] == "sqlite"):
+        expiring.write(lambda connection, statement=statement: connection.exec_driver_sql(statement))
+    gone = 1 if expiring.database_facts()["database"] == "sqlite" else 2
+    assert expire(expiring).expired == {"phq9": gone}
+    assert status(expiring, keys[3]) == "expired"
+
+
+def test_commit_whose_answer_was_lost_counts(
+    expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store tries again, and finds the session closed by itself."""
+    begin(expiring, ANN, at=clock.now - 15 * DAY_US)
+    real = expiring._held.transact
+    lost = losing_once(real, is_committed=True)
+    monkeypatch.setattr(expiring._held, "transact", lost)
+    assert expire(expiring).expired == {"phq9": 1}
+    assert [entry.record.action for entry in expiring.history(ANN)] == ["started", "expired"]
+
+
+def test_database_that_goes_away_is_said(expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not taken for sessions that need not expire."""
+    begin(expiring, ANN, at=clock.now - 15 * DAY_US)
+    monkeypatch.setattr(expiring._writer, "submit_many", lambda turns: [DatabaseUnavailable("away")] * len(turns))
+    with pytest.raises(DatabaseUnavailable):
+        expire(expiring)

@@ -1,0 +1,148 @@
+"""Rounds: one server process does each, they close and erase, and they end with the store."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.errors import DatabaseUnavailable
+from app.operations import schedule
+from app.operations.archive import read_archive
+from app.operations.schedule import Rounds
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store.rows import SessionKey
+from app.survey.commands import Begin
+from tests.waiting import wait_for
+
+DAY_US = 86_400 * 1_000_000
+ANN, BOB, ZOE = (SessionKey("phq9", user) for user in ("ann", "bob", "zoe"))
+
+Open = Callable[[], SessionStore]
+
+
+@pytest.fixture
+def kept(settings: Settings, tmp_path: Path) -> Settings:
+    return settings.model_copy(
+        update={"retry_delay_s": 0, "retention": "30d", "maintenance_minutes": 60.0, "archive_dir": tmp_path}
+    )
+
+
+@pytest.fixture
+def opened(kept: Settings) -> Iterator[Open]:
+    """Opens servers' stores, all on one database."""
+    stores: list[SessionStore] = []
+
+    def open_one() -> SessionStore:
+        stores.append(open_store(kept))
+        return stores[-1]
+
+    yield open_one
+    for store in stores:
+        store.close()
+
+
+def begin(store: SessionStore, key: SessionKey, days: int) -> None:
+    store.submit(key, Begin(at=store.clock() - days * DAY_US))
+
+
+def test_round_expires_archives_and_erases(opened: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """PHQ-9 expires after 14 days, and RETENTION is 30; one line of counts says what was done."""
+    store = opened()
+    for key, days in ((ANN, 31), (BOB, 15), (ZOE, 1)):
+        begin(store, key, days)
+    with caplog.at_level("INFO", "stepkeep.maintenance"):
+        assert Rounds(store).round()
+    statuses = {key: found.state.status for key in (ANN, BOB, ZOE) if (found := store.load(key)) is not None}
+    assert statuses == {BOB: "expired", ZOE: "in_progress"}
+    (file,) = tmp_path.glob("stepkeep-*.jsonl.gz")
+    assert [one.key for one in read_archive(file)] == [ANN]
+    assert [record.getMessage() for record in caplog.records] == [
+        "maintenance: 2 sessions expired, 0 ends of their time corrected, 1 erased for their age"
+    ]
+
+
+def test_one_server_does_the_round(opened: Open) -> None:
+    """Another does none meanwhile, until the first one has ended; the same one does the next."""
+    first, second = Rounds(opened()), Rounds(opened())
+    first._thread = threading.Thread()
+    first._thread.start()
+    assert first.round()
+    assert not second.round()
+    assert first.round()
+    first.close()
+    assert second.round()
+
+
+def test_round_ends_when_another_has_its_lease(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a pause of the whole machine that was longer than the lease."""
+    store = opened()
+    begin(store, ANN, 31)
+    rounds = Rounds(store)
+    real, began = store.clock, store.clock() + 3600 * 1_000_000
+    monkeypatch.setattr(schedule, "take", lambda *_args, **named: named["at"] <= began)
+
+    def later() -> int:
+        return real() + 2 * 3600 * 1_000_000
+
+    def expire(_store: SessionStore, **_: object) -> None:
+        store.clock = later
+        rounds._go_on(0, 0)
+
+    monkeypatch.setattr(schedule, "expire", expire)
+    assert not rounds.round()
+    assert store.load(ANN) is not None
+
+
+def test_thread_does_rounds_until_the_store_is_closed(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round that fails does not end the others; and no thread is left."""
+    store = opened()
+    monkeypatch.setattr(Rounds, "round", rounding := _Rounding())
+    rounds = Rounds(store, first_s=0)
+    rounds._every_s = 0.001
+    rounds.start()
+    assert rounding.was_third.wait(30)
+    thread = rounds._thread
+    store.close()
+    assert thread is not None
+    assert not thread.is_alive()
+
+
+class _Rounding:
+    def __init__(self) -> None:
+        self.was_third = threading.Event()
+        self._count = 0
+
+    def __call__(self) -> bool:
+        self._count += 1
+        if self._count == 1:
+            raise DatabaseUnavailable("away")
+        if self._count == 2:
+            raise ZeroDivisionError
+        self.was_third.set()
+        return True
+
+
+def test_without_minutes_there_is_no_thread(settings: Settings) -> None:
+    """The default."""
+    store = open_store(settings)
+    rounds = Rounds(store)
+    rounds.start()
+    assert rounds._thread is None
+    store.close()
+
+
+def test_forked_child_has_a_thread_and_a_name_of_its_own(opened: Open) -> None:
+    """It is no holder of its parent's lease."""
+    store = opened()
+    rounds = Rounds(store, first_s=3600)
+    rounds.start()
+    thread, holder = rounds._thread, rounds._holder
+    closing = rounds._closing
+    rounds.after_fork_in_child()
+    assert rounds._thread is not thread
+    assert rounds._holder != holder
+    closing.set()
+    assert thread is not None
+    wait_for(lambda: not thread.is_alive(), "the parent's thread went on")

@@ -1,0 +1,188 @@
+"""Verifying finds each session whose row is not what its history folds to, and no other."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from app.operations import verifying
+from app.operations.verifying import Checked, verify_sessions
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store import history
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Begin
+from tests.conftest import SURVEYS
+from tests.migrations.sample import alembic, make_by_hand
+from tests.operations.walked import change_row, history_of, lose_event, row_of, swap_rows, walked
+from tests.store.test_sealing import OLD, keys_of
+
+ANN = SessionKey("phq9", "ann")
+BEN = SessionKey("phq9", "ben")
+CY = SessionKey("intake", "ann")
+
+
+def begun(store: SessionStore) -> None:
+    """Let Ann and Ben be at the third step, and Ann in another survey too."""
+    at = store.clock()
+    for key, value in ((ANN, 1), (BEN, 2)):
+        turns = [(key, Begin(at=at))]
+        turns += [(key, Answer(at=at + n, step=f"Q{n}", value=value)) for n in (1, 2)]  # type: ignore[misc]
+        assert not [one for one in store.submit_many(turns) if isinstance(one, Exception)]
+    store.submit(CY, Begin(at=at))
+
+
+def differing(store: SessionStore, survey_id: str | None = None) -> dict[SessionKey, tuple[str, ...]]:
+    return {one.key: one.differing for one in verify_sessions(store, survey_id) if one.verdict == "differs"}
+
+
+Damage = Callable[[SessionStore], None]
+
+
+def change_answer(store: SessionStore) -> None:
+    change_row(store, ANN, answers=json.dumps({"Q1": 1, "Q2": 3}))
+
+
+def change_kind(store: SessionStore) -> None:
+    change_row(store, ANN, answers=json.dumps({"Q1": 1.0, "Q2": True}))
+
+
+def change_order(store: SessionStore) -> None:
+    change_row(store, ANN, answers=json.dumps({"Q2": 1, "Q1": 1}))
+
+
+DAMAGE: dict[str, tuple[Damage, dict[SessionKey, tuple[str, ...]]]] = {
+    "a changed answer": (change_answer, {ANN: ("answers",)}),
+    "an answer of another type": (change_kind, {ANN: ("answers",)}),
+    "answers in another order": (change_order, {ANN: ("answers",)}),
+    "a wrong version": (lambda store: change_row(store, ANN, version=7), {ANN: ("version",)}),
+    "a version of none": (lambda store: change_row(store, ANN, version=0), {ANN: ("version",)}),
+    "another mode": (lambda store: change_row(store, CY, is_audio_mode=1), {CY: ("is_audio_mode",)}),
+    "swapped rows": (lambda store: swap_rows(store, ANN, BEN), {ANN: ("answers",), BEN: ("answers",)}),
+    "an unreadable row": (lambda store: change_row(store, BEN, answers="{oops"), {BEN: ("row",)}),
+    "its last event missing": (
+        lambda store: lose_event(store, ANN, 3),
+        {ANN: ("version", "current_step", "answers", "step_history", "updated_at")},
+    ),
+    "no history": (lambda store: lose_event(store, CY, 1), {CY: ("history",)}),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_damage_is_found_and_named(store: SessionStore, what: str) -> None:
+    """Each field that differs is named, and the sessions that are whole are the same."""
+    begun(store)
+    damage, expected = DAMAGE[what]
+    assert differing(store) == {}
+    damage(store)
+    assert differing(store) == expected
+    verdicts = Counter(one.verdict for one in verify_sessions(store))
+    assert verdicts == Counter({"differs": len(expected), "same": 3 - len(expected)})
+
+
+def test_event_that_is_missing_among_others_is_named_by_its_version(store: SessionStore) -> None:
+    """Also where the row happens to be right."""
+    begun(store)
+    lose_event(store, ANN, 2)
+    (found,) = [one for one in verify_sessions(store) if one.verdict != "same"]
+    assert (found.key, found.differing[-1], found.problem) == (ANN, "history", "version 2 is missing in its history")
+
+
+def test_values_are_in_no_finding(store: SessionStore) -> None:
+    """Field names alone: a report can be sent to somebody who may not see answers."""
+    begun(store)
+    change_row(store, ANN, answers=json.dumps({"Q1": "a secret"}))
+    assert "secret" not in repr(list(verify_sessions(store)))
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 500])
+def test_every_session_is_looked_at_once_in_the_order_of_keys(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """Whatever the size of a page, and of one survey where one is named."""
+    monkeypatch.setattr(verifying, "SESSIONS_A_PAGE", page)
+    keys = [*walked(store, 3, 7), *[SessionKey("phq9", "user-3"), SessionKey("intake", "user-3")]]
+    for key in keys[-2:]:
+        store.submit(key, Begin(at=store.clock()))
+    told: list[tuple[int, int]] = []
+    found = list(verify_sessions(store, progress=lambda done, total: told.append((done, total))))
+    assert [one.key for one in found] == sorted(set(keys), key=lambda key: (key.user_id, key.survey_id))
+    assert {one.verdict for one in found} == {"same"}
+    assert told[-1] == (len(found), len(found))
+    phq9 = [one.key for one in verify_sessions(store, "phq9")]
+    assert phq9 == [one.key for one in found if one.key.survey_id == "phq9"]
+
+
+def test_set_aside_session_is_counted_apart(store: SessionStore) -> None:
+    """It is known to be broken, and nobody's."""
+    begun(store)
+    change_row(store, ANN, answers="{oops")
+    store.begin(ANN, is_audio_mode=False)
+    verdicts = Counter(one.verdict for one in verify_sessions(store))
+    assert verdicts == {"same": 3, "set_aside": 1}
+
+
+def test_locked_session_is_counted_apart(settings: Settings) -> None:
+    """Without the key nothing can be said of it."""
+    sealed = open_store(settings.model_copy(update={"answers_keys": SecretStr(keys_of(OLD))}))
+    begun(sealed)
+    assert {one.verdict for one in verify_sessions(sealed)} == {"same"}
+    sealed.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "find_missing_key", lambda *_: None)
+        plain = open_store(settings)
+    try:
+        assert {one.verdict for one in verify_sessions(plain)} == {"locked"}
+    finally:
+        plain.close()
+
+
+@pytest.fixture
+def adopted(database_url: str) -> Iterator[SessionStore]:
+    """A store on a database made by hand by an older program."""
+    make_by_hand(database_url)
+    alembic(database_url, "upgrade", "head", DEFAULT_SURVEY="phq9")
+    store = open_store(Settings(database_url=database_url, surveys_dir=SURVEYS, default_survey="phq9"))
+    yield store
+    store.close()
+
+
+def test_adopted_sessions_are_counted_apart_and_still_verified(adopted: SessionStore) -> None:
+    """When they began is in no event; all else is, and must agree."""
+    found = {one.key.user_id: one for one in verify_sessions(adopted)}
+    assert found["bob"].verdict == "adopted"
+    assert {user for user, one in found.items() if one.verdict == "differs"} == {"corrupt"}
+    change_row(adopted, SessionKey("phq9", "bob"), current_step="Q9")
+    found = {one.key.user_id: one for one in verify_sessions(adopted)}
+    assert found["bob"].verdict == "differs"
+    assert "current_step" in found["bob"].differing
+
+
+def test_session_that_changes_while_it_is_read_is_no_difference(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked at again, until it stands still; what is erased meanwhile is no difference either."""
+    begun(store)
+    real = verifying.check
+    changed: list[SessionKey] = []
+
+    def once_stale(pair: verifying.Pair) -> Checked | None:
+        if pair.key not in changed:
+            changed.append(pair.key)
+            if pair.key == BEN:
+                store.delete(BEN)
+            return Checked(key=pair.key, verdict="differs")
+        return real(pair)
+
+    monkeypatch.setattr(verifying, "check", once_stale)
+    assert [(one.key, one.verdict) for one in verify_sessions(store)] == [(CY, "same"), (ANN, "same")]
+
+
+def test_verifying_changes_nothing(store: SessionStore) -> None:
+    """It only reads."""
+    keys = walked(store, 5, 3)
+    before = [row_of(store, key) for key in keys], history_of(store)
+    list(verify_sessions(store))
+    assert ([row_of(store, key) for key in keys], history_of(store)) == before

@@ -1,0 +1,71 @@
+"""Sessions that were really walked, and how to damage what is stored of them."""
+
+import random
+from typing import Any
+
+from sqlalchemy import delete, select, type_coerce, update
+from sqlalchemy.types import String
+
+from app.operations.demo_walk import walk
+from app.service import SessionStore
+from app.store.models import session_history, sessions
+from app.store.rows import SessionKey
+
+DAY_US = 86_400 * 1_000_000
+
+
+def walked(store: SessionStore, seed: int, count: int) -> list[SessionKey]:
+    """Return the keys of new sessions, each walked at random as people do."""
+    keys = []
+    now = store.clock()
+    for number in range(count):
+        chance = random.Random(f"{seed}-{number}")
+        survey = chance.choice(list(store.catalogue.surveys.values()))
+        key = SessionKey(survey.id, f"user-{number}")
+        commands = walk(survey, now - 40 * DAY_US, now, chance)
+        results = store.submit_many([(key, command) for command in commands])
+        assert not [result for result in results if isinstance(result, Exception)]
+        keys.append(key)
+    return keys
+
+
+def row_of(store: SessionStore, key: SessionKey) -> dict[str, Any]:
+    """Return the session's row as it lies in the database."""
+
+    def read(connection: Any) -> dict[str, Any]:
+        columns = (type_coerce(column, String()).label(column.name) for column in sessions.c)
+        return dict(connection.execute(select(*columns).where(*_his(sessions, key))).mappings().one())
+
+    return store.read(read)
+
+
+def history_of(store: SessionStore) -> list[tuple[Any, ...]]:
+    """Return the history of all."""
+
+    def read(connection: Any) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in connection.execute(select(session_history).order_by(session_history.c.id))]
+
+    return store.read(read)
+
+
+def change_row(store: SessionStore, key: SessionKey, **values: Any) -> None:
+    """Write into the session's row, as no door does."""
+    store.write(lambda connection: connection.execute(update(sessions).where(*_his(sessions, key)).values(values)))
+
+
+def lose_event(store: SessionStore, key: SessionKey, version: int) -> None:
+    """Take an event out of the history, as no door does."""
+    where = (*_his(session_history, key), session_history.c.version == version)
+    store.write(lambda connection: connection.execute(delete(session_history).where(*where)))
+
+
+def swap_rows(store: SessionStore, one: SessionKey, other: SessionKey) -> None:
+    """Give each of two sessions what the other's row holds."""
+    names = ("answers", "current_step", "step_history", "version", "status", "survey_revision")
+    values = [{name: row_of(store, key)[name] for name in names} for key in (one, other)]
+    change_row(store, one, **values[1])
+    change_row(store, other, **values[0])
+
+
+def _his(table: Any, key: SessionKey) -> tuple[Any, Any]:
+    return (table.c.user_id == key.user_id, table.c.survey_id == key.survey_id)

@@ -1,0 +1,283 @@
+"""From a commit to the receiver: at least once, in its order, whatever the receiver does."""
+
+import threading
+from collections import Counter
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from standardwebhooks import Webhook as Verifier
+
+from app.errors import DatabaseUnavailable
+from app.operations.webhooks import deliver, endpoints, lane, pace
+from app.operations.webhooks.deliver import Deliverer
+from app.service import SessionStore
+from app.settings import Settings
+from app.store import leases, outbox
+from app.store.models import webhook_deliveries, webhooks
+from app.store.outbox import Delivery
+from app.store.rows import SessionKey, to_time
+from app.survey.commands import Begin, Expire, Restart, Save
+from tests.operations.webhooks.receiver import Receiver, answers, closes, receiving
+from tests.waiting import wait_for
+
+ANN = SessionKey("phq9", "ann")
+BEN = SessionKey("intake", "ben")
+EVENTS = ("session.started", "session.completed", "session.expired")
+SECRET_ANSWER = "my-secret-answer"
+
+
+def begin(store: SessionStore, *keys: SessionKey) -> None:
+    for result in store.submit_many([(key, Begin(at=store.clock())) for key in keys]):
+        assert not isinstance(result, Exception)
+
+
+def complete(store: SessionStore, key: SessionKey) -> None:
+    store.submit_or_raise(
+        key,
+        Save(
+            at=store.clock(),
+            current_step="end",
+            answers={"Q1": SECRET_ANSWER},
+            step_history=("Q1",),
+            is_audio_mode=False,
+            session_data=None,
+        ),
+    )
+
+
+def deliveries(store: SessionStore) -> list[Delivery]:
+    return store.read(lambda connection: outbox.read_page(connection, None, None, 1000)).deliveries[::-1]
+
+
+def settled(store: SessionStore) -> list[Delivery]:
+    """Return all deliveries, when each was attempted."""
+    wait_for(lambda: all(one.attempts for one in deliveries(store)), "not all were attempted", 40)
+    return deliveries(store)
+
+
+def make_due(store: SessionStore) -> None:
+    """Let all that is tried again later be due now."""
+    column = webhook_deliveries.c
+    change = update(webhook_deliveries).where(column.next_attempt_at.is_not(None))
+    store.write(lambda connection: connection.execute(change.values(next_attempt_at=to_time(store.clock()))))
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed is due again at once, and nobody is left alone."""
+    monkeypatch.setattr(lane, "again_in_us", lambda *_: 0)
+    monkeypatch.setattr(pace, "FAILURES", 1000)
+    monkeypatch.setattr(deliver, "LOOK_S", 0.02)
+
+
+def test_what_happens_to_a_session_is_told_and_signed(
+    store: SessionStore, deliverer: Deliverer, receiver: Receiver
+) -> None:
+    """Its beginning, its completion, its new beginning and its end, each once, in order, without any answer."""
+    added = endpoints.add(store, receiver.url, EVENTS)
+    deliverer.start()
+    begin(store, ANN)
+    complete(store, ANN)
+    store.submit(ANN, Restart(at=store.clock()))
+    came = receiver.wait_for(3)
+    store.submit(BEN, Begin(at=1))
+    store.submit(BEN, Expire(at=store.clock()))
+    came = receiver.wait_for(4)
+    told = [(one.message["type"], one.message["data"]) for one in came if one.message["data"]["user_id"] == "ann"]
+    mine = {"survey_id": "phq9", "user_id": "ann"}
+    assert told == [
+        ("session.started", {**mine, "version": 1, "status": "in_progress"}),
+        ("session.completed", {**mine, "version": 2, "status": "completed"}),
+        ("session.started", {**mine, "version": 3, "status": "in_progress"}),
+    ]
+    verifier = Verifier(added.secret)
+    for one in came:
+        assert verifier.verify(one.body, one.headers) == one.message
+        assert SECRET_ANSWER not in one.body.decode()
+    assert len({one.id for one in came}) == len(came)
+
+
+def test_only_what_a_webhook_wants_is_told_it(store: SessionStore, deliverer: Deliverer, receiver: Receiver) -> None:
+    """By event and by survey; a webhook that is disabled is told nothing of what happens meanwhile."""
+    endpoints.add(store, receiver.url + "?completed", ["session.completed"])
+    endpoints.add(store, receiver.url + "?intake", ["session.started"], "intake")
+    off = endpoints.add(store, receiver.url + "?off", EVENTS).webhook
+    endpoints.set_enabled(store, off.id, enabled=False)
+    begin(store, ANN, BEN)
+    complete(store, ANN)
+    endpoints.set_enabled(store, off.id, enabled=True)
+    deliverer.start()
+    settled(store)
+    came = [(one.path.partition("?")[2], one.message["data"]["user_id"]) for one in receiver.received]
+    assert sorted(came) == [("completed", "ann"), ("intake", "ben")]
+
+
+@pytest.mark.parametrize("way", ["500", "closes", "redirects"])
+@pytest.mark.usefixtures("impatient")
+def test_what_a_receiver_did_not_take_comes_again_with_the_same_id(
+    store: SessionStore, deliverer: Deliverer, receiver: Receiver, way: str
+) -> None:
+    """Until it says 2xx; a redirect is not followed."""
+    with receiving() as elsewhere:
+        bad = {"500": answers(500), "closes": closes, "redirects": answers(302, Location=elsewhere.url)}[way]
+        receiver.behaviours = [bad, bad]
+        endpoints.add(store, receiver.url, EVENTS)
+        deliverer.start()
+        begin(store, ANN)
+        wait_for(lambda: deliveries(store)[0].delivered_at is not None, "it was not delivered", 40)
+        assert elsewhere.received == []
+    came = receiver.received
+    assert len(came) == 3
+    assert len({(one.id, one.body) for one in came}) == 1
+    (one,) = deliveries(store)
+    assert (one.attempts, one.last_status, one.last_error, one.next_attempt_at) == (3, 204, None, None)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_delivery_is_given_up_after_its_attempts_and_replayed(store: SessionStore, receiver: Receiver) -> None:
+    """WEBHOOK_ATTEMPTS; then a replay sends it again with the id that it had."""
+    store.settings = store.settings.model_copy(update={"webhook_attempts": 2})
+    receiver.behaviour = answers(500)
+    webhook = endpoints.add(store, receiver.url, EVENTS).webhook
+    Deliverer(store).start()
+    begin(store, ANN)
+    wait_for(lambda: deliveries(store)[0].failed_at is not None, "it was not given up", 40)
+    (one,) = deliveries(store)
+    assert (one.attempts, one.last_status, one.last_error, one.next_attempt_at) == (2, 500, "HTTP 500", None)
+    receiver.behaviour = answers(200)
+    assert endpoints.replay(store, webhook.id, failed=True) == 1
+    wait_for(lambda: deliveries(store)[0].delivered_at is not None, "it was not replayed", 40)
+    assert len({one.id for one in receiver.received}) == 1
+    assert endpoints.replay(store, webhook.id, failed=True) == 0
+
+
+def test_gone_disables_the_webhook(store: SessionStore, deliverer: Deliverer, receiver: Receiver) -> None:
+    """410: it wants nothing more."""
+    receiver.behaviour = answers(410)
+    webhook = endpoints.add(store, receiver.url, EVENTS).webhook
+    deliverer.start()
+    begin(store, ANN)
+    wait_for(lambda: endpoints.find(store, webhook.id).disabled_at is not None, "it is not disabled", 40)
+    begin(store, BEN)
+    (one,) = deliveries(store)
+    assert one.failed_at is not None
+
+
+def test_retry_after_is_kept_to(store: SessionStore, deliverer: Deliverer, receiver: Receiver) -> None:
+    """The next attempt is not earlier than the receiver asks."""
+    receiver.behaviour = answers(503, Retry_After="5000")
+    endpoints.add(store, receiver.url, EVENTS)
+    deliverer.start()
+    begin(store, ANN)
+    (one,) = settled(store)
+    assert one.next_attempt_at is not None
+    assert one.next_attempt_at > store.clock() + 4000 * pace.SECOND_US
+
+
+@pytest.mark.parametrize("way", ["hang", "drip"])
+def test_receiver_that_hangs_is_cut_and_holds_up_no_other(store: SessionStore, way: str) -> None:
+    """Of a hundred deliveries to one that never ends its answer, none keeps another webhook waiting."""
+    store.settings = store.settings.model_copy(update={"webhook_timeout_s": 0.5})
+    with receiving() as slow, receiving() as quick:
+        slow.behaviour = getattr(slow, way)
+        hangs = endpoints.add(store, slow.url, EVENTS).webhook
+        endpoints.add(store, quick.url, EVENTS)
+        Deliverer(store).start()
+        begin(store, *(SessionKey("phq9", f"u{number}") for number in range(100)))
+        quick.wait_for(100)
+        wait_for(lambda: any(one.attempts for one in of(store, hangs.id)), "it was not cut", 40)
+        errors = {one.last_error for one in of(store, hangs.id) if one.attempts}
+        assert errors == {"no answer within 0.5 s"}
+        assert len(slow.received) < 20  # it is left alone for a while
+    assert Counter(one.id for one in quick.received).most_common(1)[0][1] == 1
+
+
+def of(store: SessionStore, webhook_id: str) -> list[Delivery]:
+    return [one for one in deliveries(store) if one.webhook_id == webhook_id]
+
+
+def test_address_that_fails_is_left_alone_and_its_deliveries_keep_their_attempts(
+    store: SessionStore, deliverer: Deliverer, receiver: Receiver
+) -> None:
+    """After three failures in a row; what waits was not attempted."""
+    receiver.behaviour = answers(500)
+    endpoints.add(store, receiver.url, EVENTS)
+    begin(store, *(SessionKey("phq9", f"u{number}") for number in range(50)))
+    deliverer.start()
+    receiver.wait_for(3)
+    deliverer.close()
+    tried = [one for one in deliveries(store) if one.attempts]
+    assert 3 <= len(tried) <= pace.FAILURES + lane.AT_ONCE - 1
+    assert all(one.failed_at is None for one in deliveries(store))
+
+
+def test_one_of_two_processes_delivers_each_once(settings: Settings, store: SessionStore, receiver: Receiver) -> None:
+    """Two servers on one database: the lease says who; when it goes, the other one goes on."""
+    if settings.database_url.startswith("sqlite"):
+        pytest.skip("one server process owns a SQLite file")
+    from app.service import open_store  # noqa: PLC0415 - only here
+
+    other = open_store(settings)
+    endpoints.add(store, receiver.url, EVENTS)
+    first, second = Deliverer(store), Deliverer(other)
+    first.start()
+    second.start()
+    keys = [SessionKey("phq9", f"u{number}") for number in range(60)]
+    begin(store, *keys[:20])
+    begin(other, *keys[20:40])
+    receiver.wait_for(40)
+    first.close()
+    begin(other, *keys[40:])
+    receiver.wait_for(60)
+    second.close()
+    assert set(Counter(one.id for one in receiver.received).values()) == {1}
+    other.close()
+
+
+def test_nothing_is_sent_while_another_process_holds_the_lease(
+    store: SessionStore, deliverer: Deliverer, receiver: Receiver
+) -> None:
+    """It is sent when that one gives it back."""
+    endpoints.add(store, receiver.url, EVENTS)
+    store.write(lambda one: leases.take(one, deliver.LEASE, "another", store.clock(), 10 * pace.SECOND_US))
+    looked = threading.Event()
+    hold, deliverer._holds_lease = deliverer._holds_lease, lambda: looked.set() or hold()  # type: ignore[func-returns-value,method-assign]
+    deliverer.start()
+    begin(store, ANN)
+    assert looked.wait(20)
+    assert receiver.received == []
+    store.write(lambda one: leases.release(one, deliver.LEASE, "another"))
+    receiver.wait_for(1)
+
+
+def test_result_that_can_not_be_written_is_kept_until_it_can(
+    store: SessionStore, deliverer: Deliverer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is away when the receiver has answered: it is not sent again."""
+    real, failed = store.write, threading.Event()
+
+    def away(work: Any) -> Any:
+        if getattr(work, "func", None) is deliver._write and not failed.is_set():
+            failed.set()
+            raise DatabaseUnavailable("away")
+        return real(work)
+
+    monkeypatch.setattr(store, "write", away)
+    endpoints.add(store, receiver.url, EVENTS)
+    deliverer.start()
+    begin(store, ANN)
+    wait_for(lambda: deliveries(store)[0].delivered_at is not None, "it was not written", 40)
+    assert failed.is_set()
+    assert len(receiver.received) == 1
+
+
+def test_removed_webhook_leaves_nothing(store: SessionStore, receiver: Receiver) -> None:
+    """Neither its deliveries nor itself; others stay."""
+    gone = endpoints.add(store, receiver.url, EVENTS).webhook
+    kept = endpoints.add(store, receiver.url, EVENTS).webhook
+    begin(store, ANN, BEN)
+    endpoints.remove(store, gone.id)
+    assert {one.webhook_id for one in deliveries(store)} == {kept.id}
+    ids = store.read(lambda connection: connection.execute(select(webhooks.c.id)).scalars().all())
+    assert ids == [kept.id]

@@ -1,0 +1,80 @@
+"""The real server, killed between a commit and its delivery: what was committed is told after the next start."""
+
+import contextlib
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select
+
+from app.operations.webhooks import endpoints
+from app.service import open_store
+from app.settings import Settings
+from app.store.engine import normalise_url
+from app.store.models import webhook_deliveries
+from app.store.schema import upgrade_schema
+from tests.conftest import KINDS, SURVEYS, Server, Servers, empty_database
+from tests.operations.webhooks.receiver import Receiver
+
+
+@pytest.fixture(params=KINDS)
+def server(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, receiver: Receiver) -> Iterator[Server]:
+    """A server in development, with a webhook to the receiver."""
+    with empty_database(request.param, servers, tmp_path) as url:
+        upgrade_schema(normalise_url(url))
+        store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, environment="development"))
+        endpoints.add(store, receiver.url, ["session.started"])
+        store.close()
+        running = Server(tmp_path, database=url)
+        running.start()
+        yield running
+        running.stop()
+
+
+def begin(server: Server, user_id: str) -> None:
+    """Begin a session by REST; returned from when it is committed."""
+    command = json.dumps({"type": "mode", "id": f"m-{user_id}", "audio": True}).encode()
+    request = urllib.request.Request(f"{server.url}/api/session/{user_id}/commands?survey=phq9", command, method="POST")
+    request.add_header("Content-Type", "application/json")
+    with contextlib.closing(urllib.request.urlopen(request, timeout=20)) as answer:
+        assert json.load(answer)["type"] == "ack"
+
+
+def test_what_was_committed_before_a_kill_is_told_after_it(server: Server, receiver: Receiver) -> None:
+    """The receiver has not answered yet when the server is killed: it is told again, with the same id."""
+    receiver.behaviours = [receiver.hang] * 4
+    users = [f"u{number}" for number in range(8)]
+    for user_id in users:
+        begin(server, user_id)
+    receiver.wait_for(4)
+    server.kill()
+    store = open_store(Settings(database_url=server.database_url, surveys_dir=SURVEYS, answers_keys=SecretStr("")))
+    column = webhook_deliveries.c.delivered_at
+    assert store.read(lambda one: one.execute(select(column)).scalars().all()) == [None] * 8
+    store.close()
+    before = {one.id for one in receiver.received}
+    server.start()
+    receiver.wait_for(4 + 8)
+    after = receiver.received[4:]
+    assert before <= {one.id for one in after}
+    assert {one.message["data"]["user_id"] for one in after} == set(users)
+
+
+def test_two_workers_tell_each_event_once(servers: Servers, tmp_path: Path, receiver: Receiver) -> None:
+    """Whichever of them committed it."""
+    with empty_database("postgresql", servers, tmp_path) as url:
+        upgrade_schema(normalise_url(url))
+        store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, environment="development"))
+        endpoints.add(store, receiver.url, ["session.started"])
+        store.close()
+        running = Server(tmp_path, database=url, environment={"WEB_CONCURRENCY": "2"})
+        running.start()
+        for number in range(40):
+            begin(running, f"u{number}")
+        came = receiver.wait_for(40)
+        assert running.terminate() == 0
+        assert sorted(one.message["data"]["user_id"] for one in came) == sorted(f"u{number}" for number in range(40))
+        assert len(receiver.received) == 40

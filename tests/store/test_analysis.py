@@ -1,0 +1,133 @@
+"""What figures are counted from: rows and events in short, the same on each database, and never what is sealed."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Connection, event, update
+
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store import analysis
+from app.store.analysis import ACTIONS, CODES, SessionRow, Walks
+from app.store.models import session_history
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Begin, Draft, Note, Save, SetMode
+from app.survey.events import EVENT_TYPES
+
+AT = 1_764_000_000_123_456
+ANN = SessionKey("phq9", "ann")
+ODD = 'a "step", with \\ and ü\n'
+
+
+def walked(store: SessionStore, key: SessionKey) -> None:
+    """Begin, answer and do other things, a microsecond and more apart."""
+    store.submit(key, Begin(at=AT, is_audio_mode=True))
+    store.submit(key, Answer(at=AT + 1, step="Q1", value=2))
+    store.submit(key, SetMode(at=AT + 1_000_000, is_audio_mode=False))
+    store.submit(key, Draft(at=AT + 86_400_000_000, step="Q2", value=1))
+    store.submit(key, Note(at=AT + 86_400_000_001, action="looked at", step="Q9", answer=None))
+
+
+def walks_of(store: SessionStore, first: str = "", last: str = "~") -> Walks:
+    return store.read(lambda connection: analysis.read_walks(connection, "phq9", first, last))
+
+
+def events_in(text: str) -> list[tuple[int, str, str | None, int | None]]:
+    """Return version, action, step and time of each event, in order."""
+    parts: list[Any] = json.loads(f"[{text}]")
+    threes = zip(parts[0::3], parts[1::3], parts[2::3], strict=True)
+    return sorted((code // CODES, ACTIONS[code % CODES], step, at) for code, step, at in threes)
+
+
+def test_events_are_told_to_the_microsecond(store: SessionStore) -> None:
+    """Version, action, step and time of each; what somebody noted is none of the participant's."""
+    walked(store, ANN)
+    assert events_in(walks_of(store)["ann"]) == [
+        (1, "started", "Q1", AT),
+        (2, "answered", "Q1", AT + 1),
+        (3, "mode_set", None, AT + 1_000_000),
+        (4, "drafted", "Q2", AT + 86_400_000_000),
+    ]
+
+
+def test_any_step_and_a_missing_time_are_told(store: SessionStore) -> None:
+    """A step may be called anything, and a row of another program may have no time."""
+    store.submit(
+        ANN, Save(at=AT, current_step=ODD, answers={}, step_history=(), is_audio_mode=False, session_data=None)
+    )
+    assert events_in(walks_of(store)["ann"]) == [(1, "saved", ODD, AT)]
+    store.write(lambda connection: connection.execute(update(session_history).values(timestamp=None)))
+    assert events_in(walks_of(store)["ann"]) == [(1, "saved", ODD, None)]
+
+
+def test_whole_seconds_and_times_of_hand_are_read(store: SessionStore) -> None:
+    """SQLite keeps what was written, with fewer digits behind the point or none; another text is no time."""
+    walked(store, ANN)
+    if store.settings.database_url.startswith("sqlite"):
+        for written, at in (("2025-11-24 16:00:00", 0), ("2025-11-24 16:00:00.5", 500_000), ("yesterday", None)):
+
+            def write(connection: Connection, text: str = written) -> None:
+                connection.exec_driver_sql("UPDATE session_history SET timestamp = ? WHERE version = 1", (text,))
+
+            store.write(write)
+            first = events_in(walks_of(store)["ann"])[0]
+            assert first[3] == (None if at is None else 1_764_000_000_000_000 + at)
+
+
+def test_only_sessions_of_the_range_are_told(store: SessionStore) -> None:
+    """Both ends belong to it; who has no event is missing."""
+    for user_id in ("ann", "ben", "cleo", "Ben"):
+        store.submit(SessionKey("phq9", user_id), Begin(at=AT))
+    store.submit(SessionKey("intake", "ben"), Begin(at=AT))
+    assert set(walks_of(store, "ann", "ben")) == {"ann", "ben"}
+    assert set(walks_of(store, "d", "e")) == set()
+
+
+def test_sessions_come_a_part_at_a_time(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of their user ids, byte by byte, however many SQLite packs together."""
+    monkeypatch.setattr(analysis, "PACKED", 2)
+    for user_id in ("b", "a", "C", "d", "e"):
+        store.submit(SessionKey("phq9", user_id), Begin(at=AT))
+    first = store.read(lambda connection: analysis.read_sessions(connection, "phq9", None, 3))
+    rest = store.read(lambda connection: analysis.read_sessions(connection, "phq9", first[-1].user_id, 3))
+    assert [row.user_id for row in (*first, *rest)] == ["C", "a", "b", "d", "e"]
+
+
+def test_session_is_told_as_it_is(store: SessionStore) -> None:
+    """Its times as numbers, answers as they are stored."""
+    walked(store, ANN)
+    (row,) = store.read(lambda connection: analysis.read_sessions(connection, "phq9", None, 10))
+    assert row == SessionRow(
+        user_id="ann",
+        version=5,
+        current_step="Q2",
+        answers='{"Q1":2}',
+        step_history='["Q1"]',
+        started_at=AT,
+        completed_at=None,
+        is_audio_mode=0,
+        revision=store.catalogue.surveys["phq9"].revision,
+        status="in_progress",
+        expires_at=AT + 86_400_000_001 + (store.catalogue.surveys["phq9"].expires_after_us or 0),
+    )
+
+
+def test_no_answer_is_read_for_the_times(settings: Settings) -> None:
+    """What may be sealed stays in the database: the statement names neither answers nor data."""
+    key = base64.b64encode(bytes(range(32))).decode()
+    store = open_store(settings.model_copy(update={"answers_keys": SecretStr(key)}))
+    walked(store, ANN)
+    asked: list[str] = []
+    event.listen(store._reading, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    assert len(events_in(walks_of(store)["ann"])) == 4
+    store.close()
+    assert not [statement for statement in asked if "answer," in statement or "data" in statement]
+
+
+def test_every_action_but_two_is_told() -> None:
+    """A new kind of event must be thought of here: is it something that a participant does?"""
+    assert set(ACTIONS) == EVENT_TYPES.keys() - {"noted", "expired"}
+    assert len(ACTIONS) <= CODES

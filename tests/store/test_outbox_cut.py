@@ -1,0 +1,47 @@
+"""A COMMIT that is cut: what webhooks are told lies in the outbox once, as the event lies in history once."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import make_url
+
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store.engine import normalise_url
+from app.store.rows import SessionKey
+from app.store.schema import upgrade_schema
+from app.survey.commands import Begin, Restart
+from tests.conftest import SERVER_KINDS, SURVEYS, Servers
+from tests.proxy import Proxy, When
+from tests.store.test_outbox import hook, told
+
+ANN = SessionKey("phq9", "ann")
+COMMIT = {"postgresql": b"COMMIT\0", "mysql": b"\x03COMMIT"}
+
+
+@pytest.fixture(params=SERVER_KINDS)
+def wire(request: pytest.FixtureRequest, servers: Servers) -> Iterator[tuple[SessionStore, Proxy, bytes]]:
+    """A store whose every byte to and from the database goes through a proxy."""
+    server = servers(request.param)
+    direct = server.create_database()
+    upgrade_schema(normalise_url(direct))
+    url = make_url(direct)
+    proxy = Proxy(url.host or "127.0.0.1", url.port or 0)
+    through = url.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
+    store = open_store(Settings(database_url=through, surveys_dir=SURVEYS, retry_delay_s=0.01))
+    yield store, proxy, COMMIT[request.param]
+    store.close()
+    proxy.close()
+    server.drop_database(direct)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_event_whose_commit_is_cut_is_told_once(wire: tuple[SessionStore, Proxy, bytes], when: When) -> None:
+    """Whether the server had committed or not: the store's own retry puts nothing there twice."""
+    store, proxy, commit = wire
+    hook(store)
+    store.submit(ANN, Begin(at=store.clock()))
+    cut = proxy.cut_when(commit, when, 1)
+    store.submit(ANN, Restart(at=store.clock()))
+    assert cut.happened == 1
+    assert told(store) == [("started", "ann", 1), ("started", "ann", 2)]

@@ -1,0 +1,47 @@
+"""``flask demo``: made, told, refused and erased from the command line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import flask
+import pytest
+from flask.testing import FlaskCliRunner
+
+from app.service import SessionStore
+from app.store.rows import SessionKey
+from app.survey.commands import Begin
+from tests.conftest import SURVEYS
+from tests.test_cli_privacy import closed, opened
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[flask.Flask]:
+    made = opened(tmp_path, SURVEYS)
+    yield made
+    closed(made)
+
+
+@pytest.fixture
+def run(app: flask.Flask) -> FlaskCliRunner:
+    return app.test_cli_runner()
+
+
+def test_fill_says_how_much_and_clear_asks_first(run: FlaskCliRunner) -> None:
+    """Without a yes nothing goes."""
+    done = run.invoke(args=["demo", "fill", "--sessions", "20", "--days", "7", "--survey", "phq9"])
+    assert done.exit_code == 0
+    assert done.output.startswith("20 sessions, ")
+    assert run.invoke(args=["demo", "clear"], input="n\n").exit_code == 1
+    assert "20 sessions of demo data erased" in run.invoke(args=["demo", "clear", "--yes"]).output
+    assert run.invoke(args=["demo", "clear"]).output == "0 sessions of demo data erased.\n"
+
+
+def test_people_are_left_in_peace(app: flask.Flask, run: FlaskCliRunner) -> None:
+    """Exit code 1 and why; with --yes it is done."""
+    store: SessionStore = app.extensions["stepkeep"]
+    store.submit(SessionKey("phq9", "ann"), Begin(at=store.clock()))
+    refused = run.invoke(args=["demo", "fill", "--sessions", "5"])
+    assert (refused.exit_code, "sessions of people" in refused.output) == (1, True)
+    assert run.invoke(args=["demo", "fill", "--sessions", "5", "--yes"]).exit_code == 0
+    run.invoke(args=["demo", "clear", "--yes"])
+    assert store.load(SessionKey("phq9", "ann")) is not None

@@ -1,0 +1,92 @@
+"""``flask sessions expire`` and ``flask sessions purge``."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import flask
+import pytest
+from flask.testing import FlaskCliRunner
+
+from app.operations.archive import read_archive
+from app.service import SessionStore
+from app.store.rows import SessionKey
+from tests.test_cli_privacy import ANN, BEN, answer, closed, opened, surveys
+
+__all__ = ["surveys"]
+
+DAY_US = 86_400 * 1_000_000
+CAT = SessionKey("phq9", "cat")
+
+
+@pytest.fixture
+def app(tmp_path: Path, surveys: Path) -> Iterator[flask.Flask]:
+    made = opened(tmp_path, surveys)
+    store = made.extensions["stepkeep"]
+    for key, days in ((ANN, 366), (BEN, 20), (CAT, 0)):
+        answer(store, key, store.clock() - days * DAY_US)
+    yield made
+    closed(made)
+
+
+@pytest.fixture
+def store(app: flask.Flask) -> SessionStore:
+    found: SessionStore = app.extensions["stepkeep"]
+    return found
+
+
+@pytest.fixture
+def run(app: flask.Flask) -> FlaskCliRunner:
+    return app.test_cli_runner()
+
+
+def there(store: SessionStore) -> set[SessionKey]:
+    return {key for key in (ANN, BEN, CAT) if store.load(key) is not None}
+
+
+def test_expire_counts_first_and_closes_what_is_over(store: SessionStore, run: FlaskCliRunner) -> None:
+    """--dry-run changes nothing; again there is nothing to do."""
+    counted = json.loads(run.invoke(args=["sessions", "expire", "--dry-run", "--json"]).stdout)
+    assert counted == {"dry_run": True, "expired": {"phq9": 2}, "corrected": 0}
+    assert {key: found.state.status for key in (ANN, CAT) if (found := store.load(key))} == dict.fromkeys(
+        (ANN, CAT), "in_progress"
+    )
+    assert "phq9    2" in run.invoke(args=["sessions", "expire"]).stdout
+    assert {key: found.state.status for key in (ANN, CAT) if (found := store.load(key))} == {
+        ANN: "expired",
+        CAT: "in_progress",
+    }
+    assert run.invoke(args=["sessions", "expire"]).stdout == "No session's time is over.\n"
+
+
+def test_purge_counts_first_and_asks(store: SessionStore, run: FlaskCliRunner) -> None:
+    """No, or nobody to answer, is no; --dry-run only counts; --yes does not ask."""
+    counted = run.invoke(args=["sessions", "purge", "--dry-run"])
+    assert (counted.exit_code, "phq9    1" in counted.stdout) == (0, True)
+    refused = run.invoke(args=["sessions", "purge"], input="n\n")
+    assert (refused.exit_code, "phq9: 1" in refused.stderr) == (1, True)
+    assert run.invoke(args=["sessions", "purge"], input="").exit_code == 1
+    assert there(store) == {ANN, BEN, CAT}
+    done = run.invoke(args=["sessions", "purge", "--yes", "--json"])
+    assert json.loads(done.stdout) == {"dry_run": False, "sessions": {"phq9": 1}}
+    assert there(store) == {BEN, CAT}
+
+
+def test_purge_asks_nothing_where_nothing_goes(store: SessionStore, run: FlaskCliRunner) -> None:
+    """So that cron's second run is quiet, and a yes erases."""
+    done = run.invoke(args=["sessions", "purge"], input="y\n")
+    assert (done.exit_code, there(store)) == (0, {BEN, CAT})
+    assert run.invoke(args=["sessions", "purge"], input="").exit_code == 0
+
+
+def test_purge_writes_an_archive_first(store: SessionStore, run: FlaskCliRunner, tmp_path: Path) -> None:
+    """A file that is there is refused before anything goes."""
+    file = tmp_path / "old.jsonl.gz"
+    file.write_text("kept")
+    refused = run.invoke(args=["sessions", "purge", "--yes", "--archive", str(file)])
+    assert (refused.exit_code, "is there already" in refused.stderr) == (1, True)
+    assert there(store) == {ANN, BEN, CAT}
+    file.unlink()
+    assert run.invoke(args=["sessions", "purge", "--yes", "--archive", str(file)]).exit_code == 0
+    assert [one.key for one in read_archive(file)] == [ANN]
+    assert there(store) == {BEN, CAT}

@@ -1,0 +1,56 @@
+"""``flask export`` and ``flask codebook``."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import flask
+import pytest
+
+from app.cli import register
+from app.service import SessionStore
+from app.settings import Settings
+from app.store.rows import SessionKey
+from app.web.factory import create_app
+from tests.conftest import SURVEYS
+from tests.operations.export.reading import csv_rows, save
+from tests.store.test_erasures import begin, set_aside
+from tests.web.production import production
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[flask.Flask]:
+    made = create_app(production(Settings(database_url=f"sqlite:///{tmp_path / 'test.db'}", surveys_dir=SURVEYS)))
+    register(made)
+    yield made
+    made.extensions["stepkeep_access"].credentials.revocations.close()
+    made.extensions["stepkeep"].close()
+
+
+def test_file_is_whole_and_what_is_not_in_it_is_told(app: flask.Flask, tmp_path: Path) -> None:
+    """The log says that the survey was exported; no part of a file is left."""
+    store: SessionStore = app.extensions["stepkeep"]
+    key = SessionKey("phq9", "ann")
+    begin(store, key)
+    set_aside(store, key)
+    save(store, "phq9", "ben", {"Q1": 2})
+    file = tmp_path / "phq9.csv"
+    done = app.test_cli_runner().invoke(args=["export", "phq9", "--labels", "--output", str(file)])
+    assert done.exit_code == 0
+    assert "1 session exported" in done.stderr
+    assert "1 sessions that were set aside" in done.stderr
+    assert [(row["user_id"], row["Q1"]) for row in csv_rows(file.read_bytes())] == [("ben", "More than half the days")]
+    assert not list(tmp_path.glob("*.part"))
+    log = app.test_cli_runner().invoke(args=["audit", "--json"]).stdout
+    assert json.loads(log.splitlines()[0])["action"] == "survey_exported"
+
+
+def test_export_and_codebook_go_to_standard_output(app: flask.Flask) -> None:
+    """And what is wrong is one line."""
+    run = app.test_cli_runner()
+    assert run.invoke(args=["export", "phq9"]).stdout.startswith("user_id,survey_id,")
+    assert "| `Q1` |" in run.invoke(args=["codebook", "phq9"]).stdout
+    assert json.loads(run.invoke(args=["codebook", "phq9", "--json"]).stdout)["format"] == "stepkeep-codebook-1"
+    wrong = run.invoke(args=["export", "phq9", "--since", "yesterday"])
+    assert (wrong.exit_code, "--since must be a day" in wrong.stderr) == (1, True)
+    assert run.invoke(args=["export", "nothing"]).exit_code != 0

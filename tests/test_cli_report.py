@@ -1,0 +1,172 @@
+"""``flask report``: one page that needs nothing else, tables for a spreadsheet, and figures for programs."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import flask
+import pytest
+from flask.testing import FlaskCliRunner
+
+from app.cli import register
+from app.service import SessionStore
+from app.settings import Settings
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Back, Begin, Save
+from app.web.analytics_messages import Analytics
+from app.web.factory import create_app
+from tests.conftest import SURVEYS
+from tests.web.production import production
+
+ANN, BEN = SessionKey("intake", "ann-of-ward-7"), SessionKey("intake", "ben")
+WORDS = "my knee hurts & it is a secret"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[flask.Flask]:
+    made = create_app(production(Settings(database_url=f"sqlite:///{tmp_path / 'sessions.db'}", surveys_dir=SURVEYS)))
+    register(made)
+    yield made
+    made.extensions["stepkeep_access"].credentials.revocations.close()
+    made.extensions["stepkeep"].close()
+
+
+@pytest.fixture
+def run(app: flask.Flask) -> FlaskCliRunner:
+    store: SessionStore = app.extensions["stepkeep"]
+    at = store.clock()
+    answers: list[tuple[str, Any]] = [
+        ("S1", None),
+        ("S2", "1980-02-29"),
+        ("S3", "A new problem"),
+        ("S4", WORDS),
+        ("S5", 7),
+    ]
+    turns = [Answer(at=at + n * 1_000_000, step=step, value=value) for n, (step, value) in enumerate(answers)]
+    results = store.submit_many([(ANN, Begin(at=at)), *((ANN, turn) for turn in turns), (ANN, Back(at=at + 9_000_000))])
+    results += store.submit_many([(BEN, Begin(at=at, is_audio_mode=True)), (BEN, Answer(at=at, step="S1", value=None))])
+    assert not [result for result in results if isinstance(result, Exception)]
+    return app.test_cli_runner()
+
+
+class Page(HTMLParser):
+    """What a page has: its tags, and what its attributes would load."""
+
+    VOID = frozenset({"meta", "br", "rect", "line"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [str(value) for name, value in attrs if name in {"src", "href", "srcset", "data", "xlink:href"}]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_page_needs_nothing_and_names_nobody(run: FlaskCliRunner, tmp_path: Path) -> None:
+    """No script, no address, no name, no text that somebody wrote; charts, and under each its table."""
+    file = tmp_path / "report.html"
+    done = run.invoke(args=["report", "intake", "--output", str(file)])
+    assert done.exit_code == 0, done.output
+    text = file.read_text()
+    page = Page(text)
+    assert (page.open, page.loads) == ([], [])
+    assert "script" not in page.tags
+    assert not re.search(r"url\(|@import", text)
+    assert page.tags.count("svg") >= 5
+    assert page.tags.count("table") >= page.tags.count("svg")
+    assert all(word not in text for word in ("ann-of-ward-7", "ben", "secret", "knee"))
+    assert "Before your visit" in text
+    assert "What is the problem, in your own words?" in text
+    assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
+
+
+def test_tables_hold_the_figures(run: FlaskCliRunner, tmp_path: Path) -> None:
+    """A folder that is not there is made; each table has its head, and the numbers are REST's."""
+    folder = tmp_path / "made" / "figures"
+    done = run.invoke(args=["report", "intake", "--csv", str(folder), "--json"])
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)
+    Analytics.model_validate(figures)
+    assert figures["sessions"]["started"] == 2
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "answers.csv",
+        "bins.csv",
+        "days.csv",
+        "modes.csv",
+        "revisions.csv",
+        "sessions.csv",
+        "steps.csv",
+    ]
+    with (folder / "steps.csv").open(newline="", encoding="utf-8") as lines:
+        steps = {row["step"]: row for row in csv.DictReader(lines)}
+    assert (steps["S1"]["reached"], steps["S1"]["answered"]) == ("2", "2")
+    assert (steps["S5"]["backs"], steps["S5"]["left_here"]) == ("1", "1")
+    assert steps["S4"]["length_max"] == str(len(WORDS))
+    assert steps["S4"]["number_min"] == ""
+
+
+def test_filters_choose_the_sessions(run: FlaskCliRunner) -> None:
+    """By mode, by time; and a time that is none is refused in one line."""
+    args = ["report", "intake", "--json"]
+    assert json.loads(run.invoke(args=[*args, "--mode", "audio"]).stdout)["sessions"]["started"] == 1
+    assert json.loads(run.invoke(args=[*args, "--until", "2001-01-01"]).stdout)["sessions"]["started"] == 0
+    refused = run.invoke(args=[*args, "--since", "yesterday"])
+    assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+    assert "since must be a day" in refused.stderr
+
+
+def test_report_is_refused_where_it_can_go_nowhere(run: FlaskCliRunner, tmp_path: Path) -> None:
+    """Nothing to write to, no such survey, a place where nothing can be written: each says what is wrong."""
+    assert run.invoke(args=["report", "intake"]).exit_code == 2
+    gone = run.invoke(args=["report", "nosuch", "--json"])
+    assert gone.exit_code != 0
+    assert "nosuch" in gone.stderr
+    (tmp_path / "file").write_text("")
+    refused = run.invoke(args=["report", "intake", "--output", str(tmp_path / "file" / "report.html")])
+    assert refused.exit_code == 1
+    assert "can't be written" in refused.stderr
+
+
+def test_report_is_noted_in_the_audit_log(run: FlaskCliRunner) -> None:
+    """Who counts answers has looked at them."""
+    run.invoke(args=["report", "intake", "--json"])
+    log = [json.loads(line) for line in run.invoke(args=["audit", "--json"]).output.splitlines()]
+    assert [(one["action"], one["survey_id"]) for one in log] == [("analytics_read", "intake")]
+
+
+def test_what_a_spreadsheet_would_calculate_stays_text(app: flask.Flask, tmp_path: Path) -> None:
+    """The name of a step that a program saved may begin with anything; the page escapes what is markup."""
+    store: SessionStore = app.extensions["stepkeep"]
+    step = '=HYPERLINK("http://x")<b>'
+    save = Save(
+        at=store.clock(), current_step=step, answers={}, step_history=(), is_audio_mode=False, session_data=None
+    )
+    store.submit(BEN, save)
+    file = tmp_path / "report.html"
+    run = app.test_cli_runner()
+    done = run.invoke(args=["report", "intake", "--csv", str(tmp_path / "figures"), "--output", str(file)])
+    assert done.exit_code == 0, done.output
+    assert "'=HYPERLINK" in (tmp_path / "figures" / "steps.csv").read_text()
+    assert "<b>HYPERLINK" not in file.read_text()
+    assert "&lt;b&gt;" in file.read_text()
+    assert Page(file.read_text()).open == []

@@ -1,0 +1,167 @@
+"""``flask sessions``: list, show, history, verify and rebuild, for people and for programs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import flask
+import pytest
+from flask.testing import FlaskCliRunner
+
+from app.cli import terminal
+from app.cli.terminal import exit_code_of, printable
+from app.errors import DatabaseUnavailable, InvalidInput, NoSuchSession
+from app.service import SessionStore
+from app.store import audit
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Begin, Draft
+from tests.conftest import SURVEYS
+from tests.operations.walked import change_row, lose_event
+from tests.test_cli_privacy import closed, opened
+
+ANN, BEN, INTAKE = SessionKey("phq9", "ann"), SessionKey("phq9", "ben"), SessionKey("intake", "ann")
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[flask.Flask]:
+    made = opened(tmp_path, SURVEYS)
+    yield made
+    closed(made)
+
+
+@pytest.fixture
+def store(app: flask.Flask) -> SessionStore:
+    """Ann is in both surveys, Ben in one; Ann began to write something with a control character."""
+    found: SessionStore = app.extensions["stepkeep"]
+    at = found.clock()
+    turns: list[Any] = [(key, Begin(at=at)) for key in (ANN, BEN, INTAKE)]
+    turns += [(ANN, Answer(at=at + 1, step="Q1", value=2)), (INTAKE, Answer(at=at + 1, step="S1", value=None))]
+    turns += [(INTAKE, Draft(at=at + 2, step="S2", value="\x1b[31mred"))]
+    assert not [one for one in found.submit_many(turns) if isinstance(one, Exception)]
+    return found
+
+
+@pytest.fixture
+def run(app: flask.Flask, store: SessionStore) -> FlaskCliRunner:
+    return app.test_cli_runner()
+
+
+def does(run: FlaskCliRunner, *arguments: str, code: int = 0) -> str:
+    done = run.invoke(args=["sessions", *arguments])
+    assert done.exit_code == code, done.output
+    return done.stdout
+
+
+def lines(run: FlaskCliRunner, *arguments: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in does(run, *arguments, "--json").splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ((), ["ann", "ann", "ben"]),
+        (("--survey", "phq9"), ["ann", "ben"]),
+        (("--user", "b"), ["ben"]),
+        (("--step", "Q2"), ["ann"]),
+        (("--status", "completed"), []),
+        (("--since", "2099-01-01"), []),
+        (("--since", "2020-01-01", "--all"), ["ann", "ann", "ben"]),
+        (("--limit", "1"), ["ann"]),
+    ],
+)
+def test_list_has_what_fits_the_filters(run: FlaskCliRunner, filters: tuple[str, ...], expected: list[str]) -> None:
+    """In lines for people, and in JSON Lines; never with answers."""
+    found = lines(run, "list", *filters)
+    assert sorted(one["user_id"] for one in found) == expected
+    assert not any("answers" in one for one in found)
+    table = does(run, "list", *filters).splitlines()
+    assert table[0].split()[:3] == ["USER", "SURVEY", "STATUS"]
+    assert sorted(line.split()[0] for line in table[1:]) == expected
+
+
+def test_list_is_complete_over_pages_and_parts(run: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few are read or printed together."""
+    monkeypatch.setattr("app.cli.sessions_list.PAGE", 1)
+    monkeypatch.setattr(terminal, "ROWS_TOGETHER", 1)
+    assert len(does(run, "list", "--all").splitlines()) == 4
+
+
+def test_show_has_the_answers_and_is_noted(run: FlaskCliRunner, store: SessionStore) -> None:
+    """All of his sessions, with the label of what he chose; and who looked is in the audit log."""
+    shown = does(run, "show", "ann")
+    assert "2 (More than half the days)" in shown
+    assert "(draft) \\x1b[31mred" in shown
+    assert "\x1b" not in shown
+    assert [one["survey_id"] for one in lines(run, "show", "ann")] == ["intake", "phq9"]
+    (first,) = lines(run, "show", "ann", "--survey", "phq9", "--at-version", "1")
+    assert (first["version"], first["answers"]) == (1, {})
+    entries = store.read(lambda connection: audit.read_page(connection, None, 1, {})).entries
+    assert (entries[0].entry.actor, entries[0].entry.action) == ("operator", "session_read")
+
+
+def test_history_goes_on_after_a_version(run: FlaskCliRunner, store: SessionStore) -> None:
+    """Oldest first, at most as many as asked for; noted."""
+    assert [one["action"] for one in lines(run, "history", "ann", "--survey", "intake")] == [
+        "started",
+        "answered",
+        "drafted",
+    ]
+    assert [
+        one["version"] for one in lines(run, "history", "ann", "--survey", "intake", "--after", "1", "--limit", "1")
+    ] == [2]
+    entries = store.read(lambda connection: audit.read_page(connection, None, 1, {})).entries
+    assert entries[0].entry.action == "history_read"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("show", "nobody"), 3),
+        (("history", "nobody", "--survey", "phq9"), 3),
+        (("show", "ann", "--survey", "phq9", "--at-version", "9"), 3),
+        (("history", "ann"), 1),
+        (("list", "--survey", "nope"), 1),
+        (("list", "--status", "lost"), 2),
+        (("rebuild",), 2),
+        (("rebuild", "ann", "--all"), 2),
+        (("rebuild", "nobody"), 3),
+        (("verify", "--survey", "nope"), 1),
+    ],
+)
+def test_exit_code_tells_a_script_what_is_wrong(run: FlaskCliRunner, arguments: tuple[str, ...], code: int) -> None:
+    """1 refused, 2 called wrongly, 3 not there."""
+    assert does(run, *arguments, code=code) == ""
+
+
+def test_database_that_is_away_has_its_own_exit_code() -> None:
+    """4: the same may work later."""
+    errors = (DatabaseUnavailable("away"), NoSuchSession("a", "b"), InvalidInput("x"))
+    assert [exit_code_of(error) for error in errors] == [4, 3, 1]
+
+
+def test_verify_finds_and_rebuild_mends(run: FlaskCliRunner, store: SessionStore) -> None:
+    """By names of fields; a dry run changes nothing; afterwards all is the same."""
+    assert does(run, "verify").startswith("3 same, ")
+    change_row(store, ANN, answers='{"Q1":"a secret"}')
+    told = does(run, "verify", code=1)
+    assert told.splitlines()[0] == "ann phq9: answers"
+    assert "secret" not in told
+    assert json.loads(does(run, "verify", "--json", code=1)) == {
+        "user_id": "ann", "survey_id": "phq9", "differing": ["answers"], "problem": None
+    }  # fmt: skip
+    assert does(run, "rebuild", "--all", "--dry-run") == "ann phq9: answers\n1 session would be rebuilt.\n"
+    assert does(run, "rebuild", "ann", "--survey", "phq9") == "ann phq9: answers\n1 session rebuilt.\n"
+    assert does(run, "verify").startswith("3 same, ")
+
+
+def test_rebuild_refuses_where_events_are_missing(run: FlaskCliRunner, store: SessionStore) -> None:
+    """Until the loss is wanted by name."""
+    lose_event(store, ANN, 2)
+    assert does(run, "rebuild", "--all", code=1) == "0 sessions rebuilt.\n"
+    assert "1 session rebuilt." in does(run, "rebuild", "ann", "--survey", "phq9", "--lossy")
+
+
+def test_no_answer_steers_the_terminal() -> None:
+    """Escapes, C1 controls and marks that turn the direction of writing are spelled out; letters stay."""
+    assert printable("a\x1b[2J\x9b\u202eb\nä😀") == "a\\x1b[2J\\x9b\\u202eb\\nä😀"

@@ -1,0 +1,213 @@
+"""Traces: what is one, what hangs under what, and nothing in them of anybody; a real collector's door at the end."""
+
+import contextlib
+import http.server
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from socket import create_connection
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sqlalchemy.exc import OperationalError
+from websockets.sync.client import connect
+
+from app import tracing
+from app.errors import ConfigurationError
+from app.settings import Settings
+from app.store.engine import normalise_url
+from app.store.retry import retried
+from app.store.schema import upgrade_schema
+from tests.conftest import ROOT, SURVEYS, Server
+from tests.waiting import wait_for
+from tests.web.production import Door, listening, opened
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = "b7ad6b7169203331"
+MARKER = "ANSWER-MARKER-7f3a"
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    """What is traced in this process, as it ends."""
+    exporter = InMemorySpanExporter()
+    tracing.start(exporter)
+    yield exporter
+    tracing.stop()
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    """The application in this process, on an empty SQLite file."""
+    url = f"sqlite:///{tmp_path / 'traces.db'}"
+    upgrade_schema(normalise_url(url))
+    with opened(Settings(database_url=url, surveys_dir=SURVEYS)) as found:
+        yield found
+
+
+def named(spans: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
+    return [span for span in spans.get_finished_spans() if span.name == name]
+
+
+def test_request_goes_on_with_its_callers_trace(door: Door, spans: InMemorySpanExporter) -> None:
+    """W3C traceparent: the request's span is the caller's child; the batch that it commits is its own."""
+    command = {"type": "answer", "id": "m-1", "step": "Q1", "value": 2}
+    answer = door.ask(
+        "POST",
+        "/api/session/ada/commands?survey=phq9",
+        door.token("ada"),
+        json=command,
+        headers={"traceparent": f"00-{TRACE}-{PARENT}-01"},
+    )
+    assert answer.status_code == 200
+    (request,) = named(spans, "POST /api/session/<path:user_id>/commands")
+    assert request.context is not None
+    assert request.parent is not None
+    assert (f"{request.context.trace_id:032x}", f"{request.parent.span_id:016x}") == (TRACE, PARENT)
+    assert dict(request.attributes or {}) == {
+        "http.request.method": "POST",
+        "http.route": "/api/session/<path:user_id>/commands",
+        "http.response.status_code": 200,
+    }
+    batches = named(spans, "batch")
+    assert batches
+    for batch in batches:
+        assert batch.parent is not None
+        assert batch.parent.span_id == request.context.span_id
+
+
+def test_fault_is_told_by_its_type_alone(
+    door: Door, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its text may quote an answer; nor does a span name the participant."""
+
+    def fail(*_: object) -> None:
+        raise ValueError(MARKER)
+
+    monkeypatch.setattr(door.store, "load", fail)
+    assert door.ask("GET", "/api/session/ada?survey=phq9", door.token("ada")).status_code == 500
+    (request,) = named(spans, "GET /api/session/<path:user_id>")
+    assert (request.attributes or {})["error.type"] == "ValueError"
+    assert not request.status.is_ok
+    with contextlib.suppress(ValueError), tracing.span("inner"):
+        fail()
+    assert (named(spans, "inner")[0].attributes or {})["error.type"] == "ValueError"
+    told = " ".join(span.to_json() for span in spans.get_finished_spans())
+    assert MARKER not in told
+    assert '"ada"' not in told
+
+
+def test_command_of_a_socket_is_linked_to_the_batch_that_commits_it(door: Door, spans: InMemorySpanExporter) -> None:
+    """Each command is a trace of its own; a batch is of many, so it is linked to each."""
+    with (
+        listening(door.app) as port,
+        connect(
+            "ws://survey.test/ws/survey/ada?survey=phq9",
+            sock=create_connection(("127.0.0.1", port)),
+            additional_headers={"Authorization": f"Bearer {door.token('ada')}"},
+            legacy=True,
+        ) as ws,
+    ):
+        ws.recv(timeout=10)
+        ws.send(json.dumps({"type": "answer", "id": "m-1", "step": "Q1", "value": 2}))
+        assert json.loads(ws.recv(timeout=10))["type"] == "ack"
+        wait_for(lambda: bool(named(spans, "socket answer")), lambda: str(spans.get_finished_spans()))
+    (command,) = named(spans, "socket answer")
+    assert command.context is not None
+    linked = [link.context.span_id for batch in named(spans, "batch") for link in batch.links]
+    assert command.context.span_id in linked
+    assert command.parent is None
+
+
+def test_retry_is_an_event_of_what_is_tried_again(spans: InMemorySpanExporter) -> None:
+    """With its reason and which attempt comes; never with the statement."""
+    failures = [OperationalError(MARKER, None, Exception("database is locked"))]
+
+    def work() -> str:
+        if failures:
+            raise failures.pop()
+        return "done"
+
+    with tracing.span("batch"):
+        assert retried(Settings(retry_delay_s=0), work) == "done"
+    (event,) = named(spans, "batch")[0].events
+    assert (event.name, dict(event.attributes or {})) == ("database retry", {"reason": "lock", "attempt": 2})
+
+
+def test_nothing_is_imported_and_nothing_done_where_traces_are_off() -> None:
+    """Who doesn't want traces pays nothing: not even for OpenTelemetry's import."""
+    code = (
+        "import sys; import app.web.factory; from app import tracing\n"
+        "with tracing.span('x', links=iter([1])) as note: note('a', 1)\n"
+        "assert tracing.here() is None and not tracing.is_on()\n"
+        "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0
+
+
+def test_missing_extra_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TRACING without OpenTelemetry stops the start, in one sentence."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", None)
+    with pytest.raises(ConfigurationError, match=r"stepkeep\[tracing\]"):
+        tracing.start()
+    assert not tracing.is_on()
+
+
+class _Collector(http.server.BaseHTTPRequestHandler):
+    """What an OTLP collector does with what it is sent."""
+
+    got: "queue.Queue[ExportTraceServiceRequest]"
+
+    def do_POST(self) -> None:
+        """Take the spans."""
+        request = ExportTraceServiceRequest()
+        request.ParseFromString(self.rfile.read(int(self.headers["Content-Length"])))
+        self.got.put(request)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-protobuf")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_args: Any) -> None:
+        """Log nothing."""
+
+
+def test_real_server_sends_its_spans_to_the_collector(tmp_path: Path) -> None:
+    """Over OTLP/HTTP, where OpenTelemetry's own variables say; under our name."""
+    _Collector.got = queue.Queue()
+    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Collector)
+    thread = threading.Thread(target=receiver.serve_forever, daemon=True)
+    thread.start()
+    environment = {
+        "TRACING": "true",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver.server_address[1]}",
+        "OTEL_BSP_SCHEDULE_DELAY": "50",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+    }
+    server = Server(tmp_path, environment=environment)
+    try:
+        server.start()
+        with connect(f"{server.ws_url}/ws/survey/ada?survey=phq9", legacy=True) as ws:
+            ws.recv(timeout=10)
+        found: set[str] = set()
+        service = ""
+        while not {"GET /healthz", "batch"} <= found:
+            request = _Collector.got.get(timeout=20)
+            for resource in request.resource_spans:
+                service = next(
+                    item.value.string_value for item in resource.resource.attributes if item.key == "service.name"
+                )
+                found |= {span.name for scope in resource.scope_spans for span in scope.spans}
+        assert service == "stepkeep"
+    finally:
+        server.stop()
+        receiver.shutdown()
+        thread.join()
+        receiver.server_close()

@@ -1,0 +1,102 @@
+"""REST of a survey's figures: what it answers fits the document, on each database, and what it refuses."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+from flask.testing import FlaskClient
+
+from app.service import SessionStore
+from app.store.rows import SessionKey
+from app.survey.commands import Answer, Begin
+from app.web.factory import create_app
+from app.web.openapi import openapi_document
+from tests.conftest import Servers
+from tests.web.production import door_on
+
+PHQ9 = "/api/surveys/phq9/analytics"
+SECOND_US = 1_000_000
+
+
+@pytest.fixture
+def client(store: SessionStore) -> Iterator[FlaskClient]:
+    """A client of the application, in whose store two participants are under way, one of them by voice."""
+    at = store.clock() - 3600 * SECOND_US
+    for user_id, is_audio_mode, seconds in (("ann", False, 4), ("ben", True, 10)):
+        key = SessionKey("phq9", user_id)
+        store.submit(key, Begin(at=at, is_audio_mode=is_audio_mode))
+        store.submit(key, Answer(at=at + seconds * SECOND_US, message_id="m1", step="Q1", value=3))
+    with create_app(store.settings, store).test_client() as made:
+        yield made
+
+
+def test_answer_fits_the_document(client: FlaskClient) -> None:
+    """The figures of what was done, in the shape that is published, with no name in it."""
+    answer = client.get(PHQ9)
+    assert answer.status_code == 200
+    body = answer.get_json()
+    jsonschema.validate(body, {**openapi_document(), "$ref": "#/components/schemas/Analytics"})
+    assert body["sessions"]["started"] == 2
+    first = body["steps"][0]
+    assert (first["step"], first["reached"], first["answered"]) == ("Q1", 2, 2)
+    assert first["seconds"] == {"count": 2, "median": 7, "p90": 9.4}
+    assert [bar["count"] for bar in first["answers"]["distribution"]] == [0, 0, 0, 2]
+    assert body["steps"][1]["left_here"] == 2
+    assert "ann" not in answer.text
+    assert "ben" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "started"),
+    [
+        ("mode=audio", 1),
+        ("status=completed", 0),
+        ("revision=nosuch", 0),
+        ("until=2026-01-01", 0),
+        ("since=2026-01-01", 2),
+        ("since=2026-01-01T00:00:00Z&mode=text", 1),
+    ],
+)
+def test_filters_choose_the_sessions(client: FlaskClient, query: str, started: int) -> None:
+    """Each by itself and together; the answer says which they were."""
+    body = client.get(f"{PHQ9}?{query}").get_json()
+    assert body["sessions"]["started"] == started
+    asked = dict(part.split("=") for part in query.split("&"))
+    assert {name: value for name, value in body["filters"].items() if value is not None} == asked
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "says"),
+    [
+        (f"{PHQ9}?mode=video", 422, "mode must be one of text, audio"),
+        (f"{PHQ9}?status=done", 422, "status must be one of"),
+        (f"{PHQ9}?since=monday", 422, "since must be a day"),
+        (f"{PHQ9}?revision=a%00", 400, "U+0000"),
+        (f"{PHQ9}?step=Q1", 422, "there is no parameter 'step' here"),
+        ("/api/surveys/nosuch/analytics", 404, "nosuch"),
+        ("/api/surveys/No/analytics", 422, "survey must be"),
+    ],
+)
+def test_what_can_not_be_asked_is_refused(client: FlaskClient, address: str, status: int, says: str) -> None:
+    """A filter that is misspelt would count everything; the problem says what there is."""
+    answer = client.get(address)
+    assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
+    assert says in answer.get_json()["detail"]
+
+
+def test_who_looked_is_noted(servers: Servers, tmp_path: Path) -> None:
+    """In the audit log, with the key's name and the survey."""
+    with door_on("sqlite", servers, tmp_path) as door:
+        key = door.key()
+        assert door.ask("GET", PHQ9, key).status_code == 200
+        entries = door.ask("GET", "/api/audit", key).json["entries"]
+    assert [(one["action"], one["detail"]) for one in entries[1:2]] == [("analytics_read", {"survey": "phq9"})]
+
+
+def test_figures_are_given_again_for_a_moment(client: FlaskClient, store: SessionStore) -> None:
+    """Who asks twice within it gets the same, whatever happened meanwhile."""
+    first = client.get(PHQ9).get_json()
+    store.submit(SessionKey("phq9", "cleo"), Begin(at=store.clock()))
+    assert client.get(PHQ9).get_json() == first
+    assert client.get(f"{PHQ9}?mode=text").get_json()["sessions"]["started"] == 2

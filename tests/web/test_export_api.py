@@ -1,0 +1,69 @@
+"""A survey's export and codebook over REST."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.operations.export.asked import FORMATS, SHAPES
+from app.settings import Settings
+from app.store.rows import SessionKey
+from app.web.export_messages import CodebookAnswer
+from app.web.rest_messages import Problem
+from tests.conftest import SURVEYS
+from tests.operations.export.reading import csv_rows, save
+from tests.store.test_erasures import begin, set_aside
+from tests.web.production import Door, opened
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    """The application on SQLite."""
+    with opened(Settings(database_url=f"sqlite:///{tmp_path / 'test.db'}", surveys_dir=SURVEYS)) as door:
+        yield door
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_file_comes_with_its_type_and_what_it_lacks(door: Door, format_name: str) -> None:
+    """In every format."""
+    begin(door.store, SessionKey("phq9", "ann"))
+    set_aside(door.store, SessionKey("phq9", "ann"))
+    save(door.store, "phq9", "ben", {"Q1": 2})
+    shape = SHAPES[format_name]  # type: ignore[index]
+    answer = door.ask("GET", f"/api/surveys/phq9/export?format={format_name}", door.key("export"))
+    assert (answer.status_code, answer.content_type) == (200, shape.media_type)
+    assert answer.headers["Content-Disposition"] == f"attachment; filename=phq9.{shape.suffix}"
+    assert answer.headers["Stepkeep-Left-Out"] == "set_aside=1"
+    if format_name == "csv":
+        assert csv_rows(answer.data)[0]["Q1"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("format=pdf", 422),
+        ("since=yesterday", 422),
+        ("labels=yes", 422),
+        ("step=Q1", 422),
+        ("format=sav&labels=true", 422),
+    ],
+)
+def test_what_is_wrong_is_told_before_the_first_byte(door: Door, query: str, status: int) -> None:
+    """As problem details."""
+    answer = door.ask("GET", f"/api/surveys/phq9/export?{query}", door.key("export"))
+    assert answer.status_code == status
+    Problem.model_validate_json(answer.data)
+
+
+def test_unknown_survey_has_no_export(door: Door) -> None:
+    """Nor a codebook."""
+    for what in ("export", "codebook"):
+        assert door.ask("GET", f"/api/surveys/nothing/{what}", door.key("export")).status_code == 404
+
+
+def test_codebook_is_json_or_markdown(door: Door) -> None:
+    """The JSON as its model says."""
+    answer = door.ask("GET", "/api/surveys/intake/codebook", door.key("export"))
+    assert CodebookAnswer.model_validate_json(answer.data).codebook.survey_id == "intake"
+    page = door.ask("GET", "/api/surveys/intake/codebook?format=markdown", door.key("export"))
+    assert page.text.startswith("# Codebook: Before your visit")

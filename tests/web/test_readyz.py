@@ -1,0 +1,171 @@
+"""``/readyz``: 200 or 503 for everybody, and for who may know it what is wrong and what to do."""
+
+import logging
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from app.errors import DatabaseUnavailable
+from app.settings import Settings
+from app.store import history
+from app.store.engine import normalise_url
+from app.store.pending import Backlog
+from app.store.schema import upgrade_schema
+from app.web.readiness import FEW_FREE_BYTES, TOO_FEW_FREE_BYTES
+from app.web.rest_messages import Problem, Ready
+from tests.conftest import SURVEYS
+from tests.web.production import Door, opened
+
+NAMES = ["database", "schema", "answers_key", "writer", "disk", "surveys", "server"]
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    """The application in production, on an empty SQLite file."""
+    url = f"sqlite:///{tmp_path / 'ready.db'}"
+    upgrade_schema(normalise_url(url))
+    with opened(Settings(database_url=url, surveys_dir=SURVEYS)) as found:
+        yield found
+
+
+class Told(NamedTuple):
+    status: int
+    code: str | None
+    checks: dict[str, tuple[str, str]]
+
+
+def told(door: Door) -> Told:
+    """Return what a key's holder is told; a stranger gets the same status and nothing more."""
+    answer = door.ask("GET", "/readyz", door.key("metrics"))
+    body: dict[str, Any] = answer.json
+    (Ready if answer.status_code == 200 else Problem).model_validate(body)
+    stranger = door.ask("GET", "/readyz")
+    assert stranger.status_code == answer.status_code
+    assert "checks" not in stranger.json
+    assert stranger.json.get("detail", "") in {"", "the server is not ready; its log says why"}
+    checks = {one["name"]: (one["status"], one["hint"] or "") for one in body.get("checks", [])}
+    return Told(answer.status_code, body.get("code"), checks)
+
+
+def test_server_that_is_well_is_ready(door: Door) -> None:
+    """Each check by its name."""
+    found = told(door)
+    assert found.status == 200
+    assert list(found.checks) == NAMES
+    assert set(found.checks.values()) == {("ok", "")}
+
+
+@pytest.mark.parametrize("scope", ["metrics", "admin", "sessions:read", "export"])
+def test_checks_are_told_to_keys_that_may_know_them(door: Door, scope: Any) -> None:
+    """With the scope metrics or admin; nobody is refused the status itself, whatever he shows."""
+    answer = door.ask("GET", "/readyz", door.key(scope))
+    assert answer.status_code == 200
+    assert ("checks" in answer.json) is (scope in {"metrics", "admin"})
+    assert door.ask("GET", "/readyz", "nonsense").json == {"status": "ready"}
+
+
+def test_database_that_is_away_is_told_with_a_key_that_was_good(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503, and what to do; the key's row can't be read then."""
+    key = door.key("metrics")
+    door.ask("GET", "/readyz", key)
+
+    def away(*_: object) -> None:
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(door.store, "read", away)
+    monkeypatch.setattr(door.store, "database_facts", away)
+    answer = door.ask("GET", "/readyz", key)
+    assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
+    assert {one["name"]: one["status"] for one in answer.json["checks"]}["database"] == "failing"
+    assert answer.headers["Retry-After"] == "5"
+
+
+def test_other_schema_is_told_with_its_command(door: Door, tmp_path: Path) -> None:
+    """The database is there, its schema is not this program's."""
+    with sqlite3.connect(tmp_path / "ready.db") as other:
+        other.execute("UPDATE alembic_version SET version_num = '0001'")
+    other.close()
+    found = told(door)
+    assert (found.status, found.code) == (503, "schema_mismatch")
+    assert found.checks["database"] == ("ok", "")
+    assert "alembic upgrade head" in found.checks["schema"][1]
+
+
+def test_missing_key_of_answers_is_told(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another server seals with a key that this one lacks: it could not show the newest answers."""
+    monkeypatch.setattr(history, "find_missing_key", lambda *_: "0123456789ab")
+    found = told(door)
+    assert (found.status, found.code) == (503, "answers_locked")
+    assert "0123456789ab" in found.checks["answers_key"][1]
+
+
+def test_writer_that_gets_nowhere_is_told(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turns wait in memory: not ready. A full queue is a warning."""
+    monkeypatch.setattr(door.store, "backlog", lambda: Backlog(0, 17, is_away=True))
+    found = told(door)
+    assert found.status == 503
+    assert found.checks["writer"][0] == "failing"
+    assert "17 turns" in found.checks["writer"][1]
+    limit = door.store.settings.queue_limit
+    monkeypatch.setattr(door.store, "backlog", lambda: Backlog(limit, 0, is_away=False))
+    assert (told(door).status, told(door).checks["writer"][0]) == (200, "warning")
+
+
+@pytest.mark.parametrize(
+    ("free", "status", "check"),
+    [
+        (FEW_FREE_BYTES, 200, "ok"),
+        (FEW_FREE_BYTES - 1, 200, "warning"),
+        (TOO_FEW_FREE_BYTES, 200, "warning"),
+        (TOO_FEW_FREE_BYTES - 1, 503, "failing"),
+    ],
+)
+def test_full_disk_is_told_before_it_is_full(
+    door: Door, monkeypatch: pytest.MonkeyPatch, free: int, status: int, check: str
+) -> None:
+    """Of the disk that the SQLite file is on."""
+    usage = shutil.disk_usage("/")._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    found = told(door)
+    assert (found.status, found.checks["disk"][0]) == (status, check)
+
+
+def test_server_that_stops_is_not_ready(door: Door) -> None:
+    """So that a load balancer sends nobody any more."""
+    door.app.extensions["stepkeep_connections"].stopping = True
+    found = told(door)
+    assert (found.status, found.checks["server"]) == (503, ("failing", "it stops"))
+
+
+def test_server_without_surveys_is_ready_and_says_so(tmp_path: Path) -> None:
+    """It has nothing to offer, but sessions of surveys that are gone can be read."""
+    (tmp_path / "none").mkdir()
+    url = f"sqlite:///{tmp_path / 'ready.db'}"
+    upgrade_schema(normalise_url(url))
+    with opened(Settings(database_url=url, surveys_dir=tmp_path / "none")) as door:
+        found = told(door)
+    assert (found.status, found.checks["surveys"][0]) == (200, "warning")
+
+
+def test_what_begins_to_fail_is_logged_once(
+    door: Door, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A balancer asks every second; the log has one line for the fault and one for its end."""
+    caplog.set_level(logging.WARNING, "stepkeep.readiness")
+    connections = door.app.extensions["stepkeep_connections"]
+    for stopping in (False, True, True, True, False, False):
+        connections.stopping = stopping
+        door.ask("GET", "/readyz")
+    lines = [one.getMessage() for one in caplog.records if one.name == "stepkeep.readiness"]
+    assert lines == ["not ready: server: it stops", "ready again"]
+
+
+def test_databases_of_others_have_no_disk_of_ours(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL and MariaDB look after their own."""
+    settings = door.store.settings.model_copy(update={"database_url": "postgresql+psycopg://127.0.0.1/x"})
+    monkeypatch.setattr(door.store, "settings", settings)
+    assert "disk" not in told(door).checks
