@@ -30,7 +30,8 @@ def create_key(name: str, scopes: tuple[str, ...], days: float | None, *, as_jso
     """Make an API key and show it, this once.
 
     \b
-    flask api-keys create --name 'clinic import' --scope sessions:read --scope sessions:write --days 365
+    Examples:
+      flask api-keys create --name 'clinic import' --scope sessions:read --scope sessions:write --days 365
     """  # noqa: D301 - click wants the backspace itself
     wanted = [scope for given in scopes for scope in given.replace(",", " ").split()]
     expires_at = None if days is None else store().clock() + int(days * DAY_US)
@@ -48,7 +49,13 @@ def create_key(name: str, scopes: tuple[str, ...], days: float | None, *, as_jso
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @told
 def list_keys(*, as_json: bool) -> None:
-    """Show the API keys: whose, what they may do, when last used, until when they hold."""
+    """Show the API keys: whose, what they may do, when last used, until when they hold.
+
+    \b
+    Examples:
+      flask api-keys list
+      flask api-keys list --json
+    """  # noqa: D301 - click wants the backspace itself
     found = credentials().keys()
     if as_json:
         click.echo(json.dumps([_shown(key) for key in found]))
@@ -73,7 +80,11 @@ def revoke_key(key: str) -> None:
     """Revoke an API key, named by its id (as in `list`) or its whole text; sign-ins with it end.
 
     Open sockets of it close within seconds.
-    """
+
+    \b
+    Examples:
+      flask api-keys revoke ab12cd34ef56
+    """  # noqa: D301 - click wants the backspace itself
     parts = key.split("_")
     key_id = parts[1] if key.startswith("stepkeep_") and len(parts) > 1 else key
     if not credentials().revoke_key(key_id):
@@ -94,8 +105,9 @@ def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days:
     """Print personal links of a survey as CSV: user_id,link,expires_at. Who has a link is that participant.
 
     \b
-    flask invitations create intake --user-id patient-7
-    flask invitations create intake --count 100 > links.csv
+    Examples:
+      flask invitations create intake --user-id patient-7
+      flask invitations create intake --count 100 > links.csv
     """  # noqa: D301 - as above
     sessions = store()
     base = sessions.settings.public_url
@@ -122,7 +134,11 @@ def revoke_invitations(survey: str, user_id: str) -> None:
     """Revoke all links and tokens of a participant that there are; the answers stay.
 
     Open sockets close within seconds. New links can be made.
-    """
+
+    \b
+    Examples:
+      flask invitations revoke intake patient-7
+    """  # noqa: D301 - click wants the backspace itself
     sessions = store()
     key = sessions.key(user_id, survey)
     if survey not in sessions.catalogue.surveys and sessions.load(key) is None:
@@ -139,7 +155,13 @@ def revoke_invitations(survey: str, user_id: str) -> None:
 @with_appcontext
 @told
 def show_audit(limit: int, user_id: str | None, *, as_json: bool) -> None:
-    """Show who read, exported or erased what, newest first."""
+    """Show who read, exported or erased what, newest first.
+
+    \b
+    Examples:
+      flask audit
+      flask audit --user-id patient-7 --json
+    """  # noqa: D301 - click wants the backspace itself
     filters = {} if user_id is None else {"user_id": user_id}
     found = list(_entries(limit, filters))
     if as_json:

@@ -27,8 +27,9 @@ def expire_over(*, dry_run: bool, as_json: bool) -> None:
     server, and a run that was interrupted is simply run again.
 
     \b
-    flask sessions expire --dry-run    how many there are
-    flask sessions expire              close them
+    Examples:
+      flask sessions expire --dry-run    how many there are
+      flask sessions expire              close them
     """  # noqa: D301 - click's own mark
     with progress("Looking") as show:
         done = expire(store(), dry_run=dry_run, progress=show)
@@ -59,9 +60,10 @@ def purge_old(*, dry_run: bool, archive: Path | None, yes: bool, as_json: bool) 
     interrupted is simply run again, with another file.
 
     \b
-    flask sessions purge --dry-run
-    flask sessions purge --archive old-2026.jsonl.gz
-    flask sessions purge --yes         from cron
+    Examples:
+      flask sessions purge --dry-run
+      flask sessions purge --archive old-2026.jsonl.gz
+      flask sessions purge --yes         from cron
     """  # noqa: D301 - click's own mark
     with nullcontext() if archive is None else Archive(store(), archive) as kept:
         with progress("Counting") as show:

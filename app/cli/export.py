@@ -45,9 +45,10 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **given: A
     """Write a survey's sessions: a row a session, or with --format long a row an event.
 
     \b
-    flask export intake --output intake.csv
-    flask export intake --format sav --status completed --output intake.sav
-    flask export intake --format long --since 2026-11-01 --until 2026-11-30 > events.csv
+    Examples:
+      flask export intake --output intake.csv
+      flask export intake --format sav --status completed --output intake.sav
+      flask export intake --format long --since 2026-11-01 --until 2026-11-30 > events.csv
 
     `flask codebook` says what the columns mean.
     """  # noqa: D301 - click wants the backspace itself
@@ -80,7 +81,8 @@ def show_codebook(survey: str, *, as_json: bool) -> None:
     """Print what each column of a survey's export means: step, prompt, values with labels, revisions.
 
     \b
-    flask codebook intake > intake-codebook.md
+    Examples:
+      flask codebook intake > intake-codebook.md
     """  # noqa: D301 - as above
     layout = Export(store(), Asked(survey_id=store().key("x", survey).survey_id)).layout
     click.echo(json.dumps(codebook.document_of(layout)) if as_json else codebook.markdown_of(layout))

@@ -25,7 +25,12 @@ def rotate_keys(*, to_plain: bool) -> None:
     First put the new key in front of the old one and restart (with several servers in two rounds: last, then first);
     then run this, until it finds nothing to change; then take the old key away. It works beside a running server, and a
     run that was interrupted is simply run again.
-    """
+
+    \b
+    Examples:
+      flask keys rotate
+      flask keys rotate --to-plain
+    """  # noqa: D301 - click wants the backspace itself
     with progress("Encrypting" if not to_plain else "Decrypting") as show:
         done = rotate(store(), to_plain=to_plain, progress=show)
     note("answers_key_rotated", sessions=done.sessions, entries=done.entries, webhooks=done.webhooks)
@@ -49,7 +54,13 @@ def rotate_keys(*, to_plain: bool) -> None:
 )
 @told
 def export(user_id: str, survey: str | None, output: TextIO) -> None:
-    """Write all that is known of a participant, as JSON: sessions, history, drafts, who looked at them."""
+    """Write all that is known of a participant, as JSON: sessions, history, drafts, who looked at them.
+
+    \b
+    Examples:
+      flask sessions export patient-7 --output patient-7.json
+      flask sessions export patient-7 --survey intake | jq .counts
+    """  # noqa: D301 - click wants the backspace itself
     _check_survey(user_id, survey)
     pieces = export_participant(store(), user_id, survey)
     note("participant_exported", survey_id=survey, user_id=user_id)
@@ -65,7 +76,12 @@ def forget(user_id: str, survey: str | None, *, yes: bool) -> None:
     """Erase a participant for good: sessions, history, drafts, what was set aside, links and tokens.
 
     An older backup that is restored doesn't bring him back.
-    """
+
+    \b
+    Examples:
+      flask sessions forget patient-7
+      flask sessions forget patient-7 --survey intake --yes
+    """  # noqa: D301 - click wants the backspace itself
     _check_survey(user_id, survey)
     where = f"the survey {survey}" if survey else "all surveys"
     if not yes and not click.confirm(f"Erase {user_id} in {where}, for good?", err=True):
@@ -86,7 +102,11 @@ def export_list() -> None:
     """Print the list, a JSON line each; to be kept apart from the database's backups.
 
     With SQLite, or ERASURES_FILE, the server keeps such a file by itself.
-    """
+
+    \b
+    Examples:
+      flask erasures export > erased.jsonl
+    """  # noqa: D301 - click wants the backspace itself
     for line in read_erasures(store()):
         click.echo(line)
 
@@ -95,7 +115,12 @@ def export_list() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @told
 def apply_list(file: Path) -> None:
-    """Erase again what the list names and a restored backup brought back; what began later stays."""
+    """Erase again what the list names and a restored backup brought back; what began later stays.
+
+    \b
+    Examples:
+      flask erasures apply erased.jsonl
+    """  # noqa: D301 - click wants the backspace itself
     with file.open("rb") as lines:
         count = apply_erasures(store(), lines, file.name)
     click.echo(f"{count} session{'' if count == 1 else 's'} erased again.")

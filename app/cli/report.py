@@ -35,10 +35,11 @@ def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bo
     """Write a survey's figures: completion, where people stop, how long each step takes, what was answered.
 
     \b
-    flask report intake --output report.html
-    flask report intake --output november.html --since 2026-11-01 --until 2026-11-30
-    flask report intake --csv figures/
-    flask report intake --json | jq .sessions
+    Examples:
+      flask report intake --output report.html
+      flask report intake --output november.html --since 2026-11-01 --until 2026-11-30
+      flask report intake --csv figures/
+      flask report intake --json | jq .sessions
 
     The page is one file without anything from elsewhere. No names and no free texts are in any of them.
     """  # noqa: D301 - click wants the backspace itself

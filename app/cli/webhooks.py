@@ -31,8 +31,9 @@ def add_webhook(url: str, events: tuple[str, ...], survey: str | None, *, as_jso
     """Tell an address what happens from now on, and show the secret that signs it, this once.
 
     \b
-    flask webhooks add https://clinic.example.org/stepkeep --event session.completed
-    flask webhooks add https://clinic.example.org/stepkeep --event session.started --event session.expired --survey phq9
+    Examples:
+      flask webhooks add https://clinic.example.org/stepkeep --event session.completed
+      flask webhooks add https://clinic.example.org/stepkeep --event session.expired --survey phq9
     """  # noqa: D301 - click wants the backspace itself
     added = endpoints.add(store(), url, events, survey)
     note("webhook_added", survey_id=survey, webhook=added.webhook.id)
@@ -49,7 +50,13 @@ def add_webhook(url: str, events: tuple[str, ...], survey: str | None, *, as_jso
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @told
 def list_webhooks(*, as_json: bool) -> None:
-    """Show who is told of what."""
+    """Show who is told of what.
+
+    \b
+    Examples:
+      flask webhooks list
+      flask webhooks list --json
+    """  # noqa: D301 - click wants the backspace itself
     found = store().read(read_all)
     if as_json:
         click.echo(json.dumps([_shown(one) for one in found]))
@@ -65,7 +72,12 @@ def list_webhooks(*, as_json: bool) -> None:
 @click.argument("webhook")
 @told
 def remove_webhook(webhook: str) -> None:
-    """Remove a webhook, with all that it was told and was still to be told."""
+    """Remove a webhook, with all that it was told and was still to be told.
+
+    \b
+    Examples:
+      flask webhooks remove wh_0123456789abcdef
+    """  # noqa: D301 - click wants the backspace itself
     endpoints.find(store(), webhook)
     note("webhook_removed", webhook=webhook)
     with progress("Removing") as show:
@@ -77,7 +89,12 @@ def remove_webhook(webhook: str) -> None:
 @click.argument("webhook")
 @told
 def disable_webhook(webhook: str) -> None:
-    """Tell it nothing more: what happens meanwhile it never learns; what waits for it waits on."""
+    """Tell it nothing more: what happens meanwhile it never learns; what waits for it waits on.
+
+    \b
+    Examples:
+      flask webhooks disable wh_0123456789abcdef
+    """  # noqa: D301 - click wants the backspace itself
     endpoints.set_enabled(store(), webhook, enabled=False)
     note("webhook_changed", webhook=webhook, enabled=0)
     click.echo(f"{webhook} is disabled.")
@@ -87,7 +104,12 @@ def disable_webhook(webhook: str) -> None:
 @click.argument("webhook")
 @told
 def enable_webhook(webhook: str) -> None:
-    """Tell it what waits for it, and what happens from now on."""
+    """Tell it what waits for it, and what happens from now on.
+
+    \b
+    Examples:
+      flask webhooks enable wh_0123456789abcdef
+    """  # noqa: D301 - click wants the backspace itself
     endpoints.set_enabled(store(), webhook, enabled=True)
     note("webhook_changed", webhook=webhook, enabled=1)
     click.echo(f"{webhook} is enabled.")
@@ -104,7 +126,13 @@ def enable_webhook(webhook: str) -> None:
 )
 @told
 def rotate_secret(webhook: str, overlap_hours: float) -> None:
-    """Give it a new secret, and show it, this once."""
+    """Give it a new secret, and show it, this once.
+
+    \b
+    Examples:
+      flask webhooks rotate-secret wh_0123456789abcdef
+      flask webhooks rotate-secret wh_0123456789abcdef --overlap-hours 1
+    """  # noqa: D301 - click wants the backspace itself
     secret = endpoints.rotate_secret(store(), webhook, overlap_hours)
     note("webhook_changed", webhook=webhook, secret="rotated")  # noqa: S106 - says that it was
     click.echo(secret)
@@ -115,7 +143,12 @@ def rotate_secret(webhook: str, overlap_hours: float) -> None:
 @click.argument("webhook")
 @told
 def send_test(webhook: str) -> None:
-    """Send a signed `webhook.test` now, and say what came of it; exit code 1 where it was not taken."""
+    """Send a signed `webhook.test` now, and say what came of it; exit code 1 where it was not taken.
+
+    \b
+    Examples:
+      flask webhooks test wh_0123456789abcdef
+    """  # noqa: D301 - click wants the backspace itself
     answer = endpoints.send_test(store(), webhook)
     if not answer.is_taken:
         raise InvalidInput(f"it was not taken: {answer.error}")
@@ -129,7 +162,13 @@ def send_test(webhook: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @told
 def show_deliveries(webhook: str | None, *, failed: bool, limit: int, as_json: bool) -> None:
-    """Show what a webhook, or each, was told and is still to be told, newest first."""
+    """Show what a webhook, or each, was told and is still to be told, newest first.
+
+    \b
+    Examples:
+      flask webhooks deliveries --failed
+      flask webhooks deliveries wh_0123456789abcdef --limit 20 --json
+    """  # noqa: D301 - click wants the backspace itself
     if webhook is not None:
         endpoints.find(store(), webhook)
     note("webhooks_read", **({} if webhook is None else {"webhook": webhook}))
@@ -167,8 +206,9 @@ def replay(webhook: str, since: datetime.datetime | None, *, failed: bool) -> No
     """Deliver again what was delivered, or given up; each with the `webhook-id` that it had.
 
     \b
-    flask webhooks replay wh_0123456789abcdef --failed
-    flask webhooks replay wh_0123456789abcdef --since 2026-11-26
+    Examples:
+      flask webhooks replay wh_0123456789abcdef --failed
+      flask webhooks replay wh_0123456789abcdef --since 2026-11-26
     """  # noqa: D301 - as above
     endpoints.find(store(), webhook)
     note("webhooks_replayed", webhook=webhook)

@@ -1,9 +1,9 @@
 """REST: PROTOCOL.md's table, problem details, and the OpenAPI document that tells the truth."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-import re
 import jsonschema
 import pytest
 from flask.testing import FlaskClient

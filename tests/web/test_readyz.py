@@ -95,6 +95,18 @@ def test_other_schema_is_told_with_its_command(door: Door, tmp_path: Path) -> No
     assert "alembic upgrade head" in found.checks["schema"][1]
 
 
+def test_server_goes_on_under_the_schema_of_a_newer_release(door: Door, tmp_path: Path) -> None:
+    """Ready, with a warning: while processes are replaced one after the other, those of before take participants."""
+    with sqlite3.connect(tmp_path / "ready.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    found = told(door)
+    assert found.status == 200
+    assert found.checks["schema"] == (
+        "warning",
+        "a newer release has changed the schema: replace this server by one of that release",
+    )
+
+
 def test_missing_key_of_answers_is_told(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another server seals with a key that this one lacks: it could not show the newest answers."""
     monkeypatch.setattr(history, "find_missing_key", lambda *_: "0123456789ab")
