@@ -114,6 +114,22 @@ bench-profile: .venv/.bench-stamp ## print where the time of a turn goes (ARGS='
 bench-plans: .venv/.bench-stamp ## write how each database carries out what the doors ask: docs/performance/plans.md
 	@exec $(VENV_PYTHON) -m benchmarks.plans
 
+.PHONY: bench-analytics bench-backup bench-export bench-purge bench-observed
+bench-analytics: .venv/.bench-stamp ## a survey's figures over a million rows of history: docs/performance/analytics.md
+	@exec $(VENV_PYTHON) -m benchmarks.analytics $(ARGS)
+
+bench-backup: .venv/.bench-stamp ## backups, restores and moves of a million rows: docs/performance/backup.md
+	@exec $(VENV_PYTHON) -m benchmarks.backup $(ARGS)
+
+bench-export: .venv/.bench-stamp ## exports in every format, and their memory: docs/performance/export.md
+	@exec $(VENV_PYTHON) -m benchmarks.export $(or $(ARGS),20000 200000)
+
+bench-purge: .venv/.bench-stamp ## how long a turn waits while 100,000 sessions are purged: docs/performance/purge.md
+	@exec $(VENV_PYTHON) -m benchmarks.purge $(ARGS)
+
+bench-observed: .venv/.bench-stamp ## what counting costs a turn: docs/performance/observability.md
+	@exec $(VENV_PYTHON) -m benchmarks.observed $(ARGS)
+
 # How long `make chaos` breaks things, over the three databases together, and what it draws its faults from.
 MINUTES ?= 6
 SEED ?=

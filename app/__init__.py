@@ -10,7 +10,8 @@ The map, from the doors inwards (imports go this way only, ``make check`` holds 
 * ``service``     :class:`~app.service.SessionStore`, the doors' only way in
 * ``database``    :func:`~app.database.get_database`, the simple Python API
 * ``access/``     who may do what: tokens, API keys, sign-ins, revocations
-* ``operations/`` what operators do for long: changing keys, exports of participants, erasing by age
+* ``operations/`` what is done for long, or beside the turns: changing keys, expiry and erasing by age, backups and moving
+  house, exports, a survey's figures, delivering webhooks, verifying and rebuilding, demo data
 * ``cli/``        the operators' commands
 * ``web/``        the REST and WebSocket doors and the page
 * ``client/``     the Python client of the socket: what an integrator's program imports, and nothing of the server
@@ -19,6 +20,8 @@ Between the service and the store, each one noun: ``reader`` (what doors read), 
 ``forks``, ``condition_log`` (conditions that can't be evaluated), ``validation`` (what may be saved),
 ``revisions`` (surveys that sessions are pinned to), ``listeners`` (who shows which session), ``news/`` (what other
 processes changed), ``patience`` (waiting for a while only), ``snapshot`` (a session as doors show it).
+
+Below all: ``metrics`` (what is counted) and ``tracing`` (spans, where they are wanted).
 
 One answer's walk is straight: ``web/socket.py`` receives a frame, ``web/messages.py`` makes it a
 command, ``SessionStore.submit_or_accept`` queues it, ``store/writer.py`` takes what waits, ``store/batch.py`` reads the

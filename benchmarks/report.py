@@ -54,7 +54,8 @@ interpreter lock. On PostgreSQL and MariaDB one core of two is the server's.
 In a database of a million sessions taken at random each turn's pages are others, and a group of 64 shares none: the
 raw driver loses more than we do. One turn at a time loses what a thousand sessions gain by being remembered.
 
-[Query plans](plans.md) show that no door reads a whole table.
+[Query plans](plans.md) show that no door reads a whole table. What runs beside the turns: [figures](analytics.md),
+[exports](export.md), [backups and moves](backup.md), [purging](purge.md), and what is [counted](observability.md).
 """
 
 NAMES = {

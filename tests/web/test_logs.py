@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import connect
@@ -220,6 +220,7 @@ def test_any_text_is_one_line_that_can_be_printed(message: str, argument: str) -
 
 
 @given(st.text(), st.text())
+@example("\x7f\x85\u2028\ud800", "\x7f")
 def test_any_text_is_one_line_of_json_that_says_the_same(message: str, argument: str) -> None:
     """The law of the other form: printable ASCII, and what was logged is read back as it was."""
     line = formatted("%s", message, form="json", user_id=argument, fault=ValueError(argument))

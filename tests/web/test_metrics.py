@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
+from app import metrics
 from app.errors import ConfigurationError, DatabaseUnavailable
 from app.settings import Settings
 from app.store.engine import normalise_url
@@ -154,6 +155,19 @@ def test_key_holds_no_longer_than_it_was_made_for(door: Door) -> None:
     assert door.ask("GET", "/metrics", key).status_code == 200
     door.clock.ahead_us = 61_000_000
     assert door.ask("GET", "/metrics", key).status_code == 401
+
+
+def test_gauges_follow_though_nobody_reads_them(door: Door) -> None:
+    """Else a process that is not the one that is asked would tell of long ago; closing ends the looking."""
+    connections = door.app.extensions["stepkeep_connections"]
+    gauges = door.app.extensions["stepkeep_gauges"]
+    door.ask("GET", "/healthz")
+    assert connections.enter()
+    wait_for(lambda: metrics.REGISTRY.get_sample_value("stepkeep_connections") == 1, lambda: "the gauge stands still")
+    connections.leave()
+    wait_for(lambda: metrics.REGISTRY.get_sample_value("stepkeep_connections") == 0, lambda: "the gauge stands still")
+    gauges.close()
+    assert not gauges._thread.is_alive()
 
 
 def test_prometheus_asks_by_any_address(door: Door) -> None:

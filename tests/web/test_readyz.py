@@ -97,8 +97,9 @@ def test_other_schema_is_told_with_its_command(door: Door, tmp_path: Path) -> No
 
 def test_server_goes_on_under_the_schema_of_a_newer_release(door: Door, tmp_path: Path) -> None:
     """Ready, with a warning: while processes are replaced one after the other, those of before take participants."""
-    with sqlite3.connect(tmp_path / "ready.db") as database:
-        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    with sqlite3.connect(tmp_path / "ready.db") as other:
+        other.execute("UPDATE alembic_version SET version_num = '9999'")
+    other.close()
     found = told(door)
     assert found.status == 200
     assert found.checks["schema"] == (
