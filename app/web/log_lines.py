@@ -124,7 +124,7 @@ def _as_text(_logger: object, _name: str, line: Line) -> str:
 def _as_json(_logger: object, _name: str, line: Line) -> str:
     """Return the line for programs, in ASCII: what else there is stands as JSON escapes it."""
     plain = {name: without_secrets(value) if isinstance(value, str) else value for name, value in line.items()}
-    return json.dumps(plain).replace("\x7f", "\\u007f")  # the one of ASCII that it does not escape
+    return json.dumps(plain)
 
 
 def _about(line: Line) -> dict[str, Any]:
