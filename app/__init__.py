@@ -10,8 +10,8 @@ The map, from the doors inwards (imports go this way only, ``make check`` holds 
 * ``service``     :class:`~app.service.SessionStore`, the doors' only way in
 * ``database``    :func:`~app.database.get_database`, the simple Python API
 * ``access/``     who may do what: tokens, API keys, sign-ins, revocations
-* ``operations/`` what is done for long, or beside the turns: changing keys, expiry and erasing by age, backups and moving
-  house, exports, a survey's figures, delivering webhooks, verifying and rebuilding, demo data
+* ``operations/`` what is done for long, or beside the turns: changing keys, expiry and erasing by age, backups and
+  moving house, exports, a survey's figures, delivering webhooks, verifying and rebuilding, demo data
 * ``cli/``        the operators' commands
 * ``web/``        the REST and WebSocket doors and the page
 * ``client/``     the Python client of the socket: what an integrator's program imports, and nothing of the server

@@ -56,6 +56,10 @@ class ConfigurationError(StepkeepError):
     code = "configuration"
 
 
+class DatabaseUnreachable(ConfigurationError):
+    """The database that is named can't be opened, at the start; later that is DatabaseUnavailable."""
+
+
 class SchemaMismatch(ConfigurationError):
     """The database has another schema than this program needs."""
 

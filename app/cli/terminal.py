@@ -24,7 +24,15 @@ from rich.table import Table
 from rich.text import Text
 
 from app.access.credentials import Credentials
-from app.errors import DatabaseUnavailable, InvalidInput, NotFound, Overloaded, StepkeepError
+from app.errors import (
+    DatabaseUnavailable,
+    DatabaseUnreachable,
+    InvalidInput,
+    NoSuchSurvey,
+    NotFound,
+    Overloaded,
+    StepkeepError,
+)
 from app.service import SessionStore
 from app.store import audit
 from app.store.rows import to_time
@@ -81,16 +89,23 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except StepkeepError as error:
-            raise _failures[exit_code_of(error)](str(error)) from error  # an operator may see where
+            raise _failures[exit_code_of(error)](_said(error)) from error
 
     return run
+
+
+def _said(error: StepkeepError) -> str:
+    """Return what an operator is told, who may see where; a survey he names otherwise than REST does."""
+    if isinstance(error, NoSuchSurvey):
+        return f"there is no survey {error.survey_id!r} in SURVEYS_DIR, which has {', '.join(error.offered) or 'none'}"
+    return str(error)
 
 
 def exit_code_of(error: StepkeepError) -> int:
     """Return the exit code of a command that ends with the error."""
     if isinstance(error, NotFound):
         return NOT_FOUND
-    return AWAY if isinstance(error, DatabaseUnavailable | Overloaded) else 1
+    return AWAY if isinstance(error, DatabaseUnavailable | DatabaseUnreachable | Overloaded) else 1
 
 
 def time_text(at: int | None) -> str | None:

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import URL, Engine, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from app.errors import ConfigurationError, StoreInUse
+from app.errors import ConfigurationError, DatabaseUnreachable, StoreInUse
 from app.store import mysql, postgresql, sqlite
 from app.store.gateway import Gateway
 
@@ -103,7 +103,7 @@ def connect_or_explain(engine: Engine) -> None:
     """Return if the database can be opened.
 
     Raises:
-        ConfigurationError: saying why not, in one line without the password.
+        DatabaseUnreachable: saying why not, in one line without the password.
     """
     try:
         with engine.connect() as connection:
@@ -112,7 +112,7 @@ def connect_or_explain(engine: Engine) -> None:
         original = getattr(error, "orig", None) or error
         reason = " ".join(str(original).split())[:300]
         shown = engine.url.render_as_string(hide_password=True)
-        raise ConfigurationError(f"the database {shown} can't be opened: {reason}") from error
+        raise DatabaseUnreachable(f"the database {shown} can't be opened: {reason}") from error
 
 
 def database_facts(engine: Engine) -> dict[str, str]:
