@@ -14,11 +14,11 @@ from gunicorn.glogging import Logger
 
 from app.errors import ConfigurationError
 from app.settings import is_loopback, read_settings
-from app.web.metrics_folder import VARIABLE, remove, share_metrics
+from app.web.metrics_folder import VARIABLE, empty, remove_made, share_metrics
 
 try:
     _settings = read_settings()
-    _metrics_folder = share_metrics(_settings)
+    share_metrics(_settings)
 except ConfigurationError as error:
     sys.exit(f"stepkeep: {error.message}")
 
@@ -88,6 +88,16 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
         sys.exit(f"stepkeep: {error.message}")
 
 
+def when_ready(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
+    """Begin with no figures of an earlier server: now the lock and the address are held, and no worker is there yet."""
+    if server.master_pid:  # SIGUSR2: the earlier server still counts
+        return
+    try:
+        empty(_settings)
+    except ConfigurationError as error:
+        sys.exit(f"stepkeep: {error.message}")
+
+
 def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn has no types
     """Tell the sockets when the worker is asked to stop, so that they close with 1001; collect garbage less often."""
     gc.freeze()
@@ -112,6 +122,7 @@ def child_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn ha
         mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # no types of theirs either
 
 
-def on_exit(_server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
-    """Leave no folder behind."""
-    remove(_metrics_folder)
+def on_exit(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
+    """Leave no folder behind, unless the other of two servers goes on with it (SIGUSR2)."""
+    if not (server.master_pid or server.reexec_pid):
+        remove_made()

@@ -119,6 +119,11 @@ CLOSES: Final = Counter(
     ("code",),
     registry=REGISTRY,
 )
+FAULTS: Final = Counter(
+    "stepkeep_faults",
+    "Faults of ours: requests answered with 500, WebSockets closed with 1011; 0 from the start, for increase()",
+    registry=REGISTRY,
+)
 ERRORS: Final = Counter(
     "stepkeep_errors",
     "Errors told to clients, by door (http, socket) and code",

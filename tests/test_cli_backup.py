@@ -1,13 +1,17 @@
 """``flask backup``: made, looked through, restored and moved by an operator; what fails is one line and exit code 1."""
 
 import json
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import flask
 import pytest
 from flask.testing import FlaskCliRunner
 
+from app.operations.backup.verify import Verified, verify_backup
 from app.service import SessionStore
 from app.store import audit
 from app.store.rows import SessionKey
@@ -108,3 +112,19 @@ def test_move_says_what_to_do_next(run: FlaskCliRunner, store: SessionStore, tmp
     assert contents(target) == contents(url)
     refused = run.invoke(args=["backup", "move", "--to", url])
     assert (refused.exit_code, "the one to move from" in refused.output) == (1, True)
+
+
+def test_verify_ends_with_1_where_a_key_is_missing(
+    run: FlaskCliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be looked at is not said to be well."""
+    file = str(tmp_path / "file")
+    assert run.invoke(args=["backup", "create", file]).exit_code == 0
+
+    def locked(*args: Any, **kwargs: Any) -> Verified:
+        found = verify_backup(*args, **kwargs)
+        assert found.folded is not None
+        return replace(found, folded=replace(found.folded, locked=1))
+
+    monkeypatch.setattr(sys.modules["app.cli.backup"], "verify_backup", locked)
+    assert run.invoke(args=["backup", "verify", file]).exit_code == 1

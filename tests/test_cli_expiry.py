@@ -1,6 +1,7 @@
 """``flask sessions expire`` and ``flask sessions purge``."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from flask.testing import FlaskCliRunner
 
 from app.operations.archive import read_archive
+from app.operations.expiry import Expiry
 from app.service import SessionStore
 from app.store.rows import SessionKey
 from tests.test_cli_privacy import ANN, BEN, answer, closed, opened, surveys
@@ -47,7 +49,7 @@ def there(store: SessionStore) -> set[SessionKey]:
 def test_expire_counts_first_and_closes_what_is_over(store: SessionStore, run: FlaskCliRunner) -> None:
     """--dry-run changes nothing; again there is nothing to do."""
     counted = json.loads(run.invoke(args=["sessions", "expire", "--dry-run", "--json"]).stdout)
-    assert counted == {"dry_run": True, "expired": {"phq9": 2}, "corrected": 0}
+    assert counted == {"dry_run": True, "expired": {"phq9": 2}, "corrected": 0, "locked": 0, "unreadable": 0}
     assert {key: found.state.status for key in (ANN, CAT) if (found := store.load(key))} == dict.fromkeys(
         (ANN, CAT), "in_progress"
     )
@@ -90,3 +92,12 @@ def test_purge_writes_an_archive_first(store: SessionStore, run: FlaskCliRunner,
     assert run.invoke(args=["sessions", "purge", "--yes", "--archive", str(file)]).exit_code == 0
     assert [one.key for one in read_archive(file)] == [ANN]
     assert there(store) == {BEN, CAT}
+
+
+def test_expire_ends_with_1_where_a_key_is_missing(run: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job from cron is to be heard of; it says how many stay open."""
+    done = Expiry(expired={}, corrected=0, locked=2)
+    monkeypatch.setattr(sys.modules["app.cli.expiry"], "expire", lambda *_args, **_kwargs: done)
+    said = run.invoke(args=["sessions", "expire"])
+    assert said.exit_code == 1
+    assert "2 sessions stay open: ANSWERS_KEYS" in said.output

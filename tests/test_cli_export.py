@@ -8,6 +8,7 @@ import flask
 import pytest
 
 from app.cli import register
+from app.cli.whole_file import write_whole
 from app.service import SessionStore
 from app.settings import Settings
 from app.store.rows import SessionKey
@@ -54,3 +55,30 @@ def test_export_and_codebook_go_to_standard_output(app: flask.Flask) -> None:
     wrong = run.invoke(args=["export", "phq9", "--since", "yesterday"])
     assert (wrong.exit_code, "--since must be a day" in wrong.stderr) == (1, True)
     assert run.invoke(args=["export", "nothing"]).exit_code != 0
+
+
+def test_file_is_for_its_owner_alone_whatever_lies_beside_it(app: flask.Flask, tmp_path: Path) -> None:
+    """A name that somebody put there before leads nowhere; what can't be written is told in one line."""
+    target, file = tmp_path / "target", tmp_path / "phq9.csv"
+    target.write_text("mine")
+    (tmp_path / "phq9.csv.part").symlink_to(target)
+    run = app.test_cli_runner()
+    assert run.invoke(args=["export", "phq9", "--output", str(file)]).exit_code == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert target.read_text() == "mine"
+    refused = run.invoke(args=["export", "phq9", "--output", str(target / "phq9.csv")])
+    assert (refused.exit_code, "can't be written" in refused.stderr) == (1, True)
+
+
+def test_fault_while_pieces_are_made_is_not_the_files(tmp_path: Path) -> None:
+    """It comes out as it is, and nothing of the file is left; the one before stays."""
+    file = tmp_path / "phq9.csv"
+    file.write_text("before")
+
+    def pieces() -> Iterator[bytes]:
+        yield b"half"
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        write_whole(file, pieces())
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("phq9.csv", "before")]

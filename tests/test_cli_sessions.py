@@ -13,7 +13,7 @@ from app.cli import terminal
 from app.cli.terminal import exit_code_of, printable
 from app.errors import DatabaseUnavailable, InvalidInput, NoSuchSession
 from app.service import SessionStore
-from app.store import audit
+from app.store import audit, history
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Draft
 from tests.conftest import SURVEYS
@@ -112,6 +112,25 @@ def test_history_goes_on_after_a_version(run: FlaskCliRunner, store: SessionStor
     ] == [2]
     entries = store.read(lambda connection: audit.read_page(connection, None, 1, {})).entries
     assert entries[0].entry.action == "history_read"
+
+
+def test_set_aside_session_is_listed_and_shown_as_it_is_stored(run: FlaskCliRunner, store: SessionStore) -> None:
+    """Support finds it, reads its row and its events; noted under the participant's id."""
+    name = store.write(lambda connection: history.set_aside(connection, ANN, store.clock()))
+    assert [one["user_id"] for one in lines(run, "list", "--set-aside")] == [name]
+    assert lines(run, "list", "--set-aside", "--user", "ben") == []
+    assert lines(run, "list", "--set-aside", "--survey", "intake") == []
+    assert does(run, "list", "--set-aside").splitlines()[1].split()[:2] == [name, "phq9"]
+    (row,) = lines(run, "show", name)
+    assert (row["user_id"], row["answers"]) == (name, {"Q1": 2})
+    assert '{"Q1": 2}' in does(run, "show", name)
+    assert [one["action"] for one in lines(run, "history", name)] == ["started", "answered"]
+    assert [one["version"] for one in lines(run, "history", name, "--after", "1", "--limit", "1")] == [2]
+    assert "answered" in does(run, "history", name)
+    entries = store.read(lambda connection: audit.read_page(connection, None, 1, {})).entries
+    assert (entries[0].entry.action, entries[0].entry.user_id) == ("history_read", "ann")
+    assert does(run, "show", f"{name}9", code=3) == ""
+    assert does(run, "list", "--set-aside", "--step", "Q1", code=1) == ""
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,8 @@ def create(file: Path, *, native: bool, as_json: bool) -> None:
 def verify(file: Path, *, as_json: bool) -> None:
     """Look a backup through, whole: hashes, rows, and whether each session is what its history says.
 
-    Nothing is changed. It ends with exit code 1 where something is wrong.
+    Nothing is changed. It ends with exit code 1 where something is wrong, and where sessions could not be looked at
+    because ANSWERS_KEYS lacks their keys. Sessions that can't be read are counted; they are so in the database too.
 
     \b
     Examples:
@@ -72,6 +73,8 @@ def verify(file: Path, *, as_json: bool) -> None:
         _print_folded(found.folded)
     if found.folded is not None:
         refuse_differing(found.folded)
+        if found.folded.locked:
+            raise click.exceptions.Exit(1)
 
 
 @backup.command("restore")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ import click
 from app.cli.sessions import sessions
 from app.cli.terminal import progress, store, table, told
 from app.operations.archive import Archive
-from app.operations.expiry import expire
+from app.operations.expiry import Expiry, expire
 from app.operations.retention import purge
 
 NO_RETENTION = "No survey file has a retention (e.g. `retention: 365d`), and RETENTION is not set: nothing is too old."
@@ -24,7 +25,8 @@ def expire_over(*, dry_run: bool, as_json: bool) -> None:
     """Close the sessions whose time is over: `expires_after` of their survey, or EXPIRES_AFTER.
 
     They are kept until their retention is over, and whoever comes back can begin anew. It works beside a running
-    server, and a run that was interrupted is simply run again.
+    server, and a run that was interrupted is simply run again. It ends with exit code 1 where sessions stay open
+    because ANSWERS_KEYS lacks their keys.
 
     \b
     Examples:
@@ -34,9 +36,14 @@ def expire_over(*, dry_run: bool, as_json: bool) -> None:
     with progress("Looking") as show:
         done = expire(store(), dry_run=dry_run, progress=show)
     if as_json:
-        found = {"dry_run": dry_run, "expired": done.expired, "corrected": done.corrected}
-        click.echo(json.dumps(found))
-        return
+        click.echo(json.dumps({"dry_run": dry_run, **asdict(done)}))
+    else:
+        _print_expiry(done, dry_run=dry_run)
+    if done.locked:
+        raise click.exceptions.Exit(1)
+
+
+def _print_expiry(done: Expiry, *, dry_run: bool) -> None:
     if not done.expired:
         click.echo("No session's time is over.")
     else:
@@ -44,6 +51,12 @@ def expire_over(*, dry_run: bool, as_json: bool) -> None:
     if done.corrected:
         what = "would be" if dry_run else "were"
         click.echo(f"{done.corrected} other sessions {what} told when their time will be over: it had changed.")
+    if done.locked:
+        click.echo(
+            f"{done.locked} sessions stay open: ANSWERS_KEYS lacks the keys that they are sealed with.", err=True
+        )
+    if done.unreadable:
+        click.echo(f"{done.unreadable} sessions stay open: they can't be read.", err=True)
 
 
 @sessions.command("purge")

@@ -1,17 +1,15 @@
 """``flask export`` and ``flask codebook``: a survey's sessions for people who analyse, and what the columns mean."""
 
 import json
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 from flask.cli import with_appcontext
 
 from app.cli.terminal import note, progress, store, told
+from app.cli.whole_file import write_whole
 from app.errors import InvalidInput
 from app.operations.export import codebook
 from app.operations.export.asked import FORMATS, MODES, SHAPES, STATUSES, Asked, moment
@@ -67,8 +65,11 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **given: A
         exporting = Export(store(), asked, show)
         note("survey_exported", survey_id=asked.survey_id, format=format_name)
         made = exporting.make()
-        with _opened(output) as file:
-            file.writelines(made.pieces)
+        if output is not None:
+            write_whole(output, made.pieces)
+        else:
+            with click.open_file("-", "wb") as stdout:
+                stdout.writelines(made.pieces)
     _tell(made.counts)
 
 
@@ -91,25 +92,6 @@ def show_codebook(survey: str, *, as_json: bool) -> None:
 def _moment(given: dict[str, Any], name: str, *, ends_day: bool = False) -> int | None:
     text = given[name]
     return None if text is None else moment(text, f"--{name.replace('_', '-')}", ends_day=ends_day)
-
-
-@contextmanager
-def _opened(path: Path | None) -> Iterator[IO[bytes]]:
-    """Give the file, which has its name only when it is whole; or standard output."""
-    if path is None:
-        with click.open_file("-", "wb") as stdout:
-            yield stdout
-        return
-    part = path.with_name(f"{path.name}.part")
-    try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # answers are for their owner alone
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        part.replace(path)
-    except OSError as error:
-        raise InvalidInput(f"{path} can't be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _tell(counts: Counts) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import flask
 from flask.cli import with_appcontext
 
 from app.cli.terminal import note, progress, store, told
+from app.cli.whole_file import write_whole
 from app.errors import InvalidInput
 from app.operations.analytics import Filters, figures_of
 from app.operations.analytics.csv_files import csv_files
@@ -60,13 +60,9 @@ def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bo
 def _write(texts: Mapping[Path, str]) -> None:
     """Write files, each whole or not at all, and say so."""
     for path, text in texts.items():
-        part = path.with_name(f"{path.name}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(text, encoding="utf-8", newline="")
-            part.replace(path)
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
             raise InvalidInput(f"{path} can't be written: {error.strerror}") from error
+        write_whole(path, [text.encode()])
         click.echo(f"{path} was written.", err=True)

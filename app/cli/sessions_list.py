@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from app.cli import sessions_aside
 from app.cli.sessions import sessions
 from app.cli.terminal import check_offered, json_lines, note, store, table, time_text, told
+from app.errors import InvalidInput
 from app.snapshot import Snapshot
 from app.store.sealing import SET_ASIDE
 from app.survey.flow import status_at
@@ -27,9 +29,18 @@ PAGE = 500
 @click.option("--user", "prefix", default=None, help="Only user ids that begin with this.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=SHOWN, show_default=True, help="How many, at most.")
 @click.option("--all", "is_all", is_flag=True, help="All of them, as they are read.")
+@click.option("--set-aside", "is_aside", is_flag=True, help="Those that could not be read and were set aside instead.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @told
-def show_list(limit: int, since: datetime.datetime | None, *, is_all: bool, as_json: bool, **given: str | None) -> None:
+def show_list(
+    limit: int,
+    since: datetime.datetime | None,
+    *,
+    is_all: bool,
+    is_aside: bool,
+    as_json: bool,
+    **given: str | None,
+) -> None:
     """Show which sessions there are; in the order of their user ids, with --since in that of their last change.
 
     \b
@@ -37,7 +48,13 @@ def show_list(limit: int, since: datetime.datetime | None, *, is_all: bool, as_j
       flask sessions list --status in_progress --survey intake --limit 5
       flask sessions list --user patient-7
       flask sessions list --since 2026-11-01 --all --json > changed.jsonl
+      flask sessions list --set-aside --user patient-7
     """  # noqa: D301 - click wants the backspace itself
+    if is_aside:
+        if since or given["status"] or given["step"]:
+            raise InvalidInput("--set-aside goes with --survey and --user alone: the rest of them may not be readable")
+        sessions_aside.print_list(given["prefix"], given["survey"], None if is_all else limit, as_json=as_json)
+        return
     filters = _filters(given)
     note("sessions_listed", **filters)
     since_us = None if since is None else int(since.replace(tzinfo=datetime.UTC).timestamp()) * 1_000_000

@@ -9,12 +9,14 @@ from typing import Any
 
 import click
 
+from app.cli import sessions_aside
 from app.cli.sessions import sessions
 from app.cli.terminal import json_lines, note, store, table, time_text, told
 from app.errors import InvalidInput, NoSuchSession, NotFound
 from app.snapshot import Snapshot
 from app.store import listing
 from app.store.rows import Entry, SessionKey
+from app.store.sealing import SET_ASIDE
 from app.survey.definition import Step
 
 SURVEYS = 1000
@@ -36,7 +38,15 @@ def show(user_id: str, survey: str | None, at_version: int | None, *, as_json: b
       flask sessions show patient-7
       flask sessions show patient-7 --survey intake --at-version 4
       flask sessions show patient-7 --json
+      flask sessions show 'patient-7~set-aside-20261124T100000123456'
+
+    A session that could not be read and was set aside is shown as it is stored.
     """  # noqa: D301 - click wants the backspace itself
+    if SET_ASIDE in user_id:
+        if at_version is not None:
+            raise InvalidInput("what was set aside has no versions to be shown: leave --at-version away")
+        sessions_aside.print_sessions(user_id, survey, as_json=as_json)
+        return
     keys = [_one_of(user_id, survey)] if at_version is not None else _keys(user_id, survey)
     for number, key in enumerate(keys):
         snapshot = store().load(key) if at_version is None else store().at_version(key, at_version)
@@ -67,7 +77,13 @@ def show_history(user_id: str, survey: str | None, after: int, limit: int, *, as
       flask sessions history patient-7
       flask sessions history patient-7 --survey intake --after 4 --limit 3
       flask sessions history patient-7 --json | tail -1
+      flask sessions history 'patient-7~set-aside-20261124T100000123456'
+
+    Events of a session that was set aside are shown as they are stored.
     """  # noqa: D301 - as above
+    if SET_ASIDE in user_id:
+        sessions_aside.print_history(user_id, survey, after, limit, as_json=as_json)
+        return
     key = _one_of(user_id, survey)
     note("history_read", survey_id=key.survey_id, user_id=key.user_id)
     entries = _entries(key, after, limit)

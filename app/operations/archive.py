@@ -94,12 +94,17 @@ class Archive:
         return there
 
     def note_erased(self, aged: Iterable[Aged]) -> None:
-        """Write down that these have been erased; on the disk with the next ones, or at the end."""
+        """Write down that these have been erased.
+
+        Raises:
+            InvalidInput: the file can't be written; they are erased, and the file does not say so.
+        """
         erased = [[*one.key, one.version] for one in aged if not one.is_emptied]
         if erased:
-            self._write([_line("erased", {"sessions": erased})])
+            problem = "which would say of the last sessions that they are erased; they are, and lie in it"
+            self._write([_line("erased", {"sessions": erased})], problem)
 
-    def _write(self, lines: Iterable[bytes]) -> None:
+    def _write(self, lines: Iterable[bytes], problem: str = "and so nothing more is erased") -> None:
         """Append lines; a part of a gzip file of their own, so that a crash cuts none before them."""
         try:
             first = next(iter(lines := iter(lines)), None)
@@ -113,7 +118,7 @@ class Archive:
             file.flush()
             os.fsync(file.fileno())
         except OSError as error:
-            raise InvalidInput(f"{self._path} can't be written, and so nothing is erased: {error.strerror}") from error
+            raise InvalidInput(f"{self._path} can't be written, {problem}: {error.strerror}") from error
 
     @property
     def _is_gzip(self) -> bool:

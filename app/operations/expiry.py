@@ -8,12 +8,14 @@ session is judged again, locked. Who lets his session begin anew goes on as ever
 Safe beside servers and beside another run, and it can be stopped and run again at any time.
 """
 
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from app.errors import AnswersLocked, Unavailable
+from app.errors import AnswersLocked, SessionUnreadable, Unavailable
+from app.operations.retention import WEIGHT, Pace
 from app.service import SessionStore
 from app.store import audit, history
 from app.store.batch import Outcome, Refused, Result
@@ -22,7 +24,7 @@ from app.store.rows import SessionKey
 from app.survey.commands import Expire
 
 TOGETHER = 200
-"""Sessions that are closed, or corrected, in one transaction, at most: turns wait for it, some 20 ms on SQLite."""
+"""Sessions that are closed, or corrected, in one transaction, at most; fewer where it takes long, as a purge does."""
 
 EXAMINED = 5000
 """Sessions that are looked at together."""
@@ -38,10 +40,14 @@ class Expiry:
     Attributes:
         expired: how many sessions were closed, by survey; none that could not be read.
         corrected: how many rows said another end of their time than their survey does now: EXPIRES_AFTER was changed.
+        locked: sessions that stay open, because they are sealed with a key that is not there; 0 where it only counted.
+        unreadable: sessions that stay open, because they can't be read; likewise.
     """
 
     expired: Mapping[str, int]
     corrected: int
+    locked: int = 0
+    unreadable: int = 0
 
 
 def expire(
@@ -63,20 +69,21 @@ def expire(
         Unavailable: the database is away; what was closed by then is.
     """
     expired: Counter[str] = Counter()
+    closer = _Closer(store, actor)
     corrected, done, after = 0, 0, None
     total = store.read(history.count_sessions)
     while True:
         part = store.read(partial(read_part, after=after, limit=EXAMINED))
         over, wrong = _judged(store, part.unfinished)
-        for start in range(0, len(over), TOGETHER):
-            keys = over[start : start + TOGETHER]
-            expired.update(key.survey_id for key in (keys if dry_run else _closed(store, keys, actor)))
+        for keys in [over] if dry_run else closer.close(over):
+            expired.update(key.survey_id for key in keys)
             progress(done, max(done, total))
         corrected += len(wrong) if dry_run else _corrected(store, wrong)
         after, done = part.last, done + part.size
         progress(done, max(done, total))
         if part.size < EXAMINED:
-            return Expiry(expired=dict(sorted(expired.items())), corrected=corrected)
+            counts = dict(sorted(expired.items()))
+            return Expiry(expired=counts, corrected=corrected, locked=closer.locked, unreadable=closer.unreadable)
 
 
 def _judged(store: SessionStore, unfinished: Sequence[Unfinished]) -> tuple[list[SessionKey], list[Correction]]:
@@ -94,20 +101,43 @@ def _judged(store: SessionStore, unfinished: Sequence[Unfinished]) -> tuple[list
     return over, wrong
 
 
-def _closed(store: SessionStore, keys: Sequence[SessionKey], actor: str) -> list[SessionKey]:
-    """Close those of the sessions whose time is still over; return them."""
-    at = store.clock()
-    results = store.submit_many([(key, Expire(at=at)) for key in keys])
-    closed = [key for key, result in zip(keys, results, strict=True) if _is_closed(result, at)]
-    away = next((one for one in results if isinstance(one, Unavailable) and not isinstance(one, AnswersLocked)), None)
-    for survey_id, count in sorted(Counter(key.survey_id for key in closed).items()):
-        entry = audit.Entry(
-            at=at, actor=actor, action="sessions_expired", survey_id=survey_id, detail={"sessions": count}
+class _Closer:
+    """Closes sessions a few at a time, at the pace of a purge, and counts those that it can't."""
+
+    def __init__(self, store: SessionStore, actor: str) -> None:
+        self._store = store
+        self._actor = actor
+        self._pace = Pace()
+        self.locked = 0
+        self.unreadable = 0
+
+    def close(self, over: Sequence[SessionKey]) -> Iterator[list[SessionKey]]:
+        """Close those of the sessions whose time is still over, and yield them part by part."""
+        rest = list(over)
+        while rest:
+            taken = min(TOGETHER, max(1, self._pace.bound // WEIGHT))
+            some, rest = rest[:taken], rest[taken:]
+            began = time.monotonic()
+            closed = self._closed(some)
+            self._pace.rest(time.monotonic() - began)
+            yield closed
+
+    def _closed(self, keys: Sequence[SessionKey]) -> list[SessionKey]:
+        at = self._store.clock()
+        results = self._store.submit_many([(key, Expire(at=at)) for key in keys])
+        closed = [key for key, result in zip(keys, results, strict=True) if _is_closed(result, at)]
+        self.locked += sum(isinstance(one, AnswersLocked) for one in results)
+        self.unreadable += sum(isinstance(one, SessionUnreadable) for one in results)
+        for survey_id, count in sorted(Counter(key.survey_id for key in closed).items()):
+            detail = {"sessions": count}
+            entry = audit.Entry(at=at, actor=self._actor, action="sessions_expired", survey_id=survey_id, detail=detail)
+            self._store.write(partial(audit.record, entry=entry))
+        away = next(
+            (one for one in results if isinstance(one, Unavailable) and not isinstance(one, AnswersLocked)), None
         )
-        store.write(partial(audit.record, entry=entry))
-    if away is not None:
-        raise away
-    return closed
+        if away is not None:
+            raise away
+        return closed
 
 
 def _is_closed(result: Result | Exception, at: int) -> bool:

@@ -64,22 +64,29 @@ def purge(
         Unavailable: the database is away; what was erased by then is.
     """
     cutoffs = _cutoffs(store)
+    eraser = _Eraser(store, cutoffs, archive, actor)
+    try:
+        return _purged(store, eraser if not dry_run else None, cutoffs, progress)
+    finally:
+        if eraser.has_erased:
+            store.leave_no_trace()
+
+
+def _purged(store: SessionStore, eraser: "_Eraser | None", cutoffs: Cutoffs, progress: Progress) -> Mapping[str, int]:
+    """Erase, or only count where there is no eraser; return how many, by survey."""
     counts: Counter[str] = Counter(dict.fromkeys(cutoffs, 0))
     total = store.read(history.count_sessions) if cutoffs else 0
-    eraser = _Eraser(store, cutoffs, archive, actor)
     after, done = None, 0
     while cutoffs:
         start: SessionKey | None = after
         part = store.read(lambda connection: examine(connection, start, cutoffs, EXAMINED))  # noqa: B023 - called at once
-        for keys in [[one.key for one in part.old]] if dry_run else eraser.erase(part.old):
+        for keys in [[one.key for one in part.old]] if eraser is None else eraser.erase(part.old):
             counts.update(key.survey_id for key in keys)
             progress(done, max(done, total))
         after, done = part.last, done + part.size
         progress(done, max(done, total))
         if part.size < EXAMINED:
             break
-    if any(counts.values()) and not dry_run:
-        store.leave_no_trace()
     return dict(counts)
 
 
@@ -92,7 +99,7 @@ def _cutoffs(store: SessionStore) -> Cutoffs:
     }
 
 
-class _Pace:
+class Pace:
     """How many events may go in one transaction, learnt from how long those before took. At first, few."""
 
     def __init__(self) -> None:
@@ -105,6 +112,12 @@ class _Pace:
         elif took_s < AIM_S / 2:
             self.bound = min(HEAVIEST, self.bound + self.bound // 4)
 
+    def rest(self, took_s: float) -> None:
+        """Learn, and let others write for as long as it took."""
+        self.learn(took_s)
+        # Another process that wants to write to a SQLite file does not queue: it looks again and again.
+        time.sleep(min(took_s, AIM_S * 4))
+
 
 class _Eraser:
     """Erases sessions a few at a time: as many as take AIM_S, and then it lets others write for as long."""
@@ -114,7 +127,8 @@ class _Eraser:
         self._cutoffs = cutoffs
         self._archive = archive
         self._actor = actor
-        self._sessions, self._events = _Pace(), _Pace()  # those of one session go faster
+        self.has_erased = False
+        self._sessions, self._events = Pace(), Pace()  # those of one session go faster
 
     def erase(self, old: Sequence[Aged]) -> Iterator[list[SessionKey]]:
         """Erase those that are still too old, and yield them part by part."""
@@ -128,11 +142,15 @@ class _Eraser:
                     self._shrink(one)
             purge_some = Purge(kept, self._cutoffs, at=self._store.clock(), actor=self._actor)
             keys = self._write(purge_some, self._sessions)
+            self._tell(keys)
             if self._archive is not None:
                 erased = set(keys)
                 self._archive.note_erased(one for one in kept if one.key in erased)
-            self._store.tell_erased(keys)
             yield keys
+
+    def _tell(self, keys: Sequence[SessionKey]) -> None:
+        self.has_erased = self.has_erased or bool(keys)
+        self._store.tell_erased(keys)
 
     def _taken(self, old: Sequence[Aged]) -> int:
         """Return how many go together; a session of more events than may go at once goes alone."""
@@ -146,7 +164,7 @@ class _Eraser:
     def _shrink(self, one: Aged) -> None:
         """Take a session's events away, but for the last few; whoever comes back to it from here on begins anew."""
         if self._write(partial(empty, one=one, cutoffs=self._cutoffs), self._events):
-            self._store.tell_erased([one.key])
+            self._tell([one.key])
             while self._trimmed(one):
                 pass
 
@@ -154,7 +172,7 @@ class _Eraser:
         pace = self._events
         return self._write(partial(trim, one=one, cutoffs=self._cutoffs, limit=pace.bound), pace)
 
-    def _write(self, work: Callable[[Connection], T], pace: _Pace) -> T:
+    def _write(self, work: Callable[[Connection], T], pace: Pace) -> T:
         """Do it in a transaction of its own, learn how much fits into one, and let others write as long as it took."""
         began: list[float] = []
 
@@ -163,8 +181,5 @@ class _Eraser:
             return work(connection)
 
         result = self._store.write(timed)
-        took_s = time.monotonic() - began[-1]
-        pace.learn(took_s)
-        # Another process that wants to write to a SQLite file does not queue: it looks again and again.
-        time.sleep(min(took_s, AIM_S * 4))
+        pace.rest(time.monotonic() - began[-1])
         return result

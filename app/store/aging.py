@@ -164,10 +164,15 @@ def _any_of(keys: Iterable[SessionKey]) -> ColumnElement[bool]:
 
 
 def _is_old(cutoffs: Cutoffs) -> ColumnElement[int]:
-    """1 for a session that is too old, 0 for one that is not, or whose time nobody knows."""
+    """1 for a session that is too old or whose erasure has begun, 0 for one that is not, or whose time nobody knows."""
     # Compared by the database: a time that somebody wrote by hand can't be read by SQLAlchemy, and fails all.
     changed_at = _changed_at()
-    is_old = (and_(sessions.c.survey_id == survey, changed_at < to_time(at)) for survey, at in cutoffs.items())
+    # One that is emptied was too old; of the events that said so, some are gone.
+    is_emptied = sessions.c.answers == EMPTIED
+    is_old = (
+        and_(sessions.c.survey_id == survey, or_(is_emptied, changed_at < to_time(at)))
+        for survey, at in cutoffs.items()
+    )
     return case((or_(*is_old), 1), else_=0)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, or_, select, update
 
 from app.store.models import webhook_deliveries, webhooks
 from app.store.participants import is_his
@@ -50,12 +50,14 @@ class Attempted:
     """What came of one attempt at a delivery, or that it is due again without one.
 
     Attributes:
+        attempts: that were made until now, this one among them.
         again_at: when it is tried again; None: never.
         is_delivered: whether it was taken; what is neither that nor tried again has failed.
     """
 
     id: int
     at: int
+    attempts: int
     again_at: int | None
     is_delivered: bool
     status: int | None
@@ -76,6 +78,27 @@ class Page(NamedTuple):
     following: int | None
 
 
+class Ages(NamedTuple):
+    """Until when deliveries are kept, microseconds since 1970 UTC.
+
+    Attributes:
+        delivered_before: those that were made before then are old.
+        failed_before: so are those that were given up before then, and those that a webhook which is disabled has
+            waited for; what happened before then and is still due to another webhook is overdue.
+    """
+
+    delivered_before: int
+    failed_before: int
+
+
+class Found(NamedTuple):
+    """The ids of old and of overdue deliveries in a part of all, and the ``after_id`` of the next part, if any."""
+
+    old: list[int]
+    overdue: list[int]
+    following: int | None
+
+
 def read_due(
     connection: Connection, webhook_id: str, at: int, limit: int, without: Collection[int] = ()
 ) -> list[Delivery]:
@@ -93,10 +116,11 @@ def read_due(
 
 
 def settle(connection: Connection, attempted: Iterable[Attempted]) -> None:
-    """Write what came of attempts; of a delivery that was erased meanwhile nothing is written."""
+    """Write what came of attempts; nothing of a delivery that was erased or, by another process, made meanwhile."""
     changes = [
         {
             "of_id": one.id,
+            "made": one.attempts,
             "again": None if one.again_at is None else to_time(one.again_at),
             "delivered": to_time(one.at) if one.is_delivered else None,
             "failed": to_time(one.at) if one.again_at is None and not one.is_delivered else None,
@@ -159,25 +183,44 @@ def replay(connection: Connection, ids: Collection[int], at: int) -> int:
     return connection.execute(change.values(**again)).rowcount
 
 
-def clean(connection: Connection, *, delivered_before: int, failed_before: int, limit: int) -> int:
-    """Remove old deliveries, at most ``limit``; return how many.
-
-    Args:
-        delivered_before: of those that were made, microseconds since 1970 UTC.
-        failed_before: of those that were given up, and those that a webhook which is disabled has waited for.
-    """
+def find_old(connection: Connection, ages: Ages, after_id: int, limit: int) -> Found:
+    """Return what is old and what is overdue among the next ``limit`` deliveries, in the order of their ids."""
     column = webhook_deliveries.c
-    disabled = select(webhooks.c.id).where(webhooks.c.disabled_at < to_time(failed_before))
-    old = or_(
-        column.delivered_at < to_time(delivered_before),
-        column.failed_at < to_time(failed_before),
-        and_(column.webhook_id.in_(disabled), column.next_attempt_at < to_time(failed_before)),
+    marks = (case((_is_old(ages), 1), else_=0).label("is_old"), case((_is_overdue(ages), 1), else_=0).label("is_late"))
+    query = select(column.id, *marks).where(column.id > after_id).order_by(column.id).limit(limit)
+    rows = connection.execute(query).all()
+    following = rows[-1].id if len(rows) == limit else None
+    return Found([row.id for row in rows if row.is_old], [row.id for row in rows if row.is_late], following)
+
+
+def remove_old(connection: Connection, ages: Ages, ids: Collection[int]) -> int:
+    """Remove those of the deliveries that are still old; return how many."""
+    change = delete(webhook_deliveries).where(webhook_deliveries.c.id.in_(ids), _is_old(ages))
+    return connection.execute(change).rowcount
+
+
+def give_up(connection: Connection, ages: Ages, ids: Collection[int], at: int) -> int:
+    """Try those of the deliveries that are still overdue no more; return how many."""
+    change = update(webhook_deliveries).where(webhook_deliveries.c.id.in_(ids), _is_overdue(ages))
+    return connection.execute(change.values(next_attempt_at=None, failed_at=to_time(at))).rowcount
+
+
+def _is_old(ages: Ages) -> ColumnElement[bool]:
+    column = webhook_deliveries.c
+    failed_before = to_time(ages.failed_before)
+    disabled = select(webhooks.c.id).where(webhooks.c.disabled_at < failed_before)
+    return or_(
+        column.delivered_at < to_time(ages.delivered_before),
+        column.failed_at < failed_before,
+        and_(column.webhook_id.in_(disabled), column.next_attempt_at < failed_before),
     )
-    # Read first: MySQL deletes from no table that the same statement reads.
-    ids = connection.execute(select(column.id).where(old).limit(limit)).scalars().all()
-    if ids:
-        connection.execute(delete(webhook_deliveries).where(column.id.in_(ids)))
-    return len(ids)
+
+
+def _is_overdue(ages: Ages) -> ColumnElement[bool]:
+    column = webhook_deliveries.c
+    enabled = select(webhooks.c.id).where(webhooks.c.disabled_at.is_(None))
+    is_late = column.occurred_at < to_time(ages.failed_before)
+    return and_(column.next_attempt_at.is_not(None), is_late, column.webhook_id.in_(enabled))
 
 
 def forget(connection: Connection, user_id: str, survey_id: str | None, until: int | None = None) -> None:
@@ -211,9 +254,9 @@ def _about(user_id: str, survey_id: str | None, until: int | None) -> list[Colum
 
 _SETTLE = (
     update(webhook_deliveries)
-    .where(webhook_deliveries.c.id == bindparam("of_id"))
+    .where(webhook_deliveries.c.id == bindparam("of_id"), webhook_deliveries.c.delivered_at.is_(None))
     .values(
-        attempts=webhook_deliveries.c.attempts + 1,
+        attempts=bindparam("made"),
         next_attempt_at=bindparam("again"),
         delivered_at=bindparam("delivered"),
         failed_at=bindparam("failed"),

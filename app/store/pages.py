@@ -138,7 +138,8 @@ def _conditions(chosen: Chosen) -> Iterator[ColumnElement[bool]]:
     if chosen.updated_since is not None:
         yield column.updated_at >= to_time(chosen.updated_since)
     if chosen.is_audio_mode is not None:
-        yield (column.is_audio_mode != 0) == chosen.is_audio_mode
+        # NULL, which adopted sessions may have, is read as text mode.
+        yield (func.coalesce(column.is_audio_mode, 0) != 0) == chosen.is_audio_mode
 
 
 def _event(row: tuple[Any, ...], survey_id: str, sealing: Sealing) -> Event:

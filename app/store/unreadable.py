@@ -7,16 +7,17 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, String, Table, and_, select, type_coerce
+from sqlalchemy import Connection, String, Table, and_, or_, select, type_coerce
 
 from app.store.models import session_history, sessions
 from app.store.rows import FINGERPRINT, SessionKey, from_time, to_time, value_of
-from app.store.sealing import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, Place, Sealing
+from app.store.sealing import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Place, Sealing
 
 STEP_HISTORY = "sessions.step_history"
 
 _SESSION_JSON = {"answers": ANSWERS, "step_history": STEP_HISTORY, "session_data": SESSION_DATA, "drafts": DRAFTS}
 _HISTORY_JSON = {"answer": ANSWER, "data": DATA}
+_LISTED = frozenset({"user_id", "survey_id", "version", "created_at", "updated_at"})
 _TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp"})
 
 
@@ -43,6 +44,18 @@ def read_history(
     query = select(*_columns(session_history)).where(_is_of(session_history, key), column.version > after_version)
     rows = connection.execute(query.order_by(column.version).limit(limit)).mappings()
     return [_opened(row, _HISTORY_JSON, key, (row["version"],), sealing) for row in rows]
+
+
+def read_set_aside(connection: Connection, after: SessionKey | None, limit: int) -> list[dict[str, Any]]:
+    """Return the next sessions that were set aside, by their names: whose, when they began and changed."""
+    column = sessions.c
+    chosen = [each for each in _columns(sessions) if each.name in _LISTED]
+    query = select(*chosen).where(column.user_id.contains(SET_ASIDE, autoescape=True))
+    if after is not None:
+        later = and_(column.user_id == after.user_id, column.survey_id > after.survey_id)
+        query = query.where(or_(column.user_id > after.user_id, later))
+    rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(limit)).mappings()
+    return [{str(name): _shown(name, value) for name, value in row.items()} for row in rows]
 
 
 def _columns(table: Table) -> list[Any]:

@@ -3,6 +3,7 @@
 import flask
 
 from app.operations.analytics import Filters, SharedFigures
+from app.service import SessionStore
 from app.web import requests
 from app.web.permission import permitted_to_all
 from app.web.responses import json_response
@@ -25,7 +26,9 @@ def get_analytics(survey_id: str) -> flask.Response:
 @analytics_api.record_once
 def _share(setup: flask.blueprints.BlueprintSetupState) -> None:
     """Let all requests of the application share what was counted."""
-    setup.app.extensions[_SHARED] = SharedFigures(setup.app.extensions["stepkeep"])
+    opened: SessionStore = setup.app.extensions["stepkeep"]
+    # Half of REST's threads stay free for all else.
+    setup.app.extensions[_SHARED] = SharedFigures(opened, max(1, opened.settings.rest_threads // 2))
 
 
 def _shared() -> SharedFigures:

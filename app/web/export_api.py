@@ -1,13 +1,16 @@
 """REST for people who analyse: a survey's sessions as a file, and the codebook to it."""
 
+import threading
+from contextlib import ExitStack
 from typing import Any
 
 import flask
 
-from app.errors import InvalidInput
+from app.errors import InvalidInput, RateLimited
 from app.operations.export import codebook
 from app.operations.export.asked import FORMATS, MODES, STATUSES, Asked, moment
 from app.operations.export.export import Export
+from app.service import SessionStore
 from app.web import requests
 from app.web.permission import permitted_to_all, store
 from app.web.responses import json_response
@@ -19,7 +22,52 @@ LEFT_OUT = "Stepkeep-Left-Out"
 
 CODEBOOK_FORMATS = ("json", "markdown")
 
+WRITTEN_AT_ONCE = 2
+"""Exports under way that are made as a file first: each takes a part of the machine's room for such files."""
+
+AGAIN_S = 10
+"""Seconds after which who was refused may ask again."""
+
+_UNDER_WAY = "stepkeep_exports"
+
 SWITCHES = ("labels", "spreadsheet_safe", "history", "drafts")
+
+
+class UnderWay:
+    """The exports under way on this server process. Safe from any thread.
+
+    Args:
+        at_once: how many there may be: each has one of REST's threads for minutes.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._all = threading.BoundedSemaphore(at_once)
+        self._written = threading.BoundedSemaphore(WRITTEN_AT_ONCE)
+
+    def enter(self, *, is_streamed: bool) -> ExitStack:
+        """Return the place of one more export, to be closed at its end.
+
+        Raises:
+            RateLimited: there are too many already.
+        """
+        with ExitStack() as taken:
+            for places in (self._all,) if is_streamed else (self._all, self._written):
+                if not places.acquire(blocking=False):
+                    raise RateLimited(AGAIN_S)
+                taken.callback(places.release)
+            return taken.pop_all()
+
+
+@export_api.record_once
+def _bound(setup: flask.blueprints.BlueprintSetupState) -> None:
+    """Let all requests of the application share the places."""
+    opened: SessionStore = setup.app.extensions["stepkeep"]
+    setup.app.extensions[_UNDER_WAY] = UnderWay(max(1, opened.settings.rest_threads // 4))
+
+
+def _under_way() -> UnderWay:
+    found: UnderWay = flask.current_app.extensions[_UNDER_WAY]
+    return found
 
 
 @export_api.get("/api/surveys/<survey_id>/export")
@@ -29,6 +77,14 @@ def export_survey(survey_id: str) -> flask.Response:
     permitted_to_all("export", "survey_exported", survey=survey_id[:64], format=asked_for[:16])
     requests.check_arguments("format", "status", "since", "until", "updated_since", "mode", *SWITCHES)
     exporting = Export(store(), _asked(survey_id))
+    with _under_way().enter(is_streamed=exporting.shape.is_streamed) as places:
+        response = _made(exporting)
+        # However the stream ends, also where nobody takes a piece of it.
+        response.call_on_close(places.pop_all().close)
+    return response
+
+
+def _made(exporting: Export) -> flask.Response:
     # What is sent as it is made can't be taken back: the sessions are read once before.
     looked = exporting.look() if exporting.shape.is_streamed else None
     made = exporting.make()

@@ -31,6 +31,9 @@ PLACES = 8
 MAX_SAID = 2000
 """Characters of what is said: looking for secrets takes the square of a word's length."""
 
+MARGIN = 512
+"""Characters beyond it in which a secret that begins before it is seen as a whole."""
+
 FAULTS = 4
 """Faults of a chain, by which one led to another, that a line names."""
 
@@ -38,6 +41,7 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 
 _SECRET = re.compile(
     r"(?P<key>stepkeep_[a-z0-9]{12})_[A-Za-z0-9_-]{43}"  # an API key: access/api_keys.py
+    r"|whsec_[A-Za-z0-9+/=_-]{16,}"  # what signs a webhook
     r"|[A-Za-z0-9_.-]{16,}\.[A-Za-z0-9_-]{43}"  # a resume token: what is signed, and an HMAC-SHA256 in base64
 )
 
@@ -132,8 +136,8 @@ def _about(line: Line) -> dict[str, Any]:
 
 
 def _cut(value: object) -> object:
-    """Return a number as it is, and whatever else as text of a bounded length."""
-    return value if isinstance(value, int | float) else str(value)[:MAX_SAID]
+    """Return a number as it is, and whatever else as text of a bounded length without secrets, also none cut short."""
+    return value if isinstance(value, int | float) else without_secrets(str(value)[: MAX_SAID + MARGIN])[:MAX_SAID]
 
 
 def _told(fault: BaseException) -> Iterator[str]:

@@ -55,20 +55,31 @@ def permitted_to_all(scope: Scope, action: audit.Action, *, is_live: bool = Fals
     """
     who = access().who()
     check_scope(who, scope)
-    if not (is_live and _was_noted((name_of(who), action, *sorted(detail.items())))):
-        note(who, action, None, **detail)
+    what = (name_of(who), action, *sorted(detail.items()))
+    if is_live and _was_noted(what):
+        return
+    note(who, action, None, **detail)
+    if is_live:
+        _remember(what)
 
 
 def _was_noted(what: tuple[object, ...]) -> bool:
-    """Return whether it was noted a moment ago; else it is about to be."""
-    noted: dict[tuple[object, ...], int] = flask.current_app.extensions.setdefault("stepkeep_noted", {})
-    now = store().clock()
-    if now - noted.get(what, -NOTE_EVERY_S * 1_000_000) < NOTE_EVERY_S * 1_000_000:
-        return True
+    """Return whether it was noted a moment ago."""
+    every_us = NOTE_EVERY_S * 1_000_000
+    return store().clock() - _noted().get(what, -every_us) < every_us
+
+
+def _remember(what: tuple[object, ...]) -> None:
+    """Let it count as noted: only once it is, so that a page which asks again after a failure is noted."""
+    noted = _noted()
     if len(noted) >= REMEMBERED:
         noted.clear()
-    noted[what] = now
-    return False
+    noted[what] = store().clock()
+
+
+def _noted() -> dict[tuple[object, ...], int]:
+    found: dict[tuple[object, ...], int] = flask.current_app.extensions.setdefault("stepkeep_noted", {})
+    return found
 
 
 def note(who: Principal, action: audit.Action, key: SessionKey | None, **detail: str | int) -> None:

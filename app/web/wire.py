@@ -43,6 +43,9 @@ BUFFERED_MESSAGES = 256
 BUFFERED_BYTES = 4 * 1024 * 1024
 """Memory of the messages that wait, likewise: 256 of the largest, in emoji, would be 64 MiB a connection."""
 
+FAULT_CODE = 1011
+"""Closes a WebSocket after a fault of ours."""
+
 CLOSING_S = 1.0
 """Seconds that a peer has to answer our close frame, or to read what fills its connection."""
 
@@ -283,6 +286,8 @@ def close(ws: Any, code: int, reason: str = "") -> None:  # noqa: ANN401 - simpl
     with contextlib.suppress(Exception):
         ws.close(code, reason.encode()[:120].decode("utf-8", "ignore"))
         metrics.CLOSES.labels(str(code)).inc()
+        if code == FAULT_CODE:
+            metrics.FAULTS.inc()
 
 
 def hang_up(ws: SafeServer) -> None:

@@ -58,6 +58,21 @@ def test_composed_services_have_settings_that_exist() -> None:
         assert set(COMPOSE["services"][name]["environment"]) <= SETTINGS
 
 
+def test_composed_metrics_have_a_place_that_nothing_else_fills() -> None:
+    """They are memory maps: a write to a full file system would end the process (SIGBUS); exports write to /tmp."""
+    app = COMPOSE["services"]["app"]
+    mounted = {mount.partition(":")[0]: mount.partition(":")[2] for mount in app["tmpfs"]}
+    assert app["environment"]["METRICS_DIR"] in mounted
+    assert app["environment"]["METRICS_DIR"] != "/tmp"
+    assert "mode=1777" in mounted[app["environment"]["METRICS_DIR"]]
+
+
+def test_composed_database_is_healthy_only_once_it_listens() -> None:
+    """By TCP: while the image prepares the database, it answers on the socket alone."""
+    (_, command) = COMPOSE["services"]["postgres"]["healthcheck"]["test"]
+    assert "--host=127.0.0.1" in command
+
+
 def test_only_the_proxy_of_the_composed_services_can_be_reached() -> None:
     """Neither the database nor the server itself has a port outside."""
     assert [name for name, service in COMPOSE["services"].items() if "ports" in service] == ["caddy"]

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.errors import DatabaseUnavailable
+from app.errors import AnswersLocked, DatabaseUnavailable
 from app.operations import expiry
 from app.operations.expiry import Expiry, expire
 from app.service import SessionStore, open_store
@@ -233,8 +233,18 @@ def test_what_can_not_be_read_stays_and_stops_nothing(expiring: SessionStore, cl
     ] * (expiring.database_facts()["database"] == "sqlite"):
         expiring.write(lambda connection, statement=statement: connection.exec_driver_sql(statement))
     gone = 1 if expiring.database_facts()["database"] == "sqlite" else 2
-    assert expire(expiring).expired == {"phq9": gone}
+    done = expire(expiring)
+    assert (done.expired, done.locked, done.unreadable) == ({"phq9": gone}, 0, 1)
     assert status(expiring, keys[3]) == "expired"
+
+
+def test_sessions_whose_key_is_missing_are_counted_and_go_on_being_open(
+    expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a run that closes nothing, because ANSWERS_KEYS lacks a key, does not look like one with nothing to do."""
+    begin(expiring, ANN, at=clock.now - 15 * DAY_US)
+    monkeypatch.setattr(expiring._writer, "submit_many", lambda turns: [AnswersLocked("k1")] * len(turns))
+    assert expire(expiring) == Expiry(expired={}, corrected=0, locked=1)
 
 
 def test_commit_whose_answer_was_lost_counts(

@@ -1,5 +1,6 @@
 """Retention: what has not changed for as long as its survey says is erased, and nothing else ever."""
 
+import errno
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -13,8 +14,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
-from app.errors import StepkeepError
+from app.errors import InvalidInput, StepkeepError
 from app.operations import retention
+from app.operations.archive import Archive
+from app.operations.expiry import expire
 from app.operations.retention import purge
 from app.service import SessionStore, open_store
 from app.settings import Settings
@@ -195,6 +198,47 @@ def test_session_that_is_answered_after_it_was_found_too_old_stays(
     monkeypatch.setattr(retention, "examine", then_answered)
     assert purge(keeping) == {"phq9": 3}
     assert [row["user_id"] for row in dump(keeping)["sessions"]] == ["user2"]
+
+
+@pytest.mark.parametrize("events", [5, 6, 7, 12, 13])
+def test_expired_session_of_as_many_events_as_go_at_once_is_erased_whole(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, events: int
+) -> None:
+    """Its last change was before it expired; that is so too when the events that say it are gone already."""
+    monkeypatch.setattr(retention, "LIGHTEST", 2)  # six events at once
+    monkeypatch.setattr(retention.Pace, "learn", lambda *_: None)
+    changes = {"retention": f"{KEPT_DAYS}d", "expires_after": "14d", "retry_delay_s": 0}
+    store = open_store(settings.model_copy(update=changes))
+    key, at = SessionKey("phq9", "ann"), days_ago(store, 400)
+    begin(store, key, at=at)
+    for number in range(events - 4):
+        assert isinstance(store.submit(key, Answer(at=at + number, step="Q1", value=number % 2)), Outcome)
+    assert expire(store).expired == {"phq9": 1}
+    assert len(dump(store)["session_history"]) == events
+    assert purge(store) == {survey: int(survey == "phq9") for survey in store.catalogue.surveys}
+    assert dump(store)["sessions"] == dump(store)["session_history"] == []
+    store.close()
+
+
+def test_what_was_erased_before_a_fault_leaves_no_trace_and_is_told(
+    keeping: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full when the archive is to say that it is erased: pages hear of it all the same."""
+    emptied: list[bool] = []
+    told: list[list[SessionKey]] = []
+    monkeypatch.setattr(SessionStore, "leave_no_trace", lambda _: emptied.append(True))
+    monkeypatch.setattr(SessionStore, "tell_erased", lambda _, keys: told.append(list(keys)))
+    begin(keeping, SessionKey("phq9", "ann"), at=days_ago(keeping, 400))
+    with Archive(keeping, tmp_path / "archive.jsonl") as archive:
+        real = archive._opened
+        monkeypatch.setattr(archive, "_opened", lambda: full() if told else real())
+
+        def full() -> Any:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with pytest.raises(InvalidInput, match="they are, and lie in it: No space"):
+            purge(keeping, archive=archive)
+    assert (told, emptied) == ([[SessionKey("phq9", "ann")]], [True])
 
 
 def test_time_that_nobody_can_read_keeps_a_session(keeping: SessionStore) -> None:

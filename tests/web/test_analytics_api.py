@@ -7,7 +7,9 @@ import jsonschema
 import pytest
 from flask.testing import FlaskClient
 
+from app.errors import DatabaseUnavailable
 from app.service import SessionStore
+from app.store import audit
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin
 from app.web.factory import create_app
@@ -100,3 +102,22 @@ def test_figures_are_given_again_for_a_moment(client: FlaskClient, store: Sessio
     store.submit(SessionKey("phq9", "cleo"), Begin(at=store.clock()))
     assert client.get(PHQ9).get_json() == first
     assert client.get(f"{PHQ9}?mode=text").get_json()["sessions"]["started"] == 2
+
+
+def test_look_that_could_not_be_noted_is_noted_the_next_time(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can't be noted isn't answered, and does not count as noted."""
+    with door_on("sqlite", servers, tmp_path) as door:
+        key = door.key("sessions:read")
+        with monkeypatch.context() as away:
+            away.setattr(audit, "record", _away)
+            assert door.ask("GET", PHQ9, key).status_code == 503
+        for _ in range(2):
+            assert door.ask("GET", PHQ9, key).status_code == 200
+        page = door.store.read(lambda connection: audit.read_page(connection, None, 100, {}))
+    assert [one.entry.action for one in page.entries].count("analytics_read") == 1
+
+
+def _away(*_: object) -> None:
+    raise DatabaseUnavailable("away")

@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from werkzeug.test import TestResponse as Response
 
+from app.errors import DatabaseUnavailable
 from app.operations.export.asked import FORMATS, SHAPES
+from app.operations.export.export import Export
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.web.export_messages import CodebookAnswer
@@ -67,3 +70,39 @@ def test_codebook_is_json_or_markdown(door: Door) -> None:
     assert CodebookAnswer.model_validate_json(answer.data).codebook.survey_id == "intake"
     page = door.ask("GET", "/api/surveys/intake/codebook?format=markdown", door.key("export"))
     assert page.text.startswith("# Codebook: Before your visit")
+
+
+def test_exports_under_way_are_few(door: Door) -> None:
+    """Of those made as a file two, in all a quarter of REST's threads; each gives its place back at its end."""
+    key = door.key("export")
+    client = door.app.test_client()
+
+    def begin_one(form: str) -> Response:
+        return client.get(
+            f"/api/surveys/phq9/export?format={form}",
+            headers={"Authorization": f"Bearer {key}"},
+            base_url=door.app.extensions["stepkeep"].settings.public_url or "http://localhost",
+            buffered=False,
+        )
+
+    written = [begin_one("xlsx") for _ in range(2)]
+    assert [one.status_code for one in written] == [200, 200]
+    refused = begin_one("xlsx")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "10")
+    streamed = [begin_one("csv") for _ in range(door.store.settings.rest_threads // 4 - 2)]
+    assert {one.status_code for one in streamed} == {200}
+    assert begin_one("csv").status_code == 429
+    for one in (*written, *streamed):
+        one.close()  # none was read
+    assert begin_one("xlsx").status_code == 200
+
+
+def test_export_that_fails_gives_its_place_back(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a few faults would end all exports."""
+    monkeypatch.setattr(Export, "make", _broken)
+    for _ in range(door.store.settings.rest_threads):
+        assert door.ask("GET", "/api/surveys/phq9/export", door.key("export")).status_code == 503
+
+
+def _broken(*_: object) -> None:
+    raise DatabaseUnavailable("away")

@@ -35,6 +35,13 @@ def door(tmp_path: Path) -> Iterator[Door]:
         yield found
 
 
+@pytest.fixture
+def unshared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No folder is named in the environment, before and after."""
+    monkeypatch.setenv(metrics_folder.VARIABLE, "")
+    monkeypatch.delenv(metrics_folder.VARIABLE)
+
+
 def figures(text: str) -> Figures:
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return {(one.name, tuple(sorted(one.labels.items()))): one.value for one in samples}
@@ -178,38 +185,55 @@ def test_prometheus_asks_by_any_address(door: Door) -> None:
     assert door.ask("GET", "/metrics", base_url="http://10.0.0.5:8000").status_code == 401
 
 
-def test_folder_begins_empty_and_is_left_alone_by_a_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("unshared")
+def test_folder_begins_empty_and_is_left_alone_by_a_reload(tmp_path: Path) -> None:
     """Figures of an earlier server would count for ever; what else is in the folder is somebody else's."""
-    monkeypatch.delenv(metrics_folder.VARIABLE, raising=False)
     folder = tmp_path / "a" / "metrics"
     folder.mkdir(parents=True)
     for name in ("counter_7.db", "gauge_livesum_7.db", "sessions.db"):
         (folder / name).touch()
     settings = Settings(metrics_dir=folder)
-    assert metrics_folder.share_metrics(settings) is None
+    metrics_folder.share_metrics(settings)
     assert os.environ[metrics_folder.VARIABLE] == str(folder)
+    assert (folder / "counter_7.db").exists(), "another server may still run: nothing is known of a lock yet"
+    metrics_folder.empty(settings)
     assert [file.name for file in folder.iterdir()] == ["sessions.db"]
     (folder / "counter_8.db").touch()
     metrics_folder.share_metrics(settings)
     assert (folder / "counter_8.db").exists()
 
 
-def test_one_process_needs_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("unshared")
+def test_one_process_needs_no_folder() -> None:
     """Its figures are in its memory; several get a folder that is made for them."""
-    monkeypatch.delenv(metrics_folder.VARIABLE, raising=False)
-    assert metrics_folder.share_metrics(Settings()) is None
+    metrics_folder.share_metrics(Settings())
     assert metrics_folder.VARIABLE not in os.environ
-    made = metrics_folder.share_metrics(Settings(web_concurrency=2))
-    assert made is not None
-    assert os.environ[metrics_folder.VARIABLE] == str(made)
-    metrics_folder.remove(made)
+    metrics_folder.share_metrics(Settings(web_concurrency=2))
+    made = Path(os.environ[metrics_folder.VARIABLE])
+    assert made.is_dir()
+    metrics_folder.share_metrics(Settings(web_concurrency=2))  # read again: SIGHUP
+    metrics_folder.remove_made()
     assert not made.exists()
-    monkeypatch.delenv(metrics_folder.VARIABLE)
 
 
-def test_folder_that_can_not_be_used_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("unshared")
+def test_folder_that_can_not_be_used_is_said(tmp_path: Path) -> None:
     """Before a server starts, by the setting's name."""
-    monkeypatch.delenv(metrics_folder.VARIABLE, raising=False)
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"^METRICS_DIR: the folder .*file/x can't be used"):
         metrics_folder.share_metrics(Settings(metrics_dir=tmp_path / "file" / "x"))
+
+
+def test_faults_are_there_at_nought_and_count(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else Prometheus' increase() would not see the first one; what a client did wrong is none."""
+    before = figures(door.ask("GET", "/metrics", door.key("metrics")).text)
+    assert ("stepkeep_faults_total", ()) in before
+    assert door.ask("GET", "/nowhere").status_code == 404
+
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(door.app.view_functions, "api.healthz", broken)
+    assert door.ask("GET", "/healthz").status_code == 500
+    after = figures(door.ask("GET", "/metrics", door.key("metrics")).text)
+    assert one(after, "stepkeep_faults_total") == one(before, "stepkeep_faults_total") + 1

@@ -109,7 +109,9 @@ def test_deliveries_are_listed_by_pages_and_replayed(door: Door) -> None:
     assert [one["user_id"] for one in found] == [f"del-{number}" for number in range(4, -1, -1)]
     assert second["next"] is None
     ends = [
-        Attempted(id=one["id"], at=door.clock(), again_at=None, is_delivered=bool(n), status=500, error="HTTP 500")
+        Attempted(
+            id=one["id"], at=door.clock(), attempts=1, again_at=None, is_delivered=bool(n), status=500, error="HTTP 500"
+        )
         for n, one in enumerate(found[:3])
     ]
     door.store.write(lambda connection: outbox.settle(connection, ends))

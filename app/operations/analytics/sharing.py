@@ -21,9 +21,6 @@ the database busy for a fifth of it."""
 KEPT = 32
 """Surveys and filters whose figures are kept: some 100 KB each."""
 
-WAITING = 16
-"""Requests that may wait for figures at once: the others of REST's threads stay free."""
-
 AGAIN_S = 5
 """Seconds after which who was refused may ask again."""
 
@@ -41,15 +38,16 @@ class SharedFigures:
     One is counted at a time, whoever asks: turns have the rest of the machine.
 
     Args:
+        waiting: requests that may wait for figures at once, so that others of REST's threads stay free.
         clock: gives seconds that never go back.
     """
 
-    def __init__(self, store: SessionStore, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: SessionStore, waiting: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
         self._counting = threading.Lock()
         self._kept: OrderedDict[_Wanted, _Kept] = OrderedDict()
-        self._places = threading.BoundedSemaphore(WAITING)
+        self._places = threading.BoundedSemaphore(waiting)
 
     def of(self, survey_id: str, filters: Filters) -> dict[str, Any]:
         """Return the figures as :func:`figures_of`; they may be some seconds old. Not to be changed.

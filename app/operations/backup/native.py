@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL
+from sqlalchemy import URL, select
+from sqlalchemy.exc import DBAPIError
 
 from app.errors import BackupBroken, ConfigurationError, DatabaseUnavailable, InvalidInput
 from app.operations.backup.create import Created
@@ -35,22 +36,30 @@ def create_native(store: SessionStore, path: Path) -> Created:
 
     Raises:
         ConfigurationError: the database's program is not there.
-        DatabaseUnavailable: it failed; the message has what it said.
-        InvalidInput: there is such a file, or it can't be written.
+        DatabaseUnavailable: the database is away.
+        InvalidInput: there is such a file, it can't be written, or the program failed.
     """
     url = normalise_url(store.settings.database_url)
     with new_file(path) as unfinished:
-        match url.get_backend_name():
-            case "sqlite":
-                _copy_sqlite(url, unfinished)
-            case "postgresql":
-                _dump_postgresql(url, unfinished)
-            case _:
-                _dump_mysql(url, unfinished)
+        try:
+            _dump(url, unfinished)
+        except InvalidInput:
+            store.read(lambda connection: connection.execute(select(1)))  # one that is away is the cause
+            raise
         kind = kind_of(unfinished)
         if kind != "sqlite":  # which was looked at as it was made
             verify(unfinished, kind)
     return Created(path=path, form=kind, size_bytes=path.stat().st_size, rows={})
+
+
+def _dump(url: URL, path: Path) -> None:
+    match url.get_backend_name():
+        case "sqlite":
+            _copy_sqlite(url, path)
+        case "postgresql":
+            _dump_postgresql(url, path)
+        case _:
+            _dump_mysql(url, path)
 
 
 def kind_of(path: Path) -> str:
@@ -129,7 +138,7 @@ def _copy_sqlite(url: URL, path: Path) -> None:
             assert raw is not None  # noqa: S101 - it is open
             raw.backup(target, pages=-1)
             target.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
-    except module.Error as error:
+    except (module.Error, DBAPIError) as error:
         raise DatabaseUnavailable(f"{type(error).__name__} while SQLite copied the file") from error
     finally:
         source.dispose()

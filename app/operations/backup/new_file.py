@@ -27,12 +27,25 @@ def new_file(path: Path) -> Iterator[Path]:
     try:
         yield unfinished
         _sync(unfinished)
-        unfinished.rename(path)
+        _name(unfinished, path)
         _sync(path.absolute().parent)
+    except FileExistsError as error:
+        raise InvalidInput(f"{path} is there by now, made by another program: name another file") from error
     except OSError as error:
         raise InvalidInput(f"{path} can't be written: {error.strerror or type(error).__name__}") from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _name(unfinished: Path, path: Path) -> None:
+    """Let the file be at ``path``, if no other one was made there meanwhile, which a rename alone would replace."""
+    try:
+        os.link(unfinished, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        unfinished.rename(path)
 
 
 def _sync(path: Path) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from app.catalogue import Catalogue
 from app.errors import NoSuchSurvey, SurveyFileError
 from app.service import SessionStore
 from app.store import pages
@@ -39,7 +40,7 @@ def read_definitions(store: SessionStore, survey_id: str) -> Definitions:
         Unavailable: the database is away.
     """
     rows = store.read(lambda connection: pages.read_revisions(connection, survey_id))
-    kept = [found for row in rows if (found := _loaded(survey_id, *row)) is not None]
+    kept = [found for row in rows if (found := _loaded(store.catalogue, survey_id, *row)) is not None]
     newest = store.catalogue.surveys.get(survey_id) or (kept[-1] if kept else None)
     if newest is None:
         raise NoSuchSurvey(survey_id, store.catalogue.public_ids)
@@ -48,9 +49,9 @@ def read_definitions(store: SessionStore, survey_id: str) -> Definitions:
     return Definitions(newest=newest, by_age=tuple(kept))
 
 
-def _loaded(survey_id: str, revision: str, definition: str) -> Survey | None:
+def _loaded(catalogue: Catalogue, survey_id: str, revision: str, definition: str) -> Survey | None:
     try:
-        return load_definition(definition, f"{survey_id}@{revision}")
+        return catalogue.with_defaults(load_definition(definition, f"{survey_id}@{revision}"))
     except SurveyFileError as error:
         log.warning("a stored survey revision can't be loaded, and gives no columns: %s", error)
         return None

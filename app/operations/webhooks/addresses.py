@@ -45,6 +45,9 @@ _NOT_PUBLIC = tuple(
     )
 )
 
+_KEYS_OF_CLOUDS = (ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200"))
+"""What clouds tell their machines, outside of the link-local addresses."""
+
 
 class AddressRefused(Exception):
     """A webhook leads where it may not; the message says where, as far as its owner may know."""
@@ -105,7 +108,7 @@ def may_reach(text: str, *, may_be_inside: bool) -> bool:
         return False
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     address = mapped or address
-    if address.is_multicast or address.is_unspecified or address.is_link_local:
+    if address.is_multicast or address.is_unspecified or address.is_link_local or address in _KEYS_OF_CLOUDS:
         return False  # link-local has what clouds tell their machines: keys
     return may_be_inside or (mapped is None and _is_public(address))
 

@@ -18,6 +18,7 @@ from time import monotonic
 from sqlalchemy import Connection
 
 from app.errors import AnswersLocked, StepkeepError
+from app.forks import tell_of_forks
 from app.metrics import WEBHOOK_DELIVERIES
 from app.operations.webhooks.lane import Lane
 from app.operations.webhooks.pace import SECOND_US
@@ -41,6 +42,9 @@ LEASE_S = 10
 RENEW_S = 4
 """Seconds after which the lease is renewed by who delivers."""
 
+REFUSED_S = 3.0
+"""Seconds after which a lease that another process holds is asked for again."""
+
 CLOSING_S = 3.0
 """Seconds that closing waits for what is under way; what is cut is sent again."""
 
@@ -50,7 +54,7 @@ FAILED_DAYS = 90
 """How long deliveries can be looked at and replayed."""
 
 CLEANED = 1000
-"""Rows that are removed in one transaction, some ms, for which turns wait."""
+"""Rows that are looked at together; what is old of them is removed in one transaction, for some ms turns wait."""
 
 DAY_US = 86_400 * SECOND_US
 
@@ -64,6 +68,7 @@ class Deliverer:
         self._forget()
         store.on_outbox(self.wake)
         store.at_close(self.close)
+        tell_of_forks(self)
 
     def start(self) -> None:
         """Begin to deliver, in a thread of its own."""
@@ -83,6 +88,20 @@ class Deliverer:
         self._bell.set()
         if self._thread is not None and self._pid == os.getpid():
             self._thread.join(2 * CLOSING_S)
+            self._thread = None
+
+    def before_fork(self) -> None:
+        """Nothing has to hold still: what is under way is the parent's."""
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew, under another name: the thread is the parent's."""
+        was_running = self._thread is not None
+        self._forget()
+        if was_running:
+            self.start()
 
     def _forget(self) -> None:
         self._pid = os.getpid()
@@ -94,8 +113,11 @@ class Deliverer:
         self._results: queue.SimpleQueue[tuple[str, Attempted, bool]] = queue.SimpleQueue()
         self._unwritten: list[tuple[str, Attempted, bool]] = []
         self._held_until = 0.0
+        self._refused_until = 0.0
         self._cleaned_at = float("-inf")
+        self._cleaned_to = 0
         self._closed_eyes: set[str] = set()
+        self._at_fault: set[str] = set()
 
     def _run(self) -> None:
         is_told = False
@@ -110,6 +132,11 @@ class Deliverer:
                 if not is_told:
                     log.warning("webhooks wait, because the outbox can't be used now: %s", error)
                 is_told = True
+            except Exception:  # a fault of ours must not end all delivery
+                self._drop_all()
+                if not is_told:
+                    log.exception("webhooks wait, by a fault of ours")
+                is_told = True
         self._end()
 
     def _round(self) -> None:
@@ -123,13 +150,25 @@ class Deliverer:
         for gone in self._lanes.keys() - told.keys():
             self._lanes[gone].drop()
         for webhook in told.values():
-            self._fill(webhook, under_way.get(webhook.id, set()))
+            self._fill_alone(webhook, under_way.get(webhook.id, set()))
         if found:
             self._clean()
 
     def _drop_all(self) -> None:
         for lane in self._lanes.values():
             lane.drop()
+
+    def _fill_alone(self, webhook: Webhook, under_way: Collection[int]) -> None:
+        """Give a lane what is due; a fault of ours with one webhook holds up no other, and is told once."""
+        try:
+            self._fill(webhook, under_way)
+            self._at_fault.discard(webhook.id)
+        except StepkeepError:
+            raise
+        except Exception:
+            if webhook.id not in self._at_fault:
+                log.exception("a webhook waits, by a fault of ours", extra={"webhook_id": webhook.id})
+            self._at_fault.add(webhook.id)
 
     def _fill(self, webhook: Webhook, under_way: Collection[int]) -> None:
         """Give a webhook's lane what is due, if it wants more."""
@@ -178,24 +217,27 @@ class Deliverer:
         """Return whether this process is the one that delivers; renew its lease where it is time."""
         if monotonic() < self._held_until - (LEASE_S - RENEW_S):
             return True
-        began = monotonic()
+        if (began := monotonic()) < self._refused_until:
+            return False
         take = partial(leases.take, name=LEASE, holder=self._holder, at=self._store.clock(), for_us=LEASE_S * SECOND_US)
         is_mine = self._store.write(take)
         self._held_until = began + LEASE_S if is_mine else 0.0
+        self._refused_until = 0.0 if is_mine else began + REFUSED_S
         return is_mine
 
     def _clean(self) -> None:
-        """Remove old deliveries, a part at each look until none is left, then again in an hour."""
+        """Remove old deliveries and give up overdue ones: a part at each look, and when all are through, in an hour."""
         if monotonic() - self._cleaned_at < CLEAN_S or not self._holds_lease():
             return
         at = self._store.clock()
-        clean = partial(
-            outbox.clean,
-            delivered_before=at - DELIVERED_DAYS * DAY_US,
-            failed_before=at - FAILED_DAYS * DAY_US,
-            limit=CLEANED,
-        )
-        if self._store.write(clean) < CLEANED:
+        ages = outbox.Ages(delivered_before=at - DELIVERED_DAYS * DAY_US, failed_before=at - FAILED_DAYS * DAY_US)
+        found = self._store.read(partial(outbox.find_old, ages=ages, after_id=self._cleaned_to, limit=CLEANED))
+        if found.old:
+            self._store.write(partial(outbox.remove_old, ages=ages, ids=found.old))
+        if found.overdue:
+            self._store.write(partial(outbox.give_up, ages=ages, ids=found.overdue, at=at))
+        self._cleaned_to = found.following or 0
+        if found.following is None:
             self._cleaned_at = monotonic()
 
     def _end(self) -> None:

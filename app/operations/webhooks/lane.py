@@ -67,7 +67,14 @@ class Lane:
             self._waiting.extend(due)
             threads = min(self._room(), len(due))
         for _ in range(threads):
+            self._start()
+
+    def _start(self) -> None:
+        try:
             threading.Thread(target=self._work, name="stepkeep-webhook", daemon=True).start()
+        except BaseException:  # no thread is to be had: what waits is taken from the outbox again
+            self.drop()
+            raise
 
     def drop(self) -> None:
         """Send nothing of what waits here any more: the outbox has it."""
@@ -125,6 +132,7 @@ class Lane:
         return Attempted(
             id=delivery.id,
             at=at,
+            attempts=attempts,
             again_at=None if ends else at + again_in_us(attempts, chance, answer.again_in_s),
             is_delivered=answer.is_taken,
             status=answer.status,

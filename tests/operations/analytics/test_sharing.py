@@ -14,6 +14,9 @@ from tests.waiting import wait_for
 ALL = Filters()
 TEXT = Filters(mode="text")
 
+WAITING = 16
+"""Requests that may wait at once here."""
+
 
 class Counting:
     """Stands for the count: it takes its time until it is let go, and remembers what was asked."""
@@ -45,7 +48,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
 
 @pytest.fixture
 def shared(counting: Counting) -> SharedFigures:
-    return SharedFigures(None, lambda: counting.now)  # type: ignore[arg-type]  # the count is not the store's here
+    return SharedFigures(None, WAITING, lambda: counting.now)  # type: ignore[arg-type]  # the count is not the store's here
 
 
 def started(call: Callable[[], object], count: int) -> list[threading.Thread]:
@@ -59,7 +62,7 @@ def test_many_at_once_wait_for_one_count(counting: Counting, shared: SharedFigur
     """Whoever comes while it is being counted gets what was counted."""
     found: list[dict[str, Any]] = []
     threads = started(lambda: found.append(shared.of("phq9", ALL)), 12)
-    wait_for(lambda: shared._places._value == sharing.WAITING - 12, "not all of them wait")
+    wait_for(lambda: shared._places._value == WAITING - 12, "not all of them wait")
     counting.may_end.set()
     for thread in threads:
         thread.join(30)
@@ -69,7 +72,7 @@ def test_many_at_once_wait_for_one_count(counting: Counting, shared: SharedFigur
 def test_one_survey_is_counted_at_a_time(counting: Counting, shared: SharedFigures) -> None:
     """Turns need the machine: different filters are counted one after the other."""
     threads = started(lambda: shared.of("phq9", ALL), 1) + started(lambda: shared.of("phq9", TEXT), 1)
-    wait_for(lambda: shared._places._value == sharing.WAITING - 2, "not both of them wait")
+    wait_for(lambda: shared._places._value == WAITING - 2, "not both of them wait")
     counting.may_end.set()
     for thread in threads:
         thread.join(30)
@@ -95,7 +98,7 @@ def test_one_more_than_may_wait_is_refused(
     counting: Counting, shared: SharedFigures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other threads of the server stay free; afterwards all may ask again."""
-    threads = started(lambda: shared.of("phq9", ALL), sharing.WAITING)
+    threads = started(lambda: shared.of("phq9", ALL), WAITING)
     wait_for(lambda: shared._places._value == 0, "not all of them wait")
     with pytest.raises(RateLimited):
         shared.of("phq9", ALL)
@@ -117,8 +120,8 @@ def test_few_are_kept(counting: Counting, shared: SharedFigures) -> None:
 
 def test_count_that_fails_is_tried_again(store: SessionStore) -> None:
     """An error is whose request it was; nothing is kept of it, and nobody is locked out."""
-    shared = SharedFigures(store)
-    for _ in range(sharing.WAITING + 1):
+    shared = SharedFigures(store, WAITING)
+    for _ in range(WAITING + 1):
         with pytest.raises(NoSuchSurvey):
             shared.of("nosuch", ALL)
     assert shared.of("phq9", ALL)["sessions"]["started"] == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import BackupBroken, ConfigurationError, InvalidInput
+from app.errors import BackupBroken, ConfigurationError, DatabaseUnavailable, InvalidInput
 from app.operations.backup import native
 from app.operations.backup.native import create_native
 from app.operations.backup.restore import restore_backup
@@ -58,6 +58,27 @@ def test_password_goes_past_the_command_line(program: str, tmp_path: Path, monke
         (native._dump_postgresql if is_pg else native._dump_mysql)(url, tmp_path / "file")
     assert "Kennwort" not in seen.read_text()
     assert "n" in seen.read_text()
+
+
+def test_database_that_is_away_is_said_and_is_no_fault_of_the_file(
+    new_url: NewUrl, opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its program says only that it failed; so the database itself is asked."""
+    store, file = opened(new_url("sqlite")), tmp_path / "file"
+
+    def failing(*_: object) -> None:
+        raise InvalidInput("pg_dump failed")
+
+    def away(_: object) -> None:
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(native, "_dump", failing)
+    with pytest.raises(InvalidInput, match="pg_dump failed"):
+        create_native(store, file)
+    with monkeypatch.context() as patch, pytest.raises(DatabaseUnavailable):
+        patch.setattr(store, "read", away)
+        create_native(store, file)
+    assert list(tmp_path.glob("*file*")) == []
 
 
 def test_damaged_sqlite_file_is_found(new_url: NewUrl, opened: Opened, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from app.errors import InvalidInput, NoSuchSurvey
 from app.operations.export import extras, labelled, workbook
 from app.operations.export.asked import Asked
 from app.operations.export.export import Export
-from app.service import SessionStore
+from app.service import SessionStore, open_store
+from app.settings import Settings
+from app.store.models import sessions
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Draft, SetMode
 from tests.operations.export.conftest import Opened
@@ -74,6 +78,29 @@ def test_each_type_has_its_own_columns_in_csv(opened: Opened) -> None:
     assert (row["status"], row["status_2"]) == ("completed", ANSWERS["status"])
     assert (row["skipped"], row["other_answers"], row["started_at"]) == ("said", None, "2023-11-14T22:13:20.000000Z")
     assert (counts.sessions, counts.lacking()) == (1, {})
+
+
+def test_status_column_is_what_the_filter_chose(opened: Opened) -> None:
+    """Also where a survey expires by EXPIRES_AFTER, which stands in no stored revision."""
+    first = opened(SURVEY).settings
+    defaults = Settings(
+        database_url=first.database_url, surveys_dir=first.surveys_dir, environment="development", expires_after="1d"
+    )
+    with closing(open_store(defaults)) as store:
+        store.submit(SessionKey("all", "old"), Begin(at=1_700_000_000_000_000))
+        store.submit(SessionKey("all", "young"), Begin(at=store.clock()))
+        for status, user_id in (("in_progress", "young"), ("expired", "old")):
+            data, _ = made(store, "all", "csv", status=status)
+            assert [(row["user_id"], row["status"]) for row in csv_rows(data)] == [(user_id, status)]
+
+
+def test_session_without_a_mode_is_in_text(opened: Opened) -> None:
+    """As adopted ones may be: in exactly one of the two exports."""
+    store = opened(SURVEY)
+    key = save(store, "all", "ann", ANSWERS)
+    without = update(sessions).where(sessions.c.user_id == key.user_id).values(is_audio_mode=None)
+    store.write(lambda connection: connection.execute(without).rowcount)
+    assert [len(csv_rows(made(store, "all", "csv", mode=mode)[0])) for mode in ("text", "audio")] == [1, 0]
 
 
 def test_labels_stand_for_values_where_they_are_asked_for(opened: Opened) -> None:

@@ -272,6 +272,111 @@ def test_result_that_can_not_be_written_is_kept_until_it_can(
     assert len(receiver.received) == 1
 
 
+def test_fault_of_ours_in_one_look_ends_no_delivery(
+    store: SessionStore, deliverer: Deliverer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next look delivers."""
+    monkeypatch.setattr(deliver, "LOOK_S", 0.02)
+    real, failed = deliverer._round, threading.Event()
+
+    def faulty() -> None:
+        if not failed.is_set():
+            failed.set()
+            raise ZeroDivisionError
+        real()
+
+    monkeypatch.setattr(deliverer, "_round", faulty)
+    endpoints.add(store, receiver.url, EVENTS)
+    deliverer.start()
+    assert failed.wait(20)
+    begin(store, ANN)
+    receiver.wait_for(1)
+
+
+def test_webhook_that_can_not_be_told_by_a_fault_of_ours_holds_up_no_other(
+    store: SessionStore, deliverer: Deliverer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever is looked at first."""
+    faulty = [endpoints.add(store, receiver.url, EVENTS).webhook.id for _ in range(3)][::2]
+    real = deliverer._fill
+
+    def fill(webhook: Any, under_way: Any) -> None:
+        if webhook.id in faulty:
+            raise ZeroDivisionError
+        real(webhook, under_way)
+
+    monkeypatch.setattr(deliverer, "_fill", fill)
+    deliverer.start()
+    begin(store, ANN)
+    receiver.wait_for(1)
+
+
+def test_lane_without_a_thread_keeps_nothing(
+    store: SessionStore, deliverer: Deliverer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was given is due as before, and sent when there are threads again."""
+    monkeypatch.setattr(deliver, "LOOK_S", 0.02)
+    endpoints.add(store, receiver.url, EVENTS)
+    real, failed = threading.Thread.start, threading.Event()
+
+    def none_left(thread: threading.Thread) -> None:
+        if thread.name == "stepkeep-webhook" and not failed.is_set():
+            failed.set()
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    deliverer.start()
+    begin(store, ANN)
+    receiver.wait_for(1)
+    assert failed.is_set()
+
+
+def test_what_no_receiver_took_for_too_long_is_given_up_part_by_part(
+    store: SessionStore, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One part at each look, until all are through; then an hour passes until it begins anew."""
+    monkeypatch.setattr(deliver, "CLEANED", 2)
+    endpoints.add(store, "https://receiver.example.org/", EVENTS)
+    old = store.clock() - (deliver.FAILED_DAYS + 1) * deliver.DAY_US
+    keys = [SessionKey("phq9", f"user{number}") for number in range(5)]
+    for result in store.submit_many([(key, Begin(at=old)) for key in keys]):
+        assert not isinstance(result, Exception)
+    counts = []
+    for _ in range(4):
+        deliverer._clean()
+        counts.append(sum(one.failed_at is not None for one in deliveries(store)))
+    assert counts == [2, 4, 5, 5]
+
+
+def test_forked_child_delivers_in_a_thread_of_its_own(store: SessionStore, deliverer: Deliverer) -> None:
+    """Under another name; one that did not deliver before goes on not to."""
+    deliverer.after_fork_in_child()
+    assert deliverer._thread is None
+    deliverer.start()
+    thread, holder, closing = deliverer._thread, deliverer._holder, deliverer._closing
+    deliverer.after_fork_in_child()
+    assert deliverer._thread not in {None, thread}
+    assert deliverer._holder != holder
+    closing.set()
+
+
+def test_lease_of_another_process_is_not_asked_for_at_each_look(
+    store: SessionStore, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question is a transaction, for which turns wait."""
+    store.write(lambda one: leases.take(one, deliver.LEASE, "another", store.clock(), 10 * pace.SECOND_US))
+    asked: list[bool] = []
+    real = store.write
+    monkeypatch.setattr(store, "write", lambda work: (asked.append(True), real(work))[1])
+    monkeypatch.setattr(deliver, "monotonic", lambda: 1000.0)
+    assert [deliverer._holds_lease() for _ in range(5)] == [False] * 5
+    assert len(asked) == 1
+    monkeypatch.setattr(deliver, "monotonic", lambda: 1000.0 + deliver.REFUSED_S)
+    assert not deliverer._holds_lease()
+    assert len(asked) == 2
+
+
 def test_removed_webhook_leaves_nothing(store: SessionStore, receiver: Receiver) -> None:
     """Neither its deliveries nor itself; others stay."""
     gone = endpoints.add(store, receiver.url, EVENTS).webhook

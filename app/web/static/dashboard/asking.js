@@ -3,7 +3,7 @@
 
 export class Refused extends Error {
   /**
-   * @param {number} status of HTTP; 0 where the server was not reached
+   * @param {number} status of HTTP; 0 where the server was not reached, or its answer did not come whole
    * @param {string} message for people
    */
   constructor(status, message) {
@@ -30,9 +30,13 @@ export async function ask(path, parameters = {}, signal) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Refused(0, "The server can’t be reached just now. This page tries again by itself.");
   }
-  const body = await response.json().catch(() => ({}));
+  const body = await response.json().catch((error) => {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    return null; // cut short, or not of the server: a proxy's page
+  });
+  if (response.ok && body === null) throw new Refused(0, "The answer came broken. This page tries again by itself.");
   if (response.ok) return body;
-  throw new Refused(response.status, wordsFor(response.status, body.detail));
+  throw new Refused(response.status, wordsFor(response.status, body?.detail));
 }
 
 /**

@@ -27,8 +27,9 @@ export function figuresOf(figures) {
 /** @param {Analytics} figures @returns {Figure} */
 function days({ days: all, sessions }) {
   const named = { id: "days", heading: "Started and completed by day", isWide: true };
-  if (sessions.started === 0) return { ...named, summary: "", empty: NO_SESSIONS };
-  const best = all.reduce((most, day) => (day.started > most.started ? day : most), all[0]);
+  const begun = all.filter((day) => day.started > 0);
+  if (begun.length === 0) return { ...named, summary: "", empty: NO_SESSIONS };
+  const best = begun.reduce((most, day) => (day.started > most.started ? day : most));
   const lines = {
     names: all.map((day) => day.day),
     format: count,
@@ -40,7 +41,7 @@ function days({ days: all, sessions }) {
   };
   return {
     ...named,
-    summary: `${counted(sessions.started, "session")} began on ${counted(all.length, "day")} (UTC), most on ${best.day}: ${count(best.started)}. ${count(sessions.completed)} were completed.`,
+    summary: `${counted(sessions.started, "session")} began on ${counted(begun.length, "day")} (UTC), most on ${best.day}: ${count(best.started)}. ${count(sessions.completed)} were completed.`,
     head: ["Day", "Started", "Completed"],
     rows: all.map((day) => [day.day, count(day.started), count(day.completed)]),
     height: LINES_HEIGHT,

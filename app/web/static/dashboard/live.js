@@ -54,11 +54,14 @@ export class Live {
       this.#trouble.hidden = true;
       this.#updated.textContent = this.#words(`Updated at ${clock(new Date())}`);
     } catch (error) {
-      if (asking.signal.aborted) return;
-      this.#tell(error);
+      if (!asking.signal.aborted) this.#tell(error);
+    } finally {
+      // Also after a fault of the page: it must not stand still for good. Who was aborted has a successor that plans.
+      if (!asking.signal.aborted) {
+        this.#asking = null;
+        this.#plan(Math.max(this.#every_ms, REST_PER_WORK * (performance.now() - began)));
+      }
     }
-    this.#asking = null;
-    this.#plan(Math.max(this.#every_ms, REST_PER_WORK * (performance.now() - began)));
   }
 
   /** @param {unknown} error */
