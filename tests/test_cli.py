@@ -173,7 +173,7 @@ def test_commands_are_listed_with_what_they_do(operator: Operator) -> None:
 def test_command_that_can_not_start_says_why(operator: Operator, changes: dict[str, str], parts: Sequence[str]) -> None:
     """What the server would refuse to start with, in the same one line; no password or secret is repeated."""
     done = operator.run("api-keys", "list", **changes)
-    fails(done, "stepkeep: ", *parts)
+    fails(done, "stepkeep: ", *parts, code=4 if "DATABASE_URL" in changes else 1)  # that may work later
     assert "geheim" not in done.stderr
     assert "short" not in done.stderr
 

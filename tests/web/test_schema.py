@@ -62,10 +62,14 @@ BELOW_A_SESSION = {"include-path-regex": r"^/api/session/\{user_id\}/", "checks"
 # It knows GET too: that is a page, and the document is of what answers in JSON.
 RESUME = {"include-path": "/resume", "checks": _OTHER_METHODS}
 
-# Which options go with which format no list of parameters can say.
+# Which options go with which format no list of parameters can say; and few exports are made at once, each of which
+# gives its place back a moment after its last byte.
 EXPORT = {
     "include-path": "/api/surveys/{survey_id}/export",
-    "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", *REFUSED, "422"]}},
+    "checks": {
+        "positive_data_acceptance": {"expected-statuses": ["2xx", *REFUSED, "422", "429"]},
+        "negative_data_rejection": {"expected-statuses": ["400", "405", "422", *REFUSED, "429"]},
+    },
 }
 
 
