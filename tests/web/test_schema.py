@@ -229,6 +229,7 @@ def faults(url: str, settings: SchemathesisConfig) -> tuple[set[int], list[str]]
     return statuses, found
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a request that Hypothesis made large
 @pytest.mark.parametrize(
     ("who", "met"),
     [
