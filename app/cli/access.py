@@ -32,7 +32,7 @@ def create_key(name: str, scopes: tuple[str, ...], days: float | None, *, as_jso
     \b
     Examples:
       flask api-keys create --name 'clinic import' --scope sessions:read --scope sessions:write --days 365
-    """  # noqa: D301 - click wants the backspace itself
+    """
     wanted = [scope for given in scopes for scope in given.replace(",", " ").split()]
     expires_at = None if days is None else store().clock() + int(days * DAY_US)
     text = credentials().create_key(name, wanted, expires_at)
@@ -55,7 +55,7 @@ def list_keys(*, as_json: bool) -> None:
     Examples:
       flask api-keys list
       flask api-keys list --json
-    """  # noqa: D301 - click wants the backspace itself
+    """
     found = credentials().keys()
     if as_json:
         click.echo(json.dumps([_shown(key) for key in found]))
@@ -84,7 +84,7 @@ def revoke_key(key: str) -> None:
     \b
     Examples:
       flask api-keys revoke ab12cd34ef56
-    """  # noqa: D301 - click wants the backspace itself
+    """
     parts = key.split("_")
     key_id = parts[1] if key.startswith("stepkeep_") and len(parts) > 1 else key
     if not credentials().revoke_key(key_id):
@@ -108,7 +108,7 @@ def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days:
     Examples:
       flask invitations create intake --user-id patient-7
       flask invitations create intake --count 100 > links.csv
-    """  # noqa: D301 - as above
+    """
     sessions = store()
     base = sessions.settings.public_url
     if not base:
@@ -138,7 +138,7 @@ def revoke_invitations(survey: str, user_id: str) -> None:
     \b
     Examples:
       flask invitations revoke intake patient-7
-    """  # noqa: D301 - click wants the backspace itself
+    """
     sessions = store()
     key = sessions.key(user_id, survey)
     if survey not in sessions.catalogue.surveys and sessions.load(key) is None:
@@ -161,7 +161,7 @@ def show_audit(limit: int, user_id: str | None, *, as_json: bool) -> None:
     Examples:
       flask audit
       flask audit --user-id patient-7 --json
-    """  # noqa: D301 - click wants the backspace itself
+    """
     filters = {} if user_id is None else {"user_id": user_id}
     found = list(_entries(limit, filters))
     if as_json:

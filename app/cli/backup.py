@@ -36,7 +36,7 @@ def create(file: Path, *, native: bool, as_json: bool) -> None:
     Examples:
       flask backup create backups/2026-11-27.stepkeep
       flask backup create backups/2026-11-27.sqlite --native
-    """  # noqa: D301 - click wants the backspace itself
+    """
     with progress("Writing") as show:
         made = create_native(store(), file) if native else create_backup(store(), file, progress=show)
     note("backup_created", form=made.form, rows=sum(made.rows.values()), size_bytes=made.size_bytes)
@@ -61,7 +61,7 @@ def verify(file: Path, *, as_json: bool) -> None:
     \b
     Examples:
       flask backup verify backups/2026-11-27.stepkeep
-    """  # noqa: D301 - as above
+    """
     with progress("Reading") as show:
         found = verify_backup(file, store().sealing, progress=show)
     if as_json:
@@ -94,7 +94,7 @@ def restore(file: Path, *, replace: bool, accept_differing: bool, as_json: bool)
     Examples:
       DATABASE_URL=postgresql://user@host/new flask backup restore backups/2026-11-27.stepkeep
       flask backup restore backups/2026-11-27.stepkeep --replace
-    """  # noqa: D301 - as above
+    """
     with progress("Restoring") as show:
         done = restore_backup(store(), file, How(replace=replace, accepts_differing=accept_differing), progress=show)
     if as_json:
@@ -135,7 +135,7 @@ def move(target: str, *, afresh: bool, as_json: bool) -> None:
     Examples:
       DATABASE_URL=postgresql://user@host/new alembic upgrade head
       flask backup move --to postgresql://user@host/new
-    """  # noqa: D301 - as above
+    """
     with progress("Moving") as show:
         done = move_database(store().settings.database_url, target, afresh=afresh, progress=show)
     if as_json:

@@ -31,7 +31,7 @@ def fill_in(sessions: int, days: int, surveys: tuple[str, ...], seed: int, *, ye
     Examples:
       flask demo fill --sessions 2000 --days 14
       flask demo fill --survey phq9 --seed 7
-    """  # noqa: D301 - click wants the backspace itself
+    """
     plan = Plan(sessions=sessions, days=days, surveys=surveys or None, seed=seed, until=store().clock())
     began = time.monotonic()
     with progress("Answering") as show:
@@ -49,7 +49,7 @@ def clear_out(*, yes: bool) -> None:
     \b
     Examples:
       flask demo clear --yes
-    """  # noqa: D301 - as above
+    """
     found = count(store())
     if found and not yes and not click.confirm(f"Erase {found} sessions of demo data?", err=True):
         raise click.Abort

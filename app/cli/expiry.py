@@ -32,7 +32,7 @@ def expire_over(*, dry_run: bool, as_json: bool) -> None:
     Examples:
       flask sessions expire --dry-run    how many there are
       flask sessions expire              close them
-    """  # noqa: D301 - click's own mark
+    """
     with progress("Looking") as show:
         done = expire(store(), dry_run=dry_run, progress=show)
     if as_json:
@@ -77,7 +77,7 @@ def purge_old(*, dry_run: bool, archive: Path | None, yes: bool, as_json: bool) 
       flask sessions purge --dry-run
       flask sessions purge --archive old-2026.jsonl.gz
       flask sessions purge --yes         from cron
-    """  # noqa: D301 - click's own mark
+    """
     with nullcontext() if archive is None else Archive(store(), archive) as kept:
         with progress("Counting") as show:
             counts = purge(store(), dry_run=True, progress=show)

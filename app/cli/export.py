@@ -49,7 +49,7 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **given: A
       flask export intake --format long --since 2026-11-01 --until 2026-11-30 > events.csv
 
     `flask codebook` says what the columns mean.
-    """  # noqa: D301 - click wants the backspace itself
+    """
     asked = Asked(
         survey_id=store().key("x", survey).survey_id,
         format=format_name,
@@ -84,7 +84,7 @@ def show_codebook(survey: str, *, as_json: bool) -> None:
     \b
     Examples:
       flask codebook intake > intake-codebook.md
-    """  # noqa: D301 - as above
+    """
     layout = Export(store(), Asked(survey_id=store().key("x", survey).survey_id)).layout
     click.echo(json.dumps(codebook.document_of(layout)) if as_json else codebook.markdown_of(layout))
 

@@ -30,7 +30,7 @@ def rotate_keys(*, to_plain: bool) -> None:
     Examples:
       flask keys rotate
       flask keys rotate --to-plain
-    """  # noqa: D301 - click wants the backspace itself
+    """
     with progress("Encrypting" if not to_plain else "Decrypting") as show:
         done = rotate(store(), to_plain=to_plain, progress=show)
     note("answers_key_rotated", sessions=done.sessions, entries=done.entries, webhooks=done.webhooks)
@@ -60,7 +60,7 @@ def export(user_id: str, survey: str | None, output: TextIO) -> None:
     Examples:
       flask sessions export patient-7 --output patient-7.json
       flask sessions export patient-7 --survey intake | jq .counts
-    """  # noqa: D301 - click wants the backspace itself
+    """
     _check_survey(user_id, survey)
     pieces = export_participant(store(), user_id, survey)
     note("participant_exported", survey_id=survey, user_id=user_id)
@@ -81,7 +81,7 @@ def forget(user_id: str, survey: str | None, *, yes: bool) -> None:
     Examples:
       flask sessions forget patient-7
       flask sessions forget patient-7 --survey intake --yes
-    """  # noqa: D301 - click wants the backspace itself
+    """
     _check_survey(user_id, survey)
     where = f"the survey {survey}" if survey else "all surveys"
     if not yes and not click.confirm(f"Erase {user_id} in {where}, for good?", err=True):
@@ -106,7 +106,7 @@ def export_list() -> None:
     \b
     Examples:
       flask erasures export > erased.jsonl
-    """  # noqa: D301 - click wants the backspace itself
+    """
     for line in read_erasures(store()):
         click.echo(line)
 
@@ -120,7 +120,7 @@ def apply_list(file: Path) -> None:
     \b
     Examples:
       flask erasures apply erased.jsonl
-    """  # noqa: D301 - click wants the backspace itself
+    """
     with file.open("rb") as lines:
         count = apply_erasures(store(), lines, file.name)
     click.echo(f"{count} session{'' if count == 1 else 's'} erased again.")

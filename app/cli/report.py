@@ -13,8 +13,8 @@ from app.cli.whole_file import write_whole
 from app.errors import InvalidInput
 from app.operations.analytics import Filters, figures_of
 from app.operations.analytics.csv_files import csv_files
-from app.operations.analytics.filters import MODES, STATUSES
 from app.operations.analytics.report import report_of
+from app.operations.export.asked import MODES, STATUSES
 
 
 @click.command("report")
@@ -42,7 +42,7 @@ def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bo
       flask report intake --json | jq .sessions
 
     The page is one file without anything from elsewhere. No names and no free texts are in any of them.
-    """  # noqa: D301 - click wants the backspace itself
+    """
     if output is None and folder is None and not as_json:
         raise click.UsageError("say where to: --output FILE, --csv FOLDER or --json")
     filters = Filters.of(**given)

@@ -28,7 +28,7 @@ def verify(survey: str | None, *, as_json: bool) -> None:
     Examples:
       flask sessions verify
       flask sessions verify --survey intake --json
-    """  # noqa: D301 - click wants the backspace itself
+    """
     if survey is not None:
         check_offered(survey)
     counts: Counter[str] = Counter()
@@ -60,7 +60,7 @@ def rebuild_from_history(user_id: str | None, survey: str | None, *, is_all: boo
       flask sessions rebuild --all --dry-run
       flask sessions rebuild patient-7
       flask sessions rebuild patient-7 --survey intake --lossy
-    """  # noqa: D301 - as above
+    """
     if (user_id is None) != is_all or (is_all and survey is not None):
         raise click.UsageError("name a participant, or say --all; --survey goes with a participant.")
     if user_id is None:

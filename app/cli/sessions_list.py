@@ -49,7 +49,7 @@ def show_list(
       flask sessions list --user patient-7
       flask sessions list --since 2026-11-01 --all --json > changed.jsonl
       flask sessions list --set-aside --user patient-7
-    """  # noqa: D301 - click wants the backspace itself
+    """
     if is_aside:
         if since or given["status"] or given["step"]:
             raise InvalidInput("--set-aside goes with --survey and --user alone: the rest of them may not be readable")

@@ -41,7 +41,7 @@ def show(user_id: str, survey: str | None, at_version: int | None, *, as_json: b
       flask sessions show 'patient-7~set-aside-20261124T100000123456'
 
     A session that could not be read and was set aside is shown as it is stored.
-    """  # noqa: D301 - click wants the backspace itself
+    """
     if SET_ASIDE in user_id:
         if at_version is not None:
             raise InvalidInput("what was set aside has no versions to be shown: leave --at-version away")
@@ -80,7 +80,7 @@ def show_history(user_id: str, survey: str | None, after: int, limit: int, *, as
       flask sessions history 'patient-7~set-aside-20261124T100000123456'
 
     Events of a session that was set aside are shown as they are stored.
-    """  # noqa: D301 - as above
+    """
     if SET_ASIDE in user_id:
         sessions_aside.print_history(user_id, survey, after, limit, as_json=as_json)
         return

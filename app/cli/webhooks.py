@@ -34,7 +34,7 @@ def add_webhook(url: str, events: tuple[str, ...], survey: str | None, *, as_jso
     Examples:
       flask webhooks add https://clinic.example.org/stepkeep --event session.completed
       flask webhooks add https://clinic.example.org/stepkeep --event session.expired --survey phq9
-    """  # noqa: D301 - click wants the backspace itself
+    """
     added = endpoints.add(store(), url, events, survey)
     note("webhook_added", survey_id=survey, webhook=added.webhook.id)
     if as_json:
@@ -56,7 +56,7 @@ def list_webhooks(*, as_json: bool) -> None:
     Examples:
       flask webhooks list
       flask webhooks list --json
-    """  # noqa: D301 - click wants the backspace itself
+    """
     found = store().read(read_all)
     if as_json:
         click.echo(json.dumps([_shown(one) for one in found]))
@@ -77,7 +77,7 @@ def remove_webhook(webhook: str) -> None:
     \b
     Examples:
       flask webhooks remove wh_0123456789abcdef
-    """  # noqa: D301 - click wants the backspace itself
+    """
     endpoints.find(store(), webhook)
     note("webhook_removed", webhook=webhook)
     with progress("Removing") as show:
@@ -94,7 +94,7 @@ def disable_webhook(webhook: str) -> None:
     \b
     Examples:
       flask webhooks disable wh_0123456789abcdef
-    """  # noqa: D301 - click wants the backspace itself
+    """
     endpoints.set_enabled(store(), webhook, enabled=False)
     note("webhook_changed", webhook=webhook, enabled=0)
     click.echo(f"{webhook} is disabled.")
@@ -109,7 +109,7 @@ def enable_webhook(webhook: str) -> None:
     \b
     Examples:
       flask webhooks enable wh_0123456789abcdef
-    """  # noqa: D301 - click wants the backspace itself
+    """
     endpoints.set_enabled(store(), webhook, enabled=True)
     note("webhook_changed", webhook=webhook, enabled=1)
     click.echo(f"{webhook} is enabled.")
@@ -132,7 +132,7 @@ def rotate_secret(webhook: str, overlap_hours: float) -> None:
     Examples:
       flask webhooks rotate-secret wh_0123456789abcdef
       flask webhooks rotate-secret wh_0123456789abcdef --overlap-hours 1
-    """  # noqa: D301 - click wants the backspace itself
+    """
     secret = endpoints.rotate_secret(store(), webhook, overlap_hours)
     note("webhook_changed", webhook=webhook, secret="rotated")  # noqa: S106 - says that it was
     click.echo(secret)
@@ -148,7 +148,7 @@ def send_test(webhook: str) -> None:
     \b
     Examples:
       flask webhooks test wh_0123456789abcdef
-    """  # noqa: D301 - click wants the backspace itself
+    """
     answer = endpoints.send_test(store(), webhook)
     if not answer.is_taken:
         raise InvalidInput(f"it was not taken: {answer.error}")
@@ -168,7 +168,7 @@ def show_deliveries(webhook: str | None, *, failed: bool, limit: int, as_json: b
     Examples:
       flask webhooks deliveries --failed
       flask webhooks deliveries wh_0123456789abcdef --limit 20 --json
-    """  # noqa: D301 - click wants the backspace itself
+    """
     if webhook is not None:
         endpoints.find(store(), webhook)
     note("webhooks_read", **({} if webhook is None else {"webhook": webhook}))
@@ -209,7 +209,7 @@ def replay(webhook: str, since: datetime.datetime | None, *, failed: bool) -> No
     Examples:
       flask webhooks replay wh_0123456789abcdef --failed
       flask webhooks replay wh_0123456789abcdef --since 2026-11-26
-    """  # noqa: D301 - as above
+    """
     endpoints.find(store(), webhook)
     note("webhooks_replayed", webhook=webhook)
     with progress("Looking") as show:

@@ -1,7 +1,7 @@
 """A survey's figures as CSV files for a spreadsheet: RFC 4180, UTF-8, one table a file. No I/O.
 
-Texts that a spreadsheet would take for a formula get an apostrophe before them (OWASP, "CSV Injection"): labels and
-prompts are an author's, and names of steps may be anybody's who may save a state.
+Texts that a spreadsheet would take for a formula get an apostrophe before them: labels and prompts are an author's, and
+names of steps may be anybody's who may save a state.
 """
 
 import csv
@@ -9,10 +9,10 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from app.operations.export.delimited import without_formula
+
 Figures = Mapping[str, Any]
 Row = Sequence[Any]
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_files(figures: Figures) -> dict[str, str]:
@@ -110,4 +110,4 @@ def _csv(head: Sequence[str], rows: Iterable[Row]) -> str:
 
 
 def _safe(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return without_formula(cell) if isinstance(cell, str) else cell

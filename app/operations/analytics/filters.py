@@ -5,11 +5,8 @@ from typing import Self
 
 from app import exact_json
 from app.errors import InvalidInput
-from app.operations.export.asked import moment
+from app.operations.export.asked import MODES, STATUSES, moment
 from app.store.analysis import SessionRow
-
-MODES = ("text", "audio")
-STATUSES = ("in_progress", "completed", "expired")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
