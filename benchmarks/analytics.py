@@ -6,6 +6,8 @@ Walks of demo data (`flask demo fill`, the survey intake) are multiplied until t
 their times, as they would have come; then the figures are counted once to warm up, and ROUNDS times.
 """
 
+import gc
+import math
 import resource
 import sys
 import tempfile
@@ -29,6 +31,7 @@ from app.store.engine import migration_engine, normalise_url
 from app.store.models import session_history, sessions
 from app.store.schema import upgrade_schema
 from benchmarks import databases
+from benchmarks.worker import GARBAGE_THRESHOLDS
 
 ROWS = 1_000_000
 ROUNDS = 5
@@ -58,7 +61,7 @@ def grow(store: SessionStore, url: str, rows: int) -> tuple[int, int]:
     """Fill the database; return how many sessions and rows of history there are."""
     fill(store, Plan(sessions=PATTERN, days=DAYS, surveys=(SURVEY_ID,), until=now_us()))
     made = store.read(lambda connection: _count(connection, session_history))
-    copies = max(0, round(rows / made) - 1)
+    copies = max(0, math.ceil(rows / made) - 1)
     engine = migration_engine(normalise_url(url))  # whose statements may take long
     for table in (sessions, session_history):
         with engine.begin() as connection:
@@ -137,12 +140,13 @@ def report(measured: list[Measured]) -> str:
         "# A survey's figures over a million rows of history",
         "",
         "`GET /api/surveys/{id}/analytics`, `flask report` and the dashboard count them in one pass over all sessions",
-        "of a survey, on two connections: the database makes one JSON text of each session's events, and arrays do the",
-        "rest. No table and no index was added for it, so turns cost what they did. Requests share what was counted,",
-        "and are given it again for four times as long as counting took, so that turns have the rest of the machine.",
+        "of a survey, on two connections: the database makes a few long texts of the events of some sessions, and",
+        "arrays do the rest. No table and no index was added for it, so turns cost what they did. Requests share what",
+        "was counted, and are given it again for four times as long as counting took, so that turns have the rest of",
+        "the machine.",
         "",
         f"Measured by `python -m benchmarks.analytics` on 2 cores: median of {ROUNDS} after a first one, seconds.",
-        "Single process, every row read anew each time.",
+        "Single process, every row read anew each time; garbage is collected as seldom as gunicorn.conf.py has it.",
         "",
         "| | sessions | rows | figures | CPU here | reading alone, one connection | the last week's sessions |",
         "|---|--:|--:|--:|--:|--:|--:|",
@@ -160,6 +164,8 @@ def report(measured: list[Measured]) -> str:
 def main() -> None:
     """Measure on each database that is there, print and write the page."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+    gc.freeze()  # as gunicorn.conf.py does
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     measured = []
     with tempfile.TemporaryDirectory() as folder:
         for kind in databases.KINDS:

@@ -2,23 +2,25 @@
 
 import base64
 import json
-from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlalchemy import Connection, event, update
 
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import analysis
-from app.store.analysis import ACTIONS, CODES, SessionRow, Walks
+from app.store.analysis import ACTIONS, CODES, NO_TIME, OTHER, TIME_WIDTH, SessionRow, Walks, microseconds_of
 from app.store.models import session_history
-from app.store.rows import SessionKey
+from app.store.rows import SessionKey, to_time
 from app.survey.commands import Answer, Begin, Draft, Note, Save, SetMode
 from app.survey.events import EVENT_TYPES
 
 AT = 1_764_000_000_123_456
 ANN = SessionKey("phq9", "ann")
+OTHERS = ["other"] * (CODES - len(ACTIONS))
 ODD = 'a "step", with \\ and ü\n'
 
 
@@ -35,21 +37,27 @@ def walks_of(store: SessionStore, first: str = "", last: str = "~") -> Walks:
     return store.read(lambda connection: analysis.read_walks(connection, "phq9", first, last))
 
 
-def events_in(text: str) -> list[tuple[int, str, str | None, int | None]]:
-    """Return version, action, step and time of each event, in order."""
-    parts: list[Any] = json.loads(f"[{text}]")
-    threes = zip(parts[0::3], parts[1::3], parts[2::3], strict=True)
-    return sorted((code // CODES, ACTIONS[code % CODES], step, at) for code, step, at in threes)
+def events_of(store: SessionStore, user_id: str = "ann") -> list[tuple[int, str, str | None, int | None]]:
+    """Return version, action, step and time of each of a session's events, in order."""
+    walks = walks_of(store, user_id, user_id)
+    assert (list(walks.user_ids), list(walks.counts)) == ([user_id], [walks.codes.count(",") + 1])
+    codes, steps = json.loads(f"[{walks.codes}]"), json.loads(f"[{walks.steps}]")
+    times = [None if at == NO_TIME else at for at in microseconds_of(walks.times).tolist()]
+    return sorted(
+        (code // CODES, (*ACTIONS, *OTHERS)[code % CODES], step, at)
+        for code, step, at in zip(codes, steps, times, strict=True)
+    )
 
 
 def test_events_are_told_to_the_microsecond(store: SessionStore) -> None:
-    """Version, action, step and time of each; what somebody noted is none of the participant's."""
+    """Version, action, step and time of each; what somebody noted is an action like all others."""
     walked(store, ANN)
-    assert events_in(walks_of(store)["ann"]) == [
+    assert events_of(store) == [
         (1, "started", "Q1", AT),
         (2, "answered", "Q1", AT + 1),
         (3, "mode_set", None, AT + 1_000_000),
         (4, "drafted", "Q2", AT + 86_400_000_000),
+        (5, "other", "Q9", AT + 86_400_000_001),
     ]
 
 
@@ -58,9 +66,9 @@ def test_any_step_and_a_missing_time_are_told(store: SessionStore) -> None:
     store.submit(
         ANN, Save(at=AT, current_step=ODD, answers={}, step_history=(), is_audio_mode=False, session_data=None)
     )
-    assert events_in(walks_of(store)["ann"]) == [(1, "saved", ODD, AT)]
+    assert events_of(store) == [(1, "saved", ODD, AT)]
     store.write(lambda connection: connection.execute(update(session_history).values(timestamp=None)))
-    assert events_in(walks_of(store)["ann"]) == [(1, "saved", ODD, None)]
+    assert events_of(store) == [(1, "saved", ODD, None)]
 
 
 def test_whole_seconds_and_times_of_hand_are_read(store: SessionStore) -> None:
@@ -73,8 +81,31 @@ def test_whole_seconds_and_times_of_hand_are_read(store: SessionStore) -> None:
                 connection.exec_driver_sql("UPDATE session_history SET timestamp = ? WHERE version = 1", (text,))
 
             store.write(write)
-            first = events_in(walks_of(store)["ann"])[0]
+            first = events_of(store)[0]
             assert first[3] == (None if at is None else 1_764_000_000_000_000 + at)
+
+
+@given(st.lists(st.integers(-2_000_000_000_000_000, 250_000_000_000_000_000)))
+def test_a_time_is_read_as_it_was_written(times: list[int]) -> None:
+    """To the microsecond, in any century; with nothing behind the seconds, too."""
+    texts = [to_time(at).isoformat(" ", "microseconds") for at in times]
+    assert microseconds_of("".join(texts)).tolist() == times
+    seconds = "".join(text[:19].ljust(TIME_WIDTH) for text in texts)
+    assert microseconds_of(seconds).tolist() == [at // 1_000_000 * 1_000_000 for at in times]
+
+
+NO_TIMES = (
+    *("", "yesterday", "now", "infinity", "ü" * 26, "2026", "20261124160000", "0044-03-15 12:00:00 BC"),
+    *("2026-13-01 00:00:00", "2026-00-01", "2026-01-32 10:00"),
+    *("2026-11-24 16:00:00+02:00", "2026-11-24 16:00:00.12345Z"),
+)
+
+
+@pytest.mark.parametrize("text", NO_TIMES)
+def test_what_is_no_time_is_none(text: str) -> None:
+    """Nor does it spoil those beside it."""
+    known = "2025-11-24 16:00:00.123456"
+    assert microseconds_of(known + text.ljust(TIME_WIDTH) + known).tolist() == [AT, NO_TIME, AT]
 
 
 def test_only_sessions_of_the_range_are_told(store: SessionStore) -> None:
@@ -82,8 +113,8 @@ def test_only_sessions_of_the_range_are_told(store: SessionStore) -> None:
     for user_id in ("ann", "ben", "cleo", "Ben"):
         store.submit(SessionKey("phq9", user_id), Begin(at=AT))
     store.submit(SessionKey("intake", "ben"), Begin(at=AT))
-    assert set(walks_of(store, "ann", "ben")) == {"ann", "ben"}
-    assert set(walks_of(store, "d", "e")) == set()
+    assert set(walks_of(store, "ann", "ben").user_ids) == {"ann", "ben"}
+    assert not any(walks_of(store, "d", "e"))
 
 
 def test_sessions_come_a_part_at_a_time(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +153,7 @@ def test_no_answer_is_read_for_the_times(settings: Settings) -> None:
     walked(store, ANN)
     asked: list[str] = []
     event.listen(store._reading, "before_cursor_execute", lambda *given: asked.append(given[2]))
-    assert len(events_in(walks_of(store)["ann"])) == 4
+    assert len(events_of(store)) == 5
     store.close()
     assert not [statement for statement in asked if "answer," in statement or "data" in statement]
 
@@ -130,4 +161,4 @@ def test_no_answer_is_read_for_the_times(settings: Settings) -> None:
 def test_every_action_but_two_is_told() -> None:
     """A new kind of event must be thought of here: is it something that a participant does?"""
     assert set(ACTIONS) == EVENT_TYPES.keys() - {"noted", "expired"}
-    assert len(ACTIONS) <= CODES
+    assert len(ACTIONS) <= OTHER < CODES

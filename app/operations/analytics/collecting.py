@@ -31,7 +31,7 @@ from app.operations.analytics.walks import (
 )
 from app.reader import SessionReader
 from app.store.analysis import SessionRow, is_set_aside, read_sessions, read_walks
-from app.store.analysis import Walks as WalkTexts
+from app.store.analysis import Walks as WalksFound
 from app.store.sealing import ANSWERS
 from app.survey.definition import END
 
@@ -113,9 +113,9 @@ def _tally_of_part(store: SessionReader, question: Question, rows: Sequence[Sess
     for some in _few_events(counted):
         wanted = [row.user_id for row in some]
         only = wanted if len(counted) * FEW < len(rows) else None
-        texts = store.read(partial(_read_walks, question.survey_id, wanted, only))
+        found = store.read(partial(_read_walks, question.survey_id, wanted, only))
         numbers = StepNumbers()
-        events = events_of([texts.get(row.user_id, "") for row in some], numbers)
+        events = events_of(found, wanted, numbers)
         walks = Walks(events, len(some), PAUSE_S * 1_000_000)
         _count_walks(tally, some, walks)
         _count_steps(tally, some, walks, numbers)
@@ -125,7 +125,9 @@ def _tally_of_part(store: SessionReader, question: Question, rows: Sequence[Sess
     return tally
 
 
-def _read_walks(survey_id: str, wanted: Sequence[str], only: Sequence[str] | None, connection: Connection) -> WalkTexts:
+def _read_walks(
+    survey_id: str, wanted: Sequence[str], only: Sequence[str] | None, connection: Connection
+) -> WalksFound:
     return read_walks(connection, survey_id, wanted[0], wanted[-1], only)
 
 

@@ -7,14 +7,13 @@ A Python loop over a million events takes seconds and holds its lock; these arra
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
-from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.store.analysis import ACTIONS, CODES, EVENT_PARTS
+from app.store.analysis import ACTIONS, CODES, NO_TIME, OTHER, microseconds_of
+from app.store.analysis import Walks as WalksFound
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -22,7 +21,7 @@ Bools = NDArray[np.bool_]
 STARTED, RESTARTED, ANSWERED, WENT_BACK, WENT_TO, SAVED, DRAFTED, MODE_SET = range(len(ACTIONS))
 
 NO_STEP = -1
-_NO_TIME = -(2**62)
+NOT_ASKED = -1
 
 
 class StepNumbers(dict[str | None, int]):
@@ -49,7 +48,7 @@ class Events:
         session: which session's it is, by its place.
         action: a code of ``store/analysis.py``.
         step: by its number, or NO_STEP.
-        at: microseconds since 1970 UTC, or _NO_TIME.
+        at: microseconds since 1970 UTC, or NO_TIME.
     """
 
     session: Ints
@@ -58,18 +57,17 @@ class Events:
     at: Ints
 
 
-def events_of(texts: Sequence[str], numbers: StepNumbers) -> Events:
-    """Return the events of sessions, whose texts ``analysis.read_walks`` made; an empty text has none."""
-    lists: list[list[Any]] = orjson.loads("[[" + "],[".join(texts) + "]]") if texts else []
-    session = np.repeat(np.arange(len(lists)), [len(events) // EVENT_PARTS for events in lists])
-    parts = list(chain.from_iterable(lists))
-    version_and_code = np.array(parts[0::EVENT_PARTS], dtype=np.int64)
-    step = np.array([numbers[step] for step in parts[1::EVENT_PARTS]], dtype=np.int64)
-    times = parts[2::EVENT_PARTS]
-    at = np.array([_NO_TIME if time is None else time for time in times], dtype=np.int64)
-    version, action = version_and_code // CODES, version_and_code % CODES
+def events_of(found: WalksFound, user_ids: Sequence[str], numbers: StepNumbers) -> Events:
+    """Return the events of these sessions out of those that were found."""
+    places = {user_id: place for place, user_id in enumerate(user_ids)}
+    session = np.repeat([places.get(user_id, NOT_ASKED) for user_id in found.user_ids], found.counts)
+    codes = np.array(orjson.loads(f"[{found.codes}]"), dtype=np.int64)
+    steps = np.array([numbers[step] for step in orjson.loads(f"[{found.steps}]")], dtype=np.int64)
+    times = microseconds_of(found.times)
+    version, action = codes // CODES, codes % CODES
     order = np.lexsort((version, session))  # the database keeps no order in a group
-    return Events(session=session, action=action[order], step=step[order], at=at[order])
+    order = order[(action[order] != OTHER) & (session[order] != NOT_ASKED)]
+    return Events(session=session[order], action=action[order], step=steps[order], at=times[order])
 
 
 class Walks:
@@ -106,9 +104,9 @@ class Walks:
     def at(self) -> Ints:
         """When events were, those without a time as the one before them."""
         session = self.events.session
-        known = np.maximum.accumulate(np.where(self.events.at == _NO_TIME, -1, self._places))
+        known = np.maximum.accumulate(np.where(self.events.at == NO_TIME, -1, self._places))
         is_own = (known >= 0) & (session[known] == session)
-        return np.where(is_own, self.events.at[known], _NO_TIME)
+        return np.where(is_own, self.events.at[known], NO_TIME)
 
     @cached_property
     def gaps(self) -> Ints:
@@ -116,7 +114,7 @@ class Walks:
         gaps = np.zeros(len(self._places), dtype=np.int64)
         if len(gaps):
             later, earlier = self.at[1:], self.at[:-1]
-            counts = (np.diff(self.events.session) == 0) & (earlier != _NO_TIME)
+            counts = (np.diff(self.events.session) == 0) & (earlier != NO_TIME)
             gaps[1:] = np.where(counts, np.maximum(later - earlier, 0), 0)
         return gaps
 
@@ -156,9 +154,9 @@ class Walks:
             completed_at: by session, microseconds since 1970 UTC; NOT_COMPLETED else.
         """
         has_walk = self.starts >= 0
-        began_at = np.full(self._count, _NO_TIME, dtype=np.int64)
+        began_at = np.full(self._count, NO_TIME, dtype=np.int64)
         began_at[has_walk] = self.at[self.starts[has_walk]]
-        chosen = (began_at != _NO_TIME) & (completed_at != NOT_COMPLETED)
+        chosen = (began_at != NO_TIME) & (completed_at != NOT_COMPLETED)
         session = self.events.session
         counts = self.in_walk & (self._places > self.starts[session]) & (self.at <= completed_at[session])
         active = np.bincount(session[counts], weights=self.active[counts], minlength=self._count)
@@ -166,4 +164,4 @@ class Walks:
         return whole, active[chosen].astype(np.int64)
 
 
-NOT_COMPLETED = _NO_TIME
+NOT_COMPLETED = NO_TIME
