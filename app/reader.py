@@ -23,10 +23,11 @@ from app.store.schema import check_schema
 from app.store.sealing import SET_ASIDE, sealing_of
 from app.survey.definition import Survey
 from app.survey.events import UnknownEvent
+from app.survey.patterns import SURVEY_ID
 from app.survey.state import SessionState
 
 _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")
-_SURVEY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_SURVEY_ID = re.compile(SURVEY_ID)
 
 KEYS_A_PAGE = 10_000
 
@@ -130,7 +131,7 @@ class SessionReader:
             raise SessionUnreadable(key.survey_id, key.user_id, f"{type(error).__name__} in its history") from error
 
     def at_version(self, key: SessionKey, version: int) -> Snapshot:
-        """Return the session as it was at a version, folded from its history.
+        """Return the session as it was at a version, when it came to it, folded from its history.
 
         Raises:
             NoSuchSession, NoSuchVersion: there is none.
@@ -147,7 +148,9 @@ class SessionReader:
             raise SessionUnreadable(key.survey_id, key.user_id, f"{type(error).__name__} in its history") from error
         if state is None:  # pragma: no cover - version 1 exists
             raise NoSuchVersion(version, newest.state.version)
-        return Snapshot(key=key, state=state, survey=self._revisions.find(key.survey_id, state.survey_revision))
+        survey = self._revisions.find(key.survey_id, state.survey_revision)
+        as_of = None if version == newest.state.version else state.updated_at
+        return Snapshot(key=key, state=state, survey=survey, as_of=as_of)
 
     def list(
         self,

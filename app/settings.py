@@ -14,12 +14,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import ConfigurationError
-from app.survey.definition import DURATION
+from app.survey.patterns import DURATION, RATE, SURVEY_ID, problem_of
 
-SURVEY_ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-
-
-Rate = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")]
+Rate = Annotated[str, Field(pattern=RATE)]
 Duration = Annotated[str, Field(pattern=DURATION)]
 
 
@@ -60,7 +57,7 @@ class Settings(BaseSettings):
         None, description="list of erasures that outlives a restored backup; with SQLite else beside the database"
     )
     surveys_dir: Path = Field(Path("surveys"), description="folder with the survey files")
-    default_survey: Annotated[str | None, Field(pattern=SURVEY_ID_PATTERN)] = Field(
+    default_survey: Annotated[str | None, Field(pattern=SURVEY_ID)] = Field(
         None, description="the survey meant where none is named; else the only survey of the folder"
     )
     expires_after: Duration | None = Field(
@@ -205,7 +202,7 @@ def read_settings() -> Settings:
     except ValidationError as error:
         # The values stay out of the message: DATABASE_URL holds a password.
         problems = "; ".join(
-            f"{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors(include_input=False)
+            f"{str(fault['loc'][0]).upper()}: {problem_of(fault)}" for fault in error.errors(include_input=False)
         )
         raise ConfigurationError(f"settings in the environment can't be used: {problems}") from None
 

@@ -12,15 +12,21 @@ from app.survey.state import SessionState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A session as it is, with the definition that it is pinned to (None: of no known survey)."""
+    """A session as it is, with the definition that it is pinned to (None: of no known survey).
+
+    Attributes:
+        as_of: when it was so, microseconds since 1970 UTC; None: it is so now.
+    """
 
     key: SessionKey
     state: SessionState
     survey: Survey | None
+    as_of: int | None = None
 
     def shown(self, at: int) -> dict[str, Any]:
-        """Return the session as doors show it (PROTOCOL.md, ``session``)."""
+        """Return the session as doors show it (PROTOCOL.md, ``session``) at a time, or then when it was so."""
         state = self.state
+        at = at if self.as_of is None else self.as_of
         return {
             "user_id": self.key.user_id,
             "survey_id": self.key.survey_id,

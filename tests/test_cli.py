@@ -166,9 +166,10 @@ def test_commands_are_listed_with_what_they_do(operator: Operator) -> None:
         ({"SECRET_KEY": "short"}, ("SECRET_KEY is weak", "make one with")),
         ({"DATABASE_URL": "postgresql://me:geheim@127.0.0.1:1/x"}, ("database",)),
         ({"SURVEYS_DIR": "/dev/null/none", "DEFAULT_SURVEY": "A B"}, ("DEFAULT_SURVEY",)),
+        ({"RETENTION": "a year"}, ("RETENTION: should be a number and a unit", "as 30d")),
         ({"PUBLIC_URL": "http://survey.example.org"}, ("PUBLIC_URL", "https://")),
     ],
-    ids=["no secret", "weak secret", "no database", "wrong setting", "plain http"],
+    ids=["no secret", "weak secret", "no database", "wrong setting", "no duration", "plain http"],
 )
 def test_command_that_can_not_start_says_why(operator: Operator, changes: dict[str, str], parts: Sequence[str]) -> None:
     """What the server would refuse to start with, in the same one line; no password or secret is repeated."""
@@ -197,18 +198,18 @@ def test_command_that_can_not_start_says_why(operator: Operator, changes: dict[s
         ("api-keys create --name a --scope export --days nan", 2, ("--days", "not a number of days")),
         ("api-keys create --name a --scope export --days inf", 2, ("--days", "0<x<=3650")),
         ("api-keys create --name a --scope export --days soon", 2, ("--days", "'soon'")),
-        ("api-keys revoke nobody", 1, ("no API key 'nobody'", "flask api-keys list")),
-        ("invitations create nope", 1, ("no survey 'nope'", "closed, phq9")),
+        ("api-keys revoke nobody", 3, ("no API key 'nobody'", "flask api-keys list")),
+        ("invitations create nope", 3, ("no survey 'nope'", "closed, phq9")),
         ("invitations create phq9 --user-id good --user-id b/c", 1, ("user_id must be",)),
         ("invitations create phq9 --count 0", 2, ("--count",)),
         ("invitations create phq9 --days nan", 2, ("--days",)),
-        ("invitations revoke nope ada", 1, ("no survey 'nope'", "closed, phq9")),
+        ("invitations revoke nope ada", 3, ("no survey 'nope'", "closed, phq9")),
         ("invitations revoke phq9 a/b", 1, ("user_id must be",)),
         ("audit --limit 0", 2, ("--limit",)),
     ],
 )
 def test_command_that_is_wrong_says_how(app: flask.Flask, command: str, code: int, parts: Sequence[str]) -> None:
-    """Exit code 1 for what is not there or not allowed, 2 for a command line that is none; nothing was done."""
+    """Exit code 1 for what is not allowed, 2 for a command line that is none, 3 for what is not there."""
     told = app.test_cli_runner().invoke(args=command.split(" "))
     fails(Done(command, told.exit_code, told.stdout, told.stderr), "Error: ", *parts, code=code)
     assert app.test_cli_runner().invoke(args=["audit", "--json"]).output == ""
@@ -216,7 +217,7 @@ def test_command_that_is_wrong_says_how(app: flask.Flask, command: str, code: in
 
 def test_exit_codes_and_messages_leave_the_process(operator: Operator) -> None:
     """What fails within the command and what fails at its options ends the process as a script wants it."""
-    fails(operator.run("api-keys", "revoke", "nobody"), "Error: no API key 'nobody'")
+    fails(operator.run("api-keys", "revoke", "nobody"), "Error: no API key 'nobody'", code=3)
     fails(operator.run("api-keys", "revoke"), "Error: Missing argument", code=2)
 
 
@@ -245,7 +246,7 @@ def test_key_admits_to_a_running_server_until_it_is_revoked(operator_of_each: Op
     assert asked(server, "/api/audit", made["key"]) == 403
     assert operator.does("api-keys", "revoke", made["id"]) == f"{made['id']} is revoked.\n"
     assert asked(server, "/api/sessions", made["key"]) == 401
-    fails(operator.run("api-keys", "revoke", made["id"]), f"no API key '{made['id']}' that holds")
+    fails(operator.run("api-keys", "revoke", made["id"]), f"no API key '{made['id']}' that holds", code=3)
     entries = operator.audit()
     assert (entries[-1]["action"], entries[0]["action"]) == ("key_created", "key_revoked")
     assert entries[0]["detail"] == {"key_id": made["id"]}

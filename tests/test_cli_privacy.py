@@ -96,6 +96,8 @@ def test_forget_asks_first_and_erases_only_him(store: SessionStore, run: FlaskCl
     assert (done.exit_code, done.output) == (0, "1 session of ann erased.\n")
     assert store.load(ANN) is None
     assert store.load(BEN) is not None
+    again = run.invoke(args=["sessions", "forget", "ann", "--yes", "--json"])
+    assert json.loads(again.output) == {"user_id": "ann", "survey_id": None, "sessions": 0}
     log = run.invoke(args=["audit", "--json"])
     assert log.exit_code == 0
     assert [(one["action"], one["user_id"][:7]) for one in map(json.loads, log.output.splitlines())] == [

@@ -130,7 +130,7 @@ def test_set_aside_session_is_listed_and_shown_as_it_is_stored(run: FlaskCliRunn
     entries = store.read(lambda connection: audit.read_page(connection, None, 1, {})).entries
     assert (entries[0].entry.action, entries[0].entry.user_id) == ("history_read", "ann")
     assert does(run, "show", f"{name}9", code=3) == ""
-    assert does(run, "list", "--set-aside", "--step", "Q1", code=1) == ""
+    assert does(run, "list", "--set-aside", "--step", "Q1", code=2) == ""
 
 
 @pytest.mark.parametrize(
@@ -139,13 +139,13 @@ def test_set_aside_session_is_listed_and_shown_as_it_is_stored(run: FlaskCliRunn
         (("show", "nobody"), 3),
         (("history", "nobody", "--survey", "phq9"), 3),
         (("show", "ann", "--survey", "phq9", "--at-version", "9"), 3),
-        (("history", "ann"), 1),
-        (("list", "--survey", "nope"), 1),
+        (("history", "ann"), 2),
+        (("list", "--survey", "nope"), 3),
         (("list", "--status", "lost"), 2),
         (("rebuild",), 2),
         (("rebuild", "ann", "--all"), 2),
         (("rebuild", "nobody"), 3),
-        (("verify", "--survey", "nope"), 1),
+        (("verify", "--survey", "nope"), 3),
     ],
 )
 def test_exit_code_tells_a_script_what_is_wrong(run: FlaskCliRunner, arguments: tuple[str, ...], code: int) -> None:
@@ -170,6 +170,9 @@ def test_verify_finds_and_rebuild_mends(run: FlaskCliRunner, store: SessionStore
         "user_id": "ann", "survey_id": "phq9", "differing": ["answers"], "problem": None
     }  # fmt: skip
     assert does(run, "rebuild", "--all", "--dry-run") == "ann phq9: answers\n1 session would be rebuilt.\n"
+    assert json.loads(does(run, "rebuild", "--all", "--dry-run", "--json")) == {
+        "user_id": "ann", "survey_id": "phq9", "changed": ["answers"], "problem": None
+    }  # fmt: skip
     assert does(run, "rebuild", "ann", "--survey", "phq9") == "ann phq9: answers\n1 session rebuilt.\n"
     assert does(run, "verify").startswith("3 same, ")
 
@@ -178,6 +181,8 @@ def test_rebuild_refuses_where_events_are_missing(run: FlaskCliRunner, store: Se
     """Until the loss is wanted by name."""
     lose_event(store, ANN, 2)
     assert does(run, "rebuild", "--all", code=1) == "0 sessions rebuilt.\n"
+    refused = json.loads(does(run, "rebuild", "--all", "--json", code=1))
+    assert (refused["user_id"], refused["changed"], refused["problem"] is not None) == ("ann", [], True)
     assert "1 session rebuilt." in does(run, "rebuild", "ann", "--survey", "phq9", "--lossy")
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from app.access.principals import SCOPES
 from app.access.tokens import DAY_US, new_user_id
 from app.cli.terminal import Days, check_offered, credentials, note, store, table, time_text, told
-from app.errors import InvalidInput
+from app.errors import InvalidInput, NotFound
 from app.store import audit
 from app.store.credentials import StoredKey
 
@@ -88,7 +88,7 @@ def revoke_key(key: str) -> None:
     parts = key.split("_")
     key_id = parts[1] if key.startswith("stepkeep_") and len(parts) > 1 else key
     if not credentials().revoke_key(key_id):
-        raise InvalidInput(f"no API key {key_id[:20]!r} that holds: see `flask api-keys list`")
+        raise NotFound(f"no API key {key_id[:20]!r} that holds: see `flask api-keys list`")
     note("key_revoked", key_id=key_id)
     click.echo(f"{key_id} is revoked.")
 
@@ -110,10 +110,10 @@ def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days:
       flask invitations create intake --count 100 > links.csv
     """
     sessions = store()
+    check_offered(survey)
     base = sessions.settings.public_url
     if not base:
         raise InvalidInput("PUBLIC_URL is needed for links: the address of the server, e.g. https://survey.example.org")
-    check_offered(survey)
     invited = [sessions.key(user_id, survey) for user_id in user_ids or [new_user_id() for _ in range(count)]]
     life_us = None if days is None else int(days * DAY_US)
     for key in invited if user_ids else ():

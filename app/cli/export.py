@@ -8,9 +8,8 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from app.cli.terminal import note, progress, store, told
+from app.cli.terminal import note, progress, store, told, usage
 from app.cli.whole_file import write_whole
-from app.errors import InvalidInput
 from app.operations.export import codebook
 from app.operations.export.asked import FORMATS, MODES, SHAPES, STATUSES, Asked, moment
 from app.operations.export.export import Export
@@ -34,7 +33,7 @@ _LACKS = {
 @click.option("--updated-since", default=None, help="Only sessions that changed since.")
 @click.option("--mode", type=click.Choice(MODES), default=None, help="Only sessions in this mode.")
 @click.option("--labels/--values", default=False, help="Of a choice the label, not its value (csv, parquet, xlsx).")
-@click.option("--excel-safe", is_flag=True, help="A ' before what a spreadsheet takes for a formula (csv, long).")
+@click.option("--spreadsheet-safe", is_flag=True, help="A ' before what a spreadsheet takes for a formula (csv, long).")
 @click.option("--history", is_flag=True, help="Each session with its events (jsonl).")
 @click.option("--drafts", is_flag=True, help="With what was half typed (long, jsonl with --history).")
 @with_appcontext
@@ -50,17 +49,18 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **given: A
 
     `flask codebook` says what the columns mean.
     """
-    asked = Asked(
-        survey_id=store().key("x", survey).survey_id,
-        format=format_name,
-        since=_moment(given, "since"),
-        until=_moment(given, "until", ends_day=True),
-        updated_since=_moment(given, "updated_since"),
-        spreadsheet_safe=given["excel_safe"],
-        **{name: given[name] for name in ("status", "mode", "labels", "history", "drafts")},
-    )
+    with usage():
+        asked = Asked(
+            survey_id=store().key("x", survey).survey_id,
+            format=format_name,
+            since=_moment(given, "since"),
+            until=_moment(given, "until", ends_day=True),
+            updated_since=_moment(given, "updated_since"),
+            **{name: given[name] for name in ("status", "mode", "labels", "spreadsheet_safe", "history", "drafts")},
+        )
+        asked.check()
     if output is None and not SHAPES[asked.format].is_streamed and sys.stdout.isatty():
-        raise InvalidInput(f"a {format_name} file is nothing to read: say --output FILE")
+        raise click.UsageError(f"a {format_name} file is nothing to read: say --output FILE")
     with progress("Exporting") as show:
         exporting = Export(store(), asked, show)
         note("survey_exported", survey_id=asked.survey_id, format=format_name)

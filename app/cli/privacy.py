@@ -1,5 +1,6 @@
 """``flask keys``, ``flask sessions`` and ``flask erasures``: encryption, what is known of somebody, and erasing."""
 
+import json
 from pathlib import Path
 from typing import TextIO
 
@@ -71,8 +72,9 @@ def export(user_id: str, survey: str | None, output: TextIO) -> None:
 @click.argument("user_id")
 @click.option("--survey", default=None, help="Only this survey; else all.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @told
-def forget(user_id: str, survey: str | None, *, yes: bool) -> None:
+def forget(user_id: str, survey: str | None, *, yes: bool, as_json: bool) -> None:
     """Erase a participant for good: sessions, history, drafts, what was set aside, links and tokens.
 
     An older backup that is restored doesn't bring him back.
@@ -87,7 +89,10 @@ def forget(user_id: str, survey: str | None, *, yes: bool) -> None:
     if not yes and not click.confirm(f"Erase {user_id} in {where}, for good?", err=True):
         raise click.Abort
     count = store().forget(user_id, survey, actor="operator")
-    click.echo(f"{count} session{'' if count == 1 else 's'} of {user_id} erased.")
+    if as_json:
+        click.echo(json.dumps({"user_id": user_id, "survey_id": survey, "sessions": count}))
+    else:
+        click.echo(f"{count} session{'' if count == 1 else 's'} of {user_id} erased.")
 
 
 def _check_survey(user_id: str, survey: str | None) -> None:

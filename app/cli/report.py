@@ -8,7 +8,7 @@ import click
 import flask
 from flask.cli import with_appcontext
 
-from app.cli.terminal import note, progress, store, told
+from app.cli.terminal import note, progress, store, told, usage
 from app.cli.whole_file import write_whole
 from app.errors import InvalidInput
 from app.operations.analytics import Filters, figures_of
@@ -45,7 +45,8 @@ def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bo
     """
     if output is None and folder is None and not as_json:
         raise click.UsageError("say where to: --output FILE, --csv FOLDER or --json")
-    filters = Filters.of(**given)
+    with usage():
+        filters = Filters.of(**given)
     note("analytics_read", survey_id=store().key("x", survey).survey_id)
     with progress("Counting") as show:
         figures = figures_of(store(), survey, filters, show)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from app.cli.terminal import json_lines, note, store, table
-from app.errors import InvalidInput, NotFound
+from app.errors import NotFound
 from app.store import listing, unreadable
 from app.store.rows import SessionKey
 from app.store.sealing import SET_ASIDE
@@ -43,12 +43,12 @@ def print_history(user_id: str, survey: str | None, after: int, limit: int, *, a
     """Print what the events under this name hold, oldest first.
 
     Raises:
-        InvalidInput: there are several such sessions, and no survey is named.
+        click.UsageError: there are several such sessions, and no survey is named.
         NotFound, AnswersLocked: as :func:`print_sessions`.
     """
     keys = _keys(user_id, survey)
     if len(keys) > 1:
-        raise InvalidInput(
+        raise click.UsageError(
             f"{user_id!r} has sessions of {', '.join(key.survey_id for key in keys)}: name one, --survey"
         )
     _note("history_read", keys[0])

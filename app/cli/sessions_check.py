@@ -4,15 +4,12 @@ from collections import Counter
 
 import click
 
-from app.cli.sessions import sessions
+from app.cli.sessions import keys_of, sessions
 from app.cli.terminal import check_offered, json_lines, progress, store, told
 from app.errors import InvalidInput
 from app.operations.rebuilding import CanNotBeRebuilt, Rebuilt, rebuild, rebuild_all
 from app.operations.verifying import Checked, verify_sessions
-from app.store import listing
 from app.store.rows import SessionKey
-
-SURVEYS = 1000
 
 
 @sessions.command("verify")
@@ -49,8 +46,9 @@ def verify(survey: str | None, *, as_json: bool) -> None:
 @click.option("--all", "is_all", is_flag=True, help="Every session that differs from its history.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be changed.")
 @click.option("--lossy", is_flag=True, help="Also where events are missing, though the row may hold what they brought.")
+@click.option("--json", "as_json", is_flag=True, help="Each that is changed, or can't be, as a line of JSON.")
 @told
-def rebuild_from_history(user_id: str | None, survey: str | None, *, is_all: bool, dry_run: bool, lossy: bool) -> None:
+def rebuild_from_history(user_id: str | None, survey: str | None, *, as_json: bool, **asked: bool) -> None:
     """Make the rows of sessions what their history says; the history stays as it is.
 
     Ends with 1 where one can't be rebuilt.
@@ -61,22 +59,15 @@ def rebuild_from_history(user_id: str | None, survey: str | None, *, is_all: boo
       flask sessions rebuild patient-7
       flask sessions rebuild patient-7 --survey intake --lossy
     """
-    if (user_id is None) != is_all or (is_all and survey is not None):
+    dry_run, lossy = asked["dry_run"], asked["lossy"]
+    if (user_id is None) != asked["is_all"] or (user_id is None and survey is not None):
         raise click.UsageError("name a participant, or say --all; --survey goes with a participant.")
     if user_id is None:
         with progress("Verifying") as show:
             done = rebuild_all(store(), dry_run=dry_run, lossy=lossy, progress=show)
     else:
-        done = [_one(key, dry_run=dry_run, lossy=lossy) for key in _keys(user_id, survey)]
-    _tell(done, dry_run=dry_run)
-
-
-def _keys(user_id: str, survey: str | None) -> list[SessionKey]:
-    key = store().key(user_id, survey)
-    if survey is not None:
-        return [key]
-    found = store().read(lambda connection: listing.read_keys(connection, user_id, SURVEYS))
-    return found or [key]
+        done = [_one(key, dry_run=dry_run, lossy=lossy) for key in keys_of(user_id, survey)]
+    _tell(done, dry_run=dry_run, as_json=as_json)
 
 
 def _one(key: SessionKey, *, dry_run: bool, lossy: bool) -> Rebuilt | CanNotBeRebuilt:
@@ -86,24 +77,31 @@ def _one(key: SessionKey, *, dry_run: bool, lossy: bool) -> Rebuilt | CanNotBeRe
         return refused
 
 
-def _tell(done: list[Rebuilt | CanNotBeRebuilt], *, dry_run: bool) -> None:
+def _tell(done: list[Rebuilt | CanNotBeRebuilt], *, dry_run: bool, as_json: bool) -> None:
     refused = [one for one in done if isinstance(one, CanNotBeRebuilt)]
-    for one in done:
-        if isinstance(one, Rebuilt) and one.changed:
+    changed = [one for one in done if isinstance(one, Rebuilt) and one.changed]
+    if as_json:
+        json_lines({**_about(one.key), "changed": list(one.changed), "problem": None} for one in changed)
+        json_lines({**_about(one.key), "changed": [], "problem": str(one)} for one in refused)
+    else:
+        for one in changed:
             click.echo(f"{one.key.user_id} {one.key.survey_id}: {', '.join(one.changed)}")
-    changed = sum(isinstance(one, Rebuilt) and bool(one.changed) for one in done)
-    click.echo(f"{changed} session{'' if changed == 1 else 's'} {'would be ' if dry_run else ''}rebuilt.")
-    for one in refused[:-1]:
-        click.echo(str(one), err=True)
+    count = f"{len(changed)} session{'' if len(changed) == 1 else 's'}"
+    click.echo(f"{count} {'would be ' if dry_run else ''}rebuilt.", err=as_json)
+    for problem in refused[:-1]:
+        click.echo(str(problem), err=True)
     if refused:
         raise InvalidInput(str(refused[-1]))
+
+
+def _about(key: SessionKey) -> dict[str, str]:
+    return {"user_id": key.user_id, "survey_id": key.survey_id}
 
 
 def _print_differing(checked: Checked, *, as_json: bool) -> None:
     key = checked.key
     if as_json:
-        about = {"user_id": key.user_id, "survey_id": key.survey_id}
-        json_lines([{**about, "differing": list(checked.differing), "problem": checked.problem}])
+        json_lines([{**_about(key), "differing": list(checked.differing), "problem": checked.problem}])
         return
     why = f" ({checked.problem})" if checked.problem else ""
     click.echo(f"{key.user_id} {key.survey_id}: {', '.join(checked.differing)}{why}")

@@ -10,7 +10,6 @@ import click
 from app.cli import sessions_aside
 from app.cli.sessions import sessions
 from app.cli.terminal import check_offered, json_lines, note, store, table, time_text, told
-from app.errors import InvalidInput
 from app.snapshot import Snapshot
 from app.store.sealing import SET_ASIDE
 from app.survey.flow import status_at
@@ -52,7 +51,9 @@ def show_list(
     """
     if is_aside:
         if since or given["status"] or given["step"]:
-            raise InvalidInput("--set-aside goes with --survey and --user alone: the rest of them may not be readable")
+            raise click.UsageError(
+                "--set-aside goes with --survey and --user alone: the rest of them may not be readable"
+            )
         sessions_aside.print_list(given["prefix"], given["survey"], None if is_all else limit, as_json=as_json)
         return
     filters = _filters(given)

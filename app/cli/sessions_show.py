@@ -10,16 +10,14 @@ from typing import Any
 import click
 
 from app.cli import sessions_aside
-from app.cli.sessions import sessions
+from app.cli.sessions import keys_of, sessions
 from app.cli.terminal import json_lines, note, store, table, time_text, told
-from app.errors import InvalidInput, NoSuchSession, NotFound
+from app.errors import NoSuchSession
 from app.snapshot import Snapshot
-from app.store import listing
 from app.store.rows import Entry, SessionKey
 from app.store.sealing import SET_ASIDE
 from app.survey.definition import Step
 
-SURVEYS = 1000
 EVENTS_A_PAGE = 200
 SHOWN = 100
 
@@ -44,10 +42,10 @@ def show(user_id: str, survey: str | None, at_version: int | None, *, as_json: b
     """
     if SET_ASIDE in user_id:
         if at_version is not None:
-            raise InvalidInput("what was set aside has no versions to be shown: leave --at-version away")
+            raise click.UsageError("what was set aside has no versions to be shown: leave --at-version away")
         sessions_aside.print_sessions(user_id, survey, as_json=as_json)
         return
-    keys = [_one_of(user_id, survey)] if at_version is not None else _keys(user_id, survey)
+    keys = [_one_of(user_id, survey)] if at_version is not None else keys_of(user_id, survey)
     for number, key in enumerate(keys):
         snapshot = store().load(key) if at_version is None else store().at_version(key, at_version)
         if snapshot is None:
@@ -93,21 +91,10 @@ def show_history(user_id: str, survey: str | None, after: int, limit: int, *, as
         table(("VERSION", "AT (UTC)", "WHAT", "STEP", "ANSWER", "MORE"), map(_event_row, entries))
 
 
-def _keys(user_id: str, survey: str | None) -> list[SessionKey]:
-    """Return the keys of the participant's sessions, or of the one that is named."""
-    key = store().key(user_id, survey)
-    if survey is not None:
-        return [key]
-    found = store().read(lambda connection: listing.read_keys(connection, key.user_id, SURVEYS))
-    if not found:
-        raise NotFound(f"{user_id!r} has no session; `flask sessions list --user` finds ids by their beginning")
-    return found
-
-
 def _one_of(user_id: str, survey: str | None) -> SessionKey:
-    keys = _keys(user_id, survey)
+    keys = keys_of(user_id, survey)
     if len(keys) > 1:
-        raise InvalidInput(
+        raise click.UsageError(
             f"{user_id!r} has sessions of {', '.join(key.survey_id for key in keys)}: name one, --survey"
         )
     if store().load(keys[0]) is None:

@@ -94,6 +94,15 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+@contextmanager
+def usage() -> Iterator[None]:
+    """Let what is refused there be called the wrong way: exit code 2."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from error
+
+
 def _said(error: StepkeepError) -> str:
     """Return what an operator is told, who may see where; a survey he names otherwise than REST does."""
     if isinstance(error, NoSuchSurvey):
@@ -192,11 +201,11 @@ def check_offered(survey: str) -> None:
     """Return if there is such a survey, open or closed.
 
     Raises:
-        InvalidInput: there is none; names those that there are, since an operator may know.
+        NoSuchSurvey: there is none; names those that there are, since an operator may know.
     """
     offered = store().catalogue.surveys
     if survey not in offered:
-        raise InvalidInput(f"there is no survey {survey!r} in SURVEYS_DIR, which has {', '.join(offered) or 'none'}")
+        raise NoSuchSurvey(survey, tuple(offered))
 
 
 def store() -> SessionStore:

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, fu
 from app.store import audit, erasure_rows, erasures
 from app.store.erasure_list import SALT_BYTES
 from app.store.history import erase
+from app.store.key_order import is_after, is_of
 from app.store.models import session_history, sessions
 from app.store.rows import SessionKey, to_time
 from app.survey.events import Expired
@@ -53,8 +54,7 @@ def examine(connection: Connection, after: SessionKey | None, cutoffs: Cutoffs, 
     column = sessions.c
     query = _aged(cutoffs)
     if after is not None:
-        is_later = and_(column.user_id == after.user_id, column.survey_id > after.survey_id)
-        query = query.where(column.user_id >= after.user_id, or_(column.user_id > after.user_id, is_later))
+        query = query.where(is_after(column, after))
     rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(limit)).all()
     old = [_aged_of(row) for row in rows if row.is_old]
     return Examined(len(rows), SessionKey(*rows[-1][:2]) if rows else None, old)
@@ -65,7 +65,7 @@ def empty(connection: Connection, one: Aged, cutoffs: Cutoffs) -> bool:
     if not _still_old(connection, [one], cutoffs):
         return False
     values = {"answers": EMPTIED, "step_history": "[]", "drafts": None, "session_data": None}
-    connection.execute(update(sessions).where(_is_of(sessions, one.key)).values(values))
+    connection.execute(update(sessions).where(is_of(sessions.c, one.key)).values(values))
     return True
 
 
@@ -74,7 +74,7 @@ def trim(connection: Connection, one: Aged, cutoffs: Cutoffs, limit: int) -> boo
     found = _still_old(connection, [one], cutoffs)
     if not (found and found[0].is_emptied):
         return False
-    column, mine = session_history.c, _is_of(session_history, one.key)
+    column, mine = session_history.c, is_of(session_history.c, one.key)
     versions = select(column.version).where(mine).order_by(column.version)
     upto = connection.execute(versions.limit(1).offset(limit - 1)).scalar()
     if upto is None:
@@ -149,10 +149,6 @@ def _aged(cutoffs: Cutoffs) -> Select[Any]:
 
 def _aged_of(row: Any) -> Aged:  # noqa: ANN401 - a row
     return Aged(SessionKey(row.survey_id, row.user_id), row.version, bool(row.is_emptied))
-
-
-def _is_of(table: Any, key: SessionKey) -> ColumnElement[bool]:  # noqa: ANN401 - a table that has both columns
-    return and_(table.c.user_id == key.user_id, table.c.survey_id == key.survey_id)
 
 
 def _any_of(keys: Iterable[SessionKey]) -> ColumnElement[bool]:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from sqlalchemy import Connection, String, and_, bindparam, or_, select, type_coerce, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 
+from app.store.key_order import as_stored, is_after
 from app.store.models import sessions
 from app.store.rows import SessionKey, from_time, to_time
 from app.store.sealing import SET_ASIDE
@@ -53,11 +54,10 @@ def read_part(connection: Connection, after: SessionKey | None, limit: int) -> P
     Left out are those that were set aside, and those with a time that can't be read.
     """
     c = sessions.c
-    times = [type_coerce(column, String()).label(column.name) for column in (c.updated_at, c.expires_at)]
-    query = select(c.survey_id, c.user_id, c.status, c.survey_revision, c.version, *times)
+    columns = (c.survey_id, c.user_id, c.status, c.survey_revision, c.version, c.updated_at, c.expires_at)
+    query = select(*as_stored(columns))
     if after is not None:
-        is_later = and_(c.user_id == after.user_id, c.survey_id > after.survey_id)
-        query = query.where(c.user_id >= after.user_id, or_(c.user_id > after.user_id, is_later))
+        query = query.where(is_after(c, after))
     rows = connection.execute(query.order_by(c.user_id, c.survey_id).limit(limit)).all()
     found = []
     for row in rows:

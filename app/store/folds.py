@@ -4,14 +4,15 @@ Every function works on a connection whose transaction its caller owns; it only 
 its keys, a page of events in memory at a time.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, String, and_, or_, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from app.errors import AnswersLocked
+from app.store.key_order import as_stored, is_after
 from app.store.models import session_history, sessions
 from app.store.rows import RECORD_COLUMNS, STATE_COLUMNS, Row, SessionKey, Stored, record_of, state_of
 from app.store.sealing import Sealing
@@ -21,7 +22,6 @@ from app.survey.state import SessionState, apply
 EVENTS_A_PAGE = 1000
 """Events that are held in memory at once: each can be a draft of 64 KiB."""
 
-_TIMES = frozenset({"created_at", "updated_at", "completed_at", "timestamp"})
 _VERSION = [column.name for column in STATE_COLUMNS].index("version")
 
 
@@ -107,7 +107,7 @@ def _pair(row: Row, folded: Folded | None, sealing: Sealing) -> Pair:
 
 
 def _rows(connection: Connection, where: list[ColumnElement[bool]], limit: int, *, locked: bool = False) -> list[Row]:
-    query = select(*_as_stored(STATE_COLUMNS)).where(*where).limit(limit)
+    query = select(*as_stored(STATE_COLUMNS)).where(*where).limit(limit)
     query = query.order_by(sessions.c.user_id, sessions.c.survey_id)
     return [tuple(row) for row in connection.execute(query.with_for_update() if locked else query)]
 
@@ -126,7 +126,7 @@ def _events(connection: Connection, where: list[ColumnElement[bool]]) -> Iterato
     """Yield keys and RECORD_COLUMNS, in their order."""
     # Page by page: a cursor of the server's wants a transaction, which readers of PostgreSQL have not.
     column = session_history.c
-    query = select(column.user_id, column.survey_id, *_as_stored(RECORD_COLUMNS))
+    query = select(column.user_id, column.survey_id, *as_stored(RECORD_COLUMNS))
     query = query.order_by(column.user_id, column.survey_id, column.version).limit(EVENTS_A_PAGE)
     later: list[ColumnElement[bool]] = []
     while True:
@@ -144,12 +144,6 @@ def _later(key: SessionKey, version: int) -> list[ColumnElement[bool]]:
     return [column.user_id >= key.user_id, or_(column.user_id > key.user_id, in_user)]
 
 
-def _as_stored(columns: Iterable[Any]) -> Iterator[Any]:
-    # Without SQLAlchemy's types: a time that somebody wrote by hand makes its session unreadable, not the page.
-    for column in columns:
-        yield type_coerce(column, String()).label(column.name) if column.name in _TIMES else column
-
-
 def _wanted(
     column: Any,  # noqa: ANN401 - a table's columns
     survey_id: str | None,
@@ -157,11 +151,9 @@ def _wanted(
     upto: SessionKey | None,
 ) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = [] if survey_id is None else [column.survey_id == survey_id]
-    # The first condition of each is in the second one already; it is what MariaDB takes as the index's range.
     if after is not None:
-        is_later = and_(column.user_id == after.user_id, column.survey_id > after.survey_id)
-        wanted += [column.user_id >= after.user_id, or_(column.user_id > after.user_id, is_later)]
-    if upto is not None:
+        wanted.append(is_after(column, after))
+    if upto is not None:  # two conditions for the reason of is_after
         is_before = and_(column.user_id == upto.user_id, column.survey_id <= upto.survey_id)
         wanted += [column.user_id <= upto.user_id, or_(column.user_id < upto.user_id, is_before)]
     return wanted

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, and_, or_, select
 
 from app.errors import InvalidInput
+from app.store.key_order import is_after
 from app.store.models import session_history, sessions
 from app.store.rows import SessionKey, from_time, to_time
 
@@ -91,11 +92,7 @@ def _sessions_after(after: Cursor | None, prefix: str | None) -> Select[Any]:
     query = select(c.user_id, c.survey_id, c.status, c.expires_at, c.current_step).order_by(c.user_id, c.survey_id)
     if prefix is not None:
         query = query.where(_begins_with(c.user_id, prefix))
-    if after is None:
-        return query
-    # The first condition is in the second one already; it is what MariaDB takes as the index's range.
-    later = or_(c.user_id > after.user_id, and_(c.user_id == after.user_id, c.survey_id > after.survey_id))
-    return query.where(c.user_id >= after.user_id, later)
+    return query if after is None else query.where(is_after(c, SessionKey(after.survey_id, after.user_id)))
 
 
 def _events_after(since: int, after: Cursor | None) -> Select[Any]:

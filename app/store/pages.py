@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Column, ColumnElement, Connection, String, and_, func, or_, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from app.errors import SessionUnreadable
+from app.store.key_order import as_stored, is_after
 from app.store.listing import has_status
 from app.store.models import session_history, sessions, survey_revisions
 from app.store.rows import ENTRY_COLUMNS, STATE_COLUMNS, Entry, SessionKey, Stored, entry_of, state_of, to_time
@@ -25,8 +26,6 @@ EXAMINED = 5000
 SESSIONS_A_PAGE = 500
 EVENTS_A_PAGE = 500
 """Events that are held in memory at once: each can be a draft of 64 KiB."""
-
-_TIMES = frozenset({"created_at", "updated_at", "completed_at", "timestamp"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +73,9 @@ def read_sessions(connection: Connection, chosen: Chosen, after: SessionKey | No
     """Return the next sessions that are meant; one that can't be read as why."""
     column = sessions.c
     keys = select(column.user_id, column.survey_id).order_by(column.user_id, column.survey_id)
-    later = () if after is None else (_is_after(after),)
+    later = () if after is None else (is_after(column, after),)
     end = connection.execute(keys.where(*later).limit(1).offset(EXAMINED - 1)).first()
-    fitting = select(*_as_stored(STATE_COLUMNS)).where(*later, *_conditions(chosen)).order_by(column.user_id)
+    fitting = select(*as_stored(STATE_COLUMNS)).where(*later, *_conditions(chosen)).order_by(column.user_id)
     if end is not None:
         fitting = fitting.where(column.user_id <= end.user_id)
     rows = [tuple(row) for row in connection.execute(fitting.limit(SESSIONS_A_PAGE))]
@@ -97,7 +96,7 @@ def read_events(
     """
     column = session_history.c
     users = [key.user_id for key in keys if after is None or key.user_id >= after[0]]
-    query = select(column.user_id, *_as_stored(ENTRY_COLUMNS)).where(
+    query = select(column.user_id, *as_stored(ENTRY_COLUMNS)).where(
         column.survey_id == keys[0].survey_id, column.user_id.in_(users)
     )
     if after is not None:
@@ -112,18 +111,6 @@ def read_revisions(connection: Connection, survey_id: str) -> list[tuple[str, st
     query = select(column.revision, column.definition).where(column.survey_id == survey_id)
     rows = connection.execute(query.order_by(column.created_at, column.revision))
     return [(revision, definition) for revision, definition in rows]
-
-
-def _as_stored(columns: Sequence[Column[Any]]) -> Iterator[Any]:
-    for column in columns:
-        yield type_coerce(column, String()).label(column.name) if column.name in _TIMES else column
-
-
-def _is_after(key: SessionKey) -> ColumnElement[bool]:
-    c = sessions.c
-    # The first condition is in the second one already; it is what MariaDB takes as the index's range.
-    later = or_(c.user_id > key.user_id, and_(c.user_id == key.user_id, c.survey_id > key.survey_id))
-    return and_(c.user_id >= key.user_id, later)
 
 
 def _conditions(chosen: Chosen) -> Iterator[ColumnElement[bool]]:

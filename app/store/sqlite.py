@@ -8,6 +8,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from time import monotonic
 from types import ModuleType
 from typing import Any
 
@@ -24,9 +25,11 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import OperationalError
 
 from app.store.gateway import OUTBOX_COLUMNS, compiled, value_for, wanted_by
 from app.store.models import session_history, sessions
+from app.store.retry import SQLITE_AGAIN
 from app.store.rows import (
     CHANGED_COLUMNS,
     EVENT_COLUMNS,
@@ -47,6 +50,10 @@ log = logging.getLogger("stepkeep.store")
 
 BUSY_TIMEOUT_MS = 5_000
 """Milliseconds that one attempt waits for another process that writes."""
+
+LOOK_MS = 4
+"""Milliseconds of one look at the writer's lock. Between its own looks SQLite sleeps up to 100 ms: beside a process
+that lets go of the lock often but briefly, a purge, a turn would get it when luck has it."""
 
 MIGRATION_BUSY_TIMEOUT_MS = 30_000
 CHECKPOINT_PAGES = 8000
@@ -95,18 +102,35 @@ def writer_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
         log.warning(
             "SQLite %s has the WAL-reset bug: working without WAL; pysqlite3 would bring a newer SQLite", version
         )
-        journal = "journal_mode=DELETE"
+        journal, looks_ms = "journal_mode=DELETE", busy_timeout_ms  # its commits wait for readers
     else:
-        journal = "journal_mode=WAL"
-    pragmas = (f"busy_timeout={busy_timeout_ms}", journal, *_WRITER_PRAGMAS)
-    return _engine(url, pragmas, begin="BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
+        journal, looks_ms = "journal_mode=WAL", LOOK_MS
+    pragmas = (f"busy_timeout={busy_timeout_ms}", journal, *_WRITER_PRAGMAS, f"busy_timeout={looks_ms}")
+    engine = _engine(url, pragmas, pool_size=1, max_overflow=0)
+    event.listen(engine, "begin", lambda connection: begin_writing(connection.exec_driver_sql, busy_timeout_ms))
+    return engine
+
+
+def begin_writing(execute: Callable[[str], object], wait_ms: int = BUSY_TIMEOUT_MS) -> None:
+    """Begin a transaction that writes, as soon as nobody else does; look every few milliseconds.
+
+    Raises:
+        OperationalError: the driver's, or SQLAlchemy's; after ``wait_ms`` milliseconds that the file is locked.
+    """
+    until = monotonic() + wait_ms / 1000
+    while True:
+        try:
+            execute("BEGIN IMMEDIATE")
+        except (driver().OperationalError, OperationalError) as error:
+            if not str(getattr(error, "orig", error)).startswith(SQLITE_AGAIN) or monotonic() >= until:
+                raise
+        else:
+            return
 
 
 def reader_engine(url: URL, readers: int, overflow: int) -> Engine:
     """Return the engine of the connections that read."""
-    return _engine(
-        url, _READER_PRAGMAS, begin=None, pool_size=readers, max_overflow=overflow, pool_reset_on_return=None
-    )
+    return _engine(url, _READER_PRAGMAS, pool_size=readers, max_overflow=overflow, pool_reset_on_return=None)
 
 
 def empty_wal(connection: Connection) -> None:
@@ -155,7 +179,7 @@ class SqliteGateway:
 
     def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[Found, list[Row]]:
         execute = self._cursor.execute
-        execute("BEGIN IMMEDIATE")
+        begin_writing(execute)
         data_version = execute("PRAGMA data_version").fetchone()
         if data_version != self._data_version:
             self._recent.clear()
@@ -228,7 +252,7 @@ _PUT_OUT = (
 )
 
 
-def _engine(url: URL, pragmas: tuple[str, ...], *, begin: str | None, **pool: Any) -> Engine:  # noqa: ANN401 - create_engine's
+def _engine(url: URL, pragmas: tuple[str, ...], **pool: Any) -> Engine:  # noqa: ANN401 - create_engine's
     engine = create_engine(
         url,
         module=driver(),
@@ -245,6 +269,4 @@ def _engine(url: URL, pragmas: tuple[str, ...], *, begin: str | None, **pool: An
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
-    if begin is not None:
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine

@@ -7,8 +7,9 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, String, Table, and_, or_, select, type_coerce
+from sqlalchemy import Connection, select
 
+from app.store.key_order import TIMES, as_stored, is_after, is_of
 from app.store.models import session_history, sessions
 from app.store.rows import FINGERPRINT, SessionKey, from_time, to_time, value_of
 from app.store.sealing import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Place, Sealing
@@ -18,7 +19,6 @@ STEP_HISTORY = "sessions.step_history"
 _SESSION_JSON = {"answers": ANSWERS, "step_history": STEP_HISTORY, "session_data": SESSION_DATA, "drafts": DRAFTS}
 _HISTORY_JSON = {"answer": ANSWER, "data": DATA}
 _LISTED = frozenset({"user_id", "survey_id", "version", "created_at", "updated_at"})
-_TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp"})
 
 
 def read_session(connection: Connection, key: SessionKey, sealing: Sealing) -> dict[str, Any] | None:
@@ -27,7 +27,7 @@ def read_session(connection: Connection, key: SessionKey, sealing: Sealing) -> d
     Raises:
         AnswersLocked: a value is sealed with a key that is not there.
     """
-    rows = connection.execute(select(*_columns(sessions)).where(_is_of(sessions, key)))
+    rows = connection.execute(select(*as_stored(sessions.c)).where(is_of(sessions.c, key)))
     row = rows.mappings().first()
     return None if row is None else _opened(row, _SESSION_JSON, key, (), sealing)
 
@@ -41,7 +41,7 @@ def read_history(
         AnswersLocked: a value is sealed with a key that is not there.
     """
     column = session_history.c
-    query = select(*_columns(session_history)).where(_is_of(session_history, key), column.version > after_version)
+    query = select(*as_stored(session_history.c)).where(is_of(session_history.c, key), column.version > after_version)
     rows = connection.execute(query.order_by(column.version).limit(limit)).mappings()
     return [_opened(row, _HISTORY_JSON, key, (row["version"],), sealing) for row in rows]
 
@@ -49,22 +49,12 @@ def read_history(
 def read_set_aside(connection: Connection, after: SessionKey | None, limit: int) -> list[dict[str, Any]]:
     """Return the next sessions that were set aside, by their names: whose, when they began and changed."""
     column = sessions.c
-    chosen = [each for each in _columns(sessions) if each.name in _LISTED]
+    chosen = [each for each in as_stored(sessions.c) if each.name in _LISTED]
     query = select(*chosen).where(column.user_id.contains(SET_ASIDE, autoescape=True))
     if after is not None:
-        later = and_(column.user_id == after.user_id, column.survey_id > after.survey_id)
-        query = query.where(or_(column.user_id > after.user_id, later))
+        query = query.where(is_after(column, after))
     rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(limit)).mappings()
     return [{str(name): _shown(name, value) for name, value in row.items()} for row in rows]
-
-
-def _columns(table: Table) -> list[Any]:
-    # Without SQLAlchemy's types: a time that somebody wrote by hand can't be read by them.
-    return [type_coerce(column, String()).label(column.name) if column.name in _TIMES else column for column in table.c]
-
-
-def _is_of(table: Table, key: SessionKey) -> Any:  # noqa: ANN401 - a condition
-    return and_(table.c.user_id == key.user_id, table.c.survey_id == key.survey_id)
 
 
 def _opened(
@@ -90,7 +80,7 @@ def _value(text: str | None, place: Place, sealing: Sealing) -> Any:  # noqa: AN
 
 def _shown(name: str, value: Any) -> Any:  # noqa: ANN401 - a column's value
     """A time as doors show it, if it is one; all else as it is."""
-    if name not in _TIMES:
+    if name not in TIMES:
         return value
     try:
         return to_time(from_time(value)).replace(tzinfo=datetime.UTC).isoformat(timespec="microseconds")

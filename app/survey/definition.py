@@ -27,16 +27,11 @@ from app.errors import InvalidJson, SurveyFileError
 from app.survey import values
 from app.survey.conditions import Condition, ConditionError, compile_condition
 from app.survey.graph import Walkway
+from app.survey.patterns import DURATION, STEP_ID, SURVEY_ID, microseconds_of, problem_of
 from app.survey.yaml_text import YamlProblem, read_yaml
 
 END = "end"
 """Where a rule goes to complete the survey, and the current step of a completed session."""
-
-STEP_ID = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
-SURVEY_ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-DURATION = r"^[1-9][0-9]{0,5}[smhdw]$"
-
-_DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 _PATTERN_OPTIONS = re2.Options()
 _PATTERN_OPTIONS.log_errors = False  # it would write to stderr; the error is raised as well
@@ -366,12 +361,12 @@ class Survey(_Model):
     @cached_property
     def expires_after_us(self) -> int | None:
         """Microseconds without a change after which an unfinished session expires."""
-        return _microseconds(self.expires_after)
+        return microseconds_of(self.expires_after)
 
     @cached_property
     def retention_us(self) -> int | None:
         """Microseconds without a change after which a session is erased."""
-        return _microseconds(self.retention)
+        return microseconds_of(self.retention)
 
     def with_defaults(self, *, expires_after: str | None, retention: str | None) -> "Survey":
         """Return the survey with these durations where it says none itself.
@@ -454,19 +449,12 @@ def load_definition(definition: str, name: str) -> Survey:
         return Survey.model_validate_json(definition)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        problem = first["msg"].removeprefix("Value error, ")
-        raise SurveyFileError(name, _place(first["loc"]), problem) from error
+        raise SurveyFileError(name, _place(first["loc"]), problem_of(first)) from error
 
 
 def dump_definition(survey: Survey) -> str:
     """Return the definition as JSON, as the survey's file has it; loading it gives the same revision."""
     return survey.definition
-
-
-def _microseconds(duration: str | None) -> int | None:
-    if duration is None:
-        return None
-    return int(duration[:-1]) * _DURATION_S[duration[-1]] * 1_000_000
 
 
 _STEP_TYPES = frozenset({"choice", "choices", "text", "number", "scale", "date", "boolean", "info"})

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.settings import SURVEY_ID_PATTERN
+from app.survey.patterns import SURVEY_ID
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float | None, Field(ge=0, le=1, description="null where there is nothing to take a share of")]
@@ -152,7 +152,7 @@ class Analytics(_Part):
     """A survey's figures."""
 
     success: Literal[True]
-    survey_id: Annotated[str, Field(pattern=SURVEY_ID_PATTERN)]
+    survey_id: Annotated[str, Field(pattern=SURVEY_ID)]
     title: str
     computed_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     filters: AnalyticsFilters

@@ -39,7 +39,7 @@ _STATUSES = frozenset({"in_progress", "completed", "expired"})
 @api.get("/api/session/<path:user_id>")
 def get_session(user_id: str) -> flask.Response:
     """The session, or as it was at a version."""
-    key = permitted(user_id, "sessions:read", "session_read")
+    key = permitted(user_id, "sessions:read", "session_read", "at_version")
     version = requests.whole_number("at_version", None, low=1)
     snapshot = store().load(key) if version is None else store().at_version(key, version)
     if snapshot is None:
@@ -119,8 +119,7 @@ def post_command(user_id: str) -> flask.Response:
 @api.get("/api/session/<path:user_id>/history")
 def get_history(user_id: str) -> flask.Response:
     """The session's events, oldest first, a page at a time."""
-    key = permitted(user_id, "sessions:read", "history_read")
-    requests.check_arguments("survey", "after", "limit")
+    key = permitted(user_id, "sessions:read", "history_read", "after", "limit")
     if store().load(key) is None:
         raise NoSuchSession(key.survey_id, key.user_id)
     limit = requests.limit()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.exact_json import MAX_INTEGER
-from app.settings import SURVEY_ID_PATTERN
+from app.survey.patterns import SURVEY_ID as SURVEY_ID_PATTERN
 from app.web.exact_schema import NO_NUL, REFERENCE
 from app.web.requests import IDEMPOTENCY_KEY_PATTERN, IF_MATCH_PATTERN, MAX_LIMIT
 from app.web.rest_messages import USER_ID_PATTERN

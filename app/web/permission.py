@@ -19,16 +19,19 @@ REMEMBERED = 1000
 """What was noted so, at most; then some is noted once more."""
 
 
-def permitted(user_id: str, scope: Scope, action: audit.Action | None = None, *, own: bool = False) -> SessionKey:
+def permitted(
+    user_id: str, scope: Scope, action: audit.Action | None = None, *also: str, own: bool = False
+) -> SessionKey:
     """Return the session that the request means, if it may do this to it.
 
     Args:
         action: what the audit log calls it; None: it is told there otherwise.
+        also: the parameters that there may be beside ``survey``.
         own: as for ``check_session``.
 
     Raises:
         Unauthorized, Forbidden, RateLimited: it may not.
-        InvalidInput: no user id, or no survey id.
+        InvalidInput: no user id, no survey id, or another parameter: with ``?survy=`` another session would be erased.
     """
     named = requests.survey_id()
     key = store().key(user_id, named)
@@ -36,6 +39,7 @@ def permitted(user_id: str, scope: Scope, action: audit.Action | None = None, *,
     if isinstance(who, Participant) and named is None and who.key.user_id == user_id:
         key = who.key
     check_session(who, scope, key, own=own)
+    requests.check_arguments("survey", *also)
     if not isinstance(who, Participant):
         key = store().meant_key(user_id, named)
     if action is not None:

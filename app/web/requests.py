@@ -31,7 +31,7 @@ def survey_id() -> str | None:
 
 
 def check_arguments(*known: str) -> None:
-    """Refuse what the list does not filter by: a filter that is misspelt would show everything."""
+    """Refuse a parameter that is not known: where a filter is misspelt, everything would be shown."""
     unknown = sorted(flask.request.args.keys() - set(known))
     if unknown:
         raise InvalidInput(f"there is no parameter {unknown[0][:100]!r} here; there are {', '.join(known)}")

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
-from app.settings import SURVEY_ID_PATTERN
 from app.store.audit import Action
+from app.survey.patterns import SURVEY_ID
 from app.validation import MAX_STEP_LENGTH
 from app.web.analytics_messages import Analytics
 from app.web.exact_schema import NO_NUL
@@ -19,7 +19,7 @@ MAX_HOURS = 24 * 3650
 """Hours that a token may be asked to hold, at most."""
 
 UserId = Annotated[str, Field(pattern=USER_ID_PATTERN, description="the participant; compared exactly")]
-SurveyId = Annotated[str, Field(pattern=SURVEY_ID_PATTERN)]
+SurveyId = Annotated[str, Field(pattern=SURVEY_ID)]
 StepName = Annotated[str, Field(min_length=1, max_length=MAX_STEP_LENGTH, pattern=NO_NUL)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="UTC, with microseconds")]
 Version = Annotated[int, Field(ge=1)]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from app.settings import SURVEY_ID_PATTERN
+from app.survey.patterns import SURVEY_ID
 from app.web.exact_schema import JSON_SCHEMAS, REFERENCE, client_message
 from app.web.messages import MAX_AUTH_LENGTH, ErrorCode
 
@@ -167,7 +167,7 @@ _QUERY = {
     "properties": {
         "survey": {
             "type": "string",
-            "pattern": SURVEY_ID_PATTERN,
+            "pattern": SURVEY_ID,
             "description": "the survey; left out, the default one",
         },
         "is_audio": {"enum": ["true", "false"], "description": "the mode that a new session begins in"},

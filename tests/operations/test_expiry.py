@@ -98,6 +98,18 @@ AGES = st.lists(
 )
 
 
+def test_a_version_has_the_status_that_it_had_then(expiring: SessionStore, clock: Clock) -> None:
+    """What was in progress then is shown so, however long ago it is; the newest is what the session is now."""
+    begin(expiring, ANN, at=clock())
+    expiring.submit(ANN, Answer(at=clock(), step="Q1", value=1))
+    clock.now += 15 * DAY_US
+    assert expiring.at_version(ANN, 1).shown(clock())["status"] == "in_progress"
+    assert expiring.at_version(ANN, 2).shown(clock())["status"] == "expired"
+    expire(expiring)
+    assert expiring.at_version(ANN, 2).shown(clock())["status"] == "in_progress"
+    assert expiring.at_version(ANN, 3).shown(clock())["status"] == "expired"
+
+
 @hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ages=AGES, before=st.sampled_from([None, "7d"]), examined=st.integers(1, 4), together=st.integers(1, 3))
 def test_expiry_closes_exactly_what_doors_take_for_expired(  # noqa: PLR0917 - fixtures and what is drawn

@@ -4,18 +4,20 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from app.database import Database
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import batch, sqlite
 from app.store.batch import Outcome
+from app.store.engine import normalise_url
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, SetMode, Update
 from tests.conftest import ROOT, SURVEYS
@@ -115,11 +117,36 @@ def test_erasure_waits_for_nobody_who_reads(store: SessionStore, file_settings: 
         reading.exec_driver_sql("BEGIN")
         assert reading.exec_driver_sql("SELECT count(*) FROM sessions").scalar() == 1
         assert store.delete(KEY)
-        assert pragma(store, "busy_timeout", of_writer=True) == sqlite.BUSY_TIMEOUT_MS
+        assert pragma(store, "busy_timeout", of_writer=True) == sqlite.LOOK_MS
         assert MARKED.encode() in bytes_of(file_settings)
         reading.exec_driver_sql("COMMIT")
     store.leave_no_trace()
     assert MARKED.encode() not in bytes_of(file_settings)
+
+
+def test_writer_looks_for_the_lock_until_its_time_is_over(file_settings: Settings) -> None:
+    """Again and again where another process has it; any other fault is raised at once."""
+    looked = []
+
+    def locked(times: int, text: str = "database is locked") -> Callable[[str], None]:
+        def execute(statement: str) -> None:
+            looked.append(statement)
+            if len(looked) <= times:
+                raise sqlite.driver().OperationalError(text)
+
+        return execute
+
+    sqlite.begin_writing(locked(7))
+    assert looked == ["BEGIN IMMEDIATE"] * 8
+    looked.clear()
+    with pytest.raises(sqlite.driver().OperationalError, match="disk I/O error"):
+        sqlite.begin_writing(locked(1, "disk I/O error"))
+    assert len(looked) == 1
+    engines = [sqlite.writer_engine(normalise_url(file_settings.database_url), 0) for _ in range(2)]
+    with engines[0].begin(), pytest.raises(OperationalError, match="database is locked"):
+        engines[1].connect().begin()
+    for engine in engines:
+        engine.dispose()
 
 
 def test_log_that_cannot_be_emptied_spoils_no_erasure(store: SessionStore) -> None:

@@ -86,6 +86,16 @@ def test_history_and_sessions_come_by_pages(client: FlaskClient) -> None:
     assert client.get("/api/session/u1?survey=phq9&at_version=1").get_json()["session"]["current_step"] == "Q2"
 
 
+def test_parameter_that_is_misspelt_changes_nothing(client: FlaskClient) -> None:
+    """Without its survey the request would mean another session; the refusal names what there is."""
+    client.put(f"{USER}?survey=phq9", json=STATE)
+    for ask in (client.get, client.delete, lambda path: client.patch(path, json={"current_step": "Q5"})):
+        refused = ask(f"{USER}?survy=phq9")
+        assert refused.status_code == 422
+        assert "no parameter 'survy'" in refused.get_json()["detail"]
+    assert client.get(f"{USER}?survey=phq9").get_json()["session"]["current_step"] == STATE["current_step"]
+
+
 def test_delete_erases_session_and_history(client: FlaskClient) -> None:
     """Nothing is left, and a second time there is nothing to delete."""
     client.put(f"{USER}?survey=phq9", json=STATE)
