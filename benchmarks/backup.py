@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from app.operations.backup.create import create_backup
@@ -105,6 +106,8 @@ def main(rows: int) -> None:
         note("move, SQLite to PostgreSQL", lambda: move_database(first, second))
         note("move, PostgreSQL to MariaDB", lambda: move_database(second, third))
         note("move, MariaDB to SQLite", lambda: move_database(third, fourth))
+        for kind, url in (("PostgreSQL", second), ("MariaDB", third)):
+            note(f"restore --replace, {kind}", partial(in_store, url, restore_backup, file, How(replace=True)))
         note("create, MariaDB", lambda: in_store(third, create_backup, Path(name) / "mariadb"))
     REPORT.write_text("".join(lines) + FOOT)
 

@@ -1,6 +1,6 @@
-"""Exports of a survey: sessions a second and peak memory, each format in a process of its own.
+"""Exports of a survey: sessions a second and memory; writes docs/performance/export.md.
 
-``python -m benchmarks.export 20000 100000`` prints a table for each number of sessions; SQLite in a temporary folder.
+``python -m benchmarks.export 20000 200000`` makes a table for each number of sessions; SQLite in a temporary folder.
 """
 
 import json
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,20 @@ ANSWERS: dict[str, Any] = {
     "S12": None,
 }
 TOGETHER = 500
+REPORT = Path("docs/performance/export.md")
+
+HEAD = """# Export: speed and memory
+
+`python -m benchmarks.export {counts}` (`make bench-export`) measures and writes this page: the survey `intake`, all of
+whose 26 columns but a few are filled, 12 events a session, on SQLite; each format in a process of its own, on 2 cores.
+"MiB before" is the process's memory when the store was open and nothing was exported yet, "and more" what it had at its
+most since then (VmHWM, begun anew)."""
+
+FOOT = """
+
+csv, long, jsonl and xlsx are written as they are read; parquet holds a group of rows, and pyarrow itself. sav and dta
+are made in memory, and refuse more than `MAX_CELLS` cells.
+"""
 
 
 def opened(folder: str) -> SessionStore:
@@ -60,43 +75,53 @@ def fill(folder: str, count: int) -> None:
 
 
 def measure(folder: str, format_name: Any) -> None:
-    """Export once, and print the seconds, the bytes, and the peak memory of this process before and after."""
+    """Export once, and print the seconds, the bytes, and this process's memory before and at its most since then."""
     store = opened(folder)
-    before = peak_kib()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew (proc(5)): opening has one of its own
+    before = kib("VmRSS")
     start = time.perf_counter()
     made = Export(store, Asked(survey_id=SURVEY, format=format_name)).make()
     size = sum(map(len, made.pieces))
     seconds = time.perf_counter() - start
-    peak = peak_kib()
+    peak = kib("VmHWM")
     store.close()
     print(json.dumps([made.counts.sessions, seconds, size, before // 1024, peak // 1024]))
 
 
-def peak_kib() -> int:
-    """Return this process's peak memory; ``ru_maxrss`` would begin with that of the process that started it."""
+def kib(name: str) -> int:
+    """Return a figure of this process's memory."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
-def run(count: int) -> None:
-    """Print the table of a database of this size."""
+def table(count: int) -> Iterator[str]:
+    """Yield the lines of the table of a database of this size."""
     with tempfile.TemporaryDirectory() as folder:
         fill(folder, count)
-        print(f"\n| {count} sessions | s | sessions/s | MB | peak MiB (before) |\n| --- | --: | --: | --: | --: |")
+        yield f"| {count:,} sessions | s | sessions/s | MB | MiB before | and more |"
+        yield "| --- | --: | --: | --: | --: | --: |"
         for name in FORMATS:
             command = [sys.executable, "-m", "benchmarks.export", "--measure", folder, name]
             told = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - ourselves
             sessions, seconds, size, before, peak = json.loads(told.splitlines()[-1])
             assert sessions == count
-            print(
-                f"| {name} | {seconds:.1f} | {count / seconds:,.0f} | {size / 1e6:.1f} | {peak} ({before}) |",
-                flush=True,
-            )
+            rate = f"{seconds:.1f} | {count / seconds:,.0f} | {size / 1e6:.1f}"
+            yield f"| {name} | {rate} | {before} | {peak - before:+} |"
+
+
+def main(counts: list[int]) -> None:
+    """Measure, print and write the page."""
+    lines = [HEAD.format(counts=" ".join(map(str, counts)))]
+    for count in counts:
+        lines.append("")
+        for line in table(count):
+            lines.append(line)
+            print(line, flush=True)
+    REPORT.write_text("\n".join(lines) + FOOT)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--measure":
         measure(*sys.argv[2:])
     else:
-        for given in sys.argv[1:]:
-            run(int(given))
+        main([int(given) for given in sys.argv[1:]])
