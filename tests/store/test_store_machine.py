@@ -353,7 +353,8 @@ class StoreMachine(RuleBasedStateMachine):
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing wait for seconds."""
-    monkeypatch.setattr(sqlite.writer_engine, "__defaults__", (BUSY_MS,))
+    for waiting in (sqlite.writer_engine, sqlite.begin_writing):
+        monkeypatch.setattr(waiting, "__defaults__", (BUSY_MS,))
     monkeypatch.setattr(pending, "FIRST_DELAY_S", 0.001)
     monkeypatch.setattr(pending, "LONGEST_DELAY_S", 0.01)
     monkeypatch.setattr(service, "READ_AGAIN_S", 0.0)
