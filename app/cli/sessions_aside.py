@@ -12,7 +12,7 @@ import click
 
 from app.cli.terminal import json_lines, note, store, table
 from app.errors import NotFound
-from app.store import listing, unreadable
+from app.store import audit, listing, unreadable
 from app.store.rows import SessionKey
 from app.store.sealing import SET_ASIDE
 
@@ -113,7 +113,7 @@ def _listed(after: SessionKey | None) -> list[Row]:
     return store().read(lambda connection: unreadable.read_set_aside(connection, after, PAGE))
 
 
-def _note(action: Any, key: SessionKey) -> None:  # noqa: ANN401 - one of the audit log's
+def _note(action: audit.Action, key: SessionKey) -> None:
     participant, _, when = key.user_id.partition(SET_ASIDE)
     note(action, survey_id=key.survey_id, user_id=participant, set_aside=when)
 

@@ -226,15 +226,19 @@ def microseconds_of(times: str) -> NDArray[np.int64]:
     is_blank = digits == ord(" ") - ord("0")
     digits[_MAY_BE_BLANK] = np.where(is_blank[_MAY_BE_BLANK], 0, digits[_MAY_BE_BLANK])
     month, day = _number(digits[5:7]), _number(digits[8:10])
-    is_time = ((digits[_DIGITS] >= 0) & (digits[_DIGITS] <= 9)).all(axis=0)  # noqa: PLR2004 - digits
+    is_time = _is_between(digits[_DIGITS], 0, 9).all(axis=0)
     is_time &= (digits[_HYPHENS] == ord("-") - ord("0")).all(axis=0)
     is_time &= is_blank[_POINT] | (digits[_POINT] == ord(".") - ord("0"))
-    is_time &= (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)  # noqa: PLR2004 - months, days
+    is_time &= _is_between(month, 1, 12) & _is_between(day, 1, 31)
     months = (_number(digits[0:4]).astype(np.int64) - 1970) * 12 + month - 1
     days = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + day - 1
     seconds = (_number(digits[11:13]) * 60 + _number(digits[14:16])) * 60 + _number(digits[17:19])
     found = (days * 86_400 + seconds) * 1_000_000 + _number(digits[20:26])
     return np.where(is_time, found, NO_TIME)
+
+
+def _is_between(numbers: NDArray[np.int32], first: int, last: int) -> NDArray[np.bool_]:
+    return (numbers >= first) & (numbers <= last)
 
 
 def _number(digits: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -249,55 +253,55 @@ def is_set_aside(row: SessionRow) -> bool:
 
 
 @compiles(time_text, "sqlite")
-def _sqlite_time(element: time_text, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's
+def _sqlite_time(element: time_text, compiler: SQLCompiler, **options: object) -> str:
     column = compiler.process(element.clauses, **options)
     return f"substr(coalesce({column}, '') || '{' ' * TIME_WIDTH}', 1, {TIME_WIDTH})"
 
 
 @compiles(time_text, "postgresql", "mysql", "mariadb")
-def _time(element: time_text, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - as above
+def _time(element: time_text, compiler: SQLCompiler, **options: object) -> str:
     column = compiler.process(element.clauses, **options)
     written = f"CAST({column} AS TEXT)" if compiler.dialect.name == "postgresql" else column
     return f"rpad(coalesce({written}, ''), {TIME_WIDTH}, ' ')"
 
 
 @compiles(as_text)
-def _as_text(element: as_text, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - as above
+def _as_text(element: as_text, compiler: SQLCompiler, **options: object) -> str:
     return f"({compiler.process(element.clauses, **options)})"
 
 
 @compiles(as_text, "postgresql")
-def _as_text_on_postgresql(element: as_text, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - as above
+def _as_text_on_postgresql(element: as_text, compiler: SQLCompiler, **options: object) -> str:
     return f"CAST({compiler.process(element.clauses, **options)} AS TEXT)"
 
 
 @compiles(quoted, "sqlite")
-def _quote_on_sqlite(element: quoted, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - as above
+def _quote_on_sqlite(element: quoted, compiler: SQLCompiler, **options: object) -> str:
     # A row that somebody wrote by hand may hold a number in a column of texts.
     return f"json_quote(CAST({compiler.process(element.clauses, **options)} AS TEXT))"
 
 
 @compiles(quoted, "mysql", "mariadb")
-def _quote(element: quoted, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - as above
+def _quote(element: quoted, compiler: SQLCompiler, **options: object) -> str:
     return f"json_quote({compiler.process(element.clauses, **options)})"
 
 
 @compiles(quoted, "postgresql")
-def _quote_on_postgresql(element: quoted, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - as above
+def _quote_on_postgresql(element: quoted, compiler: SQLCompiler, **options: object) -> str:
     return f"CAST(to_json({compiler.process(element.clauses, **options)}) AS TEXT)"
 
 
 @compiles(joined, "sqlite")
-def _join(element: joined, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - as above
+def _join(element: joined, compiler: SQLCompiler, **options: object) -> str:
     return f"group_concat({compiler.process(element.clauses, **options)})"
 
 
 @compiles(joined, "mysql", "mariadb")
-def _join_on_mysql(element: joined, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - as above
+def _join_on_mysql(element: joined, compiler: SQLCompiler, **options: object) -> str:
     texts, between = [compiler.process(clause, literal_binds=True, **options) for clause in element.clauses]
     return f"group_concat({texts} SEPARATOR {between})"
 
 
 @compiles(joined, "postgresql")
-def _join_on_postgresql(element: joined, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - as above
+def _join_on_postgresql(element: joined, compiler: SQLCompiler, **options: object) -> str:
     return f"string_agg({compiler.process(element.clauses, **options)})"

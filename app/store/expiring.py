@@ -57,7 +57,7 @@ def read_part(connection: Connection, after: SessionKey | None, limit: int) -> P
     columns = (c.survey_id, c.user_id, c.status, c.survey_revision, c.version, c.updated_at, c.expires_at)
     query = select(*as_stored(columns))
     if after is not None:
-        query = query.where(is_after(c, after))
+        query = query.where(is_after(sessions, after))
     rows = connection.execute(query.order_by(c.user_id, c.survey_id).limit(limit)).all()
     found = []
     for row in rows:

@@ -7,9 +7,9 @@ its keys, a page of events in memory at a time.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, or_, select
 
 from app.errors import AnswersLocked
 from app.store.key_order import as_stored, is_after
@@ -85,9 +85,9 @@ def read_page(
     connection: Connection, survey_id: str | None, after: SessionKey | None, limit: int, sealing: Sealing
 ) -> Page:
     """Return the next ``limit`` sessions with their folds, and histories between them that have no session."""
-    rows = _rows(connection, _wanted(sessions.c, survey_id, after, None), limit)
+    rows = _rows(connection, _wanted(sessions, survey_id, after, None), limit)
     last = SessionKey(rows[-1][1], rows[-1][0]) if len(rows) == limit else None
-    folds = dict(_folds(connection, _wanted(session_history.c, survey_id, after, last), sealing))
+    folds = dict(_folds(connection, _wanted(session_history, survey_id, after, last), sealing))
     pairs = [_pair(row, folds.pop(SessionKey(row[1], row[0]), None), sealing) for row in rows]
     orphans = [Pair(key, None, 0, folded) for key, folded in folds.items()]
     return Page(pairs + orphans, last)
@@ -145,14 +145,15 @@ def _later(key: SessionKey, version: int) -> list[ColumnElement[bool]]:
 
 
 def _wanted(
-    column: Any,  # noqa: ANN401 - a table's columns
+    table: FromClause,
     survey_id: str | None,
     after: SessionKey | None,
     upto: SessionKey | None,
 ) -> list[ColumnElement[bool]]:
+    column = table.c
     wanted: list[ColumnElement[bool]] = [] if survey_id is None else [column.survey_id == survey_id]
     if after is not None:
-        wanted.append(is_after(column, after))
+        wanted.append(is_after(table, after))
     if upto is not None:  # two conditions for the reason of is_after
         is_before = and_(column.user_id == upto.user_id, column.survey_id <= upto.survey_id)
         wanted += [column.user_id <= upto.user_id, or_(column.user_id < upto.user_id, is_before)]

@@ -3,23 +3,24 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, or_, type_coerce
+from sqlalchemy import ColumnElement, FromClause, String, and_, or_, type_coerce
 
 from app.store.rows import SessionKey
 
 TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp"})
 
 
-def is_after(column: Any, key: SessionKey) -> ColumnElement[bool]:  # noqa: ANN401 - the columns of a table with both
+def is_after(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
     """Whether a row belongs to a session that comes after this one; by user id, then by survey id."""
     # The first condition is in the second one already; it is what MariaDB takes as the index's range.
+    column = table.c
     in_user = and_(column.user_id == key.user_id, column.survey_id > key.survey_id)
     return and_(column.user_id >= key.user_id, or_(column.user_id > key.user_id, in_user))
 
 
-def is_of(column: Any, key: SessionKey) -> ColumnElement[bool]:  # noqa: ANN401 - as above
+def is_of(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
     """Whether a row belongs to this session."""
-    return and_(column.user_id == key.user_id, column.survey_id == key.survey_id)
+    return and_(table.c.user_id == key.user_id, table.c.survey_id == key.survey_id)
 
 
 def as_stored(columns: Iterable[Any]) -> Iterator[Any]:

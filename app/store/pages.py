@@ -73,7 +73,7 @@ def read_sessions(connection: Connection, chosen: Chosen, after: SessionKey | No
     """Return the next sessions that are meant; one that can't be read as why."""
     column = sessions.c
     keys = select(column.user_id, column.survey_id).order_by(column.user_id, column.survey_id)
-    later = () if after is None else (is_after(column, after),)
+    later = () if after is None else (is_after(sessions, after),)
     end = connection.execute(keys.where(*later).limit(1).offset(EXAMINED - 1)).first()
     fitting = select(*as_stored(STATE_COLUMNS)).where(*later, *_conditions(chosen)).order_by(column.user_id)
     if end is not None:

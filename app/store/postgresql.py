@@ -76,11 +76,12 @@ def engine(
     Args:
         lock_timeout_s: 0 waits for ever, for an answer too.
     """
-    # What stands in the URL (time-outs, several hosts, TLS) holds; its options come first.
+    # What stands in the URL (time-outs, several hosts, TLS) holds; its options come first. Figures read times as text.
+    ours = f"-c timezone=UTC -c datestyle=ISO -c lock_timeout={lock_timeout_s}s{settings}"
     given = {
         "connect_timeout": CONNECT_TIMEOUT_S,
         **_KEPT_ALIVE,
-        "options": f"{url.query.get('options', '')} -c timezone=UTC -c lock_timeout={lock_timeout_s}s{settings}",
+        "options": f"{url.query.get('options', '')} {ours}",
     }
     connect_args = {name: value for name, value in given.items() if name == "options" or name not in url.query}
     made = create_engine(url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True, **options)

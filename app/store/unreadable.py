@@ -27,7 +27,7 @@ def read_session(connection: Connection, key: SessionKey, sealing: Sealing) -> d
     Raises:
         AnswersLocked: a value is sealed with a key that is not there.
     """
-    rows = connection.execute(select(*as_stored(sessions.c)).where(is_of(sessions.c, key)))
+    rows = connection.execute(select(*as_stored(sessions.c)).where(is_of(sessions, key)))
     row = rows.mappings().first()
     return None if row is None else _opened(row, _SESSION_JSON, key, (), sealing)
 
@@ -41,7 +41,7 @@ def read_history(
         AnswersLocked: a value is sealed with a key that is not there.
     """
     column = session_history.c
-    query = select(*as_stored(session_history.c)).where(is_of(session_history.c, key), column.version > after_version)
+    query = select(*as_stored(session_history.c)).where(is_of(session_history, key), column.version > after_version)
     rows = connection.execute(query.order_by(column.version).limit(limit)).mappings()
     return [_opened(row, _HISTORY_JSON, key, (row["version"],), sealing) for row in rows]
 
@@ -52,7 +52,7 @@ def read_set_aside(connection: Connection, after: SessionKey | None, limit: int)
     chosen = [each for each in as_stored(sessions.c) if each.name in _LISTED]
     query = select(*chosen).where(column.user_id.contains(SET_ASIDE, autoescape=True))
     if after is not None:
-        query = query.where(is_after(column, after))
+        query = query.where(is_after(sessions, after))
     rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(limit)).mappings()
     return [{str(name): _shown(name, value) for name, value in row.items()} for row in rows]
 

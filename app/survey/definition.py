@@ -27,7 +27,7 @@ from app.errors import InvalidJson, SurveyFileError
 from app.survey import values
 from app.survey.conditions import Condition, ConditionError, compile_condition
 from app.survey.graph import Walkway
-from app.survey.patterns import DURATION, STEP_ID, SURVEY_ID, microseconds_of, problem_of
+from app.survey.patterns import DURATION, STEP_ID, SURVEY_ID, duration_us, problem_of
 from app.survey.yaml_text import YamlProblem, read_yaml
 
 END = "end"
@@ -361,12 +361,12 @@ class Survey(_Model):
     @cached_property
     def expires_after_us(self) -> int | None:
         """Microseconds without a change after which an unfinished session expires."""
-        return microseconds_of(self.expires_after)
+        return duration_us(self.expires_after)
 
     @cached_property
     def retention_us(self) -> int | None:
         """Microseconds without a change after which a session is erased."""
-        return microseconds_of(self.retention)
+        return duration_us(self.retention)
 
     def with_defaults(self, *, expires_after: str | None, retention: str | None) -> "Survey":
         """Return the survey with these durations where it says none itself.

@@ -24,7 +24,7 @@ def problem_of(fault: Mapping[str, Any]) -> str:
     return _WORDS.get(pattern) or str(fault["msg"]).removeprefix("Value error, ")
 
 
-def microseconds_of(duration: str | None) -> int | None:
+def duration_us(duration: str | None) -> int | None:
     """Return how many microseconds a duration such as ``30d`` is."""
     if duration is None:
         return None

@@ -61,6 +61,18 @@ def test_events_are_told_to_the_microsecond(store: SessionStore) -> None:
     ]
 
 
+def test_times_are_the_same_whatever_form_the_database_gives_them(store: SessionStore) -> None:
+    """An operator of PostgreSQL may have set another DateStyle; a URL that asks for one is overruled."""
+    walked(store, ANN)
+    url = store.settings.database_url
+    if url.startswith("postgresql"):
+        german = f"{url}{'&' if '?' in url else '?'}options=-cdatestyle%3DGerman"
+        other = open_store(store.settings.model_copy(update={"database_url": german}))
+        assert events_of(other) == events_of(store)
+        other.close()
+    assert events_of(store)[0][3] == AT
+
+
 def test_any_step_and_a_missing_time_are_told(store: SessionStore) -> None:
     """A step may be called anything, and a row of another program may have no time."""
     store.submit(

@@ -60,7 +60,8 @@ class Events:
 def events_of(found: WalksFound, user_ids: Sequence[str], numbers: StepNumbers) -> Events:
     """Return the events of these sessions out of those that were found."""
     places = {user_id: place for place, user_id in enumerate(user_ids)}
-    session = np.repeat([places.get(user_id, NOT_ASKED) for user_id in found.user_ids], found.counts)
+    sessions = np.array([places.get(user_id, NOT_ASKED) for user_id in found.user_ids], dtype=np.int64)
+    session = np.repeat(sessions, np.array(found.counts, dtype=np.int64))
     codes = np.array(orjson.loads(f"[{found.codes}]"), dtype=np.int64)
     steps = np.array([numbers[step] for step in orjson.loads(f"[{found.steps}]")], dtype=np.int64)
     times = microseconds_of(found.times)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import SecretStr
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from app import exact_json
 from app.catalogue import Catalogue
@@ -251,6 +251,17 @@ def test_empty_survey_has_figures_of_nothing(opened: Opened) -> None:
     assert found["duration_s"] == {"count": 0, "median": None, "p90": None}
     assert [step["drop_off"] for step in found["steps"]] == [None, None, None]
     assert (found["days"], found["revisions"]) == ([], [])
+
+
+def test_sessions_without_a_history_are_counted(opened: Opened) -> None:
+    """Another program may have kept only rows: where they are, and what was answered, is known of them."""
+    store = opened(SURVEY)
+    answered(store, ANN, (5, "S0", 1))
+    store.write(lambda connection: connection.execute(delete(session_history)))
+    found = figures_of(store, "one")
+    assert found["sessions"]["started"] == 1
+    assert (step_of(found, "S0")["reached"], step_of(found, "S0")["answers"]["count"]) == (1, 1)
+    assert step_of(found, "S0")["seconds"]["count"] == 0
 
 
 def test_session_that_was_set_aside_is_in_no_figure(opened: Opened) -> None:
