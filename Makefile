@@ -63,6 +63,7 @@ check-types:
 
 check-layers:
 	@echo '== layers'
+	@! grep -rnE '^[[:space:]]*(from|import) app([. ]|$$)' app --include='*.py' || { echo 'Use relative imports inside app/.' >&2; exit 1; }
 	@$(VENV_PYTHON) -c 'from importlinter.cli import lint_imports_command as run; run()' --no-logo
 
 check-dependencies:

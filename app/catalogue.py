@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import NoSuchSurvey, SurveyFileError
-from app.settings import Settings
-from app.survey.definition import Survey, load
+from .errors import NoSuchSurvey, SurveyFileError
+from .settings import Settings
+from .survey.definition import Survey, load
 
 UNNAMED_SURVEY = "default"
 """The survey of sessions that name none, where no survey is the default."""

@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.errors import NoSuchSession
-from app.message_ids import new_message_id
-from app.service import SessionStore, open_store
-from app.settings import read_settings
-from app.snapshot import Snapshot
-from app.store.rows import Entry
-from app.survey.commands import Note, Save, Update
+from .errors import NoSuchSession
+from .message_ids import new_message_id
+from .service import SessionStore, open_store
+from .settings import read_settings
+from .snapshot import Snapshot
+from .store.rows import Entry
+from .survey.commands import Note, Save, Update
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -8,23 +8,23 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.catalogue import Catalogue
-from app.errors import AnswersLocked, InvalidInput, InvalidUserId, NoSuchSession, NoSuchVersion, SessionUnreadable
-from app.revisions import Revisions
-from app.settings import Settings
-from app.snapshot import Snapshot
-from app.store import engine as engines
-from app.store import history, listing
-from app.store.gateway import Loader
-from app.store.listing import Cursor
-from app.store.retry import retried, unsaved
-from app.store.rows import Entry, SessionKey, States, state_of
-from app.store.schema import check_schema
-from app.store.sealing import SET_ASIDE, sealing_of
-from app.survey.definition import Survey
-from app.survey.events import UnknownEvent
-from app.survey.patterns import SURVEY_ID
-from app.survey.state import SessionState
+from .catalogue import Catalogue
+from .errors import AnswersLocked, InvalidInput, InvalidUserId, NoSuchSession, NoSuchVersion, SessionUnreadable
+from .revisions import Revisions
+from .settings import Settings
+from .snapshot import Snapshot
+from .store import engine as engines
+from .store import history, listing
+from .store.gateway import Loader
+from .store.listing import Cursor
+from .store.retry import retried, unsaved
+from .store.rows import Entry, SessionKey, States, state_of
+from .store.schema import check_schema
+from .store.sealing import SET_ASIDE, sealing_of
+from .survey.definition import Survey
+from .survey.events import UnknownEvent
+from .survey.patterns import SURVEY_ID
+from .survey.state import SessionState
 
 _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")
 _SURVEY_ID = re.compile(SURVEY_ID)

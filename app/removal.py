@@ -12,17 +12,17 @@ from typing import TypeVar
 
 from sqlalchemy import URL, Connection
 
-from app.catalogue import Catalogue
-from app.errors import AnswersLocked, DatabaseUnavailable, SessionUnreadable, Unavailable
-from app.listeners import Listeners
-from app.reader import SessionReader
-from app.settings import Settings
-from app.store import history, reerasure
-from app.store.erasure_list import Erased, list_for
-from app.store.erasures import Erasure, Whom
-from app.store.rows import SessionKey
-from app.store.sqlite import empty_wal
-from app.survey.state import SessionState
+from .catalogue import Catalogue
+from .errors import AnswersLocked, DatabaseUnavailable, SessionUnreadable, Unavailable
+from .listeners import Listeners
+from .reader import SessionReader
+from .settings import Settings
+from .store import history, reerasure
+from .store.erasure_list import Erased, list_for
+from .store.erasures import Erasure, Whom
+from .store.rows import SessionKey
+from .store.sqlite import empty_wal
+from .survey.state import SessionState
 
 log = logging.getLogger("stepkeep.service")
 

@@ -8,11 +8,11 @@ import os
 import socket
 import sys
 
-from app.errors import ConfigurationError
-from app.service import open_store
-from app.settings import Settings, is_loopback, read_settings
-from app.store.engine import normalise_url, server_lock
-from app.web.auth import signing_secrets
+from .errors import ConfigurationError
+from .service import open_store
+from .settings import Settings, is_loopback, read_settings
+from .store.engine import normalise_url, server_lock
+from .web.auth import signing_secrets
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from app.catalogue import Catalogue, read_catalogue
-from app.condition_log import ConditionLog
-from app.errors import (
+from .catalogue import Catalogue, read_catalogue
+from .condition_log import ConditionLog
+from .errors import (
     AnswersLocked,
     ConfigurationError,
     DatabaseUnavailable,
@@ -26,29 +26,29 @@ from app.errors import (
     Unavailable,
     VersionConflict,
 )
-from app.forks import tell_of_forks
-from app.listeners import Listener, Listeners
-from app.message_ids import new_message_id
-from app.news import open_news
-from app.patience import within
-from app.reader import now_us
-from app.removal import RemovingStore
-from app.settings import Settings
-from app.snapshot import Snapshot
-from app.store import engine as engines
-from app.store import history, moving
-from app.store.batch import Outcome, Refused, Result, Turn
-from app.store.gateway import HeldConnection, leave_to_parent
-from app.store.known_keys import KnownKeys
-from app.store.pending import Accepted, Backlog, PendingTurns, Verdict
-from app.store.rows import SessionKey
-from app.store.schema import check_schema, upgrade_schema
-from app.store.writer import Writer
-from app.survey.commands import AnyCommand, Begin, Draft, Expire
-from app.survey.definition import Survey, dump_definition
-from app.survey.events import Answered
-from app.survey.state import SessionState
-from app.validation import check_command, problem_of
+from .forks import tell_of_forks
+from .listeners import Listener, Listeners
+from .message_ids import new_message_id
+from .news import open_news
+from .patience import within
+from .reader import now_us
+from .removal import RemovingStore
+from .settings import Settings
+from .snapshot import Snapshot
+from .store import engine as engines
+from .store import history, moving
+from .store.batch import Outcome, Refused, Result, Turn
+from .store.gateway import HeldConnection, leave_to_parent
+from .store.known_keys import KnownKeys
+from .store.pending import Accepted, Backlog, PendingTurns, Verdict
+from .store.rows import SessionKey
+from .store.schema import check_schema, upgrade_schema
+from .store.writer import Writer
+from .survey.commands import AnyCommand, Begin, Draft, Expire
+from .survey.definition import Survey, dump_definition
+from .survey.events import Answered
+from .survey.state import SessionState
+from .validation import check_command, problem_of
 
 log = logging.getLogger("stepkeep.service")
 

@@ -9,15 +9,15 @@ import secrets
 import threading
 from collections.abc import Sequence
 
-from app.access import api_keys
-from app.access.principals import SCOPES, Integrator, Participant, Scope
-from app.access.revocations import Revocations
-from app.access.tokens import DAY_US, ResumeTokens
-from app.errors import InvalidInput, Unauthorized
-from app.service import SessionStore
-from app.store import credentials
-from app.store.credentials import StoredKey
-from app.store.rows import SessionKey
+from ..errors import InvalidInput, Unauthorized
+from ..service import SessionStore
+from ..store import credentials
+from ..store.credentials import StoredKey
+from ..store.rows import SessionKey
+from . import api_keys
+from .principals import SCOPES, Integrator, Participant, Scope
+from .revocations import Revocations
+from .tokens import DAY_US, ResumeTokens
 
 IDLE_US = 30 * 60 * 1_000_000
 """A sign-in without a request for this long has ended (OWASP ASVS 5.0, 7.3.1)."""

@@ -11,8 +11,8 @@ developer    everything: in development mode, on this machine alone, nobody show
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from app.errors import Forbidden, Unauthorized
-from app.store.rows import SessionKey
+from ..errors import Forbidden, Unauthorized
+from ..store.rows import SessionKey
 
 Scope = Literal["sessions:read", "sessions:write", "export", "metrics", "webhooks", "admin"]
 """What an API key may do: read sessions and what is counted of them; begin, answer, change and erase them, and invite;

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic
 
-from app.access.principals import Developer, Integrator, Participant, Principal
-from app.errors import StepkeepError
-from app.store.rows import SessionKey
+from ..errors import StepkeepError
+from ..store.rows import SessionKey
+from .principals import Developer, Integrator, Participant, Principal
 
 log = logging.getLogger("stepkeep.access")
 

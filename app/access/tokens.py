@@ -13,9 +13,9 @@ from typing import Any
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from app.access.principals import Participant
-from app.errors import Unauthorized
-from app.store.rows import SessionKey
+from ..errors import Unauthorized
+from ..store.rows import SessionKey
+from .principals import Participant
 
 MAX_LENGTH = 1024
 """Characters; the longest survey and user ids make 420."""

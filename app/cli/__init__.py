@@ -7,7 +7,7 @@ such thing; 4 the database is not available, so that the same may work later.
 
 import flask
 
-from app.cli import (  # noqa: F401 - those of sessions add their commands to the group
+from . import (  # noqa: F401 - those of sessions add their commands to the group
     access,
     backup,
     demo,
@@ -20,7 +20,7 @@ from app.cli import (  # noqa: F401 - those of sessions add their commands to th
     sessions_show,
     webhooks,
 )
-from app.cli.sessions import sessions
+from .sessions import sessions
 
 
 def register(app: flask.Flask) -> None:

@@ -9,12 +9,12 @@ import click
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import Connection
 
-from app.access.principals import SCOPES
-from app.access.tokens import DAY_US, new_user_id
-from app.cli.terminal import Days, check_offered, credentials, note, store, table, time_text, told
-from app.errors import InvalidInput, NotFound
-from app.store import audit
-from app.store.credentials import StoredKey
+from ..access.principals import SCOPES
+from ..access.tokens import DAY_US, new_user_id
+from ..errors import InvalidInput, NotFound
+from ..store import audit
+from ..store.credentials import StoredKey
+from .terminal import Days, check_offered, credentials, note, store, table, time_text, told
 
 api_keys = AppGroup("api-keys", help="API keys of programs, and of people who sign in to the dashboard.")
 invitations = AppGroup("invitations", help="Personal links for participants.")

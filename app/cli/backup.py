@@ -8,13 +8,13 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from app.cli.terminal import note, printable, progress, store, table, told
-from app.operations.backup.create import create_backup
-from app.operations.backup.folding import Folded
-from app.operations.backup.move import move_database
-from app.operations.backup.native import create_native
-from app.operations.backup.restore import How, restore_backup
-from app.operations.backup.verify import Verified, refuse_differing, verify_backup
+from ..operations.backup.create import create_backup
+from ..operations.backup.folding import Folded
+from ..operations.backup.move import move_database
+from ..operations.backup.native import create_native
+from ..operations.backup.restore import How, restore_backup
+from ..operations.backup.verify import Verified, refuse_differing, verify_backup
+from .terminal import note, printable, progress, store, table, told
 
 backup = AppGroup("backup", help="Backups: make, look through, restore; and move to another database.")
 

@@ -5,8 +5,8 @@ import time
 import click
 from flask.cli import AppGroup
 
-from app.cli.terminal import progress, store, told
-from app.operations.demo import Plan, clear, count, fill
+from ..operations.demo import Plan, clear, count, fill
+from .terminal import progress, store, told
 
 demo = AppGroup("demo", help="Sessions that nobody had: to try the program, to show it, to measure it.")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from app.cli.sessions import sessions
-from app.cli.terminal import progress, store, table, told
-from app.operations.archive import Archive
-from app.operations.expiry import Expiry, expire
-from app.operations.retention import purge
+from ..operations.archive import Archive
+from ..operations.expiry import Expiry, expire
+from ..operations.retention import purge
+from .sessions import sessions
+from .terminal import progress, store, table, told
 
 NO_RETENTION = "No survey file has a retention (e.g. `retention: 365d`), and RETENTION is not set: nothing is too old."
 

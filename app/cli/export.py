@@ -8,12 +8,12 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from app.cli.terminal import note, progress, store, told, usage
-from app.cli.whole_file import write_whole
-from app.operations.export import codebook
-from app.operations.export.asked import FORMATS, MODES, SHAPES, STATUSES, Asked, moment
-from app.operations.export.export import Export
-from app.operations.export.walk import Counts
+from ..operations.export import codebook
+from ..operations.export.asked import FORMATS, MODES, SHAPES, STATUSES, Asked, moment
+from ..operations.export.export import Export
+from ..operations.export.walk import Counts
+from .terminal import note, progress, store, told, usage
+from .whole_file import write_whole
 
 _LACKS = {
     "set_aside": "sessions that were set aside are not in it: support can read them",

@@ -7,11 +7,11 @@ from typing import TextIO
 import click
 from flask.cli import AppGroup
 
-from app.cli.sessions import sessions
-from app.cli.terminal import check_offered, note, progress, store, told
-from app.errors import InvalidInput
-from app.operations.privacy import apply_erasures, export_participant, read_erasures
-from app.operations.rotation import rotate
+from ..errors import InvalidInput
+from ..operations.privacy import apply_erasures, export_participant, read_erasures
+from ..operations.rotation import rotate
+from .sessions import sessions
+from .terminal import check_offered, note, progress, store, told
 
 keys = AppGroup("keys", help="The keys that encrypt answers at rest (ANSWERS_KEYS).")
 erasures = AppGroup("erasures", help="The list of what was erased, that a restored backup must not undo.")

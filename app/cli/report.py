@@ -8,13 +8,13 @@ import click
 import flask
 from flask.cli import with_appcontext
 
-from app.cli.terminal import note, progress, store, told, usage
-from app.cli.whole_file import write_whole
-from app.errors import InvalidInput
-from app.operations.analytics import Filters, figures_of
-from app.operations.analytics.csv_files import csv_files
-from app.operations.analytics.report import report_of
-from app.operations.export.asked import MODES, STATUSES
+from ..errors import InvalidInput
+from ..operations.analytics import Filters, figures_of
+from ..operations.analytics.csv_files import csv_files
+from ..operations.analytics.report import report_of
+from ..operations.export.asked import MODES, STATUSES
+from .terminal import note, progress, store, told, usage
+from .whole_file import write_whole
 
 
 @click.command("report")

@@ -5,10 +5,10 @@ Others add to it what is theirs: ``privacy.py`` and those of the operations.
 
 from flask.cli import AppGroup
 
-from app.cli.terminal import store
-from app.errors import NotFound
-from app.store import listing
-from app.store.rows import SessionKey
+from ..errors import NotFound
+from ..store import listing
+from ..store.rows import SessionKey
+from .terminal import store
 
 SURVEYS = 1000
 """Sessions of one participant that are looked at, at most."""

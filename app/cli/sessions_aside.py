@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from app.cli.terminal import json_lines, note, store, table
-from app.errors import NotFound
-from app.store import audit, listing, unreadable
-from app.store.rows import SessionKey
-from app.store.sealing import SET_ASIDE
+from ..errors import NotFound
+from ..store import audit, listing, unreadable
+from ..store.rows import SessionKey
+from ..store.sealing import SET_ASIDE
+from .terminal import json_lines, note, store, table
 
 PAGE = 500
 EVENTS_A_PAGE = 50

@@ -4,12 +4,12 @@ from collections import Counter
 
 import click
 
-from app.cli.sessions import keys_of, sessions
-from app.cli.terminal import check_offered, json_lines, progress, store, told
-from app.errors import InvalidInput
-from app.operations.rebuilding import CanNotBeRebuilt, Rebuilt, rebuild, rebuild_all
-from app.operations.verifying import Checked, verify_sessions
-from app.store.rows import SessionKey
+from ..errors import InvalidInput
+from ..operations.rebuilding import CanNotBeRebuilt, Rebuilt, rebuild, rebuild_all
+from ..operations.verifying import Checked, verify_sessions
+from ..store.rows import SessionKey
+from .sessions import keys_of, sessions
+from .terminal import check_offered, json_lines, progress, store, told
 
 
 @sessions.command("verify")

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from app.cli import sessions_aside
-from app.cli.sessions import sessions
-from app.cli.terminal import check_offered, json_lines, note, store, table, time_text, told
-from app.snapshot import Snapshot
-from app.store.sealing import SET_ASIDE
-from app.survey.flow import status_at
+from ..snapshot import Snapshot
+from ..store.sealing import SET_ASIDE
+from ..survey.flow import status_at
+from . import sessions_aside
+from .sessions import sessions
+from .terminal import check_offered, json_lines, note, store, table, time_text, told
 
 SHOWN = 50
 PAGE = 500

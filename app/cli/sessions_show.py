@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from app.cli import sessions_aside
-from app.cli.sessions import keys_of, sessions
-from app.cli.terminal import json_lines, note, store, table, time_text, told
-from app.errors import NoSuchSession
-from app.snapshot import Snapshot
-from app.store.rows import Entry, SessionKey
-from app.store.sealing import SET_ASIDE
-from app.survey.definition import Step
+from ..errors import NoSuchSession
+from ..snapshot import Snapshot
+from ..store.rows import Entry, SessionKey
+from ..store.sealing import SET_ASIDE
+from ..survey.definition import Step
+from . import sessions_aside
+from .sessions import keys_of, sessions
+from .terminal import json_lines, note, store, table, time_text, told
 
 EVENTS_A_PAGE = 200
 SHOWN = 100

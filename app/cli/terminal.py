@@ -23,8 +23,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from rich.table import Table
 from rich.text import Text
 
-from app.access.credentials import Credentials
-from app.errors import (
+from ..access.credentials import Credentials
+from ..errors import (
     DatabaseUnavailable,
     DatabaseUnreachable,
     InvalidInput,
@@ -33,9 +33,9 @@ from app.errors import (
     Overloaded,
     StepkeepError,
 )
-from app.service import SessionStore
-from app.store import audit
-from app.store.rows import to_time
+from ..service import SessionStore
+from ..store import audit
+from ..store.rows import to_time
 
 P = ParamSpec("P")
 R = TypeVar("R")

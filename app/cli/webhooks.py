@@ -9,14 +9,14 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from app.cli.terminal import note, progress, store, table, time_text, told
-from app.errors import InvalidInput
-from app.operations.webhooks import endpoints
-from app.operations.webhooks.signing import message_id_of
-from app.store import outbox
-from app.store.outbox import Delivery
-from app.store.rows import from_time
-from app.store.webhooks import EVENTS, Webhook, read_all
+from ..errors import InvalidInput
+from ..operations.webhooks import endpoints
+from ..operations.webhooks.signing import message_id_of
+from ..store import outbox
+from ..store.outbox import Delivery
+from ..store.rows import from_time
+from ..store.webhooks import EVENTS, Webhook, read_all
+from .terminal import note, progress, store, table, time_text, told
 
 webhooks = AppGroup("webhooks", help="Addresses that are told when sessions begin, are completed, or expire.")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.errors import InvalidInput
+from ..errors import InvalidInput
 
 
 def write_whole(path: Path, pieces: Iterable[bytes]) -> None:

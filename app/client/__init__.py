@@ -29,7 +29,7 @@ Imports nothing of the server. Needs the extra ``client`` (websockets).
 * ``errors``         what can go wrong
 """
 
-from app.client.errors import (
+from .errors import (
     BadToken,
     ClientClosed,
     CommandRefused,
@@ -42,10 +42,10 @@ from app.client.errors import (
     RefusedForGood,
     Rejected,
 )
-from app.client.outbox import FileOutbox, MemoryOutbox, Outbox
-from app.client.sent import Sent
-from app.client.survey_client import SurveyClient
-from app.client.times import ClientTimes
+from .outbox import FileOutbox, MemoryOutbox, Outbox
+from .sent import Sent
+from .survey_client import SurveyClient
+from .times import ClientTimes
 
 __all__ = [
     "BadToken",

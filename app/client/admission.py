@@ -3,7 +3,7 @@
 import logging
 import re
 
-from app.client.errors import BadToken, NotAdmitted, RefusedForGood
+from .errors import BadToken, NotAdmitted, RefusedForGood
 
 _FINAL_CODES = frozenset({4400, 4401, 4403, 4404})
 """Close codes after which the same connection would be refused again, whenever it is tried (PROTOCOL.md)."""

@@ -14,9 +14,9 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from app.client.errors import RefusedForGood
-from app.client.times import ClientTimes
-from app.errors import Unavailable
+from ..errors import Unavailable
+from .errors import RefusedForGood
+from .times import ClientTimes
 
 log = logging.getLogger("stepkeep.client")
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.errors import ConfigurationError, InvalidInput, StepkeepError, Unavailable
+from ..errors import ConfigurationError, InvalidInput, StepkeepError, Unavailable
 
 MAX_COMMAND_BYTES = 64 * 1024
 """The server closes a connection with 1009 over a longer message (PROTOCOL.md)."""

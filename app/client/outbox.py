@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from app.client.errors import OutboxFailed, OutboxInUse, OutboxOfAnother
+from .errors import OutboxFailed, OutboxInUse, OutboxOfAnother
 
 log = logging.getLogger("stepkeep.client")
 

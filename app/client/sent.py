@@ -4,7 +4,7 @@ import contextlib
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
-from app.errors import StepkeepError
+from ..errors import StepkeepError
 
 
 class Sent:

@@ -11,16 +11,16 @@ from typing import Any, Self
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from app.client.admission import WIRE_LOG, credentials, refusal
-from app.client.attempts import BUSY_CODES, NotConnected, attempts, busy_delay_s, jittered
-from app.client.errors import ClientClosed, CommandRefused, RefusedForGood, Rejected
-from app.client.outbox import MemoryOutbox, Outbox
-from app.client.send_queue import DRAFT, SendQueue
-from app.client.sent import Sent, settle
-from app.client.times import DEFAULT_TIMES, ClientTimes
-from app.client.wire import bound_unsent, encode, send, socket_url
-from app.errors import StepkeepError
-from app.message_ids import new_message_id
+from ..errors import StepkeepError
+from ..message_ids import new_message_id
+from .admission import WIRE_LOG, credentials, refusal
+from .attempts import BUSY_CODES, NotConnected, attempts, busy_delay_s, jittered
+from .errors import ClientClosed, CommandRefused, RefusedForGood, Rejected
+from .outbox import MemoryOutbox, Outbox
+from .send_queue import DRAFT, SendQueue
+from .sent import Sent, settle
+from .times import DEFAULT_TIMES, ClientTimes
+from .wire import bound_unsent, encode, send, socket_url
 
 log = logging.getLogger("stepkeep.client")
 

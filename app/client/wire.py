@@ -16,10 +16,10 @@ from tenacity import (
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from app import exact_json
-from app.client.errors import MAX_COMMAND_BYTES, CommandTooLarge, NotSendable
-from app.client.times import ClientTimes
-from app.errors import InvalidInput, InvalidJson
+from .. import exact_json
+from ..errors import InvalidInput, InvalidJson
+from .errors import MAX_COMMAND_BYTES, CommandTooLarge, NotSendable
+from .times import ClientTimes
 
 
 def encode(command: dict[str, Any]) -> str:

@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import metrics
-from app.errors import Unavailable
-from app.news.link import Link, Outages, log, opening, unpack
-from app.news.outbox import Outbox
-from app.news.postgresql import postgresql_links
-from app.news.redis import redis_links
-from app.news.watch import Watch, always
-from app.settings import Settings
-from app.store import sqlite
-from app.store.gateway import leave_to_parent
-from app.store.rows import SessionKey
+from .. import metrics
+from ..errors import Unavailable
+from ..settings import Settings
+from ..store import sqlite
+from ..store.gateway import leave_to_parent
+from ..store.rows import SessionKey
+from .link import Link, Outages, log, opening, unpack
+from .outbox import Outbox
+from .postgresql import postgresql_links
+from .redis import redis_links
+from .watch import Watch, always
 
 Changed = Callable[[SessionKey, int], None]
 """Takes a session and the version that it is at now. Called from the news thread; it must be quick."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import orjson
 
-from app.store.rows import SessionKey
+from ..store.rows import SessionKey
 
 log = logging.getLogger("stepkeep.news")
 

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from sqlalchemy import URL, Engine, NullPool
 
-from app.news.link import Link
-from app.store import postgresql
+from ..store import postgresql
+from .link import Link
 
 CHANNEL = "stepkeep_news"
 

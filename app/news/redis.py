@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from app.errors import ConfigurationError
-from app.news.link import Link
+from ..errors import ConfigurationError
+from .link import Link
 
 CONNECT_S = 1.0
 """Seconds that connecting may take: meanwhile nobody looks for changes."""

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import closing
 from time import monotonic
 
-from app.errors import StepkeepError
-from app.news.link import Link, Outages, log
+from ..errors import StepkeepError
+from .link import Link, Outages, log
 
 NET_S = 15.0
 """Seconds between two looks at all that is shown here, where news are told."""

@@ -29,12 +29,12 @@ from typing import Any, BinaryIO, NamedTuple, Self
 
 import orjson
 
-from app.errors import AnswersLocked, InvalidInput
-from app.service import SessionStore
-from app.store import unreadable
-from app.store.aging import Aged
-from app.store.rows import SessionKey, to_time
-from app.store.sealing import Place, Sealing
+from ..errors import AnswersLocked, InvalidInput
+from ..service import SessionStore
+from ..store import unreadable
+from ..store.aging import Aged
+from ..store.rows import SessionKey, to_time
+from ..store.sealing import Place, Sealing
 
 FORMAT = "stepkeep-archive-1"
 

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from app.errors import AnswersLocked, SessionUnreadable, Unavailable
-from app.operations.retention import WEIGHT, Pace
-from app.service import SessionStore
-from app.store import audit, history
-from app.store.batch import Outcome, Refused, Result
-from app.store.expiring import Correction, Unfinished, correct, read_part
-from app.store.rows import SessionKey
-from app.survey.commands import Expire
+from ..errors import AnswersLocked, SessionUnreadable, Unavailable
+from ..service import SessionStore
+from ..store import audit, history
+from ..store.batch import Outcome, Refused, Result
+from ..store.expiring import Correction, Unfinished, correct, read_part
+from ..store.rows import SessionKey
+from ..survey.commands import Expire
+from .retention import WEIGHT, Pace
 
 TOGETHER = 200
 """Sessions that are closed, or corrected, in one transaction, at most; fewer where it takes long, as a purge does."""

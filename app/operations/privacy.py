@@ -24,14 +24,14 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from app.errors import SessionUnreadable
-from app.operations.webhooks.addresses import origin_of
-from app.service import SessionStore
-from app.snapshot import Snapshot
-from app.store import audit, erasure_rows, erasures, outbox, reerasure, unreadable
-from app.store.erasure_list import line_of, read_lines
-from app.store.outbox import Delivery
-from app.store.rows import Entry, SessionKey, text_of, to_time
+from ..errors import SessionUnreadable
+from ..service import SessionStore
+from ..snapshot import Snapshot
+from ..store import audit, erasure_rows, erasures, outbox, reerasure, unreadable
+from ..store.erasure_list import line_of, read_lines
+from ..store.outbox import Delivery
+from ..store.rows import Entry, SessionKey, text_of, to_time
+from .webhooks.addresses import origin_of
 
 FORMAT = "stepkeep-participant-1"
 

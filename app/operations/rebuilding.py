@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, update
 
-from app.errors import AnswersLocked, InvalidInput, NoSuchSession
-from app.operations.verifying import Checked, fields_that_differ, holds_state, verify_sessions
-from app.service import SessionStore
-from app.store import audit
-from app.store.folds import Folded, Pair, read_pair
-from app.store.models import sessions
-from app.store.rows import CHANGED_COLUMNS, Form, SessionKey, changed_row, to_time
-from app.survey.definition import Survey
-from app.survey.state import SessionState
+from ..errors import AnswersLocked, InvalidInput, NoSuchSession
+from ..service import SessionStore
+from ..store import audit
+from ..store.folds import Folded, Pair, read_pair
+from ..store.models import sessions
+from ..store.rows import CHANGED_COLUMNS, Form, SessionKey, changed_row, to_time
+from ..survey.definition import Survey
+from ..survey.state import SessionState
+from .verifying import Checked, fields_that_differ, holds_state, verify_sessions
 
 
 class CanNotBeRebuilt(InvalidInput):

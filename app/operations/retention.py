@@ -14,11 +14,11 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from app.operations.archive import Archive
-from app.service import SessionStore
-from app.store import history
-from app.store.aging import Aged, Cutoffs, Purge, empty, examine, trim
-from app.store.rows import SessionKey
+from ..service import SessionStore
+from ..store import history
+from ..store.aging import Aged, Cutoffs, Purge, empty, examine, trim
+from ..store.rows import SessionKey
+from .archive import Archive
 
 TOGETHER = 100
 """Sessions that are erased in one transaction, at most."""

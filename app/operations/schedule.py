@@ -12,14 +12,14 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
-from app.errors import StepkeepError
-from app.forks import tell_of_forks
-from app.operations.archive import Archive
-from app.operations.expiry import expire
-from app.operations.retention import purge
-from app.service import SessionStore
-from app.store.leases import release, take
-from app.store.rows import to_time
+from ..errors import StepkeepError
+from ..forks import tell_of_forks
+from ..service import SessionStore
+from ..store.leases import release, take
+from ..store.rows import to_time
+from .archive import Archive
+from .expiry import expire
+from .retention import purge
 
 log = logging.getLogger("stepkeep.maintenance")
 

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, func, or_, select, update
 
-from app.store import audit, erasure_rows, erasures
-from app.store.erasure_list import SALT_BYTES
-from app.store.history import erase
-from app.store.key_order import is_after, is_of
-from app.store.models import session_history, sessions
-from app.store.rows import SessionKey, to_time
-from app.survey.events import Expired
+from ..survey.events import Expired
+from . import audit, erasure_rows, erasures
+from .erasure_list import SALT_BYTES
+from .history import erase
+from .key_order import is_after, is_of
+from .models import session_history, sessions
+from .rows import SessionKey, to_time
 
 Cutoffs = Mapping[str, int]
 """By survey, the time, microseconds since 1970 UTC, since which a session must have changed to be kept."""

@@ -18,8 +18,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
-from app.store.models import session_history, sessions, survey_revisions
-from app.store.sealing import SET_ASIDE
+from .models import session_history, sessions, survey_revisions
+from .sealing import SET_ASIDE
 
 CODES = 16
 ACTIONS = ("started", "restarted", "answered", "went_back", "went_to", "saved", "drafted", "mode_set")

@@ -12,10 +12,10 @@ from typing import Any, Literal, NamedTuple, cast
 import orjson
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
-from app.errors import InvalidInput
-from app.store.models import audit_log
-from app.store.participants import is_his
-from app.store.rows import from_time, text_of, to_time
+from ..errors import InvalidInput
+from .models import audit_log
+from .participants import is_his
+from .rows import from_time, text_of, to_time
 
 Action = Literal[
     "session_read",

@@ -9,17 +9,17 @@ from dataclasses import dataclass, fields
 
 import orjson
 
-from app.errors import AnswersLocked, MessageIdReused, StepkeepError
-from app.store import rows
-from app.store.gateway import Gateway
-from app.store.rows import Form, KnownMessage, Row, SessionKey, Stored
-from app.store.webhooks import WebhookEvent
-from app.survey import commands
-from app.survey.commands import AnyCommand, Begin, Restart
-from app.survey.definition import Survey
-from app.survey.events import Answered, AnyEvent, Expired, ModeSet, Restarted, Started, WentBack, WentTo
-from app.survey.flow import Rejection, decide
-from app.survey.state import SessionState, apply
+from ..errors import AnswersLocked, MessageIdReused, StepkeepError
+from ..survey import commands
+from ..survey.commands import AnyCommand, Begin, Restart
+from ..survey.definition import Survey
+from ..survey.events import Answered, AnyEvent, Expired, ModeSet, Restarted, Started, WentBack, WentTo
+from ..survey.flow import Rejection, decide
+from ..survey.state import SessionState, apply
+from . import rows
+from .gateway import Gateway
+from .rows import Form, KnownMessage, Row, SessionKey, Stored
+from .webhooks import WebhookEvent
 
 SurveyFor = Callable[[str, str | None], Survey | None]
 """Gives the survey of an id and a revision (the newest for None); None where there is none. It raises

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, case, func, not_, select
 
-from app.store.models import sessions
-from app.store.rows import from_time, to_time
-from app.store.sealing import SET_ASIDE
+from .models import sessions
+from .rows import from_time, to_time
+from .sealing import SET_ASIDE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

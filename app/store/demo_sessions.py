@@ -7,10 +7,10 @@ import re
 
 from sqlalchemy import ColumnElement, Connection, and_, not_, select
 
-from app.store.history import erase
-from app.store.models import sessions
-from app.store.participants import participant_of
-from app.store.rows import SessionKey
+from .history import erase
+from .models import sessions
+from .participants import participant_of
+from .rows import SessionKey
 
 _DEMO_ID = re.compile(r"demo-[0-9]+-[0-9]{7,}")
 _FROM, _BEFORE = "demo-", "demo."

@@ -11,9 +11,9 @@ from filelock import FileLock, Timeout
 from sqlalchemy import URL, Engine, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from app.errors import ConfigurationError, DatabaseUnreachable, StoreInUse
-from app.store import mysql, postgresql, sqlite
-from app.store.gateway import Gateway
+from ..errors import ConfigurationError, DatabaseUnreachable, StoreInUse
+from . import mysql, postgresql, sqlite
+from .gateway import Gateway
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",

@@ -20,8 +20,8 @@ import orjson
 from filelock import FileLock
 from sqlalchemy import URL
 
-from app.errors import ConfigurationError, ErasureNotListed
-from app.store.rows import from_time, to_time
+from ..errors import ConfigurationError, ErasureNotListed
+from .rows import from_time, to_time
 
 log = logging.getLogger("stepkeep.store")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from app.store.erasure_list import Erased, Identity, hash_of
-from app.store.models import erasures
-from app.store.rows import from_time, to_time
+from .erasure_list import Erased, Identity, hash_of
+from .models import erasures
+from .rows import from_time, to_time
 
 _PAGE = 1000
 

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, String, func, or_, select, type_coerce
 
-from app.store import audit, erasure_rows, outbox
-from app.store.credentials import revoke_tokens
-from app.store.erasure_list import SALT_BYTES, Erased, ErasureList, hash_of
-from app.store.history import erase
-from app.store.models import sessions, token_revocations
-from app.store.participants import is_his, participant_of
-from app.store.rows import SessionKey, from_time, to_time
+from . import audit, erasure_rows, outbox
+from .credentials import revoke_tokens
+from .erasure_list import SALT_BYTES, Erased, ErasureList, hash_of
+from .history import erase
+from .models import sessions, token_revocations
+from .participants import is_his, participant_of
+from .rows import SessionKey, from_time, to_time
 
 SHOWN = 16
 """Characters of the hash in the audit log: 64 bits tell the erased of one database apart."""

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, select, update
 
-from app.store.key_order import as_stored, is_after
-from app.store.models import sessions
-from app.store.rows import SessionKey, from_time, to_time
-from app.store.sealing import SET_ASIDE
+from .key_order import as_stored, is_after
+from .models import sessions
+from .rows import SessionKey, from_time, to_time
+from .sealing import SET_ASIDE
 
 
 class Unfinished(NamedTuple):

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, FromClause, and_, or_, select
 
-from app.errors import AnswersLocked
-from app.store.key_order import as_stored, is_after
-from app.store.models import session_history, sessions
-from app.store.rows import RECORD_COLUMNS, STATE_COLUMNS, Row, SessionKey, Stored, record_of, state_of
-from app.store.sealing import Sealing
-from app.survey.events import Started, from_record
-from app.survey.state import SessionState, apply
+from ..errors import AnswersLocked
+from ..survey.events import Started, from_record
+from ..survey.state import SessionState, apply
+from .key_order import as_stored, is_after
+from .models import session_history, sessions
+from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, SessionKey, Stored, record_of, state_of
+from .sealing import Sealing
 
 EVENTS_A_PAGE = 1000
 """Events that are held in memory at once: each can be a draft of 64 KiB."""

@@ -14,10 +14,10 @@ from typing import Any, Protocol, TypeVar, cast
 from sqlalchemy import BindParameter, ColumnElement, Connection, Dialect, Engine, Executable, bindparam
 from sqlalchemy.exc import DBAPIError
 
-from app.store.models import webhook_deliveries
-from app.store.retry import wants_new_connection
-from app.store.rows import Found, Row, SessionKey, Written
-from app.store.sealing import PLAIN, Sealing
+from .models import webhook_deliveries
+from .retry import wants_new_connection
+from .rows import Found, Row, SessionKey, Written
+from .sealing import PLAIN, Sealing
 
 T = TypeVar("T")
 

@@ -11,8 +11,10 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
-from app.store.models import session_history, sessions, survey_revisions, webhook_deliveries
-from app.store.rows import (
+from ..survey.events import from_record
+from ..survey.state import SessionState, fold
+from .models import session_history, sessions, survey_revisions, webhook_deliveries
+from .rows import (
     ENTRY_COLUMNS,
     RECORD_COLUMNS,
     STATE_COLUMNS,
@@ -25,9 +27,7 @@ from app.store.rows import (
     states_of,
     to_time,
 )
-from app.store.sealing import SET_ASIDE, Sealing
-from app.survey.events import from_record
-from app.survey.state import SessionState, fold
+from .sealing import SET_ASIDE, Sealing
 
 __all__ = ["Entry", "SessionKey", "events_of"]
 

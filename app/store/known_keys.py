@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from rbloom import Bloom
 
-from app.errors import StepkeepError
-from app.store.rows import SessionKey
+from ..errors import StepkeepError
+from .rows import SessionKey
 
 log = logging.getLogger("stepkeep.store")
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, and_, or_, select
 
-from app.errors import InvalidInput
-from app.store.key_order import is_after
-from app.store.models import session_history, sessions
-from app.store.rows import SessionKey, from_time, to_time
+from ..errors import InvalidInput
+from .key_order import is_after
+from .models import session_history, sessions
+from .rows import SessionKey, from_time, to_time
 
 EXAMINED = 5000
 """Sessions, or events, that are looked at for one page, at most: some 5 ms on SQLite."""

@@ -9,7 +9,7 @@ from typing import cast
 
 from sqlalchemy import Connection, delete, insert, select
 
-from app.store.models import leases
+from .models import leases
 
 MARK = "move"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import URL, Column, Engine, create_engine
 
-from app.store.gateway import OUTBOX_COLUMNS, in_key_order, wanted_by
-from app.store.models import session_history, sessions
-from app.store.rows import (
+from .gateway import OUTBOX_COLUMNS, in_key_order, wanted_by
+from .models import session_history, sessions
+from .rows import (
     CHANGED_COLUMNS,
     EVENT_COLUMNS,
     KEY_COLUMNS,
@@ -25,7 +25,7 @@ from app.store.rows import (
     found_of,
     to_time_text,
 )
-from app.store.sealing import PLAIN
+from .sealing import PLAIN
 
 CONNECT_TIMEOUT_S = 3
 LOCK_TIMEOUT_S = 2

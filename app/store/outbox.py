@@ -11,10 +11,10 @@ from typing import Any, Literal, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, or_, select, update
 
-from app.store.models import webhook_deliveries, webhooks
-from app.store.participants import is_his
-from app.store.rows import SessionKey, from_time, to_time
-from app.store.webhooks import WebhookEvent
+from .models import webhook_deliveries, webhooks
+from .participants import is_his
+from .rows import SessionKey, from_time, to_time
+from .webhooks import WebhookEvent
 
 ERROR_LENGTH = 200
 """Characters of what went wrong that are kept."""

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-from app.errors import SessionUnreadable
-from app.store.key_order import as_stored, is_after
-from app.store.listing import has_status
-from app.store.models import session_history, sessions, survey_revisions
-from app.store.rows import ENTRY_COLUMNS, STATE_COLUMNS, Entry, SessionKey, Stored, entry_of, state_of, to_time
-from app.store.sealing import Sealing
-from app.survey.state import Status
+from ..errors import SessionUnreadable
+from ..survey.state import Status
+from .key_order import as_stored, is_after
+from .listing import has_status
+from .models import session_history, sessions, survey_revisions
+from .rows import ENTRY_COLUMNS, STATE_COLUMNS, Entry, SessionKey, Stored, entry_of, state_of, to_time
+from .sealing import Sealing
 
 EXAMINED = 5000
 """Sessions of all surveys that are looked at for one page, at most."""

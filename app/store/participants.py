@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_
 
-from app.store.sealing import SET_ASIDE
+from .sealing import SET_ASIDE
 
 
 def is_his(column: ColumnElement[Any], user_id: str) -> ColumnElement[bool]:

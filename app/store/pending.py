@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-from app import exact_json, metrics
-from app.errors import AnswersLocked, DatabaseUnavailable, MessageIdReused, Overloaded, Unavailable
-from app.settings import Settings
-from app.store.batch import Outcome, Refused, Result, RevisionNotLoaded, SurveyFor, Turn, fingerprint_of
-from app.store.rows import SessionKey
-from app.survey.commands import AnyCommand, Begin, Draft, Restart
-from app.survey.definition import Survey
-from app.survey.flow import Rejection, decide
-from app.survey.state import SessionState, apply
+from .. import exact_json, metrics
+from ..errors import AnswersLocked, DatabaseUnavailable, MessageIdReused, Overloaded, Unavailable
+from ..settings import Settings
+from ..survey.commands import AnyCommand, Begin, Draft, Restart
+from ..survey.definition import Survey
+from ..survey.flow import Rejection, decide
+from ..survey.state import SessionState, apply
+from .batch import Outcome, Refused, Result, RevisionNotLoaded, SurveyFor, Turn, fingerprint_of
+from .rows import SessionKey
 
 log = logging.getLogger("stepkeep.store")
 

@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 from sqlalchemy import URL, Column, Engine, create_engine, event
 
-from app.store.gateway import NEWS_COLUMNS, OUTBOX_COLUMNS, in_key_order, wanted_by
-from app.store.models import session_history, sessions
-from app.store.retry import NO_ANSWER
-from app.store.rows import (
+from .gateway import NEWS_COLUMNS, OUTBOX_COLUMNS, in_key_order, wanted_by
+from .models import session_history, sessions
+from .retry import NO_ANSWER
+from .rows import (
     CHANGED_COLUMNS,
     EVENT_COLUMNS,
     KEY_COLUMNS,
@@ -28,7 +28,7 @@ from app.store.rows import (
     found_of,
     text_of,
 )
-from app.store.sealing import PLAIN
+from .sealing import PLAIN
 
 CONNECT_TIMEOUT_S = 3
 LOCK_TIMEOUT_S = 2

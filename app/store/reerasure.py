@@ -12,11 +12,11 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from app.store import audit, erasure_rows, erasures, history
-from app.store.erasure_list import HASH_BYTES, Erased, ErasureList, Identity
-from app.store.erasures import Again, Repetition
-from app.store.participants import participant_of
-from app.store.rows import SessionKey
+from . import audit, erasure_rows, erasures, history
+from .erasure_list import HASH_BYTES, Erased, ErasureList, Identity
+from .erasures import Again, Repetition
+from .participants import participant_of
+from .rows import SessionKey
 
 log = logging.getLogger("stepkeep.store")
 

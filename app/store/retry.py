@@ -31,9 +31,9 @@ from typing import Generic, ParamSpec, TypeVar, cast
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from app import metrics, tracing
-from app.errors import DatabaseRefused, DatabaseUnavailable
-from app.settings import Settings
+from .. import metrics, tracing
+from ..errors import DatabaseRefused, DatabaseUnavailable
+from ..settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")

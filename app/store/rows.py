@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from app.errors import AnswersLocked, SessionUnreadable
-from app.store.models import session_history, sessions
-from app.store.sealing import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Sealing
-from app.survey.events import AnyEvent, Record, from_record, to_record
-from app.survey.state import SessionState, Status
+from ..errors import AnswersLocked, SessionUnreadable
+from ..survey.events import AnyEvent, Record, from_record, to_record
+from ..survey.state import SessionState, Status
+from .models import session_history, sessions
+from .sealing import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Sealing
 
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - the columns hold naive UTC
 _US = datetime.timedelta(microseconds=1)

@@ -11,8 +11,8 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import DBAPIError
 
-from app.errors import ConfigurationError, SchemaMismatch
-from app.store.engine import migration_engine
+from ..errors import ConfigurationError, SchemaMismatch
+from .engine import migration_engine
 
 _ROOT = Path(__file__).resolve().parents[2]
 

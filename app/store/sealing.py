@@ -23,7 +23,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.errors import AnswersLocked, ConfigurationError
+from ..errors import AnswersLocked, ConfigurationError
 
 Place = tuple[str | int, ...]
 """Where a value lies: table and column, survey_id, user_id, and in history the version; of a webhook, its id."""

@@ -27,10 +27,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import OperationalError
 
-from app.store.gateway import OUTBOX_COLUMNS, compiled, value_for, wanted_by
-from app.store.models import session_history, sessions
-from app.store.retry import SQLITE_AGAIN
-from app.store.rows import (
+from ..survey.state import SessionState
+from .gateway import OUTBOX_COLUMNS, compiled, value_for, wanted_by
+from .models import session_history, sessions
+from .retry import SQLITE_AGAIN
+from .rows import (
     CHANGED_COLUMNS,
     EVENT_COLUMNS,
     KEY_COLUMNS,
@@ -43,8 +44,7 @@ from app.store.rows import (
     Written,
     to_time_text,
 )
-from app.store.sealing import PLAIN
-from app.survey.state import SessionState
+from .sealing import PLAIN
 
 log = logging.getLogger("stepkeep.store")
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from time import monotonic
 
-from app import metrics
-from app.errors import StepkeepError
-from app.store.batch import Outcome, Refused, Result
-from app.store.ticket import Ticket
+from .. import metrics
+from ..errors import StepkeepError
+from .batch import Outcome, Refused, Result
+from .ticket import Ticket
 
 
 def count(batch: Sequence[Ticket], answers: Iterable[Result | Exception]) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import tracing
-from app.store.batch import Turn
-from app.store.parking import Parking
+from .. import tracing
+from .batch import Turn
+from .parking import Parking
 
 
 class Ticket:

@@ -19,17 +19,17 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from app import metrics, tracing
-from app.errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable
-from app.settings import Settings
-from app.store import tally
-from app.store.batch import Result, RevisionNotLoaded, SurveyFor, Turn, commit_batch
-from app.store.gateway import HeldConnection
-from app.store.parking import GreenletParking, Parking, ThreadParking, threads_are_greenlets
-from app.store.retry import HasWaited, describe, has_waited, is_of_the_data, retried, unsaved
-from app.store.rows import SessionKey
-from app.store.ticket import Ticket
-from app.survey.commands import AnyCommand
+from .. import metrics, tracing
+from ..errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable
+from ..settings import Settings
+from ..survey.commands import AnyCommand
+from . import tally
+from .batch import Result, RevisionNotLoaded, SurveyFor, Turn, commit_batch
+from .gateway import HeldConnection
+from .parking import GreenletParking, Parking, ThreadParking, threads_are_greenlets
+from .retry import HasWaited, describe, has_waited, is_of_the_data, retried, unsaved
+from .rows import SessionKey
+from .ticket import Ticket
 
 log = logging.getLogger("stepkeep.store")
 

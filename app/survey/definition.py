@@ -22,13 +22,13 @@ from pydantic import (
     model_validator,
 )
 
-from app import exact_json
-from app.errors import InvalidJson, SurveyFileError
-from app.survey import values
-from app.survey.conditions import Condition, ConditionError, compile_condition
-from app.survey.graph import Walkway
-from app.survey.patterns import DURATION, STEP_ID, SURVEY_ID, duration_us, problem_of
-from app.survey.yaml_text import YamlProblem, read_yaml
+from .. import exact_json
+from ..errors import InvalidJson, SurveyFileError
+from . import values
+from .conditions import Condition, ConditionError, compile_condition
+from .graph import Walkway
+from .patterns import DURATION, STEP_ID, SURVEY_ID, duration_us, problem_of
+from .yaml_text import YamlProblem, read_yaml
 
 END = "end"
 """Where a rule goes to complete the survey, and the current step of a completed session."""

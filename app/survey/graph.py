@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.survey.conditions import Condition, ConditionFailed
+from .conditions import Condition, ConditionFailed
 
 Rules = tuple[tuple[Condition | None, str], ...]
 

@@ -7,19 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_never
 
-from app.survey.events import (
-    Answered,
-    AnyEvent,
-    Drafted,
-    Expired,
-    ModeSet,
-    Noted,
-    Restarted,
-    Saved,
-    Started,
-    WentBack,
-    WentTo,
-)
+from .events import Answered, AnyEvent, Drafted, Expired, ModeSet, Noted, Restarted, Saved, Started, WentBack, WentTo
 
 Status = Literal["in_progress", "completed", "expired"]
 

@@ -5,15 +5,15 @@ from typing import Any
 import flask
 import segno
 
-from app.access.principals import Participant, Principal, check_scope
-from app.access.tokens import new_user_id
-from app.errors import Forbidden, InvalidInput, NoSuchSurvey, OtherVisit, Unauthorized
-from app.operations.privacy import export_participant
-from app.store import audit
-from app.web import requests
-from app.web.auth import access, address
-from app.web.permission import note, permitted, permitted_to_all, store
-from app.web.responses import json_response, time_text
+from ..access.principals import Participant, Principal, check_scope
+from ..access.tokens import new_user_id
+from ..errors import Forbidden, InvalidInput, NoSuchSurvey, OtherVisit, Unauthorized
+from ..operations.privacy import export_participant
+from ..store import audit
+from . import requests
+from .auth import access, address
+from .permission import note, permitted, permitted_to_all, store
+from .responses import json_response, time_text
 
 access_api = flask.Blueprint("access_api", __name__)
 

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import flask
 
-from app.access.principals import Anyone, Participant, Principal, check_session
-from app.errors import RateLimited, Unauthorized
-from app.settings import Settings
-from app.store.rows import SessionKey
-from app.web import messages
-from app.web.auth import Access, access, address
-from app.web.limits import Meter
-from app.web.permission import note
+from ..access.principals import Anyone, Participant, Principal, check_session
+from ..errors import RateLimited, Unauthorized
+from ..settings import Settings
+from ..store.rows import SessionKey
+from . import messages
+from .auth import Access, access, address
+from .limits import Meter
+from .permission import note
 
 INTRODUCED_WITHIN_S = 10.0
 """Seconds for the first frame of a client that shows its credentials there."""

@@ -2,11 +2,11 @@
 
 import flask
 
-from app.operations.analytics import Filters, SharedFigures
-from app.service import SessionStore
-from app.web import requests
-from app.web.permission import permitted_to_all
-from app.web.responses import json_response
+from ..operations.analytics import Filters, SharedFigures
+from ..service import SessionStore
+from . import requests
+from .permission import permitted_to_all
+from .responses import json_response
 
 analytics_api = flask.Blueprint("analytics_api", __name__)
 

@@ -5,30 +5,23 @@ from typing import Any
 
 import flask
 
-from app import exact_json
-from app.access.principals import Participant, check_scope
-from app.errors import (
-    Forbidden,
-    InvalidInput,
-    NoSuchSession,
-    NoSuchSurvey,
-    Unauthorized,
-    VersionConflict,
-)
-from app.service import SessionStore
-from app.snapshot import Snapshot
-from app.store.batch import Outcome
-from app.store.rows import Entry, SessionKey
-from app.survey.commands import AnyCommand, Begin, Save, Update
-from app.survey.definition import Survey
-from app.web import messages, requests
-from app.web.auth import access
-from app.web.insiders import sees_the_inside
-from app.web.openapi import openapi_document
-from app.web.permission import permitted, permitted_to_all, store
-from app.web.readiness import readiness
-from app.web.responses import json_response, problem, time_text
-from app.web.server_messages import asyncapi_document
+from .. import exact_json
+from ..access.principals import Participant, check_scope
+from ..errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unauthorized, VersionConflict
+from ..service import SessionStore
+from ..snapshot import Snapshot
+from ..store.batch import Outcome
+from ..store.rows import Entry, SessionKey
+from ..survey.commands import AnyCommand, Begin, Save, Update
+from ..survey.definition import Survey
+from . import messages, requests
+from .auth import access
+from .insiders import sees_the_inside
+from .openapi import openapi_document
+from .permission import permitted, permitted_to_all, store
+from .readiness import readiness
+from .responses import json_response, problem, time_text
+from .server_messages import asyncapi_document
 
 api = flask.Blueprint("api", __name__)
 

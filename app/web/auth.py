@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 import flask
 from werkzeug import Response
 
-from app.access.api_keys import PREFIX, id_in
-from app.access.credentials import Credentials
-from app.access.principals import Anyone, Developer, Integrator, Participant, Principal
-from app.access.tokens import DAY_US
-from app.errors import ConfigurationError, Forbidden, Unauthorized
-from app.service import SessionStore
-from app.settings import Settings, is_loopback
-from app.store.rows import SessionKey
-from app.web.limits import Limits
+from ..access.api_keys import PREFIX, id_in
+from ..access.credentials import Credentials
+from ..access.principals import Anyone, Developer, Integrator, Participant, Principal
+from ..access.tokens import DAY_US
+from ..errors import ConfigurationError, Forbidden, Unauthorized
+from ..service import SessionStore
+from ..settings import Settings, is_loopback
+from ..store.rows import SessionKey
+from .limits import Limits
 
 P = TypeVar("P", bound=Principal)
 

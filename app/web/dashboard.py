@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import flask
 from werkzeug import Response
 
-from app.access.principals import SCOPES, Developer, Integrator, check_scope
-from app.errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, NotFound, Unauthorized, Unavailable
-from app.store import audit, counting, history
-from app.store.audit import Recorded
-from app.store.counting import SurveyCount
-from app.web.auth import access
-from app.web.pages import page
-from app.web.permission import note, store
-from app.web.sign_in import put_off, refuse, to_sign_in
+from ..access.principals import SCOPES, Developer, Integrator, check_scope
+from ..errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, NotFound, Unauthorized, Unavailable
+from ..store import audit, counting, history
+from ..store.audit import Recorded
+from ..store.counting import SurveyCount
+from .auth import access
+from .pages import page
+from .permission import note, store
+from .sign_in import put_off, refuse, to_sign_in
 
 dashboard = flask.Blueprint("dashboard", __name__)
 dashboard.register_error_handler(Forbidden, refuse)

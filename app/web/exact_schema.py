@@ -6,8 +6,8 @@ exact up to 2^53 only, and a schema can't tell 1e20 from 100000000000000000000: 
 
 from typing import Any
 
-from app.exact_json import MAX_DEPTH, MAX_INTEGER
-from app.web.messages import CLIENT_MESSAGE
+from ..exact_json import MAX_DEPTH, MAX_INTEGER
+from .messages import CLIENT_MESSAGE
 
 REFERENCE = "#/components/schemas/{model}"
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import flask
 
-from app.errors import InvalidInput, RateLimited
-from app.operations.export import codebook
-from app.operations.export.asked import FORMATS, MODES, STATUSES, Asked, moment
-from app.operations.export.export import Export
-from app.service import SessionStore
-from app.web import requests
-from app.web.permission import permitted_to_all, store
-from app.web.responses import json_response
+from ..errors import InvalidInput, RateLimited
+from ..operations.export import codebook
+from ..operations.export.asked import FORMATS, MODES, STATUSES, Asked, moment
+from ..operations.export.export import Export
+from ..service import SessionStore
+from . import requests
+from .permission import permitted_to_all, store
+from .responses import json_response
 
 export_api = flask.Blueprint("export_api", __name__)
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from app.operations.export.columns import Kind, StepType
+from ..operations.export.columns import Kind, StepType
 
 
 class _Answer(BaseModel):

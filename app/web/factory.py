@@ -9,38 +9,38 @@ import flask
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import metrics, tracing
-from app.errors import ConfigurationError
-from app.operations.schedule import Rounds
-from app.operations.webhooks.deliver import Deliverer
-from app.service import SessionStore, open_store
-from app.settings import Settings, is_loopback, read_settings
-from app.store.engine import normalise_url
-from app.store.schema import head_revision
-from app.web.access_api import access_api
-from app.web.admission import connections_of
-from app.web.analytics_api import analytics_api
-from app.web.api import api
-from app.web.auth import SUBPROTOCOL, Access, access, check_this_machine, signing_secrets
-from app.web.dashboard import dashboard
-from app.web.export_api import export_api
-from app.web.gauges import Gauges
-from app.web.headers import allow_origins, harden
-from app.web.insiders import Insiders
-from app.web.log_lines import log_form, log_lines
-from app.web.messages import MAX_MESSAGE_BYTES
-from app.web.metrics_api import metrics_api
-from app.web.observed import observe
-from app.web.openapi import VERSION
-from app.web.pages import pages
-from app.web.permission import store
-from app.web.readiness import Readiness
-from app.web.responses import answer_error
-from app.web.security_log import SecurityLog, note_response
-from app.web.sign_in import sign_in
-from app.web.socket import sock
-from app.web.webhooks_api import webhooks_api
-from app.web.wire import SafeWire
+from .. import metrics, tracing
+from ..errors import ConfigurationError
+from ..operations.schedule import Rounds
+from ..operations.webhooks.deliver import Deliverer
+from ..service import SessionStore, open_store
+from ..settings import Settings, is_loopback, read_settings
+from ..store.engine import normalise_url
+from ..store.schema import head_revision
+from .access_api import access_api
+from .admission import connections_of
+from .analytics_api import analytics_api
+from .api import api
+from .auth import SUBPROTOCOL, Access, access, check_this_machine, signing_secrets
+from .dashboard import dashboard
+from .export_api import export_api
+from .gauges import Gauges
+from .headers import allow_origins, harden
+from .insiders import Insiders
+from .log_lines import log_form, log_lines
+from .messages import MAX_MESSAGE_BYTES
+from .metrics_api import metrics_api
+from .observed import observe
+from .openapi import VERSION
+from .pages import pages
+from .permission import store
+from .readiness import Readiness
+from .responses import answer_error
+from .security_log import SecurityLog, note_response
+from .sign_in import sign_in
+from .socket import sock
+from .webhooks_api import webhooks_api
+from .wire import SafeWire
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """A request's body: a whole state (1 MiB) and what its text may add."""

@@ -10,9 +10,9 @@ from typing import cast
 
 import flask
 
-from app import metrics
-from app.service import SessionStore
-from app.web.admission import Connections
+from .. import metrics
+from ..service import SessionStore
+from .admission import Connections
 
 LOOK_S = 1.0
 """Seconds between two looks: gauges of other server processes are this old at most."""

@@ -9,8 +9,8 @@ import http
 import flask
 import flask_cors
 
-from app.settings import Settings
-from app.web.auth import allowed_origins
+from ..settings import Settings
+from .auth import allowed_origins
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "

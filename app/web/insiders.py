@@ -12,9 +12,9 @@ from typing import cast
 
 import flask
 
-from app.access.principals import Integrator, Principal, Scope, check_scope
-from app.errors import StepkeepError, Unavailable
-from app.web.auth import access
+from ..access.principals import Integrator, Principal, Scope, check_scope
+from ..errors import StepkeepError, Unavailable
+from .auth import access
 
 KNOWN_FOR_S = 3600.0
 """Seconds after which a key is looked up again; where the database is away then, it goes on to hold."""

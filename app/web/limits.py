@@ -15,8 +15,8 @@ from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage, Storage, storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from app.errors import RateLimited
-from app.settings import Settings
+from ..errors import RateLimited
+from ..settings import Settings
 
 log = logging.getLogger("stepkeep.limits")
 

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from app import exact_json
-from app.errors import InvalidJson
-from app.snapshot import Snapshot
-from app.survey import commands
+from .. import exact_json
+from ..errors import InvalidJson
+from ..snapshot import Snapshot
+from ..survey import commands
 
 MAX_MESSAGE_BYTES = 64 * 1024
 

@@ -2,9 +2,9 @@
 
 import flask
 
-from app import metrics
-from app.web.gauges import gauges
-from app.web.insiders import check_insider
+from .. import metrics
+from .gauges import gauges
+from .insiders import check_insider
 
 metrics_api = flask.Blueprint("metrics_api", __name__)
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.errors import ConfigurationError
-from app.settings import Settings
+from ..errors import ConfigurationError
+from ..settings import Settings
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 

@@ -14,10 +14,10 @@ import flask
 from structlog.contextvars import bound_contextvars
 from werkzeug.exceptions import HTTPException
 
-from app import metrics, tracing
-from app.errors import StepkeepError
-from app.web.gauges import gauges
-from app.web.permission import store
+from .. import metrics, tracing
+from ..errors import StepkeepError
+from .gauges import gauges
+from .permission import store
 
 log = logging.getLogger("stepkeep.requests")
 

@@ -9,17 +9,17 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from app.access.principals import SCOPES
-from app.web import openapi_operation as parts
-from app.web import webhook_messages
-from app.web.exact_schema import JSON_SCHEMAS, REFERENCE, client_message
-from app.web.export_messages import EXPORT_ANSWERS
-from app.web.openapi_export import EXPORT_OPERATIONS
-from app.web.openapi_operation import Operation
-from app.web.openapi_refusals import CODES, refusal
-from app.web.openapi_webhooks import WEBHOOK_ID, WEBHOOK_MODELS_WITHOUT_DEFAULTS, WEBHOOK_OPERATIONS
-from app.web.rest_messages import ANSWERS, BODIES
-from app.web.server_messages import AckSent, PongSent
+from ..access.principals import SCOPES
+from . import openapi_operation as parts
+from . import webhook_messages
+from .exact_schema import JSON_SCHEMAS, REFERENCE, client_message
+from .export_messages import EXPORT_ANSWERS
+from .openapi_export import EXPORT_OPERATIONS
+from .openapi_operation import Operation
+from .openapi_refusals import CODES, refusal
+from .openapi_webhooks import WEBHOOK_ID, WEBHOOK_MODELS_WITHOUT_DEFAULTS, WEBHOOK_OPERATIONS
+from .rest_messages import ANSWERS, BODIES
+from .server_messages import AckSent, PongSent
 
 VERSION = "0.1.0"
 """The program's, as in pyproject.toml."""

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from app.operations.export.asked import FORMATS, SHAPES
-from app.web import openapi_operation as parts
-from app.web.export_api import CODEBOOK_FORMATS, LEFT_OUT, SWITCHES
-from app.web.openapi_operation import Operation
+from ..operations.export.asked import FORMATS, SHAPES
+from . import openapi_operation as parts
+from .export_api import CODEBOOK_FORMATS, LEFT_OUT, SWITCHES
+from .openapi_operation import Operation
 
 _NEEDS: dict[str, str | None] = {"ApiKey": "export", "SignIn": "export"}
 _REFUSES = (400, 401, 403, 404, 422, 429, 500, 503)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.exact_json import MAX_INTEGER
-from app.survey.patterns import SURVEY_ID as SURVEY_ID_PATTERN
-from app.web.exact_schema import NO_NUL, REFERENCE
-from app.web.requests import IDEMPOTENCY_KEY_PATTERN, IF_MATCH_PATTERN, MAX_LIMIT
-from app.web.rest_messages import USER_ID_PATTERN
+from ..exact_json import MAX_INTEGER
+from ..survey.patterns import SURVEY_ID as SURVEY_ID_PATTERN
+from .exact_schema import NO_NUL, REFERENCE
+from .requests import IDEMPOTENCY_KEY_PATTERN, IF_MATCH_PATTERN, MAX_LIMIT
+from .rest_messages import USER_ID_PATTERN
 
 Schema = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.web.exact_schema import REFERENCE
+from .exact_schema import REFERENCE
 
 CODES: dict[int, tuple[str, ...]] = {
     400: ("invalid_json", "http"),

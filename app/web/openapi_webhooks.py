@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from app.exact_json import MAX_INTEGER
-from app.operations.webhooks.endpoints import ID_PATTERN
-from app.web import openapi_operation as parts
-from app.web.openapi_operation import Operation
+from ..exact_json import MAX_INTEGER
+from ..operations.webhooks.endpoints import ID_PATTERN
+from . import openapi_operation as parts
+from .openapi_operation import Operation
 
 WEBHOOK_ID: dict[str, Any] = {
     "name": "webhook_id",

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 import flask
 from werkzeug import Response
 
-from app.access.principals import Integrator, Participant
-from app.access.tokens import new_user_id
-from app.errors import Forbidden, StepkeepError, Unauthorized
-from app.store.rows import SessionKey
-from app.survey.definition import Survey
-from app.web.auth import access
-from app.web.permission import store
+from ..access.principals import Integrator, Participant
+from ..access.tokens import new_user_id
+from ..errors import Forbidden, StepkeepError, Unauthorized
+from ..store.rows import SessionKey
+from ..survey.definition import Survey
+from .auth import access
+from .permission import store
 
 pages = flask.Blueprint(
     "pages",

@@ -5,12 +5,12 @@ What is not a participant's own act is noted in the audit log, before it is done
 
 import flask
 
-from app.access.principals import Integrator, Participant, Principal, Scope, check_scope, check_session, name_of
-from app.service import SessionStore
-from app.store import audit
-from app.store.rows import SessionKey
-from app.web import requests
-from app.web.auth import access
+from ..access.principals import Integrator, Participant, Principal, Scope, check_scope, check_session, name_of
+from ..service import SessionStore
+from ..store import audit
+from ..store.rows import SessionKey
+from . import requests
+from .auth import access
 
 NOTE_EVERY_S = 600
 """Seconds in which what a page that is left open asks for is noted once, by each server process."""

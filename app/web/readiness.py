@@ -12,11 +12,11 @@ from typing import Literal, NamedTuple, cast
 
 import flask
 
-from app.errors import AnswersLocked, SchemaMismatch, StepkeepError
-from app.service import SessionStore
-from app.store import history
-from app.store.engine import normalise_url
-from app.web.admission import Connections
+from ..errors import AnswersLocked, SchemaMismatch, StepkeepError
+from ..service import SessionStore
+from ..store import history
+from ..store.engine import normalise_url
+from .admission import Connections
 
 log = logging.getLogger("stepkeep.readiness")
 

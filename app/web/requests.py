@@ -8,9 +8,9 @@ from typing import Any
 
 import flask
 
-from app import exact_json
-from app.errors import InvalidInput
-from app.store.listing import Cursor
+from .. import exact_json
+from ..errors import InvalidInput
+from ..store.listing import Cursor
 
 MAX_LIMIT = 1000
 """Entries of one page of a list."""

@@ -9,8 +9,8 @@ from typing import Any
 import flask
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from app import exact_json
-from app.errors import ConfigurationError, InvalidJson, RateLimited, StepkeepError
+from .. import exact_json
+from ..errors import ConfigurationError, InvalidJson, RateLimited, StepkeepError
 
 log = logging.getLogger("stepkeep.web")
 

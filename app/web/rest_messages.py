@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
-from app.store.audit import Action
-from app.survey.patterns import SURVEY_ID
-from app.validation import MAX_STEP_LENGTH
-from app.web.analytics_messages import Analytics
-from app.web.exact_schema import NO_NUL
+from ..store.audit import Action
+from ..survey.patterns import SURVEY_ID
+from ..validation import MAX_STEP_LENGTH
+from .analytics_messages import Analytics
+from .exact_schema import NO_NUL
 
 USER_ID_PATTERN = r"^[A-Za-z0-9._@:-]{1,128}$"
 

@@ -15,10 +15,10 @@ from typing import Literal, cast
 import flask
 from werkzeug.exceptions import SecurityError
 
-from app.access.principals import Anyone, name_of
-from app.errors import StepkeepError
-from app.web.auth import address
-from app.web.log_lines import without_secrets
+from ..access.principals import Anyone, name_of
+from ..errors import StepkeepError
+from .auth import address
+from .log_lines import without_secrets
 
 log = logging.getLogger("stepkeep.security")
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from app.survey.patterns import SURVEY_ID
-from app.web.exact_schema import JSON_SCHEMAS, REFERENCE, client_message
-from app.web.messages import MAX_AUTH_LENGTH, ErrorCode
+from ..survey.patterns import SURVEY_ID
+from .exact_schema import JSON_SCHEMAS, REFERENCE, client_message
+from .messages import MAX_AUTH_LENGTH, ErrorCode
 
 
 class _Sent(BaseModel):

@@ -10,12 +10,12 @@ import datetime
 import flask
 from werkzeug import Response
 
-from app.access.principals import Anyone, Integrator, name_of
-from app.errors import Forbidden, RateLimited, Unauthorized, Unavailable
-from app.store import audit
-from app.web.auth import access
-from app.web.pages import page, unstored
-from app.web.permission import note, store
+from ..access.principals import Anyone, Integrator, name_of
+from ..errors import Forbidden, RateLimited, Unauthorized, Unavailable
+from ..store import audit
+from .auth import access
+from .pages import page, unstored
+from .permission import note, store
 
 sign_in = flask.Blueprint("sign_in", __name__)
 

@@ -12,8 +12,8 @@ import flask
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed
 
-from app import exact_json, metrics, tracing
-from app.errors import (
+from .. import exact_json, metrics, tracing
+from ..errors import (
     Forbidden,
     InvalidInput,
     NoSuchSurvey,
@@ -23,16 +23,16 @@ from app.errors import (
     Unauthorized,
     Unavailable,
 )
-from app.service import SessionStore
-from app.snapshot import Snapshot
-from app.store.batch import Outcome, Refused, Result
-from app.store.pending import Accepted
-from app.store.rows import SessionKey
-from app.survey.commands import Answer, AnyCommand, Draft
-from app.web import messages, wire
-from app.web.admission import Connections, Guest, admit
-from app.web.auth import access, address
-from app.web.security_log import security_log
+from ..service import SessionStore
+from ..snapshot import Snapshot
+from ..store.batch import Outcome, Refused, Result
+from ..store.pending import Accepted
+from ..store.rows import SessionKey
+from ..survey.commands import Answer, AnyCommand, Draft
+from . import messages, wire
+from .admission import Connections, Guest, admit
+from .auth import access, address
+from .security_log import security_log
 
 log = logging.getLogger("stepkeep.socket")
 

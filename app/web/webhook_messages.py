@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.operations.webhooks.addresses import MAX_URL, URL_PATTERN
-from app.operations.webhooks.endpoints import ID_PATTERN
-from app.store.webhooks import WebhookEvent
-from app.web.rest_messages import Success, SurveyId, Time
+from ..operations.webhooks.addresses import MAX_URL, URL_PATTERN
+from ..operations.webhooks.endpoints import ID_PATTERN
+from ..store.webhooks import WebhookEvent
+from .rest_messages import Success, SurveyId, Time
 
 Secret = Annotated[str, Field(pattern=r"^whsec_[A-Za-z0-9+/=]+$", description="shown this once")]
 

@@ -4,15 +4,15 @@ from typing import Any
 
 import flask
 
-from app.errors import InvalidInput
-from app.operations.webhooks import endpoints
-from app.operations.webhooks.signing import message_id_of
-from app.store import outbox
-from app.store.outbox import Delivery
-from app.store.webhooks import Webhook, read_all
-from app.web import requests
-from app.web.permission import permitted_to_all, store
-from app.web.responses import json_response, time_text
+from ..errors import InvalidInput
+from ..operations.webhooks import endpoints
+from ..operations.webhooks.signing import message_id_of
+from ..store import outbox
+from ..store.outbox import Delivery
+from ..store.webhooks import Webhook, read_all
+from . import requests
+from .permission import permitted_to_all, store
+from .responses import json_response, time_text
 
 webhooks_api = flask.Blueprint("webhooks_api", __name__)
 

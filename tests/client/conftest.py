@@ -11,10 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from app.client import (
-    ClientTimes,
-    SurveyClient,
-)
+from app.client import ClientTimes, SurveyClient
 from tests.conftest import Server
 from tests.proxy import Proxy
 

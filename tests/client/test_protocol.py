@@ -9,12 +9,7 @@ from typing import Any
 import pytest
 from websockets.sync.server import ServerConnection
 
-from app.client import (
-    CommandRefused,
-    MemoryOutbox,
-    RefusedForGood,
-    SurveyClient,
-)
+from app.client import CommandRefused, MemoryOutbox, RefusedForGood, SurveyClient
 from app.errors import InvalidInput
 from tests.client.conftest import FAST, NEVER_S, STATE, WAIT_S, Fake, FakeOf, Heard, ack, client_of, say
 from tests.waiting import wait_for

@@ -53,9 +53,9 @@ The database is read a part at a time (``collecting.py``), each part at its own 
 be counted in one figure and not yet in another.
 """
 
-from app.operations.analytics.collecting import PAUSE_S
-from app.operations.analytics.figures import DAYS_FILLED, figures_of
-from app.operations.analytics.filters import Filters
-from app.operations.analytics.sharing import SharedFigures
+from .collecting import PAUSE_S
+from .figures import DAYS_FILLED, figures_of
+from .filters import Filters
+from .sharing import SharedFigures
 
 __all__ = ["DAYS_FILLED", "PAUSE_S", "Filters", "SharedFigures", "figures_of"]

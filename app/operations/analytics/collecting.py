@@ -15,25 +15,16 @@ import numpy as np
 import orjson
 from sqlalchemy import Connection
 
-from app.errors import AnswersLocked
-from app.operations.analytics.filters import Filters, mode_of, status_of
-from app.operations.analytics.plan import Plan
-from app.operations.analytics.tally import Tally
-from app.operations.analytics.walks import (
-    ANSWERED,
-    NO_STEP,
-    NOT_COMPLETED,
-    WENT_BACK,
-    Ints,
-    StepNumbers,
-    Walks,
-    events_of,
-)
-from app.reader import SessionReader
-from app.store.analysis import SessionRow, is_set_aside, read_sessions, read_walks
-from app.store.analysis import Walks as WalksFound
-from app.store.sealing import ANSWERS
-from app.survey.definition import END
+from ...errors import AnswersLocked
+from ...reader import SessionReader
+from ...store.analysis import SessionRow, is_set_aside, read_sessions, read_walks
+from ...store.analysis import Walks as WalksFound
+from ...store.sealing import ANSWERS
+from ...survey.definition import END
+from .filters import Filters, mode_of, status_of
+from .plan import Plan
+from .tally import Tally
+from .walks import ANSWERED, NO_STEP, NOT_COMPLETED, WENT_BACK, Ints, StepNumbers, Walks, events_of
 
 PAUSE_S = 1800
 """Seconds: who did nothing for half an hour was away. Web analytics call that the end of a visit, by long custom."""

@@ -6,16 +6,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.errors import NoSuchSurvey
-from app.operations.analytics.collecting import PAUSE_S, Progress, Question, tally_of
-from app.operations.analytics.filters import Filters
-from app.operations.analytics.plan import Plan, PlannedStep, plan_of
-from app.operations.analytics.quantiles import lengths, numbers, ratio, seconds
-from app.operations.analytics.tally import OTHER, AnswerTally, StepTally, Tally
-from app.reader import SessionReader
-from app.store import analysis
-from app.store.rows import to_time
-from app.survey.definition import Survey
+from ...errors import NoSuchSurvey
+from ...reader import SessionReader
+from ...store import analysis
+from ...store.rows import to_time
+from ...survey.definition import Survey
+from .collecting import PAUSE_S, Progress, Question, tally_of
+from .filters import Filters
+from .plan import Plan, PlannedStep, plan_of
+from .quantiles import lengths, numbers, ratio, seconds
+from .tally import OTHER, AnswerTally, StepTally, Tally
 
 DAYS_FILLED = 3660
 """Days that are listed one by one; of a longer time only those on which something was."""

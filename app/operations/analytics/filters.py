@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Self
 
-from app import exact_json
-from app.errors import InvalidInput
-from app.operations.export.asked import MODES, STATUSES, moment
-from app.store.analysis import SessionRow
+from ... import exact_json
+from ...errors import InvalidInput
+from ...store.analysis import SessionRow
+from ..export.asked import MODES, STATUSES, moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.survey.definition import BooleanStep, ChoicesStep, ChoiceStep, ScaleStep, Step, Survey
+from ...survey.definition import BooleanStep, ChoicesStep, ChoiceStep, ScaleStep, Step, Survey
 
 Answer = str | int | float | bool
 

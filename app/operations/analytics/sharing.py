@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from app.errors import RateLimited
-from app.operations.analytics.figures import figures_of
-from app.operations.analytics.filters import Filters
-from app.service import SessionStore
+from ...errors import RateLimited
+from ...service import SessionStore
+from .figures import figures_of
+from .filters import Filters
 
 KEPT_S = 2.0
 """Seconds for which figures are given again, at least."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from app.operations.analytics.plan import PlannedStep
-from app.operations.analytics.quantiles import Values
+from .plan import PlannedStep
+from .quantiles import Values
 
 OTHER = None
 """Stands in a distribution for every answer that is none of the step's: it may be a text."""

@@ -17,8 +17,8 @@ from typing import BinaryIO, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Table
 
-from app.errors import BackupBroken
-from app.operations.backup.form import CHUNK_ROWS, TABLES, Row, Summed, columns_of, row_of
+from ...errors import BackupBroken
+from .form import CHUNK_ROWS, TABLES, Row, Summed, columns_of, row_of
 
 FORMAT = "stepkeep-backup"
 FORMAT_VERSION = 1

@@ -4,16 +4,16 @@ import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import BackupBroken, InvalidInput
-from app.operations.backup.archive import ArchiveWriter, Manifest
-from app.operations.backup.databases import check_revision, snapshot
-from app.operations.backup.drivers import OpenDatabase
-from app.operations.backup.form import TABLES, Counter, Progress, no_progress
-from app.operations.backup.new_file import new_file
-from app.service import SessionStore
-from app.store.engine import normalise_url
-from app.store.rows import to_time
-from app.store.schema import head_revision
+from ...errors import BackupBroken, InvalidInput
+from ...service import SessionStore
+from ...store.engine import normalise_url
+from ...store.rows import to_time
+from ...store.schema import head_revision
+from .archive import ArchiveWriter, Manifest
+from .databases import check_revision, snapshot
+from .drivers import OpenDatabase
+from .form import TABLES, Counter, Progress, no_progress
+from .new_file import new_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, event, make_url
 
-from app.errors import SchemaMismatch
-from app.operations.backup.drivers import Mysql, OpenDatabase, Postgresql, Sqlite, ours
-from app.store import mysql, postgresql, sqlite
-from app.store.engine import connect_or_explain, migration_engine
-from app.store.schema import check_schema
+from ...errors import SchemaMismatch
+from ...store import mysql, postgresql, sqlite
+from ...store.engine import connect_or_explain, migration_engine
+from ...store.schema import check_schema
+from .drivers import Mysql, OpenDatabase, Postgresql, Sqlite, ours
 
 
 @contextmanager

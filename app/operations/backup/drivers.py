@@ -17,11 +17,11 @@ from pymysql.cursors import SSCursor
 from sqlalchemy import Connection, Integer, Table, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.errors import DatabaseRefused, DatabaseUnavailable, StepkeepError
-from app.operations.backup.form import KEYS, TABLES, Row, chunks, columns_of, is_time, time_text
-from app.operations.backup.pairs import Pairs, merged
-from app.store import sqlite
-from app.store.models import erasures, session_history, sessions, survey_revisions
+from ...errors import DatabaseRefused, DatabaseUnavailable, StepkeepError
+from ...store import sqlite
+from ...store.models import erasures, session_history, sessions, survey_revisions
+from .form import KEYS, TABLES, Row, chunks, columns_of, is_time, time_text
+from .pairs import Pairs, merged
 
 Key = Sequence[Any]
 """The first values of a table's key, one or more."""

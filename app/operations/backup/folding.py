@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from app.errors import AnswersLocked
-from app.operations.backup.form import Row, columns_of
-from app.operations.backup.pairs import Pairs
-from app.store.models import session_history, sessions
-from app.store.rows import RECORD_COLUMNS, STATE_COLUMNS, SessionKey, record_of, state_of
-from app.store.sealing import SET_ASIDE, Sealing
-from app.survey.events import from_record
-from app.survey.state import SessionState, apply
+from ...errors import AnswersLocked
+from ...store.models import session_history, sessions
+from ...store.rows import RECORD_COLUMNS, STATE_COLUMNS, SessionKey, record_of, state_of
+from ...store.sealing import SET_ASIDE, Sealing
+from ...survey.events import from_record
+from ...survey.state import SessionState, apply
+from .form import Row, columns_of
+from .pairs import Pairs
 
 NAMED = 20
 """Sessions that are named as differing; further ones are only counted."""

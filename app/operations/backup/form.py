@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 from sqlalchemy import Column, DateTime, Integer, Table
 
-from app.errors import BackupBroken
-from app.store.models import leases, metadata, session_history
-from app.store.rows import from_time, to_time_text
+from ...errors import BackupBroken
+from ...store.models import leases, metadata, session_history
+from ...store.rows import from_time, to_time_text
 
 Row = tuple[Any, ...]
 """A row's values in the order of its table's columns, in the portable form."""

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from sqlalchemy import URL, Engine, Table
 
-from app.errors import BackupBroken, ConfigurationError, InvalidInput, SchemaMismatch
-from app.operations.backup.databases import snapshot, transaction, writing
-from app.operations.backup.drivers import OpenDatabase
-from app.operations.backup.form import TABLES, Counter, Progress, Summed, no_progress
-from app.store import moving
-from app.store.engine import normalise_url, server_lock
-from app.store.schema import upgrade_schema
+from ...errors import BackupBroken, ConfigurationError, InvalidInput, SchemaMismatch
+from ...store import moving
+from ...store.engine import normalise_url, server_lock
+from ...store.schema import upgrade_schema
+from .databases import snapshot, transaction, writing
+from .drivers import OpenDatabase
+from .form import TABLES, Counter, Progress, Summed, no_progress
 
 ROWS_A_COMMIT = 20_000
 """Rows of a commit: a killed move has at most these to do again."""

@@ -15,12 +15,12 @@ from pathlib import Path
 from sqlalchemy import URL, select
 from sqlalchemy.exc import DBAPIError
 
-from app.errors import BackupBroken, ConfigurationError, DatabaseUnavailable, InvalidInput
-from app.operations.backup.create import Created
-from app.operations.backup.new_file import new_file
-from app.service import SessionStore
-from app.store import sqlite
-from app.store.engine import normalise_url
+from ...errors import BackupBroken, ConfigurationError, DatabaseUnavailable, InvalidInput
+from ...service import SessionStore
+from ...store import sqlite
+from ...store.engine import normalise_url
+from .create import Created
+from .new_file import new_file
 
 _SQLITE = b"SQLite format 3\x00"
 _PG_DUMP = b"PGDMP"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.errors import InvalidInput
+from ...errors import InvalidInput
 
 
 @contextmanager

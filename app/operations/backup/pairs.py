@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 
-from app.errors import BackupBroken
-from app.operations.backup.form import Row, columns_of
-from app.store.models import session_history, sessions
+from ...errors import BackupBroken
+from ...store.models import session_history, sessions
+from .form import Row, columns_of
 
 Pairs = Iterator[tuple[Row, Iterable[Row]]]
 """Each session's row, and those of its events, oldest first; to be taken before the next pair."""

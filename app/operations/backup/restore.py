@@ -13,19 +13,19 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from app.errors import BackupBroken, InvalidInput
-from app.operations.backup.databases import transaction, writing
-from app.operations.backup.drivers import OpenDatabase
-from app.operations.backup.folding import check_folds
-from app.operations.backup.form import TABLES, Counter, Progress, Summed, no_progress
-from app.operations.backup.verify import Contents, Verified, look_through, opened, refuse_differing
-from app.service import SessionStore
-from app.store import audit, reerasure
-from app.store.engine import normalise_url, server_lock
-from app.store.erasure_list import Erased
-from app.store.erasures import Again
-from app.store.models import session_history, sessions
-from app.store.sealing import Sealing
+from ...errors import BackupBroken, InvalidInput
+from ...service import SessionStore
+from ...store import audit, reerasure
+from ...store.engine import normalise_url, server_lock
+from ...store.erasure_list import Erased
+from ...store.erasures import Again
+from ...store.models import session_history, sessions
+from ...store.sealing import Sealing
+from .databases import transaction, writing
+from .drivers import OpenDatabase
+from .folding import check_folds
+from .form import TABLES, Counter, Progress, Summed, no_progress
+from .verify import Contents, Verified, look_through, opened, refuse_differing
 
 T = TypeVar("T")
 

@@ -8,16 +8,16 @@ from typing import Any, Protocol
 
 from sqlalchemy import Table
 
-from app.errors import BackupBroken, InvalidInput, SchemaMismatch
-from app.operations.backup import native
-from app.operations.backup.archive import Archive, is_archive
-from app.operations.backup.databases import check_revision, file_url, snapshot
-from app.operations.backup.folding import Folded, check_folds
-from app.operations.backup.form import TABLES, Counter, Progress, Row, Summed, no_progress
-from app.operations.backup.pairs import Pairs, merged
-from app.store.models import session_history, sessions
-from app.store.schema import head_revision
-from app.store.sealing import Sealing
+from ...errors import BackupBroken, InvalidInput, SchemaMismatch
+from ...store.models import session_history, sessions
+from ...store.schema import head_revision
+from ...store.sealing import Sealing
+from . import native
+from .archive import Archive, is_archive
+from .databases import check_revision, file_url, snapshot
+from .folding import Folded, check_folds
+from .form import TABLES, Counter, Progress, Row, Summed, no_progress
+from .pairs import Pairs, merged
 
 SQLITE = "sqlite"
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.operations.export.columns import Cell, Column, Kind
-from app.operations.export.extras import needed
-from app.operations.export.layout import Layout
-from app.operations.export.walk import Walk
+from .columns import Cell, Column, Kind
+from .extras import needed
+from .layout import Layout
+from .walk import Walk
 
 ROWS_A_GROUP = 5000
 """Rows of one row group, at least: what is in memory at once."""

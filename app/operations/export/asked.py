@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-from app.errors import InvalidInput
-from app.store.rows import from_time
-from app.survey.state import Status
+from ...errors import InvalidInput
+from ...store.rows import from_time
+from ...survey.state import Status
 
 Format = Literal["csv", "long", "jsonl", "parquet", "xlsx", "sav", "dta"]
 Mode = Literal["text", "audio"]

@@ -17,11 +17,11 @@ The document (``format`` is ``stepkeep-codebook-1``; a later form gets another n
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.operations.export.columns import Coded, Column
-from app.operations.export.layout import Layout
-from app.operations.export.names import SPSS, STATA, named
-from app.operations.export.programs import one_line
-from app.survey.definition import NumberStep, Survey
+from ...survey.definition import NumberStep, Survey
+from .columns import Coded, Column
+from .layout import Layout
+from .names import SPSS, STATA, named
+from .programs import one_line
 
 FORMAT = "stepkeep-codebook-1"
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from app.survey.definition import Step
+from ...survey.definition import Step
 
 Cell = str | int | float | bool | datetime.date | datetime.datetime | None
 """A value in a row: of a choice its value, a time is naive UTC, None where there is none."""

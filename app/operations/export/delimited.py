@@ -9,12 +9,12 @@ import datetime
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from app.operations.export.columns import Cell, Column
-from app.operations.export.events import Happened, happenings
-from app.operations.export.layout import Layout
-from app.operations.export.walk import Walk
-from app.store.rows import SessionKey, text_of, to_time
-from app.survey.state import SessionState
+from ...store.rows import SessionKey, text_of, to_time
+from ...survey.state import SessionState
+from .columns import Cell, Column
+from .events import Happened, happenings
+from .layout import Layout
+from .walk import Walk
 
 EVENT_COLUMNS = (
     "user_id",

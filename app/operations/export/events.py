@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from app.operations.export.layout import mode_name
-from app.store.rows import Entry
+from ...store.rows import Entry
+from .layout import mode_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.operations.export import arrow, codebook, delimited, jsonl, labelled, workbook
-from app.operations.export.asked import SHAPES, Asked, Shape
-from app.operations.export.layout import Layout
-from app.operations.export.revisions import read_definitions
-from app.operations.export.walk import Counts, Progress, Walk
-from app.service import SessionStore
-from app.store.rows import text_of
+from ...service import SessionStore
+from ...store.rows import text_of
+from . import arrow, codebook, delimited, jsonl, labelled, workbook
+from .asked import SHAPES, Asked, Shape
+from .layout import Layout
+from .revisions import read_definitions
+from .walk import Counts, Progress, Walk
 
 _PIECE_BYTES = 256 * 1024
 

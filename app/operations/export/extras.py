@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from app.errors import InvalidInput
+from ...errors import InvalidInput
 
 
 def needed(module: str, format_name: str) -> Any:  # noqa: ANN401 - some of them have no types

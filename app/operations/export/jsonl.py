@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from app.operations.export.events import Happened, happenings
-from app.operations.export.layout import Layout, mode_name
-from app.operations.export.walk import Session, Walk
-from app.store.rows import Entry, to_time
+from ...store.rows import Entry, to_time
+from .events import Happened, happenings
+from .layout import Layout, mode_name
+from .walk import Session, Walk
 
 
 def pieces(layout: Layout, walk: Walk, *, history: bool, drafts: bool) -> Iterator[bytes]:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.errors import InvalidInput
-from app.operations.export.arrow import row_groups
-from app.operations.export.columns import Cell, Column, Kind
-from app.operations.export.extras import needed
-from app.operations.export.layout import Layout
-from app.operations.export.names import named
-from app.operations.export.programs import PROGRAMS, Program, cut, one_line
-from app.operations.export.walk import Walk
+from ...errors import InvalidInput
+from .arrow import row_groups
+from .columns import Cell, Column, Kind
+from .extras import needed
+from .layout import Layout
+from .names import named
+from .programs import PROGRAMS, Program, cut, one_line
+from .walk import Walk
 
 MAX_CELLS = 20_000_000
 """Sessions times columns that are made into one file, at most; docs/performance/export.md has the memory they take."""

@@ -1,12 +1,12 @@
 """All columns of a survey, and a session's row in them. Pure."""
 
-from app.operations.export.columns import BACK, FRONT, Cell
-from app.operations.export.placing import Place
-from app.operations.export.revisions import Definitions
-from app.operations.export.steps import groups_of
-from app.store.rows import SessionKey, text_of, to_time
-from app.survey.flow import status_at
-from app.survey.state import SessionState
+from ...store.rows import SessionKey, text_of, to_time
+from ...survey.flow import status_at
+from ...survey.state import SessionState
+from .columns import BACK, FRONT, Cell
+from .placing import Place
+from .revisions import Definitions
+from .steps import groups_of
 
 _Places = dict[str, tuple[int, Place]]
 """By step, where its columns begin, and what places an answer there."""

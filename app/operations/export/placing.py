@@ -8,8 +8,8 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from app.operations.export.columns import CODES, Cell, Coded, Value
-from app.survey.values import is_date
+from ...survey.values import is_date
+from .columns import CODES, Cell, Coded, Value
 
 Place = Callable[[object], Sequence[Cell] | None]
 """Returns the cells of an answer that is not null, one for each of the step's columns; None: it does not fit."""

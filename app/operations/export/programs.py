@@ -8,7 +8,7 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.operations.export.names import SPSS, STATA, Naming
+from .names import SPSS, STATA, Naming
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

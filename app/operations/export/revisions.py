@@ -4,11 +4,11 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.catalogue import Catalogue
-from app.errors import NoSuchSurvey, SurveyFileError
-from app.service import SessionStore
-from app.store import pages
-from app.survey.definition import Survey, load_definition
+from ...catalogue import Catalogue
+from ...errors import NoSuchSurvey, SurveyFileError
+from ...service import SessionStore
+from ...store import pages
+from ...survey.definition import Survey, load_definition
 
 log = logging.getLogger("stepkeep.export")
 

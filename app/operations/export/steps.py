@@ -10,12 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from app.operations.export import placing
-from app.operations.export.columns import CODES, FRONT, Coded, Column, Kind, StepType, Value
-from app.operations.export.names import PLAIN, named
-from app.operations.export.placing import Place
-from app.operations.export.revisions import Definitions
-from app.survey.definition import (
+from ...survey.definition import (
     BooleanStep,
     ChoicesStep,
     ChoiceStep,
@@ -27,6 +22,11 @@ from app.survey.definition import (
     Step,
     TextStep,
 )
+from . import placing
+from .columns import CODES, FRONT, Coded, Column, Kind, StepType, Value
+from .names import PLAIN, named
+from .placing import Place
+from .revisions import Definitions
 
 Steps = Mapping[str, Step]
 """One step by revision, newest first."""

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 
-from app.errors import AnswersLocked
-from app.operations.export.asked import Asked
-from app.service import SessionStore
-from app.store import pages
-from app.store.pages import Chosen, Event
-from app.store.rows import Entry, SessionKey, Stored
-from app.store.sealing import SET_ASIDE
-from app.survey.state import SessionState
+from ...errors import AnswersLocked
+from ...service import SessionStore
+from ...store import pages
+from ...store.pages import Chosen, Event
+from ...store.rows import Entry, SessionKey, Stored
+from ...store.sealing import SET_ASIDE
+from ...survey.state import SessionState
+from .asked import Asked
 
 Progress = Callable[[int, int], None]
 """Told how many sessions were read, and of how many."""

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app.errors import InvalidInput
-from app.operations.export.codebook import TABLE_HEAD, table_of
-from app.operations.export.columns import Cell, Column
-from app.operations.export.extras import needed
-from app.operations.export.layout import Layout
-from app.operations.export.walk import Walk
+from ...errors import InvalidInput
+from .codebook import TABLE_HEAD, table_of
+from .columns import Cell, Column
+from .extras import needed
+from .layout import Layout
+from .walk import Walk
 
 MAX_ROWS = 1_048_575
 """Sessions that a sheet can hold below its head (Excel's specifications and limits)."""

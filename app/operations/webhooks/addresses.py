@@ -10,8 +10,8 @@ import re
 import socket
 from urllib.parse import urlsplit
 
-from app.errors import InvalidInput
-from app.settings import Settings
+from ...errors import InvalidInput
+from ...settings import Settings
 
 MAX_URL = 2000
 

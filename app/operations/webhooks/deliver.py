@@ -17,17 +17,17 @@ from time import monotonic
 
 from sqlalchemy import Connection
 
-from app.errors import AnswersLocked, StepkeepError
-from app.forks import tell_of_forks
-from app.metrics import WEBHOOK_DELIVERIES
-from app.operations.webhooks.lane import Lane
-from app.operations.webhooks.pace import SECOND_US
-from app.operations.webhooks.signing import Secret, secrets_in
-from app.service import SessionStore
-from app.store import leases, outbox, webhooks
-from app.store.outbox import Attempted
-from app.store.sealing import SealBroken
-from app.store.webhooks import SECRET, Webhook
+from ...errors import AnswersLocked, StepkeepError
+from ...forks import tell_of_forks
+from ...metrics import WEBHOOK_DELIVERIES
+from ...service import SessionStore
+from ...store import leases, outbox, webhooks
+from ...store.outbox import Attempted
+from ...store.sealing import SealBroken
+from ...store.webhooks import SECRET, Webhook
+from .lane import Lane
+from .pace import SECOND_US
+from .signing import Secret, secrets_in
 
 log = logging.getLogger("stepkeep.webhooks")
 

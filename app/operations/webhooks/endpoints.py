@@ -10,15 +10,15 @@ from typing import NamedTuple, cast
 
 from sqlalchemy import Connection
 
-from app.errors import InvalidInput, NoSuchSurvey, NoSuchWebhook, SessionUnreadable
-from app.operations.webhooks.addresses import check_url, is_private_allowed
-from app.operations.webhooks.pace import SECOND_US
-from app.operations.webhooks.posting import Answer, post
-from app.operations.webhooks.signing import Secret, encoded, headers, kept_text, new_secret, secrets_in
-from app.service import SessionStore
-from app.store import outbox, webhooks
-from app.store.sealing import SealBroken
-from app.store.webhooks import EVENTS, SECRET, Webhook, WebhookEvent
+from ...errors import InvalidInput, NoSuchSurvey, NoSuchWebhook, SessionUnreadable
+from ...service import SessionStore
+from ...store import outbox, webhooks
+from ...store.sealing import SealBroken
+from ...store.webhooks import EVENTS, SECRET, Webhook, WebhookEvent
+from .addresses import check_url, is_private_allowed
+from .pace import SECOND_US
+from .posting import Answer, post
+from .signing import Secret, encoded, headers, kept_text, new_secret, secrets_in
 
 HOUR_US = 3600 * SECOND_US
 

@@ -10,14 +10,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from app.operations.webhooks.addresses import is_private_allowed, origin_of
-from app.operations.webhooks.pace import Circuit, again_in_us
-from app.operations.webhooks.posting import Answer, post
-from app.operations.webhooks.signing import Secret, body_of, headers, message_id_of
-from app.settings import Settings
-from app.store.outbox import Attempted, Delivery
-from app.store.rows import SessionKey
-from app.store.webhooks import Webhook
+from ...settings import Settings
+from ...store.outbox import Attempted, Delivery
+from ...store.rows import SessionKey
+from ...store.webhooks import Webhook
+from .addresses import is_private_allowed, origin_of
+from .pace import Circuit, again_in_us
+from .posting import Answer, post
+from .signing import Secret, body_of, headers, message_id_of
 
 log = logging.getLogger("stepkeep.webhooks")
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import orjson
 
-from app.store.outbox import Delivery
-from app.store.rows import to_time
+from ...store.outbox import Delivery
+from ...store.rows import to_time
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
