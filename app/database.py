@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .core.message_ids import new_message_id
 from .errors import NoSuchSession
-from .message_ids import new_message_id
 from .service import SessionStore, open_store
 from .settings import read_settings
 from .snapshot import Snapshot

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Protocol
 
-from . import exact_json
+from .core import strict_json
 from .snapshot import Snapshot
 from .store.batch import SMALL
 from .store.rows import SessionKey
@@ -97,7 +97,7 @@ class Listeners:
 
 def _is_small(snapshot: Snapshot) -> bool:
     state = snapshot.state
-    return len(exact_json.encode([state.answers, state.drafts, state.session_data])) <= SMALL
+    return len(strict_json.encode([state.answers, state.drafts, state.session_data])) <= SMALL
 
 
 def _newest(snapshots: Iterable[Snapshot | None]) -> Snapshot | None:

@@ -9,6 +9,7 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from .catalogue import Catalogue
+from .core.formats import SURVEY_ID
 from .errors import AnswersLocked, InvalidInput, InvalidUserId, NoSuchSession, NoSuchVersion, SessionUnreadable
 from .revisions import Revisions
 from .settings import Settings
@@ -23,7 +24,6 @@ from .store.schema import check_schema
 from .store.sealing import SET_ASIDE, sealing_of
 from .survey.definition import Survey
 from .survey.events import UnknownEvent
-from .survey.patterns import SURVEY_ID
 from .survey.state import SessionState
 
 _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")

@@ -17,6 +17,9 @@ from sqlalchemy import Connection, Engine
 
 from .catalogue import Catalogue, read_catalogue
 from .condition_log import ConditionLog
+from .core.deadline import within
+from .core.fork_hooks import tell_of_forks
+from .core.message_ids import new_message_id
 from .errors import (
     AnswersLocked,
     ConfigurationError,
@@ -26,11 +29,8 @@ from .errors import (
     Unavailable,
     VersionConflict,
 )
-from .forks import tell_of_forks
 from .listeners import Listener, Listeners
-from .message_ids import new_message_id
 from .news import open_news
-from .patience import within
 from .reader import now_us
 from .removal import RemovingStore
 from .settings import Settings

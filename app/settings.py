@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .core.formats import DURATION, RATE, SURVEY_ID, problem_of
 from .errors import ConfigurationError
-from .survey.patterns import DURATION, RATE, SURVEY_ID, problem_of
 
 Rate = Annotated[str, Field(pattern=RATE)]
 Duration = Annotated[str, Field(pattern=DURATION)]

@@ -6,7 +6,7 @@ Pure; the survey's own rules are ``survey/flow.py``'s.
 from collections.abc import Mapping
 from typing import Any
 
-from . import exact_json
+from .core import strict_json
 from .errors import InvalidInput
 from .survey.commands import AnyCommand, Note, Save, Update
 
@@ -42,9 +42,9 @@ def check_command(command: AnyCommand) -> None:
             _check_name(command.action, "action")
             if command.step is not None:
                 _check_name(command.step, "step")
-            exact_json.check(command.answer, "answer")
+            strict_json.check(command.answer, "answer")
         case _:
-            exact_json.check(getattr(command, "value", None), "value")
+            strict_json.check(getattr(command, "value", None), "value")
 
 
 def _check_state(state: Mapping[str, Any]) -> None:  # noqa: C901 - one case a field
@@ -64,22 +64,22 @@ def _check_state(state: Mapping[str, Any]) -> None:  # noqa: C901 - one case a f
                     _check_object(value, name)
             case _:
                 raise InvalidInput(f"a session has no {name!r}")
-    if len(exact_json.encode(dict(state))) > MAX_STATE_BYTES:
+    if len(strict_json.encode(dict(state))) > MAX_STATE_BYTES:
         raise InvalidInput(f"the state has more than {MAX_STATE_BYTES} bytes as JSON")
 
 
 def _check_name(value: object, what: str) -> None:
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_STEP_LENGTH:
         raise InvalidInput(f"{what} must be text of 1 to {MAX_STEP_LENGTH} characters")
-    exact_json.check(value, what)
+    strict_json.check(value, what)
 
 
 def _check_object(value: object, what: str) -> None:
     if not isinstance(value, Mapping):
         raise InvalidInput(f"{what} must be an object with string keys, not {type(value).__name__}")
     for key, item in value.items():
-        exact_json.check({key: None}, what)
-        exact_json.check(item, f"{what}.{key}")
+        strict_json.check({key: None}, what)
+        strict_json.check(item, f"{what}.{key}")
 
 
 def _check_path(value: object) -> None:

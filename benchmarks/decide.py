@@ -8,7 +8,7 @@ from there.
 import statistics
 import time
 
-from app import exact_json
+from app.core import strict_json
 from app.survey.commands import Answer, Begin
 from app.survey.definition import Survey, load_definition
 from app.survey.flow import Rejection, decide
@@ -38,7 +38,7 @@ def survey_of(count: int) -> Survey:
         for number in range(count)
     ]
     document = {"id": "big", "title": "t", "language": "en", "steps": steps}
-    return load_definition(exact_json.encode(document), "big")
+    return load_definition(strict_json.encode(document), "big")
 
 
 def walk_to_the_last(survey: Survey) -> SessionState:

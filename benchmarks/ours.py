@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.message_ids import new_message_id
+from app.core.message_ids import new_message_id
 from app.service import SessionStore, now_us, open_store
 from app.settings import Settings
 from app.store import engine as engines

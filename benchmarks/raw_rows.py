@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from app.message_ids import new_message_id
+from app.core.message_ids import new_message_id
 from app.service import SessionStore, now_us
 from app.store.rows import SessionKey
 from benchmarks.ours import SESSIONS, Walker, begin_many

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import exact_json
+from app.core import strict_json
 from app.errors import InvalidJson
 
 EXACT = st.recursive(
@@ -26,8 +26,8 @@ EXACT = st.recursive(
 @given(EXACT)
 def test_what_passes_comes_back_the_same(value: object) -> None:
     """Encode and decode are inverse, key order included."""
-    exact_json.check(value)
-    assert exact_json.decode(exact_json.encode(value)) == value
+    strict_json.check(value)
+    assert strict_json.decode(strict_json.encode(value)) == value
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_what_passes_comes_back_the_same(value: object) -> None:
 def test_what_is_not_exact_is_refused(text: str | bytes) -> None:
     """Each is refused with a message, none crashes."""
     with pytest.raises(InvalidJson):
-        exact_json.decode(text)
+        strict_json.decode(text)
 
 
 def test_python_values_that_are_not_json_are_refused_with_their_place() -> None:
     """The message names the place."""
     with pytest.raises(InvalidJson, match=r"answers\.S1\[1\]"):
-        exact_json.check({"S1": [1, math.nan]}, "answers")
+        strict_json.check({"S1": [1, math.nan]}, "answers")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,6 @@ def test_python_values_that_are_not_json_are_refused_with_their_place() -> None:
 def test_refused_text_names_its_place(wrong: str, problem: str) -> None:
     """Also of what the parser meets: the path from the top, as for values."""
     with pytest.raises(InvalidJson) as refused:
-        exact_json.decode(f'{{"answers": {{"S1": [1, {wrong}]}}}}', "body")
+        strict_json.decode(f'{{"answers": {{"S1": [1, {wrong}]}}}}', "body")
     assert refused.value.place == "body.answers.S1[1]"
     assert problem in refused.value.problem

@@ -3,7 +3,7 @@
 import gc
 import os
 
-from app.forks import tell_of_forks
+from app.core.fork_hooks import tell_of_forks
 
 
 class Noting:

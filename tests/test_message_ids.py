@@ -2,7 +2,7 @@
 
 import uuid
 
-from app.message_ids import new_message_id
+from app.core.message_ids import new_message_id
 
 
 def test_message_id_is_a_uuid_of_version_7() -> None:

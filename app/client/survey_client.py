@@ -11,8 +11,8 @@ from typing import Any, Self
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from ..core.message_ids import new_message_id
 from ..errors import StepkeepError
-from ..message_ids import new_message_id
 from .admission import WIRE_LOG, credentials, refusal
 from .attempts import BUSY_CODES, NotConnected, attempts, busy_delay_s, jittered
 from .errors import ClientClosed, CommandRefused, RefusedForGood, Rejected

@@ -16,7 +16,7 @@ from tenacity import (
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from .. import exact_json
+from ..core import strict_json
 from ..errors import InvalidInput, InvalidJson
 from .errors import MAX_COMMAND_BYTES, CommandTooLarge, NotSendable
 from .times import ClientTimes
@@ -30,10 +30,10 @@ def encode(command: dict[str, Any]) -> str:
         CommandTooLarge: more than 64 KiB.
     """
     try:
-        exact_json.check(command, "the command", exact_json.MAX_DEPTH + 1)
+        strict_json.check(command, "the command", strict_json.MAX_DEPTH + 1)
     except InvalidJson as error:
         raise NotSendable(error.message) from error
-    text = exact_json.encode(command)
+    text = strict_json.encode(command)
     size_bytes = len(text.encode())
     if size_bytes > MAX_COMMAND_BYTES:
         raise CommandTooLarge(size_bytes)

@@ -12,8 +12,8 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
+from ..core.fork_hooks import tell_of_forks
 from ..errors import StepkeepError
-from ..forks import tell_of_forks
 from ..service import SessionStore
 from ..store.leases import release, take
 from ..store.rows import to_time

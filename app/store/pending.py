@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-from .. import exact_json, metrics
+from .. import metrics
+from ..core import strict_json
 from ..errors import AnswersLocked, DatabaseUnavailable, MessageIdReused, Overloaded, Unavailable
 from ..settings import Settings
 from ..survey.commands import AnyCommand, Begin, Draft, Restart
@@ -216,7 +217,7 @@ class PendingTurns:
             self._changed.notify_all()
 
     def _put(self, key: SessionKey, line: _Line, command: AnyCommand, verdict: Verdict) -> None:
-        size_bytes = TURN_BYTES + len(exact_json.encode(getattr(command, "value", None)))
+        size_bytes = TURN_BYTES + len(strict_json.encode(getattr(command, "value", None)))
         last = line.turns[-1] if line.turns else None
         # The newest draft wins; but the first turn may be on its way already.
         replaced = last if len(line.turns) > 1 and last is not None and _is_same_draft(last.command, command) else None

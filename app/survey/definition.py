@@ -22,12 +22,12 @@ from pydantic import (
     model_validator,
 )
 
-from .. import exact_json
+from ..core import strict_json
+from ..core.formats import DURATION, STEP_ID, SURVEY_ID, duration_us, problem_of
 from ..errors import InvalidJson, SurveyFileError
 from . import values
 from .conditions import Condition, ConditionError, compile_condition
 from .graph import Walkway
-from .patterns import DURATION, STEP_ID, SURVEY_ID, duration_us, problem_of
 from .yaml_text import YamlProblem, read_yaml
 
 END = "end"
@@ -326,7 +326,7 @@ class Survey(_Model):
     @cached_property
     def definition(self) -> str:
         """The definition as JSON, with the format's defaults filled in; loading it gives the same revision."""
-        return exact_json.encode(self.model_dump(mode="json", exclude={"access", "retention"}))
+        return strict_json.encode(self.model_dump(mode="json", exclude={"access", "retention"}))
 
     @cached_property
     def revision(self) -> str:
@@ -428,15 +428,15 @@ def load(text: str, file: str) -> Survey:
         SurveyFileError: naming the file, the place in it and what is wrong.
     """
     try:
-        document = exact_json.decode(text) if file.endswith(".json") else read_yaml(text)
-        exact_json.check(document, "the file")
+        document = strict_json.decode(text) if file.endswith(".json") else read_yaml(text)
+        strict_json.check(document, "the file")
     except YamlProblem as problem:
         raise SurveyFileError(file, problem.place, problem.problem) from problem
     except InvalidJson as error:
         raise SurveyFileError(file, error.place, error.problem) from error
     if not isinstance(document, dict):
         raise SurveyFileError(file, "", "a survey file holds one mapping with id, title, language and steps")
-    return load_definition(exact_json.encode(document), file)
+    return load_definition(strict_json.encode(document), file)
 
 
 def load_definition(definition: str, name: str) -> Survey:

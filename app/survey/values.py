@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from ..exact_json import MAX_INTEGER
+from ..core.strict_json import MAX_INTEGER
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..survey.patterns import SURVEY_ID
+from ..core.formats import SURVEY_ID
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float | None, Field(ge=0, le=1, description="null where there is nothing to take a share of")]

@@ -5,8 +5,8 @@ from typing import Any
 
 import flask
 
-from .. import exact_json
 from ..access.principals import Participant, check_scope
+from ..core import strict_json
 from ..errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unauthorized, VersionConflict
 from ..service import SessionStore
 from ..snapshot import Snapshot
@@ -137,7 +137,7 @@ def list_sessions() -> flask.Response:
     if "survey" in arguments:
         filters["survey_id"] = store().key("x", arguments["survey"]).survey_id
     if "step" in arguments:
-        exact_json.check(arguments["step"], "step")
+        strict_json.check(arguments["step"], "step")
         filters["current_step"] = arguments["step"]
     if "user_id_prefix" in arguments:
         filters["user_id_prefix"] = store().key(arguments["user_id_prefix"]).user_id

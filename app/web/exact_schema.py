@@ -1,4 +1,4 @@
-"""The gate of ``app/exact_json.py`` as JSON Schema: what both documents say of JSON that comes in.
+"""The gate of ``app/core/strict_json.py`` as JSON Schema: what both documents say of JSON that comes in.
 
 How deep a value may be (32) and how large are not to be said in a schema; the descriptions do. Whole numbers are
 exact up to 2^53 only, and a schema can't tell 1e20 from 100000000000000000000: so it bounds all numbers.
@@ -6,7 +6,7 @@ exact up to 2^53 only, and a schema can't tell 1e20 from 100000000000000000000: 
 
 from typing import Any
 
-from ..exact_json import MAX_DEPTH, MAX_INTEGER
+from ..core.strict_json import MAX_DEPTH, MAX_INTEGER
 from .messages import CLIENT_MESSAGE
 
 REFERENCE = "#/components/schemas/{model}"

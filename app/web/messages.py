@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from .. import exact_json
+from ..core import strict_json
 from ..errors import InvalidJson
 from ..snapshot import Snapshot
 from ..survey import commands
@@ -109,7 +109,7 @@ def parse(frame: str | bytes) -> ClientMessage:
     if len(frame.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES:
         raise BadMessage("too_large", f"a message has at most {MAX_MESSAGE_BYTES} bytes")
     try:
-        value = exact_json.decode(frame, "message")
+        value = strict_json.decode(frame, "message")
     except InvalidJson as error:
         raise BadMessage("malformed", error.message) from error
     return parse_value(value)
@@ -128,7 +128,7 @@ def parse_value(value: object) -> ClientMessage:
         raise BadMessage("unknown_type", f"unknown type; there are {known}", _id_of(value))
     try:
         message = CLIENT_MESSAGE.validate_python(value)
-        exact_json.check(getattr(message, "value", None), "value")
+        strict_json.check(getattr(message, "value", None), "value")
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"][1:])
@@ -143,7 +143,7 @@ def token_in(frame: str | bytes | None) -> str | None:
     if not isinstance(frame, str) or len(frame) > MAX_AUTH_LENGTH:
         return None
     try:
-        value = exact_json.decode(frame, "message")
+        value = strict_json.decode(frame, "message")
     except InvalidJson:
         return None
     token = value.get("token") if isinstance(value, dict) and value.get("type") == "auth" else None

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..exact_json import MAX_INTEGER
-from ..survey.patterns import SURVEY_ID as SURVEY_ID_PATTERN
+from ..core.formats import SURVEY_ID as SURVEY_ID_PATTERN
+from ..core.strict_json import MAX_INTEGER
 from .exact_schema import NO_NUL, REFERENCE
 from .requests import IDEMPOTENCY_KEY_PATTERN, IF_MATCH_PATTERN, MAX_LIMIT
 from .rest_messages import USER_ID_PATTERN

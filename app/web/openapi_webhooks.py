@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..exact_json import MAX_INTEGER
+from ..core.strict_json import MAX_INTEGER
 from ..operations.webhooks.endpoints import ID_PATTERN
 from . import openapi_operation as parts
 from .openapi_operation import Operation

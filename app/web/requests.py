@@ -8,7 +8,7 @@ from typing import Any
 
 import flask
 
-from .. import exact_json
+from ..core import strict_json
 from ..errors import InvalidInput
 from ..store.listing import Cursor
 
@@ -39,7 +39,7 @@ def check_arguments(*known: str) -> None:
 
 def body(allowed: frozenset[str] | None) -> dict[str, Any]:
     """Return the body, a JSON object with no other fields than those allowed (None: any)."""
-    found = exact_json.decode(flask.request.get_data(), "body")
+    found = strict_json.decode(flask.request.get_data(), "body")
     if not isinstance(found, dict):
         raise InvalidInput("the body must be a JSON object")
     unknown = sorted(found.keys() - allowed) if allowed is not None else []
@@ -110,10 +110,10 @@ def cursor() -> Cursor | None:
     try:
         parts = _decoded(text).split("\n")
         if len(parts) == 3:  # noqa: PLR2004 - an event: its time and its id behind nothing
-            at, number = (min(max(0, int(part)), exact_json.MAX_INTEGER) for part in parts[1:])
+            at, number = (min(max(0, int(part)), strict_json.MAX_INTEGER) for part in parts[1:])
             return Cursor(event=(at, number))
         user_id, survey_id = parts
-        exact_json.check([user_id, survey_id], "after")
+        strict_json.check([user_id, survey_id], "after")
         return Cursor(user_id, survey_id)
     except (UnicodeError, binascii.Error, ValueError):
         raise InvalidInput("after must be the `next` of the page before") from None

@@ -9,7 +9,7 @@ from typing import Any
 import flask
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from .. import exact_json
+from ..core import strict_json
 from ..errors import ConfigurationError, InvalidJson, RateLimited, StepkeepError
 
 log = logging.getLogger("stepkeep.web")
@@ -55,7 +55,7 @@ def _is_of_the_api() -> bool:
 
 def json_response(value: Mapping[str, Any], status: int = 200) -> flask.Response:
     """Return a response of JSON."""
-    return flask.Response(exact_json.encode(value), status, mimetype="application/json")
+    return flask.Response(strict_json.encode(value), status, mimetype="application/json")
 
 
 def problem(status: int, code: str, detail: str, **extra: object) -> flask.Response:
@@ -69,7 +69,7 @@ def problem(status: int, code: str, detail: str, **extra: object) -> flask.Respo
         "success": False,
         **extra,
     }
-    response = flask.Response(exact_json.encode(body), status, mimetype="application/problem+json")
+    response = flask.Response(strict_json.encode(body), status, mimetype="application/problem+json")
     if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = "5"
     if status == http.HTTPStatus.UNAUTHORIZED:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from ..survey.patterns import SURVEY_ID
+from ..core.formats import SURVEY_ID
 from .exact_schema import JSON_SCHEMAS, REFERENCE, client_message
 from .messages import MAX_AUTH_LENGTH, ErrorCode
 

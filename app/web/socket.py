@@ -12,7 +12,8 @@ import flask
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed
 
-from .. import exact_json, metrics, tracing
+from .. import metrics, tracing
+from ..core import strict_json
 from ..errors import (
     Forbidden,
     InvalidInput,
@@ -83,24 +84,24 @@ def _serve(ws: Any, store: SessionStore, connections: Connections, user_id: str)
                 _Connection(ws, store, connections, key, guest).run(is_audio_mode=is_audio)
     except Unauthorized as error:
         security_log().note("refused", error.message)
-        ws.send(exact_json.encode(_error("unauthorized", error.message)))
+        ws.send(strict_json.encode(_error("unauthorized", error.message)))
         wire.close(ws, 4401, error.message)
     except Forbidden as error:
         security_log().note("refused", error.message)
         wire.close(ws, 4403, error.message)
     except RateLimited as error:
         security_log().note("limited", error.message)
-        ws.send(exact_json.encode(_error("rate_limited", error.message)))
+        ws.send(strict_json.encode(_error("rate_limited", error.message)))
         wire.close(ws, 4429, error.message)
     except NoSuchSurvey as error:
         wire.close(ws, 4404, error.message)
     except InvalidInput as error:
-        ws.send(exact_json.encode(_error("malformed", error.message)))
+        ws.send(strict_json.encode(_error("malformed", error.message)))
         wire.close(ws, 4400, error.message)
     except Unavailable as error:
         if str(error) != error.message:  # what is for the operator alone
             log.error("%s", error)  # noqa: TRY400 - no fault of the program
-        ws.send(exact_json.encode(_error("unavailable", error.message)))
+        ws.send(strict_json.encode(_error("unavailable", error.message)))
         wire.close(ws, 1013, error.message)
 
 
@@ -344,7 +345,7 @@ class _Connection:
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
-            self._ws.send(exact_json.encode(message))
+            self._ws.send(strict_json.encode(message))
         except OSError as error:
             raise ConnectionClosed(1006, "the peer is gone") from error
 

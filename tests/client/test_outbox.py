@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app import exact_json
 from app.client import outbox
 from app.client.errors import (
     MAX_COMMAND_BYTES,
@@ -25,6 +24,7 @@ from app.client.errors import (
 )
 from app.client.outbox import FileOutbox, MemoryOutbox
 from app.client.wire import encode
+from app.core import strict_json
 from app.errors import InvalidJson
 from tests.conftest import ROOT
 
@@ -311,12 +311,12 @@ def nested(depth: int) -> list[Any]:
 
 @given(value=VALUES | st.integers(29, 36).map(nested))
 def test_the_client_refuses_what_the_gate_refuses(value: object) -> None:
-    """The client's check and the server's gate (app/exact_json.py) agree on every value."""
+    """The client's check and the server's gate (app/core/strict_json.py) agree on every value."""
     try:
-        exact_json.check(value)
+        strict_json.check(value)
     except InvalidJson:
         with pytest.raises(NotSendable):
             encode({"type": "answer", "id": "x", "step": "Q1", "value": value})
     else:
         text = encode({"type": "answer", "id": "x", "step": "Q1", "value": value})
-        assert exact_json.decode(text)["value"] == value
+        assert strict_json.decode(text)["value"] == value

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from app.survey.patterns import STEP_ID
+from app.core.formats import STEP_ID
 from tests.conftest import ROOT
 
 SECURITY = ROOT / "docs" / "security.md"

@@ -7,7 +7,7 @@ import json
 from random import Random
 from typing import Any
 
-from app import exact_json
+from app.core import strict_json
 from app.web import messages
 from app.web.messages import CLIENT_TYPES, BadMessage
 
@@ -43,9 +43,9 @@ def judge(frame: str | bytes) -> bool:
     try:
         message = messages.parse(frame)
     except BadMessage as bad:
-        exact_json.encode(messages.error(bad.code, bad.message, bad.message_id))
+        strict_json.encode(messages.error(bad.code, bad.message, bad.message_id))
         return False
-    again = exact_json.encode(message.model_dump())
+    again = strict_json.encode(message.model_dump())
     assert repr(messages.parse(again)) == repr(message), frame
     held = json.loads(frame)
     assert all(repr(value) == repr(held[name]) for name, value in message.model_dump().items()), frame

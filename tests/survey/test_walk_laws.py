@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import exact_json
+from app.core import strict_json
 from app.survey import commands, flow
 from app.survey.definition import END, Survey, load_definition
 from app.survey.events import AnyEvent, from_record, to_record
@@ -40,7 +40,7 @@ def surveys(draw: st.DrawFn) -> Survey:
                 rule["when"] = f"({rule['when']}) && answers.{ids[0]} != 99"
         steps.append(step)
     document = {"id": "random", "title": "t", "language": "en", "steps": steps}
-    return load_definition(exact_json.encode(document), "random")
+    return load_definition(strict_json.encode(document), "random")
 
 
 def command_of(draw: st.DrawFn, survey: Survey, state: SessionState) -> commands.AnyCommand:

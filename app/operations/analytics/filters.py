@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from ... import exact_json
+from ...core import strict_json
 from ...errors import InvalidInput
 from ...store.analysis import SessionRow
 from ..export.asked import MODES, STATUSES, moment
@@ -50,7 +50,7 @@ class Filters:
         for name, given, known in (("mode", mode, MODES), ("status", status, STATUSES)):
             if given is not None and given not in known:
                 raise InvalidInput(f"{name} must be one of {', '.join(known)}")
-        exact_json.check(revision, "revision")
+        strict_json.check(revision, "revision")
         return cls(
             since=None if since is None else moment(since, "since"),
             until=None if until is None else moment(until, "until", ends_day=True),

@@ -17,8 +17,8 @@ from time import monotonic
 
 from sqlalchemy import Connection
 
+from ...core.fork_hooks import tell_of_forks
 from ...errors import AnswersLocked, StepkeepError
-from ...forks import tell_of_forks
 from ...metrics import WEBHOOK_DELIVERIES
 from ...service import SessionStore
 from ...store import leases, outbox, webhooks

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlalchemy import delete, update
 
-from app import exact_json
 from app.catalogue import Catalogue
+from app.core import strict_json
 from app.errors import InvalidInput, NoSuchSurvey
 from app.operations.analytics import Filters, figures_of
 from app.service import SessionStore
@@ -76,7 +76,7 @@ def survey_of(
             step["next"] = [{"when": f'answers.{ids[0]} == "a" || answers.{ids[0]} == 3', "go": ids[to]}]
         steps.append(step)
     document = {"id": survey_id, "title": "t", "language": "en", "expires_after": "300d", "steps": steps}
-    return load_definition(exact_json.encode(document), survey_id)
+    return load_definition(strict_json.encode(document), survey_id)
 
 
 @st.composite
@@ -369,7 +369,7 @@ def test_words_that_were_saved_as_a_choice_are_not_shown(opened: Opened) -> None
     saved = {"current_step": "S1", "answers": {"S0": "my name is Ann"}, "step_history": ("S0",)}
     store.submit(ANN, commands.Save(at=BEGAN, is_audio_mode=False, session_data=None, **saved))
     found = figures_of(store, "one")
-    assert "Ann" not in exact_json.encode(found)
+    assert "Ann" not in strict_json.encode(found)
     assert step_of(found, "S0")["answers"]["distribution"][-1] == {
         "value": None,
         "label": "other",
@@ -384,7 +384,7 @@ def test_answers_of_an_older_revision_follow_the_newest(opened: Opened) -> None:
     answered(store, ANN, (5, "S0", 4))
     shorter = survey_of("one", ["scale", "text"])
     first = shorter.steps[0].model_copy(update={"max": 2, "max_label": None})
-    store = opened(load_definition(exact_json.encode(replaced(shorter, first)), "one"))
+    store = opened(load_definition(strict_json.encode(replaced(shorter, first)), "one"))
     bars = step_of(figures_of(store, "one"), "S0")["answers"]["distribution"]
     assert [bar["value"] for bar in bars] == [0, 1, 2, 3, 4]
     assert bars[4]["label"] == "4 (most)"

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from .errors import InvalidJson
+from ..errors import InvalidJson
 
 MAX_DEPTH = 32
 """Containers inside one another that a value may have."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from .errors import DatabaseUnavailable
+from ..errors import DatabaseUnavailable
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""Small mechanisms that import nothing else of this package but its errors."""
