@@ -13,8 +13,8 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 from app.errors import ConfigurationError
+from app.observability.multiprocess import VARIABLE, empty, remove_made, share_metrics
 from app.settings import is_loopback, read_settings
-from app.web.metrics_folder import VARIABLE, empty, remove_made, share_metrics
 
 try:
     _settings = read_settings()
@@ -25,10 +25,10 @@ except ConfigurationError as error:
 # Only now: prometheus_client, which these lead to, asks when it is imported where metrics are shared.
 from prometheus_client.multiprocess import mark_process_dead
 
+from app.observability.logging import LineFormatter, log_form
 from app.service import open_store
 from app.store.engine import normalise_url, server_lock
 from app.web.factory import check_settings, doubts
-from app.web.log_lines import LineFormatter, log_form
 
 try:
     check_settings(_settings)  # here: a worker that can't start is started again and again

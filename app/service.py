@@ -30,7 +30,7 @@ from .errors import (
     VersionConflict,
 )
 from .listeners import Listener, Listeners
-from .news import open_news
+from .notifications.notifier import open_news
 from .reader import now_us
 from .removal import RemovingStore
 from .settings import Settings

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from app.news import open_news
+from app.notifications.notifier import open_news
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.snapshot import Snapshot

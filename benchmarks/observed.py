@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from app import metrics
+from app.observability import metrics
 from app.store import tally
 from app.store.rows import SessionKey
 from benchmarks.ours import Walker, begin_many, store_on

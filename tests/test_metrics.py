@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.exc import OperationalError
 
-from app import metrics
+from app.observability import metrics
 from app.reader import now_us
 from app.service import SessionStore
 from app.settings import Settings
@@ -198,5 +198,5 @@ def test_each_alert_says_what_to_do() -> None:
 
 def test_folder_is_named_before_prometheus_is_asked_for() -> None:
     """What gunicorn's configuration imports before it has named the folder must not lead to prometheus_client."""
-    code = "import sys, app.web.metrics_folder; sys.exit('prometheus_client' in sys.modules)"
+    code = "import sys, app.observability.multiprocess; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0

@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from sqlalchemy.exc import OperationalError
 from websockets.sync.client import connect
 
-from app import tracing
 from app.errors import ConfigurationError
+from app.observability import tracing
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.retry import retried

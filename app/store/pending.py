@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-from .. import metrics
 from ..core import strict_json
 from ..errors import AnswersLocked, DatabaseUnavailable, MessageIdReused, Overloaded, Unavailable
+from ..observability import metrics
 from ..settings import Settings
 from ..survey.commands import AnyCommand, Begin, Draft, Restart
 from ..survey.definition import Survey

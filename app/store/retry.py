@@ -31,8 +31,8 @@ from typing import Generic, ParamSpec, TypeVar, cast
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from .. import metrics, tracing
 from ..errors import DatabaseRefused, DatabaseUnavailable
+from ..observability import metrics, tracing
 from ..settings import Settings
 
 P = ParamSpec("P")

@@ -1,10 +1,10 @@
-"""What came of a batch, counted for ``app/metrics.py`` a batch at a time. Used by ``writer.py``."""
+"""What came of a batch, counted for ``app/observability/metrics.py`` a batch at a time. Used by ``writer.py``."""
 
 from collections.abc import Iterable, Sequence
 from time import monotonic
 
-from .. import metrics
 from ..errors import StepkeepError
+from ..observability import metrics
 from .batch import Outcome, Refused, Result
 from .ticket import Ticket
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .. import tracing
+from ..observability import tracing
 from .batch import Turn
 from .parking import Parking
 

@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from .. import metrics, tracing
 from ..errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable
+from ..observability import metrics, tracing
 from ..settings import Settings
 from ..survey.commands import AnyCommand
 from . import tally

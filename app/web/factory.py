@@ -9,8 +9,9 @@ import flask
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from .. import metrics, tracing
 from ..errors import ConfigurationError
+from ..observability import metrics, tracing
+from ..observability.logging import log_form, log_lines
 from ..operations.schedule import Rounds
 from ..operations.webhooks.deliver import Deliverer
 from ..service import SessionStore, open_store
@@ -27,7 +28,6 @@ from .export_api import export_api
 from .gauges import Gauges
 from .headers import allow_origins, harden
 from .insiders import Insiders
-from .log_lines import log_form, log_lines
 from .messages import MAX_MESSAGE_BYTES
 from .metrics_api import metrics_api
 from .observed import observe

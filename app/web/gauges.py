@@ -10,7 +10,7 @@ from typing import cast
 
 import flask
 
-from .. import metrics
+from ..observability import metrics
 from ..service import SessionStore
 from .admission import Connections
 

@@ -2,7 +2,7 @@
 
 import flask
 
-from .. import metrics
+from ..observability import metrics
 from .gauges import gauges
 from .insiders import check_insider
 

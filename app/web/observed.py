@@ -14,8 +14,8 @@ import flask
 from structlog.contextvars import bound_contextvars
 from werkzeug.exceptions import HTTPException
 
-from .. import metrics, tracing
 from ..errors import StepkeepError
+from ..observability import metrics, tracing
 from .gauges import gauges
 from .permission import store
 

@@ -17,8 +17,8 @@ from werkzeug.exceptions import SecurityError
 
 from ..access.principals import Anyone, name_of
 from ..errors import StepkeepError
+from ..observability.logging import without_secrets
 from .auth import address
-from .log_lines import without_secrets
 
 log = logging.getLogger("stepkeep.security")
 

@@ -12,7 +12,6 @@ import flask
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed
 
-from .. import metrics, tracing
 from ..core import strict_json
 from ..errors import (
     Forbidden,
@@ -24,6 +23,7 @@ from ..errors import (
     Unauthorized,
     Unavailable,
 )
+from ..observability import metrics, tracing
 from ..service import SessionStore
 from ..snapshot import Snapshot
 from ..store.batch import Outcome, Refused, Result

@@ -30,7 +30,7 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from .. import metrics
+from ..observability import metrics
 
 _SOCKET_KEYS = ("werkzeug.socket", "gunicorn.socket")
 

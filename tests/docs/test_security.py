@@ -63,7 +63,12 @@ SIMULATES = frozenset(f"app/operations/{name}.py" for name in ("demo", "demo_ans
 """Modules that make up people for `flask demo fill`, the same ones again by their seed."""
 
 JITTER = frozenset(
-    {"app/news/watch.py", "app/store/pending.py", "app/client/attempts.py", "app/operations/webhooks/lane.py"}
+    {
+        "app/notifications/subscriber.py",
+        "app/store/pending.py",
+        "app/client/attempts.py",
+        "app/operations/webhooks/lane.py",
+    }
 )
 """Modules that wait a random time; no other but those may use ``random``."""
 

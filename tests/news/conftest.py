@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import NullPool, create_engine, insert, select, text, update
 
-from app.news import open_news
-from app.news import watch as news_watch
+from app.notifications import subscriber as news_watch
+from app.notifications.notifier import open_news
 from app.settings import Settings
 from app.store.engine import normalise_url, reader_engine, writer_engine
 from app.store.models import sessions
@@ -165,7 +165,7 @@ def begin_sessions(url: str) -> None:
 
 PROGRAM = """
 import sys, time
-from app.news import open_news
+from app.notifications.notifier import open_news
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.rows import SessionKey

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError, DatabaseUnavailable
-from app.news import watch as news_watch
+from app.notifications import subscriber as news_watch
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.schema import upgrade_schema

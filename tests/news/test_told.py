@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from app import news
-from app.news import outbox as news_outbox
-from app.news import postgresql as news_postgresql
-from app.news import redis as news_redis
-from app.news import watch as news_watch
-from app.news.link import PAYLOAD_BYTES, pack, unpack
+from app.notifications import notifier
+from app.notifications import postgresql as news_postgresql
+from app.notifications import publisher as news_outbox
+from app.notifications import redis as news_redis
+from app.notifications import subscriber as news_watch
+from app.notifications.transport import PAYLOAD_BYTES, pack, unpack
 from app.settings import Settings
 from app.store.rows import SessionKey
 from tests.conftest import skip_or_fail
@@ -70,7 +70,7 @@ def test_announcement_that_comes_back_is_not_even_read(
         read.append(payload)
         return unpack(payload)
 
-    monkeypatch.setattr(news, "unpack", counted)
+    monkeypatch.setattr(notifier, "unpack", counted)
     one, two = opened(told), opened(told)
     one.follow(KEY)
     two.follow(KEY)

@@ -22,11 +22,11 @@ from websockets.typing import Origin, Subprotocol
 
 from app.access.api_keys import new_key
 from app.access.tokens import ResumeTokens
+from app.observability.logging import LineFormatter, LogForm, log_form
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.rows import SessionKey
 from app.store.schema import upgrade_schema
-from app.web.log_lines import LineFormatter, LogForm, log_form
 from app.web.security_log import EVERY_S, SecurityLog
 from tests.conftest import SURVEYS, Server
 from tests.waiting import wait_for

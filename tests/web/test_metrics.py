@@ -12,12 +12,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
-from app import metrics
 from app.errors import ConfigurationError, DatabaseUnavailable
+from app.observability import metrics, multiprocess
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.schema import upgrade_schema
-from app.web import metrics_folder
 from tests.conftest import SURVEYS, Server, Servers
 from tests.waiting import wait_for
 from tests.web.conftest import running_server
@@ -38,8 +37,8 @@ def door(tmp_path: Path) -> Iterator[Door]:
 @pytest.fixture
 def unshared(monkeypatch: pytest.MonkeyPatch) -> None:
     """No folder is named in the environment, before and after."""
-    monkeypatch.setenv(metrics_folder.VARIABLE, "")
-    monkeypatch.delenv(metrics_folder.VARIABLE)
+    monkeypatch.setenv(multiprocess.VARIABLE, "")
+    monkeypatch.delenv(multiprocess.VARIABLE)
 
 
 def figures(text: str) -> Figures:
@@ -193,26 +192,26 @@ def test_folder_begins_empty_and_is_left_alone_by_a_reload(tmp_path: Path) -> No
     for name in ("counter_7.db", "gauge_livesum_7.db", "sessions.db"):
         (folder / name).touch()
     settings = Settings(metrics_dir=folder)
-    metrics_folder.share_metrics(settings)
-    assert os.environ[metrics_folder.VARIABLE] == str(folder)
+    multiprocess.share_metrics(settings)
+    assert os.environ[multiprocess.VARIABLE] == str(folder)
     assert (folder / "counter_7.db").exists(), "another server may still run: nothing is known of a lock yet"
-    metrics_folder.empty(settings)
+    multiprocess.empty(settings)
     assert [file.name for file in folder.iterdir()] == ["sessions.db"]
     (folder / "counter_8.db").touch()
-    metrics_folder.share_metrics(settings)
+    multiprocess.share_metrics(settings)
     assert (folder / "counter_8.db").exists()
 
 
 @pytest.mark.usefixtures("unshared")
 def test_one_process_needs_no_folder() -> None:
     """Its figures are in its memory; several get a folder that is made for them."""
-    metrics_folder.share_metrics(Settings())
-    assert metrics_folder.VARIABLE not in os.environ
-    metrics_folder.share_metrics(Settings(web_concurrency=2))
-    made = Path(os.environ[metrics_folder.VARIABLE])
+    multiprocess.share_metrics(Settings())
+    assert multiprocess.VARIABLE not in os.environ
+    multiprocess.share_metrics(Settings(web_concurrency=2))
+    made = Path(os.environ[multiprocess.VARIABLE])
     assert made.is_dir()
-    metrics_folder.share_metrics(Settings(web_concurrency=2))  # read again: SIGHUP
-    metrics_folder.remove_made()
+    multiprocess.share_metrics(Settings(web_concurrency=2))  # read again: SIGHUP
+    multiprocess.remove_made()
     assert not made.exists()
 
 
@@ -221,7 +220,7 @@ def test_folder_that_can_not_be_used_is_said(tmp_path: Path) -> None:
     """Before a server starts, by the setting's name."""
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"^METRICS_DIR: the folder .*file/x can't be used"):
-        metrics_folder.share_metrics(Settings(metrics_dir=tmp_path / "file" / "x"))
+        multiprocess.share_metrics(Settings(metrics_dir=tmp_path / "file" / "x"))
 
 
 def test_faults_are_there_at_nought_and_count(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typing import Any, cast
 from sqlalchemy import URL, Engine, NullPool
 
 from ..store import postgresql
-from .link import Link
+from .transport import Link
 
 CHANNEL = "stepkeep_news"
 

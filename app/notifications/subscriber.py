@@ -12,7 +12,7 @@ from contextlib import closing
 from time import monotonic
 
 from ..errors import StepkeepError
-from .link import Link, Outages, log
+from .transport import Link, Outages, log
 
 NET_S = 15.0
 """Seconds between two looks at all that is shown here, where news are told."""

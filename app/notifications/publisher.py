@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from ..store.rows import SessionKey
-from .link import Link, Outages, log, pack
+from .transport import Link, Outages, log, pack
 
 GATHER_S = 0.02
 """Seconds between two sendings: a busy server tells of hundreds of changes at once, a quiet one at once of each."""

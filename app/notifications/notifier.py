@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from .. import metrics
 from ..errors import Unavailable
+from ..observability import metrics
 from ..settings import Settings
 from ..store import sqlite
 from ..store.gateway import leave_to_parent
 from ..store.rows import SessionKey
-from .link import Link, Outages, log, opening, unpack
-from .outbox import Outbox
 from .postgresql import postgresql_links
+from .publisher import Outbox
 from .redis import redis_links
-from .watch import Watch, always
+from .subscriber import Watch, always
+from .transport import Link, Outages, log, opening, unpack
 
 Changed = Callable[[SessionKey, int], None]
 """Takes a session and the version that it is at now. Called from the news thread; it must be quick."""

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import URL
 
 from ..errors import ConfigurationError
-from .link import Link
+from .transport import Link
 
 CONNECT_S = 1.0
 """Seconds that connecting may take: meanwhile nobody looks for changes."""
