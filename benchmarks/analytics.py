@@ -21,8 +21,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, String, Table, cast, func, insert, literal, select
 
 from app.operations.analytics import Filters, figures_of
-from app.operations.analytics.collecting import PART
-from app.operations.demo import Plan, fill
+from app.operations.analytics.collect import PART
+from app.operations.demo.fill import Plan, fill
 from app.reader import now_us
 from app.service import SessionStore, open_store
 from app.settings import Settings

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from app.operations.backup.create import create_backup
-from app.operations.backup.move import move_database
+from app.operations.backup.migrate import move_database
 from app.operations.backup.native import create_native
 from app.operations.backup.restore import How, restore_backup
 from app.operations.backup.verify import verify_backup

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.operations.export.asked import FORMATS, Asked
 from app.operations.export.export import Export
+from app.operations.export.request import FORMATS, Asked
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.rows import SessionKey

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from app.operations.archive import Archive
-from app.operations.retention import purge
+from app.operations.maintenance.purge_archive import Archive
+from app.operations.maintenance.retention import purge
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.rows import SessionKey

@@ -11,7 +11,7 @@ from flask.testing import FlaskCliRunner
 from standardwebhooks import Webhook as Verifier
 
 from app.cli import register
-from app.operations.webhooks import lane
+from app.operations.webhooks import worker
 from app.service import SessionStore
 from app.settings import Settings
 from app.store.rows import SessionKey
@@ -97,7 +97,7 @@ def test_what_failed_is_seen_and_replayed(
     operator: Operator, store: SessionStore, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The table says why; after the receiver is mended a replay delivers it."""
-    monkeypatch.setattr(lane, "again_in_us", lambda *_: 0)
+    monkeypatch.setattr(worker, "again_in_us", lambda *_: 0)
     store.settings = store.settings.model_copy(update={"webhook_attempts": 1})
     added = json.loads(operator.does("add", receiver.url, "--event", "session.started", "--json"))
     receiver.behaviour = answers(500)

@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 
 from ..operations.backup.create import create_backup
 from ..operations.backup.folding import Folded
-from ..operations.backup.move import move_database
+from ..operations.backup.migrate import move_database
 from ..operations.backup.native import create_native
 from ..operations.backup.restore import How, restore_backup
 from ..operations.backup.verify import Verified, refuse_differing, verify_backup

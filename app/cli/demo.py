@@ -5,7 +5,7 @@ import time
 import click
 from flask.cli import AppGroup
 
-from ..operations.demo import Plan, clear, count, fill
+from ..operations.demo.fill import Plan, clear, count, fill
 from .terminal import progress, store, told
 
 demo = AppGroup("demo", help="Sessions that nobody had: to try the program, to show it, to measure it.")

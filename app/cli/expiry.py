@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from ..operations.archive import Archive
-from ..operations.expiry import Expiry, expire
-from ..operations.retention import purge
+from ..operations.maintenance.expiry import Expiry, expire
+from ..operations.maintenance.purge_archive import Archive
+from ..operations.maintenance.retention import purge
 from .sessions import sessions
 from .terminal import progress, store, table, told
 

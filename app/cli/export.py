@@ -9,8 +9,8 @@ import click
 from flask.cli import with_appcontext
 
 from ..operations.export import codebook
-from ..operations.export.asked import FORMATS, MODES, SHAPES, STATUSES, Asked, moment
 from ..operations.export.export import Export
+from ..operations.export.request import FORMATS, MODES, SHAPES, STATUSES, Asked, moment
 from ..operations.export.walk import Counts
 from .terminal import note, progress, store, told, usage
 from .whole_file import write_whole

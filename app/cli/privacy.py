@@ -8,8 +8,8 @@ import click
 from flask.cli import AppGroup
 
 from ..errors import InvalidInput
-from ..operations.privacy import apply_erasures, export_participant, read_erasures
-from ..operations.rotation import rotate
+from ..operations.maintenance.key_rotation import rotate
+from ..operations.privacy.participant_export import apply_erasures, export_participant, read_erasures
 from .sessions import sessions
 from .terminal import check_offered, note, progress, store, told
 

@@ -12,7 +12,7 @@ from ..errors import InvalidInput
 from ..operations.analytics import Filters, figures_of
 from ..operations.analytics.csv_files import csv_files
 from ..operations.analytics.report import report_of
-from ..operations.export.asked import MODES, STATUSES
+from ..operations.export.request import MODES, STATUSES
 from .terminal import note, progress, store, told, usage
 from .whole_file import write_whole
 

@@ -5,8 +5,8 @@ from collections import Counter
 import click
 
 from ..errors import InvalidInput
-from ..operations.rebuilding import CanNotBeRebuilt, Rebuilt, rebuild, rebuild_all
-from ..operations.verifying import Checked, verify_sessions
+from ..operations.integrity.rebuild import CanNotBeRebuilt, Rebuilt, rebuild, rebuild_all
+from ..operations.integrity.verify import Checked, verify_sessions
 from ..store.rows import SessionKey
 from .sessions import keys_of, sessions
 from .terminal import check_offered, json_lines, progress, store, told

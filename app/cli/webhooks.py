@@ -10,7 +10,7 @@ import click
 from flask.cli import AppGroup
 
 from ..errors import InvalidInput
-from ..operations.webhooks import endpoints
+from ..operations.webhooks import management
 from ..operations.webhooks.signing import message_id_of
 from ..store import outbox
 from ..store.outbox import Delivery
@@ -35,7 +35,7 @@ def add_webhook(url: str, events: tuple[str, ...], survey: str | None, *, as_jso
       flask webhooks add https://clinic.example.org/stepkeep --event session.completed
       flask webhooks add https://clinic.example.org/stepkeep --event session.expired --survey phq9
     """
-    added = endpoints.add(store(), url, events, survey)
+    added = management.add(store(), url, events, survey)
     note("webhook_added", survey_id=survey, webhook=added.webhook.id)
     if as_json:
         click.echo(json.dumps({**_shown(added.webhook), "secret": added.secret}))
@@ -78,10 +78,10 @@ def remove_webhook(webhook: str) -> None:
     Examples:
       flask webhooks remove wh_0123456789abcdef
     """
-    endpoints.find(store(), webhook)
+    management.find(store(), webhook)
     note("webhook_removed", webhook=webhook)
     with progress("Removing") as show:
-        endpoints.remove(store(), webhook, lambda done: show(done, done + endpoints.BATCH))
+        management.remove(store(), webhook, lambda done: show(done, done + management.BATCH))
     click.echo(f"{webhook} is removed.")
 
 
@@ -95,7 +95,7 @@ def disable_webhook(webhook: str) -> None:
     Examples:
       flask webhooks disable wh_0123456789abcdef
     """
-    endpoints.set_enabled(store(), webhook, enabled=False)
+    management.set_enabled(store(), webhook, enabled=False)
     note("webhook_changed", webhook=webhook, enabled=0)
     click.echo(f"{webhook} is disabled.")
 
@@ -110,7 +110,7 @@ def enable_webhook(webhook: str) -> None:
     Examples:
       flask webhooks enable wh_0123456789abcdef
     """
-    endpoints.set_enabled(store(), webhook, enabled=True)
+    management.set_enabled(store(), webhook, enabled=True)
     note("webhook_changed", webhook=webhook, enabled=1)
     click.echo(f"{webhook} is enabled.")
 
@@ -120,7 +120,7 @@ def enable_webhook(webhook: str) -> None:
 @click.option(
     "--overlap-hours",
     type=click.FloatRange(0, 24 * 365),
-    default=endpoints.OVERLAP_HOURS,
+    default=management.OVERLAP_HOURS,
     show_default=True,
     help="Hours for which the secret before signs too.",
 )
@@ -133,7 +133,7 @@ def rotate_secret(webhook: str, overlap_hours: float) -> None:
       flask webhooks rotate-secret wh_0123456789abcdef
       flask webhooks rotate-secret wh_0123456789abcdef --overlap-hours 1
     """
-    secret = endpoints.rotate_secret(store(), webhook, overlap_hours)
+    secret = management.rotate_secret(store(), webhook, overlap_hours)
     note("webhook_changed", webhook=webhook, secret="rotated")  # noqa: S106 - says that it was
     click.echo(secret)
     click.echo("Keep it now: it is shown this once.", err=True)
@@ -149,7 +149,7 @@ def send_test(webhook: str) -> None:
     Examples:
       flask webhooks test wh_0123456789abcdef
     """
-    answer = endpoints.send_test(store(), webhook)
+    answer = management.send_test(store(), webhook)
     if not answer.is_taken:
         raise InvalidInput(f"it was not taken: {answer.error}")
     click.echo(f"It was taken: HTTP {answer.status}.")
@@ -170,7 +170,7 @@ def show_deliveries(webhook: str | None, *, failed: bool, limit: int, as_json: b
       flask webhooks deliveries wh_0123456789abcdef --limit 20 --json
     """
     if webhook is not None:
-        endpoints.find(store(), webhook)
+        management.find(store(), webhook)
     note("webhooks_read", **({} if webhook is None else {"webhook": webhook}))
     found = _deliveries(webhook, limit, failed=failed)
     if as_json:
@@ -210,15 +210,15 @@ def replay(webhook: str, since: datetime.datetime | None, *, failed: bool) -> No
       flask webhooks replay wh_0123456789abcdef --failed
       flask webhooks replay wh_0123456789abcdef --since 2026-11-26
     """
-    endpoints.find(store(), webhook)
+    management.find(store(), webhook)
     note("webhooks_replayed", webhook=webhook)
     with progress("Looking") as show:
-        count = endpoints.replay(
+        count = management.replay(
             store(),
             webhook,
             since=None if since is None else from_time(since),
             failed=failed,
-            progress=lambda done: show(done, done + endpoints.BATCH),
+            progress=lambda done: show(done, done + management.BATCH),
         )
     click.echo(f"{count} deliveries are due again; the server sends them.")
 

@@ -8,7 +8,7 @@ import segno
 from ..access.principals import Participant, Principal, check_scope
 from ..access.tokens import new_user_id
 from ..errors import Forbidden, InvalidInput, NoSuchSurvey, OtherVisit, Unauthorized
-from ..operations.privacy import export_participant
+from ..operations.privacy.participant_export import export_participant
 from ..store import audit
 from . import requests
 from .auth import access, address

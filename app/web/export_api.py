@@ -8,8 +8,8 @@ import flask
 
 from ..errors import InvalidInput, RateLimited
 from ..operations.export import codebook
-from ..operations.export.asked import FORMATS, MODES, STATUSES, Asked, moment
 from ..operations.export.export import Export
+from ..operations.export.request import FORMATS, MODES, STATUSES, Asked, moment
 from ..service import SessionStore
 from . import requests
 from .permission import permitted_to_all, store

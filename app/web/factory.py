@@ -12,8 +12,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from ..errors import ConfigurationError
 from ..observability import metrics, tracing
 from ..observability.logging import log_form, log_lines
-from ..operations.schedule import Rounds
-from ..operations.webhooks.deliver import Deliverer
+from ..operations.maintenance.scheduler import Rounds
+from ..operations.webhooks.dispatcher import Deliverer
 from ..service import SessionStore, open_store
 from ..settings import Settings, is_loopback, read_settings
 from ..store.engine import normalise_url

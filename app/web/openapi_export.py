@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..operations.export.asked import FORMATS, SHAPES
+from ..operations.export.request import FORMATS, SHAPES
 from . import openapi_operation as parts
 from .export_api import CODEBOOK_FORMATS, LEFT_OUT, SWITCHES
 from .openapi_operation import Operation

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..core.strict_json import MAX_INTEGER
-from ..operations.webhooks.endpoints import ID_PATTERN
+from ..operations.webhooks.management import ID_PATTERN
 from . import openapi_operation as parts
 from .openapi_operation import Operation
 

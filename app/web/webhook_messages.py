@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..operations.webhooks.addresses import MAX_URL, URL_PATTERN
-from ..operations.webhooks.endpoints import ID_PATTERN
+from ..operations.webhooks.management import ID_PATTERN
+from ..operations.webhooks.url_policy import MAX_URL, URL_PATTERN
 from ..store.webhooks import WebhookEvent
 from .rest_messages import Success, SurveyId, Time
 

@@ -5,7 +5,7 @@ from typing import Any
 import flask
 
 from ..errors import InvalidInput
-from ..operations.webhooks import endpoints
+from ..operations.webhooks import management
 from ..operations.webhooks.signing import message_id_of
 from ..store import outbox
 from ..store.outbox import Delivery
@@ -39,7 +39,7 @@ def add_webhook() -> flask.Response:
         raise InvalidInput("events must be a list of the events to tell of, e.g. session.completed")
     if survey_id is not None and not isinstance(survey_id, str):
         raise InvalidInput("survey_id must be the id of a survey, or null for all")
-    added = endpoints.add(store(), body.get("url"), events, survey_id)
+    added = management.add(store(), body.get("url"), events, survey_id)
     return json_response({"success": True, "webhook": _shown(added.webhook), "secret": added.secret}, 201)
 
 
@@ -47,7 +47,7 @@ def add_webhook() -> flask.Response:
 def get_webhook(webhook_id: str) -> flask.Response:
     """One webhook, without its secret."""
     permitted_to_all("webhooks", "webhooks_read")
-    return json_response({"success": True, "webhook": _shown(endpoints.find(store(), webhook_id))})
+    return json_response({"success": True, "webhook": _shown(management.find(store(), webhook_id))})
 
 
 @webhooks_api.patch("/api/webhooks/<webhook_id>")
@@ -56,18 +56,18 @@ def change_webhook(webhook_id: str) -> flask.Response:
     permitted_to_all("webhooks", "webhook_changed", webhook=webhook_id[:40])
     body = requests.body(_CHANGES)
     enabled, rotates = _flag(body, "enabled"), _flag(body, "rotate_secret")
-    endpoints.find(store(), webhook_id)
+    management.find(store(), webhook_id)
     if enabled is not None:
-        endpoints.set_enabled(store(), webhook_id, enabled=enabled)
-    secret = {"secret": endpoints.rotate_secret(store(), webhook_id)} if rotates else {}
-    return json_response({"success": True, "webhook": _shown(endpoints.find(store(), webhook_id)), **secret})
+        management.set_enabled(store(), webhook_id, enabled=enabled)
+    secret = {"secret": management.rotate_secret(store(), webhook_id)} if rotates else {}
+    return json_response({"success": True, "webhook": _shown(management.find(store(), webhook_id)), **secret})
 
 
 @webhooks_api.delete("/api/webhooks/<webhook_id>")
 def remove_webhook(webhook_id: str) -> flask.Response:
     """Remove it with its deliveries."""
     permitted_to_all("webhooks", "webhook_removed", webhook=webhook_id[:40])
-    endpoints.remove(store(), webhook_id)
+    management.remove(store(), webhook_id)
     return json_response({"success": True})
 
 
@@ -80,7 +80,7 @@ def list_deliveries(webhook_id: str) -> flask.Response:
     if failed not in {"true", "false"}:
         raise InvalidInput("failed must be true or false")
     after, limit = requests.whole_number("after", None, low=1), requests.limit()
-    endpoints.find(store(), webhook_id)
+    management.find(store(), webhook_id)
     page = store().read(
         lambda connection: outbox.read_page(connection, webhook_id, after, limit, failed=failed == "true")
     )
@@ -97,7 +97,7 @@ def replay(webhook_id: str) -> flask.Response:
     if "since" in body and not isinstance(since, str):
         raise InvalidInput("since must be a time as 2026-11-23T10:00:00Z")
     from_then = None if since is None else requests.time_of(since, "since")
-    count = endpoints.replay(store(), webhook_id, since=from_then, failed=failed)
+    count = management.replay(store(), webhook_id, since=from_then, failed=failed)
     return json_response({"success": True, "replayed": count})
 
 

@@ -53,7 +53,7 @@ RULED_OUT = frozenset(
     """pickle marshal shelve dill cloudpickle xml lxml ldap ldap3 smtplib imaplib poplib ftplib telnetlib subprocess
     requests httpx aiohttp urllib3 http.client http.server urllib.request xmlrpc jwt saml authlib oauthlib""".split()  # noqa: SIM905 - as above
 )
-SENDS_WEBHOOKS = ("app/operations/webhooks/posting.py", "urllib3.")
+SENDS_WEBHOOKS = ("app/operations/webhooks/http.py", "urllib3.")
 """The one module that sends requests, to addresses that ``addresses.py`` looked at."""
 
 STARTS_PROGRAMS = ("app/operations/backup/native.py", "subprocess.")
@@ -67,7 +67,7 @@ JITTER = frozenset(
         "app/notifications/subscriber.py",
         "app/store/pending.py",
         "app/client/attempts.py",
-        "app/operations/webhooks/lane.py",
+        "app/operations/webhooks/worker.py",
     }
 )
 """Modules that wait a random time; no other but those may use ``random``."""

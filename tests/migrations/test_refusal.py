@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 
 from app.errors import SchemaMismatch
-from app.operations.rotation import rotate
+from app.operations.maintenance.key_rotation import rotate
 from app.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url

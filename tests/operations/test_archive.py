@@ -13,9 +13,9 @@ import orjson
 import pytest
 
 from app.errors import InvalidInput
-from app.operations import retention
-from app.operations.archive import Archive, Archived, read_archive
-from app.operations.retention import purge
+from app.operations.maintenance import retention
+from app.operations.maintenance.purge_archive import Archive, Archived, read_archive
+from app.operations.maintenance.retention import purge
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.aging import EMPTIED, trim
@@ -204,8 +204,8 @@ def test_emptied_session_that_a_crash_left_is_erased_and_not_archived_again(
 KILLED = """
 import sys
 from pathlib import Path
-from app.operations.archive import Archive
-from app.operations.retention import purge
+from app.operations.maintenance.purge_archive import Archive
+from app.operations.maintenance.retention import purge
 from app.service import open_store
 from app.settings import Settings
 store = open_store(Settings(database_url=sys.argv[1], surveys_dir=Path(sys.argv[2]), retention="30d"))

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidInput
-from app.operations import demo
-from app.operations.demo import Plan, clear, count, fill
-from app.operations.demo_arrivals import arrivals
-from app.operations.demo_walk import walk
-from app.operations.verifying import verify_sessions
+from app.operations.demo.arrivals import arrivals
+from app.operations.demo.fill import Plan, clear, count, fill
+from app.operations.demo.fill import fill as demo
+from app.operations.demo.simulate import walk
+from app.operations.integrity.verify import verify_sessions
 from app.service import SessionStore
 from app.store.rows import SessionKey
 from app.survey.commands import Begin

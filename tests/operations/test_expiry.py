@@ -11,8 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.errors import AnswersLocked, DatabaseUnavailable
-from app.operations import expiry
-from app.operations.expiry import Expiry, expire
+from app.operations.maintenance import expiry
+from app.operations.maintenance.expiry import Expiry, expire
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit

@@ -13,8 +13,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.errors import AnswersLocked, InvalidUserId
-from app.operations import privacy
-from app.operations.privacy import apply_erasures, export_participant, read_erasures
+from app.operations.privacy import participant_export
+from app.operations.privacy.participant_export import (
+    apply_erasures,
+    export_participant,
+    read_erasures,
+)
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
@@ -172,7 +176,7 @@ def test_history_is_whole_whatever_the_page(store: SessionStore, steps: list[int
         else:
             store.submit(KEY, Answer(at=at + number, step=f"Q{step}", value=1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(privacy, "EVENTS_A_PAGE", page)
+        patch.setattr(participant_export, "EVENTS_A_PAGE", page)
         session = exported(store)["sessions"][0]
     entries = store.history(KEY, limit=1000)
     assert [(one["version"], one["answer"], one["data"]) for one in session["history"]] == [

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from app.errors import NoSuchSession
-from app.operations.rebuilding import CanNotBeRebuilt, Rebuilt, rebuild, rebuild_all
-from app.operations.verifying import verify_sessions
+from app.operations.integrity.rebuild import CanNotBeRebuilt, Rebuilt, rebuild, rebuild_all
+from app.operations.integrity.verify import verify_sessions
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
 from app.errors import InvalidInput, StepkeepError
-from app.operations import retention
-from app.operations.archive import Archive
-from app.operations.expiry import expire
-from app.operations.retention import purge
+from app.operations.maintenance import retention
+from app.operations.maintenance.expiry import expire
+from app.operations.maintenance.purge_archive import Archive
+from app.operations.maintenance.retention import purge
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit

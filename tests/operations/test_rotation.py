@@ -13,8 +13,8 @@ from sqlalchemy import Engine, Table, select, update
 from sqlalchemy.exc import OperationalError
 
 from app.errors import ConfigurationError
-from app.operations import rotation
-from app.operations.rotation import Rotated, Unopened, rotate
+from app.operations.maintenance import key_rotation
+from app.operations.maintenance.key_rotation import Rotated, Unopened, rotate
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.batch import Outcome
@@ -196,13 +196,13 @@ def test_rows_are_held_while_they_are_sealed_anew(
     """A turn in between would be overwritten by what was read before it."""
     fill(opened(keys_of(OLD)))
     store, held = opened(keys_of(NEW, OLD)), []
-    real = rotation._made
+    real = key_rotation._made
 
     def made(kind: Any, row: Any, target: Any) -> Any:
         held.append(is_held(engine, kind.table))
         return real(kind, row, target)
 
-    monkeypatch.setattr(rotation, "_made", made)
+    monkeypatch.setattr(key_rotation, "_made", made)
     rotate(store)
     assert len(held) > len(USERS)
     assert all(held)
@@ -233,15 +233,15 @@ def test_batch_of_long_texts_is_a_small_one(opened: Open, engine: Engine) -> Non
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (done.sessions, done.locked, done.broken) == (len(keys), 0, 0)
-    assert peak < 12 * rotation.BATCH_LENGTH < len(keys) * 60_000
-    assert len(seen) > 2 * len(keys) * 60_000 // (2 * rotation.BATCH_LENGTH)
+    assert peak < 12 * key_rotation.BATCH_LENGTH < len(keys) * 60_000
+    assert len(seen) > 2 * len(keys) * 60_000 // (2 * key_rotation.BATCH_LENGTH)
     assert key_id(OLD) not in all_values(engine)
     assert rotate(store).is_complete
 
 
 KILLED = """
 import sys
-from app.operations.rotation import rotate
+from app.operations.maintenance.key_rotation import rotate
 from app.service import open_store
 from app.settings import read_settings
 
@@ -309,7 +309,7 @@ def test_what_can_not_be_opened_is_named_and_stays(
         assert connection.execute(select(sessions.c.answers).where(sessions.c.answers == locked)).all()
         assert connection.execute(select(session_history.c.answer).where(*of)).scalar_one().startswith("enc:1:")
     check(store, [key for key in USERS if key.user_id not in {"user03", "user05"}])
-    monkeypatch.setattr(rotation, "NAMED", 1)
+    monkeypatch.setattr(key_rotation, "NAMED", 1)
     again = rotate(store)
     assert (again.locked, again.broken, len(again.unopened), again.is_complete) == (1, 1, 1, False)
 

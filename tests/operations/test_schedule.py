@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import DatabaseUnavailable
-from app.operations import schedule
-from app.operations.archive import read_archive
-from app.operations.schedule import Rounds
+from app.operations.maintenance import scheduler
+from app.operations.maintenance.purge_archive import read_archive
+from app.operations.maintenance.scheduler import Rounds
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.rows import SessionKey
@@ -81,7 +81,7 @@ def test_round_ends_when_another_has_its_lease(opened: Open, monkeypatch: pytest
     begin(store, ANN, 31)
     rounds = Rounds(store)
     real, began = store.clock, store.clock() + 3600 * 1_000_000
-    monkeypatch.setattr(schedule, "take", lambda *_args, **named: named["at"] <= began)
+    monkeypatch.setattr(scheduler, "take", lambda *_args, **named: named["at"] <= began)
 
     def later() -> int:
         return real() + 2 * 3600 * 1_000_000
@@ -90,7 +90,7 @@ def test_round_ends_when_another_has_its_lease(opened: Open, monkeypatch: pytest
         store.clock = later
         rounds._go_on(0, 0)
 
-    monkeypatch.setattr(schedule, "expire", expire)
+    monkeypatch.setattr(scheduler, "expire", expire)
     assert not rounds.round()
     assert store.load(ANN) is not None
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from pydantic import SecretStr
 
-from app.operations import verifying
-from app.operations.verifying import Checked, verify_sessions
+from app.operations.integrity import verify
+from app.operations.integrity.verify import Checked, verify_sessions
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
@@ -102,7 +102,7 @@ def test_every_session_is_looked_at_once_in_the_order_of_keys(
     store: SessionStore, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     """Whatever the size of a page, and of one survey where one is named."""
-    monkeypatch.setattr(verifying, "SESSIONS_A_PAGE", page)
+    monkeypatch.setattr(verify, "SESSIONS_A_PAGE", page)
     keys = [*walked(store, 3, 7), *[SessionKey("phq9", "user-3"), SessionKey("intake", "user-3")]]
     for key in keys[-2:]:
         store.submit(key, Begin(at=store.clock()))
@@ -165,10 +165,10 @@ def test_session_that_changes_while_it_is_read_is_no_difference(
 ) -> None:
     """It is looked at again, until it stands still; what is erased meanwhile is no difference either."""
     begun(store)
-    real = verifying.check
+    real = verify.check
     changed: list[SessionKey] = []
 
-    def once_stale(pair: verifying.Pair) -> Checked | None:
+    def once_stale(pair: verify.Pair) -> Checked | None:
         if pair.key not in changed:
             changed.append(pair.key)
             if pair.key == BEN:
@@ -176,7 +176,7 @@ def test_session_that_changes_while_it_is_read_is_no_difference(
             return Checked(key=pair.key, verdict="differs")
         return real(pair)
 
-    monkeypatch.setattr(verifying, "check", once_stale)
+    monkeypatch.setattr(verify, "check", once_stale)
     assert [(one.key, one.verdict) for one in verify_sessions(store)] == [(CY, "same"), (ANN, "same")]
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
 from app.errors import DatabaseUnavailable
-from app.operations.privacy import apply_erasures
+from app.operations.privacy.participant_export import apply_erasures
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit, erasure_rows, erasures, reerasure

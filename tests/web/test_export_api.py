@@ -7,8 +7,8 @@ import pytest
 from werkzeug.test import TestResponse as Response
 
 from app.errors import DatabaseUnavailable
-from app.operations.export.asked import FORMATS, SHAPES
 from app.operations.export.export import Export
+from app.operations.export.request import FORMATS, SHAPES
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.web.export_messages import CodebookAnswer

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.operations.webhooks import endpoints
+from app.operations.webhooks import management
 from app.store import outbox
 from app.store.outbox import Attempted
 from app.web import webhook_messages as models
@@ -165,6 +165,6 @@ def test_what_was_done_to_webhooks_is_in_the_audit_log(door: Door) -> None:
 
 def test_there_is_a_bound_to_webhooks(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each costs a row an event."""
-    monkeypatch.setattr(endpoints, "MAX_WEBHOOKS", 0)
+    monkeypatch.setattr(management, "MAX_WEBHOOKS", 0)
     answer = door.ask("POST", "/api/webhooks", door.key("webhooks"), json={"url": URL, "events": ["session.started"]})
     assert answer.status_code == 422

@@ -53,9 +53,9 @@ The database is read a part at a time (``collecting.py``), each part at its own 
 be counted in one figure and not yet in another.
 """
 
-from .collecting import PAUSE_S
-from .figures import DAYS_FILLED, figures_of
+from .cache import SharedFigures
+from .collect import PAUSE_S
 from .filters import Filters
-from .sharing import SharedFigures
+from .summary import DAYS_FILLED, figures_of
 
 __all__ = ["DAYS_FILLED", "PAUSE_S", "Filters", "SharedFigures", "figures_of"]

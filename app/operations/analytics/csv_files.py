@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..export.delimited import without_formula
+from ..export.csv import without_formula
 
 Figures = Mapping[str, Any]
 Row = Sequence[Any]

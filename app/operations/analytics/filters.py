@@ -6,7 +6,7 @@ from typing import Self
 from ...core import strict_json
 from ...errors import InvalidInput
 from ...store.analysis import SessionRow
-from ..export.asked import MODES, STATUSES, moment
+from ..export.request import MODES, STATUSES, moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

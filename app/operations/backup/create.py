@@ -9,11 +9,11 @@ from ...service import SessionStore
 from ...store.engine import normalise_url
 from ...store.rows import to_time
 from ...store.schema import head_revision
-from .archive import ArchiveWriter, Manifest
+from .bulk import OpenDatabase
 from .databases import check_revision, snapshot
-from .drivers import OpenDatabase
-from .form import TABLES, Counter, Progress, no_progress
 from .new_file import new_file
+from .row_format import TABLES, Counter, Progress, no_progress
+from .zip_archive import ArchiveWriter, Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from ...errors import SchemaMismatch
 from ...store import mysql, postgresql, sqlite
 from ...store.engine import connect_or_explain, migration_engine
 from ...store.schema import check_schema
-from .drivers import Mysql, OpenDatabase, Postgresql, Sqlite, ours
+from .bulk import Mysql, OpenDatabase, Postgresql, Sqlite, ours
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from ...store.rows import RECORD_COLUMNS, STATE_COLUMNS, SessionKey, record_of, 
 from ...store.sealing import SET_ASIDE, Sealing
 from ...survey.events import from_record
 from ...survey.state import SessionState, apply
-from .form import Row, columns_of
 from .pairs import Pairs
+from .row_format import Row, columns_of
 
 NAMED = 20
 """Sessions that are named as differing; further ones are only counted."""

@@ -6,7 +6,7 @@ from operator import itemgetter
 
 from ...errors import BackupBroken
 from ...store.models import session_history, sessions
-from .form import Row, columns_of
+from .row_format import Row, columns_of
 
 Pairs = Iterator[tuple[Row, Iterable[Row]]]
 """Each session's row, and those of its events, oldest first; to be taken before the next pair."""

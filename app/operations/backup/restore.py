@@ -21,10 +21,10 @@ from ...store.erasure_list import Erased
 from ...store.erasures import Again
 from ...store.models import session_history, sessions
 from ...store.sealing import Sealing
+from .bulk import OpenDatabase
 from .databases import transaction, writing
-from .drivers import OpenDatabase
 from .folding import check_folds
-from .form import TABLES, Counter, Progress, Summed, no_progress
+from .row_format import TABLES, Counter, Progress, Summed, no_progress
 from .verify import Contents, Verified, look_through, opened, refuse_differing
 
 T = TypeVar("T")

@@ -13,11 +13,11 @@ from ...store.models import session_history, sessions
 from ...store.schema import head_revision
 from ...store.sealing import Sealing
 from . import native
-from .archive import Archive, is_archive
 from .databases import check_revision, file_url, snapshot
 from .folding import Folded, check_folds
-from .form import TABLES, Counter, Progress, Row, Summed, no_progress
 from .pairs import Pairs, merged
+from .row_format import TABLES, Counter, Progress, Row, Summed, no_progress
+from .zip_archive import Archive, is_archive
 
 SQLITE = "sqlite"
 

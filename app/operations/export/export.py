@@ -13,9 +13,9 @@ from pathlib import Path
 
 from ...service import SessionStore
 from ...store.rows import text_of
-from . import arrow, codebook, delimited, jsonl, labelled, workbook
-from .asked import SHAPES, Asked, Shape
+from . import codebook, csv, excel, jsonl, parquet, spss_stata
 from .layout import Layout
+from .request import SHAPES, Asked, Shape
 from .revisions import read_definitions
 from .walk import Counts, Progress, Walk
 
@@ -93,9 +93,9 @@ class Export:
         asked, is_safe = self._asked, self._asked.spreadsheet_safe
         match asked.format:
             case "csv":
-                return delimited.session_pieces(self.layout, walk, labels=asked.labels, spreadsheet_safe=is_safe)
+                return csv.session_pieces(self.layout, walk, labels=asked.labels, spreadsheet_safe=is_safe)
             case "long":
-                return delimited.event_pieces(walk, drafts=asked.drafts, spreadsheet_safe=is_safe)
+                return csv.event_pieces(walk, drafts=asked.drafts, spreadsheet_safe=is_safe)
             case "jsonl":
                 return jsonl.pieces(self.layout, walk, history=asked.history, drafts=asked.drafts)
             case _:
@@ -112,11 +112,11 @@ class Export:
         match asked.format:
             case "parquet":
                 text = text_of(codebook.document_of(layout))
-                arrow.write_parquet(path, layout, walk, labels=asked.labels, codebook=text)
+                parquet.write_parquet(path, layout, walk, labels=asked.labels, codebook=text)
             case "xlsx":
-                workbook.write_xlsx(path, layout, walk, labels=asked.labels)
+                excel.write_xlsx(path, layout, walk, labels=asked.labels)
             case _:
-                labelled.write_labelled(path, layout, walk, asked.format)
+                spss_stata.write_labelled(path, layout, walk, asked.format)
 
 
 def _pieces_of(write: Callable[[Path], None]) -> Iterator[bytes]:

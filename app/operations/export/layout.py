@@ -3,8 +3,8 @@
 from ...store.rows import SessionKey, text_of, to_time
 from ...survey.flow import status_at
 from ...survey.state import SessionState
+from .cells import Place
 from .columns import BACK, FRONT, Cell
-from .placing import Place
 from .revisions import Definitions
 from .steps import groups_of
 

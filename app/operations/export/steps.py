@@ -22,10 +22,10 @@ from ...survey.definition import (
     Step,
     TextStep,
 )
-from . import placing
+from . import cells
+from .cells import Place
 from .columns import CODES, FRONT, Coded, Column, Kind, StepType, Value
 from .names import PLAIN, named
-from .placing import Place
 from .revisions import Definitions
 
 Steps = Mapping[str, Step]
@@ -79,25 +79,25 @@ def _made(name: str, step: Step, steps: Steps) -> tuple[tuple[Column, ...], Plac
     match step:
         case ChoiceStep():
             coded = _coded(steps, CODES)
-            return _one(name, "choice", steps, coded), placing.choice({one.value: one for one in coded})
+            return _one(name, "choice", steps, coded), cells.choice({one.value: one for one in coded})
         case ChoicesStep():
             coded = _coded(steps, range(CODES.stop))
-            return _each(name, steps, coded), placing.choices({one.value: one for one in coded})
+            return _each(name, steps, coded), cells.choices({one.value: one for one in coded})
         case ScaleStep():
             ends = _ends(steps)
-            return _one(name, "whole", steps, ends), placing.code if ends else placing.whole
+            return _one(name, "whole", steps, ends), cells.code if ends else cells.whole
         case NumberStep():
             if all(isinstance(one, NumberStep) and one.integer for one in steps.values()):
-                return _one(name, "whole", steps), placing.whole
-            return _one(name, "number", steps), placing.number
+                return _one(name, "whole", steps), cells.whole
+            return _one(name, "number", steps), cells.number
         case BooleanStep():
-            return _one(name, "boolean", steps), placing.boolean
+            return _one(name, "boolean", steps), cells.boolean
         case DateStep():
-            return _one(name, "date", steps), placing.date
+            return _one(name, "date", steps), cells.date
         case TextStep():
-            return _one(name, "text", steps), placing.text
+            return _one(name, "text", steps), cells.text
         case InfoStep():
-            return (), placing.nothing
+            return (), cells.nothing
         case _:
             assert_never(step)
 

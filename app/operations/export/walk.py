@@ -16,7 +16,7 @@ from ...store.pages import Chosen, Event
 from ...store.rows import Entry, SessionKey, Stored
 from ...store.sealing import SET_ASIDE
 from ...survey.state import SessionState
-from .asked import Asked
+from .request import Asked
 
 Progress = Callable[[int, int], None]
 """Told how many sessions were read, and of how many."""

@@ -341,8 +341,8 @@ def test_parts_add_up_to_the_whole(opened: Opened, monkeypatch: pytest.MonkeyPat
     for number in range(23):
         answered(store, of_user(f"user{number}"), (number, "S0", number % 5), (2 * number, "S1", "x" * (number % 20)))
     whole = figures_of(store, "one")
-    monkeypatch.setattr("app.operations.analytics.collecting.PART", 5)
-    monkeypatch.setattr("app.operations.analytics.collecting.EVENTS", 7)
+    monkeypatch.setattr("app.operations.analytics.collect.PART", 5)
+    monkeypatch.setattr("app.operations.analytics.collect.EVENTS", 7)
     monkeypatch.setattr("app.store.analysis.PACKED", 2)
     told: list[tuple[int, int]] = []
     assert figures_of(store, "one", progress=lambda done, total: told.append((done, total))) == whole

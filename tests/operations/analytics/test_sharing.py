@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.errors import NoSuchSurvey, RateLimited
-from app.operations.analytics import Filters, SharedFigures, sharing
+from app.operations.analytics import Filters, SharedFigures, cache
 from app.service import SessionStore
 from tests.waiting import wait_for
 
@@ -42,7 +42,7 @@ class Counting:
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
     made = Counting()
-    monkeypatch.setattr(sharing, "figures_of", made)
+    monkeypatch.setattr(cache, "figures_of", made)
     return made
 
 
@@ -111,11 +111,11 @@ def test_one_more_than_may_wait_is_refused(
 def test_few_are_kept(counting: Counting, shared: SharedFigures) -> None:
     """Whatever is asked, memory is bounded; what was counted last stays."""
     counting.may_end.set()
-    for number in range(sharing.KEPT + 5):
+    for number in range(cache.KEPT + 5):
         shared.of("phq9", Filters(since=number))
-    assert len(shared._kept) == sharing.KEPT
-    shared.of("phq9", Filters(since=sharing.KEPT + 4))
-    assert len(counting.asked) == sharing.KEPT + 5
+    assert len(shared._kept) == cache.KEPT
+    shared.of("phq9", Filters(since=cache.KEPT + 4))
+    assert len(counting.asked) == cache.KEPT + 5
 
 
 def test_count_that_fails_is_tried_again(store: SessionStore) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from app.errors import BackupBroken, InvalidInput, SchemaMismatch
-from app.operations.backup import archive
+from app.operations.backup import zip_archive
 from app.operations.backup.create import create_backup
 from app.operations.backup.restore import How, restore_backup
 from app.operations.backup.verify import verify_backup
@@ -53,9 +53,9 @@ def change(file: Path, name: str, made: Callable[[bytes], bytes], *, tells: bool
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as written:
         for member, data in members.items():
             written.writestr(member, data)
-        written.comment = archive._PREFIX + b"0" * 64
+        written.comment = zip_archive._PREFIX + b"0" * 64
     whole = file.read_bytes()[:-64]
-    file.write_bytes(whole + archive.hashlib.sha256(whole).hexdigest().encode())
+    file.write_bytes(whole + zip_archive.hashlib.sha256(whole).hexdigest().encode())
 
 
 @hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -116,7 +116,7 @@ def test_bomb_is_given_up_where_the_manifest_ends(file: Path) -> None:
 
 def test_line_without_an_end_is_given_up(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the manifest says of its length."""
-    monkeypatch.setattr(archive, "LONGEST_LINE", 3_000_000)
+    monkeypatch.setattr(zip_archive, "LONGEST_LINE", 3_000_000)
 
     change(file, "webhooks.jsonl", lambda _: b"0" * 50_000_000)
     with pytest.raises(BackupBroken, match="a line of more than"):

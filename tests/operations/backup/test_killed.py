@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError, InvalidInput
-from app.operations.backup import move
+from app.operations.backup import migrate
 from app.operations.backup.create import create_backup
-from app.operations.backup.move import move_database
+from app.operations.backup.migrate import move_database
 from app.operations.backup.verify import verify_backup
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Restart
@@ -108,14 +108,14 @@ def test_move_whose_source_changed_is_not_done_until_it_is_begun_anew(
     source, target = new_url("sqlite"), new_url("postgresql")
     store = opened(source)
     fill(store)
-    copy = move._copy
+    copy = migrate._copy
 
     def copy_and_answer(*given: object) -> None:
         copy(*given)  # type: ignore[arg-type]
         key = SessionKey("phq9", "user0")
         store.submit(key, Restart(at=store.clock(), message_id="late"))
 
-    monkeypatch.setattr(move, "_copy", copy_and_answer)
+    monkeypatch.setattr(migrate, "_copy", copy_and_answer)
     with pytest.raises(InvalidInput, match="sessions, session_history"):
         move_database(source, target)
     monkeypatch.undo()

@@ -8,10 +8,10 @@ from sqlalchemy import insert
 
 from app.errors import ConfigurationError, InvalidInput, SchemaMismatch, StoreInUse
 from app.operations.backup.create import create_backup
-from app.operations.backup.form import TABLES
-from app.operations.backup.move import move_database
+from app.operations.backup.migrate import move_database
 from app.operations.backup.native import create_native
 from app.operations.backup.restore import How, restore_backup
+from app.operations.backup.row_format import TABLES
 from app.operations.backup.verify import verify_backup
 from app.store.engine import normalise_url, server_lock
 from app.store.models import audit_log

@@ -10,8 +10,8 @@ import openpyxl
 import polars
 import pyreadstat
 
-from app.operations.export.asked import Asked, Format
 from app.operations.export.export import Export
+from app.operations.export.request import Asked, Format
 from app.operations.export.walk import Counts
 from app.service import SessionStore
 from app.store.rows import SessionKey

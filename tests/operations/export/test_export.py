@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from app.errors import InvalidInput, NoSuchSurvey
-from app.operations.export import extras, labelled, workbook
-from app.operations.export.asked import Asked
+from app.operations.export import excel, spss_stata
+from app.operations.export import optional as extras
 from app.operations.export.export import Export
+from app.operations.export.request import Asked
 from app.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.models import sessions
@@ -227,10 +228,10 @@ def test_what_a_format_does_not_have_is_refused(opened: Opened, monkeypatch: pyt
     with pytest.raises(NoSuchSurvey):
         Export(store, Asked(survey_id="none"))
     save(store, "all", "ann", {})
-    monkeypatch.setattr(labelled, "MAX_CELLS", 1)
+    monkeypatch.setattr(spss_stata, "MAX_CELLS", 1)
     with pytest.raises(InvalidInput, match="since, until"):
         made(store, "all", "dta")
-    monkeypatch.setattr(workbook, "MAX_ROWS", 0)
+    monkeypatch.setattr(excel, "MAX_ROWS", 0)
     with pytest.raises(InvalidInput, match="rows"):
         made(store, "all", "xlsx")
 

@@ -4,9 +4,9 @@ import pytest
 
 from app.errors import AnswersLocked
 from app.operations.export import codebook
-from app.operations.export.asked import Asked, moment
 from app.operations.export.export import Export
 from app.operations.export.names import PLAIN, SPSS, STATA, named
+from app.operations.export.request import Asked, moment
 from app.service import SessionStore
 from app.store import pages
 from app.store.rows import SessionKey

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.operations.webhooks.deliver import Deliverer
+from app.operations.webhooks.dispatcher import Deliverer
 from app.service import SessionStore
 from tests.operations.webhooks.receiver import Receiver, receiving
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidInput
-from app.operations.webhooks.addresses import URL_PATTERN, AddressRefused, check_url, may_reach, origin_of, resolve
+from app.operations.webhooks.url_policy import URL_PATTERN, AddressRefused, check_url, may_reach, origin_of, resolve
 from app.settings import Settings
 
 PUBLIC = ("93.184.216.34", "8.8.8.8", "2606:2800:220:1:248:1893:25c8:1946", "2a00:1450:4001:81b::200e")

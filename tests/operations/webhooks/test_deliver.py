@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 from standardwebhooks import Webhook as Verifier
 
 from app.errors import DatabaseUnavailable
-from app.operations.webhooks import deliver, endpoints, lane, pace
-from app.operations.webhooks.deliver import Deliverer
+from app.operations.webhooks import backoff, dispatcher, management, worker
+from app.operations.webhooks.dispatcher import Deliverer
 from app.service import SessionStore
 from app.settings import Settings
 from app.store import leases, outbox
@@ -66,16 +66,16 @@ def make_due(store: SessionStore) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What failed is due again at once, and nobody is left alone."""
-    monkeypatch.setattr(lane, "again_in_us", lambda *_: 0)
-    monkeypatch.setattr(pace, "FAILURES", 1000)
-    monkeypatch.setattr(deliver, "LOOK_S", 0.02)
+    monkeypatch.setattr(worker, "again_in_us", lambda *_: 0)
+    monkeypatch.setattr(backoff, "FAILURES", 1000)
+    monkeypatch.setattr(dispatcher, "LOOK_S", 0.02)
 
 
 def test_what_happens_to_a_session_is_told_and_signed(
     store: SessionStore, deliverer: Deliverer, receiver: Receiver
 ) -> None:
     """Its beginning, its completion, its new beginning and its end, each once, in order, without any answer."""
-    added = endpoints.add(store, receiver.url, EVENTS)
+    added = management.add(store, receiver.url, EVENTS)
     deliverer.start()
     begin(store, ANN)
     complete(store, ANN)
@@ -100,13 +100,13 @@ def test_what_happens_to_a_session_is_told_and_signed(
 
 def test_only_what_a_webhook_wants_is_told_it(store: SessionStore, deliverer: Deliverer, receiver: Receiver) -> None:
     """By event and by survey; a webhook that is disabled is told nothing of what happens meanwhile."""
-    endpoints.add(store, receiver.url + "?completed", ["session.completed"])
-    endpoints.add(store, receiver.url + "?intake", ["session.started"], "intake")
-    off = endpoints.add(store, receiver.url + "?off", EVENTS).webhook
-    endpoints.set_enabled(store, off.id, enabled=False)
+    management.add(store, receiver.url + "?completed", ["session.completed"])
+    management.add(store, receiver.url + "?intake", ["session.started"], "intake")
+    off = management.add(store, receiver.url + "?off", EVENTS).webhook
+    management.set_enabled(store, off.id, enabled=False)
     begin(store, ANN, BEN)
     complete(store, ANN)
-    endpoints.set_enabled(store, off.id, enabled=True)
+    management.set_enabled(store, off.id, enabled=True)
     deliverer.start()
     settled(store)
     came = [(one.path.partition("?")[2], one.message["data"]["user_id"]) for one in receiver.received]
@@ -122,7 +122,7 @@ def test_what_a_receiver_did_not_take_comes_again_with_the_same_id(
     with receiving() as elsewhere:
         bad = {"500": answers(500), "closes": closes, "redirects": answers(302, Location=elsewhere.url)}[way]
         receiver.behaviours = [bad, bad]
-        endpoints.add(store, receiver.url, EVENTS)
+        management.add(store, receiver.url, EVENTS)
         deliverer.start()
         begin(store, ANN)
         wait_for(lambda: deliveries(store)[0].delivered_at is not None, "it was not delivered", 40)
@@ -139,26 +139,26 @@ def test_delivery_is_given_up_after_its_attempts_and_replayed(store: SessionStor
     """WEBHOOK_ATTEMPTS; then a replay sends it again with the id that it had."""
     store.settings = store.settings.model_copy(update={"webhook_attempts": 2})
     receiver.behaviour = answers(500)
-    webhook = endpoints.add(store, receiver.url, EVENTS).webhook
+    webhook = management.add(store, receiver.url, EVENTS).webhook
     Deliverer(store).start()
     begin(store, ANN)
     wait_for(lambda: deliveries(store)[0].failed_at is not None, "it was not given up", 40)
     (one,) = deliveries(store)
     assert (one.attempts, one.last_status, one.last_error, one.next_attempt_at) == (2, 500, "HTTP 500", None)
     receiver.behaviour = answers(200)
-    assert endpoints.replay(store, webhook.id, failed=True) == 1
+    assert management.replay(store, webhook.id, failed=True) == 1
     wait_for(lambda: deliveries(store)[0].delivered_at is not None, "it was not replayed", 40)
     assert len({one.id for one in receiver.received}) == 1
-    assert endpoints.replay(store, webhook.id, failed=True) == 0
+    assert management.replay(store, webhook.id, failed=True) == 0
 
 
 def test_gone_disables_the_webhook(store: SessionStore, deliverer: Deliverer, receiver: Receiver) -> None:
     """410: it wants nothing more."""
     receiver.behaviour = answers(410)
-    webhook = endpoints.add(store, receiver.url, EVENTS).webhook
+    webhook = management.add(store, receiver.url, EVENTS).webhook
     deliverer.start()
     begin(store, ANN)
-    wait_for(lambda: endpoints.find(store, webhook.id).disabled_at is not None, "it is not disabled", 40)
+    wait_for(lambda: management.find(store, webhook.id).disabled_at is not None, "it is not disabled", 40)
     begin(store, BEN)
     (one,) = deliveries(store)
     assert one.failed_at is not None
@@ -167,12 +167,12 @@ def test_gone_disables_the_webhook(store: SessionStore, deliverer: Deliverer, re
 def test_retry_after_is_kept_to(store: SessionStore, deliverer: Deliverer, receiver: Receiver) -> None:
     """The next attempt is not earlier than the receiver asks."""
     receiver.behaviour = answers(503, Retry_After="5000")
-    endpoints.add(store, receiver.url, EVENTS)
+    management.add(store, receiver.url, EVENTS)
     deliverer.start()
     begin(store, ANN)
     (one,) = settled(store)
     assert one.next_attempt_at is not None
-    assert one.next_attempt_at > store.clock() + 4000 * pace.SECOND_US
+    assert one.next_attempt_at > store.clock() + 4000 * backoff.SECOND_US
 
 
 @pytest.mark.parametrize("way", ["hang", "drip"])
@@ -181,8 +181,8 @@ def test_receiver_that_hangs_is_cut_and_holds_up_no_other(store: SessionStore, w
     store.settings = store.settings.model_copy(update={"webhook_timeout_s": 0.5})
     with receiving() as slow, receiving() as quick:
         slow.behaviour = getattr(slow, way)
-        hangs = endpoints.add(store, slow.url, EVENTS).webhook
-        endpoints.add(store, quick.url, EVENTS)
+        hangs = management.add(store, slow.url, EVENTS).webhook
+        management.add(store, quick.url, EVENTS)
         Deliverer(store).start()
         begin(store, *(SessionKey("phq9", f"u{number}") for number in range(100)))
         quick.wait_for(100)
@@ -202,13 +202,13 @@ def test_address_that_fails_is_left_alone_and_its_deliveries_keep_their_attempts
 ) -> None:
     """After three failures in a row; what waits was not attempted."""
     receiver.behaviour = answers(500)
-    endpoints.add(store, receiver.url, EVENTS)
+    management.add(store, receiver.url, EVENTS)
     begin(store, *(SessionKey("phq9", f"u{number}") for number in range(50)))
     deliverer.start()
     receiver.wait_for(3)
     deliverer.close()
     tried = [one for one in deliveries(store) if one.attempts]
-    assert 3 <= len(tried) <= pace.FAILURES + lane.AT_ONCE - 1
+    assert 3 <= len(tried) <= backoff.FAILURES + worker.AT_ONCE - 1
     assert all(one.failed_at is None for one in deliveries(store))
 
 
@@ -219,7 +219,7 @@ def test_one_of_two_processes_delivers_each_once(settings: Settings, store: Sess
     from app.service import open_store  # noqa: PLC0415 - only here
 
     other = open_store(settings)
-    endpoints.add(store, receiver.url, EVENTS)
+    management.add(store, receiver.url, EVENTS)
     first, second = Deliverer(store), Deliverer(other)
     first.start()
     second.start()
@@ -239,15 +239,15 @@ def test_nothing_is_sent_while_another_process_holds_the_lease(
     store: SessionStore, deliverer: Deliverer, receiver: Receiver
 ) -> None:
     """It is sent when that one gives it back."""
-    endpoints.add(store, receiver.url, EVENTS)
-    store.write(lambda one: leases.take(one, deliver.LEASE, "another", store.clock(), 10 * pace.SECOND_US))
+    management.add(store, receiver.url, EVENTS)
+    store.write(lambda one: leases.take(one, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US))
     looked = threading.Event()
     hold, deliverer._holds_lease = deliverer._holds_lease, lambda: looked.set() or hold()  # type: ignore[func-returns-value,method-assign]
     deliverer.start()
     begin(store, ANN)
     assert looked.wait(20)
     assert receiver.received == []
-    store.write(lambda one: leases.release(one, deliver.LEASE, "another"))
+    store.write(lambda one: leases.release(one, dispatcher.LEASE, "another"))
     receiver.wait_for(1)
 
 
@@ -258,13 +258,13 @@ def test_result_that_can_not_be_written_is_kept_until_it_can(
     real, failed = store.write, threading.Event()
 
     def away(work: Any) -> Any:
-        if getattr(work, "func", None) is deliver._write and not failed.is_set():
+        if getattr(work, "func", None) is dispatcher._write and not failed.is_set():
             failed.set()
             raise DatabaseUnavailable("away")
         return real(work)
 
     monkeypatch.setattr(store, "write", away)
-    endpoints.add(store, receiver.url, EVENTS)
+    management.add(store, receiver.url, EVENTS)
     deliverer.start()
     begin(store, ANN)
     wait_for(lambda: deliveries(store)[0].delivered_at is not None, "it was not written", 40)
@@ -276,7 +276,7 @@ def test_fault_of_ours_in_one_look_ends_no_delivery(
     store: SessionStore, deliverer: Deliverer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next look delivers."""
-    monkeypatch.setattr(deliver, "LOOK_S", 0.02)
+    monkeypatch.setattr(dispatcher, "LOOK_S", 0.02)
     real, failed = deliverer._round, threading.Event()
 
     def faulty() -> None:
@@ -286,7 +286,7 @@ def test_fault_of_ours_in_one_look_ends_no_delivery(
         real()
 
     monkeypatch.setattr(deliverer, "_round", faulty)
-    endpoints.add(store, receiver.url, EVENTS)
+    management.add(store, receiver.url, EVENTS)
     deliverer.start()
     assert failed.wait(20)
     begin(store, ANN)
@@ -297,7 +297,7 @@ def test_webhook_that_can_not_be_told_by_a_fault_of_ours_holds_up_no_other(
     store: SessionStore, deliverer: Deliverer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever is looked at first."""
-    faulty = [endpoints.add(store, receiver.url, EVENTS).webhook.id for _ in range(3)][::2]
+    faulty = [management.add(store, receiver.url, EVENTS).webhook.id for _ in range(3)][::2]
     real = deliverer._fill
 
     def fill(webhook: Any, under_way: Any) -> None:
@@ -315,8 +315,8 @@ def test_lane_without_a_thread_keeps_nothing(
     store: SessionStore, deliverer: Deliverer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it was given is due as before, and sent when there are threads again."""
-    monkeypatch.setattr(deliver, "LOOK_S", 0.02)
-    endpoints.add(store, receiver.url, EVENTS)
+    monkeypatch.setattr(dispatcher, "LOOK_S", 0.02)
+    management.add(store, receiver.url, EVENTS)
     real, failed = threading.Thread.start, threading.Event()
 
     def none_left(thread: threading.Thread) -> None:
@@ -336,9 +336,9 @@ def test_what_no_receiver_took_for_too_long_is_given_up_part_by_part(
     store: SessionStore, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One part at each look, until all are through; then an hour passes until it begins anew."""
-    monkeypatch.setattr(deliver, "CLEANED", 2)
-    endpoints.add(store, "https://receiver.example.org/", EVENTS)
-    old = store.clock() - (deliver.FAILED_DAYS + 1) * deliver.DAY_US
+    monkeypatch.setattr(dispatcher, "CLEANED", 2)
+    management.add(store, "https://receiver.example.org/", EVENTS)
+    old = store.clock() - (dispatcher.FAILED_DAYS + 1) * dispatcher.DAY_US
     keys = [SessionKey("phq9", f"user{number}") for number in range(5)]
     for result in store.submit_many([(key, Begin(at=old)) for key in keys]):
         assert not isinstance(result, Exception)
@@ -365,24 +365,24 @@ def test_lease_of_another_process_is_not_asked_for_at_each_look(
     store: SessionStore, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each question is a transaction, for which turns wait."""
-    store.write(lambda one: leases.take(one, deliver.LEASE, "another", store.clock(), 10 * pace.SECOND_US))
+    store.write(lambda one: leases.take(one, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US))
     asked: list[bool] = []
     real = store.write
     monkeypatch.setattr(store, "write", lambda work: (asked.append(True), real(work))[1])
-    monkeypatch.setattr(deliver, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(dispatcher, "monotonic", lambda: 1000.0)
     assert [deliverer._holds_lease() for _ in range(5)] == [False] * 5
     assert len(asked) == 1
-    monkeypatch.setattr(deliver, "monotonic", lambda: 1000.0 + deliver.REFUSED_S)
+    monkeypatch.setattr(dispatcher, "monotonic", lambda: 1000.0 + dispatcher.REFUSED_S)
     assert not deliverer._holds_lease()
     assert len(asked) == 2
 
 
 def test_removed_webhook_leaves_nothing(store: SessionStore, receiver: Receiver) -> None:
     """Neither its deliveries nor itself; others stay."""
-    gone = endpoints.add(store, receiver.url, EVENTS).webhook
-    kept = endpoints.add(store, receiver.url, EVENTS).webhook
+    gone = management.add(store, receiver.url, EVENTS).webhook
+    kept = management.add(store, receiver.url, EVENTS).webhook
     begin(store, ANN, BEN)
-    endpoints.remove(store, gone.id)
+    management.remove(store, gone.id)
     assert {one.webhook_id for one in deliveries(store)} == {kept.id}
     ids = store.read(lambda connection: connection.execute(select(webhooks.c.id)).scalars().all())
     assert ids == [kept.id]

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from app.operations.webhooks import endpoints
+from app.operations.webhooks import management
 from app.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
@@ -26,7 +26,7 @@ def server(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, rec
     with empty_database(request.param, servers, tmp_path) as url:
         upgrade_schema(normalise_url(url))
         store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, environment="development"))
-        endpoints.add(store, receiver.url, ["session.started"])
+        management.add(store, receiver.url, ["session.started"])
         store.close()
         running = Server(tmp_path, database=url)
         running.start()
@@ -68,7 +68,7 @@ def test_two_workers_tell_each_event_once(servers: Servers, tmp_path: Path, rece
     with empty_database("postgresql", servers, tmp_path) as url:
         upgrade_schema(normalise_url(url))
         store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, environment="development"))
-        endpoints.add(store, receiver.url, ["session.started"])
+        management.add(store, receiver.url, ["session.started"])
         store.close()
         running = Server(tmp_path, database=url, environment={"WEB_CONCURRENCY": "2"})
         running.start()

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.operations.webhooks.pace import (
+from app.operations.webhooks.backoff import (
     ASKED_LONGEST_S,
     FAILURES,
     JITTER,

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from app.operations.webhooks import endpoints, posting
-from app.operations.webhooks.deliver import Deliverer
-from app.operations.webhooks.posting import Answer, post, seconds_in
+from app.operations.webhooks import http, management
+from app.operations.webhooks.dispatcher import Deliverer
+from app.operations.webhooks.http import Answer, post, seconds_in
 from app.service import SessionStore
 from app.store import outbox
 from app.store.rows import SessionKey
@@ -171,7 +171,7 @@ def test_webhook_that_leads_inside_is_told_nothing_in_production(store: SessionS
     """Its name was sound when it was added; the delivery says why it fails."""
     store.settings = store.settings.model_copy(update={"environment": "production"})
     port = receiver.url.partition("127.0.0.1:")[2].partition("/")[0]
-    endpoints.add(store, f"https://localhost:{port}/", ["session.started"])
+    management.add(store, f"https://localhost:{port}/", ["session.started"])
     Deliverer(store).start()
     store.submit(SessionKey("phq9", "ann"), Begin(at=store.clock()))
 

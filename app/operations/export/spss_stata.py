@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidInput
-from .arrow import row_groups
 from .columns import Cell, Column, Kind
-from .extras import needed
 from .layout import Layout
 from .names import named
+from .optional import needed
+from .parquet import row_groups
 from .programs import PROGRAMS, Program, cut, one_line
 from .walk import Walk
 

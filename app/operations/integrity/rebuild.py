@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, update
 
-from ..errors import AnswersLocked, InvalidInput, NoSuchSession
-from ..service import SessionStore
-from ..store import audit
-from ..store.folds import Folded, Pair, read_pair
-from ..store.models import sessions
-from ..store.rows import CHANGED_COLUMNS, Form, SessionKey, changed_row, to_time
-from ..survey.definition import Survey
-from ..survey.state import SessionState
-from .verifying import Checked, fields_that_differ, holds_state, verify_sessions
+from ...errors import AnswersLocked, InvalidInput, NoSuchSession
+from ...service import SessionStore
+from ...store import audit
+from ...store.folds import Folded, Pair, read_pair
+from ...store.models import sessions
+from ...store.rows import CHANGED_COLUMNS, Form, SessionKey, changed_row, to_time
+from ...survey.definition import Survey
+from ...survey.state import SessionState
+from .verify import Checked, fields_that_differ, holds_state, verify_sessions
 
 
 class CanNotBeRebuilt(InvalidInput):

@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from .addresses import AddressRefused, resolve
+from .url_policy import AddressRefused, resolve
 
 READ_BYTES = 16 * 1024
 """Of an answer, at most: nothing in it is looked at, but a receiver may want it read."""

@@ -12,13 +12,13 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
-from ..core.fork_hooks import tell_of_forks
-from ..errors import StepkeepError
-from ..service import SessionStore
-from ..store.leases import release, take
-from ..store.rows import to_time
-from .archive import Archive
+from ...core.fork_hooks import tell_of_forks
+from ...errors import StepkeepError
+from ...service import SessionStore
+from ...store.leases import release, take
+from ...store.rows import to_time
 from .expiry import expire
+from .purge_archive import Archive
 from .retention import purge
 
 log = logging.getLogger("stepkeep.maintenance")

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Table
 
 from ...errors import BackupBroken
-from .form import CHUNK_ROWS, TABLES, Row, Summed, columns_of, row_of
+from .row_format import CHUNK_ROWS, TABLES, Row, Summed, columns_of, row_of
 
 FORMAT = "stepkeep-backup"
 FORMAT_VERSION = 1

@@ -15,10 +15,10 @@ from ...service import SessionStore
 from ...store import outbox, webhooks
 from ...store.sealing import SealBroken
 from ...store.webhooks import EVENTS, SECRET, Webhook, WebhookEvent
-from .addresses import check_url, is_private_allowed
-from .pace import SECOND_US
-from .posting import Answer, post
+from .backoff import SECOND_US
+from .http import Answer, post
 from .signing import Secret, encoded, headers, kept_text, new_secret, secrets_in
+from .url_policy import check_url, is_private_allowed
 
 HOUR_US = 3600 * SECOND_US
 

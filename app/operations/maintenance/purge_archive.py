@@ -29,12 +29,12 @@ from typing import Any, BinaryIO, NamedTuple, Self
 
 import orjson
 
-from ..errors import AnswersLocked, InvalidInput
-from ..service import SessionStore
-from ..store import unreadable
-from ..store.aging import Aged
-from ..store.rows import SessionKey, to_time
-from ..store.sealing import Place, Sealing
+from ...errors import AnswersLocked, InvalidInput
+from ...service import SessionStore
+from ...store import unreadable
+from ...store.aging import Aged
+from ...store.rows import SessionKey, to_time
+from ...store.sealing import Place, Sealing
 
 FORMAT = "stepkeep-archive-1"
 

@@ -18,9 +18,9 @@ from ...errors import BackupBroken, ConfigurationError, InvalidInput, SchemaMism
 from ...store import moving
 from ...store.engine import normalise_url, server_lock
 from ...store.schema import upgrade_schema
+from .bulk import OpenDatabase
 from .databases import snapshot, transaction, writing
-from .drivers import OpenDatabase
-from .form import TABLES, Counter, Progress, Summed, no_progress
+from .row_format import TABLES, Counter, Progress, Summed, no_progress
 
 ROWS_A_COMMIT = 20_000
 """Rows of a commit: a killed move has at most these to do again."""

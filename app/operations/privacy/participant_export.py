@@ -24,14 +24,14 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..errors import SessionUnreadable
-from ..service import SessionStore
-from ..snapshot import Snapshot
-from ..store import audit, erasure_rows, erasures, outbox, reerasure, unreadable
-from ..store.erasure_list import line_of, read_lines
-from ..store.outbox import Delivery
-from ..store.rows import Entry, SessionKey, text_of, to_time
-from .webhooks.addresses import origin_of
+from ...errors import SessionUnreadable
+from ...service import SessionStore
+from ...snapshot import Snapshot
+from ...store import audit, erasure_rows, erasures, outbox, reerasure, unreadable
+from ...store.erasure_list import line_of, read_lines
+from ...store.outbox import Delivery
+from ...store.rows import Entry, SessionKey, text_of, to_time
+from ..webhooks.url_policy import origin_of
 
 FORMAT = "stepkeep-participant-1"
 

@@ -14,11 +14,11 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from ..service import SessionStore
-from ..store import history
-from ..store.aging import Aged, Cutoffs, Purge, empty, examine, trim
-from ..store.rows import SessionKey
-from .archive import Archive
+from ...service import SessionStore
+from ...store import history
+from ...store.aging import Aged, Cutoffs, Purge, empty, examine, trim
+from ...store.rows import SessionKey
+from .purge_archive import Archive
 
 TOGETHER = 100
 """Sessions that are erased in one transaction, at most."""

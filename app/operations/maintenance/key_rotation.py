@@ -38,11 +38,11 @@ from sqlalchemy import (
     update,
 )
 
-from ..errors import AnswersLocked, ConfigurationError
-from ..service import SessionStore
-from ..store import history
-from ..store.models import session_history, sessions, webhooks
-from ..store.sealing import SEALED, Place, SealBroken, Sealing
+from ...errors import AnswersLocked, ConfigurationError
+from ...service import SessionStore
+from ...store import history
+from ...store.models import session_history, sessions, webhooks
+from ...store.sealing import SEALED, Place, SealBroken, Sealing
 
 BATCH = 500
 """Rows that are looked at together, and at most that many sealed anew in one transaction: some 20 ms, for which the

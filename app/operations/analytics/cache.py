@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from ...errors import RateLimited
 from ...service import SessionStore
-from .figures import figures_of
 from .filters import Filters
+from .summary import figures_of
 
 KEPT_S = 2.0
 """Seconds for which figures are given again, at least."""

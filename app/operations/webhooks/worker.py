@@ -14,10 +14,10 @@ from ...settings import Settings
 from ...store.outbox import Attempted, Delivery
 from ...store.rows import SessionKey
 from ...store.webhooks import Webhook
-from .addresses import is_private_allowed, origin_of
-from .pace import Circuit, again_in_us
-from .posting import Answer, post
+from .backoff import Circuit, again_in_us
+from .http import Answer, post
 from .signing import Secret, body_of, headers, message_id_of
+from .url_policy import is_private_allowed, origin_of
 
 log = logging.getLogger("stepkeep.webhooks")
 

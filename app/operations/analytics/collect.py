@@ -21,10 +21,10 @@ from ...store.analysis import SessionRow, is_set_aside, read_sessions, read_walk
 from ...store.analysis import Walks as WalksFound
 from ...store.sealing import ANSWERS
 from ...survey.definition import END
+from .counters import Tally
+from .event_arrays import ANSWERED, NO_STEP, NOT_COMPLETED, WENT_BACK, Ints, StepNumbers, Walks, events_of
 from .filters import Filters, mode_of, status_of
 from .plan import Plan
-from .tally import Tally
-from .walks import ANSWERED, NO_STEP, NOT_COMPLETED, WENT_BACK, Ints, StepNumbers, Walks, events_of
 
 PAUSE_S = 1800
 """Seconds: who did nothing for half an hour was away. Web analytics call that the end of a visit, by long custom."""

@@ -11,8 +11,8 @@ from typing import Any
 from ...errors import InvalidInput
 from .codebook import TABLE_HEAD, table_of
 from .columns import Cell, Column
-from .extras import needed
 from .layout import Layout
+from .optional import needed
 from .walk import Walk
 
 MAX_ROWS = 1_048_575

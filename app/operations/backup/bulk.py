@@ -20,8 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from ...errors import DatabaseRefused, DatabaseUnavailable, StepkeepError
 from ...store import sqlite
 from ...store.models import erasures, session_history, sessions, survey_revisions
-from .form import KEYS, TABLES, Row, chunks, columns_of, is_time, time_text
 from .pairs import Pairs, merged
+from .row_format import KEYS, TABLES, Row, chunks, columns_of, is_time, time_text
 
 Key = Sequence[Any]
 """The first values of a table's key, one or more."""

@@ -10,15 +10,15 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..errors import InvalidInput
-from ..service import SessionStore
-from ..store.batch import Turn
-from ..store.demo_sessions import demo_user_id, erase_demo, find_person, is_demo, read_demo_keys
-from ..store.rows import SessionKey
-from ..survey.commands import AnyCommand
-from ..survey.definition import Survey
-from .demo_arrivals import arrivals
-from .demo_walk import walk
+from ...errors import InvalidInput
+from ...service import SessionStore
+from ...store.batch import Turn
+from ...store.demo_sessions import demo_user_id, erase_demo, find_person, is_demo, read_demo_keys
+from ...store.rows import SessionKey
+from ...survey.commands import AnyCommand
+from ...survey.definition import Survey
+from .arrivals import arrivals
+from .simulate import walk
 
 TURNS_TOGETHER = 5000
 """Turns that are handed to the store together, about; the store commits them BATCH_LIMIT at a time."""

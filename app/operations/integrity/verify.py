@@ -10,13 +10,13 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from ..errors import AnswersLocked
-from ..service import SessionStore
-from ..store import history
-from ..store.folds import Folded, Pair, read_page, read_pair
-from ..store.rows import SessionKey, text_of
-from ..store.sealing import SET_ASIDE
-from ..survey.state import SessionState
+from ...errors import AnswersLocked
+from ...service import SessionStore
+from ...store import history
+from ...store.folds import Folded, Pair, read_page, read_pair
+from ...store.rows import SessionKey, text_of
+from ...store.sealing import SET_ASIDE
+from ...survey.state import SessionState
 
 SESSIONS_A_PAGE = 500
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from .columns import Cell, Column, Kind
-from .extras import needed
 from .layout import Layout
+from .optional import needed
 from .walk import Walk
 
 ROWS_A_GROUP = 5000

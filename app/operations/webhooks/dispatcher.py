@@ -25,9 +25,9 @@ from ...store import leases, outbox, webhooks
 from ...store.outbox import Attempted
 from ...store.sealing import SealBroken
 from ...store.webhooks import SECRET, Webhook
-from .lane import Lane
-from .pace import SECOND_US
+from .backoff import SECOND_US
 from .signing import Secret, secrets_in
+from .worker import Lane
 
 log = logging.getLogger("stepkeep.webhooks")
 

@@ -11,11 +11,11 @@ from ...reader import SessionReader
 from ...store import analysis
 from ...store.rows import to_time
 from ...survey.definition import Survey
-from .collecting import PAUSE_S, Progress, Question, tally_of
+from .collect import PAUSE_S, Progress, Question, tally_of
+from .counters import OTHER, AnswerTally, StepTally, Tally
 from .filters import Filters
 from .plan import Plan, PlannedStep, plan_of
 from .quantiles import lengths, numbers, ratio, seconds
-from .tally import OTHER, AnswerTally, StepTally, Tally
 
 DAYS_FILLED = 3660
 """Days that are listed one by one; of a longer time only those on which something was."""

@@ -11,11 +11,11 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..survey.commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Goto, Restart, SetMode
-from ..survey.definition import ChoicesStep, Step, Survey
-from ..survey.flow import Rejection, decide
-from ..survey.state import SessionState, apply
-from .demo_answers import NoAnswer, answer_to, is_sensitive
+from ...survey.commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Goto, Restart, SetMode
+from ...survey.definition import ChoicesStep, Step, Survey
+from ...survey.flow import Rejection, decide
+from ...survey.state import SessionState, apply
+from .answers import NoAnswer, answer_to, is_sensitive
 
 SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US

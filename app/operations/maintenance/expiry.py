@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ..errors import AnswersLocked, SessionUnreadable, Unavailable
-from ..service import SessionStore
-from ..store import audit, history
-from ..store.batch import Outcome, Refused, Result
-from ..store.expiring import Correction, Unfinished, correct, read_part
-from ..store.rows import SessionKey
-from ..survey.commands import Expire
+from ...errors import AnswersLocked, SessionUnreadable, Unavailable
+from ...service import SessionStore
+from ...store import audit, history
+from ...store.batch import Outcome, Refused, Result
+from ...store.expiring import Correction, Unfinished, correct, read_part
+from ...store.rows import SessionKey
+from ...survey.commands import Expire
 from .retention import WEIGHT, Pace
 
 TOGETHER = 200

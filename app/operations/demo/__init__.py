@@ -1,0 +1,1 @@
+"""Demo data: simulated participants who fill the database."""

@@ -1,0 +1,1 @@
+"""Integrity checks: verify sessions against their history and rebuild them from it."""

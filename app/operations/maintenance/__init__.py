@@ -1,0 +1,1 @@
+"""Background maintenance: expiry, retention, key rotation and their schedule."""
