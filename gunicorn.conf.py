@@ -26,7 +26,7 @@ except ConfigurationError as error:
 from prometheus_client.multiprocess import mark_process_dead
 
 from app.observability.logging import LineFormatter, log_form
-from app.service import open_store
+from app.sessions.service import open_store
 from app.store.engine import normalise_url, server_lock
 from app.web.factory import check_settings, doubts
 

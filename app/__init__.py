@@ -7,7 +7,7 @@ The map, from the doors inwards (imports go this way only, ``make check`` holds 
 * ``survey/``     what a survey is and what an answer does to a session: pure values and functions
 * ``catalogue``   the survey files that this server offers
 * ``store/``      rows, transactions, retries, group commit; what waits while the database is away (``pending``)
-* ``service``     :class:`~app.service.SessionStore`, the doors' only way in
+* ``service``     :class:`~app.sessions.service.SessionStore`, the doors' only way in
 * ``database``    :func:`~app.database.get_database`, the simple Python API
 * ``access/``     who may do what: tokens, API keys, sign-ins, revocations
 * ``operations/`` what is done for long, or beside the turns: changing keys, expiry and erasing by age, backups and

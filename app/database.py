@@ -18,9 +18,9 @@ from typing import Any
 
 from .core.message_ids import new_message_id
 from .errors import NoSuchSession
-from .service import SessionStore, open_store
+from .sessions.service import SessionStore, open_store
+from .sessions.snapshot import Snapshot
 from .settings import read_settings
-from .snapshot import Snapshot
 from .store.rows import Entry
 from .survey.commands import Note, Save, Update
 

@@ -9,7 +9,7 @@ import socket
 import sys
 
 from .errors import ConfigurationError
-from .service import open_store
+from .sessions.service import open_store
 from .settings import Settings, is_loopback, read_settings
 from .store.engine import normalise_url, server_lock
 from .web.auth import signing_secrets

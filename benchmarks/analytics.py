@@ -23,8 +23,8 @@ from sqlalchemy import Connection, String, Table, cast, func, insert, literal, s
 from app.operations.analytics import Filters, figures_of
 from app.operations.analytics.collect import PART
 from app.operations.demo.fill import Plan, fill
-from app.reader import now_us
-from app.service import SessionStore, open_store
+from app.sessions.queries import now_us
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import analysis
 from app.store.engine import migration_engine, normalise_url

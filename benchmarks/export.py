@@ -14,7 +14,7 @@ from typing import Any
 
 from app.operations.export.export import Export
 from app.operations.export.request import FORMATS, Asked
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store import sqlite
 from app.store.listing import Cursor
 from app.store.rows import SessionKey

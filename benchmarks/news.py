@@ -19,9 +19,9 @@ from pathlib import Path
 from statistics import median
 
 from app.notifications.notifier import open_news
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
+from app.sessions.snapshot import Snapshot
 from app.settings import Settings
-from app.snapshot import Snapshot
 from app.store.engine import normalise_url
 from app.store.rows import SessionKey
 from benchmarks import databases

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from app.core.message_ids import new_message_id
-from app.service import SessionStore, now_us, open_store
+from app.sessions.service import SessionStore, now_us, open_store
 from app.settings import Settings
 from app.store import engine as engines
 from app.store import schema

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import listing
 from app.store.engine import normalise_url

@@ -23,7 +23,7 @@ SECONDS = 3.0
 PARTS = (
     ("decide and apply (app/survey)", ("app/survey/",)),
     ("the store's own code (app/store)", ("app/store/",)),
-    ("the service (app/service, exact_json)", ("app/service.py", "app/core/strict_json.py")),
+    ("the service (app/service, exact_json)", ("app/sessions/service.py", "app/core/strict_json.py")),
     ("SQLAlchemy", ("sqlalchemy/",)),
     ("the driver, in Python", ("psycopg/", "pymysql/", "pysqlite3/")),
     ("conditions (CEL)", ("cel/", "common_expression")),

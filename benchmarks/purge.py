@@ -15,7 +15,7 @@ from pathlib import Path
 
 from app.operations.maintenance.purge_archive import Archive
 from app.operations.maintenance.retention import purge
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.survey.commands import Begin, SetMode

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from app.core.message_ids import new_message_id
-from app.service import SessionStore, now_us
+from app.sessions.service import SessionStore, now_us
 from app.store.rows import SessionKey
 from benchmarks.ours import SESSIONS, Walker, begin_many
 from benchmarks.workload import STEPS, SURVEY_ID

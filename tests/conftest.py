@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.schema import upgrade_schema

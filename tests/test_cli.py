@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, select
 
 from app.cli import register, terminal
 from app.errors import AnswersLocked, ErasureNotListed, StepkeepError
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.history import NEWEST

@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskCliRunner
 
 from app.operations.backup.verify import Verified, verify_backup
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store import audit
 from app.store.rows import SessionKey
 from tests.conftest import SURVEYS

@@ -7,7 +7,7 @@ import flask
 import pytest
 from flask.testing import FlaskCliRunner
 
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store.rows import SessionKey
 from app.survey.commands import Begin
 from tests.conftest import SURVEYS

@@ -9,7 +9,7 @@ import pytest
 
 from app.cli import register
 from app.cli.whole_file import write_whole
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.web.factory import create_app

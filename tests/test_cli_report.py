@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskCliRunner
 
 from app.cli import register
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Back, Begin, Save

@@ -12,7 +12,7 @@ from flask.testing import FlaskCliRunner
 from app.cli import terminal
 from app.cli.terminal import exit_code_of, printable
 from app.errors import DatabaseUnavailable, InvalidInput, NoSuchSession
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store import audit, history
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Draft

@@ -12,7 +12,7 @@ from standardwebhooks import Webhook as Verifier
 
 from app.cli import register
 from app.operations.webhooks import worker
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.survey.commands import Begin

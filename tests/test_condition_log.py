@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from app import condition_log
-from app.condition_log import ConditionLog
+from app.sessions import condition_warnings
+from app.sessions.condition_warnings import ConditionLog
 from app.store.rows import SessionKey
 
 ANN, BOB = SessionKey("phq9", "ann"), SessionKey("phq9", "bob")
@@ -23,7 +23,7 @@ def test_each_step_of_a_session_is_told_once(caplog: pytest.LogCaptureFixture) -
 
 def test_no_more_is_remembered_than_allowed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Then all is told once more, rather than memory filled."""
-    monkeypatch.setattr(condition_log, "TOLD_LIMIT", 2)
+    monkeypatch.setattr(condition_warnings, "TOLD_LIMIT", 2)
     told = ConditionLog()
     for step in ("Q1", "Q2", "Q3", "Q1"):
         told.warn(ANN, 1, (step,))

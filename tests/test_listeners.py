@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from app import listeners
-from app.listeners import Listeners
-from app.snapshot import Snapshot
+from app.sessions import subscribers
+from app.sessions.snapshot import Snapshot
+from app.sessions.subscribers import Listeners
 from app.store.rows import SessionKey
 from app.survey.events import ModeSet, Started
 from app.survey.state import fold
@@ -82,7 +82,7 @@ def test_long_session_is_not_remembered() -> None:
 
 def test_no_more_sessions_are_remembered_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that was left longest ago goes first."""
-    monkeypatch.setattr(listeners, "REMEMBERED", 3)
+    monkeypatch.setattr(subscribers, "REMEMBERED", 3)
     known = Listeners()
     keys = [SessionKey("phq9", f"u{number}") for number in range(5)]
     for key in keys:

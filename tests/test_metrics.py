@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.exc import OperationalError
 
 from app.observability import metrics
-from app.reader import now_us
-from app.service import SessionStore
+from app.sessions.queries import now_us
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.retry import retried
 from app.store.rows import SessionKey

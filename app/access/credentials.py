@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 
 from ..errors import InvalidInput, Unauthorized
-from ..service import SessionStore
+from ..sessions.service import SessionStore
 from ..store import credentials
 from ..store.credentials import StoredKey
 from ..store.rows import SessionKey

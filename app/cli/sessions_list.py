@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..snapshot import Snapshot
+from ..sessions.snapshot import Snapshot
 from ..store.sealing import SET_ASIDE
 from ..survey.flow import status_at
 from . import sessions_aside

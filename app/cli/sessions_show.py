@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..errors import NoSuchSession
-from ..snapshot import Snapshot
+from ..sessions.snapshot import Snapshot
 from ..store.rows import Entry, SessionKey
 from ..store.sealing import SET_ASIDE
 from ..survey.definition import Step

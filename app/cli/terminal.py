@@ -33,7 +33,7 @@ from ..errors import (
     Overloaded,
     StepkeepError,
 )
-from ..service import SessionStore
+from ..sessions.service import SessionStore
 from ..store import audit
 from ..store.rows import to_time
 

@@ -3,7 +3,7 @@
 import flask
 
 from ..operations.analytics import Filters, SharedFigures
-from ..service import SessionStore
+from ..sessions.service import SessionStore
 from . import requests
 from .permission import permitted_to_all
 from .responses import json_response

@@ -8,8 +8,8 @@ import flask
 from ..access.principals import Participant, check_scope
 from ..core import strict_json
 from ..errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unauthorized, VersionConflict
-from ..service import SessionStore
-from ..snapshot import Snapshot
+from ..sessions.service import SessionStore
+from ..sessions.snapshot import Snapshot
 from ..store.batch import Outcome
 from ..store.rows import Entry, SessionKey
 from ..survey.commands import AnyCommand, Begin, Save, Update

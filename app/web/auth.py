@@ -20,7 +20,7 @@ from ..access.credentials import Credentials
 from ..access.principals import Anyone, Developer, Integrator, Participant, Principal
 from ..access.tokens import DAY_US
 from ..errors import ConfigurationError, Forbidden, Unauthorized
-from ..service import SessionStore
+from ..sessions.service import SessionStore
 from ..settings import Settings, is_loopback
 from ..store.rows import SessionKey
 from .limits import Limits

@@ -10,7 +10,7 @@ from ..errors import InvalidInput, RateLimited
 from ..operations.export import codebook
 from ..operations.export.export import Export
 from ..operations.export.request import FORMATS, MODES, STATUSES, Asked, moment
-from ..service import SessionStore
+from ..sessions.service import SessionStore
 from . import requests
 from .permission import permitted_to_all, store
 from .responses import json_response

@@ -14,7 +14,7 @@ from ..observability import metrics, tracing
 from ..observability.logging import log_form, log_lines
 from ..operations.maintenance.scheduler import Rounds
 from ..operations.webhooks.dispatcher import Deliverer
-from ..service import SessionStore, open_store
+from ..sessions.service import SessionStore, open_store
 from ..settings import Settings, is_loopback, read_settings
 from ..store.engine import normalise_url
 from ..store.schema import head_revision

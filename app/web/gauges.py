@@ -11,7 +11,7 @@ from typing import cast
 import flask
 
 from ..observability import metrics
-from ..service import SessionStore
+from ..sessions.service import SessionStore
 from .admission import Connections
 
 LOOK_S = 1.0

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..core import strict_json
 from ..errors import InvalidJson
-from ..snapshot import Snapshot
+from ..sessions.snapshot import Snapshot
 from ..survey import commands
 
 MAX_MESSAGE_BYTES = 64 * 1024

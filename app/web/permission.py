@@ -6,7 +6,7 @@ What is not a participant's own act is noted in the audit log, before it is done
 import flask
 
 from ..access.principals import Integrator, Participant, Principal, Scope, check_scope, check_session, name_of
-from ..service import SessionStore
+from ..sessions.service import SessionStore
 from ..store import audit
 from ..store.rows import SessionKey
 from . import requests

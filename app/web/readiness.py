@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, cast
 import flask
 
 from ..errors import AnswersLocked, SchemaMismatch, StepkeepError
-from ..service import SessionStore
+from ..sessions.service import SessionStore
 from ..store import history
 from ..store.engine import normalise_url
 from .admission import Connections

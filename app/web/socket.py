@@ -24,8 +24,8 @@ from ..errors import (
     Unavailable,
 )
 from ..observability import metrics, tracing
-from ..service import SessionStore
-from ..snapshot import Snapshot
+from ..sessions.service import SessionStore
+from ..sessions.snapshot import Snapshot
 from ..store.batch import Outcome, Refused, Result
 from ..store.pending import Accepted
 from ..store.rows import SessionKey

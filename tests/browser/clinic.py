@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from app.access.credentials import Credentials
 from app.access.tokens import ResumeTokens
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.rows import SessionKey
 from tests.browser.participant import Participant

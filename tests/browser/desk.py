@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from app.access.credentials import Credentials
 from app.access.principals import SCOPES
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, SetMode

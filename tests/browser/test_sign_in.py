@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from app.access.credentials import Credentials
 from app.access.principals import SCOPES
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.rows import SessionKey
 from tests.browser.clinic import small_targets

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import create_engine, text
 
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import pending, rows, sqlite
 from app.store.batch import Outcome

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.errors import ConfigurationError
-from app.reader import now_us
-from app.service import open_store
+from app.sessions.queries import now_us
+from app.sessions.service import open_store
 from app.settings import read_settings
 from app.web.factory import create_app
 from tests.chaos import mutants

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store import history
 from app.store.rows import SessionKey
 from app.survey.state import fold

@@ -30,8 +30,8 @@ import pytest
 from sqlalchemy import URL
 
 from app.catalogue import read_catalogue
-from app.reader import SessionReader, now_us
-from app.service import SessionStore, open_store
+from app.sessions.queries import SessionReader, now_us
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history, sqlite
 from app.store.engine import normalise_url

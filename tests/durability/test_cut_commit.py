@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url
 
 from app.errors import DatabaseUnavailable
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.batch import Outcome
 from app.store.engine import normalise_url

@@ -16,7 +16,7 @@ from psycopg import errors as psycopg_errors
 from sqlalchemy import make_url
 
 from app.errors import Unavailable
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import engine as engines
 from app.store import sqlite

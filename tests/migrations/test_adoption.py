@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.database import Database
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
 from app.store.batch import Outcome

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, inspect
 
 from app.database import Database
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url, writer_engine
 from app.store.rows import SessionKey

@@ -14,7 +14,7 @@ from alembic.util import CommandError
 
 from app.errors import SchemaMismatch
 from app.operations.maintenance.key_rotation import rotate
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.rows import SessionKey

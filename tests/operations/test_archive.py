@@ -16,7 +16,7 @@ from app.errors import InvalidInput
 from app.operations.maintenance import retention
 from app.operations.maintenance.purge_archive import Archive, Archived, read_archive
 from app.operations.maintenance.retention import purge
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.aging import EMPTIED, trim
 from app.store.rows import SessionKey
@@ -206,7 +206,7 @@ import sys
 from pathlib import Path
 from app.operations.maintenance.purge_archive import Archive
 from app.operations.maintenance.retention import purge
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import Settings
 store = open_store(Settings(database_url=sys.argv[1], surveys_dir=Path(sys.argv[2]), retention="30d"))
 with Archive(store, Path(sys.argv[3])) as archive:

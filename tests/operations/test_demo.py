@@ -13,7 +13,7 @@ from app.operations.demo.fill import Plan, clear, count, fill
 from app.operations.demo.fill import fill as demo
 from app.operations.demo.simulate import walk
 from app.operations.integrity.verify import verify_sessions
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store.rows import SessionKey
 from app.survey.commands import Begin
 from app.survey.definition import load

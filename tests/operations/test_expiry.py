@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.errors import AnswersLocked, DatabaseUnavailable
 from app.operations.maintenance import expiry
 from app.operations.maintenance.expiry import Expiry, expire
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit
 from app.store.batch import Outcome

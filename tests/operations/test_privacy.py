@@ -14,12 +14,8 @@ from hypothesis import strategies as st
 
 from app.errors import AnswersLocked, InvalidUserId
 from app.operations.privacy import participant_export
-from app.operations.privacy.participant_export import (
-    apply_erasures,
-    export_participant,
-    read_erasures,
-)
-from app.service import SessionStore, open_store
+from app.operations.privacy.participant_export import apply_erasures, export_participant, read_erasures
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
 from app.store.credentials import revoke_tokens

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from app.errors import NoSuchSession
 from app.operations.integrity.rebuild import CanNotBeRebuilt, Rebuilt, rebuild, rebuild_all
 from app.operations.integrity.verify import verify_sessions
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit
 from app.store.rows import SessionKey

@@ -19,7 +19,7 @@ from app.operations.maintenance import retention
 from app.operations.maintenance.expiry import expire
 from app.operations.maintenance.purge_archive import Archive
 from app.operations.maintenance.retention import purge
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit
 from app.store.audit import Entry

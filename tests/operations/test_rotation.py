@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from app.errors import ConfigurationError
 from app.operations.maintenance import key_rotation
 from app.operations.maintenance.key_rotation import Rotated, Unopened, rotate
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.batch import Outcome
 from app.store.models import session_history, sessions
@@ -242,7 +242,7 @@ def test_batch_of_long_texts_is_a_small_one(opened: Open, engine: Engine) -> Non
 KILLED = """
 import sys
 from app.operations.maintenance.key_rotation import rotate
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import read_settings
 
 def tell(done, total):

@@ -10,7 +10,7 @@ from app.errors import DatabaseUnavailable
 from app.operations.maintenance import scheduler
 from app.operations.maintenance.purge_archive import read_archive
 from app.operations.maintenance.scheduler import Rounds
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.survey.commands import Begin

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from app.operations.integrity import verify
 from app.operations.integrity.verify import Checked, verify_sessions
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
 from app.store.rows import SessionKey

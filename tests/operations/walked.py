@@ -7,7 +7,7 @@ from sqlalchemy import delete, select, type_coerce, update
 from sqlalchemy.types import String
 
 from app.operations.demo.simulate import walk
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store.models import session_history, sessions
 from app.store.rows import SessionKey
 

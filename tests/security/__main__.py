@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from app.access.credentials import Credentials
 from app.access.principals import SCOPES
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.store.schema import upgrade_schema

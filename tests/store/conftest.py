@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import pytest
 
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store import writer as writer_module
 from app.store.batch import Outcome, Turn
 from app.store.rows import SessionKey

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlalchemy import Connection, event, update
 
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import analysis
 from app.store.analysis import ACTIONS, CODES, NO_TIME, OTHER, TIME_WIDTH, SessionRow, Walks, microseconds_of

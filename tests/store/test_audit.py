@@ -6,7 +6,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidInput
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store import audit
 from app.store.audit import Action, Entry, Recorded
 from tests.store.contents import clear

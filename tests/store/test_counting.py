@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store import history
 from app.store.counting import SurveyCount, count_by_survey
 from app.store.rows import SessionKey

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import erasure_rows
 from app.store.erasure_list import Erased, hash_of

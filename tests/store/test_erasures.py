@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
 from app.errors import DatabaseUnavailable, ErasureNotListed, InvalidUserId
-from app.listeners import Listener
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
+from app.sessions.subscribers import Listener
 from app.settings import Settings
 from app.store import audit, erasure_rows, erasures, history
 from app.store.audit import Entry

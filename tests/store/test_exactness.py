@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from app.database import Database
 from app.errors import InvalidInput, InvalidUserId
-from app.service import SessionStore
-from app.validation import MAX_STATE_BYTES
+from app.sessions.service import SessionStore
+from app.sessions.validation import MAX_STATE_BYTES
 from app.web.factory import create_app
 from tests.test_exact_json import EXACT
 

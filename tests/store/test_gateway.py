@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, select, text, update
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from app.errors import DatabaseUnavailable
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import gateway, mysql, postgresql
 from app.store.batch import Outcome

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import leases
 from app.store.engine import normalise_url, writer_engine

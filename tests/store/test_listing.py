@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from app.errors import InvalidInput
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
+from app.sessions.snapshot import Snapshot
 from app.settings import Settings
-from app.snapshot import Snapshot
 from app.store import listing
 from app.store.listing import Cursor
 from app.store.rows import SessionKey

@@ -17,7 +17,7 @@ from sqlalchemy import delete
 from app.operations.maintenance.key_rotation import rotate
 from app.operations.maintenance.retention import purge
 from app.operations.webhooks import management
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import outbox, webhooks
 from app.store.models import sessions, webhook_deliveries

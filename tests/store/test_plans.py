@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from benchmarks import plans
 
 SESSIONS = 3000

@@ -21,9 +21,10 @@ from sqlalchemy.exc import OperationalError
 
 from app.errors import DatabaseUnavailable
 from app.operations.privacy.participant_export import apply_erasures
-from app.service import SessionStore, open_store
+from app.sessions import erasure_replay
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import audit, erasure_rows, erasures, reerasure
+from app.store import audit, erasure_rows, erasures
 from app.store.credentials import revoke_tokens
 from app.store.erasure_list import Erased, ErasureList, hash_of, line_of
 from app.store.rows import SessionKey
@@ -194,7 +195,7 @@ def test_what_is_erased_again_is_in_the_audit_log(listed: Settings) -> None:
     restore = backup(listed)
     with opened(listed) as store:
         store.delete(ANN)
-        lines = list(reerasure.read_all(store))
+        lines = list(erasure_replay.read_all(store))
     restore()
     with opened(listed) as store:
         (entry,) = erasures_in_log(store)
@@ -289,11 +290,11 @@ def test_both_lists_agree_after_a_start(store: SessionStore, tmp_path: Path, kep
     stored = [line for line, (_, _, is_stored) in zip(lines, kept, strict=True) if is_stored]
     store.write(lambda connection: erasure_rows.add_lacking(connection, list({*stored})))
     wanted = {line.identity for line, (_, *is_anywhere) in zip(lines, kept, strict=True) if any(is_anywhere)}
-    reerasure.bring_together(store, listed)
+    erasure_replay.bring_together(store, listed)
     assert {one.identity for one in listed.read()} == wanted
-    assert sorted(one.identity for one in reerasure.read_all(store)) == sorted(wanted)
+    assert sorted(one.identity for one in erasure_replay.read_all(store)) == sorted(wanted)
     text = listed.path.read_bytes()
-    reerasure.bring_together(store, listed)
+    erasure_replay.bring_together(store, listed)
     assert listed.path.read_bytes() == text
 
 
@@ -303,7 +304,7 @@ def test_erasure_beside_a_start_gets_no_second_line(listed: Settings, monkeypatc
         for key in (ANN, BOB):
             begin(store, key)
         store.delete(ANN)
-        real, is_done = reerasure.read_all, []
+        real, is_done = erasure_replay.read_all, []
 
         def read_all(access: Any) -> Iterator[Erased]:
             yield from list(real(access))
@@ -312,8 +313,8 @@ def test_erasure_beside_a_start_gets_no_second_line(listed: Settings, monkeypatc
 
         listing = store._erasure_list
         assert listing is not None
-        monkeypatch.setattr(reerasure, "read_all", read_all)
-        reerasure._complete(store, listing)
+        monkeypatch.setattr(erasure_replay, "read_all", read_all)
+        erasure_replay._complete(store, listing)
         assert is_done
         assert len(listing.path.read_text().splitlines()) == 2
 
@@ -325,7 +326,7 @@ def test_start_reads_no_session_where_both_lists_agree(listed: Settings, monkeyp
             begin(store, SessionKey("phq9", user))
             store.forget(user)
     monkeypatch.setattr(ErasureList, "lock", lambda _: pytest.fail("it was locked"))
-    monkeypatch.setattr(reerasure.history, "read_keys_after", lambda *_: pytest.fail("sessions were read"))
+    monkeypatch.setattr(erasure_replay.history, "read_keys_after", lambda *_: pytest.fail("sessions were read"))
     with opened(listed) as store:
         assert users(store) == set()
 
@@ -374,7 +375,7 @@ def test_several_servers_that_start_at_once_erase_again_once(
 
 _KILLED = """
 import os, signal, sys
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import read_settings
 from app.store.erasure_list import Erased, ErasureList, hash_of
 real = ErasureList.append

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, delete, select, update
 
 from app.database import Database
 from app.errors import AnswersLocked, ConfigurationError, MessageIdReused, SessionUnreadable
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import sealing as module
 from app.store import sqlite

@@ -23,7 +23,7 @@ from app.errors import (
     StoreInUse,
     VersionConflict,
 )
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import batch, history, writer
 from app.store.batch import Outcome, Refused

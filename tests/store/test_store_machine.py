@@ -20,12 +20,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from app import service
 from app.catalogue import Catalogue, read_catalogue
 from app.errors import DatabaseUnavailable, MessageIdReused, SessionUnreadable, Unavailable
-from app.service import SessionStore
+from app.sessions import service
+from app.sessions.service import SessionStore
+from app.sessions.snapshot import Snapshot
 from app.settings import Settings
-from app.snapshot import Snapshot
 from app.store import pending, sqlite
 from app.store.batch import Outcome, Result
 from app.store.engine import normalise_url

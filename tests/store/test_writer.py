@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from app.errors import DatabaseUnavailable, InvalidJson, MessageIdReused, Overloaded, Unavailable
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import writer as writer_module
 from app.store.batch import Outcome, Refused, Turn

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from tests.conftest import ROOT
 from tests.store.conftest import USERS, Holding, save
@@ -16,7 +16,7 @@ from gevent import monkey
 monkey.patch_all()
 import sys, gevent
 from pathlib import Path
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import Settings
 from app.store import writer
 from app.store.parking import ThreadParking

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.errors import DatabaseUnavailable
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import writer as writer_module
 from app.store.batch import Outcome, Turn

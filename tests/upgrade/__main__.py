@@ -21,7 +21,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from app.client import SurveyClient
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.models import session_history
 from app.survey.state import END

@@ -18,8 +18,8 @@ from werkzeug.test import TestResponse
 from app.access.credentials import Credentials
 from app.access.principals import SCOPES, Scope
 from app.access.tokens import ResumeTokens
-from app.reader import now_us
-from app.service import SessionStore, open_store
+from app.sessions.queries import now_us
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.rows import SessionKey

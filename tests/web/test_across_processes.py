@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.rows import SessionKey

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.errors import DatabaseUnavailable
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store import audit
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 from flask.testing import FlaskClient
 
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.web.factory import create_app
 from app.web.openapi import openapi_document
 

@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 from werkzeug.test import TestResponse
 
 from app.access.principals import SCOPES, Scope
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store.rows import SessionKey
 from app.web.messages import CLIENT_TYPES
 from tests.conftest import KINDS, ROOT, Servers

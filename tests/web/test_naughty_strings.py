@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 
 from app.database import Database
 from app.errors import InvalidInput
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.store.schema import upgrade_schema

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.access.tokens import DAY_US
-from app.reader import now_us
-from app.service import open_store
+from app.sessions.queries import now_us
+from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.web.auth import Access

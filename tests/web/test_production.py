@@ -16,7 +16,7 @@ from websockets.typing import Origin
 from werkzeug.test import TestResponse
 
 from app.errors import AnswersLocked, ConfigurationError, DatabaseUnavailable, ErasureNotListed, StepkeepError
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.schema import upgrade_schema

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from app.access.principals import SCOPES
 from app.errors import DatabaseUnavailable
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.models import audit_log
 from app.store.rows import SessionKey

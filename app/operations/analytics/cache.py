@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ...errors import RateLimited
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from .filters import Filters
 from .summary import figures_of
 

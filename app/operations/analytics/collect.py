@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy import Connection
 
 from ...errors import AnswersLocked
-from ...reader import SessionReader
+from ...sessions.queries import SessionReader
 from ...store.analysis import SessionRow, is_set_aside, read_sessions, read_walks
 from ...store.analysis import Walks as WalksFound
 from ...store.sealing import ANSWERS

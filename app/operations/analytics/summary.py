@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ...errors import NoSuchSurvey
-from ...reader import SessionReader
+from ...sessions.queries import SessionReader
 from ...store import analysis
 from ...store.rows import to_time
 from ...survey.definition import Survey

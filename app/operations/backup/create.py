@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import BackupBroken, InvalidInput
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store.engine import normalise_url
 from ...store.rows import to_time
 from ...store.schema import head_revision

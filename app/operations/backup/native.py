@@ -16,7 +16,7 @@ from sqlalchemy import URL, select
 from sqlalchemy.exc import DBAPIError
 
 from ...errors import BackupBroken, ConfigurationError, DatabaseUnavailable, InvalidInput
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store import sqlite
 from ...store.engine import normalise_url
 from .create import Created

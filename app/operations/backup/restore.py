@@ -14,8 +14,9 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from ...errors import BackupBroken, InvalidInput
-from ...service import SessionStore
-from ...store import audit, reerasure
+from ...sessions import erasure_replay
+from ...sessions.service import SessionStore
+from ...store import audit
 from ...store.engine import normalise_url, server_lock
 from ...store.erasure_list import Erased
 from ...store.erasures import Again
@@ -104,7 +105,7 @@ def _replace(database: OpenDatabase, contents: Contents, store: SessionStore, ho
             "or say --replace, and all that is in it now is gone"
         )
     access = _Inside(database.connection, store.clock)
-    lines = [*store.listed_erasures(), *reerasure.read_all(access)]
+    lines = [*store.listed_erasures(), *erasure_replay.read_all(access)]
     for table in reversed(TABLES):
         database.clear(table)
     _put_in(database, contents, how, store.sealing, progress)
@@ -133,9 +134,9 @@ def _put_in(database: OpenDatabase, contents: Contents, how: How, sealing: Seali
 
 
 def _erase_again(access: "_Inside", lines: list[Erased]) -> Again:
-    known = {one.identity for one in reerasure.read_all(access)}
+    known = {one.identity for one in erasure_replay.read_all(access)}
     lacking = [one for one in lines if one.identity not in known]
-    return reerasure.apply_lines(access, lacking, actor=reerasure.BY_ITSELF, keeps_changed=True)
+    return erasure_replay.apply_lines(access, lacking, actor=erasure_replay.BY_ITSELF, keeps_changed=True)
 
 
 def _note(connection: Connection, store: SessionStore, verified: Verified, how: How) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...errors import InvalidInput
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store.batch import Turn
 from ...store.demo_sessions import demo_user_id, erase_demo, find_person, is_demo, read_demo_keys
 from ...store.rows import SessionKey

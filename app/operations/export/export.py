@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store.rows import text_of
 from . import codebook, csv, excel, jsonl, parquet, spss_stata
 from .layout import Layout

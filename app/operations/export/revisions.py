@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...catalogue import Catalogue
 from ...errors import NoSuchSurvey, SurveyFileError
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store import pages
 from ...survey.definition import Survey, load_definition
 

@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from ...errors import AnswersLocked
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store import pages
 from ...store.pages import Chosen, Event
 from ...store.rows import Entry, SessionKey, Stored

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, update
 
 from ...errors import AnswersLocked, InvalidInput, NoSuchSession
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store import audit
 from ...store.folds import Folded, Pair, read_pair
 from ...store.models import sessions

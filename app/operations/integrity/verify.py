@@ -11,7 +11,7 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from ...errors import AnswersLocked
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store import history
 from ...store.folds import Folded, Pair, read_page, read_pair
 from ...store.rows import SessionKey, text_of

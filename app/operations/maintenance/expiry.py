@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ...errors import AnswersLocked, SessionUnreadable, Unavailable
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store import audit, history
 from ...store.batch import Outcome, Refused, Result
 from ...store.expiring import Correction, Unfinished, correct, read_part

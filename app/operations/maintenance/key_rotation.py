@@ -39,7 +39,7 @@ from sqlalchemy import (
 )
 
 from ...errors import AnswersLocked, ConfigurationError
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store import history
 from ...store.models import session_history, sessions, webhooks
 from ...store.sealing import SEALED, Place, SealBroken, Sealing

@@ -30,7 +30,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import orjson
 
 from ...errors import AnswersLocked, InvalidInput
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store import unreadable
 from ...store.aging import Aged
 from ...store.rows import SessionKey, to_time

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store import history
 from ...store.aging import Aged, Cutoffs, Purge, empty, examine, trim
 from ...store.rows import SessionKey

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...core.fork_hooks import tell_of_forks
 from ...errors import StepkeepError
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store.leases import release, take
 from ...store.rows import to_time
 from .expiry import expire

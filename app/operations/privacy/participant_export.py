@@ -25,9 +25,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ...errors import SessionUnreadable
-from ...service import SessionStore
-from ...snapshot import Snapshot
-from ...store import audit, erasure_rows, erasures, outbox, reerasure, unreadable
+from ...sessions import erasure_replay
+from ...sessions.service import SessionStore
+from ...sessions.snapshot import Snapshot
+from ...store import audit, erasure_rows, erasures, outbox, unreadable
 from ...store.erasure_list import line_of, read_lines
 from ...store.outbox import Delivery
 from ...store.rows import Entry, SessionKey, text_of, to_time
@@ -60,7 +61,7 @@ def export_participant(store: SessionStore, user_id: str, survey_id: str | None 
 
 def read_erasures(store: SessionStore) -> Iterator[str]:
     """Yield the database's list of erasures of participants, a line each, without its end."""
-    return map(line_of, reerasure.read_all(store))
+    return map(line_of, erasure_replay.read_all(store))
 
 
 def apply_erasures(

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from ...core.fork_hooks import tell_of_forks
 from ...errors import AnswersLocked, StepkeepError
 from ...observability.metrics import WEBHOOK_DELIVERIES
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store import leases, outbox, webhooks
 from ...store.outbox import Attempted
 from ...store.sealing import SealBroken

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 from sqlalchemy import Connection
 
 from ...errors import InvalidInput, NoSuchSurvey, NoSuchWebhook, SessionUnreadable
-from ...service import SessionStore
+from ...sessions.service import SessionStore
 from ...store import outbox, webhooks
 from ...store.sealing import SealBroken
 from ...store.webhooks import EVENTS, SECRET, Webhook, WebhookEvent

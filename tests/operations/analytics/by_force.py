@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store.rows import SessionKey
 from app.survey.definition import Survey
 from app.survey.state import SessionState

@@ -16,7 +16,7 @@ from app.catalogue import Catalogue
 from app.core import strict_json
 from app.errors import InvalidInput, NoSuchSurvey
 from app.operations.analytics import Filters, figures_of
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import history
 from app.store.models import session_history, sessions

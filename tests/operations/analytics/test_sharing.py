@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import NoSuchSurvey, RateLimited
 from app.operations.analytics import Filters, SharedFigures, cache
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from tests.waiting import wait_for
 
 ALL = Filters()

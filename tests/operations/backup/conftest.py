@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert
 
 from app.operations.backup.databases import snapshot
 from app.operations.backup.row_format import TABLES, Row
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit, erasure_rows
 from app.store.engine import normalise_url

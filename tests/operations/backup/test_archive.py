@@ -17,7 +17,7 @@ from app.operations.backup import zip_archive
 from app.operations.backup.create import create_backup
 from app.operations.backup.restore import How, restore_backup
 from app.operations.backup.verify import verify_backup
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store.models import sessions
 from app.store.sealing import PLAIN
 from tests.operations.backup.conftest import Opened, contents, fill

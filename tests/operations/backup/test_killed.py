@@ -30,7 +30,7 @@ import os, signal, sys
 from pathlib import Path
 from app.operations.backup import drivers, move
 from app.operations.backup.restore import How, restore_backup
-from app.service import open_store
+from app.sessions.service import open_store
 from app.settings import Settings
 
 what, given, target = sys.argv[1:]

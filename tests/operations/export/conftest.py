@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 
 Opened = Callable[[str], SessionStore]

@@ -13,7 +13,7 @@ import pyreadstat
 from app.operations.export.export import Export
 from app.operations.export.request import Asked, Format
 from app.operations.export.walk import Counts
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store.rows import SessionKey
 from app.survey.commands import Save
 

@@ -18,7 +18,7 @@ from app.operations.export import excel, spss_stata
 from app.operations.export import optional as extras
 from app.operations.export.export import Export
 from app.operations.export.request import Asked
-from app.service import SessionStore, open_store
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.models import sessions
 from app.store.rows import SessionKey

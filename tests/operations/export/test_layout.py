@@ -7,7 +7,7 @@ from app.operations.export import codebook
 from app.operations.export.export import Export
 from app.operations.export.names import PLAIN, SPSS, STATA, named
 from app.operations.export.request import Asked, moment
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store import pages
 from app.store.rows import SessionKey
 from app.survey.commands import Begin

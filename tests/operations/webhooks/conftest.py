@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.operations.webhooks.dispatcher import Deliverer
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from tests.operations.webhooks.receiver import Receiver, receiving
 
 

@@ -11,7 +11,7 @@ from standardwebhooks import Webhook as Verifier
 from app.errors import DatabaseUnavailable
 from app.operations.webhooks import backoff, dispatcher, management, worker
 from app.operations.webhooks.dispatcher import Deliverer
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import leases, outbox
 from app.store.models import webhook_deliveries, webhooks
@@ -216,7 +216,7 @@ def test_one_of_two_processes_delivers_each_once(settings: Settings, store: Sess
     """Two servers on one database: the lease says who; when it goes, the other one goes on."""
     if settings.database_url.startswith("sqlite"):
         pytest.skip("one server process owns a SQLite file")
-    from app.service import open_store  # noqa: PLC0415 - only here
+    from app.sessions.service import open_store  # noqa: PLC0415 - only here
 
     other = open_store(settings)
     management.add(store, receiver.url, EVENTS)

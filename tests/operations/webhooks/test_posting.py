@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from app.operations.webhooks import http, management
+from app.operations.webhooks import http as webhook_http
+from app.operations.webhooks import management
 from app.operations.webhooks.dispatcher import Deliverer
 from app.operations.webhooks.http import Answer, post, seconds_in
-from app.service import SessionStore
+from app.sessions.service import SessionStore
 from app.store import outbox
 from app.store.rows import SessionKey
 from app.survey.commands import Begin

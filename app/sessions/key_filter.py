@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rbloom import Bloom
 
 from ..errors import StepkeepError
-from .rows import SessionKey
+from ..store.rows import SessionKey
 
 log = logging.getLogger("stepkeep.store")
 

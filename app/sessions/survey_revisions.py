@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Callable
 
-from .catalogue import Catalogue
-from .errors import SurveyFileError
-from .store.batch import RevisionNotLoaded
-from .survey.definition import Survey, load_definition
+from ..catalogue import Catalogue
+from ..errors import SurveyFileError
+from ..store.batch import RevisionNotLoaded
+from ..survey.definition import Survey, load_definition
 
 log = logging.getLogger("stepkeep.service")
 

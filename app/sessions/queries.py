@@ -8,23 +8,23 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from .catalogue import Catalogue
-from .core.formats import SURVEY_ID
-from .errors import AnswersLocked, InvalidInput, InvalidUserId, NoSuchSession, NoSuchVersion, SessionUnreadable
-from .revisions import Revisions
-from .settings import Settings
+from ..catalogue import Catalogue
+from ..core.formats import SURVEY_ID
+from ..errors import AnswersLocked, InvalidInput, InvalidUserId, NoSuchSession, NoSuchVersion, SessionUnreadable
+from ..settings import Settings
+from ..store import engine as engines
+from ..store import history, listing
+from ..store.gateway import Loader
+from ..store.listing import Cursor
+from ..store.retry import retried, unsaved
+from ..store.rows import Entry, SessionKey, States, state_of
+from ..store.schema import check_schema
+from ..store.sealing import SET_ASIDE, sealing_of
+from ..survey.definition import Survey
+from ..survey.events import UnknownEvent
+from ..survey.state import SessionState
 from .snapshot import Snapshot
-from .store import engine as engines
-from .store import history, listing
-from .store.gateway import Loader
-from .store.listing import Cursor
-from .store.retry import retried, unsaved
-from .store.rows import Entry, SessionKey, States, state_of
-from .store.schema import check_schema
-from .store.sealing import SET_ASIDE, sealing_of
-from .survey.definition import Survey
-from .survey.events import UnknownEvent
-from .survey.state import SessionState
+from .survey_revisions import Revisions
 
 _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")
 _SURVEY_ID = re.compile(SURVEY_ID)
@@ -43,7 +43,7 @@ def now_us() -> int:
 
 
 class SessionReader:
-    """Reads sessions; :class:`~app.service.SessionStore` is one that writes too.
+    """Reads sessions; :class:`~app.sessions.service.SessionStore` is one that writes too.
 
     Args:
         url: of the database, as ``engine.normalise_url`` gives it.

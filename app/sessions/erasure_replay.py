@@ -12,11 +12,11 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from . import audit, erasure_rows, erasures, history
-from .erasure_list import HASH_BYTES, Erased, ErasureList, Identity
-from .erasures import Again, Repetition
-from .participants import participant_of
-from .rows import SessionKey
+from ..store import audit, erasure_rows, erasures, history
+from ..store.erasure_list import HASH_BYTES, Erased, ErasureList, Identity
+from ..store.erasures import Again, Repetition
+from ..store.participants import participant_of
+from ..store.rows import SessionKey
 
 log = logging.getLogger("stepkeep.store")
 

@@ -6,9 +6,9 @@ Pure; the survey's own rules are ``survey/flow.py``'s.
 from collections.abc import Mapping
 from typing import Any
 
-from .core import strict_json
-from .errors import InvalidInput
-from .survey.commands import AnyCommand, Note, Save, Update
+from ..core import strict_json
+from ..errors import InvalidInput
+from ..survey.commands import AnyCommand, Note, Save, Update
 
 MAX_STATE_BYTES = 1024 * 1024
 """JSON bytes of a whole state that is saved; an answer from a participant is at most 64 KiB."""

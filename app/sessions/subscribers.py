@@ -5,10 +5,10 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Protocol
 
-from .core import strict_json
+from ..core import strict_json
+from ..store.batch import SMALL
+from ..store.rows import SessionKey
 from .snapshot import Snapshot
-from .store.batch import SMALL
-from .store.rows import SessionKey
 
 REMEMBERED = 10_000
 """Sessions that were shown here last and are still known: some 30 MB with answers to a usual survey, 300 MB at most

@@ -15,12 +15,11 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from .catalogue import Catalogue, read_catalogue
-from .condition_log import ConditionLog
-from .core.deadline import within
-from .core.fork_hooks import tell_of_forks
-from .core.message_ids import new_message_id
-from .errors import (
+from ..catalogue import Catalogue, read_catalogue
+from ..core.deadline import within
+from ..core.fork_hooks import tell_of_forks
+from ..core.message_ids import new_message_id
+from ..errors import (
     AnswersLocked,
     ConfigurationError,
     DatabaseUnavailable,
@@ -29,25 +28,26 @@ from .errors import (
     Unavailable,
     VersionConflict,
 )
-from .listeners import Listener, Listeners
-from .notifications.notifier import open_news
-from .reader import now_us
-from .removal import RemovingStore
-from .settings import Settings
+from ..notifications.notifier import open_news
+from ..settings import Settings
+from ..store import engine as engines
+from ..store import history, moving
+from ..store.batch import Outcome, Refused, Result, Turn
+from ..store.gateway import HeldConnection, leave_to_parent
+from ..store.pending import Accepted, Backlog, PendingTurns, Verdict
+from ..store.rows import SessionKey
+from ..store.schema import check_schema, upgrade_schema
+from ..store.writer import Writer
+from ..survey.commands import AnyCommand, Begin, Draft, Expire
+from ..survey.definition import Survey, dump_definition
+from ..survey.events import Answered
+from ..survey.state import SessionState
+from .condition_warnings import ConditionLog
+from .erasure import RemovingStore
+from .key_filter import KnownKeys
+from .queries import now_us
 from .snapshot import Snapshot
-from .store import engine as engines
-from .store import history, moving
-from .store.batch import Outcome, Refused, Result, Turn
-from .store.gateway import HeldConnection, leave_to_parent
-from .store.known_keys import KnownKeys
-from .store.pending import Accepted, Backlog, PendingTurns, Verdict
-from .store.rows import SessionKey
-from .store.schema import check_schema, upgrade_schema
-from .store.writer import Writer
-from .survey.commands import AnyCommand, Begin, Draft, Expire
-from .survey.definition import Survey, dump_definition
-from .survey.events import Answered
-from .survey.state import SessionState
+from .subscribers import Listener, Listeners
 from .validation import check_command, problem_of
 
 log = logging.getLogger("stepkeep.service")

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .store.rows import SessionKey
-from .survey.definition import Survey
-from .survey.flow import progress, status_at
-from .survey.state import SessionState
+from ..store.rows import SessionKey
+from ..survey.definition import Survey
+from ..survey.flow import progress, status_at
+from ..survey.state import SessionState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Sessions that go: erased for good, or set aside because they can't be read. Safe from any thread.
 
-This is a part of :class:`~app.service.SessionStore`, and only ``service`` imports it. What is erased, and what stays
-without a name, tells ``store/erasures.py``; the list outside of the database is ``store/erasure_list.py``'s.
+This is a part of :class:`~app.sessions.service.SessionStore`. What is erased, and what stays, is defined in
+``store/erasures.py``; the list outside of the database in ``store/erasure_list.py``.
 """
 
 import logging
@@ -12,17 +12,18 @@ from typing import TypeVar
 
 from sqlalchemy import URL, Connection
 
-from .catalogue import Catalogue
-from .errors import AnswersLocked, DatabaseUnavailable, SessionUnreadable, Unavailable
-from .listeners import Listeners
-from .reader import SessionReader
-from .settings import Settings
-from .store import history, reerasure
-from .store.erasure_list import Erased, list_for
-from .store.erasures import Erasure, Whom
-from .store.rows import SessionKey
-from .store.sqlite import empty_wal
-from .survey.state import SessionState
+from ..catalogue import Catalogue
+from ..errors import AnswersLocked, DatabaseUnavailable, SessionUnreadable, Unavailable
+from ..settings import Settings
+from ..store import history
+from ..store.erasure_list import Erased, list_for
+from ..store.erasures import Erasure, Whom
+from ..store.rows import SessionKey
+from ..store.sqlite import empty_wal
+from ..survey.state import SessionState
+from . import erasure_replay
+from .queries import SessionReader
+from .subscribers import Listeners
 
 log = logging.getLogger("stepkeep.service")
 
@@ -36,7 +37,7 @@ class RemovingStore(SessionReader, ABC):
     """Reads sessions, and takes them away.
 
     Args:
-        settings, catalogue, url, clock: as for :class:`~app.reader.SessionReader`.
+        settings, catalogue, url, clock: as for :class:`~app.sessions.queries.SessionReader`.
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue, url: URL, clock: Callable[[], int]) -> None:
@@ -83,7 +84,7 @@ class RemovingStore(SessionReader, ABC):
         self._follow(keys)
         return len(keys)
 
-    def erase_again(self, lines: Iterable[Erased], *, actor: str = reerasure.BY_ITSELF) -> int:
+    def erase_again(self, lines: Iterable[Erased], *, actor: str = erasure_replay.BY_ITSELF) -> int:
         """Erase the sessions of these participants that began before these erasures; return how many there were.
 
         Both lists of erasures, the database's and the one outside of it, have these afterwards.
@@ -91,7 +92,7 @@ class RemovingStore(SessionReader, ABC):
         Args:
             actor: who asks for it, for the audit log.
         """
-        keys = reerasure.apply_lines(self, list(lines), actor=actor).erased
+        keys = erasure_replay.apply_lines(self, list(lines), actor=actor).erased
         self._follow(keys)
         self._bring_together()
         return len(keys)
@@ -118,7 +119,7 @@ class RemovingStore(SessionReader, ABC):
     def _bring_together(self) -> None:
         """Let both lists of erasures agree; what only the one outside has is erased again."""
         if self._erasure_list is not None:
-            self._follow(reerasure.bring_together(self, self._erasure_list))
+            self._follow(erasure_replay.bring_together(self, self._erasure_list))
 
     def _follow(self, keys: Iterable[SessionKey]) -> None:
         if keys:

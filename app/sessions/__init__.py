@@ -1,0 +1,1 @@
+"""The session service: everything that the interfaces do with sessions."""
