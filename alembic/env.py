@@ -8,7 +8,7 @@ from app.catalogue import default_survey_id
 from app.errors import ConfigurationError
 from app.settings import read_settings
 from app.store.engine import connect_or_explain, migration_engine, normalise_url
-from app.store.models import metadata
+from app.store.tables import metadata
 
 LOCK_WAIT_S = 60
 LOCK_KEY = 7_376_532_001  # any number that no other program takes for pg_advisory_lock

@@ -26,10 +26,10 @@ from app.operations.demo.fill import Plan, fill
 from app.sessions.queries import now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import analysis
+from app.store import statistics
 from app.store.engine import migration_engine, normalise_url
-from app.store.models import session_history, sessions
-from app.store.schema import upgrade_schema
+from app.store.migrations import upgrade_schema
+from app.store.tables import session_history, sessions
 from benchmarks import databases
 from benchmarks.worker import GARBAGE_THRESHOLDS
 
@@ -126,12 +126,12 @@ def _read_events(store: SessionStore) -> None:
         store.read(partial(_walks_between, rows[0].user_id, after))
 
 
-def _sessions_after(after: str | None, connection: Connection) -> list[analysis.SessionRow]:
-    return analysis.read_sessions(connection, SURVEY_ID, after, PART)
+def _sessions_after(after: str | None, connection: Connection) -> list[statistics.SessionRow]:
+    return statistics.read_sessions(connection, SURVEY_ID, after, PART)
 
 
-def _walks_between(first: str, last: str, connection: Connection) -> analysis.Walks:
-    return analysis.read_walks(connection, SURVEY_ID, first, last)
+def _walks_between(first: str, last: str, connection: Connection) -> statistics.Walks:
+    return statistics.read_walks(connection, SURVEY_ID, first, last)
 
 
 def report(measured: list[Measured]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from app.sessions.service import SessionStore
-from app.store import sqlite
+from app.store.drivers import sqlite
 from app.store.listing import Cursor
 from app.store.rows import SessionKey
 from benchmarks import crowd

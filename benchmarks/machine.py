@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from app.store import sqlite
+from app.store.drivers import sqlite
 from benchmarks import databases
 from benchmarks.contest import PEERS
 

@@ -20,8 +20,8 @@ from typing import Any
 from unittest import mock
 
 from app.observability import metrics
-from app.store import tally
 from app.store.rows import SessionKey
+from app.writer import batch_metrics
 from benchmarks.ours import Walker, begin_many, store_on
 from benchmarks.workload import STEPS, SURVEY_ID
 
@@ -37,8 +37,7 @@ turn without it.
 | --- | --: | --: | --: | --: | --: | --: |
 {lines}
 
-Turns are counted a batch at a time (`app/store/tally.py`), so a turn alone pays most. The log has no line a turn at
-INFO.
+Turns are counted a batch at a time (`app/writer/batch_metrics.py`), so a turn alone pays most. At INFO the log has no line a turn.
 """
 
 SIZES = (1, 64, 1000)
@@ -54,7 +53,7 @@ def without_figures() -> Iterator[None]:
         return
 
     with (
-        mock.patch.object(tally, "count", nothing),
+        mock.patch.object(batch_metrics, "count", nothing),
         mock.patch.object(metrics.BATCH_TURNS, "observe_all", nothing),
         mock.patch.object(metrics.BATCH_SECONDS, "observe_all", nothing),
     ):
@@ -88,7 +87,7 @@ def counting_us_a_turn(store: Any, walkers: list[Walker], size: int, turns: int)
         return done
 
     with (
-        mock.patch.object(tally, "count", timed(tally.count)),
+        mock.patch.object(batch_metrics, "count", timed(batch_metrics.count)),
         mock.patch.object(metrics.BATCH_TURNS, "observe_all", timed(metrics.BATCH_TURNS.observe_all)),
         mock.patch.object(metrics.BATCH_SECONDS, "observe_all", timed(metrics.BATCH_SECONDS.observe_all)),
     ):

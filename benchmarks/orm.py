@@ -11,8 +11,8 @@ from sqlalchemy import Engine, create_engine, event, insert, select
 from sqlalchemy.orm import Session, registry
 
 from app.store import engine as engines
-from app.store import sqlite
-from app.store.models import metadata, session_history, sessions
+from app.store.drivers import sqlite
+from app.store.tables import metadata, session_history, sessions
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured

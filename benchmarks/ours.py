@@ -8,10 +8,10 @@ from app.core.message_ids import new_message_id
 from app.sessions.service import SessionStore, now_us, open_store
 from app.settings import Settings
 from app.store import engine as engines
-from app.store import schema
-from app.store.batch import Outcome, Refused
+from app.store import migrations
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, AnyCommand, Begin, Restart
+from app.writer.batch import Outcome, Refused
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
@@ -29,7 +29,7 @@ def store_on(url: str) -> SessionStore:
     """Return a store on an empty database, with the newest schema."""
     normal = engines.normalise_url(url)
     if normal.get_backend_name() != "sqlite":  # open_store brings SQLite up by itself
-        schema.upgrade_schema(normal)
+        migrations.upgrade_schema(normal)
     return open_store(Settings(database_url=url, surveys_dir=Path("surveys")))
 
 

@@ -20,8 +20,8 @@ from app.settings import Settings
 from app.store import listing
 from app.store.engine import normalise_url
 from app.store.listing import Cursor
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.survey.commands import Answer, Begin
 from benchmarks import databases
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.store import engine as engines
-from app.store import sqlite
+from app.store.drivers import sqlite
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured

@@ -17,7 +17,7 @@ import pytest
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
-from app.store.schema import upgrade_schema
+from app.store.migrations import upgrade_schema
 from tests.databases import Databases, NoServer, OwnServer, missing, ordinary_server, own_server
 from tests.waiting import free_port, wait_for
 

@@ -23,8 +23,8 @@ from app.errors import ConfigurationError
 from app.observability import tracing
 from app.settings import Settings
 from app.store.engine import normalise_url
+from app.store.migrations import upgrade_schema
 from app.store.retry import retried
-from app.store.schema import upgrade_schema
 from tests.conftest import ROOT, SURVEYS, Server
 from tests.waiting import wait_for
 from tests.web.production import Door, listening, opened

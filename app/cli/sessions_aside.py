@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from ..errors import NotFound
-from ..store import audit, listing, unreadable
+from ..store import audit, listing, raw_rows
+from ..store.encryption import SET_ASIDE
 from ..store.rows import SessionKey
-from ..store.sealing import SET_ASIDE
 from .terminal import json_lines, note, store, table
 
 PAGE = 500
@@ -84,7 +84,7 @@ def _keys(user_id: str, survey: str | None) -> list[SessionKey]:
 
 
 def _read(key: SessionKey) -> Row:
-    row = store().read(lambda connection: unreadable.read_session(connection, key, store().sealing))
+    row = store().read(lambda connection: raw_rows.read_session(connection, key, store().sealing))
     return row or {}  # erased a moment ago
 
 
@@ -99,7 +99,7 @@ def _events(key: SessionKey, after: int, limit: int) -> Iterator[Row]:
 
 
 def _page(key: SessionKey, after: int, limit: int) -> list[Row]:
-    return store().read(lambda connection: unreadable.read_history(connection, key, after, limit, store().sealing))
+    return store().read(lambda connection: raw_rows.read_history(connection, key, after, limit, store().sealing))
 
 
 def _found(prefix: str, survey: str | None) -> Iterator[Row]:
@@ -110,7 +110,7 @@ def _found(prefix: str, survey: str | None) -> Iterator[Row]:
 
 
 def _listed(after: SessionKey | None) -> list[Row]:
-    return store().read(lambda connection: unreadable.read_set_aside(connection, after, PAGE))
+    return store().read(lambda connection: raw_rows.read_set_aside(connection, after, PAGE))
 
 
 def _note(action: audit.Action, key: SessionKey) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..sessions.snapshot import Snapshot
-from ..store.sealing import SET_ASIDE
+from ..store.encryption import SET_ASIDE
 from ..survey.flow import status_at
 from . import sessions_aside
 from .sessions import sessions

@@ -11,8 +11,8 @@ import click
 
 from ..errors import NoSuchSession
 from ..sessions.snapshot import Snapshot
+from ..store.encryption import SET_ASIDE
 from ..store.rows import Entry, SessionKey
-from ..store.sealing import SET_ASIDE
 from ..survey.definition import Step
 from . import sessions_aside
 from .sessions import keys_of, sessions

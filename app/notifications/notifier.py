@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..errors import Unavailable
 from ..observability import metrics
 from ..settings import Settings
-from ..store import sqlite
-from ..store.gateway import leave_to_parent
+from ..store.drivers import sqlite
+from ..store.drivers.connection import leave_to_parent
 from ..store.rows import SessionKey
 from .postgresql import postgresql_links
 from .publisher import Outbox

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from sqlalchemy import URL, Engine, NullPool
 
-from ..store import postgresql
+from ..store.drivers import postgresql
 from .transport import Link
 
 CHANNEL = "stepkeep_news"

@@ -16,10 +16,10 @@ from ..catalogue import Catalogue
 from ..errors import AnswersLocked, DatabaseUnavailable, SessionUnreadable, Unavailable
 from ..settings import Settings
 from ..store import history
-from ..store.erasure_list import Erased, list_for
+from ..store.drivers.sqlite import empty_wal
+from ..store.erasure_journal import Erased, list_for
 from ..store.erasures import Erasure, Whom
 from ..store.rows import SessionKey
-from ..store.sqlite import empty_wal
 from ..survey.state import SessionState
 from . import erasure_replay
 from .queries import SessionReader

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from ..store import audit, erasure_rows, erasures, history
-from ..store.erasure_list import HASH_BYTES, Erased, ErasureList, Identity
+from ..store.erasure_journal import HASH_BYTES, Erased, ErasureList, Identity
 from ..store.erasures import Again, Repetition
 from ..store.participants import participant_of
 from ..store.rows import SessionKey

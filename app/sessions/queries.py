@@ -14,12 +14,12 @@ from ..errors import AnswersLocked, InvalidInput, InvalidUserId, NoSuchSession, 
 from ..settings import Settings
 from ..store import engine as engines
 from ..store import history, listing
-from ..store.gateway import Loader
+from ..store.drivers.connection import Loader
+from ..store.encryption import SET_ASIDE, sealing_of
 from ..store.listing import Cursor
+from ..store.migrations import check_schema
 from ..store.retry import retried, unsaved
 from ..store.rows import Entry, SessionKey, States, state_of
-from ..store.schema import check_schema
-from ..store.sealing import SET_ASIDE, sealing_of
 from ..survey.definition import Survey
 from ..survey.events import UnknownEvent
 from ..survey.state import SessionState

@@ -32,16 +32,16 @@ from ..notifications.notifier import open_news
 from ..settings import Settings
 from ..store import engine as engines
 from ..store import history, moving
-from ..store.batch import Outcome, Refused, Result, Turn
-from ..store.gateway import HeldConnection, leave_to_parent
-from ..store.pending import Accepted, Backlog, PendingTurns, Verdict
+from ..store.drivers.connection import HeldConnection, leave_to_parent
+from ..store.migrations import check_schema, upgrade_schema
 from ..store.rows import SessionKey
-from ..store.schema import check_schema, upgrade_schema
-from ..store.writer import Writer
 from ..survey.commands import AnyCommand, Begin, Draft, Expire
 from ..survey.definition import Survey, dump_definition
 from ..survey.events import Answered
 from ..survey.state import SessionState
+from ..writer.batch import Outcome, Refused, Result, Turn
+from ..writer.group_commit import Writer
+from ..writer.pending import Accepted, Backlog, PendingTurns, Verdict
 from .condition_warnings import ConditionLog
 from .erasure import RemovingStore
 from .key_filter import KnownKeys

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ..core import strict_json
-from ..store.batch import SMALL
 from ..store.rows import SessionKey
+from ..writer.batch import SMALL
 from .snapshot import Snapshot
 
 REMEMBERED = 10_000

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from ..catalogue import Catalogue
 from ..errors import SurveyFileError
-from ..store.batch import RevisionNotLoaded
 from ..survey.definition import Survey, load_definition
+from ..writer.batch import RevisionNotLoaded
 
 log = logging.getLogger("stepkeep.service")
 

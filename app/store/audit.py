@@ -13,9 +13,9 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from ..errors import InvalidInput
-from .models import audit_log
 from .participants import is_his
 from .rows import from_time, text_of, to_time
+from .tables import audit_log
 
 Action = Literal[
     "session_read",

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, case, func, not_, select
 
-from .models import sessions
+from .encryption import SET_ASIDE
 from .rows import from_time, to_time
-from .sealing import SET_ASIDE
+from .tables import sessions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from .models import api_keys, sign_ins, token_revocations
 from .rows import SessionKey, from_time, to_time
+from .tables import api_keys, sign_ins, token_revocations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

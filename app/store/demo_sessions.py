@@ -8,9 +8,9 @@ import re
 from sqlalchemy import ColumnElement, Connection, and_, not_, select
 
 from .history import erase
-from .models import sessions
 from .participants import participant_of
 from .rows import SessionKey
+from .tables import sessions
 
 _DEMO_ID = re.compile(r"demo-[0-9]+-[0-9]{7,}")
 _FROM, _BEFORE = "demo-", "demo."

@@ -12,8 +12,8 @@ from sqlalchemy import URL, Engine, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ..errors import ConfigurationError, DatabaseUnreachable, StoreInUse
-from . import mysql, postgresql, sqlite
-from .gateway import Gateway
+from .drivers import mysql, postgresql, sqlite
+from .drivers.connection import Gateway
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from .erasure_list import Erased, Identity, hash_of
-from .models import erasures
+from .erasure_journal import Erased, Identity, hash_of
 from .rows import from_time, to_time
+from .tables import erasures
 
 _PAGE = 1000
 

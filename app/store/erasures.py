@@ -19,11 +19,11 @@ from sqlalchemy import Connection, Select, String, func, or_, select, type_coerc
 
 from . import audit, erasure_rows, outbox
 from .credentials import revoke_tokens
-from .erasure_list import SALT_BYTES, Erased, ErasureList, hash_of
+from .erasure_journal import SALT_BYTES, Erased, ErasureList, hash_of
 from .history import erase
-from .models import sessions, token_revocations
 from .participants import is_his, participant_of
 from .rows import SessionKey, from_time, to_time
+from .tables import sessions, token_revocations
 
 SHOWN = 16
 """Characters of the hash in the audit log: 64 bits tell the erased of one database apart."""

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, s
 
 from ..survey.events import from_record
 from ..survey.state import SessionState, fold
-from .models import session_history, sessions, survey_revisions, webhook_deliveries
+from .encryption import SET_ASIDE, Sealing
 from .rows import (
     ENTRY_COLUMNS,
     RECORD_COLUMNS,
@@ -27,7 +27,7 @@ from .rows import (
     states_of,
     to_time,
 )
-from .sealing import SET_ASIDE, Sealing
+from .tables import session_history, sessions, survey_revisions, webhook_deliveries
 
 __all__ = ["Entry", "SessionKey", "events_of"]
 

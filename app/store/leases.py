@@ -10,8 +10,8 @@ Every function works on a connection whose transaction its caller owns; a lease 
 from sqlalchemy import Connection, and_, delete, insert, or_, update
 from sqlalchemy.exc import IntegrityError
 
-from .models import leases
 from .rows import to_time
+from .tables import leases
 
 BELIEVED = 10
 """A lease that would hold for so many times its length was given by a clock that was wrong, and can be taken: else

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, and_, or_, select
 
 from ..errors import InvalidInput
-from .key_order import is_after
-from .models import session_history, sessions
+from .keyset import is_after
 from .rows import SessionKey, from_time, to_time
+from .tables import session_history, sessions
 
 EXAMINED = 5000
 """Sessions, or events, that are looked at for one page, at most: some 5 ms on SQLite."""

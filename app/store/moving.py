@@ -9,7 +9,7 @@ from typing import cast
 
 from sqlalchemy import Connection, delete, insert, select
 
-from .models import leases
+from .tables import leases
 
 MARK = "move"
 

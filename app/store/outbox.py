@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, or_, select, update
 
-from .models import webhook_deliveries, webhooks
 from .participants import is_his
 from .rows import SessionKey, from_time, to_time
+from .tables import webhook_deliveries, webhooks
 from .webhooks import WebhookEvent
 
 ERROR_LENGTH = 200

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_
 
-from .sealing import SET_ASIDE
+from .encryption import SET_ASIDE
 
 
 def is_his(column: ColumnElement[Any], user_id: str) -> ColumnElement[bool]:

@@ -16,8 +16,8 @@ import orjson
 from ..errors import AnswersLocked, SessionUnreadable
 from ..survey.events import AnyEvent, Record, from_record, to_record
 from ..survey.state import SessionState, Status
-from .models import session_history, sessions
-from .sealing import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Sealing
+from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Sealing
+from .tables import session_history, sessions
 
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - the columns hold naive UTC
 _US = datetime.timedelta(microseconds=1)

@@ -9,8 +9,8 @@ from typing import Any, Literal, cast, get_args
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from .models import webhook_deliveries, webhooks
 from .rows import from_time, to_time
+from .tables import webhook_deliveries, webhooks
 
 WebhookEvent = Literal["session.started", "session.completed", "session.expired"]
 """What can be told. No name is a part of another one: the statements that fill the outbox look for it in a list."""

@@ -25,7 +25,7 @@ from pydantic import (
 from ..core import strict_json
 from ..core.formats import DURATION, STEP_ID, SURVEY_ID, duration_us, problem_of
 from ..errors import InvalidJson, SurveyFileError
-from . import values
+from . import answers as values
 from .conditions import Condition, ConditionError, compile_condition
 from .graph import Walkway
 from .yaml_text import YamlProblem, read_yaml

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, assert_never
 
+from .answers import InvalidAnswer
 from .commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Goto, Note, Restart, Save, SetMode, Update
 from .definition import END, Survey
 from .events import Answered, AnyEvent, Drafted, Expired, ModeSet, Noted, Restarted, Saved, Started, WentBack, WentTo
 from .state import SessionState, Status
-from .values import InvalidAnswer
 
 RejectCode = Literal[
     "not_current",

@@ -10,10 +10,10 @@ from ..core import strict_json
 from ..errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unauthorized, VersionConflict
 from ..sessions.service import SessionStore
 from ..sessions.snapshot import Snapshot
-from ..store.batch import Outcome
 from ..store.rows import Entry, SessionKey
 from ..survey.commands import AnyCommand, Begin, Save, Update
 from ..survey.definition import Survey
+from ..writer.batch import Outcome
 from . import messages, requests
 from .auth import access
 from .insiders import sees_the_inside

@@ -17,7 +17,7 @@ from ..operations.webhooks.dispatcher import Deliverer
 from ..sessions.service import SessionStore, open_store
 from ..settings import Settings, is_loopback, read_settings
 from ..store.engine import normalise_url
-from ..store.schema import head_revision
+from ..store.migrations import head_revision
 from .access_api import access_api
 from .admission import connections_of
 from .analytics_api import analytics_api

@@ -26,10 +26,10 @@ from ..errors import (
 from ..observability import metrics, tracing
 from ..sessions.service import SessionStore
 from ..sessions.snapshot import Snapshot
-from ..store.batch import Outcome, Refused, Result
-from ..store.pending import Accepted
 from ..store.rows import SessionKey
 from ..survey.commands import Answer, AnyCommand, Draft
+from ..writer.batch import Outcome, Refused, Result
+from ..writer.pending import Accepted
 from . import messages, wire
 from .admission import Connections, Guest, admit
 from .auth import access, address

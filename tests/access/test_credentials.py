@@ -15,7 +15,7 @@ from app.access.credentials import IDLE_US, MAX_NAME, SIGNED_IN_US, Credentials
 from app.access.principals import SCOPES, Integrator
 from app.access.tokens import DAY_US
 from app.errors import InvalidInput, Unauthorized
-from app.store.models import metadata, sign_ins
+from app.store.tables import metadata, sign_ins
 from tests.access.conftest import HOUR_US, MINUTE_US, Clock, Open
 
 

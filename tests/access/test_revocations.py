@@ -11,7 +11,7 @@ from app.access.revocations import ALL_S
 from app.access.tokens import DAY_US
 from app.errors import DatabaseUnavailable, Unauthorized, Unavailable
 from app.store import credentials as statements
-from app.store.models import token_revocations
+from app.store.tables import token_revocations
 from tests.access.conftest import HOUR_US, KEY, Clock, Open
 from tests.waiting import wait_for
 

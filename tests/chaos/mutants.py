@@ -9,13 +9,15 @@ from sqlalchemy import create_engine, text
 
 from app.sessions.service import SessionStore
 from app.settings import Settings
-from app.store import pending, rows, sqlite
-from app.store.batch import Outcome
+from app.store import rows
+from app.store.drivers import sqlite
 from app.store.engine import normalise_url
-from app.store.pending import Accepted
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.survey.state import SessionState
+from app.writer import pending
+from app.writer.batch import Outcome
+from app.writer.pending import Accepted
 
 LATE_S = 0.3
 SKIPPED_EVERY = 5

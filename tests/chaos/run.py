@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine
 
-from app.store import sqlite
+from app.store.drivers import sqlite
 from app.store.engine import database_facts, normalise_url
 from app.store.rows import SessionKey
 from tests.chaos import checker, stored

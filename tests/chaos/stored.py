@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import create_engine, text
 
-from app.store import sqlite
+from app.store.drivers import sqlite
 from app.store.engine import normalise_url
 from app.store.rows import SessionKey
 from app.survey.events import Record

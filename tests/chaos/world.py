@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from app.store.engine import normalise_url
-from app.store.schema import upgrade_schema
+from app.store.migrations import upgrade_schema
 from tests.chaos import plan
 from tests.conftest import Server
 from tests.databases import OwnServer, own_server

@@ -65,7 +65,7 @@ SIMULATES = frozenset(f"app/operations/{name}.py" for name in ("demo", "demo_ans
 JITTER = frozenset(
     {
         "app/notifications/subscriber.py",
-        "app/store/pending.py",
+        "app/writer/pending.py",
         "app/client/attempts.py",
         "app/operations/webhooks/worker.py",
     }

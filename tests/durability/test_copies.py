@@ -33,10 +33,11 @@ from app.catalogue import read_catalogue
 from app.sessions.queries import SessionReader, now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import history, sqlite
+from app.store import history
+from app.store.drivers import sqlite
 from app.store.engine import normalise_url
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.survey.commands import Answer
 from app.survey.state import fold
 from tests.conftest import ROOT, SURVEYS

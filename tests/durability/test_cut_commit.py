@@ -12,11 +12,11 @@ from sqlalchemy import make_url
 from app.errors import DatabaseUnavailable
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.batch import Outcome
 from app.store.engine import normalise_url
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.survey.commands import Answer, Save
+from app.writer.batch import Outcome
 from tests.conftest import SERVER_KINDS, SURVEYS, Servers
 from tests.durability.exactly_once import check_fold, message_ids
 from tests.proxy import Cut, Proxy, When

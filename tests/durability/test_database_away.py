@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from app.store.engine import normalise_url
-from app.store.schema import upgrade_schema
+from app.store.migrations import upgrade_schema
 from tests.conftest import KINDS, SERVER_KINDS, Server, Servers, skip_or_fail
 from tests.databases import NoServer, OwnServer, own_server
 from tests.proxy import Proxy

@@ -10,8 +10,8 @@ from app.errors import Unavailable
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.survey.commands import Save
 from tests.conftest import SURVEYS
 from tests.databases import OwnServer

@@ -8,11 +8,11 @@ from app.database import Database
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
-from app.store.batch import Outcome
 from app.store.engine import normalise_url
 from app.store.rows import SessionKey
 from app.survey.commands import Answer
 from app.survey.state import fold
+from app.writer.batch import Outcome
 from tests.conftest import SURVEYS
 from tests.migrations.sample import BY_HAND, alembic, execute, make_by_hand, run_alembic
 

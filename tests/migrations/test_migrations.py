@@ -10,8 +10,8 @@ from app.database import Database
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url, writer_engine
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.survey.commands import Answer, Draft, Restart
 from tests.conftest import SURVEYS
 from tests.migrations.sample import REVISIONS, ROWS, Rows, alembic, dump, execute, migrate, run_alembic, shape

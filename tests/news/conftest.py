@@ -13,9 +13,9 @@ from app.notifications import subscriber as news_watch
 from app.notifications.notifier import open_news
 from app.settings import Settings
 from app.store.engine import normalise_url, reader_engine, writer_engine
-from app.store.models import sessions
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
+from app.store.tables import sessions
 from tests.conftest import ROOT, Servers, empty_database, skip_or_fail
 from tests.databases import NoServer
 from tests.news.redis_server import RedisServer

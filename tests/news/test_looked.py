@@ -11,7 +11,7 @@ from app.errors import ConfigurationError, DatabaseUnavailable
 from app.notifications import subscriber as news_watch
 from app.settings import Settings
 from app.store.engine import normalise_url
-from app.store.schema import upgrade_schema
+from app.store.migrations import upgrade_schema
 from tests.news.conftest import KEY, OTHER, Open, Process, Way, begin_sessions, write
 from tests.waiting import wait_for
 

@@ -18,7 +18,7 @@ from app.operations.maintenance.purge_archive import Archive, Archived, read_arc
 from app.operations.maintenance.retention import purge
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.aging import EMPTIED, trim
+from app.store.retention import EMPTIED, trim
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Expire, Restart, SetMode
 from tests.conftest import ROOT, SURVEYS

@@ -16,11 +16,11 @@ from app.operations.maintenance.expiry import Expiry, expire
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit
-from app.store.batch import Outcome
 from app.store.counting import count_by_survey
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Restart
 from app.survey.flow import status_at
+from app.writer.batch import Outcome
 from tests.conftest import SURVEYS
 from tests.operations.test_retention import losing_once
 from tests.store.contents import clear, dump

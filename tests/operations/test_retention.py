@@ -23,9 +23,9 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit
 from app.store.audit import Entry
-from app.store.batch import Outcome
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin
+from app.writer.batch import Outcome
 from tests.conftest import SURVEYS
 from tests.store.contents import clear, dump
 from tests.store.test_erasures import _Told, begin, set_aside

@@ -17,11 +17,11 @@ from app.operations.maintenance import key_rotation
 from app.operations.maintenance.key_rotation import Rotated, Unopened, rotate
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.batch import Outcome
-from app.store.models import session_history, sessions
+from app.store.encryption import Sealing, key_id
 from app.store.rows import SessionKey
-from app.store.sealing import Sealing, key_id
+from app.store.tables import session_history, sessions
 from app.survey.commands import Answer, Begin, Draft, Save
+from app.writer.batch import Outcome
 from tests.conftest import ROOT, SURVEYS
 from tests.durability.exactly_once import check_fold, message_ids
 from tests.store.test_sealing import NEW, OLD, OTHER, all_values, client_engine, keys_of

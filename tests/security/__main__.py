@@ -20,8 +20,8 @@ from app.access.credentials import Credentials
 from app.access.principals import SCOPES
 from app.sessions.service import open_store
 from app.settings import Settings
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.web.openapi import openapi_document
 from tests.conftest import SURVEYS, Server
 

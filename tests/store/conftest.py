@@ -6,10 +6,10 @@ from typing import Any, Self
 import pytest
 
 from app.sessions.service import SessionStore
-from app.store import writer as writer_module
-from app.store.batch import Outcome, Turn
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Save
+from app.writer import group_commit as writer_module
+from app.writer.batch import Outcome, Turn
 from tests.waiting import wait_for
 
 USERS = [SessionKey("phq9", f"user{number}") for number in range(30)]

@@ -6,7 +6,7 @@ from sqlalchemy import Column, MetaData, Table, delete, insert, select, type_coe
 from sqlalchemy.types import NullType, String
 
 from app.sessions.service import SessionStore
-from app.store.models import audit_log, erasures, session_history, sessions, survey_revisions, token_revocations
+from app.store.tables import audit_log, erasures, session_history, sessions, survey_revisions, token_revocations
 
 TABLES = (sessions, session_history, token_revocations, erasures, audit_log, survey_revisions)
 

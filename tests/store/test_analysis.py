@@ -11,10 +11,10 @@ from sqlalchemy import Connection, event, update
 
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import analysis
-from app.store.analysis import ACTIONS, CODES, NO_TIME, OTHER, TIME_WIDTH, SessionRow, Walks, microseconds_of
-from app.store.models import session_history
+from app.store import statistics
 from app.store.rows import SessionKey, to_time
+from app.store.statistics import ACTIONS, CODES, NO_TIME, OTHER, TIME_WIDTH, SessionRow, Walks, microseconds_of
+from app.store.tables import session_history
 from app.survey.commands import Answer, Begin, Draft, Note, Save, SetMode
 from app.survey.events import EVENT_TYPES
 
@@ -34,7 +34,7 @@ def walked(store: SessionStore, key: SessionKey) -> None:
 
 
 def walks_of(store: SessionStore, first: str = "", last: str = "~") -> Walks:
-    return store.read(lambda connection: analysis.read_walks(connection, "phq9", first, last))
+    return store.read(lambda connection: statistics.read_walks(connection, "phq9", first, last))
 
 
 def events_of(store: SessionStore, user_id: str = "ann") -> list[tuple[int, str, str | None, int | None]]:
@@ -131,18 +131,18 @@ def test_only_sessions_of_the_range_are_told(store: SessionStore) -> None:
 
 def test_sessions_come_a_part_at_a_time(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of their user ids, byte by byte, however many SQLite packs together."""
-    monkeypatch.setattr(analysis, "PACKED", 2)
+    monkeypatch.setattr(statistics, "PACKED", 2)
     for user_id in ("b", "a", "C", "d", "e"):
         store.submit(SessionKey("phq9", user_id), Begin(at=AT))
-    first = store.read(lambda connection: analysis.read_sessions(connection, "phq9", None, 3))
-    rest = store.read(lambda connection: analysis.read_sessions(connection, "phq9", first[-1].user_id, 3))
+    first = store.read(lambda connection: statistics.read_sessions(connection, "phq9", None, 3))
+    rest = store.read(lambda connection: statistics.read_sessions(connection, "phq9", first[-1].user_id, 3))
     assert [row.user_id for row in (*first, *rest)] == ["C", "a", "b", "d", "e"]
 
 
 def test_session_is_told_as_it_is(store: SessionStore) -> None:
     """Its times as numbers, answers as they are stored."""
     walked(store, ANN)
-    (row,) = store.read(lambda connection: analysis.read_sessions(connection, "phq9", None, 10))
+    (row,) = store.read(lambda connection: statistics.read_sessions(connection, "phq9", None, 10))
     assert row == SessionRow(
         user_id="ann",
         version=5,

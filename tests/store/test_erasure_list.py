@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from app.errors import ConfigurationError, ErasureNotListed
-from app.store.erasure_list import Erased, ErasureList, hash_of, line_of, list_for, read_lines
+from app.store.erasure_journal import Erased, ErasureList, hash_of, line_of, list_for, read_lines
 
 HEX = "0123456789abcdef"
 

@@ -8,7 +8,7 @@ import pytest
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import erasure_rows
-from app.store.erasure_list import Erased, hash_of
+from app.store.erasure_journal import Erased, hash_of
 from benchmarks import plans
 from tests.store.contents import dump
 from tests.store.test_plans import asking

@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.store import audit, erasure_rows, erasures, history
 from app.store.audit import Entry
 from app.store.credentials import revoke_tokens
-from app.store.erasure_list import ErasureList
+from app.store.erasure_journal import ErasureList
 from app.store.erasures import Erasure, Whom
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Draft

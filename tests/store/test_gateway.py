@@ -13,12 +13,13 @@ from sqlalchemy.dialects import sqlite as sqlite_dialect
 from app.errors import DatabaseUnavailable
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import gateway, mysql, postgresql
-from app.store.batch import Outcome
+from app.store.drivers import connection as gateway
+from app.store.drivers import mysql, postgresql
 from app.store.engine import normalise_url
-from app.store.models import sessions
 from app.store.rows import SessionKey
+from app.store.tables import sessions
 from app.survey.commands import Begin, Save
+from app.writer.batch import Outcome
 from tests.conftest import SERVER_KINDS, SURVEYS, Servers
 from tests.durability.exactly_once import check_fold
 

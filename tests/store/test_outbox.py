@@ -20,10 +20,10 @@ from app.operations.webhooks import management
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import outbox, webhooks
-from app.store.models import sessions, webhook_deliveries
-from app.store.models import webhooks as table
 from app.store.outbox import Attempted
 from app.store.rows import SessionKey
+from app.store.tables import sessions, webhook_deliveries
+from app.store.tables import webhooks as table
 from app.store.webhooks import EVENTS, Webhook
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Restart, Save, SetMode, Update
 from tests.store.contents import clear

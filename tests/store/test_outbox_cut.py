@@ -8,8 +8,8 @@ from sqlalchemy import make_url
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.survey.commands import Begin, Restart
 from tests.conftest import SERVER_KINDS, SURVEYS, Servers
 from tests.proxy import Proxy, When

@@ -26,7 +26,7 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit, erasure_rows, erasures
 from app.store.credentials import revoke_tokens
-from app.store.erasure_list import Erased, ErasureList, hash_of, line_of
+from app.store.erasure_journal import Erased, ErasureList, hash_of, line_of
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin
 from tests.conftest import ROOT, SURVEYS
@@ -377,7 +377,7 @@ _KILLED = """
 import os, signal, sys
 from app.sessions.service import open_store
 from app.settings import read_settings
-from app.store.erasure_list import Erased, ErasureList, hash_of
+from app.store.erasure_journal import Erased, ErasureList, hash_of
 real = ErasureList.append
 def append(self, erasures):
     if sys.argv[1] == "after":

@@ -16,16 +16,16 @@ from app.database import Database
 from app.errors import AnswersLocked, ConfigurationError, MessageIdReused, SessionUnreadable
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import sealing as module
-from app.store import sqlite
-from app.store.batch import Outcome
+from app.store import encryption as module
+from app.store.drivers import sqlite
+from app.store.encryption import PLAIN, SealBroken, Sealing, key_id, sealing_of
 from app.store.engine import normalise_url
-from app.store.models import session_history, sessions
 from app.store.rows import SessionKey
-from app.store.sealing import PLAIN, SealBroken, Sealing, key_id, sealing_of
+from app.store.tables import session_history, sessions
 from app.survey.commands import Answer, AnyCommand, Begin, Draft, Note, Restart, Update
 from app.survey.events import from_record
 from app.survey.state import SessionState
+from app.writer.batch import Outcome
 from tests.durability.exactly_once import check_fold
 from tests.waiting import wait_for
 

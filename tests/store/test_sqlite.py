@@ -15,11 +15,12 @@ from sqlalchemy.exc import OperationalError
 from app.database import Database
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import batch, sqlite
-from app.store.batch import Outcome
+from app.store.drivers import sqlite
 from app.store.engine import normalise_url
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, SetMode, Update
+from app.writer import batch
+from app.writer.batch import Outcome
 from tests.conftest import ROOT, SURVEYS
 from tests.durability.exactly_once import check_fold
 

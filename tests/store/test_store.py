@@ -25,12 +25,13 @@ from app.errors import (
 )
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import batch, history, writer
-from app.store.batch import Outcome, Refused
+from app.store import history
 from app.store.engine import normalise_url, server_lock
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Back, Begin, Draft, Restart, Save, Update
 from app.survey.state import fold
+from app.writer import batch, group_commit
+from app.writer.batch import Outcome, Refused
 from tests.test_exact_json import EXACT
 
 KEY = SessionKey("phq9", "user123")
@@ -184,7 +185,7 @@ def test_failed_transaction_is_tried_again_and_then_told(store: SessionStore, mo
         return real(*arguments)
 
     monkeypatch.setattr(store._writer, "_settings", store.settings.model_copy(update={"retry_delay_s": 0}))
-    monkeypatch.setattr(writer, "commit_batch", locked)
+    monkeypatch.setattr(group_commit, "commit_batch", locked)
     failures = 3
     assert answer(store, "Q1", 1).version == 2
     calls.clear()

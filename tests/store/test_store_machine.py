@@ -26,16 +26,17 @@ from app.sessions import service
 from app.sessions.service import SessionStore
 from app.sessions.snapshot import Snapshot
 from app.settings import Settings
-from app.store import pending, sqlite
-from app.store.batch import Outcome, Result
+from app.store.drivers import sqlite
 from app.store.engine import normalise_url
 from app.store.history import events_of
-from app.store.pending import Accepted
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.survey import commands
 from app.survey.commands import AnyCommand
 from app.survey.state import fold
+from app.writer import pending
+from app.writer.batch import Outcome, Result
+from app.writer.pending import Accepted
 from tests.conftest import SURVEYS
 from tests.durability.exactly_once import NO_LIMIT
 

@@ -10,11 +10,11 @@ import pytest
 from app.errors import DatabaseUnavailable
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import writer as writer_module
-from app.store.batch import Outcome, Turn
-from app.store.parking import ThreadParking
 from app.store.rows import SessionKey
 from app.survey.commands import Begin
+from app.writer import group_commit as writer_module
+from app.writer.batch import Outcome, Turn
+from app.writer.waiter import ThreadParking
 from tests.store.conftest import USERS, Holding, answer, waiting
 from tests.waiting import wait_for
 

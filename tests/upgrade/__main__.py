@@ -23,7 +23,7 @@ from sqlalchemy import select
 from app.client import SurveyClient
 from app.sessions.service import open_store
 from app.settings import Settings
-from app.store.models import session_history
+from app.store.tables import session_history
 from app.survey.state import END
 from tests.chaos.clients import TIMES
 from tests.conftest import ROOT, SURVEYS, Server

@@ -11,7 +11,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from app.store.engine import normalise_url
-from app.store.schema import upgrade_schema
+from app.store.migrations import upgrade_schema
 from app.web.server_messages import SERVER_MESSAGE
 from tests.conftest import KINDS, SURVEYS, Server, Servers, empty_database
 

@@ -22,8 +22,8 @@ from app.sessions.queries import now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.web.auth import Access
 from app.web.factory import create_app
 from tests.conftest import SURVEYS, Server, Servers, empty_database

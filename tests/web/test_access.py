@@ -16,8 +16,8 @@ from websockets.sync.client import ClientConnection, connect
 from app.errors import ConfigurationError
 from app.settings import read_settings
 from app.store.engine import normalise_url
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from tests.conftest import KINDS, SERVER_KINDS, Server, Servers, skip_or_fail
 from tests.databases import NoServer, OwnServer, own_server
 from tests.web.production import (

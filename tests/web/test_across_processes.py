@@ -13,8 +13,8 @@ import pytest
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from tests.conftest import SURVEYS, Server, Servers, empty_database, skip_or_fail
 from tests.databases import NoServer
 from tests.durability.exactly_once import check_fold

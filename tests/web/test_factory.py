@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
-from app.store.schema import upgrade_schema
+from app.store.migrations import upgrade_schema
 from app.web.factory import create_app, doubts
 from tests.conftest import SURVEYS
 from tests.web.production import EVIL, SITE, opened

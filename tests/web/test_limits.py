@@ -17,8 +17,8 @@ from app.errors import RateLimited
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.web.admission import Connections
 from app.web.factory import create_app
 from app.web.limits import MESSAGES_AT_ONCE, Limits

@@ -25,8 +25,8 @@ from app.access.tokens import ResumeTokens
 from app.observability.logging import LineFormatter, LogForm, log_form
 from app.settings import Settings
 from app.store.engine import normalise_url
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.web.security_log import EVERY_S, SecurityLog
 from tests.conftest import SURVEYS, Server
 from tests.waiting import wait_for

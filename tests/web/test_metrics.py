@@ -16,7 +16,7 @@ from app.errors import ConfigurationError, DatabaseUnavailable
 from app.observability import metrics, multiprocess
 from app.settings import Settings
 from app.store.engine import normalise_url
-from app.store.schema import upgrade_schema
+from app.store.migrations import upgrade_schema
 from tests.conftest import SURVEYS, Server, Servers
 from tests.waiting import wait_for
 from tests.web.conftest import running_server

@@ -20,8 +20,8 @@ from app.database import Database
 from app.errors import InvalidInput
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.web.factory import create_app
 from tests.conftest import KINDS, Server, Servers
 from tests.web.conftest import Participant, running_server

@@ -19,7 +19,7 @@ from app.errors import AnswersLocked, ConfigurationError, DatabaseUnavailable, E
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
-from app.store.schema import upgrade_schema
+from app.store.migrations import upgrade_schema
 from app.web.factory import create_app
 from tests.conftest import ROOT, SURVEYS, Server, Servers
 from tests.store.contents import dump

@@ -13,10 +13,10 @@ from app.errors import DatabaseUnavailable
 from app.settings import Settings
 from app.store import history
 from app.store.engine import normalise_url
-from app.store.pending import Backlog
-from app.store.schema import upgrade_schema
+from app.store.migrations import upgrade_schema
 from app.web.readiness import FEW_FREE_BYTES, TOO_FEW_FREE_BYTES
 from app.web.rest_messages import Problem, Ready
+from app.writer.pending import Backlog
 from tests.conftest import SURVEYS
 from tests.web.production import Door, opened
 

@@ -28,8 +28,8 @@ from app import errors
 from app.access.principals import SCOPES
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
+from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.store.schema import upgrade_schema
 from app.web.auth import Access
 from app.web.factory import MAX_BODY_BYTES, create_app
 from app.web.openapi_refusals import CODES

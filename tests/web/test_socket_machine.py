@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from app.store.engine import normalise_url
-from app.store.schema import upgrade_schema
+from app.store.migrations import upgrade_schema
 from tests.conftest import Server
 from tests.proxy import Proxy
 from tests.waiting import wait_for

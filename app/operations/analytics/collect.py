@@ -17,9 +17,9 @@ from sqlalchemy import Connection
 
 from ...errors import AnswersLocked
 from ...sessions.queries import SessionReader
-from ...store.analysis import SessionRow, is_set_aside, read_sessions, read_walks
-from ...store.analysis import Walks as WalksFound
-from ...store.sealing import ANSWERS
+from ...store.encryption import ANSWERS
+from ...store.statistics import SessionRow, is_set_aside, read_sessions, read_walks
+from ...store.statistics import Walks as WalksFound
 from ...survey.definition import END
 from .counters import Tally
 from .event_arrays import ANSWERED, NO_STEP, NOT_COMPLETED, WENT_BACK, Ints, StepNumbers, Walks, events_of

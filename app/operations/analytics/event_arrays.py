@@ -12,8 +12,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from ...store.analysis import ACTIONS, CODES, NO_TIME, OTHER, microseconds_of
-from ...store.analysis import Walks as WalksFound
+from ...store.statistics import ACTIONS, CODES, NO_TIME, OTHER, microseconds_of
+from ...store.statistics import Walks as WalksFound
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]

@@ -5,7 +5,7 @@ from typing import Self
 
 from ...core import strict_json
 from ...errors import InvalidInput
-from ...store.analysis import SessionRow
+from ...store.statistics import SessionRow
 from ..export.request import MODES, STATUSES, moment
 
 

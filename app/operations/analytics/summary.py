@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from ...errors import NoSuchSurvey
 from ...sessions.queries import SessionReader
-from ...store import analysis
+from ...store import statistics
 from ...store.rows import to_time
 from ...survey.definition import Survey
 from .collect import PAUSE_S, Progress, Question, tally_of
@@ -62,7 +62,7 @@ def figures_of(
 
 
 def _look(connection: Connection, survey_id: str) -> tuple[int, list[str]]:
-    return analysis.count_sessions(connection, survey_id), analysis.read_revisions(connection, survey_id)
+    return statistics.count_sessions(connection, survey_id), statistics.read_revisions(connection, survey_id)
 
 
 def _definitions(store: SessionReader, survey_id: str, newest: Survey | None, revisions: Sequence[str]) -> list[Survey]:

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, Integer, Table, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...errors import DatabaseRefused, DatabaseUnavailable, StepkeepError
-from ...store import sqlite
-from ...store.models import erasures, session_history, sessions, survey_revisions
+from ...store.drivers import sqlite
+from ...store.tables import erasures, session_history, sessions, survey_revisions
 from .pairs import Pairs, merged
 from .row_format import KEYS, TABLES, Row, chunks, columns_of, is_time, time_text
 

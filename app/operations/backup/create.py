@@ -7,8 +7,8 @@ from pathlib import Path
 from ...errors import BackupBroken, InvalidInput
 from ...sessions.service import SessionStore
 from ...store.engine import normalise_url
+from ...store.migrations import head_revision
 from ...store.rows import to_time
-from ...store.schema import head_revision
 from .bulk import OpenDatabase
 from .databases import check_revision, snapshot
 from .new_file import new_file

@@ -7,9 +7,9 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, Engine, event, make_url
 
 from ...errors import SchemaMismatch
-from ...store import mysql, postgresql, sqlite
+from ...store.drivers import mysql, postgresql, sqlite
 from ...store.engine import connect_or_explain, migration_engine
-from ...store.schema import check_schema
+from ...store.migrations import check_schema
 from .bulk import Mysql, OpenDatabase, Postgresql, Sqlite, ours
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from ...errors import AnswersLocked
-from ...store.models import session_history, sessions
+from ...store.encryption import SET_ASIDE, Sealing
 from ...store.rows import RECORD_COLUMNS, STATE_COLUMNS, SessionKey, record_of, state_of
-from ...store.sealing import SET_ASIDE, Sealing
+from ...store.tables import session_history, sessions
 from ...survey.events import from_record
 from ...survey.state import SessionState, apply
 from .pairs import Pairs

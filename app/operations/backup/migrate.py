@@ -17,7 +17,7 @@ from sqlalchemy import URL, Engine, Table
 from ...errors import BackupBroken, ConfigurationError, InvalidInput, SchemaMismatch
 from ...store import moving
 from ...store.engine import normalise_url, server_lock
-from ...store.schema import upgrade_schema
+from ...store.migrations import upgrade_schema
 from .bulk import OpenDatabase
 from .databases import snapshot, transaction, writing
 from .row_format import TABLES, Counter, Progress, Summed, no_progress

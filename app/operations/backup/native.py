@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ...errors import BackupBroken, ConfigurationError, DatabaseUnavailable, InvalidInput
 from ...sessions.service import SessionStore
-from ...store import sqlite
+from ...store.drivers import sqlite
 from ...store.engine import normalise_url
 from .create import Created
 from .new_file import new_file

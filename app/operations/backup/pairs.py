@@ -5,7 +5,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from ...errors import BackupBroken
-from ...store.models import session_history, sessions
+from ...store.tables import session_history, sessions
 from .row_format import Row, columns_of
 
 Pairs = Iterator[tuple[Row, Iterable[Row]]]

@@ -17,11 +17,11 @@ from ...errors import BackupBroken, InvalidInput
 from ...sessions import erasure_replay
 from ...sessions.service import SessionStore
 from ...store import audit
+from ...store.encryption import Sealing
 from ...store.engine import normalise_url, server_lock
-from ...store.erasure_list import Erased
+from ...store.erasure_journal import Erased
 from ...store.erasures import Again
-from ...store.models import session_history, sessions
-from ...store.sealing import Sealing
+from ...store.tables import session_history, sessions
 from .bulk import OpenDatabase
 from .databases import transaction, writing
 from .folding import check_folds

@@ -13,8 +13,8 @@ import orjson
 from sqlalchemy import Column, DateTime, Integer, Table
 
 from ...errors import BackupBroken
-from ...store.models import leases, metadata, session_history
 from ...store.rows import from_time, to_time_text
+from ...store.tables import leases, metadata, session_history
 
 Row = tuple[Any, ...]
 """A row's values in the order of its table's columns, in the portable form."""

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from sqlalchemy import Table
 
 from ...errors import BackupBroken, InvalidInput, SchemaMismatch
-from ...store.models import session_history, sessions
-from ...store.schema import head_revision
-from ...store.sealing import Sealing
+from ...store.encryption import Sealing
+from ...store.migrations import head_revision
+from ...store.tables import session_history, sessions
 from . import native
 from .databases import check_revision, file_url, snapshot
 from .folding import Folded, check_folds

@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any, assert_never
 
+from ...survey.answers import InvalidAnswer
 from ...survey.definition import ChoicesStep, ChoiceStep, DateStep, NumberStep, Step, TextStep
-from ...survey.values import InvalidAnswer
 
 SENSITIVE = ("hurting yourself", "suicid", "dead", "weigh", "sex", "income", "drug", "alcohol", "religio", "violen")
 """What makes people hesitate, in prompts in English."""

@@ -8,7 +8,7 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from ...survey.values import is_date
+from ...survey.answers import is_date
 from .columns import CODES, Cell, Coded, Value
 
 Place = Callable[[object], Sequence[Cell] | None]

@@ -11,10 +11,10 @@ from operator import attrgetter
 
 from ...errors import AnswersLocked
 from ...sessions.service import SessionStore
-from ...store import pages
-from ...store.pages import Chosen, Event
+from ...store import export_pages as pages
+from ...store.encryption import SET_ASIDE
+from ...store.export_pages import Chosen, Event
 from ...store.rows import Entry, SessionKey, Stored
-from ...store.sealing import SET_ASIDE
 from ...survey.state import SessionState
 from .request import Asked
 

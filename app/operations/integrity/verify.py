@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 from ...errors import AnswersLocked
 from ...sessions.service import SessionStore
 from ...store import history
-from ...store.folds import Folded, Pair, read_page, read_pair
+from ...store.encryption import SET_ASIDE
+from ...store.integrity import Folded, Pair, read_page, read_pair
 from ...store.rows import SessionKey, text_of
-from ...store.sealing import SET_ASIDE
 from ...survey.state import SessionState
 
 SESSIONS_A_PAGE = 500

@@ -17,10 +17,10 @@ from functools import partial
 from ...errors import AnswersLocked, SessionUnreadable, Unavailable
 from ...sessions.service import SessionStore
 from ...store import audit, history
-from ...store.batch import Outcome, Refused, Result
-from ...store.expiring import Correction, Unfinished, correct, read_part
+from ...store.expiry import Correction, Unfinished, correct, read_part
 from ...store.rows import SessionKey
 from ...survey.commands import Expire
+from ...writer.batch import Outcome, Refused, Result
 from .retention import WEIGHT, Pace
 
 TOGETHER = 200

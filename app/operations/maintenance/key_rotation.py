@@ -41,8 +41,8 @@ from sqlalchemy import (
 from ...errors import AnswersLocked, ConfigurationError
 from ...sessions.service import SessionStore
 from ...store import history
-from ...store.models import session_history, sessions, webhooks
-from ...store.sealing import SEALED, Place, SealBroken, Sealing
+from ...store.encryption import SEALED, Place, SealBroken, Sealing
+from ...store.tables import session_history, sessions, webhooks
 
 BATCH = 500
 """Rows that are looked at together, and at most that many sealed anew in one transaction: some 20 ms, for which the

@@ -31,10 +31,10 @@ import orjson
 
 from ...errors import AnswersLocked, InvalidInput
 from ...sessions.service import SessionStore
-from ...store import unreadable
-from ...store.aging import Aged
+from ...store import raw_rows
+from ...store.encryption import Place, Sealing
+from ...store.retention import Aged
 from ...store.rows import SessionKey, to_time
-from ...store.sealing import Place, Sealing
 
 FORMAT = "stepkeep-archive-1"
 
@@ -140,7 +140,7 @@ class Archive:
     def _lines_of(self, aged: Sequence[Aged], there: list[Aged]) -> Iterator[bytes]:
         """Yield the lines of sessions, and note those that were there in ``there``."""
         for one in aged:
-            row = self._store.read(partial(unreadable.read_session, key=one.key, sealing=_Opening(self._store.sealing)))
+            row = self._store.read(partial(raw_rows.read_session, key=one.key, sealing=_Opening(self._store.sealing)))
             if row is None or row["version"] != one.version:
                 continue  # it was erased, or somebody answered
             digest, events = hashlib.sha256(), 0
@@ -159,7 +159,7 @@ class Archive:
         sealing, after = _Opening(self._store.sealing), -1
         while True:
             read = partial(
-                unreadable.read_history, key=one.key, after_version=after, limit=EVENTS_A_PAGE, sealing=sealing
+                raw_rows.read_history, key=one.key, after_version=after, limit=EVENTS_A_PAGE, sealing=sealing
             )
             page = self._store.read(read)
             for event in page:

@@ -28,8 +28,8 @@ from ...errors import SessionUnreadable
 from ...sessions import erasure_replay
 from ...sessions.service import SessionStore
 from ...sessions.snapshot import Snapshot
-from ...store import audit, erasure_rows, erasures, outbox, unreadable
-from ...store.erasure_list import line_of, read_lines
+from ...store import audit, erasure_rows, erasures, outbox, raw_rows
+from ...store.erasure_journal import line_of, read_lines
 from ...store.outbox import Delivery
 from ...store.rows import Entry, SessionKey, text_of, to_time
 from ..webhooks.url_policy import origin_of
@@ -127,7 +127,7 @@ class _Export:
 
     def _set_aside(self, key: SessionKey) -> Iterator[str]:
         store = self._store
-        row = store.read(lambda connection: unreadable.read_session(connection, key, store.sealing))
+        row = store.read(lambda connection: raw_rows.read_session(connection, key, store.sealing))
         yield from self._with_history(row or {}, self._rows(key, 0))
 
     def _with_history(self, session: Mapping[str, Any], pages: Iterable[list[dict[str, Any]]]) -> Iterator[str]:
@@ -158,7 +158,7 @@ class _Export:
     def _rows(self, key: SessionKey, version: int) -> Iterator[list[dict[str, Any]]]:
         store = self._store
         while page := store.read(
-            lambda connection: unreadable.read_history(connection, key, version, EVENTS_A_PAGE, store.sealing)  # noqa: B023 - called at once
+            lambda connection: raw_rows.read_history(connection, key, version, EVENTS_A_PAGE, store.sealing)  # noqa: B023 - called at once
         ):
             yield page
             version = page[-1]["version"]

@@ -22,8 +22,8 @@ from ...errors import AnswersLocked, StepkeepError
 from ...observability.metrics import WEBHOOK_DELIVERIES
 from ...sessions.service import SessionStore
 from ...store import leases, outbox, webhooks
+from ...store.encryption import SealBroken
 from ...store.outbox import Attempted
-from ...store.sealing import SealBroken
 from ...store.webhooks import SECRET, Webhook
 from .backoff import SECOND_US
 from .signing import Secret, secrets_in

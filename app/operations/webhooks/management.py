@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from ...errors import InvalidInput, NoSuchSurvey, NoSuchWebhook, SessionUnreadable
 from ...sessions.service import SessionStore
 from ...store import outbox, webhooks
-from ...store.sealing import SealBroken
+from ...store.encryption import SealBroken
 from ...store.webhooks import EVENTS, SECRET, Webhook, WebhookEvent
 from .backoff import SECOND_US
 from .http import Answer, post

@@ -19,8 +19,8 @@ from app.operations.analytics import Filters, figures_of
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import history
-from app.store.models import session_history, sessions
 from app.store.rows import SessionKey, to_time
+from app.store.tables import session_history, sessions
 from app.survey import commands
 from app.survey.definition import Survey, load_definition
 from app.web.analytics_messages import Analytics
@@ -343,7 +343,7 @@ def test_parts_add_up_to_the_whole(opened: Opened, monkeypatch: pytest.MonkeyPat
     whole = figures_of(store, "one")
     monkeypatch.setattr("app.operations.analytics.collect.PART", 5)
     monkeypatch.setattr("app.operations.analytics.collect.EVENTS", 7)
-    monkeypatch.setattr("app.store.analysis.PACKED", 2)
+    monkeypatch.setattr("app.store.statistics.PACKED", 2)
     told: list[tuple[int, int]] = []
     assert figures_of(store, "one", progress=lambda done, total: told.append((done, total))) == whole
     assert told == [(5, 23), (10, 23), (15, 23), (20, 23), (23, 23)]

@@ -17,8 +17,10 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit, erasure_rows
 from app.store.engine import normalise_url
-from app.store.erasure_list import Erased, hash_of
-from app.store.models import (
+from app.store.erasure_journal import Erased, hash_of
+from app.store.migrations import upgrade_schema
+from app.store.rows import SessionKey, to_time
+from app.store.tables import (
     api_keys,
     session_history,
     sessions,
@@ -27,8 +29,6 @@ from app.store.models import (
     webhook_deliveries,
     webhooks,
 )
-from app.store.rows import SessionKey, to_time
-from app.store.schema import upgrade_schema
 from app.survey.commands import Answer, Begin, Draft, Note, Save
 from tests.conftest import ROOT, SURVEYS, Servers, empty_database
 from tests.store.test_erasures import set_aside

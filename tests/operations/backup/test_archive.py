@@ -18,8 +18,8 @@ from app.operations.backup.create import create_backup
 from app.operations.backup.restore import How, restore_backup
 from app.operations.backup.verify import verify_backup
 from app.sessions.service import SessionStore
-from app.store.models import sessions
-from app.store.sealing import PLAIN
+from app.store.encryption import PLAIN
+from app.store.tables import sessions
 from tests.operations.backup.conftest import Opened, contents, fill
 
 NewUrl = Callable[[str], str]

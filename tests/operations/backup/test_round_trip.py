@@ -14,8 +14,8 @@ from app.operations.backup.restore import How, restore_backup
 from app.operations.backup.row_format import TABLES
 from app.operations.backup.verify import verify_backup
 from app.store.engine import normalise_url, server_lock
-from app.store.models import audit_log
 from app.store.rows import SessionKey, to_time
+from app.store.tables import audit_log
 from app.survey.commands import Answer, Begin
 from tests.conftest import KINDS
 from tests.migrations.sample import migrate

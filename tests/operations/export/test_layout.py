@@ -8,7 +8,7 @@ from app.operations.export.export import Export
 from app.operations.export.names import PLAIN, SPSS, STATA, named
 from app.operations.export.request import Asked, moment
 from app.sessions.service import SessionStore
-from app.store import pages
+from app.store import export_pages
 from app.store.rows import SessionKey
 from app.survey.commands import Begin
 from tests.operations.export.conftest import Opened
@@ -76,9 +76,9 @@ def test_what_cannot_be_read_is_left_out_and_counted(store: SessionStore) -> Non
     for statement in statements:
         store.write(lambda connection: connection.exec_driver_sql(statement))  # noqa: B023 - called at once
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "SESSIONS_A_PAGE", 2)
-        patch.setattr(pages, "EXAMINED", 3)
-        patch.setattr(pages, "EVENTS_A_PAGE", 2)
+        patch.setattr(export_pages, "SESSIONS_A_PAGE", 2)
+        patch.setattr(export_pages, "EXAMINED", 3)
+        patch.setattr(export_pages, "EVENTS_A_PAGE", 2)
         data, counts = made(store, "phq9", "long")
         looked = Export(store, Asked(survey_id="phq9", format="long")).look()
     assert [(row["user_id"], row["version"]) for row in csv_rows(data)] == [

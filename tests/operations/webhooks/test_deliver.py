@@ -14,9 +14,9 @@ from app.operations.webhooks.dispatcher import Deliverer
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import leases, outbox
-from app.store.models import webhook_deliveries, webhooks
 from app.store.outbox import Delivery
 from app.store.rows import SessionKey, to_time
+from app.store.tables import webhook_deliveries, webhooks
 from app.survey.commands import Begin, Expire, Restart, Save
 from tests.operations.webhooks.receiver import Receiver, answers, closes, receiving
 from tests.waiting import wait_for

@@ -14,8 +14,8 @@ from app.operations.webhooks import management
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
-from app.store.models import webhook_deliveries
-from app.store.schema import upgrade_schema
+from app.store.migrations import upgrade_schema
+from app.store.tables import webhook_deliveries
 from tests.conftest import KINDS, SURVEYS, Server, Servers, empty_database
 from tests.operations.webhooks.receiver import Receiver
 

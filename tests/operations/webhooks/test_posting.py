@@ -89,7 +89,7 @@ class Tls:
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.thread.start()
         trusted = ssl.create_default_context(cafile=file)
-        monkeypatch.setattr(posting, "_trusted", lambda: trusted)
+        monkeypatch.setattr(webhook_http, "_trusted", lambda: trusted)
 
     @property
     def port(self) -> int:
@@ -141,7 +141,7 @@ def test_certificate_must_be_the_names(tls: Tls, monkeypatch: pytest.MonkeyPatch
 
 def test_certificate_must_be_trusted(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the machine's authorities."""
-    monkeypatch.setattr(posting, "_trusted", ssl.create_default_context)
+    monkeypatch.setattr(webhook_http, "_trusted", ssl.create_default_context)
     names(monkeypatch, "127.0.0.1")
     assert not sent(f"https://{NAME}:{tls.port}/hook").is_taken
     assert tls.hosts == []

@@ -9,9 +9,8 @@ from typing import Any
 
 from sqlalchemy import URL, Column, Engine, create_engine
 
-from .gateway import OUTBOX_COLUMNS, in_key_order, wanted_by
-from .models import session_history, sessions
-from .rows import (
+from ..encryption import PLAIN
+from ..rows import (
     CHANGED_COLUMNS,
     EVENT_COLUMNS,
     KEY_COLUMNS,
@@ -25,7 +24,8 @@ from .rows import (
     found_of,
     to_time_text,
 )
-from .sealing import PLAIN
+from ..tables import session_history, sessions
+from .connection import OUTBOX_COLUMNS, in_key_order, wanted_by
 
 CONNECT_TIMEOUT_S = 3
 LOCK_TIMEOUT_S = 2

@@ -27,11 +27,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import OperationalError
 
-from ..survey.state import SessionState
-from .gateway import OUTBOX_COLUMNS, compiled, value_for, wanted_by
-from .models import session_history, sessions
-from .retry import SQLITE_AGAIN
-from .rows import (
+from ...survey.state import SessionState
+from ..encryption import PLAIN
+from ..retry import SQLITE_AGAIN
+from ..rows import (
     CHANGED_COLUMNS,
     EVENT_COLUMNS,
     KEY_COLUMNS,
@@ -44,7 +43,8 @@ from .rows import (
     Written,
     to_time_text,
 )
-from .sealing import PLAIN
+from ..tables import session_history, sessions
+from .connection import OUTBOX_COLUMNS, compiled, value_for, wanted_by
 
 log = logging.getLogger("stepkeep.store")
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from ..observability import tracing
 from .batch import Turn
-from .parking import Parking
+from .waiter import Parking
 
 
 class Ticket:

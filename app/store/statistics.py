@@ -18,8 +18,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
-from .models import session_history, sessions, survey_revisions
-from .sealing import SET_ASIDE
+from .encryption import SET_ASIDE
+from .tables import session_history, sessions, survey_revisions
 
 CODES = 16
 ACTIONS = ("started", "restarted", "answered", "went_back", "went_to", "saved", "drafted", "mode_set")

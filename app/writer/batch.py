@@ -10,16 +10,16 @@ from dataclasses import dataclass, fields
 import orjson
 
 from ..errors import AnswersLocked, MessageIdReused, StepkeepError
+from ..store import rows
+from ..store.drivers.connection import Gateway
+from ..store.rows import Form, KnownMessage, Row, SessionKey, Stored
+from ..store.webhooks import WebhookEvent
 from ..survey import commands
 from ..survey.commands import AnyCommand, Begin, Restart
 from ..survey.definition import Survey
 from ..survey.events import Answered, AnyEvent, Expired, ModeSet, Restarted, Started, WentBack, WentTo
 from ..survey.flow import Rejection, decide
 from ..survey.state import SessionState, apply
-from . import rows
-from .gateway import Gateway
-from .rows import Form, KnownMessage, Row, SessionKey, Stored
-from .webhooks import WebhookEvent
 
 SurveyFor = Callable[[str, str | None], Survey | None]
 """Gives the survey of an id and a revision (the newest for None); None where there is none. It raises

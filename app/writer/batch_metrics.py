@@ -6,7 +6,7 @@ from time import monotonic
 from ..errors import StepkeepError
 from ..observability import metrics
 from .batch import Outcome, Refused, Result
-from .ticket import Ticket
+from .request import Ticket
 
 
 def count(batch: Sequence[Ticket], answers: Iterable[Result | Exception]) -> None:

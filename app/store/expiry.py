@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, select, update
 
-from .key_order import as_stored, is_after
-from .models import sessions
+from .encryption import SET_ASIDE
+from .keyset import as_stored, is_after
 from .rows import SessionKey, from_time, to_time
-from .sealing import SET_ASIDE
+from .tables import sessions
 
 
 class Unfinished(NamedTuple):

@@ -14,11 +14,11 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from ..errors import SessionUnreadable
 from ..survey.state import Status
-from .key_order import as_stored, is_after
+from .encryption import Sealing
+from .keyset import as_stored, is_after
 from .listing import has_status
-from .models import session_history, sessions, survey_revisions
 from .rows import ENTRY_COLUMNS, STATE_COLUMNS, Entry, SessionKey, Stored, entry_of, state_of, to_time
-from .sealing import Sealing
+from .tables import session_history, sessions, survey_revisions
 
 EXAMINED = 5000
 """Sessions of all surveys that are looked at for one page, at most."""

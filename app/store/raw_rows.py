@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from .key_order import TIMES, as_stored, is_after, is_of
-from .models import session_history, sessions
+from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Place, Sealing
+from .keyset import TIMES, as_stored, is_after, is_of
 from .rows import FINGERPRINT, SessionKey, from_time, to_time, value_of
-from .sealing import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Place, Sealing
+from .tables import session_history, sessions
 
 STEP_HISTORY = "sessions.step_history"
 

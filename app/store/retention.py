@@ -15,11 +15,11 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, fu
 
 from ..survey.events import Expired
 from . import audit, erasure_rows, erasures
-from .erasure_list import SALT_BYTES
+from .erasure_journal import SALT_BYTES
 from .history import erase
-from .key_order import is_after, is_of
-from .models import session_history, sessions
+from .keyset import is_after, is_of
 from .rows import SessionKey, to_time
+from .tables import session_history, sessions
 
 Cutoffs = Mapping[str, int]
 """By survey, the time, microseconds since 1970 UTC, since which a session must have changed to be kept."""

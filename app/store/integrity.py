@@ -14,10 +14,10 @@ from sqlalchemy import ColumnElement, Connection, FromClause, and_, or_, select
 from ..errors import AnswersLocked
 from ..survey.events import Started, from_record
 from ..survey.state import SessionState, apply
-from .key_order import as_stored, is_after
-from .models import session_history, sessions
+from .encryption import Sealing
+from .keyset import as_stored, is_after
 from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, SessionKey, Stored, record_of, state_of
-from .sealing import Sealing
+from .tables import session_history, sessions
 
 EVENTS_A_PAGE = 1000
 """Events that are held in memory at once: each can be a draft of 64 KiB."""

@@ -22,14 +22,14 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from ..errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable
 from ..observability import metrics, tracing
 from ..settings import Settings
+from ..store.drivers.connection import HeldConnection
+from ..store.retry import HasWaited, describe, has_waited, is_of_the_data, retried, unsaved
+from ..store.rows import SessionKey
 from ..survey.commands import AnyCommand
-from . import tally
+from . import batch_metrics
 from .batch import Result, RevisionNotLoaded, SurveyFor, Turn, commit_batch
-from .gateway import HeldConnection
-from .parking import GreenletParking, Parking, ThreadParking, threads_are_greenlets
-from .retry import HasWaited, describe, has_waited, is_of_the_data, retried, unsaved
-from .rows import SessionKey
-from .ticket import Ticket
+from .request import Ticket
+from .waiter import GreenletParking, Parking, ThreadParking, threads_are_greenlets
 
 log = logging.getLogger("stepkeep.store")
 
@@ -335,7 +335,9 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - its caller gets it, and the writer goes on
             for ticket in batch:
                 ticket.error = unsaved(error) if isinstance(error, SQLAlchemyError) else error
-            tally.count(batch, [ticket.error for ticket in batch for _ in ticket.turns if ticket.error is not None])
+            batch_metrics.count(
+                batch, [ticket.error for ticket in batch for _ in ticket.turns if ticket.error is not None]
+            )
         except BaseException:
             # The leader's thread is being ended (a worker's time-out): its followers must not take
             # the missing answer for a commit.
@@ -347,7 +349,7 @@ class Writer:
             for ticket in batch:
                 ticket.answers = answers[start : start + len(ticket.turns)]
                 start += len(ticket.turns)
-            tally.count(batch, answers)
+            batch_metrics.count(batch, answers)
 
     def _transaction(self, turns: list[Turn]) -> list[Result | StepkeepError]:
         began_at = monotonic()

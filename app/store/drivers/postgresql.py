@@ -11,10 +11,9 @@ from typing import Any
 import psycopg
 from sqlalchemy import URL, Column, Engine, create_engine, event
 
-from .gateway import NEWS_COLUMNS, OUTBOX_COLUMNS, in_key_order, wanted_by
-from .models import session_history, sessions
-from .retry import NO_ANSWER
-from .rows import (
+from ..encryption import PLAIN
+from ..retry import NO_ANSWER
+from ..rows import (
     CHANGED_COLUMNS,
     EVENT_COLUMNS,
     KEY_COLUMNS,
@@ -28,7 +27,8 @@ from .rows import (
     found_of,
     text_of,
 )
-from .sealing import PLAIN
+from ..tables import session_history, sessions
+from .connection import NEWS_COLUMNS, OUTBOX_COLUMNS, in_key_order, wanted_by
 
 CONNECT_TIMEOUT_S = 3
 LOCK_TIMEOUT_S = 2

@@ -1,0 +1,1 @@
+"""A batch of turns on each database driver."""

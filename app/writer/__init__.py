@@ -1,0 +1,1 @@
+"""Group commit: many turns in one transaction."""
