@@ -4,7 +4,7 @@ import os
 import sys
 
 from app.cli import register
-from app.cli.terminal import exit_code_of
+from app.cli.output import exit_code_of
 from app.errors import ConfigurationError
 from app.web.factory import create_app
 

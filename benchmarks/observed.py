@@ -37,7 +37,8 @@ turn without it.
 | --- | --: | --: | --: | --: | --: | --: |
 {lines}
 
-Turns are counted a batch at a time (`app/writer/batch_metrics.py`), so a turn alone pays most. At INFO the log has no line a turn.
+Turns are counted a batch at a time (`app/writer/batch_metrics.py`), so a turn alone pays most. At INFO the log has no
+line a turn.
 """
 
 SIZES = (1, 64, 1000)

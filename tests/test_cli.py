@@ -17,7 +17,7 @@ import httpx
 import pytest
 from sqlalchemy import create_engine, select
 
-from app.cli import register, terminal
+from app.cli import output, register
 from app.errors import AnswersLocked, ErasureNotListed, StepkeepError
 from app.sessions.service import open_store
 from app.settings import Settings
@@ -225,7 +225,7 @@ def test_exit_codes_and_messages_leave_the_process(operator: Operator) -> None:
 def test_operator_reads_which_key_or_file_is_missing(fault: StepkeepError) -> None:
     """What no client is told."""
 
-    @terminal.told
+    @output.told
     def command() -> None:
         raise fault
 

@@ -9,8 +9,8 @@ import flask
 import pytest
 from flask.testing import FlaskCliRunner
 
-from app.cli import terminal
-from app.cli.terminal import exit_code_of, printable
+from app.cli import output
+from app.cli.output import exit_code_of, printable
 from app.errors import DatabaseUnavailable, InvalidInput, NoSuchSession
 from app.sessions.service import SessionStore
 from app.store import audit, history
@@ -83,7 +83,7 @@ def test_list_has_what_fits_the_filters(run: FlaskCliRunner, filters: tuple[str,
 def test_list_is_complete_over_pages_and_parts(run: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     """However few are read or printed together."""
     monkeypatch.setattr("app.cli.sessions_list.PAGE", 1)
-    monkeypatch.setattr(terminal, "ROWS_TOGETHER", 1)
+    monkeypatch.setattr(output, "ROWS_TOGETHER", 1)
     assert len(does(run, "list", "--all").splitlines()) == 4
 
 

@@ -14,7 +14,7 @@ from ..access.tokens import DAY_US, new_user_id
 from ..errors import InvalidInput, NotFound
 from ..store import audit
 from ..store.credentials import StoredKey
-from .terminal import Days, check_offered, credentials, note, store, table, time_text, told
+from .output import Days, check_offered, credentials, note, store, table, time_text, told
 
 api_keys = AppGroup("api-keys", help="API keys of programs, and of people who sign in to the dashboard.")
 invitations = AppGroup("invitations", help="Personal links for participants.")

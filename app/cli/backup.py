@@ -14,7 +14,7 @@ from ..operations.backup.migrate import move_database
 from ..operations.backup.native import create_native
 from ..operations.backup.restore import How, restore_backup
 from ..operations.backup.verify import Verified, refuse_differing, verify_backup
-from .terminal import note, printable, progress, store, table, told
+from .output import note, printable, progress, store, table, told
 
 backup = AppGroup("backup", help="Backups: make, look through, restore; and move to another database.")
 

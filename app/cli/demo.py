@@ -6,7 +6,7 @@ import click
 from flask.cli import AppGroup
 
 from ..operations.demo.fill import Plan, clear, count, fill
-from .terminal import progress, store, told
+from .output import progress, store, told
 
 demo = AppGroup("demo", help="Sessions that nobody had: to try the program, to show it, to measure it.")
 

@@ -11,8 +11,8 @@ import click
 from ..operations.maintenance.expiry import Expiry, expire
 from ..operations.maintenance.purge_archive import Archive
 from ..operations.maintenance.retention import purge
+from .output import progress, store, table, told
 from .sessions import sessions
-from .terminal import progress, store, table, told
 
 NO_RETENTION = "No survey file has a retention (e.g. `retention: 365d`), and RETENTION is not set: nothing is too old."
 

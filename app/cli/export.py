@@ -12,7 +12,7 @@ from ..operations.export import codebook
 from ..operations.export.export import Export
 from ..operations.export.request import FORMATS, MODES, SHAPES, STATUSES, Asked, moment
 from ..operations.export.walk import Counts
-from .terminal import note, progress, store, told, usage
+from .output import note, progress, store, told, usage
 from .whole_file import write_whole
 
 _LACKS = {

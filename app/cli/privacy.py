@@ -10,8 +10,8 @@ from flask.cli import AppGroup
 from ..errors import InvalidInput
 from ..operations.maintenance.key_rotation import rotate
 from ..operations.privacy.participant_export import apply_erasures, export_participant, read_erasures
+from .output import check_offered, note, progress, store, told
 from .sessions import sessions
-from .terminal import check_offered, note, progress, store, told
 
 keys = AppGroup("keys", help="The keys that encrypt answers at rest (ANSWERS_KEYS).")
 erasures = AppGroup("erasures", help="The list of what was erased, that a restored backup must not undo.")

@@ -13,7 +13,7 @@ from ..operations.analytics import Filters, figures_of
 from ..operations.analytics.csv_files import csv_files
 from ..operations.analytics.report import report_of
 from ..operations.export.request import MODES, STATUSES
-from .terminal import note, progress, store, told, usage
+from .output import note, progress, store, told, usage
 from .whole_file import write_whole
 
 

@@ -8,7 +8,7 @@ from flask.cli import AppGroup
 from ..errors import NotFound
 from ..store import listing
 from ..store.rows import SessionKey
-from .terminal import store
+from .output import store
 
 SURVEYS = 1000
 """Sessions of one participant that are looked at, at most."""

@@ -8,8 +8,8 @@ from ..errors import InvalidInput
 from ..operations.integrity.rebuild import CanNotBeRebuilt, Rebuilt, rebuild, rebuild_all
 from ..operations.integrity.verify import Checked, verify_sessions
 from ..store.rows import SessionKey
+from .output import check_offered, json_lines, progress, store, told
 from .sessions import keys_of, sessions
-from .terminal import check_offered, json_lines, progress, store, told
 
 
 @sessions.command("verify")

@@ -10,9 +10,9 @@ import click
 from ..sessions.snapshot import Snapshot
 from ..store.encryption import SET_ASIDE
 from ..survey.flow import status_at
-from . import sessions_aside
+from . import sessions_set_aside
+from .output import check_offered, json_lines, note, store, table, time_text, told
 from .sessions import sessions
-from .terminal import check_offered, json_lines, note, store, table, time_text, told
 
 SHOWN = 50
 PAGE = 500
@@ -54,7 +54,7 @@ def show_list(
             raise click.UsageError(
                 "--set-aside goes with --survey and --user alone: the rest of them may not be readable"
             )
-        sessions_aside.print_list(given["prefix"], given["survey"], None if is_all else limit, as_json=as_json)
+        sessions_set_aside.print_list(given["prefix"], given["survey"], None if is_all else limit, as_json=as_json)
         return
     filters = _filters(given)
     note("sessions_listed", **filters)

@@ -14,9 +14,9 @@ from ..sessions.snapshot import Snapshot
 from ..store.encryption import SET_ASIDE
 from ..store.rows import Entry, SessionKey
 from ..survey.definition import Step
-from . import sessions_aside
+from . import sessions_set_aside
+from .output import json_lines, note, store, table, time_text, told
 from .sessions import keys_of, sessions
-from .terminal import json_lines, note, store, table, time_text, told
 
 EVENTS_A_PAGE = 200
 SHOWN = 100
@@ -43,7 +43,7 @@ def show(user_id: str, survey: str | None, at_version: int | None, *, as_json: b
     if SET_ASIDE in user_id:
         if at_version is not None:
             raise click.UsageError("what was set aside has no versions to be shown: leave --at-version away")
-        sessions_aside.print_sessions(user_id, survey, as_json=as_json)
+        sessions_set_aside.print_sessions(user_id, survey, as_json=as_json)
         return
     keys = [_one_of(user_id, survey)] if at_version is not None else keys_of(user_id, survey)
     for number, key in enumerate(keys):
@@ -80,7 +80,7 @@ def show_history(user_id: str, survey: str | None, after: int, limit: int, *, as
     Events of a session that was set aside are shown as they are stored.
     """
     if SET_ASIDE in user_id:
-        sessions_aside.print_history(user_id, survey, after, limit, as_json=as_json)
+        sessions_set_aside.print_history(user_id, survey, after, limit, as_json=as_json)
         return
     key = _one_of(user_id, survey)
     note("history_read", survey_id=key.survey_id, user_id=key.user_id)

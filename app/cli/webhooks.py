@@ -16,7 +16,7 @@ from ..store import outbox
 from ..store.outbox import Delivery
 from ..store.rows import from_time
 from ..store.webhooks import EVENTS, Webhook, read_all
-from .terminal import note, progress, store, table, time_text, told
+from .output import note, progress, store, table, time_text, told
 
 webhooks = AppGroup("webhooks", help="Addresses that are told when sessions begin, are completed, or expire.")
 

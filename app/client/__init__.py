@@ -29,6 +29,7 @@ Imports nothing of the server. Needs the extra ``client`` (websockets).
 * ``errors``         what can go wrong
 """
 
+from .command import Sent
 from .errors import (
     BadToken,
     ClientClosed,
@@ -43,9 +44,8 @@ from .errors import (
     Rejected,
 )
 from .outbox import FileOutbox, MemoryOutbox, Outbox
-from .sent import Sent
 from .survey_client import SurveyClient
-from .times import ClientTimes
+from .timeouts import ClientTimes
 
 __all__ = [
     "BadToken",

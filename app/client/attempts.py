@@ -16,7 +16,7 @@ from tenacity import (
 
 from ..errors import Unavailable
 from .errors import RefusedForGood
-from .times import ClientTimes
+from .timeouts import ClientTimes
 
 log = logging.getLogger("stepkeep.client")
 

@@ -13,14 +13,14 @@ from websockets.sync.client import ClientConnection, connect
 
 from ..core.message_ids import new_message_id
 from ..errors import StepkeepError
-from .admission import WIRE_LOG, credentials, refusal
 from .attempts import BUSY_CODES, NotConnected, attempts, busy_delay_s, jittered
+from .command import Sent, settle
+from .credentials import WIRE_LOG, credentials, refusal
 from .errors import ClientClosed, CommandRefused, RefusedForGood, Rejected
 from .outbox import MemoryOutbox, Outbox
 from .send_queue import DRAFT, SendQueue
-from .sent import Sent, settle
-from .times import DEFAULT_TIMES, ClientTimes
-from .wire import bound_unsent, encode, send, socket_url
+from .timeouts import DEFAULT_TIMES, ClientTimes
+from .transport import bound_unsent, encode, send, socket_url
 
 log = logging.getLogger("stepkeep.client")
 

@@ -18,29 +18,29 @@ from ..sessions.service import SessionStore, open_store
 from ..settings import Settings, is_loopback, read_settings
 from ..store.engine import normalise_url
 from ..store.migrations import head_revision
-from .access_api import access_api
-from .admission import connections_of
-from .analytics_api import analytics_api
-from .api import api
-from .auth import SUBPROTOCOL, Access, access, check_this_machine, signing_secrets
-from .dashboard import dashboard
-from .export_api import export_api
+from .authentication import SUBPROTOCOL, Access, access, check_this_machine, signing_secrets
+from .authorization import store
 from .gauges import Gauges
-from .headers import allow_origins, harden
+from .health import Readiness
 from .insiders import Insiders
-from .messages import MAX_MESSAGE_BYTES
-from .metrics_api import metrics_api
-from .observed import observe
-from .openapi import VERSION
-from .pages import pages
-from .permission import store
-from .readiness import Readiness
-from .responses import answer_error
+from .pages.dashboard import dashboard
+from .pages.sign_in import sign_in
+from .pages.survey import pages
+from .request_log import observe
+from .rest.analytics import analytics_api
+from .rest.export import export_api
+from .rest.metrics import metrics_api
+from .rest.openapi.document import VERSION
+from .rest.participants import access_api
+from .rest.responses import answer_error
+from .rest.sessions import api
+from .rest.webhooks import webhooks_api
+from .security_headers import allow_origins, harden
 from .security_log import SecurityLog, note_response
-from .sign_in import sign_in
-from .socket import sock
-from .webhooks_api import webhooks_api
-from .wire import SafeWire
+from .ws.connection import sock
+from .ws.connection_limits import connections_of
+from .ws.messages import MAX_MESSAGE_BYTES
+from .ws.server import SafeWire
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """A request's body: a whole state (1 MiB) and what its text may add."""

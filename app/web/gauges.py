@@ -12,7 +12,7 @@ import flask
 
 from ..observability import metrics
 from ..sessions.service import SessionStore
-from .admission import Connections
+from .ws.connection_limits import Connections
 
 LOOK_S = 1.0
 """Seconds between two looks: gauges of other server processes are this old at most."""

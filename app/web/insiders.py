@@ -14,7 +14,7 @@ import flask
 
 from ..access.principals import Integrator, Principal, Scope, check_scope
 from ..errors import StepkeepError, Unavailable
-from .auth import access
+from .authentication import access
 
 KNOWN_FOR_S = 3600.0
 """Seconds after which a key is looked up again; where the database is away then, it goes on to hold."""

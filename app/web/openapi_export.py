@@ -3,9 +3,9 @@
 from typing import Any
 
 from ..operations.export.request import FORMATS, SHAPES
-from . import openapi_operation as parts
-from .export_api import CODEBOOK_FORMATS, LEFT_OUT, SWITCHES
-from .openapi_operation import Operation
+from .rest.export import CODEBOOK_FORMATS, LEFT_OUT, SWITCHES
+from .rest.openapi import operation as parts
+from .rest.openapi.operation import Operation
 
 _NEEDS: dict[str, str | None] = {"ApiKey": "export", "SignIn": "export"}
 _REFUSES = (400, 401, 403, 404, 422, 429, 500, 503)

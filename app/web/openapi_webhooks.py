@@ -4,8 +4,8 @@ from typing import Any
 
 from ..core.strict_json import MAX_INTEGER
 from ..operations.webhooks.management import ID_PATTERN
-from . import openapi_operation as parts
-from .openapi_operation import Operation
+from .rest.openapi import operation as parts
+from .rest.openapi.operation import Operation
 
 WEBHOOK_ID: dict[str, Any] = {
     "name": "webhook_id",

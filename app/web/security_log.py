@@ -18,7 +18,7 @@ from werkzeug.exceptions import SecurityError
 from ..access.principals import Anyone, name_of
 from ..errors import StepkeepError
 from ..observability.logging import without_secrets
-from .auth import address
+from .authentication import address
 
 log = logging.getLogger("stepkeep.security")
 

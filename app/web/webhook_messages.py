@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..operations.webhooks.management import ID_PATTERN
 from ..operations.webhooks.url_policy import MAX_URL, URL_PATTERN
 from ..store.webhooks import WebhookEvent
-from .rest_messages import Success, SurveyId, Time
+from .rest.models import Success, SurveyId, Time
 
 Secret = Annotated[str, Field(pattern=r"^whsec_[A-Za-z0-9+/=]+$", description="shown this once")]
 

@@ -17,7 +17,7 @@ from app.survey.definition import Survey, load
 from app.survey.events import from_record
 from app.survey.flow import Rejection, decide
 from app.survey.state import SessionState, apply
-from app.web.messages import command_of, parse_value
+from app.web.ws.messages import command_of, parse_value
 from tests.chaos.expected import holds, row_of, shown_session
 from tests.chaos.logs import ClientLog, Given, Received, hashes_of
 from tests.chaos.stored import Event, Stored

@@ -23,7 +23,7 @@ from app.client.errors import (
     OutboxOfAnother,
 )
 from app.client.outbox import FileOutbox, MemoryOutbox
-from app.client.wire import encode
+from app.client.transport import encode
 from app.core import strict_json
 from app.errors import InvalidJson
 from tests.conftest import ROOT

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from app.client.wire import send
+from app.client.transport import send
 from tests.client.conftest import (
     FAST,
 )

@@ -1,4 +1,4 @@
-"""A WebSocket echo on the survey's own layer (app/web/wire.py), for judges that know nothing of surveys.
+"""A WebSocket echo on the survey's own layer (app/web/ws/server.py), for judges that know nothing of surveys.
 
 ``gunicorn tests.conformance.echo:app``; tests/conformance/server.py starts it.
 """
@@ -10,13 +10,13 @@ import flask
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed
 
-from app.web import wire
+from app.web.ws import server
 
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 
 app = flask.Flask(__name__)
 app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": 25, "max_message_size": MAX_MESSAGE_BYTES}
-app.wsgi_app = wire.SafeWire(app.wsgi_app)  # type: ignore[method-assign]
+app.wsgi_app = server.SafeWire(app.wsgi_app)  # type: ignore[method-assign]
 sock = Sock()
 
 
@@ -42,14 +42,14 @@ def echo(ws: Any) -> None:
 def deaf(ws: Any) -> None:
     """Read nothing while it is open."""
     ws.thread.join()
-    wire.hang_up(ws)
+    server.hang_up(ws)
 
 
 @sock.route("/close/<int:code>")
 def close(ws: Any, code: int) -> None:
     """Close at once with this code."""
-    wire.close(ws, code, "as you asked")
-    wire.hang_up(ws)
+    server.close(ws, code, "as you asked")
+    server.hang_up(ws)
 
 
 @sock.route("/send/<int:size_bytes>")
@@ -68,7 +68,7 @@ def chorus(ws: Any, threads: int, messages: int) -> None:
     for singer in singers:
         singer.join()
     ws.receive()
-    wire.hang_up(ws)
+    server.hang_up(ws)
 
 
 def verse(thread: int, number: int) -> str:
@@ -88,7 +88,7 @@ def _echo(ws: Any) -> None:
     except (ConnectionClosed, OSError):
         pass
     finally:
-        wire.hang_up(ws)
+        server.hang_up(ws)
 
 
 def _sing(ws: Any, thread: int, messages: int) -> None:

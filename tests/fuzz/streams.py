@@ -8,7 +8,7 @@ import socket
 import struct
 from random import Random
 
-from app.web.server_messages import SERVER_MESSAGE
+from app.web.ws.asyncapi import SERVER_MESSAGE
 from tests.conformance import raw
 from tests.conformance.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawPeer, close_frame, frame
 from tests.fuzz import texts

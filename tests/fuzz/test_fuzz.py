@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.web import messages
-from app.web.messages import CLIENT_TYPES, BadMessage
+from app.web.ws import messages
+from app.web.ws.messages import CLIENT_TYPES, BadMessage
 from tests.conftest import Server
 from tests.fuzz import cycles, log, streams, texts
 

@@ -8,8 +8,8 @@ from random import Random
 from typing import Any
 
 from app.core import strict_json
-from app.web import messages
-from app.web.messages import CLIENT_TYPES, BadMessage
+from app.web.ws import messages
+from app.web.ws.messages import CLIENT_TYPES, BadMessage
 
 TYPES = (*sorted(CLIENT_TYPES), "Answer", "state", "", "ping ", "\N{KELVIN SIGN}", "__class__")
 KEYS = ("type", "id", "step", "value", "audio", "more", "", "__proto__", "id\N{COMBINING ACUTE ACCENT}")

@@ -22,7 +22,7 @@ from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.web.openapi import openapi_document
+from app.web.rest.openapi.document import openapi_document
 from tests.conftest import SURVEYS, Server
 
 MODULES = (

@@ -12,7 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from app.store.engine import normalise_url
 from app.store.migrations import upgrade_schema
-from app.web.server_messages import SERVER_MESSAGE
+from app.web.ws.asyncapi import SERVER_MESSAGE
 from tests.conftest import KINDS, SURVEYS, Server, Servers, empty_database
 
 

@@ -24,7 +24,7 @@ from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.web.auth import Access
+from app.web.authentication import Access
 from app.web.factory import create_app
 from tests.conftest import SURVEYS, Server, Servers, empty_database
 

@@ -13,7 +13,7 @@ from app.store import audit
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin
 from app.web.factory import create_app
-from app.web.openapi import openapi_document
+from app.web.rest.openapi.document import openapi_document
 from tests.conftest import Servers
 from tests.web.production import door_on
 

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from app.sessions.service import SessionStore
 from app.web.factory import create_app
-from app.web.openapi import openapi_document
+from app.web.rest.openapi.document import openapi_document
 
 STATE = {"current_step": "Q2", "answers": {"Q1": 1}, "step_history": ["Q1"]}
 USER = "/api/session/user123"

@@ -12,7 +12,7 @@ from app.errors import DatabaseUnavailable
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.survey.commands import Answer
-from app.web.dashboard import EXPORT_FORMATS
+from app.web.pages.dashboard import EXPORT_FORMATS
 from tests.web.production import EVIL, SITE, Door, opened
 
 PAGES = (

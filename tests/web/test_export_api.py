@@ -12,7 +12,7 @@ from app.operations.export.request import FORMATS, SHAPES
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.web.export_messages import CodebookAnswer
-from app.web.rest_messages import Problem
+from app.web.rest.models import Problem
 from tests.conftest import SURVEYS
 from tests.operations.export.reading import csv_rows, save
 from tests.store.test_erasures import begin, set_aside

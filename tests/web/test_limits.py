@@ -19,9 +19,9 @@ from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.web.admission import Connections
 from app.web.factory import create_app
-from app.web.limits import MESSAGES_AT_ONCE, Limits
+from app.web.rate_limits import MESSAGES_AT_ONCE, Limits
+from app.web.ws.connection_limits import Connections
 from tests.conftest import SURVEYS, Server, skip_or_fail
 from tests.databases import NoServer
 from tests.news.redis_server import RedisServer
@@ -216,7 +216,7 @@ def test_strangers_who_say_nothing_leave_room_for_others(
     plain: Settings, monkeypatch: pytest.MonkeyPatch, connections: int, strangers: int
 ) -> None:
     """A tenth of MAX_CONNECTIONS, at least 4, waits for a first frame; who shows a token at once has all the rest."""
-    monkeypatch.setattr("app.web.admission.INTRODUCED_WITHIN_S", 600)
+    monkeypatch.setattr("app.web.ws.connection_limits.INTRODUCED_WITHIN_S", 600)
     with opened(plain, max_connections=connections) as door, listening(door.app) as port, ExitStack() as stack:
         silent = [stack.enter_context(socket_to(port, "ada")) for _ in range(strangers)]
         wait_for(lambda: open_now(door, "strangers") == strangers, "they were not counted")
@@ -278,7 +278,7 @@ def test_two_processes_count_together_through_redis_and_each_alone_while_it_is_a
 def test_rates_are_counted_in_redis_again_when_it_is_back(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while in which it isn't asked; so a Redis that hangs holds nobody up at each request."""
     clock = [0.0]
-    monkeypatch.setattr("app.web.limits.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("app.web.rate_limits.time.monotonic", lambda: clock[0])
     settings = Settings(redis_url=redis.url, address_requests="2/day", environment="production")
     one, two = Limits(settings), Limits(settings)
     redis.kill()

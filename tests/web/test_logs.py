@@ -142,7 +142,9 @@ def test_faults_of_ours_are_logged(
     (record,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
     line = LineFormatter().format(record)
     assert LINE.fullmatch(line)
-    assert re.search(r"a fault of ours; Traceback: ValueError at tests/web/test_logs.py:\d+ < app/web/api.py:\d+", line)
+    assert re.search(
+        r"a fault of ours; Traceback: ValueError at tests/web/test_logs.py:\d+ < app/web/rest/sessions.py:\d+", line
+    )
     assert "from KeyError at tests/web/test_logs.py:" in line
     assert MARKER not in line
 

@@ -14,8 +14,8 @@ from app.settings import Settings
 from app.store import history
 from app.store.engine import normalise_url
 from app.store.migrations import upgrade_schema
-from app.web.readiness import FEW_FREE_BYTES, TOO_FEW_FREE_BYTES
-from app.web.rest_messages import Problem, Ready
+from app.web.health import FEW_FREE_BYTES, TOO_FEW_FREE_BYTES
+from app.web.rest.models import Problem, Ready
 from app.writer.pending import Backlog
 from tests.conftest import SURVEYS
 from tests.web.production import Door, opened

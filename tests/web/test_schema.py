@@ -30,11 +30,11 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from app.web.auth import Access
+from app.web.authentication import Access
 from app.web.factory import MAX_BODY_BYTES, create_app
-from app.web.openapi_refusals import CODES
-from app.web.requests import IDEMPOTENCY_KEY_PATTERN
-from app.web.server_messages import CLOSE_CODES, asyncapi_document
+from app.web.rest.openapi.errors import CODES
+from app.web.rest.requests import IDEMPOTENCY_KEY_PATTERN
+from app.web.ws.asyncapi import CLOSE_CODES, asyncapi_document
 from tests.conftest import ROOT, SURVEYS
 
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "25"))

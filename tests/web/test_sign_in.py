@@ -14,7 +14,7 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.rows import SessionKey
 from app.store.tables import audit_log
-from app.web.auth import Access
+from app.web.authentication import Access
 from app.web.factory import create_app
 
 SITE = "https://clinic.test"

@@ -10,7 +10,7 @@ from app.operations.webhooks import management
 from app.store import outbox
 from app.store.outbox import Attempted
 from app.web import webhook_messages as models
-from app.web.rest_messages import Done
+from app.web.rest.models import Done
 from tests.conftest import KINDS, Servers
 from tests.web.production import Door, door_on
 

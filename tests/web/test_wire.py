@@ -13,7 +13,7 @@ from simple_websocket import ConnectionClosed
 from websockets.sync.client import connect
 from wsproto.events import CloseConnection
 
-from app.web import wire
+from app.web.ws import server
 from tests.conformance import raw
 from tests.conformance.echo import MAX_MESSAGE_BYTES, pattern, verse
 from tests.conformance.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, RawPeer, close_frame, frame
@@ -289,7 +289,7 @@ def test_flood_that_is_no_message_takes_no_memory(tmp_path: Path, flood: bytes) 
 def test_exactly_as_many_messages_wait_as_are_allowed(tmp_path: Path) -> None:
     """The bound holds from the first frame on: it is set before anything is read."""
     with serving(tmp_path) as echo, RawPeer(f"{echo.ws_url}/deaf") as peer:
-        peer.send(*[frame(TEXT, b"x")] * wire.BUFFERED_MESSAGES, frame(PING, b"all there"))
+        peer.send(*[frame(TEXT, b"x")] * server.BUFFERED_MESSAGES, frame(PING, b"all there"))
         assert peer.read() == Frame(PONG, b"all there")
         peer.send(frame(TEXT, b"one too many"))
         assert codes(peer.rest()) == [1013]
@@ -305,7 +305,7 @@ def test_messages_that_come_after_our_close_do_not_open_it_again(echo: EchoServe
         assert peer.rest() == []
 
 
-class SlowToHear(wire.SafeServer):
+class SlowToHear(server.SafeServer):
     """Has read the peer's close, and does not know it yet."""
 
     reading = threading.Event()
@@ -324,13 +324,13 @@ def test_message_sent_while_the_close_is_being_read_finds_the_connection_closed(
     given = dict(line.split(": ", 1) for line in headers)
     environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in given.items()}
     with ours, theirs:
-        ws = SlowToHear({**environ, "werkzeug.socket": wire.SafeSocket(ours)})
+        ws = SlowToHear({**environ, "werkzeug.socket": server.SafeSocket(ours)})
         theirs.sendall(close_frame(1000))
         assert SlowToHear.reading.wait(raw.TIMEOUT_S)
         with pytest.raises(ConnectionClosed):
             ws.send("too late")
         SlowToHear.go_on.set()
-        wire.hang_up(ws)
+        server.hang_up(ws)
         assert not ws.thread.is_alive()
 
 

@@ -1,0 +1,132 @@
+"""REST for people who analyse: a survey's sessions as a file, and the codebook to it."""
+
+import threading
+from contextlib import ExitStack
+from typing import Any
+
+import flask
+
+from ...errors import InvalidInput, RateLimited
+from ...operations.export import codebook
+from ...operations.export.export import Export
+from ...operations.export.request import FORMATS, MODES, STATUSES, Asked, moment
+from ...sessions.service import SessionStore
+from ..authorization import permitted_to_all, store
+from . import requests
+from .responses import json_response
+
+export_api = flask.Blueprint("export_api", __name__)
+
+LEFT_OUT = "Stepkeep-Left-Out"
+"""The header that says what the file lacks, e.g. ``set_aside=1, shortened=2``, or ``nothing``."""
+
+CODEBOOK_FORMATS = ("json", "markdown")
+
+WRITTEN_AT_ONCE = 2
+"""Exports under way that are made as a file first: each takes a part of the machine's room for such files."""
+
+AGAIN_S = 10
+"""Seconds after which who was refused may ask again."""
+
+_UNDER_WAY = "stepkeep_exports"
+
+SWITCHES = ("labels", "spreadsheet_safe", "history", "drafts")
+
+
+class UnderWay:
+    """The exports under way on this server process. Safe from any thread.
+
+    Args:
+        at_once: how many there may be: each has one of REST's threads for minutes.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._all = threading.BoundedSemaphore(at_once)
+        self._written = threading.BoundedSemaphore(WRITTEN_AT_ONCE)
+
+    def enter(self, *, is_streamed: bool) -> ExitStack:
+        """Return the place of one more export, to be closed at its end.
+
+        Raises:
+            RateLimited: there are too many already.
+        """
+        with ExitStack() as taken:
+            for places in (self._all,) if is_streamed else (self._all, self._written):
+                if not places.acquire(blocking=False):
+                    raise RateLimited(AGAIN_S)
+                taken.callback(places.release)
+            return taken.pop_all()
+
+
+@export_api.record_once
+def _bound(setup: flask.blueprints.BlueprintSetupState) -> None:
+    """Let all requests of the application share the places."""
+    opened: SessionStore = setup.app.extensions["stepkeep"]
+    setup.app.extensions[_UNDER_WAY] = UnderWay(max(1, opened.settings.rest_threads // 4))
+
+
+def _under_way() -> UnderWay:
+    found: UnderWay = flask.current_app.extensions[_UNDER_WAY]
+    return found
+
+
+@export_api.get("/api/surveys/<survey_id>/export")
+def export_survey(survey_id: str) -> flask.Response:
+    """Give the survey's sessions as a file; what fails is told before its first byte, as far as that can be known."""
+    asked_for = flask.request.args.get("format", "csv")
+    permitted_to_all("export", "survey_exported", survey=survey_id[:64], format=asked_for[:16])
+    requests.check_arguments("format", "status", "since", "until", "updated_since", "mode", *SWITCHES)
+    exporting = Export(store(), _asked(survey_id))
+    with _under_way().enter(is_streamed=exporting.shape.is_streamed) as places:
+        response = _made(exporting)
+        # However the stream ends, also where nobody takes a piece of it.
+        response.call_on_close(places.pop_all().close)
+    return response
+
+
+def _made(exporting: Export) -> flask.Response:
+    # What is sent as it is made can't be taken back: the sessions are read once before.
+    looked = exporting.look() if exporting.shape.is_streamed else None
+    made = exporting.make()
+    response = flask.Response(made.pieces, content_type=exporting.shape.media_type)
+    response.headers["Content-Disposition"] = f"attachment; filename={exporting.file_name}"
+    lacking = (looked or made.counts).lacking()
+    response.headers[LEFT_OUT] = ", ".join(f"{name}={count}" for name, count in lacking.items()) or "nothing"
+    return response
+
+
+@export_api.get("/api/surveys/<survey_id>/codebook")
+def get_codebook(survey_id: str) -> flask.Response:
+    """Say what each column of the survey's export means, as JSON or as Markdown."""
+    permitted_to_all("export", "survey_exported", survey=survey_id[:64], format="codebook")
+    requests.check_arguments("format")
+    wanted = _one_of("format", CODEBOOK_FORMATS, "json")
+    layout = Export(store(), Asked(survey_id=store().key("x", survey_id).survey_id)).layout
+    if wanted == "json":
+        return json_response({"success": True, "codebook": codebook.document_of(layout)})
+    return flask.Response(codebook.markdown_of(layout), content_type="text/markdown; charset=utf-8")
+
+
+def _asked(survey_id: str) -> Asked:
+    return Asked(
+        survey_id=store().key("x", survey_id).survey_id,
+        format=_one_of("format", FORMATS, "csv"),
+        status=_one_of("status", STATUSES),
+        since=_moment("since"),
+        until=_moment("until", ends_day=True),
+        updated_since=_moment("updated_since"),
+        mode=_one_of("mode", MODES),
+        **{name: _one_of(name, ("true", "false"), "false") == "true" for name in SWITCHES},
+    )
+
+
+def _one_of(name: str, known: tuple[str, ...], default: str | None = None) -> Any:  # noqa: ANN401 - one of the known
+    given = flask.request.args.get(name, default)
+    if given is not None and given not in known:
+        raise InvalidInput(f"{name} must be one of {', '.join(known)}")
+    return given
+
+
+def _moment(name: str, *, ends_day: bool = False) -> int | None:
+    text = flask.request.args.get(name)
+    return None if text is None else moment(text, name, ends_day=ends_day)

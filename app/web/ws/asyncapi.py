@@ -1,0 +1,226 @@
+"""What the server sends over the WebSocket, as models, and the AsyncAPI document of both directions.
+
+``messages.py`` makes the messages as plain dictionaries, which is what the hot path can afford; a test
+holds each kind that the server sends to its model here.
+"""
+
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic.json_schema import models_json_schema
+
+from ...core.formats import SURVEY_ID
+from ..rest.openapi.strict_json_schema import JSON_SCHEMAS, REFERENCE, client_message
+from .messages import MAX_AUTH_LENGTH, ErrorCode
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class SessionSent(_Sent):
+    """A session, in messages."""
+
+    user_id: str
+    survey_id: str
+    survey_revision: str | None
+    status: Literal["in_progress", "completed", "expired"]
+    current_step: str
+    answers: dict[str, JsonValue]
+    step_history: list[str]
+    is_audio_mode: bool
+    draft: JsonValue
+    session_data: dict[str, JsonValue] | None
+
+
+Progress = Annotated[float, Field(ge=0, le=1)]
+
+
+class StateSent(_Sent):
+    """On connection: the whole session."""
+
+    type: Literal["state"]
+    version: int
+    resumed: bool
+    session: SessionSent
+    step: dict[str, JsonValue] | None
+    progress: Progress
+
+
+class AckSent(_Sent):
+    """The command is committed."""
+
+    type: Literal["ack"]
+    id: str
+    version: int
+    duplicate: bool
+    session: SessionSent
+    step: dict[str, JsonValue] | None
+    progress: Progress
+
+
+class PendingSent(_Sent):
+    """Accepted, not yet committed; the ack, or a reject, follows."""
+
+    type: Literal["pending"]
+    id: str
+    session: SessionSent
+    step: dict[str, JsonValue] | None
+    progress: Progress
+
+
+class RejectSent(_Sent):
+    """Refused by the survey's rules; nothing was saved."""
+
+    type: Literal["reject"]
+    id: str
+    code: Literal["not_current", "invalid_answer", "required", "at_start", "completed", "expired"]
+    message: str
+    step: dict[str, JsonValue] | None
+
+
+class SyncSent(_Sent):
+    """Another connection of the same session changed it."""
+
+    type: Literal["sync"]
+    version: int
+    session: SessionSent
+    step: dict[str, JsonValue] | None
+    progress: Progress
+
+
+class ErrorSent(_Sent):
+    """Not a command, or not allowed."""
+
+    type: Literal["error"]
+    id: str | None
+    code: ErrorCode
+    message: str
+
+
+class PongSent(_Sent):
+    """The answer to a ping."""
+
+    type: Literal["pong"]
+
+
+SERVER_MESSAGE: TypeAdapter[Any] = TypeAdapter(
+    Annotated[
+        StateSent | AckSent | PendingSent | RejectSent | SyncSent | ErrorSent | PongSent, Field(discriminator="type")
+    ]
+)
+
+
+class AuthReceived(_Sent):
+    """The first frame of a client that can show its token in no header: within ten seconds; `state` answers it."""
+
+    type: Literal["auth"]
+    token: Annotated[str, Field(max_length=MAX_AUTH_LENGTH, description="a participant's resume token")]
+
+
+CLOSE_CODES = {
+    1001: "the server stops, or the session was erased: connect again",
+    1008: "no answer to a ping",
+    1009: "a message over 64 KiB",
+    1011: "a fault of ours; what was acknowledged is saved",
+    1013: "overloaded, or the database is away: try later",
+    4400: "repeated malformed messages, or no user id",
+    4401: "no credentials, or such as hold no more",
+    4403: "not allowed: a foreign origin, another's session",
+    4404: "no such survey",
+    4429: "too many messages or connections",
+}
+"""Why the server closes a connection, by the code of the close frame (RFC 6455, 7.4)."""
+
+_MODELS = (StateSent, AckSent, PendingSent, RejectSent, SyncSent, ErrorSent, PongSent)
+
+_SECURITY_SCHEMES = {
+    "ApiKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "stepkeep_<id>_<secret>",
+        "description": "An integrator's key with the scope sessions:write.",
+    },
+    "ResumeToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A participant's token. Where a client can set no header, as in a browser: the subprotocols "
+        "`stepkeep, token.<token>`, or the `auth` message as the first frame.",
+    },
+    "ResumeCookie": {
+        "type": "httpApiKey",
+        "in": "cookie",
+        "name": "__Host-stepkeep.{survey}",
+        "description": "The same in a browser, one cookie a survey.",
+    },
+    "SignIn": {
+        "type": "httpApiKey",
+        "in": "cookie",
+        "name": "__Host-stepkeep-sign-in",
+        "description": "A sign-in with an API key; it may do what the key may.",
+    },
+}
+
+_QUERY = {
+    "type": "object",
+    "properties": {
+        "survey": {
+            "type": "string",
+            "pattern": SURVEY_ID,
+            "description": "the survey; left out, the default one",
+        },
+        "is_audio": {"enum": ["true", "false"], "description": "the mode that a new session begins in"},
+    },
+}
+
+
+@cache
+def asyncapi_document() -> dict[str, Any]:
+    """Return the AsyncAPI 3.0 document of the socket; the same object each time, not to be changed."""
+    _, models = models_json_schema(
+        [(model, "serialization") for model in (*_MODELS, AuthReceived)], ref_template=REFERENCE
+    )
+    received = client_message()
+    client = [
+        "AuthReceived",
+        *(path.rsplit("/", 1)[-1] for path in sorted(received["discriminator"]["mapping"].values())),
+    ]
+    server = [model.__name__ for model in _MODELS]
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "Stepkeep", "version": "0.1.0"},
+        "channels": {"survey": _channel([*client, *server])},
+        "operations": {
+            "receive": _operation("receive", client),
+            "send": _operation("send", server),
+        },
+        "components": {
+            "messages": {name: {"payload": {"$ref": REFERENCE.format(model=name)}} for name in (*client, *server)},
+            "schemas": {**JSON_SCHEMAS, **models["$defs"], **received["$defs"]},
+            "securitySchemes": _SECURITY_SCHEMES,
+        },
+    }
+
+
+def _channel(messages: list[str]) -> dict[str, Any]:
+    codes = "; ".join(f"{code} {why}" for code, why in CLOSE_CODES.items())
+    return {
+        "address": "/ws/survey/{user_id}",
+        "description": "One participant's session of one survey, in JSON text frames. The server speaks first, with "
+        f"`state`; where nothing was shown in the handshake, after the client's `auth`. It closes with: {codes}.",
+        "parameters": {"user_id": {"description": "1 to 128 of A-Z a-z 0-9 . _ @ : -", "examples": ["user123"]}},
+        "bindings": {"ws": {"method": "GET", "query": _QUERY, "bindingVersion": "0.1.0"}},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+        "x-close-codes": {str(code): why for code, why in CLOSE_CODES.items()},
+    }
+
+
+def _operation(action: str, messages: list[str]) -> dict[str, Any]:
+    channel = "#/channels/survey"
+    return {
+        "action": action,
+        "channel": {"$ref": channel},
+        "messages": [{"$ref": f"{channel}/messages/{name}"} for name in messages],
+        "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in _SECURITY_SCHEMES],
+    }

@@ -1,0 +1,215 @@
+"""The messages of PROTOCOL.md: from frames to commands, and from results to messages."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ...core import strict_json
+from ...errors import InvalidJson
+from ...sessions.snapshot import Snapshot
+from ...survey import commands
+
+MAX_MESSAGE_BYTES = 64 * 1024
+
+MAX_AUTH_LENGTH = 2048
+"""Characters of a first frame with credentials."""
+
+ErrorCode = Literal["malformed", "unknown_type", "too_large", "unauthorized", "rate_limited", "unavailable"]
+
+MessageId = Annotated[str, Field(min_length=1, max_length=64, description="made by the client; a UUID serves")]
+StepId = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class _Message(BaseModel):
+    # A newer client's further fields are no fault: they are left out.
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class AnswerMessage(_Message):
+    """Answers a step: the current one, or another on the route."""
+
+    type: Literal["answer"]
+    id: MessageId
+    step: StepId
+    value: Any
+
+
+class BackMessage(_Message):
+    """Returns to the step before."""
+
+    type: Literal["back"]
+    id: MessageId
+
+
+class GotoMessage(_Message):
+    """Goes to a step on the route."""
+
+    type: Literal["goto"]
+    id: MessageId
+    step: StepId
+
+
+class ModeMessage(_Message):
+    """Switches audio or text mode."""
+
+    type: Literal["mode"]
+    id: MessageId
+    audio: bool
+
+
+class RestartMessage(_Message):
+    """Begins a new walk."""
+
+    type: Literal["restart"]
+    id: MessageId
+
+
+class DraftMessage(_Message):
+    """The half-typed answer; the newest wins."""
+
+    type: Literal["draft"]
+    step: StepId
+    value: Any
+
+
+class PingMessage(_Message):
+    """Gets ``pong``."""
+
+    type: Literal["ping"]
+
+
+ClientMessage = Annotated[
+    AnswerMessage | BackMessage | GotoMessage | ModeMessage | RestartMessage | DraftMessage | PingMessage,
+    Field(discriminator="type"),
+]
+
+CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)
+CLIENT_TYPES = frozenset({"answer", "back", "goto", "mode", "restart", "draft", "ping"})
+
+
+class BadMessage(Exception):
+    """A frame that is no message; becomes an ``error``."""
+
+    def __init__(self, code: ErrorCode, message: str, message_id: str | None = None) -> None:
+        self.code: ErrorCode = code
+        self.message = message
+        self.message_id = message_id
+        super().__init__(message)
+
+
+def parse(frame: str | bytes) -> ClientMessage:
+    """Return the message in a text frame.
+
+    Raises:
+        BadMessage: too large, not JSON, of an unknown type, or with fields that don't fit.
+    """
+    if isinstance(frame, bytes):
+        raise BadMessage("malformed", "binary frames are not understood: send JSON in a text frame")
+    if len(frame.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES:
+        raise BadMessage("too_large", f"a message has at most {MAX_MESSAGE_BYTES} bytes")
+    try:
+        value = strict_json.decode(frame, "message")
+    except InvalidJson as error:
+        raise BadMessage("malformed", error.message) from error
+    return parse_value(value)
+
+
+def parse_value(value: object) -> ClientMessage:
+    """Return the message that decoded JSON holds.
+
+    Raises:
+        BadMessage: as :func:`parse`.
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        raise BadMessage("malformed", "a message is a JSON object with a type", _id_of(value))
+    if value["type"] not in CLIENT_TYPES:
+        known = ", ".join(sorted(CLIENT_TYPES))
+        raise BadMessage("unknown_type", f"unknown type; there are {known}", _id_of(value))
+    try:
+        message = CLIENT_MESSAGE.validate_python(value)
+        strict_json.check(getattr(message, "value", None), "value")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"][1:])
+        raise BadMessage("malformed", f"{place}: {first['msg']}", _id_of(value)) from None
+    except InvalidJson as error:
+        raise BadMessage("malformed", error.message, _id_of(value)) from error
+    return message
+
+
+def token_in(frame: str | bytes | None) -> str | None:
+    """Return the token of a first frame ``{"type": "auth", "token": ...}``; None where it is something else."""
+    if not isinstance(frame, str) or len(frame) > MAX_AUTH_LENGTH:
+        return None
+    try:
+        value = strict_json.decode(frame, "message")
+    except InvalidJson:
+        return None
+    token = value.get("token") if isinstance(value, dict) and value.get("type") == "auth" else None
+    return token if isinstance(token, str) else None
+
+
+def command_of(message: ClientMessage, at: int) -> commands.AnyCommand | None:
+    """Return the command that a message asks for; None for a ping."""
+    match message:
+        case AnswerMessage():
+            return commands.Answer(at=at, message_id=message.id, step=message.step, value=message.value)
+        case BackMessage():
+            return commands.Back(at=at, message_id=message.id)
+        case GotoMessage():
+            return commands.Goto(at=at, message_id=message.id, step=message.step)
+        case ModeMessage():
+            return commands.SetMode(at=at, message_id=message.id, is_audio_mode=message.audio)
+        case RestartMessage():
+            return commands.Restart(at=at, message_id=message.id)
+        case DraftMessage():
+            return commands.Draft(at=at, step=message.step, value=message.value)
+        case PingMessage():
+            return None
+
+
+def position(snapshot: Snapshot, at: int) -> dict[str, Any]:
+    """Return what ``state``, ``ack`` and ``sync`` say of a session."""
+    return {"session": snapshot.shown(at), "step": snapshot.step, "progress": snapshot.progress}
+
+
+def state(snapshot: Snapshot, version: int, at: int, *, resumed: bool) -> dict[str, Any]:
+    """Return the server's first message; ``version`` is the stored one."""
+    return {"type": "state", "version": version, "resumed": resumed, **position(snapshot, at)}
+
+
+def ack(message_id: str, version: int, snapshot: Snapshot, at: int, *, duplicate: bool) -> dict[str, Any]:
+    """Return the acknowledgement of a committed command."""
+    return {
+        "type": "ack",
+        "id": message_id,
+        "version": version,
+        "duplicate": duplicate,
+        **position(snapshot, at),
+    }
+
+
+def pending(message_id: str, snapshot: Snapshot, at: int) -> dict[str, Any]:
+    """Return the news that a command was accepted, and waits for the database; ``ack`` or ``reject`` follow."""
+    return {"type": "pending", "id": message_id, **position(snapshot, at)}
+
+
+def reject(message_id: str, code: str, message: str, step: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the refusal of a command; ``step`` is the current one."""
+    return {"type": "reject", "id": message_id, "code": code, "message": message, "step": step}
+
+
+def sync(snapshot: Snapshot, at: int) -> dict[str, Any]:
+    """Return the news that another connection changed the session."""
+    return {"type": "sync", "version": snapshot.state.version, **position(snapshot, at)}
+
+
+def error(code: ErrorCode, message: str, message_id: str | None = None) -> dict[str, Any]:
+    """Return the answer to what is not a command, or could not be done."""
+    return {"type": "error", "id": message_id, "code": code, "message": message}
+
+
+def _id_of(value: object) -> str | None:
+    found = value.get("id") if isinstance(value, dict) else None
+    return found if isinstance(found, str) and 1 <= len(found) <= 64 else None  # noqa: PLR2004 - as MessageId
