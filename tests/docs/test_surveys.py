@@ -1,0 +1,201 @@
+"""docs/surveys.md: every example loads, and every table is what the survey core does."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import yaml
+
+from app.errors import SurveyFileError
+from app.survey.commands import Answer, AnyCommand, Back, Begin, Goto, Restart
+from app.survey.definition import Survey, load
+from app.survey.events import Answered
+from app.survey.flow import Rejection, decide
+from app.survey.state import SessionState, apply
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "surveys.md").read_text()
+HEAD = "id: example\ntitle: Example\nlanguage: en\nsteps:\n"
+REFUSED = re.compile(r"```yaml\n((?:(?!```).)*)```\n\nis refused with\n\n```text\n(.*?)\n```", re.DOTALL)
+
+
+@dataclass(kw_only=True)
+class Table:
+    """A table of the page, and the last complete survey above it."""
+
+    header: tuple[str, ...]
+    survey: str
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+
+
+def yaml_blocks() -> list[str]:
+    return re.findall(r"```yaml\n(.*?)```", REFUSED.sub("", PAGE), re.DOTALL)
+
+
+def tables() -> Iterator[Table]:
+    """Yield the page's tables."""
+    blocks = re.split(r"```yaml\n(.*?)```", REFUSED.sub("", PAGE), flags=re.DOTALL)
+    survey = ""
+    for number, block in enumerate(blocks):
+        if number % 2:
+            survey = block if block.startswith("id:") else survey
+            continue
+        for lines in re.findall(r"(?:^\|.*\n)+", block, re.MULTILINE):
+            header, _, *rows = [split(line) for line in lines.splitlines()]
+            yield Table(header=header, survey=survey, rows=rows)
+
+
+def split(line: str) -> tuple[str, ...]:
+    """Return the cells of a table's row, without backticks."""
+    cells = re.split(r"(?<!\\)\|", line.strip("|"))
+    return tuple(cell.strip().replace("\\|", "|") for cell in cells)
+
+
+def plain(cell: str) -> str:
+    assert re.fullmatch(r"`[^`]+`", cell), cell
+    return cell[1:-1]
+
+
+def rows(*header: str) -> list[tuple[str, ...]]:
+    """Return the rows of all tables with this header."""
+    return [row for table in tables() if table.header == header for row in table.rows]
+
+
+class Walk:
+    """A session that exists in memory only."""
+
+    def __init__(self, survey: Survey) -> None:
+        self._survey = survey
+        self.state: SessionState | None = None
+        self.did_fail = False
+        self.do(Begin(at=0))
+
+    def do(self, command: AnyCommand) -> SessionState:
+        event = decide(self._survey, self.state, command)
+        assert not isinstance(event, Rejection), event
+        self.did_fail = isinstance(event, Answered) and bool(event.failed_conditions)
+        self.state = apply(self.state, event)
+        return self.state
+
+
+def command_in(text: str) -> AnyCommand:
+    """Return the command of a row, for instance ``answer seen: "Yes"``."""
+    verb, _, rest = text.partition(" ")
+    if verb == "answer":
+        ((step, value),) = yaml.safe_load("{" + rest + "}").items()
+        return Answer(at=0, step=step, value=value)
+    if verb == "goto":
+        return Goto(at=0, step=rest)
+    return {"back": Back(at=0), "restart": Restart(at=0)}[verb]
+
+
+def result_of(condition: str, answer: object) -> str:
+    """Return what a condition gives for an answer, on a survey whose other steps are unanswered."""
+    steps: list[Mapping[str, Any]] = [
+        {"id": "q", "type": "text", "prompt": "?", "required": False, "next": [{"when": condition, "go": "yes"}]},
+        *({"id": step, "type": "text", "prompt": "?", "required": False} for step in ("a", "n", "m")),
+        {"id": "yes", "type": "info", "prompt": "."},
+    ]
+    survey = load(json.dumps({"id": "x", "title": "X", "language": "en", "steps": steps}), "x.json")
+    to, did_fail = survey.walkway.leads_to("q", {"q": answer})
+    return "fails" if did_fail else "true" if to == "yes" else "false"
+
+
+@pytest.mark.parametrize("block", [block for block in yaml_blocks() if not block.startswith("#")])
+def test_example_loads(block: str) -> None:
+    """A complete file as it is, a list of steps inside a file."""
+    text = block if block.startswith("id:") else HEAD + block
+    assert load(text, "example.yaml").steps
+
+
+def test_wrong_file_is_refused_as_printed() -> None:
+    """With the message that stands below it."""
+    ((text, message),) = REFUSED.findall(PAGE)
+    with pytest.raises(SurveyFileError) as refused:
+        load(text, "visit.yaml")
+    assert str(refused.value) == message
+
+
+def test_answers_lead_where_the_tables_say() -> None:
+    """Each row answers the steps in order."""
+    walked = [table for table in tables() if table.header == ("Answers", "Current step")]
+    assert walked
+    for table in walked:
+        for answers, step in table.rows:
+            walk = Walk(load(table.survey, "example.yaml"))
+            for name, value in yaml.safe_load(plain(answers)).items():
+                walk.do(Answer(at=0, step=name, value=value))
+            assert walk.state is not None
+            assert walk.state.current_step == plain(step), answers
+
+
+def test_commands_do_what_the_tables_say() -> None:
+    """Each row continues the row above it."""
+    walked = [table for table in tables() if table.header == ("Command", "Current step", "Answers")]
+    complete = {load(block, "x.yaml").id: block for block in yaml_blocks() if block.startswith("id:")}
+    assert len(walked) == 2
+    for table, survey_id in zip(walked, ("visit", "tried"), strict=True):
+        walk = Walk(load(complete[survey_id], "example.yaml"))
+        for command, step, answers in table.rows:
+            state = walk.do(command_in(plain(command)))
+            assert (state.current_step, state.answers) == (plain(step), yaml.safe_load(plain(answers))), command
+
+
+@pytest.mark.parametrize(("condition", "result"), rows("Condition", "Result"))
+def test_condition_on_missing_answers_gives_its_result(condition: str, result: str) -> None:
+    """With no step answered."""
+    assert result_of(plain(condition), None) == result
+
+
+@pytest.mark.parametrize(("condition", "answer", "result"), rows("Condition", "`answer`", "Result"))
+def test_condition_on_an_answer_gives_its_result(condition: str, answer: str, result: str) -> None:
+    """The answer as JSON has it: 3 is an integer, 3.0 a double."""
+    assert result_of(plain(condition), json.loads(plain(answer))) == result
+
+
+@pytest.mark.parametrize(("pattern", "accepted", "refused"), rows("Pattern", "Accepts", "Refuses"))
+def test_pattern_takes_whole_answers(pattern: str, accepted: str, refused: str) -> None:
+    """What stands under Accepts is accepted, and what stands under Refuses is not."""
+    step = {"id": "a", "type": "text", "prompt": "?", "pattern": plain(pattern)}
+    survey = load(json.dumps({"id": "x", "title": "X", "language": "en", "steps": [step]}), "x.json")
+    begun = apply(None, decide(survey, None, Begin(at=0)))  # type: ignore[arg-type]  # the first command is accepted
+    for cell, is_accepted in ((accepted, True), (refused, False)):
+        for text in re.findall(r"`([^`]+)`", cell):
+            event = decide(survey, begun, Answer(at=0, step="a", value=text))
+            assert isinstance(event, Answered) is is_accepted, text
+
+
+def test_every_field_of_the_format_is_in_a_table() -> None:
+    """A field cannot be added without the page."""
+    documented = {
+        name
+        for table in tables()
+        if table.header == ("Field", "Default", "Meaning")
+        for row in table.rows
+        for name in re.findall(r"`(\w+)`", row[0])
+    }
+    schema = Survey.model_json_schema(mode="validation")
+    models = [schema, *schema["$defs"].values()]
+    fields = {name for model in models for name in model.get("properties", ())}
+    assert documented == fields - {"when", "go"}
+    assert {row[0].split("`")[1] for row in rows("Type", "Answer")} == set(
+        schema["properties"]["steps"]["items"]["discriminator"]["mapping"]
+    )
+
+
+def test_revision_stays_when_only_the_spelling_changes() -> None:
+    """Comments, quotes, the order of fields, written defaults, access and retention are not part of it."""
+    one = load(HEAD + "  - {id: a, type: text, prompt: P}\n", "x.yaml")
+    same = load(
+        "title: 'Example' # a comment\nid: example\nlanguage: en\naccess: closed\nretention: 1d\n"
+        "steps:\n  - {type: text, prompt: P, required: true, id: a, max_length: 10000}\n",
+        "x.yaml",
+    )
+    assert same.revision == one.revision
+    assert load(HEAD + "  - {id: a, type: text, prompt: Q}\n", "x.yaml").revision != one.revision
+    assert (
+        load("expires_after: 1d\n" + HEAD + "  - {id: a, type: text, prompt: P}\n", "x.yaml").revision != one.revision
+    )
