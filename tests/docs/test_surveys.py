@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,52 +16,35 @@ from app.survey.events import Answered
 from app.survey.flow import Rejection, decide
 from app.survey.state import SessionState, apply
 from tests.conftest import ROOT
+from tests.docs.pages import Table, blocks, tables, unquoted
 
 PAGE = (ROOT / "docs" / "surveys.md").read_text()
 HEAD = "id: example\ntitle: Example\nlanguage: en\nsteps:\n"
 REFUSED = re.compile(r"```yaml\n((?:(?!```).)*)```\n\nis refused with\n\n```text\n(.*?)\n```", re.DOTALL)
+TEXT = REFUSED.sub("", PAGE)
 
 
 @dataclass(kw_only=True)
-class Table:
-    """A table of the page, and the last complete survey above it."""
+class Example:
+    """A table, and the last complete survey above it."""
 
-    header: tuple[str, ...]
     survey: str
-    rows: list[tuple[str, ...]] = field(default_factory=list)
+    table: Table
 
 
-def yaml_blocks() -> list[str]:
-    return re.findall(r"```yaml\n(.*?)```", REFUSED.sub("", PAGE), re.DOTALL)
-
-
-def tables() -> Iterator[Table]:
+def examples() -> Iterator[Example]:
     """Yield the page's tables."""
-    blocks = re.split(r"```yaml\n(.*?)```", REFUSED.sub("", PAGE), flags=re.DOTALL)
     survey = ""
-    for number, block in enumerate(blocks):
-        if number % 2:
-            survey = block if block.startswith("id:") else survey
-            continue
-        for lines in re.findall(r"(?:^\|.*\n)+", block, re.MULTILINE):
-            header, _, *rows = [split(line) for line in lines.splitlines()]
-            yield Table(header=header, survey=survey, rows=rows)
-
-
-def split(line: str) -> tuple[str, ...]:
-    """Return the cells of a table's row, without backticks."""
-    cells = re.split(r"(?<!\\)\|", line.strip("|"))
-    return tuple(cell.strip().replace("\\|", "|") for cell in cells)
-
-
-def plain(cell: str) -> str:
-    assert re.fullmatch(r"`[^`]+`", cell), cell
-    return cell[1:-1]
+    for number, part in enumerate(re.split(r"```yaml\n(.*?)```", TEXT, flags=re.DOTALL)):
+        if number % 2 == 0:
+            yield from (Example(survey=survey, table=table) for table in tables(part))
+        elif part.startswith("id:"):
+            survey = part
 
 
 def rows(*header: str) -> list[tuple[str, ...]]:
     """Return the rows of all tables with this header."""
-    return [row for table in tables() if table.header == header for row in table.rows]
+    return [row for table in tables(TEXT) if table.header == header for row in table.rows]
 
 
 class Walk:
@@ -70,13 +53,11 @@ class Walk:
     def __init__(self, survey: Survey) -> None:
         self._survey = survey
         self.state: SessionState | None = None
-        self.did_fail = False
         self.do(Begin(at=0))
 
     def do(self, command: AnyCommand) -> SessionState:
         event = decide(self._survey, self.state, command)
         assert not isinstance(event, Rejection), event
-        self.did_fail = isinstance(event, Answered) and bool(event.failed_conditions)
         self.state = apply(self.state, event)
         return self.state
 
@@ -104,7 +85,7 @@ def result_of(condition: str, answer: object) -> str:
     return "fails" if did_fail else "true" if to == "yes" else "false"
 
 
-@pytest.mark.parametrize("block", [block for block in yaml_blocks() if not block.startswith("#")])
+@pytest.mark.parametrize("block", [block for block in blocks(TEXT, "yaml") if not block.startswith("#")])
 def test_example_loads(block: str) -> None:
     """A complete file as it is, a list of steps inside a file."""
     text = block if block.startswith("id:") else HEAD + block
@@ -121,45 +102,45 @@ def test_wrong_file_is_refused_as_printed() -> None:
 
 def test_answers_lead_where_the_tables_say() -> None:
     """Each row answers the steps in order."""
-    walked = [table for table in tables() if table.header == ("Answers", "Current step")]
+    walked = [one for one in examples() if one.table.header == ("Answers", "Current step")]
     assert walked
-    for table in walked:
-        for answers, step in table.rows:
-            walk = Walk(load(table.survey, "example.yaml"))
-            for name, value in yaml.safe_load(plain(answers)).items():
+    for example in walked:
+        for answers, step in example.table.rows:
+            walk = Walk(load(example.survey, "example.yaml"))
+            for name, value in yaml.safe_load(unquoted(answers)).items():
                 walk.do(Answer(at=0, step=name, value=value))
             assert walk.state is not None
-            assert walk.state.current_step == plain(step), answers
+            assert walk.state.current_step == unquoted(step), answers
 
 
 def test_commands_do_what_the_tables_say() -> None:
     """Each row continues the row above it."""
-    walked = [table for table in tables() if table.header == ("Command", "Current step", "Answers")]
-    complete = {load(block, "x.yaml").id: block for block in yaml_blocks() if block.startswith("id:")}
+    walked = [table for table in tables(TEXT) if table.header == ("Command", "Current step", "Answers")]
+    complete = {load(block, "x.yaml").id: block for block in blocks(TEXT, "yaml") if block.startswith("id:")}
     assert len(walked) == 2
     for table, survey_id in zip(walked, ("visit", "tried"), strict=True):
         walk = Walk(load(complete[survey_id], "example.yaml"))
         for command, step, answers in table.rows:
-            state = walk.do(command_in(plain(command)))
-            assert (state.current_step, state.answers) == (plain(step), yaml.safe_load(plain(answers))), command
+            state = walk.do(command_in(unquoted(command)))
+            assert (state.current_step, state.answers) == (unquoted(step), yaml.safe_load(unquoted(answers))), command
 
 
 @pytest.mark.parametrize(("condition", "result"), rows("Condition", "Result"))
 def test_condition_on_missing_answers_gives_its_result(condition: str, result: str) -> None:
     """With no step answered."""
-    assert result_of(plain(condition), None) == result
+    assert result_of(unquoted(condition), None) == result
 
 
 @pytest.mark.parametrize(("condition", "answer", "result"), rows("Condition", "`answer`", "Result"))
 def test_condition_on_an_answer_gives_its_result(condition: str, answer: str, result: str) -> None:
     """The answer as JSON has it: 3 is an integer, 3.0 a double."""
-    assert result_of(plain(condition), json.loads(plain(answer))) == result
+    assert result_of(unquoted(condition), json.loads(unquoted(answer))) == result
 
 
 @pytest.mark.parametrize(("pattern", "accepted", "refused"), rows("Pattern", "Accepts", "Refuses"))
 def test_pattern_takes_whole_answers(pattern: str, accepted: str, refused: str) -> None:
     """What stands under Accepts is accepted, and what stands under Refuses is not."""
-    step = {"id": "a", "type": "text", "prompt": "?", "pattern": plain(pattern)}
+    step = {"id": "a", "type": "text", "prompt": "?", "pattern": unquoted(pattern)}
     survey = load(json.dumps({"id": "x", "title": "X", "language": "en", "steps": [step]}), "x.json")
     begun = apply(None, decide(survey, None, Begin(at=0)))  # type: ignore[arg-type]  # the first command is accepted
     for cell, is_accepted in ((accepted, True), (refused, False)):
@@ -172,7 +153,7 @@ def test_every_field_of_the_format_is_in_a_table() -> None:
     """A field cannot be added without the page."""
     documented = {
         name
-        for table in tables()
+        for table in tables(TEXT)
         if table.header == ("Field", "Default", "Meaning")
         for row in table.rows
         for name in re.findall(r"`(\w+)`", row[0])
