@@ -16,9 +16,7 @@ import pytest
 
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
-from tests.databases import Databases, NoServer, OwnServer, missing, ordinary_server, own_server
+from tests.databases import Databases, NoServer, OwnServer, create_sqlite, missing, ordinary_server, own_server
 from tests.waiting import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -163,21 +161,44 @@ def servers() -> Iterator[Servers]:
 
 @contextlib.contextmanager
 def empty_database(kind: str, servers: Servers, folder: Path) -> Iterator[str]:
-    """Give the URL of an empty database, which is gone afterwards."""
+    """Yield the URL of a database without tables, and drop it afterwards."""
     if kind == "sqlite":
         yield f"sqlite:///{folder / 'test.db'}"
         return
-    url = servers(kind).create_database()
+    url = servers(kind).create_empty()
+    yield url
+    servers(kind).drop_database(url)
+
+
+@contextlib.contextmanager
+def migrated_database(kind: str, servers: Servers, folder: Path) -> Iterator[str]:
+    """Yield the URL of a database at the newest schema, without rows, and drop it afterwards."""
+    if kind == "sqlite":
+        yield create_sqlite(folder / "test.db")
+        return
+    url = servers(kind).create_migrated()
     yield url
     servers(kind).drop_database(url)
 
 
 @pytest.fixture(params=KINDS)
-def database_url(
-    request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """The URL of an empty database of the test's own, of each kind."""
-    with empty_database(request.param, servers, tmp_path_factory.mktemp("db")) as url:
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of database."""
+    parameter: str = request.param
+    return parameter
+
+
+@pytest.fixture
+def empty_url(kind: str, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the test's own database without tables: for what migrates by itself."""
+    with empty_database(kind, servers, tmp_path_factory.mktemp("db")) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(kind: str, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the test's own database at the newest schema."""
+    with migrated_database(kind, servers, tmp_path_factory.mktemp("db")) as url:
         yield url
 
 
@@ -194,8 +215,7 @@ def killable(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    """Settings with a database of the test's own, at the newest schema, and the shipped surveys."""
-    upgrade_schema(normalise_url(database_url))
+    """Settings with the test's own database, at the newest schema, and the shipped surveys."""
     return Settings(database_url=database_url, surveys_dir=SURVEYS, environment="development")
 
 

@@ -21,10 +21,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pymysql.constants.CLIENT import MULTI_STATEMENTS
 from sqlalchemy import URL, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from app.store.engine import normalise_url
+from app.store.migrations import upgrade_schema
 from tests.waiting import free_port, wait_for
 
 VARIABLES = {"postgresql": "TEST_POSTGRESQL_URL", "mysql": "TEST_MYSQL_URL"}
@@ -47,19 +49,50 @@ class NoServer(Exception):
     """There are no programs of this database here; the message says how to get them."""
 
 
+def create_sqlite(file: Path) -> str:
+    """Write a SQLite file at the newest schema and return its URL."""
+    file.write_bytes(_migrated_sqlite())
+    return f"sqlite:///{file}"
+
+
+@cache
+def _migrated_sqlite() -> bytes:
+    """Return the content of a SQLite file that the migrations made, once a process."""
+    with tempfile.TemporaryDirectory(prefix="stepkeep-template-") as folder:
+        file = Path(folder) / "template.db"
+        upgrade_schema(normalise_url(f"sqlite:///{file}"))
+        return file.read_bytes()
+
+
 class Databases(ABC):
-    """A server on which tests make empty databases."""
+    """A server on which tests create databases.
+
+    A database at the newest schema is a copy of a template, which the migrations made once for this server: they take
+    0.3 to 1 s, a copy 0.03 s.
+    """
+
+    _template: str | None = None
+    """The URL of the migrated database that others are copied from."""
 
     @property
     @abstractmethod
     def url(self) -> URL:
-        """The URL of the database in which others are made and dropped."""
+        """The URL of the database in which others are created and dropped."""
 
-    def create_database(self) -> str:
-        """Make an empty database and return its URL."""
-        name = f"stepkeep_{uuid.uuid4().hex[:12]}"
+    def create_empty(self) -> str:
+        """Create a database without tables and return its URL."""
+        name = _new_name()
         self._run(f"CREATE DATABASE {name}")
-        return self.url.set(database=name).render_as_string(hide_password=False)
+        return self._url_of(name)
+
+    def create_migrated(self) -> str:
+        """Create a database at the newest schema, without rows, and return its URL."""
+        if self._template is None:
+            self._template = self.create_empty()
+            upgrade_schema(normalise_url(self._template))
+        name = _new_name()
+        self._run(*self._copy_statements(normalise_url(self._template), name))
+        return self._url_of(name)
 
     def drop_database(self, url: str) -> None:
         """Drop a database, even if somebody is connected to it."""
@@ -68,12 +101,50 @@ class Databases(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End what was started for it."""
+        """Remove the template, and end what was started for it."""
 
-    def _run(self, statement: str) -> None:
-        engine = create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-        with engine.connect() as connection:
-            connection.execute(text(statement))
+    def _url_of(self, name: str) -> str:
+        return self.url.set(database=name).render_as_string(hide_password=False)
+
+    def _copy_statements(self, template: URL, name: str) -> Iterable[str]:
+        """Return the SQL that copies the template into a new database of this name."""
+        if template.get_backend_name() == "postgresql":
+            return (f"CREATE DATABASE {name} TEMPLATE {template.database}",)
+        return (f"CREATE DATABASE {name}", f"USE {name}", *_recorded_tables(template))
+
+    def _run(self, *statements: str) -> None:
+        """Execute the statements in one round trip."""
+        options = {} if self.url.get_backend_name() == "postgresql" else {"client_flag": MULTI_STATEMENTS}
+        engine = create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool, connect_args=options)
+        with engine.connect() as connection, connection.connection.cursor() as cursor:
+            cursor.execute(";".join(statements))
+            while cursor.nextset():
+                pass
+
+
+def _new_name() -> str:
+    return f"stepkeep_{uuid.uuid4().hex[:12]}"
+
+
+@cache
+def _recorded_tables(url: URL) -> tuple[str, ...]:
+    """Return the SQL that makes the tables of a MariaDB database anew.
+
+    Recorded by SHOW CREATE TABLE: CREATE TABLE ... LIKE leaves foreign keys out. The one row is the revision.
+    """
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        tables = connection.scalars(text("SHOW TABLES")).all()
+        created = [connection.execute(text(f"SHOW CREATE TABLE `{table}`")).one()[1] for table in tables]
+        revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        filled = [name for name in tables if connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM `{name}`)"))]  # noqa: S608 - its own names
+    assert filled == ["alembic_version"], f"rows that a copy would not have: {filled}"
+    return (
+        "SET FOREIGN_KEY_CHECKS = 0",  # in the order of names a table may refer to a later one
+        *created,
+        f"INSERT INTO alembic_version VALUES ('{revision}')",
+        "SET FOREIGN_KEY_CHECKS = 1",
+    )
 
 
 class GivenServer(Databases):
@@ -87,7 +158,8 @@ class GivenServer(Databases):
         return self._url
 
     def close(self) -> None:
-        """Nothing was started."""
+        if self._template is not None:
+            self.drop_database(self._template)
 
 
 class OwnServer(Databases):
@@ -270,6 +342,7 @@ class MariaDB(OwnServer):
             "innodb-log-file-size": "16M",
             "innodb-flush-method": "fsync" if self.durable else "nosync",
             "innodb-flush-log-at-trx-commit": 1 if self.durable else 2,
+            "debug-no-sync": 0 if self.durable else 1,  # each CREATE TABLE syncs several files
         }
         chosen = (f"--{name}={value}" for name, value in settings.items())
         return (self.programs["mariadbd"], "--no-defaults", "--skip-name-resolve", *chosen)
