@@ -71,7 +71,10 @@ class Server:
         self.wait_until_it_answers()
 
     def spawn(self) -> None:
-        """Start its process."""
+        """Start its process; a SQLite file that is not there yet is made, so that the server need not migrate it."""
+        file = self.folder / "sessions.db"
+        if self.database is None and not file.exists():
+            create_sqlite(file)
         environment = {
             **os.environ,
             "PORT": str(self.port),
@@ -182,23 +185,20 @@ def migrated_database(kind: str, servers: Servers, folder: Path) -> Iterator[str
 
 
 @pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    """Each kind of database."""
-    parameter: str = request.param
-    return parameter
-
-
-@pytest.fixture
-def empty_url(kind: str, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the test's own database without tables: for what migrates by itself."""
-    with empty_database(kind, servers, tmp_path_factory.mktemp("db")) as url:
+def empty_url(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of the test's own database of each kind, without tables: for tests that migrate it."""
+    with empty_database(request.param, servers, tmp_path_factory.mktemp("db")) as url:
         yield url
 
 
-@pytest.fixture
-def database_url(kind: str, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the test's own database at the newest schema."""
-    with migrated_database(kind, servers, tmp_path_factory.mktemp("db")) as url:
+@pytest.fixture(params=KINDS)
+def database_url(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of the test's own database of each kind, at the newest schema."""
+    with migrated_database(request.param, servers, tmp_path_factory.mktemp("db")) as url:
         yield url
 
 

@@ -22,10 +22,9 @@ from websockets.sync.client import connect
 from app.errors import ConfigurationError
 from app.observability import tracing
 from app.settings import Settings
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.store.retry import retried
 from tests.conftest import ROOT, SURVEYS, Server
+from tests.databases import create_sqlite
 from tests.waiting import wait_for
 from tests.web.production import Door, listening, opened
 
@@ -46,8 +45,7 @@ def spans() -> Iterator[InMemorySpanExporter]:
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[Door]:
     """The application in this process, on an empty SQLite file."""
-    url = f"sqlite:///{tmp_path / 'traces.db'}"
-    upgrade_schema(normalise_url(url))
+    url = create_sqlite(tmp_path / "traces.db")
     with opened(Settings(database_url=url, surveys_dir=SURVEYS)) as found:
         yield found
 

@@ -13,8 +13,6 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from tests.chaos import plan
 from tests.conftest import Server
 from tests.databases import OwnServer, own_server
@@ -174,8 +172,7 @@ class World:
     def _database(self) -> str:
         self.database = own_server(self.kind, durable=True)
         self._closing.callback(self.database.close)
-        direct = self.database.create_database()
-        upgrade_schema(normalise_url(direct))
+        direct = self.database.create_migrated()
         self.behind = Proxy("127.0.0.1", self.database.port)
         self._closing.callback(self.behind.close)
         return direct

@@ -35,12 +35,11 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
 from app.store.drivers import sqlite
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
 from app.survey.commands import Answer
 from app.survey.state import fold
 from tests.conftest import ROOT, SURVEYS
+from tests.databases import create_sqlite
 from tests.durability.exactly_once import NO_LIMIT
 from tests.waiting import wait_for
 
@@ -168,7 +167,7 @@ class Copy:
 def file(tmp_path: Path) -> Path:
     """A database at the newest schema, whose WAL is gone because nobody has it open."""
     made = tmp_path / "sessions.db"
-    upgrade_schema(normalise_url(f"sqlite:///{made}"))
+    create_sqlite(made)
     return made
 
 

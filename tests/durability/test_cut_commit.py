@@ -12,8 +12,6 @@ from sqlalchemy import make_url
 from app.errors import DatabaseUnavailable
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
 from app.survey.commands import Answer, Save
 from app.writer.batch import Outcome
@@ -54,8 +52,7 @@ class Wire:
 def wire(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Wire]:
     """A store whose every byte to and from the database goes through a proxy; one session has begun."""
     server = servers(request.param)
-    direct = server.create_database()
-    upgrade_schema(normalise_url(direct))
+    direct = server.create_migrated()
     url = make_url(direct)
     proxy = Proxy(url.host or "127.0.0.1", url.port or 0)
     through = url.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)

@@ -18,7 +18,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from tests.conftest import KINDS, SERVER_KINDS, Server, Servers, skip_or_fail
 from tests.databases import NoServer, OwnServer, own_server
 from tests.proxy import Proxy
@@ -51,8 +50,7 @@ def served(url: str, folder: Path, **environment: str) -> Iterator[Server]:
 @contextlib.contextmanager
 def cut_off(kind: str, servers: Servers, folder: Path) -> Iterator[Outage]:
     """The network between the server and its database is cut."""
-    direct = servers(kind).create_database()
-    upgrade_schema(normalise_url(direct))
+    direct = servers(kind).create_migrated()
     url = make_url(direct)
     proxy = Proxy(url.host or "127.0.0.1", url.port or 0)
     through = url.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
@@ -75,8 +73,7 @@ def own(kind: str, folder: Path, how: str) -> Iterator[Outage]:
     except NoServer as error:
         skip_or_fail(str(error))
     try:
-        url = database.create_database()
-        upgrade_schema(normalise_url(url))
+        url = database.create_migrated()
         begin, end = _ways(database, how)
         with served(url, folder) as server:
             yield Outage(server, begin, end)

@@ -9,8 +9,6 @@ import pytest
 from app.errors import Unavailable
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
 from app.survey.commands import Save
 from tests.conftest import SURVEYS
@@ -26,8 +24,7 @@ KILLED_AT = (100, 300)
 @pytest.fixture
 def store(killable: OwnServer) -> Iterator[SessionStore]:
     """A store on the server that will be killed."""
-    url = killable.create_database()
-    upgrade_schema(normalise_url(url))
+    url = killable.create_migrated()
     opened = open_store(Settings(database_url=url, surveys_dir=SURVEYS, retry_delay_s=0.05))
     yield opened
     opened.close()

@@ -34,11 +34,11 @@ def as_fields(state: object) -> dict[str, object]:
 
 
 @pytest.fixture
-def adopted(database_url: str) -> Iterator[SessionStore]:
+def adopted(empty_url: str) -> Iterator[SessionStore]:
     """A store on a database made by hand, whose sessions are of phq9."""
-    make_by_hand(database_url)
-    alembic(database_url, "upgrade", "head", DEFAULT_SURVEY="phq9")
-    store = open_store(Settings(database_url=database_url, surveys_dir=SURVEYS, default_survey="phq9"))
+    make_by_hand(empty_url)
+    alembic(empty_url, "upgrade", "head", DEFAULT_SURVEY="phq9")
+    store = open_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
     yield store
     store.close()
 
@@ -88,20 +88,20 @@ def test_adopted_session_holds_what_a_new_one_holds(adopted: SessionStore, size:
     check_fold(adopted, BOB)
 
 
-def test_database_made_by_hand_ends_with_the_tables_of_the_models(database_url: str) -> None:
+def test_database_made_by_hand_ends_with_the_tables_of_the_models(empty_url: str) -> None:
     """``alembic check`` finds nothing to do."""
-    make_by_hand(database_url)
-    alembic(database_url, "upgrade", "head")
-    alembic(database_url, "check")
+    make_by_hand(empty_url)
+    alembic(empty_url, "upgrade", "head")
+    alembic(empty_url, "check")
 
 
-def test_adopted_tables_of_another_character_set_hold_any_text(database_url: str) -> None:
+def test_adopted_tables_of_another_character_set_hold_any_text(empty_url: str) -> None:
     """MariaDB's own default is latin1, and a person who names none has it."""
-    kind = normalise_url(database_url).get_backend_name()
-    execute(database_url, BY_HAND[kind].replace(" DEFAULT CHARSET=utf8mb4", ""))
-    execute(database_url, "INSERT INTO sessions (user_id, current_step, answers, step_history) VALUES ('u', 'Q1', '{\"Q1\":\"ä\"}', '[]')")  # fmt: skip
-    alembic(database_url, "upgrade", "head", DEFAULT_SURVEY="phq9")
-    store = open_store(Settings(database_url=database_url, surveys_dir=SURVEYS, default_survey="phq9"))
+    kind = normalise_url(empty_url).get_backend_name()
+    execute(empty_url, BY_HAND[kind].replace(" DEFAULT CHARSET=utf8mb4", ""))
+    execute(empty_url, "INSERT INTO sessions (user_id, current_step, answers, step_history) VALUES ('u', 'Q1', '{\"Q1\":\"ä\"}', '[]')")  # fmt: skip
+    alembic(empty_url, "upgrade", "head", DEFAULT_SURVEY="phq9")
+    store = open_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
     try:
         database = Database(store)
         loaded = database.load_session("u")
@@ -112,10 +112,10 @@ def test_adopted_tables_of_another_character_set_hold_any_text(database_url: str
         store.close()
 
 
-def test_table_of_another_program_is_not_touched(database_url: str) -> None:
+def test_table_of_another_program_is_not_touched(empty_url: str) -> None:
     """A clear line, exit code other than 0, and no traceback."""
-    execute(database_url, "CREATE TABLE sessions (id INTEGER)")
-    failed = run_alembic(database_url, "upgrade", "head")
+    execute(empty_url, "CREATE TABLE sessions (id INTEGER)")
+    failed = run_alembic(empty_url, "upgrade", "head")
     out, _ = failed.communicate(timeout=60)
     assert failed.returncode != 0
     assert "another program" in out

@@ -23,7 +23,7 @@ def new_database(servers: Servers) -> Iterator[Callable[[], str]]:
     made: list[str] = []
 
     def make() -> str:
-        made.append(servers(KEEPS_WHAT_IT_DID).create_database())
+        made.append(servers(KEEPS_WHAT_IT_DID).create_empty())
         return made[-1]
 
     yield make
@@ -90,12 +90,12 @@ def test_downgrade_that_broke_at_any_statement_is_finished_by_the_next(
 
 
 @pytest.mark.parametrize("number", [3, 8, 15, 24, 31])
-def test_upgrade_that_was_killed_is_finished_by_the_next(database_url: str, number: int) -> None:
+def test_upgrade_that_was_killed_is_finished_by_the_next(empty_url: str, number: int) -> None:
     """The process dies in the middle, on each database; not even its connection is closed by it."""
-    make_by_hand(database_url)
-    rows = dump(database_url)["sessions"]
+    make_by_hand(empty_url)
+    rows = dump(empty_url)["sessions"]
     killed = subprocess.run(
-        [sys.executable, "-m", "tests.migrations.interruption", database_url, "head", str(number)],
+        [sys.executable, "-m", "tests.migrations.interruption", empty_url, "head", str(number)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -103,8 +103,8 @@ def test_upgrade_that_was_killed_is_finished_by_the_next(database_url: str, numb
         check=False,
     )
     assert killed.returncode == KILLED, killed.stderr
-    migrate(database_url, "head")
-    found = dump(database_url)
+    migrate(empty_url, "head")
+    found = dump(empty_url)
     assert [{name: row[name] for name in ("user_id", "answers", "step_history")} for row in found["sessions"]] == [
         {name: row[name] for name in ("user_id", "answers", "step_history")} for row in rows
     ]

@@ -48,9 +48,9 @@ def make_newest(url: str) -> None:
 
 
 @pytest.mark.parametrize("below", range(len(REVISIONS) - 1), ids=lambda below: f"{REVISIONS[below]}-up")
-def test_each_revision_goes_up_down_and_up_with_every_row(database_url: str, below: int) -> None:
+def test_each_revision_goes_up_down_and_up_with_every_row(empty_url: str, below: int) -> None:
     """Down is what was before, up again is what was after: schema and every value of every row."""
-    url = database_url
+    url = empty_url
     migrate(url, "0001")
     execute(url, ROWS)
     migrate(url, REVISIONS[below])
@@ -74,9 +74,9 @@ def test_each_revision_goes_up_down_and_up_with_every_row(database_url: str, bel
     assert shape(url) == after_shape
 
 
-def test_newest_rows_go_down_to_the_first_revision_and_up_again(database_url: str) -> None:
+def test_newest_rows_go_down_to_the_first_revision_and_up_again(empty_url: str) -> None:
     """What the program wrote: each session, each answer in history; and history folds to its row afterwards."""
-    url = database_url
+    url = empty_url
     migrate(url, "head")
     make_newest(url)
     newest = dump(url)
@@ -105,18 +105,18 @@ INSERT INTO erasures (survey_id, user_hash, salt, sessions, erased_at) VALUES
 """
 
 
-def test_erasures_that_were_added_twice_are_merged(database_url: str) -> None:
+def test_erasures_that_were_added_twice_are_merged(empty_url: str) -> None:
     """One of each stays; purges, which have no hash, and other times and surveys are no doubles."""
-    migrate(database_url, "0012")
-    execute(database_url, ERASURES)
-    before = dump(database_url)["erasures"]
-    migrate(database_url, "0013")
-    assert dump(database_url)["erasures"] == [before[0], *before[2:4], *before[5:]]
+    migrate(empty_url, "0012")
+    execute(empty_url, ERASURES)
+    before = dump(empty_url)["erasures"]
+    migrate(empty_url, "0013")
+    assert dump(empty_url)["erasures"] == [before[0], *before[2:4], *before[5:]]
 
 
-def test_upgrade_and_downgrade_by_the_command_keep_every_row(database_url: str) -> None:
+def test_upgrade_and_downgrade_by_the_command_keep_every_row(empty_url: str) -> None:
     """As an operator runs it; models and migrations agree; base is empty."""
-    url = database_url
+    url = empty_url
     alembic(url, "upgrade", "0001")
     execute(url, ROWS)
     alembic(url, "upgrade", "head")
@@ -129,9 +129,9 @@ def test_upgrade_and_downgrade_by_the_command_keep_every_row(database_url: str) 
     alembic(url, "check")
 
 
-def test_two_upgrades_at_once_harm_nothing(database_url: str) -> None:
+def test_two_upgrades_at_once_harm_nothing(empty_url: str) -> None:
     """One works, the other waits; both end well, with the rows of one."""
-    url = database_url
+    url = empty_url
     alembic(url, "upgrade", "0001")
     execute(url, ROWS)
     both = [run_alembic(url, "upgrade", "head") for _ in range(2)]
@@ -142,20 +142,20 @@ def test_two_upgrades_at_once_harm_nothing(database_url: str) -> None:
     assert (len(rows["sessions"]), len(rows["session_history"])) == (3, 6)
 
 
-def test_migration_that_fails_leaves_no_lock_behind(database_url: str) -> None:
+def test_migration_that_fails_leaves_no_lock_behind(empty_url: str) -> None:
     """In a process that lives on, another upgrade needn't wait for it."""
-    execute(database_url, "CREATE TABLE sessions (id INTEGER)")
+    execute(empty_url, "CREATE TABLE sessions (id INTEGER)")
     with pytest.raises(Exception, match="another program"):
-        migrate(database_url, "head")
-    execute(database_url, "DROP TABLE sessions")
-    other = run_alembic(database_url, "upgrade", "head")
+        migrate(empty_url, "head")
+    execute(empty_url, "DROP TABLE sessions")
+    other = run_alembic(empty_url, "upgrade", "head")
     out, _ = other.communicate(timeout=30)
     assert other.returncode == 0, out
 
 
-def test_schema_that_is_the_newest_is_looked_at_without_its_rows(database_url: str) -> None:
+def test_schema_that_is_the_newest_is_looked_at_without_its_rows(empty_url: str) -> None:
     """Each start of a server or command asks for it while participants write: it takes as long with a billion rows."""
-    migrate(database_url, "head")
+    migrate(empty_url, "head")
     asked: list[str] = []
 
     def hear(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
@@ -163,17 +163,17 @@ def test_schema_that_is_the_newest_is_looked_at_without_its_rows(database_url: s
 
     event.listen(Engine, "before_cursor_execute", hear)
     try:
-        upgrade_schema(normalise_url(database_url))
+        upgrade_schema(normalise_url(empty_url))
     finally:
         event.remove(Engine, "before_cursor_execute", hear)
     assert any("alembic_version" in statement for statement in asked)
     assert not [one for one in asked if "foreign_key_check" in one or "session" in one.replace("SESSION", "")]
 
 
-def test_every_constraint_and_index_has_a_name_of_the_convention(database_url: str) -> None:
+def test_every_constraint_and_index_has_a_name_of_the_convention(empty_url: str) -> None:
     """What has no name, or another in each database, can't be dropped by a later revision."""
-    migrate(database_url, "head")
-    engine = writer_engine(normalise_url(database_url))
+    migrate(empty_url, "head")
+    engine = writer_engine(normalise_url(empty_url))
     with engine.begin() as connection:
         names = names_of(connection)
     engine.dispose()

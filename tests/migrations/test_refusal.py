@@ -55,11 +55,11 @@ def start(url: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("revision", [OLDER, NONE, NEWER], ids=["older", "none", "newer"])
-def test_open_store_refuses_another_schema(database_url: str, revision: str | None) -> None:
+def test_open_store_refuses_another_schema(empty_url: str, revision: str | None) -> None:
     """Older or none on a server names the command; a newer one is never touched; SQLite is upgraded at start."""
-    make(database_url, revision)
-    settings = Settings(database_url=database_url, surveys_dir=SURVEYS)
-    if is_embedded(database_url) and revision != NEWER:
+    make(empty_url, revision)
+    settings = Settings(database_url=empty_url, surveys_dir=SURVEYS)
+    if is_embedded(empty_url) and revision != NEWER:
         open_store(settings).close()
         return
     with pytest.raises(SchemaMismatch) as refused:
@@ -70,12 +70,12 @@ def test_open_store_refuses_another_schema(database_url: str, revision: str | No
 
 
 @pytest.mark.parametrize("revision", [OLDER, NONE, NEWER], ids=["older", "none", "newer"])
-def test_server_refuses_another_schema_in_one_line(database_url: str, revision: str | None) -> None:
+def test_server_refuses_another_schema_in_one_line(empty_url: str, revision: str | None) -> None:
     """Exit code 1, one line, no traceback."""
-    make(database_url, revision)
-    if is_embedded(database_url) and revision != NEWER:
+    make(empty_url, revision)
+    if is_embedded(empty_url) and revision != NEWER:
         return  # the server would start: test_socket shows that
-    done = start(database_url)
+    done = start(empty_url)
     assert done.returncode == 1, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert (INSTALL if revision == NEWER else COMMAND) in done.stderr
@@ -104,37 +104,37 @@ ANSWERS = [
 ]
 
 
-def test_downgrade_to_a_program_without_keys_is_refused_while_anything_is_encrypted(database_url: str) -> None:
+def test_downgrade_to_a_program_without_keys_is_refused_while_anything_is_encrypted(empty_url: str) -> None:
     """That would set the sessions aside as broken: wherever one value is, the command to run is named."""
-    migrate(database_url, "0008")
-    execute(database_url, ONE_TURN)
+    migrate(empty_url, "0008")
+    execute(empty_url, ONE_TURN)
     for table, column, plain in ANSWERS:
-        execute(database_url, f"UPDATE {table} SET {column} = '{SEALED}'")  # noqa: S608 - ours
+        execute(empty_url, f"UPDATE {table} SET {column} = '{SEALED}'")  # noqa: S608 - ours
         for arguments in ((), ("lossy=yes",)):
             with pytest.raises(CommandError, match=f"{table} has encrypted.*`flask keys rotate --to-plain`"):
-                downgrade(database_url, "0007", *arguments)
-        execute(database_url, f"UPDATE {table} SET {column} = {plain}")  # noqa: S608 - ours
-    downgrade(database_url, "0007")
+                downgrade(empty_url, "0007", *arguments)
+        execute(empty_url, f"UPDATE {table} SET {column} = {plain}")  # noqa: S608 - ours
+    downgrade(empty_url, "0007")
 
 
-def test_downgrade_goes_when_all_was_made_plain(database_url: str) -> None:
+def test_downgrade_goes_when_all_was_made_plain(empty_url: str) -> None:
     """As the refusal says: by `flask keys rotate --to-plain`, from the newest schema on."""
-    migrate(database_url, "head")
+    migrate(empty_url, "head")
     key = base64.b64encode(os.urandom(32)).decode()
-    settings = Settings(database_url=database_url, surveys_dir=SURVEYS, answers_keys=key)
+    settings = Settings(database_url=empty_url, surveys_dir=SURVEYS, answers_keys=key)
     store = open_store(settings)
     session = SessionKey("phq9", "ada")
     store.begin(session, is_audio_mode=False)
     store.submit(session, Answer(at=1, step="Q1", value=2))
     store.close()
     with pytest.raises(CommandError, match="flask keys rotate --to-plain"):
-        downgrade(database_url, "0007", "lossy=yes")
-    migrate(database_url, "head")  # MariaDB keeps what a downgrade did until then
+        downgrade(empty_url, "0007", "lossy=yes")
+    migrate(empty_url, "head")  # MariaDB keeps what a downgrade did until then
     store = open_store(settings)
     rotate(store, to_plain=True)
     store.close()
-    downgrade(database_url, "0007", "lossy=yes")
-    assert [row["answers"] for row in dump(database_url)["sessions"]] == ['{"Q1":2}']
+    downgrade(empty_url, "0007", "lossy=yes")
+    assert [row["answers"] for row in dump(empty_url)["sessions"]] == ['{"Q1":2}']
 
 
 LOST = {
@@ -153,17 +153,17 @@ LOST = {
 
 
 @pytest.mark.parametrize("revision", LOST)
-def test_downgrade_that_loses_rows_wants_to_be_told_so(database_url: str, revision: str) -> None:
+def test_downgrade_that_loses_rows_wants_to_be_told_so(empty_url: str, revision: str) -> None:
     """Refused with the flag that does it, and nothing is lost until then; an empty table needs no flag."""
     table, row = LOST[revision]
     below = REVISIONS[REVISIONS.index(revision) - 1]
-    migrate(database_url, revision)
-    downgrade(database_url, below)
-    migrate(database_url, revision)
-    execute(database_url, f"INSERT INTO {table} {row}")
+    migrate(empty_url, revision)
+    downgrade(empty_url, below)
+    migrate(empty_url, revision)
+    execute(empty_url, f"INSERT INTO {table} {row}")
     for arguments in ((), ("lossy=no",)):
         with pytest.raises(CommandError, match=f"{table} has rows.*`alembic -x lossy=yes downgrade` does it"):
-            downgrade(database_url, below, *arguments)
-    assert len(dump(database_url)[table]) == 1
-    downgrade(database_url, below, "lossy=yes")
-    assert table not in dump(database_url)
+            downgrade(empty_url, below, *arguments)
+    assert len(dump(empty_url)[table]) == 1
+    downgrade(empty_url, below, "lossy=yes")
+    assert table not in dump(empty_url)

@@ -13,10 +13,9 @@ from app.notifications import subscriber as news_watch
 from app.notifications.notifier import open_news
 from app.settings import Settings
 from app.store.engine import normalise_url, reader_engine, writer_engine
-from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
 from app.store.tables import sessions
-from tests.conftest import ROOT, Servers, empty_database, skip_or_fail
+from tests.conftest import ROOT, Servers, empty_database, migrated_database, skip_or_fail
 from tests.databases import NoServer
 from tests.news.redis_server import RedisServer
 from tests.waiting import wait_for
@@ -138,8 +137,7 @@ def told(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> It
 @pytest.fixture(params=["sqlite", "mysql"])
 def looked(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Way]:
     """A way on which nothing is told, with both sessions in the database at version 1."""
-    with empty_database(request.param, servers, tmp_path) as url:
-        upgrade_schema(normalise_url(url))
+    with migrated_database(request.param, servers, tmp_path) as url:
         begin_sessions(url)
         reading = reader_engine(normalise_url(url))
 

@@ -10,8 +10,7 @@ import pytest
 from app.errors import ConfigurationError, DatabaseUnavailable
 from app.notifications import subscriber as news_watch
 from app.settings import Settings
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
+from tests.databases import create_sqlite
 from tests.news.conftest import KEY, OTHER, Open, Process, Way, begin_sessions, write
 from tests.waiting import wait_for
 
@@ -31,8 +30,7 @@ def test_change_by_a_program_that_tells_nobody_is_found(looked: Way, opened: Ope
 
 def test_sqlite_file_is_read_only_when_somebody_has_written(tmp_path: Path, opened: Open) -> None:
     """A counter of the file is asked each time; the sessions only when it has moved."""
-    url = f"sqlite:///{tmp_path / 'x.db'}"
-    upgrade_schema(normalise_url(url))
+    url = create_sqlite(tmp_path / "x.db")
     begin_sessions(url)
     way = Way(Settings(database_url=url, news_interval_s=0.01))
     one = opened(way)

@@ -140,11 +140,11 @@ def test_locked_session_is_counted_apart(settings: Settings) -> None:
 
 
 @pytest.fixture
-def adopted(database_url: str) -> Iterator[SessionStore]:
+def adopted(empty_url: str) -> Iterator[SessionStore]:
     """A store on a database made by hand by an older program."""
-    make_by_hand(database_url)
-    alembic(database_url, "upgrade", "head", DEFAULT_SURVEY="phq9")
-    store = open_store(Settings(database_url=database_url, surveys_dir=SURVEYS, default_survey="phq9"))
+    make_by_hand(empty_url)
+    alembic(empty_url, "upgrade", "head", DEFAULT_SURVEY="phq9")
+    store = open_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
     yield store
     store.close()
 

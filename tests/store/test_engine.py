@@ -52,7 +52,7 @@ def test_url_that_can_not_be_used_is_refused_without_its_password(given: str) ->
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])
 def test_times_are_utc_and_waits_are_bounded_but_for_migrations(servers: Servers, kind: str) -> None:
     """Whatever the server's own settings; a change of the schema may take as long as it takes."""
-    url = servers(kind).create_database()
+    url = servers(kind).create_empty()
     found = {}
     for name, make in (("writer", writer_engine), ("reader", reader_engine), ("migration", migration_engine)):
         engine = make(normalise_url(url))
@@ -71,7 +71,7 @@ def test_times_are_utc_and_waits_are_bounded_but_for_migrations(servers: Servers
 
 def test_options_of_the_url_are_kept_beside_ours(servers: Servers) -> None:
     """A search path, say: it would be dropped without a word."""
-    url = servers("postgresql").create_database()
+    url = servers("postgresql").create_empty()
     engine = writer_engine(normalise_url(f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3Dmine"))
     with engine.connect() as connection:
         found = [connection.execute(text(f"SHOW {name}")).scalar() for name in ("search_path", "timezone")]

@@ -28,8 +28,8 @@ KEYS = [SessionKey("phq9", f"user{number}") for number in range(20)]
 
 @pytest.fixture(params=SERVER_KINDS)
 def database_url(request: pytest.FixtureRequest, servers: Servers) -> Iterator[str]:
-    """An empty database on a server: only those have connections that can be lost."""
-    url = servers(request.param).create_database()
+    """A database on a server: only those have connections that can be lost."""
+    url = servers(request.param).create_migrated()
     yield url
     servers(request.param).drop_database(url)
 

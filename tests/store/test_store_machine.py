@@ -27,9 +27,7 @@ from app.sessions.service import SessionStore
 from app.sessions.snapshot import Snapshot
 from app.settings import Settings
 from app.store.drivers import sqlite
-from app.store.engine import normalise_url
 from app.store.history import events_of
-from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
 from app.survey import commands
 from app.survey.commands import AnyCommand
@@ -38,6 +36,7 @@ from app.writer import pending
 from app.writer.batch import Outcome, Result
 from app.writer.pending import Accepted
 from tests.conftest import SURVEYS
+from tests.databases import create_sqlite
 from tests.durability.exactly_once import NO_LIMIT
 
 BUSY_MS = 10
@@ -365,8 +364,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def files(tmp_path: Path) -> Iterator[Path]:
     """Databases at the newest schema, one after the other; each is gone when the next is asked for."""
     pattern = tmp_path / "pattern.db"
-    settings = Settings(database_url=f"sqlite:///{pattern}", surveys_dir=SURVEYS)
-    upgrade_schema(normalise_url(settings.database_url))
+    settings = Settings(database_url=create_sqlite(pattern), surveys_dir=SURVEYS)
     with contextlib.closing(SessionStore(settings, read_catalogue(settings))) as store:
         store.prepare()
     return (Path(shutil.copy(pattern, tmp_path / f"{number}.db")) for number in count())

@@ -112,7 +112,7 @@ def main() -> None:
     chosen = parser.parse_args()
     databases = ordinary_server(chosen.database)
     with tempfile.TemporaryDirectory() as folder:
-        url = databases.create_database()
+        url = databases.create_empty()
         try:
             lost = upgrade(chosen.old, url, Path(folder), chosen.participants)
         finally:

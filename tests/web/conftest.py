@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.web.ws.asyncapi import SERVER_MESSAGE
-from tests.conftest import KINDS, SURVEYS, Server, Servers, empty_database
+from tests.conftest import KINDS, SURVEYS, Server, Servers, migrated_database
 
 
 @contextlib.contextmanager
@@ -21,8 +19,7 @@ def running_server(
     kind: str, servers: Servers, folder: Path, surveys: Path = SURVEYS, **environment: str
 ) -> Iterator[Server]:
     """Serve the surveys on an empty database of this kind, at the newest schema."""
-    with empty_database(kind, servers, folder) as url:
-        upgrade_schema(normalise_url(url))
+    with migrated_database(kind, servers, folder) as url:
         running = Server(folder, surveys, database=url, environment=environment)
         try:
             running.start()

@@ -21,12 +21,10 @@ from app.access.tokens import ResumeTokens
 from app.sessions.queries import now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
 from app.web.authentication import Access
 from app.web.factory import create_app
-from tests.conftest import SURVEYS, Server, Servers, empty_database
+from tests.conftest import SURVEYS, Server, Servers, migrated_database
 
 SITE = "https://survey.test"
 EVIL = "https://evil.test"
@@ -138,10 +136,11 @@ def door_on(kind: str, servers: Servers, folder: Path, **changes: object) -> Ite
     for file in SURVEYS.glob("*.yaml"):
         (surveys / file.name).write_text(file.read_text())
     (surveys / "closed.yaml").write_text(CLOSED_SURVEY)
-    with empty_database(kind, servers, folder) as url:
-        upgrade_schema(normalise_url(url))
-        with opened(Settings(database_url=url, surveys_dir=surveys), **changes) as door:
-            yield door
+    with (
+        migrated_database(kind, servers, folder) as url,
+        opened(Settings(database_url=url, surveys_dir=surveys), **changes) as door,
+    ):
+        yield door
 
 
 @contextlib.contextmanager

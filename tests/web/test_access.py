@@ -15,8 +15,6 @@ from websockets.sync.client import ClientConnection, connect
 
 from app.errors import ConfigurationError
 from app.settings import read_settings
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
 from tests.conftest import KINDS, SERVER_KINDS, Server, Servers, skip_or_fail
 from tests.databases import NoServer, OwnServer, own_server
@@ -226,8 +224,7 @@ def on_its_own_database(kind: str, folder: Path) -> Iterator[tuple[Server, OwnSe
     except NoServer as error:
         skip_or_fail(str(error))
     with contextlib.closing(database):
-        url = database.create_database()
-        upgrade_schema(normalise_url(url))
+        url = database.create_migrated()
         server = Server(folder, database=url, environment=in_production(PENDING_AFTER_S="0.3", RETRY_ATTEMPTS="1"))
         try:
             yield server, database

@@ -12,10 +12,8 @@ import pytest
 
 from app.sessions.service import open_store
 from app.settings import Settings
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
-from tests.conftest import SURVEYS, Server, Servers, empty_database, skip_or_fail
+from tests.conftest import SURVEYS, Server, Servers, migrated_database, skip_or_fail
 from tests.databases import NoServer
 from tests.durability.exactly_once import check_fold
 from tests.news.redis_server import RedisServer
@@ -43,8 +41,7 @@ def pair(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyt
         if request.param == "redis":
             environment["REDIS_URL"] = started_redis(stack, folders[0]).url
             environment["NEWS_INTERVAL_S"] = "60"  # what is told was told, not found
-        url = stack.enter_context(empty_database(kind, servers, folders[0]))
-        upgrade_schema(normalise_url(url))
+        url = stack.enter_context(migrated_database(kind, servers, folders[0]))
         both = [Server(folder, SURVEYS, database=url, environment=environment) for folder in folders]
         for server in both:
             stack.callback(server.stop)

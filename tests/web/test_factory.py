@@ -9,10 +9,9 @@ from flask.testing import FlaskClient
 
 from app.sessions.service import open_store
 from app.settings import Settings
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.web.factory import create_app, doubts
 from tests.conftest import SURVEYS
+from tests.databases import create_sqlite
 from tests.web.production import EVIL, SITE, opened
 
 COOKIE = "__Host-stepkeep.phq9"
@@ -21,8 +20,7 @@ COOKIE = "__Host-stepkeep.phq9"
 @pytest.fixture
 def settings_here(tmp_path: Path) -> Settings:
     """Settings with an empty SQLite file."""
-    url = f"sqlite:///{tmp_path / 'here.db'}"
-    upgrade_schema(normalise_url(url))
+    url = create_sqlite(tmp_path / "here.db")
     return Settings(database_url=url, surveys_dir=SURVEYS)
 
 

@@ -16,14 +16,12 @@ from websockets.sync.client import connect
 from app.errors import RateLimited
 from app.sessions.service import open_store
 from app.settings import Settings
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
 from app.web.factory import create_app
 from app.web.rate_limits import MESSAGES_AT_ONCE, Limits
 from app.web.ws.connection_limits import Connections
 from tests.conftest import SURVEYS, Server, skip_or_fail
-from tests.databases import NoServer
+from tests.databases import NoServer, create_sqlite
 from tests.news.redis_server import RedisServer
 from tests.waiting import wait_for
 from tests.web.conftest import running_server
@@ -36,8 +34,7 @@ MANY = "1000000/minute"
 @pytest.fixture
 def plain(tmp_path: Path) -> Settings:
     """Settings with an empty SQLite file."""
-    url = f"sqlite:///{tmp_path / 'limits.db'}"
-    upgrade_schema(normalise_url(url))
+    url = create_sqlite(tmp_path / "limits.db")
     return Settings(database_url=url, surveys_dir=SURVEYS)
 
 

@@ -25,10 +25,10 @@ from app.access.tokens import ResumeTokens
 from app.observability.logging import LineFormatter, LogForm, log_form
 from app.settings import Settings
 from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
 from app.web.security_log import EVERY_S, SecurityLog
 from tests.conftest import SURVEYS, Server
+from tests.databases import create_sqlite
 from tests.waiting import wait_for
 from tests.web.conftest import running_server
 from tests.web.production import EVIL, SITE, Door, credentials_of, in_production, listening, opened, random_secret
@@ -44,8 +44,7 @@ MARKER = "ANSWER-MARKER-7f3a"
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[Door]:
     """The application in this process, on an empty SQLite file."""
-    url = f"sqlite:///{tmp_path / 'logs.db'}"
-    upgrade_schema(normalise_url(url))
+    url = create_sqlite(tmp_path / "logs.db")
     with opened(Settings(database_url=url, surveys_dir=SURVEYS), address_failures="1000/minute") as found:
         yield found
 

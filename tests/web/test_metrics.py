@@ -15,9 +15,8 @@ from websockets.sync.client import connect
 from app.errors import ConfigurationError, DatabaseUnavailable
 from app.observability import metrics, multiprocess
 from app.settings import Settings
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from tests.conftest import SURVEYS, Server, Servers
+from tests.databases import create_sqlite
 from tests.waiting import wait_for
 from tests.web.conftest import running_server
 from tests.web.production import Door, opened
@@ -28,8 +27,7 @@ Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[Door]:
     """The application in this process, on an empty SQLite file."""
-    url = f"sqlite:///{tmp_path / 'metrics.db'}"
-    upgrade_schema(normalise_url(url))
+    url = create_sqlite(tmp_path / "metrics.db")
     with opened(Settings(database_url=url, surveys_dir=SURVEYS)) as found:
         yield found
 

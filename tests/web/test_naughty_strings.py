@@ -20,10 +20,10 @@ from app.database import Database
 from app.errors import InvalidInput
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
 from app.web.factory import create_app
 from tests.conftest import KINDS, Server, Servers
+from tests.databases import create_sqlite
 from tests.web.conftest import Participant, running_server
 
 STRINGS: list[str] = list(dict.fromkeys(json.loads(Path(__file__).with_name("naughty_strings.json").read_text())))
@@ -82,8 +82,7 @@ def door(settings: Settings, tmp_path: Path) -> Iterator[Door]:
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Door]:
     """A door in production, with no rate that a test could meet."""
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    upgrade_schema(url)
+    url = create_sqlite(tmp_path / "test.db")
     secret = SecretStr(uuid.uuid4().hex + uuid.uuid4().hex)
     rates = dict.fromkeys(("address_requests", "address_failures"), OFTEN)
     made = opened(Settings(database_url=url), tmp_path, environment="production", secret_key=secret, **rates)

@@ -18,10 +18,9 @@ from werkzeug.test import TestResponse
 from app.errors import AnswersLocked, ConfigurationError, DatabaseUnavailable, ErasureNotListed, StepkeepError
 from app.sessions.service import open_store
 from app.settings import Settings
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.web.factory import create_app
 from tests.conftest import ROOT, SURVEYS, Server, Servers
+from tests.databases import create_sqlite
 from tests.store.contents import dump
 from tests.waiting import free_port
 from tests.web.asking import WEAK, all_answers, asked, gunicorn, raw, run, text_of
@@ -54,8 +53,7 @@ def served(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 def settings_here(tmp_path: Path) -> Settings:
     """Settings with an empty SQLite file."""
-    url = f"sqlite:///{tmp_path / 'here.db'}"
-    upgrade_schema(normalise_url(url))
+    url = create_sqlite(tmp_path / "here.db")
     return Settings(database_url=url, surveys_dir=SURVEYS)
 
 

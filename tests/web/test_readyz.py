@@ -12,12 +12,11 @@ import pytest
 from app.errors import DatabaseUnavailable
 from app.settings import Settings
 from app.store import history
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.web.health import FEW_FREE_BYTES, TOO_FEW_FREE_BYTES
 from app.web.rest.models import Problem, Ready
 from app.writer.pending import Backlog
 from tests.conftest import SURVEYS
+from tests.databases import create_sqlite
 from tests.web.production import Door, opened
 
 NAMES = ["database", "schema", "answers_key", "writer", "disk", "surveys", "server"]
@@ -26,8 +25,7 @@ NAMES = ["database", "schema", "answers_key", "writer", "disk", "surveys", "serv
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[Door]:
     """The application in production, on an empty SQLite file."""
-    url = f"sqlite:///{tmp_path / 'ready.db'}"
-    upgrade_schema(normalise_url(url))
+    url = create_sqlite(tmp_path / "ready.db")
     with opened(Settings(database_url=url, surveys_dir=SURVEYS)) as found:
         yield found
 
@@ -157,8 +155,7 @@ def test_server_that_stops_is_not_ready(door: Door) -> None:
 def test_server_without_surveys_is_ready_and_says_so(tmp_path: Path) -> None:
     """It has nothing to offer, but sessions of surveys that are gone can be read."""
     (tmp_path / "none").mkdir()
-    url = f"sqlite:///{tmp_path / 'ready.db'}"
-    upgrade_schema(normalise_url(url))
+    url = create_sqlite(tmp_path / "ready.db")
     with opened(Settings(database_url=url, surveys_dir=tmp_path / "none")) as door:
         found = told(door)
     assert (found.status, found.checks["surveys"][0]) == (200, "warning")

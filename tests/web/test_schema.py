@@ -28,7 +28,6 @@ from app import errors
 from app.access.principals import SCOPES
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey
 from app.web.authentication import Access
 from app.web.factory import MAX_BODY_BYTES, create_app
@@ -36,6 +35,7 @@ from app.web.rest.openapi.errors import CODES
 from app.web.rest.requests import IDEMPOTENCY_KEY_PATTERN
 from app.web.ws.asyncapi import CLOSE_CODES, asyncapi_document
 from tests.conftest import ROOT, SURVEYS
+from tests.databases import create_sqlite
 
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "25"))
 """Random requests for each operation, on top of those that the document's bounds ask for."""
@@ -106,8 +106,7 @@ class Served:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     """The application on SQLite with one session, and no rate that a test could meet."""
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    upgrade_schema(url)
+    url = create_sqlite(tmp_path / "test.db")
     settings = Settings(
         database_url=url,
         surveys_dir=SURVEYS,

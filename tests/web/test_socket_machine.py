@@ -21,8 +21,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from tests.conftest import Server
 from tests.proxy import Proxy
 from tests.waiting import wait_for
@@ -51,7 +49,6 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         file = folder / "sessions.db"
-        upgrade_schema(normalise_url(f"sqlite:///{file}"))
         self.server = Server(folder, environment={"PENDING_AFTER_S": "0.1", "MALFORMED_LIMIT": "1000"})
         self.server.start()
         self.proxies = [Proxy("127.0.0.1", self.server.port) for _ in range(2)]

@@ -18,7 +18,6 @@ from app.settings import Settings
 from app.store import audit, erasure_rows
 from app.store.engine import normalise_url
 from app.store.erasure_journal import Erased, hash_of
-from app.store.migrations import upgrade_schema
 from app.store.rows import SessionKey, to_time
 from app.store.tables import (
     api_keys,
@@ -30,7 +29,7 @@ from app.store.tables import (
     webhooks,
 )
 from app.survey.commands import Answer, Begin, Draft, Note, Save
-from tests.conftest import ROOT, SURVEYS, Servers, empty_database
+from tests.conftest import ROOT, SURVEYS, Servers, migrated_database
 from tests.store.test_erasures import set_aside
 
 KEY = base64.b64encode(hashlib.sha256(b"backup").digest()).decode()
@@ -49,9 +48,7 @@ def new_url(servers: Servers, tmp_path: Path) -> Iterator[Callable[[str], str]]:
         def make(kind: str) -> str:
             made.append(tmp_path / f"database{len(made)}")
             made[-1].mkdir()
-            url = stack.enter_context(empty_database(kind, servers, made[-1]))
-            upgrade_schema(normalise_url(url))
-            return url
+            return stack.enter_context(migrated_database(kind, servers, made[-1]))
 
         yield make
 

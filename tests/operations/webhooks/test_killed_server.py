@@ -13,18 +13,15 @@ from sqlalchemy import select
 from app.operations.webhooks import management
 from app.sessions.service import open_store
 from app.settings import Settings
-from app.store.engine import normalise_url
-from app.store.migrations import upgrade_schema
 from app.store.tables import webhook_deliveries
-from tests.conftest import KINDS, SURVEYS, Server, Servers, empty_database
+from tests.conftest import KINDS, SURVEYS, Server, Servers, migrated_database
 from tests.operations.webhooks.receiver import Receiver
 
 
 @pytest.fixture(params=KINDS)
 def server(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, receiver: Receiver) -> Iterator[Server]:
     """A server in development, with a webhook to the receiver."""
-    with empty_database(request.param, servers, tmp_path) as url:
-        upgrade_schema(normalise_url(url))
+    with migrated_database(request.param, servers, tmp_path) as url:
         store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, environment="development"))
         management.add(store, receiver.url, ["session.started"])
         store.close()
@@ -65,8 +62,7 @@ def test_what_was_committed_before_a_kill_is_told_after_it(server: Server, recei
 
 def test_two_workers_tell_each_event_once(servers: Servers, tmp_path: Path, receiver: Receiver) -> None:
     """Whichever of them committed it."""
-    with empty_database("postgresql", servers, tmp_path) as url:
-        upgrade_schema(normalise_url(url))
+    with migrated_database("postgresql", servers, tmp_path) as url:
         store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, environment="development"))
         management.add(store, receiver.url, ["session.started"])
         store.close()
