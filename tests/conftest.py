@@ -26,6 +26,9 @@ SERVER_KINDS = ("postgresql", "mysql")
 
 Servers = Callable[[str], Databases]
 
+# The tests start hundreds of processes: without this, each of them would compile app/ anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once, at the end, which tests could not run and what they want."""

@@ -1,6 +1,7 @@
 """The schema's revision: is it the one that this program needs, and bringing a database to it."""
 
 import threading
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -42,7 +43,8 @@ def upgrade_schema(url: URL) -> None:
     config.attributes["url"] = url
     try:
         with _UPGRADING:
-            command.upgrade(config, "head")
+            if not _is_current(url):
+                command.upgrade(config, "head")
     except DBAPIError as error:
         reason = " ".join(str(error.orig).split())[:300]
         shown = url.render_as_string(hide_password=True)
@@ -54,6 +56,14 @@ def upgrade_schema(url: URL) -> None:
         raise ConfigurationError(f"the database can't be upgraded: {error}") from error
 
 
+def _is_current(url: URL) -> bool:
+    """Return whether nothing is to be done: alembic takes a tenth of a second to find that out."""
+    try:
+        return _found(url) == head_revision()
+    except DBAPIError:  # the upgrade explains it
+        return False
+
+
 def _found(url: URL) -> str | None:
     engine = migration_engine(url)
     try:
@@ -63,6 +73,7 @@ def _found(url: URL) -> str | None:
         engine.dispose()
 
 
+@cache
 def head_revision() -> str:
     """Return the revision of the schema that this program needs."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
