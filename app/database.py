@@ -19,10 +19,10 @@ from typing import Any
 from .core.message_ids import new_message_id
 from .errors import NoSuchSession
 from .sessions.service import SessionStore, open_store
-from .sessions.snapshot import Snapshot
 from .settings import read_settings
 from .store.rows import Entry
 from .survey.commands import Note, Save, Update
+from .survey.snapshot import Snapshot
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -150,7 +150,7 @@ class Database:
 
     def _shown(self, snapshot: Snapshot) -> dict[str, Any]:
         return {
-            **snapshot.shown(self.store.clock()),
+            **snapshot.to_dict(self.store.clock()),
             "version": snapshot.state.version,
             "created_at": _time(snapshot.state.started_at),
             "updated_at": _time(snapshot.state.updated_at),

@@ -21,7 +21,7 @@ from app.operations.backup.native import create_native
 from app.operations.backup.restore import How, restore_backup
 from app.operations.backup.verify import verify_backup
 from app.store.encryption import PLAIN
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from benchmarks import databases
 from benchmarks.ours import accepted, answer, store_on
 from benchmarks.workload import NOT_BEGUN, SURVEY_ID, after

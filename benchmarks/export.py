@@ -16,8 +16,8 @@ from app.operations.export.export import Export
 from app.operations.export.request import FORMATS, Asked
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin
+from app.survey.snapshot import SessionKey
 
 SURVEY = "intake"
 ANSWERS: dict[str, Any] = {

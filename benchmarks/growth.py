@@ -13,7 +13,7 @@ import psycopg
 from app.sessions.service import SessionStore
 from app.store.drivers import sqlite
 from app.store.listing import Cursor
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured

@@ -20,10 +20,9 @@ from statistics import median
 
 from app.notifications.notifier import open_news
 from app.sessions.service import SessionStore, open_store
-from app.sessions.snapshot import Snapshot
 from app.settings import Settings
 from app.store.engine import normalise_url
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey, Snapshot
 from benchmarks import databases
 from benchmarks.ours import accepted, answer, begin_many, store_on
 from benchmarks.workload import STEPS, SURVEY_ID

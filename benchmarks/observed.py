@@ -20,7 +20,7 @@ from typing import Any
 from unittest import mock
 
 from app.observability import metrics
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.writer import batch_metrics
 from benchmarks.ours import Walker, begin_many, store_on
 from benchmarks.workload import STEPS, SURVEY_ID

@@ -9,8 +9,8 @@ from app.sessions.service import SessionStore, now_us, open_store
 from app.settings import Settings
 from app.store import engine as engines
 from app.store import migrations
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, AnyCommand, Begin, Restart
+from app.survey.snapshot import SessionKey
 from app.writer.batch import Outcome, Refused
 from benchmarks import crowd
 from benchmarks.contestant import Contestant

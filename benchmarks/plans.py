@@ -21,8 +21,8 @@ from app.store import listing
 from app.store.engine import normalise_url
 from app.store.listing import Cursor
 from app.store.migrations import upgrade_schema
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin
+from app.survey.snapshot import SessionKey
 from benchmarks import databases
 
 SESSIONS = 100_000

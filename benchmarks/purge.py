@@ -17,8 +17,8 @@ from app.operations.maintenance.purge_archive import Archive
 from app.operations.maintenance.retention import purge
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Begin, SetMode
+from app.survey.snapshot import SessionKey
 
 SESSIONS = 100_000
 EVENTS = 5

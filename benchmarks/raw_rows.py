@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from app.core.message_ids import new_message_id
 from app.sessions.service import SessionStore, now_us
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from benchmarks.ours import SESSIONS, Walker, begin_many
 from benchmarks.workload import STEPS, SURVEY_ID
 

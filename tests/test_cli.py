@@ -23,9 +23,9 @@ from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.history import NEWEST
-from app.store.rows import SessionKey
 from app.store.tables import metadata
 from app.survey.commands import Answer, Begin, Restart
+from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from tests.conftest import ROOT, SURVEYS, Server
 from tests.store.test_sealing import NEW, OLD, all_values, keys_of

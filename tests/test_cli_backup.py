@@ -14,7 +14,7 @@ from flask.testing import FlaskCliRunner
 from app.operations.backup.verify import Verified, verify_backup
 from app.sessions.service import SessionStore
 from app.store import audit
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS
 from tests.operations.backup.conftest import contents, fill
 from tests.test_cli_privacy import closed, opened

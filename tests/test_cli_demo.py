@@ -8,8 +8,8 @@ import pytest
 from flask.testing import FlaskCliRunner
 
 from app.sessions.service import SessionStore
-from app.store.rows import SessionKey
 from app.survey.commands import Begin
+from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS
 from tests.test_cli_privacy import closed, opened
 

@@ -12,7 +12,7 @@ from flask.testing import FlaskCliRunner
 from app.operations.maintenance.expiry import Expiry
 from app.operations.maintenance.purge_archive import read_archive
 from app.sessions.service import SessionStore
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from tests.test_cli_privacy import ANN, BEN, answer, closed, opened, surveys
 
 __all__ = ["surveys"]

@@ -11,7 +11,7 @@ from app.cli import register
 from app.cli.whole_file import write_whole
 from app.sessions.service import SessionStore
 from app.settings import Settings
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from tests.conftest import SURVEYS
 from tests.operations.export.reading import csv_rows, save

@@ -12,8 +12,8 @@ from flask.testing import FlaskCliRunner
 from app.cli import register
 from app.sessions.service import SessionStore
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin
+from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from tests.conftest import SURVEYS
 from tests.web.production import production

@@ -15,8 +15,8 @@ from flask.testing import FlaskCliRunner
 from app.cli import register
 from app.sessions.service import SessionStore
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Back, Begin, Save
+from app.survey.snapshot import SessionKey
 from app.web.analytics_messages import Analytics
 from app.web.factory import create_app
 from tests.conftest import SURVEYS

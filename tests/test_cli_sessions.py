@@ -14,8 +14,8 @@ from app.cli.output import exit_code_of, printable
 from app.errors import DatabaseUnavailable, InvalidInput, NoSuchSession
 from app.sessions.service import SessionStore
 from app.store import audit, history
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Draft
+from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS
 from tests.operations.walked import change_row, lose_event
 from tests.test_cli_privacy import closed, opened

@@ -14,8 +14,8 @@ from app.cli import register
 from app.operations.webhooks import worker
 from app.sessions.service import SessionStore
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Begin
+from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from tests.conftest import SURVEYS
 from tests.operations.webhooks.receiver import Receiver, answers, receiving

@@ -6,7 +6,7 @@ import pytest
 
 from app.sessions import condition_warnings
 from app.sessions.condition_warnings import ConditionLog
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 
 ANN, BOB = SessionKey("phq9", "ann"), SessionKey("phq9", "bob")
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from app.sessions import subscribers
-from app.sessions.snapshot import Snapshot
 from app.sessions.subscribers import Listeners
-from app.store.rows import SessionKey
 from app.survey.events import ModeSet, Started
+from app.survey.snapshot import SessionKey, Snapshot
 from app.survey.state import fold
 
 KEY = SessionKey("phq9", "user123")

@@ -19,8 +19,8 @@ from app.sessions.queries import now_us
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.retry import retried
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Draft, Goto
+from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT
 
 NAME = re.compile(r"stepkeep_[a-z_]+[a-z]")

@@ -12,7 +12,7 @@ from contextlib import suppress
 from time import monotonic
 
 from ..errors import StepkeepError
-from ..store.rows import SessionKey
+from ..survey.snapshot import SessionKey
 from .principals import Developer, Integrator, Participant, Principal
 
 log = logging.getLogger("stepkeep.access")

@@ -14,7 +14,7 @@ from typing import Any
 from itsdangerous import BadData, URLSafeSerializer
 
 from ..errors import Unauthorized
-from ..store.rows import SessionKey
+from ..survey.snapshot import SessionKey
 from .principals import Participant
 
 MAX_LENGTH = 1024

@@ -7,7 +7,7 @@ from flask.cli import AppGroup
 
 from ..errors import NotFound
 from ..store import listing
-from ..store.rows import SessionKey
+from ..survey.snapshot import SessionKey
 from .output import store
 
 SURVEYS = 1000

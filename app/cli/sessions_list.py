@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from ..sessions.snapshot import Snapshot
 from ..store.encryption import SET_ASIDE
 from ..survey.flow import status_at
+from ..survey.snapshot import Snapshot
 from . import sessions_set_aside
 from .output import check_offered, json_lines, note, store, table, time_text, told
 from .sessions import sessions

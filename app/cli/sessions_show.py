@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from ..errors import NoSuchSession
-from ..sessions.snapshot import Snapshot
 from ..store.encryption import SET_ASIDE
-from ..store.rows import Entry, SessionKey
+from ..store.rows import Entry
 from ..survey.definition import Step
+from ..survey.snapshot import SessionKey, Snapshot
 from . import sessions_set_aside
 from .output import json_lines, note, store, table, time_text, told
 from .sessions import keys_of, sessions
@@ -139,7 +139,7 @@ def _text(value: object) -> str:
 
 def _facts(snapshot: Snapshot) -> dict[str, Any]:
     state = snapshot.state
-    return snapshot.shown(store().clock()) | {
+    return snapshot.to_dict(store().clock()) | {
         "version": state.version,
         "progress": round(snapshot.progress, 4),
         "drafts": dict(state.drafts),

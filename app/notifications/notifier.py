@@ -16,7 +16,7 @@ from ..observability import metrics
 from ..settings import Settings
 from ..store.drivers import sqlite
 from ..store.drivers.connection import leave_to_parent
-from ..store.rows import SessionKey
+from ..survey.snapshot import SessionKey
 from .postgresql import postgresql_links
 from .publisher import Outbox
 from .redis import redis_links

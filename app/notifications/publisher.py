@@ -7,7 +7,7 @@ Never sent in the writer's transaction: PostgreSQL lets transactions that notify
 import threading
 from collections.abc import Callable
 
-from ..store.rows import SessionKey
+from ..survey.snapshot import SessionKey
 from .transport import Link, Outages, log, pack
 
 GATHER_S = 0.02

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import orjson
 
-from ..store.rows import SessionKey
+from ..survey.snapshot import SessionKey
 
 log = logging.getLogger("stepkeep.news")
 

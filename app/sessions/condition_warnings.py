@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from ..store.rows import SessionKey
+from ..survey.snapshot import SessionKey
 
 log = logging.getLogger("stepkeep.service")
 

@@ -19,7 +19,7 @@ from ..store import history
 from ..store.drivers.sqlite import empty_wal
 from ..store.erasure_journal import Erased, list_for
 from ..store.erasures import Erasure, Whom
-from ..store.rows import SessionKey
+from ..survey.snapshot import SessionKey
 from ..survey.state import SessionState
 from . import erasure_replay
 from .queries import SessionReader

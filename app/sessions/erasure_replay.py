@@ -16,7 +16,7 @@ from ..store import audit, erasure_rows, erasures, history
 from ..store.erasure_journal import HASH_BYTES, Erased, ErasureList, Identity
 from ..store.erasures import Again, Repetition
 from ..store.participants import participant_of
-from ..store.rows import SessionKey
+from ..survey.snapshot import SessionKey
 
 log = logging.getLogger("stepkeep.store")
 

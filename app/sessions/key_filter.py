@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rbloom import Bloom
 
 from ..errors import StepkeepError
-from ..store.rows import SessionKey
+from ..survey.snapshot import SessionKey
 
 log = logging.getLogger("stepkeep.store")
 

@@ -19,11 +19,11 @@ from ..store.encryption import SET_ASIDE, sealing_of
 from ..store.listing import Cursor
 from ..store.migrations import check_schema
 from ..store.retry import retried, unsaved
-from ..store.rows import Entry, SessionKey, States, state_of
+from ..store.rows import Entry, States, state_of
 from ..survey.definition import Survey
 from ..survey.events import UnknownEvent
+from ..survey.snapshot import SessionKey, Snapshot
 from ..survey.state import SessionState
-from .snapshot import Snapshot
 from .survey_revisions import Revisions
 
 _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")

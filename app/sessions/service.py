@@ -34,10 +34,10 @@ from ..store import engine as engines
 from ..store import history, moving
 from ..store.drivers.connection import HeldConnection, leave_to_parent
 from ..store.migrations import check_schema, upgrade_schema
-from ..store.rows import SessionKey
 from ..survey.commands import AnyCommand, Begin, Draft, Expire
 from ..survey.definition import Survey, dump_definition
 from ..survey.events import Answered
+from ..survey.snapshot import SessionKey, Snapshot
 from ..survey.state import SessionState
 from ..writer.batch import Outcome, Refused, Result, Turn
 from ..writer.group_commit import Writer
@@ -46,7 +46,6 @@ from .condition_warnings import ConditionLog
 from .erasure import RemovingStore
 from .key_filter import KnownKeys
 from .queries import now_us
-from .snapshot import Snapshot
 from .subscribers import Listener, Listeners
 from .validation import check_command, problem_of
 

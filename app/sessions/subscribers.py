@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ..core import strict_json
-from ..store.rows import SessionKey
+from ..survey.snapshot import SessionKey, Snapshot
 from ..writer.batch import SMALL
-from .snapshot import Snapshot
 
 REMEMBERED = 10_000
 """Sessions that were shown here last and are still known: some 30 MB with answers to a usual survey, 300 MB at most

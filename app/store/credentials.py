@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from .rows import SessionKey, from_time, to_time
+from ..survey.snapshot import SessionKey
+from .rows import from_time, to_time
 from .tables import api_keys, sign_ins, token_revocations
 
 

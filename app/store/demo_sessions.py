@@ -7,9 +7,9 @@ import re
 
 from sqlalchemy import ColumnElement, Connection, and_, not_, select
 
+from ..survey.snapshot import SessionKey
 from .history import erase
 from .participants import participant_of
-from .rows import SessionKey
 from .tables import sessions
 
 _DEMO_ID = re.compile(r"demo-[0-9]+-[0-9]{7,}")

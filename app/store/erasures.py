@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, String, func, or_, select, type_coerce
 
+from ..survey.snapshot import SessionKey
 from . import audit, erasure_rows, outbox
 from .credentials import revoke_tokens
 from .erasure_journal import SALT_BYTES, Erased, ErasureList, hash_of
 from .history import erase
 from .participants import is_his, participant_of
-from .rows import SessionKey, from_time, to_time
+from .rows import from_time, to_time
 from .tables import sessions, token_revocations
 
 SHOWN = 16

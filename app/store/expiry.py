@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, select, update
 
+from ..survey.snapshot import SessionKey
 from .encryption import SET_ASIDE
 from .keyset import as_stored, is_after
-from .rows import SessionKey, from_time, to_time
+from .rows import from_time, to_time
 from .tables import sessions
 
 

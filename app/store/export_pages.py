@@ -13,11 +13,12 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from ..errors import SessionUnreadable
+from ..survey.snapshot import SessionKey
 from ..survey.state import Status
 from .encryption import Sealing
 from .keyset import as_stored, is_after
 from .listing import has_status
-from .rows import ENTRY_COLUMNS, STATE_COLUMNS, Entry, SessionKey, Stored, entry_of, state_of, to_time
+from .rows import ENTRY_COLUMNS, STATE_COLUMNS, Entry, Stored, entry_of, state_of, to_time
 from .tables import session_history, sessions, survey_revisions
 
 EXAMINED = 5000

@@ -12,6 +12,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
 from ..survey.events import from_record
+from ..survey.snapshot import SessionKey
 from ..survey.state import SessionState, fold
 from .encryption import SET_ASIDE, Sealing
 from .rows import (
@@ -19,7 +20,6 @@ from .rows import (
     RECORD_COLUMNS,
     STATE_COLUMNS,
     Entry,
-    SessionKey,
     States,
     entry_of,
     events_of,

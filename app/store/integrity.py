@@ -13,10 +13,11 @@ from sqlalchemy import ColumnElement, Connection, FromClause, and_, or_, select
 
 from ..errors import AnswersLocked
 from ..survey.events import Started, from_record
+from ..survey.snapshot import SessionKey
 from ..survey.state import SessionState, apply
 from .encryption import Sealing
 from .keyset import as_stored, is_after
-from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, SessionKey, Stored, record_of, state_of
+from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, Stored, record_of, state_of
 from .tables import session_history, sessions
 
 EVENTS_A_PAGE = 1000

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, and_, or_, select
 
 from ..errors import InvalidInput
+from ..survey.snapshot import SessionKey
 from .keyset import is_after
-from .rows import SessionKey, from_time, to_time
+from .rows import from_time, to_time
 from .tables import session_history, sessions
 
 EXAMINED = 5000

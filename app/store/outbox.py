@@ -11,8 +11,9 @@ from typing import Any, Literal, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, or_, select, update
 
+from ..survey.snapshot import SessionKey
 from .participants import is_his
-from .rows import SessionKey, from_time, to_time
+from .rows import from_time, to_time
 from .tables import webhook_deliveries, webhooks
 from .webhooks import WebhookEvent
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from ..survey.snapshot import SessionKey
 from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Place, Sealing
 from .keyset import TIMES, as_stored, is_after, is_of
-from .rows import FINGERPRINT, SessionKey, from_time, to_time, value_of
+from .rows import FINGERPRINT, from_time, to_time, value_of
 from .tables import session_history, sessions
 
 STEP_HISTORY = "sessions.step_history"

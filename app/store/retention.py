@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, func, or_, select, update
 
 from ..survey.events import Expired
+from ..survey.snapshot import SessionKey
 from . import audit, erasure_rows, erasures
 from .erasure_journal import SALT_BYTES
 from .history import erase
 from .keyset import is_after, is_of
-from .rows import SessionKey, to_time
+from .rows import to_time
 from .tables import session_history, sessions
 
 Cutoffs = Mapping[str, int]

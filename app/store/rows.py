@@ -15,6 +15,7 @@ import orjson
 
 from ..errors import AnswersLocked, SessionUnreadable
 from ..survey.events import AnyEvent, Record, from_record, to_record
+from ..survey.snapshot import SessionKey
 from ..survey.state import SessionState, Status
 from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Sealing
 from .tables import session_history, sessions
@@ -83,13 +84,6 @@ ENTRY_COLUMNS = (session_history.c.message_id, *RECORD_COLUMNS)
 
 KNOWN_COLUMNS = tuple(session_history.c[name] for name in ("user_id", "survey_id", "message_id", "version", "data"))
 """What :func:`known_message` takes, in its order."""
-
-
-class SessionKey(NamedTuple):
-    """Which session: one participant's of one survey. A tuple, because each turn looks it up six times."""
-
-    survey_id: str
-    user_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

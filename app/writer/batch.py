@@ -12,13 +12,14 @@ import orjson
 from ..errors import AnswersLocked, MessageIdReused, StepkeepError
 from ..store import rows
 from ..store.drivers.connection import Gateway
-from ..store.rows import Form, KnownMessage, Row, SessionKey, Stored
+from ..store.rows import Form, KnownMessage, Row, Stored
 from ..store.webhooks import WebhookEvent
 from ..survey import commands
 from ..survey.commands import AnyCommand, Begin, Restart
 from ..survey.definition import Survey
 from ..survey.events import Answered, AnyEvent, Expired, ModeSet, Restarted, Started, WentBack, WentTo
 from ..survey.flow import Rejection, decide
+from ..survey.snapshot import SessionKey
 from ..survey.state import SessionState, apply
 
 SurveyFor = Callable[[str, str | None], Survey | None]

@@ -24,8 +24,8 @@ from ..observability import metrics, tracing
 from ..settings import Settings
 from ..store.drivers.connection import HeldConnection
 from ..store.retry import HasWaited, describe, has_waited, is_of_the_data, retried, unsaved
-from ..store.rows import SessionKey
 from ..survey.commands import AnyCommand
+from ..survey.snapshot import SessionKey
 from . import batch_metrics
 from .batch import Result, RevisionNotLoaded, SurveyFor, Turn, commit_batch
 from .request import Ticket

@@ -21,10 +21,10 @@ from ..core import strict_json
 from ..errors import AnswersLocked, DatabaseUnavailable, MessageIdReused, Overloaded, Unavailable
 from ..observability import metrics
 from ..settings import Settings
-from ..store.rows import SessionKey
 from ..survey.commands import AnyCommand, Begin, Draft, Restart
 from ..survey.definition import Survey
 from ..survey.flow import Rejection, decide
+from ..survey.snapshot import SessionKey
 from ..survey.state import SessionState, apply
 from .batch import Outcome, Refused, Result, RevisionNotLoaded, SurveyFor, Turn, fingerprint_of
 

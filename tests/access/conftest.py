@@ -9,7 +9,7 @@ from app.access.credentials import Credentials
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 
 SECRET = "of-the-tests-0123456789abcdefghijklmnopqrstuvwxyz"
 KEY = SessionKey("phq9", "ada")

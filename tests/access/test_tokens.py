@@ -20,7 +20,7 @@ from app.access.principals import SCOPES, Participant, check_session
 from app.access.tokens import DAY_US, MAX_LENGTH, ResumeTokens, new_user_id
 from app.errors import Forbidden, Unauthorized
 from app.sessions.service import SessionStore
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from tests.access.conftest import HOUR_US, KEY, SECRET, Clock, Open
 

@@ -15,7 +15,7 @@ from app.access.credentials import Credentials
 from app.access.tokens import ResumeTokens
 from app.sessions.service import open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from tests.browser.participant import Participant
 from tests.conftest import SURVEYS, Server
 

@@ -12,8 +12,8 @@ from app.access.credentials import Credentials
 from app.access.principals import SCOPES
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, SetMode
+from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS, Server
 
 SECOND_US = 1_000_000

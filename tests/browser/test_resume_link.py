@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Route, expect
 
 from app.access.tokens import ResumeTokens
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from tests.browser.clinic import (
     CLOSED,
     HOUR_US,

@@ -5,8 +5,8 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from app.store.rows import SessionKey
 from app.survey.commands import Begin, SetMode
+from app.survey.snapshot import SessionKey
 from tests.browser.desk import HOUR_US, SECOND_US, Desk
 
 pytestmark = pytest.mark.browser

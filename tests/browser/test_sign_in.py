@@ -12,7 +12,7 @@ from app.access.credentials import Credentials
 from app.access.principals import SCOPES
 from app.sessions.service import open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from tests.browser.clinic import small_targets
 from tests.browser.test_access import PHONE, fits, violations
 from tests.conftest import SURVEYS, Server

@@ -12,10 +12,10 @@ from functools import cache
 from itertools import accumulate, pairwise
 from typing import Any, Literal
 
-from app.store.rows import SessionKey
 from app.survey.definition import Survey, load
 from app.survey.events import from_record
 from app.survey.flow import Rejection, decide
+from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState, apply
 from app.web.ws.messages import command_of, parse_value
 from tests.chaos.expected import holds, row_of, shown_session

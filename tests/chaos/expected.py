@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState
 from tests.chaos.logs import Given
 from tests.chaos.stored import Event

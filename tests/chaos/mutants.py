@@ -13,7 +13,7 @@ from app.store import rows
 from app.store.drivers import sqlite
 from app.store.engine import normalise_url
 from app.store.migrations import upgrade_schema
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState
 from app.writer import pending
 from app.writer.batch import Outcome

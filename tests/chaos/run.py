@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 
 from app.store.drivers import sqlite
 from app.store.engine import database_facts, normalise_url
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from tests.chaos import checker, stored
 from tests.chaos.browsers import BrowserCrowd
 from tests.chaos.checker import Finding

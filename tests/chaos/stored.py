@@ -11,8 +11,8 @@ from sqlalchemy import create_engine, text
 
 from app.store.drivers import sqlite
 from app.store.engine import normalise_url
-from app.store.rows import SessionKey
 from app.survey.events import Record
+from app.survey.snapshot import SessionKey
 
 EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - the columns hold naive UTC
 US = datetime.timedelta(microseconds=1)

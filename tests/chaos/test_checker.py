@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.store.rows import SessionKey
 from app.survey.events import Answered, AnyEvent, ModeSet, Started, to_record
+from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState, apply
 from tests.chaos.checker import Finding, check
 from tests.chaos.expected import row_of, shown_session

@@ -19,7 +19,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from app.access.credentials import Credentials
 from app.client import BadToken, FileOutbox, MemoryOutbox, NotAdmitted, RefusedForGood, SurveyClient
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from tests.client.conftest import STATE, WAIT_S, Fake, FakeOf, client_of, say
 from tests.conftest import Server
 from tests.proxy import Proxy

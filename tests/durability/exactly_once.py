@@ -4,7 +4,7 @@ from collections import Counter
 
 from app.sessions.service import SessionStore
 from app.store import history
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 
 NO_LIMIT = 100_000

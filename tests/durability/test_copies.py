@@ -35,8 +35,8 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
 from app.store.drivers import sqlite
-from app.store.rows import SessionKey
 from app.survey.commands import Answer
+from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from tests.conftest import ROOT, SURVEYS
 from tests.databases import create_sqlite

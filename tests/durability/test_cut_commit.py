@@ -12,8 +12,8 @@ from sqlalchemy import make_url
 from app.errors import DatabaseUnavailable
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Save
+from app.survey.snapshot import SessionKey
 from app.writer.batch import Outcome
 from tests.conftest import SERVER_KINDS, SURVEYS, Servers
 from tests.durability.exactly_once import check_fold, message_ids

@@ -20,8 +20,8 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import engine as engines
 from app.store.drivers import sqlite
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, AnyCommand, Draft, Restart
+from app.survey.snapshot import SessionKey
 from app.writer.batch import Outcome
 from tests.durability.exactly_once import NO_LIMIT, check_fold, message_ids
 

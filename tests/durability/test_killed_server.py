@@ -9,8 +9,8 @@ import pytest
 from app.errors import Unavailable
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Save
+from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS
 from tests.databases import OwnServer
 from tests.durability.exactly_once import check_fold, message_ids

@@ -9,8 +9,8 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
 from app.store.engine import normalise_url
-from app.store.rows import SessionKey
 from app.survey.commands import Answer
+from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from app.writer.batch import Outcome
 from tests.conftest import SURVEYS

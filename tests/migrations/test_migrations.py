@@ -11,8 +11,8 @@ from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url, writer_engine
 from app.store.migrations import upgrade_schema
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Draft, Restart
+from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS
 from tests.migrations.sample import REVISIONS, ROWS, Rows, alembic, dump, execute, migrate, run_alembic, shape
 

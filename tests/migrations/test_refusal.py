@@ -17,8 +17,8 @@ from app.operations.maintenance.key_rotation import rotate
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
-from app.store.rows import SessionKey
 from app.survey.commands import Answer
+from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT, SURVEYS
 from tests.migrations.sample import REVISIONS, dump, execute, migrate
 from tests.waiting import free_port

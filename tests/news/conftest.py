@@ -13,8 +13,8 @@ from app.notifications import subscriber as news_watch
 from app.notifications.notifier import open_news
 from app.settings import Settings
 from app.store.engine import normalise_url, reader_engine, writer_engine
-from app.store.rows import SessionKey
 from app.store.tables import sessions
+from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT, Servers, empty_database, migrated_database, skip_or_fail
 from tests.databases import NoServer
 from tests.news.redis_server import RedisServer
@@ -166,7 +166,7 @@ import sys, time
 from app.notifications.notifier import open_news
 from app.settings import Settings
 from app.store.engine import normalise_url
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 looked = []
 settings = Settings(database_url=sys.argv[1], redis_url=sys.argv[2] or None)
 news = open_news(settings, normalise_url(sys.argv[1]), lambda keys: looked.append(1) or {}, print, lambda key: None)

@@ -18,7 +18,7 @@ from app.notifications import redis as news_redis
 from app.notifications import subscriber as news_watch
 from app.notifications.transport import PAYLOAD_BYTES, pack, unpack
 from app.settings import Settings
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from tests.conftest import skip_or_fail
 from tests.databases import NoServer, OwnServer, PostgreSQL, own_server
 from tests.news.conftest import (

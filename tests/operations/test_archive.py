@@ -19,8 +19,8 @@ from app.operations.maintenance.retention import purge
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.retention import EMPTIED, trim
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Expire, Restart, SetMode
+from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT, SURVEYS
 from tests.store.contents import dump
 from tests.store.test_erasures import _Told, begin

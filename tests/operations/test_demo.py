@@ -14,9 +14,9 @@ from app.operations.demo.fill import fill as demo
 from app.operations.demo.simulate import walk
 from app.operations.integrity.verify import verify_sessions
 from app.sessions.service import SessionStore
-from app.store.rows import SessionKey
 from app.survey.commands import Begin
 from app.survey.definition import load
+from app.survey.snapshot import SessionKey
 from tests.store.contents import dump
 
 DAY_US = 86_400 * 1_000_000

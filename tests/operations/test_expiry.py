@@ -17,9 +17,9 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit
 from app.store.counting import count_by_survey
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Restart
 from app.survey.flow import status_at
+from app.survey.snapshot import SessionKey
 from app.writer.batch import Outcome
 from tests.conftest import SURVEYS
 from tests.operations.test_retention import losing_once
@@ -103,11 +103,11 @@ def test_a_version_has_the_status_that_it_had_then(expiring: SessionStore, clock
     begin(expiring, ANN, at=clock())
     expiring.submit(ANN, Answer(at=clock(), step="Q1", value=1))
     clock.now += 15 * DAY_US
-    assert expiring.at_version(ANN, 1).shown(clock())["status"] == "in_progress"
-    assert expiring.at_version(ANN, 2).shown(clock())["status"] == "expired"
+    assert expiring.at_version(ANN, 1).to_dict(clock())["status"] == "in_progress"
+    assert expiring.at_version(ANN, 2).to_dict(clock())["status"] == "expired"
     expire(expiring)
-    assert expiring.at_version(ANN, 2).shown(clock())["status"] == "in_progress"
-    assert expiring.at_version(ANN, 3).shown(clock())["status"] == "expired"
+    assert expiring.at_version(ANN, 2).to_dict(clock())["status"] == "in_progress"
+    assert expiring.at_version(ANN, 3).to_dict(clock())["status"] == "expired"
 
 
 @hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -146,7 +146,9 @@ def test_expiry_closes_exactly_what_doors_take_for_expired(  # noqa: PLR0917 - f
     assert {key for key in keys if status(expiring, key) == "expired"} == over == listed(expiring, "expired")
     assert counted(expiring) == counts
     clock.now += 10 * DAY_US
-    by_doors = {one.key for key in keys if (one := expiring.load(key)) and one.shown(clock.now)["status"] == "expired"}
+    by_doors = {
+        one.key for key in keys if (one := expiring.load(key)) and one.to_dict(clock.now)["status"] == "expired"
+    }
     assert listed(expiring, "expired") == by_doors
     assert sum(counted(expiring).values()) == len(by_doors)
     clock.now -= 10 * DAY_US

@@ -19,8 +19,8 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
 from app.store.credentials import revoke_tokens
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Draft, Note, Update
+from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from tests.store.contents import clear, dump
 from tests.store.test_erasures import begin, set_aside

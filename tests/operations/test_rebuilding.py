@@ -15,8 +15,8 @@ from app.operations.integrity.verify import verify_sessions
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin
+from app.survey.snapshot import SessionKey
 from tests.operations.walked import change_row, history_of, lose_event, row_of, swap_rows, walked
 from tests.store.contents import clear
 from tests.store.test_sealing import OLD, keys_of

@@ -23,8 +23,8 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit
 from app.store.audit import Entry
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin
+from app.survey.snapshot import SessionKey
 from app.writer.batch import Outcome
 from tests.conftest import SURVEYS
 from tests.store.contents import clear, dump

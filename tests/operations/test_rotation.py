@@ -18,9 +18,9 @@ from app.operations.maintenance.key_rotation import Rotated, Unopened, rotate
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.encryption import Sealing, key_id
-from app.store.rows import SessionKey
 from app.store.tables import session_history, sessions
 from app.survey.commands import Answer, Begin, Draft, Save
+from app.survey.snapshot import SessionKey
 from app.writer.batch import Outcome
 from tests.conftest import ROOT, SURVEYS
 from tests.durability.exactly_once import check_fold, message_ids

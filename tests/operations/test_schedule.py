@@ -12,8 +12,8 @@ from app.operations.maintenance.purge_archive import read_archive
 from app.operations.maintenance.scheduler import Rounds
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Begin
+from app.survey.snapshot import SessionKey
 from tests.waiting import wait_for
 
 DAY_US = 86_400 * 1_000_000

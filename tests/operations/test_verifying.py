@@ -12,8 +12,8 @@ from app.operations.integrity.verify import Checked, verify_sessions
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin
+from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS
 from tests.migrations.sample import alembic, make_by_hand
 from tests.operations.walked import change_row, history_of, lose_event, row_of, swap_rows, walked

@@ -8,8 +8,8 @@ from sqlalchemy.types import String
 
 from app.operations.demo.simulate import walk
 from app.sessions.service import SessionStore
-from app.store.rows import SessionKey
 from app.store.tables import session_history, sessions
+from app.survey.snapshot import SessionKey
 
 DAY_US = 86_400 * 1_000_000
 

@@ -21,7 +21,7 @@ from app.access.principals import SCOPES
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.migrations import upgrade_schema
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.web.rest.openapi.document import openapi_document
 from tests.conftest import SURVEYS, Server
 

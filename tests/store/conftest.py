@@ -6,8 +6,8 @@ from typing import Any, Self
 import pytest
 
 from app.sessions.service import SessionStore
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Save
+from app.survey.snapshot import SessionKey
 from app.writer import group_commit as writer_module
 from app.writer.batch import Outcome, Turn
 from tests.waiting import wait_for

@@ -12,11 +12,12 @@ from sqlalchemy import Connection, event, update
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import statistics
-from app.store.rows import SessionKey, to_time
+from app.store.rows import to_time
 from app.store.statistics import ACTIONS, CODES, NO_TIME, OTHER, TIME_WIDTH, SessionRow, Walks, microseconds_of
 from app.store.tables import session_history
 from app.survey.commands import Answer, Begin, Draft, Note, Save, SetMode
 from app.survey.events import EVENT_TYPES
+from app.survey.snapshot import SessionKey
 
 AT = 1_764_000_000_123_456
 ANN = SessionKey("phq9", "ann")

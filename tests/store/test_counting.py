@@ -5,8 +5,8 @@ import dataclasses
 from app.sessions.service import SessionStore
 from app.store import history
 from app.store.counting import SurveyCount, count_by_survey
-from app.store.rows import SessionKey
 from app.survey.commands import Answer
+from app.survey.snapshot import SessionKey
 
 DAY_US = 86_400 * 1_000_000
 

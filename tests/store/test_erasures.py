@@ -19,8 +19,8 @@ from app.store.audit import Entry
 from app.store.credentials import revoke_tokens
 from app.store.erasure_journal import ErasureList
 from app.store.erasures import Erasure, Whom
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Draft
+from app.survey.snapshot import SessionKey
 from tests.store.contents import Rows, clear, dump, mentions
 from tests.waiting import wait_for
 

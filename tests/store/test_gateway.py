@@ -16,9 +16,9 @@ from app.settings import Settings
 from app.store.drivers import connection as gateway
 from app.store.drivers import mysql, postgresql
 from app.store.engine import normalise_url
-from app.store.rows import SessionKey
 from app.store.tables import sessions
 from app.survey.commands import Begin, Save
+from app.survey.snapshot import SessionKey
 from app.writer.batch import Outcome
 from tests.conftest import SERVER_KINDS, SURVEYS, Servers
 from tests.durability.exactly_once import check_fold

@@ -11,12 +11,11 @@ from sqlalchemy import event
 
 from app.errors import InvalidInput
 from app.sessions.service import SessionStore, open_store
-from app.sessions.snapshot import Snapshot
 from app.settings import Settings
 from app.store import listing
 from app.store.listing import Cursor
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Restart
+from app.survey.snapshot import SessionKey, Snapshot
 
 COUNT = 40
 
@@ -79,7 +78,9 @@ def test_pages_together_are_what_fits_each_once_and_in_order(
         if (since is None or one.state.updated_at >= since)
         and one.key.user_id.startswith(filters.get("user_id_prefix", ""))
         and all(
-            str(one.shown(filled.clock())[name]) == value for name, value in filters.items() if name != "user_id_prefix"
+            str(one.to_dict(filled.clock())[name]) == value
+            for name, value in filters.items()
+            if name != "user_id_prefix"
         )
     ]
     assert sorted(one.key for one in found) == sorted(one.key for one in fits)

@@ -21,11 +21,11 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import outbox, webhooks
 from app.store.outbox import Attempted
-from app.store.rows import SessionKey
 from app.store.tables import sessions, webhook_deliveries
 from app.store.tables import webhooks as table
 from app.store.webhooks import EVENTS, Webhook
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Restart, Save, SetMode, Update
+from app.survey.snapshot import SessionKey
 from tests.store.contents import clear
 from tests.store.test_erasures import set_aside
 

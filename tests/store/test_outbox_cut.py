@@ -7,8 +7,8 @@ from sqlalchemy import make_url
 
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Begin, Restart
+from app.survey.snapshot import SessionKey
 from tests.conftest import SERVER_KINDS, SURVEYS, Servers
 from tests.proxy import Proxy, When
 from tests.store.test_outbox import hook, told

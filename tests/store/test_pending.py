@@ -12,10 +12,10 @@ import pytest
 from app.catalogue import read_catalogue
 from app.errors import DatabaseUnavailable, MessageIdReused, Overloaded
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Restart
 from app.survey.definition import Survey
 from app.survey.flow import Rejection, decide
+from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState, apply, fold
 from app.writer.batch import Outcome, Refused, Result, Turn
 from app.writer.pending import Accepted, PendingTurns

@@ -27,8 +27,8 @@ from app.settings import Settings
 from app.store import audit, erasure_rows, erasures
 from app.store.credentials import revoke_tokens
 from app.store.erasure_journal import Erased, ErasureList, hash_of, line_of
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin
+from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT, SURVEYS
 from tests.store.contents import clear, dump, mentions, put_back
 from tests.store.test_erasures import begin, set_aside

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.errors import SessionUnreadable
 from app.store import rows
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState
 
 KEY = SessionKey("phq9", "u")

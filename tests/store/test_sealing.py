@@ -20,10 +20,10 @@ from app.store import encryption as module
 from app.store.drivers import sqlite
 from app.store.encryption import PLAIN, SealBroken, Sealing, key_id, sealing_of
 from app.store.engine import normalise_url
-from app.store.rows import SessionKey
 from app.store.tables import session_history, sessions
 from app.survey.commands import Answer, AnyCommand, Begin, Draft, Note, Restart, Update
 from app.survey.events import from_record
+from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState
 from app.writer.batch import Outcome
 from tests.durability.exactly_once import check_fold

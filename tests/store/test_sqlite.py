@@ -17,8 +17,8 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.drivers import sqlite
 from app.store.engine import normalise_url
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, SetMode, Update
+from app.survey.snapshot import SessionKey
 from app.writer import batch
 from app.writer.batch import Outcome
 from tests.conftest import ROOT, SURVEYS

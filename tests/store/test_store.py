@@ -27,8 +27,8 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
 from app.store.engine import normalise_url, server_lock
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Back, Begin, Draft, Restart, Save, Update
+from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from app.writer import batch, group_commit
 from app.writer.batch import Outcome, Refused

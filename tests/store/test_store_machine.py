@@ -24,13 +24,12 @@ from app.catalogue import Catalogue, read_catalogue
 from app.errors import DatabaseUnavailable, MessageIdReused, SessionUnreadable, Unavailable
 from app.sessions import service
 from app.sessions.service import SessionStore
-from app.sessions.snapshot import Snapshot
 from app.settings import Settings
 from app.store.drivers import sqlite
 from app.store.history import events_of
-from app.store.rows import SessionKey
 from app.survey import commands
 from app.survey.commands import AnyCommand
+from app.survey.snapshot import SessionKey, Snapshot
 from app.survey.state import fold
 from app.writer import pending
 from app.writer.batch import Outcome, Result

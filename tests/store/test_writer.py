@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from app.errors import DatabaseUnavailable, InvalidJson, MessageIdReused, Overloaded, Unavailable
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin
+from app.survey.snapshot import SessionKey
 from app.writer import group_commit as writer_module
 from app.writer.batch import Outcome, Refused, Turn
 from tests.store.conftest import USERS, Holding, answer, save, waiting

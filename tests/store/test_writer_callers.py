@@ -20,7 +20,7 @@ from app.sessions.service import open_store
 from app.settings import Settings
 from app.store import writer
 from app.writer.waiter import ThreadParking
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.survey.commands import Answer, Begin
 store = open_store(Settings(database_url=sys.argv[1], surveys_dir=Path("surveys")))
 sizes = []

@@ -10,8 +10,8 @@ import pytest
 from app.errors import DatabaseUnavailable
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Begin
+from app.survey.snapshot import SessionKey
 from app.writer import group_commit as writer_module
 from app.writer.batch import Outcome, Turn
 from app.writer.waiter import ThreadParking

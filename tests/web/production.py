@@ -21,7 +21,7 @@ from app.access.tokens import ResumeTokens
 from app.sessions.queries import now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.web.authentication import Access
 from app.web.factory import create_app
 from tests.conftest import SURVEYS, Server, Servers, migrated_database

@@ -15,7 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from app.errors import ConfigurationError
 from app.settings import read_settings
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from tests.conftest import KINDS, SERVER_KINDS, Server, Servers, skip_or_fail
 from tests.databases import NoServer, OwnServer, own_server
 from tests.web.production import (

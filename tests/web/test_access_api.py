@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from tests.conftest import KINDS, Servers
 from tests.web.production import SITE, Door, door_on, listening
 from tests.web.sockets import refusal, socket_to

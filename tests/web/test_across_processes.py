@@ -12,7 +12,7 @@ import pytest
 
 from app.sessions.service import open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS, Server, Servers, migrated_database, skip_or_fail
 from tests.databases import NoServer
 from tests.durability.exactly_once import check_fold

@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 from app.errors import DatabaseUnavailable
 from app.sessions.service import SessionStore
 from app.store import audit
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin
+from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from app.web.rest.openapi.document import openapi_document
 from tests.conftest import Servers

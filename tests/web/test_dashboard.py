@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 from app.access.principals import Scope
 from app.errors import DatabaseUnavailable
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.survey.commands import Answer
+from app.survey.snapshot import SessionKey
 from app.web.pages.dashboard import EXPORT_FORMATS
 from tests.web.production import EVIL, SITE, Door, opened
 

@@ -10,7 +10,7 @@ from app.errors import DatabaseUnavailable
 from app.operations.export.export import Export
 from app.operations.export.request import FORMATS, SHAPES
 from app.settings import Settings
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.web.export_messages import CodebookAnswer
 from app.web.rest.models import Problem
 from tests.conftest import SURVEYS

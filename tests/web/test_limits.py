@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from app.errors import RateLimited
 from app.sessions.service import open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from app.web.rate_limits import MESSAGES_AT_ONCE, Limits
 from app.web.ws.connection_limits import Connections

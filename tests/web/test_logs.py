@@ -25,7 +25,7 @@ from app.access.tokens import ResumeTokens
 from app.observability.logging import LineFormatter, LogForm, log_form
 from app.settings import Settings
 from app.store.engine import normalise_url
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.web.security_log import EVERY_S, SecurityLog
 from tests.conftest import SURVEYS, Server
 from tests.databases import create_sqlite

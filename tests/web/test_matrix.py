@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 
 from app.access.principals import SCOPES, Scope
 from app.sessions.service import SessionStore
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.web.ws.messages import CLIENT_TYPES
 from tests.conftest import KINDS, ROOT, Servers
 from tests.store.contents import Rows, clear, dump

@@ -20,7 +20,7 @@ from app.database import Database
 from app.errors import InvalidInput
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from tests.conftest import KINDS, Server, Servers
 from tests.databases import create_sqlite

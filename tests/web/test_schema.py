@@ -28,7 +28,7 @@ from app import errors
 from app.access.principals import SCOPES
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 from app.web.authentication import Access
 from app.web.factory import MAX_BODY_BYTES, create_app
 from app.web.rest.openapi.errors import CODES

@@ -12,8 +12,8 @@ from app.access.principals import SCOPES
 from app.errors import DatabaseUnavailable
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.store.tables import audit_log
+from app.survey.snapshot import SessionKey
 from app.web.authentication import Access
 from app.web.factory import create_app
 

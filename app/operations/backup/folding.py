@@ -6,9 +6,10 @@ from operator import itemgetter
 
 from ...errors import AnswersLocked
 from ...store.encryption import SET_ASIDE, Sealing
-from ...store.rows import RECORD_COLUMNS, STATE_COLUMNS, SessionKey, record_of, state_of
+from ...store.rows import RECORD_COLUMNS, STATE_COLUMNS, record_of, state_of
 from ...store.tables import session_history, sessions
 from ...survey.events import from_record
+from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState, apply
 from .pairs import Pairs
 from .row_format import Row, columns_of

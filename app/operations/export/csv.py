@@ -9,7 +9,8 @@ import datetime
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ...store.rows import SessionKey, text_of, to_time
+from ...store.rows import text_of, to_time
+from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
 from .columns import Cell, Column
 from .events import Happened, happenings

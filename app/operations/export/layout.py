@@ -1,7 +1,8 @@
 """All columns of a survey, and a session's row in them. Pure."""
 
-from ...store.rows import SessionKey, text_of, to_time
+from ...store.rows import text_of, to_time
 from ...survey.flow import status_at
+from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
 from .cells import Place
 from .columns import BACK, FRONT, Cell

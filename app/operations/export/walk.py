@@ -14,7 +14,8 @@ from ...sessions.service import SessionStore
 from ...store import export_pages as pages
 from ...store.encryption import SET_ASIDE
 from ...store.export_pages import Chosen, Event
-from ...store.rows import Entry, SessionKey, Stored
+from ...store.rows import Entry, Stored
+from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
 from .request import Asked
 

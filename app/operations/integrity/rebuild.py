@@ -13,9 +13,10 @@ from ...errors import AnswersLocked, InvalidInput, NoSuchSession
 from ...sessions.service import SessionStore
 from ...store import audit
 from ...store.integrity import Folded, Pair, read_pair
-from ...store.rows import CHANGED_COLUMNS, Form, SessionKey, changed_row, to_time
+from ...store.rows import CHANGED_COLUMNS, Form, changed_row, to_time
 from ...store.tables import sessions
 from ...survey.definition import Survey
+from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
 from .verify import Checked, fields_that_differ, holds_state, verify_sessions
 

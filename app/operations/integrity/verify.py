@@ -15,7 +15,8 @@ from ...sessions.service import SessionStore
 from ...store import history
 from ...store.encryption import SET_ASIDE
 from ...store.integrity import Folded, Pair, read_page, read_pair
-from ...store.rows import SessionKey, text_of
+from ...store.rows import text_of
+from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
 
 SESSIONS_A_PAGE = 500

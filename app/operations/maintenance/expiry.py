@@ -18,8 +18,8 @@ from ...errors import AnswersLocked, SessionUnreadable, Unavailable
 from ...sessions.service import SessionStore
 from ...store import audit, history
 from ...store.expiry import Correction, Unfinished, correct, read_part
-from ...store.rows import SessionKey
 from ...survey.commands import Expire
+from ...survey.snapshot import SessionKey
 from ...writer.batch import Outcome, Refused, Result
 from .retention import WEIGHT, Pace
 

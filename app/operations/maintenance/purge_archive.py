@@ -34,7 +34,8 @@ from ...sessions.service import SessionStore
 from ...store import raw_rows
 from ...store.encryption import Place, Sealing
 from ...store.retention import Aged
-from ...store.rows import SessionKey, to_time
+from ...store.rows import to_time
+from ...survey.snapshot import SessionKey
 
 FORMAT = "stepkeep-archive-1"
 

@@ -27,11 +27,11 @@ from typing import Any
 from ...errors import SessionUnreadable
 from ...sessions import erasure_replay
 from ...sessions.service import SessionStore
-from ...sessions.snapshot import Snapshot
 from ...store import audit, erasure_rows, erasures, outbox, raw_rows
 from ...store.erasure_journal import line_of, read_lines
 from ...store.outbox import Delivery
-from ...store.rows import Entry, SessionKey, text_of, to_time
+from ...store.rows import Entry, text_of, to_time
+from ...survey.snapshot import SessionKey, Snapshot
 from ..webhooks.url_policy import origin_of
 
 FORMAT = "stepkeep-participant-1"

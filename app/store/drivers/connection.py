@@ -14,9 +14,10 @@ from typing import Any, Protocol, TypeVar, cast
 from sqlalchemy import BindParameter, ColumnElement, Connection, Dialect, Engine, Executable, bindparam
 from sqlalchemy.exc import DBAPIError
 
+from ...survey.snapshot import SessionKey
 from ..encryption import PLAIN, Sealing
 from ..retry import wants_new_connection
-from ..rows import Found, Row, SessionKey, Written
+from ..rows import Found, Row, Written
 from ..tables import webhook_deliveries
 
 T = TypeVar("T")

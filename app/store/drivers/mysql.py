@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import URL, Column, Engine, create_engine
 
+from ...survey.snapshot import SessionKey
 from ..encryption import PLAIN
 from ..rows import (
     CHANGED_COLUMNS,
@@ -19,7 +20,6 @@ from ..rows import (
     STATE_COLUMNS,
     Found,
     Row,
-    SessionKey,
     Written,
     found_of,
     to_time_text,

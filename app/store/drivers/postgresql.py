@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import URL, Column, Engine, create_engine, event
 
+from ...survey.snapshot import SessionKey
 from ..encryption import PLAIN
 from ..retry import NO_ANSWER
 from ..rows import (
@@ -22,7 +23,6 @@ from ..rows import (
     STATE_COLUMNS,
     Found,
     Row,
-    SessionKey,
     Written,
     found_of,
     text_of,

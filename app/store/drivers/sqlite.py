@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import OperationalError
 
+from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
 from ..encryption import PLAIN
 from ..retry import SQLITE_AGAIN
@@ -39,7 +40,6 @@ from ..rows import (
     STATE_COLUMNS,
     Found,
     Row,
-    SessionKey,
     Written,
     to_time_text,
 )

@@ -15,8 +15,8 @@ from werkzeug import Response
 from ...access.principals import Integrator, Participant
 from ...access.tokens import new_user_id
 from ...errors import Forbidden, StepkeepError, Unauthorized
-from ...store.rows import SessionKey
 from ...survey.definition import Survey
+from ...survey.snapshot import SessionKey
 from ..authentication import access
 from ..authorization import store
 

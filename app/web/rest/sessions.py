@@ -9,10 +9,10 @@ from ...access.principals import Participant, check_scope
 from ...core import strict_json
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unauthorized, VersionConflict
 from ...sessions.service import SessionStore
-from ...sessions.snapshot import Snapshot
-from ...store.rows import Entry, SessionKey
+from ...store.rows import Entry
 from ...survey.commands import AnyCommand, Begin, Save, Update
 from ...survey.definition import Survey
+from ...survey.snapshot import SessionKey, Snapshot
 from ...writer.batch import Outcome
 from ..authentication import access
 from ..authorization import permitted, permitted_to_all, store
@@ -285,7 +285,7 @@ def _sees_closed_surveys(survey_id: str | None = None) -> bool:
 def _shown(snapshot: Snapshot) -> dict[str, Any]:
     state = snapshot.state
     return {
-        **snapshot.shown(store().clock()),
+        **snapshot.to_dict(store().clock()),
         "version": state.version,
         "progress": snapshot.progress,
         "created_at": time_text(state.started_at),

@@ -25,9 +25,8 @@ from ...errors import (
 )
 from ...observability import metrics, tracing
 from ...sessions.service import SessionStore
-from ...sessions.snapshot import Snapshot
-from ...store.rows import SessionKey
 from ...survey.commands import Answer, AnyCommand, Draft
+from ...survey.snapshot import SessionKey, Snapshot
 from ...writer.batch import Outcome, Refused, Result
 from ...writer.pending import Accepted
 from ..authentication import access, address

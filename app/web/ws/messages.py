@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...core import strict_json
 from ...errors import InvalidJson
-from ...sessions.snapshot import Snapshot
 from ...survey import commands
+from ...survey.snapshot import Snapshot
 
 MAX_MESSAGE_BYTES = 64 * 1024
 
@@ -171,7 +171,7 @@ def command_of(message: ClientMessage, at: int) -> commands.AnyCommand | None:
 
 def position(snapshot: Snapshot, at: int) -> dict[str, Any]:
     """Return what ``state``, ``ack`` and ``sync`` say of a session."""
-    return {"session": snapshot.shown(at), "step": snapshot.step, "progress": snapshot.progress}
+    return {"session": snapshot.to_dict(at), "step": snapshot.step, "progress": snapshot.progress}
 
 
 def state(snapshot: Snapshot, version: int, at: int, *, resumed: bool) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.sessions.service import SessionStore
-from app.store.rows import SessionKey
 from app.survey.definition import Survey
+from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState
 
 PAUSE_US = 30 * 60 * 1_000_000
@@ -48,7 +48,7 @@ def walked(store: SessionStore, key: SessionKey, at: int) -> Walked | None:
     snapshot = store.load(key)
     if snapshot is None:
         return None
-    one = Walked(snapshot.state, str(snapshot.shown(at)["status"]))
+    one = Walked(snapshot.state, str(snapshot.to_dict(at)["status"]))
     for entry in store.history(key, limit=10_000):
         if entry.record.action in SEEN:
             follow(one, entry.record.action, entry.record.at, entry.record.step)

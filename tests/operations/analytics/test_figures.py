@@ -19,10 +19,11 @@ from app.operations.analytics import Filters, figures_of
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import history
-from app.store.rows import SessionKey, to_time
+from app.store.rows import to_time
 from app.store.tables import session_history, sessions
 from app.survey import commands
 from app.survey.definition import Survey, load_definition
+from app.survey.snapshot import SessionKey
 from app.web.analytics_messages import Analytics
 from tests.operations.analytics.by_force import by_force
 

@@ -18,7 +18,7 @@ from app.settings import Settings
 from app.store import audit, erasure_rows
 from app.store.engine import normalise_url
 from app.store.erasure_journal import Erased, hash_of
-from app.store.rows import SessionKey, to_time
+from app.store.rows import to_time
 from app.store.tables import (
     api_keys,
     session_history,
@@ -29,6 +29,7 @@ from app.store.tables import (
     webhooks,
 )
 from app.survey.commands import Answer, Begin, Draft, Note, Save
+from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT, SURVEYS, Servers, migrated_database
 from tests.store.test_erasures import set_aside
 

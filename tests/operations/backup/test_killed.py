@@ -15,8 +15,8 @@ from app.operations.backup import migrate
 from app.operations.backup.create import create_backup
 from app.operations.backup.migrate import move_database
 from app.operations.backup.verify import verify_backup
-from app.store.rows import SessionKey
 from app.survey.commands import Answer, Begin, Restart
+from app.survey.snapshot import SessionKey
 from tests.conftest import KINDS, ROOT, SURVEYS
 from tests.operations.backup.conftest import Opened, contents, fill
 

@@ -14,9 +14,10 @@ from app.operations.backup.restore import How, restore_backup
 from app.operations.backup.row_format import TABLES
 from app.operations.backup.verify import verify_backup
 from app.store.engine import normalise_url, server_lock
-from app.store.rows import SessionKey, to_time
+from app.store.rows import to_time
 from app.store.tables import audit_log
 from app.survey.commands import Answer, Begin
+from app.survey.snapshot import SessionKey
 from tests.conftest import KINDS
 from tests.migrations.sample import migrate
 from tests.operations.backup.conftest import AT, KEY, Opened, contents, fill, without_audit

@@ -14,8 +14,8 @@ from app.operations.export.export import Export
 from app.operations.export.request import Asked, Format
 from app.operations.export.walk import Counts
 from app.sessions.service import SessionStore
-from app.store.rows import SessionKey
 from app.survey.commands import Save
+from app.survey.snapshot import SessionKey
 
 Row = Mapping[str, Any]
 

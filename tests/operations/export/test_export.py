@@ -20,9 +20,9 @@ from app.operations.export.export import Export
 from app.operations.export.request import Asked
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.rows import SessionKey
 from app.store.tables import sessions
 from app.survey.commands import Answer, Begin, Draft, SetMode
+from app.survey.snapshot import SessionKey
 from tests.operations.export.conftest import Opened
 from tests.operations.export.reading import (
     csv_rows,

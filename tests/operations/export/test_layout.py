@@ -9,8 +9,8 @@ from app.operations.export.names import PLAIN, SPSS, STATA, named
 from app.operations.export.request import Asked, moment
 from app.sessions.service import SessionStore
 from app.store import export_pages
-from app.store.rows import SessionKey
 from app.survey.commands import Begin
+from app.survey.snapshot import SessionKey
 from tests.operations.export.conftest import Opened
 from tests.operations.export.reading import csv_rows, made, save
 from tests.store.contents import clear

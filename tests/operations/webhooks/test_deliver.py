@@ -15,9 +15,10 @@ from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import leases, outbox
 from app.store.outbox import Delivery
-from app.store.rows import SessionKey, to_time
+from app.store.rows import to_time
 from app.store.tables import webhook_deliveries, webhooks
 from app.survey.commands import Begin, Expire, Restart, Save
+from app.survey.snapshot import SessionKey
 from tests.operations.webhooks.receiver import Receiver, answers, closes, receiving
 from tests.waiting import wait_for
 

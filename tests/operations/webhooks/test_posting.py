@@ -23,8 +23,8 @@ from app.operations.webhooks.dispatcher import Deliverer
 from app.operations.webhooks.http import Answer, post, seconds_in
 from app.sessions.service import SessionStore
 from app.store import outbox
-from app.store.rows import SessionKey
 from app.survey.commands import Begin
+from app.survey.snapshot import SessionKey
 from tests.operations.webhooks.receiver import Receiver
 from tests.waiting import wait_for
 

@@ -20,7 +20,7 @@ from app.operations.webhooks.signing import (
     sign,
 )
 from app.store.outbox import Delivery
-from app.store.rows import SessionKey
+from app.survey.snapshot import SessionKey
 
 BODIES = st.dictionaries(st.text(max_size=8), st.text(max_size=20), max_size=4)
 DELIVERY = Delivery(

@@ -1,21 +1,28 @@
-"""A session as it is, and as doors show it. A value; safe to pass between threads."""
+"""A session at one version, as every interface shows it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..store.rows import SessionKey
-from ..survey.definition import Survey
-from ..survey.flow import progress, status_at
-from ..survey.state import SessionState
+from .definition import Survey
+from .flow import progress, status_at
+from .state import SessionState
+
+
+class SessionKey(NamedTuple):
+    """Identifies a session: one participant's of one survey."""
+
+    # A tuple, because each turn looks it up six times.
+    survey_id: str
+    user_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A session as it is, with the definition that it is pinned to (None: of no known survey).
+    """A session, with the survey revision that it is pinned to (None if that revision is unknown).
 
     Attributes:
-        as_of: when it was so, microseconds since 1970 UTC; None: it is so now.
+        as_of: microseconds since 1970 UTC at which the session was in this state; None for the present.
     """
 
     key: SessionKey
@@ -23,8 +30,8 @@ class Snapshot:
     survey: Survey | None
     as_of: int | None = None
 
-    def shown(self, at: int) -> dict[str, Any]:
-        """Return the session as doors show it (PROTOCOL.md, ``session``) at a time, or then when it was so."""
+    def to_dict(self, at: int) -> dict[str, Any]:
+        """Return the object ``session`` of docs/protocol.md, with its status at a time (``as_of`` if that is set)."""
         state = self.state
         at = at if self.as_of is None else self.as_of
         return {
@@ -42,10 +49,10 @@ class Snapshot:
 
     @property
     def step(self) -> Mapping[str, Any] | None:
-        """The current step as clients see it; None when completed or of no known survey."""
+        """The current step as clients see it; None when completed, or if the revision is unknown."""
         return self.survey.shown_step(self.state.current_step) if self.survey is not None else None
 
     @property
     def progress(self) -> float:
-        """How much is done, 0 to 1."""
+        """The share of the survey that is done, 0 to 1."""
         return progress(self.survey, self.state)
