@@ -1,12 +1,20 @@
 """Reading documents: code blocks, tables, and examples in JSON that leave fields out."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from tests.conftest import ROOT, SURVEYS
+
 GAP = "..."
+"""In an example: further fields of an object, or any text."""
 
 
 @dataclass(kw_only=True)
@@ -56,9 +64,62 @@ def matches(expected: Any, value: Any) -> bool:
         return all(name in value and matches(item, value[name]) for name, item in shown.items())
     if isinstance(expected, list) and isinstance(value, list):
         return len(expected) == len(value) and all(map(matches, expected, value))
-    return bool(expected == value)
+    return expected in {GAP, value} if isinstance(value, str) else bool(expected == value)
 
 
 def _cells(line: str) -> tuple[str, ...]:
     cells = re.split(r"(?<!\\)\|", line.strip("|"))
     return tuple(cell.strip().replace("\\|", "|") for cell in cells)
+
+
+def run_python(example: str, folder: Path) -> str:
+    """Return what an example prints, run in a folder with the shipped surveys."""
+    environment = {"PYTHONPATH": str(ROOT), "SURVEYS_DIR": str(SURVEYS)}
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """Return what may stand behind ``#`` in a link to a page, as GitHub derives it from the headings."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)
+
+
+def dead_links(page: Path) -> list[str]:
+    """Return a page's links that lead to no file or no heading; those to other hosts are not checked."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    found = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        if not link.startswith("https://") and not (target.exists() and (not anchor or anchor in anchors(target))):
+            found.append(link)
+    return found
+
+
+def checkout(folder: Path) -> Path:
+    """Return a folder that looks like a clone after ``make run``, for commands as the documents print them."""
+    for path in ROOT.iterdir():
+        if path.suffix != ".db" and path.name not in {".git", ".venv"}:
+            (folder / path.name).symlink_to(path)
+    (folder / ".venv").symlink_to(sys.prefix)
+    return folder
+
+
+def run_shell(script: str, folder: Path, **environment: str) -> str:
+    """Return what a script prints; each of its commands has to succeed."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout

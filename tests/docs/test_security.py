@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 from app.core.formats import STEP_ID
 from tests.conftest import ROOT
 
@@ -43,7 +41,6 @@ API_RISKS = [f"API{number}:2023" for number in range(1, 11)]
 NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 SHOWN = re.compile(r"`tests/[\w/]+\.py::test_\w+`(, `tests/[\w/]+\.py::test_\w+`)*")
 REASON = re.compile(r"(not applicable|not met): \w.*")
-LINK = re.compile(r"\]\(([^)\s]+)\)")
 ABOUT_DOCUMENTS = "tests/docs/test_security.py::test_rows_about_documents_lead_to_a_section"
 
 DANGEROUS_CALLS = frozenset(
@@ -113,22 +110,6 @@ def functions_of(path: str) -> frozenset[str]:
 
 
 @cache
-def anchors_of(path: Path) -> frozenset[str]:
-    """Return what may stand behind ``#`` in a link to a page, as GitHub makes it of the headings."""
-    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
-    return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)
-
-
-def is_dead(page: Path, link: str) -> bool:
-    """Whether a link of a page leads nowhere; addresses of other hosts are not asked."""
-    if link.startswith("https://"):
-        return False
-    file, _, anchor = link.partition("#")
-    target = (page.parent / file).resolve() if file else page
-    return not target.exists() or bool(anchor and anchor not in anchors_of(target))
-
-
-@cache
 def sources() -> tuple[tuple[str, ast.Module], ...]:
     """Return the application's Python, parsed, by path."""
     files = [*(ROOT / "app").rglob("*.py"), ROOT / "wsgi.py", ROOT / "gunicorn.conf.py", ROOT / "database.py"]
@@ -189,12 +170,6 @@ def test_the_pages_count_their_rows_right() -> None:
     counts = f"{kinds['test']} have a test, {kinds['not applicable']} don't apply, {kinds['not met']} are not met"
     assert f"{len(ASVS_ROWS)} requirements" in head
     assert counts in head
-
-
-@pytest.mark.parametrize("page", [SECURITY, ASVS], ids=lambda page: page.name)
-def test_every_link_leads_somewhere(page: Path) -> None:
-    """A link to a file or a heading finds it."""
-    assert not [link for link in LINK.findall(page.read_text()) if is_dead(page, link)]
 
 
 def test_rows_about_documents_lead_to_a_section() -> None:
