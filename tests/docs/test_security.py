@@ -56,7 +56,7 @@ SENDS_WEBHOOKS = ("app/operations/webhooks/http.py", "urllib3.")
 STARTS_PROGRAMS = ("app/operations/backup/native.py", "subprocess.")
 """The one module that starts programs: a database's own, for ``flask backup create --native``; without a shell."""
 
-SIMULATES = frozenset(f"app/operations/{name}.py" for name in ("demo", "demo_answers", "demo_arrivals", "demo_walk"))
+SIMULATES = frozenset(path.relative_to(ROOT).as_posix() for path in (ROOT / "app/operations/demo").glob("*.py"))
 """Modules that make up people for `flask demo fill`, the same ones again by their seed."""
 
 JITTER = frozenset(
@@ -125,12 +125,12 @@ def calls() -> Iterator[tuple[str, str]]:
 
 
 def imports() -> Iterator[tuple[str, str]]:
-    """Give the path and the full name of each module and name that the application imports."""
+    """Yield the path and the full name of each module and name that the application imports from elsewhere."""
     for path, tree in sources():
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 yield from ((path, alias.name) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 yield from ((path, f"{node.module}.{alias.name}") for alias in node.names)
 
 
