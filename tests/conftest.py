@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,55 @@ Servers = Callable[[str], Databases]
 
 # The tests start hundreds of processes: without this, each of them would compile app/ anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+INTERFACES = ("browser", "cli", "client", "deploy", "docs", "web")
+"""Folders whose tests see the same whichever database there is."""
+
+
+def each_kind(group: str) -> list[Any]:
+    """Return the kinds of databases as parameters of a fixture that tests share: one worker runs all of a kind.
+
+    Args:
+        group: a name for these tests, different from other fixtures'.
+    """
+    return [pytest.param(kind, marks=pytest.mark.xdist_group(f"{group} {kind}")) for kind in KINDS]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long tests too (as a test named by :: always does)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long tests to `make test-all`, and the tests of interfaces on other databases than SQLite."""
+    if config.getoption("--long") or any("::" in argument for argument in config.args):
+        return
+    on_sqlite = {_function(item) for item in items if "sqlite" in _parameters(item)}
+    long = [item for item in items if item.get_closest_marker("long") or _repeats_sqlite(item, on_sqlite)]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in set(long)]
+
+
+def _repeats_sqlite(item: pytest.Item, on_sqlite: set[str]) -> bool:
+    """Return whether this tests an interface that the same test has met on SQLite."""
+    place = item.path.relative_to(ROOT / "tests").parts[0]
+    return (
+        (place in INTERFACES or place.startswith("test_cli"))
+        and not _parameters(item).isdisjoint(SERVER_KINDS)
+        and _function(item) in on_sqlite
+        and item.get_closest_marker("each_database") is None
+    )
+
+
+def _function(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
+
+
+def _parameters(item: pytest.Item) -> set[str]:
+    """Return those of the test's parameters that are texts."""
+    parameters = getattr(item, "callspec", None)
+    return set() if parameters is None else {value for value in parameters.params.values() if isinstance(value, str)}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -11,7 +11,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from app.web.ws.asyncapi import SERVER_MESSAGE
-from tests.conftest import KINDS, SURVEYS, Server, Servers, migrated_database
+from tests.conftest import KINDS, SURVEYS, Server, Servers, each_kind, migrated_database
 
 
 @contextlib.contextmanager
@@ -28,7 +28,7 @@ def running_server(
             running.stop()
 
 
-@pytest.fixture(scope="module", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
+@pytest.fixture(scope="session", params=each_kind("shared"))
 def shared(
     request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:

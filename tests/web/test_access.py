@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from app.errors import ConfigurationError
 from app.settings import read_settings
 from app.survey.snapshot import SessionKey
-from tests.conftest import KINDS, SERVER_KINDS, Server, Servers, skip_or_fail
+from tests.conftest import SERVER_KINDS, Server, Servers, each_kind, skip_or_fail
 from tests.databases import NoServer, OwnServer, own_server
 from tests.web.production import (
     SITE,
@@ -31,7 +31,7 @@ from tests.web.production import (
 COOKIE = "__Host-stepkeep.phq9"
 
 
-@pytest.fixture(scope="module", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
+@pytest.fixture(scope="module", params=each_kind(__name__))
 def door(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """The application in production on each database."""
     with door_on(request.param, servers, tmp_path_factory.mktemp("door")) as found:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.survey.snapshot import SessionKey
-from tests.conftest import KINDS, Servers
+from tests.conftest import Servers, each_kind
 from tests.web.production import SITE, Door, door_on, listening
 from tests.web.sockets import refusal, socket_to
 
@@ -16,7 +16,7 @@ HOUR_US = 3600 * 1_000_000
 SECOND_US = 1_000_000
 
 
-@pytest.fixture(scope="module", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
+@pytest.fixture(scope="module", params=each_kind(__name__))
 def door(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """The application in production on each database."""
     with door_on(request.param, servers, tmp_path_factory.mktemp("door")) as found:

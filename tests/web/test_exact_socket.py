@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.conftest import KINDS, Server, Servers
+from tests.conftest import Server, Servers, each_kind
 from tests.web.conftest import Participant, running_server
 
 SURVEY = """
@@ -45,7 +45,7 @@ REFUSED = {
 FORBIDDEN_IDS = ["a%20b", "%C3%A4", "x" * 129, "a%2Fb", "a%00b", "%F0%9F%98%80", "a'--"]
 
 
-@pytest.fixture(scope="module", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
+@pytest.fixture(scope="module", params=each_kind(__name__))
 def exact(
     request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:

@@ -20,7 +20,7 @@ from app.access.principals import SCOPES, Scope
 from app.sessions.service import SessionStore
 from app.survey.snapshot import SessionKey
 from app.web.ws.messages import CLIENT_TYPES
-from tests.conftest import KINDS, ROOT, Servers
+from tests.conftest import ROOT, Servers, each_kind
 from tests.store.contents import Rows, clear, dump
 from tests.web.matrix import ADMITS, ADMITTED, CALLERS, COMMANDS, ROWS, SOCKET, TOKENS, UNPROVEN_AS_COOKIE, Row, bare
 from tests.web.production import DAY_US, Door, Reads, altered, door_on, listening, signed_by
@@ -90,7 +90,7 @@ class Matrix:
         return key
 
 
-@pytest.fixture(scope="module", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
+@pytest.fixture(scope="module", params=each_kind(__name__))
 def matrix(
     request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Matrix]:

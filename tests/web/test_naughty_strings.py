@@ -22,7 +22,7 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
-from tests.conftest import KINDS, Server, Servers
+from tests.conftest import Server, Servers, each_kind
 from tests.databases import create_sqlite
 from tests.web.conftest import Participant, running_server
 
@@ -216,7 +216,7 @@ def in_a_header(text: str) -> str:
     return " ".join(text.split()).encode().decode("latin-1")
 
 
-@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
+@pytest.fixture(params=each_kind(__name__))
 def listening(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Server]:
     """A server on each database whose survey takes any text."""
     (tmp_path / "surveys").mkdir()

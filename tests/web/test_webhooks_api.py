@@ -11,14 +11,14 @@ from app.store import outbox
 from app.store.outbox import Attempted
 from app.web import webhook_messages as models
 from app.web.rest.models import Done
-from tests.conftest import KINDS, Servers
+from tests.conftest import Servers, each_kind
 from tests.web.production import Door, door_on
 
 URL = "https://receiver.test/hook"
 UNKNOWN = "wh_0123456789abcdef"
 
 
-@pytest.fixture(scope="module", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
+@pytest.fixture(scope="module", params=each_kind(__name__))
 def door(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """The application in production on each database; nothing is sent anywhere."""
     with door_on(request.param, servers, tmp_path_factory.mktemp("door")) as found:
