@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from app.sessions.service import SessionStore, open_store
@@ -29,6 +30,26 @@ Servers = Callable[[str], Databases]
 
 # The tests start hundreds of processes: without this, each of them would compile app/ anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+for profile, percent in {"dev": 25, "ci": 100, "nightly": 1000}.items():
+    hypothesis.settings.register_profile(
+        profile,
+        max_examples=percent,
+        deadline=None,  # a busy machine is no fault
+        print_blob=True,
+        suppress_health_check=[
+            hypothesis.HealthCheck.function_scoped_fixture,  # a database serves all examples; each test clears it
+            hypothesis.HealthCheck.too_slow,
+        ],
+    )
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "dev")  # --hypothesis-profile chooses
+
+
+def examples(count: int, **options: Any) -> hypothesis.settings:
+    """Return settings that try this many examples in the profile ci: a quarter in dev, ten times as many in nightly."""
+    percent = hypothesis.settings.default.max_examples
+    return hypothesis.settings(max_examples=max(1, count * percent // 100), **options)
 
 
 INTERFACES = ("browser", "cli", "client", "deploy", "docs", "web")

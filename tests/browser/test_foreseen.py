@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import BrowserContext, Page
 
@@ -15,6 +15,7 @@ from app.survey.definition import Survey
 from app.survey.flow import Rejection
 from app.survey.state import SessionState, apply
 from tests.browser.participant import RunningServer
+from tests.conftest import examples
 from tests.survey.test_walk_laws import surveys
 
 pytestmark = pytest.mark.browser
@@ -96,9 +97,7 @@ def is_answer_to_info(survey: Survey, order: dict[str, Any]) -> bool:
 
 
 @given(data=st.data())
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@examples(150)
 def test_foreseen_session_is_the_server_s_when_all_is_known(page: Page, data: st.DataObject) -> None:
     """Where the page says that it knows, position, history and mode are what `decide` makes of the commands.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.client import outbox
@@ -26,7 +26,7 @@ from app.client.outbox import FileOutbox, MemoryOutbox
 from app.client.transport import encode
 from app.core import strict_json
 from app.errors import InvalidJson
-from tests.conftest import ROOT
+from tests.conftest import ROOT, examples
 
 OWNER = "ada in phq9"
 
@@ -234,7 +234,7 @@ def test_a_closed_outbox_takes_nothing(file: FileOutbox) -> None:
 STEPS = st.lists(st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 5)), max_size=30)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@examples(150)
 @given(steps=STEPS, where=st.floats(0, 1), compact_from=st.sampled_from([3, 6, 1000]))
 def test_any_cut_gives_an_earlier_content(
     tmp_path_factory: pytest.TempPathFactory,

@@ -6,16 +6,15 @@ from random import Random
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.web.ws import messages
 from app.web.ws.messages import CLIENT_TYPES, BadMessage
-from tests.conftest import Server
+from tests.conftest import Server, examples
 from tests.fuzz import cycles, log, streams, texts
 
-CASES = hypothesis_settings(max_examples=1000, deadline=None)
-STREAMS = hypothesis_settings(max_examples=300, deadline=None)
+CASES = examples(1000)
+STREAMS = examples(300)
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
 JSON = st.recursive(SCALAR, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
 FIELDS = st.fixed_dictionaries(

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import AnswersLocked, DatabaseUnavailable
@@ -21,7 +20,7 @@ from app.survey.commands import Answer, Begin, Restart
 from app.survey.flow import status_at
 from app.survey.snapshot import SessionKey
 from app.writer.batch import Outcome
-from tests.conftest import SURVEYS
+from tests.conftest import SURVEYS, examples
 from tests.operations.test_retention import losing_once
 from tests.store.contents import clear, dump
 from tests.store.test_erasures import _Told, set_aside
@@ -110,7 +109,7 @@ def test_a_version_has_the_status_that_it_had_then(expiring: SessionStore, clock
     assert expiring.at_version(ANN, 3).to_dict(clock())["status"] == "expired"
 
 
-@hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(12)
 @given(ages=AGES, before=st.sampled_from([None, "7d"]), examined=st.integers(1, 4), together=st.integers(1, 3))
 def test_expiry_closes_exactly_what_doors_take_for_expired(  # noqa: PLR0917 - fixtures and what is drawn
     plain: Settings,

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import AnswersLocked, InvalidUserId
@@ -22,6 +21,7 @@ from app.store.credentials import revoke_tokens
 from app.survey.commands import Answer, Begin, Draft, Note, Update
 from app.survey.snapshot import SessionKey
 from app.survey.state import fold
+from tests.conftest import examples
 from tests.store.contents import clear, dump
 from tests.store.test_erasures import begin, set_aside
 
@@ -159,7 +159,7 @@ def test_locked_answers_are_no_export(sealed: SessionStore, settings: Settings) 
 STEPS = st.lists(st.one_of(st.integers(1, 9), st.text("ab", max_size=5)), max_size=12)
 
 
-@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(15)
 @given(steps=STEPS, page=st.integers(1, 5))
 def test_history_is_whole_whatever_the_page(store: SessionStore, steps: list[int | str], page: int) -> None:
     """Each event once, in order; the events fold to the state that is beside them."""

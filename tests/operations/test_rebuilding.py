@@ -4,8 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -17,6 +16,7 @@ from app.settings import Settings
 from app.store import audit
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
+from tests.conftest import examples
 from tests.operations.walked import change_row, history_of, lose_event, row_of, swap_rows, walked
 from tests.store.contents import clear
 from tests.store.test_sealing import OLD, keys_of
@@ -46,7 +46,7 @@ def answered(store: SessionStore) -> None:
     store.submit_many([(ANN, Begin(at=at)), *answers])
 
 
-@hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25)
 @given(seed=st.integers(0, 10_000), number=st.integers(0, 2), wrong=st.fixed_dictionaries({}, optional=WRONG))
 def test_damaged_row_is_as_it_was_before(store: SessionStore, seed: int, number: int, wrong: dict[str, Any]) -> None:
     """Whatever was written into it: the row is the same to the byte, other rows and the history are untouched."""

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
@@ -26,7 +25,7 @@ from app.store.audit import Entry
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from app.writer.batch import Outcome
-from tests.conftest import SURVEYS
+from tests.conftest import SURVEYS, examples
 from tests.store.contents import clear, dump
 from tests.store.test_erasures import _Told, begin, set_aside
 
@@ -72,7 +71,7 @@ AGES = st.lists(
 )
 
 
-@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(15)
 @given(ages=AGES, together=st.integers(1, 4), examined=st.integers(1, 5))
 def test_what_is_too_old_goes_and_all_else_stays(
     keeping: SessionStore, ages: list[tuple[str, float, bool]], together: int, examined: int

@@ -1,14 +1,14 @@
 """The audit log: entries are added and stay, are read newest first, and name nobody who was erased."""
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidInput
 from app.sessions.service import SessionStore
 from app.store import audit
 from app.store.audit import Action, Entry, Recorded
+from tests.conftest import examples
 from tests.store.contents import clear
 
 USERS = ("ann", "ann_", "annX", "an", "ann%", "ann~set-aside-20260101T000000000000", "ann~set-asides")
@@ -72,7 +72,7 @@ FILTERS = st.fixed_dictionaries(
 )
 
 
-@hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30)
 @given(entries=ENTRIES, filters=FILTERS, limit=st.integers(1, 7), examined=st.integers(1, 9))
 def test_pages_together_are_what_fits_each_once(
     store: SessionStore,

@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from app.errors import ConfigurationError, ErasureNotListed
 from app.store.erasure_journal import Erased, ErasureList, hash_of, line_of, list_for, read_lines
+from tests.conftest import examples
 
 HEX = "0123456789abcdef"
 
@@ -26,7 +26,7 @@ ERASED = st.builds(
 ONE = Erased("phq9", "ab" * 32, "cd" * 16, 2, 1_764_191_000_000_001)
 
 
-@hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(100)
 @given(
     erasures=st.lists(ERASED, max_size=5), half=st.binary(max_size=200), more=st.lists(ERASED, min_size=1, max_size=3)
 )

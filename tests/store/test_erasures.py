@@ -5,8 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
@@ -21,6 +20,7 @@ from app.store.erasure_journal import ErasureList
 from app.store.erasures import Erasure, Whom
 from app.survey.commands import Answer, Begin, Draft
 from app.survey.snapshot import SessionKey
+from tests.conftest import examples
 from tests.store.contents import Rows, clear, dump, mentions
 from tests.waiting import wait_for
 
@@ -61,7 +61,7 @@ def rows_of(rows: Rows, table: str, *keys: SessionKey) -> list[dict[str, Any]]:
 SESSIONS = st.sets(st.tuples(st.sampled_from(SURVEYS), st.sampled_from(USERS), st.booleans()), min_size=1, max_size=10)
 
 
-@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(15)
 @given(made=SESSIONS, user=st.sampled_from(USERS), survey=st.sampled_from([*SURVEYS, None]))
 def test_erasing_one_leaves_all_others_and_nothing_of_him(
     store: SessionStore, made: set[tuple[str, str, bool]], user: str, survey: str | None

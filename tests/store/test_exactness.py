@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.database import Database
@@ -21,13 +20,14 @@ from app.errors import InvalidInput, InvalidUserId
 from app.sessions.service import SessionStore
 from app.sessions.validation import MAX_STATE_BYTES
 from app.web.factory import create_app
+from tests.conftest import examples
 from tests.test_exact_json import EXACT
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
 ANSWERS = st.dictionaries(TEXT, EXACT, max_size=4)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = 7_258_118_400_000_000  # the year 2200
-MANY = hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = examples(40)
 SESSION = "/api/session/u"
 
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
@@ -15,6 +14,7 @@ from app.settings import Settings
 from app.store import leases
 from app.store.engine import normalise_url, writer_engine
 from app.store.leases import BELIEVED, release, take
+from tests.conftest import examples
 
 NAME = "maintenance"
 FOR_US = 1_000_000
@@ -112,7 +112,7 @@ STEPS = st.lists(
 )
 
 
-@hypothesis_settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(20)
 @given(steps=STEPS)
 def test_lease_is_never_anothers_before_its_time(store: SessionStore, steps: list[tuple[str, int, str]]) -> None:
     """Whatever a few holders do one after the other, with clocks that agree: as a model of one variable says."""

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
 
@@ -16,6 +15,7 @@ from app.store import listing
 from app.store.listing import Cursor
 from app.survey.commands import Answer, Begin, Restart
 from app.survey.snapshot import SessionKey, Snapshot
+from tests.conftest import examples
 
 COUNT = 40
 
@@ -56,7 +56,7 @@ FILTERS = st.fixed_dictionaries(
 )
 
 
-@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(
     filters=FILTERS,
     limit=st.integers(1, 12),

@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import delete
 
@@ -26,6 +25,7 @@ from app.store.tables import webhooks as table
 from app.store.webhooks import EVENTS, Webhook
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Restart, Save, SetMode, Update
 from app.survey.snapshot import SessionKey
+from tests.conftest import examples
 from tests.store.contents import clear
 from tests.store.test_erasures import set_aside
 
@@ -104,7 +104,7 @@ def test_beginnings_completions_and_ends_lie_in_the_outbox_by_whatever_command(s
 COMMANDS = st.lists(st.sampled_from(["answer", "end", "open", "restart", "back", "draft"]), max_size=8)
 
 
-@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(15)
 @given(names=COMMANDS)
 def test_outbox_has_what_the_history_says(store: SessionStore, names: list[str]) -> None:
     """For any walk: a start for each beginning, and a completion for each step into that status, each once."""

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
@@ -29,7 +28,7 @@ from app.store.credentials import revoke_tokens
 from app.store.erasure_journal import Erased, ErasureList, hash_of, line_of
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
-from tests.conftest import ROOT, SURVEYS
+from tests.conftest import ROOT, SURVEYS, examples
 from tests.store.contents import clear, dump, mentions, put_back
 from tests.store.test_erasures import begin, set_aside
 
@@ -275,7 +274,7 @@ def test_session_that_was_set_aside_goes_and_the_one_that_changed_since_stays(li
 KEPT = st.lists(st.tuples(st.integers(0, 8), st.booleans(), st.booleans()), max_size=8)
 
 
-@hypothesis_settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(20)
 @given(kept=KEPT, half=st.sampled_from(["", '{"survey_id":"ph', "\n\n", "[]\n", "é"]))
 def test_both_lists_agree_after_a_start(store: SessionStore, tmp_path: Path, kept: list[Any], half: str) -> None:
     """Whatever each had, and whatever lines are doubled, empty, half-written or none."""

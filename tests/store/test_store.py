@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
@@ -32,6 +31,7 @@ from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from app.writer import batch, group_commit
 from app.writer.batch import Outcome, Refused
+from tests.conftest import examples
 from tests.test_exact_json import EXACT
 
 KEY = SessionKey("phq9", "user123")
@@ -209,7 +209,7 @@ def test_unreadable_session_is_set_aside_and_a_new_one_begins(store: SessionStor
     assert [row[1] for row in kept] == ["{oops"]
 
 
-@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(answers=st.dictionaries(st.text("abcé😀", min_size=1, max_size=5), EXACT, max_size=4))
 def test_any_exact_answers_come_back_the_same(store: SessionStore, answers: dict[str, object]) -> None:
     """Round trip through the database: values and the order of keys."""

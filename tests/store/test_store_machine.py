@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -34,7 +32,7 @@ from app.survey.state import fold
 from app.writer import pending
 from app.writer.batch import Outcome, Result
 from app.writer.pending import Accepted
-from tests.conftest import SURVEYS
+from tests.conftest import SURVEYS, examples
 from tests.databases import create_sqlite
 from tests.durability.exactly_once import NO_LIMIT
 
@@ -375,7 +373,5 @@ def test_store_keeps_what_it_acknowledged_through_any_faults(quick: None, files:
     catalogue = read_catalogue(settings)
     run_state_machine_as_test(
         lambda: StoreMachine(files, settings, catalogue),  # type: ignore[arg-type]  # what makes one serves as well
-        settings=hypothesis_settings(
-            max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-        ),
+        settings=examples(25, stateful_step_count=30),
     )

@@ -5,8 +5,7 @@ from itertools import chain
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
@@ -17,6 +16,7 @@ from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from app.writer import group_commit as writer_module
 from app.writer.batch import Outcome, Refused, Turn
+from tests.conftest import examples
 from tests.store.conftest import USERS, Holding, answer, save, waiting
 from tests.waiting import wait_for
 
@@ -251,7 +251,7 @@ def test_close_commits_what_waits_and_refuses_what_comes_later(settings: Setting
     after.close()
 
 
-@hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4), st.sampled_from("abcd")), max_size=25), st.data())
 def test_turns_in_one_batch_come_out_as_one_by_one(
     store: SessionStore, turns: list[tuple[int, int, str]], data: st.DataObject

@@ -3,10 +3,11 @@
 import celpy
 import pytest
 from celpy.adapter import json_to_cel
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.survey.conditions import ConditionFailed, compile_condition
+from tests.conftest import examples
 
 SOURCES = [
     "answer == 1",
@@ -25,7 +26,7 @@ PROGRAMS = {source: ENVIRONMENT.program(ENVIRONMENT.compile(source)) for source 
 
 @pytest.mark.parametrize("source", SOURCES)
 @given(st.lists(st.sampled_from([None, 0, 1, 2, "a"]), min_size=3, max_size=3))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_condition_agrees_with_the_oracle(source: str, values: list[object]) -> None:
     """What cel-python decides, ours decides; what fails there does not hold here.
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core import strict_json
@@ -11,6 +11,7 @@ from app.survey.definition import END, Survey, load_definition
 from app.survey.events import AnyEvent, from_record, to_record
 from app.survey.flow import Rejection, decide, progress, route_of
 from app.survey.state import SessionState, apply, fold
+from tests.conftest import examples
 
 VALUES = st.sampled_from([0, 1, 2, 3, None, True, "x", "", 1.5, [], ["a"], {"a": 1}])
 
@@ -76,7 +77,7 @@ def walk_by_force(survey: Survey, answers: dict[str, Any]) -> list[str]:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_every_law_of_the_walk_holds_for_random_commands(data: st.DataObject) -> None:
     """The fold is the state, answers are the route's, back and goto lose none, decide never raises."""
     survey = data.draw(surveys())
@@ -121,7 +122,7 @@ def check_laws(survey: Survey, state: SessionState) -> None:
 
 
 @given(surveys(), st.lists(st.integers(0, 3), min_size=8, max_size=8))
-@settings(max_examples=80, deadline=None)
+@examples(80)
 def test_progress_never_falls_when_the_walk_goes_forward(survey: Survey, answers: list[int]) -> None:
     """Answering the current step never lowers progress, and the end is 1."""
     first = decide(survey, None, commands.Begin(at=1))

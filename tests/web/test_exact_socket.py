@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.conftest import Server, Servers, each_kind
+from tests.conftest import Server, Servers, each_kind, examples
 from tests.web.conftest import Participant, running_server
 
 SURVEY = """
@@ -26,7 +25,7 @@ steps:
 """
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=200)
 NUMBER = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
-MANY = hypothesis_settings(max_examples=40, deadline=None)
+MANY = examples(40)
 MAX_FRAME_BYTES = 64 * 1024
 
 REFUSED = {

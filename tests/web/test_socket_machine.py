@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from tests.conftest import Server
+from tests.conftest import Server, examples
 from tests.proxy import Proxy
 from tests.waiting import wait_for
 from tests.web.conftest import Participant
@@ -334,7 +332,5 @@ def test_two_devices_lose_nothing_that_was_acknowledged_through_any_faults(world
     """Cut connections, a locked file and a killed server between any two messages of two devices."""
     run_state_machine_as_test(
         lambda: SocketMachine(world),  # type: ignore[arg-type]  # what makes one serves as well
-        settings=hypothesis_settings(
-            max_examples=16, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-        ),
+        settings=examples(16, stateful_step_count=25),
     )

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as examples
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlalchemy import delete, update
@@ -25,6 +24,7 @@ from app.survey import commands
 from app.survey.definition import Survey, load_definition
 from app.survey.snapshot import SessionKey
 from app.web.analytics_messages import Analytics
+from tests.conftest import examples
 from tests.operations.analytics.by_force import by_force
 
 MINUTE_US = 60 * 1_000_000
@@ -167,9 +167,7 @@ def opened(settings: Settings) -> Iterator[Opened]:
 
 
 @given(data=st.data())
-@examples(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@examples(25)
 def test_figures_are_those_of_a_count_by_force(opened: Opened, data: st.DataObject) -> None:
     """Whatever was done, in two revisions, with restarts, pauses, steps back, saved states and any filter."""
     survey_id = f"s{next(NUMBERS)}"

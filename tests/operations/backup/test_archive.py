@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
@@ -20,6 +19,7 @@ from app.operations.backup.verify import verify_backup
 from app.sessions.service import SessionStore
 from app.store.encryption import PLAIN
 from app.store.tables import sessions
+from tests.conftest import examples
 from tests.operations.backup.conftest import Opened, contents, fill
 
 NewUrl = Callable[[str], str]
@@ -58,7 +58,7 @@ def change(file: Path, name: str, made: Callable[[bytes], bytes], *, tells: bool
     file.write_bytes(whole + zip_archive.hashlib.sha256(whole).hexdigest().encode())
 
 
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(150)
 @given(place=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
 def test_any_changed_byte_is_found(file: Path, place: float, bits: int) -> None:
     """Wherever it is: in rows, in headers, in the directory, in the hash itself."""
@@ -71,7 +71,7 @@ def test_any_changed_byte_is_found(file: Path, place: float, bits: int) -> None:
         verify_backup(damaged, PLAIN)
 
 
-@hypothesis_settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(50)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_cut_file_is_found(file: Path, share: float) -> None:
     """Wherever it ends, be it empty."""

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
@@ -23,6 +22,7 @@ from app.settings import Settings
 from app.store.tables import sessions
 from app.survey.commands import Answer, Begin, Draft, SetMode
 from app.survey.snapshot import SessionKey
+from tests.conftest import examples
 from tests.operations.export.conftest import Opened
 from tests.operations.export.reading import (
     csv_rows,
@@ -320,7 +320,7 @@ def every_type(opened: Opened) -> SessionStore:
     return opened(SURVEY)
 
 
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60)
 @given(sessions=SESSIONS)
 def test_whatever_was_answered_is_read_back(every_type: SessionStore, sessions: list[dict[str, Any]]) -> None:
     """From csv and Parquet each answer, exactly, with which steps were skipped; from JSON Lines as it was given."""
