@@ -110,7 +110,7 @@ def test_speech_is_understood_when_it_fits_the_step(participant: Participant, se
     participant.page.goto(server.url)
     understood = participant.page.evaluate(
         """async (cases) => {
-            const { understand } = await import("/assets/spoken-answers.js");
+            const { understand } = await import("/assets/page/controls/speech.js");
             return cases.map(([step, heard]) => understand(step, heard));
         }""",
         [case[:2] for case in cases],

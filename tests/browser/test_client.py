@@ -11,7 +11,7 @@ from tests.browser.participant import RunningServer
 pytestmark = pytest.mark.browser
 
 BEGIN = """async (times) => {
-  const { SurveyClient } = await import("/assets/client.js");
+  const { SurveyClient } = await import("/assets/client/client.js");
   const client = new SurveyClient({ origin: location.origin, surveyId: "phq9", userId: "p-1", times });
   window.client = client;
   window.heard = [];

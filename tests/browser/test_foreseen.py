@@ -21,7 +21,7 @@ from tests.survey.test_walk_laws import surveys
 pytestmark = pytest.mark.browser
 
 FORESEE = """async ([sessions, commands, steps, revision]) => {
-  const { foresee, routeOf } = await import("/assets/foreseen.js");
+  const { foresee, routeOf } = await import("/assets/client/optimistic.js");
   const byId = new Map(steps.map((step) => [step.id, step]));
   const newest = { first: steps[0].id, revision };
   const survey = { step: (id) => byId.get(id) ?? null, newest, size: steps.length };

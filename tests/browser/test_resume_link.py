@@ -158,7 +158,7 @@ def test_next_link_counts_when_it_is_opened_over_the_first(one: Participant, cli
 
 
 CONNECT = """async ({ userId, token }) => {
-  const { SurveyClient } = await import("/assets/client.js");
+  const { SurveyClient } = await import("/assets/client/client.js");
   const client = new SurveyClient({ origin: location.origin, surveyId: "phq9", userId, token });
   const told = new Promise((resolve) => {
     client.addEventListener("state", () => resolve("state"));

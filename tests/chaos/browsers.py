@@ -31,7 +31,7 @@ LOAD_MS = 5000
 PAUSE_S = 0.01
 
 BEGIN = """async ({surveyId, userId, times}) => {
-    const {SurveyClient} = await import("/assets/client.js");
+    const {SurveyClient} = await import("/assets/client/client.js");
     const messages = [];
     const client = new SurveyClient({origin: location.origin, surveyId, userId, times});
     for (const type of ["state", "ack", "pending", "reject", "sync", "error"]) {

@@ -6,7 +6,7 @@
  * there is nothing to show, a sentence stands in its place.
  */
 
-import { make } from "../elements.js";
+import { make } from "../dom.js";
 import { init } from "../vendor/echarts-6.1.0/echarts.js";
 import { isCalm, onNewPalette, palette } from "./palette.js";
 

@@ -1,14 +1,14 @@
 // @ts-check
 /** The events of a session, a page of them at a time; each is a button that leads to its version. */
 
-import { byId, make } from "../elements.js";
-import { count, moment, span } from "./numbers.js";
-import { PAGE } from "./recorded-session.js";
-import { actionWords, answerWords } from "./session-words.js";
+import { byId, make } from "../dom.js";
+import { count, moment, span } from "./format.js";
+import { PAGE } from "./session-api.js";
+import { actionWords, answerWords } from "./session-text.js";
 
 /**
- * @typedef {import("./recorded-session.js").HistoryEvent} HistoryEvent
- * @typedef {import("../protocol.js").Step} Step
+ * @typedef {import("./session-api.js").HistoryEvent} HistoryEvent
+ * @typedef {import("../client/protocol.js").Step} Step
  */
 
 const AWAY_S = 1800; // as the figures count it

@@ -1,12 +1,12 @@
 // @ts-check
 /** The form with the step in view: its control, its buttons, and what is wrong with its answer. */
 
-import { byId } from "./elements.js";
-import { makeControl } from "./steps.js";
+import { byId } from "../dom.js";
+import { makeControl } from "./controls/index.js";
 
 /**
- * @typedef {import("./protocol.js").Json} Json
- * @typedef {import("./protocol.js").Step} Step
+ * @typedef {import("../client/protocol.js").Json} Json
+ * @typedef {import("../client/protocol.js").Step} Step
  *
  * @typedef {object} FormActions
  * @property {(step: string, value: Json) => void} send the participant gave this answer
@@ -16,7 +16,7 @@ import { makeControl } from "./steps.js";
 export class StepForm {
   /** @type {Step | null} */
   #step = null;
-  /** @type {import("./steps.js").StepControl | null} */
+  /** @type {import("./controls/index.js").StepControl | null} */
   #control = null;
   /** Whether the participant changed the answer since the step came into view. */
   #isTouched = false;

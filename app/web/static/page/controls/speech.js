@@ -2,8 +2,8 @@
 /** What was said, as an answer to a step or as a word that steers. Pure. English words, any digits. */
 
 /**
- * @typedef {import("./protocol.js").Json} Json
- * @typedef {import("./protocol.js").Step} Step
+ * @typedef {import("../../client/protocol.js").Json} Json
+ * @typedef {import("../../client/protocol.js").Step} Step
  * @typedef {{steer: "next" | "back" | "repeat" | "skip"} | {value: Json} | null} Understood
  */
 

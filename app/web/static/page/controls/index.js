@@ -4,13 +4,13 @@
  * worked in the same way (`StepControl`), so that nothing else on the page asks for the type.
  */
 
-import { chooseMany, chooseOne } from "./choice-controls.js";
-import { make } from "./elements.js";
-import { enterDate, enterNumber, enterText } from "./entry-controls.js";
+import { chooseMany, chooseOne } from "./options.js";
+import { make } from "../../dom.js";
+import { enterDate, enterNumber, enterText } from "./text-field.js";
 
 /**
- * @typedef {import("./protocol.js").Json} Json
- * @typedef {import("./protocol.js").Step} Step
+ * @typedef {import("../../client/protocol.js").Json} Json
+ * @typedef {import("../../client/protocol.js").Step} Step
  *
  * @typedef {object} StepControl
  * @property {HTMLElement} element what is put into the form

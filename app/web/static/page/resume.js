@@ -6,7 +6,7 @@
  * once, kept in this page's memory alone, and sent once, in a request's body, for a cookie that no script can read.
  */
 
-import { byId } from "./elements.js";
+import { byId } from "../dom.js";
 
 /** @typedef {"opening" | "ended" | "incomplete" | "waiting" | "other"} Part */
 

@@ -8,9 +8,9 @@
  * would wait for ever.
  */
 
-import { isUserId, newUserId } from "./ids.js";
-import { within } from "./patience.js";
-import { openDB } from "./vendor/idb-8.0.4/index.js";
+import { isUserId, newUserId } from "../client/ids.js";
+import { within } from "../client/timeout.js";
+import { openDB } from "../vendor/idb-8.0.4/index.js";
 
 const KEY = "stepkeep:user";
 const DATABASE = "stepkeep-participant";

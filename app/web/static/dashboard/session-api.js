@@ -1,13 +1,13 @@
 // @ts-check
 /** One session as REST tells it: now, at any version, and its events; what can't change is asked for once. */
 
-import { ask } from "./asking.js";
+import { ask } from "./fetch-json.js";
 
 /**
- * @typedef {import("../protocol.js").Json} Json
- * @typedef {import("../protocol.js").Step} Step
+ * @typedef {import("../client/protocol.js").Json} Json
+ * @typedef {import("../client/protocol.js").Step} Step
  *
- * @typedef {import("../protocol.js").Session & {
+ * @typedef {import("../client/protocol.js").Session & {
  *   version: number, progress: number, session_data: Record<string, Json> | null,
  *   created_at: string, updated_at: string, completed_at: string | null,
  * }} State

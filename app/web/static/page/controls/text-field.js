@@ -1,12 +1,12 @@
 // @ts-check
 /** Controls for answers that are typed: text, numbers and dates. */
 
-import { make } from "./elements.js";
+import { make } from "../../dom.js";
 
 /**
- * @typedef {import("./protocol.js").Json} Json
- * @typedef {import("./protocol.js").Step} Step
- * @typedef {import("./steps.js").StepControl} StepControl
+ * @typedef {import("../../client/protocol.js").Json} Json
+ * @typedef {import("../../client/protocol.js").Step} Step
+ * @typedef {import("./index.js").StepControl} StepControl
  */
 
 const ONE_LINE_LENGTH = 120; // what fits on one line of a wide screen; longer answers get a textarea

@@ -1,14 +1,14 @@
 // @ts-check
 /** The page of a survey's figures: filters in the address, charts that stay up to date, links to download. */
 
-import { byId, make } from "../elements.js";
-import { answerFiguresOf } from "./answer-figures.js";
-import { ask, queryOf } from "./asking.js";
+import { byId, make } from "../dom.js";
+import { answerFiguresOf } from "./answer-charts.js";
+import { ask, queryOf } from "./fetch-json.js";
 import { ChartFigure } from "./chart-figure.js";
-import { figuresOf } from "./figures.js";
+import { figuresOf } from "./session-charts.js";
 import { Filters } from "./filters.js";
-import { Live } from "./live.js";
-import { count, counted, share, span } from "./numbers.js";
+import { Live } from "./auto-refresh.js";
+import { count, counted, share, span } from "./format.js";
 
 /**
  * @typedef {import("./analytics.js").Analytics} Analytics

@@ -5,15 +5,15 @@
  * the walk goes on without a connection as far as it can be foreseen.
  */
 
-import { foresee, routeOf } from "./foreseen.js";
+import { foresee, routeOf } from "./optimistic.js";
 
 /**
  * @typedef {import("./protocol.js").Command} Command
  * @typedef {import("./protocol.js").Session} Session
  * @typedef {import("./protocol.js").Step} Step
  * @typedef {import("./protocol.js").ServerMessage} ServerMessage
- * @typedef {import("./foreseen.js").Known} Known
- * @typedef {import("./foreseen.js").KnownSurvey} KnownSurvey
+ * @typedef {import("./optimistic.js").Known} Known
+ * @typedef {import("./optimistic.js").KnownSurvey} KnownSurvey
  *
  * @typedef {Known & {step: Step | null, progress: number, version: number}} Told what the server told
  *

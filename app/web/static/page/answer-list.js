@@ -1,14 +1,14 @@
 // @ts-check
 /** The list of what has been answered, and answers in words. */
 
-import { make } from "./elements.js";
-import { readableDate } from "./entry-controls.js";
+import { make } from "../dom.js";
+import { readableDate } from "./controls/text-field.js";
 
 /**
- * @typedef {import("./protocol.js").Json} Json
- * @typedef {import("./protocol.js").Step} Step
- * @typedef {import("./protocol.js").Session} Session
- * @typedef {import("./known-steps.js").KnownSteps} KnownSteps
+ * @typedef {import("../client/protocol.js").Json} Json
+ * @typedef {import("../client/protocol.js").Step} Step
+ * @typedef {import("../client/protocol.js").Session} Session
+ * @typedef {import("./step-cache.js").KnownSteps} KnownSteps
  */
 
 const LONG = 100; // characters: about two lines, where bold type begins to tire

@@ -1,26 +1,26 @@
 // @ts-check
 /** The participant's page: puts the client, the step's form, the drafts and the voice together. */
 
-import { fillAnswers } from "./answers.js";
-import { SurveyClient } from "./client.js";
+import { fillAnswers } from "./answer-list.js";
+import { SurveyClient } from "../client/client.js";
 import { DevicePanel } from "./device-panel.js";
 import { Drafts } from "./drafts.js";
-import { byId } from "./elements.js";
-import { isUserId } from "./ids.js";
-import { forgetUserId, keptUserId } from "./kept-user-id.js";
-import { KnownSteps } from "./known-steps.js";
-import { END } from "./protocol.js";
+import { byId } from "../dom.js";
+import { isUserId } from "../client/ids.js";
+import { forgetUserId, keptUserId } from "./stored-user-id.js";
+import { KnownSteps } from "./step-cache.js";
+import { END } from "../client/protocol.js";
 import { StepForm } from "./step-form.js";
 import { SurveyView } from "./survey-view.js";
-import { VoiceWalk } from "./voice-walk.js";
-import { Walk } from "./walk.js";
+import { VoiceWalk } from "./audio-mode.js";
+import { Walk } from "../client/optimistic-session.js";
 
 /**
- * @typedef {import("./protocol.js").Json} Json
- * @typedef {import("./protocol.js").Step} Step
- * @typedef {import("./protocol.js").Session} Session
- * @typedef {import("./protocol.js").Command} Command
- * @typedef {import("./protocol.js").ServerMessage} ServerMessage
+ * @typedef {import("../client/protocol.js").Json} Json
+ * @typedef {import("../client/protocol.js").Step} Step
+ * @typedef {import("../client/protocol.js").Session} Session
+ * @typedef {import("../client/protocol.js").Command} Command
+ * @typedef {import("../client/protocol.js").ServerMessage} ServerMessage
  */
 
 const DEFINITION_AGAIN_MS = 30_000; // only going on offline wants it, so there is no hurry

@@ -13,8 +13,8 @@
  * with the server, or answered to a page that lives, or in the draft that the page keeps besides.
  */
 
-import { StorageHangs, within } from "./patience.js";
-import { openDB } from "./vendor/idb-8.0.4/index.js";
+import { StorageHangs, within } from "./timeout.js";
+import { openDB } from "../vendor/idb-8.0.4/index.js";
 
 /** @typedef {import("./protocol.js").Command} Command */
 

@@ -1,10 +1,10 @@
 // @ts-check
 /** What the page shows around the step: where one is, whether it is saved, notes, which part is seen. */
 
-import { byId } from "./elements.js";
+import { byId } from "../dom.js";
 
 /**
- * @typedef {import("./protocol.js").Session} Session
+ * @typedef {import("../client/protocol.js").Session} Session
  * @typedef {"loading" | "walk" | "done" | "lost" | "stopped"} Part
  */
 

@@ -2,7 +2,7 @@
 /** What was answered, step by step: pure, from the figures of a survey to charts. Texts are counted, never shown. */
 
 import { barsHeight, barsOption, columnsOption } from "./chart-options.js";
-import { count, counted, share } from "./numbers.js";
+import { count, counted, share } from "./format.js";
 
 /**
  * @typedef {import("./analytics.js").StepFigures} StepFigures

@@ -1,12 +1,12 @@
 // @ts-check
 /** Controls for answers that are picked: radio buttons and checkboxes, as cards or as a scale's row. */
 
-import { make } from "./elements.js";
+import { make } from "../../dom.js";
 
 /**
- * @typedef {import("./protocol.js").Json} Json
- * @typedef {import("./protocol.js").Step} Step
- * @typedef {import("./steps.js").StepControl} StepControl
+ * @typedef {import("../../client/protocol.js").Json} Json
+ * @typedef {import("../../client/protocol.js").Step} Step
+ * @typedef {import("./index.js").StepControl} StepControl
  * @typedef {{value: string | number | boolean, label: string}} Choice
  */
 

@@ -6,9 +6,9 @@
  * touched it for long: what asks by itself would keep a sign-in open for ever on a desk that somebody has left.
  */
 
-import { byId } from "../elements.js";
-import { Refused } from "./asking.js";
-import { clock } from "./numbers.js";
+import { byId } from "../dom.js";
+import { Refused } from "./fetch-json.js";
+import { clock } from "./format.js";
 
 const REST_PER_WORK = 5; // times as long as an answer took, at least: a slow database is not kept busy by onlookers
 const LEFT_AFTER_MS = 10 * 60_000;

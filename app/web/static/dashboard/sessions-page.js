@@ -1,13 +1,13 @@
 // @ts-check
 /** The list of sessions: a search whose words stand in the address, a page at a time by cursor. */
 
-import { byId, make } from "../elements.js";
-import { Refused, ask } from "./asking.js";
+import { byId, make } from "../dom.js";
+import { Refused, ask } from "./fetch-json.js";
 import { Filters } from "./filters.js";
-import { count, counted, moment, share } from "./numbers.js";
+import { count, counted, moment, share } from "./format.js";
 
 /**
- * @typedef {import("../protocol.js").Session & {version: number, progress: number, updated_at: string}} ListedSession
+ * @typedef {import("../client/protocol.js").Session & {version: number, progress: number, updated_at: string}} ListedSession
  */
 
 const ROWS = 50;

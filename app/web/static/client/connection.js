@@ -9,7 +9,7 @@
  */
 
 import { BUSY_CLOSE_CODES, FINAL_CLOSE_CODES, subprotocols } from "./protocol.js";
-import ReconnectingWebSocket from "./vendor/partysocket-1.3.0/ws.js";
+import ReconnectingWebSocket from "../vendor/partysocket-1.3.0/ws.js";
 
 /**
  * @typedef {object} ConnectionTimes

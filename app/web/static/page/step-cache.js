@@ -2,8 +2,8 @@
 /** The steps that this page has heard of: from the survey's definition, or as they came by. */
 
 /**
- * @typedef {import("./protocol.js").Step} Step
- * @typedef {import("./protocol.js").Session} Session
+ * @typedef {import("../client/protocol.js").Step} Step
+ * @typedef {import("../client/protocol.js").Session} Session
  */
 
 export class KnownSteps {
@@ -63,7 +63,7 @@ export class KnownSteps {
    * lead elsewhere.
    *
    * @param {string | null} revision
-   * @returns {import("./foreseen.js").KnownSurvey}
+   * @returns {import("../client/optimistic.js").KnownSurvey}
    */
   of(revision) {
     const first = this.#defined.keys().next().value;

@@ -1,7 +1,7 @@
 // @ts-check
 /** The panel "Go on with another device": a link and its QR code, signing out other devices, leaving this one. */
 
-import { byId } from "./elements.js";
+import { byId } from "../dom.js";
 
 /**
  * @typedef {object} Page what the survey page does for the panel

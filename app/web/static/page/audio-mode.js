@@ -4,14 +4,14 @@
  * confirms it by voice or by hand. Nothing is sent that wasn't confirmed.
  */
 
-import { inWords } from "./answers.js";
-import { byId } from "./elements.js";
-import { understand } from "./spoken-answers.js";
+import { inWords } from "./answer-list.js";
+import { byId } from "../dom.js";
+import { understand } from "./controls/speech.js";
 import { Voice } from "./voice.js";
 
 /**
- * @typedef {import("./protocol.js").Step} Step
- * @typedef {import("./steps.js").StepControl} StepControl
+ * @typedef {import("../client/protocol.js").Step} Step
+ * @typedef {import("./controls/index.js").StepControl} StepControl
  *
  * @typedef {object} Actions
  * @property {() => void} next

@@ -2,7 +2,7 @@
 /** What the charts of a survey show, made of its figures: pure, from numbers to words, tables and options. */
 
 import { barsHeight, barsOption, linesOption } from "./chart-options.js";
-import { count, counted, share, span } from "./numbers.js";
+import { count, counted, share, span } from "./format.js";
 
 /**
  * @typedef {import("./analytics.js").Analytics} Analytics

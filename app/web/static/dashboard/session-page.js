@@ -1,17 +1,17 @@
 // @ts-check
 /** The page of one session: what happened and when, and how the session was at any version. */
 
-import { byId, make } from "../elements.js";
+import { byId, make } from "../dom.js";
 import { EventList } from "./event-list.js";
-import { Live } from "./live.js";
-import { moment, share, span } from "./numbers.js";
-import { PAGE, RecordedSession } from "./recorded-session.js";
-import { NOTHING, actionWords, answerWords, asThen, changesBetween, modeWords, statusWords, stepWords } from "./session-words.js";
+import { Live } from "./auto-refresh.js";
+import { moment, share, span } from "./format.js";
+import { PAGE, RecordedSession } from "./session-api.js";
+import { NOTHING, actionWords, answerWords, asThen, changesBetween, modeWords, statusWords, stepWords } from "./session-text.js";
 
 /**
- * @typedef {import("./recorded-session.js").State} State
- * @typedef {import("./recorded-session.js").HistoryEvent} HistoryEvent
- * @typedef {import("../protocol.js").Step} Step
+ * @typedef {import("./session-api.js").State} State
+ * @typedef {import("./session-api.js").HistoryEvent} HistoryEvent
+ * @typedef {import("../client/protocol.js").Step} Step
  */
 
 const EVERY_MS = 30_000;

@@ -1,13 +1,13 @@
 // @ts-check
 /** Events, answers and differences of states in words. Pure. */
 
-import { share } from "./numbers.js";
+import { share } from "./format.js";
 
 /**
- * @typedef {import("../protocol.js").Json} Json
- * @typedef {import("../protocol.js").Step} Step
- * @typedef {import("./recorded-session.js").State} State
- * @typedef {import("./recorded-session.js").HistoryEvent} HistoryEvent
+ * @typedef {import("../client/protocol.js").Json} Json
+ * @typedef {import("../client/protocol.js").Step} Step
+ * @typedef {import("./session-api.js").State} State
+ * @typedef {import("./session-api.js").HistoryEvent} HistoryEvent
  *
  * @typedef {object} Change
  * @property {string} what

@@ -5,7 +5,7 @@
  * step only.
  */
 
-/** @typedef {import("./protocol.js").Json} Json */
+/** @typedef {import("../client/protocol.js").Json} Json */
 
 const SEND_AFTER_MS = 500; // long enough to span a word, short enough for an impatient tab closer
 const FRESH_MS = 60_000; // the server saves a draft within 30 s of its change; twice that, to be sure
@@ -109,7 +109,7 @@ export class Drafts {
    * not have saved it yet, else the server's, else the answer, else whatever was once typed here.
    *
    * @param {string} step
-   * @param {import("./protocol.js").Session} session
+   * @param {import("../client/protocol.js").Session} session
    * @returns {Json}
    */
   shownValue(step, session) {
