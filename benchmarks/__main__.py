@@ -1,7 +1,7 @@
 """``make bench``: measure everything in one run, and write the report into docs/performance/.
 
-``--quick`` takes about two minutes; ``--only sqlite,growth`` runs some contests; ``--again FILE`` makes the report of
-a kept run anew. Servers: BENCH_POSTGRESQL_URL and BENCH_MYSQL_URL.
+``--quick`` takes about two minutes; ``--only sqlite,growth`` runs some contests; ``--again FILE`` renders the report of
+an earlier run, whose results are in build/results.json. Servers: BENCH_POSTGRESQL_URL and BENCH_MYSQL_URL.
 """
 
 import argparse
@@ -20,6 +20,9 @@ from benchmarks.targets import targets
 ROUNDS, QUICK_ROUNDS = 7, 2
 MINUTES, QUICK_MINUTES = 33.0, 2.5
 
+RESULTS = Path("build/results.json")
+"""All measurements of the newest run; not in the repository."""
+
 
 def arguments() -> argparse.Namespace:
     """Return what the command line asks for."""
@@ -29,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help=f"rounds of each contest, at most ({ROUNDS}; quick: {QUICK_ROUNDS})")
     parser.add_argument("--minutes", type=float, help=f"for the rounds of all contests ({MINUTES:g})")
     parser.add_argument("--out", type=Path, default=Path("docs/performance"), help="where the report goes")
-    parser.add_argument("--again", type=Path, help="a results.json of before: no measuring, only its report")
+    parser.add_argument("--again", type=Path, help="an earlier results.json: render its report, measure nothing")
     return parser.parse_args()
 
 
@@ -100,7 +103,7 @@ def main() -> None:
             done = run(asked, folder)
         finally:
             shutil.rmtree(folder)
-        done.keep(asked.out / "results.json")
+        done.keep(RESULTS)
     path = report.write(done, asked.out, plot.draw(done, asked.out))
     for target in targets(done):
         verdict = "not measured" if target.found is None else f"{target.found} of {target.wanted}"

@@ -1,4 +1,4 @@
-"""The report: Markdown with the targets, the figures, the machine and how it was measured."""
+"""The report: Markdown with the targets, the results, the method and the machine."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,14 +9,14 @@ from benchmarks.programme import CALLERS, MANY, PEER, RAW_DRIVER
 from benchmarks.targets import targets
 
 METHOD = """\
-Every contestant is a process with a database of its own. In each round each of them in turn measures each of its
-settings, one at a time, so that noise hits all alike; shown are medians over the rounds, ratios are medians of the
-ratios within a round. Times are no promise: compare the ratios. Those through a peer depend on what a flush costs
-(below): who flushes at each turn gains most from a cheap one.
+Every contestant is a process with its own database. In each round, each contestant in turn measures each of its settings,
+one at a time, so that noise affects all of them alike. The tables show medians over the rounds; ratios are medians of the
+ratios within a round. Absolute rates depend on the machine: compare the ratios. Ratios to a peer depend on what a flush to
+disk costs (below): a contestant that flushes at each turn gains most from cheap flushes.
 
-A turn is one answer of a participant to PHQ-9: read, decided, applied, a history row and the session's row written,
-committed, the caller woken. The callers are a closed loop: each has sessions of its own, begun before the clock
-starts, and does one turn after the other; a turn counts if its caller was woken within the window.
+A turn is one answer to PHQ-9: read, decided, applied, written as a history row and the session's row, committed, and the
+caller woken. The callers are a closed loop: each has its own sessions, started before the clock, and makes one turn after
+another. A turn counts if its caller was woken within the window.
 
 On PostgreSQL the planner's statistics are refreshed for every contestant at the beginning of each round, as autovacuum
 does within a minute of a table's first rows.
@@ -24,38 +24,38 @@ does within a minute of a table's first rows.
 Message ids begin with the time (UUIDv7), as those of Stepkeep's clients do; the raw drivers write the same ids. Python
 collects garbage less often than by default, as Stepkeep's server does, for every contestant alike.
 
-Durability is the same for all where their user can set it: SQLite with WAL and synchronous=FULL, the servers with
-their (synchronous) defaults. Under gevent every caller gives way once after each turn, as one that waits for its next
-message does.
+Durability is the same for all where it can be configured: SQLite with WAL and synchronous=FULL, the servers with their
+(synchronous) defaults. Under gevent every caller yields once after each turn, like a connection that waits for its next
+message.
 
-The raw drivers write the rows that Stepkeep wrote for the same walk, over a connection that is set up like the
-writer's, without reading, deciding or encoding. "An ORM session a turn" and "a transaction a turn" read the row
-locked and write the same rows, but decide nothing; both have 16 connections. The peers store the same state and one
-event with their own documented call, and decide nothing. LangGraph's `put` writes one row (its event is in the
-checkpoint's metadata), Flask-Session keeps no history, openai-agents no state: they do less than a turn. Where
-LangGraph's graph puts what a node wrote, it calls `put_writes` too: that is the line of its own.
+The raw drivers write the rows that Stepkeep wrote for the same walk, over a connection that is configured like the
+writer's, without reading, deciding or encoding. "An ORM session a turn" and "a transaction a turn" read the row locked and
+write the same rows, but decide nothing; both have 16 connections. The peers store the same state and one event through
+their own documented call, and decide nothing. LangGraph's `put` writes one row (its event is in the checkpoint's
+metadata), Flask-Session keeps no history, and openai-agents keeps no state: they do less than a turn. LangGraph's graph
+also calls `put_writes` for what a node wrote; that is a row of its own.
 
-The databases of 100,000 and 1,000,000 sessions are a few real sessions multiplied; each append, load and list is of a
-session at random, by one caller.
+The databases of 100,000 and 1,000,000 sessions are a few real sessions multiplied; each append, load and list uses a random
+session, from one caller.
 """
 
 LIMITS = """\
-Ratios to a peer depend on what a flush costs where it is measured (see "Where"): the fastest peer flushes at each
-turn, and the cheaper a flush is, the less a group has to save. The column "raw driver's groups" is what two rows a
-turn reach on the same driver by the same measure, without reading, deciding, encoding or waking anybody: nothing
-that stores a turn on this driver can pass it.
-LangGraph's `put` writes one row, reads none and decides nothing.
+Ratios to a peer depend on what a flush costs on the machine (see "Machine"): the fastest peer flushes at each turn, and the
+cheaper a flush is, the less a group saves. The column "Raw driver's groups" is what two rows a turn reach on the same driver
+by the same measure, without reading, deciding, encoding or waking a caller: no program that stores a turn through this
+driver can be faster. LangGraph's `put` writes one row, reads none and decides nothing.
 
-Beyond the driver, [the profile](profile.md) shows where a turn's time goes: on SQLite about half of it is the database
-(each session's entries stand in pages of their own, which the WAL takes whole), the rest Python: decide and apply,
-encode, wake. Threads as callers end near half of what greenlets reach: each turn wakes a thread, and there is one
-interpreter lock. On PostgreSQL and MariaDB one core of two is the server's.
+Beyond the driver, [the profile](profile.md) shows where a turn spends its time: on SQLite about half is the database (each
+session's entries are on pages of their own, which are written to the WAL as a whole), the rest is Python: decide and apply,
+encode, wake. Threads as callers reach about half of what greenlets reach: each turn wakes a thread, and there is one
+interpreter lock. On PostgreSQL and MariaDB the database server uses one of the two cores.
 
-In a database of a million sessions taken at random each turn's pages are others, and a group of 64 shares none: the
-raw driver loses more than we do. One turn at a time loses what a thousand sessions gain by being remembered.
+In a database of a million sessions, each turn of a random session touches other pages, and a group of 64 shares none: the
+raw driver loses more than Stepkeep. One turn at a time also loses what a thousand sessions gain from the cache.
 
-[Query plans](plans.md) show that no door reads a whole table. What runs beside the turns: [figures](analytics.md),
-[exports](export.md), [backups and moves](backup.md), [purging](purge.md), and what is [counted](observability.md).
+[Query plans](plans.md) show that no interface reads a whole table. Measured beside the turns: [analytics](analytics.md),
+[exports](export.md), [backups and moves](backup.md), [purging](purge.md), [notifications](news.md), and the cost of
+[metrics](observability.md).
 """
 
 NAMES = {
@@ -82,9 +82,9 @@ def write(run: Run, folder: Path, plots: Sequence[Path]) -> Path:
         *_others(run, plots),
         _durability(run),
         _absent(run),
-        "## How it was measured",
+        "## Method",
         METHOD,
-        "## Where",
+        "## Machine",
         _rows(("", ""), run.machine.items()),
     ]
     path = folder / "README.md"
@@ -107,7 +107,7 @@ def _targets(run: Run) -> str:
     reached = sum(target.is_reached for target in found)
     measured = sum(target.found is not None for target in found)
     return f"## Targets\n\n{reached} of {measured} reached.\n\n" + _rows(
-        ("target", "at least", "found", "raw driver's groups", ""), rows
+        ("Target", "At least", "Measured", "Raw driver's groups", ""), rows
     )
 
 
@@ -123,10 +123,10 @@ def _section(run: Run, contest: str, plots: Sequence[Path]) -> str:
         part
         for part in (
             f"## {TITLES[contest]}",
-            f"Turns a second, medians of {run.rounds(contest)} rounds:",
+            f"Turns per second, medians of {run.rounds(contest)} rounds:",
             _by_callers(run, contest),
             *pictures,
-            "How long a turn took (of a group: the group), median / 99 of 100, in milliseconds:",
+            "Latency of a turn (in groups: of the group), median / 99th percentile, in milliseconds:",
             _latencies(run, contest),
             _errors(run, contest),
         )
@@ -142,7 +142,7 @@ def _by_callers(run: Run, contest: str) -> str:
         )
         for entrant, what in run.lines(contest)
     ]
-    return _rows(("callers, or turns a transaction", *(f"{size:,}" for size in CALLERS)), _joined(rows))
+    return _rows(("Callers, or turns per transaction", *(f"{size:,}" for size in CALLERS)), _joined(rows))
 
 
 def _joined(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -168,7 +168,7 @@ def _latencies(run: Run, contest: str) -> str:
         )
         for entrant, what in run.lines(contest)
     ]
-    return _rows(("callers, or turns a transaction", *(f"{size:,}" for size in CALLERS)), _joined(rows))
+    return _rows(("Callers, or turns per transaction", *(f"{size:,}" for size in CALLERS)), _joined(rows))
 
 
 def _latency(run: Run, point: Point) -> str:
@@ -182,7 +182,7 @@ def _errors(run: Run, contest: str) -> str:
         for point in run.points(contest)
         for error, count in run.errors(point).most_common(3)
     ]
-    return "Errors, over all rounds:\n\n" + _rows(("", "callers", "times", "error"), rows) if rows else ""
+    return "Errors, over all rounds:\n\n" + _rows(("", "Callers", "Count", "Error"), rows) if rows else ""
 
 
 def _others(run: Run, plots: Sequence[Path]) -> list[str]:
@@ -206,8 +206,8 @@ def _simple(run: Run, contest: str) -> str:
         (point.entrant, point.what, f"{point.callers:,}", f"{run.rate(point) or 0:,.0f}", _latency(run, point))
         for point in run.points(contest)
     ]
-    size = "events" if contest.startswith("lengths") else "callers, or the group's size"
-    return _rows(("", "what", size, "a second", "median / 99 of 100, ms"), rows)
+    size = "Events" if contest.startswith("lengths") else "Callers, or group size"
+    return _rows(("", "Operation", size, "Per second", "Median / 99th percentile, ms"), rows)
 
 
 def _durability(run: Run) -> str:
@@ -218,7 +218,7 @@ def _durability(run: Run) -> str:
         if run.family_of(contest, name) == PEER
     ]
     return (
-        "## What the peers do about durability\n\n" + _rows(("", "peer", "in this run", "by default"), rows)
+        "## Durability of the peers\n\n" + _rows(("", "Peer", "In this run", "By default"), rows)
         if rows
         else ""
     )
@@ -226,7 +226,7 @@ def _durability(run: Run) -> str:
 
 def _absent(run: Run) -> str:
     rows = [(contest, name, reason) for contest, left in run.absent.items() for name, reason in left.items()]
-    return "## Left out\n\n" + _rows(("", "who", "why"), rows) if rows else ""
+    return "## Left out\n\n" + _rows(("", "Contestant", "Reason"), rows) if rows else ""
 
 
 def _rows(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

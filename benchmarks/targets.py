@@ -42,11 +42,11 @@ def _sqlite(run: Run) -> Iterator[Target]:
         yield _against_peer(run, "sqlite", THREADS, size, 4.0)
     for name in (THREADS, GREENLETS):
         ratio = run.ratio(Point("sqlite", name, "turns", 1024), Point("sqlite", name, "turns", 64))
-        yield _at_least(f"SQLite: {name}, 1,024 callers through 64: no collapse", NO_COLLAPSE, ratio)
+        yield _at_least(f"SQLite: {name}, 1,024 callers relative to 64: no collapse", NO_COLLAPSE, ratio)
     for size in (*SIZES, 1024):
         yield _against_raw(run, MANY, "groups", size, 0.5)
     ratio = run.ratio(Point("sqlite", THREADS, "turns", 1), Point("sqlite", RAW_DRIVER, "turns", 1))
-    yield _at_least("SQLite: one caller through the raw driver, a transaction a turn", 0.6, ratio)
+    yield _at_least("SQLite: one caller relative to the raw driver, a transaction a turn", 0.6, ratio)
 
 
 def _servers(run: Run) -> Iterator[Target]:
@@ -56,13 +56,13 @@ def _servers(run: Run) -> Iterator[Target]:
         pool = Point("mariadb", POOL, "turns", size)
         ratio = run.ratio(Point("mariadb", GREENLETS, "turns", size), pool)
         limit = _limit(run, "mariadb", size, pool)
-        yield _at_least(f"MariaDB: {GREENLETS}, {size} callers, through {POOL}", 5.0, ratio, limit)
+        yield _at_least(f"MariaDB: {GREENLETS}, {size} callers, relative to {POOL}", 5.0, ratio, limit)
 
 
 def _reads(run: Run) -> Iterator[Target]:
     loads = [rate for count in (1, 8) if (rate := run.rate(Point("loads-sqlite", THREADS, "loads", count)))]
     yield Target(
-        text="SQLite: loads a second, of 10,000 sessions",
+        text="SQLite: loads per second, of 10,000 sessions",
         wanted="20,000",
         found=f"{max(loads):,.0f}" if loads else None,
         is_reached=bool(loads) and max(loads) >= 20_000,  # noqa: PLR2004 - the target itself
@@ -84,7 +84,7 @@ def _grown(run: Run, contest: str, what: str, size: int) -> Target:
     ratio = run.ratio(Point(contest, names[-1], what, size), Point(contest, names[0], what, size)) if names else None
     raw = [Point(contest, name, "raw groups", size) for name in (names[-1:] + names[:1])]
     limit = run.ratio(*raw) if raw and what == "groups" else None
-    between = f"{names[-1]} through {names[0]}" if names else "a million sessions through a thousand"
+    between = f"{names[-1]} relative to {names[0]}" if names else "a million sessions relative to a thousand"
     form = "one by one" if what == "append" else f"groups of {size}"
     return _at_least(f"{_title(contest.split('-')[1])}: appends {form}, {between}", 0.8, ratio, _shown(limit))
 
@@ -94,14 +94,14 @@ def _against_peer(run: Run, contest: str, name: str, size: int, wanted: float) -
     ratio = run.ratio(Point(contest, name, "turns", size), peer) if peer else None
     whose = f"{peer.entrant}" if peer else "the fastest peer"
     return _at_least(
-        f"{_title(contest)}: {name}, {size} callers, through {whose}", wanted, ratio, _limit(run, contest, size, peer)
+        f"{_title(contest)}: {name}, {size} callers, relative to {whose}", wanted, ratio, _limit(run, contest, size, peer)
     )
 
 
 def _against_raw(run: Run, name: str, what: str, size: int, wanted: float) -> Target:
     raw = run.fastest_group("sqlite", RAW_DRIVER, size)
     ratio = run.ratio(Point("sqlite", name, what, size), raw) if raw else None
-    return _at_least(f"SQLite: {name}, {size:,}, through the raw driver's groups of {size:,}", wanted, ratio)
+    return _at_least(f"SQLite: {name}, {size:,}, relative to the raw driver's groups of {size:,}", wanted, ratio)
 
 
 def _limit(run: Run, contest: str, size: int, below: Point | None) -> str:
