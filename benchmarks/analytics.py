@@ -42,6 +42,19 @@ DAYS = 60
 SURVEY_ID = "intake"
 REPORT = Path("docs/performance/analytics.md")
 
+HEAD = """# Analytics over a million rows of history
+
+`GET /api/surveys/{id}/analytics`, `flask report` and the dashboard compute a survey's analytics in one pass over its
+sessions, on two connections: the database aggregates the events of some sessions into a few long texts, and arrays do
+the rest. No table and no index was added for this, so turns are not slowed down. Concurrent requests share a result,
+and get it again for four times as long as computing it took, so that turns have the rest of the machine.
+
+Measured by `python -m benchmarks.analytics` on 2 cores: median of ROUNDS runs after a first one, in seconds. One
+process, every row read anew each time; garbage is collected as rarely as gunicorn.conf.py configures.
+
+| | Sessions | Rows | Analytics | CPU in this process | Reading only | Sessions of the last week only |
+|---|--:|--:|--:|--:|--:|--:|"""
+
 DAY_US = 86_400 * 1_000_000
 
 
@@ -136,28 +149,14 @@ def _walks_between(first: str, last: str, connection: Connection) -> statistics.
 
 def report(measured: list[Measured]) -> str:
     """Return the page."""
-    lines = [
-        "# A survey's figures over a million rows of history",
-        "",
-        "`GET /api/surveys/{id}/analytics`, `flask report` and the dashboard count them in one pass over all sessions",
-        "of a survey, on two connections: the database makes a few long texts of the events of some sessions, and",
-        "arrays do the rest. No table and no index was added for it, so turns cost what they did. Requests share what",
-        "was counted, and are given it again for four times as long as counting took, so that turns have the rest of",
-        "the machine.",
-        "",
-        f"Measured by `python -m benchmarks.analytics` on 2 cores: median of {ROUNDS} after a first one, seconds.",
-        "Single process, every row read anew each time; garbage is collected as seldom as gunicorn.conf.py has it.",
-        "",
-        "| | sessions | rows | figures | CPU here | reading alone, one connection | the last week's sessions |",
-        "|---|--:|--:|--:|--:|--:|--:|",
-    ]
+    lines = [HEAD.replace("ROUNDS", str(ROUNDS))]
     lines += [
         f"| {one.kind} | {one.sessions:,} | {one.rows:,} | {one.whole_s:.2f} | {one.cpu_s:.2f} | {one.read_s:.2f} "
         f"| {one.week_s:.2f} |"
         for one in measured
     ]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    lines += ["", f"Highest memory of the measuring process, filling included: {peak} MB.", ""]
+    lines += ["", f"Peak memory of the measuring process, filling included: {peak} MB.", ""]
     return "\n".join(lines)
 
 

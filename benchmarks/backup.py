@@ -31,19 +31,19 @@ TURNS = 20
 TOGETHER = 1000
 REPORT = Path("docs/performance/backup.md")
 
-HEAD = """# Backup, restore and moving house
+HEAD = """# Backup, restore and move
 
-`python -m benchmarks.backup` measures and writes this page. {rows:,} rows of history in {sessions:,} sessions; each act
-in a process of its own, on {cores} cores, with all databases on the same machine. Peak memory is that of the process,
-some 90 MiB of it the program itself; the database servers' is not in it.
+`python -m benchmarks.backup` measures this page. {rows:,} rows of history in {sessions:,} sessions; each operation
+in its own process, on {cores} cores, with all databases on the same machine. Peak memory is that of the process,
+of which the program itself takes about 90 MiB; the database servers are not included.
 
-| act | seconds | peak MiB |
+| Operation | Seconds | Peak MiB |
 |---|--:|--:|
 """
 
 FOOT = """
-A restore goes through the rows three times: looked through, put in, read back and folded. A move goes through them
-once, and then once more in both databases, to compare them.
+A restore processes the rows three times: it validates them, inserts them, and reads them back to replay each history. A
+move copies them, then reads both databases to compare them.
 """
 
 

@@ -38,15 +38,15 @@ REPORT = Path("docs/performance/export.md")
 
 HEAD = """# Export: speed and memory
 
-`python -m benchmarks.export {counts}` (`make bench-export`) measures and writes this page: the survey `intake`, all of
-whose 26 columns but a few are filled, 12 events a session, on SQLite; each format in a process of its own, on 2 cores.
-"MiB before" is the process's memory when the store was open and nothing was exported yet, "and more" what it had at its
-most since then (VmHWM, begun anew)."""
+`python -m benchmarks.export {counts}` (`make bench-export`) measures this page: the survey `intake`, most of whose 26
+columns are filled, 12 events a session, on SQLite; each format in its own process, on 2 cores. "MiB before" is the
+process's memory with the store open, before the export; "added" is the peak above that during the export (VmHWM,
+reset)."""
 
 FOOT = """
 
-csv, long, jsonl and xlsx are written as they are read; parquet holds a group of rows, and pyarrow itself. sav and dta
-are made in memory, and refuse more than `MAX_CELLS` cells.
+csv, long, jsonl and xlsx are streamed; parquet buffers a group of rows, and loads pyarrow. sav and dta are built in
+memory, and refuse more than `MAX_CELLS` cells.
 """
 
 
@@ -98,7 +98,7 @@ def table(count: int) -> Iterator[str]:
     """Yield the lines of the table of a database of this size."""
     with tempfile.TemporaryDirectory() as folder:
         fill(folder, count)
-        yield f"| {count:,} sessions | s | sessions/s | MB | MiB before | and more |"
+        yield f"| {count:,} sessions | s | sessions/s | MB | MiB before | added |"
         yield "| --- | --: | --: | --: | --: | --: |"
         for name in FORMATS:
             command = [sys.executable, "-m", "benchmarks.export", "--measure", folder, name]

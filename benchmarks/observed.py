@@ -26,19 +26,19 @@ from benchmarks.ours import Walker, begin_many, store_on
 from benchmarks.workload import STEPS, SURVEY_ID
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance" / "observability.md"
-PAGE_TEXT = """# What the figures cost
+PAGE_TEXT = """# The cost of metrics
 
-`python -m benchmarks.observed --rounds {rounds}`: groups of turns through `store.submit_many` on SQLite, with the
-figures of turns and without, in {rounds} interleaved rounds on {cores} cores: medians of CPU time. The difference of
-two such rounds is smaller than their noise, so the counting itself is timed too, where it is done: its part is of the
-turn without it.
+`python -m benchmarks.observed --rounds {rounds}`: groups of turns through `store.submit_many` on SQLite, with and
+without the metrics of turns, in {rounds} interleaved rounds on {cores} cores: medians of CPU time. The difference of
+two such rounds is smaller than their noise, so the counting itself is timed too; "Share" relates it to the turn
+without metrics.
 
-| figures are | turns a batch | µs a turn with | without | median of ratios | counting, µs a turn | its part |
+| Metrics | Turns a batch | µs a turn with | without | Median of ratios | Counting, µs a turn | Share |
 | --- | --: | --: | --: | --: | --: | --: |
 {lines}
 
-Turns are counted a batch at a time (`app/writer/batch_metrics.py`), so a turn alone pays most. At INFO the log has no
-line a turn.
+Turns are counted once a batch (`app/writer/batch_metrics.py`), so a single turn pays most. At INFO the log has no
+line for a turn.
 """
 
 SIZES = (1, 64, 1000)

@@ -1,7 +1,7 @@
-"""How each database carries out what the doors ask: a table of query plans, which shows that no door scans.
+"""The query plan of each operation on each database, which shows that none reads a whole table.
 
 Run with ``python -m benchmarks.plans`` in the project's folder; it writes ``docs/performance/plans.md``. The
-databases hold SESSIONS sessions, and their statistics are fresh. ``tests/store/test_plans.py`` holds the plans to it.
+databases hold SESSIONS sessions, and their statistics are fresh. ``tests/store/test_plans.py`` checks the plans.
 """
 
 import contextlib
@@ -31,14 +31,14 @@ OUT = Path("docs/performance/plans.md")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How one statement of a door is carried out.
+    """The plan of one statement.
 
     Attributes:
         steps: the plan's lines that reach a table, in the database's own words.
         scans: whether a whole table is read.
     """
 
-    door: str
+    operation: str
     steps: tuple[str, ...]
     scans: bool
 
@@ -73,8 +73,8 @@ class _Recorder:
         return self._real.executemany(statement, rows)
 
 
-def doors(store: SessionStore) -> Mapping[str, Callable[[], object]]:
-    """Return what the doors ask of the store, on a filled one."""
+def operations(store: SessionStore) -> Mapping[str, Callable[[], object]]:
+    """Return the operations of a filled store, by name."""
     key, middle = SessionKey("phq9", "user001501"), Cursor("user001501", "phq9")
     since = store.clock() - 3600 * 1_000_000
     changed = Cursor(event=(since, 1))
@@ -83,17 +83,15 @@ def doors(store: SessionStore) -> Mapping[str, Callable[[], object]]:
         "load a session": lambda: store.load(key),
         "begin a session": lambda: store.submit(new, Begin(at=store.clock())),
         "answer": lambda: store.submit(key, Answer(at=store.clock(), message_id="m", step="Q1", value=1)),
-        "answer, the same again": lambda: store.submit(
-            key, Answer(at=store.clock(), message_id="m", step="Q1", value=1)
-        ),
+        "answer, resent": lambda: store.submit(key, Answer(at=store.clock(), message_id="m", step="Q1", value=1)),
         "a participant's only session": lambda: store.meant_key("user001501", None),
         "list, first page": lambda: store.list(limit=100),
         "list, next page": lambda: store.list(limit=100, after=middle),
         "list by status, survey and step": lambda: store.list(
             limit=100, after=middle, filters={"status": "completed", "survey_id": "phq9", "current_step": "Q3"}
         ),
-        "list what changed since": lambda: store.list(limit=100, updated_since=since),
-        "list what changed since, next page": lambda: store.list(limit=100, updated_since=since, after=changed),
+        "list changes since": lambda: store.list(limit=100, updated_since=since),
+        "list changes since, next page": lambda: store.list(limit=100, updated_since=since, after=changed),
         "history, a page": lambda: store.history(key, after_version=1, limit=100),
         "history, newest first": lambda: store.history(key, limit=100, newest_first=True),
         "state at a version": lambda: store.at_version(key, 1),
@@ -102,19 +100,19 @@ def doors(store: SessionStore) -> Mapping[str, Callable[[], object]]:
 
 
 def plans(store: SessionStore, asking: Sequence[str] = ()) -> list[Plan]:
-    """Return how each statement of each door is carried out.
+    """Return the plan of each statement of each operation.
 
     Args:
-        asking: statements that set up the connection that asks for the plans of what readers ask; the writer's
-            are asked for over a connection like his.
+        asking: statements that set up the connection that explains what readers execute; what the writer executes
+            is explained over a connection like the writer's.
     """
     found = []
-    for door, act in doors(store).items():
+    for operation, act in operations(store).items():
         with _recorded(store) as asked:
             act()
         for one in _distinct(asked):
             steps = _explained(store, one, asking)
-            found.append(Plan(door=door, steps=steps, scans=any(map(_is_scan, steps))))
+            found.append(Plan(operation=operation, steps=steps, scans=any(map(_is_scan, steps))))
     return found
 
 
@@ -225,8 +223,8 @@ def main() -> None:
     parts = [
         "# Query plans",
         (
-            f"Made by `python -m benchmarks.plans`, with {SESSIONS:,} sessions. No door reads a whole table. Lists go "
-            f"along an index from their cursor, for {listing.EXAMINED:,} sessions at most."
+            f"Made by `python -m benchmarks.plans`, with {SESSIONS:,} sessions. No operation reads a whole table. "
+            f"Lists read an index from their cursor, at most {listing.EXAMINED:,} sessions."
         ),
     ]
     for kind in databases.KINDS:
@@ -243,8 +241,11 @@ def main() -> None:
             store.close()
         scanning = [plan for plan in found if plan.scans]
         assert not scanning, scanning
-        rows = [f"| {plan.door} | {'<br>'.join(plan.steps)} |" for plan in found if plan.steps]
-        parts += [f"## {facts['database']} {facts['version']}", "\n".join(["| door | plan |", "| --- | --- |", *rows])]
+        rows = [f"| {plan.operation} | {'<br>'.join(plan.steps)} |" for plan in found if plan.steps]
+        parts += [
+            f"## {facts['database']} {facts['version']}",
+            "\n".join(["| Operation | Plan |", "| --- | --- |", *rows]),
+        ]
         print(f"{kind}: {len(rows)} statements, no scan")
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text("\n\n".join(parts) + "\n")

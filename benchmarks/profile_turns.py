@@ -1,7 +1,7 @@
 """Where the time of a turn goes, on each database, in groups of 64: ``python -m benchmarks.profile_turns``.
 
 cProfile on the one caller that hands in the groups, so that the writer works in its thread. Profiling
-makes Python's calls dearer than C's: read the shares as a direction, not as a measure. ``--only sqlite``
+makes calls in Python more expensive than those in C: the shares show a direction only. ``--only sqlite``
 takes one database, ``--functions 40`` prints more functions, ``--size 1`` profiles one turn at a time.
 """
 
@@ -22,8 +22,8 @@ SECONDS = 3.0
 
 PARTS = (
     ("decide and apply (app/survey)", ("app/survey/",)),
-    ("the store's own code (app/store)", ("app/store/",)),
-    ("the service (app/service, exact_json)", ("app/sessions/service.py", "app/core/strict_json.py")),
+    ("the store's own code (app/store, app/writer)", ("app/store/", "app/writer/")),
+    ("the service (app/sessions, app/core)", ("app/sessions/", "app/core/")),
     ("SQLAlchemy", ("sqlalchemy/",)),
     ("the driver, in Python", ("psycopg/", "pymysql/", "pysqlite3/")),
     ("conditions (CEL)", ("cel/", "common_expression")),
@@ -75,14 +75,12 @@ def _print_profile(kind: str, ours: Ours, size: int, functions: int) -> None:
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined] - there since 1994
     own = sorted(((where, values[2]) for where, values in stats.items()), key=lambda stat: -stat[1])
     print(f"## {kind}, groups of {size}\n")
-    print(
-        f"{plain.turns / plain.seconds:,.0f} turns a second; {measured.turns / measured.seconds:,.0f} while profiled\n"
-    )
-    print("| part | share | µs a turn, profiled |\n| --- | --: | --: |")
+    print(f"{plain.turns / plain.seconds:,.0f} turns per second; {measured.turns / measured.seconds:,.0f} profiled\n")
+    print("| Part | Share | µs a turn, profiled |\n| --- | --: | --: |")
     total = sum(seconds for _, seconds in own)
     for part, seconds in _by_part(own):
         print(f"| {part} | {seconds / total:.1%} | {seconds / measured.turns * 1e6:.1f} |")
-    print(f"\n| the {functions} dearest functions | share | calls a turn |\n| --- | --: | --: |")
+    print(f"\n| The {functions} most expensive functions | Share | Calls a turn |\n| --- | --: | --: |")
     for where, seconds in own[:functions]:
         print(f"| `{_shown(where)}` | {seconds / total:.1%} | {stats[where][1] / measured.turns:.2f} |")
     print(flush=True)
@@ -107,8 +105,8 @@ def _part(where: tuple[str, int, str]) -> str:
 
 
 def _shown(where: tuple[str, int, str]) -> str:
-    file, line, name = where
-    return name if file == "~" else f"{'/'.join(Path(file).parts[-2:])}:{line} {name}"
+    file, _, name = where
+    return name if file == "~" else f"{'/'.join(Path(file).parts[-2:])} {name}"
 
 
 if __name__ == "__main__":

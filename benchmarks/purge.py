@@ -27,6 +27,23 @@ YEAR_US = 365 * 86_400 * 1_000_000
 PART = 10_000
 REPORT = Path("docs/performance/purge.md")
 
+HEAD = """# Latency of a turn during a purge
+
+`python -m benchmarks.purge` (`make bench-purge`): {sessions:,} year-old sessions of {events} events each, and one of
+{long:,} events, are erased on SQLite, while participants answer, one turn after another, 2 ms apart. A turn may take
+100 ms at most. On 2 cores.
+
+| Purged by | Seconds | Turns meanwhile | Median ms | p99 ms | Longest ms |
+| --- | --: | --: | --: | --: | --: |"""
+
+FOOT = """
+The server: maintenance in the process that writes the turns. A command: `flask sessions purge`, its start included. A
+transaction erases as much as takes about 25 ms, which it measures while it runs, and then the purge pauses for as
+long: half of the writer's time always belongs to the participants. If another process holds the file's lock, the
+writer polls for it every few milliseconds. SQLite's own waits grow to 100 ms, and with them a turn beside the command
+waited up to 439 ms.
+"""
+
 
 def opened(folder: Path) -> SessionStore:
     """Return the store of the benchmark."""
@@ -112,25 +129,8 @@ def measure(*, elsewhere: bool, archived: bool) -> str:
 
 def report(lines: list[str]) -> str:
     """Return the page."""
-    text = [
-        "# How long a turn waits while old sessions are purged",
-        "",
-        f"`python -m benchmarks.purge` (`make bench-purge`): {SESSIONS:,} sessions of a year ago on SQLite, of",
-        f"{EVENTS} events each, and one of {LONG:,} events are erased, and beside it participants answer, one turn",
-        "after the other, 2 ms apart. 100 ms is what a turn may wait. On 2 cores.",
-        "",
-        "| purged by | seconds | turns beside it | median ms | p99 ms | longest ms |",
-        "| --- | --: | --: | --: | --: | --: |",
-        *lines,
-        "",
-        "The server: rounds in the process that writes the turns. A command: `flask sessions purge`, with its start.",
-        "A transaction takes what fits into some 25 ms, found out while it works, and then the purge pauses for as",
-        "long as it took; so half of the writer's time is always the participants'. Where another process has the",
-        "file, the writer looks for the lock every few milliseconds: SQLite's own waits grow to 100 ms, and with them",
-        "a turn waited up to 439 ms beside the command.",
-        "",
-    ]
-    return "\n".join(text)
+    head = HEAD.format(sessions=SESSIONS, events=EVENTS, long=LONG)
+    return "\n".join([head, *lines, FOOT])
 
 
 def main() -> None:

@@ -9,53 +9,53 @@ from benchmarks.programme import CALLERS, MANY, PEER, RAW_DRIVER
 from benchmarks.targets import targets
 
 METHOD = """\
-Every contestant is a process with its own database. In each round, each contestant in turn measures each of its settings,
-one at a time, so that noise affects all of them alike. The tables show medians over the rounds; ratios are medians of the
-ratios within a round. Absolute rates depend on the machine: compare the ratios. Ratios to a peer depend on what a flush to
-disk costs (below): a contestant that flushes at each turn gains most from cheap flushes.
+Every contestant is a process with its own database. In each round, each contestant in turn measures each of its
+settings, one at a time, so that noise affects all of them alike. The tables show medians over the rounds; ratios are
+medians of the ratios within a round. Absolute rates depend on the machine: compare the ratios. Ratios to a peer
+depend on what a flush to disk costs (below): a contestant that flushes at each turn gains most from cheap flushes.
 
-A turn is one answer to PHQ-9: read, decided, applied, written as a history row and the session's row, committed, and the
-caller woken. The callers are a closed loop: each has its own sessions, started before the clock, and makes one turn after
-another. A turn counts if its caller was woken within the window.
+A turn is one answer to PHQ-9: read, decided, applied, written as a history row and the session's row, committed, and
+the caller woken. The callers are a closed loop: each has its own sessions, started before the clock, and makes one
+turn after another. A turn counts if its caller was woken within the window.
 
-On PostgreSQL the planner's statistics are refreshed for every contestant at the beginning of each round, as autovacuum
-does within a minute of a table's first rows.
+On PostgreSQL the planner's statistics are refreshed for every contestant at the beginning of each round, as
+autovacuum does within a minute of a table's first rows.
 
-Message ids begin with the time (UUIDv7), as those of Stepkeep's clients do; the raw drivers write the same ids. Python
-collects garbage less often than by default, as Stepkeep's server does, for every contestant alike.
+Message ids begin with the time (UUIDv7), as those of Stepkeep's clients do; the raw drivers write the same ids.
+Python collects garbage less often than by default, as Stepkeep's server does, for every contestant alike.
 
-Durability is the same for all where it can be configured: SQLite with WAL and synchronous=FULL, the servers with their
-(synchronous) defaults. Under gevent every caller yields once after each turn, like a connection that waits for its next
-message.
+Durability is the same for all where it can be configured: SQLite with WAL and synchronous=FULL, the servers with
+their (synchronous) defaults. Under gevent every caller yields once after each turn, like a connection that waits for
+its next message.
 
 The raw drivers write the rows that Stepkeep wrote for the same walk, over a connection that is configured like the
-writer's, without reading, deciding or encoding. "An ORM session a turn" and "a transaction a turn" read the row locked and
-write the same rows, but decide nothing; both have 16 connections. The peers store the same state and one event through
-their own documented call, and decide nothing. LangGraph's `put` writes one row (its event is in the checkpoint's
-metadata), Flask-Session keeps no history, and openai-agents keeps no state: they do less than a turn. LangGraph's graph
-also calls `put_writes` for what a node wrote; that is a row of its own.
+writer's, without reading, deciding or encoding. "An ORM session a turn" and "a transaction a turn" read the row
+locked and write the same rows, but decide nothing; both have 16 connections. The peers store the same state and one
+event through their own documented call, and decide nothing. LangGraph's `put` writes one row (its event is in the
+checkpoint's metadata), Flask-Session keeps no history, and openai-agents keeps no state: they do less than a turn.
+LangGraph's graph also calls `put_writes` for what a node wrote; that is a row of its own.
 
-The databases of 100,000 and 1,000,000 sessions are a few real sessions multiplied; each append, load and list uses a random
-session, from one caller.
+The databases of 100,000 and 1,000,000 sessions are a few real sessions multiplied; each append, load and list uses a
+random session, from one caller.
 """
 
 LIMITS = """\
-Ratios to a peer depend on what a flush costs on the machine (see "Machine"): the fastest peer flushes at each turn, and the
-cheaper a flush is, the less a group saves. The column "Raw driver's groups" is what two rows a turn reach on the same driver
-by the same measure, without reading, deciding, encoding or waking a caller: no program that stores a turn through this
-driver can be faster. LangGraph's `put` writes one row, reads none and decides nothing.
+Ratios to a peer depend on what a flush costs on the machine (see "Machine"): the fastest peer flushes at each turn,
+and the cheaper a flush is, the less a group saves. The column "Raw driver's groups" is what two rows a turn reach on
+the same driver by the same measure, without reading, deciding, encoding or waking a caller: no program that stores a
+turn through this driver can be faster. LangGraph's `put` writes one row, reads none and decides nothing.
 
-Beyond the driver, [the profile](profile.md) shows where a turn spends its time: on SQLite about half is the database (each
-session's entries are on pages of their own, which are written to the WAL as a whole), the rest is Python: decide and apply,
-encode, wake. Threads as callers reach about half of what greenlets reach: each turn wakes a thread, and there is one
-interpreter lock. On PostgreSQL and MariaDB the database server uses one of the two cores.
+Beyond the driver, [the profile](profile.md) shows where a turn spends its time: on SQLite about half is the database
+(each session's entries are on pages of their own, which are written to the WAL as a whole), the rest is Python:
+decide and apply, encode, wake. Threads as callers reach about half of what greenlets reach: each turn wakes a thread,
+and there is one interpreter lock. On PostgreSQL and MariaDB the database server uses one of the two cores.
 
-In a database of a million sessions, each turn of a random session touches other pages, and a group of 64 shares none: the
-raw driver loses more than Stepkeep. One turn at a time also loses what a thousand sessions gain from the cache.
+In a database of a million sessions, each turn of a random session touches other pages, and a group of 64 shares none:
+the raw driver loses more than Stepkeep. One turn at a time also loses what a thousand sessions gain from the cache.
 
-[Query plans](plans.md) show that no interface reads a whole table. Measured beside the turns: [analytics](analytics.md),
-[exports](export.md), [backups and moves](backup.md), [purging](purge.md), [notifications](news.md), and the cost of
-[metrics](observability.md).
+[Query plans](plans.md) show that no interface reads a whole table. Measured beside the turns:
+[analytics](analytics.md), [exports](export.md), [backups and moves](backup.md), [purging](purge.md),
+[notifications](notifications.md), and the cost of [metrics](observability.md).
 """
 
 NAMES = {
@@ -217,11 +217,7 @@ def _durability(run: Run) -> str:
         for name, facts in run.facts.get(contest, {}).items()
         if run.family_of(contest, name) == PEER
     ]
-    return (
-        "## Durability of the peers\n\n" + _rows(("", "Peer", "In this run", "By default"), rows)
-        if rows
-        else ""
-    )
+    return "## Durability of the peers\n\n" + _rows(("", "Peer", "In this run", "By default"), rows) if rows else ""
 
 
 def _absent(run: Run) -> str:

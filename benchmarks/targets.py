@@ -94,7 +94,10 @@ def _against_peer(run: Run, contest: str, name: str, size: int, wanted: float) -
     ratio = run.ratio(Point(contest, name, "turns", size), peer) if peer else None
     whose = f"{peer.entrant}" if peer else "the fastest peer"
     return _at_least(
-        f"{_title(contest)}: {name}, {size} callers, relative to {whose}", wanted, ratio, _limit(run, contest, size, peer)
+        f"{_title(contest)}: {name}, {size} callers, relative to {whose}",
+        wanted,
+        ratio,
+        _limit(run, contest, size, peer),
     )
 
 

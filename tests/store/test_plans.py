@@ -1,4 +1,4 @@
-"""No door reads a whole table, on any database; docs/performance/plans.md shows the plans."""
+"""No operation reads a whole table, on any database; docs/performance/plans.md shows the plans."""
 
 import pytest
 from sqlalchemy import text
@@ -16,12 +16,12 @@ def asking(store: SessionStore) -> list[str]:
     return ["SET enable_seqscan = off"] if store.database_facts()["database"] == "postgresql" else []
 
 
-def test_no_door_reads_a_whole_table(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each statement of each door goes along an index."""
+def test_no_operation_reads_a_whole_table(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each statement of each operation reads an index."""
     monkeypatch.setattr(plans.listing, "EXAMINED", 100)
     plans.fill(store, SESSIONS)
     found = plans.plans(store, asking(store))
-    assert {plan.door for plan in found} == set(plans.doors(store))
+    assert {plan.operation for plan in found} == set(plans.operations(store))
     assert [plan for plan in found if plan.scans] == []
 
 

@@ -1,10 +1,10 @@
-"""What it costs to learn of changes by other processes, and how long they take to come; prints two tables.
+"""The cost and the latency of notifications between processes; prints two tables.
 
-    python -m benchmarks.news
+    python -m benchmarks.notifications
 
-Looking: the versions of 10,000 followed sessions are read once. Latency: a second process commits a change to each
+Polling: the versions of 10,000 subscribed sessions are read once. Latency: a second process commits a change to each
 of some hundred sessions, one after the other; from the return of its ``submit`` until the listener in this process
-is told, with the session loaded (the WebSocket's frame is sent right after).
+is notified, with the session loaded (the WebSocket's frame is sent right after).
 """
 
 import random
@@ -32,9 +32,9 @@ FOLLOWED = 10_000
 ROUNDS = 21
 CHANGES = 200
 PAUSE_S = (0.02, 0.06)
-"""Between two changes, at random: so that they fall anywhere into the interval of looking."""
+"""Between two changes, at random: so that they fall anywhere into the polling interval."""
 
-WAYS = (("postgresql", "LISTEN/NOTIFY"), ("mariadb", "Redis"), ("mariadb", "looking every 0.5 s"))
+WAYS = (("postgresql", "LISTEN/NOTIFY"), ("mariadb", "Redis"), ("mariadb", "polling every 0.5 s"))
 WAIT_S = 30
 
 
@@ -44,8 +44,8 @@ def keys(count: int) -> list[SessionKey]:
 
 
 def look(kind: str, folder: Path) -> Mapping[str, float]:
-    """Return what one look at all followed sessions takes: milliseconds of wall time and of this process's CPU."""
-    with databases.fresh(kind, "news", folder) as url:
+    """Return the cost of one poll of all subscribed sessions: milliseconds of wall time and of this process's CPU."""
+    with databases.fresh(kind, "notifications", folder) as url:
         store = store_on(url)
         begin_many(store, keys(FOLLOWED))
         databases.refresh_statistics(url)
@@ -77,8 +77,8 @@ class Shown:
 
 
 def latency(kind: str, redis_url: str, folder: Path) -> Mapping[str, float]:
-    """Return the percentiles of the time from commit to news in another process, in milliseconds."""
-    with databases.fresh(kind, "news", folder) as url:
+    """Return the percentiles of the time from commit to notification in another process, in milliseconds."""
+    with databases.fresh(kind, "notifications", folder) as url:
         store_on(url).close()
         store = open_store(Settings(database_url=url, redis_url=redis_url or None))
         begin_many(store, keys(CHANGES))
@@ -94,7 +94,7 @@ def latency(kind: str, redis_url: str, folder: Path) -> Mapping[str, float]:
 
 def _write_elsewhere(url: str, redis_url: str) -> list[float]:
     """Return when the other process's commits had returned, by the clock that all processes share."""
-    command = [sys.executable, "-m", "benchmarks.news", "write", url, redis_url]
+    command = [sys.executable, "-m", "benchmarks.notifications", "write", url, redis_url]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - this program
     return [float(line) for line in done.stdout.splitlines()]
 
@@ -130,11 +130,11 @@ def _redis(folder: Path) -> Iterator[str]:
 def main() -> None:
     """Print the tables."""
     with tempfile.TemporaryDirectory() as name, _redis(Path(name)) as redis_url:
-        print("| 10,000 followed sessions, one look | ms | ms of CPU here |\n|---|--:|--:|")
+        print("| One poll of 10,000 sessions | ms | ms of CPU in this process |\n|---|--:|--:|")
         for kind in databases.KINDS:
             found = look(kind, Path(name))
             print(f"| {kind} | {found['wall_ms']:.0f} | {found['cpu_ms']:.0f} |", flush=True)
-        print("\n| commit to news in another process | p50 ms | p99 ms | max ms |\n|---|--:|--:|--:|")
+        print("\n| From commit to notification | p50 ms | p99 ms | max ms |\n|---|--:|--:|--:|")
         for kind, way in WAYS:
             late = latency(kind, redis_url if way == "Redis" else "", Path(name))
             print(f"| {way} ({kind}) | {late['p50']:.1f} | {late['p99']:.1f} | {late['max']:.1f} |", flush=True)
