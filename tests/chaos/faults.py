@@ -216,9 +216,9 @@ def _late(proxy: Proxy, fault: Fault) -> None:
 
 MAKINGS: Mapping[str, Making] = {
     "clients cut": _on_proxy(_front, lambda proxy, _: proxy.cut_all()),
-    "frames doubled": _frames_doubled,
+    "frames duplicated": _frames_doubled,
     "clients delayed": _on_proxy(_front, _late),
-    "clients held back": _on_proxy(_front, lambda proxy, _: proxy.hold()),
+    "clients throttled": _on_proxy(_front, lambda proxy, _: proxy.hold()),
     "clients in a black hole": _on_proxy(_front, lambda proxy, _: proxy.swallow()),
     "clients refused": _on_proxy(_front, lambda proxy, _: proxy.stop_accepting(), cuts=True),
     "clock jumped": _clock_jumped,
@@ -231,7 +231,7 @@ MAKINGS: Mapping[str, Making] = {
     "COMMIT cut before": _commit_cut("before"),
     "COMMIT cut after": _commit_cut("after"),
     "database delayed": _on_proxy(_behind, _late),
-    "database held back": _on_proxy(_behind, lambda proxy, _: proxy.hold()),
+    "database throttled": _on_proxy(_behind, lambda proxy, _: proxy.hold()),
     "database in a black hole": _on_proxy(_behind, lambda proxy, _: proxy.swallow()),
     "database's replies dropped": _on_proxy(_behind, lambda proxy, _: proxy.drop_replies()),
     "database refused": _on_proxy(_behind, lambda proxy, _: proxy.stop_accepting(), cuts=True),

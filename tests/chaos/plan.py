@@ -26,9 +26,9 @@ Range = tuple[float, float]
 _EDGE: Mapping[str, tuple[int, Range]] = {
     # kind: (weight, shortest and longest duration in seconds)
     "clients cut": (20, (0, 0)),
-    "frames doubled": (20, (0.2, 0.6)),
+    "frames duplicated": (20, (0.2, 0.6)),
     "clients delayed": (9, (0.2, 0.8)),
-    "clients held back": (9, (0.2, 1.0)),
+    "clients throttled": (9, (0.2, 1.0)),
     "clients in a black hole": (7, (0.2, 1.5)),
     "clients refused": (8, (0.1, 0.8)),
     "clock jumped": (12, (0, 0)),
@@ -44,7 +44,7 @@ _BEHIND: Mapping[str, tuple[int, Range]] = {
     "COMMIT cut before": (16, (0.2, 0.6)),
     "COMMIT cut after": (16, (0.2, 0.6)),
     "database delayed": (8, (0.2, 0.8)),
-    "database held back": (8, (0.2, 1.5)),
+    "database throttled": (8, (0.2, 1.5)),
     "database in a black hole": (5, (0.2, 2.0)),
     "database's replies dropped": (6, (0.2, 1.0)),
     "database refused": (6, (0.1, 1.0)),
@@ -112,6 +112,6 @@ def _parameter(kind: str, chance: random.Random) -> float:
         return round(0.05 + 0.45 * value, 3)
     if kind == "clock jumped":
         return round((2 * value - 1) * MAX_JUMP_S)
-    if kind == "frames doubled" or kind.startswith("COMMIT"):
+    if kind == "frames duplicated" or kind.startswith("COMMIT"):
         return 1 + int(value * 3)
     return 0

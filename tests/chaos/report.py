@@ -1,4 +1,4 @@
-"""The report of a run: docs/reliability/chaos.md, made by the runner and never by hand."""
+"""The report of a run: docs/reliability/chaos.md, written by the runner and never by hand."""
 
 import datetime
 import importlib.metadata
@@ -19,15 +19,15 @@ SHOWN = 50
 
 INTRODUCTION = """# Chaos: nothing lost, nothing twice
 
-Made by `make chaos`; not to be edited. Participants with known answers walk through the shipped surveys, through
-the Python client and the browser's, while the driver breaks what is between them and the disk. Two lanes of faults
-run beside each other, so that faults of different layers overlap. Afterwards everything heals, all outboxes must
-become empty, and a checker reads the database by plain SQL and holds it against the clients' logs
-(`tests/chaos/checker.py`): every acknowledged command is in history exactly once, at its version and with its content;
-each client's commands are in its order (but for one whose rejection was lost on the way: nothing of it was saved, it is
-sent again, and may be accepted where the session is by then); the fold of history is the row; versions are 1 to n;
-what clients are shown is a fold of history and never goes back; what was refused is not there. Commands without an
-answer at the end would be counted as unanswered.
+Made by `make chaos`; not to be edited. Participants with known answers walk through the shipped surveys, with the
+Python client and the browser's, while the driver breaks everything between them and the disk. Two series of faults
+run beside each other, so that faults of different layers overlap. Afterwards all faults end, all outboxes must become
+empty, and a checker reads the database by plain SQL and compares it with the clients' logs
+(`tests/chaos/checker.py`): every acknowledged command is in the history exactly once, at its version and with its
+content; each client's commands are in order (except one whose rejection was lost: nothing of it was stored, it is
+resent, and may be accepted where the session is by then); replaying the history gives the row; versions are 1 to n;
+what clients were shown is a replay of the history and never goes back; what was rejected is absent. Commands without
+an answer at the end would be counted as unanswered.
 """
 
 
@@ -48,7 +48,7 @@ def write(results: Sequence[Result], left_out: Mapping[str, str], folder: Path) 
         from tests.chaos import plot  # noqa: PLC0415 - matplotlib is of the extra `bench`
 
         plot.draw(results, folder / "chaos.png")
-        parts.append("![Acknowledged turns a second, faults, and recovery times](chaos.png)\n")
+        parts.append("![Acknowledged turns per second, faults, and recovery times](chaos.png)\n")
     else:
         (folder / "chaos.png").unlink(missing_ok=True)
         parts.append("No plot: there is no matplotlib here (the extra `bench`).\n")
@@ -71,8 +71,8 @@ def _machine(results: Sequence[Result]) -> str:
         f"Python {platform.python_version()}; {databases}; {versions}."
     )
     who = (
-        f"{people} participants with the Python client at once (a quarter with outboxes on disk who leave and come "
-        f"back, a quarter of them two devices of one session), and {browser}. To replay a database's faults:"
+        f"{people} participants with the Python client at once (a quarter with outboxes on disk who leave and "
+        f"return, a quarter as two devices of one session), and {browser}. To replay a database's faults:"
     )
     return "\n".join([where, who, "", *(f"    {result.order.command}" for result in results), ""])
 
@@ -87,14 +87,14 @@ def _totals(results: Sequence[Result]) -> str:
         ("**doubled**", [f"**{one.of_rule('doubled')}**" for one in results]),
         ("other findings", [str(len(one.findings) - _lost_or_doubled(one)) for one in results]),
         ("unanswered at the end", [str(sum(len(log.unanswered()) for log in one.logs)) for one in results]),
-        ("sent again, answered as duplicates", [f"{one.count('ack', duplicate=True):,}" for one in results]),
+        ("resent, answered as duplicates", [f"{one.count('ack', duplicate=True):,}" for one in results]),
         ("`pending`", [f"{one.count('pending'):,}" for one in results]),
         ("`reject`", [f"{one.count('reject'):,}" for one in results]),
         ("`sync`", [f"{one.count('sync'):,}" for one in results]),
         ("connections (`state`)", [f"{one.count('state'):,}" for one in results]),
-        ("server started again", [f"{one.restarts:,}" for one in results]),
-        ("acknowledged after, p50 / p99, no fault", [_latency(one, during_faults=False) for one in results]),
-        ("acknowledged after, p50 / p99, in faults", [_latency(one, during_faults=True) for one in results]),
+        ("server restarts", [f"{one.restarts:,}" for one in results]),
+        ("latency of an ack, p50 / p99, without faults", [_latency(one, during_faults=False) for one in results]),
+        ("latency of an ack, p50 / p99, during faults", [_latency(one, during_faults=True) for one in results]),
     ]
     head = [NAMES[one.order.database] for one in results]
     return _table(["", *head], [[name, *values] for name, values in lines])
@@ -116,9 +116,11 @@ def _faults(result: Result) -> str:
     for done in result.faults:
         by_kind.setdefault(done.fault.kind, []).append(done)
     rows = [[kind, str(len(many)), _lasted(many), *_recoveries(result, many)] for kind, many in sorted(by_kind.items())]
-    head = ["fault", "count", "lasted, median", "anybody acknowledged again, s", "everybody, s"]
-    title = f"## {NAMES[result.order.database]}: faults and recovery\n\nFrom the fault's begin; median / p90 / max. "
-    note = "Faults of the other lane fall into it, too.\n"
+    head = ["Fault", "Count", "Duration, median", "First acknowledgement, s", "All acknowledged, s"]
+    title = (
+        f"## {NAMES[result.order.database]}: faults and recovery\n\nFrom the start of the fault; median / p90 / max. "
+    )
+    note = "Faults of the other series overlap.\n"
     return f"{title}{note}\n{_table(head, rows)}"
 
 

@@ -21,3 +21,10 @@ def test_index_names_every_page() -> None:
     """docs/README.md links to each page of its folder."""
     linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "README.md").read_text()))
     assert linked == {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_source_files_exist(page: Path) -> None:
+    """A file of the repository that a document names between backticks is there."""
+    named = set(re.findall(r"`((?:app|tests|benchmarks|deploy|alembic)/[\w./-]+\.\w+)`", page.read_text()))
+    assert not sorted(path for path in named if not (ROOT / path).exists())
