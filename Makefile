@@ -27,7 +27,7 @@ help: ## this list
 		printf '%-24s%s\n' "$$name" "$$text"; done
 
 .PHONY: run
-run: .venv/.run-stamp ## serve on http://127.0.0.1:8000 (PORT, HOST, DATABASE_URL, SURVEYS_DIR)
+run: .venv/.run-stamp ## serve on http://127.0.0.1:8000 (PORT, HOST, DATABASE_URL, STEPKEEP_SURVEYS_DIR)
 	@exec $(VENV_PYTHON) -m app.serve
 
 .PHONY: test

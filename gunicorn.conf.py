@@ -14,7 +14,7 @@ from gunicorn.glogging import Logger
 
 from app.errors import ConfigurationError
 from app.observability.multiprocess import VARIABLE, empty, remove_made, share_metrics
-from app.settings import is_loopback, read_settings
+from app.settings import environment_warnings, is_loopback, read_settings
 
 try:
     _settings = read_settings()
@@ -76,8 +76,8 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
     heard_at = [address[0] for address in server.cfg.address if isinstance(address, tuple)]
     if _settings.environment == "development" and not all(map(is_loopback, heard_at)):
         sys.exit("stepkeep: in development nobody is asked for credentials, so only 127.0.0.1 can be bound to")
-    for doubt in doubts(_settings):
-        server.log.warning(doubt)
+    for warning in (*environment_warnings(), *doubts(_settings)):
+        server.log.warning(warning)
     if server.cfg.workers > 1 and not os.environ.get(VARIABLE):
         server.log.warning("/metrics tells of one process at a time: say how many there are with WEB_CONCURRENCY")
     try:

@@ -70,7 +70,7 @@ def read_catalogue(settings: Settings) -> Catalogue:
         files[survey.id] = str(path)
     if settings.default_survey is not None and surveys and settings.default_survey not in surveys:
         raise SurveyFileError(
-            str(settings.surveys_dir), "", f"no file has the id {settings.default_survey!r} of DEFAULT_SURVEY"
+            str(settings.surveys_dir), "", f"no file has the id {settings.default_survey!r} of STEPKEEP_DEFAULT_SURVEY"
         )
     durations = {"expires_after": settings.expires_after, "retention": settings.retention}
     return Catalogue(

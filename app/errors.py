@@ -291,7 +291,7 @@ class AnswersLocked(Unavailable):
 
     def __init__(self, key_id: str) -> None:
         self.key_id = key_id
-        super().__init__(f"stored answers are sealed with the key {key_id}, which ANSWERS_KEYS does not have")
+        super().__init__(f"stored answers are sealed with the key {key_id}, which STEPKEEP_ANSWERS_KEYS does not have")
 
     @property
     def message(self) -> str:

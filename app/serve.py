@@ -35,7 +35,7 @@ def main() -> None:
     if settings.environment == "development":
         print("Development mode: nobody is asked for credentials, and only this machine is served.")  # noqa: T201
     print("Ctrl-C stops it; what was answered is kept.", flush=True)  # noqa: T201
-    os.environ["ENVIRONMENT"] = settings.environment
+    os.environ["STEPKEEP_ENVIRONMENT"] = settings.environment
     os.execv(  # noqa: S606 - this very Python
         sys.executable, [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "wsgi:app"]
     )
@@ -54,7 +54,7 @@ def _meant(settings: Settings) -> Settings:
     if "environment" in settings.model_fields_set and settings.environment == "development":
         raise ConfigurationError(
             f"in development nobody is asked for credentials, so HOST={settings.host} is refused: leave HOST out, "
-            "or serve others with ENVIRONMENT=production and a SECRET_KEY"
+            "or serve others with STEPKEEP_ENVIRONMENT=production and a SECRET_KEY"
         )
     if not settings.secret_key.get_secret_value():
         raise ConfigurationError(

@@ -1,217 +1,293 @@
-"""Every setting, with its unit, range, default and environment variable.
+"""Every setting: its type, range, default, description and environment variable.
 
-Read once, at start, into a frozen object that is passed down; nothing reads the environment later.
-A value that can't be used stops the start with :class:`~app.errors.ConfigurationError`, naming
-the variable.
+The settings are read once at start into a frozen object that is passed down. An invalid value stops the start with
+:class:`~app.errors.ConfigurationError`, which names the variable.
 """
 
 import ipaddress
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .core.formats import DURATION, RATE, SURVEY_ID, problem_of
 from .errors import ConfigurationError
 
+PREFIX = "STEPKEEP_"
+
+SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
+"""Folder with a file per setting, named like the variable; the environment takes precedence."""
+
+WELL_KNOWN = frozenset({"database_url", "host", "port", "redis_url", "secret_key", "web_concurrency"})
+"""Settings that are also read without the prefix; the variable with the prefix takes precedence."""
+
+GENERIC = frozenset({"environment", "log_format", "log_level", "tracing"})
+"""Settings whose names without the prefix often belong to another program: they deserve no warning."""
+
 Rate = Annotated[str, Field(pattern=RATE)]
 Duration = Annotated[str, Field(pattern=DURATION)]
 
 
-class Settings(BaseSettings):
-    """What an operator may set. The environment variable is the field's name in capitals."""
+def _well_known(name: str) -> AliasChoices:
+    return AliasChoices(f"{PREFIX}{name}".lower(), name)
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+class Settings(BaseSettings):
+    """The settings; the variable of each is ``STEPKEEP_`` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, validate_by_name=True
+    )
 
     environment: Literal["production", "development"] = Field(
-        "production", description="`production`, or `development`: no credentials, on this machine alone"
+        "production",
+        description="`production`, or `development`: no authentication, and only clients on this machine are served",
     )
     secret_key: SecretStr = Field(
-        SecretStr(""), description="signs tokens: 32 characters or more, random; `production` does not start without"
+        SecretStr(""),
+        validation_alias=_well_known("secret_key"),
+        description="key that signs tokens: at least 32 random characters; required in production",
     )
     secret_key_fallbacks: SecretStr = Field(
-        SecretStr(""), description="earlier secret keys, separated by commas: what they signed still holds"
+        SecretStr(""), description="earlier secret keys, comma-separated; tokens that they signed remain valid"
     )
     public_url: Annotated[str, Field(pattern=r"^([hH][tT][tT][pP][sS]?://[^/?#@\s]+)?$")] = Field(
-        "", description="address at which participants reach the server, e.g. https://survey.example.org"
+        "",
+        description="URL at which participants reach the server, e.g. `https://survey.example.org`; requests for "
+        "another host are refused",
     )
     proxies: Annotated[int, Field(ge=0, le=10)] = Field(
-        0, description="proxies in front of the server whose X-Forwarded headers are believed"
+        0, description="number of reverse proxies in front of the server whose `X-Forwarded-*` headers are trusted"
     )
     token_days: Annotated[float, Field(gt=0, le=3650)] = Field(
         90.0, description="days without a visit after which a participant's resume token expires"
     )
     link_hours: Annotated[float, Field(gt=0, le=8760)] = Field(
-        24.0, description="hours for which a link to go on with another device holds"
+        24.0, description="hours after which a link for resuming on another device expires"
     )
-    host: str = Field("127.0.0.1", description="address that `make run` binds to")
-    port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port that `make run` binds to")
-    database_url: str = Field("sqlite:///survey_sessions.db", description="SQLAlchemy URL of the database")
+    host: str = Field(
+        "127.0.0.1", description="address to bind to; `HOST` is read too if it is an IP address or `localhost`"
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        8000, validation_alias=_well_known("port"), description="port to bind to"
+    )
+    database_url: str = Field(
+        "sqlite:///survey_sessions.db",
+        validation_alias=_well_known("database_url"),
+        description="SQLAlchemy URL of the database: SQLite, PostgreSQL, MariaDB or MySQL",
+    )
     answers_keys: SecretStr = Field(
         SecretStr(""),
-        description="keys that encrypt answers at rest, base64 of 32 bytes each, by commas; the first encrypts",
+        description="keys that encrypt answers at rest: base64 of 32 bytes each, comma-separated; the first encrypts, "
+        "all decrypt",
     )
     erasures_file: Path | None = Field(
-        None, description="list of erasures that outlives a restored backup; with SQLite else beside the database"
+        None,
+        description="journal of erasures, applied again after a backup is restored; default with SQLite: a file beside "
+        "the database",
     )
-    surveys_dir: Path = Field(Path("surveys"), description="folder with the survey files")
+    surveys_dir: Path = Field(Path("surveys"), description="folder of the survey files")
     default_survey: Annotated[str | None, Field(pattern=SURVEY_ID)] = Field(
-        None, description="the survey meant where none is named; else the only survey of the folder"
+        None, description="survey to use where a request names none; default: the only survey, if there is just one"
     )
     expires_after: Duration | None = Field(
         None,
-        description="an unfinished session of a survey that doesn't say so expires this long after its last change",
+        description="time after its last change at which an unfinished session expires, e.g. `30d`; for surveys "
+        "without `expires_after`",
     )
     retention: Duration | None = Field(
-        None, description="a session of a survey that doesn't say so is erased this long after its last change"
+        None,
+        description="time after its last change at which a session is erased, e.g. `365d`; for surveys without "
+        "`retention`",
     )
     maintenance_minutes: Annotated[float, Field(ge=0, le=10_080)] = Field(
         0.0,
-        description="minutes between two rounds that close expired sessions and erase those past retention; 0: none",
+        description="minutes between two runs that close expired sessions and erase those past their retention; "
+        "0 disables them",
     )
     archive_dir: Path | None = Field(
-        None, description="folder into which the rounds write the history of sessions before they erase them"
+        None, description="folder in which maintenance archives the history of sessions before it erases them"
     )
     webhook_attempts: Annotated[int, Field(ge=1, le=50)] = Field(
-        12, description="attempts to deliver a webhook, over about three days, before it is given up until a replay"
+        12, description="attempts to deliver a webhook (12 take about three days) before it has to be replayed by hand"
     )
     webhook_timeout_s: Annotated[float, Field(gt=0, le=60)] = Field(
-        15.0, description="seconds that a webhook's receiver has for its answer"
+        15.0, description="seconds within which a webhook's receiver must respond"
     )
     webhook_private_networks: bool = Field(
-        False, description="whether webhooks may go to addresses that are not public; in development they may"
+        False, description="whether webhooks may be sent to private addresses; always allowed in development"
     )
     web_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
-        1, description="server processes on this machine; with SQLite always one"
+        1, validation_alias=_well_known("web_concurrency"), description="server processes; always 1 with SQLite"
     )
     max_connections: Annotated[int, Field(ge=1, le=20_000)] = Field(
-        1000, description="WebSocket connections at once; one more is closed with 1013"
+        1000, description="simultaneous WebSocket connections per process; further ones are closed with 1013"
     )
     rest_threads: Annotated[int, Field(ge=1, le=1000)] = Field(
-        24, description="threads kept free of WebSockets, for REST and the pages"
+        24, description="threads reserved for REST and pages, beside one for each WebSocket connection"
     )
-    allowed_origins: str = Field("", description="further origins whose pages may open the socket, separated by commas")
+    allowed_origins: str = Field(
+        "", description="further origins whose pages may use the WebSocket and REST interfaces, comma-separated"
+    )
     messages_per_second: Annotated[float, Field(gt=0, le=100_000)] = Field(
-        100.0, description="messages a second on one connection, in the long run; more closes it with 4429"
+        100.0, description="sustained messages per second on one connection; more close it with 4429"
     )
     message_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        1000, description="messages that one connection may send at once before the rate counts"
+        1000, description="messages that one connection may send in a burst before the rate applies"
     )
     participant_sockets: Annotated[int, Field(ge=1, le=20_000)] = Field(
-        20, description="connections that one participant may have open on one server process; in production"
+        20, description="open connections per participant and process; in production"
     )
     address_sockets: Annotated[int, Field(ge=1, le=20_000)] = Field(
-        300, description="connections that one address may have open on one server process; in production"
+        300, description="open connections per client address and process; in production"
     )
     participant_connections: Rate = Field(
-        "120/minute", description="connections that one participant may open; in production"
+        "120/minute", description="rate of new connections per participant; in production"
     )
-    address_connections: Rate = Field("1200/minute", description="connections that one address may open; in production")
+    address_connections: Rate = Field(
+        "1200/minute", description="rate of new connections per client address; in production"
+    )
     participant_messages: Rate = Field(
-        "6000/minute", description="messages that one participant may send, over all connections; in production"
+        "6000/minute", description="rate of messages per participant, over all connections; in production"
     )
     address_messages: Rate = Field(
-        "60000/minute", description="messages that one address may send, over all connections; in production"
+        "60000/minute", description="rate of messages per client address, over all connections; in production"
     )
-    address_requests: Rate = Field(
-        "6000/minute", description="REST requests and pages that one address may ask for; in production"
-    )
+    address_requests: Rate = Field("6000/minute", description="rate of HTTP requests per client address; in production")
     address_failures: Rate = Field(
-        "30/minute", description="credentials that don't hold that one address may show; in production"
+        "30/minute", description="rate of failed authentications per client address; in production"
     )
     malformed_limit: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        20, description="malformed messages in a row after which a connection is closed with 4400"
+        20, description="consecutive malformed messages after which a connection is closed with 4400"
     )
     ping_interval_s: Annotated[float, Field(gt=0, le=300)] = Field(20.0, description="seconds between WebSocket pings")
     draft_interval_s: Annotated[float, Field(gt=0, le=30)] = Field(
-        15.0, description="seconds after which a changed draft is saved, at most"
+        15.0, description="seconds within which a changed draft is saved"
     )
     queue_limit: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        10_000, description="commands that may wait to be saved; one more waits for room"
+        10_000, description="commands in the write queue; further callers wait for a free place"
     )
     queue_timeout_s: Annotated[float, Field(gt=0, le=600)] = Field(
-        30.0, description="seconds that a command waits for room or for its turn before it is refused as overloaded"
+        30.0, description="seconds that a command waits in or for the write queue before it is refused as `overloaded`"
     )
     batch_limit: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        1000, description="commands that are committed together, at most"
+        1000, description="commands committed in one transaction"
     )
     retry_attempts: Annotated[int, Field(ge=1, le=20)] = Field(
-        3, description="attempts at a transaction that fails for a reason that may pass"
+        3, description="attempts at a transaction that fails with a transient error"
     )
     retry_delay_s: Annotated[float, Field(ge=0, le=60)] = Field(
-        0.5, description="seconds before the second attempt; doubles for each further one, with jitter"
+        0.5, description="seconds before the second attempt; doubled for each further attempt, with jitter"
     )
     retry_delay_max_s: Annotated[float, Field(ge=0, le=600)] = Field(
-        30.0, description="seconds between two attempts, at most"
+        30.0, description="upper limit of the delay between two attempts, in seconds"
     )
     pending_after_s: Annotated[float, Field(gt=0, le=60)] = Field(
-        2.0, description="seconds that a participant's command waits for its commit before it is accepted as pending"
+        2.0, description="seconds that a participant's command waits for its commit before it is answered `pending`"
     )
     pending_limit: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        10_000, description="commands that are kept in memory while the database is away; one more closes with 1013"
+        10_000,
+        description="commands held in memory while the database is unavailable; further ones are refused (1013, 503)",
     )
     pending_mib: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        64, description="MiB of answers that are kept in memory while the database is away; more closes with 1013"
+        64, description="MiB of commands held in memory while the database is unavailable; more is refused (1013, 503)"
     )
     redis_url: str | None = Field(
-        None, description="Redis through which several server processes tell each other of changes; else the database"
+        None,
+        validation_alias=_well_known("redis_url"),
+        description="Redis that carries change notifications and shared rate limits between server processes; needs "
+        "the extra `redis`",
     )
-    news_interval_s: Annotated[float, Field(gt=0, le=60)] = Field(
-        0.5, description="seconds between two looks for changes by other processes, where nothing tells of them"
+    notification_interval_s: Annotated[float, Field(gt=0, le=60)] = Field(
+        0.5,
+        description="seconds between two polls for changes by other processes, where neither Redis nor PostgreSQL "
+        "sends notifications",
     )
     metrics_dir: Path | None = Field(
-        None, description="folder in which several server processes share their metrics; made where it is missing"
+        None, description="folder in which the server processes share their metrics; created if missing"
     )
     tracing: bool = Field(
-        False, description="whether traces are sent as OTEL_EXPORTER_OTLP_ENDPOINT says; wants the extra `tracing`"
+        False, description="whether to send traces to `OTEL_EXPORTER_OTLP_ENDPOINT`; needs the extra `tracing`"
     )
     log_format: Literal["auto", "json", "text"] = Field(
-        "auto", description="`json`, `text` to be read by people, or `auto`: JSON in production"
+        "auto", description="`json`, `text`, or `auto`: JSON in production, else text"
     )
     log_level: Annotated[str, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
-        "INFO", description="DEBUG, INFO, WARNING or ERROR"
+        "INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`"
     )
 
     @field_validator("public_url", mode="before")
     @classmethod
     def _without_slash(cls, url: object) -> object:
-        """Take the end off an address that was copied from a browser."""
+        """Remove the trailing slash that browsers copy."""
         return url.removesuffix("/") if isinstance(url, str) else url
 
     @field_validator("public_url")
     @classmethod
     def _as_browsers_write_it(cls, url: str) -> str:
-        """Return it in lower case and without the scheme's own port, as it stands in Host and Origin."""
+        """Return the URL in lower case without the default port, as in the headers Host and Origin."""
         scheme, _, host = url.lower().partition("://")
         return f"{scheme}://{host.removesuffix({'https': ':443', 'http': ':80'}.get(scheme, ' '))}" if url else url
 
 
 def read_settings() -> Settings:
-    """Return the settings that the environment gives, or files of their names in the folder SECRETS_DIR.
+    """Return the settings from the environment and from the files in ``STEPKEEP_SECRETS_DIR``.
 
     Raises:
-        ConfigurationError: a variable has a value that can't be used; the message names each.
+        ConfigurationError: a value is invalid; the message names each variable.
     """
-    folder = os.environ.get("SECRETS_DIR") or None
+    folder = os.environ.get(SECRETS_DIR) or None
     if folder is not None and not Path(folder).is_dir():
-        raise ConfigurationError(f"SECRETS_DIR: there is no folder {folder!r}")
+        raise ConfigurationError(f"{SECRETS_DIR}: folder {folder!r} does not exist")
+    host = os.environ.get("HOST", "")
+    fallback: dict[str, Any] = {"host": host} if is_address(host) and not os.environ.get(f"{PREFIX}HOST") else {}
     try:
-        return Settings(_secrets_dir=folder)
+        return Settings(_secrets_dir=folder, **fallback)
     except ValidationError as error:
-        # The values stay out of the message: DATABASE_URL holds a password.
+        # Without the values: DATABASE_URL contains a password.
         problems = "; ".join(
-            f"{str(fault['loc'][0]).upper()}: {problem_of(fault)}" for fault in error.errors(include_input=False)
+            f"{variable_name(str(fault['loc'][0]))}: {problem_of(fault)}" for fault in error.errors(include_input=False)
         )
-        raise ConfigurationError(f"settings in the environment can't be used: {problems}") from None
+        raise ConfigurationError(f"Invalid settings in the environment: {problems}") from None
+
+
+def environment_warnings() -> Iterator[str]:
+    """Yield a warning for each environment variable that looks like a setting but is not read."""
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {SECRETS_DIR}
+    for variable in sorted(os.environ):
+        if variable.startswith(PREFIX) and variable not in known:
+            yield f"{variable} is not a setting"
+        elif f"{PREFIX}{variable}" in known and variable.lower() not in WELL_KNOWN | GENERIC:
+            yield f"{variable} is not read; the setting is called {PREFIX}{variable}"
+    host = os.environ.get("HOST", "")
+    if host and not is_address(host):
+        yield f"HOST={host} is not an IP address and is ignored; use {PREFIX}HOST to bind to a host name"
+
+
+def variable_name(setting: str) -> str:
+    """Return the environment variable of a setting, or of a field's alias."""
+    is_complete = setting in WELL_KNOWN or setting.startswith(PREFIX.lower())
+    return setting.upper() if is_complete else f"{PREFIX}{setting.upper()}"
+
+
+def is_address(host: str) -> bool:
+    """Return whether this is an IP address or localhost."""
+    return host == "localhost" or _ip_address(host) is not None
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether the name or address is of this machine alone."""
+    """Return whether only this machine can reach a host name or address."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    address = _ip_address(host)
+    return address is not None and address.is_loopback
+
+
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None

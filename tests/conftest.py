@@ -153,8 +153,8 @@ class Server:
             **os.environ,
             "PORT": str(self.port),
             "DATABASE_URL": self.database_url,
-            "SURVEYS_DIR": str(self.surveys),
-            "MAX_CONNECTIONS": "200",
+            "STEPKEEP_SURVEYS_DIR": str(self.surveys),
+            "STEPKEEP_MAX_CONNECTIONS": "200",
             **self.environment,
         }
         with (self.folder / "server.log").open("ab") as log:

@@ -42,7 +42,7 @@ class Operator:
 
     def __init__(self, database_url: str, surveys: Path) -> None:
         self.environment = {
-            **in_production(DATABASE_URL=database_url, SURVEYS_DIR=str(surveys), PUBLIC_URL=SITE),
+            **in_production(DATABASE_URL=database_url, STEPKEEP_SURVEYS_DIR=str(surveys), STEPKEEP_PUBLIC_URL=SITE),
             "PATH": os.environ["PATH"],
         }
 
@@ -118,9 +118,11 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
     def start(operator: Operator) -> Server:
         address = operator.environment["DATABASE_URL"]
-        environment = {**operator.environment, "PUBLIC_URL": ""}  # else it hears to that name alone
+        environment = {**operator.environment, "STEPKEEP_PUBLIC_URL": ""}  # else it hears to that name alone
         started.append(
-            Server(tmp_path, Path(operator.environment["SURVEYS_DIR"]), environment=environment, database=address)
+            Server(
+                tmp_path, Path(operator.environment["STEPKEEP_SURVEYS_DIR"]), environment=environment, database=address
+            )
         )
         started[-1].start()
         return started[-1]
@@ -165,9 +167,9 @@ def test_commands_are_listed_with_what_they_do(operator: Operator) -> None:
         ({"SECRET_KEY": ""}, ("SECRET_KEY is missing", "make one with")),
         ({"SECRET_KEY": "short"}, ("SECRET_KEY is weak", "make one with")),
         ({"DATABASE_URL": "postgresql://me:geheim@127.0.0.1:1/x"}, ("database",)),
-        ({"SURVEYS_DIR": "/dev/null/none", "DEFAULT_SURVEY": "A B"}, ("DEFAULT_SURVEY",)),
-        ({"RETENTION": "a year"}, ("RETENTION: should be a number and a unit", "as 30d")),
-        ({"PUBLIC_URL": "http://survey.example.org"}, ("PUBLIC_URL", "https://")),
+        ({"STEPKEEP_SURVEYS_DIR": "/dev/null/none", "STEPKEEP_DEFAULT_SURVEY": "A B"}, ("STEPKEEP_DEFAULT_SURVEY",)),
+        ({"STEPKEEP_RETENTION": "a year"}, ("STEPKEEP_RETENTION: should be a number and a unit", "as 30d")),
+        ({"STEPKEEP_PUBLIC_URL": "http://survey.example.org"}, ("STEPKEEP_PUBLIC_URL", "https://")),
     ],
     ids=["no secret", "weak secret", "no database", "wrong setting", "no duration", "plain http"],
 )
@@ -343,11 +345,11 @@ def test_invitations_without_names_get_random_ones(operator: Operator) -> None:
 
 
 def test_invitations_want_the_servers_address(operator: Operator) -> None:
-    """A link needs PUBLIC_URL, and the command says so."""
-    done = operator.run("invitations", "create", "phq9", PUBLIC_URL="")
+    """A link needs STEPKEEP_PUBLIC_URL, and the command says so."""
+    done = operator.run("invitations", "create", "phq9", STEPKEEP_PUBLIC_URL="")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == (
-        "Error: PUBLIC_URL is needed for links: the address of the server, e.g. https://survey.example.org"
+        "Error: STEPKEEP_PUBLIC_URL is needed for links: the address of the server, e.g. https://survey.example.org"
     )
 
 
@@ -378,25 +380,25 @@ def test_answers_keys_are_rotated_by_a_command(operator_of_each: Operator, setti
 
     answer(sealed_with(OLD), "ada", "bob")
     answer(sealed_with(NEW, OLD), "eve", restarts=NEWEST)  # at its start a server looks at the newest events only
-    done = operator.run("keys", "rotate", ANSWERS_KEYS=keys_of(NEW))
+    done = operator.run("keys", "rotate", STEPKEEP_ANSWERS_KEYS=keys_of(NEW))
     assert done.returncode == 1
     *named, last = done.stderr.splitlines()
-    assert "rows need a key that ANSWERS_KEYS lacks, 0 are broken; they stay" in last
+    assert "rows need a key that STEPKEEP_ANSWERS_KEYS lacks, 0 are broken; they stay" in last
     assert any(line.startswith("phq9/ada version 2 needs the key ") for line in named)
     assert any(line.startswith("phq9/bob version (session) needs the key ") for line in named)
     assert "eve" not in done.stderr
-    done = operator.run("keys", "rotate", ANSWERS_KEYS=keys_of(NEW, OLD))
+    done = operator.run("keys", "rotate", STEPKEEP_ANSWERS_KEYS=keys_of(NEW, OLD))
     assert (done.returncode, done.stdout.split(" and ")[0]) == (0, "2 sessions")
-    again = operator.does("keys", "rotate", ANSWERS_KEYS=keys_of(NEW))
+    again = operator.does("keys", "rotate", STEPKEEP_ANSWERS_KEYS=keys_of(NEW))
     assert again == "0 sessions and 0 entries of history were changed; the rest was so already.\n"
-    plain = operator.does("keys", "rotate", "--to-plain", ANSWERS_KEYS=keys_of(NEW))
+    plain = operator.does("keys", "rotate", "--to-plain", STEPKEEP_ANSWERS_KEYS=keys_of(NEW))
     assert plain.startswith("3 sessions and ")
     engine = create_engine(normalise_url(settings.database_url))
     assert '{"Q1":3}' in all_values(engine)
     engine.dispose()
     done = operator.run("keys", "rotate")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("Error: ANSWERS_KEYS is empty")
+    assert done.stderr.splitlines()[-1].startswith("Error: STEPKEEP_ANSWERS_KEYS is empty")
 
 
 def test_audit_log_is_shown_newest_first(operator: Operator) -> None:

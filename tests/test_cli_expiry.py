@@ -100,4 +100,4 @@ def test_expire_ends_with_1_where_a_key_is_missing(run: FlaskCliRunner, monkeypa
     monkeypatch.setattr(sys.modules["app.cli.expiry"], "expire", lambda *_args, **_kwargs: done)
     said = run.invoke(args=["sessions", "expire"])
     assert said.exit_code == 1
-    assert "2 sessions stay open: ANSWERS_KEYS" in said.output
+    assert "2 sessions stay open: STEPKEEP_ANSWERS_KEYS" in said.output

@@ -18,7 +18,7 @@ def start(tmp_path: Path, **environment: str) -> "subprocess.CompletedProcess[st
         **os.environ,
         "PORT": str(free_port()),
         "DATABASE_URL": f"sqlite:///{tmp_path / 's.db'}",
-        "SURVEYS_DIR": str(SURVEYS),
+        "STEPKEEP_SURVEYS_DIR": str(SURVEYS),
         **environment,
     }
     return subprocess.run(
@@ -39,7 +39,7 @@ def start(tmp_path: Path, **environment: str) -> "subprocess.CompletedProcess[st
         ("DATABASE_URL", "sqlite:////nowhere/at/all.db", "all.db"),
         ("DATABASE_URL", "oracle://u:secret@h/d", "oracle"),
         ("DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/d", "can't be opened"),
-        ("DEFAULT_SURVEY", "none", "DEFAULT_SURVEY"),
+        ("STEPKEEP_DEFAULT_SURVEY", "none", "STEPKEEP_DEFAULT_SURVEY"),
     ],
 )
 def test_what_cannot_work_is_one_clear_line(tmp_path: Path, variable: str, value: str, problem: str) -> None:
@@ -54,7 +54,7 @@ def test_what_cannot_work_is_one_clear_line(tmp_path: Path, variable: str, value
 def test_broken_survey_file_is_one_clear_line(tmp_path: Path) -> None:
     """The file, the place and what is wrong."""
     (tmp_path / "mine.yaml").write_text("id: a\ntitle: t\nlanguage: en\nsteps: [{id: S1, type: info}]\n")
-    done = start(tmp_path, SURVEYS_DIR=str(tmp_path))
+    done = start(tmp_path, STEPKEEP_SURVEYS_DIR=str(tmp_path))
     assert done.returncode == 1
     assert "mine.yaml: steps[0].prompt" in done.stderr
 
@@ -70,12 +70,12 @@ def test_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-FOR_OTHERS = ({"PUBLIC_URL": "https://survey.example.org"}, {"PROXIES": "1"})
+FOR_OTHERS = ({"STEPKEEP_PUBLIC_URL": "https://survey.example.org"}, {"STEPKEEP_PROXIES": "1"})
 
 
 def test_loopback_is_development_unless_others_are_meant_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who names the public address, or a proxy, is in production: else everybody would be let in through it."""
-    for name in ("ENVIRONMENT", "PUBLIC_URL", "PROXIES", "HOST"):
+    for name in ("STEPKEEP_ENVIRONMENT", "STEPKEEP_PUBLIC_URL", "STEPKEEP_PROXIES", "HOST"):
         monkeypatch.delenv(name, raising=False)
     assert _meant(Settings()).environment == "development"
     for given in FOR_OTHERS:
@@ -83,11 +83,11 @@ def test_loopback_is_development_unless_others_are_meant_to_come(monkeypatch: py
             for name, value in given.items():
                 environment.setenv(name, value)
             assert _meant(Settings()).environment == "production"
-            environment.setenv("ENVIRONMENT", "development")
+            environment.setenv("STEPKEEP_ENVIRONMENT", "development")
             assert _meant(Settings()).environment == "development"
 
 
-@pytest.mark.parametrize("given", FOR_OTHERS, ids=["PUBLIC_URL", "PROXIES"])
+@pytest.mark.parametrize("given", FOR_OTHERS, ids=["STEPKEEP_PUBLIC_URL", "STEPKEEP_PROXIES"])
 def test_server_for_others_wants_a_secret_key(tmp_path: Path, given: dict[str, str]) -> None:
     """On loopback too, behind a proxy: one line that says how to make one."""
     done = start(tmp_path, SECRET_KEY="", **given)

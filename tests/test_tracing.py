@@ -142,7 +142,7 @@ def test_retry_is_an_event_of_what_is_tried_again(spans: InMemorySpanExporter) -
 def test_nothing_is_imported_and_nothing_done_where_traces_are_off() -> None:
     """Who doesn't want traces pays nothing: not even for OpenTelemetry's import."""
     code = (
-        "import sys; import app.web.factory; from app import tracing\n"
+        "import sys; import app.web.factory; from app.observability import tracing\n"
         "with tracing.span('x', links=iter([1])) as note: note('a', 1)\n"
         "assert tracing.here() is None and not tracing.is_on()\n"
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
@@ -151,7 +151,7 @@ def test_nothing_is_imported_and_nothing_done_where_traces_are_off() -> None:
 
 
 def test_missing_extra_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TRACING without OpenTelemetry stops the start, in one sentence."""
+    """STEPKEEP_TRACING without OpenTelemetry stops the start, in one sentence."""
     monkeypatch.setitem(sys.modules, "opentelemetry.trace", None)
     with pytest.raises(ConfigurationError, match=r"stepkeep\[tracing\]"):
         tracing.start()
@@ -184,7 +184,7 @@ def test_real_server_sends_its_spans_to_the_collector(tmp_path: Path) -> None:
     thread = threading.Thread(target=receiver.serve_forever, daemon=True)
     thread.start()
     environment = {
-        "TRACING": "true",
+        "STEPKEEP_TRACING": "true",
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver.server_address[1]}",
         "OTEL_BSP_SCHEDULE_DELAY": "50",
         "OTEL_EXPORTER_OTLP_COMPRESSION": "none",

@@ -3,9 +3,9 @@
 Revision ID: 0002
 Revises: 0001
 
-The sessions that are there get the default survey (DEFAULT_SURVEY, else the only survey of SURVEYS_DIR,
-else ``default``). SQLite can't change a key, so its tables are made anew and filled; there history loses
-AUTOINCREMENT: it costs a write to a second table for each row, and a session's version, not this number,
+The sessions that are there get the default survey (STEPKEEP_DEFAULT_SURVEY, else the only survey of
+STEPKEEP_SURVEYS_DIR, else ``default``). SQLite can't change a key, so its tables are made anew and filled; there
+history loses AUTOINCREMENT: it costs a write to a second table for each row, and a session's version, not this number,
 says what came after what.
 
 Lossy downgrade: the old key has room for one session of a participant, the one that changed last stays.

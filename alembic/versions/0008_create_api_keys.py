@@ -17,7 +17,7 @@ depends_on = None
 TABLE = "api_keys"
 
 SEALED = {"sessions": ("answers", "drafts", "session_data"), "session_history": ("answer", "data")}
-"""What ANSWERS_KEYS encrypts."""
+"""What STEPKEEP_ANSWERS_KEYS encrypts."""
 
 
 def key(length: int) -> sa.types.TypeEngine[str]:

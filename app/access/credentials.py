@@ -71,7 +71,7 @@ class Credentials:
         """
         at = self._store.clock()
         found = self._tokens.read(token, at)
-        # Also in force: TOKEN_DAYS as it is now, so that revocations older than that need not be kept.
+        # Also in force: STEPKEEP_TOKEN_DAYS as it is now, so that revocations older than that need not be kept.
         if at >= found.issued_at + self._life_us or not self.revocations.holds(found, at):
             raise Unauthorized
         return found

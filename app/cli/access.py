@@ -99,7 +99,7 @@ def revoke_key(key: str) -> None:
 @click.option(
     "--count", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Without --user-id: how many."
 )
-@click.option("--days", type=Days(), default=None, help="Days that it holds, at most TOKEN_DAYS; else these.")
+@click.option("--days", type=Days(), default=None, help="Days that it holds, at most STEPKEEP_TOKEN_DAYS; else these.")
 @told
 def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days: float | None) -> None:
     """Print personal links of a survey as CSV: user_id,link,expires_at. Who has a link is that participant.
@@ -113,7 +113,9 @@ def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days:
     check_offered(survey)
     base = sessions.settings.public_url
     if not base:
-        raise InvalidInput("PUBLIC_URL is needed for links: the address of the server, e.g. https://survey.example.org")
+        raise InvalidInput(
+            "STEPKEEP_PUBLIC_URL is needed for links: the address of the server, e.g. https://survey.example.org"
+        )
     invited = [sessions.key(user_id, survey) for user_id in user_ids or [new_user_id() for _ in range(count)]]
     life_us = None if days is None else int(days * DAY_US)
     for key in invited if user_ids else ():

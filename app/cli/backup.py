@@ -29,8 +29,8 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 def create(file: Path, *, native: bool, as_json: bool) -> None:
     """Write all that there is into a new file, as it is at this moment; the server may go on.
 
-    Encrypted answers stay encrypted: keep ANSWERS_KEYS too, and apart from the backups. All else can be read by
-    whoever has the file.
+    Encrypted answers stay encrypted: keep STEPKEEP_ANSWERS_KEYS too, and apart from the backups. All else can be read
+    by whoever has the file.
 
     \b
     Examples:
@@ -56,7 +56,8 @@ def verify(file: Path, *, as_json: bool) -> None:
     """Look a backup through, whole: hashes, rows, and whether each session is what its history says.
 
     Nothing is changed. It ends with exit code 1 where something is wrong, and where sessions could not be looked at
-    because ANSWERS_KEYS lacks their keys. Sessions that can't be read are counted; they are so in the database too.
+    because STEPKEEP_ANSWERS_KEYS lacks their keys. Sessions that can't be read are counted; they are so in the
+    database too.
 
     \b
     Examples:
@@ -87,8 +88,8 @@ def restore(file: Path, *, replace: bool, accept_differing: bool, as_json: bool)
     """Put a backup into the database of DATABASE_URL: all of it, or nothing.
 
     Stop the servers first. It takes portable backups, and native ones of SQLite, whatever the database. Who was erased
-    after the backup was made is erased again, by the list of erasures (ERASURES_FILE) and that of the database that is
-    replaced.
+    after the backup was made is erased again, by the list of erasures (STEPKEEP_ERASURES_FILE) and that of the
+    database that is replaced.
 
     \b
     Examples:
@@ -158,7 +159,10 @@ def _print_folded(folded: Folded | None) -> None:
         (folded.without_history, "are older than the keeping of history"),
         (folded.set_aside, "were set aside for support"),
         (folded.unreadable, "can't be read, as in the database: the server sets them aside when they are visited"),
-        (folded.locked, f"are sealed with keys that ANSWERS_KEYS lacks: {', '.join(sorted(folded.missing_keys))}"),
+        (
+            folded.locked,
+            f"are sealed with keys that STEPKEEP_ANSWERS_KEYS lacks: {', '.join(sorted(folded.missing_keys))}",
+        ),
         (folded.differing, f"DIFFER from their history: {_named(folded)}"),
     ):
         if count:

@@ -14,7 +14,9 @@ from ..operations.maintenance.retention import purge
 from .output import progress, store, table, told
 from .sessions import sessions
 
-NO_RETENTION = "No survey file has a retention (e.g. `retention: 365d`), and RETENTION is not set: nothing is too old."
+NO_RETENTION = (
+    "No survey file has a retention (e.g. `retention: 365d`), and STEPKEEP_RETENTION is not set: nothing is too old."
+)
 
 
 @sessions.command("expire")
@@ -22,11 +24,11 @@ NO_RETENTION = "No survey file has a retention (e.g. `retention: 365d`), and RET
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @told
 def expire_over(*, dry_run: bool, as_json: bool) -> None:
-    """Close the sessions whose time is over: `expires_after` of their survey, or EXPIRES_AFTER.
+    """Close the sessions whose time is over: `expires_after` of their survey, or STEPKEEP_EXPIRES_AFTER.
 
     They are kept until their retention is over, and whoever comes back can begin anew. It works beside a running
     server, and a run that was interrupted is simply run again. It ends with exit code 1 where sessions stay open
-    because ANSWERS_KEYS lacks their keys.
+    because STEPKEEP_ANSWERS_KEYS lacks their keys.
 
     \b
     Examples:
@@ -53,7 +55,8 @@ def _print_expiry(done: Expiry, *, dry_run: bool) -> None:
         click.echo(f"{done.corrected} other sessions {what} told when their time will be over: it had changed.")
     if done.locked:
         click.echo(
-            f"{done.locked} sessions stay open: ANSWERS_KEYS lacks the keys that they are sealed with.", err=True
+            f"{done.locked} sessions stay open: STEPKEEP_ANSWERS_KEYS lacks the keys that they are sealed with.",
+            err=True,
         )
     if done.unreadable:
         click.echo(f"{done.unreadable} sessions stay open: they can't be read.", err=True)
@@ -66,7 +69,7 @@ def _print_expiry(done: Expiry, *, dry_run: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @told
 def purge_old(*, dry_run: bool, archive: Path | None, yes: bool, as_json: bool) -> None:
-    """Erase the sessions whose last change is longer ago than their survey's `retention`, or RETENTION.
+    """Erase the sessions whose last change is longer ago than their survey's `retention`, or STEPKEEP_RETENTION.
 
     First it counts them, and asks. With --archive nothing is erased before its history lies in the file, as JSON Lines,
     compressed if the name ends in .gz; it must not be there yet. It works beside a running server, and a run that was

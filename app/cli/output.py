@@ -106,7 +106,8 @@ def usage() -> Iterator[None]:
 def _said(error: StepkeepError) -> str:
     """Return what an operator is told, who may see where; a survey he names otherwise than REST does."""
     if isinstance(error, NoSuchSurvey):
-        return f"there is no survey {error.survey_id!r} in SURVEYS_DIR, which has {', '.join(error.offered) or 'none'}"
+        offered = ", ".join(error.offered) or "none"
+        return f"there is no survey {error.survey_id!r} in STEPKEEP_SURVEYS_DIR, which has {offered}"
     return str(error)
 
 

@@ -13,7 +13,7 @@ from ..operations.privacy.participant_export import apply_erasures, export_parti
 from .output import check_offered, note, progress, store, told
 from .sessions import sessions
 
-keys = AppGroup("keys", help="The keys that encrypt answers at rest (ANSWERS_KEYS).")
+keys = AppGroup("keys", help="The keys that encrypt answers at rest (STEPKEEP_ANSWERS_KEYS).")
 erasures = AppGroup("erasures", help="The list of what was erased, that a restored backup must not undo.")
 
 
@@ -21,7 +21,7 @@ erasures = AppGroup("erasures", help="The list of what was erased, that a restor
 @click.option("--to-plain", is_flag=True, help="Decrypt everything instead, to leave encryption.")
 @told
 def rotate_keys(*, to_plain: bool) -> None:
-    """Encrypt all that is stored with the first key of ANSWERS_KEYS: answers, drafts and history.
+    """Encrypt all that is stored with the first key of STEPKEEP_ANSWERS_KEYS: answers, drafts and history.
 
     First put the new key in front of the old one and restart (with several servers in two rounds: last, then first);
     then run this, until it finds nothing to change; then take the old key away. It works beside a running server, and a
@@ -43,7 +43,7 @@ def rotate_keys(*, to_plain: bool) -> None:
         click.echo(f"{one.survey_id}/{one.user_id} version {one.version or '(session)'} {why}", err=True)
     if done.locked or done.broken:
         raise InvalidInput(
-            f"{done.locked} rows need a key that ANSWERS_KEYS lacks, {done.broken} are broken; they stay"
+            f"{done.locked} rows need a key that STEPKEEP_ANSWERS_KEYS lacks, {done.broken} are broken; they stay"
         )
 
 
@@ -106,7 +106,7 @@ def _check_survey(user_id: str, survey: str | None) -> None:
 def export_list() -> None:
     """Print the list, a JSON line each; to be kept apart from the database's backups.
 
-    With SQLite, or ERASURES_FILE, the server keeps such a file by itself.
+    With SQLite, or STEPKEEP_ERASURES_FILE, the server keeps such a file by itself.
 
     \b
     Examples:

@@ -227,7 +227,7 @@ def open_news(settings: Settings, url: URL, versions: Versions, changed: Changed
         versions,
         changed,
         met,
-        interval_s=settings.news_interval_s,
+        interval_s=settings.notification_interval_s,
         links=links,
         file=url if is_sqlite and links is None else None,
     )

@@ -68,7 +68,7 @@ class LineFormatter(structlog.stdlib.ProcessorFormatter):
 
 
 def log_form(chosen: str, environment: str) -> LogForm:
-    """Return the form that the setting LOG_FORMAT means."""
+    """Return the form that the setting STEPKEEP_LOG_FORMAT means."""
     if chosen == "auto":
         return "json" if environment == "production" else "text"
     return "json" if chosen == "json" else "text"

@@ -15,7 +15,7 @@ from ..settings import Settings
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
-_MADE = "STEPKEEP_METRICS_MADE"
+_MADE = "_STEPKEEP_METRICS_DIR"
 """Names the folder that was made for this server, also to a configuration that is read again."""
 
 _KINDS = ("counter", "gauge", "histogram", "summary")
@@ -31,7 +31,7 @@ def share_metrics(settings: Settings) -> None:
     A configuration that is read again by a running server (SIGHUP, SIGUSR2) leaves all as it is.
 
     Raises:
-        ConfigurationError: METRICS_DIR can't be written to.
+        ConfigurationError: STEPKEEP_METRICS_DIR can't be written to.
     """
     if os.environ.get(VARIABLE) or not (settings.metrics_dir or settings.web_concurrency > 1):
         return
@@ -48,12 +48,12 @@ def share_metrics(settings: Settings) -> None:
 
 
 def empty(settings: Settings) -> None:
-    """Remove the figures of an earlier server from METRICS_DIR.
+    """Remove the figures of an earlier server from STEPKEEP_METRICS_DIR.
 
     Only once it is sure that no other server runs here: it would go on to write to files that nobody can see.
 
     Raises:
-        ConfigurationError: METRICS_DIR can't be written to.
+        ConfigurationError: STEPKEEP_METRICS_DIR can't be written to.
     """
     if settings.metrics_dir is None:
         return
@@ -75,7 +75,7 @@ def _usable(folder: Path) -> Iterator[Path]:
         yield folder
     except OSError as error:
         raise ConfigurationError(
-            f"METRICS_DIR: the folder {folder} can't be used ({type(error).__name__}): name one that "
+            f"STEPKEEP_METRICS_DIR: the folder {folder} can't be used ({type(error).__name__}): name one that "
             "the server may write to, for this server alone"
         ) from error
 

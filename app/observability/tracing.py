@@ -114,8 +114,8 @@ def start(exporter: SpanExporter | None = None) -> None:
         _active = _Tracer(exporter, at_once=exporter is not None)
     except ImportError as error:
         raise ConfigurationError(
-            "TRACING wants OpenTelemetry: install stepkeep with its extra `tracing` "
-            "(pip install 'stepkeep[tracing]'), or leave TRACING out"
+            "STEPKEEP_TRACING wants OpenTelemetry: install stepkeep with its extra `tracing` "
+            "(pip install 'stepkeep[tracing]'), or leave STEPKEEP_TRACING out"
         ) from error
 
 

@@ -50,7 +50,7 @@ class SessionReader:
         clock: gives microseconds since 1970 UTC.
 
     Raises:
-        ConfigurationError: ANSWERS_KEYS can't be used.
+        ConfigurationError: STEPKEEP_ANSWERS_KEYS can't be used.
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue, url: URL, clock: Callable[[], int]) -> None:

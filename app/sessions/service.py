@@ -271,7 +271,7 @@ class SessionStore(RemovingStore):
     ) -> Result | Accepted:
         """Return what came of a participant's command, committed; or accept it to be committed later.
 
-        Nobody waits longer than PENDING_AFTER_S for a broken database. While it is away, and until all is
+        Nobody waits longer than STEPKEEP_PENDING_AFTER_S for a broken database. While it is away, and until all is
         committed that was accepted meanwhile, commands are decided in memory and wait in their order.
 
         Args:

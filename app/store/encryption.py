@@ -1,4 +1,4 @@
-"""Answers at rest, encrypted: the cipher, and the keys of ANSWERS_KEYS.
+"""Answers at rest, encrypted: the cipher, and the keys of STEPKEEP_ANSWERS_KEYS.
 
 AES-256-GCM (NIST SP 800-38D) with a random nonce for each value. A sealed value is text,
 ``enc:1:<key id>:<base64url of nonce, ciphertext and tag>``; JSON never begins with ``e``, so that plain and sealed
@@ -44,7 +44,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 
 PLAIN_FIRST = "plain"
-"""Stands first in ANSWERS_KEYS where new values are to be plain and the keys only open old ones: the way back."""
+"""First entry of STEPKEEP_ANSWERS_KEYS to store new values unencrypted; the keys decrypt old values only."""
 
 _FORM = "1"
 
@@ -128,7 +128,7 @@ def key_id(key: bytes) -> str:
 
 
 def sealing_of(answers_keys: str) -> Sealing:
-    """Return what the setting ANSWERS_KEYS describes; of an empty one, :data:`PLAIN`.
+    """Return what the setting STEPKEEP_ANSWERS_KEYS describes; of an empty one, :data:`PLAIN`.
 
     Raises:
         ConfigurationError: it can't be used; the message says which key, and never shows it.
@@ -140,7 +140,7 @@ def sealing_of(answers_keys: str) -> Sealing:
     given = items if is_on else items[1:]
     keys = [_key(item, f"key {number} of {len(given)}") for number, item in enumerate(given, start=1)]
     if len({key_id(key) for key in keys}) < len(keys):
-        raise ConfigurationError("ANSWERS_KEYS: the same key stands there twice")
+        raise ConfigurationError("STEPKEEP_ANSWERS_KEYS: the same key stands there twice")
     return Sealing(keys, is_on=is_on)
 
 
@@ -151,9 +151,13 @@ def _key(item: str, name: str) -> bytes:
         key = b""
     if len(key) != KEY_BYTES:
         # `from None`: the item stays out of the traceback's texts.
-        raise ConfigurationError(f"ANSWERS_KEYS: {name} is not {KEY_BYTES} bytes in base64: `openssl rand -base64 32`")
+        raise ConfigurationError(
+            f"STEPKEEP_ANSWERS_KEYS: {name} is not {KEY_BYTES} bytes in base64: `openssl rand -base64 32`"
+        )
     if len(set(key)) < KEY_BYTES // 4:
-        raise ConfigurationError(f"ANSWERS_KEYS: {name} is not random: `openssl rand -base64 32` makes one that is")
+        raise ConfigurationError(
+            f"STEPKEEP_ANSWERS_KEYS: {name} is not random: `openssl rand -base64 32` makes one that is"
+        )
     return key
 
 

@@ -92,7 +92,7 @@ def read_lines(lines: Iterable[str | bytes], name: str) -> Iterator[Erased]:
 
 
 def list_for(erasures_file: Path | None, url: URL) -> "ErasureList | None":
-    """Return the list that the setting ERASURES_FILE names; else one beside a SQLite file, and none elsewhere."""
+    """Return the list that the setting STEPKEEP_ERASURES_FILE names (default with SQLite: beside the database)."""
     if erasures_file is None and url.get_backend_name() == "sqlite":
         erasures_file = Path(f"{url.database}.erasures")
     return None if erasures_file is None else ErasureList(erasures_file)
@@ -135,7 +135,9 @@ class ErasureList:
         """
         folder = self.path.absolute().parent
         if not os.access(self.path if self.path.exists() else folder, os.R_OK | os.W_OK) or self.path.is_dir():
-            raise ConfigurationError(f"the list of erasures {self.path} (ERASURES_FILE) can't be read and written")
+            raise ConfigurationError(
+                f"the list of erasures {self.path} (STEPKEEP_ERASURES_FILE) can't be read and written"
+            )
 
     def lock(self) -> FileLock:
         """Return the lock of those who compare the whole list with the database; who appends needs none."""

@@ -3,7 +3,7 @@
 What stays says nothing of him: a row of ``erasures`` with a keyed hash and how many sessions went (the anonymous
 count), entries of the audit log under ``erased:`` and a part of that hash, and for a while a row of
 ``token_revocations``, which has to name him: a token that was issued before must not open a new session. Servers remove
-it when the longest life of a token (TOKEN_DAYS) is over.
+it when the longest life of a token (STEPKEEP_TOKEN_DAYS) is over.
 
 Every function works on a connection whose transaction its caller owns; all of an erasure is one transaction.
 """

@@ -1,7 +1,7 @@
 """Unfinished sessions and when their time is over, read and corrected in small parts.
 
 ``sessions.expires_at`` says it for lists and counts; what decides is the survey (``flow.status_at``). The two differ
-where EXPIRES_AFTER was changed since a session's last change, until :func:`correct`.
+where STEPKEEP_EXPIRES_AFTER was changed since a session's last change, until :func:`correct`.
 Every function works on a connection whose transaction its caller owns.
 """
 

@@ -5,7 +5,7 @@ filter that few sessions fit needs no index of its own, which each turn would pa
 the database for long; a page may hold fewer than were asked for, even none, and its cursor leads on.
 
 An event's time is when its command arrived, a moment before it was committed: who polls for changes begins
-again from some seconds (QUEUE_TIMEOUT_S at most) before his last poll, and meets a few sessions twice.
+again from some seconds (STEPKEEP_QUEUE_TIMEOUT_S at most) before his last poll, and meets a few sessions twice.
 """
 
 from collections.abc import Mapping

@@ -337,7 +337,10 @@ def signing_secrets(settings: Settings) -> list[str]:
     if not newest and settings.environment == "development":
         newest = _DEVELOPMENT_SECRET
     elif settings.environment == "production":
-        for name, secret in (("SECRET_KEY", newest), *(("SECRET_KEY_FALLBACKS", secret) for secret in earlier)):
+        for name, secret in (
+            ("SECRET_KEY", newest),
+            *(("STEPKEEP_SECRET_KEY_FALLBACKS", secret) for secret in earlier),
+        ):
             _check_secret(name, secret)
     return [*reversed(earlier), newest]
 
@@ -370,7 +373,7 @@ def _check_secret(name: str, secret: str) -> None:
     if not secret:
         raise ConfigurationError(
             f"{name} is missing: in production it signs participants' tokens; {how} "
-            "(for commands beside `make run`: ENVIRONMENT=development)"
+            "(for commands beside `make run`: STEPKEEP_ENVIRONMENT=development)"
         )
     is_known = "changeme" in secret.lower().replace("-", "").replace("_", "") or secret == _DEVELOPMENT_SECRET
     if len(secret) < MIN_SECRET or len(set(secret)) < MIN_SECRET // 4 or is_known:

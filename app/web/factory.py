@@ -139,7 +139,7 @@ def _admit() -> None:
         return  # a load balancer, or Prometheus, asks by the machine's address
     own = store().settings.public_url
     if own and flask.request.host.lower() not in {_host(own), f"{_host(own)}:443"}:
-        raise SecurityError("This server has another name: PUBLIC_URL says which.")
+        raise SecurityError("This server has another name: STEPKEEP_PUBLIC_URL says which.")
     if flask.request.endpoint != "pages.static":
         door.count_request()
 
@@ -160,22 +160,24 @@ def check_settings(settings: Settings) -> None:
     """Return if a server may be started with the settings; nothing but them is looked at.
 
     Raises:
-        ConfigurationError: in production, a SECRET_KEY is missing or weak, or PUBLIC_URL is not of TLS.
+        ConfigurationError: in production, a SECRET_KEY is missing or weak, or STEPKEEP_PUBLIC_URL is not of TLS.
     """
     signing_secrets(settings)
     url = urlsplit(settings.public_url)
     if settings.environment == "production" and url.scheme == "http" and not is_loopback(url.hostname or ""):
-        raise ConfigurationError("PUBLIC_URL must begin with https:// in production: tokens and answers go over it")
+        raise ConfigurationError(
+            "STEPKEEP_PUBLIC_URL must begin with https:// in production: tokens and answers go over it"
+        )
 
 
 def doubts(settings: Settings) -> Iterator[str]:
     """Yield what an operator may have forgotten; a server starts all the same."""
     if settings.environment == "production" and not settings.public_url:
-        yield "PUBLIC_URL is not set: the name of this server is taken from each request's Host"
+        yield "STEPKEEP_PUBLIC_URL is not set: the name of this server is taken from each request's Host"
     if not settings.surveys_dir.is_dir():
-        yield f"SURVEYS_DIR: there is no folder {settings.surveys_dir}, and so there are no surveys"
+        yield f"STEPKEEP_SURVEYS_DIR: there is no folder {settings.surveys_dir}, and so there are no surveys"
     if settings.public_url.startswith("https:") and not settings.proxies:
-        yield "PROXIES is 0: behind a proxy all participants count as one address; set PROXIES=1"
+        yield "STEPKEEP_PROXIES is 0: behind a proxy all participants count as one address; set STEPKEEP_PROXIES=1"
 
 
 def _host(url: str) -> str:

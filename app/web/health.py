@@ -123,7 +123,7 @@ class Readiness:
     def _surveys(self) -> Check:
         if self._store.catalogue.surveys:
             return Check("surveys")
-        return Check("surveys", "warning", "there are none: put survey files into SURVEYS_DIR and start anew")
+        return Check("surveys", "warning", "there are none: put survey files into STEPKEEP_SURVEYS_DIR and start anew")
 
     def _server(self) -> Check:
         return Check("server", "failing", "it stops") if self._connections.stopping else Check("server")

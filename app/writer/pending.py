@@ -176,7 +176,7 @@ class PendingTurns:
             Refused: the answer does not fit its question; it is not kept.
 
         Raises:
-            Overloaded: more waits than PENDING_LIMIT or PENDING_MIB; it is not kept.
+            Overloaded: more waits than STEPKEEP_PENDING_LIMIT or STEPKEEP_PENDING_MIB; it is not kept.
             MessageIdReused: its id is another command's.
         """
         with self._changed:

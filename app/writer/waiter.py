@@ -52,7 +52,7 @@ class GreenletParking:
 
     Who gives no time-out (-1) is spared the timer, which costs more than the rest of the wait: all but those who
     must not wait for a broken database. The others' wait is bounded by the database's time-outs for statements
-    and locks; QUEUE_TIMEOUT_S counts for room in the queue only.
+    and locks; STEPKEEP_QUEUE_TIMEOUT_S counts for room in the queue only.
     """
 
     __slots__ = ("_hub", "_waiter")

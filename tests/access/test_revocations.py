@@ -71,7 +71,7 @@ def test_second_revocation_counts_too(credentials: Credentials, opened: Open) ->
 def test_revocations_are_kept_as_long_as_a_token_may_hold(
     credentials: Credentials, opened: Open, clock: Clock, engine: Engine
 ) -> None:
-    """After TOKEN_DAYS none is needed: the token has expired by itself. Who looks takes it away, here and in memory."""
+    """After STEPKEEP_TOKEN_DAYS none is needed: the token has expired by itself. Who looks takes it away, here and in memory."""
     other_process, later = opened(), KEY._replace(user_id="eve")
     token = credentials.issue_token(KEY)[0]
     credentials.revoke_tokens(KEY)

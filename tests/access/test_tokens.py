@@ -134,7 +134,7 @@ def test_token_past_its_time_is_refused(credentials: Credentials, clock: Clock) 
 
 
 def test_token_past_token_days_is_refused(opened: Open, clock: Clock) -> None:
-    """A link can't hold longer than TOKEN_DAYS, as it is set now: not as it was when the link was made."""
+    """A link can't hold longer than STEPKEEP_TOKEN_DAYS, as it is set now: not as it was when the link was made."""
     token, expires_at = opened(token_days=90.0).issue_token(KEY, 9000 * DAY_US)
     assert expires_at == clock.now + 90 * DAY_US
     stricter = opened(token_days=1.0)

@@ -67,7 +67,7 @@ def open_clinic(folder: Path) -> Iterator[Clinic]:
     closed = (surveys / "phq9.yaml").read_text().replace("id: phq9", f"id: {CLOSED}\naccess: closed")
     (surveys / f"{CLOSED}.yaml").write_text(re.sub("title: .*", f"title: {TITLE}", closed, count=1))
     secret = secrets.token_urlsafe(32)
-    server = Server(folder, surveys, environment={"ENVIRONMENT": "production", "SECRET_KEY": secret})
+    server = Server(folder, surveys, environment={"STEPKEEP_ENVIRONMENT": "production", "SECRET_KEY": secret})
     store = open_store(Settings(database_url=server.database_url, surveys_dir=surveys, environment="development"))
     key = Credentials(store, [secret]).create_key("ward 3", ["sessions:read", "sessions:write"])
     store.close()

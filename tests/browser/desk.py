@@ -54,7 +54,11 @@ class Ward:
 
     def __init__(self, folder: Path) -> None:
         secret = secrets.token_urlsafe(32)
-        environment = {"ENVIRONMENT": "production", "SECRET_KEY": secret, "ADDRESS_REQUESTS": "10000/minute"}
+        environment = {
+            "STEPKEEP_ENVIRONMENT": "production",
+            "SECRET_KEY": secret,
+            "STEPKEEP_ADDRESS_REQUESTS": "10000/minute",
+        }
         self.server = Server(folder, environment=environment)
         self.url = self.server.url
         with_store = self.open()

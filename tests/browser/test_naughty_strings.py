@@ -19,7 +19,7 @@ def shown(servers: Servers, tmp_path: Path) -> Iterator[Server]:
     """A server with a survey that has a step for each string."""
     (tmp_path / "surveys").mkdir()
     surveys = survey_file(tmp_path / "surveys", len(MARKUP) + 1)
-    with running_server("sqlite", servers, tmp_path, surveys, ENVIRONMENT="development") as running:
+    with running_server("sqlite", servers, tmp_path, surveys, STEPKEEP_ENVIRONMENT="development") as running:
         yield running
 
 

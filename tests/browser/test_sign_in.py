@@ -25,7 +25,7 @@ class Ward:
 
     def __init__(self, folder: Path) -> None:
         secret = secrets.token_urlsafe(32)
-        self.server = Server(folder, environment={"ENVIRONMENT": "production", "SECRET_KEY": secret})
+        self.server = Server(folder, environment={"STEPKEEP_ENVIRONMENT": "production", "SECRET_KEY": secret})
         self.url = self.server.url
         store = open_store(
             Settings(database_url=self.server.database_url, surveys_dir=SURVEYS, environment="development")

@@ -26,13 +26,13 @@ STOP_S = 20
 
 SETTINGS = {
     # Short, so that a run of minutes sees what takes a real installation an hour.
-    "PING_INTERVAL_S": "2",
-    "DRAFT_INTERVAL_S": "1",
-    "ENVIRONMENT": "development",  # its participants come without tokens
-    "PENDING_AFTER_S": "1",
-    "RETRY_DELAY_S": "0.1",
-    "MESSAGES_PER_SECOND": "10000",
-    "MESSAGE_BURST": "10000",
+    "STEPKEEP_PING_INTERVAL_S": "2",
+    "STEPKEEP_DRAFT_INTERVAL_S": "1",
+    "STEPKEEP_ENVIRONMENT": "development",  # its participants come without tokens
+    "STEPKEEP_PENDING_AFTER_S": "1",
+    "STEPKEEP_RETRY_DELAY_S": "0.1",
+    "STEPKEEP_MESSAGES_PER_SECOND": "10000",
+    "STEPKEEP_MESSAGE_BURST": "10000",
 }
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from app.settings import Settings, read_settings
+from app.settings import SECRETS_DIR, Settings, read_settings, variable_name
 from tests.conftest import ROOT, skip_or_fail
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 UNIT = (ROOT / "deploy/systemd/stepkeep.service").read_text()
-SETTINGS = {name.upper() for name in Settings.model_fields} | {"SECRETS_DIR"}
+SETTINGS = set(map(variable_name, Settings.model_fields))
 
 
 def make_secrets(folder: Path, site: str = "survey.example.org") -> None:
@@ -55,16 +55,16 @@ def test_image_installs_lock_files_by_their_hashes() -> None:
 def test_composed_services_have_settings_that_exist() -> None:
     """A setting that was renamed must be renamed here too."""
     for name in ("app", "migrate"):
-        assert set(COMPOSE["services"][name]["environment"]) <= SETTINGS
+        assert set(COMPOSE["services"][name]["environment"]) <= SETTINGS | {SECRETS_DIR}
 
 
 def test_composed_metrics_have_a_place_that_nothing_else_fills() -> None:
     """They are memory maps: a write to a full file system would end the process (SIGBUS); exports write to /tmp."""
     app = COMPOSE["services"]["app"]
     mounted = {mount.partition(":")[0]: mount.partition(":")[2] for mount in app["tmpfs"]}
-    assert app["environment"]["METRICS_DIR"] in mounted
-    assert app["environment"]["METRICS_DIR"] != "/tmp"
-    assert "mode=1777" in mounted[app["environment"]["METRICS_DIR"]]
+    assert app["environment"]["STEPKEEP_METRICS_DIR"] in mounted
+    assert app["environment"]["STEPKEEP_METRICS_DIR"] != "/tmp"
+    assert "mode=1777" in mounted[app["environment"]["STEPKEEP_METRICS_DIR"]]
 
 
 def test_composed_database_is_healthy_only_once_it_listens() -> None:
@@ -85,14 +85,14 @@ def test_made_secrets_are_the_composed_services_settings(tmp_path: Path, monkeyp
         assert (tmp_path / secret["file"]).read_text()
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "secrets"))
+    monkeypatch.setenv(SECRETS_DIR, str(tmp_path / "secrets"))
     monkeypatch.setenv("DATABASE_URL", COMPOSE["services"]["app"]["environment"]["DATABASE_URL"])
     settings = read_settings()
     password = (tmp_path / "secrets/postgres_password").read_text()
     assert settings.database_url == f"postgresql://stepkeep:{password}@postgres/stepkeep"
     assert len(settings.secret_key.get_secret_value()) >= 32
     assert settings.answers_keys.get_secret_value()
-    assert "PUBLIC_URL=https://survey.example.org\n" in (tmp_path / "secrets/address.env").read_text()
+    assert "STEPKEEP_PUBLIC_URL=https://survey.example.org\n" in (tmp_path / "secrets/address.env").read_text()
 
 
 def test_secrets_that_are_there_stay(tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ def behind(tmp_path: Path) -> Iterator[Server]:
     server = Server(
         tmp_path,
         environment={
-            "ENVIRONMENT": "production",
+            "STEPKEEP_ENVIRONMENT": "production",
             "SECRET_KEY": secrets.token_urlsafe(32),
-            "PUBLIC_URL": f"https://{SITE}",
-            "PROXIES": "1",
+            "STEPKEEP_PUBLIC_URL": f"https://{SITE}",
+            "STEPKEEP_PROXIES": "1",
         },
     )
     server.start()

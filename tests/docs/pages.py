@@ -74,7 +74,7 @@ def _cells(line: str) -> tuple[str, ...]:
 
 def run_python(example: str, folder: Path) -> str:
     """Return what an example prints, run in a folder with the shipped surveys."""
-    environment = {"PYTHONPATH": str(ROOT), "SURVEYS_DIR": str(SURVEYS)}
+    environment = {"PYTHONPATH": str(ROOT), "STEPKEEP_SURVEYS_DIR": str(SURVEYS)}
     done = subprocess.run(
         [sys.executable, "-c", example], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )

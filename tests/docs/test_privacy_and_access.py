@@ -23,10 +23,10 @@ def test_commands_succeed_beside_a_running_server(page: str, server: Server, tmp
     folder = tmp_path / "clone"
     folder.mkdir()
     environment = {
-        "ENVIRONMENT": "development",
-        "PUBLIC_URL": server.url,
+        "STEPKEEP_ENVIRONMENT": "development",
+        "STEPKEEP_PUBLIC_URL": server.url,
         "DATABASE_URL": server.database_url,
-        "ANSWERS_KEYS": base64.b64encode(os.urandom(32)).decode(),
+        "STEPKEEP_ANSWERS_KEYS": base64.b64encode(os.urandom(32)).decode(),
     }
     answer = f"""curl -sf -X POST '{server.url}/api/session/patient-7/commands?survey=intake' \\
         -d '{{"type":"answer","id":"1","step":"S1","value":null}}'"""

@@ -92,7 +92,7 @@ class Conversation:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("protocol"), environment={"PENDING_AFTER_S": "0.3"})
+    server = Server(tmp_path_factory.mktemp("protocol"), environment={"STEPKEEP_PENDING_AFTER_S": "0.3"})
     server.start()
     yield server
     server.stop()

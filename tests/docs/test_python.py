@@ -8,7 +8,7 @@ from pathlib import Path
 import app.client
 import app.errors
 from app.database import Database
-from app.settings import Settings
+from app.settings import Settings, variable_name
 from tests.conftest import ROOT, Server
 from tests.docs.pages import blocks, run_python, tables
 
@@ -65,4 +65,4 @@ def test_exceptions_exist_where_the_tables_say() -> None:
     named = set(re.findall(r"`(\w+)`", " ".join(row[0] for row in by_header["Exception of `app.client`"])))
     raised = {name for name in app.client.__all__ if issubclass(getattr(app.client, name), Exception)}
     assert named == raised
-    assert {row[0].strip("`").lower() for row in by_header["Variable"]} <= set(Settings.model_fields)
+    assert {row[0].strip("`") for row in by_header["Variable"]} <= set(map(variable_name, Settings.model_fields))

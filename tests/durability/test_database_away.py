@@ -39,7 +39,7 @@ class Outage:
 
 @contextlib.contextmanager
 def served(url: str, folder: Path, **environment: str) -> Iterator[Server]:
-    running = Server(folder, database=url, environment={"PENDING_AFTER_S": str(AWAY_S), **environment})
+    running = Server(folder, database=url, environment={"STEPKEEP_PENDING_AFTER_S": str(AWAY_S), **environment})
     running.start()
     try:
         yield running
@@ -292,7 +292,7 @@ def is_there(server: Server, user: str) -> bool:
 def test_memory_for_pending_turns_is_bounded_and_past_it_the_connection_is_closed_with_1013(tmp_path: Path) -> None:
     """What was accepted is committed; the rest stays with the client, who sends it again."""
     url = f"sqlite:///{tmp_path / 'sessions.db'}"
-    with served(url, tmp_path, PENDING_LIMIT="3") as server:
+    with served(url, tmp_path, STEPKEEP_PENDING_LIMIT="3") as server:
         one = Participant(server, "many")
         other = sqlite3.connect(tmp_path / "sessions.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -328,7 +328,7 @@ def test_draft_and_stop_while_the_database_is_away_lose_nothing_that_can_be_comm
 @pytest.mark.parametrize("kind", SERVER_KINDS)
 def test_session_whose_row_is_held_does_not_hold_up_the_others(kind: str, servers: Servers, tmp_path: Path) -> None:
     """Somebody keeps one session locked: its participant is pending, all others are acknowledged."""
-    with running_server(kind, servers, tmp_path, PENDING_AFTER_S="0.3") as server:
+    with running_server(kind, servers, tmp_path, STEPKEEP_PENDING_AFTER_S="0.3") as server:
         held, free = Participant(server, "held"), Participant(server, "free")
         engine = create_engine(normalise_url(server.database_url))
         with engine.begin() as connection:
@@ -347,7 +347,7 @@ def test_half_open_connection_is_found_by_pings_and_its_draft_saved(
     kind: str, servers: Servers, tmp_path: Path
 ) -> None:
     """The network swallows all: no close ever comes, and still the handler ends and saves."""
-    with running_server(kind, servers, tmp_path, PING_INTERVAL_S="0.5") as server:
+    with running_server(kind, servers, tmp_path, STEPKEEP_PING_INTERVAL_S="0.5") as server:
         proxy = Proxy("127.0.0.1", server.port)
         through = Server(tmp_path, port=proxy.port)
         one = Participant(through, "gone", "intake", ping_interval=None)

@@ -117,7 +117,9 @@ def run_cycles(count: int, _seed: int) -> list[str]:
 def on_server(warm: Callable[[Server], None], act: Callable[[Server], None], allowed_bytes: int) -> list[str]:
     """Act on a server that is warm; return what it still holds, and what its log should not have."""
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder), environment={"MESSAGES_PER_SECOND": "100000", "MESSAGE_BURST": "100000"})
+        server = Server(
+            Path(folder), environment={"STEPKEEP_MESSAGES_PER_SECOND": "100000", "STEPKEEP_MESSAGE_BURST": "100000"}
+        )
         server.start()
         try:
             cycles.fill(server)

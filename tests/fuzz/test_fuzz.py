@@ -60,7 +60,7 @@ def test_the_judge_sees_messages_and_errors() -> None:
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server without a limit of messages; in the end its log shows no fault."""
     folder: Path = tmp_path_factory.mktemp("fuzz")
-    running = Server(folder, environment={"MESSAGES_PER_SECOND": "100000", "MESSAGE_BURST": "100000"})
+    running = Server(folder, environment={"STEPKEEP_MESSAGES_PER_SECOND": "100000", "STEPKEEP_MESSAGE_BURST": "100000"})
     running.start()
     yield running
     faults = log.faults(running)

@@ -75,7 +75,7 @@ def run_alembic(url: str, *arguments: str, **environment: str) -> "subprocess.Po
     return subprocess.Popen(
         [sys.executable, "-m", "alembic", *arguments],
         cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url, "SURVEYS_DIR": str(SURVEYS), **environment},
+        env={**os.environ, "DATABASE_URL": url, "STEPKEEP_SURVEYS_DIR": str(SURVEYS), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

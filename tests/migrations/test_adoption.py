@@ -37,7 +37,7 @@ def as_fields(state: object) -> dict[str, object]:
 def adopted(empty_url: str) -> Iterator[SessionStore]:
     """A store on a database made by hand, whose sessions are of phq9."""
     make_by_hand(empty_url)
-    alembic(empty_url, "upgrade", "head", DEFAULT_SURVEY="phq9")
+    alembic(empty_url, "upgrade", "head", STEPKEEP_DEFAULT_SURVEY="phq9")
     store = open_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
     yield store
     store.close()
@@ -100,7 +100,7 @@ def test_adopted_tables_of_another_character_set_hold_any_text(empty_url: str) -
     kind = normalise_url(empty_url).get_backend_name()
     execute(empty_url, BY_HAND[kind].replace(" DEFAULT CHARSET=utf8mb4", ""))
     execute(empty_url, "INSERT INTO sessions (user_id, current_step, answers, step_history) VALUES ('u', 'Q1', '{\"Q1\":\"ä\"}', '[]')")  # fmt: skip
-    alembic(empty_url, "upgrade", "head", DEFAULT_SURVEY="phq9")
+    alembic(empty_url, "upgrade", "head", STEPKEEP_DEFAULT_SURVEY="phq9")
     store = open_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
     try:
         database = Database(store)

@@ -42,7 +42,7 @@ def is_embedded(url: str) -> bool:
 
 
 def start(url: str) -> "subprocess.CompletedProcess[str]":
-    given = {**os.environ, "PORT": str(free_port()), "DATABASE_URL": url, "SURVEYS_DIR": str(SURVEYS)}
+    given = {**os.environ, "PORT": str(free_port()), "DATABASE_URL": url, "STEPKEEP_SURVEYS_DIR": str(SURVEYS)}
     return subprocess.run(
         [sys.executable, "-m", "app.serve"],
         cwd=ROOT,

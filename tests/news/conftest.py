@@ -126,7 +126,7 @@ def told(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> It
     request.getfixturevalue("monkeypatch").setattr(news_watch, "NET_S", LOOKS_NEVER_S)
     kind = "postgresql" if request.param == "postgresql" else "sqlite"
     with empty_database(kind, servers, tmp_path) as url:
-        settings = Settings(database_url=url, news_interval_s=LOOKS_NEVER_S)
+        settings = Settings(database_url=url, notification_interval_s=LOOKS_NEVER_S)
         if kind == "postgresql":
             yield Way(settings)
         else:
@@ -149,7 +149,7 @@ def looked(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> 
             with reading.connect() as connection:
                 return {SessionKey(survey, user): version for survey, user, version in connection.execute(query)}
 
-        yield Way(Settings(database_url=url, news_interval_s=0.02), read=read)
+        yield Way(Settings(database_url=url, notification_interval_s=0.02), read=read)
         reading.dispose()
 
 

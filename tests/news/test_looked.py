@@ -32,7 +32,7 @@ def test_sqlite_file_is_read_only_when_somebody_has_written(tmp_path: Path, open
     """A counter of the file is asked each time; the sessions only when it has moved."""
     url = create_sqlite(tmp_path / "x.db")
     begin_sessions(url)
-    way = Way(Settings(database_url=url, news_interval_s=0.01))
+    way = Way(Settings(database_url=url, notification_interval_s=0.01))
     one = opened(way)
     probe = one.news._probe
     assert probe is not None

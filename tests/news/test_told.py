@@ -167,7 +167,7 @@ def test_sessions_are_looked_at_while_nothing_can_be_told(
     """Redis is away from the beginning, and longer: one warning, and changes are found; then they are told."""
     redis.kill()
     secret = redis.url.replace("redis://", "redis://:wonderland@")
-    settings = Settings(database_url=f"sqlite:///{tmp_path / 'x.db'}", redis_url=secret, news_interval_s=0.02)
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'x.db'}", redis_url=secret, notification_interval_s=0.02)
     one, two = opened(Way(settings)), opened(Way(settings))
     one.follow(KEY)
     two.news.announce(OTHER, 2)  # kept until Redis is there
@@ -207,7 +207,7 @@ def test_frozen_server_is_left_for_a_new_connection(
     """The connection is there and says nothing: it is asked, given up, and what was missed is found."""
     monkeypatch.setattr(news_watch, "IDLE_S", 0.1)
     monkeypatch.setattr(news_postgresql, "PROBE_S", 0.2)
-    way = Way(Settings(database_url=postgresql.url.render_as_string(False), news_interval_s=LOOKS_NEVER_S))
+    way = Way(Settings(database_url=postgresql.url.render_as_string(False), notification_interval_s=LOOKS_NEVER_S))
     one, two = opened(way), opened(way)
     one.follow(KEY)
     before = one.news._watch.link
@@ -229,7 +229,9 @@ def test_frozen_redis_is_noticed_and_heard_again_when_it_goes_on(
     """Silence is asked about; meanwhile it looks."""
     monkeypatch.setattr(news_watch, "IDLE_S", 0.1)
     monkeypatch.setattr(news_redis, "ANSWER_S", 0.2)
-    settings = Settings(database_url=f"sqlite:///{tmp_path / 'x.db'}", redis_url=redis.url, news_interval_s=0.02)
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path / 'x.db'}", redis_url=redis.url, notification_interval_s=0.02
+    )
     one, two = opened(Way(settings)), opened(Way(settings))
     one.follow(KEY)
     before = one.news._watch.link
@@ -250,7 +252,9 @@ def test_closing_does_not_wait_for_a_frozen_server(
     for module in (news_watch, news_outbox):
         monkeypatch.setattr(module, "CLOSE_S", 0.1)
     monkeypatch.setattr(news_watch, "IDLE_S", 0.1)
-    one = opened(Way(Settings(database_url=postgresql.url.render_as_string(False), news_interval_s=LOOKS_NEVER_S)))
+    one = opened(
+        Way(Settings(database_url=postgresql.url.render_as_string(False), notification_interval_s=LOOKS_NEVER_S))
+    )
     one.follow(KEY)
     one.news.announce(KEY, 2)
     wait_for(lambda: one.news._outbox is not None and not one.news._outbox._waiting, "never sent")

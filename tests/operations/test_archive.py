@@ -32,7 +32,7 @@ BOB = SessionKey("phq9", "bob")
 
 @pytest.fixture
 def keeping(settings: Settings) -> Iterator[SessionStore]:
-    """A store with RETENTION of thirty days."""
+    """A store with STEPKEEP_RETENTION of thirty days."""
     store = open_store(settings.model_copy(update={"retry_delay_s": 0, "retention": "30d"}))
     yield store
     store.close()

@@ -1,4 +1,4 @@
-"""Expiry: what a survey, or EXPIRES_AFTER, says is over is closed; whoever answers in time goes on."""
+"""Expiry: what a survey, or STEPKEEP_EXPIRES_AFTER, says is over is closed; whoever answers in time goes on."""
 
 import re
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ def plain(settings: Settings, surveys: Path) -> Settings:
 
 @pytest.fixture
 def expiring(plain: Settings, clock: Clock) -> Iterator[SessionStore]:
-    """A store with EXPIRES_AFTER of thirty days."""
+    """A store with STEPKEEP_EXPIRES_AFTER of thirty days."""
     store = open_store(plain.model_copy(update={"expires_after": "30d"}), clock)
     yield store
     store.close()
@@ -120,7 +120,7 @@ def test_expiry_closes_exactly_what_doors_take_for_expired(  # noqa: PLR0917 - f
     examined: int,
     together: int,
 ) -> None:
-    """Also sessions written before EXPIRES_AFTER was set or changed; then lists and counts agree too, at any time."""
+    """Also sessions written before STEPKEEP_EXPIRES_AFTER was set or changed; then lists and counts agree too, at any time."""
     clear(expiring)
     earlier = open_store(plain.model_copy(update={"expires_after": before}), clock)
     keys = []
@@ -254,7 +254,7 @@ def test_what_can_not_be_read_stays_and_stops_nothing(expiring: SessionStore, cl
 def test_sessions_whose_key_is_missing_are_counted_and_go_on_being_open(
     expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that a run that closes nothing, because ANSWERS_KEYS lacks a key, does not look like one with nothing to do."""
+    """So that a run that closes nothing, because STEPKEEP_ANSWERS_KEYS lacks a key, does not look like one with nothing to do."""
     begin(expiring, ANN, at=clock.now - 15 * DAY_US)
     monkeypatch.setattr(expiring._writer, "submit_many", lambda turns: [AnswersLocked("k1")] * len(turns))
     assert expire(expiring) == Expiry(expired={}, corrected=0, locked=1)

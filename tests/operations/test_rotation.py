@@ -34,7 +34,7 @@ Open = Callable[..., SessionStore]
 
 @pytest.fixture
 def opened(settings: Settings) -> Iterator[Open]:
-    """Opens stores with these ANSWERS_KEYS on the test's own database."""
+    """Opens stores with these STEPKEEP_ANSWERS_KEYS on the test's own database."""
     stores: list[SessionStore] = []
 
     def with_keys(answers_keys: str = "") -> SessionStore:
@@ -264,8 +264,8 @@ def test_run_that_was_killed_is_run_again(opened: Open, engine: Engine, settings
         env={
             "PATH": "",
             "DATABASE_URL": settings.database_url,
-            "SURVEYS_DIR": str(SURVEYS),
-            "ANSWERS_KEYS": keys_of(NEW, OLD),
+            "STEPKEEP_SURVEYS_DIR": str(SURVEYS),
+            "STEPKEEP_ANSWERS_KEYS": keys_of(NEW, OLD),
         },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -341,5 +341,5 @@ def test_old_rows_without_data_and_empty_databases_are_left_alone(opened: Open, 
 
 def test_rotation_without_a_key_is_refused(opened: Open) -> None:
     """There is nothing to seal with."""
-    with pytest.raises(ConfigurationError, match="ANSWERS_KEYS"):
+    with pytest.raises(ConfigurationError, match="STEPKEEP_ANSWERS_KEYS"):
         rotate(opened())

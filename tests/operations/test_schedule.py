@@ -48,7 +48,7 @@ def begin(store: SessionStore, key: SessionKey, days: int) -> None:
 
 
 def test_round_expires_archives_and_erases(opened: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """PHQ-9 expires after 14 days, and RETENTION is 30; one line of counts says what was done."""
+    """PHQ-9 expires after 14 days, and STEPKEEP_RETENTION is 30; one line of counts says what was done."""
     store = opened()
     for key, days in ((ANN, 31), (BOB, 15), (ZOE, 1)):
         begin(store, key, days)

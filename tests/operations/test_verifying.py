@@ -143,7 +143,7 @@ def test_locked_session_is_counted_apart(settings: Settings) -> None:
 def adopted(empty_url: str) -> Iterator[SessionStore]:
     """A store on a database made by hand by an older program."""
     make_by_hand(empty_url)
-    alembic(empty_url, "upgrade", "head", DEFAULT_SURVEY="phq9")
+    alembic(empty_url, "upgrade", "head", STEPKEEP_DEFAULT_SURVEY="phq9")
     store = open_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
     yield store
     store.close()

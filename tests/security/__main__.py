@@ -121,8 +121,12 @@ def main(wapiti: str, out: str) -> None:
     """Start the server on an empty database, scan it twice, and copy the reports."""
     with tempfile.TemporaryDirectory() as name:
         folder, secret = Path(name), secrets.token_urlsafe(32)
-        server = Server(folder, environment={"ENVIRONMENT": "production", "SECRET_KEY": secret})
-        server.environment |= {"PUBLIC_URL": server.url, "ADDRESS_REQUESTS": OFTEN, "ADDRESS_FAILURES": OFTEN}
+        server = Server(folder, environment={"STEPKEEP_ENVIRONMENT": "production", "SECRET_KEY": secret})
+        server.environment |= {
+            "STEPKEEP_PUBLIC_URL": server.url,
+            "STEPKEEP_ADDRESS_REQUESTS": OFTEN,
+            "STEPKEEP_ADDRESS_FAILURES": OFTEN,
+        }
         upgrade_schema(server.database_url)
         settings = Settings(database_url=server.database_url, surveys_dir=SURVEYS, secret_key=SecretStr(secret))
         key, cookie = credentials(settings, secret)

@@ -91,7 +91,7 @@ def test_lines_of_many_writers_stay_whole(tmp_path: Path) -> None:
 def test_list_that_cannot_be_kept_stops_the_start(tmp_path: Path) -> None:
     """A folder that isn't there, or a folder in the file's place; later it is an erasure that is not done."""
     listed = ErasureList(tmp_path / "none" / "list")
-    with pytest.raises(ConfigurationError, match="ERASURES_FILE"):
+    with pytest.raises(ConfigurationError, match="STEPKEEP_ERASURES_FILE"):
         listed.check()
     with pytest.raises(ErasureNotListed, match="No such file"):
         listed.append([ONE])

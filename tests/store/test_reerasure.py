@@ -397,8 +397,8 @@ def test_server_that_is_killed_between_line_and_commit_loses_nothing_else(listed
     environment = {
         **os.environ,
         "DATABASE_URL": listed.database_url,
-        "SURVEYS_DIR": str(SURVEYS),
-        "ERASURES_FILE": str(listed.erasures_file or ""),
+        "STEPKEEP_SURVEYS_DIR": str(SURVEYS),
+        "STEPKEEP_ERASURES_FILE": str(listed.erasures_file or ""),
     }
     done = subprocess.run(
         [sys.executable, "-c", _KILLED, when], cwd=ROOT, env=environment, timeout=60, check=False, capture_output=True

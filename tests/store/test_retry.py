@@ -158,9 +158,13 @@ def test_failure_that_stays_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_retries_are_configured_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """RETRY_ATTEMPTS, RETRY_DELAY_S and RETRY_DELAY_MAX_S; without them 3, 0.5 and 30."""
+    """STEPKEEP_RETRY_ATTEMPTS, STEPKEEP_RETRY_DELAY_S and STEPKEEP_RETRY_DELAY_MAX_S; without them 3, 0.5 and 30."""
     assert (Settings().retry_attempts, Settings().retry_delay_s, Settings().retry_delay_max_s) == (3, 0.5, 30)
-    for name, value in (("RETRY_ATTEMPTS", "7"), ("RETRY_DELAY_S", "0.1"), ("RETRY_DELAY_MAX_S", "2")):
+    for name, value in (
+        ("STEPKEEP_RETRY_ATTEMPTS", "7"),
+        ("STEPKEEP_RETRY_DELAY_S", "0.1"),
+        ("STEPKEEP_RETRY_DELAY_MAX_S", "2"),
+    ):
         monkeypatch.setenv(name, value)
     read = read_settings()
     assert (read.retry_attempts, read.retry_delay_s, read.retry_delay_max_s) == (7, 0.1, 2)

@@ -300,7 +300,7 @@ def test_start_is_refused_without_the_newest_key(opened: Open, engine: Engine) -
     live(opened(OLD))
     live(opened(NEW, OLD), SessionKey("diary", "later"))
     for keys in ((), (OLD,), (OTHER,)):
-        with pytest.raises(ConfigurationError, match=f"{key_id(NEW)}.*ANSWERS_KEYS"):
+        with pytest.raises(ConfigurationError, match=f"{key_id(NEW)}.*STEPKEEP_ANSWERS_KEYS"):
             opened(*keys)
     with engine.begin() as connection:  # a broken value is no missing key
         connection.execute(update(session_history).values(answer="enc:1", data=f"enc:1:{key_id(NEW)}:AAAA"))
@@ -322,7 +322,7 @@ def test_start_needs_no_key_of_one_event_among_others_that_open(opened: Open, en
     lock(engine, 3)
     opened(NEW)
     lock(engine, 4)
-    with pytest.raises(ConfigurationError, match=f"{key_id(OTHER)}.*ANSWERS_KEYS"):
+    with pytest.raises(ConfigurationError, match=f"{key_id(OTHER)}.*STEPKEEP_ANSWERS_KEYS"):
         opened(NEW)
 
 
@@ -332,7 +332,7 @@ def test_start_is_refused_when_nothing_opens(opened: Open, engine: Engine) -> No
     lock(engine, 3)
     with engine.begin() as connection:
         connection.execute(delete(session_history).where(session_history.c.version != 3))
-    with pytest.raises(ConfigurationError, match=f"{key_id(OTHER)}.*ANSWERS_KEYS"):
+    with pytest.raises(ConfigurationError, match=f"{key_id(OTHER)}.*STEPKEEP_ANSWERS_KEYS"):
         opened(NEW)
 
 

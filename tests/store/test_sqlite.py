@@ -253,7 +253,7 @@ def test_script_beside_the_server_works_and_nobody_gets_an_error(store: SessionS
     script = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, "120"],
         cwd=ROOT,
-        env={"DATABASE_URL": file_settings.database_url, "SURVEYS_DIR": str(SURVEYS), "PATH": ""},
+        env={"DATABASE_URL": file_settings.database_url, "STEPKEEP_SURVEYS_DIR": str(SURVEYS), "PATH": ""},
         stderr=subprocess.PIPE,
         text=True,
     )

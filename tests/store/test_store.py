@@ -298,7 +298,7 @@ def test_get_database_is_safe_after_a_fork(settings: Settings, monkeypatch: pyte
 
     monkeypatch.setattr(module, "_instance", None)
     monkeypatch.setenv("DATABASE_URL", settings.database_url)
-    monkeypatch.setenv("SURVEYS_DIR", str(settings.surveys_dir))
+    monkeypatch.setenv("STEPKEEP_SURVEYS_DIR", str(settings.surveys_dir))
     parent = module.get_database()
     assert parent is module.get_database()
     parent.save_session("parent", "S1", {}, [])

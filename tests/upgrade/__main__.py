@@ -36,6 +36,9 @@ PART_S = 5.0
 ACK_S = 60.0
 SURVEY = "phq9"
 
+SURVEYS_VARIABLES = {"SURVEYS_DIR": str(SURVEYS), "STEPKEEP_SURVEYS_DIR": str(SURVEYS)}
+"""Older releases read the name without the prefix."""
+
 
 @dataclass
 class Old(Server):
@@ -49,7 +52,7 @@ class Old(Server):
             **os.environ,
             "PORT": str(self.port),
             "DATABASE_URL": self.database_url,
-            "SURVEYS_DIR": str(SURVEYS),
+            **SURVEYS_VARIABLES,
         }
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -112,7 +115,7 @@ def main() -> None:
     chosen = parser.parse_args()
     databases = ordinary_server(chosen.database)
     with tempfile.TemporaryDirectory() as folder:
-        url = databases.create_empty()
+        url = databases.create_database()
         try:
             lost = upgrade(chosen.old, url, Path(folder), chosen.participants)
         finally:
@@ -166,7 +169,7 @@ def unpack(revision: str, folder: Path) -> Path:
 
 def alembic(source: Path, url: str) -> None:
     """Bring the database to the newest schema of this source."""
-    environment = {**os.environ, "DATABASE_URL": url, "SURVEYS_DIR": str(SURVEYS)}
+    environment = {**os.environ, "DATABASE_URL": url, **SURVEYS_VARIABLES}
     subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], cwd=source, env=environment, check=True)
 
 

@@ -68,12 +68,14 @@ def raw(server: Server, method: str, path: str, *lines: str, body: str = "") -> 
 
 def run(module: str, *arguments: str, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Start a server that should not start, and return how it ended."""
-    outside = {name: value for name, value in os.environ.items() if name not in {"SECRET_KEY", "ENVIRONMENT", "HOST"}}
+    outside = {
+        name: value for name, value in os.environ.items() if name not in {"SECRET_KEY", "STEPKEEP_ENVIRONMENT", "HOST"}
+    }
     given = {
         **outside,
         "PORT": str(free_port()),
         "DATABASE_URL": f"sqlite:///{folder / 's.db'}",
-        "SURVEYS_DIR": str(SURVEYS),
+        "STEPKEEP_SURVEYS_DIR": str(SURVEYS),
         **environment,
     }
     command = [sys.executable, "-m", module, *arguments]
@@ -93,6 +95,6 @@ WEAK = {
     "development's": {"SECRET_KEY": "only for development: whoever knows it is on this machine"},
     "an earlier one that is weak": {
         "SECRET_KEY": "k7Qm2-Vx9_Lp4Rt8Zw3Yn6Bs1Hd5Gf0JcXaEu",
-        "SECRET_KEY_FALLBACKS": "password",
+        "STEPKEEP_SECRET_KEY_FALLBACKS": "password",
     },
 }

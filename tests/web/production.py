@@ -169,7 +169,7 @@ def credentials_of(server: Server) -> Iterator[Credentials]:
 
 def in_production(**more: str) -> dict[str, str]:
     """Return the environment of a server in production."""
-    return {"ENVIRONMENT": "production", "SECRET_KEY": random_secret(), **more}
+    return {"STEPKEEP_ENVIRONMENT": "production", "SECRET_KEY": random_secret(), **more}
 
 
 def signed_by(door: Door, key: SessionKey, at: int, life_us: int) -> str:

@@ -76,7 +76,7 @@ def test_new_participant_gets_an_id_and_a_token_of_his_own(door: Door) -> None:
 
 @pytest.mark.parametrize("hours", [0, -1, "1", True, 1e9])
 def test_time_of_an_invitation_is_checked(door: Door, hours: object) -> None:
-    """A number of hours above 0, at most ten years; never longer than TOKEN_DAYS."""
+    """A number of hours above 0, at most ten years; never longer than STEPKEEP_TOKEN_DAYS."""
     key = door.key("sessions:write")
     path = "/api/surveys/phq9/participants"
     assert door.ask("POST", path, key, json={"hours": hours}).status_code == 422
@@ -108,7 +108,7 @@ def test_closed_survey_is_for_the_invited(door: Door) -> None:
 
 
 def test_link_leads_another_device_to_the_session(door: Door) -> None:
-    """For LINK_HOURS and as a QR code; /resume puts the token into a cookie of its own, and says where to go."""
+    """For STEPKEEP_LINK_HOURS and as a QR code; /resume puts the token into a cookie of its own, and says where to go."""
     door.begin("lena")
     answer = door.ask("POST", "/api/session/lena/link?survey=phq9", door.token("lena"))
     token = token_in(answer.json["link"])
@@ -156,7 +156,7 @@ def test_leaving_takes_the_cookie_out_of_this_browser(door: Door) -> None:
 
 
 def test_secret_key_is_changed_without_losing_participants(door: Door) -> None:
-    """What an earlier key signed holds while it is among SECRET_KEY_FALLBACKS, and no longer; the newest signs."""
+    """What an earlier key signed holds while it is among STEPKEEP_SECRET_KEY_FALLBACKS, and no longer; the newest signs."""
     door.begin("sven")
     earlier = door.store.settings.secret_key
     old = door.token("sven")
@@ -172,25 +172,27 @@ def test_secret_key_is_changed_without_losing_participants(door: Door) -> None:
 
 
 def test_secrets_come_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of SECRETS_DIR, one a setting, without their line's end; the environment goes first."""
-    for name in ("SECRET_KEY", "DATABASE_URL", "ENVIRONMENT"):
+    """Of STEPKEEP_SECRETS_DIR, one a setting, without their line's end; the environment goes first."""
+    for name in ("SECRET_KEY", "DATABASE_URL", "STEPKEEP_ENVIRONMENT"):
         monkeypatch.delenv(name, raising=False)
     secret = random_secret()
     (tmp_path / "secret_key").write_text(f"{secret}\n")
     (tmp_path / "database_url").write_text("sqlite:///of-a-file.db\n")
-    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    (tmp_path / "stepkeep_answers_keys").write_text("plain\n")
+    monkeypatch.setenv("STEPKEEP_SECRETS_DIR", str(tmp_path))
     found = read_settings()
     assert (found.secret_key.get_secret_value(), found.database_url) == (secret, "sqlite:///of-a-file.db")
     monkeypatch.setenv("DATABASE_URL", "sqlite:///of-the-environment.db")
     assert read_settings().database_url == "sqlite:///of-the-environment.db"
+    assert found.answers_keys.get_secret_value() == "plain"
     assert secret not in repr(found)
     assert secret not in str(found)
 
 
 def test_folder_of_secrets_that_is_none_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A misspelt SECRETS_DIR must not seem to be an empty one."""
-    monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "absent"))
-    with pytest.raises(ConfigurationError, match="SECRETS_DIR"):
+    """A misspelt STEPKEEP_SECRETS_DIR must not seem to be an empty one."""
+    monkeypatch.setenv("STEPKEEP_SECRETS_DIR", str(tmp_path / "absent"))
+    with pytest.raises(ConfigurationError, match="STEPKEEP_SECRETS_DIR"):
         read_settings()
 
 
@@ -225,7 +227,9 @@ def on_its_own_database(kind: str, folder: Path) -> Iterator[tuple[Server, OwnSe
         skip_or_fail(str(error))
     with contextlib.closing(database):
         url = database.create_migrated()
-        server = Server(folder, database=url, environment=in_production(PENDING_AFTER_S="0.3", RETRY_ATTEMPTS="1"))
+        server = Server(
+            folder, database=url, environment=in_production(STEPKEEP_PENDING_AFTER_S="0.3", STEPKEEP_RETRY_ATTEMPTS="1")
+        )
         try:
             yield server, database
         finally:

@@ -129,7 +129,7 @@ def life_us(door: Door, answer: Any) -> int:
 def test_link_of_a_participant_holds_no_longer_than_what_it_was_made_with(
     door: Door, hours: float, expected: float
 ) -> None:
-    """Nor longer than LINK_HOURS: by token and by cookie, and a link of a link neither."""
+    """Nor longer than STEPKEEP_LINK_HOURS: by token and by cookie, and a link of a link neither."""
     door.begin("lars")
     token, _ = door.credentials.issue_token(SessionKey("phq9", "lars"), int(hours * HOUR_US))
     asks: list[tuple[str | None, dict[str, str]]] = [(token, {}), (None, of_browser(f"{COOKIE}={token}"))]
@@ -142,7 +142,7 @@ def test_link_of_a_participant_holds_no_longer_than_what_it_was_made_with(
 
 
 def test_time_of_a_link_is_for_a_key_to_say(door: Door) -> None:
-    """``hours`` is 403 for the participant, whatever it is; a key's are kept to, longer ones than LINK_HOURS too."""
+    """``hours`` is 403 for the participant, whatever it is; a key's are kept to, longer ones than STEPKEEP_LINK_HOURS too."""
     door.begin("liv")
     path, key = "/api/session/liv/link?survey=phq9", door.key("sessions:write")
     for hours in (0.1, 48):

@@ -40,7 +40,7 @@ def pair(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyt
         environment = {}
         if request.param == "redis":
             environment["REDIS_URL"] = started_redis(stack, folders[0]).url
-            environment["NEWS_INTERVAL_S"] = "60"  # what is told was told, not found
+            environment["STEPKEEP_NOTIFICATION_INTERVAL_S"] = "60"  # what is told was told, not found
         url = stack.enter_context(migrated_database(kind, servers, folders[0]))
         both = [Server(folder, SURVEYS, database=url, environment=environment) for folder in folders]
         for server in both:

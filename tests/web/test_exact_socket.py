@@ -52,7 +52,7 @@ def exact(
     surveys = tmp_path_factory.mktemp("surveys")
     (surveys / "exact.yaml").write_text(SURVEY)
     folder: Path = tmp_path_factory.mktemp("exact")
-    with running_server(request.param, servers, folder, surveys, MESSAGES_PER_SECOND="100000") as running:
+    with running_server(request.param, servers, folder, surveys, STEPKEEP_MESSAGES_PER_SECOND="100000") as running:
         yield running
 
 

@@ -51,7 +51,7 @@ def test_development_refuses_what_a_proxy_passes_on(
 
 
 def test_development_believes_no_proxy(settings_here: Settings) -> None:
-    """Not by PROXIES either: nobody's word makes a plain address one of TLS, or of this machine."""
+    """Not by STEPKEEP_PROXIES either: nobody's word makes a plain address one of TLS, or of this machine."""
     with developing(settings_here, 1) as client:
         said = {"X-Forwarded-Proto": "https", "X-Forwarded-Port": "443"}
         answer = client.post("/api/surveys/phq9/participants", headers=said)
@@ -115,8 +115,8 @@ def test_health_is_told_at_any_address_and_nothing_else(
 @pytest.mark.parametrize(
     ("environment", "url", "proxies", "told"),
     [
-        ("production", "", 0, ["PUBLIC_URL is not set"]),
-        ("production", SITE, 0, ["PROXIES is 0"]),
+        ("production", "", 0, ["STEPKEEP_PUBLIC_URL is not set"]),
+        ("production", SITE, 0, ["STEPKEEP_PROXIES is 0"]),
         ("production", SITE, 1, []),
         ("production", "http://localhost:8000", 0, []),
         ("development", "", 0, []),

@@ -62,11 +62,11 @@ def statuses(door: Door, count: int, **options: Any) -> list[int]:
 @pytest.mark.parametrize(
     ("limit", "connections", "messages"),
     [
-        ({"MESSAGE_BURST": "20", "MESSAGES_PER_SECOND": "0.01"}, 1, 40),
-        ({"PARTICIPANT_MESSAGES": f"{2 * MESSAGES_AT_ONCE}/day"}, 4, MESSAGES_AT_ONCE),
-        ({"ADDRESS_MESSAGES": f"{2 * MESSAGES_AT_ONCE}/day"}, 4, MESSAGES_AT_ONCE),
-        ({"PARTICIPANT_CONNECTIONS": "3/day"}, 4, 0),
-        ({"ADDRESS_CONNECTIONS": "3/day"}, 4, 0),
+        ({"STEPKEEP_MESSAGE_BURST": "20", "STEPKEEP_MESSAGES_PER_SECOND": "0.01"}, 1, 40),
+        ({"STEPKEEP_PARTICIPANT_MESSAGES": f"{2 * MESSAGES_AT_ONCE}/day"}, 4, MESSAGES_AT_ONCE),
+        ({"STEPKEEP_ADDRESS_MESSAGES": f"{2 * MESSAGES_AT_ONCE}/day"}, 4, MESSAGES_AT_ONCE),
+        ({"STEPKEEP_PARTICIPANT_CONNECTIONS": "3/day"}, 4, 0),
+        ({"STEPKEEP_ADDRESS_CONNECTIONS": "3/day"}, 4, 0),
     ],
     ids=["connection", "participant's messages", "address's messages", "participant", "address"],
 )
@@ -212,7 +212,7 @@ def test_sockets_at_once_are_refused_by_address_and_participant(
 def test_strangers_who_say_nothing_leave_room_for_others(
     plain: Settings, monkeypatch: pytest.MonkeyPatch, connections: int, strangers: int
 ) -> None:
-    """A tenth of MAX_CONNECTIONS, at least 4, waits for a first frame; who shows a token at once has all the rest."""
+    """A tenth of STEPKEEP_MAX_CONNECTIONS, at least 4, waits for a first frame; who shows a token at once has all the rest."""
     monkeypatch.setattr("app.web.ws.connection_limits.INTRODUCED_WITHIN_S", 600)
     with opened(plain, max_connections=connections) as door, listening(door.app) as port, ExitStack() as stack:
         silent = [stack.enter_context(socket_to(port, "ada")) for _ in range(strangers)]
@@ -258,7 +258,7 @@ def test_two_processes_count_together_through_redis_and_each_alone_while_it_is_a
 ) -> None:
     """One rate for both; without Redis requests are still limited, in each process by itself, and nobody waits long."""
     folders = [tmp_path / "one", tmp_path / "two"]
-    secret = in_production(REDIS_URL=redis.url, ADDRESS_REQUESTS="6/day")
+    secret = in_production(REDIS_URL=redis.url, STEPKEEP_ADDRESS_REQUESTS="6/day")
     with ExitStack() as stack:
         for folder in folders:
             folder.mkdir()

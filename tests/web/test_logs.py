@@ -56,8 +56,8 @@ def no_servers(kind: str) -> Any:
 @contextlib.contextmanager
 def served(folder: Path, **environment: str) -> Iterator[Server]:
     """Give a real server in production, its log at DEBUG with gunicorn's access log in it, to be read by people."""
-    loud = {"LOG_LEVEL": "DEBUG", "GUNICORN_CMD_ARGS": "--access-logfile -", "PENDING_AFTER_S": "0.3"}
-    asked = {"LOG_FORMAT": "text", **loud, **environment}
+    loud = {"STEPKEEP_LOG_LEVEL": "DEBUG", "GUNICORN_CMD_ARGS": "--access-logfile -", "STEPKEEP_PENDING_AFTER_S": "0.3"}
+    asked = {"STEPKEEP_LOG_FORMAT": "text", **loud, **environment}
     with running_server("sqlite", no_servers, folder, **in_production(**asked)) as server:
         yield server
 
@@ -164,7 +164,7 @@ def test_floods_and_foreign_origins_are_logged(door: Door, caplog: pytest.LogCap
     assert host.startswith("WARNING wrong_host address='127.0.0.1'")
     assert "host='evil.test'" in host
     assert limited.startswith("WARNING limited address='127.0.0.1' who='anyone' what='GET /'")
-    with served(tmp_path, PARTICIPANT_CONNECTIONS="1/day") as server:
+    with served(tmp_path, STEPKEEP_PARTICIPANT_CONNECTIONS="1/day") as server:
         with credentials_of(server) as credentials:
             token, _ = credentials.issue_token(SessionKey("phq9", "ada"))
         for origin in (EVIL, None, None):
@@ -310,7 +310,7 @@ def walk(server: Server, secrets: dict[str, str], database: Path) -> None:
 @pytest.mark.parametrize("form", get_args(LogForm))
 def test_no_answer_token_or_key_is_logged(tmp_path: Path, form: str) -> None:
     """At DEBUG, with the access log on, whatever is asked, and while the database is away; nor the SECRET_KEY."""
-    with served(tmp_path, LOG_FORMAT=form) as server:
+    with served(tmp_path, STEPKEEP_LOG_FORMAT=form) as server:
         with credentials_of(server) as credentials:
             secrets = {
                 "key": credentials.create_key("ward 3", ["sessions:read", "sessions:write", "export", "admin"]),
@@ -383,7 +383,7 @@ def of_requests(log: str) -> list[dict[str, Any]]:
 
 def test_each_request_has_one_line_with_its_id(tmp_path: Path) -> None:
     """Method, route, status, milliseconds and the id that the response has; no name, no query; in production JSON."""
-    with running_server("sqlite", no_servers, tmp_path, **in_production(LOG_LEVEL="INFO")) as server:
+    with running_server("sqlite", no_servers, tmp_path, **in_production(STEPKEEP_LOG_LEVEL="INFO")) as server:
         answers = []
         for path in ("/api/session/ada?survey=phq9&x=hidden", "/nowhere/ada", "/api/surveys"):
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
@@ -414,7 +414,7 @@ def test_each_request_has_one_line_with_its_id(tmp_path: Path) -> None:
     [("0af7651916cd43dd", True), ("a.b_c-D9", True), ("short", False), ("a b c d e f", False), ("x" * 65, False)],
 )
 def test_request_id_is_taken_from_a_proxy_that_is_believed(door: Door, given_id: str, *, is_taken: bool) -> None:
-    """Where PROXIES says that there is one, and it looks like an id; else a new one is made."""
+    """Where STEPKEEP_PROXIES says that there is one, and it looks like an id; else a new one is made."""
     with opened(door.store.settings, proxies=1) as behind:
         answer = behind.ask("GET", "/healthz", headers={"X-Request-ID": given_id})
     assert (answer.headers["X-Request-ID"] == given_id) is is_taken

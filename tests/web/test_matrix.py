@@ -295,10 +295,10 @@ def flask_command(store: SessionStore, *arguments: str) -> None:
     environment = {
         **os.environ,
         "DATABASE_URL": settings.database_url,
-        "SURVEYS_DIR": str(settings.surveys_dir),
+        "STEPKEEP_SURVEYS_DIR": str(settings.surveys_dir),
         "SECRET_KEY": settings.secret_key.get_secret_value(),
-        "PUBLIC_URL": settings.public_url,
-        "ENVIRONMENT": "production",
+        "STEPKEEP_PUBLIC_URL": settings.public_url,
+        "STEPKEEP_ENVIRONMENT": "production",
     }
     command = [sys.executable, "-m", "flask", "--app", "wsgi", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -342,7 +342,7 @@ def test_open_socket_is_closed_when_its_credentials_hold_no_more(
 
 
 def test_handshake_at_another_host_is_refused(matrix: Matrix) -> None:
-    """A name that is not PUBLIC_URL's gets 400 before anything is looked at."""
+    """A name that is not STEPKEEP_PUBLIC_URL's gets 400 before anything is looked at."""
     with pytest.raises(InvalidStatus) as refused:
         connect("ws://evil.test/ws/survey/x", sock=create_connection(("127.0.0.1", matrix.port)), legacy=True)
     assert refused.value.response.status_code == 400

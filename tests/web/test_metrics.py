@@ -62,7 +62,9 @@ def workers_of(server: Server) -> set[int]:
 def test_processes_add_up(servers: Servers, tmp_path: Path) -> None:
     """Two workers on PostgreSQL: every turn of every connection counts once, whichever worker is asked."""
     shared = tmp_path / "shared"
-    with running_server("postgresql", servers, tmp_path, WEB_CONCURRENCY="2", METRICS_DIR=str(shared)) as server:
+    with running_server(
+        "postgresql", servers, tmp_path, WEB_CONCURRENCY="2", STEPKEEP_METRICS_DIR=str(shared)
+    ) as server:
         wait_for(lambda: len(workers_of(server)) == 2, lambda: server.log)
         with contextlib.ExitStack() as stack:
             sockets = [
@@ -217,7 +219,7 @@ def test_one_process_needs_no_folder() -> None:
 def test_folder_that_can_not_be_used_is_said(tmp_path: Path) -> None:
     """Before a server starts, by the setting's name."""
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match=r"^METRICS_DIR: the folder .*file/x can't be used"):
+    with pytest.raises(ConfigurationError, match=r"^STEPKEEP_METRICS_DIR: the folder .*file/x can't be used"):
         multiprocess.share_metrics(Settings(metrics_dir=tmp_path / "file" / "x"))
 
 

@@ -221,7 +221,7 @@ def listening(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) 
     """A server on each database whose survey takes any text."""
     (tmp_path / "surveys").mkdir()
     surveys = survey_file(tmp_path / "surveys", 2)
-    often = {"MESSAGES_PER_SECOND": "100000", "ENVIRONMENT": "development"}
+    often = {"STEPKEEP_MESSAGES_PER_SECOND": "100000", "STEPKEEP_ENVIRONMENT": "development"}
     with running_server(request.param, servers, tmp_path, surveys, **often) as running:
         yield running
 

@@ -115,7 +115,7 @@ def cors_of(answer: TestResponse) -> dict[str, str]:
 
 
 def test_cors_is_off_unless_the_origin_is_allowed(door: Door, settings_here: Settings) -> None:
-    """No header of CORS by itself; with ALLOWED_ORIGINS for exactly these, for REST alone, and never with cookies."""
+    """No header of CORS by itself; with STEPKEEP_ALLOWED_ORIGINS for exactly these, for REST alone, and never with cookies."""
     preflight = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "Authorization"}
     for origin in (SITE, EVIL, "null"):
         for row in ROWS:
@@ -164,10 +164,10 @@ def test_development_is_for_loopback_only(tmp_path: Path, settings_here: Setting
     """It listens nowhere else, and serves no other address, name or machine, however it was started."""
     everywhere = "0.0.0.0"  # noqa: S104 - it must not start
     for done in (
-        run("app.serve", folder=tmp_path, HOST=everywhere, ENVIRONMENT="development"),
-        gunicorn(tmp_path, HOST=everywhere, ENVIRONMENT="development"),
-        gunicorn(tmp_path, ENVIRONMENT="development", GUNICORN_CMD_ARGS=f"--bind {everywhere}:{free_port()}"),
-        gunicorn(tmp_path, ENVIRONMENT="development", GUNICORN_CMD_ARGS=f"--bind [::]:{free_port()}"),
+        run("app.serve", folder=tmp_path, HOST=everywhere, STEPKEEP_ENVIRONMENT="development"),
+        gunicorn(tmp_path, HOST=everywhere, STEPKEEP_ENVIRONMENT="development"),
+        gunicorn(tmp_path, STEPKEEP_ENVIRONMENT="development", GUNICORN_CMD_ARGS=f"--bind {everywhere}:{free_port()}"),
+        gunicorn(tmp_path, STEPKEEP_ENVIRONMENT="development", GUNICORN_CMD_ARGS=f"--bind [::]:{free_port()}"),
     ):
         assert done.returncode == 1
         assert "in development nobody is asked for credentials" in done.stderr
@@ -226,7 +226,7 @@ def test_error_bodies_say_nothing_of_the_inside(
 @pytest.mark.parametrize(
     ("fault", "inside"),
     [
-        (AnswersLocked("0123456789ab"), ("0123456789ab", "ANSWERS_KEYS")),
+        (AnswersLocked("0123456789ab"), ("0123456789ab", "STEPKEEP_ANSWERS_KEYS")),
         (ErasureNotListed("/srv/lists/erasures.jsonl", "No space left"), ("/srv/lists", "erasures.jsonl", "No space")),
     ],
     ids=["AnswersLocked", "ErasureNotListed"],
@@ -358,7 +358,7 @@ def told_address(caplog: pytest.LogCaptureFixture) -> str:
 def test_forwarded_headers_count_from_trusted_proxies_only(
     settings_here: Settings, caplog: pytest.LogCaptureFixture, proxies: int, forwarded: str, address: str
 ) -> None:
-    """As many hops as PROXIES says, counted from the server; what the client wrote before is nobody's address."""
+    """As many hops as STEPKEEP_PROXIES says, counted from the server; what the client wrote before is nobody's address."""
     caplog.set_level(logging.WARNING, "stepkeep.security")
     with opened(settings_here, proxies=proxies, public_url="") as door:
         headers = {
@@ -400,13 +400,13 @@ def test_get_changes_nothing(door: Door) -> None:
 
 
 def test_production_wants_an_https_address(tmp_path: Path, settings_here: Settings) -> None:
-    """http:// in PUBLIC_URL stops the start with one line; on this machine, for a trial, it may be."""
+    """http:// in STEPKEEP_PUBLIC_URL stops the start with one line; on this machine, for a trial, it may be."""
     for module, arguments in (("gunicorn", ["--config", "gunicorn.conf.py", "wsgi:app"]), ("app.serve", [])):
-        address = {"PUBLIC_URL": "http://survey.example.org", "SECRET_KEY": random_secret()}
-        done = run(module, *arguments, folder=tmp_path, ENVIRONMENT="production", **address)
+        address = {"STEPKEEP_PUBLIC_URL": "http://survey.example.org", "SECRET_KEY": random_secret()}
+        done = run(module, *arguments, folder=tmp_path, STEPKEEP_ENVIRONMENT="production", **address)
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
-        assert "PUBLIC_URL must begin with https://" in line
+        assert "STEPKEEP_PUBLIC_URL must begin with https://" in line
     with pytest.raises(ConfigurationError, match="https"):
         create_app(production(settings_here, public_url="http://survey.example.org"))
     for url in ("http://localhost:8000", "http://127.0.0.1:8000", "https://survey.example.org"):
@@ -455,7 +455,7 @@ def test_request_with_two_lengths_is_refused(served: Server) -> None:
     "origin", ["http://survey.test", "http://survey.test:443", EVIL, "https://survey.test.evil.test", "null", "file://"]
 )
 def test_socket_of_a_plain_http_page_is_refused(door: Door, origin: str) -> None:
-    """PUBLIC_URL is https: a page that came over http, or from elsewhere, gets 4403 whatever its cookie is."""
+    """STEPKEEP_PUBLIC_URL is https: a page that came over http, or from elsewhere, gets 4403 whatever its cookie is."""
     cookie = {"Cookie": f"{COOKIE}={door.token('somebody')}"}
     with listening(door.app) as port:
 

@@ -91,7 +91,7 @@ def test_stop_ends_in_time_although_clients_do_not_answer_the_close(
 
 def test_stop_ends_although_the_database_never_comes_back(tmp_path: Path, servers: Servers) -> None:
     """What waits for it is given up after a moment: it was not acknowledged, and its sender has it."""
-    with running_server("sqlite", servers, tmp_path, PENDING_AFTER_S="0.3") as server:
+    with running_server("sqlite", servers, tmp_path, STEPKEEP_PENDING_AFTER_S="0.3") as server:
         one = Participant(server, "one")
         file = server.database_url.removeprefix("sqlite:///")
         other = sqlite3.connect(file, isolation_level=None)

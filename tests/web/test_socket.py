@@ -156,7 +156,7 @@ def test_erasure_closes_the_sockets_of_the_session_and_another_one_begins(shared
 @pytest.mark.parametrize("kind", KINDS)
 def test_draft_is_saved_while_the_connection_stays(kind: str, servers: Servers, tmp_path: Path) -> None:
     """A changed draft is written after the interval, and a killed server has it."""
-    with running_server(kind, servers, tmp_path, DRAFT_INTERVAL_S="0.5") as server:
+    with running_server(kind, servers, tmp_path, STEPKEEP_DRAFT_INTERVAL_S="0.5") as server:
         one = Participant(server, "u", "intake")
         one.send({"type": "draft", "step": "S1", "value": "half"})
         url = f"{server.url}/api/session/u?survey=intake"

@@ -47,7 +47,9 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         file = folder / "sessions.db"
-        self.server = Server(folder, environment={"PENDING_AFTER_S": "0.1", "MALFORMED_LIMIT": "1000"})
+        self.server = Server(
+            folder, environment={"STEPKEEP_PENDING_AFTER_S": "0.1", "STEPKEEP_MALFORMED_LIMIT": "1000"}
+        )
         self.server.start()
         self.proxies = [Proxy("127.0.0.1", self.server.port) for _ in range(2)]
         self.ways = [Server(folder, port=proxy.port) for proxy in self.proxies]

@@ -35,7 +35,7 @@ def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_pr
     """Return what was written: all tables as they were at one moment, in one file for every database.
 
     The file is there when it is whole and on the disk, and only its owner can read it. Answers that are sealed stay
-    so: whoever restores it needs ANSWERS_KEYS, which is not in it.
+    so: whoever restores it needs STEPKEEP_ANSWERS_KEYS, which is not in it.
 
     Raises:
         InvalidInput: there is such a file, it can't be written, or a row can't be kept in this form.

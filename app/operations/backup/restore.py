@@ -71,7 +71,7 @@ def restore_backup(
 
     The backup is looked through before anything is touched. What is read back is, byte for byte, what was put in, and
     each session the fold of its history, or nothing is committed. The erasures are those of the list outside of the
-    database (ERASURES_FILE) and those of the database that is replaced.
+    database (STEPKEEP_ERASURES_FILE) and those of the database that is replaced.
 
     Raises:
         BackupBroken, SchemaMismatch: as ``verify_backup``.

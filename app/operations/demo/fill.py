@@ -21,7 +21,7 @@ from .arrivals import arrivals
 from .simulate import walk
 
 TURNS_TOGETHER = 5000
-"""Turns that are handed to the store together, about; the store commits them BATCH_LIMIT at a time."""
+"""Turns that are handed to the store together, about; the store commits them STEPKEEP_BATCH_LIMIT at a time."""
 
 ERASED_TOGETHER = 500
 """Sessions that are erased in one transaction: turns wait for it."""
@@ -119,7 +119,9 @@ def _chosen(store: SessionStore, plan: Plan) -> Sequence[Survey]:
     unknown = [survey for survey in plan.surveys or () if survey not in offered]
     if unknown or not offered:
         named = repr(unknown[0]) if unknown else "at all"
-        raise InvalidInput(f"there is no survey {named} in SURVEYS_DIR, which has {', '.join(offered) or 'none'}")
+        raise InvalidInput(
+            f"there is no survey {named} in STEPKEEP_SURVEYS_DIR, which has {', '.join(offered) or 'none'}"
+        )
     return [offered[survey] for survey in plan.surveys or offered]
 
 

@@ -1,9 +1,9 @@
 """Expiry: sessions whose time is over are closed, and their history says so (``expired``).
 
 A session's time is over when it has not changed for as long as its survey says (``expires_after: 30d``, of the revision
-that it is pinned to), or EXPIRES_AFTER where that says nothing. Doors treat it as expired from then on, with or without
-this; closing it lets its history, webhooks and open pages know. A participant who answers at that moment wins: each
-session is judged again, locked. Who lets his session begin anew goes on as ever.
+that it is pinned to), or STEPKEEP_EXPIRES_AFTER where that says nothing. Doors treat it as expired from then on, with
+or without this; closing it lets its history, webhooks and open pages know. A participant who answers at that moment
+wins: each session is judged again, locked. Who lets his session begin anew goes on as ever.
 
 Safe beside servers and beside another run, and it can be stopped and run again at any time.
 """
@@ -39,7 +39,7 @@ class Expiry:
 
     Attributes:
         expired: how many sessions were closed, by survey; none that could not be read.
-        corrected: how many rows said another end of their time than their survey does now: EXPIRES_AFTER was changed.
+        corrected: rows whose deadline was updated because STEPKEEP_EXPIRES_AFTER was changed.
         locked: sessions that stay open, because they are sealed with a key that is not there; 0 where it only counted.
         unreadable: sessions that stay open, because they can't be read; likewise.
     """

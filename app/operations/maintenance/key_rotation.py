@@ -1,13 +1,13 @@
-"""Keys of answers at rest: what is stored is sealed anew with the first key of ANSWERS_KEYS, or made plain again.
+"""Re-encrypt stored answers with the first key of STEPKEEP_ANSWERS_KEYS, or decrypt them.
 
 The server may go on meanwhile. A key is changed so:
 
-1. Put the new key first in ANSWERS_KEYS, before the old one, wherever the store is opened, and restart each server.
-   With several servers do it in two rounds, or those that restart late meet values that they can't open yet
+1. Put the new key first in STEPKEEP_ANSWERS_KEYS, before the old one, wherever the store is opened, and restart each
+   server. With several servers do it in two rounds, or those that restart late meet values that they can't open yet
    (AnswersLocked): first the new key last, everywhere; then first, everywhere.
 2. Rotate, again until a run finds nothing to do (``Rotated.is_complete``): a server that restarted late may have
    sealed with the old key behind the first run.
-3. Take the old key out of ANSWERS_KEYS. Backups from before need it still.
+3. Take the old key out of STEPKEEP_ANSWERS_KEYS. Backups from before need it still.
 
 Back to plain text: ``plain`` first, before the key, everywhere; rotate; then take the key out.
 
@@ -66,7 +66,7 @@ class Unopened:
     Attributes:
         survey_id, user_id: of a webhook ``webhooks`` and its id.
         version: of the event in history; None for the session's own row.
-        missing_key: the id of the key that ANSWERS_KEYS lacks; None where the value is broken.
+        missing_key: the id of the key that STEPKEEP_ANSWERS_KEYS lacks; None where the value is broken.
     """
 
     survey_id: str
@@ -109,8 +109,8 @@ def rotate(
     Rows are read again under their lock before they are changed, in short transactions among the writer's. Idempotent.
 
     Args:
-        to_plain: every value is made plain instead; as it is where ANSWERS_KEYS begins with ``plain``. A server whose
-            first key seals goes on to seal.
+        to_plain: every value is made plain instead; as it is where STEPKEEP_ANSWERS_KEYS begins with ``plain``. A
+            server whose first key seals goes on to seal.
         batch: rows that one transaction holds, at most.
 
     Raises:
@@ -118,7 +118,7 @@ def rotate(
         Unavailable: the database does not answer; what was committed until then stays.
     """
     if not store.sealing.has_keys:
-        raise ConfigurationError("ANSWERS_KEYS is empty: there is no key to seal with, and none to open with")
+        raise ConfigurationError("STEPKEEP_ANSWERS_KEYS is empty: there is no key to seal with, and none to open with")
     return _Run(store, batch, is_to_plain=to_plain or not store.sealing.is_on).run(progress)
 
 

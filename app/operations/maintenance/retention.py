@@ -1,7 +1,7 @@
 """Retention: sessions are erased when they have not changed for as long as their survey says (``retention: 365d``).
 
-RETENTION says it for surveys that don't. Only surveys of the catalogue are looked at; sessions of all others stay. That
-a session expired is no change. With an archive, nothing is erased before it lies there, on the disk.
+STEPKEEP_RETENTION says it for surveys that don't. Only surveys of the catalogue are looked at; sessions of all others
+stay. That a session expired is no change. With an archive, nothing is erased before it lies there, on the disk.
 
 Safe beside a server and beside another purge, and it can be stopped and run again at any time.
 """

@@ -1,8 +1,8 @@
-"""Rounds inside the server: every MAINTENANCE_MINUTES sessions whose time is over are closed, and old ones erased.
+"""Scheduled maintenance: every STEPKEEP_MAINTENANCE_MINUTES, close expired sessions and erase old ones.
 
 One server process does a round, whichever comes first, and no other does one for as long (a lease,
-``store/leases.py``). With ARCHIVE_DIR, what is erased lies there first, in a file a round. A process that ends in the
-middle of a round leaves the rest to the next one.
+``store/leases.py``). With STEPKEEP_ARCHIVE_DIR, what is erased lies there first, in a file a round. A process that
+ends in the middle of a round leaves the rest to the next one.
 """
 
 import logging
@@ -61,7 +61,7 @@ class Rounds:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin; nothing happens where MAINTENANCE_MINUTES is 0."""
+        """Begin; nothing happens where STEPKEEP_MAINTENANCE_MINUTES is 0."""
         if not self._every_s:
             return
         self._store.at_close(self.close)

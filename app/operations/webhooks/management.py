@@ -1,6 +1,6 @@
 """Adding, changing, trying, replaying and removing webhooks: what the command line and REST both do.
 
-A secret is shown when it is made, and never again. At rest it is sealed where ANSWERS_KEYS are.
+A secret is shown when it is made, and never again. At rest it is sealed where STEPKEEP_ANSWERS_KEYS are.
 """
 
 import secrets

@@ -68,7 +68,8 @@ def check_url(url: object, settings: Settings) -> str:
             return url
     raise InvalidInput(
         f"a webhook's url is at most {MAX_URL} characters of ASCII and begins with https:// and a name, without user, "
-        "password or #; http:// is for development only, an address in numbers for WEBHOOK_PRIVATE_NETWORKS too"
+        "password or #; http:// is for development only, an address in numbers for "
+        "STEPKEEP_WEBHOOK_PRIVATE_NETWORKS too"
     )
 
 
@@ -96,7 +97,7 @@ def resolve(host: str, port: int, *, may_be_inside: bool) -> list[str]:
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     for text in addresses:
         if not may_reach(text, may_be_inside=may_be_inside):
-            raise AddressRefused("its name leads to an address that is not public (WEBHOOK_PRIVATE_NETWORKS)")
+            raise AddressRefused("its name leads to an address that is not public (STEPKEEP_WEBHOOK_PRIVATE_NETWORKS)")
     return addresses
 
 

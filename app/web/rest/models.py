@@ -27,7 +27,8 @@ Progress = Annotated[float, Field(ge=0, le=1)]
 Success = Literal[True]
 Status = Literal["in_progress", "completed", "expired"]
 Hours = Annotated[
-    float | None, Field(gt=0, le=MAX_HOURS, description="for which the token holds; never longer than TOKEN_DAYS")
+    float | None,
+    Field(gt=0, le=MAX_HOURS, description="for which the token holds; never longer than STEPKEEP_TOKEN_DAYS"),
 ]
 
 

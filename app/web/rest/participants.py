@@ -49,7 +49,8 @@ def create_participant(survey_id: str) -> flask.Response:
 def create_link(user_id: str) -> flask.Response:
     """Give a link, and its QR code, with which the participant goes on with another device.
 
-    It holds LINK_HOURS at most, and no longer than the token that it was made with; an integrator may say ``hours``.
+    It holds STEPKEEP_LINK_HOURS at most, and no longer than the token that it was made with; an integrator may say
+    ``hours``.
     """
     key = permitted(user_id, "sessions:write", "token_issued", own=True)
     body = requests.body(_INVITES - {"user_id"}) if flask.request.get_data() else {}

@@ -82,7 +82,7 @@ def test_each_type_has_its_own_columns_in_csv(opened: Opened) -> None:
 
 
 def test_status_column_is_what_the_filter_chose(opened: Opened) -> None:
-    """Also where a survey expires by EXPIRES_AFTER, which stands in no stored revision."""
+    """Also where a survey expires by STEPKEEP_EXPIRES_AFTER, which stands in no stored revision."""
     first = opened(SURVEY).settings
     defaults = Settings(
         database_url=first.database_url, surveys_dir=first.surveys_dir, environment="development", expires_after="1d"

@@ -45,7 +45,7 @@ def test_address_inside_is_for_who_allows_it(address: str) -> None:
 
 @pytest.mark.parametrize("address", NEVER)
 def test_address_of_the_link_or_of_nobody_is_never_reached(address: str) -> None:
-    """Clouds tell a machine its keys there; WEBHOOK_PRIVATE_NETWORKS does not change it."""
+    """Clouds tell a machine its keys there; STEPKEEP_WEBHOOK_PRIVATE_NETWORKS does not change it."""
     assert not may_reach(address, may_be_inside=True)
     assert not may_reach(address, may_be_inside=False)
 

@@ -137,7 +137,7 @@ def test_what_a_receiver_did_not_take_comes_again_with_the_same_id(
 
 @pytest.mark.usefixtures("impatient")
 def test_delivery_is_given_up_after_its_attempts_and_replayed(store: SessionStore, receiver: Receiver) -> None:
-    """WEBHOOK_ATTEMPTS; then a replay sends it again with the id that it had."""
+    """STEPKEEP_WEBHOOK_ATTEMPTS; then a replay sends it again with the id that it had."""
     store.settings = store.settings.model_copy(update={"webhook_attempts": 2})
     receiver.behaviour = answers(500)
     webhook = management.add(store, receiver.url, EVENTS).webhook

@@ -19,7 +19,7 @@ DAY_US = 86_400 * SECOND_US
 
 
 def test_attempts_go_on_for_about_three_days() -> None:
-    """With WEBHOOK_ATTEMPTS as it is by default."""
+    """With STEPKEEP_WEBHOOK_ATTEMPTS as it is by default."""
     attempts = Settings.model_fields["webhook_attempts"].default
     delays = [again_in_us(number, 0.5) for number in range(1, attempts)]
     assert delays == sorted(delays)

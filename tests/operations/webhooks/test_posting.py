@@ -181,7 +181,7 @@ def test_webhook_that_leads_inside_is_told_nothing_in_production(store: SessionS
         return [one.last_error for one in page.deliveries if one.attempts]
 
     wait_for(lambda: bool(errors()), "it was not attempted", 30)
-    assert errors() == ["its name leads to an address that is not public (WEBHOOK_PRIVATE_NETWORKS)"]
+    assert errors() == ["its name leads to an address that is not public (STEPKEEP_WEBHOOK_PRIVATE_NETWORKS)"]
     assert receiver.received == []
 
 

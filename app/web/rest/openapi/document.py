@@ -259,7 +259,7 @@ _OPERATIONS: dict[str, dict[str, Operation]] = {
     "/metrics": {
         "get": Operation(
             does="All figures, for Prometheus",
-            says="Of all server processes that share a folder (METRICS_DIR).",
+            says="Of all server processes that share a folder (STEPKEEP_METRICS_DIR).",
             answers={200: "Metrics"},
             media="text/plain",
             needs=_integrator("metrics"),
