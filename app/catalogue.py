@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import NoSuchSurvey, SurveyFileError
 from .settings import Settings
-from .survey.definition import Survey, load
+from .survey.definition import Survey, parse_survey
 
 UNNAMED_SURVEY = "default"
 """The survey of sessions that name none, where no survey is the default."""
@@ -63,7 +63,7 @@ def read_catalogue(settings: Settings) -> Catalogue:
     surveys: dict[str, Survey] = {}
     files: dict[str, str] = {}
     for path in _survey_files(settings.surveys_dir):
-        survey = load(_read(path), str(path))
+        survey = parse_survey(_read(path), str(path))
         if survey.id in surveys:
             raise SurveyFileError(str(path), "id", f"{survey.id!r} is the id of {files[survey.id]} too")
         surveys[survey.id] = survey

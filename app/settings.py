@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from .core.formats import DURATION, RATE, SURVEY_ID, problem_of
+from .core.formats import DURATION, RATE, SURVEY_ID, validation_message
 from .errors import ConfigurationError
 
 PREFIX = "STEPKEEP_"
@@ -249,7 +249,8 @@ def read_settings() -> Settings:
     except ValidationError as error:
         # Without the values: DATABASE_URL contains a password.
         problems = "; ".join(
-            f"{variable_name(str(fault['loc'][0]))}: {problem_of(fault)}" for fault in error.errors(include_input=False)
+            f"{variable_name(str(fault['loc'][0]))}: {validation_message(fault)}"
+            for fault in error.errors(include_input=False)
         )
         raise ConfigurationError(f"Invalid settings in the environment: {problems}") from None
 

@@ -10,7 +10,7 @@ import time
 
 from app.core import strict_json
 from app.survey.commands import Answer, Begin
-from app.survey.definition import Survey, load_definition
+from app.survey.definition import Survey, parse_definition
 from app.survey.flow import Rejection, decide
 from app.survey.state import SessionState, apply
 
@@ -38,7 +38,7 @@ def survey_of(count: int) -> Survey:
         for number in range(count)
     ]
     document = {"id": "big", "title": "t", "language": "en", "steps": steps}
-    return load_definition(strict_json.encode(document), "big")
+    return parse_definition(strict_json.encode(document), "big")
 
 
 def walk_to_the_last(survey: Survey) -> SessionState:

@@ -12,7 +12,6 @@ import click
 from ..errors import NoSuchSession
 from ..store.encryption import SET_ASIDE
 from ..store.rows import Entry
-from ..survey.definition import Step
 from ..survey.snapshot import SessionKey, Snapshot
 from . import sessions_set_aside
 from .output import json_lines, note, store, table, time_text, told
@@ -123,14 +122,8 @@ def _prompt(snapshot: Snapshot, step_id: str) -> str:
 def _said(snapshot: Snapshot, step_id: str, value: object) -> str:
     """The answer, with the label of the option that it is."""
     step = None if snapshot.survey is None else snapshot.survey.step(step_id)
-    label = _label(step, value)
+    label = None if step is None else step.option_label(value)
     return _text(value) if label is None else f"{_text(value)} ({label})"
-
-
-def _label(step: Step | None, value: object) -> str | None:
-    if step is None or step.type != "choice":
-        return None
-    return next((one.label for one in step.options if one.value == value and one.label != str(value)), None)
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What ids and durations look like, and how that is said to people."""
+"""Formats of ids, durations and rates, and pydantic's validation errors in plain words."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,24 +8,40 @@ SURVEY_ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 DURATION = r"^[1-9][0-9]{0,5}[smhdw]$"
 RATE = r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$"
 
-_WORDS = {
-    STEP_ID: "should be a letter and then letters, digits or _, 64 characters at most, as Q1",
-    SURVEY_ID: "should be small letters, digits, - or _, 64 characters at most, as phq9",
-    DURATION: "should be a number and a unit, s, m, h, d or w, as 30d",
-    RATE: "should be a number and second, minute, hour or day, as 10/second",
+_PATTERN_MESSAGES = {
+    STEP_ID: "must be a letter followed by letters, digits or _, at most 64 characters, such as Q1",
+    SURVEY_ID: "must be lowercase letters, digits, - or _, at most 64 characters, such as phq9",
+    DURATION: "must be a number and a unit (s, m, h, d or w), such as 30d",
+    RATE: "must be a number and second, minute, hour or day, such as 10/second",
+}
+_TYPE_MESSAGES = {
+    "bool_type": "must be true or false",
+    "extra_forbidden": "unknown field",
+    "int_type": "must be a whole number",
+    "missing": "this field is required",
+    "model_type": "must be a mapping",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_type": "must be text",
+    "too_long": "must have at most {max_length} items",
+    "too_short": "must have at least {min_length} items",
+    "tuple_type": "must be a list",
+    "union_tag_invalid": "unknown type {tag!r}; the types are {expected_tags}",
+    "union_tag_not_found": "the field 'type' is required",
 }
 
 _DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-def problem_of(fault: Mapping[str, Any]) -> str:
-    """Return what one of pydantic's ``errors()`` says, a pattern in words."""
-    pattern = fault.get("ctx", {}).get("pattern")
-    return _WORDS.get(pattern) or str(fault["msg"]).removeprefix("Value error, ")
+def validation_message(error: Mapping[str, Any]) -> str:
+    """Return the message of one of pydantic's ``errors()`` in plain words."""
+    context = error.get("ctx", {})
+    message = _PATTERN_MESSAGES.get(context.get("pattern")) or _TYPE_MESSAGES.get(error["type"])
+    return message.format_map(context) if message else str(error["msg"]).removeprefix("Value error, ")
 
 
 def duration_us(duration: str | None) -> int | None:
-    """Return how many microseconds a duration such as ``30d`` is."""
+    """Return the microseconds of a duration such as ``30d``."""
     if duration is None:
         return None
     return int(duration[:-1]) * _DURATION_S[duration[-1]] * 1_000_000

@@ -35,7 +35,7 @@ from ..store import history, moving
 from ..store.drivers.connection import HeldConnection, leave_to_parent
 from ..store.migrations import check_schema, upgrade_schema
 from ..survey.commands import AnyCommand, Begin, Draft, Expire
-from ..survey.definition import Survey, dump_definition
+from ..survey.definition import Survey
 from ..survey.events import Answered
 from ..survey.snapshot import SessionKey, Snapshot
 from ..survey.state import SessionState
@@ -103,7 +103,7 @@ class SessionStore(RemovingStore):
 
         def keep(connection: Connection) -> None:
             for survey in self.catalogue.surveys.values():
-                history.keep_definition(connection, survey.id, survey.revision, dump_definition(survey), at)
+                history.keep_definition(connection, survey.id, survey.revision, survey.definition, at)
 
         self._writer.run(keep)
         if self._erasure_list is not None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from ..catalogue import Catalogue
 from ..errors import SurveyFileError
-from ..survey.definition import Survey, load_definition
+from ..survey.definition import Survey, parse_definition
 from ..writer.batch import RevisionNotLoaded
 
 log = logging.getLogger("stepkeep.service")
@@ -57,7 +57,7 @@ class Revisions:
 def _loaded(survey_id: str, revision: str, definition: str | None) -> Survey | None:
     """Return the survey of a stored definition; None where it is gone or can't be read any more."""
     try:
-        return None if definition is None else load_definition(definition, f"{survey_id}@{revision}")
+        return None if definition is None else parse_definition(definition, f"{survey_id}@{revision}")
     except SurveyFileError as error:
         log.warning("a stored survey revision can't be loaded: %s", error)
         return None

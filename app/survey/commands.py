@@ -1,8 +1,4 @@
-"""What may be asked of a session. Values only; ``flow.decide`` says what comes of them.
-
-Every command carries the time at which it arrived and, where a retry must not count twice, the
-``message_id`` that its sender made.
-"""
+"""Commands to a session. Values only; ``flow.decide`` returns their outcome."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +11,9 @@ class Command:
 
     Attributes:
         at: when it arrived, microseconds since 1970 UTC.
-        message_id: the sender's own id of it, unique within the session; None if it is never sent again.
-        expected_version: the version that the sender saw, if the command holds for that one only.
+        message_id: the sender's own id, unique within the session, so that a resent command is applied once; None if
+            it is never resent.
+        expected_version: the session version that the command requires, if it does.
     """
 
     at: int
@@ -26,7 +23,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begin(Command):
-    """Begin a session where there is none."""
+    """Begin a session that does not exist yet."""
 
     is_audio_mode: bool = False
 
@@ -41,7 +38,7 @@ class Answer(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Back(Command):
-    """Return to the step before."""
+    """Return to the previous step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +50,14 @@ class Goto(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetMode(Command):
-    """Switch audio or text mode."""
+    """Switch between audio and text mode."""
 
     is_audio_mode: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft(Command):
-    """Keep the half-typed answer of a step; null keeps none."""
+    """Keep the half-typed answer of a step; None removes it."""
 
     step: str
     value: Any
@@ -73,7 +70,7 @@ class Restart(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Save(Command):
-    """Make this the whole state, whatever it was; the steps need not be the survey's."""
+    """Replace the whole state; the steps need not be the survey's."""
 
     current_step: str
     answers: Mapping[str, Any]
@@ -84,14 +81,14 @@ class Save(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update(Command):
-    """Change some of the state; ``changes`` has fields of :class:`Save` by name."""
+    """Replace parts of the state; ``changes`` has fields of :class:`Save` by name."""
 
     changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Command):
-    """Put something of an integrator's own into the history; it changes no state."""
+    """Add an integrator's own entry to the history; the state does not change."""
 
     action: str
     step: str | None
@@ -100,7 +97,7 @@ class Note(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expire(Command):
-    """Close the session if its time is over."""
+    """Mark the session as expired if it is."""
 
 
 AnyCommand = Begin | Answer | Back | Goto | SetMode | Draft | Restart | Save | Update | Note | Expire

@@ -1,8 +1,8 @@
-"""What happened to a session: the truth of which its state is the fold.
+"""Events: what happened to a session. Its state is the fold of its events.
 
-An event says where it led, so that applying it never needs the survey's definition: editing a survey
-can't change an old session. A type's meaning never changes; a new meaning is a new type, or a new
-``schema`` of the type with an upcaster in :data:`UPCASTERS`.
+An event says where it led, so that applying it never needs the survey: editing a survey cannot change an old session.
+The meaning of an event type never changes. A new meaning is a new type, or a new ``schema`` of the type with an
+upcaster in :data:`UPCASTERS`.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
-    """The session began, at ``step``."""
+    """The session began at ``step``."""
 
     action: ClassVar[str] = "started"
     step: str
@@ -39,11 +39,11 @@ class Answered(Event):
     """A step was answered.
 
     Attributes:
-        to: the current step from now on; ``end`` if the survey was completed by it.
+        to: the current step after it; ``end`` if it completed the survey.
         keep: how many steps of the step history stay, counted from its start.
         then: the steps that follow them.
-        dropped: the steps whose answers are no longer on the route; they are kept as drafts.
-        failed_conditions: the steps whose conditions could not be evaluated on these answers.
+        dropped: the steps that left the route; their answers become drafts.
+        failed_conditions: the steps with a condition that failed to evaluate.
     """
 
     action: ClassVar[str] = "answered"
@@ -58,7 +58,7 @@ class Answered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WentBack(Event):
-    """The participant returned to ``step``, the one before."""
+    """The participant returned to ``step``, the previous one."""
 
     action: ClassVar[str] = "went_back"
     step: str
@@ -84,7 +84,7 @@ class ModeSet(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drafted(Event):
-    """The half-typed answer of a step was kept; null removed it."""
+    """The draft of a step was set; null removed it."""
 
     action: ClassVar[str] = "drafted"
     step: str
@@ -93,7 +93,7 @@ class Drafted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restarted(Event):
-    """A new walk began, at ``step``."""
+    """A new walk began at ``step``."""
 
     action: ClassVar[str] = "restarted"
     step: str
@@ -102,7 +102,7 @@ class Restarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved(Event):
-    """The whole state was given."""
+    """The whole state was replaced."""
 
     action: ClassVar[str] = "saved"
     current_step: str
@@ -129,7 +129,7 @@ class Noted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expired(Event):
-    """The session was closed because its time was over."""
+    """The session expired."""
 
     action: ClassVar[str] = "expired"
 
@@ -143,7 +143,7 @@ EVENT_TYPES: Mapping[str, type[AnyEvent]] = {
 
 
 class Record(NamedTuple):
-    """An event as history keeps it: four columns of their own, the rest as JSON data."""
+    """An event as it is stored: four columns, and the other fields as JSON data."""
 
     action: str
     at: int
@@ -155,17 +155,17 @@ class Record(NamedTuple):
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 UPCASTERS: Mapping[str, tuple[Upcaster, ...]] = {}
-"""By action: what turns data of schema 1 into 2, of 2 into 3, and so on."""
+"""By action: functions from data of schema 1 to 2, from 2 to 3, and so on."""
 
 _COLUMNS = frozenset({"at", "step", "answer"})
-_RENAMED = {"label": "action"}  # the word that integrators use for it
+_RENAMED = {"label": "action"}  # its name in the Python API
 _LISTS = frozenset({"then", "dropped", "failed_conditions", "step_history"})
-# What is left out of the data where it is empty: most answers drop nothing.
+# Left out of the data if empty, as in most answers.
 _OPTIONAL_LISTS = frozenset({"then", "dropped", "failed_conditions"})
 
 
 class UnknownEvent(ValueError):
-    """A record that is no event of this version of the program."""
+    """A record that this release does not know."""
 
 
 def _data_fields(event_type: type[AnyEvent]) -> tuple[tuple[str, str], ...]:
@@ -182,7 +182,7 @@ _HAS_ANSWER = frozenset(action for action, kind in EVENT_TYPES.items() if "answe
 
 
 def to_record(event: AnyEvent) -> Record:
-    """Return the event as history keeps it; :func:`from_record` gives the same event back."""
+    """Return the event as it is stored; :func:`from_record` reverses it."""
     action = event.action
     data = {
         key: value for name, key in _FIELDS[action] if (value := getattr(event, name)) or name not in _OPTIONAL_LISTS
@@ -192,10 +192,10 @@ def to_record(event: AnyEvent) -> Record:
 
 
 def from_record(record: Record) -> AnyEvent:
-    """Return the event that a record holds.
+    """Return the event of a record.
 
     Raises:
-        UnknownEvent: no such action, or data that does not fit it.
+        UnknownEvent: there is no such action, or the data does not fit it.
     """
     event_type = EVENT_TYPES.get(record.action)
     if event_type is None:
@@ -206,16 +206,16 @@ def from_record(record: Record) -> AnyEvent:
         data = dict(data)
         for upcast in upcasters[data.pop("schema", 1) - 1 :]:
             data = upcast(data)
-    known: dict[str, Any] = {
+    values: dict[str, Any] = {
         name: tuple(data[key]) if name in _LISTS else data[key] for name, key in _FIELDS[record.action] if key in data
     }
     if record.action in _HAS_STEP:
-        known["step"] = record.step
+        values["step"] = record.step
     elif event_type is Saved:
-        known["current_step"] = record.step
+        values["current_step"] = record.step
     if record.action in _HAS_ANSWER:
-        known["answer"] = record.answer
+        values["answer"] = record.answer
     try:
-        return event_type(at=record.at, **known)
+        return event_type(at=record.at, **values)
     except TypeError as error:
         raise UnknownEvent(f"the data of {record.action!r} does not fit it") from error

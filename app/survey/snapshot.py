@@ -50,7 +50,7 @@ class Snapshot:
     @property
     def step(self) -> Mapping[str, Any] | None:
         """The current step as clients see it; None when completed, or if the revision is unknown."""
-        return self.survey.shown_step(self.state.current_step) if self.survey is not None else None
+        return self.survey.client_step(self.state.current_step) if self.survey is not None else None
 
     @property
     def progress(self) -> float:

@@ -1,6 +1,6 @@
 """The state of a session: the fold of its events.
 
-:func:`apply` follows an event and never fails, never looks anything up and never asks a survey.
+:func:`apply` never fails, and needs nothing but the state and the event.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,20 +12,21 @@ from .events import Answered, AnyEvent, Drafted, Expired, ModeSet, Noted, Restar
 Status = Literal["in_progress", "completed", "expired"]
 
 END = "end"
+"""The target of rules that complete the survey, and the current step of a completed session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionState:
-    """What is known of one participant's walk through one survey.
+    """One participant's walk through one survey.
 
     Attributes:
         version: the number of the session's events.
-        survey_revision: the revision on which the walk began; None where steps are of no known survey.
+        survey_revision: the revision on which the walk began; None if it belongs to no known survey.
         current_step: ``end`` when completed.
         answers: by step, exactly the answers on the route, in its order.
         step_history: the route before the current step, oldest first.
         drafts: by step, half-typed answers, and answers that left the route.
-        session_data: an integrator's own.
+        session_data: an integrator's own data.
         started_at, updated_at, completed_at: microseconds since 1970 UTC.
     """
 
@@ -44,30 +45,25 @@ class SessionState:
 
     @property
     def draft(self) -> Any:  # noqa: ANN401 - half-typed: any JSON
-        """The half-typed answer of the current step, None if there is none."""
+        """The draft of the current step."""
         return self.drafts.get(self.current_step)
 
 
 def fold(events: Iterable[AnyEvent], state: SessionState | None = None) -> SessionState | None:
-    """Return the state after these events; None after none.
-
-    Args:
-        events: oldest first.
-        state: what they happened to; None for a session that was not there.
-    """
+    """Return the state after these events, oldest first, beginning from ``state``; None if there is none."""
     for event in events:
         state = apply(state, event)
     return state
 
 
 def apply(state: SessionState | None, event: AnyEvent) -> SessionState:  # noqa: C901 - one case an event
-    """Return the state after ``event``; total, so that history can always be folded."""
-    before = state if state is not None else _nothing(event.at)
+    """Return the state after ``event``; total, so that any history can be folded."""
+    before = state if state is not None else _initial(event.at)
     match event:
         case Answered():
             return _answered(before, event)
         case Drafted():
-            return _after(before, event, drafts=_with(before.drafts, event.step, event.answer))
+            return _after(before, event, drafts=_with_draft(before.drafts, event.step, event.answer))
         case WentBack():
             return _moved(before, event, event.step, before.step_history[:-1])
         case WentTo():
@@ -75,9 +71,9 @@ def apply(state: SessionState | None, event: AnyEvent) -> SessionState:  # noqa:
         case ModeSet():
             return _after(before, event, is_audio_mode=event.is_audio_mode)
         case Started():
-            return _begun(before, event, is_audio_mode=event.is_audio_mode)
+            return _new_walk(before, event, is_audio_mode=event.is_audio_mode)
         case Restarted():
-            return _begun(before, event, is_audio_mode=before.is_audio_mode)
+            return _new_walk(before, event, is_audio_mode=before.is_audio_mode)
         case Saved():
             return _saved(before, event)
         case Noted():
@@ -92,7 +88,7 @@ def _after(state: SessionState, event: AnyEvent, **changes: Any) -> SessionState
     return replace(state, version=state.version + 1, updated_at=event.at, **changes)
 
 
-def _nothing(at: int) -> SessionState:
+def _initial(at: int) -> SessionState:
     """The state before the first event."""
     return SessionState(
         version=0,
@@ -110,7 +106,7 @@ def _nothing(at: int) -> SessionState:
     )
 
 
-def _begun(state: SessionState, event: Started | Restarted, *, is_audio_mode: bool) -> SessionState:
+def _new_walk(state: SessionState, event: Started | Restarted, *, is_audio_mode: bool) -> SessionState:
     return _after(
         state,
         event,
@@ -135,7 +131,7 @@ def _answered(state: SessionState, event: Answered) -> SessionState:
             if value is not None:
                 drafts[step] = value
     completed = event.to == END
-    # Written out: most events are answers, and `replace` takes four times as long.
+    # Without `replace`, which takes four times as long: most events are answers.
     return SessionState(
         version=state.version + 1,
         survey_revision=state.survey_revision,
@@ -175,10 +171,8 @@ def _saved(state: SessionState, event: Saved) -> SessionState:
     )
 
 
-def _with(drafts: Mapping[str, Any], step: str, value: object) -> dict[str, Any]:
-    kept = dict(drafts)
+def _with_draft(drafts: Mapping[str, Any], step: str, value: object) -> dict[str, Any]:
+    changed = {**drafts, step: value}
     if value is None:
-        kept.pop(step, None)
-    else:
-        kept[step] = value
-    return kept
+        del changed[step]
+    return changed

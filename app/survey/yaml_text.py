@@ -1,12 +1,16 @@
-"""YAML text as plain data: no dates, no objects, no keys that come twice. Imported by ``definition``."""
+"""YAML text as plain data: no dates, no objects, no duplicate keys."""
 
 from typing import Any
 
 import yaml
 
 
-class YamlProblem(Exception):
-    """What is wrong in the text, and where (``line 3, column 7``)."""
+class InvalidYaml(Exception):
+    """Text that is not YAML as survey files use it.
+
+    Attributes:
+        place: for instance ``line 3, column 7``.
+    """
 
     def __init__(self, place: str, problem: str) -> None:
         self.place = place
@@ -15,10 +19,10 @@ class YamlProblem(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset, without dates, and with duplicate keys refused.
+    """YAML's safe subset without dates, and with duplicate keys refused.
 
-    Dates stay text: a survey's ``min: 1900-01-01`` is meant as YYYY-MM-DD. PyYAML keeps the last of
-    two equal keys, which hides a mistake.
+    Dates stay text: a survey's ``min: 1900-01-01`` means YYYY-MM-DD. PyYAML keeps the last of two equal keys, which
+    hides a mistake.
     """
 
     def __init__(self, text: str) -> None:
@@ -26,8 +30,8 @@ class _Loader(yaml.SafeLoader):
         self._flattened: set[int] = set()
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        # PyYAML comes here once for the mapping and once for each merge of it; the second time the
-        # merged keys are in it already, and would look like keys that come twice.
+        # PyYAML calls this once for the mapping and once for each merge of it; the second time the merged keys are
+        # already in it, and would look like duplicates.
         if id(node) in self._flattened:
             return
         self._flattened.add(id(node))
@@ -46,21 +50,21 @@ def read_yaml(text: str) -> Any:  # noqa: ANN401 - YAML is decoded here
     """Return the one document in the text.
 
     Raises:
-        YamlProblem: not YAML, or a key comes twice.
+        InvalidYaml: it is not YAML, or has a duplicate key.
     """
     loader: _Loader | None = None
     try:
         loader = _Loader(text)
         return loader.get_single_data()
     except yaml.reader.ReaderError as error:
-        raise YamlProblem(f"character {error.position}", "a character that YAML does not allow") from error
+        raise InvalidYaml(f"character {error.position}", "a character that YAML does not allow") from error
     except yaml.MarkedYAMLError as error:
         place = _place(error.problem_mark) if error.problem_mark else ""
-        raise YamlProblem(place, f"not YAML: {error.problem or error.context}") from error
+        raise InvalidYaml(place, f"not YAML: {error.problem or error.context}") from error
     except RecursionError as error:
-        raise YamlProblem("", "nested too deep") from error
+        raise InvalidYaml("", "nested too deep") from error
     except (TypeError, ValueError) as error:
-        raise YamlProblem("", f"not plain data: {error}") from error
+        raise InvalidYaml("", f"not plain data: {error}") from error
     finally:
         if loader is not None:
             loader.dispose()
@@ -70,7 +74,7 @@ def _check_keys(node: yaml.MappingNode) -> None:
     seen: set[object] = set()
     for key, _ in node.value:
         if key.tag != "tag:yaml.org,2002:merge" and _key(key) in seen:
-            raise YamlProblem(_place(key.start_mark), f"the key {key.value!r} comes twice")
+            raise InvalidYaml(_place(key.start_mark), f"the key {key.value!r} occurs twice")
         seen.add(_key(key))
 
 

@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.formats import SURVEY_ID
+from ..survey.types import StepType
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float | None, Field(ge=0, le=1, description="null where there is nothing to take a share of")]
 Rate = Annotated[float | None, Field(ge=0, description="null where there is nothing to divide by")]
 Number = int | float
-StepType = Literal["choice", "choices", "text", "number", "scale", "date", "boolean", "info"]
 
 
 class _Part(BaseModel):

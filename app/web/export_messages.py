@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ..operations.export.columns import Kind, StepType
+from ..operations.export.columns import Kind
+from ..survey.types import StepType
 
 
 class _Answer(BaseModel):

@@ -16,7 +16,7 @@ from app.survey.flow import Rejection
 from app.survey.state import SessionState, apply
 from tests.browser.participant import RunningServer
 from tests.conftest import examples
-from tests.survey.test_walk_laws import surveys
+from tests.survey.test_flow_properties import surveys
 
 pytestmark = pytest.mark.browser
 
@@ -54,12 +54,12 @@ def shown(state: SessionState) -> dict[str, Any]:
 
 def steps_of(survey: Survey) -> list[dict[str, Any]]:
     """Return the steps as GET /api/surveys/{id} shows them, as far as it matters."""
-    ways = survey.walkway
+    graph = survey.graph
     return [
         {
             "id": step.id,
-            "leads_to": ways.leads_always_to(step.id),
-            "reads": None if (read := ways.reads(step.id)) is None else sorted(read),
+            "leads_to": graph.fixed_next_step(step.id),
+            "reads": None if (read := graph.dependencies(step.id)) is None else sorted(read),
         }
         for step in survey.steps
     ]

@@ -12,7 +12,7 @@ from functools import cache
 from itertools import accumulate, pairwise
 from typing import Any, Literal
 
-from app.survey.definition import Survey, load
+from app.survey.definition import Survey, parse_survey
 from app.survey.events import from_record
 from app.survey.flow import Rejection, decide
 from app.survey.snapshot import SessionKey
@@ -70,7 +70,7 @@ def check(stored: Stored, logs: Sequence[ClientLog]) -> list[Finding]:
 def survey_of(survey_id: str) -> Survey:
     """Return a shipped survey."""
     file = SURVEYS / f"{survey_id}.yaml"
-    return load(file.read_text(), str(file))
+    return parse_survey(file.read_text(), str(file))
 
 
 class _Session:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.survey.definition import load
+from app.survey.definition import parse_survey
 from tests.conftest import ROOT, Server
 from tests.docs.pages import blocks, checkout, run_python, run_shell
 from tests.waiting import free_port, wait_for
@@ -42,9 +42,9 @@ def test_survey_loads_and_branches() -> None:
     """One line longer than twelve would be too long for a first look."""
     (text,) = blocks(README, "yaml")
     assert len(text.splitlines()) <= 12
-    walkway = load(text, "visit.yaml").walkway
-    assert walkway.leads_to("seen", {"seen": False}) == ("waited", False)
-    assert walkway.leads_to("seen", {"seen": True}) == ("felt", False)
+    graph = parse_survey(text, "visit.yaml").graph
+    assert graph.next_step("seen", {"seen": False}) == ("waited", False)
+    assert graph.next_step("seen", {"seen": True}) == ("felt", False)
 
 
 def test_python_example_runs_as_printed(tmp_path: Path) -> None:

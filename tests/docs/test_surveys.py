@@ -11,7 +11,7 @@ import yaml
 
 from app.errors import SurveyFileError
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Goto, Restart
-from app.survey.definition import Survey, load
+from app.survey.definition import Survey, parse_survey
 from app.survey.events import Answered
 from app.survey.flow import Rejection, decide
 from app.survey.state import SessionState, apply
@@ -80,8 +80,8 @@ def result_of(condition: str, answer: object) -> str:
         *({"id": step, "type": "text", "prompt": "?", "required": False} for step in ("a", "n", "m")),
         {"id": "yes", "type": "info", "prompt": "."},
     ]
-    survey = load(json.dumps({"id": "x", "title": "X", "language": "en", "steps": steps}), "x.json")
-    to, did_fail = survey.walkway.leads_to("q", {"q": answer})
+    survey = parse_survey(json.dumps({"id": "x", "title": "X", "language": "en", "steps": steps}), "x.json")
+    to, did_fail = survey.graph.next_step("q", {"q": answer})
     return "fails" if did_fail else "true" if to == "yes" else "false"
 
 
@@ -89,14 +89,14 @@ def result_of(condition: str, answer: object) -> str:
 def test_example_loads(block: str) -> None:
     """A complete file as it is, a list of steps inside a file."""
     text = block if block.startswith("id:") else HEAD + block
-    assert load(text, "example.yaml").steps
+    assert parse_survey(text, "example.yaml").steps
 
 
 def test_wrong_file_is_refused_as_printed() -> None:
     """With the message that stands below it."""
     ((text, message),) = REFUSED.findall(PAGE)
     with pytest.raises(SurveyFileError) as refused:
-        load(text, "visit.yaml")
+        parse_survey(text, "visit.yaml")
     assert str(refused.value) == message
 
 
@@ -106,7 +106,7 @@ def test_answers_lead_where_the_tables_say() -> None:
     assert walked
     for example in walked:
         for answers, step in example.table.rows:
-            walk = Walk(load(example.survey, "example.yaml"))
+            walk = Walk(parse_survey(example.survey, "example.yaml"))
             for name, value in yaml.safe_load(unquoted(answers)).items():
                 walk.do(Answer(at=0, step=name, value=value))
             assert walk.state is not None
@@ -116,10 +116,10 @@ def test_answers_lead_where_the_tables_say() -> None:
 def test_commands_do_what_the_tables_say() -> None:
     """Each row continues the row above it."""
     walked = [table for table in tables(TEXT) if table.header == ("Command", "Current step", "Answers")]
-    complete = {load(block, "x.yaml").id: block for block in blocks(TEXT, "yaml") if block.startswith("id:")}
+    complete = {parse_survey(block, "x.yaml").id: block for block in blocks(TEXT, "yaml") if block.startswith("id:")}
     assert len(walked) == 2
     for table, survey_id in zip(walked, ("visit", "tried"), strict=True):
-        walk = Walk(load(complete[survey_id], "example.yaml"))
+        walk = Walk(parse_survey(complete[survey_id], "example.yaml"))
         for command, step, answers in table.rows:
             state = walk.do(command_in(unquoted(command)))
             assert (state.current_step, state.answers) == (unquoted(step), yaml.safe_load(unquoted(answers))), command
@@ -141,7 +141,7 @@ def test_condition_on_an_answer_gives_its_result(condition: str, answer: str, re
 def test_pattern_takes_whole_answers(pattern: str, accepted: str, refused: str) -> None:
     """What stands under Accepts is accepted, and what stands under Refuses is not."""
     step = {"id": "a", "type": "text", "prompt": "?", "pattern": unquoted(pattern)}
-    survey = load(json.dumps({"id": "x", "title": "X", "language": "en", "steps": [step]}), "x.json")
+    survey = parse_survey(json.dumps({"id": "x", "title": "X", "language": "en", "steps": [step]}), "x.json")
     begun = apply(None, decide(survey, None, Begin(at=0)))  # type: ignore[arg-type]  # the first command is accepted
     for cell, is_accepted in ((accepted, True), (refused, False)):
         for text in re.findall(r"`([^`]+)`", cell):
@@ -169,14 +169,15 @@ def test_every_field_of_the_format_is_in_a_table() -> None:
 
 def test_revision_stays_when_only_the_spelling_changes() -> None:
     """Comments, quotes, the order of fields, written defaults, access and retention are not part of it."""
-    one = load(HEAD + "  - {id: a, type: text, prompt: P}\n", "x.yaml")
-    same = load(
+    one = parse_survey(HEAD + "  - {id: a, type: text, prompt: P}\n", "x.yaml")
+    same = parse_survey(
         "title: 'Example' # a comment\nid: example\nlanguage: en\naccess: closed\nretention: 1d\n"
         "steps:\n  - {type: text, prompt: P, required: true, id: a, max_length: 10000}\n",
         "x.yaml",
     )
     assert same.revision == one.revision
-    assert load(HEAD + "  - {id: a, type: text, prompt: Q}\n", "x.yaml").revision != one.revision
+    assert parse_survey(HEAD + "  - {id: a, type: text, prompt: Q}\n", "x.yaml").revision != one.revision
     assert (
-        load("expires_after: 1d\n" + HEAD + "  - {id: a, type: text, prompt: P}\n", "x.yaml").revision != one.revision
+        parse_survey("expires_after: 1d\n" + HEAD + "  - {id: a, type: text, prompt: P}\n", "x.yaml").revision
+        != one.revision
     )

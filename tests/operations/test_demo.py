@@ -10,12 +10,11 @@ import pytest
 from app.errors import InvalidInput
 from app.operations.demo.arrivals import arrivals
 from app.operations.demo.fill import Plan, clear, count, fill
-from app.operations.demo.fill import fill as demo
 from app.operations.demo.simulate import walk
 from app.operations.integrity.verify import verify_sessions
 from app.sessions.service import SessionStore
 from app.survey.commands import Begin
-from app.survey.definition import load
+from app.survey.definition import parse_survey
 from app.survey.snapshot import SessionKey
 from tests.store.contents import dump
 
@@ -59,7 +58,7 @@ def test_same_seed_gives_the_same_and_another_gives_others(store: SessionStore) 
 
 def test_clear_erases_demo_data_and_nobody_else(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a person nor one whose id only looks a little like it; and it can be done again."""
-    monkeypatch.setattr(demo, "ERASED_TOGETHER", 7)
+    monkeypatch.setattr("app.operations.demo.fill.ERASED_TOGETHER", 7)
     people = [
         SessionKey("phq9", user) for user in ("ann", "demo", "demo-ann", "demo-1-2", "demonstrator", "Demo-3-0000001")
     ]
@@ -135,6 +134,6 @@ steps:
   - {id: A, type: text, prompt: "Code?", pattern: "[!]{7}", required: false}
   - {id: B, type: boolean, prompt: "Again?", next: [{when: answer == true, go: A}, {go: end}]}
 """
-    survey = load(text, "odd.yaml")
+    survey = parse_survey(text, "odd.yaml")
     for number in range(50):
         assert 1 <= len(walk(survey, UNTIL - DAY_US, UNTIL, random.Random(number))) <= 400

@@ -3,8 +3,8 @@
 import pytest
 
 from app.errors import SurveyFileError
-from app.survey.definition import dump_definition, load, load_definition
-from tests.conftest import SURVEYS
+from app.survey.definition import parse_definition, parse_survey
+from tests.conftest import ROOT, SURVEYS
 
 HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"
 
@@ -12,14 +12,14 @@ HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"
 @pytest.mark.parametrize("name", ["phq9", "intake"])
 def test_shipped_survey_loads_and_keeps_its_revision(name: str) -> None:
     """A definition that was stored and loaded again is the same revision."""
-    survey = load((SURVEYS / f"{name}.yaml").read_text(), f"{name}.yaml")
-    assert load_definition(dump_definition(survey), name).revision == survey.revision
+    survey = parse_survey((SURVEYS / f"{name}.yaml").read_text(), f"{name}.yaml")
+    assert parse_definition(survey.definition, name).revision == survey.revision
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("id: a\nid: b\n", "comes twice"),
+        ("id: a\nid: b\n", "occurs twice"),
         ("- 1\n", "one mapping"),
         ("a: [\n", "not YAML"),
         (HEAD + " - {id: S1, type: info, prompt: p, next: [{go: S9}]}", "no such step"),
@@ -55,7 +55,7 @@ def test_shipped_survey_loads_and_keeps_its_revision(name: str) -> None:
 def test_wrong_file_is_refused_with_file_and_problem(text: str, problem: str) -> None:
     """The message names the file and what is wrong."""
     with pytest.raises(SurveyFileError) as refused:
-        load(text, "mine.yaml")
+        parse_survey(text, "mine.yaml")
     assert refused.value.message.startswith("mine.yaml: ")
     assert problem in refused.value.message
 
@@ -66,5 +66,13 @@ def test_wrong_file_is_refused_with_file_and_problem(text: str, problem: str) ->
 )
 def test_revision_of_an_unchanged_survey_stays_the_same_in_every_version(name: str, revision: str) -> None:
     """Sessions are pinned to it: a change of the program alone must not make it another."""
-    survey = load((SURVEYS / f"{name}.yaml").read_text(), f"{name}.yaml")
+    survey = parse_survey((SURVEYS / f"{name}.yaml").read_text(), f"{name}.yaml")
     assert survey.revision == revision
+
+
+def test_canonical_form_of_every_field_stays_the_same_in_every_release() -> None:
+    """A field that is renamed, reordered or gets another default changes the revisions of stored surveys."""
+    text = (ROOT / "tests/survey/every_field.yaml").read_text()
+    survey = parse_survey(text, "every_field.yaml")
+    assert survey.revision == "280949f268252d73447b76a60dd64c43"
+    assert parse_definition(survey.definition, "stored").definition == survey.definition

@@ -1,17 +1,17 @@
 """What is counted of a part of the sessions; tallies of parts are added up to that of all."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from ...survey.types import STEP_TYPES, BaseStep, Value
 from .plan import PlannedStep
 from .quantiles import Values
 
 OTHER = None
 """Stands in a distribution for every answer that is none of the step's: it may be a text."""
 
-_NUMERIC = frozenset({"number", "scale"})
 _YEAR_DIGITS = 4
 
 
@@ -28,18 +28,18 @@ class AnswerTally:
     def count(self, step: PlannedStep | None, answers: Sequence[Any]) -> None:
         """Count some answers; of a step that is not planned no more than how many."""
         given = [answer for answer in answers if answer is not None]
-        kind = None if step is None else step.type
+        kind = STEP_TYPES.get(step.type) if step is not None and step.type is not None else None
         self.given += len(given)
-        self.skipped += len(answers) - len(given) if kind != "info" else 0
-        if step is None:
+        self.skipped += len(answers) - len(given) if kind is None or kind.takes_answer else 0
+        if step is None or kind is None:
             return
-        if kind == "text":
+        if "lengths" in kind.statistics:
             self.lengths.add([len(answer) for answer in given if isinstance(answer, str)])
-        if kind in _NUMERIC:
+        if "numbers" in kind.statistics:
             self.numbers.add([float(answer) for answer in given if _is_number(answer)])
-        if step.labels:
-            self.chosen.update(_choices(step, given))
-        if kind == "date":
+        if "labels" in kind.statistics:
+            self.chosen.update(_choices(kind, step.labels, given))
+        if "years" in kind.statistics:
             self.chosen.update(answer[:_YEAR_DIGITS] if _is_date(answer) else OTHER for answer in given)
 
     def add(self, other: "AnswerTally") -> None:
@@ -100,16 +100,15 @@ class Tally:
             self.steps[step].add(tally)
 
 
-def _choices(step: PlannedStep, answers: Sequence[Any]) -> Counter[Any]:
+def _choices(kind: type[BaseStep], labels: Mapping[Value, str], answers: Sequence[Any]) -> Counter[Any]:
     """Return how often each answer was chosen, counted first and judged then: there are few different ones."""
-    if step.type == "choices":
+    if kind.is_list:
         answers = list(chain.from_iterable(answer if isinstance(answer, list) else [OTHER] for answer in answers))
     # To Python, True is 1: only one of them can be meant.
-    fitting = {bool} if step.type == "boolean" else {str, int, float}
-    if not fitting.issuperset(map(type, answers)):
-        answers = [answer if type(answer) in fitting else OTHER for answer in answers]
+    if not kind.value_types.issuperset(map(type, answers)):
+        answers = [answer if type(answer) in kind.value_types else OTHER for answer in answers]
     found = Counter(answers)
-    others = [answer for answer in found if answer not in step.labels]
+    others = [answer for answer in found if answer not in labels]
     count = sum(found.pop(answer) for answer in others)
     return found + Counter({OTHER: count})
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from ...survey.definition import BooleanStep, ChoicesStep, ChoiceStep, ScaleStep, Step, Survey
-
-Answer = str | int | float | bool
+from ...survey.definition import Survey
+from ...survey.types import Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +19,7 @@ class PlannedStep:
     step: str
     type: str | None = None
     prompt: str | None = None
-    labels: dict[Answer, str] = field(default_factory=dict)
+    labels: dict[Value, str] = field(default_factory=dict)
 
 
 Plan = dict[str, PlannedStep]
@@ -39,25 +37,10 @@ def plan_of(revisions: Sequence[Survey]) -> tuple[Plan, int]:
         for step in survey.steps:
             known = plan.get(step.id)
             if known is None:
-                plan[step.id] = PlannedStep(step=step.id, type=step.type, prompt=step.prompt, labels=_labels(step))
+                plan[step.id] = PlannedStep(
+                    step=step.id, type=step.type, prompt=step.prompt, labels=dict(step.labels())
+                )
             elif known.type == step.type:
-                for value, label in _labels(step).items():
+                for value, label in step.labels().items():
                     known.labels.setdefault(value, label)
     return plan, len(revisions[0].steps) if revisions else 0
-
-
-def _labels(step: Step) -> dict[Any, str]:
-    match step:
-        case ChoiceStep() | ChoicesStep():
-            return {option.value: option.label for option in step.options}
-        case BooleanStep():
-            return {True: "Yes", False: "No"}
-        case ScaleStep():
-            return {value: _scale_label(step, value) for value in range(step.min, step.max + 1)}
-        case _:
-            return {}
-
-
-def _scale_label(step: ScaleStep, value: int) -> str:
-    end = {step.min: step.min_label, step.max: step.max_label}.get(value)
-    return f"{value} ({end})" if end else str(value)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...survey.types import STEP_TYPES
+
 Figures = Mapping[str, Any]
 Cells = tuple[str | int | float | None, ...]
 
@@ -65,7 +67,9 @@ def report_of(figures: Figures) -> dict[str, Any]:
         "funnel": _funnel(steps),
         "times": _times(steps),
         "tables": [_returns(figures), _modes(figures["modes"]), _revisions(figures["revisions"])],
-        "answers": [_answers(step) for step in steps if step["type"] not in {None, "info"}],
+        "answers": [
+            _answers(step) for step in steps if step["type"] is not None and STEP_TYPES[step["type"]].takes_answer
+        ],
     }
 
 
@@ -218,7 +222,7 @@ def _revisions(revisions: Sequence[Figures]) -> Data:
 def _answers(step: Figures) -> Data:
     answers = step["answers"]
     bars = [(bar["label"], bar["count"], bar["share"]) for bar in answers["distribution"] or ()]
-    if step["type"] == "date" and len(bars) > YEARS:
+    if "years" in STEP_TYPES[step["type"]].statistics and len(bars) > YEARS:
         bars = _decades(bars, answers["count"])
     numbers = answers["numbers"]
     if not bars and numbers:

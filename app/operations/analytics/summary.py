@@ -11,6 +11,7 @@ from ...sessions.queries import SessionReader
 from ...store import statistics
 from ...store.rows import to_time
 from ...survey.definition import Survey
+from ...survey.types import STEP_TYPES
 from .collect import PAUSE_S, Progress, Question, tally_of
 from .counters import OTHER, AnswerTally, StepTally, Tally
 from .filters import Filters
@@ -177,12 +178,16 @@ def _answers(step: PlannedStep, tally: AnswerTally) -> dict[str, Any]:
 
 
 def _distribution(step: PlannedStep, tally: AnswerTally) -> list[dict[str, Any]] | None:
-    if not step.labels and step.type != "date":
+    if not step.labels and not _is_by_year(step):
         return None
     labels = step.labels or {year: year for year in sorted(year for year in tally.chosen if year is not OTHER)}
     bars = [_bar(value, label, tally.chosen[value], tally.given) for value, label in labels.items()]
     others = tally.chosen[OTHER]
     return [*bars, _bar(OTHER, "other", others, tally.given)] if others else bars
+
+
+def _is_by_year(step: PlannedStep) -> bool:
+    return step.type is not None and "years" in STEP_TYPES[step.type].statistics
 
 
 def _bar(value: object, label: str, count: int, whole: int) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...survey.commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Goto, Restart, SetMode
-from ...survey.definition import ChoicesStep, Step, Survey
+from ...survey.definition import Survey
 from ...survey.flow import Rejection, decide
 from ...survey.state import SessionState, apply
+from ...survey.types import Step
 from .answers import NoAnswer, answer_to, is_sensitive
 
 SECOND_US = 1_000_000
@@ -25,9 +26,6 @@ TURNS_MOST = 400
 
 _WORDS_A_S = 3.8
 _CHARACTERS_A_S = 4.5
-_ANSWERING_S = {"choice": 2.4, "choices": 5.0, "text": 7.0, "number": 5.0, "scale": 3.0, "date": 8.0, "boolean": 1.8}
-"""The median by type of step, without reading; 1.5 for the others."""
-
 _LEAVES = 0.006
 _LEAVES_AT_FIRST = 0.05
 _LEAVES_AT_TEXT = 0.022
@@ -115,7 +113,7 @@ class _Walk:
     def read(self, step: Step, state: SessionState) -> None:
         """Pass the time that reading and deciding takes; he may leave meanwhile, for a while or for good."""
         words = step.prompt.count(" ") + 1
-        answering_s = _ANSWERING_S.get(step.type, 1.5) * self.chance.lognormvariate(0, 0.5)
+        answering_s = step.answering_s * self.chance.lognormvariate(0, 0.5)
         by_voice = 1.7 if state.is_audio_mode else 1.0
         self.wait_s((words / _WORDS_A_S * by_voice + answering_s) * self.slowness)
         leaves = self.chance.random()
@@ -130,12 +128,12 @@ class _Walk:
         """Return how probably he leaves at the step."""
         hazard = _LEAVES + _LEAVES_PER_WORD * words
         hazard += _LEAVES_AT_FIRST * is_first + _LEAVES_AT_SENSITIVE * is_sensitive(step)
-        hazard += _LEAVES_AT_TEXT * (step.type == "text" and step.required)
+        hazard += _LEAVES_AT_TEXT * (step.is_typed and step.required)
         return min(hazard * self.impatience, 0.5)
 
     def leave(self, step: Step, *, is_back: bool) -> None:
         """Leave, a half-typed answer staying where there is one; come back, perhaps on another device."""
-        if step.type == "text" and self.chance.random() < _LEAVES_A_DRAFT:
+        if step.is_typed and self.chance.random() < _LEAVES_A_DRAFT:
             self.draft(step, "I was about to")
         if not is_back:
             raise Left
@@ -153,9 +151,9 @@ class _Walk:
 
     def answer(self, step: Step, state: SessionState) -> SessionState:
         value = self.value(step, state)
-        if isinstance(value, str) and step.type == "text":
+        if isinstance(value, str) and step.is_typed:
             self.type(step, value)
-        elif isinstance(step, ChoicesStep) and isinstance(value, list):
+        elif isinstance(value, list):
             self.wait_s(1.3 * len(value) * self.slowness)
         return self.send(Answer(at=self.at, message_id=self.message_id(), step=step.id, value=value))
 

@@ -17,8 +17,9 @@ The document (``format`` is ``stepkeep-codebook-1``; a later form gets another n
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...survey.definition import NumberStep, Survey
-from .columns import Coded, Column
+from ...survey.definition import Survey
+from ...survey.types import CodedValue
+from .columns import Column
 from .layout import Layout
 from .names import SPSS, STATA, named
 from .programs import one_line
@@ -102,7 +103,7 @@ def _told(column: Column, newest: Survey) -> dict[str, Any]:
         "step": None if step is None else step.id,
         "type": None if step is None else step.type,
         "required": None if step is None else step.required,
-        "unit": step.unit if isinstance(step, NumberStep) else None,
+        "unit": column.unit,
         "revisions": list(column.option.revisions if column.option else column.steps),
         "shown": None if step is None else _shown(step.id, newest),
         "values": [_value(one) for one in _coded(column)],
@@ -112,15 +113,17 @@ def _told(column: Column, newest: Survey) -> dict[str, Any]:
     }
 
 
-def _coded(column: Column) -> Sequence[Coded]:
+def _coded(column: Column) -> Sequence[CodedValue]:
     if column.kind == "boolean":
-        return (Coded(code=0, value="false", label="no"), Coded(code=1, value="true", label="yes"))
+        return (CodedValue(code=0, value="false", label="no"), CodedValue(code=1, value="true", label="yes"))
     if column.option is not None:
-        return (Coded(code=1, value=column.option.value, label=column.option.label, revisions=column.option.revisions),)
+        return (
+            CodedValue(code=1, value=column.option.value, label=column.option.label, revisions=column.option.revisions),
+        )
     return column.coded
 
 
-def _value(one: Coded) -> Mapping[str, Any]:
+def _value(one: CodedValue) -> Mapping[str, Any]:
     return {"code": one.code, "value": one.value, "label": one.label, "revisions": list(one.revisions)}
 
 

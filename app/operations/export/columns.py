@@ -1,34 +1,13 @@
 """What a column of an export is, and the columns that every export begins and ends with. Values; pure."""
 
-import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ...survey.definition import Step
+from ...survey.types import CodedValue, ColumnKind, Step
 
-Cell = str | int | float | bool | datetime.date | datetime.datetime | None
-"""A value in a row: of a choice its value, a time is naive UTC, None where there is none."""
-
-Kind = Literal["text", "whole", "number", "boolean", "date", "time", "choice", "chosen"]
-"""What a column holds; ``chosen`` is 1 where an option of a ``choices`` step was chosen, else 0."""
-
-Value = str | int | float
-
-StepType = Literal["choice", "choices", "text", "number", "scale", "date", "boolean", "info"]
-
-CODES = range(-2_147_483_647, 2_147_483_621)
-"""Whole numbers that can be a code in SPSS and Stata: Stata's type long, but for its missing values."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coded:
-    """An answer that has a label, and the whole number that stands for it in SPSS and Stata."""
-
-    code: int
-    value: Value
-    label: str
-    revisions: tuple[str, ...] = ()
+Kind = ColumnKind | Literal["time"]
+"""What a column holds; a ``time`` is naive UTC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +26,9 @@ class Column:
     kind: Kind
     label: str
     steps: Mapping[str, Step]
-    coded: tuple[Coded, ...] = ()
-    option: Coded | None = None
+    coded: tuple[CodedValue, ...] = ()
+    option: CodedValue | None = None
+    unit: str | None = None
 
     @property
     def step(self) -> Step | None:

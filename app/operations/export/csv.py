@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from ...store.rows import text_of, to_time
 from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
-from .columns import Cell, Column
+from ...survey.types import Cell
+from .columns import Column
 from .events import Happened, happenings
 from .layout import Layout
 from .walk import Walk

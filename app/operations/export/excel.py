@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidInput
+from ...survey.types import Cell
 from .codebook import TABLE_HEAD, table_of
-from .columns import Cell, Column
+from .columns import Column
 from .layout import Layout
 from .optional import needed
 from .walk import Walk

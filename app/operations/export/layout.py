@@ -4,13 +4,13 @@ from ...store.rows import text_of, to_time
 from ...survey.flow import status_at
 from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
-from .cells import Place
-from .columns import BACK, FRONT, Cell
+from ...survey.types import Cell, ToCells
+from .columns import BACK, FRONT
 from .revisions import Definitions
 from .steps import groups_of
 
-_Places = dict[str, tuple[int, Place]]
-"""By step, where its columns begin, and what places an answer there."""
+_Places = dict[str, tuple[int, ToCells]]
+"""By step, where its columns begin, and what makes cells of an answer."""
 
 
 class Layout:
@@ -31,9 +31,9 @@ class Layout:
         own: dict[str, _Places] = {revision: {} for revision in self._surveys}
         start = len(FRONT)
         for group in groups:
-            self._newest.setdefault(group.step_id, (start, group.place))
+            self._newest.setdefault(group.step_id, (start, group.to_cells))
             for revision in group.steps:
-                own[revision][group.step_id] = (start, group.place)
+                own[revision][group.step_id] = (start, group.to_cells)
             start += len(group.columns)
         self._places = {revision: self._newest | places for revision, places in own.items()}
 
@@ -45,11 +45,11 @@ class Layout:
         cells: list[Cell] = [None] * len(self.columns)
         cells[: len(FRONT)] = self._front(key, state, at)
         for step, value in state.answers.items():
-            start, place = places.get(step, _NOWHERE)
+            start, to_cells = places.get(step, _NOWHERE)
             if value is None:
                 if step not in self._informing:
                     skipped.append(step)
-            elif (placed := place(value)) is None:
+            elif (placed := to_cells(value)) is None:
                 others[step] = value
             else:
                 cells[start : start + len(placed)] = placed

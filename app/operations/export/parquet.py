@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .columns import Cell, Column, Kind
+from ...survey.types import Cell
+from .columns import Column, Kind
 from .layout import Layout
 from .optional import needed
 from .walk import Walk

@@ -8,7 +8,7 @@ from ...catalogue import Catalogue
 from ...errors import NoSuchSurvey, SurveyFileError
 from ...sessions.service import SessionStore
 from ...store import export_pages
-from ...survey.definition import Survey, load_definition
+from ...survey.definition import Survey, parse_definition
 
 log = logging.getLogger("stepkeep.export")
 
@@ -51,7 +51,7 @@ def read_definitions(store: SessionStore, survey_id: str) -> Definitions:
 
 def _loaded(catalogue: Catalogue, survey_id: str, revision: str, definition: str) -> Survey | None:
     try:
-        return catalogue.with_defaults(load_definition(definition, f"{survey_id}@{revision}"))
+        return catalogue.with_defaults(parse_definition(definition, f"{survey_id}@{revision}"))
     except SurveyFileError as error:
         log.warning("a stored survey revision can't be loaded, and gives no columns: %s", error)
         return None

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidInput
-from .columns import Cell, Column, Kind
+from ...survey.types import Cell
+from .columns import Column, Kind
 from .layout import Layout
 from .names import named
 from .optional import needed

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 from ...core.formats import SURVEY_ID
 from ...sessions.validation import MAX_STEP_LENGTH
 from ...store.audit import Action
+from ...survey.types import StepType
 from ..analytics_messages import Analytics
 from .openapi.strict_json_schema import NO_NUL
 
@@ -118,7 +119,7 @@ class StepShown(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     id: str
-    type: Literal["choice", "choices", "text", "number", "scale", "date", "boolean", "info"]
+    type: StepType
     prompt: str
     required: bool
     leads_to: Annotated[str | None, Field(description="whatever is answered; null where that depends on answers")]

@@ -11,7 +11,7 @@ from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unau
 from ...sessions.service import SessionStore
 from ...store.rows import Entry
 from ...survey.commands import AnyCommand, Begin, Save, Update
-from ...survey.definition import Survey
+from ...survey.definition import survey_json_schema
 from ...survey.snapshot import SessionKey, Snapshot
 from ...writer.batch import Outcome
 from ..authentication import access
@@ -179,12 +179,12 @@ def get_survey(survey_id: str) -> flask.Response:
     if survey.access == "closed" and not _sees_closed_surveys(survey_id):
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
     shown = survey.model_dump(mode="json", exclude={"steps"})
-    ways = survey.walkway
+    graph = survey.graph
     steps = [
         {
-            **(survey.shown_step(step.id) or {}),
-            "leads_to": ways.leads_always_to(step.id),
-            "reads": None if (read := ways.reads(step.id)) is None else sorted(read),
+            **(survey.client_step(step.id) or {}),
+            "leads_to": graph.fixed_next_step(step.id),
+            "reads": None if (read := graph.dependencies(step.id)) is None else sorted(read),
         }
         for step in survey.steps
     ]
@@ -226,7 +226,7 @@ def get_asyncapi() -> flask.Response:
 @api.get("/survey.schema.json")
 def get_survey_schema() -> flask.Response:
     """The JSON Schema of a survey file."""
-    return json_response(Survey.model_json_schema(mode="validation"))
+    return json_response(survey_json_schema())
 
 
 @api.get("/docs")

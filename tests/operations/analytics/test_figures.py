@@ -21,7 +21,7 @@ from app.store import history
 from app.store.rows import to_time
 from app.store.tables import session_history, sessions
 from app.survey import commands
-from app.survey.definition import Survey, load_definition
+from app.survey.definition import Survey, parse_definition
 from app.survey.snapshot import SessionKey
 from app.web.analytics_messages import Analytics
 from tests.conftest import examples
@@ -77,7 +77,7 @@ def survey_of(
             step["next"] = [{"when": f'answers.{ids[0]} == "a" || answers.{ids[0]} == 3', "go": ids[to]}]
         steps.append(step)
     document = {"id": survey_id, "title": "t", "language": "en", "expires_after": "300d", "steps": steps}
-    return load_definition(strict_json.encode(document), survey_id)
+    return parse_definition(strict_json.encode(document), survey_id)
 
 
 @st.composite
@@ -383,7 +383,7 @@ def test_answers_of_an_older_revision_follow_the_newest(opened: Opened) -> None:
     answered(store, ANN, (5, "S0", 4))
     shorter = survey_of("one", ["scale", "text"])
     first = shorter.steps[0].model_copy(update={"max": 2, "max_label": None})
-    store = opened(load_definition(strict_json.encode(replaced(shorter, first)), "one"))
+    store = opened(parse_definition(strict_json.encode(replaced(shorter, first)), "one"))
     bars = step_of(figures_of(store, "one"), "S0")["answers"]["distribution"]
     assert [bar["value"] for bar in bars] == [0, 1, 2, 3, 4]
     assert bars[4]["label"] == "4 (most)"

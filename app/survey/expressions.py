@@ -1,7 +1,7 @@
-"""Branching conditions: CEL (https://cel.dev) expressions on ``answer`` and ``answers``.
+"""Conditions: CEL expressions (https://cel.dev) on ``answer`` and ``answers``.
 
-Compiled once, when the survey is loaded; everything that can be known then is checked then, because
-the engine itself finds an undefined name only when it evaluates. Imported by ``definition``.
+They are compiled when the survey is loaded. Names are checked then too, because the engine finds an undefined name only
+when it evaluates.
 """
 
 import re
@@ -12,17 +12,17 @@ from typing import Any
 import cel
 
 MAX_LENGTH = 2000
-"""Characters of one expression (SURVEY_FORMAT.md)."""
+"""Characters of one expression."""
 
 MAX_MACRO_DEPTH = 2
-"""Macros inside one another (SURVEY_FORMAT.md): two loops over a list of answers, not three."""
+"""Nested macros: two loops over a list of answers, not three."""
 
 FUNCTIONS = frozenset(
     """size contains startsWith endsWith matches int uint double string bytes timestamp duration type dyn
     getFullYear getMonth getDate getDayOfMonth getDayOfWeek getDayOfYear getHours getMinutes getSeconds
     getMilliseconds""".split()  # noqa: SIM905 - twenty names, not twenty quotes
 )
-"""The functions that common-expression-language 0.10 has, found by calling each."""
+"""The functions of common-expression-language 0.10, determined by calling each."""
 
 TYPE_NAMES = frozenset({"int", "uint", "double", "string", "bytes", "bool", "list", "map", "null_type"})
 
@@ -39,8 +39,12 @@ _TOKEN = re.compile(
 )
 
 
-class ConditionError(ValueError):
-    """An expression that can't be a condition; the message says why."""
+class InvalidExpression(ValueError):
+    """An expression that cannot be a condition; the message is for the author of the survey."""
+
+
+class EvaluationError(Exception):
+    """A condition has no value for these answers, for instance ``null + 1``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,65 +52,50 @@ class Condition:
     """One compiled condition.
 
     Attributes:
-        source: the expression as written.
         step_ids: the steps whose answers it reads by name; None if it reads ``answers`` as a whole.
-        reads_answer: whether it reads ``answer``.
     """
 
     source: str
     step_ids: frozenset[str] | None
-    reads_answer: bool
     _execute: Callable[[dict[str, Any]], object]
 
     def holds(self, answer: object, answers: Mapping[str, Any], all_ids: Sequence[str]) -> bool:
-        """Return whether the condition is true for these answers.
-
-        Only the answers that the expression names are handed over: a map of 1,000 costs the engine
-        2 ms an evaluation, a map of one 2 µs.
+        """Return whether the condition is true.
 
         Raises:
-            ConditionFailed: it can't be evaluated on these answers (null + 1), or is not true or false.
+            EvaluationError: it cannot be evaluated, or its value is not a boolean.
         """
+        # Only the named answers are passed: a map of 1,000 costs the engine 2 ms, a map of one 2 µs.
         names = all_ids if self.step_ids is None else self.step_ids
         bound = {name: answers.get(name) for name in names}
         try:
             result = self._execute({"answer": answer, "answers": bound})
         except (TypeError, LookupError, RuntimeError, ArithmeticError, ValueError) as error:
-            raise ConditionFailed(type(error).__name__) from error
+            raise EvaluationError(type(error).__name__) from error
         if not isinstance(result, bool):
-            raise ConditionFailed(f"the result is a {type(result).__name__}, not true or false")
+            raise EvaluationError(f"the result is a {type(result).__name__}, not true or false")
         return result
 
 
-class ConditionFailed(Exception):
-    """A condition that could not be evaluated on the answers it met."""
-
-
 def compile_condition(source: str, step_ids: frozenset[str]) -> Condition:
-    """Return the compiled condition.
+    """Return the compiled condition of a survey with these steps.
 
     Raises:
-        ConditionError: too long, nested too deep, not CEL, or naming what doesn't exist.
+        InvalidExpression: too long, nested too deep, not CEL, or names something that does not exist.
     """
     if len(source) > MAX_LENGTH:
-        raise ConditionError(f"the expression has {len(source)} characters, at most {MAX_LENGTH} are allowed")
+        raise InvalidExpression(f"the expression has {len(source)} characters; at most {MAX_LENGTH} are allowed")
     try:
         program = cel.compile(source)
     except ValueError as error:
-        raise ConditionError(f"not a CEL expression: {_first_line(error)}") from error
+        raise InvalidExpression(f"not a CEL expression: {_first_line(error)}") from error
     tokens = list(_tokens(source))
-    bound = _bound_names(tokens)
-    _check_names(program.variables(), program.functions(), bound)
+    _check_names(program.variables(), program.functions(), _macro_variables(tokens))
     named = _named_answers(tokens)
     for step_id in sorted(named or ()):
         if step_id not in step_ids:
-            raise ConditionError(f"answers.{step_id} names a step that is not in the survey")
-    return Condition(
-        source=source,
-        step_ids=named,
-        reads_answer="answer" in program.variables(),
-        _execute=program.execute,
-    )
+            raise InvalidExpression(f"answers.{step_id} names a step that is not in the survey")
+    return Condition(source=source, step_ids=named, _execute=program.execute)
 
 
 def _first_line(error: ValueError) -> str:
@@ -115,16 +104,14 @@ def _first_line(error: ValueError) -> str:
 
 
 def _tokens(source: str) -> Iterator[str]:
-    for match in _TOKEN.finditer(source):
-        if match.lastgroup != "skip":
-            yield match.group()
+    return (match.group() for match in _TOKEN.finditer(source) if match.lastgroup != "skip")
 
 
-def _bound_names(tokens: list[str]) -> frozenset[str]:
+def _macro_variables(tokens: list[str]) -> frozenset[str]:
     """Return the variables that macros bind.
 
     Raises:
-        ConditionError: macros nested deeper than allowed, or a macro's variable hides ours.
+        InvalidExpression: macros are nested too deep, or one binds ``answer`` or ``answers``.
     """
     bound: set[str] = set()
     open_macros: list[bool] = []
@@ -137,19 +124,19 @@ def _bound_names(tokens: list[str]) -> frozenset[str]:
         elif word == ")" and open_macros:
             open_macros.pop()
         if sum(open_macros) > MAX_MACRO_DEPTH:
-            raise ConditionError(f"macros are nested deeper than {MAX_MACRO_DEPTH}")
+            raise InvalidExpression(f"macros are nested deeper than {MAX_MACRO_DEPTH}")
     if bound & {"answer", "answers"}:
-        raise ConditionError("a macro's variable may not be called answer or answers")
+        raise InvalidExpression("a macro's variable cannot be called answer or answers")
     return frozenset(bound)
 
 
 def _check_names(variables: list[str], functions: list[str], bound: frozenset[str]) -> None:
     for name in variables:
         if name not in bound and name not in TYPE_NAMES and name not in {"answer", "answers"}:
-            raise ConditionError(f"{name!r} does not exist; there are `answer` and `answers`")
+            raise InvalidExpression(f"{name!r} does not exist; there are `answer` and `answers`")
     for name in functions:
         if name[0].isalpha() and name not in FUNCTIONS:
-            raise ConditionError(f"there is no function {name!r}")
+            raise InvalidExpression(f"there is no function {name!r}")
 
 
 def _named_answers(tokens: list[str]) -> frozenset[str] | None:

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from app.core import strict_json
 from app.survey import commands, flow
-from app.survey.definition import END, Survey, load_definition
+from app.survey.definition import Survey, parse_definition
 from app.survey.events import AnyEvent, from_record, to_record
-from app.survey.flow import Rejection, decide, progress, route_of
-from app.survey.state import SessionState, apply, fold
+from app.survey.flow import Rejection, decide, progress
+from app.survey.routing import whole_route
+from app.survey.state import END, SessionState, apply, fold
 from tests.conftest import examples
 
 VALUES = st.sampled_from([0, 1, 2, 3, None, True, "x", "", 1.5, [], ["a"], {"a": 1}])
@@ -41,7 +42,7 @@ def surveys(draw: st.DrawFn) -> Survey:
                 rule["when"] = f"({rule['when']}) && answers.{ids[0]} != 99"
         steps.append(step)
     document = {"id": "random", "title": "t", "language": "en", "steps": steps}
-    return load_definition(strict_json.encode(document), "random")
+    return parse_definition(strict_json.encode(document), "random")
 
 
 def command_of(draw: st.DrawFn, survey: Survey, state: SessionState) -> commands.AnyCommand:
@@ -69,7 +70,7 @@ def walk_by_force(survey: Survey, answers: dict[str, Any]) -> list[str]:
     """Return the route by its definition: from the first step, every rule asked, nothing remembered."""
     route = [survey.first_step]
     while route[-1] in answers:
-        target, _ = survey.walkway.leads_to(route[-1], answers)
+        target, _ = survey.graph.next_step(route[-1], answers)
         if target == END or target in route:
             break
         route.append(target)
@@ -105,13 +106,13 @@ def check_the_short_way(survey: Survey, state: SessionState | None, command: com
         return
     if state.status == "in_progress":
         given = {**state.answers, command.step: command.value}
-        short = flow._answered_at_the_end(survey, state, command, given)
-        assert short is None or short == flow._answered_on_the_way(survey, state, command, given)
+        short = flow._answered_at_end(survey, state, command, given)
+        assert short is None or short == flow._answered(survey, state, command, given)
 
 
 def check_laws(survey: Survey, state: SessionState) -> None:
     route = walk_by_force(survey, dict(state.answers))
-    assert list(route_of(survey, state).steps) == route
+    assert list(whole_route(survey, state).steps) == route
     assert list(state.answers) == [step for step in route if step in state.answers]
     if state.status == "completed":
         assert state.current_step == END

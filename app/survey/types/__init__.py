@@ -1,0 +1,72 @@
+"""The step types: one module each, listed in :data:`STEP_TYPES`.
+
+To add a type, write its module, and add the class to ``Step``, ``STEP_TYPES`` and ``StepType``. The tests in
+``tests/survey/types`` name what it lacks.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .boolean import BooleanStep
+from .choice import ChoiceStep, Option
+from .choices import ChoicesStep
+from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue, ColumnKind, ToCells
+from .date import DateStep, is_date
+from .info import InfoStep
+from .number import NumberStep
+from .scale import ScaleStep
+from .step import BaseStep, InvalidAnswer, Rule, SampleRequest, Statistic, StrictModel, Value
+from .text import TextStep
+
+StepType = Literal["choice", "choices", "text", "number", "scale", "date", "boolean", "info"]
+"""The names of the types, as in survey files."""
+
+Step = Annotated[
+    ChoiceStep | ChoicesStep | TextStep | NumberStep | ScaleStep | DateStep | BooleanStep | InfoStep,
+    Field(discriminator="type"),
+]
+"""A step of any type."""
+
+STEP_TYPES: Mapping[str, type[BaseStep]] = {
+    "choice": ChoiceStep,
+    "choices": ChoicesStep,
+    "text": TextStep,
+    "number": NumberStep,
+    "scale": ScaleStep,
+    "date": DateStep,
+    "boolean": BooleanStep,
+    "info": InfoStep,
+}
+"""The registry: every type by its name."""
+
+__all__ = [
+    "CODES",
+    "STEP_TYPES",
+    "AnswerColumn",
+    "AnswerColumns",
+    "BaseStep",
+    "BooleanStep",
+    "Cell",
+    "ChoiceStep",
+    "ChoicesStep",
+    "CodedValue",
+    "ColumnKind",
+    "DateStep",
+    "InfoStep",
+    "InvalidAnswer",
+    "NumberStep",
+    "Option",
+    "Rule",
+    "SampleRequest",
+    "ScaleStep",
+    "Statistic",
+    "Step",
+    "StepType",
+    "StrictModel",
+    "TextStep",
+    "ToCells",
+    "Value",
+    "is_date",
+]

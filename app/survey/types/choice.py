@@ -1,0 +1,161 @@
+"""Choice: one of several options. Also the options that ``choices`` shares."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
+from .step import BaseStep, InvalidAnswer, SampleRequest, StrictModel, Value, newest
+
+OptionValue = str | int | float
+
+
+class Option(StrictModel):
+    """One of the answers to choose from."""
+
+    value: Annotated[
+        Annotated[str, Field(min_length=1, max_length=1000)] | int | float,
+        Field(description="What is stored, exported and compared in conditions"),
+    ]
+    label: Annotated[
+        str,
+        Field(
+            max_length=2000,
+            description="What the participant reads; default: the value",
+            json_schema_extra=lambda schema: schema.pop("default"),
+        ),
+    ] = ""
+    audio: Annotated[str | None, Field(max_length=2000, description="What audio mode speaks; default: the label")] = (
+        None
+    )
+
+
+def _whole_option(option: object) -> object:
+    """Return an option as an object with a label, also if the file has its value only."""
+    if isinstance(option, bool):
+        raise ValueError("true and false cannot be options; in YAML, put Yes and No into quotes")
+    if isinstance(option, str | int | float):
+        option = {"value": option}
+    if isinstance(option, dict) and "label" not in option and "value" in option:
+        return {**option, "label": str(option["value"])}
+    return option
+
+
+_BareValue = Annotated[str, Field(min_length=1, max_length=1000)] | int | float
+
+
+class OptionsStep(BaseStep):
+    """A step with options."""
+
+    type: Literal["choice", "choices"]  # before the options, for the revision
+    options: Annotated[
+        tuple[Annotated[Option, BeforeValidator(_whole_option, json_schema_input_type=_BareValue | Option)], ...],
+        Field(
+            strict=False,
+            min_length=1,
+            max_length=1000,
+            description="The options, each a value or an object; values must differ",
+            json_schema_extra={"uniqueItems": True},
+        ),
+    ]
+
+    value_types = frozenset({str, int, float})
+    statistics = frozenset({"labels"})
+
+    @field_validator("options")
+    @classmethod
+    def _have_different_values(cls, options: tuple[Option, ...]) -> tuple[Option, ...]:
+        seen: set[OptionValue] = set()
+        for option in options:
+            if option.value in seen:
+                raise ValueError(f"two options have the value {option.value!r}")
+            seen.add(option.value)
+        return options
+
+    @cached_property
+    def values(self) -> Mapping[OptionValue, OptionValue]:
+        """The values in order, each under itself: a value that is equal (1.0) leads to the one in the file (1)."""
+        return {option.value: option.value for option in self.options}
+
+    def check_option(self, value: object) -> OptionValue:
+        """Return the value of the chosen option."""
+        if isinstance(value, str | int | float) and not isinstance(value, bool):  # True equals 1 and is no option
+            chosen = self.values.get(value)
+            if chosen is not None:
+                return chosen
+        raise InvalidAnswer("The answer must be one of the options.")
+
+    def labels(self) -> Mapping[Value, str]:
+        return {option.value: option.label for option in self.options}
+
+
+class ChoiceStep(OptionsStep):
+    """One of the options."""
+
+    type: Literal["choice"]
+
+    answering_s = 2.4
+
+    def check(self, value: object) -> OptionValue:
+        return self.check_option(value)
+
+    def possible_answers(self) -> tuple[object, ...] | None:
+        return self._with_null(tuple(self.values))
+
+    def option_label(self, value: object) -> str | None:
+        return next((one.label for one in self.options if one.value == value and one.label != str(value)), None)
+
+    def sample(self, request: SampleRequest) -> object:
+        values = tuple(self.values)
+        if all(isinstance(value, int | float) for value in values):  # ordered, as "not at all" to "nearly every day"
+            return values[min(int(request.level * len(values)), len(values) - 1)]
+        first = int(request.lean * len(values))
+        weights = [1 / (1 + (index + first) % len(values)) for index in range(len(values))]
+        return request.random.choices(values, weights)[0]
+
+    @classmethod
+    def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
+        coded = number_options(revisions, CODES)
+        column = AnswerColumn(kind="choice", label=newest(revisions).prompt, coded=coded)
+        return AnswerColumns(columns=(column,), to_cells=partial(_to_cells, {one.value: one for one in coded}))
+
+
+def _to_cells(codes: Mapping[Any, CodedValue], value: object) -> Sequence[Cell] | None:
+    option = find_option(codes, value)
+    return None if option is None else (option.value,)
+
+
+def find_option(codes: Mapping[Any, CodedValue], value: object) -> CodedValue | None:
+    """Return the option with this value."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):  # as in check_option
+        return codes.get(value)
+    return None
+
+
+def number_options(revisions: Mapping[str, OptionsStep], codes: range) -> tuple[CodedValue, ...]:
+    """Return the options of all revisions in the newest one's order, with codes.
+
+    If all values are whole numbers within ``codes``, they are the codes. Otherwise options are numbered from the oldest
+    revision on, so that a code has the same meaning in every export.
+    """
+    numbers: dict[OptionValue, int] = {}
+    for step in reversed(list(revisions.values())):
+        for option in step.options:
+            numbers.setdefault(option.value, len(numbers) + 1)
+    if all(isinstance(value, int) and value in codes for value in numbers):
+        numbers = {value: int(value) for value in numbers}
+    options: dict[OptionValue, Option] = {}
+    occurrences: dict[OptionValue, list[str]] = {}
+    for revision, option in _with_revision(revisions):
+        options.setdefault(option.value, option)
+        occurrences.setdefault(option.value, []).append(revision)
+    return tuple(
+        CodedValue(code=numbers[value], value=option.value, label=option.label, revisions=tuple(occurrences[value]))
+        for value, option in options.items()
+    )
+
+
+def _with_revision(revisions: Mapping[str, OptionsStep]) -> Iterable[tuple[str, Option]]:
+    return ((revision, option) for revision, step in revisions.items() for option in step.options)

@@ -1,0 +1,185 @@
+"""What every step type has in common, and what each type defines."""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from ...core.formats import STEP_ID
+from ..state import END
+from .columns import AnswerColumns
+
+T = TypeVar("T")
+
+Value = str | int | float | bool
+"""One answer, or one item of an answer that is a list."""
+
+Statistic = Literal["labels", "numbers", "lengths", "years"]
+"""What analytics compute from answers: counts by label, by number, by length of text, or by year."""
+
+
+class InvalidAnswer(ValueError):
+    """A value that the step does not accept; the message is for the participant."""
+
+
+class StrictModel(BaseModel):
+    """A part of a survey file: no unknown fields, no conversion between types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Random(Protocol):
+    """The methods of ``random.Random`` that samples need; the survey package has no randomness of its own."""
+
+    def random(self) -> float: ...
+    def gauss(self, mu: float, sigma: float) -> float: ...
+    def expovariate(self, lambd: float) -> float: ...
+    def lognormvariate(self, mu: float, sigma: float) -> float: ...
+    def sample(self, population: Sequence[T], k: int) -> list[T]: ...
+    def choices(self, population: Sequence[T], weights: Sequence[float]) -> list[T]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRequest:
+    """What a sample answer depends on.
+
+    Attributes:
+        level: position between the lowest answer (0) and the highest (1), for answers that have an order.
+        lean: 0 to 1, the same for each answer to a step: which answers without an order are frequent.
+    """
+
+    random: Random
+    level: float
+    lean: float
+    today: datetime.date
+
+
+def _condition_text(value: object) -> object:
+    """YAML reads a bare ``true`` as a boolean; as a condition it is the expression ``true``."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+class Rule(StrictModel):
+    """Where a step leads, and when."""
+
+    when: Annotated[
+        str | None,
+        BeforeValidator(_condition_text, json_schema_input_type=str | bool | None),
+        Field(description="CEL expression on `answer` and `answers`; without it the rule always applies"),
+    ] = None
+    go: Annotated[str, Field(description="Id of the step to go to; `end` completes the survey")]
+
+
+class BaseStep(StrictModel):
+    """One step of a survey.
+
+    A type is a subclass in a module of its own, listed in ``STEP_TYPES``. It defines its fields and the methods and
+    class variables below; everything else in the application asks the type.
+
+    Attributes:
+        takes_answer: whether participants answer the step; if not, its answer is always null.
+        is_list: whether an answer is a list of values.
+        is_typed: whether participants type the answer, so that half-typed drafts exist.
+        value_types: the Python types of an answer, or of the items of a list.
+        statistics: what analytics compute.
+        answering_s: median seconds that a demo participant takes to answer, without reading.
+    """
+
+    # The revision of a survey is a hash over the fields in this order. Subclasses add `type` and their own fields.
+    id: Annotated[
+        str,
+        Field(
+            pattern=STEP_ID,
+            description="Unique within the survey; conditions, exports and the database use it",
+            json_schema_extra={"not": {"const": END}},
+        ),
+    ]
+    prompt: Annotated[str, Field(min_length=1, max_length=10_000, description="The question, in plain text")]
+    audio: Annotated[
+        str | None, Field(max_length=10_000, description="What audio mode speaks instead of the prompt")
+    ] = None
+    required: Annotated[bool, Field(description="`false` lets participants skip the step; the answer is then null")] = (
+        True
+    )
+    next: Annotated[
+        tuple[Rule, ...],
+        Field(
+            strict=False,
+            description="Rules in order: the first that applies decides; otherwise the next step in the list follows",
+        ),
+    ] = ()
+
+    takes_answer: ClassVar[bool] = True
+    is_list: ClassVar[bool] = False
+    is_typed: ClassVar[bool] = False
+    value_types: ClassVar[frozenset[type]]
+    statistics: ClassVar[frozenset[Statistic]]
+    answering_s: ClassVar[float]
+
+    @field_validator("id")
+    @classmethod
+    def _is_not_end(cls, value: str) -> str:
+        if value == END:
+            raise ValueError(f"`{END}` completes a survey and cannot be the id of a step")
+        return value
+
+    def check(self, value: object) -> Any:  # noqa: ANN401 - any JSON
+        """Return an answer, which is not empty, in the form in which it is stored.
+
+        Raises:
+            InvalidAnswer: the step does not accept the value.
+        """
+        raise NotImplementedError
+
+    def accepts(self, value: object) -> bool:
+        """Return whether :meth:`check` accepts the value."""
+        try:
+            self.check(value)
+        except InvalidAnswer:
+            return False
+        return True
+
+    def is_empty(self, value: object) -> bool:
+        """Return whether the value means that the participant gave no answer."""
+        return value is None
+
+    def possible_answers(self) -> tuple[object, ...] | None:
+        """Return all answers of the step in their stored form, or None if they are too many to list."""
+        return None
+
+    def labels(self) -> Mapping[Value, str]:
+        """Return the labels of the values that analytics count one by one, in the order in which they are shown."""
+        return {}
+
+    def option_label(self, _value: object) -> str | None:
+        """Return the text that the participant chose, where the file gives it apart from the value."""
+        return None
+
+    def sample(self, request: SampleRequest) -> object:
+        """Return a plausible answer for demo data and tests; None if none is known."""
+        raise NotImplementedError
+
+    @classmethod
+    def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
+        """Return the columns that exports have for the step.
+
+        Args:
+            revisions: the step by revision of the survey, newest first; not empty.
+        """
+        raise NotImplementedError
+
+    def _with_null(self, answers: tuple[object, ...]) -> tuple[object, ...]:
+        return answers if self.required else (*answers, None)
+
+
+def newest(revisions: Mapping[str, T]) -> T:
+    """Return the first of the revisions."""
+    return next(iter(revisions.values()))
+
+
+def require_ordered(low: Any, high: Any) -> None:  # noqa: ANN401 - two numbers or two dates
+    """Raise ValueError if both bounds exist and ``min`` is greater than ``max``."""
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"min {low} is greater than max {high}")

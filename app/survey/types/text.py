@@ -1,0 +1,92 @@
+"""Text: what the participant types."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+import re2
+from pydantic import Field, field_validator
+
+from .columns import AnswerColumn, AnswerColumns, Cell
+from .step import BaseStep, InvalidAnswer, SampleRequest, newest
+
+_PATTERN_OPTIONS = re2.Options()
+_PATTERN_OPTIONS.log_errors = False  # the error is raised; without this it is also written to stderr
+
+_PHRASES = (
+    "since last week", "mostly in the evening", "when I climb stairs", "it comes and goes", "better after a rest",
+    "worse in the morning", "on the left side", "I sleep badly", "my sister had the same", "after a long day at work",
+    "nothing helped so far", "it began slowly", "I am worried about it", "only when I sit for long", "not at all today",
+    "the old tablets were better", "I can come on any day but Friday", "please call in the afternoon",
+)  # fmt: skip
+_FOR_PATTERNS = (
+    "demo@example.org", "+49 30 1234567", "0301234567", "12345", "1234", "AB12 3CD", "A1", "2026-01-15", "Demo",
+)  # fmt: skip
+
+
+class TextStep(BaseStep):
+    """Text that the participant types."""
+
+    type: Literal["text"]
+    max_length: Annotated[
+        int, Field(ge=1, le=60_000, description="Most characters (Unicode code points); up to 120 a single line")
+    ] = 10_000
+    pattern: Annotated[
+        str | None, Field(max_length=2000, description="Regular expression (RE2) that the whole answer must match")
+    ] = None
+
+    is_typed = True
+    value_types = frozenset({str})
+    statistics = frozenset({"lengths"})
+    answering_s = 7.0
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            _compile(pattern)
+        return pattern
+
+    @cached_property
+    def fullmatch(self) -> Any:  # noqa: ANN401 - re2 has no types
+        """The function that matches a whole answer; None without a pattern."""
+        return None if self.pattern is None else _compile(self.pattern).fullmatch
+
+    def check(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise InvalidAnswer("The answer must be text.")
+        if len(value) > self.max_length:
+            raise InvalidAnswer(f"The answer has {len(value)} characters; at most {self.max_length} are allowed.")
+        if self.fullmatch is not None and self.fullmatch(value) is None:
+            raise InvalidAnswer("The answer does not have the form that is asked for.")
+        return value
+
+    def is_empty(self, value: object) -> bool:
+        return value is None or value == ""
+
+    def sample(self, request: SampleRequest) -> object:
+        if self.pattern is not None:
+            return next((text for text in _FOR_PATTERNS if self.accepts(text)), None)
+        count = 1 + min(int(request.random.lognormvariate(0.5, 0.7)), 8)
+        return ", ".join(request.random.sample(_PHRASES, count))[: self.max_length].rstrip()
+
+    @classmethod
+    def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
+        return AnswerColumns(
+            columns=(AnswerColumn(kind="text", label=newest(revisions).prompt),),
+            to_cells=_to_cells,
+        )
+
+
+def _to_cells(value: object) -> Sequence[Cell] | None:
+    return (value,) if isinstance(value, str) else None
+
+
+def _compile(pattern: str) -> Any:  # noqa: ANN401 - re2 has no types
+    try:
+        return re2.compile(pattern, _PATTERN_OPTIONS)
+    except (re2.error, re.error) as error:
+        reason = error.args[0] if error.args else error
+        text = reason.decode() if isinstance(reason, bytes) else str(reason)
+        raise ValueError(f"not an RE2 pattern (linear time; no look-around, no back-references): {text}") from error
