@@ -193,10 +193,11 @@ def survey_json_schema() -> dict[str, Any]:
 
     It describes what a schema can: which step a rule leads to, for instance, only :func:`parse_survey` checks.
     """
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Survey.model_json_schema(mode="validation"),
-    }
+    schema = Survey.model_json_schema(mode="validation")
+    for step_type in STEP_TYPES.values():
+        model = schema["$defs"][step_type.__name__]
+        model["properties"]["type"]["description"] = model["description"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _place(location: tuple[int | str, ...]) -> str:
