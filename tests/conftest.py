@@ -136,8 +136,8 @@ class Server:
 
     @property
     def command(self) -> list[str]:
-        """What serves, after ``python -m``."""
-        return ["app.serve"]
+        """What serves, after ``python -m``: what app.serve becomes when it has looked at everything."""
+        return ["gunicorn", "--config", "gunicorn.conf.py", "wsgi:app"]
 
     def start(self) -> None:
         """Start it and return when it answers."""
@@ -151,6 +151,7 @@ class Server:
             create_sqlite(file)
         environment = {
             **os.environ,
+            "ENVIRONMENT": "development",
             "PORT": str(self.port),
             "DATABASE_URL": self.database_url,
             "STEPKEEP_SURVEYS_DIR": str(self.surveys),

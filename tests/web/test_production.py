@@ -35,6 +35,14 @@ SIGN_IN_COOKIE = "__Host-stepkeep-sign-in"
 YEAR_S = 365 * 86_400
 
 
+class MakeRun(Server):
+    """A server that is started as `make run` does."""
+
+    @property
+    def command(self) -> list[str]:
+        return ["app.serve"]
+
+
 @pytest.fixture(scope="module")
 def door(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """The application, with a key that may do everything."""
@@ -151,7 +159,7 @@ def test_production_does_not_start_without_a_strong_secret_key(tmp_path: Path, w
 
 def test_development_says_so_in_one_line(tmp_path: Path) -> None:
     """Who runs it without any setting reads that nobody is asked for credentials, and for whom it is."""
-    server = Server(tmp_path)
+    server = MakeRun(tmp_path)
     server.start()
     try:
         told = [line for line in server.log.splitlines() if "Development mode" in line]
