@@ -13,6 +13,9 @@ from typing import Any
 
 from tests.conftest import ROOT, SURVEYS
 
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+"""All documents."""
+
 GAP = "..."
 """In an example: further fields of an object, or any text."""
 
