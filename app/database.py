@@ -13,10 +13,11 @@ Steps here need not belong to any survey file. Each write is committed when it r
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from .core.message_ids import new_message_id
+from .core.timestamps import format_timestamp
 from .errors import NoSuchSession
 from .sessions.service import SessionStore, open_store
 from .settings import read_settings
@@ -152,8 +153,8 @@ class Database:
         return {
             **snapshot.to_dict(self.store.clock()),
             "version": snapshot.state.version,
-            "created_at": _time(snapshot.state.started_at),
-            "updated_at": _time(snapshot.state.updated_at),
+            "created_at": format_timestamp(snapshot.state.started_at),
+            "updated_at": format_timestamp(snapshot.state.updated_at),
         }
 
 
@@ -193,10 +194,6 @@ def _shown_entry(entry: Entry) -> dict[str, Any]:
         "action": record.data.get("action", record.action) if record.action == "noted" else record.action,
         "step": record.step,
         "answer": record.answer,
-        "timestamp": _time(record.at),
+        "timestamp": format_timestamp(record.at),
         "version": entry.version,
     }
-
-
-def _time(at: int) -> str:
-    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds")

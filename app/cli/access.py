@@ -11,10 +11,11 @@ from sqlalchemy import Connection
 
 from ..access.principals import SCOPES
 from ..access.tokens import DAY_US, new_user_id
+from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput, NotFound
 from ..store import audit
 from ..store.credentials import StoredKey
-from .output import Days, check_offered, credentials, note, store, table, time_text, told
+from .output import Days, check_offered, credentials, note, store, table, told
 
 api_keys = AppGroup("api-keys", help="API keys of programs, and of people who sign in to the dashboard.")
 invitations = AppGroup("invitations", help="Personal links for participants.")
@@ -65,7 +66,7 @@ def list_keys(*, as_json: bool) -> None:
             f"stepkeep_{key.key_id}_…",
             key.name,
             " ".join(key.scopes),
-            time_text(key.last_used_at) or "never",
+            format_timestamp(key.last_used_at) or "never",
             _state(key),
         )
         for key in found
@@ -125,7 +126,7 @@ def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days:
     click.echo("user_id,link,expires_at")
     for key in invited:
         token, expires_at = credentials().issue_token(key, life_us)
-        click.echo(f"{key.user_id},{base}/resume#{token},{time_text(expires_at)}")
+        click.echo(f"{key.user_id},{base}/resume#{token},{format_timestamp(expires_at)}")
 
 
 @invitations.command("revoke")
@@ -169,7 +170,7 @@ def show_audit(limit: int, user_id: str | None, *, as_json: bool) -> None:
     if as_json:
         for one in found:
             entry = one.entry
-            shown = {"id": one.id, "at": time_text(entry.at), "actor": entry.actor, "action": entry.action}
+            shown = {"id": one.id, "at": format_timestamp(entry.at), "actor": entry.actor, "action": entry.action}
             about = {"survey_id": entry.survey_id, "user_id": entry.user_id, "detail": dict(entry.detail)}
             click.echo(json.dumps(shown | about))
         return
@@ -196,21 +197,21 @@ def _shown(key: StoredKey) -> dict[str, Any]:
         "id": key.key_id,
         "name": key.name,
         "scopes": list(key.scopes),
-        "created_at": time_text(key.created_at),
-        "expires_at": time_text(key.expires_at),
-        "last_used_at": time_text(key.last_used_at),
-        "revoked_at": time_text(key.revoked_at),
+        "created_at": format_timestamp(key.created_at),
+        "expires_at": format_timestamp(key.expires_at),
+        "last_used_at": format_timestamp(key.last_used_at),
+        "revoked_at": format_timestamp(key.revoked_at),
     }
 
 
 def _audited(entry: audit.Entry) -> tuple[str | None, ...]:
     detail = ", ".join(f"{name}={value}" for name, value in entry.detail.items())
-    return time_text(entry.at), entry.actor, entry.action, entry.survey_id, entry.user_id, detail
+    return format_timestamp(entry.at), entry.actor, entry.action, entry.survey_id, entry.user_id, detail
 
 
 def _state(key: StoredKey) -> str:
     if key.revoked_at is not None:
-        return f"revoked {time_text(key.revoked_at)}"
+        return f"revoked {format_timestamp(key.revoked_at)}"
     if key.expires_at is None:
         return "holds"
-    return f"{'holds until' if key.holds(store().clock()) else 'expired'} {time_text(key.expires_at)}"
+    return f"{'holds until' if key.holds(store().clock()) else 'expired'} {format_timestamp(key.expires_at)}"

@@ -8,9 +8,10 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
+from ..core.timestamps import parse_timestamp
 from ..operations.export import codebook
 from ..operations.export.export import Export
-from ..operations.export.request import FORMATS, MODES, SHAPES, STATUSES, Asked, moment
+from ..operations.export.request import FORMATS, MODES, SHAPES, STATUSES, Asked
 from ..operations.export.walk import Counts
 from .output import note, progress, store, told, usage
 from .whole_file import write_whole
@@ -91,7 +92,7 @@ def show_codebook(survey: str, *, as_json: bool) -> None:
 
 def _moment(given: dict[str, Any], name: str, *, ends_day: bool = False) -> int | None:
     text = given[name]
-    return None if text is None else moment(text, f"--{name.replace('_', '-')}", ends_day=ends_day)
+    return None if text is None else parse_timestamp(text, f"--{name.replace('_', '-')}", ends_day=ends_day)
 
 
 def _tell(counts: Counts) -> None:

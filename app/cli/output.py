@@ -5,7 +5,6 @@ plain lines, and there are no bars and no colours (nor with NO_COLOR). What part
 characters spelled out, so that no answer can steer the operator's terminal.
 """
 
-import datetime
 import functools
 import json
 import math
@@ -35,7 +34,6 @@ from ..errors import (
 )
 from ..sessions.service import SessionStore
 from ..store import audit
-from ..store.rows import to_time
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -116,13 +114,6 @@ def exit_code_of(error: StepkeepError) -> int:
     if isinstance(error, NotFound):
         return NOT_FOUND
     return AWAY if isinstance(error, DatabaseUnavailable | DatabaseUnreachable | Overloaded) else 1
-
-
-def time_text(at: int | None) -> str | None:
-    """Return a time, microseconds since 1970 UTC, to the second."""
-    if at is None:
-        return None
-    return to_time(at).replace(tzinfo=datetime.UTC).isoformat(sep="T", timespec="seconds").replace("+00:00", "Z")
 
 
 def printable(text: str) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from ..core.timestamps import format_timestamp
 from ..store.encryption import SET_ASIDE
 from ..survey.flow import status_at
 from ..survey.snapshot import Snapshot
 from . import sessions_set_aside
-from .output import check_offered, json_lines, note, store, table, time_text, told
+from .output import check_offered, json_lines, note, store, table, told
 from .sessions import sessions
 
 SHOWN = 50
@@ -109,7 +110,7 @@ def _facts(snapshot: Snapshot) -> dict[str, Any]:
         "version": state.version,
         "progress": round(snapshot.progress, 4),
         "is_audio_mode": state.is_audio_mode,
-        "created_at": time_text(state.started_at),
-        "updated_at": time_text(state.updated_at),
-        "completed_at": time_text(state.completed_at),
+        "created_at": format_timestamp(state.started_at),
+        "updated_at": format_timestamp(state.updated_at),
+        "completed_at": format_timestamp(state.completed_at),
     }

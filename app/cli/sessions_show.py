@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
+from ..core.timestamps import format_timestamp
 from ..errors import NoSuchSession
 from ..store.encryption import SET_ASIDE
 from ..store.rows import Entry
 from ..survey.snapshot import SessionKey, Snapshot
 from . import sessions_set_aside
-from .output import json_lines, note, store, table, time_text, told
+from .output import json_lines, note, store, table, told
 from .sessions import keys_of, sessions
 
 EVENTS_A_PAGE = 200
@@ -136,9 +137,9 @@ def _facts(snapshot: Snapshot) -> dict[str, Any]:
         "version": state.version,
         "progress": round(snapshot.progress, 4),
         "drafts": dict(state.drafts),
-        "created_at": time_text(state.started_at),
-        "updated_at": time_text(state.updated_at),
-        "completed_at": time_text(state.completed_at),
+        "created_at": format_timestamp(state.started_at),
+        "updated_at": format_timestamp(state.updated_at),
+        "completed_at": format_timestamp(state.completed_at),
     }
 
 
@@ -155,11 +156,11 @@ def _entries(key: SessionKey, after: int, limit: int) -> Iterator[Entry]:
 def _event(entry: Entry) -> dict[str, Any]:
     record = entry.record
     facts = {"version": entry.version, "message_id": entry.message_id, "action": record.action, "step": record.step}
-    return facts | {"answer": record.answer, "data": dict(record.data), "at": time_text(record.at)}
+    return facts | {"answer": record.answer, "data": dict(record.data), "at": format_timestamp(record.at)}
 
 
 def _event_row(entry: Entry) -> tuple[str | None, ...]:
     record = entry.record
     more = ", ".join(f"{name}={_text(value)}" for name, value in record.data.items() if value not in (None, [], {}))
     answer = "" if record.answer is None else _text(record.answer)
-    return str(entry.version), time_text(record.at), record.action, record.step, answer, more
+    return str(entry.version), format_timestamp(record.at), record.action, record.step, answer, more

@@ -9,14 +9,14 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
+from ..core.timestamps import format_timestamp, from_datetime
 from ..errors import InvalidInput
 from ..operations.webhooks import management
 from ..operations.webhooks.signing import message_id_of
 from ..store import outbox
 from ..store.outbox import Delivery
-from ..store.rows import from_time
 from ..store.webhooks import EVENTS, Webhook, read_all
-from .output import note, progress, store, table, time_text, told
+from .output import note, progress, store, table, told
 
 webhooks = AppGroup("webhooks", help="Addresses that are told when sessions begin, are completed, or expire.")
 
@@ -62,7 +62,7 @@ def list_webhooks(*, as_json: bool) -> None:
         click.echo(json.dumps([_shown(one) for one in found]))
         return
     rows = [
-        (one.id, one.url, " ".join(one.events), one.survey_id or "all", time_text(one.disabled_at) or "")
+        (one.id, one.url, " ".join(one.events), one.survey_id or "all", format_timestamp(one.disabled_at) or "")
         for one in found
     ]
     table(("WEBHOOK", "URL", "EVENTS", "SURVEY", "DISABLED"), rows)
@@ -179,7 +179,7 @@ def show_deliveries(webhook: str | None, *, failed: bool, limit: int, as_json: b
         return
     rows = [
         (
-            time_text(one.occurred_at),
+            format_timestamp(one.occurred_at),
             one.webhook_id,
             one.event,
             f"{one.key.survey_id}/{one.key.user_id}",
@@ -216,7 +216,7 @@ def replay(webhook: str, since: datetime.datetime | None, *, failed: bool) -> No
         count = management.replay(
             store(),
             webhook,
-            since=None if since is None else from_time(since),
+            since=None if since is None else from_datetime(since),
             failed=failed,
             progress=lambda done: show(done, done + management.BATCH),
         )
@@ -238,10 +238,10 @@ def _deliveries(webhook: str | None, limit: int, *, failed: bool) -> Iterator[De
 
 def _state(one: Delivery) -> str:
     if one.delivered_at is not None:
-        return f"delivered {time_text(one.delivered_at)}"
+        return f"delivered {format_timestamp(one.delivered_at)}"
     if one.failed_at is not None:
-        return f"given up {time_text(one.failed_at)}"
-    return f"due {time_text(one.next_attempt_at)}"
+        return f"given up {format_timestamp(one.failed_at)}"
+    return f"due {format_timestamp(one.next_attempt_at)}"
 
 
 def _shown(one: Webhook) -> dict[str, Any]:
@@ -250,8 +250,8 @@ def _shown(one: Webhook) -> dict[str, Any]:
         "url": one.url,
         "events": list(one.events),
         "survey_id": one.survey_id,
-        "created_at": time_text(one.created_at),
-        "disabled_at": time_text(one.disabled_at),
+        "created_at": format_timestamp(one.created_at),
+        "disabled_at": format_timestamp(one.disabled_at),
     }
 
 
@@ -264,11 +264,11 @@ def _delivery(one: Delivery) -> dict[str, Any]:
         "survey_id": one.key.survey_id,
         "user_id": one.key.user_id,
         "version": one.version,
-        "occurred_at": time_text(one.occurred_at),
+        "occurred_at": format_timestamp(one.occurred_at),
         "attempts": one.attempts,
-        "next_attempt_at": time_text(one.next_attempt_at),
-        "delivered_at": time_text(one.delivered_at),
-        "failed_at": time_text(one.failed_at),
+        "next_attempt_at": format_timestamp(one.next_attempt_at),
+        "delivered_at": format_timestamp(one.delivered_at),
+        "failed_at": format_timestamp(one.failed_at),
         "last_status": one.last_status,
         "last_error": one.last_error,
     }

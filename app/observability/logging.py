@@ -2,8 +2,8 @@
 
 ::
 
-    2026-11-26T21:28:41.123Z WARNING [4711] stepkeep.security: refused address='192.0.2.7' who='anyone' ...
-    {"at": "2026-11-26T21:28:41.123Z", "level": "WARNING", "pid": 4711, "logger": "stepkeep.security", "event": ...}
+    2026-11-26T21:28:41.123456Z WARNING [4711] stepkeep.security: refused address='192.0.2.7' who='anyone' ...
+    {"at": "2026-11-26T21:28:41.123456Z", "level": "WARNING", "pid": 4711, "logger": "stepkeep.security", "event": ...}
 
 Whoever logs, and whichever form it is: line ends and what else can't be printed are escaped, and what has the form of
 a key or token is left out. A fault's line has its type and the places that it came through, but not its text: that may
@@ -12,7 +12,6 @@ quote an answer. What structlog's contextvars hold (the request's or the connect
 Nothing of the application is imported here: gunicorn's configuration uses this before there is one.
 """
 
-import datetime
 import json
 import logging
 import re
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import structlog
+
+from ..core.timestamps import format_timestamp
 
 LogForm = Literal["json", "text"]
 
@@ -98,9 +99,8 @@ def _line(_logger: object, _name: str, said: structlog.typing.EventDict) -> Line
     """Return what the line says; nothing in it is a secret or longer than MAX_SAID."""
     record: logging.LogRecord = said["_record"]
     fault = said["exc_info"][1] if said.get("exc_info") else None
-    when = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
     made: dict[str, Any] = {
-        "at": f"{when.removesuffix('+00:00')}Z",
+        "at": format_timestamp(int(record.created * 1_000_000)),
         "level": record.levelname,
         "pid": record.process,
         "logger": record.name,

@@ -12,9 +12,10 @@ from typing import Any, Literal, NamedTuple, cast
 import orjson
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
+from ..core.timestamps import from_datetime, to_datetime
 from ..errors import InvalidInput
 from .participants import is_his
-from .rows import from_time, text_of, to_time
+from .rows import text_of
 from .tables import audit_log
 
 Action = Literal[
@@ -99,7 +100,7 @@ def record(connection: Connection, entry: Entry) -> None:
     """Add an entry; an actor that is too long for the column is cut."""
     connection.execute(
         insert(audit_log).values(
-            at=to_time(entry.at),
+            at=to_datetime(entry.at),
             actor=entry.actor[:ACTOR_LENGTH],
             action=entry.action,
             survey_id=entry.survey_id,
@@ -157,7 +158,7 @@ def anonymise(connection: Connection, user_id: str, survey_id: str | None, name:
     if survey_id is not None:
         where.append(audit_log.c.survey_id == survey_id)
     if until is not None:
-        where.append(audit_log.c.at <= to_time(until))
+        where.append(audit_log.c.at <= to_datetime(until))
     connection.execute(update(audit_log).where(*where).values(user_id=name))
 
 
@@ -181,7 +182,7 @@ def _newest(connection: Connection) -> int:
 
 def _recorded(row: Any) -> Recorded:  # noqa: ANN401 - a row
     entry = Entry(
-        at=from_time(row.at),
+        at=from_datetime(row.at),
         actor=row.actor,
         action=cast("Action", row.action),
         survey_id=row.survey_id,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, case, func, not_, select
 
+from ..core.timestamps import from_datetime, to_datetime
 from .encryption import SET_ASIDE
-from .rows import from_time, to_time
 from .tables import sessions
 
 
@@ -35,7 +35,7 @@ def count_by_survey(connection: Connection, at: int) -> list[SurveyCount]:
         at: the time now, microseconds since 1970 UTC: a session whose time is over is expired before its row says so.
     """
     column = sessions.c
-    over = and_(column.status == "in_progress", column.expires_at.is_not(None), column.expires_at <= to_time(at))
+    over = and_(column.status == "in_progress", column.expires_at.is_not(None), column.expires_at <= to_datetime(at))
     query = select(
         column.survey_id,
         func.sum(case((and_(column.status == "in_progress", not_(over)), 1), else_=0)).label("in_progress"),
@@ -51,7 +51,7 @@ def count_by_survey(connection: Connection, at: int) -> list[SurveyCount]:
             in_progress=int(row.in_progress),
             completed=int(row.completed),
             expired=int(row.expired),
-            changed_at=None if row.changed_at is None else from_time(row.changed_at),
+            changed_at=None if row.changed_at is None else from_datetime(row.changed_at),
         )
         for row in rows
     ]

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from ..core.timestamps import from_datetime, to_datetime
 from ..survey.snapshot import SessionKey
-from .rows import from_time, to_time
 from .tables import api_keys, sign_ins, token_revocations
 
 
@@ -48,8 +48,8 @@ def add_key(connection: Connection, key: StoredKey) -> None:
             name=key.name,
             scopes=" ".join(key.scopes),
             secret_hash=key.secret_hash,
-            created_at=to_time(key.created_at),
-            expires_at=None if key.expires_at is None else to_time(key.expires_at),
+            created_at=to_datetime(key.created_at),
+            expires_at=None if key.expires_at is None else to_datetime(key.expires_at),
         )
     )
 
@@ -69,14 +69,14 @@ def read_keys(connection: Connection) -> list[StoredKey]:
 def revoke_key(connection: Connection, key_id: str, at: int) -> bool:
     """Revoke a key, and end its sign-ins; return False where there is none that was not revoked already."""
     change = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
-    is_changed = connection.execute(change.values(revoked_at=to_time(at))).rowcount > 0
+    is_changed = connection.execute(change.values(revoked_at=to_datetime(at))).rowcount > 0
     connection.execute(delete(sign_ins).where(sign_ins.c.key_id == key_id))
     return is_changed
 
 
 def note_use(connection: Connection, key_id: str, at: int) -> None:
     """Note that a key was used."""
-    connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=to_time(at)))
+    connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=to_datetime(at)))
 
 
 def read_revoked_keys(connection: Connection) -> frozenset[str]:
@@ -88,9 +88,11 @@ def read_revoked_keys(connection: Connection) -> frozenset[str]:
 
 def add_sign_in(connection: Connection, cookie_hash: str, key_id: str, at: int, old_before: int) -> None:
     """Keep a new sign-in; those that were begun before ``old_before`` have ended, and go."""
-    connection.execute(delete(sign_ins).where(sign_ins.c.signed_in_at < to_time(old_before)))
+    connection.execute(delete(sign_ins).where(sign_ins.c.signed_in_at < to_datetime(old_before)))
     connection.execute(
-        insert(sign_ins).values(cookie_hash=cookie_hash, key_id=key_id, signed_in_at=to_time(at), seen_at=to_time(at))
+        insert(sign_ins).values(
+            cookie_hash=cookie_hash, key_id=key_id, signed_in_at=to_datetime(at), seen_at=to_datetime(at)
+        )
     )
 
 
@@ -102,12 +104,12 @@ def read_sign_in(connection: Connection, cookie_hash: str) -> SignIn | None:
     row = connection.execute(query.where(sign_ins.c.cookie_hash == cookie_hash)).first()
     if row is None:
         return None
-    return SignIn(key=_stored(row), signed_in_at=from_time(row.signed_in_at), seen_at=from_time(row.seen_at))
+    return SignIn(key=_stored(row), signed_in_at=from_datetime(row.signed_in_at), seen_at=from_datetime(row.seen_at))
 
 
 def see_sign_in(connection: Connection, cookie_hash: str, at: int) -> None:
     """Note that somebody who is signed in was there."""
-    connection.execute(update(sign_ins).where(sign_ins.c.cookie_hash == cookie_hash).values(seen_at=to_time(at)))
+    connection.execute(update(sign_ins).where(sign_ins.c.cookie_hash == cookie_hash).values(seen_at=to_datetime(at)))
 
 
 def end_sign_in(connection: Connection, cookie_hash: str) -> None:
@@ -121,7 +123,7 @@ def revoke_tokens(connection: Connection, key: SessionKey, at: int) -> None:
     where = (column.survey_id == key.survey_id, column.user_id == key.user_id)
     before = connection.execute(select(column.revoked_at).where(*where).with_for_update()).scalar()
     connection.execute(delete(token_revocations).where(*where))
-    newest = to_time(at if before is None else max(at, from_time(before)))  # another's clock may be ahead
+    newest = to_datetime(at if before is None else max(at, from_datetime(before)))  # another's clock may be ahead
     connection.execute(
         insert(token_revocations).values(survey_id=key.survey_id, user_id=key.user_id, revoked_at=newest)
     )
@@ -130,20 +132,20 @@ def revoke_tokens(connection: Connection, key: SessionKey, at: int) -> None:
 def read_revocations(connection: Connection, since: int) -> dict[SessionKey, int]:
     """Return up to when, microseconds since 1970 UTC, tokens are revoked, for what was revoked since a time."""
     column = token_revocations.c
-    rows = connection.execute(select(token_revocations).where(column.revoked_at >= to_time(since)))
-    return {SessionKey(row.survey_id, row.user_id): from_time(row.revoked_at) for row in rows}
+    rows = connection.execute(select(token_revocations).where(column.revoked_at >= to_datetime(since)))
+    return {SessionKey(row.survey_id, row.user_id): from_datetime(row.revoked_at) for row in rows}
 
 
 def has_revocations(connection: Connection, before: int) -> bool:
     """Return whether there are revocations from before a time."""
-    query = select(token_revocations.c.user_id).where(token_revocations.c.revoked_at < to_time(before)).limit(1)
+    query = select(token_revocations.c.user_id).where(token_revocations.c.revoked_at < to_datetime(before)).limit(1)
     return connection.execute(query).first() is not None
 
 
 def forget_revocations(connection: Connection, before: int) -> int:
     """Remove revocations of tokens that have all expired by now; return how many."""
     return connection.execute(
-        delete(token_revocations).where(token_revocations.c.revoked_at < to_time(before))
+        delete(token_revocations).where(token_revocations.c.revoked_at < to_datetime(before))
     ).rowcount
 
 
@@ -153,8 +155,8 @@ def _stored(row: Any) -> StoredKey:  # noqa: ANN401 - a row
         name=row.name,
         scopes=tuple(row.scopes.split()),
         secret_hash=row.secret_hash,
-        created_at=from_time(row.created_at),
-        expires_at=None if row.expires_at is None else from_time(row.expires_at),
-        last_used_at=None if row.last_used_at is None else from_time(row.last_used_at),
-        revoked_at=None if row.revoked_at is None else from_time(row.revoked_at),
+        created_at=from_datetime(row.created_at),
+        expires_at=None if row.expires_at is None else from_datetime(row.expires_at),
+        last_used_at=None if row.last_used_at is None else from_datetime(row.last_used_at),
+        revoked_at=None if row.revoked_at is None else from_datetime(row.revoked_at),
     )

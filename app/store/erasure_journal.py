@@ -20,8 +20,8 @@ import orjson
 from filelock import FileLock
 from sqlalchemy import URL
 
+from ..core.timestamps import format_timestamp, parse_timestamp
 from ..errors import ConfigurationError, ErasureNotListed
-from .rows import from_time, to_time
 
 log = logging.getLogger("stepkeep.store")
 
@@ -69,7 +69,7 @@ def hash_of(salt: str, survey_id: str, user_id: str) -> str:
 
 def line_of(erased: Erased) -> str:
     """Return an erasure as a line, without its end."""
-    fields = {**erased._asdict(), "erased_at": f"{to_time(erased.erased_at).isoformat(timespec='microseconds')}Z"}
+    fields = {**erased._asdict(), "erased_at": format_timestamp(erased.erased_at)}
     return orjson.dumps(fields).decode()
 
 
@@ -185,7 +185,7 @@ def _erased_of(line: str | bytes) -> Erased:
         user_hash=given["user_hash"],
         salt=given["salt"],
         sessions=given["sessions"],
-        erased_at=from_time(given["erased_at"].removesuffix("Z")),
+        erased_at=parse_timestamp(given["erased_at"], "erased_at"),
     )
     is_right = (
         _SURVEY_ID.fullmatch(erased.survey_id)

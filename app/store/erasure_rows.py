@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from ..core.timestamps import from_datetime, to_datetime
 from .erasure_journal import Erased, Identity, hash_of
-from .rows import from_time, to_time
 from .tables import erasures
 
 _PAGE = 1000
@@ -24,7 +24,7 @@ def salt_of(connection: Connection, new: str) -> str:
 
 def add_purge(connection: Connection, survey_id: str, count: int, at: int) -> None:
     """Keep that sessions were erased for their age: how many, and nothing that could tell whose."""
-    connection.execute(insert(erasures).values(survey_id=survey_id, sessions=count, erased_at=to_time(at)))
+    connection.execute(insert(erasures).values(survey_id=survey_id, sessions=count, erased_at=to_datetime(at)))
 
 
 def read_after(connection: Connection, after_id: int) -> tuple[list[Erased], int | None]:
@@ -55,7 +55,7 @@ def add_lacking(connection: Connection, erased: Sequence[Erased]) -> None:
     known = _known(connection, erased)
     lacking = [one for one in erased if one.identity not in known]
     if lacking:
-        rows = [{**one._asdict(), "erased_at": to_time(one.erased_at)} for one in lacking]
+        rows = [{**one._asdict(), "erased_at": to_datetime(one.erased_at)} for one in lacking]
         connection.execute(insert(erasures), rows)
 
 
@@ -63,8 +63,8 @@ def _known(connection: Connection, erased: Sequence[Erased]) -> set[Identity]:
     column = erasures.c
     query = select(column.survey_id, column.user_hash, column.erased_at)
     rows = connection.execute(query.where(column.user_hash.in_([one.user_hash for one in erased])))
-    return {(row.survey_id, row.user_hash, from_time(row.erased_at)) for row in rows}
+    return {(row.survey_id, row.user_hash, from_datetime(row.erased_at)) for row in rows}
 
 
 def _erased_of(row: Any) -> Erased:  # noqa: ANN401 - a row
-    return Erased(row.survey_id, row.user_hash, row.salt, row.sessions, from_time(row.erased_at))
+    return Erased(row.survey_id, row.user_hash, row.salt, row.sessions, from_datetime(row.erased_at))

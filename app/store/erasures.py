@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, String, func, or_, select, type_coerce
 
+from ..core.timestamps import from_datetime, to_datetime
 from ..survey.snapshot import SessionKey
 from . import audit, erasure_rows, outbox
 from .credentials import revoke_tokens
 from .erasure_journal import SALT_BYTES, Erased, ErasureList, hash_of
 from .history import erase
 from .participants import is_his, participant_of
-from .rows import from_time, to_time
 from .tables import sessions, token_revocations
 
 SHOWN = 16
@@ -150,7 +150,7 @@ def erase_again(connection: Connection, user_id: str, erased: Erased, how: Repet
     What began after the erasure stays, and so do tokens that were issued and entries that were made later. The row of
     ``erasures`` is left to the caller.
     """
-    at = to_time(erased.erased_at)
+    at = to_datetime(erased.erased_at)
     column = sessions.c
     his = _his(user_id, erased.survey_id).where(or_(column.created_at.is_(None), column.created_at <= at))
     found = _locked(connection, his)
@@ -202,7 +202,7 @@ def read_revocations(connection: Connection, user_id: str, survey_id: str | None
     query = select(column.survey_id, column.revoked_at).where(column.user_id == user_id).order_by(column.survey_id)
     if survey_id is not None:
         query = query.where(column.survey_id == survey_id)
-    return {row.survey_id: from_time(row.revoked_at) for row in connection.execute(query)}
+    return {row.survey_id: from_datetime(row.revoked_at) for row in connection.execute(query)}
 
 
 def _his(user_id: str, survey_id: str | None) -> Select[Any]:
@@ -237,7 +237,7 @@ def _times(connection: Connection, keys: Iterable[SessionKey]) -> Iterator[int]:
         query = select(*times).where(column.user_id == key.user_id, column.survey_id == key.survey_id)
         for time in connection.execute(query).one():
             with suppress(ValueError, TypeError):
-                yield from_time(time)
+                yield from_datetime(time)
 
 
 def _by_survey(keys: Iterable[SessionKey]) -> Iterator[tuple[str, list[SessionKey]]]:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, select, update
 
+from ..core.timestamps import from_datetime, to_datetime
 from ..survey.snapshot import SessionKey
 from .encryption import SET_ASIDE
 from .keyset import as_stored, is_after
-from .rows import from_time, to_time
 from .tables import sessions
 
 
@@ -65,8 +65,10 @@ def read_part(connection: Connection, after: SessionKey | None, limit: int) -> P
         if row.status == "in_progress" and SET_ASIDE not in row.user_id:
             key = SessionKey(row.survey_id, row.user_id)
             with suppress(ValueError, TypeError):  # a time that somebody wrote by hand
-                expires_at = None if row.expires_at is None else from_time(row.expires_at)
-                found.append(Unfinished(key, row.survey_revision, row.version, from_time(row.updated_at), expires_at))
+                expires_at = None if row.expires_at is None else from_datetime(row.expires_at)
+                found.append(
+                    Unfinished(key, row.survey_revision, row.version, from_datetime(row.updated_at), expires_at)
+                )
     return Part(len(rows), SessionKey(*rows[-1][:2]) if rows else None, found)
 
 
@@ -84,7 +86,7 @@ def correct(connection: Connection, corrections: Sequence[Correction]) -> None:
             "of_user": one.key.user_id,
             "of_survey": one.key.survey_id,
             "of_version": one.version,
-            "to_expires_at": None if one.expires_at is None else to_time(one.expires_at),
+            "to_expires_at": None if one.expires_at is None else to_datetime(one.expires_at),
         }
         for one in corrections
     ]

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
+from ..core.timestamps import to_datetime
 from ..errors import SessionUnreadable
 from ..survey.snapshot import SessionKey
 from ..survey.state import Status
 from .encryption import Sealing
 from .keyset import as_stored, is_after
 from .listing import has_status
-from .rows import ENTRY_COLUMNS, STATE_COLUMNS, Entry, Stored, entry_of, state_of, to_time
+from .rows import ENTRY_COLUMNS, STATE_COLUMNS, Entry, Stored, entry_of, state_of
 from .tables import session_history, sessions, survey_revisions
 
 EXAMINED = 5000
@@ -120,11 +121,11 @@ def _conditions(chosen: Chosen) -> Iterator[ColumnElement[bool]]:
     if chosen.status is not None:
         yield has_status(sessions, chosen.status, chosen.at)
     if chosen.since is not None:
-        yield column.created_at >= to_time(chosen.since)
+        yield column.created_at >= to_datetime(chosen.since)
     if chosen.until is not None:
-        yield column.created_at < to_time(chosen.until)
+        yield column.created_at < to_datetime(chosen.until)
     if chosen.updated_since is not None:
-        yield column.updated_at >= to_time(chosen.updated_since)
+        yield column.updated_at >= to_datetime(chosen.updated_since)
     if chosen.is_audio_mode is not None:
         # NULL, which adopted sessions may have, is read as text mode.
         yield (func.coalesce(column.is_audio_mode, 0) != 0) == chosen.is_audio_mode

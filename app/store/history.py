@@ -11,22 +11,12 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
+from ..core.timestamps import to_datetime
 from ..survey.events import from_record
 from ..survey.snapshot import SessionKey
 from ..survey.state import SessionState, fold
 from .encryption import SET_ASIDE, Sealing
-from .rows import (
-    ENTRY_COLUMNS,
-    RECORD_COLUMNS,
-    STATE_COLUMNS,
-    Entry,
-    States,
-    entry_of,
-    events_of,
-    record_of,
-    states_of,
-    to_time,
-)
+from .rows import ENTRY_COLUMNS, RECORD_COLUMNS, STATE_COLUMNS, Entry, States, entry_of, events_of, record_of, states_of
 from .tables import session_history, sessions, survey_revisions, webhook_deliveries
 
 __all__ = ["Entry", "SessionKey", "events_of"]
@@ -135,7 +125,7 @@ def set_aside(connection: Connection, key: SessionKey, at: int) -> str:
     The name is the user id, ``~set-aside-`` and the time: support finds it with LIKE 'user123~%'. Sealed values go
     with it as they are: they are bound to the name without what was added (``sealing.py``).
     """
-    name = f"{key.user_id}{SET_ASIDE}{to_time(at):%Y%m%dT%H%M%S%f}"
+    name = f"{key.user_id}{SET_ASIDE}{to_datetime(at):%Y%m%dT%H%M%S%f}"
     columns = [column for column in sessions.c if column.name != "user_id"]
     chosen = select(bindparam("name", name), *columns).where(
         sessions.c.user_id == key.user_id, sessions.c.survey_id == key.survey_id
@@ -187,7 +177,7 @@ def keep_definition(connection: Connection, survey_id: str, revision: str, defin
     if read_definition(connection, survey_id, revision) is None:
         connection.execute(
             insert(survey_revisions).values(
-                survey_id=survey_id, revision=revision, definition=definition, created_at=to_time(at)
+                survey_id=survey_id, revision=revision, definition=definition, created_at=to_datetime(at)
             )
         )
 

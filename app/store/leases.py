@@ -10,7 +10,7 @@ Every function works on a connection whose transaction its caller owns; a lease 
 from sqlalchemy import Connection, and_, delete, insert, or_, update
 from sqlalchemy.exc import IntegrityError
 
-from .rows import to_time
+from ..core.timestamps import to_datetime
 from .tables import leases
 
 BELIEVED = 10
@@ -28,8 +28,8 @@ def take(connection: Connection, name: str, holder: str, at: int, for_us: int) -
         for_us: microseconds; all holders of a name ask for about the same.
     """
     column = leases.c
-    is_free = or_(column.until <= to_time(at), column.until > to_time(at + BELIEVED * for_us))
-    values = {"holder": holder, "until": to_time(at + for_us)}
+    is_free = or_(column.until <= to_datetime(at), column.until > to_datetime(at + BELIEVED * for_us))
+    values = {"holder": holder, "until": to_datetime(at + for_us)}
     mine = update(leases).where(column.name == name, or_(column.holder == holder, is_free)).values(values)
     if connection.execute(mine).rowcount == 1:
         return True

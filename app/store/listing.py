@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, and_, or_, select
 
+from ..core.timestamps import from_datetime, to_datetime
 from ..errors import InvalidInput
 from ..survey.snapshot import SessionKey
 from .keyset import is_after
-from .rows import from_time, to_time
 from .tables import session_history, sessions
 
 EXAMINED = 5000
@@ -100,8 +100,8 @@ def _events_after(since: int, after: Cursor | None) -> Select[Any]:
     c = session_history.c
     query = select(c.user_id, c.survey_id, c.version, c.id, c.timestamp.label("updated_at")).order_by(c.timestamp, c.id)
     if after is None or after.event is None:
-        return query.where(c.timestamp >= to_time(since))
-    at, number = to_time(after.event[0]), after.event[1]
+        return query.where(c.timestamp >= to_datetime(since))
+    at, number = to_datetime(after.event[0]), after.event[1]
     return query.where(c.timestamp >= at, or_(c.timestamp > at, and_(c.timestamp == at, c.id > number)))
 
 
@@ -141,7 +141,7 @@ def _begins_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]
 def has_status(source: FromClause, status: str, at: int) -> ColumnElement[bool]:
     """A session whose time is over is expired before anything says so in its row."""
     column = source.c
-    over = and_(column.status == "in_progress", column.expires_at.is_not(None), column.expires_at <= to_time(at))
+    over = and_(column.status == "in_progress", column.expires_at.is_not(None), column.expires_at <= to_datetime(at))
     if status == "expired":
         return or_(column.status == status, over)
     return and_(column.status == status, ~over)
@@ -150,4 +150,4 @@ def has_status(source: FromClause, status: str, at: int) -> ColumnElement[bool]:
 def _cursor(row: Any, updated_since: int | None) -> Cursor:  # noqa: ANN401 - a row
     if updated_since is None:
         return Cursor(row.user_id, row.survey_id)
-    return Cursor(event=(from_time(row.updated_at), row.id))
+    return Cursor(event=(from_datetime(row.updated_at), row.id))

@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, or_, select, update
 
+from ..core.timestamps import from_datetime, to_datetime
 from ..survey.snapshot import SessionKey
 from .participants import is_his
-from .rows import from_time, to_time
 from .tables import webhook_deliveries, webhooks
 from .webhooks import WebhookEvent
 
@@ -109,7 +109,7 @@ def read_due(
         without: ids that are left out: those that are under way.
     """
     column = webhook_deliveries.c
-    query = select(webhook_deliveries).where(column.webhook_id == webhook_id, column.next_attempt_at <= to_time(at))
+    query = select(webhook_deliveries).where(column.webhook_id == webhook_id, column.next_attempt_at <= to_datetime(at))
     if without:
         query = query.where(column.id.not_in(without))
     rows = connection.execute(query.order_by(column.next_attempt_at, column.id).limit(limit))
@@ -122,9 +122,9 @@ def settle(connection: Connection, attempted: Iterable[Attempted]) -> None:
         {
             "of_id": one.id,
             "made": one.attempts,
-            "again": None if one.again_at is None else to_time(one.again_at),
-            "delivered": to_time(one.at) if one.is_delivered else None,
-            "failed": to_time(one.at) if one.again_at is None and not one.is_delivered else None,
+            "again": None if one.again_at is None else to_datetime(one.again_at),
+            "delivered": to_datetime(one.at) if one.is_delivered else None,
+            "failed": to_datetime(one.at) if one.again_at is None and not one.is_delivered else None,
             "status": one.status,
             "error": None if one.error is None else one.error[:ERROR_LENGTH],
         }
@@ -170,7 +170,7 @@ def read_ended(
         column.webhook_id == webhook_id, column.id > after_id, column.next_attempt_at.is_(None)
     )
     if since is not None:
-        query = query.where(column.occurred_at >= to_time(since))
+        query = query.where(column.occurred_at >= to_datetime(since))
     if failed:
         query = query.where(column.failed_at.is_not(None))
     return list(connection.execute(query.order_by(column.id).limit(limit)).scalars())
@@ -179,7 +179,7 @@ def read_ended(
 def replay(connection: Connection, ids: Collection[int], at: int) -> int:
     """Let deliveries that were made or given up be due again, as if never attempted; return how many."""
     column = webhook_deliveries.c
-    again = {"attempts": 0, "next_attempt_at": to_time(at), "delivered_at": None, "failed_at": None}
+    again = {"attempts": 0, "next_attempt_at": to_datetime(at), "delivered_at": None, "failed_at": None}
     change = update(webhook_deliveries).where(column.id.in_(ids), column.next_attempt_at.is_(None))
     return connection.execute(change.values(**again)).rowcount
 
@@ -203,15 +203,15 @@ def remove_old(connection: Connection, ages: Ages, ids: Collection[int]) -> int:
 def give_up(connection: Connection, ages: Ages, ids: Collection[int], at: int) -> int:
     """Try those of the deliveries that are still overdue no more; return how many."""
     change = update(webhook_deliveries).where(webhook_deliveries.c.id.in_(ids), _is_overdue(ages))
-    return connection.execute(change.values(next_attempt_at=None, failed_at=to_time(at))).rowcount
+    return connection.execute(change.values(next_attempt_at=None, failed_at=to_datetime(at))).rowcount
 
 
 def _is_old(ages: Ages) -> ColumnElement[bool]:
     column = webhook_deliveries.c
-    failed_before = to_time(ages.failed_before)
+    failed_before = to_datetime(ages.failed_before)
     disabled = select(webhooks.c.id).where(webhooks.c.disabled_at < failed_before)
     return or_(
-        column.delivered_at < to_time(ages.delivered_before),
+        column.delivered_at < to_datetime(ages.delivered_before),
         column.failed_at < failed_before,
         and_(column.webhook_id.in_(disabled), column.next_attempt_at < failed_before),
     )
@@ -220,7 +220,7 @@ def _is_old(ages: Ages) -> ColumnElement[bool]:
 def _is_overdue(ages: Ages) -> ColumnElement[bool]:
     column = webhook_deliveries.c
     enabled = select(webhooks.c.id).where(webhooks.c.disabled_at.is_(None))
-    is_late = column.occurred_at < to_time(ages.failed_before)
+    is_late = column.occurred_at < to_datetime(ages.failed_before)
     return and_(column.next_attempt_at.is_not(None), is_late, column.webhook_id.in_(enabled))
 
 
@@ -249,7 +249,7 @@ def _about(user_id: str, survey_id: str | None, until: int | None) -> list[Colum
     if survey_id is not None:
         where.append(webhook_deliveries.c.survey_id == survey_id)
     if until is not None:
-        where.append(webhook_deliveries.c.occurred_at <= to_time(until))
+        where.append(webhook_deliveries.c.occurred_at <= to_datetime(until))
     return where
 
 
@@ -274,7 +274,7 @@ def _delivery(row: Any) -> Delivery:  # noqa: ANN401 - a row
         event=cast("WebhookEvent", row.event),
         key=SessionKey(row.survey_id, row.user_id),
         version=row.version,
-        occurred_at=from_time(row.occurred_at),
+        occurred_at=from_datetime(row.occurred_at),
         attempts=row.attempts,
         next_attempt_at=_at(row.next_attempt_at),
         delivered_at=_at(row.delivered_at),
@@ -285,4 +285,4 @@ def _delivery(row: Any) -> Delivery:  # noqa: ANN401 - a row
 
 
 def _at(time: object) -> int | None:
-    return None if time is None else from_time(time)
+    return None if time is None else from_datetime(time)

@@ -3,16 +3,16 @@
 Every function works on a connection whose transaction its caller owns.
 """
 
-import datetime
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from ..core.timestamps import format_timestamp, from_datetime
 from ..survey.snapshot import SessionKey
 from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Place, Sealing
 from .keyset import TIMES, as_stored, is_after, is_of
-from .rows import FINGERPRINT, from_time, to_time, value_of
+from .rows import FINGERPRINT, value_of
 from .tables import session_history, sessions
 
 STEP_HISTORY = "sessions.step_history"
@@ -84,6 +84,6 @@ def _shown(name: str, value: Any) -> Any:  # noqa: ANN401 - a column's value
     if name not in TIMES:
         return value
     try:
-        return to_time(from_time(value)).replace(tzinfo=datetime.UTC).isoformat(timespec="microseconds")
+        return format_timestamp(from_datetime(value))
     except (ValueError, TypeError):
         return value

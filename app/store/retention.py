@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, func, or_, select, update
 
+from ..core.timestamps import to_datetime
 from ..survey.events import Expired
 from ..survey.snapshot import SessionKey
 from . import audit, erasure_rows, erasures
 from .erasure_journal import SALT_BYTES
 from .history import erase
 from .keyset import is_after, is_of
-from .rows import to_time
 from .tables import session_history, sessions
 
 Cutoffs = Mapping[str, int]
@@ -167,7 +167,7 @@ def _is_old(cutoffs: Cutoffs) -> ColumnElement[int]:
     # One that is emptied was too old; of the events that said so, some are gone.
     is_emptied = sessions.c.answers == EMPTIED
     is_old = (
-        and_(sessions.c.survey_id == survey, or_(is_emptied, changed_at < to_time(at)))
+        and_(sessions.c.survey_id == survey, or_(is_emptied, changed_at < to_datetime(at)))
         for survey, at in cutoffs.items()
     )
     return case((or_(*is_old), 1), else_=0)

@@ -5,23 +5,19 @@ from the gateway. Answers are sealed as rows are made, and opened as they are re
 the rest of ``store/``.
 """
 
-import datetime
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import orjson
 
+from ..core.timestamps import from_datetime
 from ..errors import AnswersLocked, SessionUnreadable
 from ..survey.events import AnyEvent, Record, from_record, to_record
 from ..survey.snapshot import SessionKey
 from ..survey.state import SessionState, Status
 from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Sealing
 from .tables import session_history, sessions
-
-_EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - the columns hold naive UTC
-_US = datetime.timedelta(microseconds=1)
 
 FINGERPRINT = "fingerprint"
 """Where history's data keeps the hash of the command that made the event."""
@@ -231,7 +227,7 @@ def record_of(row: Row, key: SessionKey, sealing: Sealing) -> Record:
     version, action, at, step, answer, data = row
     answered = None if answer is None else orjson.loads(sealing.open(answer, (ANSWER, *key, version)))
     kept = {} if data is None else orjson.loads(sealing.open(data, (DATA, *key, version)))
-    return Record(action, from_time(at), step, answered, kept)
+    return Record(action, from_datetime(at), step, answered, kept)
 
 
 def entry_of(row: Row, key: SessionKey, sealing: Sealing) -> Entry:
@@ -256,29 +252,6 @@ def text_of(value: object) -> str:
 def value_of(text: str) -> Any:  # noqa: ANN401 - JSON is decoded here
     """Return the value of a JSON text that :func:`text_of` made."""
     return orjson.loads(text)
-
-
-def to_time(at: int) -> datetime.datetime:
-    """Return the naive UTC time of microseconds since 1970."""
-    return _EPOCH + at * _US
-
-
-def to_time_text(at: int) -> str:
-    """Return that time as SQLite and MariaDB write it, e.g. ``2026-11-24 10:00:00.123456``."""
-    second, microsecond = divmod(at, 1_000_000)
-    return f"{_second_text(second)}.{microsecond:06d}"
-
-
-@lru_cache(maxsize=1024)  # thousands of turns fall into one second
-def _second_text(second: int) -> str:
-    return to_time(second * 1_000_000).isoformat(" ")
-
-
-def from_time(time: object) -> int:
-    """Return the microseconds since 1970 of a naive UTC time, or of its text."""
-    moment = datetime.datetime.fromisoformat(time) if isinstance(time, str) else cast("datetime.datetime", time)
-    passed = moment - _EPOCH
-    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
 
 
 _STRINGS = frozenset({str})
@@ -319,7 +292,7 @@ def _state_of(row: Row, sealing: Sealing) -> SessionState:
         is_audio_mode=bool(audio),
         drafts=kept,
         session_data=data,
-        started_at=from_time(created),
-        updated_at=from_time(updated),
-        completed_at=None if done is None else from_time(done),
+        started_at=from_datetime(created),
+        updated_at=from_datetime(updated),
+        completed_at=None if done is None else from_datetime(done),
     )

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from .rows import from_time, to_time
+from ..core.timestamps import from_datetime, to_datetime
 from .tables import webhook_deliveries, webhooks
 
 WebhookEvent = Literal["session.started", "session.completed", "session.expired"]
@@ -54,7 +54,7 @@ def add(connection: Connection, webhook: Webhook) -> None:
             secret=webhook.secret,
             events=" ".join(webhook.events),
             survey_id=webhook.survey_id,
-            created_at=to_time(webhook.created_at),
+            created_at=to_datetime(webhook.created_at),
         )
     )
 
@@ -86,7 +86,7 @@ def disable(connection: Connection, webhook_id: str, at: int) -> None:
     """Tell a webhook nothing more; what waits for it stays until it is enabled again. Again is harmless."""
     column = webhooks.c
     change = update(webhooks).where(column.id == webhook_id, column.disabled_at.is_(None))
-    connection.execute(change.values(disabled_at=to_time(at)))
+    connection.execute(change.values(disabled_at=to_datetime(at)))
 
 
 def enable(connection: Connection, webhook_id: str) -> None:
@@ -121,6 +121,6 @@ def _webhook(row: Any) -> Webhook:  # noqa: ANN401 - a row
         secret=row.secret,
         events=cast("tuple[WebhookEvent, ...]", tuple(row.events.split())),
         survey_id=row.survey_id,
-        created_at=from_time(row.created_at),
-        disabled_at=None if row.disabled_at is None else from_time(row.disabled_at),
+        created_at=from_datetime(row.created_at),
+        disabled_at=None if row.disabled_at is None else from_datetime(row.disabled_at),
     )

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlalchemy import Connection, event, update
 
+from app.core.timestamps import to_datetime
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import statistics
-from app.store.rows import to_time
 from app.store.statistics import ACTIONS, CODES, NO_TIME, OTHER, TIME_WIDTH, SessionRow, Walks, microseconds_of
 from app.store.tables import session_history
 from app.survey.commands import Answer, Begin, Draft, Note, Save, SetMode
@@ -101,7 +101,7 @@ def test_whole_seconds_and_times_of_hand_are_read(store: SessionStore) -> None:
 @given(st.lists(st.integers(-2_000_000_000_000_000, 250_000_000_000_000_000)))
 def test_a_time_is_read_as_it_was_written(times: list[int]) -> None:
     """To the microsecond, in any century; with nothing behind the seconds, too."""
-    texts = [to_time(at).isoformat(" ", "microseconds") for at in times]
+    texts = [to_datetime(at).isoformat(" ", "microseconds") for at in times]
     assert microseconds_of("".join(texts)).tolist() == times
     seconds = "".join(text[:19].ljust(TIME_WIDTH) for text in texts)
     assert microseconds_of(seconds).tolist() == [at // 1_000_000 * 1_000_000 for at in times]

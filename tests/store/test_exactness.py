@@ -137,7 +137,7 @@ def test_time_comes_back_to_the_microsecond(database: Database, at: int) -> None
     """UTC, whatever the time zone of the server."""
     database.store.clock = lambda: at
     database.save_session("u", "S1", {}, [])
-    time = (EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds")
+    time = (EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds").replace("+00:00", "Z")
     assert loaded(database)["updated_at"] == time
     assert database.get_session_history("u", limit=1)[0]["timestamp"] == time
 

@@ -1,11 +1,8 @@
 """Rows: what is written comes back, and what can't be read is said to be so."""
 
-import datetime
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from app.core.timestamps import to_datetime
 from app.errors import SessionUnreadable
 from app.store import rows
 from app.survey.snapshot import SessionKey
@@ -19,20 +16,11 @@ READABLE = {"answers": '{"Q1":1}', "step_history": '["Q1"]', "session_data": Non
 def row(**texts: str | None) -> tuple[object, ...]:
     """Return a row of STATE_COLUMNS."""
     given = {**READABLE, **texts}
-    at = rows.to_time(AT)
+    at = to_datetime(AT)
     return (
         "u", "phq9", "Q2", given["answers"], given["step_history"], at, at, 0, given["session_data"], "r", 2,
         "in_progress", given["drafts"], None,
     )  # fmt: skip
-
-
-@given(st.integers(0, 2**53))
-def test_time_comes_back_to_the_microsecond_in_each_form(at: int) -> None:
-    """As a datetime, as text with and without microseconds, as the databases give them."""
-    assert rows.from_time(rows.to_time(at)) == at
-    assert rows.from_time(rows.to_time_text(at)) == at
-    assert rows.to_time_text(at) == rows.to_time(at).isoformat(" ", "microseconds")
-    assert rows.from_time(rows.to_time_text(at)[:-7]) == at - at % 1_000_000
 
 
 def test_row_is_read_as_its_session() -> None:
@@ -62,10 +50,3 @@ def test_message_of_a_corrupt_row_is_known_all_the_same() -> None:
     """That it was applied is what counts."""
     key, known = rows.known_message(("u", "phq9", "m", 7, "{oops"))
     assert (key, known.version, known.fingerprint) == ((KEY, "m"), 7, None)
-
-
-def test_times_of_old_rows_with_a_zone_are_refused_not_shifted() -> None:
-    """A naive UTC time is what the columns hold."""
-    aware = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).isoformat()
-    with pytest.raises(TypeError):
-        rows.from_time(aware)

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from ...core import strict_json
+from ...core.timestamps import parse_timestamp
 from ...errors import InvalidInput
 from ...store.statistics import SessionRow
-from ..export.request import MODES, STATUSES, moment
+from ..export.request import MODES, STATUSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +53,8 @@ class Filters:
                 raise InvalidInput(f"{name} must be one of {', '.join(known)}")
         strict_json.check(revision, "revision")
         return cls(
-            since=None if since is None else moment(since, "since"),
-            until=None if until is None else moment(until, "until", ends_day=True),
+            since=None if since is None else parse_timestamp(since, "since"),
+            until=None if until is None else parse_timestamp(until, "until", ends_day=True),
             since_text=since,
             until_text=until,
             mode=mode,

@@ -1,15 +1,14 @@
 """A tally as the figures that are shown: shares, medians, and names for steps and answers."""
 
-import datetime
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
+from ...core.timestamps import format_timestamp, to_datetime
 from ...errors import NoSuchSurvey
 from ...sessions.queries import SessionReader
 from ...store import statistics
-from ...store.rows import to_time
 from ...survey.definition import Survey
 from ...survey.types import STEP_TYPES
 from .collect import PAUSE_S, Progress, Question, tally_of
@@ -52,7 +51,7 @@ def figures_of(
     return {
         "survey_id": survey_id,
         "title": known[0].title if known else survey_id,
-        "computed_at": to_time(at).replace(tzinfo=datetime.UTC).isoformat(timespec="microseconds"),
+        "computed_at": format_timestamp(at),
         "filters": filters.shown(),
         **_about_sessions(tally),
         "modes": [_mode(tally, mode) for mode in ("text", "audio")],
@@ -113,7 +112,7 @@ def _days(tally: Tally) -> list[dict[str, Any]]:
         found = list(range(found[0], found[-1] + 1))
     return [
         {
-            "day": to_time(day * _DAY_US).date().isoformat(),
+            "day": to_datetime(day * _DAY_US).date().isoformat(),
             "started": tally.began_days[day],
             "completed": tally.completed_days[day],
         }

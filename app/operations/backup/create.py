@@ -1,14 +1,13 @@
 """Making a backup in the portable form, beside a server that goes on."""
 
-import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...core.timestamps import format_timestamp
 from ...errors import BackupBroken, InvalidInput
 from ...sessions.service import SessionStore
 from ...store.engine import normalise_url
 from ...store.migrations import head_revision
-from ...store.rows import to_time
 from .bulk import OpenDatabase
 from .databases import check_revision, snapshot
 from .new_file import new_file
@@ -44,7 +43,7 @@ def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_pr
     url = normalise_url(store.settings.database_url)
     facts = store.database_facts()
     with new_file(path) as unfinished, snapshot(url) as database:
-        made_at = to_time(store.clock()).replace(tzinfo=datetime.UTC).isoformat(timespec="microseconds")
+        made_at = format_timestamp(store.clock())
         try:
             manifest = _write(
                 unfinished, database, made_at, {"kind": facts["database"], "version": facts["version"]}, progress

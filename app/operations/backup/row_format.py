@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 from sqlalchemy import Column, DateTime, Integer, Table
 
+from ...core.timestamps import from_datetime, to_database_text
 from ...errors import BackupBroken
-from ...store.rows import from_time, to_time_text
 from ...store.tables import leases, metadata, session_history
 
 Row = tuple[Any, ...]
@@ -57,7 +57,7 @@ def time_text(value: object) -> object:
     if value is None or (isinstance(value, str) and len(value) == TIME_LENGTH and value[10] == " "):
         return value
     try:
-        return to_time_text(from_time(value))
+        return to_database_text(from_datetime(value))
     except (ValueError, TypeError, AttributeError):
         return value
 

@@ -9,7 +9,8 @@ import datetime
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ...store.rows import text_of, to_time
+from ...core.timestamps import format_datetime, to_datetime
+from ...store.rows import text_of
 from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
 from ...survey.types import Cell
@@ -84,7 +85,7 @@ def _event_cells(key: SessionKey, state: SessionState, one: Happened) -> Iterabl
         text_of(one.answer) if isinstance(one.answer, list | dict) else one.answer,
         one.to,
         one.mode,
-        to_time(one.at),
+        to_datetime(one.at),
         one.since_previous_s,
         one.since_start_s,
     )
@@ -115,7 +116,7 @@ def _shown(text: _Text, cell: Cell) -> str:
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, datetime.datetime):
-        return f"{cell.isoformat(timespec='microseconds')}Z"
+        return format_datetime(cell)
     return str(cell)
 
 

@@ -1,12 +1,12 @@
 """JSON Lines in UTF-8: one session a line, with its answers as they were given; made a piece at a time."""
 
-import datetime
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from ...store.rows import Entry, to_time
+from ...core.timestamps import format_timestamp
+from ...store.rows import Entry
 from .events import Happened, happenings
 from .layout import Layout, mode_name
 from .walk import Session, Walk
@@ -38,9 +38,9 @@ def _session(layout: Layout, walk: Walk, session: Session) -> dict[str, Any]:
         "revision": state.survey_revision,
         "status": layout.status(state, walk.at),
         "mode": mode_name(is_audio=state.is_audio_mode),
-        "started_at": _time(state.started_at),
-        "updated_at": _time(state.updated_at),
-        "completed_at": None if done is None else _time(done),
+        "started_at": format_timestamp(state.started_at),
+        "updated_at": format_timestamp(state.updated_at),
+        "completed_at": format_timestamp(done),
         "duration_s": None if done is None else (done - state.started_at) / 1_000_000,
         "version": state.version,
         "current_step": state.current_step,
@@ -58,11 +58,7 @@ def _event(one: Happened) -> dict[str, Any]:
         "answer": one.answer,
         "to": one.to,
         "mode": one.mode,
-        "at": _time(one.at),
+        "at": format_timestamp(one.at),
         "since_previous_s": one.since_previous_s,
         "since_start_s": one.since_start_s,
     }
-
-
-def _time(at: int) -> str:
-    return f"{to_time(at).replace(tzinfo=datetime.UTC).isoformat(timespec='microseconds').removesuffix('+00:00')}Z"

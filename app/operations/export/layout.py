@@ -1,6 +1,7 @@
 """All columns of a survey, and a session's row in them. Pure."""
 
-from ...store.rows import text_of, to_time
+from ...core.timestamps import to_datetime
+from ...store.rows import text_of
 from ...survey.flow import status_at
 from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
@@ -68,9 +69,9 @@ class Layout:
             state.survey_revision,
             self.status(state, at),
             mode_name(is_audio=state.is_audio_mode),
-            to_time(state.started_at),
-            to_time(state.updated_at),
-            None if done is None else to_time(done),
+            to_datetime(state.started_at),
+            to_datetime(state.updated_at),
+            None if done is None else to_datetime(done),
             None if done is None else (done - state.started_at) / 1_000_000,
             state.version,
             state.current_step,

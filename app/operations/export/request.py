@@ -1,12 +1,10 @@
 """What is asked for: which sessions of a survey, in which format; values, checked before anything is read."""
 
-import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 from ...errors import InvalidInput
-from ...store.rows import from_time
 from ...survey.state import Status
 
 Format = Literal["csv", "long", "jsonl", "parquet", "xlsx", "sav", "dta"]
@@ -82,24 +80,3 @@ _ONLY_IN: Mapping[str, tuple[Format, ...]] = {
     "history": ("jsonl",),
     "drafts": ("long", "jsonl"),
 }
-
-
-def moment(text: str, name: str, *, ends_day: bool = False) -> int:
-    """Return the time of an ISO time, UTC where it names no zone, or of a day: its begin, or its end.
-
-    Raises:
-        InvalidInput: it is none; ``name`` is what the message calls it.
-    """
-    try:
-        found = datetime.datetime.fromisoformat(text.replace(" ", "+"))
-        found = found.astimezone(datetime.UTC) if found.tzinfo else found
-        at = from_time(found.replace(tzinfo=None))
-    except (ValueError, OverflowError):
-        raise InvalidInput(f"{name} must be a day as 2026-11-23, or a time as 2026-11-23T10:00:00Z") from None
-    is_day = len(text) <= _DAY_LENGTH
-    return min(max(0, at + _DAY_US if is_day and ends_day else at), _LAST)
-
-
-_DAY_LENGTH = len("2026-11-23")
-_DAY_US = 86_400 * 1_000_000
-_LAST = from_time(datetime.datetime(9999, 12, 31))  # noqa: DTZ001 - as the columns hold it

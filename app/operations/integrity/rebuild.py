@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, update
 
+from ...core.timestamps import to_datetime
 from ...errors import AnswersLocked, InvalidInput, NoSuchSession
 from ...sessions.service import SessionStore
 from ...store import audit
 from ...store.integrity import Folded, Pair, read_pair
-from ...store.rows import CHANGED_COLUMNS, Form, changed_row, to_time
+from ...store.rows import CHANGED_COLUMNS, Form, changed_row
 from ...store.tables import sessions
 from ...survey.definition import Survey
 from ...survey.snapshot import SessionKey
@@ -143,9 +144,9 @@ def _write(
     expires_at = None
     if survey is not None and survey.expires_after_us is not None and state.status == "in_progress":
         expires_at = state.updated_at + survey.expires_after_us
-    values = changed_row(key, state, expires_at, Form(to_time, store.sealing))
+    values = changed_row(key, state, expires_at, Form(to_datetime, store.sealing))
     row = dict(zip((column.name for column in CHANGED_COLUMNS), values, strict=False))  # then come the key's columns
-    row["created_at"] = to_time(state.started_at)
+    row["created_at"] = to_datetime(state.started_at)
     where = (sessions.c.user_id == key.user_id, sessions.c.survey_id == key.survey_id)
     connection.execute(update(sessions).where(*where).values(row))
 

@@ -29,12 +29,12 @@ from typing import Any, BinaryIO, NamedTuple, Self
 
 import orjson
 
+from ...core.timestamps import format_timestamp
 from ...errors import AnswersLocked, InvalidInput
 from ...sessions.service import SessionStore
 from ...store import raw_rows
 from ...store.encryption import Place, Sealing
 from ...store.retention import Aged
-from ...store.rows import to_time
 from ...survey.snapshot import SessionKey
 
 FORMAT = "stepkeep-archive-1"
@@ -133,9 +133,7 @@ class Archive:
                 os.fsync(folder)  # else the file's name may not outlive a power cut
             finally:
                 os.close(folder)
-            self._write(
-                [_line("archive", {"format": FORMAT, "made_at": f"{to_time(self._store.clock()).isoformat()}Z"})]
-            )
+            self._write([_line("archive", {"format": FORMAT, "made_at": format_timestamp(self._store.clock())})])
         return self._file
 
     def _lines_of(self, aged: Sequence[Aged], there: list[Aged]) -> Iterator[bytes]:

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from ...core.fork_hooks import tell_of_forks
+from ...core.timestamps import to_datetime
 from ...errors import StepkeepError
 from ...sessions.service import SessionStore
 from ...store.leases import release, take
-from ...store.rows import to_time
 from .expiry import expire
 from .purge_archive import Archive
 from .retention import purge
@@ -144,5 +144,5 @@ class Rounds:
         folder = self._store.settings.archive_dir
         if folder is None:
             return nullcontext()
-        made_at = f"{to_time(self._store.clock()):%Y%m%dT%H%M%S}"
+        made_at = f"{to_datetime(self._store.clock()):%Y%m%dT%H%M%S}"
         return Archive(self._store, Path(folder) / f"stepkeep-{made_at}-{self._holder[:8]}.jsonl.gz")

@@ -20,17 +20,17 @@ given as text. ``erasures`` are earlier ones of the same participant. ``webhook_
 without its path) it was told, or is still to be, that a session of his began, was completed or expired.
 """
 
-import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ...core.timestamps import format_timestamp
 from ...errors import SessionUnreadable
 from ...sessions import erasure_replay
 from ...sessions.service import SessionStore
 from ...store import audit, erasure_rows, erasures, outbox, raw_rows
 from ...store.erasure_journal import line_of, read_lines
 from ...store.outbox import Delivery
-from ...store.rows import Entry, text_of, to_time
+from ...store.rows import Entry, text_of
 from ...survey.snapshot import SessionKey, Snapshot
 from ..webhooks.url_policy import origin_of
 
@@ -87,7 +87,7 @@ class _Export:
         self._counts = dict.fromkeys(_COUNTED, 0)
 
     def pieces(self, keys: Iterable[SessionKey]) -> Iterator[str]:
-        head = {"format": FORMAT, "user_id": self._user_id, "exported_at": _time(self._store.clock())}
+        head = {"format": FORMAT, "user_id": self._user_id, "exported_at": format_timestamp(self._store.clock())}
         yield text_of(head)[:-1]
         aside: list[SessionKey] = []
         yield from self._list("sessions", self._sessions(keys, aside))
@@ -168,12 +168,12 @@ class _Export:
             lambda connection: erasures.read_revocations(connection, self._user_id, self._survey_id)
         )
         for survey_id, at in found.items():
-            yield {"survey_id": survey_id, "revoked_at": _time(at)}
+            yield {"survey_id": survey_id, "revoked_at": format_timestamp(at)}
 
     def _erasures(self) -> Iterator[dict[str, Any]]:
         found = self._store.read(lambda connection: erasure_rows.read_of(connection, self._user_id, self._survey_id))
         for one in found:
-            yield {"survey_id": one.survey_id, "sessions": one.sessions, "erased_at": _time(one.erased_at)}
+            yield {"survey_id": one.survey_id, "sessions": one.sessions, "erased_at": format_timestamp(one.erased_at)}
 
     def _deliveries(self) -> Iterator[dict[str, Any]]:
         after = 0
@@ -210,9 +210,9 @@ def _session_of(snapshot: Snapshot) -> dict[str, Any]:
         "is_audio_mode": state.is_audio_mode,
         "drafts": state.drafts,
         "session_data": state.session_data,
-        "created_at": _time(state.started_at),
-        "updated_at": _time(state.updated_at),
-        "completed_at": None if state.completed_at is None else _time(state.completed_at),
+        "created_at": format_timestamp(state.started_at),
+        "updated_at": format_timestamp(state.updated_at),
+        "completed_at": format_timestamp(state.completed_at),
     }
 
 
@@ -225,7 +225,7 @@ def _event_of(entry: Entry) -> dict[str, Any]:
         "step": record.step,
         "answer": record.answer,
         "data": record.data,
-        "timestamp": _time(record.at),
+        "timestamp": format_timestamp(record.at),
     }
 
 
@@ -235,8 +235,8 @@ def _delivery_of(delivery: Delivery, url: str) -> dict[str, Any]:
         "event": delivery.event,
         "survey_id": delivery.key.survey_id,
         "version": delivery.version,
-        "occurred_at": _time(delivery.occurred_at),
-        "delivered_at": None if delivery.delivered_at is None else _time(delivery.delivered_at),
+        "occurred_at": format_timestamp(delivery.occurred_at),
+        "delivered_at": format_timestamp(delivery.delivered_at),
     }
 
 
@@ -244,13 +244,9 @@ def _entry_of(recorded: audit.Recorded) -> dict[str, Any]:
     entry = recorded.entry
     return {
         "id": recorded.id,
-        "at": _time(entry.at),
+        "at": format_timestamp(entry.at),
         "actor": entry.actor,
         "action": entry.action,
         "survey_id": entry.survey_id,
         "detail": entry.detail,
     }
-
-
-def _time(at: int) -> str:
-    return to_time(at).replace(tzinfo=datetime.UTC).isoformat(timespec="microseconds")

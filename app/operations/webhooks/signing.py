@@ -4,7 +4,6 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 """
 
 import base64
-import datetime
 import hashlib
 import hmac
 import secrets
@@ -13,8 +12,8 @@ from typing import NamedTuple
 
 import orjson
 
+from ...core.timestamps import format_timestamp
 from ...store.outbox import Delivery
-from ...store.rows import to_time
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
@@ -88,9 +87,4 @@ def body_of(delivery: Delivery) -> bytes:
 
 def encoded(event: str, at: int, data: Mapping[str, object]) -> bytes:
     """Return a message as JSON, in the form that the specification recommends."""
-    return orjson.dumps({"type": event, "timestamp": _time(at), "data": data})
-
-
-def _time(at: int) -> str:
-    moment = to_time(at).replace(tzinfo=datetime.UTC)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return orjson.dumps({"type": event, "timestamp": format_timestamp(at), "data": data})

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import URL, Column, Engine, create_engine
 
+from ...core.timestamps import to_database_text
 from ...survey.snapshot import SessionKey
 from ..encryption import PLAIN
 from ..rows import (
@@ -22,7 +23,6 @@ from ..rows import (
     Row,
     Written,
     found_of,
-    to_time_text,
 )
 from ..tables import session_history, sessions
 from .connection import OUTBOX_COLUMNS, in_key_order, wanted_by
@@ -66,7 +66,7 @@ class MysqlGateway:
 
     @staticmethod
     def to_time(at: int) -> str:
-        return to_time_text(at)
+        return to_database_text(at)
 
     def load(self, key: SessionKey) -> Row | None:
         rows = self._read(f"{_SELECT} WHERE user_id = %s AND survey_id = %s", (key.user_id, key.survey_id))

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import OperationalError
 
+from ...core.timestamps import to_database_text
 from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
 from ..encryption import PLAIN
@@ -41,7 +42,6 @@ from ..rows import (
     Found,
     Row,
     Written,
-    to_time_text,
 )
 from ..tables import session_history, sessions
 from .connection import OUTBOX_COLUMNS, compiled, value_for, wanted_by
@@ -171,7 +171,7 @@ class SqliteGateway:
 
     @staticmethod
     def to_time(at: int) -> str:
-        return to_time_text(at)
+        return to_database_text(at)
 
     def load(self, key: SessionKey) -> Row | None:
         row: Row | None = self._cursor.execute(_SELECT, (key.user_id, key.survey_id)).fetchone()

@@ -12,6 +12,7 @@ import flask
 from werkzeug import Response
 
 from ...access.principals import SCOPES, Developer, Integrator, check_scope
+from ...core.timestamps import format_minute
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, NotFound, Unauthorized, Unavailable
 from ...store import audit, counting, history
 from ...store.audit import Recorded
@@ -22,6 +23,7 @@ from .sign_in import put_off, refuse, to_sign_in
 from .survey import page
 
 dashboard = flask.Blueprint("dashboard", __name__)
+dashboard.add_app_template_filter(format_minute)
 dashboard.register_error_handler(Forbidden, refuse)
 dashboard.register_error_handler(Unavailable, put_off)
 

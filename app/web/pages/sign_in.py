@@ -5,7 +5,6 @@ in and out, and that somebody failed to, stands in the audit log.
 """
 
 import contextlib
-import datetime
 
 import flask
 from werkzeug import Response
@@ -84,12 +83,6 @@ def put_off(_error: Unavailable) -> Response:
 def to_sign_in() -> Response:
     """Lead to the form."""
     return _to("sign_in.show_sign_in")
-
-
-@sign_in.app_template_filter("moment")
-def moment(at: int) -> str:
-    """Return a time (microseconds since 1970 UTC) for people, to the minute."""
-    return datetime.datetime.fromtimestamp(at // 1_000_000, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _note_failure() -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import flask
 
+from ...core.timestamps import parse_timestamp
 from ...errors import InvalidInput, RateLimited
 from ...operations.export import codebook
 from ...operations.export.export import Export
-from ...operations.export.request import FORMATS, MODES, STATUSES, Asked, moment
+from ...operations.export.request import FORMATS, MODES, STATUSES, Asked
 from ...sessions.service import SessionStore
 from ..authorization import permitted_to_all, store
 from . import requests
@@ -129,4 +130,4 @@ def _one_of(name: str, known: tuple[str, ...], default: str | None = None) -> An
 
 def _moment(name: str, *, ends_day: bool = False) -> int | None:
     text = flask.request.args.get(name)
-    return None if text is None else moment(text, name, ends_day=ends_day)
+    return None if text is None else parse_timestamp(text, name, ends_day=ends_day)

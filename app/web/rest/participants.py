@@ -7,13 +7,14 @@ import segno
 
 from ...access.principals import Participant, Principal, check_scope
 from ...access.tokens import new_user_id
+from ...core.timestamps import format_timestamp
 from ...errors import Forbidden, InvalidInput, NoSuchSurvey, OtherVisit, Unauthorized
 from ...operations.privacy.participant_export import export_participant
 from ...store import audit
 from ..authentication import access, address
 from ..authorization import note, permitted, permitted_to_all, store
 from . import requests
-from .responses import json_response, time_text
+from .responses import json_response
 
 access_api = flask.Blueprint("access_api", __name__)
 
@@ -41,7 +42,7 @@ def create_participant(survey_id: str) -> flask.Response:
     access().limits.count("address_connections", address())
     note(who, "token_issued", key)
     token, expires_at = access().credentials.issue_token(key, _life_us(body.get("hours")))
-    shown = {"user_id": key.user_id, "survey_id": survey_id, "token": token, "expires_at": time_text(expires_at)}
+    shown = {"user_id": key.user_id, "survey_id": survey_id, "token": token, "expires_at": format_timestamp(expires_at)}
     return json_response({"success": True, **shown, "link": _link(token)}, 201)
 
 
@@ -64,7 +65,7 @@ def create_link(user_id: str) -> flask.Response:
     token, expires_at = access().credentials.issue_token(key, life_us)
     link = _link(token)
     code = segno.make(link, error="m", micro=False).svg_inline(scale=4, border=4, dark="#000", light="#fff")
-    return json_response({"success": True, "link": link, "expires_at": time_text(expires_at), "qr": code})
+    return json_response({"success": True, "link": link, "expires_at": format_timestamp(expires_at), "qr": code})
 
 
 @access_api.delete("/api/session/<path:user_id>/tokens")
@@ -169,7 +170,7 @@ def _entry(found: audit.Recorded) -> dict[str, Any]:
     entry = found.entry
     return {
         "id": found.id,
-        "at": time_text(entry.at),
+        "at": format_timestamp(entry.at),
         "actor": entry.actor,
         "action": entry.action,
         "survey_id": entry.survey_id,

@@ -2,13 +2,13 @@
 
 import base64
 import binascii
-import datetime
 import re
 from typing import Any
 
 import flask
 
 from ...core import strict_json
+from ...core.timestamps import parse_timestamp
 from ...errors import InvalidInput
 from ...store.listing import Cursor
 
@@ -84,22 +84,7 @@ def limit() -> int:
 def updated_since() -> int | None:
     """Return the time of the query, microseconds since 1970 UTC."""
     text = flask.request.args.get("updated_since")
-    return None if text is None else time_of(text, "updated_since")
-
-
-def time_of(text: str, name: str) -> int:
-    """Return the time that a text says, microseconds since 1970 UTC.
-
-    Raises:
-        InvalidInput: it says none; ``name`` is what it is called.
-    """
-    try:
-        moment = datetime.datetime.fromisoformat(text.replace(" ", "+"))
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
-        since_1970 = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    except (ValueError, OverflowError):
-        raise InvalidInput(f"{name} must be a time as 2026-11-23T10:00:00Z") from None
-    return max(0, since_1970 // datetime.timedelta(microseconds=1))
+    return None if text is None else parse_timestamp(text, "updated_since")
 
 
 def cursor() -> Cursor | None:

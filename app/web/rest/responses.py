@@ -1,6 +1,5 @@
 """What REST answers: JSON, problem details (RFC 9457), and errors made into these in one place."""
 
-import datetime
 import http
 import logging
 from collections.abc import Mapping
@@ -75,9 +74,3 @@ def problem(status: int, code: str, detail: str, **extra: object) -> flask.Respo
     if status == http.HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
-
-
-def time_text(at: int) -> str:
-    """Return a time, microseconds since 1970 UTC, as REST writes it."""
-    moment = datetime.datetime.fromtimestamp(at // 1_000_000, datetime.UTC)
-    return moment.replace(microsecond=at % 1_000_000).isoformat(timespec="microseconds")

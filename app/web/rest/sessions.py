@@ -7,6 +7,7 @@ import flask
 
 from ...access.principals import Participant, check_scope
 from ...core import strict_json
+from ...core.timestamps import format_timestamp
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unauthorized, VersionConflict
 from ...sessions.service import SessionStore
 from ...store.rows import Entry
@@ -22,7 +23,7 @@ from ..ws import messages
 from ..ws.asyncapi import asyncapi_document
 from . import requests
 from .openapi.document import openapi_document
-from .responses import json_response, problem, time_text
+from .responses import json_response, problem
 
 api = flask.Blueprint("api", __name__)
 
@@ -288,9 +289,9 @@ def _shown(snapshot: Snapshot) -> dict[str, Any]:
         **snapshot.to_dict(store().clock()),
         "version": state.version,
         "progress": snapshot.progress,
-        "created_at": time_text(state.started_at),
-        "updated_at": time_text(state.updated_at),
-        "completed_at": None if state.completed_at is None else time_text(state.completed_at),
+        "created_at": format_timestamp(state.started_at),
+        "updated_at": format_timestamp(state.updated_at),
+        "completed_at": format_timestamp(state.completed_at),
     }
 
 
@@ -301,7 +302,7 @@ def _event(entry: Entry) -> dict[str, Any]:
         "action": record.action,
         "step": record.step,
         "answer": record.answer,
-        "timestamp": time_text(record.at),
+        "timestamp": format_timestamp(record.at),
         "message_id": entry.message_id,
         "data": record.data,
     }

@@ -4,6 +4,7 @@ from typing import Any
 
 import flask
 
+from ...core.timestamps import format_timestamp, parse_timestamp
 from ...errors import InvalidInput
 from ...operations.webhooks import management
 from ...operations.webhooks.signing import message_id_of
@@ -12,7 +13,7 @@ from ...store.outbox import Delivery
 from ...store.webhooks import Webhook, read_all
 from ..authorization import permitted_to_all, store
 from . import requests
-from .responses import json_response, time_text
+from .responses import json_response
 
 webhooks_api = flask.Blueprint("webhooks_api", __name__)
 
@@ -96,7 +97,7 @@ def replay(webhook_id: str) -> flask.Response:
     since, failed = body.get("since"), _flag(body, "failed") or False
     if "since" in body and not isinstance(since, str):
         raise InvalidInput("since must be a time as 2026-11-23T10:00:00Z")
-    from_then = None if since is None else requests.time_of(since, "since")
+    from_then = None if since is None else parse_timestamp(since, "since")
     count = management.replay(store(), webhook_id, since=from_then, failed=failed)
     return json_response({"success": True, "replayed": count})
 
@@ -114,8 +115,8 @@ def _shown(webhook: Webhook) -> dict[str, Any]:
         "url": webhook.url,
         "events": list(webhook.events),
         "survey_id": webhook.survey_id,
-        "created_at": time_text(webhook.created_at),
-        "disabled_at": _time(webhook.disabled_at),
+        "created_at": format_timestamp(webhook.created_at),
+        "disabled_at": format_timestamp(webhook.disabled_at),
     }
 
 
@@ -127,15 +128,11 @@ def _delivery(one: Delivery) -> dict[str, Any]:
         "survey_id": one.key.survey_id,
         "user_id": one.key.user_id,
         "version": one.version,
-        "occurred_at": time_text(one.occurred_at),
+        "occurred_at": format_timestamp(one.occurred_at),
         "attempts": one.attempts,
-        "next_attempt_at": _time(one.next_attempt_at),
-        "delivered_at": _time(one.delivered_at),
-        "failed_at": _time(one.failed_at),
+        "next_attempt_at": format_timestamp(one.next_attempt_at),
+        "delivered_at": format_timestamp(one.delivered_at),
+        "failed_at": format_timestamp(one.failed_at),
         "last_status": one.last_status,
         "last_error": one.last_error,
     }
-
-
-def _time(at: int | None) -> str | None:
-    return None if at is None else time_text(at)

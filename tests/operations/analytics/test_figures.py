@@ -13,12 +13,12 @@ from sqlalchemy import delete, update
 
 from app.catalogue import Catalogue
 from app.core import strict_json
+from app.core.timestamps import to_datetime
 from app.errors import InvalidInput, NoSuchSurvey
 from app.operations.analytics import Filters, figures_of
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import history
-from app.store.rows import to_time
 from app.store.tables import session_history, sessions
 from app.survey import commands
 from app.survey.definition import Survey, parse_definition
@@ -294,7 +294,7 @@ def test_rows_of_other_programs_are_counted_as_far_as_they_go(opened: Opened) ->
     store.write(spoil)
     found = figures_of(store, "one")
     assert (found["sessions"]["started"], found["unread"]) == (2, 1)
-    assert found["days"] == [{"day": str(to_time(BEGAN).date()), "started": 1, "completed": 0}]
+    assert found["days"] == [{"day": str(to_datetime(BEGAN).date()), "started": 1, "completed": 0}]
     assert step_of(found, "S0")["answered"] == 2
     assert step_of(found, "S0")["seconds"] == {
         "count": 2,

@@ -15,7 +15,7 @@ def figures(**changes: Any) -> dict[str, Any]:
     return {
         "survey_id": "one",
         "title": "One",
-        "computed_at": "2026-11-27T10:11:12.000000+00:00",
+        "computed_at": "2026-11-27T10:11:12.000000Z",
         "filters": {},
         "sessions": {"started": 0, "completed": 0, "in_progress": 0, "expired": 0, "completion_rate": None},
         "unread": 0,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert
 
+from app.core.timestamps import to_datetime
 from app.operations.backup.databases import snapshot
 from app.operations.backup.row_format import TABLES, Row
 from app.sessions.service import SessionStore, open_store
@@ -18,7 +19,6 @@ from app.settings import Settings
 from app.store import audit, erasure_rows
 from app.store.engine import normalise_url
 from app.store.erasure_journal import Erased, hash_of
-from app.store.rows import to_time
 from app.store.tables import (
     api_keys,
     session_history,
@@ -94,7 +94,7 @@ def fill(store: SessionStore, sessions_: int = 3) -> None:
 
 
 def _fill_others(connection: Connection) -> None:
-    time = to_time(AT)
+    time = to_datetime(AT)
     salt = "ab" * 16
     old = {"survey_id": "phq9", "current_step": "Q1", "step_history": "[]", "created_at": time, "updated_at": time}
     connection.execute(insert(sessions), [{"user_id": "corrupt", "answers": "{oops", **old}])

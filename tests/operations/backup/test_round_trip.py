@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
+from app.core.timestamps import to_datetime
 from app.errors import ConfigurationError, InvalidInput, SchemaMismatch, StoreInUse
 from app.operations.backup.create import create_backup
 from app.operations.backup.migrate import move_database
@@ -14,7 +15,6 @@ from app.operations.backup.restore import How, restore_backup
 from app.operations.backup.row_format import TABLES
 from app.operations.backup.verify import verify_backup
 from app.store.engine import normalise_url, server_lock
-from app.store.rows import to_time
 from app.store.tables import audit_log
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
@@ -60,7 +60,7 @@ def _goes_on(url: str, opened: Opened) -> None:
     key = SessionKey("phq9", "later")
     results = store.submit_many([(key, Begin(at=AT)), (key, Answer(at=AT, message_id="m", step="Q1", value=1))])
     assert not [one for one in results if isinstance(one, Exception)]
-    row = {"at": to_time(AT), "actor": "operator", "action": "session_read"}
+    row = {"at": to_datetime(AT), "actor": "operator", "action": "session_read"}
     store.write(lambda connection: connection.execute(insert(audit_log), [row]))
 
 

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 from standardwebhooks import Webhook as Verifier
 
+from app.core.timestamps import to_datetime
 from app.errors import DatabaseUnavailable
 from app.operations.webhooks import backoff, dispatcher, management, worker
 from app.operations.webhooks.dispatcher import Deliverer
@@ -15,7 +16,6 @@ from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import leases, outbox
 from app.store.outbox import Delivery
-from app.store.rows import to_time
 from app.store.tables import webhook_deliveries, webhooks
 from app.survey.commands import Begin, Expire, Restart, Save
 from app.survey.snapshot import SessionKey
@@ -61,7 +61,7 @@ def make_due(store: SessionStore) -> None:
     """Let all that is tried again later be due now."""
     column = webhook_deliveries.c
     change = update(webhook_deliveries).where(column.next_attempt_at.is_not(None))
-    store.write(lambda connection: connection.execute(change.values(next_attempt_at=to_time(store.clock()))))
+    store.write(lambda connection: connection.execute(change.values(next_attempt_at=to_datetime(store.clock()))))
 
 
 @pytest.fixture

@@ -1,0 +1,89 @@
+"""Instants as numbers, text and datetimes: the only place that converts between them.
+
+An instant is an ``int``: microseconds since 1970 UTC. Its text, at every interface, is RFC 3339 in UTC with
+microseconds and ``Z``. Databases hold naive UTC datetimes.
+"""
+
+import datetime
+from functools import lru_cache
+from typing import cast, overload
+
+from ..errors import InvalidInput
+
+_US = datetime.timedelta(microseconds=1)
+_EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - the columns hold naive UTC
+_DAY = datetime.timedelta(days=1)
+_DAY_LENGTH = len("2026-11-23")
+_LAST = datetime.datetime(9999, 12, 31)  # noqa: DTZ001 - as above
+
+
+@overload
+def format_timestamp(at: int) -> str: ...
+@overload
+def format_timestamp(at: None) -> None: ...
+@overload
+def format_timestamp(at: int | None) -> str | None: ...
+def format_timestamp(at: int | None) -> str | None:
+    """Return the text of an instant, e.g. ``2026-11-24T10:00:00.123456Z``; None for None."""
+    return None if at is None else f"{_text(at, 'T')}Z"
+
+
+def format_datetime(time: datetime.datetime) -> str:
+    """Return the text of a naive UTC datetime, as :func:`format_timestamp` does."""
+    return f"{time.isoformat(timespec='microseconds')}Z"
+
+
+def format_minute(at: int) -> str:
+    """Return the text of an instant for a page, e.g. ``2026-11-24 10:00 UTC``."""
+    return f"{to_datetime(at):%Y-%m-%d %H:%M UTC}"
+
+
+def parse_timestamp(text: str, name: str, *, ends_day: bool = False) -> int:
+    """Return the instant of an ISO 8601 time, UTC without an offset, or of a day.
+
+    Instants before 1970 and after 9999 become the first and last possible one.
+
+    Args:
+        text: of a query, so that a space stands for ``+``.
+        name: of the parameter, for the message.
+        ends_day: a day means its end, not its begin.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    try:
+        time = datetime.datetime.fromisoformat(text.replace(" ", "+"))
+        if time.tzinfo is not None:
+            time = time.astimezone(datetime.UTC).replace(tzinfo=None)
+        if ends_day and len(text) <= _DAY_LENGTH:
+            time = min(time, _LAST - _DAY) + _DAY
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"{name} must be a day such as 2026-11-23 or a time such as 2026-11-23T10:00:00Z") from None
+    return from_datetime(min(max(time, _EPOCH), _LAST))
+
+
+def to_datetime(at: int) -> datetime.datetime:
+    """Return the naive UTC datetime of an instant."""
+    return _EPOCH + at * _US
+
+
+def from_datetime(time: object) -> int:
+    """Return the instant of a naive UTC datetime, or of its text in SQLite."""
+    moment = datetime.datetime.fromisoformat(time) if isinstance(time, str) else cast("datetime.datetime", time)
+    passed = moment - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+
+
+def to_database_text(at: int) -> str:
+    """Return an instant as SQLite and MariaDB write it, e.g. ``2026-11-24 10:00:00.123456``."""
+    return _text(at, " ")
+
+
+def _text(at: int, separator: str) -> str:
+    second, microsecond = divmod(at, 1_000_000)
+    return f"{_second_text(second, separator)}.{microsecond:06d}"
+
+
+@lru_cache(maxsize=1024)  # thousands of turns share a second
+def _second_text(second: int, separator: str) -> str:
+    return to_datetime(second * 1_000_000).isoformat(separator)
