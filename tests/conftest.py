@@ -151,7 +151,7 @@ class Server:
             create_sqlite(file)
         environment = {
             **os.environ,
-            "ENVIRONMENT": "development",
+            "STEPKEEP_ENVIRONMENT": "development",
             "PORT": str(self.port),
             "DATABASE_URL": self.database_url,
             "STEPKEEP_SURVEYS_DIR": str(self.surveys),
