@@ -1,4 +1,4 @@
-"""The survey file: what is accepted, and what is refused with its place."""
+"""Survey files: what is accepted, and what is refused with its place."""
 
 import pytest
 
@@ -10,8 +10,8 @@ HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"
 
 
 @pytest.mark.parametrize("name", ["phq9", "intake"])
-def test_shipped_survey_loads_and_keeps_its_revision(name: str) -> None:
-    """A definition that was stored and loaded again is the same revision."""
+def test_shipped_survey_keeps_its_revision_when_its_definition_is_parsed(name: str) -> None:
+    """Stored definitions are parsed again when a session pins them."""
     survey = parse_survey((SURVEYS / f"{name}.yaml").read_text(), f"{name}.yaml")
     assert parse_definition(survey.definition, name).revision == survey.revision
 
@@ -52,8 +52,8 @@ def test_shipped_survey_loads_and_keeps_its_revision(name: str) -> None:
         (HEAD + " - {id: end, type: info, prompt: p}", "end"),
     ],
 )
-def test_wrong_file_is_refused_with_file_and_problem(text: str, problem: str) -> None:
-    """The message names the file and what is wrong."""
+def test_wrong_file_is_refused_with_its_name_and_the_problem(text: str, problem: str) -> None:
+    """In an author's words."""
     with pytest.raises(SurveyFileError) as refused:
         parse_survey(text, "mine.yaml")
     assert refused.value.message.startswith("mine.yaml: ")
@@ -64,8 +64,8 @@ def test_wrong_file_is_refused_with_file_and_problem(text: str, problem: str) ->
     ("name", "revision"),
     [("phq9", "09541a284b741dcf4ee06b596b18c3be"), ("intake", "d23e190bf22e0d3b9e4b1c9b65671090")],
 )
-def test_revision_of_an_unchanged_survey_stays_the_same_in_every_version(name: str, revision: str) -> None:
-    """Sessions are pinned to it: a change of the program alone must not make it another."""
+def test_revision_of_a_shipped_survey_stays_the_same_in_every_release(name: str, revision: str) -> None:
+    """Sessions are pinned to it."""
     survey = parse_survey((SURVEYS / f"{name}.yaml").read_text(), f"{name}.yaml")
     assert survey.revision == revision
 

@@ -1,4 +1,4 @@
-"""Conditions agree with another CEL engine, on random answers."""
+"""Conditions agree with a second CEL engine on random answers."""
 
 import celpy
 import pytest
@@ -27,21 +27,21 @@ PROGRAMS = {source: ENVIRONMENT.program(ENVIRONMENT.compile(source)) for source 
 @pytest.mark.parametrize("source", SOURCES)
 @given(st.lists(st.sampled_from([None, 0, 1, 2, "a"]), min_size=3, max_size=3))
 @examples(40)
-def test_condition_agrees_with_the_oracle(source: str, values: list[object]) -> None:
-    """What cel-python decides, ours decides; what fails there does not hold here.
+def test_condition_agrees_with_cel_python(source: str, values: list[object]) -> None:
+    """A condition that fails there does not hold here.
 
-    Without true and null != 0: cel-python takes True for 1, and fails on the other (not as CEL is defined).
+    Without true, which cel-python equals to 1, and without null != 0, on which it fails, unlike CEL's definition.
     """
     answers = {"Q1": values[0], "Q2": values[1]}
     condition = compile_condition(source, frozenset(answers))
     try:
-        ours = condition.holds(values[2], answers, tuple(answers))
+        result = condition.holds(values[2], answers, tuple(answers))
     except EvaluationError:
-        ours = False
-    assert ours == oracle(source, values[2], answers)
+        result = False
+    assert result == second_engine(source, values[2], answers)
 
 
-def oracle(source: str, answer: object, answers: dict[str, object]) -> bool:
+def second_engine(source: str, answer: object, answers: dict[str, object]) -> bool:
     try:
         result = PROGRAMS[source].evaluate({"answer": json_to_cel(answer), "answers": json_to_cel(answers)})
     except celpy.CELEvalError:

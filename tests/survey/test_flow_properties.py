@@ -1,4 +1,4 @@
-"""Laws of the walk, held for random surveys and random commands against a walk by brute force."""
+"""Laws of the walk for random surveys and commands, compared with a walk by brute force."""
 
 from typing import Any
 
@@ -19,13 +19,13 @@ VALUES = st.sampled_from([0, 1, 2, 3, None, True, "x", "", 1.5, [], ["a"], {"a":
 
 @st.composite
 def surveys(draw: st.DrawFn) -> Survey:
-    """Surveys of up to 7 steps, with rules on the own answer and on others', that always can end."""
+    """Draw a survey of up to 7 steps that can always end, with rules on the step's own answer and on others."""
     count = draw(st.integers(1, 7))
     ids = [f"S{number}" for number in range(count)]
     steps: list[dict[str, Any]] = []
     for index, step_id in enumerate(ids):
         rules = []
-        # Forward only, and the next step always possible: nothing is out of reach, all can end.
+        # Forward only, and the next step is always possible: every step can be reached, and every walk can end.
         for _ in range(draw(st.integers(0, 2))):
             read = draw(st.sampled_from(ids))
             condition = draw(
@@ -37,7 +37,7 @@ def surveys(draw: st.DrawFn) -> Survey:
         if kind == "scale":
             step |= {"min": 0, "max": 3, "required": draw(st.booleans())}
         if any("answer ==" in rule["when"] for rule in rules):
-            # Exact analysis of few answers may find a step out of reach: ask an answer of another too.
+            # The exact analysis of listed answers can find a step unreachable: make the rules read another answer too.
             for rule in rules:
                 rule["when"] = f"({rule['when']}) && answers.{ids[0]} != 99"
         steps.append(step)
@@ -45,8 +45,8 @@ def surveys(draw: st.DrawFn) -> Survey:
     return parse_definition(strict_json.encode(document), "random")
 
 
-def command_of(draw: st.DrawFn, survey: Survey, state: SessionState) -> commands.AnyCommand:
-    """Draw a command: mostly sensible, sometimes nonsense."""
+def draw_command(draw: st.DrawFn, survey: Survey, state: SessionState) -> commands.AnyCommand:
+    """Draw a command, mostly a sensible one."""
     ids = [step.id for step in survey.steps]
     step = draw(st.sampled_from([state.current_step, state.current_step, *ids, "nowhere"]))
     kind = draw(st.sampled_from(["answer", "answer", "answer", "edit", "back", "goto", "draft", "mode", "restart"]))
@@ -66,8 +66,8 @@ def command_of(draw: st.DrawFn, survey: Survey, state: SessionState) -> commands
     return commands.Answer(at=1, step=step, value=draw(st.one_of(st.integers(0, 3), VALUES)))
 
 
-def walk_by_force(survey: Survey, answers: dict[str, Any]) -> list[str]:
-    """Return the route by its definition: from the first step, every rule asked, nothing remembered."""
+def brute_force_route(survey: Survey, answers: dict[str, Any]) -> list[str]:
+    """Return the route by its definition: from the first step, evaluating every rule."""
     route = [survey.first_step]
     while route[-1] in answers:
         target, _ = survey.graph.next_step(route[-1], answers)
@@ -80,13 +80,13 @@ def walk_by_force(survey: Survey, answers: dict[str, Any]) -> list[str]:
 @given(st.data())
 @examples(150)
 def test_every_law_of_the_walk_holds_for_random_commands(data: st.DataObject) -> None:
-    """The fold is the state, answers are the route's, back and goto lose none, decide never raises."""
+    """The fold is the state, answers are those of the route, back and goto lose none, decide never raises."""
     survey = data.draw(surveys())
     state: SessionState | None = None
     events: list[AnyEvent] = []
     command: commands.AnyCommand = commands.Begin(at=1)
     for _ in range(data.draw(st.integers(1, 25))):
-        check_the_short_way(survey, state, command)
+        check_shortcut(survey, state, command)
         event = decide(survey, state, command)
         if not isinstance(event, Rejection):
             before = state
@@ -96,22 +96,22 @@ def test_every_law_of_the_walk_holds_for_random_commands(data: st.DataObject) ->
                 assert state.answers == before.answers
         assert state is not None
         check_laws(survey, state)
-        command = command_of(data.draw, survey, state)
+        command = draw_command(data.draw, survey, state)
     assert fold(events) == state
 
 
-def check_the_short_way(survey: Survey, state: SessionState | None, command: commands.AnyCommand) -> None:
-    """The usual answer is decided without following the route, to the same event."""
+def check_shortcut(survey: Survey, state: SessionState | None, command: commands.AnyCommand) -> None:
+    """The usual answer makes the same event with and without following the route."""
     if state is None or not isinstance(command, commands.Answer) or survey.step(command.step) is None:
         return
     if state.status == "in_progress":
-        given = {**state.answers, command.step: command.value}
-        short = flow._answered_at_end(survey, state, command, given)
-        assert short is None or short == flow._answered(survey, state, command, given)
+        answers = {**state.answers, command.step: command.value}
+        shortcut = flow._answered_at_end(survey, state, command, answers)
+        assert shortcut is None or shortcut == flow._answered(survey, state, command, answers)
 
 
 def check_laws(survey: Survey, state: SessionState) -> None:
-    route = walk_by_force(survey, dict(state.answers))
+    route = brute_force_route(survey, dict(state.answers))
     assert list(whole_route(survey, state).steps) == route
     assert list(state.answers) == [step for step in route if step in state.answers]
     if state.status == "completed":
@@ -125,7 +125,7 @@ def check_laws(survey: Survey, state: SessionState) -> None:
 @given(surveys(), st.lists(st.integers(0, 3), min_size=8, max_size=8))
 @examples(80)
 def test_progress_never_falls_when_the_walk_goes_forward(survey: Survey, answers: list[int]) -> None:
-    """Answering the current step never lowers progress, and the end is 1."""
+    """Answering the current step never lowers it, and it is 1 at the end."""
     first = decide(survey, None, commands.Begin(at=1))
     assert not isinstance(first, Rejection)
     state = apply(None, first)
@@ -139,7 +139,7 @@ def test_progress_never_falls_when_the_walk_goes_forward(survey: Survey, answers
         event = decide(survey, state, commands.Answer(at=1, step=state.current_step, value=value))
         assert not isinstance(event, Rejection)
         after = apply(state, event)
-        # A rule that reads a later step's answer can rewrite the route; only without that it is "forward".
+        # A rule that reads the answer of a later step can change the route behind the position.
         if after.step_history[: len(state.step_history)] == state.step_history:
             assert progress(survey, after) >= progress(survey, state)
         state = after

@@ -1,4 +1,4 @@
-"""The graph: what is known of a step's ways without any answer."""
+"""The graph of steps: where a step leads whatever is answered, and which answers decide."""
 
 import pytest
 
@@ -22,19 +22,19 @@ def shipped(name: str) -> Survey:
         ("intake", "S7", "S8"),
     ],
 )
-def test_way_is_known_when_no_condition_comes_first(name: str, step: str, target: str | None) -> None:
-    """No rules lead to the next step of the list, a first rule without `when` where it says, others depend."""
+def test_next_step_is_fixed_when_no_condition_comes_first(name: str, step: str, target: str | None) -> None:
+    """Without rules it is the next step in the list; otherwise the target of a first rule without `when`."""
     assert shipped(name).graph.fixed_next_step(step) == target
 
 
 def test_last_step_leads_to_the_end_when_it_has_no_rules() -> None:
-    """After the last step of the list comes the end."""
+    """There is no next step in the list."""
     survey = parse_survey("id: a\ntitle: t\nlanguage: en\nsteps:\n - {id: S1, type: info, prompt: p}\n", "a.yaml")
     assert survey.graph.fixed_next_step("S1") == "end"
 
 
-def test_reads_names_the_answers_that_decide() -> None:
-    """Other steps' answers only, none for a step without conditions, None where a condition may read any."""
+def test_dependencies_are_the_other_steps_whose_answers_decide() -> None:
+    """Empty for a step without conditions, None if a condition can read any answer."""
     graph = shipped("phq9").graph
     assert graph.dependencies("Q9") == {f"Q{number}" for number in range(1, 9)}
     assert graph.dependencies("Q1") == frozenset()

@@ -2,7 +2,7 @@
 
 import datetime
 import random
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import pytest
 
@@ -66,6 +66,53 @@ def test_sample_is_among_the_possible_answers_if_they_can_be_listed(step: Step) 
     """The check of the survey's graph relies on the list being complete."""
     possible = step.possible_answers()
     assert possible is None or all(answer in possible for answer in samples(step))
+
+
+class Check(NamedTuple):
+    """An answer to a step of every_field.yaml: its stored form, or why it is refused."""
+
+    step: str
+    value: object
+    stored: object = None
+    problem: str = ""
+
+
+# fmt: off
+CHECKS = [
+    Check("c1", "bare", "bare"), Check("c1", 3, 3), Check("c1", 3.0, 3), Check("c1", 1, 1), Check("c1", 2.5, 2.5),
+    Check("c1", "One", problem="one of the options"), Check("c1", "3", problem="one of the options"),
+    Check("c1", True, problem="one of the options"), Check("c1", ["bare"], problem="one of the options"),
+    Check("c2", ["a", "c"], ["a", "c"]), Check("c2", ("a", "b", "c"), ["a", "b", "c"]),
+    Check("c2", ["c", "a"], problem="in their order"), Check("c2", ["a", "a"], problem="each at most once"),
+    Check("c2", ["a"], problem="at least 2"), Check("c2", ["a", "d"], problem="one of the options"),
+    Check("c2", "a", problem="a list"), Check("c3", [], []), Check("c3", ["a", "b"], ["a", "b"]),
+    Check("t1", "abc", "abc"), Check("t1", "a" * 20, "a" * 20), Check("t1", "a" * 21, problem="at most 20"),
+    Check("t1", "abc1", problem="form"), Check("t1", 1, problem="text"),
+    Check("n1", 0.5, 0.5), Check("n1", 9, 9), Check("n1", 0.4, problem="at least 0.5"),
+    Check("n1", 9.1, problem="at most 9"), Check("n1", "1", problem="a number"), Check("n1", True, problem="a number"),
+    Check("n1", float("inf"), problem="a number"), Check("n2", -3.0, -3), Check("n2", 2**53, 2**53),
+    Check("n2", 1.5, problem="whole number"), Check("n2", 2**53 + 2, problem="too large"),
+    Check("s1", 0, 0), Check("s1", 10.0, 10), Check("s1", 11, problem="at most 10"), Check("s1", 0.5, problem="whole"),
+    Check("d1", "1900-01-01", "1900-01-01"), Check("d1", "2028-02-29", "2028-02-29"),
+    Check("d1", "2027-02-29", problem="real date"), Check("d1", "1.1.2000", problem="real date"),
+    Check("d1", "\uff12000-01-01", problem="real date"), Check("d1", "1899-12-31", problem="before 1900-01-01"),
+    Check("d1", "2031-01-01", problem="after 2030-12-31"),
+    Check("b1", True, True), Check("b1", False, False), Check("b1", 1, problem="yes or no"),
+    Check("i1", "ok", problem="no answer but null"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: f"{check.step} {check.value!r}"[:40])
+def test_answer_is_checked(check: Check) -> None:
+    """Bounds are inclusive, and nothing is converted but a whole number that is sent as a fraction."""
+    step = next(step for step in EXAMPLES if step.id == check.step)
+    if check.problem:
+        with pytest.raises(InvalidAnswer, match=check.problem):
+            step.check(check.value)
+    else:
+        stored = step.check(check.value)
+        assert (stored, type(stored)) == (check.stored, type(check.stored))
 
 
 @examples

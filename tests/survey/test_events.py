@@ -1,0 +1,57 @@
+"""Events as records: what is stored comes back, and what is unknown is refused."""
+
+import pytest
+
+from app.survey.events import EVENT_TYPES, Answered, Record, Saved, UnknownEvent, from_record, to_record
+from tests.survey.test_state import ROWS, Row
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.rule)
+def test_record_gives_the_event_back(row: Row) -> None:
+    """Also when lists were stored as JSON."""
+    record = to_record(row.event)
+    data = {name: list(value) if isinstance(value, tuple) else value for name, value in record.data.items()}
+    assert from_record(record._replace(data=data)) == row.event
+
+
+def test_record_has_no_empty_lists_that_may_be_absent() -> None:
+    """Most answers drop nothing."""
+    assert to_record(Answered(at=1, step="a", answer=1, to="b", keep=0)) == Record(
+        "answered", 1, "a", 1, {"to": "b", "keep": 0}
+    )
+
+
+def test_record_of_a_saved_state_has_its_step_in_the_column() -> None:
+    """So that history can be searched by step, whatever the event."""
+    saved = Saved(
+        at=1,
+        current_step="q",
+        answers={},
+        step_history=(),
+        is_audio_mode=False,
+        session_data=None,
+        survey_revision=None,
+    )
+    assert to_record(saved).step == "q"
+    assert "current_step" not in to_record(saved).data
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record("invented", 1, None, None, {}),
+        Record("answered", 1, "a", 1, {"to": "b"}),
+        Record("saved", 1, "q", None, {}),
+    ],
+)
+def test_record_that_is_unknown_or_incomplete_is_refused(record: Record) -> None:
+    """A later release may have written it: the session must not be folded without it."""
+    with pytest.raises(UnknownEvent, match=record.action):
+        from_record(record)
+
+
+def test_actions_are_those_of_the_protocol() -> None:
+    """They are stored, and part of the interface."""
+    assert set(EVENT_TYPES) == {
+        "started", "answered", "went_back", "went_to", "mode_set", "drafted", "restarted", "saved", "noted", "expired"
+    }  # fmt: skip
