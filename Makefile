@@ -6,23 +6,23 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-# What you may set: `make run PORT=8080`, `make test ARGS='tests/survey -k back'`
+# Variables: `make run PORT=8080`, `make test ARGS='tests/survey -k back'`
 PYTHON ?= python3
 WORKERS ?= auto
 ARGS ?=
-# Measure branch coverage in `make test`; empty: don't.
+# Measure branch coverage in `make test`; empty: do not.
 COVERAGE ?= 1
-# 1: `make test` fails under 100% of app/survey and app/store, or 95% in all. Only of a whole run.
+# 1: `make test` fails below 100% for app/survey and app/store, or 95% in all. Only for a complete run.
 COVERAGE_GATE ?=
-# 1: `make lock` also goes to the newest versions; else only what pyproject.toml asks for changes.
+# 1: `make lock` also upgrades to the newest versions; otherwise only what pyproject.toml requires changes.
 UPGRADE ?=
 
 VENV_PYTHON := .venv/bin/python
 CHROMIUM = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .PHONY: help
-help: ## this list
-	@echo 'Stepkeep: keeps a person'\''s place in a survey.'
+help: ## print this list
+	@echo 'Stepkeep: a survey server that never loses an answer.'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
 		printf '%-24s%s\n' "$$name" "$$text"; done
 
@@ -31,9 +31,9 @@ run: .venv/.run-stamp ## serve on http://127.0.0.1:8000 (PORT, HOST, DATABASE_UR
 	@exec $(VENV_PYTHON) -m app.serve
 
 .PHONY: test
-test: .venv/.dev-stamp ## run all tests (ARGS='tests/survey -k back' for some, WORKERS=0 for one by one)
+test: .venv/.dev-stamp ## run all tests (ARGS='tests/survey -k back' for some, WORKERS=0 for no parallel runs)
 ifeq ($(CHROMIUM),)
-	@echo 'No chromium here: the browser tests cannot run (Debian: apt install chromium).'
+	@echo 'No Chromium found: the browser tests cannot run (Debian: apt install chromium).'
 	@if [ "$${CI:-}" = true ]; then echo 'With CI=true that is a failure.' >&2; exit 1; fi
 endif
 	@$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadgroup $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
@@ -51,7 +51,7 @@ $(CHECKS): .venv/.dev-stamp
 
 check-format:
 	@echo '== format'
-	@$(VENV_PYTHON) -m ruff format --check --quiet . || { echo 'make format mends this.' >&2; exit 1; }
+	@$(VENV_PYTHON) -m ruff format --check --quiet . || { echo 'Run `make format` to fix this.' >&2; exit 1; }
 
 check-lint:
 	@echo '== lint'
@@ -70,13 +70,13 @@ check-dependencies:
 	@echo '== dependencies'
 	@$(VENV_PYTHON) -m deptry . --no-ansi
 
-# Left out is what ruff's rules of these numbers (S101 for B101) look for too, with a reason beside each exception; and
-# B404, the mere import of subprocess.
+# Skipped: what ruff's rules of these numbers (S101 for B101) check too, with a reason beside each exception; and B404, the
+# mere import of subprocess.
 check-security:
 	@echo '== security'
 	@$(VENV_PYTHON) -m bandit -q -r app alembic wsgi.py gunicorn.conf.py database.py --skip B101,B105,B106,B108,B311,B404,B603,B606,B608
 
-# The tables that the models define are those that the revisions make.
+# The revisions create exactly the tables that app/store/tables.py defines.
 check-migrations:
 	@echo '== migrations'
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
@@ -84,18 +84,18 @@ check-migrations:
 	$(VENV_PYTHON) -m alembic upgrade head && $(VENV_PYTHON) -m alembic check
 
 .PHONY: format
-format: .venv/.dev-stamp ## put the code into its form and mend what ruff can mend
+format: .venv/.dev-stamp ## format the code and apply the fixes of ruff
 	@$(VENV_PYTHON) -m ruff check --fix-only --quiet .
 	@$(VENV_PYTHON) -m ruff format --quiet .
 
-# Every platform and Python from 3.11 on in one file; no address of an index gets into it.
-# Extras stay in it: pip before 23.3 takes `coverage[toml]` for another package than a pinned `coverage`.
+# One file for every platform and Python from 3.11 on, without the address of an index. It keeps extras: pip before 23.3
+# takes `coverage[toml]` for another package than a pinned `coverage`.
 COMPILE = $(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	$(if $(UPGRADE),--upgrade)
 
 .PHONY: lock
-lock: .venv/.dev-stamp ## re-make requirements/*.txt from pyproject.toml (UPGRADE=1: the newest versions)
+lock: .venv/.dev-stamp ## update requirements/*.txt from pyproject.toml (UPGRADE=1: the newest versions)
 	@$(COMPILE) pyproject.toml -o requirements/run.txt
 	@$(COMPILE) pyproject.toml -o requirements/server.txt --extra redis --extra tracing -c requirements/run.txt
 	@$(COMPILE) pyproject.toml -o requirements/server-export.txt --extra redis --extra tracing --extra export -c requirements/run.txt
@@ -105,50 +105,50 @@ lock: .venv/.dev-stamp ## re-make requirements/*.txt from pyproject.toml (UPGRAD
 	@! grep -nE '^ *--(index|extra-index|find-links)|://' requirements/*.txt
 
 .PHONY: bench bench-profile
-bench: .venv/.bench-stamp .venv-peers/.stamp ## measure speed beside raw drivers and other libraries (ARGS=--quick)
+bench: .venv/.bench-stamp .venv-peers/.stamp ## compare the speed with raw drivers and other libraries (ARGS=--quick)
 	@exec $(VENV_PYTHON) -m benchmarks $(ARGS)
 
-bench-profile: .venv/.bench-stamp ## print where the time of a turn goes (ARGS='--only sqlite')
+bench-profile: .venv/.bench-stamp ## print where a turn spends its time (ARGS='--only sqlite')
 	@exec $(VENV_PYTHON) -m benchmarks.profile_turns $(ARGS)
 
 .PHONY: bench-plans
-bench-plans: .venv/.bench-stamp ## write how each database carries out what the doors ask: docs/performance/plans.md
+bench-plans: .venv/.bench-stamp ## write the query plan of each operation on each database: docs/performance/plans.md
 	@exec $(VENV_PYTHON) -m benchmarks.plans
 
 .PHONY: bench-analytics bench-backup bench-export bench-purge bench-observed
-bench-analytics: .venv/.bench-stamp ## a survey's figures over a million rows of history: docs/performance/analytics.md
+bench-analytics: .venv/.bench-stamp ## measure analytics over a million rows of history: docs/performance/analytics.md
 	@exec $(VENV_PYTHON) -m benchmarks.analytics $(ARGS)
 
-bench-backup: .venv/.bench-stamp ## backups, restores and moves of a million rows: docs/performance/backup.md
+bench-backup: .venv/.bench-stamp ## measure backups, restores and moves of a million rows: docs/performance/backup.md
 	@exec $(VENV_PYTHON) -m benchmarks.backup $(ARGS)
 
-bench-export: .venv/.bench-stamp ## exports in every format, and their memory: docs/performance/export.md
+bench-export: .venv/.bench-stamp ## measure exports in every format, and their memory: docs/performance/export.md
 	@exec $(VENV_PYTHON) -m benchmarks.export $(or $(ARGS),20000 200000)
 
-bench-purge: .venv/.bench-stamp ## how long a turn waits while 100,000 sessions are purged: docs/performance/purge.md
+bench-purge: .venv/.bench-stamp ## measure the latency of turns during a purge: docs/performance/purge.md
 	@exec $(VENV_PYTHON) -m benchmarks.purge $(ARGS)
 
-bench-observed: .venv/.bench-stamp ## what counting costs a turn: docs/performance/observability.md
+bench-observed: .venv/.bench-stamp ## measure the cost of metrics: docs/performance/observability.md
 	@exec $(VENV_PYTHON) -m benchmarks.observed $(ARGS)
 
-# How long `make chaos` breaks things, over the three databases together, and what it draws its faults from.
+# Duration of `make chaos`, over the three databases together, and the seed of its faults.
 MINUTES ?= 6
 SEED ?=
 
-# From which revision `make upgrade` goes to this one.
+# The revision from which `make upgrade` upgrades.
 OLD ?= 2f5a872
 
 .PHONY: chaos fuzz conformance upgrade
-chaos: .venv/.bench-stamp ## break servers, databases and networks under participants (MINUTES=30 SEED=1); docs/reliability
+chaos: .venv/.bench-stamp ## break servers, databases and networks while participants answer (MINUTES=30 SEED=1); docs/reliability
 	@exec $(VENV_PYTHON) -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --report docs/reliability $(ARGS)
 
-fuzz: .venv/.dev-stamp ## a million frames, 20,000 byte streams, 10,000 connections made and lost
+fuzz: .venv/.dev-stamp ## send a million frames, 20,000 byte streams, and open and close 10,000 connections
 	@exec $(VENV_PYTHON) -m tests.fuzz $(or $(ARGS),--cases 1000000 --streams 20000 --cycles 10000)
 
-upgrade: .venv/.dev-stamp ## an older release goes on while this one changes the schema and takes over (OLD=revision)
+upgrade: .venv/.dev-stamp ## upgrade from an older release while participants answer (OLD=revision)
 	@exec $(VENV_PYTHON) -m tests.upgrade --old $(OLD) $(ARGS)
 
-conformance: .venv/.dev-stamp ## the Autobahn test suite against the WebSocket layer; needs Python 2.7
+conformance: .venv/.dev-stamp ## run the Autobahn test suite against the WebSocket layer; needs Python 2.7
 	@exec $(VENV_PYTHON) -m tests.conformance $(ARGS)
 
 .PHONY: clean
@@ -158,8 +158,8 @@ clean: ## remove .venv, caches and reports; databases stay
 	@find app tests alembic benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # ---------------------------------------------------------------------------------------- .venv
-# A stamp is newer than its lock file when what the lock file names is installed. dev.txt and bench.txt
-# hold all of run.txt at the same versions, so having one of them is having run.
+# A stamp that is newer than its lock file says that the lock file is installed. dev.txt and bench.txt contain all of
+# run.txt at the same versions.
 
 .venv/.run-stamp: requirements/run.txt
 	@$(call install,requirements/run.txt)
@@ -173,15 +173,15 @@ clean: ## remove .venv, caches and reports; databases stay
 	@$(call install,requirements/bench.txt)
 	@touch .venv/.run-stamp $@
 
-# The libraries that `make bench` measures beside us want other versions of what we use.
+# The libraries with which `make bench` compares need other versions of the dependencies.
 .venv-peers/.stamp: requirements/peers.txt .venv/.bench-stamp
 	@.venv-peers/bin/python -c 'import pip' 2>/dev/null || \
 		{ rm -rf .venv-peers && $(VENV_PYTHON) -m venv .venv-peers; }
 	@$(call install,requirements/peers.txt,.venv-peers)
 	@touch $@
 
-# A .venv that was copied or moved here from elsewhere, or whose Python is gone or another, is made
-# anew; asked while make reads this file, because it looks at a stamp before it makes what it needs.
+# A .venv that was copied or moved, or whose Python is missing or another, is created again. Checked while make reads this
+# file, because make checks a stamp before its prerequisites are built.
 VENV_WORKS := $(shell [ "$$(cat .venv/.made-in 2>/dev/null)" = "$(CURDIR)" ] && \
 	$(VENV_PYTHON) -c 'import pip' 2>/dev/null && echo yes)
 ifeq ($(VENV_WORKS),)
@@ -203,12 +203,12 @@ venv:
 		echo "$$python cannot make a virtual environment: install its venv module (Debian, Ubuntu:" \
 			"apt install python3-venv)." >&2; \
 		exit 1; }; \
-	[ ! -e .venv ] || echo 'The .venv here was made elsewhere or does not run.'; \
-	echo "Making .venv with $$("$$python" -V)"; \
+	[ ! -e .venv ] || echo 'The .venv was created elsewhere or does not run.'; \
+	echo "Creating .venv with $$("$$python" -V)"; \
 	rm -rf .venv && "$$python" -m venv .venv && printf '%s\n' '$(CURDIR)' > .venv/.made-in
 
-# $(call install,lock file,environment): into .venv where none is named.
-# One dot a package; pip's own words only if it fails. pip checks each file against its hash.
+# $(call install,lock file,environment): into .venv by default.
+# One dot a package; pip's output only if it fails. pip checks each file against its hash.
 define install
 printf 'Installing pinned dependencies, about a minute, only this once: '; \
 { PYTHONUNBUFFERED=1 $(or $(2),.venv)/bin/python -m pip install --require-hashes --no-input \
