@@ -1,7 +1,4 @@
-"""The surveys that this server offers: the survey files of one folder.
-
-Reads files only; ``survey/definition.py`` says what they mean.
-"""
+"""The surveys of this server: the survey files of one folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +9,7 @@ from .settings import Settings
 from .survey.definition import Survey, parse_survey
 
 UNNAMED_SURVEY = "default"
-"""The survey of sessions that name none, where no survey is the default."""
+"""The survey id of sessions without a survey id, if no survey is the default."""
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 
@@ -21,11 +18,10 @@ _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """The surveys by id, and the one that is meant where none is named.
+    """The surveys by id, and the default survey.
 
     Attributes:
-        expires_after, retention: durations for surveys, and revisions of them, that say none themselves; those in
-            ``surveys`` have them.
+        expires_after, retention: durations of surveys whose files set none; already applied to those in ``surveys``.
     """
 
     surveys: Mapping[str, Survey]
@@ -35,42 +31,44 @@ class Catalogue:
 
     @property
     def public_ids(self) -> tuple[str, ...]:
-        """The ids of the surveys that anybody may begin."""
+        """The ids of the surveys that anyone can begin."""
         return tuple(survey.id for survey in self.surveys.values() if survey.access == "public")
 
     def with_defaults(self, survey: Survey) -> Survey:
-        """Return the survey with the durations that hold where it says none."""
+        """Return the survey, or an older revision of it, with the server's durations where it sets none."""
         return survey.with_defaults(expires_after=self.expires_after, retention=self.retention)
 
     def survey(self, survey_id: str | None) -> Survey:
-        """Return the survey of this id, the default one for None.
+        """Return the survey with this id; for None the default survey.
 
         Raises:
-            NoSuchSurvey: naming the public ones that there are.
+            NoSuchSurvey: there is none; the message names the public surveys.
         """
-        found = self.surveys.get(self.default_id if survey_id is None else survey_id)
-        if found is None:
+        survey = self.surveys.get(self.default_id if survey_id is None else survey_id)
+        if survey is None:
             raise NoSuchSurvey(survey_id, self.public_ids)
-        return found
+        return survey
 
 
 def read_catalogue(settings: Settings) -> Catalogue:
-    """Return the surveys of the folder ``surveys_dir``; a folder that is not there has none.
+    """Return the surveys of the folder ``surveys_dir``; none if it does not exist.
 
     Raises:
-        SurveyFileError: a file is wrong, two have one id, or the default survey is in none.
+        SurveyFileError: a file is wrong, two files have the same id, or no file has that of the default survey.
     """
     surveys: dict[str, Survey] = {}
     files: dict[str, str] = {}
     for path in _survey_files(settings.surveys_dir):
         survey = parse_survey(_read(path), str(path))
         if survey.id in surveys:
-            raise SurveyFileError(str(path), "id", f"{survey.id!r} is the id of {files[survey.id]} too")
+            raise SurveyFileError(str(path), "id", f"{survey.id!r} is also the id of {files[survey.id]}")
         surveys[survey.id] = survey
         files[survey.id] = str(path)
     if settings.default_survey is not None and surveys and settings.default_survey not in surveys:
         raise SurveyFileError(
-            str(settings.surveys_dir), "", f"no file has the id {settings.default_survey!r} of STEPKEEP_DEFAULT_SURVEY"
+            str(settings.surveys_dir),
+            "",
+            f"STEPKEEP_DEFAULT_SURVEY is {settings.default_survey!r}, but no file has this id",
         )
     durations = {"expires_after": settings.expires_after, "retention": settings.retention}
     return Catalogue(
@@ -81,7 +79,7 @@ def read_catalogue(settings: Settings) -> Catalogue:
 
 
 def default_survey_id(settings: Settings) -> str:
-    """Return the id of the survey that is meant where none is named, as the server and migrations see it."""
+    """Return the id of the default survey, for migrations."""
     return read_catalogue(settings).default_id
 
 
@@ -105,4 +103,4 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise SurveyFileError(str(path), f"byte {error.start}", "not UTF-8") from error
     except OSError as error:
-        raise SurveyFileError(str(path), "", f"can't be read: {error.strerror}") from error
+        raise SurveyFileError(str(path), "", f"cannot be read: {error.strerror}") from error
