@@ -1,7 +1,7 @@
 """Which failures of a database may pass, and how often a transaction is tried.
 
-The codes are those of GOTCHAS ("Which failures are retried") and of the databases' manuals: PostgreSQL's
-appendix A, MariaDB's and MySQL's error references, sqlite.org/rescode.html.
+The codes are those of the databases' manuals: PostgreSQL's appendix A, MariaDB's and MySQL's error
+references, sqlite.org/rescode.html.
 
 ===================== ============================== ================================ ==================
 after                 PostgreSQL (SQLSTATE)          MariaDB, MySQL (number)          SQLite

@@ -179,7 +179,7 @@ class _Session:
         """A client's commands are in history in the order in which it gave them.
 
         But for one whose rejection was lost: it was refused in its place, is sent again, and may be accepted where
-        the session is now (PROTOCOL.md: of a reject nothing is saved).
+        the session is now (docs/protocol.md: of a reject nothing is saved).
         """
         kept = [(self._versions_of[given.id][0], given) for given in log.given if given.id in self._versions_of]
         # Of each the lowest version that follows it; the last one is followed by none.

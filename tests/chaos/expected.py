@@ -35,7 +35,7 @@ def row_of(key: SessionKey, state: SessionState) -> Mapping[str, Any]:
 
 
 def shown_session(key: SessionKey, state: SessionState) -> Mapping[str, Any]:
-    """Return the session as messages show it (PROTOCOL.md, ``session``)."""
+    """Return the session as messages show it (docs/protocol.md, ``session``)."""
     return {
         "user_id": key.user_id,
         "survey_id": key.survey_id,

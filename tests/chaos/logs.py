@@ -24,7 +24,7 @@ class Given:
     Attributes:
         at_s: by the monotonic clock, before it was handed to the client.
         id: None for a draft, which has none.
-        command: as PROTOCOL.md writes it, without its id.
+        command: as docs/protocol.md writes it, without its id.
         is_wrong: the survey's rules refuse it whatever the session is.
     """
 

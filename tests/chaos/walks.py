@@ -25,7 +25,7 @@ WANTS = {"answer": 78, "draft": 6, "edit": 4, "back": 4, "goto": 2, "mode": 3, "
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a participant wants: a command of PROTOCOL.md without its id, and whether it can only be refused."""
+    """What a participant wants: a command of docs/protocol.md without its id, and whether it can only be refused."""
 
     command: Mapping[str, Any]
     is_wrong: bool = False

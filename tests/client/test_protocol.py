@@ -1,4 +1,4 @@
-"""The Python client against a server that says anything: each message and each close code of PROTOCOL.md."""
+"""The Python client against a server that says anything: each message and each close code of docs/protocol.md."""
 
 import logging
 import threading

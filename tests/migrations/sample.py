@@ -32,7 +32,7 @@ REVISIONS = (
     "0016",
 )
 
-# The SQL of existing installations (DESIGN.md, The tables), and as a person would write it elsewhere.
+# The SQL of existing installations as they are, and as a person would write it elsewhere.
 SESSIONS = """
 CREATE TABLE sessions (user_id {key} NOT NULL PRIMARY KEY, current_step TEXT NOT NULL, answers TEXT NOT NULL,
   step_history TEXT NOT NULL, created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,

@@ -1,4 +1,4 @@
-"""REST: PROTOCOL.md's table, problem details, and the OpenAPI document that tells the truth."""
+"""REST: docs/protocol.md's table, problem details, and the OpenAPI document that tells the truth."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The WebSocket, on the real server with a client by other hands: PROTOCOL.md's table, and bad input."""
+"""The WebSocket, on the real server with a client by other hands: docs/protocol.md's table, and bad input."""
 
 import json
 import urllib.request

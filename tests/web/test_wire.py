@@ -1,4 +1,4 @@
-"""The layer under the WebSocket, spoken to in raw frames: RFC 6455, and GOTCHAS 3 to 6, under the real gunicorn."""
+"""The layer under the WebSocket, spoken to in raw frames: RFC 6455, and the faults of the libraries, under the real gunicorn."""
 
 import contextlib
 import socket
@@ -195,11 +195,11 @@ def test_message_too_big_is_told_so_when_it_has_been_sent(echo: EchoServer, mess
         assert codes(peer.rest()) == [1009]
 
 
-# ------------------------------------------------------------------------------------------ GOTCHAS
+# ------------------------------------------------------------------------- faults of the libraries
 
 
 def test_clients_that_ignore_our_close_do_not_freeze_rest(tmp_path: Path) -> None:
-    """GOTCHAS 3: REST answers before any of them has gone, though gunicorn would wait for them for an hour."""
+    """REST answers before any of them has gone, though gunicorn would wait for them for an hour."""
     with serving(tmp_path, config=LINGER_FOR_EVER) as echo, contextlib.ExitStack() as still_open:
         peers = [still_open.enter_context(RawPeer(f"{echo.ws_url}/close/4404")) for _ in range(10)]
         for peer in peers:
@@ -210,7 +210,7 @@ def test_clients_that_ignore_our_close_do_not_freeze_rest(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("size_bytes", [4_000_000, 20_000_000], ids=["4 MB", "20 MB"])
 def test_large_message_is_sent_whole(either: EchoServer, size_bytes: int) -> None:
-    """GOTCHAS 4: a short write is not taken for a whole one, and the next message follows in its place."""
+    """A short write is not taken for a whole one, and the next message follows in its place."""
     with connect(f"{either.ws_url}/send/{size_bytes}", max_size=None, max_queue=1) as ws:
         assert ws.recv(timeout=60) == pattern(size_bytes)
         ws.send("next")
@@ -218,7 +218,7 @@ def test_large_message_is_sent_whole(either: EchoServer, size_bytes: int) -> Non
 
 
 def test_six_threads_that_send_at_once_send_whole_messages(either: EchoServer) -> None:
-    """GOTCHAS 5: to a client that offers compression too; each thread's in its order, texts and bytes."""
+    """To a client that offers compression too; each thread's in its order, texts and bytes."""
     threads, messages = 6, 300
     heard: dict[int, list[str]] = {one: [] for one in range(threads)}
     with connect(f"{either.ws_url}/chorus/{threads}/{messages}", compression="deflate") as ws:
@@ -233,7 +233,7 @@ def test_six_threads_that_send_at_once_send_whole_messages(either: EchoServer) -
 
 
 def test_text_and_bytes_keep_their_kind_when_six_threads_send(either: EchoServer) -> None:
-    """GOTCHAS 5: frames are encoded one at a time too, so none becomes the continuation of another's."""
+    """Frames are encoded one at a time too, so none becomes the continuation of another's."""
     with RawPeer(f"{either.ws_url}/chorus/6/300") as peer:
         heard = [peer.read() or Frame(CLOSE, b"") for _ in range(6 * 300)]
         peer.send(frame(TEXT, b"thanks"))
@@ -254,7 +254,7 @@ GROWTH_BYTES = 48 * 1024 * 1024
 
 @pytest.mark.parametrize("name", FLOODS)
 def test_flood_that_nobody_reads_is_cut_with_1013_and_memory_stays_bounded(tmp_path: Path, name: str) -> None:
-    """GOTCHAS 6: the handler reads nothing meanwhile, and others are served."""
+    """The handler reads nothing meanwhile, and others are served."""
     with serving(tmp_path) as echo, RawPeer(f"{echo.ws_url}/deaf") as peer:
         before = echo.usage().peak_bytes
         sender = threading.Thread(target=send_until_refused, args=(peer, FLOODS[name] * 100))

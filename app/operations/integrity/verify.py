@@ -1,4 +1,4 @@
-"""Verifying: whether each session is what its history folds to, which must always hold (DESIGN, "One idea").
+"""Verification that replaying each session's history gives its row (docs/architecture.md, "One idea").
 
 Beside a running server: a session that differs at first sight is looked at again, until its row stood still while its
 history was read. Names of fields are told, never what is in them.

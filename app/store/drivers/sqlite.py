@@ -1,7 +1,7 @@
 """SQLite: its driver, its engines, and a batch of turns on it.
 
-One connection writes and checkpoints, the others only read. GOTCHAS of this database are closed here: the
-driver's late BEGIN, the WAL-reset bug, durability at each commit.
+One connection writes and checkpoints, the others only read. Works around the driver's late BEGIN, the WAL-reset bug,
+and commits that are not durable by default.
 """
 
 import logging

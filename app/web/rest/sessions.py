@@ -1,4 +1,4 @@
-"""The REST door (PROTOCOL.md): sessions, their history, the surveys, and whether the server is well."""
+"""REST (docs/protocol.md): sessions, their history, surveys, health."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The WebSocket door: one participant's connection to one session (PROTOCOL.md)."""
+"""The WebSocket: one participant's connection to one session (docs/protocol.md)."""
 
 import contextlib
 import logging

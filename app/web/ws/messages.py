@@ -1,4 +1,4 @@
-"""The messages of PROTOCOL.md: from frames to commands, and from results to messages."""
+"""The messages of docs/protocol.md: from frames to commands, and from results to messages."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal

@@ -1,7 +1,7 @@
-"""The wire under a WebSocket: what simple-websocket leaves open (GOTCHAS 3 to 6, RFC 6455) is closed here.
+"""The server's side of a WebSocket: fixes what simple-websocket and gunicorn get wrong (RFC 6455).
 
 :class:`SafeWire` makes the socket safe, :class:`SafeServer` speaks on it, :func:`close` and :func:`hang_up` end it.
-docs/reliability/websocket.md tells what was measured.
+docs/reliability/websocket.md lists each fault, its fix and its test.
 """
 
 import contextlib
