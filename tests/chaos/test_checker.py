@@ -208,7 +208,7 @@ def test_command_without_a_final_answer_is_found(case: Case) -> None:
     ("mutant", "kind", "rule"),
     [
         ("early acknowledgement", "server killed", "lost"),
-        ("no message ids", "frames doubled", "doubled"),
+        ("no message ids", "frames duplicated", "doubled"),
         ("skipped fold", "clients cut", "fold"),
     ],
 )
