@@ -1,5 +1,76 @@
 """The survey core: what a survey is, and what a command does to a session.
 
-Pure: values in, values out. No Flask, no SQLAlchemy, no clock, no I/O; times and ids arrive on the
-command. ``flow.decide`` says what happens, ``state.apply`` follows it.
+Pure: values in, values out; times and ids arrive on the command. :func:`decide` makes the event of a command,
+:func:`apply` the state after an event. The step types are in :mod:`.types`.
 """
+
+from . import commands
+from .commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Goto, Note, Restart, Save, SetMode, Update
+from .definition import Survey, parse_definition, parse_survey, survey_json_schema
+from .events import (
+    Answered,
+    AnyEvent,
+    Drafted,
+    Expired,
+    ModeSet,
+    Noted,
+    Record,
+    Restarted,
+    Saved,
+    Started,
+    UnknownEvent,
+    WentBack,
+    WentTo,
+    from_record,
+    to_record,
+)
+from .flow import RejectCode, Rejection, decide, progress, status_at
+from .snapshot import SessionKey, Snapshot
+from .state import END, SessionState, Status, apply, fold
+
+__all__ = [
+    "END",
+    "Answer",
+    "Answered",
+    "AnyCommand",
+    "AnyEvent",
+    "Back",
+    "Begin",
+    "Draft",
+    "Drafted",
+    "Expire",
+    "Expired",
+    "Goto",
+    "ModeSet",
+    "Note",
+    "Noted",
+    "Record",
+    "RejectCode",
+    "Rejection",
+    "Restart",
+    "Restarted",
+    "Save",
+    "Saved",
+    "SessionKey",
+    "SessionState",
+    "SetMode",
+    "Snapshot",
+    "Started",
+    "Status",
+    "Survey",
+    "UnknownEvent",
+    "Update",
+    "WentBack",
+    "WentTo",
+    "apply",
+    "commands",
+    "decide",
+    "fold",
+    "from_record",
+    "parse_definition",
+    "parse_survey",
+    "progress",
+    "status_at",
+    "survey_json_schema",
+    "to_record",
+]
