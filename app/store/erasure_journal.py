@@ -20,7 +20,7 @@ import orjson
 from filelock import FileLock
 from sqlalchemy import URL
 
-from ..core.timestamps import format_timestamp, parse_timestamp
+from ..core.timestamps import format_timestamp, from_datetime
 from ..errors import ConfigurationError, ErasureNotListed
 
 log = logging.getLogger("stepkeep.store")
@@ -185,7 +185,7 @@ def _erased_of(line: str | bytes) -> Erased:
         user_hash=given["user_hash"],
         salt=given["salt"],
         sessions=given["sessions"],
-        erased_at=parse_timestamp(given["erased_at"], "erased_at"),
+        erased_at=from_datetime(given["erased_at"].removesuffix("Z")),
     )
     is_right = (
         _SURVEY_ID.fullmatch(erased.survey_id)
