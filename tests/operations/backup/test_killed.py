@@ -28,13 +28,13 @@ WAIT_S = 60
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from app.operations.backup import drivers, move
+from app.operations.backup import bulk, migrate
 from app.operations.backup.restore import How, restore_backup
 from app.sessions.service import open_store
 from app.settings import Settings
 
 what, given, target = sys.argv[1:]
-move.ROWS_A_COMMIT = 7
+migrate.ROWS_A_COMMIT = 7
 put_in = 0
 
 def dying(real):
@@ -49,9 +49,9 @@ def dying(real):
         real(self, table, until_the_end())
     return insert
 
-drivers.OpenDatabase.insert = dying(drivers.OpenDatabase.insert)
+bulk.OpenDatabase.insert = dying(bulk.OpenDatabase.insert)
 if what == "move":
-    move.move_database(given, target)
+    migrate.move_database(given, target)
 else:
     store = open_store(Settings(database_url=target, surveys_dir=Path("surveys")))
     restore_backup(store, Path(given), How(replace=True))
