@@ -8,7 +8,6 @@ import flask
 import pytest
 
 from app.cli import register
-from app.cli.whole_file import write_whole
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
@@ -70,17 +69,3 @@ def test_file_is_for_its_owner_alone_whatever_lies_beside_it(app: flask.Flask, t
     assert target.read_text() == "mine"
     refused = run.invoke(args=["export", "phq9", "--output", str(target / "phq9.csv")])
     assert (refused.exit_code, "can't be written" in refused.stderr) == (1, True)
-
-
-def test_fault_while_pieces_are_made_is_not_the_files(tmp_path: Path) -> None:
-    """It comes out as it is, and nothing of the file is left; the one before stays."""
-    file = tmp_path / "phq9.csv"
-    file.write_text("before")
-
-    def pieces() -> Iterator[bytes]:
-        yield b"half"
-        raise ConnectionResetError
-
-    with pytest.raises(ConnectionResetError):
-        write_whole(file, pieces())
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("phq9.csv", "before")]

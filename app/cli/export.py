@@ -8,13 +8,13 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
+from ..core.files import replace_file
 from ..core.timestamps import parse_timestamp
 from ..operations.export import codebook
 from ..operations.export.export import Export
 from ..operations.export.request import FORMATS, MODES, SHAPES, STATUSES, Asked
 from ..operations.export.walk import Counts
 from .output import note, progress, store, told, usage
-from .whole_file import write_whole
 
 _LACKS = {
     "set_aside": "sessions that were set aside are not in it: support can read them",
@@ -67,7 +67,7 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **given: A
         note("survey_exported", survey_id=asked.survey_id, format=format_name)
         made = exporting.make()
         if output is not None:
-            write_whole(output, made.pieces)
+            replace_file(output, made.pieces)
         else:
             with click.open_file("-", "wb") as stdout:
                 stdout.writelines(made.pieces)

@@ -8,13 +8,13 @@ import click
 import flask
 from flask.cli import with_appcontext
 
+from ..core.files import replace_file
 from ..errors import InvalidInput
 from ..operations.analytics import Filters, figures_of
 from ..operations.analytics.csv_files import csv_files
 from ..operations.analytics.report import report_of
 from ..operations.export.request import MODES, STATUSES
 from .output import note, progress, store, told, usage
-from .whole_file import write_whole
 
 
 @click.command("report")
@@ -65,5 +65,5 @@ def _write(texts: Mapping[Path, str]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InvalidInput(f"{path} can't be written: {error.strerror}") from error
-        write_whole(path, [text.encode()])
+        replace_file(path, [text.encode()])
         click.echo(f"{path} was written.", err=True)

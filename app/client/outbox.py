@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
+from ..core.files import OWNER_ONLY, sync, write_all
 from .errors import OutboxFailed, OutboxInUse, OutboxOfAnother
 
 log = logging.getLogger("stepkeep.client")
@@ -83,7 +84,7 @@ class FileOutbox:
         self._path = Path(path)
         self._mutex = threading.Lock()
         # Not thread_local: the thread that closes need not be the one that opened.
-        self._lock = FileLock(f"{self._path}.lock", thread_local=False, mode=0o600)
+        self._lock = FileLock(f"{self._path}.lock", thread_local=False, mode=OWNER_ONLY)
         self._file: int | None = None
         self._commands: dict[str, dict[str, Any]] = {}
         self._owner = ""
@@ -153,8 +154,8 @@ class FileOutbox:
 
     def _open(self, owner: str) -> None:
         try:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            os.fchmod(self._file, 0o600)
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, OWNER_ONLY)
+            os.fchmod(self._file, OWNER_ONLY)
             self._read(self._path.read_bytes())
             if self._owner not in {"", owner} and self._commands:
                 raise OutboxOfAnother(self._path, self._owner, owner)
@@ -196,7 +197,7 @@ class FileOutbox:
             raise OSError(errno.EBADF, "it is closed")
         line = _line(entry)
         try:
-            _write_all(self._file, line, self._size_bytes)
+            write_all(self._file, line, self._size_bytes)
             if is_durable:
                 os.fsync(self._file)
         except OSError:
@@ -219,9 +220,9 @@ class FileOutbox:
         """Put a file in place that holds what counts and nothing else: the old or the new one, never half."""
         content = _line({"owner": self._owner}) + b"".join(_line({"add": each}) for each in self._commands.values())
         aside = self._path.with_name(f"{self._path.name}.new")
-        fresh = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        fresh = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
         try:
-            _write_all(fresh, content, 0)
+            write_all(fresh, content, 0)
             os.fsync(fresh)
             aside.replace(self._path)
         except OSError:
@@ -231,23 +232,8 @@ class FileOutbox:
             os.close(self._file)
         # From here on the old file has no name: what were added to it would be lost.
         self._file, self._size_bytes, self._lines = fresh, len(content), 1 + len(self._commands)
-        _sync_folder(self._path.parent)
+        sync(self._path.absolute().parent)
 
 
 def _line(entry: dict[str, Any]) -> bytes:
     return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
-
-
-def _write_all(file: int, data: bytes, offset: int) -> None:
-    while data:
-        written = os.pwrite(file, data, offset)
-        data, offset = data[written:], offset + written
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name last (fsync(2): the file's own fsync does not)."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

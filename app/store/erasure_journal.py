@@ -6,7 +6,6 @@ the database is. A line is written, and on the disk, before its erasure is commi
 """
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import logging
@@ -20,6 +19,7 @@ import orjson
 from filelock import FileLock
 from sqlalchemy import URL
 
+from ..core.files import append_lines
 from ..core.timestamps import format_timestamp, from_datetime
 from ..errors import ConfigurationError, ErasureNotListed
 
@@ -114,7 +114,7 @@ class ErasureList:
         if not text:
             return
         try:
-            self._append(text.encode())
+            append_lines(self.path, text.encode())
         except OSError as error:
             raise ErasureNotListed(str(self.path), error.strerror or type(error).__name__) from error
 
@@ -151,31 +151,6 @@ class ErasureList:
                 yield file
         except OSError as error:
             raise ErasureNotListed(str(self.path), error.strerror or type(error).__name__) from error
-
-    def _append(self, text: bytes) -> None:
-        is_new = not self.path.exists()
-        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)  # held for this write only, and given up by whoever dies
-            size = os.fstat(file).st_size
-            if size and os.pread(file, 1, size - 1) != b"\n":
-                text = b"\n" + text  # after a line that somebody died in
-            while text:
-                text = text[os.write(file, text) :]
-            os.fsync(file)
-        finally:
-            os.close(file)
-        if is_new:
-            _sync_folder(self.path.absolute().parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let a new file's name be on the disk as well (fsync(2))."""
-    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _erased_of(line: str | bytes) -> Erased:

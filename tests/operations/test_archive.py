@@ -74,9 +74,9 @@ def test_archive_is_made_only_when_something_goes_and_never_written_over(keeping
         purge(keeping, archive=archive)
     assert not file.exists()
     file.write_text("kept")
-    with pytest.raises(InvalidInput, match="is there already"):
+    with pytest.raises(InvalidInput, match="already exists"):
         Archive(keeping, file)
-    with pytest.raises(InvalidInput, match="no folder"):
+    with pytest.raises(InvalidInput, match="does not exist"):
         Archive(keeping, tmp_path / "nowhere" / "old.jsonl")
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...core.files import create_file
 from ...core.timestamps import format_timestamp
 from ...errors import BackupBroken, InvalidInput
 from ...sessions.service import SessionStore
@@ -10,7 +11,6 @@ from ...store.engine import normalise_url
 from ...store.migrations import head_revision
 from .bulk import OpenDatabase
 from .databases import check_revision, snapshot
-from .new_file import new_file
 from .row_format import TABLES, Counter, Progress, no_progress
 from .zip_archive import ArchiveWriter, Manifest
 
@@ -42,7 +42,7 @@ def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_pr
     """
     url = normalise_url(store.settings.database_url)
     facts = store.database_facts()
-    with new_file(path) as unfinished, snapshot(url) as database:
+    with create_file(path) as unfinished, snapshot(url) as database:
         made_at = format_timestamp(store.clock())
         try:
             manifest = _write(

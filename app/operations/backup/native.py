@@ -15,12 +15,12 @@ from pathlib import Path
 from sqlalchemy import URL, select
 from sqlalchemy.exc import DBAPIError
 
+from ...core.files import create_file
 from ...errors import BackupBroken, ConfigurationError, DatabaseUnavailable, InvalidInput
 from ...sessions.service import SessionStore
 from ...store.drivers import sqlite
 from ...store.engine import normalise_url
 from .create import Created
-from .new_file import new_file
 
 _SQLITE = b"SQLite format 3\x00"
 _PG_DUMP = b"PGDMP"
@@ -40,7 +40,7 @@ def create_native(store: SessionStore, path: Path) -> Created:
         InvalidInput: there is such a file, it can't be written, or the program failed.
     """
     url = normalise_url(store.settings.database_url)
-    with new_file(path) as unfinished:
+    with create_file(path) as unfinished:
         try:
             _dump(url, unfinished)
         except InvalidInput:

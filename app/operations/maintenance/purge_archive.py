@@ -29,6 +29,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 
 import orjson
 
+from ...core.files import open_new
 from ...core.timestamps import format_timestamp
 from ...errors import AnswersLocked, InvalidInput
 from ...sessions.service import SessionStore
@@ -59,7 +60,7 @@ class Archive:
         path: of the file; ``.gz`` compresses it.
 
     Raises:
-        InvalidInput: the file is there already, or its folder is not: at once.
+        InvalidInput: the file already exists, or its folder does not.
     """
 
     def __init__(self, store: SessionStore, path: Path) -> None:
@@ -67,9 +68,11 @@ class Archive:
         self._path = path
         self._file: BinaryIO | None = None
         if path.exists():
-            raise InvalidInput(f"{path} is there already, and may be the only copy of what was erased: name another")
+            raise InvalidInput(
+                f"{path} already exists and may be the only copy of erased sessions; choose another"
+            )
         if not path.absolute().parent.is_dir():
-            raise InvalidInput(f"{path} can't be written: there is no folder {path.absolute().parent}")
+            raise InvalidInput(f"{path} can't be written: the folder {path.absolute().parent} does not exist")
 
     def __enter__(self) -> Self:
         return self
@@ -127,12 +130,7 @@ class Archive:
 
     def _opened(self) -> BinaryIO:
         if self._file is None:
-            self._file = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-            folder = os.open(self._path.absolute().parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)  # else the file's name may not outlive a power cut
-            finally:
-                os.close(folder)
+            self._file = open_new(self._path)
             self._write([_line("archive", {"format": FORMAT, "made_at": format_timestamp(self._store.clock())})])
         return self._file
 

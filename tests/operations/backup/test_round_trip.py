@@ -121,7 +121,7 @@ def test_database_with_rows_is_refused_unless_it_is_to_be_replaced(
     store = opened(new_url("sqlite"))
     fill(store, 1)
     create_backup(store, tmp_path / "file")
-    with pytest.raises(InvalidInput, match="is there already"):
+    with pytest.raises(InvalidInput, match="already exists"):
         create_backup(store, tmp_path / "file")
     for kind in KINDS:
         url = new_url(kind)

@@ -1,0 +1,129 @@
+"""Files of answers: they appear whole or not at all, outlive a power failure, and only their owner can read them.
+
+Functions raise OSError; :func:`write_errors` translates it.
+"""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import InvalidInput
+
+OWNER_ONLY = 0o600
+
+
+def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file in place of any other of that name.
+
+    Raises:
+        InvalidInput: the file can't be written; an error of ``pieces`` is raised as it is.
+    """
+    with _part_beside(path) as part:
+        with part.open("wb", buffering=0) as file:
+            for piece in pieces:
+                with write_errors(path):
+                    write_all(file.fileno(), piece)
+        with write_errors(path):
+            sync(part)
+            part.replace(path)
+            sync(path.absolute().parent)
+
+
+@contextmanager
+def create_file(path: Path) -> Iterator[Path]:
+    """Give the path of an empty file, which gets the name ``path`` at the end of the block.
+
+    Raises:
+        InvalidInput: the file exists, or can't be written.
+    """
+    if path.exists():
+        raise InvalidInput(f"{path} already exists; choose another file name")
+    with _part_beside(path) as part, write_errors(path):
+        yield part
+        sync(part)
+        _link(part, path)
+        sync(path.absolute().parent)
+
+
+def open_new(path: Path) -> BinaryIO:
+    """Return a new file, open for writing; FileExistsError if there is one of that name."""
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY), "wb")
+    try:
+        sync(path.absolute().parent)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def append_lines(path: Path, lines: bytes) -> None:
+    """Append whole lines to a file, which is created if it is missing; safe between threads and processes."""
+    is_new = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # the system releases the lock of a process that dies
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            lines = b"\n" + lines  # end a line that was cut off by a crash
+        write_all(descriptor, lines)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if is_new:
+        sync(path.absolute().parent)
+
+
+def write_all(descriptor: int, data: bytes, offset: int | None = None) -> None:
+    """Write all of the data, at ``offset`` or where the file stands: a single call may write less."""
+    rest = memoryview(data)
+    while rest:
+        written = os.write(descriptor, rest) if offset is None else os.pwrite(descriptor, rest, offset)
+        rest, offset = rest[written:], None if offset is None else offset + written
+
+
+def sync(path: Path) -> None:
+    """Flush a file's content, or a folder's names, to the disk: fsync(2) of a file does not save its name."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Raise InvalidInput, naming the file, instead of OSError."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise InvalidInput(f"{path} was created by another program; choose another file name") from error
+    except OSError as error:
+        raise InvalidInput(f"{path} can't be written: {error.strerror or type(error).__name__}") from error
+
+
+@contextmanager
+def _part_beside(path: Path) -> Iterator[Path]:
+    """Give a file of a name that nobody can have guessed, in the same folder so that it can be renamed."""
+    with write_errors(path):
+        descriptor, name = tempfile.mkstemp(prefix=".stepkeep-", suffix=".part", dir=path.absolute().parent)
+    os.close(descriptor)
+    part = Path(name)
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _link(part: Path, path: Path) -> None:
+    """Give the file its name unless that is taken; a rename would replace the other file."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, OWNER_ONLY))
+        part.rename(path)
