@@ -68,9 +68,7 @@ class Archive:
         self._path = path
         self._file: BinaryIO | None = None
         if path.exists():
-            raise InvalidInput(
-                f"{path} already exists and may be the only copy of erased sessions; choose another"
-            )
+            raise InvalidInput(f"{path} already exists and may be the only copy of erased sessions; choose another")
         if not path.absolute().parent.is_dir():
             raise InvalidInput(f"{path} can't be written: the folder {path.absolute().parent} does not exist")
 
