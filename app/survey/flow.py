@@ -69,7 +69,7 @@ def decide(  # noqa: C901 - one case a command
         case Expire():
             return _expire(survey, state, command)
         case _ if survey is None:
-            return _rejected("not_current", "This session belongs to no survey that is known here.")
+            return _rejected("not_current", "This session belongs to no survey of this server.")
         case Restart():
             return Restarted(at=command.at, step=survey.first_step, survey_revision=survey.revision)
         case _:
@@ -98,12 +98,12 @@ def _rejected(code: RejectCode, message: str) -> Rejection:
 
 
 def _not_current(step: str) -> Rejection:
-    return _rejected("not_current", f"The step {step[:64]} is not part of this walk now.")
+    return _rejected("not_current", f"The step {step[:64]} is not on the route of this session.")
 
 
 def _begin(survey: Survey | None, state: SessionState | None, command: Begin) -> AnyEvent | Rejection:
     if state is not None:
-        return _rejected("already_begun", "The session has begun already.")
+        return _rejected("already_begun", "The session has already begun.")
     if survey is None:
         return _rejected("no_session", "There is no such survey.")
     return Started(

@@ -50,7 +50,7 @@ class ChoicesStep(OptionsStep):
         order = list(self.values)
         ranks = [order.index(item) for item in chosen]
         if any(left >= right for left, right in pairwise(ranks)):
-            raise InvalidAnswer("The options must come in their order, each at most once.")
+            raise InvalidAnswer("The options must be in the order of the survey, each at most once.")
         fewest, most = self._bounds
         if len(chosen) < fewest:
             raise InvalidAnswer(f"Choose at least {fewest}.")

@@ -59,7 +59,7 @@ class TextStep(BaseStep):
         if len(value) > self.max_length:
             raise InvalidAnswer(f"The answer has {len(value)} characters; at most {self.max_length} are allowed.")
         if self.fullmatch is not None and self.fullmatch(value) is None:
-            raise InvalidAnswer("The answer does not have the form that is asked for.")
+            raise InvalidAnswer("The answer does not have the required format.")
         return value
 
     def is_empty(self, value: object) -> bool:
