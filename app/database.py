@@ -57,7 +57,7 @@ class Database:
             InvalidInput: something given is not valid; nothing was written.
             Unavailable: it could not be saved now; saving again is safe.
         """
-        key = self.store.key(user_id)
+        key = self.store.queries.key(user_id)
         path = tuple(step_history) if isinstance(step_history, list | tuple) else step_history
         command = Save(
             at=self.store.clock(),
@@ -68,7 +68,7 @@ class Database:
             is_audio_mode=is_audio_mode,
             session_data=session_data,
         )
-        self.store.submit_or_raise(key, command)
+        self.store.turns.submit_or_raise(key, command)
         return True
 
     def load_session(self, user_id: str) -> dict[str, Any] | None:
@@ -79,7 +79,7 @@ class Database:
             ``session_data``; beside them ``user_id``, ``survey_id``, ``survey_revision``, ``status``,
             ``draft``, ``version``, ``created_at`` and ``updated_at`` (UTC).
         """
-        snapshot = self.store.load(self.store.key(user_id))
+        snapshot = self.store.queries.load(self.store.queries.key(user_id))
         return None if snapshot is None else self._shown(snapshot)
 
     def update_session_state(
@@ -127,16 +127,16 @@ class Database:
 
     def get_session_history(self, user_id: str, limit: int = 100) -> list[dict[str, Any]]:
         """Return what happened, newest first: ``action``, ``step``, ``answer``, ``timestamp`` (UTC)."""
-        entries = self.store.history(self.store.key(user_id), limit=limit, newest_first=True)
+        entries = self.store.queries.history(self.store.queries.key(user_id), limit=limit, newest_first=True)
         return [_shown_entry(entry) for entry in entries]
 
     def list_sessions(self, limit: int = 100) -> list[dict[str, Any]]:
         """Return sessions of all surveys, in the order of their participants."""
-        return [self._shown(snapshot) for snapshot in self.store.list(limit=limit)[0]]
+        return [self._shown(snapshot) for snapshot in self.store.queries.list(limit=limit)[0]]
 
     def delete_session(self, user_id: str) -> bool:
         """Erase the session and its history; return whether there was one."""
-        return self.store.delete(self.store.key(user_id))
+        return self.store.erasure.delete(self.store.queries.key(user_id))
 
     def close(self) -> None:
         """Give the database's connections back."""
@@ -144,7 +144,7 @@ class Database:
 
     def _submit(self, user_id: str, command: Update | Note) -> bool:
         try:
-            self.store.submit_or_raise(self.store.key(user_id), command)
+            self.store.turns.submit_or_raise(self.store.queries.key(user_id), command)
         except NoSuchSession:
             return False
         return True

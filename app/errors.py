@@ -22,7 +22,7 @@
     ├── VersionConflict           decided on an older state than the session's
     ├── DatabaseRefused           the database does not take it, now or later
     └── Unavailable               it may work later
-        ├── AnswersLocked
+        ├── MissingKey
         ├── DatabaseUnavailable
         ├── Overloaded
         └── ErasureNotListed      the list of erasures can't be used
@@ -284,7 +284,7 @@ class Unavailable(StepkeepError):
     retryable = True
 
 
-class AnswersLocked(Unavailable):
+class MissingKey(Unavailable):
     """Stored answers are sealed with a key that this server was not given; nothing is lost, nothing is set aside."""
 
     code = "answers_locked"

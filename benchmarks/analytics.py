@@ -73,14 +73,14 @@ class Measured(NamedTuple):
 def grow(store: SessionStore, url: str, rows: int) -> tuple[int, int]:
     """Fill the database; return how many sessions and rows of history there are."""
     fill(store, Plan(sessions=PATTERN, days=DAYS, surveys=(SURVEY_ID,), until=now_us()))
-    made = store.read(lambda connection: _count(connection, session_history))
+    made = store.run_read(lambda connection: _count(connection, session_history))
     copies = max(0, math.ceil(rows / made) - 1)
     engine = migration_engine(normalise_url(url))  # whose statements may take long
     for table in (sessions, session_history):
         with engine.begin() as connection:
             _multiply(connection, table, copies)
     engine.dispose()
-    return store.read(lambda connection: (_count(connection, sessions), _count(connection, session_history)))
+    return store.run_read(lambda connection: (_count(connection, sessions), _count(connection, session_history)))
 
 
 def _count(connection: Connection, table: Table) -> int:
@@ -132,11 +132,11 @@ def _read_events(store: SessionStore) -> None:
     """Read the events alone, on one connection: what of the time is the database's."""
     after: str | None = None
     while True:
-        rows = store.read(partial(_sessions_after, after))
+        rows = store.run_read(partial(_sessions_after, after))
         if not rows:
             return
         after = rows[-1].user_id
-        store.read(partial(_walks_between, rows[0].user_id, after))
+        store.run_read(partial(_walks_between, rows[0].user_id, after))
 
 
 def _sessions_after(after: str | None, connection: Connection) -> list[statistics.SessionRow]:

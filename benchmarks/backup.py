@@ -54,7 +54,7 @@ def fill(url: str, rows: int) -> None:
         keys = [SessionKey(SURVEY_ID, f"participant-{number:07d}") for number in range(start, start + TOGETHER)]
         step = NOT_BEGUN
         for _ in range(TURNS):
-            for result in store.submit_many([(key, answer(step)) for key in keys[: rows // TURNS - start]]):
+            for result in store.turns.submit_many([(key, answer(step)) for key in keys[: rows // TURNS - start]]):
                 accepted(result)
             step = after(step)
     store.close()

@@ -70,7 +70,7 @@ def fill(folder: str, count: int) -> None:
                 (key, Answer(at=at + place, step=step, value=value, message_id=f"m{place}"))
                 for place, (step, value) in enumerate(ANSWERS.items(), start=1)
             ]
-        store.submit_many(turns)
+        store.turns.submit_many(turns)
     store.close()
 
 

@@ -61,7 +61,7 @@ class Growth(Contestant):
 
     def facts(self) -> Mapping[str, str]:
         """Return the database and its size."""
-        return {**self._store.database_facts(), "sessions": str(self._sessions)}
+        return {**self._store.queries.database_facts(), "sessions": str(self._sessions)}
 
     def close(self) -> None:
         """Close the store."""
@@ -78,20 +78,20 @@ class Growth(Contestant):
         return _key(number), answer(step)
 
     def _append(self) -> None:
-        accepted(self._store.submit(*self._work(self._chance.randrange(0, self._sessions, 2))))
+        accepted(self._store.turns.submit(*self._work(self._chance.randrange(0, self._sessions, 2))))
 
     def _group(self, size: int) -> int:
         numbers = self._chance.sample(range(0, self._sessions, 2), size)
-        for result in self._store.submit_many([self._work(number) for number in numbers]):
+        for result in self._store.turns.submit_many([self._work(number) for number in numbers]):
             accepted(result)
         return size
 
     def _load(self) -> None:
-        assert self._store.load(_key(self._chance.randrange(self._sessions))) is not None
+        assert self._store.queries.load(_key(self._chance.randrange(self._sessions))) is not None
 
     def _list(self) -> None:
         number = self._chance.randrange(self._sessions - PAGE)
-        found, _ = self._store.list(after=_cursor(number), limit=PAGE)
+        found, _ = self._store.queries.list(after=_cursor(number), limit=PAGE)
         assert found[0].key == _key(number + 1)
         assert len(found) == PAGE
 
@@ -114,7 +114,7 @@ def _walk_patterns(store: SessionStore) -> list[str]:
     for number in range(PATTERNS):
         step = NOT_BEGUN
         for _ in range(number + 1):
-            accepted(store.submit(_pattern_key(number), answer(step)))
+            accepted(store.turns.submit(_pattern_key(number), answer(step)))
             step = after(step)
         steps.append(step)
     return steps

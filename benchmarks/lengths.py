@@ -37,12 +37,12 @@ class Lengths(Contestant):
         """Measure one caller; ``callers`` is the number of events."""
         if what == "at_version":
             key = SessionKey(SURVEY_ID, f"of-{callers}-0001")  # the second of its stock, which grows last
-            return crowd.in_threads([lambda: self._store.at_version(key, HALF_WAY)], seconds)
+            return crowd.in_threads([lambda: self._store.queries.at_version(key, HALF_WAY)], seconds)
         return crowd.in_threads([lambda: self._append(callers)], seconds)
 
     def facts(self) -> Mapping[str, str]:
         """Return the database."""
-        return self._store.database_facts()
+        return self._store.queries.database_facts()
 
     def close(self) -> None:
         """Close the store."""
@@ -51,7 +51,7 @@ class Lengths(Contestant):
     def _append(self, events: int) -> None:
         stock = self._stock[events]
         key = stock[0]
-        outcome = accepted(self._store.submit(key, answer(self._steps[key])))
+        outcome = accepted(self._store.turns.submit(key, answer(self._steps[key])))
         self._steps[key] = outcome.state.current_step
         if outcome.version > events * (1 + GROWN) and len(stock) > 1:
             stock.pop(0)
@@ -66,7 +66,7 @@ class Lengths(Contestant):
                 step = after(step)
             self._steps[key] = step
         for start in range(0, len(work), GROUP):
-            for result in self._store.submit_many(work[start : start + GROUP]):
+            for result in self._store.turns.submit_many(work[start : start + GROUP]):
                 accepted(result)
 
 

@@ -28,7 +28,7 @@ class Loads(Contestant):
         for start in range(0, SESSIONS, GROUP):
             group = walkers[start : start + GROUP]
             for _ in range(ANSWERED):
-                results = self._store.submit_many([walker.ask() for walker in group])
+                results = self._store.turns.submit_many([walker.ask() for walker in group])
                 for walker, result in zip(group, results, strict=True):
                     walker.hear(accepted(result))
 
@@ -39,7 +39,7 @@ class Loads(Contestant):
 
     def facts(self) -> Mapping[str, str]:
         """Return the database."""
-        return self._store.database_facts()
+        return self._store.queries.database_facts()
 
     def close(self) -> None:
         """Close the store."""
@@ -49,7 +49,7 @@ class Loads(Contestant):
         choose = random.Random(seed).choice
 
         def load() -> None:
-            found = self._store.load(choose(self._keys))
+            found = self._store.queries.load(choose(self._keys))
             assert found is not None
             assert len(found.state.answers) == ANSWERED
 

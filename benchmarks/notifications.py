@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from app.notifications.notifier import open_news
+from app.notifications.notifier import open_notifier
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
@@ -49,8 +49,8 @@ def look(kind: str, folder: Path) -> Mapping[str, float]:
         store = store_on(url)
         begin_many(store, keys(FOLLOWED))
         databases.refresh_statistics(url)
-        news = open_news(
-            store.settings, normalise_url(url), store._read_versions, lambda _key, _version: None, lambda _key: None
+        news = open_notifier(
+            store.settings, normalise_url(url), store.queries.versions, lambda _key, _version: None, lambda _key: None
         )
         news._followed = dict.fromkeys(keys(FOLLOWED), 1)
         wall_ms, cpu_ms = [], []
@@ -70,7 +70,7 @@ class Shown:
     snapshot: Snapshot | None = None
     told_at: float | None = None
 
-    def announce(self, snapshot: Snapshot) -> None:
+    def publish(self, snapshot: Snapshot) -> None:
         """Note the time."""
         self.snapshot = snapshot
         self.told_at = time.perf_counter()
@@ -84,8 +84,8 @@ def latency(kind: str, redis_url: str, folder: Path) -> Mapping[str, float]:
         begin_many(store, keys(CHANGES))
         shown = {key: Shown() for key in keys(CHANGES)}
         for key, listener in shown.items():
-            listener.snapshot = store.load(key)
-            store.listen(key, listener)
+            listener.snapshot = store.queries.load(key)
+            store.subscribers.subscribe(key, listener)
         time.sleep(1)  # until it listens
         times = _late(shown, _write_elsewhere(url, redis_url))
         store.close()
@@ -112,7 +112,7 @@ def write(store: SessionStore) -> None:
     """Change each session once, and print when each was committed."""
     chance = random.Random(7)
     for key in keys(CHANGES):
-        accepted(store.submit(key, answer(STEPS[0])))
+        accepted(store.turns.submit(key, answer(STEPS[0])))
         print(time.perf_counter())
         time.sleep(chance.uniform(*PAUSE_S))
 

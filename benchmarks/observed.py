@@ -88,7 +88,7 @@ def counting_us_a_turn(store: Any, walkers: list[Walker], size: int, turns: int)
         return done
 
     with (
-        mock.patch.object(batch_metrics, "count", timed(batch_metrics.count)),
+        mock.patch.object(batch_metrics, "count", timed(batch_metrics.record)),
         mock.patch.object(metrics.BATCH_TURNS, "observe_all", timed(metrics.BATCH_TURNS.observe_all)),
         mock.patch.object(metrics.BATCH_SECONDS, "observe_all", timed(metrics.BATCH_SECONDS.observe_all)),
     ):

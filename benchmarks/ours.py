@@ -11,7 +11,7 @@ from app.store import engine as engines
 from app.store import migrations
 from app.survey.commands import Answer, AnyCommand, Begin, Restart
 from app.survey.snapshot import SessionKey
-from app.writer.batch import Outcome, Refused
+from app.writer.batch import Committed, Rejected
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
@@ -36,16 +36,16 @@ def store_on(url: str) -> SessionStore:
 def begin_many(store: SessionStore, keys: Sequence[SessionKey]) -> None:
     """Begin these sessions."""
     for start in range(0, len(keys), 500):
-        done = store.submit_many([(key, Begin(at=now_us())) for key in keys[start : start + 500]])
+        done = store.turns.submit_many([(key, Begin(at=now_us())) for key in keys[start : start + 500]])
         for result in done:
             accepted(result)
 
 
-def accepted(result: Outcome | Refused | Exception) -> Outcome:
+def accepted(result: Committed | Rejected | Exception) -> Committed:
     """Return the outcome of a command that must be accepted."""
     if isinstance(result, Exception):
         raise result
-    if isinstance(result, Refused):
+    if isinstance(result, Rejected):
         raise TypeError(f"refused: {result.rejection.code}")
     return result
 
@@ -78,7 +78,7 @@ class Walker:
         key = self._keys[self._at]
         return key, answer(self._steps[key])
 
-    def hear(self, result: Outcome | Refused | Exception) -> None:
+    def hear(self, result: Committed | Rejected | Exception) -> None:
         """Take note of what came of it."""
         step = accepted(result).state.current_step
         self._steps[self._keys[self._at]] = step
@@ -109,17 +109,20 @@ class Ours(Contestant):
 
     def facts(self) -> Mapping[str, str]:
         """Return the database and its durability."""
-        return {**self.store.database_facts(), "durability": DURABILITY[self.store.database_facts()["database"]]}
+        return {
+            **self.store.queries.database_facts(),
+            "durability": DURABILITY[self.store.queries.database_facts()["database"]],
+        }
 
     def close(self) -> None:
         """Close the store."""
         self.store.close()
 
     def _turn(self, walker: Walker) -> None:
-        walker.hear(self.store.submit(*walker.ask()))
+        walker.hear(self.store.turns.submit(*walker.ask()))
 
     def _group(self, walkers: Sequence[Walker]) -> int:
-        results = self.store.submit_many([walker.ask() for walker in walkers])
+        results = self.store.turns.submit_many([walker.ask() for walker in walkers])
         for walker, result in zip(walkers, results, strict=True):
             walker.hear(result)
         return len(results)

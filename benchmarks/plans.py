@@ -80,22 +80,22 @@ def operations(store: SessionStore) -> Mapping[str, Callable[[], object]]:
     changed = Cursor(event=(since, 1))
     new = SessionKey("phq9", "new")
     return {
-        "load a session": lambda: store.load(key),
-        "begin a session": lambda: store.submit(new, Begin(at=store.clock())),
-        "answer": lambda: store.submit(key, Answer(at=store.clock(), message_id="m", step="Q1", value=1)),
-        "answer, resent": lambda: store.submit(key, Answer(at=store.clock(), message_id="m", step="Q1", value=1)),
-        "a participant's only session": lambda: store.meant_key("user001501", None),
-        "list, first page": lambda: store.list(limit=100),
-        "list, next page": lambda: store.list(limit=100, after=middle),
-        "list by status, survey and step": lambda: store.list(
+        "load a session": lambda: store.queries.load(key),
+        "begin a session": lambda: store.turns.submit(new, Begin(at=store.clock())),
+        "answer": lambda: store.turns.submit(key, Answer(at=store.clock(), message_id="m", step="Q1", value=1)),
+        "answer, resent": lambda: store.turns.submit(key, Answer(at=store.clock(), message_id="m", step="Q1", value=1)),
+        "a participant's only session": lambda: store.queries.resolve_key("user001501", None),
+        "list, first page": lambda: store.queries.list(limit=100),
+        "list, next page": lambda: store.queries.list(limit=100, after=middle),
+        "list by status, survey and step": lambda: store.queries.list(
             limit=100, after=middle, filters={"status": "completed", "survey_id": "phq9", "current_step": "Q3"}
         ),
-        "list changes since": lambda: store.list(limit=100, updated_since=since),
-        "list changes since, next page": lambda: store.list(limit=100, updated_since=since, after=changed),
-        "history, a page": lambda: store.history(key, after_version=1, limit=100),
-        "history, newest first": lambda: store.history(key, limit=100, newest_first=True),
-        "state at a version": lambda: store.at_version(key, 1),
-        "erase": lambda: store.delete(key),
+        "list changes since": lambda: store.queries.list(limit=100, updated_since=since),
+        "list changes since, next page": lambda: store.queries.list(limit=100, updated_since=since, after=changed),
+        "history, a page": lambda: store.queries.history(key, after_version=1, limit=100),
+        "history, newest first": lambda: store.queries.history(key, limit=100, newest_first=True),
+        "state at a version": lambda: store.queries.at_version(key, 1),
+        "erase": lambda: store.erasure.delete(key),
     }
 
 
@@ -120,15 +120,15 @@ def fill(store: SessionStore, count: int) -> None:
     """Begin ``count`` sessions, a third of them with an answer, and refresh the statistics."""
     keys = [SessionKey("phq9", f"user{number:06d}") for number in range(count)]
     at = store.clock() - 86_400 * 1_000_000
-    store.submit_many([(key, Begin(at=at + n * 1000)) for n, key in enumerate(keys)])
-    store.submit_many(
+    store.turns.submit_many([(key, Begin(at=at + n * 1000)) for n, key in enumerate(keys)])
+    store.turns.submit_many(
         [
             (key, Answer(at=at + n * 1000 + 1, message_id=f"m{n}", step="Q1", value=1))
             for n, key in enumerate(keys)
             if n % 3 == 0
         ]
     )
-    analyze = "ANALYZE TABLE" if store.database_facts()["database"] in {"mysql", "mariadb"} else "ANALYZE"
+    analyze = "ANALYZE TABLE" if store.queries.database_facts()["database"] in {"mysql", "mariadb"} else "ANALYZE"
     for table in ("sessions", "session_history"):
         store._writer.run(lambda connection, table=table: connection.exec_driver_sql(f"{analyze} {table}").close())
 
@@ -136,9 +136,9 @@ def fill(store: SessionStore, count: int) -> None:
 @contextlib.contextmanager
 def _recorded(store: SessionStore) -> Iterator[list[_Asked]]:
     asked: list[_Asked] = []
-    held, loader = store._held, store._loader
+    held, loader = store._connection, store.queries._loader
     real = loader._gateway_of
-    engines = (store._reading, store._writing)
+    engines = (store.queries.engine, store._write_engine)
 
     def noting(*, of_writer: bool) -> Callable[..., None]:
         def note(_c: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
@@ -146,7 +146,7 @@ def _recorded(store: SessionStore) -> Iterator[list[_Asked]]:
 
         return note
 
-    notes = {engine: noting(of_writer=engine is store._writing) for engine in engines}
+    notes = {engine: noting(of_writer=engine is store._write_engine) for engine in engines}
     held.close()
     held._gateway_of = lambda driver: real(_Recorder(driver, asked, of_writer=True))
     loader._gateway_of = lambda driver: real(_Recorder(driver, asked, of_writer=False))
@@ -169,8 +169,8 @@ def _distinct(asked: Sequence[_Asked]) -> list[_Asked]:
 
 
 def _explained(store: SessionStore, one: _Asked, asking: Sequence[str]) -> tuple[str, ...]:
-    kind = store.database_facts()["database"]
-    engine = store._writing if one.by_writer else store._reading
+    kind = store.queries.database_facts()["database"]
+    engine = store._write_engine if one.by_writer else store.queries.engine
     with contextlib.closing(engine.raw_connection()) as pooled:
         driver: Any = pooled.driver_connection
         cursor = driver.cursor()
@@ -237,7 +237,7 @@ def main() -> None:
             store = open_store(Settings(database_url=url, surveys_dir=Path("surveys")))
             fill(store, SESSIONS)
             found = plans(store)
-            facts = store.database_facts()
+            facts = store.queries.database_facts()
             store.close()
         scanning = [plan for plan in found if plan.scans]
         assert not scanning, scanning

@@ -56,13 +56,13 @@ def fill(store: SessionStore) -> None:
     at = store.clock() - YEAR_US
     for start in range(0, SESSIONS, PART):
         keys = [SessionKey("phq9", f"old{number:06}") for number in range(start, start + PART)]
-        store.submit_many([(key, Begin(at=at)) for key in keys])
+        store.turns.submit_many([(key, Begin(at=at)) for key in keys])
         for turn in range(EVENTS - 1):
-            store.submit_many([(key, SetMode(at=at, is_audio_mode=turn % 2 == 0)) for key in keys])
+            store.turns.submit_many([(key, SetMode(at=at, is_audio_mode=turn % 2 == 0)) for key in keys])
     key = SessionKey("phq9", "old000500-long")
-    store.submit_many([(key, Begin(at=at))])
+    store.turns.submit_many([(key, Begin(at=at))])
     for start in range(0, LONG - 1, PART):
-        store.submit_many([(key, SetMode(at=at, is_audio_mode=n % 2 == 0)) for n in range(start, start + PART)])
+        store.turns.submit_many([(key, SetMode(at=at, is_audio_mode=n % 2 == 0)) for n in range(start, start + PART)])
 
 
 def turns_beside(store: SessionStore, work: Callable[[], object]) -> tuple[list[float], float]:
@@ -80,7 +80,7 @@ def turns_beside(store: SessionStore, work: Callable[[], object]) -> tuple[list[
                 else SetMode(at=store.clock(), is_audio_mode=number % 2 == 1)
             )
             began = time.perf_counter()
-            store.submit(key, command)
+            store.turns.submit(key, command)
             took.append((time.perf_counter() - began) * 1e3)
             number += 1
             time.sleep(0.002)  # a participant thinks

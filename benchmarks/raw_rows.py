@@ -108,7 +108,7 @@ def rows_of(store: SessionStore, read: Read) -> Rows:
     walker = Walker([TEMPLATE], {TEMPLATE: STEPS[0]})
     sessions = read("sessions", "user_id")
     for _ in range(len(STEPS) + 1):
-        walker.hear(store.submit(*walker.ask()))
+        walker.hear(store.turns.submit(*walker.ask()))
         sessions += read("sessions", "user_id")
     entries = read("session_history", "version")
     for entry in entries:

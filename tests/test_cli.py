@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import create_engine, select
 
 from app.cli import output, register
-from app.errors import AnswersLocked, ErasureNotListed, StepkeepError
+from app.errors import ErasureNotListed, MissingKey, StepkeepError
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
@@ -223,7 +223,7 @@ def test_exit_codes_and_messages_leave_the_process(operator: Operator) -> None:
     fails(operator.run("api-keys", "revoke"), "Error: Missing argument", code=2)
 
 
-@pytest.mark.parametrize("fault", [AnswersLocked("0123456789ab"), ErasureNotListed("/srv/erasures", "it is full")])
+@pytest.mark.parametrize("fault", [MissingKey("0123456789ab"), ErasureNotListed("/srv/erasures", "it is full")])
 def test_operator_reads_which_key_or_file_is_missing(fault: StepkeepError) -> None:
     """What no client is told."""
 
@@ -361,10 +361,10 @@ def answer(settings: Settings, *user_ids: str, restarts: int = 0) -> None:
     store = open_store(settings)
     for user_id in user_ids:
         key = SessionKey("phq9", user_id)
-        store.submit(key, Begin(at=store.clock(), is_audio_mode=False))
+        store.turns.submit(key, Begin(at=store.clock(), is_audio_mode=False))
         for _ in range(restarts):
-            store.submit(key, Restart(at=store.clock()))
-        store.submit(key, Answer(at=store.clock(), step="Q1", value=3))
+            store.turns.submit(key, Restart(at=store.clock()))
+        store.turns.submit(key, Answer(at=store.clock(), step="Q1", value=3))
     store.close()
 
 

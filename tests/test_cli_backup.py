@@ -56,12 +56,12 @@ def test_backup_is_made_looked_through_and_restored(store: SessionStore, run: Fl
     assert "1 were set aside for support." in seen.output
     refused = run.invoke(args=["backup", "restore", file])
     assert (refused.exit_code, "not empty" in refused.output) == (1, True)
-    store.forget("user0", actor="operator")
+    store.erasure.forget("user0", actor="operator")
     done = run.invoke(args=["backup", "restore", file, "--replace"])
     assert done.exit_code == 0, done.output
     assert "1 sessions of people erased since then were erased again." in done.output
-    assert store.load(ANN) is None
-    log = store.read(lambda connection: audit.read_page(connection, None, 50, {"action": "backup_restored"}))
+    assert store.queries.load(ANN) is None
+    log = store.run_read(lambda connection: audit.read_page(connection, None, 50, {"action": "backup_restored"}))
     assert [one.entry.detail["form"] for one in log.entries] == ["portable"]
 
 

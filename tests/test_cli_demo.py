@@ -39,9 +39,9 @@ def test_fill_says_how_much_and_clear_asks_first(run: FlaskCliRunner) -> None:
 def test_people_are_left_in_peace(app: flask.Flask, run: FlaskCliRunner) -> None:
     """Exit code 1 and why; with --yes it is done."""
     store: SessionStore = app.extensions["stepkeep"]
-    store.submit(SessionKey("phq9", "ann"), Begin(at=store.clock()))
+    store.turns.submit(SessionKey("phq9", "ann"), Begin(at=store.clock()))
     refused = run.invoke(args=["demo", "fill", "--sessions", "5"])
     assert (refused.exit_code, "sessions of people" in refused.output) == (1, True)
     assert run.invoke(args=["demo", "fill", "--sessions", "5", "--yes"]).exit_code == 0
     run.invoke(args=["demo", "clear", "--yes"])
-    assert store.load(SessionKey("phq9", "ann")) is not None
+    assert store.queries.load(SessionKey("phq9", "ann")) is not None

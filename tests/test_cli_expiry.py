@@ -43,18 +43,18 @@ def run(app: flask.Flask) -> FlaskCliRunner:
 
 
 def there(store: SessionStore) -> set[SessionKey]:
-    return {key for key in (ANN, BEN, CAT) if store.load(key) is not None}
+    return {key for key in (ANN, BEN, CAT) if store.queries.load(key) is not None}
 
 
 def test_expire_counts_first_and_closes_what_is_over(store: SessionStore, run: FlaskCliRunner) -> None:
     """--dry-run changes nothing; again there is nothing to do."""
     counted = json.loads(run.invoke(args=["sessions", "expire", "--dry-run", "--json"]).stdout)
     assert counted == {"dry_run": True, "expired": {"phq9": 2}, "corrected": 0, "locked": 0, "unreadable": 0}
-    assert {key: found.state.status for key in (ANN, CAT) if (found := store.load(key))} == dict.fromkeys(
+    assert {key: found.state.status for key in (ANN, CAT) if (found := store.queries.load(key))} == dict.fromkeys(
         (ANN, CAT), "in_progress"
     )
     assert "phq9    2" in run.invoke(args=["sessions", "expire"]).stdout
-    assert {key: found.state.status for key in (ANN, CAT) if (found := store.load(key))} == {
+    assert {key: found.state.status for key in (ANN, CAT) if (found := store.queries.load(key))} == {
         ANN: "expired",
         CAT: "in_progress",
     }

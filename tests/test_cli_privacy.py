@@ -65,7 +65,9 @@ def run(app: flask.Flask) -> FlaskCliRunner:
 def answer(store: SessionStore, key: SessionKey, at: int | None = None) -> None:
     """Begin a session and give its first answer, now or at another time."""
     when = store.clock() if at is None else at
-    results = store.submit_many([(key, Begin(at=when)), (key, Answer(at=when, message_id="m1", step="Q1", value=2))])
+    results = store.turns.submit_many(
+        [(key, Begin(at=when)), (key, Answer(at=when, message_id="m1", step="Q1", value=2))]
+    )
     assert not [result for result in results if isinstance(result, Exception)]
 
 
@@ -91,11 +93,11 @@ def test_forget_asks_first_and_erases_only_him(store: SessionStore, run: FlaskCl
     answer(store, BEN)
     refused = run.invoke(args=["sessions", "forget", "ann"], input="n\n")
     assert refused.exit_code == 1
-    assert store.load(ANN) is not None
+    assert store.queries.load(ANN) is not None
     done = run.invoke(args=["sessions", "forget", "ann", "--yes"])
     assert (done.exit_code, done.output) == (0, "1 session of ann erased.\n")
-    assert store.load(ANN) is None
-    assert store.load(BEN) is not None
+    assert store.queries.load(ANN) is None
+    assert store.queries.load(BEN) is not None
     again = run.invoke(args=["sessions", "forget", "ann", "--yes", "--json"])
     assert json.loads(again.output) == {"user_id": "ann", "survey_id": None, "sessions": 0}
     log = run.invoke(args=["audit", "--json"])

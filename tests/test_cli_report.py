@@ -47,8 +47,12 @@ def run(app: flask.Flask) -> FlaskCliRunner:
         ("S5", 7),
     ]
     turns = [Answer(at=at + n * 1_000_000, step=step, value=value) for n, (step, value) in enumerate(answers)]
-    results = store.submit_many([(ANN, Begin(at=at)), *((ANN, turn) for turn in turns), (ANN, Back(at=at + 9_000_000))])
-    results += store.submit_many([(BEN, Begin(at=at, is_audio_mode=True)), (BEN, Answer(at=at, step="S1", value=None))])
+    results = store.turns.submit_many(
+        [(ANN, Begin(at=at)), *((ANN, turn) for turn in turns), (ANN, Back(at=at + 9_000_000))]
+    )
+    results += store.turns.submit_many(
+        [(BEN, Begin(at=at, is_audio_mode=True)), (BEN, Answer(at=at, step="S1", value=None))]
+    )
     assert not [result for result in results if isinstance(result, Exception)]
     return app.test_cli_runner()
 
@@ -161,7 +165,7 @@ def test_what_a_spreadsheet_would_calculate_stays_text(app: flask.Flask, tmp_pat
     save = Save(
         at=store.clock(), current_step=step, answers={}, step_history=(), is_audio_mode=False, session_data=None
     )
-    store.submit(BEN, save)
+    store.turns.submit(BEN, save)
     file = tmp_path / "report.html"
     run = app.test_cli_runner()
     done = run.invoke(args=["report", "intake", "--csv", str(tmp_path / "figures"), "--output", str(file)])

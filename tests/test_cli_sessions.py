@@ -38,7 +38,7 @@ def store(app: flask.Flask) -> SessionStore:
     turns: list[Any] = [(key, Begin(at=at)) for key in (ANN, BEN, INTAKE)]
     turns += [(ANN, Answer(at=at + 1, step="Q1", value=2)), (INTAKE, Answer(at=at + 1, step="S1", value=None))]
     turns += [(INTAKE, Draft(at=at + 2, step="S2", value="\x1b[31mred"))]
-    assert not [one for one in found.submit_many(turns) if isinstance(one, Exception)]
+    assert not [one for one in found.turns.submit_many(turns) if isinstance(one, Exception)]
     return found
 
 
@@ -96,7 +96,7 @@ def test_show_has_the_answers_and_is_noted(run: FlaskCliRunner, store: SessionSt
     assert [one["survey_id"] for one in lines(run, "show", "ann")] == ["intake", "phq9"]
     (first,) = lines(run, "show", "ann", "--survey", "phq9", "--at-version", "1")
     assert (first["version"], first["answers"]) == (1, {})
-    entries = store.read(lambda connection: audit.read_page(connection, None, 1, {})).entries
+    entries = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).entries
     assert (entries[0].entry.actor, entries[0].entry.action) == ("operator", "session_read")
 
 
@@ -110,13 +110,13 @@ def test_history_goes_on_after_a_version(run: FlaskCliRunner, store: SessionStor
     assert [
         one["version"] for one in lines(run, "history", "ann", "--survey", "intake", "--after", "1", "--limit", "1")
     ] == [2]
-    entries = store.read(lambda connection: audit.read_page(connection, None, 1, {})).entries
+    entries = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).entries
     assert entries[0].entry.action == "history_read"
 
 
 def test_set_aside_session_is_listed_and_shown_as_it_is_stored(run: FlaskCliRunner, store: SessionStore) -> None:
     """Support finds it, reads its row and its events; noted under the participant's id."""
-    name = store.write(lambda connection: history.set_aside(connection, ANN, store.clock()))
+    name = store.run_transaction(lambda connection: history.set_aside(connection, ANN, store.clock()))
     assert [one["user_id"] for one in lines(run, "list", "--set-aside")] == [name]
     assert lines(run, "list", "--set-aside", "--user", "ben") == []
     assert lines(run, "list", "--set-aside", "--survey", "intake") == []
@@ -127,7 +127,7 @@ def test_set_aside_session_is_listed_and_shown_as_it_is_stored(run: FlaskCliRunn
     assert [one["action"] for one in lines(run, "history", name)] == ["started", "answered"]
     assert [one["version"] for one in lines(run, "history", name, "--after", "1", "--limit", "1")] == [2]
     assert "answered" in does(run, "history", name)
-    entries = store.read(lambda connection: audit.read_page(connection, None, 1, {})).entries
+    entries = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).entries
     assert (entries[0].entry.action, entries[0].entry.user_id) == ("history_read", "ann")
     assert does(run, "show", f"{name}9", code=3) == ""
     assert does(run, "list", "--set-aside", "--step", "Q1", code=2) == ""

@@ -74,7 +74,7 @@ def operator(app: flask.Flask) -> Operator:
 
 
 def begin(store: SessionStore, user_id: str) -> None:
-    store.submit(SessionKey("phq9", user_id), Begin(at=store.clock()))
+    store.turns.submit(SessionKey("phq9", user_id), Begin(at=store.clock()))
 
 
 def test_webhook_is_added_tried_listed_and_removed(operator: Operator, receiver: Receiver) -> None:

@@ -18,7 +18,7 @@ from app.observability import metrics
 from app.sessions.queries import now_us
 from app.sessions.service import SessionStore
 from app.settings import Settings
-from app.store.retry import retried
+from app.store.retry import with_retries
 from app.survey.commands import Answer, Begin, Draft, Goto
 from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT
@@ -48,8 +48,8 @@ def test_turns_are_counted_by_what_came_of_them(store: SessionStore) -> None:
     """Accepted, duplicate, refused by which rule, failed by which error; and what was committed of them."""
     since, at = Since(), now_us()
     answer = Answer(at=at, message_id="m-1", step="Q1", value=2)
-    store.submit_many([(KEY, Begin(at=at)), (KEY, answer), (KEY, answer)])
-    store.submit_many(
+    store.turns.submit_many([(KEY, Begin(at=at)), (KEY, answer), (KEY, answer)])
+    store.turns.submit_many(
         [
             (KEY, Goto(at=at, message_id="m-2", step="nowhere")),
             (KEY, Draft(at=at, step="Q2", value=1)),
@@ -80,8 +80,8 @@ def test_batch_that_is_lost_counts_as_failed(store: SessionStore, monkeypatch: p
     def fail(*_: object) -> None:
         raise OSError
 
-    monkeypatch.setattr(store._held, "transact", fail)
-    store.submit_many([(SessionKey("phq9", f"u-{number}"), Begin(at=now_us())) for number in range(2)])
+    monkeypatch.setattr(store._connection, "transact", fail)
+    store.turns.submit_many([(SessionKey("phq9", f"u-{number}"), Begin(at=now_us())) for number in range(2)])
     assert since.grown("stepkeep_turns_total", outcome="failed", code="internal") == 2
     assert since.grown("stepkeep_batch_seconds_count") == 0
 
@@ -98,7 +98,7 @@ def test_each_retry_is_counted_by_its_reason(text: str, reason: str) -> None:
         raise OperationalError("", None, Exception(text), connection_invalidated=reason == "connection")
 
     with pytest.raises(OperationalError):
-        retried(Settings(retry_delay_s=0), work)
+        with_retries(Settings(retry_delay_s=0), work)
     assert since.grown("stepkeep_database_retries_total", reason=reason) == 2
 
 

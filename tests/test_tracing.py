@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 from app.errors import ConfigurationError
 from app.observability import tracing
 from app.settings import Settings
-from app.store.retry import retried
+from app.store.retry import with_retries
 from tests.conftest import ROOT, SURVEYS, Server
 from tests.databases import create_sqlite
 from tests.waiting import wait_for
@@ -89,7 +89,7 @@ def test_fault_is_told_by_its_type_alone(
     def fail(*_: object) -> None:
         raise ValueError(MARKER)
 
-    monkeypatch.setattr(door.store, "load", fail)
+    monkeypatch.setattr(door.store.queries, "load", fail)
     assert door.ask("GET", "/api/session/ada?survey=phq9", door.token("ada")).status_code == 500
     (request,) = named(spans, "GET /api/session/<path:user_id>")
     assert (request.attributes or {})["error.type"] == "ValueError"
@@ -134,7 +134,7 @@ def test_retry_is_an_event_of_what_is_tried_again(spans: InMemorySpanExporter) -
         return "done"
 
     with tracing.span("batch"):
-        assert retried(Settings(retry_delay_s=0), work) == "done"
+        assert with_retries(Settings(retry_delay_s=0), work) == "done"
     (event,) = named(spans, "batch")[0].events
     assert (event.name, dict(event.attributes or {})) == ("database retry", {"reason": "lock", "attempt": 2})
 

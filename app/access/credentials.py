@@ -46,13 +46,13 @@ class Credentials:
         self._mutex = threading.Lock()
         self._noted: dict[str, int] = {}
         self.revocations = Revocations(
-            lambda since: store.read(lambda connection: credentials.read_revocations(connection, since)),
-            lambda: store.read(credentials.read_revoked_keys),
+            lambda since: store.run_read(lambda connection: credentials.read_revocations(connection, since)),
+            lambda: store.run_read(credentials.read_revoked_keys),
             self._forget_revocations,
             clock=store.clock,
             life_us=self._life_us,
         )
-        store.at_close(self.revocations.close)
+        store.add_close_callback(self.revocations.close)
 
     def issue_token(self, key: SessionKey, life_us: int | None = None) -> tuple[str, int]:
         """Return a new resume token of a session's participant and when it expires (microseconds since 1970 UTC).
@@ -84,7 +84,7 @@ class Credentials:
         """Revoke all tokens of a session that were issued up to now: on all devices, and all links."""
         at = self._store.clock()
 
-        self._store.write(lambda connection: credentials.revoke_tokens(connection, key, at))
+        self._store.run_transaction(lambda connection: credentials.revoke_tokens(connection, key, at))
         self.revocations.note(key, at)
 
     def create_key(self, name: str, scopes: Sequence[str], expires_at: int | None = None) -> str:
@@ -115,17 +115,17 @@ class Credentials:
             last_used_at=None,
             revoked_at=None,
         )
-        self._store.write(lambda connection: credentials.add_key(connection, stored))
+        self._store.run_transaction(lambda connection: credentials.add_key(connection, stored))
         return made.text
 
     def keys(self) -> list[StoredKey]:
         """Return all API keys, the newest first."""
-        return self._store.read(credentials.read_keys)
+        return self._store.run_read(credentials.read_keys)
 
     def revoke_key(self, key_id: str) -> bool:
         """Revoke an API key and end its sign-ins; return False where no key of this id holds."""
         at = self._store.clock()
-        was_revoked = self._store.write(lambda connection: credentials.revoke_key(connection, key_id, at))
+        was_revoked = self._store.run_transaction(lambda connection: credentials.revoke_key(connection, key_id, at))
         if was_revoked:
             self.revocations.note_key(key_id)
         return was_revoked
@@ -139,14 +139,16 @@ class Credentials:
         """
         key_id = api_keys.id_in(text)
         stored = (
-            None if key_id is None else self._store.read(lambda connection: credentials.read_key(connection, key_id))
+            None
+            if key_id is None
+            else self._store.run_read(lambda connection: credentials.read_key(connection, key_id))
         )
         is_right = api_keys.is_secret_of(text, None if stored is None else stored.secret_hash)
         at = self._store.clock()
         if stored is None or not is_right or not stored.holds(at):
             raise Unauthorized
         if self._is_to_be_noted(stored.key_id, stored.last_used_at, at):
-            self._store.write(lambda connection: credentials.note_use(connection, stored.key_id, at))
+            self._store.run_transaction(lambda connection: credentials.note_use(connection, stored.key_id, at))
         return _integrator(stored)
 
     def sign_in(self, text: str) -> tuple[str, Integrator]:
@@ -158,7 +160,7 @@ class Credentials:
         who = self.integrator(text.strip())
         cookie = secrets.token_urlsafe(32)
         at = self._store.clock()
-        self._store.write(
+        self._store.run_transaction(
             lambda connection: credentials.add_sign_in(
                 connection, _hash(cookie), who.key_id, at, old_before=at - SIGNED_IN_US
             )
@@ -173,7 +175,7 @@ class Credentials:
         """
         at = self._store.clock()
         hashed = _hash(cookie)
-        found = self._store.read(lambda connection: credentials.read_sign_in(connection, hashed))
+        found = self._store.run_read(lambda connection: credentials.read_sign_in(connection, hashed))
         if (
             found is None
             or at - found.seen_at > IDLE_US
@@ -182,16 +184,16 @@ class Credentials:
         ):
             raise Unauthorized
         if at - found.seen_at > NOTED_US:
-            self._store.write(lambda connection: credentials.see_sign_in(connection, hashed, at))
+            self._store.run_transaction(lambda connection: credentials.see_sign_in(connection, hashed, at))
         return _integrator(found.key)
 
     def sign_out(self, cookie: str) -> None:
         """End the sign-in of this cookie; what has ended stays so."""
-        self._store.write(lambda connection: credentials.end_sign_in(connection, _hash(cookie)))
+        self._store.run_transaction(lambda connection: credentials.end_sign_in(connection, _hash(cookie)))
 
     def _forget_revocations(self, before: int) -> None:
-        if self._store.read(lambda connection: credentials.has_revocations(connection, before)):
-            self._store.write(lambda connection: credentials.forget_revocations(connection, before))
+        if self._store.run_read(lambda connection: credentials.has_revocations(connection, before)):
+            self._store.run_transaction(lambda connection: credentials.forget_revocations(connection, before))
 
     def _is_to_be_noted(self, key_id: str, last_used_at: int | None, at: int) -> bool:
         with self._mutex:

@@ -117,7 +117,7 @@ def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days:
         raise InvalidInput(
             "STEPKEEP_PUBLIC_URL is needed for links: the address of the server, e.g. https://survey.example.org"
         )
-    invited = [sessions.key(user_id, survey) for user_id in user_ids or [new_user_id() for _ in range(count)]]
+    invited = [sessions.queries.key(user_id, survey) for user_id in user_ids or [new_user_id() for _ in range(count)]]
     life_us = None if days is None else int(days * DAY_US)
     for key in invited if user_ids else ():
         note("token_issued", survey_id=survey, user_id=key.user_id)
@@ -143,8 +143,8 @@ def revoke_invitations(survey: str, user_id: str) -> None:
       flask invitations revoke intake patient-7
     """
     sessions = store()
-    key = sessions.key(user_id, survey)
-    if survey not in sessions.catalogue.surveys and sessions.load(key) is None:
+    key = sessions.queries.key(user_id, survey)
+    if survey not in sessions.catalogue.surveys and sessions.queries.load(key) is None:
         check_offered(survey)  # else a slip of the pen would seem to have revoked something
     credentials().revoke_tokens(key)
     note("tokens_revoked", survey_id=survey, user_id=user_id)
@@ -180,7 +180,7 @@ def show_audit(limit: int, user_id: str | None, *, as_json: bool) -> None:
 def _entries(limit: int, filters: dict[str, str]) -> Iterator[audit.Recorded]:
     after: int | None = None
     while limit > 0:
-        page = store().read(functools.partial(_page, after, min(limit, 1000), filters))
+        page = store().run_read(functools.partial(_page, after, min(limit, 1000), filters))
         yield from page.entries
         limit -= len(page.entries)
         after = page.following

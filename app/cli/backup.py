@@ -64,7 +64,7 @@ def verify(file: Path, *, as_json: bool) -> None:
       flask backup verify backups/2026-11-27.stepkeep
     """
     with progress("Reading") as show:
-        found = verify_backup(file, store().sealing, progress=show)
+        found = verify_backup(file, store().cipher, progress=show)
     if as_json:
         click.echo(json.dumps(_shown(found)))
     else:

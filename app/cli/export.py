@@ -52,7 +52,7 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **given: A
     """
     with usage():
         asked = Asked(
-            survey_id=store().key("x", survey).survey_id,
+            survey_id=store().queries.key("x", survey).survey_id,
             format=format_name,
             since=_moment(given, "since"),
             until=_moment(given, "until", ends_day=True),
@@ -86,7 +86,7 @@ def show_codebook(survey: str, *, as_json: bool) -> None:
     Examples:
       flask codebook intake > intake-codebook.md
     """
-    layout = Export(store(), Asked(survey_id=store().key("x", survey).survey_id)).layout
+    layout = Export(store(), Asked(survey_id=store().queries.key("x", survey).survey_id)).layout
     click.echo(json.dumps(codebook.document_of(layout)) if as_json else codebook.markdown_of(layout))
 
 

@@ -186,7 +186,7 @@ def note(
     entry = audit.Entry(
         at=store().clock(), actor="operator", action=action, survey_id=survey_id, user_id=user_id, detail=detail
     )
-    store().write(lambda connection: audit.record(connection, entry))
+    store().run_transaction(lambda connection: audit.record(connection, entry))
 
 
 def check_offered(survey: str) -> None:

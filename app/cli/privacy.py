@@ -88,7 +88,7 @@ def forget(user_id: str, survey: str | None, *, yes: bool, as_json: bool) -> Non
     where = f"the survey {survey}" if survey else "all surveys"
     if not yes and not click.confirm(f"Erase {user_id} in {where}, for good?", err=True):
         raise click.Abort
-    count = store().forget(user_id, survey, actor="operator")
+    count = store().erasure.forget(user_id, survey, actor="operator")
     if as_json:
         click.echo(json.dumps({"user_id": user_id, "survey_id": survey, "sessions": count}))
     else:
@@ -97,7 +97,7 @@ def forget(user_id: str, survey: str | None, *, yes: bool, as_json: bool) -> Non
 
 def _check_survey(user_id: str, survey: str | None) -> None:
     """Refuse the id of a survey that is neither offered nor one of his: a slip of the pen would find nothing."""
-    if survey is not None and store().load(store().key(user_id, survey)) is None:
+    if survey is not None and store().queries.load(store().queries.key(user_id, survey)) is None:
         check_offered(survey)
 
 

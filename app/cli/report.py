@@ -47,7 +47,7 @@ def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bo
         raise click.UsageError("say where to: --output FILE, --csv FOLDER or --json")
     with usage():
         filters = Filters.of(**given)
-    note("analytics_read", survey_id=store().key("x", survey).survey_id)
+    note("analytics_read", survey_id=store().queries.key("x", survey).survey_id)
     with progress("Counting") as show:
         figures = figures_of(store(), survey, filters, show)
     if output is not None:

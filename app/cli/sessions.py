@@ -23,10 +23,10 @@ def keys_of(user_id: str, survey: str | None) -> list[SessionKey]:
         NotFound: he has none.
         InvalidInput: no user id, or no survey id.
     """
-    key = store().key(user_id, survey)
+    key = store().queries.key(user_id, survey)
     if survey is not None:
         return [key]
-    found = store().read(lambda connection: listing.read_keys(connection, key.user_id, SURVEYS))
+    found = store().run_read(lambda connection: listing.read_keys(connection, key.user_id, SURVEYS))
     if not found:
         raise NotFound(f"{user_id!r} has no session; `flask sessions list --user` finds ids by their beginning")
     return found

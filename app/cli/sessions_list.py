@@ -81,7 +81,7 @@ def _filters(given: Mapping[str, str | None]) -> dict[str, str]:
 def _found(filters: Mapping[str, str], since_us: int | None) -> Iterator[Snapshot]:
     after = None
     while True:
-        page, after = store().list(after=after, limit=PAGE, filters=filters, updated_since=since_us)
+        page, after = store().queries.list(after=after, limit=PAGE, filters=filters, updated_since=since_us)
         yield from (one for one in page if SET_ASIDE not in one.key.user_id)
         if after is None:
             return

@@ -28,7 +28,7 @@ def print_sessions(user_id: str, survey: str | None, *, as_json: bool) -> None:
 
     Raises:
         NotFound: there is none.
-        AnswersLocked: a value is sealed with a key that is not there.
+        MissingKey: a value is sealed with a key that is not there.
     """
     for key in _keys(user_id, survey):
         _note("session_read", key)
@@ -44,7 +44,7 @@ def print_history(user_id: str, survey: str | None, after: int, limit: int, *, a
 
     Raises:
         click.UsageError: there are several such sessions, and no survey is named.
-        NotFound, AnswersLocked: as :func:`print_sessions`.
+        NotFound, MissingKey: as :func:`print_sessions`.
     """
     keys = _keys(user_id, survey)
     if len(keys) > 1:
@@ -76,7 +76,7 @@ def print_list(prefix: str | None, survey: str | None, limit: int | None, *, as_
 
 
 def _keys(user_id: str, survey: str | None) -> list[SessionKey]:
-    found = store().read(lambda connection: listing.read_keys(connection, user_id, SURVEYS))
+    found = store().run_read(lambda connection: listing.read_keys(connection, user_id, SURVEYS))
     keys = [key for key in found if survey in (None, key.survey_id)]
     if not keys:
         raise NotFound(f"there is no session {user_id!r}; `flask sessions list --set-aside` shows which there are")
@@ -84,7 +84,7 @@ def _keys(user_id: str, survey: str | None) -> list[SessionKey]:
 
 
 def _read(key: SessionKey) -> Row:
-    row = store().read(lambda connection: raw_rows.read_session(connection, key, store().sealing))
+    row = store().run_read(lambda connection: raw_rows.read_session(connection, key, store().cipher))
     return row or {}  # erased a moment ago
 
 
@@ -99,7 +99,7 @@ def _events(key: SessionKey, after: int, limit: int) -> Iterator[Row]:
 
 
 def _page(key: SessionKey, after: int, limit: int) -> list[Row]:
-    return store().read(lambda connection: raw_rows.read_history(connection, key, after, limit, store().sealing))
+    return store().run_read(lambda connection: raw_rows.read_history(connection, key, after, limit, store().cipher))
 
 
 def _found(prefix: str, survey: str | None) -> Iterator[Row]:
@@ -110,7 +110,7 @@ def _found(prefix: str, survey: str | None) -> Iterator[Row]:
 
 
 def _listed(after: SessionKey | None) -> list[Row]:
-    return store().read(lambda connection: raw_rows.read_set_aside(connection, after, PAGE))
+    return store().run_read(lambda connection: raw_rows.read_set_aside(connection, after, PAGE))
 
 
 def _note(action: audit.Action, key: SessionKey) -> None:

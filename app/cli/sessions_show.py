@@ -47,7 +47,7 @@ def show(user_id: str, survey: str | None, at_version: int | None, *, as_json: b
         return
     keys = [_one_of(user_id, survey)] if at_version is not None else keys_of(user_id, survey)
     for number, key in enumerate(keys):
-        snapshot = store().load(key) if at_version is None else store().at_version(key, at_version)
+        snapshot = store().queries.load(key) if at_version is None else store().queries.at_version(key, at_version)
         if snapshot is None:
             raise NoSuchSession(key.survey_id, key.user_id)
         note("session_read", survey_id=key.survey_id, user_id=key.user_id)
@@ -97,7 +97,7 @@ def _one_of(user_id: str, survey: str | None) -> SessionKey:
         raise click.UsageError(
             f"{user_id!r} has sessions of {', '.join(key.survey_id for key in keys)}: name one, --survey"
         )
-    if store().load(keys[0]) is None:
+    if store().queries.load(keys[0]) is None:
         raise NoSuchSession(keys[0].survey_id, user_id)
     return keys[0]
 
@@ -145,7 +145,7 @@ def _facts(snapshot: Snapshot) -> dict[str, Any]:
 
 def _entries(key: SessionKey, after: int, limit: int) -> Iterator[Entry]:
     while limit > 0:
-        page = store().history(key, after_version=after, limit=min(limit, EVENTS_A_PAGE))
+        page = store().queries.history(key, after_version=after, limit=min(limit, EVENTS_A_PAGE))
         yield from page
         limit -= len(page)
         if len(page) < EVENTS_A_PAGE:

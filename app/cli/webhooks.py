@@ -57,7 +57,7 @@ def list_webhooks(*, as_json: bool) -> None:
       flask webhooks list
       flask webhooks list --json
     """
-    found = store().read(read_all)
+    found = store().run_read(read_all)
     if as_json:
         click.echo(json.dumps([_shown(one) for one in found]))
         return
@@ -226,7 +226,7 @@ def replay(webhook: str, since: datetime.datetime | None, *, failed: bool) -> No
 def _deliveries(webhook: str | None, limit: int, *, failed: bool) -> Iterator[Delivery]:
     before: int | None = None
     while limit > 0:
-        page = store().read(
+        page = store().run_read(
             partial(outbox.read_page, webhook_id=webhook, before_id=before, limit=min(limit, 1000), failed=failed)
         )
         yield from page.deliveries

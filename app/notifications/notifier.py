@@ -15,13 +15,13 @@ from ..errors import Unavailable
 from ..observability import metrics
 from ..settings import Settings
 from ..store.drivers import sqlite
-from ..store.drivers.connection import leave_to_parent
+from ..store.drivers.connection import abandon_after_fork
 from ..survey.snapshot import SessionKey
 from .postgresql import postgresql_links
-from .publisher import Outbox
+from .publisher import Publisher
 from .redis import redis_links
-from .subscriber import Watch, always
-from .transport import Link, Outages, log, opening, unpack
+from .subscriber import ChangeListener, always
+from .transport import OutageLog, Transport, decode, envelope_prefix, log
 
 Changed = Callable[[SessionKey, int], None]
 """Takes a session and the version that it is at now. Called from the news thread; it must be quick."""
@@ -36,7 +36,7 @@ LOOKED_AT_ONCE = 1000
 """Sessions whose versions are read by one statement."""
 
 
-class News:
+class ChangeNotifier:
     """What other processes changed, and what this one tells them. One a store and process; safe from any thread.
 
     Args:
@@ -51,7 +51,7 @@ class News:
         met: Met,
         *,
         interval_s: float,
-        links: Callable[[], Link] | None,
+        links: Callable[[], Transport] | None,
         file: URL | None,
     ) -> None:
         self._versions = versions
@@ -63,7 +63,7 @@ class News:
         self._begin()
 
     @property
-    def hears_of_all(self) -> bool:
+    def is_broadcast(self) -> bool:
         """Whether other processes tell of each session that they write; else only those shown here are looked at."""
         return self._links is not None
 
@@ -73,7 +73,7 @@ class News:
             if not self._watch.is_started and not self._is_closed:
                 self._watch.start()
 
-    def follow(self, key: SessionKey, version: int) -> None:
+    def subscribe(self, key: SessionKey, version: int) -> None:
         """Call ``changed`` for the session from now on, for versions above this one. The first call starts the thread.
 
         Called before the session is loaded to be shown: what comes between is told then, not missed.
@@ -83,8 +83,8 @@ class News:
             self._followers[key] = self._followers.get(key, 0) + 1
         self.start()
 
-    def unfollow(self, key: SessionKey) -> None:
-        """End what one :meth:`follow` began."""
+    def unsubscribe(self, key: SessionKey) -> None:
+        """End what one :meth:`subscribe` began."""
         # Counted: of one who goes and one who comes, who follows may be here first.
         with self._mutex:
             left = self._followers.get(key, 0) - 1
@@ -94,7 +94,7 @@ class News:
                 self._followers.pop(key, None)
                 self._followed.pop(key, None)
 
-    def announce(self, key: SessionKey, version: int) -> None:
+    def publish(self, key: SessionKey, version: int) -> None:
         """Tell the other processes that this one committed a version; returns at once and never raises."""
         self._is_newer(key, version)
         if self._outbox is not None:
@@ -114,21 +114,21 @@ class News:
         """Begin anew in a forked child: connections and threads are the parent's, and so is whom it shows what."""
         _OF_THE_PARENT.append((self._watch, self._outbox))
         if self._probe is not None:
-            leave_to_parent(self._probe.engine)
+            abandon_after_fork(self._probe.engine)
         self._begin()
 
     def _begin(self) -> None:
         token = uuid.uuid4().hex[:12]
-        outages = Outages()
-        self._own = opening(token)
+        outages = OutageLog()
+        self._own = envelope_prefix(token)
         self._mutex = threading.Lock()
         self._is_closed = False
         self._was_strange = False
         self._followed: dict[SessionKey, int] = {}
         self._followers: dict[SessionKey, int] = {}
-        self._outbox = Outbox(token, self._links, outages) if self._links is not None else None
+        self._outbox = Publisher(token, self._links, outages) if self._links is not None else None
         self._probe = _FileProbe(self._file) if self._file is not None else None
-        self._watch = Watch(
+        self._watch = ChangeListener(
             look=self._look,
             hear=self._hear,
             open_link=self._links,
@@ -141,7 +141,7 @@ class News:
         if payload.startswith(self._own):
             return
         try:
-            versions = unpack(payload)
+            versions = decode(payload)
         except ValueError:
             if not self._was_strange:
                 log.warning("something that is no news of ours was sent to where they are; it is ignored")
@@ -211,7 +211,7 @@ _OF_THE_PARENT: list[object] = []
 """Kept for the life of a forked child: collecting a connection would end it for the parent too."""
 
 
-def open_news(settings: Settings, url: URL, versions: Versions, changed: Changed, met: Met) -> News:
+def open_notifier(settings: Settings, url: URL, versions: Versions, changed: Changed, met: Met) -> ChangeNotifier:
     """Return the news of a store's database; nothing is connected and no thread begins yet.
 
     Raises:
@@ -223,7 +223,7 @@ def open_news(settings: Settings, url: URL, versions: Versions, changed: Changed
         links = redis_links(settings.redis_url, url)
     elif url.get_backend_name() == "postgresql":
         links = postgresql_links(url)
-    return News(
+    return ChangeNotifier(
         versions,
         changed,
         met,

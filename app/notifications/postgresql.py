@@ -14,7 +14,7 @@ from typing import Any, cast
 from sqlalchemy import URL, Engine, NullPool
 
 from ..store.drivers import postgresql
-from .transport import Link
+from .transport import Transport
 
 CHANNEL = "stepkeep_news"
 
@@ -24,7 +24,7 @@ PROBE_S = 5.0
 _SEND = f"SELECT pg_notify('{CHANNEL}', payload) FROM unnest(%s::text[]) payload"  # noqa: S608 - a name of ours
 
 
-def postgresql_links(url: URL) -> Callable[[], Link]:
+def postgresql_links(url: URL) -> Callable[[], Transport]:
     """Return what connects to the database for news."""
     # Nobody needs news after a crash: no flush for a notification.
     engine = postgresql.engine(

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from ..survey.snapshot import SessionKey
-from .transport import Link, Outages, log, pack
+from .transport import OutageLog, Transport, encode, log
 
 GATHER_S = 0.02
 """Seconds between two sendings: a busy server tells of hundreds of changes at once, a quiet one at once of each."""
@@ -25,7 +25,7 @@ CLOSE_S = 2.0
 _WHAT = "telling them"
 
 
-class Outbox:
+class Publisher:
     """The news that wait to be sent, and the thread that sends them. Safe from any thread.
 
     Args:
@@ -33,7 +33,7 @@ class Outbox:
         open_link: connects, or raises ConnectionError.
     """
 
-    def __init__(self, token: str, open_link: Callable[[], Link], outages: Outages) -> None:
+    def __init__(self, token: str, open_link: Callable[[], Transport], outages: OutageLog) -> None:
         self._token = token
         self._open_link = open_link
         self._outages = outages
@@ -42,7 +42,7 @@ class Outbox:
         self._is_filled = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self.link: Link | None = None
+        self.link: Transport | None = None
 
     def put(self, key: SessionKey, version: int) -> None:
         """Send it soon; the first call starts the thread."""
@@ -100,7 +100,7 @@ class Outbox:
         if not taken:
             return True
         try:
-            self._deliver(pack(self._token, taken))
+            self._deliver(encode(self._token, taken))
         except ConnectionError as error:
             self._outages.begin(_WHAT, type(error.__cause__ or error).__name__)
             with self._mutex:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import URL
 
 from ..errors import ConfigurationError
-from .transport import Link
+from .transport import Transport
 
 CONNECT_S = 1.0
 """Seconds that connecting may take: meanwhile nobody looks for changes."""
@@ -24,7 +24,7 @@ AT_ONCE = 1000
 """Payloads that are taken before the thread looks at anything else."""
 
 
-def redis_links(redis_url: str, database: URL) -> Callable[[], Link]:
+def redis_links(redis_url: str, database: URL) -> Callable[[], Transport]:
     """Return what connects to Redis for news of this database.
 
     Raises:

@@ -12,7 +12,7 @@ from contextlib import closing
 from time import monotonic
 
 from ..errors import StepkeepError
-from .transport import Link, Outages, log
+from .transport import OutageLog, Transport, log
 
 NET_S = 15.0
 """Seconds between two looks at all that is shown here, where news are told."""
@@ -31,7 +31,7 @@ CLOSE_S = 2.0
 """Seconds that closing waits; a thread that a frozen server holds is left behind, and ends with the process."""
 
 
-class Watch:
+class ChangeListener:
     """The thread, begun by ``start``.
 
     Args:
@@ -47,10 +47,10 @@ class Watch:
         *,
         look: Callable[[threading.Event], None],
         hear: Callable[[str], None],
-        open_link: Callable[[], Link] | None,
+        open_link: Callable[[], Transport] | None,
         has_changed: Callable[[], bool],
         interval_s: float,
-        outages: Outages,
+        outages: OutageLog,
     ) -> None:
         self._look_at_all = look
         self._hear = hear
@@ -62,7 +62,7 @@ class Watch:
         self._thread: threading.Thread | None = None
         self._is_behind = False
         self._looked_at = monotonic()
-        self.link: Link | None = None
+        self.link: Transport | None = None
 
     @property
     def is_started(self) -> bool:
@@ -105,7 +105,7 @@ class Watch:
         while not self._closing.wait(self._interval_s):
             self._look_if_needed()
 
-    def _listen_until_closed(self, open_link: Callable[[], Link]) -> None:
+    def _listen_until_closed(self, open_link: Callable[[], Transport]) -> None:
         delay_s = RETRY_S
         while not self._closing.is_set():
             try:
@@ -122,7 +122,7 @@ class Watch:
             finally:
                 self.link = None
 
-    def _listen(self, link: Link) -> None:
+    def _listen(self, link: Transport) -> None:
         self._look()  # what was missed
         heard_at = monotonic()
         while not self._closing.is_set():

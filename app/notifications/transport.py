@@ -19,7 +19,7 @@ PAYLOAD_BYTES = 7900
 """PostgreSQL takes fewer than 8000 bytes in one notification (its manual, NOTIFY)."""
 
 
-class Link(Protocol):
+class Transport(Protocol):
     """One connection to what passes news on, used by one thread.
 
     Every method raises the built-in ConnectionError where the connection is lost, saying nothing of the URL;
@@ -47,7 +47,7 @@ class Link(Protocol):
         ...
 
 
-class Outages:
+class OutageLog:
     """Logs one warning an outage, whatever fails in it and however often. Safe from any thread."""
 
     def __init__(self) -> None:
@@ -73,12 +73,12 @@ class Outages:
             log.info("changes by other processes are learned at once again")
 
 
-def opening(token: str) -> str:
+def envelope_prefix(token: str) -> str:
     """Return how every payload of this sender begins."""
     return f'["{token}",'
 
 
-def pack(token: str, versions: Mapping[SessionKey, int]) -> list[str]:
+def encode(token: str, versions: Mapping[SessionKey, int]) -> list[str]:
     """Return payloads that say at which version each session is."""
     payloads: list[str] = []
     items: list[str] = []
@@ -93,7 +93,7 @@ def pack(token: str, versions: Mapping[SessionKey, int]) -> list[str]:
     return [*payloads, _joined(token, items)] if items else payloads
 
 
-def unpack(payload: str) -> list[tuple[SessionKey, int]]:
+def decode(payload: str) -> list[tuple[SessionKey, int]]:
     """Return the sessions of a payload and their versions.
 
     Raises:
@@ -107,4 +107,4 @@ def unpack(payload: str) -> list[tuple[SessionKey, int]]:
 
 
 def _joined(token: str, items: Iterable[str]) -> str:
-    return f"{opening(token)}{','.join(items)}]"
+    return f"{envelope_prefix(token)}{','.join(items)}]"

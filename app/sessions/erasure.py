@@ -1,158 +1,157 @@
-"""Sessions that go: erased for good, or set aside because they can't be read. Safe from any thread.
+"""Removes sessions: erases them for good, or sets unreadable ones aside. Safe from any thread.
 
-This is a part of :class:`~app.sessions.service.SessionStore`. What is erased, and what stays, is defined in
-``store/erasures.py``; the list outside of the database in ``store/erasure_list.py``.
+``store/erasures.py`` defines what is erased and what stays; ``store/erasure_journal.py`` is the journal outside the
+database.
 """
 
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
-from typing import TypeVar
 
-from sqlalchemy import URL, Connection
+from sqlalchemy import Connection
 
-from ..catalogue import Catalogue
-from ..errors import AnswersLocked, DatabaseUnavailable, SessionUnreadable, Unavailable
-from ..settings import Settings
+from ..errors import DatabaseUnavailable, MissingKey, SessionUnreadable, Unavailable
 from ..store import history
 from ..store.drivers.sqlite import empty_wal
-from ..store.erasure_journal import Erased, list_for
-from ..store.erasures import Erasure, Whom
+from ..store.erasure_journal import ErasureJournal, ErasureRecord
+from ..store.erasures import Erasure, ErasureTarget
 from ..survey.snapshot import SessionKey
 from ..survey.state import SessionState
 from . import erasure_replay
-from .queries import SessionReader
-from .subscribers import Listeners
+from .queries import SessionQueries
+from .subscribers import Subscribers
 
 log = logging.getLogger("stepkeep.service")
 
-T = TypeVar("T")
-
-LISTED = "; but it is on the list of erasures: the next start may still carry it out, where nothing changes until then"
-"""What is said of an erasure that failed behind its line."""
+IN_JOURNAL = "; but it is in the erasure journal: unless the session changes, the next start may still carry it out"
+"""Added to the error of an erasure that failed after its journal entry was written."""
 
 
-class RemovingStore(SessionReader, ABC):
-    """Reads sessions, and takes them away.
+class SessionEraser:
+    """Erases sessions, replays the erasure journal, and sets unreadable sessions aside.
 
     Args:
-        settings, catalogue, url, clock: as for :class:`~app.sessions.queries.SessionReader`.
+        transaction: runs work in a committed transaction, as ``SessionStore.run_transaction``.
+        journal: outside the database; None if none is kept.
     """
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, url: URL, clock: Callable[[], int]) -> None:
-        super().__init__(settings, catalogue, url, clock)
-        self._listeners = Listeners()
-        self._erasure_list = list_for(settings.erasures_file, url)
-
-    @abstractmethod
-    def write(self, work: Callable[[Connection], T]) -> T:
-        """Return what ``work`` returns, done and committed in a transaction of its own among the writer's.
-
-        Raises:
-            Unavailable: it was not committed, or that is not known.
-        """
+    def __init__(
+        self,
+        queries: SessionQueries,
+        transaction: erasure_replay.Run,
+        subscribers: Subscribers,
+        journal: ErasureJournal | None,
+    ) -> None:
+        self._queries = queries
+        self._transaction = transaction
+        self._subscribers = subscribers
+        self._journal = journal
 
     def delete(self, key: SessionKey, *, actor: str | None = None) -> bool:
-        """Erase the participant's session of the survey, with all that ``store/erasures.py`` names.
+        """Erase the participant's session of the survey, and revoke their tokens for it.
 
         Args:
-            actor: who asks for it, for the audit log, where the erased has no name; None leaves it to the caller.
+            actor: of the audit log entry, which does not name the participant; None leaves the entry to the caller.
 
         Returns:
-            Whether there was one, be it one that was set aside. His tokens are revoked in any case.
+            Whether there was a session, a set-aside one included.
 
         Raises:
-            Unavailable: it was not done, or that is not known; asking again is safe.
+            Unavailable: it was not done, or the outcome is unknown; repeating it is safe.
         """
-        keys = self._erase(Whom(key.user_id, key.survey_id, (key.survey_id,)), actor)
-        self.tell_erased({key, *keys})
+        keys = self._erase(ErasureTarget(key.user_id, key.survey_id, (key.survey_id,)), actor)
+        self._subscribers.drop({key, *keys})
         if keys:
-            self.leave_no_trace()
+            self.truncate_wal()
         return bool(keys)
 
     def forget(self, user_id: str, survey_id: str | None = None, *, actor: str | None = None) -> int:
-        """Erase a participant as :meth:`delete`, in one survey or, for None, in all; return how many sessions went.
+        """Erase a participant as :meth:`delete`, in one survey or, for None, in all; return the number of sessions.
 
         Raises:
-            InvalidUserId, InvalidInput: as :meth:`key`.
+            InvalidUserId, InvalidInput: as ``SessionQueries.key``.
             Unavailable: as :meth:`delete`.
         """
-        participant = self.key(user_id, survey_id).user_id
-        invited = tuple(self.catalogue.surveys) if survey_id is None else (survey_id,)
-        keys = self._erase(Whom(participant, survey_id, invited), actor)
-        self._follow(keys)
+        participant = self._queries.key(user_id, survey_id).user_id
+        invited = tuple(self._queries.catalogue.surveys) if survey_id is None else (survey_id,)
+        keys = self._erase(ErasureTarget(participant, survey_id, invited), actor)
+        self._clean_up(keys)
         return len(keys)
 
-    def erase_again(self, lines: Iterable[Erased], *, actor: str = erasure_replay.BY_ITSELF) -> int:
-        """Erase the sessions of these participants that began before these erasures; return how many there were.
+    def replay(self, records: Iterable[ErasureRecord], *, actor: str = erasure_replay.BY_ITSELF) -> int:
+        """Repeat erasures on sessions that began before them; return how many sessions were erased.
 
-        Both lists of erasures, the database's and the one outside of it, have these afterwards.
+        Afterwards both the database and the journal have these erasures.
 
         Args:
-            actor: who asks for it, for the audit log.
+            actor: of the audit log entries.
         """
-        keys = erasure_replay.apply_lines(self, list(lines), actor=actor).erased
-        self._follow(keys)
-        self._bring_together()
+        keys = erasure_replay.apply_lines(self._access(), list(records), actor=actor).erased
+        self._clean_up(keys)
+        self.reconcile()
         return len(keys)
 
-    def listed_erasures(self) -> list[Erased]:
-        """Return what the list of erasures outside of the database has; nothing where none is kept.
+    def reconcile(self) -> None:
+        """Make the database and the journal have the same erasures; what only the journal has is repeated."""
+        if self._journal is not None:
+            self._clean_up(erasure_replay.reconcile(self._access(), self._journal))
+
+    def check_journal(self) -> None:
+        """Raise ConfigurationError if the journal can't be kept."""
+        if self._journal is not None:
+            self._journal.check()
+
+    def journal_records(self) -> list[ErasureRecord]:
+        """Return the journal's erasures; none if no journal is kept.
 
         Raises:
-            ErasureNotListed: it can't be read.
+            ErasureNotListed: the journal can't be read.
         """
-        return [] if self._erasure_list is None else list(self._erasure_list.read())
+        return [] if self._journal is None else list(self._journal.read())
 
-    def tell_erased(self, keys: Iterable[SessionKey]) -> None:
-        """Let the connections of sessions that were erased know it."""
-        for key in keys:
-            self._listeners.erase(key)
-
-    def leave_no_trace(self) -> None:
-        """Let nothing that was erased lie in SQLite's log, as far as nobody reads it now; else it goes later."""
-        if self._reading.dialect.name == "sqlite":
+    def truncate_wal(self) -> None:
+        """Remove erased rows from SQLite's write-ahead log, unless a reader uses it; then a later checkpoint does."""
+        if self._queries.engine.dialect.name == "sqlite":
             with suppress(Unavailable):
-                self.write(empty_wal)
+                self._transaction(empty_wal)
 
-    def _bring_together(self) -> None:
-        """Let both lists of erasures agree; what only the one outside has is erased again."""
-        if self._erasure_list is not None:
-            self._follow(erasure_replay.bring_together(self, self._erasure_list))
-
-    def _follow(self, keys: Iterable[SessionKey]) -> None:
-        if keys:
-            self.tell_erased(keys)
-            self.leave_no_trace()
-
-    def _erase(self, whom: Whom, actor: str | None) -> list[SessionKey]:
-        erasure = Erasure(whom, clock=self.clock, actor=actor, listed=self._erasure_list)
-        try:
-            return self.write(erasure)
-        except DatabaseUnavailable as error:
-            if not erasure.is_listed:
-                raise
-            raise DatabaseUnavailable(f"{error.problem}{LISTED}") from error
-
-    def _set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
-        at = self.clock()
+    def set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
+        """Rename an unreadable session, so that a new one can begin under its key; one that is readable now stays."""
+        at = self._queries.clock()
         with suppress(SessionUnreadable):
-            self.load(key)  # which loads its revision too, before its row is locked
+            self._queries.load(key)  # which loads its revision too, before its row is locked
 
         def move(connection: Connection) -> str | None:
-            # Asked again, locked: another connection may have set it aside and begun anew meanwhile.
-            found = history.read_states(connection, [key], sealing=self.sealing, locked=True).get(key)
-            if isinstance(found, AnswersLocked):
-                raise found
-            if isinstance(found, SessionState):
-                if self._revisions.known(key.survey_id, found.survey_revision) is not None:
+            # Read again, locked: another connection may have set it aside and begun a new one meanwhile.
+            states = history.read_states(connection, [key], cipher=self._queries.cipher, locked=True)
+            state = states.get(key)
+            if isinstance(state, MissingKey):
+                raise state
+            if isinstance(state, SessionState):
+                if self._queries.revisions.cached(key.survey_id, state.survey_revision) is not None:
                     return None
-            elif found is None:
+            elif state is None:
                 return None
             return history.set_aside(connection, key, at)
 
-        name = self.write(move)
+        name = self._transaction(move)
         if name is not None:
-            self._listeners.erase(key)
-            log.error("%s; it was set aside as %s and a new session begins", error, name)
+            self._subscribers.drop([key])
+            log.error("%s Set aside as %s; a new session begins.", error, name)
+
+    def _access(self) -> erasure_replay.Access:
+        return erasure_replay.Access(self._queries.clock, self._queries.run, self._transaction)
+
+    def _clean_up(self, keys: Collection[SessionKey]) -> None:
+        if keys:
+            self._subscribers.drop(keys)
+            self.truncate_wal()
+
+    def _erase(self, whom: ErasureTarget, actor: str | None) -> list[SessionKey]:
+        erasure = Erasure(whom, clock=self._queries.clock, actor=actor, listed=self._journal)
+        try:
+            return self._transaction(erasure)
+        except DatabaseUnavailable as error:
+            if not erasure.is_listed:
+                raise
+            raise DatabaseUnavailable(f"{error.problem}{IN_JOURNAL}") from error

@@ -8,14 +8,15 @@ million take some seconds, and no more memory than a page.
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 from ..store import audit, erasure_rows, erasures, history
-from ..store.erasure_journal import HASH_BYTES, Erased, ErasureList, Identity
-from ..store.erasures import Again, Repetition
-from ..store.participants import participant_of
+from ..store.erasure_journal import HASH_BYTES, ErasureJournal, ErasureRecord, Identity
+from ..store.erasures import ReplayOptions, ReplayResult
+from ..store.participants import owner_of
 from ..survey.snapshot import SessionKey
 
 log = logging.getLogger("stepkeep.store")
@@ -36,24 +37,22 @@ BY_ITSELF = "restored backup"
 """The actor in the audit log where a start erases what nobody asked for this time."""
 
 
-class Access(Protocol):
-    """What a session store offers to read and write by."""
+class Run(Protocol):
+    """Runs work on a connection and returns its result; it may be called several times."""
 
-    @property
-    def clock(self) -> Callable[[], int]:
-        """Gives microseconds since 1970 UTC."""
-        ...
-
-    def read(self, work: Callable[[Connection], T]) -> T:
-        """Return what ``work`` returns, which only reads."""
-        ...
-
-    def write(self, work: Callable[[Connection], T]) -> T:
-        """Return what ``work`` returns, committed; it may be tried several times."""
-        ...
+    def __call__(self, work: Callable[[Connection], T]) -> T: ...
 
 
-def bring_together(access: Access, listed: ErasureList) -> list[SessionKey]:
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the database is read and written, and the clock (microseconds since 1970 UTC)."""
+
+    clock: Callable[[], int]
+    read: Run
+    write: Run
+
+
+def reconcile(access: Access, listed: ErasureJournal) -> list[SessionKey]:
     """Erase what the list has and the database lacks; return the keys of the sessions that were erased.
 
     Then both have the same erasures. A session that changed after its erasure is left, and told in the log: only
@@ -77,18 +76,20 @@ def bring_together(access: Access, listed: ErasureList) -> list[SessionKey]:
     return done.erased
 
 
-def apply_lines(access: Access, lines: Sequence[Erased], *, actor: str, keeps_changed: bool = False) -> Again:
+def apply_lines(
+    access: Access, lines: Sequence[ErasureRecord], *, actor: str, keeps_changed: bool = False
+) -> ReplayResult:
     """Erase the sessions of these participants that began before their erasures.
 
     The erasures are in the database's own list afterwards. Again is harmless.
 
     Args:
-        actor, keeps_changed: as in ``erasures.Repetition``.
+        actor, keeps_changed: as in ``erasures.ReplayOptions``.
     """
     lines = list({one.identity: one for one in lines}.values())
     if not lines:
-        return Again([], [])
-    how = Repetition(at=access.clock(), actor=actor, keeps_changed=keeps_changed)
+        return ReplayResult([], [])
+    how = ReplayOptions(at=access.clock(), actor=actor, keeps_changed=keeps_changed)
     keys: list[SessionKey] = []
     left: set[SessionKey] = set()
     for matches in _batches(_matches(access, _Wanted(lines))):
@@ -98,23 +99,23 @@ def apply_lines(access: Access, lines: Sequence[Erased], *, actor: str, keeps_ch
     for start in range(0, len(lines), ROWS_TOGETHER):
         part = lines[start : start + ROWS_TOGETHER]
         access.write(lambda connection: erasure_rows.add_lacking(connection, part))  # noqa: B023 - called at once
-    return Again(keys, sorted(left))
+    return ReplayResult(keys, sorted(left))
 
 
-def read_all(access: Access) -> Iterator[Erased]:
+def read_all(read: Run) -> Iterator[ErasureRecord]:
     """Yield the erasures of participants in the database's own list, the oldest first."""
     after: int | None = 0
     while after is not None:
         start = after
-        page, after = access.read(lambda connection: erasure_rows.read_after(connection, start))  # noqa: B023 - called at once
+        page, after = read(lambda connection: erasure_rows.read_after(connection, start))  # noqa: B023 - called at once
         yield from page
 
 
 class _Wanted:
     """Whom to look for. A participant's hash is told apart by its beginning, the salt and the survey, made once."""
 
-    def __init__(self, lines: Iterable[Erased]) -> None:
-        self.by_survey: dict[str, dict[str, dict[bytes, Erased]]] = {}
+    def __init__(self, lines: Iterable[ErasureRecord]) -> None:
+        self.by_survey: dict[str, dict[str, dict[bytes, ErasureRecord]]] = {}
         for line in lines:
             by_hash = self.by_survey.setdefault(line.survey_id, {}).setdefault(line.salt, {})
             digest = bytes.fromhex(line.user_hash)
@@ -125,7 +126,7 @@ class _Wanted:
             for survey_id, by_salt in self.by_survey.items()
         }
 
-    def find(self, survey_id: str, user_id: str) -> Iterator[Erased]:
+    def find(self, survey_id: str, user_id: str) -> Iterator[ErasureRecord]:
         """Yield the newest erasure of this participant in this survey, by each salt."""
         for beginning, by_hash in self._beginnings.get(survey_id, ()):
             whole = beginning.copy()
@@ -138,15 +139,15 @@ def _beginning(salt: str, survey_id: str) -> Any:  # noqa: ANN401 - hashlib has 
     return hashlib.blake2b(f"{survey_id}\0".encode(), digest_size=HASH_BYTES, salt=bytes.fromhex(salt))
 
 
-def _matches(access: Access, wanted: _Wanted) -> Iterator[tuple[str, Erased]]:
+def _matches(access: Access, wanted: _Wanted) -> Iterator[tuple[str, ErasureRecord]]:
     """Yield participants who are to be erased again: those with sessions, then those whom the audit log names."""
     for keys in _all_keys(access):
         for survey_id, user_id in keys:
-            participant = participant_of(user_id)
+            participant = owner_of(user_id)
             for erased in wanted.find(survey_id, participant):
                 yield participant, erased
     for user_ids in _audited(access):
-        for participant in dict.fromkeys(map(participant_of, user_ids)):
+        for participant in dict.fromkeys(map(owner_of, user_ids)):
             for survey_id in wanted.by_survey:
                 for erased in wanted.find(survey_id, participant):
                     yield participant, erased
@@ -177,12 +178,14 @@ def _batches(matches: Iterable[T]) -> Iterator[list[T]]:
         yield batch
 
 
-def _erase_again(connection: Connection, matches: Iterable[tuple[str, Erased]], how: Repetition) -> Again:
+def _erase_again(
+    connection: Connection, matches: Iterable[tuple[str, ErasureRecord]], how: ReplayOptions
+) -> ReplayResult:
     done = [erasures.erase_again(connection, user_id, erased, how) for user_id, erased in matches]
-    return Again([key for one in done for key in one.erased], [key for one in done for key in one.left])
+    return ReplayResult([key for one in done for key in one.erased], [key for one in done for key in one.left])
 
 
-def _tell(done: Again, lacking: int, listed: ErasureList) -> None:
+def _tell(done: ReplayResult, lacking: int, listed: ErasureJournal) -> None:
     if done.erased or not done.left:
         log.warning(
             "%d sessions were erased: the list %s has %d erasures that the database lacked, as after a backup was "
@@ -202,12 +205,12 @@ def _tell(done: Again, lacking: int, listed: ErasureList) -> None:
 
 
 def _known(access: Access) -> set[Identity]:
-    return {erased.identity for erased in read_all(access)}
+    return {erased.identity for erased in read_all(access.read)}
 
 
-def _complete(access: Access, listed: ErasureList) -> None:
+def _complete(access: Access, listed: ErasureJournal) -> None:
     """Add to the list what only the database has: erasures before the list was kept, or from another list."""
     # The database first: of all that is committed by then, the list has a line, or never gets one by itself.
-    kept = list(read_all(access))
+    kept = list(read_all(access.read))
     there = {erased.identity for erased in listed.read()}
     listed.append(erased for erased in kept if erased.identity not in there)

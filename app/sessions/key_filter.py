@@ -1,7 +1,7 @@
-"""Which sessions there may be: what tells a new participant from an old one while the database is away.
+"""A Bloom filter of all session keys, which tells new participants apart while the database is unavailable.
 
-A Bloom filter (B. Bloom, CACM 13(7), 1970): it may take a new participant for an old one, never an old one for a
-new one, and takes 2 MB for a million sessions. Until it is filled it takes everybody for an old one.
+B. Bloom, CACM 13(7), 1970: it may take a new participant for an existing one, never the reverse, and takes 2 MB for a
+million sessions. Until it is filled, every participant may have a session.
 """
 
 import logging
@@ -15,82 +15,84 @@ from ..survey.snapshot import SessionKey
 
 log = logging.getLogger("stepkeep.store")
 
-FALSE_ALARMS = 0.001
-"""Share of new participants that may be taken for old ones, and have to wait for the database."""
+FALSE_POSITIVE_RATE = 0.001
+"""Share of new participants who are taken for existing ones, and wait for the database."""
 
-SPARE = 4
-"""How many times as many sessions as there are the filter is made for."""
+HEADROOM = 4
+"""The filter is sized for this many times the sessions there are."""
+
+MIN_CAPACITY = 100_000
+"""Sessions; 180 KB."""
 
 FIRST_DELAY_S = 1.0
-LONGEST_DELAY_S = 60.0
-"""Seconds between two readings, where one failed."""
-
-AT_LEAST = 100_000
-"""Sessions that it is made for at least: 180 KB."""
+MAX_DELAY_S = 60.0
+"""Seconds between two attempts to read all keys."""
 
 
-class KnownKeys:
-    """The sessions that there may be. Safe from any thread.
+class SessionKeyFilter:
+    """The keys of all sessions. Safe from any thread.
 
     Args:
-        read_keys: gives all keys of the database, page by page; may raise Unavailable.
-        count: gives about how many there are.
+        read_keys: returns all keys of the database, page by page; may raise Unavailable.
+        count: returns about how many there are.
+
+    Attributes:
+        is_complete: whether this process learns of every session that another one begins; if not, no session is
+            definitely absent.
     """
 
     def __init__(self, read_keys: Callable[[], Iterable[Sequence[SessionKey]]], count: Callable[[], int]) -> None:
         self._read_keys = read_keys
         self._count = count
-        self._forget()
+        self.is_complete = True
+        self.after_fork()
 
-    def _forget(self) -> None:
+    def after_fork(self) -> None:
+        """Start empty in a forked child."""
         self._mutex = threading.Lock()
         self._filter: Bloom | None = None
-        self._meanwhile: list[SessionKey] = []
+        self._added_meanwhile: list[SessionKey] = []
         self._is_filling = False
         self._closing = threading.Event()
 
-    def after_fork(self) -> None:
-        """Begin anew in a forked child."""
-        self._forget()
-
     def fill(self) -> None:
-        """Read all keys, again until it is done; takes a second a million."""
+        """Read all keys, with retries until it succeeds; takes a second a million."""
         with self._mutex:
             self._is_filling = True
         delay_s = FIRST_DELAY_S
-        while not self._closing.is_set() and not self._is_read():
+        while not self._closing.is_set() and not self._try_to_fill():
             self._closing.wait(delay_s)
-            delay_s = min(delay_s * 2, LONGEST_DELAY_S)
+            delay_s = min(delay_s * 2, MAX_DELAY_S)
         with self._mutex:
             self._is_filling = False
 
     def close(self) -> None:
-        """End the reading."""
+        """Stop the retries."""
         self._closing.set()
 
-    def _is_read(self) -> bool:
-        try:
-            found = Bloom(max(AT_LEAST, self._count() * SPARE), FALSE_ALARMS)
-            for page in self._read_keys():
-                found.update(page)
-        except StepkeepError as error:
-            log.warning("who is new can't be known yet, should the database go away: %s", error)
-            return False
-        with self._mutex:
-            found.update(self._meanwhile)
-            self._meanwhile = []
-            self._filter = found
-        return True
-
     def add(self, key: SessionKey) -> None:
-        """Take note of a session that has begun."""
+        """Add a session that has begun."""
         with self._mutex:
             if self._filter is not None:
                 self._filter.add(key)
             elif self._is_filling:
-                self._meanwhile.append(key)
+                self._added_meanwhile.append(key)
 
-    def is_surely_new(self, key: SessionKey) -> bool:
-        """Return whether there is no session of this key, as far as this process can know."""
+    def definitely_absent(self, key: SessionKey) -> bool:
+        """Return whether there is certainly no session of this key."""
         with self._mutex:
-            return self._filter is not None and key not in self._filter
+            return self.is_complete and self._filter is not None and key not in self._filter
+
+    def _try_to_fill(self) -> bool:
+        try:
+            bloom = Bloom(max(MIN_CAPACITY, self._count() * HEADROOM), FALSE_POSITIVE_RATE)
+            for page in self._read_keys():
+                bloom.update(page)
+        except StepkeepError as error:
+            log.warning("Session-key filter is not ready; new participants cannot start during an outage: %s", error)
+            return False
+        with self._mutex:
+            bloom.update(self._added_meanwhile)
+            self._added_meanwhile = []
+            self._filter = bloom
+        return True

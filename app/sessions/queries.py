@@ -1,7 +1,8 @@
-"""Sessions as they are stored, and as they were: all that doors read. Safe from any thread."""
+"""Reads sessions, as they are and as they were. Safe from any thread."""
 
 import re
 import time
+from builtins import list as List  # noqa: N812 - SessionQueries.list hides the built-in inside the class
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -10,29 +11,29 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..catalogue import Catalogue
 from ..core.formats import SURVEY_ID
-from ..errors import AnswersLocked, InvalidInput, InvalidUserId, NoSuchSession, NoSuchVersion, SessionUnreadable
+from ..errors import InvalidInput, InvalidUserId, MissingKey, NoSuchSession, NoSuchVersion, SessionUnreadable
 from ..settings import Settings
 from ..store import engine as engines
 from ..store import history, listing
-from ..store.drivers.connection import Loader
-from ..store.encryption import SET_ASIDE, sealing_of
+from ..store.drivers.connection import SessionLoader
+from ..store.encryption import SET_ASIDE, Cipher
 from ..store.listing import Cursor
 from ..store.migrations import check_schema
-from ..store.retry import retried, unsaved
+from ..store.retry import translate_error, with_retries
 from ..store.rows import Entry, States, state_of
 from ..survey.definition import Survey
 from ..survey.events import UnknownEvent
 from ..survey.snapshot import SessionKey, Snapshot
 from ..survey.state import SessionState
-from .survey_revisions import Revisions
+from .survey_revisions import SurveyRevisions
 
 _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")
 _SURVEY_ID = re.compile(SURVEY_ID)
 
 KEYS_A_PAGE = 10_000
 
-_NO_HISTORY = (UnknownEvent, ValueError, TypeError, AttributeError)
-"""What reading a corrupt row of history raises."""
+_CORRUPT_HISTORY = (UnknownEvent, ValueError, TypeError, AttributeError)
+"""What decoding a corrupt history row raises."""
 
 T = TypeVar("T")
 
@@ -42,113 +43,128 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-class SessionReader:
-    """Reads sessions; :class:`~app.sessions.service.SessionStore` is one that writes too.
+class SessionQueries:
+    """Reads sessions and survey revisions.
 
     Args:
-        url: of the database, as ``engine.normalise_url`` gives it.
-        clock: gives microseconds since 1970 UTC.
-
-    Raises:
-        ConfigurationError: STEPKEEP_ANSWERS_KEYS can't be used.
+        url: of the database, as ``engine.normalise_url`` returns it.
+        clock: returns microseconds since 1970 UTC.
     """
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, url: URL, clock: Callable[[], int]) -> None:
-        self.settings = settings
-        self.sealing = sealing_of(settings.answers_keys.get_secret_value())
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, url: URL, cipher: Cipher, clock: Callable[[], int]
+    ) -> None:
+        self._settings = settings
         self.catalogue = catalogue
+        self.cipher = cipher
         self.clock = clock
-        self._reading: Engine = engines.reader_engine(url)
-        self._loader = Loader(self._reading, engines.gateway_of(url))
-        self._revisions = Revisions(catalogue, self._read_definition)
+        self.engine: Engine = engines.reader_engine(url)
+        self._loader = SessionLoader(self.engine, engines.turn_statements(url))
+        self.revisions = SurveyRevisions(catalogue, self._read_definition)
 
     def key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
-        """Return the key of a participant's session of a survey, of the default one for None.
+        """Return the key of a participant's session; None is the default survey.
 
         Raises:
-            InvalidUserId: not the protocol's rule.
+            InvalidUserId: against the rule of docs/protocol.md.
             InvalidInput: not a survey id.
         """
         if not isinstance(user_id, str) or not _USER_ID.fullmatch(user_id):
             raise InvalidUserId
-        survey = self.catalogue.default_id if survey_id is None else survey_id
-        if not _SURVEY_ID.fullmatch(survey):
-            raise InvalidInput("survey must be 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit")
-        return SessionKey(survey, user_id)
+        return SessionKey(self.survey_id(survey_id), user_id)
 
-    def meant_key(self, user_id: object, survey_id: str | None) -> SessionKey:
-        """Return the key as :meth:`key`; where nothing names the survey, a participant's only session is meant."""
+    def survey_id(self, survey_id: str | None) -> str:
+        """Return the survey id, the default survey's for None.
+
+        Raises:
+            InvalidInput: not a survey id.
+        """
+        chosen = self.catalogue.default_id if survey_id is None else survey_id
+        if not _SURVEY_ID.fullmatch(chosen):
+            raise InvalidInput("survey must be 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit")
+        return chosen
+
+    def resolve_key(self, user_id: object, survey_id: str | None) -> SessionKey:
+        """Return the key as :meth:`key`; without a survey, a participant's only session is meant."""
         key = self.key(user_id, survey_id)
         if survey_id is not None or key.survey_id in self.catalogue.surveys:
             return key
-        found = self.read(lambda connection: listing.read_keys(connection, key.user_id, 2))
-        return found[0] if len(found) == 1 else key
+        keys = self.run(lambda connection: listing.read_keys(connection, key.user_id, 2))
+        return keys[0] if len(keys) == 1 else key
 
     def load(self, key: SessionKey) -> Snapshot | None:
-        """Return the session, None where there is none.
+        """Return the session; None if there is none.
 
         Raises:
-            SessionUnreadable: it can't be read.
-            AnswersLocked: it can't be read without a key that is not there.
-            DatabaseUnavailable: the database is away, which is not "no session".
+            SessionUnreadable: its row can't be decoded.
+            MissingKey: its answers are encrypted with a key that is not configured.
+            DatabaseUnavailable: the database did not answer.
         """
         try:
-            row = retried(self.settings, self._loader.load, key)
+            row = with_retries(self._settings, self._loader.load, key)
         except SQLAlchemyError as error:
-            raise unsaved(error) from error
+            raise translate_error(error) from error
         if row is None:
             return None
-        state = state_of(row, self.sealing)
+        state = state_of(row, self.cipher)
         if not isinstance(state, SessionState):
             raise state
-        return Snapshot(key=key, state=state, survey=self._revisions.find(key.survey_id, state.survey_revision))
+        return Snapshot(key=key, state=state, survey=self.survey_revision(key.survey_id, state.survey_revision))
+
+    def load_with_survey(self, key: SessionKey) -> Snapshot | None:
+        """Return the session as :meth:`load`, always with its survey.
+
+        Raises:
+            NoSuchSurvey: the survey is not offered, and the session's revision is unknown.
+            SessionUnreadable: only the session's revision is unknown.
+        """
+        snapshot = self.load(key)
+        if snapshot is not None and snapshot.survey is None:
+            self.catalogue.survey(key.survey_id)
+            raise SessionUnreadable(key.survey_id, key.user_id, "its survey's revision is gone")
+        return snapshot
 
     def history(
-        self,
-        key: SessionKey,
-        *,
-        after_version: int = 0,
-        limit: int = 100,
-        newest_first: bool = False,
-    ) -> list[Entry]:
+        self, key: SessionKey, *, after_version: int = 0, limit: int = 100, newest_first: bool = False
+    ) -> List[Entry]:
         """Return the session's events after a version.
 
         Raises:
-            SessionUnreadable: one of them can't be read.
+            SessionUnreadable: one of them can't be decoded.
         """
-        try:
-            return self.read(
-                lambda connection: history.read_history(
-                    connection,
-                    key,
-                    sealing=self.sealing,
-                    after_version=after_version,
-                    limit=limit,
-                    newest_first=newest_first,
-                )
+
+        def read(connection: Connection) -> List[Entry]:
+            return history.read_history(
+                connection,
+                key,
+                cipher=self.cipher,
+                after_version=after_version,
+                limit=limit,
+                newest_first=newest_first,
             )
-        except _NO_HISTORY as error:
-            raise SessionUnreadable(key.survey_id, key.user_id, f"{type(error).__name__} in its history") from error
+
+        return self._read_history(key, read)
 
     def at_version(self, key: SessionKey, version: int) -> Snapshot:
-        """Return the session as it was at a version, when it came to it, folded from its history.
+        """Return the session as it was at a version, replayed from its history.
 
         Raises:
             NoSuchSession, NoSuchVersion: there is none.
-            SessionUnreadable: its history can't be folded.
+            SessionUnreadable: its history can't be replayed.
         """
         newest = self.load(key)
         if newest is None:
             raise NoSuchSession(key.survey_id, key.user_id)
         if not 1 <= version <= newest.state.version:
             raise NoSuchVersion(version, newest.state.version)
-        try:
-            state = self.read(lambda connection: history.fold_history(connection, key, version, sealing=self.sealing))
-        except _NO_HISTORY as error:
-            raise SessionUnreadable(key.survey_id, key.user_id, f"{type(error).__name__} in its history") from error
+
+        def replay(connection: Connection) -> SessionState | None:
+            return history.fold_history(connection, key, version, cipher=self.cipher)
+
+        state = self._read_history(key, replay)
         if state is None:  # pragma: no cover - version 1 exists
             raise NoSuchVersion(version, newest.state.version)
-        survey = self._revisions.find(key.survey_id, state.survey_revision)
+        survey = self.survey_revision(key.survey_id, state.survey_revision)
         as_of = None if version == newest.state.version else state.updated_at
         return Snapshot(key=key, state=state, survey=survey, as_of=as_of)
 
@@ -160,14 +176,14 @@ class SessionReader:
         filters: Mapping[str, Any] | None = None,
         updated_since: int | None = None,
     ) -> tuple[Sequence[Snapshot], Cursor | None]:
-        """Return a page of sessions, and the cursor of the next page if more may follow.
+        """Return a page of sessions, and the cursor of the next page if there may be one.
 
-        In the order of their keys; with ``updated_since`` (microseconds since 1970 UTC) in the order of their
-        last change. A page may hold fewer than ``limit``, even none, and more may follow (``store/listing.py``);
-        sessions that can't be read are left out.
+        Sessions come in the order of their keys, or of their last change with ``updated_since`` (microseconds since
+        1970 UTC). A page may hold fewer than ``limit``, even none, and more may follow (``store/listing.py``). Sessions
+        that can't be decoded are left out.
 
         Raises:
-            AnswersLocked: one can't be read without a key that is not there: left out, it would seem erased.
+            MissingKey: one is encrypted with a key that is not configured; left out, it would seem erased.
         """
 
         def read(connection: Connection) -> tuple[listing.Page, States]:
@@ -181,26 +197,26 @@ class SessionReader:
             )
             if not page.keys:
                 return page, {}
-            return page, history.read_states(connection, page.keys, sealing=self.sealing, locked=False)
+            return page, history.read_states(connection, page.keys, cipher=self.cipher, locked=False)
 
-        page, states = self.read(read)
+        page, states = self.run(read)
         for key, stored in states.items():
-            if isinstance(stored, AnswersLocked) and SET_ASIDE not in key.user_id:
+            if isinstance(stored, MissingKey) and SET_ASIDE not in key.user_id:
                 raise stored
-        found = [
-            Snapshot(key=key, state=state, survey=self._revisions.find(key.survey_id, state.survey_revision))
+        snapshots = [
+            Snapshot(key=key, state=state, survey=self.survey_revision(key.survey_id, state.survey_revision))
             for key in page.keys
             if isinstance(state := states.get(key), SessionState)
         ]
-        return found, page.following
+        return snapshots, page.following
 
-    def pinned_survey(self, survey_id: str, revision: str | None) -> Survey | None:
-        """Return the definition to which sessions of this revision are pinned, the newest for None.
+    def survey_revision(self, survey_id: str, revision: str | None) -> Survey | None:
+        """Return the survey at a revision, the newest for None; None if it is unknown.
 
         Raises:
-            Unavailable: the database can't be read now.
+            Unavailable: the database did not answer.
         """
-        return self._revisions.find(survey_id, revision)
+        return self.revisions.get(survey_id, revision)
 
     def database_facts(self) -> Mapping[str, str]:
         """Return the database's kind and version.
@@ -208,45 +224,46 @@ class SessionReader:
         Raises:
             ConfigurationError: it can't be reached or has another schema.
         """
-        engines.connect_or_explain(self._reading)
-        check_schema(self._reading)
-        return engines.database_facts(self._reading)
+        engines.connect_or_explain(self.engine)
+        check_schema(self.engine)
+        return engines.database_facts(self.engine)
 
-    def read(self, work: Callable[[Connection], T]) -> T:
-        """Return what ``work`` returns, which only reads, on a connection of its own.
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Return the result of ``work``, which only reads, on a connection of its own; transient errors are retried.
 
         Raises:
-            Unavailable: the database can't be read now.
+            Unavailable: the database did not answer.
         """
 
-        def once() -> T:
-            with self._reading.connect() as connection:
+        def attempt() -> T:
+            with self.engine.connect() as connection:
                 return work(connection)
 
         try:
-            return retried(self.settings, once)
+            return with_retries(self._settings, attempt)
         except SQLAlchemyError as error:
-            raise unsaved(error) from error
+            raise translate_error(error) from error
 
-    def _read_definition(self, survey_id: str, revision: str) -> str | None:
-        return self.read(lambda connection: history.read_definition(connection, survey_id, revision))
+    def versions(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, int]:
+        """Return the stored versions of sessions; those that don't exist are absent."""
+        return self.run(lambda connection: history.read_versions(connection, keys))
 
-    def _read_versions(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, int]:
-        return self.read(lambda connection: history.read_versions(connection, keys))
-
-    def _all_keys(self) -> Iterator[Sequence[SessionKey]]:
+    def all_keys(self) -> Iterator[Sequence[SessionKey]]:
+        """Yield the keys of all sessions, page by page."""
         last: SessionKey | None = None
         while True:
             after = last
-            page = self.read(lambda connection: history.read_keys_after(connection, after, KEYS_A_PAGE))  # noqa: B023 - called at once
+            page = self.run(lambda connection: history.read_keys_after(connection, after, KEYS_A_PAGE))  # noqa: B023 - called at once
             if not page:
                 return
             yield page
             last = page[-1]
 
-    def _load_with_survey(self, key: SessionKey) -> Snapshot | None:
-        found = self.load(key)
-        if found is not None and found.survey is None:
-            self.catalogue.survey(key.survey_id)
-            raise SessionUnreadable(key.survey_id, key.user_id, "its survey's revision is gone")
-        return found
+    def _read_history(self, key: SessionKey, read: Callable[[Connection], T]) -> T:
+        try:
+            return self.run(read)
+        except _CORRUPT_HISTORY as error:
+            raise SessionUnreadable(key.survey_id, key.user_id, f"{type(error).__name__} in its history") from error
+
+    def _read_definition(self, survey_id: str, revision: str) -> str | None:
+        return self.run(lambda connection: history.read_definition(connection, survey_id, revision))

@@ -1,4 +1,4 @@
-"""Who in this process shows which session, and is to be told when others change it. Safe from any thread."""
+"""The connections of this process that show a session, notified of each change. Safe from any thread."""
 
 import threading
 from collections import OrderedDict
@@ -6,92 +6,109 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ..core import strict_json
+from ..notifications.notifier import ChangeNotifier
 from ..survey.snapshot import SessionKey, Snapshot
 from ..writer.batch import SMALL
 
-REMEMBERED = 10_000
-"""Sessions that were shown here last and are still known: some 30 MB with answers to a usual survey, 300 MB at most
-(batch.SMALL); most of those who come back within a minute."""
+RECENT_LIMIT = 10_000
+"""Sessions remembered after their last connection closed: some 30 MB with usual answers, 300 MB at most (batch.SMALL).
+They cover most participants who reconnect within a minute."""
 
 
-class Listener(Protocol):
-    """A connection that shows a session."""
+class Subscriber(Protocol):
+    """A connection that shows a session. Both methods are called from other threads and must not block."""
 
     @property
     def stored(self) -> Snapshot | None:
-        """The newest state that the connection knows to be stored; what is pending is not in it."""
+        """The newest committed state that the connection knows; pending turns are not in it."""
         ...
 
-    def announce(self, snapshot: Snapshot) -> None:
-        """Take note of a new state that somebody else made; called from his thread, so it must not block."""
+    def publish(self, snapshot: Snapshot) -> None:
+        """Take a new state that another connection or process committed."""
         ...
 
-    def erased(self) -> None:
-        """Take note that the session is no more, and know nothing of it; called as :meth:`announce` is."""
+    def drop(self) -> None:
+        """Forget the session: it was erased."""
         ...
 
 
-class Listeners:
-    """The listeners of this process, and what they showed."""
+class Subscribers:
+    """The subscribers of this process by session, and the last known state of recently shown sessions."""
 
-    def __init__(self) -> None:
+    def __init__(self, notifier: ChangeNotifier) -> None:
+        self._notifier = notifier
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Start empty in a forked child: the connections are the parent's."""
         self._mutex = threading.Lock()
-        self._by_key: dict[SessionKey, set[Listener]] = {}
+        self._by_key: dict[SessionKey, set[Subscriber]] = {}
         self._recent: OrderedDict[SessionKey, Snapshot] = OrderedDict()
 
     def __contains__(self, key: SessionKey) -> bool:
         return key in self._by_key
 
-    def add(self, key: SessionKey, listener: Listener) -> bool:
-        """Tell it from now on; return whether it is the session's first."""
+    def subscribe(self, key: SessionKey, subscriber: Subscriber) -> None:
+        """Publish every state that others commit, in any process, to the subscriber."""
         with self._mutex:
-            listeners = self._by_key.setdefault(key, set())
-            listeners.add(listener)
-            return len(listeners) == 1
+            subscribers = self._by_key.setdefault(key, set())
+            subscribers.add(subscriber)
+            is_first = len(subscribers) == 1
+        if is_first:
+            self._notifier.subscribe(key, self.newest_version(key))
 
-    def remove(self, key: SessionKey, listener: Listener) -> bool:
-        """Tell it no longer, and remember what it knew; return whether it was the session's last."""
+    def unsubscribe(self, key: SessionKey, subscriber: Subscriber) -> None:
+        """Stop publishing to the subscriber, and remember the state that it knew."""
         with self._mutex:
-            listeners = self._by_key.get(key, set())
-            if listener not in listeners:
-                return False
-            listeners.discard(listener)
-            newest = _newest([listener.stored, self._recent.pop(key, None)])
-            if newest is not None and _is_small(newest):
-                self._recent[key] = newest
-                if len(self._recent) > REMEMBERED:
-                    self._recent.popitem(last=False)
-            if listeners:
-                return False
+            subscribers = self._by_key.get(key, set())
+            if subscriber not in subscribers:
+                return
+            subscribers.discard(subscriber)
+            self._remember(key, subscriber)
+            if subscribers:
+                return
             del self._by_key[key]
-            return True
+        self._notifier.unsubscribe(key)
 
-    def tell(self, snapshot: Snapshot, sender: Listener | None) -> None:
-        """Announce a new state to all listeners of the session but the one who made it."""
-        with self._mutex:
-            listeners = tuple(self._by_key.get(snapshot.key, ()))
-        for listener in listeners:
-            if listener is not sender:
-                listener.announce(snapshot)
+    def publish(self, snapshot: Snapshot, sender: Subscriber | None) -> None:
+        """Publish a state that this process committed: to the other processes, and here to all but the sender."""
+        self._notifier.publish(snapshot.key, snapshot.state.version)
+        self.publish_here(snapshot, sender)
 
-    def stored(self, key: SessionKey) -> Snapshot | None:
-        """Return the newest state of the session that this process knows to be stored; None where it knows none."""
+    def publish_here(self, snapshot: Snapshot, sender: Subscriber | None = None) -> None:
+        """Publish a new state to the subscribers in this process, all but the sender."""
         with self._mutex:
-            return _newest([listener.stored for listener in self._by_key.get(key, ())] + [self._recent.get(key)])
+            subscribers = tuple(self._by_key.get(snapshot.key, ()))
+        for subscriber in subscribers:
+            if subscriber is not sender:
+                subscriber.publish(snapshot)
+
+    def latest(self, key: SessionKey) -> Snapshot | None:
+        """Return the newest committed state that this process knows; None if it knows none."""
+        with self._mutex:
+            return _newest([each.stored for each in self._by_key.get(key, ())] + [self._recent.get(key)])
 
     def newest_version(self, key: SessionKey) -> int:
-        """Return the newest version that a listener of the session knows; 0 where there is none."""
+        """Return the newest version that a subscriber of the session knows; 0 if there is none."""
         with self._mutex:
-            newest = _newest([listener.stored for listener in self._by_key.get(key, ())])
+            newest = _newest([each.stored for each in self._by_key.get(key, ())])
         return newest.state.version if newest is not None else 0
 
-    def erase(self, key: SessionKey) -> None:
-        """Know nothing of the session any more: it was erased, and another may begin under its key."""
-        with self._mutex:
-            self._recent.pop(key, None)
-            listeners = tuple(self._by_key.get(key, ()))
-        for listener in listeners:
-            listener.erased()
+    def drop(self, keys: Iterable[SessionKey]) -> None:
+        """Forget erased sessions: new ones may begin under their keys."""
+        for key in keys:
+            with self._mutex:
+                self._recent.pop(key, None)
+                subscribers = tuple(self._by_key.get(key, ()))
+            for subscriber in subscribers:
+                subscriber.drop()
+
+    def _remember(self, key: SessionKey, subscriber: Subscriber) -> None:
+        newest = _newest([subscriber.stored, self._recent.pop(key, None)])
+        if newest is not None and _is_small(newest):
+            self._recent[key] = newest
+            if len(self._recent) > RECENT_LIMIT:
+                self._recent.popitem(last=False)
 
 
 def _is_small(snapshot: Snapshot) -> bool:

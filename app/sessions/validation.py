@@ -1,6 +1,6 @@
-"""What may be saved: commands are looked at here before anything is decided, the same for every door.
+"""Validates commands before they are decided, the same for every interface. Pure.
 
-Pure; the survey's own rules are ``survey/flow.py``'s.
+The survey's own rules are in ``survey/flow.py``.
 """
 
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from ..errors import InvalidInput
 from ..survey.commands import AnyCommand, Note, Save, Update
 
 MAX_STATE_BYTES = 1024 * 1024
-"""JSON bytes of a whole state that is saved; an answer from a participant is at most 64 KiB."""
+"""Bytes of a saved state as JSON; a participant's answer is at most 64 KiB."""
 
 MAX_STEP_LENGTH = 255
-"""Characters of a step's or an action's name that an integrator may use."""
+"""Characters of the name of a step or an action that an integrator may use."""
 
 
-def problem_of(command: AnyCommand) -> InvalidInput | None:
-    """Return what :func:`check_command` would raise; None where nothing is wrong."""
+def validate_command(command: AnyCommand) -> InvalidInput | None:
+    """Return the error that :func:`check_command` would raise, or None."""
     try:
         check_command(command)
     except InvalidInput as problem:
@@ -27,7 +27,7 @@ def problem_of(command: AnyCommand) -> InvalidInput | None:
 
 
 def check_command(command: AnyCommand) -> None:
-    """Refuse what is not exact, or too large, before anything is decided."""
+    """Raise InvalidInput if the command has values that JSON can't hold exactly, or that are too large."""
     match command:
         case Save():
             _check_state(

@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, selec
 
 from ..core.timestamps import from_datetime, to_datetime
 from ..errors import InvalidInput
-from .participants import is_his
-from .rows import text_of
+from .participants import belongs_to
+from .rows import dumps
 from .tables import audit_log
 
 Action = Literal[
@@ -105,7 +105,7 @@ def record(connection: Connection, entry: Entry) -> None:
             action=entry.action,
             survey_id=entry.survey_id,
             user_id=entry.user_id,
-            detail=text_of(dict(entry.detail)) if entry.detail else None,
+            detail=dumps(dict(entry.detail)) if entry.detail else None,
         )
     )
 
@@ -154,7 +154,7 @@ def anonymise(connection: Connection, user_id: str, survey_id: str | None, name:
         survey_id: only those about his session of this survey; None: all.
         until: only those of this time, microseconds since 1970 UTC, and before.
     """
-    where = [is_his(audit_log.c.user_id, user_id)]
+    where = [belongs_to(audit_log.c.user_id, user_id)]
     if survey_id is not None:
         where.append(audit_log.c.survey_id == survey_id)
     if until is not None:
@@ -171,9 +171,9 @@ def read_user_ids_after(connection: Connection, after: str, limit: int) -> list[
 
 def _is_about(user_id: str, survey_id: str | None) -> ColumnElement[bool]:
     if survey_id is None:
-        return is_his(audit_log.c.user_id, user_id)
+        return belongs_to(audit_log.c.user_id, user_id)
     column = audit_log.c.survey_id
-    return and_(is_his(audit_log.c.user_id, user_id), or_(column == survey_id, column.is_(None)))
+    return and_(belongs_to(audit_log.c.user_id, user_id), or_(column == survey_id, column.is_(None)))
 
 
 def _newest(connection: Connection) -> int:

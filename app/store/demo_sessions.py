@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, not_, select
 
 from ..survey.snapshot import SessionKey
 from .history import erase
-from .participants import participant_of
+from .participants import owner_of
 from .tables import sessions
 
 _DEMO_ID = re.compile(r"demo-[0-9]+-[0-9]{7,}")
@@ -23,7 +23,7 @@ def demo_user_id(seed: int, number: int) -> str:
 
 def is_demo(user_id: str) -> bool:
     """Return whether the session is of demo data, be it one that was set aside."""
-    return _DEMO_ID.fullmatch(participant_of(user_id)) is not None
+    return _DEMO_ID.fullmatch(owner_of(user_id)) is not None
 
 
 def find_person(connection: Connection) -> SessionKey | None:

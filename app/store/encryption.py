@@ -23,7 +23,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..errors import AnswersLocked, ConfigurationError
+from ..errors import ConfigurationError, MissingKey
 
 Place = tuple[str | int, ...]
 """Where a value lies: table and column, survey_id, user_id, and in history the version; of a webhook, its id."""
@@ -49,11 +49,11 @@ PLAIN_FIRST = "plain"
 _FORM = "1"
 
 
-class SealBroken(ValueError):
+class DecryptionError(ValueError):
     """A sealed value that was cut, changed, or moved here from another place: as unreadable as corrupt JSON."""
 
 
-class Sealing:
+class Cipher:
     """Seals values with its first key, and opens what any of its keys sealed. Safe from any thread, and after a fork.
 
     Args:
@@ -84,8 +84,8 @@ class Sealing:
         """Return the text of a value; a plain one is its own.
 
         Raises:
-            AnswersLocked: none of the keys is the one that sealed it.
-            SealBroken: it is not what was sealed for this place.
+            MissingKey: none of the keys is the one that sealed it.
+            DecryptionError: it is not what was sealed for this place.
         """
         if not text.startswith(SEALED):
             return text
@@ -94,16 +94,16 @@ class Sealing:
             sealed = base64.urlsafe_b64decode(body)
             return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound_to(place)).decode()
         except (InvalidTag, ValueError) as error:  # ValueError: no base64, or too short for a nonce
-            raise SealBroken(f"a sealed value of {place[0]} does not open") from error
+            raise DecryptionError(f"a sealed value of {place[0]} does not open") from error
 
     def lacks(self, text: str | None) -> str | None:
         """Return the id of the key that this value needs and that is not there; None where nothing is missing."""
         try:
             if text is not None and text.startswith(SEALED):
                 self._parts(text)
-        except AnswersLocked as locked:
+        except MissingKey as locked:
             return locked.key_id
-        except SealBroken:
+        except DecryptionError:
             return None
         return None
 
@@ -111,14 +111,14 @@ class Sealing:
         try:
             _, form, named, body = text.split(":", 3)
         except ValueError as error:
-            raise SealBroken("a sealed value is cut") from error
+            raise DecryptionError("a sealed value is cut") from error
         cipher = self._ciphers.get(named)
         if cipher is None or form != _FORM:  # of a newer version's form nothing may be lost either
-            raise AnswersLocked(named)
+            raise MissingKey(named)
         return cipher, body
 
 
-PLAIN = Sealing()
+PLAIN = Cipher()
 """No keys: values stay as they are, and sealed ones stay closed."""
 
 
@@ -127,7 +127,7 @@ def key_id(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()[:8]
 
 
-def sealing_of(answers_keys: str) -> Sealing:
+def cipher_from_keys(answers_keys: str) -> Cipher:
     """Return what the setting STEPKEEP_ANSWERS_KEYS describes; of an empty one, :data:`PLAIN`.
 
     Raises:
@@ -141,7 +141,7 @@ def sealing_of(answers_keys: str) -> Sealing:
     keys = [_key(item, f"key {number} of {len(given)}") for number, item in enumerate(given, start=1)]
     if len({key_id(key) for key in keys}) < len(keys):
         raise ConfigurationError("STEPKEEP_ANSWERS_KEYS: the same key stands there twice")
-    return Sealing(keys, is_on=is_on)
+    return Cipher(keys, is_on=is_on)
 
 
 def _key(item: str, name: str) -> bytes:

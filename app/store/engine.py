@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ..errors import ConfigurationError, DatabaseUnreachable, StoreInUse
 from .drivers import mysql, postgresql, sqlite
-from .drivers.connection import Gateway
+from .drivers.connection import TurnStatements
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -88,7 +88,7 @@ def reader_engine(url: URL) -> Engine:
             return mysql.engine(url, **_READERS)
 
 
-def gateway_of(url: URL) -> Callable[[Any], Gateway]:
+def turn_statements(url: URL) -> Callable[[Any], TurnStatements]:
     """Return what makes a gateway of a driver's connection to this database."""
     match url.get_backend_name():
         case "sqlite":

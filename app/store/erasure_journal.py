@@ -38,7 +38,7 @@ Identity = tuple[str, str, int]
 """A survey's id, a participant's hash, and when: no two erasures have the same."""
 
 
-class Erased(NamedTuple):
+class ErasureRecord(NamedTuple):
     """One erasure.
 
     Attributes:
@@ -67,13 +67,13 @@ def hash_of(salt: str, survey_id: str, user_id: str) -> str:
     ).hexdigest()
 
 
-def line_of(erased: Erased) -> str:
+def line_of(erased: ErasureRecord) -> str:
     """Return an erasure as a line, without its end."""
     fields = {**erased._asdict(), "erased_at": format_timestamp(erased.erased_at)}
     return orjson.dumps(fields).decode()
 
 
-def read_lines(lines: Iterable[str | bytes], name: str) -> Iterator[Erased]:
+def read_lines(lines: Iterable[str | bytes], name: str) -> Iterator[ErasureRecord]:
     """Yield the erasures in lines; those that can't be read are counted in one warning.
 
     Args:
@@ -91,20 +91,20 @@ def read_lines(lines: Iterable[str | bytes], name: str) -> Iterator[Erased]:
         log.warning("%s: %d lines are no erasures and were skipped; the last one may be half-written", name, unreadable)
 
 
-def list_for(erasures_file: Path | None, url: URL) -> "ErasureList | None":
+def open_journal(erasures_file: Path | None, url: URL) -> "ErasureJournal | None":
     """Return the list that the setting STEPKEEP_ERASURES_FILE names (default with SQLite: beside the database)."""
     if erasures_file is None and url.get_backend_name() == "sqlite":
         erasures_file = Path(f"{url.database}.erasures")
-    return None if erasures_file is None else ErasureList(erasures_file)
+    return None if erasures_file is None else ErasureJournal(erasures_file)
 
 
-class ErasureList:
+class ErasureJournal:
     """The list in a file. Safe from any thread and process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def append(self, erasures: Iterable[Erased]) -> None:
+    def append(self, erasures: Iterable[ErasureRecord]) -> None:
         """Add erasures; they are on the disk when it returns.
 
         Raises:
@@ -118,7 +118,7 @@ class ErasureList:
         except OSError as error:
             raise ErasureNotListed(str(self.path), error.strerror or type(error).__name__) from error
 
-    def read(self) -> Iterator[Erased]:
+    def read(self) -> Iterator[ErasureRecord]:
         """Yield the erasures, the oldest first; none where there is no file.
 
         Raises:
@@ -153,9 +153,9 @@ class ErasureList:
             raise ErasureNotListed(str(self.path), error.strerror or type(error).__name__) from error
 
 
-def _erased_of(line: str | bytes) -> Erased:
+def _erased_of(line: str | bytes) -> ErasureRecord:
     given = orjson.loads(line)
-    erased = Erased(
+    erased = ErasureRecord(
         survey_id=given["survey_id"],
         user_hash=given["user_hash"],
         salt=given["salt"],

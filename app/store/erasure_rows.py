@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from ..core.timestamps import from_datetime, to_datetime
-from .erasure_journal import Erased, Identity, hash_of
+from .erasure_journal import ErasureRecord, Identity, hash_of
 from .tables import erasures
 
 _PAGE = 1000
@@ -27,7 +27,7 @@ def add_purge(connection: Connection, survey_id: str, count: int, at: int) -> No
     connection.execute(insert(erasures).values(survey_id=survey_id, sessions=count, erased_at=to_datetime(at)))
 
 
-def read_after(connection: Connection, after_id: int) -> tuple[list[Erased], int | None]:
+def read_after(connection: Connection, after_id: int) -> tuple[list[ErasureRecord], int | None]:
     """Return the next erasures of participants, the oldest first, and the id to go on after; None after the last."""
     column = erasures.c
     query = select(erasures).where(column.id > after_id, column.user_hash.is_not(None)).order_by(column.id).limit(_PAGE)
@@ -36,7 +36,7 @@ def read_after(connection: Connection, after_id: int) -> tuple[list[Erased], int
     return found, rows[-1].id if len(rows) == _PAGE else None
 
 
-def read_of(connection: Connection, user_id: str, survey_id: str | None) -> list[Erased]:
+def read_of(connection: Connection, user_id: str, survey_id: str | None) -> list[ErasureRecord]:
     """Return the earlier erasures of a participant, found by all salts that there are, the oldest first."""
     column = erasures.c
     pairs = select(column.survey_id, column.salt).where(column.salt.is_not(None)).distinct()
@@ -47,7 +47,7 @@ def read_of(connection: Connection, user_id: str, survey_id: str | None) -> list
     return [_erased_of(row) for row in rows]
 
 
-def add_lacking(connection: Connection, erased: Sequence[Erased]) -> None:
+def add_lacking(connection: Connection, erased: Sequence[ErasureRecord]) -> None:
     """Keep those of the erasures that the database's own list does not have yet.
 
     Another transaction may add the same: then one of the two fails by the unique index, and is tried again.
@@ -59,12 +59,12 @@ def add_lacking(connection: Connection, erased: Sequence[Erased]) -> None:
         connection.execute(insert(erasures), rows)
 
 
-def _known(connection: Connection, erased: Sequence[Erased]) -> set[Identity]:
+def _known(connection: Connection, erased: Sequence[ErasureRecord]) -> set[Identity]:
     column = erasures.c
     query = select(column.survey_id, column.user_hash, column.erased_at)
     rows = connection.execute(query.where(column.user_hash.in_([one.user_hash for one in erased])))
     return {(row.survey_id, row.user_hash, from_datetime(row.erased_at)) for row in rows}
 
 
-def _erased_of(row: Any) -> Erased:  # noqa: ANN401 - a row
-    return Erased(row.survey_id, row.user_hash, row.salt, row.sessions, from_datetime(row.erased_at))
+def _erased_of(row: Any) -> ErasureRecord:  # noqa: ANN401 - a row
+    return ErasureRecord(row.survey_id, row.user_hash, row.salt, row.sessions, from_datetime(row.erased_at))

@@ -21,16 +21,16 @@ from ..core.timestamps import from_datetime, to_datetime
 from ..survey.snapshot import SessionKey
 from . import audit, erasure_rows, outbox
 from .credentials import revoke_tokens
-from .erasure_journal import SALT_BYTES, Erased, ErasureList, hash_of
+from .erasure_journal import SALT_BYTES, ErasureJournal, ErasureRecord, hash_of
 from .history import erase
-from .participants import is_his, participant_of
+from .participants import belongs_to, owner_of
 from .tables import sessions, token_revocations
 
 SHOWN = 16
 """Characters of the hash in the audit log: 64 bits tell the erased of one database apart."""
 
 
-class Whom(NamedTuple):
+class ErasureTarget(NamedTuple):
     """Who is to be erased.
 
     Attributes:
@@ -57,7 +57,12 @@ class Erasure:
     """
 
     def __init__(
-        self, whom: Whom, *, clock: Callable[[], int], actor: str | None = None, listed: ErasureList | None = None
+        self,
+        whom: ErasureTarget,
+        *,
+        clock: Callable[[], int],
+        actor: str | None = None,
+        listed: ErasureJournal | None = None,
     ) -> None:
         self._whom = whom
         self._user_id = whom.user_id
@@ -67,7 +72,7 @@ class Erasure:
         self._listed = listed
         self._new_salt = secrets.token_hex(SALT_BYTES)
         self._found: set[SessionKey] = set()
-        self._lines: set[Erased] = set()
+        self._lines: set[ErasureRecord] = set()
         self._at = 0
 
     @property
@@ -81,7 +86,7 @@ class Erasure:
         Raises:
             ErasureNotListed: the list can't be written; nothing was erased.
         """
-        keys = _locked(connection, _his(self._user_id, self._survey_id))
+        keys = _locked(connection, _of_participant(self._user_id, self._survey_id))
         salt = erasure_rows.salt_of(connection, self._new_salt)
         now = self._clock()
         # The time of the first try: then a line that it left is this erasure's too, and needs no second one.
@@ -108,12 +113,12 @@ class Erasure:
         name = shown(hash_of(salt, self._survey_id or "", self._user_id))
         audit.anonymise(connection, self._user_id, None if is_all else self._survey_id, name)
 
-    def _erase(self, connection: Connection, survey_id: str, keys: Sequence[SessionKey], salt: str) -> Erased:
+    def _erase(self, connection: Connection, survey_id: str, keys: Sequence[SessionKey], salt: str) -> ErasureRecord:
         digest = hash_of(salt, survey_id, self._user_id)
         for key in keys:
             erase(connection, key)
         audit.anonymise(connection, self._user_id, survey_id, shown(digest))
-        erased = Erased(survey_id, digest, salt, len(keys), self._at)
+        erased = ErasureRecord(survey_id, digest, salt, len(keys), self._at)
         # It may be there: by a process that found its line, and not yet its row, when it started.
         erasure_rows.add_lacking(connection, [erased])
         if self._actor is not None:
@@ -122,7 +127,7 @@ class Erasure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Repetition:
+class ReplayOptions:
     """How erasures are done again.
 
     Attributes:
@@ -137,14 +142,14 @@ class Repetition:
     keeps_changed: bool
 
 
-class Again(NamedTuple):
+class ReplayResult(NamedTuple):
     """The sessions that were erased again, and those that were left because they had changed since."""
 
     erased: list[SessionKey]
     left: list[SessionKey]
 
 
-def erase_again(connection: Connection, user_id: str, erased: Erased, how: Repetition) -> Again:
+def erase_again(connection: Connection, user_id: str, erased: ErasureRecord, how: ReplayOptions) -> ReplayResult:
     """Erase what an older backup brought back of a participant.
 
     What began after the erasure stays, and so do tokens that were issued and entries that were made later. The row of
@@ -152,7 +157,7 @@ def erase_again(connection: Connection, user_id: str, erased: Erased, how: Repet
     """
     at = to_datetime(erased.erased_at)
     column = sessions.c
-    his = _his(user_id, erased.survey_id).where(or_(column.created_at.is_(None), column.created_at <= at))
+    his = _of_participant(user_id, erased.survey_id).where(or_(column.created_at.is_(None), column.created_at <= at))
     found = _locked(connection, his)
     is_changed = func.coalesce(column.updated_at, column.created_at) > at
     left = _keys(connection, his.where(is_changed)) if how.keeps_changed else []
@@ -163,10 +168,10 @@ def erase_again(connection: Connection, user_id: str, erased: Erased, how: Repet
         audit.record(connection, _entry(erased, how.at, len(keys), how.actor))
     if not left:
         _forget_again(connection, user_id, erased, is_erased=bool(keys))
-    return Again(keys, left)
+    return ReplayResult(keys, left)
 
 
-def _forget_again(connection: Connection, user_id: str, erased: Erased, *, is_erased: bool) -> None:
+def _forget_again(connection: Connection, user_id: str, erased: ErasureRecord, *, is_erased: bool) -> None:
     if is_erased:
         revoke_tokens(connection, SessionKey(erased.survey_id, user_id), erased.erased_at)
     outbox.forget(connection, user_id, erased.survey_id, erased.erased_at)
@@ -178,7 +183,7 @@ def _forget_again(connection: Connection, user_id: str, erased: Erased, *, is_er
 def forget_names(connection: Connection, keys: Iterable[SessionKey], new_salt: str) -> None:
     """Let the audit log say nothing of those whose sessions were erased for their age, as far as none is left."""
     salt = erasure_rows.salt_of(connection, new_salt)
-    for survey_id, user_id in {SessionKey(key.survey_id, participant_of(key.user_id)) for key in keys}:
+    for survey_id, user_id in {SessionKey(key.survey_id, owner_of(key.user_id)) for key in keys}:
         left = _surveys_left(connection, user_id)
         if survey_id not in left:
             outbox.forget(connection, user_id, survey_id)
@@ -193,7 +198,7 @@ def shown(digest: str) -> str:
 
 def read_keys(connection: Connection, user_id: str, survey_id: str | None) -> list[SessionKey]:
     """Return the keys of a participant's sessions, set-aside ones too, in their order."""
-    return _keys(connection, _his(user_id, survey_id))
+    return _keys(connection, _of_participant(user_id, survey_id))
 
 
 def read_revocations(connection: Connection, user_id: str, survey_id: str | None) -> dict[str, int]:
@@ -205,9 +210,9 @@ def read_revocations(connection: Connection, user_id: str, survey_id: str | None
     return {row.survey_id: from_datetime(row.revoked_at) for row in connection.execute(query)}
 
 
-def _his(user_id: str, survey_id: str | None) -> Select[Any]:
+def _of_participant(user_id: str, survey_id: str | None) -> Select[Any]:
     column = sessions.c
-    query = select(column.survey_id, column.user_id).where(is_his(column.user_id, user_id))
+    query = select(column.survey_id, column.user_id).where(belongs_to(column.user_id, user_id))
     return query if survey_id is None else query.where(column.survey_id == survey_id)
 
 
@@ -247,11 +252,11 @@ def _by_survey(keys: Iterable[SessionKey]) -> Iterator[tuple[str, list[SessionKe
 
 def _surveys_left(connection: Connection, user_id: str) -> set[str]:
     """Return the surveys of which the participant has a session, be it one that was set aside."""
-    query = select(sessions.c.survey_id).distinct().where(is_his(sessions.c.user_id, user_id))
+    query = select(sessions.c.survey_id).distinct().where(belongs_to(sessions.c.user_id, user_id))
     return set(connection.execute(query).scalars())
 
 
-def _entry(erased: Erased, at: int, count: int, actor: str) -> audit.Entry:
+def _entry(erased: ErasureRecord, at: int, count: int, actor: str) -> audit.Entry:
     return audit.Entry(
         at=at,
         actor=actor,

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, select, update
 from ..core.timestamps import from_datetime, to_datetime
 from ..survey.snapshot import SessionKey
 from .encryption import SET_ASIDE
-from .keyset import as_stored, is_after
+from .keyset import after_key, untyped_times
 from .tables import sessions
 
 
@@ -56,9 +56,9 @@ def read_part(connection: Connection, after: SessionKey | None, limit: int) -> P
     """
     c = sessions.c
     columns = (c.survey_id, c.user_id, c.status, c.survey_revision, c.version, c.updated_at, c.expires_at)
-    query = select(*as_stored(columns))
+    query = select(*untyped_times(columns))
     if after is not None:
-        query = query.where(is_after(sessions, after))
+        query = query.where(after_key(sessions, after))
     rows = connection.execute(query.order_by(c.user_id, c.survey_id).limit(limit)).all()
     found = []
     for row in rows:

@@ -16,8 +16,8 @@ from ..core.timestamps import to_datetime
 from ..errors import SessionUnreadable
 from ..survey.snapshot import SessionKey
 from ..survey.state import Status
-from .encryption import Sealing
-from .keyset import as_stored, is_after
+from .encryption import Cipher
+from .keyset import after_key, untyped_times
 from .listing import has_status
 from .rows import ENTRY_COLUMNS, STATE_COLUMNS, Entry, Stored, entry_of, state_of
 from .tables import session_history, sessions, survey_revisions
@@ -71,17 +71,17 @@ def count_chosen(connection: Connection, chosen: Chosen) -> int:
     return cast("int", connection.execute(query).scalar())
 
 
-def read_sessions(connection: Connection, chosen: Chosen, after: SessionKey | None, sealing: Sealing) -> Page:
+def read_sessions(connection: Connection, chosen: Chosen, after: SessionKey | None, cipher: Cipher) -> Page:
     """Return the next sessions that are meant; one that can't be read as why."""
     column = sessions.c
     keys = select(column.user_id, column.survey_id).order_by(column.user_id, column.survey_id)
-    later = () if after is None else (is_after(sessions, after),)
+    later = () if after is None else (after_key(sessions, after),)
     end = connection.execute(keys.where(*later).limit(1).offset(EXAMINED - 1)).first()
-    fitting = select(*as_stored(STATE_COLUMNS)).where(*later, *_conditions(chosen)).order_by(column.user_id)
+    fitting = select(*untyped_times(STATE_COLUMNS)).where(*later, *_conditions(chosen)).order_by(column.user_id)
     if end is not None:
         fitting = fitting.where(column.user_id <= end.user_id)
     rows = [tuple(row) for row in connection.execute(fitting.limit(SESSIONS_A_PAGE))]
-    stored = [(SessionKey(row[1], row[0]), state_of(row, sealing)) for row in rows]
+    stored = [(SessionKey(row[1], row[0]), state_of(row, cipher)) for row in rows]
     if len(rows) == SESSIONS_A_PAGE:
         return Page(stored, stored[-1][0])
     # The last user's session of this survey is in the page, also where that survey comes after the window's last one.
@@ -89,7 +89,7 @@ def read_sessions(connection: Connection, chosen: Chosen, after: SessionKey | No
 
 
 def read_events(
-    connection: Connection, keys: Sequence[SessionKey], after: tuple[str, int] | None, sealing: Sealing
+    connection: Connection, keys: Sequence[SessionKey], after: tuple[str, int] | None, cipher: Cipher
 ) -> list[Event]:
     """Return the next events of these sessions of one survey: by user id, oldest first.
 
@@ -98,13 +98,13 @@ def read_events(
     """
     column = session_history.c
     users = [key.user_id for key in keys if after is None or key.user_id >= after[0]]
-    query = select(column.user_id, *as_stored(ENTRY_COLUMNS)).where(
+    query = select(column.user_id, *untyped_times(ENTRY_COLUMNS)).where(
         column.survey_id == keys[0].survey_id, column.user_id.in_(users)
     )
     if after is not None:
         query = query.where(or_(column.user_id > after[0], column.version > after[1]))
     rows = connection.execute(query.order_by(column.user_id, column.version).limit(EVENTS_A_PAGE))
-    return [_event(tuple(row), keys[0].survey_id, sealing) for row in rows]
+    return [_event(tuple(row), keys[0].survey_id, cipher) for row in rows]
 
 
 def read_revisions(connection: Connection, survey_id: str) -> list[tuple[str, str]]:
@@ -131,10 +131,10 @@ def _conditions(chosen: Chosen) -> Iterator[ColumnElement[bool]]:
         yield (func.coalesce(column.is_audio_mode, 0) != 0) == chosen.is_audio_mode
 
 
-def _event(row: tuple[Any, ...], survey_id: str, sealing: Sealing) -> Event:
+def _event(row: tuple[Any, ...], survey_id: str, cipher: Cipher) -> Event:
     user_id, _, version, *_ = row
     try:
-        return Event(user_id, version, entry_of(row[1:], SessionKey(survey_id, user_id), sealing))
+        return Event(user_id, version, entry_of(row[1:], SessionKey(survey_id, user_id), cipher))
     except (ValueError, TypeError, AttributeError) as error:
         problem = f"{type(error).__name__} in its history"
         return Event(user_id, version, SessionUnreadable(survey_id, user_id, problem))

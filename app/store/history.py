@@ -15,7 +15,7 @@ from ..core.timestamps import to_datetime
 from ..survey.events import from_record
 from ..survey.snapshot import SessionKey
 from ..survey.state import SessionState, fold
-from .encryption import SET_ASIDE, Sealing
+from .encryption import SET_ASIDE, Cipher
 from .rows import ENTRY_COLUMNS, RECORD_COLUMNS, STATE_COLUMNS, Entry, States, entry_of, events_of, record_of, states_of
 from .tables import session_history, sessions, survey_revisions, webhook_deliveries
 
@@ -25,12 +25,12 @@ NEWEST = 50
 """Events of which :func:`find_missing_key` looks at the values: some hold none."""
 
 
-def read_states(connection: Connection, keys: Sequence[SessionKey], *, sealing: Sealing, locked: bool) -> States:
+def read_states(connection: Connection, keys: Sequence[SessionKey], *, cipher: Cipher, locked: bool) -> States:
     """Return the sessions that there are; ``locked`` holds them until the transaction ends."""
     query = select(*STATE_COLUMNS).where(_any_of(sessions.c, keys)).order_by(sessions.c.user_id, sessions.c.survey_id)
     if locked:
         query = query.with_for_update()
-    return states_of((tuple(row) for row in connection.execute(query)), sealing)
+    return states_of((tuple(row) for row in connection.execute(query)), cipher)
 
 
 def read_versions(connection: Connection, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
@@ -68,7 +68,7 @@ def read_history(
     connection: Connection,
     key: SessionKey,
     *,
-    sealing: Sealing,
+    cipher: Cipher,
     after_version: int = 0,
     limit: int | None = None,
     newest_first: bool = False,
@@ -76,7 +76,7 @@ def read_history(
     """Return a session's events after a version.
 
     Raises:
-        AnswersLocked: one is sealed with a key that is not there.
+        MissingKey: one is sealed with a key that is not there.
         ValueError: one can't be read.
     """
     column = session_history.c
@@ -84,14 +84,14 @@ def read_history(
         column.user_id == key.user_id, column.survey_id == key.survey_id, column.version > after_version
     )
     order = column.version.desc() if newest_first else column.version
-    return [entry_of(row, key, sealing) for row in connection.execute(query.order_by(order).limit(limit))]
+    return [entry_of(row, key, cipher) for row in connection.execute(query.order_by(order).limit(limit))]
 
 
-def fold_history(connection: Connection, key: SessionKey, version: int, *, sealing: Sealing) -> SessionState | None:
+def fold_history(connection: Connection, key: SessionKey, version: int, *, cipher: Cipher) -> SessionState | None:
     """Return the session as it was at a version, folded from its events as they are read.
 
     Raises:
-        AnswersLocked: an event is sealed with a key that is not there.
+        MissingKey: an event is sealed with a key that is not there.
         UnknownEvent: an event is of no known type.
     """
     column = session_history.c
@@ -99,7 +99,7 @@ def fold_history(connection: Connection, key: SessionKey, version: int, *, seali
         column.user_id == key.user_id, column.survey_id == key.survey_id, column.version <= version
     )
     rows = connection.execute(query.order_by(column.version))
-    return fold(from_record(record_of(row, key, sealing)) for row in rows)
+    return fold(from_record(record_of(row, key, cipher)) for row in rows)
 
 
 def erase(connection: Connection, key: SessionKey) -> bool:
@@ -140,7 +140,7 @@ def set_aside(connection: Connection, key: SessionKey, at: int) -> str:
     return name
 
 
-def find_missing_key(connection: Connection, sealing: Sealing) -> str | None:
+def find_missing_key(connection: Connection, cipher: Cipher) -> str | None:
     """Return the id of a key that opens the newest answers and is not there; None where none is missing.
 
     A look at NEWEST events only, so that a forgotten key is found at the start, whatever the size of the history.
@@ -151,7 +151,7 @@ def find_missing_key(connection: Connection, sealing: Sealing) -> str | None:
     missing: Counter[str | None] = Counter()
     for user_id, *values in connection.execute(query):
         if SET_ASIDE not in user_id:
-            missing.update({next((lacking for value in values if (lacking := sealing.lacks(value))), None)})
+            missing.update({next((lacking for value in values if (lacking := cipher.lacks(value))), None)})
     opened = missing.pop(None, 0)
     found, count = next(iter(missing.most_common(1)), (None, 0))
     return found if count > 1 or not opened else None

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, FromClause, and_, or_, select
 
-from ..errors import AnswersLocked
+from ..errors import MissingKey
 from ..survey.events import Started, from_record
 from ..survey.snapshot import SessionKey
 from ..survey.state import SessionState, apply
-from .encryption import Sealing
-from .keyset import as_stored, is_after
+from .encryption import Cipher
+from .keyset import after_key, untyped_times
 from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, Stored, record_of, state_of
 from .tables import session_history, sessions
 
@@ -45,9 +45,9 @@ class Folded:
     missing: int | None = None
     begins: bool = False
     problem: str | None = None
-    locked: AnswersLocked | None = None
+    locked: MissingKey | None = None
 
-    def take(self, row: Row, key: SessionKey, sealing: Sealing) -> None:
+    def take(self, row: Row, key: SessionKey, cipher: Cipher) -> None:
         """Follow the event in a row of RECORD_COLUMNS."""
         version = int(row[0])
         if version != self.newest + 1 and self.missing is None:
@@ -56,11 +56,11 @@ class Folded:
         if self.problem is not None or self.locked is not None:
             return
         try:
-            event = from_record(record_of(row, key, sealing))
+            event = from_record(record_of(row, key, cipher))
             if self.state is None:
                 self.begins = isinstance(event, Started)
             self.state = apply(self.state, event)
-        except AnswersLocked as locked:
+        except MissingKey as locked:
             self.state, self.locked = None, locked
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self.state, self.problem = None, f"{type(error).__name__} in version {version} of its history"
@@ -83,43 +83,43 @@ class Page(NamedTuple):
 
 
 def read_page(
-    connection: Connection, survey_id: str | None, after: SessionKey | None, limit: int, sealing: Sealing
+    connection: Connection, survey_id: str | None, after: SessionKey | None, limit: int, cipher: Cipher
 ) -> Page:
     """Return the next ``limit`` sessions with their folds, and histories between them that have no session."""
     rows = _rows(connection, _wanted(sessions, survey_id, after, None), limit)
     last = SessionKey(rows[-1][1], rows[-1][0]) if len(rows) == limit else None
-    folds = dict(_folds(connection, _wanted(session_history, survey_id, after, last), sealing))
-    pairs = [_pair(row, folds.pop(SessionKey(row[1], row[0]), None), sealing) for row in rows]
+    folds = dict(_folds(connection, _wanted(session_history, survey_id, after, last), cipher))
+    pairs = [_pair(row, folds.pop(SessionKey(row[1], row[0]), None), cipher) for row in rows]
     orphans = [Pair(key, None, 0, folded) for key, folded in folds.items()]
     return Page(pairs + orphans, last)
 
 
-def read_pair(connection: Connection, key: SessionKey, sealing: Sealing, *, locked: bool) -> Pair:
+def read_pair(connection: Connection, key: SessionKey, cipher: Cipher, *, locked: bool) -> Pair:
     """Return one session with its fold; ``locked`` holds the session until the transaction ends."""
     where = [sessions.c.user_id == key.user_id, sessions.c.survey_id == key.survey_id]
     found = _rows(connection, where, 1, locked=locked)
     his = [session_history.c.user_id == key.user_id, session_history.c.survey_id == key.survey_id]
-    folded = dict(_folds(connection, his, sealing)).get(key)
-    return _pair(found[0], folded, sealing) if found else Pair(key, None, 0, folded or Folded())
+    folded = dict(_folds(connection, his, cipher)).get(key)
+    return _pair(found[0], folded, cipher) if found else Pair(key, None, 0, folded or Folded())
 
 
-def _pair(row: Row, folded: Folded | None, sealing: Sealing) -> Pair:
-    return Pair(SessionKey(row[1], row[0]), state_of(row, sealing), int(row[_VERSION]), folded or Folded())
+def _pair(row: Row, folded: Folded | None, cipher: Cipher) -> Pair:
+    return Pair(SessionKey(row[1], row[0]), state_of(row, cipher), int(row[_VERSION]), folded or Folded())
 
 
 def _rows(connection: Connection, where: list[ColumnElement[bool]], limit: int, *, locked: bool = False) -> list[Row]:
-    query = select(*as_stored(STATE_COLUMNS)).where(*where).limit(limit)
+    query = select(*untyped_times(STATE_COLUMNS)).where(*where).limit(limit)
     query = query.order_by(sessions.c.user_id, sessions.c.survey_id)
     return [tuple(row) for row in connection.execute(query.with_for_update() if locked else query)]
 
 
 def _folds(
-    connection: Connection, where: list[ColumnElement[bool]], sealing: Sealing
+    connection: Connection, where: list[ColumnElement[bool]], cipher: Cipher
 ) -> Iterator[tuple[SessionKey, Folded]]:
     for key, rows in groupby(_events(connection, where), lambda row: SessionKey(row[1], row[0])):
         folded = Folded()
         for row in rows:
-            folded.take(row[2:], key, sealing)
+            folded.take(row[2:], key, cipher)
         yield key, folded
 
 
@@ -127,7 +127,7 @@ def _events(connection: Connection, where: list[ColumnElement[bool]]) -> Iterato
     """Yield keys and RECORD_COLUMNS, in their order."""
     # Page by page: a cursor of the server's wants a transaction, which readers of PostgreSQL have not.
     column = session_history.c
-    query = select(column.user_id, column.survey_id, *as_stored(RECORD_COLUMNS))
+    query = select(column.user_id, column.survey_id, *untyped_times(RECORD_COLUMNS))
     query = query.order_by(column.user_id, column.survey_id, column.version).limit(EVENTS_A_PAGE)
     later: list[ColumnElement[bool]] = []
     while True:
@@ -154,7 +154,7 @@ def _wanted(
     column = table.c
     wanted: list[ColumnElement[bool]] = [] if survey_id is None else [column.survey_id == survey_id]
     if after is not None:
-        wanted.append(is_after(table, after))
+        wanted.append(after_key(table, after))
     if upto is not None:  # two conditions for the reason of is_after
         is_before = and_(column.user_id == upto.user_id, column.survey_id <= upto.survey_id)
         wanted += [column.user_id <= upto.user_id, or_(column.user_id < upto.user_id, is_before)]

@@ -10,7 +10,7 @@ from ..survey.snapshot import SessionKey
 TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp"})
 
 
-def is_after(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
+def after_key(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
     """Whether a row belongs to a session that comes after this one; by user id, then by survey id."""
     # The first condition is in the second one already; it is what MariaDB takes as the index's range.
     column = table.c
@@ -18,12 +18,12 @@ def is_after(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
     return and_(column.user_id >= key.user_id, or_(column.user_id > key.user_id, in_user))
 
 
-def is_of(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
+def of_session(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
     """Whether a row belongs to this session."""
     return and_(table.c.user_id == key.user_id, table.c.survey_id == key.survey_id)
 
 
-def as_stored(columns: Iterable[Any]) -> Iterator[Any]:
+def untyped_times(columns: Iterable[Any]) -> Iterator[Any]:
     """Yield the columns without SQLAlchemy's types for times.
 
     A time that somebody wrote by hand makes its session unreadable then, and not all others that are read with it.

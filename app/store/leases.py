@@ -1,52 +1,80 @@
-"""Which process does what one alone should do: a row of ``leases`` says who, and until when.
+"""Leases: rows of the table ``leases`` that say which process does a task that only one should do, and until when.
 
-A holder who works on renews before its time is over; one who dies is followed when it is over. Times come from the
-holders' clocks: while these differ by less than what is left of a lease when it is renewed, only one holds it. Where
-they differ by more, or a process stood still for longer than its lease, two may hold one at the same time; so what is
-done under a lease must be safe when it is done twice.
-Every function works on a connection whose transaction its caller owns; a lease is taken when that is committed.
+A holder renews its lease before it expires; the lease of a process that died expires. Times come from the holders'
+clocks: only while these differ by less than what is left of a lease at its renewal is there one holder. Clocks that
+differ by more, or a process that was suspended for longer than its lease, give two holders; work under a lease must
+therefore be idempotent.
+
+The same table marks a database into which another one is being moved, until the move is complete; the holder is then
+the hash of the source database's URL.
+
+Every function takes a connection whose transaction its caller owns; a lease is acquired when that commits.
 """
 
-from sqlalchemy import Connection, and_, delete, insert, or_, update
+import datetime
+from typing import cast
+
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..core.timestamps import to_datetime
 from .tables import leases
 
-BELIEVED = 10
-"""A lease that would hold for so many times its length was given by a clock that was wrong, and can be taken: else
-nobody could until that time comes, which may be years."""
+MAX_LENGTHS = 10
+"""A lease that would expire after more than this many times its length comes from a wrong clock, and can be taken;
+otherwise nobody could take it for years."""
+
+MIGRATION = "move"
+"""Name of the row that marks an unfinished move into this database."""
+
+_NEVER = datetime.datetime(9999, 12, 31)  # noqa: DTZ001 - the columns hold naive UTC
 
 
 def take(connection: Connection, name: str, holder: str, at: int, for_us: int) -> bool:
-    """Return whether the lease is the holder's, until ``at + for_us``: taken, or renewed if it was already.
+    """Acquire or renew a lease until ``at + for_us``; return whether the holder has it.
 
     Args:
-        name: what is to be done by one alone; 64 characters at most.
-        holder: this process, and no other one; 64 characters at most.
+        name: of the task; 64 characters at most.
+        holder: identifies this process; 64 characters at most.
         at: now, microseconds since 1970 UTC.
-        for_us: microseconds; all holders of a name ask for about the same.
+        for_us: length in microseconds; about the same for all holders of a name.
     """
     column = leases.c
-    is_free = or_(column.until <= to_datetime(at), column.until > to_datetime(at + BELIEVED * for_us))
+    is_free = or_(column.until <= to_datetime(at), column.until > to_datetime(at + MAX_LENGTHS * for_us))
     values = {"holder": holder, "until": to_datetime(at + for_us)}
-    mine = update(leases).where(column.name == name, or_(column.holder == holder, is_free)).values(values)
-    if connection.execute(mine).rowcount == 1:
+    own = update(leases).where(column.name == name, or_(column.holder == holder, is_free)).values(values)
+    if connection.execute(own).rowcount == 1:
         return True
-    return not _is_there(connection, name) and _is_inserted(connection, {"name": name, **values})
+    return not _exists(connection, name) and _try_to_insert(connection, {"name": name, **values})
 
 
 def release(connection: Connection, name: str, holder: str) -> None:
-    """Give the lease back, for anybody to take; if it is another's by now, nothing happens."""
+    """Release the lease, unless another process holds it by now."""
     connection.execute(delete(leases).where(and_(leases.c.name == name, leases.c.holder == holder)))
 
 
-def _is_there(connection: Connection, name: str) -> bool:
+def mark_migration(connection: Connection, source: str) -> None:
+    """Mark the database as the target of a move from this source."""
+    connection.execute(insert(leases).values(name=MIGRATION, holder=source, until=_NEVER))
+
+
+def migration_source(connection: Connection) -> str | None:
+    """Return the source of the unfinished move; None if there is none."""
+    query = select(leases.c.holder).where(leases.c.name == MIGRATION)
+    return cast("str | None", connection.execute(query).scalar())
+
+
+def unmark_migration(connection: Connection) -> None:
+    """Mark the move as complete."""
+    connection.execute(delete(leases).where(leases.c.name == MIGRATION))
+
+
+def _exists(connection: Connection, name: str) -> bool:
     return connection.execute(leases.select().where(leases.c.name == name)).first() is not None
 
 
-def _is_inserted(connection: Connection, row: dict[str, object]) -> bool:
-    """Return whether the row is new; of two who insert it at once, the later one waits and is refused."""
+def _try_to_insert(connection: Connection, row: dict[str, object]) -> bool:
+    """Insert the row unless a concurrent transaction did: the second one waits for the first, and then fails."""
     try:
         with connection.begin_nested():
             connection.execute(insert(leases).values(row))

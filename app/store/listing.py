@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, 
 from ..core.timestamps import from_datetime, to_datetime
 from ..errors import InvalidInput
 from ..survey.snapshot import SessionKey
-from .keyset import is_after
+from .keyset import after_key
 from .tables import session_history, sessions
 
 EXAMINED = 5000
@@ -93,7 +93,7 @@ def _sessions_after(after: Cursor | None, prefix: str | None) -> Select[Any]:
     query = select(c.user_id, c.survey_id, c.status, c.expires_at, c.current_step).order_by(c.user_id, c.survey_id)
     if prefix is not None:
         query = query.where(_begins_with(c.user_id, prefix))
-    return query if after is None else query.where(is_after(sessions, SessionKey(after.survey_id, after.user_id)))
+    return query if after is None else query.where(after_key(sessions, SessionKey(after.survey_id, after.user_id)))
 
 
 def _events_after(since: int, after: Cursor | None) -> Select[Any]:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete,
 
 from ..core.timestamps import from_datetime, to_datetime
 from ..survey.snapshot import SessionKey
-from .participants import is_his
+from .participants import belongs_to
 from .tables import webhook_deliveries, webhooks
 from .webhooks import WebhookEvent
 
@@ -245,7 +245,7 @@ def read_about(
 
 
 def _about(user_id: str, survey_id: str | None, until: int | None) -> list[ColumnElement[bool]]:
-    where = [is_his(webhook_deliveries.c.user_id, user_id)]
+    where = [belongs_to(webhook_deliveries.c.user_id, user_id)]
     if survey_id is not None:
         where.append(webhook_deliveries.c.survey_id == survey_id)
     if until is not None:

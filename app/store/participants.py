@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, or_
 from .encryption import SET_ASIDE
 
 
-def is_his(column: ColumnElement[Any], user_id: str) -> ColumnElement[bool]:
+def belongs_to(column: ColumnElement[Any], user_id: str) -> ColumnElement[bool]:
     """Return the condition that a column holds his id, or the name of a session of his that was set aside.
 
     A range, not LIKE, in which ``_`` and ``%`` mean something else; and nobody else's, because an id holds no ``~``.
@@ -17,6 +17,6 @@ def is_his(column: ColumnElement[Any], user_id: str) -> ColumnElement[bool]:
     return or_(column == user_id, and_(column >= aside, column < beyond))
 
 
-def participant_of(user_id: str) -> str:
+def owner_of(user_id: str) -> str:
     """Return whose session it is, be it one that was set aside."""
     return user_id.partition(SET_ASIDE)[0]

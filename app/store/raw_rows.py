@@ -10,9 +10,9 @@ from sqlalchemy import Connection, select
 
 from ..core.timestamps import format_timestamp, from_datetime
 from ..survey.snapshot import SessionKey
-from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Place, Sealing
-from .keyset import TIMES, as_stored, is_after, is_of
-from .rows import FINGERPRINT, value_of
+from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Cipher, Place
+from .keyset import TIMES, after_key, of_session, untyped_times
+from .rows import FINGERPRINT, loads
 from .tables import session_history, sessions
 
 STEP_HISTORY = "sessions.step_history"
@@ -22,56 +22,58 @@ _HISTORY_JSON = {"answer": ANSWER, "data": DATA}
 _LISTED = frozenset({"user_id", "survey_id", "version", "created_at", "updated_at"})
 
 
-def read_session(connection: Connection, key: SessionKey, sealing: Sealing) -> dict[str, Any] | None:
+def read_session(connection: Connection, key: SessionKey, cipher: Cipher) -> dict[str, Any] | None:
     """Return what the session's row holds, by column; None where there is none.
 
     Raises:
-        AnswersLocked: a value is sealed with a key that is not there.
+        MissingKey: a value is sealed with a key that is not there.
     """
-    rows = connection.execute(select(*as_stored(sessions.c)).where(is_of(sessions, key)))
+    rows = connection.execute(select(*untyped_times(sessions.c)).where(of_session(sessions, key)))
     row = rows.mappings().first()
-    return None if row is None else _opened(row, _SESSION_JSON, key, (), sealing)
+    return None if row is None else _opened(row, _SESSION_JSON, key, (), cipher)
 
 
 def read_history(
-    connection: Connection, key: SessionKey, after_version: int, limit: int, sealing: Sealing
+    connection: Connection, key: SessionKey, after_version: int, limit: int, cipher: Cipher
 ) -> list[dict[str, Any]]:
     """Return what the rows of the session's events after a version hold, by column.
 
     Raises:
-        AnswersLocked: a value is sealed with a key that is not there.
+        MissingKey: a value is sealed with a key that is not there.
     """
     column = session_history.c
-    query = select(*as_stored(session_history.c)).where(is_of(session_history, key), column.version > after_version)
+    query = select(*untyped_times(session_history.c)).where(
+        of_session(session_history, key), column.version > after_version
+    )
     rows = connection.execute(query.order_by(column.version).limit(limit)).mappings()
-    return [_opened(row, _HISTORY_JSON, key, (row["version"],), sealing) for row in rows]
+    return [_opened(row, _HISTORY_JSON, key, (row["version"],), cipher) for row in rows]
 
 
 def read_set_aside(connection: Connection, after: SessionKey | None, limit: int) -> list[dict[str, Any]]:
     """Return the next sessions that were set aside, by their names: whose, when they began and changed."""
     column = sessions.c
-    chosen = [each for each in as_stored(sessions.c) if each.name in _LISTED]
+    chosen = [each for each in untyped_times(sessions.c) if each.name in _LISTED]
     query = select(*chosen).where(column.user_id.contains(SET_ASIDE, autoescape=True))
     if after is not None:
-        query = query.where(is_after(sessions, after))
+        query = query.where(after_key(sessions, after))
     rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(limit)).mappings()
     return [{str(name): _shown(name, value) for name, value in row.items()} for row in rows]
 
 
 def _opened(
-    row: Mapping[Any, Any], places: Mapping[str, str], key: SessionKey, version: tuple[int, ...], sealing: Sealing
+    row: Mapping[Any, Any], places: Mapping[str, str], key: SessionKey, version: tuple[int, ...], cipher: Cipher
 ) -> dict[str, Any]:
     return {
-        str(name): _value(value, (places[name], *key, *version), sealing) if name in places else _shown(name, value)
+        str(name): _value(value, (places[name], *key, *version), cipher) if name in places else _shown(name, value)
         for name, value in row.items()
     }
 
 
-def _value(text: str | None, place: Place, sealing: Sealing) -> Any:  # noqa: ANN401 - JSON is decoded here
+def _value(text: str | None, place: Place, cipher: Cipher) -> Any:  # noqa: ANN401 - JSON is decoded here
     if text is None:
         return None
     try:
-        value = value_of(sealing.open(text, place))
+        value = loads(cipher.open(text, place))
     except ValueError:  # no JSON, or a seal that is broken
         return text
     if place[0] == DATA and isinstance(value, dict):

@@ -19,7 +19,7 @@ from ..survey.snapshot import SessionKey
 from . import audit, erasure_rows, erasures
 from .erasure_journal import SALT_BYTES
 from .history import erase
-from .keyset import is_after, is_of
+from .keyset import after_key, of_session
 from .tables import session_history, sessions
 
 Cutoffs = Mapping[str, int]
@@ -55,7 +55,7 @@ def examine(connection: Connection, after: SessionKey | None, cutoffs: Cutoffs, 
     column = sessions.c
     query = _aged(cutoffs)
     if after is not None:
-        query = query.where(is_after(sessions, after))
+        query = query.where(after_key(sessions, after))
     rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(limit)).all()
     old = [_aged_of(row) for row in rows if row.is_old]
     return Examined(len(rows), SessionKey(*rows[-1][:2]) if rows else None, old)
@@ -66,7 +66,7 @@ def empty(connection: Connection, one: Aged, cutoffs: Cutoffs) -> bool:
     if not _still_old(connection, [one], cutoffs):
         return False
     values = {"answers": EMPTIED, "step_history": "[]", "drafts": None, "session_data": None}
-    connection.execute(update(sessions).where(is_of(sessions, one.key)).values(values))
+    connection.execute(update(sessions).where(of_session(sessions, one.key)).values(values))
     return True
 
 
@@ -75,7 +75,7 @@ def trim(connection: Connection, one: Aged, cutoffs: Cutoffs, limit: int) -> boo
     found = _still_old(connection, [one], cutoffs)
     if not (found and found[0].is_emptied):
         return False
-    column, mine = session_history.c, is_of(session_history, one.key)
+    column, mine = session_history.c, of_session(session_history, one.key)
     versions = select(column.version).where(mine).order_by(column.version)
     upto = connection.execute(versions.limit(1).offset(limit - 1)).scalar()
     if upto is None:

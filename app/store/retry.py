@@ -58,7 +58,7 @@ _OF_THE_DATA = frozenset({"DataError", "IntegrityError"})
 DOUBLE_KEY = ("23505", 1062, "UNIQUE constraint failed")
 
 
-def may_pass(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Return whether the same transaction may succeed if it is tried again."""
     if not isinstance(error, DBAPIError):
         return False
@@ -82,7 +82,7 @@ def wants_new_connection(error: DBAPIError) -> bool:
     return code in MYSQL_NEW_CONNECTION or (code is None and type(error.orig).__name__ in _COULD_NOT_CONNECT)
 
 
-def retried(settings: Settings, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def with_retries(settings: Settings, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return ``work(...)``, tried ``retry_attempts`` times in all where its failure may pass.
 
     Raises:
@@ -92,17 +92,17 @@ def retried(settings: Settings, work: Callable[P, T], *args: P.args, **kwargs: P
         return work(*args, **kwargs)
     except DBAPIError as error:
         # The policy's own bookkeeping costs 20 us: only what failed once pays it.
-        if settings.retry_attempts == 1 or not may_pass(error):
+        if settings.retry_attempts == 1 or not is_transient(error):
             raise
         first = error
     return _policy(settings)(_Second(first, work), *args, **kwargs)
 
 
-class HasWaited(SQLAlchemyError):
+class LockTimedOut(SQLAlchemyError):
     """A transaction that failed after it had waited: for a lock, or for an answer. Not tried again at once."""
 
 
-def has_waited(error: DBAPIError) -> bool:
+def is_lock_timeout(error: DBAPIError) -> bool:
     """Return whether the transaction waited as long as it may before it failed, and would wait again."""
     code = _code(error)
     if code in {"55P03", 1205} or (isinstance(code, str) and code.startswith(SQLITE_AGAIN)):
@@ -118,7 +118,7 @@ def is_double_key(error: BaseException) -> bool:
     return code in DOUBLE_KEY or (isinstance(code, str) and code.startswith(DOUBLE_KEY[2]))
 
 
-def is_of_the_data(error: BaseException) -> bool:
+def is_data_error(error: BaseException) -> bool:
     """Return whether the database refuses what was to be written, and would refuse it on another day too."""
     if not isinstance(error, DBAPIError):
         return False
@@ -129,19 +129,19 @@ def is_of_the_data(error: BaseException) -> bool:
     return code in MYSQL_DATA or (isinstance(code, str) and code.startswith(POSTGRESQL_DATA_CLASSES))
 
 
-def unsaved(error: SQLAlchemyError) -> DatabaseUnavailable | DatabaseRefused:
+def translate_error(error: SQLAlchemyError) -> DatabaseUnavailable | DatabaseRefused:
     """Return our error for a database's, without its text: that can hold answers.
 
     Whatever is not the data's fault is unavailable, a full disk, a lost table or a key that somebody else has
     taken, too: the participant's answer is kept where it is until that is mended, and is not thrown away as refused.
     """
-    kind = DatabaseRefused if is_of_the_data(error) and not is_double_key(error) else DatabaseUnavailable
+    kind = DatabaseRefused if is_data_error(error) and not is_double_key(error) else DatabaseUnavailable
     failure = kind(type(getattr(error, "orig", None) or error).__name__)
     failure.__cause__ = error
     return failure
 
 
-def describe(error: SQLAlchemyError) -> str:
+def error_summary(error: SQLAlchemyError) -> str:
     """Return the failure's type and code, for the log."""
     code = _code(error) if isinstance(error, DBAPIError) else None
     name = type(getattr(error, "orig", None) or error).__name__
@@ -165,7 +165,7 @@ class _Second(Generic[P, T]):
 
 def _policy(settings: Settings) -> Retrying:
     return Retrying(
-        retry=retry_if_exception(may_pass),
+        retry=retry_if_exception(is_transient),
         stop=stop_after_attempt(settings.retry_attempts),
         wait=wait_random_exponential(multiplier=settings.retry_delay_s, max=settings.retry_delay_max_s),
         before_sleep=_tell,

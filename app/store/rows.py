@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from ..core.timestamps import from_datetime
-from ..errors import AnswersLocked, SessionUnreadable
+from ..errors import MissingKey, SessionUnreadable
 from ..survey.events import AnyEvent, Record, from_record, to_record
 from ..survey.snapshot import SessionKey
 from ..survey.state import SessionState, Status
-from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Sealing
+from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Cipher
 from .tables import session_history, sessions
 
 FINGERPRINT = "fingerprint"
@@ -96,24 +96,24 @@ class KnownMessage(NamedTuple):
 
     version: int
     fingerprint: str | None
-    locked: AnswersLocked | None = None
+    locked: MissingKey | None = None
 
 
-class Form(NamedTuple):
+class RowFormat(NamedTuple):
     """The form in which rows are written: how the driver takes times, and what seals answers."""
 
     to_time: ToTime
-    sealing: Sealing = PLAIN
+    cipher: Cipher = PLAIN
 
 
-Stored = SessionState | SessionUnreadable | AnswersLocked
+Stored = SessionState | SessionUnreadable | MissingKey
 """A session that is stored, or why it can't be read: it is corrupt, or a key is missing."""
 
 States = Mapping[SessionKey, Stored]
-Found = Mapping[SessionKey, Row | SessionState]
+FoundSessions = Mapping[SessionKey, Row | SessionState]
 """Sessions as a gateway gives them: STATE_COLUMNS, or what it remembers."""
 
-Written = Mapping[SessionKey, SessionState | None]
+WrittenSessions = Mapping[SessionKey, SessionState | None]
 
 
 def found_of(read: Iterable[Row]) -> dict[SessionKey, Row | SessionState]:
@@ -121,35 +121,35 @@ def found_of(read: Iterable[Row]) -> dict[SessionKey, Row | SessionState]:
     return {SessionKey(row[1], row[0]): row for row in read}
 
 
-def states_of(read: Iterable[Row], sealing: Sealing) -> dict[SessionKey, Stored]:
+def states_of(read: Iterable[Row], cipher: Cipher) -> dict[SessionKey, Stored]:
     """Return the sessions in rows of STATE_COLUMNS."""
-    return {SessionKey(row[1], row[0]): state_of(row, sealing) for row in read}
+    return {SessionKey(row[1], row[0]): state_of(row, cipher) for row in read}
 
 
-def state_of(row: Row, sealing: Sealing = PLAIN) -> Stored:
+def state_of(row: Row, cipher: Cipher = PLAIN) -> Stored:
     """Return the session in a row of STATE_COLUMNS, or why it can't be read."""
     try:
-        return _state_of(row, sealing)
-    except AnswersLocked as locked:
+        return _state_of(row, cipher)
+    except MissingKey as locked:
         return locked
     except (ValueError, TypeError, AttributeError) as error:
         return SessionUnreadable(row[1], row[0], f"{type(error).__name__} in its row")
 
 
-def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, form: Form) -> Row:
+def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, form: RowFormat) -> Row:
     """Return what an update writes of a session: CHANGED_COLUMNS, then KEY_COLUMNS."""
-    to_time, sealing = form
-    answers = text_of(state.answers)
-    data = None if state.session_data is None else text_of(state.session_data)
-    drafts = text_of(state.drafts) if state.drafts else None
-    if sealing.is_on:  # asked once a row: without keys a turn pays for no more than that
-        answers = sealing.seal(answers, (ANSWERS, *key))
-        data = None if data is None else sealing.seal(data, (SESSION_DATA, *key))
-        drafts = None if drafts is None else sealing.seal(drafts, (DRAFTS, *key))
+    to_time, cipher = form
+    answers = dumps(state.answers)
+    data = None if state.session_data is None else dumps(state.session_data)
+    drafts = dumps(state.drafts) if state.drafts else None
+    if cipher.is_on:  # asked once a row: without keys a turn pays for no more than that
+        answers = cipher.seal(answers, (ANSWERS, *key))
+        data = None if data is None else cipher.seal(data, (SESSION_DATA, *key))
+        drafts = None if drafts is None else cipher.seal(drafts, (DRAFTS, *key))
     return (
         state.current_step,
         answers,
-        text_of(state.step_history),
+        dumps(state.step_history),
         to_time(state.updated_at),
         int(state.is_audio_mode),
         data,
@@ -178,18 +178,18 @@ def characters(row: Row) -> int:
 
 
 def event_row(
-    key: SessionKey, version: int, event: AnyEvent, message_id: str | None, fingerprint: str | None, form: Form
+    key: SessionKey, version: int, event: AnyEvent, message_id: str | None, fingerprint: str | None, form: RowFormat
 ) -> Row:
     """Return what an insert writes of an event: EVENT_COLUMNS."""
-    to_time, sealing = form
+    to_time, cipher = form
     action, at, step, answer, data = to_record(event)
     if fingerprint is not None:
         data = {**data, FINGERPRINT: fingerprint}
-    answer_text = None if answer is None else text_of(answer)
-    data_text = text_of(data) if data else None
-    if sealing.is_on:
-        answer_text = None if answer_text is None else sealing.seal(answer_text, (ANSWER, *key, version))
-        data_text = None if data_text is None else sealing.seal(data_text, (DATA, *key, version))
+    answer_text = None if answer is None else dumps(answer)
+    data_text = dumps(data) if data else None
+    if cipher.is_on:
+        answer_text = None if answer_text is None else cipher.seal(answer_text, (ANSWER, *key, version))
+        data_text = None if data_text is None else cipher.seal(data_text, (DATA, *key, version))
     return (
         key.user_id,
         key.survey_id,
@@ -203,37 +203,37 @@ def event_row(
     )
 
 
-def known_message(row: Row, sealing: Sealing = PLAIN) -> tuple[tuple[SessionKey, str], KnownMessage]:
+def known_message(row: Row, cipher: Cipher = PLAIN) -> tuple[tuple[SessionKey, str], KnownMessage]:
     """Return what a row of KNOWN_COLUMNS says: the session and its message id, and what is known of it."""
     user_id, survey_id, message_id, version, data = row
     fingerprint, locked = None, None
     try:
-        opened = sealing.open(data or "{}", (DATA, survey_id, user_id, version))
-        fingerprint = value_of(opened).get(FINGERPRINT)
-    except AnswersLocked as error:
+        opened = cipher.open(data or "{}", (DATA, survey_id, user_id, version))
+        fingerprint = loads(opened).get(FINGERPRINT)
+    except MissingKey as error:
         locked = error
     except (ValueError, AttributeError):  # a corrupt row: that the message is there is what counts
         pass
     return (SessionKey(survey_id, user_id), message_id), KnownMessage(version, fingerprint, locked)
 
 
-def record_of(row: Row, key: SessionKey, sealing: Sealing) -> Record:
+def record_of(row: Row, key: SessionKey, cipher: Cipher) -> Record:
     """Return the event in a row of RECORD_COLUMNS of this session, as history keeps it.
 
     Raises:
-        AnswersLocked: it is sealed with a key that is not there.
+        MissingKey: it is sealed with a key that is not there.
         ValueError: it can't be read.
     """
     version, action, at, step, answer, data = row
-    answered = None if answer is None else orjson.loads(sealing.open(answer, (ANSWER, *key, version)))
-    kept = {} if data is None else orjson.loads(sealing.open(data, (DATA, *key, version)))
+    answered = None if answer is None else orjson.loads(cipher.open(answer, (ANSWER, *key, version)))
+    kept = {} if data is None else orjson.loads(cipher.open(data, (DATA, *key, version)))
     return Record(action, from_datetime(at), step, answered, kept)
 
 
-def entry_of(row: Row, key: SessionKey, sealing: Sealing) -> Entry:
+def entry_of(row: Row, key: SessionKey, cipher: Cipher) -> Entry:
     """Return the entry in a row of ENTRY_COLUMNS of this session; raises as :func:`record_of`."""
     message_id, version, *_ = row
-    record = record_of(row[1:], key, sealing)
+    record = record_of(row[1:], key, cipher)
     data = {name: value for name, value in record.data.items() if name != FINGERPRINT}
     return Entry(version=version, message_id=message_id, record=record._replace(data=data))
 
@@ -244,20 +244,20 @@ def events_of(entries: Iterable[Entry]) -> Iterator[AnyEvent]:
         yield from_record(entry.record)
 
 
-def text_of(value: object) -> str:
+def dumps(value: object) -> str:
     """Return the JSON text of a value that passed ``exact_json.check``."""
     return orjson.dumps(value).decode()
 
 
-def value_of(text: str) -> Any:  # noqa: ANN401 - JSON is decoded here
-    """Return the value of a JSON text that :func:`text_of` made."""
+def loads(text: str) -> Any:  # noqa: ANN401 - JSON is decoded here
+    """Return the value of a JSON text that :func:`dumps` made."""
     return orjson.loads(text)
 
 
 _STRINGS = frozenset({str})
 
 
-def _state_of(row: Row, sealing: Sealing) -> SessionState:
+def _state_of(row: Row, cipher: Cipher) -> SessionState:
     (
         user_id,
         survey_id,
@@ -274,7 +274,7 @@ def _state_of(row: Row, sealing: Sealing) -> SessionState:
         drafts,
         done,
     ) = row
-    opened, key = sealing.open, (survey_id, user_id)
+    opened, key = cipher.open, (survey_id, user_id)
     answers, path = orjson.loads(opened(answers_text, (ANSWERS, *key))), orjson.loads(path_text)
     data = orjson.loads(opened(data_text, (SESSION_DATA, *key))) if data_text else None  # '' in some old rows
     kept = {} if drafts is None else orjson.loads(opened(drafts, (DRAFTS, *key)))

@@ -34,14 +34,14 @@ def permitted(
         InvalidInput: no user id, no survey id, or another parameter: with ``?survy=`` another session would be erased.
     """
     named = requests.survey_id()
-    key = store().key(user_id, named)
+    key = store().queries.key(user_id, named)
     who = access().who(key)
     if isinstance(who, Participant) and named is None and who.key.user_id == user_id:
         key = who.key
     check_session(who, scope, key, own=own)
     requests.check_arguments("survey", *also)
     if not isinstance(who, Participant):
-        key = store().meant_key(user_id, named)
+        key = store().queries.resolve_key(user_id, named)
     if action is not None:
         note(who, action, key)
     return key
@@ -98,7 +98,7 @@ def note(who: Principal, action: audit.Action, key: SessionKey | None, **detail:
         user_id=None if key is None else key.user_id,
         detail=detail,
     )
-    store().write(lambda connection: audit.record(connection, entry))
+    store().run_transaction(lambda connection: audit.record(connection, entry))
 
 
 def store() -> SessionStore:

@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from ..errors import ConfigurationError
 from ..observability import metrics, tracing
 from ..observability.logging import log_form, log_lines
-from ..operations.maintenance.scheduler import Rounds
+from ..operations.maintenance.scheduler import MaintenanceScheduler
 from ..operations.webhooks.dispatcher import Deliverer
 from ..sessions.service import SessionStore, open_store
 from ..settings import Settings, is_loopback, read_settings
@@ -67,7 +67,7 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
         "subprotocols": [SUBPROTOCOL],
     }
     opened = store or open_store(chosen)
-    opened.serve()
+    opened.start_background()
     app.extensions["stepkeep"] = opened
     app.extensions["stepkeep_access"] = Access(opened)
     app.extensions["stepkeep_access"].credentials.revocations.start()
@@ -108,7 +108,7 @@ def _work_beside(app: flask.Flask, opened: SessionStore) -> None:
     app.extensions["stepkeep_webhooks"] = Deliverer(opened)
     if not _is_a_command():
         app.extensions["stepkeep_webhooks"].start()
-        Rounds(opened).start()
+        MaintenanceScheduler(opened).start()
 
 
 def _is_a_command() -> bool:

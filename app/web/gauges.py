@@ -30,7 +30,7 @@ class Gauges:
         self._closing = threading.Event()
         self._pid: int | None = None
         self._thread: threading.Thread | None = None
-        store.at_close(self.close)
+        store.add_close_callback(self.close)
 
     def start(self) -> None:
         """Look every second from now on, in a thread of this process; once more changes nothing."""
@@ -56,7 +56,7 @@ class Gauges:
         backlog = self._store.backlog()
         metrics.QUEUE_TURNS.set(backlog.queued)
         metrics.PENDING_TURNS.set(backlog.pending)
-        metrics.DATABASE_AWAY.set(backlog.is_away)
+        metrics.DATABASE_AWAY.set(backlog.is_unavailable)
         metrics.CONNECTIONS.set(self._connections.open)
 
     def _look(self) -> None:

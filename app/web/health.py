@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, cast
 
 import flask
 
-from ..errors import AnswersLocked, SchemaMismatch, StepkeepError
+from ..errors import MissingKey, SchemaMismatch, StepkeepError
 from ..sessions.service import SessionStore
 from ..store import history
 from ..store.engine import normalise_url
@@ -78,7 +78,7 @@ class Readiness:
 
     def _database(self) -> tuple[list[Check], Mapping[str, str]]:
         try:
-            facts = self._store.database_facts()
+            facts = self._store.queries.database_facts()
         except SchemaMismatch as error:
             if error.is_newer:  # it was right at the start, and a newer release's schema keeps this one going
                 hint = "a newer release has changed the schema: replace this server by one of that release"
@@ -90,16 +90,16 @@ class Readiness:
 
     def _answers_key(self) -> Check:
         try:
-            missing = self._store.read(lambda connection: history.find_missing_key(connection, self._store.sealing))
+            missing = self._store.run_read(lambda connection: history.find_missing_key(connection, self._store.cipher))
         except StepkeepError as error:
             return Check("answers_key", "failing", error.message, error.code)
         if missing is None:
             return Check("answers_key")
-        return Check("answers_key", "failing", str(AnswersLocked(missing)), AnswersLocked.code)
+        return Check("answers_key", "failing", str(MissingKey(missing)), MissingKey.code)
 
     def _writer(self) -> Check:
         backlog = self._store.backlog()
-        if backlog.is_away:
+        if backlog.is_unavailable:
             kept = f"{backlog.pending} turns are kept in memory"
             return Check("writer", "failing", f"the database takes no turns: {kept}; see what holds or fills it")
         if backlog.queued >= self._store.settings.queue_limit:

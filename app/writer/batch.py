@@ -9,10 +9,10 @@ from dataclasses import dataclass, fields
 
 import orjson
 
-from ..errors import AnswersLocked, MessageIdReused, StepkeepError
+from ..errors import MessageIdReused, MissingKey, StepkeepError
 from ..store import rows
-from ..store.drivers.connection import Gateway
-from ..store.rows import Form, KnownMessage, Row, Stored
+from ..store.drivers.connection import TurnStatements
+from ..store.rows import KnownMessage, Row, RowFormat, Stored
 from ..store.webhooks import WebhookEvent
 from ..survey import commands
 from ..survey.commands import AnyCommand, Begin, Restart
@@ -42,7 +42,7 @@ class RevisionNotLoaded(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Committed:
     """What came of one command, committed.
 
     Attributes:
@@ -61,7 +61,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Rejected:
     """A command that the survey's rules refuse; nothing was saved."""
 
     rejection: Rejection
@@ -69,10 +69,10 @@ class Refused:
     survey: Survey | None
 
 
-Result = Outcome | Refused
+Result = Committed | Rejected
 
 
-def commit_batch(gateway: Gateway, turns: Sequence[Turn], survey_for: SurveyFor) -> list[Result | StepkeepError]:
+def commit_batch(gateway: TurnStatements, turns: Sequence[Turn], survey_for: SurveyFor) -> list[Result | StepkeepError]:
     """Return what came of each turn, in order, committed; one that is refused doesn't stop the others.
 
     Raises:
@@ -84,7 +84,7 @@ def commit_batch(gateway: Gateway, turns: Sequence[Turn], survey_for: SurveyFor)
     return results
 
 
-def fingerprint_of(command: AnyCommand) -> str:
+def command_fingerprint(command: AnyCommand) -> str:
     """Return a hash of what the command asks: the same id with another content is a mistake."""
     kind = type(command)
     asked = {name: getattr(command, name) for name in _ASKED[kind]}
@@ -107,18 +107,18 @@ _MADE_HERE = (Answered, WentBack, WentTo, ModeSet, Started, Restarted)
 class _Batch:
     """The turns of one transaction: what was read, and what is to be written."""
 
-    def __init__(self, gateway: Gateway, turns: Sequence[Turn], survey_for: SurveyFor) -> None:
+    def __init__(self, gateway: TurnStatements, turns: Sequence[Turn], survey_for: SurveyFor) -> None:
         self._gateway = gateway
         self._survey_for = survey_for
-        self._form = Form(gateway.to_time, gateway.sealing)
+        self._form = RowFormat(gateway.to_time, gateway.cipher)
         keys = dict.fromkeys(key for key, _ in turns)
         messages = dict.fromkeys((key, command.message_id) for key, command in turns if command.message_id is not None)
         found, known = gateway.begin(list(keys), list(messages))
         self._states: dict[SessionKey, Stored] = {
-            key: one if isinstance(one, SessionState) else rows.state_of(one, gateway.sealing)
+            key: one if isinstance(one, SessionState) else rows.state_of(one, gateway.cipher)
             for key, one in found.items()
         }
-        self._known = dict(rows.known_message(row, gateway.sealing) for row in known)
+        self._known = dict(rows.known_message(row, gateway.cipher) for row in known)
         self._were_there = frozenset(self._states)
         self._changed: dict[SessionKey, tuple[SessionState, Survey | None]] = {}
         self._with_foreign_parts: set[SessionKey] = set()
@@ -135,13 +135,13 @@ class _Batch:
         if message_id is None:
             fingerprint = None
         else:
-            fingerprint = fingerprint_of(command)
+            fingerprint = command_fingerprint(command)
             seen = self._known.get((key, message_id))
             if seen is not None:
                 return _seen_again(seen, fingerprint, message_id, state, survey)
         event = decide(survey, state, command)
         if isinstance(event, Rejection):
-            return Refused(rejection=event, state=state, survey=survey)
+            return Rejected(rejection=event, state=state, survey=survey)
         after = apply(state, event)
         self._states[key] = after
         self._changed[key] = after, survey
@@ -149,11 +149,11 @@ class _Batch:
             self._with_foreign_parts.add(key)
         self._events.append(rows.event_row(key, after.version, event, message_id, fingerprint, self._form))
         if state is None or after.status != state.status or type(event) is Restarted:
-            told = told_of(state, event, after)
+            told = webhook_events(state, event, after)
             self._news += [(name, *key, after.version, self._form.to_time(event.at)) for name in told]
         if message_id is not None:
             self._known[key, message_id] = KnownMessage(version=after.version, fingerprint=fingerprint)
-        return Outcome(version=after.version, duplicate=False, state=after, survey=survey, event=event)
+        return Committed(version=after.version, duplicate=False, state=after, survey=survey, event=event)
 
     def commit(self) -> None:
         new: list[Row] = []
@@ -170,7 +170,7 @@ class _Batch:
         self._gateway.commit(new, changed, self._events, states, self._news)
 
 
-def told_of(before: SessionState | None, event: AnyEvent, after: SessionState) -> list[WebhookEvent]:
+def webhook_events(before: SessionState | None, event: AnyEvent, after: SessionState) -> list[WebhookEvent]:
     """Return what webhooks are told of an event: a session begins, also anew; is completed by whatever; or expires."""
     told: list[WebhookEvent] = []
     if before is None or isinstance(event, Restarted):
@@ -184,12 +184,12 @@ def told_of(before: SessionState | None, event: AnyEvent, after: SessionState) -
 
 def _seen_again(
     seen: KnownMessage, fingerprint: str, message_id: str, state: SessionState | None, survey: Survey | None
-) -> Outcome | MessageIdReused | AnswersLocked:
+) -> Committed | MessageIdReused | MissingKey:
     if seen.locked is not None:  # whether it is the same command can't be told
         return seen.locked
     if state is None or seen.fingerprint not in {None, fingerprint}:
         return MessageIdReused(message_id)
-    return Outcome(version=seen.version, duplicate=True, state=state, survey=survey, event=None)
+    return Committed(version=seen.version, duplicate=True, state=state, survey=survey, event=None)
 
 
 def _expires_at(survey: Survey | None, state: SessionState) -> int | None:

@@ -5,16 +5,16 @@ from time import monotonic
 
 from ..errors import StepkeepError
 from ..observability import metrics
-from .batch import Outcome, Refused, Result
-from .request import Ticket
+from .batch import Committed, Rejected, Result
+from .request import WriteRequest
 
 
-def count(batch: Sequence[Ticket], answers: Iterable[Result | Exception]) -> None:
+def record(batch: Sequence[WriteRequest], answers: Iterable[Result | Exception]) -> None:
     """Count the answers of a batch, and how long its tickets waited for them."""
     outcomes: dict[tuple[str, str], int] = {}
     events: dict[str, int] = {}
     for answer in answers:
-        if isinstance(answer, Outcome) and answer.event is not None:
+        if isinstance(answer, Committed) and answer.event is not None:
             action = answer.event.action
             events[action] = events.get(action, 0) + 1
         else:
@@ -29,8 +29,8 @@ def count(batch: Sequence[Ticket], answers: Iterable[Result | Exception]) -> Non
 
 def _named(answer: Result | Exception) -> tuple[str, str]:
     """Return the outcome and the code of what changed nothing."""
-    if isinstance(answer, Outcome):
+    if isinstance(answer, Committed):
         return "duplicate", ""
-    if isinstance(answer, Refused):
+    if isinstance(answer, Rejected):
         return "refused", answer.rejection.code
     return "failed", answer.code if isinstance(answer, StepkeepError) else "internal"

@@ -22,14 +22,14 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from ..errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable
 from ..observability import metrics, tracing
 from ..settings import Settings
-from ..store.drivers.connection import HeldConnection
-from ..store.retry import HasWaited, describe, has_waited, is_of_the_data, retried, unsaved
+from ..store.drivers.connection import WriterConnection
+from ..store.retry import LockTimedOut, error_summary, is_data_error, is_lock_timeout, translate_error, with_retries
 from ..survey.commands import AnyCommand
 from ..survey.snapshot import SessionKey
 from . import batch_metrics
 from .batch import Result, RevisionNotLoaded, SurveyFor, Turn, commit_batch
-from .request import Ticket
-from .waiter import GreenletParking, Parking, ThreadParking, threads_are_greenlets
+from .request import WriteRequest
+from .waiter import GreenletWaiter, ThreadWaiter, Waiter, threads_are_greenlets
 
 log = logging.getLogger("stepkeep.store")
 
@@ -53,7 +53,7 @@ class Writer:
 
     def __init__(
         self,
-        connection: HeldConnection,
+        connection: WriterConnection,
         settings: Settings,
         survey_for: SurveyFor,
         load_revision: Callable[[str, str], object],
@@ -66,7 +66,7 @@ class Writer:
         # With greenlets as callers (gevent) all can be woken at once: they are no threads.
         greenlets = threads_are_greenlets()
         self._waking = sys.maxsize if greenlets else WAKING
-        self._parking: type[Parking] = GreenletParking if greenlets else ThreadParking
+        self._parking: type[Waiter] = GreenletWaiter if greenlets else ThreadWaiter
         self._forget()
 
     def submit(self, key: SessionKey, command: AnyCommand) -> Result:
@@ -79,7 +79,7 @@ class Writer:
             Overloaded: too many wait, or this one waited too long; nothing was done.
             SessionUnreadable: the stored session can't be read.
         """
-        result: Result | Exception = self._hand_in(Ticket([(key, command)]))[0]
+        result: Result | Exception = self._hand_in(WriteRequest([(key, command)]))[0]
         if isinstance(result, Exception):
             raise result
         return result
@@ -93,17 +93,17 @@ class Writer:
             MessageIdReused, Overloaded, SessionUnreadable: as :meth:`submit`.
         """
         result: Result | Exception = self._hand_in(
-            Ticket([(key, command)], may_lead=False, is_patient=False), within_s=within_s
+            WriteRequest([(key, command)], may_lead=False, retry_lock_waits=False), within_s=within_s
         )[0]
         if isinstance(result, Exception):
             raise result
         return result
 
-    def submit_many(self, turns: Sequence[Turn], *, is_patient: bool = True) -> list[Result | Exception]:
+    def submit_many(self, turns: Sequence[Turn], *, retry_lock_waits: bool = True) -> list[Result | Exception]:
         """Return what came of each command, in order; one that fails doesn't fail the others.
 
         Args:
-            is_patient: what had to wait for a lock in vain is tried again.
+            retry_lock_waits: what had to wait for a lock in vain is tried again.
 
         They are committed ``batch_limit`` at a time. What :meth:`submit` would raise stands in its place.
         """
@@ -111,7 +111,7 @@ class Writer:
         for start in range(0, len(turns), self._settings.batch_limit):
             part = turns[start : start + self._settings.batch_limit]
             try:
-                results += self._hand_in(Ticket(part, is_patient=is_patient))
+                results += self._hand_in(WriteRequest(part, retry_lock_waits=retry_lock_waits))
             except Unavailable as error:
                 results += [error] * len(part)
         return results
@@ -122,7 +122,7 @@ class Writer:
         Raises:
             DatabaseUnavailable, Overloaded: as for :meth:`submit`.
         """
-        answer: T = self._hand_in(Ticket((), work))
+        answer: T = self._hand_in(WriteRequest((), work))
         return answer
 
     @property
@@ -136,7 +136,7 @@ class Writer:
             self._is_closed = True
             self._has_room.notify_all()
         try:
-            self._hand_in(Ticket(()), is_last=True)
+            self._hand_in(WriteRequest(()), is_last=True)
         finally:
             self._connection.close()
             if self._substitute is not None:
@@ -150,14 +150,14 @@ class Writer:
     def _forget(self) -> None:
         self._mutex = threading.Lock()
         self._has_room = threading.Condition(self._mutex)
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: deque[WriteRequest] = deque()
         self._waiting_turns = 0
         self._is_led = False
         self._substitute: threading.Semaphore | None = None
         self._is_full = False
         self._is_closed = False
 
-    def _hand_in(self, ticket: Ticket, *, is_last: bool = False, within_s: float | None = None) -> Any:  # noqa: ANN401 - what the work returns
+    def _hand_in(self, ticket: WriteRequest, *, is_last: bool = False, within_s: float | None = None) -> Any:  # noqa: ANN401 - what the work returns
         timeout_s = self._settings.queue_timeout_s if within_s is None else within_s
         with self._mutex:
             if self._waiting_turns >= self._settings.queue_limit and not is_last:
@@ -174,8 +174,8 @@ class Writer:
                     raise DatabaseUnavailable("no thread can be started")
             self._is_led = True
         if ticket.parking is not None:
-            is_patient = is_last or (within_s is None and self._parking is GreenletParking)
-            self._follow(ticket, ticket.parking, -1 if is_patient else timeout_s)
+            retry_lock_waits = is_last or (within_s is None and self._parking is GreenletWaiter)
+            self._follow(ticket, ticket.parking, -1 if retry_lock_waits else timeout_s)
         if ticket.leads:
             self._lead(ticket)
         if ticket.error is not None:
@@ -195,7 +195,7 @@ class Writer:
         self._is_full = self._waiting_turns >= self._settings.queue_limit and not self._is_closed
         return not self._is_full
 
-    def _follow(self, ticket: Ticket, parking: Parking, timeout_s: float) -> None:
+    def _follow(self, ticket: WriteRequest, parking: Waiter, timeout_s: float) -> None:
         """Return when the ticket is answered, or when it leads."""
         try:
             if not parking.wait(timeout_s):
@@ -206,7 +206,7 @@ class Writer:
         if ticket.next is not None:
             ticket.next.wake()
 
-    def _withdraw(self, ticket: Ticket, parking: Parking) -> None:
+    def _withdraw(self, ticket: WriteRequest, parking: Waiter) -> None:
         """Take the ticket out of the queue; if it is being committed already, wait for that."""
         with self._mutex:
             # In one go: a leader that took the ticket in between would commit what its caller believes refused.
@@ -216,7 +216,7 @@ class Writer:
             raise DatabaseUnavailable("slow")
         parking.wait(-1)
 
-    def _abandon(self, ticket: Ticket) -> None:
+    def _abandon(self, ticket: WriteRequest) -> None:
         """Leave the queue, by a time-out or an interrupted wait; pass on what was given here."""
         with self._mutex:
             ticket.is_left = True
@@ -227,7 +227,7 @@ class Writer:
         if leads:
             self._hand_over()
 
-    def _remove(self, ticket: Ticket) -> bool:
+    def _remove(self, ticket: WriteRequest) -> bool:
         """Take the ticket out of the queue, the mutex being held; return whether it was there."""
         if ticket not in self._waiting:
             return False
@@ -261,10 +261,10 @@ class Writer:
             except Exception:
                 log.exception("a batch ended by a fault of ours")
 
-    def _lead(self, own: Ticket | None) -> None:
+    def _lead(self, own: WriteRequest | None) -> None:
         """Commit what waits, the leader's own turns first, then hand over."""
         try:
-            self._parking.give_way()  # whoever is about to submit joins the batch
+            self._parking.yield_now()  # whoever is about to submit joins the batch
             batch = self._take()
             try:
                 if batch:
@@ -292,7 +292,7 @@ class Writer:
         else:
             self._stand_in()
 
-    def _take(self) -> list[Ticket]:
+    def _take(self) -> list[WriteRequest]:
         """Take what waits: commands together, other work alone."""
         with self._mutex:
             if not self._waiting:
@@ -310,7 +310,7 @@ class Writer:
                 self._has_room.notify_all()
             return batch
 
-    def _wake_all(self, followers: list[Ticket]) -> None:
+    def _wake_all(self, followers: list[WriteRequest]) -> None:
         """Wake the first few; each wakes the next one after it in its row."""
         if not followers:
             return
@@ -321,21 +321,23 @@ class Writer:
         for ticket in followers[: self._waking]:
             ticket.wake()
 
-    def _settle(self, batch: list[Ticket]) -> None:
+    def _settle(self, batch: list[WriteRequest]) -> None:
         """Give each ticket its answer or its error."""
         work = batch[0].work
         try:
             if work is not None:
-                batch[0].answers = retried(self._settings, self._connection.run, work)
+                batch[0].answers = with_retries(self._settings, self._connection.run, work)
                 return
             turns = [turn for ticket in batch for turn in ticket.turns]
-            is_patient = any(ticket.is_patient for ticket in batch)
+            retry_lock_waits = any(ticket.retry_lock_waits for ticket in batch)
             with tracing.span("batch", links=(ticket.origin for ticket in batch), turns=len(turns)):
-                answers = self._settled(turns, self._transaction if is_patient else self._impatiently, self._settings)
+                answers = self._settled(
+                    turns, self._transaction if retry_lock_waits else self._impatiently, self._settings
+                )
         except Exception as error:  # noqa: BLE001 - its caller gets it, and the writer goes on
             for ticket in batch:
-                ticket.error = unsaved(error) if isinstance(error, SQLAlchemyError) else error
-            batch_metrics.count(
+                ticket.error = translate_error(error) if isinstance(error, SQLAlchemyError) else error
+            batch_metrics.record(
                 batch, [ticket.error for ticket in batch for _ in ticket.turns if ticket.error is not None]
             )
         except BaseException:
@@ -349,7 +351,7 @@ class Writer:
             for ticket in batch:
                 ticket.answers = answers[start : start + len(ticket.turns)]
                 start += len(ticket.turns)
-            batch_metrics.count(batch, answers)
+            batch_metrics.record(batch, answers)
 
     def _transaction(self, turns: list[Turn]) -> list[Result | StepkeepError]:
         began_at = monotonic()
@@ -363,8 +365,8 @@ class Writer:
         try:
             return self._transaction(turns)
         except DBAPIError as error:
-            if has_waited(error):
-                raise HasWaited(describe(error)) from error
+            if is_lock_timeout(error):
+                raise LockTimedOut(error_summary(error)) from error
             raise
 
     def _settled(self, turns: list[Turn], transact: _Transact, settings: Settings) -> list[Result | Exception]:
@@ -372,14 +374,14 @@ class Writer:
         if not turns:
             return []
         try:
-            return list(retried(settings, transact, turns))
+            return list(with_retries(settings, transact, turns))
         except RevisionNotLoaded as missing:
             self._load_revision(missing.survey_id, missing.revision)  # outside the transaction, which is over
             return self._settled(turns, transact, settings)
         except SQLAlchemyError as error:
-            log.warning("%d turns were not saved: %s", len(turns), describe(error))
-            if len(turns) == 1 or not is_of_the_data(error):
-                return [unsaved(error) for _ in turns]
+            log.warning("%d turns were not saved: %s", len(turns), error_summary(error))
+            if len(turns) == 1 or not is_data_error(error):
+                return [translate_error(error) for _ in turns]
         except Exception as error:  # noqa: BLE001 - its caller gets it, and the writer goes on
             if len(turns) == 1:
                 return [error]

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from ..core import strict_json
-from ..errors import AnswersLocked, DatabaseUnavailable, MessageIdReused, Overloaded, Unavailable
+from ..errors import DatabaseUnavailable, MessageIdReused, MissingKey, Overloaded, Unavailable
 from ..observability import metrics
 from ..settings import Settings
 from ..survey.commands import AnyCommand, Begin, Draft, Restart
@@ -26,7 +26,7 @@ from ..survey.definition import Survey
 from ..survey.flow import Rejection, decide
 from ..survey.snapshot import SessionKey
 from ..survey.state import SessionState, apply
-from .batch import Outcome, Refused, Result, RevisionNotLoaded, SurveyFor, Turn, fingerprint_of
+from .batch import Committed, Rejected, Result, RevisionNotLoaded, SurveyFor, Turn, command_fingerprint
 
 log = logging.getLogger("stepkeep.store")
 
@@ -54,7 +54,7 @@ TURN_BYTES = 2048
 _PLAIN = frozenset({"invalid_answer", "required"})
 """Refusals that depend on nothing but the survey: the stored state, whatever it is, can't make them void."""
 
-Verdict = Callable[[Result | Exception], None]
+ResultCallback = Callable[[Result | Exception], None]
 """Gets what came of a turn in the end; called from another thread, so it must not block."""
 
 
@@ -66,17 +66,17 @@ class Backlog(NamedTuple):
 
     queued: int
     pending: int
-    is_away: bool
+    is_unavailable: bool
 
 
 class SubmitMany(Protocol):
     """The writer's way in (``Writer.submit_many``)."""
 
-    def __call__(self, turns: Sequence[Turn], *, is_patient: bool) -> list[Result | Exception]: ...
+    def __call__(self, turns: Sequence[Turn], *, retry_lock_waits: bool) -> list[Result | Exception]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Queued:
     """A turn that waits for the database.
 
     Attributes:
@@ -96,7 +96,7 @@ class _Waiting:
 
     command: AnyCommand
     size_bytes: int
-    verdicts: list[Verdict]
+    verdicts: list[ResultCallback]
 
 
 @dataclass(slots=True, eq=False)
@@ -111,12 +111,12 @@ class _Line:
     base: SessionState | None
     survey: Survey | None
     turns: deque[_Waiting] = field(default_factory=deque)
-    foreseen: SessionState | None = None
+    predicted: SessionState | None = None
     has_failed: bool = False
     is_stuck: bool = False
 
 
-class PendingTurns:
+class PendingQueue:
     """The turns of this process that wait for the database. Safe from any thread.
 
     Args:
@@ -144,7 +144,7 @@ class PendingTurns:
         self._forget()
 
     @property
-    def is_away(self) -> bool:
+    def is_unavailable(self) -> bool:
         """Whether the database did not answer when it was tried last."""
         return self._is_away
 
@@ -157,13 +157,15 @@ class PendingTurns:
         """Return whether the session has turns waiting."""
         return key in self._lines
 
-    def foreseen(self, key: SessionKey) -> Accepted | None:
+    def predicted(self, key: SessionKey) -> Queued | None:
         """Return a session that has turns waiting; None where it has none."""
         with self._changed:
             line = self._lines.get(key)
             return None if line is None else self._accepted(line)
 
-    def accept(self, key: SessionKey, command: AnyCommand, stored: Stored, verdict: Verdict) -> Accepted | Refused:
+    def accept(
+        self, key: SessionKey, command: AnyCommand, stored: Stored, verdict: ResultCallback
+    ) -> Queued | Rejected:
         """Put the turn into its session's line, and return the session with it.
 
         The same message id again joins its first turn, and waits for the same verdict.
@@ -185,17 +187,17 @@ class PendingTurns:
                 # Who sent it first may be gone; who resends it again and again must not fill the memory.
                 known.verdicts[:] = [*known.verdicts[1 - SENDERS :], verdict]
                 return self._accepted(line)
-            state = self._foreseen(line)
+            state = self._predicted(line)
             event = self._decided(line, state, command)
             if isinstance(event, Rejection):
                 if event.code in _PLAIN:
-                    return Refused(rejection=event, state=state, survey=line.survey)
+                    return Rejected(rejection=event, state=state, survey=line.survey)
             else:
                 state = apply(state, event)
             if state is None:
                 raise DatabaseUnavailable("away")
             self._put(key, line, command, verdict)
-            line.foreseen = state
+            line.predicted = state
             return self._accepted(line)
 
     def rebase(self, key: SessionKey, state: SessionState, survey: Survey | None) -> None:
@@ -205,7 +207,7 @@ class PendingTurns:
             if line is not None:
                 self._put_under(line, state, survey)
 
-    def wait_until_settled(self, timeout_s: float) -> bool:
+    def wait_until_empty(self, timeout_s: float) -> bool:
         """Return whether all that waits was committed in time."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._lines, timeout_s)
@@ -216,7 +218,7 @@ class PendingTurns:
             self._is_closed = True
             self._changed.notify_all()
 
-    def _put(self, key: SessionKey, line: _Line, command: AnyCommand, verdict: Verdict) -> None:
+    def _put(self, key: SessionKey, line: _Line, command: AnyCommand, verdict: ResultCallback) -> None:
         size_bytes = TURN_BYTES + len(strict_json.encode(getattr(command, "value", None)))
         last = line.turns[-1] if line.turns else None
         # The newest draft wins; but the first turn may be on its way already.
@@ -245,22 +247,22 @@ class PendingTurns:
                 self._is_draining = True
             self._is_away = True
 
-    def _accepted(self, line: _Line) -> Accepted:
-        state = self._foreseen(line)
+    def _accepted(self, line: _Line) -> Queued:
+        state = self._predicted(line)
         if state is None:  # pragma: no cover - a line begins with a base, or with a Begin
             raise Unavailable("the session is not known yet; connect again")
         version = line.base.version if line.base is not None else 0
-        return Accepted(version=version, state=state, survey=line.survey)
+        return Queued(version=version, state=state, survey=line.survey)
 
-    def _foreseen(self, line: _Line) -> SessionState | None:
+    def _predicted(self, line: _Line) -> SessionState | None:
         """Return the session with all that waits; made again where the session under it has changed."""
-        if line.foreseen is None:
+        if line.predicted is None:
             state = line.base
             for waiting in line.turns:
                 event = self._decided(line, state, waiting.command)
                 state = state if isinstance(event, Rejection) else apply(state, event)
-            line.foreseen = state
-        return line.foreseen
+            line.predicted = state
+        return line.predicted
 
     def _decided(self, line: _Line, state: SessionState | None, command: AnyCommand) -> Any:  # noqa: ANN401 - as decide
         if isinstance(command, Begin | Restart):
@@ -277,7 +279,7 @@ class PendingTurns:
 
     def _put_under(self, line: _Line, state: SessionState, survey: Survey | None) -> None:
         if line.base is None or state.version >= line.base.version:
-            line.base, line.survey, line.foreseen = state, survey, None
+            line.base, line.survey, line.predicted = state, survey, None
 
     # ------------------------------------------------------------------- the thread that commits
 
@@ -335,7 +337,7 @@ class PendingTurns:
     def _commit(self, heads: list[tuple[SessionKey, _Waiting]]) -> int:
         """Commit one turn a session, so that none overtakes an earlier one; return how many were settled."""
         try:
-            results = self._submit_many([(key, waiting.command) for key, waiting in heads], is_patient=False)
+            results = self._submit_many([(key, waiting.command) for key, waiting in heads], retry_lock_waits=False)
         except Exception:
             log.exception("what waits for the database could not be tried")
             return 0
@@ -348,7 +350,7 @@ class PendingTurns:
             self._settle(key, waiting, result)
         with self._changed:
             for (key, _), result in zip(heads, results, strict=True):
-                if isinstance(result, AnswersLocked):  # the database is there, a key is not: it waits alone
+                if isinstance(result, MissingKey):  # the database is there, a key is not: it waits alone
                     self._lines[key].has_failed = self._lines[key].is_stuck = True
                     self._is_away = False
         if settled:
@@ -370,8 +372,8 @@ class PendingTurns:
             line.turns.popleft()
             self._turns -= 1
             self._size_bytes -= waiting.size_bytes
-            line.foreseen = None
-            if isinstance(result, Outcome | Refused) and result.state is not None:
+            line.predicted = None
+            if isinstance(result, Committed | Rejected) and result.state is not None:
                 self._put_under(line, result.state, result.survey)
             line.has_failed = line.is_stuck = False
             if not line.turns:
@@ -384,7 +386,7 @@ def _same_message(line: _Line, command: AnyCommand) -> _Waiting | None:
         return None
     for waiting in line.turns:
         if waiting.command.message_id == command.message_id:
-            if fingerprint_of(waiting.command) != fingerprint_of(command):
+            if command_fingerprint(waiting.command) != command_fingerprint(command):
                 raise MessageIdReused(command.message_id)
             return waiting
     return None

@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 
 from ..observability import tracing
 from .batch import Turn
-from .waiter import Parking
+from .waiter import Waiter
 
 
-class Ticket:
+class WriteRequest:
     """One caller's place in the queue.
 
     Attributes:
@@ -24,12 +24,12 @@ class Ticket:
         "at",
         "error",
         "is_left",
-        "is_patient",
         "leads",
         "may_lead",
         "next",
         "origin",
         "parking",
+        "retry_lock_waits",
         "turns",
         "work",
     )
@@ -40,18 +40,18 @@ class Ticket:
         work: Callable[[Connection], Any] | None = None,
         *,
         may_lead: bool = True,
-        is_patient: bool = True,
+        retry_lock_waits: bool = True,
     ) -> None:
         self.turns = turns
         self.work = work
         self.may_lead = may_lead
-        self.is_patient = is_patient
+        self.retry_lock_waits = retry_lock_waits
         self.answers: Any = None
         self.error: Exception | None = None
         self.leads = False
         self.is_left = False
-        self.next: Ticket | None = None
-        self.parking: Parking | None = None
+        self.next: WriteRequest | None = None
+        self.parking: Waiter | None = None
         self.at = monotonic()
         self.origin = tracing.here()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 
-class Parking(Protocol):
+class Waiter(Protocol):
     """One caller's place to wait; woken once."""
 
     def wait(self, timeout_s: float) -> bool:
@@ -22,12 +22,12 @@ class Parking(Protocol):
         ...
 
     @staticmethod
-    def give_way() -> None:
+    def yield_now() -> None:
         """Let those go first who are about to do what the caller does."""
         ...
 
 
-class ThreadParking:
+class ThreadWaiter:
     """A thread that waits on a lock."""
 
     __slots__ = ("_lock",)
@@ -43,11 +43,11 @@ class ThreadParking:
         self._lock.release()
 
     @staticmethod
-    def give_way() -> None:
+    def yield_now() -> None:
         _YIELD()
 
 
-class GreenletParking:
+class GreenletWaiter:
     """A greenlet that waits in its hub.
 
     Who gives no time-out (-1) is spared the timer, which costs more than the rest of the wait: all but those who
@@ -80,7 +80,7 @@ class GreenletParking:
             loop.run_callback_threadsafe(self._waiter.switch, None)
 
     @staticmethod
-    def give_way() -> None:
+    def yield_now() -> None:
         sys.modules["gevent"].sleep(0)
 
 

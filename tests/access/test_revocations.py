@@ -137,7 +137,7 @@ def test_revocation_that_is_dated_back_is_found_when_all_are_read(
     clock.go_on(10 * DAY_US)
     credentials.revoke_tokens(KEY._replace(user_id="eve"))
     other_process.revocations._read()
-    credentials._store.write(lambda connection: statements.revoke_tokens(connection, KEY, erased_at))
+    credentials._store.run_transaction(lambda connection: statements.revoke_tokens(connection, KEY, erased_at))
     other_process.revocations._read_all_at -= ALL_S
     other_process.revocations._read()
     with pytest.raises(Unauthorized):
@@ -212,7 +212,7 @@ def test_what_is_revoked_stays_so_while_the_database_is_away(
     monkeypatch.setattr("app.access.revocations.LOOK_S", 0.001)
     credentials.revocations.start()
     try:
-        monkeypatch.setattr(credentials._store, "read", away)
+        monkeypatch.setattr(credentials._store, "run_read", away)
         wait_for(lambda: len(looks) > 5, "nobody looked")
     finally:
         credentials.revocations.close()

@@ -65,7 +65,7 @@ class Ward:
         credentials = Credentials(with_store, [secret])
         self.key = credentials.create_key("Dr. Anna Weiß, ward 3", SCOPES)
         self.reading_key = credentials.create_key("reader", ["sessions:read"])
-        with_store.submit_many(list(walks(time.time_ns() // 1000)))
+        with_store.turns.submit_many(list(walks(time.time_ns() // 1000)))
         with_store.close()
         self.server.start()
 

@@ -125,9 +125,9 @@ def test_foreseen_session_is_the_server_s_when_all_is_known(page: Page, data: st
             told.append(shown(state))
         else:
             ahead.append(given_order)
-    foreseen = page.evaluate(FORESEE, [told, ahead, steps_of(survey), survey.revision])
-    if foreseen["endsAt"] is not None:
+    predicted = page.evaluate(FORESEE, [told, ahead, steps_of(survey), survey.revision])
+    if predicted["endsAt"] is not None:
         return
     expected = shown(state)
-    found = {name: foreseen["session"][name] for name in expected}
+    found = {name: predicted["session"][name] for name in expected}
     assert found == expected, json.dumps([survey.model_dump(mode="json"), told[-1], ahead])

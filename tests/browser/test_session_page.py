@@ -75,7 +75,7 @@ def test_long_walk_comes_a_page_at_a_time(desk: Desk) -> None:
     key = SessionKey("phq9", "long")
     at = time.time_ns() // 1000 - HOUR_US
     modes = [SetMode(at=at + number * SECOND_US, is_audio_mode=number % 2 == 1) for number in range(1, 251)]
-    store.submit_many([(key, Begin(at=at)), *((key, mode) for mode in modes)])
+    store.turns.submit_many([(key, Begin(at=at)), *((key, mode) for mode in modes)])
     store.close()
     desk.session("long")
     events = desk.page.locator("#events button")

@@ -34,7 +34,7 @@ class Ward:
         self.key = credentials.create_key("Dr. Anna Weiß, ward 3", SCOPES)
         self.export_key = credentials.create_key("nightly export", ["export"])
         for user_id in ("p-1", "p-2"):
-            store.begin(SessionKey("phq9", user_id), is_audio_mode=False)
+            store.turns.get_or_create(SessionKey("phq9", user_id), is_audio_mode=False)
         store.close()
         self.server.start()
 

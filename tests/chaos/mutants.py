@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import create_engine, text
 
-from app.sessions.service import SessionStore
+from app.sessions.turns import SessionTurns
 from app.settings import Settings
 from app.store import rows
 from app.store.drivers import sqlite
@@ -16,8 +16,8 @@ from app.store.migrations import upgrade_schema
 from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState
 from app.writer import pending
-from app.writer.batch import Outcome
-from app.writer.pending import Accepted
+from app.writer.batch import Committed
+from app.writer.pending import Queued
 
 LATE_S = 0.3
 SKIPPED_EVERY = 5
@@ -25,22 +25,22 @@ SKIPPED_EVERY = 5
 
 def early_acknowledgement(_settings: Settings) -> None:
     """Acknowledge at once, commit LATE_S later in another thread."""
-    commit = pending.PendingTurns._commit
+    commit = pending.PendingQueue._commit
 
     def commit_late(self: Any, heads: Any) -> int:
         time.sleep(LATE_S)
         return commit(self, heads)
 
-    def acknowledge(self: SessionStore, key: SessionKey, command: Any, _listener: Any, _verdict: Any) -> Any:
-        result = self._pending.accept(key, command, lambda: self._stored(key), lambda _: None)
-        if not isinstance(result, Accepted):
+    def acknowledge(self: SessionTurns, key: SessionKey, command: Any, _listener: Any, _verdict: Any) -> Any:
+        result = self.pending.accept(key, command, lambda: self._latest(key), lambda _: None)
+        if not isinstance(result, Queued):
             return result
-        return Outcome(
+        return Committed(
             version=result.state.version, duplicate=False, state=result.state, survey=result.survey, event=None
         )
 
-    pending.PendingTurns._commit = commit_late  # type: ignore[method-assign]
-    SessionStore.submit_or_accept = acknowledge  # type: ignore[assignment,method-assign]
+    pending.PendingQueue._commit = commit_late  # type: ignore[method-assign]
+    SessionTurns.submit_or_queue = acknowledge  # type: ignore[assignment,method-assign]
 
 
 def no_message_ids(settings: Settings) -> None:

@@ -12,14 +12,14 @@ NO_LIMIT = 100_000
 
 def message_ids(store: SessionStore, key: SessionKey) -> Counter[str]:
     """Return how often each message id is in the session's history."""
-    entries = store.history(key, limit=NO_LIMIT)
+    entries = store.queries.history(key, limit=NO_LIMIT)
     return Counter(entry.message_id for entry in entries if entry.message_id is not None)
 
 
 def check_fold(store: SessionStore, key: SessionKey) -> None:
     """The versions are 1, 2, 3 ... without a gap, and the fold is the row."""
-    snapshot = store.load(key)
+    snapshot = store.queries.load(key)
     assert snapshot is not None
-    entries = store.history(key, limit=NO_LIMIT)
+    entries = store.queries.history(key, limit=NO_LIMIT)
     assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
     assert fold(history.events_of(entries)) == snapshot.state

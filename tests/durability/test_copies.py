@@ -30,7 +30,7 @@ import pytest
 from sqlalchemy import URL
 
 from app.catalogue import read_catalogue
-from app.sessions.queries import SessionReader, now_us
+from app.sessions.queries import now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
@@ -119,10 +119,10 @@ def write(file: str, checkpoint_pages: int) -> None:
 
 
 def _answer_on(store: SessionStore, key: SessionKey) -> None:
-    snapshot, _ = store.begin(key, is_audio_mode=False)
+    snapshot, _ = store.turns.get_or_create(key, is_audio_mode=False)
     for version in count(snapshot.state.version + 1):
         answer = Answer(at=version, message_id=f"m{version}", step="Q1", value=version % 4)
-        result = store.submit_or_raise(key, answer)
+        result = store.turns.submit_or_raise(key, answer)
         assert result.version == version
         sys.stdout.write(f"{key.user_id} {version}\n")
         sys.stdout.flush()
@@ -150,17 +150,17 @@ class Copy:
 
     def _check_folds(self) -> None:
         settings = Settings(surveys_dir=SURVEYS)
-        reader = SessionReader(settings, read_catalogue(settings), self._url, now_us)
+        reader = SessionStore(settings, read_catalogue(settings), self._url, now_us)
         try:
             for user in sorted({user for _, user, *_ in self.events}):
                 key = SessionKey("phq9", user)
-                snapshot = reader.load(key)
-                entries = reader.history(key, limit=NO_LIMIT)
+                snapshot = reader.queries.load(key)
+                entries = reader.queries.history(key, limit=NO_LIMIT)
                 assert snapshot is not None
                 assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
                 assert fold(history.events_of(entries)) == snapshot.state
         finally:
-            reader._reading.dispose()
+            reader.queries.engine.dispose()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.survey.commands import Answer, Save
 from app.survey.snapshot import SessionKey
-from app.writer.batch import Outcome
+from app.writer.batch import Committed
 from tests.conftest import SERVER_KINDS, SURVEYS, Servers
 from tests.durability.exactly_once import check_fold, message_ids
 from tests.proxy import Cut, Proxy, When
@@ -37,10 +37,10 @@ class Wire:
         """Cut the next COMMITs, before the server gets them or after it has done them."""
         return self.proxy.cut_when(COMMIT[self.kind], when, times)
 
-    def answer(self, step: str, message_id: str) -> Outcome:
+    def answer(self, step: str, message_id: str) -> Committed:
         command = Answer(at=self.store.clock(), message_id=message_id, step=step, value=1)
-        result = self.store.submit(KEY, command)
-        assert isinstance(result, Outcome)
+        result = self.store.turns.submit(KEY, command)
+        assert isinstance(result, Committed)
         return result
 
     def check_once(self, *ids: str) -> None:
@@ -57,7 +57,7 @@ def wire(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Wire]:
     proxy = Proxy(url.host or "127.0.0.1", url.port or 0)
     through = url.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
     store = open_store(Settings(database_url=through, surveys_dir=SURVEYS, retry_attempts=ATTEMPTS, retry_delay_s=0.01))
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     yield Wire(store, proxy, request.param)
     store.close()
     proxy.close()
@@ -105,7 +105,7 @@ def test_database_that_can_not_be_reached_is_unavailable_and_comes_back(wire: Wi
     with pytest.raises(DatabaseUnavailable):
         wire.answer("Q1", "m1")
     with pytest.raises(DatabaseUnavailable):
-        wire.store.load(KEY)
+        wire.store.queries.load(KEY)
     wire.proxy.heal()
     assert wire.answer("Q1", "m1").version == 2
     wire.check_once("m1")
@@ -141,7 +141,7 @@ def test_many_threads_on_a_connection_that_is_cut_again_and_again_lose_and_doubl
 def submit_until_acknowledged(store: SessionStore, key: SessionKey, command: Save) -> None:
     for _ in range(50):
         try:
-            store.submit_or_raise(key, command)
+            store.turns.submit_or_raise(key, command)
         except DatabaseUnavailable:
             continue
         return
@@ -153,7 +153,7 @@ def test_nothing_sleeps_inside_a_transaction(wire: Wire, monkeypatch: pytest.Mon
     open_at_each_sleep: list[int] = []
 
     def probe(_seconds: float) -> None:
-        engines = (wire.store._writing, wire.store._reading)
+        engines = (wire.store._write_engine, wire.store.queries.engine)
         open_at_each_sleep.append(sum(engine.pool.checkedout() for engine in engines))  # type: ignore[attr-defined]
 
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=probe))

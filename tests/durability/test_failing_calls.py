@@ -22,7 +22,7 @@ from app.store import engine as engines
 from app.store.drivers import sqlite
 from app.survey.commands import Answer, AnyCommand, Draft, Restart
 from app.survey.snapshot import SessionKey
-from app.writer.batch import Outcome
+from app.writer.batch import Committed
 from tests.durability.exactly_once import NO_LIMIT, check_fold, message_ids
 
 When = Literal["before", "after"]
@@ -152,13 +152,13 @@ def faults() -> Faults:
 @pytest.fixture
 def faulty(settings: Settings, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionStore]:
     """A store whose every turn and load goes through a driver that can fail."""
-    real = engines.gateway_of
+    real = engines.turn_statements
 
-    def gateway_of(url: Any) -> Callable[[Any], Any]:
+    def turn_statements(url: Any) -> Callable[[Any], Any]:
         make = real(url)
         return lambda connection: make(Faulty(connection, connection, faults))
 
-    monkeypatch.setattr(engines, "gateway_of", gateway_of)
+    monkeypatch.setattr(engines, "turn_statements", turn_statements)
     opened = open_store(settings.model_copy(update={"retry_delay_s": 0.0}))
     yield opened
     opened.close()
@@ -175,18 +175,18 @@ def until_acknowledged(act: Callable[[], Any]) -> Any:
 
 def walk(store: SessionStore, key: SessionKey) -> None:
     """Begin, and submit each command until it is acknowledged: with its version, whatever failed on the way."""
-    until_acknowledged(lambda: store.begin(key, is_audio_mode=False))
+    until_acknowledged(lambda: store.turns.get_or_create(key, is_audio_mode=False))
     for version, command in enumerate(COMMANDS, start=2):
-        result = until_acknowledged(lambda: store.submit(key, command))  # noqa: B023 - called at once
+        result = until_acknowledged(lambda: store.turns.submit(key, command))  # noqa: B023 - called at once
         if command.message_id is not None:
-            assert isinstance(result, Outcome)
+            assert isinstance(result, Committed)
             assert result.version == version
 
 
 def check(store: SessionStore, key: SessionKey) -> None:
     """Each command is in history once, in its order, and the fold is the row."""
     check_fold(store, key)
-    assert [entry.record.action for entry in store.history(key, limit=NO_LIMIT)] == ACTIONS
+    assert [entry.record.action for entry in store.queries.history(key, limit=NO_LIMIT)] == ACTIONS
     assert message_ids(store, key) == {command.message_id: 1 for command in COMMANDS if command.message_id is not None}
 
 

@@ -64,7 +64,7 @@ class Walkers:
         )  # fmt: skip
         for _ in range(1000):
             try:
-                outcome = self.store.submit_or_raise(key, command)
+                outcome = self.store.turns.submit_or_raise(key, command)
             except Unavailable:
                 with self.changed:
                     self.unavailable += 1

@@ -12,7 +12,7 @@ from app.store.engine import normalise_url
 from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
 from app.survey.state import fold
-from app.writer.batch import Outcome
+from app.writer.batch import Committed
 from tests.conftest import SURVEYS
 from tests.migrations.sample import BY_HAND, alembic, execute, make_by_hand, run_alembic
 
@@ -21,9 +21,9 @@ BOB = SessionKey("phq9", "bob")
 
 def check_fold(store: SessionStore, key: SessionKey) -> None:
     """History reads back, and its fold is the row, times included."""
-    snapshot = store.load(key)
+    snapshot = store.queries.load(key)
     assert snapshot is not None
-    folded = fold(history.events_of(store.history(key, limit=10_000)))
+    folded = fold(history.events_of(store.queries.history(key, limit=10_000)))
     assert folded is not None
     # When an old session began was in no event; that is what the fold can't know.
     assert folded == type(folded)(**{**as_fields(snapshot.state), "started_at": folded.started_at})
@@ -45,7 +45,7 @@ def adopted(empty_url: str) -> Iterator[SessionStore]:
 
 def test_adopted_session_loads_and_takes_the_next_answer(adopted: SessionStore) -> None:
     """Answers in their order, step history, mode and data are as they were; the walk goes on; history reads back."""
-    snapshot, resumed = adopted.begin(BOB, is_audio_mode=False)
+    snapshot, resumed = adopted.turns.get_or_create(BOB, is_audio_mode=False)
     state = snapshot.state
     assert resumed
     assert list(state.answers.items()) == [("Q2", 1), ("Q1", 2), ("note", "ä😀")]
@@ -53,11 +53,11 @@ def test_adopted_session_loads_and_takes_the_next_answer(adopted: SessionStore) 
     assert (state.is_audio_mode, state.session_data) == (True, {"k": 1})
     check_fold(adopted, BOB)
     command = Answer(at=state.updated_at + 60_000_000, message_id="m", step="Q3", value=2)  # before it expires
-    result = adopted.submit(BOB, command)
-    assert isinstance(result, Outcome)
+    result = adopted.turns.submit(BOB, command)
+    assert isinstance(result, Committed)
     assert (result.state.current_step, result.state.answers["Q3"]) == ("Q4", 2)
     check_fold(adopted, BOB)
-    entries = adopted.history(BOB)
+    entries = adopted.queries.history(BOB)
     assert [entry.record.data.get("action", entry.record.action) for entry in entries] == [
         "answer_saved", "started", "answer_saved", "saved", "answered",
     ]  # fmt: skip
@@ -66,12 +66,12 @@ def test_adopted_session_loads_and_takes_the_next_answer(adopted: SessionStore) 
 
 def test_completed_and_corrupt_sessions_are_adopted_too(adopted: SessionStore) -> None:
     """One that was at its end is completed; one that can't be read is set aside when its participant comes."""
-    completed = adopted.load(SessionKey("phq9", "eve"))
+    completed = adopted.queries.load(SessionKey("phq9", "eve"))
     assert completed is not None
     assert completed.state.status == "completed"
-    begun, resumed = adopted.begin(SessionKey("phq9", "corrupt"), is_audio_mode=False)
+    begun, resumed = adopted.turns.get_or_create(SessionKey("phq9", "corrupt"), is_audio_mode=False)
     assert (resumed, begun.state.current_step) == (False, "Q1")
-    with adopted._reading.connect() as connection:
+    with adopted.queries.engine.connect() as connection:
         kept = connection.exec_driver_sql("SELECT answers FROM sessions WHERE user_id LIKE 'corrupt~%%'").scalar()
     assert kept == "{oops"
 

@@ -36,13 +36,13 @@ def make_newest(url: str) -> None:
     """Fill a database of the newest revision as the program does: answers, drafts, a restart, two surveys."""
     store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, default_survey="phq9"))
     for survey, user in (("phq9", "ann"), ("phq9", "Ann"), ("intake", "ben")):
-        store.begin(SessionKey(survey, user), is_audio_mode=True)
+        store.turns.get_or_create(SessionKey(survey, user), is_audio_mode=True)
     for user, value in (("ann", 1), ("Ann", 2)):
         for step in ("Q1", "Q2", "Q3"):
             command = Answer(at=store.clock(), message_id=step, step=step, value=value)
-            store.submit(SessionKey("phq9", user), command)
-    store.submit(SessionKey("phq9", "Ann"), Restart(at=store.clock()))
-    store.submit(SessionKey("intake", "ben"), Draft(at=store.clock(), step="S1", value="hälf 😀"))
+            store.turns.submit(SessionKey("phq9", user), command)
+    store.turns.submit(SessionKey("phq9", "Ann"), Restart(at=store.clock()))
+    store.turns.submit(SessionKey("intake", "ben"), Draft(at=store.clock(), step="S1", value="hälf 😀"))
     Database(store).save_session("cat", "S9", {"S1": "😀", "S0": [1.5, None]}, ["S1"], session_data={"é": 2**53})
     store.close()
 
@@ -92,7 +92,7 @@ def test_newest_rows_go_down_to_the_first_revision_and_up_again(empty_url: str) 
     sessions = len(again["sessions"])
     assert len(again["session_history"]) == len(newest["session_history"]) + sessions  # a `saved` for each
     store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, default_survey="phq9"))
-    assert len(store.list()[0]) == sessions == 4
+    assert len(store.queries.list()[0]) == sessions == 4
     store.close()
 
 

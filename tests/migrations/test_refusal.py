@@ -124,8 +124,8 @@ def test_downgrade_goes_when_all_was_made_plain(empty_url: str) -> None:
     settings = Settings(database_url=empty_url, surveys_dir=SURVEYS, answers_keys=key)
     store = open_store(settings)
     session = SessionKey("phq9", "ada")
-    store.begin(session, is_audio_mode=False)
-    store.submit(session, Answer(at=1, step="Q1", value=2))
+    store.turns.get_or_create(session, is_audio_mode=False)
+    store.turns.submit(session, Answer(at=1, step="Q1", value=2))
     store.close()
     with pytest.raises(CommandError, match="flask keys rotate --to-plain"):
         downgrade(empty_url, "0007", "lossy=yes")

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, insert, select, text, update
 
 from app.notifications import subscriber as news_watch
-from app.notifications.notifier import open_news
+from app.notifications.notifier import open_notifier
 from app.settings import Settings
 from app.store.engine import normalise_url, reader_engine, writer_engine
 from app.store.tables import sessions
@@ -41,7 +41,7 @@ class Process:
         self.fails: Exception | None = None
         self.refuses: Exception | None = None
         self._read = read or (lambda keys: {key: self.stored[key] for key in keys if key in self.stored})
-        self.news = open_news(
+        self.news = open_notifier(
             settings, normalise_url(settings.database_url), self._versions, self._changed, self.met.append
         )
 
@@ -49,7 +49,7 @@ class Process:
         """Show the sessions at version 1, and return when it listens or has looked."""
         before = self.looks
         for key in keys:
-            self.news.follow(key, 1)
+            self.news.subscribe(key, 1)
         wait_for(lambda: self.looks > before, "it never looked")
 
     def wait_until_heard(self, *changes: tuple[SessionKey, int]) -> None:
@@ -163,13 +163,13 @@ def begin_sessions(url: str) -> None:
 
 PROGRAM = """
 import sys, time
-from app.notifications.notifier import open_news
+from app.notifications.notifier import open_notifier
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.survey.snapshot import SessionKey
 looked = []
 settings = Settings(database_url=sys.argv[1], redis_url=sys.argv[2] or None)
-news = open_news(settings, normalise_url(sys.argv[1]), lambda keys: looked.append(1) or {}, print, lambda key: None)
+news = open_notifier(settings, normalise_url(sys.argv[1]), lambda keys: looked.append(1) or {}, print, lambda key: None)
 """
 
 

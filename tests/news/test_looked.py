@@ -18,11 +18,11 @@ from tests.waiting import wait_for
 def test_change_by_a_program_that_tells_nobody_is_found(looked: Way, opened: Open) -> None:
     """The versions are looked at; each is told once, and what was committed here is not told."""
     one = opened(looked)
-    one.news.follow(KEY, 1)
-    one.news.follow(OTHER, 1)
+    one.news.subscribe(KEY, 1)
+    one.news.subscribe(OTHER, 1)
     write(looked, KEY, 2)
     one.wait_until_heard((KEY, 2))
-    one.news.announce(KEY, 3)
+    one.news.publish(KEY, 3)
     write(looked, KEY, 3)
     write(looked, OTHER, 2)
     one.wait_until_heard((KEY, 2), (OTHER, 2))
@@ -71,12 +71,12 @@ def test_change_that_could_not_be_told_does_not_stop_the_news(
     one.news._watch._interval_s = 0.01
     one.refuses = fault
     one.stored = {KEY: 2}
-    two.news.announce(KEY, 2)
+    two.news.publish(KEY, 2)
     wait_for(lambda: one.refuses is None, "it was never told")
     if isinstance(fault, DatabaseUnavailable):
         one.wait_until_heard((KEY, 2))
         one.heard.clear()
-    two.news.announce(KEY, 3)
+    two.news.publish(KEY, 3)
     one.wait_until_heard((KEY, 3))
 
 
@@ -122,8 +122,8 @@ def test_threads_that_cannot_begin_leave_the_session_as_it_is(
     one, two = opened(told), opened(told)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        one.news.follow(OTHER, 1)
-        two.news.announce(KEY, 1)
+        one.news.subscribe(OTHER, 1)
+        two.news.publish(KEY, 1)
     one.follow(KEY)
-    two.news.announce(KEY, 2)
+    two.news.publish(KEY, 2)
     one.wait_until_heard((KEY, 2))

@@ -16,7 +16,7 @@ from app.notifications import postgresql as news_postgresql
 from app.notifications import publisher as news_outbox
 from app.notifications import redis as news_redis
 from app.notifications import subscriber as news_watch
-from app.notifications.transport import PAYLOAD_BYTES, pack, unpack
+from app.notifications.transport import PAYLOAD_BYTES, decode, encode
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
 from tests.conftest import skip_or_fail
@@ -39,21 +39,21 @@ def test_announcement_reaches_the_others_and_is_not_heard_by_who_made_it(told: W
     one, two = opened(told), opened(told)
     one.follow(KEY)
     two.follow(KEY)
-    one.news.announce(KEY, 2)
+    one.news.publish(KEY, 2)
     two.wait_until_heard((KEY, 2))
-    two.news.announce(KEY, 3)
+    two.news.publish(KEY, 3)
     one.wait_until_heard((KEY, 3))
 
 
 def test_session_that_nobody_shows_here_is_met_all_the_same(told: Way, opened: Open) -> None:
     """Else a participant of another process would seem to be new while the database is away."""
     one, two = opened(told), opened(told)
-    assert two.news.hears_of_all
+    assert two.news.is_broadcast
     two.news.start()
     versions = count(1)
 
     def is_met() -> bool:
-        one.news.announce(OTHER, next(versions))  # again: it may not have listened to the first
+        one.news.publish(OTHER, next(versions))  # again: it may not have listened to the first
         return set(two.met) == {OTHER}
 
     wait_for(is_met, lambda: f"met {two.met}")
@@ -68,15 +68,15 @@ def test_announcement_that_comes_back_is_not_even_read(
 
     def counted(payload: str) -> list[tuple[SessionKey, int]]:
         read.append(payload)
-        return unpack(payload)
+        return decode(payload)
 
     monkeypatch.setattr(notifier, "unpack", counted)
     one, two = opened(told), opened(told)
     one.follow(KEY)
     two.follow(KEY)
-    one.news.announce(KEY, 2)
+    one.news.publish(KEY, 2)
     two.wait_until_heard((KEY, 2))
-    two.news.announce(KEY, 3)
+    two.news.publish(KEY, 3)
     one.wait_until_heard((KEY, 3))
     assert len(read) == 2
 
@@ -94,13 +94,13 @@ def test_version_is_told_once_and_older_ones_never(told: Way, opened: Open) -> N
     """Of the same version again, of an older one, and of a session that nobody shows here nothing is told."""
     one, two, three = opened(told), opened(told), opened(told)
     one.follow(KEY)
-    two.news.announce(KEY, 5)
+    two.news.publish(KEY, 5)
     one.wait_until_heard((KEY, 5))
-    three.news.announce(OTHER, 9)
-    three.news.announce(KEY, 5)
+    three.news.publish(OTHER, 9)
+    three.news.publish(KEY, 5)
     three.news.close()
-    two.news.announce(KEY, 4)
-    two.news.announce(KEY, 6)
+    two.news.publish(KEY, 4)
+    two.news.publish(KEY, 6)
     one.wait_until_heard((KEY, 5), (KEY, 6))
 
 
@@ -108,13 +108,13 @@ def test_session_is_followed_until_the_last_has_gone(told: Way, opened: Open) ->
     """Follows are counted: one who comes while another goes is told, whoever is first."""
     one, two = opened(told), opened(told)
     one.follow(KEY, OTHER)
-    one.news.follow(KEY, 1)
-    one.news.unfollow(KEY)
-    one.news.unfollow(OTHER)
-    two.news.announce(OTHER, 2)
-    two.news.announce(KEY, 2)
+    one.news.subscribe(KEY, 1)
+    one.news.unsubscribe(KEY)
+    one.news.unsubscribe(OTHER)
+    two.news.publish(OTHER, 2)
+    two.news.publish(KEY, 2)
     one.wait_until_heard((KEY, 2))
-    one.news.unfollow(KEY)
+    one.news.unsubscribe(KEY)
     assert not one.news._followed
 
 
@@ -124,7 +124,7 @@ def test_many_sessions_with_the_longest_names_are_all_told(told: Way, opened: Op
     one, two = opened(told), opened(told)
     one.follow(*keys)
     for key in keys:
-        two.news.announce(key, 2)
+        two.news.publish(key, 2)
     wait_for(lambda: len(one.heard) == len(keys), lambda: f"heard {len(one.heard)}")
     assert sorted(one.heard) == [(key, 2) for key in keys]
 
@@ -132,10 +132,10 @@ def test_many_sessions_with_the_longest_names_are_all_told(told: Way, opened: Op
 def test_payloads_stay_below_what_postgresql_takes() -> None:
     """Whatever the number of sessions; and nothing but keys and versions is in them."""
     versions = {SessionKey("s" * 64, f"{number}" + "u" * 120): number for number in range(1000)}
-    payloads = pack("token", versions)
+    payloads = encode("token", versions)
     assert max(len(payload.encode()) for payload in payloads) <= PAYLOAD_BYTES
-    assert [change for payload in payloads for change in unpack(payload)] == list(versions.items())
-    assert pack("token", {}) == []
+    assert [change for payload in payloads for change in decode(payload)] == list(versions.items())
+    assert encode("token", {}) == []
 
 
 def test_what_was_missed_while_the_connection_was_lost_is_found(
@@ -145,7 +145,7 @@ def test_what_was_missed_while_the_connection_was_lost_is_found(
     caplog.set_level(logging.INFO, "stepkeep.news")
     one, two = opened(told), opened(told)
     one.follow(KEY, OTHER)
-    two.news.announce(KEY, 2)
+    two.news.publish(KEY, 2)
     one.wait_until_heard((KEY, 2))
     before = one.news._watch.link
     one.stored = {KEY: 2, OTHER: 7}
@@ -153,7 +153,7 @@ def test_what_was_missed_while_the_connection_was_lost_is_found(
     one.wait_until_heard((KEY, 2), (OTHER, 7))
     # A look before it listened would leave a gap: it looks again over the new connection.
     wait_for(lambda: one.looked_over[-1] not in {None, before}, "it never looked when it listened again")
-    two.news.announce(KEY, 3)
+    two.news.publish(KEY, 3)
     one.wait_until_heard((KEY, 2), (OTHER, 7), (KEY, 3))
     warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warned) == 1, [record.getMessage() for record in warned]
@@ -170,7 +170,7 @@ def test_sessions_are_looked_at_while_nothing_can_be_told(
     settings = Settings(database_url=f"sqlite:///{tmp_path / 'x.db'}", redis_url=secret, notification_interval_s=0.02)
     one, two = opened(Way(settings)), opened(Way(settings))
     one.follow(KEY)
-    two.news.announce(OTHER, 2)  # kept until Redis is there
+    two.news.publish(OTHER, 2)  # kept until Redis is there
     one.stored = {KEY: 2}
     one.wait_until_heard((KEY, 2))
     assert sum("fails" in record.getMessage() for record in caplog.records) == 2  # one a process
@@ -179,7 +179,7 @@ def test_sessions_are_looked_at_while_nothing_can_be_told(
     redis.start()
     execute_redis(redis, b"CONFIG SET requirepass wonderland\r\n")
     wait_for(one.listens_again(None), "it never listened")
-    two.news.announce(OTHER, 3)
+    two.news.publish(OTHER, 3)
     wait_for(lambda: one.heard[-1] == (OTHER, 3), lambda: f"heard {one.heard}")
 
 
@@ -217,7 +217,7 @@ def test_frozen_server_is_left_for_a_new_connection(
         one.stored = {KEY: 2}
         one.wait_until_heard((KEY, 2))
         wait_for(one.listens_again(before), "it never listened again")
-        two.news.announce(KEY, 3)
+        two.news.publish(KEY, 3)
         one.wait_until_heard((KEY, 2), (KEY, 3))
     finally:
         os.kill(frozen, signal.SIGCONT)
@@ -241,7 +241,7 @@ def test_frozen_redis_is_noticed_and_heard_again_when_it_goes_on(
     one.wait_until_heard((KEY, 2))
     os.kill(redis.process.pid, signal.SIGCONT)
     wait_for(one.listens_again(before), "it never listened again")
-    two.news.announce(KEY, 3)
+    two.news.publish(KEY, 3)
     one.wait_until_heard((KEY, 2), (KEY, 3))
 
 
@@ -256,14 +256,14 @@ def test_closing_does_not_wait_for_a_frozen_server(
         Way(Settings(database_url=postgresql.url.render_as_string(False), notification_interval_s=LOOKS_NEVER_S))
     )
     one.follow(KEY)
-    one.news.announce(KEY, 2)
+    one.news.publish(KEY, 2)
     wait_for(lambda: one.news._outbox is not None and not one.news._outbox._waiting, "never sent")
     wait_for(lambda: len(news_backends(one.url)) == 2, "there is no connection that sends")
     backends = news_backends(one.url)
     for pid in backends:
         os.kill(pid, signal.SIGSTOP)
     try:
-        one.news.announce(KEY, 3)
+        one.news.publish(KEY, 3)
         one.news.close()
         left = [thread for thread in threading.enumerate() if thread.name.startswith("stepkeep-news")]
         assert left
@@ -281,13 +281,13 @@ def test_connection_that_sends_is_replaced_without_a_word(
 ) -> None:
     """Servers end connections that were idle: what is announced then is sent over a new one."""
     one, two = opened(told), opened(told)
-    two.news.announce(OTHER, 2)
+    two.news.publish(OTHER, 2)
     outbox = two.news._outbox
     assert outbox is not None
     wait_for(lambda: outbox.link is not None and not outbox._waiting, "never sent")
     told.end_connections()
     one.follow(KEY)
-    two.news.announce(KEY, 2)
+    two.news.publish(KEY, 2)
     one.wait_until_heard((KEY, 2))
     assert not caplog.records
 
@@ -301,7 +301,7 @@ def test_what_is_no_news_is_ignored(told: Way, opened: Open, caplog: pytest.LogC
     strange = link()
     strange.send(["", "{}", '["x",["only", "two"]]', '["x",["a","b","c"]]', '["x",7]', "[" * 7000])
     strange.close()
-    two.news.announce(KEY, 2)
+    two.news.publish(KEY, 2)
     one.wait_until_heard((KEY, 2))
     assert sum("no news of ours" in record.getMessage() for record in caplog.records) == 1
 
@@ -310,7 +310,7 @@ def test_forked_child_is_a_process_of_its_own(told: Way, opened: Open) -> None:
     """It hears the parent and the parent hears it, over connections of its own; the parent's go on."""
     one, two = opened(told), opened(told)
     one.follow(KEY)
-    one.news.announce(OTHER, 2)
+    one.news.publish(OTHER, 2)
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
@@ -319,17 +319,17 @@ def test_forked_child_is_a_process_of_its_own(told: Way, opened: Open) -> None:
             one.follow(KEY)
             os.write(write_end, b"r")
             one.wait_until_heard((KEY, 2))
-            one.news.announce(KEY, 3)
+            one.news.publish(KEY, 3)
             one.news.close()
             os._exit(0)
         except BaseException:  # noqa: BLE001 - told by the exit code
             os._exit(1)
     os.close(write_end)  # so that a child that fails ends the wait
     assert os.read(read_end, 1) == b"r"
-    one.news.announce(KEY, 2)
+    one.news.publish(KEY, 2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     one.wait_until_heard((KEY, 3))
-    two.news.announce(KEY, 4)
+    two.news.publish(KEY, 4)
     one.wait_until_heard((KEY, 3), (KEY, 4))
     os.close(read_end)
 
@@ -339,7 +339,7 @@ def test_process_ends_though_news_are_followed(told: Way) -> None:
     key = tuple(KEY)
     done = run(
         told,
-        f"news.follow(SessionKey{key}, 1)\nnews.announce(SessionKey{key}, 2)\nwhile not looked: time.sleep(0.01)\n",
+        f"news.subscribe(SessionKey{key}, 1)\nnews.announce(SessionKey{key}, 2)\nwhile not looked: time.sleep(0.01)\n",
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -353,6 +353,6 @@ def test_nothing_begins_before_somebody_follows_or_announces(told: Way, opened: 
     one.follow(KEY)
     one.news.close()
     assert threading.active_count() == before
-    one.news.announce(KEY, 2)
-    one.news.follow(OTHER, 1)
+    one.news.publish(KEY, 2)
+    one.news.subscribe(OTHER, 1)
     assert threading.active_count() == before

@@ -23,7 +23,7 @@ from app.survey.commands import Answer, Begin, Expire, Restart, SetMode
 from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT, SURVEYS
 from tests.store.contents import dump
-from tests.store.test_erasures import _Told, begin
+from tests.store.test_erasures import Connection, begin
 
 DAY_US = 86_400 * 1_000_000
 ANN = SessionKey("phq9", "ann")
@@ -45,7 +45,7 @@ def old(store: SessionStore, days: float = 31) -> int:
 def long_session(store: SessionStore, key: SessionKey, events: int, at: int) -> None:
     """Begin a session and switch its mode until it has so many events."""
     modes = [(key, SetMode(at=at, message_id=f"m{n}", is_audio_mode=n % 2 == 0)) for n in range(events - 1)]
-    store.submit_many([(key, Begin(at=at)), *modes])
+    store.turns.submit_many([(key, Begin(at=at)), *modes])
 
 
 @pytest.mark.parametrize("name", ["old.jsonl", "old.jsonl.gz"])
@@ -54,7 +54,7 @@ def test_archive_holds_all_that_is_erased(keeping: SessionStore, tmp_path: Path,
     begin(keeping, ANN, at=old(keeping))
     long_session(keeping, BOB, 450, old(keeping))
     begin(keeping, SessionKey("phq9", "zoe"))
-    events = keeping.history(ANN)
+    events = keeping.queries.history(ANN)
     file = tmp_path / name
     with Archive(keeping, file) as archive:
         assert purge(keeping, archive=archive)["phq9"] == 2
@@ -92,7 +92,7 @@ def test_nothing_goes_where_the_archive_can_not_be_written(
     monkeypatch.setattr(os, "fsync", full)
     with Archive(keeping, tmp_path / "old.jsonl") as archive, pytest.raises(InvalidInput, match="No space left"):
         purge(keeping, archive=archive)
-    assert keeping.load(ANN) is not None
+    assert keeping.queries.load(ANN) is not None
 
 
 def test_session_that_is_answered_after_it_was_archived_stays(
@@ -105,14 +105,14 @@ def test_session_that_is_answered_after_it_was_archived_stays(
 
     def then_answered(archive: Archive, aged: Any) -> Any:
         kept = real(archive, aged)
-        keeping.submit(BOB, Restart(at=keeping.clock()))
+        keeping.turns.submit(BOB, Restart(at=keeping.clock()))
         return kept
 
     monkeypatch.setattr(Archive, "keep", then_answered)
     file = tmp_path / "old.jsonl"
     with Archive(keeping, file) as archive:
         assert purge(keeping, archive=archive)["phq9"] == 1
-    assert keeping.load(BOB) is not None
+    assert keeping.queries.load(BOB) is not None
     assert {one.key: one.is_erased for one in read_archive(file)} == {ANN: True, BOB: False}
 
 
@@ -120,10 +120,10 @@ def test_session_that_expired_goes_by_the_age_of_its_last_answer(keeping: Sessio
     """Closing it did not make it young again; one that was changed since stays."""
     begin(keeping, ANN, at=old(keeping))
     begin(keeping, BOB, at=old(keeping, 15))
-    keeping.submit_many([(key, Expire(at=keeping.clock())) for key in (ANN, BOB)])
+    keeping.turns.submit_many([(key, Expire(at=keeping.clock())) for key in (ANN, BOB)])
     assert purge(keeping)["phq9"] == 1
-    assert keeping.load(ANN) is None
-    assert keeping.load(BOB) is not None
+    assert keeping.queries.load(ANN) is None
+    assert keeping.queries.load(BOB) is not None
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_session_of_many_events_goes_in_several_transactions(
     """None of which erases more events than its bound; it counts once, and lies in the archive whole."""
     long_session(keeping, ANN, 100, old(keeping))
     sizes: list[int] = []
-    real = keeping._held.run
+    real = keeping._connection.run
 
     def counting(work: Any) -> Any:
         before = len(dump_history(keeping))
@@ -147,7 +147,7 @@ def test_session_of_many_events_goes_in_several_transactions(
         sizes.append(before - len(dump_history(keeping)))
         return result
 
-    monkeypatch.setattr(keeping._held, "run", counting)
+    monkeypatch.setattr(keeping._connection, "run", counting)
     with Archive(keeping, tmp_path / "old.jsonl") as archive:
         assert purge(keeping, archive=archive)["phq9"] == 1
     assert max(sizes) <= 20
@@ -157,7 +157,7 @@ def test_session_of_many_events_goes_in_several_transactions(
 
 
 def dump_history(store: SessionStore) -> list[Any]:
-    return store.read(lambda connection: list(connection.exec_driver_sql("SELECT id FROM session_history")))
+    return store.run_read(lambda connection: list(connection.exec_driver_sql("SELECT id FROM session_history")))
 
 
 @pytest.mark.usefixtures("_little_at_once")
@@ -166,8 +166,8 @@ def test_participant_who_comes_while_his_session_is_taken_apart_begins_anew(
 ) -> None:
     """What he answers then is kept, with a whole history; the rest of the old session goes with the next purge."""
     long_session(keeping, ANN, 60, old(keeping))
-    told = _Told()
-    keeping.listen(ANN, told)
+    told = Connection()
+    keeping.subscribers.subscribe(ANN, told)
     shrink = retention._Eraser._write
     calls: list[Any] = []
 
@@ -175,14 +175,14 @@ def test_participant_who_comes_while_his_session_is_taken_apart_begins_anew(
         result = shrink(eraser, work, pace)
         if getattr(work, "func", None) is trim and not calls:
             calls.append(work)
-            assert not keeping.begin(ANN, is_audio_mode=False)[1]
-            keeping.submit(ANN, Answer(at=keeping.clock(), step="Q1", value=2))
+            assert not keeping.turns.get_or_create(ANN, is_audio_mode=False)[1]
+            keeping.turns.submit(ANN, Answer(at=keeping.clock(), step="Q1", value=2))
         return result
 
     monkeypatch.setattr(retention._Eraser, "_write", write)
     purge(keeping)
     purge(keeping)
-    snapshot = keeping.load(ANN)
+    snapshot = keeping.queries.load(ANN)
     assert snapshot is not None
     assert (snapshot.state.answers, snapshot.state.version) == ({"Q1": 2}, 2)
     assert [row["user_id"] for row in dump(keeping)["sessions"]] == ["ann"]
@@ -195,7 +195,7 @@ def test_emptied_session_that_a_crash_left_is_erased_and_not_archived_again(
 ) -> None:
     """It was archived before it was emptied."""
     begin(keeping, ANN, at=old(keeping))
-    keeping.write(lambda c: c.exec_driver_sql(f"UPDATE sessions SET answers = '{EMPTIED}'"))  # noqa: S608 - no input
+    keeping.run_transaction(lambda c: c.exec_driver_sql(f"UPDATE sessions SET answers = '{EMPTIED}'"))  # noqa: S608 - no input
     with Archive(keeping, tmp_path / "old.jsonl") as archive:
         assert purge(keeping, archive=archive)["phq9"] == 1
     assert not (tmp_path / "old.jsonl").exists()
@@ -223,7 +223,7 @@ def test_purge_that_is_killed_and_run_again_loses_nothing(
     young = {SessionKey("phq9", f"young{number}") for number in range(5)}
     for key in sorted(aged):
         long_session(keeping, key, 12, old(keeping))
-    keeping.submit_many([(key, Begin(at=keeping.clock())) for key in young])
+    keeping.turns.submit_many([(key, Begin(at=keeping.clock())) for key in young])
     first, second = tmp_path / "first.jsonl.gz", tmp_path / "second.jsonl.gz"
     command = [sys.executable, "-c", KILLED, database_url, str(SURVEYS), str(first)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
@@ -231,7 +231,7 @@ def test_purge_that_is_killed_and_run_again_loses_nothing(
         for _ in range(parts):
             process.stdout.readline()
         process.send_signal(signal.SIGKILL)
-    left = {key for key in aged if keeping.load(key) is not None}
+    left = {key for key in aged if keeping.queries.load(key) is not None}
     assert left
     archived = {one.key: one.events for one in read_archive(first)}
     assert aged - left <= archived.keys()

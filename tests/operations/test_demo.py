@@ -62,7 +62,7 @@ def test_clear_erases_demo_data_and_nobody_else(store: SessionStore, monkeypatch
     people = [
         SessionKey("phq9", user) for user in ("ann", "demo", "demo-ann", "demo-1-2", "demonstrator", "Demo-3-0000001")
     ]
-    store.submit_many([(key, Begin(at=UNTIL)) for key in people])
+    store.turns.submit_many([(key, Begin(at=UNTIL)) for key in people])
     before = dump(store)
     fill(store, PLAN, is_shared=True)
     assert count(store) == 60
@@ -77,7 +77,7 @@ def test_clear_erases_demo_data_and_nobody_else(store: SessionStore, monkeypatch
 
 def test_database_with_people_is_refused_unless_it_is_wanted(store: SessionStore) -> None:
     """And nothing is made."""
-    store.submit(SessionKey("phq9", "ann"), Begin(at=UNTIL))
+    store.turns.submit(SessionKey("phq9", "ann"), Begin(at=UNTIL))
     with pytest.raises(InvalidInput, match=r"sessions of people.*--yes"):
         fill(store, PLAN)
     assert count(store) == 0

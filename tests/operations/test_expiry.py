@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import AnswersLocked, DatabaseUnavailable
+from app.errors import DatabaseUnavailable, MissingKey
 from app.operations.maintenance import expiry
 from app.operations.maintenance.expiry import Expiry, expire
 from app.sessions.service import SessionStore, open_store
@@ -19,11 +19,11 @@ from app.store.counting import count_by_survey
 from app.survey.commands import Answer, Begin, Restart
 from app.survey.flow import status_at
 from app.survey.snapshot import SessionKey
-from app.writer.batch import Outcome
+from app.writer.batch import Committed
 from tests.conftest import SURVEYS, examples
 from tests.operations.test_retention import losing_once
 from tests.store.contents import clear, dump
-from tests.store.test_erasures import _Told, set_aside
+from tests.store.test_erasures import Connection, set_aside
 
 DAY_US = 86_400 * 1_000_000
 ANN = SessionKey("phq9", "ann")
@@ -70,22 +70,22 @@ def expiring(plain: Settings, clock: Clock) -> Iterator[SessionStore]:
 
 
 def begin(store: SessionStore, *keys: SessionKey, at: int) -> None:
-    assert all(isinstance(one, Outcome) for one in store.submit_many([(key, Begin(at=at)) for key in keys]))
+    assert all(isinstance(one, Committed) for one in store.turns.submit_many([(key, Begin(at=at)) for key in keys]))
 
 
 def status(store: SessionStore, key: SessionKey) -> str:
-    found = store.load(key)
+    found = store.queries.load(key)
     assert found is not None
     return found.state.status
 
 
 def listed(store: SessionStore, wanted: str) -> set[SessionKey]:
-    found, _ = store.list(filters={"status": wanted})
+    found, _ = store.queries.list(filters={"status": wanted})
     return {one.key for one in found}
 
 
 def counted(store: SessionStore) -> dict[str, int]:
-    counts = store.read(lambda connection: count_by_survey(connection, store.clock()))
+    counts = store.run_read(lambda connection: count_by_survey(connection, store.clock()))
     return {one.survey_id: one.expired for one in counts if one.expired}
 
 
@@ -100,13 +100,13 @@ AGES = st.lists(
 def test_a_version_has_the_status_that_it_had_then(expiring: SessionStore, clock: Clock) -> None:
     """What was in progress then is shown so, however long ago it is; the newest is what the session is now."""
     begin(expiring, ANN, at=clock())
-    expiring.submit(ANN, Answer(at=clock(), step="Q1", value=1))
+    expiring.turns.submit(ANN, Answer(at=clock(), step="Q1", value=1))
     clock.now += 15 * DAY_US
-    assert expiring.at_version(ANN, 1).to_dict(clock())["status"] == "in_progress"
-    assert expiring.at_version(ANN, 2).to_dict(clock())["status"] == "expired"
+    assert expiring.queries.at_version(ANN, 1).to_dict(clock())["status"] == "in_progress"
+    assert expiring.queries.at_version(ANN, 2).to_dict(clock())["status"] == "expired"
     expire(expiring)
-    assert expiring.at_version(ANN, 2).to_dict(clock())["status"] == "in_progress"
-    assert expiring.at_version(ANN, 3).to_dict(clock())["status"] == "expired"
+    assert expiring.queries.at_version(ANN, 2).to_dict(clock())["status"] == "in_progress"
+    assert expiring.queries.at_version(ANN, 3).to_dict(clock())["status"] == "expired"
 
 
 @examples(12)
@@ -128,7 +128,7 @@ def test_expiry_closes_exactly_what_doors_take_for_expired(  # noqa: PLR0917 - f
         keys.append(SessionKey(survey, f"user{number}"))
         begin(expiring if is_completed_elsewhere else earlier, keys[-1], at=clock.now - int(days * DAY_US))
     earlier.close()
-    snapshots = [expiring.load(key) for key in keys]
+    snapshots = [expiring.queries.load(key) for key in keys]
     over = {one.key for one in snapshots if one and status_at(one.survey, one.state, clock.now) == "expired"}
     counts: dict[str, int] = {}
     for key in sorted(over):
@@ -137,16 +137,16 @@ def test_expiry_closes_exactly_what_doors_take_for_expired(  # noqa: PLR0917 - f
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(expiry, "EXAMINED", examined)
         patch.setattr(expiry, "TOGETHER", together)
-        foreseen = expire(expiring, dry_run=True)
+        predicted = expire(expiring, dry_run=True)
         assert dump(expiring) == untouched
-        assert expire(expiring) == foreseen
-    assert foreseen.expired == counts
+        assert expire(expiring) == predicted
+    assert predicted.expired == counts
     assert expire(expiring) == Expiry(expired={}, corrected=0)
     assert {key for key in keys if status(expiring, key) == "expired"} == over == listed(expiring, "expired")
     assert counted(expiring) == counts
     clock.now += 10 * DAY_US
     by_doors = {
-        one.key for key in keys if (one := expiring.load(key)) and one.to_dict(clock.now)["status"] == "expired"
+        one.key for key in keys if (one := expiring.queries.load(key)) and one.to_dict(clock.now)["status"] == "expired"
     }
     assert listed(expiring, "expired") == by_doors
     assert sum(counted(expiring).values()) == len(by_doors)
@@ -183,11 +183,11 @@ def test_default_holds_for_older_revisions(plain: Settings, surveys: Path, clock
 def test_expiry_is_told_and_can_be_begun_anew(expiring: SessionStore, clock: Clock) -> None:
     """The history ends in it, whoever shows the session hears of it, and the log says how many and not whose."""
     begin(expiring, ANN, at=clock.now - 15 * DAY_US)
-    told = _Told()
-    expiring.listen(ANN, told)
+    told = Connection()
+    expiring.subscribers.subscribe(ANN, told)
     expire(expiring, actor="somebody")
-    assert [entry.record.action for entry in expiring.history(ANN)] == ["started", "expired"]
-    page = expiring.read(lambda connection: audit.read_page(connection, None, 9, {}))
+    assert [entry.record.action for entry in expiring.queries.history(ANN)] == ["started", "expired"]
+    page = expiring.run_read(lambda connection: audit.read_page(connection, None, 9, {}))
     entry = page.entries[0].entry
     assert (entry.action, entry.actor, entry.user_id, entry.detail) == (
         "sessions_expired",
@@ -195,7 +195,7 @@ def test_expiry_is_told_and_can_be_begun_anew(expiring: SessionStore, clock: Clo
         None,
         {"sessions": 1},
     )
-    assert isinstance(expiring.submit(ANN, Restart(at=clock.now)), Outcome)
+    assert isinstance(expiring.turns.submit(ANN, Restart(at=clock.now)), Committed)
     assert expire(expiring).expired == {}
 
 
@@ -207,7 +207,7 @@ def test_answer_that_comes_first_wins(expiring: SessionStore, clock: Clock, monk
 
     def then_answered(*args: Any) -> Any:
         found = real(*args)
-        assert isinstance(expiring.submit(ANN, Answer(at=clock.now - 1, step="Q1", value=1)), Outcome)
+        assert isinstance(expiring.turns.submit(ANN, Answer(at=clock.now - 1, step="Q1", value=1)), Committed)
         return found
 
     monkeypatch.setattr(expiry, "_judged", then_answered)
@@ -227,7 +227,7 @@ def test_row_that_changed_is_not_corrected(
 
     def then_begun_anew(*args: Any) -> Any:
         found = real(*args)
-        expiring.submit(BOB, Restart(at=clock.now))
+        expiring.turns.submit(BOB, Restart(at=clock.now))
         return found
 
     monkeypatch.setattr(expiry, "_judged", then_begun_anew)
@@ -243,9 +243,9 @@ def test_what_can_not_be_read_stays_and_stops_nothing(expiring: SessionStore, cl
     set_aside(expiring, keys[1])
     for statement in ["UPDATE sessions SET answers = 'no JSON' WHERE user_id = 'ann'"] + [
         "UPDATE sessions SET updated_at = 'who knows' WHERE user_id = 'cat'"
-    ] * (expiring.database_facts()["database"] == "sqlite"):
-        expiring.write(lambda connection, statement=statement: connection.exec_driver_sql(statement))
-    gone = 1 if expiring.database_facts()["database"] == "sqlite" else 2
+    ] * (expiring.queries.database_facts()["database"] == "sqlite"):
+        expiring.run_transaction(lambda connection, statement=statement: connection.exec_driver_sql(statement))
+    gone = 1 if expiring.queries.database_facts()["database"] == "sqlite" else 2
     done = expire(expiring)
     assert (done.expired, done.locked, done.unreadable) == ({"phq9": gone}, 0, 1)
     assert status(expiring, keys[3]) == "expired"
@@ -256,7 +256,7 @@ def test_sessions_whose_key_is_missing_are_counted_and_go_on_being_open(
 ) -> None:
     """So that a run that closes nothing, because STEPKEEP_ANSWERS_KEYS lacks a key, does not look like one with nothing to do."""
     begin(expiring, ANN, at=clock.now - 15 * DAY_US)
-    monkeypatch.setattr(expiring._writer, "submit_many", lambda turns: [AnswersLocked("k1")] * len(turns))
+    monkeypatch.setattr(expiring._writer, "submit_many", lambda turns: [MissingKey("k1")] * len(turns))
     assert expire(expiring) == Expiry(expired={}, corrected=0, locked=1)
 
 
@@ -265,11 +265,11 @@ def test_commit_whose_answer_was_lost_counts(
 ) -> None:
     """The store tries again, and finds the session closed by itself."""
     begin(expiring, ANN, at=clock.now - 15 * DAY_US)
-    real = expiring._held.transact
+    real = expiring._connection.transact
     lost = losing_once(real, is_committed=True)
-    monkeypatch.setattr(expiring._held, "transact", lost)
+    monkeypatch.setattr(expiring._connection, "transact", lost)
     assert expire(expiring).expired == {"phq9": 1}
-    assert [entry.record.action for entry in expiring.history(ANN)] == ["started", "expired"]
+    assert [entry.record.action for entry in expiring.queries.history(ANN)] == ["started", "expired"]
 
 
 def test_database_that_goes_away_is_said(expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

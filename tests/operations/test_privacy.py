@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import AnswersLocked, InvalidUserId
+from app.errors import InvalidUserId, MissingKey
 from app.operations.privacy import participant_export
 from app.operations.privacy.participant_export import apply_erasures, export_participant, read_erasures
 from app.sessions.service import SessionStore, open_store
@@ -53,7 +53,7 @@ def exported(store: SessionStore, user_id: str = "ann", survey_id: str | None = 
 
 
 def by_hand(store: SessionStore, statement: str) -> None:
-    store.write(lambda connection: connection.exec_driver_sql(statement))
+    store.run_transaction(lambda connection: connection.exec_driver_sql(statement))
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_all_that_is_known_is_in_the_export(sealed: SessionStore) -> None:
     set_aside(store, KEY)
     begin(store, KEY)
     begin(store, SessionKey("intake", "ann"))
-    store.submit(KEY, Update(at=store.clock(), changes={"session_data": {"clinic": "é😀"}}))
-    store.submit(KEY, Note(at=store.clock(), action="called", step=None, answer={"by": "phone"}))
+    store.turns.submit(KEY, Update(at=store.clock(), changes={"session_data": {"clinic": "é😀"}}))
+    store.turns.submit(KEY, Note(at=store.clock(), action="called", step=None, answer={"by": "phone"}))
     document = exported(store)
 
     assert [one["survey_id"] for one in document["sessions"]] == ["intake", "phq9"]
@@ -95,11 +95,11 @@ def test_all_that_is_known_is_in_the_export(sealed: SessionStore) -> None:
 def test_what_was_done_about_him_is_in_the_export(store: SessionStore) -> None:
     """The revocation of his tokens, an earlier erasure, and who read what; nothing about others."""
     begin(store, KEY)
-    store.delete(KEY, actor="operator")
+    store.erasure.delete(KEY, actor="operator")
     begin(store, KEY)
     set_aside(store, KEY)
     begin(store, SessionKey("phq9", "ann_"))
-    store.write(lambda connection: revoke_tokens(connection, KEY, 4_000_000_000_000_000))
+    store.run_transaction(lambda connection: revoke_tokens(connection, KEY, 4_000_000_000_000_000))
     document = exported(store)
     assert document["token_revocations"] == [{"survey_id": "phq9", "revoked_at": "2096-10-02T07:06:40.000000Z"}]
     assert [one["sessions"] for one in document["erasures"]] == [1]
@@ -111,7 +111,7 @@ def test_export_of_one_survey_has_nothing_of_another(store: SessionStore) -> Non
     """But for entries of the log that name no survey."""
     begin(store, KEY)
     begin(store, SessionKey("intake", "ann"))
-    store.forget("ann", "intake")
+    store.erasure.forget("ann", "intake")
     document = exported(store, survey_id="phq9")
     assert [one["survey_id"] for one in document["sessions"]] == ["phq9"]
     assert (document["token_revocations"], document["erasures"]) == ([], [])
@@ -131,7 +131,7 @@ def test_what_cannot_be_read_is_given_as_text(store: SessionStore) -> None:
     begin(store, KEY)
     begin(store, SessionKey("intake", "ann"))
     by_hand(store, "UPDATE sessions SET answers = '{\"Q1\": ' WHERE survey_id = 'intake'")
-    if store.database_facts()["database"] == "sqlite":  # others take times only
+    if store.queries.database_facts()["database"] == "sqlite":  # others take times only
         by_hand(store, "UPDATE sessions SET updated_at = 'long ago', completed_at = 5 WHERE survey_id = 'intake'")
     by_hand(store, "UPDATE session_history SET answer = '{' WHERE survey_id = 'phq9' AND version = 2")
     document = exported(store)
@@ -150,7 +150,7 @@ def test_locked_answers_are_no_export(sealed: SessionStore, settings: Settings) 
     begin(sealed, KEY)
     name = set_aside(sealed, KEY)
     store = open_store(settings)  # a set-aside session's key need not be there
-    with pytest.raises(AnswersLocked):
+    with pytest.raises(MissingKey):
         exported(store)
     store.close()
     assert exported(sealed)["set_aside"][0]["user_id"] == name
@@ -165,16 +165,16 @@ def test_history_is_whole_whatever_the_page(store: SessionStore, steps: list[int
     """Each event once, in order; the events fold to the state that is beside them."""
     clear(store)
     at = store.clock()
-    store.submit(KEY, Begin(at=at))
+    store.turns.submit(KEY, Begin(at=at))
     for number, step in enumerate(steps):
         if isinstance(step, str):
-            store.submit(KEY, Draft(at=at + number, step="Q1", value=step))
+            store.turns.submit(KEY, Draft(at=at + number, step="Q1", value=step))
         else:
-            store.submit(KEY, Answer(at=at + number, step=f"Q{step}", value=1))
+            store.turns.submit(KEY, Answer(at=at + number, step=f"Q{step}", value=1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(participant_export, "EVENTS_A_PAGE", page)
         session = exported(store)["sessions"][0]
-    entries = store.history(KEY, limit=1000)
+    entries = store.queries.history(KEY, limit=1000)
     assert [(one["version"], one["answer"], one["data"]) for one in session["history"]] == [
         (entry.version, entry.record.answer, dict(entry.record.data)) for entry in entries
     ]
@@ -194,7 +194,7 @@ def test_what_happens_during_an_export_is_not_in_it(store: SessionStore) -> None
     before = "".join(next(pieces) for _ in range(3))
     assert '"version":3' in before
     assert '"started"' not in before
-    store.submit(KEY, Answer(at=store.clock(), step="Q2", value=1))
+    store.turns.submit(KEY, Answer(at=store.clock(), step="Q2", value=1))
     document = json.loads(before + "".join(pieces))
     assert [len(one["history"]) for one in document["sessions"]] == [document["sessions"][0]["version"]] == [3]
 
@@ -207,7 +207,7 @@ def test_session_that_is_erased_during_an_export_ends_in_it(
     begin(store, KEY)
     pieces = export_participant(store, "ann")
     before = "".join(next(pieces) for _ in range(taken))
-    store.delete(KEY)
+    store.erasure.delete(KEY)
     document = json.loads(before + "".join(pieces))
     assert [one["history"] for one in document["sessions"]] == sessions
 
@@ -215,10 +215,10 @@ def test_session_that_is_erased_during_an_export_ends_in_it(
 def test_long_history_is_not_all_in_memory_at_once(settings: Settings) -> None:
     """A page of the longest drafts at most, in its few forms; not the whole of it."""
     store = open_store(settings)
-    store.submit(KEY, Begin(at=1))
+    store.turns.submit(KEY, Begin(at=1))
     drafts = [Draft(at=2, step="Q1", value=f"{number}" + "x" * 60_000) for number in range(600)]
     for start in range(0, len(drafts), 100):
-        store.submit_many([(KEY, draft) for draft in drafts[start : start + 100]])
+        store.turns.submit_many([(KEY, draft) for draft in drafts[start : start + 100]])
     whole = len(drafts) * 60_000
     del drafts
     tracemalloc.start()
@@ -233,7 +233,7 @@ def test_long_history_is_not_all_in_memory_at_once(settings: Settings) -> None:
 def test_list_of_erasures_goes_out_and_in(store: SessionStore, caplog: pytest.LogCaptureFixture) -> None:
     """What one database erased, another one erases; lines that are none are skipped."""
     begin(store, KEY)
-    store.forget("ann")
+    store.erasure.forget("ann")
     lines = list(read_erasures(store))
     clear(store)
     begin(store, KEY, at=1)

@@ -43,7 +43,7 @@ def verdicts(store: SessionStore) -> set[str]:
 def answered(store: SessionStore) -> None:
     at = store.clock()
     answers = [(ANN, Answer(at=at + n, message_id=f"m{n}", step=f"Q{n}", value=1)) for n in (1, 2, 3)]
-    store.submit_many([(ANN, Begin(at=at)), *answers])
+    store.turns.submit_many([(ANN, Begin(at=at)), *answers])
 
 
 @examples(25)
@@ -80,7 +80,7 @@ def test_wrong_version_alone_is_put_right(store: SessionStore) -> None:
         change_row(store, ANN, version=version)
         assert rebuild(store, ANN) == Rebuilt(key=ANN, changed=("version",))
         assert row_of(store, ANN) == row
-    result = store.submit(ANN, Answer(at=store.clock(), step="Q4", value=0))
+    result = store.turns.submit(ANN, Answer(at=store.clock(), step="Q4", value=0))
     assert result.state is not None
     assert result.state.version == 5
 
@@ -96,7 +96,7 @@ def test_missing_event_is_refused_until_the_loss_is_wanted(store: SessionStore, 
     assert row_of(store, ANN) == row
     rebuild(store, ANN, lossy=True)
     assert f"Q{version - 1}" not in json.loads(row_of(store, ANN)["answers"])
-    result = store.submit(ANN, Answer(at=store.clock(), step="Q4" if version == 2 else "Q3", value=0))
+    result = store.turns.submit(ANN, Answer(at=store.clock(), step="Q4" if version == 2 else "Q3", value=0))
     assert result.state is not None
     assert result.state.version == (5 if version == 2 else 4)
 
@@ -109,7 +109,7 @@ def test_dry_run_only_says_what_it_would_do(store: SessionStore) -> None:
     assert rebuild(store, ANN, dry_run=True) == Rebuilt(key=ANN, changed=("answers",))
     assert rebuild_all(store, dry_run=True) == [Rebuilt(key=ANN, changed=("answers",))]
     assert row_of(store, ANN) == row
-    assert store.read(lambda connection: audit.read_page(connection, None, 10, {})).entries == []
+    assert store.run_read(lambda connection: audit.read_page(connection, None, 10, {})).entries == []
 
 
 def test_rebuilding_is_in_the_audit_log_once_and_by_names_alone(store: SessionStore) -> None:
@@ -118,7 +118,7 @@ def test_rebuilding_is_in_the_audit_log_once_and_by_names_alone(store: SessionSt
     change_row(store, ANN, answers='{"Q1":"a secret"}')
     rebuild(store, ANN, actor="key:1 (x)")
     assert rebuild(store, ANN) == Rebuilt(key=ANN, changed=())
-    (one,) = store.read(lambda connection: audit.read_page(connection, None, 10, {})).entries
+    (one,) = store.run_read(lambda connection: audit.read_page(connection, None, 10, {})).entries
     entry = one.entry
     assert (entry.actor, entry.action, entry.user_id, entry.detail) == (
         "key:1 (x)", "session_rebuilt", "ann", {"changed": "answers"}
@@ -129,7 +129,7 @@ def test_what_can_not_be_rebuilt_is_told_and_stays(store: SessionStore) -> None:
     """No session; a history of nothing."""
     with pytest.raises(NoSuchSession):
         rebuild(store, ANN)
-    store.submit(ANN, Begin(at=store.clock()))
+    store.turns.submit(ANN, Begin(at=store.clock()))
     lose_event(store, ANN, 1)
     with pytest.raises(CanNotBeRebuilt, match="its history has no state"):
         rebuild(store, ANN)

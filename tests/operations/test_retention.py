@@ -18,16 +18,18 @@ from app.operations.maintenance import retention
 from app.operations.maintenance.expiry import expire
 from app.operations.maintenance.purge_archive import Archive
 from app.operations.maintenance.retention import purge
+from app.sessions.erasure import SessionEraser
 from app.sessions.service import SessionStore, open_store
+from app.sessions.subscribers import Subscribers
 from app.settings import Settings
 from app.store import audit
 from app.store.audit import Entry
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
-from app.writer.batch import Outcome
+from app.writer.batch import Committed
 from tests.conftest import SURVEYS, examples
 from tests.store.contents import clear, dump
-from tests.store.test_erasures import _Told, begin, set_aside
+from tests.store.test_erasures import Connection, begin, set_aside
 
 DAY_US = 86_400 * 1_000_000
 KEPT_DAYS = 30
@@ -50,7 +52,7 @@ def test_nothing_of_what_was_too_old_lies_on_in_a_sqlite_file(
 ) -> None:
     """Its log is emptied once, at the end; not where nothing went."""
     emptied: list[bool] = []
-    monkeypatch.setattr(SessionStore, "leave_no_trace", lambda _: emptied.append(True))
+    monkeypatch.setattr(SessionEraser, "truncate_wal", lambda _: emptied.append(True))
     begin(keeping, SessionKey("phq9", "ann"), at=days_ago(keeping, 400))
     for dry_run in (True, False, False):
         purge(keeping, dry_run=dry_run)
@@ -128,7 +130,7 @@ def _rename_survey(store: SessionStore, users: set[str]) -> None:
             ):
                 connection.exec_driver_sql(statement, (like,))
 
-    store.write(rename)
+    store.run_transaction(rename)
 
 
 def test_without_any_retention_nothing_is_looked_at(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +148,7 @@ def test_purge_says_how_many_and_not_whose(keeping: SessionStore) -> None:
     begin(keeping, SessionKey("phq9", "zoe"), at=days_ago(keeping, 31))
     begin(keeping, SessionKey("intake", "zoe"))
     assert purge(keeping, actor="key:ab12cd34 (clinic)") == {"phq9": 2}
-    page = keeping.read(lambda connection: audit.read_page(connection, None, 100, {}))
+    page = keeping.run_read(lambda connection: audit.read_page(connection, None, 100, {}))
     newest, *older = [one.entry for one in page.entries]
     assert newest == Entry(
         at=newest.at, actor="key:ab12cd34 (clinic)", action="sessions_purged", survey_id="phq9", detail={"sessions": 2}
@@ -171,11 +173,11 @@ def test_set_aside_session_that_goes_does_not_take_the_name_of_one_that_stays(ke
 
 def test_connections_of_the_erased_are_told(keeping: SessionStore) -> None:
     """As when a session is deleted; those of others are not."""
-    told = {user: _Told() for user in ("ann", "bob")}
+    told = {user: Connection() for user in ("ann", "bob")}
     begin(keeping, SessionKey("phq9", "ann"), at=days_ago(keeping, 31))
     begin(keeping, SessionKey("phq9", "bob"))
     for user, listener in told.items():
-        keeping.listen(SessionKey("phq9", user), listener)
+        keeping.subscribers.subscribe(SessionKey("phq9", user), listener)
     purge(keeping)
     assert {user: listener.times for user, listener in told.items()} == {"ann": 1, "bob": 0}
 
@@ -191,7 +193,7 @@ def test_session_that_is_answered_after_it_was_found_too_old_stays(
 
     def then_answered(*args: Any) -> Any:
         found = real(*args)
-        keeping.submit(keys[2], Answer(at=keeping.clock(), step="Q2", value=1))
+        keeping.turns.submit(keys[2], Answer(at=keeping.clock(), step="Q2", value=1))
         return found
 
     monkeypatch.setattr(retention, "examine", then_answered)
@@ -211,7 +213,7 @@ def test_expired_session_of_as_many_events_as_go_at_once_is_erased_whole(
     key, at = SessionKey("phq9", "ann"), days_ago(store, 400)
     begin(store, key, at=at)
     for number in range(events - 4):
-        assert isinstance(store.submit(key, Answer(at=at + number, step="Q1", value=number % 2)), Outcome)
+        assert isinstance(store.turns.submit(key, Answer(at=at + number, step="Q1", value=number % 2)), Committed)
     assert expire(store).expired == {"phq9": 1}
     assert len(dump(store)["session_history"]) == events
     assert purge(store) == {survey: int(survey == "phq9") for survey in store.catalogue.surveys}
@@ -225,8 +227,8 @@ def test_what_was_erased_before_a_fault_leaves_no_trace_and_is_told(
     """The disk is full when the archive is to say that it is erased: pages hear of it all the same."""
     emptied: list[bool] = []
     told: list[list[SessionKey]] = []
-    monkeypatch.setattr(SessionStore, "leave_no_trace", lambda _: emptied.append(True))
-    monkeypatch.setattr(SessionStore, "tell_erased", lambda _, keys: told.append(list(keys)))
+    monkeypatch.setattr(SessionEraser, "truncate_wal", lambda _: emptied.append(True))
+    monkeypatch.setattr(Subscribers, "drop", lambda _, keys: told.append(list(keys)))
     begin(keeping, SessionKey("phq9", "ann"), at=days_ago(keeping, 400))
     with Archive(keeping, tmp_path / "archive.jsonl") as archive:
         real = archive._opened
@@ -244,8 +246,8 @@ def test_time_that_nobody_can_read_keeps_a_session(keeping: SessionStore) -> Non
     """Its age is not known; and the purge of all others goes on."""
     for user in ("ann", "bob"):
         begin(keeping, SessionKey("phq9", user), at=days_ago(keeping, 31))
-    unreadable = "'who knows'" if keeping.database_facts()["database"] == "sqlite" else "NULL"
-    keeping.write(
+    unreadable = "'who knows'" if keeping.queries.database_facts()["database"] == "sqlite" else "NULL"
+    keeping.run_transaction(
         lambda connection: connection.exec_driver_sql(
             f"UPDATE sessions SET updated_at = {unreadable}, created_at = NULL WHERE user_id = 'ann'"  # noqa: S608
         )
@@ -260,14 +262,14 @@ def test_part_whose_commit_was_not_answered_counts_once(
     """The store's own retry finds nothing more, or all: the counts are right either way."""
     for user in ("ann", "bob"):
         begin(keeping, SessionKey("phq9", user), at=days_ago(keeping, 31))
-    monkeypatch.setattr(keeping._held, "run", losing_once(keeping._held.run, is_committed=is_committed))
+    monkeypatch.setattr(keeping._connection, "run", losing_once(keeping._connection.run, is_committed=is_committed))
     assert purge(keeping) == {"phq9": 2}
     rows = dump(keeping)
     assert (rows["sessions"], [row["sessions"] for row in rows["erasures"]]) == ([], [2])
 
 
 def losing_once(real: Callable[[Any], Any], *, is_committed: bool) -> Callable[[Any], Any]:
-    """Return ``HeldConnection.run`` whose connection is lost once, before its commit or after it."""
+    """Return ``WriterConnection.run`` whose connection is lost once, before its commit or after it."""
     lost = OperationalError("", None, Exception("lost"), connection_invalidated=True)
     to_fail = [lost]
 
@@ -291,7 +293,7 @@ def test_purge_beside_live_answers_loses_none(keeping: SessionStore, monkeypatch
     monkeypatch.setattr(retention, "TOGETHER", 3)
     monkeypatch.setattr(retention, "EXAMINED", 7)
     keys = [SessionKey("phq9", f"user{number:03}") for number in range(100)]
-    keeping.submit_many([(key, Begin(at=days_ago(keeping, 31))) for key in keys])
+    keeping.turns.submit_many([(key, Begin(at=days_ago(keeping, 31))) for key in keys])
     ready = threading.Barrier(6)
 
     def answer(mine: list[SessionKey]) -> set[SessionKey]:
@@ -299,10 +301,10 @@ def test_purge_beside_live_answers_loses_none(keeping: SessionStore, monkeypatch
         answered = set()
         for key in mine:
             try:
-                result = keeping.submit(key, Answer(at=keeping.clock(), step="Q1", value=1))
+                result = keeping.turns.submit(key, Answer(at=keeping.clock(), step="Q1", value=1))
             except StepkeepError:
                 continue
-            if isinstance(result, Outcome):
+            if isinstance(result, Committed):
                 answered.add(key)
         return answered
 
@@ -320,5 +322,5 @@ def test_purge_beside_live_answers_loses_none(keeping: SessionStore, monkeypatch
     assert left == answered
     assert erased == 100 - len(left) == sum(row["sessions"] for row in rows["erasures"])
     for key in left:
-        assert [entry.record.action for entry in keeping.history(key)] == ["started", "answered"]
+        assert [entry.record.action for entry in keeping.queries.history(key)] == ["started", "answered"]
     assert {row["user_id"] for row in rows["session_history"]} == {key.user_id for key in left}

@@ -17,11 +17,11 @@ from app.operations.maintenance import key_rotation
 from app.operations.maintenance.key_rotation import Rotated, Unopened, rotate
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.encryption import Sealing, key_id
+from app.store.encryption import Cipher, key_id
 from app.store.tables import session_history, sessions
 from app.survey.commands import Answer, Begin, Draft, Save
 from app.survey.snapshot import SessionKey
-from app.writer.batch import Outcome
+from app.writer.batch import Committed
 from tests.conftest import ROOT, SURVEYS
 from tests.durability.exactly_once import check_fold, message_ids
 from tests.store.test_sealing import NEW, OLD, OTHER, all_values, client_engine, keys_of
@@ -65,14 +65,16 @@ def fill(store: SessionStore, keys: list[SessionKey] = USERS) -> None:
         Draft(at=4, step=f"Q{ANSWERS}", value="half"),
     ]
     for command in commands:
-        assert all(isinstance(result, Outcome) for result in store.submit_many([(key, command) for key in keys]))
+        assert all(
+            isinstance(result, Committed) for result in store.turns.submit_many([(key, command) for key in keys])
+        )
 
 
 def check(store: SessionStore, keys: list[SessionKey] = USERS) -> None:
     """Every session is its fold, with all its answers."""
     for key in keys:
         check_fold(store, key)
-        snapshot = store.load(key)
+        snapshot = store.queries.load(key)
         assert snapshot is not None
         assert len(snapshot.state.answers) >= ANSWERS - 1
 
@@ -120,7 +122,7 @@ def test_what_is_done_is_passed_over_without_a_lock(opened: Open, monkeypatch: p
     def write(_work: object) -> None:
         raise AssertionError("it wrote")
 
-    monkeypatch.setattr(store, "write", write)
+    monkeypatch.setattr(store, "run_transaction", write)
     assert rotate(store) == Rotated(sessions=0, entries=0, locked=0, broken=0, unopened=())
 
 
@@ -152,7 +154,7 @@ def test_answers_go_on_beside_a_rotation(opened: Open, engine: Engine) -> None:
             count += 1
             for key in mine:
                 command = Draft(at=5, step=f"Q{ANSWERS}", value=f"{number}-{count}", message_id=f"{count}")
-                assert isinstance(store.submit(key, command), Outcome)
+                assert isinstance(store.turns.submit(key, command), Committed)
             has_begun.set()
         return count
 
@@ -214,7 +216,7 @@ def test_participant_of_two_surveys_is_rotated_in_both(opened: Open, engine: Eng
     old = opened(keys_of(OLD))
     keys = [SessionKey(survey, user) for survey in old.catalogue.surveys for user in ("a", "b")]
     assert len(keys) > 2
-    old.submit_many([(key, Begin(at=1)) for key in keys])
+    old.turns.submit_many([(key, Begin(at=1)) for key in keys])
     assert rotate(opened(keys_of(NEW, OLD)), batch=1).sessions == len(keys)
     assert key_id(OLD) not in all_values(engine)
 
@@ -223,10 +225,10 @@ def test_batch_of_long_texts_is_a_small_one(opened: Open, engine: Engine) -> Non
     """It ends at 1 MiB, be it with few rows: neither memory nor the wait of turns grows with the drafts."""
     old = opened(keys_of(OLD))
     keys = [SessionKey("phq9", f"user{number:03}") for number in range(300)]
-    old.submit_many([(key, Begin(at=1)) for key in keys])
+    old.turns.submit_many([(key, Begin(at=1)) for key in keys])
     for start in range(0, len(keys), 50):
         part = keys[start : start + 50]
-        old.submit_many([(key, Draft(at=2, step="Q1", value="x" * 60_000)) for key in part])
+        old.turns.submit_many([(key, Draft(at=2, step="Q1", value="x" * 60_000)) for key in part])
     store, seen = opened(keys_of(NEW, OLD)), []
     tracemalloc.start()
     done = rotate(store, progress=lambda at, _total: seen.append(at))
@@ -293,7 +295,7 @@ def test_what_can_not_be_opened_is_named_and_stays(
     """A missing key and a broken value: the rest is done, these keep their bytes, and each is named."""
     store = opened(keys_of(NEW, OLD))
     fill(opened(keys_of(OLD)))
-    locked = Sealing([OTHER]).seal("{}", ("sessions.answers", "phq9", "user03"))
+    locked = Cipher([OTHER]).seal("{}", ("sessions.answers", "phq9", "user03"))
     broken = f"enc:1:{key_id(OLD)}:AAAA"
     with engine.begin() as connection:
         connection.execute(update(sessions).where(sessions.c.user_id == "user03").values(answers=locked, drafts=broken))
@@ -320,7 +322,7 @@ def test_sessions_that_were_set_aside_are_rotated_too(opened: Open, engine: Engi
     fill(opened(keys_of(OLD)), USERS[:1])
     with engine.begin() as connection:
         connection.execute(update(sessions).values(step_history="{oops"))
-    assert store.begin(USERS[0], is_audio_mode=False)[1] is False
+    assert store.turns.get_or_create(USERS[0], is_audio_mode=False)[1] is False
     done = rotate(store)
     assert (done.sessions, done.locked, done.broken) == (1, 0, 0)
     assert key_id(OLD) not in all_values(engine)

@@ -9,7 +9,7 @@ import pytest
 from app.errors import DatabaseUnavailable
 from app.operations.maintenance import scheduler
 from app.operations.maintenance.purge_archive import read_archive
-from app.operations.maintenance.scheduler import Rounds
+from app.operations.maintenance.scheduler import MaintenanceScheduler
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.survey.commands import Begin
@@ -44,7 +44,7 @@ def opened(kept: Settings) -> Iterator[Open]:
 
 
 def begin(store: SessionStore, key: SessionKey, days: int) -> None:
-    store.submit(key, Begin(at=store.clock() - days * DAY_US))
+    store.turns.submit(key, Begin(at=store.clock() - days * DAY_US))
 
 
 def test_round_expires_archives_and_erases(opened: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -53,8 +53,8 @@ def test_round_expires_archives_and_erases(opened: Open, tmp_path: Path, caplog:
     for key, days in ((ANN, 31), (BOB, 15), (ZOE, 1)):
         begin(store, key, days)
     with caplog.at_level("INFO", "stepkeep.maintenance"):
-        assert Rounds(store).round()
-    statuses = {key: found.state.status for key in (ANN, BOB, ZOE) if (found := store.load(key)) is not None}
+        assert MaintenanceScheduler(store).round()
+    statuses = {key: found.state.status for key in (ANN, BOB, ZOE) if (found := store.queries.load(key)) is not None}
     assert statuses == {BOB: "expired", ZOE: "in_progress"}
     (file,) = tmp_path.glob("stepkeep-*.jsonl.gz")
     assert [one.key for one in read_archive(file)] == [ANN]
@@ -65,7 +65,7 @@ def test_round_expires_archives_and_erases(opened: Open, tmp_path: Path, caplog:
 
 def test_one_server_does_the_round(opened: Open) -> None:
     """Another does none meanwhile, until the first one has ended; the same one does the next."""
-    first, second = Rounds(opened()), Rounds(opened())
+    first, second = MaintenanceScheduler(opened()), MaintenanceScheduler(opened())
     first._thread = threading.Thread()
     first._thread.start()
     assert first.round()
@@ -79,7 +79,7 @@ def test_round_ends_when_another_has_its_lease(opened: Open, monkeypatch: pytest
     """As after a pause of the whole machine that was longer than the lease."""
     store = opened()
     begin(store, ANN, 31)
-    rounds = Rounds(store)
+    rounds = MaintenanceScheduler(store)
     real, began = store.clock, store.clock() + 3600 * 1_000_000
     monkeypatch.setattr(scheduler, "take", lambda *_args, **named: named["at"] <= began)
 
@@ -87,19 +87,19 @@ def test_round_ends_when_another_has_its_lease(opened: Open, monkeypatch: pytest
         return real() + 2 * 3600 * 1_000_000
 
     def expire(_store: SessionStore, **_: object) -> None:
-        store.clock = later
+        store.clock = store.queries.clock = later
         rounds._go_on(0, 0)
 
     monkeypatch.setattr(scheduler, "expire", expire)
     assert not rounds.round()
-    assert store.load(ANN) is not None
+    assert store.queries.load(ANN) is not None
 
 
 def test_thread_does_rounds_until_the_store_is_closed(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """A round that fails does not end the others; and no thread is left."""
     store = opened()
-    monkeypatch.setattr(Rounds, "round", rounding := _Rounding())
-    rounds = Rounds(store, first_s=0)
+    monkeypatch.setattr(MaintenanceScheduler, "round", rounding := _Rounding())
+    rounds = MaintenanceScheduler(store, first_s=0)
     rounds._every_s = 0.001
     rounds.start()
     assert rounding.was_third.wait(30)
@@ -127,7 +127,7 @@ class _Rounding:
 def test_without_minutes_there_is_no_thread(settings: Settings) -> None:
     """The default."""
     store = open_store(settings)
-    rounds = Rounds(store)
+    rounds = MaintenanceScheduler(store)
     rounds.start()
     assert rounds._thread is None
     store.close()
@@ -136,7 +136,7 @@ def test_without_minutes_there_is_no_thread(settings: Settings) -> None:
 def test_forked_child_has_a_thread_and_a_name_of_its_own(opened: Open) -> None:
     """It is no holder of its parent's lease."""
     store = opened()
-    rounds = Rounds(store, first_s=3600)
+    rounds = MaintenanceScheduler(store, first_s=3600)
     rounds.start()
     thread, holder = rounds._thread, rounds._holder
     closing = rounds._closing

@@ -30,8 +30,8 @@ def begun(store: SessionStore) -> None:
     for key, value in ((ANN, 1), (BEN, 2)):
         turns = [(key, Begin(at=at))]
         turns += [(key, Answer(at=at + n, step=f"Q{n}", value=value)) for n in (1, 2)]  # type: ignore[misc]
-        assert not [one for one in store.submit_many(turns) if isinstance(one, Exception)]
-    store.submit(CY, Begin(at=at))
+        assert not [one for one in store.turns.submit_many(turns) if isinstance(one, Exception)]
+    store.turns.submit(CY, Begin(at=at))
 
 
 def differing(store: SessionStore, survey_id: str | None = None) -> dict[SessionKey, tuple[str, ...]]:
@@ -105,7 +105,7 @@ def test_every_session_is_looked_at_once_in_the_order_of_keys(
     monkeypatch.setattr(verify, "SESSIONS_A_PAGE", page)
     keys = [*walked(store, 3, 7), *[SessionKey("phq9", "user-3"), SessionKey("intake", "user-3")]]
     for key in keys[-2:]:
-        store.submit(key, Begin(at=store.clock()))
+        store.turns.submit(key, Begin(at=store.clock()))
     told: list[tuple[int, int]] = []
     found = list(verify_sessions(store, progress=lambda done, total: told.append((done, total))))
     assert [one.key for one in found] == sorted(set(keys), key=lambda key: (key.user_id, key.survey_id))
@@ -119,7 +119,7 @@ def test_set_aside_session_is_counted_apart(store: SessionStore) -> None:
     """It is known to be broken, and nobody's."""
     begun(store)
     change_row(store, ANN, answers="{oops")
-    store.begin(ANN, is_audio_mode=False)
+    store.turns.get_or_create(ANN, is_audio_mode=False)
     verdicts = Counter(one.verdict for one in verify_sessions(store))
     assert verdicts == {"same": 3, "set_aside": 1}
 
@@ -172,7 +172,7 @@ def test_session_that_changes_while_it_is_read_is_no_difference(
         if pair.key not in changed:
             changed.append(pair.key)
             if pair.key == BEN:
-                store.delete(BEN)
+                store.erasure.delete(BEN)
             return Checked(key=pair.key, verdict="differs")
         return real(pair)
 

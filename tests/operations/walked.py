@@ -23,7 +23,7 @@ def walked(store: SessionStore, seed: int, count: int) -> list[SessionKey]:
         survey = chance.choice(list(store.catalogue.surveys.values()))
         key = SessionKey(survey.id, f"user-{number}")
         commands = walk(survey, now - 40 * DAY_US, now, chance)
-        results = store.submit_many([(key, command) for command in commands])
+        results = store.turns.submit_many([(key, command) for command in commands])
         assert not [result for result in results if isinstance(result, Exception)]
         keys.append(key)
     return keys
@@ -34,9 +34,9 @@ def row_of(store: SessionStore, key: SessionKey) -> dict[str, Any]:
 
     def read(connection: Any) -> dict[str, Any]:
         columns = (type_coerce(column, String()).label(column.name) for column in sessions.c)
-        return dict(connection.execute(select(*columns).where(*_his(sessions, key))).mappings().one())
+        return dict(connection.execute(select(*columns).where(*_of_participant(sessions, key))).mappings().one())
 
-    return store.read(read)
+    return store.run_read(read)
 
 
 def history_of(store: SessionStore) -> list[tuple[Any, ...]]:
@@ -45,18 +45,20 @@ def history_of(store: SessionStore) -> list[tuple[Any, ...]]:
     def read(connection: Any) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.execute(select(session_history).order_by(session_history.c.id))]
 
-    return store.read(read)
+    return store.run_read(read)
 
 
 def change_row(store: SessionStore, key: SessionKey, **values: Any) -> None:
     """Write into the session's row, as no door does."""
-    store.write(lambda connection: connection.execute(update(sessions).where(*_his(sessions, key)).values(values)))
+    store.run_transaction(
+        lambda connection: connection.execute(update(sessions).where(*_of_participant(sessions, key)).values(values))
+    )
 
 
 def lose_event(store: SessionStore, key: SessionKey, version: int) -> None:
     """Take an event out of the history, as no door does."""
-    where = (*_his(session_history, key), session_history.c.version == version)
-    store.write(lambda connection: connection.execute(delete(session_history).where(*where)))
+    where = (*_of_participant(session_history, key), session_history.c.version == version)
+    store.run_transaction(lambda connection: connection.execute(delete(session_history).where(*where)))
 
 
 def swap_rows(store: SessionStore, one: SessionKey, other: SessionKey) -> None:
@@ -67,5 +69,5 @@ def swap_rows(store: SessionStore, one: SessionKey, other: SessionKey) -> None:
     change_row(store, other, **values[0])
 
 
-def _his(table: Any, key: SessionKey) -> tuple[Any, Any]:
+def _of_participant(table: Any, key: SessionKey) -> tuple[Any, Any]:
     return (table.c.user_id == key.user_id, table.c.survey_id == key.survey_id)

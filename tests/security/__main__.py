@@ -38,7 +38,7 @@ KEY = SessionKey("phq9", "user123")
 def credentials(settings: Settings, secret: str) -> tuple[str, str]:
     """Begin the session that the scan is to look at; return an API key and the cookie of a sign-in."""
     store = open_store(settings)
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     made = Credentials(store, [secret])
     key = made.create_key("scan", SCOPES)
     cookie, _ = made.sign_in(key)

@@ -9,7 +9,7 @@ from app.sessions.service import SessionStore
 from app.survey.commands import Answer, Begin, Save
 from app.survey.snapshot import SessionKey
 from app.writer import group_commit as writer_module
-from app.writer.batch import Outcome, Turn
+from app.writer.batch import Committed, Turn
 from tests.waiting import wait_for
 
 USERS = [SessionKey("phq9", f"user{number}") for number in range(30)]
@@ -18,7 +18,9 @@ USERS = [SessionKey("phq9", f"user{number}") for number in range(30)]
 @pytest.fixture
 def begun(store: SessionStore) -> SessionStore:
     """A store in which thirty participants are at the first step."""
-    assert all(isinstance(result, Outcome) for result in store.submit_many([(key, Begin(at=1)) for key in USERS]))
+    assert all(
+        isinstance(result, Committed) for result in store.turns.submit_many([(key, Begin(at=1)) for key in USERS])
+    )
     return store
 
 

@@ -29,7 +29,7 @@ def dump(store: SessionStore) -> Rows:
             for table in TABLES
         }
 
-    return store.write(read)
+    return store.run_transaction(read)
 
 
 def clear(store: SessionStore) -> None:
@@ -39,7 +39,7 @@ def clear(store: SessionStore) -> None:
         for table in (session_history, sessions, token_revocations, erasures, audit_log):
             connection.execute(delete(table))
 
-    store.write(empty)
+    store.run_transaction(empty)
 
 
 def put_back(store: SessionStore, rows: Rows) -> None:
@@ -52,7 +52,7 @@ def put_back(store: SessionStore, rows: Rows) -> None:
                 untyped = Table(table.name, MetaData(), *(Column(column.name, NullType()) for column in table.c))
                 connection.execute(insert(untyped), rows[table.name])
 
-    store.write(fill)
+    store.run_transaction(fill)
 
 
 def mentions(rows: Rows, text: str) -> list[str]:

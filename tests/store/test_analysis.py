@@ -27,15 +27,15 @@ ODD = 'a "step", with \\ and ü\n'
 
 def walked(store: SessionStore, key: SessionKey) -> None:
     """Begin, answer and do other things, a microsecond and more apart."""
-    store.submit(key, Begin(at=AT, is_audio_mode=True))
-    store.submit(key, Answer(at=AT + 1, step="Q1", value=2))
-    store.submit(key, SetMode(at=AT + 1_000_000, is_audio_mode=False))
-    store.submit(key, Draft(at=AT + 86_400_000_000, step="Q2", value=1))
-    store.submit(key, Note(at=AT + 86_400_000_001, action="looked at", step="Q9", answer=None))
+    store.turns.submit(key, Begin(at=AT, is_audio_mode=True))
+    store.turns.submit(key, Answer(at=AT + 1, step="Q1", value=2))
+    store.turns.submit(key, SetMode(at=AT + 1_000_000, is_audio_mode=False))
+    store.turns.submit(key, Draft(at=AT + 86_400_000_000, step="Q2", value=1))
+    store.turns.submit(key, Note(at=AT + 86_400_000_001, action="looked at", step="Q9", answer=None))
 
 
 def walks_of(store: SessionStore, first: str = "", last: str = "~") -> Walks:
-    return store.read(lambda connection: statistics.read_walks(connection, "phq9", first, last))
+    return store.run_read(lambda connection: statistics.read_walks(connection, "phq9", first, last))
 
 
 def events_of(store: SessionStore, user_id: str = "ann") -> list[tuple[int, str, str | None, int | None]]:
@@ -76,11 +76,11 @@ def test_times_are_the_same_whatever_form_the_database_gives_them(store: Session
 
 def test_any_step_and_a_missing_time_are_told(store: SessionStore) -> None:
     """A step may be called anything, and a row of another program may have no time."""
-    store.submit(
+    store.turns.submit(
         ANN, Save(at=AT, current_step=ODD, answers={}, step_history=(), is_audio_mode=False, session_data=None)
     )
     assert events_of(store) == [(1, "saved", ODD, AT)]
-    store.write(lambda connection: connection.execute(update(session_history).values(timestamp=None)))
+    store.run_transaction(lambda connection: connection.execute(update(session_history).values(timestamp=None)))
     assert events_of(store) == [(1, "saved", ODD, None)]
 
 
@@ -93,7 +93,7 @@ def test_whole_seconds_and_times_of_hand_are_read(store: SessionStore) -> None:
             def write(connection: Connection, text: str = written) -> None:
                 connection.exec_driver_sql("UPDATE session_history SET timestamp = ? WHERE version = 1", (text,))
 
-            store.write(write)
+            store.run_transaction(write)
             first = events_of(store)[0]
             assert first[3] == (None if at is None else 1_764_000_000_000_000 + at)
 
@@ -124,8 +124,8 @@ def test_what_is_no_time_is_none(text: str) -> None:
 def test_only_sessions_of_the_range_are_told(store: SessionStore) -> None:
     """Both ends belong to it; who has no event is missing."""
     for user_id in ("ann", "ben", "cleo", "Ben"):
-        store.submit(SessionKey("phq9", user_id), Begin(at=AT))
-    store.submit(SessionKey("intake", "ben"), Begin(at=AT))
+        store.turns.submit(SessionKey("phq9", user_id), Begin(at=AT))
+    store.turns.submit(SessionKey("intake", "ben"), Begin(at=AT))
     assert set(walks_of(store, "ann", "ben").user_ids) == {"ann", "ben"}
     assert not any(walks_of(store, "d", "e"))
 
@@ -134,16 +134,16 @@ def test_sessions_come_a_part_at_a_time(store: SessionStore, monkeypatch: pytest
     """In the order of their user ids, byte by byte, however many SQLite packs together."""
     monkeypatch.setattr(statistics, "PACKED", 2)
     for user_id in ("b", "a", "C", "d", "e"):
-        store.submit(SessionKey("phq9", user_id), Begin(at=AT))
-    first = store.read(lambda connection: statistics.read_sessions(connection, "phq9", None, 3))
-    rest = store.read(lambda connection: statistics.read_sessions(connection, "phq9", first[-1].user_id, 3))
+        store.turns.submit(SessionKey("phq9", user_id), Begin(at=AT))
+    first = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", None, 3))
+    rest = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", first[-1].user_id, 3))
     assert [row.user_id for row in (*first, *rest)] == ["C", "a", "b", "d", "e"]
 
 
 def test_session_is_told_as_it_is(store: SessionStore) -> None:
     """Its times as numbers, answers as they are stored."""
     walked(store, ANN)
-    (row,) = store.read(lambda connection: statistics.read_sessions(connection, "phq9", None, 10))
+    (row,) = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", None, 10))
     assert row == SessionRow(
         user_id="ann",
         version=5,
@@ -165,7 +165,7 @@ def test_no_answer_is_read_for_the_times(settings: Settings) -> None:
     store = open_store(settings.model_copy(update={"answers_keys": SecretStr(key)}))
     walked(store, ANN)
     asked: list[str] = []
-    event.listen(store._reading, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    event.listen(store.queries.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
     assert len(events_of(store)) == 5
     store.close()
     assert not [statement for statement in asked if "answer," in statement or "data" in statement]

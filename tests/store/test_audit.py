@@ -21,7 +21,7 @@ def entry(number: int = 0, **fields: object) -> Entry:
 
 
 def record(store: SessionStore, *entries: Entry) -> None:
-    store.write(lambda connection: [audit.record(connection, one) for one in entries])
+    store.run_transaction(lambda connection: [audit.record(connection, one) for one in entries])
 
 
 def all_pages(store: SessionStore, limit: int, filters: dict[str, str]) -> list[Recorded]:
@@ -29,7 +29,7 @@ def all_pages(store: SessionStore, limit: int, filters: dict[str, str]) -> list[
     after: int | None = None
     while True:
         start = after
-        page = store.read(lambda connection: audit.read_page(connection, start, limit, filters))  # noqa: B023 - called at once
+        page = store.run_read(lambda connection: audit.read_page(connection, start, limit, filters))  # noqa: B023 - called at once
         assert len(page.entries) <= limit
         found += page.entries
         after = page.following
@@ -101,7 +101,7 @@ def test_only_the_entries_about_one_participant_are_anonymised(store: SessionSto
         entry(user_id="ann"),
         entry(99, user_id="ann", survey_id="phq9"),
     )
-    store.write(lambda connection: audit.anonymise(connection, "ann", "phq9", "erased:1", until=1_000_050))
+    store.run_transaction(lambda connection: audit.anonymise(connection, "ann", "phq9", "erased:1", until=1_000_050))
     found = [one.entry.user_id for one in all_pages(store, 100, {})][::-1]
     assert found == ["erased:1", *USERS[1:5], "erased:1", USERS[6], "ann", "ann", "ann"]
 
@@ -116,7 +116,7 @@ def test_entries_about_a_participant_are_his_in_a_survey_or_in_none(
         store, *(entry(n, user_id="ann", survey_id=survey) for n, survey in enumerate(surveys)), entry(user_id="bob")
     )
     found: list[Recorded] = []
-    while page := store.read(
+    while page := store.run_read(
         lambda connection: audit.read_about(connection, "ann", "phq9", found[-1].id if found else None)
     ):
         found.extend(page)

@@ -13,7 +13,7 @@ DAY_US = 86_400 * 1_000_000
 
 def counted(store: SessionStore, at: int) -> list[SurveyCount]:
     """Return what is counted at a time, but when it changed last."""
-    found = store.read(lambda connection: count_by_survey(connection, at))
+    found = store.run_read(lambda connection: count_by_survey(connection, at))
     return [dataclasses.replace(count, changed_at=None) for count in found]
 
 
@@ -26,17 +26,17 @@ def count(survey_id: str, in_progress: int, completed: int, expired: int) -> Sur
 def complete(store: SessionStore, user_id: str) -> None:
     """Answer the PHQ-9 to its end."""
     key = SessionKey("phq9", user_id)
-    store.begin(key, is_audio_mode=False)
+    store.turns.get_or_create(key, is_audio_mode=False)
     for number in range(1, 10):
-        store.submit(key, Answer(at=store.clock(), message_id=f"m{number}", step=f"Q{number}", value=0))
+        store.turns.submit(key, Answer(at=store.clock(), message_id=f"m{number}", step=f"Q{number}", value=0))
 
 
 def test_sessions_are_counted_when_there_are_some_of_each_status(store: SessionStore) -> None:
     """By survey; one whose time is over counts as expired before its row says so; empty surveys are left out."""
     assert counted(store, store.clock()) == []
     for user_id in ("p-1", "p-2"):
-        store.begin(SessionKey("phq9", user_id), is_audio_mode=False)
-    store.begin(SessionKey("intake", "p-1"), is_audio_mode=False)
+        store.turns.get_or_create(SessionKey("phq9", user_id), is_audio_mode=False)
+    store.turns.get_or_create(SessionKey("intake", "p-1"), is_audio_mode=False)
     complete(store, "p-3")
     at = store.clock()
     assert counted(store, at) == [count("intake", 1, 0, 0), count("phq9", 2, 1, 0)]
@@ -46,18 +46,18 @@ def test_sessions_are_counted_when_there_are_some_of_each_status(store: SessionS
 def test_last_change_is_that_of_the_newest_session(store: SessionStore) -> None:
     """To the microsecond, as the session itself says it."""
     key = SessionKey("phq9", "p-1")
-    store.begin(SessionKey("phq9", "p-2"), is_audio_mode=False)
-    store.begin(key, is_audio_mode=False)
-    store.submit(key, Answer(at=store.clock(), message_id="m1", step="Q1", value=1))
-    snapshot = store.load(key)
+    store.turns.get_or_create(SessionKey("phq9", "p-2"), is_audio_mode=False)
+    store.turns.get_or_create(key, is_audio_mode=False)
+    store.turns.submit(key, Answer(at=store.clock(), message_id="m1", step="Q1", value=1))
+    snapshot = store.queries.load(key)
     assert snapshot is not None
-    [found] = store.read(lambda connection: count_by_survey(connection, store.clock()))
+    [found] = store.run_read(lambda connection: count_by_survey(connection, store.clock()))
     assert found.changed_at == snapshot.state.updated_at
 
 
 def test_set_aside_session_is_not_counted(store: SessionStore) -> None:
     """It is kept for support, and its participant begins another one."""
     key = SessionKey("phq9", "p-1")
-    store.begin(key, is_audio_mode=False)
-    store.write(lambda connection: history.set_aside(connection, key, store.clock()))
+    store.turns.get_or_create(key, is_audio_mode=False)
+    store.run_transaction(lambda connection: history.set_aside(connection, key, store.clock()))
     assert counted(store, store.clock()) == []

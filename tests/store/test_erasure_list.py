@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from app.errors import ConfigurationError, ErasureNotListed
-from app.store.erasure_journal import Erased, ErasureList, hash_of, line_of, list_for, read_lines
+from app.store.erasure_journal import ErasureJournal, ErasureRecord, hash_of, line_of, open_journal, read_lines
 from tests.conftest import examples
 
 HEX = "0123456789abcdef"
 
 ERASED = st.builds(
-    Erased,
+    ErasureRecord,
     survey_id=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=64),
     user_hash=st.text(HEX, min_size=64, max_size=64),
     salt=st.text(HEX, min_size=32, max_size=32),
     sessions=st.integers(0, 2**63 - 1),
     erased_at=st.integers(0, 250_000_000_000_000_000),
 )
-ONE = Erased("phq9", "ab" * 32, "cd" * 16, 2, 1_764_191_000_000_001)
+ONE = ErasureRecord("phq9", "ab" * 32, "cd" * 16, 2, 1_764_191_000_000_001)
 
 
 @examples(100)
@@ -31,10 +31,10 @@ ONE = Erased("phq9", "ab" * 32, "cd" * 16, 2, 1_764_191_000_000_001)
     erasures=st.lists(ERASED, max_size=5), half=st.binary(max_size=200), more=st.lists(ERASED, min_size=1, max_size=3)
 )
 def test_what_was_appended_is_read_again(
-    tmp_path_factory: pytest.TempPathFactory, erasures: list[Erased], half: bytes, more: list[Erased]
+    tmp_path_factory: pytest.TempPathFactory, erasures: list[ErasureRecord], half: bytes, more: list[ErasureRecord]
 ) -> None:
     """In order; a writer that died left anything without its end, and takes no other line with it."""
-    listed = ErasureList(tmp_path_factory.mktemp("list") / "list")
+    listed = ErasureJournal(tmp_path_factory.mktemp("list") / "list")
     listed.append(erasures)
     assert list(listed.read()) == erasures
     with listed.path.open("ab") as file:
@@ -71,7 +71,7 @@ def test_line_that_is_none_is_skipped_with_one_warning(line: str | bytes, caplog
 
 def test_list_that_is_not_there_is_empty(tmp_path: Path) -> None:
     """Until the first erasure there is no file; nobody but its owner reads it then."""
-    listed = ErasureList(tmp_path / "list")
+    listed = ErasureJournal(tmp_path / "list")
     assert list(listed.read()) == []
     listed.append([])
     assert not listed.path.exists()
@@ -84,21 +84,21 @@ def test_lines_of_many_writers_stay_whole(tmp_path: Path) -> None:
     """Sixteen threads, each with a file of its own open."""
     lines = [ONE._replace(sessions=number) for number in range(200)]
     with ThreadPoolExecutor(16) as threads:
-        list(threads.map(lambda one: ErasureList(tmp_path / "list").append([one]), lines))
-    assert sorted(ErasureList(tmp_path / "list").read()) == lines
+        list(threads.map(lambda one: ErasureJournal(tmp_path / "list").append([one]), lines))
+    assert sorted(ErasureJournal(tmp_path / "list").read()) == lines
 
 
 def test_list_that_cannot_be_kept_stops_the_start(tmp_path: Path) -> None:
     """A folder that isn't there, or a folder in the file's place; later it is an erasure that is not done."""
-    listed = ErasureList(tmp_path / "none" / "list")
+    listed = ErasureJournal(tmp_path / "none" / "list")
     with pytest.raises(ConfigurationError, match="STEPKEEP_ERASURES_FILE"):
         listed.check()
     with pytest.raises(ErasureNotListed, match="No such file"):
         listed.append([ONE])
     with pytest.raises(ErasureNotListed, match="Is a directory"):
-        list(ErasureList(tmp_path).read())
+        list(ErasureJournal(tmp_path).read())
     with pytest.raises(ConfigurationError):
-        ErasureList(tmp_path).check()
+        ErasureJournal(tmp_path).check()
 
 
 def test_list_lies_beside_a_sqlite_file_and_nowhere_else_unless_named() -> None:
@@ -110,7 +110,7 @@ def test_list_lies_beside_a_sqlite_file_and_nowhere_else_unless_named() -> None:
 
 
 def _path(setting: Path | None, url: str) -> Path | None:
-    listed = list_for(setting, make_url(url))
+    listed = open_journal(setting, make_url(url))
     return None if listed is None else listed.path
 
 

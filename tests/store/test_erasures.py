@@ -11,13 +11,13 @@ from sqlalchemy.exc import OperationalError
 
 from app.errors import DatabaseUnavailable, ErasureNotListed, InvalidUserId
 from app.sessions.service import SessionStore, open_store
-from app.sessions.subscribers import Listener
+from app.sessions.subscribers import Subscriber
 from app.settings import Settings
 from app.store import audit, erasure_rows, erasures, history
 from app.store.audit import Entry
 from app.store.credentials import revoke_tokens
-from app.store.erasure_journal import ErasureList
-from app.store.erasures import Erasure, Whom
+from app.store.erasure_journal import ErasureJournal
+from app.store.erasures import Erasure, ErasureTarget
 from app.survey.commands import Answer, Begin, Draft
 from app.survey.snapshot import SessionKey
 from tests.conftest import examples
@@ -39,8 +39,8 @@ def begin(store: SessionStore, key: SessionKey = KEY, at: int | None = None) -> 
         Answer(at=at + 1, message_id="m", step="Q1", value=1),
         Draft(at=at + 2, step="Q2", value="x"),
     )
-    store.submit_many([(key, command) for command in commands])
-    store.write(lambda connection: _record(connection, key))
+    store.turns.submit_many([(key, command) for command in commands])
+    store.run_transaction(lambda connection: _record(connection, key))
 
 
 def _record(connection: Any, key: SessionKey) -> None:
@@ -50,7 +50,7 @@ def _record(connection: Any, key: SessionKey) -> None:
 
 
 def set_aside(store: SessionStore, key: SessionKey = KEY) -> str:
-    return store.write(lambda connection: history.set_aside(connection, key, store.clock()))
+    return store.run_transaction(lambda connection: history.set_aside(connection, key, store.clock()))
 
 
 def rows_of(rows: Rows, table: str, *keys: SessionKey) -> list[dict[str, Any]]:
@@ -76,8 +76,8 @@ def test_erasing_one_leaves_all_others_and_nothing_of_him(
     his = [SessionKey(survey_id, NAMED + user) for survey_id in SURVEYS if survey in {None, survey_id}]
     expected = sum((key.survey_id, key.user_id[len(NAMED) :]) == (s, u) for key in his for s, u, _ in made)
 
-    assert store.forget(NAMED + user, survey, actor="operator") == expected
-    assert store.forget(NAMED + user, survey, actor="operator") == 0
+    assert store.erasure.forget(NAMED + user, survey, actor="operator") == expected
+    assert store.erasure.forget(NAMED + user, survey, actor="operator") == 0
 
     after = dump(store)
     for table in ("sessions", "session_history"):
@@ -97,13 +97,13 @@ def test_nothing_names_the_erased_but_the_revocation_of_his_tokens(store: Sessio
     begin(store, SessionKey("phq9", NAMED))
     set_aside(store, SessionKey("phq9", NAMED))
     begin(store, SessionKey("phq9", NAMED))
-    assert store.delete(SessionKey("phq9", NAMED), actor="key:ab12cd34 (clinic)")
+    assert store.erasure.delete(SessionKey("phq9", NAMED), actor="key:ab12cd34 (clinic)")
     rows = dump(store)
     assert mentions(rows, NAMED) == ["token_revocations.user_id"]
     row = rows["erasures"][0]
     digest = hashlib.blake2b(f"phq9\0{NAMED}".encode(), digest_size=32, salt=bytes.fromhex(row["salt"])).hexdigest()
     assert (row["user_hash"], row["sessions"]) == (digest, 2)
-    newest = store.read(lambda connection: audit.read_page(connection, None, 1, {})).entries[0].entry
+    newest = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).entries[0].entry
     assert (newest.actor, newest.action, newest.detail) == ("key:ab12cd34 (clinic)", "session_erased", {"sessions": 2})
     assert {row["user_id"] for row in rows["audit_log"]} == {f"erased:{digest[:16]}"}
 
@@ -112,33 +112,33 @@ def test_one_salt_serves_all_erasures_of_a_database(store: SessionStore) -> None
     """So that a restored backup is searched once; a purge by age, which has none, changes nothing."""
     for user in ("ann", "bob"):
         begin(store, SessionKey("phq9", user))
-        store.forget(user)
-        store.write(lambda connection: erasure_rows.add_purge(connection, "phq9", 3, 1))
+        store.erasure.forget(user)
+        store.run_transaction(lambda connection: erasure_rows.add_purge(connection, "phq9", 3, 1))
     assert len({row["salt"] for row in dump(store)["erasures"] if row["salt"] is not None}) == 1
 
 
 def revoked(store: SessionStore, user_id: str = "ann") -> dict[str, int]:
-    return store.read(lambda connection: erasures.read_revocations(connection, user_id, None))
+    return store.run_read(lambda connection: erasures.read_revocations(connection, user_id, None))
 
 
 def test_who_was_invited_and_has_not_begun_is_locked_out(store: SessionStore) -> None:
     """His tokens are revoked in the survey that is named, or in all; there is nothing else to write, again neither."""
     before, at = dump(store), store.clock()
-    assert not store.delete(KEY, actor="operator")
+    assert not store.erasure.delete(KEY, actor="operator")
     assert set(revoked(store)) == {"phq9"}
     for _ in range(2):
-        assert store.forget("ann") == 0
+        assert store.erasure.forget("ann") == 0
         assert set(revoked(store)) == set(store.catalogue.surveys)
     assert at <= min(revoked(store).values()) <= max(revoked(store).values()) <= store.clock()
     assert dump(store) | {"token_revocations": []} == before
     with pytest.raises(InvalidUserId):
-        store.forget("ann~set-aside-%")
+        store.erasure.forget("ann~set-aside-%")
 
 
 def test_tokens_of_a_survey_that_is_offered_no_more_are_revoked(store: SessionStore) -> None:
     """Wherever a session is found."""
     begin(store)
-    store.write(Erasure(Whom("ann", None), clock=store.clock))
+    store.run_transaction(Erasure(ErasureTarget("ann", None), clock=store.clock))
     assert set(revoked(store)) == {"phq9"}
 
 
@@ -146,7 +146,7 @@ def test_set_aside_rows_alone_are_an_erasure(store: SessionStore) -> None:
     """A participant whose only session was set aside is erased as any other."""
     begin(store)
     set_aside(store)
-    assert store.delete(KEY)
+    assert store.erasure.delete(KEY)
     rows = dump(store)
     assert (rows["sessions"], rows["session_history"], len(rows["erasures"])) == ([], [], 1)
 
@@ -154,9 +154,9 @@ def test_set_aside_rows_alone_are_an_erasure(store: SessionStore) -> None:
 def test_tokens_that_were_issued_before_are_revoked(store: SessionStore) -> None:
     """One revocation a session, however often it was erased."""
     begin(store)
-    store.write(lambda connection: revoke_tokens(connection, KEY, 5))
+    store.run_transaction(lambda connection: revoke_tokens(connection, KEY, 5))
     before = store.clock()
-    store.delete(KEY)
+    store.erasure.delete(KEY)
     assert before <= revoked(store)["phq9"] <= store.clock()
 
 
@@ -164,8 +164,8 @@ def test_erasure_is_not_older_than_the_session_it_erased(store: SessionStore) ->
     """Another server's clock may be ahead: a backup with his session would else keep it. Tokens are revoked as of now."""
     ahead = store.clock() + 3_600_000_000
     begin(store, at=ahead)
-    store.delete(KEY)
-    found, _ = store.read(lambda connection: erasure_rows.read_after(connection, 0))
+    store.erasure.delete(KEY)
+    found, _ = store.run_read(lambda connection: erasure_rows.read_after(connection, 0))
     assert [one.erased_at for one in found] == [ahead + 2]
     assert revoked(store)["phq9"] <= store.clock()
 
@@ -183,7 +183,7 @@ def test_session_that_is_being_set_aside_is_erased_under_its_new_name(settings: 
 
     def beside(connection: Any) -> Future[bool]:
         history.set_aside(connection, KEY, other.clock())
-        erasing = thread.submit(store.delete, KEY)
+        erasing = thread.submit(store.erasure.delete, KEY)
         query = _WAITING.get(connection.dialect.name)
         if query is not None:
             wait_for(
@@ -192,7 +192,7 @@ def test_session_that_is_being_set_aside_is_erased_under_its_new_name(settings: 
         return erasing
 
     with ThreadPoolExecutor(1) as thread:
-        assert other.write(beside).result(60)
+        assert other.run_transaction(beside).result(60)
     rows = dump(store)
     assert (rows["sessions"], rows["session_history"]) == ([], [])
     store.close()
@@ -203,35 +203,35 @@ def test_time_that_nobody_can_read_does_not_keep_a_session(settings: Settings) -
     """A row that somebody changed by hand is erased too."""
     store = open_store(settings)
     begin(store)
-    is_sqlite = store.database_facts()["database"] == "sqlite"
-    store.write(
+    is_sqlite = store.queries.database_facts()["database"] == "sqlite"
+    store.run_transaction(
         lambda connection: connection.exec_driver_sql(
             f"UPDATE sessions SET created_at = {repr('long ago') if is_sqlite else 'NULL'}"  # noqa: S608 - ours
         )
     )
-    assert store.delete(KEY)
+    assert store.erasure.delete(KEY)
     store.close()
 
 
-class _Told(Listener):
+class Connection(Subscriber):
     stored = None
 
     def __init__(self) -> None:
         self.times = 0
 
-    def erased(self) -> None:
+    def drop(self) -> None:
         self.times += 1
 
 
-def test_those_who_show_the_session_are_told_once(store: SessionStore) -> None:
+def test_connections_that_show_the_session_are_notified_once(store: SessionStore) -> None:
     """Whether one session is deleted or a participant forgotten."""
-    listeners = [_Told(), _Told()]
-    for listener, user in zip(listeners, ("ann", "bob"), strict=True):
+    connections = [Connection(), Connection()]
+    for connection, user in zip(connections, ("ann", "bob"), strict=True):
         begin(store, SessionKey("phq9", user))
-        store.listen(SessionKey("phq9", user), listener)
-    store.delete(KEY)
-    store.forget("bob")
-    assert [listener.times for listener in listeners] == [1, 1]
+        store.subscribers.subscribe(SessionKey("phq9", user), connection)
+    store.erasure.delete(KEY)
+    store.erasure.forget("bob")
+    assert [connection.times for connection in connections] == [1, 1]
 
 
 def test_line_is_on_the_disk_before_the_commit(
@@ -247,11 +247,11 @@ def test_line_is_on_the_disk_before_the_commit(
         raise ErasureNotListed(str(listed), "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ErasureList, "append", full)
+        patch.setattr(ErasureJournal, "append", full)
         with pytest.raises(ErasureNotListed):
-            store.delete(KEY)
+            store.erasure.delete(KEY)
     assert dump(store) == before
-    assert store.delete(KEY)
+    assert store.erasure.delete(KEY)
     assert len(listed.read_text().splitlines()) == 1
     store.close()
 
@@ -268,9 +268,9 @@ def test_erasure_that_failed_before_its_line_is_not_carried_out_later(
         raise OperationalError("", None, Exception("lost"), connection_invalidated=True)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._held, "run", away)
+        patch.setattr(store._connection, "run", away)
         with pytest.raises(DatabaseUnavailable) as raised:
-            store.delete(KEY)
+            store.erasure.delete(KEY)
     assert "list of erasures" not in raised.value.message
     before = dump(store)
     store.close()
@@ -288,7 +288,7 @@ def test_erasure_whose_commit_was_not_answered_counts_once(
     store = open_store(settings)
     begin(store)
     fails = [True]
-    real = store._held.run
+    real = store._connection.run
 
     def lost(work: Any) -> Any:
         def failing(connection: Any) -> Any:
@@ -304,8 +304,8 @@ def test_erasure_whose_commit_was_not_answered_counts_once(
             raise OperationalError("", None, Exception("lost"), connection_invalidated=True)
         return result
 
-    monkeypatch.setattr(store._held, "run", lost)
-    assert store.delete(KEY)
+    monkeypatch.setattr(store._connection, "run", lost)
+    assert store.erasure.delete(KEY)
     rows = dump(store)
     assert (rows["sessions"], [row["sessions"] for row in rows["erasures"]]) == ([], [1])
     assert len((tmp_path / "list").read_text().splitlines()) == 1

@@ -93,7 +93,7 @@ def test_any_value_comes_back_the_same_by_the_python_api(
     database.save_session("u", "S1", answers, ["S0"], session_data=data)
     found = loaded(database)
     check_same((found["answers"], found["session_data"]), (answers, data))
-    then = database.store.at_version(database.store.key("u"), found["version"]).state
+    then = database.store.queries.at_version(database.store.queries.key("u"), found["version"]).state
     check_same((then.answers, then.session_data), (answers, data))
 
 
@@ -135,7 +135,7 @@ def test_value_at_the_edge_comes_back_the_same(database: Database, client: Flask
 @given(at=st.integers(0, LATEST))
 def test_time_comes_back_to_the_microsecond(database: Database, at: int) -> None:
     """UTC, whatever the time zone of the server."""
-    database.store.clock = lambda: at
+    database.store.clock = database.store.queries.clock = lambda: at
     database.save_session("u", "S1", {}, [])
     time = (EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds").replace("+00:00", "Z")
     assert loaded(database)["updated_at"] == time

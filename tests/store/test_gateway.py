@@ -19,7 +19,7 @@ from app.store.engine import normalise_url
 from app.store.tables import sessions
 from app.survey.commands import Begin, Save
 from app.survey.snapshot import SessionKey
-from app.writer.batch import Outcome
+from app.writer.batch import Committed
 from tests.conftest import SERVER_KINDS, SURVEYS, Servers
 from tests.durability.exactly_once import check_fold
 
@@ -67,43 +67,43 @@ def test_connection_that_was_idle_is_tried_before_it_is_trusted(
 ) -> None:
     """The server ended it meanwhile: the next answer goes over a new one, without a single retry."""
     store = open_with(settings.database_url, retry_attempts=1)
-    store.begin(KEYS[0], is_audio_mode=False)
+    store.turns.get_or_create(KEYS[0], is_audio_mode=False)
     end_all_connections(settings.database_url)
     monkeypatch.setattr(gateway, "IDLE_S", 0.0)
-    assert store.submit_or_raise(KEYS[0], save(1)).version == 2
+    assert store.turns.submit_or_raise(KEYS[0], save(1)).version == 2
     store.close()
 
 
 def test_connection_that_broke_is_replaced_by_the_retry(settings: Settings) -> None:
     """One attempt fails, and says so; with more of them nobody notices."""
     once = open_with(settings.database_url, retry_attempts=1)
-    once.begin(KEYS[0], is_audio_mode=False)
+    once.turns.get_or_create(KEYS[0], is_audio_mode=False)
     end_all_connections(settings.database_url)
     with pytest.raises(DatabaseUnavailable):
-        once.submit(KEYS[0], save(1))
-    assert once.submit_or_raise(KEYS[0], save(1)).version == 2
+        once.turns.submit(KEYS[0], save(1))
+    assert once.turns.submit_or_raise(KEYS[0], save(1)).version == 2
     once.close()
     store = open_with(settings.database_url, retry_delay_s=0.01)
-    store.submit_or_raise(KEYS[0], save(2))
+    store.turns.submit_or_raise(KEYS[0], save(2))
     end_all_connections(settings.database_url)
-    assert store.submit_or_raise(KEYS[0], save(3)).version == 4
-    assert store.load(KEYS[0]).state.answers == {"n": 3}  # type: ignore[union-attr]
+    assert store.turns.submit_or_raise(KEYS[0], save(3)).version == 4
+    assert store.queries.load(KEYS[0]).state.answers == {"n": 3}  # type: ignore[union-attr]
     store.close()
 
 
 def test_two_servers_that_lock_many_sessions_never_wait_in_a_circle(settings: Settings) -> None:
     """Each batch locks in the order of the keys, whatever the order in which turns came: no deadlock, no retry."""
     stores = [open_with(settings.database_url, retry_attempts=1) for _ in range(2)]
-    stores[0].submit_many([(key, Begin(at=1)) for key in KEYS])
+    stores[0].turns.submit_many([(key, Begin(at=1)) for key in KEYS])
 
     def work(store: SessionStore, keys: list[SessionKey]) -> list[object]:
-        return [result for _ in range(15) for result in store.submit_many([(key, save(1)) for key in keys])]
+        return [result for _ in range(15) for result in store.turns.submit_many([(key, save(1)) for key in keys])]
 
     with ThreadPoolExecutor(2) as threads:
         both = [threads.submit(work, one, keys) for one, keys in zip(stores, (KEYS, KEYS[::-1]), strict=True)]
-        assert all(isinstance(result, Outcome) for done in both for result in done.result(60))
+        assert all(isinstance(result, Committed) for done in both for result in done.result(60))
     for key in KEYS:
-        assert stores[0].load(key).state.version == 31  # type: ignore[union-attr]
+        assert stores[0].queries.load(key).state.version == 31  # type: ignore[union-attr]
         check_fold(stores[0], key)
     for store in stores:
         store.close()
@@ -118,7 +118,7 @@ def test_session_that_another_transaction_holds_is_waited_for_and_tried_again(
         monkeypatch.setitem(module.engine.__kwdefaults__, "lock_timeout_s", 1)
     holder = open_with(settings.database_url)
     store = open_with(settings.database_url, retry_attempts=20, retry_delay_s=0.01)
-    store.submit_many([(key, Begin(at=1)) for key in KEYS[:2]])
+    store.turns.submit_many([(key, Begin(at=1)) for key in KEYS[:2]])
     inside, go_on = threading.Event(), threading.Event()
 
     def hold(connection: object) -> None:
@@ -128,7 +128,7 @@ def test_session_that_another_transaction_holds_is_waited_for_and_tried_again(
         assert go_on.wait(60)
 
     tried: list[object] = []
-    real = store._held.transact
+    real = store._connection.transact
 
     def counted(work: object) -> object:
         tried.append(work)
@@ -136,11 +136,11 @@ def test_session_that_another_transaction_holds_is_waited_for_and_tried_again(
             go_on.set()
         return real(work)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(store._held, "transact", counted)
+    monkeypatch.setattr(store._connection, "transact", counted)
     with ThreadPoolExecutor(1) as threads:
         holding = threads.submit(holder._writer.run, hold)
         assert inside.wait(30)
-        results = store.submit_many([(key, save(1)) for key in KEYS[:2]])
+        results = store.turns.submit_many([(key, save(1)) for key in KEYS[:2]])
         holding.result(30)
     assert [result.version for result in results] == [2, 2]  # type: ignore[union-attr]
     assert len(tried) > 1

@@ -13,7 +13,7 @@ from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import leases
 from app.store.engine import normalise_url, writer_engine
-from app.store.leases import BELIEVED, release, take
+from app.store.leases import MAX_LENGTHS, release, take
 from tests.conftest import examples
 
 NAME = "maintenance"
@@ -39,7 +39,7 @@ def test_lease_is_one_holders_until_its_time_is_over(store: SessionStore) -> Non
     """He renews it; another gets it at the end of it, and not a microsecond before."""
 
     def ask(holder: str, at: int) -> bool:
-        return store.write(lambda connection: take(connection, NAME, holder, at, FOR_US))
+        return store.run_transaction(lambda connection: take(connection, NAME, holder, at, FOR_US))
 
     assert ask("a", AT)
     assert not ask("b", AT)
@@ -60,7 +60,7 @@ def test_lease_that_is_given_back_is_anybodys(store: SessionStore) -> None:
         given += [take(connection, name, "b", AT, FOR_US) for name in (NAME, "other")]  # type: ignore[arg-type]
         return given
 
-    assert store.write(work) == [True, True, False, True, False]
+    assert store.run_transaction(work) == [True, True, False, True, False]
 
 
 def test_lease_of_a_clock_that_was_wrong_can_be_taken(store: SessionStore) -> None:
@@ -68,12 +68,12 @@ def test_lease_of_a_clock_that_was_wrong_can_be_taken(store: SessionStore) -> No
     year_us = 365 * 86_400 * FOR_US
 
     def ask(holder: str, at: int) -> bool:
-        return store.write(lambda connection: take(connection, NAME, holder, at, FOR_US))
+        return store.run_transaction(lambda connection: take(connection, NAME, holder, at, FOR_US))
 
     assert ask("ahead", AT + year_us)
     assert ask("right", AT)
     assert ask("a", AT + FOR_US)
-    assert not ask("right", AT + FOR_US - (BELIEVED - 1) * FOR_US)
+    assert not ask("right", AT + FOR_US - (MAX_LENGTHS - 1) * FOR_US)
 
 
 @pytest.mark.parametrize("is_there", [False, True])
@@ -117,16 +117,16 @@ STEPS = st.lists(
 def test_lease_is_never_anothers_before_its_time(store: SessionStore, steps: list[tuple[str, int, str]]) -> None:
     """Whatever a few holders do one after the other, with clocks that agree: as a model of one variable says."""
     for name in "abc":
-        store.write(lambda connection, name=name: release(connection, NAME, name))
+        store.run_transaction(lambda connection, name=name: release(connection, NAME, name))
     held, until, at = None, 0, AT
     for holder, passed, act in steps:
         at += passed
         if act == "release":
-            store.write(lambda connection, holder=holder: release(connection, NAME, holder))
+            store.run_transaction(lambda connection, holder=holder: release(connection, NAME, holder))
             held = None if held == holder else held
             continue
         is_free = held in {None, holder} or until <= at
-        taken = store.write(lambda connection, h=holder, at=at: take(connection, NAME, h, at, FOR_US))
+        taken = store.run_transaction(lambda connection, h=holder, at=at: take(connection, NAME, h, at, FOR_US))
         assert taken is is_free
         if taken:
             held, until = holder, at + FOR_US

@@ -26,10 +26,10 @@ def filled(settings: Settings) -> Iterator[SessionStore]:
     store = open_store(settings)
     for number in range(COUNT):
         key = SessionKey(("phq9", "intake")[number % 3 == 0], f"user{number * 7 % COUNT}")
-        store.submit(key, Begin(at=1_000_000 * (number // 4)))
+        store.turns.submit(key, Begin(at=1_000_000 * (number // 4)))
         if key.survey_id == "phq9":
             for step in range(1, 1 + number % 11):
-                store.submit(key, Answer(at=1_000_000 * (number // 4), step=f"Q{step}", value=1))
+                store.turns.submit(key, Answer(at=1_000_000 * (number // 4), step=f"Q{step}", value=1))
     yield store
     store.close()
 
@@ -38,7 +38,7 @@ def all_pages(store: SessionStore, limit: int, **wanted: Any) -> list[Snapshot]:
     found: list[Snapshot] = []
     after: Cursor | None = None
     while True:
-        page, after = store.list(after=after, limit=limit, **wanted)
+        page, after = store.queries.list(after=after, limit=limit, **wanted)
         assert len(page) <= limit
         found += page
         if after is None:
@@ -92,16 +92,16 @@ def test_pages_together_are_what_fits_each_once_and_in_order(
 
 def test_cursor_of_a_list_in_another_order_is_refused(filled: SessionStore) -> None:
     """A clear error, not a page that leaves sessions out."""
-    _, by_key = filled.list(limit=3)
+    _, by_key = filled.queries.list(limit=3)
     with pytest.raises(InvalidInput, match="another list"):
-        filled.list(after=by_key, updated_since=0)
+        filled.queries.list(after=by_key, updated_since=0)
 
 
 def test_session_that_changes_between_two_pages_is_listed_again(filled: SessionStore) -> None:
     """In the order of changes nothing is missed: what changes moves to the end."""
-    first, cursor = filled.list(limit=5, updated_since=0)
-    filled.submit(first[0].key, Restart(at=filled.clock()))
-    rest, _ = filled.list(after=cursor, limit=1000, updated_since=0)
+    first, cursor = filled.queries.list(limit=5, updated_since=0)
+    filled.turns.submit(first[0].key, Restart(at=filled.clock()))
+    rest, _ = filled.queries.list(after=cursor, limit=1000, updated_since=0)
     assert {one.key for one in [*first, *rest]} == {one.key for one in all_pages(filled, 1000)}
     assert rest[-1].key == first[0].key
 
@@ -119,18 +119,18 @@ def test_sessions_erased_while_a_page_is_read_hide_no_others(
         if not erased:
             erased.extend(keys[1:6])
             for key in erased:
-                filled.delete(key)
+                filled.erasure.delete(key)
 
-    event.listen(filled._reading, "after_cursor_execute", erase_some)
+    event.listen(filled.queries.engine, "after_cursor_execute", erase_some)
     found = {one.key for one in all_pages(filled, 3, filters={"survey_id": "phq9"}, updated_since=since)}
-    event.remove(filled._reading, "after_cursor_execute", erase_some)
+    event.remove(filled.queries.engine, "after_cursor_execute", erase_some)
     assert found >= {key for key in keys if key.survey_id == "phq9" and key not in erased}
 
 
 def test_prefix_is_compared_exactly_and_may_be_the_whole_id(filled: SessionStore) -> None:
     """Capital letters and signs count, `_` is no wildcard, and who has the prefix as the whole id is found too."""
     for user_id in ("a_1", "a_12", "aB1", "ab1", "a-1", "a_", "a~set-aside-1"):
-        filled.submit(SessionKey("phq9", user_id), Begin(at=1))
+        filled.turns.submit(SessionKey("phq9", user_id), Begin(at=1))
     found = [one.key.user_id for one in all_pages(filled, 2, filters={"user_id_prefix": "a_1"})]
     assert found == ["a_1", "a_12"]
     assert [one.key.user_id for one in all_pages(filled, 2, filters={"user_id_prefix": "aB"})] == ["aB1"]
@@ -141,6 +141,6 @@ def test_prefix_is_found_behind_more_sessions_than_a_page_looks_at(
 ) -> None:
     """Those of others before it are not looked at: the first page has it."""
     monkeypatch.setattr(listing, "EXAMINED", 1)
-    page, following = filled.list(limit=3, filters={"user_id_prefix": "user39"})
+    page, following = filled.queries.list(limit=3, filters={"user_id_prefix": "user39"})
     assert [one.key.user_id for one in page] == ["user39"]
     assert following is None

@@ -46,18 +46,18 @@ def hook(store: SessionStore, number: int = 1, survey_id: str | None = None, *ev
         created_at=store.clock(),
         disabled_at=None,
     )
-    store.write(lambda connection: webhooks.add(connection, made))
+    store.run_transaction(lambda connection: webhooks.add(connection, made))
     return name
 
 
 def told(store: SessionStore) -> list[tuple[str, str, int]]:
     """Return what lies in the outbox: event, participant and version, oldest first."""
-    found = store.read(lambda connection: outbox.read_page(connection, None, None, 1000)).deliveries
+    found = store.run_read(lambda connection: outbox.read_page(connection, None, None, 1000)).deliveries
     return [(one.event.partition(".")[2], one.key.user_id, one.version) for one in reversed(found)]
 
 
 def do(store: SessionStore, *commands: AnyCommand, key: SessionKey = ANN) -> None:
-    for result in store.submit_many([(key, command) for command in commands]):
+    for result in store.turns.submit_many([(key, command) for command in commands]):
         assert not isinstance(result, Exception)
 
 
@@ -72,7 +72,7 @@ def empty(store: SessionStore) -> None:
         for one in (webhook_deliveries, table):
             connection.execute(delete(one))
 
-    store.write(remove)
+    store.run_transaction(remove)
 
 
 @pytest.fixture
@@ -121,8 +121,8 @@ def test_outbox_has_what_the_history_says(store: SessionStore, names: list[str])
     }
     do(store, Begin(at=at), *(made[name] for name in names))
     expected, before = [], None
-    for entry in store.history(ANN, limit=100):
-        state = store.at_version(ANN, entry.version).state
+    for entry in store.queries.history(ANN, limit=100):
+        state = store.queries.at_version(ANN, entry.version).state
         if entry.record.action in {"started", "restarted"}:
             expected.append(("started", "ann", entry.version))
         if state.status == "completed" and before != "completed":
@@ -137,11 +137,11 @@ def test_each_webhook_gets_what_it_wants(store: SessionStore) -> None:
     hook(store, 2, None, "session.completed")
     hook(store, 3, "intake")
     off = hook(store, 4)
-    store.write(lambda connection: webhooks.disable(connection, off, store.clock()))
+    store.run_transaction(lambda connection: webhooks.disable(connection, off, store.clock()))
     turns = [(SessionKey("phq9", f"u{number}"), Begin(at=store.clock())) for number in range(200)]
     turns += [(SessionKey("intake", "x"), Begin(at=store.clock())), (turns[0][0], save(store.clock()))]
-    store.submit_many(turns)
-    page = store.read(lambda connection: outbox.read_page(connection, None, None, 1000))
+    store.turns.submit_many(turns)
+    page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 1000))
     counts = [sum(one.webhook_id.endswith(str(number)) for one in page.deliveries) for number in (1, 2, 3, 4)]
     assert counts == [202, 1, 1, 0]
     assert {one.next_attempt_at for one in page.deliveries} == {one.occurred_at for one in page.deliveries}
@@ -160,7 +160,7 @@ def test_refused_or_repeated_command_tells_nothing(store: SessionStore) -> None:
 def test_somebody_is_woken_when_and_only_when_something_lies_there(store: SessionStore) -> None:
     """Without a webhook nobody is."""
     woken: list[int] = []
-    store.on_outbox(lambda: woken.append(1))
+    store.set_outbox_callback(lambda: woken.append(1))
     do(store, Begin(at=store.clock()))
     assert woken == []
     hook(store)
@@ -178,7 +178,7 @@ def test_turns_go_on_while_webhooks_come_and_go(store: SessionStore) -> None:
         count = 0
         while not stop.is_set():
             name = hook(store, count)
-            store.write(partial(webhooks.remove, webhook_id=name))
+            store.run_transaction(partial(webhooks.remove, webhook_id=name))
             count += 1
         return count
 
@@ -186,7 +186,7 @@ def test_turns_go_on_while_webhooks_come_and_go(store: SessionStore) -> None:
         changing = thread.submit(come_and_go)
         for start in range(60):
             turns = [(SessionKey("phq9", f"u{start}-{n}"), Begin(at=store.clock())) for n in range(20)]
-            results = store.submit_many(turns)
+            results = store.turns.submit_many(turns)
             assert not [one for one in results if isinstance(one, Exception)]
         stop.set()
         assert changing.result() > 0
@@ -206,7 +206,7 @@ def test_webhook_that_another_process_removes_fails_no_turn(settings: Settings, 
         go.wait(20)
 
     with ThreadPoolExecutor(2) as threads:
-        removing = threads.submit(other.write, slowly)
+        removing = threads.submit(other.run_transaction, slowly)
         assert held.wait(20)
         beginning = threads.submit(do, store, Begin(at=store.clock()))
         go.set()
@@ -222,17 +222,17 @@ def test_erased_participant_is_not_in_the_outbox(store: SessionStore) -> None:
     do(store, Begin(at=store.clock()))
     do(store, Begin(at=store.clock()), key=BEN)
     do(store, Begin(at=store.clock()), key=SessionKey("intake", "ann"))
-    store.delete(ANN)
+    store.erasure.delete(ANN)
     assert told(store) == [("started", "ben", 1), ("started", "ann", 1)]
-    store.forget("ann")
+    store.erasure.forget("ann")
     assert told(store) == [("started", "ben", 1)]
     set_aside(store, BEN)
     assert told(store) == [("started", "ben", 1)]
-    store.forget("ben")
+    store.erasure.forget("ben")
     assert told(store) == []
     do(store, Begin(at=store.clock()))
-    store.write(lambda connection: connection.execute(delete(sessions).where(sessions.c.user_id == "nobody")))
-    store.forget("ann", "phq9")
+    store.run_transaction(lambda connection: connection.execute(delete(sessions).where(sessions.c.user_id == "nobody")))
+    store.erasure.forget("ann", "phq9")
     assert told(store) == []
 
 
@@ -240,16 +240,16 @@ def test_erasure_that_is_done_again_leaves_what_came_later(store: SessionStore) 
     """As in a database that was restored: what was told before goes, what began since stays."""
     hook(store)
     do(store, Begin(at=store.clock()))
-    store.forget("ann")
+    store.erasure.forget("ann")
     from app.store import erasure_rows  # noqa: PLC0415 - one use
 
-    lines = store.read(lambda connection: erasure_rows.read_of(connection, "ann", None))
+    lines = store.run_read(lambda connection: erasure_rows.read_of(connection, "ann", None))
     do(store, Begin(at=1_000_000), save(store.clock()))
     assert told(store) == [("started", "ann", 1), ("completed", "ann", 2)]
-    store.erase_again(lines)
+    store.erasure.replay(lines)
     assert told(store) == []
     do(store, Begin(at=store.clock()))
-    store.erase_again(lines)
+    store.erasure.replay(lines)
     assert told(store) == [("started", "ann", 1)]
 
 
@@ -272,7 +272,7 @@ def test_old_deliveries_are_removed_in_parts(store: SessionStore) -> None:
     do(store, Begin(at=at - 100 * DAY_US))
     for number in range(5):
         do(store, Begin(at=at - 100 * DAY_US), key=SessionKey("phq9", f"u{number}"))
-    page = store.read(lambda connection: outbox.read_page(connection, None, None, 10))
+    page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10))
     ids = [one.id for one in page.deliveries]
     old, new = at - 95 * DAY_US, at - DAY_US
     attempted = [
@@ -281,25 +281,25 @@ def test_old_deliveries_are_removed_in_parts(store: SessionStore) -> None:
         Attempted(id=ids[2], at=new, attempts=1, again_at=None, is_delivered=True, status=200, error=None),
         Attempted(id=ids[3], at=new, attempts=1, again_at=None, is_delivered=False, status=500, error="x" * 1000),
     ]
-    store.write(lambda connection: outbox.settle(connection, attempted))
+    store.run_transaction(lambda connection: outbox.settle(connection, attempted))
 
     ages = outbox.Ages(delivered_before=at - 30 * DAY_US, failed_before=at - 90 * DAY_US)
 
     def clean() -> int:
         removed, after_id = 0, 0
         while True:
-            found = store.read(lambda one: outbox.find_old(one, ages, after_id, 2))  # noqa: B023 - called at once
-            removed += store.write(lambda one: outbox.remove_old(one, ages, found.old))  # noqa: B023
+            found = store.run_read(lambda one: outbox.find_old(one, ages, after_id, 2))  # noqa: B023 - called at once
+            removed += store.run_transaction(lambda one: outbox.remove_old(one, ages, found.old))  # noqa: B023
             if found.following is None:
                 return removed
             after_id = found.following
 
     assert [clean(), clean()] == [2, 0]
-    store.write(lambda connection: webhooks.disable(connection, name, old))
+    store.run_transaction(lambda connection: webhooks.disable(connection, name, old))
     assert [clean(), clean()] == [2, 0]
-    left = store.read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries
+    left = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries
     assert {one.id for one in left} == {ids[2], ids[3]}
-    assert store.write(lambda connection: outbox.remove_old(connection, ages, ids)) == 0
+    assert store.run_transaction(lambda connection: outbox.remove_old(connection, ages, ids)) == 0
 
 
 def test_what_is_due_for_too_long_is_given_up_and_nothing_else(store: SessionStore) -> None:
@@ -309,14 +309,14 @@ def test_what_is_due_for_too_long_is_given_up_and_nothing_else(store: SessionSto
     do(store, Begin(at=at - 100 * DAY_US))
     do(store, Begin(at=at - 100 * DAY_US), key=SessionKey("phq9", "ben"))
     do(store, Begin(at=at - DAY_US), key=SessionKey("phq9", "cat"))
-    page = store.read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries[::-1]
+    page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries[::-1]
     late, made, _ = ids = [one.id for one in page]
     ages = outbox.Ages(delivered_before=at - 30 * DAY_US, failed_before=at - 90 * DAY_US)
-    assert store.read(lambda connection: outbox.find_old(connection, ages, 0, 10)) == ([], [late, made], None)
+    assert store.run_read(lambda connection: outbox.find_old(connection, ages, 0, 10)) == ([], [late, made], None)
     delivered = Attempted(id=made, at=at, attempts=1, again_at=None, is_delivered=True, status=200, error=None)
-    store.write(lambda connection: outbox.settle(connection, [delivered]))
-    assert store.write(lambda connection: outbox.give_up(connection, ages, ids, at)) == 1
-    page = store.read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries[::-1]
+    store.run_transaction(lambda connection: outbox.settle(connection, [delivered]))
+    assert store.run_transaction(lambda connection: outbox.give_up(connection, ages, ids, at)) == 1
+    page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries[::-1]
     assert [one.failed_at for one in page] == [at, None, None]
     assert [one.next_attempt_at is None for one in page] == [True, True, False]
 
@@ -325,12 +325,15 @@ def test_attempt_that_is_written_late_changes_no_delivery_that_was_made(store: S
     """Two processes may have sent it; and the same result counts once, however often it is written."""
     hook(store)
     do(store, Begin(at=store.clock()))
-    at, (made,) = store.clock(), store.read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries
+    at, (made,) = (
+        store.clock(),
+        store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries,
+    )
     failed = Attempted(id=made.id, at=at, attempts=1, again_at=at, is_delivered=False, status=500, error="HTTP 500")
     delivered = Attempted(id=made.id, at=at, attempts=2, again_at=None, is_delivered=True, status=200, error=None)
     for one in (failed, failed, delivered, failed):
-        store.write(lambda connection, one=one: outbox.settle(connection, [one]))
-    (kept,) = store.read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries
+        store.run_transaction(lambda connection, one=one: outbox.settle(connection, [one]))
+    (kept,) = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries
     assert (kept.attempts, kept.delivered_at, kept.next_attempt_at) == (2, at, None)
 
 
@@ -339,7 +342,7 @@ def test_secret_of_a_webhook_is_sealed_where_answers_are_and_changes_its_key_wit
 ) -> None:
     """Nothing of it lies in the table; ``rotate`` seals it anew, and the old key is needed no more."""
     added = management.add(sealed, "https://receiver.test/", EVENTS)
-    kept = sealed.read(lambda connection: webhooks.read(connection, added.webhook.id))
+    kept = sealed.run_read(lambda connection: webhooks.read(connection, added.webhook.id))
     assert kept is not None
     assert kept.secret.startswith("enc:")
     assert added.secret not in kept.secret

@@ -37,8 +37,8 @@ def test_event_whose_commit_is_cut_is_told_once(wire: tuple[SessionStore, Proxy,
     """Whether the server had committed or not: the store's own retry puts nothing there twice."""
     store, proxy, commit = wire
     hook(store)
-    store.submit(ANN, Begin(at=store.clock()))
+    store.turns.submit(ANN, Begin(at=store.clock()))
     cut = proxy.cut_when(commit, when, 1)
-    store.submit(ANN, Restart(at=store.clock()))
+    store.turns.submit(ANN, Restart(at=store.clock()))
     assert cut.happened == 1
     assert told(store) == [("started", "ann", 1), ("started", "ann", 2)]

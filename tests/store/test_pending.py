@@ -17,8 +17,8 @@ from app.survey.definition import Survey
 from app.survey.flow import Rejection, decide
 from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState, apply, fold
-from app.writer.batch import Outcome, Refused, Result, Turn
-from app.writer.pending import Accepted, PendingTurns
+from app.writer.batch import Committed, Rejected, Result, Turn
+from app.writer.pending import PendingQueue, Queued
 from tests.conftest import SURVEYS
 
 SURVEY = read_catalogue(Settings(surveys_dir=SURVEYS)).surveys["phq9"]
@@ -37,8 +37,8 @@ class Writer:
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
-    def submit_many(self, turns: Sequence[Turn], *, is_patient: bool) -> list[Result | Exception]:
-        assert not is_patient
+    def submit_many(self, turns: Sequence[Turn], *, retry_lock_waits: bool) -> list[Result | Exception]:
+        assert not retry_lock_waits
         self.is_trying.set()
         assert self.may_go_on.wait(WAIT_S)
         if not self.is_there or any(key in self.held for key, _ in turns):
@@ -49,10 +49,10 @@ class Writer:
         state = self.states.get(key)
         event = decide(SURVEY, state, command)
         if isinstance(event, Rejection):
-            return Refused(rejection=event, state=state, survey=SURVEY)
+            return Rejected(rejection=event, state=state, survey=SURVEY)
         after = self.states[key] = apply(state, event)
         self.committed.append((key.user_id, command))
-        return Outcome(version=after.version, duplicate=False, state=after, survey=SURVEY, event=event)
+        return Committed(version=after.version, duplicate=False, state=after, survey=SURVEY, event=event)
 
 
 class Bench:
@@ -60,7 +60,7 @@ class Bench:
 
     def __init__(self, **settings: Any) -> None:
         self.writer = Writer()
-        self.pending = PendingTurns(Settings(**settings), self.writer.submit_many, lambda _survey, _revision: SURVEY)
+        self.pending = PendingQueue(Settings(**settings), self.writer.submit_many, lambda _survey, _revision: SURVEY)
         self.told: list[tuple[str | None, Result | Exception]] = []
 
     def begin(self, user: str) -> SessionKey:
@@ -70,7 +70,7 @@ class Bench:
         self.writer.states[key] = apply(None, event)
         return key
 
-    def accept(self, key: SessionKey, command: AnyCommand) -> Accepted | Refused:
+    def accept(self, key: SessionKey, command: AnyCommand) -> Queued | Rejected:
         def stored() -> tuple[SessionState | None, Survey | None]:
             return self.writer.states.get(key), SURVEY
 
@@ -81,7 +81,7 @@ class Bench:
 
     def settle(self) -> None:
         self.writer.is_there = True
-        assert self.pending.wait_until_settled(WAIT_S)
+        assert self.pending.wait_until_empty(WAIT_S)
 
 
 def answer(step: str, message_id: str, value: Any = 1) -> Answer:
@@ -102,16 +102,16 @@ def test_turns_are_foreseen_at_once_and_committed_in_the_order_in_which_they_wer
     for number in range(1, 5):
         for key in (one, two):
             accepted = bench.accept(key, answer(f"Q{number}", f"{key.user_id}{number}"))
-            assert isinstance(accepted, Accepted)
+            assert isinstance(accepted, Queued)
             assert (accepted.state.current_step, accepted.version) == (f"Q{number + 1}", 1)
-    assert bench.pending.is_away
+    assert bench.pending.is_unavailable
     bench.settle()
     for key in (one, two):
         ids = [command.message_id for user, command in bench.writer.committed if user == key.user_id]
         assert ids == [f"{key.user_id}{number}" for number in range(1, 5)]
     assert len(bench.told) == 8
-    assert not bench.pending.is_away
-    assert bench.pending.foreseen(one) is None
+    assert not bench.pending.is_unavailable
+    assert bench.pending.predicted(one) is None
 
 
 def test_same_message_again_joins_its_first_turn(bench: Bench) -> None:
@@ -132,14 +132,14 @@ def test_answer_that_does_not_fit_its_question_is_refused_at_once_and_else_the_s
     """`not_current` may be void on the stored state: it waits. A wrong value stays wrong."""
     key = bench.begin("one")
     refused = bench.accept(key, answer("Q1", "wrong", value=9))
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Rejected)
     assert refused.rejection.code == "invalid_answer"
     waits = bench.accept(key, answer("Q5", "early"))
-    assert isinstance(waits, Accepted)
+    assert isinstance(waits, Queued)
     assert waits.state.current_step == "Q1"
     bench.settle()
     (told,) = bench.told
-    assert isinstance(told[1], Refused)
+    assert isinstance(told[1], Rejected)
     assert told[1].rejection.code == "not_current"
 
 
@@ -200,7 +200,7 @@ def test_session_that_can_not_be_committed_does_not_hold_up_the_others(bench: Be
     told = threading.Event()
 
     def wait_for_the_free_one() -> bool:
-        return any(message_id == "f1" for message_id, _ in bench.told) and not bench.pending.is_away
+        return any(message_id == "f1" for message_id, _ in bench.told) and not bench.pending.is_unavailable
 
     with bench.pending._changed:
         assert bench.pending._changed.wait_for(wait_for_the_free_one, WAIT_S), told
@@ -220,9 +220,9 @@ def test_line_goes_on_from_a_newer_state_that_was_stored_past_it(bench: Bench) -
     assert newer is not None
     bench.writer.states[key] = newer
     bench.pending.rebase(key, newer, SURVEY)
-    foreseen = bench.pending.foreseen(key)
-    assert foreseen is not None
-    assert (foreseen.version, foreseen.state.answers) == (2, {"Q1": 1})
+    predicted = bench.pending.predicted(key)
+    assert predicted is not None
+    assert (predicted.version, predicted.state.answers) == (2, {"Q1": 1})
     bench.settle()
 
 
@@ -231,7 +231,7 @@ def test_new_session_is_begun_in_memory_and_goes_on(bench: Bench) -> None:
     key = SessionKey("phq9", "new")
     for command in (Begin(at=1), answer("Q1", "a"), Back(at=3, message_id="b"), Restart(at=4, message_id="c")):
         accepted = bench.accept(key, command)
-        assert isinstance(accepted, Accepted)
+        assert isinstance(accepted, Queued)
         assert accepted.version == 0
     assert (accepted.state.current_step, accepted.state.answers, accepted.state.version) == ("Q1", {}, 4)
     bench.settle()

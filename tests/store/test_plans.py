@@ -13,7 +13,7 @@ def asking(store: SessionStore) -> list[str]:
     """Return what has to be set for plans as of a large database."""
     # In so small a database PostgreSQL finds reading all of it cheaper than going along an index. The writer, whose
     # plans are kept while the database grows, has to go along it all the same.
-    return ["SET enable_seqscan = off"] if store.database_facts()["database"] == "postgresql" else []
+    return ["SET enable_seqscan = off"] if store.queries.database_facts()["database"] == "postgresql" else []
 
 
 def test_no_operation_reads_a_whole_table(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,5 +30,5 @@ def test_plan_that_reads_a_whole_table_would_be_seen(store: SessionStore) -> Non
     plans.fill(store, SESSIONS)
     scanning = plans._Asked("SELECT user_id FROM sessions WHERE drafts = 'x'", (), by_writer=False)
     assert any(map(plans._is_scan, plans._explained(store, scanning, ())))
-    with store._reading.connect() as connection:
+    with store.queries.engine.connect() as connection:
         assert connection.execute(text("SELECT COUNT(*) FROM sessions")).scalar() == SESSIONS

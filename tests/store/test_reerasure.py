@@ -25,7 +25,7 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit, erasure_rows, erasures
 from app.store.credentials import revoke_tokens
-from app.store.erasure_journal import Erased, ErasureList, hash_of, line_of
+from app.store.erasure_journal import ErasureJournal, ErasureRecord, hash_of, line_of
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT, SURVEYS, examples
@@ -77,10 +77,10 @@ def users(store: SessionStore) -> set[str]:
     return {row["user_id"].partition("~")[0] for row in dump(store)["sessions"]}
 
 
-def list_of(settings: Settings) -> ErasureList:
+def list_of(settings: Settings) -> ErasureJournal:
     with opened(settings) as store:
-        assert store._erasure_list is not None
-        return store._erasure_list
+        assert store.erasure._journal is not None
+        return store.erasure._journal
 
 
 def test_restored_backup_is_erased_again_at_the_next_start(listed: Settings, caplog: pytest.LogCaptureFixture) -> None:
@@ -93,8 +93,8 @@ def test_restored_backup_is_erased_again_at_the_next_start(listed: Settings, cap
     restore = backup(listed)
     with opened(listed) as store:
         begin(store, SessionKey("intake", "zoe"))
-        assert store.forget(ANN.user_id) == 2
-        assert store.forget("zoe") == 1
+        assert store.erasure.forget(ANN.user_id) == 2
+        assert store.erasure.forget("zoe") == 1
         before = dump(store)["erasures"]
     restore()
     caplog.clear()
@@ -117,12 +117,12 @@ def test_who_began_anew_after_the_erasure_stays(listed: Settings) -> None:
     """A line erases nothing that is newer, nor a token that was issued later."""
     with opened(listed) as store:
         begin(store, ANN)
-        store.delete(ANN)
-        store.begin(ANN, is_audio_mode=False)
-        store.write(lambda connection: revoke_tokens(connection, ANN, store.clock()))
+        store.erasure.delete(ANN)
+        store.turns.get_or_create(ANN, is_audio_mode=False)
+        store.run_transaction(lambda connection: revoke_tokens(connection, ANN, store.clock()))
         kept = dump(store)
     with opened(listed) as store:
-        store.write(lambda connection: connection.exec_driver_sql("DELETE FROM erasures"))
+        store.run_transaction(lambda connection: connection.exec_driver_sql("DELETE FROM erasures"))
     with opened(listed) as store:
         after = dump(store)
     for table in ("sessions", "session_history", "token_revocations"):
@@ -136,11 +136,11 @@ def test_revocation_of_a_restored_participant_is_of_the_erasure(listed: Settings
         begin(store, ANN)
     restore = backup(listed)
     with opened(listed) as store:
-        store.delete(ANN)
-        (erased,), _ = store.read(lambda connection: erasure_rows.read_after(connection, 0))
+        store.erasure.delete(ANN)
+        (erased,), _ = store.run_read(lambda connection: erasure_rows.read_after(connection, 0))
     restore()
     with opened(listed) as store:
-        found = store.read(lambda connection: erasures.read_revocations(connection, ANN.user_id, None))
+        found = store.run_read(lambda connection: erasures.read_revocations(connection, ANN.user_id, None))
     assert found == {"phq9": erased.erased_at}
 
 
@@ -148,12 +148,12 @@ def test_name_in_a_restored_log_goes_where_no_session_is_left(listed: Settings) 
     """The backup was made before he began, when he was in the log already."""
     with opened(listed) as store:
         begin(store, ANN)
-        store.write(lambda connection: connection.exec_driver_sql("DELETE FROM session_history"))
-        store.write(lambda connection: connection.exec_driver_sql("DELETE FROM sessions"))
+        store.run_transaction(lambda connection: connection.exec_driver_sql("DELETE FROM session_history"))
+        store.run_transaction(lambda connection: connection.exec_driver_sql("DELETE FROM sessions"))
     restore = backup(listed)
     with opened(listed) as store:
-        store.begin(ANN, is_audio_mode=False)
-        store.delete(ANN)
+        store.turns.get_or_create(ANN, is_audio_mode=False)
+        store.erasure.delete(ANN)
     restore()
     with opened(listed) as store:
         assert mentions(dump(store), ANN.user_id) == []
@@ -165,7 +165,7 @@ def test_half_written_last_line_is_skipped(listed: Settings, caplog: pytest.LogC
         begin(store, ANN)
     restore = backup(listed)
     with opened(listed) as store:
-        store.delete(ANN)
+        store.erasure.delete(ANN)
     with list_of(listed).path.open("a") as file:
         file.write('{"survey_id":"phq9","user_ha')
     restore()
@@ -178,8 +178,8 @@ def test_list_gets_what_only_the_database_has(settings: Settings, tmp_path: Path
     """A list that is kept from now on has the earlier erasures too; a purge by age is none of them."""
     with opened(settings.model_copy(update={"erasures_file": tmp_path / "one"})) as store:
         begin(store, ANN)
-        store.delete(ANN)
-        store.write(lambda connection: erasure_rows.add_purge(connection, "phq9", 3, 1))
+        store.erasure.delete(ANN)
+        store.run_transaction(lambda connection: erasure_rows.add_purge(connection, "phq9", 3, 1))
     with opened(settings.model_copy(update={"erasures_file": tmp_path / "two"})):
         pass
     assert (tmp_path / "one").read_text() == (tmp_path / "two").read_text() != ""
@@ -193,21 +193,21 @@ def test_what_is_erased_again_is_in_the_audit_log(listed: Settings) -> None:
         begin(store, BOB)
     restore = backup(listed)
     with opened(listed) as store:
-        store.delete(ANN)
-        lines = list(erasure_replay.read_all(store))
+        store.erasure.delete(ANN)
+        lines = list(erasure_replay.read_all(store.run_read))
     restore()
     with opened(listed) as store:
         (entry,) = erasures_in_log(store)
         assert entry.user_id == erasures.shown(lines[0].user_hash)
         assert (entry.actor, entry.survey_id, entry.detail) == ("restored backup", "phq9", {"sessions": 1})
         begin(store, ANN, at=1)
-        assert [store.erase_again(lines, actor="operator") for _ in range(2)] == [1, 0]
+        assert [store.erasure.replay(lines, actor="operator") for _ in range(2)] == [1, 0]
         assert [entry.actor for entry in erasures_in_log(store)] == ["operator", "restored backup"]
         assert mentions(dump(store), ANN.user_id) == ["token_revocations.user_id"]
 
 
 def erasures_in_log(store: SessionStore) -> list[audit.Entry]:
-    page = store.read(lambda connection: audit.read_page(connection, None, 100, {"action": "session_erased"}))
+    page = store.run_read(lambda connection: audit.read_page(connection, None, 100, {"action": "session_erased"}))
     return [recorded.entry for recorded in page.entries]
 
 
@@ -221,15 +221,15 @@ def test_erasure_that_failed_behind_its_line_takes_no_answers_given_since(
         begin(store, ANN)
         begin(store, BOB)
         with monkeypatch.context() as patch:
-            patch.setattr(store._held, "run", partial(cut_off, store._held.run))
+            patch.setattr(store._connection, "run", partial(cut_off, store._connection.run))
             with pytest.raises(DatabaseUnavailable, match="next start may still carry it out"):
-                store.delete(ANN)
+                store.erasure.delete(ANN)
         if goes_on:
-            store.submit_or_raise(ANN, Answer(at=store.clock(), message_id="later", step="Q2", value=3))
+            store.turns.submit_or_raise(ANN, Answer(at=store.clock(), message_id="later", step="Q2", value=3))
         before = dump(store)
     for _ in range(2):
         with opened(listed) as store:
-            after, path = dump(store), store._erasure_list.path  # type: ignore[union-attr]
+            after, path = dump(store), store.erasure._journal.path  # type: ignore[union-attr]
     assert len(after["erasures"]) == 1
     if not goes_on:
         assert {row["user_id"] for row in after["sessions"]} == {BOB.user_id}
@@ -262,8 +262,8 @@ def test_session_that_was_set_aside_goes_and_the_one_that_changed_since_stays(li
         begin(store, ANN, at=2_000_000)
         before = dump(store)
         salt = "ab" * 16
-        line = Erased("phq9", hash_of(salt, *ANN), salt, 2, 2_000_001)
-        store._erasure_list.append([line])  # type: ignore[union-attr]
+        line = ErasureRecord("phq9", hash_of(salt, *ANN), salt, 2, 2_000_001)
+        store.erasure._journal.append([line])  # type: ignore[union-attr]
     with opened(listed) as store:
         after = dump(store)
     assert after["sessions"] == [row for row in before["sessions"] if "~" not in row["user_id"]]
@@ -280,20 +280,20 @@ def test_both_lists_agree_after_a_start(store: SessionStore, tmp_path: Path, kep
     """Whatever each had, and whatever lines are doubled, empty, half-written or none."""
     clear(store)
     salt = "ab" * 16
-    lines = [Erased("phq9", hash_of(salt, "phq9", f"user{number}"), salt, 1, 5) for number, _, _ in kept]
-    listed = ErasureList(tmp_path / "list")
+    lines = [ErasureRecord("phq9", hash_of(salt, "phq9", f"user{number}"), salt, 1, 5) for number, _, _ in kept]
+    listed = ErasureJournal(tmp_path / "list")
     listed.path.unlink(missing_ok=True)
     listed.append(line for line, (_, is_listed, _) in zip(lines, kept, strict=True) if is_listed)
     with listed.path.open("a") as file:
         file.write(half)
     stored = [line for line, (_, _, is_stored) in zip(lines, kept, strict=True) if is_stored]
-    store.write(lambda connection: erasure_rows.add_lacking(connection, list({*stored})))
+    store.run_transaction(lambda connection: erasure_rows.add_lacking(connection, list({*stored})))
     wanted = {line.identity for line, (_, *is_anywhere) in zip(lines, kept, strict=True) if any(is_anywhere)}
-    erasure_replay.bring_together(store, listed)
+    erasure_replay.reconcile(store.erasure._access(), listed)
     assert {one.identity for one in listed.read()} == wanted
-    assert sorted(one.identity for one in erasure_replay.read_all(store)) == sorted(wanted)
+    assert sorted(one.identity for one in erasure_replay.read_all(store.run_read)) == sorted(wanted)
     text = listed.path.read_bytes()
-    erasure_replay.bring_together(store, listed)
+    erasure_replay.reconcile(store.erasure._access(), listed)
     assert listed.path.read_bytes() == text
 
 
@@ -302,18 +302,18 @@ def test_erasure_beside_a_start_gets_no_second_line(listed: Settings, monkeypatc
     with opened(listed) as store, opened(listed) as other:
         for key in (ANN, BOB):
             begin(store, key)
-        store.delete(ANN)
+        store.erasure.delete(ANN)
         real, is_done = erasure_replay.read_all, []
 
-        def read_all(access: Any) -> Iterator[Erased]:
+        def read_all(access: Any) -> Iterator[ErasureRecord]:
             yield from list(real(access))
             if not is_done:
-                is_done.append(other.delete(BOB))
+                is_done.append(other.erasure.delete(BOB))
 
-        listing = store._erasure_list
+        listing = store.erasure._journal
         assert listing is not None
         monkeypatch.setattr(erasure_replay, "read_all", read_all)
-        erasure_replay._complete(store, listing)
+        erasure_replay._complete(store.erasure._access(), listing)
         assert is_done
         assert len(listing.path.read_text().splitlines()) == 2
 
@@ -323,8 +323,8 @@ def test_start_reads_no_session_where_both_lists_agree(listed: Settings, monkeyp
     with opened(listed) as store:
         for user in ("ann", "bob"):
             begin(store, SessionKey("phq9", user))
-            store.forget(user)
-    monkeypatch.setattr(ErasureList, "lock", lambda _: pytest.fail("it was locked"))
+            store.erasure.forget(user)
+    monkeypatch.setattr(ErasureJournal, "lock", lambda _: pytest.fail("it was locked"))
     monkeypatch.setattr(erasure_replay.history, "read_keys_after", lambda *_: pytest.fail("sessions were read"))
     with opened(listed) as store:
         assert users(store) == set()
@@ -335,10 +335,10 @@ def test_lines_of_another_list_are_applied_by_hand(listed: Settings) -> None:
     with opened(listed) as store:
         at = store.clock() - 1_000_000
         keys = [SessionKey("phq9", f"user{number}") for number in range(250)]
-        store.submit_many([(key, Begin(at=at)) for key in keys])
+        store.turns.submit_many([(key, Begin(at=at)) for key in keys])
         salt = "ab" * 16
         lines = [
-            Erased("phq9", hash_of(salt, key.survey_id, key.user_id), salt, 1, at + later)
+            ErasureRecord("phq9", hash_of(salt, key.survey_id, key.user_id), salt, 1, at + later)
             for key in keys[:240]
             for later in (-1, 0, -2)
         ]
@@ -346,9 +346,9 @@ def test_lines_of_another_list_are_applied_by_hand(listed: Settings) -> None:
         assert apply_erasures(store, map(line_of, [*lines, *late])) == 240
         assert users(store) == {key.user_id for key in keys[240:]}
         assert len(dump(store)["erasures"]) == 721
-        assert store._erasure_list is not None
-        assert {one.identity for one in store._erasure_list.read()} == {one.identity for one in [*lines, *late]}
-        assert store.erase_again(lines) == 0
+        assert store.erasure._journal is not None
+        assert {one.identity for one in store.erasure._journal.read()} == {one.identity for one in [*lines, *late]}
+        assert store.erasure.replay(lines) == 0
         assert len(dump(store)["erasures"]) == 721
 
 
@@ -360,12 +360,12 @@ def test_several_servers_that_start_at_once_erase_again_once(
         begin(store, ANN)
     restore = backup(listed)
     with opened(listed) as store:
-        store.delete(ANN)
+        store.erasure.delete(ANN)
     restore()
     caplog.clear()
     stores = [SessionStore(listed, store.catalogue) for _ in range(4)]
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(SessionStore.prepare, stores))
+        list(threads.map(SessionStore.initialise, stores))
     assert [row["sessions"] for row in dump(stores[0])["erasures"]] == [1]
     assert caplog.text.count(ERASED_AGAIN) == 1
     for one in stores:
@@ -376,14 +376,14 @@ _KILLED = """
 import os, signal, sys
 from app.sessions.service import open_store
 from app.settings import read_settings
-from app.store.erasure_journal import Erased, ErasureList, hash_of
-real = ErasureList.append
+from app.store.erasure_journal import ErasureJournal
+real = ErasureJournal.append
 def append(self, erasures):
     if sys.argv[1] == "after":
         real(self, erasures)
     os.kill(os.getpid(), signal.SIGKILL)
-ErasureList.append = append
-open_store(read_settings()).forget("ann-qqq")
+ErasureJournal.append = append
+open_store(read_settings()).erasure.forget("ann-qqq")
 """
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.errors import DatabaseRefused, DatabaseUnavailable
 from app.settings import Settings, read_settings
-from app.store.retry import may_pass, retried, unsaved
+from app.store.retry import is_transient, translate_error, with_retries
 
 
 def of_postgresql(state: str) -> Exception:
@@ -73,37 +73,37 @@ LOCKED = DBAPIError("", {}, sqlite3.OperationalError("database is locked"))
 @pytest.mark.parametrize("error", RETRIED, ids=repr)
 def test_failure_that_may_pass_is_tried_again(error: Exception) -> None:
     """Locked, deadlock, connection lost, starting up, a double key of another server's."""
-    assert may_pass(DBAPIError("", {}, error))
+    assert is_transient(DBAPIError("", {}, error))
 
 
 @pytest.mark.parametrize("error", NEVER, ids=repr)
 def test_failure_that_stays_is_not_tried_again(error: Exception) -> None:
     """Constraint, data, syntax, disk full, corrupt."""
-    assert not may_pass(DBAPIError("", {}, error))
+    assert not is_transient(DBAPIError("", {}, error))
 
 
 @pytest.mark.parametrize("error", OF_THE_DATA, ids=repr)
 def test_answer_that_the_database_refuses_is_told_as_refused(error: Exception) -> None:
     """Sending it again can't help."""
-    assert isinstance(unsaved(DBAPIError("", {}, error)), DatabaseRefused)
+    assert isinstance(translate_error(DBAPIError("", {}, error)), DatabaseRefused)
 
 
 @pytest.mark.parametrize("error", OF_THE_DATABASE, ids=repr)
 def test_answer_that_a_broken_database_can_not_take_is_told_as_unavailable(error: Exception) -> None:
     """A full disk, a lost table, a wrong password: the sender keeps his answer until it is mended."""
-    assert isinstance(unsaved(DBAPIError("", {}, error)), DatabaseUnavailable)
+    assert isinstance(translate_error(DBAPIError("", {}, error)), DatabaseUnavailable)
 
 
 def test_lost_connection_without_a_code_is_tried_again() -> None:
     """Psycopg gives no SQLSTATE where the connection broke; SQLAlchemy knows that it did."""
-    assert may_pass(DBAPIError("", {}, psycopg.OperationalError("x"), connection_invalidated=True))
-    assert not may_pass(ValueError("x"))
+    assert is_transient(DBAPIError("", {}, psycopg.OperationalError("x"), connection_invalidated=True))
+    assert not is_transient(ValueError("x"))
 
 
 def test_connection_that_can_not_be_made_is_tried_again() -> None:
     """A server that starts up, or is not there for a moment: psycopg has no SQLSTATE for it, PyMySQL 2003."""
-    assert may_pass(DBAPIError("", {}, psycopg.OperationalError("connection refused")))
-    assert may_pass(DBAPIError("", {}, pymysql.err.OperationalError(2003, "Can't connect")))
+    assert is_transient(DBAPIError("", {}, psycopg.OperationalError("connection refused")))
+    assert is_transient(DBAPIError("", {}, pymysql.err.OperationalError(2003, "Can't connect")))
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 3, 5])
@@ -121,7 +121,7 @@ def test_work_is_tried_as_often_as_the_settings_say_and_waits_as_they_say(
         raise LOCKED
 
     with pytest.raises(DBAPIError) as last:
-        retried(settings, fails, "x")
+        with_retries(settings, fails, "x")
     assert last.value is LOCKED
     assert tries == ["x"] * attempts
     assert len(waits) == attempts - 1
@@ -139,7 +139,7 @@ def test_work_that_succeeds_in_the_end_is_done_once_more_and_no_oftener(monkeypa
             raise outcome
         return outcome
 
-    assert retried(Settings(), works) == 7
+    assert with_retries(Settings(), works) == 7
     assert outcomes == [8]
 
 
@@ -153,7 +153,7 @@ def test_failure_that_stays_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> 
         raise DBAPIError("", {}, NEVER[0])
 
     with pytest.raises(DBAPIError):
-        retried(Settings(), refused)
+        with_retries(Settings(), refused)
     assert tries == [1]
 
 

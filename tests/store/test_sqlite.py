@@ -20,7 +20,7 @@ from app.store.engine import normalise_url
 from app.survey.commands import Answer, Begin, SetMode, Update
 from app.survey.snapshot import SessionKey
 from app.writer import batch
-from app.writer.batch import Outcome
+from app.writer.batch import Committed
 from tests.conftest import ROOT, SURVEYS
 from tests.durability.exactly_once import check_fold
 
@@ -55,7 +55,7 @@ def test_versions_with_the_wal_reset_bug_are_known(version: tuple[int, int, int]
 def pragma(store: SessionStore, name: str, *, of_writer: bool) -> object:
     if of_writer:
         return store._writer.run(lambda connection: connection.exec_driver_sql(f"PRAGMA {name}").scalar())
-    with store._reading.connect() as connection:
+    with store.queries.engine.connect() as connection:
         return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
 
 
@@ -75,8 +75,8 @@ def test_sqlite_with_the_bug_works_without_wal(
         store = open_store(file_settings)
     assert "WAL-reset bug" in caplog.text
     assert pragma(store, "journal_mode", of_writer=True) == "delete"
-    store.begin(KEY, is_audio_mode=False)
-    assert isinstance(store.submit(KEY, Answer(at=store.clock(), step="Q1", value=1)), Outcome)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
+    assert isinstance(store.turns.submit(KEY, Answer(at=store.clock(), step="Q1", value=1)), Committed)
     check_fold(store, KEY)
     store.close()
 
@@ -99,11 +99,11 @@ def test_nothing_of_the_erased_lies_on_in_the_file_or_its_log(store: SessionStor
     keys = [KEY, SessionKey("phq9", "bob")]
     for length in (1, 100, 10_000):
         for key in keys:
-            store.begin(key, is_audio_mode=False)
+            store.turns.get_or_create(key, is_audio_mode=False)
             marked = (MARKED if key is KEY else "kept") * length
-            store.submit_or_raise(key, Update(at=store.clock(), changes={"session_data": {"x": marked}}))
+            store.turns.submit_or_raise(key, Update(at=store.clock(), changes={"session_data": {"x": marked}}))
     assert MARKED.encode() in bytes_of(file_settings)
-    store.delete(KEY)
+    store.erasure.delete(KEY)
     left = bytes_of(file_settings)
     assert MARKED.encode() not in left
     assert b"kept" in left
@@ -112,16 +112,16 @@ def test_nothing_of_the_erased_lies_on_in_the_file_or_its_log(store: SessionStor
 
 def test_erasure_waits_for_nobody_who_reads(store: SessionStore, file_settings: Settings) -> None:
     """What he reads stays in the log; the next erasure, or the log's own course, takes it."""
-    store.begin(KEY, is_audio_mode=False)
-    store.submit_or_raise(KEY, Update(at=store.clock(), changes={"session_data": {"x": MARKED}}))
-    with store._reading.connect() as reading:
+    store.turns.get_or_create(KEY, is_audio_mode=False)
+    store.turns.submit_or_raise(KEY, Update(at=store.clock(), changes={"session_data": {"x": MARKED}}))
+    with store.queries.engine.connect() as reading:
         reading.exec_driver_sql("BEGIN")
         assert reading.exec_driver_sql("SELECT count(*) FROM sessions").scalar() == 1
-        assert store.delete(KEY)
+        assert store.erasure.delete(KEY)
         assert pragma(store, "busy_timeout", of_writer=True) == sqlite.LOOK_MS
         assert MARKED.encode() in bytes_of(file_settings)
         reading.exec_driver_sql("COMMIT")
-    store.leave_no_trace()
+    store.erasure.truncate_wal()
     assert MARKED.encode() not in bytes_of(file_settings)
 
 
@@ -172,10 +172,12 @@ def test_log_that_cannot_be_emptied_spoils_no_erasure(store: SessionStore) -> No
 def test_session_that_another_connection_changed_is_read_again(store: SessionStore, file_settings: Settings) -> None:
     """Two stores on one file in turn, each remembering what it wrote: no version comes twice, no answer is lost."""
     other = open_store(file_settings)
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     for number in range(1, 10):
         one = (store, other)[number % 2]
-        outcome = one.submit_or_raise(KEY, Answer(at=one.clock(), message_id=f"m{number}", step=f"Q{number}", value=1))
+        outcome = one.turns.submit_or_raise(
+            KEY, Answer(at=one.clock(), message_id=f"m{number}", step=f"Q{number}", value=1)
+        )
         assert outcome.version == number + 1
         assert len(outcome.state.answers) == number
     check_fold(store, KEY)
@@ -184,10 +186,10 @@ def test_session_that_another_connection_changed_is_read_again(store: SessionSto
 
 def test_row_that_was_changed_by_hand_is_read_again(store: SessionStore) -> None:
     """Also over the writer's own connection, whose changes data_version does not count."""
-    store.begin(KEY, is_audio_mode=False)
-    store.submit_or_raise(KEY, Answer(at=store.clock(), step="Q1", value=1))
+    store.turns.get_or_create(KEY, is_audio_mode=False)
+    store.turns.submit_or_raise(KEY, Answer(at=store.clock(), step="Q1", value=1))
     store._writer.run(lambda connection: connection.exec_driver_sql("UPDATE sessions SET answers = '{\"Q1\": 3}'"))
-    outcome = store.submit_or_raise(KEY, Answer(at=store.clock(), step="Q2", value=0))
+    outcome = store.turns.submit_or_raise(KEY, Answer(at=store.clock(), step="Q2", value=0))
     assert outcome.state.answers == {"Q1": 3, "Q2": 0}
 
 
@@ -206,7 +208,7 @@ def test_what_an_integrator_changes_after_saving_is_not_saved(store: SessionStor
     drafted = {"half": ["typed"]}
     database.update_session_state("u", session_data=drafted)
     drafted["half"].append("more")
-    store.submit_or_raise(SessionKey("default", "u"), Update(at=store.clock(), changes={"current_step": "S3"}))
+    store.turns.submit_or_raise(SessionKey("default", "u"), Update(at=store.clock(), changes={"current_step": "S3"}))
     loaded = database.load_session("u")
     assert loaded is not None
     assert loaded["session_data"] == {"half": ["typed"]}
@@ -216,12 +218,12 @@ def test_no_more_sessions_are_remembered_than_allowed(store: SessionStore, monke
     """The oldest are forgotten, and so are those with long answers; all are answered as ever."""
     monkeypatch.setattr(sqlite, "REMEMBERED", 5)
     keys = [SessionKey("phq9", f"user{number}") for number in range(12)]
-    store.submit_many([(key, Begin(at=1)) for key in keys])
-    remembered = store._held._gateway._recent  # type: ignore[union-attr]
+    store.turns.submit_many([(key, Begin(at=1)) for key in keys])
+    remembered = store._connection._gateway._recent  # type: ignore[union-attr]
     assert list(remembered) == keys[-5:]
     monkeypatch.setattr(batch, "SMALL", 10)
-    results = store.submit_many([(key, Answer(at=2, step=f"Q{n}", value=1)) for n in (1, 2) for key in keys])
-    assert all(isinstance(result, Outcome) for result in results)
+    results = store.turns.submit_many([(key, Answer(at=2, step=f"Q{n}", value=1)) for n in (1, 2) for key in keys])
+    assert all(isinstance(result, Committed) for result in results)
     assert remembered == {}
     for key in keys:
         check_fold(store, key)
@@ -230,10 +232,10 @@ def test_no_more_sessions_are_remembered_than_allowed(store: SessionStore, monke
 @pytest.mark.parametrize("long", [{"session_data": {"x": "y" * 9000}}, {"answers": {"Q1": "y" * 9000}}])
 def test_session_with_anything_long_is_not_remembered(store: SessionStore, long: dict[str, object]) -> None:
     """So the bound on their number is one on the memory too; it is read again for each turn."""
-    store.begin(KEY, is_audio_mode=False)
-    store.submit_or_raise(KEY, Update(at=store.clock(), changes=long))
-    store.submit_or_raise(KEY, SetMode(at=store.clock(), is_audio_mode=True))
-    assert KEY not in store._held._gateway._recent  # type: ignore[union-attr]
+    store.turns.get_or_create(KEY, is_audio_mode=False)
+    store.turns.submit_or_raise(KEY, Update(at=store.clock(), changes=long))
+    store.turns.submit_or_raise(KEY, SetMode(at=store.clock(), is_audio_mode=True))
+    assert KEY not in store._connection._gateway._recent  # type: ignore[union-attr]
     check_fold(store, KEY)
 
 
@@ -260,21 +262,21 @@ def test_script_beside_the_server_works_and_nobody_gets_an_error(store: SessionS
     walks = 0
     while script.poll() is None:
         key = SessionKey("phq9", f"user{walks}")
-        store.begin(key, is_audio_mode=False)
+        store.turns.get_or_create(key, is_audio_mode=False)
         for step in range(1, 10):
-            store.submit_or_raise(key, Answer(at=store.clock(), step=f"Q{step}", value=1))
+            store.turns.submit_or_raise(key, Answer(at=store.clock(), step=f"Q{step}", value=1))
         walks += 1
     assert script.returncode == 0, script.communicate()[1]
     script.communicate()
     assert walks > 0
     for number in range(walks):
         check_fold(store, SessionKey("phq9", f"user{number}"))
-    assert {store.load(SessionKey("default", f"script{n}")).state.version for n in range(7)} <= {17, 18}  # type: ignore[union-attr]
+    assert {store.queries.load(SessionKey("default", f"script{n}")).state.version for n in range(7)} <= {17, 18}  # type: ignore[union-attr]
 
 
 def test_readers_go_on_while_the_writer_writes(store: SessionStore) -> None:
     """WAL: a session loads at once in the middle of another's transaction, as it was before it."""
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     inside, go_on = threading.Event(), threading.Event()
 
     def hold(connection: object) -> None:
@@ -285,7 +287,7 @@ def test_readers_go_on_while_the_writer_writes(store: SessionStore) -> None:
     thread = threading.Thread(target=store._writer.run, args=(hold,))
     thread.start()
     assert inside.wait(30)
-    assert store.load(KEY).state.is_audio_mode is False  # type: ignore[union-attr]
+    assert store.queries.load(KEY).state.is_audio_mode is False  # type: ignore[union-attr]
     go_on.set()
     thread.join(30)
-    assert store.load(KEY).state.is_audio_mode is True  # type: ignore[union-attr]
+    assert store.queries.load(KEY).state.is_audio_mode is True  # type: ignore[union-attr]

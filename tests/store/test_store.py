@@ -30,23 +30,23 @@ from app.survey.commands import Answer, Back, Begin, Draft, Restart, Save, Updat
 from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from app.writer import batch, group_commit
-from app.writer.batch import Outcome, Refused
+from app.writer.batch import Committed, Rejected
 from tests.conftest import examples
 from tests.test_exact_json import EXACT
 
 KEY = SessionKey("phq9", "user123")
 
 
-def answer(store: SessionStore, step: str, value: object, message_id: str | None = None) -> Outcome:
-    result = store.submit(KEY, Answer(at=store.clock(), message_id=message_id, step=step, value=value))
-    assert isinstance(result, Outcome)
+def answer(store: SessionStore, step: str, value: object, message_id: str | None = None) -> Committed:
+    result = store.turns.submit(KEY, Answer(at=store.clock(), message_id=message_id, step=step, value=value))
+    assert isinstance(result, Committed)
     return result
 
 
 def check_fold(store: SessionStore, key: SessionKey = KEY) -> None:
-    snapshot = store.load(key)
+    snapshot = store.queries.load(key)
     assert snapshot is not None
-    entries = store.history(key, limit=100_000)
+    entries = store.queries.history(key, limit=100_000)
     assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
     assert fold(history.events_of(entries)) == snapshot.state
 
@@ -58,7 +58,7 @@ def by_hand(store: SessionStore, statement: str) -> None:
 
 def test_command_sent_again_is_applied_once(store: SessionStore) -> None:
     """The same message id gets the same version again, and nothing is done."""
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     first = answer(store, "Q1", 2, "m1")
     again = answer(store, "Q1", 2, "m1")
     assert (first.version, first.duplicate) == (2, False)
@@ -69,15 +69,15 @@ def test_command_sent_again_is_applied_once(store: SessionStore) -> None:
 
 def test_message_id_of_another_command_is_refused(store: SessionStore) -> None:
     """An id stands for one command."""
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     answer(store, "Q1", 2, "m1")
     with pytest.raises(MessageIdReused):
-        store.submit(KEY, Answer(at=1, message_id="m1", step="Q1", value=3))
+        store.turns.submit(KEY, Answer(at=1, message_id="m1", step="Q1", value=3))
 
 
 def test_fold_is_the_row_after_each_kind_of_command(store: SessionStore) -> None:
     """Live row and folded history agree, drafts and restarts included."""
-    store.begin(KEY, is_audio_mode=True)
+    store.turns.get_or_create(KEY, is_audio_mode=True)
     answer(store, "Q1", 1)
     for command in (
         Draft(at=store.clock(), step="Q2", value="ha"),
@@ -86,30 +86,32 @@ def test_fold_is_the_row_after_each_kind_of_command(store: SessionStore) -> None
         Update(at=store.clock(), changes={"session_data": {"clinic": "é😀"}}),
         Restart(at=store.clock()),
     ):
-        assert isinstance(store.submit(KEY, command), Outcome)
+        assert isinstance(store.turns.submit(KEY, command), Committed)
         check_fold(store)
-    assert store.at_version(KEY, 2).state.answers == {"Q1": 1}
+    assert store.queries.at_version(KEY, 2).state.answers == {"Q1": 1}
 
 
 def test_rejected_command_saves_nothing(store: SessionStore) -> None:
     """A refused command makes no event."""
-    store.begin(KEY, is_audio_mode=False)
-    result = store.submit(KEY, Answer(at=store.clock(), message_id="m", step="Q1", value=17))
-    assert isinstance(result, Refused)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
+    result = store.turns.submit(KEY, Answer(at=store.clock(), message_id="m", step="Q1", value=17))
+    assert isinstance(result, Rejected)
     assert result.rejection.code == "invalid_answer"
-    assert len(store.history(KEY)) == 1
+    assert len(store.queries.history(KEY)) == 1
 
 
 def test_many_threads_lose_and_double_nothing(store: SessionStore) -> None:
     """Group commit: 400 commands of 40 sessions from 16 threads, each once and in its session's order."""
     keys = [SessionKey("phq9", f"user{number}") for number in range(40)]
     for key in keys:
-        store.begin(key, is_audio_mode=False)
+        store.turns.get_or_create(key, is_audio_mode=False)
 
     def walk(key: SessionKey) -> None:
         for number in range(1, 10):
-            result = store.submit(key, Answer(at=store.clock(), message_id=f"m{number}", step=f"Q{number}", value=1))
-            assert isinstance(result, Outcome)
+            result = store.turns.submit(
+                key, Answer(at=store.clock(), message_id=f"m{number}", step=f"Q{number}", value=1)
+            )
+            assert isinstance(result, Committed)
             assert result.version == number + 1
 
     with ThreadPoolExecutor(16) as threads:
@@ -120,7 +122,7 @@ def test_many_threads_lose_and_double_nothing(store: SessionStore) -> None:
 
 def test_one_session_from_many_threads_has_every_version_once(store: SessionStore) -> None:
     """Commands of one session are decided one after another."""
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
 
     def save(number: int) -> int:
         command = Save(
@@ -132,7 +134,7 @@ def test_one_session_from_many_threads_has_every_version_once(store: SessionStor
             is_audio_mode=False,
             session_data=None,
         )
-        return store.submit_or_raise(KEY, command).version
+        return store.turns.submit_or_raise(KEY, command).version
 
     with ThreadPoolExecutor(8) as threads:
         versions = sorted(threads.map(save, range(100)))
@@ -142,16 +144,16 @@ def test_one_session_from_many_threads_has_every_version_once(store: SessionStor
 
 def test_if_match_on_an_older_version_is_a_conflict(store: SessionStore) -> None:
     """What was decided on an older state names its version and is refused."""
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     answer(store, "Q1", 1)
     with pytest.raises(VersionConflict):
-        store.submit_or_raise(KEY, Update(at=1, expected_version=1, changes={"is_audio_mode": True}))
+        store.turns.submit_or_raise(KEY, Update(at=1, expected_version=1, changes={"is_audio_mode": True}))
 
 
 def test_full_queue_refuses_and_never_grows(settings: Settings) -> None:
     """Past the limit a command is refused as overloaded; what waits is committed."""
     store = open_store(settings.model_copy(update={"queue_limit": 1, "queue_timeout_s": 0.1}))
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     inside, go_on = threading.Event(), threading.Event()
 
     def hold(_connection: object) -> None:
@@ -174,7 +176,7 @@ def test_full_queue_refuses_and_never_grows(settings: Settings) -> None:
 
 def test_failed_transaction_is_tried_again_and_then_told(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure that may pass is tried 3 times; one that stays is told to its caller, and nothing is saved."""
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     calls: list[int] = []
     real = batch.commit_batch
 
@@ -198,13 +200,13 @@ def test_failed_transaction_is_tried_again_and_then_told(store: SessionStore, mo
 
 def test_unreadable_session_is_set_aside_and_a_new_one_begins(store: SessionStore) -> None:
     """Corrupt JSON: the row is kept under a name that support finds; the participant goes on."""
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     answer(store, "Q1", 1)
     by_hand(store, "UPDATE sessions SET answers = '{oops' WHERE user_id = 'user123'")
-    snapshot, resumed = store.begin(KEY, is_audio_mode=False)
+    snapshot, resumed = store.turns.get_or_create(KEY, is_audio_mode=False)
     assert not resumed
     assert snapshot.state.answers == {}
-    with store._reading.connect() as connection:
+    with store.queries.engine.connect() as connection:
         kept = connection.exec_driver_sql("SELECT user_id, answers FROM sessions WHERE user_id <> 'user123'").all()
     assert [row[1] for row in kept] == ["{oops"]
 
@@ -235,28 +237,28 @@ def test_invalid_data_is_refused_before_anything_is_written(store: SessionStore,
     given = {"user_id": "u", "current_step": "S1", "answers": {}, "step_history": [], **wrong}
     with pytest.raises(InvalidInput):
         Database(store).save_session(**given)  # type: ignore[arg-type]
-    assert store.list()[0] == []
+    assert store.queries.list()[0] == []
 
 
 def test_user_ids_that_differ_in_case_are_two(store: SessionStore) -> None:
     """Keys are compared exactly."""
     for name in ("Bob", "bob"):
-        store.begin(SessionKey("phq9", name), is_audio_mode=False)
-    assert {snapshot.key.user_id for snapshot in store.list()[0]} == {"Bob", "bob"}
+        store.turns.get_or_create(SessionKey("phq9", name), is_audio_mode=False)
+    assert {snapshot.key.user_id for snapshot in store.queries.list()[0]} == {"Bob", "bob"}
 
 
 def test_session_stays_on_the_revision_on_which_it_began(store: SessionStore, settings: Settings) -> None:
     """Editing a survey doesn't change a walk that has begun; a restart takes the new one."""
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     old = store.catalogue.surveys["phq9"]
     shorter = old.model_validate_json(old.model_copy(update={"steps": (old.steps[0],)}).model_dump_json())
     edited = SessionStore(settings, type(store.catalogue)(surveys={"phq9": shorter}, default_id="phq9"))
-    edited.prepare()
-    result = edited.submit(KEY, Answer(at=edited.clock(), step="Q1", value=1))
-    assert isinstance(result, Outcome)
+    edited.initialise()
+    result = edited.turns.submit(KEY, Answer(at=edited.clock(), step="Q1", value=1))
+    assert isinstance(result, Committed)
     assert result.state.current_step == "Q2"
-    restarted = edited.submit(KEY, Restart(at=edited.clock()))
-    assert isinstance(restarted, Outcome)
+    restarted = edited.turns.submit(KEY, Restart(at=edited.clock()))
+    assert isinstance(restarted, Committed)
     assert restarted.state.survey_revision == shorter.revision
     edited.close()
 
@@ -276,20 +278,20 @@ def test_second_server_of_one_file_is_refused(settings: Settings) -> None:
 
 def test_expired_session_takes_only_restart(store: SessionStore) -> None:
     """phq9 expires 14 days after its last change."""
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     later = store.clock() + 15 * 86_400 * 1_000_000
-    refused = store.submit(KEY, Answer(at=later, step="Q1", value=1))
-    assert isinstance(refused, Refused)
+    refused = store.turns.submit(KEY, Answer(at=later, step="Q1", value=1))
+    assert isinstance(refused, Rejected)
     assert refused.rejection.code == "expired"
-    assert isinstance(store.submit(KEY, Restart(at=later)), Outcome)
+    assert isinstance(store.turns.submit(KEY, Restart(at=later)), Committed)
 
 
 def test_begin_twice_is_one_session(store: SessionStore) -> None:
     """Two devices that open at once share a session."""
-    first = store.submit(KEY, Begin(at=1))
-    second = store.submit(KEY, Begin(at=1))
-    assert isinstance(first, Outcome)
-    assert isinstance(second, Refused)
+    first = store.turns.submit(KEY, Begin(at=1))
+    second = store.turns.submit(KEY, Begin(at=1))
+    assert isinstance(first, Committed)
+    assert isinstance(second, Rejected)
 
 
 def test_get_database_is_safe_after_a_fork(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,10 +327,10 @@ def test_failing_condition_is_logged_once_a_session(
     )
     store = open_store(settings.model_copy(update={"surveys_dir": folder}))
     key = SessionKey("s", "u")
-    store.begin(key, is_audio_mode=False)
+    store.turns.get_or_create(key, is_audio_mode=False)
     for value in ("secret one", "secret two"):
-        result = store.submit(key, Answer(at=store.clock(), step="S1", value=value))
-        assert isinstance(result, Outcome)
+        result = store.turns.submit(key, Answer(at=store.clock(), step="S1", value=value))
+        assert isinstance(result, Committed)
         assert result.state.current_step == "S2"
     warned = [record.getMessage() for record in caplog.records if "S1" in record.getMessage()]
     assert len(warned) == 1
@@ -338,15 +340,15 @@ def test_failing_condition_is_logged_once_a_session(
 
 def test_session_whose_revision_is_gone_is_set_aside_once(store: SessionStore) -> None:
     """A survey that is gone: the participant begins anew, the old row stays for support."""
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     answer(store, "Q1", 1)
     by_hand(store, "UPDATE sessions SET survey_revision = 'gone' WHERE user_id = 'user123'")
     error = SessionUnreadable("phq9", "user123", "gone")
-    snapshot, resumed = store.begin(KEY, is_audio_mode=False)
+    snapshot, resumed = store.turns.get_or_create(KEY, is_audio_mode=False)
     assert (resumed, snapshot.state.answers) == (False, {})
-    store._set_aside(KEY, error)  # of a connection that looked before: the new session is not touched
-    assert store.load(KEY) == snapshot
-    assert len(store.list()[0]) == 2
+    store.erasure.set_aside(KEY, error)  # of a connection that looked before: the new session is not touched
+    assert store.queries.load(KEY) == snapshot
+    assert len(store.queries.list()[0]) == 2
 
 
 def test_two_servers_that_begin_one_session_agree(settings: Settings) -> None:
@@ -355,7 +357,7 @@ def test_two_servers_that_begin_one_session_agree(settings: Settings) -> None:
     with ThreadPoolExecutor(2) as threads:
         for number in range(10):
             key = SessionKey("phq9", f"u{number}")
-            both = [threads.submit(one.begin, key, is_audio_mode=False) for one in stores]
+            both = [threads.submit(one.turns.get_or_create, key, is_audio_mode=False) for one in stores]
             assert {found.result()[0].state.version for found in both} == {1}
     for one in stores:
         one.close()
@@ -371,25 +373,25 @@ def test_huge_whole_number_is_refused_and_fails_nobody_else(settings: Settings, 
     store = open_store(settings.model_copy(update={"surveys_dir": folder}))
     keys = [SessionKey("s", name) for name in ("a", "b")]
     for key in keys:
-        store.begin(key, is_audio_mode=False)
+        store.turns.get_or_create(key, is_audio_mode=False)
     values = (1e300, 3)
     work = [(key, Answer(at=store.clock(), step="S1", value=value)) for key, value in zip(keys, values, strict=True)]
     refused, accepted = store._writer.submit_many(work)
-    assert isinstance(refused, Refused)
-    assert isinstance(accepted, Outcome)
+    assert isinstance(refused, Rejected)
+    assert isinstance(accepted, Committed)
     store.close()
 
 
 def test_list_goes_on_after_an_unreadable_row_and_knows_expiry(store: SessionStore) -> None:
     """A page counts what it left out; a session whose time is over is listed as expired."""
     for name in ("a", "b", "c"):
-        store.begin(SessionKey("phq9", name), is_audio_mode=False)
+        store.turns.get_or_create(SessionKey("phq9", name), is_audio_mode=False)
     by_hand(store, "UPDATE sessions SET answers = '{oops' WHERE user_id = 'a'")
     by_hand(store, "UPDATE sessions SET expires_at = '2020-01-01 00:00:00.000000' WHERE user_id = 'b'")
-    first, last = store.list(limit=2)
+    first, last = store.queries.list(limit=2)
     assert [snapshot.key.user_id for snapshot in first] == ["b"]
     assert last is not None
-    rest, _ = store.list(limit=2, after=last)
+    rest, _ = store.queries.list(limit=2, after=last)
     assert [snapshot.key.user_id for snapshot in rest] == ["c"]
-    expired, _ = store.list(filters={"status": "expired"})
+    expired, _ = store.queries.list(filters={"status": "expired"})
     assert [snapshot.key.user_id for snapshot in expired] == ["b"]

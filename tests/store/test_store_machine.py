@@ -30,8 +30,8 @@ from app.survey.commands import AnyCommand
 from app.survey.snapshot import SessionKey, Snapshot
 from app.survey.state import fold
 from app.writer import pending
-from app.writer.batch import Outcome, Result
-from app.writer.pending import Accepted
+from app.writer.batch import Committed, Result
+from app.writer.pending import Queued
 from tests.conftest import SURVEYS, examples
 from tests.databases import create_sqlite
 from tests.durability.exactly_once import NO_LIMIT
@@ -80,7 +80,7 @@ class Model:
             return
         name = key, command.message_id
         with self._mutex:
-            if isinstance(result, Outcome):
+            if isinstance(result, Committed):
                 assert result.duplicate or name not in self.acknowledged
                 assert self.acknowledged.setdefault(name, result.version) == result.version
             elif not isinstance(result, Exception):
@@ -153,7 +153,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def opened(self) -> SessionStore:
         store = SessionStore(self.settings, self.catalogue, self.clock)
-        store._known_keys.fill()
+        store._key_filter.fill()
         return store
 
     # ------------------------------------------------------------------- what participants do
@@ -163,9 +163,9 @@ class StoreMachine(RuleBasedStateMachine):
         """Come (again): the session that is there is shown; one that can't be read is set aside."""
         connection = Connection()
         verdict = partial(self.settled, connection, key, commands.Begin(at=1))
-        was_waiting = self.store._pending.holds(key)
+        was_waiting = self.store.turns.pending.holds(key)
         try:
-            found = self.store.enter(key, is_audio_mode=False, listener=connection, verdict=verdict)
+            found = self.store.turns.join(key, is_audio_mode=False, listener=connection, verdict=verdict)
         except Unavailable:
             assert self.is_locked
             return
@@ -173,8 +173,8 @@ class StoreMachine(RuleBasedStateMachine):
         if version == snapshot.state.version:
             connection.announce(snapshot)
         if key in self.connections:
-            self.store.unlisten(key, self.connections[key])
-        self.store.listen(key, connection)
+            self.store.subscribers.unsubscribe(key, self.connections[key])
+        self.store.subscribers.subscribe(key, connection)
         self.connections[key] = connection
         self.entered.add(key)
         if key in self.unreadable and not self.is_locked and not was_waiting:
@@ -206,7 +206,7 @@ class StoreMachine(RuleBasedStateMachine):
     def submit_many(self, turns: list[tuple[SessionKey, Make]]) -> None:
         """Many at once: each has its own answer."""
         made = [(key, self.made(key, make)) for key, make in turns]
-        for (key, command), result in zip(made, self.store.submit_many(made), strict=True):
+        for (key, command), result in zip(made, self.store.turns.submit_many(made), strict=True):
             if isinstance(result, Exception):
                 self.check_failure(key, result)
             self.model.note(key, command, result)
@@ -235,9 +235,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def lose_connection(self) -> None:
         """The writer's connection is gone, and it has not noticed."""
-        with self.store._held._in_use:
-            if self.store._held._connection is not None:  # whose next statement meets it
-                self.store._held._driver().close()
+        with self.store._connection._in_use:
+            if self.store._connection._connection is not None:  # whose next statement meets it
+                self.store._connection._driver().close()
 
     @rule()
     def lose_process(self) -> None:
@@ -263,7 +263,7 @@ class StoreMachine(RuleBasedStateMachine):
     def all_holds(self) -> None:
         """Each acknowledged command is in history once, at its version; the fold of it is the row."""
         if not self.is_locked:
-            assert self.store.settle(SETTLED_S)
+            assert self.store.drain(SETTLED_S)
             self.model.check_verdicts()
         for key in self.entered:
             if key not in self.unreadable:
@@ -280,12 +280,12 @@ class StoreMachine(RuleBasedStateMachine):
             self.other.close()
 
     def check(self, key: SessionKey) -> None:
-        snapshot = self.store.load(key)
+        snapshot = self.store.queries.load(key)
         if snapshot is None:
             assert key == LATE
             assert not [id_ for owner, id_ in self.model.acknowledged if owner == key]
             return
-        entries = self.store.history(key, limit=NO_LIMIT)
+        entries = self.store.queries.history(key, limit=NO_LIMIT)
         assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
         assert fold(events_of(entries)) == snapshot.state
         found = [(entry.message_id, entry.version) for entry in entries if entry.message_id is not None]
@@ -310,7 +310,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def do(self, store: SessionStore, key: SessionKey, command: AnyCommand) -> None:
         try:
-            self.model.note(key, command, store.submit(key, command))
+            self.model.note(key, command, store.turns.submit(key, command))
         except (DatabaseUnavailable, SessionUnreadable) as error:
             self.check_failure(key, error)
 
@@ -320,11 +320,11 @@ class StoreMachine(RuleBasedStateMachine):
         verdict = partial(self.settled, connection, key, command)
         self.model.accept(key, command)
         try:
-            result = self.store.submit_or_accept(key, command, connection, verdict)
+            result = self.store.turns.submit_or_queue(key, command, connection, verdict)
         except SessionUnreadable as error:
             self.check_failure(key, error)
         else:
-            if isinstance(result, Accepted):
+            if isinstance(result, Queued):
                 return
             self.model.note(key, command, result)
             if result.state is not None:
@@ -363,7 +363,7 @@ def files(tmp_path: Path) -> Iterator[Path]:
     pattern = tmp_path / "pattern.db"
     settings = Settings(database_url=create_sqlite(pattern), surveys_dir=SURVEYS)
     with contextlib.closing(SessionStore(settings, read_catalogue(settings))) as store:
-        store.prepare()
+        store.initialise()
     return (Path(shutil.copy(pattern, tmp_path / f"{number}.db")) for number in count())
 
 

@@ -18,21 +18,21 @@ import sys, gevent
 from pathlib import Path
 from app.sessions.service import open_store
 from app.settings import Settings
-from app.store import writer
-from app.writer.waiter import ThreadParking
+from app.writer import group_commit
+from app.writer.waiter import ThreadWaiter
 from app.survey.snapshot import SessionKey
 from app.survey.commands import Answer, Begin
 store = open_store(Settings(database_url=sys.argv[1], surveys_dir=Path("surveys")))
 sizes = []
-real = writer.commit_batch
+real = group_commit.commit_batch
 def counted(gateway, turns, survey_for):
     sizes.append(len(turns))
     return real(gateway, turns, survey_for)
-writer.commit_batch = counted
+group_commit.commit_batch = counted
 def walk(number):
     key = SessionKey("phq9", f"user{number}")
-    store.submit(key, Begin(at=1))
-    return [store.submit(key, Answer(at=1, step=f"Q{step}", value=1)).version for step in range(1, 10)]
+    store.turns.submit(key, Begin(at=1))
+    return [store.turns.submit(key, Answer(at=1, step=f"Q{step}", value=1)).version for step in range(1, 10)]
 walks = [gevent.spawn(walk, number) for number in range(50)]
 gevent.joinall(walks, raise_error=True)
 assert all(one.value == list(range(2, 11)) for one in walks)
@@ -76,9 +76,9 @@ def exit_code(child: int) -> int:
 def test_store_of_before_a_fork_works_in_both_processes(begun: SessionStore) -> None:
     """The child gets connections of its own; the parent's are neither used nor ended."""
     for number in range(1, 4):
-        assert exit_code(fork(lambda number=number: begun.submit_or_raise(USERS[0], save(number)))) == 0  # type: ignore[misc]
-        assert begun.submit_or_raise(USERS[1], save(number)).version == number + 1
-    assert begun.load(USERS[0]).state.version == 4  # type: ignore[union-attr]
+        assert exit_code(fork(lambda number=number: begun.turns.submit_or_raise(USERS[0], save(number)))) == 0  # type: ignore[misc]
+        assert begun.turns.submit_or_raise(USERS[1], save(number)).version == number + 1
+    assert begun.queries.load(USERS[0]).state.version == 4  # type: ignore[union-attr]
 
 
 def test_fork_while_another_thread_leads_does_not_block_the_child(begun: SessionStore) -> None:
@@ -86,6 +86,6 @@ def test_fork_while_another_thread_leads_does_not_block_the_child(begun: Session
     with Holding(begun) as holding:
         letting_go = threading.Thread(target=holding.let_go)
         letting_go.start()
-        child = fork(lambda: begun.submit_or_raise(USERS[0], save(1)))
+        child = fork(lambda: begun.turns.submit_or_raise(USERS[0], save(1)))
         assert exit_code(child) == 0
         letting_go.join(30)

@@ -13,8 +13,8 @@ from app.settings import Settings
 from app.survey.commands import Begin
 from app.survey.snapshot import SessionKey
 from app.writer import group_commit as writer_module
-from app.writer.batch import Outcome, Turn
-from app.writer.waiter import ThreadParking
+from app.writer.batch import Committed, Turn
+from app.writer.waiter import ThreadWaiter
 from tests.store.conftest import USERS, Holding, answer, waiting
 from tests.waiting import wait_for
 
@@ -40,7 +40,7 @@ def test_leader_that_is_ended_takes_nobody_with_him(begun: SessionStore, monkeyp
 
     def caller(key: SessionKey) -> None:
         try:
-            outcomes.append(begun.submit(key, answer(message_id="m")))
+            outcomes.append(begun.turns.submit(key, answer(message_id="m")))
         except (LeaderEnded, DatabaseUnavailable) as error:
             outcomes.append(error)
 
@@ -52,8 +52,8 @@ def test_leader_that_is_ended_takes_nobody_with_him(begun: SessionStore, monkeyp
     for thread in threads:
         thread.join(30)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["DatabaseUnavailable"] * 5 + ["LeaderEnded"]
-    again = begun.submit_many([(key, answer(message_id="m")) for key in USERS[:6]])
-    assert all(isinstance(result, Outcome) and not result.duplicate for result in again)
+    again = begun.turns.submit_many([(key, answer(message_id="m")) for key in USERS[:6]])
+    assert all(isinstance(result, Committed) and not result.duplicate for result in again)
 
 
 class Interrupted(BaseException):
@@ -65,33 +65,33 @@ def test_leader_that_is_interrupted_before_his_turn_leaves_nothing_behind(
 ) -> None:
     """His turn is not committed behind his back, and the next caller leads."""
 
-    class Interrupting(ThreadParking):
+    class Interrupting(ThreadWaiter):
         @staticmethod
-        def give_way() -> None:
+        def yield_now() -> None:
             raise Interrupted
 
     monkeypatch.setattr(begun._writer, "_parking", Interrupting)
     with pytest.raises(Interrupted):
-        begun.submit(USERS[0], answer())
-    monkeypatch.setattr(begun._writer, "_parking", ThreadParking)
+        begun.turns.submit(USERS[0], answer())
+    monkeypatch.setattr(begun._writer, "_parking", ThreadWaiter)
     assert (begun._writer._is_led, begun._writer._waiting_turns) == (False, 0)
-    assert begun.submit_or_raise(USERS[1], answer()).version == 2
-    assert begun.load(USERS[0]).state.version == 1  # type: ignore[union-attr]
+    assert begun.turns.submit_or_raise(USERS[1], answer()).version == 2
+    assert begun.queries.load(USERS[0]).state.version == 1  # type: ignore[union-attr]
 
 
 def test_caller_who_waits_for_room_is_refused_when_the_store_closes(settings: Settings) -> None:
     """And not committed after the close, over a connection that nobody gives back."""
     store = open_store(settings.model_copy(update={"queue_limit": 1}))
-    store.submit_many([(key, Begin(at=1)) for key in USERS])
+    store.turns.submit_many([(key, Begin(at=1)) for key in USERS])
     with ThreadPoolExecutor(3) as threads, Holding(store) as holding:
-        first = threads.submit(store.submit, USERS[0], answer())
+        first = threads.submit(store.turns.submit, USERS[0], answer())
         waiting(store, 1)
-        held_back = threads.submit(store.submit, USERS[1], answer())
+        held_back = threads.submit(store.turns.submit, USERS[1], answer())
         wait_for(lambda: store._writer._is_full, "nobody is held back")
         closing = threads.submit(store.close)
         wait_for(lambda: store._writer._is_closed, "it does not close")
         holding.let_go()
-        assert isinstance(first.result(30), Outcome)
+        assert isinstance(first.result(30), Committed)
         assert isinstance(held_back.exception(30), DatabaseUnavailable)
         closing.result(30)
 
@@ -107,14 +107,14 @@ def test_followers_behind_one_who_left_are_woken(begun: SessionStore, monkeypatc
         assert go_on.wait(30)
         return real(gateway, turns, survey_for)
 
-    class Interrupting(ThreadParking):
+    class Interrupting(ThreadWaiter):
         def wait(self, _timeout_s: float) -> bool:
             assert inside.wait(30)
             raise Interrupted
 
     def leave() -> None:
         with pytest.raises(Interrupted):
-            begun.submit(USERS[0], answer())
+            begun.turns.submit(USERS[0], answer())
 
     def start(work: Callable[..., object], *arguments: object) -> threading.Thread:
         thread = threading.Thread(target=work, args=arguments)
@@ -125,11 +125,11 @@ def test_followers_behind_one_who_left_are_woken(begun: SessionStore, monkeypatc
 
     monkeypatch.setattr(writer_module, "commit_batch", slowly)
     with Holding(begun) as holding:
-        leader = start(begun.submit, USERS[9], answer())
+        leader = start(begun.turns.submit, USERS[9], answer())
         monkeypatch.setattr(begun._writer, "_parking", Interrupting)
         leaver = start(leave)
-        monkeypatch.setattr(begun._writer, "_parking", ThreadParking)
-        followers = [start(begun.submit, key, answer()) for key in USERS[1:4]]
+        monkeypatch.setattr(begun._writer, "_parking", ThreadWaiter)
+        followers = [start(begun.turns.submit, key, answer()) for key in USERS[1:4]]
         holding.let_go()
         leaver.join(30)
         go_on.set()

@@ -177,7 +177,7 @@ def report(people: Participants, url: str) -> bool:
     """Print what was found; return whether an acknowledged answer is missing or there twice."""
     store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, environment="development"))
     answered = select(session_history.c.user_id).where(session_history.c.action == "answered")
-    stored = Counter(store.read(lambda connection: list(connection.execute(answered).scalars())))
+    stored = Counter(store.run_read(lambda connection: list(connection.execute(answered).scalars())))
     store.close()
     for part, longest_s in people.longest_s.items():
         tell(f"{part:28} longest wait for an ack {longest_s * 1000:7.0f} ms")

@@ -48,7 +48,7 @@ def all_answers(door: Door) -> Iterator[tuple[str, TestResponse]]:
     yield "preflight", door.ask("OPTIONS", "/api/sessions", headers={"Origin": EVIL})
 
 
-def text_of(server: Server, request: bytes) -> str:
+def dumps(server: Server, request: bytes) -> str:
     """Return all that the server sends to these bytes."""
     with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         connection.sendall(request)
@@ -63,7 +63,7 @@ def text_of(server: Server, request: bytes) -> str:
 def raw(server: Server, method: str, path: str, *lines: str, body: str = "") -> str:
     """Ask with exactly this path and these header lines."""
     head = "".join(f"{line}\r\n" for line in (f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *lines))
-    return text_of(server, f"{head}\r\n{body}".encode("latin-1"))
+    return dumps(server, f"{head}\r\n{body}".encode("latin-1"))
 
 
 def run(module: str, *arguments: str, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":

@@ -92,7 +92,7 @@ class Door:
 
     def begin(self, user_id: str, survey_id: str = "phq9") -> SessionKey:
         key = SessionKey(survey_id, user_id)
-        self.store.begin(key, is_audio_mode=False)
+        self.store.turns.get_or_create(key, is_audio_mode=False)
         return key
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ def production(settings: Settings, **changes: object) -> Settings:
 def open_door(settings: Settings) -> Door:
     """Return the application on the settings' database; its clock can be put forward."""
     store = open_store(settings)
-    store.clock = clock = Clock()
+    store.clock = store.queries.clock = clock = Clock()
     app = create_app(settings, store)
     return Door(app, store, clock)
 
@@ -189,10 +189,10 @@ class Reads:
     def __init__(self, door: Door) -> None:
         self.seen: list[str] = []
         store = door.store
-        for engine in (store._reading, store._writing):
+        for engine in (store.queries.engine, store._write_engine):
             event.listen(engine, "before_cursor_execute", self._statement)
-        store._loader.load = self._told("load", store._loader.load)  # type: ignore[method-assign]
-        store._held.transact = self._told("transact", store._held.transact)  # type: ignore[method-assign]
+        store.queries._loader.load = self._told("load", store.queries._loader.load)  # type: ignore[method-assign]
+        store._connection.transact = self._told("transact", store._connection.transact)  # type: ignore[method-assign]
 
     def _statement(self, _conn: object, _cursor: object, statement: str, *_: object) -> None:
         if any(table in statement for table in ("sessions", "session_history")):

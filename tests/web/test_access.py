@@ -63,7 +63,7 @@ def test_new_participant_gets_an_id_and_a_token_of_his_own(door: Door) -> None:
     user_id, token = first.json["user_id"], first.json["token"]
     assert user_id != second.json["user_id"]
     assert token_in(first.json["link"]) == token
-    assert door.store.load(SessionKey("phq9", user_id)) is None
+    assert door.store.queries.load(SessionKey("phq9", user_id)) is None
     answer = {"type": "answer", "id": "m-1", "step": "Q1", "value": 1}
     path = f"/api/session/{user_id}/commands?survey=phq9"
     assert door.ask("POST", path, token, json=answer).json["version"] == 2

@@ -76,7 +76,7 @@ def history(pair: Pair, user_id: str) -> list[tuple[int, str | None, str]]:
     store = open_store(Settings(database_url=pair.one.database_url, surveys_dir=SURVEYS))
     key = SessionKey("phq9", user_id)
     check_fold(store, key)
-    entries = [(entry.version, entry.message_id, entry.record.action) for entry in store.history(key)]
+    entries = [(entry.version, entry.message_id, entry.record.action) for entry in store.queries.history(key)]
     store.close()
     return entries
 

@@ -27,8 +27,8 @@ def client(store: SessionStore) -> Iterator[FlaskClient]:
     at = store.clock() - 3600 * SECOND_US
     for user_id, is_audio_mode, seconds in (("ann", False, 4), ("ben", True, 10)):
         key = SessionKey("phq9", user_id)
-        store.submit(key, Begin(at=at, is_audio_mode=is_audio_mode))
-        store.submit(key, Answer(at=at + seconds * SECOND_US, message_id="m1", step="Q1", value=3))
+        store.turns.submit(key, Begin(at=at, is_audio_mode=is_audio_mode))
+        store.turns.submit(key, Answer(at=at + seconds * SECOND_US, message_id="m1", step="Q1", value=3))
     with create_app(store.settings, store).test_client() as made:
         yield made
 
@@ -99,7 +99,7 @@ def test_who_looked_is_noted(servers: Servers, tmp_path: Path) -> None:
 def test_figures_are_given_again_for_a_moment(client: FlaskClient, store: SessionStore) -> None:
     """Who asks twice within it gets the same, whatever happened meanwhile."""
     first = client.get(PHQ9).get_json()
-    store.submit(SessionKey("phq9", "cleo"), Begin(at=store.clock()))
+    store.turns.submit(SessionKey("phq9", "cleo"), Begin(at=store.clock()))
     assert client.get(PHQ9).get_json() == first
     assert client.get(f"{PHQ9}?mode=text").get_json()["sessions"]["started"] == 2
 
@@ -115,7 +115,7 @@ def test_look_that_could_not_be_noted_is_noted_the_next_time(
             assert door.ask("GET", PHQ9, key).status_code == 503
         for _ in range(2):
             assert door.ask("GET", PHQ9, key).status_code == 200
-        page = door.store.read(lambda connection: audit.read_page(connection, None, 100, {}))
+        page = door.store.run_read(lambda connection: audit.read_page(connection, None, 100, {}))
     assert [one.entry.action for one in page.entries].count("analytics_read") == 1
 
 

@@ -129,16 +129,16 @@ def test_sign_in_of_the_dashboard_reads_rest_but_another_site_writes_nothing(vis
         assert visit.get(path).status_code == 200
     answer = visit.client.delete("/api/session/p-1?survey=phq9", base_url=SITE, headers={"Origin": EVIL})
     assert answer.status_code == 403
-    assert visit.door.store.load(SessionKey("phq9", "p-1")) is not None
+    assert visit.door.store.queries.load(SessionKey("phq9", "p-1")) is not None
 
 
 def test_no_answer_stands_in_a_page(visit: Visit) -> None:
     """Pages are shells: answers come by REST alone, where each look is noted; a title names not even whose they are."""
     key = visit.door.begin("p-2", "intake")
-    visit.door.store.submit(key, Answer(at=visit.door.clock(), step="S1", value=None))
-    visit.door.store.submit(key, Answer(at=visit.door.clock(), step="S2", value="1980-05-03"))
-    visit.door.store.submit(key, Answer(at=visit.door.clock(), step="S3", value="A new problem"))
-    visit.door.store.submit(key, Answer(at=visit.door.clock(), step="S4", value=SECRET_ANSWER))
+    visit.door.store.turns.submit(key, Answer(at=visit.door.clock(), step="S1", value=None))
+    visit.door.store.turns.submit(key, Answer(at=visit.door.clock(), step="S2", value="1980-05-03"))
+    visit.door.store.turns.submit(key, Answer(at=visit.door.clock(), step="S3", value="A new problem"))
+    visit.door.store.turns.submit(key, Answer(at=visit.door.clock(), step="S4", value=SECRET_ANSWER))
     visit.sign_in()
     page = visit.get("/dashboard/sessions/intake/p-2").text
     assert SECRET_ANSWER in visit.get("/api/session/p-2?survey=intake").text
@@ -153,7 +153,7 @@ def test_page_says_so_when_the_database_is_away(visit: Visit, monkeypatch: pytes
     def fail(_work: object) -> None:
         raise DatabaseUnavailable("away")
 
-    monkeypatch.setattr(visit.door.store, "read", fail)
+    monkeypatch.setattr(visit.door.store, "run_read", fail)
     page = visit.get("/dashboard/surveys/phq9")
     assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
 

@@ -135,7 +135,7 @@ def test_faults_of_ours_are_logged(
         except KeyError as error:
             raise ValueError(MARKER) from error
 
-    monkeypatch.setattr(door.store, "load", fail)
+    monkeypatch.setattr(door.store.queries, "load", fail)
     assert door.ask("GET", "/api/session/ada?survey=phq9", door.token("ada")).status_code == 500
     (record,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
     line = LineFormatter().format(record)

@@ -336,7 +336,7 @@ def test_open_socket_is_closed_when_its_credentials_hold_no_more(
     stays.say({"type": "ping"})
     assert stays.hear()["type"] == "pong"
     stays.ws.close()
-    found = matrix.door.store.load(SessionKey("phq9", user_id))
+    found = matrix.door.store.queries.load(SessionKey("phq9", user_id))
     assert found is not None
     assert found.state.version == 1
 

@@ -147,7 +147,7 @@ def test_key_that_was_good_reads_on_while_the_database_is_away(door: Door, monke
     def away(*_: object) -> None:
         raise DatabaseUnavailable("away")
 
-    monkeypatch.setattr(door.store, "read", away)
+    monkeypatch.setattr(door.store, "run_read", away)
     assert door.ask("GET", "/metrics", good).status_code == 200
     assert door.ask("GET", "/metrics", other).status_code == 503
     assert door.ask("GET", "/metrics", f"{good[:-1]}{'a' if good[-1] != 'a' else 'b'}").status_code == 503

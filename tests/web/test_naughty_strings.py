@@ -67,7 +67,7 @@ class Door:
 def opened(settings: Settings, folder: Path, **changes: object) -> Door:
     """Open a door to a survey that takes any text, and begin a session."""
     store = open_store(settings.model_copy(update={"surveys_dir": survey_file(folder, 2), **changes}))
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     return Door(store)
 
 
@@ -104,7 +104,7 @@ def test_naughty_string_comes_back_the_same_when_a_whole_state_is_saved(door: Do
     exported = door.ask("GET", f"{HERE}/export", query_string=SURVEY).get_json()
     (session,) = exported["sessions"]
     assert {name: session[name] for name in state} == state
-    loaded = door.store.load(KEY)
+    loaded = door.store.queries.load(KEY)
     assert loaded is not None
     assert dict(loaded.state.answers) == state["answers"]
     events = door.ask("GET", f"{HERE}/history", query_string=SURVEY).get_json()["events"]

@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 from werkzeug.test import TestResponse
 
-from app.errors import AnswersLocked, ConfigurationError, DatabaseUnavailable, ErasureNotListed, StepkeepError
+from app.errors import ConfigurationError, DatabaseUnavailable, ErasureNotListed, MissingKey, StepkeepError
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.web.factory import create_app
@@ -23,7 +23,7 @@ from tests.conftest import ROOT, SURVEYS, Server, Servers
 from tests.databases import create_sqlite
 from tests.store.contents import dump
 from tests.waiting import free_port
-from tests.web.asking import WEAK, all_answers, asked, gunicorn, raw, run, text_of
+from tests.web.asking import WEAK, all_answers, asked, dumps, gunicorn, raw, run
 from tests.web.conftest import running_server
 from tests.web.matrix import ROWS
 from tests.web.production import EVIL, SITE, Door, door_on, in_production, listening, opened, production, random_secret
@@ -216,14 +216,14 @@ def test_error_bodies_say_nothing_of_the_inside(
         def fail(*_: object) -> None:
             raise RuntimeError("sqlite at /srv/stepkeep/secret.py")
 
-        monkeypatch.setattr(door.store, "load", fail)
+        monkeypatch.setattr(door.store.queries, "load", fail)
         answer = door.ask("GET", "/api/session/somebody?survey=phq9", token)
         assert (answer.status_code, answer.json["code"]) == (500, "internal")
         assert answer.json["detail"] == "a fault of ours; what was acknowledged is saved"
         monkeypatch.setattr(door.store, "database_facts", lambda: (_ for _ in ()).throw(DatabaseUnavailable("psycopg")))
         answer = door.ask("GET", "/readyz")
         assert (answer.status_code, INSIDE.search(answer.text)) == (503, None)
-    for answer in (raw(served, "GET", "/nowhere"), raw(served, "GET", "/\x00"), text_of(served, b"nonsense\r\n\r\n")):
+    for answer in (raw(served, "GET", "/nowhere"), raw(served, "GET", "/\x00"), dumps(served, b"nonsense\r\n\r\n")):
         assert not re.search(r"Traceback|File \"|gunicorn/\d|Python/\d|Werkzeug/\d", answer), answer
     asked_for = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
     asked_for.request("GET", "/readyz")
@@ -234,10 +234,10 @@ def test_error_bodies_say_nothing_of_the_inside(
 @pytest.mark.parametrize(
     ("fault", "inside"),
     [
-        (AnswersLocked("0123456789ab"), ("0123456789ab", "STEPKEEP_ANSWERS_KEYS")),
+        (MissingKey("0123456789ab"), ("0123456789ab", "STEPKEEP_ANSWERS_KEYS")),
         (ErasureNotListed("/srv/lists/erasures.jsonl", "No space left"), ("/srv/lists", "erasures.jsonl", "No space")),
     ],
-    ids=["AnswersLocked", "ErasureNotListed"],
+    ids=["MissingKey", "ErasureNotListed"],
 )
 def test_which_key_or_file_is_missing_is_for_the_log_alone(
     settings_here: Settings,
@@ -270,15 +270,15 @@ def test_which_key_is_missing_is_not_told_on_a_socket(
     """It is closed with 1013, and the operator reads in the log which one it is."""
 
     def fail(*_: object, **__: object) -> None:
-        raise AnswersLocked("0123456789ab")
+        raise MissingKey("0123456789ab")
 
     with opened(settings_here) as door, listening(door.app) as port:
-        monkeypatch.setattr(door.store, "enter", fail)
+        monkeypatch.setattr(door.store.turns, "join", fail)
         with socket_to(port, "somebody", door.token("somebody")) as ws:
             assert "0123456789ab" not in ws.recv(timeout=10)
             assert refusal(ws) == 1013
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
-        str(AnswersLocked("0123456789ab"))
+        str(MissingKey("0123456789ab"))
     ]
 
 

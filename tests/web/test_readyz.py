@@ -74,7 +74,7 @@ def test_database_that_is_away_is_told_with_a_key_that_was_good(door: Door, monk
     def away(*_: object) -> None:
         raise DatabaseUnavailable("away")
 
-    monkeypatch.setattr(door.store, "read", away)
+    monkeypatch.setattr(door.store, "run_read", away)
     monkeypatch.setattr(door.store, "database_facts", away)
     answer = door.ask("GET", "/readyz", key)
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
@@ -116,13 +116,13 @@ def test_missing_key_of_answers_is_told(door: Door, monkeypatch: pytest.MonkeyPa
 
 def test_writer_that_gets_nowhere_is_told(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """Turns wait in memory: not ready. A full queue is a warning."""
-    monkeypatch.setattr(door.store, "backlog", lambda: Backlog(0, 17, is_away=True))
+    monkeypatch.setattr(door.store, "backlog", lambda: Backlog(0, 17, is_unavailable=True))
     found = told(door)
     assert found.status == 503
     assert found.checks["writer"][0] == "failing"
     assert "17 turns" in found.checks["writer"][1]
     limit = door.store.settings.queue_limit
-    monkeypatch.setattr(door.store, "backlog", lambda: Backlog(limit, 0, is_away=False))
+    monkeypatch.setattr(door.store, "backlog", lambda: Backlog(limit, 0, is_unavailable=False))
     assert (told(door).status, told(door).checks["writer"][0]) == (200, "warning")
 
 

@@ -118,7 +118,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         address_messages=OFTEN,
     )
     store = open_store(settings)
-    store.begin(KEY, is_audio_mode=False)
+    store.turns.get_or_create(KEY, is_audio_mode=False)
     running = Served(store)
     logging.getLogger("stepkeep").setLevel("CRITICAL")
     yield running

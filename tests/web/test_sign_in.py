@@ -53,7 +53,7 @@ class Door:
     def actions(self) -> list[str]:
         """Return what the audit log says was done, the oldest first."""
         query = select(audit_log.c.action).order_by(audit_log.c.id)
-        return list(self.store.read(lambda connection: list(connection.execute(query).scalars())))
+        return list(self.store.run_read(lambda connection: list(connection.execute(query).scalars())))
 
 
 def opened(settings: Settings, **changes: object) -> Iterator[Door]:
@@ -115,7 +115,7 @@ def test_dashboard_leads_to_the_sign_in_when_nobody_is_signed_in(door: Door) -> 
 
 def test_key_that_may_not_read_sessions_sees_none(door: Door) -> None:
     """403 in words, with a way to sign out."""
-    door.store.begin(SessionKey("phq9", "p-1"), is_audio_mode=False)
+    door.store.turns.get_or_create(SessionKey("phq9", "p-1"), is_audio_mode=False)
     door.sign_in("export")
     page = door.get("/dashboard")
     assert page.status_code == 403
@@ -127,7 +127,7 @@ def test_key_that_may_not_read_sessions_sees_none(door: Door) -> None:
 def test_dashboard_counts_the_sessions_of_each_survey(door: Door) -> None:
     """Those of a survey whose file is gone too, under its id."""
     for survey, user_id in (("phq9", "p-1"), ("phq9", "p-2"), ("intake", "p-1")):
-        door.store.begin(SessionKey(survey, user_id), is_audio_mode=False)
+        door.store.turns.get_or_create(SessionKey(survey, user_id), is_audio_mode=False)
     door.sign_in("sessions:read")
     page = door.get("/dashboard").text
     assert counts_in(page) == {"intake": ["1", "0", "0"], "phq9": ["2", "0", "0"]}
@@ -211,6 +211,6 @@ def test_dashboard_says_so_when_the_database_is_away(door: Door, monkeypatch: py
     def fail(_work: object) -> None:
         raise DatabaseUnavailable("away")
 
-    monkeypatch.setattr(door.store, "read", fail)
+    monkeypatch.setattr(door.store, "run_read", fail)
     assert door.get("/dashboard").status_code == 503
     assert door.get("/").status_code == 200

@@ -114,7 +114,7 @@ def test_deliveries_are_listed_by_pages_and_replayed(door: Door) -> None:
         )
         for n, one in enumerate(found[:3])
     ]
-    door.store.write(lambda connection: outbox.settle(connection, ends))
+    door.store.run_transaction(lambda connection: outbox.settle(connection, ends))
     failed = ask(door, "GET", f"{path}/deliveries?failed=true", models.DeliveryPage)["deliveries"]
     assert [(one["id"], one["last_status"], one["last_error"]) for one in failed] == [(found[0]["id"], 500, "HTTP 500")]
     assert ask(door, "POST", f"{path}/replay", models.Replayed, json={"failed": True})["replayed"] == 1
@@ -135,7 +135,7 @@ def test_removed_webhook_is_gone_with_its_deliveries(door: Door) -> None:
     door.begin("removed")
     ask(door, "DELETE", f"/api/webhooks/{webhook_id}", Done)
     assert door.ask("DELETE", f"/api/webhooks/{webhook_id}", door.key("webhooks")).status_code == 404
-    page = door.store.read(lambda connection: outbox.read_page(connection, webhook_id, None, 10))
+    page = door.store.run_read(lambda connection: outbox.read_page(connection, webhook_id, None, 10))
     assert page.deliveries == []
 
 

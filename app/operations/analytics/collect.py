@@ -15,8 +15,8 @@ import numpy as np
 import orjson
 from sqlalchemy import Connection
 
-from ...errors import AnswersLocked
-from ...sessions.queries import SessionReader
+from ...errors import MissingKey
+from ...sessions.service import SessionStore
 from ...store.encryption import ANSWERS
 from ...store.statistics import SessionRow, is_set_aside, read_sessions, read_walks
 from ...store.statistics import Walks as WalksFound
@@ -60,7 +60,7 @@ class Question:
     at: int
 
 
-def tally_of(store: SessionReader, question: Question, progress: Progress, total: int) -> Tally:
+def tally_of(store: SessionStore, question: Question, progress: Progress, total: int) -> Tally:
     """Return what is counted of all sessions that fit.
 
     Raises:
@@ -86,11 +86,11 @@ def _add_first(whole: Tally, waiting: deque[tuple[int, Future[Tally]]]) -> int:
     return size
 
 
-def _parts(store: SessionReader, survey_id: str) -> Iterator[list[SessionRow]]:
+def _parts(store: SessionStore, survey_id: str) -> Iterator[list[SessionRow]]:
     last: str | None = None
     while True:
         after = last
-        rows = store.read(lambda connection: read_sessions(connection, survey_id, after, PART))  # noqa: B023 - called at once
+        rows = store.run_read(lambda connection: read_sessions(connection, survey_id, after, PART))  # noqa: B023 - called at once
         if rows:
             yield rows
         if len(rows) < PART:
@@ -98,13 +98,13 @@ def _parts(store: SessionReader, survey_id: str) -> Iterator[list[SessionRow]]:
         last = rows[-1].user_id
 
 
-def _tally_of_part(store: SessionReader, question: Question, rows: Sequence[SessionRow]) -> Tally:
+def _tally_of_part(store: SessionStore, question: Question, rows: Sequence[SessionRow]) -> Tally:
     tally = Tally()
     counted = [row for row in rows if not is_set_aside(row) and question.filters.fit(row, question.at)]
     for some in _few_events(counted):
         wanted = [row.user_id for row in some]
         only = wanted if len(counted) * FEW < len(rows) else None
-        found = store.read(partial(_read_walks, question.survey_id, wanted, only))
+        found = store.run_read(partial(_read_walks, question.survey_id, wanted, only))
         numbers = StepNumbers()
         events = events_of(found, wanted, numbers)
         walks = Walks(events, len(some), PAUSE_S * 1_000_000)
@@ -147,14 +147,14 @@ def _count_sessions(tally: Tally, rows: Sequence[SessionRow], at: int) -> None:
     tally.completed_days.update(row.completed_at // _DAY_US for row in completed if row.completed_at is not None)
 
 
-def _count_answers(tally: Tally, rows: Sequence[SessionRow], question: Question, store: SessionReader) -> None:
+def _count_answers(tally: Tally, rows: Sequence[SessionRow], question: Question, store: SessionStore) -> None:
     alike: dict[tuple[str, ...], list[Iterable[Any]]] = {}  # by their steps: few ways lead through a survey
     for row in rows:
         try:
-            text = store.sealing.open(row.answers, (ANSWERS, question.survey_id, row.user_id))
+            text = store.cipher.open(row.answers, (ANSWERS, question.survey_id, row.user_id))
             answers: dict[str, Any] = orjson.loads(text)
             alike.setdefault(tuple(answers), []).append(answers.values())
-        except (AnswersLocked, ValueError, AttributeError, TypeError):  # the row is support's to mend
+        except (MissingKey, ValueError, AttributeError, TypeError):  # the row is support's to mend
             tally.counts["unread"] += 1
     by_step: dict[str, list[Any]] = {}
     for steps, given in alike.items():

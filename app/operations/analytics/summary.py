@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from ...core.timestamps import format_timestamp, to_datetime
 from ...errors import NoSuchSurvey
-from ...sessions.queries import SessionReader
+from ...sessions.service import SessionStore
 from ...store import statistics
 from ...survey.definition import Survey
 from ...survey.types import STEP_TYPES
@@ -25,7 +25,7 @@ _DAY_US = 86_400_000_000
 
 
 def figures_of(
-    store: SessionReader,
+    store: SessionStore,
     survey_id: str,
     filters: Filters = Filters(),  # noqa: B008 - frozen
     progress: Progress = lambda _done, _total: None,
@@ -37,9 +37,9 @@ def figures_of(
         InvalidInput: no survey id.
         Unavailable: the database can't be read now.
     """
-    survey_id = store.key("x", survey_id).survey_id
+    survey_id = store.queries.key("x", survey_id).survey_id
     at = store.clock()
-    total, revisions = store.read(lambda connection: _look(connection, survey_id))
+    total, revisions = store.run_read(lambda connection: _look(connection, survey_id))
     newest = store.catalogue.surveys.get(survey_id)
     if newest is None and not total:
         raise NoSuchSurvey(survey_id, store.catalogue.public_ids)
@@ -65,9 +65,11 @@ def _look(connection: Connection, survey_id: str) -> tuple[int, list[str]]:
     return statistics.count_sessions(connection, survey_id), statistics.read_revisions(connection, survey_id)
 
 
-def _definitions(store: SessionReader, survey_id: str, newest: Survey | None, revisions: Sequence[str]) -> list[Survey]:
+def _definitions(store: SessionStore, survey_id: str, newest: Survey | None, revisions: Sequence[str]) -> list[Survey]:
     """Return all that is known of the survey, the newest first."""
-    older = [store.pinned_survey(survey_id, one) for one in revisions if newest is None or one != newest.revision]
+    older = [
+        store.queries.survey_revision(survey_id, one) for one in revisions if newest is None or one != newest.revision
+    ]
     return [survey for survey in (newest, *older) if survey is not None]
 
 

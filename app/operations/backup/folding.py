@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from ...errors import AnswersLocked
-from ...store.encryption import SET_ASIDE, Sealing
+from ...errors import MissingKey
+from ...store.encryption import SET_ASIDE, Cipher
 from ...store.rows import RECORD_COLUMNS, STATE_COLUMNS, record_of, state_of
 from ...store.tables import session_history, sessions
 from ...survey.events import from_record
@@ -43,7 +43,7 @@ class Folded:
     named: list[SessionKey] = field(default_factory=list)
 
 
-def check_folds(pairs: Pairs, sealing: Sealing) -> Folded:
+def check_folds(pairs: Pairs, cipher: Cipher) -> Folded:
     """Return what came of all sessions."""
     folded = Folded()
     for row, events in pairs:
@@ -51,21 +51,21 @@ def check_folds(pairs: Pairs, sealing: Sealing) -> Folded:
         if SET_ASIDE in key.user_id:
             folded.set_aside += 1
         else:
-            _look(folded, key, row, events, sealing)
+            _look(folded, key, row, events, cipher)
     return folded
 
 
-def _look(folded: Folded, key: SessionKey, row: Row, events: Iterable[Row], sealing: Sealing) -> None:
-    stored = state_of(_state_columns(row), sealing)
+def _look(folded: Folded, key: SessionKey, row: Row, events: Iterable[Row], cipher: Cipher) -> None:
+    stored = state_of(_state_columns(row), cipher)
     made: SessionState | None = None
     try:
-        made = _fold(key, events, sealing) if isinstance(stored, SessionState) else None
-    except AnswersLocked as locked:
+        made = _fold(key, events, cipher) if isinstance(stored, SessionState) else None
+    except MissingKey as locked:
         stored = locked
     except (ValueError, TypeError, KeyError, AttributeError):  # as reader.py: an event that can't be read
         folded.unreadable += 1
         return
-    if isinstance(stored, AnswersLocked):
+    if isinstance(stored, MissingKey):
         folded.locked += 1
         folded.missing_keys.add(stored.key_id)
     elif not isinstance(stored, SessionState):
@@ -79,14 +79,14 @@ def _look(folded: Folded, key: SessionKey, row: Row, events: Iterable[Row], seal
         folded.named += [key][: NAMED - len(folded.named)]
 
 
-def _fold(key: SessionKey, events: Iterable[Row], sealing: Sealing) -> SessionState | None:
+def _fold(key: SessionKey, events: Iterable[Row], cipher: Cipher) -> SessionState | None:
     """Return the state after these events; None after none, or where a version is missing among them."""
     state: SessionState | None = None
     for version, row in enumerate(events, start=1):
         record = _record_columns(row)
         if record[0] != version:
             return None
-        state = apply(state, from_record(record_of(record, key, sealing)))
+        state = apply(state, from_record(record_of(record, key, cipher)))
     return state
 
 

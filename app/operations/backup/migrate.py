@@ -1,7 +1,7 @@
 """Moving house: all rows from one database to another, any kind to any kind, in parts that a killed move goes on from.
 
 Rows go in the order of their keys, a commit every ROWS_A_COMMIT of them; so the last key in a table of the target says
-how far it is, and nothing else need be kept but whose move it is (``store/moving.py``): until both databases were
+how far it is, and nothing else need be kept but whose move it is (``store/leases.py``): until both databases were
 compared, row by row, and hold the same, no server starts on the target.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import URL, Engine, Table
 
 from ...errors import BackupBroken, ConfigurationError, InvalidInput, SchemaMismatch
-from ...store import moving
+from ...store import leases
 from ...store.engine import normalise_url, server_lock
 from ...store.migrations import upgrade_schema
 from .bulk import OpenDatabase
@@ -83,14 +83,14 @@ def _moved(source: URL, target: URL, engine: Engine, progress: Progress) -> dict
         raise InvalidInput(f"the database can't be moved: {error.problem}") from error
     with transaction(engine) as database:
         database.follow_numbers()
-        moving.unmark(database.connection)
+        leases.unmark_migration(database.connection)
     return rows
 
 
 def _begin(engine: Engine, source: str, *, afresh: bool) -> bool:
     """Take the target for this move; return whether it goes on with one that did not end."""
     with transaction(engine) as database:
-        found = moving.source_of(database.connection)
+        found = leases.migration_source(database.connection)
         occupied = database.occupied()
         if found not in {None, source}:
             raise InvalidInput("another database was being moved into the one to move to: name an empty one")
@@ -102,7 +102,7 @@ def _begin(engine: Engine, source: str, *, afresh: bool) -> bool:
             for table in reversed(TABLES):
                 database.clear(table)
         if found is None:
-            moving.mark(database.connection, source)
+            leases.mark_migration(database.connection, source)
         return found is not None and not afresh
 
 

@@ -44,7 +44,7 @@ def create_native(store: SessionStore, path: Path) -> Created:
         try:
             _dump(url, unfinished)
         except InvalidInput:
-            store.read(lambda connection: connection.execute(select(1)))  # one that is away is the cause
+            store.run_read(lambda connection: connection.execute(select(1)))  # one that is away is the cause
             raise
         kind = kind_of(unfinished)
         if kind != "sqlite":  # which was looked at as it was made

@@ -17,10 +17,10 @@ from ...errors import BackupBroken, InvalidInput
 from ...sessions import erasure_replay
 from ...sessions.service import SessionStore
 from ...store import audit
-from ...store.encryption import Sealing
+from ...store.encryption import Cipher
 from ...store.engine import normalise_url, server_lock
-from ...store.erasure_journal import Erased
-from ...store.erasures import Again
+from ...store.erasure_journal import ErasureRecord
+from ...store.erasures import ReplayResult
 from ...store.tables import session_history, sessions
 from .bulk import OpenDatabase
 from .databases import transaction, writing
@@ -86,17 +86,19 @@ def restore_backup(
         lock = server_lock(url)
         if lock is not None:
             stack.callback(lock.release)
-        verified = look_through(contents, store.sealing, _part(progress, 0))
+        verified = look_through(contents, store.cipher, _part(progress, 0))
         if verified.folded is not None and not wanted.accepts_differing:
             refuse_differing(verified.folded)
         with writing(url) as engine, transaction(engine) as database:
             again = _replace(database, contents, store, wanted, progress)
             _note(database.connection, store, verified, wanted)
-    store.erase_again(())  # lets the list outside of the database have what only the backup knew
+    store.erasure.replay(())  # lets the list outside of the database have what only the backup knew
     return Restored(verified=verified, erased_again=len(again.erased), left=len(again.left))
 
 
-def _replace(database: OpenDatabase, contents: Contents, store: SessionStore, how: How, progress: Progress) -> Again:
+def _replace(
+    database: OpenDatabase, contents: Contents, store: SessionStore, how: How, progress: Progress
+) -> ReplayResult:
     database.lock()
     occupied = database.occupied()
     if occupied and not how.replace:
@@ -104,16 +106,21 @@ def _replace(database: OpenDatabase, contents: Contents, store: SessionStore, ho
             f"the database is not empty (there are rows in {', '.join(occupied)}): name an empty one in DATABASE_URL, "
             "or say --replace, and all that is in it now is gone"
         )
-    access = _Inside(database.connection, store.clock)
-    lines = [*store.listed_erasures(), *erasure_replay.read_all(access)]
+    connection = database.connection
+
+    def run(work: Callable[[Connection], T]) -> T:
+        return work(connection)  # in the restore's own transaction
+
+    access = erasure_replay.Access(store.clock, run, run)
+    lines = [*store.erasure.journal_records(), *erasure_replay.read_all(access.read)]
     for table in reversed(TABLES):
         database.clear(table)
-    _put_in(database, contents, how, store.sealing, progress)
+    _put_in(database, contents, how, store.cipher, progress)
     database.follow_numbers()
     return _erase_again(access, lines)
 
 
-def _put_in(database: OpenDatabase, contents: Contents, how: How, sealing: Sealing, progress: Progress) -> None:
+def _put_in(database: OpenDatabase, contents: Contents, how: How, cipher: Cipher, progress: Progress) -> None:
     counter = Counter(_part(progress, 1), contents.total)
     written = {table.name: Summed(table, counter.one) for table in TABLES}
     for table in TABLES:
@@ -124,7 +131,7 @@ def _put_in(database: OpenDatabase, contents: Contents, how: How, sealing: Seali
         if table not in {sessions, session_history}:
             for _ in read[table.name].passing(database.rows(table)):
                 pass
-    folded = check_folds(database.pairs(read[sessions.name].passing, read[session_history.name].passing), sealing)
+    folded = check_folds(database.pairs(read[sessions.name].passing, read[session_history.name].passing), cipher)
     for name, one in written.items():
         if (one.rows, one.sha256) != (read[name].rows, read[name].sha256):
             raise BackupBroken(f"the database gives other rows of {name} back than were put in; nothing was changed")
@@ -133,8 +140,8 @@ def _put_in(database: OpenDatabase, contents: Contents, how: How, sealing: Seali
     counter.end()
 
 
-def _erase_again(access: "_Inside", lines: list[Erased]) -> Again:
-    known = {one.identity for one in erasure_replay.read_all(access)}
+def _erase_again(access: erasure_replay.Access, lines: list[ErasureRecord]) -> ReplayResult:
+    known = {one.identity for one in erasure_replay.read_all(access.read)}
     lacking = [one for one in lines if one.identity not in known]
     return erasure_replay.apply_lines(access, lacking, actor=erasure_replay.BY_ITSELF, keeps_changed=True)
 
@@ -146,17 +153,3 @@ def _note(connection: Connection, store: SessionStore, verified: Verified, how: 
 
 def _part(progress: Progress, number: int) -> Progress:
     return lambda done, total: progress(number * total + done, PASSES * total)
-
-
-class _Inside:
-    """Reads and writes within the restore's own transaction (``reerasure.Access``)."""
-
-    def __init__(self, connection: Connection, clock: Callable[[], int]) -> None:
-        self._connection = connection
-        self.clock = clock
-
-    def read(self, work: Callable[[Connection], T]) -> T:
-        return work(self._connection)
-
-    def write(self, work: Callable[[Connection], T]) -> T:
-        return work(self._connection)

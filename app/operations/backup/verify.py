@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from sqlalchemy import Table
 
 from ...errors import BackupBroken, InvalidInput, SchemaMismatch
-from ...store.encryption import Sealing
+from ...store.encryption import Cipher
 from ...store.migrations import head_revision
 from ...store.tables import session_history, sessions
 from . import native
@@ -75,7 +75,7 @@ class Contents(Protocol):
         ...
 
 
-def verify_backup(path: Path, sealing: Sealing, *, progress: Progress = no_progress) -> Verified:
+def verify_backup(path: Path, cipher: Cipher, *, progress: Progress = no_progress) -> Verified:
     """Return what is in a backup, looked through from the first byte to the last; nothing is changed anywhere.
 
     Of the forms of ``pg_dump`` and ``mariadb-dump`` only that is looked at which their own programs tell.
@@ -92,10 +92,10 @@ def verify_backup(path: Path, sealing: Sealing, *, progress: Progress = no_progr
     if kind not in {"", SQLITE}:
         return Verified(form=kind, made_at=None, schema_revision=None, looked_at=native.verify(path, kind))
     with opened(path) as contents:
-        return look_through(contents, sealing, progress)
+        return look_through(contents, cipher, progress)
 
 
-def look_through(contents: Contents, sealing: Sealing, progress: Progress) -> Verified:
+def look_through(contents: Contents, cipher: Cipher, progress: Progress) -> Verified:
     """Return what is in it; raises as :func:`verify_backup`."""
     counter = Counter(progress, contents.total)
     sums = {table.name: Summed(table, counter.one) for table in TABLES}
@@ -104,7 +104,7 @@ def look_through(contents: Contents, sealing: Sealing, progress: Progress) -> Ve
             for _ in sums[table.name].passing(contents.rows(table)):
                 pass
     pairs = contents.pairs(sums[sessions.name].passing, sums[session_history.name].passing)
-    folded = check_folds(pairs, sealing)
+    folded = check_folds(pairs, cipher)
     counter.end()
     return Verified(
         form=contents.form,

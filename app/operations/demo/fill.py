@@ -91,11 +91,11 @@ def clear(store: SessionStore, *, progress: Progress = lambda _done, _total: Non
     erased = 0
     for keys in _pages(store):
         demo = [key for key in keys if is_demo(key.user_id)]
-        erased += store.write(lambda connection: erase_demo(connection, demo))  # noqa: B023 - called at once
-        store.tell_erased(demo)
+        erased += store.run_transaction(lambda connection: erase_demo(connection, demo))  # noqa: B023 - called at once
+        store.subscribers.drop(demo)
         progress(erased, total)
     if erased:
-        store.leave_no_trace()
+        store.erasure.truncate_wal()
     return erased
 
 
@@ -108,7 +108,7 @@ def _pages(store: SessionStore) -> Iterator[list[SessionKey]]:
     after: SessionKey | None = None
     is_more = True
     while is_more:
-        keys, is_more = store.read(lambda connection: read_demo_keys(connection, after, ERASED_TOGETHER))  # noqa: B023 - as above
+        keys, is_more = store.run_read(lambda connection: read_demo_keys(connection, after, ERASED_TOGETHER))  # noqa: B023 - as above
         if keys:
             yield keys
             after = keys[-1]
@@ -126,13 +126,13 @@ def _chosen(store: SessionStore, plan: Plan) -> Sequence[Survey]:
 
 
 def _check_room(store: SessionStore, plan: Plan, *, is_shared: bool) -> None:
-    if not is_shared and store.read(find_person) is not None:
+    if not is_shared and store.run_read(find_person) is not None:
         raise InvalidInput(
             "the database has sessions of people: demo data would stand among theirs in every figure; "
             "take another DATABASE_URL, or say --yes"
         )
     first = SessionKey("", demo_user_id(plan.seed, 0))
-    keys, _ = store.read(lambda connection: read_demo_keys(connection, first, 1))
+    keys, _ = store.run_read(lambda connection: read_demo_keys(connection, first, 1))
     if keys and keys[0].user_id.startswith(f"demo-{plan.seed}-"):
         raise InvalidInput(
             f"there is demo data of the seed {plan.seed} already: run `flask demo clear`, or take another --seed"
@@ -148,7 +148,7 @@ def _sessions(plan: Plan, surveys: Sequence[Survey]) -> Iterator[tuple[SessionKe
 
 
 def _submit(store: SessionStore, turns: Sequence[Turn]) -> int:
-    results = store.submit_many(turns)
+    results = store.turns.submit_many(turns)
     failed = next((result for result in results if isinstance(result, Exception)), None)
     if failed is not None:
         raise failed

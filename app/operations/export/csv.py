@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ...core.timestamps import format_datetime, to_datetime
-from ...store.rows import text_of
+from ...store.rows import dumps
 from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
 from ...survey.types import Cell
@@ -82,7 +82,7 @@ def _event_cells(key: SessionKey, state: SessionState, one: Happened) -> Iterabl
         one.version,
         one.event,
         one.step,
-        text_of(one.answer) if isinstance(one.answer, list | dict) else one.answer,
+        dumps(one.answer) if isinstance(one.answer, list | dict) else one.answer,
         one.to,
         one.mode,
         to_datetime(one.at),

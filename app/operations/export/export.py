@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...sessions.service import SessionStore
-from ...store.rows import text_of
+from ...store.rows import dumps
 from . import codebook, csv, excel, jsonl, parquet, spss_stata
 from .layout import Layout
 from .request import SHAPES, Asked, Shape
@@ -64,7 +64,7 @@ class Export:
         """Return what the export will have and lack: all sessions are read, and nothing is made of them.
 
         Raises:
-            AnswersLocked, Unavailable: as :meth:`make`.
+            MissingKey, Unavailable: as :meth:`make`.
         """
         walk = self._walk(lambda _done, _total: None)
         if self._asked.format == "long" or self._asked.history:
@@ -78,7 +78,7 @@ class Export:
         """Return the file; a format that is not streamed is written now, the others as their pieces are taken.
 
         Raises:
-            AnswersLocked: an answer can't be read without a key that is not there: left out, it would seem erased.
+            MissingKey: an answer can't be read without a key that is not there: left out, it would seem erased.
             Unavailable: the database is away; these two also while the pieces are taken.
             InvalidInput: a library is not installed, or the format can't hold so much.
         """
@@ -111,7 +111,7 @@ class Export:
         asked, layout = self._asked, self.layout
         match asked.format:
             case "parquet":
-                text = text_of(codebook.document_of(layout))
+                text = dumps(codebook.document_of(layout))
                 parquet.write_parquet(path, layout, walk, labels=asked.labels, codebook=text)
             case "xlsx":
                 excel.write_xlsx(path, layout, walk, labels=asked.labels)

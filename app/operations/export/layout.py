@@ -1,7 +1,7 @@
 """All columns of a survey, and a session's row in them. Pure."""
 
 from ...core.timestamps import to_datetime
-from ...store.rows import text_of
+from ...store.rows import dumps
 from ...survey.flow import status_at
 from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
@@ -54,7 +54,7 @@ class Layout:
                 others[step] = value
             else:
                 cells[start : start + len(placed)] = placed
-        cells[-len(BACK) :] = (" ".join(skipped) or None, text_of(others) if others else None)
+        cells[-len(BACK) :] = (" ".join(skipped) or None, dumps(others) if others else None)
         return cells
 
     def status(self, state: SessionState, at: int) -> str:

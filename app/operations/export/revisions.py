@@ -39,7 +39,7 @@ def read_definitions(store: SessionStore, survey_id: str) -> Definitions:
         NoSuchSurvey: there is none, and never was.
         Unavailable: the database is away.
     """
-    rows = store.read(lambda connection: export_pages.read_revisions(connection, survey_id))
+    rows = store.run_read(lambda connection: export_pages.read_revisions(connection, survey_id))
     kept = [found for row in rows if (found := _loaded(store.catalogue, survey_id, *row)) is not None]
     newest = store.catalogue.surveys.get(survey_id) or (kept[-1] if kept else None)
     if newest is None:

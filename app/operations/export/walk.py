@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 
-from ...errors import AnswersLocked
+from ...errors import MissingKey
 from ...sessions.service import SessionStore
 from ...store import export_pages as pages
 from ...store.encryption import SET_ASIDE
@@ -81,14 +81,14 @@ class Walk:
         """Yield the sessions that can be read, in the order of their user ids; a page may hold none.
 
         Raises:
-            AnswersLocked: one can't be read without a key that is not there: left out, it would seem erased.
+            MissingKey: one can't be read without a key that is not there: left out, it would seem erased.
             Unavailable: the database is away.
         """
         store, chosen, after, done = self._store, self._chosen, None, 0
-        total = store.read(lambda connection: pages.count_chosen(connection, chosen))
+        total = store.run_read(lambda connection: pages.count_chosen(connection, chosen))
         while True:
             start: SessionKey | None = after
-            page = store.read(lambda connection: pages.read_sessions(connection, chosen, start, store.sealing))  # noqa: B023 - called at once
+            page = store.run_read(lambda connection: pages.read_sessions(connection, chosen, start, store.cipher))  # noqa: B023 - called at once
             yield [session for stored in page.stored if (session := self._readable(*stored)) is not None]
             done += len(page.stored)
             self._progress(done, max(done, total))
@@ -100,7 +100,7 @@ class Walk:
         """Yield each session and its events, oldest first; those are to be taken before the next session is.
 
         Raises:
-            AnswersLocked, Unavailable: as :meth:`pages`.
+            MissingKey, Unavailable: as :meth:`pages`.
         """
         for page in self.pages():
             versions = {key.user_id: state.version for key, state in page}
@@ -120,7 +120,7 @@ class Walk:
         elif isinstance(stored, SessionState):
             self.counts.sessions += 1
             return key, stored
-        elif isinstance(stored, AnswersLocked):
+        elif isinstance(stored, MissingKey):
             raise stored
         else:
             self.counts.unreadable += 1
@@ -130,7 +130,7 @@ class Walk:
         store, after = self._store, None
         while keys:
             start: tuple[str, int] | None = after
-            page = store.read(lambda connection: pages.read_events(connection, keys, start, store.sealing))  # noqa: B023 - called at once
+            page = store.run_read(lambda connection: pages.read_events(connection, keys, start, store.cipher))  # noqa: B023 - called at once
             yield from page
             if len(page) < pages.EVENTS_A_PAGE:
                 return

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, update
 
 from ...core.timestamps import to_datetime
-from ...errors import AnswersLocked, InvalidInput, NoSuchSession
+from ...errors import InvalidInput, MissingKey, NoSuchSession
 from ...sessions.service import SessionStore
 from ...store import audit
 from ...store.integrity import Folded, Pair, read_pair
-from ...store.rows import CHANGED_COLUMNS, Form, changed_row
+from ...store.rows import CHANGED_COLUMNS, RowFormat, changed_row
 from ...store.tables import sessions
 from ...survey.definition import Survey
 from ...survey.snapshot import SessionKey
@@ -61,15 +61,15 @@ def rebuild(
     Raises:
         NoSuchSession: there is no such row.
         CanNotBeRebuilt: its history can't be read, holds no state, or lacks events.
-        AnswersLocked: a key is missing.
+        MissingKey: a key is missing.
         Unavailable: it was not done, or that is not known; asking again is safe.
     """
-    seen = store.read(lambda connection: read_pair(connection, key, store.sealing, locked=False))
+    seen = store.run_read(lambda connection: read_pair(connection, key, store.cipher, locked=False))
     revision = seen.folded.state.survey_revision if seen.folded.state is not None else None
-    survey = store.pinned_survey(key.survey_id, revision)  # before the row is locked: it may have to be read
+    survey = store.queries.survey_revision(key.survey_id, revision)  # before the row is locked: it may have to be read
 
     def work(connection: Connection) -> Rebuilt:
-        pair = read_pair(connection, key, store.sealing, locked=True)
+        pair = read_pair(connection, key, store.cipher, locked=True)
         state = _state_for(pair, lossy=lossy)
         changed = _changed(pair, state)
         if changed and not dry_run:
@@ -77,7 +77,7 @@ def rebuild(
             _note(connection, store, key, changed, actor)
         return Rebuilt(key=key, changed=changed)
 
-    return store.read(work) if dry_run else store.write(work)
+    return store.run_read(work) if dry_run else store.run_transaction(work)
 
 
 def rebuild_all(
@@ -106,7 +106,7 @@ def _state_for(pair: Pair, *, lossy: bool) -> SessionState:
     key, stored, folded = pair.key, pair.stored, pair.folded
     if stored is None:
         raise NoSuchSession(key.survey_id, key.user_id)
-    locked = stored if isinstance(stored, AnswersLocked) else folded.locked
+    locked = stored if isinstance(stored, MissingKey) else folded.locked
     if locked is not None:
         raise locked
     if folded.state is None or not holds_state(folded):
@@ -144,7 +144,7 @@ def _write(
     expires_at = None
     if survey is not None and survey.expires_after_us is not None and state.status == "in_progress":
         expires_at = state.updated_at + survey.expires_after_us
-    values = changed_row(key, state, expires_at, Form(to_datetime, store.sealing))
+    values = changed_row(key, state, expires_at, RowFormat(to_datetime, store.cipher))
     row = dict(zip((column.name for column in CHANGED_COLUMNS), values, strict=False))  # then come the key's columns
     row["created_at"] = to_datetime(state.started_at)
     where = (sessions.c.user_id == key.user_id, sessions.c.survey_id == key.survey_id)

@@ -10,12 +10,12 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from ...errors import AnswersLocked
+from ...errors import MissingKey
 from ...sessions.service import SessionStore
 from ...store import history
 from ...store.encryption import SET_ASIDE
 from ...store.integrity import Folded, Pair, read_page, read_pair
-from ...store.rows import text_of
+from ...store.rows import dumps
 from ...survey.snapshot import SessionKey
 from ...survey.state import SessionState
 
@@ -59,12 +59,12 @@ def verify_sessions(
     Raises:
         Unavailable: the database is away.
     """
-    total = store.read(history.count_sessions) if survey_id is None else 0
+    total = store.run_read(history.count_sessions) if survey_id is None else 0
     after: SessionKey | None = None
     done = 0
     while True:
         start = after
-        page = store.read(lambda connection: read_page(connection, survey_id, start, SESSIONS_A_PAGE, store.sealing))  # noqa: B023 - called at once
+        page = store.run_read(lambda connection: read_page(connection, survey_id, start, SESSIONS_A_PAGE, store.cipher))  # noqa: B023 - called at once
         for pair in page.pairs:
             checked = check(pair)
             if checked is not None and checked.verdict == "differs":
@@ -83,7 +83,7 @@ def check(pair: Pair) -> Checked | None:
     key, stored, folded = pair.key, pair.stored, pair.folded
     if SET_ASIDE in key.user_id:
         return Checked(key=key, verdict="set_aside")
-    if isinstance(stored, AnswersLocked) or folded.locked is not None:
+    if isinstance(stored, MissingKey) or folded.locked is not None:
         return Checked(key=key, verdict="locked")
     if stored is None:
         problem = "there is history without a session"
@@ -101,7 +101,7 @@ def check(pair: Pair) -> Checked | None:
 def fields_that_differ(row: SessionState, folded: SessionState) -> tuple[str, ...]:
     """Return the names of the fields that differ, numbers and the order of answers compared exactly."""
     names = (field.name for field in fields(SessionState))
-    return tuple(name for name in names if text_of(getattr(row, name)) != text_of(getattr(folded, name)))
+    return tuple(name for name in names if dumps(getattr(row, name)) != dumps(getattr(folded, name)))
 
 
 def holds_state(folded: Folded) -> bool:
@@ -127,11 +127,11 @@ def _looked_again(store: SessionStore, key: SessionKey) -> Checked | None:
     """Look at one session until its row is the same before and after its history was read; None: it was erased."""
 
     def look(connection: Connection) -> Pair:
-        return read_pair(connection, key, store.sealing, locked=False)
+        return read_pair(connection, key, store.cipher, locked=False)
 
-    pair = store.read(look)
+    pair = store.run_read(look)
     for _ in range(LOOKS):
-        checked, following = check(pair), store.read(look)
+        checked, following = check(pair), store.run_read(look)
         if checked is None or checked.verdict != "differs" or following.version == pair.version:
             return checked
         pair = following

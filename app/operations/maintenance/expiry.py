@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ...errors import AnswersLocked, SessionUnreadable, Unavailable
+from ...errors import MissingKey, SessionUnreadable, Unavailable
 from ...sessions.service import SessionStore
 from ...store import audit, history
 from ...store.expiry import Correction, Unfinished, correct, read_part
 from ...survey.commands import Expire
 from ...survey.snapshot import SessionKey
-from ...writer.batch import Outcome, Refused, Result
+from ...writer.batch import Committed, Rejected, Result
 from .retention import WEIGHT, Pace
 
 TOGETHER = 200
@@ -71,9 +71,9 @@ def expire(
     expired: Counter[str] = Counter()
     closer = _Closer(store, actor)
     corrected, done, after = 0, 0, None
-    total = store.read(history.count_sessions)
+    total = store.run_read(history.count_sessions)
     while True:
-        part = store.read(partial(read_part, after=after, limit=EXAMINED))
+        part = store.run_read(partial(read_part, after=after, limit=EXAMINED))
         over, wrong = _judged(store, part.unfinished)
         for keys in [over] if dry_run else closer.close(over):
             expired.update(key.survey_id for key in keys)
@@ -91,7 +91,7 @@ def _judged(store: SessionStore, unfinished: Sequence[Unfinished]) -> tuple[list
     at = store.clock()
     over, wrong = [], []
     for one in unfinished:
-        survey = store.pinned_survey(one.key.survey_id, one.revision)
+        survey = store.queries.survey_revision(one.key.survey_id, one.revision)
         after_us = None if survey is None else survey.expires_after_us
         expires_at = None if after_us is None else one.updated_at + after_us
         if expires_at is not None and expires_at <= at:
@@ -124,28 +124,26 @@ class _Closer:
 
     def _closed(self, keys: Sequence[SessionKey]) -> list[SessionKey]:
         at = self._store.clock()
-        results = self._store.submit_many([(key, Expire(at=at)) for key in keys])
+        results = self._store.turns.submit_many([(key, Expire(at=at)) for key in keys])
         closed = [key for key, result in zip(keys, results, strict=True) if _is_closed(result, at)]
-        self.locked += sum(isinstance(one, AnswersLocked) for one in results)
+        self.locked += sum(isinstance(one, MissingKey) for one in results)
         self.unreadable += sum(isinstance(one, SessionUnreadable) for one in results)
         for survey_id, count in sorted(Counter(key.survey_id for key in closed).items()):
             detail = {"sessions": count}
             entry = audit.Entry(at=at, actor=self._actor, action="sessions_expired", survey_id=survey_id, detail=detail)
-            self._store.write(partial(audit.record, entry=entry))
-        away = next(
-            (one for one in results if isinstance(one, Unavailable) and not isinstance(one, AnswersLocked)), None
-        )
+            self._store.run_transaction(partial(audit.record, entry=entry))
+        away = next((one for one in results if isinstance(one, Unavailable) and not isinstance(one, MissingKey)), None)
         if away is not None:
             raise away
         return closed
 
 
 def _is_closed(result: Result | Exception, at: int) -> bool:
-    if isinstance(result, Outcome):
+    if isinstance(result, Committed):
         return True
     # A commit whose answer was lost was done again, and then found its own work.
     return (
-        isinstance(result, Refused)
+        isinstance(result, Rejected)
         and result.state is not None
         and (result.state.status, result.state.updated_at) == ("expired", at)
     )
@@ -153,5 +151,5 @@ def _is_closed(result: Result | Exception, at: int) -> bool:
 
 def _corrected(store: SessionStore, wrong: Sequence[Correction]) -> int:
     for start in range(0, len(wrong), TOGETHER):
-        store.write(partial(correct, corrections=wrong[start : start + TOGETHER]))
+        store.run_transaction(partial(correct, corrections=wrong[start : start + TOGETHER]))
     return len(wrong)

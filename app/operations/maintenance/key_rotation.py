@@ -4,7 +4,7 @@ The server may go on meanwhile. A key is changed so:
 
 1. Put the new key first in STEPKEEP_ANSWERS_KEYS, before the old one, wherever the store is opened, and restart each
    server. With several servers do it in two rounds, or those that restart late meet values that they can't open yet
-   (AnswersLocked): first the new key last, everywhere; then first, everywhere.
+   (MissingKey): first the new key last, everywhere; then first, everywhere.
 2. Rotate, again until a run finds nothing to do (``Rotated.is_complete``): a server that restarted late may have
    sealed with the old key behind the first run.
 3. Take the old key out of STEPKEEP_ANSWERS_KEYS. Backups from before need it still.
@@ -38,10 +38,10 @@ from sqlalchemy import (
     update,
 )
 
-from ...errors import AnswersLocked, ConfigurationError
+from ...errors import ConfigurationError, MissingKey
 from ...sessions.service import SessionStore
 from ...store import history
-from ...store.encryption import SEALED, Place, SealBroken, Sealing
+from ...store.encryption import SEALED, Cipher, DecryptionError, Place
 from ...store.tables import session_history, sessions, webhooks
 
 BATCH = 500
@@ -117,9 +117,9 @@ def rotate(
         ConfigurationError: there is no key.
         Unavailable: the database does not answer; what was committed until then stays.
     """
-    if not store.sealing.has_keys:
+    if not store.cipher.has_keys:
         raise ConfigurationError("STEPKEEP_ANSWERS_KEYS is empty: there is no key to seal with, and none to open with")
-    return _Run(store, batch, is_to_plain=to_plain or not store.sealing.is_on).run(progress)
+    return _Run(store, batch, is_to_plain=to_plain or not store.cipher.is_on).run(progress)
 
 
 class _Kind(NamedTuple):
@@ -149,14 +149,14 @@ class _Run:
     def __init__(self, store: SessionStore, batch: int, *, is_to_plain: bool) -> None:
         self._store = store
         self._batch = batch
-        self._target = _Target(store.sealing, is_to_plain=is_to_plain)
+        self._target = _Target(store.cipher, is_to_plain=is_to_plain)
         self._unopened: list[Unopened] = []
         self._locked = self._broken = 0
 
     def run(self, progress: Progress) -> Rotated:
         """Do it, the sessions first."""
         # The last id stands for the number of rows: counting millions takes longer than the database may.
-        sessions_there, last_id = self._store.read(lambda one: (history.count_sessions(one), _last_id(one)))
+        sessions_there, last_id = self._store.run_read(lambda one: (history.count_sessions(one), _last_id(one)))
         total = sessions_there + last_id
         looked_at = changed_sessions = changed_entries = 0
         for _, rows, changed in self._batches(_SESSIONS, ()):
@@ -182,7 +182,7 @@ class _Run:
         after: _Key | None = ()
         while after is not None:
             # Looked for without a lock: what is done already is passed over beside the writer.
-            found = self._store.read(partial(self._find, kind, after, last))
+            found = self._store.run_read(partial(self._find, kind, after, last))
             part = _between(kind, after, found.end or last)
             yield found.end or last, found.rows, self._rewrite(kind, part) if found.has_work else 0
             after = found.end
@@ -200,7 +200,7 @@ class _Run:
 
     def _rewrite(self, kind: _Kind, part: ColumnElement[bool]) -> int:
         """Return how many rows of a part were changed, committed; take note of those that can't be opened."""
-        changed, unopened = self._store.write(partial(_rewritten, kind, part, self._target))
+        changed, unopened = self._store.run_transaction(partial(_rewritten, kind, part, self._target))
         locked = sum(one.missing_key is not None for one in unopened)
         self._locked += locked
         self._broken += len(unopened) - locked
@@ -219,7 +219,7 @@ class _Batch(NamedTuple):
 class _Target(NamedTuple):
     """What values are to become."""
 
-    sealing: Sealing
+    cipher: Cipher
     is_to_plain: bool
 
     def wants(self, kind: _Kind) -> ColumnElement[bool]:
@@ -235,15 +235,15 @@ class _Target(NamedTuple):
         """Return the value as it is to be; the same if it is so already.
 
         Raises:
-            AnswersLocked, SealBroken: it can't be opened.
+            MissingKey, DecryptionError: it can't be opened.
         """
-        if value == "" or (not self.is_to_plain and value.startswith(self.sealing.prefix)):
+        if value == "" or (not self.is_to_plain and value.startswith(self.cipher.prefix)):
             return value
-        text = self.sealing.open(value, place)
-        return text if self.is_to_plain else self.sealing.seal(text, place)
+        text = self.cipher.open(value, place)
+        return text if self.is_to_plain else self.cipher.seal(text, place)
 
     def _is_wanted(self, column: Column[str]) -> ColumnElement[bool]:
-        begins_with = SEALED if self.is_to_plain else self.sealing.prefix
+        begins_with = SEALED if self.is_to_plain else self.cipher.prefix
         beginning = func.substr(column, 1, len(begins_with))
         if self.is_to_plain:
             return beginning == begins_with
@@ -282,8 +282,8 @@ def _made(kind: _Kind, row: Mapping[str, Any], target: _Target) -> tuple[dict[st
             continue
         try:
             made[name] = target.of(value, (f"{kind.table.name}.{name}", *(row[part] for part in kind.place)))
-        except (AnswersLocked, SealBroken) as error:
-            missing_key = error.key_id if isinstance(error, AnswersLocked) else None
+        except (MissingKey, DecryptionError) as error:
+            missing_key = error.key_id if isinstance(error, MissingKey) else None
             if problem is None or problem.missing_key is None:
                 problem = Unopened(
                     survey_id=row.get("survey_id", kind.table.name),

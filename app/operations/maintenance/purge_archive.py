@@ -31,10 +31,10 @@ import orjson
 
 from ...core.files import open_new
 from ...core.timestamps import format_timestamp
-from ...errors import AnswersLocked, InvalidInput
+from ...errors import InvalidInput, MissingKey
 from ...sessions.service import SessionStore
 from ...store import raw_rows
-from ...store.encryption import Place, Sealing
+from ...store.encryption import Cipher, Place
 from ...store.retention import Aged
 from ...survey.snapshot import SessionKey
 
@@ -135,7 +135,7 @@ class Archive:
     def _lines_of(self, aged: Sequence[Aged], there: list[Aged]) -> Iterator[bytes]:
         """Yield the lines of sessions, and note those that were there in ``there``."""
         for one in aged:
-            row = self._store.read(partial(raw_rows.read_session, key=one.key, sealing=_Opening(self._store.sealing)))
+            row = self._store.run_read(partial(raw_rows.read_session, key=one.key, cipher=_Opening(self._store.cipher)))
             if row is None or row["version"] != one.version:
                 continue  # it was erased, or somebody answered
             digest, events = hashlib.sha256(), 0
@@ -151,12 +151,10 @@ class Archive:
 
     def _rows(self, one: Aged, row: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "session", row
-        sealing, after = _Opening(self._store.sealing), -1
+        cipher, after = _Opening(self._store.cipher), -1
         while True:
-            read = partial(
-                raw_rows.read_history, key=one.key, after_version=after, limit=EVENTS_A_PAGE, sealing=sealing
-            )
-            page = self._store.read(read)
+            read = partial(raw_rows.read_history, key=one.key, after_version=after, limit=EVENTS_A_PAGE, cipher=cipher)
+            page = self._store.run_read(read)
             for event in page:
                 yield "event", event
             if len(page) < EVENTS_A_PAGE:
@@ -211,15 +209,15 @@ class _Plain(io.BufferedIOBase):
         return self._to.write(data)
 
 
-class _Opening(Sealing):
+class _Opening(Cipher):
     """Opens what it can; a value whose key is missing stays as it is."""
 
-    def __init__(self, sealing: Sealing) -> None:
+    def __init__(self, cipher: Cipher) -> None:
         super().__init__()
-        self._of = sealing
+        self._of = cipher
 
     def open(self, text: str, place: Place) -> str:
         try:
             return self._of.open(text, place)
-        except AnswersLocked:
+        except MissingKey:
             return text

@@ -69,17 +69,17 @@ def purge(
         return _purged(store, eraser if not dry_run else None, cutoffs, progress)
     finally:
         if eraser.has_erased:
-            store.leave_no_trace()
+            store.erasure.truncate_wal()
 
 
 def _purged(store: SessionStore, eraser: "_Eraser | None", cutoffs: Cutoffs, progress: Progress) -> Mapping[str, int]:
     """Erase, or only count where there is no eraser; return how many, by survey."""
     counts: Counter[str] = Counter(dict.fromkeys(cutoffs, 0))
-    total = store.read(history.count_sessions) if cutoffs else 0
+    total = store.run_read(history.count_sessions) if cutoffs else 0
     after, done = None, 0
     while cutoffs:
         start: SessionKey | None = after
-        part = store.read(lambda connection: examine(connection, start, cutoffs, EXAMINED))  # noqa: B023 - called at once
+        part = store.run_read(lambda connection: examine(connection, start, cutoffs, EXAMINED))  # noqa: B023 - called at once
         for keys in [[one.key for one in part.old]] if eraser is None else eraser.erase(part.old):
             counts.update(key.survey_id for key in keys)
             progress(done, max(done, total))
@@ -150,7 +150,7 @@ class _Eraser:
 
     def _tell(self, keys: Sequence[SessionKey]) -> None:
         self.has_erased = self.has_erased or bool(keys)
-        self._store.tell_erased(keys)
+        self._store.subscribers.drop(keys)
 
     def _taken(self, old: Sequence[Aged]) -> int:
         """Return how many go together; a session of more events than may go at once goes alone."""
@@ -180,6 +180,6 @@ class _Eraser:
             began.append(time.monotonic())
             return work(connection)
 
-        result = self._store.write(timed)
+        result = self._store.run_transaction(timed)
         pace.rest(time.monotonic() - began[-1])
         return result

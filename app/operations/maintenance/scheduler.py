@@ -40,7 +40,7 @@ class _Ended(Exception):
     """The round is not to go on: the store is being closed, or another process holds the lease."""
 
 
-class Rounds:
+class MaintenanceScheduler:
     """Does rounds in a thread of its own, from :meth:`start` until the store is closed.
 
     Args:
@@ -64,7 +64,7 @@ class Rounds:
         """Begin; nothing happens where STEPKEEP_MAINTENANCE_MINUTES is 0."""
         if not self._every_s:
             return
-        self._store.at_close(self.close)
+        self._store.add_close_callback(self.close)
         tell_of_forks(self)
         self._begin()
 
@@ -76,7 +76,7 @@ class Rounds:
         self._thread.join(CLOSING_S)
         self._thread = None
         with suppress(StepkeepError):  # a database that is away; the lease ends by itself
-            self._store.write(partial(release, name=NAME, holder=self._holder))
+            self._store.run_transaction(partial(release, name=NAME, holder=self._holder))
 
     def before_fork(self) -> None:
         """Nothing has to hold still: what a round does is the store's."""
@@ -136,7 +136,7 @@ class Rounds:
     def _renew(self) -> None:
         at = self._store.clock()
         mine = partial(take, name=NAME, holder=self._holder, at=at, for_us=self._lease_us)
-        if self._closing.is_set() or not self._store.write(mine):
+        if self._closing.is_set() or not self._store.run_transaction(mine):
             raise _Ended
         self._renewed_at = at
 

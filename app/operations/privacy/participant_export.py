@@ -30,7 +30,7 @@ from ...sessions.service import SessionStore
 from ...store import audit, erasure_rows, erasures, outbox, raw_rows
 from ...store.erasure_journal import line_of, read_lines
 from ...store.outbox import Delivery
-from ...store.rows import Entry, text_of
+from ...store.rows import Entry, dumps
 from ...survey.snapshot import SessionKey, Snapshot
 from ..webhooks.url_policy import origin_of
 
@@ -54,14 +54,14 @@ def export_participant(store: SessionStore, user_id: str, survey_id: str | None 
         InvalidUserId, InvalidInput: as ``SessionStore.key``; at once.
         Unavailable: the database is away, or answers are locked; also while the pieces are taken.
     """
-    participant = store.key(user_id, survey_id).user_id
-    keys = store.read(lambda connection: erasures.read_keys(connection, participant, survey_id))
+    participant = store.queries.key(user_id, survey_id).user_id
+    keys = store.run_read(lambda connection: erasures.read_keys(connection, participant, survey_id))
     return _Export(store, participant, survey_id).pieces(keys)
 
 
 def read_erasures(store: SessionStore) -> Iterator[str]:
     """Yield the database's list of erasures of participants, a line each, without its end."""
-    return map(line_of, erasure_replay.read_all(store))
+    return map(line_of, erasure_replay.read_all(store.run_read))
 
 
 def apply_erasures(
@@ -76,7 +76,7 @@ def apply_erasures(
         name: of the list, for the warning.
         actor: who asks for it, for the audit log.
     """
-    return store.erase_again(read_lines(lines, name), actor=actor)
+    return store.erasure.replay(read_lines(lines, name), actor=actor)
 
 
 class _Export:
@@ -88,7 +88,7 @@ class _Export:
 
     def pieces(self, keys: Iterable[SessionKey]) -> Iterator[str]:
         head = {"format": FORMAT, "user_id": self._user_id, "exported_at": format_timestamp(self._store.clock())}
-        yield text_of(head)[:-1]
+        yield dumps(head)[:-1]
         aside: list[SessionKey] = []
         yield from self._list("sessions", self._sessions(keys, aside))
         yield from self._list("set_aside", map(self._set_aside, aside))
@@ -96,7 +96,7 @@ class _Export:
         yield from self._list("erasures", map(_whole, self._erasures()))
         yield from self._list("webhook_deliveries", map(_whole, self._deliveries()))
         yield from self._list("audit", map(_whole, self._audit()))
-        yield f',"counts":{text_of(self._counts)}}}\n'
+        yield f',"counts":{dumps(self._counts)}}}\n'
 
     def _list(self, name: str, items: Iterable[Iterable[str]]) -> Iterator[str]:
         """Yield a member of the document whose items come in pieces, and count them."""
@@ -115,7 +115,7 @@ class _Export:
                 aside.append(key)
                 continue
             try:
-                snapshot = self._store.load(key)
+                snapshot = self._store.queries.load(key)
             except SessionUnreadable:
                 aside.append(key)
                 continue
@@ -127,16 +127,16 @@ class _Export:
 
     def _set_aside(self, key: SessionKey) -> Iterator[str]:
         store = self._store
-        row = store.read(lambda connection: raw_rows.read_session(connection, key, store.sealing))
+        row = store.run_read(lambda connection: raw_rows.read_session(connection, key, store.cipher))
         yield from self._with_history(row or {}, self._rows(key, 0))
 
     def _with_history(self, session: Mapping[str, Any], pages: Iterable[list[dict[str, Any]]]) -> Iterator[str]:
-        head = text_of(session)[:-1]
+        head = dumps(session)[:-1]
         yield f'{head}{"," if session else ""}"history":['
         separator = ""
         for page in pages:
             self._counts["events"] += len(page)
-            yield separator + text_of(page)[1:-1]
+            yield separator + dumps(page)[1:-1]
             separator = ","
         yield "]}"
 
@@ -146,7 +146,9 @@ class _Export:
         while version < newest:
             limit = min(EVENTS_A_PAGE, newest - version)
             try:
-                page = [_event_of(entry) for entry in self._store.history(key, after_version=version, limit=limit)]
+                page = [
+                    _event_of(entry) for entry in self._store.queries.history(key, after_version=version, limit=limit)
+                ]
             except SessionUnreadable:
                 yield from self._rows(key, version)
                 return
@@ -157,27 +159,29 @@ class _Export:
 
     def _rows(self, key: SessionKey, version: int) -> Iterator[list[dict[str, Any]]]:
         store = self._store
-        while page := store.read(
-            lambda connection: raw_rows.read_history(connection, key, version, EVENTS_A_PAGE, store.sealing)  # noqa: B023 - called at once
+        while page := store.run_read(
+            lambda connection: raw_rows.read_history(connection, key, version, EVENTS_A_PAGE, store.cipher)  # noqa: B023 - called at once
         ):
             yield page
             version = page[-1]["version"]
 
     def _revocations(self) -> Iterator[dict[str, Any]]:
-        found = self._store.read(
+        found = self._store.run_read(
             lambda connection: erasures.read_revocations(connection, self._user_id, self._survey_id)
         )
         for survey_id, at in found.items():
             yield {"survey_id": survey_id, "revoked_at": format_timestamp(at)}
 
     def _erasures(self) -> Iterator[dict[str, Any]]:
-        found = self._store.read(lambda connection: erasure_rows.read_of(connection, self._user_id, self._survey_id))
+        found = self._store.run_read(
+            lambda connection: erasure_rows.read_of(connection, self._user_id, self._survey_id)
+        )
         for one in found:
             yield {"survey_id": one.survey_id, "sessions": one.sessions, "erased_at": format_timestamp(one.erased_at)}
 
     def _deliveries(self) -> Iterator[dict[str, Any]]:
         after = 0
-        while page := self._store.read(
+        while page := self._store.run_read(
             lambda connection: outbox.read_about(connection, self._user_id, self._survey_id, after, DELIVERIES_A_PAGE)  # noqa: B023 - called at once
         ):
             yield from (_delivery_of(*one) for one in page)
@@ -185,7 +189,7 @@ class _Export:
 
     def _audit(self) -> Iterator[dict[str, Any]]:
         before: int | None = None
-        while page := self._store.read(
+        while page := self._store.run_read(
             lambda connection: audit.read_about(connection, self._user_id, self._survey_id, before)  # noqa: B023 - called at once
         ):
             yield from map(_entry_of, page)
@@ -193,7 +197,7 @@ class _Export:
 
 
 def _whole(item: Mapping[str, Any]) -> tuple[str]:
-    return (text_of(item),)
+    return (dumps(item),)
 
 
 def _session_of(snapshot: Snapshot) -> dict[str, Any]:

@@ -18,11 +18,11 @@ from time import monotonic
 from sqlalchemy import Connection
 
 from ...core.fork_hooks import tell_of_forks
-from ...errors import AnswersLocked, StepkeepError
+from ...errors import MissingKey, StepkeepError
 from ...observability.metrics import WEBHOOK_DELIVERIES
 from ...sessions.service import SessionStore
 from ...store import leases, outbox, webhooks
-from ...store.encryption import SealBroken
+from ...store.encryption import DecryptionError
 from ...store.outbox import Attempted
 from ...store.webhooks import SECRET, Webhook
 from .backoff import SECOND_US
@@ -66,8 +66,8 @@ class Deliverer:
         self._store = store
         self._thread: threading.Thread | None = None
         self._forget()
-        store.on_outbox(self.wake)
-        store.at_close(self.close)
+        store.set_outbox_callback(self.wake)
+        store.add_close_callback(self.close)
         tell_of_forks(self)
 
     def start(self) -> None:
@@ -145,7 +145,7 @@ class Deliverer:
         self._write_results()
         if any(under_way.values()) and not self._holds_lease():  # renewed while something is under way
             self._drop_all()
-        found = [] if self._closing.is_set() else self._store.read(webhooks.read_all)
+        found = [] if self._closing.is_set() else self._store.run_read(webhooks.read_all)
         told = {one.id: one for one in found if one.disabled_at is None}
         for gone in self._lanes.keys() - told.keys():
             self._lanes[gone].drop()
@@ -179,7 +179,7 @@ class Deliverer:
         if not lane.has_room():
             return
         find = partial(outbox.read_due, webhook_id=webhook.id, at=self._store.clock(), limit=READ, without=under_way)
-        due = self._store.read(find)
+        due = self._store.run_read(find)
         if not due or not self._holds_lease():
             return
         found = self._secrets(webhook)
@@ -188,8 +188,8 @@ class Deliverer:
 
     def _secrets(self, webhook: Webhook) -> list[Secret] | None:
         try:
-            return secrets_in(self._store.sealing.open(webhook.secret, (SECRET, webhook.id)))
-        except (AnswersLocked, SealBroken) as error:
+            return secrets_in(self._store.cipher.open(webhook.secret, (SECRET, webhook.id)))
+        except (MissingKey, DecryptionError) as error:
             if webhook.id not in self._closed_eyes:
                 log.error("the webhook %s waits: its secret can't be read: %s", webhook.id, error)  # noqa: TRY400 - no fault of the code
             self._closed_eyes.add(webhook.id)
@@ -206,7 +206,7 @@ class Deliverer:
                 self._unwritten.append(self._results.get_nowait())
         if not self._unwritten:
             return
-        self._store.write(partial(_write, results=tuple(self._unwritten), at=self._store.clock()))
+        self._store.run_transaction(partial(_write, results=tuple(self._unwritten), at=self._store.clock()))
         for webhook_id, attempted, is_gone in self._unwritten:
             WEBHOOK_DELIVERIES.labels(attempted.outcome).inc()
             if is_gone:
@@ -220,7 +220,7 @@ class Deliverer:
         if (began := monotonic()) < self._refused_until:
             return False
         take = partial(leases.take, name=LEASE, holder=self._holder, at=self._store.clock(), for_us=LEASE_S * SECOND_US)
-        is_mine = self._store.write(take)
+        is_mine = self._store.run_transaction(take)
         self._held_until = began + LEASE_S if is_mine else 0.0
         self._refused_until = 0.0 if is_mine else began + REFUSED_S
         return is_mine
@@ -231,11 +231,11 @@ class Deliverer:
             return
         at = self._store.clock()
         ages = outbox.Ages(delivered_before=at - DELIVERED_DAYS * DAY_US, failed_before=at - FAILED_DAYS * DAY_US)
-        found = self._store.read(partial(outbox.find_old, ages=ages, after_id=self._cleaned_to, limit=CLEANED))
+        found = self._store.run_read(partial(outbox.find_old, ages=ages, after_id=self._cleaned_to, limit=CLEANED))
         if found.old:
-            self._store.write(partial(outbox.remove_old, ages=ages, ids=found.old))
+            self._store.run_transaction(partial(outbox.remove_old, ages=ages, ids=found.old))
         if found.overdue:
-            self._store.write(partial(outbox.give_up, ages=ages, ids=found.overdue, at=at))
+            self._store.run_transaction(partial(outbox.give_up, ages=ages, ids=found.overdue, at=at))
         self._cleaned_to = found.following or 0
         if found.following is None:
             self._cleaned_at = monotonic()
@@ -252,7 +252,7 @@ class Deliverer:
         with suppress(StepkeepError):
             self._write_results()
             if self._held_until:
-                self._store.write(partial(leases.release, name=LEASE, holder=self._holder))
+                self._store.run_transaction(partial(leases.release, name=LEASE, holder=self._holder))
 
 
 def _write(connection: Connection, results: Iterable[tuple[str, Attempted, bool]], at: int) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from ...errors import InvalidInput, NoSuchSurvey, NoSuchWebhook, SessionUnreadable
 from ...sessions.service import SessionStore
 from ...store import outbox, webhooks
-from ...store.encryption import SealBroken
+from ...store.encryption import DecryptionError
 from ...store.webhooks import EVENTS, SECRET, Webhook, WebhookEvent
 from .backoff import SECOND_US
 from .http import Answer, post
@@ -54,13 +54,13 @@ def add(store: SessionStore, url: object, events: Iterable[str], survey_id: str 
     """
     address = check_url(url, store.settings)
     chosen = _events(events)
-    if survey_id is not None and store.key("x", survey_id).survey_id not in store.catalogue.surveys:
+    if survey_id is not None and store.queries.key("x", survey_id).survey_id not in store.catalogue.surveys:
         raise NoSuchSurvey(survey_id, tuple(store.catalogue.surveys))
     webhook_id, secret = f"wh_{secrets.token_hex(_ID_BYTES)}", new_secret()
     webhook = Webhook(
         id=webhook_id,
         url=address,
-        secret=store.sealing.seal(secret, (SECRET, webhook_id)),
+        secret=store.cipher.seal(secret, (SECRET, webhook_id)),
         events=chosen,
         survey_id=survey_id,
         created_at=store.clock(),
@@ -73,7 +73,7 @@ def add(store: SessionStore, url: object, events: Iterable[str], survey_id: str 
         if webhooks.read(connection, webhook_id) is None:  # else a try before, whose outcome was not known, did it
             webhooks.add(connection, webhook)
 
-    store.write(keep)
+    store.run_transaction(keep)
     return Added(webhook, secret)
 
 
@@ -83,7 +83,7 @@ def find(store: SessionStore, webhook_id: str) -> Webhook:
     Raises:
         NoSuchWebhook: there is none of this id.
     """
-    found = store.read(partial(webhooks.read, webhook_id=webhook_id))
+    found = store.run_read(partial(webhooks.read, webhook_id=webhook_id))
     if found is None:
         raise NoSuchWebhook(webhook_id)
     return found
@@ -97,9 +97,9 @@ def set_enabled(store: SessionStore, webhook_id: str, *, enabled: bool) -> Webho
     """
     find(store, webhook_id)
     if enabled:
-        store.write(partial(webhooks.enable, webhook_id=webhook_id))
+        store.run_transaction(partial(webhooks.enable, webhook_id=webhook_id))
     else:
-        store.write(partial(webhooks.disable, webhook_id=webhook_id, at=store.clock()))
+        store.run_transaction(partial(webhooks.disable, webhook_id=webhook_id, at=store.clock()))
     return find(store, webhook_id)
 
 
@@ -108,7 +108,7 @@ def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = O
 
     Raises:
         NoSuchWebhook: there is none of this id.
-        AnswersLocked, SessionUnreadable: its secret can't be read.
+        MissingKey, SessionUnreadable: its secret can't be read.
     """
     secret, until = new_secret(), store.clock() + int(overlap_hours * HOUR_US)
 
@@ -118,9 +118,9 @@ def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = O
             raise NoSuchWebhook(webhook_id)
         before = [one.text for one in secrets_of(store, found) if one.text != secret]
         kept = kept_text([Secret(secret, None), *(Secret(text, until) for text in before[:1])])
-        webhooks.set_secret(connection, webhook_id, store.sealing.seal(kept, (SECRET, webhook_id)))
+        webhooks.set_secret(connection, webhook_id, store.cipher.seal(kept, (SECRET, webhook_id)))
 
-    store.write(change)
+    store.run_transaction(change)
     return secret
 
 
@@ -133,10 +133,10 @@ def remove(store: SessionStore, webhook_id: str, progress: Progress = lambda _do
     set_enabled(store, webhook_id, enabled=False)
     done = 0
     # In parts: turns that begin or complete sessions wait for each.
-    while removed := store.write(partial(webhooks.remove_deliveries, webhook_id=webhook_id, limit=BATCH)):
+    while removed := store.run_transaction(partial(webhooks.remove_deliveries, webhook_id=webhook_id, limit=BATCH)):
         done += removed
         progress(done)
-    store.write(partial(webhooks.remove, webhook_id=webhook_id))
+    store.run_transaction(partial(webhooks.remove, webhook_id=webhook_id))
 
 
 def replay(
@@ -158,10 +158,10 @@ def replay(
     """
     find(store, webhook_id)
     after = done = 0
-    while ids := store.read(
+    while ids := store.run_read(
         partial(outbox.read_ended, webhook_id=webhook_id, after_id=after, limit=BATCH, since=since, failed=failed)
     ):
-        done += store.write(partial(outbox.replay, ids=ids, at=store.clock()))
+        done += store.run_transaction(partial(outbox.replay, ids=ids, at=store.clock()))
         after = ids[-1]
         progress(done)
     return done
@@ -172,7 +172,7 @@ def send_test(store: SessionStore, webhook_id: str) -> Answer:
 
     Raises:
         NoSuchWebhook: there is none of this id.
-        AnswersLocked, SessionUnreadable: its secret can't be read.
+        MissingKey, SessionUnreadable: its secret can't be read.
     """
     webhook, at, settings = find(store, webhook_id), store.clock(), store.settings
     body = encoded("webhook.test", at, {"webhook_id": webhook.id})
@@ -189,8 +189,8 @@ def send_test(store: SessionStore, webhook_id: str) -> Answer:
 def secrets_of(store: SessionStore, webhook: Webhook) -> list[Secret]:
     """Return a webhook's secrets, the newest first."""
     try:
-        return secrets_in(store.sealing.open(webhook.secret, (SECRET, webhook.id)))
-    except SealBroken as error:
+        return secrets_in(store.cipher.open(webhook.secret, (SECRET, webhook.id)))
+    except DecryptionError as error:
         raise SessionUnreadable("webhooks", webhook.id, "its secret is broken: rotate it") from error
 
 

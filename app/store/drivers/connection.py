@@ -15,9 +15,9 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, Dialect, Engine
 from sqlalchemy.exc import DBAPIError
 
 from ...survey.snapshot import SessionKey
-from ..encryption import PLAIN, Sealing
+from ..encryption import PLAIN, Cipher
 from ..retry import wants_new_connection
-from ..rows import Found, Row, Written
+from ..rows import FoundSessions, Row, WrittenSessions
 from ..tables import webhook_deliveries
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ FORK_WAIT_S = 5.0
 """Seconds that a fork waits for the transaction that is under way."""
 
 
-class Gateway(Protocol):
+class TurnStatements(Protocol):
     """One connection's way to sessions and their history. Errors are the driver's own.
 
     Attributes:
@@ -39,7 +39,7 @@ class Gateway(Protocol):
         on_outbox: called when something for webhooks was committed; set as that.
     """
 
-    sealing: Sealing
+    cipher: Cipher
     on_outbox: Callable[[], None]
 
     @staticmethod
@@ -51,7 +51,9 @@ class Gateway(Protocol):
         """Return the session's STATE_COLUMNS, unlocked; None where there is none."""
         ...
 
-    def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[Found, list[Row]]:
+    def begin(
+        self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
+    ) -> tuple[FoundSessions, list[Row]]:
         """Begin a transaction, lock the sessions in the order of their keys, and read.
 
         Returns:
@@ -61,7 +63,12 @@ class Gateway(Protocol):
         ...
 
     def commit(
-        self, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row], states: Written, news: Sequence[Row]
+        self,
+        new: Sequence[Row],
+        changed: Sequence[Row],
+        events: Sequence[Row],
+        states: WrittenSessions,
+        news: Sequence[Row],
     ) -> None:
         """Write the rows (``rows.new_row``, ``changed_row``, ``event_row``) and commit.
 
@@ -73,24 +80,26 @@ class Gateway(Protocol):
         ...
 
 
-class HeldConnection:
+class WriterConnection:
     """The writer's one connection: opened at first use, replaced when it broke, tried when it was idle.
 
     Not safe from two threads at once: the writer's leader uses it in his turn.
     """
 
-    def __init__(self, engine: Engine, gateway_of: Callable[[Any], Gateway], sealing: Sealing = PLAIN) -> None:
+    def __init__(
+        self, engine: Engine, turn_statements: Callable[[Any], TurnStatements], cipher: Cipher = PLAIN
+    ) -> None:
         self._engine = engine
-        self._gateway_of = gateway_of
-        self._sealing = sealing
+        self._gateway_of = turn_statements
+        self._sealing = cipher
         self.on_outbox: Callable[[], None] = _nobody_waits
         self._connection: Connection | None = None
-        self._gateway: Gateway | None = None
+        self._gateway: TurnStatements | None = None
         self._used_at = 0.0
         self._in_use = threading.Lock()
         self._is_quiet = False
 
-    def transact(self, work: Callable[[Gateway], T]) -> T:
+    def transact(self, work: Callable[[TurnStatements], T]) -> T:
         """Return what ``work`` returns; it begins and commits on the driver. Whatever fails is rolled back.
 
         Raises:
@@ -130,14 +139,14 @@ class HeldConnection:
         self._connection = self._gateway = None
         self._in_use = threading.Lock()
 
-    def _transacted(self, work: Callable[[Gateway], T]) -> T:
+    def _transacted(self, work: Callable[[TurnStatements], T]) -> T:
         connection = self._opened()
         # A gateway may remember what it read: one that failed, and one beside whose back something was
         # done on its connection, is made anew.
         gateway, self._gateway = self._gateway, None
         try:
             gateway = gateway or self._gateway_of(self._driver())
-            gateway.sealing = self._sealing
+            gateway.cipher = self._sealing
             gateway.on_outbox = self.on_outbox
             result = work(gateway)
         except self._engine.dialect.loaded_dbapi.Error as error:
@@ -186,7 +195,7 @@ class HeldConnection:
         dialect = self._engine.dialect
         driver = self._driver()
         is_lost = dialect.is_disconnect(cast("Any", error), driver, None) or not self._roll_back()
-        explained = explain(self._engine, error, is_lost=is_lost)
+        explained = wrap_driver_error(self._engine, error, is_lost=is_lost)
         if wants_new_connection(explained):
             connection.invalidate(error)
             self.close()
@@ -201,18 +210,18 @@ class HeldConnection:
         return True
 
 
-class Loader:
+class SessionLoader:
     """Loads sessions over the connections that read. Safe from any thread."""
 
-    def __init__(self, engine: Engine, gateway_of: Callable[[Any], Gateway]) -> None:
+    def __init__(self, engine: Engine, turn_statements: Callable[[Any], TurnStatements]) -> None:
         self._engine = engine
-        self._gateway_of = gateway_of
+        self._gateway_of = turn_statements
 
     def load(self, key: SessionKey) -> Row | None:
         """Return the session's STATE_COLUMNS; None where there is none.
 
         Raises:
-            DBAPIError: as :meth:`HeldConnection.transact`.
+            DBAPIError: as :meth:`WriterConnection.transact`.
             TimeoutError: SQLAlchemy's; all connections were in use for too long.
         """
         pooled = None
@@ -221,7 +230,9 @@ class Loader:
             return self._gateway_of(pooled.driver_connection).load(key)
         except self._engine.dialect.loaded_dbapi.Error as error:
             driver = pooled.driver_connection if pooled is not None else None
-            explained = explain(self._engine, error, is_lost=self._engine.dialect.is_disconnect(error, driver, None))
+            explained = wrap_driver_error(
+                self._engine, error, is_lost=self._engine.dialect.is_disconnect(error, driver, None)
+            )
             if pooled is not None and wants_new_connection(explained):
                 pooled.invalidate(error)
             raise explained from error
@@ -230,7 +241,7 @@ class Loader:
                 pooled.close()
 
 
-def explain(engine: Engine, error: Exception, *, is_lost: bool) -> DBAPIError:
+def wrap_driver_error(engine: Engine, error: Exception, *, is_lost: bool) -> DBAPIError:
     """Return the driver's error in the form that SQLAlchemy gives those that pass through it."""
     explained = DBAPIError.instance(
         None,
@@ -248,7 +259,7 @@ _OF_THE_PARENT: list[object] = []
 """Kept for the life of a forked child: collecting one would end it for the parent too."""
 
 
-def leave_to_parent(engine: Engine) -> None:
+def abandon_after_fork(engine: Engine) -> None:
     """Give the engine new connections in a forked child, and keep the old ones as they are."""
     _OF_THE_PARENT.append(engine.pool)
     engine.dispose(close=False)

@@ -19,9 +19,9 @@ from ..rows import (
     KNOWN_COLUMNS,
     NEW_COLUMNS,
     STATE_COLUMNS,
-    Found,
+    FoundSessions,
     Row,
-    Written,
+    WrittenSessions,
     found_of,
 )
 from ..tables import session_history, sessions
@@ -56,12 +56,12 @@ def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) ->
 
 
 class MysqlGateway:
-    """A batch of turns on one connection to MySQL or MariaDB (``gateway.Gateway``)."""
+    """A batch of turns on one connection to MySQL or MariaDB (``gateway.TurnStatements``)."""
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
         self._cursor = connection.cursor()
-        self.sealing = PLAIN
+        self.cipher = PLAIN
         self.on_outbox: Callable[[], None] = lambda: None
 
     @staticmethod
@@ -72,7 +72,9 @@ class MysqlGateway:
         rows = self._read(f"{_SELECT} WHERE user_id = %s AND survey_id = %s", (key.user_id, key.survey_id))
         return rows[0] if rows else None
 
-    def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[Found, list[Row]]:
+    def begin(
+        self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
+    ) -> tuple[FoundSessions, list[Row]]:
         self._connection.begin()
         users: dict[str, list[str]] = {}
         for key in in_key_order(keys):
@@ -92,7 +94,7 @@ class MysqlGateway:
         new: Sequence[Row],
         changed: Sequence[Row],
         events: Sequence[Row],
-        states: Written,  # noqa: ARG002 - other servers may change them
+        states: WrittenSessions,  # noqa: ARG002 - other servers may change them
         news: Sequence[Row],
     ) -> None:
         for statement, rows in ((_INSERT, new), (_UPDATE, changed), (_APPEND, events)):

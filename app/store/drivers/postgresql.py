@@ -21,11 +21,11 @@ from ..rows import (
     KNOWN_COLUMNS,
     NEW_COLUMNS,
     STATE_COLUMNS,
-    Found,
+    FoundSessions,
     Row,
-    Written,
+    WrittenSessions,
+    dumps,
     found_of,
-    text_of,
 )
 from ..tables import session_history, sessions
 from .connection import NEWS_COLUMNS, OUTBOX_COLUMNS, in_key_order, wanted_by
@@ -118,14 +118,14 @@ class Connection(psycopg.Connection[Any]):
 
 
 class PostgresqlGateway:
-    """A batch of turns on one connection to PostgreSQL (``gateway.Gateway``).
+    """A batch of turns on one connection to PostgreSQL (``gateway.TurnStatements``).
 
     Two round trips a batch: what begins and reads goes in one, what writes and commits in the other.
     """
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
-        self.sealing = PLAIN
+        self.cipher = PLAIN
         self.on_outbox: Callable[[], None] = lambda: None
 
     @staticmethod
@@ -136,7 +136,9 @@ class PostgresqlGateway:
         row: Row | None = self._connection.execute(_SELECT, (key.user_id, key.survey_id), binary=True).fetchone()
         return row
 
-    def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[Found, list[Row]]:
+    def begin(
+        self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
+    ) -> tuple[FoundSessions, list[Row]]:
         wanted = _json((key.user_id, key.survey_id) for key in in_key_order(keys))
         asked = _json((message_id, *key[::-1]) for key, message_id in messages)
         with self._connection.pipeline():
@@ -151,7 +153,7 @@ class PostgresqlGateway:
         new: Sequence[Row],
         changed: Sequence[Row],
         events: Sequence[Row],
-        states: Written,  # noqa: ARG002 - other servers may change them
+        states: WrittenSessions,  # noqa: ARG002 - other servers may change them
         news: Sequence[Row],
     ) -> None:
         told = None
@@ -171,7 +173,7 @@ _KEYS = tuple(map(str, range(max(len(NEW_COLUMNS), len(CHANGED_COLUMNS) + len(KE
 
 
 def _json(rows: Iterable[Row]) -> str:
-    return text_of([dict(zip(_KEYS, row, strict=False)) for row in rows])
+    return dumps([dict(zip(_KEYS, row, strict=False)) for row in rows])
 
 
 def _type(column: Column[Any]) -> str:

@@ -39,9 +39,9 @@ from ..rows import (
     KNOWN_COLUMNS,
     NEW_COLUMNS,
     STATE_COLUMNS,
-    Found,
+    FoundSessions,
     Row,
-    Written,
+    WrittenSessions,
 )
 from ..tables import session_history, sessions
 from .connection import OUTBOX_COLUMNS, compiled, value_for, wanted_by
@@ -153,7 +153,7 @@ def empty_wal(connection: Connection) -> None:
 
 
 class SqliteGateway:
-    """A batch of turns on one connection to a SQLite file (``gateway.Gateway``).
+    """A batch of turns on one connection to a SQLite file (``gateway.TurnStatements``).
 
     SQLite has one writer: BEGIN IMMEDIATE locks all sessions. It runs in this process, so a statement a
     session costs no more than one for all of them would. Sessions that were just written are remembered, and
@@ -164,7 +164,7 @@ class SqliteGateway:
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
         self._cursor = connection.cursor()
-        self.sealing = PLAIN
+        self.cipher = PLAIN
         self.on_outbox: Callable[[], None] = lambda: None
         self._recent: dict[SessionKey, SessionState] = {}
         self._data_version: object = None
@@ -177,7 +177,9 @@ class SqliteGateway:
         row: Row | None = self._cursor.execute(_SELECT, (key.user_id, key.survey_id)).fetchone()
         return row
 
-    def begin(self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]) -> tuple[Found, list[Row]]:
+    def begin(
+        self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
+    ) -> tuple[FoundSessions, list[Row]]:
         execute = self._cursor.execute
         begin_writing(execute)
         data_version = execute("PRAGMA data_version").fetchone()
@@ -198,7 +200,12 @@ class SqliteGateway:
         return found, known
 
     def commit(
-        self, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row], states: Written, news: Sequence[Row]
+        self,
+        new: Sequence[Row],
+        changed: Sequence[Row],
+        events: Sequence[Row],
+        states: WrittenSessions,
+        news: Sequence[Row],
     ) -> None:
         if new:
             self._cursor.executemany(_INSERT, new)
@@ -219,7 +226,7 @@ class SqliteGateway:
         self._cursor.executemany(_PUT_OUT, [(*row, row[4], row[1], f"%{row[0]}%") for row in news])
         return int(self._cursor.rowcount)
 
-    def _remember(self, states: Written) -> None:
+    def _remember(self, states: WrittenSessions) -> None:
         for key, state in states.items():
             self._recent.pop(key, None)
             if state is not None:

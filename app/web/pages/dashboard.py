@@ -64,7 +64,9 @@ def show_survey(survey_id: str) -> Response:
     """Show the figures of a survey: one that is offered, or of which revisions are kept."""
     who = _who()
     survey = store().catalogue.surveys.get(survey_id)
-    revisions = store().read(lambda connection: history.read_revisions(connection, store().key("x", survey_id)[0]))
+    revisions = store().run_read(
+        lambda connection: history.read_revisions(connection, store().queries.key("x", survey_id)[0])
+    )
     if survey is None and not revisions:
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
     return _page(
@@ -87,8 +89,8 @@ def list_sessions() -> Response:
 def show_session(survey_id: str, user_id: str) -> Response:
     """Show the walk of one session: its events, and its state at any version."""
     who = _who()
-    key = store().key(user_id, survey_id)
-    if store().load(key) is None:
+    key = store().queries.key(user_id, survey_id)
+    if store().queries.load(key) is None:
         raise NoSuchSession(key.survey_id, key.user_id)
     survey = store().catalogue.surveys.get(survey_id)
     return _page("session.html", who, key=key, survey=survey)
@@ -127,7 +129,7 @@ def _page(template: str, who: Integrator | Developer, **context: object) -> Resp
 def _shown_surveys() -> list[ShownSurvey]:
     """Return the surveys that are offered, in the catalogue's order, and those of which only sessions are there."""
     at = store().clock()
-    counts = {count.survey_id: count for count in store().read(lambda db: counting.count_by_survey(db, at))}
+    counts = {count.survey_id: count for count in store().run_read(lambda db: counting.count_by_survey(db, at))}
     offered = store().catalogue.surveys
     shown = [ShownSurvey(survey_id=one.id, title=one.title, count=counts.get(one.id)) for one in offered.values()]
     gone = [ShownSurvey(survey_id=one, title=None, count=counts[one]) for one in counts if one not in offered]
@@ -142,4 +144,4 @@ def _scopes(who: Integrator | Developer) -> Sequence[str]:
 
 def _entries(who: Integrator | Developer) -> list[Recorded]:
     note(who, "audit_read", None)
-    return store().read(lambda db: audit.read_page(db, None, AUDIT_ENTRIES, {})).entries
+    return store().run_read(lambda db: audit.read_page(db, None, AUDIT_ENTRIES, {})).entries

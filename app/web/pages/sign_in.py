@@ -87,7 +87,7 @@ def to_sign_in() -> Response:
 
 def _note_failure() -> None:
     entry = audit.Entry(at=store().clock(), actor=name_of(Anyone()), action="sign_in_failed")
-    store().write(lambda db: audit.record(db, entry))
+    store().run_transaction(lambda db: audit.record(db, entry))
 
 
 def _to(endpoint: str) -> Response:

@@ -125,7 +125,7 @@ def _begin(survey: Survey) -> Response:
 
 
 def _new_key(survey: Survey) -> SessionKey:
-    return store().key(new_user_id(), survey.id)
+    return store().queries.key(new_user_id(), survey.id)
 
 
 def _participant(survey_id: str) -> Participant | None:

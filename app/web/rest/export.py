@@ -102,7 +102,7 @@ def get_codebook(survey_id: str) -> flask.Response:
     permitted_to_all("export", "survey_exported", survey=survey_id[:64], format="codebook")
     requests.check_arguments("format")
     wanted = _one_of("format", CODEBOOK_FORMATS, "json")
-    layout = Export(store(), Asked(survey_id=store().key("x", survey_id).survey_id)).layout
+    layout = Export(store(), Asked(survey_id=store().queries.key("x", survey_id).survey_id)).layout
     if wanted == "json":
         return json_response({"success": True, "codebook": codebook.document_of(layout)})
     return flask.Response(codebook.markdown_of(layout), content_type="text/markdown; charset=utf-8")
@@ -110,7 +110,7 @@ def get_codebook(survey_id: str) -> flask.Response:
 
 def _asked(survey_id: str) -> Asked:
     return Asked(
-        survey_id=store().key("x", survey_id).survey_id,
+        survey_id=store().queries.key("x", survey_id).survey_id,
         format=_one_of("format", FORMATS, "csv"),
         status=_one_of("status", STATUSES),
         since=_moment("since"),

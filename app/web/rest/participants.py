@@ -38,7 +38,7 @@ def create_participant(survey_id: str) -> flask.Response:
     body = requests.body(_INVITES) if flask.request.get_data() else {}
     if body and not may_invite:
         check_scope(who, "sessions:write")
-    key = store().key(body.get("user_id", new_user_id()), survey_id)
+    key = store().queries.key(body.get("user_id", new_user_id()), survey_id)
     access().limits.count("address_connections", address())
     note(who, "token_issued", key)
     token, expires_at = access().credentials.issue_token(key, _life_us(body.get("hours")))
@@ -100,7 +100,7 @@ def get_audit() -> flask.Response:
     requests.check_arguments("after", "limit")
     after = requests.whole_number("after", None, low=1)
     limit = requests.limit()
-    page = store().read(lambda connection: audit.read_page(connection, after, limit, {}))
+    page = store().run_read(lambda connection: audit.read_page(connection, after, limit, {}))
     return json_response({"success": True, "entries": [_entry(one) for one in page.entries], "next": page.following})
 
 
@@ -129,7 +129,7 @@ def leave() -> flask.Response:
     """Take the survey's cookie out of this browser; the session stays, for who has a link."""
     access().check_own_page()
     response = json_response({"success": True})
-    access().clear_cookie(response, store().key("x", requests.survey_id()).survey_id)
+    access().clear_cookie(response, store().queries.key("x", requests.survey_id()).survey_id)
     return response
 
 

@@ -14,7 +14,7 @@ from ...store.rows import Entry
 from ...survey.commands import AnyCommand, Begin, Save, Update
 from ...survey.definition import survey_json_schema
 from ...survey.snapshot import SessionKey, Snapshot
-from ...writer.batch import Outcome
+from ...writer.batch import Committed
 from ..authentication import access
 from ..authorization import permitted, permitted_to_all, store
 from ..health import readiness
@@ -36,7 +36,7 @@ def get_session(user_id: str) -> flask.Response:
     """The session, or as it was at a version."""
     key = permitted(user_id, "sessions:read", "session_read", "at_version")
     version = requests.whole_number("at_version", None, low=1)
-    snapshot = store().load(key) if version is None else store().at_version(key, version)
+    snapshot = store().queries.load(key) if version is None else store().queries.at_version(key, version)
     if snapshot is None:
         raise NoSuchSession(key.survey_id, key.user_id)
     return _session(snapshot)
@@ -84,7 +84,7 @@ def patch_session(user_id: str) -> flask.Response:
 def delete_session(user_id: str) -> flask.Response:
     """Erase the session and its history."""
     key = permitted(user_id, "sessions:write", "session_erased")
-    was_there = store().delete(key)
+    was_there = store().erasure.delete(key)
     access().credentials.revocations.note(key, store().clock())
     if not was_there:
         raise NoSuchSession(key.survey_id, key.user_id)
@@ -115,11 +115,11 @@ def post_command(user_id: str) -> flask.Response:
 def get_history(user_id: str) -> flask.Response:
     """The session's events, oldest first, a page at a time."""
     key = permitted(user_id, "sessions:read", "history_read", "after", "limit")
-    if store().load(key) is None:
+    if store().queries.load(key) is None:
         raise NoSuchSession(key.survey_id, key.user_id)
     limit = requests.limit()
     after = requests.whole_number("after", 0, low=0) or 0
-    entries = store().history(key, after_version=after, limit=limit)
+    entries = store().queries.history(key, after_version=after, limit=limit)
     more = entries[-1].version if len(entries) == limit else None
     return json_response({"success": True, "events": [_event(entry) for entry in entries], "next": more})
 
@@ -137,13 +137,13 @@ def list_sessions() -> flask.Response:
             raise InvalidInput(f"status must be one of {', '.join(sorted(_STATUSES))}")
         filters["status"] = arguments["status"]
     if "survey" in arguments:
-        filters["survey_id"] = store().key("x", arguments["survey"]).survey_id
+        filters["survey_id"] = store().queries.key("x", arguments["survey"]).survey_id
     if "step" in arguments:
         strict_json.check(arguments["step"], "step")
         filters["current_step"] = arguments["step"]
     if "user_id_prefix" in arguments:
-        filters["user_id_prefix"] = store().key(arguments["user_id_prefix"]).user_id
-    found, last = store().list(
+        filters["user_id_prefix"] = store().queries.key(arguments["user_id_prefix"]).user_id
+    found, last = store().queries.list(
         after=requests.cursor(), limit=limit, filters=filters, updated_since=requests.updated_since()
     )
     more = None if last is None else requests.cursor_text(last)
@@ -237,9 +237,9 @@ def docs() -> str:
 
 
 def _change(key: SessionKey, command: Save | Update) -> flask.Response:
-    if flask.request.headers.get("If-Match", "").strip() == "*" and store().load(key) is None:
+    if flask.request.headers.get("If-Match", "").strip() == "*" and store().queries.load(key) is None:
         raise VersionConflict(1, 0)
-    outcome = store().submit_or_raise(key, command)
+    outcome = store().turns.submit_or_raise(key, command)
     response = _session(Snapshot(key=key, state=outcome.state, survey=outcome.survey))
     if outcome.version == 1 and not outcome.duplicate:
         response.status_code = 201
@@ -248,12 +248,12 @@ def _change(key: SessionKey, command: Save | Update) -> flask.Response:
 
 def _answer(sessions: SessionStore, key: SessionKey, command: AnyCommand) -> flask.Response:
     if not isinstance(command, Begin) and key.survey_id in sessions.catalogue.surveys:
-        sessions.begin(key, is_audio_mode=False)
+        sessions.turns.get_or_create(key, is_audio_mode=False)
         command = replace(command, at=sessions.clock())  # nothing happens to a session before it began
-    result = sessions.submit(key, command)
+    result = sessions.turns.submit(key, command)
     at = sessions.clock()
     message_id = command.message_id or ""
-    if isinstance(result, Outcome):
+    if isinstance(result, Committed):
         snapshot = Snapshot(key=key, state=result.state, survey=result.survey)
         return json_response(messages.ack(message_id, result.version, snapshot, at, duplicate=result.duplicate))
     if result.state is None:

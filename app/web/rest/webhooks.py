@@ -26,7 +26,7 @@ _REPLAYED = frozenset({"since", "failed"})
 def list_webhooks() -> flask.Response:
     """All webhooks, the oldest first, without their secrets."""
     permitted_to_all("webhooks", "webhooks_read")
-    found = store().read(read_all)
+    found = store().run_read(read_all)
     return json_response({"success": True, "webhooks": [_shown(one) for one in found]})
 
 
@@ -82,7 +82,7 @@ def list_deliveries(webhook_id: str) -> flask.Response:
         raise InvalidInput("failed must be true or false")
     after, limit = requests.whole_number("after", None, low=1), requests.limit()
     management.find(store(), webhook_id)
-    page = store().read(
+    page = store().run_read(
         lambda connection: outbox.read_page(connection, webhook_id, after, limit, failed=failed == "true")
     )
     shown = [_delivery(one) for one in page.deliveries]

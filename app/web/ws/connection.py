@@ -27,8 +27,8 @@ from ...observability import metrics, tracing
 from ...sessions.service import SessionStore
 from ...survey.commands import Answer, AnyCommand, Draft
 from ...survey.snapshot import SessionKey, Snapshot
-from ...writer.batch import Outcome, Refused, Result
-from ...writer.pending import Accepted
+from ...writer.batch import Committed, Rejected, Result
+from ...writer.pending import Queued
 from ..authentication import access, address
 from ..security_log import security_log
 from . import messages, server
@@ -76,7 +76,7 @@ def _serve(ws: Any, store: SessionStore, connections: Connections, user_id: str)
     arguments = flask.request.args
     is_audio = arguments.get("is_audio", "").lower() in {"true", "1"}
     try:
-        key = store.key(user_id, arguments.get("survey"))
+        key = store.queries.key(user_id, arguments.get("survey"))
         with connections.counted("address", address()):
             guest = admit(ws, connections, key)
             with connections.counted("participant", f"{key.survey_id}/{key.user_id}"):
@@ -144,7 +144,7 @@ class _Connection:
     def run(self, *, is_audio_mode: bool) -> None:
         snapshot, version, resumed = self._enter(is_audio_mode=is_audio_mode)
         self._know(snapshot, version)
-        self._store.listen(self._key, self)
+        self._store.subscribers.subscribe(self._key, self)
         try:
             # Read again, now that news arrive: what came between is told to nobody here.
             snapshot, version, _ = self._enter(is_audio_mode=is_audio_mode)
@@ -156,12 +156,12 @@ class _Connection:
             self._send_news()
             server.close(self._ws, 1001, "the server stops; connect again")
         finally:
-            self._store.unlisten(self._key, self)
+            self._store.subscribers.unsubscribe(self._key, self)
             with contextlib.suppress(StepkeepError):  # the client has the draft too
                 self._save_draft()
 
     def _enter(self, *, is_audio_mode: bool) -> tuple[Snapshot, int, bool]:
-        return self._store.enter(self._key, is_audio_mode=is_audio_mode, listener=self, verdict=self._begun)
+        return self._store.turns.join(self._key, is_audio_mode=is_audio_mode, subscriber=self, callback=self._begun)
 
     def _begun(self, result: Result | Exception) -> None:
         """Take note of what came of a session that was begun while the database was away."""
@@ -171,13 +171,13 @@ class _Connection:
             return
         snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
         if result.state.version > 1:
-            self.announce(snapshot)  # what seemed to be new was there already: the participant sees where it stands
+            self.publish(snapshot)  # what seemed to be new was there already: the participant sees where it stands
         else:
             # Begun now, or by a try before that seemed to fail; he is shown the same.
             self._know(snapshot, 1)
             self._shown_version = max(self._shown_version, 1)
 
-    def announce(self, snapshot: Snapshot) -> None:
+    def publish(self, snapshot: Snapshot) -> None:
         """Take note of a state that another connection made."""
         self._know(snapshot, snapshot.state.version)
         with self._news_lock:
@@ -185,7 +185,7 @@ class _Connection:
                 self._news = snapshot
         self._wake()
 
-    def erased(self) -> None:
+    def drop(self) -> None:
         """Take note that the session was erased: nothing of it is shown to anybody again."""
         with self._news_lock:
             self._ending, self._stored, self._news = (1001, ERASED), None, None
@@ -277,16 +277,16 @@ class _Connection:
             return
         # Settled before this one; what others did since comes after its answer, or the session would seem to go back.
         self._send_verdicts()
-        if answers_draft and not isinstance(result, Refused):
+        if answers_draft and not isinstance(result, Rejected):
             self._draft = None
-        if isinstance(result, Accepted):
+        if isinstance(result, Queued):
             snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
             self._send(messages.pending(message_id, snapshot, self._store.clock()))
         else:
             self._answer(message_id, result)
 
-    def _submit(self, command: AnyCommand, message_id: str | None) -> Result | Accepted:
-        return self._store.submit_or_accept(self._key, command, self, partial(self._settled, message_id))
+    def _submit(self, command: AnyCommand, message_id: str | None) -> Result | Queued:
+        return self._store.turns.submit_or_queue(self._key, command, self, partial(self._settled, message_id))
 
     def _answer(self, message_id: str, result: Result | Exception) -> None:
         """Send what came of a command in the end."""
@@ -301,7 +301,7 @@ class _Connection:
             self._send(_error("unavailable", ERASED, message_id))
             self._end(1001, ERASED)
         snapshot = Snapshot(key=self._key, state=result.state, survey=result.survey)
-        if isinstance(result, Outcome):
+        if isinstance(result, Committed):
             self._know(snapshot, result.state.version)
             self._shown_version = max(self._shown_version, result.state.version)
             at = self._store.clock()

@@ -45,11 +45,11 @@ class Walked:
 
 def walked(store: SessionStore, key: SessionKey, at: int) -> Walked | None:
     """Fold one session's history."""
-    snapshot = store.load(key)
+    snapshot = store.queries.load(key)
     if snapshot is None:
         return None
     one = Walked(snapshot.state, str(snapshot.to_dict(at)["status"]))
-    for entry in store.history(key, limit=10_000):
+    for entry in store.queries.history(key, limit=10_000):
         if entry.record.action in SEEN:
             follow(one, entry.record.action, entry.record.at, entry.record.step)
     return one

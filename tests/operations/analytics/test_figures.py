@@ -123,13 +123,13 @@ def next_command(data: st.DataObject, survey: Survey, at: int, current: str) -> 
 def walk(data: st.DataObject, store: SessionStore, key: SessionKey) -> None:
     """Let somebody do something for a while."""
     at = BEGAN + data.draw(st.integers(0, 40)) * DAY_US // 3
-    store.submit(key, commands.Begin(at=at, is_audio_mode=data.draw(st.booleans())))
+    store.turns.submit(key, commands.Begin(at=at, is_audio_mode=data.draw(st.booleans())))
     for _ in range(data.draw(st.integers(0, 12))):
         at += data.draw(GAPS)
-        snapshot = store.load(key)
+        snapshot = store.queries.load(key)
         assert snapshot is not None
         assert snapshot.survey is not None
-        store.submit(key, next_command(data, snapshot.survey, at, snapshot.state.current_step))
+        store.turns.submit(key, next_command(data, snapshot.survey, at, snapshot.state.current_step))
 
 
 def comparable(figures: dict[str, Any]) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def opened(settings: Settings) -> Iterator[Opened]:
             one.close()
         stores.clear()
         store = SessionStore(settings, Catalogue(surveys={survey.id: survey}, default_id=survey.id), lambda: NOW)
-        store.prepare()
+        store.initialise()
         stores.append(store)
         return store
 
@@ -209,9 +209,9 @@ ANN = SessionKey("one", "ann")
 
 def answered(store: SessionStore, key: SessionKey, *answers: tuple[int, str, Any]) -> None:
     """Begin at BEGAN and answer, each so many seconds after the beginning."""
-    store.submit(key, commands.Begin(at=BEGAN))
+    store.turns.submit(key, commands.Begin(at=BEGAN))
     for after_s, step, value in answers:
-        store.submit(key, commands.Answer(at=BEGAN + after_s * 1_000_000, step=step, value=value))
+        store.turns.submit(key, commands.Answer(at=BEGAN + after_s * 1_000_000, step=step, value=value))
 
 
 def step_of(figures: dict[str, Any], step: str) -> dict[str, Any]:
@@ -233,8 +233,8 @@ def test_restart_begins_the_figures_of_steps_anew(opened: Opened) -> None:
     """The walk before it is not counted, but its pauses are: somebody did come back."""
     store = opened(SURVEY)
     answered(store, ANN, (5, "S0", 1), (4000, "S1", "x"))
-    store.submit(ANN, commands.Restart(at=BEGAN + 4100 * 1_000_000))
-    store.submit(ANN, commands.Answer(at=BEGAN + 4107 * 1_000_000, step="S0", value=4))
+    store.turns.submit(ANN, commands.Restart(at=BEGAN + 4100 * 1_000_000))
+    store.turns.submit(ANN, commands.Answer(at=BEGAN + 4107 * 1_000_000, step="S0", value=4))
     found = figures_of(store, "one")
     assert step_of(found, "S0")["seconds"] == {"count": 1, "median": 7, "p90": 7}
     assert step_of(found, "S0")["edits"] == 0
@@ -256,7 +256,7 @@ def test_sessions_without_a_history_are_counted(opened: Opened) -> None:
     """Another program may have kept only rows: where they are, and what was answered, is known of them."""
     store = opened(SURVEY)
     answered(store, ANN, (5, "S0", 1))
-    store.write(lambda connection: connection.execute(delete(session_history)))
+    store.run_transaction(lambda connection: connection.execute(delete(session_history)))
     found = figures_of(store, "one")
     assert found["sessions"]["started"] == 1
     assert (step_of(found, "S0")["reached"], step_of(found, "S0")["answers"]["count"]) == (1, 1)
@@ -269,7 +269,7 @@ def test_session_that_was_set_aside_is_in_no_figure(opened: Opened) -> None:
     answered(store, ANN, (5, "S0", 1))
     before = figures_of(store, "one")
     answered(store, of_user("ben"), (5, "S0", 3))
-    store.write(lambda connection: history.set_aside(connection, of_user("ben"), NOW))
+    store.run_transaction(lambda connection: history.set_aside(connection, of_user("ben"), NOW))
     assert figures_of(store, "one") == before
 
 
@@ -291,7 +291,7 @@ def test_rows_of_other_programs_are_counted_as_far_as_they_go(opened: Opened) ->
         broken = {"answers": "{", "step_history": "[1, {", "created_at": None}
         connection.execute(update(sessions).where(sessions.c.user_id == "ben").values(broken))
 
-    store.write(spoil)
+    store.run_transaction(spoil)
     found = figures_of(store, "one")
     assert (found["sessions"]["started"], found["unread"]) == (2, 1)
     assert found["days"] == [{"day": str(to_datetime(BEGAN).date()), "started": 1, "completed": 0}]
@@ -310,7 +310,9 @@ def test_event_of_before_all_times_leaves_no_gap(opened: Opened) -> None:
     store = opened(SURVEY)
     answered(store, ANN, (5, "S0", 1), (9, "S1", "x"), (10, "S2", True))
     first = (session_history.c.user_id == "ann", session_history.c.version == 1)
-    store.write(lambda connection: connection.execute(update(session_history).where(*first).values(timestamp=None)))
+    store.run_transaction(
+        lambda connection: connection.execute(update(session_history).where(*first).values(timestamp=None))
+    )
     found = figures_of(store, "one")
     assert found["duration_s"]["count"] == 0
     assert step_of(found, "S0")["seconds"]["median"] == 0
@@ -322,7 +324,7 @@ def test_sealed_answers_are_counted_and_those_of_a_lost_key_are_told(settings: S
     key = base64.b64encode(bytes(range(32))).decode()
     catalogue = Catalogue(surveys={"one": SURVEY}, default_id="one")
     sealed = SessionStore(settings.model_copy(update={"answers_keys": SecretStr(key)}), catalogue, lambda: NOW)
-    sealed.prepare()
+    sealed.initialise()
     answered(sealed, ANN, (5, "S0", 1))
     with_key = figures_of(sealed, "one")
     sealed.close()
@@ -366,7 +368,7 @@ def test_words_that_were_saved_as_a_choice_are_not_shown(opened: Opened) -> None
     """A state that is saved whole may hold anything at any step: it is counted as `other`."""
     store = opened(SURVEY)
     saved = {"current_step": "S1", "answers": {"S0": "my name is Ann"}, "step_history": ("S0",)}
-    store.submit(ANN, commands.Save(at=BEGAN, is_audio_mode=False, session_data=None, **saved))
+    store.turns.submit(ANN, commands.Save(at=BEGAN, is_audio_mode=False, session_data=None, **saved))
     found = figures_of(store, "one")
     assert "Ann" not in strict_json.encode(found)
     assert step_of(found, "S0")["answers"]["distribution"][-1] == {

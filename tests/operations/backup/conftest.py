@@ -18,7 +18,7 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit, erasure_rows
 from app.store.engine import normalise_url
-from app.store.erasure_journal import Erased, hash_of
+from app.store.erasure_journal import ErasureRecord, hash_of
 from app.store.tables import (
     api_keys,
     session_history,
@@ -86,11 +86,13 @@ def fill(store: SessionStore, sessions_: int = 3) -> None:
                 session_data={"k": 1.5},
             ),
         ]
-        assert not [one for one in store.submit_many([(key, turn) for turn in turns]) if isinstance(one, Exception)]
+        assert not [
+            one for one in store.turns.submit_many([(key, turn) for turn in turns]) if isinstance(one, Exception)
+        ]
     aside = SessionKey("phq9", "aside")
-    store.submit_many([(aside, Begin(at=AT)), (aside, Answer(at=AT, message_id="m1", step="Q1", value=1))])
+    store.turns.submit_many([(aside, Begin(at=AT)), (aside, Answer(at=AT, message_id="m1", step="Q1", value=1))])
     set_aside(store, aside)
-    store.write(_fill_others)
+    store.run_transaction(_fill_others)
 
 
 def _fill_others(connection: Connection) -> None:
@@ -107,7 +109,7 @@ def _fill_others(connection: Connection) -> None:
     connection.execute(insert(api_keys), [key])
     connection.execute(insert(sign_ins), [{"cookie_hash": "c", "key_id": "k1", "signed_in_at": time, "seen_at": time}])
     connection.execute(insert(token_revocations), [{"survey_id": "phq9", "user_id": "user0", "revoked_at": time}])
-    erasure_rows.add_lacking(connection, [Erased("phq9", hash_of(salt, "phq9", "gone"), salt, 1, AT)])
+    erasure_rows.add_lacking(connection, [ErasureRecord("phq9", hash_of(salt, "phq9", "gone"), salt, 1, AT)])
     audit.record(connection, audit.Entry(at=AT, actor="operator", action="session_read", user_id="user1"))
     hook = {"id": "w1", "url": "https://x.test/", "secret": "s", "events": "completed", "created_at": time}
     connection.execute(insert(webhooks), [hook])

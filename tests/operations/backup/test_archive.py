@@ -149,7 +149,7 @@ def test_session_that_differs_from_its_history_is_named_and_restored_only_if_tha
 ) -> None:
     """The backup is made all the same: better that than none."""
     wrong = update(sessions).where(sessions.c.user_id == "user1").values(current_step="Q9")
-    store.write(lambda connection: connection.execute(wrong))
+    store.run_transaction(lambda connection: connection.execute(wrong))
     create_backup(store, tmp_path / "differing")
     found = verify_backup(tmp_path / "differing", PLAIN)
     assert found.folded is not None

@@ -92,7 +92,7 @@ def test_move_that_is_killed_goes_on_and_no_server_starts_before(kind: str, new_
     store.close()
     die("move", source, target)
     assert 7 <= len(contents(target)["session_history"]) < len(before["session_history"])
-    with pytest.raises(ConfigurationError, match="has not ended"):
+    with pytest.raises(ConfigurationError, match="is unfinished"):
         opened(target)
     with pytest.raises(InvalidInput, match="another database was being moved"):
         move_database(new_url("sqlite"), target)
@@ -113,7 +113,7 @@ def test_move_whose_source_changed_is_not_done_until_it_is_begun_anew(
     def copy_and_answer(*given: object) -> None:
         copy(*given)  # type: ignore[arg-type]
         key = SessionKey("phq9", "user0")
-        store.submit(key, Restart(at=store.clock(), message_id="late"))
+        store.turns.submit(key, Restart(at=store.clock(), message_id="late"))
 
     monkeypatch.setattr(migrate, "_copy", copy_and_answer)
     with pytest.raises(InvalidInput, match="sessions, session_history"):
@@ -130,7 +130,7 @@ def test_backup_beside_writers_is_of_one_moment(kind: str, new_url: NewUrl, open
     """Each session in it is the fold of its history, whatever is written meanwhile."""
     store = opened(new_url(kind), surveys_dir=SURVEYS)
     keys = [SessionKey("phq9", f"user{number:03d}") for number in range(60)]
-    store.submit_many([(key, Begin(at=1)) for key in keys])
+    store.turns.submit_many([(key, Begin(at=1)) for key in keys])
     stop, rounds = threading.Event(), 0
 
     def write() -> None:
@@ -138,7 +138,7 @@ def test_backup_beside_writers_is_of_one_moment(kind: str, new_url: NewUrl, open
         while not stop.is_set():
             rounds += 1
             answers = [(key, Answer(at=2, message_id=f"m{rounds}", step="Q1", value=rounds % 4)) for key in keys]
-            store.submit_many(answers)
+            store.turns.submit_many(answers)
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -146,7 +146,7 @@ def test_backup_beside_writers_is_of_one_moment(kind: str, new_url: NewUrl, open
         for number in range(4):
             before = rounds
             create_backup(store, tmp_path / f"file{number}")
-            found = verify_backup(tmp_path / f"file{number}", store.sealing)
+            found = verify_backup(tmp_path / f"file{number}", store.cipher)
             assert found.folded is not None
             assert (found.folded.same, found.folded.differing) == (60, 0)
             assert found.rows["session_history"] >= 60 * before

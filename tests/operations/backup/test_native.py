@@ -36,12 +36,12 @@ def test_dump_of_mariadb_is_whole_or_refused_and_says_who_restores_it(
     fill(store, 1)
     assert create_native(store, file).form == "mysql"
     assert file.stat().st_mode & 0o777 == 0o600
-    assert verify_backup(file, store.sealing).rows == {}
+    assert verify_backup(file, store.cipher).rows == {}
     with pytest.raises(InvalidInput, match="mariadb NAME <"):
         restore_backup(store, file)
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(BackupBroken, match="cut"):
-        verify_backup(file, store.sealing)
+        verify_backup(file, store.cipher)
 
 
 @pytest.mark.parametrize("program", ["pg_dump", "mariadb-dump"])
@@ -76,7 +76,7 @@ def test_database_that_is_away_is_said_and_is_no_fault_of_the_file(
     with pytest.raises(InvalidInput, match="pg_dump failed"):
         create_native(store, file)
     with monkeypatch.context() as patch, pytest.raises(DatabaseUnavailable):
-        patch.setattr(store, "read", away)
+        patch.setattr(store, "run_read", away)
         create_native(store, file)
     assert list(tmp_path.glob("*file*")) == []
 
@@ -91,4 +91,4 @@ def test_damaged_sqlite_file_is_found(new_url: NewUrl, opened: Opened, tmp_path:
         whole[place : place + 8] = b"\xff" * 8
     file.write_bytes(whole)
     with pytest.raises(BackupBroken):
-        verify_backup(file, store.sealing)
+        verify_backup(file, store.cipher)

@@ -39,7 +39,7 @@ def test_backup_holds_every_row_of_every_table_and_restores_into_each_database(
     assert created.rows == {name: len(rows) for name, rows in before.items()}
     assert file.stat().st_mode & 0o777 == 0o600
     assert b"half" not in file.read_bytes()
-    found = verify_backup(file, store.sealing)
+    found = verify_backup(file, store.cipher)
     assert found.rows == created.rows
     assert found.folded is not None
     counts = (found.folded.same, found.folded.set_aside, found.folded.unreadable, found.folded.without_history)
@@ -58,10 +58,10 @@ def _goes_on(url: str, opened: Opened) -> None:
     """New rows get numbers that are free, also in a table whose numbers the database gives."""
     store = opened(url, answers_keys=KEY)
     key = SessionKey("phq9", "later")
-    results = store.submit_many([(key, Begin(at=AT)), (key, Answer(at=AT, message_id="m", step="Q1", value=1))])
+    results = store.turns.submit_many([(key, Begin(at=AT)), (key, Answer(at=AT, message_id="m", step="Q1", value=1))])
     assert not [one for one in results if isinstance(one, Exception)]
     row = {"at": to_datetime(AT), "actor": "operator", "action": "session_read"}
-    store.write(lambda connection: connection.execute(insert(audit_log), [row]))
+    store.run_transaction(lambda connection: connection.execute(insert(audit_log), [row]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -90,7 +90,7 @@ def test_backup_without_the_key_is_made_and_verified_and_says_what_is_locked(
     store = opened(new_url("sqlite"), answers_keys=KEY)
     fill(store)
     create_backup(store, tmp_path / "file")
-    found = verify_backup(tmp_path / "file", opened(new_url("sqlite")).sealing)
+    found = verify_backup(tmp_path / "file", opened(new_url("sqlite")).cipher)
     assert found.folded is not None
     assert (found.folded.locked, found.folded.same, found.folded.differing) == (3, 0, 0)
     assert len(found.folded.missing_keys) == 1
@@ -105,7 +105,7 @@ def test_native_backup_of_sqlite_is_one_file_that_restores_anywhere(
     fill(store)
     assert create_native(store, file).form == "sqlite"
     assert [one.name for one in tmp_path.glob("file*")] == ["file"]
-    found = verify_backup(file, store.sealing)
+    found = verify_backup(file, store.cipher)
     assert found.folded is not None
     assert found.folded.same == 3
     for other in KINDS:
@@ -172,16 +172,18 @@ def test_who_was_erased_since_the_backup_is_erased_again(new_url: NewUrl, opened
         store = opened(url)
         fill(store)
         now = store.clock()
-        store.submit_many([(SessionKey("phq9", "ann"), Begin(at=now)), (SessionKey("phq9", "ben"), Begin(at=now))])
+        store.turns.submit_many(
+            [(SessionKey("phq9", "ann"), Begin(at=now)), (SessionKey("phq9", "ben"), Begin(at=now))]
+        )
         create_backup(store, file)
-        store.forget("ann", actor="operator")
+        store.erasure.forget("ann", actor="operator")
         assert restore_backup(store, file, How(replace=True)).erased_again == 1
-        assert store.load(SessionKey("phq9", "ann")) is None
-        assert store.load(SessionKey("phq9", "ben")) is not None
+        assert store.queries.load(SessionKey("phq9", "ann")) is None
+        assert store.queries.load(SessionKey("phq9", "ben")) is not None
         listed = tmp_path / f"erasures{number}"
         store.close()
         again = opened(url, erasures_file=listed)
-        again.forget("ben", actor="operator")
+        again.erasure.forget("ben", actor="operator")
         new = opened(new_url(kind), erasures_file=listed)
         assert restore_backup(new, file).erased_again == 2
-        assert new.load(SessionKey("phq9", "ben")) is None
+        assert new.queries.load(SessionKey("phq9", "ben")) is None

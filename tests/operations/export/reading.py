@@ -61,7 +61,7 @@ def save(
     """Give a session these answers, whatever they are."""
     key = SessionKey(survey_id, user_id)
     steps: Sequence[str] = tuple(answers)
-    store.submit(
+    store.turns.submit(
         key,
         Save(at=at, current_step="end", answers=answers, step_history=steps, is_audio_mode=False, session_data=None),
     )

@@ -88,8 +88,8 @@ def test_status_column_is_what_the_filter_chose(opened: Opened) -> None:
         database_url=first.database_url, surveys_dir=first.surveys_dir, environment="development", expires_after="1d"
     )
     with closing(open_store(defaults)) as store:
-        store.submit(SessionKey("all", "old"), Begin(at=1_700_000_000_000_000))
-        store.submit(SessionKey("all", "young"), Begin(at=store.clock()))
+        store.turns.submit(SessionKey("all", "old"), Begin(at=1_700_000_000_000_000))
+        store.turns.submit(SessionKey("all", "young"), Begin(at=store.clock()))
         for status, user_id in (("in_progress", "young"), ("expired", "old")):
             data, _ = made(store, "all", "csv", status=status)
             assert [(row["user_id"], row["status"]) for row in csv_rows(data)] == [(user_id, status)]
@@ -100,7 +100,7 @@ def test_session_without_a_mode_is_in_text(opened: Opened) -> None:
     store = opened(SURVEY)
     key = save(store, "all", "ann", ANSWERS)
     without = update(sessions).where(sessions.c.user_id == key.user_id).values(is_audio_mode=None)
-    store.write(lambda connection: connection.execute(without).rowcount)
+    store.run_transaction(lambda connection: connection.execute(without).rowcount)
     assert [len(csv_rows(made(store, "all", "csv", mode=mode)[0])) for mode in ("text", "audio")] == [1, 0]
 
 
@@ -199,10 +199,10 @@ def test_long_has_a_row_an_event_with_its_timings(store: SessionStore) -> None:
     """Seconds since the event before and since the begin, and the mode then; a draft's text only where asked for."""
     clear(store)
     key, at = SessionKey("phq9", "ann"), 1_700_000_000_000_000
-    store.submit(key, Begin(at=at, is_audio_mode=True))
-    store.submit(key, Draft(at=at + 1_500_000, step="Q1", value="hm"))
-    store.submit(key, SetMode(at=at + 3_000_000, is_audio_mode=False))
-    store.submit(key, Answer(at=at + 3_250_000, step="Q1", value=2))
+    store.turns.submit(key, Begin(at=at, is_audio_mode=True))
+    store.turns.submit(key, Draft(at=at + 1_500_000, step="Q1", value="hm"))
+    store.turns.submit(key, SetMode(at=at + 3_000_000, is_audio_mode=False))
+    store.turns.submit(key, Answer(at=at + 3_250_000, step="Q1", value=2))
     rows = csv_rows(made(store, "phq9", "long")[0])
     assert [row["event"] for row in rows] == ["started", "drafted", "mode_set", "answered"]
     assert [row["mode"] for row in rows] == ["audio", "audio", "text", "text"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.errors import AnswersLocked
+from app.errors import MissingKey
 from app.operations.export import codebook
 from app.operations.export.export import Export
 from app.operations.export.names import PLAIN, SPSS, STATA, named
@@ -32,7 +32,7 @@ def test_columns_are_those_of_all_revisions(opened: Opened) -> None:
     """The newest order first; a type that changed has two columns; codes stay what they were."""
     store = opened(OLDER)
     key = SessionKey("changing", "ann")
-    store.begin(key, is_audio_mode=False)
+    store.turns.get_or_create(key, is_audio_mode=False)
     older = store.catalogue.surveys["changing"].revision
     save(store, "changing", "ann", {"same": "left", "turned": 5, "gone": "x"})
     store = opened(NEWER)
@@ -74,7 +74,7 @@ def test_what_cannot_be_read_is_left_out_and_counted(store: SessionStore) -> Non
         "UPDATE session_history SET answer = '{' WHERE survey_id = 'phq9' AND user_id = 'cid' AND version = 2",
     )
     for statement in statements:
-        store.write(lambda connection: connection.exec_driver_sql(statement))  # noqa: B023 - called at once
+        store.run_transaction(lambda connection: connection.exec_driver_sql(statement))  # noqa: B023 - called at once
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export_pages, "SESSIONS_A_PAGE", 2)
         patch.setattr(export_pages, "EXAMINED", 3)
@@ -95,7 +95,7 @@ def test_filters_choose_sessions(store: SessionStore) -> None:
     day = 86_400 * 1_000_000
     now = store.clock()
     for user, ago, is_audio in (("old", 30, False), ("new", 1, True)):
-        store.submit(SessionKey("phq9", user), Begin(at=now - ago * day, is_audio_mode=is_audio))
+        store.turns.submit(SessionKey("phq9", user), Begin(at=now - ago * day, is_audio_mode=is_audio))
 
     def users(**chosen: object) -> list[str]:
         return [row["user_id"] for row in csv_rows(made(store, "phq9", "csv", **chosen)[0])]
@@ -111,6 +111,6 @@ def test_locked_answers_are_no_export(store: SessionStore) -> None:
     clear(store)
     begin(store, SessionKey("phq9", "ann"))
     sealed = "UPDATE sessions SET answers = 'enc:1:01234567:AAAA' WHERE user_id = 'ann'"
-    store.write(lambda connection: connection.exec_driver_sql(sealed))
-    with pytest.raises(AnswersLocked):
+    store.run_transaction(lambda connection: connection.exec_driver_sql(sealed))
+    with pytest.raises(MissingKey):
         made(store, "phq9", "csv")

@@ -29,12 +29,12 @@ SECRET_ANSWER = "my-secret-answer"
 
 
 def begin(store: SessionStore, *keys: SessionKey) -> None:
-    for result in store.submit_many([(key, Begin(at=store.clock())) for key in keys]):
+    for result in store.turns.submit_many([(key, Begin(at=store.clock())) for key in keys]):
         assert not isinstance(result, Exception)
 
 
 def complete(store: SessionStore, key: SessionKey) -> None:
-    store.submit_or_raise(
+    store.turns.submit_or_raise(
         key,
         Save(
             at=store.clock(),
@@ -48,7 +48,7 @@ def complete(store: SessionStore, key: SessionKey) -> None:
 
 
 def deliveries(store: SessionStore) -> list[Delivery]:
-    return store.read(lambda connection: outbox.read_page(connection, None, None, 1000)).deliveries[::-1]
+    return store.run_read(lambda connection: outbox.read_page(connection, None, None, 1000)).deliveries[::-1]
 
 
 def settled(store: SessionStore) -> list[Delivery]:
@@ -61,7 +61,9 @@ def make_due(store: SessionStore) -> None:
     """Let all that is tried again later be due now."""
     column = webhook_deliveries.c
     change = update(webhook_deliveries).where(column.next_attempt_at.is_not(None))
-    store.write(lambda connection: connection.execute(change.values(next_attempt_at=to_datetime(store.clock()))))
+    store.run_transaction(
+        lambda connection: connection.execute(change.values(next_attempt_at=to_datetime(store.clock())))
+    )
 
 
 @pytest.fixture
@@ -80,10 +82,10 @@ def test_what_happens_to_a_session_is_told_and_signed(
     deliverer.start()
     begin(store, ANN)
     complete(store, ANN)
-    store.submit(ANN, Restart(at=store.clock()))
+    store.turns.submit(ANN, Restart(at=store.clock()))
     came = receiver.wait_for(3)
-    store.submit(BEN, Begin(at=1))
-    store.submit(BEN, Expire(at=store.clock()))
+    store.turns.submit(BEN, Begin(at=1))
+    store.turns.submit(BEN, Expire(at=store.clock()))
     came = receiver.wait_for(4)
     told = [(one.message["type"], one.message["data"]) for one in came if one.message["data"]["user_id"] == "ann"]
     mine = {"survey_id": "phq9", "user_id": "ann"}
@@ -241,14 +243,16 @@ def test_nothing_is_sent_while_another_process_holds_the_lease(
 ) -> None:
     """It is sent when that one gives it back."""
     management.add(store, receiver.url, EVENTS)
-    store.write(lambda one: leases.take(one, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US))
+    store.run_transaction(
+        lambda one: leases.take(one, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US)
+    )
     looked = threading.Event()
     hold, deliverer._holds_lease = deliverer._holds_lease, lambda: looked.set() or hold()  # type: ignore[func-returns-value,method-assign]
     deliverer.start()
     begin(store, ANN)
     assert looked.wait(20)
     assert receiver.received == []
-    store.write(lambda one: leases.release(one, dispatcher.LEASE, "another"))
+    store.run_transaction(lambda one: leases.release(one, dispatcher.LEASE, "another"))
     receiver.wait_for(1)
 
 
@@ -256,7 +260,7 @@ def test_result_that_can_not_be_written_is_kept_until_it_can(
     store: SessionStore, deliverer: Deliverer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database is away when the receiver has answered: it is not sent again."""
-    real, failed = store.write, threading.Event()
+    real, failed = store.run_transaction, threading.Event()
 
     def away(work: Any) -> Any:
         if getattr(work, "func", None) is dispatcher._write and not failed.is_set():
@@ -264,7 +268,7 @@ def test_result_that_can_not_be_written_is_kept_until_it_can(
             raise DatabaseUnavailable("away")
         return real(work)
 
-    monkeypatch.setattr(store, "write", away)
+    monkeypatch.setattr(store, "run_transaction", away)
     management.add(store, receiver.url, EVENTS)
     deliverer.start()
     begin(store, ANN)
@@ -341,7 +345,7 @@ def test_what_no_receiver_took_for_too_long_is_given_up_part_by_part(
     management.add(store, "https://receiver.example.org/", EVENTS)
     old = store.clock() - (dispatcher.FAILED_DAYS + 1) * dispatcher.DAY_US
     keys = [SessionKey("phq9", f"user{number}") for number in range(5)]
-    for result in store.submit_many([(key, Begin(at=old)) for key in keys]):
+    for result in store.turns.submit_many([(key, Begin(at=old)) for key in keys]):
         assert not isinstance(result, Exception)
     counts = []
     for _ in range(4):
@@ -366,10 +370,12 @@ def test_lease_of_another_process_is_not_asked_for_at_each_look(
     store: SessionStore, deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each question is a transaction, for which turns wait."""
-    store.write(lambda one: leases.take(one, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US))
+    store.run_transaction(
+        lambda one: leases.take(one, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US)
+    )
     asked: list[bool] = []
-    real = store.write
-    monkeypatch.setattr(store, "write", lambda work: (asked.append(True), real(work))[1])
+    real = store.run_transaction
+    monkeypatch.setattr(store, "run_transaction", lambda work: (asked.append(True), real(work))[1])
     monkeypatch.setattr(dispatcher, "monotonic", lambda: 1000.0)
     assert [deliverer._holds_lease() for _ in range(5)] == [False] * 5
     assert len(asked) == 1
@@ -385,5 +391,5 @@ def test_removed_webhook_leaves_nothing(store: SessionStore, receiver: Receiver)
     begin(store, ANN, BEN)
     management.remove(store, gone.id)
     assert {one.webhook_id for one in deliveries(store)} == {kept.id}
-    ids = store.read(lambda connection: connection.execute(select(webhooks.c.id)).scalars().all())
+    ids = store.run_read(lambda connection: connection.execute(select(webhooks.c.id)).scalars().all())
     assert ids == [kept.id]

@@ -50,7 +50,7 @@ def test_what_was_committed_before_a_kill_is_told_after_it(server: Server, recei
     server.kill()
     store = open_store(Settings(database_url=server.database_url, surveys_dir=SURVEYS, answers_keys=SecretStr("")))
     column = webhook_deliveries.c.delivered_at
-    assert store.read(lambda one: one.execute(select(column)).scalars().all()) == [None] * 8
+    assert store.run_read(lambda one: one.execute(select(column)).scalars().all()) == [None] * 8
     store.close()
     before = {one.id for one in receiver.received}
     server.start()

@@ -174,10 +174,10 @@ def test_webhook_that_leads_inside_is_told_nothing_in_production(store: SessionS
     port = receiver.url.partition("127.0.0.1:")[2].partition("/")[0]
     management.add(store, f"https://localhost:{port}/", ["session.started"])
     Deliverer(store).start()
-    store.submit(SessionKey("phq9", "ann"), Begin(at=store.clock()))
+    store.turns.submit(SessionKey("phq9", "ann"), Begin(at=store.clock()))
 
     def errors() -> list[str | None]:
-        page = store.read(lambda connection: outbox.read_page(connection, None, None, 10))
+        page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10))
         return [one.last_error for one in page.deliveries if one.attempts]
 
     wait_for(lambda: bool(errors()), "it was not attempted", 30)

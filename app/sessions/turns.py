@@ -1,0 +1,285 @@
+"""Begins sessions and submits commands to them. Safe from any thread."""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from ..core.deadline import within
+from ..core.message_ids import new_message_id
+from ..errors import (
+    DatabaseUnavailable,
+    MissingKey,
+    NoSuchSession,
+    SessionUnreadable,
+    Unavailable,
+    VersionConflict,
+)
+from ..settings import Settings
+from ..survey.commands import AnyCommand, Begin, Draft, Expire
+from ..survey.definition import Survey
+from ..survey.events import Answered
+from ..survey.snapshot import SessionKey, Snapshot
+from ..survey.state import SessionState
+from ..writer.batch import Committed, Rejected, Result, Turn
+from ..writer.group_commit import Writer
+from ..writer.pending import PendingQueue, Queued, ResultCallback
+from .condition_warnings import ConditionLog
+from .erasure import SessionEraser
+from .key_filter import SessionKeyFilter
+from .queries import SessionQueries
+from .subscribers import Subscriber, Subscribers
+from .validation import check_command, validate_command
+
+JOIN_TIMEOUT_S = 3.0
+"""Seconds that a connecting participant may wait for their session."""
+
+READ_RETRY_S = 1.0
+"""Seconds for which no participant waits for a database that has just failed to answer another one's read."""
+
+
+class SessionTurns:
+    """Every way to change a session but erasure.
+
+    A result is returned only after COMMIT; subscribers in this and other processes are notified of each change.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        writer: Writer,
+        queries: SessionQueries,
+        eraser: SessionEraser,
+        subscribers: Subscribers,
+        key_filter: SessionKeyFilter,
+    ) -> None:
+        self._pending_after_s = settings.pending_after_s
+        self._writer = writer
+        self._queries = queries
+        self._eraser = eraser
+        self._subscribers = subscribers
+        self._key_filter = key_filter
+        self.pending = PendingQueue(settings, writer.submit_many, queries.revisions.cached)
+        self._condition_log = ConditionLog()
+        self._read_again_at = 0.0
+
+    def after_fork(self) -> None:
+        """Start empty in a forked child."""
+        self._condition_log = ConditionLog()
+        self.pending.after_fork()
+
+    def get_or_create(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool]:
+        """Return the session, begun if there was none, and whether it existed.
+
+        A stored session that can't be read is set aside, and a new one begins.
+
+        Raises:
+            NoSuchSurvey: there is no session, and no such survey to begin.
+            Unavailable: the database did not answer.
+        """
+        try:
+            snapshot = self._queries.load_with_survey(key)
+        except SessionUnreadable as error:
+            self._eraser.set_aside(key, error)
+            snapshot = None
+        if snapshot is not None:
+            return snapshot, True
+        self._queries.catalogue.survey(key.survey_id)
+        result = self._writer.submit(key, Begin(at=self._queries.clock(), is_audio_mode=is_audio_mode))
+        self._key_filter.add(key)
+        if result.state is None:  # pragma: no cover - Begin is accepted, or there is a session
+            raise NoSuchSession(key.survey_id, key.user_id)
+        return Snapshot(key=key, state=result.state, survey=result.survey), isinstance(result, Rejected)
+
+    def join(
+        self, key: SessionKey, *, is_audio_mode: bool, subscriber: Subscriber | None, callback: ResultCallback
+    ) -> tuple[Snapshot, int, bool]:
+        """Return the session of a connecting participant, its stored version, and whether it existed.
+
+        As :meth:`get_or_create`, but while the database is unavailable: a session that this process knows is
+        returned as it knows it, and a participant who is certainly new begins a session that is stored later (its
+        version is 0 until then).
+
+        Args:
+            subscriber: the connection, which is not notified of such a beginning,
+            callback: but gets its result.
+
+        Raises:
+            NoSuchSurvey: there is no session, and no such survey to begin.
+            Unavailable: the database is unavailable, and there may be a session.
+        """
+        queued = self.pending.predicted(key)
+        if queued is None:
+            try:
+                joined = self._try_to_join(key, is_audio_mode=is_audio_mode)
+            except MissingKey:  # the database answered
+                raise
+            except Unavailable:
+                latest = self._subscribers.latest(key)
+                if latest is not None:
+                    return latest, latest.state.version, True
+                if not self._key_filter.definitely_absent(key):
+                    raise
+                joined = None
+            if joined is not None:
+                snapshot, existed = joined
+                return snapshot, snapshot.state.version, existed
+            begin = Begin(at=self._queries.clock(), is_audio_mode=is_audio_mode)
+            queued = self._queue_begin(key, begin, self._with_follow_up(key, subscriber, callback))
+        snapshot = Snapshot(key=key, state=queued.state, survey=queued.survey)
+        return snapshot, queued.version, queued.version > 0 or len(queued.state.answers) > 0
+
+    def submit(self, key: SessionKey, command: AnyCommand) -> Result:
+        """Return the committed result of the command, or its rejection.
+
+        Raises:
+            Unavailable, MessageIdReused, SessionUnreadable: see ``Writer.submit``.
+            InvalidInput: the command's values can't be saved.
+        """
+        check_command(command)
+        result = self._writer.submit(key, _with_message_id(command))
+        if isinstance(result, Committed):
+            self._follow_up(key, result, None)
+        return result
+
+    def submit_or_queue(
+        self, key: SessionKey, command: AnyCommand, subscriber: Subscriber, callback: ResultCallback
+    ) -> Result | Queued:
+        """Return the committed result of a participant's command, or queue the command to be committed later.
+
+        No participant waits longer than STEPKEEP_PENDING_AFTER_S for an unavailable database. While it is unavailable,
+        and until all that was queued is committed, commands are decided in memory and wait in their order.
+
+        Args:
+            subscriber: the connection that sends the command; it is not notified of the change.
+            callback: gets the result of a queued command, in another thread.
+
+        Raises:
+            Overloaded: the queue is full; nothing was done.
+            MissingKey, MessageIdReused, SessionUnreadable, InvalidInput: as :meth:`submit`.
+        """
+        check_command(command)
+        if not self.pending.is_unavailable and not self.pending.holds(key):
+            try:
+                result = self._writer.submit_within(key, command, self._pending_after_s)
+            except MissingKey:  # waiting configures no key
+                raise
+            except Unavailable:
+                pass
+            else:
+                if isinstance(result, Committed):
+                    self._follow_up(key, result, subscriber)
+                return result
+        callback = self._with_follow_up(key, subscriber, callback)
+        return self.pending.accept(key, command, partial(self._latest, key), callback)
+
+    def submit_many(self, turns: Sequence[Turn]) -> list[Result | Exception]:
+        """Return the result of each command, in order, committed; one that fails does not fail the others.
+
+        For many turns at once (imports, tests, simulations): one transaction for ``batch_limit`` of them. What
+        :meth:`submit` would raise for a turn is in its place.
+        """
+        invalid = {number: problem for number, turn in enumerate(turns) if (problem := validate_command(turn[1]))}
+        valid = [(key, _with_message_id(command)) for n, (key, command) in enumerate(turns) if n not in invalid]
+        submitted = iter(self._writer.submit_many(valid))
+        results = [invalid[number] if number in invalid else next(submitted) for number in range(len(turns))]
+        for (key, _), result in zip(turns, results, strict=True):
+            if isinstance(result, Committed):
+                self._follow_up(key, result, None)
+        return results
+
+    def submit_or_raise(self, key: SessionKey, command: AnyCommand) -> Committed:
+        """Return the committed result of an integrator's command.
+
+        Raises:
+            NoSuchSession: there is none.
+            VersionConflict: it has changed since ``expected_version``.
+        """
+        result = self.submit(key, command)
+        if isinstance(result, Committed):
+            return result
+        if result.rejection.code == "version_conflict":
+            version = result.state.version if result.state is not None else 0
+            raise VersionConflict(command.expected_version or 0, version)
+        raise NoSuchSession(key.survey_id, key.user_id)
+
+    def receive(self, key: SessionKey, version: int) -> None:
+        """Load and publish a version that another process committed.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        if version <= self._subscribers.newest_version(key):
+            return
+        with suppress(SessionUnreadable):
+            snapshot = self._queries.load(key)
+            if snapshot is None or snapshot.state.version <= self._subscribers.newest_version(key):
+                return  # known by now: this process's own commit, whose notification is slower than its result
+            if self.pending.holds(key):
+                # It may contain pending turns, committed by an attempt that seemed to fail: their senders get acks.
+                self.pending.rebase(key, snapshot.state, snapshot.survey)
+            else:
+                self._subscribers.publish_here(snapshot)
+
+    def _try_to_join(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool] | None:
+        """Join within JOIN_TIMEOUT_S; fail at once for READ_RETRY_S after a failure.
+
+        None: the database has no session, and accepts no turns now.
+        """
+        if time.monotonic() < self._read_again_at:
+            raise DatabaseUnavailable("away")
+        try:
+            return within(JOIN_TIMEOUT_S, partial(self._load_or_create, key, is_audio_mode=is_audio_mode))
+        except DatabaseUnavailable:
+            self._read_again_at = time.monotonic() + READ_RETRY_S
+            raise
+
+    def _load_or_create(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool] | None:
+        with suppress(SessionUnreadable):
+            snapshot = self._queries.load_with_survey(key)
+            if snapshot is not None:
+                self._key_filter.add(key)
+                return snapshot, True
+            if self.pending.is_unavailable:
+                return None
+        return self.get_or_create(key, is_audio_mode=is_audio_mode)
+
+    def _queue_begin(self, key: SessionKey, begin: Begin, callback: ResultCallback) -> Queued:
+        survey = self._queries.catalogue.survey(key.survey_id)
+        queued = self.pending.accept(key, begin, lambda: (None, survey), callback)
+        if isinstance(queued, Rejected):  # pragma: no cover - a Begin has no value to validate
+            raise DatabaseUnavailable("away")
+        return queued
+
+    def _follow_up(self, key: SessionKey, result: Committed, sender: Subscriber | None) -> None:
+        # Duplicates too: the store's own retry finds a commit whose reply was lost as a duplicate.
+        if isinstance(result.event, Answered) and result.event.failed_conditions:
+            self._condition_log.warn(key, result.version, result.event.failed_conditions)
+        if result.version == 1:
+            self._key_filter.add(key)
+        if self.pending.holds(key):
+            self.pending.rebase(key, result.state, result.survey)
+        self._subscribers.publish(Snapshot(key=key, state=result.state, survey=result.survey), sender)
+
+    def _with_follow_up(self, key: SessionKey, sender: Subscriber | None, callback: ResultCallback) -> ResultCallback:
+        def follow_up(result: Result | Exception) -> None:
+            if isinstance(result, Committed):
+                self._follow_up(key, result, sender)
+            callback(result)
+
+        return follow_up
+
+    def _latest(self, key: SessionKey) -> tuple[SessionState | None, Survey | None]:
+        latest = self._subscribers.latest(key)
+        return (None, None) if latest is None else (latest.state, latest.survey)
+
+
+def _with_message_id(command: AnyCommand) -> AnyCommand:
+    """Return the command with a message id, so that a retry after a commit with unknown outcome counts once.
+
+    Begin, Draft and Expire change nothing when they are repeated, and go without.
+    """
+    if command.message_id is not None or isinstance(command, Begin | Draft | Expire):
+        return command
+    return replace(command, message_id=new_message_id())
