@@ -70,7 +70,7 @@ def test_announcement_that_comes_back_is_not_even_read(
         read.append(payload)
         return decode(payload)
 
-    monkeypatch.setattr(notifier, "unpack", counted)
+    monkeypatch.setattr(notifier, "decode", counted)
     one, two = opened(told), opened(told)
     one.follow(KEY)
     two.follow(KEY)
@@ -85,7 +85,7 @@ def test_process_that_shows_nothing_tells_its_changes_too(told: Way, opened: Ope
     """A command line in a process of its own, that ends at once: closing waits until it is sent."""
     one = opened(told)
     one.follow(KEY)
-    done = run(told, f"key = SessionKey{tuple(KEY)}\nnews.announce(key, 2)\nnews.close()\n")
+    done = run(told, f"key = SessionKey{tuple(KEY)}\nnews.publish(key, 2)\nnews.close()\n")
     assert (done.returncode, done.stderr) == (0, "")
     one.wait_until_heard((KEY, 2))
 
@@ -339,7 +339,7 @@ def test_process_ends_though_news_are_followed(told: Way) -> None:
     key = tuple(KEY)
     done = run(
         told,
-        f"news.subscribe(SessionKey{key}, 1)\nnews.announce(SessionKey{key}, 2)\nwhile not looked: time.sleep(0.01)\n",
+        f"news.subscribe(SessionKey{key}, 1)\nnews.publish(SessionKey{key}, 2)\nwhile not looked: time.sleep(0.01)\n",
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -220,7 +220,9 @@ def test_error_bodies_say_nothing_of_the_inside(
         answer = door.ask("GET", "/api/session/somebody?survey=phq9", token)
         assert (answer.status_code, answer.json["code"]) == (500, "internal")
         assert answer.json["detail"] == "a fault of ours; what was acknowledged is saved"
-        monkeypatch.setattr(door.store, "database_facts", lambda: (_ for _ in ()).throw(DatabaseUnavailable("psycopg")))
+        monkeypatch.setattr(
+            door.store.queries, "database_facts", lambda: (_ for _ in ()).throw(DatabaseUnavailable("psycopg"))
+        )
         answer = door.ask("GET", "/readyz")
         assert (answer.status_code, INSIDE.search(answer.text)) == (503, None)
     for answer in (raw(served, "GET", "/nowhere"), raw(served, "GET", "/\x00"), dumps(served, b"nonsense\r\n\r\n")):

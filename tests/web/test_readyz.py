@@ -75,7 +75,7 @@ def test_database_that_is_away_is_told_with_a_key_that_was_good(door: Door, monk
         raise DatabaseUnavailable("away")
 
     monkeypatch.setattr(door.store, "run_read", away)
-    monkeypatch.setattr(door.store, "database_facts", away)
+    monkeypatch.setattr(door.store.queries, "database_facts", away)
     answer = door.ask("GET", "/readyz", key)
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
     assert {one["name"]: one["status"] for one in answer.json["checks"]}["database"] == "failing"
