@@ -41,7 +41,7 @@ def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_pr
         Unavailable: the database is away.
     """
     url = normalise_url(store.settings.database_url)
-    facts = store.database_facts()
+    facts = store.queries.database_facts()
     with create_file(path) as unfinished, snapshot(url) as database:
         made_at = format_timestamp(store.clock())
         try:
