@@ -60,6 +60,11 @@ VERSION_CONFLICTS: Final = Counter(
     "Commands refused because the session had changed since they were decided",
     registry=REGISTRY,
 )
+FAILED_CONDITIONS: Final = Counter(
+    "stepkeep_failed_conditions",
+    "Conditions of surveys that could not be evaluated for the answers of a session",
+    registry=REGISTRY,
+)
 TURN_SECONDS: Final = Amounts(
     "stepkeep_turn_seconds",
     "From when a command was handed to the writer until it was committed, refused or had failed",

@@ -1,10 +1,11 @@
 """Begins sessions and submits commands to them. Safe from any thread."""
 
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 from ..core.deadline import within
 from ..core.message_ids import new_message_id
@@ -16,6 +17,7 @@ from ..errors import (
     Unavailable,
     VersionConflict,
 )
+from ..observability import metrics
 from ..settings import Settings
 from ..survey.commands import AnyCommand, Begin, Draft, Expire
 from ..survey.definition import Survey
@@ -25,7 +27,6 @@ from ..survey.state import SessionState
 from ..writer.batch import Committed, Rejected, Result, Turn
 from ..writer.group_commit import Writer
 from ..writer.pending import PendingQueue, Queued, ResultCallback
-from .condition_warnings import ConditionLog
 from .erasure import SessionEraser
 from .key_filter import SessionKeyFilter
 from .queries import SessionQueries
@@ -37,6 +38,9 @@ JOIN_TIMEOUT_S = 3.0
 
 READ_RETRY_S = 1.0
 """Seconds for which no participant waits for a database that has just failed to answer another one's read."""
+
+
+log = logging.getLogger("stepkeep.service")
 
 
 class SessionTurns:
@@ -61,12 +65,11 @@ class SessionTurns:
         self._subscribers = subscribers
         self._key_filter = key_filter
         self.pending = PendingQueue(settings, writer.submit_many, queries.revisions.cached)
-        self._condition_log = ConditionLog()
+        self._warn_once = lru_cache(maxsize=10_000)(_warn_of_condition)  # once per session and step
         self._read_again_at = 0.0
 
     def after_fork(self) -> None:
         """Start empty in a forked child."""
-        self._condition_log = ConditionLog()
         self.pending.after_fork()
 
     def get_or_create(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool]:
@@ -254,8 +257,10 @@ class SessionTurns:
 
     def _follow_up(self, key: SessionKey, result: Committed, sender: Subscriber | None) -> None:
         # Duplicates too: the store's own retry finds a commit whose reply was lost as a duplicate.
-        if isinstance(result.event, Answered) and result.event.failed_conditions:
-            self._condition_log.warn(key, result.version, result.event.failed_conditions)
+        if isinstance(result.event, Answered):
+            for step in result.event.failed_conditions:
+                metrics.FAILED_CONDITIONS.inc()
+                self._warn_once(key, step)
         if result.version == 1:
             self._key_filter.add(key)
         if self.pending.holds(key):
@@ -283,3 +288,11 @@ def _with_message_id(command: AnyCommand) -> AnyCommand:
     if command.message_id is not None or isinstance(command, Begin | Draft | Expire):
         return command
     return replace(command, message_id=new_message_id())
+
+
+def _warn_of_condition(key: SessionKey, step: str) -> None:
+    log.warning(
+        "A condition of step %s cannot be evaluated for the answers of a session, so its rule does not apply.",
+        step,
+        extra={"survey_id": key.survey_id, "user_id": key.user_id},
+    )
