@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .errors import NoSuchSurvey, SurveyFileError
 from .settings import Settings
-from .survey.definition import Survey, parse_survey
+from .survey import Survey, parse_survey
 
 UNNAMED_SURVEY = "default"
 """The survey id of sessions without a survey id, if no survey is the default."""

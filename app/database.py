@@ -22,8 +22,7 @@ from .errors import NoSuchSession
 from .sessions.service import SessionStore, open_store
 from .settings import read_settings
 from .store.rows import Entry
-from .survey.commands import Note, Save, Update
-from .survey.snapshot import Snapshot
+from .survey import Note, Save, Snapshot, Update
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

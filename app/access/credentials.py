@@ -13,7 +13,7 @@ from ..errors import InvalidInput, Unauthorized
 from ..sessions.service import SessionStore
 from ..store import credentials
 from ..store.credentials import StoredKey
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from . import api_keys
 from .principals import SCOPES, Integrator, Participant, Scope
 from .revocations import Revocations

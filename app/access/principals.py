@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import Forbidden, Unauthorized
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 
 Scope = Literal["sessions:read", "sessions:write", "export", "metrics", "webhooks", "admin"]
 """What an API key may do: read sessions and what is counted of them; begin, answer, change and erase them, and invite;

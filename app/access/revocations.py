@@ -12,7 +12,7 @@ from contextlib import suppress
 from time import monotonic
 
 from ..errors import StepkeepError
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .principals import Developer, Integrator, Participant, Principal
 
 log = logging.getLogger("stepkeep.access")

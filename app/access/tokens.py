@@ -14,7 +14,7 @@ from typing import Any
 from itsdangerous import BadData, URLSafeSerializer
 
 from ..errors import Unauthorized
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .principals import Participant
 
 MAX_LENGTH = 1024

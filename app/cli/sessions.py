@@ -7,7 +7,7 @@ from flask.cli import AppGroup
 
 from ..errors import NotFound
 from ..store import listing
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .output import store
 
 SURVEYS = 1000

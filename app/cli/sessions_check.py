@@ -7,7 +7,7 @@ import click
 from ..errors import InvalidInput
 from ..operations.integrity.rebuild import CanNotBeRebuilt, Rebuilt, rebuild, rebuild_all
 from ..operations.integrity.verify import Checked, verify_sessions
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .output import check_offered, json_lines, progress, store, told
 from .sessions import keys_of, sessions
 

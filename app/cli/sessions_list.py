@@ -9,8 +9,7 @@ import click
 
 from ..core.timestamps import format_timestamp
 from ..store.encryption import SET_ASIDE
-from ..survey.flow import status_at
-from ..survey.snapshot import Snapshot
+from ..survey import Snapshot, status_at
 from . import sessions_set_aside
 from .output import check_offered, json_lines, note, store, table, told
 from .sessions import sessions

@@ -13,7 +13,7 @@ import click
 from ..errors import NotFound
 from ..store import audit, listing, raw_rows
 from ..store.encryption import SET_ASIDE
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .output import json_lines, note, store, table
 
 PAGE = 500

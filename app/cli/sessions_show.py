@@ -13,7 +13,7 @@ from ..core.timestamps import format_timestamp
 from ..errors import NoSuchSession
 from ..store.encryption import SET_ASIDE
 from ..store.rows import Entry
-from ..survey.snapshot import SessionKey, Snapshot
+from ..survey import SessionKey, Snapshot
 from . import sessions_set_aside
 from .output import json_lines, note, store, table, told
 from .sessions import keys_of, sessions

@@ -16,7 +16,7 @@ from ..observability import metrics
 from ..settings import Settings
 from ..store.drivers import sqlite
 from ..store.drivers.connection import abandon_after_fork
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .postgresql import postgresql_links
 from .publisher import Publisher
 from .redis import redis_links

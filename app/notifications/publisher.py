@@ -7,7 +7,7 @@ Never sent in the writer's transaction: PostgreSQL lets transactions that notify
 import threading
 from collections.abc import Callable
 
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .transport import OutageLog, Transport, encode, log
 
 GATHER_S = 0.02

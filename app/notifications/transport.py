@@ -11,7 +11,7 @@ from typing import Protocol
 
 import orjson
 
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 
 log = logging.getLogger("stepkeep.news")
 

@@ -15,8 +15,7 @@ from ..store import history
 from ..store.drivers.sqlite import empty_wal
 from ..store.erasure_journal import ErasureJournal, ErasureRecord
 from ..store.erasures import Erasure, ErasureTarget
-from ..survey.snapshot import SessionKey
-from ..survey.state import SessionState
+from ..survey import SessionKey, SessionState
 from . import erasure_replay
 from .queries import SessionQueries
 from .subscribers import Subscribers

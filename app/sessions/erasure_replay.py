@@ -17,7 +17,7 @@ from ..store import audit, erasure_rows, erasures, history
 from ..store.erasure_journal import HASH_BYTES, ErasureJournal, ErasureRecord, Identity
 from ..store.erasures import ReplayOptions, ReplayResult
 from ..store.participants import owner_of
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 
 log = logging.getLogger("stepkeep.store")
 

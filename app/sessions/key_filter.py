@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rbloom import Bloom
 
 from ..errors import StepkeepError
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 
 log = logging.getLogger("stepkeep.store")
 

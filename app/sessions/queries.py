@@ -21,10 +21,7 @@ from ..store.listing import Cursor
 from ..store.migrations import check_schema
 from ..store.retry import translate_error, with_retries
 from ..store.rows import Entry, States, state_of
-from ..survey.definition import Survey
-from ..survey.events import UnknownEvent
-from ..survey.snapshot import SessionKey, Snapshot
-from ..survey.state import SessionState
+from ..survey import SessionKey, SessionState, Snapshot, Survey, UnknownEvent
 from .survey_revisions import SurveyRevisions
 
 _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")

@@ -17,7 +17,7 @@ from ..store.drivers.connection import WriterConnection, abandon_after_fork
 from ..store.encryption import cipher_from_keys
 from ..store.erasure_journal import open_journal
 from ..store.migrations import check_schema, upgrade_schema
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from ..writer.group_commit import Writer
 from ..writer.pending import Backlog
 from .erasure import SessionEraser

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..core import strict_json
 from ..notifications.notifier import ChangeNotifier
-from ..survey.snapshot import SessionKey, Snapshot
+from ..survey import SessionKey, Snapshot
 from ..writer.batch import SMALL
 
 RECENT_LIMIT = 10_000

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from ..catalogue import Catalogue
 from ..errors import SurveyFileError
-from ..survey.definition import Survey, parse_definition
+from ..survey import Survey, parse_definition
 from ..writer.batch import RevisionNotLoaded
 
 log = logging.getLogger("stepkeep.service")

@@ -19,11 +19,7 @@ from ..errors import (
 )
 from ..observability import metrics
 from ..settings import Settings
-from ..survey.commands import AnyCommand, Begin, Draft, Expire
-from ..survey.definition import Survey
-from ..survey.events import Answered
-from ..survey.snapshot import SessionKey, Snapshot
-from ..survey.state import SessionState
+from ..survey import Answered, AnyCommand, Begin, Draft, Expire, SessionKey, SessionState, Snapshot, Survey
 from ..writer.batch import Committed, Rejected, Result, Turn
 from ..writer.group_commit import Writer
 from ..writer.pending import PendingQueue, Queued, ResultCallback

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core import strict_json
 from ..errors import InvalidInput
-from ..survey.commands import AnyCommand, Note, Save, Update
+from ..survey import AnyCommand, Note, Save, Update
 
 MAX_STATE_BYTES = 1024 * 1024
 """Bytes of a saved state as JSON; a participant's answer is at most 64 KiB."""

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ..core.timestamps import from_datetime, to_datetime
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .tables import api_keys, sign_ins, token_revocations
 
 

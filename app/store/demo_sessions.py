@@ -7,7 +7,7 @@ import re
 
 from sqlalchemy import ColumnElement, Connection, and_, not_, select
 
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .history import erase
 from .participants import owner_of
 from .tables import sessions

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, bindparam, select, update
 
 from ..core.timestamps import from_datetime, to_datetime
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .encryption import SET_ASIDE
 from .keyset import after_key, untyped_times
 from .tables import sessions

@@ -14,8 +14,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from ..core.timestamps import to_datetime
 from ..errors import SessionUnreadable
-from ..survey.snapshot import SessionKey
-from ..survey.state import Status
+from ..survey import SessionKey, Status
 from .encryption import Cipher
 from .keyset import after_key, untyped_times
 from .listing import has_status

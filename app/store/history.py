@@ -12,9 +12,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
 from ..core.timestamps import to_datetime
-from ..survey.events import from_record
-from ..survey.snapshot import SessionKey
-from ..survey.state import SessionState, fold
+from ..survey import SessionKey, SessionState, fold, from_record
 from .encryption import SET_ASIDE, Cipher
 from .rows import ENTRY_COLUMNS, RECORD_COLUMNS, STATE_COLUMNS, Entry, States, entry_of, events_of, record_of, states_of
 from .tables import session_history, sessions, survey_revisions, webhook_deliveries

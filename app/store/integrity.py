@@ -12,9 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, FromClause, and_, or_, select
 
 from ..errors import MissingKey
-from ..survey.events import Started, from_record
-from ..survey.snapshot import SessionKey
-from ..survey.state import SessionState, apply
+from ..survey import SessionKey, SessionState, Started, apply, from_record
 from .encryption import Cipher
 from .keyset import after_key, untyped_times
 from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, Stored, record_of, state_of

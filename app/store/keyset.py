@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, String, and_, or_, type_coerce
 
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 
 TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp"})
 

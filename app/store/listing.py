@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, 
 
 from ..core.timestamps import from_datetime, to_datetime
 from ..errors import InvalidInput
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .keyset import after_key
 from .tables import session_history, sessions
 

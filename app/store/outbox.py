@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, cast
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, or_, select, update
 
 from ..core.timestamps import from_datetime, to_datetime
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .participants import belongs_to
 from .tables import webhook_deliveries, webhooks
 from .webhooks import WebhookEvent

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from ..core.timestamps import format_timestamp, from_datetime
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Cipher, Place
 from .keyset import TIMES, after_key, of_session, untyped_times
 from .rows import FINGERPRINT, loads

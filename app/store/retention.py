@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, func, or_, select, update
 
 from ..core.timestamps import to_datetime
-from ..survey.events import Expired
-from ..survey.snapshot import SessionKey
+from ..survey import Expired, SessionKey
 from . import audit, erasure_rows, erasures
 from .erasure_journal import SALT_BYTES
 from .history import erase

@@ -13,9 +13,7 @@ import orjson
 
 from ..core.timestamps import from_datetime
 from ..errors import MissingKey, SessionUnreadable
-from ..survey.events import AnyEvent, Record, from_record, to_record
-from ..survey.snapshot import SessionKey
-from ..survey.state import SessionState, Status
+from ..survey import AnyEvent, Record, SessionKey, SessionState, Status, from_record, to_record
 from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Cipher
 from .tables import session_history, sessions
 

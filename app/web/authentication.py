@@ -22,7 +22,7 @@ from ..access.tokens import DAY_US
 from ..errors import ConfigurationError, Forbidden, Unauthorized
 from ..sessions.service import SessionStore
 from ..settings import Settings, is_loopback
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .rate_limits import Limits
 
 P = TypeVar("P", bound=Principal)

@@ -8,7 +8,7 @@ import flask
 from ..access.principals import Integrator, Participant, Principal, Scope, check_scope, check_session, name_of
 from ..sessions.service import SessionStore
 from ..store import audit
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .authentication import access
 from .rest import requests
 

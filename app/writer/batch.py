@@ -14,13 +14,26 @@ from ..store import rows
 from ..store.drivers.connection import TurnStatements
 from ..store.rows import KnownMessage, Row, RowFormat, Stored
 from ..store.webhooks import WebhookEvent
-from ..survey import commands
-from ..survey.commands import AnyCommand, Begin, Restart
-from ..survey.definition import Survey
-from ..survey.events import Answered, AnyEvent, Expired, ModeSet, Restarted, Started, WentBack, WentTo
-from ..survey.flow import Rejection, decide
-from ..survey.snapshot import SessionKey
-from ..survey.state import SessionState, apply
+from ..survey import (
+    Answered,
+    AnyCommand,
+    AnyEvent,
+    Begin,
+    Expired,
+    ModeSet,
+    Rejection,
+    Restart,
+    Restarted,
+    SessionKey,
+    SessionState,
+    Started,
+    Survey,
+    WentBack,
+    WentTo,
+    apply,
+    commands,
+    decide,
+)
 
 SurveyFor = Callable[[str, str | None], Survey | None]
 """Gives the survey of an id and a revision (the newest for None); None where there is none. It raises

@@ -24,8 +24,7 @@ from ..observability import metrics, tracing
 from ..settings import Settings
 from ..store.drivers.connection import WriterConnection
 from ..store.retry import LockTimedOut, error_summary, is_data_error, is_lock_timeout, translate_error, with_retries
-from ..survey.commands import AnyCommand
-from ..survey.snapshot import SessionKey
+from ..survey import AnyCommand, SessionKey
 from . import batch_metrics
 from .batch import Result, RevisionNotLoaded, SurveyFor, Turn, commit_batch
 from .request import WriteRequest

@@ -21,11 +21,7 @@ from ..core import strict_json
 from ..errors import DatabaseUnavailable, MessageIdReused, MissingKey, Overloaded, Unavailable
 from ..observability import metrics
 from ..settings import Settings
-from ..survey.commands import AnyCommand, Begin, Draft, Restart
-from ..survey.definition import Survey
-from ..survey.flow import Rejection, decide
-from ..survey.snapshot import SessionKey
-from ..survey.state import SessionState, apply
+from ..survey import AnyCommand, Begin, Draft, Rejection, Restart, SessionKey, SessionState, Survey, apply, decide
 from .batch import Committed, Rejected, Result, RevisionNotLoaded, SurveyFor, Turn, command_fingerprint
 
 log = logging.getLogger("stepkeep.store")

@@ -20,7 +20,7 @@ from ...sessions.service import SessionStore
 from ...store.encryption import ANSWERS
 from ...store.statistics import SessionRow, is_set_aside, read_sessions, read_walks
 from ...store.statistics import Walks as WalksFound
-from ...survey.state import END
+from ...survey import END
 from .counters import Tally
 from .event_arrays import ANSWERED, NO_STEP, NOT_COMPLETED, WENT_BACK, Ints, StepNumbers, Walks, events_of
 from .filters import Filters, mode_of, status_of

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ...survey.definition import Survey
+from ...survey import Survey
 from ...survey.types import Value
 
 

@@ -9,7 +9,7 @@ from ...core.timestamps import format_timestamp, to_datetime
 from ...errors import NoSuchSurvey
 from ...sessions.service import SessionStore
 from ...store import statistics
-from ...survey.definition import Survey
+from ...survey import Survey
 from ...survey.types import STEP_TYPES
 from .collect import PAUSE_S, Progress, Question, tally_of
 from .counters import OTHER, AnswerTally, StepTally, Tally

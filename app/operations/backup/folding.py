@@ -8,9 +8,7 @@ from ...errors import MissingKey
 from ...store.encryption import SET_ASIDE, Cipher
 from ...store.rows import RECORD_COLUMNS, STATE_COLUMNS, record_of, state_of
 from ...store.tables import session_history, sessions
-from ...survey.events import from_record
-from ...survey.snapshot import SessionKey
-from ...survey.state import SessionState, apply
+from ...survey import SessionKey, SessionState, apply, from_record
 from .pairs import Pairs
 from .row_format import Row, columns_of
 

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from ...errors import InvalidInput
 from ...sessions.service import SessionStore
 from ...store.demo_sessions import demo_user_id, erase_demo, find_person, is_demo, read_demo_keys
-from ...survey.commands import AnyCommand
-from ...survey.definition import Survey
-from ...survey.snapshot import SessionKey
+from ...survey import AnyCommand, SessionKey, Survey
 from ...writer.batch import Turn
 from .arrivals import arrivals
 from .simulate import walk

@@ -11,10 +11,22 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...survey.commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Goto, Restart, SetMode
-from ...survey.definition import Survey
-from ...survey.flow import Rejection, decide
-from ...survey.state import SessionState, apply
+from ...survey import (
+    Answer,
+    AnyCommand,
+    Back,
+    Begin,
+    Draft,
+    Expire,
+    Goto,
+    Rejection,
+    Restart,
+    SessionState,
+    SetMode,
+    Survey,
+    apply,
+    decide,
+)
 from ...survey.types import Step
 from .answers import NoAnswer, answer_to, is_sensitive
 

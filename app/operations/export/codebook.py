@@ -17,7 +17,7 @@ The document (``format`` is ``stepkeep-codebook-1``; a later form gets another n
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...survey.definition import Survey
+from ...survey import Survey
 from ...survey.types import CodedValue
 from .columns import Column
 from .layout import Layout

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ...core.timestamps import format_datetime, to_datetime
 from ...store.rows import dumps
-from ...survey.snapshot import SessionKey
-from ...survey.state import SessionState
+from ...survey import SessionKey, SessionState
 from ...survey.types import Cell
 from .columns import Column
 from .events import Happened, happenings

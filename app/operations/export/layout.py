@@ -2,9 +2,7 @@
 
 from ...core.timestamps import to_datetime
 from ...store.rows import dumps
-from ...survey.flow import status_at
-from ...survey.snapshot import SessionKey
-from ...survey.state import SessionState
+from ...survey import SessionKey, SessionState, status_at
 from ...survey.types import Cell, ToCells
 from .columns import BACK, FRONT
 from .revisions import Definitions

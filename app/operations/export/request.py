@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 from ...errors import InvalidInput
-from ...survey.state import Status
+from ...survey import Status
 
 Format = Literal["csv", "long", "jsonl", "parquet", "xlsx", "sav", "dta"]
 Mode = Literal["text", "audio"]

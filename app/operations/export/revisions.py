@@ -8,7 +8,7 @@ from ...catalogue import Catalogue
 from ...errors import NoSuchSurvey, SurveyFileError
 from ...sessions.service import SessionStore
 from ...store import export_pages
-from ...survey.definition import Survey, parse_definition
+from ...survey import Survey, parse_definition
 
 log = logging.getLogger("stepkeep.export")
 

@@ -15,8 +15,7 @@ from ...store import export_pages as pages
 from ...store.encryption import SET_ASIDE
 from ...store.export_pages import Chosen, Event
 from ...store.rows import Entry, Stored
-from ...survey.snapshot import SessionKey
-from ...survey.state import SessionState
+from ...survey import SessionKey, SessionState
 from .request import Asked
 
 Progress = Callable[[int, int], None]

@@ -16,9 +16,7 @@ from ...store import audit
 from ...store.integrity import Folded, Pair, read_pair
 from ...store.rows import CHANGED_COLUMNS, RowFormat, changed_row
 from ...store.tables import sessions
-from ...survey.definition import Survey
-from ...survey.snapshot import SessionKey
-from ...survey.state import SessionState
+from ...survey import SessionKey, SessionState, Survey
 from .verify import Checked, fields_that_differ, holds_state, verify_sessions
 
 

@@ -16,8 +16,7 @@ from ...store import history
 from ...store.encryption import SET_ASIDE
 from ...store.integrity import Folded, Pair, read_page, read_pair
 from ...store.rows import dumps
-from ...survey.snapshot import SessionKey
-from ...survey.state import SessionState
+from ...survey import SessionKey, SessionState
 
 SESSIONS_A_PAGE = 500
 

@@ -18,8 +18,7 @@ from ...errors import MissingKey, SessionUnreadable, Unavailable
 from ...sessions.service import SessionStore
 from ...store import audit, history
 from ...store.expiry import Correction, Unfinished, correct, read_part
-from ...survey.commands import Expire
-from ...survey.snapshot import SessionKey
+from ...survey import Expire, SessionKey
 from ...writer.batch import Committed, Rejected, Result
 from .retention import WEIGHT, Pace
 

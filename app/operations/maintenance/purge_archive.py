@@ -36,7 +36,7 @@ from ...sessions.service import SessionStore
 from ...store import raw_rows
 from ...store.encryption import Cipher, Place
 from ...store.retention import Aged
-from ...survey.snapshot import SessionKey
+from ...survey import SessionKey
 
 FORMAT = "stepkeep-archive-1"
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from ...sessions.service import SessionStore
 from ...store import history
 from ...store.retention import Aged, Cutoffs, Purge, empty, examine, trim
-from ...survey.snapshot import SessionKey
+from ...survey import SessionKey
 from .purge_archive import Archive
 
 TOGETHER = 100

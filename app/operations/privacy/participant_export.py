@@ -31,7 +31,7 @@ from ...store import audit, erasure_rows, erasures, outbox, raw_rows
 from ...store.erasure_journal import line_of, read_lines
 from ...store.outbox import Delivery
 from ...store.rows import Entry, dumps
-from ...survey.snapshot import SessionKey, Snapshot
+from ...survey import SessionKey, Snapshot
 from ..webhooks.url_policy import origin_of
 
 FORMAT = "stepkeep-participant-1"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from ...settings import Settings
 from ...store.outbox import Attempted, Delivery
 from ...store.webhooks import Webhook
-from ...survey.snapshot import SessionKey
+from ...survey import SessionKey
 from .backoff import Circuit, again_in_us
 from .http import Answer, post
 from .signing import Secret, body_of, headers, message_id_of

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar, cast
 from sqlalchemy import BindParameter, ColumnElement, Connection, Dialect, Engine, Executable, bindparam
 from sqlalchemy.exc import DBAPIError
 
-from ...survey.snapshot import SessionKey
+from ...survey import SessionKey
 from ..encryption import PLAIN, Cipher
 from ..retry import wants_new_connection
 from ..rows import FoundSessions, Row, WrittenSessions

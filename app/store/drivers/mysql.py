@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import URL, Column, Engine, create_engine
 
 from ...core.timestamps import to_database_text
-from ...survey.snapshot import SessionKey
+from ...survey import SessionKey
 from ..encryption import PLAIN
 from ..rows import (
     CHANGED_COLUMNS,

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import URL, Column, Engine, create_engine, event
 
-from ...survey.snapshot import SessionKey
+from ...survey import SessionKey
 from ..encryption import PLAIN
 from ..retry import NO_ANSWER
 from ..rows import (

@@ -28,8 +28,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import OperationalError
 
 from ...core.timestamps import to_database_text
-from ...survey.snapshot import SessionKey
-from ...survey.state import SessionState
+from ...survey import SessionKey, SessionState
 from ..encryption import PLAIN
 from ..retry import SQLITE_AGAIN
 from ..rows import (

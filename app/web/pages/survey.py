@@ -15,8 +15,7 @@ from werkzeug import Response
 from ...access.principals import Integrator, Participant
 from ...access.tokens import new_user_id
 from ...errors import Forbidden, StepkeepError, Unauthorized
-from ...survey.definition import Survey
-from ...survey.snapshot import SessionKey
+from ...survey import SessionKey, Survey
 from ..authentication import access
 from ..authorization import store
 

@@ -11,9 +11,7 @@ from ...core.timestamps import format_timestamp
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unauthorized, VersionConflict
 from ...sessions.service import SessionStore
 from ...store.rows import Entry
-from ...survey.commands import AnyCommand, Begin, Save, Update
-from ...survey.definition import survey_json_schema
-from ...survey.snapshot import SessionKey, Snapshot
+from ...survey import AnyCommand, Begin, Save, SessionKey, Snapshot, Update, survey_json_schema
 from ...writer.batch import Committed
 from ..authentication import access
 from ..authorization import permitted, permitted_to_all, store

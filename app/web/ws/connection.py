@@ -25,8 +25,7 @@ from ...errors import (
 )
 from ...observability import metrics, tracing
 from ...sessions.service import SessionStore
-from ...survey.commands import Answer, AnyCommand, Draft
-from ...survey.snapshot import SessionKey, Snapshot
+from ...survey import Answer, AnyCommand, Draft, SessionKey, Snapshot
 from ...writer.batch import Committed, Rejected, Result
 from ...writer.pending import Queued
 from ..authentication import access, address

@@ -11,7 +11,7 @@ import flask
 from ...access.principals import Anyone, Participant, Principal, check_session
 from ...errors import RateLimited, Unauthorized
 from ...settings import Settings
-from ...survey.snapshot import SessionKey
+from ...survey import SessionKey
 from ..authentication import Access, access, address
 from ..authorization import note
 from ..rate_limits import Meter

@@ -7,8 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...core import strict_json
 from ...errors import InvalidJson
-from ...survey import commands
-from ...survey.snapshot import Snapshot
+from ...survey import Snapshot, commands
 
 MAX_MESSAGE_BYTES = 64 * 1024
 
