@@ -4,7 +4,7 @@ The map, from the doors inwards (imports go this way only, ``make check`` holds 
 
     web | cli  ->  operations  ->  access, database  ->  service  ->  store  ->  catalogue  ->  survey  ->  errors
 
-* ``survey/``     what a survey is and what an answer does to a session: pure values and functions
+* ``survey/``     what a survey is, its step types, and what a command does to a session: pure values and functions
 * ``catalogue``   the survey files that this server offers
 * ``store/``      rows, transactions, retries, group commit; what waits while the database is away (``pending``)
 * ``service``     :class:`~app.sessions.service.SessionStore`, the doors' only way in
@@ -17,7 +17,7 @@ The map, from the doors inwards (imports go this way only, ``make check`` holds 
 * ``client/``     the Python client of the socket: what an integrator's program imports, and nothing of the server
 
 Between the service and the store, each one noun: ``reader`` (what doors read), ``removal`` (erasing and setting aside),
-``forks``, ``condition_log`` (conditions that can't be evaluated), ``validation`` (what may be saved),
+``forks``, ``validation`` (what may be saved),
 ``revisions`` (surveys that sessions are pinned to), ``listeners`` (who shows which session), ``news/`` (what other
 processes changed), ``patience`` (waiting for a while only), ``snapshot`` (a session as doors show it).
 

@@ -1,7 +1,7 @@
 """The step types: one module each, listed in :data:`STEP_TYPES`.
 
-To add a type, write its module, and add the class to ``Step``, ``STEP_TYPES`` and ``StepType``. The tests in
-``tests/survey/types`` name what it lacks.
+To add a type, write its module and add the class to ``Step``, ``STEP_TYPES`` and ``StepType``;
+``tests/survey/test_types.py`` names what it lacks.
 """
 
 from collections.abc import Mapping
