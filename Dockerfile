@@ -1,9 +1,9 @@
-# Stepkeep as a container: Debian's Python, the pinned dependencies, one user without rights.
+# Stepkeep as a container: Debian's Python, the pinned dependencies, an unprivileged user.
 #
 #   docker build --tag stepkeep .
 #   docker build --tag stepkeep --build-arg REQUIREMENTS=requirements/server-export.txt .   # Excel, Parquet, SPSS, Stata too
 #
-# docs/operations.md tells how it is run; compose.yaml runs it with PostgreSQL and Redis.
+# docs/operations.md describes its use; compose.yaml runs it with PostgreSQL and Redis.
 
 ARG BASE=debian:12-slim
 
@@ -13,7 +13,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 ARG REQUIREMENTS=requirements/server.txt
 COPY requirements/ /build/requirements/
-# Nothing but what the lock file names, by its hash; what was compiled beside it would only be larger.
+# Only what the lock file names, verified by hash. No bytecode: it would only enlarge the image.
 RUN python3 -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --no-compile --require-hashes -r /build/${REQUIREMENTS} \
     && /opt/venv/bin/pip uninstall --yes pip setuptools
@@ -43,7 +43,7 @@ VOLUME /data
 EXPOSE 8000
 USER 10001:10001
 STOPSIGNAL SIGTERM
-# /healthz, not /readyz: a container whose database is away must not be killed, its participants go on.
+# /healthz, not /readyz: while the database is unavailable participants continue, so the container must not be restarted.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python3", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
 CMD ["gunicorn", "--config", "gunicorn.conf.py", "wsgi:app"]

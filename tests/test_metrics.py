@@ -135,7 +135,7 @@ def test_no_label_can_name_anybody() -> None:
         "code",
         "action",
         "reason",
-        "door",
+        "interface",
         "method",
         "route",
         "status",

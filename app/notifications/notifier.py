@@ -147,7 +147,7 @@ class ChangeNotifier:
                 log.warning("something that is no news of ours was sent to where they are; it is ignored")
             self._was_strange = True
             return
-        metrics.NEWS_HEARD.inc(len(versions))
+        metrics.NOTIFICATIONS.inc(len(versions))
         for key, version in versions:
             self._met(key)
             self._tell(key, version)

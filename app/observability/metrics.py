@@ -1,11 +1,10 @@
-"""What the server counts and measures, for Prometheus.
+"""The metrics, in Prometheus' format. ``docs/observability.md`` describes each.
 
-Anybody may import this module; it imports nothing of ours. No label says who somebody is: each has few values, which
-are names of ours (outcomes, codes, routes). ``docs/observability.md`` tells of each metric; a test holds it to that.
+No label identifies a participant: each has few values, which are names of the program (outcomes, codes, routes).
 
-Several server processes add their figures up in the folder PROMETHEUS_MULTIPROC_DIR, which prometheus_client asks for
-when it is imported: ``gunicorn.conf.py`` names it before it imports what leads here. What is counted for each turn is
-counted a batch at a time (:meth:`Amounts.observe_all`): on its way a turn pays for no lock.
+Several server processes add up in the folder PROMETHEUS_MULTIPROC_DIR, which prometheus_client reads when it is
+imported: ``gunicorn.conf.py`` sets it before it imports anything that imports this. Metrics of turns are updated once a
+batch (:meth:`Amounts.observe_all`), so that a turn takes no lock for them.
 """
 
 import os
@@ -24,14 +23,14 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 """Prometheus' text format, which every collector reads."""
 
 _QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-"""Seconds: from a commit on a fast disk to a database that hangs."""
+"""Bounds in seconds: from a commit on a fast disk to a hanging database."""
 
 
 class Amounts(Histogram):
     """A histogram that takes many observations at once."""
 
     def observe_all(self, amounts: Iterable[tuple[float, int]]) -> None:
-        """Observe each amount as many times as is said beside it; a lock is taken once a bucket, not once each."""
+        """Observe pairs of an amount and how often it occurred; takes one lock a bucket."""
         total = 0.0
         met: dict[int, int] = {}
         for amount, times in amounts:
@@ -45,19 +44,19 @@ class Amounts(Histogram):
 
 TURNS: Final = Counter(
     "stepkeep_turns",
-    "Commands by what came of them: accepted, duplicate, refused (code: the rule's), failed (code: the error's)",
+    "Commands by outcome: accepted, duplicate, refused (code: the rule's), failed (code: the error's)",
     ("outcome", "code"),
     registry=REGISTRY,
 )
 EVENTS: Final = Counter(
     "stepkeep_events",
-    "Events committed, by their name in history; drafted: the drafts saved",
+    "Events committed, by their name in the history; drafted: drafts saved",
     ("action",),
     registry=REGISTRY,
 )
 VERSION_CONFLICTS: Final = Counter(
     "stepkeep_version_conflicts",
-    "Commands refused because the session had changed since they were decided",
+    "Commands refused because the session had changed",
     registry=REGISTRY,
 )
 FAILED_CONDITIONS: Final = Counter(
@@ -67,25 +66,25 @@ FAILED_CONDITIONS: Final = Counter(
 )
 TURN_SECONDS: Final = Amounts(
     "stepkeep_turn_seconds",
-    "From when a command was handed to the writer until it was committed, refused or had failed",
+    "Seconds from submission to the writer until a command was committed, refused or failed",
     buckets=_QUICK,
     registry=REGISTRY,
 )
 BATCH_TURNS: Final = Amounts(
     "stepkeep_batch_turns",
-    "Commands committed together in one transaction",
+    "Commands committed in one transaction",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
     registry=REGISTRY,
 )
 BATCH_SECONDS: Final = Amounts(
     "stepkeep_batch_seconds",
-    "One transaction of commands that was committed: read the sessions, decide, write, COMMIT",
+    "Seconds of one committed transaction: read the sessions, decide, write, COMMIT",
     buckets=_QUICK,
     registry=REGISTRY,
 )
 RETRIES: Final = Counter(
     "stepkeep_database_retries",
-    "Transactions tried again, by why: lock, connection, double_key",
+    "Retried transactions by reason: lock, connection, double_key",
     ("reason",),
     registry=REGISTRY,
 )
@@ -97,24 +96,24 @@ QUEUE_TURNS: Final = Gauge(
 )
 PENDING_TURNS: Final = Gauge(
     "stepkeep_pending_turns",
-    "Commands kept in memory because the database is away",
+    "Commands in memory because the database is unavailable",
     multiprocess_mode="livesum",
     registry=REGISTRY,
 )
 PENDING_ACCEPTED: Final = Counter(
     "stepkeep_pending_accepted",
-    "Commands that were accepted to be committed later",
+    "Commands accepted to be committed later",
     registry=REGISTRY,
 )
-DATABASE_AWAY: Final = Gauge(
-    "stepkeep_database_away",
-    "1 while the database takes no turns, by what this server met last; else 0",
+DATABASE_UNAVAILABLE: Final = Gauge(
+    "stepkeep_database_unavailable",
+    "1 while the database accepts no turns, by this server's last attempt; otherwise 0",
     multiprocess_mode="livemax",
     registry=REGISTRY,
 )
 CONNECTIONS: Final = Gauge(
     "stepkeep_connections",
-    "WebSocket connections that are open",
+    "Open WebSocket connections",
     multiprocess_mode="livesum",
     registry=REGISTRY,
 )
@@ -124,15 +123,15 @@ CLOSES: Final = Counter(
     ("code",),
     registry=REGISTRY,
 )
-FAULTS: Final = Counter(
-    "stepkeep_faults",
-    "Faults of ours: requests answered with 500, WebSockets closed with 1011; 0 from the start, for increase()",
+INTERNAL_ERRORS: Final = Counter(
+    "stepkeep_internal_errors",
+    "Requests answered with 500, and WebSockets closed with 1011; 0 from the start, for increase()",
     registry=REGISTRY,
 )
 ERRORS: Final = Counter(
     "stepkeep_errors",
-    "Errors told to clients, by door (http, socket) and code",
-    ("door", "code"),
+    "Errors sent to clients, by interface (http, socket) and code",
+    ("interface", "code"),
     registry=REGISTRY,
 )
 REQUESTS: Final = Counter(
@@ -143,14 +142,14 @@ REQUESTS: Final = Counter(
 )
 REQUEST_SECONDS: Final = Histogram(
     "stepkeep_request_seconds",
-    "From when a request was taken up until its answer was made; without WebSockets",
+    "Seconds from the arrival of a request until its response was ready; without WebSockets",
     ("method", "route"),
     buckets=_QUICK,
     registry=REGISTRY,
 )
-NEWS_HEARD: Final = Counter(
-    "stepkeep_news_heard",
-    "Changes of sessions that other server processes told of",
+NOTIFICATIONS: Final = Counter(
+    "stepkeep_notifications",
+    "Notifications of changed sessions from other server processes",
     registry=REGISTRY,
 )
 WEBHOOK_DELIVERIES: Final = Counter(
@@ -161,7 +160,7 @@ WEBHOOK_DELIVERIES: Final = Counter(
 )
 BUILD: Final = Gauge(
     "stepkeep_build_info",
-    "Always 1: the program's version, its schema, and the kind of database",
+    "Always 1; labels: the program's version, its schema, and the kind of database",
     ("version", "schema", "database"),
     multiprocess_mode="livemax",
     registry=REGISTRY,
@@ -169,7 +168,7 @@ BUILD: Final = Gauge(
 
 
 def count_turns(outcomes: Mapping[tuple[str, str], int], events: Mapping[str, int]) -> None:
-    """Count commands by outcome and code, and what was committed of them by its action."""
+    """Count commands by outcome and code, and committed events by action."""
     for outcome, times in outcomes.items():
         _turns_of(outcome).inc(times)
         if outcome[1] == "version_conflict":
@@ -180,7 +179,7 @@ def count_turns(outcomes: Mapping[tuple[str, str], int], events: Mapping[str, in
 
 @cache
 def _turns_of(outcome: tuple[str, str]) -> Counter:
-    """Return what counts them, looked for once: by its labels that takes longer than counting."""
+    """Return the counter of an outcome, cached: finding it by labels takes longer than counting."""
     return TURNS.labels(*outcome)
 
 
@@ -190,16 +189,16 @@ def _events_of(action: str) -> Counter:
 
 
 def exposition() -> bytes:
-    """Return all figures in Prometheus' text format, of all server processes where these share a folder."""
+    """Return all metrics in Prometheus' text format, of all server processes if they share a folder."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
     together = CollectorRegistry()
-    MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # the one class of theirs without types
+    MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # it has no types
     return generate_latest(together)
 
 
 def names() -> frozenset[str]:
-    """Return the name of each metric, as it is shown: a counter's with ``_total``."""
+    """Return the name of each metric as it is exposed: a counter's with ``_total``."""
     return frozenset(
         f"{family.name}_total" if family.type == "counter" else family.name for family in REGISTRY.collect()
     )

@@ -56,7 +56,7 @@ class Gauges:
         backlog = self._store.backlog()
         metrics.QUEUE_TURNS.set(backlog.queued)
         metrics.PENDING_TURNS.set(backlog.pending)
-        metrics.DATABASE_AWAY.set(backlog.is_unavailable)
+        metrics.DATABASE_UNAVAILABLE.set(backlog.is_unavailable)
         metrics.CONNECTIONS.set(self._connections.open)
 
     def _look(self) -> None:

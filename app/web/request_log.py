@@ -71,7 +71,7 @@ def _tell(method: str, route: str, status: int, took_s: float) -> None:
     if not is_socket:
         metrics.REQUESTS.labels(method, route, str(status)).inc()
     if status == 500:  # noqa: PLR2004 - 503 and the like are told by their own figures
-        metrics.FAULTS.inc()
+        metrics.INTERNAL_ERRORS.inc()
     log.log(
         logging.DEBUG if route in _PROBES else logging.INFO,
         "connection ended" if is_socket else "answered",

@@ -134,7 +134,7 @@ def test_requests_and_errors_are_counted_by_route_and_code(door: Door) -> None:
     assert grown("stepkeep_requests_total", method="GET", route=route, status="401") == 2
     assert grown("stepkeep_requests_total", method="other", route="none", status="404") == 1
     assert grown("stepkeep_request_seconds_count", method="GET", route=route) == 2
-    assert grown("stepkeep_errors_total", door="http", code="unauthorized") == 2
+    assert grown("stepkeep_errors_total", interface="http", code="unauthorized") == 2
     assert not [labels for _, labels in after if "'ada'" in str(labels)]
 
 
@@ -226,7 +226,7 @@ def test_folder_that_can_not_be_used_is_said(tmp_path: Path) -> None:
 def test_faults_are_there_at_nought_and_count(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else Prometheus' increase() would not see the first one; what a client did wrong is none."""
     before = figures(door.ask("GET", "/metrics", door.key("metrics")).text)
-    assert ("stepkeep_faults_total", ()) in before
+    assert ("stepkeep_internal_errors_total", ()) in before
     assert door.ask("GET", "/nowhere").status_code == 404
 
     def broken() -> None:
@@ -235,4 +235,4 @@ def test_faults_are_there_at_nought_and_count(door: Door, monkeypatch: pytest.Mo
     monkeypatch.setitem(door.app.view_functions, "api.healthz", broken)
     assert door.ask("GET", "/healthz").status_code == 500
     after = figures(door.ask("GET", "/metrics", door.key("metrics")).text)
-    assert one(after, "stepkeep_faults_total") == one(before, "stepkeep_faults_total") + 1
+    assert one(after, "stepkeep_internal_errors_total") == one(before, "stepkeep_internal_errors_total") + 1

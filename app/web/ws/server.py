@@ -287,7 +287,7 @@ def close(ws: Any, code: int, reason: str = "") -> None:  # noqa: ANN401 - simpl
         ws.close(code, reason.encode()[:120].decode("utf-8", "ignore"))
         metrics.CLOSES.labels(str(code)).inc()
         if code == FAULT_CODE:
-            metrics.FAULTS.inc()
+            metrics.INTERNAL_ERRORS.inc()
 
 
 def hang_up(ws: SafeServer) -> None:
