@@ -87,7 +87,7 @@ def make_link(participant: Participant) -> str:
     """Make a link with the panel, and return it."""
     panel(participant)
     participant.page.get_by_role("button", name="Make a link").click()
-    expect(participant.page.locator("#device-made")).to_be_visible()
+    expect(participant.page.locator("#device-created")).to_be_visible()
     return participant.page.get_by_label("Your link", exact=True).input_value()
 
 

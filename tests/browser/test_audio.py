@@ -102,7 +102,7 @@ def test_speech_is_understood_when_it_fits_the_step(participant: Participant, se
         ({"type": "scale", "min": 0, "max": 10}, "seven", {"value": 7}),
         ({"type": "date"}, "the 3rd of May 1980", {"value": "1980-05-03"}),
         ({"type": "text"}, "My knee hurts", {"value": "My knee hurts"}),
-        ({"type": "text"}, "go back", {"steer": "back"}),
+        ({"type": "text"}, "go back", {"command": "back"}),
         ({"type": "choice", "options": [REST, ICE]}, "two", {"value": 2}),
         ({"type": "choice", "options": [REST, {"value": 3, "label": "Next"}]}, "next", {"value": 3}),
         ({"type": "choices", "options": [REST, ICE]}, "ice and rest", {"value": ["a", 2]}),
@@ -110,8 +110,8 @@ def test_speech_is_understood_when_it_fits_the_step(participant: Participant, se
     participant.page.goto(server.url)
     understood = participant.page.evaluate(
         """async (cases) => {
-            const { understand } = await import("/assets/page/controls/speech.js");
-            return cases.map(([step, heard]) => understand(step, heard));
+            const { interpret } = await import("/assets/page/audio-mode.js");
+            return cases.map(([step, transcript]) => interpret(step, transcript));
         }""",
         [case[:2] for case in cases],
     )

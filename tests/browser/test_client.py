@@ -10,9 +10,9 @@ from tests.browser.participant import RunningServer
 
 pytestmark = pytest.mark.browser
 
-BEGIN = """async (times) => {
+BEGIN = """async (timeouts) => {
   const { SurveyClient } = await import("/assets/client/client.js");
-  const client = new SurveyClient({ origin: location.origin, surveyId: "phq9", userId: "p-1", times });
+  const client = new SurveyClient({ origin: location.origin, surveyId: "phq9", userId: "p-1", timeouts });
   window.client = client;
   window.heard = [];
   for (const type of ["state", "ack", "pending", "reject", "sync", "error", "stopped"]) {
@@ -34,9 +34,9 @@ def page(context: BrowserContext, server: RunningServer) -> Page:
     return plain
 
 
-def begin(page: Page, **times: float) -> None:
+def begin(page: Page, **timeouts: float) -> None:
     """Import the client, make one with these times, and wait until the server has greeted it."""
-    page.evaluate(BEGIN, times)
+    page.evaluate(BEGIN, timeouts)
     page.wait_for_function(ONLINE)
 
 
@@ -59,7 +59,7 @@ def test_plain_page_walks_a_survey_when_it_imports_only_the_client(page: Page) -
     again = page.evaluate("window.client.restart()")
     assert again["session"]["current_step"] == "Q1"
     assert len(heard(page, "ack")) == 10
-    assert page.evaluate("[window.client.unacknowledged, window.client.isKeptOnDevice]") == [0, True]
+    assert page.evaluate("[window.client.unacknowledged, window.client.isDurable]") == [0, True]
     assert page.evaluate("window.changes") > 0
 
 
@@ -86,7 +86,7 @@ def test_promise_waits_for_the_ack_when_the_answer_is_pending(page: Page) -> Non
     )
     page.wait_for_function("() => window.heard.some((event) => event.type === 'pending')")
     assert page.evaluate("[window.client.unacknowledged, window.outcome]") == [1, None]
-    page.evaluate("window.client.retryNow()")
+    page.evaluate("window.client.reconnectNow()")
     page.wait_for_function("() => window.outcome !== null")
     assert page.evaluate("[window.client.unacknowledged, window.outcome.type]") == [0, "ack"]
 
@@ -102,7 +102,7 @@ def test_client_stops_when_another_attempt_cannot_help(page: Page) -> None:
     page.route_web_socket("**/ws/survey/**", refuse)
     page.evaluate(BEGIN, {})
     page.wait_for_function("() => window.heard.some((event) => event.type === 'stopped')")
-    page.evaluate("window.client.retryNow()")
+    page.evaluate("window.client.reconnectNow()")
     assert [event["code"] for event in heard(page, "stopped")] == [4403]
     assert len(sockets) == 1
 
@@ -111,7 +111,7 @@ def test_client_connects_at_once_when_the_browser_is_online_again(
     page: Page, context: BrowserContext, server: RunningServer
 ) -> None:
     """The browser's word opens a connection while the slow timer still waits, for days if need be."""
-    begin(page, quickTries=0, slowDelayMs=1e9)
+    begin(page, connectAttempts=0, slowDelayMs=1e9)
     server.kill()
     page.wait_for_function(OFFLINE)
     context.set_offline(True)
@@ -123,7 +123,7 @@ def test_client_connects_at_once_when_the_browser_is_online_again(
 
 def test_client_goes_on_trying_when_the_quick_attempts_are_spent(page: Page, server: RunningServer) -> None:
     """After the quick attempts come slow ones without end."""
-    begin(page, quickTries=2, firstDelayMs=1, slowDelayMs=100)
+    begin(page, connectAttempts=2, connectDelayMs=1, slowDelayMs=100)
     sockets: list[str] = []
     page.on("websocket", lambda socket: sockets.append(socket.url))
     server.kill()
@@ -171,7 +171,7 @@ def test_connection_is_made_anew_when_the_socket_takes_nothing(page: Page) -> No
           };
         }"""
     )
-    begin(page, sendTries=3, sendDelayMs=1)
+    begin(page, sendAttempts=3, sendDelayMs=1)
     assert page.evaluate("window.client.answer('Q1', 0)")["type"] == "ack"
     assert page.evaluate("window.refusedSends") == 3
     assert len(heard(page, "state")) == 2
@@ -180,6 +180,6 @@ def test_connection_is_made_anew_when_the_socket_takes_nothing(page: Page) -> No
 def test_client_connects_when_the_browser_s_storage_hangs(page: Page) -> None:
     """Storage is waited for only so long; then memory must do, and the client says that it isn't kept."""
     page.evaluate("() => { IDBFactory.prototype.open = () => new EventTarget(); }")
-    begin(page, storeWithinMs=10)
+    begin(page, storageTimeoutMs=10)
     assert page.evaluate("window.client.answer('Q1', 0)")["type"] == "ack"
-    page.wait_for_function("() => !window.client.isKeptOnDevice")
+    page.wait_for_function("() => !window.client.isDurable")

@@ -48,8 +48,8 @@ def test_link_is_copied_when_copy_is_pressed(new_context: Callable[..., BrowserC
     assert participant.page.evaluate("navigator.clipboard.readText()") == link
     panel(participant)
     panel(participant)
-    expect(participant.page.locator("#device-made")).to_be_hidden()
-    assert participant.page.locator("#device-address").input_value() == ""
+    expect(participant.page.locator("#device-created")).to_be_hidden()
+    assert participant.page.locator("#device-url").input_value() == ""
 
 
 def test_others_are_out_when_they_are_signed_out(one: Participant, other: Participant, clinic: Clinic) -> None:
@@ -65,7 +65,7 @@ def test_others_are_out_when_they_are_signed_out(one: Participant, other: Partic
     expect(one.page.locator("#device-note")).to_contain_text("All other devices are signed out")
     one.answer("Q2", "Several days")
     one.is_at("Q3")
-    expect(other.page.locator("#stopped-why")).to_contain_text("open a newer link")
+    expect(other.page.locator("#stopped-reason")).to_contain_text("open a newer link")
     assert "Several days" not in other.page.locator("body").inner_html()
     other.page.get_by_role("button", name="Try again").click()
     says(other.page, "This visit has ended on this device")
@@ -98,7 +98,7 @@ def test_device_is_left_only_when_all_is_saved(one: Participant, clinic: Clinic)
     one.is_offline_at("Q3")
     one.page.get_by_role("button", name="Leave this device").click()
     expect(one.page.locator("#device-note")).to_contain_text("not saved yet")
-    expect(one.page.locator("#device-leave-sure")).to_be_hidden()
+    expect(one.page.locator("#device-leave-confirm")).to_be_hidden()
     one.page.context.set_offline(False)
     one.is_at("Q3")
     one.choose("Several days")

@@ -99,7 +99,7 @@ def test_answer_is_kept_when_an_edit_is_done(participant: Participant) -> None:
     participant.page.get_by_role("button", name="Return to where you were").click()
     participant.is_at("S5")
     participant.page.locator("#answers-panel summary").click()
-    answers = participant.page.locator("#answers .answered[data-step=S2] .given")
+    answers = participant.page.locator("#answers .answered[data-step=S2] .answer")
     expect(answers).to_have_text("June 4, 1981")
 
 

@@ -34,7 +34,7 @@ def test_walk_goes_on_when_the_server_is_dead(participant: Participant, server: 
     """All that was answered offline is saved exactly once, in its order, and the page doesn't jump back."""
     walk_offline(participant, server, "Q2", "Q3", "Q4", "Q5")
     participant.is_offline_at("Q6")
-    expect(participant.page.locator("#place")).to_have_text("Step 6 of 10")
+    expect(participant.page.locator("#position")).to_have_text("Step 6 of 10")
     expect(participant.page.locator("#save-text")).to_contain_text("your answers are kept on this device")
     participant.page.evaluate(STEPS_SEEN)
     server.start()
@@ -50,7 +50,7 @@ def test_walk_waits_when_only_the_server_knows_the_next_step(participant: Partic
     participant.back()
     participant.answer_offline("Q8", "Not at all")
     participant.answer_offline("Q9", "Not at all")
-    expect(participant.page.locator("#kept")).to_be_visible()
+    expect(participant.page.locator("#offline-note")).to_be_visible()
     participant.is_offline_at("Q9")
     expect(participant.page.locator("#back")).to_be_hidden()
     server.start()

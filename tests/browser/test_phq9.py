@@ -66,7 +66,7 @@ def test_progress_grows_when_questions_are_answered(participant: Participant) ->
         participant.is_at(f"Q{int(question[1:]) + 1}")
         seen.append(float(bar.evaluate("bar => bar.value")))
     assert seen == sorted(set(seen))
-    expect(participant.page.locator("#place")).to_have_text("Step 5 of 10")
+    expect(participant.page.locator("#position")).to_have_text("Step 5 of 10")
 
 
 def test_survey_begins_again_when_that_was_confirmed(participant: Participant) -> None:

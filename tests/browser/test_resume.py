@@ -77,7 +77,7 @@ def test_walk_goes_on_by_itself_when_the_server_was_killed(participant: Particip
     participant.is_at("Q5")
     expect(participant.page.locator("#resumed")).to_be_hidden()
     participant.page.locator("#answers-panel summary").click()
-    expect(participant.page.locator("#answers .answered[data-step=Q4] .given")).to_have_text("Nearly every day")
+    expect(participant.page.locator("#answers .answered[data-step=Q4] .answer")).to_have_text("Nearly every day")
 
 
 def test_answer_is_sent_when_the_tab_was_closed_while_offline(
@@ -165,7 +165,7 @@ def test_page_says_why_when_the_server_closes_for_good(context: BrowserContext, 
     for code, words in ((4401, "sign in"), (4403, "not allowed"), (4404, "does not exist")):
         sockets = refuse_sockets(participant := Participant(context, server.url), code)
         participant.page.goto(f"{server.url}/s/phq9")
-        expect(participant.page.locator("#stopped-why")).to_contain_text(words)
+        expect(participant.page.locator("#stopped-reason")).to_contain_text(words)
         assert len(sockets) == 1
 
 
@@ -222,4 +222,4 @@ def test_page_refuses_when_the_link_names_no_possible_participant(
 ) -> None:
     """An id that the protocol doesn't allow is not taken for another one."""
     participant.page.goto(f"{server.url}/s/phq9?user=a%2Fb")
-    expect(participant.page.locator("#stopped-why")).to_contain_text("not complete")
+    expect(participant.page.locator("#stopped-reason")).to_contain_text("not complete")

@@ -35,7 +35,7 @@ def test_second_device_goes_on_when_it_opens_the_link(one: Participant, other: P
     other.is_at("Q3")
     assert user_of(other) == user_of(one)
     other.page.locator("#answers-panel summary").click()
-    expect(other.page.locator("#answers .given")).to_have_text(["Several days", "Not at all"])
+    expect(other.page.locator("#answers .answer")).to_have_text(["Several days", "Not at all"])
     other.answer("Q3", "Several days")
     one.is_at("Q4")
 
@@ -162,7 +162,7 @@ CONNECT = """async ({ userId, token }) => {
   const client = new SurveyClient({ origin: location.origin, surveyId: "phq9", userId, token });
   const told = new Promise((resolve) => {
     client.addEventListener("state", () => resolve("state"));
-    client.addEventListener("stopped", ({ detail }) => resolve(`${detail.code} ${detail.why}`));
+    client.addEventListener("stopped", ({ detail }) => resolve(`${detail.code} ${detail.reason}`));
   });
   await client.start();
   const first = await told;

@@ -137,7 +137,7 @@ def every_view(page: Page, ward: Ward) -> Iterator[str]:
     page.goto(ward.url)
     yield "the list, signed in"
     page.goto(f"{ward.url}/s/phq9")
-    expect(page.locator("#walk")).to_be_visible()
+    expect(page.locator("#step-form")).to_be_visible()
     yield "a survey, signed in"
 
 

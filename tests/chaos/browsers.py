@@ -16,24 +16,24 @@ from tests.chaos.logs import ClientLog, open_file
 from tests.chaos.participants import IMPATIENT_S, MAX_UNANSWERED, WISHES_A_VISIT, Crowd
 from tests.chaos.walks import SURVEYS, Walk, Wish
 
-TIMES_MS = {
-    "quickTries": 5,
-    "firstDelayMs": 100,
+TIMEOUTS_MS = {
+    "connectAttempts": 5,
+    "connectDelayMs": 100,
     "slowDelayMs": 1000,
     "busyDelayMs": 500,
-    "connectWithinMs": 4000,
-    "pingEveryMs": 1000,
-    "pongWithinMs": 2000,
+    "openTimeoutMs": 4000,
+    "pingIntervalMs": 1000,
+    "pingTimeoutMs": 2000,
 }
 
 LOADED_ANEW_EVERY = 15
 LOAD_MS = 5000
 PAUSE_S = 0.01
 
-BEGIN = """async ({surveyId, userId, times}) => {
+BEGIN = """async ({surveyId, userId, timeouts}) => {
     const {SurveyClient} = await import("/assets/client/client.js");
     const messages = [];
-    const client = new SurveyClient({origin: location.origin, surveyId, userId, times});
+    const client = new SurveyClient({origin: location.origin, surveyId, userId, timeouts});
     for (const type of ["state", "ack", "pending", "reject", "sync", "error"]) {
         client.addEventListener(type, (event) => messages.push(event.detail));
     }
@@ -136,7 +136,7 @@ class _Visitor:
 
     def _load(self, log: ClientLog) -> Iterator[None]:
         """Load the client into a fresh page; again, while there is no server."""
-        who: dict[str, Any] = {"surveyId": log.survey_id, "userId": log.user_id, "times": TIMES_MS}
+        who: dict[str, Any] = {"surveyId": log.survey_id, "userId": log.user_id, "timeouts": TIMEOUTS_MS}
         while True:
             try:
                 self._page.goto(f"{self._crowd.origin}/healthz", timeout=LOAD_MS)

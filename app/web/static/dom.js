@@ -1,8 +1,8 @@
 // @ts-check
-/** Making and finding the page's elements. Text goes in as text, never as HTML. */
+/** Create and find elements. Text is inserted as text, never as HTML. */
 
 /**
- * Make an element; attributes that are null or false are left out, true gives an empty attribute.
+ * Create an element. Attributes that are null, undefined or false are omitted; true sets an empty attribute.
  *
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
@@ -21,13 +21,13 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /**
- * The element of the page's template with this id.
+ * Return the template's element with this id.
  *
  * @param {string} id
  * @returns {HTMLElement}
  */
 export function byId(id) {
   const element = document.getElementById(id);
-  if (element === null) throw new Error(`the page's template has no element #${id}`);
+  if (element === null) throw new Error(`The page's template has no element #${id}.`);
   return element;
 }

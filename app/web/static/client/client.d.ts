@@ -1,7 +1,7 @@
 /**
- * Types of client.js, for those who use it by itself (docs/browser-client.md).
+ * Types of client.js (docs/browser-client.md).
  *
- * Everything here is public and keeps its meaning; what other modules of this folder export is not.
+ * Everything here is public. The other modules of this folder are internal.
  */
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -10,26 +10,27 @@ export type RejectCode = "not_current" | "invalid_answer" | "required" | "at_sta
 export type ErrorCode = "malformed" | "unknown_type" | "too_large" | "unauthorized" | "rate_limited" | "unavailable";
 
 export interface Option {
-  /** What is sent as the answer, in this very JSON type. */
+  /** Sent as the answer, in this JSON type. */
   value: string | number;
   label: string;
   audio?: string | null;
 }
 
-/** A step as in the survey file, with defaults filled in and without its rules. */
+/** A step of the survey file, with its defaults and without its rules. */
 export interface Step {
   id: string;
-  type: "choice" | "choices" | "text" | "number" | "scale" | "date" | "boolean" | "info";
+  /** `choice`, `choices`, `text`, `number`, `scale`, `date`, `boolean` or `info`; newer servers may add types. */
+  type: string;
   prompt: string;
-  /** What audio mode speaks instead of the prompt. */
+  /** Spoken in audio mode instead of the prompt. */
   audio?: string | null;
   required?: boolean;
   options?: Option[];
   min_choices?: number | null;
   max_choices?: number | null;
-  /** In characters (code points). */
+  /** In code points. */
   max_length?: number | null;
-  /** RE2; it must match the whole answer. */
+  /** An RE2 pattern that matches the whole answer. */
   pattern?: string | null;
   min?: number | string | null;
   max?: number | string | null;
@@ -37,63 +38,63 @@ export interface Step {
   unit?: string | null;
   min_label?: string | null;
   max_label?: string | null;
-  /** In `GET /api/surveys/{id}` only: where the step leads whatever is answered; null where that depends. */
+  /** In `GET /api/surveys/{id}` only: the next step, or `end`, whatever the answer; null if it depends on answers. */
   leads_to?: string | null;
-  /** In `GET /api/surveys/{id}` only: the other steps whose answers decide where it leads; null: any. */
+  /** In `GET /api/surveys/{id}` only: the other steps whose answers decide the next step; null: any. */
   reads?: string[] | null;
 }
 
 export interface Session {
   user_id: string;
   survey_id: string;
-  /** The definition that the session keeps to; null where it is of no known survey. */
+  /** The revision of the survey that the session follows; null if the survey is unknown. */
   survey_revision: string | null;
   status: "in_progress" | "completed" | "expired";
   /** `end` when completed. */
   current_step: string;
-  /** By step, the answers on the route. */
+  /** Answers by step. */
   answers: Record<string, Json>;
-  /** The route before the current step, oldest first. */
+  /** The steps before the current one, oldest first. */
   step_history: string[];
   is_audio_mode: boolean;
-  /** The half-typed answer of the current step, null where there is none. */
+  /** The unsubmitted answer to the current step; null without one. */
   draft: Json;
   session_data: Record<string, Json> | null;
 }
 
-interface Place {
+interface Snapshot {
   session: Session;
   /** The current step; null when completed. */
   step: Step | null;
-  /** 0 to 1, never falling while the walk goes forward. */
+  /** 0 to 1; never falls while the participant moves forward. */
   progress: number;
 }
 
-/** The whole session, on each connection. */
-export interface StateMessage extends Place {
+/** The session, sent at the start of each connection. */
+export interface StateMessage extends Snapshot {
   type: "state";
   version: number;
-  /** Whether the session was there before this connection. */
+  /** Whether the session existed before this connection. */
   resumed: boolean;
 }
 
 /** The command is committed. */
-export interface AckMessage extends Place {
+export interface AckMessage extends Snapshot {
   type: "ack";
   id: string;
-  /** The version that the command made. */
+  /** The session's version after the command. */
   version: number;
-  /** Whether it had been committed already, and nothing was done again; `session` is as it is now. */
+  /** The command had been committed earlier and was not applied again; `session` is the present one. */
   duplicate: boolean;
 }
 
-/** The command is accepted, not yet committed; the ack, or a reject, follows. */
-export interface PendingMessage extends Place {
+/** The command is accepted but not yet committed; an ack or a reject follows. */
+export interface PendingMessage extends Snapshot {
   type: "pending";
   id: string;
 }
 
-/** The survey's rules refused the command; nothing was saved. */
+/** The command breaks a rule of the survey; nothing was saved. */
 export interface RejectMessage {
   type: "reject";
   id: string;
@@ -104,12 +105,12 @@ export interface RejectMessage {
 }
 
 /** Another connection changed the session. */
-export interface SyncMessage extends Place {
+export interface SyncMessage extends Snapshot {
   type: "sync";
   version: number;
 }
 
-/** Not a command, or not allowed. One that will be tried again is not told. */
+/** The message is invalid or not allowed. Errors after which the client sends the command again are not dispatched. */
 export interface ErrorMessage {
   type: "error";
   id: string | null;
@@ -121,16 +122,18 @@ export interface PongMessage {
   type: "pong";
 }
 
-/** No attempt will be made any more; `code` is the socket's close code, `why` is for the participant. */
+/** The client no longer reconnects. */
 export interface Stopped {
+  /** The WebSocket's close code. */
   code: number;
-  why: string;
+  /** For the participant. */
+  reason: string;
 }
 
-/** The last answer to a command. */
+/** The final answer to a command. */
 export type Outcome = AckMessage | RejectMessage | ErrorMessage;
 
-/** What the participant wants, as it is sent. */
+/** A command as it is sent. */
 export type Command = { id: string } & (
   | { type: "answer"; step: string; value: Json }
   | { type: "back" }
@@ -139,47 +142,47 @@ export type Command = { id: string } & (
   | { type: "restart" }
 );
 
-/** All times are in milliseconds, and waits between attempts are jittered by half. */
-export interface ConnectionTimes {
-  /** Attempts to connect with doubling delays, before the slow ones. 5 */
-  quickTries: number;
-  /** Before the first of these. 500 */
-  firstDelayMs: number;
-  /** Between attempts after the quick ones, for as long as the page is open. 20,000 */
+/** Attempts and delays; the client spreads delays between attempts to connect by half up or down. */
+export interface ClientTimeouts {
+  /** Attempts to connect with doubling delays, before the slow ones. Default: 5 */
+  connectAttempts: number;
+  /** Delay before the first of these. Default: 500 */
+  connectDelayMs: number;
+  /** Delay between attempts after these, for as long as the page is open. Default: 20,000 */
   slowDelayMs: number;
-  /** Before an attempt after a close with 1013 or 4429. 30,000 */
+  /** Delay after close code 1013 or 4429. Default: 30,000 */
   busyDelayMs: number;
-  /** An attempt that takes longer is given up. 8,000 */
-  connectWithinMs: number;
-  /** Between two pings. 25,000 */
-  pingEveryMs: number;
-  /** A connection that says nothing for this long after a ping is made anew. 10,000 */
-  pongWithinMs: number;
-  /** Attempts to hand a command to the socket, before the connection is made anew. 3 */
-  sendTries: number;
-  /** After the first of these; after the second twice as long. 200 */
+  /** Timeout of an attempt to connect. Default: 8,000 */
+  openTimeoutMs: number;
+  /** Interval between pings. Default: 25,000 */
+  pingIntervalMs: number;
+  /** A connection that stays silent this long after a ping is replaced. Default: 10,000 */
+  pingTimeoutMs: number;
+  /** Attempts to hand a command to the socket, before the connection is replaced. Default: 3 */
+  sendAttempts: number;
+  /** Delay after the first of these; doubled after the second. Default: 200 */
   sendDelayMs: number;
-  /** Before a command is sent again that the server could not take just now; doubles, up to slowDelayMs. 2,000 */
-  againDelayMs: number;
-  /** The longest wait for the browser's storage; afterwards memory must do. 2,000 */
-  storeWithinMs: number;
+  /** Delay before a command is sent again after a transient error; doubles up to slowDelayMs. Default: 2,000 */
+  unavailableDelayMs: number;
+  /** Timeout of the browser's storage; afterwards the outbox is in memory only. Default: 2,000 */
+  storageTimeoutMs: number;
 }
 
 export interface SurveyClientOptions {
-  /** http(s) address of the server, with its path prefix if it has one. */
+  /** The server's http or https URL, with its path prefix if it has one. */
   origin: string;
   surveyId: string;
   /** 1 to 128 of `A-Z a-z 0-9 . _ @ : -`. */
   userId: string;
-  /** The mode that a new session begins in. Default: false. */
+  /** The mode of a new session. Default: false */
   isAudio?: boolean;
   /**
-   * The participant's resume token. A page of the server's own host needs none: there the cookie has it. It is kept in
-   * memory only, and sent as the subprotocol `token.<token>`.
+   * The participant's resume token; not needed on the server's own host, where a cookie has it. Kept in memory only,
+   * and sent as the subprotocol `token.<token>`.
    */
   token?: string;
-  /** What is left out has its default. */
-  times?: Partial<ConnectionTimes>;
+  /** Omitted values have their defaults. */
+  timeouts?: Partial<ClientTimeouts>;
 }
 
 export interface SurveyClientEventMap {
@@ -190,45 +193,44 @@ export interface SurveyClientEventMap {
   sync: CustomEvent<SyncMessage>;
   error: CustomEvent<ErrorMessage>;
   pong: CustomEvent<PongMessage>;
-  /** No attempt will be made any more. */
   stopped: CustomEvent<Stopped>;
-  /** `isOnline`, `unacknowledged` or `isKeptOnDevice` may have changed. */
+  /** `isOnline`, `unacknowledged` or `isDurable` may have changed. */
   change: Event;
 }
 
-/** One participant's session of one survey; it connects, reconnects and sends again by itself. */
+/** One participant's session of one survey; it reconnects and sends unacknowledged commands again. */
 export class SurveyClient extends EventTarget {
   constructor(options: SurveyClientOptions);
 
-  /** Whether the server has greeted us on a connection that still stands. */
+  /** Whether the client is connected and has received the session's state. */
   get isOnline(): boolean;
 
-  /** How many commands the server has not answered for good. */
+  /** How many commands have no final answer yet. */
   get unacknowledged(): number;
 
   /** These commands, oldest first. */
   get unacknowledgedCommands(): Command[];
 
-  /** Whether they outlive the page; false where the browser forbids or lost its storage. */
-  get isKeptOnDevice(): boolean;
+  /** Whether they outlive the page; false if the browser's storage is forbidden or fails. */
+  get isDurable(): boolean;
 
-  /** Resolves when what earlier pages left is in the outbox, and the socket is opening. */
+  /** Load the commands that earlier pages left, and connect. Resolves before the connection is open. */
   start(): Promise<void>;
 
-  /** Close the connection. What is unanswered stays on the device, for the next client. */
+  /** Close the connection. Unacknowledged commands stay on the device for the next client. */
   stop(): void;
 
-  /** Connect at once where there is no connection; else make sure that it is alive. */
-  retryNow(): void;
+  /** Connect without waiting for the next attempt; if connected, check that the connection is alive. */
+  reconnectNow(): void;
 
   /**
-   * Answer the current step, or another one on the route (an edit).
+   * Answer the current step, or change the answer of another one on the route.
    *
-   * @returns the last answer of the server; never rejects, and may take until the network is back
+   * @returns resolves with the final answer, which may take until the network is back; never rejects
    */
   answer(step: string, value: Json): Promise<Outcome>;
 
-  /** Return to the step before. */
+  /** Return to the previous step. */
   back(): Promise<Outcome>;
 
   /** Go to a step on the route. */
@@ -236,12 +238,12 @@ export class SurveyClient extends EventTarget {
 
   setMode(audio: boolean): Promise<Outcome>;
 
-  /** Begin a new walk. */
+  /** Start the survey again without the answers. */
   restart(): Promise<Outcome>;
 
   /**
-   * Send the half-typed answer, unless a command waits that has to go before it. It isn't kept here:
-   * send the newest again when the client is back online.
+   * Send the unsubmitted answer, unless a command has to be sent before it. Drafts are not queued: send the latest one
+   * again when the client is back online.
    *
    * @returns whether it was sent
    */

@@ -1,20 +1,18 @@
 // @ts-check
 /**
- * A participant's session over the WebSocket, without any page: other modules may use it by itself
- * (docs/browser-client.md; the types are in client.d.ts).
+ * A participant's session over the WebSocket, without a page (docs/browser-client.md; types in client.d.ts).
  *
  *     const client = new SurveyClient({ origin: location.origin, surveyId: "visit", userId: "user123" });
  *     client.addEventListener("state", (event) => console.log(event.detail.session));
  *     await client.start();
- *     const outcome = await client.answer("S1", "Yes"); // the ack, the reject or the error
+ *     const outcome = await client.answer("S1", "Yes"); // the ack, reject or error
  *
- * Each server message is dispatched as an event of its type, with the message as `detail`. Besides:
- * `change` (connected or not, the outbox grew or shrank) and `stopped` ({code, why}: no attempt will be
- * made any more). A command is in the outbox until the server has answered it for good, is sent again
- * after each reconnect in the old order, and the server applies it once. `pending` is no last answer.
+ * Each server message is dispatched as an event of its type, with the message as `detail`. Two more events: `change`
+ * (connection or outbox) and `stopped` ({code, reason}: the client no longer reconnects). A command stays in the outbox
+ * until its final answer, and is sent again in order after each reconnect; `pending` is not final.
  */
 
-import { Connection, DEFAULT_TIMES } from "./connection.js";
+import { Connection, DEFAULT_TIMEOUTS } from "./connection.js";
 import { Delivery } from "./delivery.js";
 import { newCommandId } from "./ids.js";
 import { Outbox } from "./outbox.js";
@@ -26,84 +24,69 @@ import { MAX_MESSAGE_BYTES } from "./protocol.js";
  * @typedef {import("./protocol.js").ServerMessage} ServerMessage
  */
 
+const NETWORK_EVENTS = ["online", "offline"];
+
 export class SurveyClient extends EventTarget {
-  /** @type {Map<string, (message: ServerMessage) => void>} */
-  #callers = new Map();
-  #greeted = false;
-  #greeting = 0;
+  /** @type {Map<string, (message: ServerMessage) => void>} by command id */
+  #resolvers = new Map();
+  #isOnline = false;
+  /** Counts connections, so that a slow `load` can see that its own is closed. */
+  #epoch = 0;
   #connection;
   #delivery;
   #outbox;
 
-  /**
-   * @param {object} options
-   * @param {string} options.origin http(s) address of the server, with its path prefix if it has one
-   * @param {string} options.surveyId
-   * @param {string} options.userId
-   * @param {boolean} [options.isAudio] the mode that a new session begins in
-   * @param {string} [options.token] the participant's resume token, where no cookie of this page's host has it
-   * @param {Partial<import("./connection.js").ConnectionTimes>} [options.times]
-   */
-  constructor({ origin, surveyId, userId, isAudio = false, token, times }) {
+  /** @param {import("./client.js").SurveyClientOptions} options */
+  constructor({ origin, surveyId, userId, isAudio = false, token, timeouts }) {
     super();
-    const allTimes = { ...DEFAULT_TIMES, ...times };
-    this.#outbox = new Outbox(surveyId, userId, allTimes.storeWithinMs);
+    const allTimeouts = { ...DEFAULT_TIMEOUTS, ...timeouts };
+    this.#outbox = new Outbox(surveyId, userId, allTimeouts.storageTimeoutMs);
     const url = new URL(`${origin.replace(/\/$/, "")}/ws/survey/${encodeURIComponent(userId)}`);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     url.searchParams.set("survey", surveyId);
     url.searchParams.set("is_audio", String(isAudio));
-    this.#connection = new Connection(
-      url.href,
-      {
-        message: (message) => this.#receive(message),
-        down: () => this.#down(),
-        stopped: (code, why) => this.#stopped(code, why),
-      },
-      allTimes,
-      token,
-    );
-    this.#delivery = new Delivery(this.#outbox, this.#connection, allTimes);
+    const listener = {
+      onMessage: (/** @type {ServerMessage} */ message) => this.#receive(message),
+      onDisconnect: () => this.#handleDisconnect(),
+      onStop: (/** @type {number} */ code, /** @type {string} */ reason) => this.#handleStop(code, reason),
+    };
+    this.#connection = new Connection(url.href, listener, allTimeouts, token);
+    this.#delivery = new Delivery(this.#outbox, this.#connection, allTimeouts);
   }
 
-  /** Whether the server has greeted us on a connection that still stands. */
   get isOnline() {
-    return this.#greeted;
+    return this.#isOnline;
   }
 
-  /** How many commands the server has not answered yet. */
   get unacknowledged() {
     return this.#outbox.size;
   }
 
-  /** These commands, oldest first. */
   get unacknowledgedCommands() {
     return this.#outbox.commands;
   }
 
-  /** Whether they outlive this page; false where the browser forbids or lost its storage. */
-  get isKeptOnDevice() {
+  get isDurable() {
     return this.#outbox.isDurable;
   }
 
-  /** @returns {Promise<void>} once what earlier pages left is in the outbox, and the socket is opening */
   async start() {
     await this.#outbox.load();
-    for (const type of ["online", "offline"]) globalThis.addEventListener?.(type, this.#retryNow);
+    for (const type of NETWORK_EVENTS) globalThis.addEventListener?.(type, this.#onNetworkChange);
     this.#connection.open();
   }
 
   stop() {
-    for (const type of ["online", "offline"]) globalThis.removeEventListener?.(type, this.#retryNow);
-    this.#leave();
+    for (const type of NETWORK_EVENTS) globalThis.removeEventListener?.(type, this.#onNetworkChange);
+    this.#goOffline();
     this.#connection.close();
   }
 
-  /** Connect at once where there is no connection; else make sure that it is alive. */
-  retryNow() {
+  reconnectNow() {
     this.#connection.openNow();
   }
 
-  #retryNow = () => this.retryNow();
+  #onNetworkChange = () => this.reconnectNow();
 
   /**
    * @param {string} step
@@ -132,91 +115,87 @@ export class SurveyClient extends EventTarget {
   }
 
   /**
-   * Send the half-typed answer, unless a command waits that has to go before it. Drafts are not kept
-   * here: the newest is sent again by the caller.
-   *
    * @param {string} step
    * @param {Json} value
-   * @returns {boolean} whether it was sent
    */
   draft(step, value) {
     const message = { type: "draft", step, value };
-    return this.#delivery.isClear && !isTooLarge(message) && this.#connection.send(message);
+    return this.#delivery.isFlushed && !isTooLarge(message) && this.#connection.send(message);
   }
 
   /**
-   * @param {Omit<Command, "id">} order
-   * @returns {Promise<ServerMessage>} the server's last answer; never rejects, may take until the network is back
+   * @param {Omit<Command, "id">} content
+   * @returns {Promise<ServerMessage>}
    */
-  #submit(order) {
-    const command = { ...order, id: newCommandId() };
+  #submit(content) {
+    const command = { ...content, id: newCommandId() };
     if (isTooLarge(command)) {
-      const refusal = tooLarge(command);
-      this.dispatchEvent(new CustomEvent("reject", { detail: refusal }));
-      return Promise.resolve(refusal);
+      const rejection = rejectTooLarge(command);
+      this.dispatchEvent(new CustomEvent("reject", { detail: rejection }));
+      return Promise.resolve(rejection);
     }
-    const answered = new Promise((resolve) => this.#callers.set(command.id, resolve));
-    void this.#outbox.add(command).then(() => this.#changed()); // whether it is kept on the device
+    const outcome = new Promise((resolve) => this.#resolvers.set(command.id, resolve));
+    void this.#outbox.add(command).then(() => this.#notifyChange()); // isDurable may have changed
     this.#delivery.flush();
-    this.#changed();
-    return answered;
+    this.#notifyChange();
+    return outcome;
   }
 
   /** @param {ServerMessage} message */
   #receive(message) {
-    if (message.type === "state") void this.#welcome();
-    const isAnswer = message.type === "ack" || message.type === "reject" || message.type === "error";
-    if (isAnswer && typeof message.id === "string" && !this.#settle(message.id, message)) return this.#changed();
+    if (message.type === "state") void this.#goOnline();
+    const isOutcome = message.type === "ack" || message.type === "reject" || message.type === "error";
+    if (isOutcome && typeof message.id === "string" && !this.#settle(message.id, message)) return this.#notifyChange();
     this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
-    if (message.type !== "state") this.#changed();
+    if (message.type !== "state") this.#notifyChange();
   }
 
-  /** Send what is unanswered, now that the server has said where the session stands. */
-  async #welcome() {
-    this.#connection.greeted();
-    const greeting = (this.#greeting += 1);
-    await this.#outbox.load(); // another tab may have been closed with commands of its own
-    if (greeting !== this.#greeting) return; // the connection went down meanwhile
-    this.#greeted = true;
-    this.#delivery.begin();
-    this.#changed();
+  /** Send the outbox: the server's `state` has shown that the session is open. */
+  async #goOnline() {
+    this.#connection.resetFailures();
+    const epoch = (this.#epoch += 1);
+    await this.#outbox.load(); // another tab may have been closed with commands in its outbox
+    if (epoch !== this.#epoch) return; // disconnected meanwhile
+    this.#isOnline = true;
+    this.#delivery.start();
+    this.#notifyChange();
+  }
+
+  #goOffline() {
+    this.#isOnline = false;
+    this.#epoch += 1;
+    this.#delivery.stop();
   }
 
   /**
    * @param {string} id
    * @param {ServerMessage} message
-   * @returns {boolean} false where this is not the last word, and the command stays
+   * @returns {boolean} false: the answer is not final, and the command stays queued
    */
   #settle(id, message) {
-    if (!this.#delivery.take(message)) return false;
+    if (!this.#delivery.settle(message)) return false;
     this.#outbox.remove(id);
-    this.#callers.get(id)?.(message);
-    this.#callers.delete(id);
+    this.#resolvers.get(id)?.(message);
+    this.#resolvers.delete(id);
     return true;
   }
 
-  #down() {
-    this.#leave();
-    this.#changed();
+  #handleDisconnect() {
+    this.#goOffline();
+    this.#notifyChange();
   }
 
   /**
    * @param {number} code
-   * @param {string} why
+   * @param {string} reason
    */
-  #stopped(code, why) {
-    this.#leave();
-    this.dispatchEvent(new CustomEvent("stopped", { detail: { code, why } }));
-    this.#changed();
+  #handleStop(code, reason) {
+    this.#goOffline();
+    this.dispatchEvent(new CustomEvent("stopped", { detail: { code, reason } }));
+    this.#notifyChange();
   }
 
-  #leave() {
-    this.#greeted = false;
-    this.#greeting += 1;
-    this.#delivery.end();
-  }
-
-  #changed() {
+  #notifyChange() {
     this.dispatchEvent(new Event("change"));
   }
 }
@@ -230,7 +209,7 @@ function isTooLarge(message) {
  * @param {Command} command
  * @returns {ServerMessage}
  */
-function tooLarge(command) {
+function rejectTooLarge(command) {
   return {
     type: "reject",
     id: command.id,

@@ -1,61 +1,46 @@
 // @ts-check
 /**
- * One socket to the server that comes back by itself.
+ * A WebSocket that reconnects.
  *
- * partysocket makes the quick attempts (exponential back-off from a delay that each page draws for
- * itself, so that a restarted server isn't met by everybody at once). After these, and where the
- * server said that it is busy, a slow timer opens a fresh socket for as long as the page is there; the
- * browser's `online` event opens one at once, because partysocket can't be woken from its wait.
+ * partysocket makes the first attempts, with exponential backoff and jitter. After these, and after a close code of an
+ * overloaded server, a slow timer opens a new socket for as long as the page is open. `openNow` skips the wait.
  */
 
-import { BUSY_CLOSE_CODES, FINAL_CLOSE_CODES, subprotocols } from "./protocol.js";
 import ReconnectingWebSocket from "../vendor/partysocket-1.3.0/ws.js";
+import { BUSY_CLOSE_CODES, FINAL_CLOSE_CODES, subprotocols } from "./protocol.js";
 
 /**
- * @typedef {object} ConnectionTimes
- * @property {number} quickTries attempts with growing delays, before the slow ones
- * @property {number} firstDelayMs before jitter
- * @property {number} slowDelayMs between attempts after the quick ones, for as long as the page is open
- * @property {number} busyDelayMs after a close with 1013 or 4429
- * @property {number} connectWithinMs
- * @property {number} pingEveryMs
- * @property {number} pongWithinMs
- * @property {number} sendTries attempts to hand a command to the socket, before the connection is made anew
- * @property {number} sendDelayMs after the first of these; after the second twice as long
- * @property {number} againDelayMs before a command is sent again that the server could not take just
- *   now; doubles each time, up to slowDelayMs
- * @property {number} storeWithinMs the longest wait for the browser's storage; afterwards memory must do
- *
+ * @typedef {import("./client.js").ClientTimeouts} ClientTimeouts
  * @typedef {InstanceType<typeof ReconnectingWebSocket>} Socket
  *
  * @typedef {object} Listener
- * @property {(message: any) => void} message
- * @property {() => void} down the connection is gone; another attempt is under way
- * @property {(code: number, why: string) => void} stopped no attempt will be made any more
+ * @property {(message: any) => void} onMessage
+ * @property {() => void} onDisconnect the connection is closed, and the next attempt is scheduled
+ * @property {(code: number, reason: string) => void} onStop the connection is closed for good
  */
 
-/** @type {ConnectionTimes} */
-export const DEFAULT_TIMES = {
-  quickTries: 5,
-  firstDelayMs: 500,
+/** @type {ClientTimeouts} */
+export const DEFAULT_TIMEOUTS = {
+  connectAttempts: 5,
+  connectDelayMs: 500,
   slowDelayMs: 20_000,
   busyDelayMs: 30_000,
-  connectWithinMs: 8_000,
-  pingEveryMs: 25_000,
-  pongWithinMs: 10_000,
-  sendTries: 3,
+  openTimeoutMs: 8_000,
+  pingIntervalMs: 25_000,
+  pingTimeoutMs: 10_000,
+  sendAttempts: 3,
   sendDelayMs: 200,
-  againDelayMs: 2_000,
-  storeWithinMs: 2_000,
+  unavailableDelayMs: 2_000,
+  storageTimeoutMs: 2_000,
 };
 
 export class Connection {
   /** @type {Socket | null} */
   #socket = null;
   #failures = 0;
-  #stopped = true;
+  #isStopped = true;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #slowTimer;
+  #reopenTimer;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #pingTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -63,147 +48,151 @@ export class Connection {
   #url;
   #protocols;
   #listener;
-  #times;
+  #timeouts;
 
   /**
    * @param {string} url
    * @param {Listener} listener
-   * @param {Partial<ConnectionTimes>} [times]
-   * @param {string} [token] a participant's resume token; it goes nowhere but into the handshake
+   * @param {ClientTimeouts} timeouts
+   * @param {string} [token] the participant's resume token; sent in the handshake only
    */
-  constructor(url, listener, times = {}, token) {
+  constructor(url, listener, timeouts, token) {
     this.#url = url;
     this.#protocols = subprotocols(token);
     this.#listener = listener;
-    this.#times = { ...DEFAULT_TIMES, ...times };
+    this.#timeouts = timeouts;
   }
 
   open() {
-    this.#stopped = false;
+    this.#isStopped = false;
     this.#discardSocket();
-    clearTimeout(this.#slowTimer);
-    const { firstDelayMs, connectWithinMs } = this.#times;
+    clearTimeout(this.#reopenTimer);
+    const { connectDelayMs, openTimeoutMs } = this.#timeouts;
     const socket = new ReconnectingWebSocket(this.#url, this.#protocols, {
-      minReconnectionDelay: jittered(firstDelayMs),
-      maxReconnectionDelay: firstDelayMs * 16,
+      minReconnectionDelay: withJitter(connectDelayMs),
+      maxReconnectionDelay: connectDelayMs * 16,
       reconnectionDelayGrowFactor: 2,
-      connectionTimeout: connectWithinMs,
-      maxEnqueuedMessages: 0, // the outbox keeps what is unsent, and in order
-      shouldReconnectOnClose: (/** @type {{code: number}} */ event) => comesBackSoon(event.code),
+      connectionTimeout: openTimeoutMs,
+      maxEnqueuedMessages: 0, // the outbox queues messages, and in order
+      shouldReconnectOnClose: (/** @type {{code: number}} */ event) => isQuicklyRetried(event.code),
     });
-    socket.addEventListener("open", () => this.#beginPings());
+    socket.addEventListener("open", () => this.#startPings());
     socket.addEventListener("message", (event) => this.#receive(/** @type {MessageEvent} */ (event)));
-    socket.addEventListener("close", (event) => this.#closed(socket, /** @type {CloseEvent} */ (event)));
+    socket.addEventListener("close", (event) => this.#handleClose(socket, /** @type {CloseEvent} */ (event)));
     this.#socket = socket;
   }
 
-  /** Try now rather than at the next turn of a timer; where a socket is open, see whether it lives. */
+  /** Open a socket without waiting for a timer, since partysocket can't be woken; ping a socket that is open. */
   openNow() {
-    if (this.#stopped) return;
-    if (this.#socket?.readyState === ReconnectingWebSocket.OPEN) return this.probe();
+    if (this.#isStopped) return;
+    if (this.#socket?.readyState === ReconnectingWebSocket.OPEN) return this.ping();
     this.#failures = 0;
     this.open();
   }
 
   close() {
-    this.#stopped = true;
-    clearTimeout(this.#slowTimer);
+    this.#isStopped = true;
+    clearTimeout(this.#reopenTimer);
     this.#discardSocket();
   }
 
-  /** The server has greeted us: what comes next is a new outage with quick attempts of its own. */
-  greeted() {
+  /** Count failures from zero: the server has sent its first message. */
+  resetFailures() {
     this.#failures = 0;
   }
 
   /**
    * @param {object} message
-   * @returns {boolean} whether it went to an open socket (which doesn't say that it arrived)
+   * @returns {boolean} whether an open socket took it; it may still be lost
    */
   send(message) {
     try {
       return this.#socket?.send(JSON.stringify(message)) ?? false;
     } catch {
-      return false; // the browser has just begun to close it
+      return false; // the socket has started to close
     }
+  }
+
+  /** Check that the server still answers, for example after the machine slept. */
+  ping() {
+    if (!this.send({ type: "ping" })) return;
+    clearTimeout(this.#pongTimer);
+    this.#pongTimer = setTimeout(() => this.replace(), this.#timeouts.pingTimeoutMs);
+  }
+
+  /** Replace a socket that seems to be open, but sends or receives nothing. */
+  replace() {
+    if (this.#isStopped) return;
+    this.open();
+    this.#listener.onDisconnect();
   }
 
   /** @param {MessageEvent} event */
   #receive(event) {
-    clearTimeout(this.#pongTimer); // whatever arrives shows that the server is there
+    clearTimeout(this.#pongTimer); // any message shows that the server is alive
     let message;
     try {
       message = JSON.parse(event.data);
     } catch {
-      return; // a frame of a proxy's or a later protocol's; nothing that we wait for
+      return; // not a message of this protocol, for example a proxy's
     }
-    this.#listener.message(message);
+    this.#listener.onMessage(message);
   }
 
   /**
    * @param {Socket} socket
    * @param {CloseEvent} event
    */
-  #closed(socket, event) {
+  #handleClose(socket, event) {
     if (socket !== this.#socket) return;
-    this.#endPings();
-    const why = FINAL_CLOSE_CODES.get(event.code);
-    if (why !== undefined) {
-      this.#stopped = true;
-      this.#listener.stopped(event.code, why);
+    this.#stopPings();
+    const reason = FINAL_CLOSE_CODES.get(event.code);
+    if (reason !== undefined) {
+      this.#isStopped = true;
+      this.#listener.onStop(event.code, reason);
       return;
     }
     this.#failures += 1;
-    if (BUSY_CLOSE_CODES.has(event.code)) this.#openLater(this.#times.busyDelayMs);
-    else if (this.#failures > this.#times.quickTries) this.#openLater(this.#times.slowDelayMs);
-    this.#listener.down();
+    if (BUSY_CLOSE_CODES.has(event.code)) this.#reopenAfter(this.#timeouts.busyDelayMs);
+    else if (this.#failures > this.#timeouts.connectAttempts) this.#reopenAfter(this.#timeouts.slowDelayMs);
+    this.#listener.onDisconnect();
   }
 
   /** @param {number} delayMs */
-  #openLater(delayMs) {
+  #reopenAfter(delayMs) {
     this.#discardSocket();
-    clearTimeout(this.#slowTimer);
-    this.#slowTimer = setTimeout(() => this.open(), jittered(delayMs));
+    clearTimeout(this.#reopenTimer);
+    this.#reopenTimer = setTimeout(() => this.open(), withJitter(delayMs));
   }
 
   #discardSocket() {
-    this.#endPings();
+    this.#stopPings();
     const socket = this.#socket;
-    this.#socket = null; // first: close() tells its listeners at once
+    this.#socket = null; // before close(), which dispatches its event synchronously
     socket?.close();
   }
 
-  /** Find out whether the server is still there, e.g. after the machine slept. */
-  probe() {
-    if (!this.send({ type: "ping" })) return;
-    clearTimeout(this.#pongTimer);
-    this.#pongTimer = setTimeout(() => this.renew(), this.#times.pongWithinMs);
+  #startPings() {
+    this.#stopPings();
+    this.#pingTimer = setInterval(() => this.ping(), this.#timeouts.pingIntervalMs);
   }
 
-  #beginPings() {
-    this.#endPings();
-    this.#pingTimer = setInterval(() => this.probe(), this.#times.pingEveryMs);
-  }
-
-  #endPings() {
+  #stopPings() {
     clearInterval(this.#pingTimer);
     clearTimeout(this.#pongTimer);
-  }
-
-  /** The socket takes nothing, or answers nothing, although it seems to be open. */
-  renew() {
-    if (this.#stopped) return;
-    this.open();
-    this.#listener.down();
   }
 }
 
 /** @param {number} code */
-function comesBackSoon(code) {
+function isQuicklyRetried(code) {
   return !FINAL_CLOSE_CODES.has(code) && !BUSY_CLOSE_CODES.has(code);
 }
 
-/** @param {number} delayMs */
-export function jittered(delayMs) {
+/**
+ * Spread a delay by half up or down, so that clients of a restarted server do not reconnect together.
+ *
+ * @param {number} delayMs
+ */
+export function withJitter(delayMs) {
   return delayMs * (0.5 + Math.random());
 }

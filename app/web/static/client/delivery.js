@@ -1,125 +1,120 @@
 // @ts-check
 /**
- * Brings the outbox to the server: each command once a connection, in the order in which they were given.
+ * Sends the outbox: each command once a connection, in order.
  *
- * What the socket doesn't take is tried again a little later, then on a new connection. What the server
- * can't take just now (`unavailable`, `rate_limited`) stays, and so does everything after it: a later
- * answer is refused only because the one before it is not there yet, so a refusal in its shadow is not
- * the last word, and both are sent again in their order.
+ * A command that got a transient error (`unavailable`, `rate_limited`) is deferred: it stays in the outbox with
+ * everything behind it. A later command is then rejected only because its predecessor is missing, so such a reject is
+ * not final either; all are sent again in order after a backoff.
  */
 
-import { jittered } from "./connection.js";
-import { PASSING_ERROR_CODES } from "./protocol.js";
+import { withJitter } from "./connection.js";
+import { TRANSIENT_ERROR_CODES } from "./protocol.js";
 
-/**
- * @typedef {import("./protocol.js").Command} Command
- * @typedef {import("./protocol.js").ServerMessage} ServerMessage
- */
+/** @typedef {import("./protocol.js").ServerMessage} ServerMessage */
 
 export class Delivery {
   #isOpen = false;
-  /** @type {Set<string>} the commands that this connection has taken */
+  /** @type {Set<string>} ids that this connection took */
   #sent = new Set();
-  /** @type {Set<string>} the commands that the server could not take just now */
-  #putOff = new Set();
+  /** @type {Set<string>} ids to send again */
+  #deferred = new Set();
   #failures = 0;
-  #rounds = 0;
+  #retries = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #outbox;
   #connection;
-  #times;
+  #timeouts;
 
   /**
    * @param {import("./outbox.js").Outbox} outbox
    * @param {import("./connection.js").Connection} connection
-   * @param {import("./connection.js").ConnectionTimes} times
+   * @param {import("./client.js").ClientTimeouts} timeouts
    */
-  constructor(outbox, connection, times) {
+  constructor(outbox, connection, timeouts) {
     this.#outbox = outbox;
     this.#connection = connection;
-    this.#times = times;
+    this.#timeouts = timeouts;
   }
 
-  /** Whether all that was given has gone out on this connection; a draft may only follow it. */
-  get isClear() {
-    return this.#isOpen && this.#putOff.size === 0 && this.#outbox.commands.every(({ id }) => this.#sent.has(id));
+  /** Whether this connection took every queued command; a draft may be sent only then. */
+  get isFlushed() {
+    return this.#isOpen && this.#deferred.size === 0 && this.#outbox.commands.every(({ id }) => this.#sent.has(id));
   }
 
-  /** The server has greeted us: whatever it has not answered is sent, again or for the first time. */
-  begin() {
-    this.end();
+  /** Start on a new connection: every command in the outbox is sent, again or for the first time. */
+  start() {
+    this.stop();
     this.#isOpen = true;
     this.flush();
   }
 
-  /** The connection is gone. */
-  end() {
+  stop() {
     clearTimeout(this.#timer);
     this.#isOpen = false;
     this.#sent.clear();
-    this.#putOff.clear();
+    this.#deferred.clear();
     this.#failures = 0;
   }
 
-  /** Send what this connection has not taken yet, unless it has to wait for something before it. */
+  /** Send what this connection has not taken yet, unless a deferred command comes first. */
   flush() {
-    if (!this.#isOpen || this.#putOff.size > 0) return;
+    if (!this.#isOpen || this.#deferred.size > 0) return;
     for (const command of this.#outbox.commands) {
       if (this.#sent.has(command.id)) continue;
-      if (!this.#connection.send(command)) return this.#failed();
+      if (!this.#connection.send(command)) return this.#retrySend();
       this.#sent.add(command.id);
       this.#failures = 0;
     }
   }
 
   /**
-   * Take the server's answer to a command.
+   * Handle the server's answer to a command.
    *
    * @param {ServerMessage} message an ack, a reject or an error
-   * @returns {boolean} whether the command is done with; otherwise it will be sent again
+   * @returns {boolean} whether the answer is final; if not, the command is sent again
    */
-  take(message) {
+  settle(message) {
     const id = message.id ?? "";
-    const isPassing = message.type === "error" && PASSING_ERROR_CODES.has(message.code ?? "");
-    if (isPassing || (message.type === "reject" && this.#isInShadow(id))) {
-      this.#putOff.add(id);
-      this.#sendAgainLater();
+    const isTransient = message.type === "error" && TRANSIENT_ERROR_CODES.has(message.code ?? "");
+    if (isTransient || (message.type === "reject" && this.#isBehindDeferred(id))) {
+      this.#deferred.add(id);
+      this.#scheduleResend();
       return false;
     }
-    if (this.#putOff.delete(id) && this.#putOff.size === 0) {
-      this.#rounds = 0;
-      this.flush(); // what was given meanwhile
+    if (this.#deferred.delete(id) && this.#deferred.size === 0) {
+      this.#retries = 0;
+      this.flush(); // commands queued meanwhile
     }
     return true;
   }
 
   /** @param {string} id */
-  #isInShadow(id) {
+  #isBehindDeferred(id) {
     for (const command of this.#outbox.commands) {
       if (command.id === id) return false;
-      if (this.#putOff.has(command.id)) return true;
+      if (this.#deferred.has(command.id)) return true;
     }
     return false;
   }
 
-  #failed() {
+  #retrySend() {
     this.#failures += 1;
     clearTimeout(this.#timer);
-    if (this.#failures >= this.#times.sendTries) this.#connection.renew();
-    else this.#timer = setTimeout(() => this.flush(), this.#times.sendDelayMs * this.#failures);
+    if (this.#failures >= this.#timeouts.sendAttempts) this.#connection.replace();
+    else this.#timer = setTimeout(() => this.flush(), this.#timeouts.sendDelayMs * this.#failures);
   }
 
-  #sendAgainLater() {
+  #scheduleResend() {
     clearTimeout(this.#timer);
-    const delayMs = Math.min(this.#times.againDelayMs * 2 ** this.#rounds, this.#times.slowDelayMs);
-    this.#timer = setTimeout(() => this.#sendAgain(), jittered(delayMs));
+    const delayMs = Math.min(this.#timeouts.unavailableDelayMs * 2 ** this.#retries, this.#timeouts.slowDelayMs);
+    this.#timer = setTimeout(() => this.#resend(), withJitter(delayMs));
   }
 
-  #sendAgain() {
-    this.#rounds += 1;
+  #resend() {
+    this.#retries += 1;
     for (const command of this.#outbox.commands) {
-      if (!this.#connection.send(command)) return this.#connection.renew();
+      if (!this.#connection.send(command)) return this.#connection.replace();
       this.#sent.add(command.id);
     }
   }

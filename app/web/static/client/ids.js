@@ -1,18 +1,15 @@
 // @ts-check
-/** Ids made in this browser: of commands, and of a participant who came without one. */
+/** Ids of commands and participants. */
 
 const USER_ID = /^[A-Za-z0-9._@:-]{1,128}$/;
 const URL_SAFE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-const RANDOM_CHARACTERS = 22; // 22 of 64 characters: 132 random bits, as many as a UUID and more
+const RANDOM_CHARACTERS = 22; // of 64: 132 random bits; a UUID has 122
 
 /**
- * A new id for a command: a UUIDv7 (RFC 9562, 5.7) without its hyphens.
+ * Return a new command id: a UUIDv7 (RFC 9562, section 5.7) without hyphens.
  *
- * It begins with the time, so that the server's index of ids grows at its end. Made of `getRandomValues`:
- * `crypto.randomUUID` exists in secure contexts only, and a clinic's server may be plain http on its own
- * network.
- *
- * @returns {string}
+ * It starts with the time, so that the server's index of ids grows at its end. `crypto.randomUUID` is not used because
+ * it is missing outside secure contexts, and a clinic may serve plain http on its own network.
  */
 export function newCommandId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -22,18 +19,14 @@ export function newCommandId() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/**
- * A new participant id that nobody can guess.
- *
- * @returns {string}
- */
+/** Return a new participant id that cannot be guessed. */
 export function newUserId() {
   const bytes = crypto.getRandomValues(new Uint8Array(RANDOM_CHARACTERS));
   return `p-${Array.from(bytes, (byte) => URL_SAFE[byte % 64]).join("")}`;
 }
 
 /**
- * Whether the server takes this as a participant id.
+ * Whether the server accepts the text as a participant id.
  *
  * @param {string} text
  */

@@ -1,41 +1,40 @@
 // @ts-check
 /**
- * Where the participant is: what the server said last, and what of the participant's commands it has
- * not answered yet, looked ahead. So the answer of an older command never makes the page jump back, and
- * the walk goes on without a connection as far as it can be foreseen.
+ * The session as the page shows it: the server's newest one, plus the prediction for commands it does not include.
+ *
+ * So the answer to an older command never makes the page jump back, and a participant can continue offline.
  */
 
-import { foresee, routeOf } from "./optimistic.js";
+import { knownRoute, predict } from "./optimistic.js";
 
 /**
  * @typedef {import("./protocol.js").Command} Command
  * @typedef {import("./protocol.js").Session} Session
  * @typedef {import("./protocol.js").Step} Step
  * @typedef {import("./protocol.js").ServerMessage} ServerMessage
- * @typedef {import("./optimistic.js").Known} Known
  * @typedef {import("./optimistic.js").KnownSurvey} KnownSurvey
  *
- * @typedef {Known & {step: Step | null, progress: number, version: number}} Told what the server told
+ * @typedef {{step: Step | null, progress: number, version: number}} Details
+ * @typedef {import("./optimistic.js").Position & Details} ServerState
  *
- * @typedef {object} Shown what the page shows
+ * @typedef {object} View
  * @property {Session} session
  * @property {Step | null} step
- * @property {number} progress
- * @property {boolean} isKnown whether the session is all that will come of the commands; else it waits
- *   for the server to say where an answer leads
+ * @property {number} progress 0 to 1
+ * @property {boolean} isBlocked a command's outcome can't be predicted, and the session waits for the server
  */
 
-export class Walk {
-  /** @type {Told | null} */
-  #told = null;
-  /** @type {ServerMessage | null} the newest session of the server that can't be told from our commands yet */
-  #held = null;
-  /** @type {{id: string, told: Told} | null} the server accepted up to this command, and waits for its database */
+export class OptimisticSession {
+  /** @type {ServerState | null} the newest state whose place among our commands is certain */
+  #confirmed = null;
+  /** @type {ServerMessage | null} the newest message whose session may include some unacknowledged commands */
+  #ambiguous = null;
+  /** @type {{id: string, state: ServerState} | null} the server's own prediction, up to this command */
   #pending = null;
-  /** @type {Command[]} answered since `#told`, without a session that shows just these */
-  #answered = [];
+  /** @type {Command[]} acknowledged, but not certainly in `#confirmed` */
+  #acknowledged = [];
   /** @type {Command[]} */
-  #waiting = [];
+  #unacknowledged = [];
   #survey;
 
   /** @param {(revision: string | null) => KnownSurvey} survey */
@@ -43,122 +42,117 @@ export class Walk {
     this.#survey = survey;
   }
 
-  /** What the server said last, whatever was done here since. */
-  get toldSession() {
-    return this.#told?.session ?? null;
+  /** The server's session without any prediction; null before the first message. */
+  get confirmedSession() {
+    return this.#confirmed?.session ?? null;
   }
 
   /**
-   * Take a message of the server.
+   * Receive a server message.
    *
    * @param {ServerMessage} message
-   * @param {Command[]} waiting what the server has not answered after this message
-   * @returns {Command | null} the command that the message answers, where it was one of ours
+   * @param {Command[]} unacknowledged the commands left after it
+   * @returns {Command | null} our command that the message answers
    */
-  take(message, waiting) {
-    const meant = this.#waiting.find((command) => command.id === message.id) ?? null;
-    this.#waiting = waiting;
-    if (message.type === "pending") this.#takePending(message);
-    else if (this.#isPlain(message)) this.#tell(message);
-    else this.#hold(message, meant);
-    const kept = this.#held;
-    if (waiting.length === 0 && kept !== null) this.#tell(kept);
-    return meant;
+  receive(message, unacknowledged) {
+    const answered = this.#unacknowledged.find((command) => command.id === message.id) ?? null;
+    this.#unacknowledged = unacknowledged;
+    if (message.type === "pending") this.#setPending(message);
+    else if (this.#isCertain(message)) this.#confirm(message);
+    else this.#defer(message, answered);
+    const latest = this.#ambiguous;
+    if (unacknowledged.length === 0 && latest !== null) this.#confirm(latest);
+    return answered;
+  }
+
+  /** @param {Command[]} unacknowledged */
+  setUnacknowledged(unacknowledged) {
+    this.#unacknowledged = unacknowledged;
+  }
+
+  /** @returns {View | null} null before the first message */
+  view() {
+    if (this.#confirmed === null) return null;
+    const { base, commands } = this.#prediction(this.#confirmed);
+    if (commands.length === 0) return { ...base, isBlocked: false };
+    const survey = this.#survey(base.session.survey_revision);
+    const { session, blockedBy } = predict(base, commands, survey);
+    const isUnmoved = session.current_step === base.session.current_step;
+    const step = isUnmoved ? base.step : this.#survey(session.survey_revision).step(session.current_step);
+    if (step === null && session.status !== "completed") return { ...base, isBlocked: true }; // its text is unknown
+    return { session, step, progress: progressOf(session, base, survey.size), isBlocked: blockedBy !== null };
   }
 
   /**
-   * The commands that the server has not answered are these now.
+   * Return the state to start from and the commands to predict: from the server's own prediction where it has one.
    *
-   * @param {Command[]} waiting
+   * @param {ServerState} confirmed
    */
-  wait(waiting) {
-    this.#waiting = waiting;
-  }
-
-  /** @returns {Shown | null} null before the server has said anything */
-  look() {
-    const told = this.#told;
-    if (told === null) return null;
-    const { from, commands } = this.#ahead(told);
-    if (commands.length === 0) return { ...from, isKnown: true };
-    const survey = this.#survey(from.session.survey_revision);
-    const { session, endsAt } = foresee(from, commands, survey);
-    const isThere = session.current_step === from.session.current_step;
-    const step = isThere ? from.step : this.#survey(session.survey_revision).step(session.current_step);
-    if (step === null && session.status !== "completed") return { ...from, isKnown: false }; // it can't be shown
-    return { session, step, progress: progressOf(session, from, survey.size), isKnown: endsAt === null };
+  #prediction(confirmed) {
+    const commands = [...this.#acknowledged, ...this.#unacknowledged];
+    const index = commands.findIndex((command) => command.id === this.#pending?.id);
+    if (this.#pending === null || index < 0) return { base: confirmed, commands };
+    return { base: this.#pending.state, commands: commands.slice(index + 1) };
   }
 
   /**
-   * From where to look ahead, and at what: the server's own foresight goes before ours.
-   *
-   * @param {Told} told
-   */
-  #ahead(told) {
-    const commands = [...this.#answered, ...this.#waiting];
-    const upTo = commands.findIndex((command) => command.id === this.#pending?.id);
-    if (this.#pending === null || upTo < 0) return { from: told, commands };
-    return { from: this.#pending.told, commands: commands.slice(upTo + 1) };
-  }
-
-  /**
-   * Whether the message's session shows just the commands up to the one that it answers. A duplicate's
-   * shows later ones of ours too, if the server had these already, as a new greeting's may.
+   * Whether the session includes exactly our commands up to the one that the message answers. The session of a
+   * duplicate's ack, or of a new connection's state, may include later ones too.
    *
    * @param {ServerMessage} message
    */
-  #isPlain(message) {
+  #isCertain(message) {
     if (message.session === undefined) return false;
-    if (this.#told === null || this.#waiting.length === 0) return true;
+    if (this.#confirmed === null || this.#unacknowledged.length === 0) return true;
     if (message.type === "ack") return message.duplicate !== true;
-    return message.type === "state" && message.version === this.#told.version;
+    return message.type === "state" && message.version === this.#confirmed.version;
   }
 
   /** @param {ServerMessage} message */
-  #tell(message) {
-    this.#told = this.#read(message);
-    this.#held = null;
-    this.#answered = [];
+  #confirm(message) {
+    this.#confirmed = this.#toState(message);
+    this.#ambiguous = null;
+    this.#acknowledged = [];
   }
 
   /**
    * @param {ServerMessage} message
-   * @param {Command | null} meant
+   * @param {Command | null} answered
    */
-  #hold(message, meant) {
-    if (message.session !== undefined) this.#held = message;
-    if (message.type === "ack" && meant !== null) this.#answered.push(meant);
-    const isRefused = (message.type === "reject" || message.type === "error") && meant !== null;
-    if (isRefused) this.#pending = null; // what the server foresaw is void with what it refused in the end
-    if (message.type === "state") this.#pending = null; // another server's memory, perhaps
+  #defer(message, answered) {
+    if (message.session !== undefined) this.#ambiguous = message;
+    if (message.type === "ack" && answered !== null) this.#acknowledged.push(answered);
+    const isRejected = (message.type === "reject" || message.type === "error") && answered !== null;
+    if (isRejected) this.#pending = null; // the server's prediction included the rejected command
+    if (message.type === "state") this.#pending = null; // perhaps from another server, without that prediction
   }
 
   /** @param {ServerMessage} message */
-  #takePending(message) {
-    if (message.session !== undefined) this.#pending = { id: message.id ?? "", told: this.#read(message) };
+  #setPending(message) {
+    if (message.session !== undefined) this.#pending = { id: message.id ?? "", state: this.#toState(message) };
   }
 
   /**
    * @param {ServerMessage} message
-   * @returns {Told}
+   * @returns {ServerState}
    */
-  #read({ session, step, progress, version }) {
-    const shown = /** @type {Session} */ (session);
-    const route = routeOf(shown, this.#told, this.#survey(shown.survey_revision));
-    return { session: shown, route, step: step ?? null, progress: progress ?? 0, version: version ?? 0 };
+  #toState(message) {
+    const session = /** @type {Session} */ (message.session);
+    const route = knownRoute(session, this.#confirmed, this.#survey(session.survey_revision));
+    const { step = null, progress = 0, version = 0 } = message;
+    return { session, route, step, progress, version };
   }
 }
 
 /**
- * The progress on a walk of as many steps as the server took it to have; never more than it will say.
+ * Predict the progress, with the number of steps that the server's own progress implies.
  *
  * @param {Session} session
- * @param {Told} told
+ * @param {ServerState} base
  * @param {number | null} size
  */
-function progressOf(session, told, size) {
+function progressOf(session, base, size) {
   if (session.status === "completed") return 1;
-  const was = told.session.step_history.length;
-  const all = told.progress > 0 ? was / told.progress : size;
-  return all === null ? 0 : Math.min(1, session.step_history.length / all);
+  const total = base.progress > 0 ? base.session.step_history.length / base.progress : size;
+  return total === null ? 0 : Math.min(1, session.step_history.length / total);
 }

@@ -1,13 +1,11 @@
 // @ts-check
 /**
- * The session as it will be when the server has accepted what it has not acknowledged yet, as far as
- * that can be known here. The server alone decides; this only looks ahead, so that a participant can go
- * on without a connection. Pure: takes values, returns values.
+ * Predicts the session after unacknowledged commands, so that a participant can continue without a connection. The
+ * server alone decides. Pure.
  *
- * Known is where a step leads whatever is answered (`leads_to`), which answers decide where a step
- * leads (`reads`), and the route that the session has shown. So a first answer to a step with
- * conditions is where knowledge ends: it may even complete the survey, and then all that follows is
- * refused. Only a new walk is known again.
+ * The prediction knows where a step leads whatever the answer (`leads_to`), which answers decide where it leads
+ * (`reads`), and the route that the session has shown. It ends at the first answer to a step with conditions: the
+ * answer may complete the survey, and then every later command is rejected. Only a restart is predictable again.
  */
 
 import { END } from "./protocol.js";
@@ -18,83 +16,86 @@ import { END } from "./protocol.js";
  * @typedef {import("./protocol.js").Session} Session
  * @typedef {import("./protocol.js").Command} Command
  *
- * @typedef {object} KnownSurvey what is known of the definition that the session keeps to
- * @property {(id: string) => Step | null} step with `leads_to` and `reads`, where these are known
- * @property {{first: string, revision: string} | null} newest where a new walk begins
- * @property {number | null} size how many steps there are, if that is known
+ * @typedef {object} KnownSurvey what is known of the survey's revision that the session follows
+ * @property {(id: string) => Step | null} step with `leads_to` and `reads` if these are known
+ * @property {{first: string, revision: string} | null} newest where a restarted session starts
+ * @property {number | null} size the number of steps, if known
  *
- * @typedef {object} Known
+ * @typedef {object} Position
  * @property {Session} session
- * @property {string[]} route the steps of the walk as far as they are known, those after the position
- *   included; the last one waits for an answer, or leads where only the server knows
+ * @property {string[]} route the steps before and after the current one, as far as they are known; the last has no
+ *   answer yet, or leads where only the server knows
  *
- * @typedef {Known & {endsAt: string | null, isModeUnknown?: boolean}} Foreseen endsAt: the id of the command whose outcome can't
- *   be known: the session is the one before it, with its answer; null where all is known.
- *   isModeUnknown: the mode was set behind that one, which may have been refused
+ * @typedef {object} Limits
+ * @property {string | null} blockedBy the id of the first command whose outcome can't be predicted: the session is the
+ *   one before it, with its answer; null if all are predicted
+ * @property {boolean} [isModeUnknown] the mode was set behind that command, and may have been rejected with it
+ *
+ * @typedef {Position & Limits} Prediction
  */
 
 /**
- * @param {Known} known the server's session, and its route (`routeOf`)
- * @param {readonly Command[]} commands what it doesn't include yet, oldest first
+ * @param {Position} position of the server's session
+ * @param {readonly Command[]} commands that the session does not include yet, oldest first
  * @param {KnownSurvey} survey
- * @returns {Foreseen}
+ * @returns {Prediction}
  */
-export function foresee(known, commands, survey) {
-  /** @type {Foreseen} */
-  let foreseen = { ...known, endsAt: null };
-  for (const command of commands) foreseen = after(foreseen, command, survey);
-  return foreseen;
+export function predict(position, commands, survey) {
+  /** @type {Prediction} */
+  let prediction = { ...position, blockedBy: null };
+  for (const command of commands) prediction = apply(prediction, command, survey);
+  return prediction;
 }
 
 /**
- * The route that a session of the server shows, with what an earlier look at the same answers knew of it.
+ * Return the known route of a server's session, longer where an earlier position with the same answers knew more.
  *
  * @param {Session} session
- * @param {Known | null} before
+ * @param {Position | null} earlier
  * @param {KnownSurvey} survey
- * @returns {string[]}
  */
-export function routeOf(session, before, survey) {
-  const isDone = session.current_step === END;
-  const shown = isDone ? session.step_history : [...session.step_history, session.current_step];
-  const isSame = before !== null && isSameWalk(before.session, session);
-  const isLonger = isSame && shown.every((step, index) => before.route[index] === step);
-  return isDone ? [...shown] : prolonged(isLonger ? before.route : shown, session, survey);
+export function knownRoute(session, earlier, survey) {
+  const isCompleted = session.current_step === END;
+  const shown = isCompleted ? session.step_history : [...session.step_history, session.current_step];
+  const isSame = earlier !== null && hasSameAnswers(earlier.session, session);
+  const isPrefix = isSame && shown.every((step, index) => earlier.route[index] === step);
+  return isCompleted ? [...shown] : extendRoute(isPrefix ? earlier.route : shown, session, survey);
 }
 
 /**
- * @param {Foreseen} known
+ * @param {Prediction} prediction
  * @param {Command} command
  * @param {KnownSurvey} survey
- * @returns {Foreseen}
+ * @returns {Prediction}
  */
-function after(known, command, survey) {
-  if (command.type === "restart") return restarted(known, command, survey);
-  if (known.endsAt !== null) return command.type === "mode" ? { ...known, isModeUnknown: true } : known;
-  if (known.session.status !== "in_progress") return known; // it will be refused
+function apply(prediction, command, survey) {
+  if (command.type === "restart") return applyRestart(prediction, command, survey);
+  if (prediction.blockedBy !== null) return command.type === "mode" ? { ...prediction, isModeUnknown: true } : prediction;
+  if (prediction.session.status !== "in_progress") return prediction; // the server will reject it
   switch (command.type) {
     case "mode":
-      return with_(known, { is_audio_mode: command.audio === true });
+      return update(prediction, { is_audio_mode: command.audio === true });
     case "goto":
-      return moved(known, command);
+      return applyGoto(prediction, command);
     case "back":
-      return wentBack(known);
+      return applyBack(prediction);
     default:
-      return answered(known, command, survey);
+      return applyAnswer(prediction, command, survey);
   }
 }
 
 /**
- * @param {Foreseen} known
+ * @param {Prediction} prediction
  * @param {Command} command
  * @param {KnownSurvey} survey
- * @returns {Foreseen}
+ * @returns {Prediction}
  */
-function restarted(known, command, survey) {
-  if (survey.newest === null || known.isModeUnknown) return unknownFrom(known, command);
+function applyRestart(prediction, command, survey) {
+  if (survey.newest === null || prediction.isModeUnknown) return block(prediction, command);
   const { first, revision } = survey.newest;
+  /** @type {Session} */
   const session = {
-    ...known.session,
+    ...prediction.session,
     survey_revision: revision,
     status: "in_progress",
     current_step: first,
@@ -102,182 +103,169 @@ function restarted(known, command, survey) {
     step_history: [],
     draft: null,
   };
-  return { session, route: [first], endsAt: null };
+  return { session, route: [first], blockedBy: null };
+}
+
+/** @param {Prediction} prediction */
+function applyBack(prediction) {
+  const previous = prediction.session.step_history.at(-1);
+  return previous === undefined ? prediction : moveTo(prediction, previous);
 }
 
 /**
- * @param {Foreseen} known
- * @returns {Foreseen}
- */
-function wentBack(known) {
-  const behind = known.session.step_history;
-  return behind.length === 0 ? known : at(known, behind[behind.length - 1]);
-}
-
-/**
- * @param {Foreseen} known
+ * @param {Prediction} prediction
  * @param {Command} command
- * @returns {Foreseen}
  */
-function moved(known, command) {
+function applyGoto(prediction, command) {
   const step = command.step ?? "";
-  return known.route.includes(step) ? at(known, step) : elsewhere(known, command);
+  return prediction.route.includes(step) ? moveTo(prediction, step) : applyOffRoute(prediction, command);
 }
 
 /**
- * What names a step that is not on the known route: it is refused, unless there is more of a route.
+ * Apply a command for a step that is not on the known route: it is rejected, unless the real route is longer.
  *
- * @param {Foreseen} known
+ * @param {Prediction} prediction
  * @param {Command} command
- * @returns {Foreseen}
  */
-function elsewhere(known, command) {
-  const last = known.route[known.route.length - 1];
-  return Object.hasOwn(known.session.answers, last) ? unknownFrom(known, command) : known;
+function applyOffRoute(prediction, command) {
+  const last = prediction.route[prediction.route.length - 1];
+  return Object.hasOwn(prediction.session.answers, last) ? block(prediction, command) : prediction;
 }
 
 /**
- * @param {Foreseen} known
+ * @param {Prediction} prediction
  * @param {Command} command
  * @param {KnownSurvey} survey
- * @returns {Foreseen}
+ * @returns {Prediction}
  */
-function answered(known, command, survey) {
-  const { session } = known;
+function applyAnswer(prediction, command, survey) {
+  const { session } = prediction;
   const step = command.step ?? "";
-  if (!known.route.includes(step)) return elsewhere(known, command);
+  if (!prediction.route.includes(step)) return applyOffRoute(prediction, command);
   const value = command.value ?? null;
   const isChange = !Object.hasOwn(session.answers, step) || !isEqual(session.answers[step], value);
-  const given = with_(known, { answers: { ...session.answers, [step]: value } });
-  const route = isChange ? sure(known, step, survey) : known.route;
-  const from = session.current_step;
-  const onward = { ...given, route: prolonged(route, given.session, survey) };
-  if (!onward.route.includes(from)) return unknownFrom(onward, command);
-  return step === from ? wentOn(onward, command, survey) : onward;
+  const answered = update(prediction, { answers: { ...session.answers, [step]: value } });
+  const route = isChange ? stableRoute(prediction, step, survey) : prediction.route;
+  const extended = { ...answered, route: extendRoute(route, answered.session, survey) };
+  if (!extended.route.includes(session.current_step)) return block(extended, command);
+  return step === session.current_step ? advance(extended, command, survey) : extended;
 }
 
 /**
- * On from the current step, which has just been answered.
+ * Move on from the current step, which the command has answered.
  *
- * @param {Foreseen} known
+ * @param {Prediction} prediction
  * @param {Command} command
  * @param {KnownSurvey} survey
- * @returns {Foreseen}
  */
-function wentOn(known, command, survey) {
-  const step = known.session.current_step;
-  const next = known.route[known.route.indexOf(step) + 1] ?? survey.step(step)?.leads_to ?? null;
-  if (next === null) return unknownFrom(known, command);
-  return next === END || known.route.includes(next) ? at(known, next) : unknownFrom(known, command);
+function advance(prediction, command, survey) {
+  const step = prediction.session.current_step;
+  const next = prediction.route[prediction.route.indexOf(step) + 1] ?? survey.step(step)?.leads_to ?? null;
+  if (next === null) return block(prediction, command);
+  return next === END || prediction.route.includes(next) ? moveTo(prediction, next) : block(prediction, command);
 }
 
 /**
- * The part of the route that stays when a step's answer changes: up to the first step that this may
- * turn, or that an answer may turn which leaves the route with what comes after that.
+ * Return the part of the route that a changed answer can't affect: up to the first step that may now lead elsewhere,
+ * because of this answer or of answers that leave the route.
  *
- * @param {Known} known
+ * @param {Position} position
  * @param {string} changed
  * @param {KnownSurvey} survey
  */
-function sure(known, changed, survey) {
-  let stays = known.route;
-  let changing = [changed];
+function stableRoute(position, changed, survey) {
+  let route = position.route;
+  let affected = [changed];
   for (;;) {
-    const turning = stays.findIndex((id) => canTurn(survey.step(id), changing, id === changed));
-    if (turning < 0 || turning === stays.length - 1) return stays;
-    stays = stays.slice(0, turning + 1);
-    changing = Object.keys(known.session.answers).filter((id) => !stays.includes(id));
+    const index = route.findIndex((id) => mayLeadElsewhere(survey.step(id), affected, id === changed));
+    if (index < 0 || index === route.length - 1) return route;
+    route = route.slice(0, index + 1);
+    const stable = route;
+    affected = Object.keys(position.session.answers).filter((id) => !stable.includes(id));
   }
 }
 
 /**
  * @param {Step | null} step
- * @param {string[]} changing the steps whose answers change
- * @param {boolean} isItself whether it is one of these
+ * @param {string[]} affected the steps whose answers change
+ * @param {boolean} isChanged whether the step's own answer changes
  */
-function canTurn(step, changing, isItself) {
-  if (isItself) return typeof step?.leads_to !== "string";
-  return step?.reads?.some((read) => changing.includes(read)) ?? true;
+function mayLeadElsewhere(step, affected, isChanged) {
+  if (isChanged) return typeof step?.leads_to !== "string";
+  return step?.reads?.some((id) => affected.includes(id)) ?? true;
 }
 
 /**
- * A route with what follows from answers that are given and steps that always lead to the same place.
+ * Extend a route over answered steps that lead to one step whatever the answer.
  *
  * @param {string[]} route
  * @param {Session} session
  * @param {KnownSurvey} survey
  */
-function prolonged(route, session, survey) {
-  const longer = [...route];
+function extendRoute(route, session, survey) {
+  const extended = [...route];
   for (;;) {
-    const last = longer[longer.length - 1];
+    const last = extended[extended.length - 1];
     const next = Object.hasOwn(session.answers, last) ? survey.step(last)?.leads_to : null;
-    if (typeof next !== "string" || next === END || longer.includes(next) || survey.step(next) === null) return longer;
-    longer.push(next);
+    if (typeof next !== "string" || next === END || extended.includes(next) || survey.step(next) === null) return extended;
+    extended.push(next);
   }
 }
 
 /**
- * The position moves to a step of the known route, or to the end.
+ * Move to a step of the known route, or to the end.
  *
- * @param {Foreseen} known
+ * @param {Prediction} prediction
  * @param {string} step
- * @returns {Foreseen}
  */
-function at(known, step) {
+function moveTo(prediction, step) {
+  const { session, route } = prediction;
   const isEnd = step === END;
-  const session = {
-    ...known.session,
+  return update(prediction, {
     status: isEnd ? "completed" : "in_progress",
     current_step: step,
-    step_history: isEnd ? known.route : known.route.slice(0, known.route.indexOf(step)),
-    draft: step === known.session.current_step ? known.session.draft : null,
-  };
-  return { ...known, session };
+    step_history: isEnd ? route : route.slice(0, route.indexOf(step)),
+    draft: step === session.current_step ? session.draft : null,
+  });
 }
 
 /**
- * @param {Foreseen} known
+ * @param {Prediction} prediction
  * @param {Command} command
- * @returns {Foreseen}
+ * @returns {Prediction}
  */
-function unknownFrom(known, command) {
-  return { ...known, endsAt: command.id };
+function block(prediction, command) {
+  return { ...prediction, blockedBy: command.id };
 }
 
 /**
- * @param {Foreseen} known
+ * @param {Prediction} prediction
  * @param {Partial<Session>} changes
- * @returns {Foreseen}
+ * @returns {Prediction}
  */
-function with_(known, changes) {
-  return { ...known, session: { ...known.session, ...changes } };
+function update(prediction, changes) {
+  return { ...prediction, session: { ...prediction.session, ...changes } };
 }
 
 /**
- * @param {Session} one
- * @param {Session} other
+ * @param {Session} a
+ * @param {Session} b
  */
-function isSameWalk(one, other) {
-  return one.survey_revision === other.survey_revision && isEqual(one.answers, other.answers);
+function hasSameAnswers(a, b) {
+  return a.survey_revision === b.survey_revision && isEqual(a.answers, b.answers);
 }
 
 /**
- * Whether two values are the same JSON, whatever the order of an object's keys.
+ * Whether two JSON values are equal, whatever the order of keys.
  *
- * @param {Json} one
- * @param {Json} other
+ * @param {any} a
+ * @param {any} b
  * @returns {boolean}
  */
-function isEqual(one, other) {
-  if (one === other) return true;
-  if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
-  if (Array.isArray(one) !== Array.isArray(other)) return false;
-  const [keys, others] = [Object.keys(one), Object.keys(other)];
-  return keys.length === others.length && keys.every((key) => key in other && isEqual(asMap(one)[key], asMap(other)[key]));
-}
-
-/** @param {any} value @returns {Record<string, Json>} */
-function asMap(value) {
-  return value;
+function isEqual(a, b) {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((key) => key in b && isEqual(a[key], b[key]));
 }

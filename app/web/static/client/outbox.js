@@ -1,102 +1,101 @@
 // @ts-check
 /**
- * The commands that the server has not acknowledged yet, in the order in which they were given.
+ * Queue of unacknowledged commands, oldest first, in memory and mirrored in IndexedDB.
  *
- * The list in memory is what is sent; IndexedDB mirrors it, so that a closed tab, a killed browser or a
- * machine without power loses nothing. Tabs of one participant share the mirror: a command may be sent
- * by two of them, and the server applies its id once. Where IndexedDB can't be had, the list in memory
- * is all there is (`isDurable` tells).
+ * The mirror survives a closed tab, a killed browser and a power failure. Tabs of one participant share it: two of
+ * them may send the same command, and the server applies its id once. Without IndexedDB the queue is in memory only
+ * (`isDurable` is false).
  *
- * A command is stored and sent at the same time; neither waits for the other. To store it first would
- * only delay it: a tab that is killed before the store is done loses it in either order, unless the
- * server has it by then, which sending at once makes likelier. What was sent and not stored is either
- * with the server, or answered to a page that lives, or in the draft that the page keeps besides.
+ * A command is stored and sent at the same time. Storing it first would only delay it: a tab killed before the store
+ * completes loses the command either way, unless the server already has it.
  */
 
-import { StorageHangs, within } from "./timeout.js";
 import { openDB } from "../vendor/idb-8.0.4/index.js";
+import { StorageTimeout, withTimeout } from "./timeout.js";
 
 /** @typedef {import("./protocol.js").Command} Command */
 
 const DATABASE = "stepkeep";
 const STORE = "outbox";
-const ONCE_HUNG_MS = 100; // storage that hung once is asked again, but nobody waits long for it
+const RETRY_TIMEOUT_MS = 100; // after storage has hung once, it is tried again but never waited for long
 
 export class Outbox {
   /** @type {Command[]} */
-  #waiting = [];
+  #queue = [];
   /** @type {Promise<any> | null} */
   #database = null;
   #isDurable = true;
-  /** @type {Set<string>} what was answered while the mirror was being read */
+  /** @type {Set<string>} ids acknowledged in this page; the mirror may still have them */
   #removed = new Set();
   #owner;
-  #withinMs;
-  #patienceMs;
+  #fullTimeoutMs;
+  #timeoutMs;
 
   /**
    * @param {string} surveyId
    * @param {string} userId
-   * @param {number} withinMs the longest wait for IndexedDB
+   * @param {number} timeoutMs the longest wait for IndexedDB
    */
-  constructor(surveyId, userId, withinMs) {
-    this.#owner = `${surveyId} ${userId}`; // neither id has a space
-    this.#withinMs = this.#patienceMs = withinMs;
+  constructor(surveyId, userId, timeoutMs) {
+    this.#owner = `${surveyId} ${userId}`; // neither id contains a space
+    this.#fullTimeoutMs = this.#timeoutMs = timeoutMs;
   }
 
-  /** The waiting commands, oldest first. */
+  /** The queued commands, oldest first. */
   get commands() {
-    return [...this.#waiting];
+    return [...this.#queue];
   }
 
   get size() {
-    return this.#waiting.length;
+    return this.#queue.length;
   }
 
-  /** Whether what waits outlives the page, as far as is known. */
+  /** Whether the queue outlives the page, as far as is known. */
   get isDurable() {
     return this.#isDurable;
   }
 
   /**
-   * Take in what earlier pages of this participant left unacknowledged; theirs go first.
+   * Put the commands that earlier pages of this participant left in the mirror at the front of the queue.
    *
-   * @returns {Promise<void>} after at most the time that storage is given
+   * @returns {Promise<void>} resolves after the storage timeout at the latest
    */
   async load() {
-    const rows = await this.#try((database) => database.getAllFromIndex(STORE, "owner", this.#owner));
-    const kept = (rows ?? []).map((/** @type {{command: Command}} */ row) => row.command);
-    // What this page knows keeps its own order: the mirror may lack one in the middle (a full disk), and may still
-    // have one that was answered here and could not be deleted.
-    const here = new Set(this.#waiting.map((command) => command.id));
-    const isNews = (/** @type {Command} */ command) => !here.has(command.id) && !this.#removed.has(command.id);
-    this.#waiting = [...kept.filter(isNews), ...this.#waiting];
+    const rows = await this.#withDatabase((database) => database.getAllFromIndex(STORE, "owner", this.#owner));
+    const stored = (rows ?? []).map((/** @type {{command: Command}} */ row) => row.command);
+    // The queue in memory keeps its order: the mirror may lack a command in the middle (a full disk), or still have
+    // one that was acknowledged here but could not be deleted.
+    const queued = new Set(this.#queue.map((command) => command.id));
+    const isNew = (/** @type {Command} */ command) => !queued.has(command.id) && !this.#removed.has(command.id);
+    this.#queue = [...stored.filter(isNew), ...this.#queue];
   }
 
   /**
+   * Append a command.
+   *
    * @param {Command} command
-   * @returns {Promise<void>} when it is stored, or can't be
+   * @returns {Promise<void>} resolves when it is stored or can't be
    */
   async add(command) {
-    this.#waiting.push(command);
-    await this.#try(async (database) => {
-      // Strict: on the disk itself, not with the operating system, when the transaction is complete.
+    this.#queue.push(command);
+    await this.#withDatabase(async (database) => {
+      // strict: the transaction completes when the data is on the disk, not in the operating system's cache
       const transaction = database.transaction(STORE, "readwrite", { durability: "strict" });
       const added = transaction.store.add({ owner: this.#owner, id: command.id, command });
-      transaction.commit(); // without it a tab that is closed at once takes the transaction with it
+      transaction.commit(); // without it, closing the tab aborts the transaction
       await Promise.all([added, transaction.done]);
     });
   }
 
   /**
-   * Forget a command that the server has answered.
+   * Remove an acknowledged command.
    *
    * @param {string} id
    */
   remove(id) {
-    this.#waiting = this.#waiting.filter((waiting) => waiting.id !== id);
+    this.#queue = this.#queue.filter((command) => command.id !== id);
     this.#removed.add(id);
-    void this.#try(async (database) => {
+    void this.#withDatabase(async (database) => {
       const transaction = database.transaction(STORE, "readwrite");
       const key = await transaction.store.index("id").getKey([this.#owner, id]);
       if (key !== undefined) await transaction.store.delete(key);
@@ -105,32 +104,31 @@ export class Outbox {
   }
 
   /**
-   * Do something with the database, or nothing where there is none (private modes, a full disk), or
-   * where it doesn't come to an end: some browsers' storage hangs after an update or a crash.
+   * Run work on the database and record in `isDurable` whether it succeeded in time.
    *
    * @template T
    * @param {(database: any) => Promise<T>} work
-   * @returns {Promise<T | null>}
+   * @returns {Promise<T | null>} null if IndexedDB is forbidden, missing, full or hangs
    */
-  async #try(work) {
-    const database = (this.#database ??= opened());
+  async #withDatabase(work) {
+    const database = (this.#database ??= openDatabase());
     try {
-      const done = await within(database.then(work), this.#patienceMs);
+      const result = await withTimeout(database.then(work), this.#timeoutMs);
       this.#isDurable = true;
-      this.#patienceMs = this.#withinMs;
-      return done;
-    } catch (problem) {
+      this.#timeoutMs = this.#fullTimeoutMs;
+      return result;
+    } catch (error) {
       this.#isDurable = false;
-      if (problem instanceof StorageHangs) this.#patienceMs = ONCE_HUNG_MS;
-      else if (this.#database === database) this.#database = null; // it may be terminated: open it anew next time
-      console.warn("stepkeep: the outbox is kept in memory only", problem);
+      if (error instanceof StorageTimeout) this.#timeoutMs = RETRY_TIMEOUT_MS;
+      else if (this.#database === database) this.#database = null; // it may be closed: open it again next time
+      console.warn("stepkeep: commands are kept in memory only, IndexedDB failed", error);
       return null;
     }
   }
 }
 
-/** @returns {Promise<any>} rejects where IndexedDB is forbidden or missing */
-async function opened() {
+/** @returns {Promise<any>} */
+async function openDatabase() {
   return openDB(DATABASE, 1, {
     upgrade(/** @type {any} */ database) {
       const store = database.createObjectStore(STORE, { autoIncrement: true });

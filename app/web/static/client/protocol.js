@@ -1,74 +1,38 @@
 // @ts-check
 /**
- * The protocol's words, as this page uses them: types, limits and close codes. No code with effects.
+ * The WebSocket protocol's types, limits and codes (docs/protocol.md). No side effects.
  *
  * @typedef {null | boolean | number | string | any[] | Record<string, any>} Json
- *
- * @typedef {object} Option
- * @property {string | number} value what is sent, in this very JSON type
- * @property {string} label
- * @property {string | null} [audio]
- *
- * @typedef {object} Step
- * @property {string} id
- * @property {"choice" | "choices" | "text" | "number" | "scale" | "date" | "boolean" | "info"} type
- * @property {string} prompt
- * @property {string | null} [audio] what audio mode speaks instead of the prompt
- * @property {boolean} [required]
- * @property {Option[]} [options]
- * @property {number | null} [min_choices]
- * @property {number | null} [max_choices]
- * @property {number | null} [max_length] in characters (code points)
- * @property {string | null} [pattern]
- * @property {number | string | null} [min]
- * @property {number | string | null} [max]
- * @property {boolean} [integer]
- * @property {string | null} [unit]
- * @property {string | null} [min_label]
- * @property {string | null} [max_label]
- * @property {string | null} [leads_to] in the survey's definition only: where it leads whatever is
- *   answered, `end` for the end; null where that depends on answers
- * @property {string[] | null} [reads] in the survey's definition only: the other steps whose answers
- *   decide where it leads; null: any
- *
- * @typedef {object} Session
- * @property {string} user_id
- * @property {string} survey_id
- * @property {string | null} survey_revision the definition that the session keeps to
- * @property {string} status `in_progress`, `completed` or `expired`
- * @property {string} current_step `end` when completed
- * @property {Record<string, Json>} answers
- * @property {string[]} step_history
- * @property {boolean} is_audio_mode
- * @property {Json} draft the half-typed answer of the current step, null where there is none
+ * @typedef {import("./client.js").Step} Step
+ * @typedef {import("./client.js").Session} Session
  *
  * @typedef {object} Command
  * @property {"answer" | "back" | "goto" | "mode" | "restart"} type
- * @property {string} id made here; the server applies one id once
+ * @property {string} id created here; the server applies each id at most once
  * @property {string} [step]
  * @property {Json} [value]
  * @property {boolean} [audio]
  *
- * @typedef {object} ServerMessage
+ * @typedef {object} ServerMessage any server message, with the properties of all types
  * @property {"state" | "ack" | "pending" | "reject" | "sync" | "error" | "pong"} type
  * @property {string | null} [id]
  * @property {number} [version]
  * @property {boolean} [resumed]
  * @property {boolean} [duplicate]
  * @property {Session} [session]
- * @property {Step | null} [step] the current step; null when completed, or where the survey lost it
+ * @property {Step | null} [step] the current step; null when completed, or if the survey no longer has it
  * @property {number} [progress] 0 to 1
  * @property {string} [code]
  * @property {string} [message]
  */
 
-/** The server closes with 1009 above this; such a message could never be delivered. */
+/** The server closes the connection with 1009 above this size, so a larger message is never sent. */
 export const MAX_MESSAGE_BYTES = 64 * 1024;
 
 /** The current step of a completed session. */
 export const END = "end";
 
-/** Close codes after which another attempt can't help, and what the participant is told. */
+/** Close codes after which the client stops, with the text for the participant. */
 export const FINAL_CLOSE_CODES = new Map([
   [4400, "This page and the server do not understand each other. Please reload the page."],
   [
@@ -82,15 +46,16 @@ export const FINAL_CLOSE_CODES = new Map([
   [4404, "This survey does not exist any more."],
 ]);
 
-/** Error codes after which the same command is sent again: nothing is wrong with it, it only came at a bad time. */
-export const PASSING_ERROR_CODES = new Set(["unavailable", "rate_limited"]);
+/** Error codes after which the same command is sent again. */
+export const TRANSIENT_ERROR_CODES = new Set(["unavailable", "rate_limited"]);
 
-/** Close codes of a server that has too much to do: come back, but not soon. */
+/** Close codes of an overloaded server; the client waits longer before it reconnects. */
 export const BUSY_CLOSE_CODES = new Set([1013, 4429]);
 
 /**
- * What a socket offers as subprotocols: a browser lets a page put a token nowhere else (an address would be logged).
- * The server answers with the first.
+ * Return the subprotocols to offer, of which the server selects the first.
+ *
+ * A browser cannot send an Authorization header with a WebSocket, and a token in the URL would be logged.
  *
  * @param {string} [token]
  * @returns {string[] | undefined}

@@ -1,17 +1,19 @@
 // @ts-check
-/** Waiting for the browser's storage, which in some browsers hangs after an update or a crash. */
+/** A timeout for the browser's storage, which hangs in some browsers after an update or a crash. */
 
-export class StorageHangs extends Error {}
+export class StorageTimeout extends Error {}
 
 /**
+ * Settle as the promise does, or reject with `StorageTimeout`; the work itself is not cancelled.
+ *
  * @template T
  * @param {Promise<T>} work
- * @param {number} withinMs
- * @returns {Promise<T>} rejects with `StorageHangs` when the time is over; the work itself goes on
+ * @param {number} timeoutMs
+ * @returns {Promise<T>}
  */
-export function within(work, withinMs) {
+export function withTimeout(work, timeoutMs) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new StorageHangs(`storage took more than ${withinMs} ms`)), withinMs);
+    const timer = setTimeout(() => reject(new StorageTimeout(`storage took more than ${timeoutMs} ms`)), timeoutMs);
     work.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }

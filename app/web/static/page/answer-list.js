@@ -1,64 +1,31 @@
 // @ts-check
-/** The list of what has been answered, and answers in words. */
+/** The list "Your answers". */
 
 import { make } from "../dom.js";
-import { readableDate } from "./controls/text-field.js";
+import { formatAnswer } from "./controls/index.js";
+
+const LONG_ANSWER = 100; // characters, about two lines: longer answers are not set in bold
 
 /**
- * @typedef {import("../client/protocol.js").Json} Json
- * @typedef {import("../client/protocol.js").Step} Step
- * @typedef {import("../client/protocol.js").Session} Session
- * @typedef {import("./step-cache.js").KnownSteps} KnownSteps
- */
-
-const LONG = 100; // characters: about two lines, where bold type begins to tire
-
-/**
- * An answer in words, by the labels of its step.
- *
- * @param {Step | null} step
- * @param {Json} value
- * @returns {string}
- */
-export function inWords(step, value) {
-  if (value === null || value === undefined) return "Skipped";
-  if (typeof value === "boolean") return value ? "Yes" : "No";
-  if (Array.isArray(value)) return value.map((one) => labelOf(step, one)).join(", ") || "None";
-  if (typeof value === "object") return JSON.stringify(value);
-  if (step?.type === "date") return readableDate(value);
-  if (step?.type === "number" && step.unit) return `${value} ${step.unit}`;
-  if (step?.type === "scale" && typeof step.max === "number") return `${value} of ${step.max}`;
-  return labelOf(step, value);
-}
-
-/**
- * @param {Step | null} step
- * @param {Json} value
- */
-function labelOf(step, value) {
-  return step?.options?.find((option) => option.value === value)?.label ?? String(value);
-}
-
-/**
- * Fill the list with the session's answers.
+ * Replace the list's rows by the session's answers.
  *
  * @param {HTMLElement} list a `dl`
- * @param {Session} session
- * @param {KnownSteps} steps
- * @param {((step: string) => void) | null} edit null where the answers can't be changed any more
+ * @param {import("../client/protocol.js").Session} session
+ * @param {import("./step-cache.js").StepCache} steps
+ * @param {((step: string) => void) | null} edit null if answers can't be changed
  */
-export function fillAnswers(list, session, steps, edit) {
+export function showAnswers(list, session, steps, edit) {
   const rows = steps.answered(session).map((id) => {
     const step = steps.get(id);
-    const question = step?.prompt ?? id;
-    const words = inWords(step, session.answers[id]);
+    const prompt = step?.prompt ?? id;
+    const answer = formatAnswer(step, session.answers[id]);
     const row = make(
       "div",
       { class: "answered", "data-step": id },
-      make("dt", {}, question),
-      make("dd", { class: words.length > LONG ? "given long" : "given" }, words),
+      make("dt", {}, prompt),
+      make("dd", { class: answer.length > LONG_ANSWER ? "answer long" : "answer" }, answer),
     );
-    if (edit !== null) row.append(make("dd", { class: "action" }, editButton(id, question, edit)));
+    if (edit !== null) row.append(make("dd", { class: "action" }, createEditButton(id, prompt, edit)));
     return row;
   });
   list.replaceChildren(...rows);
@@ -66,11 +33,11 @@ export function fillAnswers(list, session, steps, edit) {
 
 /**
  * @param {string} id
- * @param {string} question
+ * @param {string} prompt
  * @param {(step: string) => void} edit
  */
-function editButton(id, question, edit) {
-  const name = `Edit: ${question}`;
+function createEditButton(id, prompt, edit) {
+  const name = `Edit: ${prompt}`;
   const button = make("button", { type: "button", class: "quiet", "data-edit": id, "aria-label": name }, "Edit");
   button.addEventListener("click", () => edit(id));
   return button;

@@ -1,38 +1,51 @@
 // @ts-check
 /**
- * Audio mode: each step is spoken, the answer is heard, filled in and said back, and the participant
- * confirms it by voice or by hand. Nothing is sent that wasn't confirmed.
+ * Audio mode: reads each step aloud, listens, fills in the answer and reads it back.
+ *
+ * An answer is sent only after the participant has confirmed it, by voice or by hand.
  */
 
-import { inWords } from "./answer-list.js";
 import { byId } from "../dom.js";
-import { understand } from "./controls/speech.js";
+import { formatAnswer, stepType } from "./controls/index.js";
+import { normalize } from "./controls/speech.js";
 import { Voice } from "./voice.js";
 
 /**
+ * @typedef {import("../client/protocol.js").Json} Json
  * @typedef {import("../client/protocol.js").Step} Step
  * @typedef {import("./controls/index.js").StepControl} StepControl
+ * @typedef {"next" | "back" | "repeat" | "skip"} VoiceCommand
  *
  * @typedef {object} Actions
  * @property {() => void} next
  * @property {() => void} back
  * @property {() => void} skip
- * @property {() => void} filled the control holds another answer now
+ * @property {() => void} changed the control has another answer
  */
 
-/** @type {Record<string, string>} why listening failed, by Web Speech's error code */
-const DEAF = {
+/** @type {Record<VoiceCommand, string[]>} */
+const PHRASES = {
+  next: ["next", "continue", "go on", "ok", "okay"],
+  back: ["back", "go back", "previous"],
+  repeat: ["repeat", "again", "say again", "say that again"],
+  skip: ["skip", "skip this"],
+};
+const VOICE_COMMANDS = /** @type {[VoiceCommand, string[]][]} */ (Object.entries(PHRASES));
+
+/** @type {Record<string, string>} by error code of the Web Speech API */
+const LISTEN_ERRORS = {
   "not-allowed": "The microphone is not allowed for this page. You can answer by hand.",
   "service-not-allowed": "Speech recognition is not available in this browser. You can answer by hand.",
   "audio-capture": "No microphone was found. You can answer by hand.",
   network: "Speech recognition can't be reached just now. You can answer by hand.",
 };
 
-export class VoiceWalk {
+export class AudioMode {
   #isOn = false;
   /** @type {{step: Step, control: StepControl} | null} */
   #current = null;
-  #turn = 0; // each new turn makes what an earlier one still waits for void
+  /** Counts dialogue turns; one that awaits speech ends when a newer one has started. */
+  #turn = 0;
   #voice;
   #actions;
 
@@ -43,19 +56,19 @@ export class VoiceWalk {
   constructor(language, actions) {
     this.#voice = new Voice(language);
     this.#actions = actions;
-    byId("voice-again").addEventListener("click", () => void this.#begin());
-    byId("voice-answer").addEventListener("click", () => void this.#hear(this.#newTurn()));
+    byId("voice-again").addEventListener("click", () => void this.#readStep());
+    byId("voice-answer").addEventListener("click", () => void this.#listen(this.#startTurn()));
     byId("voice-answer").hidden = !this.#voice.canListen;
-    document.addEventListener("visibilitychange", () => document.hidden && this.#newTurn());
+    document.addEventListener("visibilitychange", () => document.hidden && this.#startTurn());
   }
 
   /** @param {boolean} isOn */
-  setMode(isOn) {
+  toggle(isOn) {
     if (isOn === this.#isOn) return;
     this.#isOn = isOn;
     byId("voice").hidden = !isOn;
-    if (isOn) void this.#begin();
-    else this.#newTurn();
+    if (isOn) void this.#readStep();
+    else this.#startTurn();
   }
 
   /**
@@ -64,57 +77,57 @@ export class VoiceWalk {
    */
   showStep(step, control) {
     this.#current = { step, control };
-    if (this.#isOn) void this.#begin();
+    if (this.#isOn) void this.#readStep();
   }
 
-  leave() {
+  clear() {
     this.#current = null;
-    this.#newTurn();
+    this.#startTurn();
   }
 
-  #newTurn() {
+  #startTurn() {
     this.#voice.stop();
     this.#turn += 1;
     return this.#turn;
   }
 
-  async #begin() {
-    const turn = this.#newTurn();
+  async #readStep() {
+    const turn = this.#startTurn();
     if (this.#current === null || document.hidden) return;
     if (!this.#voice.canSpeak) return this.#note("This browser can't read aloud. You can read and answer by hand.");
     this.#note("Reading aloud…");
-    const outcome = await this.#voice.speak(toSay(this.#current.step));
+    const outcome = await this.#voice.speak(spokenPrompt(this.#current.step));
     if (turn !== this.#turn) return;
     if (outcome === "blocked") return this.#note("Press “Read again” to hear the question.");
     if (outcome === "silent") return this.#note("This browser has no voice to read aloud with. You can read and answer by hand.");
-    await this.#hear(turn);
+    await this.#listen(turn);
   }
 
   /** @param {number} turn */
-  async #hear(turn) {
-    if (!this.#voice.canListen) return this.#note(DEAF["service-not-allowed"]);
+  async #listen(turn) {
+    if (!this.#voice.canListen) return this.#note(LISTEN_ERRORS["service-not-allowed"]);
     this.#note("Listening… Say your answer, or “next”, “back” or “repeat”.");
     const result = await this.#voice.listen();
     if (turn !== this.#turn || this.#current === null) return;
-    if ("failed" in result) return this.#note(DEAF[result.failed] ?? "Nothing was heard. Press “Answer by voice” to try again.");
-    await this.#take(result.heard, turn);
+    if ("transcript" in result) return this.#process(result.transcript, turn);
+    this.#note(LISTEN_ERRORS[result.error] ?? "Nothing was heard. Press “Answer by voice” to try again.");
   }
 
   /**
-   * @param {string} heard
+   * @param {string} transcript
    * @param {number} turn
    */
-  async #take(heard, turn) {
+  async #process(transcript, turn) {
     const { step, control } = /** @type {{step: Step, control: StepControl}} */ (this.#current);
-    const understood = understand(step, heard);
-    if (understood === null) return this.#note(`We heard “${heard}”, which does not fit. Press “Answer by voice” to try again.`);
-    if ("steer" in understood) return understood.steer === "repeat" ? this.#begin() : this.#actions[understood.steer]();
-    control.show(understood.value);
-    this.#actions.filled();
-    const words = inWords(step, understood.value);
-    this.#note(`We understood: ${words}. Say “next” to go on, or answer again.`);
-    await this.#voice.speak(`${words}. Say next to go on, or answer again.`);
-    if (turn === this.#turn) await this.#hear(turn);
+    const input = interpret(step, transcript);
+    if (input === null) return this.#note(`We heard “${transcript}”, which does not fit. Press “Answer by voice” to try again.`);
+    if ("command" in input) return input.command === "repeat" ? this.#readStep() : this.#actions[input.command]();
+    control.show(input.value);
+    this.#actions.changed();
+    const answer = formatAnswer(step, input.value);
+    this.#note(`We understood: ${answer}. Say “next” to go on, or answer again.`);
+    await this.#voice.speak(`${answer}. Say next to go on, or answer again.`);
+    if (turn === this.#turn) await this.#listen(turn);
   }
 
   /** @param {string} text */
@@ -124,26 +137,33 @@ export class VoiceWalk {
 }
 
 /**
- * What is spoken for a step. An `audio` text may name the options itself; else they follow it.
+ * Interpret a transcript as a command, unless an option has that label, or as an answer to the step.
  *
  * @param {Step} step
- * @returns {string}
+ * @param {string} transcript
+ * @returns {{command: VoiceCommand} | {value: Json} | null} null: neither
  */
-export function toSay(step) {
-  const question = step.audio || step.prompt;
-  const isYesNo = step.type === "boolean";
-  const options = isYesNo ? ["Yes", "No"] : (step.options ?? []).map((option) => option.audio || option.label);
-  const spoken = question.toLowerCase();
-  const labels = isYesNo ? options : (step.options ?? []).map((option) => option.label);
-  const areNamed = Boolean(step.audio) && labels.every((label) => spoken.includes(label.toLowerCase()));
-  const range = step.type === "scale" ? scaleInWords(step) : "";
-  if (options.length === 0 || areNamed) return [question, range].filter(Boolean).join(" ");
-  return `${question} ${options.slice(0, -1).join(". ")}. Or: ${options[options.length - 1]}.`;
+export function interpret(step, transcript) {
+  const type = stepType(step);
+  const speech = normalize(transcript);
+  const isOption = type?.spokenOptions?.(step).some((option) => normalize(option.label) === speech) ?? false;
+  const [command] = VOICE_COMMANDS.find(([, phrases]) => phrases.includes(speech)) ?? [];
+  if (command !== undefined && !isOption) return { command };
+  const value = type?.parseSpeech(step, transcript) ?? null;
+  return value === null ? null : { value };
 }
 
-/** @param {Step} step */
-function scaleInWords(step) {
-  const low = step.min_label ? `${step.min}, ${step.min_label},` : String(step.min);
-  const high = step.max_label ? `${step.max}, ${step.max_label}` : String(step.max);
-  return `From ${low} to ${high}.`;
+/**
+ * Return what is spoken for a step: its prompt, then its options unless the survey's `audio` text names all of them.
+ *
+ * @param {Step} step
+ */
+function spokenPrompt(step) {
+  const prompt = step.audio || step.prompt;
+  const options = stepType(step)?.spokenOptions?.(step) ?? [];
+  const hint = stepType(step)?.spokenHint?.(step) ?? "";
+  const isComplete = Boolean(step.audio) && options.every(({ label }) => prompt.toLowerCase().includes(label.toLowerCase()));
+  if (options.length === 0 || isComplete) return [prompt, hint].filter(Boolean).join(" ");
+  const spoken = options.map((option) => option.audio || option.label);
+  return `${prompt} ${spoken.slice(0, -1).join(". ")}. Or: ${spoken[spoken.length - 1]}.`;
 }

@@ -1,62 +1,61 @@
 // @ts-check
 /**
- * Half-typed answers: sent to the server soon after each change, and kept in this browser too, because
- * a draft is not acknowledged, a person may type while offline, and the server has one for the current
- * step only.
+ * Unsubmitted answers. They are sent soon after each change, and stored in this browser too: drafts are not
+ * acknowledged, a participant may type offline, and the server keeps one for the current step only.
  */
 
 /** @typedef {import("../client/protocol.js").Json} Json */
 
-const SEND_AFTER_MS = 500; // long enough to span a word, short enough for an impatient tab closer
-const FRESH_MS = 60_000; // the server saves a draft within 30 s of its change; twice that, to be sure
+const SEND_DELAY_MS = 500;
+const FRESH_MS = 60_000; // the server saves a draft at most 30 s after its change; twice that to be safe
 
-/** @typedef {{value: Json, changedAtMs: number, isSent: boolean, isGiven?: boolean}} Draft isGiven: as an answer */
+/** @typedef {{value: Json, changedAtMs: number, isSent: boolean, isSubmitted?: boolean}} Draft */
 
 export class Drafts {
-  /** @type {Record<string, Draft>} the drafts by step */
-  #drafts = Object.create(null); // a step may be called constructor
-  /** @type {string | null} the step whose draft is to be sent */
+  /** @type {Record<string, Draft>} by step */
+  #drafts = Object.create(null); // without a prototype: a step may be called "constructor"
+  /** @type {string | null} the step whose draft has to be sent */
   #unsent = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #key;
   #send;
-  #changed;
+  #onChange;
 
   /**
    * @param {string} surveyId
    * @param {string} userId
-   * @param {(step: string, value: Json) => boolean} send whether the draft went out
-   * @param {() => void} changed called when `isUnsent` may have changed
+   * @param {(step: string, value: Json) => boolean} send returns whether the draft was sent
+   * @param {() => void} onChange called when `hasUnsent` may have changed
    */
-  constructor(surveyId, userId, send, changed) {
+  constructor(surveyId, userId, send, onChange) {
     this.#key = `stepkeep:drafts:${surveyId} ${userId}`;
     this.#send = send;
-    this.#changed = changed;
+    this.#onChange = onChange;
     this.#drafts = this.#read();
   }
 
-  get isUnsent() {
+  get hasUnsent() {
     return this.#unsent !== null;
   }
 
   /**
-   * The participant changed the answer of the step.
+   * Store a changed input, and send it after a short delay.
    *
    * @param {string} step
    * @param {Json} value
    */
-  touch(step, value) {
-    this.#drafts = this.#read(); // another tab may have written since
+  change(step, value) {
+    this.#drafts = this.#read(); // another tab may have written
     this.#drafts[step] = { value, changedAtMs: Date.now(), isSent: false };
     this.#unsent = step;
     this.#write();
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.flush(), SEND_AFTER_MS);
-    this.#changed();
+    this.#timer = setTimeout(() => this.flush(), SEND_DELAY_MS);
+    this.#onChange();
   }
 
-  /** Send what is unsent, now. */
+  /** Send the unsent draft without a delay. */
   flush() {
     clearTimeout(this.#timer);
     const step = this.#unsent;
@@ -64,77 +63,75 @@ export class Drafts {
     if (step === null || draft === undefined || !this.#send(step, draft.value)) return;
     draft.isSent = true;
     this.#unsent = null;
-    this.#settle();
+    this.#save();
   }
 
   /**
-   * The answer is on its way as a command: it stays here, but no draft may follow it.
+   * Mark the draft as submitted: it stays stored until the answer is committed, but must not be sent after it.
    *
    * @param {string} step
    */
-  hold(step) {
+  markSubmitted(step) {
     clearTimeout(this.#timer);
     this.#unsent = null;
     this.#drafts = this.#read();
     const draft = this.#drafts[step];
-    if (draft !== undefined) draft.isGiven = true;
-    this.#settle();
+    if (draft !== undefined) draft.isSubmitted = true;
+    this.#save();
   }
 
   /**
-   * The step's draft is of no use any more: an answer was committed. What was typed since that answer was
-   * given, and nobody else has, stays.
+   * Discard the draft of a committed answer, unless it was changed after that answer was submitted.
    *
    * @param {string} step
    */
-  forget(step) {
+  discard(step) {
     this.#drafts = this.#read();
     const draft = this.#drafts[step];
-    if (draft === undefined || (!draft.isSent && draft.isGiven !== true)) return;
+    if (draft === undefined || (!draft.isSent && draft.isSubmitted !== true)) return;
     if (this.#unsent === step) this.#unsent = null;
     delete this.#drafts[step];
-    this.#settle();
+    this.#save();
   }
 
-  /** The walk is over, or begins anew. */
-  forgetAll() {
+  discardAll() {
     clearTimeout(this.#timer);
     this.#unsent = null;
     this.#drafts = Object.create(null);
-    this.#settle();
+    this.#save();
   }
 
   /**
-   * What a step that comes into view shows: this browser's draft where the server can't have it or may
-   * not have saved it yet, else the server's, else the answer, else whatever was once typed here.
+   * Return what a step shows when it comes into view: this browser's draft while the server may not have it, else the
+   * server's draft, the answer, or an older draft of this browser.
    *
    * @param {string} step
    * @param {import("../client/protocol.js").Session} session
    * @returns {Json}
    */
-  shownValue(step, session) {
+  initialValue(step, session) {
     this.#drafts = this.#read();
     const draft = this.#drafts[step];
     const answer = Object.hasOwn(session.answers, step) ? session.answers[step] : undefined;
-    if (draft?.isGiven && answer !== undefined) return answer; // it waits to be saved
+    if (draft?.isSubmitted && answer !== undefined) return answer; // not committed yet
     const isNewest = draft && (!draft.isSent || Date.now() - draft.changedAtMs < FRESH_MS);
     if (isNewest && !draft.isSent) this.#unsent = step;
     if (isNewest) return draft.value;
     return session.draft ?? answer ?? draft?.value ?? null;
   }
 
-  #settle() {
+  #save() {
     this.#write();
-    this.#changed();
+    this.#onChange();
   }
 
   /** @returns {Record<string, Draft>} */
   #read() {
     try {
-      const kept = JSON.parse(localStorage.getItem(this.#key) ?? "{}");
-      return Object.assign(Object.create(null), typeof kept === "object" ? kept : null);
+      const stored = JSON.parse(localStorage.getItem(this.#key) ?? "{}");
+      return Object.assign(Object.create(null), typeof stored === "object" ? stored : null);
     } catch {
-      return this.#drafts; // storage is forbidden here
+      return this.#drafts; // storage is forbidden
     }
   }
 
@@ -143,7 +140,7 @@ export class Drafts {
       if (Object.keys(this.#drafts).length === 0) localStorage.removeItem(this.#key);
       else localStorage.setItem(this.#key, JSON.stringify(this.#drafts));
     } catch {
-      // storage is forbidden or full: the draft lives in this page, and on the server once sent
+      // forbidden or full: the draft is in this page, and on the server once sent
     }
   }
 }

@@ -1,98 +1,98 @@
 // @ts-check
-/** The steps that this page has heard of: from the survey's definition, or as they came by. */
+/** The steps that this page knows: of the survey's newest revision, and those that came with the session. */
+
+import { takesAnswer } from "./controls/index.js";
 
 /**
  * @typedef {import("../client/protocol.js").Step} Step
  * @typedef {import("../client/protocol.js").Session} Session
  */
 
-export class KnownSteps {
-  /** @type {Map<string, Step>} of the newest definition */
+export class StepCache {
+  /** @type {Map<string, Step>} of the newest revision */
   #defined = new Map();
   /** @type {Map<string, {step: Step, revision: string | null}>} */
-  #seen = new Map();
+  #received = new Map();
   /** @type {string | null} */
   #revision = null;
 
   /**
-   * Read the survey's definition. Without it the list shows the steps that came by, and nobody can go
-   * on offline.
+   * Load the survey's newest revision. Without it, nothing can be predicted, and the list of answers names only steps
+   * that came with the session.
    *
-   * @param {string} address
-   * @returns {Promise<boolean>} whether it is here
+   * @param {string} url
+   * @returns {Promise<boolean>} whether it succeeded
    */
-  async load(address) {
+  async load(url) {
     try {
-      const response = await fetch(address, { headers: { Accept: "application/json" } });
+      const response = await fetch(url, { headers: { Accept: "application/json" } });
       const body = await response.json();
       const steps = body?.survey?.steps;
       if (!response.ok || !Array.isArray(steps)) return false;
       this.#defined = new Map(steps.map((/** @type {Step} */ step) => [step.id, step]));
       this.#revision = body.survey.revision ?? null;
       return true;
-    } catch (problem) {
-      console.warn("stepkeep: the survey's definition can't be read", problem);
+    } catch (error) {
+      console.warn("stepkeep: the survey's definition can't be loaded", error);
       return false;
     }
   }
 
-  /** How many steps the survey has; null until the definition is here. */
-  get total() {
+  /** The number of steps of the survey; null until it is loaded. */
+  get size() {
     return this.#defined.size || null;
   }
 
   /**
    * @param {Step} step
-   * @param {string | null} revision of the definition that the session keeps to
+   * @param {string | null} revision that the session follows
    */
   add(step, revision) {
-    this.#seen.set(step.id, { step, revision });
+    this.#received.set(step.id, { step, revision });
   }
 
   /**
-   * The step as it came by last, else as the newest definition has it: good enough to name it.
+   * Return a step of any revision, to show its prompt and labels.
    *
    * @param {string} id
    */
   get(id) {
-    return this.#seen.get(id)?.step ?? this.#defined.get(id) ?? null;
+    return this.#received.get(id)?.step ?? this.#defined.get(id) ?? null;
   }
 
   /**
-   * What is known of one revision for certain: a session may have begun on an older one, whose steps
-   * lead elsewhere.
+   * Return what is known of one revision. A session may follow an older one, whose steps lead elsewhere.
    *
    * @param {string | null} revision
    * @returns {import("../client/optimistic.js").KnownSurvey}
    */
-  of(revision) {
+  revision(revision) {
     const first = this.#defined.keys().next().value;
     const newest = first !== undefined && this.#revision !== null ? { first, revision: this.#revision } : null;
-    return { step: (id) => this.#certain(id, revision), newest, size: this.total };
+    return { step: (id) => this.#stepOf(revision, id), newest, size: this.size };
   }
 
   /**
-   * The answered steps in the order of the walk; those ahead of the position come last.
+   * Return the ids of the answered questions in the session's order; those ahead of the current step come last.
    *
    * @param {Session} session
-   * @returns {string[]}
    */
   answered(session) {
-    const behind = session.step_history.filter((id) => Object.hasOwn(session.answers, id));
-    const ahead = Object.keys(session.answers).filter((id) => !behind.includes(id));
+    const visited = session.step_history.filter((id) => Object.hasOwn(session.answers, id));
+    const ahead = Object.keys(session.answers).filter((id) => !visited.includes(id));
     const order = [...this.#defined.keys()];
-    ahead.sort((one, other) => order.indexOf(one) - order.indexOf(other));
-    return [...behind, ...ahead].filter((id) => this.get(id)?.type !== "info");
+    ahead.sort((a, b) => order.indexOf(a) - order.indexOf(b));
+    return [...visited, ...ahead].filter((id) => takesAnswer(this.get(id)));
   }
 
   /**
-   * @param {string} id
    * @param {string | null} revision
+   * @param {string} id
    * @returns {Step | null}
    */
-  #certain(id, revision) {
+  #stepOf(revision, id) {
     if (revision !== null && revision === this.#revision) return this.#defined.get(id) ?? null;
-    const seen = this.#seen.get(id);
-    return seen?.revision === revision ? (seen?.step ?? null) : null;
+    const received = this.#received.get(id);
+    return received?.revision === revision ? (received?.step ?? null) : null;
   }
 }

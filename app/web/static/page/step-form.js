@@ -1,16 +1,16 @@
 // @ts-check
-/** The form with the step in view: its control, its buttons, and what is wrong with its answer. */
+/** The form of the current step: its control, its buttons and the problem with its answer. */
 
 import { byId } from "../dom.js";
-import { makeControl } from "./controls/index.js";
+import { stepType, takesAnswer } from "./controls/index.js";
 
 /**
  * @typedef {import("../client/protocol.js").Json} Json
  * @typedef {import("../client/protocol.js").Step} Step
  *
- * @typedef {object} FormActions
- * @property {(step: string, value: Json) => void} send the participant gave this answer
- * @property {(step: string, value: Json) => void} touched the participant changed the half-typed answer
+ * @typedef {object} Actions
+ * @property {(step: string, value: Json) => void} submit the participant submitted an answer
+ * @property {(step: string, value: Json) => void} change the participant changed the input
  */
 
 export class StepForm {
@@ -18,20 +18,20 @@ export class StepForm {
   #step = null;
   /** @type {import("./controls/index.js").StepControl | null} */
   #control = null;
-  /** Whether the participant changed the answer since the step came into view. */
-  #isTouched = false;
-  /** @type {string | null} the answer, as JSON, that is on its way */
-  #sent = null;
+  /** Whether the participant changed the input since the step came into view. */
+  #isChanged = false;
+  /** @type {string | null} the submitted answer as JSON, until the server answers */
+  #submitted = null;
   #actions;
 
-  /** @param {FormActions} actions */
+  /** @param {Actions} actions */
   constructor(actions) {
     this.#actions = actions;
-    byId("walk").addEventListener("submit", (event) => {
+    byId("step-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit();
     });
-    byId("step").addEventListener("input", () => this.touch());
+    byId("step").addEventListener("input", () => this.change());
     byId("skip").addEventListener("click", () => this.skip());
   }
 
@@ -43,82 +43,86 @@ export class StepForm {
     return this.#control;
   }
 
-  /** The step in view if its answer is on its way. */
-  get sendingStep() {
-    return this.#sent === null ? null : (this.#step?.id ?? null);
+  /** The id of the step in view if its answer is submitted and not answered by the server. */
+  get submittedStep() {
+    return this.#submitted === null ? null : (this.#step?.id ?? null);
   }
 
   /**
-   * Bring a step into view.
+   * Show a step with a value.
    *
    * @param {Step} step
    * @param {Json} value
+   * @returns {boolean} false if this page does not support its type
    */
   show(step, value) {
-    this.leave();
+    this.clear();
+    const type = stepType(step);
+    if (type === undefined) return false;
     this.#step = step;
-    this.#control = makeControl(step);
+    this.#control = type.createControl(step);
     byId("step").replaceChildren(this.#control.element);
     this.#control.show(value);
-    byId("next").textContent = step.type === "info" ? "Continue" : "Next";
-    byId("skip").hidden = step.type === "info" || step.required !== false;
+    byId("next").textContent = takesAnswer(step) ? "Next" : "Continue";
+    byId("skip").hidden = !takesAnswer(step) || step.required !== false;
+    return true;
   }
 
   /**
-   * Show what another tab or device made of this step, but never over what is being typed here.
+   * Show a value from another tab or device, unless the participant has changed the input here.
    *
    * @param {Json} value
    */
   refresh(value) {
-    if (!this.#isTouched) this.#control?.show(value);
+    if (!this.#isChanged) this.#control?.show(value);
   }
 
-  leave() {
+  clear() {
     this.#showProblem(null);
     this.#step = null;
     this.#control = null;
-    this.#sent = null;
-    this.#isTouched = false;
+    this.#submitted = null;
+    this.#isChanged = false;
   }
 
   submit() {
     if (this.#control === null) return;
     const problem = this.#control.problem();
-    if (problem === null) this.#send(this.#control.value());
+    if (problem === null) this.#submit(this.#control.value());
     else this.#showProblem(problem);
   }
 
-  /** Go on without an answer, where the step allows it. */
+  /** Submit no answer, if the step is optional. */
   skip() {
-    if (this.#step?.required === false) this.#send(null);
+    if (this.#step?.required === false) this.#submit(null);
   }
 
-  /** The control holds another answer now. */
-  touch() {
+  /** Report that the control has another answer. */
+  change() {
     if (this.#step === null || this.#control === null) return;
-    this.#isTouched = true;
-    this.#sent = null;
+    this.#isChanged = true;
+    this.#submitted = null;
     this.#showProblem(null);
-    this.#actions.touched(this.#step.id, this.#control.draft());
+    this.#actions.change(this.#step.id, this.#control.draft());
   }
 
-  /** The server has answered all that was on its way. */
+  /** Accept the same answer again: the server has answered every command. */
   settle() {
-    this.#sent = null;
+    this.#submitted = null;
   }
 
   /**
-   * Say beside the field why the server refused the answer; nothing that was typed is lost.
+   * Show why the server rejected the answer, and keep the input.
    *
-   * @param {string} step whose answer it was
+   * @param {string} step whose answer was rejected
    * @param {string} text
-   * @param {Json} [value] the answer, where another step may have been in view since
-   * @returns {boolean} false where the step is not in view
+   * @param {Json} [value] the rejected answer, shown if another step was in view meanwhile
+   * @returns {boolean} false if the step is not in view
    */
-  refuse(step, text, value) {
+  reject(step, text, value) {
     if (this.#step?.id !== step) return false;
-    if (value !== undefined && !this.#isTouched) this.#control?.show(value);
-    this.#sent = null;
+    if (value !== undefined && !this.#isChanged) this.#control?.show(value);
+    this.#submitted = null;
     this.#showProblem(text);
     return true;
   }
@@ -129,19 +133,19 @@ export class StepForm {
   }
 
   /** @param {Json} value */
-  #send(value) {
-    const sent = JSON.stringify(value);
-    if (this.#step === null || this.#sent === sent) return; // the same once more: the button was pressed twice
-    this.#sent = sent;
+  #submit(value) {
+    const answer = JSON.stringify(value);
+    if (this.#step === null || this.#submitted === answer) return; // the button was pressed twice
+    this.#submitted = answer;
     this.#showProblem(null);
-    this.#actions.send(this.#step.id, value);
+    this.#actions.submit(this.#step.id, value);
   }
 
   /** @param {string | null} text */
   #showProblem(text) {
     byId("problem").textContent = text ?? "";
     byId("problem-box").hidden = text === null;
-    for (const element of this.#control?.marked ?? []) {
+    for (const element of this.#control?.validated ?? []) {
       if (text === null) element.removeAttribute("aria-invalid");
       else element.setAttribute("aria-invalid", "true");
     }

@@ -1,81 +1,79 @@
 // @ts-check
 /**
- * The id that this browser keeps for a participant who came without one.
+ * The participant id that this browser keeps when neither the server nor the link names one.
  *
- * It is kept twice: in localStorage, which is there at once, but which Chromium writes to the disk only
- * seconds later; and in IndexedDB, which is on the disk when it says so. Without the second a browser
- * that is killed in the first seconds would come back as somebody else, and the answers that it keeps
- * would wait for ever.
+ * It is stored twice: localStorage is read synchronously, but Chromium writes it to the disk only seconds later;
+ * IndexedDB is on the disk when its transaction completes. Without the latter, a browser killed in the first seconds
+ * would return as another participant, and never send the answers in its outbox.
  */
 
 import { isUserId, newUserId } from "../client/ids.js";
-import { within } from "../client/timeout.js";
+import { withTimeout } from "../client/timeout.js";
 import { openDB } from "../vendor/idb-8.0.4/index.js";
 
 const KEY = "stepkeep:user";
 const DATABASE = "stepkeep-participant";
 const STORE = "ids";
-const WITHIN_MS = 2_000; // as the outbox; the survey doesn't wait longer for it
+const TIMEOUT_MS = 2_000; // as the outbox's
 
 /**
- * Return the id, made at the first call. Where the browser forbids all storage it lives as long as the page.
+ * Return the stored id, or create and store one. Without storage, each page has its own.
  *
  * @returns {Promise<string>}
  */
-export async function keptUserId() {
-  const quick = inLocalStorage();
-  if (quick !== null) {
-    void storeDurably(quick);
-    return quick;
+export async function storedUserId() {
+  const local = readLocal();
+  if (local !== null) {
+    void writeDatabase(local);
+    return local;
   }
-  const kept = await durably();
-  const id = inLocalStorage() ?? kept ?? newUserId(); // another tab may have made one meanwhile
-  storeQuickly(id);
-  await storeDurably(id);
+  const stored = await readDatabase();
+  const id = readLocal() ?? stored ?? newUserId(); // another tab may have created one meanwhile
+  writeLocal(id);
+  await writeDatabase(id);
   return id;
 }
 
 /**
- * Forget the id, if it is this one.
+ * Remove the stored id if it is this one.
  *
  * @param {string} id
- * @returns {Promise<void>}
  */
-export async function forgetUserId(id) {
-  if (inLocalStorage() === id) localStorage.removeItem(KEY);
-  await withStore(async (database) => {
+export async function removeUserId(id) {
+  if (readLocal() === id) localStorage.removeItem(KEY);
+  await withDatabase(async (database) => {
     if ((await database.get(STORE, KEY)) === id) await database.delete(STORE, KEY);
   });
 }
 
 /** @returns {string | null} */
-function inLocalStorage() {
+function readLocal() {
   try {
-    const kept = localStorage.getItem(KEY);
-    return kept !== null && isUserId(kept) ? kept : null;
+    const stored = localStorage.getItem(KEY);
+    return stored !== null && isUserId(stored) ? stored : null;
   } catch {
-    return null; // storage is forbidden here
+    return null; // storage is forbidden
   }
 }
 
 /** @param {string} id */
-function storeQuickly(id) {
+function writeLocal(id) {
   try {
     localStorage.setItem(KEY, id);
   } catch {
-    // forbidden or full: IndexedDB or this page must do
+    // forbidden or full: IndexedDB or this page has it
   }
 }
 
 /** @returns {Promise<string | null>} */
-async function durably() {
-  const kept = await withStore((database) => database.get(STORE, KEY));
-  return typeof kept === "string" && isUserId(kept) ? kept : null;
+async function readDatabase() {
+  const stored = await withDatabase((database) => database.get(STORE, KEY));
+  return typeof stored === "string" && isUserId(stored) ? stored : null;
 }
 
 /** @param {string} id */
-async function storeDurably(id) {
-  await withStore(async (database) => {
+async function writeDatabase(id) {
+  await withDatabase(async (database) => {
     const transaction = database.transaction(STORE, "readwrite", { durability: "strict" });
     await Promise.all([transaction.store.put(id, KEY), transaction.done]);
   });
@@ -84,19 +82,19 @@ async function storeDurably(id) {
 /**
  * @template T
  * @param {(database: any) => Promise<T>} work
- * @returns {Promise<T | null>} null where IndexedDB is forbidden, missing or hangs
+ * @returns {Promise<T | null>} null if IndexedDB is forbidden, missing or hangs
  */
-async function withStore(work) {
+async function withDatabase(work) {
   try {
-    return await within(opened().then(work), WITHIN_MS);
-  } catch (problem) {
-    console.warn("stepkeep: the participant's id is not kept on the disk", problem);
+    return await withTimeout(openDatabase().then(work), TIMEOUT_MS);
+  } catch (error) {
+    console.warn("stepkeep: the participant id is not stored in IndexedDB", error);
     return null;
   }
 }
 
 /** @returns {Promise<any>} */
-async function opened() {
+async function openDatabase() {
   return openDB(DATABASE, 1, {
     upgrade(/** @type {any} */ database) {
       database.createObjectStore(STORE);

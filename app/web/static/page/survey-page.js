@@ -1,19 +1,19 @@
 // @ts-check
-/** The participant's page: puts the client, the step's form, the drafts and the voice together. */
+/** The participant's page: connects the client, the step's form, the drafts and audio mode. */
 
-import { fillAnswers } from "./answer-list.js";
 import { SurveyClient } from "../client/client.js";
+import { isUserId } from "../client/ids.js";
+import { OptimisticSession } from "../client/optimistic-session.js";
+import { END } from "../client/protocol.js";
+import { byId } from "../dom.js";
+import { showAnswers } from "./answer-list.js";
+import { AudioMode } from "./audio-mode.js";
 import { DevicePanel } from "./device-panel.js";
 import { Drafts } from "./drafts.js";
-import { byId } from "../dom.js";
-import { isUserId } from "../client/ids.js";
-import { forgetUserId, keptUserId } from "./stored-user-id.js";
-import { KnownSteps } from "./step-cache.js";
-import { END } from "../client/protocol.js";
+import { StepCache } from "./step-cache.js";
 import { StepForm } from "./step-form.js";
+import { removeUserId, storedUserId } from "./stored-user-id.js";
 import { SurveyView } from "./survey-view.js";
-import { VoiceWalk } from "./audio-mode.js";
-import { Walk } from "../client/optimistic-session.js";
 
 /**
  * @typedef {import("../client/protocol.js").Json} Json
@@ -23,33 +23,33 @@ import { Walk } from "../client/optimistic-session.js";
  * @typedef {import("../client/protocol.js").ServerMessage} ServerMessage
  */
 
-const DEFINITION_AGAIN_MS = 30_000; // only going on offline wants it, so there is no hurry
+const RELOAD_STEPS_MS = 30_000; // only predictions need the definition, so there is no hurry
 const UNAUTHORIZED = 4401;
-const NEW_COOKIE_WITHIN_MS = 2_000; // from the end of the old token to the answer that brings the new one, and more
+const NEW_COOKIE_MS = 2_000; // ample time from the revocation of the old token to the response with the new cookie
 
 class SurveyPage {
-  /** @type {Session | null} as it is shown: the server's, with what is foreseen of our own commands */
+  /** @type {Session | null} as shown: the server's, with predicted changes */
   #session = null;
-  /** Whether the step in view is where all commands lead; else the server has to say where one leads. */
-  #isKnown = true;
+  /** Whether the step in view waits for the server to say where its answer leads. */
+  #isBlocked = false;
   #wasOnline = false;
-  /** Whether the server has greeted us since our credentials were refused the last time. */
-  #wasGreeted = false;
-  /** The ids of the commands that are looked ahead at. */
-  #lookedAt = "";
+  /** Whether a connection succeeded since the last 4401. */
+  #wasAuthorized = false;
+  /** The ids of the commands that the session in view predicts. */
+  #predictedIds = "";
   #progress = 0;
-  /** @type {string | null} where the participant left to edit an earlier answer */
+  /** @type {string | null} the step that the participant left to edit an earlier answer */
   #returnTo = null;
-  #steps = new KnownSteps();
-  #walk = new Walk((revision) => this.#steps.of(revision));
+  #steps = new StepCache();
+  #optimistic = new OptimisticSession((revision) => this.#steps.revision(revision));
   #view = new SurveyView();
   #form = new StepForm({
-    send: (step, value) => this.#answer(step, value),
-    touched: (step, value) => this.#drafts.touch(step, value),
+    submit: (step, value) => this.#answer(step, value),
+    change: (step, value) => this.#drafts.change(step, value),
   });
   #client;
   #drafts;
-  #voice;
+  #audio;
   #userId;
 
   /**
@@ -67,16 +67,16 @@ class SurveyPage {
       (step, value) => this.#client.draft(step, value),
       () => this.#showSave(),
     );
-    this.#voice = new VoiceWalk(language ?? "en", {
+    this.#audio = new AudioMode(language ?? "en", {
       next: () => this.#form.submit(),
       skip: () => this.#form.skip(),
       back: () => this.#back(),
-      filled: () => this.#form.touch(),
+      changed: () => this.#form.change(),
     });
-    this.#listenToServer();
+    this.#listenToClient();
     this.#listenToParticipant();
     this.#listenToBrowser();
-    if (this.#view.root.dataset.userId !== undefined) this.#openDevicePanel();
+    if (this.#view.root.dataset.userId !== undefined) this.#createDevicePanel();
   }
 
   async start() {
@@ -85,19 +85,18 @@ class SurveyPage {
   }
 
   async #loadSteps() {
-    if (await this.#steps.load(this.#view.root.dataset.surveyAddress ?? "")) this.#look("change");
-    else setTimeout(() => void this.#loadSteps(), DEFINITION_AGAIN_MS);
+    if (await this.#steps.load(this.#view.root.dataset.surveyUrl ?? "")) this.#render("change");
+    else setTimeout(() => void this.#loadSteps(), RELOAD_STEPS_MS);
   }
 
-  #listenToServer() {
-    const on = (/** @type {string} */ type, /** @type {(detail: any) => void} */ act) =>
-      this.#client.addEventListener(type, (event) => act(/** @type {CustomEvent} */ (event).detail));
-    for (const type of ["state", "ack", "pending", "sync"]) on(type, (message) => this.#take(message));
-    on("reject", (message) => this.#refused(message));
-    on("error", (message) => this.#refused(message));
-    on("state", () => (this.#wasGreeted = true));
-    on("stopped", ({ code, why }) => this.#stopped(code, why));
-    on("change", () => this.#connectionChanged());
+  #listenToClient() {
+    const on = (/** @type {string} */ type, /** @type {(detail: any) => void} */ handle) =>
+      this.#client.addEventListener(type, (event) => handle(/** @type {CustomEvent} */ (event).detail));
+    for (const type of ["state", "ack", "pending", "sync"]) on(type, (message) => this.#receive(message));
+    for (const type of ["reject", "error"]) on(type, (message) => this.#handleRejection(message));
+    on("state", () => (this.#wasAuthorized = true));
+    on("stopped", ({ code, reason }) => this.#handleStop(code, reason));
+    on("change", () => this.#handleChange());
   }
 
   #listenToParticipant() {
@@ -108,138 +107,134 @@ class SurveyPage {
     press("restart", () => this.#view.askRestart(true));
     press("restart-no", () => this.#view.askRestart(false));
     press("restart-yes", () => this.#restart());
-    press("lost-restart", () => this.#restart());
-    press("retry", () => location.reload());
+    press("unresumable-restart", () => this.#restart());
+    for (const id of ["retry", "reload"]) press(id, () => location.reload());
   }
 
   #listenToBrowser() {
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "hidden") this.#drafts.flush();
-      else this.#client.retryNow();
+      else this.#client.reconnectNow();
     });
     addEventListener("pagehide", () => this.#drafts.flush());
     addEventListener("pageshow", (event) => {
-      if (event.persisted) this.#client.retryNow(); // back from the browser's cache, where sockets die
+      if (event.persisted) this.#client.reconnectNow(); // from the back/forward cache, which closes sockets
     });
   }
 
   /**
    * @param {ServerMessage} message
-   * @returns {Command | null} the command of ours that it answers
+   * @returns {Command | null} our command that it answers
    */
-  #take(message) {
-    const before = this.#walk.toldSession;
-    const meant = this.#walk.take(message, this.#waiting());
+  #receive(message) {
+    const before = this.#optimistic.confirmedSession;
+    const answered = this.#optimistic.receive(message, this.#commandsToPredict());
     if (this.#client.unacknowledged === 0) this.#form.settle();
-    this.#settleDrafts(before, this.#walk.toldSession);
-    this.#look(message.type, message.resumed);
-    return meant;
+    this.#discardDrafts(before, this.#optimistic.confirmedSession);
+    this.#render(message.type, message.resumed);
+    return answered;
   }
 
-  /** The commands to look ahead at; those of another page of this browser come with a greeting. */
-  #waiting() {
-    const waiting = this.#client.unacknowledgedCommands;
-    this.#lookedAt = waiting.map((command) => command.id).join(" ");
-    return waiting;
+  /** Return the unacknowledged commands; those of another tab are among them after a reconnect. */
+  #commandsToPredict() {
+    const commands = this.#client.unacknowledgedCommands;
+    this.#predictedIds = commands.map((command) => command.id).join(" ");
+    return commands;
   }
 
   /**
-   * Show where the walk is now.
+   * Show the session's current step.
    *
-   * @param {ServerMessage["type"] | "change"} type what made us look
+   * @param {ServerMessage["type"] | "change"} cause
    * @param {boolean} [isResumed]
    */
-  #look(type, isResumed) {
-    const shown = this.#walk.look();
-    if (shown === null || this.#view.part === "stopped") return;
+  #render(cause, isResumed) {
+    const view = this.#optimistic.view();
+    if (view === null || this.#view.part === "stopped") return;
     const before = this.#session;
-    const { session, step } = shown;
+    const { session, step } = view;
     this.#session = session;
-    this.#progress = shown.progress;
-    this.#isKnown = shown.isKnown;
+    this.#progress = view.progress;
+    this.#isBlocked = view.isBlocked;
     if (session.status === "completed" || session.current_step === END) this.#showDone();
-    else if (step === null || session.status === "expired") this.#showLost(session);
-    else this.#showStep(step, before, type);
-    this.#showAround();
+    else if (step === null || session.status === "expired") this.#showUnresumable(session);
+    else this.#showStep(step, before, cause);
+    this.#showSurroundings();
     if (before === null && isResumed) this.#view.showWelcome();
-    this.#voice.setMode(session.is_audio_mode);
+    this.#audio.toggle(session.is_audio_mode);
   }
 
   /**
-   * A draft ends when its step's answer changes, wherever that was done, or when the walk begins anew.
-   *
-   * What is only foreseen ends none: the draft is one more copy of an answer that isn't saved yet.
+   * Discard the drafts of steps whose answers changed, on any device, and all drafts after a restart. Predicted answers
+   * discard none: the draft is one more copy of an answer that isn't saved yet.
    *
    * @param {Session | null} before
    * @param {Session | null} session
    */
-  #settleDrafts(before, session) {
+  #discardDrafts(before, session) {
     if (before === null || session === null) return;
-    if (isNewWalk(before, session)) this.#drafts.forgetAll();
+    if (isRestarted(before, session)) this.#drafts.discardAll();
     for (const [step, value] of Object.entries(session.answers)) {
-      if (JSON.stringify(before.answers[step]) !== JSON.stringify(value)) this.#drafts.forget(step);
+      if (JSON.stringify(before.answers[step]) !== JSON.stringify(value)) this.#drafts.discard(step);
     }
   }
 
   /**
    * @param {Step} step
    * @param {Session | null} before
-   * @param {ServerMessage["type"] | "change"} type
+   * @param {ServerMessage["type"] | "change"} cause
    */
-  #showStep(step, before, type) {
+  #showStep(step, before, cause) {
     const session = /** @type {Session} */ (this.#session);
     this.#steps.add(step, session.survey_revision);
-    const value = this.#drafts.shownValue(step.id, session);
-    const isInView = this.#form.step?.id === step.id && !(before !== null && isNewWalk(before, session));
+    const value = this.#drafts.initialValue(step.id, session);
+    const isInView = this.#form.step?.id === step.id && !(before !== null && isRestarted(before, session));
     if (isInView) {
-      if (type === "sync" || type === "state") this.#form.refresh(value);
+      if (cause === "sync" || cause === "state") this.#form.refresh(value);
       return;
     }
-    this.#form.show(step, value);
-    this.#view.showPart("walk", step.id);
+    if (!this.#form.show(step, value)) {
+      this.#audio.clear();
+      this.#view.showPart("unsupported", step.id);
+      return;
+    }
+    this.#view.showPart("step-form", step.id);
     if (before !== null) this.#form.focusHeading();
-    if (this.#form.control !== null) this.#voice.showStep(step, this.#form.control);
+    if (this.#form.control !== null) this.#audio.showStep(step, this.#form.control);
   }
 
   #showDone() {
-    const isNew = this.#view.part !== "done";
-    const isSaved = this.#walk.toldSession?.status === "completed" && this.#client.unacknowledged === 0;
-    if (isSaved) this.#drafts.forgetAll();
-    this.#view.showEnd(isSaved);
-    this.#form.leave();
-    this.#voice.leave();
-    this.#view.showPart("done", END);
-    if (isNew) this.#view.welcomeAtEnd();
+    const isSaved = this.#optimistic.confirmedSession?.status === "completed" && this.#client.unacknowledged === 0;
+    if (isSaved) this.#drafts.discardAll();
+    this.#clearStep();
+    this.#view.showDone(isSaved);
   }
 
   /** @param {Session} session */
-  #showLost(session) {
-    this.#form.leave();
-    this.#voice.leave();
-    this.#view.showPart("lost", session.current_step);
-    this.#view.showLostWhy(session.status === "expired");
+  #showUnresumable(session) {
+    this.#clearStep();
+    this.#view.showUnresumable(session);
   }
 
-  /** Everything around the step: place, answers, back, and the notes. */
-  #showAround() {
+  #clearStep() {
+    this.#form.clear();
+    this.#audio.clear();
+  }
+
+  /** Show what surrounds the step: position, mode, answers, Back and notes. */
+  #showSurroundings() {
     const session = this.#session;
     if (session === null || this.#view.part === "stopped") return;
     const isDone = this.#view.part === "done";
     if (this.#returnTo === session.current_step || isDone) this.#returnTo = null;
-    this.#view.showPlace(session, this.#progress, this.#steps.total);
+    this.#view.showPosition(session, this.#progress, this.#steps.size);
     this.#view.showMode(session.is_audio_mode);
-    const isWaiting = !this.#isKnown && !this.#client.isOnline; // what leads elsewhere could be refused later
-    byId("back").hidden = session.step_history.length === 0 || this.#view.part !== "walk" || isWaiting;
+    const isWaiting = this.#isBlocked && !this.#client.isOnline; // a move elsewhere could be rejected later
+    byId("back").hidden = session.step_history.length === 0 || this.#view.part !== "step-form" || isWaiting;
     byId("return-note").hidden = this.#returnTo === null || isWaiting;
     const edit = isDone || isWaiting ? null : (/** @type {string} */ id) => this.#edit(id);
-    fillAnswers(byId(isDone ? "done-answers" : "answers"), session, this.#steps, edit);
+    showAnswers(byId(isDone ? "done-answers" : "answers"), session, this.#steps, edit);
     byId("answers-panel").hidden = isDone || byId("answers").childElementCount === 0;
-  }
-
-  /** The participant does something: what was said about an earlier act has been read. */
-  #endNotes() {
-    this.#view.endWelcome();
-    this.#view.showNotice("");
   }
 
   /**
@@ -247,17 +242,17 @@ class SurveyPage {
    * @param {Json} value
    */
   #answer(step, value) {
-    this.#drafts.hold(step);
-    this.#endNotes();
-    void this.#client.answer(step, value).then((answered) => {
-      if (answered.type === "ack") this.#drafts.forget(step);
+    this.#drafts.markSubmitted(step);
+    this.#view.clearNotes();
+    void this.#client.answer(step, value).then((outcome) => {
+      if (outcome.type === "ack") this.#drafts.discard(step);
     });
     this.#showSave();
   }
 
   #back() {
     this.#drafts.flush();
-    this.#endNotes();
+    this.#view.clearNotes();
     void this.#client.back();
   }
 
@@ -270,108 +265,103 @@ class SurveyPage {
   /** @param {string} id */
   #goto(id) {
     this.#drafts.flush();
-    this.#endNotes();
+    this.#view.clearNotes();
     /** @type {HTMLDetailsElement} */ (byId("answers-panel")).open = false;
     void this.#client.goto(id);
   }
 
   #restart() {
-    this.#drafts.forgetAll();
+    this.#drafts.discardAll();
     this.#returnTo = null;
-    this.#endNotes();
+    this.#view.clearNotes();
     void this.#client.restart();
   }
 
-  /** @param {ServerMessage} message a reject, or an error */
-  #refused(message) {
+  /** @param {ServerMessage} message a reject or an error */
+  #handleRejection(message) {
     if (message.type === "error" && !message.id) {
-      console.warn("stepkeep: the server refused a message", message.code, message.message);
+      console.warn("stepkeep: the server rejected a message", message.code, message.message);
       return;
     }
     if (message.code === "not_current") this.#returnTo = null; // an edit changed the route
-    const sending = this.#form.sendingStep;
-    const meant = this.#take(message);
-    const step = meant === null ? sending : meant.step; // too long an answer is never in the outbox
+    const { submittedStep } = this.#form;
+    const command = this.#receive(message);
+    const step = command === null ? submittedStep : command.step; // null: too large, and never in the outbox
     const text = message.message || "This could not be saved. Please try again.";
-    const isAnswer = meant === null || meant.type === "answer";
-    if (!isAnswer || !this.#form.refuse(step ?? "", text, meant?.value)) this.#view.showNotice(text);
-    this.#showAround();
+    const isAnswer = command === null || command.type === "answer";
+    if (!isAnswer || !this.#form.reject(step ?? "", text, command?.value)) this.#view.showNotice(text);
+    this.#showSurroundings();
   }
 
-  #connectionChanged() {
-    const lookedAt = this.#lookedAt;
-    this.#walk.wait(this.#waiting());
-    if (lookedAt !== this.#lookedAt) this.#look("change");
-    else if (this.#wasOnline !== this.#client.isOnline) this.#showAround();
+  /** Handle a changed connection or outbox. */
+  #handleChange() {
+    const predictedIds = this.#predictedIds;
+    this.#optimistic.setUnacknowledged(this.#commandsToPredict());
+    if (predictedIds !== this.#predictedIds) this.#render("change");
+    else if (this.#wasOnline !== this.#client.isOnline) this.#showSurroundings();
     this.#wasOnline = this.#client.isOnline;
     if (this.#client.isOnline && this.#client.unacknowledged === 0) this.#drafts.flush();
     this.#showSave();
   }
 
   /**
-   * No attempt will be made any more, and what was answered is shown to nobody who may not see it.
-   *
    * @param {number} code
-   * @param {string} why
+   * @param {string} reason
    */
-  #stopped(code, why) {
-    if (code === UNAUTHORIZED && this.#wasGreeted) {
-      // Another tab of this browser may have signed out all other devices: then a new cookie is here, or on its way.
-      this.#wasGreeted = false;
-      setTimeout(() => void this.#client.start(), NEW_COOKIE_WITHIN_MS);
+  #handleStop(code, reason) {
+    if (code === UNAUTHORIZED && this.#wasAuthorized) {
+      // Another tab may have signed out all other devices: then this browser has a new cookie, or gets it soon.
+      this.#wasAuthorized = false;
+      setTimeout(() => void this.#client.start(), NEW_COOKIE_MS);
       return;
     }
-    this.#form.leave();
-    this.#voice.leave();
-    for (const id of ["step", "answers", "done-answers"]) byId(id).replaceChildren();
-    for (const id of ["back", "answers-panel", "resumed", "return-note"]) byId(id).hidden = true;
-    this.#view.showNotice("");
-    this.#view.showStopped(why);
+    this.#clearStep();
+    this.#view.showStopped(reason);
   }
 
-  /** What the panel for other devices may do with this page; the server must know who it is. */
-  #openDevicePanel() {
+  /** Create the panel for other devices; only where the server knows the participant. */
+  #createDevicePanel() {
     new DevicePanel({
-      hasUnsent: () => {
+      hasUnsaved: () => {
         this.#drafts.flush();
-        return this.#client.unacknowledged > 0 || this.#drafts.isUnsent;
+        return this.#client.unacknowledged > 0 || this.#drafts.hasUnsent;
       },
-      pause: () => this.#client.stop(),
-      goOn: () => this.#client.start(),
+      disconnect: () => this.#client.stop(),
+      connect: () => this.#client.start(),
       forget: async () => {
-        this.#drafts.forgetAll();
-        await forgetUserId(this.#userId);
+        this.#drafts.discardAll();
+        await removeUserId(this.#userId);
       },
     });
   }
 
   #showSave() {
-    const { isOnline, unacknowledged, isKeptOnDevice } = this.#client;
-    const isSaving = unacknowledged > 0 || this.#drafts.isUnsent;
+    const { isOnline, unacknowledged, isDurable } = this.#client;
+    const isSaving = unacknowledged > 0 || this.#drafts.hasUnsent;
     const save = !isOnline ? "offline" : isSaving ? "saving" : "saved";
-    if (this.#view.part !== "stopped") this.#view.showSave(save, isKeptOnDevice);
-    byId("kept").hidden = isOnline || this.#isKnown;
+    if (this.#view.part !== "stopped") this.#view.showSave(save, isDurable);
+    byId("offline-note").hidden = isOnline || !this.#isBlocked;
   }
 }
 
 /**
- * Whether somebody began the survey again between these two.
+ * Whether the survey was restarted between two sessions.
  *
  * @param {Session} before
  * @param {Session} session
  */
-function isNewWalk(before, session) {
+function isRestarted(before, session) {
   return Object.keys(session.answers).length === 0 && Object.keys(before.answers).length > 0;
 }
 
-async function begin() {
-  const { surveyId = "", userId } = byId("survey").dataset;
-  const named = userId ?? new URLSearchParams(location.search).get("user"); // the server knows whose cookie came
+async function start() {
+  const { surveyId = "", userId } = byId("survey").dataset; // in production, userId is the cookie's participant
+  const named = userId ?? new URLSearchParams(location.search).get("user");
   if (named !== null && !isUserId(named)) {
     new SurveyView().showStopped("The link that brought you here is not complete. Please ask for a new one.");
     return;
   }
-  await new SurveyPage(surveyId, named ?? (await keptUserId())).start();
+  await new SurveyPage(surveyId, named ?? (await storedUserId())).start();
 }
 
-void begin();
+void start();

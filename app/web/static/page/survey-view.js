@@ -1,11 +1,11 @@
 // @ts-check
-/** What the page shows around the step: where one is, whether it is saved, notes, which part is seen. */
+/** What the survey page shows around the step: position, save status, notes, and which part is visible. */
 
 import { byId } from "../dom.js";
 
 /**
  * @typedef {import("../client/protocol.js").Session} Session
- * @typedef {"loading" | "walk" | "done" | "lost" | "stopped"} Part
+ * @typedef {(typeof PARTS)[number]} Part
  */
 
 const SAVE_TEXTS = {
@@ -15,21 +15,21 @@ const SAVE_TEXTS = {
   offline: "Offline – your answers are kept on this device",
   stopped: "Not connected",
 };
-const OFFLINE_UNKEPT = "Offline – please keep this page open"; // where the browser gives no storage
+const OFFLINE_NOT_DURABLE = "Offline – please keep this page open";
 
-/** Going to and fro between these is seen, but not said aloud. */
+/** Save statuses that change at every pause in typing: shown, but not announced by screen readers. */
 const QUIET = new Set(["saved", "saving"]);
 
-const GONE =
+const STEP_REMOVED =
   "This survey has changed since you were here, and the question that you were at is gone. You can start again.";
 const EXPIRED = "It was too long ago that you were here, so this survey has been closed. You can start again.";
 
-/** The parts of the page of which exactly one is seen. */
-const PARTS = ["loading", "walk", "done", "lost", "stopped"];
+/** The parts of the page, of which one is visible; each is the id of its element. */
+const PARTS = /** @type {const} */ (["loading", "step-form", "done", "unresumable", "unsupported", "stopped"]);
 
 export class SurveyView {
   root = byId("survey");
-  #place = "";
+  #position = "";
 
   get part() {
     return this.root.dataset.part;
@@ -41,38 +41,38 @@ export class SurveyView {
    */
   showPart(part, step) {
     for (const name of PARTS) byId(name).hidden = name !== part;
-    byId("audio").hidden = part !== "walk"; // elsewhere there is nothing to read aloud
+    byId("audio").hidden = part !== "step-form"; // only a step can be read aloud
     this.root.dataset.part = part;
     this.root.dataset.step = step;
   }
 
   /**
    * @param {keyof typeof SAVE_TEXTS} save
-   * @param {boolean} [isKept] whether what is not saved yet outlives the page
+   * @param {boolean} [isDurable] whether unsaved answers outlive the page
    */
-  showSave(save, isKept = true) {
+  showSave(save, isDurable = true) {
     this.root.dataset.connection = QUIET.has(save) ? "online" : "offline";
-    const text = save === "offline" && !isKept ? OFFLINE_UNKEPT : SAVE_TEXTS[save];
+    const text = save === "offline" && !isDurable ? OFFLINE_NOT_DURABLE : SAVE_TEXTS[save];
     if (this.root.dataset.save === save && byId("save-text").textContent === text) return;
-    const isNews = !QUIET.has(save) || !QUIET.has(this.root.dataset.save ?? "");
-    byId("save").setAttribute("aria-live", isNews ? "polite" : "off"); // not at every pause in typing
+    const isAnnounced = !QUIET.has(save) || !QUIET.has(this.root.dataset.save ?? "");
+    byId("save").setAttribute("aria-live", isAnnounced ? "polite" : "off");
     this.root.dataset.save = save;
     byId("save-text").textContent = text;
   }
 
   /**
-   * Say which step this is, and how far along the walk.
+   * Show the step's number and the progress.
    *
    * @param {Session} session
    * @param {number} progress 0 to 1
-   * @param {number | null} inSurvey how many steps the survey has, if that is known
+   * @param {number | null} size the number of steps of the survey, if known
    */
-  showPlace(session, progress, inSurvey) {
+  showPosition(session, progress, size) {
     const behind = session.step_history.length;
     const number = behind + 1;
-    const estimate = progress > 0 ? Math.round(behind / progress) : inSurvey;
-    this.#place = estimate === null ? `step ${number}` : `step ${number} of ${Math.max(estimate, number)}`;
-    byId("place").textContent = this.part === "done" ? "Completed" : this.#place.replace("s", "S");
+    const total = progress > 0 ? Math.round(behind / progress) : size;
+    this.#position = total === null ? `step ${number}` : `step ${number} of ${Math.max(total, number)}`;
+    byId("position").textContent = this.part === "done" ? "Completed" : this.#position.replace("s", "S");
     /** @type {HTMLProgressElement} */ (byId("progress")).value = progress;
     byId("progress").textContent = `${Math.round(progress * 100)} %`;
   }
@@ -83,51 +83,60 @@ export class SurveyView {
     this.root.dataset.mode = isAudio ? "audio" : "text";
   }
 
-  /** @param {string} text empty to take it away */
+  /** @param {string} text empty to hide the notice */
   showNotice(text) {
     byId("notice").textContent = text;
     byId("notice").hidden = text === "";
   }
 
-  /** Tell somebody who comes back in the middle of the walk where it goes on. */
+  /** Welcome back a participant who resumes in the middle. */
   showWelcome() {
-    if (this.part !== "walk" || byId("back").hidden) return;
-    byId("resumed").textContent = `Welcome back. You are at ${this.#place}.`;
+    if (this.part !== "step-form" || byId("back").hidden) return;
+    byId("resumed").textContent = `Welcome back. You are at ${this.#position}.`;
     byId("resumed").hidden = false;
   }
 
-  endWelcome() {
+  /** Hide the notes about an earlier action. */
+  clearNotes() {
     byId("resumed").hidden = true;
+    this.showNotice("");
   }
 
-  /** @param {boolean} isSaved whether the server has said so */
-  showEnd(isSaved) {
+  /** @param {boolean} isSaved whether the server has confirmed the completion */
+  showDone(isSaved) {
+    const isNew = this.part !== "done";
     byId("done-saved").hidden = !isSaved;
     byId("done-unsaved").hidden = isSaved;
-  }
-
-  /** The completion screen has just come into view. */
-  welcomeAtEnd() {
+    this.showPart("done", "end");
+    if (!isNew) return;
     byId("restart").hidden = false;
-    byId("restart-sure").hidden = true;
+    byId("restart-confirm").hidden = true;
     byId("done-heading").focus();
   }
 
-  /** @param {boolean} isAsking whether the participant is asked to confirm */
+  /** @param {boolean} isAsking whether to ask for confirmation of a restart */
   askRestart(isAsking) {
     byId("restart").hidden = isAsking;
-    byId("restart-sure").hidden = !isAsking;
+    byId("restart-confirm").hidden = !isAsking;
     byId(isAsking ? "restart-question" : "restart").focus();
   }
 
-  /** @param {boolean} isExpired */
-  showLostWhy(isExpired) {
-    byId("lost-why").textContent = isExpired ? EXPIRED : GONE;
+  /** @param {Session} session that is expired, or whose current step was removed from the survey */
+  showUnresumable(session) {
+    byId("unresumable-reason").textContent = session.status === "expired" ? EXPIRED : STEP_REMOVED;
+    this.showPart("unresumable", session.current_step);
   }
 
-  /** @param {string} why */
-  showStopped(why) {
-    byId("stopped-why").textContent = why;
+  /**
+   * Hide every answer, and say why the page does not reconnect.
+   *
+   * @param {string} reason
+   */
+  showStopped(reason) {
+    for (const id of ["step", "answers", "done-answers"]) byId(id).replaceChildren();
+    for (const id of ["back", "answers-panel", "resumed", "return-note"]) byId(id).hidden = true;
+    this.showNotice("");
+    byId("stopped-reason").textContent = reason;
     this.showPart("stopped", "");
     this.showSave("stopped");
   }

@@ -1,10 +1,10 @@
 // @ts-check
-/** The browser's voice and ear (Web Speech), one utterance or one answer at a time. No words of its own. */
+/** Speech synthesis and recognition by the browser (Web Speech API), one utterance or one answer at a time. */
 
 /** @type {any} */
 const Recognition = /** @type {any} */ (globalThis).SpeechRecognition ?? /** @type {any} */ (globalThis).webkitSpeechRecognition;
 
-const SILENT_AFTER_MS = 60_000; // some engines never tell that an utterance ended
+const MAX_UTTERANCE_MS = 60_000; // some engines never report the end of an utterance
 
 export class Voice {
   #language;
@@ -26,15 +26,15 @@ export class Voice {
 
   /**
    * @param {string} text
-   * @returns {Promise<"spoken" | "silent" | "blocked">} silent: it was stopped, or there is no voice here;
-   *   blocked: the browser wants a press of a button first
+   * @returns {Promise<"spoken" | "silent" | "blocked">} silent: stopped, or no voice is installed; blocked: the browser
+   *   requires a user gesture first
    */
   speak(text) {
     if (!this.canSpeak) return Promise.resolve("silent");
     return new Promise((resolve) => {
       const utterance = new SpeechSynthesisUtterance(text);
       utterance.lang = this.#language;
-      const timer = setTimeout(() => resolve("silent"), SILENT_AFTER_MS);
+      const timer = setTimeout(() => resolve("silent"), MAX_UTTERANCE_MS);
       utterance.onend = () => resolve("spoken");
       utterance.onerror = (event) => resolve(event.error === "not-allowed" ? "blocked" : "silent");
       utterance.addEventListener("end", () => clearTimeout(timer));
@@ -45,28 +45,28 @@ export class Voice {
   }
 
   /**
-   * @returns {Promise<{heard: string} | {failed: string}>} failed with Web Speech's error code, e.g.
-   *   `not-allowed`, `no-speech`, `network`, or `aborted`
+   * @returns {Promise<{transcript: string} | {error: string}>} an error code of the Web Speech API, such as
+   *   `not-allowed`, `no-speech`, `network` or `aborted`
    */
   listen() {
-    if (!this.canListen) return Promise.resolve({ failed: "service-not-allowed" });
+    if (!this.canListen) return Promise.resolve({ error: "service-not-allowed" });
     return new Promise((resolve) => {
       const recognition = new Recognition();
       recognition.lang = this.#language;
       recognition.interimResults = false;
-      recognition.onresult = (/** @type {any} */ event) => resolve({ heard: event.results[0][0].transcript });
-      recognition.onerror = (/** @type {any} */ event) => resolve({ failed: event.error });
-      recognition.onend = () => resolve({ failed: "no-speech" });
+      recognition.onresult = (/** @type {any} */ event) => resolve({ transcript: event.results[0][0].transcript });
+      recognition.onerror = (/** @type {any} */ event) => resolve({ error: event.error });
+      recognition.onend = () => resolve({ error: "no-speech" });
       this.#recognition = recognition;
       try {
         recognition.start();
       } catch {
-        resolve({ failed: "aborted" }); // another page of this browser is listening
+        resolve({ error: "aborted" }); // another page of this browser is listening
       }
     });
   }
 
-  /** Be quiet and stop listening. */
+  /** Stop speaking and listening. */
   stop() {
     if (this.canSpeak) speechSynthesis.cancel();
     this.#recognition?.abort();

@@ -1,85 +1,79 @@
 // @ts-check
 /**
- * A step as form controls: `makeControl` gives each type of step its control, and all controls are
- * worked in the same way (`StepControl`), so that nothing else on the page asks for the type.
+ * Registry of step types: one module a type, which creates the form control, formats an answer and parses speech.
+ *
+ * To add a type, write `<type>.js` with a `StepType` and list it in `STEP_TYPES`. No other module of the page
+ * compares `step.type`.
  */
 
-import { chooseMany, chooseOne } from "./options.js";
-import { make } from "../../dom.js";
-import { enterDate, enterNumber, enterText } from "./text-field.js";
+import { boolean } from "./boolean.js";
+import { choice } from "./choice.js";
+import { choices } from "./choices.js";
+import { date } from "./date.js";
+import { info } from "./info.js";
+import { number } from "./number.js";
+import { scale } from "./scale.js";
+import { text } from "./text.js";
 
 /**
  * @typedef {import("../../client/protocol.js").Json} Json
  * @typedef {import("../../client/protocol.js").Step} Step
  *
- * @typedef {object} StepControl
- * @property {HTMLElement} element what is put into the form
+ * @typedef {object} StepControl the form control of one step
+ * @property {HTMLElement} element inserted into the form
  * @property {HTMLElement} heading takes the focus when the step comes into view
- * @property {HTMLElement} field takes the focus when something is wrong
- * @property {HTMLElement[]} marked carry aria-invalid; they are described by `#problem`, which the page has
- * @property {() => Json} draft the answer as it stands, half-typed or not
- * @property {() => Json} value the answer to send; null where there is none
- * @property {(value: Json) => void} show any JSON: what doesn't fit the step shows as no answer
- * @property {() => string | null} problem why the answer can't be sent as it stands
+ * @property {HTMLElement} field takes the focus when the input is invalid
+ * @property {HTMLElement[]} validated elements that carry `aria-invalid`; the page's `#problem` describes them
+ * @property {() => Json} draft the input as it stands, complete or not
+ * @property {() => Json} value the answer to send; null without an answer
+ * @property {(value: Json) => void} show set the input; a value of another type clears it
+ * @property {() => string | null} problem why the input can't be sent; null if it can
+ *
+ * @typedef {object} StepType
+ * @property {boolean} takesAnswer false: the step is only read, and answered with null
+ * @property {(step: Step) => StepControl} createControl
+ * @property {(step: Step, value: Json) => string | null} formatAnswer null: not an answer of this type
+ * @property {(step: Step, transcript: string) => Json} parseSpeech null: no answer recognized
+ * @property {(step: Step) => {label: string, audio?: string | null}[]} [spokenOptions] read aloud after the prompt
+ * @property {(step: Step) => string} [spokenHint] read aloud after the prompt
  */
 
-const YES_OR_NO = [
-  { value: true, label: "Yes" },
-  { value: false, label: "No" },
-];
-const MOST_POINTS_IN_A_ROW = 21; // more can't be told apart, nor hit, on a phone
+/** @type {Map<string, StepType>} */
+const STEP_TYPES = new Map(Object.entries({ boolean, choice, choices, date, info, number, scale, text }));
 
 /**
+ * Return the type of a step; undefined where the server is newer than this page.
+ *
  * @param {Step} step
- * @returns {StepControl}
  */
-export function makeControl(step) {
-  switch (step.type) {
-    case "choice":
-      return chooseOne(step, step.options ?? [], "cards");
-    case "choices":
-      return chooseMany(step);
-    case "boolean":
-      return chooseOne(step, YES_OR_NO, "cards");
-    case "scale":
-      return scale(step);
-    case "number":
-      return enterNumber(step);
-    case "date":
-      return enterDate(step);
-    case "text":
-      return enterText(step);
-    default:
-      return readOnly(step);
-  }
+export function stepType(step) {
+  return STEP_TYPES.get(step.type);
 }
 
 /**
- * @param {Step} step
- * @returns {StepControl}
+ * Whether the step asks for an answer; unknown types count as questions.
+ *
+ * @param {Step | null} step
  */
-function scale(step) {
-  const [first, last] = [Number(step.min), Number(step.max)];
-  if (last - first >= MOST_POINTS_IN_A_ROW) return enterNumber({ ...step, integer: true });
-  const points = [];
-  for (let value = first; value <= last; value += 1) points.push({ value, label: String(value) });
-  return chooseOne(step, points, "scale");
+export function takesAnswer(step) {
+  return step === null || stepType(step)?.takesAnswer !== false;
 }
 
 /**
- * @param {Step} step
- * @returns {StepControl}
+ * Format an answer for people, with the labels and units of its step.
+ *
+ * @param {Step | null} step null where the survey no longer has it
+ * @param {Json} value
  */
-function readOnly(step) {
-  const heading = make("h2", { id: "prompt", tabindex: -1 }, step.prompt);
-  return {
-    element: make("div", {}, heading),
-    heading,
-    field: heading,
-    marked: [],
-    draft: () => null,
-    value: () => null,
-    show: () => {},
-    problem: () => null,
-  };
+export function formatAnswer(step, value) {
+  if (value === null || value === undefined) return "Skipped";
+  const formatted = step === null ? null : stepType(step)?.formatAnswer(step, value);
+  return formatted ?? formatPlain(value);
+}
+
+/** @param {Json} value */
+function formatPlain(value) {
+  if (typeof value === "boolean") return value ? "Yes" : "No";
+  if (Array.isArray(value)) return value.map(String).join(", ") || "None";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

@@ -1,4 +1,4 @@
-"""What the page foresees is what the server decides, for random surveys and random commands."""
+"""The page's prediction is what the server decides, for random surveys and commands."""
 
 import json
 from collections.abc import Callable
@@ -20,27 +20,27 @@ from tests.survey.test_flow_properties import surveys
 
 pytestmark = pytest.mark.browser
 
-FORESEE = """async ([sessions, commands, steps, revision]) => {
-  const { foresee, routeOf } = await import("/assets/client/optimistic.js");
+PREDICT = """async ([sessions, commands, steps, revision]) => {
+  const { knownRoute, predict } = await import("/assets/client/optimistic.js");
   const byId = new Map(steps.map((step) => [step.id, step]));
   const newest = { first: steps[0].id, revision };
   const survey = { step: (id) => byId.get(id) ?? null, newest, size: steps.length };
-  let known = null;
-  for (const session of sessions) known = { session, route: routeOf(session, known, survey) };
-  return foresee(known, commands, survey);
+  let position = null;
+  for (const session of sessions) position = { session, route: knownRoute(session, position, survey) };
+  return predict(position, commands, survey);
 }"""
 
 
 @pytest.fixture
 def page(new_context: Callable[..., BrowserContext], server: RunningServer) -> Page:
-    """A page of the server's origin that has no script."""
+    """An empty page of the server's origin."""
     plain = new_context().new_page()
     plain.goto(f"{server.url}/healthz")
     return plain
 
 
-def shown(state: SessionState) -> dict[str, Any]:
-    """Return the session as a message shows it."""
+def session_json(state: SessionState) -> dict[str, Any]:
+    """Return the session as in the server's messages."""
     return {
         "survey_revision": state.survey_revision,
         "status": state.status,
@@ -52,8 +52,8 @@ def shown(state: SessionState) -> dict[str, Any]:
     }
 
 
-def steps_of(survey: Survey) -> list[dict[str, Any]]:
-    """Return the steps as GET /api/surveys/{id} shows them, as far as it matters."""
+def steps_json(survey: Survey) -> list[dict[str, Any]]:
+    """Return what predictions read of the steps in ``GET /api/surveys/{id}``."""
     graph = survey.graph
     return [
         {
@@ -65,8 +65,8 @@ def steps_of(survey: Survey) -> list[dict[str, Any]]:
     ]
 
 
-def orders(survey: Survey) -> st.SearchStrategy[dict[str, Any]]:
-    """Commands as a client sends them, mostly such as a page gives."""
+def messages(survey: Survey) -> st.SearchStrategy[dict[str, Any]]:
+    """Generate commands as a client sends them; an answer without a step is to the current one."""
     step = st.sampled_from([one.id for one in survey.steps])
     answer = st.builds(lambda to, value: {"type": "answer", "step": to, "value": value}, step, st.integers(0, 3))
     onward = st.builds(lambda value: {"type": "answer", "step": None, "value": value}, st.integers(0, 3))
@@ -75,59 +75,59 @@ def orders(survey: Survey) -> st.SearchStrategy[dict[str, Any]]:
     return st.one_of(onward, onward, onward, onward, onward, answer, goto, others)
 
 
-def command_of(order: dict[str, Any]) -> AnyCommand:
-    """Return the command that the server makes of it."""
-    match order["type"]:
+def to_command(message: dict[str, Any]) -> AnyCommand:
+    """Return the command that the server parses from a message."""
+    match message["type"]:
         case "answer":
-            return commands.Answer(at=1, step=order["step"], value=order["value"])
+            return commands.Answer(at=1, step=message["step"], value=message["value"])
         case "goto":
-            return commands.Goto(at=1, step=order["step"])
+            return commands.Goto(at=1, step=message["step"])
         case "back":
             return commands.Back(at=1)
         case "mode":
-            return commands.SetMode(at=1, is_audio_mode=order["audio"])
+            return commands.SetMode(at=1, is_audio_mode=message["audio"])
         case _:
             return commands.Restart(at=1)
 
 
-def is_answer_to_info(survey: Survey, order: dict[str, Any]) -> bool:
-    """Whether the server would refuse a value that the page, which knows the type, doesn't send."""
-    step = survey.step(order.get("step") or "")
-    return step is not None and step.type == "info"
+def is_answer_to_info(survey: Survey, message: dict[str, Any]) -> bool:
+    """Whether the message answers an info step, which accepts null only; the page sends nothing else."""
+    step = survey.step(message.get("step") or "")
+    return message["type"] == "answer" and step is not None and step.type == "info"
 
 
 @given(data=st.data())
 @examples(150)
-def test_foreseen_session_is_the_server_s_when_all_is_known(page: Page, data: st.DataObject) -> None:
-    """Where the page says that it knows, position, history and mode are what `decide` makes of the commands.
+def test_prediction_is_the_server_s_decision_when_nothing_blocks_it(page: Page, data: st.DataObject) -> None:
+    """Position, history and mode are what `decide` makes of the commands.
 
-    The commands before a cut are the server's own news; those after it are foreseen.
+    The server's sessions up to a random command are given to the page; the commands after it are predicted.
     """
     survey = data.draw(surveys())
     event = flow.decide(survey, None, commands.Begin(at=1, is_audio_mode=False))
     assert not isinstance(event, Rejection)
     state = apply(None, event)
-    told, ahead = [shown(state)], []
-    drawn = data.draw(st.lists(orders(survey), min_size=1, max_size=12))
+    sessions, predicted = [session_json(state)], []
+    drawn = data.draw(st.lists(messages(survey), min_size=1, max_size=12))
     cut = data.draw(st.integers(0, len(drawn)))
-    for number, order in enumerate(drawn):
-        given_order = {**order, "id": str(number)}
-        if "step" in order and order["step"] is None:
-            given_order["step"] = state.current_step
-        if is_answer_to_info(survey, given_order) and order["type"] == "answer":
-            given_order["value"] = None
-        event = flow.decide(survey, state, command_of(given_order))
+    for number, content in enumerate(drawn):
+        message = {**content, "id": str(number)}
+        if "step" in content and content["step"] is None:
+            message["step"] = state.current_step
+        if is_answer_to_info(survey, message):
+            message["value"] = None
+        event = flow.decide(survey, state, to_command(message))
         if not isinstance(event, Rejection):
             state = apply(state, event)
         elif event.code in {"invalid_answer", "required"}:
             continue
         if number < cut:
-            told.append(shown(state))
+            sessions.append(session_json(state))
         else:
-            ahead.append(given_order)
-    predicted = page.evaluate(FORESEE, [told, ahead, steps_of(survey), survey.revision])
-    if predicted["endsAt"] is not None:
+            predicted.append(message)
+    prediction = page.evaluate(PREDICT, [sessions, predicted, steps_json(survey), survey.revision])
+    if prediction["blockedBy"] is not None:
         return
-    expected = shown(state)
-    found = {name: predicted["session"][name] for name in expected}
-    assert found == expected, json.dumps([survey.model_dump(mode="json"), told[-1], ahead])
+    expected = session_json(state)
+    actual = {name: prediction["session"][name] for name in expected}
+    assert actual == expected, json.dumps([survey.model_dump(mode="json"), sessions[-1], predicted])

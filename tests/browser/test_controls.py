@@ -1,0 +1,74 @@
+"""The page's step types: every one of the server's is supported, and an unknown one is never answered."""
+
+import json
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, Route, WebSocketRoute, expect
+
+from app.survey.types import STEP_TYPES
+from tests.browser.participant import Participant, RunningServer
+
+pytestmark = pytest.mark.browser
+
+UNSUPPORTED = """async (types) => {
+  const { stepType } = await import("/assets/page/controls/index.js");
+  const functions = ["createControl", "formatAnswer", "parseSpeech"];
+  return types.filter((type) => functions.some((name) => typeof stepType({ type })?.[name] !== "function"));
+}"""
+
+
+def with_unknown_type(value: Any) -> Any:
+    """Return JSON in which the step Q2, wherever it occurs, has a type that no page supports."""
+    if isinstance(value, list):
+        return [with_unknown_type(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    changed = {name: with_unknown_type(item) for name, item in value.items()}
+    return {**changed, "type": "hologram"} if value.get("id") == "Q2" and "prompt" in value else changed
+
+
+def make_q2_unknown(page: Page) -> None:
+    """Rewrite the step Q2 in everything that the server sends to the page."""
+
+    def rewrite_response(route: Route) -> None:
+        route.fulfill(json=with_unknown_type(route.fetch().json()))
+
+    def rewrite_messages(socket: WebSocketRoute) -> None:
+        upstream = socket.connect_to_server()
+        upstream.on_message(lambda frame: socket.send(json.dumps(with_unknown_type(json.loads(frame)))))
+
+    page.route("**/api/surveys/*", rewrite_response)
+    page.route_web_socket("**/ws/survey/**", rewrite_messages)
+
+
+def test_page_supports_every_step_type_of_the_server(context: BrowserContext, server: RunningServer) -> None:
+    """Each type has a module in ``static/page/controls``, listed in its ``index.js``."""
+    page = context.new_page()
+    page.goto(server.url)
+    assert page.evaluate(UNSUPPORTED, list(STEP_TYPES)) == []
+    assert page.evaluate(UNSUPPORTED, ["hologram"]) == ["hologram"]
+
+
+def test_page_asks_to_be_reloaded_when_a_step_has_an_unknown_type(
+    participant: Participant, context: BrowserContext, server: RunningServer
+) -> None:
+    """The page sends no answer to it, and continues when another tab has answered it."""
+    make_q2_unknown(participant.page)
+    participant.open("phq9")
+    participant.answer("Q1", "Several days")
+    participant.is_at("Q2")
+    expect(participant.page.get_by_role("heading", name="Please reload this page")).to_be_visible()
+    expect(participant.page.locator("#step-form")).to_be_hidden()
+    participant.page.keyboard.press("Enter")
+    other = Participant(context, server.url)
+    other.open("phq9")
+    other.answer("Q2", "Not at all")
+    participant.is_at("Q3")
+    expect(participant.page.locator("#step-form")).to_be_visible()
+    assert participant.answered("phq9") == [("Q1", 1), ("Q2", 0)]
+    participant.back()
+    participant.is_at("Q2")
+    participant.page.get_by_role("button", name="Reload").click()
+    participant.is_at("Q2")
+    expect(participant.page.get_by_role("heading", name="Please reload this page")).to_be_visible()
