@@ -1,4 +1,4 @@
-"""A server in production, as participants and those who invite them meet it; and the words for its pages."""
+"""A server in production with invited participants, and helpers for its pages."""
 
 import contextlib
 import dataclasses
@@ -42,7 +42,7 @@ STORED = """async () => {
 
 @dataclasses.dataclass
 class Clinic:
-    """A server in production with a public and a closed survey, and the API key of who invites."""
+    """A server in production with a public and a closed survey, and an API key that can invite."""
 
     server: Server
     secret: str
@@ -53,7 +53,7 @@ class Clinic:
         return self.server.url
 
     def link(self, user_id: str, survey: str = CLOSED, *, made_at: int | None = None, life_us: int = HOUR_US) -> str:
-        """Return a link for a participant, made at a time; now, where none is given."""
+        """Return a resume link for a participant, issued now or at another time."""
         at = time.time_ns() // 1000 if made_at is None else made_at
         token = ResumeTokens([self.secret]).issue(SessionKey(survey, user_id), at, life_us)
         return f"{self.url}/resume#{token}"
@@ -61,7 +61,7 @@ class Clinic:
 
 @contextlib.contextmanager
 def open_clinic(folder: Path) -> Iterator[Clinic]:
-    """Serve a clinic with an empty database of its own."""
+    """Start a clinic with an empty database."""
     surveys = folder / "surveys"
     shutil.copytree(SURVEYS, surveys)
     closed = (surveys / "phq9.yaml").read_text().replace("id: phq9", f"id: {CLOSED}\naccess: closed")
@@ -78,31 +78,31 @@ def open_clinic(folder: Path) -> Iterator[Clinic]:
         server.stop()
 
 
-def panel(participant: Participant) -> None:
+def open_panel(participant: Participant) -> None:
     """Open the panel for other devices."""
     participant.page.locator("#device summary").click()
 
 
 def make_link(participant: Participant) -> str:
-    """Make a link with the panel, and return it."""
-    panel(participant)
+    """Create a link with the panel, and return it."""
+    open_panel(participant)
     participant.page.get_by_role("button", name="Make a link").click()
     expect(participant.page.locator("#device-created")).to_be_visible()
     return participant.page.get_by_label("Your link", exact=True).input_value()
 
 
-def user_of(participant: Participant) -> str:
-    """Return whom the page belongs to."""
+def user_id_on(participant: Participant) -> str:
+    """Return the id of the page's participant."""
     return participant.root.get_attribute("data-user-id") or ""
 
 
-def says(page: Page, heading: str) -> None:
-    """Wait until the page has this heading in view."""
+def expect_heading(page: Page, heading: str) -> None:
+    """Wait until this heading is visible."""
     expect(page.get_by_role("heading", name=heading)).to_be_visible()
 
 
 def small_targets(page: Page) -> list[str]:
-    """Return what is pressed and is less than 44 pixels high or wide."""
+    """Return the controls that are less than 44 pixels high or wide."""
     small: list[str] = page.evaluate(
         """() => [...document.querySelectorAll("button, a, summary, input:not([type=hidden], [type=radio])")]
             .filter((element) => element.checkVisibility() && !element.matches(".skip-link"))

@@ -1,4 +1,4 @@
-"""A real Chromium for the browser tests: one process a worker, a fresh profile a test."""
+"""Chromium for the browser tests: one process for each worker, and a new profile for each test."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -17,14 +17,14 @@ expect.set_options(timeout=20_000)  # milliseconds; a busy machine, or a page th
 
 @pytest.fixture(scope="session")
 def driver() -> Iterator[Playwright]:
-    """What drives browsers; one a process, it can't be had twice."""
+    """Playwright, which can be started only once in a process."""
     with sync_playwright() as playwright:
         yield playwright
 
 
 @pytest.fixture(scope="session")
 def browser(chromium: str, driver: Playwright) -> Iterator[Browser]:
-    """Chromium as the machine has it; tests/conftest.py says what happens where there is none."""
+    """The installed Chromium; ``tests/conftest.py`` skips or fails the test without one."""
     running = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
     yield running
     running.close()
@@ -32,7 +32,7 @@ def browser(chromium: str, driver: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture
 def new_profile(chromium: str, driver: Playwright) -> Iterator[Callable[[Path], BrowserContext]]:
-    """Start a browser of its own on a profile that is kept in a folder; a test may kill it."""
+    """Start a separate browser whose profile is in a folder; the test may kill it."""
     made: list[BrowserContext] = []
 
     def make(folder: Path) -> BrowserContext:
@@ -48,7 +48,7 @@ def new_profile(chromium: str, driver: Playwright) -> Iterator[Callable[[Path], 
 
 @pytest.fixture
 def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
-    """Make a browser profile of its own, as another device would have."""
+    """Create a browser profile, like that of another device."""
     made: list[BrowserContext] = []
 
     def make(**options: Any) -> BrowserContext:
@@ -63,38 +63,38 @@ def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
 
 @pytest.fixture
 def context(new_context: Callable[..., BrowserContext]) -> BrowserContext:
-    """The profile of the participant whom a test is about."""
+    """The profile of the fixture ``participant``."""
     return new_context()
 
 
 @pytest.fixture
 def participant(context: BrowserContext, server: RunningServer) -> Participant:
-    """The participant whom a test is about."""
+    """A participant of a server in development."""
     return Participant(context, server.url)
 
 
 @pytest.fixture
 def clinic(tmp_path: Path) -> Iterator[Clinic]:
-    """A clinic that is open, with an empty database."""
+    """A running clinic with an empty database."""
     with open_clinic(tmp_path) as opened:
         yield opened
 
 
 @pytest.fixture
-def one(context: BrowserContext, clinic: Clinic) -> Participant:
-    """A participant on the first device."""
+def first_device(context: BrowserContext, clinic: Clinic) -> Participant:
+    """A tab on one device."""
     return Participant(context, clinic.url)
 
 
 @pytest.fixture
-def other(new_context: Callable[..., BrowserContext], clinic: Clinic) -> Participant:
-    """A tab on a second device."""
+def second_device(new_context: Callable[..., BrowserContext], clinic: Clinic) -> Participant:
+    """A tab on another device."""
     return Participant(new_context(), clinic.url)
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    """A ward for all tests of a file that look at its sessions; what one adds has a name of its own."""
+    """A ward for all tests of a file; sessions that a test adds have ids of their own."""
     made = Ward(tmp_path_factory.mktemp("ward"))
     yield made
     made.server.stop()
@@ -102,5 +102,5 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
 
 @pytest.fixture
 def desk(context: BrowserContext, watched: Ward) -> Desk:
-    """The desk of a person with all scopes."""
+    """A desk with all scopes."""
     return Desk(context, watched, watched.key)

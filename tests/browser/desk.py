@@ -1,4 +1,4 @@
-"""A ward whose sessions somebody looks at, and his tab of the dashboard: the words that its tests are written in."""
+"""A server with sessions, and a browser tab with its dashboard."""
 
 import secrets
 import time
@@ -19,23 +19,23 @@ from tests.conftest import SURVEYS, Server
 SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US
 DAY_US = 24 * HOUR_US
-WALKS = 12
+SESSIONS = 12
 
 
-def walks(now: int) -> Iterator[tuple[SessionKey, AnyCommand]]:
-    """Give twelve walks of the PHQ-9, one a day, each a step further; the last ones in audio mode, one with a pause."""
-    for number in range(WALKS):
+def sessions(now: int) -> Iterator[tuple[SessionKey, AnyCommand]]:
+    """Yield twelve sessions of the PHQ-9, one a day, each a step longer: half in audio mode, one with a pause."""
+    for number in range(SESSIONS):
         key = SessionKey("phq9", f"p-{number:02}")
-        at = now - (WALKS - number) * DAY_US
-        yield key, Begin(at=at, is_audio_mode=number >= WALKS // 2)
+        at = now - (SESSIONS - number) * DAY_US
+        yield key, Begin(at=at, is_audio_mode=number >= SESSIONS // 2)
         for step in range(1, min(number, 10) + 1):
             at += (5 + step) * SECOND_US + (2 * HOUR_US if (number, step) == (11, 3) else 0)
             yield key, Answer(at=at, step=f"Q{step}", value=(number + step) % 4)
-    yield from one_walk(SessionKey("phq9", "walker"), now - HOUR_US)
+    yield from session_with_changes(SessionKey("phq9", "walker"), now - HOUR_US)
 
 
-def one_walk(key: SessionKey, at: int) -> Iterator[tuple[SessionKey, AnyCommand]]:
-    """Give a walk of seven events: there and back, another mode, a half-typed answer."""
+def session_with_changes(key: SessionKey, at: int) -> Iterator[tuple[SessionKey, AnyCommand]]:
+    """Yield a session of seven events, with a step back, another mode and a draft."""
     commands: list[AnyCommand] = [
         Begin(at=at),
         Answer(at=at + 5 * SECOND_US, step="Q1", value=0),
@@ -50,7 +50,7 @@ def one_walk(key: SessionKey, at: int) -> Iterator[tuple[SessionKey, AnyCommand]
 
 
 class Ward:
-    """A server in production with some walks, and the API keys of two people."""
+    """A server in production with some sessions and two API keys."""
 
     def __init__(self, folder: Path) -> None:
         secret = secrets.token_urlsafe(32)
@@ -61,12 +61,12 @@ class Ward:
         }
         self.server = Server(folder, environment=environment)
         self.url = self.server.url
-        with_store = self.open()
-        credentials = Credentials(with_store, [secret])
+        store = self.open()
+        credentials = Credentials(store, [secret])
         self.key = credentials.create_key("Dr. Anna Weiß, ward 3", SCOPES)
         self.reading_key = credentials.create_key("reader", ["sessions:read"])
-        with_store.turns.submit_many(list(walks(time.time_ns() // 1000)))
-        with_store.close()
+        store.turns.submit_many(list(sessions(time.time_ns() // 1000)))
+        store.close()
         self.server.start()
 
     def open(self) -> SessionStore:
@@ -76,29 +76,29 @@ class Ward:
 
 
 class Desk:
-    """A tab of somebody who is signed in; it notes what goes wrong."""
+    """A tab that is signed in to the dashboard, and records errors and warnings of its console."""
 
     def __init__(self, context: BrowserContext, ward: Ward, key: str) -> None:
         self.ward = ward
         self.page: Page = context.new_page()
         self.problems: list[str] = []
-        self.page.on("console", lambda said: self.problems.append(said.text) if said.type != "log" else None)
+        self.page.on("console", lambda message: self.problems.append(message.text) if message.type != "log" else None)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.goto(f"{ward.url}/sign-in")
         self.page.get_by_label("API key").fill(key)
         self.page.keyboard.press("Enter")
         expect(self.page.get_by_role("heading", name="Dashboard", level=1)).to_be_visible()
 
-    def figures(self, query: str = "", survey: str = "phq9") -> None:
-        """Open a survey's figures and wait for them."""
+    def open_analytics(self, query: str = "", survey: str = "phq9") -> None:
+        """Open a survey's analytics and wait until they are shown."""
         self.page.goto(f"{self.ward.url}/dashboard/surveys/{survey}{query}")
-        self.is_settled()
+        self.expect_loaded()
 
-    def is_settled(self) -> None:
+    def expect_loaded(self) -> None:
         expect(self.page.locator("#figures")).to_have_attribute("aria-busy", "false")
 
-    def asked(self, path: str) -> Any:
-        """Return what REST answers to this sign-in."""
+    def get_json(self, path: str) -> Any:
+        """Return the REST API's JSON for this sign-in."""
         return self.page.request.get(f"{self.ward.url}{path}").json()
 
     def table(self, figure: str) -> list[list[str]]:
@@ -111,7 +111,7 @@ class Desk:
     def tile(self, name: str) -> Locator:
         return self.page.locator(f"[data-tile={name}] dd").first
 
-    def session(self, user_id: str) -> None:
-        """Open the walk of a session of the PHQ-9."""
+    def open_session(self, user_id: str) -> None:
+        """Open the page of a session of the PHQ-9."""
         self.page.goto(f"{self.ward.url}/dashboard/sessions/phq9/{user_id}")
-        expect(self.page.get_by_test_id("at")).to_contain_text("Version")
+        expect(self.page.get_by_test_id("version-text")).to_contain_text("Version")

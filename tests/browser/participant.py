@@ -1,4 +1,4 @@
-"""A participant at the page: the words that the browser tests are written in."""
+"""A participant on the survey page, for the browser tests."""
 
 import json
 import re
@@ -11,21 +11,21 @@ Message = dict[str, Any]
 
 
 class RunningServer(Protocol):
-    """The real server as a process of its own; the fixture `server` of tests/conftest.py."""
+    """The server as a process; the fixture ``server`` of ``tests/conftest.py``."""
 
     @property
     def url(self) -> str:
-        """Its address, without a slash at the end."""
+        """The URL, without a trailing slash."""
 
     def kill(self) -> None:
-        """Kill it with SIGKILL."""
+        """Kill the process with SIGKILL."""
 
     def start(self) -> None:
-        """Start it again, on the same port and database."""
+        """Start the server again on the same port and database."""
 
 
 class Participant:
-    """One tab with the survey page. Every method waits for what it needs; none sleeps."""
+    """A tab with the survey page. Every method waits for the elements that it needs."""
 
     def __init__(self, context: BrowserContext, url: str) -> None:
         self.page: Page = context.new_page()
@@ -33,65 +33,68 @@ class Participant:
 
     @property
     def root(self) -> Locator:
-        """The element whose data attributes tell the page's state."""
+        """The element whose data attributes hold the page's state."""
         return self.page.locator("#survey")
 
     @property
     def heading(self) -> Locator:
-        """The heading of the step in view."""
+        """The heading of the current step."""
         return self.page.locator("#prompt")
 
     def open(self, survey: str, **query: str) -> None:
-        """Open the survey and wait until the server has greeted the page."""
-        asked = "&".join(f"{name}={value}" for name, value in query.items())
-        self.page.goto(f"{self._url}/s/{survey}?{asked}")
+        """Open the survey and wait until the page is connected."""
+        parameters = "&".join(f"{name}={value}" for name, value in query.items())
+        self.page.goto(f"{self._url}/s/{survey}?{parameters}")
         expect(self.root).to_have_attribute("data-connection", "online")
 
-    def intercept(self, goes_on: Callable[[Message, Callable[[Message], None]], bool]) -> None:
-        """Let ``goes_on`` see each message of the page, and answer it; it says whether the server gets it too."""
+    def intercept(self, handle: Callable[[Message, Callable[[Message], None]], bool]) -> None:
+        """Pass each message of the page to ``handle``, with a function to reply.
+
+        The server gets the message if ``handle`` returns True.
+        """
 
         def connect(socket: WebSocketRoute) -> None:
             upstream = socket.connect_to_server()
 
-            def pass_on(frame: str | bytes) -> None:
-                if goes_on(json.loads(frame), lambda message: socket.send(json.dumps(message))):
+            def forward(frame: str | bytes) -> None:
+                if handle(json.loads(frame), lambda message: socket.send(json.dumps(message))):
                     upstream.send(frame)
 
-            socket.on_message(pass_on)
+            socket.on_message(forward)
 
         self.page.route_web_socket("**/ws/survey/**", connect)
 
-    def is_at(self, step: str) -> None:
-        """Wait until this step is in view and all is saved."""
+    def expect_step(self, step: str) -> None:
+        """Wait until this step is shown and everything is saved."""
         expect(self.root).to_have_attribute("data-step", step)
         expect(self.root).to_have_attribute("data-save", "saved")
 
-    def is_offline_at(self, step: str) -> None:
-        """Wait until this step is in view, without a connection."""
+    def expect_offline_step(self, step: str) -> None:
+        """Wait until this step is shown and the page is offline."""
         expect(self.root).to_have_attribute("data-step", step)
         expect(self.root).to_have_attribute("data-save", "offline")
 
-    def is_done(self) -> None:
+    def expect_done(self) -> None:
         """Wait for the completion screen."""
-        self.is_at("end")
+        self.expect_step("end")
         expect(self.page.get_by_role("heading", name="Thank you")).to_be_visible()
 
     def choose(self, *labels: str) -> None:
-        """Pick the options of these labels."""
+        """Check the options with these labels."""
         for label in labels:
             exactly = re.compile(rf"^{re.escape(label)}$")
             self.page.locator("#step label", has_text=exactly).locator("input").check()
 
     def type(self, text: str) -> None:
-        """Fill the step's text, number or date."""
+        """Fill the step's text, number or date field."""
         self.page.locator("#answer").fill(text)
 
     def field(self) -> Locator:
-        """The field that a text, number or date is typed into."""
+        """The field of a text, number or date step."""
         return self.page.locator("#answer")
 
     def next(self) -> None:
-        """Press the button that goes on."""
+        """Press Next or Continue."""
         self.page.locator("#next").click()
 
     def skip(self) -> None:
@@ -103,20 +106,20 @@ class Participant:
         self.page.get_by_role("button", name="Back", exact=True).click()
 
     def answer(self, step: str, *labels: str) -> None:
-        """At this step, pick the options and go on."""
-        self.is_at(step)
+        """Wait for this step, check the options and press Next."""
+        self.expect_step(step)
         self.choose(*labels)
         self.next()
 
     def answer_offline(self, step: str, *labels: str) -> None:
-        """At this step, without a connection, pick the options and go on."""
-        self.is_offline_at(step)
+        """Wait for this step while offline, check the options and press Next."""
+        self.expect_offline_step(step)
         self.choose(*labels)
         self.next()
 
     def write(self, step: str, text: str) -> None:
-        """At this step, type the text and go on."""
-        self.is_at(step)
+        """Wait for this step, fill its field and press Next."""
+        self.expect_step(step)
         self.type(text)
         self.next()
 
@@ -126,21 +129,21 @@ class Participant:
         self.page.get_by_role("button", name=f"Edit: {question}").click()
 
     def user_id(self) -> str:
-        """The id that this browser keeps for the participant."""
-        kept: str = self.page.evaluate("localStorage.getItem('stepkeep:user')")
-        return kept
+        """Return the browser's stored participant id."""
+        user_id: str = self.page.evaluate("localStorage.getItem('stepkeep:user')")
+        return user_id
 
     def events(self, survey: str, action: str | None = None) -> list[dict[str, Any]]:
-        """Read the session's events from REST, oldest first; of one action, or all."""
-        address = f"{self._url}/api/session/{self.user_id()}/history"
-        answer = self.page.context.request.get(address, params={"survey": survey})
-        found: list[dict[str, Any]] = answer.json()["events"]
-        return [event for event in found if action in (None, event["action"])]
+        """Return the session's events from REST, oldest first: of one action, or all."""
+        url = f"{self._url}/api/session/{self.user_id()}/history"
+        response = self.page.context.request.get(url, params={"survey": survey})
+        events: list[dict[str, Any]] = response.json()["events"]
+        return [event for event in events if action in (None, event["action"])]
 
     def answered(self, survey: str) -> list[tuple[str, Any]]:
-        """Return which steps were answered, and how, in the order in which that was saved."""
+        """Return the steps and values of the saved answers, in order."""
         return [(event["step"], event["answer"]) for event in self.events(survey, "answered")]
 
     def close(self) -> None:
-        """Close the tab, as a person does."""
+        """Close the tab, with the events that a browser dispatches then."""
         self.page.close(run_before_unload=True)

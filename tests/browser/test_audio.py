@@ -1,4 +1,4 @@
-"""Audio mode, with a stand-in for the browser's voice and ear (Chromium has neither where tests run)."""
+"""Audio mode, with fakes for speech synthesis and recognition, which a headless Chromium lacks."""
 
 from typing import Any
 
@@ -41,22 +41,22 @@ ICE = {"value": 2, "label": "Ice"}
 
 
 def hear(participant: Participant, text: str) -> None:
-    """Say this to the page as soon as it listens."""
+    """Wait until the page listens, and say this text."""
     expect(participant.page.locator("html")).to_have_attribute("data-listens", "yes")
     participant.page.evaluate("(text) => window.say(text)", text)
 
 
-def test_question_is_spoken_and_answered_when_audio_is_on(participant: Participant) -> None:
-    """The page speaks the step, fills in what it heard, and goes on when that is confirmed."""
+def test_question_is_read_and_answered_when_audio_is_on(participant: Participant) -> None:
+    """The page reads the step, fills in the answer that it heard, and continues after a confirmation."""
     participant.page.add_init_script(VOICE + EAR)
     participant.open("phq9")
     participant.page.get_by_role("button", name="Audio").click()
     hear(participant, "several days")
     expect(participant.page.get_by_role("radio", name="Several days")).to_be_checked()
     hear(participant, "Next.")
-    participant.is_at("Q2")
+    participant.expect_step("Q2")
     hear(participant, "back")
-    participant.is_at("Q1")
+    participant.expect_step("Q1")
     spoken = participant.page.evaluate("window.spoken")
     assert spoken[0].startswith("Little interest or pleasure in doing things. Not at all, several days,")
     assert spoken[1].startswith("Several days. Say next")
@@ -65,16 +65,16 @@ def test_question_is_spoken_and_answered_when_audio_is_on(participant: Participa
     )
 
 
-def test_mode_is_kept_when_the_page_is_opened_again(
+def test_mode_is_kept_when_the_page_is_reopened(
     participant: Participant, context: BrowserContext, server: RunningServer
 ) -> None:
-    """Audio mode belongs to the session."""
+    """Audio mode is part of the session."""
     participant.open("phq9")
     toggle = participant.page.get_by_role("button", name="Audio")
     expect(toggle).to_have_attribute("aria-pressed", "false")
     toggle.click()
     expect(toggle).to_have_attribute("aria-pressed", "true")
-    participant.is_at("Q1")
+    participant.expect_step("Q1")
     participant.close()
     again = Participant(context, server.url)
     again.open("phq9")
@@ -83,17 +83,17 @@ def test_mode_is_kept_when_the_page_is_opened_again(
 
 
 def test_note_is_shown_when_the_browser_cannot_speak(participant: Participant) -> None:
-    """A browser without Web Speech says so, and the survey is answered by hand."""
+    """Without the Web Speech API, the page shows a note and the survey is answered by hand."""
     participant.page.add_init_script(DEAF_AND_DUMB)
     participant.open("phq9")
     participant.page.get_by_role("button", name="Audio").click()
     expect(participant.page.locator("#voice-note")).to_contain_text("can't read aloud")
     participant.answer("Q1", "Several days")
-    participant.is_at("Q2")
+    participant.expect_step("Q2")
 
 
 def test_speech_is_understood_when_it_fits_the_step(participant: Participant, server: RunningServer) -> None:
-    """What was heard becomes the step's answer in its JSON type, a steering word, or nothing."""
+    """A transcript becomes an answer in its JSON type, a voice command, or nothing."""
     cases: list[tuple[dict[str, Any], str, object]] = [
         ({"type": "boolean"}, "Yes.", {"value": True}),
         ({"type": "boolean"}, "perhaps", None),

@@ -1,4 +1,4 @@
-"""The client module by itself, in a page that has nothing else of ours."""
+"""The client module in a page without any other script."""
 
 import json
 from typing import Any
@@ -14,9 +14,9 @@ BEGIN = """async (timeouts) => {
   const { SurveyClient } = await import("/assets/client/client.js");
   const client = new SurveyClient({ origin: location.origin, surveyId: "phq9", userId: "p-1", timeouts });
   window.client = client;
-  window.heard = [];
+  window.events = [];
   for (const type of ["state", "ack", "pending", "reject", "sync", "error", "stopped"]) {
-    client.addEventListener(type, (event) => window.heard.push({ ...event.detail, type }));
+    client.addEventListener(type, (event) => window.events.push({ ...event.detail, type }));
   }
   window.changes = 0;
   client.addEventListener("change", () => { window.changes += 1; });
@@ -28,26 +28,26 @@ OFFLINE = "() => !window.client.isOnline"
 
 @pytest.fixture
 def page(context: BrowserContext, server: RunningServer) -> Page:
-    """A page of the server's origin that has no script."""
+    """A page of the server's origin without scripts."""
     plain = context.new_page()
     plain.goto(f"{server.url}/healthz")
     return plain
 
 
 def begin(page: Page, **timeouts: float) -> None:
-    """Import the client, make one with these times, and wait until the server has greeted it."""
+    """Create a client with these timeouts, and wait until it is online."""
     page.evaluate(BEGIN, timeouts)
     page.wait_for_function(ONLINE)
 
 
 def heard(page: Page, kind: str) -> list[dict[str, Any]]:
-    """Return what the client's listeners of one type of event got."""
-    events: list[dict[str, Any]] = page.evaluate("window.heard")
+    """Return the details of the events of one type."""
+    events: list[dict[str, Any]] = page.evaluate("window.events")
     return [event for event in events if event["type"] == kind]
 
 
-def test_plain_page_walks_a_survey_when_it_imports_only_the_client(page: Page) -> None:
-    """`answer` resolves with the ack; `state`, `ack` and `change` are dispatched; nothing stays unanswered."""
+def test_survey_is_completed_when_a_page_imports_only_the_client(page: Page) -> None:
+    """`answer` resolves with the ack; `state`, `ack` and `change` are dispatched; the outbox is empty at the end."""
     begin(page)
     assert heard(page, "state")[0]["session"]["current_step"] == "Q1"
     for number in range(1, 10):
@@ -64,7 +64,7 @@ def test_plain_page_walks_a_survey_when_it_imports_only_the_client(page: Page) -
 
 
 def test_promise_waits_for_the_ack_when_the_answer_is_pending(page: Page) -> None:
-    """`pending` is dispatched, but the command stays in the outbox and its promise open until the `ack`."""
+    """`pending` is dispatched, but the command stays in the outbox, and its promise unresolved, until the `ack`."""
 
     def pend_first(socket: WebSocketRoute) -> None:
         upstream = socket.connect_to_server()
@@ -84,15 +84,15 @@ def test_promise_waits_for_the_ack_when_the_answer_is_pending(page: Page) -> Non
     page.evaluate(
         "() => { window.outcome = null; window.client.answer('Q1', 0).then((m) => { window.outcome = m; }); }"
     )
-    page.wait_for_function("() => window.heard.some((event) => event.type === 'pending')")
+    page.wait_for_function("() => window.events.some((event) => event.type === 'pending')")
     assert page.evaluate("[window.client.unacknowledged, window.outcome]") == [1, None]
     page.evaluate("window.client.reconnectNow()")
     page.wait_for_function("() => window.outcome !== null")
     assert page.evaluate("[window.client.unacknowledged, window.outcome.type]") == [0, "ack"]
 
 
-def test_client_stops_when_another_attempt_cannot_help(page: Page) -> None:
-    """A final close code is told once, with words, and no attempt follows."""
+def test_client_stops_after_a_final_close_code(page: Page) -> None:
+    """After a final close code, `stopped` is dispatched once and no attempt follows."""
     sockets: list[WebSocketRoute] = []
 
     def refuse(socket: WebSocketRoute) -> None:
@@ -101,16 +101,16 @@ def test_client_stops_when_another_attempt_cannot_help(page: Page) -> None:
 
     page.route_web_socket("**/ws/survey/**", refuse)
     page.evaluate(BEGIN, {})
-    page.wait_for_function("() => window.heard.some((event) => event.type === 'stopped')")
+    page.wait_for_function("() => window.events.some((event) => event.type === 'stopped')")
     page.evaluate("window.client.reconnectNow()")
     assert [event["code"] for event in heard(page, "stopped")] == [4403]
     assert len(sockets) == 1
 
 
-def test_client_connects_at_once_when_the_browser_is_online_again(
+def test_client_reconnects_at_once_when_the_browser_is_online_again(
     page: Page, context: BrowserContext, server: RunningServer
 ) -> None:
-    """The browser's word opens a connection while the slow timer still waits, for days if need be."""
+    """The `online` event opens a connection, however long the slow timer still waits."""
     begin(page, connectAttempts=0, slowDelayMs=1e9)
     server.kill()
     page.wait_for_function(OFFLINE)
@@ -121,8 +121,8 @@ def test_client_connects_at_once_when_the_browser_is_online_again(
     assert len(heard(page, "state")) == 2
 
 
-def test_client_goes_on_trying_when_the_quick_attempts_are_spent(page: Page, server: RunningServer) -> None:
-    """After the quick attempts come slow ones without end."""
+def test_client_keeps_trying_after_the_quick_attempts(page: Page, server: RunningServer) -> None:
+    """After the quick attempts, slow ones go on without end."""
     begin(page, connectAttempts=2, connectDelayMs=1, slowDelayMs=100)
     sockets: list[str] = []
     page.on("websocket", lambda socket: sockets.append(socket.url))
@@ -133,8 +133,8 @@ def test_client_goes_on_trying_when_the_quick_attempts_are_spent(page: Page, ser
     page.wait_for_function(ONLINE)
 
 
-def test_outbox_keeps_all_when_the_server_closes_because_it_is_full(page: Page) -> None:
-    """1013 loses nothing: the connection is made again, and the commands are sent again in their order."""
+def test_outbox_keeps_all_commands_when_the_server_is_full(page: Page) -> None:
+    """After 1013 the client reconnects, and sends all commands again in order."""
     sent: list[str] = []
 
     def full_once(socket: WebSocketRoute) -> None:
@@ -156,8 +156,8 @@ def test_outbox_keeps_all_when_the_server_closes_because_it_is_full(page: Page) 
     assert sent[-2:] == ["Q1", "Q2"]
 
 
-def test_connection_is_made_anew_when_the_socket_takes_nothing(page: Page) -> None:
-    """After three attempts to send, a little later each, a new connection delivers the command."""
+def test_connection_is_replaced_when_the_socket_cannot_send(page: Page) -> None:
+    """After three failed attempts to send, a new connection delivers the command."""
     page.evaluate(
         """() => {
           window.refusedSends = 0;
@@ -178,7 +178,7 @@ def test_connection_is_made_anew_when_the_socket_takes_nothing(page: Page) -> No
 
 
 def test_client_connects_when_the_browser_s_storage_hangs(page: Page) -> None:
-    """Storage is waited for only so long; then memory must do, and the client says that it isn't kept."""
+    """After a timeout the outbox is in memory only, and `isDurable` is false."""
     page.evaluate("() => { IDBFactory.prototype.open = () => new EventTarget(); }")
     begin(page, storageTimeoutMs=10)
     assert page.evaluate("window.client.answer('Q1', 0)")["type"] == "ack"

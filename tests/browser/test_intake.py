@@ -1,4 +1,4 @@
-"""The clinic's intake in a real browser: every type of step, and its branches both ways."""
+"""The intake survey: every step type, and each branch."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ pytestmark = pytest.mark.browser
 
 
 def answers_of(context: BrowserContext, url: str, user_id: str) -> dict[str, Any]:
-    """Return the session's answers as REST shows them."""
+    """Return the session's answers from REST."""
     answer = context.request.get(f"{url}/api/session/{user_id}", params={"survey": "intake"})
     answers: dict[str, Any] = answer.json()["session"]["answers"]
     return answers
 
 
 def begin(participant: Participant, reason: str) -> None:
-    """Walk to the first branch and take it."""
+    """Answer up to the first branch."""
     participant.open("intake")
-    participant.is_at("S1")
+    participant.expect_step("S1")
     participant.next()
     participant.write("S2", "1980-05-03")
     participant.answer("S3", reason)
@@ -29,7 +29,7 @@ def begin(participant: Participant, reason: str) -> None:
 def test_intake_asks_about_the_problem_when_it_is_new(
     participant: Participant, context: BrowserContext, server: RunningServer
 ) -> None:
-    """A new problem is described, rated and followed by what was tried; each value has its JSON type."""
+    """A new problem is described and rated, and each answer has its JSON type."""
     begin(participant, "A new problem")
     participant.write("S4", "My knee hurts.\nSince Monday.")
     participant.answer("S5", "7")
@@ -38,9 +38,9 @@ def test_intake_asks_about_the_problem_when_it_is_new(
     participant.answer("S9", "Yes")
     participant.write("S10", "12")
     participant.write("S11", "")
-    participant.is_at("S12")
+    participant.expect_step("S12")
     participant.next()
-    participant.is_done()
+    participant.expect_done()
     assert answers_of(context, server.url, participant.user_id()) == {
         "S1": None,
         "S2": "1980-05-03",
@@ -56,55 +56,55 @@ def test_intake_asks_about_the_problem_when_it_is_new(
     }
 
 
-def test_intake_leaves_the_problem_out_when_it_is_a_check_up(participant: Participant) -> None:
-    """A check-up goes straight on to the weight, and a non-smoker isn't asked how many."""
+def test_intake_skips_the_problem_when_it_is_a_check_up(participant: Participant) -> None:
+    """A check-up skips to the weight, and a non-smoker skips the number of cigarettes."""
     begin(participant, "A check-up")
-    participant.is_at("S8")
+    participant.expect_step("S8")
     participant.skip()
     participant.answer("S9", "No")
-    participant.is_at("S11")
+    participant.expect_step("S11")
 
 
 def test_intake_asks_about_medicine_when_it_is_a_follow_up(participant: Participant) -> None:
-    """A follow-up asks about the medicine, then meets the other branches."""
+    """A follow-up asks about medicine and joins the other branches."""
     begin(participant, "A follow-up")
     participant.answer("S7", "No")
-    participant.is_at("S8")
+    participant.expect_step("S8")
 
 
 def test_branch_changes_when_an_earlier_answer_is_edited(participant: Participant) -> None:
-    """An edit that leads elsewhere moves to the new route, and coming back finds what was typed."""
+    """An edit moves to the new route, and the old answers are shown again on the old one."""
     begin(participant, "A new problem")
     participant.write("S4", "My knee hurts.")
-    participant.is_at("S5")
+    participant.expect_step("S5")
     participant.edit("Why are you coming?")
     participant.answer("S3", "A check-up")
-    participant.is_at("S8")
+    participant.expect_step("S8")
     participant.back()
     participant.answer("S3", "A new problem")
-    participant.is_at("S4")
+    participant.expect_step("S4")
     expect(participant.field()).to_have_value("My knee hurts.")
 
 
 def test_answer_is_kept_when_an_edit_is_done(participant: Participant) -> None:
-    """Edit goes to the earlier question; afterwards one press returns to where one was."""
+    """Edit opens the earlier question, and one button returns from it."""
     begin(participant, "A new problem")
     participant.write("S4", "My knee hurts.")
-    participant.is_at("S5")
+    participant.expect_step("S5")
     participant.edit("When were you born?")
-    participant.is_at("S2")
+    participant.expect_step("S2")
     expect(participant.field()).to_have_value("1980-05-03")
     participant.write("S2", "1981-06-04")
-    participant.is_at("S3")
+    participant.expect_step("S3")
     participant.page.get_by_role("button", name="Return to where you were").click()
-    participant.is_at("S5")
+    participant.expect_step("S5")
     participant.page.locator("#answers-panel summary").click()
     answers = participant.page.locator("#answers .answered[data-step=S2] .answer")
     expect(answers).to_have_text("June 4, 1981")
 
 
-def test_number_is_asked_again_when_it_does_not_fit(participant: Participant) -> None:
-    """What is wrong stands beside the field, which has the focus and still holds what was typed."""
+def test_number_is_rejected_when_it_is_invalid(participant: Participant) -> None:
+    """The problem is shown beside the field, which is focused and keeps the input."""
     begin(participant, "A check-up")
     for typed, problem in (("heavy", "in digits"), ("500", "from 1 to 400"), ("0", "from 1 to 400")):
         participant.write("S8", typed)
@@ -114,17 +114,17 @@ def test_number_is_asked_again_when_it_does_not_fit(participant: Participant) ->
         expect(participant.field()).to_have_attribute("aria-invalid", "true")
 
 
-def test_required_text_is_asked_again_when_it_is_blank(participant: Participant) -> None:
-    """Spaces are no answer."""
+def test_required_text_is_rejected_when_it_is_blank(participant: Participant) -> None:
+    """White space is not an answer."""
     begin(participant, "A new problem")
     participant.write("S4", "   ")
     expect(participant.page.locator("#problem")).to_have_text("Please give an answer to go on.")
 
 
-def test_text_is_counted_when_it_nears_its_limit(participant: Participant) -> None:
-    """A counter shows from four fifths of the limit on, and too long a text is not cut but refused."""
+def test_counter_is_shown_when_a_text_nears_its_limit(participant: Participant) -> None:
+    """A counter appears at 80 % of the limit; longer text is rejected, not truncated."""
     begin(participant, "A new problem")
-    participant.is_at("S4")
+    participant.expect_step("S4")
     participant.type("x" * 3000)
     expect(participant.page.locator("#left")).to_have_text("")
     participant.type("x" * 3999)

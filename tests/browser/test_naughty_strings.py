@@ -1,4 +1,4 @@
-"""The Big List of Naughty Strings in a browser: shown as they are, and none of them runs."""
+"""The Big List of Naughty Strings in a browser: shown unchanged, and never executed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +11,12 @@ from tests.web.conftest import Participant, running_server
 from tests.web.test_naughty_strings import STRINGS, survey_file
 
 MARKUP = [text for text in STRINGS if text and ("<" in text or "alert" in text)][:60]
-"""What a careless page would run."""
+"""Strings that a page without escaping would execute."""
 
 
 @pytest.fixture
 def shown(servers: Servers, tmp_path: Path) -> Iterator[Server]:
-    """A server with a survey that has a step for each string."""
+    """A server whose survey has a step for each string."""
     (tmp_path / "surveys").mkdir()
     surveys = survey_file(tmp_path / "surveys", len(MARKUP) + 1)
     with running_server("sqlite", servers, tmp_path, surveys, STEPKEEP_ENVIRONMENT="development") as running:
@@ -33,8 +33,8 @@ _WATCH = """
 
 
 @pytest.mark.browser
-def test_naughty_string_comes_back_the_same_and_runs_nowhere(context: BrowserContext, shown: Server) -> None:
-    """In the list of answers and in the field: the string itself, no dialog, no script, nothing that the CSP stops."""
+def test_naughty_string_is_shown_unchanged_and_not_executed(context: BrowserContext, shown: Server) -> None:
+    """The list of answers and the field have the string itself: no dialog, no script, no CSP violation."""
     page: Page = context.new_page()
     said: list[str] = []
     page.on("dialog", lambda dialog: said.append(dialog.message) or dialog.dismiss())

@@ -1,4 +1,4 @@
-"""The PHQ-9 in a real browser, to both of its ends."""
+"""The PHQ-9 survey, to both of its ends."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ QUESTIONS = [f"Q{number}" for number in range(1, 10)]
 
 
 def session_of(context: BrowserContext, url: str, user_id: str, survey: str) -> dict[str, Any]:
-    """Return the session as REST shows it."""
+    """Return the session from REST."""
     answer = context.request.get(f"{url}/api/session/{user_id}", params={"survey": survey})
     session: dict[str, Any] = answer.json()["session"]
     return session
@@ -22,29 +22,29 @@ def session_of(context: BrowserContext, url: str, user_id: str, survey: str) -> 
 def test_phq9_asks_how_difficult_when_a_problem_was_reported(
     participant: Participant, context: BrowserContext, server: RunningServer
 ) -> None:
-    """Q10 follows Q9 where any answer was more than "Not at all"; values keep their JSON type."""
+    """Q10 follows Q9 if any answer was above "Not at all"; values keep their JSON type."""
     participant.open("phq9")
     for question in QUESTIONS:
         participant.answer(question, "Several days" if question == "Q4" else "Not at all")
     participant.answer("Q10", "Somewhat difficult")
-    participant.is_done()
+    participant.expect_done()
     session = session_of(context, server.url, participant.user_id(), "phq9")
     assert session["answers"] == {**dict.fromkeys(QUESTIONS, 0), "Q4": 1, "Q10": 1}
     assert session["current_step"] == "end"
 
 
 def test_phq9_ends_after_q9_when_no_problem_was_reported(participant: Participant) -> None:
-    """Nobody without a problem is asked how difficult it is."""
+    """Q10 is skipped if no problem was reported."""
     participant.open("phq9")
     for question in QUESTIONS:
         participant.answer(question, "Not at all")
-    participant.is_done()
+    participant.expect_done()
     participant.page.locator("#done summary").click()
     expect(participant.page.locator("#done-answers .answered")).to_have_count(len(QUESTIONS))
 
 
 def test_next_asks_for_an_answer_when_none_was_chosen(participant: Participant) -> None:
-    """A required question says beside its options that it needs an answer, and nothing is sent."""
+    """A required question shows that it needs an answer, and nothing is sent."""
     participant.open("phq9")
     participant.next()
     expect(participant.page.locator("#problem")).to_have_text("Please choose one answer to go on.")
@@ -53,32 +53,32 @@ def test_next_asks_for_an_answer_when_none_was_chosen(participant: Participant) 
     participant.choose("Not at all")
     expect(participant.page.locator("#problem-box")).to_be_hidden()
     participant.next()
-    participant.is_at("Q2")
+    participant.expect_step("Q2")
 
 
 def test_progress_grows_when_questions_are_answered(participant: Participant) -> None:
-    """The bar and its text tell where the participant is."""
+    """The bar and its text show the position."""
     participant.open("phq9")
     bar = participant.page.get_by_role("progressbar")
     seen = [float(bar.get_attribute("value") or bar.evaluate("bar => bar.value"))]
     for question in QUESTIONS[:4]:
         participant.answer(question, "Nearly every day")
-        participant.is_at(f"Q{int(question[1:]) + 1}")
+        participant.expect_step(f"Q{int(question[1:]) + 1}")
         seen.append(float(bar.evaluate("bar => bar.value")))
     assert seen == sorted(set(seen))
     expect(participant.page.locator("#position")).to_have_text("Step 5 of 10")
 
 
-def test_survey_begins_again_when_that_was_confirmed(participant: Participant) -> None:
-    """Start again asks first; then the walk begins anew without the old answers."""
+def test_survey_restarts_when_it_is_confirmed(participant: Participant) -> None:
+    """Start again asks for confirmation, then restarts without the old answers."""
     participant.open("phq9")
     for question in QUESTIONS:
         participant.answer(question, "Not at all")
-    participant.is_done()
+    participant.expect_done()
     participant.page.get_by_role("button", name="Start again", exact=True).click()
     participant.page.get_by_role("button", name="Cancel").click()
     participant.page.get_by_role("button", name="Start again", exact=True).click()
     participant.page.get_by_role("button", name="Yes, start again").click()
-    participant.is_at("Q1")
+    participant.expect_step("Q1")
     expect(participant.page.locator("#step input:checked")).to_have_count(0)
     expect(participant.page.get_by_role("button", name="Back", exact=True)).to_be_hidden()

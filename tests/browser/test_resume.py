@@ -1,4 +1,4 @@
-"""Leaving and coming back: closed tabs, other devices, a killed server, no network."""
+"""Leaving and resuming: closed tabs, other devices, a killed server, no network."""
 
 import json
 from collections.abc import Callable
@@ -13,68 +13,68 @@ pytestmark = pytest.mark.browser
 
 
 def walk_to_text(participant: Participant, **query: str) -> None:
-    """Walk the intake to its first text."""
+    """Answer the intake survey up to its first text."""
     participant.open("intake", **query)
-    participant.is_at("S1")
+    participant.expect_step("S1")
     participant.next()
     participant.write("S2", "1980-05-03")
     participant.answer("S3", "A new problem")
-    participant.is_at("S4")
+    participant.expect_step("S4")
 
 
-def test_page_goes_on_where_it_was_when_its_tab_is_opened_again(
+def test_page_resumes_when_its_tab_is_reopened(
     participant: Participant, context: BrowserContext, server: RunningServer
 ) -> None:
-    """Step, answers, back button and half-typed text are there again, with a word of welcome."""
+    """Step, answers, Back button and draft are shown again, with a welcome."""
     walk_to_text(participant)
     participant.type("My knee hur")
     participant.close()
     again = Participant(context, server.url)
     again.open("intake")
-    again.is_at("S4")
+    again.expect_step("S4")
     expect(again.page.locator("#resumed")).to_contain_text("Welcome back. You are at step 4 of")
     expect(again.field()).to_have_value("My knee hur")
     expect(again.page.locator("#answers .answered")).to_have_count(2)
     again.back()
-    again.is_at("S3")
+    again.expect_step("S3")
     expect(again.page.get_by_role("radio", name="A new problem")).to_be_checked()
     again.next()
-    again.is_at("S4")
+    again.expect_step("S4")
     expect(again.field()).to_have_value("My knee hur")
 
 
-def test_half_typed_text_is_there_when_another_device_goes_on(
+def test_draft_is_shown_when_another_device_resumes(
     participant: Participant, new_context: Callable[..., BrowserContext], server: RunningServer
 ) -> None:
-    """The draft is the server's too: it is saved when the connection ends."""
+    """The server saves the draft when the connection closes."""
     walk_to_text(participant, user="patient-7")
     participant.type("My knee hur")
-    participant.is_at("S4")
+    participant.expect_step("S4")
     participant.close()
 
     def other_device_sees_it() -> bool:
         other = Participant(new_context(), server.url)
         other.open("intake", user="patient-7")
-        other.is_at("S4")
+        other.expect_step("S4")
         return other.field().input_value() == "My knee hur"
 
     assert any(other_device_sees_it() for _ in range(10))  # the server may learn of the close a moment later
 
 
-def test_walk_goes_on_by_itself_when_the_server_was_killed(participant: Participant, server: RunningServer) -> None:
-    """An answer that is given while the server is dead is kept, the walk goes on, and it is sent afterwards."""
+def test_page_reconnects_when_the_server_was_killed(participant: Participant, server: RunningServer) -> None:
+    """An answer given while the server is down is kept and sent later, and the page continues."""
     participant.open("phq9")
     for question in ("Q1", "Q2", "Q3"):
         participant.answer(question, "Several days")
-    participant.is_at("Q4")
+    participant.expect_step("Q4")
     participant.choose("Nearly every day")
     server.kill()
     expect(participant.root).to_have_attribute("data-save", "offline")
     participant.next()
-    participant.is_offline_at("Q5")
+    participant.expect_offline_step("Q5")
     expect(participant.page.get_by_role("status").first).to_contain_text("Offline")
     server.start()
-    participant.is_at("Q5")
+    participant.expect_step("Q5")
     expect(participant.page.locator("#resumed")).to_be_hidden()
     participant.page.locator("#answers-panel summary").click()
     expect(participant.page.locator("#answers .answered[data-step=Q4] .answer")).to_have_text("Nearly every day")
@@ -83,25 +83,25 @@ def test_walk_goes_on_by_itself_when_the_server_was_killed(participant: Particip
 def test_answer_is_sent_when_the_tab_was_closed_while_offline(
     participant: Participant, context: BrowserContext, server: RunningServer
 ) -> None:
-    """The outbox is on disk: another page of this browser sends what a closed one could not."""
+    """The outbox is on disk: another page of this browser sends a closed page's answers."""
     participant.open("phq9")
     participant.answer("Q1", "Several days")
-    participant.is_at("Q2")
+    participant.expect_step("Q2")
     server.kill()
     expect(participant.root).to_have_attribute("data-save", "offline")
     participant.answer_offline("Q2", "Nearly every day")
-    participant.is_offline_at("Q3")
+    participant.expect_offline_step("Q3")
     participant.close()
     server.start()
     again = Participant(context, server.url)
     again.open("phq9")
-    again.is_at("Q3")
+    again.expect_step("Q3")
 
 
 def test_text_is_kept_when_it_was_typed_offline(
     participant: Participant, context: BrowserContext, server: RunningServer
 ) -> None:
-    """What was typed without a connection is there after the tab was closed."""
+    """Text typed offline is shown after the tab was closed."""
     walk_to_text(participant)
     server.kill()
     expect(participant.root).to_have_attribute("data-save", "offline")
@@ -110,7 +110,7 @@ def test_text_is_kept_when_it_was_typed_offline(
     server.start()
     again = Participant(context, server.url)
     again.open("intake")
-    again.is_at("S4")
+    again.expect_step("S4")
     expect(again.field()).to_have_value("Typed in a tunnel")
 
 
@@ -121,21 +121,21 @@ def test_other_tab_follows_when_one_tab_answers(
     participant.open("phq9")
     other = Participant(context, server.url)
     other.open("phq9")
-    other.is_at("Q1")
+    other.expect_step("Q1")
     participant.answer("Q1", "Several days")
-    other.is_at("Q2")
+    other.expect_step("Q2")
     other.answer("Q2", "Not at all")
-    participant.is_at("Q3")
+    participant.expect_step("Q3")
 
 
-def test_typing_goes_on_when_another_device_changes_something_else(
+def test_input_is_kept_when_another_device_changes_something_else(
     participant: Participant, new_context: Callable[..., BrowserContext], server: RunningServer
 ) -> None:
-    """A sync for the same step leaves what is being typed alone."""
+    """A sync for the same step keeps the input."""
     walk_to_text(participant, user="patient-8")
     other = Participant(new_context(), server.url)
     other.open("intake", user="patient-8")
-    other.is_at("S4")
+    other.expect_step("S4")
     participant.type("My knee hur")
     other.page.get_by_role("button", name="Audio").click()
     expect(participant.root).to_have_attribute("data-mode", "audio")
@@ -143,7 +143,7 @@ def test_typing_goes_on_when_another_device_changes_something_else(
 
 
 def test_reject_is_shown_at_the_field_when_the_server_refuses(participant: Participant) -> None:
-    """What the server says stands beside the field, which keeps what was typed and has the focus."""
+    """The reason is shown beside the field, which is focused and keeps the input."""
 
     def refuse_s4(message: Message, reply: Callable[[Message], None]) -> bool:
         if (message["type"], message.get("step")) != ("answer", "S4"):
@@ -160,8 +160,8 @@ def test_reject_is_shown_at_the_field_when_the_server_refuses(participant: Parti
     expect(participant.field()).to_have_value("Mir tut das Knie weh")
 
 
-def test_page_says_why_when_the_server_closes_for_good(context: BrowserContext, server: RunningServer) -> None:
-    """After a close code that another attempt can't mend there is none, but a clear message."""
+def test_page_shows_the_reason_after_a_final_close_code(context: BrowserContext, server: RunningServer) -> None:
+    """After a final close code the page shows the reason and does not reconnect."""
     for code, words in ((4401, "sign in"), (4403, "not allowed"), (4404, "does not exist")):
         sockets = refuse_sockets(participant := Participant(context, server.url), code)
         participant.page.goto(f"{server.url}/s/phq9")
@@ -170,7 +170,7 @@ def test_page_says_why_when_the_server_closes_for_good(context: BrowserContext, 
 
 
 def refuse_sockets(participant: Participant, code: int) -> list[WebSocketRoute]:
-    """Close each of the page's sockets with this code; the list gets them as they come."""
+    """Close each of the page's sockets with this code, and return the list that collects them."""
     sockets: list[WebSocketRoute] = []
 
     def close(socket: WebSocketRoute) -> None:
@@ -181,8 +181,8 @@ def refuse_sockets(participant: Participant, code: int) -> list[WebSocketRoute]:
     return sockets
 
 
-def test_walk_goes_on_when_the_database_is_away(participant: Participant) -> None:
-    """`pending` brings the next step and shows that it isn't saved; the late `ack` says that it is."""
+def test_page_continues_when_the_database_is_unavailable(participant: Participant) -> None:
+    """`pending` shows the next step as unsaved; the later `ack` shows it as saved."""
     late: list[str] = []
     sockets: list[WebSocketRoute] = []
 
@@ -202,7 +202,7 @@ def test_walk_goes_on_when_the_database_is_away(participant: Participant) -> Non
 
     participant.page.route_web_socket("**/ws/survey/**", delay_acks)
     participant.open("phq9")
-    participant.is_at("Q1")
+    participant.expect_step("Q1")
     participant.choose("Several days")
     participant.next()
     expect(participant.root).to_have_attribute("data-step", "Q2")
@@ -214,12 +214,12 @@ def test_walk_goes_on_when_the_database_is_away(participant: Participant) -> Non
     wait_for(lambda: participant.page.evaluate("0") == 0 and len(late) == 2, "the server did not answer")
     for frame in late:
         sockets[0].send(frame)
-    participant.is_at("Q3")
+    participant.expect_step("Q3")
 
 
-def test_page_refuses_when_the_link_names_no_possible_participant(
+def test_page_stops_when_the_link_has_an_invalid_participant_id(
     participant: Participant, server: RunningServer
 ) -> None:
-    """An id that the protocol doesn't allow is not taken for another one."""
+    """An id that the protocol does not allow is not replaced by another one."""
     participant.page.goto(f"{server.url}/s/phq9?user=a%2Fb")
     expect(participant.page.locator("#stopped-reason")).to_contain_text("not complete")

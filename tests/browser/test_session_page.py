@@ -1,4 +1,4 @@
-"""The dashboard's page of one session in a real browser: what happened, and the session as it was."""
+"""The dashboard's page of one session: its events, and its state at any version."""
 
 import time
 
@@ -12,13 +12,13 @@ from tests.browser.desk import HOUR_US, SECOND_US, Desk
 pytestmark = pytest.mark.browser
 
 
-def test_walk_of_a_session_says_what_happened_and_when(desk: Desk) -> None:
-    """Every event with its pause, answers by their labels, the half-typed one too."""
-    desk.session("walker")
+def test_session_page_lists_events_with_their_times(desk: Desk) -> None:
+    """Every event is shown with its pause, and answers and drafts with their labels."""
+    desk.open_session("walker")
     events = desk.page.locator("#events button")
     expect(events).to_have_count(7)
-    told = [" ".join(text.split()) for text in events.locator(".what").all_inner_texts()]
-    assert told == [
+    descriptions = [" ".join(text.split()) for text in events.locator(".event").all_inner_texts()]
+    assert descriptions == [
         "started",
         "answered Q1: Not at all (0)",
         "answered Q2: Nearly every day (3)",
@@ -27,7 +27,7 @@ def test_walk_of_a_session_says_what_happened_and_when(desk: Desk) -> None:
         "switched the mode",
         "typed at Q3, not sent yet: More than half the days (2)",
     ]
-    assert [text.rsplit("+", 1)[-1] for text in events.locator(".when").all_inner_texts()[1:]] == [
+    assert [text.rsplit("+", 1)[-1] for text in events.locator(".time").all_inner_texts()[1:]] == [
         "5\u00a0s",
         "7\u00a0s",
         "8\u00a0s",
@@ -35,55 +35,55 @@ def test_walk_of_a_session_says_what_happened_and_when(desk: Desk) -> None:
         "10\u00a0s",
         "10\u00a0s",
     ]
-    desk.session("p-11")
+    desk.open_session("p-11")
     expect(desk.page.locator(".away")).to_have_text("away for 2\u00a0h")
 
 
-def test_slider_shows_the_session_as_it_was(desk: Desk) -> None:
-    """By keyboard alone: each version in words, its state, and what it changed; the address leads back to it."""
-    desk.session("walker")
+def test_slider_shows_the_session_at_each_version(desk: Desk) -> None:
+    """The keyboard reaches each version with its text, state and changes; the URL leads back to it."""
+    desk.open_session("walker")
     slider = desk.page.get_by_role("slider", name="Version")
     slider.focus()
     desk.page.keyboard.press("Home")
-    expect(slider).to_have_attribute("aria-valuetext", desk.page.get_by_test_id("at").inner_text())
+    expect(slider).to_have_attribute("aria-valuetext", desk.page.get_by_test_id("version-text").inner_text())
     for _ in range(2):
         desk.page.keyboard.press("ArrowRight")
-    expect(desk.page.get_by_test_id("at")).to_contain_text("Version 3 of 7: answered Q2")
-    expect(slider).to_have_attribute("aria-valuetext", desk.page.get_by_test_id("at").inner_text())
+    expect(desk.page.get_by_test_id("version-text")).to_contain_text("Version 3 of 7: answered Q2")
+    expect(slider).to_have_attribute("aria-valuetext", desk.page.get_by_test_id("version-text").inner_text())
     expect(desk.page.locator("#state .answers dd")).to_have_text(["Not at all (0)", "Nearly every day (3)"])
     desk.page.keyboard.press("ArrowRight")
     desk.page.keyboard.press("ArrowRight")
-    expect(desk.page.get_by_test_id("at")).to_contain_text("Version 5 of 7")
+    expect(desk.page.get_by_test_id("version-text")).to_contain_text("Version 5 of 7")
     change = desk.page.locator("#changes div", has_text="Answer to Q2")
     expect(change.locator("del")).to_have_text("Nearly every day (3)")
     expect(change.locator("ins")).to_have_text("Several days (1)")
     expect(desk.page).to_have_url(f"{desk.ward.url}/dashboard/sessions/phq9/walker#5")
     desk.page.reload()
-    expect(desk.page.get_by_test_id("at")).to_contain_text("Version 5 of 7")
+    expect(desk.page.get_by_test_id("version-text")).to_contain_text("Version 5 of 7")
     expect(desk.page.locator("#events [aria-current]")).to_have_attribute("data-version", "5")
     for version in range(1, 8):
-        then = desk.asked(f"/api/session/walker?survey=phq9&at_version={version}")["session"]
+        then = desk.get_json(f"/api/session/walker?survey=phq9&at_version={version}")["session"]
         desk.page.locator(f"#events [data-version='{version}']").click()
         expect(desk.page.locator("#state .answers dd")).to_have_count(len(then["answers"]))
         expect(desk.page.locator("#state .facts dd").nth(2)).to_have_text("audio" if then["is_audio_mode"] else "text")
     assert desk.problems == []
 
 
-def test_long_walk_comes_a_page_at_a_time(desk: Desk) -> None:
-    """A session of 251 events: the slider reaches each, and the list shows the page that it is on."""
+def test_long_session_is_shown_in_pages(desk: Desk) -> None:
+    """Of 251 events, the slider reaches each, and the list shows the version's page."""
     store = desk.ward.open()
     key = SessionKey("phq9", "long")
     at = time.time_ns() // 1000 - HOUR_US
     modes = [SetMode(at=at + number * SECOND_US, is_audio_mode=number % 2 == 1) for number in range(1, 251)]
     store.turns.submit_many([(key, Begin(at=at)), *((key, mode) for mode in modes)])
     store.close()
-    desk.session("long")
+    desk.open_session("long")
     events = desk.page.locator("#events button")
     expect(events).to_have_count(51)
     desk.page.get_by_role("button", name="Earlier events").click()
-    expect(desk.page.get_by_test_id("at")).to_contain_text("Version 101 of 251")
+    expect(desk.page.get_by_test_id("version-text")).to_contain_text("Version 101 of 251")
     expect(events).to_have_count(100)
-    expect(events.first.locator(".when")).to_contain_text("+1\u00a0s")
+    expect(events.first.locator(".time")).to_contain_text("+1\u00a0s")
     desk.page.get_by_role("slider").focus()
     desk.page.keyboard.press("Home")
     expect(events.first).to_have_attribute("data-version", "1")

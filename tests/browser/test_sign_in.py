@@ -1,4 +1,4 @@
-"""The dashboard's sign-in in a real browser, in production: keyboard, screen reader, strict headers."""
+"""The dashboard's sign-in in production."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 
 
 class Ward:
-    """A server in production, some sessions, and two API keys."""
+    """A server in production with some sessions and two API keys."""
 
     def __init__(self, folder: Path) -> None:
         secret = secrets.token_urlsafe(32)
@@ -41,55 +41,55 @@ class Ward:
 
 @pytest.fixture
 def ward(tmp_path: Path) -> Iterator[Ward]:
-    """A ward of the test's own."""
-    made = Ward(tmp_path)
-    yield made
-    made.server.stop()
+    """A ward for one test."""
+    ward = Ward(tmp_path)
+    yield ward
+    ward.server.stop()
 
 
 @pytest.fixture
 def page(context: BrowserContext) -> Page:
-    """A tab of the person whom a test is about."""
+    """A tab that is not signed in."""
     return context.new_page()
 
 
 def sign_in(page: Page, ward: Ward, key: str) -> None:
-    """Type the key and press Enter, from wherever the dashboard leads."""
+    """Open the dashboard, type the key in its form and press Enter."""
     page.goto(f"{ward.url}/dashboard")
     expect(page.get_by_label("API key")).to_be_focused()
     page.keyboard.insert_text(key)
     page.keyboard.press("Enter")
 
 
-def is_at(page: Page, heading: str) -> None:
+def expect_heading(page: Page, heading: str) -> None:
     """Wait until the page has this heading."""
     expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
 
 
-def test_dashboard_is_seen_when_a_key_was_typed(page: Page, ward: Ward) -> None:
-    """Sign in, look, sign out; the key is in no address, and afterwards nothing is shown any more."""
+def test_dashboard_is_shown_when_the_key_is_valid(page: Page, ward: Ward) -> None:
+    """The key is in no URL, cookie or log, and after signing out the dashboard is not shown."""
     errors: list[str] = []
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     sign_in(page, ward, ward.key)
-    is_at(page, "Dashboard")
+    expect_heading(page, "Dashboard")
     assert page.url == f"{ward.url}/dashboard"
     expect(page.locator("[data-survey-id=phq9] [data-status=in_progress]")).to_have_text("2")
-    expect(page.locator(".who")).to_contain_text("Dr. Anna Weiß, ward 3")
-    expect(page.get_by_role("region", name="What was done last")).to_contain_text("signed in")
+    expect(page.locator(".account")).to_contain_text("Dr. Anna Weiß, ward 3")
+    expect(page.get_by_role("region", name="Recent activity")).to_contain_text("signed in")
     page.goto(ward.url)
     page.get_by_role("link", name="Dashboard").click()
     page.get_by_role("button", name="Sign out").click()
-    is_at(page, "Sign in to the dashboard")
+    expect_heading(page, "Sign in to the dashboard")
     page.go_back()
     page.goto(f"{ward.url}/dashboard")
-    is_at(page, "Sign in to the dashboard")
+    expect_heading(page, "Sign in to the dashboard")
     assert page.context.cookies() == []
     assert ward.key not in ward.server.log
     assert errors == []
 
 
-def test_wrong_key_is_refused_in_words(page: Page, ward: Ward) -> None:
-    """A message that is read aloud; the field is empty, marked and in focus."""
+def test_wrong_key_is_rejected_with_a_message(page: Page, ward: Ward) -> None:
+    """An alert is shown; the field is empty, invalid and focused."""
     sign_in(page, ward, f"{ward.key[:-1]}!")
     expect(page.get_by_role("alert")).to_contain_text("does not open the dashboard")
     field = page.get_by_label("API key")
@@ -99,40 +99,40 @@ def test_wrong_key_is_refused_in_words(page: Page, ward: Ward) -> None:
     assert ward.key[:-1] not in page.content()
 
 
-def test_form_of_another_site_signs_nobody_out(
+def test_form_of_another_site_cannot_sign_out(
     new_context: Callable[..., BrowserContext], ward: Ward, tmp_path: Path
 ) -> None:
-    """Its cookie doesn't come along, and its post is refused; who is signed in stays so."""
+    """A cross-site POST is rejected, and the user stays signed in."""
     page = new_context().new_page()
     sign_in(page, ward, ward.key)
-    is_at(page, "Dashboard")
-    address = ward.url.replace("127.0.0.1", "localhost")  # another site, by its name
+    expect_heading(page, "Dashboard")
+    url = ward.url.replace("127.0.0.1", "localhost")  # the same server as another site
     page.route(
-        f"{address}/evil",
+        f"{url}/evil",
         lambda route: route.fulfill(
             content_type="text/html", body=f'<form method=post action="{ward.url}/sign-out"><button>Win</button></form>'
         ),
     )
-    page.goto(f"{address}/evil")
+    page.goto(f"{url}/evil")
     page.get_by_role("button", name="Win").click()
-    is_at(page, "This is not possible here")
+    expect_heading(page, "This is not possible here")
     page.goto(f"{ward.url}/dashboard")
-    is_at(page, "Dashboard")
+    expect_heading(page, "Dashboard")
 
 
 def every_view(page: Page, ward: Ward) -> Iterator[str]:
-    """Go through the dashboard's pages, and give the name of each when it is seen."""
+    """Open each of the dashboard's first pages, and yield its name."""
     page.goto(f"{ward.url}/sign-in")
     yield "sign-in"
     sign_in(page, ward, "wrong")
     expect(page.get_by_role("alert")).to_be_visible()
     yield "a wrong key"
     sign_in(page, ward, ward.export_key)
-    is_at(page, "This is not possible here")
-    yield "a key that may not"
+    expect_heading(page, "This is not possible here")
+    yield "a key without the scope"
     page.get_by_role("button", name="Sign out").click()
     sign_in(page, ward, ward.key)
-    is_at(page, "Dashboard")
+    expect_heading(page, "Dashboard")
     yield "dashboard"
     page.goto(ward.url)
     yield "the list, signed in"
@@ -143,10 +143,10 @@ def every_view(page: Page, ward: Ward) -> Iterator[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [{"width": 1200, "height": 800}, PHONE], ids=["desk", "phone"])
-def test_dashboard_is_accessible_when_axe_looks_at_it(
+def test_sign_in_pages_are_accessible_when_axe_checks_them(
     new_context: Callable[..., BrowserContext], ward: Ward, scheme: Any, viewport: Any
 ) -> None:
-    """No view has a violation that axe-core knows, in light and dark; none scrolls to the side; no target is small."""
+    """No view has an axe-core violation, scrolls horizontally or has a small target, in light and dark mode."""
     page = new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce").new_page()
     found: dict[str, list[str]] = {}
     for name in every_view(page, ward):

@@ -100,7 +100,7 @@ def test_survey_whose_file_is_gone_has_its_figures(visit: Visit) -> None:
     del visit.door.store.catalogue.surveys["phq9"]  # type: ignore[attr-defined]  # a plain dictionary
     page = visit.get("/dashboard/surveys/phq9")
     assert page.status_code == 200
-    assert "its survey file is not here any more" in page.text
+    assert "its survey file no longer exists" in page.text
 
 
 def test_downloads_are_offered_to_who_may_export(visit: Visit) -> None:

@@ -112,8 +112,8 @@ def test_visit_has_ended_when_the_cookie_holds_no_more(clinic: Clinic) -> None:
     public, closed = clinic.get("/s/phq9"), clinic.get("/s/follow-up")
     assert (public.status_code, closed.status_code) == (401, 401)
     assert "Set-Cookie" not in f"{public.headers}{closed.headers}"
-    assert "Begin anew" in public.text
-    assert "Begin anew" not in closed.text
+    assert "Begin again" in public.text
+    assert "Begin again" not in closed.text
     assert TITLE not in closed.text + clinic.get("/").text
 
 

@@ -131,7 +131,7 @@ def test_dashboard_counts_the_sessions_of_each_survey(door: Door) -> None:
     door.sign_in("sessions:read")
     page = door.get("/dashboard").text
     assert counts_in(page) == {"intake": ["1", "0", "0"], "phq9": ["2", "0", "0"]}
-    assert "What was done last" not in page
+    assert "Recent activity" not in page
 
 
 def counts_in(page: str) -> dict[str, list[str]]:
@@ -148,7 +148,7 @@ def test_audit_log_is_shown_to_admins(door: Door) -> None:
     door.post("/sign-in", key="wrong")
     door.sign_in()
     page = door.get("/dashboard").text
-    assert "What was done last" in page
+    assert "Recent activity" in page
     assert page.index("signed in</td>") < page.index("sign in failed</td>")
     door.post("/sign-out", csrf=door.csrf())
     assert door.actions() == ["sign_in_failed", "signed_in", "audit_read", "audit_read", "signed_out"]

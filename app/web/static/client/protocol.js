@@ -37,7 +37,7 @@ export const FINAL_CLOSE_CODES = new Map([
   [4400, "This page and the server do not understand each other. Please reload the page."],
   [
     4401,
-    "You need to sign in again: please open a newer link. Make one on a device where you can still go on, or ask whoever invited you. Answers that are kept on this device stay here until then.",
+    "You need to sign in again: please open a newer link. Make one on a device where you can still go on, or ask for one where you were invited. Answers that are kept on this device stay here until then.",
   ],
   [
     4403,

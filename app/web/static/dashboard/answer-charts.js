@@ -1,102 +1,100 @@
 // @ts-check
-/** What was answered, step by step: pure, from the figures of a survey to charts. Texts are counted, never shown. */
+/** The figures about answers, one a question. Texts are counted, never shown. Pure. */
 
+import { takesAnswer } from "../page/controls/index.js";
 import { barsHeight, barsOption, columnsOption } from "./chart-options.js";
-import { count, counted, share } from "./format.js";
+import { formatCount, formatNumber, formatPercent } from "./format.js";
+import { stepName } from "./session-charts.js";
 
 /**
- * @typedef {import("./analytics.js").StepFigures} StepFigures
+ * @typedef {import("./session-charts.js").Answers} Answers
+ * @typedef {import("./session-charts.js").StepAnalytics} StepAnalytics
  * @typedef {import("./chart-figure.js").Figure} Figure
  */
 
 const COLUMNS_HEIGHT = 220;
-const MANY = 15; // years of birth, numbers: more than are read one by one
+const MAX_BARS = 15; // more values, such as years of birth, are shown as columns
 
 /**
- * A chart for each step that asks something.
- *
- * @param {StepFigures[]} steps
+ * @param {StepAnalytics[]} steps
  * @returns {Figure[]}
  */
-export function answerFiguresOf(steps) {
-  return steps.filter((step) => step.type !== "info").map(answerFigure);
+export function answerFigures(steps) {
+  return steps.filter((step) => takesAnswer(step)).map(answerFigure);
 }
 
-/** @param {StepFigures} step @returns {Figure} */
+/** @param {StepAnalytics} step @returns {Figure} */
 function answerFigure(step) {
-  const named = {
-    id: `answers-${step.step}`,
-    heading: step.prompt === null ? step.step : `${step.step} · ${step.prompt}`,
-  };
+  const base = { id: `answers-${step.step}`, heading: stepName(step) };
   const { answers } = step;
-  if (answers.count === 0) return { ...named, summary: "", empty: "No answers yet." };
-  const given = `${counted(answers.count, "answer")}${answers.skipped > 0 ? `, ${count(answers.skipped)} skipped` : ""}.`;
-  if (answers.distribution !== null) return { ...named, ...choices(answers, given) };
-  if (answers.numbers !== null) return { ...named, ...numbers(answers, given) };
-  if (answers.lengths !== null) return { ...named, ...lengths(answers, given) };
-  return { ...named, summary: given };
+  if (answers.count === 0) return { ...base, summary: "", empty: "No answers yet." };
+  const skipped = answers.skipped > 0 ? `, ${formatNumber(answers.skipped)} skipped` : "";
+  const counts = `${formatCount(answers.count, "answer")}${skipped}.`;
+  if (answers.distribution !== null) return { ...base, ...distributionFigure(answers, answers.distribution, counts) };
+  if (answers.numbers !== null) return { ...base, ...numbersFigure(answers.numbers, counts) };
+  if (answers.lengths !== null) return { ...base, ...lengthsFigure(answers.lengths, counts) };
+  return { ...base, summary: counts };
 }
 
-/** @param {StepFigures["answers"]} answers @param {string} given */
-function choices(answers, given) {
-  const all = answers.distribution ?? [];
-  const most = all.reduce((top, one) => (one.count > top.count ? one : top), all[0]);
-  const bars = {
-    names: all.map(labelOf),
-    format: share,
+/**
+ * @param {Answers} answers
+ * @param {import("./session-charts.js").Choice[]} choices
+ * @param {string} counts
+ */
+function distributionFigure({ numbers }, choices, counts) {
+  const names = choices.map((choice) => choice.label ?? String(choice.value));
+  const top = choices.reduce((max, choice, index) => (choice.count > choices[max].count ? index : max), 0);
+  const data = {
+    names,
+    format: formatPercent,
     series: [
       {
         name: "Share",
         colour: /** @type {const} */ ("first"),
-        values: all.map((one) => one.share),
-        label: (/** @type {number} */ at) => share(all[at].share),
+        values: choices.map((choice) => choice.share),
+        label: (/** @type {number} */ index) => formatPercent(choices[index].share),
       },
     ],
   };
-  const mean = answers.numbers === null ? "" : ` Mean ${count(answers.numbers.mean)}, median ${count(answers.numbers.median)}.`;
+  const isLong = choices.length > MAX_BARS;
+  const mean = numbers === null ? "" : ` Mean ${formatNumber(numbers.mean)}, median ${formatNumber(numbers.median)}.`;
   return {
-    summary: `${given} Most often: ${labelOf(most)} (${share(most.share)}).${mean}`,
+    summary: `${counts} Most often: ${names[top]} (${formatPercent(choices[top].share)}).${mean}`,
     head: ["Answer", "Count", "Share"],
-    rows: all.map((one) => [labelOf(one), count(one.count), share(one.share)]),
-    height: all.length > MANY ? COLUMNS_HEIGHT : barsHeight(bars),
-    option: (/** @type {any} */ colours, /** @type {number} */ width) =>
-      all.length > MANY ? columnsOption(bars, colours) : barsOption(bars, colours, width),
+    rows: choices.map((choice, index) => [names[index], formatNumber(choice.count), formatPercent(choice.share)]),
+    height: isLong ? COLUMNS_HEIGHT : barsHeight(data),
+    option: (/** @type {any} */ palette, /** @type {number} */ width) =>
+      isLong ? columnsOption(data, palette) : barsOption(data, palette, width),
   };
 }
 
-/** @param {StepFigures["answers"]} answers @param {string} given */
-function numbers(answers, given) {
-  const { min, max, mean, median, bins } = /** @type {NonNullable<typeof answers.numbers>} */ (answers.numbers);
-  const columns = {
-    names: bins.map((bin) => (bin.from === bin.to ? count(bin.from) : `${count(bin.from)} to ${count(bin.to)}`)),
-    format: count,
-    isCounted: true,
+/** @param {NonNullable<Answers["numbers"]>} numbers @param {string} counts */
+function numbersFigure({ min, max, mean, median, bins }, counts) {
+  const data = {
+    names: bins.map(({ from, to }) => (from === to ? formatNumber(from) : `${formatNumber(from)} to ${formatNumber(to)}`)),
+    format: formatNumber,
+    isInteger: true,
     series: [{ name: "Answers", colour: /** @type {const} */ ("first"), values: bins.map((bin) => bin.count) }],
   };
+  const [low, high, average, middle] = [min, max, mean, median].map(formatNumber);
   return {
-    summary: `${given} From ${count(min)} to ${count(max)}, mean ${count(mean)}, median ${count(median)}.`,
+    summary: `${counts} From ${low} to ${high}, mean ${average}, median ${middle}.`,
     head: ["Number", "Count"],
-    rows: bins.map((bin, at) => [columns.names[at], count(bin.count)]),
+    rows: bins.map((bin, index) => [data.names[index], formatNumber(bin.count)]),
     height: COLUMNS_HEIGHT,
-    option: (/** @type {any} */ colours) => columnsOption(columns, colours),
+    option: (/** @type {any} */ palette) => columnsOption(data, palette),
   };
 }
 
-/** @param {StepFigures["answers"]} answers @param {string} given */
-function lengths(answers, given) {
-  const { median, p90, max } = /** @type {NonNullable<typeof answers.lengths>} */ (answers.lengths);
+/** @param {NonNullable<Answers["lengths"]>} lengths @param {string} counts */
+function lengthsFigure({ median, p90, max }, counts) {
   return {
-    summary: `${given} Texts are not shown here; the median has ${counted(median, "character")}.`,
+    summary: `${counts} Texts are not shown here; the median has ${formatCount(median, "character")}.`,
     head: ["Length in characters", ""],
     rows: [
-      ["Median", count(median)],
-      ["9 of 10 have at most", count(p90)],
-      ["Longest", count(max)],
+      ["Median", formatNumber(median)],
+      ["9 of 10 have at most", formatNumber(p90)],
+      ["Longest", formatNumber(max)],
     ],
   };
-}
-
-/** @param {import("./analytics.js").Choice} choice */
-function labelOf(choice) {
-  return choice.label ?? String(choice.value);
 }

@@ -1,113 +1,113 @@
 // @ts-check
 /**
- * Keeps a page up to date while somebody looks at it.
+ * Repeats a page's requests while the page is in use.
  *
- * It asks again some seconds after each answer; not while the page is hidden or paused, and not when nobody has
- * touched it for long: what asks by itself would keep a sign-in open for ever on a desk that somebody has left.
+ * It stops while the page is hidden or paused, and when nobody has used it for ten minutes: requests renew the sign-in,
+ * which would otherwise never end on an abandoned desk.
  */
 
 import { byId } from "../dom.js";
-import { Refused } from "./fetch-json.js";
-import { clock } from "./format.js";
+import { RequestError } from "./fetch-json.js";
+import { formatClock } from "./format.js";
 
-const REST_PER_WORK = 5; // times as long as an answer took, at least: a slow database is not kept busy by onlookers
-const LEFT_AFTER_MS = 10 * 60_000;
+const MIN_IDLE_SHARE = 5; // the wait is at least this many times the last request's duration, to spare a slow database
+const ABANDONED_MS = 10 * 60_000;
 
-export class Live {
+export class AutoRefresh {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {AbortController | null} */
-  #asking = null;
-  #touchedAt = Date.now();
+  #request = null;
+  #usedAtMs = Date.now();
   #isPaused = false;
-  #isOver = false;
-  #every_ms;
-  #work;
+  #isStopped = false;
+  #intervalMs;
+  #load;
   #updated = byId("updated");
-  #trouble = byId("trouble");
+  #error = byId("error");
   #pause = byId("pause");
 
   /**
-   * @param {number} every_ms after an answer it asks again; each asking stands in the audit log
-   * @param {(signal: AbortSignal) => Promise<void>} work asks and shows
+   * @param {number} intervalMs from a response to the next request; each request is recorded in the audit log
+   * @param {(signal: AbortSignal) => Promise<void>} load requests and shows the data
    */
-  constructor(every_ms, work) {
-    this.#every_ms = every_ms;
-    this.#work = work;
+  constructor(intervalMs, load) {
+    this.#intervalMs = intervalMs;
+    this.#load = load;
     this.#pause.addEventListener("click", () => this.#setPaused(!this.#isPaused));
-    document.addEventListener("visibilitychange", () => this.#look());
-    for (const kind of ["pointerdown", "keydown", "wheel"]) {
-      document.addEventListener(kind, () => this.#touch(), { passive: true });
+    document.addEventListener("visibilitychange", () => this.#resume());
+    for (const type of ["pointerdown", "keydown", "wheel"]) {
+      document.addEventListener(type, () => this.#recordUse(), { passive: true });
     }
   }
 
-  /** Ask now, whatever was asked before. */
+  /** Load now, and abort an earlier request. */
   async refresh() {
     clearTimeout(this.#timer);
-    this.#asking?.abort();
-    const asking = new AbortController();
-    this.#asking = asking;
-    const began = performance.now();
+    this.#request?.abort();
+    const request = new AbortController();
+    this.#request = request;
+    const startedAt = performance.now();
     try {
-      await this.#work(asking.signal);
-      if (asking.signal.aborted) return;
-      this.#trouble.hidden = true;
-      this.#updated.textContent = this.#words(`Updated at ${clock(new Date())}`);
+      await this.#load(request.signal);
+      if (request.signal.aborted) return;
+      this.#error.hidden = true;
+      this.#updated.textContent = this.#status(`Updated at ${formatClock(new Date())}`);
     } catch (error) {
-      if (!asking.signal.aborted) this.#tell(error);
+      if (!request.signal.aborted) this.#handleError(error);
     } finally {
-      // Also after a fault of the page: it must not stand still for good. Who was aborted has a successor that plans.
-      if (!asking.signal.aborted) {
-        this.#asking = null;
-        this.#plan(Math.max(this.#every_ms, REST_PER_WORK * (performance.now() - began)));
+      // Also after an unexpected error, so that the page keeps refreshing. After an abort, the newer request schedules.
+      if (!request.signal.aborted) {
+        this.#request = null;
+        this.#schedule(Math.max(this.#intervalMs, MIN_IDLE_SHARE * (performance.now() - startedAt)));
       }
     }
   }
 
   /** @param {unknown} error */
-  #tell(error) {
-    if (!(error instanceof Refused)) throw error;
-    this.#isOver = error.status === 401 || error.status === 403 || error.status === 404;
-    this.#trouble.textContent = error.message;
-    this.#trouble.hidden = false;
+  #handleError(error) {
+    if (!(error instanceof RequestError)) throw error;
+    this.#isStopped = error.status === 401 || error.status === 403 || error.status === 404;
+    this.#error.textContent = error.message;
+    this.#error.hidden = false;
   }
 
-  /** @param {number} wait_ms */
-  #plan(wait_ms) {
+  /** @param {number} delayMs */
+  #schedule(delayMs) {
     clearTimeout(this.#timer);
-    if (this.#isPaused || this.#isOver || document.hidden) return;
+    if (this.#isPaused || this.#isStopped || document.hidden) return;
     this.#timer = setTimeout(() => {
-      if (Date.now() - this.#touchedAt > LEFT_AFTER_MS) this.#rest();
+      if (this.#isAbandoned) this.#updated.textContent = "Updates are paused while nobody uses this page";
       else void this.refresh();
-    }, wait_ms);
+    }, delayMs);
   }
 
-  #rest() {
-    this.#updated.textContent = "Updates rest while nobody is here";
+  get #isAbandoned() {
+    return Date.now() - this.#usedAtMs > ABANDONED_MS;
   }
 
-  #touch() {
-    const wasLeft = Date.now() - this.#touchedAt > LEFT_AFTER_MS;
-    this.#touchedAt = Date.now();
-    if (wasLeft) this.#look();
+  #recordUse() {
+    const wasAbandoned = this.#isAbandoned;
+    this.#usedAtMs = Date.now();
+    if (wasAbandoned) this.#resume();
   }
 
-  #look() {
+  #resume() {
     if (document.hidden) clearTimeout(this.#timer);
-    else if (!this.#isPaused && !this.#isOver && this.#asking === null) void this.refresh();
+    else if (!this.#isPaused && !this.#isStopped && this.#request === null) void this.refresh();
   }
 
   /** @param {boolean} isPaused */
   #setPaused(isPaused) {
     this.#isPaused = isPaused;
     this.#pause.setAttribute("aria-pressed", String(isPaused));
-    this.#updated.textContent = this.#words((this.#updated.textContent ?? "").replace(/ · paused$/u, ""));
+    this.#updated.textContent = this.#status((this.#updated.textContent ?? "").replace(/ · paused$/u, ""));
     if (isPaused) clearTimeout(this.#timer);
-    else this.#look();
+    else this.#resume();
   }
 
   /** @param {string} text */
-  #words(text) {
+  #status(text) {
     return this.#isPaused ? `${text} · paused` : text;
   }
 }

@@ -1,34 +1,35 @@
 // @ts-check
 /**
- * One chart with all that it says in other forms: a heading, a sentence, and the same numbers as a table.
+ * A chart with a heading, a sentence that says the same, and its numbers as a table.
  *
- * A chart is drawn when it comes near the window and again when its numbers, its width or the colours change. Where
- * there is nothing to show, a sentence stands in its place.
+ * It is drawn when it comes near the viewport, and again when its data, its width or the colour scheme changes. Without
+ * data, a sentence replaces it.
  */
 
 import { make } from "../dom.js";
 import { init } from "../vendor/echarts-6.1.0/echarts.js";
-import { isCalm, onNewPalette, palette } from "./palette.js";
+import { onPaletteChange, prefersReducedMotion, readPalette } from "./chart-options.js";
 
 /**
  * @typedef {object} Figure
  * @property {string} id
  * @property {string} heading
- * @property {string} summary what the chart says, in a sentence
- * @property {string} [empty] what is said where there is nothing to show; then nothing below counts
+ * @property {string} summary the chart in one sentence
+ * @property {string} [empty] shown instead of the chart and its table if there is no data
  * @property {string[]} [head] of the table
- * @property {string[][]} [rows] of the table; the first cell of each names it
- * @property {number} [height] of the chart in pixels; none: a table is enough
- * @property {(colours: import("./palette.js").Palette, width: number) => object} [option] what ECharts is told
- * @property {boolean} [isWide] it wants the whole width of the page
+ * @property {string[][]} [rows] of the table; the first cell of each is its header
+ * @property {number} [height] of the chart in pixels; omitted for a table without a chart
+ * @property {(palette: import("./chart-options.js").Palette, width: number) => object} [option] returns ECharts' option
+ * @property {boolean} [isWide] it takes the whole width of the page
  */
 
-const NEAR = "400px";
+const DRAW_MARGIN = "400px";
 
 export class ChartFigure {
   /** @type {Figure | null} */
   #figure = null;
-  #said = "";
+  /** The figure's text and table as JSON, to skip unchanged data. */
+  #shown = "";
   /** @type {{setOption: Function, resize: Function, dispose: Function} | null} */
   #chart = null;
   #isNear = false;
@@ -44,7 +45,7 @@ export class ChartFigure {
    * @param {"h2" | "h3"} level
    */
   constructor(id, heading, level) {
-    this.#summary = make("p", { id: `${id}-summary`, class: "says" });
+    this.#summary = make("p", { id: `${id}-summary`, class: "summary" });
     const names = { "aria-labelledby": `${id}-heading`, "aria-describedby": `${id}-summary` };
     this.#canvas = make("div", { class: "canvas", role: "img", ...names, hidden: true });
     this.#table = make("table", { "aria-labelledby": `${id}-heading` });
@@ -62,15 +63,15 @@ export class ChartFigure {
       this.#canvas,
       this.#details,
     );
-    this.#watch();
+    this.#observe();
   }
 
-  /** @param {Figure} figure with the id and heading that this one was made for */
+  /** @param {Figure} figure with the id and heading given to the constructor */
   show(figure) {
-    const said = JSON.stringify([figure.summary, figure.empty, figure.head, figure.rows]);
+    const shown = JSON.stringify([figure.summary, figure.empty, figure.head, figure.rows]);
     this.#figure = figure;
-    if (said === this.#said) return;
-    this.#said = said;
+    if (shown === this.#shown) return;
+    this.#shown = shown;
     const isEmpty = figure.empty !== undefined;
     this.#summary.textContent = figure.empty ?? figure.summary;
     this.element.classList.toggle("wide-figure", figure.isWide === true);
@@ -86,26 +87,26 @@ export class ChartFigure {
    * @param {string[][]} rows
    */
   #fillTable(head, rows) {
-    const top = make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)));
-    const lines = rows.map(([name, ...cells]) =>
+    const headRow = make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)));
+    const bodyRows = rows.map(([name, ...cells]) =>
       make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((text) => make("td", {}, text))),
     );
-    this.#table.replaceChildren(make("thead", {}, top), make("tbody", {}, ...lines));
+    this.#table.replaceChildren(make("thead", {}, headRow), make("tbody", {}, ...bodyRows));
   }
 
-  #watch() {
-    const near = new IntersectionObserver(
-      ([seen]) => {
-        this.#isNear = seen.isIntersecting;
+  #observe() {
+    const proximity = new IntersectionObserver(
+      ([entry]) => {
+        this.#isNear = entry.isIntersecting;
         if (this.#isNear && this.#chart === null) this.#draw();
       },
-      { rootMargin: NEAR },
+      { rootMargin: DRAW_MARGIN },
     );
-    near.observe(this.element);
+    proximity.observe(this.element);
     new ResizeObserver(() => {
       if (this.#canvas.clientWidth !== this.#width) this.#draw();
     }).observe(this.#canvas);
-    onNewPalette(() => this.#draw());
+    onPaletteChange(() => this.#draw());
   }
 
   #draw() {
@@ -115,7 +116,7 @@ export class ChartFigure {
       this.#chart = null;
       return;
     }
-    this.#canvas.style.height = `${figure.height ?? 0}px`; // also before it is drawn: nothing jumps below it
+    this.#canvas.style.height = `${figure.height ?? 0}px`; // before it is drawn too, so that nothing below moves
     const width = this.#canvas.clientWidth;
     if (width === 0 || (!this.#isNear && this.#chart === null)) return;
     const isNew = this.#chart === null;
@@ -123,7 +124,7 @@ export class ChartFigure {
     if (!isNew) this.#chart?.resize();
     this.#width = width;
     this.#chart?.setOption(
-      { animation: isNew && !isCalm(), animationDuration: 300, ...figure.option(palette(), width) },
+      { animation: isNew && !prefersReducedMotion(), animationDuration: 300, ...figure.option(readPalette(), width) },
       { notMerge: true },
     );
     this.#canvas.dataset.drawn = String(Number(this.#canvas.dataset.drawn ?? 0) + 1);

@@ -1,163 +1,198 @@
 // @ts-check
-/** What ECharts is told: bars of names, and lines over days. Text is drawn, never made into HTML. */
+/** ECharts options for bars, columns and lines, and the style sheet's colours for them. */
 
 /**
- * @typedef {import("./palette.js").Palette} Palette
+ * @typedef {object} Palette
+ * @property {string} ink
+ * @property {string} soft
+ * @property {string} line
+ * @property {string} card
+ * @property {string} first colour of the first series
+ * @property {string} second
+ * @property {string} font
  *
  * @typedef {object} Series
  * @property {string} name
  * @property {(number | null)[]} values
  * @property {"first" | "second"} colour
- * @property {((index: number) => string)} [label] what stands at the end of a bar
+ * @property {((index: number) => string)} [label] at the end of a bar
  *
- * @typedef {object} Bars
- * @property {string[]} names
- * @property {string[]} [shortNames] where there is little room
+ * @typedef {object} ChartData
+ * @property {string[]} names of the categories
+ * @property {string[]} [shortNames] for narrow charts
  * @property {Series[]} series
  * @property {(value: number | null | undefined) => string} format
- * @property {boolean} [isCounted] the values are whole numbers
+ * @property {boolean} [isInteger] the values are whole numbers
  * @property {boolean} [isStacked]
  * @property {number} [max]
  */
 
-const NARROW = 560;
-const ROW = 32;
-const LINE = 17;
-const LETTER = 7; // pixels of a letter, about
+// All sizes are in pixels.
+const NARROW_WIDTH = 560;
+const ROW_HEIGHT = 32;
+const LINE_HEIGHT = 17;
+const LETTER_WIDTH = 7; // about
 const MARGIN = 8;
-const BAR_END = 56; // what stands at the end of a bar
-const LEGEND = 34;
-const AXIS = 34;
-
-/** @param {number} width */
-export function isNarrow(width) {
-  return width < NARROW;
-}
+const BAR_LABEL_WIDTH = 56;
+const LEGEND_HEIGHT = 34;
+const AXIS_HEIGHT = 34;
+const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", timeZone: "UTC" });
+const DARK = matchMedia("(prefers-color-scheme: dark)");
+const REDUCED_MOTION = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
- * The height that the bars want, in pixels.
+ * Return the style sheet's colours, for the present colour scheme.
  *
- * @param {Bars} bars
+ * @returns {Palette}
  */
-export function barsHeight(bars) {
-  const row = bars.series.length > 1 && !bars.isStacked ? ROW + 2 * LINE - 14 : ROW + 8;
-  return bars.names.length * row + AXIS + (bars.series.length > 1 ? LEGEND : 0);
+export function readPalette() {
+  const style = getComputedStyle(document.documentElement);
+  const read = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim();
+  return {
+    ink: read("ink"),
+    soft: read("soft"),
+    line: read("line"),
+    card: read("card"),
+    first: read("first-series"),
+    second: read("second-series"),
+    font: getComputedStyle(document.body).fontFamily,
+  };
+}
+
+/** @param {() => void} listener called when the colour scheme changes */
+export function onPaletteChange(listener) {
+  DARK.addEventListener("change", listener);
+}
+
+export function prefersReducedMotion() {
+  return REDUCED_MOTION.matches;
 }
 
 /**
- * Bars from left to right, a row a name, the first on top.
+ * Return the height of a bar chart in pixels.
  *
- * @param {Bars} bars
- * @param {Palette} colours
+ * @param {ChartData} data
+ */
+export function barsHeight(data) {
+  const hasSeveral = data.series.length > 1;
+  const row = hasSeveral && !data.isStacked ? ROW_HEIGHT + 2 * LINE_HEIGHT - 14 : ROW_HEIGHT + 8;
+  return data.names.length * row + AXIS_HEIGHT + (hasSeveral ? LEGEND_HEIGHT : 0);
+}
+
+/**
+ * Horizontal bars, the first category on top.
+ *
+ * @param {ChartData} data
+ * @param {Palette} palette
  * @param {number} width
  */
-export function barsOption(bars, colours, width) {
-  const narrow = isNarrow(width);
-  const names = narrow && bars.shortNames ? bars.shortNames : bars.names;
-  const room = narrow ? Math.round(width * 0.34) : Math.max(220, Math.round(width * 0.3));
+export function barsOption(data, palette, width) {
+  const isNarrow = width < NARROW_WIDTH;
+  const names = isNarrow && data.shortNames ? data.shortNames : data.names;
+  const labelWidth = isNarrow ? Math.round(width * 0.34) : Math.max(220, Math.round(width * 0.3));
+  const isTooLong = Math.max(...names.map((name) => name.length)) * LETTER_WIDTH > labelWidth;
   return {
-    ...common(colours, bars.series.length > 1, BAR_END),
-    tooltip: tooltip(colours, bars.format, bars.names, "shadow"),
-    xAxis: { ...valueAxis(colours, bars), max: bars.max, splitNumber: narrow ? 2 : 5 },
+    ...commonOption(palette, data.series.length > 1, BAR_LABEL_WIDTH),
+    tooltip: tooltip(palette, data.format, data.names, "shadow"),
+    xAxis: { ...valueAxis(palette, data), max: data.max, splitNumber: isNarrow ? 2 : 5 },
     yAxis: {
-      ...categoryAxis(colours, names),
+      ...categoryAxis(palette, names),
       inverse: true,
       axisLabel: {
-        color: colours.ink,
+        color: palette.ink,
         interval: 0,
-        lineHeight: LINE,
-        // A width is kept free whether it is needed or not.
-        ...(Math.max(...names.map((name) => name.length)) * LETTER > room
-          ? { width: room, overflow: bars.shortNames ? "truncate" : "break" }
-          : {}),
+        lineHeight: LINE_HEIGHT,
+        // ECharts reserves a width even where labels are shorter.
+        ...(isTooLong ? { width: labelWidth, overflow: data.shortNames ? "truncate" : "break" } : {}),
       },
     },
-    series: bars.series.map((one) => ({
+    series: data.series.map((series) => ({
       type: "bar",
-      name: one.name,
-      data: one.values,
-      stack: bars.isStacked ? "all" : undefined,
+      name: series.name,
+      data: series.values,
+      stack: data.isStacked ? "all" : undefined,
       barMaxWidth: 18,
       barGap: "10%",
-      itemStyle: { color: colours[one.colour] },
-      label: one.label && { ...label(colours), formatter: (/** @type {any} */ at) => one.label?.(at.dataIndex) ?? "" },
+      itemStyle: { color: palette[series.colour] },
+      label: series.label && {
+        ...barLabel(palette),
+        formatter: (/** @type {any} */ point) => series.label?.(point.dataIndex) ?? "",
+      },
     })),
   };
 }
 
 /**
- * Upright bars that touch: how often numbers fell between two.
+ * Vertical bars without gaps: a histogram.
  *
- * @param {Bars} bars
- * @param {Palette} colours
+ * @param {ChartData} data
+ * @param {Palette} palette
  */
-export function columnsOption(bars, colours) {
+export function columnsOption(data, palette) {
   return {
-    ...common(colours, false, 2 * MARGIN),
-    tooltip: tooltip(colours, bars.format, bars.names, "shadow"),
-    xAxis: { ...categoryAxis(colours, bars.names), axisLabel: { color: colours.ink, hideOverlap: true } },
-    yAxis: { ...valueAxis(colours, bars), splitNumber: 3 },
-    series: bars.series.map((one) => ({
+    ...commonOption(palette, false, 2 * MARGIN),
+    tooltip: tooltip(palette, data.format, data.names, "shadow"),
+    xAxis: { ...categoryAxis(palette, data.names), axisLabel: { color: palette.ink, hideOverlap: true } },
+    yAxis: { ...valueAxis(palette, data), splitNumber: 3 },
+    series: data.series.map((series) => ({
       type: "bar",
-      name: one.name,
-      data: one.values,
+      name: series.name,
+      data: series.values,
       barCategoryGap: "8%",
-      itemStyle: { color: colours[one.colour] },
+      itemStyle: { color: palette[series.colour] },
     })),
   };
 }
 
 /**
- * Lines over days; the second one is dashed and has other marks, for eyes that take the colours for one.
+ * Lines over days. The second is dashed with other symbols, so that colour is not the only difference.
  *
- * @param {Bars} lines
- * @param {Palette} colours
+ * @param {ChartData} data
+ * @param {Palette} palette
  */
-export function linesOption(lines, colours) {
+export function linesOption(data, palette) {
   return {
-    ...common(colours, true, 2 * MARGIN),
-    tooltip: tooltip(colours, lines.format, lines.names, "line"),
+    ...commonOption(palette, true, 2 * MARGIN),
+    tooltip: tooltip(palette, data.format, data.names, "line"),
     xAxis: {
-      ...categoryAxis(colours, lines.names),
-      boundaryGap: lines.names.length === 1,
-      axisLabel: { color: colours.ink, hideOverlap: true, formatter: (/** @type {string} */ day) => dayName(day) },
+      ...categoryAxis(palette, data.names),
+      boundaryGap: data.names.length === 1,
+      axisLabel: { color: palette.ink, hideOverlap: true, formatter: formatDay },
     },
-    yAxis: { ...valueAxis(colours, lines), splitNumber: 4 },
-    series: lines.series.map((one, index) => ({
+    yAxis: { ...valueAxis(palette, data), splitNumber: 4 },
+    series: data.series.map((series, index) => ({
       type: "line",
-      name: one.name,
-      data: one.values,
+      name: series.name,
+      data: series.values,
       symbol: index === 0 ? "circle" : "diamond",
       symbolSize: index === 0 ? 6 : 8,
-      showSymbol: lines.names.length <= 45,
+      showSymbol: data.names.length <= 45,
       lineStyle: { width: 2.5, type: index === 0 ? "solid" : "dashed" },
-      itemStyle: { color: colours[one.colour] },
+      itemStyle: { color: palette[series.colour] },
     })),
   };
 }
 
-const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", timeZone: "UTC" });
-
-/** @param {string} day */
-function dayName(day) {
+/** @param {string} day YYYY-MM-DD */
+function formatDay(day) {
   return DAY.format(new Date(`${day}T00:00:00Z`));
 }
 
 /**
- * @param {Palette} colours
+ * @param {Palette} palette
  * @param {boolean} hasLegend
- * @param {number} right margin in pixels
+ * @param {number} right margin
  */
-function common(colours, hasLegend, right) {
+function commonOption(palette, hasLegend, right) {
   return {
-    textStyle: { fontFamily: colours.font, fontSize: 13, color: colours.ink },
+    textStyle: { fontFamily: palette.font, fontSize: 13, color: palette.ink },
     legend: hasLegend
-      ? { top: 0, left: MARGIN, itemGap: 18, textStyle: { color: colours.ink, fontSize: 13 }, selectedMode: false }
+      ? { top: 0, left: MARGIN, itemGap: 18, textStyle: { color: palette.ink, fontSize: 13 }, selectedMode: false }
       : undefined,
     grid: {
       left: MARGIN,
       right,
-      top: hasLegend ? LEGEND : MARGIN,
+      top: hasLegend ? LEGEND_HEIGHT : MARGIN,
       bottom: MARGIN,
       outerBoundsMode: "same",
       outerBoundsContain: "axisLabel",
@@ -166,53 +201,55 @@ function common(colours, hasLegend, right) {
 }
 
 /**
- * @param {Palette} colours
+ * Rich text is drawn on the canvas: HTML tooltips need inline styles, which the Content-Security-Policy forbids.
+ *
+ * @param {Palette} palette
  * @param {(value: number | null | undefined) => string} format
  * @param {string[]} names
  * @param {"shadow" | "line"} pointer
  */
-function tooltip(colours, format, names, pointer) {
+function tooltip(palette, format, names, pointer) {
   return {
     trigger: "axis",
     renderMode: "richText",
     axisPointer: { type: pointer },
-    backgroundColor: colours.card,
-    borderColor: colours.line,
+    backgroundColor: palette.card,
+    borderColor: palette.line,
     borderWidth: 1,
-    textStyle: { color: colours.ink, fontSize: 13, width: 260, overflow: "break" },
-    formatter: (/** @type {any[]} */ at) =>
-      [names[at[0].dataIndex], ...at.map((one) => `${one.seriesName}: ${format(one.value)}`)].join("\n"),
+    textStyle: { color: palette.ink, fontSize: 13, width: 260, overflow: "break" },
+    formatter: (/** @type {any[]} */ points) =>
+      [names[points[0].dataIndex], ...points.map((point) => `${point.seriesName}: ${format(point.value)}`)].join("\n"),
   };
 }
 
-/** @param {Palette} colours */
-function label(colours) {
-  return { show: true, position: "right", color: colours.ink, fontSize: 12 };
+/** @param {Palette} palette */
+function barLabel(palette) {
+  return { show: true, position: "right", color: palette.ink, fontSize: 12 };
 }
 
 /**
- * @param {Palette} colours
+ * @param {Palette} palette
  * @param {string[]} names
  */
-function categoryAxis(colours, names) {
+function categoryAxis(palette, names) {
   return {
     type: "category",
     data: names,
     axisTick: { show: false },
-    axisLine: { lineStyle: { color: colours.soft } },
+    axisLine: { lineStyle: { color: palette.soft } },
   };
 }
 
 /**
- * @param {Palette} colours
- * @param {Bars} bars
+ * @param {Palette} palette
+ * @param {ChartData} data
  */
-function valueAxis(colours, { format, isCounted }) {
+function valueAxis(palette, { format, isInteger }) {
   return {
     type: "value",
     min: 0,
-    minInterval: isCounted ? 1 : undefined,
-    axisLabel: { color: colours.soft, formatter: format, hideOverlap: true },
-    splitLine: { lineStyle: { color: colours.line } },
+    minInterval: isInteger ? 1 : undefined,
+    axisLabel: { color: palette.soft, formatter: format, hideOverlap: true },
+    splitLine: { lineStyle: { color: palette.line } },
   };
 }

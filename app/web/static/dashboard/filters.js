@@ -1,70 +1,70 @@
 // @ts-check
-/** A form of filters whose values stand in the page's address, so that a view can be kept and sent. */
+/** A form of filters, kept in the page's URL so that a view can be bookmarked and shared. */
 
-const TYPING_MS = 300;
+const TYPING_DELAY_MS = 300;
 
 export class Filters {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #typing;
+  #timer;
   #form;
-  #changed;
+  #onChange;
 
   /**
    * @param {HTMLFormElement} form
-   * @param {() => void} changed is called after each change
+   * @param {() => void} onChange
    */
-  constructor(form, changed) {
+  constructor(form, onChange) {
     this.#form = form;
-    this.#changed = changed;
-    this.#fill();
+    this.#onChange = onChange;
+    this.#fillFromUrl();
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("change", () => this.#apply());
-    form.addEventListener("input", (event) => this.#type(event));
-    form.addEventListener("reset", () => setTimeout(() => this.#apply())); // the fields are empty after the event
+    form.addEventListener("input", (event) => this.#handleInput(event));
+    form.addEventListener("reset", () => setTimeout(() => this.#apply())); // fields are cleared after the event
     addEventListener("popstate", () => {
-      this.#fill();
-      this.#changed();
+      this.#fillFromUrl();
+      this.#onChange();
     });
   }
 
-  /** What is chosen; empty where nothing is. */
+  /** The values by field name; empty strings for fields without one. */
   get values() {
     return Object.fromEntries(this.#fields().map((field) => [field.name, field.value.trim()]));
   }
 
-  /** Whether something is chosen. */
-  get areSet() {
+  /** Whether any filter is set. */
+  get isActive() {
     return Object.values(this.values).some((value) => value !== "");
   }
 
   #fields() {
-    const all = /** @type {(HTMLInputElement | HTMLSelectElement)[]} */ ([...this.#form.elements]);
-    return all.filter((field) => field.name !== "");
+    const elements = /** @type {(HTMLInputElement | HTMLSelectElement)[]} */ ([...this.#form.elements]);
+    return elements.filter((field) => field.name !== "");
   }
 
-  #fill() {
-    const asked = new URLSearchParams(location.search);
-    for (const field of this.#fields()) field.value = asked.get(field.name) ?? "";
+  #fillFromUrl() {
+    const query = new URLSearchParams(location.search);
     for (const field of this.#fields()) {
-      if (field instanceof HTMLSelectElement && field.selectedIndex < 0) field.value = ""; // no such choice
+      field.value = query.get(field.name) ?? "";
+      if (field instanceof HTMLSelectElement && field.selectedIndex < 0) field.value = ""; // no such option
     }
   }
 
   /** @param {Event} event */
-  #type(event) {
+  #handleInput(event) {
     if (!(event.target instanceof HTMLInputElement) || event.target.type !== "search") return;
-    clearTimeout(this.#typing);
-    this.#typing = setTimeout(() => this.#apply(), TYPING_MS);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#apply(), TYPING_DELAY_MS);
   }
 
   #apply() {
-    clearTimeout(this.#typing);
+    clearTimeout(this.#timer);
     if (!this.#form.reportValidity()) return;
-    const chosen = Object.entries(this.values).filter(([, value]) => value !== "");
-    const query = new URLSearchParams(chosen).toString();
-    const address = query === "" ? location.pathname : `${location.pathname}?${query}`;
-    if (address === location.pathname + location.search) return;
-    history.pushState(null, "", address);
-    this.#changed();
+    const set = Object.entries(this.values).filter(([, value]) => value !== "");
+    const query = new URLSearchParams(set).toString();
+    const url = query === "" ? location.pathname : `${location.pathname}?${query}`;
+    if (url === location.pathname + location.search) return;
+    history.pushState(null, "", url);
+    this.#onChange();
   }
 }

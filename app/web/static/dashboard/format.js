@@ -1,66 +1,68 @@
 // @ts-check
-/** Numbers, shares, times and spans of time as people read them. */
+/** Formats numbers, percentages, times and durations for people. */
 
-const COUNT = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
-const SHARE = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
+/** Shown for a missing value. */
+export const NONE = "–";
+
+const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+const PERCENT = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
 const CLOCK = new Intl.DateTimeFormat("en", { timeStyle: "medium", hourCycle: "h23" });
-const NOTHING = "–";
-const JOIN = "\u00a0"; // a number and its unit stay on one line
+const SPACE = "\u00a0"; // keeps a number and its unit on one line
 
 /** @param {number | null | undefined} value */
-export function count(value) {
-  return value === null || value === undefined ? NOTHING : COUNT.format(value);
+export function formatNumber(value) {
+  return value === null || value === undefined ? NONE : NUMBER.format(value);
 }
 
-/** @param {number | null | undefined} value of 0 to 1 */
-export function share(value) {
-  return value === null || value === undefined ? NOTHING : SHARE.format(value);
+/** @param {number | null | undefined} value 0 to 1 */
+export function formatPercent(value) {
+  return value === null || value === undefined ? NONE : PERCENT.format(value);
 }
 
 /**
- * The number with its word: "1 session", "2 sessions".
+ * Format a number with a noun: "1 session", "2 sessions".
  *
  * @param {number} value
- * @param {string} word
+ * @param {string} noun singular
  */
-export function counted(value, word) {
-  return `${count(value)} ${word}${value === 1 ? "" : "s"}`;
+export function formatCount(value, noun) {
+  return `${formatNumber(value)} ${noun}${value === 1 ? "" : "s"}`;
 }
 
 /** @param {number | null | undefined} seconds */
-export function span(seconds) {
-  if (seconds === null || seconds === undefined) return NOTHING;
-  if (seconds < 10) return `${COUNT.format(seconds)}${JOIN}s`;
+export function formatDuration(seconds) {
+  if (seconds === null || seconds === undefined) return NONE;
+  if (seconds < 10) return `${NUMBER.format(seconds)}${SPACE}s`;
   const whole = Math.round(seconds);
-  if (whole < 60) return `${whole}${JOIN}s`;
-  if (whole < 3600) return pair(whole, 60, "min", 1, "s");
-  if (whole < 86_400) return pair(whole, 3600, "h", 60, "min");
-  return pair(whole, 86_400, "d", 3600, "h");
+  if (whole < 60) return `${whole}${SPACE}s`;
+  if (whole < 3600) return inTwoUnits(whole, 60, "min", 1, "s");
+  if (whole < 86_400) return inTwoUnits(whole, 3600, "h", 60, "min");
+  return inTwoUnits(whole, 86_400, "d", 3600, "h");
 }
 
 /**
- * To the second, in UTC, as the figures count days.
+ * Format a time in UTC, to the second.
  *
- * @param {string | null} time as REST writes it
+ * @param {string | null} time RFC 3339
  */
-export function moment(time) {
-  return time === null ? NOTHING : new Date(time).toISOString().slice(0, 19).replace("T", " ");
+export function formatTime(time) {
+  return time === null ? NONE : new Date(time).toISOString().slice(0, 19).replace("T", " ");
 }
 
-/** @param {Date} date in the reader's own time */
-export function clock(date) {
+/** @param {Date} date shown in the reader's time zone */
+export function formatClock(date) {
   return CLOCK.format(date);
 }
 
 /**
  * @param {number} seconds
- * @param {number} large seconds of the larger unit
+ * @param {number} large seconds in the larger unit
  * @param {string} largeName
- * @param {number} small
+ * @param {number} small seconds in the smaller unit
  * @param {string} smallName
  */
-function pair(seconds, large, largeName, small, smallName) {
+function inTwoUnits(seconds, large, largeName, small, smallName) {
   const rest = Math.floor((seconds % large) / small);
-  const first = `${Math.floor(seconds / large)}${JOIN}${largeName}`;
-  return rest === 0 ? first : `${first} ${rest}${JOIN}${smallName}`;
+  const first = `${Math.floor(seconds / large)}${SPACE}${largeName}`;
+  return rest === 0 ? first : `${first} ${rest}${SPACE}${smallName}`;
 }

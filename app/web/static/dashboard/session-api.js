@@ -1,15 +1,14 @@
 // @ts-check
-/** One session as REST tells it: now, at any version, and its events; what can't change is asked for once. */
+/** One session from the REST API: its present state, its state at any version, and its events. Caches what is final. */
 
-import { ask } from "./fetch-json.js";
+import { fetchJson } from "./fetch-json.js";
 
 /**
  * @typedef {import("../client/protocol.js").Json} Json
  * @typedef {import("../client/protocol.js").Step} Step
  *
  * @typedef {import("../client/protocol.js").Session & {
- *   version: number, progress: number, session_data: Record<string, Json> | null,
- *   created_at: string, updated_at: string, completed_at: string | null,
+ *   version: number, progress: number, created_at: string, updated_at: string, completed_at: string | null,
  * }} State
  *
  * @typedef {object} HistoryEvent
@@ -20,77 +19,79 @@ import { ask } from "./fetch-json.js";
  * @property {string} timestamp
  */
 
-export const PAGE = 100; // events a page
-const KEPT = 200; // states, at most
+export const EVENTS_PER_PAGE = 100;
+const MAX_CACHED_STATES = 200;
 
-export class RecordedSession {
-  /** @type {Map<number, State>} the oldest used first */
+export class SessionApi {
+  /** @type {Map<number, State>} by version, least recently used first */
   #states = new Map();
-  /** @type {Map<number, HistoryEvent[]>} full pages by number */
+  /** @type {Map<number, HistoryEvent[]>} complete pages */
   #pages = new Map();
-  #address;
-  #survey;
-  #definition;
+  #sessionUrl;
+  #surveyUrl;
+  #surveyId;
 
   /**
-   * @param {string} root of the server's addresses
+   * @param {string} root path prefix of the server
    * @param {string} surveyId
    * @param {string} userId
    */
   constructor(root, surveyId, userId) {
-    this.#address = `${root}/api/session/${encodeURIComponent(userId)}`;
-    this.#definition = `${root}/api/surveys/${encodeURIComponent(surveyId)}`;
-    this.#survey = surveyId;
+    this.#sessionUrl = `${root}/api/session/${encodeURIComponent(userId)}`;
+    this.#surveyUrl = `${root}/api/surveys/${encodeURIComponent(surveyId)}`;
+    this.#surveyId = surveyId;
   }
 
-  /** @param {AbortSignal} [signal] @returns {Promise<State>} as it is now */
-  async now(signal) {
-    const { session } = await ask(this.#address, { survey: this.#survey }, signal);
-    this.#keep(session);
+  /** @param {AbortSignal} [signal] @returns {Promise<State>} */
+  async current(signal) {
+    const { session } = await fetchJson(this.#sessionUrl, { survey: this.#surveyId }, signal);
+    this.#cache(session);
     return session;
   }
 
-  /** @param {number} version @param {AbortSignal} [signal] @returns {Promise<State>} as it was */
-  async at(version, signal) {
-    const known = this.#states.get(version);
-    if (known !== undefined) return known;
-    const { session } = await ask(this.#address, { survey: this.#survey, at_version: version }, signal);
-    this.#keep(session);
+  /** @param {number} version @param {AbortSignal} [signal] @returns {Promise<State>} */
+  async atVersion(version, signal) {
+    const cached = this.#states.get(version);
+    if (cached !== undefined) return cached;
+    const parameters = { survey: this.#surveyId, at_version: version };
+    const { session } = await fetchJson(this.#sessionUrl, parameters, signal);
+    this.#cache(session);
     return session;
   }
 
   /**
-   * The events of a page, and the one before the first of them, which says how long the pause was.
+   * Return the events of a page, after the last event of the page before, which dates the first pause.
    *
    * @param {number} page from 0
    * @param {AbortSignal} [signal]
    * @returns {Promise<HistoryEvent[]>}
    */
   async events(page, signal) {
-    const known = this.#pages.get(page);
-    if (known !== undefined) return known;
-    const before = page === 0 ? 0 : 1;
-    const asked = { survey: this.#survey, after: page * PAGE - before, limit: PAGE + before };
-    const { events } = await ask(`${this.#address}/history`, asked, signal);
-    if (events.length === PAGE + before) this.#pages.set(page, events); // nothing can come into it any more
+    const cached = this.#pages.get(page);
+    if (cached !== undefined) return cached;
+    const overlap = page === 0 ? 0 : 1;
+    const limit = EVENTS_PER_PAGE + overlap;
+    const parameters = { survey: this.#surveyId, after: page * EVENTS_PER_PAGE - overlap, limit };
+    const { events } = await fetchJson(`${this.#sessionUrl}/history`, parameters, signal);
+    if (events.length === limit) this.#pages.set(page, events);
     return events;
   }
 
-  /** @returns {Promise<Map<string, Step>>} the newest revision's steps; none where the survey is gone */
+  /** @returns {Promise<Map<string, Step>>} of the newest revision; empty if the survey was removed */
   async steps() {
     try {
-      const { survey } = await ask(this.#definition);
+      const { survey } = await fetchJson(this.#surveyUrl);
       return new Map(survey.steps.map((/** @type {Step} */ step) => [step.id, step]));
     } catch {
-      return new Map(); // then steps are called by their ids
+      return new Map(); // the page then shows ids
     }
   }
 
   /** @param {State} state */
-  #keep(state) {
+  #cache(state) {
     this.#states.delete(state.version);
     this.#states.set(state.version, state);
     const [oldest] = this.#states.keys();
-    if (this.#states.size > KEPT) this.#states.delete(oldest);
+    if (this.#states.size > MAX_CACHED_STATES) this.#states.delete(oldest);
   }
 }

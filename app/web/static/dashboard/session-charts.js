@@ -1,209 +1,260 @@
 // @ts-check
-/** What the charts of a survey show, made of its figures: pure, from numbers to words, tables and options. */
+/** The figures about sessions and steps: from the analytics of REST to texts, tables and chart options. Pure. */
 
 import { barsHeight, barsOption, linesOption } from "./chart-options.js";
-import { count, counted, share, span } from "./format.js";
+import { formatCount, formatDuration, formatNumber, formatPercent } from "./format.js";
 
 /**
- * @typedef {import("./analytics.js").Analytics} Analytics
- * @typedef {import("./analytics.js").StepFigures} StepFigures
+ * The response of `GET /api/surveys/{id}/analytics`.
+ *
+ * @typedef {{count: number, median: number | null, p90: number | null}} Spread
+ *
+ * @typedef {object} Choice
+ * @property {any} value
+ * @property {string | null} label
+ * @property {number} count
+ * @property {number | null} share
+ *
+ * @typedef {object} Answers
+ * @property {number} count
+ * @property {number} skipped
+ * @property {Choice[] | null} distribution
+ * @property {{min: number, max: number, mean: number, median: number, bins: {from: number, to: number, count: number}[]} | null} numbers
+ * @property {{median: number, p90: number, max: number} | null} lengths
+ *
+ * @typedef {object} StepAnalytics
+ * @property {string} step
+ * @property {string | null} type
+ * @property {string | null} prompt
+ * @property {number} reached
+ * @property {number} answered
+ * @property {number} left_here
+ * @property {number | null} drop_off
+ * @property {number} edits
+ * @property {number | null} edit_rate
+ * @property {number} backs
+ * @property {number | null} back_rate
+ * @property {Spread} seconds
+ * @property {Answers} answers
+ *
+ * @typedef {object} Analytics
+ * @property {string} computed_at
+ * @property {{started: number, completed: number, in_progress: number, expired: number, completion_rate: number | null}} sessions
+ * @property {number} unread sessions whose answers can't be decrypted
+ * @property {Spread} duration_s
+ * @property {Spread} active_s
+ * @property {{sessions: number, share: number | null, returns: number, away_s: Spread, pause_s: number}} resumed
+ * @property {{mode: "text" | "audio", started: number, completed: number, completion_rate: number | null, answers: number}[]} modes
+ * @property {{day: string, started: number, completed: number}[]} days
+ * @property {{revision: string | null, is_current: boolean, started: number, completed: number, completion_rate: number | null}[]} revisions
+ * @property {StepAnalytics[]} steps
+ *
  * @typedef {import("./chart-figure.js").Figure} Figure
- * @typedef {import("./chart-options.js").Bars} Bars
  */
 
-const NO_SESSIONS = "No sessions yet: the chart appears with the first one that fits what is chosen above.";
+const NO_SESSIONS = "No sessions yet: the chart appears with the first one that fits the filters above.";
 const LINES_HEIGHT = 300;
 
 /**
- * All charts about sessions and steps, in the order in which they are shown.
- *
- * @param {Analytics} figures
- * @returns {Figure[]}
+ * @param {Analytics} analytics
+ * @returns {Figure[]} in the order of the page
  */
-export function figuresOf(figures) {
-  return [days, funnel, times, ways, modes, revisions].map((make) => make(figures));
+export function sessionFigures(analytics) {
+  return [daysFigure, funnelFigure, timesFigure, editsFigure, modesFigure, revisionsFigure].map((make) => make(analytics));
 }
 
-/** @param {Analytics} figures @returns {Figure} */
-function days({ days: all, sessions }) {
-  const named = { id: "days", heading: "Started and completed by day", isWide: true };
-  const begun = all.filter((day) => day.started > 0);
-  if (begun.length === 0) return { ...named, summary: "", empty: NO_SESSIONS };
-  const best = begun.reduce((most, day) => (day.started > most.started ? day : most));
-  const lines = {
-    names: all.map((day) => day.day),
-    format: count,
-    isCounted: true,
+/** @param {Analytics} analytics @returns {Figure} */
+function daysFigure({ days, sessions }) {
+  const base = { id: "days", heading: "Started and completed by day", isWide: true };
+  const active = days.filter((day) => day.started > 0);
+  if (active.length === 0) return { ...base, summary: "", empty: NO_SESSIONS };
+  const busiest = active.reduce((max, day) => (day.started > max.started ? day : max));
+  const data = {
+    names: days.map(({ day }) => day),
+    format: formatNumber,
+    isInteger: true,
     series: [
-      { name: "Started", colour: /** @type {const} */ ("first"), values: all.map((day) => day.started) },
-      { name: "Completed", colour: /** @type {const} */ ("second"), values: all.map((day) => day.completed) },
+      { name: "Started", colour: /** @type {const} */ ("first"), values: days.map((day) => day.started) },
+      { name: "Completed", colour: /** @type {const} */ ("second"), values: days.map((day) => day.completed) },
     ],
   };
   return {
-    ...named,
-    summary: `${counted(sessions.started, "session")} began on ${counted(begun.length, "day")} (UTC), most on ${best.day}: ${count(best.started)}. ${count(sessions.completed)} were completed.`,
+    ...base,
+    summary: `${formatCount(sessions.started, "session")} started on ${formatCount(active.length, "day")} (UTC), most on ${busiest.day}: ${formatNumber(busiest.started)}. ${formatNumber(sessions.completed)} were completed.`,
     head: ["Day", "Started", "Completed"],
-    rows: all.map((day) => [day.day, count(day.started), count(day.completed)]),
+    rows: days.map((day) => [day.day, formatNumber(day.started), formatNumber(day.completed)]),
     height: LINES_HEIGHT,
-    option: (colours) => linesOption(lines, colours),
+    option: (palette) => linesOption(data, palette),
   };
 }
 
-/** @param {Analytics} figures @returns {Figure} */
-function funnel({ steps, sessions }) {
-  const named = { id: "funnel", heading: "How far people came", isWide: true };
-  if (sessions.started === 0) return { ...named, summary: "", empty: NO_SESSIONS };
-  const worst = steps.reduce((most, step) => (step.left_here > most.left_here ? step : most), steps[0]);
-  const bars = {
-    ...names(steps),
-    format: count,
-    isCounted: true,
+/** @param {Analytics} analytics @returns {Figure} */
+function funnelFigure({ steps, sessions }) {
+  const base = { id: "funnel", heading: "How far participants came", isWide: true };
+  if (sessions.started === 0) return { ...base, summary: "", empty: NO_SESSIONS };
+  const worst = steps.reduce((max, step) => (step.left_here > max.left_here ? step : max), steps[0]);
+  const data = {
+    ...stepNames(steps),
+    format: formatNumber,
+    isInteger: true,
     isStacked: true,
     series: [
-      { name: "Went on", colour: /** @type {const} */ ("first"), values: steps.map((one) => one.reached - one.left_here) },
+      { name: "Went on", colour: /** @type {const} */ ("first"), values: steps.map((step) => step.reached - step.left_here) },
       {
         name: "Left here",
         colour: /** @type {const} */ ("second"),
-        values: steps.map((one) => one.left_here),
-        label: (/** @type {number} */ at) => (steps[at].left_here === 0 ? "" : share(steps[at].drop_off)),
+        values: steps.map((step) => step.left_here),
+        label: (/** @type {number} */ index) => (steps[index].left_here === 0 ? "" : formatPercent(steps[index].drop_off)),
       },
     ],
   };
-  const left = worst === undefined || worst.left_here === 0 ? "Nobody left on the way." : `Most left at ${worst.step}: ${count(worst.left_here)} of ${count(worst.reached)} who reached it (${share(worst.drop_off)}).`;
+  const drop = worst === undefined || worst.left_here === 0 ? "Nobody left before the end." : `Most left at ${worst.step}: ${formatNumber(worst.left_here)} of ${formatNumber(worst.reached)} (${formatPercent(worst.drop_off)}).`;
   return {
-    ...named,
-    summary: `Each bar is who reached the step, its end who left there. ${left}`,
+    ...base,
+    summary: `Each bar shows how many sessions reached the step, and its end how many were left there. ${drop}`,
     head: ["Step", "Reached", "Answered", "Left here", "Drop-off"],
-    rows: steps.map((one) => [rowName(one), count(one.reached), count(one.answered), count(one.left_here), share(one.drop_off)]),
-    height: barsHeight(bars),
-    option: (colours, width) => barsOption(bars, colours, width),
+    rows: steps.map((step) => [
+      stepName(step),
+      ...[step.reached, step.answered, step.left_here].map(formatNumber),
+      formatPercent(step.drop_off),
+    ]),
+    height: barsHeight(data),
+    option: (palette, width) => barsOption(data, palette, width),
   };
 }
 
-/** @param {Analytics} figures @returns {Figure} */
-function times({ steps, resumed }) {
-  const named = { id: "times", heading: "Time a step", isWide: true };
-  const timed = steps.filter((one) => one.seconds.count > 0);
-  if (timed.length === 0) return { ...named, summary: "", empty: "No step was answered yet." };
-  const longest = timed.reduce((most, one) => ((one.seconds.median ?? 0) > (most.seconds.median ?? 0) ? one : most));
-  const bars = {
-    ...names(timed),
-    format: span,
+/** @param {Analytics} analytics @returns {Figure} */
+function timesFigure({ steps, resumed }) {
+  const base = { id: "times", heading: "Time per step", isWide: true };
+  const timed = steps.filter((step) => step.seconds.count > 0);
+  if (timed.length === 0) return { ...base, summary: "", empty: "No step was answered yet." };
+  const longest = timed.reduce((max, step) => ((step.seconds.median ?? 0) > (max.seconds.median ?? 0) ? step : max));
+  const data = {
+    ...stepNames(timed),
+    format: formatDuration,
     series: [
-      spread("Median", "first", timed, (one) => one.seconds.median),
-      spread("9 of 10 took at most", "second", timed, (one) => one.seconds.p90),
+      stepSeries("Median", "first", timed, (step) => step.seconds.median, formatDuration),
+      stepSeries("9 of 10 took at most", "second", timed, (step) => step.seconds.p90, formatDuration),
     ],
   };
   return {
-    ...named,
-    summary: `${longest.step} takes longest: ${span(longest.seconds.median)} in the middle (median). Pauses of more than ${span(resumed.pause_s)} don’t count.`,
+    ...base,
+    summary: `${longest.step} takes longest: the median is ${formatDuration(longest.seconds.median)}. Pauses of more than ${formatDuration(resumed.pause_s)} don’t count.`,
     head: ["Step", "Median", "9 of 10 took at most", "Times measured"],
-    rows: timed.map((one) => [rowName(one), span(one.seconds.median), span(one.seconds.p90), count(one.seconds.count)]),
-    height: barsHeight(bars),
-    option: (colours, width) => barsOption(bars, colours, width),
+    rows: timed.map((step) => [
+      stepName(step),
+      formatDuration(step.seconds.median),
+      formatDuration(step.seconds.p90),
+      formatNumber(step.seconds.count),
+    ]),
+    height: barsHeight(data),
+    option: (palette, width) => barsOption(data, palette, width),
   };
 }
 
-/** @param {Analytics} figures @returns {Figure} */
-function ways({ steps }) {
-  const named = { id: "ways", heading: "Answers changed, and steps back", isWide: true };
-  const moved = steps.filter((one) => one.edits + one.backs > 0);
-  if (moved.length === 0) return { ...named, summary: "", empty: "Nobody went back or changed an answer yet." };
-  const most = moved.reduce((top, one) => ((one.edit_rate ?? 0) > (top.edit_rate ?? 0) ? one : top));
-  const bars = {
-    ...names(moved),
-    format: share,
+/** @param {Analytics} analytics @returns {Figure} */
+function editsFigure({ steps }) {
+  const base = { id: "edits", heading: "Changed answers and steps back", isWide: true };
+  const changed = steps.filter((step) => step.edits + step.backs > 0);
+  if (changed.length === 0) return { ...base, summary: "", empty: "Nobody went back or changed an answer yet." };
+  const most = changed.reduce((max, step) => ((step.edit_rate ?? 0) > (max.edit_rate ?? 0) ? step : max));
+  const data = {
+    ...stepNames(changed),
+    format: formatPercent,
     series: [
-      spread("Answer changed", "first", moved, (one) => one.edit_rate, share),
-      spread("Went back", "second", moved, (one) => one.back_rate, share),
+      stepSeries("Answer changed", "first", changed, (step) => step.edit_rate, formatPercent),
+      stepSeries("Went back", "second", changed, (step) => step.back_rate, formatPercent),
     ],
   };
   return {
-    ...named,
-    summary: `Changed most often: the answer to ${most.step} (${share(most.edit_rate)}).`,
+    ...base,
+    summary: `Changed most often: the answer to ${most.step} (${formatPercent(most.edit_rate)}).`,
     head: ["Step", "Changed", "Share", "Went back", "Share"],
-    rows: moved.map((one) => [rowName(one), count(one.edits), share(one.edit_rate), count(one.backs), share(one.back_rate)]),
-    height: barsHeight(bars),
-    option: (colours, width) => barsOption(bars, colours, width),
+    rows: changed.map((step) => [
+      stepName(step),
+      formatNumber(step.edits),
+      formatPercent(step.edit_rate),
+      formatNumber(step.backs),
+      formatPercent(step.back_rate),
+    ]),
+    height: barsHeight(data),
+    option: (palette, width) => barsOption(data, palette, width),
   };
 }
 
-/** @param {Analytics} figures @returns {Figure} */
-function modes({ modes: all }) {
-  const named = { id: "modes", heading: "Completed in text and in audio" };
-  const begun = all.filter((one) => one.started > 0);
-  const word = (/** @type {string} */ mode) => (mode === "audio" ? "Audio" : "Text");
-  return rates(
-    named,
-    begun.map((one) => ({ name: word(one.mode), ...one, more: count(one.answers) })),
-    ["Mode", "Started", "Completed", "Rate", "Answers given in it"],
-  );
+/** @param {Analytics} analytics @returns {Figure} */
+function modesFigure({ modes }) {
+  const groups = modes.filter((mode) => mode.started > 0).map((mode) => ({
+    ...mode,
+    name: mode.mode === "audio" ? "Audio" : "Text",
+    extra: formatNumber(mode.answers),
+  }));
+  return ratesFigure("modes", "Completed in text and in audio", groups, ["Mode", "Started", "Completed", "Rate", "Answers in this mode"]);
 }
 
-/** @param {Analytics} figures @returns {Figure} */
-function revisions({ revisions: all }) {
-  const named = { id: "revisions", heading: "Completed by revision" };
-  const name = (/** @type {Analytics["revisions"][number]} */ one) =>
-    `${one.revision === null ? "none" : one.revision.slice(0, 8)}${one.is_current ? " (current)" : ""}`;
-  return rates(
-    named,
-    all.filter((one) => one.started > 0).map((one) => ({ name: name(one), ...one })),
-    ["Revision", "Started", "Completed", "Rate"],
-  );
+/** @param {Analytics} analytics @returns {Figure} */
+function revisionsFigure({ revisions }) {
+  const groups = revisions.filter(({ started }) => started > 0).map((group) => ({
+    ...group,
+    name: `${group.revision === null ? "none" : group.revision.slice(0, 8)}${group.is_current ? " (current)" : ""}`,
+  }));
+  return ratesFigure("revisions", "Completed by revision", groups, ["Revision", "Started", "Completed", "Rate"]);
 }
 
 /**
- * @param {{id: string, heading: string}} named
- * @param {{name: string, started: number, completed: number, completion_rate: number | null, more?: string}[]} all
+ * @param {string} id
+ * @param {string} heading
+ * @param {{name: string, started: number, completed: number, completion_rate: number | null, extra?: string}[]} groups
  * @param {string[]} head
  * @returns {Figure}
  */
-function rates(named, all, head) {
-  if (all.length === 0) return { ...named, summary: "", empty: NO_SESSIONS };
-  const bars = {
-    names: all.map((one) => one.name),
-    format: share,
+function ratesFigure(id, heading, groups, head) {
+  if (groups.length === 0) return { id, heading, summary: "", empty: NO_SESSIONS };
+  const data = {
+    names: groups.map((group) => group.name),
+    format: formatPercent,
     max: 1,
     series: [
       {
         name: "Completed",
         colour: /** @type {const} */ ("first"),
-        values: all.map((one) => one.completion_rate),
-        label: (/** @type {number} */ at) => share(all[at].completion_rate),
+        values: groups.map((group) => group.completion_rate),
+        label: (/** @type {number} */ index) => formatPercent(groups[index].completion_rate),
       },
     ],
   };
-  const said = all.map((one) => `${one.name} ${share(one.completion_rate)} of ${count(one.started)}`);
+  const rates = groups.map((group) => `${group.name} ${formatPercent(group.completion_rate)} of ${formatNumber(group.started)}`);
   return {
-    ...named,
-    summary: `Completed: ${said.join(", ")}.`,
+    id,
+    heading,
+    summary: `Completed: ${rates.join(", ")}.`,
     head,
-    rows: all.map((one) => {
-      const row = [one.name, count(one.started), count(one.completed), share(one.completion_rate)];
-      return one.more === undefined ? row : [...row, one.more];
+    rows: groups.map(({ name, started, completed, completion_rate, extra }) => {
+      const row = [name, formatNumber(started), formatNumber(completed), formatPercent(completion_rate)];
+      return extra === undefined ? row : [...row, extra];
     }),
-    height: barsHeight(bars),
-    option: (colours, width) => barsOption(bars, colours, width),
+    height: barsHeight(data),
+    option: (palette, width) => barsOption(data, palette, width),
   };
 }
 
 /**
  * @param {string} name
  * @param {"first" | "second"} colour
- * @param {StepFigures[]} steps
- * @param {(step: StepFigures) => number | null} value
- * @param {(value: number | null) => string} [format]
+ * @param {StepAnalytics[]} steps
+ * @param {(step: StepAnalytics) => number | null} value
+ * @param {(value: number | null) => string} format
  */
-function spread(name, colour, steps, value, format = span) {
-  return { name, colour, values: steps.map(value), label: (/** @type {number} */ at) => format(value(steps[at])) };
+function stepSeries(name, colour, steps, value, format) {
+  return { name, colour, values: steps.map(value), label: (/** @type {number} */ index) => format(value(steps[index])) };
 }
 
-/** @param {StepFigures[]} steps */
-function names(steps) {
-  return { names: steps.map(rowName), shortNames: steps.map((one) => one.step) };
+/** @param {StepAnalytics[]} steps */
+function stepNames(steps) {
+  return { names: steps.map(stepName), shortNames: steps.map(({ step }) => step) };
 }
 
-/** @param {StepFigures} step */
-function rowName(step) {
-  return step.prompt === null ? step.step : `${step.step} · ${step.prompt}`;
+/** @param {StepAnalytics} step */
+export function stepName({ step, prompt }) {
+  return prompt === null ? step : `${step} · ${prompt}`;
 }

@@ -1,12 +1,20 @@
 // @ts-check
-/** The page of one session: what happened and when, and how the session was at any version. */
+/** The page of one session: its events, and its state at any version. */
 
 import { byId, make } from "../dom.js";
+import { AutoRefresh } from "./auto-refresh.js";
 import { EventList } from "./event-list.js";
-import { Live } from "./auto-refresh.js";
-import { moment, share, span } from "./format.js";
-import { PAGE, RecordedSession } from "./session-api.js";
-import { NOTHING, actionWords, answerWords, asThen, changesBetween, modeWords, statusWords, stepWords } from "./session-text.js";
+import { NONE, formatDuration, formatPercent, formatTime } from "./format.js";
+import { EVENTS_PER_PAGE, SessionApi } from "./session-api.js";
+import {
+  changesBetween,
+  describeAnswer,
+  describeEvent,
+  describeMode,
+  describeStatus,
+  describeStep,
+  withStatusThen,
+} from "./session-text.js";
 
 /**
  * @typedef {import("./session-api.js").State} State
@@ -14,105 +22,115 @@ import { NOTHING, actionWords, answerWords, asThen, changesBetween, modeWords, s
  * @typedef {import("../client/protocol.js").Step} Step
  */
 
-const EVERY_MS = 30_000;
-const STILL_MS = 120; // a slider that moves on is not asked about
+const REFRESH_MS = 30_000;
+const SLIDER_DELAY_MS = 120; // no request while the slider is moving
 
-class Timeline {
+class SessionPage {
   /** @type {Map<string, Step>} */
   #steps = new Map();
   #newest = 0;
   #version = 0;
-  #asking = new AbortController();
+  #request = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #moving;
+  #sliderTimer;
   #slider = /** @type {HTMLInputElement} */ (byId("version"));
-  #events = new EventList((version) => void this.#travel(version));
-  #session;
+  #events = new EventList((version) => void this.#open(version));
+  #api;
 
   constructor() {
-    const { root = "", surveyId = "", userId = "" } = byId("timeline").dataset;
-    this.#session = new RecordedSession(root, surveyId, userId);
-    this.#slider.addEventListener("input", () => this.#move());
-    this.#onClick("first", () => 1);
-    this.#onClick("earlier", () => this.#version - 1);
-    this.#onClick("later", () => this.#version + 1);
-    this.#onClick("last", () => this.#newest);
-    this.#onClick("events-before", () => (this.#page - 1) * PAGE + 1);
-    this.#onClick("events-after", () => (this.#page + 1) * PAGE + 1);
-    addEventListener("hashchange", () => void this.#travel(versionInAddress() ?? this.#newest));
-    void this.#open();
+    const { root = "", surveyId = "", userId = "" } = byId("session").dataset;
+    this.#api = new SessionApi(root, surveyId, userId);
+    this.#slider.addEventListener("input", () => this.#handleSlider());
+    this.#openOnClick("first", () => 1);
+    this.#openOnClick("previous", () => this.#version - 1);
+    this.#openOnClick("next", () => this.#version + 1);
+    this.#openOnClick("newest", () => this.#newest);
+    this.#openOnClick("events-before", () => (this.#page - 1) * EVENTS_PER_PAGE + 1);
+    this.#openOnClick("events-after", () => (this.#page + 1) * EVENTS_PER_PAGE + 1);
+    addEventListener("hashchange", () => void this.#open(versionInUrl() ?? this.#newest));
+    void this.#start();
   }
 
-  async #open() {
-    this.#steps = await this.#session.steps();
-    await new Live(EVERY_MS, (signal) => this.#refresh(signal)).refresh();
+  async #start() {
+    this.#steps = await this.#api.steps();
+    await new AutoRefresh(REFRESH_MS, (signal) => this.#refresh(signal)).refresh();
   }
 
   get #page() {
-    return Math.floor((this.#version - 1) / PAGE);
+    return Math.floor((this.#version - 1) / EVENTS_PER_PAGE);
   }
 
   /** @param {string} id @param {() => number} version */
-  #onClick(id, version) {
-    byId(id).addEventListener("click", () => void this.#travel(version()));
+  #openOnClick(id, version) {
+    byId(id).addEventListener("click", () => void this.#open(version()));
   }
 
-  #move() {
-    clearTimeout(this.#moving);
-    this.#moving = setTimeout(() => void this.#travel(Number(this.#slider.value)), STILL_MS);
+  #handleSlider() {
+    clearTimeout(this.#sliderTimer);
+    this.#sliderTimer = setTimeout(() => void this.#open(Number(this.#slider.value)), SLIDER_DELAY_MS);
   }
 
   /** @param {AbortSignal} signal */
   async #refresh(signal) {
-    const state = await this.#session.now(signal);
-    const wasAtTheEnd = this.#version === this.#newest;
+    const state = await this.#api.current(signal);
+    const wasNewest = this.#version === this.#newest;
     const isFirst = this.#newest === 0;
-    const hasGrown = state.version !== this.#newest;
+    const hasChanged = state.version !== this.#newest;
     this.#newest = state.version;
     this.#slider.max = String(state.version);
     this.#showFacts(state);
-    if (isFirst) await this.#travel(versionInAddress() ?? state.version);
-    else if (hasGrown) await this.#travel(wasAtTheEnd ? state.version : this.#version);
+    if (isFirst) await this.#open(versionInUrl() ?? state.version);
+    else if (hasChanged) await this.#open(wasNewest ? state.version : this.#version);
   }
 
-  /** @param {number} asked */
-  async #travel(asked) {
-    const version = Math.min(Math.max(1, asked), this.#newest);
-    clearTimeout(this.#moving);
-    this.#asking.abort();
-    this.#asking = new AbortController();
-    const { signal } = this.#asking;
+  /**
+   * Show a version, or the nearest one that exists.
+   *
+   * @param {number} requested
+   */
+  async #open(requested) {
+    const version = Math.min(Math.max(1, requested), this.#newest);
+    clearTimeout(this.#sliderTimer);
+    this.#request.abort();
+    this.#request = new AbortController();
+    const { signal } = this.#request;
     this.#version = version;
     this.#slider.value = String(version);
     history.replaceState(null, "", version === this.#newest ? location.pathname : `#${version}`);
     try {
       const [before, after, events] = await Promise.all([
-        version === 1 ? null : this.#session.at(version - 1, signal),
-        this.#session.at(version, signal),
-        this.#session.events(this.#page, signal),
+        version === 1 ? null : this.#api.atVersion(version - 1, signal),
+        this.#api.atVersion(version, signal),
+        this.#api.events(this.#page, signal),
       ]);
       if (!signal.aborted) this.#show(before, after, events);
     } catch (error) {
       if (signal.aborted) return;
-      byId("at").textContent = error instanceof Error ? error.message : "This did not work.";
+      byId("version-text").textContent = error instanceof Error ? error.message : "This did not work.";
     }
   }
 
   /** @param {State | null} stateBefore @param {State} state @param {HistoryEvent[]} events */
   #show(stateBefore, state, events) {
-    const before = stateBefore && asThen(stateBefore, this.#newest, events);
-    const after = asThen(state, this.#newest, events);
+    const before = stateBefore && withStatusThen(stateBefore, this.#newest, events);
+    const after = withStatusThen(state, this.#newest, events);
     this.#events.show(events, this.#page, this.#version, this.#newest, this.#steps);
-    const at = events.findIndex((event) => event.version === this.#version);
-    const event = events[at];
-    const pause = event && at > 0 ? `, ${span(secondsBetween(events[at - 1], event))} after the event before` : "";
-    const words = `Version ${this.#version} of ${this.#newest}${event ? `: ${actionWords(event)}, ${moment(event.timestamp)} UTC${pause}` : ""}`;
-    byId("at").textContent = words;
-    this.#slider.setAttribute("aria-valuetext", words);
-    for (const id of ["first", "earlier"]) this.#setDisabled(id, this.#version === 1);
-    for (const id of ["later", "last"]) this.#setDisabled(id, this.#version === this.#newest);
+    this.#showVersion(events);
     this.#showChanges(before, after);
     this.#showState(after);
+  }
+
+  /** @param {HistoryEvent[]} events */
+  #showVersion(events) {
+    const index = events.findIndex((event) => event.version === this.#version);
+    const event = events[index];
+    const pause = event && index > 0 ? `, ${formatDuration(secondsBetween(events[index - 1], event))} after the event before` : "";
+    const happened = event ? `: ${describeEvent(event)}, ${formatTime(event.timestamp)} UTC${pause}` : "";
+    const text = `Version ${this.#version} of ${this.#newest}${happened}`;
+    byId("version-text").textContent = text;
+    this.#slider.setAttribute("aria-valuetext", text);
+    for (const id of ["first", "previous"]) setDisabled(id, this.#version === 1);
+    for (const id of ["next", "newest"]) setDisabled(id, this.#version === this.#newest);
   }
 
   /** @param {State | null} before @param {State} after */
@@ -122,49 +140,52 @@ class Timeline {
       byId("changes").replaceChildren(make("p", { class: "hint" }, "Nothing that is shown here."));
       return;
     }
-    const rows = changes.map(({ what, before: old, after: now }) =>
-      make("div", {}, make("dt", {}, what), make("dd", {}, ...(old === NOTHING ? [] : [make("del", {}, old), " → "]), make("ins", {}, now))),
-    );
+    const rows = changes.map((change) => {
+      const old = change.before === NONE ? [] : [make("del", {}, change.before), " → "];
+      return make("div", {}, make("dt", {}, change.name), make("dd", {}, ...old, make("ins", {}, change.after)));
+    });
     byId("changes").replaceChildren(make("dl", { class: "changes" }, ...rows));
   }
 
   /** @param {State} state */
   #showState(state) {
     const facts = [
-      ["Step", stepWords(state.current_step)],
-      ["Status", statusWords(state)],
-      ["Mode", modeWords(state)],
-      ["Half-typed", answerWords(state.draft)],
+      ["Step", describeStep(state.current_step)],
+      ["Status", describeStatus(state)],
+      ["Mode", describeMode(state)],
+      ["Draft", describeAnswer(state.draft)],
     ];
     const answers = Object.entries(state.answers).map(([id, value]) => {
       const step = this.#steps.get(id);
-      return [step === undefined ? id : `${id} · ${step.prompt}`, answerWords(value, step)];
+      return [step === undefined ? id : `${id} · ${step.prompt}`, describeAnswer(value, step)];
     });
     byId("state").replaceChildren(
-      list(facts, "facts"),
-      answers.length === 0 ? make("p", { class: "hint" }, "No answers.") : list(answers, "answers"),
+      make("dl", { class: "facts" }, ...createRows(facts)),
+      answers.length === 0
+        ? make("p", { class: "hint" }, "No answers.")
+        : make("dl", { class: "answers" }, ...createRows(answers)),
     );
   }
 
   /** @param {State} state */
   #showFacts(state) {
     const facts = [
-      ["Status", statusWords(state)],
-      ["Step", stepWords(state.current_step)],
-      ["Progress", share(Math.round(state.progress * 100) / 100)],
-      ["Mode", modeWords(state)],
-      ["Began (UTC)", moment(state.created_at)],
-      ["Last change (UTC)", moment(state.updated_at)],
-      ["Completed (UTC)", moment(state.completed_at)],
-      ["Revision", state.survey_revision === null ? "–" : state.survey_revision.slice(0, 12)],
+      ["Status", describeStatus(state)],
+      ["Step", describeStep(state.current_step)],
+      ["Progress", formatPercent(Math.round(state.progress * 100) / 100)],
+      ["Mode", describeMode(state)],
+      ["Started (UTC)", formatTime(state.created_at)],
+      ["Last change (UTC)", formatTime(state.updated_at)],
+      ["Completed (UTC)", formatTime(state.completed_at)],
+      ["Revision", state.survey_revision === null ? NONE : state.survey_revision.slice(0, 12)],
     ];
-    byId("facts").replaceChildren(...pairs(facts));
+    byId("facts").replaceChildren(...createRows(facts));
   }
+}
 
-  /** @param {string} id @param {boolean} isDisabled */
-  #setDisabled(id, isDisabled) {
-    byId(id).setAttribute("aria-disabled", String(isDisabled)); // not disabled: the focus would be lost
-  }
+/** @param {string} id @param {boolean} isDisabled */
+function setDisabled(id, isDisabled) {
+  byId(id).setAttribute("aria-disabled", String(isDisabled)); // `disabled` would lose the focus
 }
 
 /** @param {HistoryEvent} first @param {HistoryEvent} second */
@@ -172,19 +193,14 @@ function secondsBetween(first, second) {
   return Math.max(0, (Date.parse(second.timestamp) - Date.parse(first.timestamp)) / 1000);
 }
 
-/** @param {string[][]} facts */
-function pairs(facts) {
+/** @param {string[][]} facts names and values */
+function createRows(facts) {
   return facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
 }
 
-/** @param {string[][]} facts @param {string} kind */
-function list(facts, kind) {
-  return make("dl", { class: kind }, ...pairs(facts));
+function versionInUrl() {
+  const match = /^#(\d{1,15})$/u.exec(location.hash);
+  return match === null ? null : Number(match[1]);
 }
 
-function versionInAddress() {
-  const found = /^#(\d{1,15})$/u.exec(location.hash);
-  return found === null ? null : Number(found[1]);
-}
-
-new Timeline();
+new SessionPage();

@@ -1,7 +1,8 @@
 // @ts-check
-/** Events, answers and differences of states in words. Pure. */
+/** Describes events, answers and changes of a session in English. Pure. */
 
-import { share } from "./format.js";
+import { takesAnswer } from "../page/controls/index.js";
+import { NONE, formatPercent } from "./format.js";
 
 /**
  * @typedef {import("../client/protocol.js").Json} Json
@@ -10,18 +11,17 @@ import { share } from "./format.js";
  * @typedef {import("./session-api.js").HistoryEvent} HistoryEvent
  *
  * @typedef {object} Change
- * @property {string} what
+ * @property {string} name
  * @property {string} before
  * @property {string} after
  */
 
-export const NOTHING = "–";
 const END = "end";
 
 /** @type {Record<string, string>} */
 const STATUSES = { in_progress: "in progress", completed: "completed", expired: "expired" };
 
-/** @type {Record<string, (event: HistoryEvent) => string>} */
+/** @type {Record<string, (event: HistoryEvent) => string>} by action */
 const ACTIONS = {
   started: () => "started",
   answered: ({ step }) => `answered ${step}`,
@@ -29,124 +29,120 @@ const ACTIONS = {
   went_to: ({ step }) => `went to ${step}`,
   mode_set: () => "switched the mode",
   drafted: ({ step }) => `typed at ${step}, not sent yet`,
-  restarted: () => "began again",
-  saved: () => "state saved by a program",
-  noted: () => "noted by a program",
-  expired: () => "time was over",
+  restarted: () => "started again",
+  saved: () => "saved by a program",
+  noted: () => "recorded by a program",
+  expired: () => "expired",
 };
 
 /** @param {HistoryEvent} event */
-export function actionWords(event) {
-  return (ACTIONS[event.action] ?? (() => event.action.replaceAll("_", " ")))(event);
+export function describeEvent(event) {
+  return ACTIONS[event.action]?.(event) ?? event.action.replaceAll("_", " ");
 }
 
 /**
- * An answer as people read it: by its labels where the survey has them.
+ * Describe an answer, with the labels of its step.
  *
  * @param {Json | undefined} value
  * @param {Step} [step]
  */
-export function answerWords(value, step) {
-  if (value === undefined) return NOTHING;
-  if (value === null) return step === undefined ? NOTHING : step.type === "info" ? "read" : "skipped";
-  if (Array.isArray(value)) return value.length === 0 ? "none of them" : value.map((one) => optionWords(one, step)).join(", ");
-  return optionWords(value, step);
-}
-
-/**
- * The state with the status that it had then: REST tells by the clock of today whether a session's time is over.
- *
- * @param {State} state
- * @param {number} newest version of the session
- * @param {HistoryEvent[]} events around it
- * @returns {State}
- */
-export function asThen(state, newest, events) {
-  if (state.status !== "expired" || state.version === newest) return state;
-  let isOver = false;
-  for (const event of events) {
-    if (event.version <= state.version && event.action === "expired") isOver = true;
-    if (event.version <= state.version && event.action === "restarted") isOver = false;
-  }
-  return isOver ? state : { ...state, status: "in_progress" };
+export function describeAnswer(value, step) {
+  if (value === undefined) return NONE;
+  if (value === null) return step === undefined ? NONE : takesAnswer(step) ? "skipped" : "read";
+  if (!Array.isArray(value)) return describeValue(value, step);
+  return value.length === 0 ? "none of them" : value.map((item) => describeValue(item, step)).join(", ");
 }
 
 /** @param {State} state */
-export function statusWords(state) {
+export function describeStatus(state) {
   return STATUSES[state.status] ?? state.status;
 }
 
 /** @param {string} id */
-export function stepWords(id) {
+export function describeStep(id) {
   return id === END ? "the end" : id;
 }
 
 /** @param {State} state */
-export function modeWords(state) {
+export function describeMode(state) {
   return state.is_audio_mode ? "audio" : "text";
 }
 
 /**
- * What differs between two states; all of the second where there is no first.
+ * Return the state with the status that it had then. REST derives "expired" from the present time.
+ *
+ * @param {State} state
+ * @param {number} newest version of the session
+ * @param {HistoryEvent[]} events around the state's version
+ * @returns {State}
+ */
+export function withStatusThen(state, newest, events) {
+  if (state.status !== "expired" || state.version === newest) return state;
+  const earlier = events.filter((event) => event.version <= state.version);
+  const last = earlier.findLast(({ action }) => action === "expired" || action === "restarted");
+  return last?.action === "expired" ? state : { ...state, status: "in_progress" };
+}
+
+/**
+ * Return what differs between two states; everything if there is no earlier one.
  *
  * @param {State | null} before
  * @param {State} after
  * @param {Map<string, Step>} steps
- * @returns {Change[]}
  */
 export function changesBetween(before, after, steps) {
-  const all = [...fieldsOf(before, after), ...answersOf(before, after, steps)];
-  return all.filter((change) => change.before !== change.after);
+  const changes = [...fieldChanges(before, after), ...answerChanges(before, after, steps)];
+  return changes.filter((change) => change.before !== change.after);
 }
 
 /** @param {State | null} before @param {State} after @returns {Change[]} */
-function fieldsOf(before, after) {
+function fieldChanges(before, after) {
   /** @type {[string, (state: State) => string][]} */
   const fields = [
-    ["Step", (state) => stepWords(state.current_step)],
-    ["Status", statusWords],
-    ["Mode", modeWords],
-    ["Progress", (state) => share(Math.round(state.progress * 100) / 100)],
-    ["Half-typed", (state) => answerWords(state.draft)],
-    ["Other data", (state) => (state.session_data === null ? NOTHING : JSON.stringify(state.session_data))],
+    ["Step", (state) => describeStep(state.current_step)],
+    ["Status", describeStatus],
+    ["Mode", describeMode],
+    ["Progress", (state) => formatPercent(Math.round(state.progress * 100) / 100)],
+    ["Draft", (state) => describeAnswer(state.draft)],
+    ["Other data", (state) => (state.session_data === null ? NONE : JSON.stringify(state.session_data))],
   ];
-  const changes = fields.map(([what, words]) => ({
-    what,
-    before: before === null ? NOTHING : words(before),
-    after: words(after),
+  const changes = fields.map(([name, describe]) => ({
+    name,
+    before: before === null ? NONE : describe(before),
+    after: describe(after),
   }));
-  return [...changes, wayBetween(before?.step_history ?? [], after.step_history)];
+  return [...changes, routeChange(before?.step_history ?? [], after.step_history)];
 }
 
 /**
- * The way that was walked, from where it became another.
+ * Return how the route changed, from the last step in common.
  *
  * @param {string[]} before
  * @param {string[]} after
  * @returns {Change}
  */
-function wayBetween(before, after) {
-  const parted = after.findIndex((step, at) => step !== before[at]);
-  const same = Math.max(0, (parted < 0 ? after.length : parted) - 1); // the last step in common is shown
-  const words = (/** @type {string[]} */ way) =>
-    way.length === 0 ? NOTHING : `${same > 0 ? "… " : ""}${way.slice(same).join(" › ")}`;
-  return { what: "Way", before: words(before), after: words(after) };
+function routeChange(before, after) {
+  const fork = after.findIndex((step, index) => step !== before[index]);
+  const start = Math.max(0, (fork < 0 ? after.length : fork) - 1);
+  const describe = (/** @type {string[]} */ route) =>
+    route.length === 0 ? NONE : `${start > 0 ? "… " : ""}${route.slice(start).join(" › ")}`;
+  return { name: "Route", before: describe(before), after: describe(after) };
 }
 
 /** @param {State | null} before @param {State} after @param {Map<string, Step>} steps @returns {Change[]} */
-function answersOf(before, after, steps) {
+function answerChanges(before, after, steps) {
   const ids = new Set([...Object.keys(before?.answers ?? {}), ...Object.keys(after.answers)]);
   return [...ids].map((id) => ({
-    what: `Answer to ${id}`,
-    before: answerWords(before?.answers[id], steps.get(id)),
-    after: answerWords(after.answers[id], steps.get(id)),
+    name: `Answer to ${id}`,
+    before: describeAnswer(before?.answers[id], steps.get(id)),
+    after: describeAnswer(after.answers[id], steps.get(id)),
   }));
 }
 
 /** @param {Json} value @param {Step} [step] */
-function optionWords(value, step) {
-  const found = step?.options?.find((option) => option.value === value);
-  if (found !== undefined) return found.label === String(value) ? found.label : `${found.label} (${value})`;
+function describeValue(value, step) {
+  const option = step?.options?.find((candidate) => candidate.value === value);
+  if (option !== undefined) return option.label === String(value) ? option.label : `${option.label} (${value})`;
   if (typeof value === "boolean") return value ? "yes" : "no";
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

@@ -1,87 +1,87 @@
 // @ts-check
-/** The list of sessions: a search whose words stand in the address, a page at a time by cursor. */
+/** The list of sessions: a search, kept in the URL, whose results are loaded by cursor. */
 
 import { byId, make } from "../dom.js";
-import { Refused, ask } from "./fetch-json.js";
+import { RequestError, fetchJson } from "./fetch-json.js";
 import { Filters } from "./filters.js";
-import { count, counted, moment, share } from "./format.js";
+import { NONE, formatCount, formatNumber, formatPercent, formatTime } from "./format.js";
 
 /**
  * @typedef {import("../client/protocol.js").Session & {version: number, progress: number, updated_at: string}} ListedSession
  */
 
-const ROWS = 50;
-const PAGES_AT_ONCE = 10; // of a search that few sessions fit, a page may be empty and more may follow
+const ROWS_PER_LOAD = 50;
+const MAX_REQUESTS = 10; // the server scans a limited number of sessions a request, so a page may be empty
 const HOUR_MS = 3_600_000;
-const SET_ASIDE = "~";
+const SET_ASIDE = "~"; // in the id of a session that was set aside, which REST does not serve
 
 /** @type {Record<string, string>} */
 const STATUSES = { in_progress: "In progress", completed: "Completed", expired: "Expired" };
 
-class SessionList {
-  #api = byId("sessions").dataset.api ?? "";
-  #page = byId("sessions").dataset.page ?? "";
+class SessionsPage {
+  #apiUrl = byId("sessions").dataset.api ?? "";
+  #pageUrl = byId("sessions").dataset.page ?? "";
   #rows = byId("rows");
   #more = byId("more");
-  #found = byId("found");
-  #trouble = byId("trouble");
-  #filters = new Filters(/** @type {HTMLFormElement} */ (byId("filters")), () => void this.#begin());
-  #asking = new AbortController();
-  #next = "";
-  #since = "";
+  #results = byId("results");
+  #error = byId("error");
+  #filters = new Filters(/** @type {HTMLFormElement} */ (byId("filters")), () => void this.#search());
+  #request = new AbortController();
+  #cursor = "";
+  #updatedSince = "";
 
   constructor() {
-    this.#more.addEventListener("click", () => void this.#go());
-    void this.#begin();
+    this.#more.addEventListener("click", () => void this.#loadMore());
+    void this.#search();
   }
 
-  async #begin() {
+  async #search() {
     this.#rows.replaceChildren();
-    this.#next = "";
+    this.#cursor = "";
     const { changed } = this.#filters.values;
-    this.#since = changed === "" ? "" : new Date(Date.now() - Number(changed) * HOUR_MS).toISOString();
-    await this.#go();
+    this.#updatedSince = changed === "" ? "" : new Date(Date.now() - Number(changed) * HOUR_MS).toISOString();
+    await this.#loadMore();
   }
 
-  async #go() {
-    this.#asking.abort();
-    this.#asking = new AbortController();
-    const { signal } = this.#asking;
-    this.#found.textContent = "Searching…";
+  async #loadMore() {
+    this.#request.abort();
+    this.#request = new AbortController();
+    const { signal } = this.#request;
+    this.#results.textContent = "Searching…";
     try {
-      await this.#fill(signal);
+      await this.#load(signal);
     } catch (error) {
-      if (!signal.aborted) this.#tell(error);
+      if (!signal.aborted) this.#showError(error);
       return;
     }
-    this.#trouble.hidden = true;
-    this.#say();
+    this.#error.hidden = true;
+    this.#showCount();
   }
 
   /** @param {AbortSignal} signal */
-  async #fill(signal) {
-    const wanted = this.#rows.childElementCount + ROWS;
-    for (let page = 0; page < PAGES_AT_ONCE && this.#rows.childElementCount < wanted; page += 1) {
+  async #load(signal) {
+    const target = this.#rows.childElementCount + ROWS_PER_LOAD;
+    for (let n = 0; n < MAX_REQUESTS && this.#rows.childElementCount < target; n += 1) {
       const { changed: _, ...filters } = this.#filters.values;
-      const limit = wanted - this.#rows.childElementCount;
-      const asked = { ...filters, updated_since: this.#since, after: this.#next, limit };
-      const answer = await ask(this.#api, asked, signal);
-      this.#rows.append(...answer.sessions.map((/** @type {ListedSession} */ one) => this.#row(one)));
-      this.#next = answer.next ?? "";
-      if (this.#next === "") return;
+      const limit = target - this.#rows.childElementCount;
+      const parameters = { ...filters, updated_since: this.#updatedSince, after: this.#cursor, limit };
+      const page = await fetchJson(this.#apiUrl, parameters, signal);
+      this.#rows.append(...page.sessions.map((/** @type {ListedSession} */ session) => this.#createRow(session)));
+      this.#cursor = page.next ?? "";
+      if (this.#cursor === "") return;
     }
   }
 
-  /** @param {ListedSession} one */
-  #row(one) {
+  /** @param {ListedSession} session */
+  #createRow(session) {
     const cells = [
-      ["Participant", this.#name(one)],
-      ["Survey", one.survey_id],
-      ["Status", STATUSES[one.status] ?? one.status],
-      ["Step", one.current_step === "end" ? "–" : one.current_step],
-      ["Progress", share(Math.round(one.progress * 100) / 100)],
-      ["Mode", one.is_audio_mode ? "Audio" : "Text"],
-      ["Changed (UTC)", moment(one.updated_at)],
+      ["Participant", this.#createLink(session)],
+      ["Survey", session.survey_id],
+      ["Status", STATUSES[session.status] ?? session.status],
+      ["Step", session.current_step === "end" ? NONE : session.current_step],
+      ["Progress", formatPercent(Math.round(session.progress * 100) / 100)],
+      ["Mode", session.is_audio_mode ? "Audio" : "Text"],
+      ["Changed (UTC)", formatTime(session.updated_at)],
     ];
     return make(
       "tr",
@@ -90,30 +90,37 @@ class SessionList {
     );
   }
 
-  /** @param {ListedSession} one */
-  #name(one) {
-    if (one.user_id.includes(SET_ASIDE)) return one.user_id; // REST shows it to nobody
-    const address = `${this.#page}/${encodeURIComponent(one.survey_id)}/${encodeURIComponent(one.user_id)}`;
-    return make("a", { class: "row-link", href: address }, one.user_id);
+  /** @param {ListedSession} session */
+  #createLink({ survey_id, user_id }) {
+    if (user_id.includes(SET_ASIDE)) return user_id;
+    const href = `${this.#pageUrl}/${encodeURIComponent(survey_id)}/${encodeURIComponent(user_id)}`;
+    return make("a", { class: "row-link", href }, user_id);
   }
 
-  #say() {
+  #showCount() {
     const shown = this.#rows.childElementCount;
-    const mayFollow = this.#next !== "";
     byId("list").hidden = shown === 0;
-    this.#more.hidden = !mayFollow;
-    if (shown > 0) this.#found.textContent = mayFollow ? `The first ${count(shown)}; more may follow.` : `${counted(shown, "session")}.`;
-    else if (mayFollow) this.#found.textContent = "None among the first sessions; search on with “Show more”.";
-    else this.#found.textContent = this.#filters.areSet ? "No session fits this search." : "There are no sessions yet.";
+    this.#more.hidden = this.#cursor === "";
+    this.#results.textContent = this.#describeCount(shown, this.#cursor !== "");
+  }
+
+  /**
+   * @param {number} shown
+   * @param {boolean} mayContinue
+   */
+  #describeCount(shown, mayContinue) {
+    if (shown > 0) return mayContinue ? `The first ${formatNumber(shown)}; more may follow.` : `${formatCount(shown, "session")}.`;
+    if (mayContinue) return "None among the first sessions; search on with “Show more”.";
+    return this.#filters.isActive ? "No session fits this search." : "There are no sessions yet.";
   }
 
   /** @param {unknown} error */
-  #tell(error) {
-    if (!(error instanceof Refused)) throw error;
-    this.#trouble.textContent = error.message;
-    this.#trouble.hidden = false;
-    this.#found.textContent = "";
+  #showError(error) {
+    if (!(error instanceof RequestError)) throw error;
+    this.#error.textContent = error.message;
+    this.#error.hidden = false;
+    this.#results.textContent = "";
   }
 }
 
-new SessionList();
+new SessionsPage();

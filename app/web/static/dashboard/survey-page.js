@@ -1,86 +1,90 @@
 // @ts-check
-/** The page of a survey's figures: filters in the address, charts that stay up to date, links to download. */
+/** The page of a survey's analytics: filters, figures that refresh, and links to download exports. */
 
 import { byId, make } from "../dom.js";
-import { answerFiguresOf } from "./answer-charts.js";
-import { ask, queryOf } from "./fetch-json.js";
+import { answerFigures } from "./answer-charts.js";
+import { AutoRefresh } from "./auto-refresh.js";
 import { ChartFigure } from "./chart-figure.js";
-import { figuresOf } from "./session-charts.js";
+import { fetchJson, toQuery } from "./fetch-json.js";
 import { Filters } from "./filters.js";
-import { Live } from "./auto-refresh.js";
-import { count, counted, share, span } from "./format.js";
+import { formatCount, formatDuration, formatNumber, formatPercent } from "./format.js";
+import { sessionFigures } from "./session-charts.js";
 
 /**
- * @typedef {import("./analytics.js").Analytics} Analytics
+ * @typedef {import("./session-charts.js").Analytics} Analytics
  * @typedef {import("./chart-figure.js").Figure} Figure
  */
 
-const EVERY_MS = 10_000;
-const OF_EXPORT = ["since", "until", "mode", "status"];
+const REFRESH_MS = 10_000;
+const EXPORT_FILTERS = ["since", "until", "mode", "status"];
 
-class SurveyBoard {
-  #api = byId("board").dataset.api ?? "";
+class SurveyPage {
+  #apiUrl = byId("survey").dataset.api ?? "";
   #figures = byId("figures");
   #tiles = make("dl", { class: "tiles card", "aria-label": "In short" });
-  #charts = make("div", { class: "figures" });
-  #answers = make("div", { class: "figures" });
-  #answersHeading = make("h2", { id: "answers-heading" }, "What was answered");
-  /** @type {Map<string, ChartFigure>} */
-  #shown = new Map();
-  #filters = new Filters(/** @type {HTMLFormElement} */ (byId("filters")), () => this.#choose());
-  #live = new Live(EVERY_MS, (signal) => this.#refresh(signal));
+  #sessionCharts = make("div", { class: "figures" });
+  #answerCharts = make("div", { class: "figures" });
+  #answersHeading = make("h2", { id: "answers-heading", hidden: true }, "What was answered");
+  /** @type {Map<string, ChartFigure>} by id */
+  #charts = new Map();
+  #filters = new Filters(/** @type {HTMLFormElement} */ (byId("filters")), () => this.#applyFilters());
+  #autoRefresh = new AutoRefresh(REFRESH_MS, (signal) => this.#refresh(signal));
 
   constructor() {
-    this.#figures.append(this.#tiles, this.#charts, this.#answersHeading, this.#answers);
-    this.#answersHeading.hidden = true;
-    this.#choose();
+    this.#figures.append(this.#tiles, this.#sessionCharts, this.#answersHeading, this.#answerCharts);
+    this.#applyFilters();
   }
 
-  #choose() {
-    const chosen = this.#filters.values;
+  #applyFilters() {
+    const filters = Object.entries(this.#filters.values).filter(([name]) => EXPORT_FILTERS.includes(name));
     for (const link of document.querySelectorAll("a[data-format]")) {
       const { format = "" } = /** @type {HTMLElement} */ (link).dataset;
-      const kept = Object.fromEntries(Object.entries(chosen).filter(([name]) => OF_EXPORT.includes(name)));
-      link.setAttribute("href", `${this.#api}/export?${queryOf({ format, ...kept })}`);
+      link.setAttribute("href", `${this.#apiUrl}/export?${toQuery({ format, ...Object.fromEntries(filters) })}`);
     }
     this.#figures.setAttribute("aria-busy", "true");
-    void this.#live.refresh();
+    void this.#autoRefresh.refresh();
   }
 
   /** @param {AbortSignal} signal */
   async #refresh(signal) {
-    const found = /** @type {Analytics} */ (await ask(`${this.#api}/analytics`, this.#filters.values, signal));
-    const { started } = found.sessions;
-    const unread = found.unread === 0 ? "" : ` The answers of ${count(found.unread)} can’t be opened, and are in no chart.`;
-    const counts = `${counted(started, "session")}${this.#filters.areSet ? " fit what is chosen." : " in all."}${unread}`;
-    if (byId("filters-say").textContent !== counts) byId("filters-say").textContent = counts;
-    this.#showTiles(found);
-    this.#show(this.#charts, figuresOf(found), "h2");
-    this.#answersHeading.hidden = found.steps.length === 0;
-    this.#show(this.#answers, answerFiguresOf(found.steps), "h3");
+    const url = `${this.#apiUrl}/analytics`;
+    const analytics = /** @type {Analytics} */ (await fetchJson(url, this.#filters.values, signal));
+    this.#showCounts(analytics);
+    this.#showTiles(analytics);
+    this.#showFigures(this.#sessionCharts, sessionFigures(analytics), "h2");
+    this.#answersHeading.hidden = analytics.steps.length === 0;
+    this.#showFigures(this.#answerCharts, answerFigures(analytics.steps), "h3");
     this.#figures.setAttribute("aria-busy", "false");
   }
 
-  /** @param {Analytics} found */
+  /** @param {Analytics} analytics */
+  #showCounts({ sessions, unread }) {
+    const unreadable = unread === 0 ? "" : ` The answers of ${formatNumber(unread)} can’t be decrypted, and are in no chart.`;
+    const scope = this.#filters.isActive ? " fit the filters." : " in all.";
+    const text = `${formatCount(sessions.started, "session")}${scope}${unreadable}`;
+    if (byId("counts").textContent !== text) byId("counts").textContent = text; // a status: announced when it changes
+  }
+
+  /** @param {Analytics} analytics */
   #showTiles({ sessions, active_s, duration_s, resumed }) {
     const tiles = [
-      ["started", "Started", count(sessions.started), ""],
-      ["completed", "Completed", count(sessions.completed), share(sessions.completion_rate)],
-      ["in_progress", "In progress", count(sessions.in_progress), ""],
-      ["expired", "Expired", count(sessions.expired), ""],
-      ["active", "Time to complete", span(active_s.median), `median; 9 of 10 at most ${span(active_s.p90)}`],
-      ["duration", "With pauses", span(duration_s.median), `median; 9 of 10 at most ${span(duration_s.p90)}`],
-      ["resumed", "Left and came back", share(resumed.share), counted(resumed.sessions, "session")],
-      ["away", "Away for", span(resumed.away_s.median), `median of ${counted(resumed.returns, "return")}`],
+      ["started", "Started", formatNumber(sessions.started), ""],
+      ["completed", "Completed", formatNumber(sessions.completed), formatPercent(sessions.completion_rate)],
+      ["in_progress", "In progress", formatNumber(sessions.in_progress), ""],
+      ["expired", "Expired", formatNumber(sessions.expired), ""],
+      ["active", "Time to complete", formatDuration(active_s.median), `median; 9 of 10 at most ${formatDuration(active_s.p90)}`],
+      ["duration", "With pauses", formatDuration(duration_s.median), `median; 9 of 10 at most ${formatDuration(duration_s.p90)}`],
+      ["resumed", "Left and came back", formatPercent(resumed.share), formatCount(resumed.sessions, "session")],
+      ["away", "Away for", formatDuration(resumed.away_s.median), `median of ${formatCount(resumed.returns, "return")}`],
     ];
     this.#tiles.replaceChildren(
-      ...tiles.map(([id, name, value, more]) =>
+      ...tiles.map(([id, name, value, hint]) =>
         make(
           "div",
           { "data-tile": id },
           make("dt", {}, name),
           make("dd", {}, value),
-          ...(more === "" ? [] : [make("dd", { class: "hint" }, more)]),
+          ...(hint === "" ? [] : [make("dd", { class: "hint" }, hint)]),
         ),
       ),
     );
@@ -91,19 +95,19 @@ class SurveyBoard {
    * @param {Figure[]} figures
    * @param {"h2" | "h3"} level
    */
-  #show(parent, figures, level) {
+  #showFigures(parent, figures, level) {
     for (const figure of figures) {
-      let shown = this.#shown.get(figure.id);
-      if (shown === undefined) {
-        shown = new ChartFigure(figure.id, figure.heading, level);
-        this.#shown.set(figure.id, shown);
-        parent.append(shown.element);
+      let chart = this.#charts.get(figure.id);
+      if (chart === undefined) {
+        chart = new ChartFigure(figure.id, figure.heading, level);
+        this.#charts.set(figure.id, chart);
+        parent.append(chart.element);
       }
-      shown.show(figure);
+      chart.show(figure);
     }
-    const kept = new Set(figures.map((figure) => figure.id));
-    for (const element of parent.children) element.toggleAttribute("hidden", !kept.has(element.id));
+    const ids = new Set(figures.map((figure) => figure.id));
+    for (const element of parent.children) element.toggleAttribute("hidden", !ids.has(element.id));
   }
 }
 
-new SurveyBoard();
+new SurveyPage();

@@ -45,7 +45,7 @@ export class DevicePanel {
     if (created === null) return;
     byId("device-qr").replaceChildren(toElement(created.qr));
     /** @type {HTMLInputElement} */ (byId("device-url")).value = created.link;
-    byId("device-until").textContent = `It holds until ${formatTime(created.expires_at)}.`;
+    byId("device-until").textContent = `It works until ${formatTime(created.expires_at)}.`;
     byId("device-created").hidden = false;
     byId("device-link").textContent = "Make another link";
     note("Your link is ready.");

@@ -42,18 +42,18 @@ import { text } from "./text.js";
 const STEP_TYPES = new Map(Object.entries({ boolean, choice, choices, date, info, number, scale, text }));
 
 /**
- * Return the type of a step; undefined where the server is newer than this page.
+ * Return the type of a step; undefined if the server is newer than this page.
  *
- * @param {Step} step
+ * @param {{type: string | null}} step
  */
 export function stepType(step) {
-  return STEP_TYPES.get(step.type);
+  return STEP_TYPES.get(step.type ?? "");
 }
 
 /**
  * Whether the step asks for an answer; unknown types count as questions.
  *
- * @param {Step | null} step
+ * @param {{type: string | null} | null} step
  */
 export function takesAnswer(step) {
   return step === null || stepType(step)?.takesAnswer !== false;
@@ -62,7 +62,7 @@ export function takesAnswer(step) {
 /**
  * Format an answer for people, with the labels and units of its step.
  *
- * @param {Step | null} step null where the survey no longer has it
+ * @param {Step | null} step null if the survey no longer has it
  * @param {Json} value
  */
 export function formatAnswer(step, value) {
