@@ -23,7 +23,7 @@ CLOSED = "follow-up"
 TITLE = "Follow-up after the ward"
 HOUR_US = 3600 * 1_000_000
 STORED = """async () => {
-  const found = [document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)];
+  const texts = [document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)];
   for (const { name } of await indexedDB.databases()) {
     const database = await new Promise((resolve, reject) => {
       const request = indexedDB.open(name);
@@ -32,11 +32,11 @@ STORED = """async () => {
     });
     for (const store of database.objectStoreNames) {
       const all = database.transaction(store).objectStore(store).getAll();
-      found.push(JSON.stringify(await new Promise((resolve) => { all.onsuccess = () => resolve(all.result); })));
+      texts.push(JSON.stringify(await new Promise((resolve) => { all.onsuccess = () => resolve(all.result); })));
     }
     database.close();
   }
-  return found.join(" ");
+  return texts.join(" ");
 }"""
 
 
@@ -99,14 +99,3 @@ def user_id_on(participant: Participant) -> str:
 def expect_heading(page: Page, heading: str) -> None:
     """Wait until this heading is visible."""
     expect(page.get_by_role("heading", name=heading)).to_be_visible()
-
-
-def small_targets(page: Page) -> list[str]:
-    """Return the controls that are less than 44 pixels high or wide."""
-    small: list[str] = page.evaluate(
-        """() => [...document.querySelectorAll("button, a, summary, input:not([type=hidden], [type=radio])")]
-            .filter((element) => element.checkVisibility() && !element.matches(".skip-link"))
-            .filter((element) => Math.min(element.offsetWidth, element.offsetHeight) < 44)
-            .map((element) => `small: ${element.outerHTML}`)"""
-    )
-    return small

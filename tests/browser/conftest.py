@@ -12,7 +12,7 @@ from tests.browser.clinic import Clinic, open_clinic
 from tests.browser.desk import Desk, Ward
 from tests.browser.participant import Participant, RunningServer
 
-expect.set_options(timeout=20_000)  # milliseconds; a busy machine, or a page that waits for its next try
+expect.set_options(timeout=20_000)  # milliseconds: for a busy machine, or a page that waits to reconnect
 
 
 @pytest.fixture(scope="session")
@@ -33,31 +33,31 @@ def browser(chromium: str, driver: Playwright) -> Iterator[Browser]:
 @pytest.fixture
 def new_profile(chromium: str, driver: Playwright) -> Iterator[Callable[[Path], BrowserContext]]:
     """Start a separate browser whose profile is in a folder; the test may kill it."""
-    made: list[BrowserContext] = []
+    contexts: list[BrowserContext] = []
 
     def make(folder: Path) -> BrowserContext:
         context = driver.chromium.launch_persistent_context(folder, executable_path=chromium, args=["--no-sandbox"])
-        made.append(context)
+        contexts.append(context)
         return context
 
     yield make
-    for context in made:
-        with contextlib.suppress(Error):  # it was killed
+    for context in contexts:
+        with contextlib.suppress(Error):  # the test has killed it
             context.close()
 
 
 @pytest.fixture
 def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     """Create a browser profile, like that of another device."""
-    made: list[BrowserContext] = []
+    contexts: list[BrowserContext] = []
 
     def make(**options: Any) -> BrowserContext:
         context = browser.new_context(locale="en-US", **options)
-        made.append(context)
+        contexts.append(context)
         return context
 
     yield make
-    for context in made:
+    for context in contexts:
         context.close()
 
 
@@ -95,9 +95,9 @@ def second_device(new_context: Callable[..., BrowserContext], clinic: Clinic) ->
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """A ward for all tests of a file; sessions that a test adds have ids of their own."""
-    made = Ward(tmp_path_factory.mktemp("ward"))
-    yield made
-    made.server.stop()
+    ward = Ward(tmp_path_factory.mktemp("ward"))
+    yield ward
+    ward.server.stop()
 
 
 @pytest.fixture

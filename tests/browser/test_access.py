@@ -1,33 +1,15 @@
 """Accessibility: keyboard, screen reader, small screens, dark mode, restricted browsers."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, expect
 
+from tests.browser.accessibility import assert_accessible, in_every_appearance
 from tests.browser.participant import Participant, RunningServer
 
 pytestmark = pytest.mark.browser
-
-AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1" / "axe.min.js"
-PHONE = {"width": 360, "height": 740}
-
-
-def violations(page: Page) -> list[str]:
-    """Return the violations that axe-core finds, best practices included."""
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-    found: list[dict[str, Any]] = page.evaluate("axe.run().then((result) => result.violations)")
-    return [f"{one['id']}: {node['html']}" for one in found for node in one["nodes"]]
-
-
-def fits(page: Page) -> bool:
-    """Whether the page needs no horizontal scrolling."""
-    wide: bool = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    return wide
 
 
 def every_view(participant: Participant, url: str) -> Iterator[str]:
@@ -89,20 +71,14 @@ def every_step_after_the_symptoms(participant: Participant) -> Iterator[str]:
     participant.expect_done()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [{"width": 1280, "height": 800}, PHONE], ids=["desk", "phone"])
+@in_every_appearance
 def test_views_are_accessible_when_axe_checks_them(
     new_context: Callable[..., BrowserContext], server: RunningServer, scheme: str, viewport: dict[str, int]
 ) -> None:
-    """No view has an axe-core violation or scrolls horizontally, in light and dark mode."""
+    """No view has an axe-core violation, scrolls horizontally or has a small target."""
     context = new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
     participant = Participant(context, server.url)
-    found: dict[str, list[str]] = {}
-    for name in every_view(participant, server.url):
-        found[name] = violations(participant.page)
-        if not fits(participant.page):
-            found[name].append("scrolls to the side")
-    assert {name: problems for name, problems in found.items() if problems} == {}
+    assert_accessible(participant.page, every_view(participant, server.url))
 
 
 def test_survey_is_completed_when_only_a_keyboard_is_used(participant: Participant) -> None:
@@ -145,34 +121,19 @@ def test_page_goes_back_when_back_is_pressed_by_keyboard(participant: Participan
     participant.expect_step("Q2")
 
 
-def test_targets_are_large_enough_on_a_phone(new_context: Callable[..., BrowserContext], server: RunningServer) -> None:
-    """Every control is at least 44 pixels high and wide on a phone."""
-    participant = Participant(new_context(viewport=PHONE), server.url)
-    small: list[str] = []
-    for name in every_view(participant, server.url):
-        small += participant.page.evaluate(
-            """(view) => [...document.querySelectorAll("button, a, summary, label.choice, #answer")]
-                .filter((element) => element.checkVisibility() && !element.matches(".skip-link"))
-                .filter((element) => Math.min(element.offsetWidth, element.offsetHeight) < 44)
-                .map((element) => `${view}: ${element.outerHTML}`)""",
-            name,
-        )
-    assert small == []
-
-
 def test_page_requests_nothing_from_other_hosts(participant: Participant, server: RunningServer) -> None:
     """The page loads everything from its own server, and the console has no errors."""
-    asked: set[str] = set()
+    hosts: set[str] = set()
     errors: list[str] = []
-    participant.page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
-    participant.page.on("websocket", lambda socket: asked.add(urlsplit(socket.url).netloc))
+    participant.page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+    participant.page.on("websocket", lambda socket: hosts.add(urlsplit(socket.url).netloc))
     participant.page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     participant.page.on("pageerror", lambda error: errors.append(str(error)))
     participant.page.goto(server.url)
     participant.page.get_by_role("link", name="Open: Patient Health Questionnaire (PHQ-9)").click()
     participant.answer("Q1", "Several days")
     participant.expect_step("Q2")
-    assert asked == {urlsplit(server.url).netloc}
+    assert hosts == {urlsplit(server.url).netloc}
     assert errors == []
 
 

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
-from tests.browser.clinic import small_targets
+from tests.browser.accessibility import assert_accessible, in_every_appearance
 from tests.browser.desk import Desk, Ward
-from tests.browser.test_access import PHONE, fits, violations
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.browser
@@ -209,16 +207,11 @@ def every_view(desk: Desk) -> Iterator[str]:
     yield "not found"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [{"width": 1280, "height": 800}, PHONE], ids=["desk", "phone"])
+@in_every_appearance
 def test_pages_are_accessible_when_axe_checks_them(
-    new_context: Callable[..., BrowserContext], watched: Ward, scheme: Any, viewport: Any
+    new_context: Callable[..., BrowserContext], watched: Ward, scheme: str, viewport: dict[str, int]
 ) -> None:
-    """No view has an axe-core violation, scrolls horizontally or has a small target, in light and dark mode."""
-    desk = Desk(new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce"), watched, watched.key)
-    found: dict[str, list[str]] = {}
-    for name in every_view(desk):
-        found[name] = violations(desk.page) + small_targets(desk.page)
-        if not fits(desk.page):
-            found[name].append("scrolls to the side")
-    assert {name: problems for name, problems in found.items() if problems} == {}
+    """No view has an axe-core violation, scrolls horizontally or has a small target."""
+    context = new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
+    desk = Desk(context, watched, watched.key)
+    assert_accessible(desk.page, every_view(desk))

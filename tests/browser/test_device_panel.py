@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
+from tests.browser.accessibility import PHONE
 from tests.browser.clinic import (
     CLOSED,
     Clinic,
@@ -15,7 +16,6 @@ from tests.browser.clinic import (
     user_id_on,
 )
 from tests.browser.participant import Participant
-from tests.browser.test_access import PHONE
 
 pytestmark = pytest.mark.browser
 

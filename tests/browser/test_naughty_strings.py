@@ -36,15 +36,15 @@ _WATCH = """
 def test_naughty_string_is_shown_unchanged_and_not_executed(context: BrowserContext, shown: Server) -> None:
     """The list of answers and the field have the string itself: no dialog, no script, no CSP violation."""
     page: Page = context.new_page()
-    said: list[str] = []
-    page.on("dialog", lambda dialog: said.append(dialog.message) or dialog.dismiss())
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
+    problems: list[str] = []
+    page.on("dialog", lambda dialog: problems.append(dialog.message) or dialog.dismiss())
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
     page.add_init_script(_WATCH)
-    one = Participant(shown, "browser", "naughty")
+    client = Participant(shown, "browser", "naughty")
     for number, text in enumerate(MARKUP):
-        assert one.answer(f"S{number}", text)["type"] == "ack"
-    one.ws.close()
+        assert client.answer(f"S{number}", text)["type"] == "ack"
+    client.ws.close()
     page.goto(f"{shown.url}/s/naughty")
     expect(page.locator("#survey")).to_have_attribute("data-step", f"S{len(MARKUP)}")
     page.locator("#answers-panel summary").click()
@@ -53,4 +53,4 @@ def test_naughty_string_is_shown_unchanged_and_not_executed(context: BrowserCont
     page.locator("#next").click()
     expect(page.locator("#survey")).to_have_attribute("data-step", "end")
     assert page.evaluate("window.ran") == []
-    assert said == []
+    assert problems == []

@@ -56,8 +56,8 @@ def test_page_waits_when_only_the_server_knows_the_next_step(participant: Partic
     server.start()
     participant.expect_step("Q10")
     expect(participant.page.locator("#back")).to_be_visible()
-    given = [("Q8", 0), ("Q9", 0)]
-    assert participant.answered("phq9") == [*((f"Q{number}", 1) for number in range(1, 9)), *given]
+    edited = [("Q8", 0), ("Q9", 0)]
+    assert participant.answered("phq9") == [*((f"Q{number}", 1) for number in range(1, 9)), *edited]
 
 
 def test_completion_is_not_shown_as_saved_when_it_is_offline(participant: Participant, server: RunningServer) -> None:
@@ -146,14 +146,14 @@ def test_answer_is_sent_again_when_the_server_is_unavailable(participant: Partic
 
 def test_page_returns_to_the_server_s_step_when_it_rejects_a_predicted_one(participant: Participant) -> None:
     """A reject leads back to its step, with the reason and the answer; later commands are rejected with it."""
-    held: list[str] = []
+    withheld: list[str] = []
 
     def refuse_q2(message: Message, reply: Callable[[Message], None]) -> bool:
-        if message.get("step") == "Q2" and not held:
-            held.append(message["id"])
+        if message.get("step") == "Q2" and not withheld:
+            withheld.append(message["id"])
             return False
         if message.get("step") == "Q3":
-            refusal = {"type": "reject", "id": held[0], "code": "invalid_answer", "message": "Not this one."}
+            refusal = {"type": "reject", "id": withheld[0], "code": "invalid_answer", "message": "Not this one."}
             reply({**refusal, "step": None})
         return True
 
@@ -243,19 +243,19 @@ STORED = """(count) => new Promise((resolve) => {
 
 def browsers_of(profile: Path) -> list[int]:
     """Return the ids of the processes of the browser with this profile."""
-    found = []
+    ids = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             command = entry.read_bytes()
         except OSError:
             continue
         if f"--user-data-dir={profile}".encode() in command.split(b"\0"):
-            found.append(int(entry.parent.name))
-    return found
+            ids.append(int(entry.parent.name))
+    return ids
 
 
 def kill_browser_of(profile: Path) -> None:
     """Kill the browser with this profile, and wait for its end."""
     for process in browsers_of(profile):
         os.kill(process, signal.SIGKILL)
-    wait_for(lambda: browsers_of(profile) == [], "the browser is still there")
+    wait_for(lambda: browsers_of(profile) == [], "the browser did not end")

@@ -67,10 +67,12 @@ def steps_json(survey: Survey) -> list[dict[str, Any]]:
 
 def messages(survey: Survey) -> st.SearchStrategy[dict[str, Any]]:
     """Generate commands as a client sends them; an answer without a step is to the current one."""
-    step = st.sampled_from([one.id for one in survey.steps])
-    answer = st.builds(lambda to, value: {"type": "answer", "step": to, "value": value}, step, st.integers(0, 3))
+    step = st.sampled_from([step.id for step in survey.steps])
+    answer = st.builds(
+        lambda target, value: {"type": "answer", "step": target, "value": value}, step, st.integers(0, 3)
+    )
     onward = st.builds(lambda value: {"type": "answer", "step": None, "value": value}, st.integers(0, 3))
-    goto = st.builds(lambda to: {"type": "goto", "step": to}, step)
+    goto = st.builds(lambda target: {"type": "goto", "step": target}, step)
     others = st.sampled_from([{"type": "back"}, {"type": "mode", "audio": True}, {"type": "restart"}])
     return st.one_of(onward, onward, onward, onward, onward, answer, goto, others)
 

@@ -1,13 +1,13 @@
 """Resume links in production: a token is never in a URL, a log or the browser's storage."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Route, expect
 
 from app.access.tokens import ResumeTokens
 from app.survey.snapshot import SessionKey
+from tests.browser.accessibility import assert_accessible, in_every_appearance
 from tests.browser.clinic import (
     CLOSED,
     HOUR_US,
@@ -16,11 +16,9 @@ from tests.browser.clinic import (
     Clinic,
     expect_heading,
     make_link,
-    small_targets,
     user_id_on,
 )
 from tests.browser.participant import Participant
-from tests.browser.test_access import PHONE, fits, violations
 
 pytestmark = pytest.mark.browser
 
@@ -228,19 +226,14 @@ def every_view(participant: Participant, clinic: Clinic) -> Iterator[str]:
     yield "ended"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [{"width": 1200, "height": 800}, PHONE], ids=["desk", "phone"])
+@in_every_appearance
 def test_access_pages_are_accessible_when_axe_checks_them(
-    new_context: Callable[..., BrowserContext], clinic: Clinic, scheme: Any, viewport: Any
+    new_context: Callable[..., BrowserContext], clinic: Clinic, scheme: str, viewport: dict[str, int]
 ) -> None:
-    """No view has an axe-core violation, scrolls horizontally or has a small target, in light and dark mode."""
-    participant = Participant(new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce"), clinic.url)
-    found: dict[str, list[str]] = {}
-    for name in every_view(participant, clinic):
-        found[name] = violations(participant.page) + small_targets(participant.page)
-        if not fits(participant.page):
-            found[name].append("scrolls to the side")
-    assert {name: problems for name, problems in found.items() if problems} == {}
+    """No view has an axe-core violation, scrolls horizontally or has a small target."""
+    context = new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
+    participant = Participant(context, clinic.url)
+    assert_accessible(participant.page, every_view(participant, clinic))
 
 
 def test_link_of_another_participant_asks_before_it_replaces_a_session(

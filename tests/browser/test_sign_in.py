@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -13,8 +12,7 @@ from app.access.principals import SCOPES
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
-from tests.browser.clinic import small_targets
-from tests.browser.test_access import PHONE, fits, violations
+from tests.browser.accessibility import assert_accessible, in_every_appearance
 from tests.conftest import SURVEYS, Server
 
 pytestmark = pytest.mark.browser
@@ -141,16 +139,10 @@ def every_view(page: Page, ward: Ward) -> Iterator[str]:
     yield "a survey, signed in"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [{"width": 1200, "height": 800}, PHONE], ids=["desk", "phone"])
+@in_every_appearance
 def test_sign_in_pages_are_accessible_when_axe_checks_them(
-    new_context: Callable[..., BrowserContext], ward: Ward, scheme: Any, viewport: Any
+    new_context: Callable[..., BrowserContext], ward: Ward, scheme: str, viewport: dict[str, int]
 ) -> None:
-    """No view has an axe-core violation, scrolls horizontally or has a small target, in light and dark mode."""
+    """No view has an axe-core violation, scrolls horizontally or has a small target."""
     page = new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce").new_page()
-    found: dict[str, list[str]] = {}
-    for name in every_view(page, ward):
-        found[name] = violations(page) + small_targets(page)
-        if not fits(page):
-            found[name].append("scrolls to the side")
-    assert {name: problems for name, problems in found.items() if problems} == {}
+    assert_accessible(page, every_view(page, ward))
