@@ -40,7 +40,7 @@ def begin(page: Page, **timeouts: float) -> None:
     page.wait_for_function(ONLINE)
 
 
-def heard(page: Page, kind: str) -> list[dict[str, Any]]:
+def details(page: Page, kind: str) -> list[dict[str, Any]]:
     """Return the details of the events of one type."""
     events: list[dict[str, Any]] = page.evaluate("window.events")
     return [event for event in events if event["type"] == kind]
@@ -49,7 +49,7 @@ def heard(page: Page, kind: str) -> list[dict[str, Any]]:
 def test_survey_is_completed_when_a_page_imports_only_the_client(page: Page) -> None:
     """`answer` resolves with the ack; `state`, `ack` and `change` are dispatched; the outbox is empty at the end."""
     begin(page)
-    assert heard(page, "state")[0]["session"]["current_step"] == "Q1"
+    assert details(page, "state")[0]["session"]["current_step"] == "Q1"
     for number in range(1, 10):
         ack = page.evaluate("(step) => window.client.answer(step, 0)", f"Q{number}")
         assert ack["type"] == "ack"
@@ -58,7 +58,7 @@ def test_survey_is_completed_when_a_page_imports_only_the_client(page: Page) -> 
     assert (refused["type"], refused["code"]) == ("reject", "completed")
     again = page.evaluate("window.client.restart()")
     assert again["session"]["current_step"] == "Q1"
-    assert len(heard(page, "ack")) == 10
+    assert len(details(page, "ack")) == 10
     assert page.evaluate("[window.client.unacknowledged, window.client.isDurable]") == [0, True]
     assert page.evaluate("window.changes") > 0
 
@@ -103,7 +103,7 @@ def test_client_stops_after_a_final_close_code(page: Page) -> None:
     page.evaluate(BEGIN, {})
     page.wait_for_function("() => window.events.some((event) => event.type === 'stopped')")
     page.evaluate("window.client.reconnectNow()")
-    assert [event["code"] for event in heard(page, "stopped")] == [4403]
+    assert [event["code"] for event in details(page, "stopped")] == [4403]
     assert len(sockets) == 1
 
 
@@ -118,7 +118,7 @@ def test_client_reconnects_at_once_when_the_browser_is_online_again(
     server.start()
     context.set_offline(False)
     page.wait_for_function(ONLINE)
-    assert len(heard(page, "state")) == 2
+    assert len(details(page, "state")) == 2
 
 
 def test_client_keeps_trying_after_the_quick_attempts(page: Page, server: RunningServer) -> None:
@@ -174,7 +174,7 @@ def test_connection_is_replaced_when_the_socket_cannot_send(page: Page) -> None:
     begin(page, sendAttempts=3, sendDelayMs=1)
     assert page.evaluate("window.client.answer('Q1', 0)")["type"] == "ack"
     assert page.evaluate("window.refusedSends") == 3
-    assert len(heard(page, "state")) == 2
+    assert len(details(page, "state")) == 2
 
 
 def test_client_connects_when_the_browser_s_storage_hangs(page: Page) -> None:
