@@ -58,7 +58,7 @@ def test_draft_is_shown_when_another_device_resumes(
         other.expect_step("S4")
         return other.field().input_value() == "My knee hur"
 
-    assert any(other_device_sees_it() for _ in range(10))  # the server may learn of the close a moment later
+    assert any(other_device_sees_it() for _ in range(10))  # the server may see the close a moment later
 
 
 def test_page_reconnects_when_the_server_was_killed(participant: Participant, server: RunningServer) -> None:
@@ -210,7 +210,7 @@ def test_page_continues_when_the_database_is_unavailable(participant: Participan
     participant.next()
     expect(participant.root).to_have_attribute("data-step", "Q3")
     expect(participant.root).to_have_attribute("data-save", "saving")
-    # Each look at the page lets playwright hand over the frames that have come.
+    # Each call to the page lets Playwright dispatch the frames received meanwhile.
     wait_for(lambda: participant.page.evaluate("0") == 0 and len(late) == 2, "the server did not answer")
     for frame in late:
         sockets[0].send(frame)

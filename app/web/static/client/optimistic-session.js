@@ -25,7 +25,7 @@ import { knownRoute, predict } from "./optimistic.js";
  */
 
 export class OptimisticSession {
-  /** @type {ServerState | null} the newest state whose place among our commands is certain */
+  /** @type {ServerState | null} the newest state that certainly includes the commands before it, and no others */
   #confirmed = null;
   /** @type {ServerMessage | null} the newest message whose session may include some unacknowledged commands */
   #ambiguous = null;
@@ -84,7 +84,7 @@ export class OptimisticSession {
   }
 
   /**
-   * Return the state to start from and the commands to predict: from the server's own prediction where it has one.
+   * Return the state to start from and the commands to predict: from the server's own prediction if there is one.
    *
    * @param {ServerState} confirmed
    */

@@ -4,11 +4,11 @@
 import { byId } from "../dom.js";
 
 /**
- * @typedef {object} Page what the panel needs of the survey page
+ * @typedef {object} Page functions of the survey page
  * @property {() => boolean} hasUnsaved whether leaving now would lose an answer
  * @property {() => void} disconnect
  * @property {() => Promise<void>} connect
- * @property {() => Promise<void>} forget delete what this browser stores about the participant
+ * @property {() => Promise<void>} forget delete the participant's data in this browser
  */
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -221,7 +221,7 @@ class SurveyPage {
     this.#audio.clear();
   }
 
-  /** Show what surrounds the step: position, mode, answers, Back and notes. */
+  /** Show everything around the step: position, mode, answers, Back and notes. */
   #showSurroundings() {
     const session = this.#session;
     if (session === null || this.#view.part === "stopped") return;
@@ -319,7 +319,7 @@ class SurveyPage {
     this.#view.showStopped(reason);
   }
 
-  /** Create the panel for other devices; only where the server knows the participant. */
+  /** Create the panel for other devices; only pages of an authenticated participant have it. */
   #createDevicePanel() {
     new DevicePanel({
       hasUnsaved: () => {

@@ -1,5 +1,5 @@
 // @ts-check
-/** What the survey page shows around the step: position, save status, notes, and which part is visible. */
+/** Everything around the step on the survey page: position, save status, notes, and the visible part. */
 
 import { byId } from "../dom.js";
 

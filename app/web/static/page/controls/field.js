@@ -1,5 +1,5 @@
 // @ts-check
-/** What step types with a field to type into share. */
+/** Shared by step types with a text, number or date field. */
 
 import { make } from "../../dom.js";
 

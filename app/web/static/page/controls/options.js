@@ -1,5 +1,5 @@
 // @ts-check
-/** What step types with options share: fieldsets of radio buttons or checkboxes, and labels of values. */
+/** Shared by step types with options: fieldsets of radio buttons or checkboxes, and labels of values. */
 
 import { make } from "../../dom.js";
 import { normalize } from "./speech.js";

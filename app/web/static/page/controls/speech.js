@@ -1,5 +1,5 @@
 // @ts-check
-/** What step types share to parse speech: normalized text and numbers, in English words or digits. */
+/** Shared parsing of speech: normalized text, and numbers in English words or digits. */
 
 const UNITS = (
   "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen " +
