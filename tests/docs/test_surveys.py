@@ -13,6 +13,7 @@ from app.errors import SurveyFileError
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Goto, Restart
 from app.survey.definition import Survey, parse_survey
 from app.survey.events import Answered
+from app.survey.expressions import FUNCTIONS, MAX_LENGTH
 from app.survey.flow import Rejection, decide
 from app.survey.state import SessionState, apply
 from tests.conftest import ROOT
@@ -181,3 +182,13 @@ def test_revision_stays_when_only_the_spelling_changes() -> None:
         parse_survey("expires_after: 1d\n" + HEAD + "  - {id: a, type: text, prompt: P}\n", "x.yaml").revision
         != one.revision
     )
+
+
+def test_functions_are_those_of_conditions() -> None:
+    """The paragraph names each function and macro, and the field's bounds."""
+    paragraph = PAGE[PAGE.index("Functions: ") : PAGE.index("There is no `now`")]
+    assert set(re.findall(r"`(\w+)`", paragraph)) == FUNCTIONS | {
+        "has",
+        *["all", "exists", "exists_one", "map", "filter"],
+    }
+    assert f"at most {MAX_LENGTH:,} characters" in PAGE
