@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import hypothesis
 import pytest
 
@@ -189,6 +190,20 @@ class Server:
         self.kill()
         self.start()
 
+    def begin_anew(self, **headers: str) -> None:
+        """Start it unless it runs, and erase all sessions that an earlier test left.
+
+        Args:
+            headers: the credentials, where it asks for any.
+        """
+        if self.process is None or self.process.poll() is not None:
+            self.start()
+        with httpx.Client(base_url=self.url, headers=headers) as client:
+            while sessions := client.get("/api/sessions").raise_for_status().json()["sessions"]:
+                for one in sessions:
+                    address = f"/api/session/{one['user_id']}"
+                    client.delete(address, params={"survey": one["survey_id"]}).raise_for_status()
+
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.kill()
@@ -203,13 +218,19 @@ class Server:
             return False
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """A server with the shipped surveys and an empty database."""
-    running = Server(tmp_path)
-    running.start()
+@pytest.fixture(scope="session")
+def standing_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server in development that the tests of one worker have one after the other: a start takes 2 s."""
+    running = Server(tmp_path_factory.mktemp("standing"))
     yield running
     running.stop()
+
+
+@pytest.fixture
+def server(standing_server: Server) -> Server:
+    """A server with the shipped surveys and no sessions; a test may kill it."""
+    standing_server.begin_anew()
+    return standing_server
 
 
 def skip_or_fail(reason: str) -> None:

@@ -73,11 +73,18 @@ def participant(context: BrowserContext, server: RunningServer) -> Participant:
     return Participant(context, server.url)
 
 
-@pytest.fixture
-def clinic(tmp_path: Path) -> Iterator[Clinic]:
-    """A running clinic with an empty database."""
-    with open_clinic(tmp_path) as opened:
+@pytest.fixture(scope="session")
+def standing_clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    """A running clinic that the tests of one worker use one after the other."""
+    with open_clinic(tmp_path_factory.mktemp("clinic")) as opened:
         yield opened
+
+
+@pytest.fixture
+def clinic(standing_clinic: Clinic) -> Clinic:
+    """A running clinic without sessions."""
+    standing_clinic.begin_anew()
+    return standing_clinic
 
 
 @pytest.fixture
