@@ -130,7 +130,7 @@ def saved(command: Save, revision: str) -> Saved:
     return Saved(at=NOW, survey_revision=revision, **{name: getattr(command, name) for name in fields})
 
 
-class Queued(NamedTuple):
+class Accepted(NamedTuple):
     """A rule by which a command is accepted."""
 
     rule: str
@@ -141,7 +141,7 @@ class Queued(NamedTuple):
     after: SessionState
 
 
-class Rejected(NamedTuple):
+class Refused(NamedTuple):
     """A rule by which a command is refused, and nothing changes."""
 
     rule: str
@@ -162,7 +162,7 @@ AT_END = Save(
 )
 
 # fmt: off
-ACCEPTED = [Queued(*row) for row in (
+ACCEPTED = [Accepted(*row) for row in (
     ("a session begins at the first step, in the given mode",
      VISIT, None, Begin(at=NOW, is_audio_mode=True),
      Started(at=NOW, step="seen", survey_revision=VISIT.revision, is_audio_mode=True), at("seen", audio=True)),
@@ -297,7 +297,7 @@ ACCEPTED = [Queued(*row) for row in (
      answered("seen", True, to="felt", keep=0, then=("seen",)), FELT),
 )]
 
-REFUSED = [Rejected(*row) for row in (
+REFUSED = [Refused(*row) for row in (
     ("a session begins once", VISIT, at("seen"), Begin(at=NOW), "already_begun"),
     ("a session needs a survey", None, None, Begin(at=NOW), "no_session"),
     ("only begin and save work without a session", VISIT, None, answer("seen", True), "no_session"),
@@ -342,7 +342,7 @@ def walk(state: SessionState | None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("row", ACCEPTED, ids=lambda row: row.rule)
-def test_command_is_accepted(row: Queued) -> None:
+def test_command_is_accepted(row: Accepted) -> None:
     """The command makes the event, and the event the state."""
     event = decide(row.survey, row.before, row.command)
     assert event == row.event
@@ -353,7 +353,7 @@ def test_command_is_accepted(row: Queued) -> None:
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.rule)
-def test_command_is_refused(row: Rejected) -> None:
+def test_command_is_refused(row: Refused) -> None:
     """The rejection has a code for programs and a message for the participant."""
     rejection = decide(row.survey, row.before, row.command)
     assert isinstance(rejection, Rejection)
