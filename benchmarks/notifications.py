@@ -52,11 +52,11 @@ def look(kind: str, folder: Path) -> Mapping[str, float]:
         news = open_notifier(
             store.settings, normalise_url(url), store.queries.versions, lambda _key, _version: None, lambda _key: None
         )
-        news._followed = dict.fromkeys(keys(FOLLOWED), 1)
+        news._versions = dict.fromkeys(keys(FOLLOWED), 1)
         wall_ms, cpu_ms = [], []
         for _ in range(ROUNDS):
             began, used = time.perf_counter(), time.process_time()
-            news._look(threading.Event())
+            news._poll(threading.Event())
             cpu_ms.append((time.process_time() - used) * 1e3)
             wall_ms.append((time.perf_counter() - began) * 1e3)
         news.close()

@@ -1,7 +1,7 @@
-"""API keys: ``stepkeep_<id>_<secret>``, made here, shown once, kept as a hash.
+"""API keys, ``stepkeep_<id>_<secret>``: shown once, stored as a hash.
 
-The id finds the row, the secret is 256 random bits. A plain SHA-256 is enough for it: slow hashes protect what
-people choose (OWASP ASVS 5.0, 11.4; NIST SP 800-63B, 5.1.1), and this can't be guessed.
+The id identifies the row; the secret is 256 random bits. A plain SHA-256 is enough: slow hashes protect secrets that
+people choose (OWASP ASVS 5.0, 11.4; NIST SP 800-63B, 5.1.1).
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import secrets
 from typing import NamedTuple
 
 PREFIX = "stepkeep_"
-"""With which each begins, so that scanners for leaked secrets find one, and doors tell it from a token."""
+"""The start of every key, which secret scanners find, and which tells a key from a token."""
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _KEY = re.compile(rf"{PREFIX}([{_ALPHABET}]{{12}})_([A-Za-z0-9_-]{{43}})")
@@ -19,7 +19,7 @@ _NONE = hashlib.sha256(b"no key").hexdigest()
 
 
 class NewKey(NamedTuple):
-    """A key at the moment when it is made."""
+    """A key when it is created."""
 
     key_id: str
     text: str
@@ -27,20 +27,20 @@ class NewKey(NamedTuple):
 
 
 def new_key() -> NewKey:
-    """Return a new key; its text is to be shown to its owner and then forgotten."""
+    """Return a new key; its text must be shown to its owner and not stored."""
     key_id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
     secret = secrets.token_urlsafe(32)
     return NewKey(key_id, f"{PREFIX}{key_id}_{secret}", _hash(secret))
 
 
-def id_in(text: str) -> str | None:
-    """Return the id of the key that the text has the form of; None where it has not."""
+def parse_key_id(text: str) -> str | None:
+    """Return the id in the text of a key; None if the text is malformed."""
     match = _KEY.fullmatch(text)
     return match[1] if match else None
 
 
-def is_secret_of(text: str, secret_hash: str | None) -> bool:
-    """Return whether it is the key of this hash; takes as long where there is no such key (None)."""
+def matches_key(text: str, secret_hash: str | None) -> bool:
+    """Return whether the text is the key with this hash, in the same time for an unknown key (None)."""
     match = _KEY.fullmatch(text)
     is_same = hmac.compare_digest(_hash(match[2] if match else ""), secret_hash or _NONE)
     return is_same and secret_hash is not None

@@ -25,7 +25,7 @@ IDLE_US = 30 * 60 * 1_000_000
 SIGNED_IN_US = 12 * 3600 * 1_000_000
 """A sign-in ends after this long, whatever is done with it (7.3.2)."""
 
-NOTED_US = 60 * 1_000_000
+RECORD_INTERVAL_US = 60 * 1_000_000
 """How exactly it is noted when a key was used or a sign-in seen: each note is a write."""
 
 MAX_NAME = 100
@@ -76,7 +76,7 @@ class Credentials:
             raise Unauthorized
         return found
 
-    def is_half_over(self, who: Participant) -> bool:
+    def should_renew(self, who: Participant) -> bool:
         """Return whether a token should be replaced by a new one, now that its owner is there."""
         return self._store.clock() - who.issued_at > self._life_us // 2
 
@@ -137,17 +137,17 @@ class Credentials:
             Unauthorized: it doesn't hold.
             Unavailable: the database can't be read now.
         """
-        key_id = api_keys.id_in(text)
+        key_id = api_keys.parse_key_id(text)
         stored = (
             None
             if key_id is None
             else self._store.run_read(lambda connection: credentials.read_key(connection, key_id))
         )
-        is_right = api_keys.is_secret_of(text, None if stored is None else stored.secret_hash)
+        is_right = api_keys.matches_key(text, None if stored is None else stored.secret_hash)
         at = self._store.clock()
         if stored is None or not is_right or not stored.holds(at):
             raise Unauthorized
-        if self._is_to_be_noted(stored.key_id, stored.last_used_at, at):
+        if self._should_record_use(stored.key_id, stored.last_used_at, at):
             self._store.run_transaction(lambda connection: credentials.note_use(connection, stored.key_id, at))
         return _integrator(stored)
 
@@ -183,7 +183,7 @@ class Credentials:
             or not found.key.holds(at)
         ):
             raise Unauthorized
-        if at - found.seen_at > NOTED_US:
+        if at - found.seen_at > RECORD_INTERVAL_US:
             self._store.run_transaction(lambda connection: credentials.see_sign_in(connection, hashed, at))
         return _integrator(found.key)
 
@@ -195,10 +195,10 @@ class Credentials:
         if self._store.run_read(lambda connection: credentials.has_revocations(connection, before)):
             self._store.run_transaction(lambda connection: credentials.forget_revocations(connection, before))
 
-    def _is_to_be_noted(self, key_id: str, last_used_at: int | None, at: int) -> bool:
+    def _should_record_use(self, key_id: str, last_used_at: int | None, at: int) -> bool:
         with self._mutex:
             noted = max(last_used_at or 0, self._noted.get(key_id, 0))
-            if at - noted <= NOTED_US:
+            if at - noted <= RECORD_INTERVAL_US:
                 return False
             self._noted[key_id] = at
             return True

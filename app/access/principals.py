@@ -1,10 +1,10 @@
-"""Who somebody is, as a door has found out, and what he may do. Values; pure.
+"""Principals, and their permissions. Pure.
 
 ===========  ==================================================================================
-participant  reads and answers the one session that his token names, and exports what is known of it
-integrator   what the scopes of his API key say, for all sessions
-anyone       the public surveys, and to begin one of them
-developer    everything: in development mode, on this machine alone, nobody shows credentials
+participant  reads and answers the one session of their token, and exports its data
+integrator   has the scopes of an API key, for all sessions
+anyone       sees public surveys, and begins sessions of them
+developer    may do everything: development mode serves this machine only, without credentials
 ===========  ==================================================================================
 """
 
@@ -15,33 +15,33 @@ from ..errors import Forbidden, Unauthorized
 from ..survey import SessionKey
 
 Scope = Literal["sessions:read", "sessions:write", "export", "metrics", "webhooks", "admin"]
-"""What an API key may do: read sessions and what is counted of them; begin, answer, change and erase them, and invite;
-export what is known of a participant or answered in a survey; read the server's metrics; say where webhooks go; read
-the audit log."""
+"""``sessions:read``: read sessions and statistics. ``sessions:write``: begin, answer, change and erase sessions, and
+invite participants. ``export``: export a participant's data or a survey's answers. ``metrics``: read the server's
+metrics. ``webhooks``: manage webhooks. ``admin``: read the audit log."""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
-_OF_A_PARTICIPANT: frozenset[Scope] = frozenset({"sessions:read"})
+_PARTICIPANT_SCOPES: frozenset[Scope] = frozenset({"sessions:read"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anyone:
-    """Somebody who showed nothing."""
+    """A caller without credentials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Developer:
-    """Whoever works on this machine, in development mode."""
+    """A caller on this machine, in development mode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Participant:
-    """Who showed a resume token.
+    """A caller with a resume token.
 
     Attributes:
-        key: the one session that is his.
-        issued_at: when the token was made, microseconds since 1970 UTC.
-        expires_at: from when on it holds no more.
+        key: the participant's session.
+        issued_at: microseconds since 1970 UTC.
+        expires_at: microseconds since 1970 UTC.
     """
 
     key: SessionKey
@@ -51,11 +51,11 @@ class Participant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integrator:
-    """Who showed an API key, or signed in with one.
+    """A caller with an API key, or signed in with one.
 
     Attributes:
-        key_id: of the API key; no secret.
-        expires_at: from when on it holds no more; None: never.
+        key_id: of the API key; not secret.
+        expires_at: microseconds since 1970 UTC; None for never.
     """
 
     key_id: str
@@ -67,45 +67,45 @@ class Integrator:
 Principal = Anyone | Developer | Participant | Integrator
 
 
-def check_scope(who: Principal, scope: Scope) -> None:
-    """Return if he may do this to all sessions.
+def require_scope(principal: Principal, scope: Scope) -> None:
+    """Raise unless the principal has a scope for all sessions.
 
     Raises:
-        Unauthorized: he showed nothing.
-        Forbidden: it is not his to do.
+        Unauthorized: no credentials were given.
+        Forbidden: the credentials lack the scope.
     """
-    match who:
+    match principal:
         case Developer():
             return
-        case Integrator() if scope in who.scopes:
+        case Integrator() if scope in principal.scopes:
             return
         case Integrator():
-            raise Forbidden(f"this API key lacks the scope {scope}")
+            raise Forbidden(f"The API key lacks the scope {scope}.")
         case Participant():
-            raise Forbidden("a participant's token is for his own session")
+            raise Forbidden("A participant token gives access to that participant's session only.")
         case Anyone():
             raise Unauthorized
 
 
-def check_session(who: Principal, scope: Scope, key: SessionKey, *, own: bool = False) -> None:
-    """Return if he may do this to one session; whether there is one plays no part, so that nobody can find out.
+def require_session_access(principal: Principal, scope: Scope, key: SessionKey, *, own: bool = False) -> None:
+    """Raise unless the principal has a scope for a session; whether the session exists plays no part.
 
     Args:
-        own: a participant may do it to his own session, whatever the scope.
+        own: allow a participant their own session, whatever the scope.
 
     Raises:
         Unauthorized, Forbidden: as :func:`check_scope`.
     """
-    if isinstance(who, Participant) and who.key == key and (own or scope in _OF_A_PARTICIPANT):
+    if isinstance(principal, Participant) and principal.key == key and (own or scope in _PARTICIPANT_SCOPES):
         return
-    check_scope(who, scope)
+    require_scope(principal, scope)
 
 
-def name_of(who: Principal) -> str:
-    """Return how the audit log calls him; participants by no more than that."""
-    match who:
+def audit_name(principal: Principal) -> str:
+    """Return the principal's name in the audit log; participants stay anonymous."""
+    match principal:
         case Integrator():
-            return f"key:{who.key_id} ({who.name})"
+            return f"key:{principal.key_id} ({principal.name})"
         case Participant():
             return "participant"
         case Developer():

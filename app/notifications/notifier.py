@@ -1,8 +1,4 @@
-"""Changes of sessions by other processes, told within a second.
-
-Over PostgreSQL where that is the database, over Redis where one is set, else by looking at the versions of the
-sessions that are shown here. Imported by the service only; it loads what changed and tells the connections.
-"""
+"""Publishes this process's commits, and calls back for the commits of others."""
 
 import threading
 import uuid
@@ -17,217 +13,222 @@ from ..settings import Settings
 from ..store.drivers import sqlite
 from ..store.drivers.connection import abandon_after_fork
 from ..survey import SessionKey
-from .postgresql import postgresql_links
+from .postgresql import postgresql_transport
 from .publisher import Publisher
-from .redis import redis_links
-from .subscriber import ChangeListener, always
+from .redis import redis_transport
+from .subscriber import ChangeListener
 from .transport import OutageLog, Transport, decode, envelope_prefix, log
 
-Changed = Callable[[SessionKey, int], None]
-"""Takes a session and the version that it is at now. Called from the news thread; it must be quick."""
+OnChange = Callable[[SessionKey, int], None]
+"""Takes a session and its current version. Called in the notification thread; it must be quick."""
 
-Met = Callable[[SessionKey], None]
-"""Takes a session that some other process has; for each one that is told of, shown here or not."""
+OnKey = Callable[[SessionKey], None]
+"""Takes the key of every session in a notification, whether this process shows it or not."""
 
-Versions = Callable[[Sequence[SessionKey]], Mapping[SessionKey, int]]
-"""Reads the versions of sessions from the database; may raise Unavailable."""
+ReadVersions = Callable[[Sequence[SessionKey]], Mapping[SessionKey, int]]
+"""Reads the stored versions of sessions; may raise Unavailable."""
 
-LOOKED_AT_ONCE = 1000
-"""Sessions whose versions are read by one statement."""
+POLL_SIZE = 1000
+"""Sessions whose versions one statement reads."""
 
 
 class ChangeNotifier:
-    """What other processes changed, and what this one tells them. One a store and process; safe from any thread.
+    """The notifications of one store in one process. Safe from any thread.
 
     Args:
-        links: connects to what passes news on; None: the versions are looked at every ``interval_s`` seconds.
-        file: the SQLite file that is looked at, None where it is none.
+        read_versions: used to poll.
+        on_change: called for each newer version of a subscribed session.
+        on_key: called for each session in a notification.
+        interval_s: seconds between two polls without a transport.
+        connect: opens a transport; None to poll only.
+        file: the SQLite database that is polled; None for other databases.
     """
 
     def __init__(
         self,
-        versions: Versions,
-        changed: Changed,
-        met: Met,
+        read_versions: ReadVersions,
+        on_change: OnChange,
+        on_key: OnKey,
         *,
         interval_s: float,
-        links: Callable[[], Transport] | None,
+        connect: Callable[[], Transport] | None,
         file: URL | None,
     ) -> None:
-        self._versions = versions
-        self._changed = changed
-        self._met = met
+        self._read_versions = read_versions
+        self._on_change = on_change
+        self._on_key = on_key
         self._interval_s = interval_s
-        self._links = links
+        self._connect = connect
         self._file = file
-        self._begin()
+        self._start_empty()
 
     @property
     def is_broadcast(self) -> bool:
-        """Whether other processes tell of each session that they write; else only those shown here are looked at."""
-        return self._links is not None
+        """Whether this process learns of every session that others write; without a transport it polls its own."""
+        return self._connect is not None
 
     def start(self) -> None:
-        """Hear of what others write from now on, though no session is shown here yet."""
+        """Start the notification thread; :meth:`subscribe` does so too."""
         with self._mutex:
-            if not self._watch.is_started and not self._is_closed:
-                self._watch.start()
+            if not self._listener.is_started and not self._is_closed:
+                self._listener.start()
 
     def subscribe(self, key: SessionKey, version: int) -> None:
-        """Call ``changed`` for the session from now on, for versions above this one. The first call starts the thread.
+        """Call ``on_change`` for versions of the session above this one.
 
-        Called before the session is loaded to be shown: what comes between is told then, not missed.
+        Called before the session is loaded to be shown, so that no change in between is missed.
         """
         with self._mutex:
-            self._followed[key] = max(version, self._followed.get(key, 0))
-            self._followers[key] = self._followers.get(key, 0) + 1
+            self._versions[key] = max(version, self._versions.get(key, 0))
+            self._subscriptions[key] = self._subscriptions.get(key, 0) + 1
         self.start()
 
     def unsubscribe(self, key: SessionKey) -> None:
-        """End what one :meth:`subscribe` began."""
-        # Counted: of one who goes and one who comes, who follows may be here first.
+        """End one :meth:`subscribe`."""
+        # Counted: a new subscriber may arrive here before the old one leaves.
         with self._mutex:
-            left = self._followers.get(key, 0) - 1
-            if left > 0:
-                self._followers[key] = left
+            remaining = self._subscriptions.get(key, 0) - 1
+            if remaining > 0:
+                self._subscriptions[key] = remaining
             else:
-                self._followers.pop(key, None)
-                self._followed.pop(key, None)
+                self._subscriptions.pop(key, None)
+                self._versions.pop(key, None)
 
     def publish(self, key: SessionKey, version: int) -> None:
-        """Tell the other processes that this one committed a version; returns at once and never raises."""
-        self._is_newer(key, version)
-        if self._outbox is not None:
-            self._outbox.put(key, version)
+        """Notify the other processes of a commit of this one; never blocks or raises."""
+        self._advance(key, version)
+        if self._publisher is not None:
+            self._publisher.put(key, version)
 
     def close(self) -> None:
-        """Send what waits and end the threads, within some seconds whatever they are waiting for."""
+        """Send what is queued and stop the threads; takes some seconds at most."""
         with self._mutex:
             self._is_closed = True
-        if self._outbox is not None:
-            self._outbox.close()
-        self._watch.close()
+        if self._publisher is not None:
+            self._publisher.close()
+        self._listener.close()
         if self._probe is not None:
             self._probe.engine.dispose()
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child: connections and threads are the parent's, and so is whom it shows what."""
-        _OF_THE_PARENT.append((self._watch, self._outbox))
+        """Start empty in a forked child: connections, threads and subscriptions are the parent's."""
+        _PARENTS.append((self._listener, self._publisher))
         if self._probe is not None:
             abandon_after_fork(self._probe.engine)
-        self._begin()
+        self._start_empty()
 
-    def _begin(self) -> None:
+    def _start_empty(self) -> None:
         token = uuid.uuid4().hex[:12]
         outages = OutageLog()
-        self._own = envelope_prefix(token)
+        self._own_prefix = envelope_prefix(token)
         self._mutex = threading.Lock()
         self._is_closed = False
-        self._was_strange = False
-        self._followed: dict[SessionKey, int] = {}
-        self._followers: dict[SessionKey, int] = {}
-        self._outbox = Publisher(token, self._links, outages) if self._links is not None else None
+        self._has_logged_foreign_payload = False
+        self._versions: dict[SessionKey, int] = {}
+        self._subscriptions: dict[SessionKey, int] = {}
+        self._publisher = Publisher(token, self._connect, outages) if self._connect is not None else None
         self._probe = _FileProbe(self._file) if self._file is not None else None
-        self._watch = ChangeListener(
-            look=self._look,
-            hear=self._hear,
-            open_link=self._links,
-            has_changed=always if self._probe is None else self._probe.has_changed,
+        self._listener = ChangeListener(
+            poll=self._poll,
+            on_message=self._on_message,
+            connect=self._connect,
+            has_changed=(lambda: True) if self._probe is None else self._probe.has_changed,
             interval_s=self._interval_s,
             outages=outages,
         )
 
-    def _hear(self, payload: str) -> None:
-        if payload.startswith(self._own):
+    def _on_message(self, payload: str) -> None:
+        if payload.startswith(self._own_prefix):
             return
         try:
             versions = decode(payload)
         except ValueError:
-            if not self._was_strange:
-                log.warning("something that is no news of ours was sent to where they are; it is ignored")
-            self._was_strange = True
+            if not self._has_logged_foreign_payload:
+                log.warning("Ignoring an unrecognised payload on the notification channel.")
+            self._has_logged_foreign_payload = True
             return
         metrics.NOTIFICATIONS.inc(len(versions))
         for key, version in versions:
-            self._met(key)
-            self._tell(key, version)
+            self._on_key(key)
+            self._notify(key, version)
 
-    def _look(self, closing: threading.Event) -> None:
+    def _poll(self, closing: threading.Event) -> None:
         with self._mutex:
-            keys = list(self._followed)
-        for start in range(0, len(keys), LOOKED_AT_ONCE):
+            keys = list(self._versions)
+        for start in range(0, len(keys), POLL_SIZE):
             if closing.is_set():
                 return
-            for key, version in self._versions(keys[start : start + LOOKED_AT_ONCE]).items():
-                self._tell(key, version)
+            for key, version in self._read_versions(keys[start : start + POLL_SIZE]).items():
+                self._notify(key, version)
 
-    def _tell(self, key: SessionKey, version: int) -> None:
-        if not self._is_newer(key, version):
+    def _notify(self, key: SessionKey, version: int) -> None:
+        if not self._advance(key, version):
             return
         try:
-            self._changed(key, version)
-        except Unavailable:  # it will be: told at the next look
-            self._forget(key, version)
-        except Exception:  # noqa: BLE001 - the news of others must go on
-            log.exception("a change could not be told", extra={**key._asdict(), "version": version})
+            self._on_change(key, version)
+        except Unavailable:  # retried at the next poll
+            self._retreat(key, version)
+        except Exception:  # noqa: BLE001 - other sessions' notifications must go on
+            log.exception("Unexpected error while handling a change", extra={**key._asdict(), "version": version})
 
-    def _is_newer(self, key: SessionKey, version: int) -> bool:
-        """Note the version; return whether the session is followed and wasn't known to be at it."""
-        if key not in self._followed:
+    def _advance(self, key: SessionKey, version: int) -> bool:
+        """Record the version; return whether a subscriber did not know it."""
+        if key not in self._versions:
             return False
         with self._mutex:
-            known = self._followed.get(key)
+            known = self._versions.get(key)
             if known is None or version <= known:
                 return False
-            self._followed[key] = version
+            self._versions[key] = version
             return True
 
-    def _forget(self, key: SessionKey, version: int) -> None:
+    def _retreat(self, key: SessionKey, version: int) -> None:
         with self._mutex:
-            if self._followed.get(key) == version:
-                self._followed[key] = version - 1
-        self._watch.fall_behind()
+            if self._versions.get(key) == version:
+                self._versions[key] = version - 1
+        self._listener.schedule_poll()
 
 
 class _FileProbe:
-    """Whether anybody wrote to a SQLite file (sqlite.org/pragma.html, data_version); used by the news thread only."""
+    """Detects writes to a SQLite file by ``PRAGMA data_version`` (sqlite.org/pragma.html). Not thread-safe."""
 
     def __init__(self, url: URL) -> None:
-        self.engine = sqlite.reader_engine(url, 1, 0)  # the number is a connection's own: always the same one
+        self.engine = sqlite.reader_engine(url, 1, 0)  # the value belongs to a connection: always the same one
         self._version: object = None
 
     def has_changed(self) -> bool:
-        """Return whether somebody, this process too, has written since the last call."""
+        """Return whether any process has written since the last call."""
         try:
             with self.engine.connect() as connection:
                 version = connection.exec_driver_sql("PRAGMA data_version").scalar()
         except SQLAlchemyError:
-            return True  # the look meets it too, and says so
+            return True  # the poll meets the same error, and logs it
         before, self._version = self._version, version
         return before != version
 
 
-_OF_THE_PARENT: list[object] = []
-"""Kept for the life of a forked child: collecting a connection would end it for the parent too."""
+_PARENTS: list[object] = []
+"""Kept for the life of a forked child: collecting a connection would close it for the parent too."""
 
 
-def open_notifier(settings: Settings, url: URL, versions: Versions, changed: Changed, met: Met) -> ChangeNotifier:
-    """Return the news of a store's database; nothing is connected and no thread begins yet.
+def open_notifier(
+    settings: Settings, url: URL, read_versions: ReadVersions, on_change: OnChange, on_key: OnKey
+) -> ChangeNotifier:
+    """Return the notifier of a store's database; it connects and starts its threads later.
 
     Raises:
         ConfigurationError: REDIS_URL can't be used.
     """
-    is_sqlite = url.get_backend_name() == "sqlite"
-    links = None
+    connect = None
     if settings.redis_url is not None:
-        links = redis_links(settings.redis_url, url)
+        connect = redis_transport(settings.redis_url, url)
     elif url.get_backend_name() == "postgresql":
-        links = postgresql_links(url)
+        connect = postgresql_transport(url)
     return ChangeNotifier(
-        versions,
-        changed,
-        met,
+        read_versions,
+        on_change,
+        on_key,
         interval_s=settings.notification_interval_s,
-        links=links,
-        file=url if is_sqlite and links is None else None,
+        connect=connect,
+        file=url if url.get_backend_name() == "sqlite" and connect is None else None,
     )

@@ -1,7 +1,7 @@
-"""News over PostgreSQL's LISTEN and NOTIFY, on connections of their own.
+"""Notifications over PostgreSQL's LISTEN and NOTIFY, on connections of their own.
 
-They go to whom is connected to the same database. A pooler that gives each transaction another connection
-(PgBouncer's ``pool_mode=transaction``) loses them: then changes are found by looking, every NET_S.
+A pooler that assigns connections by transaction (PgBouncer's ``pool_mode=transaction``) loses them; then polling finds
+changes every SAFETY_POLL_S.
 """
 
 import os
@@ -16,32 +16,32 @@ from sqlalchemy import URL, Engine, NullPool
 from ..store.drivers import postgresql
 from .transport import Transport
 
-CHANNEL = "stepkeep_news"
+CHANNEL = "stepkeep_changes"
 
 PROBE_S = 5.0
-"""Seconds that the server may take to answer; a frozen one keeps the connection and says nothing."""
+"""Seconds that the server may take to answer; a frozen one keeps the connection open."""
 
-_SEND = f"SELECT pg_notify('{CHANNEL}', payload) FROM unnest(%s::text[]) payload"  # noqa: S608 - a name of ours
+_SEND = f"SELECT pg_notify('{CHANNEL}', payload) FROM unnest(%s::text[]) payload"  # noqa: S608 - a constant
 
 
-def postgresql_links(url: URL) -> Callable[[], Transport]:
-    """Return what connects to the database for news."""
-    # Nobody needs news after a crash: no flush for a notification.
+def postgresql_transport(url: URL) -> Callable[[], Transport]:
+    """Return a function that opens a transport of the database."""
+    # Notifications need not survive a crash: commit without a flush.
     engine = postgresql.engine(
         url, settings=" -c synchronous_commit=off", isolation_level="AUTOCOMMIT", poolclass=NullPool
     )
-    return lambda: PostgresqlLink(engine)
+    return lambda: PostgresqlTransport(engine)
 
 
-class PostgresqlLink:
-    """One connection (``link.Link``)."""
+class PostgresqlTransport:
+    """A :class:`~app.notifications.transport.Transport`."""
 
     def __init__(self, engine: Engine) -> None:
         self._error: type[Exception] = engine.dialect.loaded_dbapi.Error
         with self._translated():
             self._pooled = engine.raw_connection()
         self._driver = cast("Any", self._pooled.driver_connection)
-        # A descriptor of our own: it can be shut from another thread at any time, whoever closes the other.
+        # A duplicate descriptor, which another thread can shut down at any time, even after the driver closed its own.
         self._socket = socket.socket(fileno=os.dup(self._driver.fileno()))
 
     def listen(self) -> None:
@@ -50,11 +50,11 @@ class PostgresqlLink:
 
     def receive(self, timeout_s: float) -> Sequence[str]:
         with self._translated():
-            return [news.payload for news in self._driver.notifies(timeout=timeout_s, stop_after=1)]
+            return [notification.payload for notification in self._driver.notifies(timeout=timeout_s, stop_after=1)]
 
     def probe(self) -> None:
-        # The driver waits for an answer for ever; a connection that is shut ends the wait.
-        timer = threading.Timer(PROBE_S, self._shut)
+        # The driver has no timeout; shutting the socket down ends its wait.
+        timer = threading.Timer(PROBE_S, self._shut_down)
         timer.daemon = True
         timer.start()
         try:
@@ -68,11 +68,11 @@ class PostgresqlLink:
             self._driver.execute(_SEND, (list(payloads),))
 
     def close(self) -> None:
-        self._pooled.invalidate()  # not given back: that would ask the server to roll back
+        self._pooled.invalidate()  # not returned to the pool: that would send the server a rollback
         self._socket.close()
 
-    def _shut(self) -> None:
-        with suppress(OSError):  # it was closed meanwhile
+    def _shut_down(self) -> None:
+        with suppress(OSError):  # already closed
             self._socket.shutdown(socket.SHUT_RDWR)
 
     @contextmanager

@@ -1,8 +1,8 @@
-"""The thread that learns of changes by other processes: it listens where something tells of them, else it looks.
+"""The thread that receives other processes' changes: it listens on a transport, or polls.
 
-While the link is lost it looks, and tries again. Listening alone is not enough: a process that is killed between its
-commit and its announcement tells nobody, and what is sent while a link is down is gone. So it looks once after each
-connecting, and seldom for ever after.
+Listening alone is not enough: a process killed between its commit and its notification notifies nobody, and
+notifications sent while the connection is lost are gone. The thread therefore also polls after each connect, every
+SAFETY_POLL_S, and while it reconnects.
 """
 
 import random
@@ -14,64 +14,64 @@ from time import monotonic
 from ..errors import StepkeepError
 from .transport import OutageLog, Transport, log
 
-NET_S = 15.0
-"""Seconds between two looks at all that is shown here, where news are told."""
+SAFETY_POLL_S = 15.0
+"""Seconds between two polls while the transport works."""
 
 RECEIVE_S = 0.25
-"""Seconds that one wait for news lasts, at most: how long closing takes."""
+"""Longest wait for a notification; bounds how long closing takes."""
 
 IDLE_S = 10.0
-"""Seconds without a word after which the other end is asked whether it is there."""
+"""Seconds without a notification after which the server is probed."""
 
 RETRY_S = 0.5
 RETRY_MAX_S = 30.0
-"""Seconds before a lost link is tried again, doubling, with jitter; meanwhile it looks."""
+"""Seconds before a reconnect, doubling, with jitter."""
 
 CLOSE_S = 2.0
-"""Seconds that closing waits; a thread that a frozen server holds is left behind, and ends with the process."""
+"""Seconds that closing waits; a thread blocked by a frozen server ends with the process."""
 
 
 class ChangeListener:
-    """The thread, begun by ``start``.
+    """The thread, started by :meth:`start`.
 
     Args:
-        look: reads the versions of all that is followed here and tells what is newer.
-        hear: takes a payload.
-        open_link: connects, or raises ConnectionError; None where nothing tells of changes.
-        has_changed: whether a look may find anything; asked from the thread before each of the frequent ones.
-        interval_s: seconds between two looks where nothing tells of changes.
+        poll: reads the versions of all subscribed sessions and handles what is newer.
+        on_message: handles a payload.
+        connect: opens a transport, or raises ConnectionError; None to poll only.
+        has_changed: whether a poll may find anything; called in the thread.
+        interval_s: seconds between two polls without a transport.
     """
 
     def __init__(
         self,
         *,
-        look: Callable[[threading.Event], None],
-        hear: Callable[[str], None],
-        open_link: Callable[[], Transport] | None,
+        poll: Callable[[threading.Event], None],
+        on_message: Callable[[str], None],
+        connect: Callable[[], Transport] | None,
         has_changed: Callable[[], bool],
         interval_s: float,
         outages: OutageLog,
     ) -> None:
-        self._look_at_all = look
-        self._hear = hear
-        self._open_link = open_link
+        self._poll_all = poll
+        self._on_message = on_message
+        self._connect = connect
         self._has_changed = has_changed
         self._interval_s = interval_s
         self._outages = outages
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_behind = False
-        self._looked_at = monotonic()
-        self.link: Transport | None = None
+        self._polled_at = monotonic()
+        self.transport: Transport | None = None
 
     @property
     def is_started(self) -> bool:
-        """Whether there is a thread."""
+        """Whether the thread runs."""
         return self._thread is not None
 
     def start(self) -> None:
-        """Begin to learn of changes; where there can be no more threads, a later call may succeed."""
-        thread = threading.Thread(target=self._run, name="stepkeep-news", daemon=True)
+        """Start the thread; if the system has no more threads, a later call may succeed."""
+        thread = threading.Thread(target=self._run, name="stepkeep-notifications", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
@@ -80,12 +80,12 @@ class ChangeListener:
             self._outages.end("starting")
             self._thread = thread
 
-    def fall_behind(self) -> None:
-        """Look again soon: something could not be told."""
+    def schedule_poll(self) -> None:
+        """Poll again soon, because a change could not be handled."""
         self._is_behind = True
 
     def close(self) -> None:
-        """End the thread, or leave it to the end of the process where it can't be ended."""
+        """Stop the thread, or leave a blocked one to the end of the process."""
         self._closing.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(CLOSE_S)
@@ -93,72 +93,67 @@ class ChangeListener:
     def _run(self) -> None:
         while not self._closing.is_set():
             try:
-                if self._open_link is None:
-                    self._look_until_closed()
+                if self._connect is None:
+                    self._poll_until_closed()
                 else:
-                    self._listen_until_closed(self._open_link)
-            except Exception:  # noqa: BLE001 - without this thread nobody would learn of anything
-                log.exception("the news thread met a fault of ours; it goes on")
+                    self._listen_until_closed(self._connect)
+            except Exception:  # noqa: BLE001 - without this thread no change would arrive
+                log.exception("Unexpected error in the notification thread; continuing.")
                 self._closing.wait(self._interval_s)
 
-    def _look_until_closed(self) -> None:
+    def _poll_until_closed(self) -> None:
         while not self._closing.wait(self._interval_s):
-            self._look_if_needed()
+            self._poll_if_needed()
 
-    def _listen_until_closed(self, open_link: Callable[[], Transport]) -> None:
+    def _listen_until_closed(self, connect: Callable[[], Transport]) -> None:
         delay_s = RETRY_S
         while not self._closing.is_set():
             try:
-                with closing(open_link()) as link:
-                    link.listen()
-                    self.link = link
+                with closing(connect()) as transport:
+                    transport.listen()
+                    self.transport = transport
                     delay_s = RETRY_S
                     self._outages.end("listening")
-                    self._listen(link)
+                    self._listen(transport)
             except ConnectionError as error:
                 self._outages.begin("listening", type(error.__cause__ or error).__name__)
-                self._look_for(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+                self._poll_for(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
                 delay_s = min(delay_s * 2, RETRY_MAX_S)
             finally:
-                self.link = None
+                self.transport = None
 
-    def _listen(self, link: Transport) -> None:
-        self._look()  # what was missed
-        heard_at = monotonic()
+    def _listen(self, transport: Transport) -> None:
+        self._poll()  # for what was missed while not connected
+        received_at = monotonic()
         while not self._closing.is_set():
-            for payload in link.receive(RECEIVE_S):
-                heard_at = monotonic()
-                self._hear(payload)
-            if monotonic() - heard_at > IDLE_S:
-                link.probe()
-                heard_at = monotonic()
-            if monotonic() - self._looked_at > (self._interval_s if self._is_behind else NET_S):
-                self._look()
+            for payload in transport.receive(RECEIVE_S):
+                received_at = monotonic()
+                self._on_message(payload)
+            if monotonic() - received_at > IDLE_S:
+                transport.probe()
+                received_at = monotonic()
+            if monotonic() - self._polled_at > (self._interval_s if self._is_behind else SAFETY_POLL_S):
+                self._poll()
 
-    def _look_for(self, seconds: float) -> None:
+    def _poll_for(self, seconds: float) -> None:
         until = monotonic() + seconds
         while (left_s := until - monotonic()) > 0 and not self._closing.wait(min(left_s, self._interval_s)):
-            self._look_if_needed()
+            self._poll_if_needed()
 
-    def _look_if_needed(self) -> None:
-        # Asked each time, and kept until a look succeeded: it tells of a change once.
-        if self._has_changed() or monotonic() - self._looked_at > NET_S:
+    def _poll_if_needed(self) -> None:
+        # Called each time, and its result kept until a poll succeeds: it reports a change once.
+        if self._has_changed() or monotonic() - self._polled_at > SAFETY_POLL_S:
             self._is_behind = True
         if self._is_behind:
-            self._look()
+            self._poll()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         self._is_behind = False
         try:
-            self._look_at_all(self._closing)
-        except StepkeepError as error:  # the database is away
+            self._poll_all(self._closing)
+        except StepkeepError as error:
             self._is_behind = True
-            self._outages.begin("looking", type(error).__name__)
+            self._outages.begin("polling", type(error).__name__)
         else:
-            self._outages.end("looking")
-        self._looked_at = monotonic()
-
-
-def always() -> bool:
-    """Return True: a look may always find something."""
-    return True
+            self._outages.end("polling")
+        self._polled_at = monotonic()

@@ -1,7 +1,6 @@
-"""What passes news from process to process, as the news threads see it: a link, its payloads, its outages.
+"""The interface of a transport, the payloads that it carries, and the log of its outages.
 
-A payload is JSON, ``["who sent it", ["survey", "user", version], ...]``: keys and versions, never an answer.
-Imported by the other ``news`` modules only.
+A payload is JSON, ``["sender", ["survey_id", "user_id", version], ...]``; it never holds an answer.
 """
 
 import logging
@@ -13,73 +12,73 @@ import orjson
 
 from ..survey import SessionKey
 
-log = logging.getLogger("stepkeep.news")
+log = logging.getLogger("stepkeep.notifications")
 
 PAYLOAD_BYTES = 7900
-"""PostgreSQL takes fewer than 8000 bytes in one notification (its manual, NOTIFY)."""
+"""PostgreSQL accepts fewer than 8000 bytes in one notification (PostgreSQL manual, NOTIFY)."""
 
 
 class Transport(Protocol):
-    """One connection to what passes news on, used by one thread.
+    """One connection that carries notifications, used by one thread.
 
-    Every method raises the built-in ConnectionError where the connection is lost, saying nothing of the URL;
-    then it can only be closed. No method but ``send`` waits for longer than some seconds.
+    Every method raises the built-in ConnectionError, without the URL, when the connection is lost; then it can only be
+    closed. No method but ``send`` blocks for more than some seconds.
     """
 
     def listen(self) -> None:
-        """Hear all that is sent from now on."""
+        """Receive everything that is sent from now on."""
         ...
 
     def receive(self, timeout_s: float) -> Sequence[str]:
-        """Return the payloads that came, at least one, or none in ``timeout_s`` seconds."""
+        """Return the payloads that arrive within ``timeout_s`` seconds; returns at the first."""
         ...
 
     def probe(self) -> None:
-        """Return if the other end answers; silence is no proof that nothing happened."""
+        """Return if the server answers."""
         ...
 
     def send(self, payloads: Sequence[str]) -> None:
-        """Pass the payloads on to everybody who listens now."""
+        """Send the payloads to every current listener."""
         ...
 
     def close(self) -> None:
-        """Give the connection up; never raises."""
+        """Close the connection; never raises."""
         ...
 
 
 class OutageLog:
-    """Logs one warning an outage, whatever fails in it and however often. Safe from any thread."""
+    """Logs one warning an outage, whatever fails during it. Safe from any thread."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._failing: set[str] = set()
 
     def begin(self, what: str, reason: str) -> None:
-        """Note that something fails; ``reason`` must hold no URL and no answer."""
+        """Record that an activity fails; ``reason`` must hold no URL and no answer."""
         with self._mutex:
             is_first = not self._failing
             self._failing.add(what)
         if is_first:
-            log.warning("changes by other processes are learned late, %s fails (%s): it is tried again", what, reason)
+            log.warning("Changes by other processes arrive late: %s fails (%s); retrying.", what, reason)
 
     def end(self, what: str) -> None:
-        """Note that it works."""
+        """Record that an activity works."""
         if what not in self._failing:
             return
         with self._mutex:
             self._failing.discard(what)
             is_over = not self._failing
         if is_over:
-            log.info("changes by other processes are learned at once again")
+            log.info("Changes by other processes arrive at once again.")
 
 
 def envelope_prefix(token: str) -> str:
-    """Return how every payload of this sender begins."""
+    """Return the start of every payload of this sender."""
     return f'["{token}",'
 
 
 def encode(token: str, versions: Mapping[SessionKey, int]) -> list[str]:
-    """Return payloads that say at which version each session is."""
+    """Return payloads with the version of each session."""
     payloads: list[str] = []
     items: list[str] = []
     size_bytes = 0
@@ -97,13 +96,13 @@ def decode(payload: str) -> list[tuple[SessionKey, int]]:
     """Return the sessions of a payload and their versions.
 
     Raises:
-        ValueError: it is none of ours.
+        ValueError: :func:`encode` did not make the payload.
     """
     try:
         _token, *items = orjson.loads(payload)
         return [(SessionKey(str(survey_id), str(user_id)), int(version)) for survey_id, user_id, version in items]
     except (ValueError, TypeError) as error:
-        raise ValueError("not a payload of ours") from error
+        raise ValueError("unrecognised payload") from error
 
 
 def _joined(token: str, items: Iterable[str]) -> str:

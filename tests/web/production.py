@@ -40,7 +40,7 @@ steps:
   - {id: S1, type: text, prompt: Only for the invited}
 """
 
-_OF_THE_WHOLE = ("stepkeep-keys", "stepkeep-revocations", "stepkeep-news")
+_OF_THE_WHOLE = ("stepkeep-keys", "stepkeep-revocations", "stepkeep-notifications")
 """Threads that read beside all requests."""
 
 

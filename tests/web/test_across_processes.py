@@ -16,7 +16,7 @@ from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS, Server, Servers, migrated_database, skip_or_fail
 from tests.databases import NoServer
 from tests.durability.exactly_once import check_fold
-from tests.news.redis_server import RedisServer
+from tests.notifications.redis_server import RedisServer
 from tests.web.conftest import Participant
 
 ROUNDS = 10

@@ -22,7 +22,7 @@ from app.web.rate_limits import MESSAGES_AT_ONCE, Limits
 from app.web.ws.connection_limits import Connections
 from tests.conftest import SURVEYS, Server, skip_or_fail
 from tests.databases import NoServer, create_sqlite
-from tests.news.redis_server import RedisServer
+from tests.notifications.redis_server import RedisServer
 from tests.waiting import wait_for
 from tests.web.conftest import running_server
 from tests.web.production import Door, credentials_of, in_production, listening, opened

@@ -1,4 +1,4 @@
-"""A throwaway Redis of the tests' own, on loopback; it keeps nothing and ends with whoever started it."""
+"""A throwaway Redis server on loopback, which ends with the process that started it."""
 
 import shutil
 import socket
@@ -14,7 +14,7 @@ HOW_TO_GET = "no redis-server here (Debian: apt install redis-server)"
 
 @dataclass
 class RedisServer:
-    """Redis in a process of its own, on a port that stays the same."""
+    """Redis in a process of its own, on a fixed port."""
 
     folder: Path
     port: int = field(default_factory=free_port)
@@ -26,10 +26,10 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it and return when it answers.
+        """Start the server and return when it answers.
 
         Raises:
-            NoServer: there is no program for it.
+            NoServer: redis-server is not installed.
         """
         if shutil.which("redis-server") is None:
             raise NoServer(HOW_TO_GET)
@@ -45,7 +45,7 @@ class RedisServer:
         wait_for(self._answers, "redis does not answer")
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """Kill the server with SIGKILL."""
         if self._watcher is not None:  # before the server: its number may soon be another program's
             self._watcher.kill()
             self._watcher.communicate()
