@@ -1,7 +1,6 @@
-"""Credentials: API keys made, shown and revoked; sign-ins to the dashboard; participants' tokens. Safe from any thread.
+"""Creates, verifies and revokes credentials: tokens, API keys, sign-ins. Safe from any thread.
 
-What is checked at each request reads one row at most; what tells apart a key that is unknown, wrong, expired or
-revoked stays here.
+A verification reads one row at most. Callers learn only that credentials are invalid, never why.
 """
 
 import hashlib
@@ -20,23 +19,22 @@ from .revocations import Revocations
 from .tokens import DAY_US, ResumeTokens
 
 IDLE_US = 30 * 60 * 1_000_000
-"""A sign-in without a request for this long has ended (OWASP ASVS 5.0, 7.3.1)."""
+"""A sign-in expires after this long without a request (OWASP ASVS 5.0, 7.3.1)."""
 
 SIGNED_IN_US = 12 * 3600 * 1_000_000
-"""A sign-in ends after this long, whatever is done with it (7.3.2)."""
+"""A sign-in expires after this long in any case (OWASP ASVS 5.0, 7.3.2)."""
 
 RECORD_INTERVAL_US = 60 * 1_000_000
-"""How exactly it is noted when a key was used or a sign-in seen: each note is a write."""
+"""Precision of the recorded last use of a key or a sign-in: each record is a write."""
 
 MAX_NAME = 100
 
 
 class Credentials:
-    """All that proves who somebody is.
+    """The credentials in a store's database.
 
     Args:
-        store: in whose database they are kept.
-        secrets: what signs tokens, the newest last.
+        signing: the secrets that sign tokens, the newest last.
     """
 
     def __init__(self, store: SessionStore, signing: Sequence[str]) -> None:
@@ -44,98 +42,96 @@ class Credentials:
         self._tokens = ResumeTokens(signing)
         self._life_us = int(store.settings.token_days * DAY_US)
         self._mutex = threading.Lock()
-        self._noted: dict[str, int] = {}
+        self._recorded: dict[str, int] = {}
         self.revocations = Revocations(
             lambda since: store.run_read(lambda connection: credentials.read_revocations(connection, since)),
             lambda: store.run_read(credentials.read_revoked_keys),
-            self._forget_revocations,
+            self._delete_revocations,
             clock=store.clock,
             life_us=self._life_us,
         )
         store.add_close_callback(self.revocations.close)
 
     def issue_token(self, key: SessionKey, life_us: int | None = None) -> tuple[str, int]:
-        """Return a new resume token of a session's participant and when it expires (microseconds since 1970 UTC).
-
-        There need be no session yet: it begins when he comes.
-        """
+        """Return a new token for a session, which need not exist yet, and its expiry in microseconds since 1970 UTC."""
         at = self._store.clock()
         life = self._life_us if life_us is None else min(life_us, self._life_us)
         return self._tokens.issue(key, at, life), at + life
 
-    def participant(self, token: str) -> Participant:
-        """Return whose token it is.
+    def verify_token(self, token: str) -> Participant:
+        """Return the participant of a token.
 
         Raises:
-            Unauthorized: it doesn't hold.
+            Unauthorized: the token is invalid, expired or revoked.
         """
         at = self._store.clock()
-        found = self._tokens.read(token, at)
-        # Also in force: STEPKEEP_TOKEN_DAYS as it is now, so that revocations older than that need not be kept.
-        if at >= found.issued_at + self._life_us or not self.revocations.holds(found, at):
+        participant = self._tokens.read(token, at)
+        # The current STEPKEEP_TOKEN_DAYS also limits older tokens, so that older revocations need not be kept.
+        if at >= participant.issued_at + self._life_us or not self.revocations.is_valid(participant, at):
             raise Unauthorized
-        return found
+        return participant
 
-    def should_renew(self, who: Participant) -> bool:
-        """Return whether a token should be replaced by a new one, now that its owner is there."""
-        return self._store.clock() - who.issued_at > self._life_us // 2
+    def should_renew(self, participant: Participant) -> bool:
+        """Return whether half of the token's life is over."""
+        return self._store.clock() - participant.issued_at > self._life_us // 2
 
     def revoke_tokens(self, key: SessionKey) -> None:
-        """Revoke all tokens of a session that were issued up to now: on all devices, and all links."""
+        """Revoke all tokens of a session issued until now, on all devices and in all links."""
         at = self._store.clock()
-
         self._store.run_transaction(lambda connection: credentials.revoke_tokens(connection, key, at))
-        self.revocations.note(key, at)
+        self.revocations.add_tokens(key, at)
 
     def create_key(self, name: str, scopes: Sequence[str], expires_at: int | None = None) -> str:
-        """Return a new API key, for the only time.
+        """Create an API key, and return its text, which is not stored.
 
         Args:
-            expires_at: microseconds since 1970 UTC; None: never.
+            expires_at: microseconds since 1970 UTC; None for never.
 
         Raises:
-            InvalidInput: no name, no such scope, or a time that is over.
+            InvalidInput: the name, a scope or the expiry is invalid.
         """
         at = self._store.clock()
         if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
-            raise InvalidInput(f"a key's name has 1 to {MAX_NAME} printable characters: say whose it is")
+            raise InvalidInput(f"The name of a key must have 1 to {MAX_NAME} printable characters.")
         wrong = [scope for scope in scopes if scope not in SCOPES]
         if wrong or not scopes:
-            raise InvalidInput(f"a key's scopes are some of {', '.join(SCOPES)}, not {', '.join(wrong) or 'none'}")
+            raise InvalidInput(
+                f"The scopes of a key must be some of {', '.join(SCOPES)}, not {', '.join(wrong) or 'none'}."
+            )
         if expires_at is not None and expires_at <= at:
-            raise InvalidInput("a key must expire in the future")
-        made = api_keys.new_key()
+            raise InvalidInput("The expiry of a key must be in the future.")
+        new = api_keys.new_key()
         stored = StoredKey(
-            key_id=made.key_id,
+            key_id=new.key_id,
             name=name.strip(),
             scopes=tuple(scope for scope in SCOPES if scope in scopes),
-            secret_hash=made.secret_hash,
+            secret_hash=new.secret_hash,
             created_at=at,
             expires_at=expires_at,
             last_used_at=None,
             revoked_at=None,
         )
         self._store.run_transaction(lambda connection: credentials.add_key(connection, stored))
-        return made.text
+        return new.text
 
     def keys(self) -> list[StoredKey]:
-        """Return all API keys, the newest first."""
+        """Return all API keys, newest first."""
         return self._store.run_read(credentials.read_keys)
 
     def revoke_key(self, key_id: str) -> bool:
-        """Revoke an API key and end its sign-ins; return False where no key of this id holds."""
+        """Revoke an API key and its sign-ins; return False if no valid key has this id."""
         at = self._store.clock()
         was_revoked = self._store.run_transaction(lambda connection: credentials.revoke_key(connection, key_id, at))
         if was_revoked:
-            self.revocations.note_key(key_id)
+            self.revocations.add_key(key_id)
         return was_revoked
 
-    def integrator(self, text: str) -> Integrator:
-        """Return whose API key it is.
+    def verify_key(self, text: str) -> Integrator:
+        """Return the integrator of an API key.
 
         Raises:
-            Unauthorized: it doesn't hold.
-            Unavailable: the database can't be read now.
+            Unauthorized: the key is unknown, expired or revoked.
+            Unavailable: the database did not answer.
         """
         key_id = api_keys.parse_key_id(text)
         stored = (
@@ -145,33 +141,33 @@ class Credentials:
         )
         is_right = api_keys.matches_key(text, None if stored is None else stored.secret_hash)
         at = self._store.clock()
-        if stored is None or not is_right or not stored.holds(at):
+        if stored is None or not is_right or not stored.is_valid(at):
             raise Unauthorized
         if self._should_record_use(stored.key_id, stored.last_used_at, at):
             self._store.run_transaction(lambda connection: credentials.note_use(connection, stored.key_id, at))
         return _integrator(stored)
 
     def sign_in(self, text: str) -> tuple[str, Integrator]:
-        """Return the cookie of a new sign-in with an API key, and whose it is.
+        """Sign in with an API key; return the new cookie and the key's integrator.
 
         Raises:
-            Unauthorized: the key doesn't hold.
+            Unauthorized: the key is invalid.
         """
-        who = self.integrator(text.strip())
+        integrator = self.verify_key(text.strip())
         cookie = secrets.token_urlsafe(32)
         at = self._store.clock()
         self._store.run_transaction(
             lambda connection: credentials.add_sign_in(
-                connection, _hash(cookie), who.key_id, at, old_before=at - SIGNED_IN_US
+                connection, _hash(cookie), integrator.key_id, at, old_before=at - SIGNED_IN_US
             )
         )
-        return cookie, who
+        return cookie, integrator
 
-    def signed_in(self, cookie: str) -> Integrator:
-        """Return who signed in and got this cookie.
+    def verify_sign_in(self, cookie: str) -> Integrator:
+        """Return the integrator of a sign-in's cookie.
 
         Raises:
-            Unauthorized: he signed out, was away too long, or his key holds no more.
+            Unauthorized: the sign-in ended or expired, or its key is invalid.
         """
         at = self._store.clock()
         hashed = _hash(cookie)
@@ -180,7 +176,7 @@ class Credentials:
             found is None
             or at - found.seen_at > IDLE_US
             or at - found.signed_in_at > SIGNED_IN_US
-            or not found.key.holds(at)
+            or not found.key.is_valid(at)
         ):
             raise Unauthorized
         if at - found.seen_at > RECORD_INTERVAL_US:
@@ -188,19 +184,19 @@ class Credentials:
         return _integrator(found.key)
 
     def sign_out(self, cookie: str) -> None:
-        """End the sign-in of this cookie; what has ended stays so."""
+        """End a sign-in; idempotent."""
         self._store.run_transaction(lambda connection: credentials.end_sign_in(connection, _hash(cookie)))
 
-    def _forget_revocations(self, before: int) -> None:
+    def _delete_revocations(self, before: int) -> None:
         if self._store.run_read(lambda connection: credentials.has_revocations(connection, before)):
             self._store.run_transaction(lambda connection: credentials.forget_revocations(connection, before))
 
     def _should_record_use(self, key_id: str, last_used_at: int | None, at: int) -> bool:
         with self._mutex:
-            noted = max(last_used_at or 0, self._noted.get(key_id, 0))
-            if at - noted <= RECORD_INTERVAL_US:
+            recorded = max(last_used_at or 0, self._recorded.get(key_id, 0))
+            if at - recorded <= RECORD_INTERVAL_US:
                 return False
-            self._noted[key_id] = at
+            self._recorded[key_id] = at
             return True
 
 
@@ -210,4 +206,4 @@ def _integrator(stored: StoredKey) -> Integrator:
 
 
 def _hash(cookie: str) -> str:
-    return hashlib.sha256(cookie.encode(errors="replace")).hexdigest()  # of ours all are ASCII
+    return hashlib.sha256(cookie.encode(errors="replace")).hexdigest()

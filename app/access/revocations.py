@@ -1,7 +1,6 @@
-"""What was revoked, in memory: asked at every look at every connection, and while the database is away.
+"""Revoked credentials in memory, so that every message of every connection can be checked, also during an outage.
 
-A revocation made by this process holds at once; one made by another (a command, another server) within LOOK_S.
-While the database is away what is known stays so.
+A revocation by this process takes effect at once, by another process within POLL_S.
 """
 
 import logging
@@ -17,42 +16,43 @@ from .principals import Developer, Integrator, Participant, Principal
 
 log = logging.getLogger("stepkeep.access")
 
-LOOK_S = 1.0
-"""Seconds between two looks at the database."""
+POLL_S = 1.0
+"""Seconds between two polls of the database."""
 
-ALL_S = 60.0
-"""Seconds between two readings of all that is revoked."""
+FULL_POLL_S = 60.0
+"""Seconds between two reads of all revocations."""
 
 CLOSING_S = 5.0
-"""Seconds that closing waits for a look, at most."""
+"""Seconds that closing waits for a poll."""
 
 OVERLAP_US = 60 * 1_000_000
-"""How far back each look begins again: what was being committed at the last one is met."""
+"""Overlap of successive polls, for what was being committed during the last one."""
 
 
 class Revocations:
-    """Whose tokens and which API keys hold no more. Safe from any thread.
+    """The revoked tokens and API keys. Safe from any thread.
 
     Args:
-        read_tokens: gives up to when tokens are revoked, of what was revoked since a time (microseconds, 1970 UTC).
-        read_keys: gives the ids of all revoked API keys.
-        forget: removes from the database what was revoked before a time.
-        clock: gives microseconds since 1970 UTC.
-        life_us: of a token, at most: what was revoked longer ago concerns none that could hold.
+        read_tokens: returns until when a session's tokens are revoked, for revocations since a time (microseconds
+            since 1970 UTC).
+        read_keys: returns the ids of all revoked API keys.
+        delete: deletes the revocations before a time from the database.
+        clock: returns microseconds since 1970 UTC.
+        life_us: maximum life of a token; older revocations are of expired tokens.
     """
 
     def __init__(
         self,
         read_tokens: Callable[[int], Mapping[SessionKey, int]],
         read_keys: Callable[[], frozenset[str]],
-        forget: Callable[[int], object],
+        delete: Callable[[int], object],
         *,
         clock: Callable[[], int],
         life_us: int,
     ) -> None:
         self._read_tokens = read_tokens
         self._read_keys = read_keys
-        self._forget = forget
+        self._delete = delete
         self._clock = clock
         self._life_us = life_us
         self._mutex = threading.Lock()
@@ -65,78 +65,80 @@ class Revocations:
         self._read_all_at = float("-inf")
 
     def start(self) -> None:
-        """Read what is revoked, and go on looking in a thread of its own.
+        """Read all revocations, and start the thread that polls.
 
         Raises:
-            Unavailable: the database can't be read.
+            Unavailable: the database did not answer.
         """
         self._read()
-        self._begin_looking()
+        self._start_thread()
 
-    def _begin_looking(self) -> None:
+    def _start_thread(self) -> None:
         self._pid = os.getpid()
-        self._thread = threading.Thread(target=self._look, name="stepkeep-revocations", daemon=True)
+        self._thread = threading.Thread(target=self._poll, name="stepkeep-revocations", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more; waits for a look that is under way, which would find the database closed."""
+        """Stop polling; waits for a running poll, which uses the database."""
         self._closing.set()
         if self._thread is not None and self._pid == os.getpid():
             self._thread.join(CLOSING_S)
 
-    def note(self, key: SessionKey, at: int) -> None:
-        """Take note that a session's tokens issued up to a time are revoked."""
+    def add_tokens(self, key: SessionKey, at: int) -> None:
+        """Record that a session's tokens issued until a time are revoked."""
         with self._mutex:
             self._tokens[key] = max(at, self._tokens.get(key, 0))
 
-    def note_key(self, key_id: str) -> None:
-        """Take note that an API key is revoked."""
+    def add_key(self, key_id: str) -> None:
+        """Record that an API key is revoked."""
         with self._mutex:
             self._keys |= {key_id}
 
-    def holds(self, who: Principal, at: int) -> bool:
-        """Return whether his credentials still hold; never waits."""
-        if self._pid != os.getpid():  # a forked child has no thread of its parent's
+    def is_valid(self, principal: Principal, at: int) -> bool:
+        """Return whether the principal's credentials are neither expired nor revoked; never blocks."""
+        if self._pid != os.getpid():  # a forked child has no thread
             self._mutex, self._closing = threading.Lock(), threading.Event()
-            self._begin_looking()
-        match who:
+            self._start_thread()
+        match principal:
             case Participant():
-                return at < who.expires_at and who.issued_at > self._tokens.get(who.key, -1)
+                return at < principal.expires_at and principal.issued_at > self._tokens.get(principal.key, -1)
             case Integrator():
-                return who.key_id not in self._keys and (who.expires_at is None or at < who.expires_at)
+                return principal.key_id not in self._keys and (
+                    principal.expires_at is None or at < principal.expires_at
+                )
             case _:
-                return isinstance(who, Developer)
+                return isinstance(principal, Developer)
 
-    def _look(self) -> None:
-        is_told = False
-        while not self._closing.wait(LOOK_S):
+    def _poll(self) -> None:
+        is_logged = False
+        while not self._closing.wait(POLL_S):
             try:
                 self._read()
-                is_told = False
+                is_logged = False
             except StepkeepError as error:
-                if not is_told:
-                    log.warning("what was revoked can't be read now, and what is known holds: %s", error)
-                is_told = True
+                if not is_logged:
+                    log.warning("Revocations can't be read; using those already known: %s", error)
+                is_logged = True
 
     def _read(self) -> None:
-        """Read what is new; every ALL_S all, for what another's clock, or a list of erasures, dated back."""
-        is_of_all = monotonic() - self._read_all_at >= ALL_S
+        """Read new revocations; every FULL_POLL_S all, since clocks differ and erasures revoke with past times."""
+        is_full = monotonic() - self._read_all_at >= FULL_POLL_S
         oldest = max(0, self._clock() - self._life_us)
         keys = self._read_keys()
-        tokens = self._read_tokens(oldest if is_of_all else max(0, self._newest - OVERLAP_US))
+        tokens = self._read_tokens(oldest if is_full else max(0, self._newest - OVERLAP_US))
         with self._mutex:
             self._keys = self._keys | keys
-            # A time that is still to come, by a clock that is ahead, must not hide what others revoke until then.
+            # A time in the future, by a clock that is ahead, must not hide revocations until then.
             self._newest = min(max([self._newest, *tokens.values()]), self._clock())
             for key, at in tokens.items():
                 self._tokens[key] = max(at, self._tokens.get(key, 0))
-        if is_of_all:
-            self._read_all_at = monotonic()  # first: where nothing can be written, not each look reads all
-            self._forget_older(oldest)
+        if is_full:
+            self._read_all_at = monotonic()  # first: a read-only database must not make every poll a full one
+            self._drop_before(oldest)
 
-    def _forget_older(self, than: int) -> None:
-        """Forget whom no token that could hold concerns: a revocation names somebody who may have been erased."""
-        with suppress(StepkeepError):  # a database that can only be read; the next time will do
-            self._forget(than)
+    def _drop_before(self, before: int) -> None:
+        """Delete revocations of expired tokens: they name participants, who may have been erased."""
+        with suppress(StepkeepError):  # a read-only database; the next full poll retries
+            self._delete(before)
         with self._mutex:
-            self._tokens = {key: at for key, at in self._tokens.items() if at >= than}
+            self._tokens = {key: at for key, at in self._tokens.items() if at >= before}

@@ -1,8 +1,8 @@
-"""Resume tokens: signed proof that somebody is this participant of this survey, for a while.
+"""Resume tokens: signed, expiring proof that the bearer is a participant of a survey.
 
-A token is base64url JSON and an HMAC-SHA256 over it (itsdangerous), made with a key that is derived from SECRET_KEY:
-``[survey_id, user_id, issued_at, expires_at]``, times in microseconds since 1970 UTC. Nothing in it is secret but the
-proof itself. Several of a participant hold at once, one a device; revoking is by time (``revocations.py``).
+A token is base64url JSON, ``[survey_id, user_id, issued_at, expires_at]`` with times in microseconds since 1970 UTC,
+and an HMAC-SHA256 over it (itsdangerous) with a key derived from SECRET_KEY. A participant has one for each device;
+revocation is by time (``revocations.py``).
 """
 
 import hashlib
@@ -18,28 +18,25 @@ from ..survey import SessionKey
 from .principals import Participant
 
 MAX_LENGTH = 1024
-"""Characters; the longest survey and user ids make 420."""
+"""Characters; the longest survey and user ids need 420."""
 
 _SHAPE = re.compile(r"\.?[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
-"""Of a token as it is made. itsdangerous decodes base64 leniently: it passes over strange characters, and the last
-one's two spare bits, so that other texts would be as good as the token (RFC 4648, 3.5 and 12)."""
+"""A canonical token. itsdangerous ignores foreign characters in base64 and the last character's two spare bits, so it
+would accept other texts as the same token (RFC 4648, 3.5 and 12)."""
 
 DAY_US = 86_400 * 1_000_000
 
 
 def new_user_id() -> str:
-    """Return an id for somebody who comes without one: 128 random bits, which nobody guesses or counts up to.
-
-    Never with a ``-`` in front, which a command line takes for an option.
-    """
+    """Return 128 random bits as an unguessable user id; in hex, since a leading ``-`` would be an option in a shell."""
     return secrets.token_hex(16)
 
 
 class ResumeTokens:
-    """Makes and reads tokens. A value; safe from any thread.
+    """Issues and verifies tokens. Safe from any thread.
 
     Args:
-        secrets: the newest last; all of them are accepted, the newest signs.
+        secrets: newest last; all are accepted, the newest signs.
     """
 
     def __init__(self, secrets: Sequence[str]) -> None:
@@ -50,22 +47,22 @@ class ResumeTokens:
         )
 
     def issue(self, key: SessionKey, at: int, life_us: int) -> str:
-        """Return a new token of the session's participant, which holds for ``life_us`` microseconds."""
+        """Return a new token for a session, valid for ``life_us`` microseconds."""
         return self._serializer.dumps([*key, at, at + life_us])
 
     def read(self, token: str, at: int) -> Participant:
-        """Return whose token it is.
+        """Return the participant of a token.
 
         Raises:
-            Unauthorized: it is not one of ours, was changed, or has expired; nothing says which.
+            Unauthorized: the token is forged, malformed or expired.
         """
         if len(token) > MAX_LENGTH or not _SHAPE.fullmatch(token):
             raise Unauthorized
         try:
-            found: Any = self._serializer.loads(token)
+            payload: Any = self._serializer.loads(token)
         except BadData:
             raise Unauthorized from None
-        survey_id, user_id, issued_at, expires_at = found  # of our making: the signature says so
+        survey_id, user_id, issued_at, expires_at = payload  # well-formed: it is signed
         if at >= expires_at:
             raise Unauthorized
         return Participant(key=SessionKey(survey_id, user_id), issued_at=issued_at, expires_at=expires_at)

@@ -214,4 +214,4 @@ def _state(key: StoredKey) -> str:
         return f"revoked {format_timestamp(key.revoked_at)}"
     if key.expires_at is None:
         return "holds"
-    return f"{'holds until' if key.holds(store().clock()) else 'expired'} {format_timestamp(key.expires_at)}"
+    return f"{'holds until' if key.is_valid(store().clock()) else 'expired'} {format_timestamp(key.expires_at)}"

@@ -26,7 +26,7 @@ class StoredKey:
     last_used_at: int | None
     revoked_at: int | None
 
-    def holds(self, at: int) -> bool:
+    def is_valid(self, at: int) -> bool:
         """Return whether it has neither expired nor been revoked."""
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
 

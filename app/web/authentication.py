@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import flask
 from werkzeug import Response
 
-from ..access.api_keys import PREFIX, id_in
+from ..access.api_keys import PREFIX, parse_key_id
 from ..access.credentials import Credentials
 from ..access.principals import Anyone, Developer, Integrator, Participant, Principal
 from ..access.tokens import DAY_US
@@ -89,7 +89,7 @@ class Access:
         token = flask.request.cookies.get(self._cookie_name(survey_id))
         if token is None:
             return None
-        found = self.credentials.participant(token)
+        found = self.credentials.verify_token(token)
         if found.key.survey_id != survey_id:
             raise Unauthorized
         return _noted(found)
@@ -107,7 +107,7 @@ class Access:
 
     def holds(self, who: Principal) -> bool:
         """Return whether what somebody showed holds still; for connections that stay."""
-        return self.credentials.revocations.holds(who, self._store.clock())
+        return self.credentials.revocations.is_valid(who, self._store.clock())
 
     def came_by_cookie(self, key: SessionKey) -> bool:
         """Return whether the request's resume cookie is the session's own, and holds."""
@@ -244,8 +244,8 @@ class Access:
         flask.g.shown = _named(shown)
         with _Counted(self.limits):
             if shown.startswith(PREFIX):
-                return _noted(self.credentials.integrator(shown))
-            return _noted(self.credentials.participant(shown))
+                return _noted(self.credentials.verify_key(shown))
+            return _noted(self.credentials.verify_token(shown))
 
     def _participant_here(self, key: SessionKey | None) -> tuple[Participant | None, bool]:
         """Return whose cookie of the session's survey came, and whether one came that holds no more."""
@@ -267,7 +267,7 @@ class Access:
         if cookie is None or flask.request.path.startswith("/ws/"):  # a socket would outlive the sign-in
             return None
         try:
-            return _noted(self.credentials.signed_in(cookie))
+            return _noted(self.credentials.verify_sign_in(cookie))
         except Unauthorized:
             return None
 
@@ -302,7 +302,7 @@ def _named(shown: str) -> str:
     """Return how the log calls what was shown: a key by its id."""
     if not shown.startswith(PREFIX):
         return "token"
-    return f"key:{id_in(shown) or 'malformed'}"
+    return f"key:{parse_key_id(shown) or 'malformed'}"
 
 
 def access() -> Access:

@@ -5,7 +5,15 @@ What is not a participant's own act is noted in the audit log, before it is done
 
 import flask
 
-from ..access.principals import Integrator, Participant, Principal, Scope, check_scope, check_session, name_of
+from ..access.principals import (
+    Integrator,
+    Participant,
+    Principal,
+    Scope,
+    audit_name,
+    require_scope,
+    require_session_access,
+)
 from ..sessions.service import SessionStore
 from ..store import audit
 from ..survey import SessionKey
@@ -38,7 +46,7 @@ def permitted(
     who = access().who(key)
     if isinstance(who, Participant) and named is None and who.key.user_id == user_id:
         key = who.key
-    check_session(who, scope, key, own=own)
+    require_session_access(who, scope, key, own=own)
     requests.check_arguments("survey", *also)
     if not isinstance(who, Participant):
         key = store().queries.resolve_key(user_id, named)
@@ -58,8 +66,8 @@ def permitted_to_all(scope: Scope, action: audit.Action, *, is_live: bool = Fals
         Unauthorized, Forbidden, RateLimited: it may not.
     """
     who = access().who()
-    check_scope(who, scope)
-    what = (name_of(who), action, *sorted(detail.items()))
+    require_scope(who, scope)
+    what = (audit_name(who), action, *sorted(detail.items()))
     if is_live and _was_noted(what):
         return
     note(who, action, None, **detail)
@@ -92,7 +100,7 @@ def note(who: Principal, action: audit.Action, key: SessionKey | None, **detail:
         return
     entry = audit.Entry(
         at=store().clock(),
-        actor=name_of(who),
+        actor=audit_name(who),
         action=action,
         survey_id=None if key is None else key.survey_id,
         user_id=None if key is None else key.user_id,

@@ -12,7 +12,7 @@ from typing import cast
 
 import flask
 
-from ..access.principals import Integrator, Principal, Scope, check_scope
+from ..access.principals import Integrator, Principal, Scope, require_scope
 from ..errors import StepkeepError, Unavailable
 from .authentication import access
 
@@ -84,4 +84,4 @@ def check_insider(scope: Scope) -> None:
         Unauthorized, Forbidden, RateLimited, Unavailable: else.
     """
     if not access().is_development:
-        check_scope(insiders().who(), scope)
+        require_scope(insiders().who(), scope)

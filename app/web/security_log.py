@@ -15,7 +15,7 @@ from typing import Literal, cast
 import flask
 from werkzeug.exceptions import SecurityError
 
-from ..access.principals import Anyone, name_of
+from ..access.principals import Anyone, audit_name
 from ..errors import StepkeepError
 from ..observability.logging import without_secrets
 from .authentication import address
@@ -51,7 +51,7 @@ class SecurityLog:
 
     def note(self, event: Event, why: str = "") -> None:
         """Write a line about the request that is being served."""
-        who = name_of(flask.g.get("who") or Anyone())
+        who = audit_name(flask.g.get("who") or Anyone())
         parts = {"address": address(), "who": who, "shown": flask.g.get("shown"), "what": _asked(), "why": why}
         if event in {"refused", "wrong_host"}:
             parts["origin"] = flask.request.headers.get("Origin", "")[:MAX_SHOWN]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 
-from app.access.api_keys import id_in, is_secret_of, new_key
+from app.access.api_keys import matches_key, new_key, parse_key_id
 from app.access.credentials import IDLE_US, MAX_NAME, SIGNED_IN_US, Credentials
 from app.access.principals import SCOPES, Integrator
 from app.access.tokens import DAY_US
@@ -33,7 +33,7 @@ def stored_text(engine: Engine) -> str:
 def assert_refused(credentials: Credentials, key: str) -> None:
     """A refusal is Unauthorized, and says the same whatever the reason."""
     with pytest.raises(Unauthorized) as refused:
-        credentials.integrator(key)
+        credentials.verify_key(key)
     assert refused.value.message == Unauthorized().message
 
 
@@ -58,9 +58,9 @@ def test_text_that_is_no_key_is_refused(text: str) -> None:
     """Any text at all is looked at without an error, and is no key."""
     key = new_key()
     for shown in (text, f"stepkeep_{text}", f"stepkeep_{key.key_id}_{text}", key.text + text if text else text):
-        assert not is_secret_of(shown, key.secret_hash)
-        assert not is_secret_of(shown, None)
-    assert id_in(key.text) == key.key_id
+        assert not matches_key(shown, key.secret_hash)
+        assert not matches_key(shown, None)
+    assert parse_key_id(key.text) == key.key_id
 
 
 @given(place=st.integers(0, 64), character=st.characters(exclude_categories=()))
@@ -68,9 +68,9 @@ def test_key_that_was_altered_is_refused(place: int, character: str) -> None:
     """Another character anywhere in it makes it another key, or none."""
     key = new_key()
     other = key.text[:place] + character + key.text[place + 1 :]
-    assert is_secret_of(key.text, key.secret_hash)
+    assert matches_key(key.text, key.secret_hash)
     if other != key.text:
-        assert not is_secret_of(other, key.secret_hash) or id_in(other) != key.key_id
+        assert not matches_key(other, key.secret_hash) or parse_key_id(other) != key.key_id
 
 
 def test_secrets_are_compared_in_constant_time(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_secrets_are_compared_in_constant_time(credentials: Credentials, monkeyp
         return one == other
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    credentials.integrator(key)
+    credentials.verify_key(key)
     for shown in (key[:-1] + "?", new_key().text, key[:-2] + "xx", "stepkeep_", ""):
         assert_refused(credentials, shown)
     assert len(compared) == 6
@@ -112,7 +112,7 @@ def test_new_installation_admits_no_integrator(credentials: Credentials) -> None
     for shown in (new_key().text, "", "admin", "stepkeep", "changeme", "stepkeep_" + "a" * 12 + "_" + "A" * 43):
         assert_refused(credentials, shown)
         with pytest.raises(Unauthorized):
-            credentials.signed_in(shown)
+            credentials.verify_sign_in(shown)
 
 
 def test_keys_are_listed_with_what_they_may_do(credentials: Credentials, clock: Clock) -> None:
@@ -164,29 +164,29 @@ def test_key_that_expired_or_was_revoked_is_refused(credentials: Credentials, op
     expires_at = clock.now + HOUR_US
     brief, revoked = credentials.create_key("brief", ["export"], expires_at), credentials.create_key("b", ["export"])
     other_process = opened()
-    key_id = id_in(revoked) or ""
-    open_socket = credentials.integrator(revoked)
+    key_id = parse_key_id(revoked) or ""
+    open_socket = credentials.verify_key(revoked)
     assert credentials.revoke_key(key_id)
     assert not credentials.revoke_key(key_id)
     assert_refused(credentials, revoked)
     assert_refused(other_process, revoked)
-    assert not credentials.revocations.holds(open_socket, clock.now)
+    assert not credentials.revocations.is_valid(open_socket, clock.now)
     clock.now = expires_at - 2  # the clock goes on by one with each look
-    who = credentials.integrator(brief)
-    assert credentials.revocations.holds(who, expires_at - 1)
-    assert not credentials.revocations.holds(who, expires_at)
+    who = credentials.verify_key(brief)
+    assert credentials.revocations.is_valid(who, expires_at - 1)
+    assert not credentials.revocations.is_valid(who, expires_at)
     clock.now = expires_at - 1
     assert_refused(credentials, brief)
     clock.go_on(3650 * DAY_US)
-    assert credentials.integrator(lasting).name == "lasting"
+    assert credentials.verify_key(lasting).name == "lasting"
 
 
 def test_key_may_do_what_its_scopes_say(credentials: Credentials) -> None:
     """Who shows it is known by its id and name, with exactly the scopes that were given."""
     key = credentials.create_key("ward 3", ["export", "sessions:read"])
     scopes = frozenset({"sessions:read", "export"})
-    assert credentials.integrator(key) == Integrator(
-        key_id=id_in(key) or "",
+    assert credentials.verify_key(key) == Integrator(
+        key_id=parse_key_id(key) or "",
         name="ward 3",
         scopes=scopes,  # type: ignore[arg-type]  # literals
         expires_at=None,
@@ -196,7 +196,9 @@ def test_key_may_do_what_its_scopes_say(credentials: Credentials) -> None:
 def test_another_keys_secret_does_not_open_it(credentials: Credentials) -> None:
     """The secret must be that of the key with this id."""
     one, other = (credentials.create_key(name, ["export"]) for name in "ab")
-    assert_refused(credentials, f"stepkeep_{id_in(one)}_{other.removeprefix(f'stepkeep_{id_in(other)}_')}")
+    assert_refused(
+        credentials, f"stepkeep_{parse_key_id(one)}_{other.removeprefix(f'stepkeep_{parse_key_id(other)}_')}"
+    )
 
 
 def test_last_use_is_noted_once_a_minute_at_most(credentials: Credentials, opened: Open, clock: Clock) -> None:
@@ -208,18 +210,18 @@ def test_last_use_is_noted_once_a_minute_at_most(credentials: Credentials, opene
 
     assert_refused(credentials, key[:-2] + "xx")
     assert used_at() is None
-    credentials.integrator(key)
+    credentials.verify_key(key)
     first = used_at()
     assert first == clock.now
     for _ in range(10):
         clock.go_on(MINUTE_US // 20)
-        credentials.integrator(key)
+        credentials.verify_key(key)
         opened_again = used_at()
         assert opened_again == first
-    opened().integrator(key)  # another process knows of it too
+    opened().verify_key(key)  # another process knows of it too
     assert used_at() == first
     clock.go_on(MINUTE_US)
-    credentials.integrator(key)
+    credentials.verify_key(key)
     assert used_at() == clock.now
 
 
@@ -231,10 +233,10 @@ def test_sign_in_ends_when_nobody_was_there(credentials: Credentials, clock: Clo
     cookie, who = credentials.sign_in(credentials.create_key("a", ["admin"]))
     for _ in range(4):
         clock.go_on(IDLE_US - MINUTE_US)
-        assert credentials.signed_in(cookie) == who
+        assert credentials.verify_sign_in(cookie) == who
     clock.go_on(IDLE_US + 1)
     with pytest.raises(Unauthorized):
-        credentials.signed_in(cookie)
+        credentials.verify_sign_in(cookie)
 
 
 def test_sign_in_ends_after_12_hours(credentials: Credentials, clock: Clock, engine: Engine) -> None:
@@ -243,10 +245,10 @@ def test_sign_in_ends_after_12_hours(credentials: Credentials, clock: Clock, eng
     cookie, _ = credentials.sign_in(key)
     for _ in range(SIGNED_IN_US // (20 * MINUTE_US) - 1):
         clock.go_on(20 * MINUTE_US)
-        credentials.signed_in(cookie)
+        credentials.verify_sign_in(cookie)
     clock.go_on(20 * MINUTE_US + 1)
     with pytest.raises(Unauthorized):
-        credentials.signed_in(cookie)
+        credentials.verify_sign_in(cookie)
     credentials.sign_in(key)
     with engine.connect() as connection:
         assert connection.execute(select(func.count()).select_from(sign_ins)).scalar() == 1
@@ -261,13 +263,13 @@ def test_sign_in_ends_with_its_key(credentials: Credentials, opened: Open, clock
     cookies = [credentials.sign_in(key)[0] for key in (revoked, brief, brief)]
     credentials.sign_out(cookies[2])
     credentials.sign_out(cookies[2])
-    credentials.revoke_key(id_in(revoked) or "")
-    assert other_process.signed_in(cookies[1]).name == "b"
+    credentials.revoke_key(parse_key_id(revoked) or "")
+    assert other_process.verify_sign_in(cookies[1]).name == "b"
     clock.now = expires_at
     for cookie in cookies:
         for process in (credentials, other_process):
             with pytest.raises(Unauthorized):
-                process.signed_in(cookie)
+                process.verify_sign_in(cookie)
 
 
 def test_each_sign_in_has_a_cookie_of_its_own(credentials: Credentials) -> None:
@@ -280,4 +282,4 @@ def test_each_sign_in_has_a_cookie_of_its_own(credentials: Credentials) -> None:
         credentials.sign_in(new_key().text)
     for text in ("", "\ud800", "\0", "x" * 100_000):
         with pytest.raises(Unauthorized):
-            credentials.signed_in(text)
+            credentials.verify_sign_in(text)

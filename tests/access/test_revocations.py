@@ -7,7 +7,7 @@ from sqlalchemy import Engine, select
 
 from app.access.credentials import Credentials
 from app.access.principals import Anyone, Developer
-from app.access.revocations import ALL_S
+from app.access.revocations import FULL_POLL_S
 from app.access.tokens import DAY_US
 from app.errors import DatabaseUnavailable, Unauthorized, Unavailable
 from app.store import credentials as statements
@@ -20,19 +20,19 @@ def test_revocation_reaches_other_processes_at_their_next_look(credentials: Cred
     """In this process it holds at once; another one looks every second."""
     other_process = opened()
     token, key = credentials.issue_token(KEY)[0], credentials.create_key("a", ["export"])
-    participant, integrator = other_process.participant(token), other_process.integrator(key)
+    participant, integrator = other_process.verify_token(token), other_process.verify_key(key)
     other_process.revocations.start()
     try:
         credentials.revoke_tokens(KEY)
         credentials.revoke_key(integrator.key_id)
         with pytest.raises(Unauthorized):
-            credentials.participant(token)
+            credentials.verify_token(token)
         wait_for(
-            lambda: not any(other_process.revocations.holds(who, 0) for who in (participant, integrator)),
+            lambda: not any(other_process.revocations.is_valid(who, 0) for who in (participant, integrator)),
             "the other process did not look",
         )
         with pytest.raises(Unauthorized):
-            other_process.participant(token)
+            other_process.verify_token(token)
     finally:
         other_process.revocations.close()
 
@@ -50,7 +50,7 @@ def test_revocation_that_was_slow_to_commit_is_seen(credentials: Credentials, op
     credentials.revoke_tokens(KEY)
     other_process.revocations._read()
     with pytest.raises(Unauthorized):
-        other_process.participant(token)
+        other_process.verify_token(token)
 
 
 def test_second_revocation_counts_too(credentials: Credentials, opened: Open) -> None:
@@ -59,13 +59,13 @@ def test_second_revocation_counts_too(credentials: Credentials, opened: Open) ->
     credentials.revoke_tokens(KEY)
     token = credentials.issue_token(KEY)[0]
     other_process.revocations._read()
-    other_process.participant(token)
+    other_process.verify_token(token)
     credentials.revoke_tokens(KEY)
     other_process.revocations._read()
-    other_process.revocations.note(KEY, 1)
+    other_process.revocations.add_tokens(KEY, 1)
     for process in (credentials, other_process):
         with pytest.raises(Unauthorized):
-            process.participant(token)
+            process.verify_token(token)
 
 
 def test_revocations_are_kept_as_long_as_a_token_may_hold(
@@ -88,13 +88,13 @@ def test_revocations_are_kept_as_long_as_a_token_may_hold(
     assert set(revoked(engine)) == {"eve", "bob"}
     assert {key.user_id for key in other_process.revocations._tokens} == {"eve", "bob"}
     with pytest.raises(Unauthorized):
-        other_process.participant(token)
+        other_process.verify_token(token)
 
 
 def test_all_are_not_read_at_each_look_when_nothing_can_be_removed(
     credentials: Credentials, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that can only be read is tried again after ALL_S; what is new is read meanwhile."""
+    """A database that can only be read is tried again after FULL_POLL_S; what is new is read meanwhile."""
     looks: list[int] = []
     read_tokens = credentials.revocations._read_tokens
     monkeypatch.setattr(
@@ -124,13 +124,13 @@ def test_clock_that_is_ahead_hides_nothing_that_is_revoked_later(
     credentials.revoke_tokens(KEY)
     other_process.revocations._read()
     with pytest.raises(Unauthorized):
-        other_process.participant(token)
+        other_process.verify_token(token)
 
 
 def test_revocation_that_is_dated_back_is_found_when_all_are_read(
     credentials: Credentials, opened: Open, clock: Clock
 ) -> None:
-    """As a list of erasures dates it, which is put into effect days later: within ALL_S all that counts is read."""
+    """As a list of erasures dates it, which is put into effect days later: within FULL_POLL_S all that counts is read."""
     other_process = opened()
     token = credentials.issue_token(KEY)[0]
     erased_at = clock()
@@ -138,10 +138,10 @@ def test_revocation_that_is_dated_back_is_found_when_all_are_read(
     credentials.revoke_tokens(KEY._replace(user_id="eve"))
     other_process.revocations._read()
     credentials._store.run_transaction(lambda connection: statements.revoke_tokens(connection, KEY, erased_at))
-    other_process.revocations._read_all_at -= ALL_S
+    other_process.revocations._read_all_at -= FULL_POLL_S
     other_process.revocations._read()
     with pytest.raises(Unauthorized):
-        other_process.participant(token)
+        other_process.verify_token(token)
 
 
 def test_later_time_stays_when_a_slower_clock_revokes_again(
@@ -149,7 +149,7 @@ def test_later_time_stays_when_a_slower_clock_revokes_again(
 ) -> None:
     """Tokens that the server with the faster clock issued stay revoked."""
     clock.go_on(HOUR_US)
-    participant = credentials.participant(credentials.issue_token(KEY)[0])
+    participant = credentials.verify_token(credentials.issue_token(KEY)[0])
     credentials.revoke_tokens(KEY)
     before = revoked(engine)
     clock.go_on(-HOUR_US)
@@ -157,24 +157,26 @@ def test_later_time_stays_when_a_slower_clock_revokes_again(
     assert revoked(engine) == before
     restarted = opened()
     restarted.revocations._read()
-    assert not restarted.revocations.holds(participant, clock())
+    assert not restarted.revocations.is_valid(participant, clock())
 
 
 def test_forked_child_looks_for_itself(credentials: Credentials) -> None:
     """A server that is loaded before it forks: what is revoked afterwards reaches its children too."""
-    participant = credentials.participant(credentials.issue_token(KEY)[0])
+    participant = credentials.verify_token(credentials.issue_token(KEY)[0])
     credentials.revocations.start()
     told, tell = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            wait_for(lambda: not credentials.revocations.holds(participant, 0), "the child did not look", timeout_s=20)
+            wait_for(
+                lambda: not credentials.revocations.is_valid(participant, 0), "the child did not look", timeout_s=20
+            )
             os.write(tell, b"found")
         finally:
             os._exit(0)
     os.close(tell)
     try:
-        assert credentials.revocations.holds(participant, 0)
+        assert credentials.revocations.is_valid(participant, 0)
         credentials.revoke_tokens(KEY)
         with os.fdopen(told, "rb") as hears:
             assert hears.read() == b"found"
@@ -184,7 +186,7 @@ def test_forked_child_looks_for_itself(credentials: Credentials) -> None:
 
 
 def read_all(process: Credentials) -> None:
-    """Let it look as it does every ALL_S."""
+    """Let it look as it does every FULL_POLL_S."""
     process.revocations._read_all_at = float("-inf")
     process.revocations._read()
 
@@ -201,7 +203,7 @@ def test_what_is_revoked_stays_so_while_the_database_is_away(
     """Participants' tokens are checked by what is known; that it can't be read is said once; API keys are refused."""
     revoked, good = credentials.issue_token(KEY)[0], credentials.issue_token(KEY._replace(user_id="eve"))[0]
     key = credentials.create_key("a", ["export"])
-    integrator = credentials.integrator(key)
+    integrator = credentials.verify_key(key)
     credentials.revoke_tokens(KEY)
     looks: list[int] = []
 
@@ -209,7 +211,7 @@ def test_what_is_revoked_stays_so_while_the_database_is_away(
         looks.append(1)
         raise DatabaseUnavailable("away")
 
-    monkeypatch.setattr("app.access.revocations.LOOK_S", 0.001)
+    monkeypatch.setattr("app.access.revocations.POLL_S", 0.001)
     credentials.revocations.start()
     try:
         monkeypatch.setattr(credentials._store, "run_read", away)
@@ -217,11 +219,11 @@ def test_what_is_revoked_stays_so_while_the_database_is_away(
     finally:
         credentials.revocations.close()
     with pytest.raises(Unauthorized):
-        credentials.participant(revoked)
-    assert credentials.participant(good).key.user_id == "eve"
-    assert credentials.revocations.holds(integrator, 0)
+        credentials.verify_token(revoked)
+    assert credentials.verify_token(good).key.user_id == "eve"
+    assert credentials.revocations.is_valid(integrator, 0)
     with pytest.raises(Unavailable):
-        credentials.integrator(key)
+        credentials.verify_key(key)
     assert [record.message for record in caplog.records if record.name == "stepkeep.access"] == [
         f"what was revoked can't be read now, and what is known holds: {DatabaseUnavailable('away')}"
     ]
@@ -229,5 +231,5 @@ def test_what_is_revoked_stays_so_while_the_database_is_away(
 
 def test_who_shows_nothing_holds_nothing(credentials: Credentials) -> None:
     """Nobody in particular may stay nowhere; a developer, on his own machine, may."""
-    assert not credentials.revocations.holds(Anyone(), 0)
-    assert credentials.revocations.holds(Developer(), 0)
+    assert not credentials.revocations.is_valid(Anyone(), 0)
+    assert credentials.revocations.is_valid(Developer(), 0)

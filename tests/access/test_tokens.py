@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.access.credentials import Credentials
-from app.access.principals import SCOPES, Participant, check_session
+from app.access.principals import SCOPES, Participant, require_session_access
 from app.access.tokens import DAY_US, MAX_LENGTH, ResumeTokens, new_user_id
 from app.errors import Forbidden, Unauthorized
 from app.sessions.service import SessionStore
@@ -103,13 +103,13 @@ def test_new_participant_gets_128_random_bits(store: SessionStore) -> None:
 def test_token_of_another_participant_or_survey_is_refused(own: SessionKey, others: SessionKey) -> None:
     """A token admits to the session that it names, and to no other, for whatever is asked."""
     who = TOKENS.read(TOKENS.issue(own, AT, HOUR_US), AT)
-    check_session(who, "sessions:write", own, own=True)
-    check_session(who, "sessions:read", own)
+    require_session_access(who, "sessions:write", own, own=True)
+    require_session_access(who, "sessions:read", own)
     if own == others:
         return
     for scope, is_own in itertools.product(SCOPES, (True, False)):
         with pytest.raises(Forbidden):
-            check_session(who, scope, others, own=is_own)
+            require_session_access(who, scope, others, own=is_own)
 
 
 def test_parts_of_two_tokens_are_no_token() -> None:
@@ -126,11 +126,11 @@ def test_token_past_its_time_is_refused(credentials: Credentials, clock: Clock) 
     """It holds to the last microsecond, then no more: at requests, and for connections that stay open."""
     token, expires_at = credentials.issue_token(KEY, HOUR_US)
     clock.now = expires_at - 2  # the clock goes on by one with each look
-    who = credentials.participant(token)
-    assert credentials.revocations.holds(who, expires_at - 1)
+    who = credentials.verify_token(token)
+    assert credentials.revocations.is_valid(who, expires_at - 1)
     with pytest.raises(Unauthorized):
-        credentials.participant(token)
-    assert not credentials.revocations.holds(who, expires_at)
+        credentials.verify_token(token)
+    assert not credentials.revocations.is_valid(who, expires_at)
 
 
 def test_token_past_token_days_is_refused(opened: Open, clock: Clock) -> None:
@@ -139,10 +139,10 @@ def test_token_past_token_days_is_refused(opened: Open, clock: Clock) -> None:
     assert expires_at == clock.now + 90 * DAY_US
     stricter = opened(token_days=1.0)
     clock.go_on(DAY_US - 10)
-    assert stricter.participant(token).key == KEY
+    assert stricter.verify_token(token).key == KEY
     clock.go_on(10)
     with pytest.raises(Unauthorized):
-        stricter.participant(token)
+        stricter.verify_token(token)
 
 
 def test_token_that_was_revoked_is_refused(credentials: Credentials, opened: Open) -> None:
@@ -151,27 +151,27 @@ def test_token_that_was_revoked_is_refused(credentials: Credentials, opened: Ope
     others = [
         credentials.issue_token(key)[0] for key in (KEY._replace(user_id="Ada"), KEY._replace(survey_id="intake"))
     ]
-    open_socket = credentials.participant(phone)
+    open_socket = credentials.verify_token(phone)
     credentials.revoke_tokens(KEY)
     for token in (phone, laptop):
         with pytest.raises(Unauthorized):
-            credentials.participant(token)
-    assert not credentials.revocations.holds(open_socket, open_socket.issued_at + 1)
+            credentials.verify_token(token)
+    assert not credentials.revocations.is_valid(open_socket, open_socket.issued_at + 1)
     for token in (*others, credentials.issue_token(KEY)[0]):
-        credentials.participant(token)
+        credentials.verify_token(token)
     restarted = opened()
     restarted.revocations._read()
     with pytest.raises(Unauthorized):
-        restarted.participant(laptop)
+        restarted.verify_token(laptop)
 
 
 def test_token_is_replaced_when_half_of_its_time_is_over(credentials: Credentials, clock: Clock) -> None:
     """Who comes now and then is never asked for a new link."""
     token, _ = credentials.issue_token(KEY)
     clock.go_on(44 * DAY_US)
-    assert not credentials.is_half_over(credentials.participant(token))
+    assert not credentials.should_renew(credentials.verify_token(token))
     clock.go_on(2 * DAY_US)
-    assert credentials.is_half_over(credentials.participant(token))
+    assert credentials.should_renew(credentials.verify_token(token))
 
 
 # ---------------------------------------------------------------------------------------------- what is no token

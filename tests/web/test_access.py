@@ -113,7 +113,7 @@ def test_link_leads_another_device_to_the_session(door: Door) -> None:
     answer = door.ask("POST", "/api/session/lena/link?survey=phq9", door.token("lena"))
     token = token_in(answer.json["link"])
     assert answer.json["qr"].startswith("<svg")
-    assert door.credentials.participant(token).expires_at - door.clock() <= 24 * 3600 * 1_000_000
+    assert door.credentials.verify_token(token).expires_at - door.clock() <= 24 * 3600 * 1_000_000
     resumed = door.ask("POST", "/resume", json={"token": token})
     assert resumed.json["address"] == "/s/phq9"
     cookie = {"Cookie": cookie_of(resumed)}
@@ -136,7 +136,7 @@ def test_revoking_ends_every_token_but_that_of_who_asks(door: Door) -> None:
     answer = door.ask("DELETE", "/api/session/rosa/tokens?survey=phq9", headers=cookie)
     renewed = cookie_of(answer).partition("=")[2]
     assert [may_read(door, "rosa", token) for token in (before, renewed)] == [False, True]
-    assert door.credentials.participant(other).key == SessionKey("intake", "rosa")
+    assert door.credentials.verify_token(other).key == SessionKey("intake", "rosa")
     answer = door.ask("DELETE", "/api/session/rosa/tokens?survey=phq9", door.key("sessions:write"))
     assert "Set-Cookie" not in answer.headers
     assert not may_read(door, "rosa", renewed)

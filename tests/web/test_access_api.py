@@ -99,7 +99,7 @@ def test_who_revokes_for_another_gets_no_cookie_of_his(door: Door) -> None:
         assert (answer.status_code, "Set-Cookie" in answer.headers) == (200, False), headers
     hers = of_browser(f"{COOKIE}={door.token('rosa')}")
     assert "Set-Cookie" not in door.ask("DELETE", path, key, headers=hers).headers
-    assert door.credentials.participant(mine.partition("=")[2]).key == SessionKey("phq9", "researcher")
+    assert door.credentials.verify_token(mine.partition("=")[2]).key == SessionKey("phq9", "researcher")
 
 
 def test_who_revokes_his_own_goes_on_if_he_came_by_cookie(door: Door) -> None:
@@ -110,7 +110,7 @@ def test_who_revokes_his_own_goes_on_if_he_came_by_cookie(door: Door) -> None:
     renewed = answer.headers["Set-Cookie"].partition(";")[0]
     assert renewed.startswith(f"{COOKIE}=")
     token = renewed.partition("=")[2]
-    assert door.credentials.participant(token).key == SessionKey("phq9", "rolf")
+    assert door.credentials.verify_token(token).key == SessionKey("phq9", "rolf")
     for is_in_a_browser in (False, True):
         shown = door.token("rolf")
         headers = of_browser(f"{COOKIE}={door.token('rolf')}") if is_in_a_browser else {}
@@ -122,7 +122,7 @@ def test_who_revokes_his_own_goes_on_if_he_came_by_cookie(door: Door) -> None:
 def life_us(door: Door, answer: Any) -> int:
     """Return for how long the token of a link holds from now."""
     token = answer.json["link"].partition("#")[2]
-    return door.credentials.participant(token).expires_at - door.clock()
+    return door.credentials.verify_token(token).expires_at - door.clock()
 
 
 @pytest.mark.parametrize(("hours", "expected"), [(1, 1), (0.5, 0.5), (90 * 24, 24)])

@@ -119,7 +119,7 @@ def test_each_line_says_when_who_and_what(tmp_path: Path) -> None:
         ),
         (
             f"refused address='127.0.0.1' who='key:{key.split('_')[1]} (ward 3)' shown='key:{key.split('_')[1]}' "
-            "what='GET /api/sessions' why='this API key lacks the scope sessions:read'"
+            "what='GET /api/sessions' why='The API key lacks the scope sessions:read.'"
         ),
     ]
 

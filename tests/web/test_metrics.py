@@ -151,7 +151,7 @@ def test_key_that_was_good_reads_on_while_the_database_is_away(door: Door, monke
     assert door.ask("GET", "/metrics", good).status_code == 200
     assert door.ask("GET", "/metrics", other).status_code == 503
     assert door.ask("GET", "/metrics", f"{good[:-1]}{'a' if good[-1] != 'a' else 'b'}").status_code == 503
-    door.credentials.revocations.note_key(good.split("_")[1])
+    door.credentials.revocations.add_key(good.split("_")[1])
     assert door.ask("GET", "/metrics", good).status_code == 503
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import flask
 from werkzeug import Response
 
-from ...access.principals import SCOPES, Developer, Integrator, check_scope
+from ...access.principals import SCOPES, Developer, Integrator, require_scope
 from ...core.timestamps import format_minute
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, NotFound, Unauthorized, Unavailable
 from ...store import audit, counting, history
@@ -116,7 +116,7 @@ def _who() -> Integrator | Developer:
         Unauthorized, Forbidden: nobody, or with a key that may not.
     """
     who = access().signed_in()
-    check_scope(who, "sessions:read")
+    require_scope(who, "sessions:read")
     return who
 
 

@@ -9,7 +9,7 @@ import contextlib
 import flask
 from werkzeug import Response
 
-from ...access.principals import Anyone, Integrator, name_of
+from ...access.principals import Anyone, Integrator, audit_name
 from ...errors import Forbidden, RateLimited, Unauthorized, Unavailable
 from ...store import audit
 from ..authentication import access
@@ -86,7 +86,7 @@ def to_sign_in() -> Response:
 
 
 def _note_failure() -> None:
-    entry = audit.Entry(at=store().clock(), actor=name_of(Anyone()), action="sign_in_failed")
+    entry = audit.Entry(at=store().clock(), actor=audit_name(Anyone()), action="sign_in_failed")
     store().run_transaction(lambda db: audit.record(db, entry))
 
 

@@ -111,7 +111,7 @@ def unstored(response: Response) -> Response:
 
 def _go_on(survey: Survey, who: Participant) -> Response:
     response = page("survey.html", survey=survey, user_id=who.key.user_id)
-    if access().credentials.is_half_over(who):
+    if access().credentials.should_renew(who):
         access().set_cookie(response, who.key)
     return response
 

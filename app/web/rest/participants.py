@@ -5,7 +5,7 @@ from typing import Any
 import flask
 import segno
 
-from ...access.principals import Participant, Principal, check_scope
+from ...access.principals import Participant, Principal, require_scope
 from ...access.tokens import new_user_id
 from ...core.timestamps import format_timestamp
 from ...errors import Forbidden, InvalidInput, NoSuchSurvey, OtherVisit, Unauthorized
@@ -37,7 +37,7 @@ def create_participant(survey_id: str) -> flask.Response:
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
     body = requests.body(_INVITES) if flask.request.get_data() else {}
     if body and not may_invite:
-        check_scope(who, "sessions:write")
+        require_scope(who, "sessions:write")
     key = store().queries.key(body.get("user_id", new_user_id()), survey_id)
     access().limits.count("address_connections", address())
     note(who, "token_issued", key)
@@ -60,7 +60,7 @@ def create_link(user_id: str) -> flask.Response:
     if isinstance(who, Participant):
         life_us = min(life_us, who.expires_at - store().clock())  # no link outlives what it was made with
     if body:
-        check_scope(who, "sessions:write")
+        require_scope(who, "sessions:write")
         life_us = _life_us(body.get("hours")) or life_us
     token, expires_at = access().credentials.issue_token(key, life_us)
     link = _link(token)
@@ -143,7 +143,7 @@ def _is_somebody_else_here(who: Participant) -> bool:
 
 def _may(who: Principal) -> bool:
     try:
-        check_scope(who, "sessions:write")
+        require_scope(who, "sessions:write")
     except (Forbidden, Unauthorized):
         return False
     return True

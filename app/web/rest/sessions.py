@@ -5,7 +5,7 @@ from typing import Any
 
 import flask
 
-from ...access.principals import Participant, check_scope
+from ...access.principals import Participant, require_scope
 from ...core import strict_json
 from ...core.timestamps import format_timestamp
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unauthorized, VersionConflict
@@ -83,7 +83,7 @@ def delete_session(user_id: str) -> flask.Response:
     """Erase the session and its history."""
     key = permitted(user_id, "sessions:write", "session_erased")
     was_there = store().erasure.delete(key)
-    access().credentials.revocations.note(key, store().clock())
+    access().credentials.revocations.add_tokens(key, store().clock())
     if not was_there:
         raise NoSuchSession(key.survey_id, key.user_id)
     return json_response({"success": True})
@@ -275,7 +275,7 @@ def _sees_closed_surveys(survey_id: str | None = None) -> bool:
     if isinstance(who, Participant):
         return who.key.survey_id == survey_id
     try:
-        check_scope(who, "sessions:read")
+        require_scope(who, "sessions:read")
     except (Unauthorized, Forbidden):
         return False
     return True

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import flask
 
-from ...access.principals import Anyone, Participant, Principal, check_session
+from ...access.principals import Anyone, Participant, Principal, require_session_access
 from ...errors import RateLimited, Unauthorized
 from ...settings import Settings
 from ...survey import SessionKey
@@ -116,7 +116,7 @@ def admit(ws: Any, connections: Connections, key: SessionKey) -> Guest:  # noqa:
     if isinstance(who, Anyone):
         with connections.counted("strangers", ""):  # a few of all: those who are known need room
             who = _introduced(ws, door)
-    check_session(who, "sessions:write", key, own=True)
+    require_session_access(who, "sessions:write", key, own=True)
     note(who, "session_written", key, door="socket")
     # An integrator's connections are of many participants: each is counted by himself.
     door.limits.count("participant_connections", f"{key.survey_id}/{key.user_id}")
