@@ -104,7 +104,7 @@ def test_all_are_not_read_at_each_look_when_nothing_can_be_removed(
     def refuse(_before: int) -> None:
         raise DatabaseUnavailable("only reads")
 
-    monkeypatch.setattr(credentials.revocations, "_forget", refuse)
+    monkeypatch.setattr(credentials.revocations, "_delete", refuse)
     credentials.revoke_tokens(KEY)
     for _ in range(2):
         credentials.revocations._read()
