@@ -225,7 +225,7 @@ def test_what_is_revoked_stays_so_while_the_database_is_away(
     with pytest.raises(Unavailable):
         credentials.verify_key(key)
     assert [record.message for record in caplog.records if record.name == "stepkeep.access"] == [
-        f"what was revoked can't be read now, and what is known holds: {DatabaseUnavailable('away')}"
+        f"Revocations can't be read; using those already known: {DatabaseUnavailable('away')}"
     ]
 
 
