@@ -1,31 +1,51 @@
-"""Stepkeep keeps a person's place in a survey.
+"""Stepkeep, a survey server that never loses an answer.
 
-The map, from the doors inwards (imports go this way only, ``make check`` holds it)::
+The packages, from the interfaces down to the core; imports go this way only (``make check`` enforces it):
 
-    web | cli  ->  operations  ->  access, database  ->  service  ->  store  ->  catalogue  ->  survey  ->  errors
+=================  ================================================================================================
+``serve``          starts the server: ``python -m app.serve``
+``web/``           REST, the WebSocket, and the pages
+``cli/``           the operator's commands
+``client/``        the Python client of the WebSocket; independent of the server
+``operations/``    backup, export, statistics, webhooks, maintenance, integrity checks, privacy, demo data
+``access/``        tokens, API keys, sign-ins, permissions
+``database``       :func:`get_database`, the simple Python API
+``sessions/``      :class:`SessionStore`: every interface reads and changes sessions through it
+``notifications/`` changes of sessions, between processes
+``writer/``        group commit, and turns that wait while the database is unavailable
+``store/``         SQL: tables, rows, queries, encryption, retries, drivers
+``catalogue``      the survey files that this server offers
+``observability/`` metrics, traces, log lines
+``settings``       every setting
+``survey/``        the pure core: surveys, step types, commands, events, and what a command does to a session
+``core/``          small mechanisms: JSON, timestamps, files, deadlines
+``errors``         every error
+=================  ================================================================================================
 
-* ``survey/``     what a survey is, its step types, and what a command does to a session: pure values and functions
-* ``catalogue``   the survey files that this server offers
-* ``store/``      rows, transactions, retries, group commit; what waits while the database is away (``pending``)
-* ``service``     :class:`~app.sessions.service.SessionStore`, the doors' only way in
-* ``database``    :func:`~app.database.get_database`, the simple Python API
-* ``access/``     who may do what: tokens, API keys, sign-ins, revocations
-* ``operations/`` what is done for long, or beside the turns: changing keys, expiry and erasing by age, backups and
-  moving house, exports, a survey's figures, delivering webhooks, verifying and rebuilding, demo data
-* ``cli/``        the operators' commands
-* ``web/``        the REST and WebSocket doors and the page
-* ``client/``     the Python client of the socket: what an integrator's program imports, and nothing of the server
-
-Between the service and the store, each one noun: ``reader`` (what doors read), ``removal`` (erasing and setting aside),
-``forks``, ``validation`` (what may be saved),
-``revisions`` (surveys that sessions are pinned to), ``listeners`` (who shows which session), ``news/`` (what other
-processes changed), ``patience`` (waiting for a while only), ``snapshot`` (a session as doors show it).
-
-Below all: ``metrics`` (what is counted) and ``tracing`` (spans, where they are wanted).
-
-One answer's walk is straight: ``web/socket.py`` receives a frame, ``web/messages.py`` makes it a
-command, ``SessionStore.submit_or_accept`` queues it, ``store/writer.py`` takes what waits, ``store/batch.py`` reads the
-sessions locked, asks ``survey/flow.py`` to decide, folds the events with ``survey/state.py``, and writes the
-history rows and the session rows and commits; only then are the senders told. Where that takes too long,
-``store/pending.py`` accepts the command, and it takes the same way when the database is back.
+docs/architecture.md follows an answer through them.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .database import Database, get_database
+    from .sessions.service import SessionStore, open_store
+
+__all__ = ["Database", "SessionStore", "__version__", "get_database", "open_store"]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Database": "database",
+    "get_database": "database",
+    "SessionStore": "sessions.service",
+    "open_store": "sessions.service",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Imported on first use: a program that imports only the client must not import the server.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
