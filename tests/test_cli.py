@@ -1,20 +1,24 @@
 """The operator's commands, as he runs them: ``flask`` as a process of its own, in production, beside a running server."""
 
+import contextlib
 import csv
 import io
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import click
 import flask
 import httpx
 import pytest
+from flask.cli import ScriptInfo
 from sqlalchemy import create_engine, select
 
 from app.cli import output, register
@@ -47,7 +51,25 @@ class Operator:
         }
 
     def run(self, *arguments: str, **changes: str) -> Done:
-        """Return what came of a command."""
+        """Run a command in this process, which takes a tenth of the time, and return what it printed."""
+        out, err = io.StringIO(), io.StringIO()
+        environment = {**self.environment, **changes, "FLASK_RUN_FROM_CLI": "true"}
+        with (
+            mock.patch.dict(os.environ, environment, clear=True),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
+            app = runpy.run_path(str(ROOT / "wsgi.py"))["app"]
+            try:
+                app.cli.main(arguments, prog_name="flask", obj=ScriptInfo(create_app=lambda: app))
+            finally:
+                close(app)
+        code = ended.value.code
+        return Done(arguments, code if isinstance(code, int) else int(code is not None), out.getvalue(), err.getvalue())
+
+    def run_process(self, *arguments: str, **changes: str) -> Done:
+        """Run a command as an operator does, and return what it printed."""
         return subprocess.run(
             [sys.executable, "-m", "flask", *arguments],
             cwd=ROOT,
@@ -73,6 +95,12 @@ class Operator:
     def audit(self, *arguments: str) -> list[dict[str, Any]]:
         """Return the audit log, the newest entry first."""
         return [json.loads(line) for line in self.does("audit", "--json", *arguments).splitlines()]
+
+
+def close(app: flask.Flask) -> None:
+    """End what the application does in the background."""
+    app.extensions["stepkeep_access"].credentials.revocations.close()
+    app.extensions["stepkeep"].close()
 
 
 def make_surveys(folder: Path) -> Path:
@@ -104,8 +132,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[flask.Flask]:
     made = create_app(production(settings))
     register(made)
     yield made
-    made.extensions["stepkeep_access"].credentials.revocations.close()
-    made.extensions["stepkeep"].close()
+    close(made)
 
 
 Serve = Callable[[Operator], Server]
@@ -153,7 +180,7 @@ def fails(done: Done, *parts: str, code: int = 1) -> None:
 
 def test_commands_are_listed_with_what_they_do(operator: Operator) -> None:
     """``flask --help`` and a group's help say what there is."""
-    listed = operator.does("--help")
+    listed = operator.run_process("--help").stdout
     for name in ("api-keys", "invitations", "keys", "audit"):
         assert f"\n  {name} " in listed
     told = operator.does("api-keys", "--help")
@@ -168,7 +195,7 @@ def test_commands_are_listed_with_what_they_do(operator: Operator) -> None:
         ({"SECRET_KEY": "short"}, ("SECRET_KEY is weak", "make one with")),
         ({"DATABASE_URL": "postgresql://me:geheim@127.0.0.1:1/x"}, ("database",)),
         ({"STEPKEEP_SURVEYS_DIR": "/dev/null/none", "STEPKEEP_DEFAULT_SURVEY": "A B"}, ("STEPKEEP_DEFAULT_SURVEY",)),
-        ({"STEPKEEP_RETENTION": "a year"}, ("STEPKEEP_RETENTION: should be a number and a unit", "as 30d")),
+        ({"STEPKEEP_RETENTION": "a year"}, ("STEPKEEP_RETENTION: must be a number and a unit", "as 30d")),
         ({"STEPKEEP_PUBLIC_URL": "http://survey.example.org"}, ("STEPKEEP_PUBLIC_URL", "https://")),
     ],
     ids=["no secret", "weak secret", "no database", "wrong setting", "no duration", "plain http"],
@@ -219,8 +246,9 @@ def test_command_that_is_wrong_says_how(app: flask.Flask, command: str, code: in
 
 def test_exit_codes_and_messages_leave_the_process(operator: Operator) -> None:
     """What fails within the command and what fails at its options ends the process as a script wants it."""
-    fails(operator.run("api-keys", "revoke", "nobody"), "Error: no API key 'nobody'", code=3)
-    fails(operator.run("api-keys", "revoke"), "Error: Missing argument", code=2)
+    fails(operator.run_process("api-keys", "revoke", "nobody"), "Error: no API key 'nobody'", code=3)
+    fails(operator.run_process("api-keys", "revoke"), "Error: Missing argument", code=2)
+    fails(operator.run_process("api-keys", "list", SECRET_KEY=""), "SECRET_KEY is missing")
 
 
 @pytest.mark.parametrize("fault", [MissingKey("0123456789ab"), ErasureNotListed("/srv/erasures", "it is full")])

@@ -30,13 +30,23 @@ ADA = SessionKey("phq9", "ada")
 MARKER = "Zwetschgenknoedel"
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """A server in production."""
-    running = Server(tmp_path, environment=in_production())
+@pytest.fixture(scope="module")
+def production_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server in production that the tests of this file use one after the other."""
+    often = {"STEPKEEP_ADDRESS_FAILURES": "10000/minute"}
+    running = Server(tmp_path_factory.mktemp("production"), environment=in_production(**often))
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def server(production_server: Server) -> Server:
+    """A server in production, without sessions."""
+    with credentials_of(production_server) as made:
+        key = made.create_key("test", ["sessions:read", "sessions:write"])
+    production_server.begin_anew(Authorization=f"Bearer {key}")
+    return production_server
 
 
 @pytest.fixture
