@@ -10,10 +10,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 PYTHON ?= python3
 WORKERS ?= auto
 ARGS ?=
-# Measure branch coverage in `make test`; empty: do not.
-COVERAGE ?= 1
-# 1: `make test` fails below 100% for app/survey and app/store, or 95% in all. Only for a complete run.
-COVERAGE_GATE ?=
+# 1: measure branch coverage, and fail below 100% for app/survey and app/store, or 95% in all. Only for a complete run.
+COVERAGE ?=
 # 1: `make lock` also upgrades to the newest versions; otherwise only what pyproject.toml requires changes.
 UPGRADE ?=
 
@@ -30,16 +28,25 @@ help: ## print this list
 run: .venv/.run-stamp ## serve on http://127.0.0.1:8000 (PORT, HOST, DATABASE_URL, STEPKEEP_SURVEYS_DIR)
 	@exec $(VENV_PYTHON) -m app.serve
 
-.PHONY: test
-test: .venv/.dev-stamp ## run all tests (ARGS='tests/survey -k back' for some, WORKERS=0 for no parallel runs)
+PYTEST = $(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadgroup $(if $(COVERAGE),--cov --cov-report=)
+
+.PHONY: test test-all find-chromium
+test: .venv/.dev-stamp find-chromium ## run the tests (ARGS='tests/survey -k back' for some, WORKERS=0 for no parallel runs)
+	@$(PYTEST) $(ARGS)
+ifneq ($(COVERAGE),)
+	@$(VENV_PYTHON) -m coverage report --include='app/survey/*,app/store/*' --fail-under=100
+	@$(VENV_PYTHON) -m coverage report --fail-under=95
+endif
+
+test-all: .venv/.dev-stamp find-chromium ## run the long tests too, with more random examples, then fuzzing and faults: hours
+	@$(PYTEST) --long --hypothesis-profile nightly $(ARGS)
+	@$(VENV_PYTHON) -m tests.fuzz --cases 1000000 --streams 20000 --cycles 10000
+	@$(VENV_PYTHON) -m tests.chaos --minutes $(MINUTES)
+
+find-chromium:
 ifeq ($(CHROMIUM),)
 	@echo 'No Chromium found: the browser tests cannot run (Debian: apt install chromium).'
 	@if [ "$${CI:-}" = true ]; then echo 'With CI=true that is a failure.' >&2; exit 1; fi
-endif
-	@$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadgroup $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
-ifneq ($(COVERAGE_GATE),)
-	@$(VENV_PYTHON) -m coverage report --include='app/survey/*,app/store/*' --fail-under=100
-	@$(VENV_PYTHON) -m coverage report --fail-under=95
 endif
 
 CHECKS := check-format check-lint check-types check-layers check-dependencies check-security check-migrations
