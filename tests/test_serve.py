@@ -1,4 +1,4 @@
-"""Starting: what can't work is one clear line and exit code 1."""
+"""The start of the server: an error is one line and exit code 1."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from tests.conftest import ROOT, SURVEYS, free_port
 
 
 def start(tmp_path: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    given = {
+    variables = {
         **os.environ,
         "PORT": str(free_port()),
         "DATABASE_URL": f"sqlite:///{tmp_path / 's.db'}",
@@ -24,7 +24,7 @@ def start(tmp_path: Path, **environment: str) -> "subprocess.CompletedProcess[st
     return subprocess.run(
         [sys.executable, "-m", "app.serve"],
         cwd=ROOT,
-        env=given,
+        env=variables,
         capture_output=True,
         text=True,
         timeout=60,
@@ -42,8 +42,8 @@ def start(tmp_path: Path, **environment: str) -> "subprocess.CompletedProcess[st
         ("STEPKEEP_DEFAULT_SURVEY", "none", "STEPKEEP_DEFAULT_SURVEY"),
     ],
 )
-def test_what_cannot_work_is_one_clear_line(tmp_path: Path, variable: str, value: str, problem: str) -> None:
-    """It names the cause, never a password, and shows no traceback."""
+def test_wrong_setting_is_reported_in_one_line(tmp_path: Path, variable: str, value: str, problem: str) -> None:
+    """Without a password or a traceback."""
     done = start(tmp_path, **{variable: value})
     assert done.returncode == 1
     assert problem in done.stderr
@@ -51,16 +51,14 @@ def test_what_cannot_work_is_one_clear_line(tmp_path: Path, variable: str, value
     assert "secret" not in done.stderr
 
 
-def test_broken_survey_file_is_one_clear_line(tmp_path: Path) -> None:
-    """The file, the place and what is wrong."""
+def test_invalid_survey_file_is_reported_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("id: a\ntitle: t\nlanguage: en\nsteps: [{id: S1, type: info}]\n")
     done = start(tmp_path, STEPKEEP_SURVEYS_DIR=str(tmp_path))
     assert done.returncode == 1
     assert "mine.yaml: steps[0].prompt" in done.stderr
 
 
-def test_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
-    """And what to do."""
+def test_port_in_use_is_reported_in_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -70,15 +68,15 @@ def test_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-FOR_OTHERS = ({"STEPKEEP_PUBLIC_URL": "https://survey.example.org"}, {"STEPKEEP_PROXIES": "1"})
+PUBLIC = ({"STEPKEEP_PUBLIC_URL": "https://survey.example.org"}, {"STEPKEEP_PROXIES": "1"})
 
 
-def test_loopback_is_development_unless_others_are_meant_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who names the public address, or a proxy, is in production: else everybody would be let in through it."""
+def test_loopback_is_development_unless_the_server_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A public address or a proxy selects production; development has no authentication."""
     for name in ("STEPKEEP_ENVIRONMENT", "STEPKEEP_PUBLIC_URL", "STEPKEEP_PROXIES", "HOST"):
         monkeypatch.delenv(name, raising=False)
     assert _meant(Settings()).environment == "development"
-    for given in FOR_OTHERS:
+    for given in PUBLIC:
         with monkeypatch.context() as environment:
             for name, value in given.items():
                 environment.setenv(name, value)
@@ -87,9 +85,9 @@ def test_loopback_is_development_unless_others_are_meant_to_come(monkeypatch: py
             assert _meant(Settings()).environment == "development"
 
 
-@pytest.mark.parametrize("given", FOR_OTHERS, ids=["STEPKEEP_PUBLIC_URL", "STEPKEEP_PROXIES"])
-def test_server_for_others_wants_a_secret_key(tmp_path: Path, given: dict[str, str]) -> None:
-    """On loopback too, behind a proxy: one line that says how to make one."""
+@pytest.mark.parametrize("given", PUBLIC, ids=["STEPKEEP_PUBLIC_URL", "STEPKEEP_PROXIES"])
+def test_public_server_requires_a_secret_key(tmp_path: Path, given: dict[str, str]) -> None:
+    """Also on loopback behind a proxy; the message says how to create one."""
     done = start(tmp_path, SECRET_KEY="", **given)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()

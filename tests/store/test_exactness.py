@@ -21,7 +21,7 @@ from app.sessions.service import SessionStore
 from app.sessions.validation import MAX_STATE_BYTES
 from app.web.factory import create_app
 from tests.conftest import examples
-from tests.test_exact_json import EXACT
+from tests.core.test_strict_json import EXACT
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
 ANSWERS = st.dictionaries(TEXT, EXACT, max_size=4)

@@ -32,7 +32,7 @@ from app.survey.state import fold
 from app.writer import batch, group_commit
 from app.writer.batch import Committed, Rejected
 from tests.conftest import examples
-from tests.test_exact_json import EXACT
+from tests.core.test_strict_json import EXACT
 
 KEY = SessionKey("phq9", "user123")
 

@@ -1,4 +1,4 @@
-"""One gate for JSON: what can't be held exactly by all is refused."""
+"""Strict JSON: only values that every database and client can hold exactly."""
 
 import math
 
@@ -24,8 +24,8 @@ EXACT = st.recursive(
 
 
 @given(EXACT)
-def test_what_passes_comes_back_the_same(value: object) -> None:
-    """Encode and decode are inverse, key order included."""
+def test_decode_returns_what_was_encoded(value: object) -> None:
+    """With the order of keys."""
     strict_json.check(value)
     assert strict_json.decode(strict_json.encode(value)) == value
 
@@ -37,14 +37,12 @@ def test_what_passes_comes_back_the_same(value: object) -> None:
         "[" * 10_000, "[" * 40 + "]" * 40, "", "{", b"\xff",
     ],
 )  # fmt: skip
-def test_what_is_not_exact_is_refused(text: str | bytes) -> None:
-    """Each is refused with a message, none crashes."""
+def test_text_that_is_not_strict_json_is_refused(text: str | bytes) -> None:
     with pytest.raises(InvalidJson):
         strict_json.decode(text)
 
 
-def test_python_values_that_are_not_json_are_refused_with_their_place() -> None:
-    """The message names the place."""
+def test_refused_python_value_names_its_place() -> None:
     with pytest.raises(InvalidJson, match=r"answers\.S1\[1\]"):
         strict_json.check({"S1": [1, math.nan]}, "answers")
 
@@ -57,7 +55,6 @@ def test_python_values_that_are_not_json_are_refused_with_their_place() -> None:
     ],
 )  # fmt: skip
 def test_refused_text_names_its_place(wrong: str, problem: str) -> None:
-    """Also of what the parser meets: the path from the top, as for values."""
     with pytest.raises(InvalidJson) as refused:
         strict_json.decode(f'{{"answers": {{"S1": [1, {wrong}]}}}}', "body")
     assert refused.value.place == "body.answers.S1[1]"

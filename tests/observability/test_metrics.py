@@ -1,4 +1,4 @@
-"""What is counted: it agrees with what happened, is told of everywhere it should be, and names nobody."""
+"""Metrics: they count correctly, are documented, and have no personal data."""
 
 import json
 import re
@@ -30,12 +30,12 @@ KEY = SessionKey("phq9", "ada")
 
 
 class Since:
-    """How much each figure has grown since this was made."""
+    """The increase of each metric since the object was created."""
 
     def __init__(self) -> None:
         self._before = self._now()
 
-    def grown(self, name: str, **labels: str) -> float:
+    def increase(self, name: str, **labels: str) -> float:
         key = name, tuple(sorted(labels.items()))
         return self._now().get(key, 0.0) - self._before.get(key, 0.0)
 
@@ -44,8 +44,7 @@ class Since:
         return {(one.name, tuple(sorted(one.labels.items()))): one.value for one in samples}
 
 
-def test_turns_are_counted_by_what_came_of_them(store: SessionStore) -> None:
-    """Accepted, duplicate, refused by which rule, failed by which error; and what was committed of them."""
+def test_turns_are_counted_by_outcome(store: SessionStore) -> None:
     since, at = Since(), now_us()
     answer = Answer(at=at, message_id="m-1", step="Q1", value=2)
     store.turns.submit_many([(KEY, Begin(at=at)), (KEY, answer), (KEY, answer)])
@@ -58,23 +57,23 @@ def test_turns_are_counted_by_what_came_of_them(store: SessionStore) -> None:
         ]
     )
     turns = "stepkeep_turns_total"
-    assert since.grown(turns, outcome="accepted", code="") == 3
-    assert since.grown(turns, outcome="duplicate", code="") == 1
-    assert since.grown(turns, outcome="refused", code="not_current") == 1
-    assert since.grown(turns, outcome="failed", code="message_id_reused") == 1
-    assert since.grown(turns, outcome="refused", code="version_conflict") == 1
-    assert since.grown("stepkeep_version_conflicts_total") == 1
+    assert since.increase(turns, outcome="accepted", code="") == 3
+    assert since.increase(turns, outcome="duplicate", code="") == 1
+    assert since.increase(turns, outcome="refused", code="not_current") == 1
+    assert since.increase(turns, outcome="failed", code="message_id_reused") == 1
+    assert since.increase(turns, outcome="refused", code="version_conflict") == 1
+    assert since.increase("stepkeep_version_conflicts_total") == 1
     events = {
-        action: since.grown("stepkeep_events_total", action=action) for action in ("started", "answered", "drafted")
+        action: since.increase("stepkeep_events_total", action=action) for action in ("started", "answered", "drafted")
     }
     assert events == {"started": 1, "answered": 1, "drafted": 1}
-    assert since.grown("stepkeep_turn_seconds_count") == 7
-    assert since.grown("stepkeep_batch_turns_sum") == 7
-    assert since.grown("stepkeep_batch_turns_count") == since.grown("stepkeep_batch_seconds_count") == 2
+    assert since.increase("stepkeep_turn_seconds_count") == 7
+    assert since.increase("stepkeep_batch_turns_sum") == 7
+    assert since.increase("stepkeep_batch_turns_count") == since.increase("stepkeep_batch_seconds_count") == 2
 
 
-def test_batch_that_is_lost_counts_as_failed(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of its turns, by our error's code; and no transaction is counted as committed."""
+def test_failed_batch_counts_each_of_its_turns(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the error's code; no transaction is counted as committed."""
     since = Since()
 
     def fail(*_: object) -> None:
@@ -82,16 +81,16 @@ def test_batch_that_is_lost_counts_as_failed(store: SessionStore, monkeypatch: p
 
     monkeypatch.setattr(store._connection, "transact", fail)
     store.turns.submit_many([(SessionKey("phq9", f"u-{number}"), Begin(at=now_us())) for number in range(2)])
-    assert since.grown("stepkeep_turns_total", outcome="failed", code="internal") == 2
-    assert since.grown("stepkeep_batch_seconds_count") == 0
+    assert since.increase("stepkeep_turns_total", outcome="failed", code="internal") == 2
+    assert since.increase("stepkeep_batch_seconds_count") == 0
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("database is locked", "lock"), ("UNIQUE constraint failed: x", "double_key"), ("gone", "connection")],
 )
-def test_each_retry_is_counted_by_its_reason(text: str, reason: str) -> None:
-    """Two attempts more are two retries; the last failure is none."""
+def test_retries_are_counted_by_reason(text: str, reason: str) -> None:
+    """Three attempts are two retries."""
     since = Since()
 
     def work() -> None:
@@ -99,36 +98,34 @@ def test_each_retry_is_counted_by_its_reason(text: str, reason: str) -> None:
 
     with pytest.raises(OperationalError):
         with_retries(Settings(retry_delay_s=0), work)
-    assert since.grown("stepkeep_database_retries_total", reason=reason) == 2
+    assert since.increase("stepkeep_database_retries_total", reason=reason) == 2
 
 
 AMOUNTS = st.lists(st.tuples(st.floats(0, 1000), st.integers(1, 50)), max_size=20)
 
 
 @given(AMOUNTS)
-def test_many_observations_at_once_are_the_same_as_one_by_one(amounts: list[tuple[float, int]]) -> None:
-    """The law of the histogram that turns are counted in."""
-    at_once, one_by_one = (metrics.Amounts("x_seconds", "x", registry=CollectorRegistry()) for _ in range(2))
-    at_once.observe_all(amounts)
+def test_observe_all_equals_single_observations(amounts: list[tuple[float, int]]) -> None:
+    together, singly = (metrics.Amounts("x_seconds", "x", registry=CollectorRegistry()) for _ in range(2))
+    together.observe_all(amounts)
     for amount, times in amounts:
         for _ in range(times):
-            one_by_one.observe(amount)
-    found, expected = (
-        [(one.labels, one.value) for one in made.collect()[0].samples if "created" not in one.name]
-        for made in (at_once, one_by_one)
+            singly.observe(amount)
+    actual, expected = (
+        [(one.labels, one.value) for one in histogram.collect()[0].samples if "created" not in one.name]
+        for made in (together, singly)
     )
-    assert found == [(labels, pytest.approx(number)) for labels, number in expected]
+    assert actual == [(labels, pytest.approx(number)) for labels, number in expected]
 
 
-def test_exposition_is_what_prometheus_reads() -> None:
-    """By its own parser: each of our metrics is there, with its type."""
+def test_exposition_is_parsed_by_prometheus() -> None:
     families = {family.name: family for family in text_string_to_metric_families(metrics.exposition().decode())}
     assert {name.removesuffix("_total") for name in metrics.names()} <= families.keys()
     assert families["stepkeep_turn_seconds"].type == "histogram"
 
 
-def test_no_label_can_name_anybody() -> None:
-    """Labels are of these alone, and each takes names of ours."""
+def test_labels_hold_no_personal_data() -> None:
+    """Every label has a fixed set of values."""
     labels = {name for collector in set(metrics.REGISTRY._collector_to_names) for name in collector._labelnames}  # type: ignore[attr-defined]  # of every metric
     known = {
         "outcome",
@@ -151,20 +148,19 @@ def _names_in(text: str) -> set[str]:
 
 
 def test_every_metric_is_in_the_documentation() -> None:
-    """A row each in docs/observability.md, and no row for what there is not."""
+    """And docs/observability.md documents no other."""
     page = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(stepkeep_[a-z_]+)` \|", page, re.MULTILINE)) == metrics.names()
 
 
-def test_dashboard_and_alerts_ask_for_metrics_that_there_are() -> None:
-    """And the dashboard shows all of them."""
+def test_dashboard_and_alerts_use_existing_metrics() -> None:
+    """The dashboard uses all of them."""
     shown, alerted = DASHBOARD.read_text(encoding="utf-8"), ALERTS.read_text(encoding="utf-8")
     assert _names_in(shown) == metrics.names()
     assert _names_in(alerted) <= metrics.names()
 
 
-def test_dashboard_is_whole() -> None:
-    """Panels with ids of their own that don't overlap, each with a query on the data source that is chosen."""
+def test_dashboard_panels_have_queries_and_do_not_overlap() -> None:
     board: dict[str, Any] = json.loads(DASHBOARD.read_text(encoding="utf-8"))
     assert {one["name"]: one["type"] for one in board["templating"]["list"]}["datasource"] == "datasource"
     taken: set[tuple[int, int]] = set()
@@ -185,8 +181,7 @@ def test_dashboard_is_whole() -> None:
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
 
 
-def test_each_alert_says_what_to_do() -> None:
-    """How grave it is, what is wrong, and where to look."""
+def test_alerts_have_a_severity_and_a_description() -> None:
     (group,) = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
     names = [rule["alert"] for rule in group["rules"]]
     assert len(names) == len(set(names)) > 5
@@ -196,7 +191,7 @@ def test_each_alert_says_what_to_do() -> None:
         assert rule["expr"].count("(") == rule["expr"].count(")")
 
 
-def test_folder_is_named_before_prometheus_is_asked_for() -> None:
-    """What gunicorn's configuration imports before it has named the folder must not lead to prometheus_client."""
+def test_multiprocess_module_does_not_import_prometheus() -> None:
+    """The gunicorn configuration must set the directory first."""
     code = "import sys, app.observability.multiprocess; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Traces: what is one, what hangs under what, and nothing in them of anybody; a real collector's door at the end."""
+"""Traces: their spans and links, no personal data, and a real OTLP export."""
 
 import contextlib
 import http.server
@@ -35,7 +35,7 @@ MARKER = "ANSWER-MARKER-7f3a"
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    """What is traced in this process, as it ends."""
+    """The spans that this process finishes."""
     exporter = InMemorySpanExporter()
     tracing.start(exporter)
     yield exporter
@@ -54,8 +54,8 @@ def named(spans: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
     return [span for span in spans.get_finished_spans() if span.name == name]
 
 
-def test_request_goes_on_with_its_callers_trace(door: Door, spans: InMemorySpanExporter) -> None:
-    """W3C traceparent: the request's span is the caller's child; the batch that it commits is its own."""
+def test_request_continues_the_trace_of_its_caller(door: Door, spans: InMemorySpanExporter) -> None:
+    """W3C traceparent: the request's span is a child of the caller's, and the parent of its batch."""
     command = {"type": "answer", "id": "m-1", "step": "Q1", "value": 2}
     answer = door.ask(
         "POST",
@@ -81,10 +81,10 @@ def test_request_goes_on_with_its_callers_trace(door: Door, spans: InMemorySpanE
         assert batch.parent.span_id == request.context.span_id
 
 
-def test_fault_is_told_by_its_type_alone(
+def test_internal_error_is_recorded_by_its_type_alone(
     door: Door, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its text may quote an answer; nor does a span name the participant."""
+    """Its message may quote an answer; no span names the participant either."""
 
     def fail(*_: object) -> None:
         raise ValueError(MARKER)
@@ -97,13 +97,13 @@ def test_fault_is_told_by_its_type_alone(
     with contextlib.suppress(ValueError), tracing.span("inner"):
         fail()
     assert (named(spans, "inner")[0].attributes or {})["error.type"] == "ValueError"
-    told = " ".join(span.to_json() for span in spans.get_finished_spans())
-    assert MARKER not in told
-    assert '"ada"' not in told
+    exported = " ".join(span.to_json() for span in spans.get_finished_spans())
+    assert MARKER not in exported
+    assert '"ada"' not in exported
 
 
-def test_command_of_a_socket_is_linked_to_the_batch_that_commits_it(door: Door, spans: InMemorySpanExporter) -> None:
-    """Each command is a trace of its own; a batch is of many, so it is linked to each."""
+def test_socket_command_is_linked_to_its_batch(door: Door, spans: InMemorySpanExporter) -> None:
+    """A batch commits many commands, each of which is a trace of its own."""
     with (
         listening(door.app) as port,
         connect(
@@ -124,8 +124,8 @@ def test_command_of_a_socket_is_linked_to_the_batch_that_commits_it(door: Door, 
     assert command.parent is None
 
 
-def test_retry_is_an_event_of_what_is_tried_again(spans: InMemorySpanExporter) -> None:
-    """With its reason and which attempt comes; never with the statement."""
+def test_retry_is_an_event_of_the_span(spans: InMemorySpanExporter) -> None:
+    """With the reason and the number of the next attempt, without the statement."""
     failures = [OperationalError(MARKER, None, Exception("database is locked"))]
 
     def work() -> str:
@@ -139,8 +139,7 @@ def test_retry_is_an_event_of_what_is_tried_again(spans: InMemorySpanExporter) -
     assert (event.name, dict(event.attributes or {})) == ("database retry", {"reason": "lock", "attempt": 2})
 
 
-def test_nothing_is_imported_and_nothing_done_where_traces_are_off() -> None:
-    """Who doesn't want traces pays nothing: not even for OpenTelemetry's import."""
+def test_opentelemetry_is_not_imported_when_tracing_is_off() -> None:
     code = (
         "import sys; import app.web.factory; from app.observability import tracing\n"
         "with tracing.span('x', links=iter([1])) as note: note('a', 1)\n"
@@ -150,8 +149,7 @@ def test_nothing_is_imported_and_nothing_done_where_traces_are_off() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0
 
 
-def test_missing_extra_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """STEPKEEP_TRACING without OpenTelemetry stops the start, in one sentence."""
+def test_missing_extra_is_reported_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.trace", None)
     with pytest.raises(ConfigurationError, match=r"stepkeep\[tracing\]"):
         tracing.start()
@@ -159,15 +157,15 @@ def test_missing_extra_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPa
 
 
 class _Collector(http.server.BaseHTTPRequestHandler):
-    """What an OTLP collector does with what it is sent."""
+    """An OTLP collector."""
 
-    got: "queue.Queue[ExportTraceServiceRequest]"
+    received: "queue.Queue[ExportTraceServiceRequest]"
 
     def do_POST(self) -> None:
-        """Take the spans."""
+        """Queue the received spans."""
         request = ExportTraceServiceRequest()
         request.ParseFromString(self.rfile.read(int(self.headers["Content-Length"])))
-        self.got.put(request)
+        self.received.put(request)
         self.send_response(200)
         self.send_header("Content-Type", "application/x-protobuf")
         self.send_header("Content-Length", "0")
@@ -177,9 +175,9 @@ class _Collector(http.server.BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-def test_real_server_sends_its_spans_to_the_collector(tmp_path: Path) -> None:
-    """Over OTLP/HTTP, where OpenTelemetry's own variables say; under our name."""
-    _Collector.got = queue.Queue()
+def test_server_exports_its_spans_to_a_collector(tmp_path: Path) -> None:
+    """Over OTLP/HTTP, configured by OpenTelemetry's own variables."""
+    _Collector.received = queue.Queue()
     receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Collector)
     thread = threading.Thread(target=receiver.serve_forever, daemon=True)
     thread.start()
@@ -197,7 +195,7 @@ def test_real_server_sends_its_spans_to_the_collector(tmp_path: Path) -> None:
         found: set[str] = set()
         service = ""
         while not {"GET /healthz", "batch"} <= found:
-            request = _Collector.got.get(timeout=20)
+            request = _Collector.received.get(timeout=20)
             for resource in request.resource_spans:
                 service = next(
                     item.value.string_value for item in resource.resource.attributes if item.key == "service.name"
