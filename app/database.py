@@ -21,7 +21,7 @@ from .core.timestamps import format_timestamp
 from .errors import NoSuchSession
 from .sessions.service import SessionStore, open_store
 from .settings import read_settings
-from .store.rows import Entry
+from .store.rows import HistoryEntry
 from .survey import Note, Save, Snapshot, Update
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -186,7 +186,7 @@ def _forget_after_fork() -> None:
 os.register_at_fork(after_in_child=_forget_after_fork)
 
 
-def _shown_entry(entry: Entry) -> dict[str, Any]:
+def _shown_entry(entry: HistoryEntry) -> dict[str, Any]:
     record = entry.record
     return {
         # An entry of one's own has the action that was given, not the event's name.

@@ -143,8 +143,8 @@ def _sessions_after(after: str | None, connection: Connection) -> list[statistic
     return statistics.read_sessions(connection, SURVEY_ID, after, PART)
 
 
-def _walks_between(first: str, last: str, connection: Connection) -> statistics.Walks:
-    return statistics.read_walks(connection, SURVEY_ID, first, last)
+def _walks_between(first: str, last: str, connection: Connection) -> statistics.EventColumns:
+    return statistics.read_event_columns(connection, SURVEY_ID, first, last)
 
 
 def report(measured: list[Measured]) -> str:

@@ -224,7 +224,7 @@ def main() -> None:
         "# Query plans",
         (
             f"Made by `python -m benchmarks.plans`, with {SESSIONS:,} sessions. No operation reads a whole table. "
-            f"Lists read an index from their cursor, at most {listing.EXAMINED:,} sessions."
+            f"Lists read an index from their cursor, at most {listing.SCAN_LIMIT:,} sessions."
         ),
     ]
     for kind in databases.KINDS:

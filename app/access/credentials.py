@@ -144,7 +144,7 @@ class Credentials:
         if stored is None or not is_right or not stored.is_valid(at):
             raise Unauthorized
         if self._should_record_use(stored.key_id, stored.last_used_at, at):
-            self._store.run_transaction(lambda connection: credentials.note_use(connection, stored.key_id, at))
+            self._store.run_transaction(lambda connection: credentials.record_key_use(connection, stored.key_id, at))
         return _integrator(stored)
 
     def sign_in(self, text: str) -> tuple[str, Integrator]:
@@ -180,7 +180,7 @@ class Credentials:
         ):
             raise Unauthorized
         if at - found.seen_at > RECORD_INTERVAL_US:
-            self._store.run_transaction(lambda connection: credentials.see_sign_in(connection, hashed, at))
+            self._store.run_transaction(lambda connection: credentials.record_sign_in_use(connection, hashed, at))
         return _integrator(found.key)
 
     def sign_out(self, cookie: str) -> None:
@@ -189,7 +189,7 @@ class Credentials:
 
     def _delete_revocations(self, before: int) -> None:
         if self._store.run_read(lambda connection: credentials.has_revocations(connection, before)):
-            self._store.run_transaction(lambda connection: credentials.forget_revocations(connection, before))
+            self._store.run_transaction(lambda connection: credentials.remove_revocations(connection, before))
 
     def _should_record_use(self, key_id: str, last_used_at: int | None, at: int) -> bool:
         with self._mutex:

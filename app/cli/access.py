@@ -177,7 +177,7 @@ def show_audit(limit: int, user_id: str | None, *, as_json: bool) -> None:
     table(("AT (UTC)", "WHO", "WHAT", "SURVEY", "PARTICIPANT", "DETAIL"), [_audited(one.entry) for one in found])
 
 
-def _entries(limit: int, filters: dict[str, str]) -> Iterator[audit.Recorded]:
+def _entries(limit: int, filters: dict[str, str]) -> Iterator[audit.RecordedEntry]:
     after: int | None = None
     while limit > 0:
         page = store().run_read(functools.partial(_page, after, min(limit, 1000), filters))
@@ -204,7 +204,7 @@ def _shown(key: StoredKey) -> dict[str, Any]:
     }
 
 
-def _audited(entry: audit.Entry) -> tuple[str | None, ...]:
+def _audited(entry: audit.AuditEntry) -> tuple[str | None, ...]:
     detail = ", ".join(f"{name}={value}" for name, value in entry.detail.items())
     return format_timestamp(entry.at), entry.actor, entry.action, entry.survey_id, entry.user_id, detail
 

@@ -183,7 +183,7 @@ def note(
     action: audit.Action, *, survey_id: str | None = None, user_id: str | None = None, **detail: str | int
 ) -> None:
     """Note in the audit log what the operator does."""
-    entry = audit.Entry(
+    entry = audit.AuditEntry(
         at=store().clock(), actor="operator", action=action, survey_id=survey_id, user_id=user_id, detail=detail
     )
     store().run_transaction(lambda connection: audit.record(connection, entry))

@@ -12,7 +12,7 @@ import click
 from ..core.timestamps import format_timestamp
 from ..errors import NoSuchSession
 from ..store.encryption import SET_ASIDE
-from ..store.rows import Entry
+from ..store.rows import HistoryEntry
 from ..survey import SessionKey, Snapshot
 from . import sessions_set_aside
 from .output import json_lines, note, store, table, told
@@ -143,7 +143,7 @@ def _facts(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _entries(key: SessionKey, after: int, limit: int) -> Iterator[Entry]:
+def _entries(key: SessionKey, after: int, limit: int) -> Iterator[HistoryEntry]:
     while limit > 0:
         page = store().queries.history(key, after_version=after, limit=min(limit, EVENTS_A_PAGE))
         yield from page
@@ -153,13 +153,13 @@ def _entries(key: SessionKey, after: int, limit: int) -> Iterator[Entry]:
         after = page[-1].version
 
 
-def _event(entry: Entry) -> dict[str, Any]:
+def _event(entry: HistoryEntry) -> dict[str, Any]:
     record = entry.record
     facts = {"version": entry.version, "message_id": entry.message_id, "action": record.action, "step": record.step}
     return facts | {"answer": record.answer, "data": dict(record.data), "at": format_timestamp(record.at)}
 
 
-def _event_row(entry: Entry) -> tuple[str | None, ...]:
+def _event_row(entry: HistoryEntry) -> tuple[str | None, ...]:
     record = entry.record
     more = ", ".join(f"{name}={_text(value)}" for name, value in record.data.items() if value not in (None, [], {}))
     answer = "" if record.answer is None else _text(record.answer)

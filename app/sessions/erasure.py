@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from ..errors import DatabaseUnavailable, MissingKey, SessionUnreadable, Unavailable
 from ..store import history
-from ..store.drivers.sqlite import empty_wal
+from ..store.drivers.sqlite import truncate_wal
 from ..store.erasure_journal import ErasureJournal, ErasureRecord
 from ..store.erasures import Erasure, ErasureTarget
 from ..survey import SessionKey, SessionState
@@ -112,7 +112,7 @@ class SessionEraser:
         """Remove erased rows from SQLite's write-ahead log, unless a reader uses it; then a later checkpoint does."""
         if self._queries.engine.dialect.name == "sqlite":
             with suppress(Unavailable):
-                self._transaction(empty_wal)
+                self._transaction(truncate_wal)
 
     def set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
         """Rename an unreadable session, so that a new one can begin under its key; one that is readable now stays."""

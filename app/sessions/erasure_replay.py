@@ -98,7 +98,7 @@ def apply_lines(
         left.update(done.left)
     for start in range(0, len(lines), ROWS_TOGETHER):
         part = lines[start : start + ROWS_TOGETHER]
-        access.write(lambda connection: erasure_rows.add_lacking(connection, part))  # noqa: B023 - called at once
+        access.write(lambda connection: erasure_rows.add_missing(connection, part))  # noqa: B023 - called at once
     return ReplayResult(keys, sorted(left))
 
 
@@ -181,7 +181,7 @@ def _batches(matches: Iterable[T]) -> Iterator[list[T]]:
 def _erase_again(
     connection: Connection, matches: Iterable[tuple[str, ErasureRecord]], how: ReplayOptions
 ) -> ReplayResult:
-    done = [erasures.erase_again(connection, user_id, erased, how) for user_id, erased in matches]
+    done = [erasures.replay_erasure(connection, user_id, erased, how) for user_id, erased in matches]
     return ReplayResult([key for one in done for key in one.erased], [key for one in done for key in one.left])
 
 

@@ -20,7 +20,7 @@ from ..store.encryption import SET_ASIDE, Cipher
 from ..store.listing import Cursor
 from ..store.migrations import check_schema
 from ..store.retry import translate_error, with_retries
-from ..store.rows import Entry, States, state_of
+from ..store.rows import HistoryEntry, StoredSessions, parse_state
 from ..survey import SessionKey, SessionState, Snapshot, Survey, UnknownEvent
 from .survey_revisions import SurveyRevisions
 
@@ -103,7 +103,7 @@ class SessionQueries:
             raise translate_error(error) from error
         if row is None:
             return None
-        state = state_of(row, self.cipher)
+        state = parse_state(row, self.cipher)
         if not isinstance(state, SessionState):
             raise state
         return Snapshot(key=key, state=state, survey=self.survey_revision(key.survey_id, state.survey_revision))
@@ -123,14 +123,14 @@ class SessionQueries:
 
     def history(
         self, key: SessionKey, *, after_version: int = 0, limit: int = 100, newest_first: bool = False
-    ) -> List[Entry]:
+    ) -> List[HistoryEntry]:
         """Return the session's events after a version.
 
         Raises:
             SessionUnreadable: one of them can't be decoded.
         """
 
-        def read(connection: Connection) -> List[Entry]:
+        def read(connection: Connection) -> List[HistoryEntry]:
             return history.read_history(
                 connection,
                 key,
@@ -156,7 +156,7 @@ class SessionQueries:
             raise NoSuchVersion(version, newest.state.version)
 
         def replay(connection: Connection) -> SessionState | None:
-            return history.fold_history(connection, key, version, cipher=self.cipher)
+            return history.replay_history(connection, key, version, cipher=self.cipher)
 
         state = self._read_history(key, replay)
         if state is None:  # pragma: no cover - version 1 exists
@@ -183,7 +183,7 @@ class SessionQueries:
             MissingKey: one is encrypted with a key that is not configured; left out, it would seem erased.
         """
 
-        def read(connection: Connection) -> tuple[listing.Page, States]:
+        def read(connection: Connection) -> tuple[listing.Page, StoredSessions]:
             page = listing.read_page(
                 connection,
                 after=after,

@@ -144,7 +144,7 @@ class SessionStore:
 
     def set_outbox_callback(self, callback: Callable[[], None]) -> None:
         """Call ``callback``, from any thread, after each commit that queued a webhook delivery."""
-        self._connection.on_outbox = callback
+        self._connection.outbox_callback = callback
 
     def add_close_callback(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when the store is closed, before its connections are."""

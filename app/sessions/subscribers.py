@@ -8,7 +8,7 @@ from typing import Protocol
 from ..core import strict_json
 from ..notifications.notifier import ChangeNotifier
 from ..survey import SessionKey, Snapshot
-from ..writer.batch import SMALL
+from ..writer.batch import CACHEABLE_LENGTH
 
 RECENT_LIMIT = 10_000
 """Sessions remembered after their last connection closed: some 30 MB with usual answers, 300 MB at most (batch.SMALL).
@@ -113,7 +113,7 @@ class Subscribers:
 
 def _is_small(snapshot: Snapshot) -> bool:
     state = snapshot.state
-    return len(strict_json.encode([state.answers, state.drafts, state.session_data])) <= SMALL
+    return len(strict_json.encode([state.answers, state.drafts, state.session_data])) <= CACHEABLE_LENGTH
 
 
 def _newest(snapshots: Iterable[Snapshot | None]) -> Snapshot | None:

@@ -54,14 +54,14 @@ Detail = Mapping[str, str | int | bool | None]
 ACTOR_LENGTH = 160
 """Characters of an actor that the column holds."""
 
-EXAMINED = 50_000
+SCAN_LIMIT = 50_000
 """Entries that are looked at for one page, at most, where a filter has no index."""
 
 _PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class AuditEntry:
     """One thing that somebody did.
 
     Attributes:
@@ -79,24 +79,24 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class RecordedEntry:
     """An entry as it lies in the log, by its number."""
 
     id: int
-    entry: Entry
+    entry: AuditEntry
 
 
 class Page(NamedTuple):
     """Entries, newest first, and the ``after_id`` of the next page; None after the last one."""
 
-    entries: list[Recorded]
+    entries: list[RecordedEntry]
     following: int | None
 
 
 _FILTERS = ("actor", "action", "survey_id", "user_id")
 
 
-def record(connection: Connection, entry: Entry) -> None:
+def record(connection: Connection, entry: AuditEntry) -> None:
     """Add an entry; an actor that is too long for the column is cut."""
     connection.execute(
         insert(audit_log).values(
@@ -129,7 +129,7 @@ def read_page(connection: Connection, after_id: int | None, limit: int, filters:
     start = _newest(connection) + 1 if after_id is None else after_id
     column = audit_log.c
     is_indexed = not filters or "user_id" in filters
-    lowest = 0 if is_indexed else max(0, start - EXAMINED)
+    lowest = 0 if is_indexed else max(0, start - SCAN_LIMIT)
     query = select(audit_log).where(column.id < start, column.id >= lowest)
     query = query.where(*(column[name] == value for name, value in filters.items()))
     found = [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
@@ -138,7 +138,9 @@ def read_page(connection: Connection, after_id: int | None, limit: int, filters:
     return Page(found, lowest or None)
 
 
-def read_about(connection: Connection, user_id: str, survey_id: str | None, before_id: int | None) -> list[Recorded]:
+def read_participant(
+    connection: Connection, user_id: str, survey_id: str | None, before_id: int | None
+) -> list[RecordedEntry]:
     """Return the next entries about a participant, newest first; those that name no survey count for each."""
     column = audit_log.c
     query = select(audit_log).where(_is_about(user_id, survey_id))
@@ -180,8 +182,8 @@ def _newest(connection: Connection) -> int:
     return cast("int | None", connection.execute(select(func.max(audit_log.c.id))).scalar()) or 0
 
 
-def _recorded(row: Any) -> Recorded:  # noqa: ANN401 - a row
-    entry = Entry(
+def _recorded(row: Any) -> RecordedEntry:  # noqa: ANN401 - a row
+    entry = AuditEntry(
         at=from_datetime(row.at),
         actor=row.actor,
         action=cast("Action", row.action),
@@ -189,4 +191,4 @@ def _recorded(row: Any) -> Recorded:  # noqa: ANN401 - a row
         user_id=row.user_id,
         detail={} if row.detail is None else orjson.loads(row.detail),
     )
-    return Recorded(id=row.id, entry=entry)
+    return RecordedEntry(id=row.id, entry=entry)

@@ -74,7 +74,7 @@ def revoke_key(connection: Connection, key_id: str, at: int) -> bool:
     return is_changed
 
 
-def note_use(connection: Connection, key_id: str, at: int) -> None:
+def record_key_use(connection: Connection, key_id: str, at: int) -> None:
     """Note that a key was used."""
     connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=to_datetime(at)))
 
@@ -107,7 +107,7 @@ def read_sign_in(connection: Connection, cookie_hash: str) -> SignIn | None:
     return SignIn(key=_stored(row), signed_in_at=from_datetime(row.signed_in_at), seen_at=from_datetime(row.seen_at))
 
 
-def see_sign_in(connection: Connection, cookie_hash: str, at: int) -> None:
+def record_sign_in_use(connection: Connection, cookie_hash: str, at: int) -> None:
     """Note that somebody who is signed in was there."""
     connection.execute(update(sign_ins).where(sign_ins.c.cookie_hash == cookie_hash).values(seen_at=to_datetime(at)))
 
@@ -142,7 +142,7 @@ def has_revocations(connection: Connection, before: int) -> bool:
     return connection.execute(query).first() is not None
 
 
-def forget_revocations(connection: Connection, before: int) -> int:
+def remove_revocations(connection: Connection, before: int) -> int:
     """Remove revocations of tokens that have all expired by now; return how many."""
     return connection.execute(
         delete(token_revocations).where(token_revocations.c.revoked_at < to_datetime(before))

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..errors import ConfigurationError, MissingKey
 
-Place = tuple[str | int, ...]
+ValueLocation = tuple[str | int, ...]
 """Where a value lies: table and column, survey_id, user_id, and in history the version; of a webhook, its id."""
 
 ANSWERS = "sessions.answers"
@@ -37,7 +37,7 @@ DATA = "session_history.data"
 SET_ASIDE = "~set-aside-"
 """Follows the user id in the name of a session that was set aside; no participant's id has a ``~``."""
 
-SEALED = "enc:"
+ENCRYPTED_PREFIX = "enc:"
 """What every sealed value begins with, and no JSON."""
 
 KEY_BYTES = 32
@@ -64,7 +64,7 @@ class Cipher:
     def __init__(self, keys: Sequence[bytes] = (), *, is_on: bool = True) -> None:
         self._ciphers = {key_id(key): AESGCM(key) for key in keys}
         self.is_on = is_on and bool(keys)
-        self.prefix = f"{SEALED}{_FORM}:{key_id(keys[0])}:" if self.is_on else ""
+        self.prefix = f"{ENCRYPTED_PREFIX}{_FORM}:{key_id(keys[0])}:" if self.is_on else ""
         self._first = self._ciphers[key_id(keys[0])] if keys else None
 
     @property
@@ -72,7 +72,7 @@ class Cipher:
         """Whether there are any, be it only to open."""
         return bool(self._ciphers)
 
-    def seal(self, text: str, place: Place) -> str:
+    def encrypt(self, text: str, place: ValueLocation) -> str:
         """Return the text sealed with the first key, for this place only; the text itself where sealing is off."""
         if not self.is_on or self._first is None:
             return text
@@ -80,14 +80,14 @@ class Cipher:
         sealed = self._first.encrypt(nonce, text.encode(), _bound_to(place))
         return self.prefix + base64.urlsafe_b64encode(nonce + sealed).decode()
 
-    def open(self, text: str, place: Place) -> str:
+    def decrypt(self, text: str, place: ValueLocation) -> str:
         """Return the text of a value; a plain one is its own.
 
         Raises:
             MissingKey: none of the keys is the one that sealed it.
             DecryptionError: it is not what was sealed for this place.
         """
-        if not text.startswith(SEALED):
+        if not text.startswith(ENCRYPTED_PREFIX):
             return text
         cipher, body = self._parts(text)
         try:
@@ -96,10 +96,10 @@ class Cipher:
         except (InvalidTag, ValueError) as error:  # ValueError: no base64, or too short for a nonce
             raise DecryptionError(f"a sealed value of {place[0]} does not open") from error
 
-    def lacks(self, text: str | None) -> str | None:
+    def missing_key_id(self, text: str | None) -> str | None:
         """Return the id of the key that this value needs and that is not there; None where nothing is missing."""
         try:
-            if text is not None and text.startswith(SEALED):
+            if text is not None and text.startswith(ENCRYPTED_PREFIX):
                 self._parts(text)
         except MissingKey as locked:
             return locked.key_id
@@ -164,7 +164,7 @@ def _key(item: str, name: str) -> bytes:
 _STANDARD = str.maketrans("-_", "+/")
 
 
-def _bound_to(place: Place) -> bytes:
+def _bound_to(place: ValueLocation) -> bytes:
     """Return the associated data of a value: a session that is set aside takes its name, not its values, with it."""
     column, first, *rest = place
     if rest:

@@ -92,11 +92,11 @@ def turn_statements(url: URL) -> Callable[[Any], TurnStatements]:
     """Return what makes a gateway of a driver's connection to this database."""
     match url.get_backend_name():
         case "sqlite":
-            return sqlite.SqliteGateway
+            return sqlite.SqliteTurnStatements
         case "postgresql":
-            return postgresql.PostgresqlGateway
+            return postgresql.PostgresqlTurnStatements
         case _:
-            return mysql.MysqlGateway
+            return mysql.MysqlTurnStatements
 
 
 def connect_or_explain(engine: Engine) -> None:

@@ -60,14 +60,14 @@ class ErasureRecord(NamedTuple):
         return self.survey_id, self.user_hash, self.erased_at
 
 
-def hash_of(salt: str, survey_id: str, user_id: str) -> str:
+def hash_user_id(salt: str, survey_id: str, user_id: str) -> str:
     """Return the BLAKE2b hash (RFC 7693), 256 bits in hex, of the survey's id, NUL and the user id, with this salt."""
     return hashlib.blake2b(
         f"{survey_id}\0{user_id}".encode(), digest_size=HASH_BYTES, salt=bytes.fromhex(salt)
     ).hexdigest()
 
 
-def line_of(erased: ErasureRecord) -> str:
+def format_line(erased: ErasureRecord) -> str:
     """Return an erasure as a line, without its end."""
     fields = {**erased._asdict(), "erased_at": format_timestamp(erased.erased_at)}
     return orjson.dumps(fields).decode()
@@ -110,7 +110,7 @@ class ErasureJournal:
         Raises:
             ErasureNotListed: they are not, or only a part.
         """
-        text = "".join(f"{line_of(erased)}\n" for erased in erasures)
+        text = "".join(f"{format_line(erased)}\n" for erased in erasures)
         if not text:
             return
         try:

@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from ..core.timestamps import from_datetime, to_datetime
-from .erasure_journal import ErasureRecord, Identity, hash_of
+from .erasure_journal import ErasureRecord, Identity, hash_user_id
 from .tables import erasures
 
 _PAGE = 1000
 
 
-def salt_of(connection: Connection, new: str) -> str:
+def newest_salt(connection: Connection, new: str) -> str:
     """Return the salt of the newest erasure, so that a database has few; ``new`` where there is none."""
     column = erasures.c
     query = select(column.salt).where(column.salt.is_not(None)).order_by(column.id.desc()).limit(1)
@@ -36,18 +36,18 @@ def read_after(connection: Connection, after_id: int) -> tuple[list[ErasureRecor
     return found, rows[-1].id if len(rows) == _PAGE else None
 
 
-def read_of(connection: Connection, user_id: str, survey_id: str | None) -> list[ErasureRecord]:
+def read_participant(connection: Connection, user_id: str, survey_id: str | None) -> list[ErasureRecord]:
     """Return the earlier erasures of a participant, found by all salts that there are, the oldest first."""
     column = erasures.c
     pairs = select(column.survey_id, column.salt).where(column.salt.is_not(None)).distinct()
     if survey_id is not None:
         pairs = pairs.where(column.survey_id == survey_id)
-    hashes = [hash_of(row.salt, row.survey_id, user_id) for row in connection.execute(pairs)]
+    hashes = [hash_user_id(row.salt, row.survey_id, user_id) for row in connection.execute(pairs)]
     rows = connection.execute(select(erasures).where(column.user_hash.in_(hashes)).order_by(column.id))
     return [_erased_of(row) for row in rows]
 
 
-def add_lacking(connection: Connection, erased: Sequence[ErasureRecord]) -> None:
+def add_missing(connection: Connection, erased: Sequence[ErasureRecord]) -> None:
     """Keep those of the erasures that the database's own list does not have yet.
 
     Another transaction may add the same: then one of the two fails by the unique index, and is tried again.

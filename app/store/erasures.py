@@ -21,12 +21,12 @@ from ..core.timestamps import from_datetime, to_datetime
 from ..survey import SessionKey
 from . import audit, erasure_rows, outbox
 from .credentials import revoke_tokens
-from .erasure_journal import SALT_BYTES, ErasureJournal, ErasureRecord, hash_of
+from .erasure_journal import SALT_BYTES, ErasureJournal, ErasureRecord, hash_user_id
 from .history import erase
 from .participants import belongs_to, owner_of
 from .tables import sessions, token_revocations
 
-SHOWN = 16
+AUDIT_HASH_LENGTH = 16
 """Characters of the hash in the audit log: 64 bits tell the erased of one database apart."""
 
 
@@ -87,13 +87,13 @@ class Erasure:
             ErasureNotListed: the list can't be written; nothing was erased.
         """
         keys = _locked(connection, _of_participant(self._user_id, self._survey_id))
-        salt = erasure_rows.salt_of(connection, self._new_salt)
+        salt = erasure_rows.newest_salt(connection, self._new_salt)
         now = self._clock()
         # The time of the first try: then a line that it left is this erasure's too, and needs no second one.
         self._at = max([self._at or now, *_times(connection, keys)])
         self._revoke(connection, keys, now)
         erased = [self._erase(connection, survey_id, found, salt) for survey_id, found in _by_survey(keys)]
-        outbox.forget(connection, self._user_id, self._survey_id)
+        outbox.remove_participant(connection, self._user_id, self._survey_id)
         self._forget_name(connection, salt, is_erased=bool(keys))
         self._found.update(keys)
         if self._listed is not None:
@@ -110,17 +110,17 @@ class Erasure:
     def _forget_name(self, connection: Connection, salt: str, *, is_erased: bool) -> None:
         """Anonymise entries of the audit log; all of a participant of whom no session is left."""
         is_all = self._survey_id is None or (is_erased and not _surveys_left(connection, self._user_id))
-        name = shown(hash_of(salt, self._survey_id or "", self._user_id))
+        name = audit_name(hash_user_id(salt, self._survey_id or "", self._user_id))
         audit.anonymise(connection, self._user_id, None if is_all else self._survey_id, name)
 
     def _erase(self, connection: Connection, survey_id: str, keys: Sequence[SessionKey], salt: str) -> ErasureRecord:
-        digest = hash_of(salt, survey_id, self._user_id)
+        digest = hash_user_id(salt, survey_id, self._user_id)
         for key in keys:
             erase(connection, key)
-        audit.anonymise(connection, self._user_id, survey_id, shown(digest))
+        audit.anonymise(connection, self._user_id, survey_id, audit_name(digest))
         erased = ErasureRecord(survey_id, digest, salt, len(keys), self._at)
         # It may be there: by a process that found its line, and not yet its row, when it started.
-        erasure_rows.add_lacking(connection, [erased])
+        erasure_rows.add_missing(connection, [erased])
         if self._actor is not None:
             audit.record(connection, _entry(erased, erased.erased_at, len(keys), self._actor))
         return erased
@@ -149,7 +149,7 @@ class ReplayResult(NamedTuple):
     left: list[SessionKey]
 
 
-def erase_again(connection: Connection, user_id: str, erased: ErasureRecord, how: ReplayOptions) -> ReplayResult:
+def replay_erasure(connection: Connection, user_id: str, erased: ErasureRecord, how: ReplayOptions) -> ReplayResult:
     """Erase what an older backup brought back of a participant.
 
     What began after the erasure stays, and so do tokens that were issued and entries that were made later. The row of
@@ -174,26 +174,26 @@ def erase_again(connection: Connection, user_id: str, erased: ErasureRecord, how
 def _forget_again(connection: Connection, user_id: str, erased: ErasureRecord, *, is_erased: bool) -> None:
     if is_erased:
         revoke_tokens(connection, SessionKey(erased.survey_id, user_id), erased.erased_at)
-    outbox.forget(connection, user_id, erased.survey_id, erased.erased_at)
-    audit.anonymise(connection, user_id, erased.survey_id, shown(erased.user_hash), erased.erased_at)
+    outbox.remove_participant(connection, user_id, erased.survey_id, erased.erased_at)
+    audit.anonymise(connection, user_id, erased.survey_id, audit_name(erased.user_hash), erased.erased_at)
     if not _surveys_left(connection, user_id):
-        audit.anonymise(connection, user_id, None, shown(erased.user_hash), erased.erased_at)
+        audit.anonymise(connection, user_id, None, audit_name(erased.user_hash), erased.erased_at)
 
 
-def forget_names(connection: Connection, keys: Iterable[SessionKey], new_salt: str) -> None:
+def anonymise_purged(connection: Connection, keys: Iterable[SessionKey], new_salt: str) -> None:
     """Let the audit log say nothing of those whose sessions were erased for their age, as far as none is left."""
-    salt = erasure_rows.salt_of(connection, new_salt)
+    salt = erasure_rows.newest_salt(connection, new_salt)
     for survey_id, user_id in {SessionKey(key.survey_id, owner_of(key.user_id)) for key in keys}:
         left = _surveys_left(connection, user_id)
         if survey_id not in left:
-            outbox.forget(connection, user_id, survey_id)
-            name = shown(hash_of(salt, survey_id, user_id))
+            outbox.remove_participant(connection, user_id, survey_id)
+            name = audit_name(hash_user_id(salt, survey_id, user_id))
             audit.anonymise(connection, user_id, survey_id if left else None, name)
 
 
-def shown(digest: str) -> str:
+def audit_name(digest: str) -> str:
     """Return the name that an erased participant bears in the audit log."""
-    return f"erased:{digest[:SHOWN]}"
+    return f"erased:{digest[:AUDIT_HASH_LENGTH]}"
 
 
 def read_keys(connection: Connection, user_id: str, survey_id: str | None) -> list[SessionKey]:
@@ -256,12 +256,12 @@ def _surveys_left(connection: Connection, user_id: str) -> set[str]:
     return set(connection.execute(query).scalars())
 
 
-def _entry(erased: ErasureRecord, at: int, count: int, actor: str) -> audit.Entry:
-    return audit.Entry(
+def _entry(erased: ErasureRecord, at: int, count: int, actor: str) -> audit.AuditEntry:
+    return audit.AuditEntry(
         at=at,
         actor=actor,
         action="session_erased",
         survey_id=erased.survey_id,
-        user_id=shown(erased.user_hash),
+        user_id=audit_name(erased.user_hash),
         detail={"sessions": count},
     )

@@ -18,7 +18,7 @@ from .keyset import after_key, untyped_times
 from .tables import sessions
 
 
-class Unfinished(NamedTuple):
+class OpenSession(NamedTuple):
     """A session that is under way, as its row says it.
 
     Attributes:
@@ -33,15 +33,15 @@ class Unfinished(NamedTuple):
     expires_at: int | None
 
 
-class Part(NamedTuple):
+class Chunk(NamedTuple):
     """A part of all sessions: how many they are, the last one, and those of them that are unfinished."""
 
     size: int
     last: SessionKey | None
-    unfinished: list[Unfinished]
+    unfinished: list[OpenSession]
 
 
-class Correction(NamedTuple):
+class DeadlineUpdate(NamedTuple):
     """When a session's time is over, as its survey says it now, for as long as the session is at this version."""
 
     key: SessionKey
@@ -49,7 +49,7 @@ class Correction(NamedTuple):
     expires_at: int | None
 
 
-def read_part(connection: Connection, after: SessionKey | None, limit: int) -> Part:
+def read_chunk(connection: Connection, after: SessionKey | None, limit: int) -> Chunk:
     """Return the next sessions of all, in the order of their keys.
 
     Left out are those that were set aside, and those with a time that can't be read.
@@ -67,12 +67,12 @@ def read_part(connection: Connection, after: SessionKey | None, limit: int) -> P
             with suppress(ValueError, TypeError):  # a time that somebody wrote by hand
                 expires_at = None if row.expires_at is None else from_datetime(row.expires_at)
                 found.append(
-                    Unfinished(key, row.survey_revision, row.version, from_datetime(row.updated_at), expires_at)
+                    OpenSession(key, row.survey_revision, row.version, from_datetime(row.updated_at), expires_at)
                 )
-    return Part(len(rows), SessionKey(*rows[-1][:2]) if rows else None, found)
+    return Chunk(len(rows), SessionKey(*rows[-1][:2]) if rows else None, found)
 
 
-def correct(connection: Connection, corrections: Sequence[Correction]) -> None:
+def update_deadlines(connection: Connection, corrections: Sequence[DeadlineUpdate]) -> None:
     """Let rows say when their sessions' time is over; one that has changed since says so by itself."""
     c = sessions.c
     mine = and_(c.user_id == bindparam("of_user"), c.survey_id == bindparam("of_survey"))

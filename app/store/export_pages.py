@@ -17,11 +17,11 @@ from ..errors import SessionUnreadable
 from ..survey import SessionKey, Status
 from .encryption import Cipher
 from .keyset import after_key, untyped_times
-from .listing import has_status
-from .rows import ENTRY_COLUMNS, STATE_COLUMNS, Entry, Stored, entry_of, state_of
+from .listing import status_condition
+from .rows import ENTRY_COLUMNS, STATE_COLUMNS, HistoryEntry, StoredSession, parse_entry, parse_state
 from .tables import session_history, sessions, survey_revisions
 
-EXAMINED = 5000
+SCAN_LIMIT = 5000
 """Sessions of all surveys that are looked at for one page, at most."""
 
 SESSIONS_A_PAGE = 500
@@ -30,7 +30,7 @@ EVENTS_A_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class SessionFilter:
     """Which sessions of a survey are meant; times are microseconds since 1970 UTC.
 
     Attributes:
@@ -52,7 +52,7 @@ class Chosen:
 class Page(NamedTuple):
     """Sessions in the order of their user ids, set-aside ones among them, and where the next page begins."""
 
-    stored: list[tuple[SessionKey, Stored]]
+    stored: list[tuple[SessionKey, StoredSession]]
     following: SessionKey | None
 
 
@@ -61,26 +61,26 @@ class Event(NamedTuple):
 
     user_id: str
     version: int
-    entry: Entry | SessionUnreadable
+    entry: HistoryEntry | SessionUnreadable
 
 
-def count_chosen(connection: Connection, chosen: Chosen) -> int:
+def count_matching(connection: Connection, chosen: SessionFilter) -> int:
     """Return how many sessions are meant, with those that can't be read."""
     query = select(func.count()).select_from(sessions).where(*_conditions(chosen))
     return cast("int", connection.execute(query).scalar())
 
 
-def read_sessions(connection: Connection, chosen: Chosen, after: SessionKey | None, cipher: Cipher) -> Page:
+def read_sessions(connection: Connection, chosen: SessionFilter, after: SessionKey | None, cipher: Cipher) -> Page:
     """Return the next sessions that are meant; one that can't be read as why."""
     column = sessions.c
     keys = select(column.user_id, column.survey_id).order_by(column.user_id, column.survey_id)
     later = () if after is None else (after_key(sessions, after),)
-    end = connection.execute(keys.where(*later).limit(1).offset(EXAMINED - 1)).first()
+    end = connection.execute(keys.where(*later).limit(1).offset(SCAN_LIMIT - 1)).first()
     fitting = select(*untyped_times(STATE_COLUMNS)).where(*later, *_conditions(chosen)).order_by(column.user_id)
     if end is not None:
         fitting = fitting.where(column.user_id <= end.user_id)
     rows = [tuple(row) for row in connection.execute(fitting.limit(SESSIONS_A_PAGE))]
-    stored = [(SessionKey(row[1], row[0]), state_of(row, cipher)) for row in rows]
+    stored = [(SessionKey(row[1], row[0]), parse_state(row, cipher)) for row in rows]
     if len(rows) == SESSIONS_A_PAGE:
         return Page(stored, stored[-1][0])
     # The last user's session of this survey is in the page, also where that survey comes after the window's last one.
@@ -114,11 +114,11 @@ def read_revisions(connection: Connection, survey_id: str) -> list[tuple[str, st
     return [(revision, definition) for revision, definition in rows]
 
 
-def _conditions(chosen: Chosen) -> Iterator[ColumnElement[bool]]:
+def _conditions(chosen: SessionFilter) -> Iterator[ColumnElement[bool]]:
     column = sessions.c
     yield column.survey_id == chosen.survey_id
     if chosen.status is not None:
-        yield has_status(sessions, chosen.status, chosen.at)
+        yield status_condition(sessions, chosen.status, chosen.at)
     if chosen.since is not None:
         yield column.created_at >= to_datetime(chosen.since)
     if chosen.until is not None:
@@ -133,7 +133,7 @@ def _conditions(chosen: Chosen) -> Iterator[ColumnElement[bool]]:
 def _event(row: tuple[Any, ...], survey_id: str, cipher: Cipher) -> Event:
     user_id, _, version, *_ = row
     try:
-        return Event(user_id, version, entry_of(row[1:], SessionKey(survey_id, user_id), cipher))
+        return Event(user_id, version, parse_entry(row[1:], SessionKey(survey_id, user_id), cipher))
     except (ValueError, TypeError, AttributeError) as error:
         problem = f"{type(error).__name__} in its history"
         return Event(user_id, version, SessionUnreadable(survey_id, user_id, problem))

@@ -14,21 +14,31 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, s
 from ..core.timestamps import to_datetime
 from ..survey import SessionKey, SessionState, fold, from_record
 from .encryption import SET_ASIDE, Cipher
-from .rows import ENTRY_COLUMNS, RECORD_COLUMNS, STATE_COLUMNS, Entry, States, entry_of, events_of, record_of, states_of
+from .rows import (
+    ENTRY_COLUMNS,
+    RECORD_COLUMNS,
+    STATE_COLUMNS,
+    HistoryEntry,
+    StoredSessions,
+    parse_entry,
+    parse_events,
+    parse_record,
+    parse_states,
+)
 from .tables import session_history, sessions, survey_revisions, webhook_deliveries
 
-__all__ = ["Entry", "SessionKey", "events_of"]
+__all__ = ["HistoryEntry", "SessionKey", "parse_events"]
 
 NEWEST = 50
 """Events of which :func:`find_missing_key` looks at the values: some hold none."""
 
 
-def read_states(connection: Connection, keys: Sequence[SessionKey], *, cipher: Cipher, locked: bool) -> States:
+def read_states(connection: Connection, keys: Sequence[SessionKey], *, cipher: Cipher, locked: bool) -> StoredSessions:
     """Return the sessions that there are; ``locked`` holds them until the transaction ends."""
     query = select(*STATE_COLUMNS).where(_any_of(sessions.c, keys)).order_by(sessions.c.user_id, sessions.c.survey_id)
     if locked:
         query = query.with_for_update()
-    return states_of((tuple(row) for row in connection.execute(query)), cipher)
+    return parse_states((tuple(row) for row in connection.execute(query)), cipher)
 
 
 def read_versions(connection: Connection, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
@@ -70,7 +80,7 @@ def read_history(
     after_version: int = 0,
     limit: int | None = None,
     newest_first: bool = False,
-) -> list[Entry]:
+) -> list[HistoryEntry]:
     """Return a session's events after a version.
 
     Raises:
@@ -82,10 +92,10 @@ def read_history(
         column.user_id == key.user_id, column.survey_id == key.survey_id, column.version > after_version
     )
     order = column.version.desc() if newest_first else column.version
-    return [entry_of(row, key, cipher) for row in connection.execute(query.order_by(order).limit(limit))]
+    return [parse_entry(row, key, cipher) for row in connection.execute(query.order_by(order).limit(limit))]
 
 
-def fold_history(connection: Connection, key: SessionKey, version: int, *, cipher: Cipher) -> SessionState | None:
+def replay_history(connection: Connection, key: SessionKey, version: int, *, cipher: Cipher) -> SessionState | None:
     """Return the session as it was at a version, folded from its events as they are read.
 
     Raises:
@@ -97,7 +107,7 @@ def fold_history(connection: Connection, key: SessionKey, version: int, *, ciphe
         column.user_id == key.user_id, column.survey_id == key.survey_id, column.version <= version
     )
     rows = connection.execute(query.order_by(column.version))
-    return fold(from_record(record_of(row, key, cipher)) for row in rows)
+    return fold(from_record(parse_record(row, key, cipher)) for row in rows)
 
 
 def erase(connection: Connection, key: SessionKey) -> bool:
@@ -149,7 +159,7 @@ def find_missing_key(connection: Connection, cipher: Cipher) -> str | None:
     missing: Counter[str | None] = Counter()
     for user_id, *values in connection.execute(query):
         if SET_ASIDE not in user_id:
-            missing.update({next((lacking for value in values if (lacking := cipher.lacks(value))), None)})
+            missing.update({next((lacking for value in values if (lacking := cipher.missing_key_id(value))), None)})
     opened = missing.pop(None, 0)
     found, count = next(iter(missing.most_common(1)), (None, 0))
     return found if count > 1 or not opened else None

@@ -15,7 +15,7 @@ from ..errors import MissingKey
 from ..survey import SessionKey, SessionState, Started, apply, from_record
 from .encryption import Cipher
 from .keyset import after_key, untyped_times
-from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, Stored, record_of, state_of
+from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, StoredSession, parse_record, parse_state
 from .tables import session_history, sessions
 
 EVENTS_A_PAGE = 1000
@@ -25,58 +25,58 @@ _VERSION = [column.name for column in STATE_COLUMNS].index("version")
 
 
 @dataclass(slots=True, kw_only=True)
-class Folded:
+class ReplayedHistory:
     """What a session's history folds to.
 
     Attributes:
         state: after its events; None where there are none, or where one can't be read.
-        newest: the version of the last event.
-        missing: the first version that is missing before that; None where none is.
-        begins: whether the first event is the session's beginning; what was adopted from an older program begins
+        last_version: the version of the last event.
+        first_missing: the first version that is missing before that; None where none is.
+        has_start: whether the first event is the session's beginning; what was adopted from an older program begins
             with a state that was found.
         problem: why an event can't be read.
-        locked: an event is sealed with a key that is not there.
+        missing_key: an event is sealed with a key that is not there.
     """
 
     state: SessionState | None = None
-    newest: int = 0
-    missing: int | None = None
-    begins: bool = False
+    last_version: int = 0
+    first_missing: int | None = None
+    has_start: bool = False
     problem: str | None = None
-    locked: MissingKey | None = None
+    missing_key: MissingKey | None = None
 
     def take(self, row: Row, key: SessionKey, cipher: Cipher) -> None:
         """Follow the event in a row of RECORD_COLUMNS."""
         version = int(row[0])
-        if version != self.newest + 1 and self.missing is None:
-            self.missing = self.newest + 1
-        self.newest = version
-        if self.problem is not None or self.locked is not None:
+        if version != self.last_version + 1 and self.first_missing is None:
+            self.first_missing = self.last_version + 1
+        self.last_version = version
+        if self.problem is not None or self.missing_key is not None:
             return
         try:
-            event = from_record(record_of(row, key, cipher))
+            event = from_record(parse_record(row, key, cipher))
             if self.state is None:
-                self.begins = isinstance(event, Started)
+                self.has_start = isinstance(event, Started)
             self.state = apply(self.state, event)
         except MissingKey as locked:
-            self.state, self.locked = None, locked
+            self.state, self.missing_key = None, locked
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self.state, self.problem = None, f"{type(error).__name__} in version {version} of its history"
 
 
-class Pair(NamedTuple):
+class SessionAndReplay(NamedTuple):
     """A session's row, None where there is none, its version column, and the fold of its history."""
 
     key: SessionKey
-    stored: Stored | None
+    stored: StoredSession | None
     version: int
-    folded: Folded
+    replay: ReplayedHistory
 
 
 class Page(NamedTuple):
     """The next sessions, in the order of their keys; ``following`` is where the next page begins, None at the end."""
 
-    pairs: list[Pair]
+    sessions: list[SessionAndReplay]
     following: SessionKey | None
 
 
@@ -88,21 +88,23 @@ def read_page(
     last = SessionKey(rows[-1][1], rows[-1][0]) if len(rows) == limit else None
     folds = dict(_folds(connection, _wanted(session_history, survey_id, after, last), cipher))
     pairs = [_pair(row, folds.pop(SessionKey(row[1], row[0]), None), cipher) for row in rows]
-    orphans = [Pair(key, None, 0, folded) for key, folded in folds.items()]
+    orphans = [SessionAndReplay(key, None, 0, folded) for key, folded in folds.items()]
     return Page(pairs + orphans, last)
 
 
-def read_pair(connection: Connection, key: SessionKey, cipher: Cipher, *, locked: bool) -> Pair:
+def read_session(connection: Connection, key: SessionKey, cipher: Cipher, *, locked: bool) -> SessionAndReplay:
     """Return one session with its fold; ``locked`` holds the session until the transaction ends."""
     where = [sessions.c.user_id == key.user_id, sessions.c.survey_id == key.survey_id]
     found = _rows(connection, where, 1, locked=locked)
     his = [session_history.c.user_id == key.user_id, session_history.c.survey_id == key.survey_id]
     folded = dict(_folds(connection, his, cipher)).get(key)
-    return _pair(found[0], folded, cipher) if found else Pair(key, None, 0, folded or Folded())
+    return _pair(found[0], folded, cipher) if found else SessionAndReplay(key, None, 0, folded or ReplayedHistory())
 
 
-def _pair(row: Row, folded: Folded | None, cipher: Cipher) -> Pair:
-    return Pair(SessionKey(row[1], row[0]), state_of(row, cipher), int(row[_VERSION]), folded or Folded())
+def _pair(row: Row, folded: ReplayedHistory | None, cipher: Cipher) -> SessionAndReplay:
+    return SessionAndReplay(
+        SessionKey(row[1], row[0]), parse_state(row, cipher), int(row[_VERSION]), folded or ReplayedHistory()
+    )
 
 
 def _rows(connection: Connection, where: list[ColumnElement[bool]], limit: int, *, locked: bool = False) -> list[Row]:
@@ -113,9 +115,9 @@ def _rows(connection: Connection, where: list[ColumnElement[bool]], limit: int, 
 
 def _folds(
     connection: Connection, where: list[ColumnElement[bool]], cipher: Cipher
-) -> Iterator[tuple[SessionKey, Folded]]:
+) -> Iterator[tuple[SessionKey, ReplayedHistory]]:
     for key, rows in groupby(_events(connection, where), lambda row: SessionKey(row[1], row[0])):
-        folded = Folded()
+        folded = ReplayedHistory()
         for row in rows:
             folded.take(row[2:], key, cipher)
         yield key, folded

@@ -30,7 +30,7 @@ MIGRATION = "move"
 _NEVER = datetime.datetime(9999, 12, 31)  # noqa: DTZ001 - the columns hold naive UTC
 
 
-def take(connection: Connection, name: str, holder: str, at: int, for_us: int) -> bool:
+def acquire(connection: Connection, name: str, holder: str, at: int, for_us: int) -> bool:
     """Acquire or renew a lease until ``at + for_us``; return whether the holder has it.
 
     Args:

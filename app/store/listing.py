@@ -19,7 +19,7 @@ from ..survey import SessionKey
 from .keyset import after_key
 from .tables import session_history, sessions
 
-EXAMINED = 5000
+SCAN_LIMIT = 5000
 """Sessions, or events, that are looked at for one page, at most: some 5 ms on SQLite."""
 
 _AFTER_ALL = "\U0010ffff"
@@ -68,7 +68,7 @@ def read_page(
         filters.pop("user_id_prefix", None)
     examined = _sessions_after(after, prefix) if updated_since is None else _events_after(updated_since, after)
     # The end first, then what fits up to there: what is erased or begun between the two moves no window.
-    end = connection.execute(examined.limit(1).offset(EXAMINED - 1)).first() if filters or not by_key else None
+    end = connection.execute(examined.limit(1).offset(SCAN_LIMIT - 1)).first() if filters or not by_key else None
     part = (examined if end is None else examined.where(_up_to(end, by_key=by_key))).order_by(None).subquery()
     if by_key:
         fitting = select(part).where(*_conditions(part, filters, at)).order_by(part.c.user_id, part.c.survey_id)
@@ -127,7 +127,7 @@ def _conditions(source: FromClause, filters: Mapping[str, Any], at: int) -> list
 
 def _condition(source: FromClause, name: str, value: object, at: int) -> ColumnElement[bool]:
     if name == "status":
-        return has_status(source, str(value), at)
+        return status_condition(source, str(value), at)
     if name == "user_id_prefix":
         return _begins_with(source.c.user_id, str(value))
     return source.c[name] == value
@@ -138,7 +138,7 @@ def _begins_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]
     return and_(column >= prefix, column < prefix + _AFTER_ALL)
 
 
-def has_status(source: FromClause, status: str, at: int) -> ColumnElement[bool]:
+def status_condition(source: FromClause, status: str, at: int) -> ColumnElement[bool]:
     """A session whose time is over is expired before anything says so in its row."""
     column = source.c
     over = and_(column.status == "in_progress", column.expires_at.is_not(None), column.expires_at <= to_datetime(at))

@@ -47,7 +47,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempted:
+class AttemptResult:
     """What came of one attempt at a delivery, or that it is due again without one.
 
     Attributes:
@@ -59,7 +59,7 @@ class Attempted:
     id: int
     at: int
     attempts: int
-    again_at: int | None
+    retry_at: int | None
     is_delivered: bool
     status: int | None
     error: str | None
@@ -69,7 +69,7 @@ class Attempted:
         """What it came to."""
         if self.is_delivered:
             return "delivered"
-        return "given_up" if self.again_at is None else "failed"
+        return "given_up" if self.retry_at is None else "failed"
 
 
 class Page(NamedTuple):
@@ -79,7 +79,7 @@ class Page(NamedTuple):
     following: int | None
 
 
-class Ages(NamedTuple):
+class RetentionCutoffs(NamedTuple):
     """Until when deliveries are kept, microseconds since 1970 UTC.
 
     Attributes:
@@ -92,7 +92,7 @@ class Ages(NamedTuple):
     failed_before: int
 
 
-class Found(NamedTuple):
+class OldDeliveries(NamedTuple):
     """The ids of old and of overdue deliveries in a part of all, and the ``after_id`` of the next part, if any."""
 
     old: list[int]
@@ -116,15 +116,15 @@ def read_due(
     return [_delivery(row) for row in rows]
 
 
-def settle(connection: Connection, attempted: Iterable[Attempted]) -> None:
+def record_attempts(connection: Connection, attempted: Iterable[AttemptResult]) -> None:
     """Write what came of attempts; nothing of a delivery that was erased or, by another process, made meanwhile."""
     changes = [
         {
             "of_id": one.id,
             "made": one.attempts,
-            "again": None if one.again_at is None else to_datetime(one.again_at),
+            "again": None if one.retry_at is None else to_datetime(one.retry_at),
             "delivered": to_datetime(one.at) if one.is_delivered else None,
-            "failed": to_datetime(one.at) if one.again_at is None and not one.is_delivered else None,
+            "failed": to_datetime(one.at) if one.retry_at is None and not one.is_delivered else None,
             "status": one.status,
             "error": None if one.error is None else one.error[:ERROR_LENGTH],
         }
@@ -156,7 +156,7 @@ def read_page(
     return Page(found, found[-1].id if len(found) == limit else None)
 
 
-def read_ended(
+def read_finished_ids(
     connection: Connection, webhook_id: str, after_id: int, limit: int, *, since: int | None, failed: bool
 ) -> list[int]:
     """Return the next ids, in their order, of deliveries that were made or given up.
@@ -184,29 +184,29 @@ def replay(connection: Connection, ids: Collection[int], at: int) -> int:
     return connection.execute(change.values(**again)).rowcount
 
 
-def find_old(connection: Connection, ages: Ages, after_id: int, limit: int) -> Found:
+def scan_old(connection: Connection, ages: RetentionCutoffs, after_id: int, limit: int) -> OldDeliveries:
     """Return what is old and what is overdue among the next ``limit`` deliveries, in the order of their ids."""
     column = webhook_deliveries.c
     marks = (case((_is_old(ages), 1), else_=0).label("is_old"), case((_is_overdue(ages), 1), else_=0).label("is_late"))
     query = select(column.id, *marks).where(column.id > after_id).order_by(column.id).limit(limit)
     rows = connection.execute(query).all()
     following = rows[-1].id if len(rows) == limit else None
-    return Found([row.id for row in rows if row.is_old], [row.id for row in rows if row.is_late], following)
+    return OldDeliveries([row.id for row in rows if row.is_old], [row.id for row in rows if row.is_late], following)
 
 
-def remove_old(connection: Connection, ages: Ages, ids: Collection[int]) -> int:
+def remove_old(connection: Connection, ages: RetentionCutoffs, ids: Collection[int]) -> int:
     """Remove those of the deliveries that are still old; return how many."""
     change = delete(webhook_deliveries).where(webhook_deliveries.c.id.in_(ids), _is_old(ages))
     return connection.execute(change).rowcount
 
 
-def give_up(connection: Connection, ages: Ages, ids: Collection[int], at: int) -> int:
+def give_up(connection: Connection, ages: RetentionCutoffs, ids: Collection[int], at: int) -> int:
     """Try those of the deliveries that are still overdue no more; return how many."""
     change = update(webhook_deliveries).where(webhook_deliveries.c.id.in_(ids), _is_overdue(ages))
     return connection.execute(change.values(next_attempt_at=None, failed_at=to_datetime(at))).rowcount
 
 
-def _is_old(ages: Ages) -> ColumnElement[bool]:
+def _is_old(ages: RetentionCutoffs) -> ColumnElement[bool]:
     column = webhook_deliveries.c
     failed_before = to_datetime(ages.failed_before)
     disabled = select(webhooks.c.id).where(webhooks.c.disabled_at < failed_before)
@@ -217,14 +217,14 @@ def _is_old(ages: Ages) -> ColumnElement[bool]:
     )
 
 
-def _is_overdue(ages: Ages) -> ColumnElement[bool]:
+def _is_overdue(ages: RetentionCutoffs) -> ColumnElement[bool]:
     column = webhook_deliveries.c
     enabled = select(webhooks.c.id).where(webhooks.c.disabled_at.is_(None))
     is_late = column.occurred_at < to_datetime(ages.failed_before)
     return and_(column.next_attempt_at.is_not(None), is_late, column.webhook_id.in_(enabled))
 
 
-def forget(connection: Connection, user_id: str, survey_id: str | None, until: int | None = None) -> None:
+def remove_participant(connection: Connection, user_id: str, survey_id: str | None, until: int | None = None) -> None:
     """Remove what webhooks were or would be told of a participant; one that is under way may still arrive.
 
     Args:
@@ -234,7 +234,7 @@ def forget(connection: Connection, user_id: str, survey_id: str | None, until: i
     connection.execute(delete(webhook_deliveries).where(*_about(user_id, survey_id, until)))
 
 
-def read_about(
+def read_participant(
     connection: Connection, user_id: str, survey_id: str | None, after_id: int, limit: int
 ) -> list[tuple[Delivery, str]]:
     """Return the next deliveries about a participant, in their order, each with the address that was told."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from ..core.timestamps import format_timestamp, from_datetime
 from ..survey import SessionKey
-from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Cipher, Place
+from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Cipher, ValueLocation
 from .keyset import TIMES, after_key, of_session, untyped_times
 from .rows import FINGERPRINT, loads
 from .tables import session_history, sessions
@@ -69,11 +69,11 @@ def _opened(
     }
 
 
-def _value(text: str | None, place: Place, cipher: Cipher) -> Any:  # noqa: ANN401 - JSON is decoded here
+def _value(text: str | None, place: ValueLocation, cipher: Cipher) -> Any:  # noqa: ANN401 - JSON is decoded here
     if text is None:
         return None
     try:
-        value = loads(cipher.open(text, place))
+        value = loads(cipher.decrypt(text, place))
     except ValueError:  # no JSON, or a seal that is broken
         return text
     if place[0] == DATA and isinstance(value, dict):

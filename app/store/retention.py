@@ -24,11 +24,11 @@ from .tables import session_history, sessions
 Cutoffs = Mapping[str, int]
 """By survey, the time, microseconds since 1970 UTC, since which a session must have changed to be kept."""
 
-EMPTIED = "~erased~"
+BLANKED_ANSWERS = "~erased~"
 """The answers of a session that is being erased. No JSON: whoever reads it takes it for one that can't be read."""
 
 
-class Aged(NamedTuple):
+class StaleSession(NamedTuple):
     """A session that is too old.
 
     Attributes:
@@ -38,18 +38,18 @@ class Aged(NamedTuple):
 
     key: SessionKey
     version: int
-    is_emptied: bool = False
+    is_blanked: bool = False
 
 
-class Examined(NamedTuple):
+class Scan(NamedTuple):
     """A part of all sessions: how many they are, the last one, and which of them are too old."""
 
     size: int
     last: SessionKey | None
-    old: list[Aged]
+    old: list[StaleSession]
 
 
-def examine(connection: Connection, after: SessionKey | None, cutoffs: Cutoffs, limit: int) -> Examined:
+def scan(connection: Connection, after: SessionKey | None, cutoffs: Cutoffs, limit: int) -> Scan:
     """Look at the next sessions of all, in the order of their keys."""
     column = sessions.c
     query = _aged(cutoffs)
@@ -57,22 +57,22 @@ def examine(connection: Connection, after: SessionKey | None, cutoffs: Cutoffs, 
         query = query.where(after_key(sessions, after))
     rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(limit)).all()
     old = [_aged_of(row) for row in rows if row.is_old]
-    return Examined(len(rows), SessionKey(*rows[-1][:2]) if rows else None, old)
+    return Scan(len(rows), SessionKey(*rows[-1][:2]) if rows else None, old)
 
 
-def empty(connection: Connection, one: Aged, cutoffs: Cutoffs) -> bool:
+def blank(connection: Connection, one: StaleSession, cutoffs: Cutoffs) -> bool:
     """Take the answers from a session that is still too old and as it was found; return whether it was."""
     if not _still_old(connection, [one], cutoffs):
         return False
-    values = {"answers": EMPTIED, "step_history": "[]", "drafts": None, "session_data": None}
+    values = {"answers": BLANKED_ANSWERS, "step_history": "[]", "drafts": None, "session_data": None}
     connection.execute(update(sessions).where(of_session(sessions, one.key)).values(values))
     return True
 
 
-def trim(connection: Connection, one: Aged, cutoffs: Cutoffs, limit: int) -> bool:
+def trim_history(connection: Connection, one: StaleSession, cutoffs: Cutoffs, limit: int) -> bool:
     """Erase the oldest events of an emptied session; return whether there may be more than ``limit`` left."""
     found = _still_old(connection, [one], cutoffs)
-    if not (found and found[0].is_emptied):
+    if not (found and found[0].is_blanked):
         return False
     column, mine = session_history.c, of_session(session_history, one.key)
     versions = select(column.version).where(mine).order_by(column.version)
@@ -94,7 +94,7 @@ class Purge:
         actor: for the audit log.
     """
 
-    def __init__(self, aged: Sequence[Aged], cutoffs: Cutoffs, *, at: int, actor: str) -> None:
+    def __init__(self, aged: Sequence[StaleSession], cutoffs: Cutoffs, *, at: int, actor: str) -> None:
         self._aged = aged
         self._cutoffs = cutoffs
         self._at = at
@@ -110,7 +110,7 @@ class Purge:
             erase(connection, key)
         for survey_id, keys in groupby(old, key=lambda key: key.survey_id):
             self._note(connection, survey_id, len(list(keys)))
-        erasures.forget_names(connection, old, self._new_salt)
+        erasures.anonymise_purged(connection, old, self._new_salt)
         erased_before = self._tried - there
         self._tried.update(old)
         return sorted(erased_before.union(old))
@@ -118,20 +118,20 @@ class Purge:
     def _note(self, connection: Connection, survey_id: str, count: int) -> None:
         erasure_rows.add_purge(connection, survey_id, count, self._at)
         detail = {"sessions": count}
-        entry = audit.Entry(
+        entry = audit.AuditEntry(
             at=self._at, actor=self._actor, action="sessions_purged", survey_id=survey_id, detail=detail
         )
         audit.record(connection, entry)
 
 
-def _lock(connection: Connection, aged: Sequence[Aged]) -> set[SessionKey]:
+def _lock(connection: Connection, aged: Sequence[StaleSession]) -> set[SessionKey]:
     """Return those sessions that there are, held until the transaction ends."""
     query = select(sessions.c.survey_id, sessions.c.user_id).where(_any_of(one.key for one in aged))
     rows = connection.execute(query.order_by(sessions.c.user_id, sessions.c.survey_id).with_for_update())
     return {SessionKey(row.survey_id, row.user_id) for row in rows}
 
 
-def _still_old(connection: Connection, aged: Sequence[Aged], cutoffs: Cutoffs) -> list[Aged]:
+def _still_old(connection: Connection, aged: Sequence[StaleSession], cutoffs: Cutoffs) -> list[StaleSession]:
     """Return, locked, those that are too old, and at the version at which they were found."""
     # Read again once they are held: a read that waited for a lock may know the history only as it was before.
     _lock(connection, aged)
@@ -143,12 +143,12 @@ def _still_old(connection: Connection, aged: Sequence[Aged], cutoffs: Cutoffs) -
 
 def _aged(cutoffs: Cutoffs) -> Select[Any]:
     column = sessions.c
-    is_emptied = case((column.answers == EMPTIED, 1), else_=0).label("is_emptied")
-    return select(column.survey_id, column.user_id, column.version, is_emptied, _is_old(cutoffs).label("is_old"))
+    is_blanked = case((column.answers == BLANKED_ANSWERS, 1), else_=0).label("is_blanked")
+    return select(column.survey_id, column.user_id, column.version, is_blanked, _is_old(cutoffs).label("is_old"))
 
 
-def _aged_of(row: Any) -> Aged:  # noqa: ANN401 - a row
-    return Aged(SessionKey(row.survey_id, row.user_id), row.version, bool(row.is_emptied))
+def _aged_of(row: Any) -> StaleSession:  # noqa: ANN401 - a row
+    return StaleSession(SessionKey(row.survey_id, row.user_id), row.version, bool(row.is_blanked))
 
 
 def _any_of(keys: Iterable[SessionKey]) -> ColumnElement[bool]:
@@ -164,9 +164,9 @@ def _is_old(cutoffs: Cutoffs) -> ColumnElement[int]:
     # Compared by the database: a time that somebody wrote by hand can't be read by SQLAlchemy, and fails all.
     changed_at = _changed_at()
     # One that is emptied was too old; of the events that said so, some are gone.
-    is_emptied = sessions.c.answers == EMPTIED
+    is_blanked = sessions.c.answers == BLANKED_ANSWERS
     is_old = (
-        and_(sessions.c.survey_id == survey, or_(is_emptied, changed_at < to_datetime(at)))
+        and_(sessions.c.survey_id == survey, or_(is_blanked, changed_at < to_datetime(at)))
         for survey, at in cutoffs.items()
     )
     return case((or_(*is_old), 1), else_=0)

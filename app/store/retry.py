@@ -38,12 +38,12 @@ from ..settings import Settings
 P = ParamSpec("P")
 T = TypeVar("T")
 
-POSTGRESQL_AGAIN = frozenset({"40001", "40P01", "55P03"})
+POSTGRESQL_RETRY = frozenset({"40001", "40P01", "55P03"})
 POSTGRESQL_NEW_CONNECTION = frozenset({"57P01", "57P02", "57P03", "40003", "25006", "53300"})
 POSTGRESQL_NEW_CONNECTION_CLASS = "08"
-MYSQL_AGAIN = frozenset({1213, 1205, 1020})
+MYSQL_RETRY = frozenset({1213, 1205, 1020})
 MYSQL_NEW_CONNECTION = frozenset({2006, 2013, 2002, 2003, 1927, 4031, 1047, 1053, 1040, 1290, 1792, 1836})
-SQLITE_AGAIN = ("database is locked", "database table is locked")
+SQLITE_BUSY = ("database is locked", "database table is locked")
 NO_ANSWER = "no answer within"
 """How the message of ``postgresql.Connection`` begins when its server is silent."""
 
@@ -55,7 +55,7 @@ _OF_THE_DATA = frozenset({"DataError", "IntegrityError"})
 # A key that is there already: another server began the session or applied the message a moment ago. The
 # transaction is tried again because it reads afresh, finds the row, and answers as for any duplicate. A key
 # that is double for another reason costs two more attempts; then its turn is looked for by halves, and told.
-DOUBLE_KEY = ("23505", 1062, "UNIQUE constraint failed")
+DUPLICATE_KEY_CODES = ("23505", 1062, "UNIQUE constraint failed")
 
 
 def is_transient(error: BaseException) -> bool:
@@ -65,10 +65,10 @@ def is_transient(error: BaseException) -> bool:
     code = _code(error)
     return (
         wants_new_connection(error)
-        or is_double_key(error)
-        or code in POSTGRESQL_AGAIN
-        or code in MYSQL_AGAIN
-        or (isinstance(code, str) and code.startswith(SQLITE_AGAIN))
+        or is_duplicate_key(error)
+        or code in POSTGRESQL_RETRY
+        or code in MYSQL_RETRY
+        or (isinstance(code, str) and code.startswith(SQLITE_BUSY))
     )
 
 
@@ -105,17 +105,17 @@ class LockTimedOut(SQLAlchemyError):
 def is_lock_timeout(error: DBAPIError) -> bool:
     """Return whether the transaction waited as long as it may before it failed, and would wait again."""
     code = _code(error)
-    if code in {"55P03", 1205} or (isinstance(code, str) and code.startswith(SQLITE_AGAIN)):
+    if code in {"55P03", 1205} or (isinstance(code, str) and code.startswith(SQLITE_BUSY)):
         return True
     return NO_ANSWER in str(error.orig) or isinstance(getattr(error.orig, "__cause__", None), TimeoutError)
 
 
-def is_double_key(error: BaseException) -> bool:
+def is_duplicate_key(error: BaseException) -> bool:
     """Return whether a unique key was there already."""
     if not isinstance(error, DBAPIError):
         return False
     code = _code(error)
-    return code in DOUBLE_KEY or (isinstance(code, str) and code.startswith(DOUBLE_KEY[2]))
+    return code in DUPLICATE_KEY_CODES or (isinstance(code, str) and code.startswith(DUPLICATE_KEY_CODES[2]))
 
 
 def is_data_error(error: BaseException) -> bool:
@@ -135,7 +135,7 @@ def translate_error(error: SQLAlchemyError) -> DatabaseUnavailable | DatabaseRef
     Whatever is not the data's fault is unavailable, a full disk, a lost table or a key that somebody else has
     taken, too: the participant's answer is kept where it is until that is mended, and is not thrown away as refused.
     """
-    kind = DatabaseRefused if is_data_error(error) and not is_double_key(error) else DatabaseUnavailable
+    kind = DatabaseRefused if is_data_error(error) and not is_duplicate_key(error) else DatabaseUnavailable
     failure = kind(type(getattr(error, "orig", None) or error).__name__)
     failure.__cause__ = error
     return failure
@@ -177,7 +177,7 @@ def _tell(state: RetryCallState) -> None:
     """Count a transaction that is tried again."""
     error = None if state.outcome is None else state.outcome.exception()
     if isinstance(error, DBAPIError):
-        reason = "connection" if wants_new_connection(error) else "double_key" if is_double_key(error) else "lock"
+        reason = "connection" if wants_new_connection(error) else "double_key" if is_duplicate_key(error) else "lock"
         metrics.RETRIES.labels(reason).inc()
         tracing.note("database retry", reason=reason, attempt=state.attempt_number + 1)
 

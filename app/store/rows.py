@@ -61,10 +61,10 @@ STATE_COLUMNS = tuple(sessions.c[name] for name in _READ)
 
 KEY_COLUMNS = (sessions.c.user_id, sessions.c.survey_id)
 
-CHANGED_COLUMNS = tuple(sessions.c[name] for name in _CHANGED)
+UPDATE_COLUMNS = tuple(sessions.c[name] for name in _CHANGED)
 """What :func:`changed_row` gives, in its order, before the key's columns."""
 
-NEW_COLUMNS = (*KEY_COLUMNS, *CHANGED_COLUMNS[:3], sessions.c.created_at, *CHANGED_COLUMNS[3:])
+INSERT_COLUMNS = (*KEY_COLUMNS, *UPDATE_COLUMNS[:3], sessions.c.created_at, *UPDATE_COLUMNS[3:])
 """What :func:`new_row` gives, in its order."""
 
 EVENT_COLUMNS = tuple(session_history.c[name] for name in _EVENT)
@@ -76,12 +76,12 @@ RECORD_COLUMNS = tuple(session_history.c[name] for name in ("version", "action",
 ENTRY_COLUMNS = (session_history.c.message_id, *RECORD_COLUMNS)
 """What :func:`entry_of` takes, in its order."""
 
-KNOWN_COLUMNS = tuple(session_history.c[name] for name in ("user_id", "survey_id", "message_id", "version", "data"))
+MESSAGE_COLUMNS = tuple(session_history.c[name] for name in ("user_id", "survey_id", "message_id", "version", "data"))
 """What :func:`known_message` takes, in its order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class HistoryEntry:
     """One event in a session's history."""
 
     version: int
@@ -94,7 +94,7 @@ class KnownMessage(NamedTuple):
 
     version: int
     fingerprint: str | None
-    locked: MissingKey | None = None
+    missing_key: MissingKey | None = None
 
 
 class RowFormat(NamedTuple):
@@ -104,27 +104,27 @@ class RowFormat(NamedTuple):
     cipher: Cipher = PLAIN
 
 
-Stored = SessionState | SessionUnreadable | MissingKey
+StoredSession = SessionState | SessionUnreadable | MissingKey
 """A session that is stored, or why it can't be read: it is corrupt, or a key is missing."""
 
-States = Mapping[SessionKey, Stored]
+StoredSessions = Mapping[SessionKey, StoredSession]
 FoundSessions = Mapping[SessionKey, Row | SessionState]
 """Sessions as a gateway gives them: STATE_COLUMNS, or what it remembers."""
 
 WrittenSessions = Mapping[SessionKey, SessionState | None]
 
 
-def found_of(read: Iterable[Row]) -> dict[SessionKey, Row | SessionState]:
+def rows_by_key(read: Iterable[Row]) -> dict[SessionKey, Row | SessionState]:
     """Return rows of STATE_COLUMNS by their sessions' keys."""
     return {SessionKey(row[1], row[0]): row for row in read}
 
 
-def states_of(read: Iterable[Row], cipher: Cipher) -> dict[SessionKey, Stored]:
+def parse_states(read: Iterable[Row], cipher: Cipher) -> dict[SessionKey, StoredSession]:
     """Return the sessions in rows of STATE_COLUMNS."""
-    return {SessionKey(row[1], row[0]): state_of(row, cipher) for row in read}
+    return {SessionKey(row[1], row[0]): parse_state(row, cipher) for row in read}
 
 
-def state_of(row: Row, cipher: Cipher = PLAIN) -> Stored:
+def parse_state(row: Row, cipher: Cipher = PLAIN) -> StoredSession:
     """Return the session in a row of STATE_COLUMNS, or why it can't be read."""
     try:
         return _state_of(row, cipher)
@@ -141,9 +141,9 @@ def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, fo
     data = None if state.session_data is None else dumps(state.session_data)
     drafts = dumps(state.drafts) if state.drafts else None
     if cipher.is_on:  # asked once a row: without keys a turn pays for no more than that
-        answers = cipher.seal(answers, (ANSWERS, *key))
-        data = None if data is None else cipher.seal(data, (SESSION_DATA, *key))
-        drafts = None if drafts is None else cipher.seal(drafts, (DRAFTS, *key))
+        answers = cipher.encrypt(answers, (ANSWERS, *key))
+        data = None if data is None else cipher.encrypt(data, (SESSION_DATA, *key))
+        drafts = None if drafts is None else cipher.encrypt(drafts, (DRAFTS, *key))
     return (
         state.current_step,
         answers,
@@ -167,7 +167,7 @@ def new_row(row: Row, started_at: object) -> Row:
     return (*row[-2:], *row[:3], started_at, *row[3:-2])
 
 
-def characters(row: Row) -> int:
+def text_length(row: Row) -> int:
     """Return the length of what a participant or integrator can make long in a :func:`changed_row`.
 
     A sealed value is a third longer than its JSON.
@@ -186,8 +186,8 @@ def event_row(
     answer_text = None if answer is None else dumps(answer)
     data_text = dumps(data) if data else None
     if cipher.is_on:
-        answer_text = None if answer_text is None else cipher.seal(answer_text, (ANSWER, *key, version))
-        data_text = None if data_text is None else cipher.seal(data_text, (DATA, *key, version))
+        answer_text = None if answer_text is None else cipher.encrypt(answer_text, (ANSWER, *key, version))
+        data_text = None if data_text is None else cipher.encrypt(data_text, (DATA, *key, version))
     return (
         key.user_id,
         key.survey_id,
@@ -201,21 +201,21 @@ def event_row(
     )
 
 
-def known_message(row: Row, cipher: Cipher = PLAIN) -> tuple[tuple[SessionKey, str], KnownMessage]:
+def parse_known_message(row: Row, cipher: Cipher = PLAIN) -> tuple[tuple[SessionKey, str], KnownMessage]:
     """Return what a row of KNOWN_COLUMNS says: the session and its message id, and what is known of it."""
     user_id, survey_id, message_id, version, data = row
-    fingerprint, locked = None, None
+    fingerprint, missing_key = None, None
     try:
-        opened = cipher.open(data or "{}", (DATA, survey_id, user_id, version))
+        opened = cipher.decrypt(data or "{}", (DATA, survey_id, user_id, version))
         fingerprint = loads(opened).get(FINGERPRINT)
     except MissingKey as error:
-        locked = error
+        missing_key = error
     except (ValueError, AttributeError):  # a corrupt row: that the message is there is what counts
         pass
-    return (SessionKey(survey_id, user_id), message_id), KnownMessage(version, fingerprint, locked)
+    return (SessionKey(survey_id, user_id), message_id), KnownMessage(version, fingerprint, missing_key)
 
 
-def record_of(row: Row, key: SessionKey, cipher: Cipher) -> Record:
+def parse_record(row: Row, key: SessionKey, cipher: Cipher) -> Record:
     """Return the event in a row of RECORD_COLUMNS of this session, as history keeps it.
 
     Raises:
@@ -223,20 +223,20 @@ def record_of(row: Row, key: SessionKey, cipher: Cipher) -> Record:
         ValueError: it can't be read.
     """
     version, action, at, step, answer, data = row
-    answered = None if answer is None else orjson.loads(cipher.open(answer, (ANSWER, *key, version)))
-    kept = {} if data is None else orjson.loads(cipher.open(data, (DATA, *key, version)))
+    answered = None if answer is None else orjson.loads(cipher.decrypt(answer, (ANSWER, *key, version)))
+    kept = {} if data is None else orjson.loads(cipher.decrypt(data, (DATA, *key, version)))
     return Record(action, from_datetime(at), step, answered, kept)
 
 
-def entry_of(row: Row, key: SessionKey, cipher: Cipher) -> Entry:
+def parse_entry(row: Row, key: SessionKey, cipher: Cipher) -> HistoryEntry:
     """Return the entry in a row of ENTRY_COLUMNS of this session; raises as :func:`record_of`."""
     message_id, version, *_ = row
-    record = record_of(row[1:], key, cipher)
+    record = parse_record(row[1:], key, cipher)
     data = {name: value for name, value in record.data.items() if name != FINGERPRINT}
-    return Entry(version=version, message_id=message_id, record=record._replace(data=data))
+    return HistoryEntry(version=version, message_id=message_id, record=record._replace(data=data))
 
 
-def events_of(entries: Iterable[Entry]) -> Iterator[AnyEvent]:
+def parse_events(entries: Iterable[HistoryEntry]) -> Iterator[AnyEvent]:
     """Yield the events of entries; UnknownEvent is raised for one that is of no known type."""
     for entry in entries:
         yield from_record(entry.record)
@@ -272,7 +272,7 @@ def _state_of(row: Row, cipher: Cipher) -> SessionState:
         drafts,
         done,
     ) = row
-    opened, key = cipher.open, (survey_id, user_id)
+    opened, key = cipher.decrypt, (survey_id, user_id)
     answers, path = orjson.loads(opened(answers_text, (ANSWERS, *key))), orjson.loads(path_text)
     data = orjson.loads(opened(data_text, (SESSION_DATA, *key))) if data_text else None  # '' in some old rows
     kept = {} if drafts is None else orjson.loads(opened(drafts, (DRAFTS, *key)))

@@ -47,11 +47,11 @@ _MAY_BE_BLANK = [11, 12, 14, 15, 17, 18, 20, 21, 22, 23, 24, 25]
 _DIGITS = [0, 1, 2, 3, 5, 6, 8, 9, *_MAY_BE_BLANK]
 
 
-PACKED = 50
+SESSIONS_A_ROW = 50
 """Sessions that SQLite gives in one row: 50 MB where each is as large as it can be."""
 
 
-class Walks(NamedTuple):
+class EventColumns(NamedTuple):
     """The events of some sessions: those of one session stand together, in no order.
 
     Attributes:
@@ -85,7 +85,7 @@ class SessionRow(NamedTuple):
     expires_at: int | None
 
 
-class as_text(GenericFunction[str]):  # noqa: N801 - SQLAlchemy's functions are called so
+class cast_text(GenericFunction[str]):  # noqa: N801 - SQLAlchemy's functions are called so
     """A number as text, where the database wants to be told."""
 
     type = String()
@@ -93,7 +93,7 @@ class as_text(GenericFunction[str]):  # noqa: N801 - SQLAlchemy's functions are 
     name = "as_text"
 
 
-class time_text(GenericFunction[str]):  # noqa: N801 - SQLAlchemy's functions are called so
+class padded_time(GenericFunction[str]):  # noqa: N801 - SQLAlchemy's functions are called so
     """A column of times as text of TIME_WIDTH characters; spaces where it is NULL."""
 
     type = String()
@@ -101,7 +101,7 @@ class time_text(GenericFunction[str]):  # noqa: N801 - SQLAlchemy's functions ar
     name = "time_text"
 
 
-class quoted(GenericFunction[str]):  # noqa: N801 - as above
+class json_quote(GenericFunction[str]):  # noqa: N801 - as above
     """A text as JSON."""
 
     type = String()
@@ -109,7 +109,7 @@ class quoted(GenericFunction[str]):  # noqa: N801 - as above
     name = "quoted"
 
 
-class joined(GenericFunction[str]):  # noqa: N801 - as above
+class string_agg(GenericFunction[str]):  # noqa: N801 - as above
     """The texts of a group, with the second argument between them: a literal."""
 
     type = String()
@@ -139,12 +139,12 @@ def read_sessions(connection: Connection, survey_id: str, after: str | None, lim
         column.current_step,
         column.answers,
         column.step_history,
-        time_text(column.created_at).label("started_at"),
-        time_text(column.completed_at).label("completed_at"),
+        padded_time(column.created_at).label("started_at"),
+        padded_time(column.completed_at).label("completed_at"),
         column.is_audio_mode,
         column.survey_revision,
         column.status,
-        time_text(column.expires_at).label("expires_at"),
+        padded_time(column.expires_at).label("expires_at"),
     ).where(column.survey_id == survey_id)
     if after is not None:
         query = query.where(column.user_id > after)
@@ -152,14 +152,14 @@ def read_sessions(connection: Connection, survey_id: str, after: str | None, lim
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
     for place, name in enumerate(SessionRow._fields if columns else ()):
         if name.endswith("_at"):
-            times = microseconds_of("".join(columns[place])).tolist()
+            times = parse_times("".join(columns[place])).tolist()
             columns[place] = [None if time == NO_TIME else time for time in times]
     return [SessionRow(*row) for row in zip(*columns, strict=True)]
 
 
-def read_walks(
+def read_event_columns(
     connection: Connection, survey_id: str, first: str, last: str, only: Sequence[str] | None = None
-) -> Walks:
+) -> EventColumns:
     """Return the events of the survey's sessions from one user id to another, both included.
 
     Sessions without events are missing. All of it is in memory at once: the caller chooses no more than that bears.
@@ -171,14 +171,14 @@ def read_walks(
         connection.execute(text(f"SET SESSION group_concat_max_len = {LONGEST_TEXT}"))
     column = session_history.c
     code = column.version * CODES + case(_CODES, value=column.action, else_=OTHER)
-    step = func.coalesce(quoted(column.step), "null")
+    step = func.coalesce(json_quote(column.step), "null")
     query = (
         select(
             column.user_id,
             func.count().label("count"),
-            joined(as_text(code), ",").label("codes"),
-            joined(step, ",").label("steps"),
-            joined(time_text(column.timestamp), "").label("times"),
+            string_agg(cast_text(code), ",").label("codes"),
+            string_agg(step, ",").label("steps"),
+            string_agg(padded_time(column.timestamp), "").label("times"),
         )
         .where(column.survey_id == survey_id, column.user_id >= first, column.user_id <= last)
         .group_by(column.user_id)
@@ -188,18 +188,18 @@ def read_walks(
     if connection.dialect.name == "sqlite":
         return _walks_at_once(connection, query)
     rows = connection.execute(query).all()
-    user_ids, counts, codes, steps, times = zip(*rows, strict=True) if rows else ((),) * len(Walks._fields)
-    return Walks(user_ids, counts, ",".join(codes), ",".join(steps), "".join(times))
+    user_ids, counts, codes, steps, times = zip(*rows, strict=True) if rows else ((),) * len(EventColumns._fields)
+    return EventColumns(user_ids, counts, ",".join(codes), ",".join(steps), "".join(times))
 
 
-def _walks_at_once(connection: Connection, query: Select[Any]) -> Walks:
+def _walks_at_once(connection: Connection, query: Select[Any]) -> EventColumns:
     """Return what the query finds, made one by SQLite; see :func:`_rows_of`."""
     found = query.subquery().c
     ids, counts = func.json_group_array(found.user_id), func.json_group_array(found.count)
     row = connection.execute(
-        select(ids, counts, joined(found.codes, ","), joined(found.steps, ","), joined(found.times, ""))
+        select(ids, counts, string_agg(found.codes, ","), string_agg(found.steps, ","), string_agg(found.times, ""))
     ).one()
-    return Walks(orjson.loads(row[0]), orjson.loads(row[1]), row[2] or "", row[3] or "", row[4] or "")
+    return EventColumns(orjson.loads(row[0]), orjson.loads(row[1]), row[2] or "", row[3] or "", row[4] or "")
 
 
 def _rows_of(connection: Connection, query: Select[Any]) -> Iterable[Sequence[Any]]:
@@ -211,11 +211,11 @@ def _rows_of(connection: Connection, query: Select[Any]) -> Iterable[Sequence[An
         return connection.execute(query).all()
     rows = query.subquery()  # numbered from outside: inside, all that there are would be, whatever the limit
     *columns, number = select(*rows.c, func.row_number().over().label("number")).subquery().c
-    packed = select(func.json_group_array(func.json_array(*columns))).group_by(number // PACKED)
+    packed = select(func.json_group_array(func.json_array(*columns))).group_by(number // SESSIONS_A_ROW)
     return chain.from_iterable(map(orjson.loads, connection.execute(packed).scalars().all()))
 
 
-def microseconds_of(times: str) -> NDArray[np.int64]:
+def parse_times(times: str) -> NDArray[np.int64]:
     """Return microseconds since 1970 UTC of times of TIME_WIDTH characters each, NO_TIME where a text is no time.
 
     Not by NumPy's own cast: version 2.4 crashes on a text that it takes for one with a time zone.
@@ -252,56 +252,56 @@ def is_set_aside(row: SessionRow) -> bool:
     return SET_ASIDE in row.user_id
 
 
-@compiles(time_text, "sqlite")
-def _sqlite_time(element: time_text, compiler: SQLCompiler, **options: object) -> str:
+@compiles(padded_time, "sqlite")
+def _sqlite_time(element: padded_time, compiler: SQLCompiler, **options: object) -> str:
     column = compiler.process(element.clauses, **options)
     return f"substr(coalesce({column}, '') || '{' ' * TIME_WIDTH}', 1, {TIME_WIDTH})"
 
 
-@compiles(time_text, "postgresql", "mysql", "mariadb")
-def _time(element: time_text, compiler: SQLCompiler, **options: object) -> str:
+@compiles(padded_time, "postgresql", "mysql", "mariadb")
+def _time(element: padded_time, compiler: SQLCompiler, **options: object) -> str:
     column = compiler.process(element.clauses, **options)
     written = f"CAST({column} AS TEXT)" if compiler.dialect.name == "postgresql" else column
     return f"rpad(coalesce({written}, ''), {TIME_WIDTH}, ' ')"
 
 
-@compiles(as_text)
-def _as_text(element: as_text, compiler: SQLCompiler, **options: object) -> str:
+@compiles(cast_text)
+def _as_text(element: cast_text, compiler: SQLCompiler, **options: object) -> str:
     return f"({compiler.process(element.clauses, **options)})"
 
 
-@compiles(as_text, "postgresql")
-def _as_text_on_postgresql(element: as_text, compiler: SQLCompiler, **options: object) -> str:
+@compiles(cast_text, "postgresql")
+def _as_text_on_postgresql(element: cast_text, compiler: SQLCompiler, **options: object) -> str:
     return f"CAST({compiler.process(element.clauses, **options)} AS TEXT)"
 
 
-@compiles(quoted, "sqlite")
-def _quote_on_sqlite(element: quoted, compiler: SQLCompiler, **options: object) -> str:
+@compiles(json_quote, "sqlite")
+def _quote_on_sqlite(element: json_quote, compiler: SQLCompiler, **options: object) -> str:
     # A row that somebody wrote by hand may hold a number in a column of texts.
     return f"json_quote(CAST({compiler.process(element.clauses, **options)} AS TEXT))"
 
 
-@compiles(quoted, "mysql", "mariadb")
-def _quote(element: quoted, compiler: SQLCompiler, **options: object) -> str:
+@compiles(json_quote, "mysql", "mariadb")
+def _quote(element: json_quote, compiler: SQLCompiler, **options: object) -> str:
     return f"json_quote({compiler.process(element.clauses, **options)})"
 
 
-@compiles(quoted, "postgresql")
-def _quote_on_postgresql(element: quoted, compiler: SQLCompiler, **options: object) -> str:
+@compiles(json_quote, "postgresql")
+def _quote_on_postgresql(element: json_quote, compiler: SQLCompiler, **options: object) -> str:
     return f"CAST(to_json({compiler.process(element.clauses, **options)}) AS TEXT)"
 
 
-@compiles(joined, "sqlite")
-def _join(element: joined, compiler: SQLCompiler, **options: object) -> str:
+@compiles(string_agg, "sqlite")
+def _join(element: string_agg, compiler: SQLCompiler, **options: object) -> str:
     return f"group_concat({compiler.process(element.clauses, **options)})"
 
 
-@compiles(joined, "mysql", "mariadb")
-def _join_on_mysql(element: joined, compiler: SQLCompiler, **options: object) -> str:
+@compiles(string_agg, "mysql", "mariadb")
+def _join_on_mysql(element: string_agg, compiler: SQLCompiler, **options: object) -> str:
     texts, between = [compiler.process(clause, literal_binds=True, **options) for clause in element.clauses]
     return f"group_concat({texts} SEPARATOR {between})"
 
 
-@compiles(joined, "postgresql")
-def _join_on_postgresql(element: joined, compiler: SQLCompiler, **options: object) -> str:
+@compiles(string_agg, "postgresql")
+def _join_on_postgresql(element: string_agg, compiler: SQLCompiler, **options: object) -> str:
     return f"string_agg({compiler.process(element.clauses, **options)})"

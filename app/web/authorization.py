@@ -98,7 +98,7 @@ def note(who: Principal, action: audit.Action, key: SessionKey | None, **detail:
     """Note in the audit log what an integrator does; what participants do is in their sessions' history."""
     if not isinstance(who, Integrator):
         return
-    entry = audit.Entry(
+    entry = audit.AuditEntry(
         at=store().clock(),
         actor=audit_name(who),
         action=action,

@@ -12,7 +12,7 @@ import orjson
 from ..errors import MessageIdReused, MissingKey, StepkeepError
 from ..store import rows
 from ..store.drivers.connection import TurnStatements
-from ..store.rows import KnownMessage, Row, RowFormat, Stored
+from ..store.rows import KnownMessage, Row, RowFormat, StoredSession
 from ..store.webhooks import WebhookEvent
 from ..survey import (
     Answered,
@@ -35,11 +35,11 @@ from ..survey import (
     decide,
 )
 
-SurveyFor = Callable[[str, str | None], Survey | None]
+FindSurvey = Callable[[str, str | None], Survey | None]
 """Gives the survey of an id and a revision (the newest for None); None where there is none. It raises
 RevisionNotLoaded where it would have to wait: sessions are locked while it is asked."""
 
-SMALL = 8192
+CACHEABLE_LENGTH = 8192
 """Characters of a session as JSON up to which a gateway may remember it."""
 
 Turn = tuple[SessionKey, AnyCommand]
@@ -85,7 +85,9 @@ class Rejected:
 Result = Committed | Rejected
 
 
-def commit_batch(gateway: TurnStatements, turns: Sequence[Turn], survey_for: SurveyFor) -> list[Result | StepkeepError]:
+def commit_batch(
+    gateway: TurnStatements, turns: Sequence[Turn], survey_for: FindSurvey
+) -> list[Result | StepkeepError]:
     """Return what came of each turn, in order, committed; one that is refused doesn't stop the others.
 
     Raises:
@@ -100,12 +102,12 @@ def commit_batch(gateway: TurnStatements, turns: Sequence[Turn], survey_for: Sur
 def command_fingerprint(command: AnyCommand) -> str:
     """Return a hash of what the command asks: the same id with another content is a mistake."""
     kind = type(command)
-    asked = {name: getattr(command, name) for name in _ASKED[kind]}
+    asked = {name: getattr(command, name) for name in _CONTENT_FIELDS[kind]}
     text = orjson.dumps([kind.__name__, asked], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
-_ASKED = {
+_CONTENT_FIELDS = {
     kind: tuple(
         field.name for field in fields(kind) if field.name not in {item.name for item in fields(commands.Command)}
     )
@@ -113,25 +115,25 @@ _ASKED = {
 }
 
 
-_MADE_HERE = (Answered, WentBack, WentTo, ModeSet, Started, Restarted)
+_OWNED_EVENTS = (Answered, WentBack, WentTo, ModeSet, Started, Restarted)
 """Events that hold no list or object of the caller's, who may change it after his call."""
 
 
 class _Batch:
     """The turns of one transaction: what was read, and what is to be written."""
 
-    def __init__(self, gateway: TurnStatements, turns: Sequence[Turn], survey_for: SurveyFor) -> None:
+    def __init__(self, gateway: TurnStatements, turns: Sequence[Turn], survey_for: FindSurvey) -> None:
         self._gateway = gateway
         self._survey_for = survey_for
         self._form = RowFormat(gateway.to_time, gateway.cipher)
         keys = dict.fromkeys(key for key, _ in turns)
         messages = dict.fromkeys((key, command.message_id) for key, command in turns if command.message_id is not None)
         found, known = gateway.begin(list(keys), list(messages))
-        self._states: dict[SessionKey, Stored] = {
-            key: one if isinstance(one, SessionState) else rows.state_of(one, gateway.cipher)
+        self._states: dict[SessionKey, StoredSession] = {
+            key: one if isinstance(one, SessionState) else rows.parse_state(one, gateway.cipher)
             for key, one in found.items()
         }
-        self._known = dict(rows.known_message(row, gateway.cipher) for row in known)
+        self._known = dict(rows.parse_known_message(row, gateway.cipher) for row in known)
         self._were_there = frozenset(self._states)
         self._changed: dict[SessionKey, tuple[SessionState, Survey | None]] = {}
         self._with_foreign_parts: set[SessionKey] = set()
@@ -158,7 +160,7 @@ class _Batch:
         after = apply(state, event)
         self._states[key] = after
         self._changed[key] = after, survey
-        if not isinstance(event, _MADE_HERE):
+        if not isinstance(event, _OWNED_EVENTS):
             self._with_foreign_parts.add(key)
         self._events.append(rows.event_row(key, after.version, event, message_id, fingerprint, self._form))
         if state is None or after.status != state.status or type(event) is Restarted:
@@ -179,7 +181,7 @@ class _Batch:
                 changed.append(row)
             else:
                 new.append(rows.new_row(row, self._form.to_time(state.started_at)))
-            states[key] = None if key in self._with_foreign_parts or rows.characters(row) > SMALL else state
+            states[key] = None if key in self._with_foreign_parts or rows.text_length(row) > CACHEABLE_LENGTH else state
         self._gateway.commit(new, changed, self._events, states, self._news)
 
 
@@ -198,8 +200,8 @@ def webhook_events(before: SessionState | None, event: AnyEvent, after: SessionS
 def _seen_again(
     seen: KnownMessage, fingerprint: str, message_id: str, state: SessionState | None, survey: Survey | None
 ) -> Committed | MessageIdReused | MissingKey:
-    if seen.locked is not None:  # whether it is the same command can't be told
-        return seen.locked
+    if seen.missing_key is not None:  # whether it is the same command can't be told
+        return seen.missing_key
     if state is None or seen.fingerprint not in {None, fingerprint}:
         return MessageIdReused(message_id)
     return Committed(version=seen.version, duplicate=True, state=state, survey=survey, event=None)

@@ -26,7 +26,7 @@ from ..store.drivers.connection import WriterConnection
 from ..store.retry import LockTimedOut, error_summary, is_data_error, is_lock_timeout, translate_error, with_retries
 from ..survey import AnyCommand, SessionKey
 from . import batch_metrics
-from .batch import Result, RevisionNotLoaded, SurveyFor, Turn, commit_batch
+from .batch import FindSurvey, Result, RevisionNotLoaded, Turn, commit_batch
 from .request import WriteRequest
 from .waiter import GreenletWaiter, ThreadWaiter, Waiter, threads_are_greenlets
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 _Transact = Callable[[list[Turn]], list[Result | StepkeepError]]
 
-WAKING = 4
+CONCURRENT_WAKES = 4
 """Followers that are being woken at any time; each wakes the next one before it goes on. A thousand threads that
 wake at once all ask for the interpreter's lock, again every 5 ms: that costs a fifth of the turns a second."""
 
@@ -54,7 +54,7 @@ class Writer:
         self,
         connection: WriterConnection,
         settings: Settings,
-        survey_for: SurveyFor,
+        survey_for: FindSurvey,
         load_revision: Callable[[str, str], object],
     ) -> None:
         self._connection = connection
@@ -64,7 +64,7 @@ class Writer:
         self._once = settings.model_copy(update={"retry_attempts": 1})
         # With greenlets as callers (gevent) all can be woken at once: they are no threads.
         greenlets = threads_are_greenlets()
-        self._waking = sys.maxsize if greenlets else WAKING
+        self._waking = sys.maxsize if greenlets else CONCURRENT_WAKES
         self._parking: type[Waiter] = GreenletWaiter if greenlets else ThreadWaiter
         self._forget()
 

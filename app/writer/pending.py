@@ -22,15 +22,15 @@ from ..errors import DatabaseUnavailable, MessageIdReused, MissingKey, Overloade
 from ..observability import metrics
 from ..settings import Settings
 from ..survey import AnyCommand, Begin, Draft, Rejection, Restart, SessionKey, SessionState, Survey, apply, decide
-from .batch import Committed, Rejected, Result, RevisionNotLoaded, SurveyFor, Turn, command_fingerprint
+from .batch import Committed, FindSurvey, Rejected, Result, RevisionNotLoaded, Turn, command_fingerprint
 
 log = logging.getLogger("stepkeep.store")
 
 FIRST_DELAY_S = 0.2
-LONGEST_DELAY_S = 2.0
+MAX_DELAY_S = 2.0
 """Seconds between two tries to reach the database, at most: participants see that they wait."""
 
-STUCK_DELAY_S = 8.0
+MAX_STUCK_DELAY_S = 8.0
 """Seconds between two tries, at most, of a session that can't be committed while others can: each try may hold the
 writer for as long as it waits for a lock."""
 
@@ -38,23 +38,23 @@ GROWTH = 4
 """How many times as many sessions are tried together after each success: after an outage all are soon, and one that
 can't be committed holds up few."""
 
-SENDERS = 4
+MAX_CALLBACKS = 4
 """Connections, the latest, that are told of one turn: the tabs and devices that sent it."""
 
-LINE_LIMIT = 1000
+SESSION_LIMIT = 1000
 """Turns of one session that may wait: one participant can't take all the room of the others."""
 
 TURN_BYTES = 2048
 """What a turn takes in memory beside its answer: the command, its place in the line, a state of its own."""
 
-_PLAIN = frozenset({"invalid_answer", "required"})
+_FINAL_REJECTIONS = frozenset({"invalid_answer", "required"})
 """Refusals that depend on nothing but the survey: the stored state, whatever it is, can't make them void."""
 
 ResultCallback = Callable[[Result | Exception], None]
 """Gets what came of a turn in the end; called from another thread, so it must not block."""
 
 
-Stored = Callable[[], tuple[SessionState | None, Survey | None]]
+LoadBase = Callable[[], tuple[SessionState | None, Survey | None]]
 
 
 class Backlog(NamedTuple):
@@ -87,7 +87,7 @@ class Queued:
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
+class _PendingTurn:
     """One turn in its line."""
 
     command: AnyCommand
@@ -96,7 +96,7 @@ class _Waiting:
 
 
 @dataclass(slots=True, eq=False)
-class _Line:
+class _SessionQueue:
     """A session's turns that wait, oldest first, and the session under them.
 
     Attributes:
@@ -106,7 +106,7 @@ class _Line:
 
     base: SessionState | None
     survey: Survey | None
-    turns: deque[_Waiting] = field(default_factory=deque)
+    turns: deque[_PendingTurn] = field(default_factory=deque)
     predicted: SessionState | None = None
     has_failed: bool = False
     is_stuck: bool = False
@@ -120,7 +120,7 @@ class PendingQueue:
         known_survey: finds the survey of a revision without waiting (RevisionNotLoaded).
     """
 
-    def __init__(self, settings: Settings, submit_many: SubmitMany, known_survey: SurveyFor) -> None:
+    def __init__(self, settings: Settings, submit_many: SubmitMany, known_survey: FindSurvey) -> None:
         self._settings = settings
         self._submit_many = submit_many
         self._known_survey = known_survey
@@ -128,7 +128,7 @@ class PendingQueue:
 
     def _forget(self) -> None:
         self._changed = threading.Condition(threading.RLock())  # a verdict may come back to `rebase`
-        self._lines: OrderedDict[SessionKey, _Line] = OrderedDict()
+        self._lines: OrderedDict[SessionKey, _SessionQueue] = OrderedDict()
         self._turns = 0
         self._size_bytes = 0
         self._is_draining = False
@@ -160,7 +160,7 @@ class PendingQueue:
             return None if line is None else self._accepted(line)
 
     def accept(
-        self, key: SessionKey, command: AnyCommand, stored: Stored, verdict: ResultCallback
+        self, key: SessionKey, command: AnyCommand, stored: LoadBase, verdict: ResultCallback
     ) -> Queued | Rejected:
         """Put the turn into its session's line, and return the session with it.
 
@@ -178,15 +178,15 @@ class PendingQueue:
             MessageIdReused: its id is another command's.
         """
         with self._changed:
-            line = self._lines.get(key) or _Line(*stored())
+            line = self._lines.get(key) or _SessionQueue(*stored())
             if (known := _same_message(line, command)) is not None:
                 # Who sent it first may be gone; who resends it again and again must not fill the memory.
-                known.verdicts[:] = [*known.verdicts[1 - SENDERS :], verdict]
+                known.verdicts[:] = [*known.verdicts[1 - MAX_CALLBACKS :], verdict]
                 return self._accepted(line)
             state = self._predicted(line)
             event = self._decided(line, state, command)
             if isinstance(event, Rejection):
-                if event.code in _PLAIN:
+                if event.code in _FINAL_REJECTIONS:
                     return Rejected(rejection=event, state=state, survey=line.survey)
             else:
                 state = apply(state, event)
@@ -214,14 +214,14 @@ class PendingQueue:
             self._is_closed = True
             self._changed.notify_all()
 
-    def _put(self, key: SessionKey, line: _Line, command: AnyCommand, verdict: ResultCallback) -> None:
+    def _put(self, key: SessionKey, line: _SessionQueue, command: AnyCommand, verdict: ResultCallback) -> None:
         size_bytes = TURN_BYTES + len(strict_json.encode(getattr(command, "value", None)))
         last = line.turns[-1] if line.turns else None
         # The newest draft wins; but the first turn may be on its way already.
         replaced = last if len(line.turns) > 1 and last is not None and _is_same_draft(last.command, command) else None
         turns = self._turns - (replaced is not None)
         total_bytes = self._size_bytes - (replaced.size_bytes if replaced is not None else 0) + size_bytes
-        if turns >= self._settings.pending_limit or len(line.turns) >= LINE_LIMIT:
+        if turns >= self._settings.pending_limit or len(line.turns) >= SESSION_LIMIT:
             raise Overloaded(self._turns)
         if total_bytes > self._settings.pending_mib * 2**20:
             raise Overloaded(self._turns)
@@ -229,7 +229,7 @@ class PendingQueue:
             line.turns.pop()
             self._turns -= 1
             self._size_bytes -= replaced.size_bytes
-        line.turns.append(_Waiting(command, size_bytes, [verdict]))
+        line.turns.append(_PendingTurn(command, size_bytes, [verdict]))
         metrics.PENDING_ACCEPTED.inc()
         self._turns += 1
         self._size_bytes += size_bytes
@@ -243,14 +243,14 @@ class PendingQueue:
                 self._is_draining = True
             self._is_away = True
 
-    def _accepted(self, line: _Line) -> Queued:
+    def _accepted(self, line: _SessionQueue) -> Queued:
         state = self._predicted(line)
         if state is None:  # pragma: no cover - a line begins with a base, or with a Begin
             raise Unavailable("the session is not known yet; connect again")
         version = line.base.version if line.base is not None else 0
         return Queued(version=version, state=state, survey=line.survey)
 
-    def _predicted(self, line: _Line) -> SessionState | None:
+    def _predicted(self, line: _SessionQueue) -> SessionState | None:
         """Return the session with all that waits; made again where the session under it has changed."""
         if line.predicted is None:
             state = line.base
@@ -260,12 +260,12 @@ class PendingQueue:
             line.predicted = state
         return line.predicted
 
-    def _decided(self, line: _Line, state: SessionState | None, command: AnyCommand) -> Any:  # noqa: ANN401 - as decide
+    def _decided(self, line: _SessionQueue, state: SessionState | None, command: AnyCommand) -> Any:  # noqa: ANN401 - as decide
         if isinstance(command, Begin | Restart):
             line.survey = self._newest(line, command)
         return decide(line.survey, state, command)
 
-    def _newest(self, line: _Line, command: Begin | Restart) -> Survey | None:
+    def _newest(self, line: _SessionQueue, command: Begin | Restart) -> Survey | None:
         if line.survey is None or isinstance(command, Begin):
             return line.survey
         try:
@@ -273,7 +273,7 @@ class PendingQueue:
         except RevisionNotLoaded:  # pragma: no cover - the newest is always known
             return line.survey
 
-    def _put_under(self, line: _Line, state: SessionState, survey: Survey | None) -> None:
+    def _put_under(self, line: _SessionQueue, state: SessionState, survey: Survey | None) -> None:
         if line.base is None or state.version >= line.base.version:
             line.base, line.survey, line.predicted = state, survey, None
 
@@ -290,10 +290,10 @@ class PendingQueue:
                 size = min(size * GROWTH, self._settings.batch_limit)
                 continue
             is_stuck = self._failed(heads, delay_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
-            delay_s = min(delay_s * 2, STUCK_DELAY_S if is_stuck else LONGEST_DELAY_S)
+            delay_s = min(delay_s * 2, MAX_STUCK_DELAY_S if is_stuck else MAX_DELAY_S)
             size = 1
 
-    def _failed(self, heads: list[tuple[SessionKey, _Waiting]], delay_s: float) -> bool:
+    def _failed(self, heads: list[tuple[SessionKey, _PendingTurn]], delay_s: float) -> bool:
         """Wait before the next try; a session that can't be committed even alone must not hold up the others.
 
         Returns:
@@ -323,14 +323,14 @@ class PendingQueue:
                 log.warning("the database answers again: all that waited is committed or told")
             return False
 
-    def _heads(self, limit: int) -> list[tuple[SessionKey, _Waiting]]:
+    def _heads(self, limit: int) -> list[tuple[SessionKey, _PendingTurn]]:
         """Return the first turns of as many sessions; of one that is stuck where there are only such."""
         with self._changed:
             fresh = (item for item in self._lines.items() if not item[1].is_stuck)
             chosen = list(islice(fresh, limit)) or list(islice(self._lines.items(), 1))
             return [(key, line.turns[0]) for key, line in chosen]
 
-    def _commit(self, heads: list[tuple[SessionKey, _Waiting]]) -> int:
+    def _commit(self, heads: list[tuple[SessionKey, _PendingTurn]]) -> int:
         """Commit one turn a session, so that none overtakes an earlier one; return how many were settled."""
         try:
             results = self._submit_many([(key, waiting.command) for key, waiting in heads], retry_lock_waits=False)
@@ -356,7 +356,7 @@ class PendingQueue:
                     line.is_stuck = line.has_failed
         return len(settled)
 
-    def _settle(self, key: SessionKey, waiting: _Waiting, result: Result | Exception) -> None:
+    def _settle(self, key: SessionKey, waiting: _PendingTurn, result: Result | Exception) -> None:
         with self._changed:
             # Told before the line is gone: what is submitted past it afterwards is answered later.
             for verdict in waiting.verdicts:
@@ -377,7 +377,7 @@ class PendingQueue:
             self._changed.notify_all()
 
 
-def _same_message(line: _Line, command: AnyCommand) -> _Waiting | None:
+def _same_message(line: _SessionQueue, command: AnyCommand) -> _PendingTurn | None:
     if command.message_id is None:
         return None
     for waiting in line.turns:

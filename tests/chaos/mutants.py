@@ -51,13 +51,13 @@ def no_message_ids(settings: Settings) -> None:
     with engine.begin() as connection:
         connection.execute(text("DROP INDEX IF EXISTS uq_session_history_message_id_user_id_survey_id"))
     engine.dispose()
-    begin = sqlite.SqliteGateway.begin
+    begin = sqlite.SqliteTurnStatements.begin
 
     def begin_blind(self: Any, keys: Any, messages: Any) -> Any:
         states, _ = begin(self, keys, messages)
         return states, []
 
-    sqlite.SqliteGateway.begin = begin_blind  # type: ignore[method-assign]
+    sqlite.SqliteTurnStatements.begin = begin_blind  # type: ignore[method-assign]
 
 
 def skipped_fold(_settings: Settings) -> None:

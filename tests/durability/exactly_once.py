@@ -22,4 +22,4 @@ def check_fold(store: SessionStore, key: SessionKey) -> None:
     assert snapshot is not None
     entries = store.queries.history(key, limit=NO_LIMIT)
     assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
-    assert fold(history.events_of(entries)) == snapshot.state
+    assert fold(history.parse_events(entries)) == snapshot.state

@@ -30,11 +30,12 @@ import pytest
 from sqlalchemy import URL
 
 from app.catalogue import read_catalogue
-from app.sessions.queries import now_us
+from app.sessions.queries import SessionQueries, now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
 from app.store.drivers import sqlite
+from app.store.encryption import PLAIN
 from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
 from app.survey.state import fold
@@ -150,17 +151,17 @@ class Copy:
 
     def _check_folds(self) -> None:
         settings = Settings(surveys_dir=SURVEYS)
-        reader = SessionStore(settings, read_catalogue(settings), self._url, now_us)
+        queries = SessionQueries(settings, read_catalogue(settings), self._url, PLAIN, now_us)
         try:
             for user in sorted({user for _, user, *_ in self.events}):
                 key = SessionKey("phq9", user)
-                snapshot = reader.queries.load(key)
-                entries = reader.queries.history(key, limit=NO_LIMIT)
+                snapshot = queries.load(key)
+                entries = queries.history(key, limit=NO_LIMIT)
                 assert snapshot is not None
                 assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
-                assert fold(history.events_of(entries)) == snapshot.state
+                assert fold(history.parse_events(entries)) == snapshot.state
         finally:
-            reader.queries.engine.dispose()
+            queries.engine.dispose()
 
 
 @pytest.fixture

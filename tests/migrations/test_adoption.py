@@ -23,7 +23,7 @@ def check_fold(store: SessionStore, key: SessionKey) -> None:
     """History reads back, and its fold is the row, times included."""
     snapshot = store.queries.load(key)
     assert snapshot is not None
-    folded = fold(history.events_of(store.queries.history(key, limit=10_000)))
+    folded = fold(history.parse_events(store.queries.history(key, limit=10_000)))
     assert folded is not None
     # When an old session began was in no event; that is what the fold can't know.
     assert folded == type(folded)(**{**as_fields(snapshot.state), "started_at": folded.started_at})

@@ -18,7 +18,7 @@ from app.operations.maintenance.purge_archive import Archive, Archived, read_arc
 from app.operations.maintenance.retention import purge
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.retention import EMPTIED, trim
+from app.store.retention import BLANKED_ANSWERS, trim_history
 from app.survey.commands import Answer, Begin, Expire, Restart, SetMode
 from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT, SURVEYS
@@ -173,7 +173,7 @@ def test_participant_who_comes_while_his_session_is_taken_apart_begins_anew(
 
     def write(eraser: Any, work: Any, pace: Any) -> Any:
         result = shrink(eraser, work, pace)
-        if getattr(work, "func", None) is trim and not calls:
+        if getattr(work, "func", None) is trim_history and not calls:
             calls.append(work)
             assert not keeping.turns.get_or_create(ANN, is_audio_mode=False)[1]
             keeping.turns.submit(ANN, Answer(at=keeping.clock(), step="Q1", value=2))
@@ -195,7 +195,7 @@ def test_emptied_session_that_a_crash_left_is_erased_and_not_archived_again(
 ) -> None:
     """It was archived before it was emptied."""
     begin(keeping, ANN, at=old(keeping))
-    keeping.run_transaction(lambda c: c.exec_driver_sql(f"UPDATE sessions SET answers = '{EMPTIED}'"))  # noqa: S608 - no input
+    keeping.run_transaction(lambda c: c.exec_driver_sql(f"UPDATE sessions SET answers = '{BLANKED_ANSWERS}'"))  # noqa: S608 - no input
     with Archive(keeping, tmp_path / "old.jsonl") as archive:
         assert purge(keeping, archive=archive)["phq9"] == 1
     assert not (tmp_path / "old.jsonl").exists()

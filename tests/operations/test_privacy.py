@@ -178,7 +178,7 @@ def test_history_is_whole_whatever_the_page(store: SessionStore, steps: list[int
     assert [(one["version"], one["answer"], one["data"]) for one in session["history"]] == [
         (entry.version, entry.record.answer, dict(entry.record.data)) for entry in entries
     ]
-    folded = fold(history.events_of(entries))
+    folded = fold(history.parse_events(entries))
     assert folded is not None
     assert (session["answers"], session["drafts"], session["version"]) == (
         folded.answers,

@@ -23,7 +23,7 @@ from app.sessions.service import SessionStore, open_store
 from app.sessions.subscribers import Subscribers
 from app.settings import Settings
 from app.store import audit
-from app.store.audit import Entry
+from app.store.audit import AuditEntry
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from app.writer.batch import Committed
@@ -136,7 +136,7 @@ def _rename_survey(store: SessionStore, users: set[str]) -> None:
 def test_without_any_retention_nothing_is_looked_at(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shipped surveys name none."""
     begin(store, SessionKey("phq9", "ann"), at=1)
-    monkeypatch.setattr(retention, "examine", lambda *_: pytest.fail("sessions were looked at"))
+    monkeypatch.setattr(retention, "scan", lambda *_: pytest.fail("sessions were looked at"))
     assert purge(store) == {}
 
 
@@ -150,7 +150,7 @@ def test_purge_says_how_many_and_not_whose(keeping: SessionStore) -> None:
     assert purge(keeping, actor="key:ab12cd34 (clinic)") == {"phq9": 2}
     page = keeping.run_read(lambda connection: audit.read_page(connection, None, 100, {}))
     newest, *older = [one.entry for one in page.entries]
-    assert newest == Entry(
+    assert newest == AuditEntry(
         at=newest.at, actor="key:ab12cd34 (clinic)", action="sessions_purged", survey_id="phq9", detail={"sessions": 2}
     )
     names = {(one.survey_id, one.user_id and one.user_id.split(":")[0]) for one in older}
@@ -189,14 +189,14 @@ def test_session_that_is_answered_after_it_was_found_too_old_stays(
     keys = [SessionKey("phq9", f"user{number}") for number in range(4)]
     for key in keys:
         begin(keeping, key, at=days_ago(keeping, 31))
-    real = retention.examine
+    real = retention.scan
 
     def then_answered(*args: Any) -> Any:
         found = real(*args)
         keeping.turns.submit(keys[2], Answer(at=keeping.clock(), step="Q2", value=1))
         return found
 
-    monkeypatch.setattr(retention, "examine", then_answered)
+    monkeypatch.setattr(retention, "scan", then_answered)
     assert purge(keeping) == {"phq9": 3}
     assert [row["user_id"] for row in dump(keeping)["sessions"]] == ["user2"]
 

@@ -295,7 +295,7 @@ def test_what_can_not_be_opened_is_named_and_stays(
     """A missing key and a broken value: the rest is done, these keep their bytes, and each is named."""
     store = opened(keys_of(NEW, OLD))
     fill(opened(keys_of(OLD)))
-    locked = Cipher([OTHER]).seal("{}", ("sessions.answers", "phq9", "user03"))
+    locked = Cipher([OTHER]).encrypt("{}", ("sessions.answers", "phq9", "user03"))
     broken = f"enc:1:{key_id(OLD)}:AAAA"
     with engine.begin() as connection:
         connection.execute(update(sessions).where(sessions.c.user_id == "user03").values(answers=locked, drafts=broken))

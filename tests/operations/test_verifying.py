@@ -168,7 +168,7 @@ def test_session_that_changes_while_it_is_read_is_no_difference(
     real = verify.check
     changed: list[SessionKey] = []
 
-    def once_stale(pair: verify.Pair) -> Checked | None:
+    def once_stale(pair: verify.SessionAndReplay) -> Checked | None:
         if pair.key not in changed:
             changed.append(pair.key)
             if pair.key == BEN:

@@ -13,7 +13,7 @@ from app.core.timestamps import to_datetime
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import statistics
-from app.store.statistics import ACTIONS, CODES, NO_TIME, OTHER, TIME_WIDTH, SessionRow, Walks, microseconds_of
+from app.store.statistics import ACTIONS, CODES, NO_TIME, OTHER, TIME_WIDTH, EventColumns, SessionRow, parse_times
 from app.store.tables import session_history
 from app.survey.commands import Answer, Begin, Draft, Note, Save, SetMode
 from app.survey.events import EVENT_TYPES
@@ -34,8 +34,8 @@ def walked(store: SessionStore, key: SessionKey) -> None:
     store.turns.submit(key, Note(at=AT + 86_400_000_001, action="looked at", step="Q9", answer=None))
 
 
-def walks_of(store: SessionStore, first: str = "", last: str = "~") -> Walks:
-    return store.run_read(lambda connection: statistics.read_walks(connection, "phq9", first, last))
+def walks_of(store: SessionStore, first: str = "", last: str = "~") -> EventColumns:
+    return store.run_read(lambda connection: statistics.read_event_columns(connection, "phq9", first, last))
 
 
 def events_of(store: SessionStore, user_id: str = "ann") -> list[tuple[int, str, str | None, int | None]]:
@@ -43,7 +43,7 @@ def events_of(store: SessionStore, user_id: str = "ann") -> list[tuple[int, str,
     walks = walks_of(store, user_id, user_id)
     assert (list(walks.user_ids), list(walks.counts)) == ([user_id], [walks.codes.count(",") + 1])
     codes, steps = json.loads(f"[{walks.codes}]"), json.loads(f"[{walks.steps}]")
-    times = [None if at == NO_TIME else at for at in microseconds_of(walks.times).tolist()]
+    times = [None if at == NO_TIME else at for at in parse_times(walks.times).tolist()]
     return sorted(
         (code // CODES, (*ACTIONS, *OTHERS)[code % CODES], step, at)
         for code, step, at in zip(codes, steps, times, strict=True)
@@ -102,9 +102,9 @@ def test_whole_seconds_and_times_of_hand_are_read(store: SessionStore) -> None:
 def test_a_time_is_read_as_it_was_written(times: list[int]) -> None:
     """To the microsecond, in any century; with nothing behind the seconds, too."""
     texts = [to_datetime(at).isoformat(" ", "microseconds") for at in times]
-    assert microseconds_of("".join(texts)).tolist() == times
+    assert parse_times("".join(texts)).tolist() == times
     seconds = "".join(text[:19].ljust(TIME_WIDTH) for text in texts)
-    assert microseconds_of(seconds).tolist() == [at // 1_000_000 * 1_000_000 for at in times]
+    assert parse_times(seconds).tolist() == [at // 1_000_000 * 1_000_000 for at in times]
 
 
 NO_TIMES = (
@@ -118,7 +118,7 @@ NO_TIMES = (
 def test_what_is_no_time_is_none(text: str) -> None:
     """Nor does it spoil those beside it."""
     known = "2025-11-24 16:00:00.123456"
-    assert microseconds_of(known + text.ljust(TIME_WIDTH) + known).tolist() == [AT, NO_TIME, AT]
+    assert parse_times(known + text.ljust(TIME_WIDTH) + known).tolist() == [AT, NO_TIME, AT]
 
 
 def test_only_sessions_of_the_range_are_told(store: SessionStore) -> None:
@@ -132,7 +132,7 @@ def test_only_sessions_of_the_range_are_told(store: SessionStore) -> None:
 
 def test_sessions_come_a_part_at_a_time(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of their user ids, byte by byte, however many SQLite packs together."""
-    monkeypatch.setattr(statistics, "PACKED", 2)
+    monkeypatch.setattr(statistics, "SESSIONS_A_ROW", 2)
     for user_id in ("b", "a", "C", "d", "e"):
         store.turns.submit(SessionKey("phq9", user_id), Begin(at=AT))
     first = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", None, 3))

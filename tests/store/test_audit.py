@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.errors import InvalidInput
 from app.sessions.service import SessionStore
 from app.store import audit
-from app.store.audit import Action, Entry, Recorded
+from app.store.audit import Action, AuditEntry, RecordedEntry
 from tests.conftest import examples
 from tests.store.contents import clear
 
@@ -15,17 +15,17 @@ USERS = ("ann", "ann_", "annX", "an", "ann%", "ann~set-aside-20260101T0000000000
 ACTIONS: tuple[Action, ...] = ("session_read", "history_read", "participant_exported")
 
 
-def entry(number: int = 0, **fields: object) -> Entry:
+def entry(number: int = 0, **fields: object) -> AuditEntry:
     given_fields: dict[str, object] = {"actor": "operator", "action": "session_read", **fields}
-    return Entry(at=1_000_000 + number, **given_fields)  # type: ignore[arg-type]
+    return AuditEntry(at=1_000_000 + number, **given_fields)  # type: ignore[arg-type]
 
 
-def record(store: SessionStore, *entries: Entry) -> None:
+def record(store: SessionStore, *entries: AuditEntry) -> None:
     store.run_transaction(lambda connection: [audit.record(connection, one) for one in entries])
 
 
-def all_pages(store: SessionStore, limit: int, filters: dict[str, str]) -> list[Recorded]:
-    found: list[Recorded] = []
+def all_pages(store: SessionStore, limit: int, filters: dict[str, str]) -> list[RecordedEntry]:
+    found: list[RecordedEntry] = []
     after: int | None = None
     while True:
         start = after
@@ -86,7 +86,7 @@ def test_pages_together_are_what_fits_each_once(
     made = [entry(n, action=a, user_id=u, survey_id=s) for n, (a, u, s) in enumerate(entries)]
     record(store, *made)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit, "EXAMINED", examined)
+        patch.setattr(audit, "SCAN_LIMIT", examined)
         found = all_pages(store, limit, filters)
     fits = [one for one in made if all(getattr(one, name) == value for name, value in filters.items())]
     assert [one.entry for one in found] == fits[::-1]
@@ -115,9 +115,9 @@ def test_entries_about_a_participant_are_his_in_a_survey_or_in_none(
     record(
         store, *(entry(n, user_id="ann", survey_id=survey) for n, survey in enumerate(surveys)), entry(user_id="bob")
     )
-    found: list[Recorded] = []
+    found: list[RecordedEntry] = []
     while page := store.run_read(
-        lambda connection: audit.read_about(connection, "ann", "phq9", found[-1].id if found else None)
+        lambda connection: audit.read_participant(connection, "ann", "phq9", found[-1].id if found else None)
     ):
         found.extend(page)
     assert [one.entry.at - 1_000_000 for one in found] == [4, 3, 1, 0]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from app.errors import ConfigurationError, ErasureNotListed
-from app.store.erasure_journal import ErasureJournal, ErasureRecord, hash_of, line_of, open_journal, read_lines
+from app.store.erasure_journal import ErasureJournal, ErasureRecord, format_line, hash_user_id, open_journal, read_lines
 from tests.conftest import examples
 
 HEX = "0123456789abcdef"
@@ -46,13 +46,13 @@ def test_what_was_appended_is_read_again(
 @pytest.mark.parametrize(
     "line",
     [
-        line_of(ONE)[:-5],
-        line_of(ONE).replace("ab", "AB"),
-        line_of(ONE).replace('"cd', '"d'),
-        line_of(ONE).replace("2,", "-1,"),
-        line_of(ONE).replace("2,", "true,"),
-        line_of(ONE).replace("Z", "+02:00"),
-        line_of(ONE).replace("-", "", 1),
+        format_line(ONE)[:-5],
+        format_line(ONE).replace("ab", "AB"),
+        format_line(ONE).replace('"cd', '"d'),
+        format_line(ONE).replace("2,", "-1,"),
+        format_line(ONE).replace("2,", "true,"),
+        format_line(ONE).replace("Z", "+02:00"),
+        format_line(ONE).replace("-", "", 1),
         '{"survey_id": "phq9"}',
         "[]",
         "\x00\x00",
@@ -63,7 +63,7 @@ def test_what_was_appended_is_read_again(
 )
 def test_line_that_is_none_is_skipped_with_one_warning(line: str | bytes, caplog: pytest.LogCaptureFixture) -> None:
     """It is counted and not shown, and all others are read."""
-    assert list(read_lines([line_of(ONE), line, "", line, line_of(ONE)], "the list")) == [ONE, ONE]
+    assert list(read_lines([format_line(ONE), line, "", line, format_line(ONE)], "the list")) == [ONE, ONE]
     assert [record.getMessage() for record in caplog.records] == [
         "the list: 2 lines are no erasures and were skipped; the last one may be half-written"
     ]
@@ -116,4 +116,4 @@ def _path(setting: Path | None, url: str) -> Path | None:
 
 def test_hash_does_not_mix_survey_and_user() -> None:
     """What ends the survey's id is in no id."""
-    assert hash_of("00" * 16, "a", "bc") != hash_of("00" * 16, "ab", "c")
+    assert hash_user_id("00" * 16, "a", "bc") != hash_user_id("00" * 16, "ab", "c")

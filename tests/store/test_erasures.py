@@ -14,7 +14,7 @@ from app.sessions.service import SessionStore, open_store
 from app.sessions.subscribers import Subscriber
 from app.settings import Settings
 from app.store import audit, erasure_rows, erasures, history
-from app.store.audit import Entry
+from app.store.audit import AuditEntry
 from app.store.credentials import revoke_tokens
 from app.store.erasure_journal import ErasureJournal
 from app.store.erasures import Erasure, ErasureTarget
@@ -45,7 +45,7 @@ def begin(store: SessionStore, key: SessionKey = KEY, at: int | None = None) -> 
 
 def _record(connection: Any, key: SessionKey) -> None:
     for survey_id in (key.survey_id, None):
-        entry = Entry(at=1, actor="operator", action="session_read", survey_id=survey_id, user_id=key.user_id)
+        entry = AuditEntry(at=1, actor="operator", action="session_read", survey_id=survey_id, user_id=key.user_id)
         audit.record(connection, entry)
 
 

@@ -151,8 +151,8 @@ def test_session_that_another_transaction_holds_is_waited_for_and_tried_again(
 @given(st.lists(st.builds(SessionKey, st.sampled_from(["a", "b"]), st.text("abAB-", max_size=3)), unique=True))
 def test_order_of_locks_is_the_same_from_any_beginning(keys: list[SessionKey]) -> None:
     """By user_id, then survey_id, byte by byte, as the statements' ORDER BY and all other servers have it."""
-    ordered = gateway.in_key_order(keys)
-    assert ordered == gateway.in_key_order(keys[::-1])
+    ordered = gateway.in_lock_order(keys)
+    assert ordered == gateway.in_lock_order(keys[::-1])
     assert [(key.user_id.encode(), key.survey_id.encode()) for key in ordered] == sorted(
         (key.user_id.encode(), key.survey_id.encode()) for key in keys
     )
@@ -161,6 +161,6 @@ def test_order_of_locks_is_the_same_from_any_beginning(keys: list[SessionKey]) -
 def test_statement_whose_values_come_in_another_order_is_refused() -> None:
     """Rows are plain tuples: a statement that would put them into other columns never runs."""
     columns = (sessions.c.answers, sessions.c.current_step)
-    statement = update(sessions).values({column: gateway.value_for(column) for column in columns})
+    statement = update(sessions).values({column: gateway.placeholder(column) for column in columns})
     with pytest.raises(TypeError, match="current_step"):
-        gateway.compiled(statement, sqlite_dialect.dialect(), columns)
+        gateway.compile_positional(statement, sqlite_dialect.dialect(), columns)

@@ -13,7 +13,7 @@ from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import leases
 from app.store.engine import normalise_url, writer_engine
-from app.store.leases import MAX_LENGTHS, release, take
+from app.store.leases import MAX_LENGTHS, acquire, release
 from tests.conftest import examples
 
 NAME = "maintenance"
@@ -32,14 +32,14 @@ def engines(settings: Settings) -> Iterator[list[Engine]]:
 
 def asked(engine: Engine, holder: str, at: int) -> bool:
     with engine.begin() as connection:
-        return take(connection, NAME, holder, at, FOR_US)
+        return acquire(connection, NAME, holder, at, FOR_US)
 
 
 def test_lease_is_one_holders_until_its_time_is_over(store: SessionStore) -> None:
     """He renews it; another gets it at the end of it, and not a microsecond before."""
 
     def ask(holder: str, at: int) -> bool:
-        return store.run_transaction(lambda connection: take(connection, NAME, holder, at, FOR_US))
+        return store.run_transaction(lambda connection: acquire(connection, NAME, holder, at, FOR_US))
 
     assert ask("a", AT)
     assert not ask("b", AT)
@@ -53,11 +53,11 @@ def test_lease_that_is_given_back_is_anybodys(store: SessionStore) -> None:
     """But not by one who does not hold it, and not another lease."""
 
     def work(connection: object) -> list[bool]:
-        given = [take(connection, name, "a", AT, FOR_US) for name in (NAME, "other")]  # type: ignore[arg-type]
+        given = [acquire(connection, name, "a", AT, FOR_US) for name in (NAME, "other")]  # type: ignore[arg-type]
         release(connection, NAME, "b")  # type: ignore[arg-type]
-        given.append(take(connection, NAME, "b", AT, FOR_US))  # type: ignore[arg-type]
+        given.append(acquire(connection, NAME, "b", AT, FOR_US))  # type: ignore[arg-type]
         release(connection, NAME, "a")  # type: ignore[arg-type]
-        given += [take(connection, name, "b", AT, FOR_US) for name in (NAME, "other")]  # type: ignore[arg-type]
+        given += [acquire(connection, name, "b", AT, FOR_US) for name in (NAME, "other")]  # type: ignore[arg-type]
         return given
 
     assert store.run_transaction(work) == [True, True, False, True, False]
@@ -68,7 +68,7 @@ def test_lease_of_a_clock_that_was_wrong_can_be_taken(store: SessionStore) -> No
     year_us = 365 * 86_400 * FOR_US
 
     def ask(holder: str, at: int) -> bool:
-        return store.run_transaction(lambda connection: take(connection, NAME, holder, at, FOR_US))
+        return store.run_transaction(lambda connection: acquire(connection, NAME, holder, at, FOR_US))
 
     assert ask("ahead", AT + year_us)
     assert ask("right", AT)
@@ -101,7 +101,7 @@ def test_who_asks_while_another_takes_it_waits_and_is_refused(engines: list[Engi
     """The first one has not committed: the second one's answer comes after that, and is no."""
     with ThreadPoolExecutor(1) as thread:
         with engines[0].begin() as connection:
-            assert take(connection, NAME, "a", AT, FOR_US)
+            assert acquire(connection, NAME, "a", AT, FOR_US)
             second = thread.submit(asked, engines[1], "b", AT)
         assert second.result(30) is False
 
@@ -126,7 +126,7 @@ def test_lease_is_never_anothers_before_its_time(store: SessionStore, steps: lis
             held = None if held == holder else held
             continue
         is_free = held in {None, holder} or until <= at
-        taken = store.run_transaction(lambda connection, h=holder, at=at: take(connection, NAME, h, at, FOR_US))
+        taken = store.run_transaction(lambda connection, h=holder, at=at: acquire(connection, NAME, h, at, FOR_US))
         assert taken is is_free
         if taken:
             held, until = holder, at + FOR_US

@@ -68,7 +68,7 @@ def test_pages_together_are_what_fits_each_once_and_in_order(
 ) -> None:
     """Against a list made by looking at every session."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listing, "EXAMINED", max(limit, examined))
+        patch.setattr(listing, "SCAN_LIMIT", max(limit, examined))
         found = all_pages(filled, limit, filters=filters, updated_since=since)
     everything = all_pages(filled, 1000)
     assert len(everything) == COUNT
@@ -111,7 +111,7 @@ def test_sessions_erased_while_a_page_is_read_hide_no_others(
     filled: SessionStore, monkeypatch: pytest.MonkeyPatch, since: int | None
 ) -> None:
     """Between its two statements others erase five sessions: every one that stays is on some page."""
-    monkeypatch.setattr(listing, "EXAMINED", 7)
+    monkeypatch.setattr(listing, "SCAN_LIMIT", 7)
     keys = [one.key for one in all_pages(filled, 1000)]
     erased: list[SessionKey] = []
 
@@ -140,7 +140,7 @@ def test_prefix_is_found_behind_more_sessions_than_a_page_looks_at(
     filled: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of others before it are not looked at: the first page has it."""
-    monkeypatch.setattr(listing, "EXAMINED", 1)
+    monkeypatch.setattr(listing, "SCAN_LIMIT", 1)
     page, following = filled.queries.list(limit=3, filters={"user_id_prefix": "user39"})
     assert [one.key.user_id for one in page] == ["user39"]
     assert following is None

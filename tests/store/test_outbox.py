@@ -19,7 +19,7 @@ from app.operations.webhooks import management
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import outbox, webhooks
-from app.store.outbox import Attempted
+from app.store.outbox import AttemptResult
 from app.store.tables import sessions, webhook_deliveries
 from app.store.tables import webhooks as table
 from app.store.webhooks import EVENTS, Webhook
@@ -243,7 +243,7 @@ def test_erasure_that_is_done_again_leaves_what_came_later(store: SessionStore) 
     store.erasure.forget("ann")
     from app.store import erasure_rows  # noqa: PLC0415 - one use
 
-    lines = store.run_read(lambda connection: erasure_rows.read_of(connection, "ann", None))
+    lines = store.run_read(lambda connection: erasure_rows.read_participant(connection, "ann", None))
     do(store, Begin(at=1_000_000), save(store.clock()))
     assert told(store) == [("started", "ann", 1), ("completed", "ann", 2)]
     store.erasure.replay(lines)
@@ -276,19 +276,19 @@ def test_old_deliveries_are_removed_in_parts(store: SessionStore) -> None:
     ids = [one.id for one in page.deliveries]
     old, new = at - 95 * DAY_US, at - DAY_US
     attempted = [
-        Attempted(id=ids[0], at=old, attempts=1, again_at=None, is_delivered=True, status=200, error=None),
-        Attempted(id=ids[1], at=old, attempts=1, again_at=None, is_delivered=False, status=500, error="HTTP 500"),
-        Attempted(id=ids[2], at=new, attempts=1, again_at=None, is_delivered=True, status=200, error=None),
-        Attempted(id=ids[3], at=new, attempts=1, again_at=None, is_delivered=False, status=500, error="x" * 1000),
+        AttemptResult(id=ids[0], at=old, attempts=1, retry_at=None, is_delivered=True, status=200, error=None),
+        AttemptResult(id=ids[1], at=old, attempts=1, retry_at=None, is_delivered=False, status=500, error="HTTP 500"),
+        AttemptResult(id=ids[2], at=new, attempts=1, retry_at=None, is_delivered=True, status=200, error=None),
+        AttemptResult(id=ids[3], at=new, attempts=1, retry_at=None, is_delivered=False, status=500, error="x" * 1000),
     ]
-    store.run_transaction(lambda connection: outbox.settle(connection, attempted))
+    store.run_transaction(lambda connection: outbox.record_attempts(connection, attempted))
 
-    ages = outbox.Ages(delivered_before=at - 30 * DAY_US, failed_before=at - 90 * DAY_US)
+    ages = outbox.RetentionCutoffs(delivered_before=at - 30 * DAY_US, failed_before=at - 90 * DAY_US)
 
     def clean() -> int:
         removed, after_id = 0, 0
         while True:
-            found = store.run_read(lambda one: outbox.find_old(one, ages, after_id, 2))  # noqa: B023 - called at once
+            found = store.run_read(lambda one: outbox.scan_old(one, ages, after_id, 2))  # noqa: B023 - called at once
             removed += store.run_transaction(lambda one: outbox.remove_old(one, ages, found.old))  # noqa: B023
             if found.following is None:
                 return removed
@@ -311,10 +311,10 @@ def test_what_is_due_for_too_long_is_given_up_and_nothing_else(store: SessionSto
     do(store, Begin(at=at - DAY_US), key=SessionKey("phq9", "cat"))
     page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries[::-1]
     late, made, _ = ids = [one.id for one in page]
-    ages = outbox.Ages(delivered_before=at - 30 * DAY_US, failed_before=at - 90 * DAY_US)
-    assert store.run_read(lambda connection: outbox.find_old(connection, ages, 0, 10)) == ([], [late, made], None)
-    delivered = Attempted(id=made, at=at, attempts=1, again_at=None, is_delivered=True, status=200, error=None)
-    store.run_transaction(lambda connection: outbox.settle(connection, [delivered]))
+    ages = outbox.RetentionCutoffs(delivered_before=at - 30 * DAY_US, failed_before=at - 90 * DAY_US)
+    assert store.run_read(lambda connection: outbox.scan_old(connection, ages, 0, 10)) == ([], [late, made], None)
+    delivered = AttemptResult(id=made, at=at, attempts=1, retry_at=None, is_delivered=True, status=200, error=None)
+    store.run_transaction(lambda connection: outbox.record_attempts(connection, [delivered]))
     assert store.run_transaction(lambda connection: outbox.give_up(connection, ages, ids, at)) == 1
     page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries[::-1]
     assert [one.failed_at for one in page] == [at, None, None]
@@ -329,10 +329,10 @@ def test_attempt_that_is_written_late_changes_no_delivery_that_was_made(store: S
         store.clock(),
         store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries,
     )
-    failed = Attempted(id=made.id, at=at, attempts=1, again_at=at, is_delivered=False, status=500, error="HTTP 500")
-    delivered = Attempted(id=made.id, at=at, attempts=2, again_at=None, is_delivered=True, status=200, error=None)
+    failed = AttemptResult(id=made.id, at=at, attempts=1, retry_at=at, is_delivered=False, status=500, error="HTTP 500")
+    delivered = AttemptResult(id=made.id, at=at, attempts=2, retry_at=None, is_delivered=True, status=200, error=None)
     for one in (failed, failed, delivered, failed):
-        store.run_transaction(lambda connection, one=one: outbox.settle(connection, [one]))
+        store.run_transaction(lambda connection, one=one: outbox.record_attempts(connection, [one]))
     (kept,) = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries
     assert (kept.attempts, kept.delivered_at, kept.next_attempt_at) == (2, at, None)
 

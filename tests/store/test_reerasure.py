@@ -25,7 +25,7 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit, erasure_rows, erasures
 from app.store.credentials import revoke_tokens
-from app.store.erasure_journal import ErasureJournal, ErasureRecord, hash_of, line_of
+from app.store.erasure_journal import ErasureJournal, ErasureRecord, format_line, hash_user_id
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT, SURVEYS, examples
@@ -198,7 +198,7 @@ def test_what_is_erased_again_is_in_the_audit_log(listed: Settings) -> None:
     restore()
     with opened(listed) as store:
         (entry,) = erasures_in_log(store)
-        assert entry.user_id == erasures.shown(lines[0].user_hash)
+        assert entry.user_id == erasures.audit_name(lines[0].user_hash)
         assert (entry.actor, entry.survey_id, entry.detail) == ("restored backup", "phq9", {"sessions": 1})
         begin(store, ANN, at=1)
         assert [store.erasure.replay(lines, actor="operator") for _ in range(2)] == [1, 0]
@@ -206,7 +206,7 @@ def test_what_is_erased_again_is_in_the_audit_log(listed: Settings) -> None:
         assert mentions(dump(store), ANN.user_id) == ["token_revocations.user_id"]
 
 
-def erasures_in_log(store: SessionStore) -> list[audit.Entry]:
+def erasures_in_log(store: SessionStore) -> list[audit.AuditEntry]:
     page = store.run_read(lambda connection: audit.read_page(connection, None, 100, {"action": "session_erased"}))
     return [recorded.entry for recorded in page.entries]
 
@@ -262,7 +262,7 @@ def test_session_that_was_set_aside_goes_and_the_one_that_changed_since_stays(li
         begin(store, ANN, at=2_000_000)
         before = dump(store)
         salt = "ab" * 16
-        line = ErasureRecord("phq9", hash_of(salt, *ANN), salt, 2, 2_000_001)
+        line = ErasureRecord("phq9", hash_user_id(salt, *ANN), salt, 2, 2_000_001)
         store.erasure._journal.append([line])  # type: ignore[union-attr]
     with opened(listed) as store:
         after = dump(store)
@@ -280,14 +280,14 @@ def test_both_lists_agree_after_a_start(store: SessionStore, tmp_path: Path, kep
     """Whatever each had, and whatever lines are doubled, empty, half-written or none."""
     clear(store)
     salt = "ab" * 16
-    lines = [ErasureRecord("phq9", hash_of(salt, "phq9", f"user{number}"), salt, 1, 5) for number, _, _ in kept]
+    lines = [ErasureRecord("phq9", hash_user_id(salt, "phq9", f"user{number}"), salt, 1, 5) for number, _, _ in kept]
     listed = ErasureJournal(tmp_path / "list")
     listed.path.unlink(missing_ok=True)
     listed.append(line for line, (_, is_listed, _) in zip(lines, kept, strict=True) if is_listed)
     with listed.path.open("a") as file:
         file.write(half)
     stored = [line for line, (_, _, is_stored) in zip(lines, kept, strict=True) if is_stored]
-    store.run_transaction(lambda connection: erasure_rows.add_lacking(connection, list({*stored})))
+    store.run_transaction(lambda connection: erasure_rows.add_missing(connection, list({*stored})))
     wanted = {line.identity for line, (_, *is_anywhere) in zip(lines, kept, strict=True) if any(is_anywhere)}
     erasure_replay.reconcile(store.erasure._access(), listed)
     assert {one.identity for one in listed.read()} == wanted
@@ -338,12 +338,12 @@ def test_lines_of_another_list_are_applied_by_hand(listed: Settings) -> None:
         store.turns.submit_many([(key, Begin(at=at)) for key in keys])
         salt = "ab" * 16
         lines = [
-            ErasureRecord("phq9", hash_of(salt, key.survey_id, key.user_id), salt, 1, at + later)
+            ErasureRecord("phq9", hash_user_id(salt, key.survey_id, key.user_id), salt, 1, at + later)
             for key in keys[:240]
             for later in (-1, 0, -2)
         ]
-        late = [lines[0]._replace(user_hash=hash_of(salt, "phq9", "user240"), erased_at=at - 1)]
-        assert apply_erasures(store, map(line_of, [*lines, *late])) == 240
+        late = [lines[0]._replace(user_hash=hash_user_id(salt, "phq9", "user240"), erased_at=at - 1)]
+        assert apply_erasures(store, map(format_line, [*lines, *late])) == 240
         assert users(store) == {key.user_id for key in keys[240:]}
         assert len(dump(store)["erasures"]) == 721
         assert store.erasure._journal is not None

@@ -25,7 +25,7 @@ def row(**texts: str | None) -> tuple[object, ...]:
 
 def test_row_is_read_as_its_session() -> None:
     """Lists become tuples, times numbers; no data and empty data of old rows are none."""
-    state = rows.state_of(row(session_data=""))
+    state = rows.parse_state(row(session_data=""))
     assert isinstance(state, SessionState)
     assert (state.answers, state.step_history, state.session_data) == ({"Q1": 1}, ("Q1",), None)
     assert state.updated_at == AT
@@ -40,7 +40,7 @@ def test_row_is_read_as_its_session() -> None:
 )  # fmt: skip
 def test_row_that_can_not_be_read_is_told_and_never_a_crash(wrong: dict[str, str | None]) -> None:
     """With its session, for support; without its content."""
-    found = rows.state_of(row(**wrong))
+    found = rows.parse_state(row(**wrong))
     assert isinstance(found, SessionUnreadable)
     assert (found.survey_id, found.user_id) == KEY
     assert "oops" not in found.message
@@ -48,5 +48,5 @@ def test_row_that_can_not_be_read_is_told_and_never_a_crash(wrong: dict[str, str
 
 def test_message_of_a_corrupt_row_is_known_all_the_same() -> None:
     """That it was applied is what counts."""
-    key, known = rows.known_message(("u", "phq9", "m", 7, "{oops"))
+    key, known = rows.parse_known_message(("u", "phq9", "m", 7, "{oops"))
     assert (key, known.version, known.fingerprint) == ((KEY, "m"), 7, None)

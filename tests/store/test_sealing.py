@@ -275,7 +275,7 @@ def test_message_whose_fingerprint_is_locked_is_neither_repeated_nor_done(opened
     blind = opened(OLD, NEW)
     with engine.begin() as connection:
         place = ("session_history.data", "diary", "user123", 3)
-        sealed = Cipher([OTHER]).seal("{}", place)
+        sealed = Cipher([OTHER]).encrypt("{}", place)
         connection.execute(update(session_history).where(session_history.c.version == 3).values(data=sealed))
     with pytest.raises(MissingKey, match=key_id(OTHER)):
         blind.turns.submit(KEY, Answer(at=50, message_id="m1", step="S1", value=f"{MARKER} one"))
@@ -311,7 +311,7 @@ def lock(engine: Engine, *versions: int) -> None:
     """Seal these events' answers with a key that no server has: as one does whose key id was damaged."""
     with engine.begin() as connection:
         for version in versions:
-            answer = Cipher([OTHER]).seal("1", ("session_history.answer", *KEY, version))
+            answer = Cipher([OTHER]).encrypt("1", ("session_history.answer", *KEY, version))
             where = session_history.c.version == version
             connection.execute(update(session_history).where(where).values(answer=answer, data=None))
 
@@ -388,7 +388,7 @@ def test_list_leaves_out_what_was_set_aside_and_is_locked(opened: Open, engine: 
     """What support keeps does not need its old key for ever."""
     store = opened(NEW)
     live(store)
-    sealed = Cipher([OTHER]).seal("{}", ("sessions.answers", "diary", "old"))
+    sealed = Cipher([OTHER]).encrypt("{}", ("sessions.answers", "diary", "old"))
     with engine.begin() as connection:
         row = connection.execute(select(sessions)).mappings().one()
         connection.execute(sessions.insert(), {**row, "user_id": "old~set-aside-1", "answers": sealed})
@@ -422,46 +422,46 @@ def test_plain_first_opens_and_seals_no_more(opened: Open, engine: Engine) -> No
 def test_what_is_sealed_opens_only_where_it_was_sealed(text: str, survey_id: str, user_id: str) -> None:
     """Round trip; any other key, column, session or version opens nothing."""
     cipher, place = Cipher([NEW, OLD]), ("session_history.data", survey_id, user_id, 7)
-    sealed = cipher.seal(text, place)
+    sealed = cipher.encrypt(text, place)
     assert sealed.startswith(f"enc:1:{key_id(NEW)}:")
-    assert cipher.open(sealed, place) == Cipher([OLD, NEW]).open(sealed, place) == text
-    assert cipher.open(sealed, (*place[:2], f"{user_id}~set-aside-2026", 7)) == text
+    assert cipher.decrypt(sealed, place) == Cipher([OLD, NEW]).decrypt(sealed, place) == text
+    assert cipher.decrypt(sealed, (*place[:2], f"{user_id}~set-aside-2026", 7)) == text
     for other in (
         ("session_history.answer", *place[1:]), (place[0], survey_id + "x", *place[2:]),
         (*place[:2], user_id + "x", 7), (*place[:3], 8), place[:3],
         ("session_history.data", survey_id + user_id, "", 7) if user_id else ("", *place[1:]),
     ):  # fmt: skip
         with pytest.raises(DecryptionError):
-            cipher.open(sealed, other)
+            cipher.decrypt(sealed, other)
     with pytest.raises(MissingKey):
-        Cipher([OLD]).open(sealed, place)
+        Cipher([OLD]).decrypt(sealed, place)
 
 
 @given(st.data())
 def test_any_changed_byte_is_noticed(data: st.DataObject) -> None:
     """GCM's tag covers nonce and text; what is no value of ours is broken or locked, never opened, never a crash."""
     cipher = Cipher([NEW])
-    sealed = cipher.seal('{"S1":"x"}', PLACE)
+    sealed = cipher.encrypt('{"S1":"x"}', PLACE)
     head, body = sealed[: len(cipher.prefix)], sealed[len(cipher.prefix) :]
     raw = bytearray(base64.urlsafe_b64decode(body))
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     for wrong in (head + base64.urlsafe_b64encode(raw).decode(), sealed[: data.draw(st.integers(4, len(sealed) - 4))]):
         with pytest.raises((DecryptionError, MissingKey)):
-            cipher.open(wrong, PLACE)
+            cipher.decrypt(wrong, PLACE)
 
 
 @given(st.text())
 def test_text_of_any_kind_after_the_mark_never_opens(text: str) -> None:
     """Whoever writes it there."""
     with pytest.raises((DecryptionError, MissingKey)):
-        Cipher([NEW]).open(f"enc:{text}", PLACE)
+        Cipher([NEW]).decrypt(f"enc:{text}", PLACE)
 
 
 def test_form_of_a_newer_version_is_locked_not_broken() -> None:
     """An older program beside a newer one sets nothing aside."""
-    sealed = Cipher([NEW]).seal("{}", PLACE).replace("enc:1:", "enc:2:", 1)
+    sealed = Cipher([NEW]).encrypt("{}", PLACE).replace("enc:1:", "enc:2:", 1)
     with pytest.raises(MissingKey):
-        Cipher([NEW]).open(sealed, PLACE)
+        Cipher([NEW]).decrypt(sealed, PLACE)
 
 
 def test_nonce_is_never_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,14 +470,14 @@ def test_nonce_is_never_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     real = module.os.urandom
     monkeypatch.setattr(module.os, "urandom", lambda size: nonces.append(real(size)) or nonces[-1])
     cipher = Cipher([NEW])
-    sealed = [cipher.seal("{}", PLACE) for _ in range(100)]
+    sealed = [cipher.encrypt("{}", PLACE) for _ in range(100)]
     assert len(set(nonces)) == len(set(sealed)) == 100
     assert [base64.urlsafe_b64decode(one.rsplit(":", 1)[1])[:12] for one in sealed] == nonces
 
 
 def test_without_keys_values_stay_as_they_are() -> None:
     """Off: not a byte changes, and nothing seems sealed."""
-    assert PLAIN.seal("{}", PLACE) == PLAIN.open("{}", PLACE) == "{}"
+    assert PLAIN.encrypt("{}", PLACE) == PLAIN.decrypt("{}", PLACE) == "{}"
     assert not PLAIN.is_on
     assert cipher_from_keys("") is PLAIN
 

@@ -118,7 +118,7 @@ def test_erasure_waits_for_nobody_who_reads(store: SessionStore, file_settings: 
         reading.exec_driver_sql("BEGIN")
         assert reading.exec_driver_sql("SELECT count(*) FROM sessions").scalar() == 1
         assert store.erasure.delete(KEY)
-        assert pragma(store, "busy_timeout", of_writer=True) == sqlite.LOOK_MS
+        assert pragma(store, "busy_timeout", of_writer=True) == sqlite.POLL_MS
         assert MARKED.encode() in bytes_of(file_settings)
         reading.exec_driver_sql("COMMIT")
     store.erasure.truncate_wal()
@@ -164,7 +164,7 @@ def test_log_that_cannot_be_emptied_spoils_no_erasure(store: SessionStore) -> No
                 raise sqlite.driver().OperationalError("database table is locked")
             return SimpleNamespace(fetchone=lambda: (77,))
 
-    sqlite.empty_wal(SimpleNamespace(connection=SimpleNamespace(driver_connection=Raw())))  # type: ignore[arg-type]
+    sqlite.truncate_wal(SimpleNamespace(connection=SimpleNamespace(driver_connection=Raw())))  # type: ignore[arg-type]
     assert asked[0] == "rollback"
     assert asked[-1] == "PRAGMA busy_timeout=77"
 
@@ -216,12 +216,12 @@ def test_what_an_integrator_changes_after_saving_is_not_saved(store: SessionStor
 
 def test_no_more_sessions_are_remembered_than_allowed(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest are forgotten, and so are those with long answers; all are answered as ever."""
-    monkeypatch.setattr(sqlite, "REMEMBERED", 5)
+    monkeypatch.setattr(sqlite, "CACHED_SESSIONS", 5)
     keys = [SessionKey("phq9", f"user{number}") for number in range(12)]
     store.turns.submit_many([(key, Begin(at=1)) for key in keys])
     remembered = store._connection._gateway._recent  # type: ignore[union-attr]
     assert list(remembered) == keys[-5:]
-    monkeypatch.setattr(batch, "SMALL", 10)
+    monkeypatch.setattr(batch, "CACHEABLE_LENGTH", 10)
     results = store.turns.submit_many([(key, Answer(at=2, step=f"Q{n}", value=1)) for n in (1, 2) for key in keys])
     assert all(isinstance(result, Committed) for result in results)
     assert remembered == {}

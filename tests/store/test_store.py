@@ -48,7 +48,7 @@ def check_fold(store: SessionStore, key: SessionKey = KEY) -> None:
     assert snapshot is not None
     entries = store.queries.history(key, limit=100_000)
     assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
-    assert fold(history.events_of(entries)) == snapshot.state
+    assert fold(history.parse_events(entries)) == snapshot.state
 
 
 def by_hand(store: SessionStore, statement: str) -> None:

@@ -20,11 +20,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from app.catalogue import Catalogue, read_catalogue
 from app.errors import DatabaseUnavailable, MessageIdReused, SessionUnreadable, Unavailable
-from app.sessions import service
+from app.sessions import turns
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.drivers import sqlite
-from app.store.history import events_of
+from app.store.history import parse_events
 from app.survey import commands
 from app.survey.commands import AnyCommand
 from app.survey.snapshot import SessionKey, Snapshot
@@ -121,7 +121,7 @@ class Connection:
     def __init__(self) -> None:
         self.stored: Snapshot | None = None
 
-    def announce(self, snapshot: Snapshot) -> None:
+    def publish(self, snapshot: Snapshot) -> None:
         if self.stored is None or snapshot.state.version >= self.stored.state.version:
             self.stored = snapshot
 
@@ -165,13 +165,13 @@ class StoreMachine(RuleBasedStateMachine):
         verdict = partial(self.settled, connection, key, commands.Begin(at=1))
         was_waiting = self.store.turns.pending.holds(key)
         try:
-            found = self.store.turns.join(key, is_audio_mode=False, listener=connection, verdict=verdict)
+            found = self.store.turns.join(key, is_audio_mode=False, subscriber=connection, callback=verdict)
         except Unavailable:
             assert self.is_locked
             return
         snapshot, version, resumed = found
         if version == snapshot.state.version:
-            connection.announce(snapshot)
+            connection.publish(snapshot)
         if key in self.connections:
             self.store.subscribers.unsubscribe(key, self.connections[key])
         self.store.subscribers.subscribe(key, connection)
@@ -287,7 +287,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         entries = self.store.queries.history(key, limit=NO_LIMIT)
         assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
-        assert fold(events_of(entries)) == snapshot.state
+        assert fold(parse_events(entries)) == snapshot.state
         found = [(entry.message_id, entry.version) for entry in entries if entry.message_id is not None]
         assert len(dict(found)) == len(found)
         wanted = {id_: version for (owner, id_), version in self.model.acknowledged.items() if owner == key}
@@ -328,14 +328,14 @@ class StoreMachine(RuleBasedStateMachine):
                 return
             self.model.note(key, command, result)
             if result.state is not None:
-                connection.announce(Snapshot(key=key, state=result.state, survey=result.survey))
+                connection.publish(Snapshot(key=key, state=result.state, survey=result.survey))
         if command.message_id is not None:
             self.model.accepted[key].pop()
 
     def settled(self, connection: Connection, key: SessionKey, command: AnyCommand, result: Result | Exception) -> None:
         """Take note of what came of an accepted turn, as its connection does."""
         if not isinstance(result, Exception) and result.state is not None:
-            connection.announce(Snapshot(key=key, state=result.state, survey=result.survey))
+            connection.publish(Snapshot(key=key, state=result.state, survey=result.survey))
         self.model.verdict(key, command, result)
 
     def check_failure(self, key: SessionKey, error: Exception) -> None:
@@ -353,8 +353,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for waiting in (sqlite.writer_engine, sqlite.begin_writing):
         monkeypatch.setattr(waiting, "__defaults__", (BUSY_MS,))
     monkeypatch.setattr(pending, "FIRST_DELAY_S", 0.001)
-    monkeypatch.setattr(pending, "LONGEST_DELAY_S", 0.01)
-    monkeypatch.setattr(service, "READ_AGAIN_S", 0.0)
+    monkeypatch.setattr(pending, "MAX_DELAY_S", 0.01)
+    monkeypatch.setattr(turns, "READ_RETRY_S", 0.0)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from app.operations.webhooks import management
 from app.store import outbox
-from app.store.outbox import Attempted
+from app.store.outbox import AttemptResult
 from app.web import webhook_messages as models
 from app.web.rest.models import Done
 from tests.conftest import Servers, each_kind
@@ -109,12 +109,12 @@ def test_deliveries_are_listed_by_pages_and_replayed(door: Door) -> None:
     assert [one["user_id"] for one in found] == [f"del-{number}" for number in range(4, -1, -1)]
     assert second["next"] is None
     ends = [
-        Attempted(
-            id=one["id"], at=door.clock(), attempts=1, again_at=None, is_delivered=bool(n), status=500, error="HTTP 500"
+        AttemptResult(
+            id=one["id"], at=door.clock(), attempts=1, retry_at=None, is_delivered=bool(n), status=500, error="HTTP 500"
         )
         for n, one in enumerate(found[:3])
     ]
-    door.store.run_transaction(lambda connection: outbox.settle(connection, ends))
+    door.store.run_transaction(lambda connection: outbox.record_attempts(connection, ends))
     failed = ask(door, "GET", f"{path}/deliveries?failed=true", models.DeliveryPage)["deliveries"]
     assert [(one["id"], one["last_status"], one["last_error"]) for one in failed] == [(found[0]["id"], 500, "HTTP 500")]
     assert ask(door, "POST", f"{path}/replay", models.Replayed, json={"failed": True})["replayed"] == 1

@@ -18,8 +18,7 @@ from sqlalchemy import Connection
 from ...errors import MissingKey
 from ...sessions.service import SessionStore
 from ...store.encryption import ANSWERS
-from ...store.statistics import SessionRow, is_set_aside, read_sessions, read_walks
-from ...store.statistics import Walks as WalksFound
+from ...store.statistics import EventColumns, SessionRow, is_set_aside, read_event_columns, read_sessions
 from ...survey import END
 from .counters import Tally
 from .event_arrays import ANSWERED, NO_STEP, NOT_COMPLETED, WENT_BACK, Ints, StepNumbers, Walks, events_of
@@ -118,8 +117,8 @@ def _tally_of_part(store: SessionStore, question: Question, rows: Sequence[Sessi
 
 def _read_walks(
     survey_id: str, wanted: Sequence[str], only: Sequence[str] | None, connection: Connection
-) -> WalksFound:
-    return read_walks(connection, survey_id, wanted[0], wanted[-1], only)
+) -> EventColumns:
+    return read_event_columns(connection, survey_id, wanted[0], wanted[-1], only)
 
 
 def _few_events(rows: Sequence[SessionRow]) -> Iterator[list[SessionRow]]:
@@ -151,7 +150,7 @@ def _count_answers(tally: Tally, rows: Sequence[SessionRow], question: Question,
     alike: dict[tuple[str, ...], list[Iterable[Any]]] = {}  # by their steps: few ways lead through a survey
     for row in rows:
         try:
-            text = store.cipher.open(row.answers, (ANSWERS, question.survey_id, row.user_id))
+            text = store.cipher.decrypt(row.answers, (ANSWERS, question.survey_id, row.user_id))
             answers: dict[str, Any] = orjson.loads(text)
             alike.setdefault(tuple(answers), []).append(answers.values())
         except (MissingKey, ValueError, AttributeError, TypeError):  # the row is support's to mend

@@ -12,8 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from ...store.statistics import ACTIONS, CODES, NO_TIME, OTHER, microseconds_of
-from ...store.statistics import Walks as WalksFound
+from ...store.statistics import ACTIONS, CODES, NO_TIME, OTHER, EventColumns, parse_times
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -57,14 +56,14 @@ class Events:
     at: Ints
 
 
-def events_of(found: WalksFound, user_ids: Sequence[str], numbers: StepNumbers) -> Events:
+def events_of(found: EventColumns, user_ids: Sequence[str], numbers: StepNumbers) -> Events:
     """Return the events of these sessions out of those that were found."""
     places = {user_id: place for place, user_id in enumerate(user_ids)}
     sessions = np.array([places.get(user_id, NOT_ASKED) for user_id in found.user_ids], dtype=np.int64)
     session = np.repeat(sessions, np.array(found.counts, dtype=np.int64))
     codes = np.array(orjson.loads(f"[{found.codes}]"), dtype=np.int64)
     steps = np.array([numbers[step] for step in orjson.loads(f"[{found.steps}]")], dtype=np.int64)
-    times = microseconds_of(found.times)
+    times = parse_times(found.times)
     version, action = codes // CODES, codes % CODES
     order = np.lexsort((version, session))  # the database keeps no order in a group
     order = order[(action[order] != OTHER) & (session[order] != NOT_ASKED)]

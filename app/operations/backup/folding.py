@@ -6,7 +6,7 @@ from operator import itemgetter
 
 from ...errors import MissingKey
 from ...store.encryption import SET_ASIDE, Cipher
-from ...store.rows import RECORD_COLUMNS, STATE_COLUMNS, record_of, state_of
+from ...store.rows import RECORD_COLUMNS, STATE_COLUMNS, parse_record, parse_state
 from ...store.tables import session_history, sessions
 from ...survey import SessionKey, SessionState, apply, from_record
 from .pairs import Pairs
@@ -54,7 +54,7 @@ def check_folds(pairs: Pairs, cipher: Cipher) -> Folded:
 
 
 def _look(folded: Folded, key: SessionKey, row: Row, events: Iterable[Row], cipher: Cipher) -> None:
-    stored = state_of(_state_columns(row), cipher)
+    stored = parse_state(_state_columns(row), cipher)
     made: SessionState | None = None
     try:
         made = _fold(key, events, cipher) if isinstance(stored, SessionState) else None
@@ -84,7 +84,7 @@ def _fold(key: SessionKey, events: Iterable[Row], cipher: Cipher) -> SessionStat
         record = _record_columns(row)
         if record[0] != version:
             return None
-        state = apply(state, from_record(record_of(record, key, cipher)))
+        state = apply(state, from_record(parse_record(record, key, cipher)))
     return state
 
 

@@ -148,7 +148,9 @@ def _erase_again(access: erasure_replay.Access, lines: list[ErasureRecord]) -> R
 
 def _note(connection: Connection, store: SessionStore, verified: Verified, how: How) -> None:
     detail = {"made_at": verified.made_at, "form": verified.form, "rows": sum(verified.rows.values())}
-    audit.record(connection, audit.Entry(at=store.clock(), actor=how.actor, action="backup_restored", detail=detail))
+    audit.record(
+        connection, audit.AuditEntry(at=store.clock(), actor=how.actor, action="backup_restored", detail=detail)
+    )
 
 
 def _part(progress: Progress, number: int) -> Progress:

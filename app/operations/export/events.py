@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ...store.rows import Entry
+from ...store.rows import HistoryEntry
 from .layout import mode_name
 
 
@@ -32,7 +32,7 @@ class Happened:
     since_start_s: float
 
 
-def happenings(entries: Iterable[Entry], *, drafts: bool) -> Iterator[Happened]:
+def happenings(entries: Iterable[HistoryEntry], *, drafts: bool) -> Iterator[Happened]:
     """Yield the events of one session, which are given oldest first from its begin on."""
     started_at, previous_at, is_audio = None, None, False
     for entry in entries:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from ...core.timestamps import format_timestamp
-from ...store.rows import Entry
+from ...store.rows import HistoryEntry
 from .events import Happened, happenings
 from .layout import Layout, mode_name
 from .walk import Session, Walk
@@ -24,7 +24,7 @@ def pieces(layout: Layout, walk: Walk, *, history: bool, drafts: bool) -> Iterat
             yield piece
 
 
-def _with_history(session: dict[str, Any], entries: Iterator[Entry], *, drafts: bool) -> bytes:
+def _with_history(session: dict[str, Any], entries: Iterator[HistoryEntry], *, drafts: bool) -> bytes:
     session["history"] = [_event(one) for one in happenings(entries, drafts=drafts)]
     return orjson.dumps(session) + b"\n"
 

@@ -13,8 +13,8 @@ from ...errors import MissingKey
 from ...sessions.service import SessionStore
 from ...store import export_pages as pages
 from ...store.encryption import SET_ASIDE
-from ...store.export_pages import Chosen, Event
-from ...store.rows import Entry, Stored
+from ...store.export_pages import Event, SessionFilter
+from ...store.rows import HistoryEntry, StoredSession
 from ...survey import SessionKey, SessionState
 from .request import Asked
 
@@ -66,7 +66,7 @@ class Walk:
         self.counts = Counts()
         self._store = store
         self._progress = progress
-        self._chosen = Chosen(
+        self._chosen = SessionFilter(
             survey_id=asked.survey_id,
             at=at,
             status=asked.status,
@@ -84,7 +84,7 @@ class Walk:
             Unavailable: the database is away.
         """
         store, chosen, after, done = self._store, self._chosen, None, 0
-        total = store.run_read(lambda connection: pages.count_chosen(connection, chosen))
+        total = store.run_read(lambda connection: pages.count_matching(connection, chosen))
         while True:
             start: SessionKey | None = after
             page = store.run_read(lambda connection: pages.read_sessions(connection, chosen, start, store.cipher))  # noqa: B023 - called at once
@@ -95,7 +95,7 @@ class Walk:
             if after is None:
                 return
 
-    def with_events(self) -> Iterator[tuple[Session, Iterator[Entry]]]:
+    def with_events(self) -> Iterator[tuple[Session, Iterator[HistoryEntry]]]:
         """Yield each session and its events, oldest first; those are to be taken before the next session is.
 
         Raises:
@@ -113,7 +113,7 @@ class Walk:
                 if user_id == key.user_id:
                     user_id, found = next(events, ("", iter(())))
 
-    def _readable(self, key: SessionKey, stored: Stored) -> Session | None:
+    def _readable(self, key: SessionKey, stored: StoredSession) -> Session | None:
         if SET_ASIDE in key.user_id:
             self.counts.set_aside += 1
         elif isinstance(stored, SessionState):
@@ -135,12 +135,12 @@ class Walk:
                 return
             after = (page[-1].user_id, page[-1].version)
 
-    def _entries(self, events: Iterator[Event], newest: int) -> Iterator[Entry]:
+    def _entries(self, events: Iterator[Event], newest: int) -> Iterator[HistoryEntry]:
         """Yield the events up to the version that the session has in the export."""
         for event in events:
             if event.version > newest:
                 continue
-            if isinstance(event.entry, Entry):
+            if isinstance(event.entry, HistoryEntry):
                 yield event.entry
             else:
                 self.counts.events += 1

@@ -13,8 +13,8 @@ from ...core.timestamps import to_datetime
 from ...errors import InvalidInput, MissingKey, NoSuchSession
 from ...sessions.service import SessionStore
 from ...store import audit
-from ...store.integrity import Folded, Pair, read_pair
-from ...store.rows import CHANGED_COLUMNS, RowFormat, changed_row
+from ...store.integrity import ReplayedHistory, SessionAndReplay, read_session
+from ...store.rows import UPDATE_COLUMNS, RowFormat, changed_row
 from ...store.tables import sessions
 from ...survey import SessionKey, SessionState, Survey
 from .verify import Checked, fields_that_differ, holds_state, verify_sessions
@@ -62,12 +62,12 @@ def rebuild(
         MissingKey: a key is missing.
         Unavailable: it was not done, or that is not known; asking again is safe.
     """
-    seen = store.run_read(lambda connection: read_pair(connection, key, store.cipher, locked=False))
-    revision = seen.folded.state.survey_revision if seen.folded.state is not None else None
+    seen = store.run_read(lambda connection: read_session(connection, key, store.cipher, locked=False))
+    revision = seen.replay.state.survey_revision if seen.replay.state is not None else None
     survey = store.queries.survey_revision(key.survey_id, revision)  # before the row is locked: it may have to be read
 
     def work(connection: Connection) -> Rebuilt:
-        pair = read_pair(connection, key, store.cipher, locked=True)
+        pair = read_session(connection, key, store.cipher, locked=True)
         state = _state_for(pair, lossy=lossy)
         changed = _changed(pair, state)
         if changed and not dry_run:
@@ -99,40 +99,40 @@ def _tried(store: SessionStore, checked: Checked, *, dry_run: bool, lossy: bool)
         return CanNotBeRebuilt(checked.key, checked.problem or "its row is gone")
 
 
-def _state_for(pair: Pair, *, lossy: bool) -> SessionState:
+def _state_for(pair: SessionAndReplay, *, lossy: bool) -> SessionState:
     """Return the state that the row is to have."""
-    key, stored, folded = pair.key, pair.stored, pair.folded
+    key, stored, folded = pair.key, pair.stored, pair.replay
     if stored is None:
         raise NoSuchSession(key.survey_id, key.user_id)
-    locked = stored if isinstance(stored, MissingKey) else folded.locked
+    locked = stored if isinstance(stored, MissingKey) else folded.missing_key
     if locked is not None:
         raise locked
     if folded.state is None or not holds_state(folded):
         raise CanNotBeRebuilt(key, folded.problem or "it began in a program without versions; its history has no state")
-    state = replace(folded.state, version=folded.newest)
+    state = replace(folded.state, version=folded.last_version)
     if not lossy and (lacking := _lacking(pair, folded, state)) is not None:
         raise CanNotBeRebuilt(
             key,
             f"{lacking} is missing in its history, and the row may hold what it brought; --lossy rebuilds it anyway",
         )
-    if isinstance(stored, SessionState) and not folded.begins:  # adopted: when it began only the row knows
+    if isinstance(stored, SessionState) and not folded.has_start:  # adopted: when it began only the row knows
         return replace(state, started_at=min(state.started_at, stored.started_at))
     return state
 
 
-def _lacking(pair: Pair, folded: Folded, state: SessionState) -> str | None:
+def _lacking(pair: SessionAndReplay, folded: ReplayedHistory, state: SessionState) -> str | None:
     """Return which version the history lacks; None where the row can know no more than it."""
-    if folded.missing is not None:
-        return f"version {folded.missing}"
-    if pair.version <= folded.newest:
+    if folded.first_missing is not None:
+        return f"version {folded.first_missing}"
+    if pair.version <= folded.last_version:
         return None
     stored = pair.stored
     if isinstance(stored, SessionState) and fields_that_differ(stored, state) == ("version",):
         return None  # the number alone is wrong
-    return f"version {folded.newest + 1}"
+    return f"version {folded.last_version + 1}"
 
 
-def _changed(pair: Pair, state: SessionState) -> tuple[str, ...]:
+def _changed(pair: SessionAndReplay, state: SessionState) -> tuple[str, ...]:
     return fields_that_differ(pair.stored, state) if isinstance(pair.stored, SessionState) else ("row",)
 
 
@@ -143,14 +143,14 @@ def _write(
     if survey is not None and survey.expires_after_us is not None and state.status == "in_progress":
         expires_at = state.updated_at + survey.expires_after_us
     values = changed_row(key, state, expires_at, RowFormat(to_datetime, store.cipher))
-    row = dict(zip((column.name for column in CHANGED_COLUMNS), values, strict=False))  # then come the key's columns
+    row = dict(zip((column.name for column in UPDATE_COLUMNS), values, strict=False))  # then come the key's columns
     row["created_at"] = to_datetime(state.started_at)
     where = (sessions.c.user_id == key.user_id, sessions.c.survey_id == key.survey_id)
     connection.execute(update(sessions).where(*where).values(row))
 
 
 def _note(connection: Connection, store: SessionStore, key: SessionKey, changed: tuple[str, ...], actor: str) -> None:
-    entry = audit.Entry(
+    entry = audit.AuditEntry(
         at=store.clock(),
         actor=actor,
         action="session_rebuilt",

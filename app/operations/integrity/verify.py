@@ -14,7 +14,7 @@ from ...errors import MissingKey
 from ...sessions.service import SessionStore
 from ...store import history
 from ...store.encryption import SET_ASIDE
-from ...store.integrity import Folded, Pair, read_page, read_pair
+from ...store.integrity import ReplayedHistory, SessionAndReplay, read_page, read_session
 from ...store.rows import dumps
 from ...survey import SessionKey, SessionState
 
@@ -64,30 +64,30 @@ def verify_sessions(
     while True:
         start = after
         page = store.run_read(lambda connection: read_page(connection, survey_id, start, SESSIONS_A_PAGE, store.cipher))  # noqa: B023 - called at once
-        for pair in page.pairs:
+        for pair in page.sessions:
             checked = check(pair)
             if checked is not None and checked.verdict == "differs":
                 checked = _looked_again(store, pair.key)
             if checked is not None:
                 yield checked
-        done += len(page.pairs)
+        done += len(page.sessions)
         progress(done, max(done, total))
         after = page.following
         if after is None:
             return
 
 
-def check(pair: Pair) -> Checked | None:
+def check(pair: SessionAndReplay) -> Checked | None:
     """Return what a session and the fold of its history show; None where there is neither."""
-    key, stored, folded = pair.key, pair.stored, pair.folded
+    key, stored, folded = pair.key, pair.stored, pair.replay
     if SET_ASIDE in key.user_id:
         return Checked(key=key, verdict="set_aside")
-    if isinstance(stored, MissingKey) or folded.locked is not None:
+    if isinstance(stored, MissingKey) or folded.missing_key is not None:
         return Checked(key=key, verdict="locked")
     if stored is None:
         problem = "there is history without a session"
-        return Checked(key=key, verdict="differs", differing=("row",), problem=problem) if folded.newest else None
-    if pair.version == 0 and (folded.newest == 0 or not holds_state(folded)):
+        return Checked(key=key, verdict="differs", differing=("row",), problem=problem) if folded.last_version else None
+    if pair.version == 0 and (folded.last_version == 0 or not holds_state(folded)):
         return Checked(key=key, verdict="adopted")
     if not isinstance(stored, SessionState):
         return Checked(key=key, verdict="differs", differing=("row",), problem=stored.problem)
@@ -103,21 +103,21 @@ def fields_that_differ(row: SessionState, folded: SessionState) -> tuple[str, ..
     return tuple(name for name in names if dumps(getattr(row, name)) != dumps(getattr(folded, name)))
 
 
-def holds_state(folded: Folded) -> bool:
+def holds_state(folded: ReplayedHistory) -> bool:
     """Return whether any event gave the session a state: entries of an older program alone don't."""
     return folded.state is not None and folded.state.current_step != ""
 
 
-def _compared(key: SessionKey, row: SessionState, folded: Folded) -> Checked:
+def _compared(key: SessionKey, row: SessionState, folded: ReplayedHistory) -> Checked:
     assert folded.state is not None  # noqa: S101 - as its only caller made sure
     differing = fields_that_differ(row, folded.state)
-    if folded.missing is not None:
-        problem = f"version {folded.missing} is missing in its history"
+    if folded.first_missing is not None:
+        problem = f"version {folded.first_missing} is missing in its history"
         return Checked(key=key, verdict="differs", differing=(*differing, "history"), problem=problem)
     if not differing:
         return Checked(key=key, verdict="same")
     # When an adopted session began is in no event.
-    if differing == ("started_at",) and not folded.begins and row.started_at <= folded.state.started_at:
+    if differing == ("started_at",) and not folded.has_start and row.started_at <= folded.state.started_at:
         return Checked(key=key, verdict="adopted")
     return Checked(key=key, verdict="differs", differing=differing)
 
@@ -125,8 +125,8 @@ def _compared(key: SessionKey, row: SessionState, folded: Folded) -> Checked:
 def _looked_again(store: SessionStore, key: SessionKey) -> Checked | None:
     """Look at one session until its row is the same before and after its history was read; None: it was erased."""
 
-    def look(connection: Connection) -> Pair:
-        return read_pair(connection, key, store.cipher, locked=False)
+    def look(connection: Connection) -> SessionAndReplay:
+        return read_session(connection, key, store.cipher, locked=False)
 
     pair = store.run_read(look)
     for _ in range(LOOKS):

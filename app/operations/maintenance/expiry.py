@@ -17,7 +17,7 @@ from functools import partial
 from ...errors import MissingKey, SessionUnreadable, Unavailable
 from ...sessions.service import SessionStore
 from ...store import audit, history
-from ...store.expiry import Correction, Unfinished, correct, read_part
+from ...store.expiry import DeadlineUpdate, OpenSession, read_chunk, update_deadlines
 from ...survey import Expire, SessionKey
 from ...writer.batch import Committed, Rejected, Result
 from .retention import WEIGHT, Pace
@@ -72,7 +72,7 @@ def expire(
     corrected, done, after = 0, 0, None
     total = store.run_read(history.count_sessions)
     while True:
-        part = store.run_read(partial(read_part, after=after, limit=EXAMINED))
+        part = store.run_read(partial(read_chunk, after=after, limit=EXAMINED))
         over, wrong = _judged(store, part.unfinished)
         for keys in [over] if dry_run else closer.close(over):
             expired.update(key.survey_id for key in keys)
@@ -85,7 +85,7 @@ def expire(
             return Expiry(expired=counts, corrected=corrected, locked=closer.locked, unreadable=closer.unreadable)
 
 
-def _judged(store: SessionStore, unfinished: Sequence[Unfinished]) -> tuple[list[SessionKey], list[Correction]]:
+def _judged(store: SessionStore, unfinished: Sequence[OpenSession]) -> tuple[list[SessionKey], list[DeadlineUpdate]]:
     """Return the sessions whose time is over, and the others whose row says another end of it than their survey."""
     at = store.clock()
     over, wrong = [], []
@@ -96,7 +96,7 @@ def _judged(store: SessionStore, unfinished: Sequence[Unfinished]) -> tuple[list
         if expires_at is not None and expires_at <= at:
             over.append(one.key)
         elif expires_at != one.expires_at:
-            wrong.append(Correction(one.key, one.version, expires_at))
+            wrong.append(DeadlineUpdate(one.key, one.version, expires_at))
     return over, wrong
 
 
@@ -129,7 +129,9 @@ class _Closer:
         self.unreadable += sum(isinstance(one, SessionUnreadable) for one in results)
         for survey_id, count in sorted(Counter(key.survey_id for key in closed).items()):
             detail = {"sessions": count}
-            entry = audit.Entry(at=at, actor=self._actor, action="sessions_expired", survey_id=survey_id, detail=detail)
+            entry = audit.AuditEntry(
+                at=at, actor=self._actor, action="sessions_expired", survey_id=survey_id, detail=detail
+            )
             self._store.run_transaction(partial(audit.record, entry=entry))
         away = next((one for one in results if isinstance(one, Unavailable) and not isinstance(one, MissingKey)), None)
         if away is not None:
@@ -148,7 +150,7 @@ def _is_closed(result: Result | Exception, at: int) -> bool:
     )
 
 
-def _corrected(store: SessionStore, wrong: Sequence[Correction]) -> int:
+def _corrected(store: SessionStore, wrong: Sequence[DeadlineUpdate]) -> int:
     for start in range(0, len(wrong), TOGETHER):
-        store.run_transaction(partial(correct, corrections=wrong[start : start + TOGETHER]))
+        store.run_transaction(partial(update_deadlines, corrections=wrong[start : start + TOGETHER]))
     return len(wrong)

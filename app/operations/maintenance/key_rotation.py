@@ -41,7 +41,7 @@ from sqlalchemy import (
 from ...errors import ConfigurationError, MissingKey
 from ...sessions.service import SessionStore
 from ...store import history
-from ...store.encryption import SEALED, Cipher, DecryptionError, Place
+from ...store.encryption import ENCRYPTED_PREFIX, Cipher, DecryptionError, ValueLocation
 from ...store.tables import session_history, sessions, webhooks
 
 BATCH = 500
@@ -231,7 +231,7 @@ class _Target(NamedTuple):
         lengths = [func.coalesce(func.length(column), 0) for column in kind.columns(kind.sealed)]
         return case((self.wants(kind), sum(lengths[1:], lengths[0])), else_=0)
 
-    def of(self, value: str, place: Place) -> str:
+    def of(self, value: str, place: ValueLocation) -> str:
         """Return the value as it is to be; the same if it is so already.
 
         Raises:
@@ -239,11 +239,11 @@ class _Target(NamedTuple):
         """
         if value == "" or (not self.is_to_plain and value.startswith(self.cipher.prefix)):
             return value
-        text = self.cipher.open(value, place)
-        return text if self.is_to_plain else self.cipher.seal(text, place)
+        text = self.cipher.decrypt(value, place)
+        return text if self.is_to_plain else self.cipher.encrypt(text, place)
 
     def _is_wanted(self, column: Column[str]) -> ColumnElement[bool]:
-        begins_with = SEALED if self.is_to_plain else self.cipher.prefix
+        begins_with = ENCRYPTED_PREFIX if self.is_to_plain else self.cipher.prefix
         beginning = func.substr(column, 1, len(begins_with))
         if self.is_to_plain:
             return beginning == begins_with

@@ -34,8 +34,8 @@ from ...core.timestamps import format_timestamp
 from ...errors import InvalidInput, MissingKey
 from ...sessions.service import SessionStore
 from ...store import raw_rows
-from ...store.encryption import Cipher, Place
-from ...store.retention import Aged
+from ...store.encryption import Cipher, ValueLocation
+from ...store.retention import StaleSession
 from ...survey import SessionKey
 
 FORMAT = "stepkeep-archive-1"
@@ -81,7 +81,7 @@ class Archive:
         if self._file is not None:
             self._file.close()
 
-    def keep(self, aged: Sequence[Aged]) -> list[Aged]:
+    def keep(self, aged: Sequence[StaleSession]) -> list[StaleSession]:
         """Write sessions down; they are on the disk afterwards. Return those that were there.
 
         One whose erasure has begun was written down before that, if it was to be, and is not again.
@@ -90,18 +90,18 @@ class Archive:
             InvalidInput: the file can't be written.
             Unavailable: the database is away.
         """
-        there = [one for one in aged if one.is_emptied]
-        lines = self._lines_of([one for one in aged if not one.is_emptied], there)
+        there = [one for one in aged if one.is_blanked]
+        lines = self._lines_of([one for one in aged if not one.is_blanked], there)
         self._write(lines)
         return there
 
-    def note_erased(self, aged: Iterable[Aged]) -> None:
+    def note_erased(self, aged: Iterable[StaleSession]) -> None:
         """Write down that these have been erased.
 
         Raises:
             InvalidInput: the file can't be written; they are erased, and the file does not say so.
         """
-        erased = [[*one.key, one.version] for one in aged if not one.is_emptied]
+        erased = [[*one.key, one.version] for one in aged if not one.is_blanked]
         if erased:
             problem = "which would say of the last sessions that they are erased; they are, and lie in it"
             self._write([_line("erased", {"sessions": erased})], problem)
@@ -132,7 +132,7 @@ class Archive:
             self._write([_line("archive", {"format": FORMAT, "made_at": format_timestamp(self._store.clock())})])
         return self._file
 
-    def _lines_of(self, aged: Sequence[Aged], there: list[Aged]) -> Iterator[bytes]:
+    def _lines_of(self, aged: Sequence[StaleSession], there: list[StaleSession]) -> Iterator[bytes]:
         """Yield the lines of sessions, and note those that were there in ``there``."""
         for one in aged:
             row = self._store.run_read(partial(raw_rows.read_session, key=one.key, cipher=_Opening(self._store.cipher)))
@@ -149,7 +149,7 @@ class Archive:
             yield _line("end", {**end, "sha256": digest.hexdigest()})
             there.append(one)
 
-    def _rows(self, one: Aged, row: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _rows(self, one: StaleSession, row: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "session", row
         cipher, after = _Opening(self._store.cipher), -1
         while True:
@@ -216,8 +216,8 @@ class _Opening(Cipher):
         super().__init__()
         self._of = cipher
 
-    def open(self, text: str, place: Place) -> str:
+    def open(self, text: str, place: ValueLocation) -> str:
         try:
-            return self._of.open(text, place)
+            return self._of.decrypt(text, place)
         except MissingKey:
             return text

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from ...sessions.service import SessionStore
 from ...store import history
-from ...store.retention import Aged, Cutoffs, Purge, empty, examine, trim
+from ...store.retention import Cutoffs, Purge, StaleSession, blank, scan, trim_history
 from ...survey import SessionKey
 from .purge_archive import Archive
 
@@ -79,7 +79,7 @@ def _purged(store: SessionStore, eraser: "_Eraser | None", cutoffs: Cutoffs, pro
     after, done = None, 0
     while cutoffs:
         start: SessionKey | None = after
-        part = store.run_read(lambda connection: examine(connection, start, cutoffs, EXAMINED))  # noqa: B023 - called at once
+        part = store.run_read(lambda connection: scan(connection, start, cutoffs, EXAMINED))  # noqa: B023 - called at once
         for keys in [[one.key for one in part.old]] if eraser is None else eraser.erase(part.old):
             counts.update(key.survey_id for key in keys)
             progress(done, max(done, total))
@@ -130,7 +130,7 @@ class _Eraser:
         self.has_erased = False
         self._sessions, self._events = Pace(), Pace()  # those of one session go faster
 
-    def erase(self, old: Sequence[Aged]) -> Iterator[list[SessionKey]]:
+    def erase(self, old: Sequence[StaleSession]) -> Iterator[list[SessionKey]]:
         """Erase those that are still too old, and yield them part by part."""
         rest = list(old)
         while rest:
@@ -152,7 +152,7 @@ class _Eraser:
         self.has_erased = self.has_erased or bool(keys)
         self._store.subscribers.drop(keys)
 
-    def _taken(self, old: Sequence[Aged]) -> int:
+    def _taken(self, old: Sequence[StaleSession]) -> int:
         """Return how many go together; a session of more events than may go at once goes alone."""
         weight = 0
         for number, one in enumerate(old[:TOGETHER]):
@@ -161,16 +161,16 @@ class _Eraser:
                 return max(number, 1)
         return min(len(old), TOGETHER)
 
-    def _shrink(self, one: Aged) -> None:
+    def _shrink(self, one: StaleSession) -> None:
         """Take a session's events away, but for the last few; whoever comes back to it from here on begins anew."""
-        if self._write(partial(empty, one=one, cutoffs=self._cutoffs), self._events):
+        if self._write(partial(blank, one=one, cutoffs=self._cutoffs), self._events):
             self._tell([one.key])
             while self._trimmed(one):
                 pass
 
-    def _trimmed(self, one: Aged) -> bool:
+    def _trimmed(self, one: StaleSession) -> bool:
         pace = self._events
-        return self._write(partial(trim, one=one, cutoffs=self._cutoffs, limit=pace.bound), pace)
+        return self._write(partial(trim_history, one=one, cutoffs=self._cutoffs, limit=pace.bound), pace)
 
     def _write(self, work: Callable[[Connection], T], pace: Pace) -> T:
         """Do it in a transaction of its own, learn how much fits into one, and let others write as long as it took."""

@@ -16,7 +16,7 @@ from ...core.fork_hooks import tell_of_forks
 from ...core.timestamps import to_datetime
 from ...errors import StepkeepError
 from ...sessions.service import SessionStore
-from ...store.leases import release, take
+from ...store.leases import acquire, release
 from .expiry import expire
 from .purge_archive import Archive
 from .retention import purge
@@ -135,7 +135,7 @@ class MaintenanceScheduler:
 
     def _renew(self) -> None:
         at = self._store.clock()
-        mine = partial(take, name=NAME, holder=self._holder, at=at, for_us=self._lease_us)
+        mine = partial(acquire, name=NAME, holder=self._holder, at=at, for_us=self._lease_us)
         if self._closing.is_set() or not self._store.run_transaction(mine):
             raise _Ended
         self._renewed_at = at

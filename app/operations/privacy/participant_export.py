@@ -28,9 +28,9 @@ from ...errors import SessionUnreadable
 from ...sessions import erasure_replay
 from ...sessions.service import SessionStore
 from ...store import audit, erasure_rows, erasures, outbox, raw_rows
-from ...store.erasure_journal import line_of, read_lines
+from ...store.erasure_journal import format_line, read_lines
 from ...store.outbox import Delivery
-from ...store.rows import Entry, dumps
+from ...store.rows import HistoryEntry, dumps
 from ...survey import SessionKey, Snapshot
 from ..webhooks.url_policy import origin_of
 
@@ -61,7 +61,7 @@ def export_participant(store: SessionStore, user_id: str, survey_id: str | None 
 
 def read_erasures(store: SessionStore) -> Iterator[str]:
     """Yield the database's list of erasures of participants, a line each, without its end."""
-    return map(line_of, erasure_replay.read_all(store.run_read))
+    return map(format_line, erasure_replay.read_all(store.run_read))
 
 
 def apply_erasures(
@@ -174,7 +174,7 @@ class _Export:
 
     def _erasures(self) -> Iterator[dict[str, Any]]:
         found = self._store.run_read(
-            lambda connection: erasure_rows.read_of(connection, self._user_id, self._survey_id)
+            lambda connection: erasure_rows.read_participant(connection, self._user_id, self._survey_id)
         )
         for one in found:
             yield {"survey_id": one.survey_id, "sessions": one.sessions, "erased_at": format_timestamp(one.erased_at)}
@@ -182,7 +182,13 @@ class _Export:
     def _deliveries(self) -> Iterator[dict[str, Any]]:
         after = 0
         while page := self._store.run_read(
-            lambda connection: outbox.read_about(connection, self._user_id, self._survey_id, after, DELIVERIES_A_PAGE)  # noqa: B023 - called at once
+            lambda connection: outbox.read_participant(
+                connection,
+                self._user_id,
+                self._survey_id,
+                after,  # noqa: B023 - called at once
+                DELIVERIES_A_PAGE,
+            )
         ):
             yield from (_delivery_of(*one) for one in page)
             after = page[-1][0].id
@@ -190,7 +196,7 @@ class _Export:
     def _audit(self) -> Iterator[dict[str, Any]]:
         before: int | None = None
         while page := self._store.run_read(
-            lambda connection: audit.read_about(connection, self._user_id, self._survey_id, before)  # noqa: B023 - called at once
+            lambda connection: audit.read_participant(connection, self._user_id, self._survey_id, before)  # noqa: B023 - called at once
         ):
             yield from map(_entry_of, page)
             before = page[-1].id
@@ -220,7 +226,7 @@ def _session_of(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _event_of(entry: Entry) -> dict[str, Any]:
+def _event_of(entry: HistoryEntry) -> dict[str, Any]:
     record = entry.record
     return {
         "version": entry.version,
@@ -244,7 +250,7 @@ def _delivery_of(delivery: Delivery, url: str) -> dict[str, Any]:
     }
 
 
-def _entry_of(recorded: audit.Recorded) -> dict[str, Any]:
+def _entry_of(recorded: audit.RecordedEntry) -> dict[str, Any]:
     entry = recorded.entry
     return {
         "id": recorded.id,

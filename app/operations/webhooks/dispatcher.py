@@ -23,7 +23,7 @@ from ...observability.metrics import WEBHOOK_DELIVERIES
 from ...sessions.service import SessionStore
 from ...store import leases, outbox, webhooks
 from ...store.encryption import DecryptionError
-from ...store.outbox import Attempted
+from ...store.outbox import AttemptResult
 from ...store.webhooks import SECRET, Webhook
 from .backoff import SECOND_US
 from .signing import Secret, secrets_in
@@ -110,8 +110,8 @@ class Deliverer:
         self._closing = threading.Event()
         self._thread = None
         self._lanes: dict[str, Lane] = {}
-        self._results: queue.SimpleQueue[tuple[str, Attempted, bool]] = queue.SimpleQueue()
-        self._unwritten: list[tuple[str, Attempted, bool]] = []
+        self._results: queue.SimpleQueue[tuple[str, AttemptResult, bool]] = queue.SimpleQueue()
+        self._unwritten: list[tuple[str, AttemptResult, bool]] = []
         self._held_until = 0.0
         self._refused_until = 0.0
         self._cleaned_at = float("-inf")
@@ -188,14 +188,14 @@ class Deliverer:
 
     def _secrets(self, webhook: Webhook) -> list[Secret] | None:
         try:
-            return secrets_in(self._store.cipher.open(webhook.secret, (SECRET, webhook.id)))
+            return secrets_in(self._store.cipher.decrypt(webhook.secret, (SECRET, webhook.id)))
         except (MissingKey, DecryptionError) as error:
             if webhook.id not in self._closed_eyes:
                 log.error("the webhook %s waits: its secret can't be read: %s", webhook.id, error)  # noqa: TRY400 - no fault of the code
             self._closed_eyes.add(webhook.id)
             return None
 
-    def _settled(self, webhook_id: str, attempted: Attempted, is_gone: bool) -> None:  # noqa: FBT001 - as Lane calls it
+    def _settled(self, webhook_id: str, attempted: AttemptResult, is_gone: bool) -> None:  # noqa: FBT001 - as Lane calls it
         self._results.put((webhook_id, attempted, is_gone))
         self._bell.set()
 
@@ -219,7 +219,9 @@ class Deliverer:
             return True
         if (began := monotonic()) < self._refused_until:
             return False
-        take = partial(leases.take, name=LEASE, holder=self._holder, at=self._store.clock(), for_us=LEASE_S * SECOND_US)
+        take = partial(
+            leases.acquire, name=LEASE, holder=self._holder, at=self._store.clock(), for_us=LEASE_S * SECOND_US
+        )
         is_mine = self._store.run_transaction(take)
         self._held_until = began + LEASE_S if is_mine else 0.0
         self._refused_until = 0.0 if is_mine else began + REFUSED_S
@@ -230,8 +232,10 @@ class Deliverer:
         if monotonic() - self._cleaned_at < CLEAN_S or not self._holds_lease():
             return
         at = self._store.clock()
-        ages = outbox.Ages(delivered_before=at - DELIVERED_DAYS * DAY_US, failed_before=at - FAILED_DAYS * DAY_US)
-        found = self._store.run_read(partial(outbox.find_old, ages=ages, after_id=self._cleaned_to, limit=CLEANED))
+        ages = outbox.RetentionCutoffs(
+            delivered_before=at - DELIVERED_DAYS * DAY_US, failed_before=at - FAILED_DAYS * DAY_US
+        )
+        found = self._store.run_read(partial(outbox.scan_old, ages=ages, after_id=self._cleaned_to, limit=CLEANED))
         if found.old:
             self._store.run_transaction(partial(outbox.remove_old, ages=ages, ids=found.old))
         if found.overdue:
@@ -255,7 +259,7 @@ class Deliverer:
                 self._store.run_transaction(partial(leases.release, name=LEASE, holder=self._holder))
 
 
-def _write(connection: Connection, results: Iterable[tuple[str, Attempted, bool]], at: int) -> None:
-    outbox.settle(connection, [attempted for _, attempted, _ in results])
+def _write(connection: Connection, results: Iterable[tuple[str, AttemptResult, bool]], at: int) -> None:
+    outbox.record_attempts(connection, [attempted for _, attempted, _ in results])
     for webhook_id in {webhook_id for webhook_id, _, is_gone in results if is_gone}:
         webhooks.disable(connection, webhook_id, at)

@@ -60,7 +60,7 @@ def add(store: SessionStore, url: object, events: Iterable[str], survey_id: str 
     webhook = Webhook(
         id=webhook_id,
         url=address,
-        secret=store.cipher.seal(secret, (SECRET, webhook_id)),
+        secret=store.cipher.encrypt(secret, (SECRET, webhook_id)),
         events=chosen,
         survey_id=survey_id,
         created_at=store.clock(),
@@ -118,7 +118,7 @@ def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = O
             raise NoSuchWebhook(webhook_id)
         before = [one.text for one in secrets_of(store, found) if one.text != secret]
         kept = kept_text([Secret(secret, None), *(Secret(text, until) for text in before[:1])])
-        webhooks.set_secret(connection, webhook_id, store.cipher.seal(kept, (SECRET, webhook_id)))
+        webhooks.set_secret(connection, webhook_id, store.cipher.encrypt(kept, (SECRET, webhook_id)))
 
     store.run_transaction(change)
     return secret
@@ -159,7 +159,9 @@ def replay(
     find(store, webhook_id)
     after = done = 0
     while ids := store.run_read(
-        partial(outbox.read_ended, webhook_id=webhook_id, after_id=after, limit=BATCH, since=since, failed=failed)
+        partial(
+            outbox.read_finished_ids, webhook_id=webhook_id, after_id=after, limit=BATCH, since=since, failed=failed
+        )
     ):
         done += store.run_transaction(partial(outbox.replay, ids=ids, at=store.clock()))
         after = ids[-1]
@@ -189,7 +191,7 @@ def send_test(store: SessionStore, webhook_id: str) -> Answer:
 def secrets_of(store: SessionStore, webhook: Webhook) -> list[Secret]:
     """Return a webhook's secrets, the newest first."""
     try:
-        return secrets_in(store.cipher.open(webhook.secret, (SECRET, webhook.id)))
+        return secrets_in(store.cipher.decrypt(webhook.secret, (SECRET, webhook.id)))
     except DecryptionError as error:
         raise SessionUnreadable("webhooks", webhook.id, "its secret is broken: rotate it") from error
 

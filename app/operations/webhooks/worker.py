@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ...settings import Settings
-from ...store.outbox import Attempted, Delivery
+from ...store.outbox import AttemptResult, Delivery
 from ...store.webhooks import Webhook
 from ...survey import SessionKey
 from .backoff import Circuit, again_in_us
@@ -41,7 +41,11 @@ class Lane:
     """
 
     def __init__(
-        self, webhook_id: str, settings: Settings, clock: Callable[[], int], settled: Callable[[Attempted, bool], None]
+        self,
+        webhook_id: str,
+        settings: Settings,
+        clock: Callable[[], int],
+        settled: Callable[[AttemptResult, bool], None],
     ) -> None:
         self._webhook_id = webhook_id
         self._settings = settings
@@ -129,15 +133,15 @@ class Lane:
             may_be_inside=is_private_allowed(settings),
         )
 
-    def _attempted(self, delivery: Delivery, answer: Answer, at: int) -> Attempted:
+    def _attempted(self, delivery: Delivery, answer: Answer, at: int) -> AttemptResult:
         attempts = delivery.attempts + 1
         ends = answer.is_taken or answer.status == GONE or attempts >= self._settings.webhook_attempts
         chance = _CHANCE.random()
-        return Attempted(
+        return AttemptResult(
             id=delivery.id,
             at=at,
             attempts=attempts,
-            again_at=None if ends else at + again_in_us(attempts, chance, answer.again_in_s),
+            retry_at=None if ends else at + again_in_us(attempts, chance, answer.again_in_s),
             is_delivered=answer.is_taken,
             status=answer.status,
             error=answer.error,

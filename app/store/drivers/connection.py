@@ -40,7 +40,7 @@ class TurnStatements(Protocol):
     """
 
     cipher: Cipher
-    on_outbox: Callable[[], None]
+    outbox_callback: Callable[[], None]
 
     @staticmethod
     def to_time(at: int) -> object:
@@ -92,7 +92,7 @@ class WriterConnection:
         self._engine = engine
         self._gateway_of = turn_statements
         self._sealing = cipher
-        self.on_outbox: Callable[[], None] = _nobody_waits
+        self.outbox_callback: Callable[[], None] = _nobody_waits
         self._connection: Connection | None = None
         self._gateway: TurnStatements | None = None
         self._used_at = 0.0
@@ -147,7 +147,7 @@ class WriterConnection:
         try:
             gateway = gateway or self._gateway_of(self._driver())
             gateway.cipher = self._sealing
-            gateway.on_outbox = self.on_outbox
+            gateway.outbox_callback = self.outbox_callback
             result = work(gateway)
         except self._engine.dialect.loaded_dbapi.Error as error:
             raise self._explained(connection, error) from error
@@ -265,7 +265,7 @@ def abandon_after_fork(engine: Engine) -> None:
     engine.dispose(close=False)
 
 
-def compiled(statement: Executable, dialect: Dialect, columns: Sequence[ColumnElement[Any]]) -> str:
+def compile_positional(statement: Executable, dialect: Dialect, columns: Sequence[ColumnElement[Any]]) -> str:
     """Return the SQL of a statement whose bound values are named by their columns, e.g. ``answers``.
 
     Raises:
@@ -279,7 +279,7 @@ def compiled(statement: Executable, dialect: Dialect, columns: Sequence[ColumnEl
     return str(result)
 
 
-def value_for(column: ColumnElement[Any]) -> BindParameter[Any]:
+def placeholder(column: ColumnElement[Any]) -> BindParameter[Any]:
     """Return the place of a column's value in a statement for :func:`compiled`."""
     return bindparam(f"of_{column.key}")
 
@@ -288,14 +288,16 @@ def _nobody_waits() -> None:
     """Do nothing: where nobody delivers, what lies in the outbox waits for who will."""
 
 
-NEWS_COLUMNS = tuple(webhook_deliveries.c[name] for name in ("event", "survey_id", "user_id", "version", "occurred_at"))
+WEBHOOK_EVENT_COLUMNS = tuple(
+    webhook_deliveries.c[name] for name in ("event", "survey_id", "user_id", "version", "occurred_at")
+)
 """What ``Gateway.commit`` takes as news, in its order."""
 
-OUTBOX_COLUMNS = ", ".join(["webhook_id", *(column.name for column in NEWS_COLUMNS), "next_attempt_at"])
+OUTBOX_COLUMNS = ", ".join(["webhook_id", *(column.name for column in WEBHOOK_EVENT_COLUMNS), "next_attempt_at"])
 """What a row of the outbox is made of: due at once."""
 
 
-def wanted_by(survey_id: str, event: str) -> str:
+def subscription_condition(survey_id: str, event: str) -> str:
     """Return the condition of webhooks that want an event of a survey, both as SQL gives them."""
     # No event's name is a part of another one.
     return (
@@ -304,6 +306,6 @@ def wanted_by(survey_id: str, event: str) -> str:
     )
 
 
-def in_key_order(keys: Iterable[SessionKey]) -> list[SessionKey]:
+def in_lock_order(keys: Iterable[SessionKey]) -> list[SessionKey]:
     """Return the keys in the order in which all writers lock: by user_id, then survey_id; so none waits in a circle."""
     return sorted(keys, key=lambda key: (key.user_id, key.survey_id))

@@ -13,25 +13,25 @@ from ...core.timestamps import to_database_text
 from ...survey import SessionKey
 from ..encryption import PLAIN
 from ..rows import (
-    CHANGED_COLUMNS,
     EVENT_COLUMNS,
+    INSERT_COLUMNS,
     KEY_COLUMNS,
-    KNOWN_COLUMNS,
-    NEW_COLUMNS,
+    MESSAGE_COLUMNS,
     STATE_COLUMNS,
+    UPDATE_COLUMNS,
     FoundSessions,
     Row,
     WrittenSessions,
-    found_of,
+    rows_by_key,
 )
 from ..tables import session_history, sessions
-from .connection import OUTBOX_COLUMNS, in_key_order, wanted_by
+from .connection import OUTBOX_COLUMNS, in_lock_order, subscription_condition
 
 CONNECT_TIMEOUT_S = 3
 LOCK_TIMEOUT_S = 2
 """Seconds that a batch waits for sessions that another server has locked; then it is tried again (1205)."""
 
-SILENCE_S = 12
+RESPONSE_TIMEOUT_S = 12
 """Seconds after which a statement without an answer is given up with its connection: longer than any lock wait."""
 
 RECYCLE_S = 280  # below the shortest usual wait_timeout of 300 s
@@ -47,7 +47,7 @@ def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) ->
     given: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
     if lock_timeout_s:
         setting += f", innodb_lock_wait_timeout={lock_timeout_s}"
-        given |= {"read_timeout": SILENCE_S, "write_timeout": SILENCE_S}
+        given |= {"read_timeout": RESPONSE_TIMEOUT_S, "write_timeout": RESPONSE_TIMEOUT_S}
     connect_args = {name: value for name, value in given.items() if name not in url.query}
     connect_args["init_command"] = f"SET {setting}"
     return create_engine(
@@ -55,14 +55,14 @@ def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) ->
     )
 
 
-class MysqlGateway:
+class MysqlTurnStatements:
     """A batch of turns on one connection to MySQL or MariaDB (``gateway.TurnStatements``)."""
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
         self._cursor = connection.cursor()
         self.cipher = PLAIN
-        self.on_outbox: Callable[[], None] = lambda: None
+        self.outbox_callback: Callable[[], None] = lambda: None
 
     @staticmethod
     def to_time(at: int) -> str:
@@ -77,12 +77,12 @@ class MysqlGateway:
     ) -> tuple[FoundSessions, list[Row]]:
         self._connection.begin()
         users: dict[str, list[str]] = {}
-        for key in in_key_order(keys):
+        for key in in_lock_order(keys):
             users.setdefault(key.survey_id, []).append(key.user_id)
         wanted = " OR ".join(f"survey_id = %s AND user_id IN ({_marks(len(given))})" for given in users.values())
         values = [value for survey, given in users.items() for value in (survey, *given)]
         # READ COMMITTED, and FOR UPDATE: what others committed before the lock was got is seen.
-        found = found_of(self._read(f"{_SELECT} WHERE {wanted} ORDER BY user_id, survey_id FOR UPDATE", values))
+        found = rows_by_key(self._read(f"{_SELECT} WHERE {wanted} ORDER BY user_id, survey_id FOR UPDATE", values))
         if not messages:
             return found, []
         marks = ", ".join(["(%s, %s, %s)"] * len(messages))
@@ -103,7 +103,7 @@ class MysqlGateway:
         told = self._put_out(news) if news else 0
         self._connection.commit()
         if told:
-            self.on_outbox()
+            self.outbox_callback()
 
     def _put_out(self, news: Sequence[Row]) -> int:
         """Put what webhooks are told into the outbox; return how many rows that made."""
@@ -134,16 +134,16 @@ def _insert(table: str, columns: Sequence[Column[Any]]) -> str:
 _TIMES = frozenset({"created_at", "updated_at", "completed_at"})
 _STATE = ", ".join(f"CAST({c.name} AS CHAR)" if c.name in _TIMES else c.name for c in STATE_COLUMNS)
 _SELECT = f"SELECT {_STATE} FROM sessions"  # noqa: S608
-_KNOWN = f"SELECT {_listed(KNOWN_COLUMNS)} FROM session_history"  # noqa: S608
-_INSERT = _insert(sessions.name, NEW_COLUMNS)
+_KNOWN = f"SELECT {_listed(MESSAGE_COLUMNS)} FROM session_history"  # noqa: S608
+_INSERT = _insert(sessions.name, INSERT_COLUMNS)
 _UPDATE = (
-    f"{_insert(sessions.name, (*CHANGED_COLUMNS, *KEY_COLUMNS))} ON DUPLICATE KEY UPDATE "
-    f"{', '.join(f'{column.name} = VALUES({column.name})' for column in CHANGED_COLUMNS)}"
+    f"{_insert(sessions.name, (*UPDATE_COLUMNS, *KEY_COLUMNS))} ON DUPLICATE KEY UPDATE "
+    f"{', '.join(f'{column.name} = VALUES({column.name})' for column in UPDATE_COLUMNS)}"
 )
 _APPEND = _insert(session_history.name, EVENT_COLUMNS)
 _HAS_WEBHOOKS = "SELECT 1 FROM webhooks WHERE disabled_at IS NULL LIMIT 1"
 # Locked, so that a webhook that is being removed is none here, and its key is not missing when the row is written.
 _PUT_OUT = (
     f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) SELECT webhooks.id, %s, %s, %s, %s, %s, %s "  # noqa: S608 - ours
-    f"FROM webhooks WHERE {wanted_by('%s', '%s')} LOCK IN SHARE MODE"
+    f"FROM webhooks WHERE {subscription_condition('%s', '%s')} LOCK IN SHARE MODE"
 )

@@ -15,20 +15,20 @@ from ...survey import SessionKey
 from ..encryption import PLAIN
 from ..retry import NO_ANSWER
 from ..rows import (
-    CHANGED_COLUMNS,
     EVENT_COLUMNS,
+    INSERT_COLUMNS,
     KEY_COLUMNS,
-    KNOWN_COLUMNS,
-    NEW_COLUMNS,
+    MESSAGE_COLUMNS,
     STATE_COLUMNS,
+    UPDATE_COLUMNS,
     FoundSessions,
     Row,
     WrittenSessions,
     dumps,
-    found_of,
+    rows_by_key,
 )
 from ..tables import session_history, sessions
-from .connection import NEWS_COLUMNS, OUTBOX_COLUMNS, in_key_order, wanted_by
+from .connection import OUTBOX_COLUMNS, WEBHOOK_EVENT_COLUMNS, in_lock_order, subscription_condition
 
 CONNECT_TIMEOUT_S = 3
 LOCK_TIMEOUT_S = 2
@@ -37,14 +37,14 @@ LOCK_TIMEOUT_S = 2
 STATEMENT_TIMEOUT_S = 10
 """Seconds after which the server ends a statement of ours, and it is told as unavailable; none for migrations."""
 
-SILENCE_S = 12
+RESPONSE_TIMEOUT_S = 12
 """Seconds that an answer may take in all before its connection is given up: its server may be frozen, or the network
 may swallow all. Longer than the server takes to end a statement of the writer's by itself."""
 
 _KEPT_ALIVE = {
-    "tcp_user_timeout": SILENCE_S * 1000,
-    "keepalives_idle": SILENCE_S // 2,
-    "keepalives_interval": SILENCE_S // 6,
+    "tcp_user_timeout": RESPONSE_TIMEOUT_S * 1000,
+    "keepalives_idle": RESPONSE_TIMEOUT_S // 2,
+    "keepalives_interval": RESPONSE_TIMEOUT_S // 6,
     "keepalives_count": 3,
 }
 
@@ -104,11 +104,11 @@ class Connection(psycopg.Connection[Any]):
             psycopg.OperationalError: there was no answer; the connection is closed.
         """
         try:
-            return super().wait(gen, interval, SILENCE_S if timeout is None else timeout)
+            return super().wait(gen, interval, RESPONSE_TIMEOUT_S if timeout is None else timeout)
         except psycopg.OperationalError as error:
             if timeout is None and type(error).__name__ == "_WaitTimeout":  # psycopg's own, which it never lets out
                 self.pgconn.finish()
-                raise psycopg.OperationalError(f"{NO_ANSWER} {SILENCE_S} seconds") from error
+                raise psycopg.OperationalError(f"{NO_ANSWER} {RESPONSE_TIMEOUT_S} seconds") from error
             raise
 
     def __del__(self, *_: object) -> None:
@@ -117,7 +117,7 @@ class Connection(psycopg.Connection[Any]):
         """Say nothing."""
 
 
-class PostgresqlGateway:
+class PostgresqlTurnStatements:
     """A batch of turns on one connection to PostgreSQL (``gateway.TurnStatements``).
 
     Two round trips a batch: what begins and reads goes in one, what writes and commits in the other.
@@ -126,7 +126,7 @@ class PostgresqlGateway:
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
         self.cipher = PLAIN
-        self.on_outbox: Callable[[], None] = lambda: None
+        self.outbox_callback: Callable[[], None] = lambda: None
 
     @staticmethod
     def to_time(at: int) -> int:
@@ -139,14 +139,14 @@ class PostgresqlGateway:
     def begin(
         self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
     ) -> tuple[FoundSessions, list[Row]]:
-        wanted = _json((key.user_id, key.survey_id) for key in in_key_order(keys))
+        wanted = _json((key.user_id, key.survey_id) for key in in_lock_order(keys))
         asked = _json((message_id, *key[::-1]) for key, message_id in messages)
         with self._connection.pipeline():
             found = self._connection.execute(_LOCK, (wanted,), prepare=True, binary=True)
             # A snapshot of its own, taken when the sessions are locked: what another server has just
             # committed for them is seen.
             known = self._connection.execute(_KNOWN, (asked,), prepare=True, binary=True) if messages else None
-        return found_of(found.fetchall()), known.fetchall() if known is not None else []
+        return rows_by_key(found.fetchall()), known.fetchall() if known is not None else []
 
     def commit(
         self,
@@ -165,10 +165,10 @@ class PostgresqlGateway:
                 told = self._connection.execute(_PUT_OUT, (_json(news),), prepare=True)
             self._connection.commit()
         if told is not None and told.rowcount:
-            self.on_outbox()
+            self.outbox_callback()
 
 
-_KEYS = tuple(map(str, range(max(len(NEW_COLUMNS), len(CHANGED_COLUMNS) + len(KEY_COLUMNS), len(EVENT_COLUMNS)))))
+_KEYS = tuple(map(str, range(max(len(INSERT_COLUMNS), len(UPDATE_COLUMNS) + len(KEY_COLUMNS), len(EVENT_COLUMNS)))))
 """Names of columns in the JSON: their places, since their own names would be a third of its length."""
 
 
@@ -214,29 +214,29 @@ _LOCK = (
     f"ON {_is_given('sessions', KEY_COLUMNS)} ORDER BY user_id, survey_id FOR UPDATE OF sessions"
 )
 _KNOWN = (
-    f"SELECT {_listed(KNOWN_COLUMNS)} FROM session_history known "  # noqa: S608
+    f"SELECT {_listed(MESSAGE_COLUMNS)} FROM session_history known "  # noqa: S608
     f"JOIN {_given(_MESSAGE)} ON {_is_given('known', _MESSAGE)}"
 )
-_INSERT = _insert(sessions.name, NEW_COLUMNS)
-_WRITTEN = (*CHANGED_COLUMNS, *KEY_COLUMNS)
+_INSERT = _insert(sessions.name, INSERT_COLUMNS)
+_WRITTEN = (*UPDATE_COLUMNS, *KEY_COLUMNS)
 _KEY_NAMES = frozenset(column.name for column in KEY_COLUMNS)
 _CHANGES = ", ".join(
     f"{column.name} = {value}"
     for column, value in zip(_WRITTEN, _values(_WRITTEN), strict=True)
     if column.name not in _KEY_NAMES
 )
-_USER, _SURVEY = _KEYS[len(CHANGED_COLUMNS) : len(_WRITTEN)]
+_USER, _SURVEY = _KEYS[len(UPDATE_COLUMNS) : len(_WRITTEN)]
 _UPDATE = (
     f"UPDATE sessions SET {_CHANGES} FROM {_given(_WRITTEN)} "  # noqa: S608
     f'WHERE sessions.user_id = given."{_USER}" AND sessions.survey_id = given."{_SURVEY}"'
 )
 _APPEND = _insert(session_history.name, EVENT_COLUMNS)
-_NEWS = dict(zip((column.name for column in NEWS_COLUMNS), _values(NEWS_COLUMNS), strict=True))
-_WANTED = wanted_by(_NEWS["survey_id"], f"'%%' || {_NEWS['event']} || '%%'")
+_NEWS = dict(zip((column.name for column in WEBHOOK_EVENT_COLUMNS), _values(WEBHOOK_EVENT_COLUMNS), strict=True))
+_WANTED = subscription_condition(_NEWS["survey_id"], f"'%%' || {_NEWS['event']} || '%%'")
 # Locked, so that a webhook that is being removed is none here, and its key is not missing when the row is written.
 _PUT_OUT = (
     f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) "  # noqa: S608
     f"SELECT webhooks.id, {', '.join(_NEWS.values())}, {_NEWS['occurred_at']} "
-    f"FROM webhooks JOIN {_given(NEWS_COLUMNS)} ON {_WANTED} "
+    f"FROM webhooks JOIN {_given(WEBHOOK_EVENT_COLUMNS)} ON {_WANTED} "
     f"ORDER BY {_NEWS['occurred_at']} FOR KEY SHARE OF webhooks"
 )

@@ -30,27 +30,27 @@ from sqlalchemy.exc import OperationalError
 from ...core.timestamps import to_database_text
 from ...survey import SessionKey, SessionState
 from ..encryption import PLAIN
-from ..retry import SQLITE_AGAIN
+from ..retry import SQLITE_BUSY
 from ..rows import (
-    CHANGED_COLUMNS,
     EVENT_COLUMNS,
+    INSERT_COLUMNS,
     KEY_COLUMNS,
-    KNOWN_COLUMNS,
-    NEW_COLUMNS,
+    MESSAGE_COLUMNS,
     STATE_COLUMNS,
+    UPDATE_COLUMNS,
     FoundSessions,
     Row,
     WrittenSessions,
 )
 from ..tables import session_history, sessions
-from .connection import OUTBOX_COLUMNS, compiled, value_for, wanted_by
+from .connection import OUTBOX_COLUMNS, compile_positional, placeholder, subscription_condition
 
 log = logging.getLogger("stepkeep.store")
 
 BUSY_TIMEOUT_MS = 5_000
 """Milliseconds that one attempt waits for another process that writes."""
 
-LOOK_MS = 4
+POLL_MS = 4
 """Milliseconds of one look at the writer's lock. Between its own looks SQLite sleeps up to 100 ms: beside a process
 that lets go of the lock often but briefly, a purge, a turn would get it when luck has it."""
 
@@ -62,7 +62,7 @@ the next turns change again."""
 WRITER_CACHE_KIB = 64 * 1024
 """What the writer keeps of the file in memory: the upper pages of all indexes of some million sessions."""
 
-REMEMBERED = 10_000
+CACHED_SESSIONS = 10_000
 """Sessions that the writer remembers: some 30 MB with answers to a usual survey, 300 MB at most (batch.SMALL)."""
 
 _WRITER_PRAGMAS = (
@@ -103,7 +103,7 @@ def writer_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
         )
         journal, looks_ms = "journal_mode=DELETE", busy_timeout_ms  # its commits wait for readers
     else:
-        journal, looks_ms = "journal_mode=WAL", LOOK_MS
+        journal, looks_ms = "journal_mode=WAL", POLL_MS
     pragmas = (f"busy_timeout={busy_timeout_ms}", journal, *_WRITER_PRAGMAS, f"busy_timeout={looks_ms}")
     engine = _engine(url, pragmas, pool_size=1, max_overflow=0)
     event.listen(engine, "begin", lambda connection: begin_writing(connection.exec_driver_sql, busy_timeout_ms))
@@ -121,7 +121,7 @@ def begin_writing(execute: Callable[[str], object], wait_ms: int = BUSY_TIMEOUT_
         try:
             execute("BEGIN IMMEDIATE")
         except (driver().OperationalError, OperationalError) as error:
-            if not str(getattr(error, "orig", error)).startswith(SQLITE_AGAIN) or monotonic() >= until:
+            if not str(getattr(error, "orig", error)).startswith(SQLITE_BUSY) or monotonic() >= until:
                 raise
         else:
             return
@@ -132,7 +132,7 @@ def reader_engine(url: URL, readers: int, overflow: int) -> Engine:
     return _engine(url, _READER_PRAGMAS, pool_size=readers, max_overflow=overflow, pool_reset_on_return=None)
 
 
-def empty_wal(connection: Connection) -> None:
+def truncate_wal(connection: Connection) -> None:
     """Copy the log (WAL) into the file and empty it, as far as that can be done now.
 
     Nobody is waited for: what somebody reads stays in it until the next time, or until the log begins anew.
@@ -151,7 +151,7 @@ def empty_wal(connection: Connection) -> None:
         raw.execute(f"PRAGMA busy_timeout={busy_timeout}")
 
 
-class SqliteGateway:
+class SqliteTurnStatements:
     """A batch of turns on one connection to a SQLite file (``gateway.TurnStatements``).
 
     SQLite has one writer: BEGIN IMMEDIATE locks all sessions. It runs in this process, so a statement a
@@ -164,7 +164,7 @@ class SqliteGateway:
         self._connection = connection
         self._cursor = connection.cursor()
         self.cipher = PLAIN
-        self.on_outbox: Callable[[], None] = lambda: None
+        self.outbox_callback: Callable[[], None] = lambda: None
         self._recent: dict[SessionKey, SessionState] = {}
         self._data_version: object = None
 
@@ -216,7 +216,7 @@ class SqliteGateway:
         self._connection.commit()
         self._remember(states)
         if told:
-            self.on_outbox()
+            self.outbox_callback()
 
     def _put_out(self, news: Sequence[Row]) -> int:
         """Put what webhooks are told into the outbox; return how many rows that made."""
@@ -230,31 +230,33 @@ class SqliteGateway:
             self._recent.pop(key, None)
             if state is not None:
                 self._recent[key] = state
-        while len(self._recent) > REMEMBERED:
+        while len(self._recent) > CACHED_SESSIONS:
             del self._recent[next(iter(self._recent))]
 
 
 def _compiled(statement: Executable, columns: Sequence[ColumnElement[Any]]) -> str:
-    return compiled(statement, sqlite.dialect(), columns)
+    return compile_positional(statement, sqlite.dialect(), columns)
 
 
 _MESSAGE = (session_history.c.message_id, session_history.c.user_id, session_history.c.survey_id)
-_SELECT = _compiled(select(*STATE_COLUMNS).where(*(column == value_for(column) for column in KEY_COLUMNS)), KEY_COLUMNS)
-_KNOWN = _compiled(select(*KNOWN_COLUMNS).where(*(column == value_for(column) for column in _MESSAGE)), _MESSAGE)
-_INSERT = _compiled(insert(sessions).values({column: value_for(column) for column in NEW_COLUMNS}), NEW_COLUMNS)
+_SELECT = _compiled(
+    select(*STATE_COLUMNS).where(*(column == placeholder(column) for column in KEY_COLUMNS)), KEY_COLUMNS
+)
+_KNOWN = _compiled(select(*MESSAGE_COLUMNS).where(*(column == placeholder(column) for column in _MESSAGE)), _MESSAGE)
+_INSERT = _compiled(insert(sessions).values({column: placeholder(column) for column in INSERT_COLUMNS}), INSERT_COLUMNS)
 _UPDATE = _compiled(
     update(sessions)
-    .values({column: value_for(column) for column in CHANGED_COLUMNS})
-    .where(*(column == value_for(column) for column in KEY_COLUMNS)),
-    (*CHANGED_COLUMNS, *KEY_COLUMNS),
+    .values({column: placeholder(column) for column in UPDATE_COLUMNS})
+    .where(*(column == placeholder(column) for column in KEY_COLUMNS)),
+    (*UPDATE_COLUMNS, *KEY_COLUMNS),
 )
 _APPEND = _compiled(
-    insert(session_history).values({column: value_for(column) for column in EVENT_COLUMNS}), EVENT_COLUMNS
+    insert(session_history).values({column: placeholder(column) for column in EVENT_COLUMNS}), EVENT_COLUMNS
 )
 _HAS_WEBHOOKS = "SELECT 1 FROM webhooks WHERE disabled_at IS NULL LIMIT 1"
 _PUT_OUT = (
     f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) SELECT webhooks.id, ?, ?, ?, ?, ?, ? "  # noqa: S608 - ours
-    f"FROM webhooks WHERE {wanted_by('?', '?')}"
+    f"FROM webhooks WHERE {subscription_condition('?', '?')}"
 )
 
 

@@ -15,7 +15,7 @@ from ...access.principals import SCOPES, Developer, Integrator, require_scope
 from ...core.timestamps import format_minute
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, NotFound, Unauthorized, Unavailable
 from ...store import audit, counting, history
-from ...store.audit import Recorded
+from ...store.audit import RecordedEntry
 from ...store.counting import SurveyCount
 from ..authentication import access
 from ..authorization import note, store
@@ -142,6 +142,6 @@ def _scopes(who: Integrator | Developer) -> Sequence[str]:
     return [scope for scope in SCOPES if scope in who.scopes]
 
 
-def _entries(who: Integrator | Developer) -> list[Recorded]:
+def _entries(who: Integrator | Developer) -> list[RecordedEntry]:
     note(who, "audit_read", None)
     return store().run_read(lambda db: audit.read_page(db, None, AUDIT_ENTRIES, {})).entries

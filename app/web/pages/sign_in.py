@@ -86,7 +86,7 @@ def to_sign_in() -> Response:
 
 
 def _note_failure() -> None:
-    entry = audit.Entry(at=store().clock(), actor=audit_name(Anyone()), action="sign_in_failed")
+    entry = audit.AuditEntry(at=store().clock(), actor=audit_name(Anyone()), action="sign_in_failed")
     store().run_transaction(lambda db: audit.record(db, entry))
 
 

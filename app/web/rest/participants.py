@@ -166,7 +166,7 @@ def _path(path: str) -> str:
     return flask.request.script_root + path
 
 
-def _entry(found: audit.Recorded) -> dict[str, Any]:
+def _entry(found: audit.RecordedEntry) -> dict[str, Any]:
     entry = found.entry
     return {
         "id": found.id,

@@ -10,7 +10,7 @@ from ...core import strict_json
 from ...core.timestamps import format_timestamp
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unauthorized, VersionConflict
 from ...sessions.service import SessionStore
-from ...store.rows import Entry
+from ...store.rows import HistoryEntry
 from ...survey import AnyCommand, Begin, Save, SessionKey, Snapshot, Update, survey_json_schema
 from ...writer.batch import Committed
 from ..authentication import access
@@ -293,7 +293,7 @@ def _shown(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _event(entry: Entry) -> dict[str, Any]:
+def _event(entry: HistoryEntry) -> dict[str, Any]:
     record = entry.record
     return {
         "version": entry.version,

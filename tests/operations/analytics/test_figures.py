@@ -344,7 +344,7 @@ def test_parts_add_up_to_the_whole(opened: Opened, monkeypatch: pytest.MonkeyPat
     whole = figures_of(store, "one")
     monkeypatch.setattr("app.operations.analytics.collect.PART", 5)
     monkeypatch.setattr("app.operations.analytics.collect.EVENTS", 7)
-    monkeypatch.setattr("app.store.statistics.PACKED", 2)
+    monkeypatch.setattr("app.store.statistics.SESSIONS_A_ROW", 2)
     told: list[tuple[int, int]] = []
     assert figures_of(store, "one", progress=lambda done, total: told.append((done, total))) == whole
     assert told == [(5, 23), (10, 23), (15, 23), (20, 23), (23, 23)]

@@ -77,7 +77,7 @@ def test_what_cannot_be_read_is_left_out_and_counted(store: SessionStore) -> Non
         store.run_transaction(lambda connection: connection.exec_driver_sql(statement))  # noqa: B023 - called at once
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export_pages, "SESSIONS_A_PAGE", 2)
-        patch.setattr(export_pages, "EXAMINED", 3)
+        patch.setattr(export_pages, "SCAN_LIMIT", 3)
         patch.setattr(export_pages, "EVENTS_A_PAGE", 2)
         data, counts = made(store, "phq9", "long")
         looked = Export(store, Asked(survey_id="phq9", format="long")).look()

@@ -244,7 +244,7 @@ def test_nothing_is_sent_while_another_process_holds_the_lease(
     """It is sent when that one gives it back."""
     management.add(store, receiver.url, EVENTS)
     store.run_transaction(
-        lambda one: leases.take(one, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US)
+        lambda one: leases.acquire(one, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US)
     )
     looked = threading.Event()
     hold, deliverer._holds_lease = deliverer._holds_lease, lambda: looked.set() or hold()  # type: ignore[func-returns-value,method-assign]
@@ -371,7 +371,7 @@ def test_lease_of_another_process_is_not_asked_for_at_each_look(
 ) -> None:
     """Each question is a transaction, for which turns wait."""
     store.run_transaction(
-        lambda one: leases.take(one, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US)
+        lambda one: leases.acquire(one, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US)
     )
     asked: list[bool] = []
     real = store.run_transaction
