@@ -3,9 +3,13 @@
 ::
 
     StepkeepError
-    ├── ConfigurationError        a setting that can't be used
-    ├── SurveyFileError           a survey file that is wrong
-    ├── InvalidInput              what came through a door is not valid
+    ├── ConfigurationError        a setting, a file or a schema that prevents the start
+    │   ├── DatabaseUnreachable
+    │   ├── SchemaMismatch
+    │   ├── StoreInUse
+    │   ├── SurveyFileError
+    │   └── BackupBroken
+    ├── InvalidInput              invalid data at an interface
     │   ├── InvalidUserId
     │   ├── InvalidJson
     │   └── MessageIdReused
@@ -14,24 +18,21 @@
     │   ├── NoSuchSurvey
     │   ├── NoSuchVersion
     │   └── NoSuchWebhook
-    ├── Unauthorized              no credentials, or such as don't hold
-    ├── Forbidden                 not his to do
-    ├── OtherVisit                somebody else is under way in this browser
-    ├── RateLimited               too much in too short a time
-    ├── SessionUnreadable         a stored session that can't be read
-    ├── VersionConflict           decided on an older state than the session's
-    ├── DatabaseRefused           the database does not take it, now or later
-    └── Unavailable               it may work later
+    ├── Unauthorized              no credentials, or invalid ones
+    ├── Forbidden                 valid credentials without the permission
+    ├── OtherVisit                this browser has a session of another participant
+    ├── RateLimited
+    ├── SessionUnreadable         a stored session is damaged
+    ├── VersionConflict           the change is based on an older state
+    ├── DatabaseRefused           the database rejects the data, now and later
+    └── Unavailable               a retry may succeed
         ├── MissingKey
         ├── DatabaseUnavailable
         ├── Overloaded
-        └── ErasureNotListed      the list of erasures can't be used
-    SchemaMismatch, StoreInUse and BackupBroken are ConfigurationErrors too; those of the Python client are in
-    app/client/errors.py.
+        └── ErasureNotListed      the erasure journal is unavailable
 
-Each has a stable ``code``, the HTTP status that REST answers with, ``retryable``, its facts as
-attributes and a message made of them. Driver errors become ours in ``app/store`` only. Anybody may
-import this module; it imports nothing.
+Each error has a stable ``code``, the HTTP status with which REST answers, ``retryable``, and its facts as attributes.
+Driver errors become these in ``app/store`` only; the errors of the Python client are in ``app/client/errors.py``.
 """
 
 from typing import ClassVar
@@ -46,22 +47,22 @@ class StepkeepError(Exception):
 
     @property
     def message(self) -> str:
-        """What is wrong and what to do, for a person."""
+        """What happened and what to do, for clients; details for operators only are in ``str(error)``."""
         return str(self)
 
 
 class ConfigurationError(StepkeepError):
-    """A setting, a file or a schema with which the program can't start."""
+    """A setting, a file or a schema prevents the start."""
 
     code = "configuration"
 
 
 class DatabaseUnreachable(ConfigurationError):
-    """The database that is named can't be opened, at the start; later that is DatabaseUnavailable."""
+    """The database can't be opened at the start; later that is DatabaseUnavailable."""
 
 
 class SchemaMismatch(ConfigurationError):
-    """The database has another schema than this program needs."""
+    """The database's schema is not the one that this release needs."""
 
     code = "schema_mismatch"
 
@@ -69,30 +70,30 @@ class SchemaMismatch(ConfigurationError):
         self.found = found
         self.needed = needed
         self.is_newer = is_newer
-        what_to_do = (
-            "it was made by a newer version of this program: install that version (or, with it, run "
-            f"`alembic downgrade {needed}`)"
+        state = f"Database schema is at revision {found}" if found else "Database has no schema"
+        remedy = (
+            f"It was upgraded by a newer release: install that one, or run `alembic downgrade {needed}` with it."
             if is_newer
-            else "run `alembic upgrade head` with the same DATABASE_URL"
+            else "Run `alembic upgrade head` with the same DATABASE_URL."
         )
-        super().__init__(f"the database's schema is {found or 'not there'}, this program needs {needed}: {what_to_do}")
+        super().__init__(f"{state}; this release needs {needed}. {remedy}")
 
 
 class StoreInUse(ConfigurationError):
-    """Another server process serves the same SQLite file."""
+    """Another server process uses the same SQLite file."""
 
     code = "store_in_use"
 
     def __init__(self, path: str) -> None:
         self.path = path
         super().__init__(
-            f"{path} is already served by another process: one server process owns a SQLite file; "
-            "stop the other one, or use PostgreSQL or MariaDB for several"
+            f"{path} is in use by another server process. A SQLite file serves one process at a time: "
+            "stop the other one, or use PostgreSQL or MariaDB."
         )
 
 
 class SurveyFileError(ConfigurationError):
-    """A survey file is wrong; names the file, the place in it and what is wrong."""
+    """A survey file is invalid; the message names the file, the place and the problem."""
 
     code = "survey_file"
 
@@ -103,15 +104,25 @@ class SurveyFileError(ConfigurationError):
         super().__init__(f"{file}: {place}: {problem}" if place else f"{file}: {problem}")
 
 
+class BackupBroken(ConfigurationError):
+    """A backup is damaged, or this release can't read it; nothing was restored."""
+
+    code = "backup_broken"
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"The backup can't be used: {problem}")
+
+
 class InvalidInput(StepkeepError, ValueError):
-    """What was given is not valid; nothing was saved."""
+    """The data is invalid; nothing was saved."""
 
     code = "invalid_input"
     http_status = 422
 
 
 class InvalidUserId(InvalidInput):
-    """A user id outside the protocol's rule."""
+    """The user id breaks the protocol's rule."""
 
     code = "invalid_user_id"
 
@@ -120,7 +131,7 @@ class InvalidUserId(InvalidInput):
 
 
 class InvalidJson(InvalidInput):
-    """JSON that not every database can hold, or that is none; ``place`` says where."""
+    """The text is not JSON, or JSON that some databases can't store; ``place`` says where."""
 
     code = "invalid_json"
     http_status = 400
@@ -131,68 +142,60 @@ class InvalidJson(InvalidInput):
         super().__init__(f"{place}: {problem}")
 
 
-class BackupBroken(ConfigurationError):
-    """A backup that was cut or changed, or that this program can't read; nothing was restored."""
-
-    code = "backup_broken"
-
-    def __init__(self, problem: str) -> None:
-        self.problem = problem
-        super().__init__(f"the backup can't be used: {problem}")
-
-
 class MessageIdReused(InvalidInput):
-    """A message id that was used for another command of this session."""
+    """The message id was used for a different command of the same session."""
 
     code = "message_id_reused"
     http_status = 409
 
     def __init__(self, message_id: str) -> None:
         self.message_id = message_id
-        super().__init__(f"the id {message_id!r} was used before for another command: make a new id for each command")
+        super().__init__(f"Message id {message_id!r} was used for a different command. Use a new id for each command.")
 
 
 class Unauthorized(StepkeepError):
-    """No credentials were shown, or they don't hold; which of both, and why, nobody is told."""
+    """The credentials are missing or invalid; clients do not learn which, or why."""
 
     code = "unauthorized"
     http_status = 401
 
     def __init__(self) -> None:
-        super().__init__("credentials that hold are needed: a participant's token, or an API key")
+        super().__init__("Valid credentials are required: a participant token or an API key.")
 
 
 class Forbidden(StepkeepError):
-    """Who asks is known, and it is not his to do."""
+    """The credentials are valid, but lack the permission."""
 
     code = "forbidden"
     http_status = 403
 
 
 class OtherVisit(StepkeepError):
-    """A link is of another participant than the one who is under way in this browser."""
+    """A link belongs to another participant than the one whose session is open in this browser."""
 
     code = "other_visit"
     http_status = 409
 
     def __init__(self) -> None:
-        super().__init__("another visit to this survey is under way in this browser: send replace: true to leave it")
+        super().__init__(
+            "This browser has a session of another participant in this survey. Send replace: true to replace it."
+        )
 
 
 class RateLimited(StepkeepError):
-    """Too much was asked in too short a time; nothing was done."""
+    """A rate limit was exceeded; nothing was done."""
 
     code = "rate_limited"
     http_status = 429
     retryable = True
 
-    def __init__(self, again_in_s: int) -> None:
-        self.again_in_s = again_in_s
-        super().__init__(f"too many requests: try again in {again_in_s} seconds")
+    def __init__(self, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(f"Too many requests. Retry in {retry_after_s} seconds.")
 
 
 class NotFound(StepkeepError, LookupError):
-    """There is no such thing."""
+    """The object does not exist."""
 
     code = "not_found"
     http_status = 404
@@ -206,30 +209,30 @@ class NoSuchSession(NotFound):
     def __init__(self, survey_id: str, user_id: str) -> None:
         self.survey_id = survey_id
         self.user_id = user_id
-        super().__init__(f"{user_id!r} has no session of the survey {survey_id!r}")
+        super().__init__(f"Participant {user_id!r} has no session of the survey {survey_id!r}.")
 
 
 class NoSuchSurvey(NotFound):
-    """The server has no survey of this id."""
+    """The server has no survey of this id, or none was selected and there is no default."""
 
     code = "no_such_survey"
 
     def __init__(self, survey_id: str | None, offered: tuple[str, ...]) -> None:
         self.survey_id = survey_id
         self.offered = offered
-        asked = "no survey was named" if survey_id is None else f"there is no survey {survey_id!r}"
-        super().__init__(f"{asked}; name one with ?survey=: {', '.join(offered) or '(none is loaded)'}")
+        problem = "No survey is selected" if survey_id is None else f"Survey {survey_id!r} does not exist"
+        super().__init__(f"{problem}. Select one with ?survey=: {', '.join(offered) or '(none is loaded)'}")
 
 
 class NoSuchVersion(NotFound):
-    """A version that the session never had."""
+    """The session never had this version."""
 
     code = "no_such_version"
 
     def __init__(self, version: int, newest: int) -> None:
         self.version = version
         self.newest = newest
-        super().__init__(f"the session has the versions 1 to {newest}, not {version}")
+        super().__init__(f"Version {version} does not exist; the session has versions 1 to {newest}.")
 
 
 class NoSuchWebhook(NotFound):
@@ -239,11 +242,11 @@ class NoSuchWebhook(NotFound):
 
     def __init__(self, webhook_id: str) -> None:
         self.webhook_id = webhook_id
-        super().__init__(f"there is no webhook {webhook_id[:40]!r}: the list of webhooks has their ids")
+        super().__init__(f"Webhook {webhook_id[:40]!r} does not exist. List the webhooks to see their ids.")
 
 
 class SessionUnreadable(StepkeepError):
-    """A stored session that can't be read: corrupt JSON, or its survey is gone."""
+    """A stored session is damaged: invalid JSON, or its survey revision is missing."""
 
     code = "session_unreadable"
 
@@ -251,11 +254,11 @@ class SessionUnreadable(StepkeepError):
         self.survey_id = survey_id
         self.user_id = user_id
         self.problem = problem
-        super().__init__(f"the session of {user_id!r} in {survey_id!r} can't be read: {problem}")
+        super().__init__(f"Session of {user_id!r} in survey {survey_id!r} is unreadable: {problem}")
 
 
 class VersionConflict(StepkeepError):
-    """The session has changed since the version on which the change was made."""
+    """The session has changed since the version on which the change is based."""
 
     code = "version_conflict"
     http_status = 412
@@ -263,21 +266,21 @@ class VersionConflict(StepkeepError):
     def __init__(self, expected: int, found: int) -> None:
         self.expected = expected
         self.found = found
-        super().__init__(f"the session is at version {found}, not {expected}: load it again and repeat the change")
+        super().__init__(f"Session is at version {found}, not {expected}. Reload it and repeat the change.")
 
 
 class DatabaseRefused(StepkeepError):
-    """The database refuses what was to be written; it would refuse it again."""
+    """The database rejects the data, and would reject it again."""
 
     code = "refused_by_database"
 
     def __init__(self, problem: str) -> None:
         self.problem = problem
-        super().__init__(f"the database does not take this ({problem}); nothing was saved, and the log has its code")
+        super().__init__(f"The database rejected the data ({problem}); nothing was saved. The log has its error code.")
 
 
 class Unavailable(StepkeepError):
-    """It did not work now and may work later; nothing was acknowledged."""
+    """The operation is not possible now; a retry may succeed, and nothing was acknowledged."""
 
     code = "unavailable"
     http_status = 503
@@ -285,49 +288,49 @@ class Unavailable(StepkeepError):
 
 
 class MissingKey(Unavailable):
-    """Stored answers are sealed with a key that this server was not given; nothing is lost, nothing is set aside."""
+    """Answers are encrypted with a key that this server lacks; they are neither lost nor set aside."""
 
     code = "answers_locked"
 
     def __init__(self, key_id: str) -> None:
         self.key_id = key_id
-        super().__init__(f"stored answers are sealed with the key {key_id}, which STEPKEEP_ANSWERS_KEYS does not have")
+        super().__init__(f"Answers are encrypted with the key {key_id}, which STEPKEEP_ANSWERS_KEYS lacks.")
 
     @property
     def message(self) -> str:
-        """What is wrong, for whoever asks; which key it is, the log says."""
-        return "these answers can't be read just now: the server lacks a key; nothing is lost"
+        """What clients may know; ``str(error)`` names the key, for the log."""
+        return "Answers can't be decrypted at the moment because the server lacks a key. Nothing is lost."
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database can't be reached or could not commit."""
+    """The database is unreachable or could not commit."""
 
     def __init__(self, problem: str) -> None:
         self.problem = problem
-        super().__init__(f"the database is not available ({problem}); send the same command again later")
+        super().__init__(f"The database is unavailable ({problem}). Send the same command again later.")
 
 
 class Overloaded(Unavailable):
-    """More is waiting to be saved than the server takes on."""
+    """The write queue is full."""
 
     code = "overloaded"
 
     def __init__(self, waiting: int) -> None:
         self.waiting = waiting
-        super().__init__(f"{waiting} commands are waiting to be saved; try again later")
+        super().__init__(f"{waiting} commands are queued. Try again later.")
 
 
 class ErasureNotListed(Unavailable):
-    """An erasure could not be put on the list that outlives a restored backup; it was not done."""
+    """An erasure could not be written to the journal that outlives a restored backup; it was not done."""
 
     code = "erasure_not_listed"
 
     def __init__(self, path: str, problem: str) -> None:
         self.path = path
         self.problem = problem
-        super().__init__(f"the list of erasures {path} can't be used ({problem}); nothing was erased")
+        super().__init__(f"The erasure journal {path} can't be used ({problem}); nothing was erased.")
 
     @property
     def message(self) -> str:
-        """What is wrong, for whoever asks; where the list is, the log says."""
-        return "the list of erasures can't be used just now; nothing was erased, ask again later"
+        """What clients may know; ``str(error)`` names the file, for the log."""
+        return "The erasure journal is unavailable; nothing was erased. Try again later."

@@ -147,7 +147,7 @@ def test_what_is_wrong_is_one_line(operator: Operator) -> None:
     )
     for command in ("remove", "disable", "enable", "test", "deliveries", "replay", "rotate-secret"):
         output = operator.refused(command, "wh_none")
-        assert output == "Error: there is no webhook 'wh_none': the list of webhooks has their ids\n"
+        assert output == "Error: Webhook 'wh_none' does not exist. List the webhooks to see their ids.\n"
     assert operator.run("add", "https://x.test/", "--event", "session.answered").exit_code == 2
 
 

@@ -25,7 +25,7 @@ from tests.waiting import free_port
 
 OLDER, NONE, NEWER = REVISIONS[-2], None, "9999"
 COMMAND = "alembic upgrade head"
-INSTALL = "newer version of this program"
+INSTALL = "upgraded by a newer release"
 
 
 def make(url: str, revision: str | None) -> None:

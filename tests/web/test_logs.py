@@ -115,7 +115,7 @@ def test_each_line_says_when_who_and_what(tmp_path: Path) -> None:
     assert refused == [
         (
             "refused address='127.0.0.1' who='anyone' what='GET /api/session/ada' "
-            'why="credentials that hold are needed: a participant\'s token, or an API key"'
+            "why='Valid credentials are required: a participant token or an API key.'"
         ),
         (
             f"refused address='127.0.0.1' who='key:{key.split('_')[1]} (ward 3)' shown='key:{key.split('_')[1]}' "

@@ -46,7 +46,7 @@ def begin() -> Response:
         return page("sign_in.html", status=401, problem=_WRONG)
     except RateLimited as error:
         refused = page("sign_in.html", status=429, problem="Too many keys were tried. Please wait a minute.")
-        refused.headers["Retry-After"] = str(error.again_in_s)
+        refused.headers["Retry-After"] = str(error.retry_after_s)
         return refused
     return response
 

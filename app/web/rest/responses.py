@@ -41,7 +41,7 @@ def _answer_own(error: StepkeepError) -> flask.Response:
     extra: dict[str, Any] = {"place": error.place} if isinstance(error, InvalidJson) else {}
     response = problem(error.http_status, error.code, error.message, **extra)
     if isinstance(error, RateLimited):
-        response.headers["Retry-After"] = str(error.again_in_s)
+        response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 
 
