@@ -113,7 +113,7 @@ def test_observe_all_equals_single_observations(amounts: list[tuple[float, int]]
             singly.observe(amount)
     actual, expected = (
         [(one.labels, one.value) for one in histogram.collect()[0].samples if "created" not in one.name]
-        for made in (together, singly)
+        for histogram in (together, singly)
     )
     assert actual == [(labels, pytest.approx(number)) for labels, number in expected]
 
