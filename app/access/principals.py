@@ -94,7 +94,7 @@ def require_session_access(principal: Principal, scope: Scope, key: SessionKey, 
         own: allow a participant their own session, whatever the scope.
 
     Raises:
-        Unauthorized, Forbidden: as :func:`check_scope`.
+        Unauthorized, Forbidden: as :func:`require_scope`.
     """
     if isinstance(principal, Participant) and principal.key == key and (own or scope in _PARTICIPANT_SCOPES):
         return

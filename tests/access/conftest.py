@@ -1,4 +1,4 @@
-"""What tests of credentials share: a clock that a test turns, and stores on one database that keep to it."""
+"""Fixtures for credentials: a settable clock, and stores that share one database and this clock."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,7 +18,7 @@ HOUR_US = 60 * MINUTE_US
 
 
 class Clock:
-    """A store's clock, which goes on when a test says so, and a microsecond at each look."""
+    """A clock that a test sets, and that advances by one microsecond each time it is read."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000 * 1_000_000
@@ -27,8 +27,8 @@ class Clock:
         self.now += 1
         return self.now
 
-    def go_on(self, time_us: int) -> None:
-        """Let time pass."""
+    def advance(self, time_us: int) -> None:
+        """Let this many microseconds pass."""
         self.now += time_us
 
 
@@ -37,13 +37,13 @@ Open = Callable[..., Credentials]
 
 @pytest.fixture
 def clock() -> Clock:
-    """The test's clock."""
+    """Return the test's clock."""
     return Clock()
 
 
 @pytest.fixture
-def opened(settings: Settings, clock: Clock) -> Iterator[Open]:
-    """Opens the test's database, each time as another process would; settings may differ."""
+def open_credentials(settings: Settings, clock: Clock) -> Iterator[Open]:
+    """Open the credentials in the test's database, as a separate process would; settings may differ."""
     stores: list[SessionStore] = []
 
     def credentials(*secrets: str, **changes: object) -> Credentials:
@@ -56,14 +56,14 @@ def opened(settings: Settings, clock: Clock) -> Iterator[Open]:
 
 
 @pytest.fixture
-def credentials(opened: Open) -> Credentials:
-    """The credentials of a server on the test's database."""
-    return opened()
+def credentials(open_credentials: Open) -> Credentials:
+    """Return the credentials of a server on the test's database."""
+    return open_credentials()
 
 
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[Engine]:
-    """The way in of somebody with a database client."""
-    made = create_engine(normalise_url(settings.database_url))
-    yield made
-    made.dispose()
+    """Return an engine with direct access to the test's database."""
+    engine = create_engine(normalise_url(settings.database_url))
+    yield engine
+    engine.dispose()

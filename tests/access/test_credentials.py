@@ -1,4 +1,4 @@
-"""API keys, sign-ins and revocations on each database: what is kept of them, for how long they hold, who learns it."""
+"""API keys and sign-ins on each database: what is stored, when they expire, what invalid ones reveal."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ from tests.access.conftest import HOUR_US, MINUTE_US, Clock, Open
 
 
 def stored_text(engine: Engine) -> str:
-    """Return all that is in the database: every column of every table; of SQLite's files each byte too."""
+    """Return every column of every table as text, and for SQLite each byte of its files."""
     with engine.connect() as connection:
         rows = [row for table in metadata.sorted_tables for row in connection.execute(select(table))]
     texts = [str(value) for row in rows for value in row]
@@ -30,18 +30,15 @@ def stored_text(engine: Engine) -> str:
     return "\n".join(texts)
 
 
-def assert_refused(credentials: Credentials, key: str) -> None:
-    """A refusal is Unauthorized, and says the same whatever the reason."""
-    with pytest.raises(Unauthorized) as refused:
+def assert_rejected(credentials: Credentials, key: str) -> None:
+    """Assert that the key is rejected with Unauthorized, whose message does not depend on the reason."""
+    with pytest.raises(Unauthorized) as error:
         credentials.verify_key(key)
-    assert refused.value.message == Unauthorized().message
-
-
-# ----------------------------------------------------------------------------------------------------- what a key is
+    assert error.value.message == Unauthorized().message
 
 
 def test_key_has_256_random_bits() -> None:
-    """The secret is 32 random bytes, each bit of which differs from key to key; no two keys have one id."""
+    """The secret has 32 random bytes, of which no bit is constant; ids are unique."""
     keys = [new_key() for _ in range(1000)]
     secrets = [key.text.removeprefix(f"stepkeep_{key.key_id}_") for key in keys]
     assert {len(secret) for secret in secrets} == {43}
@@ -54,18 +51,18 @@ def test_key_has_256_random_bits() -> None:
 
 
 @given(text=st.text(st.characters(exclude_categories=())))
-def test_text_that_is_no_key_is_refused(text: str) -> None:
-    """Any text at all is looked at without an error, and is no key."""
+def test_text_that_is_not_a_key_is_rejected(text: str) -> None:
+    """Any text that is not a key is rejected without an error."""
     key = new_key()
-    for shown in (text, f"stepkeep_{text}", f"stepkeep_{key.key_id}_{text}", key.text + text if text else text):
-        assert not matches_key(shown, key.secret_hash)
-        assert not matches_key(shown, None)
+    for candidate in (text, f"stepkeep_{text}", f"stepkeep_{key.key_id}_{text}", key.text + text if text else text):
+        assert not matches_key(candidate, key.secret_hash)
+        assert not matches_key(candidate, None)
     assert parse_key_id(key.text) == key.key_id
 
 
 @given(place=st.integers(0, 64), character=st.characters(exclude_categories=()))
-def test_key_that_was_altered_is_refused(place: int, character: str) -> None:
-    """Another character anywhere in it makes it another key, or none."""
+def test_altered_key_is_rejected(place: int, character: str) -> None:
+    """A key with any character replaced is invalid, or names another key."""
     key = new_key()
     other = key.text[:place] + character + key.text[place + 1 :]
     assert matches_key(key.text, key.secret_hash)
@@ -74,49 +71,46 @@ def test_key_that_was_altered_is_refused(place: int, character: str) -> None:
 
 
 def test_secrets_are_compared_in_constant_time(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where there is no such key, so that time does not tell which ids there are."""
+    """Secrets are also compared for unknown ids, so that timing does not reveal which ids exist."""
     key = credentials.create_key("a", ["export"])
     compared: list[tuple[object, object]] = []
 
-    def compare(one: str, other: str) -> bool:
-        compared.append((one, other))
-        return one == other
+    def compare(left: str, right: str) -> bool:
+        compared.append((left, right))
+        return left == right
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
     credentials.verify_key(key)
-    for shown in (key[:-1] + "?", new_key().text, key[:-2] + "xx", "stepkeep_", ""):
-        assert_refused(credentials, shown)
+    for text in (key[:-1] + "?", new_key().text, key[:-2] + "xx", "stepkeep_", ""):
+        assert_rejected(credentials, text)
     assert len(compared) == 6
     assert {len(str(side)) for pair in compared for side in pair} == {64}
 
 
-# -------------------------------------------------------------------------------------------------- what is kept of it
-
-
 def test_key_is_stored_as_a_hash_only(credentials: Credentials, engine: Engine) -> None:
-    """Neither the key nor its secret, nor a sign-in's cookie, is anywhere in the database: only their hashes are."""
+    """The database holds hashes of keys and sign-in cookies, and neither them nor parts of them."""
     key = credentials.create_key("ward 3", ["sessions:read"])
-    cookie, who = credentials.sign_in(key)
-    secret = key.removeprefix(f"stepkeep_{who.key_id}_")
-    found = stored_text(engine)
-    for shown in (key, secret, secret[:16], secret[-16:], cookie, cookie[:16], cookie[-16:]):
-        assert shown not in found
-    for kept in (secret, cookie):
-        assert hashlib.sha256(kept.encode()).hexdigest() in found
-    assert "ward 3" in found
+    cookie, integrator = credentials.sign_in(key)
+    secret = key.removeprefix(f"stepkeep_{integrator.key_id}_")
+    stored = stored_text(engine)
+    for plain in (key, secret, secret[:16], secret[-16:], cookie, cookie[:16], cookie[-16:]):
+        assert plain not in stored
+    for hashed in (secret, cookie):
+        assert hashlib.sha256(hashed.encode()).hexdigest() in stored
+    assert "ward 3" in stored
 
 
-def test_new_installation_admits_no_integrator(credentials: Credentials) -> None:
-    """There is no key that comes along with the program, and no sign-in: nobody is an integrator until one is made."""
+def test_new_installation_has_no_valid_key(credentials: Credentials) -> None:
+    """There is no default key and no default sign-in."""
     assert credentials.keys() == []
-    for shown in (new_key().text, "", "admin", "stepkeep", "changeme", "stepkeep_" + "a" * 12 + "_" + "A" * 43):
-        assert_refused(credentials, shown)
+    for text in (new_key().text, "", "admin", "stepkeep", "changeme", "stepkeep_" + "a" * 12 + "_" + "A" * 43):
+        assert_rejected(credentials, text)
         with pytest.raises(Unauthorized):
-            credentials.verify_sign_in(shown)
+            credentials.verify_sign_in(text)
 
 
-def test_keys_are_listed_with_what_they_may_do(credentials: Credentials, clock: Clock) -> None:
-    """Newest first, their scopes in one order and once each."""
+def test_keys_are_listed_with_their_scopes(credentials: Credentials, clock: Clock) -> None:
+    """Keys are listed newest first, with unique scopes in a fixed order."""
     expires_at = clock.now + DAY_US
     credentials.create_key(" clinic ", ["export", "sessions:read", "export"], expires_at)
     credentials.create_key("boss", SCOPES)
@@ -139,50 +133,47 @@ def test_keys_are_listed_with_what_they_may_do(credentials: Credentials, clock: 
         ("a", ["Export"], "not Export"),
     ],
 )
-def test_key_that_makes_no_sense_is_not_made(
+def test_key_with_an_invalid_name_or_scope_is_not_created(
     credentials: Credentials, name: str, scopes: list[str], message: str
 ) -> None:
-    """A name that says whose it is and can be printed, and scopes that there are; else nothing is kept."""
+    """A key needs a printable name and known scopes."""
     with pytest.raises(InvalidInput, match=message):
         credentials.create_key(name, scopes)
     assert credentials.keys() == []
 
 
-def test_key_that_would_have_expired_is_not_made(credentials: Credentials, clock: Clock) -> None:
-    """It must expire in the future."""
+def test_key_with_a_past_expiry_is_not_created(credentials: Credentials, clock: Clock) -> None:
+    """The expiry of a new key is in the future."""
     with pytest.raises(InvalidInput, match="in the future"):
         credentials.create_key("a", ["export"], clock.now)
     assert credentials.keys() == []
 
 
-# ------------------------------------------------------------------------------------------------ how long it holds
-
-
-def test_key_that_expired_or_was_revoked_is_refused(credentials: Credentials, opened: Open, clock: Clock) -> None:
-    """To the last microsecond it holds, then no more; revoked, it ends at once, for every process that is asked."""
+def test_expired_or_revoked_key_is_rejected(credentials: Credentials, open_credentials: Open, clock: Clock) -> None:
+    """A key is valid until its expiry, exclusive; a revocation takes effect at once in every process."""
     lasting = credentials.create_key("lasting", ["export"])
     expires_at = clock.now + HOUR_US
     brief, revoked = credentials.create_key("brief", ["export"], expires_at), credentials.create_key("b", ["export"])
-    other_process = opened()
+    other_process = open_credentials()
     key_id = parse_key_id(revoked) or ""
     open_socket = credentials.verify_key(revoked)
     assert credentials.revoke_key(key_id)
     assert not credentials.revoke_key(key_id)
-    assert_refused(credentials, revoked)
-    assert_refused(other_process, revoked)
+    assert_rejected(credentials, revoked)
+    assert_rejected(other_process, revoked)
     assert not credentials.revocations.is_valid(open_socket, clock.now)
-    clock.now = expires_at - 2  # the clock goes on by one with each look
-    who = credentials.verify_key(brief)
-    assert credentials.revocations.is_valid(who, expires_at - 1)
-    assert not credentials.revocations.is_valid(who, expires_at)
+    clock.now = expires_at - 2  # each read advances the clock by one
+    integrator = credentials.verify_key(brief)
+    assert credentials.revocations.is_valid(integrator, expires_at - 1)
+    assert not credentials.revocations.is_valid(integrator, expires_at)
     clock.now = expires_at - 1
-    assert_refused(credentials, brief)
-    clock.go_on(3650 * DAY_US)
+    assert_rejected(credentials, brief)
+    clock.advance(3650 * DAY_US)
     assert credentials.verify_key(lasting).name == "lasting"
 
 
-def test_key_may_do_what_its_scopes_say(credentials: Credentials) -> None:
-    """Who shows it is known by its id and name, with exactly the scopes that were given."""
+def test_key_is_verified_to_an_integrator_with_its_scopes(credentials: Credentials) -> None:
+    """The integrator has the key's id, name and scopes."""
     key = credentials.create_key("ward 3", ["export", "sessions:read"])
     scopes = frozenset({"sessions:read", "export"})
     assert credentials.verify_key(key) == Integrator(
@@ -193,60 +184,58 @@ def test_key_may_do_what_its_scopes_say(credentials: Credentials) -> None:
     )
 
 
-def test_another_keys_secret_does_not_open_it(credentials: Credentials) -> None:
-    """The secret must be that of the key with this id."""
-    one, other = (credentials.create_key(name, ["export"]) for name in "ab")
-    assert_refused(
-        credentials, f"stepkeep_{parse_key_id(one)}_{other.removeprefix(f'stepkeep_{parse_key_id(other)}_')}"
+def test_secret_of_another_key_is_rejected(credentials: Credentials) -> None:
+    """The secret must belong to the key with this id."""
+    key, other = (credentials.create_key(name, ["export"]) for name in "ab")
+    assert_rejected(
+        credentials, f"stepkeep_{parse_key_id(key)}_{other.removeprefix(f'stepkeep_{parse_key_id(other)}_')}"
     )
 
 
-def test_last_use_is_noted_once_a_minute_at_most(credentials: Credentials, opened: Open, clock: Clock) -> None:
-    """An operator sees which keys are in use, and a busy key costs no write at each request; nor do wrong ones."""
+def test_last_use_is_recorded_at_most_once_a_minute(
+    credentials: Credentials, open_credentials: Open, clock: Clock
+) -> None:
+    """Operators see which keys are in use, while a busy or an invalid key does not cost a write per request."""
     key = credentials.create_key("a", ["export"])
 
     def used_at() -> int | None:
         return credentials.keys()[0].last_used_at
 
-    assert_refused(credentials, key[:-2] + "xx")
+    assert_rejected(credentials, key[:-2] + "xx")
     assert used_at() is None
     credentials.verify_key(key)
     first = used_at()
     assert first == clock.now
     for _ in range(10):
-        clock.go_on(MINUTE_US // 20)
+        clock.advance(MINUTE_US // 20)
         credentials.verify_key(key)
-        opened_again = used_at()
-        assert opened_again == first
-    opened().verify_key(key)  # another process knows of it too
+        assert used_at() == first
+    open_credentials().verify_key(key)  # another process reads the recorded time
     assert used_at() == first
-    clock.go_on(MINUTE_US)
+    clock.advance(MINUTE_US)
     credentials.verify_key(key)
     assert used_at() == clock.now
 
 
-# -------------------------------------------------------------------------------------------------------- sign-ins
-
-
-def test_sign_in_ends_when_nobody_was_there(credentials: Credentials, clock: Clock) -> None:
-    """After 30 minutes without a request; each request begins them anew."""
-    cookie, who = credentials.sign_in(credentials.create_key("a", ["admin"]))
+def test_sign_in_expires_when_idle(credentials: Credentials, clock: Clock) -> None:
+    """A sign-in expires 30 minutes after its last request."""
+    cookie, integrator = credentials.sign_in(credentials.create_key("a", ["admin"]))
     for _ in range(4):
-        clock.go_on(IDLE_US - MINUTE_US)
-        assert credentials.verify_sign_in(cookie) == who
-    clock.go_on(IDLE_US + 1)
+        clock.advance(IDLE_US - MINUTE_US)
+        assert credentials.verify_sign_in(cookie) == integrator
+    clock.advance(IDLE_US + 1)
     with pytest.raises(Unauthorized):
         credentials.verify_sign_in(cookie)
 
 
-def test_sign_in_ends_after_12_hours(credentials: Credentials, clock: Clock, engine: Engine) -> None:
-    """Whatever is done with it; and the next one takes its row away."""
+def test_sign_in_expires_after_12_hours(credentials: Credentials, clock: Clock, engine: Engine) -> None:
+    """A sign-in in use expires too, and the next sign-in deletes its row."""
     key = credentials.create_key("a", ["admin"])
     cookie, _ = credentials.sign_in(key)
     for _ in range(SIGNED_IN_US // (20 * MINUTE_US) - 1):
-        clock.go_on(20 * MINUTE_US)
+        clock.advance(20 * MINUTE_US)
         credentials.verify_sign_in(cookie)
-    clock.go_on(20 * MINUTE_US + 1)
+    clock.advance(20 * MINUTE_US + 1)
     with pytest.raises(Unauthorized):
         credentials.verify_sign_in(cookie)
     credentials.sign_in(key)
@@ -254,9 +243,9 @@ def test_sign_in_ends_after_12_hours(credentials: Credentials, clock: Clock, eng
         assert connection.execute(select(func.count()).select_from(sign_ins)).scalar() == 1
 
 
-def test_sign_in_ends_with_its_key(credentials: Credentials, opened: Open, clock: Clock) -> None:
-    """When the key is revoked or expires, for each process; and signing out ends it for good."""
-    other_process = opened()
+def test_sign_in_ends_with_its_key(credentials: Credentials, open_credentials: Open, clock: Clock) -> None:
+    """A sign-in is invalid in every process once its key is revoked or expired, and after signing out."""
+    other_process = open_credentials()
     revoked = credentials.create_key("a", ["admin"])
     expires_at = clock.now + 10 * MINUTE_US
     brief = credentials.create_key("b", ["admin"], expires_at)
@@ -272,8 +261,8 @@ def test_sign_in_ends_with_its_key(credentials: Credentials, opened: Open, clock
                 process.verify_sign_in(cookie)
 
 
-def test_each_sign_in_has_a_cookie_of_its_own(credentials: Credentials) -> None:
-    """Of 256 random bits; nobody can bring one along that then is his."""
+def test_each_sign_in_has_a_new_random_cookie(credentials: Credentials) -> None:
+    """A cookie has 256 random bits, and is never chosen by the client (session fixation)."""
     key = credentials.create_key("a", ["admin"])
     cookies = {credentials.sign_in(f" {key}\n")[0] for _ in range(5)}
     assert len(cookies) == 5

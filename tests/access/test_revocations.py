@@ -1,4 +1,4 @@
-"""Revocations: at once in this process, a look later in others, kept as long as needed, known while the database is away."""
+"""Revocations: immediate in this process, polled by others, kept for a token's life, applied during an outage."""
 
 import os
 
@@ -16,9 +16,11 @@ from tests.access.conftest import HOUR_US, KEY, Clock, Open
 from tests.waiting import wait_for
 
 
-def test_revocation_reaches_other_processes_at_their_next_look(credentials: Credentials, opened: Open) -> None:
-    """In this process it holds at once; another one looks every second."""
-    other_process = opened()
+def test_revocation_reaches_other_processes_with_their_next_poll(
+    credentials: Credentials, open_credentials: Open
+) -> None:
+    """A revocation takes effect at once in this process, and within POLL_S in others."""
+    other_process = open_credentials()
     token, key = credentials.issue_token(KEY)[0], credentials.create_key("a", ["export"])
     participant, integrator = other_process.verify_token(token), other_process.verify_key(key)
     other_process.revocations.start()
@@ -28,8 +30,10 @@ def test_revocation_reaches_other_processes_at_their_next_look(credentials: Cred
         with pytest.raises(Unauthorized):
             credentials.verify_token(token)
         wait_for(
-            lambda: not any(other_process.revocations.is_valid(who, 0) for who in (participant, integrator)),
-            "the other process did not look",
+            lambda: (
+                not any(other_process.revocations.is_valid(principal, 0) for principal in (participant, integrator))
+            ),
+            "the other process did not poll",
         )
         with pytest.raises(Unauthorized):
             other_process.verify_token(token)
@@ -37,13 +41,13 @@ def test_revocation_reaches_other_processes_at_their_next_look(credentials: Cred
         other_process.revocations.close()
 
 
-def test_revocation_that_was_slow_to_commit_is_seen(credentials: Credentials, opened: Open, clock: Clock) -> None:
-    """One that is older than the newest that was seen, because its commit took longer, is met at the next look."""
-    other_process = opened()
+def test_revocation_with_a_slow_commit_is_read(credentials: Credentials, open_credentials: Open, clock: Clock) -> None:
+    """The next poll reads a revocation that is older than the newest one already read."""
+    other_process = open_credentials()
     later = KEY._replace(user_id="eve")
     token = credentials.issue_token(KEY)[0]
     began_at = clock()
-    clock.go_on(30 * 1_000_000)
+    clock.advance(30 * 1_000_000)
     credentials.revoke_tokens(later)
     other_process.revocations._read()
     clock.now = began_at
@@ -53,9 +57,9 @@ def test_revocation_that_was_slow_to_commit_is_seen(credentials: Credentials, op
         other_process.verify_token(token)
 
 
-def test_second_revocation_counts_too(credentials: Credentials, opened: Open) -> None:
-    """Tokens that were issued after one revocation are ended by the next, and a late look takes none back."""
-    other_process = opened()
+def test_second_revocation_covers_newer_tokens(credentials: Credentials, open_credentials: Open) -> None:
+    """The latest revocation counts, in whatever order they are read."""
+    other_process = open_credentials()
     credentials.revoke_tokens(KEY)
     token = credentials.issue_token(KEY)[0]
     other_process.revocations._read()
@@ -68,20 +72,20 @@ def test_second_revocation_counts_too(credentials: Credentials, opened: Open) ->
             process.verify_token(token)
 
 
-def test_revocations_are_kept_as_long_as_a_token_may_hold(
-    credentials: Credentials, opened: Open, clock: Clock, engine: Engine
+def test_revocations_are_kept_for_the_life_of_a_token(
+    credentials: Credentials, open_credentials: Open, clock: Clock, engine: Engine
 ) -> None:
-    """After STEPKEEP_TOKEN_DAYS none is needed: the token has expired by itself. Who looks takes it away, here and in memory."""
-    other_process, later = opened(), KEY._replace(user_id="eve")
+    """A poll deletes revocations older than STEPKEEP_TOKEN_DAYS, whose tokens have expired."""
+    other_process, later = open_credentials(), KEY._replace(user_id="eve")
     token = credentials.issue_token(KEY)[0]
     credentials.revoke_tokens(KEY)
     other_process.revocations._read()
-    clock.go_on(89 * DAY_US)
+    clock.advance(89 * DAY_US)
     credentials.revoke_tokens(later)
     read_all(other_process)
     assert set(revoked(engine)) == {"ada", "eve"}
     assert set(other_process.revocations._tokens) == {KEY, later}
-    clock.go_on(DAY_US + 1)
+    clock.advance(DAY_US + 1)
     credentials.revoke_tokens(KEY._replace(user_id="bob"))
     assert len(revoked(engine)) == 3
     read_all(other_process)
@@ -91,35 +95,35 @@ def test_revocations_are_kept_as_long_as_a_token_may_hold(
         other_process.verify_token(token)
 
 
-def test_all_are_not_read_at_each_look_when_nothing_can_be_removed(
+def test_full_read_is_not_repeated_when_deletion_fails(
     credentials: Credentials, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that can only be read is tried again after FULL_POLL_S; what is new is read meanwhile."""
-    looks: list[int] = []
+    """On a read-only database too, only new revocations are read until FULL_POLL_S have passed."""
+    polls: list[int] = []
     read_tokens = credentials.revocations._read_tokens
     monkeypatch.setattr(
-        credentials.revocations, "_read_tokens", lambda since: looks.append(since) or read_tokens(since)
+        credentials.revocations, "_read_tokens", lambda since: polls.append(since) or read_tokens(since)
     )
 
     def refuse(_before: int) -> None:
-        raise DatabaseUnavailable("only reads")
+        raise DatabaseUnavailable("read-only")
 
     monkeypatch.setattr(credentials.revocations, "_delete", refuse)
     credentials.revoke_tokens(KEY)
     for _ in range(2):
         credentials.revocations._read()
-    assert [clock.now - since > DAY_US for since in looks] == [True, False]
+    assert [clock.now - since > DAY_US for since in polls] == [True, False]
 
 
-def test_clock_that_is_ahead_hides_nothing_that_is_revoked_later(
-    credentials: Credentials, opened: Open, clock: Clock
+def test_revocation_is_read_after_one_with_a_time_in_the_future(
+    credentials: Credentials, open_credentials: Open, clock: Clock
 ) -> None:
-    """A time that is still to come, which another server wrote, is not where the next look begins."""
-    other_process = opened()
+    """A time written by a server whose clock is ahead does not become the start of the next poll."""
+    other_process = open_credentials()
     token = credentials.issue_token(KEY)[0]
-    clock.go_on(HOUR_US)
+    clock.advance(HOUR_US)
     credentials.revoke_tokens(KEY._replace(user_id="eve"))
-    clock.go_on(-HOUR_US)
+    clock.advance(-HOUR_US)
     other_process.revocations._read()
     credentials.revoke_tokens(KEY)
     other_process.revocations._read()
@@ -127,14 +131,14 @@ def test_clock_that_is_ahead_hides_nothing_that_is_revoked_later(
         other_process.verify_token(token)
 
 
-def test_revocation_that_is_dated_back_is_found_when_all_are_read(
-    credentials: Credentials, opened: Open, clock: Clock
+def test_backdated_revocation_is_found_by_a_full_poll(
+    credentials: Credentials, open_credentials: Open, clock: Clock
 ) -> None:
-    """As a list of erasures dates it, which is put into effect days later: within FULL_POLL_S all that counts is read."""
-    other_process = opened()
+    """A replayed erasure revokes tokens with its original time, days later; every FULL_POLL_S it is found."""
+    other_process = open_credentials()
     token = credentials.issue_token(KEY)[0]
     erased_at = clock()
-    clock.go_on(10 * DAY_US)
+    clock.advance(10 * DAY_US)
     credentials.revoke_tokens(KEY._replace(user_id="eve"))
     other_process.revocations._read()
     credentials._store.run_transaction(lambda connection: statements.revoke_tokens(connection, KEY, erased_at))
@@ -144,78 +148,78 @@ def test_revocation_that_is_dated_back_is_found_when_all_are_read(
         other_process.verify_token(token)
 
 
-def test_later_time_stays_when_a_slower_clock_revokes_again(
-    credentials: Credentials, opened: Open, clock: Clock, engine: Engine
+def test_later_revocation_stays_when_a_slower_clock_revokes_again(
+    credentials: Credentials, open_credentials: Open, clock: Clock, engine: Engine
 ) -> None:
-    """Tokens that the server with the faster clock issued stay revoked."""
-    clock.go_on(HOUR_US)
+    """Tokens issued by the server with the faster clock stay revoked."""
+    clock.advance(HOUR_US)
     participant = credentials.verify_token(credentials.issue_token(KEY)[0])
     credentials.revoke_tokens(KEY)
     before = revoked(engine)
-    clock.go_on(-HOUR_US)
+    clock.advance(-HOUR_US)
     credentials.revoke_tokens(KEY)
     assert revoked(engine) == before
-    restarted = opened()
+    restarted = open_credentials()
     restarted.revocations._read()
     assert not restarted.revocations.is_valid(participant, clock())
 
 
-def test_forked_child_looks_for_itself(credentials: Credentials) -> None:
-    """A server that is loaded before it forks: what is revoked afterwards reaches its children too."""
+def test_forked_child_polls(credentials: Credentials) -> None:
+    """A revocation after a fork (gunicorn --preload) reaches the child too."""
     participant = credentials.verify_token(credentials.issue_token(KEY)[0])
     credentials.revocations.start()
-    told, tell = os.pipe()
+    reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             wait_for(
-                lambda: not credentials.revocations.is_valid(participant, 0), "the child did not look", timeout_s=20
+                lambda: not credentials.revocations.is_valid(participant, 0), "the child did not poll", timeout_s=20
             )
-            os.write(tell, b"found")
+            os.write(writer, b"revoked")
         finally:
             os._exit(0)
-    os.close(tell)
+    os.close(writer)
     try:
         assert credentials.revocations.is_valid(participant, 0)
         credentials.revoke_tokens(KEY)
-        with os.fdopen(told, "rb") as hears:
-            assert hears.read() == b"found"
+        with os.fdopen(reader, "rb") as pipe:
+            assert pipe.read() == b"revoked"
     finally:
         credentials.revocations.close()
         os.waitpid(child, 0)
 
 
 def read_all(process: Credentials) -> None:
-    """Let it look as it does every FULL_POLL_S."""
+    """Poll as every FULL_POLL_S."""
     process.revocations._read_all_at = float("-inf")
     process.revocations._read()
 
 
 def revoked(engine: Engine) -> dict[str, object]:
-    """Return whose tokens are revoked, and up to when."""
+    """Return the time of revocation by user id."""
     with engine.connect() as connection:
         return {row.user_id: row.revoked_at for row in connection.execute(select(token_revocations))}
 
 
-def test_what_is_revoked_stays_so_while_the_database_is_away(
+def test_revocations_apply_while_the_database_is_unavailable(
     credentials: Credentials, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Participants' tokens are checked by what is known; that it can't be read is said once; API keys are refused."""
+    """Tokens are checked against known revocations, the failed poll is logged once, and API keys are rejected."""
     revoked, good = credentials.issue_token(KEY)[0], credentials.issue_token(KEY._replace(user_id="eve"))[0]
     key = credentials.create_key("a", ["export"])
     integrator = credentials.verify_key(key)
     credentials.revoke_tokens(KEY)
-    looks: list[int] = []
+    polls: list[int] = []
 
-    def away(_work: object) -> None:
-        looks.append(1)
-        raise DatabaseUnavailable("away")
+    def fail(_work: object) -> None:
+        polls.append(1)
+        raise DatabaseUnavailable("connection refused")
 
     monkeypatch.setattr("app.access.revocations.POLL_S", 0.001)
     credentials.revocations.start()
     try:
-        monkeypatch.setattr(credentials._store, "run_read", away)
-        wait_for(lambda: len(looks) > 5, "nobody looked")
+        monkeypatch.setattr(credentials._store, "run_read", fail)
+        wait_for(lambda: len(polls) > 5, "there was no poll")
     finally:
         credentials.revocations.close()
     with pytest.raises(Unauthorized):
@@ -225,11 +229,11 @@ def test_what_is_revoked_stays_so_while_the_database_is_away(
     with pytest.raises(Unavailable):
         credentials.verify_key(key)
     assert [record.message for record in caplog.records if record.name == "stepkeep.access"] == [
-        f"Revocations can't be read; using those already known: {DatabaseUnavailable('away')}"
+        f"Revocations can't be read; using those already known: {DatabaseUnavailable('connection refused')}"
     ]
 
 
-def test_who_shows_nothing_holds_nothing(credentials: Credentials) -> None:
-    """Nobody in particular may stay nowhere; a developer, on his own machine, may."""
+def test_anonymous_principal_is_never_valid(credentials: Credentials) -> None:
+    """Connections without credentials stay open in development only."""
     assert not credentials.revocations.is_valid(Anyone(), 0)
     assert credentials.revocations.is_valid(Developer(), 0)
