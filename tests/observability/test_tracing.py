@@ -26,7 +26,7 @@ from app.store.retry import with_retries
 from tests.conftest import ROOT, SURVEYS, Server
 from tests.databases import create_sqlite
 from tests.waiting import wait_for
-from tests.web.production import Door, listening, opened
+from tests.web.production import App, listening, production_app
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -43,24 +43,24 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
+def app(tmp_path: Path) -> Iterator[App]:
     """The application in this process, on an empty SQLite file."""
     url = create_sqlite(tmp_path / "traces.db")
-    with opened(Settings(database_url=url, surveys_dir=SURVEYS)) as found:
-        yield found
+    with production_app(Settings(database_url=url, surveys_dir=SURVEYS)) as app:
+        yield app
 
 
 def named(spans: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
     return [span for span in spans.get_finished_spans() if span.name == name]
 
 
-def test_request_continues_the_trace_of_its_caller(door: Door, spans: InMemorySpanExporter) -> None:
+def test_request_continues_the_trace_of_its_caller(app: App, spans: InMemorySpanExporter) -> None:
     """W3C traceparent: the request's span is a child of the caller's, and the parent of its batch."""
     command = {"type": "answer", "id": "m-1", "step": "Q1", "value": 2}
-    answer = door.ask(
+    answer = app.request(
         "POST",
         "/api/session/ada/commands?survey=phq9",
-        door.token("ada"),
+        app.create_token("ada"),
         json=command,
         headers={"traceparent": f"00-{TRACE}-{PARENT}-01"},
     )
@@ -82,15 +82,15 @@ def test_request_continues_the_trace_of_its_caller(door: Door, spans: InMemorySp
 
 
 def test_internal_error_is_recorded_by_its_type_alone(
-    door: Door, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+    app: App, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its message may quote an answer; no span names the participant either."""
 
     def fail(*_: object) -> None:
         raise ValueError(MARKER)
 
-    monkeypatch.setattr(door.store.queries, "load", fail)
-    assert door.ask("GET", "/api/session/ada?survey=phq9", door.token("ada")).status_code == 500
+    monkeypatch.setattr(app.store.queries, "load", fail)
+    assert app.request("GET", "/api/session/ada?survey=phq9", app.create_token("ada")).status_code == 500
     (request,) = named(spans, "GET /api/session/<path:user_id>")
     assert (request.attributes or {})["error.type"] == "ValueError"
     assert not request.status.is_ok
@@ -102,14 +102,14 @@ def test_internal_error_is_recorded_by_its_type_alone(
     assert '"ada"' not in exported
 
 
-def test_socket_command_is_linked_to_its_batch(door: Door, spans: InMemorySpanExporter) -> None:
+def test_socket_command_is_linked_to_its_batch(app: App, spans: InMemorySpanExporter) -> None:
     """A batch commits many commands, each of which is a trace of its own."""
     with (
-        listening(door.app) as port,
+        listening(app.flask) as port,
         connect(
             "ws://survey.test/ws/survey/ada?survey=phq9",
             sock=create_connection(("127.0.0.1", port)),
-            additional_headers={"Authorization": f"Bearer {door.token('ada')}"},
+            additional_headers={"Authorization": f"Bearer {app.create_token('ada')}"},
             legacy=True,
         ) as ws,
     ):

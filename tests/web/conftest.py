@@ -1,4 +1,4 @@
-"""What tests of the doors share: the real server on each database, and a participant with a WebSocket."""
+"""Fixtures of the interfaces' tests: the real server on each database, and a participant with a WebSocket."""
 
 import contextlib
 import json
@@ -60,9 +60,9 @@ class Participant:
     def send(self, message: object) -> None:
         self.ws.send(json.dumps(message))
 
-    def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
+    def request(self, kind: str, **fields: Any) -> dict[str, Any]:
         self.send({"type": kind, "id": uuid.uuid4().hex, **fields})
         return self.receive()
 
     def answer(self, step: str, value: object) -> dict[str, Any]:
-        return self.ask("answer", step=step, value=value)
+        return self.request("answer", step=step, value=value)

@@ -55,16 +55,16 @@ class Clock:
 
 
 @dataclass
-class Door:
+class App:
     """The application in production in this process."""
 
-    app: flask.Flask
+    flask: flask.Flask
     store: SessionStore
     clock: Clock
 
     @property
     def access(self) -> Access:
-        found: Access = self.app.extensions["stepkeep_access"]
+        found: Access = self.flask.extensions["stepkeep_access"]
         return found
 
     @property
@@ -72,9 +72,9 @@ class Door:
         return self.access.credentials
 
     def client(self) -> FlaskClient:
-        return self.app.test_client(use_cookies=False)
+        return self.flask.test_client(use_cookies=False)
 
-    def ask(self, method: str, path: str, token: str | None = None, **options: Any) -> TestResponse:
+    def request(self, method: str, path: str, token: str | None = None, **options: Any) -> TestResponse:
         """Return the answer to a request at the server's own address; a token goes into Authorization."""
         headers = dict(options.pop("headers", None) or {})
         if token is not None:
@@ -84,13 +84,13 @@ class Door:
                 path, method=method, base_url=options.pop("base_url", SITE), headers=headers, buffered=True, **options
             )
 
-    def token(self, user_id: str, survey_id: str = "phq9") -> str:
+    def create_token(self, user_id: str, survey_id: str = "phq9") -> str:
         return self.credentials.issue_token(SessionKey(survey_id, user_id))[0]
 
-    def key(self, *scopes: Scope, expires_at: int | None = None) -> str:
+    def create_key(self, *scopes: Scope, expires_at: int | None = None) -> str:
         return self.credentials.create_key("ward 3", scopes or SCOPES, expires_at)
 
-    def begin(self, user_id: str, survey_id: str = "phq9") -> SessionKey:
+    def begin_session(self, user_id: str, survey_id: str = "phq9") -> SessionKey:
         key = SessionKey(survey_id, user_id)
         self.store.turns.get_or_create(key, is_audio_mode=False)
         return key
@@ -110,26 +110,26 @@ def production(settings: Settings, **changes: object) -> Settings:
     return settings.model_copy(update=update)
 
 
-def open_door(settings: Settings) -> Door:
+def open_app(settings: Settings) -> App:
     """Return the application on the settings' database; its clock can be put forward."""
     store = open_store(settings)
     store.clock = store.queries.clock = clock = Clock()
     app = create_app(settings, store)
-    return Door(app, store, clock)
+    return App(app, store, clock)
 
 
 @contextlib.contextmanager
-def opened(settings: Settings, **changes: object) -> Iterator[Door]:
+def production_app(settings: Settings, **changes: object) -> Iterator[App]:
     """Give the application in production."""
-    door = open_door(production(settings, **changes))
+    app = open_app(production(settings, **changes))
     try:
-        yield door
+        yield app
     finally:
-        door.close()
+        app.close()
 
 
 @contextlib.contextmanager
-def door_on(kind: str, servers: Servers, folder: Path, **changes: object) -> Iterator[Door]:
+def production_app_on(kind: str, servers: Servers, folder: Path, **changes: object) -> Iterator[App]:
     """Give the application in production on an empty database of a kind, with the shipped surveys and a closed one."""
     surveys = folder / "surveys"
     surveys.mkdir()
@@ -138,9 +138,9 @@ def door_on(kind: str, servers: Servers, folder: Path, **changes: object) -> Ite
     (surveys / "closed.yaml").write_text(CLOSED_SURVEY)
     with (
         migrated_database(kind, servers, folder) as url,
-        opened(Settings(database_url=url, surveys_dir=surveys), **changes) as door,
+        production_app(Settings(database_url=url, surveys_dir=surveys), **changes) as app,
     ):
-        yield door
+        yield app
 
 
 @contextlib.contextmanager
@@ -172,9 +172,9 @@ def in_production(**more: str) -> dict[str, str]:
     return {"STEPKEEP_ENVIRONMENT": "production", "SECRET_KEY": random_secret(), **more}
 
 
-def signed_by(door: Door, key: SessionKey, at: int, life_us: int) -> str:
+def signed_token(app: App, key: SessionKey, at: int, life_us: int) -> str:
     """Return a token of ours, made at any time for any while."""
-    return ResumeTokens([door.store.settings.secret_key.get_secret_value()]).issue(key, at, life_us)
+    return ResumeTokens([app.store.settings.secret_key.get_secret_value()]).issue(key, at, life_us)
 
 
 def altered(token: str) -> str:
@@ -186,9 +186,9 @@ def altered(token: str) -> str:
 class Reads:
     """Which sessions were looked for, by whichever way there is, since it was emptied."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, app: App) -> None:
         self.seen: list[str] = []
-        store = door.store
+        store = app.store
         for engine in (store.queries.engine, store._write_engine):
             event.listen(engine, "before_cursor_execute", self._statement)
         store.queries._loader.load = self._told("load", store.queries._loader.load)  # type: ignore[method-assign]

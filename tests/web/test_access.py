@@ -20,11 +20,11 @@ from tests.conftest import SERVER_KINDS, Server, Servers, each_kind, skip_or_fai
 from tests.databases import NoServer, OwnServer, own_server
 from tests.web.production import (
     SITE,
-    Door,
+    App,
     credentials_of,
-    door_on,
     in_production,
-    opened,
+    production_app,
+    production_app_on,
     random_secret,
 )
 
@@ -32,10 +32,10 @@ COOKIE = "__Host-stepkeep.phq9"
 
 
 @pytest.fixture(scope="module", params=each_kind(__name__))
-def door(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def app(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The application in production on each database."""
-    with door_on(request.param, servers, tmp_path_factory.mktemp("door")) as found:
-        yield found
+    with production_app_on(request.param, servers, tmp_path_factory.mktemp("app")) as app:
+        yield app
 
 
 def token_in(link: str) -> str:
@@ -50,124 +50,125 @@ def cookie_of(answer: Any) -> str:
     return str(answer.headers["Set-Cookie"].partition(";")[0])
 
 
-def may_read(door: Door, user_id: str, token: str, survey: str = "phq9") -> bool:
-    answer = door.ask("GET", f"/api/session/{user_id}?survey={survey}", token)
+def may_read(app: App, user_id: str, token: str, survey: str = "phq9") -> bool:
+    answer = app.request("GET", f"/api/session/{user_id}?survey={survey}", token)
     assert answer.status_code in {200, 401, 403}
     return answer.status_code == 200
 
 
-def test_new_participant_gets_an_id_and_a_token_of_his_own(door: Door) -> None:
+def test_new_participant_gets_an_id_and_a_token_of_his_own(app: App) -> None:
     """Anybody may ask for one of a public survey; each is another, and no session begins before somebody comes."""
-    first, second = (door.ask("POST", "/api/surveys/phq9/participants") for _ in range(2))
+    first, second = (app.request("POST", "/api/surveys/phq9/participants") for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 201)
     user_id, token = first.json["user_id"], first.json["token"]
     assert user_id != second.json["user_id"]
     assert token_in(first.json["link"]) == token
-    assert door.store.queries.load(SessionKey("phq9", user_id)) is None
+    assert app.store.queries.load(SessionKey("phq9", user_id)) is None
     answer = {"type": "answer", "id": "m-1", "step": "Q1", "value": 1}
     path = f"/api/session/{user_id}/commands?survey=phq9"
-    assert door.ask("POST", path, token, json=answer).json["version"] == 2
-    assert door.ask("POST", path, second.json["token"], json=answer).status_code == 403
-    assert door.ask("POST", "/api/surveys/none/participants").status_code == 404
+    assert app.request("POST", path, token, json=answer).json["version"] == 2
+    assert app.request("POST", path, second.json["token"], json=answer).status_code == 403
+    assert app.request("POST", "/api/surveys/none/participants").status_code == 404
     for body in ({"user_id": "chosen"}, {"hours": 1}):
-        assert door.ask("POST", "/api/surveys/phq9/participants", json=body).status_code == 401
-        assert door.ask("POST", "/api/surveys/phq9/participants", token, json=body).status_code == 403
+        assert app.request("POST", "/api/surveys/phq9/participants", json=body).status_code == 401
+        assert app.request("POST", "/api/surveys/phq9/participants", token, json=body).status_code == 403
 
 
 @pytest.mark.parametrize("hours", [0, -1, "1", True, 1e9])
-def test_time_of_an_invitation_is_checked(door: Door, hours: object) -> None:
+def test_time_of_an_invitation_is_checked(app: App, hours: object) -> None:
     """A number of hours above 0, at most ten years; never longer than STEPKEEP_TOKEN_DAYS."""
-    key = door.key("sessions:write")
+    key = app.create_key("sessions:write")
     path = "/api/surveys/phq9/participants"
-    assert door.ask("POST", path, key, json={"hours": hours}).status_code == 422
-    longest = door.ask("POST", path, key, json={"hours": 87_600}).json["expires_at"]
-    assert longest[:10] == door.ask("POST", path, key).json["expires_at"][:10]
+    assert app.request("POST", path, key, json={"hours": hours}).status_code == 422
+    longest = app.request("POST", path, key, json={"hours": 87_600}).json["expires_at"]
+    assert longest[:10] == app.request("POST", path, key).json["expires_at"][:10]
 
 
-def test_closed_survey_is_for_the_invited(door: Door) -> None:
+def test_closed_survey_is_for_the_invited(app: App) -> None:
     """Others never read its name: it is not listed, 404 as if there were none; an invitation opens it."""
-    stranger = door.token("x")
+    stranger = app.create_token("x")
     for shown in (None, stranger):
-        listed = door.ask("GET", "/api/surveys", shown)
+        listed = app.request("GET", "/api/surveys", shown)
         assert [survey["id"] for survey in listed.json["surveys"]] == ["intake", "phq9"]
-        closed, absent = (door.ask("GET", f"/api/surveys/{survey}", shown) for survey in ("closed", "absent"))
+        closed, absent = (app.request("GET", f"/api/surveys/{survey}", shown) for survey in ("closed", "absent"))
         assert (closed.status_code, closed.text.replace("closed", "absent")) == (404, absent.text)
-        assert "A closed survey" not in door.ask("GET", "/").text
-        begun = [door.ask("POST", f"/api/surveys/{survey}/participants", shown) for survey in ("closed", "absent")]
+        assert "A closed survey" not in app.request("GET", "/").text
+        begun = [app.request("POST", f"/api/surveys/{survey}/participants", shown) for survey in ("closed", "absent")]
         assert [each.status_code for each in begun] == [404, 404]
         assert begun[0].text.replace("closed", "absent") == begun[1].text
-    page = door.ask("GET", "/s/closed")
+    page = app.request("GET", "/s/closed")
     assert (page.status_code, "A closed survey" in page.text, "Set-Cookie" in page.headers) == (401, False, False)
     invitation = {"user_id": "invited"}
-    invited = door.ask("POST", "/api/surveys/closed/participants", door.key("sessions:write"), json=invitation)
+    invited = app.request("POST", "/api/surveys/closed/participants", app.create_key("sessions:write"), json=invitation)
     token = invited.json["token"]
-    assert door.ask("GET", "/api/surveys/closed", token).json["survey"]["title"] == "A closed survey"
-    cookie = {"Cookie": cookie_of(door.ask("POST", "/resume", json={"token": token}))}
-    assert "A closed survey" in door.ask("GET", "/s/closed", headers=cookie).text
-    assert "A closed survey" in door.ask("GET", "/", headers=cookie).text
+    assert app.request("GET", "/api/surveys/closed", token).json["survey"]["title"] == "A closed survey"
+    cookie = {"Cookie": cookie_of(app.request("POST", "/resume", json={"token": token}))}
+    assert "A closed survey" in app.request("GET", "/s/closed", headers=cookie).text
+    assert "A closed survey" in app.request("GET", "/", headers=cookie).text
 
 
-def test_link_leads_another_device_to_the_session(door: Door) -> None:
+def test_link_leads_another_device_to_the_session(app: App) -> None:
     """For STEPKEEP_LINK_HOURS and as a QR code; /resume puts the token into a cookie of its own, and says where to go."""
-    door.begin("lena")
-    answer = door.ask("POST", "/api/session/lena/link?survey=phq9", door.token("lena"))
+    app.begin_session("lena")
+    answer = app.request("POST", "/api/session/lena/link?survey=phq9", app.create_token("lena"))
     token = token_in(answer.json["link"])
     assert answer.json["qr"].startswith("<svg")
-    assert door.credentials.verify_token(token).expires_at - door.clock() <= 24 * 3600 * 1_000_000
-    resumed = door.ask("POST", "/resume", json={"token": token})
+    assert app.credentials.verify_token(token).expires_at - app.clock() <= 24 * 3600 * 1_000_000
+    resumed = app.request("POST", "/resume", json={"token": token})
     assert resumed.json["address"] == "/s/phq9"
     cookie = {"Cookie": cookie_of(resumed)}
     assert token not in cookie["Cookie"]
-    assert door.ask("GET", "/api/session/lena?survey=phq9", headers=cookie).status_code == 200
-    assert 'data-user-id="lena"' in door.ask("GET", "/s/phq9", headers=cookie).text
-    for body in ({}, {"token": 7}, {"token": f"{token}x"}, {"token": door.key()}):
-        refused = door.ask("POST", "/resume", json=body)
+    assert app.request("GET", "/api/session/lena?survey=phq9", headers=cookie).status_code == 200
+    assert 'data-user-id="lena"' in app.request("GET", "/s/phq9", headers=cookie).text
+    for body in ({}, {"token": 7}, {"token": f"{token}x"}, {"token": app.create_key()}):
+        refused = app.request("POST", "/resume", json=body)
         assert (refused.status_code, "Set-Cookie" in refused.headers) == (401, False)
     assert (
-        door.ask("POST", "/resume", json={"token": token}, headers={"Origin": "https://evil.test"}).status_code == 403
+        app.request("POST", "/resume", json={"token": token}, headers={"Origin": "https://evil.test"}).status_code
+        == 403
     )
 
 
-def test_revoking_ends_every_token_but_that_of_who_asks(door: Door) -> None:
+def test_revoking_ends_every_token_but_that_of_who_asks(app: App) -> None:
     """On all devices, and all links; the browser that asks goes on with a new one; others' tokens stay."""
-    door.begin("rosa")
-    before, other = door.token("rosa"), door.token("rosa", "intake")
+    app.begin_session("rosa")
+    before, other = app.create_token("rosa"), app.create_token("rosa", "intake")
     cookie = {"Cookie": f"{COOKIE}={before}", "Origin": SITE}
-    answer = door.ask("DELETE", "/api/session/rosa/tokens?survey=phq9", headers=cookie)
+    answer = app.request("DELETE", "/api/session/rosa/tokens?survey=phq9", headers=cookie)
     renewed = cookie_of(answer).partition("=")[2]
-    assert [may_read(door, "rosa", token) for token in (before, renewed)] == [False, True]
-    assert door.credentials.verify_token(other).key == SessionKey("intake", "rosa")
-    answer = door.ask("DELETE", "/api/session/rosa/tokens?survey=phq9", door.key("sessions:write"))
+    assert [may_read(app, "rosa", token) for token in (before, renewed)] == [False, True]
+    assert app.credentials.verify_token(other).key == SessionKey("intake", "rosa")
+    answer = app.request("DELETE", "/api/session/rosa/tokens?survey=phq9", app.create_key("sessions:write"))
     assert "Set-Cookie" not in answer.headers
-    assert not may_read(door, "rosa", renewed)
-    assert may_read(door, "rosa", door.token("rosa"))
+    assert not may_read(app, "rosa", renewed)
+    assert may_read(app, "rosa", app.create_token("rosa"))
 
 
-def test_leaving_takes_the_cookie_out_of_this_browser(door: Door) -> None:
+def test_leaving_takes_the_cookie_out_of_this_browser(app: App) -> None:
     """The session stays, for who has a link; another site's page can't make somebody leave."""
-    door.begin("lea")
-    token = door.token("lea")
+    app.begin_session("lea")
+    token = app.create_token("lea")
     cookie = {"Cookie": f"{COOKIE}={token}"}
-    answer = door.ask("POST", "/leave?survey=phq9", headers=cookie)
+    answer = app.request("POST", "/leave?survey=phq9", headers=cookie)
     assert answer.headers["Set-Cookie"].startswith(f"{COOKIE}=; Expires=Thu, 01 Jan 1970")
-    assert may_read(door, "lea", token)
-    refused = door.ask("POST", "/leave?survey=phq9", headers={**cookie, "Sec-Fetch-Site": "cross-site"})
+    assert may_read(app, "lea", token)
+    refused = app.request("POST", "/leave?survey=phq9", headers={**cookie, "Sec-Fetch-Site": "cross-site"})
     assert (refused.status_code, "Set-Cookie" in refused.headers) == (403, False)
 
 
-def test_secret_key_is_changed_without_losing_participants(door: Door) -> None:
+def test_secret_key_is_changed_without_losing_participants(app: App) -> None:
     """What an earlier key signed holds while it is among STEPKEEP_SECRET_KEY_FALLBACKS, and no longer; the newest signs."""
-    door.begin("sven")
-    earlier = door.store.settings.secret_key
-    old = door.token("sven")
+    app.begin_session("sven")
+    earlier = app.store.settings.secret_key
+    old = app.create_token("sven")
     newer = SecretStr(random_secret())
     both = {"secret_key": newer, "secret_key_fallbacks": SecretStr(f" {earlier.get_secret_value()} ,")}
-    with opened(door.store.settings, **both) as after:
+    with production_app(app.store.settings, **both) as after:
         assert may_read(after, "sven", old)
-        new = after.token("sven")
+        new = after.create_token("sven")
         assert may_read(after, "sven", new)
-    assert not may_read(door, "sven", new)
-    with opened(door.store.settings, secret_key=newer) as later:
+    assert not may_read(app, "sven", new)
+    with production_app(app.store.settings, secret_key=newer) as later:
         assert [may_read(later, "sven", token) for token in (old, new)] == [False, True]
 
 
@@ -275,30 +276,30 @@ def test_access_is_refused_when_credentials_can_not_be_checked(kind: str, tmp_pa
             assert message["version"] == 2
 
 
-def test_export_is_sent_under_a_name_of_our_own(door: Door) -> None:
+def test_export_is_sent_under_a_name_of_our_own(app: App) -> None:
     """To be saved, never shown as a page; whatever the participant is called."""
-    token = door.token("ann.html")
-    door.ask("POST", "/api/session/ann.html/commands?survey=phq9", token, json={"type": "back", "id": "m-1"})
-    answer = door.ask("GET", "/api/session/ann.html/export?survey=phq9", token)
+    token = app.create_token("ann.html")
+    app.request("POST", "/api/session/ann.html/commands?survey=phq9", token, json={"type": "back", "id": "m-1"})
+    answer = app.request("GET", "/api/session/ann.html/export?survey=phq9", token)
     assert answer.status_code == 200
     assert answer.headers["Content-Disposition"] == "attachment; filename=participant.json"
     assert answer.headers["Content-Type"] == "application/json"
     assert [one["survey_id"] for one in answer.json["sessions"]] == ["phq9"]
 
 
-def test_reads_and_exports_are_in_the_audit_log(door: Door) -> None:
+def test_reads_and_exports_are_in_the_audit_log(app: App) -> None:
     """Who reads, lists, exports or erases with a key, and whose; the participant's own doing is in his history."""
-    token, key = door.token("seen"), door.key("sessions:read", "sessions:write", "export", "admin")
+    token, key = app.create_token("seen"), app.create_key("sessions:read", "sessions:write", "export", "admin")
     path = "/api/session/seen{}?survey=phq9"
-    door.ask("POST", path.format("/commands"), token, json={"type": "answer", "id": "m-1", "step": "Q1", "value": 1})
-    newest = door.ask("GET", "/api/audit?limit=1", key).json["entries"][0]["id"]
+    app.request("POST", path.format("/commands"), token, json={"type": "answer", "id": "m-1", "step": "Q1", "value": 1})
+    newest = app.request("GET", "/api/audit?limit=1", key).json["entries"][0]["id"]
     for shown in (token, key):
-        assert door.ask("GET", path.format(""), shown).status_code == 200
-        assert door.ask("GET", path.format("/history"), shown).status_code == 200
-        assert door.ask("GET", path.format("/export"), shown).status_code == 200
-    assert door.ask("GET", "/api/sessions", key).status_code == 200
-    assert door.ask("DELETE", path.format(""), key).status_code == 200
-    entries = [one for one in door.ask("GET", "/api/audit", key).json["entries"] if one["id"] > newest]
+        assert app.request("GET", path.format(""), shown).status_code == 200
+        assert app.request("GET", path.format("/history"), shown).status_code == 200
+        assert app.request("GET", path.format("/export"), shown).status_code == 200
+    assert app.request("GET", "/api/sessions", key).status_code == 200
+    assert app.request("DELETE", path.format(""), key).status_code == 200
+    entries = [one for one in app.request("GET", "/api/audit", key).json["entries"] if one["id"] > newest]
     done = ["audit_read", "session_erased", "sessions_listed", "participant_exported", "history_read", "session_read"]
     assert [one["action"] for one in entries] == done
     assert len({one["actor"] for one in entries}) == 1

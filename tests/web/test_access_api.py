@@ -8,7 +8,7 @@ import pytest
 
 from app.survey.snapshot import SessionKey
 from tests.conftest import Servers, each_kind
-from tests.web.production import SITE, Door, door_on, listening
+from tests.web.production import SITE, App, listening, production_app_on
 from tests.web.sockets import refusal, socket_to
 
 COOKIE = "__Host-stepkeep.phq9"
@@ -17,15 +17,15 @@ SECOND_US = 1_000_000
 
 
 @pytest.fixture(scope="module", params=each_kind(__name__))
-def door(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def app(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The application in production on each database."""
-    with door_on(request.param, servers, tmp_path_factory.mktemp("door")) as found:
-        yield found
+    with production_app_on(request.param, servers, tmp_path_factory.mktemp("app")) as app:
+        yield app
 
 
-def signed_in(door: Door, key: str) -> str:
+def signed_in(app: App, key: str) -> str:
     """Return the cookie of a new sign-in."""
-    return str(door.ask("POST", "/sign-in", data={"key": key}).headers["Set-Cookie"].partition(";")[0])
+    return str(app.request("POST", "/sign-in", data={"key": key}).headers["Set-Cookie"].partition(";")[0])
 
 
 def of_browser(*cookies: str) -> dict[str, str]:
@@ -34,146 +34,146 @@ def of_browser(*cookies: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def noted(door: Door, reader: str) -> Iterator[list[dict[str, Any]]]:
+def noted(app: App, reader: str) -> Iterator[list[dict[str, Any]]]:
     """Give a list that holds what was noted in the audit log meanwhile, the oldest first."""
     found: list[dict[str, Any]] = []
-    newest = door.ask("GET", "/api/audit?limit=1", reader).json["entries"][0]["id"]
+    newest = app.request("GET", "/api/audit?limit=1", reader).json["entries"][0]["id"]
     yield found
-    entries = door.ask("GET", "/api/audit", reader).json["entries"]
+    entries = app.request("GET", "/api/audit", reader).json["entries"]
     found += [one for one in reversed(entries) if one["id"] > newest][:-1]  # the last is this reading
 
 
-def write(door: Door, user_id: str, token: str, *, whole: bool) -> None:
+def write(app: App, user_id: str, token: str, *, whole: bool) -> None:
     """Write in every way that there is; a participant writes by commands alone."""
     path = f"/api/session/{user_id}{{}}?survey=phq9"
     command = {"type": "answer", "id": f"m-{token[-20:]}", "step": "Q1", "value": 1}
     if whole:
         state = {"current_step": "Q1", "answers": {}, "step_history": []}
-        assert door.ask("PUT", path.format(""), token, json=state).status_code in {200, 201}
-        assert door.ask("PATCH", path.format(""), token, json={"answers": {}}).status_code == 200
-    assert door.ask("POST", path.format("/commands"), token, json=command).status_code == 200
-    with listening(door.app) as port, socket_to(port, user_id, token) as ws:
+        assert app.request("PUT", path.format(""), token, json=state).status_code in {200, 201}
+        assert app.request("PATCH", path.format(""), token, json={"answers": {}}).status_code == 200
+    assert app.request("POST", path.format("/commands"), token, json=command).status_code == 200
+    with listening(app.flask) as port, socket_to(port, user_id, token) as ws:
         assert refusal(ws) is None
 
 
-def test_writes_with_a_key_are_in_the_audit_log_and_the_participants_own_are_not(door: Door) -> None:
+def test_writes_with_a_key_are_in_the_audit_log_and_the_participants_own_are_not(app: App) -> None:
     """Each by REST, and each socket, with the key's name; what he does himself is in his history alone."""
-    writer, reader = door.key("sessions:write"), door.key("admin")
-    with noted(door, reader) as entries:
-        write(door, "wilma", writer, whole=True)
+    writer, reader = app.create_key("sessions:write"), app.create_key("admin")
+    with noted(app, reader) as entries:
+        write(app, "wilma", writer, whole=True)
     name = f"key:{writer.split('_')[1]} (ward 3)"
     seen = [(one["actor"], one["action"], one["survey_id"], one["user_id"]) for one in entries]
     assert seen == [(name, "session_written", "phq9", "wilma")] * 4
     assert [one["detail"] for one in entries] == [{}, {}, {}, {"door": "socket"}]
-    with noted(door, reader) as entries:
-        write(door, "wilma", door.token("wilma"), whole=False)
+    with noted(app, reader) as entries:
+        write(app, "wilma", app.create_token("wilma"), whole=False)
     assert entries == []
 
 
-def test_write_that_may_not_be_is_not_in_the_audit_log(door: Door) -> None:
+def test_write_that_may_not_be_is_not_in_the_audit_log(app: App) -> None:
     """A key without the scope is refused before anything is noted, by REST and on a socket."""
-    door.begin("walt")
-    reading, reader = door.key("sessions:read"), door.key("admin")
-    with noted(door, reader) as entries:
-        answer = door.ask("PATCH", "/api/session/walt?survey=phq9", reading, json={"answers": {}})
+    app.begin_session("walt")
+    reading, reader = app.create_key("sessions:read"), app.create_key("admin")
+    with noted(app, reader) as entries:
+        answer = app.request("PATCH", "/api/session/walt?survey=phq9", reading, json={"answers": {}})
         assert answer.status_code == 403
-        with listening(door.app) as port, socket_to(port, "walt", reading) as ws:
+        with listening(app.flask) as port, socket_to(port, "walt", reading) as ws:
             assert refusal(ws) == 4403
     assert entries == []
 
 
-def test_who_revokes_for_another_gets_no_cookie_of_his(door: Door) -> None:
+def test_who_revokes_for_another_gets_no_cookie_of_his(app: App) -> None:
     """A researcher with a key or a sign-in, in a browser that has anybody's cookie, goes on as himself."""
-    door.begin("rosa")
-    key, mine = door.key("sessions:write"), f"{COOKIE}={door.token('researcher')}"
+    app.begin_session("rosa")
+    key, mine = app.create_key("sessions:write"), f"{COOKIE}={app.create_token('researcher')}"
     path = "/api/session/rosa/tokens?survey=phq9"
     asks: list[tuple[str | None, dict[str, str]]] = [
         (key, {}),
         (key, of_browser(mine)),
-        (None, of_browser(signed_in(door, key))),
-        (None, of_browser(mine, signed_in(door, key))),
-        (None, of_browser(f"{COOKIE}=dead", signed_in(door, key))),
+        (None, of_browser(signed_in(app, key))),
+        (None, of_browser(mine, signed_in(app, key))),
+        (None, of_browser(f"{COOKIE}=dead", signed_in(app, key))),
     ]
     for token, headers in asks:
-        answer = door.ask("DELETE", path, token, headers=headers)
+        answer = app.request("DELETE", path, token, headers=headers)
         assert (answer.status_code, "Set-Cookie" in answer.headers) == (200, False), headers
-    hers = of_browser(f"{COOKIE}={door.token('rosa')}")
-    assert "Set-Cookie" not in door.ask("DELETE", path, key, headers=hers).headers
-    assert door.credentials.verify_token(mine.partition("=")[2]).key == SessionKey("phq9", "researcher")
+    hers = of_browser(f"{COOKIE}={app.create_token('rosa')}")
+    assert "Set-Cookie" not in app.request("DELETE", path, key, headers=hers).headers
+    assert app.credentials.verify_token(mine.partition("=")[2]).key == SessionKey("phq9", "researcher")
 
 
-def test_who_revokes_his_own_goes_on_if_he_came_by_cookie(door: Door) -> None:
+def test_who_revokes_his_own_goes_on_if_he_came_by_cookie(app: App) -> None:
     """The browser gets a new one, which holds; a program that showed its token gets none."""
-    door.begin("rolf")
-    path, before = "/api/session/rolf/tokens?survey=phq9", door.token("rolf")
-    answer = door.ask("DELETE", path, headers=of_browser(f"{COOKIE}={before}"))
+    app.begin_session("rolf")
+    path, before = "/api/session/rolf/tokens?survey=phq9", app.create_token("rolf")
+    answer = app.request("DELETE", path, headers=of_browser(f"{COOKIE}={before}"))
     renewed = answer.headers["Set-Cookie"].partition(";")[0]
     assert renewed.startswith(f"{COOKIE}=")
     token = renewed.partition("=")[2]
-    assert door.credentials.verify_token(token).key == SessionKey("phq9", "rolf")
+    assert app.credentials.verify_token(token).key == SessionKey("phq9", "rolf")
     for is_in_a_browser in (False, True):
-        shown = door.token("rolf")
-        headers = of_browser(f"{COOKIE}={door.token('rolf')}") if is_in_a_browser else {}
-        answer = door.ask("DELETE", path, shown, headers=headers)
+        shown = app.create_token("rolf")
+        headers = of_browser(f"{COOKIE}={app.create_token('rolf')}") if is_in_a_browser else {}
+        answer = app.request("DELETE", path, shown, headers=headers)
         assert (answer.status_code, "Set-Cookie" in answer.headers) == (200, False)
-        assert door.ask("GET", "/api/session/rolf?survey=phq9", shown).status_code == 401
+        assert app.request("GET", "/api/session/rolf?survey=phq9", shown).status_code == 401
 
 
-def life_us(door: Door, answer: Any) -> int:
+def life_us(app: App, answer: Any) -> int:
     """Return for how long the token of a link holds from now."""
     token = answer.json["link"].partition("#")[2]
-    return door.credentials.verify_token(token).expires_at - door.clock()
+    return app.credentials.verify_token(token).expires_at - app.clock()
 
 
 @pytest.mark.parametrize(("hours", "expected"), [(1, 1), (0.5, 0.5), (90 * 24, 24)])
 def test_link_of_a_participant_holds_no_longer_than_what_it_was_made_with(
-    door: Door, hours: float, expected: float
+    app: App, hours: float, expected: float
 ) -> None:
     """Nor longer than STEPKEEP_LINK_HOURS: by token and by cookie, and a link of a link neither."""
-    door.begin("lars")
-    token, _ = door.credentials.issue_token(SessionKey("phq9", "lars"), int(hours * HOUR_US))
+    app.begin_session("lars")
+    token, _ = app.credentials.issue_token(SessionKey("phq9", "lars"), int(hours * HOUR_US))
     asks: list[tuple[str | None, dict[str, str]]] = [(token, {}), (None, of_browser(f"{COOKIE}={token}"))]
     for shown, headers in asks:
-        answer = door.ask("POST", "/api/session/lars/link?survey=phq9", shown, headers=headers)
+        answer = app.request("POST", "/api/session/lars/link?survey=phq9", shown, headers=headers)
         assert answer.status_code == 200
-        assert life_us(door, answer) <= expected * HOUR_US + SECOND_US
-    second = door.ask("POST", "/api/session/lars/link?survey=phq9", answer.json["link"].partition("#")[2])
-    assert 0 < life_us(door, second) <= expected * HOUR_US + SECOND_US
+        assert life_us(app, answer) <= expected * HOUR_US + SECOND_US
+    second = app.request("POST", "/api/session/lars/link?survey=phq9", answer.json["link"].partition("#")[2])
+    assert 0 < life_us(app, second) <= expected * HOUR_US + SECOND_US
 
 
-def test_time_of_a_link_is_for_a_key_to_say(door: Door) -> None:
+def test_time_of_a_link_is_for_a_key_to_say(app: App) -> None:
     """``hours`` is 403 for the participant, whatever it is; a key's are kept to, longer ones than STEPKEEP_LINK_HOURS too."""
-    door.begin("liv")
-    path, key = "/api/session/liv/link?survey=phq9", door.key("sessions:write")
+    app.begin_session("liv")
+    path, key = "/api/session/liv/link?survey=phq9", app.create_key("sessions:write")
     for hours in (0.1, 48):
-        assert door.ask("POST", path, door.token("liv"), json={"hours": hours}).status_code == 403
-        found = life_us(door, door.ask("POST", path, key, json={"hours": hours}))
+        assert app.request("POST", path, app.create_token("liv"), json={"hours": hours}).status_code == 403
+        found = life_us(app, app.request("POST", path, key, json={"hours": hours}))
         assert abs(found - hours * HOUR_US) < 60 * SECOND_US
-    assert life_us(door, door.ask("POST", path, key)) <= 24 * HOUR_US
+    assert life_us(app, app.request("POST", path, key)) <= 24 * HOUR_US
 
 
-def test_dead_resume_cookie_does_not_shut_out_who_is_signed_in(door: Door) -> None:
+def test_dead_resume_cookie_does_not_shut_out_who_is_signed_in(app: App) -> None:
     """The browser of a researcher who tried a survey himself; without the sign-in it is refused, not a stranger's."""
-    door.begin("dora")
-    dead = f"{COOKIE}={door.token('dora')}"
-    door.credentials.revoke_tokens(SessionKey("phq9", "dora"))
-    signed = signed_in(door, door.key("sessions:read"))
+    app.begin_session("dora")
+    dead = f"{COOKIE}={app.create_token('dora')}"
+    app.credentials.revoke_tokens(SessionKey("phq9", "dora"))
+    signed = signed_in(app, app.create_key("sessions:read"))
     path = "/api/session/dora?survey=phq9"
     for cookie in (dead, f"{COOKIE}=nonsense"):
-        assert door.ask("GET", path, headers=of_browser(cookie, signed)).status_code == 200
-        assert door.ask("GET", path, headers=of_browser(cookie)).status_code == 401
+        assert app.request("GET", path, headers=of_browser(cookie, signed)).status_code == 200
+        assert app.request("GET", path, headers=of_browser(cookie)).status_code == 401
 
 
-def test_cookie_of_a_sign_in_opens_no_socket(door: Door) -> None:
+def test_cookie_of_a_sign_in_opens_no_socket(app: App) -> None:
     """It would stay open when the sign-in ends: 4401; the key itself, and a participant's cookie beside it, do."""
-    door.begin("sofia")
-    key = door.key()
-    signed = signed_in(door, key)
-    with listening(door.app) as port:
+    app.begin_session("sofia")
+    key = app.create_key()
+    signed = signed_in(app, key)
+    with listening(app.flask) as port:
         with socket_to(port, "sofia", Cookie=signed, Origin=SITE) as ws:
             ws.send('{"type": "ping"}')  # who shows no token in the first frame is nobody
             assert refusal(ws) == 4401
-        both = f"{signed}; {COOKIE}={door.token('sofia')}"
+        both = f"{signed}; {COOKIE}={app.create_token('sofia')}"
         with socket_to(port, "sofia", Cookie=both, Origin=SITE) as ws:
             assert refusal(ws) is None
         with socket_to(port, "sofia", key) as ws:

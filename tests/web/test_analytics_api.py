@@ -15,7 +15,7 @@ from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from app.web.rest.openapi.document import openapi_document
 from tests.conftest import Servers
-from tests.web.production import door_on
+from tests.web.production import production_app_on
 
 PHQ9 = "/api/surveys/phq9/analytics"
 SECOND_US = 1_000_000
@@ -89,10 +89,10 @@ def test_what_can_not_be_asked_is_refused(client: FlaskClient, address: str, sta
 
 def test_who_looked_is_noted(servers: Servers, tmp_path: Path) -> None:
     """In the audit log, with the key's name and the survey."""
-    with door_on("sqlite", servers, tmp_path) as door:
-        key = door.key()
-        assert door.ask("GET", PHQ9, key).status_code == 200
-        entries = door.ask("GET", "/api/audit", key).json["entries"]
+    with production_app_on("sqlite", servers, tmp_path) as app:
+        key = app.create_key()
+        assert app.request("GET", PHQ9, key).status_code == 200
+        entries = app.request("GET", "/api/audit", key).json["entries"]
     assert [(one["action"], one["detail"]) for one in entries[1:2]] == [("analytics_read", {"survey": "phq9"})]
 
 
@@ -108,14 +108,14 @@ def test_look_that_could_not_be_noted_is_noted_the_next_time(
     servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What can't be noted isn't answered, and does not count as noted."""
-    with door_on("sqlite", servers, tmp_path) as door:
-        key = door.key("sessions:read")
+    with production_app_on("sqlite", servers, tmp_path) as app:
+        key = app.create_key("sessions:read")
         with monkeypatch.context() as away:
             away.setattr(audit, "record", _away)
-            assert door.ask("GET", PHQ9, key).status_code == 503
+            assert app.request("GET", PHQ9, key).status_code == 503
         for _ in range(2):
-            assert door.ask("GET", PHQ9, key).status_code == 200
-        page = door.store.run_read(lambda connection: audit.read_page(connection, None, 100, {}))
+            assert app.request("GET", PHQ9, key).status_code == 200
+        page = app.store.run_read(lambda connection: audit.read_page(connection, None, 100, {}))
     assert [one.entry.action for one in page.entries].count("analytics_read") == 1
 
 

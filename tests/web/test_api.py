@@ -116,7 +116,7 @@ def test_bad_body_is_a_problem_and_saves_nothing(client: FlaskClient, body: str 
 
 @pytest.mark.parametrize("user", ["a b", "ä", "x" * 129, "a%00b", "a%2Fb"])
 def test_user_id_outside_the_rule_is_refused(client: FlaskClient, user: str) -> None:
-    """The same rule as every door's."""
+    """The same rule at every interface."""
     assert client.put(f"/api/session/{user}?survey=phq9", json=STATE).status_code == 422
 
 
@@ -136,7 +136,7 @@ def test_surveys_and_health_are_told(client: FlaskClient) -> None:
 
 
 def test_every_route_is_in_the_document(client: FlaskClient) -> None:
-    """A door can't ship undocumented."""
+    """No endpoint ships undocumented."""
     routes = {
         re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         for rule in client.application.url_map.iter_rules()

@@ -13,7 +13,7 @@ from app.settings import Settings
 from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
 from app.web.pages.dashboard import EXPORT_FORMATS
-from tests.web.production import EVIL, SITE, Door, opened
+from tests.web.production import EVIL, SITE, App, production_app
 
 PAGES = (
     "/dashboard",
@@ -27,17 +27,17 @@ SECRET_ANSWER = "the left knee"
 class Visit:
     """A browser that asks the server in production; p-1 is under way in a survey."""
 
-    def __init__(self, door: Door) -> None:
-        self.door = door
-        self.client: FlaskClient = door.app.test_client()
-        door.begin("p-1")
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.client: FlaskClient = app.flask.test_client()
+        app.begin_session("p-1")
 
     def get(self, path: str, **options: Any) -> Any:
         return self.client.get(path, base_url=SITE, **options)
 
     def sign_in(self, *scopes: Scope) -> None:
         answer = self.client.post(
-            "/sign-in", base_url=SITE, data={"key": self.door.key(*scopes)}, headers={"Origin": SITE}
+            "/sign-in", base_url=SITE, data={"key": self.app.create_key(*scopes)}, headers={"Origin": SITE}
         )
         assert answer.status_code == 303
 
@@ -45,8 +45,8 @@ class Visit:
 @pytest.fixture
 def visit(settings: Settings) -> Iterator[Visit]:
     """A visit in production, with nobody signed in."""
-    with opened(settings) as door:
-        yield Visit(door)
+    with production_app(settings) as app:
+        yield Visit(app)
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -97,7 +97,7 @@ def test_what_is_not_there_is_one_and_the_same_page(visit: Visit, path: str) -> 
 def test_survey_whose_file_is_gone_has_its_figures(visit: Visit) -> None:
     """Revisions of it are kept, so it can be looked at; a survey of which nothing is kept can't."""
     visit.sign_in("sessions:read")
-    del visit.door.store.catalogue.surveys["phq9"]  # type: ignore[attr-defined]  # a plain dictionary
+    del visit.app.store.catalogue.surveys["phq9"]  # type: ignore[attr-defined]  # a plain dictionary
     page = visit.get("/dashboard/surveys/phq9")
     assert page.status_code == 200
     assert "its survey file no longer exists" in page.text
@@ -129,16 +129,16 @@ def test_sign_in_of_the_dashboard_reads_rest_but_another_site_writes_nothing(vis
         assert visit.get(path).status_code == 200
     answer = visit.client.delete("/api/session/p-1?survey=phq9", base_url=SITE, headers={"Origin": EVIL})
     assert answer.status_code == 403
-    assert visit.door.store.queries.load(SessionKey("phq9", "p-1")) is not None
+    assert visit.app.store.queries.load(SessionKey("phq9", "p-1")) is not None
 
 
 def test_no_answer_stands_in_a_page(visit: Visit) -> None:
     """Pages are shells: answers come by REST alone, where each look is noted; a title names not even whose they are."""
-    key = visit.door.begin("p-2", "intake")
-    visit.door.store.turns.submit(key, Answer(at=visit.door.clock(), step="S1", value=None))
-    visit.door.store.turns.submit(key, Answer(at=visit.door.clock(), step="S2", value="1980-05-03"))
-    visit.door.store.turns.submit(key, Answer(at=visit.door.clock(), step="S3", value="A new problem"))
-    visit.door.store.turns.submit(key, Answer(at=visit.door.clock(), step="S4", value=SECRET_ANSWER))
+    key = visit.app.begin_session("p-2", "intake")
+    visit.app.store.turns.submit(key, Answer(at=visit.app.clock(), step="S1", value=None))
+    visit.app.store.turns.submit(key, Answer(at=visit.app.clock(), step="S2", value="1980-05-03"))
+    visit.app.store.turns.submit(key, Answer(at=visit.app.clock(), step="S3", value="A new problem"))
+    visit.app.store.turns.submit(key, Answer(at=visit.app.clock(), step="S4", value=SECRET_ANSWER))
     visit.sign_in()
     page = visit.get("/dashboard/sessions/intake/p-2").text
     assert SECRET_ANSWER in visit.get("/api/session/p-2?survey=intake").text
@@ -153,7 +153,7 @@ def test_page_says_so_when_the_database_is_away(visit: Visit, monkeypatch: pytes
     def fail(_work: object) -> None:
         raise DatabaseUnavailable("away")
 
-    monkeypatch.setattr(visit.door.store, "run_read", fail)
+    monkeypatch.setattr(visit.app.store, "run_read", fail)
     page = visit.get("/dashboard/surveys/phq9")
     assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
 
@@ -161,7 +161,7 @@ def test_page_says_so_when_the_database_is_away(visit: Visit, monkeypatch: pytes
 def test_sessions_are_searched_by_the_beginning_of_an_id(visit: Visit) -> None:
     """By REST as the page asks it: exactly, and what can be no id is refused."""
     for user_id in ("p-10", "P-1", "q-1"):
-        visit.door.begin(user_id)
+        visit.app.begin_session(user_id)
     visit.sign_in("sessions:read")
     found = visit.get("/api/sessions?user_id_prefix=p-1").get_json()
     assert [one["user_id"] for one in found["sessions"]] == ["p-1", "p-10"]

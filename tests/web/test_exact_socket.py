@@ -59,7 +59,7 @@ def exact(
 def answer_and_come_back(server: Server, user_id: str, step: str, value: object) -> Any:
     """Answer a step; return the answer as another connection sees it."""
     one = Participant(server, user_id, "exact")
-    one.ask("restart")
+    one.request("restart")
     if step == "S2":
         one.answer("S1", "x")
     ack = one.answer(step, value)

@@ -12,7 +12,7 @@ from app.settings import Settings
 from app.web.factory import create_app, doubts
 from tests.conftest import SURVEYS
 from tests.databases import create_sqlite
-from tests.web.production import EVIL, SITE, opened
+from tests.web.production import EVIL, SITE, production_app
 
 COOKIE = "__Host-stepkeep.phq9"
 
@@ -83,12 +83,12 @@ def test_public_url_is_what_browsers_make_of_it(written: str, understood: str) -
 
 def test_browser_gets_in_however_public_url_is_written(settings_here: Settings) -> None:
     """Its Host, with or without the port, and its Origin match; links are as browsers write them."""
-    with opened(settings_here, public_url=Settings(public_url="HTTPS://Survey.Test:443").public_url) as door:
-        door.begin("somebody")
+    with production_app(settings_here, public_url=Settings(public_url="HTTPS://Survey.Test:443").public_url) as app:
+        app.begin_session("somebody")
         for host in ("survey.test", "survey.test:443", "SURVEY.TEST"):
-            assert door.ask("GET", "/", headers={"Host": host}).status_code == 200, host
-        own = {"Cookie": f"{COOKIE}={door.token('somebody')}", "Origin": SITE}
-        answer = door.ask("POST", "/api/session/somebody/link?survey=phq9", headers=own)
+            assert app.request("GET", "/", headers={"Host": host}).status_code == 200, host
+        own = {"Cookie": f"{COOKIE}={app.create_token('somebody')}", "Origin": SITE}
+        answer = app.request("POST", "/api/session/somebody/link?survey=phq9", headers=own)
         assert answer.status_code == 200
         assert answer.json["link"].startswith(f"{SITE}/resume#")
 
@@ -97,14 +97,14 @@ def test_health_is_told_at_any_address_and_nothing_else(
     settings_here: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A load balancer asks by the machine's address; other pages with another Host are 400, and the log says so."""
-    with opened(settings_here) as door:
+    with production_app(settings_here) as app:
         for base in ("http://10.0.0.5:8000", "http://127.0.0.1:8000", "http://[::1]", EVIL, f"{SITE}.evil.test"):
             for path in ("/healthz", "/readyz"):
-                assert door.ask("GET", path, base_url=base).status_code == 200, base
+                assert app.request("GET", path, base_url=base).status_code == 200, base
             caplog.clear()
             address = {"REMOTE_ADDR": f"192.0.2.{len(base)}"}  # of one address a line is written once a minute
             for path in ("/", "/api/surveys", "/s/phq9", "/assets/style.css", "/nowhere", "/healthz/"):
-                answer = door.ask("GET", path, base_url=base, environ_base=address)
+                answer = app.request("GET", path, base_url=base, environ_base=address)
                 assert answer.status_code == 400, (base, path)
                 assert "evil" not in answer.text
             (line,) = [record.getMessage() for record in caplog.records if record.name == "stepkeep.security"]

@@ -25,7 +25,7 @@ from tests.databases import NoServer, create_sqlite
 from tests.notifications.redis_server import RedisServer
 from tests.waiting import wait_for
 from tests.web.conftest import running_server
-from tests.web.production import Door, credentials_of, in_production, listening, opened
+from tests.web.production import App, credentials_of, in_production, listening, production_app
 from tests.web.sockets import refusal, socket_to
 
 MANY = "1000000/minute"
@@ -55,8 +55,8 @@ def close_code(server: Server, token: str, messages: int = 0) -> int:
     return 0
 
 
-def statuses(door: Door, count: int, **options: Any) -> list[int]:
-    return [door.ask("GET", "/api/surveys", **options).status_code for _ in range(count)]
+def statuses(app: App, count: int, **options: Any) -> list[int]:
+    return [app.request("GET", "/api/surveys", **options).status_code for _ in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -89,57 +89,59 @@ def no_servers(kind: str) -> Any:
 
 def test_requests_are_refused_by_address(plain: Settings) -> None:
     """429 with Retry-After past the rate; that the server is well may be asked all the same, and assets come."""
-    with opened(plain, address_requests="3/day") as door:
-        assert statuses(door, 5) == [200, 200, 200, 429, 429]
-        refused = door.ask("GET", "/")
+    with production_app(plain, address_requests="3/day") as app:
+        assert statuses(app, 5) == [200, 200, 200, 429, 429]
+        refused = app.request("GET", "/")
         assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
-        assert [door.ask("GET", path).status_code for path in ("/healthz", "/readyz", "/assets/style.css")] == [200] * 3
-        assert statuses(door, 1, environ_base={"REMOTE_ADDR": "192.0.2.7"}) == [200]
+        assert [app.request("GET", path).status_code for path in ("/healthz", "/readyz", "/assets/style.css")] == [
+            200
+        ] * 3
+        assert statuses(app, 1, environ_base={"REMOTE_ADDR": "192.0.2.7"}) == [200]
 
 
 def test_tokens_are_made_no_faster_than_connections(plain: Settings) -> None:
     """New participants count with their address, and who ends all his tokens to get another with himself."""
-    with opened(plain, address_connections="2/day", participant_connections="2/day") as door:
+    with production_app(plain, address_connections="2/day", participant_connections="2/day") as app:
         elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
         path = "/api/surveys/phq9/participants"
-        assert [door.ask("POST", path).status_code for _ in range(3)] == [201, 201, 429]
-        assert door.ask("POST", path, environ_base=elsewhere).status_code == 201
-        path, key = "/api/session/{}/tokens?survey=phq9", door.key("sessions:write")
-        assert [door.ask("DELETE", path.format("ada"), key).status_code for _ in range(3)] == [200, 200, 429]
-        assert door.ask("DELETE", path.format("ben"), key).status_code == 200
+        assert [app.request("POST", path).status_code for _ in range(3)] == [201, 201, 429]
+        assert app.request("POST", path, environ_base=elsewhere).status_code == 201
+        path, key = "/api/session/{}/tokens?survey=phq9", app.create_key("sessions:write")
+        assert [app.request("DELETE", path.format("ada"), key).status_code for _ in range(3)] == [200, 200, 429]
+        assert app.request("DELETE", path.format("ben"), key).status_code == 200
 
 
 def test_wrong_credentials_are_limited_by_address(plain: Settings) -> None:
     """Past the rate none of this address is looked at, right ones neither; cookies go on, and other addresses."""
-    with opened(plain, address_failures="3/day") as door:
-        key, token = door.key(), door.token("ada")
+    with production_app(plain, address_failures="3/day") as app:
+        key, token = app.create_key(), app.create_token("ada")
         wrong = ["nonsense", f"stepkeep_{'a' * 12}_{'b' * 43}", f"{token}x", "nonsense"]
-        found = [door.ask("GET", "/api/sessions", shown).status_code for shown in wrong]
+        found = [app.request("GET", "/api/sessions", shown).status_code for shown in wrong]
         assert found == [401, 401, 401, 429]
         for shown in (key, token):
-            assert door.ask("GET", "/api/session/ada?survey=phq9", shown).status_code == 429
-        assert door.ask("POST", "/sign-in", data={"key": key}).status_code == 429
-        assert door.ask("POST", "/resume", json={"token": token}).status_code == 429
+            assert app.request("GET", "/api/session/ada?survey=phq9", shown).status_code == 429
+        assert app.request("POST", "/sign-in", data={"key": key}).status_code == 429
+        assert app.request("POST", "/resume", json={"token": token}).status_code == 429
         elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
-        assert door.ask("GET", "/api/sessions", key, environ_base=elsewhere).status_code == 200
-        door.begin("ada")
+        assert app.request("GET", "/api/sessions", key, environ_base=elsewhere).status_code == 200
+        app.begin_session("ada")
         cookie = {"Cookie": f"__Host-stepkeep.phq9={token}"}
-        assert door.ask("GET", "/api/session/ada?survey=phq9", headers=cookie).status_code == 200
+        assert app.request("GET", "/api/session/ada?survey=phq9", headers=cookie).status_code == 200
 
 
 def test_right_credentials_are_not_counted(plain: Settings) -> None:
     """However often they are shown."""
-    with opened(plain, address_failures="1/day") as door:
-        key = door.key()
-        assert [door.ask("GET", "/api/sessions", key).status_code for _ in range(5)] == [200] * 5
+    with production_app(plain, address_failures="1/day") as app:
+        key = app.create_key()
+        assert [app.request("GET", "/api/sessions", key).status_code for _ in range(5)] == [200] * 5
 
 
 def test_addresses_behind_a_proxy_are_told_apart(plain: Settings) -> None:
     """By what the trusted proxy says; where none is trusted all that comes through one is one address."""
     for proxies, expected in ((1, [200, 200, 429]), (0, [200, 429, 429])):
-        with opened(plain, proxies=proxies, address_requests="1/day") as door:
+        with production_app(plain, proxies=proxies, address_requests="1/day") as app:
             asks = ("192.0.2.1", "192.0.2.2", "192.0.2.1")
-            found = [statuses(door, 1, headers={"X-Forwarded-For": f"6.6.6.6, {one}"})[0] for one in asks]
+            found = [statuses(app, 1, headers={"X-Forwarded-For": f"6.6.6.6, {one}"})[0] for one in asks]
         assert found == expected
 
 
@@ -156,8 +158,8 @@ def test_addresses_behind_a_proxy_are_told_apart(plain: Settings) -> None:
 )
 def test_network_of_one_household_counts_as_one_address(plain: Settings, one: str, two: str, are_one: bool) -> None:
     """Of IPv6 that is /64; IPv4 in IPv6's clothes is IPv4."""
-    with opened(plain, address_requests="1/day") as door:
-        found = [statuses(door, 1, environ_base={"REMOTE_ADDR": remote})[0] for remote in (one, two)]
+    with production_app(plain, address_requests="1/day") as app:
+        found = [statuses(app, 1, environ_base={"REMOTE_ADDR": remote})[0] for remote in (one, two)]
     assert found == [200, 429 if are_one else 200]
 
 
@@ -174,9 +176,9 @@ def test_development_is_not_limited(plain: Settings) -> None:
     store.close()
 
 
-def open_now(door: Door, of: str) -> int:
+def open_now(app: App, of: str) -> int:
     """Return how many sockets are open of all addresses, participants or strangers."""
-    connections: Connections = door.app.extensions["stepkeep_connections"]
+    connections: Connections = app.flask.extensions["stepkeep_connections"]
     return sum(count for (kind, _), count in connections._whose.items() if kind == of)
 
 
@@ -188,8 +190,8 @@ def test_sockets_at_once_are_refused_by_address_and_participant(
     plain: Settings, limit: str, others: tuple[str, str]
 ) -> None:
     """One too many is closed with 4429, however slowly they came; others get in, and he too when one has closed."""
-    with opened(plain, proxies=1, **{limit: 2}) as door, listening(door.app) as port:
-        tokens = {user_id: door.token(user_id) for user_id in ("ada", "ben")}
+    with production_app(plain, proxies=1, **{limit: 2}) as app, listening(app.flask) as port:
+        tokens = {user_id: app.create_token(user_id) for user_id in ("ada", "ben")}
 
         def came(stack: ExitStack, user_id: str, address: str) -> int | None:
             ws = stack.enter_context(socket_to(port, user_id, tokens[user_id], X_Forwarded_For=address))
@@ -202,8 +204,8 @@ def test_sockets_at_once_are_refused_by_address_and_participant(
                 assert came(stack, "ada", "192.0.2.1") is None
                 assert came(stack, "ada", "192.0.2.1") == 4429
                 assert came(stack, *others) is None
-                before = open_now(door, of)
-            wait_for(lambda: open_now(door, of) < before, "the place of a closed socket is not free")
+                before = open_now(app, of)
+            wait_for(lambda: open_now(app, of) < before, "the place of a closed socket is not free")
             assert came(stack, "ada", "192.0.2.1") is None
             assert came(stack, "ada", "192.0.2.1") == 4429
 
@@ -214,16 +216,16 @@ def test_strangers_who_say_nothing_leave_room_for_others(
 ) -> None:
     """A tenth of STEPKEEP_MAX_CONNECTIONS, at least 4, waits for a first frame; who shows a token at once has all the rest."""
     monkeypatch.setattr("app.web.ws.connection_limits.INTRODUCED_WITHIN_S", 600)
-    with opened(plain, max_connections=connections) as door, listening(door.app) as port, ExitStack() as stack:
+    with production_app(plain, max_connections=connections) as app, listening(app.flask) as port, ExitStack() as stack:
         silent = [stack.enter_context(socket_to(port, "ada")) for _ in range(strangers)]
-        wait_for(lambda: open_now(door, "strangers") == strangers, "they were not counted")
+        wait_for(lambda: open_now(app, "strangers") == strangers, "they were not counted")
         assert refusal(stack.enter_context(socket_to(port, "ada"))) == 4429
-        known = [stack.enter_context(socket_to(port, "ada", door.token("ada"))) for _ in range(5)]
+        known = [stack.enter_context(socket_to(port, "ada", app.create_token("ada"))) for _ in range(5)]
         assert [refusal(ws) for ws in known] == [None] * 5
         silent[0].close()
-        silent[1].send(json.dumps({"type": "auth", "token": door.token("ada")}))
+        silent[1].send(json.dumps({"type": "auth", "token": app.create_token("ada")}))
         assert refusal(silent[1]) is None
-        wait_for(lambda: open_now(door, "strangers") == strangers - 2, "who left, or said who he is, counts still")
+        wait_for(lambda: open_now(app, "strangers") == strangers - 2, "who left, or said who he is, counts still")
         late = stack.enter_context(socket_to(port, "ada"))
         late.send('{"type": "ping"}')
         assert refusal(late) == 4401  # he was heard

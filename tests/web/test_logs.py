@@ -31,7 +31,16 @@ from tests.conftest import SURVEYS, Server
 from tests.databases import create_sqlite
 from tests.waiting import wait_for
 from tests.web.conftest import running_server
-from tests.web.production import EVIL, SITE, Door, credentials_of, in_production, listening, opened, random_secret
+from tests.web.production import (
+    EVIL,
+    SITE,
+    App,
+    credentials_of,
+    in_production,
+    listening,
+    production_app,
+    random_secret,
+)
 
 LINE = re.compile(
     r"(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) (?P<level>[A-Z]+) \[(?P<pid>\d+)\] (?P<name>[\w.]+): (?P<what>.+)"
@@ -41,11 +50,11 @@ MARKER = "ANSWER-MARKER-7f3a"
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
+def app(tmp_path: Path) -> Iterator[App]:
     """The application in this process, on an empty SQLite file."""
     url = create_sqlite(tmp_path / "logs.db")
-    with opened(Settings(database_url=url, surveys_dir=SURVEYS), address_failures="1000/minute") as found:
-        yield found
+    with production_app(Settings(database_url=url, surveys_dir=SURVEYS), address_failures="1000/minute") as app:
+        yield app
 
 
 def no_servers(kind: str) -> Any:
@@ -72,7 +81,7 @@ def request(server: Server, method: str, path: str, body: str = "", **headers: s
         return answer.status, answer.getheader("Set-Cookie") or "", answer.read().decode()
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+def security_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return what the security log said, with its level."""
     return [f"{one.levelname} {one.getMessage()}" for one in caplog.records if one.name == "stepkeep.security"]
 
@@ -124,9 +133,7 @@ def test_each_line_says_when_who_and_what(tmp_path: Path) -> None:
     ]
 
 
-def test_faults_of_ours_are_logged(
-    door: Door, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faults_of_ours_are_logged(app: App, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line a fault: its type, what led to it, and the places in the program; never its text."""
 
     def fail(*_: object) -> None:
@@ -135,8 +142,8 @@ def test_faults_of_ours_are_logged(
         except KeyError as error:
             raise ValueError(MARKER) from error
 
-    monkeypatch.setattr(door.store.queries, "load", fail)
-    assert door.ask("GET", "/api/session/ada?survey=phq9", door.token("ada")).status_code == 500
+    monkeypatch.setattr(app.store.queries, "load", fail)
+    assert app.request("GET", "/api/session/ada?survey=phq9", app.create_token("ada")).status_code == 500
     (record,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
     line = LineFormatter().format(record)
     assert LINE.fullmatch(line)
@@ -147,17 +154,17 @@ def test_faults_of_ours_are_logged(
     assert MARKER not in line
 
 
-def test_floods_and_foreign_origins_are_logged(door: Door, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+def test_floods_and_foreign_origins_are_logged(app: App, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """Limits that were met, pages of other sites, hosts that are none of ours: with address, origin and host."""
     caplog.set_level(logging.INFO, "stepkeep.security")
-    cookie = f"__Host-stepkeep.phq9={door.token('ada')}"
+    cookie = f"__Host-stepkeep.phq9={app.create_token('ada')}"
     headers = {"Cookie": cookie, "Origin": EVIL}
-    assert door.ask("POST", "/api/session/ada/link?survey=phq9", headers=headers).status_code == 403
-    assert door.ask("GET", "/", base_url=EVIL).status_code == 400
-    settings = door.store.settings.model_copy(update={"address_requests": "1/day"})
-    with opened(settings) as strict:
-        assert [strict.ask("GET", "/").status_code for _ in range(2)] == [200, 429]
-    refused, host, limited = told(caplog)
+    assert app.request("POST", "/api/session/ada/link?survey=phq9", headers=headers).status_code == 403
+    assert app.request("GET", "/", base_url=EVIL).status_code == 400
+    settings = app.store.settings.model_copy(update={"address_requests": "1/day"})
+    with production_app(settings) as strict:
+        assert [strict.request("GET", "/").status_code for _ in range(2)] == [200, 429]
+    refused, host, limited = security_lines(caplog)
     assert refused.startswith("WARNING refused address='127.0.0.1' who='participant'")
     assert f"origin='{EVIL}'" in refused
     assert host.startswith("WARNING wrong_host address='127.0.0.1'")
@@ -181,25 +188,25 @@ def test_floods_and_foreign_origins_are_logged(door: Door, caplog: pytest.LogCap
         assert "limited address='127.0.0.1' who='participant' shown='token' what='GET /ws/survey/ada'" in server.log
 
 
-def test_flood_is_one_line_a_minute(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+def test_flood_is_one_line_a_minute(app: App, caplog: pytest.LogCaptureFixture) -> None:
     """One of each kind, address and principal; the next says how many there were. Other addresses have their own."""
     clock = [0.0]
-    door.app.extensions["stepkeep_security_log"] = SecurityLog(lambda: clock[0])
+    app.flask.extensions["stepkeep_security_log"] = SecurityLog(lambda: clock[0])
     for _ in range(5):
-        door.ask("GET", "/api/sessions")
-    door.ask("GET", "/api/sessions", environ_base={"REMOTE_ADDR": "192.0.2.7"})
+        app.request("GET", "/api/sessions")
+    app.request("GET", "/api/sessions", environ_base={"REMOTE_ADDR": "192.0.2.7"})
     clock[0] += EVERY_S
-    door.ask("GET", "/api/sessions")
-    lines = told(caplog)
+    app.request("GET", "/api/sessions")
+    lines = security_lines(caplog)
     assert len(lines) == 3
     assert ["untold=4" in line for line in lines] == [False, False, True]
 
 
-def test_line_ends_in_input_stay_in_one_line(door: Door, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+def test_line_ends_in_input_stay_in_one_line(app: App, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """Whatever is logged of a request, and by whom: no input begins a line, or looks like one of ours."""
     forged = "x%0d%0a2026-01-01T00:00:00.000Z%20INFO%20[1]%20stepkeep.security:%20signed_in%e2%80%a8%1b[2J"
-    door.ask("DELETE", f"/api/session/{forged}?survey=phq9")
-    door.ask("GET", "/api/audit", headers={"Origin": "https://x\ty"})
+    app.request("DELETE", f"/api/session/{forged}?survey=phq9")
+    app.request("GET", "/api/audit", headers={"Origin": "https://x\ty"})
     name = [one for one in caplog.records if one.name == "stepkeep.security"][-1]
     assert "\n" not in name.getMessage()
     with served(tmp_path) as server:
@@ -332,41 +339,41 @@ def test_no_answer_token_or_key_is_logged(tmp_path: Path, form: str) -> None:
     assert not [name for name, part in parts.items() if part in log]
 
 
-def test_refused_access_is_logged(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+def test_refused_access_is_logged(app: App, caplog: pytest.LogCaptureFixture) -> None:
     """With who, what and why; of a key that does not hold its id, of a token only that it was one."""
-    key, wrong = door.key("export"), f"stepkeep_{'a' * 12}_{'b' * 43}"
+    key, wrong = app.create_key("export"), f"stepkeep_{'a' * 12}_{'b' * 43}"
     asks: list[tuple[str | None, str]] = [
         (None, "who='anyone' what='GET /api/session/ada'"),
         (wrong, f"who='anyone' shown='key:{'a' * 12}' what='GET /api/session/ada'"),
         ("nonsense", "who='anyone' shown='token' what='GET /api/session/ada'"),
-        (door.token("bob"), "who='participant' shown='token' what='GET /api/session/ada' why=\"a participant"),
+        (app.create_token("bob"), "who='participant' shown='token' what='GET /api/session/ada' why=\"a participant"),
         (key, f"(ward 3)' shown='key:{key.split('_')[1]}' what='GET /api/session/ada' why='this API key lacks"),
     ]
     for shown, expected in asks:
-        door.app.extensions["stepkeep_security_log"] = SecurityLog()
+        app.flask.extensions["stepkeep_security_log"] = SecurityLog()
         caplog.clear()
-        assert door.ask("GET", "/api/session/ada?survey=phq9", shown).status_code in {401, 403}
-        (line,) = told(caplog)
+        assert app.request("GET", "/api/session/ada?survey=phq9", shown).status_code in {401, 403}
+        (line,) = security_lines(caplog)
         assert line.startswith("WARNING refused address='127.0.0.1' ")
         assert expected in line
     caplog.clear()
-    assert door.ask("GET", "/api/surveys").status_code == 200
-    assert not told(caplog)
+    assert app.request("GET", "/api/surveys").status_code == 200
+    assert not security_lines(caplog)
 
 
-def test_sign_ins_right_and_wrong_are_logged(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+def test_sign_ins_right_and_wrong_are_logged(app: App, caplog: pytest.LogCaptureFixture) -> None:
     """Right ones and signing out at INFO, with whose they are; wrong ones as warnings, with the key's id."""
     caplog.set_level(logging.INFO, "stepkeep.security")
-    key = door.key()
+    key = app.create_key()
     key_id = key.split("_")[1]
-    with door.app.test_client() as client:
+    with app.flask.test_client() as client:
         client.post("/sign-in", base_url=SITE, data={"key": key})
         csrf = re.search(r'name="csrf" value="([0-9a-f]+)"', client.get("/dashboard", base_url=SITE).text)
         assert csrf is not None
         client.post("/sign-out", base_url=SITE, data={"csrf": csrf[1]})
         client.post("/sign-in", base_url=SITE, data={"key": f"{key[:-1]}{'a' if key[-1] != 'a' else 'b'}"})
     who = f"address='127.0.0.1' who='key:{key_id} (ward 3)'"
-    signed_in, signed_out, failed = told(caplog)
+    signed_in, signed_out, failed = security_lines(caplog)
     assert signed_in == f"INFO signed_in {who} shown='key:{key_id}' what='POST /sign-in'"
     assert signed_out == f"INFO signed_out {who} what='POST /sign-out'"
     assert (
@@ -412,23 +419,23 @@ def test_each_request_has_one_line_with_its_id(tmp_path: Path) -> None:
     ("given_id", "is_taken"),
     [("0af7651916cd43dd", True), ("a.b_c-D9", True), ("short", False), ("a b c d e f", False), ("x" * 65, False)],
 )
-def test_request_id_is_taken_from_a_proxy_that_is_believed(door: Door, given_id: str, *, is_taken: bool) -> None:
+def test_request_id_is_taken_from_a_proxy_that_is_believed(app: App, given_id: str, *, is_taken: bool) -> None:
     """Where STEPKEEP_PROXIES says that there is one, and it looks like an id; else a new one is made."""
-    with opened(door.store.settings, proxies=1) as behind:
-        answer = behind.ask("GET", "/healthz", headers={"X-Request-ID": given_id})
+    with production_app(app.store.settings, proxies=1) as behind:
+        answer = behind.request("GET", "/healthz", headers={"X-Request-ID": given_id})
     assert (answer.headers["X-Request-ID"] == given_id) is is_taken
-    assert door.ask("GET", "/healthz", headers={"X-Request-ID": given_id}).headers["X-Request-ID"] != given_id
+    assert app.request("GET", "/healthz", headers={"X-Request-ID": given_id}).headers["X-Request-ID"] != given_id
 
 
-def test_connection_has_one_line_whatever_is_said_on_it(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+def test_connection_has_one_line_whatever_is_said_on_it(app: App, caplog: pytest.LogCaptureFixture) -> None:
     """At its end, at INFO; turns write none."""
     caplog.set_level(logging.INFO)
     with (
-        listening(door.app) as port,
+        listening(app.flask) as port,
         connect(
             "ws://survey.test/ws/survey/ada?survey=phq9",
             sock=create_connection(("127.0.0.1", port)),
-            additional_headers={"Authorization": f"Bearer {door.token('ada')}"},
+            additional_headers={"Authorization": f"Bearer {app.create_token('ada')}"},
             legacy=True,
         ) as ws,
     ):

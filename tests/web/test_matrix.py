@@ -1,4 +1,4 @@
-"""Who may do what (matrix.py), each caller at each door: what is refused changes nothing and tells nothing."""
+"""Who may do what (matrix.py), each caller at each endpoint: a refusal changes nothing and reveals nothing."""
 
 import contextlib
 import itertools
@@ -23,7 +23,7 @@ from app.web.ws.messages import CLIENT_TYPES
 from tests.conftest import ROOT, Servers, each_kind
 from tests.store.contents import Rows, clear, dump
 from tests.web.matrix import ADMITS, ADMITTED, CALLERS, COMMANDS, ROWS, SOCKET, TOKENS, UNPROVEN_AS_COOKIE, Row, bare
-from tests.web.production import DAY_US, Door, Reads, altered, door_on, listening, signed_by
+from tests.web.production import DAY_US, App, Reads, altered, listening, production_app_on, signed_token
 
 NUMBERS = itertools.count()
 COOKIE = "__Host-stepkeep.phq9"
@@ -32,10 +32,10 @@ COOKIE = "__Host-stepkeep.phq9"
 class Matrix:
     """The application on one database, with somebody of each kind of caller."""
 
-    def __init__(self, door: Door, port: int) -> None:
-        self.door = door
+    def __init__(self, app: App, port: int) -> None:
+        self.app = app
         self.port = port
-        self.reads = Reads(door)
+        self.reads = Reads(app)
         self._keys: dict[tuple[str, Scope | None], str] = {}
 
     def new_user(self) -> str:
@@ -43,27 +43,27 @@ class Matrix:
 
     def shown_by(self, caller: str, user_id: str, scope: Scope) -> str | None:
         """Return what this kind of caller puts into Authorization."""
-        key, at = SessionKey("phq9", user_id), self.door.clock()
+        key, at = SessionKey("phq9", user_id), self.app.clock()
         fixed: dict[str, str | None] = {"nobody": None, "no bearer": "Basic YTpi", "nonsense": "Bearer nonsense"}
         if caller in fixed:
             return fixed[caller]
         tokens: dict[str, Callable[[], str]] = {
-            "another's token": lambda: self.door.token(f"{user_id}-other"),
-            "token of another survey": lambda: self.door.token(user_id, "intake"),
-            "expired token": lambda: signed_by(self.door, key, at - 2 * DAY_US, DAY_US),
+            "another's token": lambda: self.app.create_token(f"{user_id}-other"),
+            "token of another survey": lambda: self.app.create_token(user_id, "intake"),
+            "expired token": lambda: signed_token(self.app, key, at - 2 * DAY_US, DAY_US),
             "revoked token": lambda: self._revoked(key),
-            "altered token": lambda: altered(self.door.token(user_id)),
-            "participant": lambda: self.door.token(user_id),
+            "altered token": lambda: altered(self.app.create_token(user_id)),
+            "participant": lambda: self.app.create_token(user_id),
         }
         return f"Bearer {tokens[caller]() if caller in tokens else self._key(caller, scope)}"
 
     def dump(self) -> Rows:
         """Return all that is stored of sessions and participants."""
-        return {name: rows for name, rows in dump(self.door.store).items() if name != "audit_log"}
+        return {name: rows for name, rows in dump(self.app.store).items() if name != "audit_log"}
 
     def _revoked(self, key: SessionKey) -> str:
-        token = self.door.token(key.user_id)
-        self.door.credentials.revoke_tokens(key)
+        token = self.app.create_token(key.user_id)
+        self.app.credentials.revoke_tokens(key)
         return token
 
     def _key(self, caller: str, scope: Scope) -> str:
@@ -76,17 +76,17 @@ class Matrix:
         if caller == "nonsense key":
             return f"stepkeep_{'a' * 12}_{'b' * 43}"
         if caller == "altered key":
-            return altered(self.door.key(scope))
+            return altered(self.app.create_key(scope))
         if caller == "key without the scope":
-            return self.door.key(*(other for other in SCOPES if other != scope))
+            return self.app.create_key(*(other for other in SCOPES if other != scope))
         if caller == "expired key":
-            self.door.clock.ahead_us = -2 * DAY_US
-            key = self.door.key(scope, expires_at=self.door.clock() + DAY_US)
-            self.door.clock.ahead_us = 0
+            self.app.clock.ahead_us = -2 * DAY_US
+            key = self.app.create_key(scope, expires_at=self.app.clock() + DAY_US)
+            self.app.clock.ahead_us = 0
             return key
-        key = self.door.key(scope)
+        key = self.app.create_key(scope)
         if caller == "revoked key":
-            self.door.credentials.revoke_key(key.split("_")[1])
+            self.app.credentials.revoke_key(key.split("_")[1])
         return key
 
 
@@ -97,25 +97,25 @@ def matrix(
     """The application on each database."""
     folder = tmp_path_factory.mktemp("matrix")
     generous = dict.fromkeys(("address_requests", "address_connections", "address_failures"), "900000000/minute")
-    with door_on(request.param, servers, folder, **generous) as door, listening(door.app) as port:
-        yield Matrix(door, port)
+    with production_app_on(request.param, servers, folder, **generous) as app, listening(app.flask) as port:
+        yield Matrix(app, port)
 
 
 @pytest.fixture(autouse=True)
 def empty(matrix: Matrix) -> None:
     """Each test begins with nobody, so that what is stored is soon compared."""
-    clear(matrix.door.store)
+    clear(matrix.app.store)
 
 
-def ask(matrix: Matrix, row: Row, user_id: str, shown: str | None, carrier: str = "header") -> TestResponse:
+def send_row(matrix: Matrix, row: Row, user_id: str, shown: str | None, carrier: str = "header") -> TestResponse:
     """Ask as the row says, and show it in Authorization (or where the row says) or as the survey's cookie."""
     options: dict[str, Any] = {**row.options, **row.carried(shown)}
     if carrier == "cookie":
         options = {**row.options, "headers": {"Cookie": f"{COOKIE}={bare(shown)}"}}
-    return matrix.door.ask(row.method, row.path.format(user=user_id), **options)
+    return matrix.app.request(row.method, row.path.format(user=user_id), **options)
 
 
-def told(answer: TestResponse) -> tuple[int, bytes, list[tuple[str, str]]]:
+def comparable(answer: TestResponse) -> tuple[int, bytes, list[tuple[str, str]]]:
     """Return all that an answer tells."""
     headers = sorted(item for item in answer.headers.items() if item[0] != "X-Request-ID")  # a random one for each
     return answer.status_code, answer.data, headers
@@ -132,11 +132,11 @@ def test_each_endpoint_admits_only_whom_its_row_names(matrix: Matrix, row: Row) 
         for carrier in carriers(row, caller):
             who = f"{caller} by {carrier}"
             user_id = matrix.new_user()
-            matrix.door.begin(user_id)
+            matrix.app.begin_session(user_id)
             shown = matrix.shown_by(caller, user_id, row.scope)
             before = matrix.dump()
             matrix.reads.seen.clear()
-            answer = ask(matrix, row, user_id, shown, carrier)
+            answer = send_row(matrix, row, user_id, shown, carrier)
             expected = 401 if (caller, carrier) == (UNPROVEN_AS_COOKIE, "cookie") else row.expected[caller]
             assert answer.status_code == expected, f"{who}: {answer.text}"
             if answer.status_code not in {401, 403, 404}:
@@ -148,7 +148,7 @@ def test_each_endpoint_admits_only_whom_its_row_names(matrix: Matrix, row: Row) 
                 absent = matrix.new_user()
                 shown = matrix.shown_by(caller, absent, row.scope)
                 matrix.reads.seen.clear()
-                assert told(ask(matrix, row, absent, shown, carrier)) == told(answer), who
+                assert comparable(send_row(matrix, row, absent, shown, carrier)) == comparable(answer), who
                 assert not matrix.reads.seen, who
 
 
@@ -156,7 +156,7 @@ def test_every_route_and_command_has_its_row(matrix: Matrix) -> None:
     """A route, a method or a command that is new has to say who may use it; HEAD and OPTIONS tell nothing more."""
     rules = {
         (rule.endpoint, method)
-        for rule in matrix.door.app.url_map.iter_rules()
+        for rule in matrix.app.flask.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     assert rules == {(row.endpoint, row.method) for row in ROWS} | {(SOCKET, "GET")}
@@ -164,7 +164,7 @@ def test_every_route_and_command_has_its_row(matrix: Matrix) -> None:
     for row in ROWS:
         if row.method == "GET":
             path = row.path.format(user=matrix.new_user())
-            head = matrix.door.ask("HEAD", path)
+            head = matrix.app.request("HEAD", path)
             assert (head.status_code, head.data) == (row.expected["nobody"], b""), path
 
 
@@ -227,7 +227,7 @@ def test_each_socket_command_admits_only_whom_its_row_names(matrix: Matrix, comm
                 who = f"{caller} by {carrier}"
                 user_id = matrix.new_user()
                 if is_there:
-                    matrix.door.begin(user_id)
+                    matrix.app.begin_session(user_id)
                 shown = matrix.shown_by(caller, user_id, "sessions:write")
                 before = matrix.dump()
                 matrix.reads.seen.clear()
@@ -249,7 +249,7 @@ def test_each_socket_command_admits_only_whom_its_row_names(matrix: Matrix, comm
 @pytest.mark.parametrize("carrier", ["cookie", "first frame"])
 def test_key_is_no_participants_credential(matrix: Matrix, carrier: str) -> None:
     """In the cookie and in the first frame only tokens count: an API key there is refused."""
-    key = f"Bearer {matrix.door.key('sessions:write')}"
+    key = f"Bearer {matrix.app.create_key('sessions:write')}"
     assert Caller(matrix, matrix.new_user(), key, carrier).closed_with()[0] == 4401
 
 
@@ -264,29 +264,29 @@ def test_socket_that_introduces_itself_by_something_else_is_refused(matrix: Matr
 def test_subprotocol_of_ours_is_answered_and_the_token_is_not(matrix: Matrix) -> None:
     """A browser wants one of those that it offered; its token stands in no response."""
     user_id = matrix.new_user()
-    socket = Caller(matrix, user_id, f"Bearer {matrix.door.token(user_id)}", "subprotocol")
+    socket = Caller(matrix, user_id, f"Bearer {matrix.app.create_token(user_id)}", "subprotocol")
     assert socket.ws.subprotocol == "stepkeep"
     socket.ws.close()
 
 
 def end_by_revoking(matrix: Matrix, key: SessionKey, _api_key: str) -> None:
-    matrix.door.credentials.revoke_tokens(key)
+    matrix.app.credentials.revoke_tokens(key)
 
 
 def end_by_command(matrix: Matrix, key: SessionKey, _api_key: str) -> None:
-    flask_command(matrix.door.store, "invitations", "revoke", *key)
+    flask_command(matrix.app.store, "invitations", "revoke", *key)
 
 
 def end_by_time(matrix: Matrix, _key: SessionKey, _api_key: str) -> None:
-    matrix.door.clock.ahead_us = 91 * DAY_US
+    matrix.app.clock.ahead_us = 91 * DAY_US
 
 
 def end_by_revoking_the_key(matrix: Matrix, _key: SessionKey, api_key: str) -> None:
-    matrix.door.credentials.revoke_key(api_key.split("_")[1])
+    matrix.app.credentials.revoke_key(api_key.split("_")[1])
 
 
 def end_by_revoking_the_key_by_command(matrix: Matrix, _key: SessionKey, api_key: str) -> None:
-    flask_command(matrix.door.store, "api-keys", "revoke", api_key.split("_")[1])
+    flask_command(matrix.app.store, "api-keys", "revoke", api_key.split("_")[1])
 
 
 def flask_command(store: SessionStore, *arguments: str) -> None:
@@ -321,22 +321,22 @@ def test_open_socket_is_closed_when_its_credentials_hold_no_more(
 ) -> None:
     """With 4401, though the client says nothing; what it sends after that is not done. Others stay."""
     user_id, other = matrix.new_user(), matrix.new_user()
-    api_key = matrix.door.key("sessions:write")
-    shown = f"Bearer {api_key if caller == 'key' else matrix.door.token(user_id)}"
+    api_key = matrix.app.create_key("sessions:write")
+    shown = f"Bearer {api_key if caller == 'key' else matrix.app.create_token(user_id)}"
     socket = Caller(matrix, user_id, shown, "header")
     assert socket.hear()["type"] == "state"
-    stays = Caller(matrix, other, f"Bearer {matrix.door.key('sessions:write')}", "header")
+    stays = Caller(matrix, other, f"Bearer {matrix.app.create_key('sessions:write')}", "header")
     stays.hear()
     try:
         end(matrix, SessionKey("phq9", user_id), api_key)
         code, said = socket.closed_with()
     finally:
-        matrix.door.clock.ahead_us = 0
+        matrix.app.clock.ahead_us = 0
     assert (code, [one["code"] for one in said]) == (4401, ["unauthorized"])
     stays.say({"type": "ping"})
     assert stays.hear()["type"] == "pong"
     stays.ws.close()
-    found = matrix.door.store.queries.load(SessionKey("phq9", user_id))
+    found = matrix.app.store.queries.load(SessionKey("phq9", user_id))
     assert found is not None
     assert found.state.version == 1
 

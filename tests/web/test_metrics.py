@@ -19,17 +19,17 @@ from tests.conftest import SURVEYS, Server, Servers
 from tests.databases import create_sqlite
 from tests.waiting import wait_for
 from tests.web.conftest import running_server
-from tests.web.production import Door, opened
+from tests.web.production import App, production_app
 
 Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
+def app(tmp_path: Path) -> Iterator[App]:
     """The application in this process, on an empty SQLite file."""
     url = create_sqlite(tmp_path / "metrics.db")
-    with opened(Settings(database_url=url, surveys_dir=SURVEYS)) as found:
-        yield found
+    with production_app(Settings(database_url=url, surveys_dir=SURVEYS)) as app:
+        yield app
 
 
 @pytest.fixture
@@ -118,14 +118,14 @@ def _folder_of(server: Server) -> Path:
     return Path(next(line.split()[-1] for line in maps.splitlines() if "counter_" in line)).parent
 
 
-def test_requests_and_errors_are_counted_by_route_and_code(door: Door) -> None:
+def test_requests_and_errors_are_counted_by_route_and_code(app: App) -> None:
     """By the route, not the path, so that nobody is named and the labels stay few."""
-    key = door.key("metrics")
-    before = figures(door.ask("GET", "/metrics", key).text)
+    key = app.create_key("metrics")
+    before = figures(app.request("GET", "/metrics", key).text)
     for user in ("ada", "bob"):
-        assert door.ask("GET", f"/api/session/{user}?survey=phq9").status_code == 401
-    door.ask("BREW", "/nowhere")
-    after = figures(door.ask("GET", "/metrics", key).text)
+        assert app.request("GET", f"/api/session/{user}?survey=phq9").status_code == 401
+    app.request("BREW", "/nowhere")
+    after = figures(app.request("GET", "/metrics", key).text)
 
     def grown(name: str, **labels: str) -> float:
         return one(after, name, **labels) - one(before, name, **labels)
@@ -138,36 +138,36 @@ def test_requests_and_errors_are_counted_by_route_and_code(door: Door) -> None:
     assert not [labels for _, labels in after if "'ada'" in str(labels)]
 
 
-def test_key_that_was_good_reads_on_while_the_database_is_away(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_that_was_good_reads_on_while_the_database_is_away(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are wanted most then; but not with a key that is unknown, lacks the scope or was revoked."""
-    good, other = door.key("metrics"), door.key("metrics")
-    assert door.ask("GET", "/metrics", good).status_code == 200
-    assert door.ask("GET", "/metrics", door.key("export")).status_code == 403
+    good, other = app.create_key("metrics"), app.create_key("metrics")
+    assert app.request("GET", "/metrics", good).status_code == 200
+    assert app.request("GET", "/metrics", app.create_key("export")).status_code == 403
 
     def away(*_: object) -> None:
         raise DatabaseUnavailable("away")
 
-    monkeypatch.setattr(door.store, "run_read", away)
-    assert door.ask("GET", "/metrics", good).status_code == 200
-    assert door.ask("GET", "/metrics", other).status_code == 503
-    assert door.ask("GET", "/metrics", f"{good[:-1]}{'a' if good[-1] != 'a' else 'b'}").status_code == 503
-    door.credentials.revocations.add_key(good.split("_")[1])
-    assert door.ask("GET", "/metrics", good).status_code == 503
+    monkeypatch.setattr(app.store, "run_read", away)
+    assert app.request("GET", "/metrics", good).status_code == 200
+    assert app.request("GET", "/metrics", other).status_code == 503
+    assert app.request("GET", "/metrics", f"{good[:-1]}{'a' if good[-1] != 'a' else 'b'}").status_code == 503
+    app.credentials.revocations.add_key(good.split("_")[1])
+    assert app.request("GET", "/metrics", good).status_code == 503
 
 
-def test_key_holds_no_longer_than_it_was_made_for(door: Door) -> None:
+def test_key_holds_no_longer_than_it_was_made_for(app: App) -> None:
     """Though it is remembered."""
-    key = door.key("metrics", expires_at=door.clock() + 60_000_000)
-    assert door.ask("GET", "/metrics", key).status_code == 200
-    door.clock.ahead_us = 61_000_000
-    assert door.ask("GET", "/metrics", key).status_code == 401
+    key = app.create_key("metrics", expires_at=app.clock() + 60_000_000)
+    assert app.request("GET", "/metrics", key).status_code == 200
+    app.clock.ahead_us = 61_000_000
+    assert app.request("GET", "/metrics", key).status_code == 401
 
 
-def test_gauges_follow_though_nobody_reads_them(door: Door) -> None:
+def test_gauges_follow_though_nobody_reads_them(app: App) -> None:
     """Else a process that is not the one that is asked would tell of long ago; closing ends the looking."""
-    connections = door.app.extensions["stepkeep_connections"]
-    gauges = door.app.extensions["stepkeep_gauges"]
-    door.ask("GET", "/healthz")
+    connections = app.flask.extensions["stepkeep_connections"]
+    gauges = app.flask.extensions["stepkeep_gauges"]
+    app.request("GET", "/healthz")
     assert connections.enter()
     wait_for(lambda: metrics.REGISTRY.get_sample_value("stepkeep_connections") == 1, lambda: "the gauge stands still")
     connections.leave()
@@ -176,12 +176,12 @@ def test_gauges_follow_though_nobody_reads_them(door: Door) -> None:
     assert not gauges._thread.is_alive()
 
 
-def test_prometheus_asks_by_any_address(door: Door) -> None:
+def test_prometheus_asks_by_any_address(app: App) -> None:
     """As a load balancer does; the answer is Prometheus' text and is not to be kept."""
-    answer = door.ask("GET", "/metrics", door.key("metrics"), base_url="http://10.0.0.5:8000")
+    answer = app.request("GET", "/metrics", app.create_key("metrics"), base_url="http://10.0.0.5:8000")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
     assert answer.headers["Cache-Control"] == "no-store"
-    assert door.ask("GET", "/metrics", base_url="http://10.0.0.5:8000").status_code == 401
+    assert app.request("GET", "/metrics", base_url="http://10.0.0.5:8000").status_code == 401
 
 
 @pytest.mark.usefixtures("unshared")
@@ -223,16 +223,16 @@ def test_folder_that_can_not_be_used_is_said(tmp_path: Path) -> None:
         multiprocess.share_metrics(Settings(metrics_dir=tmp_path / "file" / "x"))
 
 
-def test_faults_are_there_at_nought_and_count(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faults_are_there_at_nought_and_count(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else Prometheus' increase() would not see the first one; what a client did wrong is none."""
-    before = figures(door.ask("GET", "/metrics", door.key("metrics")).text)
+    before = figures(app.request("GET", "/metrics", app.create_key("metrics")).text)
     assert ("stepkeep_internal_errors_total", ()) in before
-    assert door.ask("GET", "/nowhere").status_code == 404
+    assert app.request("GET", "/nowhere").status_code == 404
 
     def broken() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(door.app.view_functions, "api.healthz", broken)
-    assert door.ask("GET", "/healthz").status_code == 500
-    after = figures(door.ask("GET", "/metrics", door.key("metrics")).text)
+    monkeypatch.setitem(app.flask.view_functions, "api.healthz", broken)
+    assert app.request("GET", "/healthz").status_code == 500
+    after = figures(app.request("GET", "/metrics", app.create_key("metrics")).text)
     assert one(after, "stepkeep_internal_errors_total") == one(before, "stepkeep_internal_errors_total") + 1

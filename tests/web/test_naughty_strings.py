@@ -1,7 +1,7 @@
-"""The Big List of Naughty Strings through every door: refused clearly, or the same again to the last byte.
+"""The Big List of Naughty Strings through every interface: refused clearly, or returned unchanged to the last byte.
 
 Scripts, markup, SQL, format strings, right to left, zero width, emoji, what looks like null or a number. None of them
-may end in a fault of ours (5xx), be changed on the way, or run in a browser.
+may end in an internal error (5xx), be changed on the way, or run in a browser.
 """
 
 import json
@@ -44,7 +44,7 @@ def survey_file(folder: Path, steps: int) -> Path:
     return folder
 
 
-class Door:
+class App:
     """The application, asked without a browser."""
 
     def __init__(self, store: SessionStore) -> None:
@@ -53,7 +53,7 @@ class Door:
         self.access = app.extensions["stepkeep_access"]
         self.client: FlaskClient = app.test_client()
 
-    def ask(self, method: str, path: str, **options: Any) -> TestResponse:
+    def request(self, method: str, path: str, **options: Any) -> TestResponse:
         """Return the answer; it is never a fault of ours."""
         answer = self.client.open(path, method=method, **options)
         assert answer.status_code < 500, (method, path, options, answer.text)
@@ -64,33 +64,33 @@ class Door:
         self.store.close()
 
 
-def opened(settings: Settings, folder: Path, **changes: object) -> Door:
-    """Open a door to a survey that takes any text, and begin a session."""
+def open_app(settings: Settings, folder: Path, **changes: object) -> App:
+    """Return an application with a survey that takes any text, and one session."""
     store = open_store(settings.model_copy(update={"surveys_dir": survey_file(folder, 2), **changes}))
     store.turns.get_or_create(KEY, is_audio_mode=False)
-    return Door(store)
+    return App(store)
 
 
 @pytest.fixture
-def door(settings: Settings, tmp_path: Path) -> Iterator[Door]:
-    """A door on each database, at which nobody shows credentials."""
-    made = opened(settings, tmp_path)
+def app(settings: Settings, tmp_path: Path) -> Iterator[App]:
+    """The application in development on each database."""
+    made = open_app(settings, tmp_path)
     yield made
     made.close()
 
 
 @pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[Door]:
-    """A door in production, with no rate that a test could meet."""
+def guarded(tmp_path: Path) -> Iterator[App]:
+    """The application in production, with rate limits that no test reaches."""
     url = create_sqlite(tmp_path / "test.db")
     secret = SecretStr(uuid.uuid4().hex + uuid.uuid4().hex)
     rates = dict.fromkeys(("address_requests", "address_failures"), OFTEN)
-    made = opened(Settings(database_url=url), tmp_path, environment="production", secret_key=secret, **rates)
+    made = open_app(Settings(database_url=url), tmp_path, environment="production", secret_key=secret, **rates)
     yield made
     made.close()
 
 
-def test_naughty_string_comes_back_the_same_when_a_whole_state_is_saved(door: Door) -> None:
+def test_naughty_string_comes_back_the_same_when_a_whole_state_is_saved(app: App) -> None:
     """As key and value, at any depth, and as a step's name: by REST, history, export and the Python API."""
     state = {
         "current_step": NAMES[-1],
@@ -98,22 +98,22 @@ def test_naughty_string_comes_back_the_same_when_a_whole_state_is_saved(door: Do
         "step_history": NAMES,
         "session_data": {text: [text, {text: text}] for text in STRINGS},
     }
-    assert door.ask("PUT", HERE, query_string=SURVEY, json=state).status_code == 200
-    found = door.ask("GET", HERE, query_string=SURVEY).get_json()["session"]
+    assert app.request("PUT", HERE, query_string=SURVEY, json=state).status_code == 200
+    found = app.request("GET", HERE, query_string=SURVEY).get_json()["session"]
     assert {name: found[name] for name in state} == state
-    exported = door.ask("GET", f"{HERE}/export", query_string=SURVEY).get_json()
+    exported = app.request("GET", f"{HERE}/export", query_string=SURVEY).get_json()
     (session,) = exported["sessions"]
     assert {name: session[name] for name in state} == state
-    loaded = door.store.queries.load(KEY)
+    loaded = app.store.queries.load(KEY)
     assert loaded is not None
     assert dict(loaded.state.answers) == state["answers"]
-    events = door.ask("GET", f"{HERE}/history", query_string=SURVEY).get_json()["events"]
+    events = app.request("GET", f"{HERE}/history", query_string=SURVEY).get_json()["events"]
     assert events[-1]["data"]["answers"] == state["answers"]
 
 
-def test_naughty_string_comes_back_the_same_when_it_is_noted(door: Door) -> None:
+def test_naughty_string_comes_back_the_same_when_it_is_noted(app: App) -> None:
     """As an integrator's own action, step and answer; what is no name is refused and nothing is written."""
-    python = Database(door.store)
+    python = Database(app.store)
     python.save_session("somebody", "S0", {}, [])
     for text in STRINGS:
         if text in NAMES:
@@ -127,12 +127,12 @@ def test_naughty_string_comes_back_the_same_when_it_is_noted(door: Door) -> None
     ]
 
 
-def test_naughty_string_comes_back_the_same_when_it_is_an_answer_or_an_id(door: Door) -> None:
+def test_naughty_string_comes_back_the_same_when_it_is_an_answer_or_an_id(app: App) -> None:
     """Over REST: the value in the acknowledgement and in history, the id in both; too long an id is refused."""
     kept: list[tuple[str, str]] = []
     for text in STRINGS:
         body = {"type": "answer", "id": text, "step": "S0", "value": text}
-        answer = door.ask("POST", f"{HERE}/commands", query_string=SURVEY, json=body)
+        answer = app.request("POST", f"{HERE}/commands", query_string=SURVEY, json=body)
         if answer.status_code == 200:
             assert answer.get_json()["id"] == text
             assert answer.get_json()["session"]["answers"]["S0"] == text
@@ -140,75 +140,77 @@ def test_naughty_string_comes_back_the_same_when_it_is_an_answer_or_an_id(door: 
         else:
             assert answer.status_code == 422, answer.text
             assert not 1 <= len(text) <= 64
-    events = door.ask("GET", f"{HERE}/history", query_string={**SURVEY, "limit": "1000"}).get_json()["events"]
+    events = app.request("GET", f"{HERE}/history", query_string={**SURVEY, "limit": "1000"}).get_json()["events"]
     assert [(event["message_id"], event["answer"]) for event in events[1:]] == kept
     assert len(kept) > 300
 
 
-def test_naughty_string_is_refused_or_taken_as_it_is_when_it_is_in_an_address(door: Door) -> None:
+def test_naughty_string_is_refused_or_taken_as_it_is_when_it_is_in_an_address(app: App) -> None:
     """As user id, survey, step, cursor, time, number and filter: 4xx, or about exactly what was named."""
     state = {"current_step": "S0", "answers": {}, "step_history": []}
     for text in STRINGS:
         path = quote(text, safe="")
-        made = door.ask("PUT", f"/api/session/{path}", query_string=SURVEY, json=state)
+        made = app.request("PUT", f"/api/session/{path}", query_string=SURVEY, json=state)
         if made.status_code in {200, 201}:
             assert made.get_json()["session"]["user_id"] == text
         else:  # 308: two slashes in a row are one, at the same address
             assert made.status_code in {308, 404, 405, 422}, (text, made.text)
-        assert door.ask("GET", HERE, query_string={"survey": text}).status_code in {404, 422}
+        assert app.request("GET", HERE, query_string={"survey": text}).status_code in {404, 422}
         for name in ("after", "status", "updated_since", "limit", "step", "survey", text):
-            listed = door.ask("GET", "/api/sessions", query_string={name: text})
+            listed = app.request("GET", "/api/sessions", query_string={name: text})
             assert listed.status_code in {200, 422}, (name, text, listed.text)
-        door.ask("GET", f"{HERE}/history", query_string={**SURVEY, "after": text, "limit": text})
-        door.ask("GET", HERE, query_string={**SURVEY, "at_version": text})
+        app.request("GET", f"{HERE}/history", query_string={**SURVEY, "after": text, "limit": text})
+        app.request("GET", HERE, query_string={**SURVEY, "at_version": text})
         for address in ("/s/", "/api/surveys/", "/assets/"):
-            assert door.ask("GET", f"{address}{path}").status_code in {200, 308, 404}, (address, text)
+            assert app.request("GET", f"{address}{path}").status_code in {200, 308, 404}, (address, text)
 
 
-def test_naughty_string_is_refused_or_taken_as_it_is_when_it_is_in_a_header(door: Door) -> None:
+def test_naughty_string_is_refused_or_taken_as_it_is_when_it_is_in_a_header(app: App) -> None:
     """As the version or the message id of a change: 4xx, or meant as it stands; others are not looked at."""
     for number, text in enumerate(STRINGS):
         sent = in_a_header(text)
         body = {"type": "goto", "step": f"S{number + 2}"}
-        keyed = door.ask("POST", f"{HERE}/commands", query_string=SURVEY, json=body, headers={"Idempotency-Key": sent})
+        keyed = app.request(
+            "POST", f"{HERE}/commands", query_string=SURVEY, json=body, headers={"Idempotency-Key": sent}
+        )
         assert keyed.status_code in {409, 422}, (text, keyed.text)
         if keyed.status_code == 409:
             assert keyed.get_json()["id"] == sent
         changed = {"is_audio_mode": True}
-        matched = door.ask("PATCH", HERE, query_string=SURVEY, json=changed, headers={"If-Match": sent})
+        matched = app.request("PATCH", HERE, query_string=SURVEY, json=changed, headers={"If-Match": sent})
         assert matched.status_code in {412, 422} or (matched.status_code, sent) == (200, sent.lstrip("0"))
-        door.ask("GET", "/", headers=dict.fromkeys(("User-Agent", "Accept-Language", "Referer", "Accept"), sent))
+        app.request("GET", "/", headers=dict.fromkeys(("User-Agent", "Accept-Language", "Referer", "Accept"), sent))
 
 
-def test_naughty_string_lets_nobody_in_when_it_is_a_credential(guarded: Door) -> None:
+def test_naughty_string_lets_nobody_in_when_it_is_a_credential(guarded: App) -> None:
     """As token, API key or cookie, in the form or a link: refused, with one page and nothing of it in it."""
     pages = set()
     for text in STRINGS:
         sent = in_a_header(text)
         cookie = {"Cookie": f"__Host-stepkeep-sign-in={sent}; __Host-stepkeep.naughty={sent}"}
         for headers in ({"Authorization": sent}, {"Authorization": f"Bearer {sent}"}, cookie):
-            assert guarded.ask("GET", HERE, query_string=SURVEY, headers=headers).status_code == 401, text
-        refused = guarded.ask("POST", "/sign-in", data={"key": text})
+            assert guarded.request("GET", HERE, query_string=SURVEY, headers=headers).status_code == 401, text
+        refused = guarded.request("POST", "/sign-in", data={"key": text})
         assert refused.status_code == 401
         pages.add(refused.text)
-        assert guarded.ask("POST", "/resume", json={"token": text}).status_code == 401
+        assert guarded.request("POST", "/resume", json={"token": text}).status_code == 401
     assert len(pages) == 1
 
 
-def test_naughty_string_is_another_site_when_it_is_an_origin(guarded: Door) -> None:
+def test_naughty_string_is_another_site_when_it_is_an_origin(guarded: App) -> None:
     """Refused as a foreign page's request, whatever it looks like."""
     for text in STRINGS:
         headers = {"Origin": f"https://{in_a_header(text)}"}
-        assert guarded.ask("POST", "/leave", query_string=SURVEY, headers=headers).status_code == 403
+        assert guarded.request("POST", "/leave", query_string=SURVEY, headers=headers).status_code == 403
 
 
-def test_naughty_string_is_refused_or_taken_as_it_is_when_it_is_in_an_invitation(door: Door) -> None:
+def test_naughty_string_is_refused_or_taken_as_it_is_when_it_is_in_an_invitation(app: App) -> None:
     """As user id, hours or a field that there is not: 422, or exactly that participant's token."""
     for text in STRINGS:
-        invited = door.ask("POST", "/api/surveys/naughty/participants", json={"user_id": text})
+        invited = app.request("POST", "/api/surveys/naughty/participants", json={"user_id": text})
         assert invited.status_code == 422 or invited.get_json()["user_id"] == text
-        assert door.ask("POST", "/api/surveys/naughty/participants", json={text: text, "": 1}).status_code == 422
-        assert door.ask("POST", f"{HERE}/link", query_string=SURVEY, json={"hours": text}).status_code == 422
+        assert app.request("POST", "/api/surveys/naughty/participants", json={text: text, "": 1}).status_code == 422
+        assert app.request("POST", f"{HERE}/link", query_string=SURVEY, json={"hours": text}).status_code == 422
 
 
 def in_a_header(text: str) -> str:

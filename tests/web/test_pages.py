@@ -41,7 +41,7 @@ class Clinic:
         """Let the browser have this cookie of the survey."""
         self.client.set_cookie(f"__Host-stepkeep.{survey}", token, domain="clinic.test", secure=True)
 
-    def token(self, survey: str, user_id: str) -> str:
+    def create_token(self, survey: str, user_id: str) -> str:
         return self.access.credentials.issue_token(SessionKey(survey, user_id))[0]
 
 
@@ -95,7 +95,7 @@ def test_new_person_gets_an_id_that_is_kept(clinic: Clinic) -> None:
 
 def test_cookie_is_renewed_when_half_of_its_life_is_over(clinic: Clinic) -> None:
     """Who comes now and then is never shut out."""
-    clinic.bring("follow-up", clinic.token("follow-up", "p-1"))
+    clinic.bring("follow-up", clinic.create_token("follow-up", "p-1"))
     assert "Set-Cookie" not in clinic.get("/s/follow-up").headers
     for _ in range(3):
         clinic.clock[0] += 60 * DAY_US
@@ -106,8 +106,8 @@ def test_cookie_is_renewed_when_half_of_its_life_is_over(clinic: Clinic) -> None
 
 def test_visit_has_ended_when_the_cookie_holds_no_more(clinic: Clinic) -> None:
     """401 without a new cookie; a public survey can be begun anew, a closed one is not even named."""
-    clinic.bring("phq9", clinic.token("phq9", "p-1"))
-    clinic.bring("follow-up", clinic.token("follow-up", "p-1"))
+    clinic.bring("phq9", clinic.create_token("phq9", "p-1"))
+    clinic.bring("follow-up", clinic.create_token("follow-up", "p-1"))
     clinic.clock[0] += 91 * DAY_US
     public, closed = clinic.get("/s/phq9"), clinic.get("/s/follow-up")
     assert (public.status_code, closed.status_code) == (401, 401)
@@ -128,9 +128,9 @@ def test_closed_survey_is_never_begun_anew(clinic: Clinic) -> None:
 def test_closed_survey_is_listed_to_who_was_invited(clinic: Clinic) -> None:
     """And to nobody else; a cookie of another survey is none of this one."""
     assert TITLE not in clinic.get("/").text
-    clinic.bring("follow-up", clinic.token("phq9", "p-1"))
+    clinic.bring("follow-up", clinic.create_token("phq9", "p-1"))
     assert TITLE not in clinic.get("/").text
-    clinic.bring("follow-up", clinic.token("follow-up", "p-1"))
+    clinic.bring("follow-up", clinic.create_token("follow-up", "p-1"))
     assert TITLE in clinic.get("/").text
 
 

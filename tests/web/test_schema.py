@@ -99,7 +99,7 @@ class Served:
     def api_key(self) -> str:
         return self.access.credentials.create_key("test", SCOPES)
 
-    def token(self) -> str:
+    def create_token(self) -> str:
         return self.access.credentials.issue_token(KEY)[0]
 
 
@@ -200,7 +200,7 @@ def token(served: Served) -> Iterator[None]:
     @schemathesis.auth(refresh_interval=None)
     class _Token:
         def get(self, _case: Any, _context: Any) -> str:
-            return served.token()
+            return served.create_token()
 
         def set(self, case: Any, data: str, _context: Any) -> None:
             case.headers["Authorization"] = f"Bearer {data}"

@@ -46,8 +46,8 @@ def test_phq9_is_walked_to_its_end_and_resumed_half_way(shared: Server, value: i
         ack = second.answer(asked, value)
     assert asked == last
     assert (ack["step"], ack["progress"], ack["session"]["status"]) == (None, 1.0, "completed")
-    assert second.ask("back")["code"] == "completed"
-    assert second.ask("restart")["session"]["current_step"] == "Q1"
+    assert second.request("back")["code"] == "completed"
+    assert second.request("restart")["session"]["current_step"] == "Q1"
 
 
 @pytest.mark.parametrize(
@@ -86,18 +86,18 @@ def test_edit_that_leads_elsewhere_drops_answers_and_gives_them_back_as_drafts(s
 def test_each_kind_of_command_is_answered(shared: Server) -> None:
     """back, goto, mode, ping, and the rejects with their codes."""
     participant = Participant(shared, "kinds")
-    assert participant.ask("back")["code"] == "at_start"
+    assert participant.request("back")["code"] == "at_start"
     assert participant.answer("Q7", 1)["code"] == "not_current"
     refused = participant.answer("Q1", 9)
     assert (refused["type"], refused["code"], refused["step"]["id"]) == ("reject", "invalid_answer", "Q1")
     assert participant.answer("Q1", None)["code"] == "required"
     participant.answer("Q1", 1)
     participant.answer("Q2", 1)
-    assert participant.ask("back")["session"]["current_step"] == "Q2"
-    gone = participant.ask("goto", step="Q1")
+    assert participant.request("back")["session"]["current_step"] == "Q2"
+    gone = participant.request("goto", step="Q1")
     assert (gone["session"]["current_step"], gone["session"]["step_history"]) == ("Q1", [])
-    assert participant.ask("goto", step="Q3")["session"]["step_history"] == ["Q1", "Q2"]
-    assert participant.ask("mode", audio=True)["session"]["is_audio_mode"] is True
+    assert participant.request("goto", step="Q3")["session"]["step_history"] == ["Q1", "Q2"]
+    assert participant.request("mode", audio=True)["session"]["is_audio_mode"] is True
     participant.send({"type": "ping"})
     assert participant.receive() == {"type": "pong"}
 

@@ -129,7 +129,7 @@ class Device:
             if self.unanswered:
                 self.receive()
 
-    def ask(self, frame: str, kind: str) -> None:
+    def request(self, frame: str, kind: str) -> None:
         """Send something that is no command, and receive until its answer."""
         self.one.ws.send(frame)
         while self.receive()["type"] != kind:
@@ -213,12 +213,12 @@ class SocketMachine(RuleBasedStateMachine):
     @rule(number=DEVICE)
     def ping(self, number: int) -> None:
         """The connection is tried."""
-        self.devices[number].ask('{"type":"ping"}', "pong")
+        self.devices[number].request('{"type":"ping"}', "pong")
 
     @rule(number=DEVICE, frame=MALFORMED)
     def malformed(self, number: int, frame: str) -> None:
         """No message of ours; the connection goes on."""
-        self.devices[number].ask(frame, "error")
+        self.devices[number].request(frame, "error")
 
     @rule(number=DEVICE)
     def close(self, number: int) -> None:

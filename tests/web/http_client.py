@@ -13,42 +13,42 @@ from werkzeug.test import TestResponse
 from tests.conftest import ROOT, SURVEYS, Server
 from tests.waiting import free_port
 from tests.web.matrix import ROWS, Row
-from tests.web.production import EVIL, Door
+from tests.web.production import EVIL, App
 
 
-def asked(door: Door, row: Row, user_id: str = "somebody", **headers: str) -> TestResponse:
+def send_row(app: App, row: Row, user_id: str = "somebody", **headers: str) -> TestResponse:
     """Ask as the row says, with a key that may do everything."""
-    options = {**row.options, **row.carried(f"Bearer {key_of(door)}")}
+    options = {**row.options, **row.carried(f"Bearer {admin_key(app)}")}
     options["headers"] = {**options.get("headers", {}), **headers}
-    return door.ask(row.method, row.path.format(user=user_id), **options)
+    return app.request(row.method, row.path.format(user=user_id), **options)
 
 
-def key_of(door: Door) -> str:
-    """Return the one key of the door's tests."""
-    extensions = door.app.extensions
-    extensions["key of the tests"] = key = extensions.get("key of the tests") or door.key()
+def admin_key(app: App) -> str:
+    """Return the API key that the tests of one application share."""
+    extensions = app.flask.extensions
+    extensions["key of the tests"] = key = extensions.get("key of the tests") or app.create_key()
     return str(key)
 
 
-def all_answers(door: Door) -> Iterator[tuple[str, TestResponse]]:
+def all_responses(app: App) -> Iterator[tuple[str, TestResponse]]:
     """Give what each route answers, to whom may ask and to nobody, and each kind of refusal and fault."""
-    door.begin("somebody")
+    app.begin_session("somebody")
     for row in ROWS:
-        yield f"{row.method} {row.path}", asked(door, row)
-        yield f"{row.method} {row.path} by nobody", door.ask(row.method, row.path.format(user="somebody"))
-    yield "no such page", door.ask("GET", "/nowhere")
-    yield "no such survey", door.ask("GET", "/s/none")
-    yield "no such part of the API", door.ask("GET", "/api/nowhere")
-    yield "no such asset", door.ask("GET", "/assets/none.css")
-    yield "wrong method", door.ask("POST", "/healthz")
-    yield "wrong host", door.ask("GET", "/", base_url=EVIL)
-    yield "too large", door.ask("PUT", "/api/session/x", door.key("sessions:write"), data=b" " * 3_000_000)
-    yield "no JSON", door.ask("PUT", "/api/session/x?survey=phq9", door.key("sessions:write"), data=b"{")
-    yield "no handshake", door.ask("GET", "/ws/survey/x")
-    yield "preflight", door.ask("OPTIONS", "/api/sessions", headers={"Origin": EVIL})
+        yield f"{row.method} {row.path}", send_row(app, row)
+        yield f"{row.method} {row.path} by nobody", app.request(row.method, row.path.format(user="somebody"))
+    yield "no such page", app.request("GET", "/nowhere")
+    yield "no such survey", app.request("GET", "/s/none")
+    yield "no such part of the API", app.request("GET", "/api/nowhere")
+    yield "no such asset", app.request("GET", "/assets/none.css")
+    yield "wrong method", app.request("POST", "/healthz")
+    yield "wrong host", app.request("GET", "/", base_url=EVIL)
+    yield "too large", app.request("PUT", "/api/session/x", app.create_key("sessions:write"), data=b" " * 3_000_000)
+    yield "no JSON", app.request("PUT", "/api/session/x?survey=phq9", app.create_key("sessions:write"), data=b"{")
+    yield "no handshake", app.request("GET", "/ws/survey/x")
+    yield "preflight", app.request("OPTIONS", "/api/sessions", headers={"Origin": EVIL})
 
 
-def dumps(server: Server, request: bytes) -> str:
+def exchange(server: Server, request: bytes) -> str:
     """Return all that the server sends to these bytes."""
     with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         connection.sendall(request)
@@ -60,13 +60,13 @@ def dumps(server: Server, request: bytes) -> str:
     return b"".join(parts).decode("latin-1")
 
 
-def raw(server: Server, method: str, path: str, *lines: str, body: str = "") -> str:
+def send_raw(server: Server, method: str, path: str, *lines: str, body: str = "") -> str:
     """Ask with exactly this path and these header lines."""
     head = "".join(f"{line}\r\n" for line in (f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *lines))
-    return dumps(server, f"{head}\r\n{body}".encode("latin-1"))
+    return exchange(server, f"{head}\r\n{body}".encode("latin-1"))
 
 
-def run(module: str, *arguments: str, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+def run_server(module: str, *arguments: str, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Start a server that should not start, and return how it ended."""
     outside = {
         name: value for name, value in os.environ.items() if name not in {"SECRET_KEY", "STEPKEEP_ENVIRONMENT", "HOST"}
@@ -82,11 +82,11 @@ def run(module: str, *arguments: str, folder: Path, **environment: str) -> "subp
     return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=60, check=False)
 
 
-def gunicorn(folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    return run("gunicorn", "--config", "gunicorn.conf.py", "wsgi:app", folder=folder, **environment)
+def run_gunicorn(folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return run_server("gunicorn", "--config", "gunicorn.conf.py", "wsgi:app", folder=folder, **environment)
 
 
-WEAK = {
+WEAK_KEYS = {
     "none": {},
     "empty": {"SECRET_KEY": ""},
     "short": {"SECRET_KEY": "a1b2c3d4e5f6g7h8i9j0a1b2c3d4e5f"},
