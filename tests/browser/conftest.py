@@ -100,7 +100,7 @@ def second_device(new_context: Callable[..., BrowserContext], clinic: Clinic) ->
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+def shared_ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """A ward for all tests of a file; sessions that a test adds have ids of their own."""
     ward = Ward(tmp_path_factory.mktemp("ward"))
     yield ward
@@ -108,6 +108,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
 
 
 @pytest.fixture
-def desk(context: BrowserContext, watched: Ward) -> Desk:
+def desk(context: BrowserContext, shared_ward: Ward) -> Desk:
     """A desk with all scopes."""
-    return Desk(context, watched, watched.key)
+    return Desk(context, shared_ward, shared_ward.key)
