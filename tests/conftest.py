@@ -29,8 +29,9 @@ SERVER_KINDS = ("postgresql", "mysql")
 
 Servers = Callable[[str], Databases]
 
-# The tests start hundreds of processes: without this, each of them would compile app/ anew.
+# The tests start hundreds of processes and migrate thousands of times: otherwise each would compile its files anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 for profile, percent in {"dev": 25, "ci": 100, "nightly": 1000}.items():

@@ -207,8 +207,8 @@ def test_command_without_a_final_answer_is_found(case: Case) -> None:
 @pytest.mark.parametrize(
     ("mutant", "kind", "rule"),
     [
-        ("early acknowledgement", "server killed", "lost"),
-        ("no message ids", "frames duplicated", "doubled"),
+        pytest.param("early acknowledgement", "server killed", "lost", marks=pytest.mark.long),
+        pytest.param("no message ids", "frames duplicated", "doubled", marks=pytest.mark.long),
         ("skipped fold", "clients cut", "fold"),
     ],
 )

@@ -5,7 +5,6 @@ import json
 import secrets
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +17,14 @@ LIED = "203.0.113.77"
 """An address that a client says it has."""
 
 
-@pytest.fixture
-def behind(tmp_path: Path) -> Iterator[Server]:
+pytestmark = pytest.mark.xdist_group("proxies")
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server in production as the documents tell to set it behind a proxy."""
     server = Server(
-        tmp_path,
+        tmp_path_factory.mktemp("behind"),
         environment={
             "STEPKEEP_ENVIRONMENT": "production",
             "SECRET_KEY": secrets.token_urlsafe(32),
@@ -35,7 +37,7 @@ def behind(tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture(params=["nginx", "caddy"])
+@pytest.fixture(scope="module", params=["nginx", "caddy"])
 def proxy(request: pytest.FixtureRequest, behind: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     with started(request.param, behind.port, tmp_path_factory.mktemp("proxy")) as running:
         yield running

@@ -347,7 +347,7 @@ def test_half_open_connection_is_found_by_pings_and_its_draft_saved(
     kind: str, servers: Servers, tmp_path: Path
 ) -> None:
     """The network swallows all: no close ever comes, and still the handler ends and saves."""
-    with running_server(kind, servers, tmp_path, STEPKEEP_PING_INTERVAL_S="0.5") as server:
+    with running_server(kind, servers, tmp_path, STEPKEEP_PING_INTERVAL_S="0.2") as server:
         proxy = Proxy("127.0.0.1", server.port)
         through = Server(tmp_path, port=proxy.port)
         one = Participant(through, "gone", "intake", ping_interval=None)

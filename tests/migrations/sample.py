@@ -9,6 +9,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, MetaData, inspect, select
 
+from app.catalogue import UNNAMED_SURVEY
 from app.store.engine import normalise_url, writer_engine
 from tests.conftest import ROOT, SURVEYS
 
@@ -82,11 +83,12 @@ def run_alembic(url: str, *arguments: str, **environment: str) -> "subprocess.Po
     )
 
 
-def migrate(url: str, revision: str, *, down: bool = False) -> None:
+def migrate(url: str, revision: str, *, down: bool = False, default_survey: str = UNNAMED_SURVEY) -> None:
     """Upgrade or downgrade in this process, many times as fast."""
     config = Config()
     config.set_main_option("script_location", str(ROOT / "alembic"))
     config.attributes["url"] = normalise_url(url)
+    config.attributes["default_survey"] = default_survey  # else all survey files are read
     (command.downgrade if down else command.upgrade)(config, revision)
 
 

@@ -14,7 +14,7 @@ from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from app.writer.batch import Committed
 from tests.conftest import SURVEYS
-from tests.migrations.sample import BY_HAND, alembic, execute, make_by_hand, run_alembic
+from tests.migrations.sample import BY_HAND, alembic, execute, make_by_hand, migrate, run_alembic
 
 BOB = SessionKey("phq9", "bob")
 
@@ -37,7 +37,7 @@ def as_fields(state: object) -> dict[str, object]:
 def adopted(empty_url: str) -> Iterator[SessionStore]:
     """A store on a database made by hand, whose sessions are of phq9."""
     make_by_hand(empty_url)
-    alembic(empty_url, "upgrade", "head", STEPKEEP_DEFAULT_SURVEY="phq9")
+    migrate(empty_url, "head", default_survey="phq9")
     store = open_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
     yield store
     store.close()

@@ -43,15 +43,15 @@ def at_revision(revision: str) -> Callable[[str], None]:
 
 
 def points_that_fail(
-    new_database: Callable[[], str], start: Callable[[str], None], revision: str, *, down: bool = False
+    new_database: Callable[[], str], start: Callable[[str], None], revision: str, every: int, *, down: bool = False
 ) -> list[str]:
-    """Break the migration at each statement in turn and run it again; return those where that didn't finish it."""
+    """Break the migration at every so manyth statement and run it again; return those where that didn't finish it."""
     reference = new_database()
     start(reference)
     migrate(reference, revision, down=down)
     expected = (shape(reference), dump(reference))
     failing: list[str] = []
-    for number in count(1):
+    for number in count(every, every):
         url = new_database()
         start(url)
         with interrupted_at(number, fail) as done:
@@ -72,24 +72,29 @@ def points_that_fail(
     raise AssertionError
 
 
+EVERY = pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.long), 13])
+
+
+@EVERY
 @pytest.mark.parametrize("start", [make_by_hand, lambda _url: None], ids=["by hand", "empty"])
 def test_upgrade_that_broke_at_any_statement_is_finished_by_the_next(
-    new_database: Callable[[], str], start: Callable[[str], None]
+    new_database: Callable[[], str], start: Callable[[str], None], every: int
 ) -> None:
     """MariaDB: every statement and every COMMIT; the schema and each row are those of an unbroken upgrade."""
-    assert points_that_fail(new_database, start, "head") == []
+    assert points_that_fail(new_database, start, "head", every) == []
 
 
 # The downgrades of 0004 and 0001 drop tables without asking whether they are there; both revisions have landed.
+@EVERY
 @pytest.mark.parametrize(("above", "below"), [("0003", "0001"), ("0005", "0004")])
 def test_downgrade_that_broke_at_any_statement_is_finished_by_the_next(
-    new_database: Callable[[], str], above: str, below: str
+    new_database: Callable[[], str], above: str, below: str, every: int
 ) -> None:
     """MariaDB: every statement and every COMMIT between two revisions."""
-    assert points_that_fail(new_database, at_revision(above), below, down=True) == []
+    assert points_that_fail(new_database, at_revision(above), below, every, down=True) == []
 
 
-@pytest.mark.parametrize("number", [3, 8, 15, 24, 31])
+@pytest.mark.parametrize("number", [15, *(pytest.param(number, marks=pytest.mark.long) for number in (3, 8, 24, 31))])
 def test_upgrade_that_was_killed_is_finished_by_the_next(empty_url: str, number: int) -> None:
     """The process dies in the middle, on each database; not even its connection is closed by it."""
     make_by_hand(empty_url)

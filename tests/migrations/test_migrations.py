@@ -117,7 +117,7 @@ def test_erasures_that_were_added_twice_are_merged(empty_url: str) -> None:
 def test_upgrade_and_downgrade_by_the_command_keep_every_row(empty_url: str) -> None:
     """As an operator runs it; models and migrations agree; base is empty."""
     url = empty_url
-    alembic(url, "upgrade", "0001")
+    migrate(url, "0001")
     execute(url, ROWS)
     alembic(url, "upgrade", "head")
     alembic(url, "check")
@@ -125,14 +125,14 @@ def test_upgrade_and_downgrade_by_the_command_keep_every_row(empty_url: str) -> 
     assert (len(rows["sessions"]), len(rows["session_history"])) == (3, 6)
     alembic(url, "downgrade", "base")
     assert dump(url) == {}
-    alembic(url, "upgrade", "head")
+    migrate(url, "head")
     alembic(url, "check")
 
 
 def test_two_upgrades_at_once_harm_nothing(empty_url: str) -> None:
     """One works, the other waits; both end well, with the rows of one."""
     url = empty_url
-    alembic(url, "upgrade", "0001")
+    migrate(url, "0001")
     execute(url, ROWS)
     both = [run_alembic(url, "upgrade", "head") for _ in range(2)]
     for one in both:

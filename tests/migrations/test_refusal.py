@@ -69,7 +69,11 @@ def test_open_store_refuses_another_schema(empty_url: str, revision: str | None)
     gc.collect()
 
 
-@pytest.mark.parametrize("revision", [OLDER, NONE, NEWER], ids=["older", "none", "newer"])
+@pytest.mark.parametrize(
+    "revision",
+    [OLDER, pytest.param(NONE, marks=pytest.mark.long), pytest.param(NEWER, marks=pytest.mark.long)],
+    ids=["older", "none", "newer"],
+)
 def test_server_refuses_another_schema_in_one_line(empty_url: str, revision: str | None) -> None:
     """Exit code 1, one line, no traceback."""
     make(empty_url, revision)

@@ -15,7 +15,7 @@ from app.store import history
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS
-from tests.migrations.sample import alembic, make_by_hand
+from tests.migrations.sample import make_by_hand, migrate
 from tests.operations.walked import change_row, history_of, lose_event, row_of, swap_rows, walked
 from tests.store.test_sealing import OLD, keys_of
 
@@ -143,7 +143,7 @@ def test_locked_session_is_counted_apart(settings: Settings) -> None:
 def adopted(empty_url: str) -> Iterator[SessionStore]:
     """A store on a database made by hand by an older program."""
     make_by_hand(empty_url)
-    alembic(empty_url, "upgrade", "head", STEPKEEP_DEFAULT_SURVEY="phq9")
+    migrate(empty_url, "head", default_survey="phq9")
     store = open_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
     yield store
     store.close()
