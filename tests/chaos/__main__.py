@@ -1,4 +1,4 @@
-"""``python -m tests.chaos``: break everything for some minutes, and see that nothing is lost and nothing doubled."""
+"""``python -m tests.chaos``: inject faults for some minutes, then check that no turn was lost or duplicated."""
 
 import argparse
 import logging
@@ -10,81 +10,85 @@ from pathlib import Path
 from tests.chaos import report
 from tests.chaos.browsers import chromium
 from tests.chaos.mutants import MUTANTS
-from tests.chaos.result import PARTICIPANTS, Order, Result
+from tests.chaos.result import PARTICIPANTS, Result, RunConfig
 from tests.chaos.run import run
 from tests.conftest import KINDS
 from tests.databases import NoServer
 
 BROWSERS = 2
-SHOWN = 30
-"""Findings that are printed; the report and the logs have all."""
+MAX_PRINTED = 30
+"""Maximum number of findings printed; the report and the logs have all."""
 
 
 def arguments() -> argparse.Namespace:
-    """Return what is asked for."""
+    """Return the parsed command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--database", choices=(*KINDS, "all"), default="all")
-    parser.add_argument("--minutes", type=float, default=3.0, help="in all; the databases share them")
-    parser.add_argument("--faults", type=int, help="of each database at most; else as many as there is time for")
-    parser.add_argument("--seed", default=str(time.time_ns() % 1_000_000), help="of the faults and the participants")
+    parser.add_argument("--minutes", type=float, default=3.0, help="total duration, shared by the databases")
+    parser.add_argument("--faults", type=int, help="maximum number per database (default: as many as time allows)")
+    parser.add_argument(
+        "--seed", default=str(time.time_ns() % 1_000_000), help="seed of the faults and of the participants"
+    )
     parser.add_argument("--participants", type=int, default=PARTICIPANTS)
-    parser.add_argument("--browsers", type=int, default=BROWSERS, help="further participants, in Chromium")
-    parser.add_argument("--mutant", choices=list(MUTANTS), default="", help="make the server wrong on purpose")
-    parser.add_argument("--report", type=Path, help="the folder that gets chaos.md and chaos.png")
-    parser.add_argument("--logs", type=Path, default=Path("build/chaos"), help="gets the logs if anything is found")
+    parser.add_argument("--browsers", type=int, default=BROWSERS, help="additional participants in Chromium")
+    parser.add_argument("--mutant", choices=list(MUTANTS), default="", help="serve a deliberately broken server")
+    parser.add_argument("--report", type=Path, help="directory for chaos.md and chaos.png")
+    parser.add_argument(
+        "--logs", type=Path, default=Path("build/chaos"), help="directory for the logs if there are findings"
+    )
     return parser.parse_args()
 
 
-def orders(asked: argparse.Namespace) -> list[Order]:
-    """Return a run for each database."""
-    kinds = KINDS if asked.database == "all" else (asked.database,)
+def configurations(options: argparse.Namespace) -> list[RunConfig]:
+    """Return the configuration of a run for each database."""
+    kinds = KINDS if options.database == "all" else (options.database,)
     return [
-        Order(
+        RunConfig(
             database=kind,
-            seed=asked.seed,
-            seconds=asked.minutes * 60 / len(kinds),
-            faults=asked.faults,
-            participants=asked.participants,
-            browsers=asked.browsers if chromium() is not None else 0,
-            mutant=asked.mutant,
+            seed=options.seed,
+            seconds=options.minutes * 60 / len(kinds),
+            faults=options.faults,
+            participants=options.participants,
+            browsers=options.browsers if chromium() is not None else 0,
+            mutant=options.mutant,
         )
         for kind in kinds
     ]
 
 
-def say(line: str) -> None:
-    """Print a line at once."""
+def print_line(line: str) -> None:
+    """Print a line unbuffered."""
     print(line, flush=True)  # noqa: T201 - a program for the terminal
 
 
-def end_once(number: int, _frame: object) -> None:
-    """End the run, with every process and folder of it; impatience must not interrupt that."""
+def exit_on_signal(number: int, _frame: object) -> None:
+    """End the run and clean up; ignore further signals meanwhile."""
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     sys.exit(128 + number)
 
 
 def main() -> int:
-    """Run, say what was found, write the report; 1 if anything was found."""
-    asked = arguments()
-    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # it is we who cut its connections
+    """Run, print the findings, write the report; return 1 if there are findings."""
+    options = arguments()
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # the faults cut its connections
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end_once)
+        signal.signal(number, exit_on_signal)
     results: list[Result] = []
-    left_out: dict[str, str] = {}
-    for order in orders(asked):
-        say(f"{order.database}: {order.command}")
+    skipped: dict[str, str] = {}
+    for config in configurations(options):
+        print_line(f"{config.database}: {config.command}")
         try:
-            results.append(run(order, tell=say, keep=asked.logs))
+            results.append(run(config, output=print_line, logs=options.logs))
         except NoServer as error:
-            left_out[order.database] = str(error)
-            say(f"  left out: {error}")
+            skipped[config.database] = str(error)
+            print_line(f"  skipped: {error}")
             continue
-        say(report.summary(results[-1]))
-        for finding in results[-1].findings[:SHOWN]:
-            say(f"  {finding.rule}: {finding.session.user_id} in {finding.session.survey_id}: {finding.detail}")
-    if asked.report is not None and results:
-        say(f"The report is {report.write(results, left_out, asked.report)}.")
+        print_line(report.summary(results[-1]))
+        for finding in results[-1].findings[:MAX_PRINTED]:
+            print_line(f"  {finding.rule}: {finding.session.user_id} in {finding.session.survey_id}: {finding.detail}")
+    if options.report is not None and results:
+        print_line(f"The report is {report.write(results, skipped, options.report)}.")
     return int(any(result.findings for result in results))
 
 

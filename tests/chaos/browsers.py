@@ -1,7 +1,7 @@
-"""Participants in a headless Chromium: pages that import the browser's client and nothing else of ours.
+"""Participants in headless Chromium, on pages that import only the JavaScript client.
 
-One thread drives them all, since playwright wants that; each has a profile of its own. Now and then a page is
-loaded anew: its outbox is what IndexedDB has kept.
+One thread drives all pages, as Playwright requires; each page has its own profile. Pages are reloaded now and then:
+the outbox then is the one in IndexedDB.
 """
 
 import shutil
@@ -13,8 +13,8 @@ from typing import Any
 from playwright.sync_api import Error, Page, sync_playwright
 
 from tests.chaos.logs import ClientLog, open_file
-from tests.chaos.participants import IMPATIENT_S, MAX_UNANSWERED, WISHES_A_VISIT, Crowd
-from tests.chaos.walks import SURVEYS, Walk, Wish
+from tests.chaos.participants import ANSWER_TIMEOUT_S, COMMANDS_PER_VISIT, MAX_UNANSWERED, Crowd
+from tests.chaos.walks import SURVEYS, PlannedCommand, Walk
 
 TIMEOUTS_MS = {
     "connectAttempts": 5,
@@ -26,11 +26,11 @@ TIMEOUTS_MS = {
     "pingTimeoutMs": 2000,
 }
 
-LOADED_ANEW_EVERY = 15
+RELOAD_EVERY = 15
 LOAD_MS = 5000
 PAUSE_S = 0.01
 
-BEGIN = """async ({surveyId, userId, timeouts}) => {
+START = """async ({surveyId, userId, timeouts}) => {
     const {SurveyClient} = await import("/assets/client/client.js");
     const messages = [];
     const client = new SurveyClient({origin: location.origin, surveyId, userId, timeouts});
@@ -41,7 +41,7 @@ BEGIN = """async ({surveyId, userId, timeouts}) => {
     await client.start();
 }"""
 
-GIVE = """(command) => {
+SEND = """(command) => {
     const client = window.chaos.client;
     switch (command.type) {
         case "answer": void client.answer(command.step, command.value); break;
@@ -56,19 +56,19 @@ GIVE = """(command) => {
 
 TAKE = "() => window.chaos.messages.splice(0)"
 
-LEAVE = """() => {
+STOP = """() => {
     window.chaos.client.stop();
     return window.chaos.messages.splice(0);
 }"""
 
 
 def chromium() -> str | None:
-    """Return the path of the machine's Chromium."""
+    """Return the path of an installed Chromium, or None."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class BrowserCrowd:
-    """Some pages, driven by one thread."""
+    """Several pages, driven by one thread."""
 
     def __init__(self, pages: int, crowd: Crowd) -> None:
         self._crowd = crowd
@@ -88,16 +88,16 @@ class BrowserCrowd:
             self.failure = error
 
     def _drive(self, visitors: list["_Visitor"]) -> None:
-        going = [visitor.visits() for visitor in visitors]
-        while going and not self._crowd.ending.is_set():
-            going = [one for one in going if next(one, "over") != "over"]
+        visits = [visitor.visits() for visitor in visitors]
+        while visits and not self._crowd.stopping.is_set():
+            visits = [visit for visit in visits if next(visit, "done") != "done"]
             time.sleep(PAUSE_S)
         for visitor in visitors:
             visitor.close()
 
 
 class _Visitor:
-    """One page, and who uses it."""
+    """A participant using one page."""
 
     def __init__(self, number: int, page: Page, crowd: Crowd) -> None:
         self._number = number
@@ -110,9 +110,9 @@ class _Visitor:
         self._file.close()
 
     def visits(self) -> Iterator[None]:
-        """Take part again and again; yields whenever it waits."""
+        """Complete one session after another; yield while waiting."""
         visit = 0
-        while self._crowd.giving.is_set():
+        while self._crowd.sending.is_set():
             visit += 1
             user_id = f"{self._crowd.seed}-b{self._number}-v{visit}"
             log = self._crowd.new_log(f"b{self._number}v{visit}", self._survey_id, user_id, self._file)
@@ -120,47 +120,47 @@ class _Visitor:
 
     def _visit(self, log: ClientLog, walk: Walk) -> Iterator[None]:
         yield from self._load(log)
-        for number in range(1, WISHES_A_VISIT + 1):
-            yield from self._until_shown(log)
-            if not self._crowd.giving.is_set() or log.newest is None:
+        for number in range(1, COMMANDS_PER_VISIT + 1):
+            yield from self._wait_for_session(log)
+            if not self._crowd.sending.is_set() or log.newest is None:
                 break
-            if number % LOADED_ANEW_EVERY == 0:
-                self._take(log, LEAVE)
-                log.note("loaded anew")
+            if number % RELOAD_EVERY == 0:
+                self._take(log, STOP)
+                log.note("reloaded")
                 yield from self._load(log)
-            yield from self._wish(log, walk.next(log.newest))
+            yield from self._send(log, walk.next(log.newest))
         while log.unanswered():
             self._take(log, TAKE)
             yield
-        self._take(log, LEAVE)
+        self._take(log, STOP)
 
     def _load(self, log: ClientLog) -> Iterator[None]:
-        """Load the client into a fresh page; again, while there is no server."""
-        who: dict[str, Any] = {"surveyId": log.survey_id, "userId": log.user_id, "timeouts": TIMEOUTS_MS}
+        """Load the client into a new page; retry while the server is unavailable."""
+        arguments: dict[str, Any] = {"surveyId": log.survey_id, "userId": log.user_id, "timeouts": TIMEOUTS_MS}
         while True:
             try:
                 self._page.goto(f"{self._crowd.origin}/healthz", timeout=LOAD_MS)
-                self._page.evaluate(BEGIN, who)
+                self._page.evaluate(START, arguments)
             except Error:
                 yield
             else:
                 return
 
-    def _until_shown(self, log: ClientLog) -> Iterator[None]:
-        while log.newest is None and self._crowd.giving.is_set():
+    def _wait_for_session(self, log: ClientLog) -> Iterator[None]:
+        while log.newest is None and self._crowd.sending.is_set():
             self._take(log, TAKE)
             yield
 
-    def _wish(self, log: ClientLog, wish: Wish) -> Iterator[None]:
+    def _send(self, log: ClientLog, planned: PlannedCommand) -> Iterator[None]:
         at_s = time.monotonic()
-        command_id = self._page.evaluate(GIVE, dict(wish.command))
-        log.give(at_s, command_id, wish.command, is_wrong=wish.is_wrong)
+        command_id = self._page.evaluate(SEND, dict(planned.command))
+        log.record_sent(at_s, command_id, planned.command, is_invalid=planned.is_invalid)
         while command_id is not None and command_id not in log.answered:
             self._take(log, TAKE)
             yield
-            if time.monotonic() - at_s > IMPATIENT_S and len(log.unanswered()) < MAX_UNANSWERED:
+            if time.monotonic() - at_s > ANSWER_TIMEOUT_S and len(log.unanswered()) < MAX_UNANSWERED:
                 return
 
-    def _take(self, log: ClientLog, how: str) -> None:
-        for message in self._page.evaluate(how):
-            log.receive(message)
+    def _take(self, log: ClientLog, script: str) -> None:
+        for message in self._page.evaluate(script):
+            log.record_received(message)

@@ -1,7 +1,6 @@
-"""The checker: what the clients were told against what the database holds. O(n) in events and messages.
+"""The checker: compares the clients' logs with the database, in O(n) of events and messages.
 
-Six rules, after Jepsen's checkers (set, append list, per-client FIFO, versions, reads); an empty list of findings
-means that all hold.
+Six rules, modelled on Jepsen's checkers (set, append list, per-client FIFO, versions, reads).
 """
 
 from bisect import bisect_left, bisect_right
@@ -18,8 +17,8 @@ from app.survey.flow import Rejection, decide
 from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState, apply
 from app.web.ws.messages import command_of, parse_value
-from tests.chaos.expected import holds, row_of, shown_session
-from tests.chaos.logs import ClientLog, Given, Received, hashes_of
+from tests.chaos.expected import expected_row, expected_session, matches
+from tests.chaos.logs import ClientLog, Received, SentCommand, session_hashes
 from tests.chaos.stored import Event, Stored
 from tests.conftest import SURVEYS
 
@@ -28,7 +27,7 @@ Rule = Literal[
     "doubled",
     "acknowledged",
     "order",
-    "fold",
+    "replay",
     "versions",
     "reads",
     "rejected",
@@ -38,15 +37,15 @@ Rule = Literal[
 ]
 
 NEVER = 2**62
-"""A version later than all."""
+"""Greater than any version."""
 
-MEANWHILE_S = 2.0
-"""Seconds for which another client's answered command may still be under way in a state that was on its way."""
+OVERLAP_S = 2.0
+"""A state in transit may still include another client's command that was answered this long ago."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that must not be."""
+    """A violation of a rule."""
 
     rule: Rule
     session: SessionKey
@@ -54,7 +53,7 @@ class Finding:
 
 
 def check(stored: Stored, logs: Sequence[ClientLog]) -> list[Finding]:
-    """Return everything in which the database and the logs break a rule."""
+    """Return all violations in the database and the logs."""
     by_session: dict[SessionKey, list[ClientLog]] = defaultdict(list)
     for log in logs:
         by_session[SessionKey(log.survey_id, log.user_id)].append(log)
@@ -67,14 +66,14 @@ def check(stored: Stored, logs: Sequence[ClientLog]) -> list[Finding]:
 
 
 @cache
-def survey_of(survey_id: str) -> Survey:
+def load_survey(survey_id: str) -> Survey:
     """Return a shipped survey."""
     file = SURVEYS / f"{survey_id}.yaml"
     return parse_survey(file.read_text(), str(file))
 
 
 class _Session:
-    """One session: its row, its events in the order of their versions, the logs of its clients."""
+    """A session: its row, its events by version, the logs of its clients."""
 
     def __init__(
         self, key: SessionKey, row: Mapping[str, Any] | None, events: Sequence[Event], logs: Sequence[ClientLog]
@@ -83,22 +82,22 @@ class _Session:
         self._row = row
         self._events = sorted(events, key=lambda event: event.version)
         self._logs = logs
-        self._versions_of: dict[str, list[int]] = defaultdict(list)
-        self._event_of: dict[int, Event] = {}
+        self._versions_by_id: dict[str, list[int]] = defaultdict(list)
+        self._event_at: dict[int, Event] = {}
         for event in self._events:
-            self._event_of[event.version] = event
+            self._event_at[event.version] = event
             if event.message_id is not None:
-                self._versions_of[event.message_id].append(event.version)
+                self._versions_by_id[event.message_id].append(event.version)
         self._state: SessionState | None = None
         self._states: dict[int, SessionState | None] = {0: None}
-        self._shown: dict[int, tuple[bytes, bytes]] = {}
-        self._newest_as: dict[bytes, int] = {}
+        self._hashes: dict[int, tuple[bytes, bytes]] = {}
+        self._newest_version: dict[bytes, int] = {}
         self._spans = {log.client: _Spans(log) for log in logs}
-        self._fold()
+        self._replay()
 
     def findings(self) -> Iterator[Finding]:
         yield from self._check_versions()
-        yield from self._check_fold()
+        yield from self._check_replay()
         yield from self._check_unknown()
         for log in self._logs:
             yield from self._check_acknowledged(log)
@@ -107,166 +106,168 @@ class _Session:
             yield from self._check_reads(log)
             yield from self._check_answered(log)
 
-    def _fold(self) -> None:
+    def _replay(self) -> None:
         for event in self._events:
             self._state = apply(self._state, from_record(event.record))
             self._states[event.version] = self._state
-            shown, without_draft = hashes_of(shown_session(self._key, self._state))
-            self._shown[event.version] = shown, without_draft
-            self._newest_as[shown] = self._newest_as[without_draft] = event.version
+            whole, without_draft = session_hashes(expected_session(self._key, self._state))
+            self._hashes[event.version] = whole, without_draft
+            self._newest_version[whole] = self._newest_version[without_draft] = event.version
 
     def _check_versions(self) -> Iterator[Finding]:
-        """Versions are 1 to n, none missing or double, and the row has the last one."""
-        found = [event.version for event in self._events]
-        if found != list(range(1, len(found) + 1)):
-            yield self._finding("versions", f"history has the versions {_short(found)}")
-        last = found[-1] if found else 0
+        """Versions are 1 to n, and the row has version n."""
+        versions = [event.version for event in self._events]
+        if versions != list(range(1, len(versions) + 1)):
+            yield self._finding("versions", f"history has the versions {_describe_gaps(versions)}")
+        last = versions[-1] if versions else 0
         if self._row is None:
-            if found:
-                yield self._finding("versions", f"history of {last} events, and no row")
+            if versions:
+                yield self._finding("versions", f"there is a history of {last} events, but no row")
         elif self._row["version"] != last:
             yield self._finding("versions", f"the row is at {self._row['version']}, history at {last}")
 
-    def _check_fold(self) -> Iterator[Finding]:
-        """The fold of history is the row, column by column."""
+    def _check_replay(self) -> Iterator[Finding]:
+        """Each column of the row equals the replayed history."""
         if self._row is None or self._state is None:
             return
-        for name, value in row_of(self._key, self._state).items():
+        for name, value in expected_row(self._key, self._state).items():
             if self._row[name] != value:
-                yield self._finding("fold", f"{name} is {self._row[name]!r}, the fold says {value!r}")
+                yield self._finding("replay", f"{name} is {self._row[name]!r}, the replayed history gives {value!r}")
 
     def _check_unknown(self) -> Iterator[Finding]:
-        """Nothing is in history that nobody gave."""
-        known = {given.id for log in self._logs for given in log.given}
-        for message_id in self._versions_of:
+        """Every event with a message id has a command of a client."""
+        known = {sent.id for log in self._logs for sent in log.sent}
+        for message_id in self._versions_by_id:
             if message_id not in known:
-                yield self._finding("unknown", f"{message_id} is in history, and no client gave it")
+                yield self._finding("unknown", f"{message_id} is in history, but no client sent it")
 
     def _check_acknowledged(self, log: ClientLog) -> Iterator[Finding]:
-        """Each acknowledged command is in history once, at the acknowledged version, with its content."""
-        commands = {given.id: given for given in log.given}
+        """Each acknowledged command is in history exactly once, at the acknowledged version, with its content."""
+        commands = {sent.id: sent for sent in log.sent}
         for message in log.received:
             if message.type == "ack":
                 yield from self._check_acknowledgement(log, message, commands)
         for command_id in commands:
-            versions = self._versions_of.get(command_id or "", [])
+            versions = self._versions_by_id.get(command_id or "", [])
             if len(versions) > 1:
                 yield self._finding("doubled", f"{log.client}: {command_id} is in history at {versions}")
 
     def _check_acknowledgement(
-        self, log: ClientLog, message: Received, commands: Mapping[str | None, Given]
+        self, log: ClientLog, message: Received, commands: Mapping[str | None, SentCommand]
     ) -> Iterator[Finding]:
-        versions = self._versions_of.get(message.id or "", [])
-        what = f"{log.client}: {message.id} was acknowledged at {message.version}"
+        versions = self._versions_by_id.get(message.id or "", [])
+        prefix = f"{log.client}: {message.id} was acknowledged at {message.version}"
         if not versions:
-            yield self._finding("lost", f"{what}, and is not in history")
+            yield self._finding("lost", f"{prefix}, but is not in history")
         elif message.version not in versions:
-            yield self._finding("acknowledged", f"{what}, and is in history at {versions}")
-        elif (given := commands.get(message.id)) is None:
-            yield self._finding("acknowledged", f"{what}, and was never given")
-        elif not holds(self._event_of[versions[0]], given):
-            yield self._finding("acknowledged", f"{what}, and history has another content")
+            yield self._finding("acknowledged", f"{prefix}, but is in history at {versions}")
+        elif (sent := commands.get(message.id)) is None:
+            yield self._finding("acknowledged", f"{prefix}, but was never sent")
+        elif not matches(self._event_at[versions[0]], sent):
+            yield self._finding("acknowledged", f"{prefix}, but history has other content")
 
     def _check_rejected(self, log: ClientLog) -> Iterator[Finding]:
-        """What was rejected, and what could only be refused, is not in history."""
+        """Neither rejected nor invalid commands are in history."""
         rejected = {message.id for message in log.received if message.type == "reject"}
-        for given in log.given:
-            if given.id in self._versions_of and (given.id in rejected or given.is_wrong):
-                why = "was rejected" if given.id in rejected else "is wrong"
-                yield self._finding("rejected", f"{log.client}: {given.id} {why}, and is in history")
+        for sent in log.sent:
+            if sent.id in self._versions_by_id and (sent.id in rejected or sent.is_invalid):
+                reason = "was rejected" if sent.id in rejected else "is invalid"
+                yield self._finding("rejected", f"{log.client}: {sent.id} {reason}, but is in history")
 
     def _check_order(self, log: ClientLog) -> Iterator[Finding]:
-        """A client's commands are in history in the order in which it gave them.
+        """A client's commands are in history in the order in which it sent them.
 
-        But for one whose rejection was lost: it was refused in its place, is sent again, and may be accepted where
-        the session is now (docs/protocol.md: of a reject nothing is saved).
+        A command whose rejection was lost is the exception: it is resent, and may be accepted later, since
+        rejections are not stored (docs/protocol.md).
         """
-        kept = [(self._versions_of[given.id][0], given) for given in log.given if given.id in self._versions_of]
-        # Of each the lowest version that follows it; the last one is followed by none.
-        lowest = [*accumulate(reversed([version for version, _ in kept]), min, initial=NEVER)][-2::-1]
+        stored = [(self._versions_by_id[sent.id][0], sent) for sent in log.sent if sent.id in self._versions_by_id]
+        # For each command, the lowest version of all later ones.
+        lowest = [*accumulate(reversed([version for version, _ in stored]), min, initial=NEVER)][-2::-1]
         last = 0
-        for (version, given), next_version in zip(kept, lowest, strict=True):
+        for (version, sent), next_version in zip(stored, lowest, strict=True):
             if version < next_version:
                 last = max(last, version)
-            elif not self._was_refused(given, range(max(last, 1), next_version)):
-                yield self._finding("order", f"{log.client}: {given.id} is at {version}, a later one at {next_version}")
+            elif not self._was_rejected(sent, range(max(last, 1), next_version)):
+                yield self._finding("order", f"{log.client}: {sent.id} is at {version}, a later one at {next_version}")
 
-    def _was_refused(self, given: Given, versions: range) -> bool:
-        """Return whether the session refused the command at one of these versions."""
-        assert given.id is not None
-        command = command_of(parse_value({**given.command, "id": given.id}), 0)
+    def _was_rejected(self, sent: SentCommand, versions: range) -> bool:
+        """Return whether the session would have rejected the command at one of these versions."""
+        assert sent.id is not None
+        command = command_of(parse_value({**sent.command, "id": sent.id}), 0)
         assert command is not None
-        survey = survey_of(self._key.survey_id)
+        survey = load_survey(self._key.survey_id)
         return any(isinstance(decide(survey, self._states[version], command), Rejection) for version in versions)
 
     def _check_reads(self, log: ClientLog) -> Iterator[Finding]:
-        """What a client is shown never goes back behind what it was told before, and is the fold at its version."""
+        """A client never sees an older version than before, and sees the replayed history at each version."""
         seen = 0
         for message in log.received:
             if message.type in {"state", "sync"} and message.version is not None:
                 if message.version < seen:
                     yield self._finding("reads", f"{log.client}: {message.type} at {message.version} after {seen}")
                 if message.type == "state" and seen > 0 and not message.resumed:
-                    yield self._finding("reads", f"{log.client}: a new session after version {seen}")
-            if message.shown is not None and not self._is_true(
-                message, seen, any_open=self._is_any_open(log, message.at_s)
+                    yield self._finding("reads", f"{log.client}: new session after version {seen}")
+            if message.session_hash is not None and not self._is_consistent(
+                message, seen, has_unanswered=self._has_unanswered(log, message.at_s)
             ):
                 yield self._finding(
-                    "reads", f"{log.client}: {message.type} at {message.version} shows what is no fold of history"
+                    "reads", f"{log.client}: {message.type} at {message.version} differs from the replayed history"
                 )
             if message.type in {"ack", "state", "sync"}:
                 seen = max(seen, message.version or 0)
 
-    def _is_true(self, message: Received, seen: int, *, any_open: bool) -> bool:
-        """Return whether the shown session is one that the message may show.
+    def _is_consistent(self, message: Received, seen: int, *, has_unanswered: bool) -> bool:
+        """Return whether the message may show its session.
 
-        ``pending``, and a ``state`` while the database is away, show what will be if all that waits holds.
+        ``pending``, and ``state`` while the database is unavailable, show the predicted state.
         """
-        assert message.shown is not None
-        assert message.shown_without_draft is not None
-        exact = self._shown.get(message.version or 0)
+        assert message.session_hash is not None
+        assert message.hash_without_draft is not None
+        exact = self._hashes.get(message.version or 0)
         match message.type:
-            case "ack":  # the session as it is now: at the command's version, or a later one
-                return self._newest_as.get(message.shown, 0) >= max(seen, message.version or 0)
+            case "ack":  # the current session, at the command's version or a later one
+                return self._newest_version.get(message.session_hash, 0) >= max(seen, message.version or 0)
             case "sync":
-                return exact is not None and exact[0] == message.shown
+                return exact is not None and exact[0] == message.session_hash
             case "state":
-                if exact is not None and exact[1] == message.shown_without_draft:
+                if exact is not None and exact[1] == message.hash_without_draft:
                     return True
-                return any_open or self._newest_as.get(message.shown_without_draft, 0) > (message.version or 0)
+                return has_unanswered or self._newest_version.get(message.hash_without_draft, 0) > (
+                    message.version or 0
+                )
             case _:
                 return True
 
-    def _is_any_open(self, log: ClientLog, at_s: float) -> bool:
-        """Return whether a command of the session may have been waiting for the database then."""
+    def _has_unanswered(self, log: ClientLog, at_s: float) -> bool:
+        """Return whether a command of the session may have been pending at this time."""
         return self._spans[log.client].is_any_at(at_s) or any(
-            spans.is_any_at(at_s - MEANWHILE_S, at_s) for client, spans in self._spans.items() if client != log.client
+            spans.is_any_at(at_s - OVERLAP_S, at_s) for client, spans in self._spans.items() if client != log.client
         )
 
     def _check_answered(self, log: ClientLog) -> Iterator[Finding]:
-        """After the run nothing is without a final answer."""
-        for given in log.unanswered():
-            is_there = "is" if given.id in self._versions_of else "is not"
-            yield self._finding("answered", f"{log.client}: {given.id} was never answered; it {is_there} in history")
+        """Every command has a final answer after the run."""
+        for sent in log.unanswered():
+            is_stored = "is" if sent.id in self._versions_by_id else "is not"
+            yield self._finding("answered", f"{log.client}: {sent.id} was never answered; it {is_stored} in history")
 
     def _finding(self, rule: Rule, detail: str) -> Finding:
         return Finding(rule, self._key, detail)
 
 
 class _Spans:
-    """When a client's commands were open: given, and not yet answered."""
+    """The times when commands of a client were unanswered."""
 
     def __init__(self, log: ClientLog) -> None:
-        self._begun = sorted(given.at_s for given in log.given if given.id is not None)
-        self._ended = sorted(message.at_s for message in log.answered.values())
+        self._sent = sorted(sent.at_s for sent in log.sent if sent.id is not None)
+        self._answered = sorted(message.at_s for message in log.answered.values())
 
     def is_any_at(self, start_s: float, end_s: float | None = None) -> bool:
-        """Return whether any was open at a time, or between two."""
-        begun = bisect_right(self._begun, start_s if end_s is None else end_s)
-        return begun > bisect_left(self._ended, start_s)
+        """Return whether any command was unanswered at a time, or between two."""
+        sent = bisect_right(self._sent, start_s if end_s is None else end_s)
+        return sent > bisect_left(self._answered, start_s)
 
 
-def _short(numbers: Sequence[int]) -> str:
-    """Return where a row of versions is not 1, 2, 3 ..."""
-    wrong = [f"{found} after {before}" for before, found in pairwise([0, *numbers]) if found != before + 1]
-    return f"1 to {numbers[-1]}, but {', '.join(wrong[:5])}"
+def _describe_gaps(versions: Sequence[int]) -> str:
+    """Describe where versions are not consecutive."""
+    gaps = [f"{version} after {before}" for before, version in pairwise([0, *versions]) if version != before + 1]
+    return f"1 to {versions[-1]}, but {', '.join(gaps[:5])}"

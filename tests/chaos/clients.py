@@ -1,4 +1,4 @@
-"""The Python client as a run uses it: quick to try again, and with everything that it does in a log."""
+"""The Python client with short delays and a log of everything that it sends and receives."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from app.client import ClientTimes, SurveyClient
 from app.client.outbox import FileOutbox, MemoryOutbox
 from tests.chaos.logs import ClientLog
-from tests.chaos.walks import Wish
+from tests.chaos.walks import PlannedCommand
 
 TIMES = ClientTimes(
     connect_delay_s=0.1,
@@ -22,14 +22,14 @@ TIMES = ClientTimes(
     ping_timeout_s=2.0,
     close_timeout_s=0.5,
 )
-"""A tenth of what suits people: a run of minutes sees many outages."""
+"""About a tenth of the defaults, so that a run of minutes covers many outages."""
 
 
 class LoggedClient:
     """A client of one session, and its log.
 
     Args:
-        outbox_path: where the outbox is kept on disk; None: in memory.
+        outbox_path: the outbox's file; None keeps it in memory.
     """
 
     def __init__(self, origin: str, log: ClientLog, outbox_path: Path | None) -> None:
@@ -40,25 +40,25 @@ class LoggedClient:
             survey_id=log.survey_id,
             outbox=MemoryOutbox() if outbox_path is None else FileOutbox(outbox_path),
             times=TIMES,
-            listener=self._hear,
+            listener=self._record,
         )
 
     def start(self) -> None:
-        """Connect, and send what the outbox holds."""
+        """Connect, and send the commands in the outbox."""
         self._client.start()
 
     def close(self) -> None:
-        """End it; what is unanswered stays in the outbox."""
+        """Disconnect; unanswered commands stay in the outbox."""
         self._client.close()
 
-    def _hear(self, message: dict[str, Any]) -> None:
-        self.log.receive(message)
+    def _record(self, message: dict[str, Any]) -> None:
+        self.log.record_received(message)
 
-    def give(self, wish: Wish) -> str | None:
-        """Give the command; return its id, None for a draft, which has none."""
+    def send(self, planned: PlannedCommand) -> str | None:
+        """Send the command; return its id, or None for a draft."""
         at_s = time.monotonic()
-        command, client = wish.command, self._client
-        match wish.type:
+        command, client = planned.command, self._client
+        match planned.type:
             case "answer":
                 sent = client.answer(command["step"], command["value"])
             case "back":
@@ -71,7 +71,7 @@ class LoggedClient:
                 sent = client.restart()
             case _:
                 client.draft(command["step"], command["value"])
-                self.log.give(at_s, None, command)
+                self.log.record_sent(at_s, None, command)
                 return None
-        self.log.give(at_s, sent.id, command, is_wrong=wish.is_wrong)
+        self.log.record_sent(at_s, sent.id, command, is_invalid=planned.is_invalid)
         return sent.id

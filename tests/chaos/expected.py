@@ -1,19 +1,19 @@
-"""How a session must look, in its row and in messages, if its history is true."""
+"""The row and the messages that a session's state implies."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState
-from tests.chaos.logs import Given
+from tests.chaos.logs import SentCommand
 from tests.chaos.stored import Event
 from tests.chaos.walks import EXPIRES_AFTER_S
 
 ACTIONS = {"answer": "answered", "back": "went_back", "goto": "went_to", "mode": "mode_set", "restart": "restarted"}
 
 
-def row_of(key: SessionKey, state: SessionState) -> Mapping[str, Any]:
-    """Return every column of the session's row, decoded as ``stored.decoded`` does it."""
+def expected_row(key: SessionKey, state: SessionState) -> Mapping[str, Any]:
+    """Return every column of the session's row, decoded as by ``stored.decode_row``."""
     expires_at = state.updated_at + EXPIRES_AFTER_S[key.survey_id] * 1_000_000
     return {
         "user_id": key.user_id,
@@ -34,8 +34,8 @@ def row_of(key: SessionKey, state: SessionState) -> Mapping[str, Any]:
     }
 
 
-def shown_session(key: SessionKey, state: SessionState) -> Mapping[str, Any]:
-    """Return the session as messages show it (docs/protocol.md, ``session``)."""
+def expected_session(key: SessionKey, state: SessionState) -> Mapping[str, Any]:
+    """Return the ``session`` field of messages (docs/protocol.md)."""
     return {
         "user_id": key.user_id,
         "survey_id": key.survey_id,
@@ -50,9 +50,9 @@ def shown_session(key: SessionKey, state: SessionState) -> Mapping[str, Any]:
     }
 
 
-def holds(event: Event, given: Given) -> bool:
-    """Return whether the event says what the command asked for."""
-    record, command = event.record, given.command
+def matches(event: Event, sent: SentCommand) -> bool:
+    """Return whether the event has the content of the command."""
+    record, command = event.record, sent.command
     if record.action != ACTIONS[command["type"]]:
         return False
     match command["type"]:

@@ -1,4 +1,4 @@
-"""The faults themselves: each is put into the world, lasts, and is ended; the world recovers by itself."""
+"""The faults: each is injected, lasts, and ends; the processes then recover by themselves."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from tests.databases import OwnServer
 from tests.proxy import Proxy, When
 
 COMMITS = {"postgresql": b"COMMIT\0", "mysql": b"\x03COMMIT"}
-"""As it is on the wire: the whole statement."""
+"""The complete statement on the wire."""
 
 PIECE = bytes(1024 * 1024)
 
@@ -31,28 +31,28 @@ print("locked", flush=True)
 sys.stdin.read()
 connection.execute("ROLLBACK")
 """
-"""Holds a lock until its input ends; in a process of its own, because POSIX locks are a process's."""
+"""Holds a lock until its input ends, in a separate process because POSIX locks belong to a process."""
 
-Making = Callable[[World, Fault], AbstractContextManager[None]]
+Injector = Callable[[World, Fault], AbstractContextManager[None]]
 
 
-def made(world: World, fault: Fault) -> AbstractContextManager[None]:
-    """Put the fault into the world; at its end, end it, and return when all processes are up again."""
-    return MAKINGS[fault.kind](world, fault)
+def inject(world: World, fault: Fault) -> AbstractContextManager[None]:
+    """Inject the fault; on exit end it, and wait until all processes are running again."""
+    return INJECTORS[fault.kind](world, fault)
 
 
 @contextmanager
 def _server_killed(world: World, _fault: Fault) -> Iterator[None]:
     world.server.kill()
     yield
-    world.server.go_on()
+    world.server.resume()
 
 
 @contextmanager
 def _server_stopped(world: World, _fault: Fault) -> Iterator[None]:
     world.server.terminate()
     yield
-    world.server.go_on()
+    world.server.resume()
 
 
 @contextmanager
@@ -87,20 +87,20 @@ def _clock_jumped(world: World, fault: Fault) -> Iterator[None]:
 
 @contextmanager
 def _frames_doubled(world: World, fault: Fault) -> Iterator[None]:
-    world.front.repeat_frames(int(fault.parameter) * 8)
+    world.client_proxy.repeat_frames(int(fault.parameter) * 8)
     yield
-    world.front.repeat_frames(0)
+    world.client_proxy.repeat_frames(0)
 
 
 def _on_proxy(
-    proxy_of: Callable[[World], Proxy], make: Callable[[Proxy, Fault], object], *, cuts: bool = False
-) -> Making:
-    """Return a fault of a proxy that ends when the proxy is healed."""
+    get_proxy: Callable[[World], Proxy], start: Callable[[Proxy, Fault], object], *, cuts: bool = False
+) -> Injector:
+    """Return an injector of a proxy's fault, which ends when the proxy is healed."""
 
     @contextmanager
-    def making(world: World, fault: Fault) -> Iterator[None]:
-        proxy = proxy_of(world)
-        make(proxy, fault)
+    def injector(world: World, fault: Fault) -> Iterator[None]:
+        proxy = get_proxy(world)
+        start(proxy, fault)
         if cuts:
             proxy.cut_all()
         try:
@@ -108,20 +108,20 @@ def _on_proxy(
         finally:
             proxy.heal()
 
-    return making
+    return injector
 
 
-def _commit_cut(when: When) -> Making:
+def _commit_cut(when: When) -> Injector:
     @contextmanager
-    def making(world: World, fault: Fault) -> Iterator[None]:
-        proxy = _behind(world)
+    def injector(world: World, fault: Fault) -> Iterator[None]:
+        proxy = _database_proxy(world)
         proxy.cut_when(COMMITS[world.kind], when, int(fault.parameter))
         try:
             yield
         finally:
             proxy.heal()
 
-    return making
+    return injector
 
 
 @contextmanager
@@ -152,20 +152,20 @@ def _database_frozen(world: World, _fault: Fault) -> Iterator[None]:
         _signal(frozen, signal.SIGCONT)
 
 
-def _file_locked(how: str) -> Making:
+def _file_locked(mode: str) -> Injector:
     @contextmanager
-    def making(world: World, _fault: Fault) -> Iterator[None]:
+    def injector(world: World, _fault: Fault) -> Iterator[None]:
         path = world.direct_url.removeprefix("sqlite:///")
-        command = [sys.executable, "-c", LOCKER, path, how]
+        command = [sys.executable, "-c", LOCKER, path, mode]
         locker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:
             assert locker.stdout is not None
-            locker.stdout.readline()  # empty where the server wrote for too long, or the disk is full: no lock then
+            locker.stdout.readline()  # empty without a lock: the server kept writing, or the disk is full
             yield
         finally:
             locker.communicate()
 
-    return making
+    return injector
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def _disk_full(world: World, _fault: Fault) -> Iterator[None]:
 
 
 def _fill(path: Path) -> None:
-    """Write until nothing more fits, in ever smaller pieces."""
+    """Write until the disk is full, in ever smaller pieces."""
     with path.open("wb", buffering=0) as file:
         piece = PIECE
         while piece:
@@ -196,13 +196,13 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def _front(world: World) -> Proxy:
-    return world.front
+def _client_proxy(world: World) -> Proxy:
+    return world.client_proxy
 
 
-def _behind(world: World) -> Proxy:
-    assert world.behind is not None
-    return world.behind
+def _database_proxy(world: World) -> Proxy:
+    assert world.database_proxy is not None
+    return world.database_proxy
 
 
 def _database(world: World) -> OwnServer:
@@ -210,31 +210,31 @@ def _database(world: World) -> OwnServer:
     return world.database
 
 
-def _late(proxy: Proxy, fault: Fault) -> None:
+def _delay(proxy: Proxy, fault: Fault) -> None:
     proxy.delay(fault.parameter)
 
 
-MAKINGS: Mapping[str, Making] = {
-    "clients cut": _on_proxy(_front, lambda proxy, _: proxy.cut_all()),
+INJECTORS: Mapping[str, Injector] = {
+    "clients cut": _on_proxy(_client_proxy, lambda proxy, _: proxy.cut_all()),
     "frames duplicated": _frames_doubled,
-    "clients delayed": _on_proxy(_front, _late),
-    "clients throttled": _on_proxy(_front, lambda proxy, _: proxy.hold()),
-    "clients in a black hole": _on_proxy(_front, lambda proxy, _: proxy.swallow()),
-    "clients refused": _on_proxy(_front, lambda proxy, _: proxy.stop_accepting(), cuts=True),
+    "clients delayed": _on_proxy(_client_proxy, _delay),
+    "clients throttled": _on_proxy(_client_proxy, lambda proxy, _: proxy.hold()),
+    "clients in a black hole": _on_proxy(_client_proxy, lambda proxy, _: proxy.swallow()),
+    "clients refused": _on_proxy(_client_proxy, lambda proxy, _: proxy.stop_accepting(), cuts=True),
     "clock jumped": _clock_jumped,
     "worker frozen": _worker_frozen,
     "worker killed": _worker_killed,
     "server killed": _server_killed,
     "server stopped": _server_stopped,
     "server reloaded": _server_reloaded,
-    "database cut": _on_proxy(_behind, lambda proxy, _: proxy.cut_all()),
+    "database cut": _on_proxy(_database_proxy, lambda proxy, _: proxy.cut_all()),
     "COMMIT cut before": _commit_cut("before"),
     "COMMIT cut after": _commit_cut("after"),
-    "database delayed": _on_proxy(_behind, _late),
-    "database throttled": _on_proxy(_behind, lambda proxy, _: proxy.hold()),
-    "database in a black hole": _on_proxy(_behind, lambda proxy, _: proxy.swallow()),
-    "database's replies dropped": _on_proxy(_behind, lambda proxy, _: proxy.drop_replies()),
-    "database refused": _on_proxy(_behind, lambda proxy, _: proxy.stop_accepting(), cuts=True),
+    "database delayed": _on_proxy(_database_proxy, _delay),
+    "database throttled": _on_proxy(_database_proxy, lambda proxy, _: proxy.hold()),
+    "database in a black hole": _on_proxy(_database_proxy, lambda proxy, _: proxy.swallow()),
+    "database's replies dropped": _on_proxy(_database_proxy, lambda proxy, _: proxy.drop_replies()),
+    "database refused": _on_proxy(_database_proxy, lambda proxy, _: proxy.stop_accepting(), cuts=True),
     "database frozen": _database_frozen,
     "database killed": _database_killed,
     "database stopped": _database_stopped,

@@ -1,6 +1,6 @@
-"""What a client did and saw: every command that was given to it, every message that it received, in order.
+"""A client's log: every command that it sent and every message that it received, in order.
 
-In memory for the checker, and as JSON lines on disk for whoever has to find out what happened.
+In memory for the checker, and on disk as JSON lines for debugging.
 """
 
 import hashlib
@@ -18,25 +18,25 @@ FINAL = frozenset({"ack", "reject"})
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """A command that a participant gave.
+class SentCommand:
+    """A command that a participant sent.
 
     Attributes:
-        at_s: by the monotonic clock, before it was handed to the client.
-        id: None for a draft, which has none.
-        command: as docs/protocol.md writes it, without its id.
-        is_wrong: the survey's rules refuse it whatever the session is.
+        at_s: monotonic time before the command was passed to the client.
+        id: None for a draft.
+        command: as in docs/protocol.md, without its id.
+        is_invalid: rejected by the survey in any state.
     """
 
     at_s: float
     id: str | None
     command: Mapping[str, Any]
-    is_wrong: bool = False
+    is_invalid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A server's message; of the session that it shows, a hash of it with and without its draft."""
+    """A message from the server, with hashes of its session with and without the draft."""
 
     at_s: float
     type: str
@@ -45,28 +45,28 @@ class Received:
     duplicate: bool = False
     resumed: bool | None = None
     code: str | None = None
-    shown: bytes | None = None
-    shown_without_draft: bytes | None = None
+    session_hash: bytes | None = None
+    hash_without_draft: bytes | None = None
 
     @classmethod
-    def of(cls, message: Mapping[str, Any], at_s: float) -> "Received":
-        """Return what is kept of a message."""
+    def from_message(cls, message: Mapping[str, Any], at_s: float) -> "Received":
+        """Return the logged part of a message."""
         session = message.get("session")
-        kept = {name: message[name] for name in ("id", "version", "duplicate", "resumed", "code") if name in message}
+        fields = {name: message[name] for name in ("id", "version", "duplicate", "resumed", "code") if name in message}
         if session is not None:
-            kept["shown"], kept["shown_without_draft"] = hashes_of(session)
-        return cls(at_s=at_s, type=message["type"], **kept)
+            fields["session_hash"], fields["hash_without_draft"] = session_hashes(session)
+        return cls(at_s=at_s, type=message["type"], **fields)
 
 
 @dataclass
 class ClientLog:
-    """The log of one client of one session; one that comes back with the outbox it left goes on with it."""
+    """The log of one client of one session, continued by its next connection with the same outbox."""
 
     client: str
     survey_id: str
     user_id: str
     file: TextIO | None = None
-    given: list[Given] = field(default_factory=list)
+    sent: list[SentCommand] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     answered: dict[str, Received] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -75,44 +75,46 @@ class ClientLog:
 
     @property
     def participant(self) -> str:
-        """Whose it is: ``p3v7`` is the seventh visit of p3."""
+        """The participant: the client ``p3v7`` is the seventh visit of p3."""
         return self.client.split("v")[0]
 
-    def give(self, at_s: float, command_id: str | None, command: Mapping[str, Any], *, is_wrong: bool = False) -> None:
-        """Keep a command that was given."""
-        self.given.append(Given(at_s, command_id, command, is_wrong))
-        self._write({"at": at_s, "given": command_id, "command": command, "is_wrong": is_wrong})
+    def record_sent(
+        self, at_s: float, command_id: str | None, command: Mapping[str, Any], *, is_invalid: bool = False
+    ) -> None:
+        """Record a command that was sent."""
+        self.sent.append(SentCommand(at_s, command_id, command, is_invalid))
+        self._write({"at": at_s, "sent": command_id, "command": command, "is_invalid": is_invalid})
 
-    def receive(self, message: Mapping[str, Any]) -> Received:
-        """Keep a message that arrived; return what is kept of it."""
+    def record_received(self, message: Mapping[str, Any]) -> Received:
+        """Record and return a message that was received."""
         at_s = time.monotonic()
-        kept = Received.of(message, at_s)
+        received = Received.from_message(message, at_s)
         with self.changed:
-            self.received.append(kept)
-            if kept.id is not None and kept.type in FINAL:
-                self.answered.setdefault(kept.id, kept)
-            if kept.type == "ack":
+            self.received.append(received)
+            if received.id is not None and received.type in FINAL:
+                self.answered.setdefault(received.id, received)
+            if received.type == "ack":
                 self.acknowledged_s = at_s
             self.newest = message.get("session", self.newest)
             self.changed.notify_all()
         self._write({"at": at_s, "received": message})
-        return kept
+        return received
 
-    def note(self, what: str) -> None:
-        """Keep what else happened to the client: it left, came back."""
-        self._write({"at": time.monotonic(), "note": what})
+    def note(self, text: str) -> None:
+        """Record another event, such as a reconnection."""
+        self._write({"at": time.monotonic(), "note": text})
 
-    def unanswered(self) -> list[Given]:
-        """Return the commands that have no final answer yet."""
-        return [given for given in list(self.given) if given.id is not None and given.id not in self.answered]
+    def unanswered(self) -> list[SentCommand]:
+        """Return the commands without a final answer."""
+        return [sent for sent in list(self.sent) if sent.id is not None and sent.id not in self.answered]
 
     def wait_for_answer(self, command_id: str, timeout_s: float) -> bool:
-        """Return whether the command was answered in time."""
+        """Return whether the command was answered before the timeout."""
         with self.changed:
             return self.changed.wait_for(lambda: command_id in self.answered, timeout_s)
 
     def wait_for_session(self, timeout_s: float) -> Mapping[str, Any] | None:
-        """Return the session as it was shown last; None if none was in time."""
+        """Return the newest session received; None after the timeout."""
         with self.changed:
             self.changed.wait_for(lambda: self.newest is not None, timeout_s)
             return self.newest
@@ -123,12 +125,12 @@ class ClientLog:
 
 
 def open_file(folder: Path, name: str) -> TextIO:
-    """Return a file of JSON lines that is written line by line."""
+    """Return a new, line-buffered file of JSON lines."""
     return (folder / f"{name}.jsonl").open("w", buffering=1)
 
 
-def hashes_of(session: Mapping[str, Any]) -> tuple[bytes, bytes]:
-    """Return a hash of a session as it is shown, and one without its draft."""
+def session_hashes(session: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """Return a hash of a message's session, and one without its draft."""
     without = {name: value for name, value in session.items() if name != "draft"}
     bare = orjson.dumps(without, option=orjson.OPT_SORT_KEYS)
     draft = orjson.dumps(session.get("draft"), option=orjson.OPT_SORT_KEYS)

@@ -1,4 +1,4 @@
-"""The server made wrong on purpose, in the three ways that the checker must find. Loaded by ``served.py`` only."""
+"""Mutants of the server, which the checker must find. Loaded only by ``served.py``."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -19,19 +19,19 @@ from app.writer import pending
 from app.writer.batch import Committed
 from app.writer.pending import Queued
 
-LATE_S = 0.3
-SKIPPED_EVERY = 5
+COMMIT_DELAY_S = 0.3
+SKIP_EVERY = 5
 
 
 def early_acknowledgement(_settings: Settings) -> None:
-    """Acknowledge at once, commit LATE_S later in another thread."""
+    """Acknowledge immediately, and commit COMMIT_DELAY_S later in another thread."""
     commit = pending.PendingQueue._commit
 
     def commit_late(self: Any, heads: Any) -> int:
-        time.sleep(LATE_S)
+        time.sleep(COMMIT_DELAY_S)
         return commit(self, heads)
 
-    def acknowledge(self: SessionTurns, key: SessionKey, command: Any, _listener: Any, _verdict: Any) -> Any:
+    def acknowledge(self: SessionTurns, key: SessionKey, command: Any, _subscriber: Any, _callback: Any) -> Any:
         result = self.pending.accept(key, command, lambda: self._latest(key), lambda _: None)
         if not isinstance(result, Queued):
             return result
@@ -44,7 +44,7 @@ def early_acknowledgement(_settings: Settings) -> None:
 
 
 def no_message_ids(settings: Settings) -> None:
-    """Don't look message ids up, and let each be in history as often as it comes."""
+    """Neither look message ids up nor enforce that they are unique."""
     url = normalise_url(settings.database_url)
     upgrade_schema(url)
     engine = create_engine(url, module=sqlite.driver())
@@ -53,27 +53,27 @@ def no_message_ids(settings: Settings) -> None:
     engine.dispose()
     begin = sqlite.SqliteTurnStatements.begin
 
-    def begin_blind(self: Any, keys: Any, messages: Any) -> Any:
+    def begin_without_lookup(self: Any, keys: Any, messages: Any) -> Any:
         states, _ = begin(self, keys, messages)
         return states, []
 
-    sqlite.SqliteTurnStatements.begin = begin_blind  # type: ignore[method-assign]
+    sqlite.SqliteTurnStatements.begin = begin_without_lookup  # type: ignore[method-assign]
 
 
-def skipped_fold(_settings: Settings) -> None:
-    """Write, now and then, the session's row as it was before the last event, under the new version."""
+def skipped_event(_settings: Settings) -> None:
+    """Write every SKIP_EVERYth row with the state before its last event, under the new version."""
     changed_row = rows.changed_row
     before: dict[SessionKey, SessionState] = {}
-    counted = 0
+    count = 0
 
-    def stale_row(key: SessionKey, state: SessionState, expires_at: Any, to_time: Any) -> Any:
-        nonlocal counted
-        counted += 1
-        old = before.get(key)
+    def stale_row(key: SessionKey, state: SessionState, expires_at: Any, form: Any) -> Any:
+        nonlocal count
+        count += 1
+        previous = before.get(key)
         before[key] = state
-        if old is not None and counted % SKIPPED_EVERY == 0:
-            state = replace(old, version=state.version)
-        return changed_row(key, state, expires_at, to_time)
+        if previous is not None and count % SKIP_EVERY == 0:
+            state = replace(previous, version=state.version)
+        return changed_row(key, state, expires_at, form)
 
     rows.changed_row = stale_row
 
@@ -81,11 +81,11 @@ def skipped_fold(_settings: Settings) -> None:
 MUTANTS: Mapping[str, Callable[[Settings], None]] = {
     "early acknowledgement": early_acknowledgement,
     "no message ids": no_message_ids,
-    "skipped fold": skipped_fold,
+    "skipped event": skipped_event,
 }
 
 
 def apply(name: str, settings: Settings) -> None:
-    """Make this process the mutant of that name; none for an empty one."""
+    """Turn this process into the named mutant; an empty name is none."""
     if name:
         MUTANTS[name](settings)

@@ -1,7 +1,7 @@
-"""Participants: each walks through session after session, as fast as the server lets him.
+"""Participants: each completes session after session, as fast as the server allows.
 
-Four habits, by number: with an outbox on disk (leaves in the middle, and comes back as a new client with the
-outbox that he left), in memory, several commands at once without waiting, and twins: two devices of one session.
+Four habits, by number: an outbox on disk (the client is closed midway, and a new one resumes with its outbox), an
+outbox in memory, bursts of commands without waiting, and twins (two devices of one session).
 """
 
 import random
@@ -20,57 +20,57 @@ Habit = Literal["returns", "waits", "hurries", "twin"]
 
 HABITS: tuple[Habit, ...] = ("returns", "waits", "hurries", "twin")
 
-WISHES_A_VISIT = 40
-IMPATIENT_S = 3.0
-"""Seconds after which a participant gives the next command though the last one is unanswered."""
+COMMANDS_PER_VISIT = 40
+ANSWER_TIMEOUT_S = 3.0
+"""A participant sends the next command after this time, even if the last one is unanswered."""
 
 MAX_UNANSWERED = 20
-AT_ONCE = {"returns": 3, "waits": 1, "hurries": 8, "twin": 1}
-"""Commands that a participant gives without waiting, at most."""
+MAX_BURST = {"returns": 3, "waits": 1, "hurries": 8, "twin": 1}
+"""Maximum number of commands that a participant sends without waiting."""
 
 PAUSE_S = 0.02
-LEAVES_EVERY = 12
-LOOK_S = 0.5
+REOPEN_EVERY = 12
+POLL_S = 0.5
 
 NEWEST_LOGS = 200
-"""Those among which the clients that are open are, surely."""
+"""More logs than open clients."""
 
 
 @dataclass
 class Crowd:
-    """What the participants share.
+    """The participants' shared state.
 
     Attributes:
-        giving: set as long as new commands are given.
-        ending: set when clients are to be closed though something is unanswered.
+        sending: set while participants send new commands.
+        stopping: set when clients close even if commands are unanswered.
     """
 
     origin: str
     folder: Path
     seed: str
-    giving: threading.Event = field(default_factory=threading.Event)
-    ending: threading.Event = field(default_factory=threading.Event)
+    sending: threading.Event = field(default_factory=threading.Event)
+    stopping: threading.Event = field(default_factory=threading.Event)
     logs: list[ClientLog] = field(default_factory=list)
 
     def acknowledged_s(self) -> float:
-        """Return when anybody was acknowledged last."""
+        """Return the time of the newest acknowledgement of any participant."""
         return max((log.acknowledged_s for log in self.logs[-NEWEST_LOGS:]), default=0.0)
 
     def new_log(self, client: str, survey_id: str, user_id: str, file: TextIO) -> ClientLog:
-        """Return a new client's log, which the checker will see."""
+        """Return the log of a new client, registered for the checker."""
         log = ClientLog(client, survey_id, user_id, file)
         self.logs.append(log)
         return log
 
 
 class Participant:
-    """One participant in a thread of his own."""
+    """A participant with a thread."""
 
     def __init__(self, number: int, crowd: Crowd) -> None:
         self.habit: Habit = HABITS[number % len(HABITS)]
         self._crowd = crowd
         self._number = number
-        # Twins 3 and 7 are one person, 11 and 15 another.
+        # Twins 3 and 7 are one participant, 11 and 15 another.
         self._person = number - 4 if self.habit == "twin" and number % 8 == 7 else number
         self._survey_id = SURVEYS[(self._person // len(HABITS)) % len(SURVEYS)]
         self._random = random.Random(f"{crowd.seed} participant {number}")
@@ -81,7 +81,7 @@ class Participant:
     def _run(self) -> None:
         try:
             visit = 0
-            while self._crowd.giving.is_set():
+            while self._crowd.sending.is_set():
                 visit += 1
                 self._visit(visit)
         except BaseException as error:  # noqa: BLE001 - the run reports it
@@ -90,20 +90,20 @@ class Participant:
             self._file.close()
 
     def _visit(self, visit: int) -> None:
-        """Take part once: WISHES_A_VISIT wishes in one session, and wait until all are answered."""
+        """Send COMMANDS_PER_VISIT commands in one session, and wait until all are answered."""
         user_id = f"{self._crowd.seed}-p{self._person}-v{visit}"
         log = self._crowd.new_log(f"p{self._number}v{visit}", self._survey_id, user_id, self._file)
         walk = Walk(f"{user_id} by {self._number}", self._survey_id)
         path = self._crowd.folder / f"outbox-{self._number}-{visit}.jsonl" if self.habit == "returns" else None
         client = self._new_client(log, path)
-        for number in range(1, WISHES_A_VISIT + 1):
-            if not self._crowd.giving.is_set():
+        for number in range(1, COMMANDS_PER_VISIT + 1):
+            if not self._crowd.sending.is_set():
                 break
-            if self.habit == "returns" and number % LEAVES_EVERY == 0:
+            if self.habit == "returns" and number % REOPEN_EVERY == 0:
                 client.close()
-                log.note("left, and comes back with the outbox that it left")
+                log.note("closed; reopened with the same outbox")
                 client = self._new_client(log, path)
-            self._wish(client, walk)
+            self._send(client, walk)
         self._wait_until(lambda: not log.unanswered())
         client.close()
         if path is not None:
@@ -114,25 +114,25 @@ class Participant:
         client.start()
         return client
 
-    def _wish(self, client: LoggedClient, walk: Walk) -> None:
+    def _send(self, client: LoggedClient, walk: Walk) -> None:
         session = self._session(client.log)
         if session is None:
             return
         self._wait_until(lambda: len(client.log.unanswered()) < MAX_UNANSWERED)
-        at_once = self._random.randint(1, AT_ONCE[self.habit])
-        given = [client.give(walk.next(session)) for _ in range(at_once)]
-        last = next((command_id for command_id in reversed(given) if command_id is not None), None)
+        burst = self._random.randint(1, MAX_BURST[self.habit])
+        ids = [client.send(walk.next(session)) for _ in range(burst)]
+        last = next((command_id for command_id in reversed(ids) if command_id is not None), None)
         if last is not None:
-            client.log.wait_for_answer(last, IMPATIENT_S)
+            client.log.wait_for_answer(last, ANSWER_TIMEOUT_S)
         time.sleep(PAUSE_S * self._random.random())
 
     def _session(self, log: ClientLog) -> Mapping[str, Any] | None:
-        while not self._crowd.ending.is_set():
-            session = log.wait_for_session(LOOK_S)
+        while not self._crowd.stopping.is_set():
+            session = log.wait_for_session(POLL_S)
             if session is not None:
                 return session
         return None
 
     def _wait_until(self, condition: Callable[[], bool]) -> None:
-        while not condition() and not self._crowd.ending.is_set():
-            self._crowd.ending.wait(PAUSE_S)
+        while not condition() and not self._crowd.stopping.is_set():
+            self._crowd.stopping.wait(PAUSE_S)

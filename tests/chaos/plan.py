@@ -1,7 +1,7 @@
-"""The plan of faults: their kinds, order and parameters are a function of the seed alone.
+"""The plan of faults: their kinds, order and parameters depend on the seed alone.
 
-Two lanes run beside each other, so that faults of different layers overlap: the ``edge`` (the server's processes,
-its clock, the network to the clients) and the ``store`` (the database and the network to it).
+The faults of two layers run concurrently, so that they overlap: the ``edge`` (the server's processes, its clock, the
+network to the clients) and the ``store`` (the database and the network to it).
 """
 
 import random
@@ -9,17 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Lane = Literal["edge", "store"]
+Layer = Literal["edge", "store"]
 
-LANES: tuple[Lane, ...] = ("edge", "store")
+LAYERS: tuple[Layer, ...] = ("edge", "store")
 
 DISK_FULL = "disk full"
 
 MEAN_GAP_S = 0.25
-"""Seconds between two faults of a lane, on average."""
+"""Mean time between two faults of a layer."""
 
 MAX_JUMP_S = 2 * 86_400
-"""The server's clock is at most so far from the truth: no session of a shipped survey expires."""
+"""Maximum offset of the server's clock: small enough that no session of a shipped survey expires."""
 
 Range = tuple[float, float]
 
@@ -39,7 +39,7 @@ _EDGE: Mapping[str, tuple[int, Range]] = {
     "server reloaded": (2, (0, 0)),
 }
 
-_BEHIND: Mapping[str, tuple[int, Range]] = {
+_DATABASE: Mapping[str, tuple[int, Range]] = {
     "database cut": (18, (0, 0)),
     "COMMIT cut before": (16, (0.2, 0.6)),
     "COMMIT cut after": (16, (0.2, 0.6)),
@@ -67,12 +67,12 @@ class Fault:
     """One fault.
 
     Attributes:
-        number: in its lane, from 1.
-        parameter: seconds of delay, seconds of the clock's offset, or how many COMMITs or frames.
-        gap_s: what the lane waits after it.
+        number: within its layer, from 1.
+        parameter: delay in seconds, clock offset in seconds, or number of COMMITs or frames.
+        gap_s: pause of the layer after the fault.
     """
 
-    lane: Lane
+    layer: Layer
     number: int
     kind: str
     duration_s: float
@@ -80,34 +80,34 @@ class Fault:
     gap_s: float
 
 
-def plan(seed: str, database: str, lane: Lane, *, without: frozenset[str] = frozenset()) -> Iterator[Fault]:
-    """Yield a lane's faults, without end.
+def plan(seed: str, database: str, layer: Layer, *, without: frozenset[str] = frozenset()) -> Iterator[Fault]:
+    """Yield a layer's faults endlessly.
 
     Args:
-        without: kinds that can't be made here; the other faults stay the same.
+        without: kinds to leave out; the other faults stay the same.
     """
-    chance = random.Random(f"{seed} {database} {lane}")
-    kinds = kinds_of(database, lane)
+    rng = random.Random(f"{seed} {database} {layer}")
+    kinds = fault_kinds(database, layer)
     number = 0
     while True:
-        kind = chance.choices(list(kinds), [weight for weight, _ in kinds.values()])[0]
-        duration_s = chance.uniform(*kinds[kind][1])
-        parameter = _parameter(kind, chance)
-        gap_s = chance.expovariate(1 / MEAN_GAP_S)
+        kind = rng.choices(list(kinds), [weight for weight, _ in kinds.values()])[0]
+        duration_s = rng.uniform(*kinds[kind][1])
+        parameter = _parameter(kind, rng)
+        gap_s = rng.expovariate(1 / MEAN_GAP_S)
         if kind not in without:
             number += 1
-            yield Fault(lane, number, kind, round(duration_s, 3), parameter, round(gap_s, 3))
+            yield Fault(layer, number, kind, round(duration_s, 3), parameter, round(gap_s, 3))
 
 
-def kinds_of(database: str, lane: Lane) -> Mapping[str, tuple[int, Range]]:
-    """Return a lane's kinds of faults, each with its weight and the range of its duration."""
-    if lane == "edge":
+def fault_kinds(database: str, layer: Layer) -> Mapping[str, tuple[int, Range]]:
+    """Return a layer's kinds of faults, each with its weight and the range of its duration."""
+    if layer == "edge":
         return _EDGE
-    return _FILE if database == "sqlite" else _BEHIND
+    return _FILE if database == "sqlite" else _DATABASE
 
 
-def _parameter(kind: str, chance: random.Random) -> float:
-    value = chance.random()
+def _parameter(kind: str, rng: random.Random) -> float:
+    value = rng.random()
     if "delayed" in kind:
         return round(0.05 + 0.45 * value, 3)
     if kind == "clock jumped":

@@ -1,4 +1,4 @@
-"""The plot of a run: acknowledged turns a second, each fault's begin, and how long recovery took."""
+"""The plot of a run: acknowledged turns per second, the start of each fault, and recovery times."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 
-from tests.chaos.plan import LANES
+from tests.chaos.plan import LAYERS
 from tests.chaos.result import Result
 
 TITLES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MariaDB"}
@@ -20,7 +20,7 @@ TURNS = "#1b6ca8"
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """Write the plot: for each database its turns, and under them its faults by their recovery times."""
+    """Write the plot: for each database its turns, and below them the recovery time of each fault."""
     figure, all_axes = plt.subplots(
         2 * len(results), 1, figsize=(11, 4.6 * len(results)), squeeze=False, height_ratios=[3, 2] * len(results)
     )
@@ -33,31 +33,31 @@ def draw(results: Sequence[Result], path: Path) -> None:
 
 
 def _turns(result: Result, axes: plt.Axes) -> None:
-    seconds = Counter(int(one.at_s - result.began_s) for row in result.acknowledgements.values() for one in row)
+    seconds = Counter(int(ack.at_s - result.began_s) for acks in result.acknowledgements.values() for ack in acks)
     last = int(result.ended_s - result.began_s)
     axes.plot(range(last + 1), [seconds[second] for second in range(last + 1)], color=TURNS, linewidth=0.9)
-    for lane in LANES:
-        begun = [done.began_s - result.began_s for done in result.faults if done.fault.lane == lane]
-        axes.plot(begun, [-4 if lane == "edge" else -8] * len(begun), "|", color=COLOURS[lane], markersize=5)
-    axes.set_ylabel("turns a second")
+    for layer in LAYERS:
+        starts = [injected.began_s - result.began_s for injected in result.faults if injected.fault.layer == layer]
+        axes.plot(starts, [-4 if layer == "edge" else -8] * len(starts), "|", color=COLOURS[layer], markersize=5)
+    axes.set_ylabel("turns per second")
     axes.set_xlim(0, last)
     axes.set_title(
-        f"{TITLES[result.order.database]}: {result.acknowledged:,} acknowledged turns, {len(result.faults):,} faults, "
-        f"lost {result.of_rule('lost')}, doubled {result.of_rule('doubled')}"
+        f"{TITLES[result.config.database]}: {result.acknowledged:,} acknowledged turns, {len(result.faults):,} faults, "
+        f"lost {result.count_findings('lost')}, doubled {result.count_findings('doubled')}"
     )
 
 
 def _recoveries(result: Result, axes: plt.Axes) -> None:
-    for lane in LANES:
+    for layer in LAYERS:
         points = [
-            (done.began_s - result.began_s, recovery[0])
-            for done in result.faults
-            if done.fault.lane == lane and (recovery := result.recovery_s(done)) is not None
+            (injected.began_s - result.began_s, recovery[0])
+            for injected in result.faults
+            if injected.fault.layer == layer and (recovery := result.recovery_s(injected)) is not None
         ]
         if points:
-            axes.plot(*zip(*points, strict=True), ".", color=COLOURS[lane], markersize=4, label=NAMES[lane])
+            axes.plot(*zip(*points, strict=True), ".", color=COLOURS[layer], markersize=4, label=NAMES[layer])
     axes.set_yscale("log")
-    axes.set_ylabel("s until acknowledged again")
+    axes.set_ylabel("seconds to next acknowledgement")
     axes.set_xlabel("seconds")
     axes.set_xlim(0, int(result.ended_s - result.began_s))
     axes.legend(loc="upper right", fontsize=8)

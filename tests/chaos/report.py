@@ -1,4 +1,4 @@
-"""The report of a run: docs/reliability/chaos.md, written by the runner and never by hand."""
+"""The report of a run, docs/reliability/chaos.md, which is generated and never edited."""
 
 import datetime
 import importlib.metadata
@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.chaos.browsers import chromium
-from tests.chaos.result import Done, Result
+from tests.chaos.result import InjectedFault, Result
 
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MariaDB"}
 PACKAGES = ("sqlalchemy", "psycopg", "pymysql", "gunicorn", "flask-sock", "simple-websocket", "websockets")
-SHOWN = 50
-"""Findings that the report lists."""
+MAX_LISTED = 50
+"""Maximum number of findings in the report."""
 
 INTRODUCTION = """# Chaos: nothing lost, nothing twice
 
@@ -32,26 +32,26 @@ an answer at the end would be counted as unanswered.
 
 
 def summary(result: Result) -> str:
-    """Return a run in a line."""
+    """Return a summary of a run in one line."""
     return (
         f"  {result.acknowledged:,} acknowledged turns, {len(result.faults)} faults, "
-        f"lost {result.of_rule('lost')}, doubled {result.of_rule('doubled')}, findings {len(result.findings)}, "
+        f"lost {result.count_findings('lost')}, doubled {result.count_findings('doubled')}, findings {len(result.findings)}, "
         f"{result.ended_s - result.began_s:.0f} s"
     )
 
 
-def write(results: Sequence[Result], left_out: Mapping[str, str], folder: Path) -> Path:
-    """Write chaos.md, and chaos.png where there is matplotlib; return the path of the first."""
+def write(results: Sequence[Result], skipped: Mapping[str, str], folder: Path) -> Path:
+    """Write chaos.md, and chaos.png if matplotlib is installed; return the path of chaos.md."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [INTRODUCTION, _machine(results), _totals(results), _left_out(results, left_out)]
+    parts = [INTRODUCTION, _machine(results), _totals(results), _skipped(results, skipped)]
     if importlib.util.find_spec("matplotlib") is not None:
-        from tests.chaos import plot  # noqa: PLC0415 - matplotlib is of the extra `bench`
+        from tests.chaos import plot  # noqa: PLC0415 - matplotlib is in the extra `bench`
 
         plot.draw(results, folder / "chaos.png")
         parts.append("![Acknowledged turns per second, faults, and recovery times](chaos.png)\n")
     else:
         (folder / "chaos.png").unlink(missing_ok=True)
-        parts.append("No plot: there is no matplotlib here (the extra `bench`).\n")
+        parts.append("No plot: matplotlib is not installed (extra `bench`).\n")
     parts += [_faults(result) for result in results]
     parts.append(_findings(results))
     path = folder / "chaos.md"
@@ -62,78 +62,81 @@ def write(results: Sequence[Result], left_out: Mapping[str, str], folder: Path) 
 def _machine(results: Sequence[Result]) -> str:
     today = datetime.datetime.now(datetime.UTC).date()
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    databases = ", ".join(f"{NAMES[one.order.database]} {one.facts.get('version', '?')}" for one in results)
-    people = results[0].order.participants
-    pages = results[0].order.browsers
-    browser = f"{pages} pages in Chromium" if pages else "no Chromium here, so no pages"
-    where = (
+    databases = ", ".join(f"{NAMES[result.config.database]} {result.facts.get('version', '?')}" for result in results)
+    participants = results[0].config.participants
+    pages = results[0].config.browsers
+    browser = f"{pages} pages in Chromium" if pages else "no pages, since Chromium is not installed"
+    environment = (
         f"Run on {today}, {os.cpu_count()} cores, {_memory_gib():.0f} GiB, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}; {databases}; {versions}."
     )
-    who = (
-        f"{people} participants with the Python client at once (a quarter with outboxes on disk who leave and "
+    load = (
+        f"{participants} participants with the Python client at once (a quarter with outboxes on disk who leave and "
         f"return, a quarter as two devices of one session), and {browser}. To replay a database's faults:"
     )
-    return "\n".join([where, who, "", *(f"    {result.order.command}" for result in results), ""])
+    return "\n".join([environment, load, "", *(f"    {result.config.command}" for result in results), ""])
 
 
 def _totals(results: Sequence[Result]) -> str:
     lines: list[tuple[str, list[str]]] = [
-        ("minutes", [f"{(one.ended_s - one.began_s) / 60:.1f}" for one in results]),
-        ("faults", [f"{len(one.faults):,}" for one in results]),
-        ("sessions", [f"{len({(log.user_id, log.survey_id) for log in one.logs}):,}" for one in results]),
-        ("acknowledged turns", [f"{one.acknowledged:,}" for one in results]),
-        ("**lost**", [f"**{one.of_rule('lost')}**" for one in results]),
-        ("**doubled**", [f"**{one.of_rule('doubled')}**" for one in results]),
-        ("other findings", [str(len(one.findings) - _lost_or_doubled(one)) for one in results]),
-        ("unanswered at the end", [str(sum(len(log.unanswered()) for log in one.logs)) for one in results]),
-        ("resent, answered as duplicates", [f"{one.count('ack', duplicate=True):,}" for one in results]),
-        ("`pending`", [f"{one.count('pending'):,}" for one in results]),
-        ("`reject`", [f"{one.count('reject'):,}" for one in results]),
-        ("`sync`", [f"{one.count('sync'):,}" for one in results]),
-        ("connections (`state`)", [f"{one.count('state'):,}" for one in results]),
-        ("server restarts", [f"{one.restarts:,}" for one in results]),
-        ("latency of an ack, p50 / p99, without faults", [_latency(one, during_faults=False) for one in results]),
-        ("latency of an ack, p50 / p99, during faults", [_latency(one, during_faults=True) for one in results]),
+        ("minutes", [f"{(result.ended_s - result.began_s) / 60:.1f}" for result in results]),
+        ("faults", [f"{len(result.faults):,}" for result in results]),
+        ("sessions", [f"{len({(log.user_id, log.survey_id) for log in result.logs}):,}" for result in results]),
+        ("acknowledged turns", [f"{result.acknowledged:,}" for result in results]),
+        ("**lost**", [f"**{result.count_findings('lost')}**" for result in results]),
+        ("**doubled**", [f"**{result.count_findings('doubled')}**" for result in results]),
+        ("other findings", [str(len(result.findings) - _lost_or_doubled(result)) for result in results]),
+        ("unanswered at the end", [str(sum(len(log.unanswered()) for log in result.logs)) for result in results]),
+        ("resent, answered as duplicates", [f"{result.count('ack', duplicate=True):,}" for result in results]),
+        ("`pending`", [f"{result.count('pending'):,}" for result in results]),
+        ("`reject`", [f"{result.count('reject'):,}" for result in results]),
+        ("`sync`", [f"{result.count('sync'):,}" for result in results]),
+        ("connections (`state`)", [f"{result.count('state'):,}" for result in results]),
+        ("server restarts", [f"{result.restarts:,}" for result in results]),
+        ("latency of an ack, p50 / p99, without faults", [_latency(result, during_faults=False) for result in results]),
+        ("latency of an ack, p50 / p99, during faults", [_latency(result, during_faults=True) for result in results]),
     ]
-    head = [NAMES[one.order.database] for one in results]
+    head = [NAMES[result.config.database] for result in results]
     return _table(["", *head], [[name, *values] for name, values in lines])
 
 
 def _lost_or_doubled(result: Result) -> int:
-    return result.of_rule("lost") + result.of_rule("doubled")
+    return result.count_findings("lost") + result.count_findings("doubled")
 
 
 def _latency(result: Result, *, during_faults: bool) -> str:
-    found = sorted(result.latencies_s(during_faults=during_faults))
-    if not found:
+    latencies = sorted(result.latencies_s(during_faults=during_faults))
+    if not latencies:
         return "-"
-    return f"{_quantile(found, 0.5) * 1000:,.0f} / {_quantile(found, 0.99) * 1000:,.0f} ms"
+    return f"{_quantile(latencies, 0.5) * 1000:,.0f} / {_quantile(latencies, 0.99) * 1000:,.0f} ms"
 
 
 def _faults(result: Result) -> str:
-    by_kind: dict[str, list[Done]] = {}
-    for done in result.faults:
-        by_kind.setdefault(done.fault.kind, []).append(done)
-    rows = [[kind, str(len(many)), _lasted(many), *_recoveries(result, many)] for kind, many in sorted(by_kind.items())]
+    by_kind: dict[str, list[InjectedFault]] = {}
+    for injected in result.faults:
+        by_kind.setdefault(injected.fault.kind, []).append(injected)
+    rows = [
+        [kind, str(len(faults)), _durations(faults), *_recoveries(result, faults)]
+        for kind, faults in sorted(by_kind.items())
+    ]
     head = ["Fault", "Count", "Duration, median", "First acknowledgement, s", "All acknowledged, s"]
     title = (
-        f"## {NAMES[result.order.database]}: faults and recovery\n\nFrom the start of the fault; median / p90 / max. "
+        f"## {NAMES[result.config.database]}: faults and recovery\n\nFrom the start of the fault; median / p90 / max. "
     )
     note = "Faults of the other series overlap.\n"
     return f"{title}{note}\n{_table(head, rows)}"
 
 
-def _lasted(many: Sequence[Done]) -> str:
-    return f"{statistics.median(max(0.0, done.ended_s - done.began_s) for done in many):.2f} s"
+def _durations(faults: Sequence[InjectedFault]) -> str:
+    return f"{statistics.median(max(0.0, injected.ended_s - injected.began_s) for injected in faults):.2f} s"
 
 
-def _recoveries(result: Result, many: Iterable[Done]) -> tuple[str, str]:
-    found = [recovery for done in many if (recovery := result.recovery_s(done)) is not None]
-    if not found:
+def _recoveries(result: Result, faults: Iterable[InjectedFault]) -> tuple[str, str]:
+    recoveries = [recovery for injected in faults if (recovery := result.recovery_s(injected)) is not None]
+    if not recoveries:
         return "-", "-"
-    anybody, everybody = (sorted(values) for values in zip(*found, strict=True))
-    return _spread(anybody), _spread(everybody)
+    first, all_acknowledged = (sorted(values) for values in zip(*recoveries, strict=True))
+    return _spread(first), _spread(all_acknowledged)
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -145,25 +148,27 @@ def _quantile(values: Sequence[float], share: float) -> float:
     return values[min(len(values) - 1, int(len(values) * share))]
 
 
-def _left_out(results: Sequence[Result], left_out: Mapping[str, str]) -> str:
-    lines = [f"- {NAMES[kind]}: {reason}" for kind, reason in left_out.items()]
+def _skipped(results: Sequence[Result], skipped: Mapping[str, str]) -> str:
+    lines = [f"- {NAMES[kind]}: {reason}" for kind, reason in skipped.items()]
     lines += [
-        f"- {NAMES[one.order.database]}: {kind} (not permitted here)" for one in results for kind in sorted(one.missing)
+        f"- {NAMES[result.config.database]}: {kind} (not permitted on this machine)"
+        for result in results
+        for kind in sorted(result.missing)
     ]
     if chromium() is None:
-        lines.append("- the browser's client: no Chromium here")
-    return "Left out:\n\n" + "\n".join(lines) + "\n" if lines else ""
+        lines.append("- the JavaScript client: Chromium is not installed")
+    return "Skipped:\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 def _findings(results: Sequence[Result]) -> str:
-    found = [(result, finding) for result in results for finding in result.findings]
-    if not found:
+    findings = [(result, finding) for result in results for finding in result.findings]
+    if not findings:
         return ""
     lines = [
-        f"- {result.order.database}, {finding.rule}: {finding.session.user_id}: {finding.detail.splitlines()[0]}"
-        for result, finding in found[:SHOWN]
+        f"- {result.config.database}, {finding.rule}: {finding.session.user_id}: {finding.detail.splitlines()[0]}"
+        for result, finding in findings[:MAX_LISTED]
     ]
-    return f"## Findings: {len(found)}\n\n" + "\n".join(lines) + "\n"
+    return f"## Findings: {len(findings)}\n\n" + "\n".join(lines) + "\n"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

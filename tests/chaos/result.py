@@ -1,4 +1,4 @@
-"""What a run is asked for, and what it gave."""
+"""The configuration of a run and its result."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -14,15 +14,15 @@ PARTICIPANTS = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What is asked for.
+class RunConfig:
+    """The configuration of a run on one database.
 
     Attributes:
-        seconds: how long faults are made.
-        faults: it ends after so many, too; None: no limit.
-        browsers: how many more participants use the browser's client.
-        mutant: the server is made wrong on purpose.
-        kinds: the only faults that are made; None: all.
+        seconds: how long faults are injected.
+        faults: maximum number of faults; None for no limit.
+        browsers: number of additional participants with the JavaScript client.
+        mutant: name of a mutant of the server.
+        kinds: the kinds of faults to inject; None for all.
     """
 
     database: str
@@ -36,7 +36,7 @@ class Order:
 
     @property
     def command(self) -> str:
-        """What replays it."""
+        """The command that repeats the run."""
         words = ["python -m tests.chaos", f"--database {self.database}", f"--minutes {self.seconds / 60:g}"]
         words += [f"--faults {self.faults}"] if self.faults is not None else []
         words += [f"--participants {self.participants}"] if self.participants != PARTICIPANTS else []
@@ -45,36 +45,36 @@ class Order:
 
 
 @dataclass(slots=True)
-class Done:
-    """A fault that was made: when it began, took hold, and was over, by the monotonic clock."""
+class InjectedFault:
+    """An injected fault, with the monotonic times when it began, took effect and ended."""
 
     fault: Fault
     began_s: float
-    held_s: float
+    active_s: float
     ended_s: float = 0.0
 
 
 class Acknowledged(NamedTuple):
-    """A command's acknowledgement, and when the command was given."""
+    """The times of a command and of its acknowledgement."""
 
-    given_s: float
+    sent_s: float
     at_s: float
 
 
 @dataclass
 class Result:
-    """What a run gave.
+    """The result of a run.
 
     Attributes:
-        missing: kinds of faults that can't be made here.
-        restarts: how often the server was started again.
+        missing: kinds of faults that can't be injected on this machine.
+        restarts: how often the server was restarted.
         facts: the database's kind and version.
     """
 
-    order: Order
+    config: RunConfig
     began_s: float
     ended_s: float = 0.0
-    faults: list[Done] = field(default_factory=list)
+    faults: list[InjectedFault] = field(default_factory=list)
     logs: list[ClientLog] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     missing: frozenset[str] = frozenset()
@@ -83,65 +83,68 @@ class Result:
 
     @property
     def acknowledged(self) -> int:
-        """How many commands were acknowledged until now."""
+        """The number of commands acknowledged so far."""
         return sum(answer.type == "ack" for log in list(self.logs) for answer in list(log.answered.values()))
 
     @cached_property
     def acknowledgements(self) -> Mapping[str, Sequence[Acknowledged]]:
-        """By participant, each command's first acknowledgement, in the order of time; of a run that is over."""
-        found: dict[str, list[Acknowledged]] = {}
+        """Each command's first acknowledgement, by participant and in chronological order; after the run."""
+        by_participant: dict[str, list[Acknowledged]] = {}
         for log in self.logs:
-            given_at = {given.id: given.at_s for given in log.given}
-            row = found.setdefault(log.participant, [])
+            sent_at = {sent.id: sent.at_s for sent in log.sent}
+            row = by_participant.setdefault(log.participant, [])
             row += [
-                Acknowledged(given_at[answer.id], answer.at_s)
+                Acknowledged(sent_at[answer.id], answer.at_s)
                 for answer in log.answered.values()
-                if answer.type == "ack" and answer.id in given_at
+                if answer.type == "ack" and answer.id in sent_at
             ]
-        for row in found.values():
-            row.sort(key=lambda one: one.at_s)
-        return found
+        for row in by_participant.values():
+            row.sort(key=lambda ack: ack.at_s)
+        return by_participant
 
     def count(self, message_type: str, *, duplicate: bool | None = None) -> int:
-        """Return how many messages of a type the clients received."""
+        """Return the number of messages of a type that clients received."""
         return sum(
             message.type == message_type and duplicate in {None, message.duplicate}
             for log in self.logs
             for message in log.received
         )
 
-    def of_rule(self, rule: str) -> int:
-        """Return how many findings there are of a rule."""
+    def count_findings(self, rule: str) -> int:
+        """Return the number of findings for a rule."""
         return sum(finding.rule == rule for finding in self.findings)
 
-    def recovery_s(self, done: Done) -> tuple[float, float] | None:
-        """Return the seconds from the fault's begin until anybody, and until everybody, was acknowledged again.
+    def recovery_s(self, injected: InjectedFault) -> tuple[float, float] | None:
+        """Return the seconds from the start of the fault to the next acknowledgement of any, and of every, participant.
 
-        None where the run ended before that.
+        None if the run ended first.
         """
         firsts = []
         for row in self.acknowledgements.values():
-            index = bisect_left(row, done.held_s, key=lambda one: one.at_s)
+            index = bisect_left(row, injected.active_s, key=lambda ack: ack.at_s)
             if index < len(row):
-                firsts.append(row[index].at_s - done.began_s)
+                firsts.append(row[index].at_s - injected.began_s)
         return (min(firsts), max(firsts)) if firsts else None
 
     def latencies_s(self, *, during_faults: bool) -> list[float]:
-        """Return the seconds from command to acknowledgement: of those that a fault touched, or of the others."""
-        spans = _merged([(done.began_s, done.ended_s or self.ended_s) for done in self.faults])
+        """Return the seconds from command to acknowledgement, for commands during faults or for the others."""
+        spans = _merged([(injected.began_s, injected.ended_s or self.ended_s) for injected in self.faults])
         starts = [start for start, _ in spans]
-        found = []
-        for row in self.acknowledgements.values():
-            for one in row:
-                index = bisect_left(starts, one.at_s)
-                touched = index > 0 and spans[index - 1][1] >= one.given_s
-                if touched is during_faults:
-                    found.append(one.at_s - one.given_s)
-        return found
+        return [
+            ack.at_s - ack.sent_s
+            for row in self.acknowledgements.values()
+            for ack in row
+            if _overlaps(spans, starts, ack) is during_faults
+        ]
+
+
+def _overlaps(spans: Sequence[tuple[float, float]], starts: Sequence[float], ack: Acknowledged) -> bool:
+    index = bisect_left(starts, ack.at_s)
+    return index > 0 and spans[index - 1][1] >= ack.sent_s
 
 
 def _merged(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the spans in order, with those that overlap as one."""
+    """Return the spans in order, overlapping ones joined."""
     merged: list[tuple[float, float]] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:

@@ -1,6 +1,6 @@
-"""One run on one database: participants, two lanes of faults, then quiet, then the checker.
+"""A run on one database: participants and faults, then a quiet period, then the checker.
 
-Bounded: each phase has a deadline, whatever hangs; and whatever happens, the processes that were started are ended.
+Each phase has a deadline, and all started processes are ended whatever happens.
 """
 
 import itertools
@@ -18,187 +18,194 @@ from app.survey.snapshot import SessionKey
 from tests.chaos import checker, stored
 from tests.chaos.browsers import BrowserCrowd
 from tests.chaos.checker import Finding
-from tests.chaos.faults import made
+from tests.chaos.faults import inject
 from tests.chaos.participants import Crowd, Participant
-from tests.chaos.plan import LANES, Fault, Lane, kinds_of, plan
-from tests.chaos.result import Done, Order, Result
+from tests.chaos.plan import LAYERS, Fault, Layer, fault_kinds, plan
+from tests.chaos.result import InjectedFault, Result, RunConfig
 from tests.chaos.world import World, new_folder
 
-FIRST_S = 60
-RECOVERY_S = 45
-DRAIN_S = 60
-END_S = 20
-LOOK_S = 0.05
-PROGRESS_S = 5
+START_TIMEOUT_S = 60
+RECOVERY_TIMEOUT_S = 45
+DRAIN_TIMEOUT_S = 60
+JOIN_TIMEOUT_S = 20
+POLL_S = 0.05
+PROGRESS_INTERVAL_S = 5
 
-NOBODY = SessionKey("", "")
+NO_SESSION = SessionKey("", "")
 
 
-def run(order: Order, *, tell: Callable[[str], None] = print, keep: Path | None = None) -> Result:
-    """Make the run and return what it gave.
+def run(config: RunConfig, *, output: Callable[[str], None] = print, logs: Path | None = None) -> Result:
+    """Execute the run and return its result.
 
     Args:
-        tell: gets a line of progress now and then, and each thing that breaks.
-        keep: where the clients' logs and the server's go if anything was found.
+        output: receives progress lines and failures.
+        logs: directory for the logs of clients and server if there are findings.
     """
     folder = new_folder()
     try:
-        result = _Run(order, folder, tell).run()
-        if result.findings and keep is not None:
-            kept = keep / f"{order.database}-{order.seed}"
+        result = _Run(config, folder, output).run()
+        if result.findings and logs is not None:
+            target = logs / f"{config.database}-{config.seed}"
             ignored = shutil.ignore_patterns("disk", "outbox-*")
-            shutil.copytree(folder, kept, dirs_exist_ok=True, ignore=ignored)
-            tell(f"  the logs are in {kept}; to replay: {order.command}")
+            shutil.copytree(folder, target, dirs_exist_ok=True, ignore=ignored)
+            output(f"  Logs: {target}. Repeat with: {config.command}")
         return result
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Run:
-    def __init__(self, order: Order, folder: Path, tell: Callable[[str], None]) -> None:
-        self._order = order
-        self._tell = tell
+    def __init__(self, config: RunConfig, folder: Path, output: Callable[[str], None]) -> None:
+        self._config = config
+        self._output = output
         self._stopping = threading.Event()
-        self._broken: list[Finding] = []
-        self._world = World(order.database, folder, mutant=order.mutant)
-        self._crowd = Crowd(self._world.origin, folder, order.seed)
-        self._lanes = [
-            threading.Thread(target=self._lane, args=(lane,), name=f"chaos-{lane}", daemon=True) for lane in LANES
+        self._failures: list[Finding] = []
+        self._world = World(config.database, folder, mutant=config.mutant)
+        self._crowd = Crowd(self._world.origin, folder, config.seed)
+        self._layers = [
+            threading.Thread(target=self._inject_faults, args=(layer,), name=f"chaos-{layer}", daemon=True)
+            for layer in LAYERS
         ]
-        self._result = Result(order, time.monotonic(), logs=self._crowd.logs, missing=self._world.missing)
+        self._result = Result(config, time.monotonic(), logs=self._crowd.logs, missing=self._world.missing)
 
     def run(self) -> Result:
         try:
-            self._take_part()
+            self._participate()
             self._stop_server()
-            self._judge()
+            self._check()
         finally:
-            self._crowd.giving.clear()
-            self._crowd.ending.set()
+            self._crowd.sending.clear()
+            self._crowd.stopping.set()
             try:
-                self._end_faults()  # or a database would be started after its folder was removed
+                self._end_faults()  # otherwise a database could be started after its folder was removed
             finally:
                 self._world.close()
         return self._result
 
-    def _take_part(self) -> None:
-        order, crowd = self._order, self._crowd
-        crowd.giving.set()
-        people: list[Participant | BrowserCrowd] = [Participant(number, crowd) for number in range(order.participants)]
-        if order.browsers:
-            people.append(BrowserCrowd(order.browsers, crowd))
-        for person in people:
-            person.thread.start()
-        expected = order.participants + order.browsers
-        self._wait(lambda: self._result.acknowledged >= expected, FIRST_S, "hardly anybody was acknowledged at first")
+    def _participate(self) -> None:
+        config, crowd = self._config, self._crowd
+        crowd.sending.set()
+        participants: list[Participant | BrowserCrowd] = [
+            Participant(number, crowd) for number in range(config.participants)
+        ]
+        if config.browsers:
+            participants.append(BrowserCrowd(config.browsers, crowd))
+        for participant in participants:
+            participant.thread.start()
+        expected = config.participants + config.browsers
+        self._wait(
+            lambda: self._result.acknowledged >= expected,
+            START_TIMEOUT_S,
+            "too few commands were acknowledged before the first fault",
+        )
         self._make_faults()
-        crowd.giving.clear()
-        self._wait(lambda: not any(person.thread.is_alive() for person in people), DRAIN_S, "")
+        crowd.sending.clear()
+        self._wait(lambda: not any(participant.thread.is_alive() for participant in participants), DRAIN_TIMEOUT_S, "")
         self._result.ended_s = time.monotonic()
-        crowd.ending.set()
-        for person in people:
-            person.thread.join(END_S)
-            if person.failure is not None:
-                self._break(f"{person.thread.name} failed: {person.failure!r}")
+        crowd.stopping.set()
+        for participant in participants:
+            participant.thread.join(JOIN_TIMEOUT_S)
+            if participant.failure is not None:
+                self._fail(f"{participant.thread.name} failed: {participant.failure!r}")
 
     def _make_faults(self) -> None:
-        deadline = time.monotonic() + self._order.seconds
-        for lane in self._lanes:
-            lane.start()
-        told_s = time.monotonic()
-        while any(lane.is_alive() for lane in self._lanes) and time.monotonic() < deadline:
-            time.sleep(LOOK_S)
-            if time.monotonic() - told_s > PROGRESS_S:
-                told_s = time.monotonic()
+        deadline = time.monotonic() + self._config.seconds
+        for layer in self._layers:
+            layer.start()
+        printed_s = time.monotonic()
+        while any(layer.is_alive() for layer in self._layers) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            if time.monotonic() - printed_s > PROGRESS_INTERVAL_S:
+                printed_s = time.monotonic()
                 self._progress()
         self._end_faults()
 
     def _end_faults(self) -> None:
-        """Let the faults that are under way end; the second time there are none."""
+        """End current faults; idempotent."""
         self._stopping.set()
-        for lane in self._lanes:
-            if lane.is_alive():
-                lane.join(RECOVERY_S * 2)
-                if lane.is_alive():
-                    self._break(f"{lane.name} hangs")
+        for layer in self._layers:
+            if layer.is_alive():
+                layer.join(RECOVERY_TIMEOUT_S * 2)
+                if layer.is_alive():
+                    self._fail(f"{layer.name} does not end")
         self._world.heal()
 
-    def _lane(self, lane: Lane) -> None:
-        for fault in self._faults(lane):
+    def _inject_faults(self, layer: Layer) -> None:
+        for fault in self._faults(layer):
             if self._stopping.is_set():
                 return
             now_s = time.monotonic()
-            done = Done(fault, now_s, now_s)
-            self._result.faults.append(done)
+            injected = InjectedFault(fault, now_s, now_s)
+            self._result.faults.append(injected)
             try:
-                with made(self._world, fault):
-                    done.held_s = time.monotonic()
+                with inject(self._world, fault):
+                    injected.active_s = time.monotonic()
                     self._stopping.wait(fault.duration_s)
             except Exception as error:  # noqa: BLE001 - it is a finding
-                self._break(f"after {fault.kind} (number {fault.number} of {lane}): {str(error)[-4000:]}")
+                self._fail(f"after {fault.kind} (number {fault.number} of {layer}): {str(error)[-4000:]}")
                 return
-            done.ended_s = time.monotonic()
-            self._await_recovery(done)
+            injected.ended_s = time.monotonic()
+            self._await_recovery(injected)
             self._stopping.wait(fault.gap_s)
 
-    def _faults(self, lane: Lane) -> Iterator[Fault]:
-        order = self._order
-        kinds = frozenset(kinds_of(order.database, lane)) - self._world.missing
-        wanted = kinds if order.kinds is None else kinds & order.kinds
-        if not wanted:
+    def _faults(self, layer: Layer) -> Iterator[Fault]:
+        config = self._config
+        kinds = frozenset(fault_kinds(config.database, layer)) - self._world.missing
+        chosen = kinds if config.kinds is None else kinds & config.kinds
+        if not chosen:
             return iter(())
         faults = (
             fault
-            for fault in plan(order.seed, order.database, lane, without=self._world.missing)
-            if fault.kind in wanted
+            for fault in plan(config.seed, config.database, layer, without=self._world.missing)
+            if fault.kind in chosen
         )
-        if order.faults is None:
+        if config.faults is None:
             return faults
-        share = order.faults // 2 if lane == "store" else order.faults - order.faults // 2
+        share = config.faults // 2 if layer == "store" else config.faults - config.faults // 2
         return itertools.islice(faults, share)
 
-    def _await_recovery(self, done: Done) -> None:
-        """Return when somebody was acknowledged after the fault."""
+    def _await_recovery(self, injected: InjectedFault) -> None:
+        """Wait until a command is acknowledged after the fault."""
         self._wait(
-            lambda: self._stopping.is_set() or self._crowd.acknowledged_s() > done.ended_s,
-            RECOVERY_S,
-            f"nobody was acknowledged in {RECOVERY_S} s after {done.fault.kind}",
+            lambda: self._stopping.is_set() or self._crowd.acknowledged_s() > injected.ended_s,
+            RECOVERY_TIMEOUT_S,
+            f"no command was acknowledged within {RECOVERY_TIMEOUT_S} s after {injected.fault.kind}",
         )
 
     def _stop_server(self) -> None:
         try:
             self._world.server.terminate()
         except AssertionError as error:
-            self._break(str(error))
+            self._fail(str(error))
         self._result.restarts = self._world.server.restarts
 
-    def _judge(self) -> None:
+    def _check(self) -> None:
         url = normalise_url(self._world.direct_url)
-        options = {"module": sqlite.driver()} if self._order.database == "sqlite" else {}
+        options = {"module": sqlite.driver()} if self._config.database == "sqlite" else {}
         engine = create_engine(url, **options)
         self._result.facts = database_facts(engine)
         engine.dispose()
-        found = checker.check(stored.read(self._world.direct_url), list(self._crowd.logs))
-        self._result.findings = [*self._broken, *found]
+        findings = checker.check(stored.read(self._world.direct_url), list(self._crowd.logs))
+        self._result.findings = [*self._failures, *findings]
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float, failure: str) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline:
                 if failure:
-                    self._break(failure)
+                    self._fail(failure)
                 return
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
 
-    def _break(self, detail: str) -> None:
-        self._broken.append(Finding("recovery", NOBODY, detail))
-        self._tell(f"  ! {detail}")
+    def _fail(self, detail: str) -> None:
+        self._failures.append(Finding("recovery", NO_SESSION, detail))
+        self._output(f"  ! {detail}")
 
     def _progress(self) -> None:
         result = self._result
-        passed_s = time.monotonic() - result.began_s
-        now = ", ".join(done.fault.kind for done in result.faults[-2:])
-        self._tell(
-            f"  {result.order.database} {passed_s:5.0f} s: {result.acknowledged:,} acknowledged, "
+        elapsed_s = time.monotonic() - result.began_s
+        now = ", ".join(injected.fault.kind for injected in result.faults[-2:])
+        self._output(
+            f"  {result.config.database} {elapsed_s:5.0f} s: {result.acknowledged:,} acknowledged, "
             f"{len(result.faults)} faults (now {now})"
         )

@@ -1,7 +1,7 @@
-"""What gunicorn serves in a run: the real application, on a clock that the tests can move.
+"""The WSGI application of a run: the real one, with an adjustable clock.
 
-``CHAOS_CLOCK`` names a file with the seconds that the server's clock is ahead; ``CHAOS_MUTANT`` names a mutant of
-``mutants.py``, that the checker has to find.
+``CHAOS_CLOCK`` names a file with the offset of the server's clock in seconds; ``CHAOS_MUTANT`` names a mutant of
+``mutants.py``.
 """
 
 import os
@@ -17,22 +17,22 @@ from app.web.factory import create_app
 from tests.chaos import mutants
 
 
-def moved_clock(path: Path) -> Callable[[], int]:
-    """Return a clock that is ahead of the truth by the seconds in the file."""
+def shifted_clock(path: Path) -> Callable[[], int]:
+    """Return a clock that is ahead by the number of seconds in the file."""
 
     def clock() -> int:
         try:
-            ahead_s = float(path.read_text())
-        except (OSError, ValueError):  # not there yet, or being written
-            ahead_s = 0
-        return now_us() + int(ahead_s * 1_000_000)
+            offset_s = float(path.read_text())
+        except (OSError, ValueError):  # missing, or being written
+            offset_s = 0
+        return now_us() + int(offset_s * 1_000_000)
 
     return clock
 
 
 try:
-    chosen = read_settings()
-    mutants.apply(os.environ.get("CHAOS_MUTANT", ""), chosen)
-    app = create_app(chosen, open_store(chosen, moved_clock(Path(os.environ["CHAOS_CLOCK"]))))
+    settings = read_settings()
+    mutants.apply(os.environ.get("CHAOS_MUTANT", ""), settings)
+    app = create_app(settings, open_store(settings, shifted_clock(Path(os.environ["CHAOS_CLOCK"]))))
 except ConfigurationError as error:
     sys.exit(f"stepkeep: {error.message}")

@@ -1,4 +1,4 @@
-"""What the database holds, read by plain SQL of the tests' own, past the proxies and past the application."""
+"""The contents of the database, read by plain SQL, bypassing the proxies and the application."""
 
 import datetime
 import json
@@ -38,14 +38,14 @@ class Event:
 
 @dataclass
 class Stored:
-    """All sessions' rows, decoded, and all events in the order in which they were written."""
+    """All decoded session rows, and all events in the order of their ids."""
 
     rows: dict[SessionKey, Mapping[str, Any]] = field(default_factory=dict)
     events: dict[SessionKey, list[Event]] = field(default_factory=lambda: defaultdict(list))
 
 
 def read(url: str) -> Stored:
-    """Return what the database of this URL holds."""
+    """Return the contents of the database at this URL."""
     parsed = normalise_url(url)
     options = {"module": sqlite.driver()} if parsed.get_backend_name() == "sqlite" else {}
     engine = create_engine(parsed, **options)
@@ -53,33 +53,33 @@ def read(url: str) -> Stored:
     try:
         with engine.connect() as connection:
             for row in connection.execute(text(SESSIONS)).mappings():
-                stored.rows[SessionKey(row["survey_id"], row["user_id"])] = decoded(dict(row))
+                stored.rows[SessionKey(row["survey_id"], row["user_id"])] = decode_row(dict(row))
             for row in connection.execute(text(HISTORY)).mappings():
-                stored.events[SessionKey(row["survey_id"], row["user_id"])].append(event_of(dict(row)))
+                stored.events[SessionKey(row["survey_id"], row["user_id"])].append(decode_event(dict(row)))
     finally:
         engine.dispose()
     return stored
 
 
-def decoded(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of sessions with its JSON decoded and its times as microseconds since 1970."""
+def decode_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a session row with decoded JSON, and times in microseconds since 1970 UTC."""
     values = dict(row)
     for name in JSON_COLUMNS:
         values[name] = None if row[name] is None else json.loads(row[name])
     for name in TIME_COLUMNS:
-        values[name] = None if row[name] is None else microseconds(row[name])
+        values[name] = None if row[name] is None else to_microseconds(row[name])
     return values
 
 
-def event_of(row: Mapping[str, Any]) -> Event:
-    """Return a row of history as an event."""
+def decode_event(row: Mapping[str, Any]) -> Event:
+    """Return the event in a history row."""
     answer = None if row["answer"] is None else json.loads(row["answer"])
     data = {} if row["data"] is None else json.loads(row["data"])
-    record = Record(row["action"], microseconds(row["timestamp"]), row["step"], answer, data)
+    record = Record(row["action"], to_microseconds(row["timestamp"]), row["step"], answer, data)
     return Event(row["version"], row["message_id"], record)
 
 
-def microseconds(time: datetime.datetime | str) -> int:
-    """Return the microseconds since 1970 of a naive UTC time, or of its text."""
-    moment = datetime.datetime.fromisoformat(time) if isinstance(time, str) else time
-    return (moment - EPOCH) // US
+def to_microseconds(time: datetime.datetime | str) -> int:
+    """Return a naive UTC time, or its ISO text, in microseconds since 1970 UTC."""
+    parsed = datetime.datetime.fromisoformat(time) if isinstance(time, str) else time
+    return (parsed - EPOCH) // US

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.browsers import chromium
-from tests.chaos.result import Order
+from tests.chaos.result import RunConfig
 from tests.chaos.run import run
 from tests.conftest import KINDS, skip_or_fail
 from tests.databases import HOW_TO_GET, find_mariadb, find_postgresql
 
 FAULTS = 68
 SEED = "ci"
-LONGEST_S = 180
+MAX_DURATION_S = 180
 PARTICIPANTS = 16
 FIND: dict[str, Callable[[], object]] = {"postgresql": find_postgresql, "mysql": find_mariadb}
 
@@ -21,21 +21,19 @@ FIND: dict[str, Callable[[], object]] = {"postgresql": find_postgresql, "mysql":
 @pytest.mark.parametrize(
     ("database", "faults"), [("sqlite", 8), *(pytest.param(kind, FAULTS, marks=pytest.mark.long) for kind in KINDS)]
 )
-def test_nothing_is_lost_and_nothing_doubled_while_everything_breaks(
-    database: str, faults: int, tmp_path: Path
-) -> None:
-    """Every acknowledged turn is in history once, in its order, and the row is the fold; the report says how."""
-    order = Order(
+def test_no_turn_is_lost_or_duplicated_during_faults(database: str, faults: int, tmp_path: Path) -> None:
+    """Every acknowledged turn is in the history once and in order, and the row equals the replayed history."""
+    config = RunConfig(
         database=database,
         seed=SEED,
-        seconds=LONGEST_S,
+        seconds=MAX_DURATION_S,
         faults=faults,
         participants=PARTICIPANTS,
         browsers=1 if chromium() is not None else 0,
     )
     if database != "sqlite" and FIND[database]() is None:
         skip_or_fail(HOW_TO_GET[database])
-    result = run(order, keep=tmp_path)
-    assert result.findings == [], f"to replay: {order.command}"
+    result = run(config, logs=tmp_path)
+    assert result.findings == [], f"repeat with: {config.command}"
     assert len(result.faults) == faults
     assert result.acknowledged > faults

@@ -1,4 +1,4 @@
-"""The checker can fail: each rule on a hand-made flaw, and on the real server made wrong in three ways."""
+"""The checker finds a violation of each rule, and three mutants of the real server."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,9 +9,9 @@ from app.survey.events import Answered, AnyEvent, ModeSet, Started, to_record
 from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState, apply
 from tests.chaos.checker import Finding, check
-from tests.chaos.expected import row_of, shown_session
-from tests.chaos.logs import ClientLog, Given
-from tests.chaos.result import Order
+from tests.chaos.expected import expected_row, expected_session
+from tests.chaos.logs import ClientLog, SentCommand
+from tests.chaos.result import RunConfig
 from tests.chaos.run import run
 from tests.chaos.stored import Event, Stored
 
@@ -33,7 +33,7 @@ COMMANDS = {
 
 @dataclass
 class Case:
-    """A session of four events in which all is right: one client gave a, b and c, and was told of each."""
+    """A correct session of four events: one client sent a, b and c, and got their acknowledgements."""
 
     stored: Stored = field(default_factory=Stored)
     log: ClientLog = field(default_factory=lambda: ClientLog("p0v1", KEY.survey_id, KEY.user_id))
@@ -46,19 +46,19 @@ class Case:
             self.states.append(state)
             self.stored.events[KEY].append(Event(version, message_id, to_record(event)))
         assert state is not None
-        self.stored.rows[KEY] = dict(row_of(KEY, state))
-        self.hear({"type": "state", "version": 1, "resumed": False}, 1)
+        self.stored.rows[KEY] = dict(expected_row(KEY, state))
+        self.receive({"type": "state", "version": 1, "resumed": False}, 1)
         for version, (message_id, command) in enumerate(COMMANDS.items(), 2):
-            self.log.give(0, message_id, command)
-            self.hear({"type": "ack", "id": message_id, "version": version, "duplicate": False}, version)
+            self.log.record_sent(0, message_id, command)
+            self.receive({"type": "ack", "id": message_id, "version": version, "duplicate": False}, version)
 
     @property
     def events(self) -> list[Event]:
         return self.stored.events[KEY]
 
-    def hear(self, message: dict[str, Any], shows_version: int) -> None:
-        """Let the client receive a message that shows the session at a version."""
-        self.log.receive({**message, "session": shown_session(KEY, self.states[shows_version - 1])})
+    def receive(self, message: dict[str, Any], session_version: int) -> None:
+        """Let the client receive a message with the session at a version."""
+        self.log.record_received({**message, "session": expected_session(KEY, self.states[session_version - 1])})
 
     def findings(self) -> list[Finding]:
         return check(self.stored, [self.log])
@@ -69,26 +69,26 @@ class Case:
 
 @pytest.fixture
 def case() -> Case:
-    """A session in which all is right."""
+    """Return a correct session."""
     return Case()
 
 
-def test_nothing_is_found_where_all_is_right(case: Case) -> None:
-    """Also with the last command sent again, and a second connection."""
-    case.hear({"type": "ack", "id": "c", "version": 4, "duplicate": True}, 4)
-    case.hear({"type": "state", "version": 4, "resumed": True}, 4)
+def test_correct_session_has_no_findings(case: Case) -> None:
+    """A resent command and a second connection are correct too."""
+    case.receive({"type": "ack", "id": "c", "version": 4, "duplicate": True}, 4)
+    case.receive({"type": "state", "version": 4, "resumed": True}, 4)
     assert case.findings() == []
 
 
-def test_acknowledged_command_that_is_not_in_history_is_lost(case: Case) -> None:
-    """Rule 1: acknowledged is in history."""
+def test_acknowledged_command_missing_from_history_is_lost(case: Case) -> None:
+    """Rule 1: each acknowledged command is in the history."""
     del case.events[3]
-    case.stored.rows[KEY] = dict(row_of(KEY, case.states[2]))
+    case.stored.rows[KEY] = dict(expected_row(KEY, case.states[2]))
     assert "lost" in case.rules()
 
 
-def test_command_that_is_in_history_twice_is_doubled(case: Case) -> None:
-    """Rule 1: exactly once."""
+def test_command_in_history_twice_is_doubled(case: Case) -> None:
+    """Rule 1: each command is in the history exactly once."""
     case.events.append(replace(case.events[3], version=5))
     case.stored.rows[KEY] = {**case.stored.rows[KEY], "version": 5}
     assert case.rules() == {"doubled"}
@@ -102,23 +102,23 @@ def test_command_that_is_in_history_twice_is_doubled(case: Case) -> None:
     ],
     ids=["version", "content"],
 )
-def test_acknowledged_command_is_at_its_version_and_holds_what_was_given(case: Case, changed: dict[str, Any]) -> None:
-    """Rule 1: the acknowledgement's version, and the client's own content."""
+def test_acknowledged_command_with_another_version_or_content_is_found(case: Case, changed: dict[str, Any]) -> None:
+    """Rule 1: each command is at its acknowledged version, with the content that the client sent."""
     case.events[3] = replace(case.events[3], **changed)
     assert "acknowledged" in case.rules()
 
 
-def test_commands_in_another_order_than_given_are_found(case: Case) -> None:
-    """Rule 2: per client first in, first out."""
-    first, second, third = case.log.given
-    case.log.given[:] = [third, first, second]
+def test_commands_out_of_order_are_found(case: Case) -> None:
+    """Rule 2: commands of a client keep their order."""
+    first, second, third = case.log.sent
+    case.log.sent[:] = [third, first, second]
     assert case.rules() == {"order"}
 
 
-def test_command_that_was_refused_in_its_place_may_be_accepted_later(case: Case) -> None:
-    """Rule 2: its rejection was lost, it was sent again, and by then its step was on the route."""
-    first, second, third = case.log.given
-    case.log.given[:] = [second, first, third]
+def test_command_rejected_in_its_place_may_be_accepted_later(case: Case) -> None:
+    """Rule 2: its rejection was lost, and when it was resent its step was on the route."""
+    first, second, third = case.log.sent
+    case.log.sent[:] = [second, first, third]
     assert case.findings() == []
 
 
@@ -126,14 +126,14 @@ def test_command_that_was_refused_in_its_place_may_be_accepted_later(case: Case)
     "column",
     ["answers", "current_step", "step_history", "status", "completed_at", "updated_at", "expires_at", "drafts"],
 )
-def test_row_that_is_not_the_fold_of_history_is_found(case: Case, column: str) -> None:
-    """Rule 3: column by column."""
+def test_row_that_differs_from_the_replayed_history_is_found(case: Case, column: str) -> None:
+    """Rule 3: each column equals the replayed history."""
     case.stored.rows[KEY] = {**case.stored.rows[KEY], column: "another"}
-    assert case.rules() == {"fold"}
+    assert case.rules() == {"replay"}
 
 
-def test_missing_and_double_versions_and_a_row_at_another_version_are_found(case: Case) -> None:
-    """Rule 4: 1 to n, and the row is at n."""
+def test_wrong_versions_are_found(case: Case) -> None:
+    """Rule 4: versions are 1 to n, and the row has version n."""
     case.stored.rows[KEY] = {**case.stored.rows[KEY], "version": 7}
     assert "versions" in case.rules()
     other = Case()
@@ -144,15 +144,15 @@ def test_missing_and_double_versions_and_a_row_at_another_version_are_found(case
     assert another.rules() == {"versions"}
 
 
-def test_state_behind_what_was_acknowledged_is_found(case: Case) -> None:
-    """Rule 5: reads never go back."""
-    case.hear({"type": "state", "version": 3, "resumed": True}, 3)
+def test_state_older_than_an_acknowledgement_is_found(case: Case) -> None:
+    """Rule 5: reads are monotonic."""
+    case.receive({"type": "state", "version": 3, "resumed": True}, 3)
     assert case.rules() == {"reads"}
 
 
-def test_new_session_in_the_place_of_an_old_one_is_found(case: Case) -> None:
-    """Rule 5: resumed shows what was acknowledged."""
-    case.hear({"type": "state", "version": 4, "resumed": False}, 4)
+def test_new_session_in_place_of_an_existing_one_is_found(case: Case) -> None:
+    """Rule 5: after an acknowledgement each connection resumes the session."""
+    case.receive({"type": "state", "version": 4, "resumed": False}, 4)
     assert case.rules() == {"reads"}
 
 
@@ -165,42 +165,42 @@ def test_new_session_in_the_place_of_an_old_one_is_found(case: Case) -> None:
     ],
     ids=lambda message: message["type"],
 )
-def test_session_that_is_shown_otherwise_than_history_says_is_found(case: Case, message: dict[str, Any]) -> None:
-    """Rule 5: what is shown is the fold at that version."""
+def test_message_with_a_session_that_differs_from_history_is_found(case: Case, message: dict[str, Any]) -> None:
+    """Rule 5: a message shows the replayed history at its version."""
     case.states[3] = replace(case.states[3], answers={"Q1": 3})
-    case.hear(message, 4)
+    case.receive(message, 4)
     assert case.rules() == {"reads"}
 
 
-def test_state_that_foresees_an_open_command_is_right_and_without_one_is_found(case: Case) -> None:
-    """Rule 5: while the database is away, what waits is shown as if it held; nothing else is."""
+def test_predicted_state_is_correct_only_with_an_unanswered_command(case: Case) -> None:
+    """Rule 5: while the database is unavailable, pending commands are shown as committed; nothing else is."""
     case.states.append(replace(case.states[3], is_audio_mode=False))
-    case.log.given.append(Given(0, "d", {"type": "mode", "audio": False}))
-    case.hear({"type": "state", "version": 4, "resumed": True}, 5)
+    case.log.sent.append(SentCommand(0, "d", {"type": "mode", "audio": False}))
+    case.receive({"type": "state", "version": 4, "resumed": True}, 5)
     assert case.rules() == {"answered"}
-    case.log.given.pop()
+    case.log.sent.pop()
     assert case.rules() == {"reads"}
 
 
-@pytest.mark.parametrize("is_told", [True, False])
-def test_refused_command_that_is_in_history_is_found(case: Case, is_told: bool) -> None:
-    """Rule 6: whether it was rejected, or is wrong and was not."""
-    if is_told:
-        case.log.receive({"type": "reject", "id": "c", "code": "not_current"})
+@pytest.mark.parametrize("is_rejected", [True, False])
+def test_rejected_or_invalid_command_in_history_is_found(case: Case, is_rejected: bool) -> None:
+    """Rule 6: neither rejected nor invalid commands are in the history."""
+    if is_rejected:
+        case.log.record_received({"type": "reject", "id": "c", "code": "not_current"})
     else:
-        case.log.given[2] = replace(case.log.given[2], is_wrong=True)
+        case.log.sent[2] = replace(case.log.sent[2], is_invalid=True)
     assert case.rules() == {"rejected"}
 
 
-def test_event_that_nobody_gave_is_found(case: Case) -> None:
-    """Rule 6: every message id is some client's."""
+def test_event_without_a_command_is_found(case: Case) -> None:
+    """Rule 6: every message id belongs to a command of a client."""
     case.events[3] = replace(case.events[3], message_id="x")
     assert {"unknown", "lost"} == case.rules()
 
 
 def test_command_without_a_final_answer_is_found(case: Case) -> None:
-    """After the run nothing is open."""
-    case.log.give(0, "d", {"type": "back"})
+    """Every command is answered by the end of the run."""
+    case.log.record_sent(0, "d", {"type": "back"})
     assert case.rules() == {"answered"}
 
 
@@ -209,12 +209,12 @@ def test_command_without_a_final_answer_is_found(case: Case) -> None:
     [
         pytest.param("early acknowledgement", "server killed", "lost", marks=pytest.mark.long),
         pytest.param("no message ids", "frames duplicated", "doubled", marks=pytest.mark.long),
-        ("skipped fold", "clients cut", "fold"),
+        ("skipped event", "clients cut", "replay"),
     ],
 )
-def test_server_that_is_wrong_on_purpose_is_found(mutant: str, kind: str, rule: str) -> None:
-    """Acknowledged before the commit, without unique message ids, with a skipped fold: each breaks its rule."""
-    order = Order(
+def test_mutant_of_the_server_is_found(mutant: str, kind: str, rule: str) -> None:
+    """A commit after the acknowledgement, repeated message ids, a skipped event: each violates its rule."""
+    config = RunConfig(
         database="sqlite",
         seed="mutant",
         seconds=60,
@@ -223,4 +223,4 @@ def test_server_that_is_wrong_on_purpose_is_found(mutant: str, kind: str, rule: 
         mutant=mutant,
         kinds=frozenset({kind}),
     )
-    assert run(order).of_rule(rule) > 0
+    assert run(config).count_findings(rule) > 0

@@ -1,46 +1,46 @@
-"""The plan of faults replays from its seed."""
+"""The plan of faults is determined by its seed."""
 
 import itertools
 
 import pytest
 
-from tests.chaos.faults import MAKINGS
-from tests.chaos.plan import DISK_FULL, LANES, MAX_JUMP_S, Fault, Lane, kinds_of, plan
+from tests.chaos.faults import INJECTORS
+from tests.chaos.plan import DISK_FULL, LAYERS, MAX_JUMP_S, Fault, Layer, fault_kinds, plan
 from tests.conftest import KINDS
 
-MANY = 2000
+COUNT = 2000
 
 
-def faults(seed: str, database: str, lane: Lane, without: frozenset[str] = frozenset()) -> list[Fault]:
-    return list(itertools.islice(plan(seed, database, lane, without=without), MANY))
+def faults(seed: str, database: str, layer: Layer, without: frozenset[str] = frozenset()) -> list[Fault]:
+    return list(itertools.islice(plan(seed, database, layer, without=without), COUNT))
 
 
-@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("database", KINDS)
-def test_plan_is_the_same_for_the_same_seed_and_another_for_another(database: str, lane: Lane) -> None:
-    """Kinds, order and parameters are a function of the seed, the database and the lane."""
-    assert faults("7", database, lane) == faults("7", database, lane)
-    assert faults("7", database, lane) != faults("8", database, lane)
+def test_plan_depends_on_the_seed(database: str, layer: Layer) -> None:
+    """The same seed, database and layer give the same faults."""
+    assert faults("7", database, layer) == faults("7", database, layer)
+    assert faults("7", database, layer) != faults("8", database, layer)
 
 
-@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("database", KINDS)
-def test_every_kind_comes_and_can_be_made(database: str, lane: Lane) -> None:
-    """A kind that is planned and can't be made, or never comes, would prove nothing."""
-    kinds = set(kinds_of(database, lane))
-    assert {fault.kind for fault in faults("7", database, lane)} == kinds
-    assert kinds <= MAKINGS.keys()
+def test_every_kind_is_planned_and_can_be_injected(database: str, layer: Layer) -> None:
+    """Each kind occurs in a long plan and has an injector."""
+    kinds = set(fault_kinds(database, layer))
+    assert {fault.kind for fault in faults("7", database, layer)} == kinds
+    assert kinds <= INJECTORS.keys()
 
 
-def test_faults_that_can_not_be_made_here_leave_the_others_as_they_are() -> None:
-    """Where nothing can be mounted, the same seed gives the same faults but for the full disk."""
+def test_left_out_kinds_do_not_change_the_other_faults() -> None:
+    """Without permission to mount, a seed gives the same faults except for the full disk."""
     rest = [fault.kind for fault in faults("7", "sqlite", "store") if fault.kind != DISK_FULL]
     without = [fault.kind for fault in faults("7", "sqlite", "store", frozenset({DISK_FULL}))]
     assert without[: len(rest)] == rest
 
 
-def test_clock_never_jumps_so_far_that_a_session_expires() -> None:
-    """The shortest time that a shipped survey gives is 14 days."""
+def test_clock_jumps_stay_below_the_expiry_of_sessions() -> None:
+    """Sessions of the shipped surveys expire after 14 days or more."""
     jumps = [fault.parameter for fault in faults("7", "sqlite", "edge") if fault.kind == "clock jumped"]
     assert min(jumps) < 0 < max(jumps)
     assert max(map(abs, jumps)) <= MAX_JUMP_S

@@ -1,4 +1,4 @@
-"""The proxy's faults, on plain sockets: what it does to the bytes is what a run believes that it does."""
+"""The faults of the proxy, verified on plain sockets."""
 
 import socket
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ FRAME = b"\x81\x83abcd123"
 
 @dataclass
 class Line:
-    """A client's end and a server's, and the proxy between them."""
+    """A proxy and the listening socket behind it."""
 
     proxy: Proxy
     listener: socket.socket
@@ -29,7 +29,7 @@ class Line:
 
 @pytest.fixture
 def line() -> Iterator[Line]:
-    """A proxy to a server of the test's own."""
+    """Yield a proxy to a listening socket."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(TIMEOUT_S)
         proxy = Proxy("127.0.0.1", listener.getsockname()[1])
@@ -51,8 +51,8 @@ def is_cut(end: socket.socket) -> bool:
         return True
 
 
-def test_swallowed_bytes_never_arrive_and_their_connection_is_cut_when_the_hole_is_healed(line: Line) -> None:
-    """A connection with a hole in its bytes would be worse than none."""
+def test_connection_with_swallowed_bytes_is_cut_when_the_proxy_is_healed(line: Line) -> None:
+    """A connection never continues after a gap in its bytes."""
     client, server = line.connect()
     client.sendall(b"before")
     assert received(server, 6) == b"before"
@@ -65,15 +65,15 @@ def test_swallowed_bytes_never_arrive_and_their_connection_is_cut_when_the_hole_
     line.proxy.heal()
     assert is_cut(server)
     assert is_cut(client)
-    again, beyond = line.connect()
-    again.sendall(b"after")
-    assert received(beyond, 5) == b"after"
-    for end in (client, server, again, beyond):
+    new_client, new_server = line.connect()
+    new_client.sendall(b"after")
+    assert received(new_server, 5) == b"after"
+    for end in (client, server, new_client, new_server):
         end.close()
 
 
-def test_bytes_that_are_held_back_arrive_in_order_when_the_proxy_is_healed(line: Line) -> None:
-    """As TCP delivers after an outage: late, and whole."""
+def test_held_bytes_arrive_in_order_when_the_proxy_is_healed(line: Line) -> None:
+    """As with TCP after an outage, bytes are late and complete."""
     client, server = line.connect()
     line.proxy.hold()
     client.sendall(b"one ")
@@ -88,8 +88,8 @@ def test_bytes_that_are_held_back_arrive_in_order_when_the_proxy_is_healed(line:
     server.close()
 
 
-def test_frames_are_doubled_as_a_whole_and_only_as_many_as_asked_for(line: Line) -> None:
-    """Half a frame, or what is no frame, passes once."""
+def test_only_the_requested_number_of_whole_frames_is_repeated(line: Line) -> None:
+    """Bytes other than a whole frame pass once."""
     client, server = line.connect()
     line.proxy.repeat_frames(1)
     for data, expected in ((b"GET / ", b"GET / "), (FRAME, FRAME * 2), (FRAME, FRAME)):
