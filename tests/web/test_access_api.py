@@ -1,4 +1,4 @@
-"""Links, revocation and cookies of several people in one browser; what is written with a key is in the audit log."""
+"""Links, revocation and cookies of several people in one browser; the audit log of writes with a key."""
 
 import contextlib
 from collections.abc import Iterator
@@ -23,31 +23,31 @@ def app(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyte
         yield app
 
 
-def signed_in(app: App, key: str) -> str:
+def sign_in_cookie(app: App, key: str) -> str:
     """Return the cookie of a new sign-in."""
     return str(app.request("POST", "/sign-in", data={"key": key}).headers["Set-Cookie"].partition(";")[0])
 
 
-def of_browser(*cookies: str) -> dict[str, str]:
-    """Return the headers of a page of ours in a browser that has these cookies."""
+def browser_headers(*cookies: str) -> dict[str, str]:
+    """Return the headers that a browser with these cookies sends from a page of this server."""
     return {"Cookie": "; ".join(cookies), "Origin": SITE}
 
 
 @contextlib.contextmanager
-def noted(app: App, reader: str) -> Iterator[list[dict[str, Any]]]:
-    """Give a list that holds what was noted in the audit log meanwhile, the oldest first."""
-    found: list[dict[str, Any]] = []
+def audit_entries(app: App, reader: str) -> Iterator[list[dict[str, Any]]]:
+    """Yield a list that the block's audit log entries are appended to, oldest first, when it ends."""
+    entries: list[dict[str, Any]] = []
     newest = app.request("GET", "/api/audit?limit=1", reader).json["entries"][0]["id"]
-    yield found
-    entries = app.request("GET", "/api/audit", reader).json["entries"]
-    found += [one for one in reversed(entries) if one["id"] > newest][:-1]  # the last is this reading
+    yield entries
+    newer = app.request("GET", "/api/audit", reader).json["entries"]
+    entries += [entry for entry in reversed(newer) if entry["id"] > newest][:-1]  # the last is this request
 
 
-def write(app: App, user_id: str, token: str, *, whole: bool) -> None:
-    """Write in every way that there is; a participant writes by commands alone."""
+def write_session(app: App, user_id: str, token: str, *, is_state: bool) -> None:
+    """Write in every way the caller has: participants have commands only."""
     path = f"/api/session/{user_id}{{}}?survey=phq9"
     command = {"type": "answer", "id": f"m-{token[-20:]}", "step": "Q1", "value": 1}
-    if whole:
+    if is_state:
         state = {"current_step": "Q1", "answers": {}, "step_history": []}
         assert app.request("PUT", path.format(""), token, json=state).status_code in {200, 201}
         assert app.request("PATCH", path.format(""), token, json={"answers": {}}).status_code == 200
@@ -56,25 +56,24 @@ def write(app: App, user_id: str, token: str, *, whole: bool) -> None:
         assert refusal(ws) is None
 
 
-def test_writes_with_a_key_are_in_the_audit_log_and_the_participants_own_are_not(app: App) -> None:
-    """Each by REST, and each socket, with the key's name; what he does himself is in his history alone."""
+def test_writes_with_a_key_are_in_the_audit_log(app: App) -> None:
+    """With the key's name, by REST and by socket; the participant's own commands are in the history only."""
     writer, reader = app.create_key("sessions:write"), app.create_key("admin")
-    with noted(app, reader) as entries:
-        write(app, "wilma", writer, whole=True)
+    with audit_entries(app, reader) as entries:
+        write_session(app, "wilma", writer, is_state=True)
     name = f"key:{writer.split('_')[1]} (ward 3)"
-    seen = [(one["actor"], one["action"], one["survey_id"], one["user_id"]) for one in entries]
-    assert seen == [(name, "session_written", "phq9", "wilma")] * 4
-    assert [one["detail"] for one in entries] == [{}, {}, {}, {"door": "socket"}]
-    with noted(app, reader) as entries:
-        write(app, "wilma", app.create_token("wilma"), whole=False)
+    written = [(entry["actor"], entry["action"], entry["survey_id"], entry["user_id"]) for entry in entries]
+    assert written == [(name, "session_written", "phq9", "wilma")] * 4
+    assert [entry["detail"] for entry in entries] == [{}, {}, {}, {"door": "socket"}]
+    with audit_entries(app, reader) as entries:
+        write_session(app, "wilma", app.create_token("wilma"), is_state=False)
     assert entries == []
 
 
-def test_write_that_may_not_be_is_not_in_the_audit_log(app: App) -> None:
-    """A key without the scope is refused before anything is noted, by REST and on a socket."""
+def test_refused_write_is_not_in_the_audit_log(app: App) -> None:
     app.begin_session("walt")
     reading, reader = app.create_key("sessions:read"), app.create_key("admin")
-    with noted(app, reader) as entries:
+    with audit_entries(app, reader) as entries:
         answer = app.request("PATCH", "/api/session/walt?survey=phq9", reading, json={"answers": {}})
         assert answer.status_code == 403
         with listening(app.flask) as port, socket_to(port, "walt", reading) as ws:
@@ -82,98 +81,98 @@ def test_write_that_may_not_be_is_not_in_the_audit_log(app: App) -> None:
     assert entries == []
 
 
-def test_who_revokes_for_another_gets_no_cookie_of_his(app: App) -> None:
-    """A researcher with a key or a sign-in, in a browser that has anybody's cookie, goes on as himself."""
+def test_revocation_for_another_participant_sets_no_cookie(app: App) -> None:
+    """Whatever cookies the researcher's browser has; their own token stays valid."""
     app.begin_session("rosa")
-    key, mine = app.create_key("sessions:write"), f"{COOKIE}={app.create_token('researcher')}"
+    key, own_cookie = app.create_key("sessions:write"), f"{COOKIE}={app.create_token('researcher')}"
     path = "/api/session/rosa/tokens?survey=phq9"
-    asks: list[tuple[str | None, dict[str, str]]] = [
+    cases: list[tuple[str | None, dict[str, str]]] = [
         (key, {}),
-        (key, of_browser(mine)),
-        (None, of_browser(signed_in(app, key))),
-        (None, of_browser(mine, signed_in(app, key))),
-        (None, of_browser(f"{COOKIE}=dead", signed_in(app, key))),
+        (key, browser_headers(own_cookie)),
+        (None, browser_headers(sign_in_cookie(app, key))),
+        (None, browser_headers(own_cookie, sign_in_cookie(app, key))),
+        (None, browser_headers(f"{COOKIE}=invalid", sign_in_cookie(app, key))),
     ]
-    for token, headers in asks:
+    for token, headers in cases:
         answer = app.request("DELETE", path, token, headers=headers)
         assert (answer.status_code, "Set-Cookie" in answer.headers) == (200, False), headers
-    hers = of_browser(f"{COOKIE}={app.create_token('rosa')}")
-    assert "Set-Cookie" not in app.request("DELETE", path, key, headers=hers).headers
-    assert app.credentials.verify_token(mine.partition("=")[2]).key == SessionKey("phq9", "researcher")
+    headers = browser_headers(f"{COOKIE}={app.create_token('rosa')}")
+    assert "Set-Cookie" not in app.request("DELETE", path, key, headers=headers).headers
+    assert app.credentials.verify_token(own_cookie.partition("=")[2]).key == SessionKey("phq9", "researcher")
 
 
-def test_who_revokes_his_own_goes_on_if_he_came_by_cookie(app: App) -> None:
-    """The browser gets a new one, which holds; a program that showed its token gets none."""
+def test_revocation_of_the_callers_tokens_renews_their_cookie(app: App) -> None:
+    """A caller that sent its token in Authorization gets no cookie."""
     app.begin_session("rolf")
     path, before = "/api/session/rolf/tokens?survey=phq9", app.create_token("rolf")
-    answer = app.request("DELETE", path, headers=of_browser(f"{COOKIE}={before}"))
+    answer = app.request("DELETE", path, headers=browser_headers(f"{COOKIE}={before}"))
     renewed = answer.headers["Set-Cookie"].partition(";")[0]
     assert renewed.startswith(f"{COOKIE}=")
     token = renewed.partition("=")[2]
     assert app.credentials.verify_token(token).key == SessionKey("phq9", "rolf")
-    for is_in_a_browser in (False, True):
-        shown = app.create_token("rolf")
-        headers = of_browser(f"{COOKIE}={app.create_token('rolf')}") if is_in_a_browser else {}
-        answer = app.request("DELETE", path, shown, headers=headers)
+    for has_cookie in (False, True):
+        token = app.create_token("rolf")
+        headers = browser_headers(f"{COOKIE}={app.create_token('rolf')}") if has_cookie else {}
+        answer = app.request("DELETE", path, token, headers=headers)
         assert (answer.status_code, "Set-Cookie" in answer.headers) == (200, False)
-        assert app.request("GET", "/api/session/rolf?survey=phq9", shown).status_code == 401
+        assert app.request("GET", "/api/session/rolf?survey=phq9", token).status_code == 401
 
 
-def life_us(app: App, answer: Any) -> int:
-    """Return for how long the token of a link holds from now."""
+def lifetime_us(app: App, answer: Any) -> int:
+    """Return for how long the token of a link is valid from now."""
     token = answer.json["link"].partition("#")[2]
     return app.credentials.verify_token(token).expires_at - app.clock()
 
 
 @pytest.mark.parametrize(("hours", "expected"), [(1, 1), (0.5, 0.5), (90 * 24, 24)])
-def test_link_of_a_participant_holds_no_longer_than_what_it_was_made_with(
+def test_link_of_a_participant_expires_no_later_than_the_token_it_was_created_with(
     app: App, hours: float, expected: float
 ) -> None:
-    """Nor longer than STEPKEEP_LINK_HOURS: by token and by cookie, and a link of a link neither."""
+    """Nor later than STEPKEEP_LINK_HOURS; a link of a link neither."""
     app.begin_session("lars")
     token, _ = app.credentials.issue_token(SessionKey("phq9", "lars"), int(hours * HOUR_US))
-    asks: list[tuple[str | None, dict[str, str]]] = [(token, {}), (None, of_browser(f"{COOKIE}={token}"))]
-    for shown, headers in asks:
-        answer = app.request("POST", "/api/session/lars/link?survey=phq9", shown, headers=headers)
+    cases: list[tuple[str | None, dict[str, str]]] = [(token, {}), (None, browser_headers(f"{COOKIE}={token}"))]
+    for credential, headers in cases:
+        answer = app.request("POST", "/api/session/lars/link?survey=phq9", credential, headers=headers)
         assert answer.status_code == 200
-        assert life_us(app, answer) <= expected * HOUR_US + SECOND_US
+        assert lifetime_us(app, answer) <= expected * HOUR_US + SECOND_US
     second = app.request("POST", "/api/session/lars/link?survey=phq9", answer.json["link"].partition("#")[2])
-    assert 0 < life_us(app, second) <= expected * HOUR_US + SECOND_US
+    assert 0 < lifetime_us(app, second) <= expected * HOUR_US + SECOND_US
 
 
-def test_time_of_a_link_is_for_a_key_to_say(app: App) -> None:
-    """``hours`` is 403 for the participant, whatever it is; a key's are kept to, longer ones than STEPKEEP_LINK_HOURS too."""
+def test_hours_of_a_link_are_accepted_with_a_key_only(app: App) -> None:
+    """403 for the participant; with a key also more than STEPKEEP_LINK_HOURS."""
     app.begin_session("liv")
     path, key = "/api/session/liv/link?survey=phq9", app.create_key("sessions:write")
     for hours in (0.1, 48):
         assert app.request("POST", path, app.create_token("liv"), json={"hours": hours}).status_code == 403
-        found = life_us(app, app.request("POST", path, key, json={"hours": hours}))
-        assert abs(found - hours * HOUR_US) < 60 * SECOND_US
-    assert life_us(app, app.request("POST", path, key)) <= 24 * HOUR_US
+        lifetime = lifetime_us(app, app.request("POST", path, key, json={"hours": hours}))
+        assert abs(lifetime - hours * HOUR_US) < 60 * SECOND_US
+    assert lifetime_us(app, app.request("POST", path, key)) <= 24 * HOUR_US
 
 
-def test_dead_resume_cookie_does_not_shut_out_who_is_signed_in(app: App) -> None:
-    """The browser of a researcher who tried a survey himself; without the sign-in it is refused, not a stranger's."""
+def test_invalid_resume_cookie_does_not_block_a_sign_in(app: App) -> None:
+    """As in the browser of a researcher who tried a survey; without the sign-in it gets 401."""
     app.begin_session("dora")
-    dead = f"{COOKIE}={app.create_token('dora')}"
+    revoked = f"{COOKIE}={app.create_token('dora')}"
     app.credentials.revoke_tokens(SessionKey("phq9", "dora"))
-    signed = signed_in(app, app.create_key("sessions:read"))
+    sign_in = sign_in_cookie(app, app.create_key("sessions:read"))
     path = "/api/session/dora?survey=phq9"
-    for cookie in (dead, f"{COOKIE}=nonsense"):
-        assert app.request("GET", path, headers=of_browser(cookie, signed)).status_code == 200
-        assert app.request("GET", path, headers=of_browser(cookie)).status_code == 401
+    for cookie in (revoked, f"{COOKIE}=nonsense"):
+        assert app.request("GET", path, headers=browser_headers(cookie, sign_in)).status_code == 200
+        assert app.request("GET", path, headers=browser_headers(cookie)).status_code == 401
 
 
 def test_cookie_of_a_sign_in_opens_no_socket(app: App) -> None:
-    """It would stay open when the sign-in ends: 4401; the key itself, and a participant's cookie beside it, do."""
+    """The socket would stay open after the sign-in ends; the key and a participant's cookie do open one."""
     app.begin_session("sofia")
     key = app.create_key()
-    signed = signed_in(app, key)
+    sign_in = sign_in_cookie(app, key)
     with listening(app.flask) as port:
-        with socket_to(port, "sofia", Cookie=signed, Origin=SITE) as ws:
-            ws.send('{"type": "ping"}')  # who shows no token in the first frame is nobody
+        with socket_to(port, "sofia", Cookie=sign_in, Origin=SITE) as ws:
+            ws.send('{"type": "ping"}')  # a first frame without a token is anonymous
             assert refusal(ws) == 4401
-        both = f"{signed}; {COOKIE}={app.create_token('sofia')}"
+        both = f"{sign_in}; {COOKIE}={app.create_token('sofia')}"
         with socket_to(port, "sofia", Cookie=both, Origin=SITE) as ws:
             assert refusal(ws) is None
         with socket_to(port, "sofia", key) as ws:

@@ -1,4 +1,4 @@
-"""One session in two server processes: each learns what the other changed, and they never contradict each other."""
+"""One session in two server processes: each is notified of the other's changes, and they never contradict each other."""
 
 import contextlib
 import threading
@@ -20,7 +20,7 @@ from tests.notifications.redis_server import RedisServer
 from tests.web.conftest import Participant
 
 ROUNDS = 10
-WAYS = ("postgresql", "mysql", "redis")
+TRANSPORTS = ("postgresql", "mysql", "redis")
 
 
 @dataclass
@@ -31,16 +31,19 @@ class Pair:
     two: Server
 
 
-@pytest.fixture(scope="module", params=[pytest.param(way, marks=pytest.mark.xdist_group(way)) for way in WAYS])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(transport, marks=pytest.mark.xdist_group(transport)) for transport in TRANSPORTS],
+)
 def pair(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """Two servers that tell each other by PostgreSQL, by Redis (on MariaDB), or look (on MariaDB)."""
+    """Two servers that notify each other through PostgreSQL or Redis, or poll MariaDB."""
     folders = [tmp_path_factory.mktemp(name) for name in ("one", "two")]
     kind = "postgresql" if request.param == "postgresql" else "mysql"
     with contextlib.ExitStack() as stack:
         environment = {}
         if request.param == "redis":
-            environment["REDIS_URL"] = started_redis(stack, folders[0]).url
-            environment["STEPKEEP_NOTIFICATION_INTERVAL_S"] = "60"  # what is told was told, not found
+            environment["REDIS_URL"] = start_redis(stack, folders[0]).url
+            environment["STEPKEEP_NOTIFICATION_INTERVAL_S"] = "60"  # so that a poll cannot stand in for a notification
         url = stack.enter_context(migrated_database(kind, servers, folders[0]))
         both = [Server(folder, SURVEYS, database=url, environment=environment) for folder in folders]
         for server in both:
@@ -49,7 +52,7 @@ def pair(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyt
         yield Pair(*both)
 
 
-def started_redis(stack: contextlib.ExitStack, folder: Path) -> RedisServer:
+def start_redis(stack: contextlib.ExitStack, folder: Path) -> RedisServer:
     redis = RedisServer(folder)
     try:
         redis.start()
@@ -59,12 +62,12 @@ def started_redis(stack: contextlib.ExitStack, folder: Path) -> RedisServer:
     return redis
 
 
-def both_devices(pair: Pair, user_id: str) -> tuple[Participant, Participant]:
+def connect_both(pair: Pair, user_id: str) -> tuple[Participant, Participant]:
     return Participant(pair.one, user_id), Participant(pair.two, user_id)
 
 
-def newest(participant: Participant, version: int) -> list[dict[str, Any]]:
-    """Return what the participant receives until he is shown this version."""
+def receive_until_version(participant: Participant, version: int) -> list[dict[str, Any]]:
+    """Return the messages that the participant receives up to the one with this version."""
     received = [participant.receive()]
     while received[-1].get("version", 0) < version:
         received.append(participant.receive())
@@ -72,7 +75,7 @@ def newest(participant: Participant, version: int) -> list[dict[str, Any]]:
 
 
 def history(pair: Pair, user_id: str) -> list[tuple[int, str | None, str]]:
-    """Return each event's version, message id and name; it folds to the session's row."""
+    """Return each event's version, message id and action, and check that they replay to the session's row."""
     store = open_store(Settings(database_url=pair.one.database_url, surveys_dir=SURVEYS))
     key = SessionKey("phq9", user_id)
     check_fold(store, key)
@@ -81,9 +84,9 @@ def history(pair: Pair, user_id: str) -> list[tuple[int, str | None, str]]:
     return entries
 
 
-def test_answer_through_one_process_is_shown_by_the_other(pair: Pair) -> None:
-    """Each device shows what the other answered, with the version, the step and the progress of its ack."""
-    phone, laptop = both_devices(pair, "ada")
+def test_answer_through_one_process_reaches_the_other(pair: Pair) -> None:
+    """As a sync with the version, session, step and progress of the ack."""
+    phone, laptop = connect_both(pair, "ada")
     turns = ((phone, laptop, "Q1"), (laptop, phone, "Q2"), (phone, laptop, "Q3"))
     for sender, other, step in turns:
         ack = sender.answer(step, 1)
@@ -93,8 +96,7 @@ def test_answer_through_one_process_is_shown_by_the_other(pair: Pair) -> None:
     assert [version for version, _, _ in history(pair, "ada")] == [1, 2, 3, 4]
 
 
-def test_session_that_was_begun_elsewhere_is_resumed_and_followed(pair: Pair) -> None:
-    """Who comes back through another process finds his answers, and learns of what follows."""
+def test_session_that_began_in_another_process_is_resumed_and_updated(pair: Pair) -> None:
     phone = Participant(pair.one, "bob")
     phone.answer("Q1", 2)
     laptop = Participant(pair.two, "bob")
@@ -103,21 +105,17 @@ def test_session_that_was_begun_elsewhere_is_resumed_and_followed(pair: Pair) ->
     assert laptop.receive()["session"] == ack["session"]
 
 
-def test_two_answers_at_once_end_in_one_state_that_both_see(pair: Pair) -> None:
-    """Both answer the current step through different processes: each gets his own ack, and history has both.
-
-    The second one edits the first one's answer: an answer of a step on the route is accepted, in the order in
-    which they were committed.
-    """
+def test_simultaneous_answers_end_in_one_state_that_both_receive(pair: Pair) -> None:
+    """Each device gets its own ack, and the history has both answers in the order of their commits."""
     for number in range(ROUNDS):
         user_id = f"round-{number}"
-        devices = both_devices(pair, user_id)
+        devices = connect_both(pair, user_id)
         start = threading.Barrier(2)
 
         def answer(which: int, devices: Any = devices, start: threading.Barrier = start) -> list[dict[str, Any]]:
             start.wait(30)
             devices[which].send({"type": "answer", "id": f"device-{which}", "step": "Q1", "value": which})
-            return newest(devices[which], 3)
+            return receive_until_version(devices[which], 3)
 
         with ThreadPoolExecutor(2) as threads:
             received = list(threads.map(answer, (0, 1)))
@@ -135,17 +133,17 @@ def test_two_answers_at_once_end_in_one_state_that_both_see(pair: Pair) -> None:
         assert one["session"]["answers"] == {"Q1": int(last.removeprefix("device-"))}
 
 
-def test_refusal_is_the_senders_alone_and_history_shows_what_was_accepted(pair: Pair) -> None:
-    """Both go back from the second step at once: one may, the other is refused, and both see the first step."""
-    phone, laptop = both_devices(pair, "eve")
+def test_rejection_reaches_the_sender_only(pair: Pair) -> None:
+    """Of two simultaneous backs from the second step, one is accepted, and both devices end at the first step."""
+    phone, laptop = connect_both(pair, "eve")
     phone.answer("Q1", 1)
-    newest(laptop, 2)
+    receive_until_version(laptop, 2)
     start = threading.Barrier(2)
 
     def back(device: Participant) -> list[dict[str, Any]]:
         start.wait(30)
         device.send({"type": "back", "id": f"back-{device is phone}"})
-        received = newest(device, 3)
+        received = receive_until_version(device, 3)
         while not any(message["type"] in {"ack", "reject"} for message in received):
             received.append(device.receive())
         return received
@@ -161,15 +159,15 @@ def test_refusal_is_the_senders_alone_and_history_shows_what_was_accepted(pair: 
     assert [action for _, _, action in history(pair, "eve")] == ["started", "answered", "went_back"]
 
 
-def test_message_sent_again_through_the_other_process_counts_once(pair: Pair) -> None:
-    """A connection breaks before the ack; the client comes back to another process: the same answer, a duplicate."""
+def test_message_resent_through_another_process_is_a_duplicate(pair: Pair) -> None:
+    """As when the connection breaks before the ack."""
     phone = Participant(pair.one, "dan")
     message = {"type": "answer", "id": "same", "step": "Q1", "value": 2}
     phone.send(message)
     phone.ws.close()
     laptop = Participant(pair.two, "dan")
     laptop.send(message)
-    acks = [message for message in newest(laptop, 2) if message["type"] == "ack"]
+    acks = [message for message in receive_until_version(laptop, 2) if message["type"] == "ack"]
     while not acks:
         acks = [message for message in [laptop.receive()] if message["type"] == "ack"]
     assert (acks[0]["id"], acks[0]["version"]) == ("same", 2)

@@ -1,4 +1,4 @@
-"""REST of a survey's figures: what it answers fits the document, on each database, and what it refuses."""
+"""Analytics over REST: responses fit the OpenAPI document, filters apply, and bad parameters are refused."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ SECOND_US = 1_000_000
 
 @pytest.fixture
 def client(store: SessionStore) -> Iterator[FlaskClient]:
-    """A client of the application, in whose store two participants are under way, one of them by voice."""
+    """A client of an application with two sessions in progress, one of them by voice."""
     at = store.clock() - 3600 * SECOND_US
     for user_id, is_audio_mode, seconds in (("ann", False, 4), ("ben", True, 10)):
         key = SessionKey("phq9", user_id)
@@ -33,8 +33,8 @@ def client(store: SessionStore) -> Iterator[FlaskClient]:
         yield made
 
 
-def test_answer_fits_the_document(client: FlaskClient) -> None:
-    """The figures of what was done, in the shape that is published, with no name in it."""
+def test_response_fits_the_document(client: FlaskClient) -> None:
+    """And it contains no user id."""
     answer = client.get(PHQ9)
     assert answer.status_code == 200
     body = answer.get_json()
@@ -60,12 +60,12 @@ def test_answer_fits_the_document(client: FlaskClient) -> None:
         ("since=2026-01-01T00:00:00Z&mode=text", 1),
     ],
 )
-def test_filters_choose_the_sessions(client: FlaskClient, query: str, started: int) -> None:
-    """Each by itself and together; the answer says which they were."""
+def test_filters_select_the_sessions(client: FlaskClient, query: str, started: int) -> None:
+    """Alone and combined; the response repeats them."""
     body = client.get(f"{PHQ9}?{query}").get_json()
     assert body["sessions"]["started"] == started
-    asked = dict(part.split("=") for part in query.split("&"))
-    assert {name: value for name, value in body["filters"].items() if value is not None} == asked
+    filters = dict(part.split("=") for part in query.split("&"))
+    assert {name: value for name, value in body["filters"].items() if value is not None} == filters
 
 
 @pytest.mark.parametrize(
@@ -80,44 +80,43 @@ def test_filters_choose_the_sessions(client: FlaskClient, query: str, started: i
         ("/api/surveys/No/analytics", 422, "survey must be"),
     ],
 )
-def test_what_can_not_be_asked_is_refused(client: FlaskClient, address: str, status: int, says: str) -> None:
-    """A filter that is misspelt would count everything; the problem says what there is."""
+def test_invalid_parameters_are_refused(client: FlaskClient, address: str, status: int, says: str) -> None:
+    """A misspelt filter would count everything; the problem lists the valid ones."""
     answer = client.get(address)
     assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
     assert says in answer.get_json()["detail"]
 
 
-def test_who_looked_is_noted(servers: Servers, tmp_path: Path) -> None:
-    """In the audit log, with the key's name and the survey."""
+def test_read_is_in_the_audit_log(servers: Servers, tmp_path: Path) -> None:
+    """With the key's name and the survey."""
     with production_app_on("sqlite", servers, tmp_path) as app:
         key = app.create_key()
         assert app.request("GET", PHQ9, key).status_code == 200
         entries = app.request("GET", "/api/audit", key).json["entries"]
-    assert [(one["action"], one["detail"]) for one in entries[1:2]] == [("analytics_read", {"survey": "phq9"})]
+    assert [(entry["action"], entry["detail"]) for entry in entries[1:2]] == [("analytics_read", {"survey": "phq9"})]
 
 
-def test_figures_are_given_again_for_a_moment(client: FlaskClient, store: SessionStore) -> None:
-    """Who asks twice within it gets the same, whatever happened meanwhile."""
+def test_response_is_cached_briefly(client: FlaskClient, store: SessionStore) -> None:
+    """The same filters get the same response, whatever happened meanwhile."""
     first = client.get(PHQ9).get_json()
     store.turns.submit(SessionKey("phq9", "cleo"), Begin(at=store.clock()))
     assert client.get(PHQ9).get_json() == first
     assert client.get(f"{PHQ9}?mode=text").get_json()["sessions"]["started"] == 2
 
 
-def test_look_that_could_not_be_noted_is_noted_the_next_time(
+def test_read_that_was_not_audited_is_refused_and_audited_next_time(
     servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What can't be noted isn't answered, and does not count as noted."""
     with production_app_on("sqlite", servers, tmp_path) as app:
         key = app.create_key("sessions:read")
-        with monkeypatch.context() as away:
-            away.setattr(audit, "record", _away)
+        with monkeypatch.context() as broken:
+            broken.setattr(audit, "record", _fail)
             assert app.request("GET", PHQ9, key).status_code == 503
         for _ in range(2):
             assert app.request("GET", PHQ9, key).status_code == 200
         page = app.store.run_read(lambda connection: audit.read_page(connection, None, 100, {}))
-    assert [one.entry.action for one in page.entries].count("analytics_read") == 1
+    assert [stored.entry.action for stored in page.entries].count("analytics_read") == 1
 
 
-def _away(*_: object) -> None:
-    raise DatabaseUnavailable("away")
+def _fail(*_: object) -> None:
+    raise DatabaseUnavailable("test")

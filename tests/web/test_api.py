@@ -1,4 +1,4 @@
-"""REST: docs/protocol.md's table, problem details, and the OpenAPI document that tells the truth."""
+"""REST sessions: the protocol's table, problem details, and the OpenAPI document."""
 
 import re
 from collections.abc import Iterator
@@ -18,17 +18,16 @@ USER = "/api/session/user123"
 
 @pytest.fixture
 def client(store: SessionStore) -> Iterator[FlaskClient]:
-    """A client of the application on the test's own store."""
-    with create_app(store.settings, store).test_client() as made:
-        yield made
+    with create_app(store.settings, store).test_client() as client:
+        yield client
 
 
-def test_session_has_the_protocols_shape(client: FlaskClient) -> None:
-    """PUT, then GET: success, the session, and an ETag of the version."""
-    made = client.put(f"{USER}?survey=phq9", json=STATE)
-    assert (made.status_code, made.headers["ETag"]) == (201, '"1"')
-    found = client.get(f"{USER}?survey=phq9")
-    body = found.get_json()
+def test_session_has_the_documented_shape(client: FlaskClient) -> None:
+    """PUT, then GET; the ETag is the version."""
+    created = client.put(f"{USER}?survey=phq9", json=STATE)
+    assert (created.status_code, created.headers["ETag"]) == (201, '"1"')
+    response = client.get(f"{USER}?survey=phq9")
+    body = response.get_json()
     assert body["success"] is True
     assert body["session"] | {**STATE, "is_audio_mode": False} == body["session"]
     schema = {**openapi_document(), "$ref": "#/components/schemas/SessionAnswer"}
@@ -36,14 +35,14 @@ def test_session_has_the_protocols_shape(client: FlaskClient) -> None:
 
 
 def test_missing_session_is_a_problem_with_success_false(client: FlaskClient) -> None:
-    """RFC 9457, and what older callers look at."""
+    """RFC 9457, and the field that older clients read."""
     answer = client.get("/api/session/nobody?survey=phq9")
     assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
     assert answer.get_json()["success"] is False
 
 
-def test_if_match_guards_a_write(client: FlaskClient) -> None:
-    """An older version is 412 and changes nothing."""
+def test_if_match_of_an_older_version_changes_nothing(client: FlaskClient) -> None:
+    """412."""
     client.put(f"{USER}?survey=phq9", json=STATE)
     assert (
         client.patch(f"{USER}?survey=phq9", json={"is_audio_mode": True}, headers={"If-Match": '"1"'}).status_code
@@ -53,8 +52,8 @@ def test_if_match_guards_a_write(client: FlaskClient) -> None:
     assert client.get(f"{USER}?survey=phq9").get_json()["session"]["is_audio_mode"] is True
 
 
-def test_command_over_http_is_idempotent_by_its_key(client: FlaskClient) -> None:
-    """A session begins where there is none; the same key is a duplicate."""
+def test_command_is_idempotent_by_its_key(client: FlaskClient) -> None:
+    """The first one begins the session."""
     url, body = f"{USER}/commands?survey=phq9", {"type": "answer", "step": "Q1", "value": 2}
     first = client.post(url, json=body, headers={"Idempotency-Key": "k"}).get_json()
     again = client.post(url, json=body, headers={"Idempotency-Key": "k"}).get_json()
@@ -65,7 +64,7 @@ def test_command_over_http_is_idempotent_by_its_key(client: FlaskClient) -> None
     assert client.post(url, json={"type": "back", "id": "y"}).get_json()["code"] == "at_start"
 
 
-def test_history_and_sessions_come_by_pages(client: FlaskClient) -> None:
+def test_history_and_sessions_are_paginated(client: FlaskClient) -> None:
     """Each page's `next` leads to the following one, and the last has none."""
     for number in range(5):
         client.put(f"/api/session/u{number}?survey=phq9", json=STATE)
@@ -86,18 +85,18 @@ def test_history_and_sessions_come_by_pages(client: FlaskClient) -> None:
     assert client.get("/api/session/u1?survey=phq9&at_version=1").get_json()["session"]["current_step"] == "Q2"
 
 
-def test_parameter_that_is_misspelt_changes_nothing(client: FlaskClient) -> None:
-    """Without its survey the request would mean another session; the refusal names what there is."""
+def test_misspelt_parameter_changes_nothing(client: FlaskClient) -> None:
+    """Without `survey` the request would concern another session."""
     client.put(f"{USER}?survey=phq9", json=STATE)
-    for ask in (client.get, client.delete, lambda path: client.patch(path, json={"current_step": "Q5"})):
-        refused = ask(f"{USER}?survy=phq9")
+    for send in (client.get, client.delete, lambda path: client.patch(path, json={"current_step": "Q5"})):
+        refused = send(f"{USER}?survy=phq9")
         assert refused.status_code == 422
         assert "no parameter 'survy'" in refused.get_json()["detail"]
     assert client.get(f"{USER}?survey=phq9").get_json()["session"]["current_step"] == STATE["current_step"]
 
 
 def test_delete_erases_session_and_history(client: FlaskClient) -> None:
-    """Nothing is left, and a second time there is nothing to delete."""
+    """A second DELETE gets 404."""
     client.put(f"{USER}?survey=phq9", json=STATE)
     assert client.delete(f"{USER}?survey=phq9").status_code == 200
     assert client.get(f"{USER}/history?survey=phq9").status_code == 404
@@ -105,7 +104,7 @@ def test_delete_erases_session_and_history(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("body", ["{", "[]", '{"a":1,"a":2}', "[" * 10_000, '{"current_step":"\\u0000"}', '{"answers":{"a":NaN}}', '{"nope":1}', '{"step_history":"S1"}', b"\xff"])  # fmt: skip
-def test_bad_body_is_a_problem_and_saves_nothing(client: FlaskClient, body: str | bytes) -> None:
+def test_invalid_body_is_a_problem_and_saves_nothing(client: FlaskClient, body: str | bytes) -> None:
     """400 or 422, never 500."""
     client.put(f"{USER}?survey=phq9", json=STATE)
     answer = client.patch(f"{USER}?survey=phq9", data=body)
@@ -115,13 +114,12 @@ def test_bad_body_is_a_problem_and_saves_nothing(client: FlaskClient, body: str 
 
 
 @pytest.mark.parametrize("user", ["a b", "ä", "x" * 129, "a%00b", "a%2Fb"])
-def test_user_id_outside_the_rule_is_refused(client: FlaskClient, user: str) -> None:
-    """The same rule at every interface."""
+def test_invalid_user_id_is_refused(client: FlaskClient, user: str) -> None:
     assert client.put(f"/api/session/{user}?survey=phq9", json=STATE).status_code == 422
 
 
-def test_surveys_and_health_are_told(client: FlaskClient) -> None:
-    """What is offered, without its rules; alive, ready; the document and its page."""
+def test_surveys_health_and_documents_are_served(client: FlaskClient) -> None:
+    """Surveys without their routing rules."""
     assert {survey["id"] for survey in client.get("/api/surveys").get_json()["surveys"]} == {"phq9", "intake"}
     survey = client.get("/api/surveys/phq9").get_json()["survey"]
     assert [step["id"] for step in survey["steps"]] == [f"Q{number}" for number in range(1, 11)]
@@ -136,7 +134,6 @@ def test_surveys_and_health_are_told(client: FlaskClient) -> None:
 
 
 def test_every_route_is_in_the_document(client: FlaskClient) -> None:
-    """No endpoint ships undocumented."""
     routes = {
         re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         for rule in client.application.url_map.iter_rules()
@@ -145,7 +142,7 @@ def test_every_route_is_in_the_document(client: FlaskClient) -> None:
     assert routes | {"/resume", "/leave"} == set(openapi_document()["paths"])
 
 
-def test_handshake_that_is_none_is_refused_before_it_is_accepted(client: FlaskClient) -> None:
+def test_invalid_handshake_is_refused_before_it_is_accepted(client: FlaskClient) -> None:
     """No upgrade: 426; no key: 400, where simple-websocket would answer 500."""
     assert client.get("/ws/survey/u").status_code == 426
     assert client.get("/ws/survey/u", headers={"Upgrade": "websocket"}).status_code == 400

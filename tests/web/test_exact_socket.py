@@ -1,4 +1,4 @@
-"""Exactness through the WebSocket: what is accepted comes back the same, what is not exact is refused."""
+"""Exact values through the WebSocket: accepted ones are returned unchanged, inexact ones are refused."""
 
 import json
 from collections.abc import Iterator
@@ -39,90 +39,89 @@ REFUSED = {
     "too deep": ("[" * 33 + "]" * 33, "value"),
     "key twice": ('{"k":1,"k":1}', "'k'"),
 }
-"""By name: the value as text, and what the error must say of its place or, while the text is read, of it."""
+"""By name: the value as JSON, and the text that the error must contain."""
 
-FORBIDDEN_IDS = ["a%20b", "%C3%A4", "x" * 129, "a%2Fb", "a%00b", "%F0%9F%98%80", "a'--"]
+INVALID_IDS = ["a%20b", "%C3%A4", "x" * 129, "a%2Fb", "a%00b", "%F0%9F%98%80", "a'--"]
 
 
 @pytest.fixture(scope="module", params=each_kind(__name__))
 def exact(
     request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """A server on each database with a survey that takes any text and any number."""
+    """A server on each database with a survey that accepts any text and any number."""
     surveys = tmp_path_factory.mktemp("surveys")
     (surveys / "exact.yaml").write_text(SURVEY)
     folder: Path = tmp_path_factory.mktemp("exact")
-    with running_server(request.param, servers, folder, surveys, STEPKEEP_MESSAGES_PER_SECOND="100000") as running:
-        yield running
+    with running_server(request.param, servers, folder, surveys, STEPKEEP_MESSAGES_PER_SECOND="100000") as server:
+        yield server
 
 
-def answer_and_come_back(server: Server, user_id: str, step: str, value: object) -> Any:
-    """Answer a step; return the answer as another connection sees it."""
-    one = Participant(server, user_id, "exact")
-    one.request("restart")
+def answer_and_read_back(server: Server, user_id: str, step: str, value: object) -> Any:
+    """Answer a step; return the answer as another connection receives it."""
+    first = Participant(server, user_id, "exact")
+    first.request("restart")
     if step == "S2":
-        one.answer("S1", "x")
-    ack = one.answer(step, value)
+        first.answer("S1", "x")
+    ack = first.answer(step, value)
     assert ack["type"] == "ack", ack
-    one.ws.close()
-    two = Participant(server, user_id, "exact")
-    two.ws.close()
-    assert repr(two.state["session"]["answers"]) == repr(ack["session"]["answers"])
-    return two.state["session"]["answers"][step]
+    first.ws.close()
+    second = Participant(server, user_id, "exact")
+    second.ws.close()
+    assert repr(second.state["session"]["answers"]) == repr(ack["session"]["answers"])
+    return second.state["session"]["answers"][step]
 
 
 @MANY
 @given(value=TEXT)
-def test_any_text_comes_back_the_same(exact: Server, value: str) -> None:
+def test_any_text_is_returned_unchanged(exact: Server, value: str) -> None:
     """Emoji, combining marks, right to left, unassigned: not even normalised."""
-    assert answer_and_come_back(exact, "text", "S1", value) == value
+    assert answer_and_read_back(exact, "text", "S1", value) == value
 
 
 @MANY
 @given(value=NUMBER)
-def test_any_number_comes_back_the_same(exact: Server, value: float) -> None:
-    """To the last bit, the sign of zero too."""
-    assert repr(answer_and_come_back(exact, "number", "S2", value)) == repr(value)
+def test_any_number_is_returned_unchanged(exact: Server, value: float) -> None:
+    """To the last bit, including the sign of zero."""
+    assert repr(answer_and_read_back(exact, "number", "S2", value)) == repr(value)
 
 
-def test_answer_of_the_largest_frame_comes_back_the_same(exact: Server) -> None:
+def test_answer_of_the_largest_frame_is_returned_unchanged(exact: Server) -> None:
     """64 KiB to the byte."""
-    one = Participant(exact, "large", "exact")
+    first = Participant(exact, "large", "exact")
     message = {"type": "answer", "id": "large", "step": "S1", "value": ""}
-    room = MAX_FRAME_BYTES - len(json.dumps(message))
-    value = "😀" * (room // 4) + "x" * (room % 4)
+    size = MAX_FRAME_BYTES - len(json.dumps(message))
+    value = "😀" * (size // 4) + "x" * (size % 4)
     frame = json.dumps({**message, "value": value}, ensure_ascii=False)
     assert len(frame.encode()) == MAX_FRAME_BYTES
-    one.ws.send(frame)
-    assert one.receive()["session"]["answers"] == {"S1": value}
+    first.ws.send(frame)
+    assert first.receive()["session"]["answers"] == {"S1": value}
     assert Participant(exact, "large", "exact").state["session"]["answers"] == {"S1": value}
 
 
 @pytest.mark.parametrize("kind", ["answer", "draft"])
 @pytest.mark.parametrize("name", REFUSED)
-def test_value_that_is_not_exact_is_refused_and_not_written(exact: Server, name: str, kind: str) -> None:
-    """An error that says where; the version stays, and the connection goes on."""
-    text, said = REFUSED[name]
-    one = Participant(exact, f"refused-{list(REFUSED).index(name)}-{kind}", "exact")
-    one.ws.send(f'{{"type":"{kind}","id":"m","step":"S1","value":{text}}}')
-    refused = one.receive()
+def test_inexact_value_is_refused_and_not_saved(exact: Server, name: str, kind: str) -> None:
+    """The error names the place, and the connection stays open."""
+    text, expected = REFUSED[name]
+    first = Participant(exact, f"refused-{list(REFUSED).index(name)}-{kind}", "exact")
+    first.ws.send(f'{{"type":"{kind}","id":"m","step":"S1","value":{text}}}')
+    refused = first.receive()
     assert (refused["type"], refused["code"]) == ("error", "malformed")
-    assert said in refused["message"]
-    assert one.answer("S1", "x")["version"] == one.state["version"] + 1
+    assert expected in refused["message"]
+    assert first.answer("S1", "x")["version"] == first.state["version"] + 1
 
 
-def test_user_ids_that_differ_in_case_are_participants_of_their_own(exact: Server) -> None:
-    """Compared byte by byte."""
+def test_user_ids_that_differ_in_case_are_different_participants(exact: Server) -> None:
     for name in ("Bob", "bob", "BOB"):
-        one = Participant(exact, name, "exact")
-        assert one.state["resumed"] is False
-        one.answer("S1", name)
+        first = Participant(exact, name, "exact")
+        assert first.state["resumed"] is False
+        first.answer("S1", name)
     assert Participant(exact, "bob", "exact").state["session"]["answers"] == {"S1": "bob"}
 
 
-@pytest.mark.parametrize("user_id", FORBIDDEN_IDS)
-def test_forbidden_user_id_is_closed_with_4400(exact: Server, user_id: str) -> None:
-    """Before any session is made."""
+@pytest.mark.parametrize("user_id", INVALID_IDS)
+def test_invalid_user_id_is_closed_with_4400(exact: Server, user_id: str) -> None:
+    """Before a session is created."""
     with connect(f"{exact.ws_url}/ws/survey/{user_id}?survey=exact") as ws, pytest.raises(ConnectionClosed) as closed:
         for _ in range(3):
             ws.recv(timeout=10)

@@ -21,13 +21,12 @@ from tests.web.production import App, production_app
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[App]:
-    """The application on SQLite."""
     with production_app(Settings(database_url=f"sqlite:///{tmp_path / 'test.db'}", surveys_dir=SURVEYS)) as app:
         yield app
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_file_comes_with_its_type_and_what_it_lacks(app: App, format_name: str) -> None:
+def test_export_has_its_media_type_and_the_counts_of_omitted_sessions(app: App, format_name: str) -> None:
     """In every format."""
     begin(app.store, SessionKey("phq9", "ann"))
     set_aside(app.store, SessionKey("phq9", "ann"))
@@ -51,33 +50,30 @@ def test_file_comes_with_its_type_and_what_it_lacks(app: App, format_name: str) 
         ("format=sav&labels=true", 422),
     ],
 )
-def test_what_is_wrong_is_told_before_the_first_byte(app: App, query: str, status: int) -> None:
-    """As problem details."""
+def test_invalid_parameters_are_refused_before_the_first_byte(app: App, query: str, status: int) -> None:
     answer = app.request("GET", f"/api/surveys/phq9/export?{query}", app.create_key("export"))
     assert answer.status_code == status
     Problem.model_validate_json(answer.data)
 
 
-def test_unknown_survey_has_no_export(app: App) -> None:
-    """Nor a codebook."""
-    for what in ("export", "codebook"):
-        assert app.request("GET", f"/api/surveys/nothing/{what}", app.create_key("export")).status_code == 404
+def test_unknown_survey_has_no_export_and_no_codebook(app: App) -> None:
+    for resource in ("export", "codebook"):
+        assert app.request("GET", f"/api/surveys/nothing/{resource}", app.create_key("export")).status_code == 404
 
 
 def test_codebook_is_json_or_markdown(app: App) -> None:
-    """The JSON as its model says."""
     answer = app.request("GET", "/api/surveys/intake/codebook", app.create_key("export"))
     assert CodebookAnswer.model_validate_json(answer.data).codebook.survey_id == "intake"
     page = app.request("GET", "/api/surveys/intake/codebook?format=markdown", app.create_key("export"))
     assert page.text.startswith("# Codebook: Before your visit")
 
 
-def test_exports_under_way_are_few(app: App) -> None:
-    """Of those made as a file two, in all a quarter of REST's threads; each gives its place back at its end."""
+def test_concurrent_exports_are_limited(app: App) -> None:
+    """Two of those written to a file first, in all a quarter of the REST threads; closing one frees its place."""
     key = app.create_key("export")
     client = app.flask.test_client()
 
-    def begin_one(form: str) -> Response:
+    def start_export(form: str) -> Response:
         return client.get(
             f"/api/surveys/phq9/export?format={form}",
             headers={"Authorization": f"Bearer {key}"},
@@ -85,24 +81,23 @@ def test_exports_under_way_are_few(app: App) -> None:
             buffered=False,
         )
 
-    written = [begin_one("xlsx") for _ in range(2)]
-    assert [one.status_code for one in written] == [200, 200]
-    refused = begin_one("xlsx")
+    written = [start_export("xlsx") for _ in range(2)]
+    assert [response.status_code for response in written] == [200, 200]
+    refused = start_export("xlsx")
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "10")
-    streamed = [begin_one("csv") for _ in range(app.store.settings.rest_threads // 4 - 2)]
-    assert {one.status_code for one in streamed} == {200}
-    assert begin_one("csv").status_code == 429
-    for one in (*written, *streamed):
-        one.close()  # none was read
-    assert begin_one("xlsx").status_code == 200
+    streamed = [start_export("csv") for _ in range(app.store.settings.rest_threads // 4 - 2)]
+    assert {response.status_code for response in streamed} == {200}
+    assert start_export("csv").status_code == 429
+    for response in (*written, *streamed):
+        response.close()  # none was read
+    assert start_export("xlsx").status_code == 200
 
 
-def test_export_that_fails_gives_its_place_back(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a few faults would end all exports."""
-    monkeypatch.setattr(Export, "make", _broken)
+def test_failed_export_frees_its_place(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Export, "make", _fail)
     for _ in range(app.store.settings.rest_threads):
         assert app.request("GET", "/api/surveys/phq9/export", app.create_key("export")).status_code == 503
 
 
-def _broken(*_: object) -> None:
-    raise DatabaseUnavailable("away")
+def _fail(*_: object) -> None:
+    raise DatabaseUnavailable("test")
