@@ -1,6 +1,6 @@
-"""How gunicorn serves Stepkeep: threads, as many as there may be sockets and requests at once.
+"""Configuration of gunicorn: a thread for each WebSocket connection and each concurrent request.
 
-One process: on SQLite it must be the only one, held by a lock; WEB_CONCURRENCY raises it elsewhere.
+There is one process, unless WEB_CONCURRENCY says otherwise; a SQLite file, guarded by a lock, never has more.
 """
 
 import gc
@@ -13,7 +13,7 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 from app.errors import ConfigurationError
-from app.observability.multiprocess import VARIABLE, empty, remove_made, share_metrics
+from app.observability.multiprocess import VARIABLE, delete_old_metrics, delete_temporary_folder, share_metrics
 from app.settings import environment_warnings, is_loopback, read_settings
 
 try:
@@ -22,16 +22,16 @@ try:
 except ConfigurationError as error:
     sys.exit(f"stepkeep: {error.message}")
 
-# Only now: prometheus_client, which these lead to, asks when it is imported where metrics are shared.
+# Not before share_metrics: these import prometheus_client, which then reads where metrics are shared.
 from prometheus_client.multiprocess import mark_process_dead
 
-from app.observability.logging import LineFormatter, log_form
+from app.observability.logging import LineFormatter, resolve_log_format
 from app.sessions.service import open_store
 from app.store.engine import normalise_url, server_lock
 from app.web.factory import check_settings, doubts
 
 try:
-    check_settings(_settings)  # here: a worker that can't start is started again and again
+    check_settings(_settings)  # here, because gunicorn would restart a failing worker for ever
     _is_sqlite = normalise_url(_settings.database_url).get_backend_name() == "sqlite"
 except ConfigurationError as error:
     sys.exit(f"stepkeep: {error.message}")
@@ -41,65 +41,65 @@ worker_class = "gthread"
 workers = 1 if _is_sqlite else _settings.web_concurrency
 threads = _settings.max_connections + _settings.rest_threads
 worker_connections = threads + 1000
-max_requests = 0  # a worker that is replaced cuts all its sockets
+max_requests = 0  # replacing a worker would disconnect its participants
 graceful_timeout = 10
 keepalive = 5
 control_socket_disable = True
 loglevel = _settings.log_level.lower()
-access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(D)s'  # where it is on: no query, and nobody's name
+access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(D)s'  # without the query, which may have ids
 
 
 class LineLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """Writes as the rest of the log is written."""
+    """Writes gunicorn's log in the format of the application's."""
 
     def _set_handler(self, log: Any, output: Any, fmt: Any, stream: Any = None) -> None:  # noqa: ANN401, ARG002
-        super()._set_handler(log, output, LineFormatter(log_form(_settings.log_format, _settings.environment)), stream)
+        formatter = LineFormatter(resolve_log_format(_settings.log_format, _settings.environment))
+        super()._set_handler(log, output, formatter, stream)
 
 
 logger_class = LineLogger
 
 CLOSING_S = 5
-"""Seconds for open sockets to save their drafts when the server stops."""
+"""Seconds for open connections to save their drafts when the server stops."""
 
-SETTLING_S = 2
-"""Seconds after that for turns that wait for a database which does not answer; the clients have them too."""
+DRAIN_S = 2
+"""Seconds after that for commands that an unavailable database has not committed; clients keep them too."""
 
 GARBAGE_THRESHOLDS = (10_000, 20, 20)
-"""Python's default, (700, 10, 10), looks for circles of garbage some thirty times in a batch of 1,000 turns, which
-leave none: 12% of the time."""
+"""With Python's default, (700, 10, 10), the garbage collector takes 12 % of the time, and turns leave no cycles."""
 
 _held: list[object] = []
 
 
 def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
-    """Take the SQLite file for this server, or say who has it; in development be heard on this machine alone."""
-    heard_at = [address[0] for address in server.cfg.address if isinstance(address, tuple)]
-    if _settings.environment == "development" and not all(map(is_loopback, heard_at)):
-        sys.exit("stepkeep: in development nobody is asked for credentials, so only 127.0.0.1 can be bound to")
+    """Lock the SQLite file; refuse any address but loopback in development; log configuration warnings."""
+    hosts = [address[0] for address in server.cfg.address if isinstance(address, tuple)]
+    if _settings.environment == "development" and not all(map(is_loopback, hosts)):
+        sys.exit("stepkeep: development mode has no authentication and must bind to loopback, e.g. 127.0.0.1")
     for warning in (*environment_warnings(), *doubts(_settings)):
         server.log.warning(warning)
     if server.cfg.workers > 1 and not os.environ.get(VARIABLE):
-        server.log.warning("/metrics tells of one process at a time: say how many there are with WEB_CONCURRENCY")
+        server.log.warning("/metrics shows a single process; set WEB_CONCURRENCY to the number of workers")
     try:
         _held.append(server_lock(normalise_url(_settings.database_url)))
-        # Here too: a worker that can't begin with these surveys, this database or these keys is started for ever.
+        # Also here, because gunicorn would restart for ever a worker that fails on its surveys, database or keys.
         open_store(_settings).close()
     except ConfigurationError as error:
         sys.exit(f"stepkeep: {error.message}")
 
 
 def when_ready(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
-    """Begin with no figures of an earlier server: now the lock and the address are held, and no worker is there yet."""
-    if server.master_pid:  # SIGUSR2: the earlier server still counts
+    """Delete the metrics of an earlier server: the lock and the address are taken, and there is no worker yet."""
+    if server.master_pid:  # SIGUSR2: the earlier server still uses them
         return
     try:
-        empty(_settings)
+        delete_old_metrics(_settings)
     except ConfigurationError as error:
         sys.exit(f"stepkeep: {error.message}")
 
 
 def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn has no types
-    """Tell the sockets when the worker is asked to stop, so that they close with 1001; collect garbage less often."""
+    """Close the connections with 1001 when the worker is stopped; run the garbage collector less often."""
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     connections = worker.wsgi.extensions["stepkeep_connections"]
@@ -109,7 +109,7 @@ def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn has no typ
         def stop(received: int, frame: FrameType | None, before: Any = before) -> None:  # noqa: ANN401
             connections.stopping = True
             connections.wait_until_closed(CLOSING_S)
-            worker.wsgi.extensions["stepkeep"].settle(SETTLING_S)
+            worker.wsgi.extensions["stepkeep"].drain(DRAIN_S)
             if callable(before):
                 before(received, frame)
 
@@ -117,12 +117,12 @@ def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn has no typ
 
 
 def child_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn has no types
-    """Let what the worker had open count no more."""
+    """Remove the worker from the gauges of open connections and the like."""
     if os.environ.get(VARIABLE):
-        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # no types of theirs either
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # it has no types
 
 
 def on_exit(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
-    """Leave no folder behind, unless the other of two servers goes on with it (SIGUSR2)."""
+    """Delete the temporary folder of metrics, unless another server still uses it (SIGUSR2)."""
     if not (server.master_pid or server.reexec_pid):
-        remove_made()
+        delete_temporary_folder()

@@ -1,1 +1,1 @@
-"""Small mechanisms that import nothing else of this package but its errors."""
+"""Small independent mechanisms, imported module by module; they import nothing of the application but its errors."""

@@ -1,4 +1,4 @@
-"""Waiting for something that may never come back, for a while only."""
+"""Blocking calls with a timeout."""
 
 import os
 import threading
@@ -10,36 +10,38 @@ from ..errors import DatabaseUnavailable
 
 T = TypeVar("T")
 
-AT_ONCE = 64
-"""Works that may be under way: more than the connections that read; each may be stuck for half a minute."""
+MAX_CALLS = 64
+"""Calls at once: more than there are reading connections, each of which can hang for half a minute."""
 
-_room = threading.BoundedSemaphore(AT_ONCE)
+_slots = threading.BoundedSemaphore(MAX_CALLS)
 
 
-def within(timeout_s: float, work: Callable[[], T]) -> T:
-    """Return what ``work`` returns, done in a thread of its own.
+def run_with_timeout(timeout_s: float, call: Callable[[], T]) -> T:
+    """Return the result of a blocking database call, made in a daemon thread.
+
+    A call that exceeds the timeout keeps running, and its result is dropped.
 
     Raises:
-        DatabaseUnavailable: it is not done in time; it goes on, and nobody gets its result.
-        whatever ``work`` raises.
+        DatabaseUnavailable: there was no result in time, or no thread.
+        Exception: whatever ``call`` raises.
     """
-    if not _room.acquire(timeout=timeout_s):
+    if not _slots.acquire(timeout=timeout_s):
         raise DatabaseUnavailable("slow")
-    room, future = _room, Future[T]()
+    slots, future = _slots, Future[T]()
 
     def run() -> None:
         try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - its caller gets it
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised again by result()
             future.set_exception(error)
         finally:
-            room.release()
+            slots.release()
 
     # A daemon, so that a frozen database does not keep the process from ending.
     try:
         threading.Thread(target=run, name="stepkeep-reading", daemon=True).start()
     except RuntimeError:  # the machine has no more threads
-        room.release()
+        slots.release()
         raise DatabaseUnavailable("no thread can be started") from None
     try:
         return future.result(timeout_s)
@@ -47,9 +49,9 @@ def within(timeout_s: float, work: Callable[[], T]) -> T:
         raise DatabaseUnavailable("slow") from None
 
 
-def _forget_after_fork() -> None:
-    global _room  # noqa: PLW0603 - what is under way is the parent's
-    _room = threading.BoundedSemaphore(AT_ONCE)
+def _reset_after_fork() -> None:
+    global _slots  # noqa: PLW0603 - the running calls are the parent's
+    _slots = threading.BoundedSemaphore(MAX_CALLS)
 
 
-os.register_at_fork(after_in_child=_forget_after_fork)
+os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,45 +1,41 @@
-"""What lives through a fork of the process, and is told of it: before, and after it on both sides."""
+"""Calls to registered objects when the process forks: before, and after in the parent and in the child."""
 
 import os
 import weakref
 from collections.abc import Callable
-from typing import Protocol
 
 
-class Forked(Protocol):
-    """Has locks, threads or connections, which a forked child must not share with its parent."""
+class ForkAware:
+    """An object with locks, threads or connections that a child process must not share with its parent."""
 
     def before_fork(self) -> None:
-        """Hold still."""
-        ...
+        """Wait until no lock is held that the child would inherit."""
 
     def after_fork_in_parent(self) -> None:
-        """Go on."""
-        ...
+        """Resume."""
 
     def after_fork_in_child(self) -> None:
-        """Begin anew."""
-        ...
+        """Start anew: threads exist in the parent only, and connections are the parent's."""
 
 
-_KNOWN: "weakref.WeakSet[Forked]" = weakref.WeakSet()
+_REGISTERED: "weakref.WeakSet[ForkAware]" = weakref.WeakSet()
 
 
-def tell_of_forks(one: Forked) -> None:
-    """Call its methods at each fork from now on, for as long as anybody holds it."""
-    _KNOWN.add(one)
+def register(aware: ForkAware) -> None:
+    """Call the object's methods at each fork, for as long as the object exists."""
+    _REGISTERED.add(aware)
 
 
-def _each(act: Callable[[Forked], None]) -> Callable[[], None]:
-    def act_on_all() -> None:
-        for one in list(_KNOWN):
-            act(one)
+def _call_all(method: Callable[[ForkAware], None]) -> Callable[[], None]:
+    def call_all() -> None:
+        for aware in list(_REGISTERED):
+            method(aware)
 
-    return act_on_all
+    return call_all
 
 
 os.register_at_fork(
-    before=_each(lambda one: one.before_fork()),
-    after_in_parent=_each(lambda one: one.after_fork_in_parent()),
-    after_in_child=_each(lambda one: one.after_fork_in_child()),
+    before=_call_all(lambda aware: aware.before_fork()),
+    after_in_parent=_call_all(lambda aware: aware.after_fork_in_parent()),
+    after_in_child=_call_all(lambda aware: aware.after_fork_in_child()),
 )

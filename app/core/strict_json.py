@@ -1,10 +1,7 @@
-"""The one gate for JSON, the same for every door and every database.
+"""Strict JSON: the same rules at every interface and for every database.
 
-Refused, with the place: what one of the databases or a JavaScript client can't hold exactly (NUL,
-lone surrogates, NaN and Infinity, whole numbers beyond 2^53), what readers of JSON disagree on
-(duplicate keys), and what is nested deeper than 32. Nothing is ever changed silently.
-
-Pure; anybody may import it.
+Rejected are values that a database or JavaScript can't represent exactly (NUL, lone surrogates, NaN, Infinity, integers
+beyond 2^53), duplicate keys, on which JSON parsers disagree, and nesting deeper than 32. No value is changed silently.
 """
 
 import json
@@ -17,23 +14,23 @@ import orjson
 from ..errors import InvalidJson
 
 MAX_DEPTH = 32
-"""Containers inside one another that a value may have."""
+"""Nested containers in a value."""
 
 MAX_INTEGER = 2**53
-"""Whole numbers beyond this lose digits in a double, and so in every browser (RFC 8259, 6)."""
+"""Larger integers lose digits in a double, and so in every browser (RFC 8259, 6)."""
 
 _ENVELOPE_DEPTH = 4
-"""What a message may add around a value, e.g. {"session": {"answers": {"S1": value}}}."""
+"""Containers of a message around a value, e.g. {"session": {"answers": {"S1": value}}}."""
 
 _MAX_INTEGER_DIGITS = 17
-"""More digits (with the sign) are beyond 2^53 for sure; so int() never meets 10,000 of them."""
+"""More characters (with the sign) are always beyond 2^53: int() need not parse 10,000 digits."""
 
 
 def decode(text: str | bytes, place: str = "$") -> Any:  # noqa: ANN401 - JSON is decoded here
-    """Return the value of one JSON text.
+    """Return the value of a JSON text.
 
     Raises:
-        InvalidJson: it is not JSON (RFC 8259), not UTF-8, or not exact.
+        InvalidJson: it is not JSON (RFC 8259), not UTF-8, or violates the rules above.
     """
     try:
         if isinstance(text, bytes):
@@ -55,15 +52,12 @@ def decode(text: str | bytes, place: str = "$") -> Any:  # noqa: ANN401 - JSON i
 
 
 def check(value: object, place: str = "$", max_depth: int = MAX_DEPTH) -> None:
-    """Return if ``value`` is JSON that every database holds exactly.
+    """Raise InvalidJson unless a value is strict JSON; the message names the place, e.g. ``answers.S1[2]``.
 
     Args:
-        value: what ``json.loads`` may return; tuples count as lists.
+        value: a result of ``json.loads``; tuples count as lists.
         place: the name of the value in messages.
-        max_depth: containers inside one another.
-
-    Raises:
-        InvalidJson: it is not; the message names the place, e.g. ``answers.S1[2]``.
+        max_depth: nested containers.
     """
     if value is None or value is True or value is False:
         return
@@ -71,26 +65,26 @@ def check(value: object, place: str = "$", max_depth: int = MAX_DEPTH) -> None:
         _check_text(value, place)
     elif isinstance(value, int):
         if abs(value) > MAX_INTEGER:
-            raise InvalidJson(place, "a whole number beyond 2^53; send it as text")
+            raise InvalidJson(place, "an integer beyond 2^53; send it as text")
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidJson(place, "NaN, Infinity and numbers as large as 1e999 are not JSON that all can hold")
+            raise InvalidJson(place, "NaN, Infinity and numbers as large as 1e999 are not allowed")
     elif isinstance(value, Mapping | list | tuple):
         _check_container(value, place, max_depth)
     else:
-        raise InvalidJson(place, f"{type(value).__name__} is not JSON")
+        raise InvalidJson(place, f"{type(value).__name__} is not a JSON type")
 
 
 def encode(value: object) -> str:
-    """Return the compact JSON text of a value that passed :func:`check`; key order is kept."""
+    """Return the compact JSON text of a value that passed :func:`check`, with its order of keys."""
     return orjson.dumps(value).decode()
 
 
 def _check_container(value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], place: str, max_depth: int) -> None:
     if max_depth == 0:
         raise InvalidJson(place, f"nested deeper than {MAX_DEPTH}")
-    if isinstance(value, _Doubled):
-        raise InvalidJson(place, f"the key {value.key!r} comes twice in one object")
+    if isinstance(value, _DuplicateKey):
+        raise InvalidJson(place, f"duplicate key {value.key!r}")
     if isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -104,15 +98,15 @@ def _check_container(value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], pla
 
 def _check_text(text: str, place: str) -> None:
     if "\0" in text:
-        raise InvalidJson(place, "text with the character U+0000, which PostgreSQL can't hold")
+        raise InvalidJson(place, "text with the character U+0000, which PostgreSQL can't store")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InvalidJson(place, f"text with a lone surrogate (character {error.start})") from error
 
 
-class _Doubled(dict[str, Any]):
-    """An object in which a key came twice."""
+class _DuplicateKey(dict[str, Any]):
+    """An object with a duplicate key."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -120,10 +114,10 @@ class _Doubled(dict[str, Any]):
         self.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
 
 
-# What the parser meets and can't place becomes a value that `check` refuses, where the place is known.
+# The parser does not know places: it returns values that `check`, which does, rejects.
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
-    return result if len(result) == len(pairs) else _Doubled(pairs)
+    return result if len(result) == len(pairs) else _DuplicateKey(pairs)
 
 
 def _integer(digits: str) -> int:

@@ -1,1 +1,4 @@
-"""What the process shows of itself: metrics, traces, log lines."""
+"""Metrics, traces and log lines.
+
+The modules are imported one by one: prometheus_client must not be imported before ``multiprocess`` has set its folder.
+"""

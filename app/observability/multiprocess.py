@@ -1,12 +1,13 @@
-"""Where several server processes add up their metrics. For gunicorn's configuration, before it imports anything else.
+"""The folder in which several server processes share their metrics.
 
-prometheus_client asks for PROMETHEUS_MULTIPROC_DIR when it is imported, so nothing here may lead to it.
+prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is imported. gunicorn's configuration therefore uses this
+module first, and nothing here may import prometheus_client.
 """
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,30 +16,29 @@ from ..settings import Settings
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
-_MADE = "_STEPKEEP_METRICS_DIR"
-"""Names the folder that was made for this server, also to a configuration that is read again."""
+_TEMPORARY = "_STEPKEEP_METRICS_DIR"
+"""Variable that names a temporary folder, so that a configuration that is read again still finds it."""
 
 _KINDS = ("counter", "gauge", "histogram", "summary")
-"""How the names of prometheus_client's files begin."""
+"""Prefixes of prometheus_client's files."""
 
-_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of one's own is made in it
-"""Where a full disk can't end a process: the files are written by way of memory maps (SIGBUS)."""
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only the parent of a private folder
+"""The files are memory maps: on a full disk a write would end the process (SIGBUS)."""
 
 
 def share_metrics(settings: Settings) -> None:
-    """Name the folder in the environment; it is there, maybe with the figures of an earlier server.
+    """Set PROMETHEUS_MULTIPROC_DIR if there are several processes, and create the folder.
 
-    A configuration that is read again by a running server (SIGHUP, SIGUSR2) leaves all as it is.
+    When a running server reads its configuration again (SIGHUP, SIGUSR2), nothing changes.
 
     Raises:
-        ConfigurationError: STEPKEEP_METRICS_DIR can't be written to.
+        ConfigurationError: STEPKEEP_METRICS_DIR is not writable.
     """
     if os.environ.get(VARIABLE) or not (settings.metrics_dir or settings.web_concurrency > 1):
         return
     if settings.metrics_dir is None:
-        within = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
-        made = Path(tempfile.mkdtemp(prefix="stepkeep-metrics-", dir=within))
-        os.environ[VARIABLE] = os.environ[_MADE] = str(made)
+        parent = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
+        os.environ[VARIABLE] = os.environ[_TEMPORARY] = tempfile.mkdtemp(prefix="stepkeep-metrics-", dir=parent)
         return
     with _usable(settings.metrics_dir) as folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,26 +47,26 @@ def share_metrics(settings: Settings) -> None:
     os.environ[VARIABLE] = str(settings.metrics_dir)
 
 
-def empty(settings: Settings) -> None:
-    """Remove the figures of an earlier server from STEPKEEP_METRICS_DIR.
+def delete_old_metrics(settings: Settings) -> None:
+    """Delete the metrics of an earlier server from STEPKEEP_METRICS_DIR.
 
-    Only once it is sure that no other server runs here: it would go on to write to files that nobody can see.
+    Only once no other server can use the folder: it would go on writing to deleted files.
 
     Raises:
-        ConfigurationError: STEPKEEP_METRICS_DIR can't be written to.
+        ConfigurationError: STEPKEEP_METRICS_DIR is not writable.
     """
     if settings.metrics_dir is None:
         return
     with _usable(settings.metrics_dir) as folder:
-        for file in _of_earlier(folder):
+        for file in [file for kind in _KINDS for file in folder.glob(f"{kind}_*.db")]:
             file.unlink(missing_ok=True)
 
 
-def remove_made() -> None:
-    """Remove the folder that was made for this server alone, if there is one."""
-    made = os.environ.pop(_MADE, None)
-    if made is not None:
-        shutil.rmtree(made, ignore_errors=True)
+def delete_temporary_folder() -> None:
+    """Delete the folder that :func:`share_metrics` created for this server, if any."""
+    folder = os.environ.pop(_TEMPORARY, None)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -75,10 +75,6 @@ def _usable(folder: Path) -> Iterator[Path]:
         yield folder
     except OSError as error:
         raise ConfigurationError(
-            f"STEPKEEP_METRICS_DIR: the folder {folder} can't be used ({type(error).__name__}): name one that "
-            "the server may write to, for this server alone"
+            f"STEPKEEP_METRICS_DIR: folder {folder} can't be used ({type(error).__name__}). "
+            "Choose a folder that the server can write to and that no other server uses."
         ) from error
-
-
-def _of_earlier(folder: Path) -> Iterable[Path]:
-    return [file for kind in _KINDS for file in folder.glob(f"{kind}_*.db")]

@@ -1,9 +1,8 @@
-"""Traces by OpenTelemetry: requests, commands of sockets, batches and their retries. Off until :func:`start`.
+"""Traces by OpenTelemetry: requests, WebSocket commands, batches and their retries. Off until :func:`start`.
 
-Anybody may import this module; OpenTelemetry is imported where traces are on, and is in the extra ``tracing``. Where
-they go, and how many are kept, OpenTelemetry's own environment says (OTEL_EXPORTER_OTLP_ENDPOINT,
-OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME). No span names a participant or says anything of an answer: of a fault it has
-the type, never the text.
+OpenTelemetry comes with the extra ``tracing`` and is imported only when traces are on. Its own variables configure the
+destination, sampling and name (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME). No span has the id
+of a participant or anything of an answer; of an exception it has the type, never the message.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from ..errors import ConfigurationError
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
-Noting = Callable[[str, str | int], None]
-"""Adds an attribute to the span; one called ``error.type`` says that it failed."""
+SetAttribute = Callable[[str, str | int], None]
+"""Sets an attribute of a span; ``error.type`` also marks it as failed."""
 
-_HEADERS = ("traceparent", "tracestate")
-"""W3C Trace Context: where a caller says of what trace his request is a part."""
-
-
-def _note_nothing(_name: str, _value: str | int) -> None:
-    """Where no traces are made."""
+_TRACE_CONTEXT = ("traceparent", "tracestate")
+"""The headers of W3C Trace Context, by which a request continues its caller's trace."""
 
 
-_NO_SPAN: AbstractContextManager[Noting] = nullcontext(_note_nothing)
+def _ignore(_name: str, _value: str | int) -> None:
+    """Traces are off."""
+
+
+_NO_SPAN: AbstractContextManager[SetAttribute] = nullcontext(_ignore)
 
 
 class _Tracer:
-    """OpenTelemetry's API, with a provider and a tracer of ours."""
+    """OpenTelemetry's API with a provider and a tracer of its own."""
 
     def __init__(self, exporter: SpanExporter | None, *, at_once: bool) -> None:
         self.api = importlib.import_module("opentelemetry.trace")
@@ -45,52 +44,55 @@ class _Tracer:
         if exporter is None:
             over_http = importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
             exporter = over_http.OTLPSpanExporter()
-        own = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "stepkeep"}
-        named = resources.Resource.create(own)
-        self._provider = sdk.TracerProvider(resource=named)
-        send = export.SimpleSpanProcessor if at_once else export.BatchSpanProcessor
-        self._provider.add_span_processor(send(exporter))
+        attributes = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "stepkeep"}
+        self._provider = sdk.TracerProvider(resource=resources.Resource.create(attributes))
+        processor = export.SimpleSpanProcessor if at_once else export.BatchSpanProcessor
+        self._provider.add_span_processor(processor(exporter))
         self._tracer = self._provider.get_tracer("stepkeep")
 
     @contextmanager
     def span(
-        self, name: str, kind: str, links: Iterable[Any], headers: Mapping[str, str] | None, said: Mapping[str, Any]
-    ) -> Iterator[Noting]:
-        """Make a span of what the block does."""
+        self,
+        name: str,
+        kind: str,
+        links: Iterable[Any],
+        headers: Mapping[str, str] | None,
+        attributes: Mapping[str, Any],
+    ) -> Iterator[SetAttribute]:
+        """Record a span of the block."""
         context = None if headers is None else self._carrier.TraceContextTextMapPropagator().extract(headers)
-        linked = [self.api.Link(one) for one in links if one is not None]
         with self._tracer.start_as_current_span(
             name,
             context=context,
             kind=self.api.SpanKind[kind],
-            links=linked,
-            attributes=dict(said),
-            record_exception=False,  # its text may quote an answer
+            links=[self.api.Link(link) for link in links if link is not None],
+            attributes=dict(attributes),
+            record_exception=False,  # its message may quote an answer
             set_status_on_exception=False,
-        ) as made:
+        ) as current:
 
-            def noted(name: str, value: str | int) -> None:
-                made.set_attribute(name, value)
+            def set_attribute(name: str, value: str | int) -> None:
+                current.set_attribute(name, value)
                 if name == "error.type":
-                    made.set_status(self.api.StatusCode.ERROR)
+                    current.set_status(self.api.StatusCode.ERROR)
 
             try:
-                yield noted
+                yield set_attribute
             except Exception as error:
-                noted("error.type", type(error).__name__)
+                set_attribute("error.type", type(error).__name__)
                 raise
 
-    def here(self) -> object | None:
-        """Return what names the span that is under way; None where none is."""
-        found = self.api.get_current_span().get_span_context()
-        return found if found.is_valid else None
+    def current(self) -> object | None:
+        """Return the context of the current span, or None."""
+        context = self.api.get_current_span().get_span_context()
+        return context if context.is_valid else None
 
-    def note(self, what: str, said: Mapping[str, str | int]) -> None:
-        """Add an event to the span that is under way."""
-        self.api.get_current_span().add_event(what, dict(said))
+    def add_event(self, name: str, attributes: Mapping[str, str | int]) -> None:
+        """Add an event to the current span."""
+        self.api.get_current_span().add_event(name, dict(attributes))
 
     def stop(self) -> None:
-        """Send what was not sent yet."""
+        """Export the remaining spans."""
         self._provider.shutdown()
 
 
@@ -98,33 +100,32 @@ _active: _Tracer | None = None
 
 
 def start(exporter: SpanExporter | None = None) -> None:
-    """Make traces from now on, in this process; once more changes nothing.
+    """Record traces in this process from now on; idempotent.
 
     Args:
-        exporter: takes the spans, each as it ends; None sends them over HTTP in the background, as the environment
-            says where.
+        exporter: receives each span as it ends; None exports over OTLP/HTTP in the background.
 
     Raises:
         ConfigurationError: OpenTelemetry is not installed.
     """
-    global _active  # noqa: PLW0603 - one a process, as the log is
+    global _active  # noqa: PLW0603 - one per process, like the log
     if _active is not None:
         return
     try:
         _active = _Tracer(exporter, at_once=exporter is not None)
     except ImportError as error:
         raise ConfigurationError(
-            "STEPKEEP_TRACING wants OpenTelemetry: install stepkeep with its extra `tracing` "
-            "(pip install 'stepkeep[tracing]'), or leave STEPKEEP_TRACING out"
+            "STEPKEEP_TRACING needs OpenTelemetry. Install the extra `tracing` (pip install 'stepkeep[tracing]'), "
+            "or remove the setting."
         ) from error
 
 
 def stop() -> None:
-    """Send what was not sent yet, and make no more traces."""
+    """Export the remaining spans and record no more."""
     global _active
-    ending, _active = _active, None
-    if ending is not None:
-        ending.stop()
+    stopped, _active = _active, None
+    if stopped is not None:
+        stopped.stop()
 
 
 def span(
@@ -133,36 +134,38 @@ def span(
     kind: str = "INTERNAL",
     links: Iterable[object | None] = (),
     headers: Mapping[str, str] | None = None,
-    **said: str | int,
-) -> AbstractContextManager[Noting]:
-    """Return a block whose span begins and ends with it; it gives what adds attributes.
+    **attributes: str | int,
+) -> AbstractContextManager[SetAttribute]:
+    """Return a context manager that records a span, and gives a function that sets its attributes.
 
     Args:
-        name: few different ones; what varies stands in attributes.
+        name: one of a few; what varies belongs in attributes.
         kind: OpenTelemetry's: INTERNAL, SERVER, CLIENT.
-        links: what :func:`here` gave where other work began that this is done for; looked at where traces are made.
-        headers: of a request: the trace that its caller is in is gone on with.
-        said: attributes; never a participant, a session or an answer.
+        links: results of :func:`current` in the work that this span completes; iterated only if traces are on.
+        headers: of a request, whose caller's trace the span continues.
+        attributes: never a participant, a session or an answer.
     """
     if _active is None:
         return _NO_SPAN
-    passed = (
-        None if headers is None else {name.lower(): text for name, text in headers.items() if name.lower() in _HEADERS}
+    context = (
+        None
+        if headers is None
+        else {name.lower(): text for name, text in headers.items() if name.lower() in _TRACE_CONTEXT}
     )
-    return _active.span(name, kind, links, passed, said)
+    return _active.span(name, kind, links, context, attributes)
 
 
-def here() -> object | None:
-    """Return what names the span that is under way, for ``links``; None where none is."""
-    return None if _active is None else _active.here()
+def current() -> object | None:
+    """Return the context of the current span, for ``links``, or None."""
+    return None if _active is None else _active.current()
 
 
-def note(what: str, **said: str | int) -> None:
-    """Add an event to the span that is under way."""
+def add_event(name: str, **attributes: str | int) -> None:
+    """Add an event to the current span."""
     if _active is not None:
-        _active.note(what, said)
+        _active.add_event(name, attributes)
 
 
 def is_on() -> bool:
-    """Return whether traces are made."""
+    """Return whether traces are recorded."""
     return _active is not None

@@ -7,7 +7,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 
 from ..catalogue import Catalogue, read_catalogue
-from ..core.fork_hooks import tell_of_forks
+from ..core.fork_hooks import ForkAware, register
 from ..errors import ConfigurationError, MissingKey
 from ..notifications.notifier import open_notifier
 from ..settings import Settings
@@ -29,7 +29,7 @@ from .turns import SessionTurns
 T = TypeVar("T")
 
 
-class SessionStore:
+class SessionStore(ForkAware):
     """Durable survey sessions. Safe from any thread.
 
     Args:
@@ -70,7 +70,7 @@ class SessionStore:
             settings, self._writer, self.queries, self.erasure, self.subscribers, self._key_filter
         )
         self._close_callbacks: list[Callable[[], None]] = []
-        tell_of_forks(self)
+        register(self)
 
     def initialise(self) -> None:
         """Check the database, store the survey definitions that sessions pin, and replay the erasure journal.

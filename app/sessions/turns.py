@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 
-from ..core.deadline import within
+from ..core.deadline import run_with_timeout
 from ..core.message_ids import new_message_id
 from ..errors import (
     DatabaseUnavailable,
@@ -229,7 +229,7 @@ class SessionTurns:
         if time.monotonic() < self._read_again_at:
             raise DatabaseUnavailable("away")
         try:
-            return within(JOIN_TIMEOUT_S, partial(self._load_or_create, key, is_audio_mode=is_audio_mode))
+            return run_with_timeout(JOIN_TIMEOUT_S, partial(self._load_or_create, key, is_audio_mode=is_audio_mode))
         except DatabaseUnavailable:
             self._read_again_at = time.monotonic() + READ_RETRY_S
             raise

@@ -179,7 +179,7 @@ def _tell(state: RetryCallState) -> None:
     if isinstance(error, DBAPIError):
         reason = "connection" if wants_new_connection(error) else "double_key" if is_duplicate_key(error) else "lock"
         metrics.RETRIES.labels(reason).inc()
-        tracing.note("database retry", reason=reason, attempt=state.attempt_number + 1)
+        tracing.add_event("database retry", reason=reason, attempt=state.attempt_number + 1)
 
 
 _COULD_NOT_CONNECT = frozenset({"OperationalError", "ConnectionTimeout"})

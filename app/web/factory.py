@@ -11,7 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..errors import ConfigurationError
 from ..observability import metrics, tracing
-from ..observability.logging import log_form, log_lines
+from ..observability.logging import configure_logging, resolve_log_format
 from ..operations.maintenance.scheduler import MaintenanceScheduler
 from ..operations.webhooks.dispatcher import Deliverer
 from ..sessions.service import SessionStore, open_store
@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
         ConfigurationError: what the settings name can't be used; in production, a SECRET_KEY is missing or weak.
     """
     chosen = settings or read_settings()
-    log_lines(chosen.log_level, log_form(chosen.log_format, chosen.environment))
+    configure_logging(chosen.log_level, resolve_log_format(chosen.log_format, chosen.environment))
     check_settings(chosen)  # before a database is touched
     app = _Application(__name__, static_folder=None)  # the pages serve theirs under /assets
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES

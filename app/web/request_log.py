@@ -54,12 +54,12 @@ def observe(answer: Callable[[], flask.Response]) -> flask.Response:
 
 def _traced(method: str, route: str, answer: Callable[[], flask.Response]) -> flask.Response:
     said = {"http.request.method": method, "http.route": route}
-    with tracing.span(f"{method} {route}", kind="SERVER", headers=dict(flask.request.headers), **said) as note:
+    with tracing.span(f"{method} {route}", kind="SERVER", headers=dict(flask.request.headers), **said) as set_attribute:
         response = answer()
-        note("http.response.status_code", response.status_code)
+        set_attribute("http.response.status_code", response.status_code)
         error = flask.g.get("error")
         if error is not None and response.status_code >= 500:  # noqa: PLR2004 - faults of ours
-            note("error.type", type(error).__name__)
+            set_attribute("error.type", type(error).__name__)
         return response
 
 

@@ -17,7 +17,7 @@ from werkzeug.exceptions import SecurityError
 
 from ..access.principals import Anyone, audit_name
 from ..errors import StepkeepError
-from ..observability.logging import without_secrets
+from ..observability.logging import redact
 from .authentication import address
 
 log = logging.getLogger("stepkeep.security")
@@ -96,4 +96,4 @@ def note_response(response: flask.Response) -> flask.Response:
 
 
 def _asked() -> str:
-    return without_secrets(f"{flask.request.method} {flask.request.path[: 10 * MAX_SHOWN]}")[:MAX_SHOWN]
+    return redact(f"{flask.request.method} {flask.request.path[: 10 * MAX_SHOWN]}")[:MAX_SHOWN]

@@ -53,7 +53,7 @@ class WriteRequest:
         self.next: WriteRequest | None = None
         self.parking: Waiter | None = None
         self.at = monotonic()
-        self.origin = tracing.here()
+        self.origin = tracing.current()
 
     def wake(self) -> None:
         """Wake the caller, if he waits."""

@@ -3,10 +3,10 @@
 import gc
 import os
 
-from app.core.fork_hooks import tell_of_forks
+from app.core.fork_hooks import ForkAware, register
 
 
-class Noting:
+class Noting(ForkAware):
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
 
@@ -31,7 +31,7 @@ def test_both_sides_are_told_of_a_fork_until_nobody_holds_them() -> None:
     """Before it, and after it in the parent and in the child; what was collected keeps nobody alive."""
     reads, writes = os.pipe()
     one = Noting(writes)
-    tell_of_forks(one)
+    register(one)
     fork()
     assert sorted(os.read(reads, 100).split()) == [b"before", b"child", b"parent"]
     del one

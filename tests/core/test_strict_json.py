@@ -51,7 +51,7 @@ def test_refused_python_value_names_its_place() -> None:
     ("wrong", "problem"),
     [
         ("NaN", "NaN"), ("-Infinity", "Infinity"), ("1e999", "1e999"), ("9" * 400, "2^53"), ("9007199254740993", "2^53"),
-        ('{"a":1,"a":2}', "'a' comes twice"), ('"\\u0000"', "U+0000"), ('"\\ud800"', "surrogate"),
+        ('{"a":1,"a":2}', "duplicate key 'a'"), ('"\\u0000"', "U+0000"), ('"\\ud800"', "surrogate"),
     ],
 )  # fmt: skip
 def test_refused_text_names_its_place(wrong: str, problem: str) -> None:

@@ -142,8 +142,8 @@ def test_retry_is_an_event_of_the_span(spans: InMemorySpanExporter) -> None:
 def test_opentelemetry_is_not_imported_when_tracing_is_off() -> None:
     code = (
         "import sys; import app.web.factory; from app.observability import tracing\n"
-        "with tracing.span('x', links=iter([1])) as note: note('a', 1)\n"
-        "assert tracing.here() is None and not tracing.is_on()\n"
+        "with tracing.span('x', links=iter([1])) as set_attribute: set_attribute('a', 1)\n"
+        "assert tracing.current() is None and not tracing.is_on()\n"
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0

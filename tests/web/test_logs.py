@@ -22,7 +22,7 @@ from websockets.typing import Origin, Subprotocol
 
 from app.access.api_keys import new_key
 from app.access.tokens import ResumeTokens
-from app.observability.logging import LineFormatter, LogForm, log_form
+from app.observability.logging import LineFormatter, LogFormat, resolve_log_format
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.survey.snapshot import SessionKey
@@ -87,7 +87,7 @@ def security_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def formatted(
-    message: str, *arguments: object, form: LogForm = "text", fault: BaseException | None = None, **extra: object
+    message: str, *arguments: object, form: LogFormat = "text", fault: BaseException | None = None, **extra: object
 ) -> str:
     about = None if fault is None else (type(fault), fault, fault.__traceback__)
     record = logging.LogRecord("stepkeep.test", logging.ERROR, "x.py", 1, message, arguments, about)
@@ -235,11 +235,11 @@ def test_any_text_is_one_line_of_json_that_says_the_same(message: str, argument:
     assert line.isprintable()
     said = json.loads(line)
     assert (said["event"], said["user_id"]) == (message, argument)
-    assert said["fault"] == "ValueError at no place"
+    assert said["error"] == "ValueError at no call site"
 
 
-@given(st.text(max_size=20), st.text(max_size=20), st.sampled_from(get_args(LogForm)))
-def test_what_looks_like_a_key_or_token_is_left_out(before: str, after: str, form: LogForm) -> None:
+@given(st.text(max_size=20), st.text(max_size=20), st.sampled_from(get_args(LogFormat)))
+def test_what_looks_like_a_key_or_token_is_left_out(before: str, after: str, form: LogFormat) -> None:
     """The last net, in both forms: whoever logs one; of a key its id stays."""
     key = new_key()
     token = ResumeTokens([random_secret()]).issue(SessionKey("phq9", "ada"), 1, 10**15)
@@ -313,7 +313,7 @@ def walk(server: Server, secrets: dict[str, str], database: Path) -> None:
             ws.recv(timeout=10)
 
 
-@pytest.mark.parametrize("form", get_args(LogForm))
+@pytest.mark.parametrize("form", get_args(LogFormat))
 def test_no_answer_token_or_key_is_logged(tmp_path: Path, form: str) -> None:
     """At DEBUG, with the access log on, whatever is asked, and while the database is away; nor the SECRET_KEY."""
     with served(tmp_path, STEPKEEP_LOG_FORMAT=form) as server:
@@ -470,4 +470,4 @@ def test_ids_of_the_context_stand_in_each_line() -> None:
 )
 def test_form_of_the_log_is_as_it_was_set(chosen: str, environment: str, form: str) -> None:
     """`auto` is JSON in production, and text where somebody reads it as it comes."""
-    assert log_form(chosen, environment) == form
+    assert resolve_log_format(chosen, environment) == form

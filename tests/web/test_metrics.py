@@ -195,7 +195,7 @@ def test_folder_begins_empty_and_is_left_alone_by_a_reload(tmp_path: Path) -> No
     multiprocess.share_metrics(settings)
     assert os.environ[multiprocess.VARIABLE] == str(folder)
     assert (folder / "counter_7.db").exists(), "another server may still run: nothing is known of a lock yet"
-    multiprocess.empty(settings)
+    multiprocess.delete_old_metrics(settings)
     assert [file.name for file in folder.iterdir()] == ["sessions.db"]
     (folder / "counter_8.db").touch()
     multiprocess.share_metrics(settings)
@@ -211,7 +211,7 @@ def test_one_process_needs_no_folder() -> None:
     made = Path(os.environ[multiprocess.VARIABLE])
     assert made.is_dir()
     multiprocess.share_metrics(Settings(web_concurrency=2))  # read again: SIGHUP
-    multiprocess.remove_made()
+    multiprocess.delete_temporary_folder()
     assert not made.exists()
 
 
@@ -219,7 +219,7 @@ def test_one_process_needs_no_folder() -> None:
 def test_folder_that_can_not_be_used_is_said(tmp_path: Path) -> None:
     """Before a server starts, by the setting's name."""
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match=r"^STEPKEEP_METRICS_DIR: the folder .*file/x can't be used"):
+    with pytest.raises(ConfigurationError, match=r"^STEPKEEP_METRICS_DIR: folder .*file/x can't be used"):
         multiprocess.share_metrics(Settings(metrics_dir=tmp_path / "file" / "x"))
 
 

@@ -12,7 +12,7 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
-from ...core.fork_hooks import tell_of_forks
+from ...core.fork_hooks import ForkAware, register
 from ...core.timestamps import to_datetime
 from ...errors import StepkeepError
 from ...sessions.service import SessionStore
@@ -40,7 +40,7 @@ class _Ended(Exception):
     """The round is not to go on: the store is being closed, or another process holds the lease."""
 
 
-class MaintenanceScheduler:
+class MaintenanceScheduler(ForkAware):
     """Does rounds in a thread of its own, from :meth:`start` until the store is closed.
 
     Args:
@@ -65,7 +65,7 @@ class MaintenanceScheduler:
         if not self._every_s:
             return
         self._store.add_close_callback(self.close)
-        tell_of_forks(self)
+        register(self)
         self._begin()
 
     def close(self) -> None:
@@ -77,12 +77,6 @@ class MaintenanceScheduler:
         self._thread = None
         with suppress(StepkeepError):  # a database that is away; the lease ends by itself
             self._store.run_transaction(partial(release, name=NAME, holder=self._holder))
-
-    def before_fork(self) -> None:
-        """Nothing has to hold still: what a round does is the store's."""
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
 
     def after_fork_in_child(self) -> None:
         """Begin anew, under another name: the thread is the parent's."""

@@ -17,7 +17,7 @@ from time import monotonic
 
 from sqlalchemy import Connection
 
-from ...core.fork_hooks import tell_of_forks
+from ...core.fork_hooks import ForkAware, register
 from ...errors import MissingKey, StepkeepError
 from ...observability.metrics import WEBHOOK_DELIVERIES
 from ...sessions.service import SessionStore
@@ -59,7 +59,7 @@ CLEANED = 1000
 DAY_US = 86_400 * SECOND_US
 
 
-class Deliverer:
+class Deliverer(ForkAware):
     """Delivers what lies in the outbox of a store. Safe from any thread, and after a fork."""
 
     def __init__(self, store: SessionStore) -> None:
@@ -68,7 +68,7 @@ class Deliverer:
         self._forget()
         store.set_outbox_callback(self.wake)
         store.add_close_callback(self.close)
-        tell_of_forks(self)
+        register(self)
 
     def start(self) -> None:
         """Begin to deliver, in a thread of its own."""
@@ -89,12 +89,6 @@ class Deliverer:
         if self._thread is not None and self._pid == os.getpid():
             self._thread.join(2 * CLOSING_S)
             self._thread = None
-
-    def before_fork(self) -> None:
-        """Nothing has to hold still: what is under way is the parent's."""
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
 
     def after_fork_in_child(self) -> None:
         """Begin anew, under another name: the thread is the parent's."""
