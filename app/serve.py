@@ -53,7 +53,7 @@ def _meant(settings: Settings) -> Settings:
         return settings if is_said else settings.model_copy(update={"environment": "development"})
     if "environment" in settings.model_fields_set and settings.environment == "development":
         raise ConfigurationError(
-            f"in development nobody is asked for credentials, so HOST={settings.host} is refused: leave HOST out, "
+            f"development mode has no authentication, so HOST={settings.host} is refused: leave HOST out, "
             "or serve others with STEPKEEP_ENVIRONMENT=production and a SECRET_KEY"
         )
     if not settings.secret_key.get_secret_value():

@@ -346,8 +346,8 @@ def test_refused_access_is_logged(app: App, caplog: pytest.LogCaptureFixture) ->
         (None, "who='anyone' what='GET /api/session/ada'"),
         (wrong, f"who='anyone' shown='key:{'a' * 12}' what='GET /api/session/ada'"),
         ("nonsense", "who='anyone' shown='token' what='GET /api/session/ada'"),
-        (app.create_token("bob"), "who='participant' shown='token' what='GET /api/session/ada' why=\"a participant"),
-        (key, f"(ward 3)' shown='key:{key.split('_')[1]}' what='GET /api/session/ada' why='this API key lacks"),
+        (app.create_token("bob"), "who='participant' shown='token' what='GET /api/session/ada' why=\"A participant"),
+        (key, f"(ward 3)' shown='key:{key.split('_')[1]}' what='GET /api/session/ada' why='The API key lacks"),
     ]
     for shown, expected in asks:
         app.flask.extensions["stepkeep_security_log"] = SecurityLog()

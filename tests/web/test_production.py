@@ -194,7 +194,7 @@ def test_development_is_for_loopback_only(tmp_path: Path, settings_here: Setting
         run_gunicorn(tmp_path, STEPKEEP_ENVIRONMENT="development", GUNICORN_CMD_ARGS=f"--bind [::]:{free_port()}"),
     ):
         assert done.returncode == 1
-        assert "in development nobody is asked for credentials" in done.stderr
+        assert "development mode has no authentication" in done.stderr
     store = open_store(settings_here.model_copy(update={"environment": "development"}))
     app = create_app(store.settings, store)
     asks = [
