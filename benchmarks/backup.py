@@ -17,8 +17,7 @@ from pathlib import Path
 
 from app.operations.backup.create import create_backup
 from app.operations.backup.migrate import move_database
-from app.operations.backup.native import create_native
-from app.operations.backup.restore import How, restore_backup
+from app.operations.backup.restore import RestoreOptions, restore_backup
 from app.operations.backup.verify import verify_backup
 from app.store.encryption import PLAIN
 from app.survey.snapshot import SessionKey
@@ -100,14 +99,15 @@ def main(rows: int) -> None:
         for url in (second, third, fourth):
             store_on(url).close()
         note("create, SQLite", lambda: in_store(first, create_backup, file))
-        note("create --native, SQLite", lambda: in_store(first, create_native, Path(name) / "native"))
         note("verify", lambda: verify_backup(file, PLAIN))
-        note("restore --replace, SQLite", lambda: in_store(first, restore_backup, file, How(replace=True)))
+        note("restore --replace, SQLite", lambda: in_store(first, restore_backup, file, RestoreOptions(replace=True)))
         note("move, SQLite to PostgreSQL", lambda: move_database(first, second))
         note("move, PostgreSQL to MariaDB", lambda: move_database(second, third))
         note("move, MariaDB to SQLite", lambda: move_database(third, fourth))
         for kind, url in (("PostgreSQL", second), ("MariaDB", third)):
-            note(f"restore --replace, {kind}", partial(in_store, url, restore_backup, file, How(replace=True)))
+            note(
+                f"restore --replace, {kind}", partial(in_store, url, restore_backup, file, RestoreOptions(replace=True))
+            )
         note("create, MariaDB", lambda: in_store(third, create_backup, Path(name) / "mariadb"))
     REPORT.write_text("".join(lines) + FOOT)
 

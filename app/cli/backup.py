@@ -1,4 +1,4 @@
-"""``flask backup``: a copy of everything in one file, looked through, put back, or brought into another database."""
+"""``flask backup``: create, verify and restore backups, and move to another database."""
 
 import json
 from dataclasses import asdict
@@ -8,106 +8,104 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from ..operations.backup.create import create_backup
-from ..operations.backup.folding import Folded
-from ..operations.backup.migrate import move_database
-from ..operations.backup.native import create_native
-from ..operations.backup.restore import How, restore_backup
-from ..operations.backup.verify import Verified, refuse_differing, verify_backup
+from ..operations.backup import (
+    ReplayCounts,
+    RestoreOptions,
+    Verified,
+    create_backup,
+    move_database,
+    require_matching_history,
+    restore_backup,
+    verify_backup,
+)
 from .output import note, printable, progress, store, table, told
 
-backup = AppGroup("backup", help="Backups: make, look through, restore; and move to another database.")
+backup = AppGroup("backup", help="Create, verify and restore backups; move to another database.")
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @backup.command("create")
 @click.argument("file", type=FILE)
-@click.option("--native", is_flag=True, help="In the database's own form, by its own program; for the same kind only.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @told
-def create(file: Path, *, native: bool, as_json: bool) -> None:
-    """Write all that there is into a new file, as it is at this moment; the server may go on.
+def create(file: Path, *, as_json: bool) -> None:
+    """Write a snapshot of the whole database into a new file, beside a running server.
 
-    Encrypted answers stay encrypted: keep STEPKEEP_ANSWERS_KEYS too, and apart from the backups. All else can be read
-    by whoever has the file.
+    Encrypted answers stay encrypted: keep STEPKEEP_ANSWERS_KEYS as well, apart from the backups. Everything else in
+    the file can be read by anyone who has it.
 
     \b
     Examples:
       flask backup create backups/2026-11-27.stepkeep
-      flask backup create backups/2026-11-27.sqlite --native
     """
     with progress("Writing") as show:
-        made = create_native(store(), file) if native else create_backup(store(), file, progress=show)
-    note("backup_created", form=made.form, rows=sum(made.rows.values()), size_bytes=made.size_bytes)
+        created = create_backup(store(), file, progress=show)
+    note("backup_created", rows=sum(created.rows.values()), size_bytes=created.size_bytes)
     if as_json:
-        facts = {"file": str(made.path), "form": made.form, "size_bytes": made.size_bytes, "rows": made.rows}
-        click.echo(json.dumps(facts))
+        click.echo(json.dumps({"file": str(created.path), "size_bytes": created.size_bytes, "rows": created.rows}))
         return
-    _print_rows(made.rows)
-    click.echo(f"{file}: {made.size_bytes} bytes, {made.form}.")
+    _print_rows(created.rows)
+    click.echo(f"{file}: {created.size_bytes} bytes.")
 
 
 @backup.command("verify")
 @click.argument("file", type=FILE)
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @told
 def verify(file: Path, *, as_json: bool) -> None:
-    """Look a backup through, whole: hashes, rows, and whether each session is what its history says.
+    """Check every hash and row of a backup, and each session against the replay of its history.
 
-    Nothing is changed. It ends with exit code 1 where something is wrong, and where sessions could not be looked at
-    because STEPKEEP_ANSWERS_KEYS lacks their keys. Sessions that can't be read are counted; they are so in the
-    database too.
+    Nothing is changed. The exit code is 1 if something is wrong, or if STEPKEEP_ANSWERS_KEYS lacks a key that is needed
+    to check a session. Sessions that can't be read are counted; they can't be read in the database either.
 
     \b
     Examples:
       flask backup verify backups/2026-11-27.stepkeep
     """
     with progress("Reading") as show:
-        found = verify_backup(file, store().cipher, progress=show)
+        verified = verify_backup(file, store().cipher, progress=show)
     if as_json:
-        click.echo(json.dumps(_shown(found)))
+        click.echo(json.dumps(_verified_to_dict(verified)))
     else:
-        _print_rows(found.rows)
-        made = f" of {found.made_at}" if found.made_at else ""
-        click.echo(f"{file}: a {found.form} backup{made}. Looked at: {found.looked_at}.")
-        _print_folded(found.folded)
-    if found.folded is not None:
-        refuse_differing(found.folded)
-        if found.folded.locked:
-            raise click.exceptions.Exit(1)
+        _print_rows(verified.rows)
+        click.echo(f"{file}: backup of {verified.created_at}. Every byte, row and session was checked.")
+        _print_replay(verified.replay)
+    require_matching_history(verified.replay)
+    if verified.replay.locked:
+        raise click.exceptions.Exit(1)
 
 
 @backup.command("restore")
 @click.argument("file", type=FILE)
-@click.option("--replace", is_flag=True, help="Empty the database first; else one with rows in it is refused.")
-@click.option("--accept-differing", is_flag=True, help="Also sessions that are not what their history says.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--replace", is_flag=True, help="Empty the database first (default: refuse one with rows).")
+@click.option("--accept-differing", is_flag=True, help="Restore sessions that differ from their history, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @told
 def restore(file: Path, *, replace: bool, accept_differing: bool, as_json: bool) -> None:
-    """Put a backup into the database of DATABASE_URL: all of it, or nothing.
+    """Restore a backup into the database of DATABASE_URL, of any kind: everything or nothing.
 
-    Stop the servers first. It takes portable backups, and native ones of SQLite, whatever the database. Who was erased
-    after the backup was made is erased again, by the list of erasures (STEPKEEP_ERASURES_FILE) and that of the
-    database that is replaced.
+    Stop the servers first. Participants who were erased after the backup was created are erased again, according to
+    the erasure journal (STEPKEEP_ERASURES_FILE) and the replaced database.
 
     \b
     Examples:
       DATABASE_URL=postgresql://user@host/new flask backup restore backups/2026-11-27.stepkeep
       flask backup restore backups/2026-11-27.stepkeep --replace
     """
+    options = RestoreOptions(replace=replace, accepts_differing=accept_differing)
     with progress("Restoring") as show:
-        done = restore_backup(store(), file, How(replace=replace, accepts_differing=accept_differing), progress=show)
+        result = restore_backup(store(), file, options, progress=show)
     if as_json:
-        facts = {**_shown(done.verified), "erased_again": done.erased_again, "left": done.left}
+        facts = {**_verified_to_dict(result.verified), "erased_again": result.erased_again, "left": result.left}
         click.echo(json.dumps(facts))
         return
-    _print_rows(done.verified.rows)
-    _print_folded(done.verified.folded)
-    click.echo(f"Restored. {done.erased_again} sessions of people erased since then were erased again.")
-    if done.left:
+    _print_rows(result.verified.rows)
+    _print_replay(result.verified.replay)
+    click.echo(f"Restored. {result.erased_again} sessions were erased again.")
+    if result.left:
         click.echo(
-            f"{done.left} sessions changed after their erasure and were left: `flask erasures apply` erases them.",
+            f"{result.left} sessions changed after their erasure and were kept: `flask erasures apply` erases them.",
             err=True,
         )
 
@@ -120,17 +118,17 @@ def restore(file: Path, *, replace: bool, accept_differing: bool, as_json: bool)
     metavar="URL",
     envvar="TARGET_URL",
     show_envvar=True,
-    help="The new database, at the newest schema, empty.",
+    help="The new database: empty, with the current schema.",
 )
-@click.option("--afresh", is_flag=True, help="Begin anew where an earlier move did not end; else it goes on.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--restart", is_flag=True, help="Start an interrupted move from the beginning (default: resume it).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @told
-def move(target: str, *, afresh: bool, as_json: bool) -> None:
-    """Bring everything from the database of DATABASE_URL into another one: SQLite, PostgreSQL, MariaDB, any to any.
+def move(target: str, *, restart: bool, as_json: bool) -> None:
+    """Copy everything from the database of DATABASE_URL into another one: SQLite, PostgreSQL or MariaDB.
 
-    Stop the servers first. A move that was interrupted goes on when it is run again. In the end both databases are
-    compared, row by row; the old one stays as it is. A password on a command line can be seen by others on this
-    machine: name the new database in TARGET_URL instead.
+    Stop the servers first. Run the command again to resume an interrupted move. At the end both databases are compared
+    row by row; the old one is not changed. Other users of this machine can see passwords on a command line: set
+    TARGET_URL instead.
 
     \b
     Examples:
@@ -138,44 +136,40 @@ def move(target: str, *, afresh: bool, as_json: bool) -> None:
       flask backup move --to postgresql://user@host/new
     """
     with progress("Moving") as show:
-        done = move_database(store().settings.database_url, target, afresh=afresh, progress=show)
+        result = move_database(store().settings.database_url, target, restart=restart, progress=show)
     if as_json:
-        click.echo(json.dumps({"rows": done.rows, "continued": done.continued}))
+        click.echo(json.dumps({"rows": result.rows, "resumed": result.resumed}))
         return
-    _print_rows(done.rows)
-    click.echo("Moved: both databases hold the same. Now set DATABASE_URL to the new one and start the servers.")
+    _print_rows(result.rows)
+    click.echo("Moved: both databases are equal. Set DATABASE_URL to the new one and start the servers.")
 
 
 def _print_rows(rows: dict[str, int]) -> None:
-    if rows:
-        table(("TABLE", "ROWS"), [(name, str(count)) for name, count in rows.items()])
+    table(("TABLE", "ROWS"), [(name, str(count)) for name, count in rows.items()])
 
 
-def _print_folded(folded: Folded | None) -> None:
-    if folded is None:
-        return
-    click.echo(f"{folded.same} sessions are what their history says.")
-    for count, what in (
-        (folded.without_history, "are older than the keeping of history"),
-        (folded.set_aside, "were set aside for support"),
-        (folded.unreadable, "can't be read, as in the database: the server sets them aside when they are visited"),
+def _print_replay(counts: ReplayCounts) -> None:
+    click.echo(f"{counts.same} sessions match their history.")
+    for count, text in (
+        (counts.without_history, "were created before histories were recorded"),
+        (counts.set_aside, "are set aside for support"),
+        (counts.unreadable, "can't be read, as in the database; the server sets them aside on access"),
         (
-            folded.locked,
-            f"are sealed with keys that STEPKEEP_ANSWERS_KEYS lacks: {', '.join(sorted(folded.missing_keys))}",
+            counts.locked,
+            f"need keys that STEPKEEP_ANSWERS_KEYS lacks: {', '.join(sorted(counts.missing_keys))}",
         ),
-        (folded.differing, f"DIFFER from their history: {_named(folded)}"),
+        (counts.differing, f"DIFFER from their history: {', '.join(_sample(counts))}"),
     ):
         if count:
-            click.echo(f"{count} {what}.")
+            click.echo(f"{count} {text}.")
 
 
-def _named(folded: Folded) -> str:
-    return ", ".join(printable(f"{key.survey_id}/{key.user_id}") for key in folded.named)
+def _sample(counts: ReplayCounts) -> list[str]:
+    return [printable(f"{key.survey_id}/{key.user_id}") for key in counts.sample]
 
 
-def _shown(found: Verified) -> dict[str, Any]:
-    facts = asdict(found)
-    if found.folded is not None:
-        facts["folded"]["missing_keys"] = sorted(found.folded.missing_keys)
-        facts["folded"]["named"] = [f"{key.survey_id}/{key.user_id}" for key in found.folded.named]
+def _verified_to_dict(verified: Verified) -> dict[str, Any]:
+    facts = asdict(verified)
+    facts["replay"]["missing_keys"] = sorted(verified.replay.missing_keys)
+    facts["replay"]["sample"] = [f"{key.survey_id}/{key.user_id}" for key in verified.replay.sample]
     return facts

@@ -53,9 +53,6 @@ RULED_OUT = frozenset(
 SENDS_WEBHOOKS = ("app/operations/webhooks/http.py", "urllib3.")
 """The one module that sends requests, to addresses that ``addresses.py`` looked at."""
 
-STARTS_PROGRAMS = ("app/operations/backup/native.py", "subprocess.")
-"""The one module that starts programs: a database's own, for ``flask backup create --native``; without a shell."""
-
 SIMULATES = frozenset(path.relative_to(ROOT).as_posix() for path in (ROOT / "app/operations/demo").glob("*.py"))
 """Modules that make up people for `flask demo fill`, the same ones again by their seed."""
 
@@ -188,8 +185,7 @@ def test_app_imports_nothing_that_the_tables_rule_out() -> None:
     """No pickle, XML, LDAP, mail, OAuth; no HTTP requests but webhooks', no programs but the databases' own."""
     prefixes = tuple(f"{name}." for name in RULED_OUT)
     found = [(path, name) for path, name in imports() if f"{name}.".startswith(prefixes)]
-    assert {(path, f"{name.split('.')[0]}.") for path, name in found} == {SENDS_WEBHOOKS, STARTS_PROGRAMS}
-    assert "shell=" not in (ROOT / STARTS_PROGRAMS[0]).read_text()
+    assert {(path, f"{name.split('.')[0]}.") for path, name in found} == {SENDS_WEBHOOKS}
 
 
 def test_app_logs_to_nowhere_but_standard_error() -> None:

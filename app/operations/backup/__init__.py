@@ -1,13 +1,25 @@
-"""Backups: making them beside a running server, looking them through, restoring them, and moving house.
+"""Portable backups, their restore, and the move to another database.
 
-The portable form is one file for all databases: a zip (``archive.py``) with a member of JSON lines a table
-(``form.py``). Answers that are sealed stay sealed in it, so that it can be made, and kept, without a key;
-STEPKEEP_ANSWERS_KEYS are to be kept apart from it, and without them the answers are lost. All else in it is plain:
-whoever has the file has the database.
-
-* ``create``, ``verify``, ``restore``, ``move``  what an operator asks for
-* ``native``                                     the databases' own forms
-* ``databases``, ``drivers``                     rows out of a database and into it
-* ``archive``, ``form``                          the file, and rows in it
-* ``pairs``, ``folding``                         whether each session is the fold of its history
+A backup is one zip file for every kind of database, with one member of JSON lines for each table. Encrypted answers
+stay encrypted in it, so no key is needed to create one; everything else can be read by anyone who has the file.
 """
+
+from .create import Created, create_backup
+from .migrate import MoveResult, move_database
+from .replay_check import ReplayCounts
+from .restore import RestoreOptions, RestoreResult, restore_backup
+from .verify import Verified, require_matching_history, verify_backup
+
+__all__ = [
+    "Created",
+    "MoveResult",
+    "ReplayCounts",
+    "RestoreOptions",
+    "RestoreResult",
+    "Verified",
+    "create_backup",
+    "move_database",
+    "require_matching_history",
+    "restore_backup",
+    "verify_backup",
+]

@@ -1,31 +1,28 @@
-"""A database opened for a backup: as one snapshot that writers don't disturb, or in one transaction that writes."""
+"""Open a database for bulk work: a consistent snapshot beside writers, or one write transaction."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, event
 
 from ...errors import SchemaMismatch
 from ...store.drivers import mysql, postgresql, sqlite
 from ...store.engine import connect_or_explain, migration_engine
 from ...store.migrations import check_schema
-from .bulk import Mysql, OpenDatabase, Postgresql, Sqlite, ours
+from .bulk import BulkDatabase, Mysql, Postgresql, Sqlite, translate_errors
 
 
 @contextmanager
-def snapshot(url: URL) -> Iterator[OpenDatabase]:
-    """Give the database as it is now: what others commit meanwhile is not seen, and nobody waits.
-
-    On SQLite what they write stays in the log (WAL) until the end, which grows by as much.
+def snapshot(url: URL) -> Iterator[BulkDatabase]:
+    """Open a read-only snapshot that blocks no writer; SQLite's WAL grows until it is closed.
 
     Raises:
-        ConfigurationError: it can't be opened.
+        ConfigurationError: the database can't be opened.
     """
     engine = _snapshot_engine(url)
     try:
         connect_or_explain(engine)
-        with engine.connect() as connection, ours(None):
+        with engine.connect() as connection, translate_errors(None):
             _begin(connection, url)
             try:
                 yield _opened(connection)
@@ -36,15 +33,15 @@ def snapshot(url: URL) -> Iterator[OpenDatabase]:
 
 
 @contextmanager
-def transaction(engine: Engine) -> Iterator[OpenDatabase]:
-    """Give the database in one transaction, committed at the end; rolled back where it ends with an error."""
-    with ours(None), engine.begin() as connection:
+def transaction(engine: Engine) -> Iterator[BulkDatabase]:
+    """Open a write transaction: committed at the end of the block, rolled back on an error."""
+    with translate_errors(None), engine.begin() as connection:
         yield _opened(connection)
 
 
 @contextmanager
-def writing(url: URL) -> Iterator[Engine]:
-    """Give an engine for transactions that take as long as they do.
+def write_engine(url: URL) -> Iterator[Engine]:
+    """Open an engine without time limits for statements.
 
     Raises:
         ConfigurationError: the database can't be opened, or has another schema.
@@ -58,19 +55,10 @@ def writing(url: URL) -> Iterator[Engine]:
         engine.dispose()
 
 
-def check_revision(found: str | None, needed: str) -> None:
-    """Return if a backup has this program's schema.
-
-    Raises:
-        SchemaMismatch: it has not.
-    """
-    if found != needed:
-        raise SchemaMismatch(found, needed)
-
-
-def file_url(path: Path) -> URL:
-    """Return the URL of a SQLite file."""
-    return make_url("sqlite://").set(database=str(path))
+def require_revision(revision: str | None, needed: str) -> None:
+    """Raise SchemaMismatch unless the schema has the revision that this release needs."""
+    if revision != needed:
+        raise SchemaMismatch(revision, needed)
 
 
 def _snapshot_engine(url: URL) -> Engine:
@@ -78,9 +66,9 @@ def _snapshot_engine(url: URL) -> Engine:
         case "sqlite":
             return sqlite.reader_engine(url, 1, 0)
         case "postgresql":
-            made = postgresql.engine(url, lock_timeout_s=0, isolation_level="REPEATABLE READ")
-            event.listen(made, "begin", lambda connection: connection.exec_driver_sql("SET TRANSACTION READ ONLY"))
-            return made
+            engine = postgresql.engine(url, lock_timeout_s=0, isolation_level="REPEATABLE READ")
+            event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("SET TRANSACTION READ ONLY"))
+            return engine
         case _:
             return mysql.engine(url, lock_timeout_s=0, isolation_level="REPEATABLE READ")
 
@@ -89,14 +77,14 @@ def _begin(connection: Connection, url: URL) -> None:
     match url.get_backend_name():
         case "sqlite":
             connection.exec_driver_sql("BEGIN")
-            connection.exec_driver_sql("SELECT 1 FROM sqlite_master").all()  # the first read makes the snapshot
+            connection.exec_driver_sql("SELECT 1 FROM sqlite_master").all()  # the snapshot begins with the first read
         case "postgresql":
             connection.exec_driver_sql("SELECT 1")
         case _:
             connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
 
-def _opened(connection: Connection) -> OpenDatabase:
+def _opened(connection: Connection) -> BulkDatabase:
     match connection.dialect.name:
         case "sqlite":
             return Sqlite(connection)

@@ -1,8 +1,7 @@
-"""Putting a backup into a database: all of it or nothing, in one transaction on each kind of database.
+"""Restore a backup into a database: everything or nothing, in one transaction.
 
-SQLite has one writer and its log (WAL) takes what is not committed, so a file is not exchanged for another under
-somebody who has it open: one that is killed leaves what was there. Servers are to be stopped first; on SQLite it is
-looked for, by the lock that its server holds.
+Servers must be stopped first. For SQLite this is checked with the lock that a server holds on its file; the file is
+never replaced, so an interrupted restore leaves the previous contents.
 """
 
 from collections.abc import Callable
@@ -22,26 +21,26 @@ from ...store.engine import normalise_url, server_lock
 from ...store.erasure_journal import ErasureRecord
 from ...store.erasures import ReplayResult
 from ...store.tables import session_history, sessions
-from .bulk import OpenDatabase
-from .databases import transaction, writing
-from .folding import check_folds
-from .row_format import TABLES, Counter, Progress, Summed, no_progress
-from .verify import Contents, Verified, look_through, opened, refuse_differing
+from .bulk import BulkDatabase
+from .databases import transaction, write_engine
+from .replay_check import check_replays
+from .row_format import TABLES, ChecksummedRows, Progress, RowCounter, no_progress, stage
+from .verify import Verified, open_backup, require_matching_history, verify_archive
+from .zip_archive import Archive
 
 T = TypeVar("T")
 
-PASSES = 3
-"""How often all rows are gone through: looked at, put in, and read back."""
+STAGES = 3
+"""All rows are processed three times: verified, inserted, read back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
+class RestoreResult:
     """What a restore did.
 
     Attributes:
-        verified: what was found in the backup.
-        erased_again: sessions of people who were erased after the backup was made, and that are erased again.
-        left: sessions of such people that have changed since their erasure, and were left.
+        erased_again: sessions of participants who were erased after the backup was created.
+        left: sessions of such participants that have changed since their erasure, and were kept.
     """
 
     verified: Verified
@@ -50,13 +49,13 @@ class Restored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class How:
+class RestoreOptions:
     """How a backup is restored.
 
     Attributes:
-        replace: a database with rows in it is emptied; else it is refused.
-        accepts_differing: sessions that are not the fold of their history are taken as they are; else refused.
-        actor: who asks for it, for the audit log.
+        replace: empty the database first; otherwise one with rows is refused.
+        accepts_differing: restore sessions that differ from the replay of their history; otherwise refuse them.
+        actor: for the audit log.
     """
 
     replace: bool = False
@@ -65,93 +64,93 @@ class How:
 
 
 def restore_backup(
-    store: SessionStore, path: Path, how: How | None = None, *, progress: Progress = no_progress
-) -> Restored:
-    """Return what was done: the database holds what the backup holds, and who was erased since is erased again.
+    store: SessionStore, path: Path, options: RestoreOptions | None = None, *, progress: Progress = no_progress
+) -> RestoreResult:
+    """Replace the contents of the store's database with those of a backup, and replay later erasures.
 
-    The backup is looked through before anything is touched. What is read back is, byte for byte, what was put in, and
-    each session the fold of its history, or nothing is committed. The erasures are those of the list outside of the
-    database (STEPKEEP_ERASURES_FILE) and those of the database that is replaced.
+    The backup is verified before the database is changed, and nothing is committed unless every row reads back
+    byte for byte. Erasures come from the erasure journal (STEPKEEP_ERASURES_FILE) and from the replaced database.
 
     Raises:
         BackupBroken, SchemaMismatch: as ``verify_backup``.
-        InvalidInput: there are rows in the database and ``replace`` was not said; or no such file.
-        StoreInUse: a server has the SQLite file.
-        Unavailable, DatabaseRefused: the database failed; it is as it was.
+        InvalidInput: the database has rows and ``replace`` is not set, or the file can't be read.
+        StoreInUse: a server uses the SQLite file.
+        Unavailable, DatabaseRefused: the database failed; it is unchanged.
     """
-    wanted = how or How()
+    options = options or RestoreOptions()
     url = normalise_url(store.settings.database_url)
     with ExitStack() as stack:
-        contents = stack.enter_context(opened(path))
+        archive = stack.enter_context(open_backup(path))
         lock = server_lock(url)
         if lock is not None:
             stack.callback(lock.release)
-        verified = look_through(contents, store.cipher, _part(progress, 0))
-        if verified.folded is not None and not wanted.accepts_differing:
-            refuse_differing(verified.folded)
-        with writing(url) as engine, transaction(engine) as database:
-            again = _replace(database, contents, store, wanted, progress)
-            _note(database.connection, store, verified, wanted)
-    store.erasure.replay(())  # lets the list outside of the database have what only the backup knew
-    return Restored(verified=verified, erased_again=len(again.erased), left=len(again.left))
+        verified = verify_archive(archive, store.cipher, stage(progress, 0, STAGES))
+        if not options.accepts_differing:
+            require_matching_history(verified.replay)
+        with write_engine(url) as engine, transaction(engine) as database:
+            erased = _replace(database, archive, store, options, progress)
+            _record(database.connection, store, verified, options)
+    store.erasure.replay(())  # the journal gets the erasures that only the backup has
+    return RestoreResult(verified=verified, erased_again=len(erased.erased), left=len(erased.left))
 
 
 def _replace(
-    database: OpenDatabase, contents: Contents, store: SessionStore, how: How, progress: Progress
+    database: BulkDatabase, archive: Archive, store: SessionStore, options: RestoreOptions, progress: Progress
 ) -> ReplayResult:
     database.lock()
     occupied = database.occupied()
-    if occupied and not how.replace:
+    if occupied and not options.replace:
         raise InvalidInput(
-            f"the database is not empty (there are rows in {', '.join(occupied)}): name an empty one in DATABASE_URL, "
-            "or say --replace, and all that is in it now is gone"
+            f"the database is not empty (it has rows in {', '.join(occupied)}): set DATABASE_URL to an empty one, "
+            "or use --replace to delete everything in it"
         )
     connection = database.connection
 
     def run(work: Callable[[Connection], T]) -> T:
-        return work(connection)  # in the restore's own transaction
+        return work(connection)  # in the transaction of the restore
 
     access = erasure_replay.Access(store.clock, run, run)
-    lines = [*store.erasure.journal_records(), *erasure_replay.read_all(access.read)]
+    records = [*store.erasure.journal_records(), *erasure_replay.read_all(access.read)]
     for table in reversed(TABLES):
         database.clear(table)
-    _put_in(database, contents, how, store.cipher, progress)
-    database.follow_numbers()
-    return _erase_again(access, lines)
+    _insert(database, archive, options, store.cipher, progress)
+    database.reset_sequences()
+    return _replay_erasures(access, records)
 
 
-def _put_in(database: OpenDatabase, contents: Contents, how: How, cipher: Cipher, progress: Progress) -> None:
-    counter = Counter(_part(progress, 1), contents.total)
-    written = {table.name: Summed(table, counter.one) for table in TABLES}
+def _insert(
+    database: BulkDatabase, archive: Archive, options: RestoreOptions, cipher: Cipher, progress: Progress
+) -> None:
+    counter = RowCounter(stage(progress, 1, STAGES), archive.total_rows)
+    written = {table.name: ChecksummedRows(table, counter.increment) for table in TABLES}
     for table in TABLES:
-        database.insert(table, written[table.name].passing(contents.rows(table)))
-    counter = Counter(_part(progress, 2), contents.total)
-    read = {table.name: Summed(table, counter.one) for table in TABLES}
+        database.insert(table, written[table.name].pass_through(archive.rows(table)))
+    counter = RowCounter(stage(progress, 2, STAGES), archive.total_rows)
+    read = {table.name: ChecksummedRows(table, counter.increment) for table in TABLES}
     for table in TABLES:
         if table not in {sessions, session_history}:
-            for _ in read[table.name].passing(database.rows(table)):
-                pass
-    folded = check_folds(database.pairs(read[sessions.name].passing, read[session_history.name].passing), cipher)
-    for name, one in written.items():
-        if (one.rows, one.sha256) != (read[name].rows, read[name].sha256):
-            raise BackupBroken(f"the database gives other rows of {name} back than were put in; nothing was changed")
-    if not how.accepts_differing:
-        refuse_differing(folded)
-    counter.end()
+            read[table.name].consume(database.rows(table))
+    session_rows = database.session_rows(read[sessions.name].pass_through, read[session_history.name].pass_through)
+    replay = check_replays(session_rows, cipher)
+    for name, rows in written.items():
+        if (rows.rows, rows.sha256) != (read[name].rows, read[name].sha256):
+            raise BackupBroken(f"the rows of {name} that the database returns differ from the backup; nothing changed")
+    if not options.accepts_differing:
+        require_matching_history(replay)
+    counter.finish()
 
 
-def _erase_again(access: erasure_replay.Access, lines: list[ErasureRecord]) -> ReplayResult:
-    known = {one.identity for one in erasure_replay.read_all(access.read)}
-    lacking = [one for one in lines if one.identity not in known]
-    return erasure_replay.apply_lines(access, lacking, actor=erasure_replay.BY_ITSELF, keeps_changed=True)
+def _replay_erasures(access: erasure_replay.Access, records: list[ErasureRecord]) -> ReplayResult:
+    known = {record.identity for record in erasure_replay.read_all(access.read)}
+    missing = [record for record in records if record.identity not in known]
+    return erasure_replay.apply_lines(access, missing, actor=erasure_replay.BY_ITSELF, keeps_changed=True)
 
 
-def _note(connection: Connection, store: SessionStore, verified: Verified, how: How) -> None:
-    detail = {"made_at": verified.made_at, "form": verified.form, "rows": sum(verified.rows.values())}
-    audit.record(
-        connection, audit.AuditEntry(at=store.clock(), actor=how.actor, action="backup_restored", detail=detail)
+def _record(connection: Connection, store: SessionStore, verified: Verified, options: RestoreOptions) -> None:
+    entry = audit.AuditEntry(
+        at=store.clock(),
+        actor=options.actor,
+        action="backup_restored",
+        detail={"created_at": verified.created_at, "rows": sum(verified.rows.values())},
     )
-
-
-def _part(progress: Progress, number: int) -> Progress:
-    return lambda done, total: progress(number * total + done, PASSES * total)
+    audit.record(connection, entry)

@@ -1,8 +1,8 @@
-"""The portable form of rows: the same text for the same row, whichever database it lies in. Pure.
+"""The portable format of rows: the same bytes for the same row, whichever database holds it. Pure.
 
-A row is a JSON array in the order of its table's columns, a line each: numbers, texts and null. A time is text,
-``2026-11-24 10:00:00.123456``, UTC. Sealed values stay sealed, as they lie. Rows stand in the order of their keys,
-byte by byte, which is the same on every database; so the hash of a table's lines says whether two hold the same.
+A row is one line with a JSON array of numbers, texts and nulls in the order of its table's columns. Times are UTC text
+such as ``2026-11-24 10:00:00.123456``; encrypted values stay encrypted. Rows are sorted bytewise by key, so equal
+hashes of a table's lines mean equal tables.
 """
 
 import hashlib
@@ -17,33 +17,38 @@ from ...errors import BackupBroken
 from ...store.tables import leases, metadata, session_history
 
 Row = tuple[Any, ...]
-"""A row's values in the order of its table's columns, in the portable form."""
+"""Values in the portable format, in the order of the table's columns."""
 
 Progress = Callable[[int, int], None]
-"""Told how many rows are done, and of how many."""
+"""Called with the number of processed rows and their total."""
 
 TABLES: tuple[Table, ...] = tuple(table for table in metadata.sorted_tables if table is not leases)
-"""What is kept, parents before their children. Leases are of running processes only."""
+"""The tables of a backup, parents before children. Leases belong to running processes."""
 
 KEYS: dict[str, tuple[str, ...]] = {
     **{table.name: tuple(column.name for column in table.primary_key) for table in TABLES},
-    # By session and version, not by number: so that it is folded beside its sessions, without keeping any.
+    # By session and version, not by id: so that it can be replayed beside its sessions in constant memory.
     session_history.name: ("user_id", "survey_id", "version"),
 }
-"""By table, the columns of the order in which its rows stand."""
+"""The sort key of each table's rows."""
 
 TIME_LENGTH = 26
 CHUNK_ROWS = 1000
 CHUNK_BYTES = 1024 * 1024
-"""Rows that are handled together, at most: a row can have some MiB, and a chunk is in memory."""
+"""Upper limits of a chunk, which is held in memory: a row can have several MiB."""
 
 
 def no_progress(_done: int, _total: int) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
-def columns_of(table: Table) -> list[str]:
-    """Return the names of a table's columns, in the order in which a row has their values."""
+def stage(progress: Progress, number: int, stages: int) -> Progress:
+    """Return the progress of one stage (from 0) of an operation that processes all rows in each stage."""
+    return lambda done, total: progress(number * total + done, stages * total)
+
+
+def column_names(table: Table) -> list[str]:
+    """Return the names of a table's columns, in the order of a row's values."""
     return [column.name for column in table.c]
 
 
@@ -52,8 +57,8 @@ def is_time(column: Column[Any]) -> bool:
     return isinstance(column.type, DateTime)
 
 
-def time_text(value: object) -> object:
-    """Return a time of SQLite's in the portable form; what is no time stays as it is, as text can in SQLite."""
+def portable_time(value: object) -> object:
+    """Return a SQLite time in the portable format; other values, which SQLite allows, are returned unchanged."""
     if value is None or (isinstance(value, str) and len(value) == TIME_LENGTH and value[10] == " "):
         return value
     try:
@@ -62,44 +67,39 @@ def time_text(value: object) -> object:
         return value
 
 
-def line_of(row: Row) -> bytes:
-    """Return a row as a line, with its end."""
+def encode_row(row: Row) -> bytes:
+    """Return the line of a row, with its newline."""
     return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def row_of(line: bytes) -> Row:
-    """Return the row in a line.
+def decode_row(line: bytes) -> Row:
+    """Return the row of a line.
 
     Raises:
-        ValueError: it is no JSON array.
+        ValueError: the line is not a JSON array.
     """
     row = orjson.loads(line)
     if type(row) is not list:
-        raise ValueError("no array")
+        raise ValueError("not an array")
     return tuple(row)
 
 
-class Check:
-    """Looks at every row of a table: as many values as columns, each of its column's kind, none missing."""
+class RowValidator:
+    """Checks the rows of a table: number of values, types, and required values."""
 
     def __init__(self, table: Table) -> None:
         self._name = table.name
-        self._columns = columns_of(table)
+        self._columns = column_names(table)
         self._kinds = tuple(_kinds(column) for column in table.c)
 
     def __call__(self, row: Row, number: int) -> None:
-        """Return if the row is right.
-
-        Raises:
-            BackupBroken: naming the row by its number from 1, and the column; never the value.
-        """
+        """Raise BackupBroken unless the row is valid; the message names row (from 1) and column, never the value."""
         if len(row) != len(self._kinds):
             raise BackupBroken(f"row {number} of {self._name} has {len(row)} values for {len(self._kinds)} columns")
         for place, value in enumerate(row):
             if type(value) not in self._kinds[place]:
-                kind = "a value" if value is not None else "no value"
                 raise BackupBroken(
-                    f"row {number} of {self._name} has {kind} in {self._columns[place]} that can't be there "
+                    f"row {number} of {self._name} has an invalid value in {self._columns[place]} "
                     f"({type(value).__name__})"
                 )
 
@@ -109,76 +109,81 @@ def _kinds(column: Column[Any]) -> frozenset[type]:
     return frozenset({kind, type(None)} if column.nullable else {kind})
 
 
-class Summed:
-    """Passes a table's rows on as they are, checked, and knows afterwards how many they were and their hash.
+class ChecksummedRows:
+    """Validates, counts and hashes a table's rows as they pass through.
 
     Attributes:
-        rows: how many have passed.
-        length: bytes of their lines.
+        rows: number of rows so far.
+        size_bytes: total length of their lines.
     """
 
-    def __init__(self, table: Table, tell: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, table: Table, on_row: Callable[[], None] = lambda: None) -> None:
         self.rows = 0
-        self.length = 0
+        self.size_bytes = 0
         self._name = table.name
-        self._check = Check(table)
+        self._validate = RowValidator(table)
         self._hash = hashlib.sha256()
-        self._tell = tell
+        self._on_row = on_row
 
     @property
     def sha256(self) -> str:
-        """The hash of all lines that have passed, in hex."""
+        """The hash of all lines so far, in hex."""
         return self._hash.hexdigest()
 
-    def passing(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Yield the rows, the next ones of the table."""
-        for row, _ in self.lines(rows):
+    def pass_through(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield the next rows of the table unchanged."""
+        for row, _ in self.encode(rows):
             yield row
 
-    def lines(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
-        """Yield the rows, the next ones of the table, with their lines.
+    def consume(self, rows: Iterable[Row]) -> None:
+        """Read the next rows of the table to their end."""
+        for _ in self.encode(rows):
+            pass
+
+    def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
+        """Yield the next rows of the table with their lines.
 
         Raises:
-            BackupBroken: one can't be a row of this table.
+            BackupBroken: a row is invalid for this table.
         """
         for row in rows:
             self.rows += 1
-            self._check(row, self.rows)
+            self._validate(row, self.rows)
             try:
-                line = line_of(row)
-            except (TypeError, ValueError) as error:  # a number beyond 64 bits, half a character
-                raise BackupBroken(f"row {self.rows} of {self._name} has a value that JSON does not hold") from error
+                line = encode_row(row)
+            except (TypeError, ValueError) as error:  # a number beyond 64 bits, half of a surrogate pair
+                raise BackupBroken(f"row {self.rows} of {self._name} has a value that JSON can't hold") from error
             self._hash.update(line)
-            self.length += len(line)
-            self._tell()
+            self.size_bytes += len(line)
+            self._on_row()
             yield row, line
 
 
-class Counter:
-    """Adds up the rows of several tables for one progress bar; tells every CHUNK_ROWS of them."""
+class RowCounter:
+    """Adds up the rows of several tables for one progress bar, and reports every CHUNK_ROWS of them."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
         self._total = total
         self._done = 0
 
-    def one(self) -> None:
-        """One row more is done."""
+    def increment(self) -> None:
+        """Count one row."""
         self._done += 1
         if self._done % CHUNK_ROWS == 0:
             self._progress(min(self._done, self._total), self._total)
 
     def add(self, rows: int) -> None:
-        """So many rows more were done before."""
+        """Count rows that were processed earlier."""
         self._done += rows
 
-    def end(self) -> None:
-        """All is done."""
+    def finish(self) -> None:
+        """Report all rows as processed."""
         self._progress(self._total, self._total)
 
 
 def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield the rows in lists of CHUNK_ROWS, or of about CHUNK_BYTES where they are long."""
+    """Yield the rows in lists of CHUNK_ROWS, or fewer when they reach CHUNK_BYTES."""
     chunk: list[Row] = []
     length = 0
     for row in rows:

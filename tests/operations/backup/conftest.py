@@ -1,4 +1,4 @@
-"""What tests of backups share: databases of each kind, and a database with rows in every table."""
+"""Databases of each kind, and a database with rows in every table."""
 
 import base64
 import hashlib
@@ -42,26 +42,26 @@ Opened = Callable[..., SessionStore]
 
 @pytest.fixture
 def new_url(servers: Servers, tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """Makes an empty database of a kind, at the newest schema, and gives its URL."""
+    """Return a function that creates an empty database of a kind and returns its URL."""
     with ExitStack() as stack:
-        made: list[Path] = []
+        folders: list[Path] = []
 
         def make(kind: str) -> str:
-            made.append(tmp_path / f"database{len(made)}")
-            made[-1].mkdir()
-            return stack.enter_context(migrated_database(kind, servers, made[-1]))
+            folders.append(tmp_path / f"database{len(folders)}")
+            folders[-1].mkdir()
+            return stack.enter_context(migrated_database(kind, servers, folders[-1]))
 
         yield make
 
 
 @pytest.fixture
 def opened() -> Iterator[Opened]:
-    """Opens stores; they are closed at the end."""
+    """Return a function that opens stores; they are closed at the end of the test."""
     with ExitStack() as stack:
 
         def open_one(url: str, **changes: Any) -> SessionStore:
-            given = {"environment": "development", "surveys_dir": SURVEYS, **changes}
-            store = open_store(Settings(database_url=url, **given))
+            settings = {"environment": "development", "surveys_dir": SURVEYS, **changes}
+            store = open_store(Settings(database_url=url, **settings))
             stack.callback(store.close)
             return store
 
@@ -69,7 +69,7 @@ def opened() -> Iterator[Opened]:
 
 
 def fill(store: SessionStore, sessions_: int = 3) -> None:
-    """Leave rows in all tables: naughty texts, drafts, what was set aside, what can't be read, the old program's."""
+    """Insert rows into all tables: naughty strings, drafts, set-aside, unreadable and legacy sessions."""
     for number in range(sessions_):
         key = SessionKey("phq9", f"user{number}")
         turns = [
@@ -87,7 +87,9 @@ def fill(store: SessionStore, sessions_: int = 3) -> None:
             ),
         ]
         assert not [
-            one for one in store.turns.submit_many([(key, turn) for turn in turns]) if isinstance(one, Exception)
+            result
+            for result in store.turns.submit_many([(key, turn) for turn in turns])
+            if isinstance(result, Exception)
         ]
     aside = SessionKey("phq9", "aside")
     store.turns.submit_many([(aside, Begin(at=AT)), (aside, Answer(at=AT, message_id="m1", step="Q1", value=1))])
@@ -118,11 +120,11 @@ def _fill_others(connection: Connection) -> None:
 
 
 def contents(url: str) -> dict[str, list[Row]]:
-    """Return all rows by table, in the portable form."""
+    """Return all rows by table, in the portable format."""
     with snapshot(normalise_url(url)) as database:
         return {table.name: list(database.rows(table)) for table in TABLES}
 
 
-def without_audit(found: dict[str, list[Row]]) -> dict[str, list[Row]]:
-    """Return the rows of all tables but the audit log, in which a restore notes itself."""
-    return {name: rows for name, rows in found.items() if name != "audit_log"}
+def without_audit(tables: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    """Return the rows of all tables but the audit log, which records each restore."""
+    return {name: rows for name, rows in tables.items() if name != "audit_log"}

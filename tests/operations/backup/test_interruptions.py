@@ -1,4 +1,4 @@
-"""Backups beside writers, and restores and moves that are killed: all of one moment, and all or nothing."""
+"""Backups beside writers are consistent snapshots; killed restores and moves leave a usable database."""
 
 import os
 import signal
@@ -24,52 +24,52 @@ NewUrl = Callable[[str], str]
 
 WAIT_S = 60
 
-# Dies by SIGKILL in the middle of the rows of history, when some were put in.
+# Kills itself while it inserts rows of history.
 DYING = """
 import os, signal, sys
 from pathlib import Path
 from app.operations.backup import bulk, migrate
-from app.operations.backup.restore import How, restore_backup
+from app.operations.backup.restore import RestoreOptions, restore_backup
 from app.sessions.service import open_store
 from app.settings import Settings
 
 what, given, target = sys.argv[1:]
 migrate.ROWS_A_COMMIT = 7
-put_in = 0
+inserted = 0
 
 def dying(real):
     def insert(self, table, rows):
-        def until_the_end():
-            global put_in
+        def rows_until_killed():
+            global inserted
             for row in rows:
                 yield row
-                put_in += table.name == "session_history"
-                if put_in == 17:
+                inserted += table.name == "session_history"
+                if inserted == 17:
                     os.kill(os.getpid(), signal.SIGKILL)
-        real(self, table, until_the_end())
+        real(self, table, rows_until_killed())
     return insert
 
-bulk.OpenDatabase.insert = dying(bulk.OpenDatabase.insert)
+bulk.BulkDatabase.insert = dying(bulk.BulkDatabase.insert)
 if what == "move":
     migrate.move_database(given, target)
 else:
     store = open_store(Settings(database_url=target, surveys_dir=Path("surveys")))
-    restore_backup(store, Path(given), How(replace=True))
+    restore_backup(store, Path(given), RestoreOptions(replace=True))
 """
 
 
 def die(what: str, given: str, target: str) -> None:
-    """Run a restore or a move that is killed."""
+    """Run a restore or a move that kills itself."""
     command = [sys.executable, "-c", DYING, what, given, target]
     done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, timeout=WAIT_S, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_restore_that_is_killed_leaves_the_old_database(
+def test_database_is_unchanged_when_a_restore_is_killed(
     kind: str, new_url: NewUrl, opened: Opened, tmp_path: Path
 ) -> None:
-    """Every row of it; and nothing of the backup's."""
+    """It has all of its rows, and none of the backup."""
     store = opened(new_url("sqlite"))
     fill(store, 4)
     create_backup(store, tmp_path / "file")
@@ -83,8 +83,8 @@ def test_restore_that_is_killed_leaves_the_old_database(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_move_that_is_killed_goes_on_and_no_server_starts_before(kind: str, new_url: NewUrl, opened: Opened) -> None:
-    """What was committed is there and not moved again; in the end all is."""
+def test_move_is_resumed_when_it_was_killed(kind: str, new_url: NewUrl, opened: Opened) -> None:
+    """Committed rows are not copied again, and no server starts on the target before the move is complete."""
     source, target = new_url("sqlite"), new_url(kind)
     store = opened(source)
     fill(store, 4)
@@ -94,17 +94,17 @@ def test_move_that_is_killed_goes_on_and_no_server_starts_before(kind: str, new_
     assert 7 <= len(contents(target)["session_history"]) < len(before["session_history"])
     with pytest.raises(ConfigurationError, match="is unfinished"):
         opened(target)
-    with pytest.raises(InvalidInput, match="another database was being moved"):
+    with pytest.raises(InvalidInput, match="unfinished move from another database"):
         move_database(new_url("sqlite"), target)
-    assert move_database(source, target).continued
+    assert move_database(source, target).resumed
     assert contents(target) == before
     opened(target)
 
 
-def test_move_whose_source_changed_is_not_done_until_it_is_begun_anew(
+def test_move_is_refused_when_the_source_changed(
     new_url: NewUrl, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both are compared in the end, whatever changed and when."""
+    """The comparison at the end finds every change; only a restarted move completes."""
     source, target = new_url("sqlite"), new_url("postgresql")
     store = opened(source)
     fill(store)
@@ -119,15 +119,17 @@ def test_move_whose_source_changed_is_not_done_until_it_is_begun_anew(
     with pytest.raises(InvalidInput, match="sessions, session_history"):
         move_database(source, target)
     monkeypatch.undo()
-    with pytest.raises(InvalidInput, match="--afresh"):
+    with pytest.raises(InvalidInput, match="--restart"):
         move_database(source, target)
-    assert not move_database(source, target, afresh=True).continued
+    assert not move_database(source, target, restart=True).resumed
     assert contents(target) == contents(source)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_backup_beside_writers_is_of_one_moment(kind: str, new_url: NewUrl, opened: Opened, tmp_path: Path) -> None:
-    """Each session in it is the fold of its history, whatever is written meanwhile."""
+def test_backup_is_a_consistent_snapshot_when_writers_are_active(
+    kind: str, new_url: NewUrl, opened: Opened, tmp_path: Path
+) -> None:
+    """Each session in it equals the replay of its history."""
     store = opened(new_url(kind), surveys_dir=SURVEYS)
     keys = [SessionKey("phq9", f"user{number:03d}") for number in range(60)]
     store.turns.submit_many([(key, Begin(at=1)) for key in keys])
@@ -146,10 +148,9 @@ def test_backup_beside_writers_is_of_one_moment(kind: str, new_url: NewUrl, open
         for number in range(4):
             before = rounds
             create_backup(store, tmp_path / f"file{number}")
-            found = verify_backup(tmp_path / f"file{number}", store.cipher)
-            assert found.folded is not None
-            assert (found.folded.same, found.folded.differing) == (60, 0)
-            assert found.rows["session_history"] >= 60 * before
+            verified = verify_backup(tmp_path / f"file{number}", store.cipher)
+            assert (verified.replay.same, verified.replay.differing) == (60, 0)
+            assert verified.rows["session_history"] >= 60 * before
     finally:
         stop.set()
         writer.join(WAIT_S)
