@@ -1,4 +1,4 @@
-"""``flask webhooks``: the operator's way through a webhook's life, and what each command prints."""
+"""``flask webhooks``: the life of a webhook, and the output of each command."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from tests.waiting import wait_for
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[flask.Flask]:
-    """The application in development, whose outbox is emptied."""
+    """Yield the application in development, with a running dispatcher."""
     settings = Settings(
         database_url=f"sqlite:///{tmp_path / 'sessions.db'}", surveys_dir=SURVEYS, environment="development"
     )
@@ -43,13 +43,13 @@ def store(app: flask.Flask) -> SessionStore:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A receiver on loopback."""
+    """Yield a receiver on the loopback interface."""
     with receiving() as one:
         yield one
 
 
 class Operator:
-    """Runs commands."""
+    """Runs the commands."""
 
     def __init__(self, runner: FlaskCliRunner) -> None:
         self._runner = runner
@@ -57,12 +57,12 @@ class Operator:
     def run(self, *arguments: str) -> Result:
         return self._runner.invoke(args=["webhooks", *arguments])
 
-    def does(self, *arguments: str) -> str:
+    def output(self, *arguments: str) -> str:
         done = self.run(*arguments)
         assert done.exit_code == 0, done.output
         return done.stdout
 
-    def refused(self, *arguments: str) -> str:
+    def error(self, *arguments: str) -> str:
         done = self.run(*arguments)
         assert done.exit_code not in {0, 2}, done.output
         return done.output
@@ -77,82 +77,80 @@ def begin(store: SessionStore, user_id: str) -> None:
     store.turns.submit(SessionKey("phq9", user_id), Begin(at=store.clock()))
 
 
-def test_webhook_is_added_tried_listed_and_removed(operator: Operator, receiver: Receiver) -> None:
-    """The secret is shown once, and signs; a test is sent at once."""
-    name, secret = operator.does("add", receiver.url, "--event", "session.completed", "--survey", "phq9").split()
-    assert operator.does("test", name) == "It was taken: HTTP 204.\n"
-    (came,) = receiver.received
-    assert Verifier(secret).verify(came.body, came.headers)["type"] == "webhook.test"
-    (listed,) = json.loads(operator.does("list", "--json"))
+def test_webhook_is_added_tested_listed_and_removed(operator: Operator, receiver: Receiver) -> None:
+    """The secret is shown once, and signs messages."""
+    name, secret = operator.output("add", receiver.url, "--event", "session.completed", "--survey", "phq9").split()
+    assert operator.output("test", name) == "Delivered: HTTP 204.\n"
+    (request,) = receiver.received
+    assert Verifier(secret).verify(request.body, request.headers)["type"] == "webhook.test"
+    (listed,) = json.loads(operator.output("list", "--json"))
     assert (listed["id"], listed["url"], listed["survey_id"]) == (name, receiver.url, "phq9")
-    assert secret not in operator.does("list")
-    assert name in operator.does("list")
+    assert secret not in operator.output("list")
+    assert name in operator.output("list")
     receiver.behaviour = answers(500)
-    assert "HTTP 500" in operator.refused("test", name)
-    assert operator.does("remove", name) == f"{name} is removed.\n"
-    assert json.loads(operator.does("list", "--json")) == []
+    assert "HTTP 500" in operator.error("test", name)
+    assert operator.output("remove", name) == f"{name} is removed.\n"
+    assert json.loads(operator.output("list", "--json")) == []
 
 
-def test_what_failed_is_seen_and_replayed(
+def test_failed_delivery_is_listed_and_replayed(
     operator: Operator, store: SessionStore, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The table says why; after the receiver is mended a replay delivers it."""
-    monkeypatch.setattr(worker, "again_in_us", lambda *_: 0)
+    """The table has the error; a replay delivers once the receiver works."""
+    monkeypatch.setattr(worker, "retry_delay_us", lambda *_: 0)
     store.settings = store.settings.model_copy(update={"webhook_attempts": 1})
-    added = json.loads(operator.does("add", receiver.url, "--event", "session.started", "--json"))
+    added = json.loads(operator.output("add", receiver.url, "--event", "session.started", "--json"))
     receiver.behaviour = answers(500)
     begin(store, "ann")
-    wait_for(lambda: "given up" in operator.does("deliveries"), "it was not given up", 30)
-    table = operator.does("deliveries", added["id"], "--failed")
+    wait_for(lambda: "given up" in operator.output("deliveries"), "it was not given up", 30)
+    table = operator.output("deliveries", added["id"], "--failed")
     assert "phq9/ann" in table
     assert "HTTP 500" in table
     receiver.behaviour = answers(200)
-    assert operator.does("replay", added["id"], "--since", "2999-01-01").startswith("0 deliveries")
-    assert operator.does("replay", added["id"], "--failed").startswith("1 deliveries")
-    wait_for(lambda: "delivered" in operator.does("deliveries"), "it was not delivered", 30)
-    (one,) = [json.loads(line) for line in operator.does("deliveries", "--json").splitlines()]
-    assert {request.id for request in receiver.received} == {one["message_id"]}
-    assert operator.does("deliveries", "--failed", "--json") == ""
+    assert operator.output("replay", added["id"], "--since", "2999-01-01").startswith("0 deliveries")
+    assert operator.output("replay", added["id"], "--failed").startswith("1 deliveries")
+    wait_for(lambda: "delivered" in operator.output("deliveries"), "it was not delivered", 30)
+    (delivery,) = [json.loads(line) for line in operator.output("deliveries", "--json").splitlines()]
+    assert {request.id for request in receiver.received} == {delivery["message_id"]}
+    assert operator.output("deliveries", "--failed", "--json") == ""
 
 
 def test_webhook_is_disabled_and_enabled(operator: Operator, store: SessionStore, receiver: Receiver) -> None:
-    """What happens meanwhile it never learns."""
-    name = operator.does("add", receiver.url, "--event", "session.started").split()[0]
-    operator.does("disable", name)
+    """Events while it is disabled are not delivered."""
+    name = operator.output("add", receiver.url, "--event", "session.started").split()[0]
+    operator.output("disable", name)
     begin(store, "ann")
-    operator.does("enable", name)
+    operator.output("enable", name)
     begin(store, "ben")
-    (came,) = receiver.wait_for(1)
-    assert came.message["data"]["user_id"] == "ben"
+    (request,) = receiver.wait_for(1)
+    assert request.message["data"]["user_id"] == "ben"
 
 
-def test_new_secret_signs_beside_the_old_one(operator: Operator, receiver: Receiver) -> None:
-    """Unless no overlap is wanted."""
-    name, first = operator.does("add", receiver.url, "--event", "session.started").split()
-    second = operator.does("rotate-secret", name).strip()
-    operator.does("test", name)
+def test_both_secrets_sign_after_a_rotation(operator: Operator, receiver: Receiver) -> None:
+    """Unless there is no overlap."""
+    name, first = operator.output("add", receiver.url, "--event", "session.started").split()
+    second = operator.output("rotate-secret", name).strip()
+    operator.output("test", name)
     for secret in (first, second):
         Verifier(secret).verify(receiver.received[0].body, receiver.received[0].headers)
-    third = operator.does("rotate-secret", name, "--overlap-hours", "0").strip()
-    operator.does("test", name)
+    third = operator.output("rotate-secret", name, "--overlap-hours", "0").strip()
+    operator.output("test", name)
     assert len(receiver.received[1].headers["webhook-signature"].split()) == 1
     Verifier(third).verify(receiver.received[1].body, receiver.received[1].headers)
 
 
-def test_what_is_wrong_is_one_line(operator: Operator) -> None:
-    """An address that is none, a survey and a webhook that are not there; an unknown event is a wrong call."""
-    assert "https://" in operator.refused("add", "ftp://x.test/", "--event", "session.started")
-    assert "nonsense" in operator.refused(
-        "add", "https://x.test/", "--event", "session.started", "--survey", "nonsense"
-    )
+def test_errors_print_one_line(operator: Operator) -> None:
+    """Invalid URLs, unknown surveys and webhooks; an unknown event is a usage error."""
+    assert "https://" in operator.error("add", "ftp://x.test/", "--event", "session.started")
+    assert "nonsense" in operator.error("add", "https://x.test/", "--event", "session.started", "--survey", "nonsense")
     for command in ("remove", "disable", "enable", "test", "deliveries", "replay", "rotate-secret"):
-        output = operator.refused(command, "wh_none")
+        output = operator.error(command, "wh_none")
         assert output == "Error: Webhook 'wh_none' does not exist. List the webhooks to see their ids.\n"
     assert operator.run("add", "https://x.test/", "--event", "session.answered").exit_code == 2
 
 
-def test_commands_deliver_nothing_themselves(app: flask.Flask) -> None:
-    """An application that a command opens has no such thread; the server's has."""
+def test_commands_do_not_start_the_dispatcher(app: flask.Flask) -> None:
+    """Only the server delivers."""
     import click  # noqa: PLC0415 - one use
 
     settings = app.extensions["stepkeep"].settings

@@ -1,7 +1,7 @@
 """Where integrators want to be told of sessions, in the database, through SQLAlchemy's Core.
 
 Every function works on a connection whose transaction its caller owns. A webhook's secret lies as it is given: sealed,
-where there are keys (``operations/webhooks/endpoints.py``).
+where there are keys (``operations/webhooks/management.py``).
 """
 
 from dataclasses import dataclass

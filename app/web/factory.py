@@ -13,7 +13,7 @@ from ..errors import ConfigurationError
 from ..observability import metrics, tracing
 from ..observability.logging import configure_logging, resolve_log_format
 from ..operations.maintenance.scheduler import MaintenanceScheduler
-from ..operations.webhooks.dispatcher import Deliverer
+from ..operations.webhooks import Dispatcher
 from ..sessions.service import SessionStore, open_store
 from ..settings import Settings, is_loopback, read_settings
 from ..store.engine import normalise_url
@@ -105,7 +105,7 @@ def _let_be_observed(app: flask.Flask, opened: SessionStore) -> None:
 
 def _work_beside(app: flask.Flask, opened: SessionStore) -> None:
     """Begin what a server does beside all requests: webhooks are delivered, rounds are made."""
-    app.extensions["stepkeep_webhooks"] = Deliverer(opened)
+    app.extensions["stepkeep_webhooks"] = Dispatcher(opened)
     if not _is_a_command():
         app.extensions["stepkeep_webhooks"].start()
         MaintenanceScheduler(opened).start()

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..core.strict_json import MAX_INTEGER
-from ..operations.webhooks.management import ID_PATTERN
+from ..operations.webhooks import ID_PATTERN
 from .rest.openapi import operation as parts
 from .rest.openapi.operation import Operation
 

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..operations.webhooks.management import ID_PATTERN
-from ..operations.webhooks.url_policy import MAX_URL, URL_PATTERN
+from ..operations.webhooks import ID_PATTERN, MAX_URL, URL_PATTERN
 from ..store.webhooks import WebhookEvent
 from .rest.models import Success, SurveyId, Time
 

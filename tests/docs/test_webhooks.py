@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.cli.webhooks import webhooks
-from app.operations.webhooks.signing import Secret, headers, new_secret
+from app.operations.webhooks.signing import Secret, message_headers, new_secret
 from app.store.webhooks import EVENTS
 from tests.conftest import ROOT, skip_or_fail
 
@@ -27,7 +27,7 @@ def blocks(language: str) -> list[str]:
 
 def signed(*secrets: str, at_s: float | None = None) -> dict[str, str]:
     at = int((time.time() if at_s is None else at_s) * 1_000_000)
-    return headers([Secret(one, None) for one in secrets], "msg_1", at, BODY)
+    return message_headers([Secret(one, None) for one in secrets], "msg_1", at, BODY)
 
 
 def in_python(name: str) -> Verify:

@@ -341,13 +341,13 @@ def test_secret_of_a_webhook_is_sealed_where_answers_are_and_changes_its_key_wit
     sealed: SessionStore, settings: Settings
 ) -> None:
     """Nothing of it lies in the table; ``rotate`` seals it anew, and the old key is needed no more."""
-    added = management.add(sealed, "https://receiver.test/", EVENTS)
+    added = management.add_webhook(sealed, "https://receiver.test/", EVENTS)
     kept = sealed.run_read(lambda connection: webhooks.read(connection, added.webhook.id))
     assert kept is not None
     assert kept.secret.startswith("enc:")
     assert added.secret not in kept.secret
     assert "whsec" not in repr(kept)
-    assert [one.text for one in management.secrets_of(sealed, kept)] == [added.secret]
+    assert [one.text for one in management.read_secrets(sealed, kept)] == [added.secret]
     old = sealed.settings.answers_keys.get_secret_value()
     new = base64.b64encode(os.urandom(32)).decode()
     both = open_store(Settings(**{**settings.model_dump(), "answers_keys": f"{new},{old}"}))
@@ -355,17 +355,17 @@ def test_secret_of_a_webhook_is_sealed_where_answers_are_and_changes_its_key_wit
     assert rotate(both).is_complete
     both.close()
     alone = open_store(Settings(**{**settings.model_dump(), "answers_keys": new}))
-    found = management.find(alone, added.webhook.id)
-    assert [one.text for one in management.secrets_of(alone, found)] == [added.secret]
+    found = management.get_webhook(alone, added.webhook.id)
+    assert [one.text for one in management.read_secrets(alone, found)] == [added.secret]
     alone.close()
 
 
 def test_new_secret_signs_beside_the_one_before_it_for_a_while(store: SessionStore) -> None:
     """And a third one leaves out the first."""
-    added = management.add(store, "https://receiver.test/", EVENTS)
+    added = management.add_webhook(store, "https://receiver.test/", EVENTS)
     second = management.rotate_secret(store, added.webhook.id, 1)
     third = management.rotate_secret(store, added.webhook.id, 1)
-    found = management.secrets_of(store, management.find(store, added.webhook.id))
+    found = management.read_secrets(store, management.get_webhook(store, added.webhook.id))
     assert [one.text for one in found] == [third, second]
-    assert found[0].until is None
-    assert found[1].until is not None
+    assert found[0].expires_at is None
+    assert found[1].expires_at is not None

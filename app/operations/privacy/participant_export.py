@@ -32,7 +32,7 @@ from ...store.erasure_journal import format_line, read_lines
 from ...store.outbox import Delivery
 from ...store.rows import HistoryEntry, dumps
 from ...survey import SessionKey, Snapshot
-from ..webhooks.url_policy import origin_of
+from ..webhooks import origin
 
 FORMAT = "stepkeep-participant-1"
 
@@ -241,7 +241,7 @@ def _event_of(entry: HistoryEntry) -> dict[str, Any]:
 
 def _delivery_of(delivery: Delivery, url: str) -> dict[str, Any]:
     return {
-        "to": origin_of(url),
+        "to": origin(url),
         "event": delivery.event,
         "survey_id": delivery.key.survey_id,
         "version": delivery.version,

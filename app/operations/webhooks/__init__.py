@@ -1,14 +1,47 @@
-"""Webhooks: programs elsewhere are told that a session began, was completed, or expired.
+"""Webhooks: signed notifications that a session was started, completed or has expired (docs/webhooks.md).
 
-What happened lies in the outbox since the very transaction in which it happened (``store/batch.py``): nothing is told
-that was not committed, and nothing committed goes untold. From there it is delivered at least once: a receiver
-knows by ``webhook-id`` what it has had. The form is that of Standard Webhooks 1.0.
-
-* ``signing``    secrets, signatures, ids and what is sent: pure
-* ``pace``       when to try again, and when to leave an address alone: pure
-* ``addresses``  whom a webhook may reach: no address inside of the operator's network
-* ``posting``    one request, bounded in time and size
-* ``lane``       what is on its way to one webhook
-* ``deliver``    the thread that empties the outbox
-* ``endpoints``  adding, changing, trying and removing webhooks, for the doors
+Events are written to the outbox in the transaction of the turn that caused them, and delivered at least once; a
+receiver recognizes repeated messages by their ``webhook-id``.
 """
+
+from .dispatcher import Dispatcher
+from .management import (
+    BATCH_SIZE,
+    ID_PATTERN,
+    OVERLAP_HOURS,
+    NewWebhook,
+    add_webhook,
+    delivery_to_dict,
+    get_webhook,
+    list_deliveries,
+    list_webhooks,
+    remove_webhook,
+    replay_deliveries,
+    rotate_secret,
+    send_test,
+    set_enabled,
+    webhook_to_dict,
+)
+from .url_policy import MAX_URL, URL_PATTERN, origin
+
+__all__ = [
+    "BATCH_SIZE",
+    "ID_PATTERN",
+    "MAX_URL",
+    "OVERLAP_HOURS",
+    "URL_PATTERN",
+    "Dispatcher",
+    "NewWebhook",
+    "add_webhook",
+    "delivery_to_dict",
+    "get_webhook",
+    "list_deliveries",
+    "list_webhooks",
+    "origin",
+    "remove_webhook",
+    "replay_deliveries",
+    "rotate_secret",
+    "send_test",
+    "set_enabled",
+    "webhook_to_dict",
+]

@@ -1,72 +1,70 @@
-"""When a delivery is tried again, and when an address is left alone for a while. Pure: time and chance are given."""
+"""Retry delays and the circuit breaker of webhooks. Pure: time and randomness are parameters."""
 
 from dataclasses import dataclass
 
 SECOND_US = 1_000_000
 
-FIRST_S = 10
+FIRST_DELAY_S = 10
 FACTOR = 4
-LONGEST_S = 14 * 3600
-"""After 10 s, 40 s, 3 min, 11 min, 43 min, 3 h, 11 h, then every 14 h: with 12 attempts 71 h in all, about three days.
-An outage of a minute costs a minute; one of a weekend loses nothing."""
+MAX_DELAY_S = 14 * 3600
+"""Delays are 10 s, 40 s, 3 min, 11 min, 43 min, 3 h, 11 h, then 14 h each: 12 attempts take 71 hours."""
 
 JITTER = 0.2
-"""A share of the delay, up or down: what failed together does not come back together."""
+"""Fraction of a delay by which it varies up or down, so that failed deliveries do not all return at once."""
 
-ASKED_LONGEST_S = 24 * 3600
-"""Of what a receiver asks for by Retry-After, at most."""
+MAX_RETRY_AFTER_S = 24 * 3600
 
-FAILURES = 3
-"""In a row, of whatever events, after which an address is left alone for a while."""
+FAILURE_THRESHOLD = 3
+"""Consecutive failures that open the circuit of an endpoint."""
 
-PAUSE_FIRST_S = 10
-PAUSE_LONGEST_S = 600
-"""Then it is tried with one delivery; the others wait without using up their attempts."""
+FIRST_OPEN_S = 10
+MAX_OPEN_S = 600
+"""When an open circuit allows attempts again, one delivery is sent; the others wait without using up attempts."""
 
 
-def again_in_us(attempts: int, chance: float, asked_s: float | None = None) -> int:
-    """Return how long after its last attempt a delivery is tried again.
+def retry_delay_us(attempts: int, chance: float, retry_after_s: float | None = None) -> int:
+    """Return the time from the last attempt of a delivery to the next one.
 
     Args:
-        attempts: that were made, 1 or more.
-        chance: from 0 to 1.
-        asked_s: what the receiver asked for; it is never tried earlier.
+        attempts: number of attempts so far, 1 or more.
+        chance: a random number from 0 to 1.
+        retry_after_s: what the receiver requested; a lower bound.
     """
-    delay_s = float(min(FIRST_S * FACTOR ** min(attempts - 1, 20), LONGEST_S))
+    delay_s = float(min(FIRST_DELAY_S * FACTOR ** min(attempts - 1, 20), MAX_DELAY_S))
     delay_s *= 1 + JITTER * (2 * chance - 1)
-    if asked_s is not None:
-        delay_s = max(delay_s, min(asked_s, ASKED_LONGEST_S))
+    if retry_after_s is not None:
+        delay_s = max(delay_s, min(retry_after_s, MAX_RETRY_AFTER_S))
     return int(delay_s * SECOND_US)
 
 
 @dataclass(frozen=True, slots=True)
-class Circuit:
-    """How an address did lately.
+class CircuitBreaker:
+    """Recent failures of an endpoint.
 
     Attributes:
-        failures: in a row.
-        until: when it may be tried again, microseconds since 1970 UTC.
+        failures: number of consecutive ones.
+        open_until: no attempts before, in microseconds since 1970 UTC.
     """
 
     failures: int = 0
-    until: int = 0
+    open_until: int = 0
 
-    def after(self, at: int, *, is_well: bool) -> "Circuit":
-        """Return it after one more attempt."""
-        if is_well:
-            return Circuit()
+    def after_attempt(self, at: int, *, succeeded: bool) -> "CircuitBreaker":
+        """Return the circuit breaker after one more attempt."""
+        if succeeded:
+            return CircuitBreaker()
         failures = self.failures + 1
-        beyond = failures - FAILURES
+        beyond = failures - FAILURE_THRESHOLD
         if beyond < 0:
-            return Circuit(failures)
-        pause_s = min(PAUSE_FIRST_S * 2 ** min(beyond, 20), PAUSE_LONGEST_S)
-        return Circuit(failures, at + pause_s * SECOND_US)
+            return CircuitBreaker(failures)
+        open_s = min(FIRST_OPEN_S * 2 ** min(beyond, 20), MAX_OPEN_S)
+        return CircuitBreaker(failures, at + open_s * SECOND_US)
 
     @property
     def is_failing(self) -> bool:
-        """Whether it is tried with one delivery at a time."""
-        return self.failures >= FAILURES
+        """Whether only one delivery may be in flight."""
+        return self.failures >= FAILURE_THRESHOLD
 
     def allows(self, at: int) -> bool:
-        """Return whether it may be tried now."""
-        return at >= self.until
+        """Return whether an attempt may start now."""
+        return at >= self.open_until

@@ -1,8 +1,8 @@
-"""Empties the outbox: in a thread of the server, in one process of all that share a database.
+"""Deliver the outbox in a background thread, in one of the processes that share a database.
 
-What is committed by this process is sent at once, what others commit or what is due again within LOOK_S. Who delivers
-holds the lease ``webhooks``; it is taken only when there is something to send. A process that dies is followed when its
-lease is over; what it had sent and not yet written down is sent again, with the same ``webhook-id``.
+Events of this process are sent at once; those of other processes, and retries, within POLL_S. The lease ``webhooks``
+decides which process delivers; it is taken only when a delivery is due. If that process dies, another one takes over
+when the lease expires, and repeats unrecorded deliveries with the same ``webhook-id``.
 """
 
 import logging
@@ -26,234 +26,232 @@ from ...store.encryption import DecryptionError
 from ...store.outbox import AttemptResult
 from ...store.webhooks import SECRET, Webhook
 from .backoff import SECOND_US
-from .signing import Secret, secrets_in
-from .worker import Lane
+from .signing import Secret, parse_secrets
+from .worker import EndpointWorker
 
 log = logging.getLogger("stepkeep.webhooks")
 
-LOOK_S = 1.0
-"""Seconds between two looks at the outbox."""
+POLL_S = 1.0
 
-READ = 32
-"""Deliveries that one look takes for one webhook, at most."""
+MAX_DUE = 32
+"""Deliveries of one webhook that are read from the outbox at once."""
 
 LEASE = "webhooks"
 LEASE_S = 10
 RENEW_S = 4
-"""Seconds after which the lease is renewed by who delivers."""
+"""Age of the lease at which its holder renews it."""
 
-REFUSED_S = 3.0
-"""Seconds after which a lease that another process holds is asked for again."""
+LEASE_RETRY_S = 3.0
+"""Delay until a lease of another process is requested again."""
 
-CLOSING_S = 3.0
-"""Seconds that closing waits for what is under way; what is cut is sent again."""
+CLOSE_TIMEOUT_S = 3.0
+"""How long closing waits for deliveries in flight; interrupted ones are sent again."""
 
-CLEAN_S = 3600.0
+CLEAN_INTERVAL_S = 3600.0
 DELIVERED_DAYS = 30
 FAILED_DAYS = 90
-"""How long deliveries can be looked at and replayed."""
+"""How long deliveries are kept, to be listed and replayed."""
 
-CLEANED = 1000
-"""Rows that are looked at together; what is old of them is removed in one transaction, for some ms turns wait."""
+CLEAN_BATCH = 1000
+"""Rows that are examined, and removed in one transaction, at a time: turns wait for it."""
 
 DAY_US = 86_400 * SECOND_US
 
 
-class Deliverer(ForkAware):
-    """Delivers what lies in the outbox of a store. Safe from any thread, and after a fork."""
+class Dispatcher(ForkAware):
+    """Delivers the outbox of a store. Thread-safe and fork-safe."""
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
         self._thread: threading.Thread | None = None
-        self._forget()
+        self._reset()
         store.set_outbox_callback(self.wake)
         store.add_close_callback(self.close)
         register(self)
 
     def start(self) -> None:
-        """Begin to deliver, in a thread of its own."""
+        """Start the background thread."""
         self._thread = threading.Thread(target=self._run, name="stepkeep-webhooks", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """Look at the outbox now."""
-        if self._pid != os.getpid():  # a forked child has no thread of its parent's
-            self._forget()
+        """Read the outbox now."""
+        if self._pid != os.getpid():  # a forked child does not have its parent's thread
+            self._reset()
             self.start()
-        self._bell.set()
+        self._wake_up.set()
 
     def close(self) -> None:
-        """Deliver no more, and write down what came of what is under way; waits CLOSING_S at most, twice."""
+        """Stop, and record the deliveries in flight; waits at most 2 * CLOSE_TIMEOUT_S."""
         self._closing.set()
-        self._bell.set()
+        self._wake_up.set()
         if self._thread is not None and self._pid == os.getpid():
-            self._thread.join(2 * CLOSING_S)
+            self._thread.join(2 * CLOSE_TIMEOUT_S)
             self._thread = None
 
     def after_fork_in_child(self) -> None:
-        """Begin anew, under another name: the thread is the parent's."""
+        """Start a thread of the child's own, as another lease holder."""
         was_running = self._thread is not None
-        self._forget()
+        self._reset()
         if was_running:
             self.start()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._pid = os.getpid()
-        self._holder = secrets.token_hex(8)  # of this process, whatever its number was used for before
-        self._bell = threading.Event()
+        self._holder = secrets.token_hex(8)  # not the process id, which can be reused
+        self._wake_up = threading.Event()
         self._closing = threading.Event()
         self._thread = None
-        self._lanes: dict[str, Lane] = {}
+        self._workers: dict[str, EndpointWorker] = {}
         self._results: queue.SimpleQueue[tuple[str, AttemptResult, bool]] = queue.SimpleQueue()
-        self._unwritten: list[tuple[str, AttemptResult, bool]] = []
-        self._held_until = 0.0
-        self._refused_until = 0.0
+        self._unrecorded: list[tuple[str, AttemptResult, bool]] = []
+        self._lease_until = 0.0
+        self._lease_retry_at = 0.0
         self._cleaned_at = float("-inf")
-        self._cleaned_to = 0
-        self._closed_eyes: set[str] = set()
-        self._at_fault: set[str] = set()
+        self._clean_after_id = 0
+        self._undecryptable: set[str] = set()
+        self._failing: set[str] = set()
 
     def _run(self) -> None:
-        is_told = False
+        is_logged = False
         while not self._closing.is_set():
-            self._bell.wait(LOOK_S)
-            self._bell.clear()
+            self._wake_up.wait(POLL_S)
+            self._wake_up.clear()
             try:
-                self._round()
-                is_told = False
+                self._poll()
+                is_logged = False
             except StepkeepError as error:
-                self._drop_all()
-                if not is_told:
-                    log.warning("webhooks wait, because the outbox can't be used now: %s", error)
-                is_told = True
-            except Exception:  # a fault of ours must not end all delivery
-                self._drop_all()
-                if not is_told:
-                    log.exception("webhooks wait, by a fault of ours")
-                is_told = True
-        self._end()
+                self._drop_waiting()
+                if not is_logged:
+                    log.warning("the outbox is unavailable; webhooks wait: %s", error)
+                is_logged = True
+            except Exception:  # must not end the thread
+                self._drop_waiting()
+                if not is_logged:
+                    log.exception("internal error; webhooks wait")
+                is_logged = True
+        self._finish()
 
-    def _round(self) -> None:
-        # Before what came of them is written down: what ends later is still due in the outbox when it is read.
-        under_way = {webhook_id: lane.ids() for webhook_id, lane in self._lanes.items()}
-        self._write_results()
-        if any(under_way.values()) and not self._holds_lease():  # renewed while something is under way
-            self._drop_all()
-        found = [] if self._closing.is_set() else self._store.run_read(webhooks.read_all)
-        told = {one.id: one for one in found if one.disabled_at is None}
-        for gone in self._lanes.keys() - told.keys():
-            self._lanes[gone].drop()
-        for webhook in told.values():
-            self._fill_alone(webhook, under_way.get(webhook.id, set()))
-        if found:
+    def _poll(self) -> None:
+        # Before results are recorded: deliveries that end later are still due in the outbox when it is read.
+        in_flight = {webhook_id: worker.delivery_ids() for webhook_id, worker in self._workers.items()}
+        self._record_results()
+        if any(in_flight.values()) and not self._has_lease():  # renews it while deliveries are in flight
+            self._drop_waiting()
+        known = [] if self._closing.is_set() else self._store.run_read(webhooks.read_all)
+        enabled = {webhook.id: webhook for webhook in known if webhook.disabled_at is None}
+        for webhook_id in self._workers.keys() - enabled.keys():
+            self._workers[webhook_id].drop_waiting()
+        for webhook in enabled.values():
+            self._dispatch_isolated(webhook, in_flight.get(webhook.id, set()))
+        if known:
             self._clean()
 
-    def _drop_all(self) -> None:
-        for lane in self._lanes.values():
-            lane.drop()
+    def _drop_waiting(self) -> None:
+        for worker in self._workers.values():
+            worker.drop_waiting()
 
-    def _fill_alone(self, webhook: Webhook, under_way: Collection[int]) -> None:
-        """Give a lane what is due; a fault of ours with one webhook holds up no other, and is told once."""
+    def _dispatch_isolated(self, webhook: Webhook, in_flight: Collection[int]) -> None:
+        """Dispatch to one webhook; an internal error is logged once and does not affect other webhooks."""
         try:
-            self._fill(webhook, under_way)
-            self._at_fault.discard(webhook.id)
+            self._dispatch(webhook, in_flight)
+            self._failing.discard(webhook.id)
         except StepkeepError:
             raise
         except Exception:
-            if webhook.id not in self._at_fault:
-                log.exception("a webhook waits, by a fault of ours", extra={"webhook_id": webhook.id})
-            self._at_fault.add(webhook.id)
+            if webhook.id not in self._failing:
+                log.exception("internal error; a webhook waits", extra={"webhook_id": webhook.id})
+            self._failing.add(webhook.id)
 
-    def _fill(self, webhook: Webhook, under_way: Collection[int]) -> None:
-        """Give a webhook's lane what is due, if it wants more."""
-        lane = self._lanes.get(webhook.id)
-        if lane is None:
-            settled = partial(self._settled, webhook.id)
-            lane = self._lanes[webhook.id] = Lane(webhook.id, self._store.settings, self._store.clock, settled)
-        if not lane.has_room():
+    def _dispatch(self, webhook: Webhook, in_flight: Collection[int]) -> None:
+        """Give the worker of a webhook its due deliveries, if it has capacity."""
+        worker = self._workers.get(webhook.id)
+        if worker is None:
+            on_attempt = partial(self._on_attempt, webhook.id)
+            worker = EndpointWorker(webhook.id, self._store.settings, self._store.clock, on_attempt)
+            self._workers[webhook.id] = worker
+        if not worker.has_capacity():
             return
-        find = partial(outbox.read_due, webhook_id=webhook.id, at=self._store.clock(), limit=READ, without=under_way)
-        due = self._store.run_read(find)
-        if not due or not self._holds_lease():
+        read = partial(outbox.read_due, webhook_id=webhook.id, at=self._store.clock(), limit=MAX_DUE, without=in_flight)
+        due = self._store.run_read(read)
+        if not due or not self._has_lease():
             return
-        found = self._secrets(webhook)
-        if found is not None:
-            lane.send(webhook, found, due)
+        keys = self._secrets(webhook)
+        if keys is not None:
+            worker.send(webhook, keys, due)
 
     def _secrets(self, webhook: Webhook) -> list[Secret] | None:
         try:
-            return secrets_in(self._store.cipher.decrypt(webhook.secret, (SECRET, webhook.id)))
+            return parse_secrets(self._store.cipher.decrypt(webhook.secret, (SECRET, webhook.id)))
         except (MissingKey, DecryptionError) as error:
-            if webhook.id not in self._closed_eyes:
-                log.error("the webhook %s waits: its secret can't be read: %s", webhook.id, error)  # noqa: TRY400 - no fault of the code
-            self._closed_eyes.add(webhook.id)
+            if webhook.id not in self._undecryptable:
+                log.error("webhook %s waits: its secret can't be decrypted: %s", webhook.id, error)  # noqa: TRY400 - the traceback says nothing
+            self._undecryptable.add(webhook.id)
             return None
 
-    def _settled(self, webhook_id: str, attempted: AttemptResult, is_gone: bool) -> None:  # noqa: FBT001 - as Lane calls it
+    def _on_attempt(self, webhook_id: str, attempted: AttemptResult, is_gone: bool) -> None:  # noqa: FBT001 - a callback's signature
         self._results.put((webhook_id, attempted, is_gone))
-        self._bell.set()
+        self._wake_up.set()
 
-    def _write_results(self) -> None:
-        """Write down what came of attempts, all in one transaction; what can't be written now is kept."""
+    def _record_results(self) -> None:
+        """Record attempts in one transaction; if it fails, the next poll retries."""
         with suppress(queue.Empty):
             while True:
-                self._unwritten.append(self._results.get_nowait())
-        if not self._unwritten:
+                self._unrecorded.append(self._results.get_nowait())
+        if not self._unrecorded:
             return
-        self._store.run_transaction(partial(_write, results=tuple(self._unwritten), at=self._store.clock()))
-        for webhook_id, attempted, is_gone in self._unwritten:
+        self._store.run_transaction(partial(_record, results=tuple(self._unrecorded), at=self._store.clock()))
+        for webhook_id, attempted, is_gone in self._unrecorded:
             WEBHOOK_DELIVERIES.labels(attempted.outcome).inc()
             if is_gone:
-                log.warning("the webhook %s answered 410 Gone and is disabled", webhook_id)
-        self._unwritten = []
+                log.warning("webhook %s answered 410 Gone and was disabled", webhook_id)
+        self._unrecorded = []
 
-    def _holds_lease(self) -> bool:
-        """Return whether this process is the one that delivers; renew its lease where it is time."""
-        if monotonic() < self._held_until - (LEASE_S - RENEW_S):
+    def _has_lease(self) -> bool:
+        """Return whether this process may deliver; take or renew the lease if necessary."""
+        if monotonic() < self._lease_until - (LEASE_S - RENEW_S):
             return True
-        if (began := monotonic()) < self._refused_until:
+        if (now := monotonic()) < self._lease_retry_at:
             return False
-        take = partial(
-            leases.acquire, name=LEASE, holder=self._holder, at=self._store.clock(), for_us=LEASE_S * SECOND_US
-        )
-        is_mine = self._store.run_transaction(take)
-        self._held_until = began + LEASE_S if is_mine else 0.0
-        self._refused_until = 0.0 if is_mine else began + REFUSED_S
-        return is_mine
+        take = partial(leases.acquire, name=LEASE, holder=self._holder, at=self._store.clock(), for_us=LEASE_S * SECOND_US)
+        has_lease = self._store.run_transaction(take)
+        self._lease_until = now + LEASE_S if has_lease else 0.0
+        self._lease_retry_at = 0.0 if has_lease else now + LEASE_RETRY_S
+        return has_lease
 
     def _clean(self) -> None:
-        """Remove old deliveries and give up overdue ones: a part at each look, and when all are through, in an hour."""
-        if monotonic() - self._cleaned_at < CLEAN_S or not self._holds_lease():
+        """Remove old deliveries and give up overdue ones: one batch a poll, once an hour through all of them."""
+        if monotonic() - self._cleaned_at < CLEAN_INTERVAL_S or not self._has_lease():
             return
         at = self._store.clock()
-        ages = outbox.RetentionCutoffs(
-            delivered_before=at - DELIVERED_DAYS * DAY_US, failed_before=at - FAILED_DAYS * DAY_US
+        ages = outbox.RetentionCutoffs(delivered_before=at - DELIVERED_DAYS * DAY_US, failed_before=at - FAILED_DAYS * DAY_US)
+        page = self._store.run_read(
+            partial(outbox.scan_old, ages=ages, after_id=self._clean_after_id, limit=CLEAN_BATCH)
         )
-        found = self._store.run_read(partial(outbox.scan_old, ages=ages, after_id=self._cleaned_to, limit=CLEANED))
-        if found.old:
-            self._store.run_transaction(partial(outbox.remove_old, ages=ages, ids=found.old))
-        if found.overdue:
-            self._store.run_transaction(partial(outbox.give_up, ages=ages, ids=found.overdue, at=at))
-        self._cleaned_to = found.following or 0
-        if found.following is None:
+        if page.old:
+            self._store.run_transaction(partial(outbox.remove_old, ages=ages, ids=page.old))
+        if page.overdue:
+            self._store.run_transaction(partial(outbox.give_up, ages=ages, ids=page.overdue, at=at))
+        self._clean_after_id = page.following or 0
+        if page.following is None:
             self._cleaned_at = monotonic()
 
-    def _end(self) -> None:
-        """Write down what came of what is under way, as far as it comes soon, and let others deliver."""
-        self._drop_all()
-        until = monotonic() + CLOSING_S
-        while any(lane.ids() for lane in self._lanes.values()) and (left := until - monotonic()) > 0:
-            self._bell.wait(left)
-            self._bell.clear()
+    def _finish(self) -> None:
+        """Record what completes within CLOSE_TIMEOUT_S, and release the lease."""
+        self._drop_waiting()
+        until = monotonic() + CLOSE_TIMEOUT_S
+        while any(worker.delivery_ids() for worker in self._workers.values()) and (left := until - monotonic()) > 0:
+            self._wake_up.wait(left)
+            self._wake_up.clear()
             with suppress(StepkeepError):
-                self._write_results()
+                self._record_results()
         with suppress(StepkeepError):
-            self._write_results()
-            if self._held_until:
+            self._record_results()
+            if self._lease_until:
                 self._store.run_transaction(partial(leases.release, name=LEASE, holder=self._holder))
 
 
-def _write(connection: Connection, results: Iterable[tuple[str, AttemptResult, bool]], at: int) -> None:
+def _record(connection: Connection, results: Iterable[tuple[str, AttemptResult, bool]], at: int) -> None:
     outbox.record_attempts(connection, [attempted for _, attempted, _ in results])
     for webhook_id in {webhook_id for webhook_id, _, is_gone in results if is_gone}:
         webhooks.disable(connection, webhook_id, at)

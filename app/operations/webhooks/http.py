@@ -1,7 +1,7 @@
-"""One request to a webhook: to an address that was looked at, bounded in time and size, followed nowhere.
+"""Send one request to a webhook: limited in time and size, to a checked address, without redirects.
 
-urllib3's connections are used without its pools: no redirects, no proxy of the environment, no retries, and the
-connection goes to the address, while the certificate must be the name's.
+Uses urllib3's connections without its pools: no proxies from the environment and no retries. The connection goes to
+the checked IP address, while the certificate must match the name.
 """
 
 import datetime
@@ -22,118 +22,121 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from .url_policy import AddressRefused, resolve
 
 READ_BYTES = 16 * 1024
-"""Of an answer, at most: nothing in it is looked at, but a receiver may want it read."""
+"""Maximum size of a response that is read; its content is ignored."""
 
-TRIED = 3
-"""Addresses of one name that are tried, at most."""
+MAX_ADDRESSES = 3
+"""Addresses of one name that are tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a receiver said.
+class PostResult:
+    """The result of one request.
 
     Attributes:
-        status: of HTTP; None where there was no answer.
-        error: what went wrong; None where it was taken. Never what the receiver wrote.
-        again_in_s: what it asked for by Retry-After.
+        status: HTTP status; None without a response.
+        error: None on success; never text from the receiver.
+        retry_after_s: what the receiver requested.
     """
 
     status: int | None
     error: str | None
-    again_in_s: float | None = None
+    retry_after_s: float | None = None
 
     @property
-    def is_taken(self) -> bool:
-        """Whether the receiver has it."""
+    def succeeded(self) -> bool:
+        """Whether the receiver accepted the message."""
         return self.error is None
 
 
-def post(url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float, may_be_inside: bool) -> Answer:
-    """Return what came of one request; it takes no longer than ``timeout_s``, but for resolving the name."""
+def post(url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float, allow_private: bool) -> PostResult:
+    """Send one request; it takes at most ``timeout_s`` after the name is resolved."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80)
     try:
-        addresses = resolve(host, port, may_be_inside=may_be_inside)
+        addresses = resolve(host, port, allow_private=allow_private)
     except AddressRefused as refused:
-        return Answer(status=None, error=str(refused))
+        return PostResult(status=None, error=str(refused))
     deadline = monotonic() + timeout_s
-    answer = Answer(status=None, error="its name has no address")
-    for address in addresses[:TRIED]:
+    result = PostResult(status=None, error="the host name has no address")
+    for address in addresses[:MAX_ADDRESSES]:
         left_s = deadline - monotonic()
         if left_s <= 0:
             break
         request = _Request(_connection(parts, address, port, left_s), left_s)
-        answer = request.send(parts, headers, body)
+        result = request.send(parts, headers, body)
         if request.is_connected:
             break
-    return answer
+    return result
 
 
 class _Request:
-    """One request on one connection, which is cut when its time is over: however slowly somebody answers."""
+    """One request on one connection, which is shut down at its deadline however slowly the receiver responds."""
 
     def __init__(self, connection: HTTPConnection, timeout_s: float) -> None:
         self._connection = connection
         self._timeout_s = timeout_s
-        self._is_cut = False
+        self._timed_out = False
         self.is_connected = False
 
-    def send(self, parts: SplitResult, headers: Mapping[str, str], body: bytes) -> Answer:
-        timer = threading.Timer(self._timeout_s, self._cut)
+    def send(self, parts: SplitResult, headers: Mapping[str, str], body: bytes) -> PostResult:
+        timer = threading.Timer(self._timeout_s, self._time_out)
         timer.daemon = True
         timer.start()
         try:
-            return self._sent(parts, headers, body)
+            return self._send(parts, headers, body)
         except ssl.SSLError as error:
-            return Answer(status=None, error=self._said(f"TLS: {error.reason or 'failed'}"))
+            return self._failure(f"TLS: {error.reason or 'failed'}")
         except (OSError, HTTPError, ValueError, AssertionError) as error:  # HTTPException's are OSError or HTTPError
-            self._is_cut |= isinstance(error, TimeoutError | ReadTimeoutError)
-            return Answer(status=None, error=self._said(_named(error)))
-        except Exception as error:  # noqa: BLE001 - whatever a receiver sends must end in an answer
-            return Answer(status=None, error=self._said(type(error).__name__))
+            self._timed_out |= isinstance(error, TimeoutError | ReadTimeoutError)
+            return self._failure(_describe(error))
+        except Exception as error:  # noqa: BLE001 - a receiver can make any parser fail
+            return self._failure(type(error).__name__)
         finally:
             timer.cancel()
             self._connection.close()
 
-    def _sent(self, parts: SplitResult, headers: Mapping[str, str], body: bytes) -> Answer:
+    def _send(self, parts: SplitResult, headers: Mapping[str, str], body: bytes) -> PostResult:
         self._connection.connect()
         self.is_connected = True
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._connection.request("POST", target, body, {**headers, "Host": parts.netloc}, preload_content=False)
         response = self._connection.getresponse()
-        if self._is_cut:  # in the middle of its headers, of which the part that came looks whole
-            return Answer(status=None, error=self._said("cut"))
-        with suppress(Exception):  # the status is there, and all that counts
+        if self._timed_out:  # within the headers, of which the received part looks complete
+            return self._failure("timeout")
+        with suppress(Exception):  # only the status counts
             response.read(READ_BYTES, decode_content=False)
         status = response.status
-        if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own
-            return Answer(status=status, error=None)
-        is_redirect = 300 <= status < 400  # noqa: PLR2004 - HTTP's own
-        error = f"HTTP {status}{', a redirect, which is not followed' if is_redirect else ''}"
-        return Answer(status=status, error=error, again_in_s=seconds_in(response.headers.get("Retry-After")))
+        if 200 <= status < 300:  # noqa: PLR2004 - HTTP's classes
+            return PostResult(status=status, error=None)
+        is_redirect = 300 <= status < 400  # noqa: PLR2004 - HTTP's classes
+        error = f"HTTP {status}{' (redirects are not followed)' if is_redirect else ''}"
+        retry_after_s = parse_retry_after(response.headers.get("Retry-After"))
+        return PostResult(status=status, error=error, retry_after_s=retry_after_s)
 
-    def _cut(self) -> None:
-        self._is_cut = True
+    def _time_out(self) -> None:
+        self._timed_out = True
         sock = self._connection.sock
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
-    def _said(self, error: str) -> str:
-        return f"no answer within {self._timeout_s:.3g} s" if self._is_cut else error
+    def _failure(self, error: str) -> PostResult:
+        return PostResult(
+            status=None, error=f"no response within {self._timeout_s:.3g} s" if self._timed_out else error
+        )
 
 
-def seconds_in(retry_after: str | None) -> float | None:
-    """Return the seconds that a Retry-After asks for (RFC 9110, 10.2.3); None where it says nothing."""
+def parse_retry_after(retry_after: str | None) -> float | None:
+    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3); None if it is missing or invalid."""
     if retry_after is None:
         return None
     text = retry_after.strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
     with suppress(ValueError, TypeError, OverflowError):
-        moment = email.utils.parsedate_to_datetime(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
-        return max(0.0, (moment - datetime.datetime.now(datetime.UTC)).total_seconds())
+        time = email.utils.parsedate_to_datetime(text)
+        time = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+        return max(0.0, (time - datetime.datetime.now(datetime.UTC)).total_seconds())
     return None
 
 
@@ -142,22 +145,22 @@ def _connection(parts: SplitResult, address: str, port: int, timeout_s: float) -
         return HTTPConnection(address, port, timeout=timeout_s)
     name = parts.hostname or ""
     return HTTPSConnection(
-        address, port, timeout=timeout_s, server_hostname=name, assert_hostname=name, ssl_context=_trusted()
+        address, port, timeout=timeout_s, server_hostname=name, assert_hostname=name, ssl_context=_ssl_context()
     )
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
-    """Return what verifies certificates: the machine's authorities, and SSL_CERT_FILE's."""
+def _ssl_context() -> ssl.SSLContext:
+    """Return a context that trusts the system's authorities, and those of SSL_CERT_FILE."""
     return ssl.create_default_context()
 
 
-def _named(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return {
-        "CertificateError": "TLS: the certificate is another name's",
-        "NewConnectionError": "no connection",
-        "ConnectTimeoutError": "no connection in time",
-        "RemoteDisconnected": "closed without an answer",
-        "ConnectionRefusedError": "no connection",
-        "ConnectionResetError": "the connection was cut",
+        "CertificateError": "TLS: the certificate is for another name",
+        "NewConnectionError": "connection failed",
+        "ConnectTimeoutError": "connection timed out",
+        "RemoteDisconnected": "connection closed without a response",
+        "ConnectionRefusedError": "connection refused",
+        "ConnectionResetError": "connection reset",
     }.get(type(error).__name__, type(error).__name__)

@@ -1,145 +1,172 @@
-"""Adding, changing, trying, replaying and removing webhooks: what the command line and REST both do.
+"""Add, change, test, replay and remove webhooks, for REST and the command line.
 
-A secret is shown when it is made, and never again. At rest it is sealed where STEPKEEP_ANSWERS_KEYS are.
+A secret is returned when it is created, and never again. It is stored encrypted if STEPKEEP_ANSWERS_KEYS are set.
 """
 
 import secrets
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection
 
+from ...core.timestamps import format_timestamp
 from ...errors import InvalidInput, NoSuchSurvey, NoSuchWebhook, SessionUnreadable
 from ...sessions.service import SessionStore
 from ...store import outbox, webhooks
 from ...store.encryption import DecryptionError
+from ...store.outbox import Delivery
 from ...store.webhooks import EVENTS, SECRET, Webhook, WebhookEvent
 from .backoff import SECOND_US
-from .http import Answer, post
-from .signing import Secret, encoded, headers, kept_text, new_secret, secrets_in
-from .url_policy import check_url, is_private_allowed
+from .http import PostResult, post
+from .signing import (
+    Secret,
+    encode_message,
+    message_headers,
+    message_id,
+    new_secret,
+    parse_secrets,
+    serialize_secrets,
+)
+from .url_policy import allows_private_networks, validate_url
 
 HOUR_US = 3600 * SECOND_US
 
 OVERLAP_HOURS = 24
-"""For which the old secret signs beside a new one."""
+"""How long a replaced secret signs beside the new one."""
 
 MAX_WEBHOOKS = 100
-"""Each may hold a few threads, and each event of a session makes a row for each."""
+"""Each can use several threads, and each event of a session adds a row for each."""
 
-BATCH = 1000
-"""Deliveries that are removed, or are due again, in one transaction."""
+BATCH_SIZE = 1000
+"""Deliveries that are changed in one transaction."""
 
 ID_PATTERN = r"^wh_[0-9a-f]{16}$"
 _ID_BYTES = 8
 
 Progress = Callable[[int], None]
-"""Gets how many deliveries are done, after each batch."""
+"""Called with the number of processed deliveries after each batch."""
 
 
-class Added(NamedTuple):
-    """A webhook, and its new secret, as its receiver is to be given it."""
+class NewWebhook(NamedTuple):
+    """A webhook and its secret in plain text."""
 
     webhook: Webhook
     secret: str
 
 
-def add(store: SessionStore, url: object, events: Iterable[str], survey_id: str | None = None) -> Added:
-    """Keep a new webhook; it is told of what happens from now on.
+def add_webhook(store: SessionStore, url: object, events: Iterable[str], survey_id: str | None = None) -> NewWebhook:
+    """Add a webhook for events from now on, of one survey or all.
 
     Raises:
-        InvalidInput: no address that a webhook may have, no such event, or too many webhooks.
+        InvalidInput: the URL or an event is invalid, or there are too many webhooks.
         NoSuchSurvey: there is no such survey.
     """
-    address = check_url(url, store.settings)
-    chosen = _events(events)
+    url, events = validate_url(url, store.settings), _validate_events(events)
     if survey_id is not None and store.queries.key("x", survey_id).survey_id not in store.catalogue.surveys:
         raise NoSuchSurvey(survey_id, tuple(store.catalogue.surveys))
     webhook_id, secret = f"wh_{secrets.token_hex(_ID_BYTES)}", new_secret()
     webhook = Webhook(
         id=webhook_id,
-        url=address,
+        url=url,
         secret=store.cipher.encrypt(secret, (SECRET, webhook_id)),
-        events=chosen,
+        events=events,
         survey_id=survey_id,
         created_at=store.clock(),
         disabled_at=None,
     )
 
-    def keep(connection: Connection) -> None:
+    def insert(connection: Connection) -> None:
         if len(webhooks.read_all(connection)) >= MAX_WEBHOOKS:
-            raise InvalidInput(f"there are {MAX_WEBHOOKS} webhooks, which is the most: remove one first")
-        if webhooks.read(connection, webhook_id) is None:  # else a try before, whose outcome was not known, did it
+            raise InvalidInput(f"there are already {MAX_WEBHOOKS} webhooks, the maximum: remove one first")
+        if webhooks.read(connection, webhook_id) is None:  # otherwise a retried transaction was committed after all
             webhooks.add(connection, webhook)
 
-    store.run_transaction(keep)
-    return Added(webhook, secret)
+    store.run_transaction(insert)
+    return NewWebhook(webhook, secret)
 
 
-def find(store: SessionStore, webhook_id: str) -> Webhook:
-    """Return the webhook.
+def list_webhooks(store: SessionStore) -> list[Webhook]:
+    """Return all webhooks, oldest first."""
+    return store.run_read(webhooks.read_all)
 
-    Raises:
-        NoSuchWebhook: there is none of this id.
-    """
-    found = store.run_read(partial(webhooks.read, webhook_id=webhook_id))
-    if found is None:
+
+def get_webhook(store: SessionStore, webhook_id: str) -> Webhook:
+    """Return a webhook, or raise NoSuchWebhook."""
+    webhook = store.run_read(partial(webhooks.read, webhook_id=webhook_id))
+    if webhook is None:
         raise NoSuchWebhook(webhook_id)
-    return found
+    return webhook
 
 
 def set_enabled(store: SessionStore, webhook_id: str, *, enabled: bool) -> Webhook:
-    """Return the webhook, enabled or disabled; while it is disabled nothing is told it, nor kept for later.
+    """Enable or disable a webhook, and return it; events while it is disabled are not delivered later.
 
     Raises:
-        NoSuchWebhook: there is none of this id.
+        NoSuchWebhook: there is no webhook with this id.
     """
-    find(store, webhook_id)
+    get_webhook(store, webhook_id)
     if enabled:
         store.run_transaction(partial(webhooks.enable, webhook_id=webhook_id))
     else:
         store.run_transaction(partial(webhooks.disable, webhook_id=webhook_id, at=store.clock()))
-    return find(store, webhook_id)
+    return get_webhook(store, webhook_id)
 
 
 def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = OVERLAP_HOURS) -> str:
-    """Return a new secret, with which all is signed from now on; the one before signs too for a while.
+    """Replace the secret and return the new one; both sign during the overlap.
 
     Raises:
-        NoSuchWebhook: there is none of this id.
-        MissingKey, SessionUnreadable: its secret can't be read.
+        NoSuchWebhook: there is no webhook with this id.
+        MissingKey, SessionUnreadable: the old secret can't be decrypted.
     """
     secret, until = new_secret(), store.clock() + int(overlap_hours * HOUR_US)
 
-    def change(connection: Connection) -> None:
-        found = webhooks.read_locked(connection, webhook_id)
-        if found is None:
+    def replace(connection: Connection) -> None:
+        webhook = webhooks.read_locked(connection, webhook_id)
+        if webhook is None:
             raise NoSuchWebhook(webhook_id)
-        before = [one.text for one in secrets_of(store, found) if one.text != secret]
-        kept = kept_text([Secret(secret, None), *(Secret(text, until) for text in before[:1])])
-        webhooks.set_secret(connection, webhook_id, store.cipher.encrypt(kept, (SECRET, webhook_id)))
+        previous = [old.text for old in read_secrets(store, webhook) if old.text != secret]
+        text = serialize_secrets([Secret(secret, None), *(Secret(old, until) for old in previous[:1])])
+        webhooks.set_secret(connection, webhook_id, store.cipher.encrypt(text, (SECRET, webhook_id)))
 
-    store.run_transaction(change)
+    store.run_transaction(replace)
     return secret
 
 
-def remove(store: SessionStore, webhook_id: str, progress: Progress = lambda _done: None) -> None:
-    """Remove a webhook and all its deliveries.
-
-    Raises:
-        NoSuchWebhook: there is none of this id.
-    """
+def remove_webhook(store: SessionStore, webhook_id: str, progress: Progress = lambda _done: None) -> None:
+    """Remove a webhook and its deliveries, or raise NoSuchWebhook."""
     set_enabled(store, webhook_id, enabled=False)
     done = 0
-    # In parts: turns that begin or complete sessions wait for each.
-    while removed := store.run_transaction(partial(webhooks.remove_deliveries, webhook_id=webhook_id, limit=BATCH)):
+    # In batches: turns that add deliveries wait for each transaction.
+    while removed := store.run_transaction(
+        partial(webhooks.remove_deliveries, webhook_id=webhook_id, limit=BATCH_SIZE)
+    ):
         done += removed
         progress(done)
     store.run_transaction(partial(webhooks.remove, webhook_id=webhook_id))
 
 
-def replay(
+def list_deliveries(
+    store: SessionStore, webhook_id: str | None, before_id: int | None, limit: int, *, failed: bool = False
+) -> outbox.Page:
+    """Return a page of the deliveries of one webhook or all, newest first.
+
+    Args:
+        before_id: ``following`` of the previous page.
+        failed: only those that were given up.
+
+    Raises:
+        NoSuchWebhook: there is no webhook with this id.
+    """
+    if webhook_id is not None:
+        get_webhook(store, webhook_id)
+    return store.run_read(
+        partial(outbox.read_page, webhook_id=webhook_id, before_id=before_id, limit=limit, failed=failed)
+    )
+
+
+def replay_deliveries(
     store: SessionStore,
     webhook_id: str,
     *,
@@ -147,21 +174,19 @@ def replay(
     failed: bool = False,
     progress: Progress = lambda _done: None,
 ) -> int:
-    """Let what was delivered, or given up, be delivered again, with the same ids; return how many.
+    """Make delivered and failed deliveries due again, with the same message ids; return their number.
 
     Args:
-        since: only of what happened then or later, microseconds since 1970 UTC.
-        failed: only what was given up.
+        since: only events from then on, microseconds since 1970 UTC.
+        failed: only those that were given up.
 
     Raises:
-        NoSuchWebhook: there is none of this id.
+        NoSuchWebhook: there is no webhook with this id.
     """
-    find(store, webhook_id)
+    get_webhook(store, webhook_id)
     after = done = 0
     while ids := store.run_read(
-        partial(
-            outbox.read_finished_ids, webhook_id=webhook_id, after_id=after, limit=BATCH, since=since, failed=failed
-        )
+        partial(outbox.read_finished_ids, webhook_id=webhook_id, after_id=after, limit=BATCH_SIZE, since=since, failed=failed)
     ):
         done += store.run_transaction(partial(outbox.replay, ids=ids, at=store.clock()))
         after = ids[-1]
@@ -169,37 +194,68 @@ def replay(
     return done
 
 
-def send_test(store: SessionStore, webhook_id: str) -> Answer:
-    """Send a signed ``webhook.test`` now, and return what came of it; nothing of it is kept.
+def send_test(store: SessionStore, webhook_id: str) -> PostResult:
+    """Send a signed ``webhook.test`` now; nothing is stored.
 
     Raises:
-        NoSuchWebhook: there is none of this id.
-        MissingKey, SessionUnreadable: its secret can't be read.
+        NoSuchWebhook: there is no webhook with this id.
+        MissingKey, SessionUnreadable: the secret can't be decrypted.
     """
-    webhook, at, settings = find(store, webhook_id), store.clock(), store.settings
-    body = encoded("webhook.test", at, {"webhook_id": webhook.id})
-    signed = headers(secrets_of(store, webhook), f"msg_test_{secrets.token_hex(_ID_BYTES)}", at, body)
+    webhook, at, settings = get_webhook(store, webhook_id), store.clock(), store.settings
+    body = encode_message("webhook.test", at, {"webhook_id": webhook.id})
+    headers = message_headers(read_secrets(store, webhook), f"msg_test_{secrets.token_hex(_ID_BYTES)}", at, body)
     return post(
         webhook.url,
-        signed,
+        headers,
         body,
         timeout_s=settings.webhook_timeout_s,
-        may_be_inside=is_private_allowed(settings),
+        allow_private=allows_private_networks(settings),
     )
 
 
-def secrets_of(store: SessionStore, webhook: Webhook) -> list[Secret]:
-    """Return a webhook's secrets, the newest first."""
+def webhook_to_dict(webhook: Webhook) -> dict[str, Any]:
+    """Return the fields of a webhook for JSON, without the secret."""
+    return {
+        "id": webhook.id,
+        "url": webhook.url,
+        "events": list(webhook.events),
+        "survey_id": webhook.survey_id,
+        "created_at": format_timestamp(webhook.created_at),
+        "disabled_at": format_timestamp(webhook.disabled_at),
+    }
+
+
+def delivery_to_dict(delivery: Delivery) -> dict[str, Any]:
+    """Return the fields of a delivery for JSON."""
+    return {
+        "id": delivery.id,
+        "message_id": message_id(delivery),
+        "event": delivery.event,
+        "survey_id": delivery.key.survey_id,
+        "user_id": delivery.key.user_id,
+        "version": delivery.version,
+        "occurred_at": format_timestamp(delivery.occurred_at),
+        "attempts": delivery.attempts,
+        "next_attempt_at": format_timestamp(delivery.next_attempt_at),
+        "delivered_at": format_timestamp(delivery.delivered_at),
+        "failed_at": format_timestamp(delivery.failed_at),
+        "last_status": delivery.last_status,
+        "last_error": delivery.last_error,
+    }
+
+
+def read_secrets(store: SessionStore, webhook: Webhook) -> list[Secret]:
+    """Return the secrets of a webhook, newest first."""
     try:
-        return secrets_in(store.cipher.decrypt(webhook.secret, (SECRET, webhook.id)))
+        return parse_secrets(store.cipher.decrypt(webhook.secret, (SECRET, webhook.id)))
     except DecryptionError as error:
-        raise SessionUnreadable("webhooks", webhook.id, "its secret is broken: rotate it") from error
+        raise SessionUnreadable("webhooks", webhook.id, "its secret can't be decrypted: rotate it") from error
 
 
-def _events(given: Iterable[str]) -> tuple[WebhookEvent, ...]:
-    chosen = list(dict.fromkeys(given))
-    unknown = [one for one in chosen if one not in EVENTS]
-    if unknown or not chosen:
-        named = f"there is no event {str(unknown[0])[:40]!r}" if unknown else "no event is named"
-        raise InvalidInput(f"{named}: choose of {', '.join(EVENTS)}")
-    return cast("tuple[WebhookEvent, ...]", tuple(chosen))
+def _validate_events(events: Iterable[str]) -> tuple[WebhookEvent, ...]:
+    names = list(dict.fromkeys(events))
+    unknown = [name for name in names if name not in EVENTS]
+    if unknown or not names:
+        problem = f"unknown event {str(unknown[0])[:40]!r}" if unknown else "no events"
+        raise InvalidInput(f"{problem}: choose from {', '.join(EVENTS)}")
+    return cast("tuple[WebhookEvent, ...]", tuple(names))

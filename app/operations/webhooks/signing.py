@@ -1,4 +1,4 @@
-"""What is sent, and how a receiver knows that it is ours: Standard Webhooks 1.0. Pure but for new secrets.
+"""Messages and signatures of Standard Webhooks 1.0. Pure but for new secrets.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -17,45 +17,47 @@ from ...store.outbox import Delivery
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
-"""The specification asks for 24 to 64; as many as SHA-256 gives."""
+"""The specification requires 24 to 64; this is the size of a SHA-256 hash."""
 
 _STATUS = {"session.started": "in_progress", "session.completed": "completed", "session.expired": "expired"}
 
 
 class Secret(NamedTuple):
-    """A secret, and until when it signs, microseconds since 1970 UTC; None: until it is replaced."""
+    """A signing secret; ``expires_at`` is in microseconds since 1970 UTC, None until it is rotated."""
 
     text: str
-    until: int | None
+    expires_at: int | None
 
 
 def new_secret() -> str:
-    """Return a new random secret, as a receiver is given it."""
+    """Return a random secret in the form that receivers use."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
-def kept_text(found: Sequence[Secret]) -> str:
-    """Return secrets as one text; :func:`secrets_in` gives them back."""
-    return " ".join(one.text if one.until is None else f"{one.text}@{one.until}" for one in found)
+def serialize_secrets(keys: Sequence[Secret]) -> str:
+    """Return secrets as one text, for the database."""
+    return " ".join(key.text if key.expires_at is None else f"{key.text}@{key.expires_at}" for key in keys)
 
 
-def secrets_in(kept: str) -> list[Secret]:
-    """Return the secrets in a text of :func:`kept_text`, the newest first."""
-    parts = (part.partition("@") for part in kept.split(" "))
-    return [Secret(text, int(until) if until else None) for text, _, until in parts]
+def parse_secrets(text: str) -> list[Secret]:
+    """Return the secrets of a text from :func:`serialize_secrets`, newest first."""
+    parts = (part.partition("@") for part in text.split(" "))
+    return [Secret(secret, int(expires_at) if expires_at else None) for secret, _, expires_at in parts]
 
 
 def sign(secret: str, message_id: str, at_s: int, body: bytes) -> str:
-    """Return the signature, ``v1,`` and base64 of HMAC-SHA256, of a message that is sent at a time (since 1970 UTC)."""
+    """Return the signature of a message, ``v1,`` and base64 of HMAC-SHA256; ``at_s`` is in seconds since 1970 UTC."""
     key = base64.b64decode(secret.removeprefix(PREFIX))
     signed = b".".join((message_id.encode(), str(at_s).encode(), body))
     return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
 
 
-def headers(kept: Sequence[Secret], message_id: str, at: int, body: bytes) -> dict[str, str]:
-    """Return the headers of a message, signed with each secret that holds at the time, microseconds since 1970 UTC."""
+def message_headers(keys: Sequence[Secret], message_id: str, at: int, body: bytes) -> dict[str, str]:
+    """Return the headers of a message, with a signature of each secret that is valid at ``at`` (us since 1970 UTC)."""
     at_s = at // 1_000_000
-    signatures = [sign(one.text, message_id, at_s, body) for one in kept if one.until is None or at < one.until]
+    signatures = [
+        sign(key.text, message_id, at_s, body) for key in keys if key.expires_at is None or at < key.expires_at
+    ]
     return {
         "content-type": "application/json",
         "user-agent": "Stepkeep-Webhooks/1",
@@ -65,26 +67,26 @@ def headers(kept: Sequence[Secret], message_id: str, at: int, body: bytes) -> di
     }
 
 
-def message_id_of(delivery: Delivery) -> str:
-    """Return what names an event to a webhook: the same at each attempt and replay, and no other event's.
+def message_id(delivery: Delivery) -> str:
+    """Return the ``webhook-id`` of an event: the same for each attempt and replay, and unique.
 
-    Not of the row's number: a database that was restored may number anew.
+    It does not contain the row's id, because a restored database may assign other ids.
     """
     parts = (delivery.webhook_id, *delivery.key, delivery.version, delivery.event, delivery.occurred_at)
     return f"msg_{hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()}"
 
 
-def body_of(delivery: Delivery) -> bytes:
-    """Return what is sent of an event, the same bytes each time: who and what, and never an answer."""
+def message_body(delivery: Delivery) -> bytes:
+    """Return the message of an event, the same bytes for each attempt; it contains no answers."""
     data = {
         "survey_id": delivery.key.survey_id,
         "user_id": delivery.key.user_id,
         "version": delivery.version,
         "status": _STATUS[delivery.event],
     }
-    return encoded(delivery.event, delivery.occurred_at, data)
+    return encode_message(delivery.event, delivery.occurred_at, data)
 
 
-def encoded(event: str, at: int, data: Mapping[str, object]) -> bytes:
+def encode_message(event: str, at: int, data: Mapping[str, object]) -> bytes:
     """Return a message as JSON, in the form that the specification recommends."""
     return orjson.dumps({"type": event, "timestamp": format_timestamp(at), "data": data})

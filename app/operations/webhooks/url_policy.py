@@ -1,8 +1,7 @@
-"""Whom a webhook may reach: what an address may look like, and which machines it may lead to.
+"""Which URLs a webhook may have, and which addresses it may reach (protection against SSRF).
 
-Whoever may add a webhook makes this server send requests. So its address leads to the public internet only: the name is
-resolved here, each address that it has must be public, and the connection goes to the very address that was looked at
-(``posting.py``), so that a name that answers otherwise a moment later (DNS rebinding) leads nowhere else.
+All addresses of the host name must be public. The connection goes to an address that was checked (``http.py``), so a
+name that resolves differently a moment later (DNS rebinding) has no effect.
 """
 
 import ipaddress
@@ -20,101 +19,100 @@ _NAME = r"([A-Za-z0-9-]{1,63}\.)*[A-Za-z]([A-Za-z0-9-]{0,62})"
 _REST = r'(/[!-"$-~]*)?'
 
 URL_PATTERN = f"^https://{_NAME}{_PORT}{_REST}$"
-"""A name, not an address in numbers; no name or password of somebody in it, and nothing behind a ``#``."""
+"""A host name, not an IP address; no user, password or fragment."""
 
-_INSIDE = re.compile(rf"https?://({_NAME}|[0-9.]{{7,15}}|\[[0-9a-fA-F:.]{{2,45}}\]){_PORT}{_REST}")
+_PRIVATE_URL = re.compile(rf"https?://({_NAME}|[0-9.]{{7,15}}|\[[0-9a-fA-F:.]{{2,45}}\]){_PORT}{_REST}")
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _GLOBAL_V6 = ipaddress.ip_network("2000::/3")
-"""All that is routed in public (RFC 4291, IANA): addresses that hold an IPv4 address by another prefix lie outside."""
+"""All publicly routed addresses (RFC 4291, IANA), without those that embed an IPv4 address under another prefix."""
 
 _NOT_PUBLIC = tuple(
     map(
         ipaddress.ip_network,
         (
-            "192.0.0.0/24",  # IETF protocols (RFC 6890), which Python's is_global has only since 3.11.10
+            "192.0.0.0/24",  # IETF protocols (RFC 6890); is_global has them only since Python 3.11.10
             "192.88.99.0/24",  # relays of 6to4 (RFC 7526)
-            "100.64.0.0/10",  # of a provider's own (RFC 6598)
+            "100.64.0.0/10",  # carrier-grade NAT (RFC 6598)
             "198.18.0.0/15",  # benchmarks (RFC 2544)
-            "2001::/23",  # IETF protocols, Teredo among them, which hold an IPv4 address
-            "2001:db8::/32",  # examples
-            "2002::/16",  # 6to4, which holds an IPv4 address
-            "3fff::/20",  # examples (RFC 9637)
+            "2001::/23",  # IETF protocols; Teredo embeds an IPv4 address
+            "2001:db8::/32",  # documentation
+            "2002::/16",  # 6to4 embeds an IPv4 address
+            "3fff::/20",  # documentation (RFC 9637)
         ),
     )
 )
 
-_KEYS_OF_CLOUDS = (ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200"))
-"""What clouds tell their machines, outside of the link-local addresses."""
+_CLOUD_METADATA = (ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200"))
+"""Metadata services of clouds that are not link-local."""
 
 
 class AddressRefused(Exception):
-    """A webhook leads where it may not; the message says where, as far as its owner may know."""
+    """The host of a webhook can't be resolved or may not be reached; the message does not show its addresses."""
 
 
-def check_url(url: object, settings: Settings) -> str:
-    """Return the address of a webhook, if it is one.
+def validate_url(url: object, settings: Settings) -> str:
+    """Return the URL of a webhook.
 
     Raises:
-        InvalidInput: it is not; says what is.
+        InvalidInput: it is not allowed; the message says what is.
     """
-    may_be_inside = is_private_allowed(settings)
     if isinstance(url, str) and len(url) <= MAX_URL:
         if re.fullmatch(URL_PATTERN[1:-1], url):
             return url
-        is_kept_secret = url.startswith("https:") or settings.environment == "development"
-        if may_be_inside and is_kept_secret and _INSIDE.fullmatch(url):
+        is_scheme_allowed = url.startswith("https:") or settings.environment == "development"
+        if allows_private_networks(settings) and is_scheme_allowed and _PRIVATE_URL.fullmatch(url):
             return url
     raise InvalidInput(
-        f"a webhook's url is at most {MAX_URL} characters of ASCII and begins with https:// and a name, without user, "
-        "password or #; http:// is for development only, an address in numbers for "
-        "STEPKEEP_WEBHOOK_PRIVATE_NETWORKS too"
+        f"url must have at most {MAX_URL} ASCII characters, begin with https:// and a host name, and contain no user, "
+        "password or fragment; http:// is allowed in development, an IP address there and with "
+        "STEPKEEP_WEBHOOK_PRIVATE_NETWORKS"
     )
 
 
-def is_private_allowed(settings: Settings) -> bool:
-    """Return whether webhooks may lead to this machine and its network."""
+def allows_private_networks(settings: Settings) -> bool:
+    """Return whether webhooks may reach this machine and its networks."""
     return settings.webhook_private_networks or settings.environment == "development"
 
 
-def origin_of(url: str) -> str:
-    """Return whom an address means, without its path, which may hold a secret."""
+def origin(url: str) -> str:
+    """Return scheme, host and port of a URL, without the path, which may contain a secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def resolve(host: str, port: int, *, may_be_inside: bool) -> list[str]:
-    """Return the addresses of a name, each of which may be reached.
+def resolve(host: str, port: int, *, allow_private: bool) -> list[str]:
+    """Return the addresses of a host name, all of them allowed.
 
     Raises:
-        AddressRefused: one of them may not, or there is none.
+        AddressRefused: the name can't be resolved, or one of its addresses is not allowed.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise AddressRefused("its name can't be resolved") from error
-    addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
-    for text in addresses:
-        if not may_reach(text, may_be_inside=may_be_inside):
-            raise AddressRefused("its name leads to an address that is not public (STEPKEEP_WEBHOOK_PRIVATE_NETWORKS)")
+        raise AddressRefused("the host name can't be resolved") from error
+    addresses = list(dict.fromkeys(str(info[4][0]) for info in infos))
+    for address in addresses:
+        if not is_allowed(address, allow_private=allow_private):
+            raise AddressRefused("the host name has an address that is not public (STEPKEEP_WEBHOOK_PRIVATE_NETWORKS)")
     return addresses
 
 
-def may_reach(text: str, *, may_be_inside: bool) -> bool:
-    """Return whether an address is public; or at least a machine's own, where it may be inside."""
+def is_allowed(text: str, *, allow_private: bool) -> bool:
+    """Return whether an IP address may be reached; multicast, link-local and cloud metadata addresses never are."""
     try:
         address = ipaddress.ip_address(text)
-    except ValueError:  # with a zone (fe80::1%eth0) it is link-local
+    except ValueError:  # has a zone (fe80::1%eth0), so it is link-local
         return False
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     address = mapped or address
-    if address.is_multicast or address.is_unspecified or address.is_link_local or address in _KEYS_OF_CLOUDS:
-        return False  # link-local has what clouds tell their machines: keys
-    return may_be_inside or (mapped is None and _is_public(address))
+    if address.is_multicast or address.is_unspecified or address.is_link_local or address in _CLOUD_METADATA:
+        return False  # link-local: cloud metadata services, which return credentials
+    return allow_private or (mapped is None and _is_public(address))
 
 
 def _is_public(address: _Address) -> bool:
-    if address.version == 6 and address not in _GLOBAL_V6:  # noqa: PLR2004 - the protocol's number
+    if address.version == 6 and address not in _GLOBAL_V6:  # noqa: PLR2004 - IPv6
         return False
     return address.is_global and not any(address in network for network in _NOT_PUBLIC)

@@ -1,7 +1,7 @@
-"""What is on its way to one webhook: a few requests at once, so that a slow receiver holds up no other one.
+"""Send the deliveries of one webhook, with a few concurrent requests; a slow receiver delays no other webhook.
 
-Of one session's events the earlier one is sent first, and its answer waited for; one that failed is overtaken, since it
-comes again later. So the order is kept as long as all goes well; who needs it looks at ``version``.
+Events of one session are sent one after another, in order. A failed one is retried later and does not hold up the
+next, so receivers that need the order compare ``version``.
 """
 
 import logging
@@ -14,30 +14,29 @@ from ...settings import Settings
 from ...store.outbox import AttemptResult, Delivery
 from ...store.webhooks import Webhook
 from ...survey import SessionKey
-from .backoff import Circuit, again_in_us
-from .http import Answer, post
-from .signing import Secret, body_of, headers, message_id_of
-from .url_policy import is_private_allowed, origin_of
+from .backoff import CircuitBreaker, retry_delay_us
+from .http import PostResult, post
+from .signing import Secret, message_body, message_headers, message_id
+from .url_policy import allows_private_networks, origin
 
 log = logging.getLogger("stepkeep.webhooks")
 
-AT_ONCE = 4
-"""Requests that are on their way to one webhook, at most: a receiver that hangs holds so many threads."""
+MAX_CONCURRENT = 4
+"""Concurrent requests, and thus threads, of one webhook."""
 
 GONE = 410
-"""The receiver wants nothing more (RFC 9110, 15.5.11)."""
+"""The receiver wants no more messages (RFC 9110, 15.5.11)."""
 
 
-_CHANCE = random.Random()  # noqa: S311 - spreads attempts, guards nothing
-"""Its own: a thread that draws from everybody's numbers would change what others get by their seeds."""
+_RANDOM = random.Random()  # noqa: S311 - spreads retries; a generator of its own does not disturb seeded ones
 
 
-class Lane:
-    """The way to one webhook. Safe from any thread.
+class EndpointWorker:
+    """Sends the deliveries of one webhook. Thread-safe.
 
     Args:
-        clock: gives microseconds since 1970 UTC.
-        settled: gets what came of each attempt, and whether the receiver wants nothing more; from any thread.
+        clock: returns microseconds since 1970 UTC.
+        on_attempt: called from any thread with each attempt, and whether the receiver answered 410 Gone.
     """
 
     def __init__(
@@ -45,52 +44,52 @@ class Lane:
         webhook_id: str,
         settings: Settings,
         clock: Callable[[], int],
-        settled: Callable[[AttemptResult, bool], None],
+        on_attempt: Callable[[AttemptResult, bool], None],
     ) -> None:
         self._webhook_id = webhook_id
         self._settings = settings
         self._clock = clock
-        self._settled = settled
+        self._on_attempt = on_attempt
         self._mutex = threading.Lock()
         self._waiting: deque[Delivery] = deque()
-        self._under_way: dict[SessionKey, int] = {}
-        self._circuit = Circuit()
+        self._in_flight: dict[SessionKey, int] = {}
+        self._breaker = CircuitBreaker()
         self._webhook: Webhook | None = None
         self._secrets: Sequence[Secret] = ()
 
-    def has_room(self) -> bool:
-        """Return whether it wants deliveries now: none wait, and the receiver is not left alone."""
+    def has_capacity(self) -> bool:
+        """Return whether it can take deliveries: none is waiting, and the circuit allows attempts."""
         with self._mutex:
-            return not self._waiting and self._room() > 0 and self._circuit.allows(self._clock())
+            return not self._waiting and self._capacity() > 0 and self._breaker.allows(self._clock())
 
-    def ids(self) -> set[int]:
-        """Return the ids of the deliveries that it has."""
+    def delivery_ids(self) -> set[int]:
+        """Return the ids of the deliveries that are waiting or in flight."""
         with self._mutex:
-            return {*self._under_way.values(), *(one.id for one in self._waiting)}
+            return {*self._in_flight.values(), *(delivery.id for delivery in self._waiting)}
 
     def send(self, webhook: Webhook, secrets: Sequence[Secret], due: Sequence[Delivery]) -> None:
-        """Send deliveries, some at once and in threads of their own; return before they are sent."""
+        """Start sending deliveries in threads, and return."""
         with self._mutex:
             self._webhook, self._secrets = webhook, secrets
             self._waiting.extend(due)
-            threads = min(self._room(), len(due))
+            threads = min(self._capacity(), len(due))
         for _ in range(threads):
             self._start()
 
     def _start(self) -> None:
         try:
             threading.Thread(target=self._work, name="stepkeep-webhook", daemon=True).start()
-        except BaseException:  # no thread is to be had: what waits is taken from the outbox again
-            self.drop()
+        except BaseException:  # no thread available: the deliveries are read from the outbox again
+            self.drop_waiting()
             raise
 
-    def drop(self) -> None:
-        """Send nothing of what waits here any more: the outbox has it."""
+    def drop_waiting(self) -> None:
+        """Forget the waiting deliveries; they stay in the outbox."""
         with self._mutex:
             self._waiting.clear()
 
-    def _room(self) -> int:
-        return (1 if self._circuit.is_failing else AT_ONCE) - len(self._under_way)
+    def _capacity(self) -> int:
+        return (1 if self._breaker.is_failing else MAX_CONCURRENT) - len(self._in_flight)
 
     def _work(self) -> None:
         while (delivery := self._next()) is not None:
@@ -98,65 +97,65 @@ class Lane:
 
     def _next(self) -> Delivery | None:
         with self._mutex:
-            if self._room() <= 0 or not self._circuit.allows(self._clock()):
+            if self._capacity() <= 0 or not self._breaker.allows(self._clock()):
                 self._waiting.clear()
                 return None
             for delivery in self._waiting:
-                if delivery.key not in self._under_way:
+                if delivery.key not in self._in_flight:
                     self._waiting.remove(delivery)
-                    self._under_way[delivery.key] = delivery.id
+                    self._in_flight[delivery.key] = delivery.id
                     return delivery
             return None
 
     def _attempt(self, delivery: Delivery) -> None:
         try:
-            answer = self._post(delivery)
+            result = self._post(delivery)
         except Exception as error:
-            log.exception("a webhook could not be sent: a fault of ours", extra={"webhook_id": self._webhook_id})
-            answer = Answer(status=None, error=type(error).__name__)
+            log.exception("internal error while sending a webhook", extra={"webhook_id": self._webhook_id})
+            result = PostResult(status=None, error=type(error).__name__)
         at = self._clock()
-        attempted = self._attempted(delivery, answer, at)
-        self._note(answer, at)
-        # First, so that it is told before this delivery is no longer under way: else it would be read again as due.
-        self._settled(attempted, answer.status == GONE)
+        attempted = self._attempted(delivery, result, at)
+        self._update_breaker(result, at)
+        # Report before the delivery leaves _in_flight: otherwise it would be read again as due.
+        self._on_attempt(attempted, result.status == GONE)
         with self._mutex:
-            del self._under_way[delivery.key]
+            del self._in_flight[delivery.key]
 
-    def _post(self, delivery: Delivery) -> Answer:
-        assert self._webhook is not None  # noqa: S101 - given before its deliveries
-        body, settings = body_of(delivery), self._settings
+    def _post(self, delivery: Delivery) -> PostResult:
+        assert self._webhook is not None  # noqa: S101 - set before its deliveries
+        body, settings = message_body(delivery), self._settings
         return post(
             self._webhook.url,
-            headers(self._secrets, message_id_of(delivery), self._clock(), body),
+            message_headers(self._secrets, message_id(delivery), self._clock(), body),
             body,
             timeout_s=settings.webhook_timeout_s,
-            may_be_inside=is_private_allowed(settings),
+            allow_private=allows_private_networks(settings),
         )
 
-    def _attempted(self, delivery: Delivery, answer: Answer, at: int) -> AttemptResult:
+    def _attempted(self, delivery: Delivery, result: PostResult, at: int) -> AttemptResult:
         attempts = delivery.attempts + 1
-        ends = answer.is_taken or answer.status == GONE or attempts >= self._settings.webhook_attempts
-        chance = _CHANCE.random()
+        is_last = result.succeeded or result.status == GONE or attempts >= self._settings.webhook_attempts
+        delay_us = retry_delay_us(attempts, _RANDOM.random(), result.retry_after_s)
         return AttemptResult(
             id=delivery.id,
             at=at,
             attempts=attempts,
-            retry_at=None if ends else at + again_in_us(attempts, chance, answer.again_in_s),
-            is_delivered=answer.is_taken,
-            status=answer.status,
-            error=answer.error,
+            retry_at=None if is_last else at + delay_us,
+            is_delivered=result.succeeded,
+            status=result.status,
+            error=result.error,
         )
 
-    def _note(self, answer: Answer, at: int) -> None:
+    def _update_breaker(self, result: PostResult, at: int) -> None:
         with self._mutex:
-            was_failing = self._circuit.is_failing
-            self._circuit = self._circuit.after(at, is_well=answer.is_taken)
-            is_failing = self._circuit.is_failing
+            was_failing = self._breaker.is_failing
+            self._breaker = self._breaker.after_attempt(at, succeeded=result.succeeded)
+            is_failing = self._breaker.is_failing
             webhook = self._webhook
         if webhook is None or was_failing == is_failing:
             return
-        facts = (webhook.id, origin_of(webhook.url))
+        facts = (webhook.id, origin(webhook.url))
         if is_failing:
-            log.warning("the webhook %s (%s) fails, and is tried less: %s", *facts, answer.error)
+            log.warning("webhook %s (%s) fails; sending it one delivery at a time: %s", *facts, result.error)
         else:
-            log.warning("the webhook %s (%s) takes deliveries again", *facts)
+            log.warning("webhook %s (%s) accepts deliveries again", *facts)

@@ -1,22 +1,22 @@
-"""A receiver, and a store whose outbox is emptied."""
+"""A receiver of webhooks, and a dispatcher of a store."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from app.operations.webhooks.dispatcher import Deliverer
+from app.operations.webhooks.dispatcher import Dispatcher
 from app.sessions.service import SessionStore
 from tests.operations.webhooks.receiver import Receiver, receiving
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A receiver on loopback."""
-    with receiving() as one:
-        yield one
+    """Yield a receiver on the loopback interface."""
+    with receiving() as receiver:
+        yield receiver
 
 
 @pytest.fixture
-def deliverer(store: SessionStore) -> Deliverer:
-    """What empties the outbox of the store; not started."""
-    return Deliverer(store)
+def dispatching(store: SessionStore) -> Dispatcher:
+    """Return a dispatcher of the store that is not started."""
+    return Dispatcher(store)

@@ -1,4 +1,4 @@
-"""A receiver of webhooks of the test's own: it keeps what comes, and answers as the test says."""
+"""A receiver of webhooks that records requests and answers as a test configures it."""
 
 import contextlib
 import socket
@@ -17,7 +17,7 @@ Behaviour = Callable[["Handler"], None]
 
 @dataclass(frozen=True)
 class Received:
-    """One request."""
+    """One recorded request."""
 
     path: str
     headers: dict[str, str]
@@ -29,15 +29,15 @@ class Received:
 
     @property
     def message(self) -> dict[str, Any]:
-        found: dict[str, Any] = orjson.loads(self.body)
-        return found
+        message: dict[str, Any] = orjson.loads(self.body)
+        return message
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        """Keep it, then answer."""
+        """Record the request and answer."""
         receiver: Receiver = self.server.receiver  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers["Content-Length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def answers(status: int, **headers: str) -> Behaviour:
-    """Return the behaviour of one that always answers so."""
+    """Return a behaviour with a fixed answer."""
     return lambda handler: handler.answer(status, **headers)
 
 
@@ -71,11 +71,11 @@ class _Quiet(ThreadingHTTPServer):
     receiver: "Receiver"
 
     def handle_error(self, *_args: Any) -> None:
-        """Say nothing: the connection was cut on purpose."""
+        """Ignore connections that the test closed."""
 
 
 class Receiver:
-    """A receiver on loopback."""
+    """A receiver on the loopback interface."""
 
     def __init__(self) -> None:
         self.behaviour: Behaviour = answers(204)
@@ -98,22 +98,22 @@ class Receiver:
             return list(self._received)
 
     def next_behaviour(self) -> Behaviour:
-        """Return how to answer the next request: as the list says, then always the same."""
+        """Return the next of ``behaviours``, then always ``behaviour``."""
         with self._mutex:
             return self.behaviours.pop(0) if self.behaviours else self.behaviour
 
-    def add(self, one: Received) -> None:
+    def add(self, request: Received) -> None:
         with self._mutex:
-            self._received.append(one)
+            self._received.append(request)
 
     def hang(self, handler: Handler) -> None:
-        """Answer when the test lets it."""
+        """Answer when the test sets ``released``."""
         self.released.wait(60)
         with contextlib.suppress(OSError):
             handler.answer(204)
 
     def drip(self, handler: Handler) -> None:
-        """Send a header without an end, a byte at a time."""
+        """Send an endless header, one byte at a time."""
         with contextlib.suppress(OSError):
             handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
             while not self.released.wait(0.05):
@@ -121,8 +121,8 @@ class Receiver:
                 handler.wfile.flush()
 
     def wait_for(self, count: int) -> list[Received]:
-        """Return what came, when it is as many."""
-        wait_for(lambda: len(self.received) >= count, lambda: f"{len(self.received)} came, not {count}", 40)
+        """Return the requests once there are that many."""
+        wait_for(lambda: len(self.received) >= count, lambda: f"{len(self.received)} requests instead of {count}", 40)
         return self.received
 
     def close(self) -> None:
@@ -134,7 +134,7 @@ class Receiver:
 
 @contextlib.contextmanager
 def receiving() -> Iterator[Receiver]:
-    """Give a receiver."""
+    """Run a receiver."""
     receiver = Receiver()
     try:
         yield receiver

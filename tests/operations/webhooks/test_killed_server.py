@@ -1,4 +1,4 @@
-"""The real server, killed between a commit and its delivery: what was committed is told after the next start."""
+"""A real server that is killed between a commit and its delivery delivers after the next start."""
 
 import contextlib
 import json
@@ -20,10 +20,10 @@ from tests.operations.webhooks.receiver import Receiver
 
 @pytest.fixture(params=KINDS)
 def server(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, receiver: Receiver) -> Iterator[Server]:
-    """A server in development, with a webhook to the receiver."""
+    """Yield a development server with a webhook to the receiver."""
     with migrated_database(request.param, servers, tmp_path) as url:
         store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, environment="development"))
-        management.add(store, receiver.url, ["session.started"])
+        management.add_webhook(store, receiver.url, ["session.started"])
         store.close()
         running = Server(tmp_path, database=url)
         running.start()
@@ -32,7 +32,7 @@ def server(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, rec
 
 
 def begin(server: Server, user_id: str) -> None:
-    """Begin a session by REST; returned from when it is committed."""
+    """Start a session by REST; return when it is committed."""
     command = json.dumps({"type": "mode", "id": f"m-{user_id}", "audio": True}).encode()
     request = urllib.request.Request(f"{server.url}/api/session/{user_id}/commands?survey=phq9", command, method="POST")
     request.add_header("Content-Type", "application/json")
@@ -40,8 +40,8 @@ def begin(server: Server, user_id: str) -> None:
         assert json.load(answer)["type"] == "ack"
 
 
-def test_what_was_committed_before_a_kill_is_told_after_it(server: Server, receiver: Receiver) -> None:
-    """The receiver has not answered yet when the server is killed: it is told again, with the same id."""
+def test_committed_events_are_delivered_after_a_kill(server: Server, receiver: Receiver) -> None:
+    """Requests in flight are repeated with the same id."""
     receiver.behaviours = [receiver.hang] * 4
     users = [f"u{number}" for number in range(8)]
     for user_id in users:
@@ -60,17 +60,19 @@ def test_what_was_committed_before_a_kill_is_told_after_it(server: Server, recei
     assert {one.message["data"]["user_id"] for one in after} == set(users)
 
 
-def test_two_workers_tell_each_event_once(servers: Servers, tmp_path: Path, receiver: Receiver) -> None:
-    """Whichever of them committed it."""
+def test_two_workers_deliver_each_event_once(servers: Servers, tmp_path: Path, receiver: Receiver) -> None:
+    """Whichever worker committed it."""
     with migrated_database("postgresql", servers, tmp_path) as url:
         store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, environment="development"))
-        management.add(store, receiver.url, ["session.started"])
+        management.add_webhook(store, receiver.url, ["session.started"])
         store.close()
         running = Server(tmp_path, database=url, environment={"WEB_CONCURRENCY": "2"})
         running.start()
         for number in range(40):
             begin(running, f"u{number}")
-        came = receiver.wait_for(40)
+        received = receiver.wait_for(40)
         assert running.terminate() == 0
-        assert sorted(one.message["data"]["user_id"] for one in came) == sorted(f"u{number}" for number in range(40))
+        assert sorted(one.message["data"]["user_id"] for one in received) == sorted(
+            f"u{number}" for number in range(40)
+        )
         assert len(receiver.received) == 40

@@ -1,4 +1,4 @@
-"""What is sent and signed: as the reference library of Standard Webhooks verifies it."""
+"""Messages and signatures, verified with the reference library of Standard Webhooks."""
 
 import base64
 import datetime
@@ -11,12 +11,12 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from app.operations.webhooks.signing import (
     Secret,
-    body_of,
-    headers,
-    kept_text,
-    message_id_of,
+    message_body,
+    message_headers,
+    message_id,
     new_secret,
-    secrets_in,
+    parse_secrets,
+    serialize_secrets,
     sign,
 )
 from app.store.outbox import Delivery
@@ -43,8 +43,8 @@ def now_us() -> int:
     return int(datetime.datetime.now(datetime.UTC).timestamp() * 1_000_000)
 
 
-def test_signature_is_that_of_the_specification() -> None:
-    """The example of the reference implementation."""
+def test_signature_equals_the_example_of_the_reference() -> None:
+    """Of the reference implementation."""
     secret, body = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", b'{"test": 2432232314}'
     assert (
         sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
@@ -53,33 +53,33 @@ def test_signature_is_that_of_the_specification() -> None:
 
 
 @given(body=BODIES, more=st.booleans())
-def test_what_is_signed_is_verified_with_each_secret_that_holds(body: dict[str, str], more: bool) -> None:
-    """Also while a secret is replaced; a secret whose time is over signs nothing."""
+def test_message_is_signed_with_each_valid_secret(body: dict[str, str], more: bool) -> None:
+    """Both sign during a rotation; an expired secret does not."""
     import orjson  # noqa: PLC0415 - one line
 
-    sent, at = orjson.dumps(body), now_us()
-    new, old, dead = new_secret(), new_secret(), new_secret()
-    kept = [Secret(new, None), Secret(old, at + 1_000_000), Secret(dead, at)] if more else [Secret(new, None)]
-    made = headers(secrets_in(kept_text(kept)), "msg_1", at, sent)
+    body_bytes, at = orjson.dumps(body), now_us()
+    new, old, expired = new_secret(), new_secret(), new_secret()
+    keys = [Secret(new, None), Secret(old, at + 1_000_000), Secret(expired, at)] if more else [Secret(new, None)]
+    headers = message_headers(parse_secrets(serialize_secrets(keys)), "msg_1", at, body_bytes)
     for secret in (new, old) if more else (new,):
-        assert Verifier(secret).verify(sent, made) == body
+        assert Verifier(secret).verify(body_bytes, headers) == body
     with pytest.raises(WebhookVerificationError):
-        Verifier(dead).verify(sent, made)
+        Verifier(expired).verify(body_bytes, headers)
 
 
 @given(st.integers(0, 200), st.integers(1, 255))
-def test_changed_message_is_not_verified(place: int, change: int) -> None:
-    """Whatever byte of it is another one."""
-    secret, at, sent = new_secret(), now_us(), body_of(DELIVERY)
-    made = headers([Secret(secret, None)], message_id_of(DELIVERY), at, sent)
-    changed = bytearray(sent)
-    changed[place % len(sent)] ^= change
+def test_verification_fails_when_the_message_changed(place: int, change: int) -> None:
+    """In any byte."""
+    secret, at, body_bytes = new_secret(), now_us(), message_body(DELIVERY)
+    headers = message_headers([Secret(secret, None)], message_id(DELIVERY), at, body_bytes)
+    changed = bytearray(body_bytes)
+    changed[place % len(body_bytes)] ^= change
     with pytest.raises((WebhookVerificationError, UnicodeDecodeError)):
-        Verifier(secret).verify(bytes(changed), made)
+        Verifier(secret).verify(bytes(changed), headers)
 
 
-def test_secret_is_random_and_of_the_length_that_is_asked_for() -> None:
-    """24 to 64 bytes; no two are the same."""
+def test_new_secrets_are_unique_and_have_32_bytes() -> None:
+    """The specification requires 24 to 64."""
     found = {new_secret() for _ in range(100)}
     assert len(found) == 100
     assert {len(base64.b64decode(one.removeprefix("whsec_"))) for one in found} == {32}
@@ -92,17 +92,17 @@ def test_secret_is_random_and_of_the_length_that_is_asked_for() -> None:
         max_size=3,
     )
 )
-def test_kept_secrets_come_back(secrets: list[Secret]) -> None:
-    """As one text and out of it."""
-    assert secrets_in(kept_text(secrets)) == secrets
+def test_serialized_secrets_are_parsed_again(secrets: list[Secret]) -> None:
+    """With their times of expiry."""
+    assert parse_secrets(serialize_secrets(secrets)) == secrets
 
 
-def test_id_is_the_events_and_the_webhooks() -> None:
-    """Attempts and the row's number don't change it; whatever else tells events apart does."""
+def test_message_id_depends_on_event_and_webhook_only() -> None:
+    """Not on attempts or the row's id."""
     from dataclasses import replace  # noqa: PLC0415 - one use
 
-    name = message_id_of(DELIVERY)
-    assert message_id_of(replace(DELIVERY, id=8, attempts=3, delivered_at=5, last_status=200)) == name
+    name = message_id(DELIVERY)
+    assert message_id(replace(DELIVERY, id=8, attempts=3, delivered_at=5, last_status=200)) == name
     others = [
         replace(DELIVERY, webhook_id="wh_other"),
         replace(DELIVERY, event="session.started"),
@@ -111,12 +111,12 @@ def test_id_is_the_events_and_the_webhooks() -> None:
         replace(DELIVERY, version=11),
         replace(DELIVERY, occurred_at=5),
     ]
-    assert len({name, *map(message_id_of, others)}) == 7
+    assert len({name, *map(message_id, others)}) == 7
 
 
-def test_body_says_who_what_and_when() -> None:
-    """In the form that the specification recommends, the same bytes each time."""
-    assert body_of(DELIVERY) == (
+def test_body_has_type_timestamp_and_data() -> None:
+    """In the form that the specification recommends."""
+    assert message_body(DELIVERY) == (
         b'{"type":"session.completed","timestamp":"2025-11-26T23:33:20.123456Z","data":'
         b'{"survey_id":"phq9","user_id":"ann","version":10,"status":"completed"}}'
     )
