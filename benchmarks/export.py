@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.operations.export.export import Export
-from app.operations.export.request import FORMATS, Asked
+from app.operations.export.request import FORMATS, ExportRequest
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.survey.commands import Answer, Begin
@@ -80,7 +80,7 @@ def measure(folder: str, format_name: Any) -> None:
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew (proc(5)): opening has one of its own
     before = kib("VmRSS")
     start = time.perf_counter()
-    made = Export(store, Asked(survey_id=SURVEY, format=format_name)).make()
+    made = Export(store, ExportRequest(survey_id=SURVEY, format=format_name)).write()
     size = sum(map(len, made.pieces))
     seconds = time.perf_counter() - start
     peak = kib("VmHWM")

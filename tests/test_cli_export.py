@@ -20,15 +20,15 @@ from tests.web.production import production
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[flask.Flask]:
-    made = create_app(production(Settings(database_url=f"sqlite:///{tmp_path / 'test.db'}", surveys_dir=SURVEYS)))
-    register(made)
-    yield made
-    made.extensions["stepkeep_access"].credentials.revocations.close()
-    made.extensions["stepkeep"].close()
+    created = create_app(production(Settings(database_url=f"sqlite:///{tmp_path / 'test.db'}", surveys_dir=SURVEYS)))
+    register(created)
+    yield created
+    created.extensions["stepkeep_access"].credentials.revocations.close()
+    created.extensions["stepkeep"].close()
 
 
-def test_file_is_whole_and_what_is_not_in_it_is_told(app: flask.Flask, tmp_path: Path) -> None:
-    """The log says that the survey was exported; no part of a file is left."""
+def test_file_is_complete_and_missing_sessions_are_counted(app: flask.Flask, tmp_path: Path) -> None:
+    """The audit log records the export; no partial file is left."""
     store: SessionStore = app.extensions["stepkeep"]
     key = SessionKey("phq9", "ann")
     begin(store, key)
@@ -38,7 +38,7 @@ def test_file_is_whole_and_what_is_not_in_it_is_told(app: flask.Flask, tmp_path:
     done = app.test_cli_runner().invoke(args=["export", "phq9", "--labels", "--output", str(file)])
     assert done.exit_code == 0
     assert "1 session exported" in done.stderr
-    assert "1 sessions that were set aside" in done.stderr
+    assert "1 set-aside sessions" in done.stderr
     assert [(row["user_id"], row["Q1"]) for row in csv_rows(file.read_bytes())] == [("ben", "More than half the days")]
     assert not list(tmp_path.glob("*.part"))
     log = app.test_cli_runner().invoke(args=["audit", "--json"]).stdout
@@ -46,7 +46,7 @@ def test_file_is_whole_and_what_is_not_in_it_is_told(app: flask.Flask, tmp_path:
 
 
 def test_export_and_codebook_go_to_standard_output(app: flask.Flask) -> None:
-    """And what is wrong is one line."""
+    """An error prints one line."""
     run = app.test_cli_runner()
     assert run.invoke(args=["export", "phq9"]).stdout.startswith("user_id,survey_id,")
     assert "| `Q1` |" in run.invoke(args=["codebook", "phq9"]).stdout
@@ -54,12 +54,12 @@ def test_export_and_codebook_go_to_standard_output(app: flask.Flask) -> None:
     wrong = run.invoke(args=["export", "phq9", "--since", "yesterday"])
     assert (wrong.exit_code, "--since must be a day" in wrong.stderr) == (2, True)
     misplaced = run.invoke(args=["export", "phq9", "--format", "xlsx", "--spreadsheet-safe"])
-    assert (misplaced.exit_code, "spreadsheet_safe is for csv, long" in misplaced.stderr) == (2, True)
+    assert (misplaced.exit_code, "spreadsheet_safe requires the format csv or long" in misplaced.stderr) == (2, True)
     assert run.invoke(args=["export", "nothing"]).exit_code != 0
 
 
-def test_file_is_for_its_owner_alone_whatever_lies_beside_it(app: flask.Flask, tmp_path: Path) -> None:
-    """A name that somebody put there before leads nowhere; what can't be written is told in one line."""
+def test_only_the_owner_can_read_the_file(app: flask.Flask, tmp_path: Path) -> None:
+    """An existing symbolic link is not followed; a failure to write prints one line."""
     target, file = tmp_path / "target", tmp_path / "phq9.csv"
     target.write_text("mine")
     (tmp_path / "phq9.csv.part").symlink_to(target)

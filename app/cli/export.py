@@ -1,4 +1,4 @@
-"""``flask export`` and ``flask codebook``: a survey's sessions for people who analyse, and what the columns mean."""
+"""``flask export`` and ``flask codebook``: the sessions of a survey for analysis, and a description of the columns."""
 
 import json
 import sys
@@ -10,37 +10,45 @@ from flask.cli import with_appcontext
 
 from ..core.files import replace_file
 from ..core.timestamps import parse_timestamp
-from ..operations.export import codebook
-from ..operations.export.export import Export
-from ..operations.export.request import FORMATS, MODES, SHAPES, STATUSES, Asked
-from ..operations.export.walk import Counts
+from ..operations.export import (
+    FORMATS,
+    MODES,
+    STATUSES,
+    Counts,
+    Export,
+    ExportRequest,
+    codebook_to_dict,
+    codebook_to_markdown,
+)
 from .output import note, progress, store, told, usage
 
-_LACKS = {
-    "set_aside": "sessions that were set aside are not in it: support can read them",
-    "unreadable": "sessions can't be read and are not in it",
-    "events": "events can't be read and are not in it",
-    "shortened": "values were cut or left out, because the format can't hold them",
+_MISSING = {
+    "set_aside": "set-aside sessions were left out; support can read them",
+    "unreadable": "unreadable sessions were left out",
+    "events": "unreadable events were left out",
+    "shortened": "values were truncated or left out because the format can't hold them",
 }
 
 
 @click.command("export")
 @click.argument("survey")
-@click.option("--format", "format_name", type=click.Choice(FORMATS), default="csv", show_default=True)
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Else standard output.")
-@click.option("--status", type=click.Choice(STATUSES), default=None, help="Only sessions like this; else all.")
-@click.option("--since", default=None, help="Only sessions that began on this day or time, or later (UTC).")
-@click.option("--until", default=None, help="Only sessions that began before this time, or on this day.")
-@click.option("--updated-since", default=None, help="Only sessions that changed since.")
+@click.option("--format", "format_name", type=click.Choice(list(FORMATS)), default="csv", show_default=True)
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Default: standard output."
+)
+@click.option("--status", type=click.Choice(STATUSES), default=None, help="Only sessions with this status.")
+@click.option("--since", default=None, help="Only sessions created on or after this day or time (UTC).")
+@click.option("--until", default=None, help="Only sessions created on or before this day, or before this time.")
+@click.option("--updated-since", default=None, help="Only sessions changed since.")
 @click.option("--mode", type=click.Choice(MODES), default=None, help="Only sessions in this mode.")
-@click.option("--labels/--values", default=False, help="Of a choice the label, not its value (csv, parquet, xlsx).")
-@click.option("--spreadsheet-safe", is_flag=True, help="A ' before what a spreadsheet takes for a formula (csv, long).")
-@click.option("--history", is_flag=True, help="Each session with its events (jsonl).")
-@click.option("--drafts", is_flag=True, help="With what was half typed (long, jsonl with --history).")
+@click.option("--labels/--values", default=False, help="Write the labels of choices (csv, parquet, xlsx).")
+@click.option("--spreadsheet-safe", is_flag=True, help="Escape formulas with an apostrophe (csv, long).")
+@click.option("--history", is_flag=True, help="Include the events of each session (jsonl).")
+@click.option("--drafts", is_flag=True, help="Include the text of drafts (long, jsonl with --history).")
 @with_appcontext
 @told
-def export_survey(survey: str, format_name: Any, output: Path | None, **given: Any) -> None:  # noqa: ANN401 - click's choice
-    """Write a survey's sessions: a row a session, or with --format long a row an event.
+def export_survey(survey: str, format_name: Any, output: Path | None, **options: Any) -> None:  # noqa: ANN401 - click's choice
+    """Export the sessions of a survey, one row a session, or with --format long one row an event.
 
     \b
     Examples:
@@ -48,54 +56,54 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **given: A
       flask export intake --format sav --status completed --output intake.sav
       flask export intake --format long --since 2026-11-01 --until 2026-11-30 > events.csv
 
-    `flask codebook` says what the columns mean.
+    `flask codebook` describes the columns.
     """
     with usage():
-        asked = Asked(
+        request = ExportRequest(
             survey_id=store().queries.key("x", survey).survey_id,
             format=format_name,
-            since=_moment(given, "since"),
-            until=_moment(given, "until", ends_day=True),
-            updated_since=_moment(given, "updated_since"),
-            **{name: given[name] for name in ("status", "mode", "labels", "spreadsheet_safe", "history", "drafts")},
+            since=_timestamp(options, "since"),
+            until=_timestamp(options, "until", ends_day=True),
+            updated_since=_timestamp(options, "updated_since"),
+            **{name: options[name] for name in ("status", "mode", "labels", "spreadsheet_safe", "history", "drafts")},
         )
-        asked.check()
-    if output is None and not SHAPES[asked.format].is_streamed and sys.stdout.isatty():
-        raise click.UsageError(f"a {format_name} file is nothing to read: say --output FILE")
+        request.validate()
+    if output is None and not FORMATS[request.format].is_streamed and sys.stdout.isatty():
+        raise click.UsageError(f"{format_name} is a binary format; use --output FILE")
     with progress("Exporting") as show:
-        exporting = Export(store(), asked, show)
-        note("survey_exported", survey_id=asked.survey_id, format=format_name)
-        made = exporting.make()
+        export = Export(store(), request, show)
+        note("survey_exported", survey_id=request.survey_id, format=format_name)
+        file = export.write()
         if output is not None:
-            replace_file(output, made.pieces)
+            replace_file(output, file.pieces)
         else:
             with click.open_file("-", "wb") as stdout:
-                stdout.writelines(made.pieces)
-    _tell(made.counts)
+                stdout.writelines(file.pieces)
+    _print_counts(file.counts)
 
 
 @click.command("codebook")
 @click.argument("survey")
-@click.option("--json", "as_json", is_flag=True, help="For programs; else Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (default: Markdown).")
 @with_appcontext
 @told
 def show_codebook(survey: str, *, as_json: bool) -> None:
-    """Print what each column of a survey's export means: step, prompt, values with labels, revisions.
+    """Describe each column of a survey's export: step, prompt, values with labels, revisions.
 
     \b
     Examples:
       flask codebook intake > intake-codebook.md
     """
-    layout = Export(store(), Asked(survey_id=store().queries.key("x", survey).survey_id)).layout
-    click.echo(json.dumps(codebook.document_of(layout)) if as_json else codebook.markdown_of(layout))
+    layout = Export(store(), ExportRequest(survey_id=store().queries.key("x", survey).survey_id)).layout
+    click.echo(json.dumps(codebook_to_dict(layout)) if as_json else codebook_to_markdown(layout))
 
 
-def _moment(given: dict[str, Any], name: str, *, ends_day: bool = False) -> int | None:
-    text = given[name]
+def _timestamp(options: dict[str, Any], name: str, *, ends_day: bool = False) -> int | None:
+    text = options[name]
     return None if text is None else parse_timestamp(text, f"--{name.replace('_', '-')}", ends_day=ends_day)
 
 
-def _tell(counts: Counts) -> None:
+def _print_counts(counts: Counts) -> None:
     click.echo(f"{counts.sessions} session{'' if counts.sessions == 1 else 's'} exported.", err=True)
-    for name, count in counts.lacking().items():
-        click.echo(f"{count} {_LACKS[name]}.", err=True)
+    for name, count in counts.missing().items():
+        click.echo(f"{count} {_MISSING[name]}.", err=True)

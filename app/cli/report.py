@@ -13,7 +13,7 @@ from ..errors import InvalidInput
 from ..operations.analytics import Filters, figures_of
 from ..operations.analytics.csv_files import csv_files
 from ..operations.analytics.report import report_of
-from ..operations.export.request import MODES, STATUSES
+from ..operations.export import MODES, STATUSES
 from .output import note, progress, store, told, usage
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from ..core.timestamps import from_datetime
+from ..core.timestamps import format_timestamp, from_datetime
 from ..errors import MissingKey, SessionUnreadable
 from ..survey import AnyEvent, Record, SessionKey, SessionState, Status, from_record, to_record
 from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Cipher
@@ -87,6 +87,18 @@ class HistoryEntry:
     version: int
     message_id: str | None
     record: Record
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as the interfaces show it (docs/protocol.md)."""
+        return {
+            "version": self.version,
+            "action": self.record.action,
+            "step": self.record.step,
+            "answer": self.record.answer,
+            "timestamp": format_timestamp(self.record.at),
+            "message_id": self.message_id,
+            "data": self.record.data,
+        }
 
 
 class KnownMessage(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..core.timestamps import format_timestamp
 from .definition import Survey
 from .flow import progress, status_at
 from .state import SessionState
@@ -45,6 +46,17 @@ class Snapshot:
             "is_audio_mode": state.is_audio_mode,
             "draft": state.draft,
             "session_data": state.session_data,
+        }
+
+    def to_full_dict(self, at: int) -> dict[str, Any]:
+        """Return the object of :meth:`to_dict` with version and times."""
+        state = self.state
+        return {
+            **self.to_dict(at),
+            "version": state.version,
+            "created_at": format_timestamp(state.started_at),
+            "updated_at": format_timestamp(state.updated_at),
+            "completed_at": format_timestamp(state.completed_at),
         }
 
     @property

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ..operations.export.columns import Kind
+from ..operations.export import Kind
 from ..survey.types import StepType
 
 
@@ -36,12 +36,12 @@ class CodebookPrompt(_Answer):
 
 
 class CodebookColumn(_Answer):
-    """A column: what it is called, what it holds, and of which step in which revisions."""
+    """A column: its names, its kind, and its step by revision."""
 
     name: str
     spss: str
     stata: str
-    holds: Kind
+    kind: Kind
     label: str
     missing: str
     step: str | None
@@ -49,7 +49,7 @@ class CodebookColumn(_Answer):
     required: bool | None
     unit: str | None
     revisions: list[str]
-    shown: str | None
+    condition: str | None
     values: list[CodebookValue]
     prompts: list[CodebookPrompt]
 

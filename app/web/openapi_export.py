@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..operations.export.request import FORMATS, SHAPES
+from ..operations.export import FORMATS
 from .rest.export import CODEBOOK_FORMATS, LEFT_OUT, SWITCHES
 from .rest.openapi import operation as parts
 from .rest.openapi.operation import Operation
@@ -24,7 +24,7 @@ def _parameter(name: str, known: tuple[str, ...], says: str) -> dict[str, Any]:
 
 
 _UPDATED_SINCE = {**parts.UPDATED_SINCE, "description": "only sessions that changed since"}
-_FORMAT = _parameter("format", FORMATS, "a row a session, or with `long` a row an event; left out, csv")
+_FORMAT = _parameter("format", tuple(FORMATS), "a row a session, or with `long` a row an event; left out, csv")
 
 EXPORT_OPERATIONS: dict[str, dict[str, Operation]] = {
     "/api/surveys/{survey_id}/export": {
@@ -33,7 +33,7 @@ EXPORT_OPERATIONS: dict[str, dict[str, Operation]] = {
             says="Partial sessions too, of all revisions. Each session is given as it is when it is read: the file is "
             f"not one snapshot. `{LEFT_OUT}` says what is not in it; the codebook, what the columns mean.",
             answers={},
-            files={shape.media_type.partition(";")[0]: _FILE for shape in SHAPES.values()},
+            files={info.media_type.partition(";")[0]: _FILE for info in FORMATS.values()},
             headers={
                 **parts.ATTACHED,
                 LEFT_OUT: {

@@ -8,7 +8,7 @@ from werkzeug.test import TestResponse as Response
 
 from app.errors import DatabaseUnavailable
 from app.operations.export.export import Export
-from app.operations.export.request import FORMATS, SHAPES
+from app.operations.export.request import FORMATS
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
 from app.web.export_messages import CodebookAnswer
@@ -31,10 +31,10 @@ def test_export_has_its_media_type_and_the_counts_of_omitted_sessions(app: App, 
     begin(app.store, SessionKey("phq9", "ann"))
     set_aside(app.store, SessionKey("phq9", "ann"))
     save(app.store, "phq9", "ben", {"Q1": 2})
-    shape = SHAPES[format_name]  # type: ignore[index]
+    info = FORMATS[format_name]  # type: ignore[index]
     answer = app.request("GET", f"/api/surveys/phq9/export?format={format_name}", app.create_key("export"))
-    assert (answer.status_code, answer.content_type) == (200, shape.media_type)
-    assert answer.headers["Content-Disposition"] == f"attachment; filename=phq9.{shape.suffix}"
+    assert (answer.status_code, answer.content_type) == (200, info.media_type)
+    assert answer.headers["Content-Disposition"] == f"attachment; filename=phq9.{info.suffix}"
     assert answer.headers["Stepkeep-Left-Out"] == "set_aside=1"
     if format_name == "csv":
         assert csv_rows(answer.data)[0]["Q1"] == "2"
@@ -94,7 +94,7 @@ def test_concurrent_exports_are_limited(app: App) -> None:
 
 
 def test_failed_export_frees_its_place(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Export, "make", _fail)
+    monkeypatch.setattr(Export, "write", _fail)
     for _ in range(app.store.settings.rest_threads):
         assert app.request("GET", "/api/surveys/phq9/export", app.create_key("export")).status_code == 503
 

@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..export.csv import without_formula
+from ..export import escape_formula
 
 Figures = Mapping[str, Any]
 Row = Sequence[Any]
@@ -110,4 +110,4 @@ def _csv(head: Sequence[str], rows: Iterable[Row]) -> str:
 
 
 def _safe(cell: object) -> object:
-    return without_formula(cell) if isinstance(cell, str) else cell
+    return escape_formula(cell) if isinstance(cell, str) else cell

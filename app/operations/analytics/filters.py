@@ -7,7 +7,7 @@ from ...core import strict_json
 from ...core.timestamps import parse_timestamp
 from ...errors import InvalidInput
 from ...store.statistics import SessionRow
-from ..export.request import MODES, STATUSES
+from ..export import MODES, STATUSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

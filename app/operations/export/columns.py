@@ -1,62 +1,142 @@
-"""What a column of an export is, and the columns that every export begins and ends with. Values; pure."""
+"""The columns of an export: fixed ones, and those of each step over all revisions of the survey. Pure.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+Steps are in the order of the newest revision, followed by those that only older revisions have. A step whose type
+changed has columns for each type: those of the newest type have the step's name, others the type as a suffix
+(``Q3_number``). A removed option keeps its column. Options are numbered in the order in which they appeared over time,
+so that a code means the same in every export, unless all values are whole numbers.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from ...survey.types import CodedValue, ColumnKind, Step
+from ...survey import Survey
+from ...survey.types import STEP_TYPES, Cell, CodedValue, ColumnKind, Step, ToCells
+from .programs import PLAIN, valid_names
 
 Kind = ColumnKind | Literal["time"]
-"""What a column holds; a ``time`` is naive UTC."""
+"""The type of a column; a ``time`` is naive UTC."""
+
+StepRevisions = Mapping[str, Step]
+"""A step by revision, newest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definitions:
+    """The revisions of a survey: the current or latest one, and all readable ones, oldest first."""
+
+    newest: Survey
+    by_age: tuple[Survey, ...]
+
+    @property
+    def newest_first(self) -> Iterator[Survey]:
+        """The newest revision, then the others from younger to older."""
+        yield self.newest
+        yield from (survey for survey in reversed(self.by_age) if survey.revision != self.newest.revision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column.
+    """A column of an export.
 
     Attributes:
-        name: what it is called in all formats but SPSS's and Stata's, whose rules are narrower.
-        label: what it holds, in words: of a step its prompt.
-        steps: the step by revision, newest first; empty where it is of no step.
-        coded: the answers that have labels.
-        option: with ``chosen``, the option.
+        name: in all formats but SPSS and Stata, whose rules are narrower.
+        label: description; the prompt of a step.
+        steps: the step by revision; empty for fixed columns.
+        coded: answers with labels.
+        option: the option of a ``chosen`` column.
     """
 
     name: str
     kind: Kind
     label: str
-    steps: Mapping[str, Step]
+    steps: StepRevisions
     coded: tuple[CodedValue, ...] = ()
     option: CodedValue | None = None
     unit: str | None = None
 
     @property
     def step(self) -> Step | None:
-        """The step as its newest revision has it."""
+        """The step in its newest revision."""
         return next(iter(self.steps.values()), None)
 
+    @property
+    def labels(self) -> Mapping[Cell, str]:
+        """The labels of the values of a choice, by value."""
+        return {coded.value: coded.label for coded in self.coded} if self.kind == "choice" else {}
 
-def _column(name: str, kind: Kind, label: str) -> Column:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepColumns:
+    """The columns of one step in one of its types; none for a step without answers."""
+
+    step_id: str
+    steps: StepRevisions
+    columns: tuple[Column, ...]
+    to_cells: ToCells
+
+
+def step_columns(definitions: Definitions) -> list[StepColumns]:
+    """Return the columns of all steps in row order; the newest type of a step comes first."""
+    groups = [
+        _columns(step_id, step_id if number == 0 else f"{step_id}_{step_type}", step_type, steps)
+        for step_id, by_type in _steps(definitions).items()
+        for number, (step_type, steps) in enumerate(by_type.items())
+    ]
+    wanted = [column.name for group in groups for column in group.columns]
+    names = iter(valid_names([*(column.name for column in LEADING), *wanted], PLAIN)[len(LEADING) :])
+    return [
+        replace(group, columns=tuple(replace(column, name=next(names)) for column in group.columns)) for group in groups
+    ]
+
+
+def _steps(definitions: Definitions) -> Mapping[str, Mapping[str, StepRevisions]]:
+    """Return the steps by id, type and revision."""
+    steps: dict[str, dict[str, dict[str, Step]]] = {}
+    for survey in definitions.newest_first:
+        for step in survey.steps:
+            steps.setdefault(step.id, {}).setdefault(step.type, {})[survey.revision] = step
+    return steps
+
+
+def _columns(step_id: str, name: str, step_type: str, steps: StepRevisions) -> StepColumns:
+    answers = STEP_TYPES[step_type].columns(steps)
+    columns = tuple(
+        Column(
+            name=name + column.suffix,
+            kind=column.kind,
+            label=column.label,
+            steps=steps,
+            coded=column.coded,
+            option=column.option,
+            unit=column.unit,
+        )
+        for column in answers.columns
+    )
+    return StepColumns(step_id=step_id, steps=steps, columns=columns, to_cells=answers.to_cells)
+
+
+def _fixed(name: str, kind: Kind, label: str) -> Column:
     return Column(name=name, kind=kind, label=label, steps={})
 
 
-FRONT = (
-    _column("user_id", "text", "The participant"),
-    _column("survey_id", "text", "The survey"),
-    _column("revision", "text", "The revision of the survey that the session is pinned to"),
-    _column("status", "text", "in_progress, completed or expired, at the time of the export"),
-    _column("mode", "text", "text or audio: the mode that the session is in"),
-    _column("started_at", "time", "When the session began (UTC)"),
-    _column("updated_at", "time", "When it changed last (UTC)"),
-    _column("completed_at", "time", "When it was completed (UTC)"),
-    _column("duration_s", "number", "Seconds from its begin to its completion, pauses among them"),
-    _column("version", "whole", "The number of its events"),
-    _column("current_step", "text", "The step that it is at; end: completed"),
+LEADING = (
+    _fixed("user_id", "text", "Participant"),
+    _fixed("survey_id", "text", "Survey"),
+    _fixed("survey_revision", "text", "Revision of the survey that the session is pinned to"),
+    _fixed("status", "text", "in_progress, completed or expired, at the time of the export"),
+    _fixed("is_audio_mode", "boolean", "Whether the session is in audio mode"),
+    _fixed("created_at", "time", "Start of the session (UTC)"),
+    _fixed("updated_at", "time", "Last change (UTC)"),
+    _fixed("completed_at", "time", "Completion (UTC)"),
+    _fixed("duration_s", "number", "Seconds from start to completion, including pauses"),
+    _fixed("version", "whole", "Number of events"),
+    _fixed("current_step", "text", "Current step; end if completed"),
 )
-"""What stands before the answers."""
+"""The columns before those of the steps."""
 
-BACK = (
-    _column("skipped", "text", "The steps that were passed without an answer, by spaces"),
-    _column("other_answers", "text", "The answers that fit no column, as JSON by step"),
+TRAILING = (
+    _fixed("skipped", "text", "Steps passed without an answer, separated by spaces"),
+    _fixed("other_answers", "text", "Answers that fit no column, as JSON by step"),
 )
-"""What stands behind them."""
+"""The columns after those of the steps."""

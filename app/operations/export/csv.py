@@ -1,8 +1,8 @@
-"""CSV (RFC 4180), in UTF-8: one row a session, or one an event; made a piece at a time.
+"""CSV (RFC 4180) in UTF-8: one row a session or an event.
 
-Text stands as it was given, so that nothing is lost to who analyses it. What a spreadsheet would take for a formula
-(OWASP, "CSV Injection") gets a ``'`` in front where that is asked for, and the file a byte order mark, by which Excel
-knows UTF-8. An empty text is ``""``, what is missing is nothing at all.
+Text is written unchanged, so that nothing is lost. With ``spreadsheet_safe``, texts that a spreadsheet would read as a
+formula get an apostrophe (OWASP, "CSV Injection"), and the file a byte order mark, by which Excel recognizes UTF-8. An
+empty text is ``""``; a missing value is empty.
 """
 
 import datetime
@@ -13,22 +13,20 @@ from ...core.timestamps import format_datetime, to_datetime
 from ...store.rows import dumps
 from ...survey import SessionKey, SessionState
 from ...survey.types import Cell
-from .columns import Column
-from .events import Happened, happenings
 from .layout import Layout
-from .walk import Walk
+from .sessions import SessionReader, TimedEntry, timed
 
 EVENT_COLUMNS = (
     "user_id",
     "survey_id",
-    "revision",
+    "survey_revision",
     "version",
-    "event",
+    "action",
     "step",
     "answer",
     "to",
-    "mode",
-    "at",
+    "is_audio_mode",
+    "timestamp",
     "since_previous_s",
     "since_start_s",
 )
@@ -36,36 +34,36 @@ EVENT_COLUMNS = (
 BYTE_ORDER_MARK = "\ufeff"
 
 _QUOTED = re.compile(r'[",\r\n]')
-_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - Excel takes the wide ones too
+_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - Excel accepts the fullwidth ones too
 _ROWS_A_PIECE = 500
 
-_Text = Callable[[str], str]
+_Escape = Callable[[str], str]
 
 
-def session_pieces(layout: Layout, walk: Walk, *, labels: bool, spreadsheet_safe: bool) -> Iterator[bytes]:
-    """Yield the CSV of a row a session; of a choice the label or the value."""
+def write_sessions(layout: Layout, reader: SessionReader, *, labels: bool, spreadsheet_safe: bool) -> Iterator[bytes]:
+    """Yield a CSV file with one row a session, and the labels or the values of choices."""
     columns = layout.columns
-    text = _safe if spreadsheet_safe else _exact
-    known = [_labels(column) if labels else {} for column in columns]
-    yield _head([column.name for column in columns], spreadsheet_safe=spreadsheet_safe)
-    for page in walk.pages():
-        rows = (layout.row(key, state, walk.at) for key, state in page)
+    escape = _quote_safely if spreadsheet_safe else _quote
+    texts = [column.labels if labels else {} for column in columns]
+    yield _header([column.name for column in columns], spreadsheet_safe=spreadsheet_safe)
+    for page in reader.pages():
+        rows = (layout.row(key, state, reader.at) for key, state in page)
         piece = "".join(
-            _line(text, [named.get(cell, cell) if named else cell for named, cell in zip(known, row, strict=True)])
+            _line(escape, [text.get(cell, cell) if text else cell for text, cell in zip(texts, row, strict=True)])
             for row in rows
         )
         if piece:  # an empty one would end a chunked response
             yield piece.encode()
 
 
-def event_pieces(walk: Walk, *, drafts: bool, spreadsheet_safe: bool) -> Iterator[bytes]:
-    """Yield the CSV of a row an event."""
-    text = _safe if spreadsheet_safe else _exact
-    yield _head(EVENT_COLUMNS, spreadsheet_safe=spreadsheet_safe)
+def write_events(reader: SessionReader, *, drafts: bool, spreadsheet_safe: bool) -> Iterator[bytes]:
+    """Yield a CSV file with one row an event."""
+    escape = _quote_safely if spreadsheet_safe else _quote
+    yield _header(EVENT_COLUMNS, spreadsheet_safe=spreadsheet_safe)
     lines: list[str] = []
-    for (key, state), entries in walk.with_events():
-        for one in happenings(entries, drafts=drafts):
-            lines.append(_line(text, _event_cells(key, state, one)))
+    for (key, state), entries in reader.with_events():
+        for event in timed(entries):
+            lines.append(_line(escape, _event_cells(key, state, event, drafts=drafts)))
             if len(lines) == _ROWS_A_PIECE:
                 yield "".join(lines).encode()
                 lines.clear()
@@ -73,45 +71,43 @@ def event_pieces(walk: Walk, *, drafts: bool, spreadsheet_safe: bool) -> Iterato
         yield "".join(lines).encode()
 
 
-def _event_cells(key: SessionKey, state: SessionState, one: Happened) -> Iterable[Cell]:
+def _event_cells(key: SessionKey, state: SessionState, event: TimedEntry, *, drafts: bool) -> Iterable[Cell]:
+    record = event.entry.record
+    answer = None if record.action == "drafted" and not drafts else record.answer
     return (
         key.user_id,
         key.survey_id,
         state.survey_revision,
-        one.version,
-        one.event,
-        one.step,
-        dumps(one.answer) if isinstance(one.answer, list | dict) else one.answer,
-        one.to,
-        one.mode,
-        to_datetime(one.at),
-        one.since_previous_s,
-        one.since_start_s,
+        event.entry.version,
+        record.action,
+        record.step,
+        dumps(answer) if isinstance(answer, list | dict) else answer,
+        record.data.get("to"),
+        event.is_audio_mode,
+        to_datetime(record.at),
+        event.since_previous_s,
+        event.since_start_s,
     )
 
 
-def without_formula(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula: with an apostrophe before one (OWASP, "CSV Injection")."""
+def escape_formula(text: str) -> str:
+    """Return the text with an apostrophe in front if a spreadsheet would read it as a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def _head(names: Sequence[str], *, spreadsheet_safe: bool) -> bytes:
+def _header(names: Sequence[str], *, spreadsheet_safe: bool) -> bytes:
     return f"{BYTE_ORDER_MARK if spreadsheet_safe else ''}{','.join(names)}\r\n".encode()
 
 
-def _labels(column: Column) -> dict[Cell, str]:
-    return {one.value: one.label for one in column.coded} if column.kind == "choice" else {}
+def _line(escape: _Escape, cells: Iterable[Cell]) -> str:
+    return f"{','.join([_to_text(escape, cell) for cell in cells])}\r\n"
 
 
-def _line(text: _Text, cells: Iterable[Cell]) -> str:
-    return f"{','.join([_shown(text, cell) for cell in cells])}\r\n"
-
-
-def _shown(text: _Text, cell: Cell) -> str:
+def _to_text(escape: _Escape, cell: Cell) -> str:
     if cell is None:
         return ""
     if isinstance(cell, str):
-        return text(cell)
+        return escape(cell)
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, datetime.datetime):
@@ -119,11 +115,11 @@ def _shown(text: _Text, cell: Cell) -> str:
     return str(cell)
 
 
-def _exact(text: str) -> str:
+def _quote(text: str) -> str:
     if text and _QUOTED.search(text) is None:
         return text
     return '"' + text.replace('"', '""') + '"'
 
 
-def _safe(text: str) -> str:
-    return _exact(without_formula(text))
+def _quote_safely(text: str) -> str:
+    return _quote(escape_formula(text))

@@ -1,6 +1,6 @@
-"""Excel workbooks by XlsxWriter, in constant memory: the sessions, and the codebook on a second sheet.
+"""Excel workbooks with the sessions, and the codebook on a second sheet; written in constant memory with XlsxWriter.
 
-Text is written as text: never as a formula, a number or a link.
+Text is always written as text, never as a formula, number or link.
 """
 
 import datetime
@@ -10,95 +10,93 @@ from typing import Any
 
 from ...errors import InvalidInput
 from ...survey.types import Cell
-from .codebook import TABLE_HEAD, table_of
+from .codebook import TABLE_HEADER, codebook_rows
 from .columns import Column
 from .layout import Layout
-from .optional import needed
-from .walk import Walk
+from .optional import require
+from .sessions import SessionReader
 
 MAX_ROWS = 1_048_575
-"""Sessions that a sheet can hold below its head (Excel's specifications and limits)."""
+"""Rows of a sheet below the header ("Excel specifications and limits")."""
 
 MAX_COLUMNS = 16_384
 MAX_TEXT = 32_767
-"""Characters that a cell can hold, as Excel counts: in UTF-16."""
+"""Characters of a cell, in UTF-16."""
 
 _FIRST_YEAR = 1900
-"""Excel knows no dates before; such a date is written as text."""
+"""Excel has no earlier dates; they are written as text."""
 
 _FORMATS = {"date": "yyyy-mm-dd", "time": "yyyy-mm-dd hh:mm:ss"}
 
 
-def write_xlsx(path: Path, layout: Layout, walk: Walk, *, labels: bool) -> None:
+def write_xlsx(path: Path, layout: Layout, reader: SessionReader, *, labels: bool) -> None:
     """Write the file.
 
     Raises:
-        InvalidInput: there are more sessions, or columns, than Excel can hold.
+        InvalidInput: Excel can't hold as many sessions or columns.
     """
     if len(layout.columns) > MAX_COLUMNS:
-        raise InvalidInput(f"Excel holds {MAX_COLUMNS} columns, and these are {len(layout.columns)}: take csv, parquet")
+        raise InvalidInput(f"Excel has {MAX_COLUMNS} columns, this export {len(layout.columns)}: use csv or parquet")
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-    book = needed("xlsxwriter", "xlsx").Workbook(path, options)
+    book = require("xlsxwriter", "xlsx").Workbook(path, options)
     try:
-        _write_sessions(book, layout, walk, labels=labels)
+        _write_sessions(book, layout, reader, labels=labels)
         _write_codebook(book, layout)
     finally:
         book.close()
 
 
-def _write_sessions(book: Any, layout: Layout, walk: Walk, *, labels: bool) -> None:  # noqa: ANN401 - no types
+def _write_sessions(book: Any, layout: Layout, reader: SessionReader, *, labels: bool) -> None:  # noqa: ANN401 - no types
     sheet = book.add_worksheet("sessions")
     sheet.freeze_panes(1, 1)
     sheet.write_row(0, 0, [column.name for column in layout.columns], book.add_format({"bold": True}))
     formats = {name: book.add_format({"num_format": text}) for name, text in _FORMATS.items()}
     writers = [_writer(sheet, column, formats.get(column.kind), labels=labels) for column in layout.columns]
     number = 0
-    for page in walk.pages():
+    for page in reader.pages():
         for key, state in page:
             number += 1
             if number > MAX_ROWS:
-                raise InvalidInput(f"Excel holds {MAX_ROWS} rows, and there are more sessions: take csv or parquet")
-            for place, (write, cell) in enumerate(zip(writers, layout.row(key, state, walk.at), strict=True)):
+                raise InvalidInput(f"there are more sessions than the {MAX_ROWS} rows of Excel: use csv or parquet")
+            for place, (write, cell) in enumerate(zip(writers, layout.row(key, state, reader.at), strict=True)):
                 if cell is not None:
-                    walk.counts.shortened += write(number, place, cell)
+                    reader.counts.shortened += write(number, place, cell)
 
 
 def _write_codebook(book: Any, layout: Layout) -> None:  # noqa: ANN401 - as above
     sheet = book.add_worksheet("codebook")
     sheet.freeze_panes(1, 1)
-    sheet.write_row(0, 0, TABLE_HEAD, book.add_format({"bold": True}))
-    for number, cells in enumerate(table_of(layout), start=1):
+    sheet.write_row(0, 0, TABLE_HEADER, book.add_format({"bold": True}))
+    for number, cells in enumerate(codebook_rows(layout), start=1):
         for place, cell in enumerate(cells):
-            sheet.write_string(number, place, cut(cell))
+            sheet.write_string(number, place, truncate(cell))
 
 
-def _writer(sheet: Any, column: Column, form: Any, *, labels: bool) -> Callable[[int, int, Cell], bool]:  # noqa: ANN401
-    """Return what writes a cell of the column, and returns whether it had to be cut."""
-    named: dict[Cell, Cell] = (
-        {one.value: one.label for one in column.coded} if labels and column.kind == "choice" else {}
-    )
+def _writer(sheet: Any, column: Column, date_format: Any, *, labels: bool) -> Callable[[int, int, Cell], bool]:  # noqa: ANN401
+    """Return a function that writes a cell of the column and returns whether it was truncated."""
+    texts: dict[Cell, Cell] = dict(column.labels) if labels else {}
 
     def write(row: int, place: int, cell: Cell) -> bool:
-        shown = named.get(cell, cell) if named else cell
-        if isinstance(shown, datetime.date) and shown.year < _FIRST_YEAR:
-            shown = shown.isoformat()
-        if isinstance(shown, str):
-            text = cut(shown)
+        value = texts.get(cell, cell) if texts else cell
+        if isinstance(value, datetime.date) and value.year < _FIRST_YEAR:
+            value = value.isoformat()
+        if isinstance(value, str):
+            text = truncate(value)
             sheet.write_string(row, place, text)
-            return text != shown
-        if isinstance(shown, bool):
-            sheet.write_boolean(row, place, shown)
-        elif isinstance(shown, datetime.date):
-            sheet.write_datetime(row, place, shown, form)
+            return text != value
+        if isinstance(value, bool):
+            sheet.write_boolean(row, place, value)
+        elif isinstance(value, datetime.date):
+            sheet.write_datetime(row, place, value, date_format)
         else:
-            sheet.write_number(row, place, shown)
+            sheet.write_number(row, place, value)
         return False
 
     return write
 
 
-def cut(text: str) -> str:
-    """Return as much of the text as a cell can hold."""
-    if len(text) <= MAX_TEXT // 2:  # a character is two units at most
+def truncate(text: str) -> str:
+    """Return the text truncated to what a cell can hold."""
+    if len(text) <= MAX_TEXT // 2:  # a character has at most two units
         return text
     return text.encode("utf-16-le")[: MAX_TEXT * 2].decode("utf-16-le", "ignore")

@@ -1,7 +1,7 @@
-"""Export: a survey's sessions in the format that is asked for, piece by piece.
+"""Export the sessions of a survey in the requested format.
 
-What is made while it is read (csv, long, jsonl) is given so; the other formats are written to a temporary file first,
-which is gone afterwards, however the reading of it ended. But for SPSS and Stata, memory is that of a page.
+csv, long and jsonl are streamed; other formats are written to a temporary file first. Memory holds one page of
+sessions, except for SPSS and Stata.
 """
 
 import tempfile
@@ -13,18 +13,22 @@ from pathlib import Path
 
 from ...sessions.service import SessionStore
 from ...store.rows import dumps
-from . import codebook, csv, excel, jsonl, parquet, spss_stata
+from .codebook import codebook_to_dict
+from .csv import write_events, write_sessions
+from .excel import write_xlsx
+from .jsonl import write_jsonl
 from .layout import Layout
-from .request import SHAPES, Asked, Shape
-from .revisions import read_definitions
-from .walk import Counts, Progress, Walk
+from .parquet import write_parquet
+from .request import FORMATS, ExportRequest, FormatInfo
+from .sessions import Counts, Progress, SessionReader, read_definitions
+from .spss_stata import write_labelled
 
 _PIECE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
-    """Pieces of a file, and what it has: the counts are whole when all pieces were taken."""
+class ExportFile:
+    """An exported file in pieces; ``counts`` is complete when all pieces were read."""
 
     pieces: Iterator[bytes]
     counts: Counts
@@ -33,93 +37,92 @@ class Exported:
 class Export:
     """An export of one survey.
 
-    Args:
-        progress: told how many sessions were read, and of how many.
-
     Raises:
-        NoSuchSurvey: there is none, and never was.
-        InvalidInput: there is something that was asked for which the format does not have.
-        Unavailable: the database is away.
+        NoSuchSurvey: the survey has never existed.
+        InvalidInput: the format does not support an option.
+        Unavailable: the database is unavailable.
     """
 
-    def __init__(self, store: SessionStore, asked: Asked, progress: Progress = lambda _done, _total: None) -> None:
-        asked.check()
+    def __init__(
+        self, store: SessionStore, request: ExportRequest, progress: Progress = lambda _done, _total: None
+    ) -> None:
+        request.validate()
         self._store = store
-        self._asked = asked
+        self._request = request
         self._progress = progress
         self._at = store.clock()
-        self.layout = Layout(read_definitions(store, asked.survey_id))
+        self.layout = Layout(read_definitions(store, request.survey_id))
 
     @property
-    def shape(self) -> Shape:
-        """How it is sent."""
-        return SHAPES[self._asked.format]
+    def format(self) -> FormatInfo:
+        """The properties of the requested format."""
+        return FORMATS[self._request.format]
 
     @property
     def file_name(self) -> str:
-        """What its file is called."""
-        return f"{self._asked.survey_id}.{self.shape.suffix}"
+        """The suggested name of the file."""
+        return f"{self._request.survey_id}.{self.format.suffix}"
 
-    def look(self) -> Counts:
-        """Return what the export will have and lack: all sessions are read, and nothing is made of them.
+    def count(self) -> Counts:
+        """Read all sessions without writing them, and return what the export will contain and lack.
 
         Raises:
-            MissingKey, Unavailable: as :meth:`make`.
+            MissingKey, Unavailable: as :meth:`write`.
         """
-        walk = self._walk(lambda _done, _total: None)
-        if self._asked.format == "long" or self._asked.history:
-            for _, entries in walk.with_events():
+        reader = self._reader(lambda _done, _total: None)
+        if self._request.format == "long" or self._request.history:
+            for _, entries in reader.with_events():
                 deque(entries, maxlen=0)
         else:
-            deque(walk.pages(), maxlen=0)
-        return walk.counts
+            deque(reader.pages(), maxlen=0)
+        return reader.counts
 
-    def make(self) -> Exported:
-        """Return the file; a format that is not streamed is written now, the others as their pieces are taken.
+    def write(self) -> ExportFile:
+        """Return the file: a streamed format is written while its pieces are read, another one now.
 
         Raises:
-            MissingKey: an answer can't be read without a key that is not there: left out, it would seem erased.
-            Unavailable: the database is away; these two also while the pieces are taken.
-            InvalidInput: a library is not installed, or the format can't hold so much.
+            MissingKey: a session can't be decrypted; leaving it out would make it look erased.
+            Unavailable: the database is unavailable; these two also while pieces are read.
+            InvalidInput: a library is not installed, or the data exceeds the format's limits.
         """
-        walk = self._walk(self._progress)
-        streamed = self._streamed(walk)
-        return Exported(pieces=self._written(walk) if streamed is None else streamed, counts=walk.counts)
+        reader = self._reader(self._progress)
+        streamed = self._stream(reader)
+        return ExportFile(pieces=self._written(reader) if streamed is None else streamed, counts=reader.counts)
 
-    def _walk(self, progress: Progress) -> Walk:
-        return Walk(self._store, self._asked, self._at, progress)
+    def _reader(self, progress: Progress) -> SessionReader:
+        return SessionReader(self._store, self._request, self._at, progress)
 
-    def _streamed(self, walk: Walk) -> Iterator[bytes] | None:
-        asked, is_safe = self._asked, self._asked.spreadsheet_safe
-        match asked.format:
+    def _stream(self, reader: SessionReader) -> Iterator[bytes] | None:
+        request, is_safe = self._request, self._request.spreadsheet_safe
+        match request.format:
             case "csv":
-                return csv.session_pieces(self.layout, walk, labels=asked.labels, spreadsheet_safe=is_safe)
+                return write_sessions(self.layout, reader, labels=request.labels, spreadsheet_safe=is_safe)
             case "long":
-                return csv.event_pieces(walk, drafts=asked.drafts, spreadsheet_safe=is_safe)
+                return write_events(reader, drafts=request.drafts, spreadsheet_safe=is_safe)
             case "jsonl":
-                return jsonl.pieces(self.layout, walk, history=asked.history, drafts=asked.drafts)
+                return write_jsonl(self.layout, reader, history=request.history, drafts=request.drafts)
             case _:
                 return None
 
-    def _written(self, walk: Walk) -> Iterator[bytes]:
-        """Write the file now; return its pieces, the first of which is taken: closing them removes it."""
-        pieces = _pieces_of(lambda path: self._write(path, walk))
-        next(pieces)  # empty: the file is there
+    def _written(self, reader: SessionReader) -> Iterator[bytes]:
+        """Write a temporary file and return its pieces; closing the iterator removes the file."""
+        pieces = _file_pieces(lambda path: self._write(path, reader))
+        next(pieces)  # an empty piece: the file is written
         return pieces
 
-    def _write(self, path: Path, walk: Walk) -> None:
-        asked, layout = self._asked, self.layout
-        match asked.format:
+    def _write(self, path: Path, reader: SessionReader) -> None:
+        request, layout = self._request, self.layout
+        match request.format:
             case "parquet":
-                text = dumps(codebook.document_of(layout))
-                parquet.write_parquet(path, layout, walk, labels=asked.labels, codebook=text)
+                codebook = dumps(codebook_to_dict(layout))
+                write_parquet(path, layout, reader, labels=request.labels, codebook=codebook)
             case "xlsx":
-                excel.write_xlsx(path, layout, walk, labels=asked.labels)
+                write_xlsx(path, layout, reader, labels=request.labels)
             case _:
-                spss_stata.write_labelled(path, layout, walk, asked.format)
+                write_labelled(path, layout, reader, request.format)
 
 
-def _pieces_of(write: Callable[[Path], None]) -> Iterator[bytes]:
+def _file_pieces(write: Callable[[Path], None]) -> Iterator[bytes]:
     with tempfile.TemporaryDirectory(prefix="stepkeep-export-") as folder:
         path = Path(folder, "export")
         write(path)

@@ -1,88 +1,85 @@
-"""All columns of a survey, and a session's row in them. Pure."""
+"""The columns of a survey, and the row of a session. Pure."""
 
 from ...core.timestamps import to_datetime
 from ...store.rows import dumps
-from ...survey import SessionKey, SessionState, status_at
+from ...survey import SessionKey, SessionState, Survey, status_at
 from ...survey.types import Cell, ToCells
-from .columns import BACK, FRONT
-from .revisions import Definitions
-from .steps import groups_of
+from .columns import LEADING, TRAILING, Definitions, step_columns
 
 _Places = dict[str, tuple[int, ToCells]]
-"""By step, where its columns begin, and what makes cells of an answer."""
+"""By step, the index of its first column, and the function that converts an answer to cells."""
 
 
 class Layout:
     """The columns of a survey's export.
 
     Attributes:
-        definitions: the survey over time.
-        columns: all, in order.
+        definitions: the revisions of the survey.
+        columns: all columns in order.
     """
 
     def __init__(self, definitions: Definitions) -> None:
         self.definitions = definitions
         self._surveys = {survey.revision: survey for survey in definitions.by_age}
-        groups = groups_of(definitions)
-        self.columns = (*FRONT, *(column for group in groups for column in group.columns), *BACK)
-        self._informing = {group.step_id for group in groups if not group.columns}
+        groups = step_columns(definitions)
+        self.columns = (*LEADING, *(column for group in groups for column in group.columns), *TRAILING)
+        self._without_columns = {group.step_id for group in groups if not group.columns}
         self._newest: _Places = {}
-        own: dict[str, _Places] = {revision: {} for revision in self._surveys}
-        start = len(FRONT)
+        by_revision: dict[str, _Places] = {revision: {} for revision in self._surveys}
+        start = len(LEADING)
         for group in groups:
             self._newest.setdefault(group.step_id, (start, group.to_cells))
             for revision in group.steps:
-                own[revision][group.step_id] = (start, group.to_cells)
+                by_revision[revision][group.step_id] = (start, group.to_cells)
             start += len(group.columns)
-        self._places = {revision: self._newest | places for revision, places in own.items()}
+        self._places = {revision: self._newest | places for revision, places in by_revision.items()}
 
     def row(self, key: SessionKey, state: SessionState, at: int) -> list[Cell]:
-        """Return a session's row as it stands at a time: a cell for each column."""
+        """Return the cells of a session, with its status at a time."""
         places = self._places.get(state.survey_revision or "", self._newest)
         skipped: list[str] = []
         others: dict[str, object] = {}
         cells: list[Cell] = [None] * len(self.columns)
-        cells[: len(FRONT)] = self._front(key, state, at)
+        cells[: len(LEADING)] = self._leading(key, state, at)
         for step, value in state.answers.items():
-            start, to_cells = places.get(step, _NOWHERE)
+            start, to_cells = places.get(step, _UNKNOWN_STEP)
             if value is None:
-                if step not in self._informing:
+                if step not in self._without_columns:
                     skipped.append(step)
-            elif (placed := to_cells(value)) is None:
+            elif (answer := to_cells(value)) is None:
                 others[step] = value
             else:
-                cells[start : start + len(placed)] = placed
-        cells[-len(BACK) :] = (" ".join(skipped) or None, dumps(others) if others else None)
+                cells[start : start + len(answer)] = answer
+        cells[-len(TRAILING) :] = (" ".join(skipped) or None, dumps(others) if others else None)
         return cells
 
-    def status(self, state: SessionState, at: int) -> str:
-        """Return a session's status at a time."""
-        return status_at(self._surveys.get(state.survey_revision or ""), state, at)
+    def survey(self, state: SessionState) -> Survey | None:
+        """Return the revision that a session is pinned to, if it is known."""
+        return self._surveys.get(state.survey_revision or "")
 
-    def _front(self, key: SessionKey, state: SessionState, at: int) -> tuple[Cell, ...]:
-        done = state.completed_at
+    def _leading(self, key: SessionKey, state: SessionState, at: int) -> tuple[Cell, ...]:
         return (
             key.user_id,
             key.survey_id,
             state.survey_revision,
-            self.status(state, at),
-            mode_name(is_audio=state.is_audio_mode),
+            status_at(self.survey(state), state, at),
+            state.is_audio_mode,
             to_datetime(state.started_at),
             to_datetime(state.updated_at),
-            None if done is None else to_datetime(done),
-            None if done is None else (done - state.started_at) / 1_000_000,
+            None if state.completed_at is None else to_datetime(state.completed_at),
+            duration_s(state),
             state.version,
             state.current_step,
         )
 
 
-def mode_name(*, is_audio: bool) -> str:
-    """Return what a mode is called in exports."""
-    return "audio" if is_audio else "text"
+def duration_s(state: SessionState) -> float | None:
+    """Return the seconds from the start of a session to its completion; None if it is not completed."""
+    return None if state.completed_at is None else (state.completed_at - state.started_at) / 1_000_000
 
 
-def _nowhere(_value: object) -> None:
-    """Take no answer: of a step of no known revision."""
+def _no_cells(_value: object) -> None:
+    """Accept no answer: the step is of no known revision."""
 
 
-_NOWHERE = (0, _nowhere)
+_UNKNOWN_STEP = (0, _no_cells)

@@ -1,4 +1,4 @@
-"""Parquet files by pyarrow, with typed columns, a row group at a time."""
+"""Parquet files with typed columns, written one row group at a time with pyarrow."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,39 +7,39 @@ from typing import Any
 from ...survey.types import Cell
 from .columns import Column, Kind
 from .layout import Layout
-from .optional import needed
-from .walk import Walk
+from .optional import require
+from .sessions import SessionReader
 
 ROWS_A_GROUP = 5000
-"""Rows of one row group, at least: what is in memory at once."""
+"""Minimum size of a row group, which is held in memory."""
 
 
-def write_parquet(path: Path, layout: Layout, walk: Walk, *, labels: bool, codebook: str) -> None:
-    """Write the file; the codebook, JSON, lies in its metadata as ``stepkeep.codebook``."""
-    arrow, parquet = needed("pyarrow", "parquet"), needed("pyarrow.parquet", "parquet")
-    kinds = [_field(arrow, column, labels=labels) for column in layout.columns]
+def write_parquet(path: Path, layout: Layout, reader: SessionReader, *, labels: bool, codebook: str) -> None:
+    """Write the file; ``codebook`` (JSON) becomes the metadata ``stepkeep.codebook``."""
+    arrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
+    types = [_type(arrow, column, labels=labels) for column in layout.columns]
     schema = arrow.schema(
         [
-            arrow.field(column.name, kind, metadata={"label": column.label})
-            for column, kind in zip(layout.columns, kinds, strict=True)
+            arrow.field(column.name, type_, metadata={"label": column.label})
+            for column, type_ in zip(layout.columns, types, strict=True)
         ],
         metadata={"stepkeep.codebook": codebook},
     )
-    known = [_shown(column, labels=labels) for column in layout.columns]
+    texts = [_texts(column, labels=labels) for column in layout.columns]
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        for rows in row_groups(layout, walk):
+        for rows in row_groups(layout, reader):
             columns = [
-                arrow.array([named.get(cell, cell) for cell in cells] if named else cells, type=kind)
-                for named, cells, kind in zip(known, zip(*rows, strict=True), kinds, strict=True)
+                arrow.array([text.get(cell, cell) for cell in cells] if text else cells, type=type_)
+                for text, cells, type_ in zip(texts, zip(*rows, strict=True), types, strict=True)
             ]
             writer.write_batch(arrow.record_batch(columns, schema=schema))
 
 
-def row_groups(layout: Layout, walk: Walk) -> Iterator[list[list[Cell]]]:
-    """Yield the sessions' rows, some thousands together."""
+def row_groups(layout: Layout, reader: SessionReader) -> Iterator[list[list[Cell]]]:
+    """Yield the rows of the sessions in groups of at least ROWS_A_GROUP."""
     rows: list[list[Cell]] = []
-    for page in walk.pages():
-        rows += (layout.row(key, state, walk.at) for key, state in page)
+    for page in reader.pages():
+        rows += (layout.row(key, state, reader.at) for key, state in page)
         if len(rows) >= ROWS_A_GROUP:
             yield rows
             rows = []
@@ -47,11 +47,11 @@ def row_groups(layout: Layout, walk: Walk) -> Iterator[list[list[Cell]]]:
         yield rows
 
 
-def _field(arrow: Any, column: Column, *, labels: bool) -> Any:  # noqa: ANN401 - pyarrow has no types
-    if column.kind == "choice" and (labels or not _is_of_numbers(column)):
+def _type(arrow: Any, column: Column, *, labels: bool) -> Any:  # noqa: ANN401 - pyarrow has no types
+    if column.kind == "choice" and (labels or not _has_numbers_only(column)):
         return arrow.string()
     if column.kind == "choice":
-        return arrow.int64() if all(isinstance(one.value, int) for one in column.coded) else arrow.float64()
+        return arrow.int64() if all(isinstance(coded.value, int) for coded in column.coded) else arrow.float64()
     types: dict[Kind, Any] = {
         "text": arrow.string(),
         "whole": arrow.int64(),
@@ -64,14 +64,12 @@ def _field(arrow: Any, column: Column, *, labels: bool) -> Any:  # noqa: ANN401 
     return types[column.kind]
 
 
-def _shown(column: Column, *, labels: bool) -> dict[Cell, Cell]:
-    """Return what stands for an option's value, where that is not the value itself."""
-    if column.kind != "choice":
-        return {}
-    if labels:
-        return {one.value: one.label for one in column.coded}
-    return {} if _is_of_numbers(column) else {one.value: str(one.value) for one in column.coded}
+def _texts(column: Column, *, labels: bool) -> dict[Cell, Cell]:
+    """Return the texts that replace the values of a choice, if any."""
+    if labels or column.kind != "choice":
+        return dict(column.labels)
+    return {} if _has_numbers_only(column) else {coded.value: str(coded.value) for coded in column.coded}
 
 
-def _is_of_numbers(column: Column) -> bool:
-    return not any(isinstance(one.value, str) for one in column.coded)
+def _has_numbers_only(column: Column) -> bool:
+    return not any(isinstance(coded.value, str) for coded in column.coded)

@@ -1,34 +1,58 @@
-"""What SPSS and Stata can hold: names, texts, labels, numbers and dates. Pure.
+"""Limits of SPSS and Stata: names, texts, labels, numbers and dates. Pure.
 
-Sources: IBM SPSS Statistics, "Variable Names", "Value Labels"; Stata's manual, "limits" and "data types"; and the
-form of .dta 118.
+Sources: IBM SPSS Statistics, "Variable Names", "Value Labels"; Stata User's Guide, [U] 11.3 "Naming conventions";
+Stata's manual, "limits" and "data types"; the format of .dta 118. Valid names differ by more than case, because SPSS,
+SQL engines and some file systems ignore it.
 """
 
 import datetime
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .names import SPSS, STATA, Naming
+
+@dataclass(frozen=True, slots=True)
+class NamingRules:
+    """Rules for names of ASCII letters, digits and underscores.
+
+    Attributes:
+        max_length: characters.
+        reserved: matches whole names that are not allowed.
+    """
+
+    max_length: int
+    reserved: re.Pattern[str]
+
+
+PLAIN = NamingRules(128, re.compile(r"(?!)"))
+SPSS = NamingRules(64, re.compile(r"all|and|by|eq|ge|gt|le|lt|ne|not|or|to|with", re.IGNORECASE))
+STATA = NamingRules(
+    32,
+    re.compile(
+        r"_.*|alias|byte|double|float|if|in|int|long|strL|str[0-9]+|using|with",  # Stata reserves some _names
+        re.IGNORECASE,
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What a program can hold.
+    """What a program can store; sizes are of UTF-8.
 
     Attributes:
-        text_bytes: of one text, in UTF-8.
+        text_bytes: of one text.
         label_bytes: of a variable's label.
         value_label_bytes: of a value's label.
-        highest: the largest number; what is beyond means "missing", or nothing.
+        max_number: greater ones mean "missing", or are invalid.
         first_day: the earliest date.
     """
 
     name: str
-    naming: Naming
+    naming: NamingRules
     text_bytes: int
     label_bytes: int
     value_label_bytes: int
-    highest: float
+    max_number: float
     first_day: datetime.date
 
 
@@ -39,7 +63,7 @@ PROGRAMS: Mapping[str, Program] = {
         text_bytes=32_767,
         label_bytes=255,
         value_label_bytes=120,
-        highest=1.7e308,
+        max_number=1.7e308,
         first_day=datetime.date(1582, 10, 15),
     ),
     "dta": Program(
@@ -48,19 +72,44 @@ PROGRAMS: Mapping[str, Program] = {
         text_bytes=2_000_000_000,
         label_bytes=80,
         value_label_bytes=32_000,
-        highest=8.9e307,
+        max_number=8.9e307,
         first_day=datetime.date(100, 1, 1),
     ),
 }
 
 
-def cut(text: str, size_bytes: int) -> str:
-    """Return as much of the text as has this size in UTF-8, by whole characters."""
+def valid_names(wanted: Iterable[str], rules: NamingRules) -> list[str]:
+    """Return a valid and unique name for each wanted one, unchanged where possible.
+
+    Args:
+        wanted: ASCII letters, digits and underscores, beginning with a letter.
+    """
+    taken: set[str] = set()
+    names = []
+    for wish in wanted:
+        name = _free_name(wish, rules, taken)
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def _free_name(wanted: str, rules: NamingRules, taken: set[str]) -> str:
+    name, number = wanted[: rules.max_length], 1
+    # SPSS reserves names that end with an underscore.
+    while name.lower() in taken or rules.reserved.fullmatch(name) or (name != wanted and name.endswith("_")):
+        number += 1
+        suffix = f"_{number}"
+        name = wanted[: rules.max_length - len(suffix)] + suffix
+    return name
+
+
+def truncate(text: str, size_bytes: int) -> str:
+    """Return the text truncated to this size in UTF-8, between characters."""
     if len(text) * 4 <= size_bytes:
         return text
     return text.encode()[:size_bytes].decode(errors="ignore")
 
 
 def one_line(text: str) -> str:
-    """Return the text with its line ends and runs of spaces as one space each."""
+    """Return the text with line ends and runs of spaces as single spaces."""
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""What is asked for: which sessions of a survey, in which format; values, checked before anything is read."""
+"""A validated request for an export: which sessions of a survey, in which format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,43 +10,42 @@ from ...survey import Status
 Format = Literal["csv", "long", "jsonl", "parquet", "xlsx", "sav", "dta"]
 Mode = Literal["text", "audio"]
 
-FORMATS: tuple[Format, ...] = get_args(Format)
 MODES: tuple[Mode, ...] = get_args(Mode)
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
-class Shape(NamedTuple):
-    """How a format is sent: its media type, how its files' names end, and whether it can be sent as it is made."""
+class FormatInfo(NamedTuple):
+    """Media type and file name suffix of a format, and whether it is written while sessions are read."""
 
     media_type: str
     suffix: str
     is_streamed: bool
 
 
-SHAPES: Mapping[Format, Shape] = {
-    "csv": Shape("text/csv; charset=utf-8", "csv", is_streamed=True),
-    "long": Shape("text/csv; charset=utf-8", "long.csv", is_streamed=True),
-    "jsonl": Shape("application/x-ndjson", "jsonl", is_streamed=True),
-    "parquet": Shape("application/vnd.apache.parquet", "parquet", is_streamed=False),
-    "xlsx": Shape("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx", is_streamed=False),
-    "sav": Shape("application/x-spss-sav", "sav", is_streamed=False),
-    "dta": Shape("application/x-stata-dta", "dta", is_streamed=False),
+FORMATS: Mapping[Format, FormatInfo] = {
+    "csv": FormatInfo("text/csv; charset=utf-8", "csv", is_streamed=True),
+    "long": FormatInfo("text/csv; charset=utf-8", "long.csv", is_streamed=True),
+    "jsonl": FormatInfo("application/x-ndjson", "jsonl", is_streamed=True),
+    "parquet": FormatInfo("application/vnd.apache.parquet", "parquet", is_streamed=False),
+    "xlsx": FormatInfo("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx", is_streamed=False),
+    "sav": FormatInfo("application/x-spss-sav", "sav", is_streamed=False),
+    "dta": FormatInfo("application/x-stata-dta", "dta", is_streamed=False),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is asked for; times are microseconds since 1970 UTC.
+class ExportRequest:
+    """What to export; times are microseconds since 1970 UTC.
 
     Attributes:
-        status: only sessions like this at the time of the export.
-        since, until: only sessions that began then or later, and before ``until``.
-        updated_since: only sessions that changed since.
-        mode: only sessions that are in this mode.
-        labels: of a choice the label, not the value (csv, parquet, xlsx; sav and dta hold both).
-        spreadsheet_safe: text that a spreadsheet would take for a formula gets a ' in front (csv, long).
-        history: each session with its events (jsonl).
-        drafts: of a draft's event also what was half typed (long, jsonl with history).
+        status: only sessions with this status at the time of the export.
+        since, until: only sessions created from ``since`` on, and before ``until``.
+        updated_since: only sessions changed since.
+        mode: only sessions in this mode.
+        labels: write the label of a choice instead of its value (csv, parquet, xlsx; sav and dta contain both).
+        spreadsheet_safe: prefix texts that a spreadsheet would read as a formula with an apostrophe (csv, long).
+        history: include the events of each session (jsonl).
+        drafts: include the text of drafts (long, jsonl with history).
     """
 
     survey_id: str
@@ -61,20 +60,16 @@ class Asked:
     history: bool = False
     drafts: bool = False
 
-    def check(self) -> None:
-        """Return if the format has all that is asked for.
-
-        Raises:
-            InvalidInput: it has not; it would be left out silently.
-        """
-        for name, formats in _ONLY_IN.items():
+    def validate(self) -> None:
+        """Raise InvalidInput unless the format supports every requested option."""
+        for name, formats in _SUPPORTED.items():
             if getattr(self, name) and self.format not in formats:
-                raise InvalidInput(f"{name} is for {', '.join(formats)}: the format {self.format} has no such thing")
+                raise InvalidInput(f"{name} requires the format {' or '.join(formats)}, not {self.format}")
         if self.drafts and self.format == "jsonl" and not self.history:
-            raise InvalidInput("drafts stand in the history: ask for it too")
+            raise InvalidInput("drafts requires history")
 
 
-_ONLY_IN: Mapping[str, tuple[Format, ...]] = {
+_SUPPORTED: Mapping[str, tuple[Format, ...]] = {
     "labels": ("csv", "parquet", "xlsx"),
     "spreadsheet_safe": ("csv", "long"),
     "history": ("jsonl",),

@@ -1,7 +1,8 @@
-"""SPSS (.sav) and Stata (.dta) files by pyreadstat, with the prompts as labels of variables and options as values'.
+"""SPSS (.sav) and Stata (.dta) files, written with pyreadstat.
 
-pyreadstat wants the whole table, as a Polars frame: so MAX_CELLS bounds it. A choice is the whole number that stands
-for its option, with the label beside it. What a program can't hold whole is cut, or left out, and counted.
+Prompts become labels of variables, options labels of values; a choice is stored as the code of its option. pyreadstat
+needs the whole table as a Polars frame, so MAX_CELLS limits it. Values that the program can't hold are truncated or
+left out, and counted.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,81 +13,89 @@ from ...errors import InvalidInput
 from ...survey.types import Cell
 from .columns import Column, Kind
 from .layout import Layout
-from .names import named
-from .optional import needed
+from .optional import require
 from .parquet import row_groups
-from .programs import PROGRAMS, Program, cut, one_line
-from .walk import Walk
+from .programs import PROGRAMS, Program, one_line, truncate, valid_names
+from .sessions import SessionReader
 
 MAX_CELLS = 20_000_000
-"""Sessions times columns that are made into one file, at most; docs/performance/export.md has the memory they take."""
+"""Maximum of sessions times columns; docs/performance/export.md has the memory they take."""
 
 _TITLE_BYTES = 60
-"""Of the file's label, in which both take the survey's title."""
+"""Maximum size of a file's label, which is the title of the survey."""
 
-_TRUTH: dict[int | float, str] = {0: "no", 1: "yes"}
+_BOOLEAN_LABELS: dict[int | float, str] = {0: "no", 1: "yes"}
 
 _Fit = Callable[[Any], Cell]
-"""Makes a cell what the program can hold: another text where it was cut, None where it can't be held."""
+"""Converts a value to what the program can hold: a truncated text, or None."""
 
 
-def write_labelled(path: Path, layout: Layout, walk: Walk, format_name: str) -> None:
+def write_labelled(path: Path, layout: Layout, reader: SessionReader, format_name: str) -> None:
     """Write the file.
 
     Raises:
-        InvalidInput: there is too much for one file.
+        InvalidInput: there are more than MAX_CELLS.
     """
-    polars, writer = needed("polars", format_name), needed("pyreadstat", format_name)
+    polars, writer = require("polars", format_name), require("pyreadstat", format_name)
     program = PROGRAMS[format_name]
-    names = named([column.name for column in layout.columns], program.naming)
-    frame = polars.concat(_frames(polars, names, layout, walk, program), rechunk=False)
+    names = valid_names([column.name for column in layout.columns], program.naming)
+    frame = polars.concat(_frames(polars, names, layout, reader, program), rechunk=False)
     by_name = dict(zip(names, layout.columns, strict=True))
-    labels = {name: cut(one_line(column.label), program.label_bytes) for name, column in by_name.items()}
-    values = {name: found for name, column in by_name.items() if (found := _value_labels(column, program))}
-    title = cut(one_line(layout.definitions.newest.title), _TITLE_BYTES)
-    described = {"column_labels": labels, "variable_value_labels": values}
+    labels = {name: truncate(one_line(column.label), program.label_bytes) for name, column in by_name.items()}
+    value_labels = {name: texts for name, column in by_name.items() if (texts := _value_labels(column, program))}
+    title = truncate(one_line(layout.definitions.newest.title), _TITLE_BYTES)
+    metadata = {"column_labels": labels, "variable_value_labels": value_labels}
     if format_name == "sav":
         measures = {name: _MEASURES.get(column.kind, "scale") for name, column in by_name.items()}
-        writer.write_sav(frame, path, title, **described, variable_measure=measures, row_compress=True)
+        writer.write_sav(frame, path, title, **metadata, variable_measure=measures, row_compress=True)
     else:
-        writer.write_dta(frame, path, title, **described)
+        writer.write_dta(frame, path, title, **metadata)
 
 
-def _frames(polars: Any, names: Sequence[str], layout: Layout, walk: Walk, program: Program) -> Iterator[Any]:  # noqa: ANN401 - a module
-    """Yield the rows as frames, an empty one first."""
+def _frames(
+    polars: Any,  # noqa: ANN401 - a module
+    names: Sequence[str],
+    layout: Layout,
+    reader: SessionReader,
+    program: Program,
+) -> Iterator[Any]:
+    """Yield the rows as frames, beginning with an empty one."""
     schema = {name: _type(polars, column) for name, column in zip(names, layout.columns, strict=True)}
     fits = [_fit(column, program) for column in layout.columns]
     yield polars.DataFrame(schema=schema)
     cells = 0
-    for rows in row_groups(layout, walk):
+    for rows in row_groups(layout, reader):
         cells += len(rows) * len(names)
         if cells > MAX_CELLS:
             raise InvalidInput(
-                f"{program.name}'s files are made in memory, of at most {MAX_CELLS} sessions times columns: "
-                "export fewer sessions at once (since, until), or take parquet or csv"
+                f"{program.name} files are limited to {MAX_CELLS} sessions times columns: export fewer sessions "
+                "(since, until), or use parquet or csv"
             )
-        columns = [_fitted(fit, given, walk) for fit, given in zip(fits, zip(*rows, strict=True), strict=True)]
+        columns = [_convert(fit, cells, reader) for fit, cells in zip(fits, zip(*rows, strict=True), strict=True)]
         yield polars.DataFrame(dict(zip(names, columns, strict=True)), schema=schema)
 
 
-def _fitted(fit: _Fit, given: Sequence[Cell], walk: Walk) -> list[Cell]:
-    made = [None if cell is None else fit(cell) for cell in given]
-    walk.counts.shortened += sum(
-        cell is not None and (one is None or (isinstance(cell, str) and isinstance(one, str) and len(one) < len(cell)))
-        for one, cell in zip(made, given, strict=True)
-    )
-    return made
+def _convert(fit: _Fit, cells: Sequence[Cell], reader: SessionReader) -> list[Cell]:
+    values = [None if cell is None else fit(cell) for cell in cells]
+    reader.counts.shortened += sum(map(_is_shortened, values, cells))
+    return values
+
+
+def _is_shortened(value: Cell, cell: Cell) -> bool:
+    if value is None:
+        return cell is not None
+    return isinstance(value, str) and isinstance(cell, str) and len(value) < len(cell)
 
 
 def _fit(column: Column, program: Program) -> _Fit:
     match column.kind:
         case "text":
-            return lambda text: cut(text, program.text_bytes)
+            return lambda text: truncate(text, program.text_bytes)
         case "choice":
-            codes: Mapping[Any, int] = {one.value: one.code for one in column.coded}
+            codes: Mapping[Any, int] = {coded.value: coded.code for coded in column.coded}
             return lambda value: codes[value]
         case "number":
-            return lambda number: float(number) if abs(number) <= program.highest else None
+            return lambda number: float(number) if abs(number) <= program.max_number else None
         case "whole":
             return int if column.coded else float
         case "date":
@@ -99,10 +108,10 @@ def _fit(column: Column, program: Program) -> _Fit:
 
 def _type(polars: Any, column: Column) -> Any:  # noqa: ANN401 - a module
     if column.coded:
-        return polars.Int32  # Stata labels whole numbers only
+        return polars.Int32  # Stata labels only integers
     types: dict[Kind, Any] = {
         "text": polars.String,
-        "whole": polars.Float64,  # a double holds each whole number that an answer can have; their integers do not
+        "whole": polars.Float64,  # a double holds every whole number of an answer; their integers do not
         "number": polars.Float64,
         "boolean": polars.Int8,
         "date": polars.Date,
@@ -115,8 +124,8 @@ def _type(polars: Any, column: Column) -> Any:  # noqa: ANN401 - a module
 def _value_labels(column: Column, program: Program) -> Mapping[int | float, str]:
     size = program.value_label_bytes
     if column.kind in {"boolean", "chosen"}:
-        return dict(_TRUTH)
-    return {one.code: cut(one_line(one.label), size) for one in column.coded}
+        return dict(_BOOLEAN_LABELS)
+    return {coded.code: truncate(one_line(coded.label), size) for coded in column.coded}
 
 
 _MEASURES: Mapping[Kind, str] = {"text": "nominal", "choice": "nominal", "chosen": "nominal", "boolean": "nominal"}

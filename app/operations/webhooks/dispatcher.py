@@ -213,7 +213,9 @@ class Dispatcher(ForkAware):
             return True
         if (now := monotonic()) < self._lease_retry_at:
             return False
-        take = partial(leases.acquire, name=LEASE, holder=self._holder, at=self._store.clock(), for_us=LEASE_S * SECOND_US)
+        take = partial(
+            leases.acquire, name=LEASE, holder=self._holder, at=self._store.clock(), for_us=LEASE_S * SECOND_US
+        )
         has_lease = self._store.run_transaction(take)
         self._lease_until = now + LEASE_S if has_lease else 0.0
         self._lease_retry_at = 0.0 if has_lease else now + LEASE_RETRY_S
@@ -224,7 +226,9 @@ class Dispatcher(ForkAware):
         if monotonic() - self._cleaned_at < CLEAN_INTERVAL_S or not self._has_lease():
             return
         at = self._store.clock()
-        ages = outbox.RetentionCutoffs(delivered_before=at - DELIVERED_DAYS * DAY_US, failed_before=at - FAILED_DAYS * DAY_US)
+        ages = outbox.RetentionCutoffs(
+            delivered_before=at - DELIVERED_DAYS * DAY_US, failed_before=at - FAILED_DAYS * DAY_US
+        )
         page = self._store.run_read(
             partial(outbox.scan_old, ages=ages, after_id=self._clean_after_id, limit=CLEAN_BATCH)
         )

@@ -186,7 +186,14 @@ def replay_deliveries(
     get_webhook(store, webhook_id)
     after = done = 0
     while ids := store.run_read(
-        partial(outbox.read_finished_ids, webhook_id=webhook_id, after_id=after, limit=BATCH_SIZE, since=since, failed=failed)
+        partial(
+            outbox.read_finished_ids,
+            webhook_id=webhook_id,
+            after_id=after,
+            limit=BATCH_SIZE,
+            since=since,
+            failed=failed,
+        )
     ):
         done += store.run_transaction(partial(outbox.replay, ids=ids, at=store.clock()))
         after = ids[-1]

@@ -8,9 +8,15 @@ import flask
 
 from ...core.timestamps import parse_timestamp
 from ...errors import InvalidInput, RateLimited
-from ...operations.export import codebook
-from ...operations.export.export import Export
-from ...operations.export.request import FORMATS, MODES, STATUSES, Asked
+from ...operations.export import (
+    FORMATS,
+    MODES,
+    STATUSES,
+    Export,
+    ExportRequest,
+    codebook_to_dict,
+    codebook_to_markdown,
+)
 from ...sessions.service import SessionStore
 from ..authorization import permitted_to_all, store
 from . import requests
@@ -78,7 +84,7 @@ def export_survey(survey_id: str) -> flask.Response:
     permitted_to_all("export", "survey_exported", survey=survey_id[:64], format=asked_for[:16])
     requests.check_arguments("format", "status", "since", "until", "updated_since", "mode", *SWITCHES)
     exporting = Export(store(), _asked(survey_id))
-    with _under_way().enter(is_streamed=exporting.shape.is_streamed) as places:
+    with _under_way().enter(is_streamed=exporting.format.is_streamed) as places:
         response = _made(exporting)
         # However the stream ends, also where nobody takes a piece of it.
         response.call_on_close(places.pop_all().close)
@@ -87,11 +93,11 @@ def export_survey(survey_id: str) -> flask.Response:
 
 def _made(exporting: Export) -> flask.Response:
     # What is sent as it is made can't be taken back: the sessions are read once before.
-    looked = exporting.look() if exporting.shape.is_streamed else None
-    made = exporting.make()
-    response = flask.Response(made.pieces, content_type=exporting.shape.media_type)
+    looked = exporting.count() if exporting.format.is_streamed else None
+    made = exporting.write()
+    response = flask.Response(made.pieces, content_type=exporting.format.media_type)
     response.headers["Content-Disposition"] = f"attachment; filename={exporting.file_name}"
-    lacking = (looked or made.counts).lacking()
+    lacking = (looked or made.counts).missing()
     response.headers[LEFT_OUT] = ", ".join(f"{name}={count}" for name, count in lacking.items()) or "nothing"
     return response
 
@@ -102,16 +108,16 @@ def get_codebook(survey_id: str) -> flask.Response:
     permitted_to_all("export", "survey_exported", survey=survey_id[:64], format="codebook")
     requests.check_arguments("format")
     wanted = _one_of("format", CODEBOOK_FORMATS, "json")
-    layout = Export(store(), Asked(survey_id=store().queries.key("x", survey_id).survey_id)).layout
+    layout = Export(store(), ExportRequest(survey_id=store().queries.key("x", survey_id).survey_id)).layout
     if wanted == "json":
-        return json_response({"success": True, "codebook": codebook.document_of(layout)})
-    return flask.Response(codebook.markdown_of(layout), content_type="text/markdown; charset=utf-8")
+        return json_response({"success": True, "codebook": codebook_to_dict(layout)})
+    return flask.Response(codebook_to_markdown(layout), content_type="text/markdown; charset=utf-8")
 
 
-def _asked(survey_id: str) -> Asked:
-    return Asked(
+def _asked(survey_id: str) -> ExportRequest:
+    return ExportRequest(
         survey_id=store().queries.key("x", survey_id).survey_id,
-        format=_one_of("format", FORMATS, "csv"),
+        format=_one_of("format", tuple(FORMATS), "csv"),
         status=_one_of("status", STATUSES),
         since=_moment("since"),
         until=_moment("until", ends_day=True),

@@ -7,10 +7,8 @@ import flask
 
 from ...access.principals import Participant, require_scope
 from ...core import strict_json
-from ...core.timestamps import format_timestamp
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unauthorized, VersionConflict
 from ...sessions.service import SessionStore
-from ...store.rows import HistoryEntry
 from ...survey import AnyCommand, Begin, Save, SessionKey, Snapshot, Update, survey_json_schema
 from ...writer.batch import Committed
 from ..authentication import access
@@ -119,7 +117,7 @@ def get_history(user_id: str) -> flask.Response:
     after = requests.whole_number("after", 0, low=0) or 0
     entries = store().queries.history(key, after_version=after, limit=limit)
     more = entries[-1].version if len(entries) == limit else None
-    return json_response({"success": True, "events": [_event(entry) for entry in entries], "next": more})
+    return json_response({"success": True, "events": [entry.to_dict() for entry in entries], "next": more})
 
 
 @api.get("/api/sessions")
@@ -282,25 +280,4 @@ def _sees_closed_surveys(survey_id: str | None = None) -> bool:
 
 
 def _shown(snapshot: Snapshot) -> dict[str, Any]:
-    state = snapshot.state
-    return {
-        **snapshot.to_dict(store().clock()),
-        "version": state.version,
-        "progress": snapshot.progress,
-        "created_at": format_timestamp(state.started_at),
-        "updated_at": format_timestamp(state.updated_at),
-        "completed_at": format_timestamp(state.completed_at),
-    }
-
-
-def _event(entry: HistoryEntry) -> dict[str, Any]:
-    record = entry.record
-    return {
-        "version": entry.version,
-        "action": record.action,
-        "step": record.step,
-        "answer": record.answer,
-        "timestamp": format_timestamp(record.at),
-        "message_id": entry.message_id,
-        "data": record.data,
-    }
+    return {**snapshot.to_full_dict(store().clock()), "progress": snapshot.progress}

@@ -1,4 +1,4 @@
-"""A store on SQLite whose surveys a test writes, and writes anew."""
+"""A store on SQLite whose survey file a test replaces."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ Opened = Callable[[str], SessionStore]
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
-    """Open the test's database with this survey file, in place of the one before."""
+    """Return a function that reopens the database with another survey file."""
     stores: list[SessionStore] = []
     folder = tmp_path / "surveys"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Exports made and read back by other hands: Polars, openpyxl and pyreadstat."""
+"""Write exports and read them with Polars, openpyxl and pyreadstat."""
 
 import io
 import json
@@ -11,8 +11,8 @@ import polars
 import pyreadstat
 
 from app.operations.export.export import Export
-from app.operations.export.request import Asked, Format
-from app.operations.export.walk import Counts
+from app.operations.export.request import ExportRequest, Format
+from app.operations.export.sessions import Counts
 from app.sessions.service import SessionStore
 from app.survey.commands import Save
 from app.survey.snapshot import SessionKey
@@ -20,16 +20,16 @@ from app.survey.snapshot import SessionKey
 Row = Mapping[str, Any]
 
 
-def made(store: SessionStore, survey_id: str, format_name: Format, **asked: Any) -> tuple[bytes, Counts]:
+def export(store: SessionStore, survey_id: str, format_name: Format, **options: Any) -> tuple[bytes, Counts]:
     """Return the file and its counts."""
-    exported = Export(store, Asked(survey_id=survey_id, format=format_name, **asked)).make()
-    pieces = list(exported.pieces)
+    file = Export(store, ExportRequest(survey_id=survey_id, format=format_name, **options)).write()
+    pieces = list(file.pieces)
     assert all(pieces)  # an empty one would end a chunked response
-    return b"".join(pieces), exported.counts
+    return b"".join(pieces), file.counts
 
 
 def csv_rows(data: bytes) -> list[Row]:
-    """Return the rows as texts; what is missing is None, an empty text is not."""
+    """Return the rows as texts; a missing value is None, an empty text is not."""
     return polars.read_csv(io.BytesIO(data), infer_schema=False).to_dicts()
 
 
@@ -42,23 +42,23 @@ def jsonl_rows(data: bytes) -> list[Row]:
 
 
 def sheet_rows(data: bytes, sheet: str = "sessions") -> list[Row]:
-    head, *rows = openpyxl.load_workbook(io.BytesIO(data))[sheet].iter_rows(values_only=True)
-    return [dict(zip(head, row, strict=True)) for row in rows]
+    header, *rows = openpyxl.load_workbook(io.BytesIO(data))[sheet].iter_rows(values_only=True)
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def labelled_rows(data: bytes, format_name: Format, folder: Path) -> tuple[list[Row], Any]:
-    """Return the rows of an SPSS or Stata file, and what pyreadstat knows of its variables."""
+    """Return the rows of an SPSS or Stata file, and the metadata of its variables."""
     path = folder / f"read.{format_name}"
     path.write_bytes(data)
     read = pyreadstat.read_sav if format_name == "sav" else pyreadstat.read_dta
-    frame, known = read(path, output_format="polars")
-    return frame.to_dicts(), known
+    frame, metadata = read(path, output_format="polars")
+    return frame.to_dicts(), metadata
 
 
 def save(
     store: SessionStore, survey_id: str, user_id: str, answers: Mapping[str, Any], at: int = 1_700_000_000_000_000
 ) -> SessionKey:
-    """Give a session these answers, whatever they are."""
+    """Save a session with any answers."""
     key = SessionKey(survey_id, user_id)
     steps: Sequence[str] = tuple(answers)
     store.turns.submit(

@@ -1,0 +1,202 @@
+"""Read the sessions of a survey page by page, with or without their events, and count what is left out.
+
+An export is not one snapshot: each session is exported as it is when its page is read. Sessions that exist throughout
+are exported once; those that are created or erased meanwhile may or may not be included.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import attrgetter
+
+from ...catalogue import Catalogue
+from ...errors import MissingKey, NoSuchSurvey, SurveyFileError
+from ...sessions.service import SessionStore
+from ...store import export_pages as pages
+from ...store.encryption import SET_ASIDE
+from ...store.export_pages import Event, SessionFilter
+from ...store.rows import HistoryEntry, StoredSession
+from ...survey import SessionKey, SessionState, Survey, parse_definition
+from .columns import Definitions
+from .request import ExportRequest
+
+log = logging.getLogger("stepkeep.export")
+
+Progress = Callable[[int, int], None]
+"""Called with the number of sessions read, and their total."""
+
+Session = tuple[SessionKey, SessionState]
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What an export contains, and what it lacks.
+
+    Attributes:
+        sessions: exported ones.
+        set_aside: sessions that were set aside for support; left out.
+        unreadable: sessions that can't be read; left out.
+        events: events that can't be read, of exported sessions; left out.
+        shortened: values that the format can't hold, which were truncated or left out.
+    """
+
+    sessions: int = 0
+    set_aside: int = 0
+    unreadable: int = 0
+    events: int = 0
+    shortened: int = 0
+
+    def missing(self) -> Mapping[str, int]:
+        """Return the counts of what the export lacks, without zeros."""
+        return {name: count for name, count in asdict(self).items() if count and name != "sessions"}
+
+
+class SessionReader:
+    """Reads the requested sessions once.
+
+    Attributes:
+        at: time of the export, for statuses.
+        counts: of the sessions read so far.
+    """
+
+    def __init__(self, store: SessionStore, request: ExportRequest, at: int, progress: Progress) -> None:
+        self.at = at
+        self.counts = Counts()
+        self._store = store
+        self._progress = progress
+        self._filter = SessionFilter(
+            survey_id=request.survey_id,
+            at=at,
+            status=request.status,
+            since=request.since,
+            until=request.until,
+            updated_since=request.updated_since,
+            is_audio_mode=None if request.mode is None else request.mode == "audio",
+        )
+
+    def pages(self) -> Iterator[list[Session]]:
+        """Yield the readable sessions in the order of their user ids; a page may be empty.
+
+        Raises:
+            MissingKey: a session can't be decrypted; leaving it out would make it look erased.
+            Unavailable: the database is unavailable.
+        """
+        store, chosen, after, done = self._store, self._filter, None, 0
+        total = store.run_read(lambda connection: pages.count_matching(connection, chosen))
+        while True:
+            start: SessionKey | None = after
+            page = store.run_read(lambda connection: pages.read_sessions(connection, chosen, start, store.cipher))  # noqa: B023 - called at once
+            yield [session for stored in page.stored if (session := self._readable(*stored)) is not None]
+            done += len(page.stored)
+            self._progress(done, max(done, total))
+            after = page.following
+            if after is None:
+                return
+
+    def with_events(self) -> Iterator[tuple[Session, Iterator[HistoryEntry]]]:
+        """Yield each session with its events, oldest first; consume the events before advancing.
+
+        Raises:
+            MissingKey, Unavailable: as :meth:`pages`.
+        """
+        for page in self.pages():
+            versions = {key.user_id: state.version for key, state in page}
+            groups = groupby(self._events([key for key, _ in page]), attrgetter("user_id"))
+            user_id, events = next(groups, ("", iter(())))
+            for key, state in page:
+                while user_id and user_id < key.user_id:  # pragma: no cover - each event has its session
+                    user_id, events = next(groups, ("", iter(())))
+                own = events if user_id == key.user_id else iter(())
+                yield (key, state), self._entries(own, versions[key.user_id])
+                if user_id == key.user_id:
+                    user_id, events = next(groups, ("", iter(())))
+
+    def _readable(self, key: SessionKey, stored: StoredSession) -> Session | None:
+        if SET_ASIDE in key.user_id:
+            self.counts.set_aside += 1
+        elif isinstance(stored, SessionState):
+            self.counts.sessions += 1
+            return key, stored
+        elif isinstance(stored, MissingKey):
+            raise stored
+        else:
+            self.counts.unreadable += 1
+        return None
+
+    def _events(self, keys: list[SessionKey]) -> Iterator[Event]:
+        store, after = self._store, None
+        while keys:
+            start: tuple[str, int] | None = after
+            page = store.run_read(lambda connection: pages.read_events(connection, keys, start, store.cipher))  # noqa: B023 - called at once
+            yield from page
+            if len(page) < pages.EVENTS_A_PAGE:
+                return
+            after = (page[-1].user_id, page[-1].version)
+
+    def _entries(self, events: Iterator[Event], newest: int) -> Iterator[HistoryEntry]:
+        """Yield the events up to the session's version in the export."""
+        for event in events:
+            if event.version > newest:
+                continue
+            if isinstance(event.entry, HistoryEntry):
+                yield event.entry
+            else:
+                self.counts.events += 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedEntry:
+    """An event with its timings.
+
+    Attributes:
+        is_audio_mode: the mode of the session after the event.
+        since_previous_s: seconds since the previous event; None for the first one.
+        since_start_s: seconds since the first event of the session.
+    """
+
+    entry: HistoryEntry
+    is_audio_mode: bool
+    since_previous_s: float | None
+    since_start_s: float
+
+
+def timed(entries: Iterable[HistoryEntry]) -> Iterator[TimedEntry]:
+    """Add timings to the events of one session, oldest first and from its first event on."""
+    started_at, previous_at, is_audio_mode = None, None, False
+    for entry in entries:
+        at = entry.record.at
+        started_at = at if started_at is None else started_at
+        is_audio_mode = bool(entry.record.data.get("is_audio_mode", is_audio_mode))
+        yield TimedEntry(
+            entry=entry,
+            is_audio_mode=is_audio_mode,
+            since_previous_s=None if previous_at is None else (at - previous_at) / 1_000_000,
+            since_start_s=(at - started_at) / 1_000_000,
+        )
+        previous_at = at
+
+
+def read_definitions(store: SessionStore, survey_id: str) -> Definitions:
+    """Return the revisions of a survey, which need not be offered any more.
+
+    Raises:
+        NoSuchSurvey: the survey has never existed.
+        Unavailable: the database is unavailable.
+    """
+    rows = store.run_read(lambda connection: pages.read_revisions(connection, survey_id))
+    surveys = [survey for row in rows if (survey := _parse(store.catalogue, survey_id, *row)) is not None]
+    newest = store.catalogue.surveys.get(survey_id) or (surveys[-1] if surveys else None)
+    if newest is None:
+        raise NoSuchSurvey(survey_id, store.catalogue.public_ids)
+    if all(survey.revision != newest.revision for survey in surveys):  # pragma: no cover - a start stores it
+        surveys.append(newest)
+    return Definitions(newest=newest, by_age=tuple(surveys))
+
+
+def _parse(catalogue: Catalogue, survey_id: str, revision: str, definition: str) -> Survey | None:
+    try:
+        return catalogue.with_defaults(parse_definition(definition, f"{survey_id}@{revision}"))
+    except SurveyFileError as error:
+        log.warning("ignoring a stored survey revision that can't be parsed: %s", error)
+        return None
