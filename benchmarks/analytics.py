@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, String, Table, cast, func, insert, literal, select
 
-from app.operations.analytics import Filters, figures_of
-from app.operations.analytics.collect import PART
+from app.operations.analytics import Filters, summarize
+from app.operations.analytics.collect import SESSIONS_A_PART
 from app.operations.demo.fill import Plan, fill
 from app.sessions.queries import now_us
 from app.sessions.service import SessionStore, open_store
@@ -119,10 +119,10 @@ def measure(kind: str, folder: Path, rows: int) -> Measured:
         try:
             count, made = grow(store, url, rows)
             databases.refresh_statistics(url)
-            whole_s, cpu_s = timed(lambda: figures_of(store, SURVEY_ID))
+            whole_s, cpu_s = timed(lambda: summarize(store, SURVEY_ID))
             read_s, _ = timed(lambda: _read_events(store))
             week = Filters(since=now_us() - 7 * DAY_US)
-            week_s, _ = timed(lambda: figures_of(store, SURVEY_ID, week))
+            week_s, _ = timed(lambda: summarize(store, SURVEY_ID, week))
         finally:
             store.close()
     return Measured(kind, count, made, whole_s, cpu_s, read_s, week_s)
@@ -140,7 +140,7 @@ def _read_events(store: SessionStore) -> None:
 
 
 def _sessions_after(after: str | None, connection: Connection) -> list[statistics.SessionRow]:
-    return statistics.read_sessions(connection, SURVEY_ID, after, PART)
+    return statistics.read_sessions(connection, SURVEY_ID, after, SESSIONS_A_PART)
 
 
 def _walks_between(first: str, last: str, connection: Connection) -> statistics.EventColumns:

@@ -1,4 +1,4 @@
-"""``flask report``: one page that needs nothing else, tables for a spreadsheet, and figures for programs."""
+"""``flask report``: a self-contained page, CSV files, and JSON."""
 
 import csv
 import json
@@ -28,11 +28,13 @@ WORDS = "my knee hurts & it is a secret"
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[flask.Flask]:
-    made = create_app(production(Settings(database_url=f"sqlite:///{tmp_path / 'sessions.db'}", surveys_dir=SURVEYS)))
-    register(made)
-    yield made
-    made.extensions["stepkeep_access"].credentials.revocations.close()
-    made.extensions["stepkeep"].close()
+    created = create_app(
+        production(Settings(database_url=f"sqlite:///{tmp_path / 'sessions.db'}", surveys_dir=SURVEYS))
+    )
+    register(created)
+    yield created
+    created.extensions["stepkeep_access"].credentials.revocations.close()
+    created.extensions["stepkeep"].close()
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def run(app: flask.Flask) -> FlaskCliRunner:
 
 
 class Page(HTMLParser):
-    """What a page has: its tags, and what its attributes would load."""
+    """Parses a page: its tags, and the URLs that it would load."""
 
     VOID = frozenset({"meta", "br", "rect", "line"})
 
@@ -85,8 +87,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_page_needs_nothing_and_names_nobody(run: FlaskCliRunner, tmp_path: Path) -> None:
-    """No script, no address, no name, no text that somebody wrote; charts, and under each its table."""
+def test_page_is_self_contained_and_anonymous(run: FlaskCliRunner, tmp_path: Path) -> None:
+    """No scripts, URLs, user ids or free texts; each chart has its table."""
     file = tmp_path / "report.html"
     done = run.invoke(args=["report", "intake", "--output", str(file)])
     assert done.exit_code == 0, done.output
@@ -104,14 +106,14 @@ def test_page_needs_nothing_and_names_nobody(run: FlaskCliRunner, tmp_path: Path
     assert "@media print" in text
 
 
-def test_tables_hold_the_figures(run: FlaskCliRunner, tmp_path: Path) -> None:
-    """A folder that is not there is made; each table has its head, and the numbers are REST's."""
-    folder = tmp_path / "made" / "figures"
+def test_csv_files_have_the_values_of_rest(run: FlaskCliRunner, tmp_path: Path) -> None:
+    """A missing folder is created; each file has a header."""
+    folder = tmp_path / "created" / "report"
     done = run.invoke(args=["report", "intake", "--csv", str(folder), "--json"])
     assert done.exit_code == 0, done.output
-    figures = json.loads(done.stdout)
-    Analytics.model_validate(figures)
-    assert figures["sessions"]["started"] == 2
+    summary = json.loads(done.stdout)
+    Analytics.model_validate(summary)
+    assert summary["sessions"]["started"] == 2
     assert sorted(path.name for path in folder.iterdir()) == [
         "answers.csv",
         "bins.csv",
@@ -129,8 +131,8 @@ def test_tables_hold_the_figures(run: FlaskCliRunner, tmp_path: Path) -> None:
     assert steps["S4"]["number_min"] == ""
 
 
-def test_filters_choose_the_sessions(run: FlaskCliRunner) -> None:
-    """By mode, by time; and a time that is none is refused."""
+def test_filters_select_sessions(run: FlaskCliRunner) -> None:
+    """By mode and time; an invalid time is refused."""
     args = ["report", "intake", "--json"]
     assert json.loads(run.invoke(args=[*args, "--mode", "audio"]).stdout)["sessions"]["started"] == 1
     assert json.loads(run.invoke(args=[*args, "--until", "2001-01-01"]).stdout)["sessions"]["started"] == 0
@@ -139,8 +141,8 @@ def test_filters_choose_the_sessions(run: FlaskCliRunner) -> None:
     assert "since must be a day" in refused.stderr
 
 
-def test_report_is_refused_where_it_can_go_nowhere(run: FlaskCliRunner, tmp_path: Path) -> None:
-    """Nothing to write to, no such survey, a place where nothing can be written: each says what is wrong."""
+def test_report_is_refused_when_it_can_not_be_written(run: FlaskCliRunner, tmp_path: Path) -> None:
+    """Without an output, for an unknown survey, or into a file that is no folder."""
     assert run.invoke(args=["report", "intake"]).exit_code == 2
     gone = run.invoke(args=["report", "nosuch", "--json"])
     assert gone.exit_code != 0
@@ -151,15 +153,15 @@ def test_report_is_refused_where_it_can_go_nowhere(run: FlaskCliRunner, tmp_path
     assert "can't be written" in refused.stderr
 
 
-def test_report_is_noted_in_the_audit_log(run: FlaskCliRunner) -> None:
-    """Who counts answers has looked at them."""
+def test_report_is_recorded_in_the_audit_log(run: FlaskCliRunner) -> None:
+    """As reading answers is."""
     run.invoke(args=["report", "intake", "--json"])
     log = [json.loads(line) for line in run.invoke(args=["audit", "--json"]).output.splitlines()]
-    assert [(one["action"], one["survey_id"]) for one in log] == [("analytics_read", "intake")]
+    assert [(entry["action"], entry["survey_id"]) for entry in log] == [("analytics_read", "intake")]
 
 
-def test_what_a_spreadsheet_would_calculate_stays_text(app: flask.Flask, tmp_path: Path) -> None:
-    """The name of a step that a program saved may begin with anything; the page escapes what is markup."""
+def test_formulas_and_markup_are_escaped(app: flask.Flask, tmp_path: Path) -> None:
+    """In names of steps, which clients that save a state choose."""
     store: SessionStore = app.extensions["stepkeep"]
     step = '=HYPERLINK("http://x")<b>'
     save = Save(
@@ -168,9 +170,9 @@ def test_what_a_spreadsheet_would_calculate_stays_text(app: flask.Flask, tmp_pat
     store.turns.submit(BEN, save)
     file = tmp_path / "report.html"
     run = app.test_cli_runner()
-    done = run.invoke(args=["report", "intake", "--csv", str(tmp_path / "figures"), "--output", str(file)])
+    done = run.invoke(args=["report", "intake", "--csv", str(tmp_path / "report"), "--output", str(file)])
     assert done.exit_code == 0, done.output
-    assert "'=HYPERLINK" in (tmp_path / "figures" / "steps.csv").read_text()
+    assert "'=HYPERLINK" in (tmp_path / "report" / "steps.csv").read_text()
     assert "<b>HYPERLINK" not in file.read_text()
     assert "&lt;b&gt;" in file.read_text()
     assert Page(file.read_text()).open == []

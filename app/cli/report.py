@@ -1,4 +1,4 @@
-"""``flask report``: a survey's figures as a page to read, print and pass on, and as tables."""
+"""``flask report``: the analytics of a survey as an HTML page, CSV files or JSON."""
 
 import json
 from collections.abc import Mapping
@@ -10,56 +10,57 @@ from flask.cli import with_appcontext
 
 from ..core.files import replace_file
 from ..errors import InvalidInput
-from ..operations.analytics import Filters, figures_of
-from ..operations.analytics.csv_files import csv_files
-from ..operations.analytics.report import report_of
+from ..operations.analytics import Filters, csv_files, report_to_dict, summarize
 from ..operations.export import MODES, STATUSES
 from .output import note, progress, store, told, usage
 
 
 @click.command("report")
 @click.argument("survey")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=None, help="The page: an HTML file.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Write an HTML page.")
 @click.option(
-    "--csv", "folder", type=click.Path(file_okay=False, path_type=Path), default=None, help="Folder of tables."
+    "--csv",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="Write CSV files into a folder.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the figures for programs, as REST gives them.")
-@click.option("--since", default=None, help="Only sessions that began on this day or time, or later (UTC).")
-@click.option("--until", default=None, help="Only sessions that began before this time, or on this day.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, as REST does.")
+@click.option("--since", default=None, help="Only sessions created on or after this day or time (UTC).")
+@click.option("--until", default=None, help="Only sessions created on or before this day, or before this time.")
 @click.option("--mode", type=click.Choice(MODES), default=None, help="Only sessions in this mode.")
 @click.option("--revision", default=None, help="Only sessions of this revision of the survey.")
-@click.option("--status", type=click.Choice(STATUSES), default=None, help="Only sessions like this.")
+@click.option("--status", type=click.Choice(STATUSES), default=None, help="Only sessions with this status.")
 @with_appcontext
 @told
-def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bool, **given: str | None) -> None:
-    """Write a survey's figures: completion, where people stop, how long each step takes, what was answered.
+def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bool, **filters: str | None) -> None:
+    """Report on a survey: completion, drop-off, time for each step, distributions of answers.
 
     \b
     Examples:
       flask report intake --output report.html
       flask report intake --output november.html --since 2026-11-01 --until 2026-11-30
-      flask report intake --csv figures/
+      flask report intake --csv report/
       flask report intake --json | jq .sessions
 
-    The page is one file without anything from elsewhere. No names and no free texts are in any of them.
+    The HTML page is self-contained. Reports contain no user ids and no free texts.
     """
     if output is None and folder is None and not as_json:
-        raise click.UsageError("say where to: --output FILE, --csv FOLDER or --json")
+        raise click.UsageError("choose an output: --output FILE, --csv FOLDER or --json")
     with usage():
-        filters = Filters.of(**given)
+        parsed = Filters.parse(**filters)
     note("analytics_read", survey_id=store().queries.key("x", survey).survey_id)
     with progress("Counting") as show:
-        figures = figures_of(store(), survey, filters, show)
+        summary = summarize(store(), survey, parsed, show)
     if output is not None:
-        _write({output: flask.render_template("report/report.html", report=report_of(figures))})
+        _write({output: flask.render_template("report/report.html", report=report_to_dict(summary))})
     if folder is not None:
-        _write({folder / name: text for name, text in csv_files(figures).items()})
+        _write({folder / name: text for name, text in csv_files(summary).items()})
     if as_json:
-        click.echo(json.dumps({"success": True, **figures}))
+        click.echo(json.dumps({"success": True, **summary}))
 
 
 def _write(texts: Mapping[Path, str]) -> None:
-    """Write files, each whole or not at all, and say so."""
     for path, text in texts.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Figures for many who ask at once: counted once, and kept for a moment."""
+"""Summaries for many concurrent callers: computed once at a time, and cached for a moment."""
 
 import threading
 import time
@@ -9,74 +9,72 @@ from typing import Any, NamedTuple
 from ...errors import RateLimited
 from ...sessions.service import SessionStore
 from .filters import Filters
-from .summary import figures_of
+from .summary import summarize
 
-KEPT_S = 2.0
-"""Seconds for which figures are given again, at least."""
+MIN_AGE_S = 2.0
+"""Minimum time for which a summary is cached."""
 
-KEPT_TIMES = 4
-"""How many times as long as they took to be counted they are given again: who asks all the time, for the same, keeps
-the database busy for a fifth of it."""
+AGE_FACTOR = 4
+"""A summary is cached for this multiple of its computing time, so that polling uses a fifth of the database."""
 
-KEPT = 32
-"""Surveys and filters whose figures are kept: some 100 KB each."""
+MAX_CACHED = 32
+"""Cached summaries, of some 100 KB each."""
 
-AGAIN_S = 5
-"""Seconds after which who was refused may ask again."""
+RETRY_AFTER_S = 5
 
-_Wanted = tuple[str, Filters]
+_Key = tuple[str, Filters]
 
 
-class _Kept(NamedTuple):
-    figures: dict[str, Any]
-    until: float
+class _Cached(NamedTuple):
+    summary: dict[str, Any]
+    expires_at: float
 
 
-class SharedFigures:
-    """The figures of a store's surveys. Safe from any thread.
+class SummaryCache:
+    """Cached summaries of a store's surveys. Thread-safe.
 
-    One is counted at a time, whoever asks: turns have the rest of the machine.
+    One summary is computed at a time, which leaves the rest of the machine to turns.
 
     Args:
-        waiting: requests that may wait for figures at once, so that others of REST's threads stay free.
-        clock: gives seconds that never go back.
+        max_waiting: callers that may wait at once, so that other REST threads stay free.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, store: SessionStore, waiting: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: SessionStore, max_waiting: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
-        self._counting = threading.Lock()
-        self._kept: OrderedDict[_Wanted, _Kept] = OrderedDict()
-        self._places = threading.BoundedSemaphore(waiting)
+        self._computing = threading.Lock()
+        self._cached: OrderedDict[_Key, _Cached] = OrderedDict()
+        self._waiting = threading.BoundedSemaphore(max_waiting)
 
-    def of(self, survey_id: str, filters: Filters) -> dict[str, Any]:
-        """Return the figures as :func:`figures_of`; they may be some seconds old. Not to be changed.
+    def get(self, survey_id: str, filters: Filters) -> dict[str, Any]:
+        """Return a summary as :func:`summarize`, up to some seconds old; do not modify it.
 
         Raises:
-            RateLimited: too many wait for figures already.
+            RateLimited: too many callers are waiting.
         """
-        wanted = (survey_id, filters)
-        found = self._fresh(wanted)
-        if found is not None:
-            return found
-        if not self._places.acquire(blocking=False):
-            raise RateLimited(AGAIN_S)
+        key = (survey_id, filters)
+        summary = self._fresh(key)
+        if summary is not None:
+            return summary
+        if not self._waiting.acquire(blocking=False):
+            raise RateLimited(RETRY_AFTER_S)
         try:
-            with self._counting:
-                return self._fresh(wanted) or self._count(wanted)
+            with self._computing:
+                return self._fresh(key) or self._compute(key)
         finally:
-            self._places.release()
+            self._waiting.release()
 
-    def _fresh(self, wanted: _Wanted) -> dict[str, Any] | None:
-        kept = self._kept.get(wanted)
-        return kept.figures if kept is not None and self._clock() < kept.until else None
+    def _fresh(self, key: _Key) -> dict[str, Any] | None:
+        cached = self._cached.get(key)
+        return cached.summary if cached is not None and self._clock() < cached.expires_at else None
 
-    def _count(self, wanted: _Wanted) -> dict[str, Any]:
-        began = self._clock()
-        figures = figures_of(self._store, *wanted)
+    def _compute(self, key: _Key) -> dict[str, Any]:
+        started = self._clock()
+        summary = summarize(self._store, *key)
         now = self._clock()
-        self._kept[wanted] = _Kept(figures, now + max(KEPT_S, (now - began) * KEPT_TIMES))
-        self._kept.move_to_end(wanted)
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return figures
+        self._cached[key] = _Cached(summary, now + max(MIN_AGE_S, (now - started) * AGE_FACTOR))
+        self._cached.move_to_end(key)
+        while len(self._cached) > MAX_CACHED:
+            self._cached.popitem(last=False)
+        return summary

@@ -1,6 +1,6 @@
-"""Counts all sessions of a survey, a part at a time, on two connections: memory does not grow with the sessions.
+"""Count all sessions of a survey in parts, on two connections.
 
-But for durations: each answer's, and each number's, takes 8 bytes until the quantiles are known.
+Memory does not grow with the sessions, except for 8 bytes for each answer's duration and each number.
 """
 
 from collections import deque
@@ -20,68 +20,64 @@ from ...sessions.service import SessionStore
 from ...store.encryption import ANSWERS
 from ...store.statistics import EventColumns, SessionRow, is_set_aside, read_event_columns, read_sessions
 from ...survey import END
-from .counters import Tally
-from .event_arrays import ANSWERED, NO_STEP, NOT_COMPLETED, WENT_BACK, Ints, StepNumbers, Walks, events_of
-from .filters import Filters, mode_of, status_of
-from .plan import Plan
+from .counters import Counters
+from .event_arrays import ANSWERED, NO_STEP, NOT_COMPLETED, WENT_BACK, Ints, Runs, StepNumbers, parse_events
+from .filters import Filters, session_mode, session_status
+from .step_plan import StepPlan
 
 PAUSE_S = 1800
-"""Seconds: who did nothing for half an hour was away. Web analytics call that the end of a visit, by long custom."""
+"""Longer gaps between events are pauses; web analytics customarily end a visit after half an hour."""
 
-PART = 4000
-"""Sessions of a part: some 20 MB, and no more than some tens of milliseconds in which the interpreter is held."""
+SESSIONS_A_PART = 4000
+"""Some 20 MB, and a few tens of milliseconds with the interpreter's lock."""
 
-EVENTS = 250_000
-"""Events that are looked at together, at most: some 50 MB."""
+EVENTS_A_CHUNK = 250_000
+"""Events that are processed together: some 50 MB."""
 
-FEW = 4
-"""Where the filters leave less than one of so many sessions, each is looked for; else all between are read."""
+SELECTIVITY = 4
+"""If the filters keep less than one in this many sessions, events are read by session, otherwise by range."""
 
 CONNECTIONS = 2
 
 _DAY_US = 86_400_000_000
 
 Progress = Callable[[int, int], None]
-"""Told how many sessions were counted, and of how many."""
+"""Called with the number of counted sessions, and their total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What is to be counted.
-
-    Attributes:
-        at: now, microseconds since 1970 UTC.
-    """
+class Query:
+    """What to count; ``at`` is now, in microseconds since 1970 UTC."""
 
     survey_id: str
     filters: Filters
-    plan: Plan
+    plan: StepPlan
     at: int
 
 
-def tally_of(store: SessionStore, question: Question, progress: Progress, total: int) -> Tally:
-    """Return what is counted of all sessions that fit.
+def count_sessions(store: SessionStore, query: Query, progress: Progress, total: int) -> Counters:
+    """Count all sessions that match.
 
     Raises:
-        Unavailable: the database can't be read now.
+        Unavailable: the database is unavailable.
     """
-    whole, done = Tally(), 0
-    waiting: deque[tuple[int, Future[Tally]]] = deque()
-    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="stepkeep-figures") as threads:
-        for rows in _parts(store, question.survey_id):
-            waiting.append((len(rows), threads.submit(_tally_of_part, store, question, rows)))
-            if len(waiting) > CONNECTIONS:
-                done += _add_first(whole, waiting)
+    counters, done = Counters(), 0
+    pending: deque[tuple[int, Future[Counters]]] = deque()
+    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="stepkeep-analytics") as threads:
+        for rows in _parts(store, query.survey_id):
+            pending.append((len(rows), threads.submit(_count_part, store, query, rows)))
+            if len(pending) > CONNECTIONS:
+                done += _add_first(counters, pending)
                 progress(done, max(done, total))
-        while waiting:
-            done += _add_first(whole, waiting)
+        while pending:
+            done += _add_first(counters, pending)
             progress(done, max(done, total))
-    return whole
+    return counters
 
 
-def _add_first(whole: Tally, waiting: deque[tuple[int, Future[Tally]]]) -> int:
-    size, future = waiting.popleft()
-    whole.add(future.result())
+def _add_first(counters: Counters, pending: deque[tuple[int, Future[Counters]]]) -> int:
+    size, future = pending.popleft()
+    counters.add(future.result())
     return size
 
 
@@ -89,81 +85,82 @@ def _parts(store: SessionStore, survey_id: str) -> Iterator[list[SessionRow]]:
     last: str | None = None
     while True:
         after = last
-        rows = store.run_read(lambda connection: read_sessions(connection, survey_id, after, PART))  # noqa: B023 - called at once
+        rows = store.run_read(lambda connection: read_sessions(connection, survey_id, after, SESSIONS_A_PART))  # noqa: B023 - called at once
         if rows:
             yield rows
-        if len(rows) < PART:
+        if len(rows) < SESSIONS_A_PART:
             return
         last = rows[-1].user_id
 
 
-def _tally_of_part(store: SessionStore, question: Question, rows: Sequence[SessionRow]) -> Tally:
-    tally = Tally()
-    counted = [row for row in rows if not is_set_aside(row) and question.filters.fit(row, question.at)]
-    for some in _few_events(counted):
-        wanted = [row.user_id for row in some]
-        only = wanted if len(counted) * FEW < len(rows) else None
-        found = store.run_read(partial(_read_walks, question.survey_id, wanted, only))
+def _count_part(store: SessionStore, query: Query, rows: Sequence[SessionRow]) -> Counters:
+    counters = Counters()
+    matching = [row for row in rows if not is_set_aside(row) and query.filters.matches(row, query.at)]
+    is_selective = len(matching) * SELECTIVITY < len(rows)
+    for chunk in _chunks(matching):
+        user_ids = [row.user_id for row in chunk]
+        columns = store.run_read(
+            partial(_read_events, query.survey_id, user_ids, user_ids if is_selective else None),
+        )
         numbers = StepNumbers()
-        events = events_of(found, wanted, numbers)
-        walks = Walks(events, len(some), PAUSE_S * 1_000_000)
-        _count_walks(tally, some, walks)
-        _count_steps(tally, some, walks, numbers)
-    if counted:
-        _count_sessions(tally, counted, question.at)
-        _count_answers(tally, counted, question, store)
-    return tally
+        runs = Runs(parse_events(columns, user_ids, numbers), len(chunk), PAUSE_S * 1_000_000)
+        _count_runs(counters, chunk, runs)
+        _count_steps(counters, chunk, runs, numbers)
+    if matching:
+        _count_properties(counters, matching, query.at)
+        _count_answers(counters, matching, query, store)
+    return counters
 
 
-def _read_walks(
-    survey_id: str, wanted: Sequence[str], only: Sequence[str] | None, connection: Connection
+def _read_events(
+    survey_id: str, user_ids: Sequence[str], only: Sequence[str] | None, connection: Connection
 ) -> EventColumns:
-    return read_event_columns(connection, survey_id, wanted[0], wanted[-1], only)
+    return read_event_columns(connection, survey_id, user_ids[0], user_ids[-1], only)
 
 
-def _few_events(rows: Sequence[SessionRow]) -> Iterator[list[SessionRow]]:
-    """Yield the sessions in parts that have no more than EVENTS events, or one session."""
-    some: list[SessionRow] = []
+def _chunks(rows: Sequence[SessionRow]) -> Iterator[list[SessionRow]]:
+    """Yield the sessions in chunks of at most EVENTS_A_CHUNK events, or of one session."""
+    chunk: list[SessionRow] = []
     events = 0
     for row in rows:
-        if some and events + row.version > EVENTS:
-            yield some
-            some, events = [], 0
-        some.append(row)
+        if chunk and events + row.version > EVENTS_A_CHUNK:
+            yield chunk
+            chunk, events = [], 0
+        chunk.append(row)
         events += row.version
-    if some:
-        yield some
+    if chunk:
+        yield chunk
 
 
-def _count_sessions(tally: Tally, rows: Sequence[SessionRow], at: int) -> None:
-    tally.statuses.update(status_of(row, at) for row in rows)
-    tally.revisions.update(row.revision for row in rows)
-    tally.modes.update(mode_of(row) for row in rows)
-    tally.began_days.update(row.started_at // _DAY_US for row in rows if row.started_at is not None)
+def _count_properties(counters: Counters, rows: Sequence[SessionRow], at: int) -> None:
+    counters.statuses.update(session_status(row, at) for row in rows)
+    counters.revisions.update(row.revision for row in rows)
+    counters.modes.update(session_mode(row) for row in rows)
+    counters.started_days.update(row.started_at // _DAY_US for row in rows if row.started_at is not None)
     completed = [row for row in rows if row.status == "completed"]
-    tally.completed_by.update(("revision", row.revision) for row in completed)
-    tally.completed_by.update(("mode", mode_of(row)) for row in completed)
-    tally.completed_days.update(row.completed_at // _DAY_US for row in completed if row.completed_at is not None)
+    counters.completed_by.update(("revision", row.revision) for row in completed)
+    counters.completed_by.update(("mode", session_mode(row)) for row in completed)
+    counters.completed_days.update(row.completed_at // _DAY_US for row in completed if row.completed_at is not None)
 
 
-def _count_answers(tally: Tally, rows: Sequence[SessionRow], question: Question, store: SessionStore) -> None:
-    alike: dict[tuple[str, ...], list[Iterable[Any]]] = {}  # by their steps: few ways lead through a survey
+def _count_answers(counters: Counters, rows: Sequence[SessionRow], query: Query, store: SessionStore) -> None:
+    by_route: dict[tuple[str, ...], list[Iterable[Any]]] = {}  # few routes lead through a survey
     for row in rows:
         try:
-            text = store.cipher.decrypt(row.answers, (ANSWERS, question.survey_id, row.user_id))
+            text = store.cipher.decrypt(row.answers, (ANSWERS, query.survey_id, row.user_id))
             answers: dict[str, Any] = orjson.loads(text)
-            alike.setdefault(tuple(answers), []).append(answers.values())
-        except (MissingKey, ValueError, AttributeError, TypeError):  # the row is support's to mend
-            tally.counts["unread"] += 1
+            by_route.setdefault(tuple(answers), []).append(answers.values())
+        except (MissingKey, ValueError, AttributeError, TypeError):  # support repairs such rows
+            counters.counts["unread"] += 1
     by_step: dict[str, list[Any]] = {}
-    for steps, given in alike.items():
-        for step, answers_given in zip(steps, zip(*given, strict=True), strict=True):
-            by_step.setdefault(step, []).extend(answers_given)
-    for step, every in by_step.items():
-        tally.steps[step].answers.count(question.plan.get(step), every)
+    for steps, rows_of_values in by_route.items():
+        for step, values in zip(steps, zip(*rows_of_values, strict=True), strict=True):
+            by_step.setdefault(step, []).extend(values)
+    for step, step_values in by_step.items():
+        counters.steps[step].answers.count(query.plan.get(step), step_values)
 
 
-def _count_walks(tally: Tally, rows: Sequence[SessionRow], walks: Walks) -> None:
+def _count_runs(counters: Counters, rows: Sequence[SessionRow], runs: Runs) -> None:
     completed_at = np.array(
         [
             row.completed_at if row.status == "completed" and row.completed_at is not None else NOT_COMPLETED
@@ -171,60 +168,61 @@ def _count_walks(tally: Tally, rows: Sequence[SessionRow], walks: Walks) -> None
         ],
         dtype=np.int64,
     )
-    whole, active = walks.durations(completed_at)
-    tally.duration.add(whole)
-    tally.active.add(active)
-    tally.away.add(walks.gaps[walks.pauses])
-    pauses = walks.pauses_by_session
-    tally.counts.update(returns=int(pauses.sum()), resumed=int(np.count_nonzero(pauses)))
-    is_audio = np.array([mode_of(row) == "audio" for row in rows])
-    answered = is_audio[walks.events.session[walks.of_action(ANSWERED)]]
-    tally.answers_by_mode.update(audio=int(answered.sum()), text=int((~answered).sum()))
+    total, active = runs.durations(completed_at)
+    counters.duration.add(total)
+    counters.active.add(active)
+    counters.away.add(runs.gaps[runs.pauses])
+    pauses = runs.pauses_by_session
+    counters.counts.update(returns=int(pauses.sum()), resumed=int(np.count_nonzero(pauses)))
+    is_audio = np.array([session_mode(row) == "audio" for row in rows])
+    answered = is_audio[runs.events.session[runs.with_action(ANSWERED)]]
+    counters.answers_by_mode.update(audio=int(answered.sum()), text=int((~answered).sum()))
 
 
-def _count_steps(tally: Tally, rows: Sequence[SessionRow], walks: Walks, numbers: StepNumbers) -> None:
-    passed = _Pairs.of_routes(_routes(rows), numbers)
-    here = _Pairs.of_routes([() if row.current_step == END else (row.current_step,) for row in rows], numbers)
+def _count_steps(counters: Counters, rows: Sequence[SessionRow], runs: Runs, numbers: StepNumbers) -> None:
+    passed = _SessionSteps.from_routes(_routes(rows), numbers)
+    current = _SessionSteps.from_routes(
+        [() if row.current_step == END else (row.current_step,) for row in rows], numbers
+    )
     left = [numbers[row.current_step] for row in rows if row.status != "completed" and row.current_step != END]
-    events, answered = walks.events, walks.of_action(ANSWERED)
-    came = _Pairs(events.session[walks.in_walk], events.step[walks.in_walk])
-    gave = _Pairs(events.session[answered], events.step[answered])
-    step, microseconds = walks.answer_times()
+    events, is_answer = runs.events, runs.with_action(ANSWERED)
+    in_run = _SessionSteps(events.session[runs.in_run], events.step[runs.in_run])
+    answered = _SessionSteps(events.session[is_answer], events.step[is_answer])
+    step, microseconds = runs.answer_times()
     ids = numbers.ids
-    distinct_given = gave.by_step(len(ids))
     counts = {
-        "reached": came.joined(passed, here).by_step(len(ids)),
-        "answered": gave.joined(passed).by_step(len(ids)),
-        "left_here": _times(left, len(ids)),
-        "edits": _times(gave.step, len(ids)) - distinct_given,
-        "backs": _times(events.step[walks.of_action(WENT_BACK)], len(ids)),
+        "reached": in_run.union(passed, current).sessions_by_step(len(ids)),
+        "answered": answered.union(passed).sessions_by_step(len(ids)),
+        "left_here": _occurrences(left, len(ids)),
+        "edits": _occurrences(answered.step, len(ids)) - answered.sessions_by_step(len(ids)),
+        "backs": _occurrences(events.step[runs.with_action(WENT_BACK)], len(ids)),
     }
     order = np.argsort(step, kind="stable")
     ends = np.searchsorted(step[order], np.arange(len(ids) + 1))
     for number, step_id in enumerate(ids):
         if step_id != END:
-            found = tally.steps[step_id]
-            found.counts.update({name: int(by_step[number]) for name, by_step in counts.items()})
-            found.microseconds.add(microseconds[order[ends[number] : ends[number + 1]]])
+            step_counters = counters.steps[step_id]
+            step_counters.counts.update({name: int(by_step[number]) for name, by_step in counts.items()})
+            step_counters.microseconds.add(microseconds[order[ends[number] : ends[number + 1]]])
 
 
-class _Pairs:
-    """Sessions and steps that belong together, by their numbers; more than once, or of no step, is no harm."""
+class _SessionSteps:
+    """Pairs of a session and a step, by their numbers; pairs may be repeated, or without a step."""
 
     def __init__(self, session: Ints, step: Ints) -> None:
         self.session, self.step = session[step != NO_STEP], step[step != NO_STEP]
 
     @classmethod
-    def of_routes(cls, routes: Sequence[Sequence[str]], numbers: StepNumbers) -> "_Pairs":
+    def from_routes(cls, routes: Sequence[Sequence[str]], numbers: StepNumbers) -> "_SessionSteps":
         session = np.repeat(np.arange(len(routes)), [len(route) for route in routes])
         return cls(session, np.array([numbers[step] for route in routes for step in route], dtype=np.int64))
 
-    def joined(self, *others: "_Pairs") -> "_Pairs":
-        every = (self, *others)
-        return _Pairs(np.concatenate([one.session for one in every]), np.concatenate([one.step for one in every]))
+    def union(self, *others: "_SessionSteps") -> "_SessionSteps":
+        pairs = (self, *others)
+        return _SessionSteps(np.concatenate([p.session for p in pairs]), np.concatenate([p.step for p in pairs]))
 
-    def by_step(self, count: int) -> Ints:
-        """Return how many sessions each step has."""
+    def sessions_by_step(self, count: int) -> Ints:
+        """Return the number of distinct sessions of each step."""
         if not len(self.step):
             return np.zeros(count, dtype=np.int64)
         has = np.zeros((int(self.session.max()) + 1, count), dtype=np.bool_)
@@ -233,29 +231,30 @@ class _Pairs:
         return sessions
 
 
-def _times(steps: Ints | list[int], count: int) -> Ints:
-    found = np.asarray(steps, dtype=np.int64)
-    return np.bincount(found[found != NO_STEP], minlength=count)
+def _occurrences(steps: Ints | list[int], count: int) -> Ints:
+    """Return how often each step occurs."""
+    numbers = np.asarray(steps, dtype=np.int64)
+    return np.bincount(numbers[numbers != NO_STEP], minlength=count)
 
 
 def _routes(rows: Sequence[SessionRow]) -> list[list[str]]:
-    """Return the steps before the current one of each session; none where they can't be read."""
+    """Return the steps before the current one of each session; none if they can't be read."""
     try:
-        found = orjson.loads(f"[{','.join([row.step_history for row in rows])}]")
+        routes = orjson.loads(f"[{','.join([row.step_history for row in rows])}]")
     except ValueError:
-        found = [_route(row) for row in rows]
+        return [_route(row) for row in rows]
     if (
-        len(found) == len(rows)
-        and set(map(type, found)) <= {list}
-        and set(map(type, chain.from_iterable(found))) <= {str}
+        len(routes) == len(rows)
+        and set(map(type, routes)) <= {list}
+        and set(map(type, chain.from_iterable(routes))) <= {str}
     ):
-        return cast("list[list[str]]", found)
+        return cast("list[list[str]]", routes)
     return [_route(row) for row in rows]
 
 
 def _route(row: SessionRow) -> list[str]:
     try:
-        found = orjson.loads(row.step_history)
+        route = orjson.loads(row.step_history)
     except ValueError:
         return []
-    return [step for step in found if isinstance(step, str)] if isinstance(found, list) else []
+    return [step for step in route if isinstance(step, str)] if isinstance(route, list) else []

@@ -1,4 +1,4 @@
-"""What is counted of a part of the sessions; tallies of parts are added up to that of all."""
+"""The counters of a part of the sessions, which can be added up."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -6,72 +6,72 @@ from itertools import chain
 from typing import Any
 
 from ...survey.types import STEP_TYPES, BaseStep, Value
-from .plan import PlannedStep
-from .quantiles import Values
+from .quantiles import SampleArray
+from .step_plan import PlannedStep
 
 OTHER = None
-"""Stands in a distribution for every answer that is none of the step's: it may be a text."""
+"""Counts the values in a distribution that are no answer of the step."""
 
 _YEAR_DIGITS = 4
 
 
-class AnswerTally:
-    """The present answers to one step."""
+class AnswerCounters:
+    """The current answers to one step."""
 
     def __init__(self) -> None:
-        self.given = 0
+        self.answered = 0
         self.skipped = 0
         self.chosen: Counter[Any] = Counter()
-        self.numbers = Values()
-        self.lengths = Values()
+        self.numbers = SampleArray()
+        self.lengths = SampleArray()
 
     def count(self, step: PlannedStep | None, answers: Sequence[Any]) -> None:
-        """Count some answers; of a step that is not planned no more than how many."""
-        given = [answer for answer in answers if answer is not None]
-        kind = STEP_TYPES.get(step.type) if step is not None and step.type is not None else None
-        self.given += len(given)
-        self.skipped += len(answers) - len(given) if kind is None or kind.takes_answer else 0
-        if step is None or kind is None:
+        """Count answers; of an unknown step only their number."""
+        values = [answer for answer in answers if answer is not None]
+        step_type = STEP_TYPES.get(step.type) if step is not None and step.type is not None else None
+        self.answered += len(values)
+        self.skipped += len(answers) - len(values) if step_type is None or step_type.takes_answer else 0
+        if step is None or step_type is None:
             return
-        if "lengths" in kind.statistics:
-            self.lengths.add([len(answer) for answer in given if isinstance(answer, str)])
-        if "numbers" in kind.statistics:
-            self.numbers.add([float(answer) for answer in given if _is_number(answer)])
-        if "labels" in kind.statistics:
-            self.chosen.update(_choices(kind, step.labels, given))
-        if "years" in kind.statistics:
-            self.chosen.update(answer[:_YEAR_DIGITS] if _is_date(answer) else OTHER for answer in given)
+        if "lengths" in step_type.statistics:
+            self.lengths.add([len(value) for value in values if isinstance(value, str)])
+        if "numbers" in step_type.statistics:
+            self.numbers.add([float(value) for value in values if _is_number(value)])
+        if "labels" in step_type.statistics:
+            self.chosen.update(_count_options(step_type, step.labels, values))
+        if "years" in step_type.statistics:
+            self.chosen.update(value[:_YEAR_DIGITS] if _is_date(value) else OTHER for value in values)
 
-    def add(self, other: "AnswerTally") -> None:
-        """Add another's."""
-        self.given += other.given
+    def add(self, other: "AnswerCounters") -> None:
+        """Add the counts of another part."""
+        self.answered += other.answered
         self.skipped += other.skipped
         self.chosen.update(other.chosen)
         self.numbers.extend(other.numbers)
         self.lengths.extend(other.lengths)
 
 
-class StepTally:
-    """One step."""
+class StepCounters:
+    """Counters of one step."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.microseconds = Values()
-        self.answers = AnswerTally()
+        self.microseconds = SampleArray()
+        self.answers = AnswerCounters()
 
-    def add(self, other: "StepTally") -> None:
-        """Add another's."""
+    def add(self, other: "StepCounters") -> None:
+        """Add the counts of another part."""
         self.counts.update(other.counts)
         self.microseconds.extend(other.microseconds)
         self.answers.add(other.answers)
 
 
-class Tally:
-    """All that is counted.
+class Counters:
+    """All counters.
 
     Attributes:
-        statuses, revisions, modes, began_days, completed_days: sessions by these; ``completed_by`` of them those that
-            are completed, by ("revision", its id) and ("mode", its name); days since 1970.
+        statuses, revisions, modes, started_days, completed_days: sessions by these; days since 1970.
+        completed_by: completed sessions by ("revision", its id) and ("mode", its name).
         counts: ``returns``, ``resumed``, ``unread``.
         answers_by_mode: ``answered`` events by the mode of the session.
     """
@@ -81,36 +81,36 @@ class Tally:
         self.revisions: Counter[str | None] = Counter()
         self.modes: Counter[str] = Counter()
         self.completed_by: Counter[tuple[str, str | None]] = Counter()
-        self.began_days: Counter[int] = Counter()
+        self.started_days: Counter[int] = Counter()
         self.completed_days: Counter[int] = Counter()
         self.counts: Counter[str] = Counter()
         self.answers_by_mode: Counter[str] = Counter()
-        self.duration, self.active, self.away = Values(), Values(), Values()
-        self.steps: defaultdict[str, StepTally] = defaultdict(StepTally)
+        self.duration, self.active, self.away = SampleArray(), SampleArray(), SampleArray()
+        self.steps: defaultdict[str, StepCounters] = defaultdict(StepCounters)
 
-    def add(self, other: "Tally") -> None:
-        """Add another's."""
+    def add(self, other: "Counters") -> None:
+        """Add the counts of another part."""
         for name, own in vars(self).items():
-            found = getattr(other, name)
+            added = getattr(other, name)
             if isinstance(own, Counter):
-                own.update(found)
-            elif isinstance(own, Values):
-                own.extend(found)
-        for step, tally in other.steps.items():
-            self.steps[step].add(tally)
+                own.update(added)
+            elif isinstance(own, SampleArray):
+                own.extend(added)
+        for step, counters in other.steps.items():
+            self.steps[step].add(counters)
 
 
-def _choices(kind: type[BaseStep], labels: Mapping[Value, str], answers: Sequence[Any]) -> Counter[Any]:
-    """Return how often each answer was chosen, counted first and judged then: there are few different ones."""
-    if kind.is_list:
+def _count_options(step_type: type[BaseStep], labels: Mapping[Value, str], answers: Sequence[Any]) -> Counter[Any]:
+    """Count the answers by option, and all others as OTHER."""
+    if step_type.is_list:
         answers = list(chain.from_iterable(answer if isinstance(answer, list) else [OTHER] for answer in answers))
-    # To Python, True is 1: only one of them can be meant.
-    if not kind.value_types.issuperset(map(type, answers)):
-        answers = [answer if type(answer) in kind.value_types else OTHER for answer in answers]
-    found = Counter(answers)
-    others = [answer for answer in found if answer not in labels]
-    count = sum(found.pop(answer) for answer in others)
-    return found + Counter({OTHER: count})
+    # True == 1: a step accepts only one of these types.
+    if not step_type.value_types.issuperset(map(type, answers)):
+        answers = [answer if type(answer) in step_type.value_types else OTHER for answer in answers]
+    counts = Counter(answers)  # before comparing with the labels: there are few different answers
+    others = [answer for answer in counts if answer not in labels]
+    count = sum(counts.pop(answer) for answer in others)
+    return counts + Counter({OTHER: count})
 
 
 def _is_number(answer: object) -> bool:

@@ -1,7 +1,6 @@
-"""A survey's figures as CSV files for a spreadsheet: RFC 4180, UTF-8, one table a file. No I/O.
+"""A summary as CSV files (RFC 4180, UTF-8) for a spreadsheet, one table a file. No I/O.
 
-Texts that a spreadsheet would take for a formula get an apostrophe before them: labels and prompts are an author's, and
-names of steps may be anybody's who may save a state.
+Formulas are escaped: labels and prompts come from authors of surveys, names of steps from clients that save states.
 """
 
 import csv
@@ -11,26 +10,26 @@ from typing import Any
 
 from ..export import escape_formula
 
-Figures = Mapping[str, Any]
+Summary = Mapping[str, Any]
 Row = Sequence[Any]
 
 
-def csv_files(figures: Figures) -> dict[str, str]:
-    """Return the files' contents by their names."""
+def csv_files(summary: Summary) -> dict[str, str]:
+    """Return the contents of the files by name."""
     return {
-        "sessions.csv": _csv(("figure", "value"), _sessions(figures)),
-        "days.csv": _table(figures["days"], ("day", "started", "completed")),
-        "modes.csv": _table(figures["modes"], ("mode", "started", "completed", "completion_rate", "answers")),
+        "sessions.csv": _csv(("name", "value"), _sessions(summary)),
+        "days.csv": _table(summary["days"], ("day", "started", "completed")),
+        "modes.csv": _table(summary["modes"], ("mode", "started", "completed", "completion_rate", "answers")),
         "revisions.csv": _table(
-            figures["revisions"], ("revision", "is_current", "started", "completed", "completion_rate")
+            summary["revisions"], ("revision", "is_current", "started", "completed", "completion_rate")
         ),
-        "steps.csv": _csv(_STEP_HEAD, map(_step, figures["steps"])),
-        "answers.csv": _csv(("step", "value", "label", "count", "share"), _answers(figures["steps"])),
-        "bins.csv": _csv(("step", "from", "to", "count"), _bins(figures["steps"])),
+        "steps.csv": _csv(_STEP_HEADER, map(_step, summary["steps"])),
+        "answers.csv": _csv(("step", "value", "label", "count", "share"), _answers(summary["steps"])),
+        "bins.csv": _csv(("step", "from", "to", "count"), _bins(summary["steps"])),
     }
 
 
-_PLAIN = (
+_STEP_FIELDS = (
     "step",
     "type",
     "prompt",
@@ -45,8 +44,8 @@ _PLAIN = (
 )
 _NUMBERS = ("min", "max", "mean", "median")
 _LENGTHS = ("median", "p90", "max")
-_STEP_HEAD = (
-    *_PLAIN,
+_STEP_HEADER = (
+    *_STEP_FIELDS,
     "times",
     "seconds_median",
     "seconds_p90",
@@ -57,24 +56,24 @@ _STEP_HEAD = (
 )
 
 
-def _sessions(figures: Figures) -> Iterable[Row]:
-    yield "survey_id", figures["survey_id"]
-    yield "computed_at", figures["computed_at"]
-    yield from ((f"filter_{name}", value) for name, value in figures["filters"].items() if value is not None)
-    yield from figures["sessions"].items()
-    yield "unread", figures["unread"]
+def _sessions(summary: Summary) -> Iterable[Row]:
+    yield "survey_id", summary["survey_id"]
+    yield "computed_at", summary["computed_at"]
+    yield from ((f"filter_{name}", value) for name, value in summary["filters"].items() if value is not None)
+    yield from summary["sessions"].items()
+    yield "unread", summary["unread"]
     for name in ("duration_s", "active_s"):
-        yield from ((f"{name}_{what}", value) for what, value in figures[name].items())
-    resumed = figures["resumed"]
+        yield from ((f"{name}_{field}", value) for field, value in summary[name].items())
+    resumed = summary["resumed"]
     yield from ((f"resumed_{name}", value) for name, value in resumed.items() if name != "away_s")
-    yield from ((f"away_s_{what}", value) for what, value in resumed["away_s"].items())
+    yield from ((f"away_s_{field}", value) for field, value in resumed["away_s"].items())
 
 
-def _step(step: Figures) -> Row:
+def _step(step: Summary) -> Row:
     answers, times = step["answers"], step["seconds"]
     numbers, lengths = answers["numbers"] or {}, answers["lengths"] or {}
     return (
-        *(step[name] for name in _PLAIN),
+        *(step[name] for name in _STEP_FIELDS),
         times["count"],
         times["median"],
         times["p90"],
@@ -85,26 +84,26 @@ def _step(step: Figures) -> Row:
     )
 
 
-def _answers(steps: Sequence[Figures]) -> Iterable[Row]:
+def _answers(steps: Sequence[Summary]) -> Iterable[Row]:
     for step in steps:
         for bar in step["answers"]["distribution"] or ():
             yield step["step"], bar["value"], bar["label"], bar["count"], bar["share"]
 
 
-def _bins(steps: Sequence[Figures]) -> Iterable[Row]:
+def _bins(steps: Sequence[Summary]) -> Iterable[Row]:
     for step in steps:
-        for one in (step["answers"]["numbers"] or {}).get("bins", ()):
-            yield step["step"], one["from"], one["to"], one["count"]
+        for bin_ in (step["answers"]["numbers"] or {}).get("bins", ()):
+            yield step["step"], bin_["from"], bin_["to"], bin_["count"]
 
 
-def _table(rows: Sequence[Figures], head: Sequence[str]) -> str:
-    return _csv(head, ([row[name] for name in head] for row in rows))
+def _table(rows: Sequence[Summary], header: Sequence[str]) -> str:
+    return _csv(header, ([row[name] for name in header] for row in rows))
 
 
-def _csv(head: Sequence[str], rows: Iterable[Row]) -> str:
+def _csv(header: Sequence[str], rows: Iterable[Row]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(head)
+    writer.writerow(header)
     writer.writerows([_safe(cell) for cell in row] for row in rows)
     return text.getvalue()
 

@@ -1,7 +1,7 @@
-"""The events of many sessions at once, as arrays: what belongs to which walk, how long it took, what was a pause.
+"""The events of many sessions as NumPy arrays: runs, gaps and pauses (docs/analytics.md).
 
-A Python loop over a million events takes seconds and holds its lock; these arrays take tenths, and mostly without it.
-``__init__.py`` of this package says what each figure is.
+A Python loop over a million events takes seconds and holds the interpreter's lock; these arrays take tenths of a
+second, mostly without it.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ Bools = NDArray[np.bool_]
 STARTED, RESTARTED, ANSWERED, WENT_BACK, WENT_TO, SAVED, DRAFTED, MODE_SET = range(len(ACTIONS))
 
 NO_STEP = -1
-NOT_ASKED = -1
+UNKNOWN_SESSION = -1
 
 
 class StepNumbers(dict[str | None, int]):
-    """Numbers for step ids, as they come; None is NO_STEP."""
+    """Assigns consecutive numbers to step ids on access; None is NO_STEP."""
 
     def __init__(self) -> None:
         super().__init__({None: NO_STEP})
@@ -35,18 +35,18 @@ class StepNumbers(dict[str | None, int]):
 
     @property
     def ids(self) -> list[str]:
-        """The ids in the order of their numbers."""
+        """The ids by number."""
         return [step for step in self if step is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events:
-    """Events of sessions, in the order of the sessions and of their versions.
+    """Events sorted by session and version.
 
     Attributes:
-        session: which session's it is, by its place.
-        action: a code of ``store/analysis.py``.
-        step: by its number, or NO_STEP.
+        session: index of the session.
+        action: code as in ``store/statistics.py``.
+        step: number of the step, or NO_STEP.
         at: microseconds since 1970 UTC, or NO_TIME.
     """
 
@@ -56,27 +56,26 @@ class Events:
     at: Ints
 
 
-def events_of(found: EventColumns, user_ids: Sequence[str], numbers: StepNumbers) -> Events:
-    """Return the events of these sessions out of those that were found."""
+def parse_events(columns: EventColumns, user_ids: Sequence[str], numbers: StepNumbers) -> Events:
+    """Return the events of these sessions; the columns may contain others."""
     places = {user_id: place for place, user_id in enumerate(user_ids)}
-    sessions = np.array([places.get(user_id, NOT_ASKED) for user_id in found.user_ids], dtype=np.int64)
-    session = np.repeat(sessions, np.array(found.counts, dtype=np.int64))
-    codes = np.array(orjson.loads(f"[{found.codes}]"), dtype=np.int64)
-    steps = np.array([numbers[step] for step in orjson.loads(f"[{found.steps}]")], dtype=np.int64)
-    times = parse_times(found.times)
+    sessions = np.array([places.get(user_id, UNKNOWN_SESSION) for user_id in columns.user_ids], dtype=np.int64)
+    session = np.repeat(sessions, np.array(columns.counts, dtype=np.int64))
+    codes = np.array(orjson.loads(f"[{columns.codes}]"), dtype=np.int64)
+    steps = np.array([numbers[step] for step in orjson.loads(f"[{columns.steps}]")], dtype=np.int64)
+    times = parse_times(columns.times)
     version, action = codes // CODES, codes % CODES
-    order = np.lexsort((version, session))  # the database keeps no order in a group
-    order = order[(action[order] != OTHER) & (session[order] != NOT_ASKED)]
+    order = np.lexsort((version, session))  # the database does not sort within a group
+    order = order[(action[order] != OTHER) & (session[order] != UNKNOWN_SESSION)]
     return Events(session=session[order], action=action[order], step=steps[order], at=times[order])
 
 
-class Walks:
-    """What follows from the events of some sessions.
+class Runs:
+    """The runs of sessions, and the timings of their events.
 
     Args:
-        events: of these sessions.
-        count: how many sessions there are, those without events among them.
-        pause_us: microseconds; a longer gap is a pause.
+        count: number of sessions, including those without events.
+        pause_us: longer gaps are pauses; microseconds.
     """
 
     def __init__(self, events: Events, count: int, pause_us: int) -> None:
@@ -87,22 +86,22 @@ class Walks:
 
     @cached_property
     def starts(self) -> Ints:
-        """By session, the place of its walk's first event; -1 where it has no event."""
+        """By session, the index of the first event of its run; -1 without events."""
         session = self.events.session
         starts = np.full(self._count, -1, dtype=np.int64)
-        starts[session[::-1]] = self._places[::-1]  # the last one that is written stays: the first of the session
-        begins = self._places[self.events.action <= RESTARTED]
-        starts[session[begins]] = begins
+        starts[session[::-1]] = self._places[::-1]  # the last assignment wins: the first event of the session
+        run_starts = self._places[self.events.action <= RESTARTED]
+        starts[session[run_starts]] = run_starts
         return starts
 
     @cached_property
-    def in_walk(self) -> Bools:
-        """Whether an event is of its session's walk."""
+    def in_run(self) -> Bools:
+        """By event, whether it is part of the run of its session."""
         return self._places >= self.starts[self.events.session]
 
     @cached_property
     def at(self) -> Ints:
-        """When events were, those without a time as the one before them."""
+        """Times of the events; one without a time has that of the previous event."""
         session = self.events.session
         known = np.maximum.accumulate(np.where(self.events.at == NO_TIME, -1, self._places))
         is_own = (known >= 0) & (session[known] == session)
@@ -110,7 +109,7 @@ class Walks:
 
     @cached_property
     def gaps(self) -> Ints:
-        """Microseconds between each event and the one before it; 0 for a session's first."""
+        """Microseconds from the previous event to each event; 0 for the first of a session."""
         gaps = np.zeros(len(self._places), dtype=np.int64)
         if len(gaps):
             later, earlier = self.at[1:], self.at[:-1]
@@ -120,48 +119,48 @@ class Walks:
 
     @cached_property
     def pauses(self) -> Bools:
-        """Whether the gap before an event is a pause."""
+        """By event, whether the gap before it is a pause."""
         return self.gaps > self._pause_us
 
     @cached_property
     def active(self) -> Ints:
-        """The gaps before an event that are no pauses."""
+        """The gaps without pauses."""
         return np.where(self.pauses, 0, self.gaps)
 
     @property
     def pauses_by_session(self) -> Ints:
-        """How many pauses each session has, in all walks."""
+        """Number of pauses of each session, in all runs."""
         return np.bincount(self.events.session[self.pauses], minlength=self._count)
 
-    def of_action(self, action: int) -> Bools:
-        """Return which events are of this action and of a walk."""
-        chosen: Bools = self.in_walk & (self.events.action == action)
-        return chosen
+    def with_action(self, action: int) -> Bools:
+        """Return, by event, whether it has this action and is part of a run."""
+        selected: Bools = self.in_run & (self.events.action == action)
+        return selected
 
     def answer_times(self) -> tuple[Ints, Ints]:
-        """Return, for each answer that is not its walk's first event, the step's number and the microseconds."""
+        """Return step number and microseconds of each answer that is not the first event of its run."""
         start = self.starts[self.events.session]
-        answers = self._places[self.of_action(ANSWERED) & (self._places > start)]
+        answers = self._places[self.with_action(ANSWERED) & (self._places > start)]
         moves = np.where(self.events.action < DRAFTED, self._places, -1)
         arrived = np.maximum(np.maximum.accumulate(moves)[answers - 1], start[answers])
         passed = np.cumsum(self.active)
         return self.events.step[answers], passed[answers] - passed[arrived]
 
     def durations(self, completed_at: Ints) -> tuple[Ints, Ints]:
-        """Return the whole and the active durations, in microseconds, of walks of which both ends are known.
+        """Return the total and active durations, in microseconds, of runs with a known start and end.
 
         Args:
-            completed_at: by session, microseconds since 1970 UTC; NOT_COMPLETED else.
+            completed_at: by session, microseconds since 1970 UTC, or NOT_COMPLETED.
         """
-        has_walk = self.starts >= 0
-        began_at = np.full(self._count, NO_TIME, dtype=np.int64)
-        began_at[has_walk] = self.at[self.starts[has_walk]]
-        chosen = (began_at != NO_TIME) & (completed_at != NOT_COMPLETED)
+        has_run = self.starts >= 0
+        started_at = np.full(self._count, NO_TIME, dtype=np.int64)
+        started_at[has_run] = self.at[self.starts[has_run]]
+        is_known = (started_at != NO_TIME) & (completed_at != NOT_COMPLETED)
         session = self.events.session
-        counts = self.in_walk & (self._places > self.starts[session]) & (self.at <= completed_at[session])
+        counts = self.in_run & (self._places > self.starts[session]) & (self.at <= completed_at[session])
         active = np.bincount(session[counts], weights=self.active[counts], minlength=self._count)
-        whole = np.maximum(completed_at[chosen] - began_at[chosen], 0)
-        return whole, active[chosen].astype(np.int64)
+        total = np.maximum(completed_at[is_known] - started_at[is_known], 0)
+        return total, active[is_known].astype(np.int64)
 
 
 NOT_COMPLETED = NO_TIME

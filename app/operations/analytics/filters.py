@@ -1,4 +1,4 @@
-"""Which sessions figures are about."""
+"""Filters of the sessions that a summary counts."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -12,14 +12,13 @@ from ..export import MODES, STATUSES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """What a session must be, to be counted; None: anything.
+    """Properties of the counted sessions; None: any.
 
     Attributes:
-        since, until: when it began, microseconds since 1970 UTC: then or later, and before.
-        since_text, until_text: the same as it was given, to be shown.
-        mode: ``text`` or ``audio``, that it is in now.
-        revision: that it is pinned to.
-        status: ``in_progress``, ``completed`` or ``expired``, at the time of counting.
+        since, until: bounds of the start, microseconds since 1970 UTC; ``until`` is exclusive.
+        since_text, until_text: the same as the caller wrote them.
+        mode: current mode, ``text`` or ``audio``.
+        status: at the time of counting.
     """
 
     since: int | None = None
@@ -31,7 +30,7 @@ class Filters:
     status: str | None = None
 
     @classmethod
-    def of(
+    def parse(
         cls,
         *,
         since: str | None = None,
@@ -40,17 +39,17 @@ class Filters:
         revision: str | None = None,
         status: str | None = None,
     ) -> Self:
-        """Return what was asked for in words.
+        """Parse filters from text.
 
         Args:
-            since, until: an ISO time, UTC where it names no zone; or a day, which ``until`` includes.
+            since, until: an ISO 8601 time (UTC without an offset), or a day, which ``until`` includes.
 
         Raises:
-            InvalidInput: it can't be understood.
+            InvalidInput: one of them is invalid.
         """
-        for name, given, known in (("mode", mode, MODES), ("status", status, STATUSES)):
-            if given is not None and given not in known:
-                raise InvalidInput(f"{name} must be one of {', '.join(known)}")
+        for name, value, allowed in (("mode", mode, MODES), ("status", status, STATUSES)):
+            if value is not None and value not in allowed:
+                raise InvalidInput(f"{name} must be one of {', '.join(allowed)}")
         strict_json.check(revision, "revision")
         return cls(
             since=None if since is None else parse_timestamp(since, "since"),
@@ -62,18 +61,18 @@ class Filters:
             status=status,
         )
 
-    def fit(self, row: SessionRow, at: int) -> bool:
+    def matches(self, row: SessionRow, at: int) -> bool:
         """Return whether a session is counted; ``at`` is now, microseconds since 1970 UTC."""
         if self.revision is not None and row.revision != self.revision:
             return False
-        if self.mode is not None and mode_of(row) != self.mode:
+        if self.mode is not None and session_mode(row) != self.mode:
             return False
-        if self.status is not None and status_of(row, at) != self.status:
+        if self.status is not None and session_status(row, at) != self.status:
             return False
-        return self._began_in_time(row.started_at)
+        return self._matches_start(row.started_at)
 
-    def shown(self) -> dict[str, str | None]:
-        """Return them as they were given."""
+    def to_dict(self) -> dict[str, str | None]:
+        """Return the filters as the caller wrote them."""
         return {
             "since": self.since_text,
             "until": self.until_text,
@@ -82,7 +81,7 @@ class Filters:
             "status": self.status,
         }
 
-    def _began_in_time(self, started_at: int | None) -> bool:
+    def _matches_start(self, started_at: int | None) -> bool:
         if self.since is None and self.until is None:
             return True
         if started_at is None:
@@ -90,13 +89,13 @@ class Filters:
         return (self.since is None or started_at >= self.since) and (self.until is None or started_at < self.until)
 
 
-def mode_of(row: SessionRow) -> str:
-    """Return the mode that a session is in."""
+def session_mode(row: SessionRow) -> str:
+    """Return the current mode of a session."""
     return "audio" if row.is_audio_mode else "text"
 
 
-def status_of(row: SessionRow, at: int) -> str:
-    """Return the status of a session at a time: one whose time is over is expired before its row says so."""
+def session_status(row: SessionRow, at: int) -> str:
+    """Return the status of a session at a time; it is expired from its deadline on, before its row says so."""
     if row.status == "in_progress" and row.expires_at is not None and row.expires_at <= at:
         return "expired"
     return row.status

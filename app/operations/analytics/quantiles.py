@@ -1,4 +1,4 @@
-"""Values that arrive in parts, and what is told of them all: 8 bytes a value are kept, and nothing else."""
+"""Samples that arrive in parts, in 8 bytes a value, and their quantiles and bins."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,93 +10,89 @@ from numpy.typing import ArrayLike, NDArray
 MEDIAN, P90 = 50, 90
 
 BINS = 10
-"""Bins of numbers; whole numbers that lie closer together than that have one each."""
+"""Bins of numbers; whole numbers in a smaller range have one each."""
 
 _US = 1_000_000
 
 
-class Values:
-    """Numbers that are only ever added.
-
-    Attributes:
-        parts: as they came, none of them empty.
-    """
+class SampleArray:
+    """An array of numbers that can only grow; ``parts`` are the non-empty pieces."""
 
     def __init__(self) -> None:
         self.parts: list[NDArray[Any]] = []
 
     def add(self, values: ArrayLike) -> None:
-        """Add some."""
-        found = np.asarray(values)
-        if len(found):
-            self.parts.append(found)
+        """Add values."""
+        part = np.asarray(values)
+        if len(part):
+            self.parts.append(part)
 
-    def extend(self, other: "Values") -> None:
-        """Add those of another."""
+    def extend(self, other: "SampleArray") -> None:
+        """Add the values of another array."""
         self.parts.extend(other.parts)
 
     @property
-    def whole(self) -> NDArray[Any]:
-        """All of them."""
+    def values(self) -> NDArray[Any]:
+        """All values."""
         return np.concatenate(self.parts) if self.parts else np.zeros(0)
 
 
 def ratio(part: float, whole: float) -> float | None:
-    """Return part / whole to six digits; None of nothing."""
+    """Return part / whole, rounded to six digits; None if the whole is 0."""
     return round(part / whole, 6) if whole else None
 
 
-def seconds(values: Values) -> dict[str, Any]:
-    """Return the count, median and p90, in seconds, of values in microseconds."""
-    found = values.whole
-    median, p90 = _quantiles(found / _US, (MEDIAN, P90), digits=3)
-    return {"count": len(found), "median": median, "p90": p90}
+def seconds(samples: SampleArray) -> dict[str, Any]:
+    """Return count, median and p90 in seconds of samples in microseconds."""
+    values = samples.values
+    median, p90 = _quantiles(values / _US, (MEDIAN, P90), digits=3)
+    return {"count": len(values), "median": median, "p90": p90}
 
 
-def lengths(values: Values) -> dict[str, Any] | None:
-    """Return the median, p90 and greatest of lengths; None of none."""
-    found = values.whole
-    if not len(found):
+def lengths(samples: SampleArray) -> dict[str, Any] | None:
+    """Return median, p90 and maximum of lengths; None without samples."""
+    values = samples.values
+    if not len(values):
         return None
-    median, p90 = _quantiles(found, (MEDIAN, P90), digits=1)
-    return {"median": median, "p90": p90, "max": int(found.max())}
+    median, p90 = _quantiles(values, (MEDIAN, P90), digits=1)
+    return {"median": median, "p90": p90, "max": int(values.max())}
 
 
-def numbers(values: Values) -> dict[str, Any] | None:
-    """Return what is told of numbers, and their bins; None of none."""
-    found = values.whole
-    if not len(found):
+def numbers(samples: SampleArray) -> dict[str, Any] | None:
+    """Return minimum, maximum, mean, median and bins of numbers; None without samples."""
+    values = samples.values
+    if not len(values):
         return None
-    low, high = found.min(), found.max()
-    (median,) = _quantiles(found, (MEDIAN,), digits=6)
+    low, high = values.min(), values.max()
+    (median,) = _quantiles(values, (MEDIAN,), digits=6)
     return {
-        "min": _plain(low),
-        "max": _plain(high),
-        "mean": round(float(np.mean(found)), 6),
+        "min": _json_number(low),
+        "max": _json_number(high),
+        "mean": round(float(np.mean(values)), 6),
         "median": median,
-        "bins": _bins(found, low, high),
+        "bins": _bins(values, low, high),
     }
 
 
-def _bins(found: NDArray[Any], low: float, high: float) -> list[dict[str, Any]]:
+def _bins(values: NDArray[Any], low: float, high: float) -> list[dict[str, Any]]:
     if low == high:
-        return [{"from": _plain(low), "to": _plain(high), "count": len(found)}]
-    is_fine = high - low < BINS and bool(np.all(found == np.floor(found)))
-    edges = np.arange(low, high + 2) if is_fine else np.linspace(low, high, BINS + 1)
-    counts, _ = np.histogram(found, bins=edges)
+        return [{"from": _json_number(low), "to": _json_number(high), "count": len(values)}]
+    has_whole_bins = high - low < BINS and bool(np.all(values == np.floor(values)))
+    edges = np.arange(low, high + 2) if has_whole_bins else np.linspace(low, high, BINS + 1)
+    counts, _ = np.histogram(values, bins=edges)
     return [
-        {"from": _plain(start), "to": _plain(end), "count": int(count)}
+        {"from": _json_number(start), "to": _json_number(end), "count": int(count)}
         for (start, end), count in zip(pairwise(edges), counts, strict=True)
     ]
 
 
-def _quantiles(found: NDArray[Any], percents: Sequence[int], *, digits: int) -> list[float | None]:
-    if not len(found):
+def _quantiles(values: NDArray[Any], percents: Sequence[int], *, digits: int) -> list[float | None]:
+    if not len(values):
         return [None] * len(percents)
-    return [round(float(value), digits) for value in np.percentile(found, percents)]
+    return [round(float(value), digits) for value in np.percentile(values, percents)]
 
 
-def _plain(number: Any) -> int | float:  # noqa: ANN401 - a number of numpy's
-    """Return a number as JSON has it: a whole one without a point."""
+def _json_number(number: Any) -> int | float:  # noqa: ANN401 - a NumPy scalar
+    """Return a rounded number, as an int if it is whole."""
     value = round(float(number), 6)
     return int(value) if value.is_integer() else value

@@ -1,6 +1,6 @@
-"""A survey's figures as a report: tables and charts with their texts, ready for a template. No I/O.
+"""A summary as the tables and charts of an HTML report, for a template. No I/O.
 
-Bars are shares of the longest one, from 0 to 1.
+Lengths of bars are fractions of the longest one, from 0 to 1.
 """
 
 from collections import Counter
@@ -10,27 +10,27 @@ from typing import Any
 
 from ...survey.types import STEP_TYPES
 
-Figures = Mapping[str, Any]
+Summary = Mapping[str, Any]
 Cells = tuple[str | int | float | None, ...]
 
 COLUMNS = 60
-"""Columns of the chart over time: more days than that are added up by weeks, months."""
+"""Columns of the chart over time; more days are grouped."""
 
 BARS = 40
-"""Bars of one step's answers, and rows of its table."""
+"""Maximum of bars, and rows, for the answers of a step."""
 
 NOTHING = "\u2013"
-"""A dash where there is no figure."""
+"""A dash for a missing value."""
 
 YEARS = 20
-"""Years of one step's dates that are shown one by one; more are added up by decades."""
+"""Maximum of years that are shown for the dates of a step; more are grouped by decade."""
 
 _SPANS = ((1, "By day"), (7, "By week"), (30, "By 30 days"), (365, "By 365 days"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One bar: ``pale`` behind ``strong``, and a ``mark`` before it."""
+    """A bar: ``pale`` behind ``strong``, with a ``mark`` in front."""
 
     name: str
     strong: float
@@ -41,7 +41,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
-    """A table, and a chart of it."""
+    """A table and its chart."""
 
     heading: str
     head: tuple[str, ...]
@@ -51,22 +51,22 @@ class Data:
 
     @property
     def table(self) -> "Data | None":
-        """The same, where there are rows."""
+        """Itself if it has rows, for the template."""
         return self if self.rows else None
 
 
-def report_of(figures: Figures) -> dict[str, Any]:
-    """Return what the template shows."""
-    steps = figures["steps"]
+def report_to_dict(summary: Summary) -> dict[str, Any]:
+    """Return the variables of the template."""
+    steps = summary["steps"]
     return {
-        **{name: figures[name] for name in ("title", "survey_id", "filters", "unread")},
-        "computed_at": f"{figures['computed_at'][:16].replace('T', ' ')} UTC",
-        "pause": duration(figures["resumed"]["pause_s"]),
-        "tiles": _tiles(figures),
-        "days": _days(figures["days"]),
+        **{name: summary[name] for name in ("title", "survey_id", "filters", "unread")},
+        "computed_at": f"{summary['computed_at'][:16].replace('T', ' ')} UTC",
+        "pause": duration(summary["resumed"]["pause_s"]),
+        "tiles": _tiles(summary),
+        "days": _days(summary["days"]),
         "funnel": _funnel(steps),
         "times": _times(steps),
-        "tables": [_returns(figures), _modes(figures["modes"]), _revisions(figures["revisions"])],
+        "tables": [_returns(summary), _modes(summary["modes"]), _revisions(summary["revisions"])],
         "answers": [
             _answers(step) for step in steps if step["type"] is not None and STEP_TYPES[step["type"]].takes_answer
         ],
@@ -74,7 +74,7 @@ def report_of(figures: Figures) -> dict[str, Any]:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time for people: ``45.2 s``, ``3 min 5 s``, ``2 h 10 min``, ``4 d 3 h``."""
+    """Format a duration: ``45.2 s``, ``3 min 5 s``, ``2 h 10 min``, ``4 d 3 h``."""
     if seconds is None:
         return NOTHING
     if seconds < 60:  # noqa: PLR2004 - a minute
@@ -84,41 +84,41 @@ def duration(seconds: float | None) -> str:
         if whole >= size:
             rest = whole % size // below
             return f"{whole // size} {name} {rest} {name_below}" if rest else f"{whole // size} {name}"
-    return f"{whole} s"  # pragma: no cover - a minute and more has one of the sizes
+    return f"{whole} s"  # pragma: no cover - 60 s or more match above
 
 
 def percent(share: float | None) -> str:
-    """Return a share for people."""
+    """Format a fraction as a percentage."""
     return NOTHING if share is None else f"{share * 100:.1f} %"
 
 
-def _tiles(figures: Figures) -> list[tuple[str, str]]:
-    counts = figures["sessions"]
+def _tiles(summary: Summary) -> list[tuple[str, str]]:
+    counts = summary["sessions"]
     return [
-        ("began", f"{counts['started']:,}"),
+        ("started", f"{counts['started']:,}"),
         ("completed", f"{counts['completed']:,}"),
         ("completion rate", percent(counts["completion_rate"])),
         ("in progress", f"{counts['in_progress']:,}"),
         ("expired", f"{counts['expired']:,}"),
-        ("median time, without pauses", duration(figures["active_s"]["median"])),
-        ("left and came back", percent(figures["resumed"]["share"])),
+        ("median time, without pauses", duration(summary["active_s"]["median"])),
+        ("left and came back", percent(summary["resumed"]["share"])),
     ]
 
 
-def _days(days: Sequence[Figures]) -> Data:
+def _days(days: Sequence[Summary]) -> Data:
     size, heading = next((span for span in _SPANS if len(days) <= COLUMNS * span[0]), _SPANS[-1])
     parts = [days[start : start + size] for start in range(0, len(days), size)]
     rows = [(part[0]["day"], *(sum(day[name] for day in part) for name in ("started", "completed"))) for part in parts]
     longest = max((max(row[1:]) for row in rows), default=0) or 1
     chart = [
-        Bar(name=day, strong=completed / longest, pale=began / longest, value=f"{longest:,}")
-        for day, began, completed in rows
+        Bar(name=day, strong=completed / longest, pale=started / longest, value=f"{longest:,}")
+        for day, started, completed in rows
     ]
-    head = ("Day" if size == 1 else "From", "Began", "Completed")
+    head = ("Day" if size == 1 else "From", "Started", "Completed")
     return Data(heading=heading, head=head, rows=rows, chart=chart)
 
 
-def _funnel(steps: Sequence[Figures]) -> Data:
+def _funnel(steps: Sequence[Summary]) -> Data:
     longest = max((step["reached"] for step in steps), default=0) or 1
     return Data(
         heading="From step to step",
@@ -155,7 +155,7 @@ def _funnel(steps: Sequence[Figures]) -> Data:
     )
 
 
-def _times(steps: Sequence[Figures]) -> Data:
+def _times(steps: Sequence[Summary]) -> Data:
     longest = max((step["seconds"]["p90"] or 0 for step in steps), default=0) or 1
     return Data(
         heading="Time for each step",
@@ -178,13 +178,13 @@ def _times(steps: Sequence[Figures]) -> Data:
     )
 
 
-def _returns(figures: Figures) -> Data:
-    resumed, whole, active = figures["resumed"], figures["duration_s"], figures["active_s"]
+def _returns(summary: Summary) -> Data:
+    resumed, whole, active = summary["resumed"], summary["duration_s"], summary["active_s"]
     return Data(
         heading="Leaving and coming back",
         head=("", "Count", "Median", "9 of 10 within"),
         rows=[
-            ("Completed, from begin to end", whole["count"], duration(whole["median"]), duration(whole["p90"])),
+            ("Completed, from start to end", whole["count"], duration(whole["median"]), duration(whole["p90"])),
             ("The same without pauses", active["count"], duration(active["median"]), duration(active["p90"])),
             ("Pauses", resumed["returns"], duration(resumed["away_s"]["median"]), duration(resumed["away_s"]["p90"])),
             ("Sessions with a pause", resumed["sessions"], None, None),
@@ -192,41 +192,41 @@ def _returns(figures: Figures) -> Data:
     )
 
 
-def _modes(modes: Sequence[Figures]) -> Data:
+def _modes(modes: Sequence[Summary]) -> Data:
     return Data(
         heading="Text and voice",
         head=("Mode", "Sessions", "Completed", "Rate", "Answers given"),
         rows=[
-            (one["mode"], one["started"], one["completed"], percent(one["completion_rate"]), one["answers"])
-            for one in modes
+            (mode["mode"], mode["started"], mode["completed"], percent(mode["completion_rate"]), mode["answers"])
+            for mode in modes
         ],
     )
 
 
-def _revisions(revisions: Sequence[Figures]) -> Data:
+def _revisions(revisions: Sequence[Summary]) -> Data:
     return Data(
         heading="Revisions of the survey, newest first",
         head=("Revision", "Sessions", "Completed", "Rate"),
         rows=[
             (
-                (one["revision"] or "none that is known") + (" (current)" if one["is_current"] else ""),
-                one["started"],
-                one["completed"],
-                percent(one["completion_rate"]),
+                (revision["revision"] or "unknown") + (" (current)" if revision["is_current"] else ""),
+                revision["started"],
+                revision["completed"],
+                percent(revision["completion_rate"]),
             )
-            for one in revisions
+            for revision in revisions
         ],
     )
 
 
-def _answers(step: Figures) -> Data:
+def _answers(step: Summary) -> Data:
     answers = step["answers"]
     bars = [(bar["label"], bar["count"], bar["share"]) for bar in answers["distribution"] or ()]
     if "years" in STEP_TYPES[step["type"]].statistics and len(bars) > YEARS:
         bars = _decades(bars, answers["count"])
     numbers = answers["numbers"]
     if not bars and numbers:
-        bars = [(_span(one), one["count"], one["count"] / answers["count"]) for one in numbers["bins"]]
+        bars = [(_span(bin_), bin_["count"], bin_["count"] / answers["count"]) for bin_ in numbers["bins"]]
     shown = bars[:BARS]
     longest = max((count for _, count, _ in shown), default=0) or 1
     return Data(
@@ -248,7 +248,7 @@ def _decades(years: Sequence[tuple[str, int, float]], whole: int) -> list[tuple[
     return [(decade, count, count / whole) for decade, count in counts.items()]
 
 
-def _summary(answers: Figures, unlisted: int) -> Iterable[str]:
+def _summary(answers: Summary, unlisted: int) -> Iterable[str]:
     yield f"{answers['count']:,} answers, {answers['skipped']:,} skipped"
     if (numbers := answers["numbers"]) is not None:
         yield f"Lowest {numbers['min']}, highest {numbers['max']}"
@@ -259,9 +259,9 @@ def _summary(answers: Figures, unlisted: int) -> Iterable[str]:
         yield f"{unlisted} further answers are in the CSV file"
 
 
-def _span(one: Figures) -> str:
-    return f"{one['from']} to {one['to']}"
+def _span(bin_: Summary) -> str:
+    return f"{bin_['from']} to {bin_['to']}"
 
 
-def _name(step: Figures) -> str:
+def _name(step: Summary) -> str:
     return f"{step['step']} {step['prompt']}" if step["prompt"] else str(step["step"])

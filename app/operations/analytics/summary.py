@@ -1,4 +1,4 @@
-"""A tally as the figures that are shown: shares, medians, and names for steps and answers."""
+"""Compute the summary of a survey: counts, shares, medians, and labels of steps and answers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,70 +11,75 @@ from ...sessions.service import SessionStore
 from ...store import statistics
 from ...survey import Survey
 from ...survey.types import STEP_TYPES
-from .collect import PAUSE_S, Progress, Question, tally_of
-from .counters import OTHER, AnswerTally, StepTally, Tally
+from .collect import PAUSE_S, Progress, Query, count_sessions
+from .counters import OTHER, AnswerCounters, Counters, StepCounters
 from .filters import Filters
-from .plan import Plan, PlannedStep, plan_of
 from .quantiles import lengths, numbers, ratio, seconds
+from .step_plan import PlannedStep, StepPlan, plan_steps
 
 DAYS_FILLED = 3660
-"""Days that are listed one by one; of a longer time only those on which something was."""
-
+"""Days of a period that are all listed; of a longer one only those with sessions."""
 
 _DAY_US = 86_400_000_000
 
 
-def figures_of(
+def summarize(
     store: SessionStore,
     survey_id: str,
     filters: Filters = Filters(),  # noqa: B008 - frozen
     progress: Progress = lambda _done, _total: None,
 ) -> dict[str, Any]:
-    """Return the survey's figures, as REST gives them (``web/analytics_messages.py``).
+    """Return the analytics of a survey, as REST does.
 
     Raises:
         NoSuchSurvey: there is no such survey, and no session of one.
-        InvalidInput: no survey id.
-        Unavailable: the database can't be read now.
+        InvalidInput: the survey id is invalid.
+        Unavailable: the database is unavailable.
     """
     survey_id = store.queries.key("x", survey_id).survey_id
     at = store.clock()
-    total, revisions = store.run_read(lambda connection: _look(connection, survey_id))
+    total, revisions = store.run_read(lambda connection: _read_overview(connection, survey_id))
     newest = store.catalogue.surveys.get(survey_id)
     if newest is None and not total:
         raise NoSuchSurvey(survey_id, store.catalogue.public_ids)
     known = _definitions(store, survey_id, newest, revisions)
-    plan, current = plan_of(known)
-    question = Question(survey_id=survey_id, filters=filters, plan=plan, at=at)
-    tally = tally_of(store, question, progress, total)
+    plan, current = plan_steps(known)
+    query = Query(survey_id=survey_id, filters=filters, plan=plan, at=at)
+    counters = count_sessions(store, query, progress, total)
     current_revision = None if newest is None else newest.revision
     return {
         "survey_id": survey_id,
         "title": known[0].title if known else survey_id,
         "computed_at": format_timestamp(at),
-        "filters": filters.shown(),
-        **_about_sessions(tally),
-        "modes": [_mode(tally, mode) for mode in ("text", "audio")],
-        "days": _days(tally),
-        "revisions": _revisions(tally, [one.revision for one in known], current_revision),
-        "steps": [_step(step, tally.steps[step.step]) for step in _shown_steps(plan, current, tally)],
+        "filters": filters.to_dict(),
+        **_overview(counters),
+        "modes": [_mode(counters, mode) for mode in ("text", "audio")],
+        "days": _days(counters),
+        "revisions": _revisions(counters, [survey.revision for survey in known], current_revision),
+        "steps": [_step(step, counters.steps[step.step]) for step in _listed_steps(plan, current, counters)],
     }
 
 
-def _look(connection: Connection, survey_id: str) -> tuple[int, list[str]]:
+def _read_overview(connection: Connection, survey_id: str) -> tuple[int, list[str]]:
     return statistics.count_sessions(connection, survey_id), statistics.read_revisions(connection, survey_id)
 
 
 def _definitions(store: SessionStore, survey_id: str, newest: Survey | None, revisions: Sequence[str]) -> list[Survey]:
-    """Return all that is known of the survey, the newest first."""
+    """Return all known revisions, newest first."""
     older = [
-        store.queries.survey_revision(survey_id, one) for one in revisions if newest is None or one != newest.revision
+        store.queries.survey_revision(survey_id, revision)
+        for revision in revisions
+        if newest is None or revision != newest.revision
     ]
     return [survey for survey in (newest, *older) if survey is not None]
 
 
-def _about_sessions(tally: Tally) -> dict[str, Any]:
-    started, completed, expired = tally.statuses.total(), tally.statuses["completed"], tally.statuses["expired"]
+def _overview(counters: Counters) -> dict[str, Any]:
+    started, completed, expired = (
+        counters.statuses.total(),
+        counters.statuses["completed"],
+        counters.statuses["expired"],
+    )
     return {
         "sessions": {
             "started": started,
@@ -83,74 +88,76 @@ def _about_sessions(tally: Tally) -> dict[str, Any]:
             "expired": expired,
             "completion_rate": ratio(completed, started),
         },
-        "unread": tally.counts["unread"],
-        "duration_s": seconds(tally.duration),
-        "active_s": seconds(tally.active),
+        "unread": counters.counts["unread"],
+        "duration_s": seconds(counters.duration),
+        "active_s": seconds(counters.active),
         "resumed": {
-            "sessions": tally.counts["resumed"],
-            "share": ratio(tally.counts["resumed"], started),
-            "returns": tally.counts["returns"],
-            "away_s": seconds(tally.away),
+            "sessions": counters.counts["resumed"],
+            "share": ratio(counters.counts["resumed"], started),
+            "returns": counters.counts["returns"],
+            "away_s": seconds(counters.away),
             "pause_s": PAUSE_S,
         },
     }
 
 
-def _mode(tally: Tally, mode: str) -> dict[str, Any]:
+def _mode(counters: Counters, mode: str) -> dict[str, Any]:
     return {
         "mode": mode,
-        **_completed_of(tally.modes[mode], tally.completed_by["mode", mode]),
-        "answers": tally.answers_by_mode[mode],
+        **_completion(counters.modes[mode], counters.completed_by["mode", mode]),
+        "answers": counters.answers_by_mode[mode],
     }
 
 
-def _completed_of(started: int, completed: int) -> dict[str, Any]:
+def _completion(started: int, completed: int) -> dict[str, Any]:
     return {"started": started, "completed": completed, "completion_rate": ratio(completed, started)}
 
 
-def _days(tally: Tally) -> list[dict[str, Any]]:
-    found = sorted(tally.began_days.keys() | tally.completed_days.keys())
-    if found and found[-1] - found[0] < DAYS_FILLED:
-        found = list(range(found[0], found[-1] + 1))
+def _days(counters: Counters) -> list[dict[str, Any]]:
+    days = sorted(counters.started_days.keys() | counters.completed_days.keys())
+    if days and days[-1] - days[0] < DAYS_FILLED:
+        days = list(range(days[0], days[-1] + 1))
     return [
         {
             "day": to_datetime(day * _DAY_US).date().isoformat(),
-            "started": tally.began_days[day],
-            "completed": tally.completed_days[day],
+            "started": counters.started_days[day],
+            "completed": counters.completed_days[day],
         }
-        for day in found
+        for day in days
     ]
 
 
-def _revisions(tally: Tally, known: Sequence[str], current: str | None) -> list[dict[str, Any]]:
-    """Return those of which there are sessions, newest first, then those that nothing is known of."""
+def _revisions(counters: Counters, known: Sequence[str], current: str | None) -> list[dict[str, Any]]:
+    """Return the revisions with sessions, newest first and unknown ones last."""
     places = {revision: place for place, revision in enumerate(known)}
-    found = sorted(tally.revisions, key=lambda one: (places.get(one or "", len(places)), one or ""))
+    revisions = sorted(counters.revisions, key=lambda name: (places.get(name or "", len(places)), name or ""))
     return [
         {
             "revision": revision,
             "is_current": revision is not None and revision == current,
-            **_completed_of(tally.revisions[revision], tally.completed_by["revision", revision]),
+            **_completion(counters.revisions[revision], counters.completed_by["revision", revision]),
         }
-        for revision in found
+        for revision in revisions
     ]
 
 
-def _shown_steps(plan: Plan, current: int, tally: Tally) -> list[PlannedStep]:
+def _listed_steps(plan: StepPlan, current: int, counters: Counters) -> list[PlannedStep]:
     planned = list(plan.values())
-    older = [step for step in planned[current:] if _is_met(tally.steps[step.step])]
+    older = [step for step in planned[current:] if _has_data(counters.steps[step.step])]
     unknown = [
-        PlannedStep(step=step) for step in sorted(tally.steps.keys() - plan.keys()) if _is_met(tally.steps[step])
+        PlannedStep(step=step)
+        for step in sorted(counters.steps.keys() - plan.keys())
+        if _has_data(counters.steps[step])
     ]
     return [*planned[:current], *older, *unknown]
 
 
-def _is_met(step: StepTally) -> bool:
-    return bool(step.counts["reached"] or step.answers.given or step.answers.skipped)
+def _has_data(step: StepCounters) -> bool:
+    return bool(step.counts["reached"] or step.answers.answered or step.answers.skipped)
 
 
-def _step(step: PlannedStep, tally: StepTally) -> dict[str, Any]:
-    counts = tally.counts
+def _step(step: PlannedStep, counters: StepCounters) -> dict[str, Any]:
+    counts = counters.counts
     return {
         "step": step.step,
         "type": step.type,
@@ -163,28 +170,28 @@ def _step(step: PlannedStep, tally: StepTally) -> dict[str, Any]:
         "edit_rate": ratio(counts["edits"], counts["answered"]),
         "backs": counts["backs"],
         "back_rate": ratio(counts["backs"], counts["reached"]),
-        "seconds": seconds(tally.microseconds),
-        "answers": _answers(step, tally.answers),
+        "seconds": seconds(counters.microseconds),
+        "answers": _answers(step, counters.answers),
     }
 
 
-def _answers(step: PlannedStep, tally: AnswerTally) -> dict[str, Any]:
+def _answers(step: PlannedStep, counters: AnswerCounters) -> dict[str, Any]:
     return {
-        "count": tally.given,
-        "skipped": tally.skipped,
-        "distribution": _distribution(step, tally),
-        "numbers": numbers(tally.numbers),
-        "lengths": lengths(tally.lengths),
+        "count": counters.answered,
+        "skipped": counters.skipped,
+        "distribution": _distribution(step, counters),
+        "numbers": numbers(counters.numbers),
+        "lengths": lengths(counters.lengths),
     }
 
 
-def _distribution(step: PlannedStep, tally: AnswerTally) -> list[dict[str, Any]] | None:
+def _distribution(step: PlannedStep, counters: AnswerCounters) -> list[dict[str, Any]] | None:
     if not step.labels and not _is_by_year(step):
         return None
-    labels = step.labels or {year: year for year in sorted(year for year in tally.chosen if year is not OTHER)}
-    bars = [_bar(value, label, tally.chosen[value], tally.given) for value, label in labels.items()]
-    others = tally.chosen[OTHER]
-    return [*bars, _bar(OTHER, "other", others, tally.given)] if others else bars
+    labels = step.labels or {year: year for year in sorted(year for year in counters.chosen if year is not OTHER)}
+    bars = [_bar(value, label, counters.chosen[value], counters.answered) for value, label in labels.items()]
+    others = counters.chosen[OTHER]
+    return [*bars, _bar(OTHER, "other", others, counters.answered)] if others else bars
 
 
 def _is_by_year(step: PlannedStep) -> bool:

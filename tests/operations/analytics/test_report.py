@@ -1,17 +1,16 @@
-"""The report's texts and charts: times for people, long times added up, many years too."""
+"""Texts and charts of the report: durations, and grouping of days and years."""
 
 from typing import Any
 
 import pytest
 
-from app.operations.analytics.report import BARS, report_of
-from app.operations.analytics.report import duration as shown
+from app.operations.analytics.report import BARS, duration, report_to_dict
 
 NO_SECONDS = {"count": 0, "median": None, "p90": None}
 
 
-def figures(**changes: Any) -> dict[str, Any]:
-    """Return figures of nothing, but for the changes."""
+def summary(**changes: Any) -> dict[str, Any]:
+    """Return a summary without sessions, with changes."""
     return {
         "survey_id": "one",
         "title": "One",
@@ -31,7 +30,7 @@ def figures(**changes: Any) -> dict[str, Any]:
 
 
 def step(kind: str, bars: list[tuple[str, int]]) -> dict[str, Any]:
-    """Return a step with these answers."""
+    """Return the summary of a step with these answers."""
     whole = sum(count for _, count in bars)
     distribution = [
         {"value": label, "label": label, "count": count, "share": count / whole if whole else None}
@@ -61,27 +60,27 @@ def step(kind: str, bars: list[tuple[str, int]]) -> dict[str, Any]:
         (97_200, "1 d 3 h"),
     ],
 )
-def test_times_are_for_people(seconds: float | None, text: str) -> None:
-    """Two units at most."""
-    assert shown(seconds) == text
+def test_durations_have_at_most_two_units(seconds: float | None, text: str) -> None:
+    """Rounded to the smaller one."""
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("count", "columns", "heading"), [(60, 60, "By day"), (61, 9, "By week"), (900, 30, "By 30 days")]
 )
-def test_many_days_are_added_up(count: int, columns: int, heading: str) -> None:
-    """Nothing is lost, and the chart stays one that can be read."""
+def test_many_days_are_grouped(count: int, columns: int, heading: str) -> None:
+    """The sums stay the same."""
     days = [{"day": f"day {number}", "started": 2, "completed": 1} for number in range(count)]
-    found = report_of(figures(days=days))["days"]
-    assert (found.heading, len(found.chart)) == (heading, columns)
-    assert [sum(row[place] for row in found.rows) for place in (1, 2)] == [2 * count, count]
+    report = report_to_dict(summary(days=days))["days"]
+    assert (report.heading, len(report.chart)) == (heading, columns)
+    assert [sum(row[place] for row in report.rows) for place in (1, 2)] == [2 * count, count]
 
 
-def test_many_years_are_added_up_by_decades() -> None:
-    """What is no date stays apart."""
+def test_many_years_are_grouped_by_decade() -> None:
+    """Other values stay separate."""
     bars = [(str(year), 1) for year in range(1950, 1981)]
-    found = report_of(figures(steps=[step("date", [*bars, ("other", 2)])]))["answers"][0]
-    assert [(row[0], row[1]) for row in found.rows] == [
+    report = report_to_dict(summary(steps=[step("date", [*bars, ("other", 2)])]))["answers"][0]
+    assert [(row[0], row[1]) for row in report.rows] == [
         ("1950 to 1959", 10),
         ("1960 to 1969", 10),
         ("1970 to 1979", 10),
@@ -90,15 +89,17 @@ def test_many_years_are_added_up_by_decades() -> None:
     ]
 
 
-def test_answers_beyond_what_a_page_bears_are_told() -> None:
-    """The rest is in the tables, and the page says so."""
-    found = report_of(figures(steps=[step("choice", [(f"option {n}", 1) for n in range(BARS + 3)])]))["answers"][0]
-    assert len(found.rows) == BARS
-    assert "3 further answers are in the CSV file" in found.summary
+def test_further_answers_are_counted() -> None:
+    """The CSV files have them."""
+    report = report_to_dict(summary(steps=[step("choice", [(f"option {n}", 1) for n in range(BARS + 3)])]))["answers"][
+        0
+    ]
+    assert len(report.rows) == BARS
+    assert "3 further answers are in the CSV file" in report.summary
 
 
 def test_survey_without_sessions_has_a_report() -> None:
-    """No chart over no time, and no division by nothing."""
-    found = report_of(figures(steps=[step("choice", [("a", 0)])]))
-    assert found["days"].chart == []
-    assert found["answers"][0].rows == [("a", 0, "\N{EN DASH}")]
+    """Without a chart of days."""
+    report = report_to_dict(summary(steps=[step("choice", [("a", 0)])]))
+    assert report["days"].chart == []
+    assert report["answers"][0].rows == [("a", 0, "\N{EN DASH}")]

@@ -1,4 +1,4 @@
-"""The steps of a survey over all its revisions: what is asked, and which answers there are to count."""
+"""The steps of a survey over all revisions, with the answers to count."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from ...survey.types import Value
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedStep:
-    """A step as figures show it.
+    """A step of a summary.
 
     Attributes:
         type: as in the survey file; None for a step that no revision has.
-        labels: by answer, how it is called, where the answers can be listed; in the order in which they are shown.
+        labels: by answer, in display order; empty if the answers can't be listed.
     """
 
     step: str
@@ -22,17 +22,16 @@ class PlannedStep:
     labels: dict[Value, str] = field(default_factory=dict)
 
 
-Plan = dict[str, PlannedStep]
-"""The steps by their ids, the newest revision's first."""
+StepPlan = dict[str, PlannedStep]
+"""The steps by id, those of the newest revision first."""
 
 
-def plan_of(revisions: Sequence[Survey]) -> tuple[Plan, int]:
-    """Return the steps of these revisions, newest first, and how many of them the newest has.
+def plan_steps(revisions: Sequence[Survey]) -> tuple[StepPlan, int]:
+    """Return the steps of these revisions (newest first), and how many of them the newest revision has.
 
-    A step that several revisions have is as in the newest of them; answers that only older ones offer follow, where
-    they are of the same type.
+    A step has the properties of its newest revision; options of older revisions follow if the type is the same.
     """
-    plan: Plan = {}
+    plan: StepPlan = {}
     for survey in revisions:
         for step in survey.steps:
             known = plan.get(step.id)

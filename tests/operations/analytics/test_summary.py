@@ -1,4 +1,4 @@
-"""A survey's figures against a count by force, on random surveys and walks, on each database; and their edge cases."""
+"""Summaries of random surveys and sessions equal a reference implementation on each database; and edge cases."""
 
 import base64
 import itertools
@@ -15,7 +15,7 @@ from app.catalogue import Catalogue
 from app.core import strict_json
 from app.core.timestamps import to_datetime
 from app.errors import InvalidInput, NoSuchSurvey
-from app.operations.analytics import Filters, figures_of
+from app.operations.analytics import Filters, summarize
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import history
@@ -25,12 +25,12 @@ from app.survey.definition import Survey, parse_definition
 from app.survey.snapshot import SessionKey
 from app.web.analytics_messages import Analytics
 from tests.conftest import examples
-from tests.operations.analytics.by_force import by_force
+from tests.operations.analytics.reference import reference_summary
 
 MINUTE_US = 60 * 1_000_000
 DAY_US = 24 * 60 * MINUTE_US
-BEGAN = 1_760_000_000 * 1_000_000
-NOW = BEGAN + 400 * DAY_US
+STARTED_AT = 1_760_000_000 * 1_000_000
+NOW = STARTED_AT + 400 * DAY_US
 
 NUMBERS = itertools.count()
 
@@ -64,10 +64,10 @@ SAVED = st.sampled_from([None, True, 1, "secret words", ["a", "zz"], {"x": 1}, "
 Opened = Callable[[Survey], SessionStore]
 
 
-def survey_of(
+def survey_with(
     survey_id: str, types: Sequence[str], branches: Sequence[tuple[int, int]] = (), *, first: int = 0
 ) -> Survey:
-    """Return a survey of steps of these types; a branch leads from a step to a later one for some answers."""
+    """Return a survey with these step types; a branch leads from a step to a later one for some answers."""
     ids = [f"S{first + number}" for number in range(len(types))]
     steps = []
     for number, kind in enumerate(types):
@@ -82,14 +82,14 @@ def survey_of(
 
 @st.composite
 def surveys(draw: st.DrawFn, survey_id: str, *, first: int = 0) -> Survey:
-    """Surveys of one to eight steps of any type, with branches."""
+    """Generate surveys of one to eight steps of any type, with branches."""
     types = draw(st.lists(st.sampled_from(sorted(TYPES)), min_size=1, max_size=8))
     branches = draw(st.lists(st.tuples(st.integers(0, 5), st.integers(2, 7)), max_size=2))
-    return survey_of(survey_id, types, branches, first=first)
+    return survey_with(survey_id, types, branches, first=first)
 
 
 def next_command(data: st.DataObject, survey: Survey, at: int, current: str) -> commands.AnyCommand:
-    """Draw a command, mostly one that leads on."""
+    """Draw a command, mostly one that moves forward."""
     ids = [step.id for step in survey.steps]
     kinds = ["answer"] * 8 + ["edit", "edit", "back", "goto", "draft", "mode", "restart", "save", "note", "update"]
     kind = data.draw(st.sampled_from(kinds))
@@ -121,8 +121,8 @@ def next_command(data: st.DataObject, survey: Survey, at: int, current: str) -> 
 
 
 def walk(data: st.DataObject, store: SessionStore, key: SessionKey) -> None:
-    """Let somebody do something for a while."""
-    at = BEGAN + data.draw(st.integers(0, 40)) * DAY_US // 3
+    """Submit random commands of one participant."""
+    at = STARTED_AT + data.draw(st.integers(0, 40)) * DAY_US // 3
     store.turns.submit(key, commands.Begin(at=at, is_audio_mode=data.draw(st.booleans())))
     for _ in range(data.draw(st.integers(0, 12))):
         at += data.draw(GAPS)
@@ -132,44 +132,44 @@ def walk(data: st.DataObject, store: SessionStore, key: SessionKey) -> None:
         store.turns.submit(key, next_command(data, snapshot.survey, at, snapshot.state.current_step))
 
 
-def comparable(figures: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures as the count by force has them: without labels, shares of answers and bins."""
+def comparable(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return the summary without labels, shares of answers and bins, which the reference lacks."""
     steps = []
-    for step in figures["steps"]:
+    for step in summary["steps"]:
         bars = step["answers"]["distribution"]
-        found = step["answers"]["numbers"]
+        numbers = step["answers"]["numbers"]
         answers = {
             **step["answers"],
             "distribution": None if bars is None else [(bar["value"], bar["count"]) for bar in bars],
-            "numbers": None if found is None else {name: one for name, one in found.items() if name != "bins"},
+            "numbers": None if numbers is None else {name: value for name, value in numbers.items() if name != "bins"},
         }
         steps.append({**step, "answers": answers})
-    return {**figures, "steps": steps}
+    return {**summary, "steps": steps}
 
 
 @pytest.fixture
 def opened(settings: Settings) -> Iterator[Opened]:
-    """What opens a store that offers one survey; those that were opened are closed."""
+    """Return a function that opens a store with one survey, and closes the previous one."""
     stores: list[SessionStore] = []
 
-    def of(survey: Survey) -> SessionStore:
-        for one in stores:
-            one.close()
+    def open_with(survey: Survey) -> SessionStore:
+        for store in stores:
+            store.close()
         stores.clear()
         store = SessionStore(settings, Catalogue(surveys={survey.id: survey}, default_id=survey.id), lambda: NOW)
         store.initialise()
         stores.append(store)
         return store
 
-    yield of
-    for one in stores:
-        one.close()
+    yield open_with
+    for store in stores:
+        store.close()
 
 
 @given(data=st.data())
 @examples(25)
-def test_figures_are_those_of_a_count_by_force(opened: Opened, data: st.DataObject) -> None:
-    """Whatever was done, in two revisions, with restarts, pauses, steps back, saved states and any filter."""
+def test_summary_equals_the_reference(opened: Opened, data: st.DataObject) -> None:
+    """With two revisions, restarts, pauses, steps back, saved states and filters."""
     survey_id = f"s{next(NUMBERS)}"
     old = data.draw(surveys(survey_id))
     new = data.draw(surveys(survey_id, first=data.draw(st.integers(0, 3))))
@@ -188,100 +188,100 @@ def test_figures_are_those_of_a_count_by_force(opened: Opened, data: st.DataObje
             optional={
                 "mode": st.sampled_from(["text", "audio"]),
                 "status": st.sampled_from(["in_progress", "completed", "expired"]),
-                "since": st.integers(0, 14).map(lambda days: BEGAN + days * DAY_US),
-                "until": st.integers(0, 14).map(lambda days: BEGAN + days * DAY_US),
+                "since": st.integers(0, 14).map(lambda days: STARTED_AT + days * DAY_US),
+                "until": st.integers(0, 14).map(lambda days: STARTED_AT + days * DAY_US),
             },
         )
     )
-    found = figures_of(store, survey_id, Filters(**chosen))
-    Analytics.model_validate({"success": True, **found})
-    expected = by_force(store, keys, known, NOW, **chosen)
-    assert {name: one for name, one in comparable(found).items() if name in expected} == expected
-    for step in found["steps"]:
+    summary = summarize(store, survey_id, Filters(**chosen))
+    Analytics.model_validate({"success": True, **summary})
+    expected = reference_summary(store, keys, known, NOW, **chosen)
+    assert {name: value for name, value in comparable(summary).items() if name in expected} == expected
+    for step in summary["steps"]:
         bars, numbers = step["answers"]["distribution"], step["answers"]["numbers"]
-        assert numbers is None or sum(one["count"] for one in numbers["bins"]) <= step["answers"]["count"]
+        assert numbers is None or sum(bin_["count"] for bin_ in numbers["bins"]) <= step["answers"]["count"]
         assert bars is None or all(bar["share"] is None or 0 <= bar["share"] <= 1 for bar in bars)
 
 
-SURVEY = survey_of("one", ["scale", "text", "boolean"])
+SURVEY = survey_with("one", ["scale", "text", "boolean"])
 ANN = SessionKey("one", "ann")
 
 
 def answered(store: SessionStore, key: SessionKey, *answers: tuple[int, str, Any]) -> None:
-    """Begin at BEGAN and answer, each so many seconds after the beginning."""
-    store.turns.submit(key, commands.Begin(at=BEGAN))
+    """Start at STARTED_AT and answer, each so many seconds later."""
+    store.turns.submit(key, commands.Begin(at=STARTED_AT))
     for after_s, step, value in answers:
-        store.turns.submit(key, commands.Answer(at=BEGAN + after_s * 1_000_000, step=step, value=value))
+        store.turns.submit(key, commands.Answer(at=STARTED_AT + after_s * 1_000_000, step=step, value=value))
 
 
-def step_of(figures: dict[str, Any], step: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(one for one in figures["steps"] if one["step"] == step)
-    return found
+def step_summary(summary: dict[str, Any], step: str) -> dict[str, Any]:
+    entry: dict[str, Any] = next(entry for entry in summary["steps"] if entry["step"] == step)
+    return entry
 
 
-def test_pause_is_no_time_of_a_step(opened: Opened) -> None:
-    """Half an hour and no longer still counts; of a longer gap nothing does, and it is a return."""
+def test_pause_does_not_count_as_time_of_a_step(opened: Opened) -> None:
+    """A gap of half an hour counts; a longer one is a pause."""
     store = opened(SURVEY)
     answered(store, ANN, (1800, "S0", 1), (1800 + 1801, "S1", "x"), (3611, "S2", True))
-    found = figures_of(store, "one")
-    assert [step_of(found, step)["seconds"]["median"] for step in ("S0", "S1", "S2")] == [1800, 0, 10]
-    assert (found["duration_s"]["median"], found["active_s"]["median"]) == (3611, 1810)
-    assert found["resumed"]["away_s"] == {"count": 1, "median": 1801, "p90": 1801}
+    summary = summarize(store, "one")
+    assert [step_summary(summary, step)["seconds"]["median"] for step in ("S0", "S1", "S2")] == [1800, 0, 10]
+    assert (summary["duration_s"]["median"], summary["active_s"]["median"]) == (3611, 1810)
+    assert summary["resumed"]["away_s"] == {"count": 1, "median": 1801, "p90": 1801}
 
 
-def test_restart_begins_the_figures_of_steps_anew(opened: Opened) -> None:
-    """The walk before it is not counted, but its pauses are: somebody did come back."""
+def test_restart_begins_a_new_run(opened: Opened) -> None:
+    """The previous run is not counted, but its pauses are."""
     store = opened(SURVEY)
     answered(store, ANN, (5, "S0", 1), (4000, "S1", "x"))
-    store.turns.submit(ANN, commands.Restart(at=BEGAN + 4100 * 1_000_000))
-    store.turns.submit(ANN, commands.Answer(at=BEGAN + 4107 * 1_000_000, step="S0", value=4))
-    found = figures_of(store, "one")
-    assert step_of(found, "S0")["seconds"] == {"count": 1, "median": 7, "p90": 7}
-    assert step_of(found, "S0")["edits"] == 0
-    assert step_of(found, "S1")["answered"] == 0
-    assert found["resumed"]["returns"] == 1
+    store.turns.submit(ANN, commands.Restart(at=STARTED_AT + 4100 * 1_000_000))
+    store.turns.submit(ANN, commands.Answer(at=STARTED_AT + 4107 * 1_000_000, step="S0", value=4))
+    summary = summarize(store, "one")
+    assert step_summary(summary, "S0")["seconds"] == {"count": 1, "median": 7, "p90": 7}
+    assert step_summary(summary, "S0")["edits"] == 0
+    assert step_summary(summary, "S1")["answered"] == 0
+    assert summary["resumed"]["returns"] == 1
 
 
-def test_empty_survey_has_figures_of_nothing(opened: Opened) -> None:
-    """All counts are 0, and what would divide by them is null."""
-    found = figures_of(opened(SURVEY), "one")
-    Analytics.model_validate({"success": True, **found})
-    assert found["sessions"]["completion_rate"] is None
-    assert found["duration_s"] == {"count": 0, "median": None, "p90": None}
-    assert [step["drop_off"] for step in found["steps"]] == [None, None, None]
-    assert (found["days"], found["revisions"]) == ([], [])
+def test_survey_without_sessions_has_an_empty_summary(opened: Opened) -> None:
+    """Counts are 0, and ratios null."""
+    summary = summarize(opened(SURVEY), "one")
+    Analytics.model_validate({"success": True, **summary})
+    assert summary["sessions"]["completion_rate"] is None
+    assert summary["duration_s"] == {"count": 0, "median": None, "p90": None}
+    assert [step["drop_off"] for step in summary["steps"]] == [None, None, None]
+    assert (summary["days"], summary["revisions"]) == ([], [])
 
 
 def test_sessions_without_a_history_are_counted(opened: Opened) -> None:
-    """Another program may have kept only rows: where they are, and what was answered, is known of them."""
+    """Rows of other programs may lack events; their step and answers are counted."""
     store = opened(SURVEY)
     answered(store, ANN, (5, "S0", 1))
     store.run_transaction(lambda connection: connection.execute(delete(session_history)))
-    found = figures_of(store, "one")
-    assert found["sessions"]["started"] == 1
-    assert (step_of(found, "S0")["reached"], step_of(found, "S0")["answers"]["count"]) == (1, 1)
-    assert step_of(found, "S0")["seconds"]["count"] == 0
+    summary = summarize(store, "one")
+    assert summary["sessions"]["started"] == 1
+    assert (step_summary(summary, "S0")["reached"], step_summary(summary, "S0")["answers"]["count"]) == (1, 1)
+    assert step_summary(summary, "S0")["seconds"]["count"] == 0
 
 
-def test_session_that_was_set_aside_is_in_no_figure(opened: Opened) -> None:
-    """Neither its row nor its events count, nor what begins anew under the name twice."""
+def test_set_aside_sessions_are_not_counted(opened: Opened) -> None:
+    """Neither their rows nor their events."""
     store = opened(SURVEY)
     answered(store, ANN, (5, "S0", 1))
-    before = figures_of(store, "one")
-    answered(store, of_user("ben"), (5, "S0", 3))
-    store.run_transaction(lambda connection: history.set_aside(connection, of_user("ben"), NOW))
-    assert figures_of(store, "one") == before
+    before = summarize(store, "one")
+    answered(store, session_key("ben"), (5, "S0", 3))
+    store.run_transaction(lambda connection: history.set_aside(connection, session_key("ben"), NOW))
+    assert summarize(store, "one") == before
 
 
-def of_user(user_id: str) -> SessionKey:
+def session_key(user_id: str) -> SessionKey:
     return SessionKey("one", user_id)
 
 
-def test_rows_of_other_programs_are_counted_as_far_as_they_go(opened: Opened) -> None:
-    """No times, an action that nobody knows, version 0, a route and answers that can't be read: nothing breaks."""
+def test_incomplete_rows_are_counted_as_far_as_possible(opened: Opened) -> None:
+    """Without times, with unknown actions, version 0, and unreadable routes and answers."""
     store = opened(SURVEY)
     answered(store, ANN, (5, "S0", 1), (9, "S1", "x"))
-    answered(store, of_user("ben"), (5, "S0", 3))
+    answered(store, session_key("ben"), (5, "S0", 3))
 
     def spoil(connection: Any) -> None:
         row = session_history.insert().values(user_id="ann", survey_id="one", version=0, action="clicked", step=None)
@@ -292,86 +292,88 @@ def test_rows_of_other_programs_are_counted_as_far_as_they_go(opened: Opened) ->
         connection.execute(update(sessions).where(sessions.c.user_id == "ben").values(broken))
 
     store.run_transaction(spoil)
-    found = figures_of(store, "one")
-    assert (found["sessions"]["started"], found["unread"]) == (2, 1)
-    assert found["days"] == [{"day": str(to_datetime(BEGAN).date()), "started": 1, "completed": 0}]
-    assert step_of(found, "S0")["answered"] == 2
-    assert step_of(found, "S0")["seconds"] == {
+    summary = summarize(store, "one")
+    assert (summary["sessions"]["started"], summary["unread"]) == (2, 1)
+    assert summary["days"] == [{"day": str(to_datetime(STARTED_AT).date()), "started": 1, "completed": 0}]
+    assert step_summary(summary, "S0")["answered"] == 2
+    assert step_summary(summary, "S0")["seconds"] == {
         "count": 2,
         "median": 2.5,
         "p90": 4.5,
-    }  # 0 of ann's, whose time is unknown
-    assert step_of(found, "S1")["seconds"]["median"] == 9
-    assert step_of(found, "S0")["answers"]["count"] == 1
+    }  # 0 for ann, whose event has no time
+    assert step_summary(summary, "S1")["seconds"]["median"] == 9
+    assert step_summary(summary, "S0")["answers"]["count"] == 1
 
 
-def test_event_of_before_all_times_leaves_no_gap(opened: Opened) -> None:
-    """A walk whose first event has no time has no duration, and the time to its second counts for nothing."""
+def test_first_event_without_a_time_makes_no_gap(opened: Opened) -> None:
+    """The run has no duration, and the time to its second event is not counted."""
     store = opened(SURVEY)
     answered(store, ANN, (5, "S0", 1), (9, "S1", "x"), (10, "S2", True))
     first = (session_history.c.user_id == "ann", session_history.c.version == 1)
     store.run_transaction(
         lambda connection: connection.execute(update(session_history).where(*first).values(timestamp=None))
     )
-    found = figures_of(store, "one")
-    assert found["duration_s"]["count"] == 0
-    assert step_of(found, "S0")["seconds"]["median"] == 0
-    assert step_of(found, "S1")["seconds"]["median"] == 4
+    summary = summarize(store, "one")
+    assert summary["duration_s"]["count"] == 0
+    assert step_summary(summary, "S0")["seconds"]["median"] == 0
+    assert step_summary(summary, "S1")["seconds"]["median"] == 4
 
 
-def test_sealed_answers_are_counted_and_those_of_a_lost_key_are_told(settings: Settings) -> None:
-    """Times and the funnel need no key; of answers that stay closed it is said how many they are."""
+def test_unreadable_answers_are_counted_when_the_key_is_missing(settings: Settings) -> None:
+    """Times and steps need no key."""
     key = base64.b64encode(bytes(range(32))).decode()
     catalogue = Catalogue(surveys={"one": SURVEY}, default_id="one")
-    sealed = SessionStore(settings.model_copy(update={"answers_keys": SecretStr(key)}), catalogue, lambda: NOW)
-    sealed.initialise()
-    answered(sealed, ANN, (5, "S0", 1))
-    with_key = figures_of(sealed, "one")
-    sealed.close()
+    encrypted = SessionStore(settings.model_copy(update={"answers_keys": SecretStr(key)}), catalogue, lambda: NOW)
+    encrypted.initialise()
+    answered(encrypted, ANN, (5, "S0", 1))
+    with_key = summarize(encrypted, "one")
+    encrypted.close()
     without = SessionStore(settings, catalogue, lambda: NOW)
-    found = figures_of(without, "one")
+    summary = summarize(without, "one")
     without.close()
-    assert (with_key["unread"], step_of(with_key, "S0")["answers"]["count"]) == (0, 1)
-    assert (found["unread"], step_of(found, "S0")["answers"]["count"]) == (1, 0)
-    assert step_of(found, "S0")["seconds"] == step_of(with_key, "S0")["seconds"]
+    assert (with_key["unread"], step_summary(with_key, "S0")["answers"]["count"]) == (0, 1)
+    assert (summary["unread"], step_summary(summary, "S0")["answers"]["count"]) == (1, 0)
+    assert step_summary(summary, "S0")["seconds"] == step_summary(with_key, "S0")["seconds"]
 
 
-def test_parts_add_up_to_the_whole(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However few sessions or events are looked at together, the figures are the same, and progress is told."""
+def test_summary_does_not_depend_on_the_size_of_parts(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress is reported after each part."""
     store = opened(SURVEY)
     for number in range(23):
-        answered(store, of_user(f"user{number}"), (number, "S0", number % 5), (2 * number, "S1", "x" * (number % 20)))
-    whole = figures_of(store, "one")
-    monkeypatch.setattr("app.operations.analytics.collect.PART", 5)
-    monkeypatch.setattr("app.operations.analytics.collect.EVENTS", 7)
+        answered(
+            store, session_key(f"user{number}"), (number, "S0", number % 5), (2 * number, "S1", "x" * (number % 20))
+        )
+    whole = summarize(store, "one")
+    monkeypatch.setattr("app.operations.analytics.collect.SESSIONS_A_PART", 5)
+    monkeypatch.setattr("app.operations.analytics.collect.EVENTS_A_CHUNK", 7)
     monkeypatch.setattr("app.store.statistics.SESSIONS_A_ROW", 2)
-    told: list[tuple[int, int]] = []
-    assert figures_of(store, "one", progress=lambda done, total: told.append((done, total))) == whole
-    assert told == [(5, 23), (10, 23), (15, 23), (20, 23), (23, 23)]
+    reported: list[tuple[int, int]] = []
+    assert summarize(store, "one", progress=lambda done, total: reported.append((done, total))) == whole
+    assert reported == [(5, 23), (10, 23), (15, 23), (20, 23), (23, 23)]
 
 
-def test_survey_that_is_gone_is_known_by_its_sessions(opened: Opened) -> None:
-    """Its steps come from the revision that is kept; one of which there is nothing is refused."""
+def test_removed_survey_is_known_by_its_sessions(opened: Opened) -> None:
+    """Its steps come from the stored revision; unknown surveys are refused."""
     store = opened(SURVEY)
     answered(store, ANN, (5, "S0", 1))
-    store = opened(survey_of("two", ["info"]))
-    found = figures_of(store, "one")
-    assert (found["title"], [step["step"] for step in found["steps"]]) == ("t", ["S0", "S1", "S2"])
-    assert [one["is_current"] for one in found["revisions"]] == [False]
+    store = opened(survey_with("two", ["info"]))
+    summary = summarize(store, "one")
+    assert (summary["title"], [step["step"] for step in summary["steps"]]) == ("t", ["S0", "S1", "S2"])
+    assert [revision["is_current"] for revision in summary["revisions"]] == [False]
     with pytest.raises(NoSuchSurvey):
-        figures_of(store, "three")
+        summarize(store, "three")
     with pytest.raises(InvalidInput):
-        figures_of(store, "no survey id")
+        summarize(store, "no survey id")
 
 
-def test_words_that_were_saved_as_a_choice_are_not_shown(opened: Opened) -> None:
-    """A state that is saved whole may hold anything at any step: it is counted as `other`."""
+def test_invalid_answers_are_counted_without_their_text(opened: Opened) -> None:
+    """A saved state may contain any value; it is counted as `other`."""
     store = opened(SURVEY)
     saved = {"current_step": "S1", "answers": {"S0": "my name is Ann"}, "step_history": ("S0",)}
-    store.turns.submit(ANN, commands.Save(at=BEGAN, is_audio_mode=False, session_data=None, **saved))
-    found = figures_of(store, "one")
-    assert "Ann" not in strict_json.encode(found)
-    assert step_of(found, "S0")["answers"]["distribution"][-1] == {
+    store.turns.submit(ANN, commands.Save(at=STARTED_AT, is_audio_mode=False, session_data=None, **saved))
+    summary = summarize(store, "one")
+    assert "Ann" not in strict_json.encode(summary)
+    assert step_summary(summary, "S0")["answers"]["distribution"][-1] == {
         "value": None,
         "label": "other",
         "count": 1,
@@ -380,13 +382,13 @@ def test_words_that_were_saved_as_a_choice_are_not_shown(opened: Opened) -> None
 
 
 def test_answers_of_an_older_revision_follow_the_newest(opened: Opened) -> None:
-    """A scale that was longer before shows its old points behind the present ones."""
+    """A scale that was longer has its old points after the current ones."""
     store = opened(SURVEY)
     answered(store, ANN, (5, "S0", 4))
-    shorter = survey_of("one", ["scale", "text"])
+    shorter = survey_with("one", ["scale", "text"])
     first = shorter.steps[0].model_copy(update={"max": 2, "max_label": None})
     store = opened(parse_definition(strict_json.encode(replaced(shorter, first)), "one"))
-    bars = step_of(figures_of(store, "one"), "S0")["answers"]["distribution"]
+    bars = step_summary(summarize(store, "one"), "S0")["answers"]["distribution"]
     assert [bar["value"] for bar in bars] == [0, 1, 2, 3, 4]
     assert bars[4]["label"] == "4 (most)"
     assert bars[4]["count"] == 1
