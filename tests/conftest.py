@@ -1,6 +1,7 @@
 """What all tests share: a database of their own, a store, and the real server as a process."""
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import httpx
 import hypothesis
 import pytest
 
+from app import catalogue
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from tests.databases import Databases, NoServer, OwnServer, create_sqlite, missing, ordinary_server, own_server
@@ -32,6 +34,9 @@ Servers = Callable[[str], Databases]
 # The tests start hundreds of processes and migrate thousands of times: otherwise each would compile its files anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Each store that is opened reads all survey files, which takes half of the time of opening it.
+catalogue.parse_survey = functools.cache(catalogue.parse_survey)
 
 
 for profile, percent in {"dev": 25, "ci": 100, "nightly": 1000}.items():

@@ -13,7 +13,7 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import listing
 from app.store.listing import Cursor
-from app.survey.commands import Answer, Begin, Restart
+from app.survey.commands import Answer, AnyCommand, Begin, Restart
 from app.survey.snapshot import SessionKey, Snapshot
 from tests.conftest import examples
 
@@ -24,12 +24,14 @@ COUNT = 40
 def filled(settings: Settings) -> Iterator[SessionStore]:
     """A store with forty sessions of two surveys, at several steps, some completed, some at the same moment."""
     store = open_store(settings)
+    turns: list[tuple[SessionKey, AnyCommand]] = []
     for number in range(COUNT):
         key = SessionKey(("phq9", "intake")[number % 3 == 0], f"user{number * 7 % COUNT}")
-        store.turns.submit(key, Begin(at=1_000_000 * (number // 4)))
+        at = 1_000_000 * (number // 4)
+        turns.append((key, Begin(at=at)))
         if key.survey_id == "phq9":
-            for step in range(1, 1 + number % 11):
-                store.turns.submit(key, Answer(at=1_000_000 * (number // 4), step=f"Q{step}", value=1))
+            turns += [(key, Answer(at=at, step=f"Q{step}", value=1)) for step in range(1, 1 + number % 11)]
+    store.turns.submit_many(turns)
     yield store
     store.close()
 
