@@ -1,4 +1,4 @@
-"""The Python client of the survey WebSocket (PROTOCOL.md): it reconnects, sends again, and loses no answer.
+"""The Python client of the survey WebSocket (docs/protocol.md): it reconnects, resends, and loses no answer.
 
 ::
 
@@ -6,30 +6,19 @@
         client.wait_until_online(10)
         ack = client.answer("Q1", 2).result(30)
 
-A command goes into the outbox first and leaves it when the server has answered it for good. So whatever ends in
-between, the connection, the server or this process, it is sent again under the same id, and the server does it
-once. Commands go out in the order in which they were given, always: one thread sends, from one queue, and a new
-connection begins that queue again with the oldest unanswered one. (A command that gets a passing error on a
-connection that stays open is sent again before all that follow it, but some of those may have gone out already, and
-be done first. Our server closes the connection with such an error.)
+A command enters the outbox first and leaves it with the server's final answer. Whatever fails in between, the
+connection, the server or this process, the command is sent again with the same id, and the server applies it once.
+Commands are sent in the order in which they were given: one thread sends from one queue, and each new connection starts
+at the oldest unanswered command. (After a transient error on a connection that stays open, later commands may be
+applied before the resent one; Stepkeep's server closes the connection with such an error.)
 
-A server in production wants a token (``token=``), and closes when it doesn't hold, or holds no more: then commands get
-NotAdmitted, the client has stopped, and a new one with a token that holds delivers what waits in the outbox.
+A server in production needs a token (``token=``). When it is refused, expires or is revoked, commands raise NotAdmitted
+and the client stops; a new client with a valid token delivers the outbox.
 
-Imports nothing of the server. Needs the extra ``client`` (websockets).
-
-* ``survey_client``  :class:`SurveyClient`: connects, receives, sends
-* ``outbox``         where commands are kept until they are answered: in memory, in a file
-* ``admission``      the token that it shows, and when it is turned away
-* ``attempts``       how often it connects, and when
-* ``send_queue``     what is to be sent on this connection, in order
-* ``sent``           a command on its way
-* ``wire``           one message on one WebSocket
-* ``times``          attempts and waits
-* ``errors``         what can go wrong
+The package imports nothing of the server but ``app.errors`` and ``app.core``. It needs the extra ``client``.
 """
 
-from .command import Sent
+from .command import PendingCommand
 from .errors import (
     BadToken,
     ClientClosed,
@@ -39,18 +28,18 @@ from .errors import (
     NotSendable,
     OutboxFailed,
     OutboxInUse,
-    OutboxOfAnother,
-    RefusedForGood,
+    OutboxOwnerMismatch,
+    PermanentlyRefused,
     Rejected,
 )
 from .outbox import FileOutbox, MemoryOutbox, Outbox
 from .survey_client import SurveyClient
-from .timeouts import ClientTimes
+from .timeouts import ClientTimeouts
 
 __all__ = [
     "BadToken",
     "ClientClosed",
-    "ClientTimes",
+    "ClientTimeouts",
     "CommandRefused",
     "CommandTooLarge",
     "FileOutbox",
@@ -60,9 +49,9 @@ __all__ = [
     "Outbox",
     "OutboxFailed",
     "OutboxInUse",
-    "OutboxOfAnother",
-    "RefusedForGood",
+    "OutboxOwnerMismatch",
+    "PendingCommand",
+    "PermanentlyRefused",
     "Rejected",
-    "Sent",
     "SurveyClient",
 ]

@@ -1,4 +1,4 @@
-"""A command on its way, and its answer."""
+"""Commands that wait for their acknowledgement, and the order in which they are sent."""
 
 import contextlib
 from concurrent.futures import Future, InvalidStateError
@@ -6,15 +6,18 @@ from typing import Any
 
 from ..errors import StepkeepError
 
+DRAFT = ""
+"""The draft's key in the queue; no command has this id."""
 
-class Sent:
-    """A command on its way.
+
+class PendingCommand:
+    """A command without an acknowledgement yet.
 
     Attributes:
-        id: its id.
-        command: its message, as it is sent.
-        is_pending: the server accepted it, and saves it when its database is back.
-        future: has the answer when there is one, for callbacks and ``concurrent.futures.wait``; the client sets it.
+        id: its message id.
+        command: its message.
+        is_pending: the server answered ``pending``: it commits the command once its database is available.
+        future: is set to the result by the client; for callbacks and ``concurrent.futures.wait``.
     """
 
     def __init__(self, command: dict[str, Any]) -> None:
@@ -29,22 +32,68 @@ class Sent:
         return self.future.done()
 
     def result(self, timeout_s: float | None = None) -> dict[str, Any]:
-        """Return the ``ack``: the command is committed. Not to be called by the listener, which it would wait for.
+        """Wait for the ``ack`` and return it: the command is committed. The listener must not call this.
 
         Raises:
-            Rejected: the survey's rules refuse it.
-            CommandRefused: the server takes it for no command.
-            RefusedForGood: the server does not let this client in; the outbox keeps the command.
+            Rejected: the survey's rules reject the command.
+            CommandRefused: the server does not accept the message.
+            PermanentlyRefused: the server refuses the connection; the outbox keeps the command.
             ClientClosed: the client was closed first; the outbox keeps the command.
-            TimeoutError: no answer yet; the command stays on its way.
+            TimeoutError: there is no answer yet; the client keeps trying.
         """
         return self.future.result(timeout_s)
 
 
-def settle(sent: Sent, answer: dict[str, Any] | StepkeepError) -> None:
-    """Give the command its answer, if it has none yet: the ack and the client's closing may come together."""
+def resolve(command: PendingCommand, result: dict[str, Any] | StepkeepError) -> None:
+    """Set the result, unless there is one: the ack and the closing of the client can coincide."""
     with contextlib.suppress(InvalidStateError):
-        if isinstance(answer, StepkeepError):
-            sent.future.set_exception(answer)
+        if isinstance(result, StepkeepError):
+            command.future.set_exception(result)
         else:
-            sent.future.set_result(answer)
+            command.future.set_result(result)
+
+
+class SendQueue:
+    """The messages to send on the current connection, in order. Not thread-safe: used under the client's lock."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, str] = {}
+        self._sent: dict[str, str] = {}
+        self._unanswered: set[str] = set()
+
+    def add(self, key: str, text: str) -> None:
+        """Append a message; it replaces a waiting one of the same key."""
+        self._waiting.pop(key, None)
+        self._waiting[key] = text
+
+    def take(self, limit: int) -> tuple[str, str] | None:
+        """Return the next message to send, or None while ``limit`` commands are unanswered."""
+        if not self._waiting or len(self._unanswered) >= limit:
+            return None
+        key = next(iter(self._waiting))
+        text = self._sent[key] = self._waiting.pop(key)
+        if key != DRAFT:
+            self._unanswered.add(key)
+        return key, text
+
+    def mark_answered(self, key: str) -> None:
+        """Count a command as answered, by ``pending``, though it may have to be sent again."""
+        self._unanswered.discard(key)
+
+    def remove(self, key: str) -> None:
+        """Remove a command that has its final answer."""
+        self._unanswered.discard(key)
+        self._sent.pop(key, None)
+        self._waiting.pop(key, None)
+
+    def remove_sent_draft(self) -> None:
+        """Remove the draft, which is sent at most once."""
+        self._sent.pop(DRAFT, None)
+
+    def rewind(self) -> None:
+        """Queue all sent messages again, in order, before the waiting ones; a waiting draft replaces a sent one."""
+        if DRAFT in self._waiting:
+            self._sent.pop(DRAFT, None)
+        self._waiting = {**self._sent, **self._waiting}
+        self._sent = {}
+        self._unanswered.clear()

@@ -1,36 +1,36 @@
-"""How the client is let in: what it shows in the handshake, what may be logged of that, and when it is turned away."""
+"""The client's token: how it is sent, how it is kept out of the log, and when the server refuses it."""
 
 import logging
 import re
 
-from .errors import BadToken, NotAdmitted, RefusedForGood
+from .errors import BadToken, NotAdmitted, PermanentlyRefused
 
 _FINAL_CODES = frozenset({4400, 4401, 4403, 4404})
-"""Close codes after which the same connection would be refused again, whenever it is tried (PROTOCOL.md)."""
+"""Close codes with which the server would refuse the same connection again (docs/protocol.md)."""
 
 _NOT_ADMITTED_CODES = frozenset({4401, 4403})
-"""Those of them that another token may change."""
+"""Those of them that a different token may change."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-"""RFC 6750, 2.1. Other text could add headers of its own to the handshake."""
+"""RFC 6750, 2.1. Any other text could inject headers into the handshake."""
 
 
-class DiscreetLog(logging.LoggerAdapter[logging.Logger]):
-    """What the WebSocket library logs, but for DEBUG: there it writes out the token, in the handshake, and answers."""
+class _NoDebugLog(logging.LoggerAdapter[logging.Logger]):
+    """The log of the WebSocket library without DEBUG, where it writes out the token and answers."""
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
-        """Return whether it is logged: never at DEBUG, whatever the level is set to."""
+        """Return whether a record is logged: never at DEBUG, whatever the logger's level."""
         return level > logging.DEBUG and super().isEnabledFor(level)
 
 
-WIRE_LOG = DiscreetLog(logging.getLogger("stepkeep.client"), {})
+LIBRARY_LOG = _NoDebugLog(logging.getLogger("stepkeep.client"), {})
 
 
-def credentials(token: str | None) -> dict[str, str]:
-    """Return the headers of the handshake that show the token.
+def authorization_header(token: str | None) -> dict[str, str]:
+    """Return the headers of the handshake.
 
     Raises:
-        BadToken: it can't be one.
+        BadToken: no token has these characters.
     """
     if token is None:
         return {}
@@ -39,8 +39,8 @@ def credentials(token: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def refusal(close_code: int, reason: str) -> RefusedForGood | None:
-    """Return the error of a connection that was closed for good; None where it is worth another attempt."""
+def refusal(close_code: int, reason: str) -> PermanentlyRefused | None:
+    """Return the error for a final close code, or None if another attempt may succeed."""
     if close_code in _NOT_ADMITTED_CODES:
         return NotAdmitted(close_code, reason)
-    return RefusedForGood(close_code, reason) if close_code in _FINAL_CODES else None
+    return PermanentlyRefused(close_code, reason) if close_code in _FINAL_CODES else None

@@ -1,15 +1,15 @@
-"""What the client raises; all are StepkeepErrors, with a stable code."""
+"""The errors of the client; all are StepkeepErrors with a stable code."""
 
 from pathlib import Path
 
 from ..errors import ConfigurationError, InvalidInput, StepkeepError, Unavailable
 
 MAX_COMMAND_BYTES = 64 * 1024
-"""The server closes a connection with 1009 over a longer message (PROTOCOL.md)."""
+"""The server closes a connection with 1009 after a longer message (docs/protocol.md)."""
 
 
 class Rejected(StepkeepError):
-    """The survey's rules refuse the command; nothing was saved. ``code`` is the reject's of PROTOCOL.md."""
+    """The survey's rules reject the command; nothing was saved. ``code`` is a reject code of docs/protocol.md."""
 
     http_status = 422
 
@@ -19,7 +19,7 @@ class Rejected(StepkeepError):
 
 
 class CommandRefused(StepkeepError):
-    """The server takes it for no command, or does not allow it. ``code`` is the error's of PROTOCOL.md."""
+    """The server does not accept the message. ``code`` is an error code of docs/protocol.md."""
 
     http_status = 400
 
@@ -28,92 +28,92 @@ class CommandRefused(StepkeepError):
         super().__init__(message)
 
 
-class RefusedForGood(StepkeepError):
+class PermanentlyRefused(StepkeepError):
     """The server closed with a code that another attempt would not change; the client has stopped."""
 
-    code = "refused_for_good"
+    code = "permanently_refused"
 
     def __init__(self, close_code: int, reason: str) -> None:
         self.close_code = close_code
         self.reason = reason
-        super().__init__(f"the server refuses this connection ({close_code}: {reason}); the outbox keeps what it had")
+        super().__init__(f"The server refused the connection ({close_code}: {reason}). The outbox keeps its commands.")
 
 
-class NotAdmitted(RefusedForGood):
-    """The server does not let this client in: 4401, its token doesn't hold, or 4403, it is not for this session.
+class NotAdmitted(PermanentlyRefused):
+    """The server did not accept the token (4401), or not for this session (4403).
 
-    The outbox keeps what it had: a new client with a token that holds, and the same outbox, delivers it.
+    A new client with a valid token and the same outbox delivers the commands that wait.
     """
 
     code = "not_admitted"
 
 
 class BadToken(InvalidInput):
-    """A text that can't be a token; it is not repeated here."""
+    """The text can't be a token; the message does not repeat it."""
 
     code = "bad_token"
 
     def __init__(self) -> None:
-        super().__init__("the token is not one: it has letters, digits and - . _ ~ + / =, and nothing around them")
+        super().__init__("A token consists of letters, digits and - . _ ~ + / = only, without spaces or line ends.")
 
 
 class ClientClosed(Unavailable):
-    """The client is not started, or closed; what was not acknowledged is in its outbox."""
+    """The client is not started, or closed; unacknowledged commands are in its outbox."""
 
     code = "client_closed"
 
     def __init__(self) -> None:
-        super().__init__("the client is not open; what was not acknowledged stays in its outbox")
+        super().__init__("The client is not open. Unacknowledged commands stay in its outbox.")
 
 
 class OutboxInUse(ConfigurationError):
-    """Another client has the outbox file."""
+    """Another client has opened the outbox file."""
 
     code = "outbox_in_use"
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        super().__init__(f"{path} is used by another client: one at a time; give each participant a file of his own")
+        super().__init__(f"{path} is in use by another client. Use a separate file for each session.")
 
 
-class OutboxOfAnother(ConfigurationError):
-    """The outbox file holds commands for another session: they must not become this one's answers."""
+class OutboxOwnerMismatch(ConfigurationError):
+    """The outbox file holds commands of another session, which must not become answers of this one."""
 
-    code = "outbox_of_another"
+    code = "outbox_owner_mismatch"
 
     def __init__(self, path: Path, owner: str, wanted: str) -> None:
         self.path = path
         self.owner = owner
         self.wanted = wanted
-        super().__init__(f"{path} holds commands for {owner}, not for {wanted}: give each session a file of its own")
+        super().__init__(f"{path} has commands of {owner}, not of {wanted}. Use a separate file for each session.")
 
 
 class OutboxFailed(Unavailable):
-    """The outbox file can't be read or written; the command was not taken."""
+    """The outbox file can't be read or written; the command was not accepted."""
 
     code = "outbox_failed"
 
     def __init__(self, path: Path, problem: str) -> None:
         self.path = path
         self.problem = problem
-        super().__init__(f"the outbox {path} does not work ({problem}): the command was not taken, give it again")
+        super().__init__(f"The outbox {path} can't be used ({problem}). The command was not accepted; repeat it.")
 
 
 class CommandTooLarge(InvalidInput):
-    """A command that the server would refuse for its size; it was not taken."""
+    """The server would refuse the command because of its size; it was not accepted."""
 
     code = "too_large"
 
     def __init__(self, size_bytes: int) -> None:
         self.size_bytes = size_bytes
-        super().__init__(f"the command has {size_bytes} bytes as JSON; at most {MAX_COMMAND_BYTES} can be sent")
+        super().__init__(f"The command has {size_bytes} bytes as JSON; the limit is {MAX_COMMAND_BYTES}.")
 
 
 class NotSendable(InvalidInput):
-    """A value that JSON, or one of the server's databases, can't hold; the command was not taken."""
+    """The value is not JSON, or not strict JSON; the command was not accepted."""
 
     code = "not_sendable"
 
     def __init__(self, problem: str) -> None:
         self.problem = problem
-        super().__init__(f"the value can't be sent: {problem}")
+        super().__init__(f"The value can't be sent: {problem}")

@@ -1,7 +1,6 @@
-"""Where the client keeps the commands that are not acknowledged yet: in memory, or in a file that survives it.
+"""Outboxes: the client's unacknowledged commands, in order, in memory or in a file that outlives the process.
 
-A command is its message of PROTOCOL.md: a dictionary with type and id. An outbox keeps the order in which
-commands were added; it decides nothing. Imports nothing of the server; the client imports it.
+A command is a message of docs/protocol.md: a dictionary with type and id.
 """
 
 import errno
@@ -15,44 +14,44 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 
 from ..core.files import OWNER_ONLY, sync, write_all
-from .errors import OutboxFailed, OutboxInUse, OutboxOfAnother
+from .errors import OutboxFailed, OutboxInUse, OutboxOwnerMismatch
 
 log = logging.getLogger("stepkeep.client")
 
 _COMPACT_FROM_LINES = 128
-"""A file shorter than this is not worth a rewrite, with its two flushes."""
+"""Shorter files are not compacted, which takes two flushes."""
 
 _COMPACT_RATIO = 4
-"""Rewritten when at most one line in so many still counts: a rewrite then costs each command a quarter line."""
+"""A file is compacted when at most one line in so many is still needed: a quarter line per command, on average."""
 
 
 class Outbox(Protocol):
-    """What the client wants of an outbox. It calls one method at a time."""
+    """What the client needs of an outbox. It never calls two methods at once."""
 
     def load(self, owner: str) -> list[dict[str, Any]]:
-        """Open it for the session that is named; return its commands, oldest first."""
+        """Open the outbox of the session ``owner``; return its commands, oldest first."""
         ...
 
     def add(self, command: dict[str, Any]) -> None:
-        """Keep the command, as durably as this outbox can, before it returns."""
+        """Store the command as durably as the outbox can before returning."""
         ...
 
     def remove(self, command_id: str) -> None:
-        """Forget the command; nothing happens where it is not there. Never raises."""
+        """Remove the command if it is there; never raises."""
         ...
 
     def close(self) -> None:
-        """Let others have it; what it holds stays."""
+        """Release the outbox for other clients; its commands stay."""
         ...
 
 
 class MemoryOutbox:
-    """Keeps commands as long as this object lives; another client may take it over."""
+    """Keeps commands for the life of this object, which a later client can use."""
 
     def __init__(self) -> None:
         self._commands: dict[str, dict[str, Any]] = {}
 
-    def load(self, owner: str) -> list[dict[str, Any]]:  # noqa: ARG002 - whose it is, its maker knows
+    def load(self, owner: str) -> list[dict[str, Any]]:  # noqa: ARG002 - the object belongs to its creator
         """Return its commands, oldest first."""
         return list(self._commands.values())
 
@@ -69,15 +68,14 @@ class MemoryOutbox:
 
 
 class FileOutbox:
-    """Keeps commands in a file of JSON lines, readable by its owner alone (0600), since answers are sensitive.
+    """Keeps commands in a file of JSON lines that only its owner can read (mode 0600).
 
-    Each line is ``{"owner": session}``, ``{"add": command}`` or ``{"remove": id}``. An addition is flushed to the
-    disk (fsync) before :meth:`add` returns. A removal is not: if it gets lost, the command is sent once more, and
-    the server knows its id. A kill at any moment leaves at most one torn line at the end, which was never
-    promised to anybody and is cut off.
+    Each line is ``{"owner": session}``, ``{"add": command}`` or ``{"remove": id}``. An addition is on the disk (fsync)
+    before :meth:`add` returns. A removal need not be: if it is lost, the command is sent again, and the server knows
+    its id. A crash leaves at most one incomplete last line, of a command that was not accepted; it is overwritten.
 
     Args:
-        path: the file; made if it is not there, its folder is not. ``path.lock`` stands beside it.
+        path: the file, which is created if missing; its folder is not. Its lock is ``path.lock``.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -92,12 +90,12 @@ class FileOutbox:
         self._lines = 0
 
     def load(self, owner: str) -> list[dict[str, Any]]:
-        """Take the file's lock, open it and return its commands, oldest first.
+        """Lock and open the file; return its commands, oldest first.
 
         Raises:
-            OutboxInUse: another client has it, here or in another process.
-            OutboxOfAnother: it holds commands for another session.
-            OutboxFailed: it can't be opened.
+            OutboxInUse: another client has the file open, in this or another process.
+            OutboxOwnerMismatch: the file has commands of another session.
+            OutboxFailed: the file can't be opened.
         """
         with self._mutex:
             self._acquire()
@@ -109,10 +107,10 @@ class FileOutbox:
             return list(self._commands.values())
 
     def add(self, command: dict[str, Any]) -> None:
-        """Keep the command; it is on the disk when this returns.
+        """Write the command to the disk.
 
         Raises:
-            OutboxFailed: it could not be written (a full disk); the file is as it was.
+            OutboxFailed: it could not be written, e.g. to a full disk; the file is unchanged.
         """
         with self._mutex:
             try:
@@ -122,7 +120,7 @@ class FileOutbox:
             self._commands[command["id"]] = command
 
     def remove(self, command_id: str) -> None:
-        """Forget the command; a failure is logged, since it only means that the command is sent once more."""
+        """Remove the command; a failure is only logged, since it means just that the command is sent again."""
         with self._mutex:
             if self._file is None or self._commands.pop(command_id, None) is None:
                 return
@@ -131,10 +129,10 @@ class FileOutbox:
                 if self._lines >= max(_COMPACT_FROM_LINES, _COMPACT_RATIO * len(self._commands)):
                     self._rewrite()
             except OSError as error:
-                log.warning("the outbox could not be shortened: %s", error.strerror)
+                log.warning("A command could not be removed from the outbox: %s", error.strerror)
 
     def close(self) -> None:
-        """Let other clients have the file."""
+        """Release the file for other clients."""
         with self._mutex:
             self._release()
 
@@ -158,7 +156,7 @@ class FileOutbox:
             os.fchmod(self._file, OWNER_ONLY)
             self._read(self._path.read_bytes())
             if self._owner not in {"", owner} and self._commands:
-                raise OutboxOfAnother(self._path, self._owner, owner)
+                raise OutboxOwnerMismatch(self._path, self._owner, owner)
             if self._owner != owner:
                 self._owner = owner
                 self._rewrite()
@@ -166,7 +164,7 @@ class FileOutbox:
             raise OutboxFailed(self._path, error.strerror or type(error).__name__) from error
 
     def _read(self, content: bytes) -> None:
-        """Fold the lines; what stands after the last whole one is overwritten by the next."""
+        """Apply the lines; an incomplete last one is overwritten by the next."""
         self._owner, self._commands = "", {}
         whole, newline, _ = content.rpartition(b"\n")
         self._size_bytes = len(whole) + len(newline)
@@ -174,10 +172,10 @@ class FileOutbox:
         self._lines = len(lines)
         unreadable = sum(not self._apply(line) for line in lines)
         if unreadable:
-            log.warning("%d lines of an outbox are unreadable and left out: the disk changed them", unreadable)
+            log.warning("Skipped %d unreadable lines of an outbox; the file was damaged.", unreadable)
 
     def _apply(self, line: bytes) -> bool:
-        """Do what one line says; return False where it can't be read."""
+        """Apply a line; return False if it is unreadable."""
         try:
             match json.loads(line):
                 case {"add": {"id": str(command_id), "type": str()} as command}:
@@ -194,20 +192,20 @@ class FileOutbox:
 
     def _append(self, entry: dict[str, Any], *, is_durable: bool) -> None:
         if self._file is None:
-            raise OSError(errno.EBADF, "it is closed")
+            raise OSError(errno.EBADF, "closed")
         line = _line(entry)
         try:
             write_all(self._file, line, self._size_bytes)
             if is_durable:
                 os.fsync(self._file)
         except OSError:
-            self._take_back()
+            self._undo_append()
             raise
         self._size_bytes += len(line)
         self._lines += 1
 
-    def _take_back(self) -> None:
-        """Remove what was refused, which must not be found later; where that fails too, take nothing any more."""
+    def _undo_append(self) -> None:
+        """Cut off a refused command, or else accept no more commands, so that it is never loaded."""
         if self._file is None:
             return
         try:
@@ -217,7 +215,7 @@ class FileOutbox:
             self._file = None
 
     def _rewrite(self) -> None:
-        """Put a file in place that holds what counts and nothing else: the old or the new one, never half."""
+        """Replace the file by one with the remaining commands only, atomically."""
         content = _line({"owner": self._owner}) + b"".join(_line({"add": each}) for each in self._commands.values())
         aside = self._path.with_name(f"{self._path.name}.new")
         fresh = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
@@ -230,7 +228,7 @@ class FileOutbox:
             raise
         if self._file is not None:
             os.close(self._file)
-        # From here on the old file has no name: what were added to it would be lost.
+        # The old file has lost its name, and further additions to it would be lost.
         self._file, self._size_bytes, self._lines = fresh, len(content), 1 + len(self._commands)
         sync(self._path.absolute().parent)
 

@@ -1,4 +1,4 @@
-"""SurveyClient: one thread connects and receives, another sends; both from what the outbox holds."""
+"""SurveyClient: one thread connects and receives, another sends."""
 
 import json
 import logging
@@ -8,56 +8,47 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from websockets.exceptions import ConnectionClosed, WebSocketException
-from websockets.sync.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import ClientConnection
 
 from ..core.message_ids import new_message_id
 from ..errors import StepkeepError
-from .attempts import BUSY_CODES, NotConnected, attempts, busy_delay_s, jittered
-from .command import Sent, settle
-from .credentials import WIRE_LOG, credentials, refusal
-from .errors import ClientClosed, CommandRefused, RefusedForGood, Rejected
+from .command import DRAFT, PendingCommand, SendQueue, resolve
+from .credentials import authorization_header, refusal
+from .errors import ClientClosed, CommandRefused, PermanentlyRefused, Rejected
 from .outbox import MemoryOutbox, Outbox
-from .send_queue import DRAFT, SendQueue
-from .timeouts import DEFAULT_TIMES, ClientTimes
-from .transport import bound_unsent, encode, send, socket_url
+from .timeouts import DEFAULT_TIMEOUTS, ClientTimeouts, NotConnected, jittered, reconnect_delay_s, reconnect_policy
+from .transport import ABNORMAL_CLOSURE, INTERNAL_ERROR, close_code, encode, open_connection, send, socket_url
 
 log = logging.getLogger("stepkeep.client")
 
-FAULT_CODE = 1011
-NO_CODE = 1006
-"""What RFC 6455 (7.1.5) calls a connection that ended without a close frame."""
-
-KEPT_ERRORS = frozenset({"unavailable", "rate_limited"})
-"""Errors that pass: their command stays in the outbox."""
+TRANSIENT_ERRORS = frozenset({"unavailable", "rate_limited"})
+"""Codes of error messages after which a command stays in the outbox."""
 
 MAX_UNANSWERED = 32
-"""Commands on the wire without any answer. A long outbox is then sent no faster than the server works."""
-
-MAX_SERVER_MESSAGE_BYTES = 64 * 1024 * 1024
-"""A session of 1,000 answers of 64 KiB each; more is no survey."""
+"""Commands on the wire without an answer, so that a long outbox is sent no faster than the server works."""
 
 
 class SurveyClient:
-    """One participant's connection to one survey, for as long as it is open. Every method is thread-safe.
+    """One participant's connection to one survey, for as long as it is open. Thread-safe.
 
     Args:
-        origin: the server's, as in a browser, with the path prefix it is served under: ``https://host/prefix``.
+        origin: of the server, with the path prefix of a proxy if any: ``https://host/prefix``.
         user_id: the participant.
-        survey_id: None where the server has one survey, or a default.
-        is_audio_mode: the mode that a new session begins in.
-        token: the participant's, as a link has it behind the ``#``; or an API key with the scope ``sessions:write``.
-            A server in development wants none. It is sent in the handshake: use ``https://``.
-        outbox: None keeps commands in memory; a :class:`FileOutbox` keeps them over the end of this process.
-        times: attempts and waits.
-        listener: is given every message of the server, in order, in a thread of the client's, before what it
-            answers is settled. It should return soon: the next message waits for it.
+        survey_id: None if the server has one survey, or a default.
+        is_audio_mode: the mode in which a new session begins.
+        token: the participant's (the part of their link after ``#``), or an API key with the scope ``sessions:write``;
+            unnecessary in development. It is sent in the handshake: use ``https://``.
+        outbox: None keeps commands in memory; a :class:`FileOutbox` keeps them beyond this process.
+        timeouts: timeouts, delays and attempts.
+        listener: is called with every message of the server, in order, in a thread of the client and before the
+            command that it answers gets its result. It should return soon: the next message waits.
 
     Raises:
-        InvalidInput: the origin is no address of a server, or the token none (BadToken).
+        InvalidInput: the origin is invalid, or the token (BadToken).
     """
 
-    def __init__(  # noqa: PLR0913 - by keyword, and most are left out
+    def __init__(  # noqa: PLR0913 - keywords, most of them optional
         self,
         origin: str,
         user_id: str,
@@ -66,24 +57,24 @@ class SurveyClient:
         is_audio_mode: bool = False,
         token: str | None = None,
         outbox: Outbox | None = None,
-        times: ClientTimes = DEFAULT_TIMES,
+        timeouts: ClientTimeouts = DEFAULT_TIMEOUTS,
         listener: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self._url = socket_url(origin, user_id, survey_id, is_audio_mode=is_audio_mode)
-        self._credentials = credentials(token)
+        self._headers = authorization_header(token)
         self._owner = f"{user_id} in {survey_id or 'the default survey'}"
         self._outbox = MemoryOutbox() if outbox is None else outbox
-        self._times = times
+        self._timeouts = timeouts
         self._listener = listener
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._queue = SendQueue()
-        self._sents: dict[str, Sent] = {}
+        self._commands: dict[str, PendingCommand] = {}
         self._threads: tuple[threading.Thread, ...] = ()
         self._connection: ClientConnection | None = None
         self._is_online = False
         self._was_online = False
-        self._has_settled = False
+        self._has_resolved = False
         self._failure: StepkeepError | None = ClientClosed()
         self._state: dict[str, Any] | None = None
         self._session: dict[str, Any] | None = None
@@ -102,31 +93,31 @@ class SurveyClient:
 
     @property
     def is_online(self) -> bool:
-        """Whether there is a connection over which the server has told the session's state."""
+        """Whether there is a connection on which the server has sent the session's state."""
         return self._is_online
 
     @property
     def unacknowledged(self) -> int:
-        """How many commands the outbox holds."""
+        """The number of commands in the outbox."""
         with self._changed:
-            return len(self._sents)
+            return len(self._commands)
 
     @property
     def session(self) -> dict[str, Any] | None:
-        """The session as the server told of it last, pending commands included; None before the first time."""
+        """The session in the server's last message, pending commands included; None before the first one."""
         return self._session
 
     @property
     def version(self) -> int:
-        """The newest committed version that the server told of; 0 before the first time."""
+        """The newest committed version in a message of the server; 0 before the first one."""
         return self._version
 
     def start(self) -> None:
-        """Load the outbox and connect in the background. Returns at once; nothing happens the second time.
+        """Load the outbox and connect in the background; idempotent.
 
         Raises:
-            OutboxInUse, OutboxOfAnother, OutboxFailed: as the outbox's ``load``.
-            ClientClosed: it was closed; make a new one.
+            OutboxInUse, OutboxOwnerMismatch, OutboxFailed: the outbox can't be loaded.
+            ClientClosed: the client was closed; create a new one.
         """
         with self._changed:
             if self._closing.is_set():
@@ -134,7 +125,7 @@ class SurveyClient:
             if self._threads:
                 return
             for command in self._outbox.load(self._owner):
-                self._keep(Sent(command), encode(command))
+                self._enqueue(PendingCommand(command), encode(command))
             self._failure = None
             self._threads = tuple(
                 threading.Thread(target=work, name=name, daemon=True)
@@ -144,11 +135,11 @@ class SurveyClient:
             thread.start()
 
     def wait_until_online(self, timeout_s: float | None = None) -> dict[str, Any]:
-        """Return the newest ``state`` message when there is a connection.
+        """Wait for a connection, and return the newest ``state`` message.
 
         Raises:
-            TimeoutError: there is none yet; the client goes on trying.
-            RefusedForGood, ClientClosed: there will be none.
+            TimeoutError: there is no connection yet; the client keeps trying.
+            PermanentlyRefused, ClientClosed: the client has stopped.
         """
         with self._changed:
             in_time = self._changed.wait_for(lambda: self._is_online or self._failure is not None, timeout_s)
@@ -159,135 +150,119 @@ class SurveyClient:
             return self._state
 
     def close(self, timeout_s: float = 5) -> None:
-        """Close the connection and the outbox, which keeps what is not acknowledged; who waits gets ClientClosed."""
+        """Close the connection and the outbox; unacknowledged commands stay there and raise ClientClosed."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             if self._closing.is_set():
                 return
             self._closing.set()
             connection = self._connection
-        waiting = self._stop(ClientClosed())
+        unresolved = self._stop(ClientClosed())
         if connection is not None:
-            connection.close_timeout = min(timeout_s, self._times.close_timeout_s)
+            connection.close_timeout = min(timeout_s, self._timeouts.close_timeout_s)
             connection.close()
         for thread in self._threads:
-            # One that does not run yet has nothing to end: the listener may close before all have begun.
+            # The listener may close the client before all threads run.
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
         self._outbox.close()
-        for sent in waiting:
-            settle(sent, ClientClosed())
+        for command in unresolved:
+            resolve(command, ClientClosed())
 
-    def answer(self, step: str, value: object) -> Sent:
-        """Answer a step: the current one, or another on the route.
+    def answer(self, step: str, value: object) -> PendingCommand:
+        """Answer a step: the current one, or another on the path.
 
-        Raises, as each command does, before anything is kept:
-            NotSendable, CommandTooLarge: it could never be sent.
-            OutboxFailed: the outbox does not take it.
-            RefusedForGood, ClientClosed: the client has stopped.
+        Raises, like all commands, before the outbox has the command:
+            NotSendable, CommandTooLarge: the command could never be sent.
+            OutboxFailed: the outbox can't be written.
+            PermanentlyRefused, ClientClosed: the client has stopped.
         """
-        return self._give("answer", step=step, value=value)
+        return self._submit("answer", step=step, value=value)
 
-    def back(self) -> Sent:
-        """Return to the step before."""
-        return self._give("back")
+    def back(self) -> PendingCommand:
+        """Go back to the previous step."""
+        return self._submit("back")
 
-    def goto(self, step: str) -> Sent:
-        """Go to a step on the route."""
-        return self._give("goto", step=step)
+    def goto(self, step: str) -> PendingCommand:
+        """Go to a step on the path."""
+        return self._submit("goto", step=step)
 
-    def set_mode(self, *, audio: bool) -> Sent:
+    def set_mode(self, *, audio: bool) -> PendingCommand:
         """Switch to audio or text mode."""
-        return self._give("mode", audio=audio)
+        return self._submit("mode", audio=audio)
 
-    def restart(self) -> Sent:
-        """Begin a new walk."""
-        return self._give("restart")
+    def restart(self) -> PendingCommand:
+        """Start the survey again."""
+        return self._submit("restart")
 
     def draft(self, step: str, value: object) -> None:
-        """Keep the half-typed answer, in memory, until it is sent; the newest replaces one that is not sent yet."""
+        """Send the draft of an answer; it is kept in memory only, and a newer one replaces it until it is sent."""
         text = encode({"type": "draft", "step": step, "value": value})
         with self._changed:
             self._check_open()
             self._queue.add(DRAFT, text)
             self._changed.notify_all()
 
-    def _give(self, kind: str, **fields: object) -> Sent:
+    def _submit(self, kind: str, **fields: object) -> PendingCommand:
         text = encode({"type": kind, "id": new_message_id(), **fields})
-        sent = Sent(json.loads(text))  # a copy: the caller may change his value
+        command = PendingCommand(json.loads(text))  # a copy: the caller may change the value
         with self._changed:
             self._check_open()
-            self._outbox.add(sent.command)  # under the lock: the outbox's order is the queue's
-            self._keep(sent, text)
+            self._outbox.add(command.command)  # under the lock: the outbox and the queue have the same order
+            self._enqueue(command, text)
             self._changed.notify_all()
-        return sent
+        return command
 
     def _check_open(self) -> None:
         if self._failure is not None:
             raise self._failure
 
-    def _keep(self, sent: Sent, text: str) -> None:
-        self._sents[sent.id] = sent
-        self._queue.add(sent.id, text)
+    def _enqueue(self, command: PendingCommand, text: str) -> None:
+        self._commands[command.id] = command
+        self._queue.add(command.id, text)
 
     # ------------------------------------------------------------------- the thread that connects and receives
 
     def _run(self) -> None:
-        policy = attempts(self._times, self._closing)
+        policy = reconnect_policy(self._timeouts, self._closing)
         while not self._closing.is_set():
             try:
-                close_code = policy(self._live)
-            except RefusedForGood as error:
-                for sent in self._stop(error):
-                    settle(sent, error)
+                code = policy(self._connect_and_receive)
+            except PermanentlyRefused as error:
+                for command in self._stop(error):
+                    resolve(command, error)
                 return
-            except Exception:  # noqa: BLE001 - closing ends the attempts; why the last one failed is of no use
+            except Exception:  # noqa: BLE001 - the client was closed; the last failure does not matter
                 return
-            # At once after a mere cut; but clients that lost the same server spread over the first delay.
-            busy = close_code in BUSY_CODES
-            self._closing.wait(busy_delay_s(self._times) if busy else jittered(self._times.connect_delay_s, 0, 1))
+            self._closing.wait(reconnect_delay_s(self._timeouts, code))
 
-    def _live(self) -> int:
-        """Connect and receive until the connection ends; return the close code of one that was of use.
+    def _connect_and_receive(self) -> int:
+        """Connect and receive until the connection ends; return the close code of a useful one.
 
         Raises:
-            RefusedForGood: it makes no sense to try again.
-            NotConnected: there was no connection, or none that got as far as the session's state.
+            PermanentlyRefused: the server would refuse the next connection too.
+            NotConnected: there was no connection, or the server did not get as far as the session's state.
         """
-        times = self._times
-        self._was_online = self._has_settled = False
+        self._was_online = self._has_resolved = False
         began_at = time.monotonic()
         if self._closing.is_set():
             raise ClientClosed
         try:
-            with connect(
-                self._url,
-                additional_headers=self._credentials,
-                logger=WIRE_LOG,
-                compression=None,  # a commands' few bytes don't shrink; the server has it off too
-                open_timeout=times.open_timeout_s,
-                ping_interval=times.ping_interval_s,
-                ping_timeout=times.ping_timeout_s,
-                close_timeout=times.close_timeout_s,
-                max_size=MAX_SERVER_MESSAGE_BYTES,
-            ) as connection:
-                bound_unsent(connection, times.ping_timeout_s)
+            with open_connection(self._url, self._headers, self._timeouts) as connection:
                 try:
                     self._receive_all(connection)
                 finally:
                     self._lose(connection)
-        except ConnectionClosed as closed:
-            code, reason = (NO_CODE, "") if closed.rcvd is None else (closed.rcvd.code, closed.rcvd.reason)
-        except (OSError, WebSocketException, ValueError) as error:  # ValueError: no JSON, so no server of ours
-            code, reason = NO_CODE, f"{type(error).__name__}: {error}"
+        except (OSError, WebSocketException, ValueError) as error:  # ValueError: not JSON, so not this server
+            code, reason = close_code(error)
         else:
-            code, reason = NO_CODE, "closed"
+            code, reason = ABNORMAL_CLOSURE, "closed"
         refused = refusal(code, reason)
         if refused is not None:
             raise refused
-        lived_s = time.monotonic() - began_at
-        is_of_no_use = not self._has_settled and (code == FAULT_CODE or lived_s < times.connect_delay_max_s)
-        if not self._was_online or is_of_no_use:
+        is_short = time.monotonic() - began_at < self._timeouts.connect_delay_max_s
+        is_useless = not self._has_resolved and (code == INTERNAL_ERROR or is_short)
+        if not self._was_online or is_useless:
             raise NotConnected(code, f"{code} {reason}")
         return code
 
@@ -295,26 +270,24 @@ class SurveyClient:
         with self._changed:
             self._connection = connection
         while not self._closing.is_set():
-            timeout_s = None if self._is_online else self._times.state_timeout_s
+            timeout_s = None if self._is_online else self._timeouts.state_timeout_s
             message = json.loads(connection.recv(timeout_s))
             if isinstance(message, dict):
-                self._take(message)
+                self._handle(message)
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         with self._changed:
-            self._note(message)
-            settled = self._answered(message)
+            self._update_session(message)
+            answered = self._apply_answer(message)
             self._changed.notify_all()
-        self._tell(message)
-        if settled is not None:
-            sent, answer = settled
-            settle(sent, answer)
+        self._call_listener(message)
+        if answered is not None:
+            resolve(*answered)
 
-    def _note(self, message: dict[str, Any]) -> None:
-        """Take over what the message says of the session."""
+    def _update_session(self, message: dict[str, Any]) -> None:
         match message:
             case {"type": "state", "version": int(version)}:
-                self._version = version  # also where it is lower: the session was erased, or restored
+                self._version = version  # even if it is lower: the session was erased, or restored
                 self._state = message
                 self._was_online = True
                 self._is_online = self._connection is not None and self._failure is None
@@ -325,51 +298,51 @@ class SurveyClient:
         if isinstance(message.get("session"), dict):
             self._session = message["session"]
 
-    def _answered(self, message: dict[str, Any]) -> tuple[Sent, dict[str, Any] | StepkeepError] | None:
-        """Take note of an answer; return whom it settles, and how."""
-        sent = self._sents.get(message["id"]) if isinstance(message.get("id"), str) else None
-        if sent is None:
+    def _apply_answer(self, message: dict[str, Any]) -> tuple[PendingCommand, dict[str, Any] | StepkeepError] | None:
+        """Update the queue and the outbox; return the command and its result if the message is a final answer."""
+        command = self._commands.get(message["id"]) if isinstance(message.get("id"), str) else None
+        if command is None:
             return None
         match message:
             case {"type": "pending"}:
-                sent.is_pending = True
-                self._queue.answer(sent.id)
+                command.is_pending = True
+                self._queue.mark_answered(command.id)
                 return None
-            case {"type": "error", "code": code} if code in KEPT_ERRORS:
+            case {"type": "error", "code": code} if code in TRANSIENT_ERRORS:
                 self._pause()
                 return None
             case {"type": "ack"}:
-                answer: dict[str, Any] | StepkeepError = message
+                result: dict[str, Any] | StepkeepError = message
             case {"type": "reject"}:
-                answer = Rejected(str(message.get("code")), str(message.get("message")))
+                result = Rejected(str(message.get("code")), str(message.get("message")))
             case {"type": "error"}:
-                answer = CommandRefused(str(message.get("code")), str(message.get("message")))
+                result = CommandRefused(str(message.get("code")), str(message.get("message")))
             case _:
                 return None
         self._pauses = 0
-        self._has_settled = True
-        self._queue.drop(sent.id)
-        self._outbox.remove(sent.id)
-        del self._sents[sent.id]
-        return sent, answer
+        self._has_resolved = True
+        self._queue.remove(command.id)
+        self._outbox.remove(command.id)
+        del self._commands[command.id]
+        return command, result
 
     def _pause(self) -> None:
-        """Wait, then send again from the oldest command on: so the order on the wire stays the order given."""
-        longest_s = min(self._times.unavailable_delay_s * 2**self._pauses, self._times.slow_delay_s)
+        """Wait, then send again from the oldest command on, so that the order is kept."""
+        longest_s = min(self._timeouts.unavailable_delay_s * 2**self._pauses, self._timeouts.slow_delay_s)
         self._pauses += 1
         self._paused_until = time.monotonic() + jittered(longest_s, 0.5, 1)
         self._queue.rewind()
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _call_listener(self, message: dict[str, Any]) -> None:
         if self._listener is None:
             return
         try:
             self._listener(message)
         except Exception:
-            log.exception("the listener failed; the client goes on")
+            log.exception("The listener failed; the client continues.")
 
     def _lose(self, connection: ClientConnection) -> None:
-        """Begin the queue anew for the next connection; nothing happens the second time."""
+        """Rewind the queue for the next connection; idempotent."""
         with self._changed:
             if self._connection is connection:
                 self._is_online, self._connection = False, None
@@ -377,39 +350,39 @@ class SurveyClient:
                 self._queue.rewind()
                 self._changed.notify_all()
 
-    def _stop(self, failure: StepkeepError) -> list[Sent]:
-        """Take no more commands; return those that wait, for their owner to be told outside of the lock."""
+    def _stop(self, failure: StepkeepError) -> list[PendingCommand]:
+        """Accept no more commands; return the unresolved ones, which must be resolved outside the lock."""
         with self._changed:
             self._failure = failure
             self._is_online = False
-            waiting = list(self._sents.values())
+            unresolved = list(self._commands.values())
             self._changed.notify_all()
-        return waiting
+        return unresolved
 
     # ------------------------------------------------------------------------------------ the thread that sends
 
     def _send_all(self) -> None:
-        while (taken := self._next()) is not None:
-            connection, key, text = taken
+        while (message := self._next()) is not None:
+            connection, key, text = message
             try:
-                send(connection, text, self._times, self._closing)
+                send(connection, text, self._timeouts, self._closing)
             except (OSError, WebSocketException) as error:
-                log.info("a message could not be sent (%s); connecting again", type(error).__name__)
+                log.info("A message could not be sent (%s); reconnecting.", type(error).__name__)
                 self._lose(connection)
                 connection.close()
             else:
                 if key == DRAFT:
                     with self._changed:
-                        self._queue.forget_sent_draft()
+                        self._queue.remove_sent_draft()
 
     def _next(self) -> tuple[ClientConnection, str, str] | None:
-        """Return what to send next, and where, when there is something; None when the client has stopped."""
+        """Wait for a message to send; return its connection, key and text, or None when the client has stopped."""
         with self._changed:
             while self._failure is None:
                 pause_s = self._paused_until - time.monotonic()
                 if self._is_online and self._connection is not None and pause_s <= 0:
-                    taken = self._queue.take(MAX_UNANSWERED)
-                    if taken is not None:
-                        return self._connection, *taken
+                    message = self._queue.take(MAX_UNANSWERED)
+                    if message is not None:
+                        return self._connection, *message
                 self._changed.wait(pause_s if pause_s > 0 else None)
             return None

@@ -1,26 +1,48 @@
-"""How often the client tries, and how long it waits: the settings of a client."""
+"""Timeouts, delays and attempts of the client, and when it reconnects."""
 
+import logging
+import random
+import threading
 from dataclasses import dataclass
+from functools import partial
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_not_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from ..errors import Unavailable
+from .errors import PermanentlyRefused
+
+log = logging.getLogger("stepkeep.client")
+
+BUSY_CODES = frozenset({1013, 4429})
+"""Close codes of an overloaded server, and of a client that exceeds a rate limit (docs/protocol.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClientTimes:
-    """How often the client tries, and how long it waits.
+class ClientTimeouts:
+    """Timeouts, delays and attempts of a client.
 
     Attributes:
-        connect_attempts: quick attempts to connect; then slow ones for as long as the client is open.
-        connect_delay_s: the longest wait after the first of them; doubles with each, up to ``connect_delay_max_s``.
-            The wait is a random part of it, so that clients that lost one server don't come back as one.
-        slow_delay_s: between two slow attempts, a quarter more or less.
-        busy_delay_s: after the server said that it is overloaded (1013) or we are too fast (4429), up to half more.
-        send_attempts: of one message on one connection; then the connection is made anew.
-        send_delay_s: after the first of them; twice that after the second, and so on.
-        unavailable_delay_s: before a command is sent again that got ``unavailable`` or ``rate_limited``; doubles
-            while nothing is acknowledged, up to ``slow_delay_s``.
+        connect_attempts: quick attempts to connect; slow ones follow until the client is closed.
+        connect_delay_s: upper limit of the delay after the first quick attempt; doubles with each, up to
+            ``connect_delay_max_s``. The delay is random below it, so that the clients of a failed server do not return
+            all at once.
+        slow_delay_s: between two slow attempts, give or take a quarter.
+        busy_delay_s: after close code 1013 or 4429, or up to half more.
+        send_attempts: of one message on one connection, before the client reconnects.
+        send_delay_s: after the first send attempt; twice that after the second, and so on.
+        unavailable_delay_s: before a command that got ``unavailable`` or ``rate_limited`` is sent again; doubles while
+            nothing is acknowledged, up to ``slow_delay_s``.
         open_timeout_s: for the connection and its handshake.
         state_timeout_s: for the server's first message after that.
         ping_interval_s: between two pings.
-        ping_timeout_s: for a pong, and for TCP's own acknowledgement: then the network counts as dead.
+        ping_timeout_s: for a pong, and for TCP's own acknowledgement, before the network counts as dead.
         close_timeout_s: for the server's part of the closing handshake.
     """
 
@@ -39,4 +61,60 @@ class ClientTimes:
     close_timeout_s: float = 2.0
 
 
-DEFAULT_TIMES = ClientTimes()
+DEFAULT_TIMEOUTS = ClientTimeouts()
+
+
+class NotConnected(Unavailable):
+    """An attempt to connect failed."""
+
+    def __init__(self, close_code: int, problem: str) -> None:
+        self.close_code = close_code
+        super().__init__(f"No connection ({problem}).")
+
+
+def reconnect_policy(timeouts: ClientTimeouts, closing: threading.Event) -> Retrying:
+    """Return the policy of attempts until a useful connection ends, PermanentlyRefused, or ``closing`` is set."""
+    return Retrying(
+        retry=retry_if_not_exception_type(PermanentlyRefused),
+        stop=stop_when_event_set(closing),
+        wait=partial(_delay_s, timeouts),
+        sleep=sleep_using_event(closing),
+        before_sleep=_log_attempt,
+        reraise=True,
+    )
+
+
+def reconnect_delay_s(timeouts: ClientTimeouts, close_code: int) -> float:
+    """Return the delay after a useful connection: short, unless the server is busy."""
+    return _busy_delay_s(timeouts) if close_code in BUSY_CODES else jittered(timeouts.connect_delay_s, 0, 1)
+
+
+def jittered(delay_s: float, least: float, most: float) -> float:
+    """Return a random time between two multiples of a delay."""
+    return delay_s * random.uniform(least, most)  # noqa: S311 - not a secret
+
+
+def _busy_delay_s(timeouts: ClientTimeouts) -> float:
+    return jittered(timeouts.busy_delay_s, 1, 1.5)
+
+
+def _delay_s(timeouts: ClientTimeouts, attempt: RetryCallState) -> float:
+    error = _error(attempt)
+    if isinstance(error, NotConnected) and error.close_code in BUSY_CODES:
+        return _busy_delay_s(timeouts)
+    if attempt.attempt_number >= timeouts.connect_attempts:
+        return jittered(timeouts.slow_delay_s, 0.75, 1.25)
+    quick = wait_random_exponential(multiplier=timeouts.connect_delay_s, max=timeouts.connect_delay_max_s)
+    return quick(attempt)
+
+
+def _error(attempt: RetryCallState) -> BaseException | None:
+    return None if attempt.outcome is None else attempt.outcome.exception()
+
+
+def _log_attempt(attempt: RetryCallState) -> None:
+    error = _error(attempt)
+    if isinstance(error, NotConnected):
+        log.info("Connection attempt %d failed: %s", attempt.attempt_number, error)
+    else:
+        log.error("Unexpected error in connection attempt %d.", attempt.attempt_number, exc_info=error)

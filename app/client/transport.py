@@ -1,8 +1,9 @@
-"""One message on one WebSocket: its text, its address, its sending."""
+"""A WebSocket connection to the server: its address, opening it, and sending a message."""
 
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -14,19 +15,27 @@ from tenacity import (
     wait_incrementing,
 )
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection
+from websockets.sync.client import ClientConnection, connect
 
 from ..core import strict_json
 from ..errors import InvalidInput, InvalidJson
+from .credentials import LIBRARY_LOG
 from .errors import MAX_COMMAND_BYTES, CommandTooLarge, NotSendable
-from .timeouts import ClientTimes
+from .timeouts import ClientTimeouts
+
+INTERNAL_ERROR = 1011
+ABNORMAL_CLOSURE = 1006
+"""The code of a connection that ended without a close frame (RFC 6455, 7.1.5)."""
+
+_MAX_SERVER_MESSAGE_BYTES = 64 * 1024 * 1024
+"""A session with 1,000 answers of 64 KiB each."""
 
 
 def encode(command: dict[str, Any]) -> str:
-    """Return the message's text, as it is sent.
+    """Return the text of a message.
 
     Raises:
-        NotSendable: a value that the server would not take, whoever sent it.
+        NotSendable: the server would not accept a value in it.
         CommandTooLarge: more than 64 KiB.
     """
     try:
@@ -41,7 +50,7 @@ def encode(command: dict[str, Any]) -> str:
 
 
 def socket_url(origin: str, user_id: str, survey_id: str | None, *, is_audio_mode: bool) -> str:
-    """Return the WebSocket's address of a participant's session.
+    """Return the URL of the WebSocket of a participant's session.
 
     Raises:
         InvalidInput: the origin is not like ``https://host:port/prefix``.
@@ -49,34 +58,60 @@ def socket_url(origin: str, user_id: str, survey_id: str | None, *, is_audio_mod
     scheme, host, prefix, _, _ = urlsplit(origin)
     schemes = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
     if scheme not in schemes or not host:
-        raise InvalidInput(f"the origin {origin!r} is not like https://host:port/prefix")
+        raise InvalidInput(f"The origin must be like https://host:port/prefix, not {origin!r}.")
     survey = {} if survey_id is None else {"survey": survey_id}
     query = urlencode({**survey, "is_audio": "true" if is_audio_mode else "false"})
     path = f"{prefix.rstrip('/')}/ws/survey/{quote(user_id, safe='')}"
     return urlunsplit((schemes[scheme], host, path, query, ""))
 
 
-def send(connection: ClientConnection, text: str, times: ClientTimes, closing: threading.Event) -> None:
-    """Send a message, in several attempts while the connection is open.
+@contextlib.contextmanager
+def open_connection(url: str, headers: Mapping[str, str], timeouts: ClientTimeouts) -> Iterator[ClientConnection]:
+    """Open a connection for the duration of the block; raises what ``websockets`` raises."""
+    with connect(
+        url,
+        additional_headers=headers,
+        logger=LIBRARY_LOG,
+        compression=None,  # it saves nothing on short commands, and the server does not offer it
+        open_timeout=timeouts.open_timeout_s,
+        ping_interval=timeouts.ping_interval_s,
+        ping_timeout=timeouts.ping_timeout_s,
+        close_timeout=timeouts.close_timeout_s,
+        max_size=_MAX_SERVER_MESSAGE_BYTES,
+    ) as connection:
+        _limit_unacknowledged(connection, timeouts.ping_timeout_s)
+        yield connection
+
+
+def send(connection: ClientConnection, text: str, timeouts: ClientTimeouts, closing: threading.Event) -> None:
+    """Send a message, with retries while the connection is open.
 
     Raises:
-        the last failure; ConnectionClosed at once, since no attempt opens a connection again.
+        ConnectionClosed: at once, since no attempt opens the connection again.
+        Exception: the last failure.
     """
     policy = Retrying(
         retry=retry_if_not_exception_type(ConnectionClosed),
-        stop=stop_after_attempt(times.send_attempts),
-        wait=wait_incrementing(start=times.send_delay_s, increment=times.send_delay_s),
+        stop=stop_after_attempt(timeouts.send_attempts),
+        wait=wait_incrementing(start=timeouts.send_delay_s, increment=timeouts.send_delay_s),
         sleep=sleep_using_event(closing),
         reraise=True,
     )
     policy(connection.send, text)
 
 
-def bound_unsent(connection: ClientConnection, timeout_s: float) -> None:
-    """Let TCP give up what a dead network does not take.
+def close_code(error: Exception) -> tuple[int, str]:
+    """Return the close code and reason of a connection that ended with an exception."""
+    if isinstance(error, ConnectionClosed):
+        return (ABNORMAL_CLOSURE, "") if error.rcvd is None else (error.rcvd.code, error.rcvd.reason)
+    return ABNORMAL_CLOSURE, f"{type(error).__name__}: {error}"
 
-    A send into full buffers blocks with the lock that the pings want, so those would not find it. Linux only;
-    elsewhere TCP's own patience counts, of some minutes.
+
+def _limit_unacknowledged(connection: ClientConnection, timeout_s: float) -> None:
+    """Let TCP abort the connection when a dead network takes no data.
+
+    A send that blocks on full buffers holds the lock that the pings need, so they would not detect it. Linux only;
+    elsewhere TCP's own timeout of some minutes applies.
     """
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None:

@@ -4,12 +4,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from app.client import ClientTimes, SurveyClient
+from app.client import ClientTimeouts, SurveyClient
 from app.client.outbox import FileOutbox, MemoryOutbox
 from tests.chaos.logs import ClientLog
 from tests.chaos.walks import PlannedCommand
 
-TIMES = ClientTimes(
+TIMES = ClientTimeouts(
     connect_delay_s=0.1,
     connect_delay_max_s=0.8,
     slow_delay_s=1.0,
@@ -39,7 +39,7 @@ class LoggedClient:
             log.user_id,
             survey_id=log.survey_id,
             outbox=MemoryOutbox() if outbox_path is None else FileOutbox(outbox_path),
-            times=TIMES,
+            timeouts=TIMES,
             listener=self._record,
         )
 

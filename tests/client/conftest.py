@@ -1,4 +1,4 @@
-"""What tests of the Python client share: a proxy before the real server, and a server that says what a test wants."""
+"""Fixtures of the Python client's tests: a proxy in front of the real server, and scripted servers."""
 
 import contextlib
 import json
@@ -11,21 +11,21 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from app.client import ClientTimes, SurveyClient
+from app.client import ClientTimeouts, SurveyClient
 from tests.conftest import Server
 from tests.proxy import Proxy
 
 WAIT_S = 30.0
 NEVER_S = 3600.0
-"""A wait that no test would see the end of: what happens then did not wait for it."""
+"""A delay longer than any test: what happens nevertheless did not wait for it."""
 
-FAST = ClientTimes(
+FAST = ClientTimeouts(
     connect_delay_s=0.05, connect_delay_max_s=0.2, slow_delay_s=0.2, busy_delay_s=0.05, unavailable_delay_s=0.05
 )
 
 
 def history(server: Server, user_id: str = "ada") -> list[dict[str, Any]]:
-    """Return the events as REST tells them, oldest first."""
+    """Return the session's events from REST, oldest first."""
     response = httpx.get(f"{server.url}/api/session/{user_id}/history", params={"survey": "phq9", "limit": 200})
     if response.status_code == 404:
         return []
@@ -34,12 +34,12 @@ def history(server: Server, user_id: str = "ada") -> list[dict[str, Any]]:
 
 
 def ids(server: Server) -> list[str]:
-    """Return the ids of the commands in the history; the one that began the session had none of ours."""
+    """Return the ids of the commands in the history, without the start of the session."""
     return [event["message_id"] for event in history(server) if event["action"] != "started"]
 
 
-class Heard(list[dict[str, Any]]):
-    """A listener that keeps what it was given."""
+class MessageList(list[dict[str, Any]]):
+    """A listener that records messages."""
 
     def __call__(self, message: dict[str, Any]) -> None:
         self.append(message)
@@ -48,25 +48,25 @@ class Heard(list[dict[str, Any]]):
         return [message["type"] for message in self]
 
 
-def client_of(origin: str, user_id: str = "ada", **options: Any) -> SurveyClient:
-    return SurveyClient(origin, user_id, **{"survey_id": "phq9", "times": FAST, **options})
+def make_client(origin: str, user_id: str = "ada", **options: Any) -> SurveyClient:
+    return SurveyClient(origin, user_id, **{"survey_id": "phq9", "timeouts": FAST, **options})
 
 
 @pytest.fixture
 def proxy(server: Server) -> Iterator[Proxy]:
-    """A proxy before the server; clients go to :func:`through`."""
+    """A proxy in front of the server; clients connect to :func:`proxied`."""
     between = Proxy("127.0.0.1", server.port)
     yield between
     between.close()
 
 
-def through(proxy: Proxy) -> str:
+def proxied(proxy: Proxy) -> str:
     return f"http://127.0.0.1:{proxy.port}"
 
 
 STATE = {"type": "state", "version": 1, "resumed": False, "session": {"answers": {}}, "step": None, "progress": 0.0}
 
-Script = Callable[["Fake", ServerConnection, int], None]
+Script = Callable[["FakeServer", ServerConnection, int], None]
 
 
 def ack(command: dict[str, Any]) -> dict[str, Any]:
@@ -81,8 +81,8 @@ def ack(command: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class Fake:
-    """A server whose connections are each served by a test's script, with their number from 0."""
+class FakeServer:
+    """A server that serves each connection, numbered from 0, with a test's script."""
 
     def __init__(self, script: Script) -> None:
         self.seen: list[tuple[int, dict[str, Any]]] = []
@@ -107,11 +107,11 @@ class Fake:
         return [message.get("id") for at, message in self.seen if at == number]
 
     def acknowledge_all(self, connection: ServerConnection, number: int) -> None:
-        say(connection, STATE)
+        send_messages(connection, STATE)
         while True:
             message = self.receive(connection, number)
             if "id" in message:
-                say(connection, ack(message))
+                send_messages(connection, ack(message))
 
     def _handle(self, connection: ServerConnection) -> None:
         assert connection.request is not None
@@ -122,22 +122,22 @@ class Fake:
             self._script(self, connection, number)
 
 
-def say(connection: ServerConnection, *messages: dict[str, Any]) -> None:
+def send_messages(connection: ServerConnection, *messages: dict[str, Any]) -> None:
     for message in messages:
         connection.send(json.dumps(message))
 
 
 @pytest.fixture
-def fake() -> Iterator[Callable[[Script], Fake]]:
-    """Make fake servers; they end with the test."""
+def fake() -> Iterator[Callable[[Script], FakeServer]]:
+    """Start scripted servers, which end with the test."""
     with contextlib.ExitStack() as stack:
 
-        def made(script: Script) -> Fake:
-            server = Fake(script)
+        def start(script: Script) -> FakeServer:
+            server = FakeServer(script)
             stack.callback(server.close)
             return server
 
-        yield made
+        yield start
 
 
-FakeOf = Callable[[Script], Fake]
+FakeServers = Callable[[Script], FakeServer]

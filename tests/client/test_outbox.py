@@ -1,4 +1,4 @@
-"""The client's outboxes: what was added is there after any end of the process, in its order."""
+"""The client's outboxes: added commands outlive the process, in order."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ from app.client.errors import (
     NotSendable,
     OutboxFailed,
     OutboxInUse,
-    OutboxOfAnother,
+    OutboxOwnerMismatch,
 )
 from app.client.outbox import FileOutbox, MemoryOutbox
 from app.client.transport import encode
@@ -60,8 +60,8 @@ def file(path: Path) -> Iterator[FileOutbox]:
     opened.close()
 
 
-def test_commands_come_back_in_their_order(path: Path, file: FileOutbox) -> None:
-    """What was added and not removed is there after a reopening, oldest first, as it was."""
+def test_commands_are_loaded_in_the_order_of_their_addition(path: Path, file: FileOutbox) -> None:
+    """Removed ones are not."""
     for each in commands(1, 2, 3, 4):
         file.add(each)
     file.remove("c2")
@@ -70,8 +70,8 @@ def test_commands_come_back_in_their_order(path: Path, file: FileOutbox) -> None
     assert reopened(path) == commands(1, 3, 4)
 
 
-def test_a_memory_outbox_can_be_taken_over() -> None:
-    """A memory outbox gives what it has to the next client, oldest first."""
+def test_memory_outbox_can_be_used_by_a_later_client() -> None:
+    """With its commands, oldest first."""
     memory = MemoryOutbox()
     for each in commands(1, 2):
         memory.add(each)
@@ -80,16 +80,16 @@ def test_a_memory_outbox_can_be_taken_over() -> None:
     assert memory.load(OWNER) == commands(2)
 
 
-def test_the_file_is_its_owners_alone(path: Path, file: FileOutbox) -> None:
-    """Answers are sensitive: nobody else may read the file, also after it was rewritten."""
+def test_only_the_owner_can_read_the_file(path: Path, file: FileOutbox) -> None:
+    """Also after it was compacted."""
     for number in range(outbox._COMPACT_FROM_LINES):
         file.add(command(number))
         file.remove(f"c{number}")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_each_addition_is_flushed(monkeypatch: pytest.MonkeyPatch, file: FileOutbox) -> None:
-    """An addition is on the disk when it returns; a removal need not be."""
+def test_each_addition_is_flushed_to_the_disk(monkeypatch: pytest.MonkeyPatch, file: FileOutbox) -> None:
+    """A removal need not be."""
     flushed: list[int] = []
     sync = os.fsync
     monkeypatch.setattr(outbox.os, "fsync", lambda fd: (flushed.append(fd), sync(fd)))
@@ -99,8 +99,8 @@ def test_each_addition_is_flushed(monkeypatch: pytest.MonkeyPatch, file: FileOut
     assert len(flushed) == 1
 
 
-def test_a_torn_line_is_left_out_and_overwritten(path: Path, file: FileOutbox) -> None:
-    """A line without its end was never promised; what is added after it is whole."""
+def test_incomplete_last_line_is_skipped_and_overwritten(path: Path, file: FileOutbox) -> None:
+    """Its command was not accepted yet; the next line is complete."""
     for each in commands(1, 2):
         file.add(each)
     file.close()
@@ -112,18 +112,20 @@ def test_a_torn_line_is_left_out_and_overwritten(path: Path, file: FileOutbox) -
     assert [each["id"] for each in reopened(path)] == ["c1", "short"]
 
 
-def test_an_unreadable_line_costs_only_itself(path: Path, file: FileOutbox, caplog: pytest.LogCaptureFixture) -> None:
-    """A line that the disk changed is told in the log, and those after it count."""
+def test_unreadable_line_is_skipped(path: Path, file: FileOutbox, caplog: pytest.LogCaptureFixture) -> None:
+    """With a warning in the log; later lines are read."""
     for each in commands(1, 2, 3):
         file.add(each)
     file.close()
     path.write_bytes(path.read_bytes().replace(b'"c2"', b'\xff"c2'))
     assert reopened(path) == commands(1, 3)
-    assert "1 lines of an outbox are unreadable" in caplog.text
+    assert "Skipped 1 unreadable lines" in caplog.text
 
 
-def test_a_full_disk_refuses_the_command(path: Path, file: FileOutbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that could not be flushed is refused and not found later; the next one is taken."""
+def test_command_is_refused_when_the_disk_is_full(
+    path: Path, file: FileOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not in the file later; the next one is accepted."""
     file.add(command(1))
 
     def full(_: int) -> None:
@@ -138,10 +140,10 @@ def test_a_full_disk_refuses_the_command(path: Path, file: FileOutbox, monkeypat
     assert reopened(path) == commands(1, 3)
 
 
-def test_a_removal_that_fails_is_no_error(
+def test_failed_removal_is_only_logged(
     path: Path, file: FileOutbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A removal that can't be written costs one more sending, which the server knows: it is only logged."""
+    """The command is sent again, and the server knows its id."""
     file.add(command(1))
 
     def full(*_: object) -> int:
@@ -151,14 +153,14 @@ def test_a_removal_that_fails_is_no_error(
         patched.setattr(outbox.os, "pwrite", full)
         file.remove("c1")
     file.close()
-    assert "could not be shortened" in caplog.text
+    assert "could not be removed" in caplog.text
     assert reopened(path) == commands(1)
 
 
-def test_a_command_that_can_be_neither_kept_nor_taken_back_is_the_last(
+def test_outbox_closes_when_a_refused_command_cannot_be_cut_off(
     path: Path, file: FileOutbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What follows a line that its caller was told to give again must not be taken for what it is not."""
+    """Its caller repeats the command, which must not be in the file twice."""
     file.add(command(1))
 
     def broken(*_: object) -> None:
@@ -175,8 +177,8 @@ def test_a_command_that_can_be_neither_kept_nor_taken_back_is_the_last(
     assert reopened(path)[:1] == commands(1)
 
 
-def test_the_file_is_rewritten_when_little_counts(path: Path, file: FileOutbox) -> None:
-    """A file of removed commands does not grow, and keeps those that count, in their order."""
+def test_file_is_compacted_when_most_lines_are_obsolete(path: Path, file: FileOutbox) -> None:
+    """The remaining commands keep their order."""
     file.add(command(-1))
     file.add(command(-3))
     for number in range(2 * outbox._COMPACT_FROM_LINES):
@@ -188,9 +190,9 @@ def test_the_file_is_rewritten_when_little_counts(path: Path, file: FileOutbox) 
     assert reopened(path) == commands(-1, -3, -2)
 
 
-def test_one_client_at_a_time(path: Path, file: FileOutbox) -> None:
-    """Two clients with one file would send each other's commands: the second is told, and can have it afterwards."""
-    with pytest.raises(OutboxInUse, match="used by another client"):
+def test_file_is_open_in_one_client_at_a_time(path: Path, file: FileOutbox) -> None:
+    """Two clients would send each other's commands; a second one can open it afterwards."""
+    with pytest.raises(OutboxInUse, match="in use by another client"):
         FileOutbox(path).load(OWNER)
     program = f"from app.client.outbox import FileOutbox; FileOutbox({str(path)!r}).load({OWNER!r})"
     other = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -199,12 +201,12 @@ def test_one_client_at_a_time(path: Path, file: FileOutbox) -> None:
     assert reopened(path) == []
 
 
-def test_commands_for_another_session_are_not_given_away(path: Path, file: FileOutbox) -> None:
-    """One participant's answers never become another's; an empty file may change its owner."""
+def test_file_with_commands_of_another_session_is_refused(path: Path, file: FileOutbox) -> None:
+    """One participant's answers never become another's; an empty file can change its owner."""
     file.add(command(1))
     file.close()
     other = FileOutbox(path)
-    with pytest.raises(OutboxOfAnother, match="bob"):
+    with pytest.raises(OutboxOwnerMismatch, match="bob"):
         other.load("bob in phq9")
     assert reopened(path) == commands(1)
     mine = FileOutbox(path)
@@ -215,15 +217,15 @@ def test_commands_for_another_session_are_not_given_away(path: Path, file: FileO
     other.close()
 
 
-def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
-    """A path that is no file is a clear error, and leaves no lock behind."""
+def test_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    """The message has the reason."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutboxFailed, match="Is a directory"):
         FileOutbox(tmp_path / "folder").load(OWNER)
 
 
-def test_a_closed_outbox_takes_nothing(file: FileOutbox) -> None:
-    """After closing, an addition is refused and a removal ignored: the file may be another's."""
+def test_closed_outbox_refuses_additions(file: FileOutbox) -> None:
+    """And ignores removals: another client may have the file."""
     file.add(command(1))
     file.close()
     with pytest.raises(OutboxFailed):
@@ -236,14 +238,14 @@ STEPS = st.lists(st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 5)
 
 @examples(150)
 @given(steps=STEPS, where=st.floats(0, 1), compact_from=st.sampled_from([3, 6, 1000]))
-def test_any_cut_gives_an_earlier_content(
+def test_file_cut_at_any_byte_has_an_earlier_content(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     steps: list[tuple[str, int]],
     where: float,
     compact_from: int,
 ) -> None:
-    """A file cut at any byte holds what it held after one of the steps; all of them, where it is not cut."""
+    """That of one of the steps; uncut, that of the last one."""
     monkeypatch.setattr(outbox, "_COMPACT_FROM_LINES", compact_from)
     path = tmp_path_factory.mktemp("cut") / "outbox"
     file = FileOutbox(path)
@@ -267,26 +269,26 @@ def test_any_cut_gives_an_earlier_content(
     assert reopened(path) == known[-1]
     whole = path.read_bytes()
     path.write_bytes(whole[: round(where * len(whole))])
-    found = reopened(path)
-    assert found in known[since:]
+    loaded = reopened(path)
+    assert loaded in known[since:]
     after = FileOutbox(path)
     after.load(OWNER)
     after.add(command(99))
     after.close()
-    assert reopened(path) == [*found, command(99)]
+    assert reopened(path) == [*loaded, command(99)]
 
 
 @pytest.mark.parametrize(
     "value", ["a\0b", float("nan"), float("inf"), 2**53 + 1, "\ud800", {1: 2}, {"\0": 1}, b"x", {1}]
 )
-def test_what_the_server_would_not_take_is_refused_at_once(value: object) -> None:
-    """A value that could never be acknowledged must not get into the outbox, where it would stay for ever."""
+def test_value_that_the_server_would_refuse_is_not_sendable(value: object) -> None:
+    """It would stay in the outbox for ever."""
     with pytest.raises(NotSendable):
         encode({"type": "answer", "id": "x", "step": "Q1", "value": [value]})
 
 
-def test_a_message_may_have_64_kib() -> None:
-    """The limit is the server's, in bytes of the whole message."""
+def test_message_has_at_most_64_kib() -> None:
+    """As the server counts: in bytes of the whole message."""
     empty = {"type": "answer", "id": "x", "step": "Q1", "value": ""}
     room = MAX_COMMAND_BYTES - len(encode(empty))
     encode({**empty, "value": "x" * room})
@@ -310,8 +312,8 @@ def nested(depth: int) -> list[Any]:
 
 
 @given(value=VALUES | st.integers(29, 36).map(nested))
-def test_the_client_refuses_what_the_gate_refuses(value: object) -> None:
-    """The client's check and the server's gate (app/core/strict_json.py) agree on every value."""
+def test_client_and_server_refuse_the_same_values(value: object) -> None:
+    """The server checks with app/core/strict_json.py."""
     try:
         strict_json.check(value)
     except InvalidJson:

@@ -1,4 +1,4 @@
-"""The Python client against a server that says anything: each message and each close code of docs/protocol.md."""
+"""The Python client against scripted servers: the messages and close codes of docs/protocol.md."""
 
 import logging
 import threading
@@ -9,110 +9,123 @@ from typing import Any
 import pytest
 from websockets.sync.server import ServerConnection
 
-from app.client import CommandRefused, MemoryOutbox, RefusedForGood, SurveyClient
+from app.client import CommandRefused, MemoryOutbox, PermanentlyRefused, SurveyClient
 from app.errors import InvalidInput
-from tests.client.conftest import FAST, NEVER_S, STATE, WAIT_S, Fake, FakeOf, Heard, ack, client_of, say
+from tests.client.conftest import (
+    FAST,
+    NEVER_S,
+    STATE,
+    WAIT_S,
+    FakeServer,
+    FakeServers,
+    MessageList,
+    ack,
+    make_client,
+    send_messages,
+)
 from tests.waiting import wait_for
 
 
 @pytest.mark.parametrize("code", [1013, 4429])
 @pytest.mark.parametrize("when", ["at once", "later"])
-def test_a_busy_server_is_left_alone_for_the_busy_delay(fake: FakeOf, code: int, when: str) -> None:
-    """After 1013 and 4429 the busy delay counts, not that of a failed connection; then the command is delivered."""
+def test_client_waits_for_the_busy_delay_after_1013_and_4429(fake: FakeServers, code: int, when: str) -> None:
+    """Instead of the delay of a failed connection; then the command is delivered."""
 
-    def script(server: Fake, connection: ServerConnection, number: int) -> None:
+    def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
         if number > 0:
             server.acknowledge_all(connection, number)
         if when == "later":
-            say(connection, STATE)
+            send_messages(connection, STATE)
             server.receive(connection, number)
         connection.close(code, "busy")
 
     server = fake(script)
     times = replace(FAST, connect_delay_s=NEVER_S, connect_delay_max_s=NEVER_S, slow_delay_s=NEVER_S, busy_delay_s=0.01)
-    with client_of(server.url, times=times) as client:
+    with make_client(server.url, timeouts=times) as client:
         sent = client.back()
         sent.result(WAIT_S)
     assert server.ids(1) == [sent.id]
 
 
 @pytest.mark.parametrize("code", [4400, 4401, 4403, 4404])
-def test_a_final_close_code_ends_every_wait(fake: FakeOf, code: int) -> None:
-    """Commands that wait when the server refuses for good raise its code and reason; it is not asked again."""
+def test_client_stops_after_a_final_close_code(fake: FakeServers, code: int) -> None:
+    """Waiting commands raise the code and reason, and stay in the outbox; the client does not reconnect."""
 
-    def script(server: Fake, connection: ServerConnection, number: int) -> None:
-        say(connection, STATE)
+    def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
+        send_messages(connection, STATE)
         server.receive(connection, number)
         connection.close(code, "for this reason")
 
     server = fake(script)
     outbox = MemoryOutbox()
-    with client_of(server.url, outbox=outbox) as client:
+    with make_client(server.url, outbox=outbox) as client:
         client.wait_until_online(WAIT_S)
         sent = client.back()
-        with pytest.raises(RefusedForGood, match=f"{code}: for this reason"):
+        with pytest.raises(PermanentlyRefused, match=f"{code}: for this reason"):
             sent.result(WAIT_S)
     assert len(server.paths) == 1
     assert [command["id"] for command in outbox.load("")] == [sent.id]
 
 
 @pytest.mark.parametrize("code", ["unavailable", "rate_limited"])
-def test_a_passing_error_keeps_the_command(fake: FakeOf, code: str) -> None:
-    """A command that could not be done now is sent again after a wait, and those given after it after it."""
+def test_command_is_sent_again_after_a_transient_error(fake: FakeServers, code: str) -> None:
+    """After a delay, and later commands after it."""
 
-    def script(server: Fake, connection: ServerConnection, number: int) -> None:
-        say(connection, STATE)
+    def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
+        send_messages(connection, STATE)
         first = server.receive(connection, number)
         server.receive(connection, number)
-        say(connection, {"type": "error", "id": first["id"], "code": code, "message": "later"})
+        send_messages(connection, {"type": "error", "id": first["id"], "code": code, "message": "later"})
         for _ in range(3):
-            say(connection, ack(server.receive(connection, number)))
+            send_messages(connection, ack(server.receive(connection, number)))
 
     server = fake(script)
-    heard = Heard()
-    with client_of(server.url, listener=heard) as client:
+    received = MessageList()
+    with make_client(server.url, listener=received) as client:
         first, second = client.answer("Q1", 1), client.answer("Q2", 1)
-        wait_for(lambda: "error" in heard.types(), "the error was not told")
+        wait_for(lambda: "error" in received.types(), "the listener did not get the error")
         third = client.answer("Q3", 1)
         for sent in (first, second, third):
             sent.result(WAIT_S)
         assert client.unacknowledged == 0
-    assert heard.types() == ["state", "error", "ack", "ack", "ack"]
+    assert received.types() == ["state", "error", "ack", "ack", "ack"]
     assert server.ids(0) == [first.id, second.id, first.id, second.id, third.id]
 
 
-def test_an_error_that_does_not_pass_is_told_and_forgotten(fake: FakeOf) -> None:
-    """A command that the server takes for none raises its code and leaves the outbox: it would be so again."""
+def test_command_is_dropped_after_a_permanent_error(fake: FakeServers) -> None:
+    """Its result raises the code; sending it again would change nothing."""
 
-    def script(server: Fake, connection: ServerConnection, number: int) -> None:
-        say(connection, STATE)
-        found = server.receive(connection, number)
-        say(connection, {"type": "error", "id": found["id"], "code": "malformed", "message": "no such field"})
+    def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
+        send_messages(connection, STATE)
+        command = server.receive(connection, number)
+        send_messages(
+            connection, {"type": "error", "id": command["id"], "code": "malformed", "message": "no such field"}
+        )
         server.receive(connection, number)
 
     outbox = MemoryOutbox()
-    with client_of(fake(script).url, outbox=outbox) as client:
+    with make_client(fake(script).url, outbox=outbox) as client:
         with pytest.raises(CommandRefused, match="no such field") as refused:
             client.back().result(WAIT_S)
         assert (refused.value.code, client.unacknowledged) == ("malformed", 0)
     assert outbox.load("") == []
 
 
-def test_a_pending_command_stays_until_its_ack(fake: FakeOf) -> None:
-    """`pending` is told, the session goes on with it, and the outbox keeps the command until it is committed."""
+def test_pending_command_stays_in_the_outbox_until_its_ack(fake: FakeServers) -> None:
+    """The session includes it meanwhile, but the version is that of the last commit."""
     goes_on = threading.Event()
 
-    def script(server: Fake, connection: ServerConnection, number: int) -> None:
-        say(connection, STATE)
-        found = server.receive(connection, number)
-        say(connection, {"type": "pending", "id": found["id"], "session": {"answers": {"Q1": 1}}})
+    def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
+        send_messages(connection, STATE)
+        command = server.receive(connection, number)
+        send_messages(connection, {"type": "pending", "id": command["id"], "session": {"answers": {"Q1": 1}}})
         assert goes_on.wait(WAIT_S)
-        say(connection, ack(found))
+        send_messages(connection, ack(command))
         server.receive(connection, number)
 
-    with client_of(fake(script).url) as client:
+    with make_client(fake(script).url) as client:
         sent = client.answer("Q1", 1)
-        wait_for(lambda: sent.is_pending, "`pending` was not noted")
+        wait_for(lambda: sent.is_pending, "`pending` was ignored")
         assert (sent.done, client.unacknowledged, client.session) == (False, 1, {"answers": {"Q1": 1}})
         assert client.version == 1
         with pytest.raises(TimeoutError):
@@ -122,16 +135,16 @@ def test_a_pending_command_stays_until_its_ack(fake: FakeOf) -> None:
         assert (client.unacknowledged, client.version) == (0, 2)
 
 
-def test_the_newest_draft_is_sent_in_its_place(fake: FakeOf) -> None:
-    """Of drafts that wait for a connection the newest is sent, once, after the commands given before it."""
+def test_only_the_newest_unsent_draft_is_sent(fake: FakeServers) -> None:
+    """After the commands that precede it."""
     opens = threading.Event()
 
-    def script(server: Fake, connection: ServerConnection, number: int) -> None:
+    def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
         assert opens.wait(WAIT_S)
         server.acknowledge_all(connection, number)
 
     server = fake(script)
-    with client_of(server.url) as client:
+    with make_client(server.url) as client:
         client.draft("Q1", "old")
         client.answer("Q1", 1)
         client.draft("Q2", "new")
@@ -145,76 +158,76 @@ def test_the_newest_draft_is_sent_in_its_place(fake: FakeOf) -> None:
     ]
 
 
-def test_a_draft_that_was_sent_is_not_sent_again(fake: FakeOf) -> None:
-    """A sent draft is the server's to keep: sent again later it could overwrite another device's newer one."""
+def test_sent_draft_is_not_sent_again_when_reconnecting(fake: FakeServers) -> None:
+    """It could overwrite a newer draft of another device."""
     ends = threading.Event()
 
-    def script(server: Fake, connection: ServerConnection, number: int) -> None:
+    def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
         if number > 0:
             server.acknowledge_all(connection, number)
-        say(connection, STATE)
+        send_messages(connection, STATE)
         server.receive(connection, number)
         assert ends.wait(WAIT_S)
         connection.close(1001, "stops")
 
     server = fake(script)
-    with client_of(server.url) as client:
+    with make_client(server.url) as client:
         client.draft("Q1", "half")
         wait_for(lambda: bool(server.seen) and not client._queue._sent, "the draft was not sent")
         ends.set()
-        wait_for(lambda: len(server.paths) > 1, "it did not connect again")
+        wait_for(lambda: len(server.paths) > 1, "the client did not reconnect")
         client.back().result(WAIT_S)
     assert [(number, message["type"]) for number, message in server.seen] == [(0, "draft"), (1, "back")]
 
 
-def test_a_fault_of_the_clients_own_does_not_end_it(
-    fake: FakeOf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_client_reconnects_after_an_unexpected_error(
+    fake: FakeServers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What the client did not foresee is logged as a fault, and the next connection delivers."""
+    """The error is logged, and the next connection delivers the command."""
     server = fake(lambda fake, connection, number: fake.acknowledge_all(connection, number))
-    client = client_of(server.url)
-    noted = client._note
+    client = make_client(server.url)
+    update_session = client._update_session
 
     def fails_first(message: dict[str, Any]) -> None:
-        monkeypatch.setattr(client, "_note", noted)
+        monkeypatch.setattr(client, "_update_session", update_session)
         raise KeyError(message["type"])
 
-    monkeypatch.setattr(client, "_note", fails_first)
+    monkeypatch.setattr(client, "_update_session", fails_first)
     with client:
         client.back().result(WAIT_S)
-    assert "a fault of the client's" in caplog.text
+    assert "Unexpected error in connection attempt" in caplog.text
 
 
-def test_messages_of_an_unknown_kind_are_ignored(fake: FakeOf) -> None:
-    """A newer server may say more: the listener is told, and nothing else happens; nor by answers to nobody."""
+def test_unknown_messages_are_ignored(fake: FakeServers) -> None:
+    """The listener gets them: a newer server may have more messages. So it is with answers to unknown commands."""
     unknown = {"type": "novelty", "version": "x", "session": 7}
     odd: list[dict[str, Any]] = [
         unknown,
-        {"type": "ack", "id": "nobody's"},
+        {"type": "ack", "id": "unknown"},
         {"type": "error", "id": None, "code": "malformed"},
     ]
 
-    def script(server: Fake, connection: ServerConnection, number: int) -> None:
-        say(connection, unknown)
+    def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
+        send_messages(connection, unknown)
         connection.send("[1]")
-        say(connection, STATE, *odd)
-        found = server.receive(connection, number)
-        say(connection, {**unknown, "id": found["id"]}, ack(found))
+        send_messages(connection, STATE, *odd)
+        command = server.receive(connection, number)
+        send_messages(connection, {**unknown, "id": command["id"]}, ack(command))
         server.receive(connection, number)
 
     server = fake(script)
-    heard = Heard()
-    with client_of(server.url, listener=heard) as client:
+    received = MessageList()
+    with make_client(server.url, listener=received) as client:
         client.back().result(WAIT_S)
-    assert heard.types() == ["novelty", "state", *(message["type"] for message in odd), "novelty", "ack"]
+    assert received.types() == ["novelty", "state", *(message["type"] for message in odd), "novelty", "ack"]
     assert len(server.paths) == 1
 
 
-@pytest.mark.parametrize("silence", ["no state", "no JSON", "a fault"])
-def test_a_server_that_does_not_work_is_tried_again(fake: FakeOf, silence: str) -> None:
-    """A connection without the session's state, or that ends by the server's fault, is a failed attempt."""
+@pytest.mark.parametrize("silence", ["no state", "no JSON", "internal error"])
+def test_client_reconnects_to_a_server_that_does_not_work(fake: FakeServers, silence: str) -> None:
+    """A connection without a state message, or that ends with 1011, is a failed attempt."""
 
-    def script(server: Fake, connection: ServerConnection, number: int) -> None:
+    def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
         if number > 1:
             server.acknowledge_all(connection, number)
         match silence:
@@ -223,38 +236,38 @@ def test_a_server_that_does_not_work_is_tried_again(fake: FakeOf, silence: str) 
             case "no JSON":
                 connection.send("<html>")
                 connection.recv()
-            case "a fault":
-                say(connection, STATE)
-                connection.close(1011, "a fault")
+            case "internal error":
+                send_messages(connection, STATE)
+                connection.close(1011, "internal error")
 
     server = fake(script)
-    with client_of(server.url, times=replace(FAST, state_timeout_s=0.1)) as client:
+    with make_client(server.url, timeouts=replace(FAST, state_timeout_s=0.1)) as client:
         client.back().result(WAIT_S)
     assert len(server.paths) == 3
 
 
-def test_a_connection_that_soon_ends_without_an_answer_is_a_failed_attempt(
-    fake: FakeOf, caplog: pytest.LogCaptureFixture
+def test_short_connection_without_an_answer_is_a_failed_attempt(
+    fake: FakeServers, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A proxy that cuts a client's command again and again is not asked ever faster: the attempts count on."""
+    """Otherwise a proxy that closes at each command would be contacted without any delay."""
     caplog.set_level(logging.INFO, "stepkeep.client")
 
-    def cut(_fake: Fake, connection: ServerConnection, _number: int) -> None:
-        say(connection, STATE)
+    def cut(_fake: FakeServer, connection: ServerConnection, _number: int) -> None:
+        send_messages(connection, STATE)
         connection.recv(WAIT_S)
         connection.close(1001)
 
     server = fake(cut)
-    with client_of(server.url) as client:
+    with make_client(server.url) as client:
         client.back()
-        wait_for(lambda: "attempt 3: no connection" in caplog.text, lambda: caplog.text)
+        wait_for(lambda: "attempt 3 failed: No connection" in caplog.text, lambda: caplog.text)
         assert client.unacknowledged == 1
 
 
-def test_the_path_prefix_is_kept(fake: FakeOf) -> None:
-    """A server under a prefix is found there; the query names survey and mode; what means something is encoded."""
+def test_url_keeps_the_path_prefix_and_encodes_its_parts(fake: FakeServers) -> None:
+    """The query has the survey and the mode."""
     server = fake(lambda fake, connection, number: fake.acknowledge_all(connection, number))
-    with client_of(f"{server.url}/some/prefix/", "a/b?c", survey_id="x&y", is_audio_mode=True) as client:
+    with make_client(f"{server.url}/some/prefix/", "a/b?c", survey_id="x&y", is_audio_mode=True) as client:
         client.wait_until_online(WAIT_S)
     path, _, query = server.paths[0].partition("?")
     assert path == "/some/prefix/ws/survey/a%2Fb%3Fc"
@@ -262,7 +275,7 @@ def test_the_path_prefix_is_kept(fake: FakeOf) -> None:
 
 
 @pytest.mark.parametrize("origin", ["ftp://host", "host:80", "https://", ""])
-def test_an_origin_that_is_none_is_refused(origin: str) -> None:
-    """An origin without a scheme of the web, or without a host, is a clear error at once."""
+def test_invalid_origin_is_refused(origin: str) -> None:
+    """It needs a web scheme and a host."""
     with pytest.raises(InvalidInput, match="origin"):
         SurveyClient(origin, "ada")

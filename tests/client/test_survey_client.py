@@ -1,4 +1,4 @@
-"""The Python client against the real server, through a proxy that breaks, and by itself."""
+"""The Python client against the real server, some of it through a failing proxy."""
 
 import logging
 import socket
@@ -18,29 +18,29 @@ from app.client import (
     FileOutbox,
     MemoryOutbox,
     OutboxInUse,
-    RefusedForGood,
+    PendingCommand,
+    PermanentlyRefused,
     Rejected,
-    Sent,
 )
 from tests.client.conftest import (
     FAST,
     WAIT_S,
-    FakeOf,
-    Heard,
-    client_of,
+    FakeServers,
+    MessageList,
     history,
     ids,
-    through,
+    make_client,
+    proxied,
 )
 from tests.conftest import ROOT, Server
 from tests.proxy import Proxy
 from tests.waiting import free_port, wait_for
 
 
-def test_an_answer_is_acknowledged_and_saved(server: Server) -> None:
-    """A command's result is its ack; the client knows the session and the version, and tells its listener all."""
-    heard = Heard()
-    with client_of(server.url, listener=heard) as client:
+def test_answer_is_acknowledged_and_saved(server: Server) -> None:
+    """The result is the ack; the client knows the session and its version; the listener gets all messages."""
+    received = MessageList()
+    with make_client(server.url, listener=received) as client:
         state = client.wait_until_online(WAIT_S)
         sent = client.answer("Q1", 2)
         ack = sent.result(WAIT_S)
@@ -49,13 +49,13 @@ def test_an_answer_is_acknowledged_and_saved(server: Server) -> None:
         assert client.session is not None
         assert client.session["answers"] == {"Q1": 2}
         assert (client.version, client.unacknowledged, client.is_online, sent.done) == (2, 0, True, True)
-    assert heard == [state, ack]
+    assert received == [state, ack]
     assert ids(server) == [sent.id]
 
 
-def test_every_command_has_its_method(server: Server) -> None:
-    """Each command of the protocol is taken by the server as what it is."""
-    with client_of(server.url, is_audio_mode=True) as client:
+def test_each_method_sends_its_command(server: Server) -> None:
+    """The history has the events of all of them."""
+    with make_client(server.url, is_audio_mode=True) as client:
         assert client.wait_until_online(WAIT_S)["session"]["is_audio_mode"] is True
         for sent in (
             client.answer("Q1", 0),
@@ -69,24 +69,24 @@ def test_every_command_has_its_method(server: Server) -> None:
     assert actions == ["started", "answered", "went_back", "went_to", "mode_set", "restarted"]
 
 
-def test_a_rejected_command_is_told_and_forgotten(server: Server) -> None:
-    """What the survey's rules refuse raises the server's code, leaves the outbox, and the next command goes on."""
-    with client_of(server.url) as client:
+def test_rejected_command_leaves_the_outbox(server: Server) -> None:
+    """Its result raises the reject code, and the next command is sent."""
+    with make_client(server.url) as client:
         with pytest.raises(Rejected, match="Q7") as rejected:
             client.answer("Q7", 1).result(WAIT_S)
         assert (rejected.value.code, client.unacknowledged) == ("not_current", 0)
         assert client.answer("Q1", 1).result(WAIT_S)["version"] == 2
 
 
-def test_a_user_id_is_encoded_in_the_url(server: Server) -> None:
-    """A user id with characters that mean something in a URL reaches the server as it is."""
-    with client_of(server.url, "a:d@a.b-c_") as client:
+def test_user_id_is_encoded_in_the_url(server: Server) -> None:
+    """Characters with a meaning in URLs included."""
+    with make_client(server.url, "a:d@a.b-c_") as client:
         assert client.wait_until_online(WAIT_S)["session"]["user_id"] == "a:d@a.b-c_"
 
 
-def test_a_server_that_is_killed_before_the_ack(server: Server, proxy: Proxy) -> None:
-    """A command that was committed by a server that died before its ack is acknowledged by the next, and done once."""
-    with client_of(through(proxy)) as client:
+def test_command_is_applied_once_when_the_server_dies_before_the_ack(server: Server, proxy: Proxy) -> None:
+    """The next server acknowledges it as a duplicate."""
+    with make_client(proxied(proxy)) as client:
         client.wait_until_online(WAIT_S)
         proxy.drop_replies()
         sent = client.answer("Q1", 3)
@@ -100,9 +100,9 @@ def test_a_server_that_is_killed_before_the_ack(server: Server, proxy: Proxy) ->
     assert ids(server) == [sent.id, after.id]
 
 
-def test_a_connection_that_is_cut_before_the_ack(server: Server, proxy: Proxy) -> None:
-    """A command whose ack was lost is sent again on a new connection, gets a duplicate's ack, and is done once."""
-    with client_of(through(proxy)) as client:
+def test_command_is_applied_once_when_its_ack_is_lost(server: Server, proxy: Proxy) -> None:
+    """It is sent again on a new connection and acknowledged as a duplicate."""
+    with make_client(proxied(proxy)) as client:
         client.wait_until_online(WAIT_S)
         proxy.drop_replies()
         sent = client.answer("Q1", 3)
@@ -113,37 +113,37 @@ def test_a_connection_that_is_cut_before_the_ack(server: Server, proxy: Proxy) -
     assert ids(server) == [sent.id]
 
 
-def test_the_order_is_kept_over_reconnects(server: Server, proxy: Proxy) -> None:
-    """Commands are done once, in the order in which they were given, however often the connection is cut meanwhile."""
-    heard = Heard()
-    with client_of(through(proxy), listener=heard) as client:
-        given_ids: list[str] = []
+def test_commands_keep_their_order_over_reconnects(server: Server, proxy: Proxy) -> None:
+    """And each is applied once, however often the connection is cut."""
+    received = MessageList()
+    with make_client(proxied(proxy), listener=received) as client:
+        command_ids: list[str] = []
         for connected in range(1, 7):
-            given_ids += [client.set_mode(audio=number % 2 == 0).id for number in range(10)]
-            wait_for(lambda: heard.types().count("state") >= connected, "it did not connect again")  # noqa: B023 - at once
-            given_ids += [client.set_mode(audio=number % 2 == 0).id for number in range(10)]
+            command_ids += [client.set_mode(audio=number % 2 == 0).id for number in range(10)]
+            wait_for(lambda: received.types().count("state") >= connected, "the client did not reconnect")  # noqa: B023 - at once
+            command_ids += [client.set_mode(audio=number % 2 == 0).id for number in range(10)]
             proxy.cut_all()
         last = client.answer("Q1", 1)
-        given_ids.append(last.id)
+        command_ids.append(last.id)
         last.result(WAIT_S)
-    assert ids(server) == given_ids
+    assert ids(server) == command_ids
 
 
-def test_a_dead_network_is_found(server: Server, proxy: Proxy) -> None:
-    """Where bytes get lost and nobody is told, the pings find it, and a new connection delivers."""
+def test_dead_network_is_detected_by_pings(server: Server, proxy: Proxy) -> None:
+    """A new connection delivers the command."""
     times = replace(FAST, ping_interval_s=0.2, ping_timeout_s=0.2, open_timeout_s=0.5, close_timeout_s=0.1)
-    with client_of(through(proxy), times=times) as client:
+    with make_client(proxied(proxy), timeouts=times) as client:
         client.wait_until_online(WAIT_S)
         proxy.swallow()
         sent = client.answer("Q1", 1)
-        wait_for(lambda: not client.is_online, "the dead network was not found")
+        wait_for(lambda: not client.is_online, "the dead network was not detected")
         proxy.heal()
         sent.result(WAIT_S)
     assert ids(server) == [sent.id]
 
 
 def test_slow_attempts_follow_the_quick_ones(server: Server, proxy: Proxy) -> None:
-    """After the quick attempts the client goes on trying for as long as it is open."""
+    """For as long as the client is open."""
     times = replace(FAST, connect_attempts=2, connect_delay_s=0.001, slow_delay_s=0.02)
     proxy.stop_accepting()
     attempts = []
@@ -153,8 +153,8 @@ def test_slow_attempts_follow_the_quick_ones(server: Server, proxy: Proxy) -> No
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        with client_of(through(proxy), times=times) as client:
-            wait_for(lambda: len(attempts) > 5, "it gave up")
+        with make_client(proxied(proxy), timeouts=times) as client:
+            wait_for(lambda: len(attempts) > 5, "the client gave up")
             with pytest.raises(TimeoutError):
                 client.wait_until_online(0)
             proxy.heal()
@@ -164,18 +164,18 @@ def test_slow_attempts_follow_the_quick_ones(server: Server, proxy: Proxy) -> No
         logger.setLevel(logging.NOTSET)
 
 
-def test_a_survey_that_is_not_there_is_final(server: Server) -> None:
-    """A final close code stops the client: who waits is told why, and the outbox keeps what it had."""
+def test_unknown_survey_stops_the_client(server: Server) -> None:
+    """Each call raises the reason, and the outbox keeps its commands."""
     outbox = MemoryOutbox()
     outbox.add({"type": "back", "id": "earlier"})
-    with client_of(server.url, survey_id="none", outbox=outbox) as client:
-        with pytest.raises(RefusedForGood, match="4404") as refused:
+    with make_client(server.url, survey_id="none", outbox=outbox) as client:
+        with pytest.raises(PermanentlyRefused, match="4404") as refused:
             client.wait_until_online(WAIT_S)
         assert refused.value.close_code == 4404
         assert "none" in refused.value.reason
-        with pytest.raises(RefusedForGood):
+        with pytest.raises(PermanentlyRefused):
             client.answer("Q1", 1)
-        with pytest.raises(RefusedForGood):
+        with pytest.raises(PermanentlyRefused):
             client.draft("Q1", 1)
         assert client.unacknowledged == 1
     assert [command["id"] for command in outbox.load("")] == ["earlier"]
@@ -191,8 +191,8 @@ PROCESS = """
 """
 
 
-def test_a_killed_process_loses_no_command(server: Server, tmp_path: Path) -> None:
-    """Commands of a process that was killed while it gave them are delivered by the next, once, first, in order."""
+def test_killed_process_loses_no_command(server: Server, tmp_path: Path) -> None:
+    """The next process delivers them first, in order, and each once."""
     path = tmp_path / "ada.outbox"
     nowhere = f"http://127.0.0.1:{free_port()}"
     with subprocess.Popen(
@@ -202,34 +202,36 @@ def test_a_killed_process_loses_no_command(server: Server, tmp_path: Path) -> No
         text=True,
     ) as process:
         assert process.stdout is not None
-        given_ids = [process.stdout.readline().strip() for _ in range(25)]
+        command_ids = [process.stdout.readline().strip() for _ in range(25)]
         process.kill()
-        given_ids += process.stdout.read().split()
+        command_ids += process.stdout.read().split()
     outbox = FileOutbox(path)
-    client = client_of(server.url, outbox=outbox)
+    client = make_client(server.url, outbox=outbox)
     with client:
-        assert client.unacknowledged >= len(given_ids)
+        assert client.unacknowledged >= len(command_ids)
         last = client.answer("Q1", 1)
         last.result(WAIT_S)
         assert client.unacknowledged == 0
-    found = ids(server)
-    assert found[: len(given_ids)] == given_ids
-    assert found[-1] == last.id
-    assert len(found) == len(set(found)) <= len(given_ids) + 2  # one may have been kept and not printed
+    applied = ids(server)
+    assert applied[: len(command_ids)] == command_ids
+    assert applied[-1] == last.id
+    assert (
+        len(applied) == len(set(applied)) <= len(command_ids) + 2
+    )  # the last one may be in the outbox without having been printed
 
 
-def test_a_command_that_is_too_large_is_refused_at_once() -> None:
-    """What the server would close the connection for does not get into the outbox."""
-    with client_of("http://127.0.0.1:1") as client:
+def test_too_large_command_does_not_enter_the_outbox() -> None:
+    """The server would close the connection."""
+    with make_client("http://127.0.0.1:1") as client:
         with pytest.raises(CommandTooLarge):
             client.answer("Q1", "x" * 70_000)
         assert client.unacknowledged == 0
 
 
-def test_closing_keeps_what_is_not_acknowledged() -> None:
-    """Who waits is told that the client is closed; the outbox has the command, and another client takes it over."""
+def test_unacknowledged_commands_stay_in_the_outbox_when_closing() -> None:
+    """Their results raise ClientClosed, and another client can use the outbox."""
     outbox = MemoryOutbox()
-    client = client_of(f"http://127.0.0.1:{free_port()}", outbox=outbox)
+    client = make_client(f"http://127.0.0.1:{free_port()}", outbox=outbox)
     with pytest.raises(ClientClosed):
         client.back()
     client.start()
@@ -239,44 +241,44 @@ def test_closing_keeps_what_is_not_acknowledged() -> None:
     client.close()
     with pytest.raises(ClientClosed):
         sent.result(WAIT_S)
-    for refused in (client.back, client.start, lambda: client.wait_until_online(WAIT_S)):
+    for call in (client.back, client.start, lambda: client.wait_until_online(WAIT_S)):
         with pytest.raises(ClientClosed):
-            refused()
-    with client_of("http://127.0.0.1:1", outbox=outbox) as other:
+            call()
+    with make_client("http://127.0.0.1:1", outbox=outbox) as other:
         assert other.unacknowledged == 1
 
 
-def test_an_outbox_in_use_stops_the_start(tmp_path: Path) -> None:
-    """A client whose outbox another one has does not start, and can when it is free."""
-    with client_of("http://127.0.0.1:1", outbox=FileOutbox(tmp_path / "box")):
-        second = client_of("http://127.0.0.1:1", outbox=FileOutbox(tmp_path / "box"))
+def test_client_does_not_start_while_its_outbox_is_in_use(tmp_path: Path) -> None:
+    """It can start later."""
+    with make_client("http://127.0.0.1:1", outbox=FileOutbox(tmp_path / "box")):
+        second = make_client("http://127.0.0.1:1", outbox=FileOutbox(tmp_path / "box"))
         with pytest.raises(OutboxInUse):
             second.start()
     with second:
         assert second.unacknowledged == 0
 
 
-def test_a_listener_may_fail_and_give_commands(fake: FakeOf, caplog: pytest.LogCaptureFixture) -> None:
-    """The listener is called without the client's lock, and what it raises is logged and stops nothing."""
+def test_listener_can_fail_and_send_commands(fake: FakeServers, caplog: pytest.LogCaptureFixture) -> None:
+    """It is called without the client's lock, and its errors are logged."""
     server = fake(lambda fake, connection, number: fake.acknowledge_all(connection, number))
-    given_by_it: list[Sent] = []
+    commands: list[PendingCommand] = []
 
     def listener(message: dict[str, Any]) -> None:
         if message["type"] == "state":
-            other = threading.Thread(target=lambda: given_by_it.append(client.back()))
+            other = threading.Thread(target=lambda: commands.append(client.back()))
             other.start()
             other.join()
             raise RuntimeError("on purpose")
 
-    client = client_of(server.url, listener=listener)
+    client = make_client(server.url, listener=listener)
     with client:
         client.back().result(WAIT_S)
-        given_by_it[0].result(WAIT_S)
-    assert "the listener failed" in caplog.text
+        commands[0].result(WAIT_S)
+    assert "The listener failed" in caplog.text
 
 
-def test_the_listener_may_close_the_client(fake: FakeOf) -> None:
-    """Closing from the client's own thread does not wait for that thread."""
+def test_listener_can_close_the_client(fake: FakeServers) -> None:
+    """Closing does not wait for the thread that closes."""
     server = fake(lambda fake, connection, number: fake.acknowledge_all(connection, number))
     closed = threading.Event()
 
@@ -284,15 +286,15 @@ def test_the_listener_may_close_the_client(fake: FakeOf) -> None:
         client.close()
         closed.set()
 
-    client = client_of(server.url, listener=listener)
+    client = make_client(server.url, listener=listener)
     client.start()
     assert closed.wait(WAIT_S)
 
 
-def test_what_cannot_be_sent_makes_a_new_connection(fake: FakeOf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the last attempt of a send the connection is closed, and the next one delivers from the oldest on."""
+def test_client_reconnects_when_a_message_cannot_be_sent(fake: FakeServers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next connection starts at the oldest command."""
     server = fake(lambda fake, connection, number: fake.acknowledge_all(connection, number))
-    with client_of(server.url, times=replace(FAST, send_attempts=1)) as client:
+    with make_client(server.url, timeouts=replace(FAST, send_attempts=1)) as client:
         client.wait_until_online(WAIT_S)
         connection = client._connection
         assert connection is not None
@@ -308,13 +310,13 @@ def test_what_cannot_be_sent_makes_a_new_connection(fake: FakeOf, monkeypatch: p
     assert server.ids(0) == []
 
 
-def test_a_dead_network_is_given_up_by_tcp_too(fake: FakeOf) -> None:
-    """A send that blocks in full buffers keeps the pings from finding a dead network: on Linux TCP is bounded too."""
+def test_tcp_aborts_a_connection_over_a_dead_network(fake: FakeServers) -> None:
+    """On Linux: a send that blocks on full buffers keeps the pings from detecting it."""
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is None:
         pytest.skip("TCP_USER_TIMEOUT is Linux's")
     server = fake(lambda fake, connection, number: fake.acknowledge_all(connection, number))
-    with client_of(server.url, times=replace(FAST, ping_timeout_s=7)) as client:
+    with make_client(server.url, timeouts=replace(FAST, ping_timeout_s=7)) as client:
         client.wait_until_online(WAIT_S)
         assert client._connection is not None
         assert client._connection.socket.getsockopt(socket.IPPROTO_TCP, option) == 7000

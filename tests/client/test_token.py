@@ -1,4 +1,4 @@
-"""The Python client at a server in production: who shows a token that holds is let in; what waits is never lost."""
+"""The Python client and a server in production: tokens, and commands that wait for a valid one."""
 
 import contextlib
 import http
@@ -18,9 +18,9 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from app.access.credentials import Credentials
-from app.client import BadToken, FileOutbox, MemoryOutbox, NotAdmitted, RefusedForGood, SurveyClient
+from app.client import BadToken, FileOutbox, MemoryOutbox, NotAdmitted, PermanentlyRefused, SurveyClient
 from app.survey.snapshot import SessionKey
-from tests.client.conftest import STATE, WAIT_S, Fake, FakeOf, client_of, say
+from tests.client.conftest import STATE, WAIT_S, FakeServer, FakeServers, make_client, send_messages
 from tests.conftest import Server
 from tests.proxy import Proxy
 from tests.waiting import free_port, wait_for
@@ -32,7 +32,7 @@ MARKER = "Zwetschgenknoedel"
 
 @pytest.fixture(scope="module")
 def production_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server in production that the tests of this file use one after the other."""
+    """A server in production, shared by the tests of this module."""
     often = {"STEPKEEP_ADDRESS_FAILURES": "10000/minute"}
     running = Server(tmp_path_factory.mktemp("production"), environment=in_production(**often))
     running.start()
@@ -43,33 +43,33 @@ def production_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
 @pytest.fixture
 def server(production_server: Server) -> Server:
     """A server in production, without sessions."""
-    with credentials_of(production_server) as made:
-        key = made.create_key("test", ["sessions:read", "sessions:write"])
+    with credentials_of(production_server) as operator:
+        key = operator.create_key("test", ["sessions:read", "sessions:write"])
     production_server.begin_anew(Authorization=f"Bearer {key}")
     return production_server
 
 
 @pytest.fixture
 def credentials(server: Server) -> Iterator[Credentials]:
-    """What makes and revokes the server's credentials, as an operator does beside it."""
-    with credentials_of(server) as made:
-        yield made
+    """Creates and revokes credentials beside the server, like an operator."""
+    with credentials_of(server) as operator:
+        yield operator
 
 
 def history(server: Server, credentials: Credentials) -> list[str]:
-    """Return the ids of ada's commands, as an integrator reads them."""
+    """Return the ids of ada's commands, read with an API key."""
     key = credentials.create_key("test", ["sessions:read"])
     address = f"{server.url}/api/session/ada/history?survey=phq9"
     response = httpx.get(address, headers={"Authorization": f"Bearer {key}"}).raise_for_status()
     return [event["message_id"] for event in response.json()["events"] if event["action"] != "started"]
 
 
-def test_client_with_a_token_is_let_in(server: Server, credentials: Credentials) -> None:
-    """The participant's own token, or a key that may write sessions, opens the session, and commands are done."""
+def test_valid_token_or_api_key_opens_the_session(server: Server, credentials: Credentials) -> None:
+    """The participant's token, or a key with the scope sessions:write."""
     shown = [credentials.issue_token(ADA)[0], credentials.create_key("program", ["sessions:write"])]
     done = []
     for number, token in enumerate(shown, start=1):
-        with client_of(server.url, token=token) as client:
+        with make_client(server.url, token=token) as client:
             client.wait_until_online(WAIT_S)
             sent = client.answer(f"Q{number}", 1)
             assert sent.result(WAIT_S)["duplicate"] is False
@@ -89,10 +89,8 @@ def test_client_with_a_token_is_let_in(server: Server, credentials: Credentials)
         ("a key without the scope", 4403),
     ],
 )
-def test_client_without_a_token_that_holds_is_not_let_in(
-    server: Server, credentials: Credentials, shown: str, close_code: int
-) -> None:
-    """It ends at once and for good with NotAdmitted, tells it at each call, and the outbox keeps what it had."""
+def test_invalid_token_stops_the_client(server: Server, credentials: Credentials, shown: str, close_code: int) -> None:
+    """Each call raises NotAdmitted, and the outbox keeps its commands."""
     mine = credentials.issue_token(ADA)[0]
     tokens = {
         "nothing": None,
@@ -105,16 +103,16 @@ def test_client_without_a_token_that_holds_is_not_let_in(
     }
     if shown == "revoked":
         credentials.revoke_tokens(ADA)
-        server.restart()  # else it looks within a second
+        server.restart()  # it polls for revocations only once a second
     outbox = MemoryOutbox()
     waiting = {"type": "answer", "id": "waits", "step": "Q1", "value": 1}
     outbox.add(waiting)
-    with client_of(server.url, token=tokens[shown], outbox=outbox) as client:
+    with make_client(server.url, token=tokens[shown], outbox=outbox) as client:
         for _ in range(2):
             with pytest.raises(NotAdmitted) as refused:
                 client.wait_until_online(WAIT_S)
             assert (refused.value.close_code, refused.value.code) == (close_code, "not_admitted")
-        with pytest.raises(RefusedForGood):
+        with pytest.raises(PermanentlyRefused):
             client.answer("Q2", 1)
         for thread in client._threads:
             thread.join(WAIT_S)
@@ -127,8 +125,8 @@ def test_client_without_a_token_that_holds_is_not_let_in(
     assert begun.status_code == 404
 
 
-def test_what_waits_is_delivered_with_a_new_token(server: Server, credentials: Credentials, tmp_path: Path) -> None:
-    """A token that is revoked ends the client; another client with a new one sends what its outbox holds, once each."""
+def test_outbox_is_delivered_with_a_new_token(server: Server, credentials: Credentials, tmp_path: Path) -> None:
+    """A client whose token was revoked stops; another one with its outbox sends each command once."""
     proxy = Proxy("127.0.0.1", server.port)
     origin, outbox = f"http://127.0.0.1:{proxy.port}", tmp_path / "ada.outbox"
     key = credentials.create_key("reader", ["sessions:read"])
@@ -138,7 +136,7 @@ def test_what_waits_is_delivered_with_a_new_token(server: Server, credentials: C
         etag = httpx.get(address, headers={"Authorization": f"Bearer {key}"}).raise_for_status().headers["ETag"]
         return int("".join(filter(str.isdigit, etag)))
 
-    with client_of(origin, token=credentials.issue_token(ADA)[0], outbox=FileOutbox(outbox)) as client:
+    with make_client(origin, token=credentials.issue_token(ADA)[0], outbox=FileOutbox(outbox)) as client:
         client.wait_until_online(WAIT_S)
         proxy.drop_replies()
         committed = client.answer("Q1", 3)
@@ -153,69 +151,68 @@ def test_what_waits_is_delivered_with_a_new_token(server: Server, credentials: C
                 sent.result(WAIT_S)
         assert client.unacknowledged == 2
     proxy.close()
-    heard: list[dict[str, Any]] = []
+    received: list[dict[str, Any]] = []
     token = credentials.issue_token(ADA)[0]
-    with client_of(server.url, token=token, outbox=FileOutbox(outbox), listener=heard.append) as client:
+    with make_client(server.url, token=token, outbox=FileOutbox(outbox), listener=received.append) as client:
         wait_for(lambda: client.unacknowledged == 0, "the outbox was not delivered")
         assert client.answer("Q3", 1).result(WAIT_S)["version"] == 4
-    acks = {message["id"]: message["duplicate"] for message in heard if message["type"] == "ack"}
+    acks = {message["id"]: message["duplicate"] for message in received if message["type"] == "ack"}
     assert (acks[committed.id], acks[never_sent.id]) == (True, False)
     assert history(server, credentials)[:2] == [committed.id, never_sent.id]
 
 
-def test_client_ends_when_its_token_is_revoked_while_it_is_connected(server: Server, credentials: Credentials) -> None:
-    """By another process: the server closes the open socket with 4401, and the client doesn't come back."""
-    with client_of(server.url, token=credentials.issue_token(ADA)[0]) as client:
+def test_client_stops_when_its_token_is_revoked_while_connected(server: Server, credentials: Credentials) -> None:
+    """By another process; the server closes the connection with 4401."""
+    with make_client(server.url, token=credentials.issue_token(ADA)[0]) as client:
         client.wait_until_online(WAIT_S)
         credentials.revoke_tokens(ADA)
-        wait_for(lambda: not client.is_online, "the socket stayed open")
+        wait_for(lambda: not client.is_online, "the connection stayed open")
         with pytest.raises(NotAdmitted, match="4401"):
             client.wait_until_online(WAIT_S)
 
 
-# --------------------------------------------------------------------------------------------- where the token goes
+# --------------------------------------------------------------------------------------------- where the token is sent
 
 
-def test_token_is_shown_in_the_handshake_alone(fake: FakeOf) -> None:
-    """In each connection's Authorization header; not in the address, which proxies log, nor in a message."""
+def test_token_is_sent_in_the_handshake_only(fake: FakeServers) -> None:
+    """In the Authorization header; not in the URL, which proxies log, and in no message."""
     shown: list[str | None] = []
 
-    def script(server: Fake, connection: ServerConnection, number: int) -> None:
+    def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
         assert connection.request is not None
         shown.append(connection.request.headers.get("Authorization"))
-        say(connection, STATE)
+        send_messages(connection, STATE)
         if number == 0:
             connection.close(1001)
         else:
             server.acknowledge_all(connection, number)
 
     server = fake(script)
-    with client_of(server.url, token="to.ken-_~+/=") as client:
+    with make_client(server.url, token="to.ken-_~+/=") as client:
         client.answer("Q1", 1).result(WAIT_S)
     assert shown == ["Bearer to.ken-_~+/="] * len(server.paths)
     assert len(shown) >= 2
     assert "to.ken" not in str(server.paths) + str(server.seen)
 
 
-def test_no_token_is_shown_where_there_is_none(fake: FakeOf) -> None:
-    """A client without a token sends no Authorization."""
+def test_client_without_a_token_sends_no_authorization(fake: FakeServers) -> None:
     shown: list[bool] = []
 
-    def script(server: Fake, connection: ServerConnection, number: int) -> None:
+    def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
         assert connection.request is not None
         shown.append("Authorization" in connection.request.headers)
         server.acknowledge_all(connection, number)
 
-    with client_of(fake(script).url) as client:
+    with make_client(fake(script).url) as client:
         client.wait_until_online(WAIT_S)
     assert shown == [False]
 
 
-def test_token_does_not_follow_to_another_address(fake: FakeOf) -> None:
-    """A server that sends the client elsewhere does not make it tell its token there."""
+def test_token_is_not_sent_after_a_redirect(fake: FakeServers) -> None:
+    """Another server must not get it."""
     shown: list[str | None] = []
 
-    def script(server: Fake, connection: ServerConnection, number: int) -> None:
+    def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
         assert connection.request is not None
         shown.append(connection.request.headers.get("Authorization"))
         server.acknowledge_all(connection, number)
@@ -226,14 +223,14 @@ def test_token_does_not_follow_to_another_address(fake: FakeOf) -> None:
         status = http.HTTPStatus.TEMPORARY_REDIRECT
         return Response(status, status.phrase, Headers(Location=elsewhere + request.path))
 
-    with redirecting(redirect) as origin, client_of(origin, token="to.ken") as client:
+    with redirecting(redirect) as origin, make_client(origin, token="to.ken") as client:
         client.wait_until_online(WAIT_S)
     assert shown == [None]
 
 
 @contextlib.contextmanager
 def redirecting(process_request: Any) -> Iterator[str]:
-    """Give the origin of a server whose only answers these are."""
+    """Give the origin of a server that answers each request with ``process_request``."""
     with serve(lambda _: None, "127.0.0.1", 0, process_request=process_request) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -243,23 +240,23 @@ def redirecting(process_request: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
-def test_neither_token_nor_answer_is_in_a_log_or_an_error(
+def test_token_and_answers_are_in_no_log_and_no_error(
     server: Server, credentials: Credentials, caplog: pytest.LogCaptureFixture, level: int
 ) -> None:
-    """Not at DEBUG either, nor in what errors and the client itself show of themselves."""
+    """At DEBUG neither, nor in the text of errors or of the client."""
     caplog.set_level(level)
     for name in ("stepkeep", "stepkeep.client", "websockets", "websockets.client"):
         caplog.set_level(level, logger=name)
     token = credentials.issue_token(ADA)[0]
     wrong = altered(token)
     shown = []
-    with client_of(server.url, token=token) as client:
+    with make_client(server.url, token=token) as client:
         client.draft("Q1", MARKER)
         with contextlib.suppress(Exception):
             client.answer("Q1", MARKER).result(WAIT_S)
         shown += [repr(client), str(client)]
     for origin in (server.url, f"http://127.0.0.1:{free_port()}"):
-        with client_of(origin, token=wrong) as client:
+        with make_client(origin, token=wrong) as client:
             try:
                 client.wait_until_online(0.5)
             except (NotAdmitted, TimeoutError) as error:
@@ -271,8 +268,8 @@ def test_neither_token_nor_answer_is_in_a_log_or_an_error(
 
 
 @given(text=st.text(st.characters(exclude_categories=()), max_size=20))
-def test_text_that_can_be_no_token_is_refused(text: str) -> None:
-    """A line end would begin a header of its own; the error does not repeat what it was given."""
+def test_text_that_cannot_be_a_token_is_refused(text: str) -> None:
+    """A line end would inject a header; the error does not repeat the text."""
     for token in (f"{text}\r\nX-Other: 1", f" {text}", f"{text}\n", f"{MARKER}{text}\0", f"{text}\ud800", ""):
         with pytest.raises(BadToken) as refused:
             SurveyClient("http://127.0.0.1", "ada", token=token)
@@ -280,6 +277,6 @@ def test_text_that_can_be_no_token_is_refused(text: str) -> None:
 
 
 @given(text=st.from_regex(r"[A-Za-z0-9._~+/-]+=*", fullmatch=True))
-def test_text_that_can_be_a_token_is_taken(text: str) -> None:
-    """Whether it holds is the server's to say."""
+def test_text_that_can_be_a_token_is_accepted(text: str) -> None:
+    """Only the server knows whether it is valid."""
     SurveyClient("http://127.0.0.1", "ada", token=text)

@@ -60,7 +60,7 @@ JITTER = frozenset(
     {
         "app/notifications/subscriber.py",
         "app/writer/pending.py",
-        "app/client/attempts.py",
+        "app/client/timeouts.py",
         "app/operations/webhooks/worker.py",
     }
 )

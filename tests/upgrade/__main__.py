@@ -91,7 +91,7 @@ class Participants:
             thread.join()
 
     def _take(self, user_id: str) -> None:
-        with SurveyClient(self._origin, user_id, survey_id=SURVEY, times=TIMES) as client:
+        with SurveyClient(self._origin, user_id, survey_id=SURVEY, timeouts=TIMES) as client:
             session = client.wait_until_online(ACK_S)["session"]
             while not self._stop.is_set():
                 began, part, step = time.monotonic(), self.part, session["current_step"]

@@ -1,4 +1,4 @@
-"""One message on one WebSocket."""
+"""Sending a message on a WebSocket."""
 
 import contextlib
 import threading
@@ -15,7 +15,7 @@ from tests.client.conftest import (
 
 
 class Failing:
-    """A connection whose first sends fail, and that stays open."""
+    """An open connection whose first sends fail."""
 
     def __init__(self, failures: int, error: Exception) -> None:
         self.failures = failures
@@ -31,10 +31,10 @@ class Failing:
 @pytest.mark.parametrize(
     ("failures", "error", "attempts"),
     [(2, OSError("no buffers"), 3), (3, OSError("no buffers"), 3), (1, ConnectionClosed(None, None), 1)],
-    ids=["passes", "does not pass", "closed"],
+    ids=["transient", "permanent", "closed"],
 )
-def test_a_message_is_sent_in_three_attempts(failures: int, error: Exception, attempts: int) -> None:
-    """A send that fails is tried three times in all; on a closed connection once, since that opens no more."""
+def test_failed_send_is_retried_on_an_open_connection(failures: int, error: Exception, attempts: int) -> None:
+    """Three attempts in all; on a closed connection one."""
     connection: Any = Failing(failures, error)
     times = replace(FAST, send_delay_s=0.001)
     with contextlib.nullcontext() if failures < attempts else pytest.raises(type(error)):

@@ -1,29 +1,29 @@
-"""The order of what is sent: by a state machine."""
+"""The order in which commands are sent, checked by a state machine."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from app.client.send_queue import SendQueue
+from app.client.command import SendQueue
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """On each connection commands go out in the order given, none is left out, and the limit of unanswered holds."""
+    """On each connection all commands are sent in order, and at most LIMIT of them are unanswered."""
 
     LIMIT = 3
 
     def __init__(self) -> None:
         super().__init__()
         self.queue = SendQueue()
-        self.given = 0
+        self.last = 0
         self.to_do: list[str] = []
         self.sent: list[str] = []
         self.unanswered: list[str] = []
 
     @rule()
     def give(self) -> None:
-        self.given += 1
-        self.to_do.append(str(self.given))
-        self.queue.add(str(self.given), "")
+        self.last += 1
+        self.to_do.append(str(self.last))
+        self.queue.add(str(self.last), "")
 
     @rule()
     def draft(self) -> None:
@@ -38,19 +38,19 @@ class QueueMachine(RuleBasedStateMachine):
             self.sent.append(taken[0])
             self.unanswered.append(taken[0])
         elif not is_lost:
-            self.queue.forget_sent_draft()
+            self.queue.remove_sent_draft()
 
     @precondition(lambda self: self.unanswered)
     @rule()
     def answer(self) -> None:
-        self.queue.answer(self.unanswered.pop(0))
+        self.queue.mark_answered(self.unanswered.pop(0))
 
     @precondition(lambda self: self.to_do)
     @rule(where=st.integers(0, 9))
     def settle(self, where: int) -> None:
-        """Any may be done: a late answer to an earlier sending settles one that waits to be sent again."""
+        """A late answer to an earlier attempt can resolve a command that waits to be sent again."""
         key = self.to_do.pop(where % len(self.to_do))
-        self.queue.drop(key)
+        self.queue.remove(key)
         self.sent = [each for each in self.sent if each != key]
         self.unanswered = [each for each in self.unanswered if each != key]
 
@@ -68,8 +68,8 @@ class QueueMachine(RuleBasedStateMachine):
 TestQueue = QueueMachine.TestCase
 
 
-def test_a_newer_draft_replaces_one_that_did_not_get_through() -> None:
-    """A draft that was on its way when the connection broke gives way to a newer one, in the newer one's place."""
+def test_newer_draft_replaces_an_unsent_one_when_reconnecting() -> None:
+    """In the place of the newer one."""
     queue = SendQueue()
     queue.add("", "old")
     assert queue.take(9) == ("", "old")
