@@ -28,7 +28,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from app.observability.logging import LineFormatter, resolve_log_format
 from app.sessions.service import open_store
 from app.store.engine import normalise_url, server_lock
-from app.web.factory import check_settings, doubts
+from app.web.factory import check_settings, config_warnings
 
 try:
     check_settings(_settings)  # here, because gunicorn would restart a failing worker for ever
@@ -76,7 +76,7 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
     hosts = [address[0] for address in server.cfg.address if isinstance(address, tuple)]
     if _settings.environment == "development" and not all(map(is_loopback, hosts)):
         sys.exit("stepkeep: development mode has no authentication and must bind to loopback, e.g. 127.0.0.1")
-    for warning in (*environment_warnings(), *doubts(_settings)):
+    for warning in (*environment_warnings(), *config_warnings(_settings)):
         server.log.warning(warning)
     if server.cfg.workers > 1 and not os.environ.get(VARIABLE):
         server.log.warning("/metrics shows a single process; set WEB_CONCURRENCY to the number of workers")
@@ -102,14 +102,14 @@ def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn has no typ
     """Close the connections with 1001 when the worker is stopped; run the garbage collector less often."""
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
-    connections = worker.wsgi.extensions["stepkeep_connections"]
+    context = worker.wsgi.extensions["stepkeep"]
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         before = signal.getsignal(number)
 
         def stop(received: int, frame: FrameType | None, before: Any = before) -> None:  # noqa: ANN401
-            connections.stopping = True
-            connections.wait_until_closed(CLOSING_S)
-            worker.wsgi.extensions["stepkeep"].drain(DRAIN_S)
+            context.connections.stopping = True
+            context.connections.wait_until_closed(CLOSING_S)
+            context.store.drain(DRAIN_S)
             if callable(before):
                 before(received, frame)
 

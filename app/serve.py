@@ -12,7 +12,7 @@ from .errors import ConfigurationError
 from .sessions.service import open_store
 from .settings import Settings, is_loopback, read_settings
 from .store.engine import normalise_url, server_lock
-from .web.authentication import signing_secrets
+from .web.signing_secrets import signing_secrets
 
 
 def main() -> None:

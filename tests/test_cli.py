@@ -99,8 +99,8 @@ class Operator:
 
 def close(app: flask.Flask) -> None:
     """End what the application does in the background."""
-    app.extensions["stepkeep_access"].credentials.revocations.close()
-    app.extensions["stepkeep"].close()
+    app.extensions["stepkeep"].authenticator.credentials.revocations.close()
+    app.extensions["stepkeep"].store.close()
 
 
 def make_surveys(folder: Path) -> Path:
@@ -191,8 +191,8 @@ def test_commands_are_listed_with_what_they_do(operator: Operator) -> None:
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"SECRET_KEY": ""}, ("SECRET_KEY is missing", "make one with")),
-        ({"SECRET_KEY": "short"}, ("SECRET_KEY is weak", "make one with")),
+        ({"SECRET_KEY": ""}, ("SECRET_KEY is missing", "Generate one with")),
+        ({"SECRET_KEY": "short"}, ("SECRET_KEY is weak", "Generate one with")),
         ({"DATABASE_URL": "postgresql://me:geheim@127.0.0.1:1/x"}, ("database",)),
         ({"STEPKEEP_SURVEYS_DIR": "/dev/null/none", "STEPKEEP_DEFAULT_SURVEY": "A B"}, ("STEPKEEP_DEFAULT_SURVEY",)),
         ({"STEPKEEP_RETENTION": "a year"}, ("STEPKEEP_RETENTION: must be a number and a unit", "as 30d")),

@@ -26,7 +26,7 @@ ANN = SessionKey("phq9", "user0")
 def app(tmp_path: Path) -> Iterator[flask.Flask]:
     """Yield the application on a database with rows in all tables."""
     made = opened(tmp_path, SURVEYS)
-    fill(made.extensions["stepkeep"])
+    fill(made.extensions["stepkeep"].store)
     yield made
     closed(made)
 
@@ -34,7 +34,7 @@ def app(tmp_path: Path) -> Iterator[flask.Flask]:
 @pytest.fixture
 def store(app: flask.Flask) -> SessionStore:
     """Return the store of the application."""
-    found: SessionStore = app.extensions["stepkeep"]
+    found: SessionStore = app.extensions["stepkeep"].store
     return found
 
 

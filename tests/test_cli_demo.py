@@ -38,7 +38,7 @@ def test_fill_says_how_much_and_clear_asks_first(run: FlaskCliRunner) -> None:
 
 def test_people_are_left_in_peace(app: flask.Flask, run: FlaskCliRunner) -> None:
     """Exit code 1 and why; with --yes it is done."""
-    store: SessionStore = app.extensions["stepkeep"]
+    store: SessionStore = app.extensions["stepkeep"].store
     store.turns.submit(SessionKey("phq9", "ann"), Begin(at=store.clock()))
     refused = run.invoke(args=["demo", "fill", "--sessions", "5"])
     assert (refused.exit_code, "sessions of people" in refused.output) == (1, True)

@@ -24,7 +24,7 @@ CAT = SessionKey("phq9", "cat")
 @pytest.fixture
 def app(tmp_path: Path, surveys: Path) -> Iterator[flask.Flask]:
     made = opened(tmp_path, surveys)
-    store = made.extensions["stepkeep"]
+    store = made.extensions["stepkeep"].store
     for key, days in ((ANN, 366), (BEN, 20), (CAT, 0)):
         answer(store, key, store.clock() - days * DAY_US)
     yield made
@@ -33,7 +33,7 @@ def app(tmp_path: Path, surveys: Path) -> Iterator[flask.Flask]:
 
 @pytest.fixture
 def store(app: flask.Flask) -> SessionStore:
-    found: SessionStore = app.extensions["stepkeep"]
+    found: SessionStore = app.extensions["stepkeep"].store
     return found
 
 

@@ -23,13 +23,13 @@ def app(tmp_path: Path) -> Iterator[flask.Flask]:
     created = create_app(production(Settings(database_url=f"sqlite:///{tmp_path / 'test.db'}", surveys_dir=SURVEYS)))
     register(created)
     yield created
-    created.extensions["stepkeep_access"].credentials.revocations.close()
-    created.extensions["stepkeep"].close()
+    created.extensions["stepkeep"].authenticator.credentials.revocations.close()
+    created.extensions["stepkeep"].store.close()
 
 
 def test_file_is_complete_and_missing_sessions_are_counted(app: flask.Flask, tmp_path: Path) -> None:
     """The audit log records the export; no partial file is left."""
-    store: SessionStore = app.extensions["stepkeep"]
+    store: SessionStore = app.extensions["stepkeep"].store
     key = SessionKey("phq9", "ann")
     begin(store, key)
     set_aside(store, key)

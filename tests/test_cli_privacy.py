@@ -40,8 +40,8 @@ def opened(tmp_path: Path, surveys: Path) -> flask.Flask:
 
 
 def closed(app: flask.Flask) -> None:
-    app.extensions["stepkeep_access"].credentials.revocations.close()
-    app.extensions["stepkeep"].close()
+    app.extensions["stepkeep"].authenticator.credentials.revocations.close()
+    app.extensions["stepkeep"].store.close()
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def app(tmp_path: Path, surveys: Path) -> Iterator[flask.Flask]:
 
 @pytest.fixture
 def store(app: flask.Flask) -> SessionStore:
-    found: SessionStore = app.extensions["stepkeep"]
+    found: SessionStore = app.extensions["stepkeep"].store
     return found
 
 
@@ -110,7 +110,7 @@ def test_forget_asks_first_and_erases_only_him(store: SessionStore, run: FlaskCl
 def test_list_of_erasures_undoes_what_a_backup_brought_back(tmp_path: Path, surveys: Path) -> None:
     """Exported from the live database and applied to an older copy that was restored elsewhere."""
     app = opened(tmp_path, surveys)
-    store = app.extensions["stepkeep"]
+    store = app.extensions["stepkeep"].store
     answer(store, ANN)
     answer(store, BEN)
     closed(app)
@@ -119,7 +119,7 @@ def test_list_of_erasures_undoes_what_a_backup_brought_back(tmp_path: Path, surv
     shutil.copy(tmp_path / "sessions.db", elsewhere / "sessions.db")
 
     app = opened(tmp_path, surveys)
-    app.extensions["stepkeep"].forget("ann")
+    app.extensions["stepkeep"].store.forget("ann")
     lines = app.test_cli_runner().invoke(args=["erasures", "export"]).output
     closed(app)
     assert len(lines.splitlines()) == 1
@@ -127,7 +127,7 @@ def test_list_of_erasures_undoes_what_a_backup_brought_back(tmp_path: Path, surv
     (elsewhere / "list.jsonl").write_text(lines)
 
     app = opened(elsewhere, surveys)
-    restored = app.extensions["stepkeep"]
+    restored = app.extensions["stepkeep"].store
     assert restored.load(ANN) is not None
     done = app.test_cli_runner().invoke(args=["erasures", "apply", str(elsewhere / "list.jsonl")])
     assert (done.exit_code, done.output) == (0, "1 session erased again.\n")

@@ -33,13 +33,13 @@ def app(tmp_path: Path) -> Iterator[flask.Flask]:
     )
     register(created)
     yield created
-    created.extensions["stepkeep_access"].credentials.revocations.close()
-    created.extensions["stepkeep"].close()
+    created.extensions["stepkeep"].authenticator.credentials.revocations.close()
+    created.extensions["stepkeep"].store.close()
 
 
 @pytest.fixture
 def run(app: flask.Flask) -> FlaskCliRunner:
-    store: SessionStore = app.extensions["stepkeep"]
+    store: SessionStore = app.extensions["stepkeep"].store
     at = store.clock()
     answers: list[tuple[str, Any]] = [
         ("S1", None),
@@ -162,7 +162,7 @@ def test_report_is_recorded_in_the_audit_log(run: FlaskCliRunner) -> None:
 
 def test_formulas_and_markup_are_escaped(app: flask.Flask, tmp_path: Path) -> None:
     """In names of steps, which clients that save a state choose."""
-    store: SessionStore = app.extensions["stepkeep"]
+    store: SessionStore = app.extensions["stepkeep"].store
     step = '=HYPERLINK("http://x")<b>'
     save = Save(
         at=store.clock(), current_step=step, answers={}, step_history=(), is_audio_mode=False, session_data=None

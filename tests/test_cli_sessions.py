@@ -33,7 +33,7 @@ def app(tmp_path: Path) -> Iterator[flask.Flask]:
 @pytest.fixture
 def store(app: flask.Flask) -> SessionStore:
     """Ann is in both surveys, Ben in one; Ann began to write something with a control character."""
-    found: SessionStore = app.extensions["stepkeep"]
+    found: SessionStore = app.extensions["stepkeep"].store
     at = found.clock()
     turns: list[Any] = [(key, Begin(at=at)) for key in (ANN, BEN, INTAKE)]
     turns += [(ANN, Answer(at=at + 1, step="Q1", value=2)), (INTAKE, Answer(at=at + 1, step="S1", value=None))]

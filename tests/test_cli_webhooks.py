@@ -31,13 +31,13 @@ def app(tmp_path: Path) -> Iterator[flask.Flask]:
     made = create_app(settings)
     register(made)
     yield made
-    made.extensions["stepkeep_access"].credentials.revocations.close()
-    made.extensions["stepkeep"].close()
+    made.extensions["stepkeep"].authenticator.credentials.revocations.close()
+    made.extensions["stepkeep"].store.close()
 
 
 @pytest.fixture
 def store(app: flask.Flask) -> SessionStore:
-    found: SessionStore = app.extensions["stepkeep"]
+    found: SessionStore = app.extensions["stepkeep"].store
     return found
 
 
@@ -153,9 +153,9 @@ def test_commands_do_not_start_the_dispatcher(app: flask.Flask) -> None:
     """Only the server delivers."""
     import click  # noqa: PLC0415 - one use
 
-    settings = app.extensions["stepkeep"].settings
+    settings = app.extensions["stepkeep"].store.settings
     with click.Context(click.Command("webhooks"), info_name="webhooks"):
-        other = create_app(settings, app.extensions["stepkeep"])
-    assert other.extensions["stepkeep_webhooks"]._thread is None
-    assert app.extensions["stepkeep_webhooks"]._thread.is_alive()
-    other.extensions["stepkeep_access"].credentials.revocations.close()
+        other = create_app(settings, app.extensions["stepkeep"].store)
+    assert other.extensions["stepkeep"].webhooks._thread is None
+    assert app.extensions["stepkeep"].webhooks._thread.is_alive()
+    other.extensions["stepkeep"].authenticator.credentials.revocations.close()

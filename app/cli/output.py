@@ -202,11 +202,11 @@ def check_offered(survey: str) -> None:
 
 def store() -> SessionStore:
     """Return the application's."""
-    found: SessionStore = flask.current_app.extensions["stepkeep"]
+    found: SessionStore = flask.current_app.extensions["stepkeep"].store
     return found
 
 
 def credentials() -> Credentials:
     """Return the application's."""
-    found: Credentials = flask.current_app.extensions["stepkeep_access"].credentials
+    found: Credentials = flask.current_app.extensions["stepkeep"].authenticator.credentials
     return found

@@ -26,7 +26,7 @@ _MAX_INTEGER_DIGITS = 17
 """More characters (with the sign) are always beyond 2^53: int() need not parse 10,000 digits."""
 
 
-def decode(text: str | bytes, place: str = "$") -> Any:  # noqa: ANN401 - JSON is decoded here
+def decode(text: str | bytes, place: str = "$", max_depth: int = MAX_DEPTH + _ENVELOPE_DEPTH) -> Any:  # noqa: ANN401 - JSON is decoded here
     """Return the value of a JSON text.
 
     Raises:
@@ -47,7 +47,7 @@ def decode(text: str | bytes, place: str = "$") -> Any:  # noqa: ANN401 - JSON i
         raise InvalidJson(place, f"nested deeper than {MAX_DEPTH}") from error
     except json.JSONDecodeError as error:
         raise InvalidJson(place, f"not JSON: {error.msg} at character {error.pos}") from error
-    check(value, place, max_depth=MAX_DEPTH + _ENVELOPE_DEPTH)
+    check(value, place, max_depth)
     return value
 
 

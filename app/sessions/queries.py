@@ -13,8 +13,9 @@ from ..catalogue import Catalogue
 from ..core.formats import SURVEY_ID
 from ..errors import InvalidInput, InvalidUserId, MissingKey, NoSuchSession, NoSuchVersion, SessionUnreadable
 from ..settings import Settings
+from ..store import counting, history, listing
 from ..store import engine as engines
-from ..store import history, listing
+from ..store.counting import SurveyCount
 from ..store.drivers.connection import SessionLoader
 from ..store.encryption import SET_ASIDE, Cipher
 from ..store.listing import Cursor
@@ -26,6 +27,8 @@ from .survey_revisions import SurveyRevisions
 
 _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")
 _SURVEY_ID = re.compile(SURVEY_ID)
+
+__all__ = ["Cursor", "HistoryEntry", "SessionQueries", "SurveyCount", "now_us"]
 
 KEYS_A_PAGE = 10_000
 
@@ -224,6 +227,19 @@ class SessionQueries:
         engines.connect_or_explain(self.engine)
         check_schema(self.engine)
         return engines.database_facts(self.engine)
+
+    def missing_key(self) -> str | None:
+        """Return the id of the key that the newest answers are encrypted with, if it is not configured."""
+        return self.run(lambda connection: history.find_missing_key(connection, self.cipher))
+
+    def stored_revisions(self, survey_id: str) -> Sequence[str]:
+        """Return the revisions of a survey whose definitions are stored, newest first."""
+        return self.run(lambda connection: history.read_revisions(connection, survey_id))
+
+    def counts_by_survey(self) -> List[SurveyCount]:
+        """Return the numbers of sessions of each survey that has some."""
+        at = self.clock()
+        return self.run(lambda connection: counting.count_by_survey(connection, at))
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """Return the result of ``work``, which only reads, on a connection of its own; transient errors are retried.

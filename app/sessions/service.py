@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -16,10 +17,11 @@ from ..store import history, leases
 from ..store.drivers.connection import WriterConnection, abandon_after_fork
 from ..store.encryption import cipher_from_keys
 from ..store.erasure_journal import open_journal
-from ..store.migrations import check_schema, upgrade_schema
+from ..store.migrations import check_schema, head_revision, upgrade_schema
 from ..survey import SessionKey
 from ..writer.group_commit import Writer
 from ..writer.pending import Backlog
+from .audit_log import AuditLog
 from .erasure import SessionEraser
 from .key_filter import SessionKeyFilter
 from .queries import SessionQueries, now_us
@@ -42,6 +44,9 @@ class SessionStore(ForkAware):
         turns: begins sessions and submits commands.
         erasure: erases sessions.
         subscribers: the connections that are notified of changes.
+        audit_log: who did what.
+        backend: sqlite, postgresql, mysql or mariadb.
+        sqlite_path: of the database file; None on other databases.
         cipher: encrypts answers at rest.
 
     Raises:
@@ -51,6 +56,8 @@ class SessionStore(ForkAware):
     def __init__(self, settings: Settings, catalogue: Catalogue, clock: Callable[[], int] = now_us) -> None:
         url = engines.normalise_url(settings.database_url)
         self.settings = settings
+        self.backend = url.get_backend_name()
+        self.sqlite_path = Path(url.database) if self.backend == "sqlite" and url.database else None
         self.catalogue = catalogue
         self.clock = clock
         self.cipher = cipher_from_keys(settings.answers_keys.get_secret_value())
@@ -69,6 +76,7 @@ class SessionStore(ForkAware):
         self.turns = SessionTurns(
             settings, self._writer, self.queries, self.erasure, self.subscribers, self._key_filter
         )
+        self.audit_log = AuditLog(self.run_read, self.run_transaction, clock)
         self._close_callbacks: list[Callable[[], None]] = []
         register(self)
 
@@ -85,7 +93,7 @@ class SessionStore(ForkAware):
             raise ConfigurationError(
                 "A move into this database is unfinished. Run `flask backup move` on the old database again to resume."
             )
-        key_id = self.run_read(lambda connection: history.find_missing_key(connection, self.cipher))
+        key_id = self.queries.missing_key()
         if key_id is not None:
             raise ConfigurationError(str(MissingKey(key_id)))
         at = self.clock()
@@ -119,6 +127,11 @@ class SessionStore(ForkAware):
             Unavailable: it was not committed, or the outcome is unknown.
         """
         return self._writer.run(work)
+
+    @property
+    def schema_revision(self) -> str:
+        """The schema revision that this release needs."""
+        return head_revision()
 
     def backlog(self) -> Backlog:
         """Return the numbers of turns that wait in this process; never blocks."""

@@ -87,9 +87,10 @@ class SessionTurns:
         self._queries.catalogue.survey(key.survey_id)
         result = self._writer.submit(key, Begin(at=self._queries.clock(), is_audio_mode=is_audio_mode))
         self._key_filter.add(key)
-        if result.state is None:  # pragma: no cover - Begin is accepted, or there is a session
+        snapshot = result.snapshot
+        if snapshot is None:  # pragma: no cover - Begin is accepted, or there is a session
             raise NoSuchSession(key.survey_id, key.user_id)
-        return Snapshot(key=key, state=result.state, survey=result.survey), isinstance(result, Rejected)
+        return snapshot, isinstance(result, Rejected)
 
     def join(
         self, key: SessionKey, *, is_audio_mode: bool, subscriber: Subscriber | None, callback: ResultCallback
@@ -126,8 +127,7 @@ class SessionTurns:
                 return snapshot, snapshot.state.version, existed
             begin = Begin(at=self._queries.clock(), is_audio_mode=is_audio_mode)
             queued = self._queue_begin(key, begin, self._with_follow_up(key, subscriber, callback))
-        snapshot = Snapshot(key=key, state=queued.state, survey=queued.survey)
-        return snapshot, queued.version, queued.version > 0 or len(queued.state.answers) > 0
+        return queued.snapshot, queued.version, queued.version > 0 or len(queued.state.answers) > 0
 
     def submit(self, key: SessionKey, command: AnyCommand) -> Result:
         """Return the committed result of the command, or its rejection.
@@ -147,6 +147,8 @@ class SessionTurns:
     ) -> Result | Queued:
         """Return the committed result of a participant's command, or queue the command to be committed later.
 
+        The command's values are strict JSON already: interfaces check each message once, when they decode it.
+
         No participant waits longer than STEPKEEP_PENDING_AFTER_S for an unavailable database. While it is unavailable,
         and until all that was queued is committed, commands are decided in memory and wait in their order.
 
@@ -156,9 +158,8 @@ class SessionTurns:
 
         Raises:
             Overloaded: the queue is full; nothing was done.
-            MissingKey, MessageIdReused, SessionUnreadable, InvalidInput: as :meth:`submit`.
+            MissingKey, MessageIdReused, SessionUnreadable: as :meth:`submit`.
         """
-        check_command(command)
         if not self.pending.is_unavailable and not self.pending.holds(key):
             try:
                 result = self._writer.submit_within(key, command, self._pending_after_s)
@@ -261,7 +262,7 @@ class SessionTurns:
             self._key_filter.add(key)
         if self.pending.holds(key):
             self.pending.rebase(key, result.state, result.survey)
-        self._subscribers.publish(Snapshot(key=key, state=result.state, survey=result.survey), sender)
+        self._subscribers.publish(result.snapshot, sender)
 
     def _with_follow_up(self, key: SessionKey, sender: Subscriber | None, callback: ResultCallback) -> ResultCallback:
         def follow_up(result: Result | Exception) -> None:

@@ -1,6 +1,6 @@
-"""May this request do this? Asked at the top of each view, before a body is read or a session is looked for.
+"""Authorization: whether the request's principal may do this, checked before a body or a session is read.
 
-What is not a participant's own act is noted in the audit log, before it is done: what can't be noted isn't done.
+What is not a participant's own act is recorded in the audit log before it is done, and not done if recording fails.
 """
 
 import flask
@@ -14,102 +14,86 @@ from ..access.principals import (
     require_scope,
     require_session_access,
 )
-from ..sessions.service import SessionStore
-from ..store import audit
+from ..errors import StepkeepError
+from ..sessions.audit_log import Action
 from ..survey import SessionKey
-from .authentication import access
+from .context import app_context, authenticator, store
 from .rest import requests
 
-NOTE_EVERY_S = 600
-"""Seconds in which what a page that is left open asks for is noted once, by each server process."""
 
-REMEMBERED = 1000
-"""What was noted so, at most; then some is noted once more."""
-
-
-def permitted(
-    user_id: str, scope: Scope, action: audit.Action | None = None, *also: str, own: bool = False
+def authorize_session(
+    user_id: str, scope: Scope, action: Action | None = None, *parameters: str, own: bool = False
 ) -> SessionKey:
-    """Return the session that the request means, if it may do this to it.
+    """Return the key of the requested session.
 
     Args:
-        action: what the audit log calls it; None: it is told there otherwise.
-        also: the parameters that there may be beside ``survey``.
-        own: as for ``check_session``.
+        action: recorded in the audit log; None where the caller records it.
+        parameters: of the query, beside ``survey``.
+        own: as for ``require_session_access``.
 
     Raises:
-        Unauthorized, Forbidden, RateLimited: it may not.
-        InvalidInput: no user id, no survey id, or another parameter: with ``?survy=`` another session would be erased.
+        Unauthorized, Forbidden, RateLimited: not authorized.
+        InvalidInput: invalid user id, survey id or parameter: with ``?survy=`` the wrong session would be erased.
     """
-    named = requests.survey_id()
-    key = store().queries.key(user_id, named)
-    who = access().who(key)
-    if isinstance(who, Participant) and named is None and who.key.user_id == user_id:
-        key = who.key
-    require_session_access(who, scope, key, own=own)
-    requests.check_arguments("survey", *also)
-    if not isinstance(who, Participant):
-        key = store().queries.resolve_key(user_id, named)
+    survey_id = requests.survey_id()
+    key = store().queries.key(user_id, survey_id)
+    principal = authenticator().principal(key)
+    if isinstance(principal, Participant) and survey_id is None and principal.key.user_id == user_id:
+        key = principal.key
+    require_session_access(principal, scope, key, own=own)
+    requests.check_arguments("survey", *parameters)
+    if not isinstance(principal, Participant):
+        key = store().queries.resolve_key(user_id, survey_id)
     if action is not None:
-        note(who, action, key)
+        audit(principal, action, key)
     return key
 
 
-def permitted_to_all(scope: Scope, action: audit.Action, *, is_live: bool = False, **detail: str | int) -> None:
-    """Return if the request may do this to all sessions.
+def authorize_all(scope: Scope, action: Action, *, is_repeated: bool = False, **detail: str | int) -> None:
+    """Raise unless the request's principal may do this to all sessions.
 
     Args:
-        is_live: a page asks for it again and again by itself: the same of the same one is noted once in NOTE_EVERY_S.
-        detail: for the audit log: filters, counts; never an answer.
+        is_repeated: a page repeats the request by itself: it is recorded once in ``AUDIT_EVERY_S``.
+        detail: for the audit log: filters and counts, never an answer.
 
     Raises:
-        Unauthorized, Forbidden, RateLimited: it may not.
+        Unauthorized, Forbidden, RateLimited: not authorized.
     """
-    who = access().who()
-    require_scope(who, scope)
-    what = (audit_name(who), action, *sorted(detail.items()))
-    if is_live and _was_noted(what):
+    principal = authenticator().principal()
+    require_scope(principal, scope)
+    act = (audit_name(principal), action, *sorted(detail.items()))
+    throttle = app_context().audit_throttle
+    if is_repeated and not throttle.is_due(act):
         return
-    note(who, action, None, **detail)
-    if is_live:
-        _remember(what)
+    audit(principal, action, None, **detail)
+    if is_repeated:  # only now, so that a request repeated after a failure is recorded
+        throttle.record(act)
 
 
-def _was_noted(what: tuple[object, ...]) -> bool:
-    """Return whether it was noted a moment ago."""
-    every_us = NOTE_EVERY_S * 1_000_000
-    return store().clock() - _noted().get(what, -every_us) < every_us
+def audit(principal: Principal, action: Action, key: SessionKey | None, **detail: str | int) -> None:
+    """Record an integrator's act in the audit log; participants' acts are in their session's history."""
+    if isinstance(principal, Integrator):
+        store().audit_log.record(audit_name(principal), action, key, detail)
 
 
-def _remember(what: tuple[object, ...]) -> None:
-    """Let it count as noted: only once it is, so that a page which asks again after a failure is noted."""
-    noted = _noted()
-    if len(noted) >= REMEMBERED:
-        noted.clear()
-    noted[what] = store().clock()
+def may_see_internals(*scopes: Scope) -> bool:
+    """Return whether the principal is in development mode, or has one of the scopes; never raises."""
+    if authenticator().is_development:
+        return True
+    if "Authorization" not in flask.request.headers and not flask.request.cookies:
+        return False  # a load balancer
+    try:
+        principal = app_context().metrics_keys.principal()
+    except StepkeepError:
+        return False
+    return isinstance(principal, Integrator) and not principal.scopes.isdisjoint(scopes)
 
 
-def _noted() -> dict[tuple[object, ...], int]:
-    found: dict[tuple[object, ...], int] = flask.current_app.extensions.setdefault("stepkeep_noted", {})
-    return found
+def require_internals(scope: Scope) -> None:
+    """Raise unless the principal is in development mode, or has the scope; works without the database.
 
-
-def note(who: Principal, action: audit.Action, key: SessionKey | None, **detail: str | int) -> None:
-    """Note in the audit log what an integrator does; what participants do is in their sessions' history."""
-    if not isinstance(who, Integrator):
-        return
-    entry = audit.AuditEntry(
-        at=store().clock(),
-        actor=audit_name(who),
-        action=action,
-        survey_id=None if key is None else key.survey_id,
-        user_id=None if key is None else key.user_id,
-        detail=detail,
-    )
-    store().run_transaction(lambda connection: audit.record(connection, entry))
-
-
-def store() -> SessionStore:
-    """Return the running application's."""
-    found: SessionStore = flask.current_app.extensions["stepkeep"]
-    return found
+    Raises:
+        Unauthorized, Forbidden, RateLimited, Unavailable: not authorized.
+    """
+    if not authenticator().is_development:
+        require_scope(app_context().metrics_keys.principal(), scope)

@@ -1,4 +1,4 @@
-"""create_app: one Flask application with all doors on one session store."""
+"""create_app: the Flask application, with every interface on one session store."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,21 +12,21 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from ..errors import ConfigurationError
 from ..observability import metrics, tracing
 from ..observability.logging import configure_logging, resolve_log_format
+from ..operations.analytics import SummaryCache
 from ..operations.maintenance.scheduler import MaintenanceScheduler
 from ..operations.webhooks import Dispatcher
 from ..sessions.service import SessionStore, open_store
 from ..settings import Settings, is_loopback, read_settings
-from ..store.engine import normalise_url
-from ..store.migrations import head_revision
-from .authentication import SUBPROTOCOL, Access, access, check_this_machine, signing_secrets
-from .authorization import store
+from .authentication import SUBPROTOCOL, Authenticator, MetricsKeyCache
+from .context import EXTENSION, AppContext, app_context, authenticator
 from .gauges import Gauges
-from .health import Readiness
-from .insiders import Insiders
+from .health import HealthChecks
 from .pages.dashboard import dashboard
 from .pages.sign_in import sign_in
 from .pages.survey import pages
+from .rate_limits import ExportSlots, Throttle
 from .request_log import observe
+from .request_origin import client_address, require_loopback
 from .rest.analytics import analytics_api
 from .rest.export import export_api
 from .rest.metrics import metrics_api
@@ -35,15 +35,21 @@ from .rest.participants import access_api
 from .rest.responses import answer_error
 from .rest.sessions import api
 from .rest.webhooks import webhooks_api
-from .security_headers import allow_origins, harden
-from .security_log import SecurityLog, note_response
+from .security_headers import add_security_headers, allow_origins
+from .security_log import SecurityLog
+from .signing_secrets import signing_secrets
 from .ws.connection import sock
-from .ws.connection_limits import connections_of
+from .ws.connection_limits import connection_limits
 from .ws.messages import MAX_MESSAGE_BYTES
-from .ws.server import SafeWire
+from .ws.server import WebSocketMiddleware
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
-"""A request's body: a whole state (1 MiB) and what its text may add."""
+"""A request's body: a whole state (1 MiB), with what JSON's escapes may add."""
+
+AUDIT_REPEAT_US = 600 * 1_000_000
+"""Microseconds in which the requests that an open page repeats are audited once, by each server process."""
+
+_BLUEPRINTS = (api, access_api, analytics_api, export_api, pages, sign_in, dashboard, webhooks_api, metrics_api)
 
 
 def create_app(settings: Settings | None = None, store: SessionStore | None = None) -> flask.Flask:
@@ -54,98 +60,103 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
         store: None opens the one that the settings describe.
 
     Raises:
-        ConfigurationError: what the settings name can't be used; in production, a SECRET_KEY is missing or weak.
+        ConfigurationError: the settings cannot be used; in production, the SECRET_KEY is missing or weak.
     """
-    chosen = settings or read_settings()
-    configure_logging(chosen.log_level, resolve_log_format(chosen.log_format, chosen.environment))
-    check_settings(chosen)  # before a database is touched
+    settings = settings or read_settings()
+    configure_logging(settings.log_level, resolve_log_format(settings.log_format, settings.environment))
+    check_settings(settings)  # before a database is opened
     app = _Application(__name__, static_folder=None)  # the pages serve theirs under /assets
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["SOCK_SERVER_OPTIONS"] = {
-        "ping_interval": chosen.ping_interval_s,
+        "ping_interval": settings.ping_interval_s,
         "max_message_size": MAX_MESSAGE_BYTES,
         "subprotocols": [SUBPROTOCOL],
     }
-    opened = store or open_store(chosen)
-    opened.start_background()
-    app.extensions["stepkeep"] = opened
-    app.extensions["stepkeep_access"] = Access(opened)
-    app.extensions["stepkeep_access"].credentials.revocations.start()
-    _work_beside(app, opened)
-    app.extensions["stepkeep_security_log"] = SecurityLog()
-    app.extensions["stepkeep_connections"] = connections_of(chosen)
-    _let_be_observed(app, opened)
-    for blueprint in (api, access_api, analytics_api, export_api, pages, sign_in, dashboard, webhooks_api, metrics_api):
+    context = _start_context(store or open_store(settings))
+    app.extensions[EXTENSION] = context
+    metrics.BUILD.labels(VERSION, context.store.schema_revision, context.store.backend).set(1)
+    if settings.tracing:
+        tracing.start()
+    for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_error_handler(Exception, answer_error)
-    app.before_request(_admit)
+    app.before_request(_require_allowed)
     app.before_request(_check_handshake)
-    app.after_request(harden)
-    app.after_request(note_response)
-    allow_origins(app, chosen)
+    app.after_request(add_security_headers)
+    app.after_request(_write_security_log)
+    allow_origins(app, settings)
     sock.init_app(app)
     inner = app.wsgi_app
-    if chosen.proxies and chosen.environment == "production":
-        inner = ProxyFix(inner, x_for=chosen.proxies, x_proto=chosen.proxies, x_host=chosen.proxies)
-    app.wsgi_app = SafeWire(inner)  # type: ignore[method-assign]  # Flask's own way to add middleware
+    if settings.proxies and settings.environment == "production":
+        inner = ProxyFix(inner, x_for=settings.proxies, x_proto=settings.proxies, x_host=settings.proxies)
+    app.wsgi_app = WebSocketMiddleware(inner)  # type: ignore[method-assign]  # Flask's own way to add middleware
     return app
 
 
-def _let_be_observed(app: flask.Flask, opened: SessionStore) -> None:
-    """Let operators see how the server is: figures, checks, and who may see them."""
-    connections = app.extensions["stepkeep_connections"]
-    app.extensions["stepkeep_gauges"] = Gauges(opened, connections)
-    app.extensions["stepkeep_insiders"] = Insiders()
-    app.extensions["stepkeep_readiness"] = Readiness(opened, connections)
-    database = normalise_url(opened.settings.database_url).get_backend_name()
-    metrics.BUILD.labels(VERSION, head_revision(), database).set(1)
-    if opened.settings.tracing:
-        tracing.start()
+def _start_context(store: SessionStore) -> AppContext:
+    """Return the application's parts; in a server, with their background work started."""
+    store.start_background()
+    authenticator = Authenticator(store)
+    authenticator.credentials.revocations.start()
+    connections = connection_limits(store.settings)
+    webhooks = Dispatcher(store)
+    if not _is_cli_command():
+        webhooks.start()
+        MaintenanceScheduler(store).start()
+    threads = store.settings.rest_threads
+    return AppContext(
+        store=store,
+        authenticator=authenticator,
+        security_log=SecurityLog(),
+        connections=connections,
+        gauges=Gauges(store, connections),
+        health=HealthChecks(store, connections),
+        metrics_keys=MetricsKeyCache(authenticator),
+        webhooks=webhooks,
+        analytics=SummaryCache(store, max(1, threads // 2)),  # the other threads stay free
+        export_slots=ExportSlots(max(1, threads // 4)),
+        audit_throttle=Throttle(AUDIT_REPEAT_US, store.clock),
+    )
 
 
-def _work_beside(app: flask.Flask, opened: SessionStore) -> None:
-    """Begin what a server does beside all requests: webhooks are delivered, rounds are made."""
-    app.extensions["stepkeep_webhooks"] = Dispatcher(opened)
-    if not _is_a_command():
-        app.extensions["stepkeep_webhooks"].start()
-        MaintenanceScheduler(opened).start()
-
-
-def _is_a_command() -> bool:
-    """Return whether an operator's command opens the application: it serves nobody, and is over soon."""
-    context = click.get_current_context(silent=True)
-    return context is not None and context.info_name != "run"
+def _is_cli_command() -> bool:
+    """Return whether an operator's command opens the application, not a server."""
+    command = click.get_current_context(silent=True)
+    return command is not None and command.info_name != "run"
 
 
 class _Application(flask.Flask):
-    """Looks at each request, and remembers by which error it ended, whoever answered it: the log wants to say why."""
+    """Observes each request, and keeps the error that ended it for the logs."""
 
     def full_dispatch_request(self) -> flask.Response:
         """Answer the request."""
         return observe(super().full_dispatch_request)
 
-    def handle_user_exception(self, e: Exception) -> Any:  # noqa: ANN401 - as Flask has it
+    def handle_user_exception(self, e: Exception) -> Any:  # noqa: ANN401 - Flask's signature
         """Answer the error."""
         flask.g.error = e
         return super().handle_user_exception(e)
 
 
-def _admit() -> None:
-    """Refuse what is meant for another host, in development what is not of this machine, and too many requests."""
-    door = access()
-    if door.is_development:
-        check_this_machine()
+def _require_allowed() -> None:
+    """Refuse requests for other hosts, in development those of other machines, and those beyond the rate."""
+    if authenticator().is_development:
+        require_loopback()
     if flask.request.endpoint in {"api.healthz", "api.readyz", "metrics_api.get_metrics"}:
-        return  # a load balancer, or Prometheus, asks by the machine's address
-    own = store().settings.public_url
-    if own and flask.request.host.lower() not in {_host(own), f"{_host(own)}:443"}:
-        raise SecurityError("This server has another name: STEPKEEP_PUBLIC_URL says which.")
+        return  # load balancers and Prometheus use the machine's address
+    host = app_context().store.settings.public_url.partition("://")[2]
+    if host and flask.request.host.lower() not in {host, f"{host}:443"}:
+        raise SecurityError("Unknown host. STEPKEEP_PUBLIC_URL sets this server's name.")
     if flask.request.endpoint != "pages.static":
-        door.count_request()
+        authenticator().limits.count("address_requests", client_address())
+
+
+def _write_security_log(response: flask.Response) -> flask.Response:
+    return app_context().security_log.write_response(response)
 
 
 def _check_handshake() -> flask.Response | None:
-    """Refuse what is no WebSocket handshake before simple-websocket answers 500 to it (RFC 6455, 4.2.1)."""
+    """Refuse an invalid WebSocket handshake (RFC 6455, 4.2.1), which simple-websocket would answer with 500."""
     request = flask.request
     if not request.path.startswith("/ws/"):
         return None
@@ -157,28 +168,27 @@ def _check_handshake() -> flask.Response | None:
 
 
 def check_settings(settings: Settings) -> None:
-    """Return if a server may be started with the settings; nothing but them is looked at.
+    """Raise unless a server may start with the settings, without opening anything.
 
     Raises:
-        ConfigurationError: in production, a SECRET_KEY is missing or weak, or STEPKEEP_PUBLIC_URL is not of TLS.
+        ConfigurationError: in production, the SECRET_KEY is missing or weak, or STEPKEEP_PUBLIC_URL lacks TLS.
     """
     signing_secrets(settings)
     url = urlsplit(settings.public_url)
     if settings.environment == "production" and url.scheme == "http" and not is_loopback(url.hostname or ""):
         raise ConfigurationError(
-            "STEPKEEP_PUBLIC_URL must begin with https:// in production: tokens and answers go over it"
+            "STEPKEEP_PUBLIC_URL must begin with https:// in production: tokens and answers are sent over it."
         )
 
 
-def doubts(settings: Settings) -> Iterator[str]:
-    """Yield what an operator may have forgotten; a server starts all the same."""
+def config_warnings(settings: Settings) -> Iterator[str]:
+    """Yield a warning for each setting that an operator may have forgotten; the server starts all the same."""
     if settings.environment == "production" and not settings.public_url:
-        yield "STEPKEEP_PUBLIC_URL is not set: the name of this server is taken from each request's Host"
+        yield "STEPKEEP_PUBLIC_URL is not set: this server's name is taken from each request's Host header"
     if not settings.surveys_dir.is_dir():
-        yield f"STEPKEEP_SURVEYS_DIR: there is no folder {settings.surveys_dir}, and so there are no surveys"
+        yield f"STEPKEEP_SURVEYS_DIR: no folder {settings.surveys_dir}, so no surveys are offered"
     if settings.public_url.startswith("https:") and not settings.proxies:
-        yield "STEPKEEP_PROXIES is 0: behind a proxy all participants count as one address; set STEPKEEP_PROXIES=1"
-
-
-def _host(url: str) -> str:
-    return url.partition("://")[2]
+        yield (
+            "STEPKEEP_PROXIES is 0: behind a proxy all participants share one address. Set STEPKEEP_PROXIES to the "
+            "number of proxies, e.g. 1"
+        )

@@ -1,29 +1,25 @@
-"""What changes all the time, looked at every second and whenever somebody reads the figures: queues and connections.
+"""Gauges of queues and connections, refreshed every second and at each scrape.
 
-Set at each turn, a gauge would cost the turn something; set by the writer alone, it would stand still when the writer
-does, which is when it is looked at.
+Setting them at each turn would slow turns; set by the writer alone, they would freeze whenever the writer does.
 """
 
 import os
 import threading
-from typing import cast
-
-import flask
 
 from ..observability import metrics
 from ..sessions.service import SessionStore
-from .ws.connection_limits import Connections
+from .ws.connection_limits import ConnectionLimits
 
-LOOK_S = 1.0
-"""Seconds between two looks: gauges of other server processes are this old at most."""
+REFRESH_S = 1.0
+"""Seconds between two refreshes: other server processes' gauges are at most this old."""
 
 CLOSING_S = 5.0
 
 
 class Gauges:
-    """One process's; the application's extension ``stepkeep_gauges``. Safe from any thread."""
+    """Refreshes one process's gauges. Safe from any thread."""
 
-    def __init__(self, store: SessionStore, connections: Connections) -> None:
+    def __init__(self, store: SessionStore, connections: ConnectionLimits) -> None:
         self._store = store
         self._connections = connections
         self._mutex = threading.Lock()
@@ -33,7 +29,7 @@ class Gauges:
         store.add_close_callback(self.close)
 
     def start(self) -> None:
-        """Look every second from now on, in a thread of this process; once more changes nothing."""
+        """Start the thread that refreshes this process's gauges; idempotent."""
         if self._pid == os.getpid():
             return
         if self._pid is not None:  # a forked child: its parent may have held the lock
@@ -42,28 +38,23 @@ class Gauges:
             if self._pid == os.getpid() or self._closing.is_set():
                 return
             self._pid = os.getpid()
-            self._thread = threading.Thread(target=self._look, name="stepkeep-gauges", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="stepkeep-gauges", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop the thread."""
         self._closing.set()
         if self._thread is not None and self._pid == os.getpid():
             self._thread.join(CLOSING_S)
 
     def refresh(self) -> None:
-        """Set the gauges to what is now."""
+        """Set the gauges to the present values."""
         backlog = self._store.backlog()
         metrics.QUEUE_TURNS.set(backlog.queued)
         metrics.PENDING_TURNS.set(backlog.pending)
         metrics.DATABASE_UNAVAILABLE.set(backlog.is_unavailable)
         metrics.CONNECTIONS.set(self._connections.open)
 
-    def _look(self) -> None:
-        while not self._closing.wait(LOOK_S):
+    def _run(self) -> None:
+        while not self._closing.wait(REFRESH_S):
             self.refresh()
-
-
-def gauges() -> Gauges:
-    """Return the running application's."""
-    return cast("Gauges", flask.current_app.extensions["stepkeep_gauges"])

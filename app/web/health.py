@@ -1,41 +1,36 @@
-"""Is this server ready to be sent participants? One check a part, each with what to do where it fails.
+"""Health checks: whether this server is ready for participants, one check a part, each with what to do if it fails.
 
-Asked by load balancers every few seconds, so what changes is logged, once: the answer itself tells strangers nothing.
+Load balancers ask every few seconds, so changes are logged once: the response tells strangers nothing.
 """
 
 import logging
 import shutil
 import threading
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Literal, NamedTuple, cast
-
-import flask
+from typing import Literal, NamedTuple
 
 from ..errors import MissingKey, SchemaMismatch, StepkeepError
 from ..sessions.service import SessionStore
-from ..store import history
-from ..store.engine import normalise_url
-from .ws.connection_limits import Connections
+from .ws.connection_limits import ConnectionLimits
 
 log = logging.getLogger("stepkeep.readiness")
 
-FEW_FREE_BYTES = 256 * 2**20
-"""Of the disk with a SQLite file: from here on it is worth a warning."""
+LOW_DISK_BYTES = 256 * 2**20
+"""Free space on a SQLite file's disk below which the check warns."""
 
-TOO_FEW_FREE_BYTES = 16 * 2**20
-"""Less than the write-ahead log may grow to between two checkpoints."""
+MIN_DISK_BYTES = 16 * 2**20
+"""Free space below which it fails: the write-ahead log may grow by this between two checkpoints."""
 
 Status = Literal["ok", "warning", "failing"]
 
 
 class Check(NamedTuple):
-    """How one part is.
+    """The health of one part.
 
     Attributes:
         name: database, schema, answers_key, writer, disk, surveys, server.
-        hint: what is wrong and what to do; None where nothing is.
-        code: that the problem has where it fails.
+        hint: what is wrong and what to do; None if nothing is.
+        code: of the problem if it fails.
     """
 
     name: str
@@ -43,45 +38,45 @@ class Check(NamedTuple):
     hint: str | None = None
     code: str = "unavailable"
 
-    def shown(self) -> dict[str, str | None]:
-        """Return it as REST shows it."""
+    def to_dict(self) -> dict[str, str | None]:
+        """Return the check as REST has it."""
         return {"name": self.name, "status": self.status, "hint": self.hint}
 
 
 class Health(NamedTuple):
-    """How all parts are, and what is known of the database."""
+    """The health of all parts, and facts about the database."""
 
     checks: list[Check]
     facts: Mapping[str, str]
 
     @property
     def failing(self) -> Check | None:
-        """The first check that fails: while there is one, the server is not ready."""
+        """The first check that fails: the server is not ready."""
         return next((check for check in self.checks if check.status == "failing"), None)
 
 
-class Readiness:
-    """The application's extension ``stepkeep_readiness``. Safe from any thread."""
+class HealthChecks:
+    """Runs the checks. Safe from any thread."""
 
-    def __init__(self, store: SessionStore, connections: Connections) -> None:
+    def __init__(self, store: SessionStore, connections: ConnectionLimits) -> None:
         self._store = store
         self._connections = connections
         self._mutex = threading.Lock()
-        self._told: frozenset[str] = frozenset()
+        self._failing: frozenset[str] = frozenset()
 
-    def look(self) -> Health:
-        """Return how all is now, and log what began or ended to fail."""
-        of_database, facts = self._database()
-        checks = [*of_database, self._writer(), *self._disk(), self._surveys(), self._server()]
-        self._tell(checks)
+    def run(self) -> Health:
+        """Return the present health, and log the checks that began or stopped failing."""
+        database, facts = self._database()
+        checks = [*database, self._writer(), *self._disk(), self._surveys(), self._server()]
+        self._log_changes(checks)
         return Health(checks, facts)
 
     def _database(self) -> tuple[list[Check], Mapping[str, str]]:
         try:
             facts = self._store.queries.database_facts()
         except SchemaMismatch as error:
-            if error.is_newer:  # it was right at the start, and a newer release's schema keeps this one going
-                hint = "a newer release has changed the schema: replace this server by one of that release"
+            if error.is_newer:  # the schema matched at start, and a newer one keeps this release working
+                hint = "A newer release has upgraded the schema. Replace this server with that release."
                 return [Check("database"), Check("schema", "warning", hint), self._answers_key()], {}
             return [Check("database"), Check("schema", "failing", error.message, error.code)], {}
         except StepkeepError as error:
@@ -90,7 +85,7 @@ class Readiness:
 
     def _answers_key(self) -> Check:
         try:
-            missing = self._store.run_read(lambda connection: history.find_missing_key(connection, self._store.cipher))
+            missing = self._store.queries.missing_key()
         except StepkeepError as error:
             return Check("answers_key", "failing", error.message, error.code)
         if missing is None:
@@ -100,45 +95,44 @@ class Readiness:
     def _writer(self) -> Check:
         backlog = self._store.backlog()
         if backlog.is_unavailable:
-            kept = f"{backlog.pending} turns are kept in memory"
-            return Check("writer", "failing", f"the database takes no turns: {kept}; see what holds or fills it")
+            hint = f"The database accepts no writes; {backlog.pending} turns are in memory. Check its log and disk."
+            return Check("writer", "failing", hint)
         if backlog.queued >= self._store.settings.queue_limit:
-            return Check("writer", "warning", f"{backlog.queued} turns wait: the database is slower than what comes")
+            return Check(
+                "writer", "warning", f"{backlog.queued} turns are queued: the database is too slow for the load."
+            )
         return Check("writer")
 
     def _disk(self) -> list[Check]:
-        """Return how much room a SQLite file has; other databases have disks of their own."""
-        url = normalise_url(self._store.settings.database_url)
-        if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        """Check the disk of a SQLite file; other databases have their own disks."""
+        path = self._store.sqlite_path
+        if path is None:
             return []
         try:
-            free = shutil.disk_usage(Path(url.database).resolve().parent).free
+            free_bytes = shutil.disk_usage(path.resolve().parent).free
         except OSError as error:
-            return [Check("disk", "failing", f"the database's folder can't be looked at ({type(error).__name__})")]
-        if free >= FEW_FREE_BYTES:
+            return [Check("disk", "failing", f"The database's folder cannot be read ({type(error).__name__}).")]
+        if free_bytes >= LOW_DISK_BYTES:
             return [Check("disk")]
-        hint = f"{free // 2**20} MiB are free on the database's disk: make room"
-        return [Check("disk", "failing" if free < TOO_FEW_FREE_BYTES else "warning", hint)]
+        hint = f"Only {free_bytes // 2**20} MiB are free on the database's disk. Free some space."
+        return [Check("disk", "failing" if free_bytes < MIN_DISK_BYTES else "warning", hint)]
 
     def _surveys(self) -> Check:
         if self._store.catalogue.surveys:
             return Check("surveys")
-        return Check("surveys", "warning", "there are none: put survey files into STEPKEEP_SURVEYS_DIR and start anew")
+        return Check("surveys", "warning", "No surveys loaded. Add survey files to STEPKEEP_SURVEYS_DIR and restart.")
 
     def _server(self) -> Check:
-        return Check("server", "failing", "it stops") if self._connections.stopping else Check("server")
+        if self._connections.stopping:
+            return Check("server", "failing", "The server is shutting down.")
+        return Check("server")
 
-    def _tell(self, checks: list[Check]) -> None:
+    def _log_changes(self, checks: list[Check]) -> None:
         failing = frozenset(check.name for check in checks if check.status == "failing")
         with self._mutex:
-            before, self._told = self._told, failing
+            before, self._failing = self._failing, failing
         for check in checks:
             if check.name in failing - before:
                 log.warning("not ready: %s: %s", check.name, check.hint)
         if before and not failing:
             log.warning("ready again")
-
-
-def readiness() -> Readiness:
-    """Return the running application's."""
-    return cast("Readiness", flask.current_app.extensions["stepkeep_readiness"])

@@ -1,26 +1,27 @@
-"""How much one participant and one address may ask for: rates that all connections and processes share.
+"""Rate limits of participants and addresses, shared by all connections and processes; and other limits of requests.
 
-Counted by ``limits``, in a sliding window: in memory, or in Redis where REDIS_URL is set, so that several server
-processes count together. While Redis is away each process counts for itself. In development nothing is limited:
-all comes from one address there.
+Rates are counted by ``limits`` in a sliding window: in memory, or in Redis where REDIS_URL is set, so that several
+server processes count together. While Redis is unavailable each process counts alone. Development mode has no rate
+limits: everything comes from one address there.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Literal, get_args
 
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage, Storage, storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from ..errors import RateLimited
+from ..errors import RateLimited, Unauthorized
 from ..settings import Settings
 
 log = logging.getLogger("stepkeep.limits")
 
-Kind = Literal[
+Rate = Literal[
     "participant_connections",
     "address_connections",
     "participant_messages",
@@ -28,133 +29,181 @@ Kind = Literal[
     "address_requests",
     "address_failures",
 ]
-_KINDS: tuple[Kind, ...] = (
-    "participant_connections",
-    "address_connections",
-    "participant_messages",
-    "address_messages",
-    "address_requests",
-    "address_failures",
-)
+"""The settings with a rate."""
 
-REDIS_WITHIN_S = 0.5
-"""Seconds that Redis may take; then memory must do."""
+REDIS_TIMEOUT_S = 0.5
+"""Seconds that a call to Redis may take before the rate is counted in memory."""
 
-REDIS_AGAIN_S = 5.0
-"""Seconds for which Redis is not asked again after it failed."""
+REDIS_RETRY_S = 5.0
+"""Seconds without calls to Redis after a failure."""
 
-MESSAGES_AT_ONCE = 50
-"""Messages of a connection that are counted together, or those of REPORTED_S: each count is a call to Redis, or
-makes ``limits`` look through its memory. So much a participant may exceed his rate by on each connection."""
+MESSAGE_CHUNK = 50
+"""Messages of a connection that are counted together, or those of MESSAGE_CHUNK_S: each count is a call to Redis, or
+a scan of memory by ``limits``. A participant may exceed their rate by this on each connection."""
 
-REPORTED_S = 1.0
+MESSAGE_CHUNK_S = 1.0
+
+BUFFERED_EXPORTS = 2
+"""Concurrent exports that are written to a file first: each takes disk space."""
+
+EXPORT_RETRY_S = 10
+"""``Retry-After`` of an export that is refused."""
 
 
-class Limits:
+class RateLimits:
     """The rates of the settings. Safe from any thread."""
 
     def __init__(self, settings: Settings) -> None:
-        self._is_on = settings.environment == "production"
-        self._rates: Mapping[Kind, RateLimitItem] = {kind: parse(getattr(settings, kind)) for kind in _KINDS}
-        self._redis_url = settings.redis_url if self._is_on else None
+        self._is_enabled = settings.environment == "production"
+        self._rates: dict[Rate, RateLimitItem] = {rate: parse(getattr(settings, rate)) for rate in get_args(Rate)}
+        self._redis_url = settings.redis_url if self._is_enabled else None
         self._mutex = threading.Lock()
-        self._in_memory: SlidingWindowCounterRateLimiter | None = None
-        self._shared: SlidingWindowCounterRateLimiter | None = None
-        self._shared_again_at = 0.0
+        self._memory_limiter: SlidingWindowCounterRateLimiter | None = None
+        self._redis_limiter: SlidingWindowCounterRateLimiter | None = None
+        self._redis_retry_at = 0.0
 
-    def count(self, kind: Kind, whose: str, how_many: int = 1) -> None:
-        """Count something in.
+    def count(self, rate: Rate, subject: str, cost: int = 1) -> None:
+        """Count something.
 
         Args:
-            whose: the participant or the address.
+            subject: the participant or the address.
 
         Raises:
-            RateLimited: that is more than the rate allows; what is beyond it isn't counted.
+            RateLimited: the rate is exceeded; the excess is not counted.
         """
-        if self._is_on and not self._ask("hit", kind, whose, how_many):
-            raise RateLimited(self._again_in_s(kind))
+        if self._is_enabled and not self._is_within("hit", rate, subject, cost):
+            raise RateLimited(self._retry_after_s(rate))
 
-    def check(self, kind: Kind, whose: str) -> None:
-        """Return if one more would be allowed; nothing is counted.
+    def check(self, rate: Rate, subject: str) -> None:
+        """Raise RateLimited if one more would exceed the rate; count nothing."""
+        if self._is_enabled and not self._is_within("test", rate, subject, 1):
+            raise RateLimited(self._retry_after_s(rate))
+
+    @contextmanager
+    def counting_failures(self, address: str) -> Iterator[None]:
+        """Count an Unauthorized of the block as a failure of the address.
 
         Raises:
-            RateLimited: it would not.
+            RateLimited: the address had too many; the block does not run.
         """
-        if self._is_on and not self._ask("test", kind, whose, 1):
-            raise RateLimited(self._again_in_s(kind))
+        self.check("address_failures", address)
+        try:
+            yield
+        except Unauthorized:
+            self.count("address_failures", address)
+            raise
 
-    def _ask(self, what: Literal["hit", "test"], kind: Kind, whose: str, cost: int) -> bool:
-        rate = self._rates[kind]
-        if self._redis_url and time.monotonic() >= self._shared_again_at:
+    def _is_within(self, method: Literal["hit", "test"], rate: Rate, subject: str, cost: int) -> bool:
+        item = self._rates[rate]
+        if self._redis_url and time.monotonic() >= self._redis_retry_at:
             try:
-                return _asked(self._shared_limiter(self._redis_url), what, rate, (kind, whose), cost)
-            except Exception as error:  # noqa: BLE001 - whatever Redis and its driver raise: nobody waits for it
-                self._shared_again_at = time.monotonic() + REDIS_AGAIN_S
-                log.warning(
-                    "rates can't be counted in Redis, and each process counts for itself: %s", type(error).__name__
-                )
-        return _asked(self._memory_limiter(), what, rate, (kind, whose), cost)
+                limiter = self._shared_limiter(self._redis_url)
+                return bool(getattr(limiter, method)(item, rate, subject, cost=cost))
+            except Exception as error:  # noqa: BLE001 - whatever Redis and its driver raise: requests go on
+                self._redis_retry_at = time.monotonic() + REDIS_RETRY_S
+                log.warning("Redis is unavailable; each process counts rates alone: %s", type(error).__name__)
+        return bool(getattr(self._local_limiter(), method)(item, rate, subject, cost=cost))
 
     def _shared_limiter(self, url: str) -> SlidingWindowCounterRateLimiter:
         with self._mutex:
-            if self._shared is None:
-                waits = {"socket_timeout": REDIS_WITHIN_S, "socket_connect_timeout": REDIS_WITHIN_S}
-                self._shared = _limiter(storage_from_string(url, **waits))  # type: ignore[arg-type]  # redis-py's options
-            return self._shared
+            if self._redis_limiter is None:
+                timeouts = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
+                self._redis_limiter = _limiter(storage_from_string(url, **timeouts))  # type: ignore[arg-type]  # redis-py's options
+            return self._redis_limiter
 
-    def _memory_limiter(self) -> SlidingWindowCounterRateLimiter:
+    def _local_limiter(self) -> SlidingWindowCounterRateLimiter:
         with self._mutex:
-            if self._in_memory is None:  # its storage starts a thread
-                self._in_memory = _limiter(MemoryStorage())
-            return self._in_memory
+            if self._memory_limiter is None:  # its storage starts a thread
+                self._memory_limiter = _limiter(MemoryStorage())
+            return self._memory_limiter
 
-    def _again_in_s(self, kind: Kind) -> int:
-        return min(60, self._rates[kind].get_expiry())
-
-
-class Meter:
-    """The messages of one connection, counted in with their participant's and address's.
-
-    Args:
-        per_second, burst: what this connection alone may send, in the long run and at once.
-    """
-
-    def __init__(self, limits: Limits, settings: Settings, user: str, address: str) -> None:
-        self._limits = limits
-        self._whose: tuple[tuple[Kind, str], ...] = (("participant_messages", user), ("address_messages", address))
-        self._per_second = settings.messages_per_second
-        self._burst = settings.message_burst
-        self._tokens = float(settings.message_burst)
-        self._at = self._reported_at = time.monotonic()
-        self._unreported = 0
-
-    def spend(self) -> None:
-        """Count one message in.
-
-        Raises:
-            RateLimited: it is one too many.
-        """
-        now = time.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second) - 1
-        self._at = now
-        if self._tokens < 0:
-            raise RateLimited(1)
-        self._unreported += 1
-        if self._unreported >= MESSAGES_AT_ONCE or now - self._reported_at >= REPORTED_S:
-            count, self._unreported, self._reported_at = self._unreported, 0, now
-            for kind, whose in self._whose:
-                self._limits.count(kind, whose, count)
+    def _retry_after_s(self, rate: Rate) -> int:
+        return min(60, self._rates[rate].get_expiry())
 
 
 def _limiter(storage: Storage) -> SlidingWindowCounterRateLimiter:
     return SlidingWindowCounterRateLimiter(storage)
 
 
-def _asked(
-    limiter: SlidingWindowCounterRateLimiter,
-    what: Literal["hit", "test"],
-    rate: RateLimitItem,
-    whose: tuple[str, str],
-    cost: int,
-) -> bool:
-    return limiter.hit(rate, *whose, cost=cost) if what == "hit" else limiter.test(rate, *whose, cost=cost)
+class MessageBudget:
+    """The messages of one connection, counted with those of its participant and address too."""
+
+    def __init__(self, limits: RateLimits, settings: Settings, participant: str, address: str) -> None:
+        self._limits = limits
+        self._subjects: tuple[tuple[Rate, str], ...] = (
+            ("participant_messages", participant),
+            ("address_messages", address),
+        )
+        self._per_second = settings.messages_per_second
+        self._burst = settings.message_burst
+        self._tokens = float(settings.message_burst)
+        self._consumed_at = self._counted_at = time.monotonic()
+        self._uncounted = 0
+
+    def consume(self) -> None:
+        """Count one message.
+
+        Raises:
+            RateLimited: it exceeds a rate.
+        """
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._consumed_at) * self._per_second) - 1
+        self._consumed_at = now
+        if self._tokens < 0:
+            raise RateLimited(1)
+        self._uncounted += 1
+        if self._uncounted >= MESSAGE_CHUNK or now - self._counted_at >= MESSAGE_CHUNK_S:
+            count, self._uncounted, self._counted_at = self._uncounted, 0, now
+            for rate, subject in self._subjects:
+                self._limits.count(rate, subject, count)
+
+
+class ExportSlots:
+    """The concurrent exports of this server process. Safe from any thread.
+
+    Args:
+        count: how many there may be: each takes one of REST's threads for minutes.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._all = threading.BoundedSemaphore(count)
+        self._buffered = threading.BoundedSemaphore(BUFFERED_EXPORTS)
+
+    def acquire(self, *, is_streamed: bool) -> ExitStack:
+        """Return the slot of one export, to be closed at its end.
+
+        Raises:
+            RateLimited: all slots are taken.
+        """
+        with ExitStack() as acquired:
+            for semaphore in (self._all,) if is_streamed else (self._all, self._buffered):
+                if not semaphore.acquire(blocking=False):
+                    raise RateLimited(EXPORT_RETRY_S)
+                acquired.callback(semaphore.release)
+            return acquired.pop_all()
+
+
+class Throttle:
+    """Whether something is due again; forgets all when full. Safe from any thread.
+
+    Args:
+        every_us: microseconds between two times.
+        clock: returns microseconds since 1970 UTC.
+        limit: things that are remembered.
+    """
+
+    def __init__(self, every_us: int, clock: Callable[[], int], limit: int = 1000) -> None:
+        self._every_us = every_us
+        self._clock = clock
+        self._limit = limit
+        self._recorded_at: dict[Hashable, int] = {}
+
+    def is_due(self, item: Hashable) -> bool:
+        """Return whether the item was not recorded within the interval."""
+        return self._clock() - self._recorded_at.get(item, -self._every_us) >= self._every_us
+
+    def record(self, item: Hashable) -> None:
+        """Record the item as done now."""
+        if len(self._recorded_at) >= self._limit:
+            self._recorded_at.clear()
+        self._recorded_at[item] = self._clock()

@@ -1,8 +1,4 @@
-"""What every response says to browsers: no inline script, no frames, no guessing, nothing kept of what is personal.
-
-The headers are those of OWASP ASVS 5.0, V3.4; what another site's page may ask for, CORS, is off until an operator
-names its origin.
-"""
+"""Security headers of every response, as OWASP ASVS 5.0, V3.4 lists them; and CORS for configured origins."""
 
 import http
 
@@ -10,41 +6,41 @@ import flask
 import flask_cors
 
 from ..settings import Settings
-from .authentication import allowed_origins
+from .context import store
+from .request_origin import allowed_origins
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
-_ALWAYS = {
+_HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # A survey may be answered by voice; the rest a page of ours never asks for.
+    # The microphone is for answers by voice.
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(self), payment=(), usb=()",
 }
 
 HSTS = "max-age=63072000; includeSubDomains"
-"""Two years: what browsers' preload lists want (hstspreload.org)."""
+"""Two years, as browsers' preload lists require (hstspreload.org)."""
 
 
-def harden(response: flask.Response) -> flask.Response:
-    """Add what the response does not say by itself."""
-    for name, value in _ALWAYS.items():
+def add_security_headers(response: flask.Response) -> flask.Response:
+    """Add the headers that the response lacks."""
+    for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     if flask.request.endpoint != "pages.static" or response.status_code >= http.HTTPStatus.BAD_REQUEST:
         response.headers.setdefault("Cache-Control", "no-store")
-    settings: Settings = flask.current_app.extensions["stepkeep"].settings
-    if settings.environment == "production":
+    if store().settings.environment == "production":
         response.headers.setdefault("Strict-Transport-Security", HSTS)
     return response
 
 
 def allow_origins(app: flask.Flask, settings: Settings) -> None:
-    """Let the pages of configured origins ask REST with a token or a key; cookies of ours never come with these."""
+    """Allow pages of the configured origins to call REST with a token or an API key, but never with cookies."""
     origins = sorted(allowed_origins(settings))
     if origins:
         flask_cors.CORS(

@@ -1,99 +1,115 @@
-"""What an operator wants to know of who came: sign-ins, refusals and floods, a line each on standard error.
+"""The security log: a line on standard error for each sign-in, refusal and exceeded limit, of HTTP and WebSocket.
 
-Called where requests end and where sockets are refused, for all doors. A line says from where, who, what and why; of
-what was asked the method and path alone, without its query; of what was shown a key's id at most. What an address is
-refused for again and again is one WARNING a minute, and the next one says how many there were, so that no flood
-fills the log.
+A line has the client's address, the principal, the request's method and path (without its query), the reason, and
+at most the id of the API key. Repeated refusals of one address are one WARNING a minute, with the number of those
+suppressed since, so that a flood does not fill the log.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import Literal, TypeVar
 
 import flask
 from werkzeug.exceptions import SecurityError
 
-from ..access.principals import Anyone, audit_name
+from ..access.api_keys import PREFIX, parse_key_id
+from ..access.principals import Anyone, Principal, audit_name
 from ..errors import StepkeepError
 from ..observability.logging import redact
-from .authentication import address
+from .request_origin import client_address
+
+P = TypeVar("P", bound=Principal)
 
 log = logging.getLogger("stepkeep.security")
 
 Event = Literal["signed_in", "signed_out", "sign_in_failed", "refused", "limited", "wrong_host"]
 
-EVERY_S = 60.0
-"""Seconds between two warnings of one kind about one address and principal."""
+REPEAT_S = 60.0
+"""Seconds between two warnings of one event about one address and principal."""
 
 REMEMBERED = 10_000
-"""Kinds that are remembered at once, at most."""
+"""Events, addresses and principals whose last warning is remembered, at most."""
 
-MAX_SHOWN = 200
-"""Characters of a path or an origin that a line has."""
+MAX_LENGTH = 200
+"""Characters of a path, origin or host in a line."""
 
-_OF_SIGN_IN: dict[tuple[str | None, int], Event] = {
+_SIGN_IN_EVENTS: dict[tuple[str | None, int], Event] = {
     ("sign_in.begin", 303): "signed_in",
     ("sign_in.begin", 401): "sign_in_failed",
     ("sign_in.end", 303): "signed_out",
 }
-_OF_STATUS: dict[int, Event] = {401: "refused", 403: "refused", 429: "limited"}
+_STATUS_EVENTS: dict[int, Event] = {401: "refused", 403: "refused", 429: "limited"}
 
 
 class SecurityLog:
-    """Writes the lines; the application's extension ``stepkeep_security_log``. Safe from any thread."""
+    """Writes the lines. Safe from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._mutex = threading.Lock()
-        self._told: dict[tuple[Event, str, str], tuple[float, int]] = {}
+        self._warned: dict[tuple[Event, str, str], tuple[float, int]] = {}
 
-    def note(self, event: Event, why: str = "") -> None:
-        """Write a line about the request that is being served."""
-        who = audit_name(flask.g.get("who") or Anyone())
-        parts = {"address": address(), "who": who, "shown": flask.g.get("shown"), "what": _asked(), "why": why}
+    def write(self, event: Event, reason: str = "") -> None:
+        """Write a line about the current request."""
+        address = client_address()
+        principal = audit_name(flask.g.get("principal") or Anyone())
+        fields = {
+            "address": address,
+            "principal": principal,
+            "credential": flask.g.get("credential"),
+            "request": _request_line(),
+            "reason": reason,
+        }
         if event in {"refused", "wrong_host"}:
-            parts["origin"] = flask.request.headers.get("Origin", "")[:MAX_SHOWN]
+            fields["origin"] = flask.request.headers.get("Origin", "")[:MAX_LENGTH]
         if event == "wrong_host":
-            parts["host"] = flask.request.environ.get("HTTP_HOST", "")[:MAX_SHOWN]
-        text = " ".join(f"{name}={value!r}" for name, value in parts.items() if value)
+            fields["host"] = flask.request.environ.get("HTTP_HOST", "")[:MAX_LENGTH]
+        text = " ".join(f"{name}={value!r}" for name, value in fields.items() if value)
         if event in {"signed_in", "signed_out"}:
             log.info("%s %s", event, text)
             return
-        before = self._untold(event, parts["address"] or "", who)
-        if before is not None:
-            log.warning("%s %s%s", event, text, f" untold={before}" if before else "")
+        suppressed = self._suppressed(event, address, principal)
+        if suppressed is not None:
+            log.warning("%s %s%s", event, text, f" suppressed={suppressed}" if suppressed else "")
 
-    def _untold(self, event: Event, address: str, who: str) -> int | None:
-        """Return how many were not told of since the last line; None where this one isn't either."""
-        now, kind = self._clock(), (event, address, who)
+    def write_response(self, response: flask.Response) -> flask.Response:
+        """Write a line if the response refuses, signs in or signs out; return the response."""
+        error: Exception | None = flask.g.get("error")
+        status = response.status_code
+        event = _SIGN_IN_EVENTS.get((flask.request.endpoint, status)) or _STATUS_EVENTS.get(status)
+        if isinstance(error, SecurityError):
+            event = "wrong_host"
+        if event is not None:
+            self.write(event, error.message if isinstance(error, StepkeepError) else "")
+        return response
+
+    def _suppressed(self, event: Event, address: str, principal: str) -> int | None:
+        """Return the number of lines suppressed since the last one; None to suppress this one."""
+        now, kind = self._clock(), (event, address, principal)
         with self._mutex:
-            at, untold = self._told.get(kind, (now - EVERY_S, 0))
-            if now - at < EVERY_S:
-                self._told[kind] = (at, untold + 1)
+            warned_at, suppressed = self._warned.get(kind, (now - REPEAT_S, 0))
+            if now - warned_at < REPEAT_S:
+                self._warned[kind] = (warned_at, suppressed + 1)
                 return None
-            if len(self._told) >= REMEMBERED:  # so many addresses are a flood: the oldest is forgotten
-                del self._told[next(iter(self._told))]
-            self._told[kind] = (now, 0)
-            return untold
+            if len(self._warned) >= REMEMBERED:  # a flood of many addresses
+                del self._warned[next(iter(self._warned))]
+            self._warned[kind] = (now, 0)
+            return suppressed
 
 
-def security_log() -> SecurityLog:
-    """Return the running application's."""
-    return cast("SecurityLog", flask.current_app.extensions["stepkeep_security_log"])
+def record_principal(principal: P) -> P:
+    """Record the principal for the security log and return it."""
+    flask.g.principal = principal
+    return principal
 
 
-def note_response(response: flask.Response) -> flask.Response:
-    """Write a line if the response refuses, or somebody signed in or out; return the response."""
-    error: Exception | None = flask.g.get("error")
-    event = _OF_SIGN_IN.get((flask.request.endpoint, response.status_code)) or _OF_STATUS.get(response.status_code)
-    if isinstance(error, SecurityError):
-        event = "wrong_host"
-    if event is not None:
-        security_log().note(event, error.message if isinstance(error, StepkeepError) else "")
-    return response
+def record_credential(credential: str) -> None:
+    """Record the credential for the security log: an API key by its id, a token by its kind."""
+    is_key = credential.startswith(PREFIX)
+    flask.g.credential = f"key:{parse_key_id(credential) or 'malformed'}" if is_key else "token"
 
 
-def _asked() -> str:
-    return redact(f"{flask.request.method} {flask.request.path[: 10 * MAX_SHOWN]}")[:MAX_SHOWN]
+def _request_line() -> str:
+    return redact(f"{flask.request.method} {flask.request.path[: 10 * MAX_LENGTH]}")[:MAX_LENGTH]

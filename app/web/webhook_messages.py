@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..operations.webhooks import ID_PATTERN, MAX_URL, URL_PATTERN
-from ..store.webhooks import WebhookEvent
+from ..operations.webhooks import ID_PATTERN, MAX_URL, URL_PATTERN, WebhookEvent
 from .rest.models import Success, SurveyId, Time
 
 Secret = Annotated[str, Field(pattern=r"^whsec_[A-Za-z0-9+/=]+$", description="shown this once")]

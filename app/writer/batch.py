@@ -26,6 +26,7 @@ from ..survey import (
     Restarted,
     SessionKey,
     SessionState,
+    Snapshot,
     Started,
     Survey,
     WentBack,
@@ -56,9 +57,10 @@ class RevisionNotLoaded(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """What came of one command, committed.
+    """The committed result of a command.
 
     Attributes:
+        key: of the session.
         version: the one that the command made; of an earlier time if ``duplicate``.
         duplicate: it had been applied before, and nothing was done again.
         state: the session as it is now; not to be changed, the writer goes on from it.
@@ -66,20 +68,32 @@ class Committed:
         event: what happened now; None if ``duplicate``.
     """
 
+    key: SessionKey
     version: int
     duplicate: bool
     state: SessionState
     survey: Survey | None
     event: AnyEvent | None
 
+    @property
+    def snapshot(self) -> Snapshot:
+        """The session as it is now."""
+        return Snapshot(key=self.key, state=self.state, survey=self.survey)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
     """A command that the survey's rules refuse; nothing was saved."""
 
+    key: SessionKey
     rejection: Rejection
     state: SessionState | None
     survey: Survey | None
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The session as it is now; None if there is none."""
+        return None if self.state is None else Snapshot(key=self.key, state=self.state, survey=self.survey)
 
 
 Result = Committed | Rejected
@@ -153,10 +167,10 @@ class _Batch:
             fingerprint = command_fingerprint(command)
             seen = self._known.get((key, message_id))
             if seen is not None:
-                return _seen_again(seen, fingerprint, message_id, state, survey)
+                return _seen_again(key, seen, fingerprint, message_id, state, survey)
         event = decide(survey, state, command)
         if isinstance(event, Rejection):
-            return Rejected(rejection=event, state=state, survey=survey)
+            return Rejected(key=key, rejection=event, state=state, survey=survey)
         after = apply(state, event)
         self._states[key] = after
         self._changed[key] = after, survey
@@ -168,7 +182,7 @@ class _Batch:
             self._news += [(name, *key, after.version, self._form.to_time(event.at)) for name in told]
         if message_id is not None:
             self._known[key, message_id] = KnownMessage(version=after.version, fingerprint=fingerprint)
-        return Committed(version=after.version, duplicate=False, state=after, survey=survey, event=event)
+        return Committed(key=key, version=after.version, duplicate=False, state=after, survey=survey, event=event)
 
     def commit(self) -> None:
         new: list[Row] = []
@@ -198,13 +212,18 @@ def webhook_events(before: SessionState | None, event: AnyEvent, after: SessionS
 
 
 def _seen_again(
-    seen: KnownMessage, fingerprint: str, message_id: str, state: SessionState | None, survey: Survey | None
+    key: SessionKey,
+    seen: KnownMessage,
+    fingerprint: str,
+    message_id: str,
+    state: SessionState | None,
+    survey: Survey | None,
 ) -> Committed | MessageIdReused | MissingKey:
     if seen.missing_key is not None:  # whether it is the same command can't be told
         return seen.missing_key
     if state is None or seen.fingerprint not in {None, fingerprint}:
         return MessageIdReused(message_id)
-    return Committed(version=seen.version, duplicate=True, state=state, survey=survey, event=None)
+    return Committed(key=key, version=seen.version, duplicate=True, state=state, survey=survey, event=None)
 
 
 def _expires_at(survey: Survey | None, state: SessionState) -> int | None:

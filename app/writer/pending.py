@@ -21,7 +21,19 @@ from ..core import strict_json
 from ..errors import DatabaseUnavailable, MessageIdReused, MissingKey, Overloaded, Unavailable
 from ..observability import metrics
 from ..settings import Settings
-from ..survey import AnyCommand, Begin, Draft, Rejection, Restart, SessionKey, SessionState, Survey, apply, decide
+from ..survey import (
+    AnyCommand,
+    Begin,
+    Draft,
+    Rejection,
+    Restart,
+    SessionKey,
+    SessionState,
+    Snapshot,
+    Survey,
+    apply,
+    decide,
+)
 from .batch import Committed, FindSurvey, Rejected, Result, RevisionNotLoaded, Turn, command_fingerprint
 
 log = logging.getLogger("stepkeep.store")
@@ -81,9 +93,15 @@ class Queued:
         survey: the definition that it is pinned to.
     """
 
+    key: SessionKey
     version: int
     state: SessionState
     survey: Survey | None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The session as it will be."""
+        return Snapshot(key=self.key, state=self.state, survey=self.survey)
 
 
 @dataclass(slots=True, eq=False)
@@ -157,7 +175,7 @@ class PendingQueue:
         """Return a session that has turns waiting; None where it has none."""
         with self._changed:
             line = self._lines.get(key)
-            return None if line is None else self._accepted(line)
+            return None if line is None else self._accepted(key, line)
 
     def accept(
         self, key: SessionKey, command: AnyCommand, stored: LoadBase, verdict: ResultCallback
@@ -182,19 +200,19 @@ class PendingQueue:
             if (known := _same_message(line, command)) is not None:
                 # Who sent it first may be gone; who resends it again and again must not fill the memory.
                 known.verdicts[:] = [*known.verdicts[1 - MAX_CALLBACKS :], verdict]
-                return self._accepted(line)
+                return self._accepted(key, line)
             state = self._predicted(line)
             event = self._decided(line, state, command)
             if isinstance(event, Rejection):
                 if event.code in _FINAL_REJECTIONS:
-                    return Rejected(rejection=event, state=state, survey=line.survey)
+                    return Rejected(key=key, rejection=event, state=state, survey=line.survey)
             else:
                 state = apply(state, event)
             if state is None:
                 raise DatabaseUnavailable("away")
             self._put(key, line, command, verdict)
             line.predicted = state
-            return self._accepted(line)
+            return self._accepted(key, line)
 
     def rebase(self, key: SessionKey, state: SessionState, survey: Survey | None) -> None:
         """Take note of a newer state of a session that has turns waiting, stored past its line."""
@@ -243,12 +261,12 @@ class PendingQueue:
                 self._is_draining = True
             self._is_away = True
 
-    def _accepted(self, line: _SessionQueue) -> Queued:
+    def _accepted(self, key: SessionKey, line: _SessionQueue) -> Queued:
         state = self._predicted(line)
         if state is None:  # pragma: no cover - a line begins with a base, or with a Begin
             raise Unavailable("the session is not known yet; connect again")
         version = line.base.version if line.base is not None else 0
-        return Queued(version=version, state=state, survey=line.survey)
+        return Queued(key=key, version=version, state=state, survey=line.survey)
 
     def _predicted(self, line: _SessionQueue) -> SessionState | None:
         """Return the session with all that waits; made again where the session under it has changed."""

@@ -84,7 +84,7 @@ def test_new_participant_gets_128_random_bits(store: SessionStore) -> None:
     random.setstate(before)
     app = create_app(store.settings, store)
     created = [app.test_client().post("/api/surveys/phq9/participants").get_json()["user_id"] for _ in range(2)]
-    app.extensions["stepkeep_access"].credentials.revocations.close()
+    app.extensions["stepkeep"].authenticator.credentials.revocations.close()
     assert [len(user_id) for user_id in created] == [32, 32]
     assert created[0] != created[1]
 

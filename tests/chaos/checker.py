@@ -16,7 +16,7 @@ from app.survey.events import from_record
 from app.survey.flow import Rejection, decide
 from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState, apply
-from app.web.ws.messages import command_of, parse_value
+from app.web.ws.messages import parse_value, to_command
 from tests.chaos.expected import expected_row, expected_session, matches
 from tests.chaos.logs import ClientLog, Received, SentCommand, session_hashes
 from tests.chaos.stored import Event, Stored
@@ -193,7 +193,7 @@ class _Session:
     def _was_rejected(self, sent: SentCommand, versions: range) -> bool:
         """Return whether the session would have rejected the command at one of these versions."""
         assert sent.id is not None
-        command = command_of(parse_value({**sent.command, "id": sent.id}), 0)
+        command = to_command(parse_value({**sent.command, "id": sent.id}), 0)
         assert command is not None
         survey = load_survey(self._key.survey_id)
         return any(isinstance(decide(survey, self._states[version], command), Rejection) for version in versions)

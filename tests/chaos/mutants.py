@@ -36,7 +36,12 @@ def early_acknowledgement(_settings: Settings) -> None:
         if not isinstance(result, Queued):
             return result
         return Committed(
-            version=result.state.version, duplicate=False, state=result.state, survey=result.survey, event=None
+            key=key,
+            version=result.state.version,
+            duplicate=False,
+            state=result.state,
+            survey=result.survey,
+            event=None,
         )
 
     pending.PendingQueue._commit = commit_late  # type: ignore[method-assign]

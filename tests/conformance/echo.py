@@ -16,7 +16,7 @@ MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 
 app = flask.Flask(__name__)
 app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": 25, "max_message_size": MAX_MESSAGE_BYTES}
-app.wsgi_app = server.SafeWire(app.wsgi_app)  # type: ignore[method-assign]
+app.wsgi_app = server.WebSocketMiddleware(app.wsgi_app)  # type: ignore[method-assign]
 sock = Sock()
 
 
@@ -42,14 +42,14 @@ def echo(ws: Any) -> None:
 def deaf(ws: Any) -> None:
     """Read nothing while it is open."""
     ws.thread.join()
-    server.hang_up(ws)
+    server.shutdown(ws)
 
 
 @sock.route("/close/<int:code>")
 def close(ws: Any, code: int) -> None:
     """Close at once with this code."""
     server.close(ws, code, "as you asked")
-    server.hang_up(ws)
+    server.shutdown(ws)
 
 
 @sock.route("/send/<int:size_bytes>")
@@ -68,7 +68,7 @@ def chorus(ws: Any, threads: int, messages: int) -> None:
     for singer in singers:
         singer.join()
     ws.receive()
-    server.hang_up(ws)
+    server.shutdown(ws)
 
 
 def verse(thread: int, number: int) -> str:
@@ -88,7 +88,7 @@ def _echo(ws: Any) -> None:
     except (ConnectionClosed, OSError):
         pass
     finally:
-        server.hang_up(ws)
+        server.shutdown(ws)
 
 
 def _sing(ws: Any, thread: int, messages: int) -> None:

@@ -49,10 +49,10 @@ class Writer:
         state = self.states.get(key)
         event = decide(SURVEY, state, command)
         if isinstance(event, Rejection):
-            return Rejected(rejection=event, state=state, survey=SURVEY)
+            return Rejected(key=key, rejection=event, state=state, survey=SURVEY)
         after = self.states[key] = apply(state, event)
         self.committed.append((key.user_id, command))
-        return Committed(version=after.version, duplicate=False, state=after, survey=SURVEY, event=event)
+        return Committed(key=key, version=after.version, duplicate=False, state=after, survey=SURVEY, event=event)
 
 
 class Bench:

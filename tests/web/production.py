@@ -22,7 +22,7 @@ from app.sessions.queries import now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
-from app.web.authentication import Access
+from app.web.authentication import Authenticator
 from app.web.factory import create_app
 from tests.conftest import SURVEYS, Server, Servers, migrated_database
 
@@ -63,8 +63,8 @@ class App:
     clock: Clock
 
     @property
-    def access(self) -> Access:
-        found: Access = self.flask.extensions["stepkeep_access"]
+    def access(self) -> Authenticator:
+        found: Authenticator = self.flask.extensions["stepkeep"].authenticator
         return found
 
     @property
@@ -112,8 +112,8 @@ def production(settings: Settings, **changes: object) -> Settings:
 
 def open_app(settings: Settings) -> App:
     """Return the application on the settings' database; its clock can be put forward."""
-    store = open_store(settings)
-    store.clock = store.queries.clock = clock = Clock()
+    clock = Clock()
+    store = open_store(settings, clock)
     app = create_app(settings, store)
     return App(app, store, clock)
 

@@ -77,7 +77,7 @@ def test_concurrent_exports_are_limited(app: App) -> None:
         return client.get(
             f"/api/surveys/phq9/export?format={form}",
             headers={"Authorization": f"Bearer {key}"},
-            base_url=app.flask.extensions["stepkeep"].settings.public_url or "http://localhost",
+            base_url=app.flask.extensions["stepkeep"].store.settings.public_url or "http://localhost",
             buffered=False,
         )
 

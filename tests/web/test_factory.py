@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from app.sessions.service import open_store
 from app.settings import Settings
-from app.web.factory import create_app, doubts
+from app.web.factory import config_warnings, create_app
 from tests.conftest import SURVEYS
 from tests.databases import create_sqlite
 from tests.web.production import EVIL, SITE, production_app
@@ -28,7 +28,10 @@ def development_client(settings: Settings, proxies: int) -> Iterator[FlaskClient
     """Yield a client of the application in development."""
     store = open_store(settings.model_copy(update={"environment": "development", "proxies": proxies}))
     app = create_app(store.settings, store)
-    with contextlib.closing(store), contextlib.closing(app.extensions["stepkeep_access"].credentials.revocations):
+    with (
+        contextlib.closing(store),
+        contextlib.closing(app.extensions["stepkeep"].authenticator.credentials.revocations),
+    ):
         yield app.test_client()
 
 
@@ -122,4 +125,6 @@ def test_health_alone_is_served_at_any_host(settings: Settings, caplog: pytest.L
 def test_missing_settings_are_warned_about(environment: str, url: str, proxies: int, warnings: list[str]) -> None:
     """The server starts all the same: the operator may have good reasons."""
     settings = Settings(environment=environment, public_url=url, proxies=proxies)
-    assert [warning[: len(start)] for warning, start in zip(doubts(settings), warnings, strict=True)] == warnings
+    assert [
+        warning[: len(start)] for warning, start in zip(config_warnings(settings), warnings, strict=True)
+    ] == warnings

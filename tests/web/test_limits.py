@@ -18,8 +18,8 @@ from app.sessions.service import open_store
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
-from app.web.rate_limits import MESSAGES_AT_ONCE, Limits
-from app.web.ws.connection_limits import Connections
+from app.web.rate_limits import MESSAGE_CHUNK, RateLimits
+from app.web.ws.connection_limits import ConnectionLimits
 from tests.conftest import SURVEYS, Server, skip_or_fail
 from tests.databases import NoServer, create_sqlite
 from tests.notifications.redis_server import RedisServer
@@ -63,8 +63,8 @@ def statuses(app: App, count: int, **options: Any) -> list[int]:
     ("limit", "connections", "messages"),
     [
         ({"STEPKEEP_MESSAGE_BURST": "20", "STEPKEEP_MESSAGES_PER_SECOND": "0.01"}, 1, 40),
-        ({"STEPKEEP_PARTICIPANT_MESSAGES": f"{2 * MESSAGES_AT_ONCE}/day"}, 4, MESSAGES_AT_ONCE),
-        ({"STEPKEEP_ADDRESS_MESSAGES": f"{2 * MESSAGES_AT_ONCE}/day"}, 4, MESSAGES_AT_ONCE),
+        ({"STEPKEEP_PARTICIPANT_MESSAGES": f"{2 * MESSAGE_CHUNK}/day"}, 4, MESSAGE_CHUNK),
+        ({"STEPKEEP_ADDRESS_MESSAGES": f"{2 * MESSAGE_CHUNK}/day"}, 4, MESSAGE_CHUNK),
         ({"STEPKEEP_PARTICIPANT_CONNECTIONS": "3/day"}, 4, 0),
         ({"STEPKEEP_ADDRESS_CONNECTIONS": "3/day"}, 4, 0),
     ],
@@ -172,14 +172,14 @@ def test_development_is_not_limited(plain: Settings) -> None:
         for shown in ({}, {"Authorization": "Bearer nonsense"}):
             found = [client.get("/api/sessions", headers=shown).status_code for _ in range(4)]
             assert set(found) == {401 if shown else 200}
-    app.extensions["stepkeep_access"].credentials.revocations.close()
+    app.extensions["stepkeep"].authenticator.credentials.revocations.close()
     store.close()
 
 
 def open_now(app: App, of: str) -> int:
     """Return how many sockets are open of all addresses, participants or strangers."""
-    connections: Connections = app.flask.extensions["stepkeep_connections"]
-    return sum(count for (kind, _), count in connections._whose.items() if kind == of)
+    connections: ConnectionLimits = app.flask.extensions["stepkeep"].connections
+    return sum(count for (kind, _), count in connections._slots.items() if kind == of)
 
 
 @pytest.mark.parametrize(
@@ -215,17 +215,17 @@ def test_strangers_who_say_nothing_leave_room_for_others(
     plain: Settings, monkeypatch: pytest.MonkeyPatch, connections: int, strangers: int
 ) -> None:
     """A tenth of STEPKEEP_MAX_CONNECTIONS, at least 4, waits for a first frame; who shows a token at once has all the rest."""
-    monkeypatch.setattr("app.web.ws.connection_limits.INTRODUCED_WITHIN_S", 600)
+    monkeypatch.setattr("app.web.ws.handshake.AUTH_TIMEOUT_S", 600)
     with production_app(plain, max_connections=connections) as app, listening(app.flask) as port, ExitStack() as stack:
         silent = [stack.enter_context(socket_to(port, "ada")) for _ in range(strangers)]
-        wait_for(lambda: open_now(app, "strangers") == strangers, "they were not counted")
+        wait_for(lambda: open_now(app, "anonymous") == strangers, "they were not counted")
         assert refusal(stack.enter_context(socket_to(port, "ada"))) == 4429
         known = [stack.enter_context(socket_to(port, "ada", app.create_token("ada"))) for _ in range(5)]
         assert [refusal(ws) for ws in known] == [None] * 5
         silent[0].close()
         silent[1].send(json.dumps({"type": "auth", "token": app.create_token("ada")}))
         assert refusal(silent[1]) is None
-        wait_for(lambda: open_now(app, "strangers") == strangers - 2, "who left, or said who he is, counts still")
+        wait_for(lambda: open_now(app, "anonymous") == strangers - 2, "who left, or said who he is, counts still")
         late = stack.enter_context(socket_to(port, "ada"))
         late.send('{"type": "ping"}')
         assert refusal(late) == 4401  # he was heard
@@ -236,7 +236,11 @@ def test_sockets_at_once_are_not_limited_in_development(plain: Settings) -> None
     few = {"address_sockets": 1, "participant_sockets": 1, "environment": "development"}
     store = open_store(plain.model_copy(update=few))
     app = create_app(store.settings, store)
-    with closing(store), closing(app.extensions["stepkeep_access"].credentials.revocations), listening(app) as port:
+    with (
+        closing(store),
+        closing(app.extensions["stepkeep"].authenticator.credentials.revocations),
+        listening(app) as port,
+    ):
         with ExitStack() as stack:
             host = f"127.0.0.1:{port}"
             found = [refusal(stack.enter_context(socket_to(port, "ada", host=host))) for _ in range(4)]
@@ -271,7 +275,7 @@ def test_two_processes_count_together_through_redis_and_each_alone_while_it_is_a
         redis.kill()
         for server in servers:
             assert [status(server) for _ in range(8)] == [200] * 6 + [429] * 2
-            assert "each process counts for itself" in server.log
+            assert "each process counts rates alone" in server.log
 
 
 def test_rates_are_counted_in_redis_again_when_it_is_back(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +283,7 @@ def test_rates_are_counted_in_redis_again_when_it_is_back(redis: RedisServer, mo
     clock = [0.0]
     monkeypatch.setattr("app.web.rate_limits.time.monotonic", lambda: clock[0])
     settings = Settings(redis_url=redis.url, address_requests="2/day", environment="production")
-    one, two = Limits(settings), Limits(settings)
+    one, two = RateLimits(settings), RateLimits(settings)
     redis.kill()
     one.count("address_requests", "192.0.2.1")
     redis.start()

@@ -8,6 +8,7 @@ import logging
 import re
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from socket import create_connection
 from typing import Any, get_args
@@ -26,7 +27,7 @@ from app.observability.logging import LineFormatter, LogFormat, resolve_log_form
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.survey.snapshot import SessionKey
-from app.web.security_log import EVERY_S, SecurityLog
+from app.web.security_log import REPEAT_S, SecurityLog
 from tests.conftest import SURVEYS, Server
 from tests.databases import create_sqlite
 from tests.waiting import wait_for
@@ -123,12 +124,12 @@ def test_each_line_says_when_who_and_what(tmp_path: Path) -> None:
     refused = [what.partition(" request_id=")[0] for what in said]
     assert refused == [
         (
-            "refused address='127.0.0.1' who='anyone' what='GET /api/session/ada' "
-            "why='Valid credentials are required: a participant token or an API key.'"
+            "refused address='127.0.0.1' principal='anyone' request='GET /api/session/ada' "
+            "reason='Valid credentials are required: a participant token or an API key.'"
         ),
         (
-            f"refused address='127.0.0.1' who='key:{key.split('_')[1]} (ward 3)' shown='key:{key.split('_')[1]}' "
-            "what='GET /api/sessions' why='The API key lacks the scope sessions:read.'"
+            f"refused address='127.0.0.1' principal='key:{key.split('_')[1]} (ward 3)' credential='key:{key.split('_')[1]}' "
+            "request='GET /api/sessions' reason='The API key lacks the scope sessions:read.'"
         ),
     ]
 
@@ -165,11 +166,11 @@ def test_floods_and_foreign_origins_are_logged(app: App, caplog: pytest.LogCaptu
     with production_app(settings) as strict:
         assert [strict.request("GET", "/").status_code for _ in range(2)] == [200, 429]
     refused, host, limited = security_lines(caplog)
-    assert refused.startswith("WARNING refused address='127.0.0.1' who='participant'")
+    assert refused.startswith("WARNING refused address='127.0.0.1' principal='participant'")
     assert f"origin='{EVIL}'" in refused
     assert host.startswith("WARNING wrong_host address='127.0.0.1'")
     assert "host='evil.test'" in host
-    assert limited.startswith("WARNING limited address='127.0.0.1' who='anyone' what='GET /'")
+    assert limited.startswith("WARNING limited address='127.0.0.1' principal='anyone' request='GET /'")
     with served(tmp_path, STEPKEEP_PARTICIPANT_CONNECTIONS="1/day") as server:
         with credentials_of(server) as credentials:
             token, _ = credentials.issue_token(SessionKey("phq9", "ada"))
@@ -184,22 +185,27 @@ def test_floods_and_foreign_origins_are_logged(app: App, caplog: pytest.LogCaptu
             ):
                 ws.recv(timeout=10)
         wait_for(lambda: "limited" in server.log, lambda: server.log)
-        assert f"why='this origin is not allowed' origin='{EVIL}'" in server.log
-        assert "limited address='127.0.0.1' who='participant' shown='token' what='GET /ws/survey/ada'" in server.log
+        assert f"reason='origin not allowed' origin='{EVIL}'" in server.log
+        assert (
+            "limited address='127.0.0.1' principal='participant' credential='token' request='GET /ws/survey/ada'"
+            in server.log
+        )
 
 
 def test_flood_is_one_line_a_minute(app: App, caplog: pytest.LogCaptureFixture) -> None:
     """One of each kind, address and principal; the next says how many there were. Other addresses have their own."""
     clock = [0.0]
-    app.flask.extensions["stepkeep_security_log"] = SecurityLog(lambda: clock[0])
+    app.flask.extensions["stepkeep"] = replace(
+        app.flask.extensions["stepkeep"], security_log=SecurityLog(lambda: clock[0])
+    )
     for _ in range(5):
         app.request("GET", "/api/sessions")
     app.request("GET", "/api/sessions", environ_base={"REMOTE_ADDR": "192.0.2.7"})
-    clock[0] += EVERY_S
+    clock[0] += REPEAT_S
     app.request("GET", "/api/sessions")
     lines = security_lines(caplog)
     assert len(lines) == 3
-    assert ["untold=4" in line for line in lines] == [False, False, True]
+    assert ["suppressed=4" in line for line in lines] == [False, False, True]
 
 
 def test_line_ends_in_input_stay_in_one_line(app: App, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
@@ -343,14 +349,20 @@ def test_refused_access_is_logged(app: App, caplog: pytest.LogCaptureFixture) ->
     """With who, what and why; of a key that does not hold its id, of a token only that it was one."""
     key, wrong = app.create_key("export"), f"stepkeep_{'a' * 12}_{'b' * 43}"
     asks: list[tuple[str | None, str]] = [
-        (None, "who='anyone' what='GET /api/session/ada'"),
-        (wrong, f"who='anyone' shown='key:{'a' * 12}' what='GET /api/session/ada'"),
-        ("nonsense", "who='anyone' shown='token' what='GET /api/session/ada'"),
-        (app.create_token("bob"), "who='participant' shown='token' what='GET /api/session/ada' why=\"A participant"),
-        (key, f"(ward 3)' shown='key:{key.split('_')[1]}' what='GET /api/session/ada' why='The API key lacks"),
+        (None, "principal='anyone' request='GET /api/session/ada'"),
+        (wrong, f"principal='anyone' credential='key:{'a' * 12}' request='GET /api/session/ada'"),
+        ("nonsense", "principal='anyone' credential='token' request='GET /api/session/ada'"),
+        (
+            app.create_token("bob"),
+            "principal='participant' credential='token' request='GET /api/session/ada' reason=\"A participant",
+        ),
+        (
+            key,
+            f"(ward 3)' credential='key:{key.split('_')[1]}' request='GET /api/session/ada' reason='The API key lacks",
+        ),
     ]
     for shown, expected in asks:
-        app.flask.extensions["stepkeep_security_log"] = SecurityLog()
+        app.flask.extensions["stepkeep"] = replace(app.flask.extensions["stepkeep"], security_log=SecurityLog())
         caplog.clear()
         assert app.request("GET", "/api/session/ada?survey=phq9", shown).status_code in {401, 403}
         (line,) = security_lines(caplog)
@@ -372,12 +384,13 @@ def test_sign_ins_right_and_wrong_are_logged(app: App, caplog: pytest.LogCapture
         assert csrf is not None
         client.post("/sign-out", base_url=SITE, data={"csrf": csrf[1]})
         client.post("/sign-in", base_url=SITE, data={"key": f"{key[:-1]}{'a' if key[-1] != 'a' else 'b'}"})
-    who = f"address='127.0.0.1' who='key:{key_id} (ward 3)'"
+    who = f"address='127.0.0.1' principal='key:{key_id} (ward 3)'"
     signed_in, signed_out, failed = security_lines(caplog)
-    assert signed_in == f"INFO signed_in {who} shown='key:{key_id}' what='POST /sign-in'"
-    assert signed_out == f"INFO signed_out {who} what='POST /sign-out'"
+    assert signed_in == f"INFO signed_in {who} credential='key:{key_id}' request='POST /sign-in'"
+    assert signed_out == f"INFO signed_out {who} request='POST /sign-out'"
     assert (
-        failed == f"WARNING sign_in_failed address='127.0.0.1' who='anyone' shown='key:{key_id}' what='POST /sign-in'"
+        failed
+        == f"WARNING sign_in_failed address='127.0.0.1' principal='anyone' credential='key:{key_id}' request='POST /sign-in'"
     )
 
 

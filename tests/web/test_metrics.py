@@ -165,12 +165,12 @@ def test_key_holds_no_longer_than_it_was_made_for(app: App) -> None:
 
 def test_gauges_follow_though_nobody_reads_them(app: App) -> None:
     """Else a process that is not the one that is asked would tell of long ago; closing ends the looking."""
-    connections = app.flask.extensions["stepkeep_connections"]
-    gauges = app.flask.extensions["stepkeep_gauges"]
+    connections = app.flask.extensions["stepkeep"].connections
+    gauges = app.flask.extensions["stepkeep"].gauges
     app.request("GET", "/healthz")
-    assert connections.enter()
+    assert connections.acquire()
     wait_for(lambda: metrics.REGISTRY.get_sample_value("stepkeep_connections") == 1, lambda: "the gauge stands still")
-    connections.leave()
+    connections.release()
     wait_for(lambda: metrics.REGISTRY.get_sample_value("stepkeep_connections") == 0, lambda: "the gauge stands still")
     gauges.close()
     assert not gauges._thread.is_alive()

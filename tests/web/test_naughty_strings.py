@@ -50,7 +50,7 @@ class App:
     def __init__(self, store: SessionStore) -> None:
         app = create_app(store.settings, store)
         self.store = store
-        self.access = app.extensions["stepkeep_access"]
+        self.access = app.extensions["stepkeep"].authenticator
         self.client: FlaskClient = app.test_client()
 
     def request(self, method: str, path: str, **options: Any) -> TestResponse:

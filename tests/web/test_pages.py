@@ -17,7 +17,7 @@ from app.sessions.queries import now_us
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
-from app.web.authentication import Access
+from app.web.authentication import Authenticator
 from app.web.factory import create_app
 from tests.conftest import SURVEYS
 
@@ -30,7 +30,7 @@ TITLE = "Follow-up after the ward"
 class Clinic:
     """The application in production, with a clock that a test sets."""
 
-    access: Access
+    access: Authenticator
     client: FlaskClient
     clock: list[int]
 
@@ -58,7 +58,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
         lambda: clock[0],
     )
     app = create_app(store.settings, store)
-    access = app.extensions["stepkeep_access"]
+    access = app.extensions["stepkeep"].authenticator
     yield Clinic(access, app.test_client(), clock)
     access.credentials.revocations.close()
     store.close()

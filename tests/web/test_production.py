@@ -211,7 +211,7 @@ def test_development_is_for_loopback_only(tmp_path: Path, settings_here: Setting
             with app.test_client() as client:
                 answer = client.get(path, base_url=base, environ_base={"REMOTE_ADDR": remote}, buffered=True)
             assert answer.status_code == status, (base, remote, path)
-    app.extensions["stepkeep_access"].credentials.revocations.close()
+    app.extensions["stepkeep"].authenticator.credentials.revocations.close()
     store.close()
 
 
@@ -275,8 +275,8 @@ def test_which_key_or_file_is_missing_is_for_the_log_alone(
 
     with production_app(settings_here) as app:
         app.begin_session("somebody")
-        for name in ("load", "delete"):
-            monkeypatch.setattr(app.store, name, fail)
+        monkeypatch.setattr(app.store.queries, "load", fail)
+        monkeypatch.setattr(app.store.erasure, "delete", fail)
         for method in ("GET", "DELETE"):
             caplog.clear()
             answer = app.request(method, "/api/session/somebody?survey=phq9", app.create_key())

@@ -12,7 +12,7 @@ import pytest
 from app.errors import DatabaseUnavailable
 from app.settings import Settings
 from app.store import history
-from app.web.health import FEW_FREE_BYTES, TOO_FEW_FREE_BYTES
+from app.web.health import LOW_DISK_BYTES, MIN_DISK_BYTES
 from app.web.rest.models import Problem, Ready
 from app.writer.pending import Backlog
 from tests.conftest import SURVEYS
@@ -102,7 +102,7 @@ def test_server_goes_on_under_the_schema_of_a_newer_release(app: App, tmp_path: 
     assert found.status == 200
     assert found.checks["schema"] == (
         "warning",
-        "a newer release has changed the schema: replace this server by one of that release",
+        "A newer release has upgraded the schema. Replace this server with that release.",
     )
 
 
@@ -129,10 +129,10 @@ def test_writer_that_gets_nowhere_is_told(app: App, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("free", "status", "check"),
     [
-        (FEW_FREE_BYTES, 200, "ok"),
-        (FEW_FREE_BYTES - 1, 200, "warning"),
-        (TOO_FEW_FREE_BYTES, 200, "warning"),
-        (TOO_FEW_FREE_BYTES - 1, 503, "failing"),
+        (LOW_DISK_BYTES, 200, "ok"),
+        (LOW_DISK_BYTES - 1, 200, "warning"),
+        (MIN_DISK_BYTES, 200, "warning"),
+        (MIN_DISK_BYTES - 1, 503, "failing"),
     ],
 )
 def test_full_disk_is_told_before_it_is_full(
@@ -147,9 +147,9 @@ def test_full_disk_is_told_before_it_is_full(
 
 def test_server_that_stops_is_not_ready(app: App) -> None:
     """So that a load balancer sends nobody any more."""
-    app.flask.extensions["stepkeep_connections"].stopping = True
+    app.flask.extensions["stepkeep"].connections.stopping = True
     found = readiness(app)
-    assert (found.status, found.checks["server"]) == (503, ("failing", "it stops"))
+    assert (found.status, found.checks["server"]) == (503, ("failing", "The server is shutting down."))
 
 
 def test_server_without_surveys_is_ready_and_says_so(tmp_path: Path) -> None:
@@ -166,16 +166,15 @@ def test_what_begins_to_fail_is_logged_once(
 ) -> None:
     """A balancer asks every second; the log has one line for the fault and one for its end."""
     caplog.set_level(logging.WARNING, "stepkeep.readiness")
-    connections = app.flask.extensions["stepkeep_connections"]
+    connections = app.flask.extensions["stepkeep"].connections
     for stopping in (False, True, True, True, False, False):
         connections.stopping = stopping
         app.request("GET", "/readyz")
     lines = [one.getMessage() for one in caplog.records if one.name == "stepkeep.readiness"]
-    assert lines == ["not ready: server: it stops", "ready again"]
+    assert lines == ["not ready: server: The server is shutting down.", "ready again"]
 
 
 def test_databases_of_others_have_no_disk_of_ours(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL and MariaDB look after their own."""
-    settings = app.store.settings.model_copy(update={"database_url": "postgresql+psycopg://127.0.0.1/x"})
-    monkeypatch.setattr(app.store, "settings", settings)
+    monkeypatch.setattr(app.store, "sqlite_path", None)
     assert "disk" not in readiness(app).checks

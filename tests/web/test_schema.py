@@ -29,7 +29,7 @@ from app.access.principals import SCOPES
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
-from app.web.authentication import Access
+from app.web.authentication import Authenticator
 from app.web.factory import MAX_BODY_BYTES, create_app
 from app.web.rest.openapi.errors import CODES
 from app.web.rest.requests import IDEMPOTENCY_KEY_PATTERN
@@ -84,7 +84,7 @@ class Served:
     def __init__(self, store: SessionStore) -> None:
         app = create_app(store.settings, store)
         self.store = store
-        self.access: Access = app.extensions["stepkeep_access"]
+        self.access: Authenticator = app.extensions["stepkeep"].authenticator
         self._server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
         self.url = f"http://127.0.0.1:{self._server.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)

@@ -14,7 +14,7 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.tables import audit_log
 from app.survey.snapshot import SessionKey
-from app.web.authentication import Access
+from app.web.authentication import Authenticator
 from app.web.factory import create_app
 
 SITE = "https://clinic.test"
@@ -27,7 +27,7 @@ class Browser:
     def __init__(self, store: SessionStore) -> None:
         self.store = store
         self.app = create_app(store.settings, store)
-        self.access: Access = self.app.extensions["stepkeep_access"]
+        self.access: Authenticator = self.app.extensions["stepkeep"].authenticator
         self.client: FlaskClient = self.app.test_client()
 
     def get(self, path: str) -> Any:

@@ -22,7 +22,7 @@ UNKNOWN = "wh_0123456789abcdef"
 def app(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The application in production on each database; nothing is sent anywhere."""
     with production_app_on(request.param, servers, tmp_path_factory.mktemp("app")) as app:
-        app.flask.extensions["stepkeep_webhooks"].close()
+        app.flask.extensions["stepkeep"].webhooks.close()
         yield app
 
 

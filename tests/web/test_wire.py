@@ -305,7 +305,7 @@ def test_messages_that_come_after_our_close_do_not_open_it_again(echo: EchoServe
         assert peer.rest() == []
 
 
-class SlowToHear(server.SafeServer):
+class SlowToHear(server.Server):
     """Has read the peer's close, and does not know it yet."""
 
     reading = threading.Event()
@@ -324,13 +324,13 @@ def test_message_sent_while_the_close_is_being_read_finds_the_connection_closed(
     given = dict(line.split(": ", 1) for line in headers)
     environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in given.items()}
     with ours, theirs:
-        ws = SlowToHear({**environ, "werkzeug.socket": server.SafeSocket(ours)})
+        ws = SlowToHear({**environ, "werkzeug.socket": server.LockedSocket(ours)})
         theirs.sendall(close_frame(1000))
         assert SlowToHear.reading.wait(raw.TIMEOUT_S)
         with pytest.raises(ConnectionClosed):
             ws.send("too late")
         SlowToHear.go_on.set()
-        server.hang_up(ws)
+        server.shutdown(ws)
         assert not ws.thread.is_alive()
 
 

@@ -4,6 +4,7 @@ Events are written to the outbox in the transaction of the turn that caused them
 receiver recognizes repeated messages by their ``webhook-id``.
 """
 
+from ...store.webhooks import WebhookEvent
 from .dispatcher import Dispatcher
 from .management import (
     BATCH_SIZE,
@@ -32,6 +33,7 @@ __all__ = [
     "URL_PATTERN",
     "Dispatcher",
     "NewWebhook",
+    "WebhookEvent",
     "add_webhook",
     "delivery_to_dict",
     "get_webhook",

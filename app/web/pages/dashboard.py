@@ -1,8 +1,8 @@
-"""The dashboard's pages, for those who run surveys: counts, figures of a survey, sessions and the walk of one.
+"""The dashboard's pages: counts, a survey's figures, sessions, and one session's history.
 
-Thin: each page is a shell whose scripts (static/dashboard/) ask REST with the sign-in's cookie, so that what may be
-seen, and what is noted of it in the audit log, is decided in one place. Only the counts and the audit log come with
-the page. What a key may not do has no link here. No page's title or address has an answer in it.
+Each page is a shell whose scripts (static/dashboard/) call REST with the sign-in's cookie, so that authorization and
+audit are in one place; only the counts and the audit log are rendered here. Links that the API key may not follow are
+left out. No title or address contains an answer.
 """
 
 from collections.abc import Sequence
@@ -14,18 +14,17 @@ from werkzeug import Response
 from ...access.principals import SCOPES, Developer, Integrator, require_scope
 from ...core.timestamps import format_minute
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, NotFound, Unauthorized, Unavailable
-from ...store import audit, counting, history
-from ...store.audit import RecordedEntry
-from ...store.counting import SurveyCount
-from ..authentication import access
-from ..authorization import note, store
-from .sign_in import put_off, refuse, to_sign_in
+from ...sessions.audit_log import RecordedEntry
+from ...sessions.queries import SurveyCount
+from ..authorization import audit
+from ..context import authenticator, store
+from .sign_in import refuse, show_unavailable, to_sign_in
 from .survey import page
 
 dashboard = flask.Blueprint("dashboard", __name__)
 dashboard.add_app_template_filter(format_minute)
 dashboard.register_error_handler(Forbidden, refuse)
-dashboard.register_error_handler(Unavailable, put_off)
+dashboard.register_error_handler(Unavailable, show_unavailable)
 
 AUDIT_ENTRIES = 50
 """Entries of the audit log that the dashboard shows."""
@@ -39,12 +38,12 @@ EXPORT_FORMATS = {
     "sav": "SPSS",
     "dta": "Stata",
 }
-"""What ``GET /api/surveys/{id}/export`` makes, as people call it."""
+"""The formats of ``GET /api/surveys/{id}/export``, with their labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownSurvey:
-    """A survey's line on the dashboard; ``title`` is None where its file is gone."""
+class SurveyRow:
+    """A survey's line on the dashboard; ``title`` is None if the survey is no longer offered."""
 
     survey_id: str
     title: str | None
@@ -53,95 +52,91 @@ class ShownSurvey:
 
 @dashboard.get("/dashboard")
 def show_overview() -> Response:
-    """Show how many sessions each survey has, who is signed in and, with the scope admin, what was done last."""
-    who = _who()
-    entries = _entries(who) if "admin" in _scopes(who) else None
-    return _page("overview.html", who, surveys=_shown_surveys(), entries=entries)
+    """Show each survey's counts and, with the scope admin, the newest entries of the audit log."""
+    principal = _principal()
+    entries = _audit_entries(principal) if "admin" in _scopes(principal) else None
+    return _page("overview.html", principal, surveys=_survey_rows(), entries=entries)
 
 
 @dashboard.get("/dashboard/surveys/<survey_id>")
 def show_survey(survey_id: str) -> Response:
-    """Show the figures of a survey: one that is offered, or of which revisions are kept."""
-    who = _who()
+    """Show the figures of a survey that is offered or has stored revisions."""
+    principal = _principal()
     survey = store().catalogue.surveys.get(survey_id)
-    revisions = store().run_read(
-        lambda connection: history.read_revisions(connection, store().queries.key("x", survey_id)[0])
-    )
+    revisions = store().queries.stored_revisions(store().queries.survey_id(survey_id))
     if survey is None and not revisions:
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
     return _page(
         "survey.html",
-        who,
+        principal,
         survey_id=survey_id,
         survey=survey,
         revisions=revisions,
-        formats=EXPORT_FORMATS if "export" in _scopes(who) else {},
+        formats=EXPORT_FORMATS if "export" in _scopes(principal) else {},
     )
 
 
 @dashboard.get("/dashboard/sessions")
 def list_sessions() -> Response:
-    """Show the sessions that fit a search."""
-    return _page("sessions.html", _who(), surveys=store().catalogue.surveys.values())
+    """Show the sessions that match a search."""
+    return _page("sessions.html", _principal(), surveys=store().catalogue.surveys.values())
 
 
 @dashboard.get("/dashboard/sessions/<survey_id>/<path:user_id>")
 def show_session(survey_id: str, user_id: str) -> Response:
-    """Show the walk of one session: its events, and its state at any version."""
-    who = _who()
+    """Show one session: its events, and its state at any version."""
+    principal = _principal()
     key = store().queries.key(user_id, survey_id)
     if store().queries.load(key) is None:
         raise NoSuchSession(key.survey_id, key.user_id)
     survey = store().catalogue.surveys.get(survey_id)
-    return _page("session.html", who, key=key, survey=survey)
+    return _page("session.html", principal, key=key, survey=survey)
 
 
 @dashboard.errorhandler(Unauthorized)
-def lead_to_sign_in(_error: Unauthorized) -> Response:
-    """Lead who is not signed in, or no more, to the form."""
+def redirect_to_sign_in(_error: Unauthorized) -> Response:
+    """Redirect to the form if there is no valid sign-in."""
     return to_sign_in()
 
 
 @dashboard.errorhandler(NotFound)
 @dashboard.errorhandler(InvalidInput)
-def miss(_error: NotFound | InvalidInput) -> Response:
-    """Say that there is no such page; the same to an address that could be none."""
-    return page("dashboard/not_found.html", status=404, scopes=_scopes(_who()))
+def show_not_found(_error: NotFound | InvalidInput) -> Response:
+    """Show that the page does not exist; the same for an invalid address."""
+    return page("dashboard/not_found.html", status=404, scopes=_scopes(_principal()))
 
 
-def _who() -> Integrator | Developer:
-    """Return who is signed in and may read sessions.
+def _principal() -> Integrator | Developer:
+    """Return the principal who is signed in and may read sessions.
 
     Raises:
-        Unauthorized, Forbidden: nobody, or with a key that may not.
+        Unauthorized, Forbidden: no sign-in, or the API key lacks the scope.
     """
-    who = access().signed_in()
-    require_scope(who, "sessions:read")
-    return who
+    principal = authenticator().sign_ins.principal()
+    require_scope(principal, "sessions:read")
+    return principal
 
 
-def _page(template: str, who: Integrator | Developer, **context: object) -> Response:
-    name = who.name if isinstance(who, Integrator) else None
-    shown = {"scopes": _scopes(who), "name": name, "csrf": access().csrf_token(), **context}
-    return page(f"dashboard/{template}", status=200, **shown)
+def _page(template: str, principal: Integrator | Developer, **variables: object) -> Response:
+    name = principal.name if isinstance(principal, Integrator) else None
+    csrf = authenticator().sign_ins.csrf_token()
+    return page(f"dashboard/{template}", status=200, scopes=_scopes(principal), name=name, csrf=csrf, **variables)
 
 
-def _shown_surveys() -> list[ShownSurvey]:
-    """Return the surveys that are offered, in the catalogue's order, and those of which only sessions are there."""
-    at = store().clock()
-    counts = {count.survey_id: count for count in store().run_read(lambda db: counting.count_by_survey(db, at))}
+def _survey_rows() -> list[SurveyRow]:
+    """Return the surveys that are offered, in the catalogue's order, then the others that have sessions."""
+    counts = {count.survey_id: count for count in store().queries.counts_by_survey()}
     offered = store().catalogue.surveys
-    shown = [ShownSurvey(survey_id=one.id, title=one.title, count=counts.get(one.id)) for one in offered.values()]
-    gone = [ShownSurvey(survey_id=one, title=None, count=counts[one]) for one in counts if one not in offered]
-    return shown + gone
+    rows = [SurveyRow(survey_id=id_, title=survey.title, count=counts.get(id_)) for id_, survey in offered.items()]
+    return rows + [SurveyRow(survey_id=id_, title=None, count=counts[id_]) for id_ in counts if id_ not in offered]
 
 
-def _scopes(who: Integrator | Developer) -> Sequence[str]:
-    if isinstance(who, Developer):
+def _scopes(principal: Integrator | Developer) -> Sequence[str]:
+    if isinstance(principal, Developer):
         return SCOPES
-    return [scope for scope in SCOPES if scope in who.scopes]
+    return [scope for scope in SCOPES if scope in principal.scopes]
 
 
-def _entries(who: Integrator | Developer) -> list[RecordedEntry]:
-    note(who, "audit_read", None)
-    return store().run_read(lambda db: audit.read_page(db, None, AUDIT_ENTRIES, {})).entries
+def _audit_entries(principal: Integrator | Developer) -> list[RecordedEntry]:
+    audit(principal, "audit_read", None)
+    return store().audit_log.page(limit=AUDIT_ENTRIES).entries

@@ -1,10 +1,8 @@
-"""The participant's pages: the list of surveys, the page that takes one, and those that begin and end a visit.
+"""The participant's pages: the list of surveys, a survey's page, and pages to resume, restart and leave.
 
-Thin: which surveys there are is the catalogue's business, who somebody is ``auth.py``'s, and a walk happens over the
-socket. In production a survey's page always belongs to one participant, whose token is the survey's cookie; the
-address names nobody. In development the page's script says who it is. A closed survey is named to nobody who was not
-invited. The pages hold no script and no style of their own, so that a strict Content-Security-Policy fits them; what
-the script needs to know stands in data attributes.
+In production a survey's page belongs to one participant, by the token in the survey's cookie; the address has no user
+id. In development the page's script chooses the user id. Closed surveys are shown only to invited participants. The
+pages have no inline script or style, for a strict Content-Security-Policy; scripts read data attributes.
 """
 
 from collections.abc import Mapping
@@ -12,12 +10,12 @@ from collections.abc import Mapping
 import flask
 from werkzeug import Response
 
-from ...access.principals import Integrator, Participant
+from ...access.principals import Participant
 from ...access.tokens import new_user_id
 from ...errors import Forbidden, StepkeepError, Unauthorized
 from ...survey import SessionKey, Survey
-from ..authentication import access
-from ..authorization import store
+from ..context import authenticator, store
+from ..request_origin import require_same_origin
 
 pages = flask.Blueprint(
     "pages",
@@ -29,97 +27,96 @@ pages = flask.Blueprint(
 
 @pages.get("/")
 def list_surveys() -> Response:
-    """Show the surveys that whoever asks may take."""
-    shown = [survey for survey in _surveys().values() if _may_be_listed(survey)]
-    return page("index.html", surveys=shown)
+    """Show the surveys that this browser's participant may take."""
+    return page("index.html", surveys=[survey for survey in _surveys().values() if _is_listed(survey)])
 
 
 @pages.get("/s/<survey_id>")
 def take_survey(survey_id: str) -> Response:
-    """Show the page that takes one survey, as the participant who comes; or say kindly why not.
+    """Show a survey's page for this browser's participant, or why it cannot be shown.
 
-    In production somebody new gets an id and its cookie here. Who comes with a cookie that holds no more is never
-    taken for somebody new: he may have answers that another link leads to.
+    In production a new participant gets an id and a cookie here. An expired or revoked cookie does not make a new
+    participant: they may have answers that another link leads to.
     """
     survey = _surveys().get(survey_id)
     if survey is None:
         return page("not_found.html", status=404)
     try:
-        who = _participant(survey_id)
+        participant = _participant(survey_id)
     except Unauthorized:
-        return page("ended.html", status=401, survey=_if_public(survey))
-    if who is not None:
-        return _go_on(survey, who)
-    if access().is_development:
+        return page("ended.html", status=401, survey=survey if survey.access == "public" else None)
+    if participant is not None:
+        return _resume(survey, participant)
+    if authenticator().is_development:
         return page("survey.html", survey=survey, user_id=None)
     if survey.access == "closed":
         return page("invitation.html", status=401)
-    return _begin(survey)
+    return _start(survey)
 
 
 @pages.post("/s/<survey_id>/anew")
 def begin_anew(survey_id: str) -> Response:
-    """Give this browser a new participant's id, whatever it had, and show the survey's page."""
-    access().check_own_page()
+    """Give this browser a new participant's cookie, and redirect to the survey's page."""
+    require_same_origin(store().settings)
     survey = _surveys().get(survey_id)
     if survey is None:
         return page("not_found.html", status=404)
     if survey.access == "closed":
         return page("invitation.html", status=401)
     response = flask.redirect(flask.url_for("pages.take_survey", survey_id=survey.id), 303)
-    access().set_cookie(response, _new_key(survey))
+    authenticator().set_resume_cookie(response, _new_key(survey))
     return unstored(response)
 
 
 @pages.get("/resume")
 def resume() -> Response:
-    """Show the page that a link to go on leads to: its script brings the token, which no address may hold."""
+    """Show the page of a resume link: its script sends the token from the URL's fragment."""
     return page("resume.html")
 
 
 @pages.get("/left")
 def left() -> Response:
-    """Say that this browser has left a survey."""
+    """Show that this browser has left a survey."""
     return page("left.html")
 
 
 @pages.errorhandler(Forbidden)
 def refuse(error: Forbidden) -> Response:
-    """Say to a person what was refused."""
+    """Show what was refused."""
     return page("refused.html", status=403, why=error.message)
 
 
 @pages.app_template_global()
 def is_signed_in() -> bool:
-    """Return whether somebody is signed in to the dashboard; no trouble with that keeps a page from being shown."""
+    """Return whether there is a dashboard sign-in; False if the database is unavailable."""
     try:
-        return isinstance(access().signed_in(), Integrator)
+        return authenticator().sign_ins.integrator() is not None
     except StepkeepError:
         return False
 
 
 def page(template: str, *, status: int = 200, **context: object) -> Response:
-    """Return a page that is kept by no cache: what it shows depends on who asks."""
+    """Return a page that is not cached, since it depends on the cookies."""
     return unstored(flask.make_response(flask.render_template(template, **context), status))
 
 
 def unstored(response: Response) -> Response:
-    """Return the response, marked to be kept by no cache."""
+    """Return the response, not to be cached."""
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _go_on(survey: Survey, who: Participant) -> Response:
-    response = page("survey.html", survey=survey, user_id=who.key.user_id)
-    if access().credentials.should_renew(who):
-        access().set_cookie(response, who.key)
+def _resume(survey: Survey, participant: Participant) -> Response:
+    response = page("survey.html", survey=survey, user_id=participant.key.user_id)
+    if authenticator().credentials.should_renew(participant):
+        authenticator().set_resume_cookie(response, participant.key)
     return response
 
 
-def _begin(survey: Survey) -> Response:
+def _start(survey: Survey) -> Response:
     key = _new_key(survey)
     response = page("survey.html", survey=survey, user_id=key.user_id)
-    access().set_cookie(response, key)
+    authenticator().set_resume_cookie(response, key)
     return response
 
 
@@ -129,24 +126,20 @@ def _new_key(survey: Survey) -> SessionKey:
 
 def _participant(survey_id: str) -> Participant | None:
     try:
-        return access().participant_of_cookie(survey_id)
+        return authenticator().participant_from_cookie(survey_id)
     except Unauthorized:
-        if access().is_development:  # there nobody needs one
+        if authenticator().is_development:  # where no token is needed
             return None
         raise
 
 
-def _may_be_listed(survey: Survey) -> bool:
-    if survey.access == "public" or access().is_development:
+def _is_listed(survey: Survey) -> bool:
+    if survey.access == "public" or authenticator().is_development:
         return True
     try:
         return _participant(survey.id) is not None
     except Unauthorized:
         return False
-
-
-def _if_public(survey: Survey) -> Survey | None:
-    return survey if survey.access == "public" else None
 
 
 def _surveys() -> Mapping[str, Survey]:

@@ -1,13 +1,11 @@
 """REST for people who analyse: a survey's sessions as a file, and the codebook to it."""
 
-import threading
-from contextlib import ExitStack
 from typing import Any
 
 import flask
 
 from ...core.timestamps import parse_timestamp
-from ...errors import InvalidInput, RateLimited
+from ...errors import InvalidInput
 from ...operations.export import (
     FORMATS,
     MODES,
@@ -17,8 +15,8 @@ from ...operations.export import (
     codebook_to_dict,
     codebook_to_markdown,
 )
-from ...sessions.service import SessionStore
-from ..authorization import permitted_to_all, store
+from ..authorization import authorize_all
+from ..context import app_context, store
 from . import requests
 from .responses import json_response
 
@@ -29,62 +27,17 @@ LEFT_OUT = "Stepkeep-Left-Out"
 
 CODEBOOK_FORMATS = ("json", "markdown")
 
-WRITTEN_AT_ONCE = 2
-"""Exports under way that are made as a file first: each takes a part of the machine's room for such files."""
-
-AGAIN_S = 10
-"""Seconds after which who was refused may ask again."""
-
-_UNDER_WAY = "stepkeep_exports"
-
 SWITCHES = ("labels", "spreadsheet_safe", "history", "drafts")
-
-
-class UnderWay:
-    """The exports under way on this server process. Safe from any thread.
-
-    Args:
-        at_once: how many there may be: each has one of REST's threads for minutes.
-    """
-
-    def __init__(self, at_once: int) -> None:
-        self._all = threading.BoundedSemaphore(at_once)
-        self._written = threading.BoundedSemaphore(WRITTEN_AT_ONCE)
-
-    def enter(self, *, is_streamed: bool) -> ExitStack:
-        """Return the place of one more export, to be closed at its end.
-
-        Raises:
-            RateLimited: there are too many already.
-        """
-        with ExitStack() as taken:
-            for places in (self._all,) if is_streamed else (self._all, self._written):
-                if not places.acquire(blocking=False):
-                    raise RateLimited(AGAIN_S)
-                taken.callback(places.release)
-            return taken.pop_all()
-
-
-@export_api.record_once
-def _bound(setup: flask.blueprints.BlueprintSetupState) -> None:
-    """Let all requests of the application share the places."""
-    opened: SessionStore = setup.app.extensions["stepkeep"]
-    setup.app.extensions[_UNDER_WAY] = UnderWay(max(1, opened.settings.rest_threads // 4))
-
-
-def _under_way() -> UnderWay:
-    found: UnderWay = flask.current_app.extensions[_UNDER_WAY]
-    return found
 
 
 @export_api.get("/api/surveys/<survey_id>/export")
 def export_survey(survey_id: str) -> flask.Response:
     """Give the survey's sessions as a file; what fails is told before its first byte, as far as that can be known."""
     asked_for = flask.request.args.get("format", "csv")
-    permitted_to_all("export", "survey_exported", survey=survey_id[:64], format=asked_for[:16])
+    authorize_all("export", "survey_exported", survey=survey_id[:64], format=asked_for[:16])
     requests.check_arguments("format", "status", "since", "until", "updated_since", "mode", *SWITCHES)
     exporting = Export(store(), _asked(survey_id))
-    with _under_way().enter(is_streamed=exporting.format.is_streamed) as places:
+    with app_context().export_slots.acquire(is_streamed=exporting.format.is_streamed) as places:
         response = _made(exporting)
         # However the stream ends, also where nobody takes a piece of it.
         response.call_on_close(places.pop_all().close)
@@ -105,10 +58,10 @@ def _made(exporting: Export) -> flask.Response:
 @export_api.get("/api/surveys/<survey_id>/codebook")
 def get_codebook(survey_id: str) -> flask.Response:
     """Say what each column of the survey's export means, as JSON or as Markdown."""
-    permitted_to_all("export", "survey_exported", survey=survey_id[:64], format="codebook")
+    authorize_all("export", "survey_exported", survey=survey_id[:64], format="codebook")
     requests.check_arguments("format")
     wanted = _one_of("format", CODEBOOK_FORMATS, "json")
-    layout = Export(store(), ExportRequest(survey_id=store().queries.key("x", survey_id).survey_id)).layout
+    layout = Export(store(), ExportRequest(survey_id=store().queries.survey_id(survey_id))).layout
     if wanted == "json":
         return json_response({"success": True, "codebook": codebook_to_dict(layout)})
     return flask.Response(codebook_to_markdown(layout), content_type="text/markdown; charset=utf-8")
@@ -116,7 +69,7 @@ def get_codebook(survey_id: str) -> flask.Response:
 
 def _asked(survey_id: str) -> ExportRequest:
     return ExportRequest(
-        survey_id=store().queries.key("x", survey_id).survey_id,
+        survey_id=store().queries.survey_id(survey_id),
         format=_one_of("format", tuple(FORMATS), "csv"),
         status=_one_of("status", STATUSES),
         since=_moment("since"),

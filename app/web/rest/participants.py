@@ -10,9 +10,10 @@ from ...access.tokens import new_user_id
 from ...core.timestamps import format_timestamp
 from ...errors import Forbidden, InvalidInput, NoSuchSurvey, OtherVisit, Unauthorized
 from ...operations.privacy.participant_export import export_participant
-from ...store import audit
-from ..authentication import access, address
-from ..authorization import note, permitted, permitted_to_all, store
+from ...sessions.audit_log import RecordedEntry
+from ..authorization import audit, authorize_all, authorize_session
+from ..context import authenticator, store
+from ..request_origin import client_address, public_url, require_same_origin
 from . import requests
 from .responses import json_response
 
@@ -30,7 +31,7 @@ def create_participant(survey_id: str) -> flask.Response:
     Anybody may ask for one of a public survey. Who may write sessions invites to closed ones too, and may say
     the ``user_id``.
     """
-    who = access().who()
+    who = authenticator().principal()
     survey = store().catalogue.surveys.get(survey_id)
     may_invite = not isinstance(who, Participant) and _may(who)
     if survey is None or (survey.access == "closed" and not may_invite):
@@ -39,9 +40,9 @@ def create_participant(survey_id: str) -> flask.Response:
     if body and not may_invite:
         require_scope(who, "sessions:write")
     key = store().queries.key(body.get("user_id", new_user_id()), survey_id)
-    access().limits.count("address_connections", address())
-    note(who, "token_issued", key)
-    token, expires_at = access().credentials.issue_token(key, _life_us(body.get("hours")))
+    authenticator().limits.count("address_connections", client_address())
+    audit(who, "token_issued", key)
+    token, expires_at = authenticator().credentials.issue_token(key, _life_us(body.get("hours")))
     shown = {"user_id": key.user_id, "survey_id": survey_id, "token": token, "expires_at": format_timestamp(expires_at)}
     return json_response({"success": True, **shown, "link": _link(token)}, 201)
 
@@ -53,16 +54,16 @@ def create_link(user_id: str) -> flask.Response:
     It holds STEPKEEP_LINK_HOURS at most, and no longer than the token that it was made with; an integrator may say
     ``hours``.
     """
-    key = permitted(user_id, "sessions:write", "token_issued", own=True)
+    key = authorize_session(user_id, "sessions:write", "token_issued", own=True)
     body = requests.body(_INVITES - {"user_id"}) if flask.request.get_data() else {}
     life_us = int(store().settings.link_hours * HOUR_US)
-    who = access().who(key)
+    who = authenticator().principal(key)
     if isinstance(who, Participant):
         life_us = min(life_us, who.expires_at - store().clock())  # no link outlives what it was made with
     if body:
         require_scope(who, "sessions:write")
         life_us = _life_us(body.get("hours")) or life_us
-    token, expires_at = access().credentials.issue_token(key, life_us)
+    token, expires_at = authenticator().credentials.issue_token(key, life_us)
     link = _link(token)
     code = segno.make(link, error="m", micro=False).svg_inline(scale=4, border=4, dark="#000", light="#fff")
     return json_response({"success": True, "link": link, "expires_at": format_timestamp(expires_at), "qr": code})
@@ -71,13 +72,13 @@ def create_link(user_id: str) -> flask.Response:
 @access_api.delete("/api/session/<path:user_id>/tokens")
 def revoke_tokens(user_id: str) -> flask.Response:
     """Revoke all tokens and links of the session, on all devices; a browser that asks goes on with a new one."""
-    key = permitted(user_id, "sessions:write", "tokens_revoked", own=True)
-    is_here = access().came_by_cookie(key)
-    access().limits.count("participant_connections", f"{key.survey_id}/{key.user_id}")
-    access().credentials.revoke_tokens(key)
+    key = authorize_session(user_id, "sessions:write", "tokens_revoked", own=True)
+    is_here = authenticator().is_from_cookie(key)
+    authenticator().limits.count("participant_connections", f"{key.survey_id}/{key.user_id}")
+    authenticator().credentials.revoke_tokens(key)
     response = json_response({"success": True})
     if is_here:
-        access().set_cookie(response, key)
+        authenticator().set_resume_cookie(response, key)
     return response
 
 
@@ -85,8 +86,8 @@ def revoke_tokens(user_id: str) -> flask.Response:
 def export(user_id: str) -> flask.Response:
     """Give all that is known of a participant: in this survey, or with a key that names none, in all."""
     named = requests.survey_id()
-    key = permitted(user_id, "export", "participant_exported", own=True)
-    only = key.survey_id if named is not None or isinstance(access().who(key), Participant) else None
+    key = authorize_session(user_id, "export", "participant_exported", own=True)
+    only = key.survey_id if named is not None or isinstance(authenticator().principal(key), Participant) else None
     pieces = export_participant(store(), key.user_id, only)
     response = flask.Response(pieces, mimetype="application/json")
     response.headers["Content-Disposition"] = "attachment; filename=participant.json"
@@ -96,11 +97,11 @@ def export(user_id: str) -> flask.Response:
 @access_api.get("/api/audit")
 def get_audit() -> flask.Response:
     """Who read, exported or erased what, newest first, a page at a time."""
-    permitted_to_all("admin", "audit_read")
+    authorize_all("admin", "audit_read")
     requests.check_arguments("after", "limit")
     after = requests.whole_number("after", None, low=1)
     limit = requests.limit()
-    page = store().run_read(lambda connection: audit.read_page(connection, after, limit, {}))
+    page = store().audit_log.page(after, limit)
     return json_response({"success": True, "entries": [_entry(one) for one in page.entries], "next": page.following})
 
 
@@ -111,31 +112,31 @@ def resume() -> flask.Response:
     Where somebody else is under way in this browser, only with ``"replace": true``: a link that a stranger sent
     must not make him answer in the stranger's place.
     """
-    access().check_own_page()
+    require_same_origin(store().settings)
     body = requests.body(frozenset({"token", "replace"}))
     token = body.get("token")
     if not isinstance(token, str):
         raise Unauthorized
-    who = access().participant(token)
+    who = authenticator().participant(token)
     if body.get("replace") is not True and _is_somebody_else_here(who):
         raise OtherVisit
     response = json_response({"success": True, "address": _path(f"/s/{who.key.survey_id}")})
-    access().set_cookie(response, who.key)
+    authenticator().set_resume_cookie(response, who.key)
     return response
 
 
 @access_api.post("/leave")
 def leave() -> flask.Response:
     """Take the survey's cookie out of this browser; the session stays, for who has a link."""
-    access().check_own_page()
+    require_same_origin(store().settings)
     response = json_response({"success": True})
-    access().clear_cookie(response, store().queries.key("x", requests.survey_id()).survey_id)
+    authenticator().clear_resume_cookie(response, store().queries.survey_id(requests.survey_id()))
     return response
 
 
 def _is_somebody_else_here(who: Participant) -> bool:
     try:
-        here = access().participant_of_cookie(who.key.survey_id)
+        here = authenticator().participant_from_cookie(who.key.survey_id)
     except Unauthorized:
         return False
     return here is not None and here.key != who.key
@@ -159,14 +160,14 @@ def _life_us(hours: object) -> int | None:
 
 def _link(token: str) -> str:
     """Return the token as a link: behind the #, which browsers send to nobody."""
-    return f"{access().public_address(_path('/resume'))}#{token}"
+    return f"{public_url(store().settings, _path('/resume'))}#{token}"
 
 
 def _path(path: str) -> str:
     return flask.request.script_root + path
 
 
-def _entry(found: audit.RecordedEntry) -> dict[str, Any]:
+def _entry(found: RecordedEntry) -> dict[str, Any]:
     entry = found.entry
     return {
         "id": found.id,

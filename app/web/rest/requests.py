@@ -10,7 +10,7 @@ import flask
 from ...core import strict_json
 from ...core.timestamps import parse_timestamp
 from ...errors import InvalidInput
-from ...store.listing import Cursor
+from ...sessions.queries import Cursor
 
 MAX_LIMIT = 1000
 """Entries of one page of a list."""
@@ -20,6 +20,9 @@ IDEMPOTENCY_KEY_PATTERN = r"^[!-~]([ -~]{0,62}[!-~])?$"
 
 IF_MATCH_PATTERN = r'^(\*|(W/)?("[0-9]{1,16}"|[0-9]{1,16}))$'
 """A version as ETag gives it, with 2^53's digits at most; W/ is what some proxies put before it."""
+
+BODY_DEPTH = strict_json.MAX_DEPTH + 4
+"""Nested containers of a body: a value and, e.g., {"answers": {"S1": value}}."""
 
 CURSOR_PATTERN = r"^[A-Za-z0-9_=-]+$"
 """Base64 for addresses (RFC 4648, 5)."""
@@ -37,9 +40,9 @@ def check_arguments(*known: str) -> None:
         raise InvalidInput(f"there is no parameter {unknown[0][:100]!r} here; there are {', '.join(known)}")
 
 
-def body(allowed: frozenset[str] | None) -> dict[str, Any]:
+def body(allowed: frozenset[str] | None, max_depth: int = BODY_DEPTH) -> dict[str, Any]:
     """Return the body, a JSON object with no other fields than those allowed (None: any)."""
-    found = strict_json.decode(flask.request.get_data(), "body")
+    found = strict_json.decode(flask.request.get_data(), "body", max_depth)
     if not isinstance(found, dict):
         raise InvalidInput("the body must be a JSON object")
     unknown = sorted(found.keys() - allowed) if allowed is not None else []

@@ -11,10 +11,8 @@ from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unau
 from ...sessions.service import SessionStore
 from ...survey import AnyCommand, Begin, Save, SessionKey, Snapshot, Update, survey_json_schema
 from ...writer.batch import Committed
-from ..authentication import access
-from ..authorization import permitted, permitted_to_all, store
-from ..health import readiness
-from ..insiders import sees_the_inside
+from ..authorization import authorize_all, authorize_session, may_see_internals
+from ..context import app_context, authenticator, store
 from ..ws import messages
 from ..ws.asyncapi import asyncapi_document
 from . import requests
@@ -30,7 +28,7 @@ _STATUSES = frozenset({"in_progress", "completed", "expired"})
 @api.get("/api/session/<path:user_id>")
 def get_session(user_id: str) -> flask.Response:
     """The session, or as it was at a version."""
-    key = permitted(user_id, "sessions:read", "session_read", "at_version")
+    key = authorize_session(user_id, "sessions:read", "session_read", "at_version")
     version = requests.whole_number("at_version", None, low=1)
     snapshot = store().queries.load(key) if version is None else store().queries.at_version(key, version)
     if snapshot is None:
@@ -41,7 +39,7 @@ def get_session(user_id: str) -> flask.Response:
 @api.put("/api/session/<path:user_id>")
 def put_session(user_id: str) -> flask.Response:
     """Make the body the whole state."""
-    key = permitted(user_id, "sessions:write", "session_written")
+    key = authorize_session(user_id, "sessions:write", "session_written")
     body = requests.body(_FIELDS)
     missing = [name for name in ("current_step", "answers", "step_history") if name not in body]
     if missing:
@@ -63,7 +61,7 @@ def put_session(user_id: str) -> flask.Response:
 @api.patch("/api/session/<path:user_id>")
 def patch_session(user_id: str) -> flask.Response:
     """Change the fields of the state that the body has."""
-    key = permitted(user_id, "sessions:write", "session_written")
+    key = authorize_session(user_id, "sessions:write", "session_written")
     changes = requests.body(_FIELDS)
     if isinstance(changes.get("step_history"), list):
         changes["step_history"] = tuple(changes["step_history"])
@@ -79,9 +77,9 @@ def patch_session(user_id: str) -> flask.Response:
 @api.delete("/api/session/<path:user_id>")
 def delete_session(user_id: str) -> flask.Response:
     """Erase the session and its history."""
-    key = permitted(user_id, "sessions:write", "session_erased")
+    key = authorize_session(user_id, "sessions:write", "session_erased")
     was_there = store().erasure.delete(key)
-    access().credentials.revocations.add_tokens(key, store().clock())
+    authenticator().credentials.revocations.add_tokens(key, store().clock())
     if not was_there:
         raise NoSuchSession(key.survey_id, key.user_id)
     return json_response({"success": True})
@@ -90,15 +88,15 @@ def delete_session(user_id: str) -> flask.Response:
 @api.post("/api/session/<path:user_id>/commands")
 def post_command(user_id: str) -> flask.Response:
     """Do one command of the WebSocket; a session begins where there is none."""
-    key = permitted(user_id, "sessions:write", "session_written", own=True)
-    body = requests.body(None)
+    key = authorize_session(user_id, "sessions:write", "session_written", own=True)
+    body = requests.body(None, messages.VALUE_DEPTH)
     header = requests.idempotency_key()
     if header is not None and body.get("type") != "draft":
         if body.get("id", header) != header:
             raise InvalidInput("the body's id and Idempotency-Key differ")
         body["id"] = header
     try:
-        command = messages.command_of(messages.parse_value(body), store().clock())
+        command = messages.to_command(messages.parse_value(body), store().clock())
     except messages.BadMessage as bad:
         more = "; a command has its id in the body, or as Idempotency-Key" if bad.message.startswith("id:") else ""
         raise InvalidInput(bad.message + more) from bad
@@ -110,7 +108,7 @@ def post_command(user_id: str) -> flask.Response:
 @api.get("/api/session/<path:user_id>/history")
 def get_history(user_id: str) -> flask.Response:
     """The session's events, oldest first, a page at a time."""
-    key = permitted(user_id, "sessions:read", "history_read", "after", "limit")
+    key = authorize_session(user_id, "sessions:read", "history_read", "after", "limit")
     if store().queries.load(key) is None:
         raise NoSuchSession(key.survey_id, key.user_id)
     limit = requests.limit()
@@ -123,7 +121,7 @@ def get_history(user_id: str) -> flask.Response:
 @api.get("/api/sessions")
 def list_sessions() -> flask.Response:
     """Sessions a page at a time, in the order of their keys, or of their last change with updated_since."""
-    permitted_to_all("sessions:read", "sessions_listed")
+    authorize_all("sessions:read", "sessions_listed")
     requests.check_arguments("survey", "status", "updated_since", "step", "user_id_prefix", "after", "limit")
     limit = requests.limit()
     arguments = flask.request.args
@@ -133,7 +131,7 @@ def list_sessions() -> flask.Response:
             raise InvalidInput(f"status must be one of {', '.join(sorted(_STATUSES))}")
         filters["status"] = arguments["status"]
     if "survey" in arguments:
-        filters["survey_id"] = store().queries.key("x", arguments["survey"]).survey_id
+        filters["survey_id"] = store().queries.survey_id(arguments["survey"])
     if "step" in arguments:
         strict_json.check(arguments["step"], "step")
         filters["current_step"] = arguments["step"]
@@ -197,9 +195,9 @@ def healthz() -> flask.Response:
 @api.get("/readyz")
 def readyz() -> flask.Response:
     """Ready for participants; to whom it may be told, each check with what to do."""
-    is_inside = sees_the_inside("metrics", "admin")  # elsewhere versions and names are nobody's business
-    health = readiness().look()
-    checks = [check.shown() for check in health.checks]
+    is_inside = may_see_internals("metrics", "admin")  # elsewhere versions and names are nobody's business
+    health = app_context().health.run()
+    checks = [check.to_dict() for check in health.checks]
     if (failing := health.failing) is not None:
         if not is_inside:
             return problem(503, failing.code, "the server is not ready; its log says why")
@@ -236,7 +234,7 @@ def _change(key: SessionKey, command: Save | Update) -> flask.Response:
     if flask.request.headers.get("If-Match", "").strip() == "*" and store().queries.load(key) is None:
         raise VersionConflict(1, 0)
     outcome = store().turns.submit_or_raise(key, command)
-    response = _session(Snapshot(key=key, state=outcome.state, survey=outcome.survey))
+    response = _session(outcome.snapshot)
     if outcome.version == 1 and not outcome.duplicate:
         response.status_code = 201
     return response
@@ -250,14 +248,13 @@ def _answer(sessions: SessionStore, key: SessionKey, command: AnyCommand) -> fla
     at = sessions.clock()
     message_id = command.message_id or ""
     if isinstance(result, Committed):
-        snapshot = Snapshot(key=key, state=result.state, survey=result.survey)
-        return json_response(messages.ack(message_id, result.version, snapshot, at, duplicate=result.duplicate))
-    if result.state is None:
+        return json_response(messages.ack(message_id, result.version, result.snapshot, at, duplicate=result.duplicate))
+    snapshot = result.snapshot
+    if snapshot is None:
         raise NoSuchSession(key.survey_id, key.user_id)
-    snapshot = Snapshot(key=key, state=result.state, survey=result.survey)
     refused = result.rejection
     if refused.code == "unchanged":  # a draft that is kept already
-        return json_response(messages.ack(message_id, result.state.version, snapshot, at, duplicate=True))
+        return json_response(messages.ack(message_id, snapshot.state.version, snapshot, at, duplicate=True))
     return problem(409, refused.code, refused.message, id=message_id, step=snapshot.step)
 
 
@@ -269,7 +266,7 @@ def _session(snapshot: Snapshot) -> flask.Response:
 
 def _sees_closed_surveys(survey_id: str | None = None) -> bool:
     """Return whether who asks was invited to the survey, or may see all sessions."""
-    who = access().who(None if survey_id is None else SessionKey(survey_id, ""))
+    who = authenticator().principal(None if survey_id is None else SessionKey(survey_id, ""))
     if isinstance(who, Participant):
         return who.key.survey_id == survey_id
     try:

@@ -7,7 +7,8 @@ import flask
 from ...core.timestamps import parse_timestamp
 from ...errors import InvalidInput
 from ...operations import webhooks
-from ..authorization import permitted_to_all, store
+from ..authorization import authorize_all
+from ..context import store
 from . import requests
 from .responses import json_response
 
@@ -21,7 +22,7 @@ _REPLAYED = frozenset({"since", "failed"})
 @webhooks_api.get("/api/webhooks")
 def list_webhooks() -> flask.Response:
     """All webhooks, the oldest first, without their secrets."""
-    permitted_to_all("webhooks", "webhooks_read")
+    authorize_all("webhooks", "webhooks_read")
     found = webhooks.list_webhooks(store())
     return json_response({"success": True, "webhooks": [webhooks.webhook_to_dict(webhook) for webhook in found]})
 
@@ -29,7 +30,7 @@ def list_webhooks() -> flask.Response:
 @webhooks_api.post("/api/webhooks")
 def add_webhook() -> flask.Response:
     """Tell an address what happens from now on; its secret is in this answer only."""
-    permitted_to_all("webhooks", "webhook_added")
+    authorize_all("webhooks", "webhook_added")
     body = requests.body(_ASKED)
     events, survey_id = body.get("events"), body.get("survey_id")
     if not isinstance(events, list) or not all(isinstance(one, str) for one in events):
@@ -44,7 +45,7 @@ def add_webhook() -> flask.Response:
 @webhooks_api.get("/api/webhooks/<webhook_id>")
 def get_webhook(webhook_id: str) -> flask.Response:
     """One webhook, without its secret."""
-    permitted_to_all("webhooks", "webhooks_read")
+    authorize_all("webhooks", "webhooks_read")
     webhook = webhooks.get_webhook(store(), webhook_id)
     return json_response({"success": True, "webhook": webhooks.webhook_to_dict(webhook)})
 
@@ -52,7 +53,7 @@ def get_webhook(webhook_id: str) -> flask.Response:
 @webhooks_api.patch("/api/webhooks/<webhook_id>")
 def change_webhook(webhook_id: str) -> flask.Response:
     """Disable or enable it; or give it a new secret, which is in this answer only."""
-    permitted_to_all("webhooks", "webhook_changed", webhook=webhook_id[:40])
+    authorize_all("webhooks", "webhook_changed", webhook=webhook_id[:40])
     body = requests.body(_CHANGES)
     enabled, rotates = _flag(body, "enabled"), _flag(body, "rotate_secret")
     webhooks.get_webhook(store(), webhook_id)
@@ -66,7 +67,7 @@ def change_webhook(webhook_id: str) -> flask.Response:
 @webhooks_api.delete("/api/webhooks/<webhook_id>")
 def remove_webhook(webhook_id: str) -> flask.Response:
     """Remove it with its deliveries."""
-    permitted_to_all("webhooks", "webhook_removed", webhook=webhook_id[:40])
+    authorize_all("webhooks", "webhook_removed", webhook=webhook_id[:40])
     webhooks.remove_webhook(store(), webhook_id)
     return json_response({"success": True})
 
@@ -74,7 +75,7 @@ def remove_webhook(webhook_id: str) -> flask.Response:
 @webhooks_api.get("/api/webhooks/<webhook_id>/deliveries")
 def list_deliveries(webhook_id: str) -> flask.Response:
     """What it was told and is to be told, newest first, a page at a time."""
-    permitted_to_all("webhooks", "webhooks_read", webhook=webhook_id[:40])
+    authorize_all("webhooks", "webhooks_read", webhook=webhook_id[:40])
     requests.check_arguments("failed", "after", "limit")
     failed = flask.request.args.get("failed", "false")
     if failed not in {"true", "false"}:
@@ -88,7 +89,7 @@ def list_deliveries(webhook_id: str) -> flask.Response:
 @webhooks_api.post("/api/webhooks/<webhook_id>/replay")
 def replay(webhook_id: str) -> flask.Response:
     """Let what was delivered, or given up, be delivered again."""
-    permitted_to_all("webhooks", "webhooks_replayed", webhook=webhook_id[:40])
+    authorize_all("webhooks", "webhooks_replayed", webhook=webhook_id[:40])
     body = requests.body(_REPLAYED) if flask.request.get_data() else {}
     since, failed = body.get("since"), _flag(body, "failed") or False
     if "since" in body and not isinstance(since, str):

@@ -1,4 +1,4 @@
-"""The messages of docs/protocol.md: from frames to commands, and from results to messages."""
+"""The messages of docs/protocol.md: frames to commands, and results to messages."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -11,6 +11,9 @@ from ...survey import Snapshot, commands
 
 MAX_MESSAGE_BYTES = 64 * 1024
 
+VALUE_DEPTH = strict_json.MAX_DEPTH + 1
+"""Nested containers of a message, whose ``value`` is a field of an object."""
+
 MAX_AUTH_LENGTH = 2048
 """Characters of a first frame with credentials."""
 
@@ -21,7 +24,7 @@ StepId = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class _Message(BaseModel):
-    # A newer client's further fields are no fault: they are left out.
+    # Unknown fields, of newer clients, are ignored.
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
@@ -35,7 +38,7 @@ class AnswerMessage(_Message):
 
 
 class BackMessage(_Message):
-    """Returns to the step before."""
+    """Returns to the previous step."""
 
     type: Literal["back"]
     id: MessageId
@@ -58,7 +61,7 @@ class ModeMessage(_Message):
 
 
 class RestartMessage(_Message):
-    """Begins a new walk."""
+    """Starts the survey again."""
 
     type: Literal["restart"]
     id: MessageId
@@ -88,7 +91,7 @@ CLIENT_TYPES = frozenset({"answer", "back", "goto", "mode", "restart", "draft", 
 
 
 class BadMessage(Exception):
-    """A frame that is no message; becomes an ``error``."""
+    """An invalid frame; answered with an ``error``."""
 
     def __init__(self, code: ErrorCode, message: str, message_id: str | None = None) -> None:
         self.code: ErrorCode = code
@@ -101,44 +104,40 @@ def parse(frame: str | bytes) -> ClientMessage:
     """Return the message in a text frame.
 
     Raises:
-        BadMessage: too large, not JSON, of an unknown type, or with fields that don't fit.
+        BadMessage: too large, invalid JSON, of an unknown type, or with invalid fields.
     """
     if isinstance(frame, bytes):
-        raise BadMessage("malformed", "binary frames are not understood: send JSON in a text frame")
+        raise BadMessage("malformed", "Binary frames are not supported; send JSON in a text frame.")
     if len(frame.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES:
-        raise BadMessage("too_large", f"a message has at most {MAX_MESSAGE_BYTES} bytes")
+        raise BadMessage("too_large", f"A message has at most {MAX_MESSAGE_BYTES} bytes.")
     try:
-        value = strict_json.decode(frame, "message")
+        value = strict_json.decode(frame, "message", VALUE_DEPTH)
     except InvalidJson as error:
         raise BadMessage("malformed", error.message) from error
     return parse_value(value)
 
 
 def parse_value(value: object) -> ClientMessage:
-    """Return the message that decoded JSON holds.
+    """Return the message of strict JSON, decoded with VALUE_DEPTH.
 
     Raises:
         BadMessage: as :func:`parse`.
     """
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
-        raise BadMessage("malformed", "a message is a JSON object with a type", _id_of(value))
+        raise BadMessage("malformed", "A message is a JSON object with a type.", _message_id(value))
     if value["type"] not in CLIENT_TYPES:
         known = ", ".join(sorted(CLIENT_TYPES))
-        raise BadMessage("unknown_type", f"unknown type; there are {known}", _id_of(value))
+        raise BadMessage("unknown_type", f"Unknown message type; known types: {known}.", _message_id(value))
     try:
-        message = CLIENT_MESSAGE.validate_python(value)
-        strict_json.check(getattr(message, "value", None), "value")
+        return CLIENT_MESSAGE.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"][1:])
-        raise BadMessage("malformed", f"{place}: {first['msg']}", _id_of(value)) from None
-    except InvalidJson as error:
-        raise BadMessage("malformed", error.message, _id_of(value)) from error
-    return message
+        raise BadMessage("malformed", f"{place}: {first['msg']}", _message_id(value)) from None
 
 
-def token_in(frame: str | bytes | None) -> str | None:
-    """Return the token of a first frame ``{"type": "auth", "token": ...}``; None where it is something else."""
+def auth_token(frame: str | bytes | None) -> str | None:
+    """Return the token of a first frame ``{"type": "auth", "token": ...}``; None for any other frame."""
     if not isinstance(frame, str) or len(frame) > MAX_AUTH_LENGTH:
         return None
     try:
@@ -149,8 +148,8 @@ def token_in(frame: str | bytes | None) -> str | None:
     return token if isinstance(token, str) else None
 
 
-def command_of(message: ClientMessage, at: int) -> commands.AnyCommand | None:
-    """Return the command that a message asks for; None for a ping."""
+def to_command(message: ClientMessage, at: int) -> commands.AnyCommand | None:
+    """Return the message's command; None for a ping."""
     match message:
         case AnswerMessage():
             return commands.Answer(at=at, message_id=message.id, step=message.step, value=message.value)
@@ -168,14 +167,14 @@ def command_of(message: ClientMessage, at: int) -> commands.AnyCommand | None:
             return None
 
 
-def position(snapshot: Snapshot, at: int) -> dict[str, Any]:
-    """Return what ``state``, ``ack`` and ``sync`` say of a session."""
+def _session_fields(snapshot: Snapshot, at: int) -> dict[str, Any]:
+    """Return the fields that ``state``, ``ack``, ``pending`` and ``sync`` share."""
     return {"session": snapshot.to_dict(at), "step": snapshot.step, "progress": snapshot.progress}
 
 
 def state(snapshot: Snapshot, version: int, at: int, *, resumed: bool) -> dict[str, Any]:
     """Return the server's first message; ``version`` is the stored one."""
-    return {"type": "state", "version": version, "resumed": resumed, **position(snapshot, at)}
+    return {"type": "state", "version": version, "resumed": resumed, **_session_fields(snapshot, at)}
 
 
 def ack(message_id: str, version: int, snapshot: Snapshot, at: int, *, duplicate: bool) -> dict[str, Any]:
@@ -185,30 +184,30 @@ def ack(message_id: str, version: int, snapshot: Snapshot, at: int, *, duplicate
         "id": message_id,
         "version": version,
         "duplicate": duplicate,
-        **position(snapshot, at),
+        **_session_fields(snapshot, at),
     }
 
 
 def pending(message_id: str, snapshot: Snapshot, at: int) -> dict[str, Any]:
-    """Return the news that a command was accepted, and waits for the database; ``ack`` or ``reject`` follow."""
-    return {"type": "pending", "id": message_id, **position(snapshot, at)}
+    """Return the notice that a command is queued for the database; ``ack`` or ``reject`` follow."""
+    return {"type": "pending", "id": message_id, **_session_fields(snapshot, at)}
 
 
 def reject(message_id: str, code: str, message: str, step: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the refusal of a command; ``step`` is the current one."""
+    """Return the rejection of a command; ``step`` is the current one."""
     return {"type": "reject", "id": message_id, "code": code, "message": message, "step": step}
 
 
 def sync(snapshot: Snapshot, at: int) -> dict[str, Any]:
-    """Return the news that another connection changed the session."""
-    return {"type": "sync", "version": snapshot.state.version, **position(snapshot, at)}
+    """Return the notice that another connection changed the session."""
+    return {"type": "sync", "version": snapshot.state.version, **_session_fields(snapshot, at)}
 
 
 def error(code: ErrorCode, message: str, message_id: str | None = None) -> dict[str, Any]:
-    """Return the answer to what is not a command, or could not be done."""
+    """Return the answer to an invalid message, or to a command that failed."""
     return {"type": "error", "id": message_id, "code": code, "message": message}
 
 
-def _id_of(value: object) -> str | None:
-    found = value.get("id") if isinstance(value, dict) else None
-    return found if isinstance(found, str) and 1 <= len(found) <= 64 else None  # noqa: PLR2004 - as MessageId
+def _message_id(value: object) -> str | None:
+    message_id = value.get("id") if isinstance(value, dict) else None
+    return message_id if isinstance(message_id, str) and 1 <= len(message_id) <= 64 else None  # noqa: PLR2004 - as MessageId

@@ -1,6 +1,5 @@
-"""The server's side of a WebSocket: fixes what simple-websocket and gunicorn get wrong (RFC 6455).
+"""The server's side of a WebSocket: fixes of faults in simple-websocket and gunicorn (RFC 6455).
 
-:class:`SafeWire` makes the socket safe, :class:`SafeServer` speaks on it, :func:`close` and :func:`hang_up` end it.
 docs/reliability/websocket.md lists each fault, its fix and its test.
 """
 
@@ -35,25 +34,25 @@ from ...observability import metrics
 _SOCKET_KEYS = ("werkzeug.socket", "gunicorn.socket")
 
 SEND_TIMEOUT_MS = 20_000
-"""Milliseconds that sent bytes may stay unacknowledged before the kernel gives the peer up."""
+"""Milliseconds that sent bytes may stay unacknowledged before the kernel drops the connection."""
 
 BUFFERED_MESSAGES = 256
-"""Messages that may wait for the handler before the connection is closed with 1013."""
+"""Messages that may be queued for the handler; more close the connection with 1013."""
 
 BUFFERED_BYTES = 4 * 1024 * 1024
-"""Memory of the messages that wait, likewise: 256 of the largest, in emoji, would be 64 MiB a connection."""
+"""Memory of queued messages, likewise: 256 of the largest, in emoji, would take 64 MiB a connection."""
 
-FAULT_CODE = 1011
-"""Closes a WebSocket after a fault of ours."""
+INTERNAL_ERROR = 1011
+"""Close code after an unexpected error (RFC 6455, 7.4.1)."""
 
 CLOSING_S = 1.0
-"""Seconds that a peer has to answer our close frame, or to read what fills its connection."""
+"""Seconds that a client has to answer a close frame, or to read a full connection."""
 
 
-class SafeSocket:
-    """A socket whose ``send`` sends all, one message at a time.
+class LockedSocket:
+    """A socket whose ``send`` sends all, from one thread at a time.
 
-    simple-websocket calls ``send`` from two threads and takes a short write for a whole one.
+    simple-websocket calls ``send`` from two threads and ignores short writes.
     """
 
     def __init__(self, raw: socket.socket) -> None:
@@ -65,12 +64,12 @@ class SafeSocket:
             self._raw.sendall(data)
         return len(data)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the socket has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the socket's attributes
         return getattr(self._raw, name)
 
 
-class SafeWire:
-    """WSGI middleware: WebSocket requests get a safe socket."""
+class WebSocketMiddleware:
+    """WSGI middleware that gives WebSocket requests a locked socket."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app
@@ -79,47 +78,47 @@ class SafeWire:
         if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
             for key in _SOCKET_KEYS:
                 if key in environ:
-                    environ[key] = SafeSocket(environ[key])
-                    _give_up_stalled(environ[key])
+                    environ[key] = LockedSocket(environ[key])
+                    _limit_unacknowledged(environ[key])
         return self._app(environ, start_response)
 
 
 class BoundedBuffer(list[Any]):
-    """The messages that wait for the handler; too many end the connection."""
+    """The messages that are queued for the handler."""
 
     @property
     def is_full(self) -> bool:
-        """Whether a peer's next message is one too many."""
+        """Whether the client's next message is one too many."""
         return len(self) >= BUFFERED_MESSAGES or sum(map(sys.getsizeof, self)) >= BUFFERED_BYTES
 
 
-class SafeServer(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket has no types
+class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket has no types
     """The server's end of one WebSocket: one thread reads, any thread sends, whole frames in a legal order.
 
-    What simple-websocket does otherwise: frames are encoded by several threads at once, so that a message
-    may become a continuation of another's; a message that comes after our close opens the connection
-    again; after a peer's fault the socket is closed over unread bytes, so that a reset overtakes the close
-    frame; a message's size is counted in characters; a handshake that is none is a fault of the server.
+    In simple-websocket several threads encode frames at once, so that a message may become a continuation of
+    another; a message after the server's close reopens the connection; after a client's protocol error the socket
+    is closed over unread bytes, so that a reset overtakes the close frame; message sizes are counted in characters;
+    and an invalid handshake is an internal error.
     """
 
     connected: bool
     pong_received: bool
 
     def handshake(self) -> None:
-        """Accept the connection; runs before the thread that reads, so nothing comes before the bound.
+        """Accept the connection. Runs before the reading thread, so that the buffer is bounded from the start.
 
         Raises:
-            BadRequest: it is no WebSocket handshake (RFC 6455, 4.2.1).
+            BadRequest: invalid WebSocket handshake (RFC 6455, 4.2.1).
         """
         self.input_buffer = BoundedBuffer()
-        self._speaking = threading.RLock()
-        self._parts: list[Any] = []  # of one type, by wsproto
+        self._sending_lock = threading.RLock()
+        self._parts: list[Any] = []  # all str or all bytes, as wsproto gives them
         self._size_bytes = 0
-        self._is_hung_up = False
+        self._is_aborted = False
         try:
             super().handshake()
         except OSError as error:
-            raise BadRequest("The peer is gone.") from error
+            raise BadRequest("Client disconnected during the handshake.") from error
         except (RemoteProtocolError, LocalProtocolError, UnicodeError) as error:
             raise BadRequest("Not a WebSocket handshake.") from error
 
@@ -127,64 +126,66 @@ class SafeServer(simple_websocket.Server):  # type: ignore[misc]  # simple-webso
         """Send one message whole, from any thread.
 
         Raises:
-            ConnectionClosed: by either side.
-            OSError: the peer is gone.
+            ConnectionClosed: either side has closed.
+            OSError: the client has disconnected.
         """
-        with self._speaking:
+        with self._sending_lock:
             if self.connected:
-                with contextlib.suppress(LocalProtocolError):  # the peer's close is being read at this moment
-                    self._say(BytesMessage(data=data) if isinstance(data, bytes) else TextMessage(data=str(data)))
+                with contextlib.suppress(LocalProtocolError):  # the client has just closed
+                    self._send_event(
+                        BytesMessage(data=data) if isinstance(data, bytes) else TextMessage(data=str(data))
+                    )
                     return
             raise simple_websocket.ConnectionClosed(self.close_reason, self.close_message)
 
     def close(self, reason: int | None = None, message: str | None = None) -> None:
-        """Say that it ends; nothing is sent afterwards. Waits CLOSING_S at most for a peer that does not read.
+        """Send a close frame, the last one; wait at most CLOSING_S for a client that does not read.
 
         Raises:
-            ConnectionClosed: it is closed already.
+            ConnectionClosed: already closed.
         """
-        if not self._speaking.acquire(timeout=CLOSING_S):
-            self.cut()
+        if not self._sending_lock.acquire(timeout=CLOSING_S):
+            self.abort()
             return
         try:
-            if self.connected and not self._has_room():
-                self.cut()
+            if self.connected and not self._is_writable():
+                self.abort()
             super().close(reason, message)
         finally:
             self.connected = False
-            self._speaking.release()
+            self._sending_lock.release()
 
-    def cut(self) -> None:
-        """End the connection under the WebSocket, whatever is under way; wakes all that wait for it."""
-        self._is_hung_up = True
+    def abort(self) -> None:
+        """Shut the TCP connection down at once; wakes all threads that wait for it."""
+        self._is_aborted = True
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
 
-    def _say(self, event: Event) -> None:
-        with self._speaking:
+    def _send_event(self, event: Event) -> None:
+        with self._sending_lock:
             self.sock.send(self.ws.send(event))
 
-    def _has_room(self) -> bool:
+    def _is_writable(self) -> bool:
         with self.selector_class() as selector:
             selector.register(self.sock, selectors.EVENT_WRITE)
             return bool(selector.select(CLOSING_S))
 
     def _thread(self) -> None:
-        # The socket is shut down here and closed by the server that opened it: closed here, its number could
-        # be another connection's while a thread still sends.
+        # Shut down here, closed by the WSGI server that opened it: closed here, its file descriptor could become
+        # another connection's while a thread still sends.
         try:
             with contextlib.suppress(OSError, ValueError, LocalProtocolError):
                 self._read()
         finally:
             self.connected = False
             self.event.set()
-            self.cut()
+            self.abort()
 
     def _read(self) -> None:
         ping_at = time.monotonic() + (self.ping_interval or 0)
         with self.selector_class() as selector:
             selector.register(self.sock, selectors.EVENT_READ)
-            while not self._is_hung_up:
+            while not self._is_aborted:
                 now = time.monotonic()
                 if self.ping_interval and ping_at <= now:
                     if not self._ping():
@@ -199,30 +200,30 @@ class SafeServer(simple_websocket.Server):  # type: ignore[misc]  # simple-webso
                         return
 
     def _ping(self) -> bool:
-        """Ask whether the peer is there; False where it did not answer the last time."""
+        """Ping the client; False if it did not answer the last ping."""
         if not self.connected:
             return False
         if not self.pong_received:
             self.close(1008, "no answer to a ping")
             return False
         self.pong_received = False
-        self._say(Ping())
+        self._send_event(Ping())
         return True
 
     def _handle_events(self) -> bool:
-        """Do what came asks for; False where nothing more will."""
+        """Handle received events; False when the connection ends."""
         for event in self.ws.events():
             match event:
                 case Request():
                     self.subprotocol = self.choose_subprotocol(event)
                     # No compression: its state costs 100 KB a connection, and the messages are small.
-                    self._say(AcceptConnection(subprotocol=self.subprotocol))
+                    self._send_event(AcceptConnection(subprotocol=self.subprotocol))
                 case CloseConnection():
                     self._end(event)
                     return False
                 case Ping():
-                    with contextlib.suppress(LocalProtocolError):  # we have closed
-                        self._say(event.response())
+                    with contextlib.suppress(LocalProtocolError):  # the server has closed
+                        self._send_event(event.response())
                 case Pong():
                     self.pong_received = True
                 case Message():
@@ -233,35 +234,35 @@ class SafeServer(simple_websocket.Server):  # type: ignore[misc]  # simple-webso
         return True
 
     def _end(self, event: CloseConnection) -> None:
-        """Answer the peer's close, or its breach of the protocol."""
-        with self._speaking:
-            is_breach = self.ws.state is ConnectionState.OPEN
+        """Answer the client's close, or its protocol error."""
+        with self._sending_lock:
+            is_protocol_error = self.ws.state is ConnectionState.OPEN
             if self.connected:
                 self.close_reason, self.close_message = event.code, event.reason
             self.connected = False
-            with contextlib.suppress(LocalProtocolError):  # it answers our own
-                self._say(event.response())
+            with contextlib.suppress(LocalProtocolError):  # it answers the server's own
+                self._send_event(event.response())
         self.event.set()
-        if is_breach:
+        if is_protocol_error:
             self._drain()
 
     def _collect(self, event: "Message[Any]") -> bool:
-        """Add a part to its message; False where that is too big."""
-        if not self.connected:  # what comes after our close is nobody's
+        """Add a part to its message; False if the message is too large."""
+        if not self.connected:  # after the server's close
             return True
         part = event.data
         self._size_bytes += len(part.encode()) if isinstance(part, str) else len(part)
         if self.max_message_size and self._size_bytes > self.max_message_size:
-            self._end(CloseConnection(1009, "the message is too big"))
+            self._end(CloseConnection(1009, "message too large"))
             return False
-        if part or not self._parts:  # empty parts could come for ever
+        if part or not self._parts:  # empty parts could come without end
             self._parts.append(part)
-        return self._hand_over() if event.message_finished else True
+        return self._deliver() if event.message_finished else True
 
-    def _hand_over(self) -> bool:
-        """Give a whole message to the handler; False where too many wait for it."""
+    def _deliver(self) -> bool:
+        """Queue a whole message for the handler; False if too many are queued."""
         if self.input_buffer.is_full:
-            self._end(CloseConnection(1013, "too many messages are waiting"))
+            self._end(CloseConnection(1013, "too many messages are queued"))
             return False
         parts, self._parts, self._size_bytes = self._parts, [], 0
         self.input_buffer.append(parts[0][:0].join(parts))
@@ -269,38 +270,38 @@ class SafeServer(simple_websocket.Server):  # type: ignore[misc]  # simple-webso
         return True
 
     def _drain(self) -> None:
-        """Read what the peer still sends, for a while, until it has seen our close frame (RFC 6455, 7.1.1)."""
+        """Read what the client still sends, for a while, until it has seen the close frame (RFC 6455, 7.1.1)."""
         until = time.monotonic() + CLOSING_S
         self.sock.shutdown(socket.SHUT_WR)
-        self.sock.settimeout(CLOSING_S)  # nobody sends any more
-        while not self._is_hung_up and time.monotonic() < until and self.sock.recv(self.receive_bytes):
+        self.sock.settimeout(CLOSING_S)  # nothing is sent any more
+        while not self._is_aborted and time.monotonic() < until and self.sock.recv(self.receive_bytes):
             pass
 
 
-# flask-sock looks this name up at each connection, and has no other place for a server of one's own.
-flask_sock.Server = SafeServer
+# flask-sock looks this name up for each connection, and has no other hook.
+flask_sock.Server = Server
 
 
 def close(ws: Any, code: int, reason: str = "") -> None:  # noqa: ANN401 - simple-websocket has no types
-    """Close a WebSocket for good; one that is closed stays so."""
+    """Close a WebSocket; idempotent."""
     with contextlib.suppress(Exception):
         ws.close(code, reason.encode()[:120].decode("utf-8", "ignore"))
         metrics.CLOSES.labels(str(code)).inc()
-        if code == FAULT_CODE:
+        if code == INTERNAL_ERROR:
             metrics.INTERNAL_ERRORS.inc()
 
 
-def hang_up(ws: SafeServer) -> None:
-    """End the connection under a closed WebSocket, whatever the peer does.
+def shutdown(ws: Server) -> None:
+    """Close a WebSocket and its connection, whatever the client does.
 
-    A client that ignores our close frame would else hold gunicorn's main loop for 2 s each.
+    A client that ignores the close frame would otherwise block gunicorn's main loop for 2 s.
     """
     close(ws, 1000)
     ws.thread.join(CLOSING_S)
-    ws.cut()
+    ws.abort()
     ws.thread.join(CLOSING_S)
 
 
-def _give_up_stalled(sock: SafeSocket) -> None:
+def _limit_unacknowledged(sock: LockedSocket) -> None:
     with contextlib.suppress(OSError, AttributeError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT_MS)

@@ -1,0 +1,51 @@
+"""The audit log: who read, exported or erased what. Safe from any thread."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from ..store import audit
+from ..store.audit import Action, AuditEntry, Detail, Page, RecordedEntry
+from ..survey import SessionKey
+
+__all__ = ["Action", "AuditEntry", "AuditLog", "Page", "RecordedEntry"]
+
+T = TypeVar("T")
+
+
+class _Run(Protocol):
+    def __call__(self, work: Callable[[Connection], T]) -> T: ...
+
+
+class AuditLog:
+    """Records entries and reads them.
+
+    Args:
+        clock: returns microseconds since 1970 UTC.
+    """
+
+    def __init__(self, run_read: _Run, run_transaction: _Run, clock: Callable[[], int]) -> None:
+        self._run_read = run_read
+        self._run_transaction = run_transaction
+        self._clock = clock
+
+    def record(self, actor: str, action: Action, key: SessionKey | None = None, detail: Detail | None = None) -> None:
+        """Add an entry with the present time, committed.
+
+        Raises:
+            Unavailable: it was not recorded, or the outcome is unknown.
+        """
+        entry = AuditEntry(
+            at=self._clock(),
+            actor=actor,
+            action=action,
+            survey_id=None if key is None else key.survey_id,
+            user_id=None if key is None else key.user_id,
+            detail=detail or {},
+        )
+        self._run_transaction(lambda connection: audit.record(connection, entry))
+
+    def page(self, after_id: int | None = None, limit: int = 100, filters: Mapping[str, str] | None = None) -> Page:
+        """Return the next entries, newest first, as ``store.audit.read_page`` does."""
+        return self._run_read(lambda connection: audit.read_page(connection, after_id, limit, filters or {}))

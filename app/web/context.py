@@ -1,0 +1,55 @@
+"""The application context: what all requests of one application share, in one slot of ``app.extensions``."""
+
+from dataclasses import dataclass
+
+import flask
+
+from ..operations.analytics import SummaryCache
+from ..operations.webhooks import Dispatcher
+from ..sessions.service import SessionStore
+from .authentication import Authenticator, MetricsKeyCache
+from .gauges import Gauges
+from .health import HealthChecks
+from .rate_limits import ExportSlots, Throttle
+from .security_log import SecurityLog
+from .ws.connection_limits import ConnectionLimits
+
+EXTENSION = "stepkeep"
+"""The key of the context in ``app.extensions``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppContext:
+    """The parts of a running application; each is safe from any thread.
+
+    Attributes:
+        audit_throttle: audited actions that pages repeat by themselves.
+    """
+
+    store: SessionStore
+    authenticator: Authenticator
+    security_log: SecurityLog
+    connections: ConnectionLimits
+    gauges: Gauges
+    health: HealthChecks
+    metrics_keys: MetricsKeyCache
+    webhooks: Dispatcher
+    analytics: SummaryCache
+    export_slots: ExportSlots
+    audit_throttle: Throttle
+
+
+def app_context() -> AppContext:
+    """Return the context of the current application."""
+    context: AppContext = flask.current_app.extensions[EXTENSION]
+    return context
+
+
+def store() -> SessionStore:
+    """Return the session store of the current application."""
+    return app_context().store
+
+
+def authenticator() -> Authenticator:
+    """Return the authenticator of the current application."""
+    return app_context().authenticator

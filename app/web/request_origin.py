@@ -1,0 +1,71 @@
+"""Where a request comes from: the client's address, and the page that sent it."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+import flask
+
+from ..errors import Forbidden
+from ..settings import Settings, is_loopback
+
+_PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+
+
+def client_address() -> str:
+    """Return the client's IP address as trusted proxies report it; of IPv6 the /64 network, which is one household."""
+    text = flask.request.remote_addr or ""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return text
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:  # a dual-stack socket: all of IPv4 would share one /64
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def public_url(settings: Settings, path: str) -> str:
+    """Return the absolute URL of a path of this server."""
+    return (settings.public_url or flask.request.host_url.rstrip("/")) + path
+
+
+def allowed_origins(settings: Settings) -> frozenset[str]:
+    """Return the configured origins of other sites' pages."""
+    return frozenset(item.strip().rstrip("/") for item in settings.allowed_origins.split(",") if item.strip())
+
+
+def is_allowed_origin(settings: Settings) -> bool:
+    """Return whether ``Origin`` is this server or configured; clients that are no browser send none (RFC 6454)."""
+    origin = flask.request.headers.get("Origin")
+    if origin is None or origin in allowed_origins(settings):
+        return True
+    own = urlsplit(settings.public_url or flask.request.host_url)
+    try:
+        sender = urlsplit(origin)
+    except ValueError:  # brackets without an address
+        return False
+    # A TLS proxy may connect over plain HTTP: the page's scheme is then https, and this server's http.
+    return sender.netloc == own.netloc and sender.scheme in {own.scheme, "https"}
+
+
+def require_same_origin(settings: Settings) -> None:
+    """Raise Forbidden if another site's page sent the request (W3C Fetch Metadata; RFC 6454)."""
+    site = flask.request.headers.get("Sec-Fetch-Site", "same-origin")
+    if site not in {"same-origin", "none"} or not is_allowed_origin(settings):
+        raise Forbidden("Requests from other sites' pages are not allowed.")
+
+
+def require_loopback() -> None:
+    """Raise Forbidden unless the request is from this machine, directly, and to a loopback host name.
+
+    Development mode asks for no credentials. A web page could point its own name here (DNS rebinding), and another
+    WSGI server might listen on other addresses.
+    """
+    host = urlsplit(f"//{flask.request.host}").hostname or ""
+    address = flask.request.remote_addr  # None over a Unix socket
+    is_proxied = any(name in flask.request.headers for name in _PROXY_HEADERS)
+    if not is_loopback(host) or (address and not is_loopback(address)) or is_proxied:
+        raise Forbidden(
+            "Development mode serves only this machine, without a proxy: use http://127.0.0.1 or http://localhost."
+        )
