@@ -1,4 +1,4 @@
-"""What durability tests look at: each event is in history once, and history folds to the session's row."""
+"""Checks of the durability tests: each event is in history once, and replaying history gives the session's row."""
 
 from collections import Counter
 
@@ -11,13 +11,13 @@ NO_LIMIT = 100_000
 
 
 def message_ids(store: SessionStore, key: SessionKey) -> Counter[str]:
-    """Return how often each message id is in the session's history."""
+    """Return how often each message id occurs in the session's history."""
     entries = store.queries.history(key, limit=NO_LIMIT)
     return Counter(entry.message_id for entry in entries if entry.message_id is not None)
 
 
 def check_fold(store: SessionStore, key: SessionKey) -> None:
-    """The versions are 1, 2, 3 ... without a gap, and the fold is the row."""
+    """Check that the versions are 1, 2, 3 ... without a gap, and that replaying history gives the row."""
     snapshot = store.queries.load(key)
     assert snapshot is not None
     entries = store.queries.history(key, limit=NO_LIMIT)

@@ -1,19 +1,19 @@
-"""SQLite's file copied while turns are being written, and after its writer was killed: every copy is whole.
+"""Copies of a SQLite database made during writes, and after its writer was killed: every copy is consistent.
 
-What holds, and why (sqlite.org/walformat.html, sqlite.org/wal.html):
+The guarantees and their reasons (sqlite.org/walformat.html, sqlite.org/wal.html):
 
-- A plain copy, the file first and its WAL after it, without the -shm: a checkpoint changes the file only by what
-  stands in the WAL, which was copied later and so has it all. That ends where the WAL is begun anew in between;
-  its header tells that (another salt), and then the copy is made again. The WAL first and the file after it, or a
-  WAL that was begun anew unnoticed, can give a file that is torn.
-- A WAL without its end, or with rubbish for an end, is a write that was torn by a power loss: each commit was synced,
-  so only what was not yet acknowledged can be torn. Frames after the last whole commit are left out: what is there
-  is a beginning of the commits. This holds for a WAL of which nothing was checkpointed; what was, is synced before.
-- SQLite's own copies (backup of all pages at once, VACUUM INTO) read in one transaction: all that was committed
-  before.
+- A plain copy of the database file and then of its WAL, without the -shm: a checkpoint writes to the database only
+  frames of the WAL, and the WAL is copied later, so it has them all. This breaks if the WAL is restarted between the
+  two copies; its header then has another salt, and the copy is repeated. Copying the WAL first, or missing a restart,
+  can give a torn database.
+- A truncated WAL, or one that ends in garbage, is a write torn by a power loss. Each commit was synced, so only
+  unacknowledged commits can be torn. SQLite ignores the frames after the last complete commit, so the copy has a
+  prefix of the commits. This holds for a WAL without a checkpoint; checkpointed pages are synced before.
+- SQLite's own copies (a backup of all pages in one step, VACUUM INTO) read in one transaction: they have everything
+  committed before.
 
-The writer is a process of its own, and so is whoever reads its files by hand: closing a file gives up all POSIX
-locks that the process has on it, SQLite's too.
+The writer and the reader of its files are separate processes: closing a file drops all POSIX locks that the process
+has on it, SQLite's too.
 """
 
 import contextlib
@@ -47,20 +47,20 @@ from tests.waiting import wait_for
 COPIES = 40
 SEED = 20_261_124
 PIECE = 4096
-"""Bytes that a plain copy reads at once, as slow tools do."""
+"""Bytes that a plain copy reads at a time."""
 
 PAUSES = 0.03
-"""Share of its pieces after which a copy waits until the writer has gone on."""
+"""Share of the pieces after which a copy waits for the writer's next turn."""
 
 WAL_HEADER = 32
 SESSIONS = 4
 OFTEN = 90
-"""Pages in the WAL at which a writer checkpoints that is to do it all the time."""
+"""Pages in the WAL at which a writer checkpoints, so that it does so constantly."""
 
 SELDOM = 1_000_000
 
 Acknowledged = dict[str, int]
-"""The newest version that each participant was told."""
+"""The newest acknowledged version of each participant."""
 
 needs_wal = pytest.mark.skipif(
     sqlite.has_wal_reset_bug(sqlite.driver().sqlite_version_info), reason="this SQLite is used without a WAL"
@@ -68,7 +68,7 @@ needs_wal = pytest.mark.skipif(
 
 
 class WriterProcess:
-    """A process that answers the first question of some sessions again and again, and tells each acknowledgement."""
+    """A process that answers the first question of several sessions repeatedly and reports each acknowledgement."""
 
     def __init__(self, file: Path, checkpoint_pages: int, acknowledged: Acknowledged) -> None:
         self._changed = threading.Condition()
@@ -86,7 +86,7 @@ class WriterProcess:
         self.kill()
 
     def kill(self) -> None:
-        """End it with SIGKILL, and hear what it still said."""
+        """End the process with SIGKILL, and read the rest of its output."""
         self._process.kill()
         self._process.wait()
         self._listener.join()
@@ -94,10 +94,10 @@ class WriterProcess:
         self._process.stdout.close()
 
     def wait_for_more(self, turns: int) -> Acknowledged:
-        """Return what is acknowledged when so many further turns are."""
+        """Wait for this many further turns; return the acknowledged versions."""
         with self._changed:
-            wanted = self._count + turns
-            assert self._changed.wait_for(lambda: self._count >= wanted, 60), "the writer does not write"
+            target = self._count + turns
+            assert self._changed.wait_for(lambda: self._count >= target, 60), "the writer does not write"
             return dict(self._acknowledged)
 
     def _listen(self) -> None:
@@ -111,9 +111,9 @@ class WriterProcess:
 
 
 def write(file: str, checkpoint_pages: int) -> None:
-    """Write turns until killed: each session in a thread of its own, one line for each acknowledgement."""
+    """Write turns until killed: one thread a session, one line of output an acknowledgement."""
     checkpoints = f"wal_autocheckpoint={checkpoint_pages}"
-    sqlite._WRITER_PRAGMAS = (*sqlite._WRITER_PRAGMAS, checkpoints)  # type: ignore[assignment]  # one more; the last holds
+    sqlite._WRITER_PRAGMAS = (*sqlite._WRITER_PRAGMAS, checkpoints)  # type: ignore[assignment]  # the last value counts
     store = open_store(Settings(database_url=f"sqlite:///{file}", surveys_dir=SURVEYS))
     for number in range(SESSIONS):
         threading.Thread(target=_answer_on, args=(store, SessionKey("phq9", f"u{number}"))).start()
@@ -141,15 +141,15 @@ class Copy:
             ).fetchall()
 
     def check(self, acknowledged: Acknowledged) -> None:
-        """It is whole; each session is the fold of its history, without a gap; what was acknowledged is there once."""
+        """Check integrity, each history (no gap, replays to its row), and that each acknowledged turn exists once."""
         assert self.integrity == ["ok"]
-        self._check_folds()
+        self._check_histories()
         ids = {(user, message) for _, user, _, message, _ in self.events if message is not None}
         assert len(ids) == sum(message is not None for _, _, _, message, _ in self.events)
         for user, version in acknowledged.items():
             assert {(user, f"m{number}") for number in range(2, version + 1)} <= ids
 
-    def _check_folds(self) -> None:
+    def _check_histories(self) -> None:
         settings = Settings(surveys_dir=SURVEYS)
         queries = SessionQueries(settings, read_catalogue(settings), self._url, PLAIN, now_us)
         try:
@@ -166,22 +166,22 @@ class Copy:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A database at the newest schema, whose WAL is gone because nobody has it open."""
-    made = tmp_path / "sessions.db"
-    create_sqlite(made)
-    return made
+    """A database at the newest schema, without a WAL because no connection is open."""
+    path = tmp_path / "sessions.db"
+    create_sqlite(path)
+    return path
 
 
-def copy_by_hand(file: Path, to: Path, pause: Callable[[], object]) -> bool:
-    """Copy the file, then its WAL; return whether that holds: the WAL was not begun anew meanwhile.
+def copy_by_hand(file: Path, target: Path, pause: Callable[[], object]) -> bool:
+    """Copy the file, then its WAL; return whether the copy is usable: the WAL was not restarted meanwhile.
 
     Args:
         pause: called after each piece.
     """
     wal = wal_of(file)
     before = _header(wal)
-    _copy_in_pieces(file, to, pause)
-    _copy_in_pieces(wal, wal_of(to), pause)
+    _copy_in_pieces(file, target, pause)
+    _copy_in_pieces(wal, wal_of(target), pause)
     return before == _header(wal) and len(before) == WAL_HEADER
 
 
@@ -190,132 +190,132 @@ def wal_of(file: Path) -> Path:
 
 
 def _header(wal: Path) -> bytes:
-    with wal.open("rb") as read:
-        return read.read(WAL_HEADER)
+    with wal.open("rb") as source:
+        return source.read(WAL_HEADER)
 
 
-def _copy_in_pieces(file: Path, to: Path, pause: Callable[[], object] = lambda: None) -> None:
-    with file.open("rb", buffering=0) as read, to.open("wb") as written:
-        while piece := read.read(PIECE):
+def _copy_in_pieces(file: Path, target: Path, pause: Callable[[], object] = lambda: None) -> None:
+    with file.open("rb", buffering=0) as source, target.open("wb") as written:
+        while piece := source.read(PIECE):
             written.write(piece)
             pause()
 
 
 @needs_wal
-def test_file_and_wal_copied_by_hand_at_arbitrary_points_are_whole(file: Path, tmp_path: Path) -> None:
-    """Forty copies beside a writer that checkpoints all the time: each opens and holds what was acknowledged before."""
-    chance = random.Random(SEED)
+def test_copy_of_file_and_wal_is_consistent_when_made_during_writes(file: Path, tmp_path: Path) -> None:
+    """The writer checkpoints constantly; each of 40 copies opens and has every turn acknowledged before it."""
+    rng = random.Random(SEED)
     taken: list[tuple[Path, Acknowledged]] = []
     with WriterProcess(file, OFTEN, {}) as writer:
 
         def pause() -> None:
-            if chance.random() < PAUSES:
+            if rng.random() < PAUSES:
                 writer.wait_for_more(1)
 
         def copy() -> bool:
-            before = writer.wait_for_more(chance.randint(1, 5))
-            to = tmp_path / f"copy{len(taken)}.db"
-            if copy_by_hand(file, to, pause):
-                taken.append((to, before))
+            before = writer.wait_for_more(rng.randint(1, 5))
+            target = tmp_path / f"copy{len(taken)}.db"
+            if copy_by_hand(file, target, pause):
+                taken.append((target, before))
             return len(taken) == COPIES
 
-        wait_for(copy, lambda: f"only {len(taken)} copies were made without a new WAL in between", every_s=0)
-    for to, before in taken:
-        Copy(to).check(before)
+        wait_for(copy, lambda: f"only {len(taken)} copies were made without a restart of the WAL", every_s=0)
+    for target, before in taken:
+        Copy(target).check(before)
 
 
 @needs_wal
-def test_what_a_killed_writer_leaves_holds_every_acknowledged_turn(file: Path, tmp_path: Path) -> None:
-    """SIGKILL at arbitrary points, again and again; the file and its WAL as they lie there, copied in any order."""
-    chance = random.Random(SEED)
+def test_files_have_every_acknowledged_turn_when_the_writer_was_killed(file: Path, tmp_path: Path) -> None:
+    """SIGKILL at random points, four times; the file and its WAL may then be copied in any order."""
+    rng = random.Random(SEED)
     acknowledged: Acknowledged = {}
     for number in range(4):
-        with WriterProcess(file, chance.choice((OFTEN, SELDOM)), acknowledged) as writer:
-            writer.wait_for_more(chance.randint(10, 60))
-        to = tmp_path / f"left{number}.db"
-        _copy_in_pieces(wal_of(file), wal_of(to))
-        _copy_in_pieces(file, to)
-        Copy(to).check(acknowledged)
+        with WriterProcess(file, rng.choice((OFTEN, SELDOM)), acknowledged) as writer:
+            writer.wait_for_more(rng.randint(10, 60))
+        target = tmp_path / f"left{number}.db"
+        _copy_in_pieces(wal_of(file), wal_of(target))
+        _copy_in_pieces(file, target)
+        Copy(target).check(acknowledged)
 
 
 def _cut(wal: bytes, at: int, _: random.Random) -> bytes:
     return wal[:at]
 
 
-def _zeros(wal: bytes, at: int, _: random.Random) -> bytes:
+def _zero(wal: bytes, at: int, _: random.Random) -> bytes:
     return wal[:at] + bytes(len(wal) - at)
 
 
-def _rubbish(wal: bytes, at: int, chance: random.Random) -> bytes:
-    return wal[:at] + chance.randbytes(len(wal) - at)
+def _randomize(wal: bytes, at: int, rng: random.Random) -> bytes:
+    return wal[:at] + rng.randbytes(len(wal) - at)
 
 
 @needs_wal
-@pytest.mark.parametrize("tear", [_cut, _zeros, _rubbish], ids=["cut", "zeros", "rubbish"])
-def test_wal_torn_at_any_byte_holds_the_beginning_of_the_commits(
+@pytest.mark.parametrize("tear", [_cut, _zero, _randomize], ids=["cut", "zeros", "random"])
+def test_copy_has_a_prefix_of_the_commits_when_the_wal_is_torn_at_any_byte(
     tear: Callable[[bytes, int, random.Random], bytes], file: Path, tmp_path: Path
 ) -> None:
-    """As after a power loss in the middle of a write: no commit is there without all before it, and none by half."""
-    chance = random.Random(SEED)
+    """As after a power loss during a write: each commit is complete, and all commits before it are present."""
+    rng = random.Random(SEED)
     with WriterProcess(file, SELDOM, {}) as writer:
         writer.wait_for_more(80)
     database, wal = file.read_bytes(), wal_of(file).read_bytes()
-    whole = _made(tmp_path / "whole.db", database, wal).events
-    shown: list[int] = []
-    for at in _places(chance, len(wal)):
-        copy = _made(tmp_path / f"torn{at}.db", database, tear(wal, at, chance))
+    complete = _write_copy(tmp_path / "complete.db", database, wal).events
+    event_counts: list[int] = []
+    for at in _offsets(rng, len(wal)):
+        copy = _write_copy(tmp_path / f"torn{at}.db", database, tear(wal, at, rng))
         copy.check({})
-        assert copy.events == whole[: len(copy.events)]
-        shown.append(len(copy.events))
-    assert shown == sorted(shown)
-    assert shown[0] == 0
-    assert shown[-1] == len(whole)
+        assert copy.events == complete[: len(copy.events)]
+        event_counts.append(len(copy.events))
+    assert event_counts == sorted(event_counts)
+    assert event_counts[0] == 0
+    assert event_counts[-1] == len(complete)
 
 
-def _places(chance: random.Random, size: int) -> Sequence[int]:
-    near_a_frame = [WAL_HEADER + chance.randrange(size // (24 + PIECE)) * (24 + PIECE) + n for n in (-1, 0, 1, 24)]
-    return sorted({0, 1, WAL_HEADER, *near_a_frame, *(chance.randrange(size) for _ in range(16)), size})
+def _offsets(rng: random.Random, size: int) -> Sequence[int]:
+    near_a_frame = [WAL_HEADER + rng.randrange(size // (24 + PIECE)) * (24 + PIECE) + n for n in (-1, 0, 1, 24)]
+    return sorted({0, 1, WAL_HEADER, *near_a_frame, *(rng.randrange(size) for _ in range(16)), size})
 
 
-def _made(file: Path, database: bytes, wal: bytes) -> Copy:
+def _write_copy(file: Path, database: bytes, wal: bytes) -> Copy:
     file.write_bytes(database)
     wal_of(file).write_bytes(wal)
     return Copy(file)
 
 
-def _by_backup(connection: Any, to: Path) -> None:
-    with contextlib.closing(sqlite.driver().connect(to)) as target:
-        connection.backup(target, pages=-1)  # fewer begin anew at each write beside them, and may never end
+def _back_up(connection: Any, target: Path) -> None:
+    with contextlib.closing(sqlite.driver().connect(target)) as copy:
+        connection.backup(copy, pages=-1)  # in smaller steps, each concurrent write restarts it: it may never end
 
 
-def _by_vacuum(connection: Any, to: Path) -> None:
-    connection.execute("VACUUM INTO ?", (str(to),))
+def _vacuum_into(connection: Any, target: Path) -> None:
+    connection.execute("VACUUM INTO ?", (str(target),))
 
 
 @pytest.fixture
 def live(file: Path) -> Iterator[Any]:
-    """A connection of ours beside the writer's."""
+    """A second connection to the writer's database."""
     connection = sqlite.driver().connect(file, isolation_level=None, timeout=30)
     connection.execute("PRAGMA wal_autocheckpoint=0")
     yield connection
     connection.close()
 
 
-@pytest.mark.parametrize("copied", [_by_backup, _by_vacuum], ids=["backup", "vacuum into"])
-def test_copy_by_sqlite_itself_beside_writes_holds_every_turn_acknowledged_before_it_began(
-    copied: Callable[[Any, Path], None], file: Path, live: Any, tmp_path: Path
+@pytest.mark.parametrize("make_copy", [_back_up, _vacuum_into], ids=["backup", "vacuum into"])
+def test_copy_by_sqlite_has_every_turn_acknowledged_before_when_made_during_writes(
+    make_copy: Callable[[Any, Path], None], file: Path, live: Any, tmp_path: Path
 ) -> None:
-    """An operator's backup needs no pause: the writer goes on, and nothing that was acknowledged is missing."""
-    chance = random.Random(SEED)
+    """A backup needs no pause: the writer continues, and no acknowledged turn is missing."""
+    rng = random.Random(SEED)
     taken: list[tuple[Path, Acknowledged]] = []
     with WriterProcess(file, OFTEN, {}) as writer:
         for number in range(COPIES // 4):
-            before = writer.wait_for_more(chance.randint(1, 20))
-            copied(live, tmp_path / f"copy{number}.db")
+            before = writer.wait_for_more(rng.randint(1, 20))
+            make_copy(live, tmp_path / f"copy{number}.db")
             taken.append((tmp_path / f"copy{number}.db", before))
-        writer.wait_for_more(1)  # it was not stopped by them
-    for to, before in taken:
-        Copy(to).check(before)
+        writer.wait_for_more(1)  # the copies did not block it
+    for target, before in taken:
+        Copy(target).check(before)
 
 
 if __name__ == "__main__":

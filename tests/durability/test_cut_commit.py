@@ -1,4 +1,4 @@
-"""A connection that is cut in the middle of COMMIT: the outcome is unknown, and still each answer counts once."""
+"""A connection that breaks during COMMIT: the outcome is unknown, and yet each answer is saved exactly once."""
 
 import threading
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.proxy import Cut, Proxy, When
 
 KEY = SessionKey("phq9", "user123")
 ATTEMPTS = 3
-# As it is on the wire: the whole statement, not the end of ISOLATION LEVEL READ COMMITTED.
+# The whole statement as sent: without its framing, ISOLATION LEVEL READ COMMITTED would match too.
 COMMIT = {"postgresql": b"COMMIT\0", "mysql": b"\x03COMMIT"}
 
 
@@ -34,7 +34,7 @@ class Wire:
     kind: str
 
     def cut_commit(self, when: When, times: int = 1) -> Cut:
-        """Cut the next COMMITs, before the server gets them or after it has done them."""
+        """Break the connection at the next COMMITs, before the server gets them or after it has executed them."""
         return self.proxy.cut_when(COMMIT[self.kind], when, times)
 
     def answer(self, step: str, message_id: str) -> Committed:
@@ -43,14 +43,14 @@ class Wire:
         assert isinstance(result, Committed)
         return result
 
-    def check_once(self, *ids: str) -> None:
+    def check_saved_once(self, *ids: str) -> None:
         assert message_ids(self.store, KEY) == dict.fromkeys(ids, 1)
         check_fold(self.store, KEY)
 
 
 @pytest.fixture(params=SERVER_KINDS)
 def wire(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Wire]:
-    """A store whose every byte to and from the database goes through a proxy; one session has begun."""
+    """A store that reaches its database through a proxy; one session is started."""
     server = servers(request.param)
     direct = server.create_migrated()
     url = make_url(direct)
@@ -65,41 +65,41 @@ def wire(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Wire]:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_answer_whose_commit_is_cut_is_saved_once_by_the_stores_own_retry(wire: Wire, when: When) -> None:
-    """Before: the server never got COMMIT. After: it committed and its reply was lost. The caller can't tell."""
+def test_retry_saves_the_answer_once_when_its_commit_is_cut(wire: Wire, when: When) -> None:
+    """Before: the server never got COMMIT. After: it committed and its reply was lost. The store cannot distinguish them."""
     cut = wire.cut_commit(when)
     outcome = wire.answer("Q1", "m1")
     assert cut.happened == 1
     assert (outcome.version, outcome.state.current_step, outcome.state.answers) == (2, "Q2", {"Q1": 1})
     assert outcome.duplicate is (when == "after")
-    wire.check_once("m1")
+    wire.check_saved_once("m1")
     assert wire.answer("Q2", "m2").version == 3
-    wire.check_once("m1", "m2")
+    wire.check_saved_once("m1", "m2")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_answer_whose_every_commit_is_cut_is_unavailable_and_then_saved_once(wire: Wire, when: When) -> None:
-    """The retries are used up: not acknowledged; sent again it has the same version, and counts once."""
+def test_answer_is_saved_once_when_sent_again_after_all_retries_failed(wire: Wire, when: When) -> None:
+    """DatabaseUnavailable, not an acknowledgement; sent again, the answer gets the same version."""
     cut = wire.cut_commit(when, times=ATTEMPTS)
     with pytest.raises(DatabaseUnavailable):
-        for number in range(ATTEMPTS):  # a retry that finds the answer there already may have nothing to commit
+        for number in range(ATTEMPTS):  # a retry that finds the answer saved has nothing to commit
             wire.answer("Q1", "m1")
             assert number < cut.happened
     wire.proxy.heal()
     assert wire.answer("Q1", "m1").version == 2
-    wire.check_once("m1")
+    wire.check_saved_once("m1")
 
 
-def test_idle_connections_that_were_cut_cost_no_answer(wire: Wire) -> None:
-    """As after a failover or a firewall's time-out."""
+def test_answers_are_saved_when_idle_connections_were_cut(wire: Wire) -> None:
+    """As after a failover or a firewall's timeout."""
     for number in range(1, 4):
         assert wire.proxy.cut_all() > 0
         assert wire.answer(f"Q{number}", f"m{number}").version == number + 1
-    wire.check_once("m1", "m2", "m3")
+    wire.check_saved_once("m1", "m2", "m3")
 
 
-def test_database_that_can_not_be_reached_is_unavailable_and_comes_back(wire: Wire) -> None:
-    """Nothing is acknowledged meanwhile, and nothing is half done."""
+def test_calls_raise_database_unavailable_while_the_database_is_unreachable(wire: Wire) -> None:
+    """Nothing is acknowledged meanwhile, and afterwards the answer is saved once."""
     wire.proxy.stop_accepting()
     wire.proxy.cut_all()
     with pytest.raises(DatabaseUnavailable):
@@ -108,11 +108,11 @@ def test_database_that_can_not_be_reached_is_unavailable_and_comes_back(wire: Wi
         wire.store.queries.load(KEY)
     wire.proxy.heal()
     assert wire.answer("Q1", "m1").version == 2
-    wire.check_once("m1")
+    wire.check_saved_once("m1")
 
 
-def test_many_threads_on_a_connection_that_is_cut_again_and_again_lose_and_double_nothing(wire: Wire) -> None:
-    """Every fifth acknowledgement cuts the next COMMIT, before or after; each caller sends again until acknowledged."""
+def test_concurrent_turns_are_saved_exactly_once_when_commits_are_cut_repeatedly(wire: Wire) -> None:
+    """Every fifth acknowledgement cuts the next COMMIT, before or after; each caller retries until acknowledged."""
     keys = [SessionKey("phq9", f"u{number}") for number in range(8)]
     acknowledged: list[str] = []
     mutex = threading.Lock()
@@ -148,8 +148,8 @@ def submit_until_acknowledged(store: SessionStore, key: SessionKey, command: Sav
     raise AssertionError("never acknowledged")
 
 
-def test_nothing_sleeps_inside_a_transaction(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a retry waits, no connection is taken out and no transaction is open."""
+def test_no_connection_is_checked_out_while_a_retry_waits(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So no transaction is open during the backoff either."""
     open_at_each_sleep: list[int] = []
 
     def probe(_seconds: float) -> None:

@@ -1,7 +1,7 @@
-"""Each call of the database's driver fails once, in turn: whatever was done by then, every command counts once.
+"""Each call of the database driver fails in turn, and yet each command is applied exactly once.
 
-SQLite's own way to find what nobody thinks of (sqlite.org/testing.html, "I/O error testing"): the first call of a walk
-fails, then in a new walk the second, and so on until a walk meets no failure.
+As SQLite tests itself (sqlite.org/testing.html, "I/O error testing"): the first call of a walk fails, then in a new
+walk the second, and so on until a walk meets no failure.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,10 +27,10 @@ from tests.durability.exactly_once import NO_LIMIT, check_fold, message_ids
 
 When = Literal["before", "after"]
 MakeError = Callable[[Any], Exception]
-"""Makes the error of a driver for its connection; for a lost connection, of one that is really closed."""
+"""Makes a driver's error; for a lost connection, closes the connection too."""
 
 CALLS = frozenset({"execute", "executemany", "commit", "begin"})
-"""What a gateway does with its driver that reaches the database."""
+"""The driver's methods through which a gateway reaches the database."""
 
 WALKS = [
     ("lost", "before", 1),
@@ -39,7 +39,7 @@ WALKS = [
     ("full", "before", 1),
     ("full", "after", 1),
 ]
-"""How a call fails, and how many in a row: 4 are more than the store's own retries."""
+"""How a call fails, and how many calls in a row: 4 are more than the store's retries."""
 
 COMMANDS: tuple[AnyCommand, ...] = (
     Answer(at=2, message_id="a1", step="Q1", value=1),
@@ -54,17 +54,17 @@ ACTIONS = ["started", "answered", "answered", "answered", "answered", "drafted",
 
 @dataclass
 class Faults:
-    """Which of the driver's calls fails next, and how.
+    """Which of the driver's calls fail next, and how.
 
     Attributes:
-        left: calls that are made before.
-        when: ``before`` the call is made, or ``after``: it was done, and is reported as failed.
+        left: successful calls before the first failure.
+        when: ``before``: the call is not executed; ``after``: it is executed and reported as failed.
         times: how many calls in a row fail.
     """
 
     left: int = -1_000
     when: When = "before"
-    make_error: MakeError = field(default=lambda _: AssertionError("no fault was asked for"))
+    make_error: MakeError = field(default=lambda _: AssertionError("no fault is configured"))
     times: int = 1
     happened: int = 0
 
@@ -73,7 +73,7 @@ class Faults:
         return -self.times <= self.left < 0
 
 
-class Faulty:
+class FaultyProxy:
     """A driver's connection or cursor whose calls can fail."""
 
     def __init__(self, real: Any, connection: Any, faults: Faults) -> None:
@@ -82,13 +82,13 @@ class Faulty:
         self._faults = faults
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._real, name)
+        attribute = getattr(self._real, name)
         if name == "cursor":
-            return lambda: Faulty(found(), self._connection, self._faults)
-        return self._counted(found) if name in CALLS else found
+            return lambda: FaultyProxy(attribute(), self._connection, self._faults)
+        return self._with_faults(attribute) if name in CALLS else attribute
 
-    def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def made(*args: Any, **options: Any) -> Any:
+    def _with_faults(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def call_or_fail(*args: Any, **options: Any) -> Any:
             faults = self._faults
             if not faults.is_due():
                 return call(*args, **options)
@@ -97,19 +97,19 @@ class Faulty:
             faults.happened += 1
             raise faults.make_error(self._connection)
 
-        return made
+        return call_or_fail
 
 
 def _sqlite_lost(connection: Any) -> Exception:
     connection.close()
-    return _of_driver(sqlite.driver(), "ProgrammingError", "Cannot operate on a closed database.")
+    return _driver_error(sqlite.driver(), "ProgrammingError", "Cannot operate on a closed database.")
 
 
 def _sqlite_full(_: Any) -> Exception:
-    return _of_driver(sqlite.driver(), "OperationalError", "database or disk is full")
+    return _driver_error(sqlite.driver(), "OperationalError", "database or disk is full")
 
 
-def _of_driver(driver: ModuleType, kind: str, *arguments: object) -> Exception:
+def _driver_error(driver: ModuleType, kind: str, *arguments: object) -> Exception:
     error = getattr(driver, kind)(*arguments)
     assert isinstance(error, Exception)
     return error
@@ -126,11 +126,11 @@ def _postgresql_full(_: Any) -> Exception:
 
 def _mysql_lost(connection: Any) -> Exception:
     connection._force_close()
-    return _of_driver(pymysql, "OperationalError", 2013, "Lost connection to MySQL server during query")
+    return _driver_error(pymysql, "OperationalError", 2013, "Lost connection to MySQL server during query")
 
 
 def _mysql_full(_: Any) -> Exception:
-    return _of_driver(pymysql, "OperationalError", 1021, "Disk full")
+    return _driver_error(pymysql, "OperationalError", 1021, "Disk full")
 
 
 ERRORS: dict[tuple[str, str], MakeError] = {
@@ -145,18 +145,18 @@ ERRORS: dict[tuple[str, str], MakeError] = {
 
 @pytest.fixture
 def faults() -> Faults:
-    """None as yet."""
+    """No faults until the test configures them."""
     return Faults()
 
 
 @pytest.fixture
-def faulty(settings: Settings, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionStore]:
-    """A store whose every turn and load goes through a driver that can fail."""
+def faulty_store(settings: Settings, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionStore]:
+    """A store whose driver can fail at each turn and load."""
     real = engines.turn_statements
 
     def turn_statements(url: Any) -> Callable[[Any], Any]:
         make = real(url)
-        return lambda connection: make(Faulty(connection, connection, faults))
+        return lambda connection: make(FaultyProxy(connection, connection, faults))
 
     monkeypatch.setattr(engines, "turn_statements", turn_statements)
     opened = open_store(settings.model_copy(update={"retry_delay_s": 0.0}))
@@ -174,7 +174,7 @@ def until_acknowledged(act: Callable[[], Any]) -> Any:
 
 
 def walk(store: SessionStore, key: SessionKey) -> None:
-    """Begin, and submit each command until it is acknowledged: with its version, whatever failed on the way."""
+    """Start a session and submit each command until it is acknowledged with its version."""
     until_acknowledged(lambda: store.turns.get_or_create(key, is_audio_mode=False))
     for version, command in enumerate(COMMANDS, start=2):
         result = until_acknowledged(lambda: store.turns.submit(key, command))  # noqa: B023 - called at once
@@ -184,25 +184,25 @@ def walk(store: SessionStore, key: SessionKey) -> None:
 
 
 def check(store: SessionStore, key: SessionKey) -> None:
-    """Each command is in history once, in its order, and the fold is the row."""
+    """Check that history has each command once, in order, and replays to the row."""
     check_fold(store, key)
     assert [entry.record.action for entry in store.queries.history(key, limit=NO_LIMIT)] == ACTIONS
     assert message_ids(store, key) == {command.message_id: 1 for command in COMMANDS if command.message_id is not None}
 
 
 @pytest.mark.parametrize(("fault", "when", "times"), WALKS)
-def test_walk_counts_once_whichever_call_of_the_driver_fails(
-    faulty: SessionStore, faults: Faults, fault: str, when: When, times: int
+def test_each_command_is_applied_once_whichever_driver_call_fails(
+    faulty_store: SessionStore, faults: Faults, fault: str, when: When, times: int
 ) -> None:
-    """The n-th call fails for each n: not made at all, or done and reported as failed; a commit's outcome is unknown."""
-    kind = make_url(faulty.settings.database_url).get_backend_name()
+    """For each n, the n-th call fails, before or after its execution; a commit's outcome is then unknown."""
+    kind = make_url(faulty_store.settings.database_url).get_backend_name()
     faults.make_error, faults.when, faults.times = ERRORS[kind, fault], when, times
     for number in count():
         faults.left, faults.happened = number, 0
         key = SessionKey("phq9", f"call{number}")
-        walk(faulty, key)
-        faults.left = -times  # the calls of the check itself are no part of the walk
-        check(faulty, key)
+        walk(faulty_store, key)
+        faults.left = -times  # the calls of the check do not fail
+        check(faulty_store, key)
         if faults.happened == 0:
             assert number > 2 * len(COMMANDS)
             return

@@ -1,4 +1,4 @@
-"""A database server that is killed in the middle of work and started again."""
+"""A database server that is killed during writes and started again."""
 
 import threading
 from collections.abc import Iterator
@@ -23,15 +23,15 @@ KILLED_AT = (100, 300)
 
 @pytest.fixture
 def store(killable: OwnServer) -> Iterator[SessionStore]:
-    """A store on the server that will be killed."""
+    """A store on a server that the test kills."""
     url = killable.create_migrated()
     opened = open_store(Settings(database_url=url, surveys_dir=SURVEYS, retry_delay_s=0.05))
     yield opened
     opened.close()
 
 
-class Walkers:
-    """Threads that each save the turns of one session, sending each until it is acknowledged."""
+class Writers:
+    """Save the turns of several sessions, each in its thread, and retry each turn until it is acknowledged."""
 
     def __init__(self, store: SessionStore) -> None:
         self.store = store
@@ -40,7 +40,7 @@ class Walkers:
         self.unavailable = 0
         self.changed = threading.Condition()
 
-    def walk(self, key: SessionKey) -> None:
+    def save_all(self, key: SessionKey) -> None:
         for number in range(TURNS):
             self._save(key, number)
             with self.changed:
@@ -52,7 +52,7 @@ class Walkers:
             assert self.changed.wait_for(lambda: self.acknowledged >= acknowledged, 60)
 
     def wait_until_unavailable(self) -> None:
-        """Return when a caller was told that the database is away."""
+        """Wait until a turn fails because the database is unavailable."""
         with self.changed:
             before = self.unavailable
             assert self.changed.wait_for(lambda: self.unavailable > before, 60)
@@ -75,21 +75,21 @@ class Walkers:
         raise AssertionError("never acknowledged")
 
 
-def test_every_acknowledged_turn_is_in_history_once_after_the_server_was_killed(
+def test_acknowledged_turns_are_in_history_once_when_the_server_was_killed(
     killable: OwnServer, store: SessionStore
 ) -> None:
-    """SIGKILL twice while 8 threads save; what was not acknowledged is sent again and counted once."""
-    walkers = Walkers(store)
+    """SIGKILL twice while 8 threads save; unacknowledged turns are sent again and applied once."""
+    writers = Writers(store)
     with ThreadPoolExecutor(SESSIONS) as threads:
-        walks = [threads.submit(walkers.walk, key) for key in walkers.keys]
+        runs = [threads.submit(writers.save_all, key) for key in writers.keys]
         for number in KILLED_AT:
-            walkers.wait_until(number)
+            writers.wait_until(number)
             killable.kill()
-            walkers.wait_until_unavailable()
+            writers.wait_until_unavailable()
             killable.start()
-        for walk in walks:
-            walk.result()
-    assert walkers.acknowledged == SESSIONS * TURNS
-    for key in walkers.keys:
+        for run in runs:
+            run.result()
+    assert writers.acknowledged == SESSIONS * TURNS
+    for key in writers.keys:
         assert message_ids(store, key) == {f"m{number}": 1 for number in range(TURNS)}
         check_fold(store, key)

@@ -1,4 +1,4 @@
-"""The database goes away while people answer: `pending`, then `ack` in order when it is back; nobody is kept waiting."""
+"""The database is unavailable while participants answer: `pending` at once, and `ack` in order when it is back."""
 
 import contextlib
 import json
@@ -25,11 +25,11 @@ from tests.waiting import wait_for
 from tests.web.conftest import Participant, running_server
 
 STEPS = [f"Q{number}" for number in range(1, 10)]
-AWAY_S = 0.3
+PENDING_AFTER_S = 0.3
 
 
 class Outage:
-    """A server, and how its database is taken away and given back."""
+    """A server, and how an outage of its database begins and ends."""
 
     def __init__(self, server: Server, begin: Callable[[], None], end: Callable[[], None]) -> None:
         self.server = server
@@ -38,8 +38,10 @@ class Outage:
 
 
 @contextlib.contextmanager
-def served(url: str, folder: Path, **environment: str) -> Iterator[Server]:
-    running = Server(folder, database=url, environment={"STEPKEEP_PENDING_AFTER_S": str(AWAY_S), **environment})
+def serve(url: str, folder: Path, **environment: str) -> Iterator[Server]:
+    running = Server(
+        folder, database=url, environment={"STEPKEEP_PENDING_AFTER_S": str(PENDING_AFTER_S), **environment}
+    )
     running.start()
     try:
         yield running
@@ -48,8 +50,8 @@ def served(url: str, folder: Path, **environment: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def cut_off(kind: str, servers: Servers, folder: Path) -> Iterator[Outage]:
-    """The network between the server and its database is cut."""
+def cut_network(kind: str, servers: Servers, folder: Path) -> Iterator[Outage]:
+    """An outage of the network between the server and its database."""
     direct = servers(kind).create_migrated()
     url = make_url(direct)
     proxy = Proxy(url.host or "127.0.0.1", url.port or 0)
@@ -59,29 +61,29 @@ def cut_off(kind: str, servers: Servers, folder: Path) -> Iterator[Outage]:
         proxy.stop_accepting()
         proxy.cut_all()
 
-    with served(through, folder) as server:
+    with serve(through, folder) as server:
         yield Outage(server, cut, proxy.heal)
     proxy.close()
     servers(kind).drop_database(direct)
 
 
 @contextlib.contextmanager
-def own(kind: str, folder: Path, how: str) -> Iterator[Outage]:
-    """The database's server is killed, stopped, or frozen."""
+def stop_server(kind: str, folder: Path, how: str) -> Iterator[Outage]:
+    """An outage of the database server, which is killed, stopped or frozen."""
     try:
         database = own_server(kind, durable=True)
     except NoServer as error:
         skip_or_fail(str(error))
     try:
         url = database.create_migrated()
-        begin, end = _ways(database, how)
-        with served(url, folder) as server:
+        begin, end = _outage_actions(database, how)
+        with serve(url, folder) as server:
             yield Outage(server, begin, end)
     finally:
         database.close()
 
 
-def _ways(database: OwnServer, how: str) -> tuple[Callable[[], None], Callable[[], None]]:
+def _outage_actions(database: OwnServer, how: str) -> tuple[Callable[[], None], Callable[[], None]]:
     if how == "killed":
         return database.kill, database.start
     if how == "stopped":
@@ -102,9 +104,9 @@ def _children(pid: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[Outage]:
-    """Another process holds SQLite's file."""
-    with running_sqlite(folder / "sessions.db", folder) as server:
+def lock_file(folder: Path) -> Iterator[Outage]:
+    """A lock of the SQLite file by another connection."""
+    with serve_sqlite(folder / "sessions.db", folder) as server:
         other = sqlite3.connect(folder / "sessions.db", isolation_level=None, check_same_thread=False)
         yield Outage(server, lambda: _run(other, "BEGIN IMMEDIATE"), lambda: _run(other, "ROLLBACK"))
         other.close()
@@ -115,15 +117,15 @@ def _run(connection: sqlite3.Connection, statement: str) -> None:
 
 
 @contextlib.contextmanager
-def full(folder: Path) -> Iterator[Outage]:
-    """The disk under SQLite's file is full; a small disk of the test's own."""
+def fill_disk(folder: Path) -> Iterator[Outage]:
+    """A full disk under the SQLite file: a small file system of the test's own."""
     disk = folder / "disk"
     disk.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)], capture_output=True, check=False
     )
     if mounted.returncode != 0:
-        pytest.skip("a small disk can only be made by root")
+        pytest.skip("only root can mount a small file system")
     filler = disk / "filler"
 
     def fill() -> None:
@@ -132,15 +134,15 @@ def full(folder: Path) -> Iterator[Outage]:
                 file.write(b"\0" * 4096)
 
     try:
-        with running_sqlite(disk / "sessions.db", folder) as server:
+        with serve_sqlite(disk / "sessions.db", folder) as server:
             yield Outage(server, fill, filler.unlink)
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @contextlib.contextmanager
-def running_sqlite(file: Path, folder: Path) -> Iterator[Server]:
-    with served(f"sqlite:///{file}", folder) as server:
+def serve_sqlite(file: Path, folder: Path) -> Iterator[Server]:
+    with serve(f"sqlite:///{file}", folder) as server:
         yield server
 
 
@@ -153,64 +155,64 @@ OUTAGES = [
 
 @pytest.fixture(params=OUTAGES, ids=lambda outage: f"{outage[0]}-{outage[1].replace(' ', '-')}")
 def outage(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Outage]:
-    """A server whose database can be taken away, in each of the ways."""
+    """A server whose database can become unavailable, for each kind of outage."""
     kind, how = request.param
-    ways: dict[str, contextlib.AbstractContextManager[Outage]] = {
-        "cut off": cut_off(kind, servers, tmp_path) if how == "cut off" else contextlib.nullcontext(),  # type: ignore[dict-item]
-        "locked": locked(tmp_path),
-        "full": full(tmp_path),
+    outages: dict[str, Callable[[], contextlib.AbstractContextManager[Outage]]] = {
+        "cut off": lambda: cut_network(kind, servers, tmp_path),
+        "locked": lambda: lock_file(tmp_path),
+        "full": lambda: fill_disk(tmp_path),
     }
-    with ways.get(how) or own(kind, tmp_path, how) as made:
-        yield made
+    with outages.get(how, lambda: stop_server(kind, tmp_path, how))() as started:
+        yield started
 
 
 def history_of(server: Server, user: str) -> list[dict[str, Any]]:
-    with urllib.request.urlopen(f"{server.url}/api/session/{user}/history?survey=phq9&limit=500") as answer:
-        found: list[dict[str, Any]] = json.load(answer)["events"]
-    return found
+    with urllib.request.urlopen(f"{server.url}/api/session/{user}/history?survey=phq9&limit=500") as response:
+        events: list[dict[str, Any]] = json.load(response)["events"]
+    return events
 
 
 def answers_in_history(server: Server, user: str) -> list[tuple[str, Any]]:
     return [(entry["step"], entry["answer"]) for entry in history_of(server, user) if entry["action"] == "answered"]
 
 
-def test_participant_goes_on_while_the_database_is_away_and_all_is_acknowledged_in_order_when_it_is_back(
+def test_turns_are_pending_while_the_database_is_unavailable_and_acknowledged_in_order_afterwards(
     outage: Outage,
 ) -> None:
-    """`pending` with the next step for each answer, then the acks; one who came only then could begin too."""
-    one = Participant(outage.server, "one")
-    assert one.answer("Q1", 1)["type"] == "ack"
+    """`pending` with the next step for each answer, then the acks; a new participant can start meanwhile."""
+    participant = Participant(outage.server, "known")
+    assert participant.answer("Q1", 1)["type"] == "ack"
     outage.begin()
     for number, step in enumerate(STEPS[1:6], start=2):
-        one.send({"type": "answer", "id": f"a{number}", "step": step, "value": 2})
-        pending = one.receive()
+        participant.send({"type": "answer", "id": f"a{number}", "step": step, "value": 2})
+        pending = participant.receive()
         assert (pending["type"], pending["id"]) == ("pending", f"a{number}")
         assert pending["session"]["current_step"] == STEPS[number]
-    refused = one.answer("Q7", 17)
+    refused = participant.answer("Q7", 17)
     assert (refused["type"], refused["code"]) == ("reject", "invalid_answer")
     new = Participant(outage.server, "new")
     assert (new.state["resumed"], new.state["session"]["current_step"]) == (False, "Q1")
     new.send({"type": "answer", "id": "n1", "step": "Q1", "value": 3})
     assert new.receive()["type"] == "pending"
     outage.end()
-    acks = [one.receive() for _ in range(5)]
+    acks = [participant.receive() for _ in range(5)]
     assert [(ack["type"], ack["id"], ack["version"]) for ack in acks] == [
         ("ack", f"a{number}", number + 1) for number in range(2, 7)
     ]
     assert [ack["session"]["current_step"] for ack in acks][-1] == "Q7"
     ack = new.receive()
     assert (ack["type"], ack["id"], ack["version"]) == ("ack", "n1", 2)
-    assert one.answer("Q7", 0)["type"] == "ack"
-    assert answers_in_history(outage.server, "one") == [("Q1", 1), *((step, 2) for step in STEPS[1:6]), ("Q7", 0)]
+    assert participant.answer("Q7", 0)["type"] == "ack"
+    assert answers_in_history(outage.server, "known") == [("Q1", 1), *((step, 2) for step in STEPS[1:6]), ("Q7", 0)]
     assert answers_in_history(outage.server, "new") == [("Q1", 3)]
 
 
 @pytest.mark.parametrize("kind", SERVER_KINDS)
-def test_known_participant_never_begins_anew_because_the_database_is_away(
+def test_known_participant_never_starts_again_while_the_database_is_unavailable(
     kind: str, servers: Servers, tmp_path: Path
 ) -> None:
-    """Seen here a moment ago: he goes on. Known to have a session, but not which: he waits, and nothing is begun."""
-    with cut_off(kind, servers, tmp_path) as outage:
+    """They continue if this process has loaded their session; otherwise close code 1013, since their session is unknown."""
+    with cut_network(kind, servers, tmp_path) as outage:
         for user in ("seen", "old"):
             participant = Participant(outage.server, user)
             participant.answer("Q1", 1)
@@ -224,15 +226,15 @@ def test_known_participant_never_begins_anew_because_the_database_is_away(
         again.send({"type": "answer", "id": "s2", "step": "Q2", "value": 1})
         assert again.receive()["type"] == "pending"
         with pytest.raises(ConnectionClosed) as closed:
-            _hear(outage.server, "old")
+            _receive_errors(outage.server, "old")
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1013
         outage.end()
         assert again.receive()["type"] == "ack"
-        wait_for(lambda: _is_at(outage.server, "old", "Q2"), "the old session is not there")
+        wait_for(lambda: _is_at(outage.server, "old", "Q2"), "the old session is missing")
 
 
-def _hear(server: Server, user: str) -> None:
+def _receive_errors(server: Server, user: str) -> None:
     participant = Participant.__new__(Participant)
     participant.ws = connect(f"{server.ws_url}/ws/survey/{user}?survey=phq9", legacy=True)
     while True:
@@ -247,59 +249,59 @@ def _is_at(server: Server, user: str, step: str) -> bool:
     return bool(state["type"] == "state" and state["resumed"] and state["session"]["current_step"] == step)
 
 
-def test_command_sent_again_while_it_is_pending_counts_once(tmp_path: Path) -> None:
-    """The connection broke: the new one gets `pending` for the same id, and the ack; another content is refused."""
-    with locked(tmp_path) as outage:
-        one = Participant(outage.server, "twice")
+def test_command_is_applied_once_when_sent_again_while_pending(tmp_path: Path) -> None:
+    """On a new connection: `pending` for the same id, then the ack; other content under this id is refused."""
+    with lock_file(tmp_path) as outage:
+        participant = Participant(outage.server, "twice")
         message = {"type": "answer", "id": "same", "step": "Q1", "value": 1}
         outage.begin()
-        one.send(message)
-        assert one.receive()["type"] == "pending"
-        one.ws.close()
-        two = Participant(outage.server, "twice")
-        assert (two.state["version"], two.state["session"]["answers"]) == (1, {"Q1": 1})
-        two.send({**message, "value": 2})
-        assert two.receive()["type"] == "error"
-        two.send(message)
-        assert two.receive()["type"] == "pending"
+        participant.send(message)
+        assert participant.receive()["type"] == "pending"
+        participant.ws.close()
+        reconnected = Participant(outage.server, "twice")
+        assert (reconnected.state["version"], reconnected.state["session"]["answers"]) == (1, {"Q1": 1})
+        reconnected.send({**message, "value": 2})
+        assert reconnected.receive()["type"] == "error"
+        reconnected.send(message)
+        assert reconnected.receive()["type"] == "pending"
         outage.end()
-        ack = two.receive()
+        ack = reconnected.receive()
         assert (ack["type"], ack["version"]) == ("ack", 2)
         assert answers_in_history(outage.server, "twice") == [("Q1", 1)]
 
 
-def test_session_that_was_begun_in_one_outage_goes_on_in_the_next(tmp_path: Path) -> None:
-    """Its beginning was stored in between, and nothing was said meanwhile: what is stored is known all the same."""
-    with locked(tmp_path) as outage:
+def test_session_started_in_an_outage_continues_in_the_next(tmp_path: Path) -> None:
+    """Its start was stored in between, without any message to the participant; the server knows the stored state."""
+    with lock_file(tmp_path) as outage:
         outage.begin()
-        one = Participant(outage.server, "new")
-        assert (one.state["version"], one.state["resumed"]) == (0, False)
+        participant = Participant(outage.server, "new")
+        assert (participant.state["version"], participant.state["resumed"]) == (0, False)
         outage.end()
-        wait_for(lambda: bool(is_there(outage.server, "new")), "it was not begun")
+        wait_for(lambda: has_history(outage.server, "new"), "the session was not started")
         outage.begin()
-        assert one.answer("Q1", 1)["type"] == "pending"
+        assert participant.answer("Q1", 1)["type"] == "pending"
         outage.end()
-        assert one.receive()["version"] == 2
+        assert participant.receive()["version"] == 2
 
 
-def is_there(server: Server, user: str) -> bool:
+def has_history(server: Server, user: str) -> bool:
     try:
         return bool(history_of(server, user))
     except urllib.error.HTTPError:
         return False
 
 
-def test_memory_for_pending_turns_is_bounded_and_past_it_the_connection_is_closed_with_1013(tmp_path: Path) -> None:
-    """What was accepted is committed; the rest stays with the client, who sends it again."""
+def test_connection_is_closed_with_1013_when_the_limit_of_pending_turns_is_reached(tmp_path: Path) -> None:
+    """Accepted turns are committed; the client keeps the others and sends them again."""
     url = f"sqlite:///{tmp_path / 'sessions.db'}"
-    with served(url, tmp_path, STEPKEEP_PENDING_LIMIT="3") as server:
-        one = Participant(server, "many")
+    with serve(url, tmp_path, STEPKEEP_PENDING_LIMIT="3") as server:
+        participant = Participant(server, "many")
         other = sqlite3.connect(tmp_path / "sessions.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         for number in range(1, 4):
-            assert one.answer(f"Q{number}", 1)["type"] == "pending"
+            assert participant.answer(f"Q{number}", 1)["type"] == "pending"
         with pytest.raises(ConnectionClosed) as closed:
-            one.answer("Q4", 1)
+            participant.answer("Q4", 1)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1013
         other.execute("ROLLBACK")
@@ -307,15 +309,15 @@ def test_memory_for_pending_turns_is_bounded_and_past_it_the_connection_is_close
         wait_for(lambda: len(answers_in_history(server, "many")) == 3, "not committed")
 
 
-def test_draft_and_stop_while_the_database_is_away_lose_nothing_that_can_be_committed_in_time(tmp_path: Path) -> None:
-    """A graceful stop waits a moment for the database: the draft and the answer are there afterwards."""
-    with locked(tmp_path) as outage:
-        one = Participant(outage.server, "leaves", "intake")
+def test_pending_answer_and_draft_are_saved_when_the_server_stops_during_an_outage(tmp_path: Path) -> None:
+    """A graceful stop waits for the database for a limited time, and commits the draft and the answer."""
+    with lock_file(tmp_path) as outage:
+        participant = Participant(outage.server, "leaves", "intake")
         outage.begin()
-        one.send({"type": "answer", "id": "a1", "step": "S1", "value": None})
-        assert one.receive()["type"] == "pending"
-        one.send({"type": "draft", "step": "S2", "value": "1980"})
-        one.ws.close()
+        participant.send({"type": "answer", "id": "a1", "step": "S1", "value": None})
+        assert participant.receive()["type"] == "pending"
+        participant.send({"type": "draft", "step": "S2", "value": "1980"})
+        participant.ws.close()
         assert outage.server.process is not None
         outage.server.process.terminate()
         outage.end()
@@ -326,35 +328,35 @@ def test_draft_and_stop_while_the_database_is_away_lose_nothing_that_can_be_comm
 
 
 @pytest.mark.parametrize("kind", SERVER_KINDS)
-def test_session_whose_row_is_held_does_not_hold_up_the_others(kind: str, servers: Servers, tmp_path: Path) -> None:
-    """Somebody keeps one session locked: its participant is pending, all others are acknowledged."""
+def test_other_sessions_are_acknowledged_while_the_row_of_one_is_locked(
+    kind: str, servers: Servers, tmp_path: Path
+) -> None:
+    """Only the turns of the locked session are pending."""
     with running_server(kind, servers, tmp_path, STEPKEEP_PENDING_AFTER_S="0.3") as server:
-        held, free = Participant(server, "held"), Participant(server, "free")
+        locked, free = Participant(server, "locked"), Participant(server, "free")
         engine = create_engine(normalise_url(server.database_url))
         with engine.begin() as connection:
-            connection.execute(text("SELECT version FROM sessions WHERE user_id = 'held' FOR UPDATE"))
-            assert held.answer("Q1", 1)["type"] == "pending"
+            connection.execute(text("SELECT version FROM sessions WHERE user_id = 'locked' FOR UPDATE"))
+            assert locked.answer("Q1", 1)["type"] == "pending"
             free.send({"type": "answer", "id": "f", "step": "Q1", "value": 1})
             last = free.receive()
             assert (last if last["type"] == "ack" else free.receive())["type"] == "ack"
-        assert held.receive()["type"] == "ack"
+        assert locked.receive()["type"] == "ack"
         engine.dispose()
         assert free.answer("Q2", 1)["type"] == "ack"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_half_open_connection_is_found_by_pings_and_its_draft_saved(
-    kind: str, servers: Servers, tmp_path: Path
-) -> None:
-    """The network swallows all: no close ever comes, and still the handler ends and saves."""
+def test_draft_is_saved_when_pings_detect_a_half_open_connection(kind: str, servers: Servers, tmp_path: Path) -> None:
+    """The network drops every packet, so no close arrives; the handler ends and saves nevertheless."""
     with running_server(kind, servers, tmp_path, STEPKEEP_PING_INTERVAL_S="0.2") as server:
         proxy = Proxy("127.0.0.1", server.port)
         through = Server(tmp_path, port=proxy.port)
-        one = Participant(through, "gone", "intake", ping_interval=None)
-        one.send({"type": "draft", "step": "S1", "value": "half"})
-        one.send({"type": "ping"})
-        assert one.receive() == {"type": "pong"}
+        participant = Participant(through, "silent", "intake", ping_interval=None)
+        participant.send({"type": "draft", "step": "S1", "value": "half"})
+        participant.send({"type": "ping"})
+        assert participant.receive() == {"type": "pong"}
         proxy.swallow()
-        url = f"{server.url}/api/session/gone?survey=intake"
+        url = f"{server.url}/api/session/silent?survey=intake"
         wait_for(lambda: json.load(urllib.request.urlopen(url))["session"]["draft"] == "half", "no draft")
         proxy.close()
