@@ -1,7 +1,7 @@
-"""Runs Autobahn's fuzzing client against the echo, and reads what it found.
+"""Runs Autobahn's fuzzing client against the echo server, and reads its report.
 
-Autobahn is another project's judge of RFC 6455; it runs under Python 2.7 only, so it lives in an environment of
-its own, ``.venv-autobahn`` (``python -m tests.conformance`` says how it is made).
+Autobahn is an independent test suite for RFC 6455. It needs Python 2.7, so it is installed into a separate
+environment, ``.venv-autobahn``.
 """
 
 import json
@@ -23,12 +23,12 @@ PACKAGES = ("virtualenv==20.15.1", "autobahntestsuite==25.10.1")
 
 
 class NoAutobahn(Exception):
-    """The environment can't be made or is not there."""
+    """The environment can't be created."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What Autobahn says of one case."""
+    """Autobahn's verdict on a case."""
 
     case: str
     behavior: str
@@ -40,10 +40,10 @@ class Verdict:
 
 
 def install() -> None:
-    """Make the environment where it is missing; some 20 seconds.
+    """Create the environment if it is missing, which takes about 20 seconds.
 
     Raises:
-        NoAutobahn: there is no Python 2.7, or pip failed.
+        NoAutobahn: Python 2.7 is missing, or pip failed.
     """
     if (ENVIRONMENT / "python/bin/wstest").exists():
         return
@@ -55,8 +55,8 @@ def install() -> None:
     _run([str(ENVIRONMENT / "python/bin/pip"), "install", "--quiet", autobahn])
 
 
-def judge(server: EchoServer, folder: Path) -> list[Verdict]:
-    """Let Autobahn try all cases on the echo; its own reports are in ``folder`` afterwards."""
+def run(server: EchoServer, folder: Path) -> list[Verdict]:
+    """Run all cases against the echo server; Autobahn writes its reports into ``folder``."""
     plan = {
         "outdir": str(folder / "reports"),
         "servers": [{"agent": "stepkeep", "url": f"{server.ws_url}/echo"}],
@@ -68,37 +68,39 @@ def judge(server: EchoServer, folder: Path) -> list[Verdict]:
     wstest = [str(ENVIRONMENT / "python/bin/wstest"), "-m", "fuzzingclient", "-s", str(folder / "plan.json")]
     with (folder / "wstest.log").open("wb") as log:
         subprocess.run(wstest, cwd=folder, stdout=log, stderr=log, timeout=TIME_LIMIT_S, check=True)
-    found = json.loads((folder / "reports/index.json").read_text())["stepkeep"]
-    return sorted(_verdicts(found), key=lambda one: [int(part) for part in one.case.split(".")])
+    results = json.loads((folder / "reports/index.json").read_text())["stepkeep"]
+    return sorted(_verdicts(results), key=lambda verdict: [int(part) for part in verdict.case.split(".")])
 
 
 def table(verdicts: list[Verdict]) -> Iterator[str]:
-    """Give the lines of a Markdown table: a row for each group of cases, and one for all."""
+    """Yield the lines of a Markdown table with a row for each group of cases, and one for all."""
     yield "| cases | number | OK | non-strict | informational | other |"
     yield "| --- | --: | --: | --: | --: | --: |"
     for group in [*(case.removesuffix("*") for case in CASES), ""]:
-        of_group = [one for one in verdicts if one.case.startswith(group)]
-        count = Counter(one.behavior if one.is_good else "other" for one in of_group)
-        numbers = [len(of_group), *(count[kind] for kind in ("OK", "NON-STRICT", "INFORMATIONAL", "other"))]
+        members = [verdict for verdict in verdicts if verdict.case.startswith(group)]
+        count = Counter(verdict.behavior if verdict.is_good else "other" for verdict in members)
+        numbers = [len(members), *(count[kind] for kind in ("OK", "NON-STRICT", "INFORMATIONAL", "other"))]
         yield f"| {group + '*' if group else 'all'} | " + " | ".join(map(str, numbers)) + " |"
 
 
-def _verdicts(found: dict[str, dict[str, str]]) -> Iterator[Verdict]:
-    for case, said in found.items():
-        yield Verdict(case=case, behavior=said["behavior"], behavior_close=said["behaviorClose"])
+def _verdicts(results: dict[str, dict[str, str]]) -> Iterator[Verdict]:
+    for case, result in results.items():
+        yield Verdict(case=case, behavior=result["behavior"], behavior_close=result["behaviorClose"])
 
 
 def _python_2() -> str:
     shim = shutil.which("python2.7")
     pyenv = shutil.which("pyenv")
-    if pyenv is not None:  # its shim runs only where the version is chosen
-        known = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=True).stdout.split()
-        chosen = next((one for one in known if one.startswith("2.7")), None)
+    if pyenv is not None:  # its shim works only where the version is selected
+        versions = subprocess.run(
+            [pyenv, "versions", "--bare"], capture_output=True, text=True, check=True
+        ).stdout.split()
+        version = next((version for version in versions if version.startswith("2.7")), None)
         root = subprocess.run([pyenv, "root"], capture_output=True, text=True, check=True).stdout.strip()
-        if chosen is not None:
-            return f"{root}/versions/{chosen}/bin/python2.7"
+        if version is not None:
+            return f"{root}/versions/{version}/bin/python2.7"
     if shim is None:
-        raise NoAutobahn("Autobahn wants Python 2.7, and there is none here (pyenv install 2.7.18)")
+        raise NoAutobahn('Autobahn needs Python 2.7, which is not installed. Run "pyenv install 2.7.18".')
     return shim
 
 

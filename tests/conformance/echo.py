@@ -1,6 +1,6 @@
-"""A WebSocket echo on the survey's own layer (app/web/ws/server.py), for judges that know nothing of surveys.
+"""A WebSocket echo server on app/web/ws/server.py, for tests of the protocol without surveys.
 
-``gunicorn tests.conformance.echo:app``; tests/conformance/server.py starts it.
+tests/conformance/server.py runs it as ``gunicorn tests.conformance.echo:app``.
 """
 
 import threading
@@ -22,13 +22,13 @@ sock = Sock()
 
 @app.get("/healthz")
 def healthz() -> str:
-    """Answer, as REST does beside sockets."""
+    """Answer a plain HTTP request."""
     return "ok"
 
 
 @app.get("/readers")
 def readers() -> str:
-    """Tell how many threads read from a WebSocket."""
+    """Return the number of threads that read from a WebSocket."""
     return str(sum("simple_websocket" in thread.name for thread in threading.enumerate()))
 
 
@@ -40,44 +40,44 @@ def echo(ws: Any) -> None:
 
 @sock.route("/deaf")
 def deaf(ws: Any) -> None:
-    """Read nothing while it is open."""
+    """Never read a message."""
     ws.thread.join()
     server.shutdown(ws)
 
 
 @sock.route("/close/<int:code>")
 def close(ws: Any, code: int) -> None:
-    """Close at once with this code."""
-    server.close(ws, code, "as you asked")
+    """Close immediately with this code."""
+    server.close(ws, code, "as requested")
     server.shutdown(ws)
 
 
 @sock.route("/send/<int:size_bytes>")
 def send(ws: Any, size_bytes: int) -> None:
-    """Send one binary message of this size, and go on as an echo."""
+    """Send one binary message of this size, then echo."""
     ws.send(pattern(size_bytes))
     _echo(ws)
 
 
 @sock.route("/chorus/<int:threads>/<int:messages>")
 def chorus(ws: Any, threads: int, messages: int) -> None:
-    """Send from several threads at once, texts and bytes in turn; close when the peer says that it has them."""
-    singers = [threading.Thread(target=_sing, args=(ws, one, messages)) for one in range(threads)]
-    for singer in singers:
-        singer.start()
-    for singer in singers:
-        singer.join()
+    """Send text and binary messages from several threads concurrently; close after the next message."""
+    senders = [threading.Thread(target=_send_verses, args=(ws, number, messages)) for number in range(threads)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
     ws.receive()
     server.shutdown(ws)
 
 
 def verse(thread: int, number: int) -> str:
-    """Return what a thread of the chorus sends as its message ``number``."""
+    """Return the message ``number`` of a thread of the chorus."""
     return f"{thread}:{number}:" + chr(ord("a") + thread) * (1 + number * 37 % 3000)
 
 
 def pattern(size_bytes: int) -> bytes:
-    """Return bytes in which a gap shows."""
+    """Return bytes in which a gap is detectable."""
     return (b"".join(number.to_bytes(4) for number in range(size_bytes // 4 + 1)))[:size_bytes]
 
 
@@ -91,10 +91,10 @@ def _echo(ws: Any) -> None:
         server.shutdown(ws)
 
 
-def _sing(ws: Any, thread: int, messages: int) -> None:
+def _send_verses(ws: Any, thread: int, messages: int) -> None:
     for number in range(messages):
-        words = verse(thread, number)
-        ws.send(words.encode() if number % 2 else words)
+        text = verse(thread, number)
+        ws.send(text.encode() if number % 2 else text)
 
 
 sock.init_app(app)

@@ -1,4 +1,4 @@
-"""What Linux tells of another process: its memory, threads and descriptors (proc(5))."""
+"""Memory, threads and descriptors of another process on Linux (proc(5))."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a process holds at one moment.
+    """The resources of a process at one moment.
 
     Attributes:
-        descriptors: of sockets, pipes and selectors; not of files, which SQLite keeps open as it likes
-            (sqlite.org/lockingv3.html: closing one drops the locks of all).
+        descriptors: sockets, pipes and selectors, but not files, which SQLite keeps open since closing one drops
+            the locks of all (sqlite.org/lockingv3.html).
     """
 
     threads: int
@@ -22,27 +22,27 @@ class Usage:
     peak_bytes: int
 
 
-def usage(process: int) -> Usage:
-    """Return what the process holds now."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    told = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
-    targets = list(_open(process))
+def usage(pid: int) -> Usage:
+    """Return the current resources of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+    targets = list(_open(pid))
     return Usage(
-        threads=int(told["Threads"][0]),
+        threads=int(status["Threads"][0]),
         descriptors=sum(not target.startswith("/") for target in targets),
         sockets=sum(target.startswith("socket:") for target in targets),
-        resident_bytes=int(told["VmRSS"][0]) * 1024,
-        peak_bytes=int(told["VmHWM"][0]) * 1024,
+        resident_bytes=int(status["VmRSS"][0]) * 1024,
+        peak_bytes=int(status["VmHWM"][0]) * 1024,
     )
 
 
-def only_child(process: int) -> int:
-    """Return the id of the one process that this one has started: gunicorn's worker."""
-    (child,) = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+def only_child(pid: int) -> int:
+    """Return the pid of the process's only child, such as gunicorn's worker."""
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(child)
 
 
-def _open(process: int) -> Iterator[str]:
-    for entry in Path(f"/proc/{process}/fd").iterdir():
+def _open(pid: int) -> Iterator[str]:
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed since
             yield str(entry.readlink())

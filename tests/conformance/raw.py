@@ -1,4 +1,4 @@
-"""A WebSocket peer that does what it is told: bytes as they are, legal or not (RFC 6455, 5.2)."""
+"""A WebSocket client that sends and receives raw bytes, valid or not (RFC 6455, 5.2)."""
 
 import os
 import socket
@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 TIMEOUT_S = 20
-"""Longer than any answer takes; a test that waits for it has failed."""
+"""Longer than any answer takes: a timeout is a failure."""
 
 _SHORT, _TWO_BYTES, _EIGHT_BYTES = 125, 126, 127
 
 
 class Frame(NamedTuple):
-    """One frame as the server sent it."""
+    """A frame from the server."""
 
     opcode: int
     payload: bytes
@@ -24,12 +24,12 @@ class Frame(NamedTuple):
 
     @property
     def code(self) -> int | None:
-        """The code of a close frame; None where it has none."""
+        """The code of a close frame, or None."""
         return struct.unpack("!H", self.payload[:2])[0] if self.payload else None
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, reserved: int = 0, masked: bool = True) -> bytes:
-    """Return the bytes of one frame."""
+    """Return a frame as bytes."""
     size = len(payload)
     mask_bit = 0x80 if masked else 0
     head = bytes([(0x80 if fin else 0) | reserved << 4 | opcode])
@@ -52,7 +52,7 @@ def close_frame(code: int, reason: bytes = b"") -> bytes:
 
 def handshake(path: str, **headers: str) -> bytes:
     """Return an opening handshake; ``Sec_WebSocket_Key=""`` leaves a header out."""
-    given = {
+    fields = {
         "Host": "127.0.0.1",
         "Upgrade": "websocket",
         "Connection": "Upgrade",
@@ -60,19 +60,19 @@ def handshake(path: str, **headers: str) -> bytes:
         "Sec_WebSocket_Version": "13",
         **headers,
     }
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in given.items() if value]
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items() if value]
     return "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode("latin-1")
 
 
 class RawPeer:
-    """One connection, opened to the end of the handshake."""
+    """A connection after the handshake."""
 
     def __init__(self, url: str, **headers: str) -> None:
-        place = urlsplit(url)
-        self.socket = socket.create_connection((place.hostname, place.port), TIMEOUT_S)
+        parts = urlsplit(url)
+        self.socket = socket.create_connection((parts.hostname, parts.port), TIMEOUT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._reader = self.socket.makefile("rb")
-        self.socket.sendall(handshake(f"{place.path}?{place.query}", **headers))
+        self.socket.sendall(handshake(f"{parts.path}?{parts.query}", **headers))
         self.head = self._read_head()
 
     def __enter__(self) -> Self:
@@ -93,7 +93,7 @@ class RawPeer:
         """Return the next frame; None at the end of the stream.
 
         Raises:
-            OSError: the connection was reset, or nothing came in time.
+            OSError: the connection was reset, or the read timed out.
         """
         head = self._reader.read(2)
         if len(head) < 2:
@@ -105,19 +105,19 @@ class RawPeer:
             size = struct.unpack("!Q", self._reader.read(8))[0]
         return Frame(head[0] & 0xF, self._reader.read(size), bool(head[0] & 0x80), head[0] >> 4 & 7)
 
-    def rest(self) -> list[Frame]:
+    def read_all(self) -> list[Frame]:
         """Return all frames until the end of the stream."""
         return list(iter(self.read, None))
 
-    def vanish(self) -> None:
-        """End with a reset, without a word."""
+    def reset(self) -> None:
+        """Reset the connection."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._reader.close()
         self.socket.close()
 
     def _read_head(self) -> str:
         head = "HTTP/1.1 100"
-        while head.startswith("HTTP/1.1 100"):  # "go on" is no answer yet
+        while head.startswith("HTTP/1.1 100"):  # "100 Continue" is an interim response
             head = ""
             while (line := self._reader.readline()).strip():
                 head += line.decode("latin-1")

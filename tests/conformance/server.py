@@ -1,4 +1,4 @@
-"""The echo of tests/conformance/echo.py under the real gunicorn, in processes of its own."""
+"""Runs the echo server of tests/conformance/echo.py under gunicorn."""
 
 import contextlib
 import os
@@ -19,13 +19,13 @@ THREADS = 64
 
 @dataclass
 class EchoServer:
-    """One gunicorn with one worker."""
+    """A gunicorn with one worker."""
 
     folder: Path
     worker: str = "gthread"
     config: str = ""
     port: int = field(default_factory=free_port)
-    process: int = 0  # gunicorn's own; its worker is its child
+    process: int = 0  # pid of the arbiter; the worker is its child
 
     @property
     def url(self) -> str:
@@ -39,8 +39,8 @@ class EchoServer:
     def log(self) -> str:
         return (self.folder / "echo.log").read_text()
 
-    def is_there(self) -> bool:
-        """Whether REST answers."""
+    def is_running(self) -> bool:
+        """Return whether it answers."""
         try:
             with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:
                 return bool(answer.read() == b"ok")
@@ -48,25 +48,25 @@ class EchoServer:
             return False
 
     def usage(self) -> proc.Usage:
-        """Return what the worker holds."""
+        """Return the resources of the worker."""
         return proc.usage(proc.only_child(self.process))
 
     def readers(self) -> int:
-        """Return how many threads of the worker read from a WebSocket."""
+        """Return the number of the worker's threads that read from a WebSocket."""
         with urllib.request.urlopen(f"{self.url}/readers", timeout=5) as answer:
             return int(answer.read())
 
     def command(self) -> list[str]:
         settings = self.folder / "gunicorn_settings.py"
         settings.write_text(self.config)
-        chosen = {"worker-class": self.worker, "threads": THREADS, "bind": f"127.0.0.1:{self.port}", "config": settings}
-        options = [part for name, value in chosen.items() for part in (f"--{name}", str(value))]
+        flags = {"worker-class": self.worker, "threads": THREADS, "bind": f"127.0.0.1:{self.port}", "config": settings}
+        options = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
         return [sys.executable, "-m", "gunicorn", *options, "--no-control-socket", "tests.conformance.echo:app"]
 
 
 @contextlib.contextmanager
 def serving(folder: Path, worker: str = "gthread", config: str = "") -> Iterator[EchoServer]:
-    """Serve the echo; all its processes are gone afterwards.
+    """Run the echo server; end all its processes on exit.
 
     Args:
         folder: for its log.
@@ -78,7 +78,7 @@ def serving(folder: Path, worker: str = "gthread", config: str = "") -> Iterator
         process = subprocess.Popen(server.command(), cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
     server.process = process.pid
     try:
-        wait_for(server.is_there, lambda: f"the echo did not answer:\n{server.log}")
+        wait_for(server.is_running, lambda: f"the echo server did not answer:\n{server.log}")
         yield server
     finally:
         os.killpg(process.pid, signal.SIGKILL)

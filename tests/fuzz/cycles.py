@@ -1,4 +1,4 @@
-"""Connections that begin and end in every way, many times; and what the server still holds afterwards."""
+"""Opens and closes connections in every way, many times, and checks that the server releases their resources."""
 
 import contextlib
 import socket
@@ -13,57 +13,57 @@ from tests.conftest import Server
 from tests.fuzz.streams import half_handshake
 from tests.waiting import wait_for
 
-AT_A_TIME = 8
+CONCURRENCY = 8
 PARTICIPANTS = 40
-"""Few, so that what the server may rightly keep of each session does not grow with the cycles."""
+"""Few, so that the server's caches of sessions do not grow with the cycles."""
 
-AT_ONCE = 48
-"""More connections than AT_A_TIME at once, to begin with: gunicorn keeps the threads that it ever needed."""
+OPEN_AT_START = 48
+"""More connections than CONCURRENCY, opened first: gunicorn never ends a thread that it started."""
 
 LISTENING = 1
-"""Sockets of a worker on SQLite that serves nobody."""
+"""Sockets of an idle worker on SQLite."""
 
 GROWTH_BYTES = 8 * 1024 * 1024
-"""What memory may grow from the 1,000th cycle on; docs/reliability/websocket.md shows what was measured."""
+"""Allowed growth of memory after the first 1,000 cycles; measurements are in docs/reliability/websocket.md."""
 
 
 def graceful(peer: RawPeer, _random: Random) -> None:
     peer.read()
     peer.send(close_frame(1000))
-    peer.rest()
+    peer.read_all()
 
 
 def unread(peer: RawPeer, _random: Random) -> None:
-    """Close without having read the state."""
+    """Close without reading the state."""
     peer.send(close_frame(1001))
 
 
 def reset(peer: RawPeer, _random: Random) -> None:
     peer.read()
-    peer.vanish()
+    peer.reset()
 
 
 def reset_at_once(peer: RawPeer, _random: Random) -> None:
-    peer.vanish()
+    peer.reset()
 
 
 def half_frame(peer: RawPeer, random: Random) -> None:
     peer.read()
     whole = frame(TEXT, b'{"type":"draft","step":"Q1","value":1}')
     peer.send(whole[: random.randrange(len(whole))])
-    peer.vanish()
+    peer.reset()
 
 
 def breach(peer: RawPeer, _random: Random) -> None:
     peer.read()
     peer.send(b"\xff\xff\xff\xff")
-    peer.rest()
+    peer.read_all()
 
 
 def end_of_stream(peer: RawPeer, _random: Random) -> None:
     """End the stream without a close frame."""
     peer.socket.shutdown(socket.SHUT_WR)
-    peer.rest()
+    peer.read_all()
 
 
 ENDS: tuple[Callable[[RawPeer, Random], None], ...] = (
@@ -76,7 +76,7 @@ def path(number: int) -> str:
 
 
 def cycle(server: Server, number: int) -> None:
-    """Connect and end, in a way that the number decides."""
+    """Open and close a connection, in a way that depends on the number."""
     random = Random(number)
     if random.randrange(8) == 0:
         with socket.create_connection(("127.0.0.1", server.port), 20) as half:
@@ -90,39 +90,39 @@ def cycle(server: Server, number: int) -> None:
 
 
 def run(server: Server, first: int, count: int) -> None:
-    """Do this many cycles, several at a time."""
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
+    """Run this many cycles, several concurrently."""
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
         for _ in pool.map(lambda number: cycle(server, number), range(first, first + count)):
             pass
 
 
 def fill(server: Server) -> None:
-    """Have many connections at once, so that the server has all the threads that it will keep."""
+    """Open many connections, so that the server starts all threads that it will keep."""
     with contextlib.ExitStack() as still_open:
-        for number in range(AT_ONCE):
+        for number in range(OPEN_AT_START):
             still_open.enter_context(RawPeer(server.ws_url + path(number))).read()
 
 
-def settled(server: Server, before: proc.Usage | None = None) -> proc.Usage:
-    """Return what the server's worker holds when all connections have ended.
+def settled_usage(server: Server, before: proc.Usage | None = None) -> proc.Usage:
+    """Return the usage of the server's worker once all connections have ended.
 
     Raises:
-        AssertionError: connections stayed, or threads or descriptors that were not there before.
+        AssertionError: connections remain, or there are more threads or descriptors than before.
     """
-    worker = worker_of(server)
+    worker = worker_pid(server)
 
-    def is_still() -> bool:
+    def is_settled() -> bool:
         now = proc.usage(worker)
-        return now.sockets <= LISTENING and (before is None or _holds_no_more(now, before))
+        return now.sockets <= LISTENING and (before is None or _has_no_leak(now, before))
 
-    wait_for(is_still, lambda: f"before: {before}; now: {proc.usage(worker)}")
+    wait_for(is_settled, lambda: f"before: {before}; now: {proc.usage(worker)}")
     return proc.usage(worker)
 
 
-def _holds_no_more(now: proc.Usage, before: proc.Usage) -> bool:
+def _has_no_leak(now: proc.Usage, before: proc.Usage) -> bool:
     return now.threads <= before.threads and now.descriptors <= before.descriptors
 
 
-def worker_of(server: Server) -> int:
+def worker_pid(server: Server) -> int:
     assert server.process is not None
     return proc.only_child(server.process.pid)

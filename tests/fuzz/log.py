@@ -1,22 +1,22 @@
-"""What a server's log should not have."""
+"""Finds errors in the log of a server."""
 
 from collections import Counter
 from collections.abc import Iterator
 
 from tests.conftest import Server
 
-FAULTS = (" 500 ", "fault of ours", "Worker", "Exception", "Traceback")
+ERRORS = (" 500 ", " ERROR ", "Worker", "Exception", "Traceback")
 TRACEBACK = "Traceback"
 
 
-def faults(server: Server) -> list[str]:
-    """Return what the log tells of faults, each kind once, and whether the server does not answer any more."""
-    found = [f"{number} times in the log: {fault}" for fault, number in Counter(_told(server.log)).items()]
-    return found if server._answers() else [*found, "the server does not answer"]
+def errors(server: Server) -> list[str]:
+    """Return a finding for each kind of error in the log, and for a server that does not answer."""
+    findings = [f"{count} times in the log: {error}" for error, count in Counter(_errors(server.log)).items()]
+    return findings if server._answers() else [*findings, "the server does not answer"]
 
 
-def _told(log: str) -> Iterator[str]:
-    """Give the lines that tell of a fault; of a traceback its last three, which name the place and the error."""
+def _errors(log: str) -> Iterator[str]:
+    """Yield error lines, and the last three lines of each traceback, which name the location and the exception."""
     last: list[str] = []
     for line in log.splitlines():
         if line.startswith(TRACEBACK):
@@ -26,5 +26,5 @@ def _told(log: str) -> Iterator[str]:
         elif last:
             yield "\n".join([*last, line])
             last = []
-        if any(fault in line for fault in FAULTS):
+        if any(error in line for error in ERRORS):
             yield line

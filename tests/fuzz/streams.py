@@ -1,6 +1,6 @@
-"""Random bytes on a live server's WebSocket, from nearly right to noise, and what must hold of its answer.
+"""Random byte streams for a server's WebSocket, from nearly valid to noise, and the check of its answer.
 
-Each stream is sent in pieces of any size and ends with our end of the stream: then the server must end, too.
+Each stream is sent in pieces of random sizes and then shut down; the server must close the connection.
 """
 
 import json
@@ -14,10 +14,10 @@ from tests.conformance.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT,
 from tests.fuzz import texts
 
 SERVER_OPCODES = frozenset({TEXT, CLOSE, PING, PONG})
-"""The survey's server never sends bytes, and never fragments."""
+"""The server never sends binary messages or fragments."""
 
 STATUSES = frozenset({101, 400, 403, 426, 501})
-"""403 is for a Host that is not this machine; 501 is gunicorn's to a Transfer-Encoding that it does not know (RFC 9112, 6.1)."""
+"""403 rejects a foreign Host; gunicorn sends 501 for an unknown Transfer-Encoding (RFC 9112, 6.1)."""
 
 HANDSHAKE_CHANGES = {
     "Upgrade": ("WebSocket", "h2c", "websocket, foo", ""),
@@ -35,7 +35,7 @@ HANDSHAKE_CHANGES = {
 
 
 def stream(random: Random) -> list[bytes]:
-    """Return what a client sends after the handshake, in pieces."""
+    """Return the bytes that a client sends after the handshake, in pieces."""
     whole = b"".join(_frames(random) for _ in range(random.choice((0, 1, 1, 2, 3, 8))))
     if whole and random.random() < 0.3:
         whole = _damaged(random, whole)
@@ -43,67 +43,67 @@ def stream(random: Random) -> list[bytes]:
 
 
 def headers(random: Random) -> dict[str, str]:
-    """Return what a client says otherwise in its handshake: mostly nothing."""
+    """Return changed headers of a handshake; mostly none."""
     names = random.sample(sorted(HANDSHAKE_CHANGES), random.choice((1, 1, 2)) if random.random() < 0.1 else 0)
     return {name: random.choice(HANDSHAKE_CHANGES[name]) for name in names}
 
 
-def judge(url: str, changes: dict[str, str], pieces: list[bytes]) -> int:
-    """Send a stream; return the status of the handshake's answer.
+def exchange(url: str, changes: dict[str, str], pieces: list[bytes]) -> int:
+    """Send a stream and check the answer; return the HTTP status of the handshake.
 
     Raises:
-        AssertionError: the server's answer is a fault of its own, or no WebSocket's.
-        TimeoutError: the server does not end.
+        AssertionError: the server failed or violated the protocol.
+        TimeoutError: the server did not close the connection.
     """
     with RawPeer(url, **changes) as peer:
         assert peer.head, "no answer to a handshake"
         assert peer.status in STATUSES, peer.head
         if peer.status == 101:
-            _say(peer, pieces)
-            _judge_answer(peer)
+            _send(peer, pieces)
+            _check_answer(peer)
         return peer.status
 
 
-def _say(peer: RawPeer, pieces: list[bytes]) -> None:
+def _send(peer: RawPeer, pieces: list[bytes]) -> None:
     try:
         for piece in pieces:
             peer.send(piece)
         peer.socket.shutdown(socket.SHUT_WR)
-    except TimeoutError:  # it is an OSError, too
+    except TimeoutError:  # a subclass of OSError
         raise
     except OSError:
-        pass  # the server has ended it
+        pass  # the server closed the connection
 
 
-def _judge_answer(peer: RawPeer) -> None:
+def _check_answer(peer: RawPeer) -> None:
     closed = False
     try:
-        for one in iter(peer.read, None):
-            assert not closed, f"{one} after a close"
-            assert one.opcode in SERVER_OPCODES, one
-            assert (one.fin, one.reserved) == (True, 0), one
-            closed = one.opcode == CLOSE
-            if one.opcode == TEXT:
-                SERVER_MESSAGE.validate_python(json.loads(one.payload))
+        for received in iter(peer.read, None):
+            assert not closed, f"{received} after a close"
+            assert received.opcode in SERVER_OPCODES, received
+            assert (received.fin, received.reserved) == (True, 0), received
+            closed = received.opcode == CLOSE
+            if received.opcode == TEXT:
+                SERVER_MESSAGE.validate_python(json.loads(received.payload))
     except (ConnectionResetError, struct.error):
-        pass  # we sent more than it read: its last words may be lost
+        pass  # the server had not read everything, so its last frames may be lost
 
 
 def _frames(random: Random) -> bytes:
     kind = random.randrange(10)
-    words = texts.text(random).encode("utf-8", "surrogatepass")
+    payload = texts.text(random).encode("utf-8", "surrogatepass")
     if kind < 4:
-        return frame(TEXT, words)
+        return frame(TEXT, payload)
     match kind:
         case 4:
-            return _fragments(random, words)
+            return _fragments(random, payload)
         case 5:
             return frame(random.choice((PING, PONG)), random.randbytes(random.choice((0, 1, 125))))
         case 6:
-            return close_frame(random.choice((0, 999, 1000, 1001, 1005, 1016, 3000, 4999, 65535)), words[:120])
+            return close_frame(random.choice((0, 999, 1000, 1001, 1005, 1016, 3000, 4999, 65535)), payload[:120])
         case 7:
             return frame(
-                random.randrange(16), words[:200], fin=random.random() < 0.7,
+                random.randrange(16), payload[:200], fin=random.random() < 0.7,
                 reserved=random.choice((0, 0, 0, random.randrange(8))), masked=random.random() < 0.8,
             )  # fmt: skip
         case 8:
@@ -112,9 +112,9 @@ def _frames(random: Random) -> bytes:
             return random.randbytes(random.randrange(1, 40))
 
 
-def _fragments(random: Random, words: bytes) -> bytes:
-    cuts = sorted(random.randrange(len(words) + 1) for _ in range(random.randrange(1, 6)))
-    parts = [words[start:end] for start, end in zip([0, *cuts], [*cuts, len(words)], strict=True)]
+def _fragments(random: Random, payload: bytes) -> bytes:
+    cuts = sorted(random.randrange(len(payload) + 1) for _ in range(random.randrange(1, 6)))
+    parts = [payload[start:end] for start, end in zip([0, *cuts], [*cuts, len(payload)], strict=True)]
     sent = b""
     for number, part in enumerate(parts):
         if random.random() < 0.3:
@@ -138,6 +138,6 @@ def _pieces(random: Random, whole: bytes) -> list[bytes]:
 
 
 def half_handshake(random: Random, path: str) -> bytes:
-    """Return a handshake that breaks off."""
+    """Return a truncated handshake."""
     whole = raw.handshake(path)
     return whole[: random.randrange(len(whole))]

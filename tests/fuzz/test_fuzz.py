@@ -1,4 +1,4 @@
-"""Frames that nobody would send, for a few seconds; ``python -m tests.fuzz`` goes on for as long as one likes."""
+"""Fuzzes the WebSocket for a few seconds; ``python -m tests.fuzz`` makes longer runs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,15 +26,15 @@ CYCLES = 600
 
 @CASES
 @given(frame=st.text() | st.binary())
-def test_any_text_is_a_message_or_an_error_that_can_be_sent(frame: str | bytes) -> None:
-    """Bytes too, which are never a message."""
-    assert not (texts.judge(frame) and isinstance(frame, bytes))
+def test_any_frame_is_a_message_or_an_error_that_can_be_sent(frame: str | bytes) -> None:
+    """Binary frames are always an error."""
+    assert not (texts.is_accepted(frame) and isinstance(frame, bytes))
 
 
 @CASES
 @given(value=FIELDS | JSON)
 def test_any_decoded_json_is_a_message_or_an_error(value: object) -> None:
-    """As REST gives it: what is nearly a message, and what is accepted is the same again."""
+    """Decoded JSON, as from REST, is rejected with BadMessage, or survives a round trip."""
     try:
         message = messages.parse_value(value)
     except BadMessage:
@@ -45,44 +45,44 @@ def test_any_decoded_json_is_a_message_or_an_error(value: object) -> None:
 
 @CASES
 @given(seed=st.integers())
-def test_any_change_of_a_message_is_a_message_or_an_error(seed: int) -> None:
-    """The long run's cases: letters and marks of a message are changed, doubled and left out."""
-    texts.judge(texts.text(Random(seed)))
+def test_any_modified_message_is_a_message_or_an_error(seed: int) -> None:
+    """The cases of the long run: characters of a message are changed, doubled and removed."""
+    texts.is_accepted(texts.text(Random(seed)))
 
 
-def test_the_judge_sees_messages_and_errors() -> None:
-    """A fuzzer whose every case is refused would find nothing."""
-    accepted = sum(texts.judge(texts.text(Random(seed))) for seed in range(1000))
+def test_fuzzer_makes_messages_and_errors() -> None:
+    """The fuzzer is useless if every case is rejected."""
+    accepted = sum(texts.is_accepted(texts.text(Random(seed))) for seed in range(1000))
     assert 100 < accepted < 900
 
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server without a limit of messages; in the end its log shows no fault."""
+    """Yield a server without a limit of messages; its log has no error afterwards."""
     folder: Path = tmp_path_factory.mktemp("fuzz")
     running = Server(folder, environment={"STEPKEEP_MESSAGES_PER_SECOND": "100000", "STEPKEEP_MESSAGE_BURST": "100000"})
     running.start()
     yield running
-    faults = log.faults(running)
+    errors = log.errors(running)
     running.stop()
-    assert faults == []
+    assert errors == []
 
 
 @STREAMS
 @given(seed=st.integers())
-def test_any_bytes_are_answered_as_a_websocket_or_closed(fuzzed: Server, seed: int) -> None:
-    """Masked or not, whole or not, in pieces of any size; the handshake too."""
+def test_any_bytes_get_a_valid_answer_or_a_close(fuzzed: Server, seed: int) -> None:
+    """Frames and handshakes may be invalid, truncated, and sent in pieces of any size."""
     random = Random(seed)
     changes, pieces = streams.headers(random), streams.stream(random)
-    streams.judge(fuzzed.ws_url + cycles.path(seed), changes, pieces)
+    streams.exchange(fuzzed.ws_url + cycles.path(seed), changes, pieces)
 
 
-def test_connections_that_come_and_go_leave_no_thread_and_no_descriptor(server: Server) -> None:
-    """However they end: closed, reset, half-way in the handshake or within a frame."""
+def test_closed_connections_leave_no_thread_and_no_descriptor(server: Server) -> None:
+    """Connections end by a close, by a reset, within the handshake or within a frame."""
     cycles.fill(server)
     cycles.run(server, 0, 200)
-    before = cycles.settled(server)
+    before = cycles.settled_usage(server)
     cycles.run(server, 200, CYCLES)
-    after = cycles.settled(server, before)
+    after = cycles.settled_usage(server, before)
     assert after.resident_bytes - before.resident_bytes < cycles.GROWTH_BYTES
-    assert log.faults(server) == []
+    assert log.errors(server) == []

@@ -1,7 +1,4 @@
-"""Random text frames, from nearly right to noise, and what must hold of ``messages.parse`` for each.
-
-The random numbers are given, so that a seed repeats a case.
-"""
+"""Random text frames, from nearly valid to noise, and the check of ``messages.parse`` for each."""
 
 import json
 from random import Random
@@ -18,54 +15,54 @@ TOKENS = (
     '""', '"\\u0000"', '"\\ud800"', '"\\ud83d\\ude00"', '"\\x"', "[" * 40, "]" * 40, '{"a":' * 20, "}" * 20,
     '{"k":1,"k":2}', ",", ":", '"', "\\", "\0", "\ufeff", "\u2028", "\ud800", "😀", " ", "\t", "/**/", "'", "x",
 )  # fmt: skip
-"""What JSON's readers disagree on, what databases can't hold, and the marks that JSON is made of."""
+"""Values that JSON parsers disagree on or databases can't store, and the punctuation of JSON."""
 
-MOST_DEPTH = 5
+MAX_DEPTH = 5
 
 
 def text(random: Random) -> str:
-    """Return a frame: mostly a message with some of its text changed."""
+    """Return a frame: usually a message with some of its text changed."""
     if random.random() < 0.05:
         return "".join(random.choices(TOKENS, k=random.randrange(12)))
-    words = json.dumps(_message(random), ensure_ascii=random.random() < 0.5)
+    frame = json.dumps(_message(random), ensure_ascii=random.random() < 0.5)
     for _ in range(random.choice((0, 0, 1, 1, 2, 6))):
-        words = _changed(random, words)
-    return words
+        frame = _changed(random, frame)
+    return frame
 
 
-def judge(frame: str | bytes) -> bool:
-    """Return whether it is a message.
+def is_accepted(frame: str | bytes) -> bool:
+    """Return whether ``parse`` accepts the frame.
 
     Raises:
-        AssertionError: a message that does not come out of its own JSON the same, or an error that can't be sent.
-        Exception: whatever ``parse`` should not raise.
+        AssertionError: the message does not survive a round trip through JSON.
+        Exception: ``parse`` raised something other than BadMessage, or its error can't be serialized.
     """
     try:
         message = messages.parse(frame)
     except BadMessage as bad:
         strict_json.encode(messages.error(bad.code, bad.message, bad.message_id))
         return False
-    again = strict_json.encode(message.model_dump())
-    assert repr(messages.parse(again)) == repr(message), frame
-    held = json.loads(frame)
-    assert all(repr(value) == repr(held[name]) for name, value in message.model_dump().items()), frame
+    encoded = strict_json.encode(message.model_dump())
+    assert repr(messages.parse(encoded)) == repr(message), frame
+    decoded = json.loads(frame)
+    assert all(repr(value) == repr(decoded[name]) for name, value in message.model_dump().items()), frame
     return True
 
 
 def _message(random: Random) -> Any:
     if random.random() < 0.05:
         return _value(random, 0)
-    chosen: dict[str, Any] = {"type": random.choice(TYPES), "id": f"m{random.randrange(1000)}", "step": "Q1"}
-    chosen |= {"value": _value(random, 0), "audio": random.random() < 0.5}
+    message: dict[str, Any] = {"type": random.choice(TYPES), "id": f"m{random.randrange(1000)}", "step": "Q1"}
+    message |= {"value": _value(random, 0), "audio": random.random() < 0.5}
     while random.random() < 0.3:
-        chosen[random.choice(KEYS)] = _value(random, 0)
-    while chosen and random.random() < 0.15:
-        del chosen[random.choice(list(chosen))]
-    return chosen
+        message[random.choice(KEYS)] = _value(random, 0)
+    while message and random.random() < 0.15:
+        del message[random.choice(list(message))]
+    return message
 
 
 def _value(random: Random, depth: int) -> Any:
-    kind = random.randrange(8 if depth < MOST_DEPTH else 6)
+    kind = random.randrange(8 if depth < MAX_DEPTH else 6)
     match kind:
         case 0:
             return random.choice((None, True, False, 0, 1, -0.0, 2**53, 2**53 + 1, -(2**63), 1e300, 0.1))
@@ -83,8 +80,8 @@ def _value(random: Random, depth: int) -> Any:
             return {random.choice(KEYS): _value(random, depth + 1) for _ in range(random.randrange(4))}
 
 
-def _changed(random: Random, words: str) -> str:
-    start = random.randrange(len(words) + 1)
-    end = min(len(words), start + random.choice((0, 0, 1, 2, 9)))
-    into = random.choice((random.choice(TOKENS), "", words[start:end] * 2, chr(random.randrange(0x300))))
-    return words[:start] + into + words[end:]
+def _changed(random: Random, frame: str) -> str:
+    start = random.randrange(len(frame) + 1)
+    end = min(len(frame), start + random.choice((0, 0, 1, 2, 9)))
+    replacement = random.choice((random.choice(TOKENS), "", frame[start:end] * 2, chr(random.randrange(0x300))))
+    return frame[:start] + replacement + frame[end:]

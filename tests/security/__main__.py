@@ -1,8 +1,8 @@
-"""Scan a server in production mode with Wapiti, without credentials and with them: docs/security/scan.md.
+"""Scan a server in production mode with Wapiti, without and with credentials (docs/security/scan.md).
 
     python -m tests.security WAPITI FOLDER
 
-WAPITI is the program, of an environment of its own; the reports come into FOLDER. Takes up to twice eight minutes.
+WAPITI is the path of the program, in a separate environment; FOLDER receives the reports. Takes up to 16 minutes.
 """
 
 import json
@@ -20,6 +20,7 @@ from app.access.credentials import Credentials
 from app.access.principals import SCOPES
 from app.sessions.service import open_store
 from app.settings import Settings
+from app.store.engine import normalise_url
 from app.store.migrations import upgrade_schema
 from app.survey.snapshot import SessionKey
 from app.web.rest.openapi.document import openapi_document
@@ -29,39 +30,40 @@ MODULES = (
     "backup,brute_login_form,buster,cookieflags,crlf,csp,csrf,exec,file,htaccess,http_headers,https_redirect,ldap,"
     "methods,permanentxss,redirect,shellshock,spring4shell,sql,timesql,upload,xss"
 )
-"""All but those that need the internet (their databases, or a host that notes who calls it) or a certificate."""
+"""All modules except those that need the internet (databases, callback hosts) or a certificate."""
 
-OFTEN = "10000000/minute"
+UNLIMITED = "10000000/minute"
 KEY = SessionKey("phq9", "user123")
 
 
 def credentials(settings: Settings, secret: str) -> tuple[str, str]:
-    """Begin the session that the scan is to look at; return an API key and the cookie of a sign-in."""
+    """Create the session for the scan; return an API key and the cookie of a sign-in."""
     store = open_store(settings)
     store.turns.get_or_create(KEY, is_audio_mode=False)
-    made = Credentials(store, [secret])
-    key = made.create_key("scan", SCOPES)
-    cookie, _ = made.sign_in(key)
-    made.revocations.close()
+    access = Credentials(store, [secret])
+    key = access.create_key("scan", SCOPES)
+    cookie, _ = access.sign_in(key)
+    access.revocations.close()
     store.close()
     return key, cookie
 
 
 def document(url: str) -> dict[str, Any]:
-    """Return the OpenAPI document with what Wapiti fills in where it would guess: the session that is there."""
-    made: dict[str, Any] = json.loads(json.dumps(openapi_document()))
-    made["servers"] = [{"url": url}]
-    for item in made["paths"].values():
-        for operation in [item, *(one for one in item.values() if isinstance(one, dict))]:
-            found = operation.get("parameters", [])
-            found[:] = [one for one in found if one["schema"].get("format") != "cursor"]  # of which it knows none
-            for parameter in found:
-                given = parameter.get("example", *parameter["schema"].get("enum", [None])[:1])
-                if given is not None:
-                    parameter["schema"]["default"] = given
+    """Return the OpenAPI document with defaults for Wapiti, so that its requests reach the session."""
+    openapi: dict[str, Any] = json.loads(json.dumps(openapi_document()))
+    openapi["servers"] = [{"url": url}]
+    for item in openapi["paths"].values():
+        for operation in [item, *(value for value in item.values() if isinstance(value, dict))]:
+            parameters = operation.get("parameters", [])
+            # Wapiti knows no valid cursor.
+            parameters[:] = [parameter for parameter in parameters if parameter["schema"].get("format") != "cursor"]
+            for parameter in parameters:
+                default = parameter.get("example", *parameter["schema"].get("enum", [None])[:1])
+                if default is not None:
+                    parameter["schema"]["default"] = default
     for name in ("LinkAsked", "Invitation"):
-        made["components"]["schemas"][name]["properties"]["hours"] = {"type": "integer", "default": 1}
-    made["components"]["schemas"]["Command"] = {
+        openapi["components"]["schemas"][name]["properties"]["hours"] = {"type": "integer", "default": 1}
+    openapi["components"]["schemas"]["Command"] = {
         "type": "object",
         "properties": {
             "type": {"type": "string", "default": "answer"},
@@ -70,11 +72,11 @@ def document(url: str) -> dict[str, Any]:
             "value": {"type": "string", "default": "1"},
         },
     }
-    return made
+    return openapi
 
 
-def scan(wapiti: str, url: str, folder: Path, name: str, *shown: str) -> None:
-    """Scan the server once and write the report, without this machine's paths and what was shown."""
+def scan(wapiti: str, url: str, folder: Path, name: str, *headers: str) -> None:
+    """Scan the server and write the report, without local paths and credentials."""
     swagger, report = folder / "openapi.json", folder / f"{name}.json"
     swagger.write_text(json.dumps(document(url)))
     options = {
@@ -82,8 +84,8 @@ def scan(wapiti: str, url: str, folder: Path, name: str, *shown: str) -> None:
         "--swagger": swagger,
         "--scope": "domain",
         "-m": MODULES,
-        "-s": f"{url}/sign-in",  # to which no link leads
-        "-x": f"{url}/sign-out",  # else the rest of the scan is signed out
+        "-s": f"{url}/sign-in",  # which no page links to
+        "-x": f"{url}/sign-out",  # otherwise the rest of the scan would be signed out
         "--max-scan-time": 480,
         "--max-attack-time": 60,
         "--store-session": folder / name,
@@ -92,25 +94,25 @@ def scan(wapiti: str, url: str, folder: Path, name: str, *shown: str) -> None:
         "-f": "json",
         "-o": report,
     }
-    given = [str(part) for option in options.items() for part in option]
-    headers = [part for header in shown for part in ("-H", header)]
-    subprocess.run([wapiti, *given, *headers, "--flush-session", "--no-bugreport"], check=False)
+    arguments = [str(part) for option in options.items() for part in option]
+    arguments += [part for header in headers for part in ("-H", header)]
+    subprocess.run([wapiti, *arguments, "--flush-session", "--no-bugreport"], check=False)
     report.write_text(json.dumps(trimmed(json.loads(report.read_text()), url), indent=1) + "\n")
 
 
 def trimmed(report: dict[str, Any], url: str) -> dict[str, Any]:
-    """Return what Wapiti saw and found: nothing of this machine, and no random ids."""
+    """Return the pages and findings of a report, without local paths and random ids."""
     pages = [page["request"] for page in report["infos"]["crawled_pages"]]
-    found = {
+    findings = {
         kind: [
-            _without_ids(f"{title}: {one['method']} {one['path']}: {one['info']}", url)
+            _without_ids(f"{title}: {entry['method']} {entry['path']}: {entry['info']}", url)
             for title, entries in report[kind].items()
-            for one in entries
+            for entry in entries
         ]
         for kind in ("vulnerabilities", "anomalies", "additionals")
     }
     seen = sorted(_without_ids(f"{page['method']} {page['url']} {page['status_code']}", url) for page in pages)
-    return {"version": report["infos"]["version"], "pages": seen, **found}
+    return {"version": report["infos"]["version"], "pages": seen, **findings}
 
 
 def _without_ids(text: str, url: str) -> str:
@@ -118,29 +120,29 @@ def _without_ids(text: str, url: str) -> str:
 
 
 def main(wapiti: str, out: str) -> None:
-    """Start the server on an empty database, scan it twice, and copy the reports."""
+    """Scan a server with an empty database twice, and copy the reports."""
     with tempfile.TemporaryDirectory() as name:
         folder, secret = Path(name), secrets.token_urlsafe(32)
         server = Server(folder, environment={"STEPKEEP_ENVIRONMENT": "production", "SECRET_KEY": secret})
         server.environment |= {
             "STEPKEEP_PUBLIC_URL": server.url,
-            "STEPKEEP_ADDRESS_REQUESTS": OFTEN,
-            "STEPKEEP_ADDRESS_FAILURES": OFTEN,
+            "STEPKEEP_ADDRESS_REQUESTS": UNLIMITED,
+            "STEPKEEP_ADDRESS_FAILURES": UNLIMITED,
         }
-        upgrade_schema(server.database_url)
+        upgrade_schema(normalise_url(server.database_url))
         settings = Settings(database_url=server.database_url, surveys_dir=SURVEYS, secret_key=SecretStr(secret))
         key, cookie = credentials(settings, secret)
         server.start()
         try:
             scan(wapiti, server.url, folder, "scan-anyone")
-            shown = (f"Authorization: Bearer {key}", f"Cookie: __Host-stepkeep-sign-in={cookie}")
-            scan(wapiti, server.url, folder, "scan-signed-in", *shown)
+            headers = (f"Authorization: Bearer {key}", f"Cookie: __Host-stepkeep-sign-in={cookie}")
+            scan(wapiti, server.url, folder, "scan-signed-in", *headers)
         finally:
             server.stop()
-        faults = [line for line in server.log.splitlines() if " ERROR " in line]
+        errors = [line for line in server.log.splitlines() if " ERROR " in line]
         for report in folder.glob("scan-*.json"):
             (Path(out) / report.name).write_text(report.read_text())
-    sys.stderr.write(f"{len(faults)} faults in the server's log\n" + "".join(f"{line}\n" for line in faults))
+    sys.stderr.write(f"{len(errors)} errors in the server's log\n" + "".join(f"{line}\n" for line in errors))
 
 
 main(*sys.argv[1:])

@@ -1,9 +1,9 @@
-"""``make upgrade``: does a release go on, under participants, while the next one changes the schema and takes over?
+"""``make upgrade``: upgrade a server without downtime while participants answer.
 
-A release of before (a revision of this repository) serves a database of its own schema. Participants answer all the
-while through one address. Then, as docs/operations.md says: the new release's ``alembic upgrade head``, a server of the
-new release beside the old one, the address moved over, the old one stopped. Afterwards the database must hold each
-acknowledged answer once, and the report says how long the longest wait for an ack was in each part.
+An older revision of this repository serves a database with its schema. Participants answer through a proxy. Then, as
+in docs/operations.md: the new release's ``alembic upgrade head``, a server of the new release beside the old one, the
+proxy switched over, the old one stopped. Afterwards the database must hold each acknowledged answer exactly once; the
+report has the longest wait for an ack in each phase.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,8 +30,8 @@ from tests.conftest import ROOT, SURVEYS, Server
 from tests.databases import ordinary_server
 from tests.proxy import Proxy
 
-PART_S = 5.0
-"""Seconds that participants answer in each part, at least."""
+PHASE_S = 5.0
+"""Minimum duration of each phase."""
 
 ACK_S = 60.0
 SURVEY = "phq9"
@@ -41,13 +41,13 @@ SURVEYS_VARIABLES = {"SURVEYS_DIR": str(SURVEYS), "STEPKEEP_SURVEYS_DIR": str(SU
 
 
 @dataclass
-class Old(Server):
-    """A server of the release of before, from its own source."""
+class OldServer(Server):
+    """A server of the old release, run from its source."""
 
     source: Path = field(default_factory=Path)
 
     def spawn(self) -> None:
-        """Start its process in its source."""
+        """Start the process in its source directory."""
         environment = {
             **os.environ,
             "PORT": str(self.port),
@@ -66,58 +66,58 @@ class Old(Server):
 
 
 class Participants:
-    """People who answer, one question after the other, until they are asked to stop."""
+    """Participants who answer one question after the other until :meth:`stop`."""
 
     def __init__(self, origin: str, count: int) -> None:
-        self.part = "before"
-        self.longest_s: Counter[str] = Counter()
+        self.phase = "before"
+        self.longest_s: defaultdict[str, float] = defaultdict(float)
         self.acked: Counter[str] = Counter()
         self.failures: list[str] = []
         self._origin = origin
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._take, args=(f"p{number}",)) for number in range(count)]
+        self._threads = [threading.Thread(target=self._participate, args=(f"p{number}",)) for number in range(count)]
         for thread in self._threads:
             thread.start()
 
-    def in_part(self, part: str) -> None:
-        """Let them answer for a while in this part."""
-        self.part = part
-        self._stop.wait(PART_S)
+    def run_phase(self, phase: str) -> None:
+        """Let them answer for the duration of a phase."""
+        self.phase = phase
+        self._stop.wait(PHASE_S)
 
     def stop(self) -> None:
-        """Let each end with an ack of what he answered last."""
+        """Stop after each participant's next ack."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
 
-    def _take(self, user_id: str) -> None:
+    def _participate(self, user_id: str) -> None:
         with SurveyClient(self._origin, user_id, survey_id=SURVEY, timeouts=TIMES) as client:
             session = client.wait_until_online(ACK_S)["session"]
             while not self._stop.is_set():
-                began, part, step = time.monotonic(), self.part, session["current_step"]
+                began, phase, step = time.monotonic(), self.phase, session["current_step"]
                 try:
                     sent = client.restart() if step == END else client.answer(step, 0 if step != "Q10" else 1)
                     session = sent.result(timeout_s=ACK_S)["session"]
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+                except Exception as error:  # noqa: BLE001 - any exception is a finding
                     self.failures.append(f"{user_id} at {step}: {type(error).__name__}: {error}")
                     return
                 if step != END:
                     self.acked[user_id] += 1
-                self.longest_s[part] = max(self.longest_s[part], time.monotonic() - began)
+                self.longest_s[phase] = max(self.longest_s[phase], time.monotonic() - began)
 
 
 def main() -> None:
-    """Run it and print what was found; exit code 1 where something was lost."""
+    """Run the upgrade and print a report; exit with 1 if an answer was lost."""
     parser = argparse.ArgumentParser(prog="make upgrade", description=__doc__)
-    parser.add_argument("--old", required=True, help="a revision of this repository: what is upgraded from")
+    parser.add_argument("--old", required=True, help="revision of this repository to upgrade from")
     parser.add_argument("--database", choices=("postgresql", "mysql"), default="postgresql")
     parser.add_argument("--participants", type=int, default=20)
-    chosen = parser.parse_args()
-    databases = ordinary_server(chosen.database)
+    options = parser.parse_args()
+    databases = ordinary_server(options.database)
     with tempfile.TemporaryDirectory() as folder:
-        url = databases.create_database()
+        url = databases.create_empty()
         try:
-            lost = upgrade(chosen.old, url, Path(folder), chosen.participants)
+            lost = upgrade(options.old, url, Path(folder), options.participants)
         finally:
             databases.drop_database(url)
             databases.close()
@@ -125,41 +125,41 @@ def main() -> None:
 
 
 def upgrade(old: str, url: str, folder: Path, count: int) -> bool:
-    """Do it all; return whether something was lost."""
+    """Run all phases; return whether an answer was lost."""
     source = unpack(old, folder / "old")
     alembic(source, url)
     for name in ("before", "after"):
         (folder / name).mkdir()
-    before = Old(folder / "before", database=url, source=source)
+    before = OldServer(folder / "before", database=url, source=source)
     after = Server(folder / "after", database=url)
     before.start()
     proxy = Proxy("127.0.0.1", before.port)
-    people = Participants(f"http://127.0.0.1:{proxy.port}", count)
+    participants = Participants(f"http://127.0.0.1:{proxy.port}", count)
     try:
-        people.in_part("old release, old schema")
-        people.part = "the schema changes"
+        participants.run_phase("old release, old schema")
+        participants.phase = "schema upgrade"
         alembic(ROOT, url)
-        people.in_part("old release, new schema")
+        participants.run_phase("old release, new schema")
         after.start()
-        people.in_part("both releases")
+        participants.run_phase("both releases")
         proxy.lead_to(after.port)
-        people.part = "the old one stops"
+        participants.phase = "old release stops"
         before.terminate()
-        people.in_part("new release")
+        participants.run_phase("new release")
     finally:
-        people.stop()
+        participants.stop()
         proxy.close()
         before.stop()
         after.stop()
-    return report(people, url)
+    return report(participants, url)
 
 
-def tell(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - its output
+def print_line(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - the program's output
 
 
 def unpack(revision: str, folder: Path) -> Path:
-    """Return the folder with the source of a revision."""
+    """Extract the source of a revision into a folder, and return the folder."""
     archive = folder.with_suffix(".tar")
     subprocess.run(["git", "archive", "--output", archive, revision], cwd=ROOT, check=True)
     with tarfile.open(archive) as tar:
@@ -168,24 +168,26 @@ def unpack(revision: str, folder: Path) -> Path:
 
 
 def alembic(source: Path, url: str) -> None:
-    """Bring the database to the newest schema of this source."""
+    """Upgrade the database to the newest schema of a source tree."""
     environment = {**os.environ, "DATABASE_URL": url, **SURVEYS_VARIABLES}
     subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], cwd=source, env=environment, check=True)
 
 
-def report(people: Participants, url: str) -> bool:
-    """Print what was found; return whether an acknowledged answer is missing or there twice."""
+def report(participants: Participants, url: str) -> bool:
+    """Print the report; return whether an acknowledged answer is missing or duplicated."""
     store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, environment="development"))
     answered = select(session_history.c.user_id).where(session_history.c.action == "answered")
     stored = Counter(store.run_read(lambda connection: list(connection.execute(answered).scalars())))
     store.close()
-    for part, longest_s in people.longest_s.items():
-        tell(f"{part:28} longest wait for an ack {longest_s * 1000:7.0f} ms")
-    for failure in people.failures:
-        tell(failure)
-    wrong = {user: (count, stored[user]) for user, count in people.acked.items() if stored[user] != count}
-    tell(f"{people.acked.total()} answers acknowledged, {stored.total()} stored; {len(wrong)} participants differ")
-    return bool(wrong or people.failures)
+    for phase, longest_s in participants.longest_s.items():
+        print_line(f"{phase:28} longest wait for an ack {longest_s * 1000:7.0f} ms")
+    for failure in participants.failures:
+        print_line(failure)
+    wrong = {user: (count, stored[user]) for user, count in participants.acked.items() if stored[user] != count}
+    print_line(
+        f"{participants.acked.total()} answers acknowledged, {stored.total()} stored; {len(wrong)} participants differ"
+    )
+    return bool(wrong or participants.failures)
 
 
 if __name__ == "__main__":

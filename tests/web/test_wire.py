@@ -50,7 +50,7 @@ def said(echo: EchoServer, *parts: bytes) -> list[Frame]:
     """Send bytes; return all that the echo says until it ends the connection."""
     with RawPeer(f"{echo.ws_url}/echo") as peer:
         peer.send(*parts)
-        return peer.rest()
+        return peer.read_all()
 
 
 def codes(frames: list[Frame]) -> list[int | None]:
@@ -103,7 +103,7 @@ def test_half_a_frame_then_silence_harms_nobody_and_the_rest_may_come(echo: Echo
         with RawPeer(f"{echo.ws_url}/echo") as other:
             other.send(frame(TEXT, b"beside"))
             assert other.read() == Frame(TEXT, b"beside")
-        assert echo.is_there()
+        assert echo.is_running()
         silent.send(whole[7:])
         assert silent.read() == Frame(TEXT, HELLO)
 
@@ -192,7 +192,7 @@ def test_message_too_big_is_told_so_when_it_has_been_sent(echo: EchoServer, mess
     """The close frame arrives: no reset over unread bytes overtakes it, or a client would send it for ever."""
     with RawPeer(f"{echo.ws_url}/echo") as peer:
         peer.send(message)
-        assert codes(peer.rest()) == [1009]
+        assert codes(peer.read_all()) == [1009]
 
 
 # ------------------------------------------------------------------------- faults of the libraries
@@ -203,9 +203,9 @@ def test_clients_that_ignore_our_close_do_not_freeze_rest(tmp_path: Path) -> Non
     with serving(tmp_path, config=LINGER_FOR_EVER) as echo, contextlib.ExitStack() as still_open:
         peers = [still_open.enter_context(RawPeer(f"{echo.ws_url}/close/4404")) for _ in range(10)]
         for peer in peers:
-            assert codes(peer.rest()) == [4404]
+            assert codes(peer.read_all()) == [4404]
         for _ in range(len(peers)):
-            assert echo.is_there()
+            assert echo.is_running()
 
 
 @pytest.mark.parametrize("size_bytes", [4_000_000, 20_000_000], ids=["4 MB", "20 MB"])
@@ -237,7 +237,7 @@ def test_text_and_bytes_keep_their_kind_when_six_threads_send(either: EchoServer
     with RawPeer(f"{either.ws_url}/chorus/6/300") as peer:
         heard = [peer.read() or Frame(CLOSE, b"") for _ in range(6 * 300)]
         peer.send(frame(TEXT, b"thanks"))
-        assert codes(peer.rest()) == [1000]
+        assert codes(peer.read_all()) == [1000]
     assert Counter((one.opcode, one.fin) for one in heard) == {(TEXT, True): 900, (BINARY, True): 900}
 
 
@@ -260,7 +260,7 @@ def test_flood_that_nobody_reads_is_cut_with_1013_and_memory_stays_bounded(tmp_p
         sender = threading.Thread(target=send_until_refused, args=(peer, FLOODS[name] * 100))
         sender.start()
         assert codes([peer.read() or Frame(CLOSE, b"")]) == [1013]
-        assert echo.is_there()
+        assert echo.is_running()
         with contextlib.suppress(OSError):  # gone already
             peer.socket.shutdown(socket.SHUT_RDWR)
         sender.join(raw.TIMEOUT_S)
@@ -282,7 +282,7 @@ def test_flood_that_is_no_message_takes_no_memory(tmp_path: Path, flood: bytes) 
         with contextlib.suppress(OSError):
             for _ in range(200):
                 peer.send(flood * 1000)
-        assert echo.is_there()
+        assert echo.is_running()
         assert echo.usage().peak_bytes - before < GROWTH_BYTES
 
 
@@ -292,7 +292,7 @@ def test_exactly_as_many_messages_wait_as_are_allowed(tmp_path: Path) -> None:
         peer.send(*[frame(TEXT, b"x")] * server.BUFFERED_MESSAGES, frame(PING, b"all there"))
         assert peer.read() == Frame(PONG, b"all there")
         peer.send(frame(TEXT, b"one too many"))
-        assert codes(peer.rest()) == [1013]
+        assert codes(peer.read_all()) == [1013]
 
 
 def test_messages_that_come_after_our_close_do_not_open_it_again(echo: EchoServer) -> None:
@@ -302,7 +302,7 @@ def test_messages_that_come_after_our_close_do_not_open_it_again(echo: EchoServe
         assert first is not None
         assert first.opcode == CLOSE
         peer.send(frame(TEXT, b"late"), frame(PING, b"late"))
-        assert peer.rest() == []
+        assert peer.read_all() == []
 
 
 class SlowToHear(server.Server):
@@ -339,14 +339,14 @@ def test_peer_that_vanishes_leaves_nothing_behind(tmp_path: Path) -> None:
     with serving(tmp_path) as echo:
         with RawPeer(f"{echo.ws_url}/echo") as peer:
             peer.send(close_frame(1000))
-            peer.rest()
-        assert echo.is_there()
+            peer.read_all()
+        assert echo.is_running()
         wait_for(lambda: echo.readers() == 0, "the first connection stayed")
         descriptors = echo.usage().descriptors
         for end in (b"", frame(TEXT, HELLO)[:5], close_frame(1000), BREACHES["unmasked"]):
             peer = RawPeer(f"{echo.ws_url}/echo")
             peer.send(end)
-            peer.vanish()
+            peer.reset()
         wait_for(lambda: echo.readers() == 0, "a connection stayed")
         wait_for(lambda: echo.usage().descriptors <= descriptors, "a descriptor stayed")
 
