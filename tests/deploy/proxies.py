@@ -1,4 +1,4 @@
-"""The reverse proxies that operators are shown, each started with the file that ships, on ports of the test's own."""
+"""Starts the reverse proxies with the shipped configuration files, on free ports."""
 
 import contextlib
 import datetime
@@ -19,12 +19,12 @@ from tests.conftest import ROOT, free_port, skip_or_fail
 from tests.waiting import wait_for
 
 SITE = "survey.example.org"
-"""The name in the files that ship."""
+"""The host name in the shipped files."""
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy that runs: its ports on this machine, and who vouches for its certificate."""
+    """A running proxy: its ports, and a context that trusts its certificate."""
 
     https: int
     http: int
@@ -33,7 +33,7 @@ class Proxy:
 
 @contextlib.contextmanager
 def started(kind: str, upstream: int, folder: Path) -> Iterator[Proxy]:
-    """Give the proxy in front of a server on this machine; it is gone afterwards."""
+    """Run the proxy in front of a local server."""
     program = shutil.which(kind, path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin")
     if program is None:
         skip_or_fail(f"no {kind} here (Debian: apt install {'nginx-light' if kind == 'nginx' else kind})")
@@ -55,7 +55,7 @@ def started(kind: str, upstream: int, folder: Path) -> Iterator[Proxy]:
 
 
 def nginx(proxy: Proxy, upstream: int, folder: Path, files: tuple[Path, Path]) -> tuple[list[str], dict[str, str]]:
-    """Return how nginx is started with the shipped file; only ports and places are other ones."""
+    """Return the arguments and environment of nginx with the shipped file, in which only ports and paths are replaced."""
     site = (ROOT / "deploy/nginx/stepkeep.conf").read_text()
     changes = {
         "listen [::]:80;": "",
@@ -67,36 +67,36 @@ def nginx(proxy: Proxy, upstream: int, folder: Path, files: tuple[Path, Path]) -
         f"/etc/letsencrypt/live/{SITE}/privkey.pem": str(files[1]),
         "/var/log/nginx/stepkeep.log": str(folder / "access.log"),
     }
-    for shipped, here in changes.items():
+    for shipped, replacement in changes.items():
         assert shipped in site, f"the file has no {shipped!r}"
-        site = site.replace(shipped, here)
+        site = site.replace(shipped, replacement)
     (folder / "site.conf").write_text(site)
-    places = "".join(
+    temp_paths = "".join(
         f"{name}_temp_path {folder / name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     (folder / "nginx.conf").write_text(
         f"daemon off;\npid {folder / 'nginx.pid'};\nerror_log {folder / 'error.log'};\n"
-        f"events {{}}\nhttp {{\n{places}include {folder / 'site.conf'};\n}}\n"
+        f"events {{}}\nhttp {{\n{temp_paths}include {folder / 'site.conf'};\n}}\n"
     )
     return ["-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")], {}
 
 
 def caddy(proxy: Proxy, upstream: int, folder: Path, files: tuple[Path, Path]) -> tuple[list[str], dict[str, str]]:
-    """Return how Caddy is started with the shipped file; only ports, and where its certificate is from, are other."""
+    """Return the arguments and environment of Caddy with the shipped file; only ports and certificate are replaced."""
     site = (ROOT / "deploy/caddy/Caddyfile").read_text()
-    own = f"{{\n\tadmin off\n\tauto_https disable_certs\n\thttp_port {proxy.http}\n\thttps_port {proxy.https}\n"
-    head, place = "{\n\tservers {", "\treverse_proxy "
+    options = f"{{\n\tadmin off\n\tauto_https disable_certs\n\thttp_port {proxy.http}\n\thttps_port {proxy.https}\n"
+    head, directive = "{\n\tservers {", "\treverse_proxy "
     assert head in site
-    assert place in site
-    site = site.replace(head, f"{own}\tservers {{", 1)
-    site = site.replace(place, f"\ttls {files[0]} {files[1]}\n{place}", 1)
+    assert directive in site
+    site = site.replace(head, f"{options}\tservers {{", 1)
+    site = site.replace(directive, f"\ttls {files[0]} {files[1]}\n{directive}", 1)
     (folder / "Caddyfile").write_text(site)
     environment = {"UPSTREAM": f"127.0.0.1:{upstream}", "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
     return ["run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")], environment
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """Return the files of a certificate for the site, which vouches for itself, and of its key."""
+    """Create a self-signed certificate for the site; return its file and the key's."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, SITE)])
     now = datetime.datetime.now(datetime.UTC)

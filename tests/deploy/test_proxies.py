@@ -1,4 +1,4 @@
-"""The shipped files for nginx and Caddy in front of a server in production: TLS, sockets, addresses, sizes."""
+"""The shipped files for nginx and Caddy in front of a production server: TLS, WebSockets, addresses, sizes."""
 
 import http.client
 import json
@@ -13,8 +13,8 @@ from websockets.sync.client import connect
 from tests.conftest import Server
 from tests.deploy.proxies import SITE, Proxy, started
 
-LIED = "203.0.113.77"
-"""An address that a client says it has."""
+FORGED = "203.0.113.77"
+"""An address that a client claims in its headers."""
 
 
 pytestmark = pytest.mark.xdist_group("proxies")
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("proxies")
 
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server in production as the documents tell to set it behind a proxy."""
+    """Yield a production server configured as documented for a proxy."""
     server = Server(
         tmp_path_factory.mktemp("behind"),
         environment={
@@ -43,23 +43,23 @@ def proxy(request: pytest.FixtureRequest, behind: Server, tmp_path_factory: pyte
         yield running
 
 
-def ask(proxy: Proxy, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
-    """Return the status of a request over TLS, and its JSON."""
-    wire = socket.create_connection(("127.0.0.1", proxy.https), timeout=30)
+def request(proxy: Proxy, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
+    """Return the status and JSON of a request over TLS."""
+    tcp = socket.create_connection(("127.0.0.1", proxy.https), timeout=30)
     connection = http.client.HTTPConnection(SITE)
-    connection.sock = proxy.trust.wrap_socket(wire, server_hostname=SITE)
+    connection.sock = proxy.trust.wrap_socket(tcp, server_hostname=SITE)
     try:
         connection.request(method, path, body, {name.replace("_", "-"): text for name, text in headers.items()})
-        answer = connection.getresponse()
-        text = answer.read()
+        response = connection.getresponse()
+        text = response.read()
     finally:
         connection.close()
-    return answer.status, json.loads(text) if text.startswith(b"{") else text
+    return response.status, json.loads(text) if text.startswith(b"{") else text
 
 
 def test_participant_answers_through_the_proxy(proxy: Proxy) -> None:
-    """A token over TLS, then the socket: the upgrade, frames both ways, and the ack of a committed answer."""
-    status, invited = ask(proxy, "POST", "/api/surveys/phq9/participants")
+    """REST over TLS, the WebSocket upgrade, frames in both directions and the ack work through the proxy."""
+    status, invited = request(proxy, "POST", "/api/surveys/phq9/participants")
     assert status == 201
     with connect(
         f"wss://{SITE}/ws/survey/{invited['user_id']}?survey=phq9",
@@ -75,37 +75,37 @@ def test_participant_answers_through_the_proxy(proxy: Proxy) -> None:
         ws.ping().wait(30)
 
 
-def test_address_that_a_client_claims_is_not_believed(proxy: Proxy, behind: Server) -> None:
-    """The log names where a refused request came from, not what it said of itself."""
-    status, _ = ask(
+def test_forged_client_address_is_ignored(proxy: Proxy, behind: Server) -> None:
+    """The log has the address of a rejected request's connection, not the one in its headers."""
+    status, _ = request(
         proxy,
         "GET",
         "/api/sessions",
         Authorization="Bearer nonsense",
-        X_Forwarded_For=LIED,
-        Forwarded=f"for={LIED}",
-        X_Real_IP=LIED,
+        X_Forwarded_For=FORGED,
+        Forwarded=f"for={FORGED}",
+        X_Real_IP=FORGED,
     )
     assert status == 401
     refused = [line for line in behind.log.splitlines() if "refused" in line]
     assert refused
     assert "127.0.0.1" in refused[0]
-    assert LIED not in behind.log
+    assert FORGED not in behind.log
 
 
-def test_body_that_is_too_large_is_refused(proxy: Proxy) -> None:
-    """By whichever of both comes to it first; the client is told so, and not cut off."""
-    _, invited = ask(proxy, "POST", "/api/surveys/phq9/participants")
+def test_too_large_body_is_rejected(proxy: Proxy) -> None:
+    """Proxy or server responds with 413, and the connection is not cut."""
+    _, invited = request(proxy, "POST", "/api/surveys/phq9/participants")
     path = f"/api/session/{invited['user_id']}/commands?survey=phq9"
-    status, _ = ask(proxy, "POST", path, b"x" * (3 * 1024 * 1024), Authorization=f"Bearer {invited['token']}")
+    status, _ = request(proxy, "POST", path, b"x" * (3 * 1024 * 1024), Authorization=f"Bearer {invited['token']}")
     assert status == 413
 
 
-def test_plain_http_is_sent_to_https(proxy: Proxy) -> None:
+def test_http_redirects_to_https(proxy: Proxy) -> None:
     """Nothing is served without TLS."""
     connection = http.client.HTTPConnection("127.0.0.1", proxy.http, timeout=30)
     connection.request("GET", "/s/phq9", headers={"Host": SITE})
-    answer = connection.getresponse()
+    response = connection.getresponse()
     connection.close()
-    assert answer.status in {301, 308}
-    assert answer.headers["Location"].startswith(f"https://{SITE}")
+    assert response.status in {301, 308}
+    assert response.headers["Location"].startswith(f"https://{SITE}")
