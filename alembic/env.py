@@ -7,8 +7,7 @@ from sqlalchemy import URL, Connection, Engine, text
 from app.catalogue import default_survey_id
 from app.errors import ConfigurationError
 from app.settings import read_settings
-from app.store.engine import connect_or_explain, migration_engine, normalise_url
-from app.store.tables import metadata
+from app.store import connect_or_explain, migration_engine, normalise_url, tables
 
 LOCK_WAIT_S = 60
 LOCK_KEY = 7_376_532_001  # any number that no other program takes for pg_advisory_lock
@@ -64,7 +63,7 @@ def migrate(engine: Engine) -> None:
         applied: list[object] = []
         context.configure(
             connection=connection,
-            target_metadata=metadata,
+            target_metadata=tables.metadata,
             render_as_batch=is_sqlite,
             transactional_ddl=is_sqlite or None,
             on_version_apply=lambda step, **_: applied.append(step),
@@ -82,7 +81,7 @@ def migrate(engine: Engine) -> None:
 
 def run_offline() -> None:
     """Print the SQL of an upgrade."""
-    context.configure(url=database_url(), target_metadata=metadata, literal_binds=True)
+    context.configure(url=database_url(), target_metadata=tables.metadata, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
 

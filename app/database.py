@@ -21,7 +21,7 @@ from .core.timestamps import format_timestamp
 from .errors import NoSuchSession
 from .sessions.service import SessionStore, open_store
 from .settings import read_settings
-from .store.rows import HistoryEntry
+from .store import HistoryEntry
 from .survey import Note, Save, Snapshot, Update
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

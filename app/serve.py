@@ -11,7 +11,7 @@ import sys
 from .errors import ConfigurationError
 from .sessions.service import open_store
 from .settings import Settings, is_loopback, read_settings
-from .store.engine import normalise_url, server_lock
+from .store import normalise_url, server_lock
 from .web.signing_secrets import signing_secrets
 
 

@@ -12,7 +12,7 @@ import psycopg
 
 from app.sessions.service import SessionStore
 from app.store.drivers import sqlite
-from app.store.listing import Cursor
+from app.store.sessions import Cursor
 from app.survey.snapshot import SessionKey
 from benchmarks import crowd
 from benchmarks.contestant import Contestant

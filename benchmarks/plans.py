@@ -17,10 +17,10 @@ from sqlalchemy import event
 
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import listing
+from app.store import sessions
 from app.store.engine import normalise_url
-from app.store.listing import Cursor
 from app.store.migrations import upgrade_schema
+from app.store.sessions import Cursor
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from benchmarks import databases
@@ -224,7 +224,7 @@ def main() -> None:
         "# Query plans",
         (
             f"Made by `python -m benchmarks.plans`, with {SESSIONS:,} sessions. No operation reads a whole table. "
-            f"Lists read an index from their cursor, at most {listing.SCAN_LIMIT:,} sessions."
+            f"Lists read an index from their cursor, at most {sessions.SCAN_LIMIT:,} sessions."
         ),
     ]
     for kind in databases.KINDS:

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 from ..errors import InvalidInput, Unauthorized
 from ..sessions.service import SessionStore
-from ..store import credentials
-from ..store.credentials import StoredKey
+from ..store import StoredKey, credentials
 from ..survey import SessionKey
 from . import api_keys
 from .principals import SCOPES, Integrator, Participant, Scope

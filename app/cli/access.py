@@ -13,8 +13,7 @@ from ..access.principals import SCOPES
 from ..access.tokens import DAY_US, new_user_id
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput, NotFound
-from ..store import audit
-from ..store.credentials import StoredKey
+from ..store import AuditPage, StoredKey, audit
 from .output import Days, check_offered, credentials, note, store, table, told
 
 api_keys = AppGroup("api-keys", help="API keys of programs, and of people who sign in to the dashboard.")
@@ -188,7 +187,7 @@ def _entries(limit: int, filters: dict[str, str]) -> Iterator[audit.RecordedEntr
             return
 
 
-def _page(after: int | None, limit: int, filters: dict[str, str], connection: Connection) -> audit.Page:
+def _page(after: int | None, limit: int, filters: dict[str, str], connection: Connection) -> AuditPage:
     return audit.read_page(connection, after, limit, filters)
 
 

@@ -6,7 +6,6 @@ Others add to it what is theirs: ``privacy.py`` and those of the operations.
 from flask.cli import AppGroup
 
 from ..errors import NotFound
-from ..store import listing
 from ..survey import SessionKey
 from .output import store
 
@@ -26,7 +25,7 @@ def keys_of(user_id: str, survey: str | None) -> list[SessionKey]:
     key = store().queries.key(user_id, survey)
     if survey is not None:
         return [key]
-    found = store().run_read(lambda connection: listing.read_keys(connection, key.user_id, SURVEYS))
+    found = store().queries.keys_of_user(key.user_id, SURVEYS)
     if not found:
         raise NotFound(f"{user_id!r} has no session; `flask sessions list --user` finds ids by their beginning")
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..core.timestamps import format_timestamp
-from ..store.encryption import SET_ASIDE
+from ..store import SET_ASIDE
 from ..survey import Snapshot, status_at
 from . import sessions_set_aside
 from .output import check_offered, json_lines, note, store, table, told

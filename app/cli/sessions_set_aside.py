@@ -11,8 +11,7 @@ from typing import Any
 import click
 
 from ..errors import NotFound
-from ..store import audit, listing, raw_rows
-from ..store.encryption import SET_ASIDE
+from ..store import SET_ASIDE, audit, raw_rows
 from ..survey import SessionKey
 from .output import json_lines, note, store, table
 
@@ -76,7 +75,7 @@ def print_list(prefix: str | None, survey: str | None, limit: int | None, *, as_
 
 
 def _keys(user_id: str, survey: str | None) -> list[SessionKey]:
-    found = store().run_read(lambda connection: listing.read_keys(connection, user_id, SURVEYS))
+    found = store().queries.keys_of_user(user_id, SURVEYS)
     keys = [key for key in found if survey in (None, key.survey_id)]
     if not keys:
         raise NotFound(f"there is no session {user_id!r}; `flask sessions list --set-aside` shows which there are")

@@ -11,8 +11,7 @@ import click
 
 from ..core.timestamps import format_timestamp
 from ..errors import NoSuchSession
-from ..store.encryption import SET_ASIDE
-from ..store.rows import HistoryEntry
+from ..store import SET_ASIDE, HistoryEntry
 from ..survey import SessionKey, Snapshot
 from . import sessions_set_aside
 from .output import json_lines, note, store, table, told

@@ -10,8 +10,7 @@ from flask.cli import AppGroup
 from ..core.timestamps import format_timestamp, from_datetime
 from ..errors import InvalidInput
 from ..operations import webhooks as operations
-from ..store.outbox import Delivery
-from ..store.webhooks import EVENTS
+from ..store import Delivery, outbox
 from .output import note, progress, store, table, told
 
 webhooks = AppGroup("webhooks", help="Webhooks for sessions that are started, completed or expired.")
@@ -20,7 +19,12 @@ webhooks = AppGroup("webhooks", help="Webhooks for sessions that are started, co
 @webhooks.command("add")
 @click.argument("url")
 @click.option(
-    "--event", "events", multiple=True, required=True, type=click.Choice(EVENTS), help="Event to deliver; repeatable."
+    "--event",
+    "events",
+    multiple=True,
+    required=True,
+    type=click.Choice(outbox.EVENTS),
+    help="Event to deliver; repeatable.",
 )
 @click.option("--survey", default=None, help="Only events of this survey (default: all).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -10,8 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..errors import Unavailable
 from ..observability import metrics
 from ..settings import Settings
-from ..store.drivers import sqlite
-from ..store.drivers.connection import abandon_after_fork
+from ..store.drivers import abandon_after_fork, sqlite
 from ..survey import SessionKey
 from .postgresql import postgresql_transport
 from .publisher import Publisher

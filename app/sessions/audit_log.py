@@ -5,11 +5,10 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from ..store import audit
-from ..store.audit import Action, AuditEntry, Detail, Page, RecordedEntry
+from ..store import Action, AuditEntry, AuditPage, RecordedEntry, audit
 from ..survey import SessionKey
 
-__all__ = ["Action", "AuditEntry", "AuditLog", "Page", "RecordedEntry"]
+__all__ = ["Action", "AuditEntry", "AuditLog", "AuditPage", "RecordedEntry"]
 
 T = TypeVar("T")
 
@@ -30,7 +29,9 @@ class AuditLog:
         self._run_transaction = run_transaction
         self._clock = clock
 
-    def record(self, actor: str, action: Action, key: SessionKey | None = None, detail: Detail | None = None) -> None:
+    def record(
+        self, actor: str, action: Action, key: SessionKey | None = None, detail: audit.Detail | None = None
+    ) -> None:
         """Add an entry with the present time, committed.
 
         Raises:
@@ -46,6 +47,8 @@ class AuditLog:
         )
         self._run_transaction(lambda connection: audit.record(connection, entry))
 
-    def page(self, after_id: int | None = None, limit: int = 100, filters: Mapping[str, str] | None = None) -> Page:
+    def page(
+        self, after_id: int | None = None, limit: int = 100, filters: Mapping[str, str] | None = None
+    ) -> AuditPage:
         """Return the next entries, newest first, as ``store.audit.read_page`` does."""
         return self._run_read(lambda connection: audit.read_page(connection, after_id, limit, filters or {}))

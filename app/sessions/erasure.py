@@ -11,10 +11,8 @@ from contextlib import suppress
 from sqlalchemy import Connection
 
 from ..errors import DatabaseUnavailable, MissingKey, SessionUnreadable, Unavailable
-from ..store import history
-from ..store.drivers.sqlite import truncate_wal
-from ..store.erasure_journal import ErasureJournal, ErasureRecord
-from ..store.erasures import Erasure, ErasureTarget
+from ..store import Erasure, ErasureJournal, ErasureRecord, ErasureTarget, history, sessions
+from ..store.drivers import sqlite
 from ..survey import SessionKey, SessionState
 from . import erasure_replay
 from .queries import SessionQueries
@@ -112,7 +110,7 @@ class SessionEraser:
         """Remove erased rows from SQLite's write-ahead log, unless a reader uses it; then a later checkpoint does."""
         if self._queries.engine.dialect.name == "sqlite":
             with suppress(Unavailable):
-                self._transaction(truncate_wal)
+                self._transaction(sqlite.truncate_wal)
 
     def set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
         """Rename an unreadable session, so that a new one can begin under its key; one that is readable now stays."""
@@ -122,7 +120,7 @@ class SessionEraser:
 
         def move(connection: Connection) -> str | None:
             # Read again, locked: another connection may have set it aside and begun a new one meanwhile.
-            states = history.read_states(connection, [key], cipher=self._queries.cipher, locked=True)
+            states = sessions.read_states(connection, [key], cipher=self._queries.cipher, locked=True)
             state = states.get(key)
             if isinstance(state, MissingKey):
                 raise state
@@ -147,7 +145,7 @@ class SessionEraser:
             self.truncate_wal()
 
     def _erase(self, whom: ErasureTarget, actor: str | None) -> list[SessionKey]:
-        erasure = Erasure(whom, clock=self._queries.clock, actor=actor, listed=self._journal)
+        erasure = Erasure(whom, clock=self._queries.clock, actor=actor, journal=self._journal)
         try:
             return self._transaction(erasure)
         except DatabaseUnavailable as error:

@@ -13,10 +13,18 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from ..store import audit, erasure_rows, erasures, history
-from ..store.erasure_journal import HASH_BYTES, ErasureJournal, ErasureRecord, Identity
-from ..store.erasures import ReplayOptions, ReplayResult
-from ..store.participants import owner_of
+from ..store import (
+    ErasureJournal,
+    ErasureRecord,
+    ReplayOptions,
+    ReplayResult,
+    audit,
+    erasure_journal,
+    erasures,
+    keyset,
+    owner_of,
+    sessions,
+)
 from ..survey import SessionKey
 
 log = logging.getLogger("stepkeep.store")
@@ -98,17 +106,21 @@ def apply_lines(
         left.update(done.left)
     for start in range(0, len(lines), ROWS_TOGETHER):
         part = lines[start : start + ROWS_TOGETHER]
-        access.write(lambda connection: erasure_rows.add_missing(connection, part))  # noqa: B023 - called at once
+        access.write(lambda connection: erasures.add_missing(connection, part))  # noqa: B023 - called at once
     return ReplayResult(keys, sorted(left))
 
 
 def read_all(read: Run) -> Iterator[ErasureRecord]:
     """Yield the erasures of participants in the database's own list, the oldest first."""
-    after: int | None = 0
-    while after is not None:
-        start = after
-        page, after = read(lambda connection: erasure_rows.read_after(connection, start))  # noqa: B023 - called at once
-        yield from page
+    for page in keyset.pages(
+        read,
+        lambda connection, after: erasures.read_after(connection, after, A_PAGE),
+        0,
+        lambda row: row[0],
+        A_PAGE,
+    ):
+        for _, record in page:
+            yield record
 
 
 class _Wanted:
@@ -136,7 +148,7 @@ class _Wanted:
 
 
 def _beginning(salt: str, survey_id: str) -> Any:  # noqa: ANN401 - hashlib has no name for it
-    return hashlib.blake2b(f"{survey_id}\0".encode(), digest_size=HASH_BYTES, salt=bytes.fromhex(salt))
+    return hashlib.blake2b(f"{survey_id}\0".encode(), digest_size=erasure_journal.HASH_BYTES, salt=bytes.fromhex(salt))
 
 
 def _matches(access: Access, wanted: _Wanted) -> Iterator[tuple[str, ErasureRecord]]:
@@ -153,18 +165,25 @@ def _matches(access: Access, wanted: _Wanted) -> Iterator[tuple[str, ErasureReco
                     yield participant, erased
 
 
-def _all_keys(access: Access) -> Iterator[list[SessionKey]]:
-    after: SessionKey | None = None
-    while page := access.read(lambda connection: history.read_keys_after(connection, after, A_PAGE)):  # noqa: B023 - called at once
-        yield page
-        after = page[-1]
+def _all_keys(access: Access) -> Iterator[Sequence[SessionKey]]:
+    start: SessionKey | None = None
+    return keyset.pages(
+        access.read,
+        lambda connection, after: sessions.read_keys(connection, after, A_PAGE),
+        start,
+        lambda key: key,
+        A_PAGE,
+    )
 
 
-def _audited(access: Access) -> Iterator[list[str]]:
-    after = ""
-    while page := access.read(lambda connection: audit.read_user_ids_after(connection, after, A_PAGE)):  # noqa: B023 - called at once
-        yield page
-        after = page[-1]
+def _audited(access: Access) -> Iterator[Sequence[str]]:
+    return keyset.pages(
+        access.read,
+        lambda connection, after: audit.read_user_ids_after(connection, after, A_PAGE),
+        "",
+        lambda user_id: user_id,
+        A_PAGE,
+    )
 
 
 def _batches(matches: Iterable[T]) -> Iterator[list[T]]:
@@ -204,7 +223,7 @@ def _tell(done: ReplayResult, lacking: int, listed: ErasureJournal) -> None:
         )
 
 
-def _known(access: Access) -> set[Identity]:
+def _known(access: Access) -> set[erasure_journal.Identity]:
     return {erased.identity for erased in read_all(access.read)}
 
 

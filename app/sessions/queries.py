@@ -13,15 +13,27 @@ from ..catalogue import Catalogue
 from ..core.formats import SURVEY_ID
 from ..errors import InvalidInput, InvalidUserId, MissingKey, NoSuchSession, NoSuchVersion, SessionUnreadable
 from ..settings import Settings
-from ..store import counting, history, listing
-from ..store import engine as engines
-from ..store.counting import SurveyCount
-from ..store.drivers.connection import SessionLoader
-from ..store.encryption import SET_ASIDE, Cipher
-from ..store.listing import Cursor
-from ..store.migrations import check_schema
-from ..store.retry import translate_error, with_retries
-from ..store.rows import HistoryEntry, StoredSessions, parse_state
+from ..store import (
+    SET_ASIDE,
+    Cipher,
+    Cursor,
+    HistoryEntry,
+    StoredSessions,
+    SurveyCount,
+    check_schema,
+    connect_or_explain,
+    database_facts,
+    definitions,
+    history,
+    keyset,
+    reader_engine,
+    rows,
+    sessions,
+    translate_error,
+    turn_statements,
+    with_retries,
+)
+from ..store.drivers import SessionLoader
 from ..survey import SessionKey, SessionState, Snapshot, Survey, UnknownEvent
 from .survey_revisions import SurveyRevisions
 
@@ -58,8 +70,8 @@ class SessionQueries:
         self.catalogue = catalogue
         self.cipher = cipher
         self.clock = clock
-        self.engine: Engine = engines.reader_engine(url)
-        self._loader = SessionLoader(self.engine, engines.turn_statements(url))
+        self.engine: Engine = reader_engine(url)
+        self._loader = SessionLoader(self.engine, turn_statements(url))
         self.revisions = SurveyRevisions(catalogue, self._read_definition)
 
     def key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
@@ -89,7 +101,7 @@ class SessionQueries:
         key = self.key(user_id, survey_id)
         if survey_id is not None or key.survey_id in self.catalogue.surveys:
             return key
-        keys = self.run(lambda connection: listing.read_keys(connection, key.user_id, 2))
+        keys = self.keys_of_user(key.user_id, 2)
         return keys[0] if len(keys) == 1 else key
 
     def load(self, key: SessionKey) -> Snapshot | None:
@@ -106,7 +118,7 @@ class SessionQueries:
             raise translate_error(error) from error
         if row is None:
             return None
-        state = parse_state(row, self.cipher)
+        state = rows.parse_state(row, self.cipher)
         if not isinstance(state, SessionState):
             raise state
         return Snapshot(key=key, state=state, survey=self.survey_revision(key.survey_id, state.survey_revision))
@@ -186,8 +198,8 @@ class SessionQueries:
             MissingKey: one is encrypted with a key that is not configured; left out, it would seem erased.
         """
 
-        def read(connection: Connection) -> tuple[listing.Page, StoredSessions]:
-            page = listing.read_page(
+        def read(connection: Connection) -> tuple[sessions.Page, StoredSessions]:
+            page = sessions.read_page(
                 connection,
                 after=after,
                 limit=limit,
@@ -197,7 +209,7 @@ class SessionQueries:
             )
             if not page.keys:
                 return page, {}
-            return page, history.read_states(connection, page.keys, cipher=self.cipher, locked=False)
+            return page, sessions.read_states(connection, page.keys, cipher=self.cipher, locked=False)
 
         page, states = self.run(read)
         for key, stored in states.items():
@@ -224,9 +236,9 @@ class SessionQueries:
         Raises:
             ConfigurationError: it can't be reached or has another schema.
         """
-        engines.connect_or_explain(self.engine)
+        connect_or_explain(self.engine)
         check_schema(self.engine)
-        return engines.database_facts(self.engine)
+        return database_facts(self.engine)
 
     def missing_key(self) -> str | None:
         """Return the id of the key that the newest answers are encrypted with, if it is not configured."""
@@ -234,12 +246,12 @@ class SessionQueries:
 
     def stored_revisions(self, survey_id: str) -> Sequence[str]:
         """Return the revisions of a survey whose definitions are stored, newest first."""
-        return self.run(lambda connection: history.read_revisions(connection, survey_id))
+        return self.run(lambda connection: definitions.read_revisions(connection, survey_id))
 
     def counts_by_survey(self) -> List[SurveyCount]:
         """Return the numbers of sessions of each survey that has some."""
         at = self.clock()
-        return self.run(lambda connection: counting.count_by_survey(connection, at))
+        return self.run(lambda connection: sessions.count_by_survey(connection, at))
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """Return the result of ``work``, which only reads, on a connection of its own; transient errors are retried.
@@ -259,18 +271,22 @@ class SessionQueries:
 
     def versions(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, int]:
         """Return the stored versions of sessions; those that don't exist are absent."""
-        return self.run(lambda connection: history.read_versions(connection, keys))
+        return self.run(lambda connection: sessions.read_versions(connection, keys))
+
+    def keys_of_user(self, user_id: str, limit: int) -> List[SessionKey]:
+        """Return the keys of a participant's sessions."""
+        return self.run(lambda connection: sessions.read_keys_of_user(connection, user_id, limit))
 
     def all_keys(self) -> Iterator[Sequence[SessionKey]]:
         """Yield the keys of all sessions, page by page."""
-        last: SessionKey | None = None
-        while True:
-            after = last
-            page = self.run(lambda connection: history.read_keys_after(connection, after, KEYS_A_PAGE))  # noqa: B023 - called at once
-            if not page:
-                return
-            yield page
-            last = page[-1]
+        start: SessionKey | None = None
+        return keyset.pages(
+            self.run,
+            lambda connection, after: sessions.read_keys(connection, after, KEYS_A_PAGE),
+            start,
+            lambda key: key,
+            KEYS_A_PAGE,
+        )
 
     def _read_history(self, key: SessionKey, read: Callable[[Connection], T]) -> T:
         try:
@@ -279,4 +295,4 @@ class SessionQueries:
             raise SessionUnreadable(key.survey_id, key.user_id, f"{type(error).__name__} in its history") from error
 
     def _read_definition(self, survey_id: str, revision: str) -> str | None:
-        return self.run(lambda connection: history.read_definition(connection, survey_id, revision))
+        return self.run(lambda connection: definitions.read_definition(connection, survey_id, revision))

@@ -12,15 +12,23 @@ from ..core.fork_hooks import ForkAware, register
 from ..errors import ConfigurationError, MissingKey
 from ..notifications.notifier import open_notifier
 from ..settings import Settings
-from ..store import engine as engines
-from ..store import history, leases
-from ..store.drivers.connection import WriterConnection, abandon_after_fork
-from ..store.encryption import cipher_from_keys
-from ..store.erasure_journal import open_journal
-from ..store.migrations import check_schema, head_revision, upgrade_schema
+from ..store import (
+    check_schema,
+    cipher_from_keys,
+    connect_or_explain,
+    definitions,
+    head_revision,
+    leases,
+    normalise_url,
+    open_journal,
+    sessions,
+    turn_statements,
+    upgrade_schema,
+    writer_engine,
+)
+from ..store.drivers import WriterConnection, abandon_after_fork
 from ..survey import SessionKey
-from ..writer.group_commit import Writer
-from ..writer.pending import Backlog
+from ..writer import Backlog, Writer
 from .audit_log import AuditLog
 from .erasure import SessionEraser
 from .key_filter import SessionKeyFilter
@@ -54,7 +62,7 @@ class SessionStore(ForkAware):
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue, clock: Callable[[], int] = now_us) -> None:
-        url = engines.normalise_url(settings.database_url)
+        url = normalise_url(settings.database_url)
         self.settings = settings
         self.backend = url.get_backend_name()
         self.sqlite_path = Path(url.database) if self.backend == "sqlite" and url.database else None
@@ -62,11 +70,11 @@ class SessionStore(ForkAware):
         self.clock = clock
         self.cipher = cipher_from_keys(settings.answers_keys.get_secret_value())
         self.queries = SessionQueries(settings, catalogue, url, self.cipher, clock)
-        self._write_engine: Engine = engines.writer_engine(url)
-        self._connection = WriterConnection(self._write_engine, engines.turn_statements(url), self.cipher)
+        self._write_engine: Engine = writer_engine(url)
+        self._connection = WriterConnection(self._write_engine, turn_statements(url), self.cipher)
         revisions = self.queries.revisions
         self._writer = Writer(self._connection, settings, revisions.cached, revisions.get)
-        self._key_filter = SessionKeyFilter(self.queries.all_keys, lambda: self.run_read(history.count_sessions))
+        self._key_filter = SessionKeyFilter(self.queries.all_keys, lambda: self.run_read(sessions.count_sessions))
         self._notifier = open_notifier(settings, url, self.queries.versions, self._receive, self._key_filter.add)
         # Without a broadcast, another process may begin sessions that this one never hears of.
         self._key_filter.is_complete = self._notifier.is_broadcast or settings.web_concurrency == 1
@@ -87,7 +95,7 @@ class SessionStore(ForkAware):
             ConfigurationError: the database can't be opened, has another schema, its newest answers are encrypted with
                 a key that is not configured, or the erasure journal can't be kept.
         """
-        engines.connect_or_explain(self._write_engine)
+        connect_or_explain(self._write_engine)
         check_schema(self._write_engine)
         if self.run_read(leases.migration_source) is not None:
             raise ConfigurationError(
@@ -100,7 +108,7 @@ class SessionStore(ForkAware):
 
         def keep(connection: Connection) -> None:
             for survey in self.catalogue.surveys.values():
-                history.keep_definition(connection, survey.id, survey.revision, survey.definition, at)
+                definitions.add_definition(connection, survey.id, survey.revision, survey.definition, at)
 
         self.run_transaction(keep)
         self.erasure.check_journal()
@@ -195,7 +203,7 @@ def open_store(settings: Settings, clock: Callable[[], int] = now_us) -> Session
         ConfigurationError: a survey file, the database or its schema can't be used.
     """
     catalogue = read_catalogue(settings)
-    url = engines.normalise_url(settings.database_url)
+    url = normalise_url(settings.database_url)
     if url.get_backend_name() == "sqlite":
         upgrade_schema(url)
     store = SessionStore(settings, catalogue, clock)

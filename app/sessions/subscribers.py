@@ -8,7 +8,7 @@ from typing import Protocol
 from ..core import strict_json
 from ..notifications.notifier import ChangeNotifier
 from ..survey import SessionKey, Snapshot
-from ..writer.batch import CACHEABLE_LENGTH
+from ..writer import CACHEABLE_LENGTH
 
 RECENT_LIMIT = 10_000
 """Sessions remembered after their last connection closed: some 30 MB with usual answers, 300 MB at most (batch.SMALL).

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ..catalogue import Catalogue
 from ..errors import SurveyFileError
 from ..survey import Survey, parse_definition
-from ..writer.batch import RevisionNotLoaded
+from ..writer import RevisionNotLoaded
 
 log = logging.getLogger("stepkeep.service")
 

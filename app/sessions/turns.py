@@ -20,9 +20,7 @@ from ..errors import (
 from ..observability import metrics
 from ..settings import Settings
 from ..survey import Answered, AnyCommand, Begin, Draft, Expire, SessionKey, SessionState, Snapshot, Survey
-from ..writer.batch import Committed, Rejected, Result, Turn
-from ..writer.group_commit import Writer
-from ..writer.pending import PendingQueue, Queued, ResultCallback
+from ..writer import Committed, PendingQueue, Queued, Rejected, Result, ResultCallback, Turn, Writer
 from .erasure import SessionEraser
 from .key_filter import SessionKeyFilter
 from .queries import SessionQueries

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, selec
 
 from ..core.timestamps import from_datetime, to_datetime
 from ..errors import InvalidInput
-from .participants import belongs_to
+from .keyset import belongs_to
 from .rows import dumps
 from .tables import audit_log
 
@@ -57,8 +57,6 @@ ACTOR_LENGTH = 160
 SCAN_LIMIT = 50_000
 """Entries that are looked at for one page, at most, where a filter has no index."""
 
-_PAGE = 1000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
@@ -86,7 +84,7 @@ class RecordedEntry:
     entry: AuditEntry
 
 
-class Page(NamedTuple):
+class AuditPage(NamedTuple):
     """Entries, newest first, and the ``after_id`` of the next page; None after the last one."""
 
     entries: list[RecordedEntry]
@@ -110,7 +108,7 @@ def record(connection: Connection, entry: AuditEntry) -> None:
     )
 
 
-def read_page(connection: Connection, after_id: int | None, limit: int, filters: Mapping[str, str]) -> Page:
+def read_page(connection: Connection, after_id: int | None, limit: int, filters: Mapping[str, str]) -> AuditPage:
     """Return the next entries, newest first.
 
     A page may hold fewer than ``limit``, even none, and more may follow: with a filter other than ``user_id``, it
@@ -134,19 +132,19 @@ def read_page(connection: Connection, after_id: int | None, limit: int, filters:
     query = query.where(*(column[name] == value for name, value in filters.items()))
     found = [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
     if len(found) == limit:
-        return Page(found, found[-1].id)
-    return Page(found, lowest or None)
+        return AuditPage(found, found[-1].id)
+    return AuditPage(found, lowest or None)
 
 
 def read_participant(
-    connection: Connection, user_id: str, survey_id: str | None, before_id: int | None
+    connection: Connection, user_id: str, survey_id: str | None, before_id: int | None, limit: int
 ) -> list[RecordedEntry]:
     """Return the next entries about a participant, newest first; those that name no survey count for each."""
     column = audit_log.c
     query = select(audit_log).where(_is_about(user_id, survey_id))
     if before_id is not None:
         query = query.where(column.id < before_id)
-    return [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(_PAGE))]
+    return [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
 
 
 def anonymise(connection: Connection, user_id: str, survey_id: str | None, name: str, until: int | None = None) -> None:

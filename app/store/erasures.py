@@ -1,11 +1,11 @@
-"""Erasing a participant: his sessions with drafts and history, those that were set aside, and his name in the log.
+"""Erasure of participants: sessions with drafts and history, sessions set aside, and their user id in the audit log.
 
-What stays says nothing of him: a row of ``erasures`` with a keyed hash and how many sessions went (the anonymous
-count), entries of the audit log under ``erased:`` and a part of that hash, and for a while a row of
-``token_revocations``, which has to name him: a token that was issued before must not open a new session. Servers remove
-it when the longest life of a token (STEPKEEP_TOKEN_DAYS) is over.
+What remains does not identify anyone: a row of ``erasures`` with a keyed hash and a number of sessions, audit entries
+under ``erased:`` and a part of that hash, and for a while a row of ``token_revocations``, which has to name the
+participant so that an older token can't open a new session. Servers delete it after the longest life of a token
+(STEPKEEP_TOKEN_DAYS).
 
-Every function works on a connection whose transaction its caller owns; all of an erasure is one transaction.
+Every function takes a connection whose transaction its caller owns; an erasure is one transaction.
 """
 
 import secrets
@@ -15,27 +15,27 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, String, func, or_, select, type_coerce
+from sqlalchemy import Connection, Select, String, func, insert, or_, select, type_coerce
 
 from ..core.timestamps import from_datetime, to_datetime
-from ..survey import SessionKey
-from . import audit, erasure_rows, outbox
+from ..survey.snapshot import SessionKey
+from . import audit, outbox
 from .credentials import revoke_tokens
-from .erasure_journal import SALT_BYTES, ErasureJournal, ErasureRecord, hash_user_id
+from .erasure_journal import SALT_BYTES, ErasureJournal, ErasureRecord, Identity, hash_user_id
 from .history import erase
-from .participants import belongs_to, owner_of
-from .tables import sessions, token_revocations
+from .keyset import belongs_to, of_session, owner_of
+from .tables import erasures, sessions, token_revocations
 
 AUDIT_HASH_LENGTH = 16
-"""Characters of the hash in the audit log: 64 bits tell the erased of one database apart."""
+"""Characters of the hash in the audit log; 64 bits distinguish the erased participants of a database."""
 
 
 class ErasureTarget(NamedTuple):
-    """Who is to be erased.
+    """The participant to erase.
 
     Attributes:
-        survey_id: where; None: in all surveys.
-        invited: surveys in which his tokens are revoked though there be no session: he may not have begun yet.
+        survey_id: None for all surveys.
+        invited: surveys whose tokens are revoked even without a session, which may not have begun yet.
     """
 
     user_id: str
@@ -44,71 +44,71 @@ class ErasureTarget(NamedTuple):
 
 
 class Erasure:
-    """The erasure of one participant, in one survey or in all: work for ``SessionStore.write``, tried again or not.
+    """The erasure of a participant in one survey or all: work for ``SessionStore.run_transaction``; can be retried.
 
-    His tokens are revoked wherever he was invited; where nothing else of him is there, nothing else is written. If the
-    transaction fails, its line in the list may stay (``is_listed``): what was asked for may then be done when the store
-    is next opened.
+    Tokens are revoked in every survey of the target; nothing else is written unless there are sessions. If the
+    transaction fails, its line may stay in the journal (``is_listed``), and the erasure may then happen at the next
+    start of a server.
 
     Args:
-        clock: gives microseconds since 1970 UTC.
-        actor: who asks for it, for the audit log; None leaves the entry to the caller.
-        listed: the list outside of the database, if there is one.
+        clock: returns microseconds since 1970 UTC.
+        actor: for the audit log; None leaves the entry to the caller.
+        journal: list of erasures outside of the database, if there is one.
     """
 
     def __init__(
         self,
-        whom: ErasureTarget,
+        target: ErasureTarget,
         *,
         clock: Callable[[], int],
         actor: str | None = None,
-        listed: ErasureJournal | None = None,
+        journal: ErasureJournal | None = None,
     ) -> None:
-        self._whom = whom
-        self._user_id = whom.user_id
-        self._survey_id = whom.survey_id
+        self._target = target
+        self._user_id = target.user_id
+        self._survey_id = target.survey_id
         self._clock = clock
         self._actor = actor
-        self._listed = listed
+        self._journal = journal
         self._new_salt = secrets.token_hex(SALT_BYTES)
-        self._found: set[SessionKey] = set()
-        self._lines: set[ErasureRecord] = set()
+        self._keys: set[SessionKey] = set()
+        self._records: set[ErasureRecord] = set()
         self._at = 0
 
     @property
     def is_listed(self) -> bool:
-        """Whether a try has left a line in the list outside of the database."""
-        return bool(self._lines)
+        """Whether an attempt has added a line to the journal."""
+        return bool(self._records)
 
     def __call__(self, connection: Connection) -> list[SessionKey]:
-        """Erase; return the keys of what was erased, by this try or by one before whose outcome was not known.
+        """Erase; return the keys erased by this attempt, or by an earlier one whose outcome was unknown.
 
         Raises:
-            ErasureNotListed: the list can't be written; nothing was erased.
+            ErasureNotListed: the journal can't be written; nothing was erased.
         """
-        keys = _locked(connection, _of_participant(self._user_id, self._survey_id))
-        salt = erasure_rows.newest_salt(connection, self._new_salt)
+        keys = _lock(connection, _of_participant(self._user_id, self._survey_id))
+        salt = newest_salt(connection, self._new_salt)
         now = self._clock()
-        # The time of the first try: then a line that it left is this erasure's too, and needs no second one.
+        # The time of the first attempt, so that its line in the journal, if any, is this erasure's too.
         self._at = max([self._at or now, *_times(connection, keys)])
         self._revoke(connection, keys, now)
-        erased = [self._erase(connection, survey_id, found, salt) for survey_id, found in _by_survey(keys)]
+        records = [self._erase(connection, survey_id, group, salt) for survey_id, group in _by_survey(keys)]
         outbox.remove_participant(connection, self._user_id, self._survey_id)
-        self._forget_name(connection, salt, is_erased=bool(keys))
-        self._found.update(keys)
-        if self._listed is not None:
-            # Last, so that a statement that fails leaves no line; and before the commit, which must not be without.
-            self._listed.append(one for one in erased if one not in self._lines)
-            self._lines.update(erased)
-        return sorted(self._found)
+        self._anonymise(connection, salt, is_erased=bool(keys))
+        self._keys.update(keys)
+        if self._journal is not None:
+            # Last, so that a failing statement leaves no line; before the commit, which must not happen without one.
+            self._journal.append(record for record in records if record not in self._records)
+            self._records.update(records)
+        return sorted(self._keys)
 
     def _revoke(self, connection: Connection, keys: Iterable[SessionKey], now: int) -> None:
-        """Revoke his tokens up to now, and no later: servers look for revocations by their time."""
-        for survey_id in sorted({*self._whom.invited, *(key.survey_id for key in keys)}):
+        # Up to now and no later: servers look for revocations by their time.
+        for survey_id in sorted({*self._target.invited, *(key.survey_id for key in keys)}):
             revoke_tokens(connection, SessionKey(survey_id, self._user_id), now)
 
-    def _forget_name(self, connection: Connection, salt: str, *, is_erased: bool) -> None:
-        """Anonymise entries of the audit log; all of a participant of whom no session is left."""
+    def _anonymise(self, connection: Connection, salt: str, *, is_erased: bool) -> None:
+        """Anonymise the participant's audit entries; all of them if no session is left."""
         is_all = self._survey_id is None or (is_erased and not _surveys_left(connection, self._user_id))
         name = audit_name(hash_user_id(salt, self._survey_id or "", self._user_id))
         audit.anonymise(connection, self._user_id, None if is_all else self._survey_id, name)
@@ -118,23 +118,23 @@ class Erasure:
         for key in keys:
             erase(connection, key)
         audit.anonymise(connection, self._user_id, survey_id, audit_name(digest))
-        erased = ErasureRecord(survey_id, digest, salt, len(keys), self._at)
-        # It may be there: by a process that found its line, and not yet its row, when it started.
-        erasure_rows.add_missing(connection, [erased])
+        record = ErasureRecord(survey_id, digest, salt, len(keys), self._at)
+        # A process that started meanwhile may have read the line and added the row.
+        add_missing(connection, [record])
         if self._actor is not None:
-            audit.record(connection, _entry(erased, erased.erased_at, len(keys), self._actor))
-        return erased
+            audit.record(connection, _entry(record, record.erased_at, len(keys), self._actor))
+        return record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayOptions:
-    """How erasures are done again.
+    """How erasures are replayed.
 
     Attributes:
         at: now, microseconds since 1970 UTC, for the audit log.
-        actor: who asks for it, for the audit log.
-        keeps_changed: whether a session stays that changed after its erasure. A line may be of an erasure that failed
-            and was never repeated, and what was answered since was acknowledged.
+        actor: for the audit log.
+        keeps_changed: whether to keep sessions that changed after their erasure: its transaction may have failed,
+            and later answers were acknowledged.
     """
 
     at: int
@@ -143,46 +143,46 @@ class ReplayOptions:
 
 
 class ReplayResult(NamedTuple):
-    """The sessions that were erased again, and those that were left because they had changed since."""
+    """The sessions erased again, and those left because they had changed since."""
 
     erased: list[SessionKey]
     left: list[SessionKey]
 
 
-def replay_erasure(connection: Connection, user_id: str, erased: ErasureRecord, how: ReplayOptions) -> ReplayResult:
-    """Erase what an older backup brought back of a participant.
+def replay_erasure(connection: Connection, user_id: str, record: ErasureRecord, options: ReplayOptions) -> ReplayResult:
+    """Erase what an older backup restored of a participant, but no session, token or entry younger than the erasure.
 
-    What began after the erasure stays, and so do tokens that were issued and entries that were made later. The row of
-    ``erasures`` is left to the caller.
+    Adding the row of ``erasures`` is left to the caller.
     """
-    at = to_datetime(erased.erased_at)
+    at = to_datetime(record.erased_at)
     column = sessions.c
-    his = _of_participant(user_id, erased.survey_id).where(or_(column.created_at.is_(None), column.created_at <= at))
-    found = _locked(connection, his)
+    query = _of_participant(user_id, record.survey_id).where(or_(column.created_at.is_(None), column.created_at <= at))
+    locked = _lock(connection, query)
     is_changed = func.coalesce(column.updated_at, column.created_at) > at
-    left = _keys(connection, his.where(is_changed)) if how.keeps_changed else []
-    keys = [key for key in found if key not in left]
+    left = _keys(connection, query.where(is_changed)) if options.keeps_changed else []
+    keys = [key for key in locked if key not in left]
     for key in keys:
         erase(connection, key)
     if keys:
-        audit.record(connection, _entry(erased, how.at, len(keys), how.actor))
+        audit.record(connection, _entry(record, options.at, len(keys), options.actor))
     if not left:
-        _forget_again(connection, user_id, erased, is_erased=bool(keys))
+        _forget_again(connection, user_id, record, is_erased=bool(keys))
     return ReplayResult(keys, left)
 
 
-def _forget_again(connection: Connection, user_id: str, erased: ErasureRecord, *, is_erased: bool) -> None:
+def _forget_again(connection: Connection, user_id: str, record: ErasureRecord, *, is_erased: bool) -> None:
     if is_erased:
-        revoke_tokens(connection, SessionKey(erased.survey_id, user_id), erased.erased_at)
-    outbox.remove_participant(connection, user_id, erased.survey_id, erased.erased_at)
-    audit.anonymise(connection, user_id, erased.survey_id, audit_name(erased.user_hash), erased.erased_at)
+        revoke_tokens(connection, SessionKey(record.survey_id, user_id), record.erased_at)
+    outbox.remove_participant(connection, user_id, record.survey_id, record.erased_at)
+    name = audit_name(record.user_hash)
+    audit.anonymise(connection, user_id, record.survey_id, name, record.erased_at)
     if not _surveys_left(connection, user_id):
-        audit.anonymise(connection, user_id, None, audit_name(erased.user_hash), erased.erased_at)
+        audit.anonymise(connection, user_id, None, name, record.erased_at)
 
 
 def anonymise_purged(connection: Connection, keys: Iterable[SessionKey], new_salt: str) -> None:
-    """Let the audit log say nothing of those whose sessions were erased for their age, as far as none is left."""
-    salt = erasure_rows.newest_salt(connection, new_salt)
+    """Anonymise the audit entries of participants who have no session left after a purge."""
+    salt = newest_salt(connection, new_salt)
     for survey_id, user_id in {SessionKey(key.survey_id, owner_of(key.user_id)) for key in keys}:
         left = _surveys_left(connection, user_id)
         if survey_id not in left:
@@ -192,22 +192,75 @@ def anonymise_purged(connection: Connection, keys: Iterable[SessionKey], new_sal
 
 
 def audit_name(digest: str) -> str:
-    """Return the name that an erased participant bears in the audit log."""
+    """Return the name of an erased participant in the audit log."""
     return f"erased:{digest[:AUDIT_HASH_LENGTH]}"
 
 
 def read_keys(connection: Connection, user_id: str, survey_id: str | None) -> list[SessionKey]:
-    """Return the keys of a participant's sessions, set-aside ones too, in their order."""
+    """Return the keys of a participant's sessions, those set aside included, in order."""
     return _keys(connection, _of_participant(user_id, survey_id))
 
 
 def read_revocations(connection: Connection, user_id: str, survey_id: str | None) -> dict[str, int]:
-    """Return up to when, microseconds since 1970 UTC, a participant's tokens are revoked, by survey."""
+    """Return by survey until when, microseconds since 1970 UTC, a participant's tokens are revoked."""
     column = token_revocations.c
     query = select(column.survey_id, column.revoked_at).where(column.user_id == user_id).order_by(column.survey_id)
     if survey_id is not None:
         query = query.where(column.survey_id == survey_id)
     return {row.survey_id: from_datetime(row.revoked_at) for row in connection.execute(query)}
+
+
+def newest_salt(connection: Connection, new: str) -> str:
+    """Return the salt of the newest erasure, so that a database has few; ``new`` if there is none."""
+    column = erasures.c
+    query = select(column.salt).where(column.salt.is_not(None)).order_by(column.id.desc()).limit(1)
+    return connection.execute(query).scalar() or new
+
+
+def add_purge(connection: Connection, survey_id: str, count: int, at: int) -> None:
+    """Record how many sessions a purge erased, and nothing about the participants."""
+    connection.execute(insert(erasures).values(survey_id=survey_id, sessions=count, erased_at=to_datetime(at)))
+
+
+def read_after(connection: Connection, after_id: int, limit: int) -> list[tuple[int, ErasureRecord]]:
+    """Return the next erasures of participants, oldest first, with their ids."""
+    column = erasures.c
+    query = select(erasures).where(column.id > after_id, column.user_hash.is_not(None)).order_by(column.id).limit(limit)
+    return [(row.id, _record(row)) for row in connection.execute(query)]
+
+
+def read_participant(connection: Connection, user_id: str, survey_id: str | None) -> list[ErasureRecord]:
+    """Return the earlier erasures of a participant, oldest first."""
+    column = erasures.c
+    pairs = select(column.survey_id, column.salt).where(column.salt.is_not(None)).distinct()
+    if survey_id is not None:
+        pairs = pairs.where(column.survey_id == survey_id)
+    hashes = [hash_user_id(row.salt, row.survey_id, user_id) for row in connection.execute(pairs)]
+    rows = connection.execute(select(erasures).where(column.user_hash.in_(hashes)).order_by(column.id))
+    return [_record(row) for row in rows]
+
+
+def add_missing(connection: Connection, records: Sequence[ErasureRecord]) -> None:
+    """Add the erasures that the database does not have yet.
+
+    If a concurrent transaction adds the same, one of the two fails by the unique index and is retried.
+    """
+    known = _known(connection, records)
+    missing = [record for record in records if record.identity not in known]
+    if missing:
+        rows = [{**record._asdict(), "erased_at": to_datetime(record.erased_at)} for record in missing]
+        connection.execute(insert(erasures), rows)
+
+
+def _known(connection: Connection, records: Sequence[ErasureRecord]) -> set[Identity]:
+    column = erasures.c
+    query = select(column.survey_id, column.user_hash, column.erased_at)
+    rows = connection.execute(query.where(column.user_hash.in_([record.user_hash for record in records])))
+    return {(row.survey_id, row.user_hash, from_datetime(row.erased_at)) for row in rows}
+
+
+def _record(row: Any) -> ErasureRecord:  # noqa: ANN401 - a row
+    return ErasureRecord(row.survey_id, row.user_hash, row.salt, row.sessions, from_datetime(row.erased_at))
 
 
 def _of_participant(user_id: str, survey_id: str | None) -> Select[Any]:
@@ -216,14 +269,14 @@ def _of_participant(user_id: str, survey_id: str | None) -> Select[Any]:
     return query if survey_id is None else query.where(column.survey_id == survey_id)
 
 
-def _locked(connection: Connection, query: Select[Any]) -> list[SessionKey]:
-    """Return the keys of sessions, held until the transaction ends."""
-    # A read that waited for a session that was being set aside finds it gone, and not yet under its new name: its
-    # snapshot is older (PostgreSQL's manual, 13.2.1). The next read has a snapshot of its own.
-    held = _keys(connection, query.with_for_update())
-    while (again := _keys(connection, query.with_for_update())) != held:
-        held = again
-    return held
+def _lock(connection: Connection, query: Select[Any]) -> list[SessionKey]:
+    """Return the keys of sessions, locked until the transaction ends."""
+    # A read that waited for a session being set aside does not see it under its new name, because its snapshot is
+    # older (PostgreSQL's manual, 13.2.1). The next read has a snapshot of its own.
+    keys = _keys(connection, query.with_for_update())
+    while (again := _keys(connection, query.with_for_update())) != keys:
+        keys = again
+    return keys
 
 
 def _keys(connection: Connection, query: Select[Any]) -> list[SessionKey]:
@@ -233,35 +286,33 @@ def _keys(connection: Connection, query: Select[Any]) -> list[SessionKey]:
 
 
 def _times(connection: Connection, keys: Iterable[SessionKey]) -> Iterator[int]:
-    """Yield when the sessions began and changed, as far as that can be read: another server's clock may be ahead."""
-    # A list must not be older than what it erases, or the backup would keep it. Without SQLAlchemy's type: a time
-    # that somebody wrote by hand can't be read by it.
+    """Yield when the sessions began and changed, where readable: another server's clock may be ahead."""
+    # An erasure must not be older than what it erases, or its replay would keep that.
     column = sessions.c
     times = [type_coerce(time, String()) for time in (column.created_at, column.updated_at)]
     for key in keys:
-        query = select(*times).where(column.user_id == key.user_id, column.survey_id == key.survey_id)
-        for time in connection.execute(query).one():
+        for time in connection.execute(select(*times).where(of_session(sessions, key))).one():
             with suppress(ValueError, TypeError):
                 yield from_datetime(time)
 
 
 def _by_survey(keys: Iterable[SessionKey]) -> Iterator[tuple[str, list[SessionKey]]]:
-    for survey_id, found in groupby(sorted(keys), key=lambda key: key.survey_id):
-        yield survey_id, list(found)
+    for survey_id, group in groupby(sorted(keys), key=lambda key: key.survey_id):
+        yield survey_id, list(group)
 
 
 def _surveys_left(connection: Connection, user_id: str) -> set[str]:
-    """Return the surveys of which the participant has a session, be it one that was set aside."""
+    """Return the surveys in which the participant has a session, those set aside included."""
     query = select(sessions.c.survey_id).distinct().where(belongs_to(sessions.c.user_id, user_id))
     return set(connection.execute(query).scalars())
 
 
-def _entry(erased: ErasureRecord, at: int, count: int, actor: str) -> audit.AuditEntry:
+def _entry(record: ErasureRecord, at: int, count: int, actor: str) -> audit.AuditEntry:
     return audit.AuditEntry(
         at=at,
         actor=actor,
         action="session_erased",
-        survey_id=erased.survey_id,
-        user_id=audit_name(erased.user_hash),
+        survey_id=record.survey_id,
+        user_id=audit_name(record.user_hash),
         detail={"sessions": count},
     )

@@ -17,12 +17,9 @@ from ..errors import SessionUnreadable
 from ..survey import SessionKey, Status
 from .encryption import Cipher
 from .keyset import after_key, untyped_times
-from .listing import status_condition
 from .rows import ENTRY_COLUMNS, STATE_COLUMNS, HistoryEntry, StoredSession, parse_entry, parse_state
-from .tables import session_history, sessions, survey_revisions
-
-SCAN_LIMIT = 5000
-"""Sessions of all surveys that are looked at for one page, at most."""
+from .sessions import SCAN_LIMIT, has_status
+from .tables import session_history, sessions
 
 SESSIONS_A_PAGE = 500
 EVENTS_A_PAGE = 500
@@ -64,19 +61,21 @@ class Event(NamedTuple):
     entry: HistoryEntry | SessionUnreadable
 
 
-def count_matching(connection: Connection, chosen: SessionFilter) -> int:
+def count_matching(connection: Connection, session_filter: SessionFilter) -> int:
     """Return how many sessions are meant, with those that can't be read."""
-    query = select(func.count()).select_from(sessions).where(*_conditions(chosen))
+    query = select(func.count()).select_from(sessions).where(*_conditions(session_filter))
     return cast("int", connection.execute(query).scalar())
 
 
-def read_sessions(connection: Connection, chosen: SessionFilter, after: SessionKey | None, cipher: Cipher) -> Page:
+def read_sessions(
+    connection: Connection, session_filter: SessionFilter, after: SessionKey | None, cipher: Cipher
+) -> Page:
     """Return the next sessions that are meant; one that can't be read as why."""
     column = sessions.c
     keys = select(column.user_id, column.survey_id).order_by(column.user_id, column.survey_id)
     later = () if after is None else (after_key(sessions, after),)
     end = connection.execute(keys.where(*later).limit(1).offset(SCAN_LIMIT - 1)).first()
-    fitting = select(*untyped_times(STATE_COLUMNS)).where(*later, *_conditions(chosen)).order_by(column.user_id)
+    fitting = select(*untyped_times(STATE_COLUMNS)).where(*later, *_conditions(session_filter)).order_by(column.user_id)
     if end is not None:
         fitting = fitting.where(column.user_id <= end.user_id)
     rows = [tuple(row) for row in connection.execute(fitting.limit(SESSIONS_A_PAGE))]
@@ -84,7 +83,7 @@ def read_sessions(connection: Connection, chosen: SessionFilter, after: SessionK
     if len(rows) == SESSIONS_A_PAGE:
         return Page(stored, stored[-1][0])
     # The last user's session of this survey is in the page, also where that survey comes after the window's last one.
-    return Page(stored, None if end is None else SessionKey(max(end.survey_id, chosen.survey_id), end.user_id))
+    return Page(stored, None if end is None else SessionKey(max(end.survey_id, session_filter.survey_id), end.user_id))
 
 
 def read_events(
@@ -106,28 +105,20 @@ def read_events(
     return [_event(tuple(row), keys[0].survey_id, cipher) for row in rows]
 
 
-def read_revisions(connection: Connection, survey_id: str) -> list[tuple[str, str]]:
-    """Return the revisions of a survey and their definitions, oldest first."""
-    column = survey_revisions.c
-    query = select(column.revision, column.definition).where(column.survey_id == survey_id)
-    rows = connection.execute(query.order_by(column.created_at, column.revision))
-    return [(revision, definition) for revision, definition in rows]
-
-
-def _conditions(chosen: SessionFilter) -> Iterator[ColumnElement[bool]]:
+def _conditions(session_filter: SessionFilter) -> Iterator[ColumnElement[bool]]:
     column = sessions.c
-    yield column.survey_id == chosen.survey_id
-    if chosen.status is not None:
-        yield status_condition(sessions, chosen.status, chosen.at)
-    if chosen.since is not None:
-        yield column.created_at >= to_datetime(chosen.since)
-    if chosen.until is not None:
-        yield column.created_at < to_datetime(chosen.until)
-    if chosen.updated_since is not None:
-        yield column.updated_at >= to_datetime(chosen.updated_since)
-    if chosen.is_audio_mode is not None:
+    yield column.survey_id == session_filter.survey_id
+    if session_filter.status is not None:
+        yield has_status(sessions, session_filter.status, session_filter.at)
+    if session_filter.since is not None:
+        yield column.created_at >= to_datetime(session_filter.since)
+    if session_filter.until is not None:
+        yield column.created_at < to_datetime(session_filter.until)
+    if session_filter.updated_since is not None:
+        yield column.updated_at >= to_datetime(session_filter.updated_since)
+    if session_filter.is_audio_mode is not None:
         # NULL, which adopted sessions may have, is read as text mode.
-        yield (func.coalesce(column.is_audio_mode, 0) != 0) == chosen.is_audio_mode
+        yield (func.coalesce(column.is_audio_mode, 0) != 0) == session_filter.is_audio_mode
 
 
 def _event(row: tuple[Any, ...], survey_id: str, cipher: Cipher) -> Event:

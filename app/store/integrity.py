@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, and_, or_, select
 from ..errors import MissingKey
 from ..survey import SessionKey, SessionState, Started, apply, from_record
 from .encryption import Cipher
-from .keyset import after_key, untyped_times
+from .keyset import after_key, of_session, untyped_times, up_to_key
 from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, StoredSession, parse_record, parse_state
 from .tables import session_history, sessions
 
@@ -45,7 +45,7 @@ class ReplayedHistory:
     problem: str | None = None
     missing_key: MissingKey | None = None
 
-    def take(self, row: Row, key: SessionKey, cipher: Cipher) -> None:
+    def apply(self, row: Row, key: SessionKey, cipher: Cipher) -> None:
         """Follow the event in a row of RECORD_COLUMNS."""
         version = int(row[0])
         if version != self.last_version + 1 and self.first_missing is None:
@@ -84,26 +84,24 @@ def read_page(
     connection: Connection, survey_id: str | None, after: SessionKey | None, limit: int, cipher: Cipher
 ) -> Page:
     """Return the next ``limit`` sessions with their folds, and histories between them that have no session."""
-    rows = _rows(connection, _wanted(sessions, survey_id, after, None), limit)
+    rows = _rows(connection, _conditions(sessions, survey_id, after, None), limit)
     last = SessionKey(rows[-1][1], rows[-1][0]) if len(rows) == limit else None
-    folds = dict(_folds(connection, _wanted(session_history, survey_id, after, last), cipher))
-    pairs = [_pair(row, folds.pop(SessionKey(row[1], row[0]), None), cipher) for row in rows]
-    orphans = [SessionAndReplay(key, None, 0, folded) for key, folded in folds.items()]
+    replays = dict(_replays(connection, _conditions(session_history, survey_id, after, last), cipher))
+    pairs = [_pair(row, replays.pop(SessionKey(row[1], row[0]), None), cipher) for row in rows]
+    orphans = [SessionAndReplay(key, None, 0, replay) for key, replay in replays.items()]
     return Page(pairs + orphans, last)
 
 
 def read_session(connection: Connection, key: SessionKey, cipher: Cipher, *, locked: bool) -> SessionAndReplay:
     """Return one session with its fold; ``locked`` holds the session until the transaction ends."""
-    where = [sessions.c.user_id == key.user_id, sessions.c.survey_id == key.survey_id]
-    found = _rows(connection, where, 1, locked=locked)
-    his = [session_history.c.user_id == key.user_id, session_history.c.survey_id == key.survey_id]
-    folded = dict(_folds(connection, his, cipher)).get(key)
-    return _pair(found[0], folded, cipher) if found else SessionAndReplay(key, None, 0, folded or ReplayedHistory())
+    rows = _rows(connection, [of_session(sessions, key)], 1, locked=locked)
+    replay = dict(_replays(connection, [of_session(session_history, key)], cipher)).get(key)
+    return _pair(rows[0], replay, cipher) if rows else SessionAndReplay(key, None, 0, replay or ReplayedHistory())
 
 
-def _pair(row: Row, folded: ReplayedHistory | None, cipher: Cipher) -> SessionAndReplay:
+def _pair(row: Row, replay: ReplayedHistory | None, cipher: Cipher) -> SessionAndReplay:
     return SessionAndReplay(
-        SessionKey(row[1], row[0]), parse_state(row, cipher), int(row[_VERSION]), folded or ReplayedHistory()
+        SessionKey(row[1], row[0]), parse_state(row, cipher), int(row[_VERSION]), replay or ReplayedHistory()
     )
 
 
@@ -113,14 +111,14 @@ def _rows(connection: Connection, where: list[ColumnElement[bool]], limit: int, 
     return [tuple(row) for row in connection.execute(query.with_for_update() if locked else query)]
 
 
-def _folds(
+def _replays(
     connection: Connection, where: list[ColumnElement[bool]], cipher: Cipher
 ) -> Iterator[tuple[SessionKey, ReplayedHistory]]:
     for key, rows in groupby(_events(connection, where), lambda row: SessionKey(row[1], row[0])):
-        folded = ReplayedHistory()
+        replay = ReplayedHistory()
         for row in rows:
-            folded.take(row[2:], key, cipher)
-        yield key, folded
+            replay.apply(row[2:], key, cipher)
+        yield key, replay
 
 
 def _events(connection: Connection, where: list[ColumnElement[bool]]) -> Iterator[Row]:
@@ -145,17 +143,16 @@ def _later(key: SessionKey, version: int) -> list[ColumnElement[bool]]:
     return [column.user_id >= key.user_id, or_(column.user_id > key.user_id, in_user)]
 
 
-def _wanted(
+def _conditions(
     table: FromClause,
     survey_id: str | None,
     after: SessionKey | None,
-    upto: SessionKey | None,
+    up_to: SessionKey | None,
 ) -> list[ColumnElement[bool]]:
     column = table.c
-    wanted: list[ColumnElement[bool]] = [] if survey_id is None else [column.survey_id == survey_id]
+    conditions: list[ColumnElement[bool]] = [] if survey_id is None else [column.survey_id == survey_id]
     if after is not None:
-        wanted.append(after_key(table, after))
-    if upto is not None:  # two conditions for the reason of is_after
-        is_before = and_(column.user_id == upto.user_id, column.survey_id <= upto.survey_id)
-        wanted += [column.user_id <= upto.user_id, or_(column.user_id < upto.user_id, is_before)]
-    return wanted
+        conditions.append(after_key(table, after))
+    if up_to is not None:
+        conditions.append(up_to_key(table, up_to))
+    return conditions

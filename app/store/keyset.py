@@ -1,32 +1,105 @@
-"""Walks over all sessions, a page at a time: in the order of their keys, and as they lie in the database."""
+"""Keyset pagination over sessions, and conditions on the columns of their key.
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+Pages are ordered by user id, then survey id, which is also the order in which all writers lock sessions.
+"""
 
-from sqlalchemy import ColumnElement, FromClause, String, and_, or_, type_coerce
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
-from ..survey import SessionKey
+from sqlalchemy import ColumnElement, Connection, FromClause, String, and_, or_, type_coerce
+
+from ..survey.snapshot import SessionKey
+from .encryption import SET_ASIDE
+
+Position = TypeVar("Position")
+Item = TypeVar("Item")
+T = TypeVar("T")
 
 TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp"})
 
 
+class Run(Protocol):
+    """Runs a function on a connection in a transaction of its own, e.g. ``SessionStore.run_read``."""
+
+    def __call__(self, work: Callable[[Connection], T], /) -> T: ...
+
+
+def pages(
+    run: Run,
+    read: Callable[[Connection, Position], Sequence[Item]],
+    start: Position,
+    cursor: Callable[[Item], Position],
+    limit: int | None = None,
+) -> Iterator[Sequence[Item]]:
+    """Yield page after page until one is empty or, with ``limit``, shorter than that.
+
+    Args:
+        run: each page is a call of its own, so nothing is held between two pages.
+        read: returns the items after a cursor.
+        start: cursor of the first page.
+        cursor: returns the cursor that leads past an item.
+        limit: items of a full page; None reads on after a short page.
+    """
+    while page := run(partial(_flipped, read, start)):
+        yield page
+        if limit is not None and len(page) < limit:
+            return
+        start = cursor(page[-1])
+
+
+def _flipped(read: Callable[[Connection, Position], T], cursor: Position, connection: Connection) -> T:
+    return read(connection, cursor)
+
+
 def after_key(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
-    """Whether a row belongs to a session that comes after this one; by user id, then by survey id."""
-    # The first condition is in the second one already; it is what MariaDB takes as the index's range.
+    """Return the condition that a row's session comes after this one."""
+    # Implied by the rest, but the range that MariaDB reads from the index.
     column = table.c
     in_user = and_(column.user_id == key.user_id, column.survey_id > key.survey_id)
     return and_(column.user_id >= key.user_id, or_(column.user_id > key.user_id, in_user))
 
 
+def up_to_key(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
+    """Return the condition that a row's session comes before this one or is this one."""
+    column = table.c
+    in_user = and_(column.user_id == key.user_id, column.survey_id <= key.survey_id)
+    return and_(column.user_id <= key.user_id, or_(column.user_id < key.user_id, in_user))
+
+
 def of_session(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
-    """Whether a row belongs to this session."""
+    """Return the condition that a row belongs to this session."""
     return and_(table.c.user_id == key.user_id, table.c.survey_id == key.survey_id)
+
+
+def any_of(table: FromClause, keys: Iterable[SessionKey]) -> ColumnElement[bool]:
+    """Return the condition that a row belongs to one of these sessions; there must be at least one."""
+    users: dict[str, list[str]] = {}
+    for key in keys:
+        users.setdefault(key.survey_id, []).append(key.user_id)
+    return or_(*(and_(table.c.user_id.in_(ids), table.c.survey_id == survey) for survey, ids in users.items()))
+
+
+def belongs_to(column: ColumnElement[Any], user_id: str) -> ColumnElement[bool]:
+    """Return the condition that a column holds the participant's id or the name of a session of theirs set aside.
+
+    A range instead of LIKE, for which ``_`` and ``%`` are wildcards. It matches no other participant, because
+    ids contain no ``~``.
+    """
+    prefix = f"{user_id}{SET_ASIDE}"
+    end = f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}"
+    return or_(column == user_id, and_(column >= prefix, column < end))
+
+
+def owner_of(user_id: str) -> str:
+    """Return the participant's id from the user id of a session, which may have been set aside."""
+    return user_id.partition(SET_ASIDE)[0]
 
 
 def untyped_times(columns: Iterable[Any]) -> Iterator[Any]:
     """Yield the columns without SQLAlchemy's types for times.
 
-    A time that somebody wrote by hand makes its session unreadable then, and not all others that are read with it.
+    A time edited by hand into something invalid then makes only its session unreadable, not the whole result.
     """
     for column in columns:
         yield type_coerce(column, String()).label(column.name) if column.name in TIMES else column

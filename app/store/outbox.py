@@ -1,35 +1,66 @@
-"""The outbox: what webhooks are still to be told, and what they were told, through SQLAlchemy's Core.
+"""Webhooks, and the outbox of their deliveries (transactional outbox pattern).
 
-A batch of turns puts rows here in its own transaction (``batch.py``, the gateways), one for each webhook that wants to
-know. ``next_attempt_at`` is null where nothing is left to do. Rows hold who, what and when; no answers. Every function
-works on a connection whose transaction its caller owns.
+A batch of turns inserts deliveries in its own transaction, one for each subscribed webhook (``drivers/``).
+``next_attempt_at`` is null for finished deliveries. A delivery holds who, what and when, but no answers. Every function
+takes a connection whose transaction its caller owns. Secrets are stored as given: encrypted if there are keys
+(``operations/webhooks/management.py``).
 """
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, insert, or_, select, update
 
 from ..core.timestamps import from_datetime, to_datetime
-from ..survey import SessionKey
-from .participants import belongs_to
+from ..survey.snapshot import SessionKey
+from .keyset import belongs_to
 from .tables import webhook_deliveries, webhooks
-from .webhooks import WebhookEvent
+
+WebhookEvent = Literal["session.started", "session.completed", "session.expired"]
+"""No name may be part of another: statements find it in a list with LIKE."""
+
+EVENTS: tuple[WebhookEvent, ...] = get_args(WebhookEvent)
+
+SECRET = "webhooks.secret"  # noqa: S105 - the name of a column
+"""Location of a webhook's secret for encryption, followed by the webhook's id."""
 
 ERROR_LENGTH = 200
-"""Characters of what went wrong that are kept."""
+"""Characters of an error message that are stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """An endpoint and the events that it subscribes to.
+
+    Attributes:
+        secret: as stored; must not appear in logs, lists or errors.
+        survey_id: limits it to one survey; None for all.
+        created_at, disabled_at: microseconds since 1970 UTC; ``disabled_at`` is None while enabled.
+    """
+
+    id: str
+    url: str
+    secret: str
+    events: tuple[WebhookEvent, ...]
+    survey_id: str | None
+    created_at: int
+    disabled_at: int | None
+
+    def __repr__(self) -> str:
+        """Name the webhook without its secret."""
+        return f"Webhook({self.id})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One event that one webhook is told; times in microseconds since 1970 UTC.
+    """An event to be delivered to a webhook; times in microseconds since 1970 UTC.
 
     Attributes:
-        version: of the session, that the event made.
-        attempts: that were made until now.
-        next_attempt_at: None where it was delivered or given up.
-        last_status: of HTTP, of the last answer that came; None where none came.
+        version: the version of the session that the event created.
+        attempts: number of attempts so far.
+        next_attempt_at: None if delivered or given up.
+        last_status: HTTP status of the last response; None without one.
     """
 
     id: int
@@ -48,12 +79,11 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
-    """What came of one attempt at a delivery, or that it is due again without one.
+    """The result of an attempt, or a rescheduling without one.
 
     Attributes:
-        attempts: that were made until now, this one among them.
-        again_at: when it is tried again; None: never.
-        is_delivered: whether it was taken; what is neither that nor tried again has failed.
+        attempts: number of attempts so far, this one included.
+        retry_at: time of the next attempt; None for none.
     """
 
     id: int
@@ -66,26 +96,26 @@ class AttemptResult:
 
     @property
     def outcome(self) -> Literal["delivered", "failed", "given_up"]:
-        """What it came to."""
+        """The result in a word, for metrics and logs."""
         if self.is_delivered:
             return "delivered"
         return "given_up" if self.retry_at is None else "failed"
 
 
 class Page(NamedTuple):
-    """Deliveries, the newest first, and the ``before_id`` of the next page; None after the last one."""
+    """Deliveries, newest first, and the ``before_id`` of the next page; None after the last one."""
 
     deliveries: list[Delivery]
     following: int | None
 
 
 class RetentionCutoffs(NamedTuple):
-    """Until when deliveries are kept, microseconds since 1970 UTC.
+    """Cutoffs of the retention of deliveries, microseconds since 1970 UTC.
 
     Attributes:
-        delivered_before: those that were made before then are old.
-        failed_before: so are those that were given up before then, and those that a webhook which is disabled has
-            waited for; what happened before then and is still due to another webhook is overdue.
+        delivered_before: deliveries made before are old.
+        failed_before: deliveries given up before, or due before to a disabled webhook, are old; events before that
+            are still due to an enabled webhook are overdue.
     """
 
     delivered_before: int
@@ -93,20 +123,84 @@ class RetentionCutoffs(NamedTuple):
 
 
 class OldDeliveries(NamedTuple):
-    """The ids of old and of overdue deliveries in a part of all, and the ``after_id`` of the next part, if any."""
+    """Ids of the old and overdue deliveries in a chunk, and the ``after_id`` of the next chunk, if any."""
 
     old: list[int]
     overdue: list[int]
     following: int | None
 
 
+def add_webhook(connection: Connection, webhook: Webhook) -> None:
+    """Store a new webhook."""
+    connection.execute(
+        insert(webhooks).values(
+            id=webhook.id,
+            url=webhook.url,
+            secret=webhook.secret,
+            events=" ".join(webhook.events),
+            survey_id=webhook.survey_id,
+            created_at=to_datetime(webhook.created_at),
+        )
+    )
+
+
+def read_webhooks(connection: Connection) -> list[Webhook]:
+    """Return all webhooks, oldest first."""
+    rows = connection.execute(select(webhooks).order_by(webhooks.c.created_at, webhooks.c.id))
+    return [_webhook(row) for row in rows]
+
+
+def read_webhook(connection: Connection, webhook_id: str, *, locked: bool = False) -> Webhook | None:
+    """Return the webhook; ``locked`` locks it until the transaction ends."""
+    query = select(webhooks).where(webhooks.c.id == webhook_id)
+    row = connection.execute(query.with_for_update() if locked else query).first()
+    return None if row is None else _webhook(row)
+
+
+def set_secret(connection: Connection, webhook_id: str, secret: str) -> None:
+    """Replace a webhook's secret."""
+    connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(secret=secret))
+
+
+def disable_webhook(connection: Connection, webhook_id: str, at: int) -> None:
+    """Pause a webhook; its deliveries stay due. Idempotent."""
+    column = webhooks.c
+    change = update(webhooks).where(column.id == webhook_id, column.disabled_at.is_(None))
+    connection.execute(change.values(disabled_at=to_datetime(at)))
+
+
+def enable_webhook(connection: Connection, webhook_id: str) -> None:
+    """Resume a webhook, its due deliveries included. Idempotent."""
+    connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(disabled_at=None))
+
+
+def remove_deliveries(connection: Connection, webhook_id: str, limit: int) -> int:
+    """Remove at most ``limit`` deliveries of a webhook; return how many."""
+    column = webhook_deliveries.c
+    ids = connection.execute(select(column.id).where(column.webhook_id == webhook_id).limit(limit)).scalars().all()
+    if ids:
+        connection.execute(delete(webhook_deliveries).where(column.id.in_(ids)))
+    return len(ids)
+
+
+def remove_webhook(connection: Connection, webhook_id: str) -> bool:
+    """Remove a webhook and its remaining deliveries; return whether it existed.
+
+    Turns that start or complete sessions wait for this, so remove most deliveries beforehand.
+    """
+    if read_webhook(connection, webhook_id, locked=True) is None:  # concurrent turns wait, then find no webhook
+        return False
+    connection.execute(delete(webhook_deliveries).where(webhook_deliveries.c.webhook_id == webhook_id))
+    return connection.execute(delete(webhooks).where(webhooks.c.id == webhook_id)).rowcount > 0
+
+
 def read_due(
     connection: Connection, webhook_id: str, at: int, limit: int, without: Collection[int] = ()
 ) -> list[Delivery]:
-    """Return the deliveries of a webhook whose time has come, the longest due first.
+    """Return the due deliveries of a webhook, longest due first.
 
     Args:
-        without: ids that are left out: those that are under way.
+        without: ids to leave out: deliveries in progress.
     """
     column = webhook_deliveries.c
     query = select(webhook_deliveries).where(column.webhook_id == webhook_id, column.next_attempt_at <= to_datetime(at))
@@ -116,19 +210,19 @@ def read_due(
     return [_delivery(row) for row in rows]
 
 
-def record_attempts(connection: Connection, attempted: Iterable[AttemptResult]) -> None:
-    """Write what came of attempts; nothing of a delivery that was erased or, by another process, made meanwhile."""
+def record_attempts(connection: Connection, attempts: Iterable[AttemptResult]) -> None:
+    """Record attempts, except of deliveries that were erased or delivered by another process meanwhile."""
     changes = [
         {
-            "of_id": one.id,
-            "made": one.attempts,
-            "again": None if one.retry_at is None else to_datetime(one.retry_at),
-            "delivered": to_datetime(one.at) if one.is_delivered else None,
-            "failed": to_datetime(one.at) if one.retry_at is None and not one.is_delivered else None,
-            "status": one.status,
-            "error": None if one.error is None else one.error[:ERROR_LENGTH],
+            "delivery_id": attempt.id,
+            "attempt_count": attempt.attempts,
+            "retry": None if attempt.retry_at is None else to_datetime(attempt.retry_at),
+            "delivered": to_datetime(attempt.at) if attempt.is_delivered else None,
+            "failed": to_datetime(attempt.at) if attempt.retry_at is None and not attempt.is_delivered else None,
+            "status": attempt.status,
+            "error": None if attempt.error is None else attempt.error[:ERROR_LENGTH],
         }
-        for one in attempted
+        for attempt in attempts
     ]
     if changes:
         connection.execute(_SETTLE, changes)
@@ -137,12 +231,12 @@ def record_attempts(connection: Connection, attempted: Iterable[AttemptResult]) 
 def read_page(
     connection: Connection, webhook_id: str | None, before_id: int | None, limit: int, *, failed: bool = False
 ) -> Page:
-    """Return the next deliveries, the newest first.
+    """Return the next deliveries, newest first.
 
     Args:
-        webhook_id: only this webhook's; None: all.
-        before_id: the ``following`` of the page before; None begins with the newest.
-        failed: only those that were given up.
+        webhook_id: limits them to one webhook; None for all.
+        before_id: ``following`` of the previous page; None starts with the newest.
+        failed: limits them to those given up.
     """
     column = webhook_deliveries.c
     query = select(webhook_deliveries)
@@ -152,18 +246,18 @@ def read_page(
         query = query.where(column.id < before_id)
     if failed:
         query = query.where(column.failed_at.is_not(None))
-    found = [_delivery(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
-    return Page(found, found[-1].id if len(found) == limit else None)
+    deliveries = [_delivery(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
+    return Page(deliveries, deliveries[-1].id if len(deliveries) == limit else None)
 
 
 def read_finished_ids(
     connection: Connection, webhook_id: str, after_id: int, limit: int, *, since: int | None, failed: bool
 ) -> list[int]:
-    """Return the next ids, in their order, of deliveries that were made or given up.
+    """Return the next ids, ascending, of deliveries that were made or given up.
 
     Args:
-        since: only of what happened then or later, microseconds since 1970 UTC.
-        failed: only those that were given up.
+        since: limits them to events from then on, microseconds since 1970 UTC.
+        failed: limits them to those given up.
     """
     column = webhook_deliveries.c
     query = select(column.id).where(
@@ -177,15 +271,15 @@ def read_finished_ids(
 
 
 def replay(connection: Connection, ids: Collection[int], at: int) -> int:
-    """Let deliveries that were made or given up be due again, as if never attempted; return how many."""
+    """Make finished deliveries due again as if never attempted; return how many."""
     column = webhook_deliveries.c
-    again = {"attempts": 0, "next_attempt_at": to_datetime(at), "delivered_at": None, "failed_at": None}
+    values = {"attempts": 0, "next_attempt_at": to_datetime(at), "delivered_at": None, "failed_at": None}
     change = update(webhook_deliveries).where(column.id.in_(ids), column.next_attempt_at.is_(None))
-    return connection.execute(change.values(**again)).rowcount
+    return connection.execute(change.values(**values)).rowcount
 
 
 def scan_old(connection: Connection, ages: RetentionCutoffs, after_id: int, limit: int) -> OldDeliveries:
-    """Return what is old and what is overdue among the next ``limit`` deliveries, in the order of their ids."""
+    """Return the old and the overdue among the next ``limit`` deliveries, by id."""
     column = webhook_deliveries.c
     marks = (case((_is_old(ages), 1), else_=0).label("is_old"), case((_is_overdue(ages), 1), else_=0).label("is_late"))
     query = select(column.id, *marks).where(column.id > after_id).order_by(column.id).limit(limit)
@@ -195,13 +289,13 @@ def scan_old(connection: Connection, ages: RetentionCutoffs, after_id: int, limi
 
 
 def remove_old(connection: Connection, ages: RetentionCutoffs, ids: Collection[int]) -> int:
-    """Remove those of the deliveries that are still old; return how many."""
+    """Remove the deliveries that are still old; return how many."""
     change = delete(webhook_deliveries).where(webhook_deliveries.c.id.in_(ids), _is_old(ages))
     return connection.execute(change).rowcount
 
 
 def give_up(connection: Connection, ages: RetentionCutoffs, ids: Collection[int], at: int) -> int:
-    """Try those of the deliveries that are still overdue no more; return how many."""
+    """Give up the deliveries that are still overdue; return how many."""
     change = update(webhook_deliveries).where(webhook_deliveries.c.id.in_(ids), _is_overdue(ages))
     return connection.execute(change.values(next_attempt_at=None, failed_at=to_datetime(at))).rowcount
 
@@ -225,11 +319,11 @@ def _is_overdue(ages: RetentionCutoffs) -> ColumnElement[bool]:
 
 
 def remove_participant(connection: Connection, user_id: str, survey_id: str | None, until: int | None = None) -> None:
-    """Remove what webhooks were or would be told of a participant; one that is under way may still arrive.
+    """Remove the deliveries about a participant; one in progress may still arrive.
 
     Args:
-        survey_id: only of this survey; None: of all.
-        until: only what happened then or before, microseconds since 1970 UTC.
+        survey_id: limits them to one survey; None for all.
+        until: limits them to events up to then, microseconds since 1970 UTC.
     """
     connection.execute(delete(webhook_deliveries).where(*_about(user_id, survey_id, until)))
 
@@ -237,7 +331,7 @@ def remove_participant(connection: Connection, user_id: str, survey_id: str | No
 def read_participant(
     connection: Connection, user_id: str, survey_id: str | None, after_id: int, limit: int
 ) -> list[tuple[Delivery, str]]:
-    """Return the next deliveries about a participant, in their order, each with the address that was told."""
+    """Return the next deliveries about a participant, by id, each with its webhook's URL."""
     column = webhook_deliveries.c
     query = select(webhook_deliveries, webhooks.c.url).join(webhooks, webhooks.c.id == column.webhook_id)
     query = query.where(column.id > after_id, *_about(user_id, survey_id, None)).order_by(column.id).limit(limit)
@@ -255,10 +349,10 @@ def _about(user_id: str, survey_id: str | None, until: int | None) -> list[Colum
 
 _SETTLE = (
     update(webhook_deliveries)
-    .where(webhook_deliveries.c.id == bindparam("of_id"), webhook_deliveries.c.delivered_at.is_(None))
+    .where(webhook_deliveries.c.id == bindparam("delivery_id"), webhook_deliveries.c.delivered_at.is_(None))
     .values(
-        attempts=bindparam("made"),
-        next_attempt_at=bindparam("again"),
+        attempts=bindparam("attempt_count"),
+        next_attempt_at=bindparam("retry"),
         delivered_at=bindparam("delivered"),
         failed_at=bindparam("failed"),
         last_status=bindparam("status"),
@@ -286,3 +380,15 @@ def _delivery(row: Any) -> Delivery:  # noqa: ANN401 - a row
 
 def _at(time: object) -> int | None:
     return None if time is None else from_datetime(time)
+
+
+def _webhook(row: Any) -> Webhook:  # noqa: ANN401 - a row
+    return Webhook(
+        id=row.id,
+        url=row.url,
+        secret=row.secret,
+        events=cast("tuple[WebhookEvent, ...]", tuple(row.events.split())),
+        survey_id=row.survey_id,
+        created_at=from_datetime(row.created_at),
+        disabled_at=_at(row.disabled_at),
+    )

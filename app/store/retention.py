@@ -7,7 +7,7 @@ Every function works on a connection whose transaction its caller owns.
 """
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -15,10 +15,10 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, fu
 
 from ..core.timestamps import to_datetime
 from ..survey import Expired, SessionKey
-from . import audit, erasure_rows, erasures
+from . import audit, erasures
 from .erasure_journal import SALT_BYTES
 from .history import erase
-from .keyset import after_key, of_session
+from .keyset import after_key, any_of, of_session
 from .tables import session_history, sessions
 
 Cutoffs = Mapping[str, int]
@@ -116,7 +116,7 @@ class Purge:
         return sorted(erased_before.union(old))
 
     def _note(self, connection: Connection, survey_id: str, count: int) -> None:
-        erasure_rows.add_purge(connection, survey_id, count, self._at)
+        erasures.add_purge(connection, survey_id, count, self._at)
         detail = {"sessions": count}
         entry = audit.AuditEntry(
             at=self._at, actor=self._actor, action="sessions_purged", survey_id=survey_id, detail=detail
@@ -126,7 +126,7 @@ class Purge:
 
 def _lock(connection: Connection, aged: Sequence[StaleSession]) -> set[SessionKey]:
     """Return those sessions that there are, held until the transaction ends."""
-    query = select(sessions.c.survey_id, sessions.c.user_id).where(_any_of(one.key for one in aged))
+    query = select(sessions.c.survey_id, sessions.c.user_id).where(any_of(sessions, (one.key for one in aged)))
     rows = connection.execute(query.order_by(sessions.c.user_id, sessions.c.survey_id).with_for_update())
     return {SessionKey(row.survey_id, row.user_id) for row in rows}
 
@@ -136,7 +136,7 @@ def _still_old(connection: Connection, aged: Sequence[StaleSession], cutoffs: Cu
     # Read again once they are held: a read that waited for a lock may know the history only as it was before.
     _lock(connection, aged)
     versions = {one.key: one.version for one in aged}
-    rows = connection.execute(_aged(cutoffs).where(_any_of(versions)))
+    rows = connection.execute(_aged(cutoffs).where(any_of(sessions, versions)))
     found = [_aged_of(row) for row in rows if row.is_old]
     return [one for one in found if versions[one.key] == one.version]
 
@@ -149,14 +149,6 @@ def _aged(cutoffs: Cutoffs) -> Select[Any]:
 
 def _aged_of(row: Any) -> StaleSession:  # noqa: ANN401 - a row
     return StaleSession(SessionKey(row.survey_id, row.user_id), row.version, bool(row.is_blanked))
-
-
-def _any_of(keys: Iterable[SessionKey]) -> ColumnElement[bool]:
-    column = sessions.c
-    by_survey: dict[str, list[str]] = {}
-    for key in keys:
-        by_survey.setdefault(key.survey_id, []).append(key.user_id)
-    return or_(*(and_(column.user_id.in_(users), column.survey_id == survey) for survey, users in by_survey.items()))
 
 
 def _is_old(cutoffs: Cutoffs) -> ColumnElement[int]:

@@ -19,7 +19,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
 from .encryption import SET_ASIDE
-from .tables import session_history, sessions, survey_revisions
+from .tables import session_history, sessions
 
 CODES = 16
 ACTIONS = ("started", "restarted", "answered", "went_back", "went_to", "saved", "drafted", "mode_set")
@@ -115,19 +115,6 @@ class string_agg(GenericFunction[str]):  # noqa: N801 - as above
     type = String()
     inherit_cache = True
     name = "joined"
-
-
-def count_sessions(connection: Connection, survey_id: str) -> int:
-    """Return how many sessions of the survey there are, those that were set aside among them."""
-    query = select(func.count()).select_from(sessions).where(sessions.c.survey_id == survey_id)
-    return int(connection.execute(query).scalar() or 0)
-
-
-def read_revisions(connection: Connection, survey_id: str) -> list[str]:
-    """Return the revisions of the survey that sessions may be pinned to, newest first."""
-    column = survey_revisions.c
-    query = select(column.revision).where(column.survey_id == survey_id)
-    return list(connection.execute(query.order_by(column.created_at.desc(), column.revision)).scalars())
 
 
 def read_sessions(connection: Connection, survey_id: str, after: str | None, limit: int) -> list[SessionRow]:

@@ -12,8 +12,8 @@ import orjson
 from ..errors import MessageIdReused, MissingKey, StepkeepError
 from ..store import rows
 from ..store.drivers.connection import TurnStatements
+from ..store.outbox import WebhookEvent
 from ..store.rows import KnownMessage, Row, RowFormat, StoredSession
-from ..store.webhooks import WebhookEvent
 from ..survey import (
     Answered,
     AnyCommand,

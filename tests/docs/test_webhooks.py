@@ -12,7 +12,7 @@ import pytest
 
 from app.cli.webhooks import webhooks
 from app.operations.webhooks.signing import Secret, message_headers, new_secret
-from app.store.webhooks import EVENTS
+from app.store.outbox import EVENTS
 from tests.conftest import ROOT, skip_or_fail
 
 PAGE = (ROOT / "docs" / "webhooks.md").read_text()

@@ -33,7 +33,7 @@ from app.catalogue import read_catalogue
 from app.sessions.queries import SessionQueries, now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import history
+from app.store import rows
 from app.store.drivers import sqlite
 from app.store.encryption import PLAIN
 from app.survey.commands import Answer
@@ -159,7 +159,7 @@ class Copy:
                 entries = queries.history(key, limit=NO_LIMIT)
                 assert snapshot is not None
                 assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
-                assert fold(history.parse_events(entries)) == snapshot.state
+                assert fold(rows.parse_events(entries)) == snapshot.state
         finally:
             queries.engine.dispose()
 

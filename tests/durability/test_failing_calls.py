@@ -16,6 +16,7 @@ from psycopg import errors as psycopg_errors
 from sqlalchemy import make_url
 
 from app.errors import Unavailable
+from app.sessions import queries, service
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import engine as engines
@@ -158,7 +159,8 @@ def faulty_store(settings: Settings, faults: Faults, monkeypatch: pytest.MonkeyP
         make = real(url)
         return lambda connection: make(FaultyProxy(connection, connection, faults))
 
-    monkeypatch.setattr(engines, "turn_statements", turn_statements)
+    for module in (queries, service):
+        monkeypatch.setattr(module, "turn_statements", turn_statements)
     opened = open_store(settings.model_copy(update={"retry_delay_s": 0.0}))
     yield opened
     opened.close()

@@ -7,7 +7,7 @@ import pytest
 from app.database import Database
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import history
+from app.store import rows
 from app.store.engine import normalise_url
 from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
@@ -23,7 +23,7 @@ def check_fold(store: SessionStore, key: SessionKey) -> None:
     """History reads back, and its fold is the row, times included."""
     snapshot = store.queries.load(key)
     assert snapshot is not None
-    folded = fold(history.parse_events(store.queries.history(key, limit=10_000)))
+    folded = fold(rows.parse_events(store.queries.history(key, limit=10_000)))
     assert folded is not None
     # When an old session began was in no event; that is what the fold can't know.
     assert folded == type(folded)(**{**as_fields(snapshot.state), "started_at": folded.started_at})

@@ -15,7 +15,7 @@ from app.operations.maintenance.expiry import Expiry, expire
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit
-from app.store.counting import count_by_survey
+from app.store.sessions import count_by_survey
 from app.survey.commands import Answer, Begin, Restart
 from app.survey.flow import status_at
 from app.survey.snapshot import SessionKey

@@ -16,7 +16,7 @@ from app.operations.privacy import participant_export
 from app.operations.privacy.participant_export import apply_erasures, export_participant, read_erasures
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import history
+from app.store import rows
 from app.store.credentials import revoke_tokens
 from app.survey.commands import Answer, Begin, Draft, Note, Update
 from app.survey.snapshot import SessionKey
@@ -178,7 +178,7 @@ def test_history_is_whole_whatever_the_page(store: SessionStore, steps: list[int
     assert [(one["version"], one["answer"], one["data"]) for one in session["history"]] == [
         (entry.version, entry.record.answer, dict(entry.record.data)) for entry in entries
     ]
-    folded = fold(history.parse_events(entries))
+    folded = fold(rows.parse_events(entries))
     assert folded is not None
     assert (session["answers"], session["drafts"], session["version"]) == (
         folded.answers,

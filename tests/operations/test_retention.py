@@ -136,7 +136,7 @@ def _rename_survey(store: SessionStore, users: set[str]) -> None:
 def test_without_any_retention_nothing_is_looked_at(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shipped surveys name none."""
     begin(store, SessionKey("phq9", "ann"), at=1)
-    monkeypatch.setattr(retention, "scan", lambda *_: pytest.fail("sessions were looked at"))
+    monkeypatch.setattr(retention.retention, "scan", lambda *_: pytest.fail("sessions were looked at"))
     assert purge(store) == {}
 
 
@@ -189,14 +189,14 @@ def test_session_that_is_answered_after_it_was_found_too_old_stays(
     keys = [SessionKey("phq9", f"user{number}") for number in range(4)]
     for key in keys:
         begin(keeping, key, at=days_ago(keeping, 31))
-    real = retention.scan
+    real = retention.retention.scan
 
-    def then_answered(*args: Any) -> Any:
-        found = real(*args)
+    def then_answered(*args: Any, **named: Any) -> Any:
+        found = real(*args, **named)
         keeping.turns.submit(keys[2], Answer(at=keeping.clock(), step="Q2", value=1))
         return found
 
-    monkeypatch.setattr(retention, "scan", then_answered)
+    monkeypatch.setattr(retention.retention, "scan", then_answered)
     assert purge(keeping) == {"phq9": 3}
     assert [row["user_id"] for row in dump(keeping)["sessions"]] == ["user2"]
 

@@ -81,7 +81,7 @@ def test_round_ends_when_another_has_its_lease(opened: Open, monkeypatch: pytest
     begin(store, ANN, 31)
     rounds = MaintenanceScheduler(store)
     real, began = store.clock, store.clock() + 3600 * 1_000_000
-    monkeypatch.setattr(scheduler, "acquire", lambda *_args, **named: named["at"] <= began)
+    monkeypatch.setattr(scheduler.leases, "acquire", lambda *_args, **named: named["at"] <= began)
 
     def later() -> int:
         return real() + 2 * 3600 * 1_000_000

@@ -106,18 +106,15 @@ def test_only_the_entries_about_one_participant_are_anonymised(store: SessionSto
     assert found == ["erased:1", *USERS[1:5], "erased:1", USERS[6], "ann", "ann", "ann"]
 
 
-def test_entries_about_a_participant_are_his_in_a_survey_or_in_none(
-    store: SessionStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Newest first, page by page; what names no survey is about each."""
-    monkeypatch.setattr(audit, "_PAGE", 2)
+def test_entries_about_a_participant_include_those_without_a_survey(store: SessionStore) -> None:
+    """Pages are newest first."""
     surveys = ("phq9", None, "intake", "phq9", "phq9")
     record(
         store, *(entry(n, user_id="ann", survey_id=survey) for n, survey in enumerate(surveys)), entry(user_id="bob")
     )
     found: list[RecordedEntry] = []
     while page := store.run_read(
-        lambda connection: audit.read_participant(connection, "ann", "phq9", found[-1].id if found else None)
+        lambda connection: audit.read_participant(connection, "ann", "phq9", found[-1].id if found else None, 2)
     ):
         found.extend(page)
     assert [one.entry.at - 1_000_000 for one in found] == [4, 3, 1, 0]

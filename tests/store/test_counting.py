@@ -4,7 +4,7 @@ import dataclasses
 
 from app.sessions.service import SessionStore
 from app.store import history
-from app.store.counting import SurveyCount, count_by_survey
+from app.store.sessions import SurveyCount, count_by_survey
 from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
 

@@ -7,7 +7,7 @@ import pytest
 
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import erasure_rows
+from app.store import erasures
 from app.store.erasure_journal import ErasureRecord, hash_user_id
 from benchmarks import plans
 from tests.store.contents import dump
@@ -26,7 +26,7 @@ def test_erasure_that_two_processes_add_at_once_is_one_row(settings: Settings) -
     store, other = open_store(settings), open_store(settings)
 
     def add(connection: Any) -> None:
-        erasure_rows.add_missing(connection, [erased(1), erased(2)])
+        erasures.add_missing(connection, [erased(1), erased(2)])
 
     def beside(connection: Any) -> Future[None]:
         add(connection)
@@ -41,17 +41,17 @@ def test_erasure_that_two_processes_add_at_once_is_one_row(settings: Settings) -
 
 def test_erasure_is_one_row_by_the_database_itself(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever did not see the first one; a purge, which has no hash, is none of them."""
-    store.run_transaction(lambda connection: erasure_rows.add_missing(connection, [erased(1)]))
-    real, looks = erasure_rows._known, []
+    store.run_transaction(lambda connection: erasures.add_missing(connection, [erased(1)]))
+    real, looks = erasures._known, []
 
     def blind(connection: Any, ones: Any) -> Any:
         looks.append(ones)
         return set() if len(looks) == 1 else real(connection, ones)
 
-    monkeypatch.setattr(erasure_rows, "_known", blind)
-    store.run_transaction(lambda connection: erasure_rows.add_missing(connection, [erased(1), erased(2)]))
+    monkeypatch.setattr(erasures, "_known", blind)
+    store.run_transaction(lambda connection: erasures.add_missing(connection, [erased(1), erased(2)]))
     for _ in range(2):
-        store.run_transaction(lambda connection: erasure_rows.add_purge(connection, "phq9", 3, 5))
+        store.run_transaction(lambda connection: erasures.add_purge(connection, "phq9", 3, 5))
     assert [row["sessions"] for row in dump(store)["erasures"]] == [1, 1, 3, 3]
     assert len(looks) == 2
 
@@ -59,13 +59,13 @@ def test_erasure_is_one_row_by_the_database_itself(store: SessionStore, monkeypa
 def test_erasures_of_one_are_found_by_the_index(store: SessionStore) -> None:
     """Among many purges and others' erasures: when he is exported, when a list is applied, and when he is erased."""
     store.run_transaction(
-        lambda connection: erasure_rows.add_missing(connection, [erased(number) for number in range(1000)])
+        lambda connection: erasures.add_missing(connection, [erased(number) for number in range(1000)])
     )
     for at in range(100):
-        store.run_transaction(lambda connection, at=at: erasure_rows.add_purge(connection, "phq9", 1, at))
+        store.run_transaction(lambda connection, at=at: erasures.add_purge(connection, "phq9", 1, at))
     with plans._recorded(store) as asked:
-        assert len(store.run_read(lambda connection: erasure_rows.read_participant(connection, "user7", "phq9"))) == 1
-        store.run_transaction(lambda connection: erasure_rows.add_missing(connection, [erased(7)]))
+        assert len(store.run_read(lambda connection: erasures.read_participant(connection, "user7", "phq9"))) == 1
+        store.run_transaction(lambda connection: erasures.add_missing(connection, [erased(7)]))
     by_hash = [one for one in asked if "user_hash IN" in one.statement]
     assert {one.by_writer for one in by_hash} == {True, False}
     for one in by_hash:

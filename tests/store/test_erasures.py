@@ -13,7 +13,7 @@ from app.errors import DatabaseUnavailable, ErasureNotListed, InvalidUserId
 from app.sessions.service import SessionStore, open_store
 from app.sessions.subscribers import Subscriber
 from app.settings import Settings
-from app.store import audit, erasure_rows, erasures, history
+from app.store import audit, erasures, history
 from app.store.audit import AuditEntry
 from app.store.credentials import revoke_tokens
 from app.store.erasure_journal import ErasureJournal
@@ -113,7 +113,7 @@ def test_one_salt_serves_all_erasures_of_a_database(store: SessionStore) -> None
     for user in ("ann", "bob"):
         begin(store, SessionKey("phq9", user))
         store.erasure.forget(user)
-        store.run_transaction(lambda connection: erasure_rows.add_purge(connection, "phq9", 3, 1))
+        store.run_transaction(lambda connection: erasures.add_purge(connection, "phq9", 3, 1))
     assert len({row["salt"] for row in dump(store)["erasures"] if row["salt"] is not None}) == 1
 
 
@@ -165,8 +165,8 @@ def test_erasure_is_not_older_than_the_session_it_erased(store: SessionStore) ->
     ahead = store.clock() + 3_600_000_000
     begin(store, at=ahead)
     store.erasure.delete(KEY)
-    found, _ = store.run_read(lambda connection: erasure_rows.read_after(connection, 0))
-    assert [one.erased_at for one in found] == [ahead + 2]
+    rows = store.run_read(lambda connection: erasures.read_after(connection, 0, 10))
+    assert [record.erased_at for _, record in rows] == [ahead + 2]
     assert revoked(store)["phq9"] <= store.clock()
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import event
 from app.errors import InvalidInput
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import listing
-from app.store.listing import Cursor
+from app.store import sessions
+from app.store.sessions import Cursor
 from app.survey.commands import Answer, AnyCommand, Begin, Restart
 from app.survey.snapshot import SessionKey, Snapshot
 from tests.conftest import examples
@@ -70,7 +70,7 @@ def test_pages_together_are_what_fits_each_once_and_in_order(
 ) -> None:
     """Against a list made by looking at every session."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listing, "SCAN_LIMIT", max(limit, examined))
+        patch.setattr(sessions, "SCAN_LIMIT", max(limit, examined))
         found = all_pages(filled, limit, filters=filters, updated_since=since)
     everything = all_pages(filled, 1000)
     assert len(everything) == COUNT
@@ -113,7 +113,7 @@ def test_sessions_erased_while_a_page_is_read_hide_no_others(
     filled: SessionStore, monkeypatch: pytest.MonkeyPatch, since: int | None
 ) -> None:
     """Between its two statements others erase five sessions: every one that stays is on some page."""
-    monkeypatch.setattr(listing, "SCAN_LIMIT", 7)
+    monkeypatch.setattr(sessions, "SCAN_LIMIT", 7)
     keys = [one.key for one in all_pages(filled, 1000)]
     erased: list[SessionKey] = []
 
@@ -142,7 +142,7 @@ def test_prefix_is_found_behind_more_sessions_than_a_page_looks_at(
     filled: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of others before it are not looked at: the first page has it."""
-    monkeypatch.setattr(listing, "SCAN_LIMIT", 1)
+    monkeypatch.setattr(sessions, "SCAN_LIMIT", 1)
     page, following = filled.queries.list(limit=3, filters={"user_id_prefix": "user39"})
     assert [one.key.user_id for one in page] == ["user39"]
     assert following is None

@@ -18,11 +18,10 @@ from app.operations.maintenance.retention import purge
 from app.operations.webhooks import management
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import outbox, webhooks
-from app.store.outbox import AttemptResult
+from app.store import erasures, outbox
+from app.store.outbox import EVENTS, AttemptResult, Webhook
 from app.store.tables import sessions, webhook_deliveries
 from app.store.tables import webhooks as table
-from app.store.webhooks import EVENTS, Webhook
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Restart, Save, SetMode, Update
 from app.survey.snapshot import SessionKey
 from tests.conftest import examples
@@ -46,7 +45,7 @@ def hook(store: SessionStore, number: int = 1, survey_id: str | None = None, *ev
         created_at=store.clock(),
         disabled_at=None,
     )
-    store.run_transaction(lambda connection: webhooks.add(connection, made))
+    store.run_transaction(lambda connection: outbox.add_webhook(connection, made))
     return name
 
 
@@ -137,7 +136,7 @@ def test_each_webhook_gets_what_it_wants(store: SessionStore) -> None:
     hook(store, 2, None, "session.completed")
     hook(store, 3, "intake")
     off = hook(store, 4)
-    store.run_transaction(lambda connection: webhooks.disable(connection, off, store.clock()))
+    store.run_transaction(lambda connection: outbox.disable_webhook(connection, off, store.clock()))
     turns = [(SessionKey("phq9", f"u{number}"), Begin(at=store.clock())) for number in range(200)]
     turns += [(SessionKey("intake", "x"), Begin(at=store.clock())), (turns[0][0], save(store.clock()))]
     store.turns.submit_many(turns)
@@ -178,7 +177,7 @@ def test_turns_go_on_while_webhooks_come_and_go(store: SessionStore) -> None:
         count = 0
         while not stop.is_set():
             name = hook(store, count)
-            store.run_transaction(partial(webhooks.remove, webhook_id=name))
+            store.run_transaction(partial(outbox.remove_webhook, webhook_id=name))
             count += 1
         return count
 
@@ -201,7 +200,7 @@ def test_webhook_that_another_process_removes_fails_no_turn(settings: Settings, 
     held, go = threading.Event(), threading.Event()
 
     def slowly(connection: Any) -> None:
-        webhooks.remove(connection, name)
+        outbox.remove_webhook(connection, name)
         held.set()
         go.wait(20)
 
@@ -241,9 +240,8 @@ def test_erasure_that_is_done_again_leaves_what_came_later(store: SessionStore) 
     hook(store)
     do(store, Begin(at=store.clock()))
     store.erasure.forget("ann")
-    from app.store import erasure_rows  # noqa: PLC0415 - one use
 
-    lines = store.run_read(lambda connection: erasure_rows.read_participant(connection, "ann", None))
+    lines = store.run_read(lambda connection: erasures.read_participant(connection, "ann", None))
     do(store, Begin(at=1_000_000), save(store.clock()))
     assert told(store) == [("started", "ann", 1), ("completed", "ann", 2)]
     store.erasure.replay(lines)
@@ -295,7 +293,7 @@ def test_old_deliveries_are_removed_in_parts(store: SessionStore) -> None:
             after_id = found.following
 
     assert [clean(), clean()] == [2, 0]
-    store.run_transaction(lambda connection: webhooks.disable(connection, name, old))
+    store.run_transaction(lambda connection: outbox.disable_webhook(connection, name, old))
     assert [clean(), clean()] == [2, 0]
     left = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries
     assert {one.id for one in left} == {ids[2], ids[3]}
@@ -342,7 +340,7 @@ def test_secret_of_a_webhook_is_sealed_where_answers_are_and_changes_its_key_wit
 ) -> None:
     """Nothing of it lies in the table; ``rotate`` seals it anew, and the old key is needed no more."""
     added = management.add_webhook(sealed, "https://receiver.test/", EVENTS)
-    kept = sealed.run_read(lambda connection: webhooks.read(connection, added.webhook.id))
+    kept = sealed.run_read(lambda connection: outbox.read_webhook(connection, added.webhook.id))
     assert kept is not None
     assert kept.secret.startswith("enc:")
     assert added.secret not in kept.secret

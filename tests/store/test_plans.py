@@ -18,7 +18,7 @@ def asking(store: SessionStore) -> list[str]:
 
 def test_no_operation_reads_a_whole_table(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each statement of each operation reads an index."""
-    monkeypatch.setattr(plans.listing, "SCAN_LIMIT", 100)
+    monkeypatch.setattr(plans.sessions, "SCAN_LIMIT", 100)
     plans.fill(store, SESSIONS)
     found = plans.plans(store, asking(store))
     assert {plan.operation for plan in found} == set(plans.operations(store))

@@ -23,7 +23,7 @@ from app.operations.privacy.participant_export import apply_erasures
 from app.sessions import erasure_replay
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import audit, erasure_rows, erasures
+from app.store import audit, erasures
 from app.store.credentials import revoke_tokens
 from app.store.erasure_journal import ErasureJournal, ErasureRecord, format_line, hash_user_id
 from app.survey.commands import Answer, Begin
@@ -137,7 +137,7 @@ def test_revocation_of_a_restored_participant_is_of_the_erasure(listed: Settings
     restore = backup(listed)
     with opened(listed) as store:
         store.erasure.delete(ANN)
-        (erased,), _ = store.run_read(lambda connection: erasure_rows.read_after(connection, 0))
+        ((_, erased),) = store.run_read(lambda connection: erasures.read_after(connection, 0, 1000))
     restore()
     with opened(listed) as store:
         found = store.run_read(lambda connection: erasures.read_revocations(connection, ANN.user_id, None))
@@ -179,7 +179,7 @@ def test_list_gets_what_only_the_database_has(settings: Settings, tmp_path: Path
     with opened(settings.model_copy(update={"erasures_file": tmp_path / "one"})) as store:
         begin(store, ANN)
         store.erasure.delete(ANN)
-        store.run_transaction(lambda connection: erasure_rows.add_purge(connection, "phq9", 3, 1))
+        store.run_transaction(lambda connection: erasures.add_purge(connection, "phq9", 3, 1))
     with opened(settings.model_copy(update={"erasures_file": tmp_path / "two"})):
         pass
     assert (tmp_path / "one").read_text() == (tmp_path / "two").read_text() != ""
@@ -287,7 +287,7 @@ def test_both_lists_agree_after_a_start(store: SessionStore, tmp_path: Path, kep
     with listed.path.open("a") as file:
         file.write(half)
     stored = [line for line, (_, _, is_stored) in zip(lines, kept, strict=True) if is_stored]
-    store.run_transaction(lambda connection: erasure_rows.add_missing(connection, list({*stored})))
+    store.run_transaction(lambda connection: erasures.add_missing(connection, list({*stored})))
     wanted = {line.identity for line, (_, *is_anywhere) in zip(lines, kept, strict=True) if any(is_anywhere)}
     erasure_replay.reconcile(store.erasure._access(), listed)
     assert {one.identity for one in listed.read()} == wanted
@@ -325,7 +325,7 @@ def test_start_reads_no_session_where_both_lists_agree(listed: Settings, monkeyp
             begin(store, SessionKey("phq9", user))
             store.erasure.forget(user)
     monkeypatch.setattr(ErasureJournal, "lock", lambda _: pytest.fail("it was locked"))
-    monkeypatch.setattr(erasure_replay.history, "read_keys_after", lambda *_: pytest.fail("sessions were read"))
+    monkeypatch.setattr(erasure_replay.sessions, "read_keys", lambda *_: pytest.fail("sessions were read"))
     with opened(listed) as store:
         assert users(store) == set()
 

@@ -24,7 +24,7 @@ from app.errors import (
 )
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import history
+from app.store import rows
 from app.store.engine import normalise_url, server_lock
 from app.survey.commands import Answer, Back, Begin, Draft, Restart, Save, Update
 from app.survey.snapshot import SessionKey
@@ -48,7 +48,7 @@ def check_fold(store: SessionStore, key: SessionKey = KEY) -> None:
     assert snapshot is not None
     entries = store.queries.history(key, limit=100_000)
     assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
-    assert fold(history.parse_events(entries)) == snapshot.state
+    assert fold(rows.parse_events(entries)) == snapshot.state
 
 
 def by_hand(store: SessionStore, statement: str) -> None:

@@ -24,7 +24,7 @@ from app.sessions import turns
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.drivers import sqlite
-from app.store.history import parse_events
+from app.store.rows import parse_events
 from app.survey import commands
 from app.survey.commands import AnyCommand
 from app.survey.snapshot import SessionKey, Snapshot

@@ -17,8 +17,7 @@ from sqlalchemy import Connection
 
 from ...errors import MissingKey
 from ...sessions.service import SessionStore
-from ...store.encryption import ANSWERS
-from ...store.statistics import EventColumns, SessionRow, is_set_aside, read_event_columns, read_sessions
+from ...store import encryption, keyset, statistics
 from ...survey import END
 from .counters import Counters
 from .event_arrays import ANSWERED, NO_STEP, NOT_COMPLETED, WENT_BACK, Ints, Runs, StepNumbers, parse_events
@@ -81,21 +80,20 @@ def _add_first(counters: Counters, pending: deque[tuple[int, Future[Counters]]])
     return size
 
 
-def _parts(store: SessionStore, survey_id: str) -> Iterator[list[SessionRow]]:
-    last: str | None = None
-    while True:
-        after = last
-        rows = store.run_read(lambda connection: read_sessions(connection, survey_id, after, SESSIONS_A_PART))  # noqa: B023 - called at once
-        if rows:
-            yield rows
-        if len(rows) < SESSIONS_A_PART:
-            return
-        last = rows[-1].user_id
+def _parts(store: SessionStore, survey_id: str) -> Iterator[Sequence[statistics.SessionRow]]:
+    start: str | None = None
+    return keyset.pages(
+        store.run_read,
+        lambda connection, after: statistics.read_sessions(connection, survey_id, after, SESSIONS_A_PART),
+        start,
+        lambda row: row.user_id,
+        SESSIONS_A_PART,
+    )
 
 
-def _count_part(store: SessionStore, query: Query, rows: Sequence[SessionRow]) -> Counters:
+def _count_part(store: SessionStore, query: Query, rows: Sequence[statistics.SessionRow]) -> Counters:
     counters = Counters()
-    matching = [row for row in rows if not is_set_aside(row) and query.filters.matches(row, query.at)]
+    matching = [row for row in rows if not statistics.is_set_aside(row) and query.filters.matches(row, query.at)]
     is_selective = len(matching) * SELECTIVITY < len(rows)
     for chunk in _chunks(matching):
         user_ids = [row.user_id for row in chunk]
@@ -114,13 +112,13 @@ def _count_part(store: SessionStore, query: Query, rows: Sequence[SessionRow]) -
 
 def _read_events(
     survey_id: str, user_ids: Sequence[str], only: Sequence[str] | None, connection: Connection
-) -> EventColumns:
-    return read_event_columns(connection, survey_id, user_ids[0], user_ids[-1], only)
+) -> statistics.EventColumns:
+    return statistics.read_event_columns(connection, survey_id, user_ids[0], user_ids[-1], only)
 
 
-def _chunks(rows: Sequence[SessionRow]) -> Iterator[list[SessionRow]]:
+def _chunks(rows: Sequence[statistics.SessionRow]) -> Iterator[Sequence[statistics.SessionRow]]:
     """Yield the sessions in chunks of at most EVENTS_A_CHUNK events, or of one session."""
-    chunk: list[SessionRow] = []
+    chunk: list[statistics.SessionRow] = []
     events = 0
     for row in rows:
         if chunk and events + row.version > EVENTS_A_CHUNK:
@@ -132,7 +130,7 @@ def _chunks(rows: Sequence[SessionRow]) -> Iterator[list[SessionRow]]:
         yield chunk
 
 
-def _count_properties(counters: Counters, rows: Sequence[SessionRow], at: int) -> None:
+def _count_properties(counters: Counters, rows: Sequence[statistics.SessionRow], at: int) -> None:
     counters.statuses.update(session_status(row, at) for row in rows)
     counters.revisions.update(row.revision for row in rows)
     counters.modes.update(session_mode(row) for row in rows)
@@ -143,11 +141,13 @@ def _count_properties(counters: Counters, rows: Sequence[SessionRow], at: int) -
     counters.completed_days.update(row.completed_at // _DAY_US for row in completed if row.completed_at is not None)
 
 
-def _count_answers(counters: Counters, rows: Sequence[SessionRow], query: Query, store: SessionStore) -> None:
+def _count_answers(
+    counters: Counters, rows: Sequence[statistics.SessionRow], query: Query, store: SessionStore
+) -> None:
     by_route: dict[tuple[str, ...], list[Iterable[Any]]] = {}  # few routes lead through a survey
     for row in rows:
         try:
-            text = store.cipher.decrypt(row.answers, (ANSWERS, query.survey_id, row.user_id))
+            text = store.cipher.decrypt(row.answers, (encryption.ANSWERS, query.survey_id, row.user_id))
             answers: dict[str, Any] = orjson.loads(text)
             by_route.setdefault(tuple(answers), []).append(answers.values())
         except (MissingKey, ValueError, AttributeError, TypeError):  # support repairs such rows
@@ -160,7 +160,7 @@ def _count_answers(counters: Counters, rows: Sequence[SessionRow], query: Query,
         counters.steps[step].answers.count(query.plan.get(step), step_values)
 
 
-def _count_runs(counters: Counters, rows: Sequence[SessionRow], runs: Runs) -> None:
+def _count_runs(counters: Counters, rows: Sequence[statistics.SessionRow], runs: Runs) -> None:
     completed_at = np.array(
         [
             row.completed_at if row.status == "completed" and row.completed_at is not None else NOT_COMPLETED
@@ -179,7 +179,7 @@ def _count_runs(counters: Counters, rows: Sequence[SessionRow], runs: Runs) -> N
     counters.answers_by_mode.update(audio=int(answered.sum()), text=int((~answered).sum()))
 
 
-def _count_steps(counters: Counters, rows: Sequence[SessionRow], runs: Runs, numbers: StepNumbers) -> None:
+def _count_steps(counters: Counters, rows: Sequence[statistics.SessionRow], runs: Runs, numbers: StepNumbers) -> None:
     passed = _SessionSteps.from_routes(_routes(rows), numbers)
     current = _SessionSteps.from_routes(
         [() if row.current_step == END else (row.current_step,) for row in rows], numbers
@@ -237,7 +237,7 @@ def _occurrences(steps: Ints | list[int], count: int) -> Ints:
     return np.bincount(numbers[numbers != NO_STEP], minlength=count)
 
 
-def _routes(rows: Sequence[SessionRow]) -> list[list[str]]:
+def _routes(rows: Sequence[statistics.SessionRow]) -> list[list[str]]:
     """Return the steps before the current one of each session; none if they can't be read."""
     try:
         routes = orjson.loads(f"[{','.join([row.step_history for row in rows])}]")
@@ -252,7 +252,7 @@ def _routes(rows: Sequence[SessionRow]) -> list[list[str]]:
     return [_route(row) for row in rows]
 
 
-def _route(row: SessionRow) -> list[str]:
+def _route(row: statistics.SessionRow) -> list[str]:
     try:
         route = orjson.loads(row.step_history)
     except ValueError:

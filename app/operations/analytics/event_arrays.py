@@ -12,12 +12,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from ...store.statistics import ACTIONS, CODES, NO_TIME, OTHER, EventColumns, parse_times
+from ...store import statistics
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-STARTED, RESTARTED, ANSWERED, WENT_BACK, WENT_TO, SAVED, DRAFTED, MODE_SET = range(len(ACTIONS))
+STARTED, RESTARTED, ANSWERED, WENT_BACK, WENT_TO, SAVED, DRAFTED, MODE_SET = range(len(statistics.ACTIONS))
 
 NO_STEP = -1
 UNKNOWN_SESSION = -1
@@ -56,17 +56,17 @@ class Events:
     at: Ints
 
 
-def parse_events(columns: EventColumns, user_ids: Sequence[str], numbers: StepNumbers) -> Events:
+def parse_events(columns: statistics.EventColumns, user_ids: Sequence[str], numbers: StepNumbers) -> Events:
     """Return the events of these sessions; the columns may contain others."""
     places = {user_id: place for place, user_id in enumerate(user_ids)}
     sessions = np.array([places.get(user_id, UNKNOWN_SESSION) for user_id in columns.user_ids], dtype=np.int64)
     session = np.repeat(sessions, np.array(columns.counts, dtype=np.int64))
     codes = np.array(orjson.loads(f"[{columns.codes}]"), dtype=np.int64)
     steps = np.array([numbers[step] for step in orjson.loads(f"[{columns.steps}]")], dtype=np.int64)
-    times = parse_times(columns.times)
-    version, action = codes // CODES, codes % CODES
+    times = statistics.parse_times(columns.times)
+    version, action = codes // statistics.CODES, codes % statistics.CODES
     order = np.lexsort((version, session))  # the database does not sort within a group
-    order = order[(action[order] != OTHER) & (session[order] != UNKNOWN_SESSION)]
+    order = order[(action[order] != statistics.OTHER) & (session[order] != UNKNOWN_SESSION)]
     return Events(session=session[order], action=action[order], step=steps[order], at=times[order])
 
 
@@ -103,9 +103,9 @@ class Runs:
     def at(self) -> Ints:
         """Times of the events; one without a time has that of the previous event."""
         session = self.events.session
-        known = np.maximum.accumulate(np.where(self.events.at == NO_TIME, -1, self._places))
+        known = np.maximum.accumulate(np.where(self.events.at == statistics.NO_TIME, -1, self._places))
         is_own = (known >= 0) & (session[known] == session)
-        return np.where(is_own, self.events.at[known], NO_TIME)
+        return np.where(is_own, self.events.at[known], statistics.NO_TIME)
 
     @cached_property
     def gaps(self) -> Ints:
@@ -113,7 +113,7 @@ class Runs:
         gaps = np.zeros(len(self._places), dtype=np.int64)
         if len(gaps):
             later, earlier = self.at[1:], self.at[:-1]
-            counts = (np.diff(self.events.session) == 0) & (earlier != NO_TIME)
+            counts = (np.diff(self.events.session) == 0) & (earlier != statistics.NO_TIME)
             gaps[1:] = np.where(counts, np.maximum(later - earlier, 0), 0)
         return gaps
 
@@ -153,9 +153,9 @@ class Runs:
             completed_at: by session, microseconds since 1970 UTC, or NOT_COMPLETED.
         """
         has_run = self.starts >= 0
-        started_at = np.full(self._count, NO_TIME, dtype=np.int64)
+        started_at = np.full(self._count, statistics.NO_TIME, dtype=np.int64)
         started_at[has_run] = self.at[self.starts[has_run]]
-        is_known = (started_at != NO_TIME) & (completed_at != NOT_COMPLETED)
+        is_known = (started_at != statistics.NO_TIME) & (completed_at != NOT_COMPLETED)
         session = self.events.session
         counts = self.in_run & (self._places > self.starts[session]) & (self.at <= completed_at[session])
         active = np.bincount(session[counts], weights=self.active[counts], minlength=self._count)
@@ -163,4 +163,4 @@ class Runs:
         return total, active[is_known].astype(np.int64)
 
 
-NOT_COMPLETED = NO_TIME
+NOT_COMPLETED = statistics.NO_TIME

@@ -6,7 +6,7 @@ from typing import Self
 from ...core import strict_json
 from ...core.timestamps import parse_timestamp
 from ...errors import InvalidInput
-from ...store.statistics import SessionRow
+from ...store import statistics
 from ..export import MODES, STATUSES
 
 
@@ -61,7 +61,7 @@ class Filters:
             status=status,
         )
 
-    def matches(self, row: SessionRow, at: int) -> bool:
+    def matches(self, row: statistics.SessionRow, at: int) -> bool:
         """Return whether a session is counted; ``at`` is now, microseconds since 1970 UTC."""
         if self.revision is not None and row.revision != self.revision:
             return False
@@ -89,12 +89,12 @@ class Filters:
         return (self.since is None or started_at >= self.since) and (self.until is None or started_at < self.until)
 
 
-def session_mode(row: SessionRow) -> str:
+def session_mode(row: statistics.SessionRow) -> str:
     """Return the current mode of a session."""
     return "audio" if row.is_audio_mode else "text"
 
 
-def session_status(row: SessionRow, at: int) -> str:
+def session_status(row: statistics.SessionRow, at: int) -> str:
     """Return the status of a session at a time; it is expired from its deadline on, before its row says so."""
     if row.status == "in_progress" and row.expires_at is not None and row.expires_at <= at:
         return "expired"

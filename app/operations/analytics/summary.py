@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from ...core.timestamps import format_timestamp, to_datetime
 from ...errors import NoSuchSurvey
 from ...sessions.service import SessionStore
-from ...store import statistics
+from ...store import definitions, sessions
 from ...survey import Survey
 from ...survey.types import STEP_TYPES
 from .collect import PAUSE_S, Progress, Query, count_sessions
@@ -61,7 +61,7 @@ def summarize(
 
 
 def _read_overview(connection: Connection, survey_id: str) -> tuple[int, list[str]]:
-    return statistics.count_sessions(connection, survey_id), statistics.read_revisions(connection, survey_id)
+    return sessions.count_sessions(connection, survey_id), definitions.read_revisions(connection, survey_id)
 
 
 def _definitions(store: SessionStore, survey_id: str, newest: Survey | None, revisions: Sequence[str]) -> list[Survey]:

@@ -17,8 +17,8 @@ from sqlalchemy import Connection, Integer, Table, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...errors import DatabaseRefused, DatabaseUnavailable, StepkeepError
+from ...store import tables
 from ...store.drivers import sqlite
-from ...store.tables import erasures, session_history, sessions, survey_revisions
 from .replay_check import RowPass, SessionRows, pair_with_history
 from .row_format import KEYS, TABLES, Row, chunks, column_names, is_time, portable_time
 
@@ -86,10 +86,10 @@ class BulkDatabase(ABC):
     def session_rows(self, pass_sessions: RowPass, pass_history: RowPass) -> SessionRows:
         """Yield each session with its history; memory holds one page of sessions."""
         last: Key = ()
-        while page := list(pass_sessions(self.rows(sessions, last, limit=SESSIONS_A_PAGE))):
+        while page := list(pass_sessions(self.rows(tables.sessions, last, limit=SESSIONS_A_PAGE))):
             previous, last = last, page[-1][:2]
-            yield from pair_with_history(page, pass_history(self.rows(session_history, previous, last)))
-        yield from pair_with_history((), pass_history(self.rows(session_history, last)))
+            yield from pair_with_history(page, pass_history(self.rows(tables.session_history, previous, last)))
+        yield from pair_with_history((), pass_history(self.rows(tables.session_history, last)))
 
     def insert(self, table: Table, rows: Iterable[Row]) -> None:
         """Insert rows.
@@ -228,7 +228,7 @@ class Mysql(BulkDatabase):
     def _from(self, table: Table) -> str:
         name = self._quote(table.name)
         # Otherwise the server sorts the whole table before it returns the first row.
-        return f"{name} FORCE INDEX (uq_session_history_version)" if table is session_history else name
+        return f"{name} FORCE INDEX (uq_session_history_version)" if table is tables.session_history else name
 
     def _select(self, table: Table, statement: str, values: Sequence[Any]) -> Iterator[Row]:  # noqa: ARG002 - the base class's signature
         with closing(SSCursor(self._raw)) as cursor:
@@ -243,7 +243,7 @@ class Mysql(BulkDatabase):
                 cursor.executemany(statement, chunk)
 
 
-_FILLED_AT_START = {survey_revisions, erasures}
+_FILLED_AT_START = {tables.survey_revisions, tables.erasures}
 
 LOCK_WAIT_S = 30
 """Seconds that a restore waits for other transactions to end."""

@@ -7,8 +7,7 @@ from ...core.files import create_file
 from ...core.timestamps import format_timestamp
 from ...errors import BackupBroken, InvalidInput
 from ...sessions.service import SessionStore
-from ...store.engine import normalise_url
-from ...store.migrations import head_revision
+from ...store import head_revision, normalise_url
 from .bulk import BulkDatabase
 from .databases import require_revision, snapshot
 from .row_format import TABLES, Progress, RowCounter, no_progress

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from sqlalchemy import URL, Connection, Engine, event
 
 from ...errors import SchemaMismatch
+from ...store import check_schema, connect_or_explain, migration_engine
 from ...store.drivers import mysql, postgresql, sqlite
-from ...store.engine import connect_or_explain, migration_engine
-from ...store.migrations import check_schema
 from .bulk import BulkDatabase, Mysql, Postgresql, Sqlite, translate_errors
 
 

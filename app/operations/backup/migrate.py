@@ -15,9 +15,7 @@ from pathlib import Path
 from sqlalchemy import URL, Engine, Table
 
 from ...errors import BackupBroken, ConfigurationError, InvalidInput, SchemaMismatch
-from ...store import leases
-from ...store.engine import normalise_url, server_lock
-from ...store.migrations import upgrade_schema
+from ...store import leases, normalise_url, server_lock, upgrade_schema
 from .bulk import BulkDatabase
 from .databases import snapshot, transaction, write_engine
 from .row_format import TABLES, ChecksummedRows, Progress, RowCounter, no_progress, stage

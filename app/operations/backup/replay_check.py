@@ -6,9 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from ...errors import BackupBroken, MissingKey
-from ...store.encryption import SET_ASIDE, Cipher
-from ...store.rows import RECORD_COLUMNS, STATE_COLUMNS, parse_record, parse_state
-from ...store.tables import session_history, sessions
+from ...store import SET_ASIDE, Cipher, rows, tables
 from ...survey import SessionKey, SessionState, apply, from_record
 from .row_format import Row, column_names
 
@@ -88,7 +86,7 @@ def _refuse_orphan(event_key: Row | None, session: Row | None) -> None:
 
 
 def _check(counts: ReplayCounts, key: SessionKey, row: Row, events: Iterable[Row], cipher: Cipher) -> None:
-    stored = parse_state(_state_columns(row), cipher)
+    stored = rows.parse_state(_state_columns(row), cipher)
     replayed: SessionState | None = None
     try:
         replayed = _replay(key, events, cipher) if isinstance(stored, SessionState) else None
@@ -118,13 +116,13 @@ def _replay(key: SessionKey, events: Iterable[Row], cipher: Cipher) -> SessionSt
         record = _record_columns(row)
         if record[0] != version:
             return None
-        state = apply(state, from_record(parse_record(record, key, cipher)))
+        state = apply(state, from_record(rows.parse_record(record, key, cipher)))
     return state
 
 
-_session_names, _event_names = column_names(sessions), column_names(session_history)
+_session_names, _event_names = column_names(tables.sessions), column_names(tables.session_history)
 _key = itemgetter(*(_session_names.index(name) for name in ("survey_id", "user_id")))
 _session_key = itemgetter(*(_session_names.index(name) for name in ("user_id", "survey_id")))
 _event_key = itemgetter(*(_event_names.index(name) for name in ("user_id", "survey_id")))
-_state_columns = itemgetter(*(_session_names.index(column.name) for column in STATE_COLUMNS))
-_record_columns = itemgetter(*(_event_names.index(column.name) for column in RECORD_COLUMNS))
+_state_columns = itemgetter(*(_session_names.index(column.name) for column in rows.STATE_COLUMNS))
+_record_columns = itemgetter(*(_event_names.index(column.name) for column in rows.RECORD_COLUMNS))

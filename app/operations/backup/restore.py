@@ -15,12 +15,7 @@ from sqlalchemy import Connection
 from ...errors import BackupBroken, InvalidInput
 from ...sessions import erasure_replay
 from ...sessions.service import SessionStore
-from ...store import audit
-from ...store.encryption import Cipher
-from ...store.engine import normalise_url, server_lock
-from ...store.erasure_journal import ErasureRecord
-from ...store.erasures import ReplayResult
-from ...store.tables import session_history, sessions
+from ...store import Cipher, ErasureRecord, ReplayResult, audit, normalise_url, server_lock, tables
 from .bulk import BulkDatabase
 from .databases import transaction, write_engine
 from .replay_check import check_replays
@@ -128,9 +123,11 @@ def _insert(
     counter = RowCounter(stage(progress, 2, STAGES), archive.total_rows)
     read = {table.name: ChecksummedRows(table, counter.increment) for table in TABLES}
     for table in TABLES:
-        if table not in {sessions, session_history}:
+        if table not in {tables.sessions, tables.session_history}:
             read[table.name].consume(database.rows(table))
-    session_rows = database.session_rows(read[sessions.name].pass_through, read[session_history.name].pass_through)
+    session_rows = database.session_rows(
+        read[tables.sessions.name].pass_through, read[tables.session_history.name].pass_through
+    )
     replay = check_replays(session_rows, cipher)
     for name, rows in written.items():
         if (rows.rows, rows.sha256) != (read[name].rows, read[name].sha256):

@@ -14,7 +14,7 @@ from sqlalchemy import Column, DateTime, Integer, Table
 
 from ...core.timestamps import from_datetime, to_database_text
 from ...errors import BackupBroken
-from ...store.tables import leases, metadata, session_history
+from ...store import tables
 
 Row = tuple[Any, ...]
 """Values in the portable format, in the order of the table's columns."""
@@ -22,13 +22,13 @@ Row = tuple[Any, ...]
 Progress = Callable[[int, int], None]
 """Called with the number of processed rows and their total."""
 
-TABLES: tuple[Table, ...] = tuple(table for table in metadata.sorted_tables if table is not leases)
+TABLES: tuple[Table, ...] = tuple(table for table in tables.metadata.sorted_tables if table is not tables.leases)
 """The tables of a backup, parents before children. Leases belong to running processes."""
 
 KEYS: dict[str, tuple[str, ...]] = {
     **{table.name: tuple(column.name for column in table.primary_key) for table in TABLES},
     # By session and version, not by id: so that it can be replayed beside its sessions in constant memory.
-    session_history.name: ("user_id", "survey_id", "version"),
+    tables.session_history.name: ("user_id", "survey_id", "version"),
 }
 """The sort key of each table's rows."""
 

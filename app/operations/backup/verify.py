@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import BackupBroken, InvalidInput, SchemaMismatch
-from ...store.encryption import Cipher
-from ...store.migrations import head_revision
-from ...store.tables import session_history, sessions
+from ...store import Cipher, head_revision, tables
 from .databases import require_revision
 from .replay_check import ReplayCounts, check_replays, pair_with_history
 from .row_format import TABLES, ChecksummedRows, Progress, RowCounter, no_progress
@@ -44,11 +42,11 @@ def verify_archive(archive: Archive, cipher: Cipher, progress: Progress) -> Veri
     counter = RowCounter(progress, archive.total_rows)
     streams = {table.name: ChecksummedRows(table, counter.increment) for table in TABLES}
     for table in TABLES:
-        if table not in {sessions, session_history}:
+        if table not in {tables.sessions, tables.session_history}:
             streams[table.name].consume(archive.rows(table))
     session_rows = pair_with_history(
-        streams[sessions.name].pass_through(archive.rows(sessions)),
-        streams[session_history.name].pass_through(archive.rows(session_history)),
+        streams[tables.sessions.name].pass_through(archive.rows(tables.sessions)),
+        streams[tables.session_history.name].pass_through(archive.rows(tables.session_history)),
     )
     replay = check_replays(session_rows, cipher)
     counter.finish()

@@ -7,16 +7,23 @@ and end give the same sessions.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import ColumnElement, Connection, and_, not_, select
 
 from ...errors import InvalidInput
 from ...sessions.service import SessionStore
-from ...store.demo_sessions import demo_user_id, erase_demo, find_person, is_demo, read_demo_keys
+from ...store import history, keyset, owner_of, tables
 from ...survey import AnyCommand, SessionKey, Survey
-from ...writer.batch import Turn
+from ...writer import Turn
 from .arrivals import arrivals
 from .simulate import walk
+
+_DEMO_ID = re.compile(r"demo-[0-9]+-[0-9]{7,}")
+_RANGE = ("demo-", "demo.")
 
 TURNS_TOGETHER = 5000
 """Turns that are handed to the store together, about; the store commits them STEPKEEP_BATCH_LIMIT at a time."""
@@ -89,7 +96,7 @@ def clear(store: SessionStore, *, progress: Progress = lambda _done, _total: Non
     erased = 0
     for keys in _pages(store):
         demo = [key for key in keys if is_demo(key.user_id)]
-        erased += store.run_transaction(lambda connection: erase_demo(connection, demo))  # noqa: B023 - called at once
+        erased += store.run_transaction(partial(_erase, keys=demo))
         store.subscribers.drop(demo)
         progress(erased, total)
     if erased:
@@ -102,14 +109,43 @@ def count(store: SessionStore) -> int:
     return sum(is_demo(key.user_id) for keys in _pages(store) for key in keys)
 
 
-def _pages(store: SessionStore) -> Iterator[list[SessionKey]]:
-    after: SessionKey | None = None
-    is_more = True
-    while is_more:
-        keys, is_more = store.run_read(lambda connection: read_demo_keys(connection, after, ERASED_TOGETHER))  # noqa: B023 - as above
-        if keys:
-            yield keys
-            after = keys[-1]
+def demo_user_id(seed: int, number: int) -> str:
+    """Return the user id of a simulated participant; ids of one seed sort by number."""
+    return f"demo-{seed}-{number:07}"
+
+
+def is_demo(user_id: str) -> bool:
+    """Return whether a session, set aside or not, is demo data."""
+    return _DEMO_ID.fullmatch(owner_of(user_id)) is not None
+
+
+def _pages(store: SessionStore) -> Iterator[Sequence[SessionKey]]:
+    start: SessionKey | None = None
+    return keyset.pages(store.run_read, _read_demo_keys, start, lambda key: key, ERASED_TOGETHER)
+
+
+def _read_demo_keys(connection: Connection, after: SessionKey | None) -> list[SessionKey]:
+    column = tables.sessions.c
+    query = select(column.survey_id, column.user_id).where(_in_range())
+    if after is not None:
+        query = query.where(keyset.after_key(tables.sessions, after))
+    rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(ERASED_TOGETHER))
+    return [SessionKey(*row) for row in rows]
+
+
+def _find_real_session(connection: Connection) -> SessionKey | None:
+    column = tables.sessions.c
+    row = connection.execute(select(column.survey_id, column.user_id).where(not_(_in_range())).limit(1)).first()
+    return None if row is None else SessionKey(*row)
+
+
+def _erase(connection: Connection, keys: Iterable[SessionKey]) -> int:
+    return sum(history.erase(connection, key) for key in keys)
+
+
+def _in_range() -> ColumnElement[bool]:
+    # A range that the primary key serves; is_demo then decides.
+    return and_(tables.sessions.c.user_id >= _RANGE[0], tables.sessions.c.user_id < _RANGE[1])
 
 
 def _chosen(store: SessionStore, plan: Plan) -> Sequence[Survey]:
@@ -124,13 +160,13 @@ def _chosen(store: SessionStore, plan: Plan) -> Sequence[Survey]:
 
 
 def _check_room(store: SessionStore, plan: Plan, *, is_shared: bool) -> None:
-    if not is_shared and store.run_read(find_person) is not None:
+    if not is_shared and store.run_read(_find_real_session) is not None:
         raise InvalidInput(
             "the database has sessions of people: demo data would stand among theirs in every figure; "
             "take another DATABASE_URL, or say --yes"
         )
     first = SessionKey("", demo_user_id(plan.seed, 0))
-    keys, _ = store.run_read(lambda connection: read_demo_keys(connection, first, 1))
+    keys = store.run_read(partial(_read_demo_keys, after=first))
     if keys and keys[0].user_id.startswith(f"demo-{plan.seed}-"):
         raise InvalidInput(
             f"there is demo data of the seed {plan.seed} already: run `flask demo clear`, or take another --seed"

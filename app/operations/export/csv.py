@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ...core.timestamps import format_datetime, to_datetime
-from ...store.rows import dumps
+from ...store import rows
 from ...survey import SessionKey, SessionState
 from ...survey.types import Cell
 from .layout import Layout
@@ -81,7 +81,7 @@ def _event_cells(key: SessionKey, state: SessionState, event: TimedEntry, *, dra
         event.entry.version,
         record.action,
         record.step,
-        dumps(answer) if isinstance(answer, list | dict) else answer,
+        rows.dumps(answer) if isinstance(answer, list | dict) else answer,
         record.data.get("to"),
         event.is_audio_mode,
         to_datetime(record.at),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...sessions.service import SessionStore
-from ...store.rows import dumps
+from ...store import rows
 from .codebook import codebook_to_dict
 from .csv import write_events, write_sessions
 from .excel import write_xlsx
@@ -114,7 +114,7 @@ class Export:
         request, layout = self._request, self.layout
         match request.format:
             case "parquet":
-                codebook = dumps(codebook_to_dict(layout))
+                codebook = rows.dumps(codebook_to_dict(layout))
                 write_parquet(path, layout, reader, labels=request.labels, codebook=codebook)
             case "xlsx":
                 write_xlsx(path, layout, reader, labels=request.labels)

@@ -1,7 +1,7 @@
 """The columns of a survey, and the row of a session. Pure."""
 
 from ...core.timestamps import to_datetime
-from ...store.rows import dumps
+from ...store import rows
 from ...survey import SessionKey, SessionState, Survey, status_at
 from ...survey.types import Cell, ToCells
 from .columns import LEADING, TRAILING, Definitions, step_columns
@@ -50,7 +50,7 @@ class Layout:
                 others[step] = value
             else:
                 cells[start : start + len(answer)] = answer
-        cells[-len(TRAILING) :] = (" ".join(skipped) or None, dumps(others) if others else None)
+        cells[-len(TRAILING) :] = (" ".join(skipped) or None, rows.dumps(others) if others else None)
         return cells
 
     def survey(self, state: SessionState) -> Survey | None:

@@ -7,16 +7,14 @@ are exported once; those that are created or erased meanwhile may or may not be 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
 from ...catalogue import Catalogue
 from ...errors import MissingKey, NoSuchSurvey, SurveyFileError
 from ...sessions.service import SessionStore
-from ...store import export_pages as pages
-from ...store.encryption import SET_ASIDE
-from ...store.export_pages import Event, SessionFilter
-from ...store.rows import HistoryEntry, StoredSession
+from ...store import SET_ASIDE, HistoryEntry, SessionFilter, StoredSession, definitions, export_pages, keyset
 from ...survey import SessionKey, SessionState, Survey, parse_definition
 from .columns import Definitions
 from .request import ExportRequest
@@ -82,11 +80,13 @@ class SessionReader:
             MissingKey: a session can't be decrypted; leaving it out would make it look erased.
             Unavailable: the database is unavailable.
         """
-        store, chosen, after, done = self._store, self._filter, None, 0
-        total = store.run_read(lambda connection: pages.count_matching(connection, chosen))
+        store, done = self._store, 0
+        after: SessionKey | None = None
+        total = store.run_read(lambda connection: export_pages.count_matching(connection, self._filter))
         while True:
-            start: SessionKey | None = after
-            page = store.run_read(lambda connection: pages.read_sessions(connection, chosen, start, store.cipher))  # noqa: B023 - called at once
+            page = store.run_read(
+                partial(export_pages.read_sessions, session_filter=self._filter, after=after, cipher=store.cipher)
+            )
             yield [session for stored in page.stored if (session := self._readable(*stored)) is not None]
             done += len(page.stored)
             self._progress(done, max(done, total))
@@ -124,17 +124,20 @@ class SessionReader:
             self.counts.unreadable += 1
         return None
 
-    def _events(self, keys: list[SessionKey]) -> Iterator[Event]:
-        store, after = self._store, None
-        while keys:
-            start: tuple[str, int] | None = after
-            page = store.run_read(lambda connection: pages.read_events(connection, keys, start, store.cipher))  # noqa: B023 - called at once
-            yield from page
-            if len(page) < pages.EVENTS_A_PAGE:
-                return
-            after = (page[-1].user_id, page[-1].version)
+    def _events(self, keys: list[SessionKey]) -> Iterator[export_pages.Event]:
+        store = self._store
+        start: tuple[str, int] | None = None
+        if keys:
+            for page in keyset.pages(
+                store.run_read,
+                lambda connection, after: export_pages.read_events(connection, keys, after, store.cipher),
+                start,
+                lambda event: (event.user_id, event.version),
+                export_pages.EVENTS_A_PAGE,
+            ):
+                yield from page
 
-    def _entries(self, events: Iterator[Event], newest: int) -> Iterator[HistoryEntry]:
+    def _entries(self, events: Iterator[export_pages.Event], newest: int) -> Iterator[HistoryEntry]:
         """Yield the events up to the session's version in the export."""
         for event in events:
             if event.version > newest:
@@ -184,7 +187,7 @@ def read_definitions(store: SessionStore, survey_id: str) -> Definitions:
         NoSuchSurvey: the survey has never existed.
         Unavailable: the database is unavailable.
     """
-    rows = store.run_read(lambda connection: pages.read_revisions(connection, survey_id))
+    rows = store.run_read(lambda connection: definitions.read_definitions(connection, survey_id))
     surveys = [survey for row in rows if (survey := _parse(store.catalogue, survey_id, *row)) is not None]
     newest = store.catalogue.surveys.get(survey_id) or (surveys[-1] if surveys else None)
     if newest is None:

@@ -12,10 +12,7 @@ from sqlalchemy import Connection, update
 from ...core.timestamps import to_datetime
 from ...errors import InvalidInput, MissingKey, NoSuchSession
 from ...sessions.service import SessionStore
-from ...store import audit
-from ...store.integrity import ReplayedHistory, SessionAndReplay, read_session
-from ...store.rows import UPDATE_COLUMNS, RowFormat, changed_row
-from ...store.tables import sessions
+from ...store import ReplayedHistory, SessionAndReplay, audit, integrity, rows, tables
 from ...survey import SessionKey, SessionState, Survey
 from .verify import Checked, fields_that_differ, holds_state, verify_sessions
 
@@ -62,12 +59,12 @@ def rebuild(
         MissingKey: a key is missing.
         Unavailable: it was not done, or that is not known; asking again is safe.
     """
-    seen = store.run_read(lambda connection: read_session(connection, key, store.cipher, locked=False))
+    seen = store.run_read(lambda connection: integrity.read_session(connection, key, store.cipher, locked=False))
     revision = seen.replay.state.survey_revision if seen.replay.state is not None else None
     survey = store.queries.survey_revision(key.survey_id, revision)  # before the row is locked: it may have to be read
 
     def work(connection: Connection) -> Rebuilt:
-        pair = read_session(connection, key, store.cipher, locked=True)
+        pair = integrity.read_session(connection, key, store.cipher, locked=True)
         state = _state_for(pair, lossy=lossy)
         changed = _changed(pair, state)
         if changed and not dry_run:
@@ -142,11 +139,13 @@ def _write(
     expires_at = None
     if survey is not None and survey.expires_after_us is not None and state.status == "in_progress":
         expires_at = state.updated_at + survey.expires_after_us
-    values = changed_row(key, state, expires_at, RowFormat(to_datetime, store.cipher))
-    row = dict(zip((column.name for column in UPDATE_COLUMNS), values, strict=False))  # then come the key's columns
+    values = rows.changed_row(key, state, expires_at, rows.RowFormat(to_datetime, store.cipher))
+    row = dict(
+        zip((column.name for column in rows.UPDATE_COLUMNS), values, strict=False)
+    )  # then come the key's columns
     row["created_at"] = to_datetime(state.started_at)
-    where = (sessions.c.user_id == key.user_id, sessions.c.survey_id == key.survey_id)
-    connection.execute(update(sessions).where(*where).values(row))
+    where = (tables.sessions.c.user_id == key.user_id, tables.sessions.c.survey_id == key.survey_id)
+    connection.execute(update(tables.sessions).where(*where).values(row))
 
 
 def _note(connection: Connection, store: SessionStore, key: SessionKey, changed: tuple[str, ...], actor: str) -> None:

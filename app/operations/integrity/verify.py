@@ -6,16 +6,14 @@ history was read. Names of fields are told, never what is in them.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Literal
 
 from sqlalchemy import Connection
 
 from ...errors import MissingKey
 from ...sessions.service import SessionStore
-from ...store import history
-from ...store.encryption import SET_ASIDE
-from ...store.integrity import ReplayedHistory, SessionAndReplay, read_page, read_session
-from ...store.rows import dumps
+from ...store import SET_ASIDE, ReplayedHistory, SessionAndReplay, integrity, rows, sessions
 from ...survey import SessionKey, SessionState
 
 SESSIONS_A_PAGE = 500
@@ -58,12 +56,13 @@ def verify_sessions(
     Raises:
         Unavailable: the database is away.
     """
-    total = store.run_read(history.count_sessions) if survey_id is None else 0
+    total = store.run_read(sessions.count_sessions) if survey_id is None else 0
     after: SessionKey | None = None
     done = 0
     while True:
-        start = after
-        page = store.run_read(lambda connection: read_page(connection, survey_id, start, SESSIONS_A_PAGE, store.cipher))  # noqa: B023 - called at once
+        page = store.run_read(
+            partial(integrity.read_page, survey_id=survey_id, after=after, limit=SESSIONS_A_PAGE, cipher=store.cipher)
+        )
         for pair in page.sessions:
             checked = check(pair)
             if checked is not None and checked.verdict == "differs":
@@ -100,7 +99,7 @@ def check(pair: SessionAndReplay) -> Checked | None:
 def fields_that_differ(row: SessionState, folded: SessionState) -> tuple[str, ...]:
     """Return the names of the fields that differ, numbers and the order of answers compared exactly."""
     names = (field.name for field in fields(SessionState))
-    return tuple(name for name in names if dumps(getattr(row, name)) != dumps(getattr(folded, name)))
+    return tuple(name for name in names if rows.dumps(getattr(row, name)) != rows.dumps(getattr(folded, name)))
 
 
 def holds_state(folded: ReplayedHistory) -> bool:
@@ -126,7 +125,7 @@ def _looked_again(store: SessionStore, key: SessionKey) -> Checked | None:
     """Look at one session until its row is the same before and after its history was read; None: it was erased."""
 
     def look(connection: Connection) -> SessionAndReplay:
-        return read_session(connection, key, store.cipher, locked=False)
+        return integrity.read_session(connection, key, store.cipher, locked=False)
 
     pair = store.run_read(look)
     for _ in range(LOOKS):

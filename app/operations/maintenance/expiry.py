@@ -16,10 +16,9 @@ from functools import partial
 
 from ...errors import MissingKey, SessionUnreadable, Unavailable
 from ...sessions.service import SessionStore
-from ...store import audit, history
-from ...store.expiry import DeadlineUpdate, OpenSession, read_chunk, update_deadlines
+from ...store import audit, expiry, sessions
 from ...survey import Expire, SessionKey
-from ...writer.batch import Committed, Rejected, Result
+from ...writer import Committed, Rejected, Result
 from .retention import WEIGHT, Pace
 
 TOGETHER = 200
@@ -70,9 +69,9 @@ def expire(
     expired: Counter[str] = Counter()
     closer = _Closer(store, actor)
     corrected, done, after = 0, 0, None
-    total = store.run_read(history.count_sessions)
+    total = store.run_read(sessions.count_sessions)
     while True:
-        part = store.run_read(partial(read_chunk, after=after, limit=EXAMINED))
+        part = store.run_read(partial(expiry.read_chunk, after=after, limit=EXAMINED))
         over, wrong = _judged(store, part.unfinished)
         for keys in [over] if dry_run else closer.close(over):
             expired.update(key.survey_id for key in keys)
@@ -85,7 +84,9 @@ def expire(
             return Expiry(expired=counts, corrected=corrected, locked=closer.locked, unreadable=closer.unreadable)
 
 
-def _judged(store: SessionStore, unfinished: Sequence[OpenSession]) -> tuple[list[SessionKey], list[DeadlineUpdate]]:
+def _judged(
+    store: SessionStore, unfinished: Sequence[expiry.OpenSession]
+) -> tuple[list[SessionKey], list[expiry.DeadlineUpdate]]:
     """Return the sessions whose time is over, and the others whose row says another end of it than their survey."""
     at = store.clock()
     over, wrong = [], []
@@ -96,7 +97,7 @@ def _judged(store: SessionStore, unfinished: Sequence[OpenSession]) -> tuple[lis
         if expires_at is not None and expires_at <= at:
             over.append(one.key)
         elif expires_at != one.expires_at:
-            wrong.append(DeadlineUpdate(one.key, one.version, expires_at))
+            wrong.append(expiry.DeadlineUpdate(one.key, one.version, expires_at))
     return over, wrong
 
 
@@ -150,7 +151,7 @@ def _is_closed(result: Result | Exception, at: int) -> bool:
     )
 
 
-def _corrected(store: SessionStore, wrong: Sequence[DeadlineUpdate]) -> int:
+def _corrected(store: SessionStore, wrong: Sequence[expiry.DeadlineUpdate]) -> int:
     for start in range(0, len(wrong), TOGETHER):
-        store.run_transaction(partial(update_deadlines, corrections=wrong[start : start + TOGETHER]))
+        store.run_transaction(partial(expiry.update_deadlines, corrections=wrong[start : start + TOGETHER]))
     return len(wrong)

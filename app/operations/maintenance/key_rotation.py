@@ -40,9 +40,7 @@ from sqlalchemy import (
 
 from ...errors import ConfigurationError, MissingKey
 from ...sessions.service import SessionStore
-from ...store import history
-from ...store.encryption import ENCRYPTED_PREFIX, Cipher, DecryptionError, ValueLocation
-from ...store.tables import session_history, sessions, webhooks
+from ...store import Cipher, DecryptionError, encryption, sessions, tables
 
 BATCH = 500
 """Rows that are looked at together, and at most that many sealed anew in one transaction: some 20 ms, for which the
@@ -135,9 +133,11 @@ class _Kind(NamedTuple):
         return [self.table.c[name] for name in names]
 
 
-_SESSIONS = _Kind(sessions, ("user_id", "survey_id"), ("answers", "drafts", "session_data"), ("survey_id", "user_id"))
-_WEBHOOKS = _Kind(webhooks, ("id",), ("secret",), ("id",))
-_HISTORY = _Kind(session_history, ("id",), ("answer", "data"), ("survey_id", "user_id", "version"))
+_SESSIONS = _Kind(
+    tables.sessions, ("user_id", "survey_id"), ("answers", "drafts", "session_data"), ("survey_id", "user_id")
+)
+_WEBHOOKS = _Kind(tables.webhooks, ("id",), ("secret",), ("id",))
+_HISTORY = _Kind(tables.session_history, ("id",), ("answer", "data"), ("survey_id", "user_id", "version"))
 
 _Key = tuple[Any, ...]
 """Values of a kind's order; empty before the first row, and after the last."""
@@ -156,7 +156,7 @@ class _Run:
     def run(self, progress: Progress) -> Rotated:
         """Do it, the sessions first."""
         # The last id stands for the number of rows: counting millions takes longer than the database may.
-        sessions_there, last_id = self._store.run_read(lambda one: (history.count_sessions(one), _last_id(one)))
+        sessions_there, last_id = self._store.run_read(lambda one: (sessions.count_sessions(one), _last_id(one)))
         total = sessions_there + last_id
         looked_at = changed_sessions = changed_entries = 0
         for _, rows, changed in self._batches(_SESSIONS, ()):
@@ -231,7 +231,7 @@ class _Target(NamedTuple):
         lengths = [func.coalesce(func.length(column), 0) for column in kind.columns(kind.sealed)]
         return case((self.wants(kind), sum(lengths[1:], lengths[0])), else_=0)
 
-    def of(self, value: str, place: ValueLocation) -> str:
+    def of(self, value: str, place: encryption.ValueLocation) -> str:
         """Return the value as it is to be; the same if it is so already.
 
         Raises:
@@ -243,7 +243,7 @@ class _Target(NamedTuple):
         return text if self.is_to_plain else self.cipher.encrypt(text, place)
 
     def _is_wanted(self, column: Column[str]) -> ColumnElement[bool]:
-        begins_with = ENCRYPTED_PREFIX if self.is_to_plain else self.cipher.prefix
+        begins_with = encryption.ENCRYPTED_PREFIX if self.is_to_plain else self.cipher.prefix
         beginning = func.substr(column, 1, len(begins_with))
         if self.is_to_plain:
             return beginning == begins_with
@@ -300,7 +300,7 @@ def _update(kind: _Kind) -> Update:
 
 
 def _last_id(connection: Connection) -> int:
-    return cast("int", connection.execute(select(func.coalesce(func.max(session_history.c.id), 0))).scalar())
+    return cast("int", connection.execute(select(func.coalesce(func.max(tables.session_history.c.id), 0))).scalar())
 
 
 def _between(kind: _Kind, after: _Key, last: _Key) -> ColumnElement[bool]:

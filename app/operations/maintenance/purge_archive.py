@@ -33,9 +33,7 @@ from ...core.files import open_new
 from ...core.timestamps import format_timestamp
 from ...errors import InvalidInput, MissingKey
 from ...sessions.service import SessionStore
-from ...store import raw_rows
-from ...store.encryption import Cipher, ValueLocation
-from ...store.retention import StaleSession
+from ...store import Cipher, encryption, raw_rows, retention
 from ...survey import SessionKey
 
 FORMAT = "stepkeep-archive-1"
@@ -81,7 +79,7 @@ class Archive:
         if self._file is not None:
             self._file.close()
 
-    def keep(self, aged: Sequence[StaleSession]) -> list[StaleSession]:
+    def keep(self, aged: Sequence[retention.StaleSession]) -> list[retention.StaleSession]:
         """Write sessions down; they are on the disk afterwards. Return those that were there.
 
         One whose erasure has begun was written down before that, if it was to be, and is not again.
@@ -95,7 +93,7 @@ class Archive:
         self._write(lines)
         return there
 
-    def note_erased(self, aged: Iterable[StaleSession]) -> None:
+    def note_erased(self, aged: Iterable[retention.StaleSession]) -> None:
         """Write down that these have been erased.
 
         Raises:
@@ -132,7 +130,7 @@ class Archive:
             self._write([_line("archive", {"format": FORMAT, "made_at": format_timestamp(self._store.clock())})])
         return self._file
 
-    def _lines_of(self, aged: Sequence[StaleSession], there: list[StaleSession]) -> Iterator[bytes]:
+    def _lines_of(self, aged: Sequence[retention.StaleSession], there: list[retention.StaleSession]) -> Iterator[bytes]:
         """Yield the lines of sessions, and note those that were there in ``there``."""
         for one in aged:
             row = self._store.run_read(partial(raw_rows.read_session, key=one.key, cipher=_Opening(self._store.cipher)))
@@ -149,7 +147,7 @@ class Archive:
             yield _line("end", {**end, "sha256": digest.hexdigest()})
             there.append(one)
 
-    def _rows(self, one: StaleSession, row: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _rows(self, one: retention.StaleSession, row: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "session", row
         cipher, after = _Opening(self._store.cipher), -1
         while True:
@@ -216,7 +214,7 @@ class _Opening(Cipher):
         super().__init__()
         self._of = cipher
 
-    def open(self, text: str, place: ValueLocation) -> str:
+    def open(self, text: str, place: encryption.ValueLocation) -> str:
         try:
             return self._of.decrypt(text, place)
         except MissingKey:

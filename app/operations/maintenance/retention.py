@@ -15,8 +15,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from ...sessions.service import SessionStore
-from ...store import history
-from ...store.retention import Cutoffs, Purge, StaleSession, blank, scan, trim_history
+from ...store import retention, sessions
 from ...survey import SessionKey
 from .purge_archive import Archive
 
@@ -72,14 +71,16 @@ def purge(
             store.erasure.truncate_wal()
 
 
-def _purged(store: SessionStore, eraser: "_Eraser | None", cutoffs: Cutoffs, progress: Progress) -> Mapping[str, int]:
+def _purged(
+    store: SessionStore, eraser: "_Eraser | None", cutoffs: retention.Cutoffs, progress: Progress
+) -> Mapping[str, int]:
     """Erase, or only count where there is no eraser; return how many, by survey."""
     counts: Counter[str] = Counter(dict.fromkeys(cutoffs, 0))
-    total = store.run_read(history.count_sessions) if cutoffs else 0
-    after, done = None, 0
+    total = store.run_read(sessions.count_sessions) if cutoffs else 0
+    after: SessionKey | None = None
+    done = 0
     while cutoffs:
-        start: SessionKey | None = after
-        part = store.run_read(lambda connection: scan(connection, start, cutoffs, EXAMINED))  # noqa: B023 - called at once
+        part = store.run_read(partial(retention.scan, after=after, cutoffs=cutoffs, limit=EXAMINED))
         for keys in [[one.key for one in part.old]] if eraser is None else eraser.erase(part.old):
             counts.update(key.survey_id for key in keys)
             progress(done, max(done, total))
@@ -90,7 +91,7 @@ def _purged(store: SessionStore, eraser: "_Eraser | None", cutoffs: Cutoffs, pro
     return dict(counts)
 
 
-def _cutoffs(store: SessionStore) -> Cutoffs:
+def _cutoffs(store: SessionStore) -> retention.Cutoffs:
     at = store.clock()
     return {
         survey.id: at - survey.retention_us
@@ -122,7 +123,7 @@ class Pace:
 class _Eraser:
     """Erases sessions a few at a time: as many as take AIM_S, and then it lets others write for as long."""
 
-    def __init__(self, store: SessionStore, cutoffs: Cutoffs, archive: Archive | None, actor: str) -> None:
+    def __init__(self, store: SessionStore, cutoffs: retention.Cutoffs, archive: Archive | None, actor: str) -> None:
         self._store = store
         self._cutoffs = cutoffs
         self._archive = archive
@@ -130,7 +131,7 @@ class _Eraser:
         self.has_erased = False
         self._sessions, self._events = Pace(), Pace()  # those of one session go faster
 
-    def erase(self, old: Sequence[StaleSession]) -> Iterator[list[SessionKey]]:
+    def erase(self, old: Sequence[retention.StaleSession]) -> Iterator[list[SessionKey]]:
         """Erase those that are still too old, and yield them part by part."""
         rest = list(old)
         while rest:
@@ -140,7 +141,7 @@ class _Eraser:
             for one in kept:
                 if one.version > self._events.bound:
                     self._shrink(one)
-            purge_some = Purge(kept, self._cutoffs, at=self._store.clock(), actor=self._actor)
+            purge_some = retention.Purge(kept, self._cutoffs, at=self._store.clock(), actor=self._actor)
             keys = self._write(purge_some, self._sessions)
             self._tell(keys)
             if self._archive is not None:
@@ -152,7 +153,7 @@ class _Eraser:
         self.has_erased = self.has_erased or bool(keys)
         self._store.subscribers.drop(keys)
 
-    def _taken(self, old: Sequence[StaleSession]) -> int:
+    def _taken(self, old: Sequence[retention.StaleSession]) -> int:
         """Return how many go together; a session of more events than may go at once goes alone."""
         weight = 0
         for number, one in enumerate(old[:TOGETHER]):
@@ -161,16 +162,16 @@ class _Eraser:
                 return max(number, 1)
         return min(len(old), TOGETHER)
 
-    def _shrink(self, one: StaleSession) -> None:
+    def _shrink(self, one: retention.StaleSession) -> None:
         """Take a session's events away, but for the last few; whoever comes back to it from here on begins anew."""
-        if self._write(partial(blank, one=one, cutoffs=self._cutoffs), self._events):
+        if self._write(partial(retention.blank, one=one, cutoffs=self._cutoffs), self._events):
             self._tell([one.key])
             while self._trimmed(one):
                 pass
 
-    def _trimmed(self, one: StaleSession) -> bool:
+    def _trimmed(self, one: retention.StaleSession) -> bool:
         pace = self._events
-        return self._write(partial(trim_history, one=one, cutoffs=self._cutoffs, limit=pace.bound), pace)
+        return self._write(partial(retention.trim_history, one=one, cutoffs=self._cutoffs, limit=pace.bound), pace)
 
     def _write(self, work: Callable[[Connection], T], pace: Pace) -> T:
         """Do it in a transaction of its own, learn how much fits into one, and let others write as long as it took."""

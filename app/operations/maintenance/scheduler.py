@@ -16,7 +16,7 @@ from ...core.fork_hooks import ForkAware, register
 from ...core.timestamps import to_datetime
 from ...errors import StepkeepError
 from ...sessions.service import SessionStore
-from ...store.leases import acquire, release
+from ...store import leases
 from .expiry import expire
 from .purge_archive import Archive
 from .retention import purge
@@ -76,7 +76,7 @@ class MaintenanceScheduler(ForkAware):
         self._thread.join(CLOSING_S)
         self._thread = None
         with suppress(StepkeepError):  # a database that is away; the lease ends by itself
-            self._store.run_transaction(partial(release, name=NAME, holder=self._holder))
+            self._store.run_transaction(partial(leases.release, name=NAME, holder=self._holder))
 
     def after_fork_in_child(self) -> None:
         """Begin anew, under another name: the thread is the parent's."""
@@ -129,7 +129,7 @@ class MaintenanceScheduler(ForkAware):
 
     def _renew(self) -> None:
         at = self._store.clock()
-        mine = partial(acquire, name=NAME, holder=self._holder, at=at, for_us=self._lease_us)
+        mine = partial(leases.acquire, name=NAME, holder=self._holder, at=at, for_us=self._lease_us)
         if self._closing.is_set() or not self._store.run_transaction(mine):
             raise _Ended
         self._renewed_at = at

@@ -20,17 +20,14 @@ given as text. ``erasures`` are earlier ones of the same participant. ``webhook_
 without its path) it was told, or is still to be, that a session of his began, was completed or expired.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from ...core.timestamps import format_timestamp
 from ...errors import SessionUnreadable
 from ...sessions import erasure_replay
 from ...sessions.service import SessionStore
-from ...store import audit, erasure_rows, erasures, outbox, raw_rows
-from ...store.erasure_journal import format_line, read_lines
-from ...store.outbox import Delivery
-from ...store.rows import HistoryEntry, dumps
+from ...store import Delivery, HistoryEntry, audit, erasure_journal, erasures, keyset, outbox, raw_rows, rows
 from ...survey import SessionKey, Snapshot
 from ..webhooks import origin
 
@@ -40,6 +37,7 @@ EVENTS_A_PAGE = 50
 """Events that are held in memory at once: each can be a draft of 64 KiB, or a whole state of 1 MiB."""
 
 DELIVERIES_A_PAGE = 1000
+ENTRIES_A_PAGE = 1000
 
 _COUNTED = ("sessions", "events", "set_aside", "token_revocations", "erasures", "webhook_deliveries", "audit")
 
@@ -61,7 +59,7 @@ def export_participant(store: SessionStore, user_id: str, survey_id: str | None 
 
 def read_erasures(store: SessionStore) -> Iterator[str]:
     """Yield the database's list of erasures of participants, a line each, without its end."""
-    return map(format_line, erasure_replay.read_all(store.run_read))
+    return map(erasure_journal.format_line, erasure_replay.read_all(store.run_read))
 
 
 def apply_erasures(
@@ -76,7 +74,7 @@ def apply_erasures(
         name: of the list, for the warning.
         actor: who asks for it, for the audit log.
     """
-    return store.erasure.replay(read_lines(lines, name), actor=actor)
+    return store.erasure.replay(erasure_journal.read_lines(lines, name), actor=actor)
 
 
 class _Export:
@@ -88,7 +86,7 @@ class _Export:
 
     def pieces(self, keys: Iterable[SessionKey]) -> Iterator[str]:
         head = {"format": FORMAT, "user_id": self._user_id, "exported_at": format_timestamp(self._store.clock())}
-        yield dumps(head)[:-1]
+        yield rows.dumps(head)[:-1]
         aside: list[SessionKey] = []
         yield from self._list("sessions", self._sessions(keys, aside))
         yield from self._list("set_aside", map(self._set_aside, aside))
@@ -96,7 +94,7 @@ class _Export:
         yield from self._list("erasures", map(_whole, self._erasures()))
         yield from self._list("webhook_deliveries", map(_whole, self._deliveries()))
         yield from self._list("audit", map(_whole, self._audit()))
-        yield f',"counts":{dumps(self._counts)}}}\n'
+        yield f',"counts":{rows.dumps(self._counts)}}}\n'
 
     def _list(self, name: str, items: Iterable[Iterable[str]]) -> Iterator[str]:
         """Yield a member of the document whose items come in pieces, and count them."""
@@ -130,17 +128,17 @@ class _Export:
         row = store.run_read(lambda connection: raw_rows.read_session(connection, key, store.cipher))
         yield from self._with_history(row or {}, self._rows(key, 0))
 
-    def _with_history(self, session: Mapping[str, Any], pages: Iterable[list[dict[str, Any]]]) -> Iterator[str]:
-        head = dumps(session)[:-1]
+    def _with_history(self, session: Mapping[str, Any], pages: Iterable[Sequence[dict[str, Any]]]) -> Iterator[str]:
+        head = rows.dumps(session)[:-1]
         yield f'{head}{"," if session else ""}"history":['
         separator = ""
         for page in pages:
             self._counts["events"] += len(page)
-            yield separator + dumps(page)[1:-1]
+            yield separator + rows.dumps(page)[1:-1]
             separator = ","
         yield "]}"
 
-    def _history(self, key: SessionKey, newest: int) -> Iterator[list[dict[str, Any]]]:
+    def _history(self, key: SessionKey, newest: int) -> Iterator[Sequence[dict[str, Any]]]:
         """Yield the events up to a version, page by page; from one that can't be read on, as rows."""
         version = 0
         while version < newest:
@@ -157,13 +155,14 @@ class _Export:
             yield page
             version = page[-1]["version"]
 
-    def _rows(self, key: SessionKey, version: int) -> Iterator[list[dict[str, Any]]]:
+    def _rows(self, key: SessionKey, version: int) -> Iterator[Sequence[dict[str, Any]]]:
         store = self._store
-        while page := store.run_read(
-            lambda connection: raw_rows.read_history(connection, key, version, EVENTS_A_PAGE, store.cipher)  # noqa: B023 - called at once
-        ):
-            yield page
-            version = page[-1]["version"]
+        return keyset.pages(
+            store.run_read,
+            lambda connection, after: raw_rows.read_history(connection, key, after, EVENTS_A_PAGE, store.cipher),
+            version,
+            lambda row: cast("int", row["version"]),
+        )
 
     def _revocations(self) -> Iterator[dict[str, Any]]:
         found = self._store.run_read(
@@ -174,36 +173,41 @@ class _Export:
 
     def _erasures(self) -> Iterator[dict[str, Any]]:
         found = self._store.run_read(
-            lambda connection: erasure_rows.read_participant(connection, self._user_id, self._survey_id)
+            lambda connection: erasures.read_participant(connection, self._user_id, self._survey_id)
         )
         for one in found:
             yield {"survey_id": one.survey_id, "sessions": one.sessions, "erased_at": format_timestamp(one.erased_at)}
 
     def _deliveries(self) -> Iterator[dict[str, Any]]:
-        after = 0
-        while page := self._store.run_read(
-            lambda connection: outbox.read_participant(
-                connection,
-                self._user_id,
-                self._survey_id,
-                after,  # noqa: B023 - called at once
-                DELIVERIES_A_PAGE,
-            )
-        ):
+        pages = keyset.pages(
+            self._store.run_read,
+            lambda connection, after: outbox.read_participant(
+                connection, self._user_id, self._survey_id, after, DELIVERIES_A_PAGE
+            ),
+            0,
+            lambda row: row[0].id,
+            DELIVERIES_A_PAGE,
+        )
+        for page in pages:
             yield from (_delivery_of(*one) for one in page)
-            after = page[-1][0].id
 
     def _audit(self) -> Iterator[dict[str, Any]]:
-        before: int | None = None
-        while page := self._store.run_read(
-            lambda connection: audit.read_participant(connection, self._user_id, self._survey_id, before)  # noqa: B023 - called at once
-        ):
+        newest: int | None = None
+        pages = keyset.pages(
+            self._store.run_read,
+            lambda connection, before: audit.read_participant(
+                connection, self._user_id, self._survey_id, before, ENTRIES_A_PAGE
+            ),
+            newest,
+            lambda entry: entry.id,
+            ENTRIES_A_PAGE,
+        )
+        for page in pages:
             yield from map(_entry_of, page)
-            before = page[-1].id
 
 
 def _whole(item: Mapping[str, Any]) -> tuple[str]:
-    return (dumps(item),)
+    return (rows.dumps(item),)
 
 
 def _session_of(snapshot: Snapshot) -> dict[str, Any]:

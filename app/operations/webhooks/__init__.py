@@ -4,7 +4,7 @@ Events are written to the outbox in the transaction of the turn that caused them
 receiver recognizes repeated messages by their ``webhook-id``.
 """
 
-from ...store.webhooks import WebhookEvent
+from ...store import WebhookEvent
 from .dispatcher import Dispatcher
 from .management import (
     BATCH_SIZE,

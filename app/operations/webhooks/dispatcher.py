@@ -21,10 +21,7 @@ from ...core.fork_hooks import ForkAware, register
 from ...errors import MissingKey, StepkeepError
 from ...observability.metrics import WEBHOOK_DELIVERIES
 from ...sessions.service import SessionStore
-from ...store import leases, outbox, webhooks
-from ...store.encryption import DecryptionError
-from ...store.outbox import AttemptResult
-from ...store.webhooks import SECRET, Webhook
+from ...store import AttemptResult, DecryptionError, Webhook, leases, outbox
 from .backoff import SECOND_US
 from .signing import Secret, parse_secrets
 from .worker import EndpointWorker
@@ -138,7 +135,7 @@ class Dispatcher(ForkAware):
         self._record_results()
         if any(in_flight.values()) and not self._has_lease():  # renews it while deliveries are in flight
             self._drop_waiting()
-        known = [] if self._closing.is_set() else self._store.run_read(webhooks.read_all)
+        known = [] if self._closing.is_set() else self._store.run_read(outbox.read_webhooks)
         enabled = {webhook.id: webhook for webhook in known if webhook.disabled_at is None}
         for webhook_id in self._workers.keys() - enabled.keys():
             self._workers[webhook_id].drop_waiting()
@@ -182,7 +179,7 @@ class Dispatcher(ForkAware):
 
     def _secrets(self, webhook: Webhook) -> list[Secret] | None:
         try:
-            return parse_secrets(self._store.cipher.decrypt(webhook.secret, (SECRET, webhook.id)))
+            return parse_secrets(self._store.cipher.decrypt(webhook.secret, (outbox.SECRET, webhook.id)))
         except (MissingKey, DecryptionError) as error:
             if webhook.id not in self._undecryptable:
                 log.error("webhook %s waits: its secret can't be decrypted: %s", webhook.id, error)  # noqa: TRY400 - the traceback says nothing
@@ -258,4 +255,4 @@ class Dispatcher(ForkAware):
 def _record(connection: Connection, results: Iterable[tuple[str, AttemptResult, bool]], at: int) -> None:
     outbox.record_attempts(connection, [attempted for _, attempted, _ in results])
     for webhook_id in {webhook_id for webhook_id, _, is_gone in results if is_gone}:
-        webhooks.disable(connection, webhook_id, at)
+        outbox.disable_webhook(connection, webhook_id, at)

@@ -13,10 +13,7 @@ from sqlalchemy import Connection
 from ...core.timestamps import format_timestamp
 from ...errors import InvalidInput, NoSuchSurvey, NoSuchWebhook, SessionUnreadable
 from ...sessions.service import SessionStore
-from ...store import outbox, webhooks
-from ...store.encryption import DecryptionError
-from ...store.outbox import Delivery
-from ...store.webhooks import EVENTS, SECRET, Webhook, WebhookEvent
+from ...store import DecryptionError, Delivery, Webhook, WebhookEvent, outbox
 from .backoff import SECOND_US
 from .http import PostResult, post
 from .signing import (
@@ -69,7 +66,7 @@ def add_webhook(store: SessionStore, url: object, events: Iterable[str], survey_
     webhook = Webhook(
         id=webhook_id,
         url=url,
-        secret=store.cipher.encrypt(secret, (SECRET, webhook_id)),
+        secret=store.cipher.encrypt(secret, (outbox.SECRET, webhook_id)),
         events=events,
         survey_id=survey_id,
         created_at=store.clock(),
@@ -77,10 +74,12 @@ def add_webhook(store: SessionStore, url: object, events: Iterable[str], survey_
     )
 
     def insert(connection: Connection) -> None:
-        if len(webhooks.read_all(connection)) >= MAX_WEBHOOKS:
+        if len(outbox.read_webhooks(connection)) >= MAX_WEBHOOKS:
             raise InvalidInput(f"there are already {MAX_WEBHOOKS} webhooks, the maximum: remove one first")
-        if webhooks.read(connection, webhook_id) is None:  # otherwise a retried transaction was committed after all
-            webhooks.add(connection, webhook)
+        if (
+            outbox.read_webhook(connection, webhook_id) is None
+        ):  # otherwise a retried transaction was committed after all
+            outbox.add_webhook(connection, webhook)
 
     store.run_transaction(insert)
     return NewWebhook(webhook, secret)
@@ -88,12 +87,12 @@ def add_webhook(store: SessionStore, url: object, events: Iterable[str], survey_
 
 def list_webhooks(store: SessionStore) -> list[Webhook]:
     """Return all webhooks, oldest first."""
-    return store.run_read(webhooks.read_all)
+    return store.run_read(outbox.read_webhooks)
 
 
 def get_webhook(store: SessionStore, webhook_id: str) -> Webhook:
     """Return a webhook, or raise NoSuchWebhook."""
-    webhook = store.run_read(partial(webhooks.read, webhook_id=webhook_id))
+    webhook = store.run_read(partial(outbox.read_webhook, webhook_id=webhook_id))
     if webhook is None:
         raise NoSuchWebhook(webhook_id)
     return webhook
@@ -107,9 +106,9 @@ def set_enabled(store: SessionStore, webhook_id: str, *, enabled: bool) -> Webho
     """
     get_webhook(store, webhook_id)
     if enabled:
-        store.run_transaction(partial(webhooks.enable, webhook_id=webhook_id))
+        store.run_transaction(partial(outbox.enable_webhook, webhook_id=webhook_id))
     else:
-        store.run_transaction(partial(webhooks.disable, webhook_id=webhook_id, at=store.clock()))
+        store.run_transaction(partial(outbox.disable_webhook, webhook_id=webhook_id, at=store.clock()))
     return get_webhook(store, webhook_id)
 
 
@@ -123,12 +122,12 @@ def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = O
     secret, until = new_secret(), store.clock() + int(overlap_hours * HOUR_US)
 
     def replace(connection: Connection) -> None:
-        webhook = webhooks.read_locked(connection, webhook_id)
+        webhook = outbox.read_webhook(connection, webhook_id)
         if webhook is None:
             raise NoSuchWebhook(webhook_id)
         previous = [old.text for old in read_secrets(store, webhook) if old.text != secret]
         text = serialize_secrets([Secret(secret, None), *(Secret(old, until) for old in previous[:1])])
-        webhooks.set_secret(connection, webhook_id, store.cipher.encrypt(text, (SECRET, webhook_id)))
+        outbox.set_secret(connection, webhook_id, store.cipher.encrypt(text, (outbox.SECRET, webhook_id)))
 
     store.run_transaction(replace)
     return secret
@@ -139,12 +138,10 @@ def remove_webhook(store: SessionStore, webhook_id: str, progress: Progress = la
     set_enabled(store, webhook_id, enabled=False)
     done = 0
     # In batches: turns that add deliveries wait for each transaction.
-    while removed := store.run_transaction(
-        partial(webhooks.remove_deliveries, webhook_id=webhook_id, limit=BATCH_SIZE)
-    ):
+    while removed := store.run_transaction(partial(outbox.remove_deliveries, webhook_id=webhook_id, limit=BATCH_SIZE)):
         done += removed
         progress(done)
-    store.run_transaction(partial(webhooks.remove, webhook_id=webhook_id))
+    store.run_transaction(partial(outbox.remove_webhook, webhook_id=webhook_id))
 
 
 def list_deliveries(
@@ -254,15 +251,15 @@ def delivery_to_dict(delivery: Delivery) -> dict[str, Any]:
 def read_secrets(store: SessionStore, webhook: Webhook) -> list[Secret]:
     """Return the secrets of a webhook, newest first."""
     try:
-        return parse_secrets(store.cipher.decrypt(webhook.secret, (SECRET, webhook.id)))
+        return parse_secrets(store.cipher.decrypt(webhook.secret, (outbox.SECRET, webhook.id)))
     except DecryptionError as error:
         raise SessionUnreadable("webhooks", webhook.id, "its secret can't be decrypted: rotate it") from error
 
 
 def _validate_events(events: Iterable[str]) -> tuple[WebhookEvent, ...]:
     names = list(dict.fromkeys(events))
-    unknown = [name for name in names if name not in EVENTS]
+    unknown = [name for name in names if name not in outbox.EVENTS]
     if unknown or not names:
         problem = f"unknown event {str(unknown[0])[:40]!r}" if unknown else "no events"
-        raise InvalidInput(f"{problem}: choose from {', '.join(EVENTS)}")
+        raise InvalidInput(f"{problem}: choose from {', '.join(outbox.EVENTS)}")
     return cast("tuple[WebhookEvent, ...]", tuple(names))

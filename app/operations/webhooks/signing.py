@@ -13,7 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from ...core.timestamps import format_timestamp
-from ...store.outbox import Delivery
+from ...store import Delivery
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32

@@ -11,8 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ...settings import Settings
-from ...store.outbox import AttemptResult, Delivery
-from ...store.webhooks import Webhook
+from ...store import AttemptResult, Delivery, Webhook
 from ...survey import SessionKey
 from .backoff import CircuitBreaker, retry_delay_us
 from .http import PostResult, post

@@ -10,7 +10,7 @@ from ...core import strict_json
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unauthorized, VersionConflict
 from ...sessions.service import SessionStore
 from ...survey import AnyCommand, Begin, Save, SessionKey, Snapshot, Update, survey_json_schema
-from ...writer.batch import Committed
+from ...writer import Committed
 from ..authorization import authorize_all, authorize_session, may_see_internals
 from ..context import app_context, authenticator, store
 from ..ws import messages

@@ -25,8 +25,7 @@ from ...errors import (
 )
 from ...observability import metrics, tracing
 from ...survey import Answer, AnyCommand, Draft, SessionKey, Snapshot
-from ...writer.batch import Committed, Rejected, Result
-from ...writer.pending import Queued
+from ...writer import Committed, Queued, Rejected, Result
 from ..context import AppContext, app_context
 from ..request_origin import client_address, is_allowed_origin
 from . import messages, server

@@ -16,7 +16,7 @@ from app.operations.backup.databases import snapshot
 from app.operations.backup.row_format import TABLES, Row
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import audit, erasure_rows
+from app.store import audit, erasures
 from app.store.engine import normalise_url
 from app.store.erasure_journal import ErasureRecord, hash_user_id
 from app.store.tables import (
@@ -111,7 +111,7 @@ def _fill_others(connection: Connection) -> None:
     connection.execute(insert(api_keys), [key])
     connection.execute(insert(sign_ins), [{"cookie_hash": "c", "key_id": "k1", "signed_in_at": time, "seen_at": time}])
     connection.execute(insert(token_revocations), [{"survey_id": "phq9", "user_id": "user0", "revoked_at": time}])
-    erasure_rows.add_missing(connection, [ErasureRecord("phq9", hash_user_id(salt, "phq9", "gone"), salt, 1, AT)])
+    erasures.add_missing(connection, [ErasureRecord("phq9", hash_user_id(salt, "phq9", "gone"), salt, 1, AT)])
     audit.record(connection, audit.AuditEntry(at=AT, actor="operator", action="session_read", user_id="user1"))
     hook = {"id": "w1", "url": "https://x.test/", "secret": "s", "events": "completed", "created_at": time}
     connection.execute(insert(webhooks), [hook])
