@@ -9,10 +9,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import hypothesis
@@ -30,6 +30,7 @@ KINDS = ("sqlite", "postgresql", "mysql")
 SERVER_KINDS = ("postgresql", "mysql")
 
 Servers = Callable[[str], Databases]
+T = TypeVar("T")
 
 # The tests start hundreds of processes and migrate thousands of times: otherwise each would compile its files anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -57,6 +58,11 @@ def examples(count: int, **options: Any) -> hypothesis.settings:
     """Return settings that try this many examples in the profile ci: a quarter in dev, ten times as many in nightly."""
     percent = hypothesis.settings.default.max_examples
     return hypothesis.settings(max_examples=max(1, count * percent // 100), **options)
+
+
+def sample(cases: Sequence[T]) -> Sequence[T]:
+    """Return as large a share of the cases as the profile tries of its examples, and at most all."""
+    return cases[:: max(1, 100 // hypothesis.settings.default.max_examples)]
 
 
 INTERFACES = ("browser", "cli", "client", "deploy", "docs", "web")

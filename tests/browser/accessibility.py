@@ -21,8 +21,13 @@ SMALL_TARGETS = """() => [...document.querySelectorAll(
 
 def in_every_appearance(test: Any) -> Any:
     """Run a test in light and dark mode, on a phone and on a desk, with the parameters ``scheme`` and ``viewport``."""
-    by_viewport = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-    return pytest.mark.parametrize("scheme", ["light", "dark"])(by_viewport(test))
+    appearances = [
+        pytest.param("light", DESK, id="desk-light"),
+        pytest.param("dark", PHONE, id="phone-dark"),
+        pytest.param("dark", DESK, id="desk-dark", marks=pytest.mark.long),
+        pytest.param("light", PHONE, id="phone-light", marks=pytest.mark.long),
+    ]
+    return pytest.mark.parametrize(("scheme", "viewport"), appearances)(test)
 
 
 def assert_accessible(page: Page, views: Iterable[str]) -> None:

@@ -22,11 +22,12 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
-from tests.conftest import Server, Servers, each_kind
+from tests.conftest import Server, Servers, each_kind, sample
 from tests.databases import create_sqlite
 from tests.web.conftest import Participant, running_server
 
-STRINGS: list[str] = list(dict.fromkeys(json.loads(Path(__file__).with_name("naughty_strings.json").read_text())))
+ALL_STRINGS: list[str] = json.loads(Path(__file__).with_name("naughty_strings.json").read_text())
+STRINGS = sample(list(dict.fromkeys(ALL_STRINGS)))
 NAMES = [text for text in STRINGS if 1 <= len(text) <= 255]
 """Of the length that a step's name may have."""
 
@@ -142,7 +143,7 @@ def test_naughty_string_comes_back_the_same_when_it_is_an_answer_or_an_id(app: A
             assert not 1 <= len(text) <= 64
     events = app.request("GET", f"{HERE}/history", query_string={**SURVEY, "limit": "1000"}).get_json()["events"]
     assert [(event["message_id"], event["answer"]) for event in events[1:]] == kept
-    assert len(kept) > 300
+    assert len(kept) > 0.6 * len(STRINGS)
 
 
 def test_naughty_string_is_refused_or_taken_as_it_is_when_it_is_in_an_address(app: App) -> None:

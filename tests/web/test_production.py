@@ -155,7 +155,9 @@ def test_cors_is_off_unless_the_origin_is_allowed(app: App, settings_here: Setti
             assert not cors_of(other.request("GET", "/api/surveys", headers={"Origin": origin})), origin
 
 
-@pytest.mark.parametrize("weak", WEAK_KEYS)
+@pytest.mark.parametrize(
+    "weak", ["none", *(pytest.param(weak, marks=pytest.mark.long) for weak in WEAK_KEYS if weak != "none")]
+)
 def test_production_does_not_start_without_a_strong_secret_key(tmp_path: Path, weak: str) -> None:
     """Under gunicorn and by `make run`: one line that says what to do, exit code 1, and no database is made."""
     ended = [run_gunicorn(tmp_path, **WEAK_KEYS[weak])]

@@ -1,13 +1,12 @@
 """REST against its own OpenAPI document: whatever is sent, what is answered is what the document says.
 
 Schemathesis makes the requests: examples, each bound and what lies beyond it, random ones, and walks from one
-operation to the next. With SCHEMA_EXAMPLES=500 in the environment it looks for much longer.
+operation to the next. With --hypothesis-profile nightly it looks for much longer.
 """
 
 import base64
 import contextlib
 import logging
-import os
 import re
 import secrets
 import threading
@@ -34,10 +33,10 @@ from app.web.factory import MAX_BODY_BYTES, create_app
 from app.web.rest.openapi.errors import CODES
 from app.web.rest.requests import IDEMPOTENCY_KEY_PATTERN
 from app.web.ws.asyncapi import CLOSE_CODES, asyncapi_document
-from tests.conftest import ROOT, SURVEYS
+from tests.conftest import ROOT, SURVEYS, examples
 from tests.databases import create_sqlite
 
-EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "25"))
+EXAMPLES = examples(25).max_examples
 """Random requests for each operation, on top of those that the document's bounds ask for."""
 
 WEB = ROOT / "app" / "web"
