@@ -1,4 +1,4 @@
-"""The import path of existing integrations: ``from database import get_database``."""
+"""The import path that existing integrations use: ``from database import get_database``."""
 
 from app.database import Database, get_database
 

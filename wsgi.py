@@ -1,4 +1,4 @@
-"""What a WSGI server loads, ``gunicorn wsgi:app``; and ``flask``, which has the operator's commands here."""
+"""The application for WSGI servers (``gunicorn wsgi:app``) and for ``flask``, which adds the operator's commands."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from app.web.factory import create_app
 try:
     app = create_app()
 except ConfigurationError as error:
-    print(f"stepkeep: {error.message}", file=sys.stderr)  # noqa: T201 - there is no log yet
-    # Of a command alone: gunicorn takes 3 and 4 of a worker for signs of its own, and ends.
+    print(f"stepkeep: {error.message}", file=sys.stderr)  # noqa: T201 - the log is not configured yet
+    # Only for commands: exit codes 3 and 4 of a worker have a meaning for gunicorn, which would stop.
     sys.exit(exit_code_of(error) if os.environ.get("FLASK_RUN_FROM_CLI") == "true" else 1)
 register(app)

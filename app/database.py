@@ -1,4 +1,4 @@
-"""The simple Python API: keep sessions from a script, without any server.
+"""The simple Python API: sessions for scripts, without a server.
 
 ::
 
@@ -7,14 +7,13 @@
     db = get_database()
     db.save_session(user_id="user123", current_step="S1", answers={}, step_history=[])
 
-Steps here need not belong to any survey file. Each write is committed when it returns True.
+The steps need not exist in a survey file. A write that returns True is committed.
 """
 
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from .core.message_ids import new_message_id
 from .core.timestamps import format_timestamp
@@ -24,11 +23,38 @@ from .settings import read_settings
 from .store import HistoryEntry
 from .survey import Note, Save, Snapshot, Update
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+class SessionDict(TypedDict):
+    """A session; the times are RFC 3339 in UTC."""
+
+    user_id: str
+    survey_id: str
+    survey_revision: str | None
+    status: str
+    current_step: str
+    answers: dict[str, Any]
+    step_history: list[str]
+    is_audio_mode: bool
+    draft: Any
+    session_data: dict[str, Any] | None
+    version: int
+    created_at: str
+    updated_at: str
+    completed_at: str | None
+
+
+class HistoryDict(TypedDict):
+    """An entry of a session's history; the time is RFC 3339 in UTC."""
+
+    action: str
+    step: str | None
+    answer: Any
+    timestamp: str
+    version: int
 
 
 class Database:
-    """Sessions of the default survey, by participant. Safe from any thread."""
+    """The sessions of the default survey, by participant. Thread-safe."""
 
     def __init__(self, store: SessionStore) -> None:
         self.store = store
@@ -42,19 +68,19 @@ class Database:
         is_audio_mode: bool = False,  # noqa: FBT001, FBT002 - as above
         session_data: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Make this the session's whole state; the session is made where there is none.
+        """Replace the session's whole state; create the session if there is none.
 
         Args:
-            answers: by step; any JSON.
+            answers: any JSON, by step.
             step_history: the steps before the current one, oldest first.
-            session_data: anything of your own, a JSON object.
+            session_data: any JSON object of the application.
 
         Returns:
-            True: it is committed.
+            True: the state is committed.
 
         Raises:
-            InvalidInput: something given is not valid; nothing was written.
-            Unavailable: it could not be saved now; saving again is safe.
+            InvalidInput: an argument is invalid; nothing was written.
+            Unavailable: the state can't be saved now; repeating the call is safe.
         """
         key = self.store.queries.key(user_id)
         path = tuple(step_history) if isinstance(step_history, list | tuple) else step_history
@@ -63,23 +89,17 @@ class Database:
             message_id=new_message_id(),
             current_step=current_step,
             answers=answers,
-            step_history=path,  # type: ignore[arg-type]  # checked by the service, which names what is wrong
+            step_history=path,  # type: ignore[arg-type]  # the service checks it
             is_audio_mode=is_audio_mode,
             session_data=session_data,
         )
         self.store.turns.submit_or_raise(key, command)
         return True
 
-    def load_session(self, user_id: str) -> dict[str, Any] | None:
-        """Return the session, None where there is none.
-
-        Returns:
-            ``current_step``, ``answers``, ``step_history`` (a list), ``is_audio_mode`` (a bool) and
-            ``session_data``; beside them ``user_id``, ``survey_id``, ``survey_revision``, ``status``,
-            ``draft``, ``version``, ``created_at`` and ``updated_at`` (UTC).
-        """
+    def load_session(self, user_id: str) -> SessionDict | None:
+        """Return the session, or None if there is none."""
         snapshot = self.store.queries.load(self.store.queries.key(user_id))
-        return None if snapshot is None else self._shown(snapshot)
+        return None if snapshot is None else self._to_dict(snapshot)
 
     def update_session_state(
         self,
@@ -90,22 +110,22 @@ class Database:
         is_audio_mode: bool | None = None,  # noqa: FBT001 - as above
         session_data: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Change what is given of the session's state; what is None stays.
+        """Change parts of the session's state; those that are None stay.
 
         Returns:
-            True: it is committed. False: there is no such session.
+            True: the change is committed. False: the session does not exist.
 
         Raises:
             InvalidInput, Unavailable: as :meth:`save_session`.
         """
-        given = {
+        fields = {
             "current_step": current_step,
             "answers": answers,
             "step_history": tuple(step_history) if isinstance(step_history, list) else step_history,
             "is_audio_mode": is_audio_mode,
             "session_data": session_data,
         }
-        changes = {name: value for name, value in given.items() if value is not None}
+        changes = {name: value for name, value in fields.items() if value is not None}
         command = Update(at=self.store.clock(), message_id=new_message_id(), changes=changes)
         return self._submit(user_id, command)
 
@@ -116,29 +136,29 @@ class Database:
         step: str | None = None,
         answer: Any = None,  # noqa: ANN401 - any JSON
     ) -> bool:
-        """Put an entry of your own into the session's history; it changes no state.
+        """Add an entry to the session's history, which does not change its state.
 
         Returns:
-            True: it is committed. False: there is no such session.
+            True: the entry is committed. False: the session does not exist.
         """
         command = Note(at=self.store.clock(), message_id=new_message_id(), action=action, step=step, answer=answer)
         return self._submit(user_id, command)
 
-    def get_session_history(self, user_id: str, limit: int = 100) -> list[dict[str, Any]]:
-        """Return what happened, newest first: ``action``, ``step``, ``answer``, ``timestamp`` (UTC)."""
+    def get_session_history(self, user_id: str, limit: int = 100) -> list[HistoryDict]:
+        """Return the newest entries of the session's history, newest first."""
         entries = self.store.queries.history(self.store.queries.key(user_id), limit=limit, newest_first=True)
-        return [_shown_entry(entry) for entry in entries]
+        return [_entry_dict(entry) for entry in entries]
 
-    def list_sessions(self, limit: int = 100) -> list[dict[str, Any]]:
-        """Return sessions of all surveys, in the order of their participants."""
-        return [self._shown(snapshot) for snapshot in self.store.queries.list(limit=limit)[0]]
+    def list_sessions(self, limit: int = 100) -> list[SessionDict]:
+        """Return sessions of all surveys, ordered by participant."""
+        return [self._to_dict(snapshot) for snapshot in self.store.queries.list(limit=limit)[0]]
 
     def delete_session(self, user_id: str) -> bool:
         """Erase the session and its history; return whether there was one."""
         return self.store.erasure.delete(self.store.queries.key(user_id))
 
     def close(self) -> None:
-        """Give the database's connections back."""
+        """Close the database's connections."""
         self.store.close()
 
     def _submit(self, user_id: str, command: Update | Note) -> bool:
@@ -148,13 +168,8 @@ class Database:
             return False
         return True
 
-    def _shown(self, snapshot: Snapshot) -> dict[str, Any]:
-        return {
-            **snapshot.to_dict(self.store.clock()),
-            "version": snapshot.state.version,
-            "created_at": format_timestamp(snapshot.state.started_at),
-            "updated_at": format_timestamp(snapshot.state.updated_at),
-        }
+    def _to_dict(self, snapshot: Snapshot) -> SessionDict:
+        return cast("SessionDict", snapshot.to_full_dict(self.store.clock()))
 
 
 _instance: Database | None = None
@@ -162,34 +177,34 @@ _guard = threading.Lock()
 
 
 def get_database() -> Database:
-    """Return this process's database, opened at the first call as the environment says.
+    """Return the database of this process, opened with the settings of the environment at the first call.
 
-    Safe from any thread, and after a fork: a child opens its own.
+    Thread-safe; a forked child opens its own.
 
     Raises:
-        ConfigurationError: the environment, a survey file or the database can't be used.
+        ConfigurationError: a setting, a survey file or the database prevents it.
     """
-    global _instance  # noqa: PLW0603 - one instance a process is what it promises
+    global _instance  # noqa: PLW0603 - one instance per process
     with _guard:
         if _instance is None:
             _instance = Database(open_store(read_settings()))
         return _instance
 
 
-def _forget_after_fork() -> None:
-    # A lock that another thread of the parent held would stay so; the store begins anew by itself.
+def _reset_after_fork() -> None:
+    # The child would inherit a lock that another thread of the parent holds. The store resets itself.
     global _instance, _guard  # noqa: PLW0603 - as above
     _guard = threading.Lock()
     _instance = None
 
 
-os.register_at_fork(after_in_child=_forget_after_fork)
+os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def _shown_entry(entry: HistoryEntry) -> dict[str, Any]:
+def _entry_dict(entry: HistoryEntry) -> HistoryDict:
     record = entry.record
     return {
-        # An entry of one's own has the action that was given, not the event's name.
+        # An entry of add_history_entry has the caller's action, not the event's name.
         "action": record.data.get("action", record.action) if record.action == "noted" else record.action,
         "step": record.step,
         "answer": record.answer,

@@ -1,7 +1,6 @@
-"""``python -m app.serve``, which is ``make run``: look at everything once, then become gunicorn.
+"""``python -m app.serve``, which is ``make run``: check the configuration once, then become gunicorn.
 
-So that a port that is taken, a database that can't be opened or a wrong survey file is one clear line,
-and not a worker that dies again and again.
+A taken port, an unreachable database or an invalid survey file is one clear line, not a worker that restarts for ever.
 """
 
 import os
@@ -16,9 +15,9 @@ from .web.signing_secrets import signing_secrets
 
 
 def main() -> None:
-    """Serve, or end with exit code 1 and one line that says why not."""
+    """Serve, or exit with code 1 and one line that gives the reason."""
     try:
-        settings = _meant(read_settings())
+        settings = effective_settings(read_settings())
         signing_secrets(settings)
         _check_port(settings)
         lock = server_lock(normalise_url(settings.database_url))
@@ -28,52 +27,52 @@ def main() -> None:
             lock.release()
     except ConfigurationError as error:
         sys.exit(f"stepkeep: {error.message}")
-    surveys = ", ".join(store.catalogue.surveys) or f"none: put survey files into {settings.surveys_dir}"
+    surveys = ", ".join(store.catalogue.surveys) or f"none; add survey files to {settings.surveys_dir}"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = settings.public_url or f"http://{host}:{settings.port}"
     print(f"Stepkeep is on {address} - open it in a browser. Surveys: {surveys}.")  # noqa: T201
     if settings.environment == "development":
-        print("Development mode: nobody is asked for credentials, and only this machine is served.")  # noqa: T201
-    print("Ctrl-C stops it; what was answered is kept.", flush=True)  # noqa: T201
+        print("Development mode: no authentication, and only this machine is served.")  # noqa: T201
+    print("Press Ctrl-C to stop; all answers are kept.", flush=True)  # noqa: T201
     os.environ["STEPKEEP_ENVIRONMENT"] = settings.environment
-    os.execv(  # noqa: S606 - this very Python
+    os.execv(  # noqa: S606 - the running Python
         sys.executable, [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "wsgi:app"]
     )
 
 
-def _meant(settings: Settings) -> Settings:
-    """Return the settings, in development where only this machine can get in and nothing else was said.
+def effective_settings(settings: Settings) -> Settings:
+    """Return the settings, in development mode if only this machine can connect and no setting says otherwise.
 
     Raises:
-        ConfigurationError: others could get in without credentials.
+        ConfigurationError: other machines could connect without authentication.
     """
     if is_loopback(settings.host):
-        # Who names the public address, or a proxy, means others to come.
-        is_said = not settings.model_fields_set.isdisjoint({"environment", "public_url", "proxies"})
-        return settings if is_said else settings.model_copy(update={"environment": "development"})
+        # A public URL or a proxy means that others connect through this machine.
+        is_explicit = not settings.model_fields_set.isdisjoint({"environment", "public_url", "proxies"})
+        return settings if is_explicit else settings.model_copy(update={"environment": "development"})
     if "environment" in settings.model_fields_set and settings.environment == "development":
         raise ConfigurationError(
-            f"development mode has no authentication, so HOST={settings.host} is refused: leave HOST out, "
-            "or serve others with STEPKEEP_ENVIRONMENT=production and a SECRET_KEY"
+            f"Development mode has no authentication, so HOST={settings.host} is refused. Remove HOST, "
+            "or set STEPKEEP_ENVIRONMENT=production and a SECRET_KEY."
         )
     if not settings.secret_key.get_secret_value():
         raise ConfigurationError(
-            f"HOST={settings.host} can be reached from other machines, where credentials are needed: set SECRET_KEY "
-            'to what this prints: python3 -c "import secrets; print(secrets.token_urlsafe(32))"; or leave HOST out'
+            f"Other machines can connect to HOST={settings.host}, which requires authentication. Set SECRET_KEY to the "
+            'output of: python3 -c "import secrets; print(secrets.token_urlsafe(32))"; or remove HOST.'
         )
     return settings
 
 
 def _check_port(settings: Settings) -> None:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            trial.bind((settings.host, settings.port))
+            probe.bind((settings.host, settings.port))
         except OSError as error:
             raise ConfigurationError(
-                f"can't listen on {settings.host} port {settings.port}: {error.strerror}; "
-                "choose another with PORT=8001 (or HOST=...)"
+                f"Can't listen on {settings.host} port {settings.port}: {error.strerror}. "
+                "Choose another port, such as PORT=8001, or another HOST."
             ) from error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.serve import _meant
+from app.serve import effective_settings
 from app.settings import Settings
 from tests.conftest import ROOT, SURVEYS, free_port
 
@@ -75,14 +75,14 @@ def test_loopback_is_development_unless_the_server_is_public(monkeypatch: pytest
     """A public address or a proxy selects production; development has no authentication."""
     for name in ("STEPKEEP_ENVIRONMENT", "STEPKEEP_PUBLIC_URL", "STEPKEEP_PROXIES", "HOST"):
         monkeypatch.delenv(name, raising=False)
-    assert _meant(Settings()).environment == "development"
+    assert effective_settings(Settings()).environment == "development"
     for given in PUBLIC:
         with monkeypatch.context() as environment:
             for name, value in given.items():
                 environment.setenv(name, value)
-            assert _meant(Settings()).environment == "production"
+            assert effective_settings(Settings()).environment == "production"
             environment.setenv("STEPKEEP_ENVIRONMENT", "development")
-            assert _meant(Settings()).environment == "development"
+            assert effective_settings(Settings()).environment == "development"
 
 
 @pytest.mark.parametrize("given", PUBLIC, ids=["STEPKEEP_PUBLIC_URL", "STEPKEEP_PROXIES"])

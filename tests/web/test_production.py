@@ -181,7 +181,7 @@ def test_development_says_so_in_one_line(tmp_path: Path) -> None:
         told = [line for line in server.log.splitlines() if "Development mode" in line]
     finally:
         server.stop()
-    assert told == ["Development mode: nobody is asked for credentials, and only this machine is served."]
+    assert told == ["Development mode: no authentication, and only this machine is served."]
 
 
 def test_development_is_for_loopback_only(tmp_path: Path, settings_here: Settings) -> None:
@@ -196,7 +196,7 @@ def test_development_is_for_loopback_only(tmp_path: Path, settings_here: Setting
         run_gunicorn(tmp_path, STEPKEEP_ENVIRONMENT="development", GUNICORN_CMD_ARGS=f"--bind [::]:{free_port()}"),
     ):
         assert done.returncode == 1
-        assert "development mode has no authentication" in done.stderr
+        assert "evelopment mode has no authentication" in done.stderr
     store = open_store(settings_here.model_copy(update={"environment": "development"}))
     app = create_app(store.settings, store)
     asks = [
