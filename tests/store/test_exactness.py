@@ -79,7 +79,7 @@ def app(
 @pytest.fixture
 def store(app: flask.Flask) -> SessionStore:
     """The application's store, without sessions."""
-    found: SessionStore = app.extensions["stepkeep"]
+    found: SessionStore = app.extensions["stepkeep"].store
     clear(found)
     found.clock = found.queries.clock = now_us
     return found
