@@ -1,4 +1,4 @@
-"""Breaks a migration at any of its statements; as a program it dies there: ``-m tests.migrations.interruption``."""
+"""Interrupt a migration at any statement; as a program (``-m tests.migrations.interruption``), the process dies there."""
 
 import contextlib
 import os
@@ -11,29 +11,29 @@ from sqlalchemy import Connection, Engine, event
 
 from tests.migrations.sample import migrate
 
-ASKS_ONLY = re.compile(r"\s*(SELECT|SHOW|DESCRIBE|PRAGMA|SET)\b", re.IGNORECASE)
+READ_ONLY = re.compile(r"\s*(SELECT|SHOW|DESCRIBE|PRAGMA|SET)\b", re.IGNORECASE)
 KILLED = 9
 
 
 class Interrupted(Exception):
-    """The migration was broken on purpose."""
+    """Raised to interrupt a migration."""
 
 
 @contextlib.contextmanager
-def interrupted_at(number: int, how: Callable[[], None]) -> Iterator[list[str]]:
-    """Call ``how`` instead of the statement of this number, counted from 1; gives the statements so far.
+def interrupted_at(number: int, interrupt: Callable[[], None]) -> Iterator[list[str]]:
+    """Call ``interrupt`` before the statement with this number; yield the list of statements, the last one included.
 
-    Counted are those that change something, and each COMMIT.
+    Statements that write, and each COMMIT, are numbered from 1.
     """
-    done: list[str] = []
+    statements: list[str] = []
 
     def count(statement: str) -> None:
-        done.append(statement)
-        if len(done) == number:
-            how()
+        statements.append(statement)
+        if len(statements) == number:
+            interrupt()
 
     def before_execute(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if not ASKS_ONLY.match(statement):
+        if not READ_ONLY.match(statement):
             count(statement)
 
     def before_commit(_connection: Connection) -> None:
@@ -42,7 +42,7 @@ def interrupted_at(number: int, how: Callable[[], None]) -> Iterator[list[str]]:
     event.listen(Engine, "before_cursor_execute", before_execute)
     event.listen(Engine, "commit", before_commit)
     try:
-        yield done
+        yield statements
     finally:
         event.remove(Engine, "before_cursor_execute", before_execute)
         event.remove(Engine, "commit", before_commit)

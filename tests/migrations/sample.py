@@ -1,4 +1,4 @@
-"""What migration tests share: databases made by hand, rows, and alembic as a program and in this process."""
+"""Databases created by hand, sample rows, and Alembic as a program and in this process."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ REVISIONS = (
     "0016",
 )
 
-# The SQL of existing installations as they are, and as a person would write it elsewhere.
+# SQLite: the SQL of existing installations. The others: the same tables in their dialects.
 SESSIONS = """
 CREATE TABLE sessions (user_id {key} NOT NULL PRIMARY KEY, current_step TEXT NOT NULL, answers TEXT NOT NULL,
   step_history TEXT NOT NULL, created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
@@ -66,10 +66,10 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 def alembic(url: str, *arguments: str, **environment: str) -> None:
-    """Run alembic as an operator does; it must end well."""
-    done = run_alembic(url, *arguments, **environment)
-    out, _ = done.communicate(timeout=ALEMBIC_S)
-    assert done.returncode == 0, out
+    """Run alembic as an operator does; assert that it succeeds."""
+    process = run_alembic(url, *arguments, **environment)
+    out, _ = process.communicate(timeout=ALEMBIC_S)
+    assert process.returncode == 0, out
 
 
 def run_alembic(url: str, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
@@ -84,7 +84,7 @@ def run_alembic(url: str, *arguments: str, **environment: str) -> "subprocess.Po
 
 
 def migrate(url: str, revision: str, *, down: bool = False, default_survey: str = UNNAMED_SURVEY) -> None:
-    """Upgrade or downgrade in this process, many times as fast."""
+    """Upgrade or downgrade in this process, which is many times faster than the program."""
     config = Config()
     config.set_main_option("script_location", str(ROOT / "alembic"))
     config.attributes["url"] = normalise_url(url)
@@ -93,7 +93,7 @@ def migrate(url: str, revision: str, *, down: bool = False, default_survey: str 
 
 
 def execute(url: str, statements: str) -> None:
-    """Run the statements, each ended with a semicolon and a new line, in one transaction."""
+    """Run the statements, separated by semicolon and newline, in one transaction."""
     engine = writer_engine(normalise_url(url))
     with engine.begin() as connection:
         for statement in statements.split(";\n"):
@@ -102,26 +102,26 @@ def execute(url: str, statements: str) -> None:
 
 
 def make_by_hand(url: str) -> None:
-    """Make an existing installation's tables, with rows, and without a stamp of Alembic."""
+    """Create an existing installation's tables with rows, without Alembic's version table."""
     execute(url, BY_HAND[normalise_url(url).get_backend_name()])
     execute(url, ROWS)
 
 
 def dump(url: str) -> Rows:
-    """Return all rows by table, each table's in the order of its first columns; Alembic's table left out."""
+    """Return the rows of each table except Alembic's, ordered by primary key."""
     engine = writer_engine(normalise_url(url))
     with engine.begin() as connection:
-        found = {table.name: _rows(connection, table) for table in _reflected(connection).sorted_tables}
+        tables = {table.name: _rows(connection, table) for table in _reflected(connection).sorted_tables}
     engine.dispose()
-    return {name: rows for name, rows in found.items() if name != "alembic_version"}
+    return {name: rows for name, rows in tables.items() if name != "alembic_version"}
 
 
 def shape(url: str) -> dict[str, Any]:
-    """Return the schema as the database tells it: columns with their types, keys and indexes."""
+    """Return the schema from the database: columns with their types, keys and indexes."""
     engine = writer_engine(normalise_url(url))
     with engine.begin() as connection:
         inspector = inspect(connection)
-        found = {
+        tables = {
             table: (
                 {str(c["name"]): (str(c["type"]), c["nullable"], c["default"]) for c in inspector.get_columns(table)},
                 inspector.get_pk_constraint(table)["constrained_columns"],
@@ -131,7 +131,7 @@ def shape(url: str) -> dict[str, Any]:
             for table in inspector.get_table_names()
         }
     engine.dispose()
-    return found
+    return tables
 
 
 def _reflected(connection: Connection) -> MetaData:
@@ -141,7 +141,7 @@ def _reflected(connection: Connection) -> MetaData:
 
 
 def _rows(connection: Connection, table: Any) -> list[dict[str, Any]]:
-    # Without history's number: what is undone leaves a gap in it.
+    # Without the ids of history: a rollback leaves a gap in them.
     columns = [column for column in table.c if column.name != "id"]
     order = [table.c.id] if "id" in table.c else list(table.primary_key.columns)
     return [dict(row) for row in connection.execute(select(*columns).order_by(*order)).mappings()]

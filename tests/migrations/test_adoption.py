@@ -1,6 +1,7 @@
-"""Databases made by hand from the SQL of existing installations are adopted, each row kept, on each database."""
+"""Upgrades adopt databases created by hand from the SQL of existing installations, and keep each row."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -20,22 +21,18 @@ BOB = SessionKey("phq9", "bob")
 
 
 def check_fold(store: SessionStore, key: SessionKey) -> None:
-    """History reads back, and its fold is the row, times included."""
+    """Check that replaying history gives the row, times included."""
     snapshot = store.queries.load(key)
     assert snapshot is not None
     folded = fold(rows.parse_events(store.queries.history(key, limit=10_000)))
     assert folded is not None
-    # When an old session began was in no event; that is what the fold can't know.
-    assert folded == type(folded)(**{**as_fields(snapshot.state), "started_at": folded.started_at})
-
-
-def as_fields(state: object) -> dict[str, object]:
-    return {name: getattr(state, name) for name in type(state).__dataclass_fields__}  # type: ignore[attr-defined]
+    # No event has the start time of an adopted session.
+    assert folded == replace(snapshot.state, started_at=folded.started_at)
 
 
 @pytest.fixture
 def adopted(empty_url: str) -> Iterator[SessionStore]:
-    """A store on a database made by hand, whose sessions are of phq9."""
+    """A store on an adopted database, with its sessions in the survey phq9."""
     make_by_hand(empty_url)
     migrate(empty_url, "head", default_survey="phq9")
     store = open_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
@@ -43,8 +40,8 @@ def adopted(empty_url: str) -> Iterator[SessionStore]:
     store.close()
 
 
-def test_adopted_session_loads_and_takes_the_next_answer(adopted: SessionStore) -> None:
-    """Answers in their order, step history, mode and data are as they were; the walk goes on; history reads back."""
+def test_adopted_session_keeps_its_state_and_accepts_the_next_answer(adopted: SessionStore) -> None:
+    """Answers in their order, step history, mode and data; its history can be read too."""
     snapshot, resumed = adopted.turns.get_or_create(BOB, is_audio_mode=False)
     state = snapshot.state
     assert resumed
@@ -64,21 +61,21 @@ def test_adopted_session_loads_and_takes_the_next_answer(adopted: SessionStore) 
     assert [entry.record.answer for entry in entries] == [2, None, "😀", None, 2]
 
 
-def test_completed_and_corrupt_sessions_are_adopted_too(adopted: SessionStore) -> None:
-    """One that was at its end is completed; one that can't be read is set aside when its participant comes."""
+def test_completed_and_corrupt_sessions_are_adopted(adopted: SessionStore) -> None:
+    """A session at its end is completed; an unreadable one is set aside when its participant connects."""
     completed = adopted.queries.load(SessionKey("phq9", "eve"))
     assert completed is not None
     assert completed.state.status == "completed"
     begun, resumed = adopted.turns.get_or_create(SessionKey("phq9", "corrupt"), is_audio_mode=False)
     assert (resumed, begun.state.current_step) == (False, "Q1")
     with adopted.queries.engine.connect() as connection:
-        kept = connection.exec_driver_sql("SELECT answers FROM sessions WHERE user_id LIKE 'corrupt~%%'").scalar()
-    assert kept == "{oops"
+        answers = connection.exec_driver_sql("SELECT answers FROM sessions WHERE user_id LIKE 'corrupt~%%'").scalar()
+    assert answers == "{oops"
 
 
 @pytest.mark.parametrize("size", [1000, 100_000], ids=["small", "over 64 KiB"])
-def test_adopted_session_holds_what_a_new_one_holds(adopted: SessionStore, size: int) -> None:
-    """Any text, of any size that is allowed; the time to the microsecond."""
+def test_adopted_session_stores_answers_of_any_allowed_size(adopted: SessionStore, size: int) -> None:
+    """MySQL's TEXT of an adopted table would end at 64 KiB; times have microseconds."""
     database = Database(adopted)
     answers = {"Q1": "ä😀" * (size // 2)}
     assert database.update_session_state("bob", answers=answers)
@@ -88,15 +85,15 @@ def test_adopted_session_holds_what_a_new_one_holds(adopted: SessionStore, size:
     check_fold(adopted, BOB)
 
 
-def test_database_made_by_hand_ends_with_the_tables_of_the_models(empty_url: str) -> None:
-    """``alembic check`` finds nothing to do."""
+def test_adopted_database_has_the_schema_of_the_models(empty_url: str) -> None:
+    """``alembic check`` finds no difference."""
     make_by_hand(empty_url)
     alembic(empty_url, "upgrade", "head")
     alembic(empty_url, "check")
 
 
-def test_adopted_tables_of_another_character_set_hold_any_text(empty_url: str) -> None:
-    """MariaDB's own default is latin1, and a person who names none has it."""
+def test_adopted_tables_store_any_text_when_created_with_another_character_set(empty_url: str) -> None:
+    """MariaDB's default is latin1."""
     kind = normalise_url(empty_url).get_backend_name()
     execute(empty_url, BY_HAND[kind].replace(" DEFAULT CHARSET=utf8mb4", ""))
     execute(empty_url, "INSERT INTO sessions (user_id, current_step, answers, step_history) VALUES ('u', 'Q1', '{\"Q1\":\"ä\"}', '[]')")  # fmt: skip
@@ -112,8 +109,8 @@ def test_adopted_tables_of_another_character_set_hold_any_text(empty_url: str) -
         store.close()
 
 
-def test_table_of_another_program_is_not_touched(empty_url: str) -> None:
-    """A clear line, exit code other than 0, and no traceback."""
+def test_upgrade_fails_when_a_table_belongs_to_another_program(empty_url: str) -> None:
+    """A one-line error and a nonzero exit code, without a traceback."""
     execute(empty_url, "CREATE TABLE sessions (id INTEGER)")
     failed = run_alembic(empty_url, "upgrade", "head")
     out, _ = failed.communicate(timeout=60)

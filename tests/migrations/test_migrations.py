@@ -1,4 +1,4 @@
-"""Migrations: up and down with rows in the tables, two at once, and the names of what they make; on each database."""
+"""Migrations: upgrades and downgrades with rows, concurrent upgrades, and the names of constraints."""
 
 import re
 from typing import Any
@@ -23,17 +23,16 @@ NAMED = re.compile(
 
 
 def columns(rows: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
-    """Return these columns of each row."""
     return [tuple(row[name] for name in names) for row in rows]
 
 
 def answers_of(rows: Rows) -> list[tuple[Any, ...]]:
-    """Return history's answers, whoever wrote them."""
+    """Return the events of history that have an answer."""
     return [row for row in columns(rows["session_history"], "user_id", "step", "answer", "timestamp") if row[2]]
 
 
-def make_newest(url: str) -> None:
-    """Fill a database of the newest revision as the program does: answers, drafts, a restart, two surveys."""
+def insert_newest(url: str) -> None:
+    """Insert rows of the newest revision through the store: answers, drafts, a restart, two surveys."""
     store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, default_survey="phq9"))
     for survey, user in (("phq9", "ann"), ("phq9", "Ann"), ("intake", "ben")):
         store.turns.get_or_create(SessionKey(survey, user), is_audio_mode=True)
@@ -48,8 +47,8 @@ def make_newest(url: str) -> None:
 
 
 @pytest.mark.parametrize("below", range(len(REVISIONS) - 1), ids=lambda below: f"{REVISIONS[below]}-up")
-def test_each_revision_goes_up_down_and_up_with_every_row(empty_url: str, below: int) -> None:
-    """Down is what was before, up again is what was after: schema and every value of every row."""
+def test_each_revision_keeps_every_row_when_upgraded_downgraded_and_upgraded_again(empty_url: str, below: int) -> None:
+    """The downgrade restores what was before, the second upgrade what was after: schema and values."""
     url = empty_url
     migrate(url, "0001")
     execute(url, ROWS)
@@ -64,8 +63,8 @@ def test_each_revision_goes_up_down_and_up_with_every_row(empty_url: str, below:
     assert columns(down["sessions"], *KEPT) == columns(before["sessions"], *KEPT)
     assert answers_of(down) == answers_of(before)
     assert set(shape(url)) == set(before_shape)
-    assert {table: set(found[0]) for table, found in shape(url).items()} == {
-        table: set(found[0]) for table, found in before_shape.items()
+    assert {table: set(columns) for table, (columns, *_) in shape(url).items()} == {
+        table: set(columns) for table, (columns, *_) in before_shape.items()
     }
     migrate(url, REVISIONS[below + 1])
     again = dump(url)
@@ -74,11 +73,11 @@ def test_each_revision_goes_up_down_and_up_with_every_row(empty_url: str, below:
     assert shape(url) == after_shape
 
 
-def test_newest_rows_go_down_to_the_first_revision_and_up_again(empty_url: str) -> None:
-    """What the program wrote: each session, each answer in history; and history folds to its row afterwards."""
+def test_newest_rows_are_kept_when_downgraded_to_the_first_revision_and_upgraded_again(empty_url: str) -> None:
+    """Each session, and each answer in history."""
     url = empty_url
     migrate(url, "head")
-    make_newest(url)
+    insert_newest(url)
     newest = dump(url)
     migrate(url, "0001", down=True)
     first = dump(url)
@@ -105,8 +104,8 @@ INSERT INTO erasures (survey_id, user_hash, salt, sessions, erased_at) VALUES
 """
 
 
-def test_erasures_that_were_added_twice_are_merged(empty_url: str) -> None:
-    """One of each stays; purges, which have no hash, and other times and surveys are no doubles."""
+def test_duplicate_erasures_are_merged_when_upgraded(empty_url: str) -> None:
+    """Purges, which have no hash, and entries with other times or surveys are not duplicates."""
     migrate(empty_url, "0012")
     execute(empty_url, ERASURES)
     before = dump(empty_url)["erasures"]
@@ -114,8 +113,8 @@ def test_erasures_that_were_added_twice_are_merged(empty_url: str) -> None:
     assert dump(empty_url)["erasures"] == [before[0], *before[2:4], *before[5:]]
 
 
-def test_upgrade_and_downgrade_by_the_command_keep_every_row(empty_url: str) -> None:
-    """As an operator runs it; models and migrations agree; base is empty."""
+def test_rows_are_kept_when_upgraded_and_downgraded_by_the_command(empty_url: str) -> None:
+    """The schema equals the models'; at base, the database is empty."""
     url = empty_url
     migrate(url, "0001")
     execute(url, ROWS)
@@ -129,21 +128,21 @@ def test_upgrade_and_downgrade_by_the_command_keep_every_row(empty_url: str) -> 
     alembic(url, "check")
 
 
-def test_two_upgrades_at_once_harm_nothing(empty_url: str) -> None:
-    """One works, the other waits; both end well, with the rows of one."""
+def test_two_concurrent_upgrades_succeed(empty_url: str) -> None:
+    """The second waits for the first, and changes nothing."""
     url = empty_url
     migrate(url, "0001")
     execute(url, ROWS)
-    both = [run_alembic(url, "upgrade", "head") for _ in range(2)]
-    for one in both:
-        out, _ = one.communicate(timeout=120)
-        assert one.returncode == 0, out
+    upgrades = [run_alembic(url, "upgrade", "head") for _ in range(2)]
+    for upgrade in upgrades:
+        out, _ = upgrade.communicate(timeout=120)
+        assert upgrade.returncode == 0, out
     rows = dump(url)
     assert (len(rows["sessions"]), len(rows["session_history"])) == (3, 6)
 
 
-def test_migration_that_fails_leaves_no_lock_behind(empty_url: str) -> None:
-    """In a process that lives on, another upgrade needn't wait for it."""
+def test_failed_migration_releases_its_lock(empty_url: str) -> None:
+    """While its process continues, another upgrade need not wait."""
     execute(empty_url, "CREATE TABLE sessions (id INTEGER)")
     with pytest.raises(Exception, match="another program"):
         migrate(empty_url, "head")
@@ -153,25 +152,25 @@ def test_migration_that_fails_leaves_no_lock_behind(empty_url: str) -> None:
     assert other.returncode == 0, out
 
 
-def test_schema_that_is_the_newest_is_looked_at_without_its_rows(empty_url: str) -> None:
-    """Each start of a server or command asks for it while participants write: it takes as long with a billion rows."""
+def test_schema_check_reads_no_rows_when_the_schema_is_current(empty_url: str) -> None:
+    """Each start of a server or command runs it, and its time must not depend on the number of rows."""
     migrate(empty_url, "head")
-    asked: list[str] = []
+    statements: list[str] = []
 
-    def hear(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        asked.append(statement)
+    def record(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement)
 
-    event.listen(Engine, "before_cursor_execute", hear)
+    event.listen(Engine, "before_cursor_execute", record)
     try:
         upgrade_schema(normalise_url(empty_url))
     finally:
-        event.remove(Engine, "before_cursor_execute", hear)
-    assert any("alembic_version" in statement for statement in asked)
-    assert not [one for one in asked if "foreign_key_check" in one or "session" in one.replace("SESSION", "")]
+        event.remove(Engine, "before_cursor_execute", record)
+    assert any("alembic_version" in statement for statement in statements)
+    assert not [s for s in statements if "foreign_key_check" in s or "session" in s.replace("SESSION", "")]
 
 
-def test_every_constraint_and_index_has_a_name_of_the_convention(empty_url: str) -> None:
-    """What has no name, or another in each database, can't be dropped by a later revision."""
+def test_every_constraint_and_index_is_named_by_the_convention(empty_url: str) -> None:
+    """A later revision can drop only what has the same name in each database."""
     migrate(empty_url, "head")
     engine = writer_engine(normalise_url(empty_url))
     with engine.begin() as connection:
@@ -183,14 +182,14 @@ def test_every_constraint_and_index_has_a_name_of_the_convention(empty_url: str)
 
 
 def names_of(connection: Connection) -> list[str]:
-    """Return the names of all keys, checks and indexes; MariaDB calls each primary key PRIMARY."""
+    """Return the names of all keys, checks and indexes, without MariaDB's primary keys, which are all PRIMARY."""
     inspector = inspect(connection)
-    found: list[Any] = []
+    constraints: list[Any] = []
     for table in set(inspector.get_table_names()) - {"alembic_version"}:
         if connection.dialect.name != "mysql":
-            found.append(inspector.get_pk_constraint(table))
-        found += inspector.get_foreign_keys(table)
-        found += inspector.get_unique_constraints(table)
-        found += inspector.get_check_constraints(table)
-        found += inspector.get_indexes(table)
-    return [str(one["name"]) for one in found]
+            constraints.append(inspector.get_pk_constraint(table))
+        constraints += inspector.get_foreign_keys(table)
+        constraints += inspector.get_unique_constraints(table)
+        constraints += inspector.get_check_constraints(table)
+        constraints += inspector.get_indexes(table)
+    return [str(constraint["name"]) for constraint in constraints]

@@ -1,4 +1,4 @@
-"""A program that finds another schema than it needs refuses to start, and says which command to run."""
+"""A program refuses to start with another schema than it needs, and names the command to run."""
 
 import argparse
 import base64
@@ -28,8 +28,8 @@ COMMAND = "alembic upgrade head"
 INSTALL = "upgraded by a newer release"
 
 
-def make(url: str, revision: str | None) -> None:
-    """Bring the database to the revision; one that this program doesn't know is made up."""
+def prepare(url: str, revision: str | None) -> None:
+    """Bring the database to the revision; NEWER is only stamped."""
     if revision == NEWER:
         migrate(url, "head")
         execute(url, "UPDATE alembic_version SET version_num = '9999'")
@@ -42,11 +42,11 @@ def is_embedded(url: str) -> bool:
 
 
 def start(url: str) -> "subprocess.CompletedProcess[str]":
-    given = {**os.environ, "PORT": str(free_port()), "DATABASE_URL": url, "STEPKEEP_SURVEYS_DIR": str(SURVEYS)}
+    environment = {**os.environ, "PORT": str(free_port()), "DATABASE_URL": url, "STEPKEEP_SURVEYS_DIR": str(SURVEYS)}
     return subprocess.run(
         [sys.executable, "-m", "app.serve"],
         cwd=ROOT,
-        env=given,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -55,17 +55,17 @@ def start(url: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("revision", [OLDER, NONE, NEWER], ids=["older", "none", "newer"])
-def test_open_store_refuses_another_schema(empty_url: str, revision: str | None) -> None:
-    """Older or none on a server names the command; a newer one is never touched; SQLite is upgraded at start."""
-    make(empty_url, revision)
+def test_open_store_raises_schema_mismatch_when_the_schema_differs(empty_url: str, revision: str | None) -> None:
+    """An older schema or none: the message names the command, and SQLite is upgraded. A newer one is never changed."""
+    prepare(empty_url, revision)
     settings = Settings(database_url=empty_url, surveys_dir=SURVEYS)
     if is_embedded(empty_url) and revision != NEWER:
         open_store(settings).close()
         return
-    with pytest.raises(SchemaMismatch) as refused:
+    with pytest.raises(SchemaMismatch) as caught:
         open_store(settings)
-    assert (INSTALL if revision == NEWER else COMMAND) in refused.value.message
-    del refused  # holds the store that was refused; what that left open is to be told here, not in another test
+    assert (INSTALL if revision == NEWER else COMMAND) in caught.value.message
+    del caught  # references the store: a connection left open must warn in this test, not in a later one
     gc.collect()
 
 
@@ -74,11 +74,11 @@ def test_open_store_refuses_another_schema(empty_url: str, revision: str | None)
     [OLDER, pytest.param(NONE, marks=pytest.mark.long), pytest.param(NEWER, marks=pytest.mark.long)],
     ids=["older", "none", "newer"],
 )
-def test_server_refuses_another_schema_in_one_line(empty_url: str, revision: str | None) -> None:
-    """Exit code 1, one line, no traceback."""
-    make(empty_url, revision)
+def test_server_exits_with_one_line_when_the_schema_differs(empty_url: str, revision: str | None) -> None:
+    """Exit code 1, no traceback."""
+    prepare(empty_url, revision)
     if is_embedded(empty_url) and revision != NEWER:
-        return  # the server would start: test_socket shows that
+        return  # the server starts, as test_socket shows
     done = start(empty_url)
     assert done.returncode == 1, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -86,7 +86,7 @@ def test_server_refuses_another_schema_in_one_line(empty_url: str, revision: str
 
 
 def downgrade(url: str, revision: str, *arguments: str) -> None:
-    """Downgrade in this process; the arguments are those of ``-x``."""
+    """Downgrade in this process; the arguments are values of ``-x``."""
     config = Config(cmd_opts=argparse.Namespace(x=list(arguments)))
     config.set_main_option("script_location", str(ROOT / "alembic"))
     config.attributes["url"] = normalise_url(url)
@@ -98,7 +98,7 @@ INSERT INTO sessions (user_id, survey_id, current_step, answers, step_history, v
   VALUES ('ada', 'phq9', 'Q1', '{}', '[]', 1);
 INSERT INTO session_history (user_id, survey_id, version, action) VALUES ('ada', 'phq9', 1, 'started')
 """
-SEALED = "enc:1:0123456789ab:AAAA"
+ENCRYPTED = "enc:1:0123456789ab:AAAA"
 ANSWERS = [
     ("sessions", "answers", "'{}'"),
     ("sessions", "drafts", "NULL"),
@@ -108,21 +108,21 @@ ANSWERS = [
 ]
 
 
-def test_downgrade_to_a_program_without_keys_is_refused_while_anything_is_encrypted(empty_url: str) -> None:
-    """That would set the sessions aside as broken: wherever one value is, the command to run is named."""
+def test_downgrade_below_encryption_is_refused_while_any_value_is_encrypted(empty_url: str) -> None:
+    """An older release would set the sessions aside as broken; the error names the command to run."""
     migrate(empty_url, "0008")
     execute(empty_url, ONE_TURN)
     for table, column, plain in ANSWERS:
-        execute(empty_url, f"UPDATE {table} SET {column} = '{SEALED}'")  # noqa: S608 - ours
+        execute(empty_url, f"UPDATE {table} SET {column} = '{ENCRYPTED}'")  # noqa: S608 - constants of this test
         for arguments in ((), ("lossy=yes",)):
             with pytest.raises(CommandError, match=f"{table} has encrypted.*`flask keys rotate --to-plain`"):
                 downgrade(empty_url, "0007", *arguments)
-        execute(empty_url, f"UPDATE {table} SET {column} = {plain}")  # noqa: S608 - ours
+        execute(empty_url, f"UPDATE {table} SET {column} = {plain}")  # noqa: S608 - constants of this test
     downgrade(empty_url, "0007")
 
 
-def test_downgrade_goes_when_all_was_made_plain(empty_url: str) -> None:
-    """As the refusal says: by `flask keys rotate --to-plain`, from the newest schema on."""
+def test_downgrade_below_encryption_succeeds_when_all_values_are_decrypted(empty_url: str) -> None:
+    """By `flask keys rotate --to-plain`, as the error says, at the newest schema."""
     migrate(empty_url, "head")
     key = base64.b64encode(os.urandom(32)).decode()
     settings = Settings(database_url=empty_url, surveys_dir=SURVEYS, answers_keys=key)
@@ -133,7 +133,7 @@ def test_downgrade_goes_when_all_was_made_plain(empty_url: str) -> None:
     store.close()
     with pytest.raises(CommandError, match="flask keys rotate --to-plain"):
         downgrade(empty_url, "0007", "lossy=yes")
-    migrate(empty_url, "head")  # MariaDB keeps what a downgrade did until then
+    migrate(empty_url, "head")  # MariaDB does not roll back the refused downgrade
     store = open_store(settings)
     rotate(store, to_plain=True)
     store.close()
@@ -141,7 +141,7 @@ def test_downgrade_goes_when_all_was_made_plain(empty_url: str) -> None:
     assert [row["answers"] for row in dump(empty_url)["sessions"]] == ['{"Q1":2}']
 
 
-LOST = {
+LOSSY = {
     "0008": (
         "api_keys",
         "(id, name, scopes, secret_hash, created_at) VALUES ('a', 'ward 3', 'export', 'x', '2026-01-02 03:04:05')",
@@ -156,10 +156,10 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize("revision", LOST)
-def test_downgrade_that_loses_rows_wants_to_be_told_so(empty_url: str, revision: str) -> None:
-    """Refused with the flag that does it, and nothing is lost until then; an empty table needs no flag."""
-    table, row = LOST[revision]
+@pytest.mark.parametrize("revision", LOSSY)
+def test_downgrade_that_loses_rows_is_refused_without_its_flag(empty_url: str, revision: str) -> None:
+    """The error names the flag, and no row is lost; an empty table needs no flag."""
+    table, row = LOSSY[revision]
     below = REVISIONS[REVISIONS.index(revision) - 1]
     migrate(empty_url, revision)
     downgrade(empty_url, below)
