@@ -1,20 +1,9 @@
 """The audit log: who read, exported or erased what. Safe from any thread."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection
-
-from ..store import Action, AuditEntry, AuditPage, RecordedEntry, audit
+from ..store import Action, AuditEntry, AuditPage, audit, keyset
 from ..survey import SessionKey
-
-__all__ = ["Action", "AuditEntry", "AuditLog", "AuditPage", "RecordedEntry"]
-
-T = TypeVar("T")
-
-
-class _Run(Protocol):
-    def __call__(self, work: Callable[[Connection], T]) -> T: ...
 
 
 class AuditLog:
@@ -24,7 +13,7 @@ class AuditLog:
         clock: returns microseconds since 1970 UTC.
     """
 
-    def __init__(self, run_read: _Run, run_transaction: _Run, clock: Callable[[], int]) -> None:
+    def __init__(self, run_read: keyset.Run, run_transaction: keyset.Run, clock: Callable[[], int]) -> None:
         self._run_read = run_read
         self._run_transaction = run_transaction
         self._clock = clock

@@ -11,7 +11,7 @@ from contextlib import suppress
 from sqlalchemy import Connection
 
 from ..errors import DatabaseUnavailable, MissingKey, SessionUnreadable, Unavailable
-from ..store import Erasure, ErasureJournal, ErasureRecord, ErasureTarget, history, sessions
+from ..store import Erasure, ErasureJournal, ErasureRecord, ErasureTarget, history, keyset, sessions
 from ..store.drivers import sqlite
 from ..survey import SessionKey, SessionState
 from . import erasure_replay
@@ -35,7 +35,7 @@ class SessionEraser:
     def __init__(
         self,
         queries: SessionQueries,
-        transaction: erasure_replay.Run,
+        transaction: keyset.Run,
         subscribers: Subscribers,
         journal: ErasureJournal | None,
     ) -> None:
@@ -75,7 +75,7 @@ class SessionEraser:
         self._clean_up(keys)
         return len(keys)
 
-    def replay(self, records: Iterable[ErasureRecord], *, actor: str = erasure_replay.BY_ITSELF) -> int:
+    def replay(self, records: Iterable[ErasureRecord], *, actor: str = erasure_replay.AUTOMATIC_ACTOR) -> int:
         """Repeat erasures on sessions that began before them; return how many sessions were erased.
 
         Afterwards both the database and the journal have these erasures.
@@ -83,7 +83,7 @@ class SessionEraser:
         Args:
             actor: of the audit log entries.
         """
-        keys = erasure_replay.apply_lines(self._access(), list(records), actor=actor).erased
+        keys = erasure_replay.replay(self._database(), list(records), actor=actor).erased
         self._clean_up(keys)
         self.reconcile()
         return len(keys)
@@ -91,7 +91,7 @@ class SessionEraser:
     def reconcile(self) -> None:
         """Make the database and the journal have the same erasures; what only the journal has is repeated."""
         if self._journal is not None:
-            self._clean_up(erasure_replay.reconcile(self._access(), self._journal))
+            self._clean_up(erasure_replay.reconcile(self._database(), self._journal))
 
     def check_journal(self) -> None:
         """Raise ConfigurationError if the journal can't be kept."""
@@ -136,8 +136,8 @@ class SessionEraser:
             self._subscribers.drop([key])
             log.error("%s Set aside as %s; a new session begins.", error, name)
 
-    def _access(self) -> erasure_replay.Access:
-        return erasure_replay.Access(self._queries.clock, self._queries.run, self._transaction)
+    def _database(self) -> erasure_replay.Database:
+        return erasure_replay.Database(self._queries.clock, self._queries.run, self._transaction)
 
     def _clean_up(self, keys: Collection[SessionKey]) -> None:
         if keys:

@@ -105,7 +105,7 @@ def test_restored_backup_is_erased_again_at_the_next_start(listed: Settings, cap
         assert [{**row, "id": 0} for row in after["erasures"]] == [{**row, "id": 0} for row in before]
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1
-    assert warnings[0].startswith("2 sessions were erased: the list ")
+    assert warnings[0].startswith("2 sessions were erased: the erasure journal ")
     assert f"2 {ERASED_AGAIN}" in warnings[0]
     caplog.clear()
     with opened(listed) as store:
@@ -236,7 +236,7 @@ def test_erasure_that_failed_behind_its_line_takes_no_answers_given_since(
         assert "were left" not in caplog.text
         return
     assert {**after, "erasures": []} == before
-    assert caplog.text.count(f"1 sessions of the list {path} have changed since their erasure and were left") == 1
+    assert caplog.text.count(f"1 sessions in the erasure journal {path} changed after their erasure") == 1
     assert f"`flask erasures apply {path}`" in caplog.text
     assert ERASED_AGAIN not in caplog.text
     with opened(listed) as store, path.open("rb") as lines:
@@ -289,11 +289,11 @@ def test_both_lists_agree_after_a_start(store: SessionStore, tmp_path: Path, kep
     stored = [line for line, (_, _, is_stored) in zip(lines, kept, strict=True) if is_stored]
     store.run_transaction(lambda connection: erasures.add_missing(connection, list({*stored})))
     wanted = {line.identity for line, (_, *is_anywhere) in zip(lines, kept, strict=True) if any(is_anywhere)}
-    erasure_replay.reconcile(store.erasure._access(), listed)
+    erasure_replay.reconcile(store.erasure._database(), listed)
     assert {one.identity for one in listed.read()} == wanted
     assert sorted(one.identity for one in erasure_replay.read_all(store.run_read)) == sorted(wanted)
     text = listed.path.read_bytes()
-    erasure_replay.reconcile(store.erasure._access(), listed)
+    erasure_replay.reconcile(store.erasure._database(), listed)
     assert listed.path.read_bytes() == text
 
 
@@ -313,7 +313,7 @@ def test_erasure_beside_a_start_gets_no_second_line(listed: Settings, monkeypatc
         listing = store.erasure._journal
         assert listing is not None
         monkeypatch.setattr(erasure_replay, "read_all", read_all)
-        erasure_replay._complete(store.erasure._access(), listing)
+        erasure_replay._complete(store.erasure._database(), listing)
         assert is_done
         assert len(listing.path.read_text().splitlines()) == 2
 

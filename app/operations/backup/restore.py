@@ -104,13 +104,13 @@ def _replace(
     def run(work: Callable[[Connection], T]) -> T:
         return work(connection)  # in the transaction of the restore
 
-    access = erasure_replay.Access(store.clock, run, run)
-    records = [*store.erasure.journal_records(), *erasure_replay.read_all(access.read)]
+    replayed = erasure_replay.Database(store.clock, run, run)
+    records = [*store.erasure.journal_records(), *erasure_replay.read_all(replayed.read)]
     for table in reversed(TABLES):
         database.clear(table)
     _insert(database, archive, options, store.cipher, progress)
     database.reset_sequences()
-    return _replay_erasures(access, records)
+    return _replay_erasures(replayed, records)
 
 
 def _insert(
@@ -137,10 +137,10 @@ def _insert(
     counter.finish()
 
 
-def _replay_erasures(access: erasure_replay.Access, records: list[ErasureRecord]) -> ReplayResult:
-    known = {record.identity for record in erasure_replay.read_all(access.read)}
+def _replay_erasures(database: erasure_replay.Database, records: list[ErasureRecord]) -> ReplayResult:
+    known = {record.identity for record in erasure_replay.read_all(database.read)}
     missing = [record for record in records if record.identity not in known]
-    return erasure_replay.apply_lines(access, missing, actor=erasure_replay.BY_ITSELF, keeps_changed=True)
+    return erasure_replay.replay(database, missing, actor=erasure_replay.AUTOMATIC_ACTOR, keeps_changed=True)
 
 
 def _record(connection: Connection, store: SessionStore, verified: Verified, options: RestoreOptions) -> None:
