@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .database import Database, get_database
-    from .sessions.service import SessionStore, open_store
+    from .sessions import SessionStore, open_store
 
 __all__ = ["Database", "SessionStore", "__version__", "get_database", "open_store"]
 

@@ -18,7 +18,7 @@ from typing import Any, TypedDict, cast
 from .core.message_ids import new_message_id
 from .core.timestamps import format_timestamp
 from .errors import NoSuchSession
-from .sessions.service import SessionStore, open_store
+from .sessions import SessionStore, open_store
 from .settings import read_settings
 from .store import HistoryEntry
 from .survey import Note, Save, Snapshot, Update

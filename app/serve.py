@@ -8,7 +8,7 @@ import socket
 import sys
 
 from .errors import ConfigurationError
-from .sessions.service import open_store
+from .sessions import open_store
 from .settings import Settings, is_loopback, read_settings
 from .store import normalise_url, server_lock
 from .web.signing_secrets import signing_secrets

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 
 from ..errors import InvalidInput, Unauthorized
-from ..sessions.service import SessionStore
+from ..sessions import SessionStore
 from ..store import StoredKey, credentials
 from ..survey import SessionKey
 from . import api_keys

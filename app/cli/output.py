@@ -32,7 +32,7 @@ from ..errors import (
     Overloaded,
     StepkeepError,
 )
-from ..sessions.service import SessionStore
+from ..sessions import SessionStore
 from ..store import audit
 
 P = ParamSpec("P")

@@ -1,1 +1,24 @@
-"""The session service: everything that the interfaces do with sessions."""
+"""The session service: everything that the interfaces do with sessions.
+
+``erasure_replay`` is a namespace, e.g. ``erasure_replay.read_all(store.run_read)``.
+"""
+
+from ..store import Action, Cursor, RecordedEntry, SurveyCount
+from . import erasure_replay
+from .queries import now_us
+from .service import SessionStore, open_store
+from .subscribers import Subscriber
+from .validation import MAX_STEP_LENGTH
+
+__all__ = [
+    "MAX_STEP_LENGTH",
+    "Action",
+    "Cursor",
+    "RecordedEntry",
+    "SessionStore",
+    "Subscriber",
+    "SurveyCount",
+    "erasure_replay",
+    "now_us",
+    "open_store",
+]

@@ -40,8 +40,6 @@ from .survey_revisions import SurveyRevisions
 _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")
 _SURVEY_ID = re.compile(SURVEY_ID)
 
-__all__ = ["Cursor", "HistoryEntry", "SessionQueries", "SurveyCount", "now_us"]
-
 KEYS_A_PAGE = 10_000
 
 _CORRUPT_HISTORY = (UnknownEvent, ValueError, TypeError, AttributeError)

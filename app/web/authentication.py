@@ -17,7 +17,7 @@ from ..access.api_keys import PREFIX
 from ..access.credentials import Credentials
 from ..access.principals import Anyone, Developer, Integrator, Participant, Principal
 from ..errors import Unauthorized, Unavailable
-from ..sessions.service import SessionStore
+from ..sessions import SessionStore
 from ..survey import SessionKey
 from .cookies import Cookies
 from .rate_limits import RateLimits

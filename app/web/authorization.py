@@ -15,7 +15,7 @@ from ..access.principals import (
     require_session_access,
 )
 from ..errors import StepkeepError
-from ..sessions.audit_log import Action
+from ..sessions import Action
 from ..survey import SessionKey
 from .context import app_context, authenticator, store
 from .rest import requests

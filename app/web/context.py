@@ -6,7 +6,7 @@ import flask
 
 from ..operations.analytics import SummaryCache
 from ..operations.webhooks import Dispatcher
-from ..sessions.service import SessionStore
+from ..sessions import SessionStore
 from .authentication import Authenticator, MetricsKeyCache
 from .gauges import Gauges
 from .health import HealthChecks

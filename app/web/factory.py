@@ -15,7 +15,7 @@ from ..observability.logging import configure_logging, resolve_log_format
 from ..operations.analytics import SummaryCache
 from ..operations.maintenance.scheduler import MaintenanceScheduler
 from ..operations.webhooks import Dispatcher
-from ..sessions.service import SessionStore, open_store
+from ..sessions import SessionStore, open_store
 from ..settings import Settings, is_loopback, read_settings
 from .authentication import SUBPROTOCOL, Authenticator, MetricsKeyCache
 from .context import EXTENSION, AppContext, app_context, authenticator

@@ -7,7 +7,7 @@ import os
 import threading
 
 from ..observability import metrics
-from ..sessions.service import SessionStore
+from ..sessions import SessionStore
 from .ws.connection_limits import ConnectionLimits
 
 REFRESH_S = 1.0

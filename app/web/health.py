@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from ..errors import MissingKey, SchemaMismatch, StepkeepError
-from ..sessions.service import SessionStore
+from ..sessions import SessionStore
 from .ws.connection_limits import ConnectionLimits
 
 log = logging.getLogger("stepkeep.readiness")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ...errors import RateLimited
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from .filters import Filters
 from .summary import summarize
 

@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy import Connection
 
 from ...errors import MissingKey
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import encryption, keyset, statistics
 from ...survey import END
 from .counters import Counters

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from ...core.timestamps import format_timestamp, to_datetime
 from ...errors import NoSuchSurvey
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import definitions, sessions
 from ...survey import Survey
 from ...survey.types import STEP_TYPES

@@ -6,7 +6,7 @@ from pathlib import Path
 from ...core.files import create_file
 from ...core.timestamps import format_timestamp
 from ...errors import BackupBroken, InvalidInput
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import head_revision, normalise_url
 from .bulk import BulkDatabase
 from .databases import require_revision, snapshot

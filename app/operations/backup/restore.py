@@ -13,8 +13,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from ...errors import BackupBroken, InvalidInput
-from ...sessions import erasure_replay
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore, erasure_replay
 from ...store import Cipher, ErasureRecord, ReplayResult, audit, normalise_url, server_lock, tables
 from .bulk import BulkDatabase
 from .databases import transaction, write_engine

@@ -15,7 +15,7 @@ from functools import partial
 from sqlalchemy import ColumnElement, Connection, and_, not_, select
 
 from ...errors import InvalidInput
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import history, keyset, owner_of, tables
 from ...survey import AnyCommand, SessionKey, Survey
 from ...writer import Turn

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import rows
 from .codebook import codebook_to_dict
 from .csv import write_events, write_sessions

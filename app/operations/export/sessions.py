@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from ...catalogue import Catalogue
 from ...errors import MissingKey, NoSuchSurvey, SurveyFileError
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import SET_ASIDE, HistoryEntry, SessionFilter, StoredSession, definitions, export_pages, keyset
 from ...survey import SessionKey, SessionState, Survey, parse_definition
 from .columns import Definitions

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, update
 
 from ...core.timestamps import to_datetime
 from ...errors import InvalidInput, MissingKey, NoSuchSession
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import ReplayedHistory, SessionAndReplay, audit, integrity, rows, tables
 from ...survey import SessionKey, SessionState, Survey
 from .verify import Checked, fields_that_differ, holds_state, verify_sessions

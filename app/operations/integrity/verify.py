@@ -12,7 +12,7 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from ...errors import MissingKey
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import SET_ASIDE, ReplayedHistory, SessionAndReplay, integrity, rows, sessions
 from ...survey import SessionKey, SessionState
 

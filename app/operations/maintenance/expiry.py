@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ...errors import MissingKey, SessionUnreadable, Unavailable
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import audit, expiry, sessions
 from ...survey import Expire, SessionKey
 from ...writer import Committed, Rejected, Result

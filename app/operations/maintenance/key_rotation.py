@@ -39,7 +39,7 @@ from sqlalchemy import (
 )
 
 from ...errors import ConfigurationError, MissingKey
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import Cipher, DecryptionError, encryption, sessions, tables
 
 BATCH = 500

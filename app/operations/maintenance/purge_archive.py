@@ -32,7 +32,7 @@ import orjson
 from ...core.files import open_new
 from ...core.timestamps import format_timestamp
 from ...errors import InvalidInput, MissingKey
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import Cipher, encryption, raw_rows, retention
 from ...survey import SessionKey
 

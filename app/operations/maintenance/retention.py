@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import retention, sessions
 from ...survey import SessionKey
 from .purge_archive import Archive

@@ -15,7 +15,7 @@ from pathlib import Path
 from ...core.fork_hooks import ForkAware, register
 from ...core.timestamps import to_datetime
 from ...errors import StepkeepError
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import leases
 from .expiry import expire
 from .purge_archive import Archive

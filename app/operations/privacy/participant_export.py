@@ -25,8 +25,7 @@ from typing import Any, cast
 
 from ...core.timestamps import format_timestamp
 from ...errors import SessionUnreadable
-from ...sessions import erasure_replay
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore, erasure_replay
 from ...store import Delivery, HistoryEntry, audit, erasure_journal, erasures, keyset, outbox, raw_rows, rows
 from ...survey import SessionKey, Snapshot
 from ..webhooks import origin

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from ...core.fork_hooks import ForkAware, register
 from ...errors import MissingKey, StepkeepError
 from ...observability.metrics import WEBHOOK_DELIVERIES
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import AttemptResult, DecryptionError, Webhook, leases, outbox
 from .backoff import SECOND_US
 from .signing import Secret, parse_secrets

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from ...core.timestamps import format_timestamp
 from ...errors import InvalidInput, NoSuchSurvey, NoSuchWebhook, SessionUnreadable
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...store import DecryptionError, Delivery, Webhook, WebhookEvent, outbox
 from .backoff import SECOND_US
 from .http import PostResult, post

@@ -14,8 +14,7 @@ from werkzeug import Response
 from ...access.principals import SCOPES, Developer, Integrator, require_scope
 from ...core.timestamps import format_minute
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, NotFound, Unauthorized, Unavailable
-from ...sessions.audit_log import RecordedEntry
-from ...sessions.queries import SurveyCount
+from ...sessions import RecordedEntry, SurveyCount
 from ..authorization import audit
 from ..context import authenticator, store
 from .sign_in import refuse, show_unavailable, to_sign_in

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
 from ...core.formats import SURVEY_ID
-from ...sessions.audit_log import Action
-from ...sessions.validation import MAX_STEP_LENGTH
+from ...sessions import MAX_STEP_LENGTH, Action
 from ...survey.types import StepType
 from ..analytics_messages import Analytics
 from .openapi.strict_json_schema import NO_NUL

@@ -10,7 +10,7 @@ from ...access.tokens import new_user_id
 from ...core.timestamps import format_timestamp
 from ...errors import Forbidden, InvalidInput, NoSuchSurvey, OtherVisit, Unauthorized
 from ...operations.privacy.participant_export import export_participant
-from ...sessions.audit_log import RecordedEntry
+from ...sessions import RecordedEntry
 from ..authorization import audit, authorize_all, authorize_session
 from ..context import authenticator, store
 from ..request_origin import client_address, public_url, require_same_origin

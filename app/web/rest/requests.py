@@ -10,7 +10,7 @@ import flask
 from ...core import strict_json
 from ...core.timestamps import parse_timestamp
 from ...errors import InvalidInput
-from ...sessions.queries import Cursor
+from ...sessions import Cursor
 
 MAX_LIMIT = 1000
 """Entries of one page of a list."""

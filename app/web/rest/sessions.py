@@ -8,7 +8,7 @@ import flask
 from ...access.principals import Participant, require_scope
 from ...core import strict_json
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unauthorized, VersionConflict
-from ...sessions.service import SessionStore
+from ...sessions import SessionStore
 from ...survey import AnyCommand, Begin, Save, SessionKey, Snapshot, Update, survey_json_schema
 from ...writer import Committed
 from ..authorization import authorize_all, authorize_session, may_see_internals
