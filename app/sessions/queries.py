@@ -40,7 +40,7 @@ from .survey_revisions import SurveyRevisions
 _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")
 _SURVEY_ID = re.compile(SURVEY_ID)
 
-KEYS_A_PAGE = 10_000
+KEYS_PER_PAGE = 10_000
 
 _CORRUPT_HISTORY = (UnknownEvent, ValueError, TypeError, AttributeError)
 """What decoding a corrupt history row raises."""
@@ -89,13 +89,13 @@ class SessionQueries:
         Raises:
             InvalidInput: not a survey id.
         """
-        chosen = self.catalogue.default_id if survey_id is None else survey_id
-        if not _SURVEY_ID.fullmatch(chosen):
+        resolved = self.catalogue.default_id if survey_id is None else survey_id
+        if not _SURVEY_ID.fullmatch(resolved):
             raise InvalidInput("survey must be 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit")
-        return chosen
+        return resolved
 
     def resolve_key(self, user_id: object, survey_id: str | None) -> SessionKey:
-        """Return the key as :meth:`key`; without a survey, a participant's only session is meant."""
+        """Return the key as :meth:`key`; without a survey, it is that of a participant's only session."""
         key = self.key(user_id, survey_id)
         if survey_id is not None or key.survey_id in self.catalogue.surveys:
             return key
@@ -131,7 +131,7 @@ class SessionQueries:
         snapshot = self.load(key)
         if snapshot is not None and snapshot.survey is None:
             self.catalogue.survey(key.survey_id)
-            raise SessionUnreadable(key.survey_id, key.user_id, "its survey's revision is gone")
+            raise SessionUnreadable(key.survey_id, key.user_id, "its survey's revision is unknown")
         return snapshot
 
     def history(
@@ -189,8 +189,8 @@ class SessionQueries:
         """Return a page of sessions, and the cursor of the next page if there may be one.
 
         Sessions come in the order of their keys, or of their last change with ``updated_since`` (microseconds since
-        1970 UTC). A page may hold fewer than ``limit``, even none, and more may follow (``store/listing.py``). Sessions
-        that can't be decoded are left out.
+        1970 UTC). A page may hold fewer than ``limit``, even none, and more may follow (``store/sessions.py``).
+        Sessions that can't be decoded are left out.
 
         Raises:
             MissingKey: one is encrypted with a key that is not configured; left out, it would seem erased.
@@ -247,7 +247,7 @@ class SessionQueries:
         return self.run(lambda connection: definitions.read_revisions(connection, survey_id))
 
     def counts_by_survey(self) -> List[SurveyCount]:
-        """Return the numbers of sessions of each survey that has some."""
+        """Return the number of sessions of each survey that has any."""
         at = self.clock()
         return self.run(lambda connection: sessions.count_by_survey(connection, at))
 
@@ -280,10 +280,10 @@ class SessionQueries:
         start: SessionKey | None = None
         return keyset.pages(
             self.run,
-            lambda connection, after: sessions.read_keys(connection, after, KEYS_A_PAGE),
+            lambda connection, after: sessions.read_keys(connection, after, KEYS_PER_PAGE),
             start,
             lambda key: key,
-            KEYS_A_PAGE,
+            KEYS_PER_PAGE,
         )
 
     def _read_history(self, key: SessionKey, read: Callable[[Connection], T]) -> T:

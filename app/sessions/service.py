@@ -1,4 +1,4 @@
-"""SessionStore, the session service: the only way in for every interface."""
+"""SessionStore, the session service: the entry point for every interface."""
 
 import threading
 from collections.abc import Callable
@@ -76,7 +76,7 @@ class SessionStore(ForkAware):
         self._writer = Writer(self._connection, settings, revisions.cached, revisions.get)
         self._key_filter = SessionKeyFilter(self.queries.all_keys, lambda: self.run_read(sessions.count_sessions))
         self._notifier = open_notifier(settings, url, self.queries.versions, self._receive, self._key_filter.add)
-        # Without a broadcast, another process may begin sessions that this one never hears of.
+        # Without a broadcast, this process does not learn of every session that another one begins.
         self._key_filter.is_complete = self._notifier.is_broadcast or settings.web_concurrency == 1
         self.subscribers = Subscribers(self._notifier)
         journal = open_journal(settings.erasures_file, url)
@@ -106,11 +106,11 @@ class SessionStore(ForkAware):
             raise ConfigurationError(str(MissingKey(key_id)))
         at = self.clock()
 
-        def keep(connection: Connection) -> None:
+        def store_definitions(connection: Connection) -> None:
             for survey in self.catalogue.surveys.values():
                 definitions.add_definition(connection, survey.id, survey.revision, survey.definition, at)
 
-        self.run_transaction(keep)
+        self.run_transaction(store_definitions)
         self.erasure.check_journal()
         self.erasure.reconcile()
 
@@ -151,7 +151,7 @@ class SessionStore(ForkAware):
         return self.turns.pending.wait_until_empty(timeout_s)
 
     def close(self) -> None:
-        """Commit queued turns and close all connections; later turns are refused."""
+        """Commit queued turns and close all connections; later turns are rejected."""
         for callback in self._close_callbacks:
             callback()
         self.turns.pending.close()

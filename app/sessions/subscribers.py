@@ -11,8 +11,8 @@ from ..survey import SessionKey, Snapshot
 from ..writer import CACHEABLE_LENGTH
 
 RECENT_LIMIT = 10_000
-"""Sessions remembered after their last connection closed: some 30 MB with usual answers, 300 MB at most (batch.SMALL).
-They cover most participants who reconnect within a minute."""
+"""Sessions remembered after their last connection closed: some 30 MB with usual answers, and 300 MB at most, because
+larger ones than CACHEABLE_LENGTH are not. They cover most participants who reconnect within a minute."""
 
 
 class Subscriber(Protocol):
@@ -86,12 +86,12 @@ class Subscribers:
     def latest(self, key: SessionKey) -> Snapshot | None:
         """Return the newest committed state that this process knows; None if it knows none."""
         with self._mutex:
-            return _newest([each.stored for each in self._by_key.get(key, ())] + [self._recent.get(key)])
+            return _newest([subscriber.stored for subscriber in self._by_key.get(key, ())] + [self._recent.get(key)])
 
     def newest_version(self, key: SessionKey) -> int:
         """Return the newest version that a subscriber of the session knows; 0 if there is none."""
         with self._mutex:
-            newest = _newest([each.stored for each in self._by_key.get(key, ())])
+            newest = _newest([subscriber.stored for subscriber in self._by_key.get(key, ())])
         return newest.state.version if newest is not None else 0
 
     def drop(self, keys: Iterable[SessionKey]) -> None:

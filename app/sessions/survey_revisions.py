@@ -47,10 +47,10 @@ class SurveyRevisions:
         try:
             return self.cached(survey_id, revision)
         except RevisionNotLoaded as missing:
-            wanted = (missing.survey_id, missing.revision)
-        survey = _parse(*wanted, self._read_definition(*wanted))
-        self._cache[wanted] = None if survey is None else self._catalogue.with_defaults(survey)
-        return self._cache[wanted]
+            name = (missing.survey_id, missing.revision)
+        survey = _parse(*name, self._read_definition(*name))
+        self._cache[name] = None if survey is None else self._catalogue.with_defaults(survey)
+        return self._cache[name]
 
 
 def _parse(survey_id: str, revision: str, definition: str | None) -> Survey | None:

@@ -226,7 +226,7 @@ class SessionTurns:
         None: the database has no session, and accepts no turns now.
         """
         if time.monotonic() < self._read_again_at:
-            raise DatabaseUnavailable("away")
+            raise DatabaseUnavailable("a recent read failed")
         try:
             return run_with_timeout(JOIN_TIMEOUT_S, partial(self._load_or_create, key, is_audio_mode=is_audio_mode))
         except DatabaseUnavailable:
@@ -247,7 +247,7 @@ class SessionTurns:
         survey = self._queries.catalogue.survey(key.survey_id)
         queued = self.pending.accept(key, begin, lambda: (None, survey), callback)
         if isinstance(queued, Rejected):  # pragma: no cover - a Begin has no value to validate
-            raise DatabaseUnavailable("away")
+            raise DatabaseUnavailable("the session can't be queued")
         return queued
 
     def _follow_up(self, key: SessionKey, result: Committed, sender: Subscriber | None) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from app.sessions import subscribers as module
+from app.sessions import subscribers as subscribers_module
 from app.sessions.subscribers import Subscribers
 from app.survey.events import ModeSet, Started
 from app.survey.snapshot import SessionKey, Snapshot
@@ -35,7 +35,7 @@ class Device:
 
 
 class Notifier:
-    """Records what other processes are told, and which sessions this process wants to hear of."""
+    """Records the calls of subscribe, unsubscribe and publish."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
@@ -112,7 +112,7 @@ def test_large_session_is_not_remembered(subscribers: Subscribers) -> None:
 
 
 def test_oldest_remembered_session_is_evicted(subscribers: Subscribers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RECENT_LIMIT", 3)
+    monkeypatch.setattr(subscribers_module, "RECENT_LIMIT", 3)
     keys = [SessionKey("phq9", f"u{number}") for number in range(5)]
     for key in keys:
         device = Device(at_version(1, key))
@@ -127,7 +127,7 @@ def test_publish_reaches_other_processes_and_all_connections_but_the_sender(
     sender, other, stranger = Device(None), Device(None), Device(None)
     subscribers.subscribe(KEY, sender)
     subscribers.subscribe(KEY, other)
-    subscribers.subscribe(SessionKey("phq9", "somebody"), stranger)
+    subscribers.subscribe(SessionKey("phq9", "someone-else"), stranger)
     subscribers.publish(at_version(4), sender)
     assert (sender.published, other.published, stranger.published) == ([], [at_version(4)], [])
     assert notifier.calls[-1] == ("publish", KEY, 4)

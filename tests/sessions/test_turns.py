@@ -1,4 +1,4 @@
-"""Turns: what they report beside their results."""
+"""Turns: metrics and log lines of failed conditions."""
 
 import logging
 from pathlib import Path
