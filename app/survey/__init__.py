@@ -24,7 +24,7 @@ from .events import (
     from_record,
     to_record,
 )
-from .flow import RejectCode, Rejection, decide, progress, status_at
+from .flow import RejectCode, Rejection, decide, expires_at, progress, status_at
 from .snapshot import SessionKey, Snapshot
 from .state import END, SessionState, Status, apply, fold
 
@@ -65,6 +65,7 @@ __all__ = [
     "apply",
     "commands",
     "decide",
+    "expires_at",
     "fold",
     "from_record",
     "parse_definition",

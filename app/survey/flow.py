@@ -78,10 +78,15 @@ def decide(  # noqa: C901 - one case a command
 
 def status_at(survey: Survey | None, state: SessionState, at: int) -> Status:
     """Return the status at a time: a session expires without any event."""
-    after_us = survey.expires_after_us if survey is not None else None
-    if state.status == "in_progress" and after_us is not None and at - state.updated_at >= after_us:
-        return "expired"
-    return state.status
+    deadline = expires_at(survey, state)
+    return state.status if deadline is None or at < deadline else "expired"
+
+
+def expires_at(survey: Survey | None, state: SessionState) -> int | None:
+    """Return when the session expires, microseconds since 1970 UTC; None if it does not."""
+    if survey is None or survey.expires_after_us is None or state.status != "in_progress":
+        return None
+    return state.updated_at + survey.expires_after_us
 
 
 def progress(survey: Survey | None, state: SessionState) -> float:

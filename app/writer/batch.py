@@ -1,10 +1,7 @@
-"""A batch of turns in one transaction: read their sessions, decide each in order, write what happened.
-
-The straight walk of an answer through the store; ``writer.py`` says who calls it and when.
-"""
+"""A batch of turns in one transaction: read and lock their sessions, decide in order, write the events, commit."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import orjson
@@ -34,20 +31,21 @@ from ..survey import (
     apply,
     commands,
     decide,
+    expires_at,
 )
 
 FindSurvey = Callable[[str, str | None], Survey | None]
-"""Gives the survey of an id and a revision (the newest for None); None where there is none. It raises
-RevisionNotLoaded where it would have to wait: sessions are locked while it is asked."""
+"""Returns a survey by id and revision, None for the newest. Raises RevisionNotLoaded instead of reading the database:
+sessions are locked meanwhile."""
 
 CACHEABLE_LENGTH = 8192
-"""Characters of a session as JSON up to which a gateway may remember it."""
+"""Characters of a session's JSON up to which it is cached."""
 
 Turn = tuple[SessionKey, AnyCommand]
 
 
 class RevisionNotLoaded(Exception):
-    """A session is pinned to a survey's revision that this process has not loaded yet."""
+    """A session is pinned to a revision that this process has not loaded yet."""
 
     def __init__(self, survey_id: str, revision: str) -> None:
         self.survey_id = survey_id
@@ -60,12 +58,11 @@ class Committed:
     """The committed result of a command.
 
     Attributes:
-        key: of the session.
-        version: the one that the command made; of an earlier time if ``duplicate``.
-        duplicate: it had been applied before, and nothing was done again.
-        state: the session as it is now; not to be changed, the writer goes on from it.
-        survey: the definition that the session is pinned to.
-        event: what happened now; None if ``duplicate``.
+        version: the version that the command created, earlier if ``duplicate``.
+        duplicate: the command had been applied before; nothing changed.
+        state: the current session; shared with the writer, so not to be modified.
+        survey: the definition to which the session is pinned.
+        event: None if ``duplicate``.
     """
 
     key: SessionKey
@@ -77,13 +74,13 @@ class Committed:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The session as it is now."""
+        """The current session."""
         return Snapshot(key=self.key, state=self.state, survey=self.survey)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """A command that the survey's rules refuse; nothing was saved."""
+    """A command that the survey's rules reject; nothing changed."""
 
     key: SessionKey
     rejection: Rejection
@@ -92,7 +89,7 @@ class Rejected:
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """The session as it is now; None if there is none."""
+        """The current session; None if there is none."""
         return None if self.state is None else Snapshot(key=self.key, state=self.state, survey=self.survey)
 
 
@@ -100,24 +97,24 @@ Result = Committed | Rejected
 
 
 def commit_batch(
-    gateway: TurnStatements, turns: Sequence[Turn], survey_for: FindSurvey
+    statements: TurnStatements, turns: Sequence[Turn], find_survey: FindSurvey
 ) -> list[Result | StepkeepError]:
-    """Return what came of each turn, in order, committed; one that is refused doesn't stop the others.
+    """Commit the turns and return their results, in order; a rejected turn does not stop the others.
 
     Raises:
-        the driver's errors: nothing was committed, or that is not known.
+        the driver's errors: nothing was committed, or the outcome is unknown.
     """
-    batch = _Batch(gateway, turns, survey_for)
+    batch = _Batch(statements, turns, find_survey)
     results = [batch.decide(key, command) for key, command in turns]
     batch.commit()
     return results
 
 
 def command_fingerprint(command: AnyCommand) -> str:
-    """Return a hash of what the command asks: the same id with another content is a mistake."""
+    """Return a hash of the command's content, to detect a message id that is reused for another command."""
     kind = type(command)
-    asked = {name: getattr(command, name) for name in _CONTENT_FIELDS[kind]}
-    text = orjson.dumps([kind.__name__, asked], option=orjson.OPT_SORT_KEYS)
+    content = {name: getattr(command, name) for name in _CONTENT_FIELDS[kind]}
+    text = orjson.dumps([kind.__name__, content], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
@@ -128,46 +125,45 @@ _CONTENT_FIELDS = {
     for kind in AnyCommand.__args__
 }
 
-
 _OWNED_EVENTS = (Answered, WentBack, WentTo, ModeSet, Started, Restarted)
-"""Events that hold no list or object of the caller's, who may change it after his call."""
+"""Events without lists or objects that the caller could modify after the call."""
 
 
 class _Batch:
-    """The turns of one transaction: what was read, and what is to be written."""
+    """The turns of one transaction: the sessions read, and the rows to write."""
 
-    def __init__(self, gateway: TurnStatements, turns: Sequence[Turn], survey_for: FindSurvey) -> None:
-        self._gateway = gateway
-        self._survey_for = survey_for
-        self._form = RowFormat(gateway.to_time, gateway.cipher)
+    def __init__(self, statements: TurnStatements, turns: Sequence[Turn], find_survey: FindSurvey) -> None:
+        self._statements = statements
+        self._find_survey = find_survey
+        self._format = RowFormat(statements.to_time, statements.cipher)
         keys = dict.fromkeys(key for key, _ in turns)
         messages = dict.fromkeys((key, command.message_id) for key, command in turns if command.message_id is not None)
-        found, known = gateway.begin(list(keys), list(messages))
+        found, known = statements.begin(list(keys), list(messages))
         self._states: dict[SessionKey, StoredSession] = {
-            key: one if isinstance(one, SessionState) else rows.parse_state(one, gateway.cipher)
-            for key, one in found.items()
+            key: session if isinstance(session, SessionState) else rows.parse_state(session, statements.cipher)
+            for key, session in found.items()
         }
-        self._known = dict(rows.parse_known_message(row, gateway.cipher) for row in known)
-        self._were_there = frozenset(self._states)
+        self._known = dict(rows.parse_known_message(row, statements.cipher) for row in known)
+        self._existing = frozenset(self._states)
         self._changed: dict[SessionKey, tuple[SessionState, Survey | None]] = {}
-        self._with_foreign_parts: set[SessionKey] = set()
+        self._shared: set[SessionKey] = set()
         self._events: list[Row] = []
-        self._news: list[Row] = []
+        self._webhook_events: list[Row] = []
 
     def decide(self, key: SessionKey, command: AnyCommand) -> Result | StepkeepError:
         state = self._states.get(key)
-        if isinstance(state, StepkeepError):  # unreadable or locked: it fails alone
+        if isinstance(state, StepkeepError):  # unreadable: it fails alone
             return state
         begins = state is None or isinstance(command, Begin | Restart)
-        survey = self._survey_for(key.survey_id, None if begins or state is None else state.survey_revision)
+        survey = self._find_survey(key.survey_id, None if begins or state is None else state.survey_revision)
         message_id = command.message_id
         if message_id is None:
             fingerprint = None
         else:
             fingerprint = command_fingerprint(command)
-            seen = self._known.get((key, message_id))
-            if seen is not None:
-                return _seen_again(key, seen, fingerprint, message_id, state, survey)
+            known = self._known.get((key, message_id))
+            if known is not None:
+                return _repeat(key, known, fingerprint, message_id, state, survey)
         event = decide(survey, state, command)
         if isinstance(event, Rejection):
             return Rejected(key=key, rejection=event, state=state, survey=survey)
@@ -175,11 +171,13 @@ class _Batch:
         self._states[key] = after
         self._changed[key] = after, survey
         if not isinstance(event, _OWNED_EVENTS):
-            self._with_foreign_parts.add(key)
-        self._events.append(rows.event_row(key, after.version, event, message_id, fingerprint, self._form))
+            self._shared.add(key)
+        self._events.append(rows.event_row(key, after.version, event, message_id, fingerprint, self._format))
         if state is None or after.status != state.status or type(event) is Restarted:
-            told = webhook_events(state, event, after)
-            self._news += [(name, *key, after.version, self._form.to_time(event.at)) for name in told]
+            self._webhook_events += [
+                (name, *key, after.version, self._format.to_time(event.at))
+                for name in _webhook_events(state, event, after)
+            ]
         if message_id is not None:
             self._known[key, message_id] = KnownMessage(version=after.version, fingerprint=fingerprint)
         return Committed(key=key, version=after.version, duplicate=False, state=after, survey=survey, event=event)
@@ -189,44 +187,34 @@ class _Batch:
         changed: list[Row] = []
         states: dict[SessionKey, SessionState | None] = {}
         for key, (state, survey) in self._changed.items():
-            expires_at = _expires_at(survey, state)
-            row = rows.changed_row(key, state, expires_at, self._form)
-            if key in self._were_there:
+            row = rows.changed_row(key, state, expires_at(survey, state), self._format)
+            if key in self._existing:
                 changed.append(row)
             else:
-                new.append(rows.new_row(row, self._form.to_time(state.started_at)))
-            states[key] = None if key in self._with_foreign_parts or rows.text_length(row) > CACHEABLE_LENGTH else state
-        self._gateway.commit(new, changed, self._events, states, self._news)
+                new.append(rows.new_row(row, self._format.to_time(state.started_at)))
+            states[key] = None if key in self._shared or rows.text_length(row) > CACHEABLE_LENGTH else state
+        self._statements.commit(new, changed, self._events, states, self._webhook_events)
 
 
-def webhook_events(before: SessionState | None, event: AnyEvent, after: SessionState) -> list[WebhookEvent]:
-    """Return what webhooks are told of an event: a session begins, also anew; is completed by whatever; or expires."""
-    told: list[WebhookEvent] = []
+def _webhook_events(before: SessionState | None, event: AnyEvent, after: SessionState) -> Iterator[WebhookEvent]:
     if before is None or isinstance(event, Restarted):
-        told.append("session.started")
+        yield "session.started"
     if after.status == "completed" and (before is None or before.status != "completed"):
-        told.append("session.completed")
+        yield "session.completed"
     if isinstance(event, Expired):
-        told.append("session.expired")
-    return told
+        yield "session.expired"
 
 
-def _seen_again(
+def _repeat(
     key: SessionKey,
-    seen: KnownMessage,
+    known: KnownMessage,
     fingerprint: str,
     message_id: str,
     state: SessionState | None,
     survey: Survey | None,
 ) -> Committed | MessageIdReused | MissingKey:
-    if seen.missing_key is not None:  # whether it is the same command can't be told
-        return seen.missing_key
-    if state is None or seen.fingerprint not in {None, fingerprint}:
+    if known.missing_key is not None:  # can't be compared
+        return known.missing_key
+    if state is None or known.fingerprint not in {None, fingerprint}:
         return MessageIdReused(message_id)
-    return Committed(key=key, version=seen.version, duplicate=True, state=state, survey=survey, event=None)
-
-
-def _expires_at(survey: Survey | None, state: SessionState) -> int | None:
-    if survey is None or survey.expires_after_us is None or state.status != "in_progress":
-        return None
-    return state.updated_at + survey.expires_after_us
+    return Committed(key=key, version=known.version, duplicate=True, state=state, survey=survey, event=None)

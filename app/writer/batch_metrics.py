@@ -1,4 +1,4 @@
-"""What came of a batch, counted for ``app/observability/metrics.py`` a batch at a time. Used by ``writer.py``."""
+"""Metrics of committed batches, recorded a batch at a time."""
 
 from collections.abc import Iterable, Sequence
 from time import monotonic
@@ -9,28 +9,30 @@ from .batch import Committed, Rejected, Result
 from .request import WriteRequest
 
 
-def record(batch: Sequence[WriteRequest], answers: Iterable[Result | Exception]) -> None:
-    """Count the answers of a batch, and how long its tickets waited for them."""
+def record(batch: Sequence[WriteRequest], results: Iterable[Result | Exception]) -> None:
+    """Count the results of a batch, and observe how long its requests waited."""
     outcomes: dict[tuple[str, str], int] = {}
     events: dict[str, int] = {}
-    for answer in answers:
-        if isinstance(answer, Committed) and answer.event is not None:
-            action = answer.event.action
+    for result in results:
+        if isinstance(result, Committed) and result.event is not None:
+            action = result.event.action
             events[action] = events.get(action, 0) + 1
         else:
-            named = _named(answer)
-            outcomes[named] = outcomes.get(named, 0) + 1
+            outcome = _outcome(result)
+            outcomes[outcome] = outcomes.get(outcome, 0) + 1
     if events:
         outcomes["accepted", ""] = sum(events.values())
     metrics.count_turns(outcomes, events)
     now = monotonic()
-    metrics.TURN_SECONDS.observe_all((now - ticket.at, len(ticket.turns)) for ticket in batch if ticket.turns)
+    metrics.TURN_SECONDS.observe_all(
+        (now - request.submitted_at, len(request.turns)) for request in batch if request.turns
+    )
 
 
-def _named(answer: Result | Exception) -> tuple[str, str]:
-    """Return the outcome and the code of what changed nothing."""
-    if isinstance(answer, Committed):
+def _outcome(result: Result | Exception) -> tuple[str, str]:
+    """Return the outcome and the code of a result that changed nothing."""
+    if isinstance(result, Committed):
         return "duplicate", ""
-    if isinstance(answer, Rejected):
-        return "refused", answer.rejection.code
-    return "failed", answer.code if isinstance(answer, StepkeepError) else "internal"
+    if isinstance(result, Rejected):
+        return "refused", result.rejection.code
+    return "failed", result.code if isinstance(result, StepkeepError) else "internal"

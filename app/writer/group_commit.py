@@ -1,11 +1,11 @@
-"""Group commit: the commands of many sessions in one transaction.
+"""Group commit: the commands of many sessions in one transaction, by leader and followers.
 
-A caller that finds the writer idle commits what waits, himself (the leader); the others wait for him
-(the followers). So one caller alone pays no hand-over, and many share one flush. Commands of one
-session are decided in the order in which they were submitted.
+A caller that finds the writer idle becomes the leader and commits the queue; the others follow, i.e. wait for it. A
+single caller therefore pays no thread hand-over, and many share one flush. Commands of one session are decided in the
+order in which they were submitted.
 
-Who must not wait for a broken database never leads (:meth:`Writer.submit_within`): a thread that is started
-for them does, and nobody waits for its end.
+Callers that must not wait for a failing database (:meth:`Writer.submit_within`) never lead. If nobody else does, a
+substitute thread leads for them.
 """
 
 import logging
@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from ..errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable
 from ..observability import metrics, tracing
 from ..settings import Settings
-from ..store.drivers.connection import WriterConnection
+from ..store.drivers import WriterConnection
 from ..store.retry import LockTimedOut, error_summary, is_data_error, is_lock_timeout, translate_error, with_retries
 from ..survey import AnyCommand, SessionKey
 from . import batch_metrics
@@ -37,116 +37,107 @@ T = TypeVar("T")
 _Transact = Callable[[list[Turn]], list[Result | StepkeepError]]
 
 CONCURRENT_WAKES = 4
-"""Followers that are being woken at any time; each wakes the next one before it goes on. A thousand threads that
-wake at once all ask for the interpreter's lock, again every 5 ms: that costs a fifth of the turns a second."""
+"""Followers being woken at any time; each wakes the next one before it continues. A thousand threads woken at once
+compete for the interpreter's lock, which costs a fifth of the throughput."""
 
 
 class Writer:
-    """The only writer of a database in this process. Any thread may call it.
+    """The only writer of a database in this process. Safe from any thread.
 
     Args:
         connection: of ``writer_engine``.
-        survey_for: finds the definition that a session is pinned to, without waiting for anything.
-        load_revision: loads one that it did not know (RevisionNotLoaded).
+        find_survey: finds the definition to which a session is pinned, without waiting.
+        load_revision: loads a revision that ``find_survey`` did not know (RevisionNotLoaded).
     """
 
     def __init__(
         self,
         connection: WriterConnection,
         settings: Settings,
-        survey_for: FindSurvey,
+        find_survey: FindSurvey,
         load_revision: Callable[[str, str], object],
     ) -> None:
         self._connection = connection
         self._settings = settings
-        self._survey_for = survey_for
+        self._find_survey = find_survey
         self._load_revision = load_revision
-        self._once = settings.model_copy(update={"retry_attempts": 1})
-        # With greenlets as callers (gevent) all can be woken at once: they are no threads.
+        self._without_retries = settings.model_copy(update={"retry_attempts": 1})
+        # Greenlets (gevent) don't compete for the interpreter's lock: all can be woken at once.
         greenlets = threads_are_greenlets()
-        self._waking = sys.maxsize if greenlets else CONCURRENT_WAKES
-        self._parking: type[Waiter] = GreenletWaiter if greenlets else ThreadWaiter
-        self._forget()
+        self._concurrent_wakes = sys.maxsize if greenlets else CONCURRENT_WAKES
+        self._waiter_type: type[Waiter] = GreenletWaiter if greenlets else ThreadWaiter
+        self._reset()
 
     def submit(self, key: SessionKey, command: AnyCommand) -> Result:
-        """Return what came of the command; committed when it returns an Outcome.
+        """Commit the command and return its result.
 
         Raises:
-            DatabaseUnavailable: it was not committed, or that is not known; sending the same command
-                again is safe if it has a message id.
-            MessageIdReused: its message id was another command's.
-            Overloaded: too many wait, or this one waited too long; nothing was done.
+            DatabaseUnavailable: it was not committed, or the outcome is unknown; a command with a message id can
+                safely be submitted again.
+            MessageIdReused: another command had its message id.
+            Overloaded: the queue is full, or the wait was too long; nothing was done.
             SessionUnreadable: the stored session can't be read.
         """
-        result: Result | Exception = self._hand_in(WriteRequest([(key, command)]))[0]
-        if isinstance(result, Exception):
-            raise result
-        return result
+        return self._submit(WriteRequest([(key, command)]))
 
     def submit_within(self, key: SessionKey, command: AnyCommand, within_s: float) -> Result:
-        """Return what came of the command as :meth:`submit`, or raise when the time is over.
+        """Commit the command as :meth:`submit`, but wait for at most ``within_s``.
 
         Raises:
-            DatabaseUnavailable: there is no answer yet, too: it may still be committed. With a message id the
-                command can be submitted again.
+            DatabaseUnavailable: also after the timeout; the command may still be committed.
             MessageIdReused, Overloaded, SessionUnreadable: as :meth:`submit`.
         """
-        result: Result | Exception = self._hand_in(
-            WriteRequest([(key, command)], may_lead=False, retry_lock_waits=False), within_s=within_s
-        )[0]
-        if isinstance(result, Exception):
-            raise result
-        return result
+        return self._submit(WriteRequest([(key, command)], may_lead=False, retry_lock_waits=False), within_s)
 
     def submit_many(self, turns: Sequence[Turn], *, retry_lock_waits: bool = True) -> list[Result | Exception]:
-        """Return what came of each command, in order; one that fails doesn't fail the others.
+        """Commit commands, ``batch_limit`` at a time, and return their results in order.
+
+        A command that fails does not affect the others; the exception that :meth:`submit` would raise is its result.
 
         Args:
-            retry_lock_waits: what had to wait for a lock in vain is tried again.
-
-        They are committed ``batch_limit`` at a time. What :meth:`submit` would raise stands in its place.
+            retry_lock_waits: whether to retry a transaction that timed out waiting for a lock.
         """
         results: list[Result | Exception] = []
         for start in range(0, len(turns), self._settings.batch_limit):
             part = turns[start : start + self._settings.batch_limit]
             try:
-                results += self._hand_in(WriteRequest(part, retry_lock_waits=retry_lock_waits))
+                results += self._execute(WriteRequest(part, retry_lock_waits=retry_lock_waits))
             except Unavailable as error:
                 results += [error] * len(part)
         return results
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Return what ``work`` returns, done in a transaction of its own, in its turn.
+        """Run ``work`` in a transaction of its own, in queue order, and return its result.
 
         Raises:
-            DatabaseUnavailable, Overloaded: as for :meth:`submit`.
+            DatabaseUnavailable, Overloaded: as :meth:`submit`.
         """
-        answer: T = self._hand_in(WriteRequest((), work))
-        return answer
+        result: T = self._execute(WriteRequest((), work))
+        return result
 
     @property
     def waiting_turns(self) -> int:
-        """Commands that wait, as far as it is known without waiting."""
+        """Commands in the queue; approximate, because it takes no lock."""
         return self._waiting_turns
 
     def close(self) -> None:
-        """Commit what waits and give the connection back; what comes later is refused as unavailable."""
+        """Commit the queue and close the connection; later requests fail as unavailable."""
         with self._mutex:
             self._is_closed = True
             self._has_room.notify_all()
         try:
-            self._hand_in(WriteRequest(()), is_last=True)
+            self._execute(WriteRequest(()), is_last=True)
         finally:
             self._connection.close()
             if self._substitute is not None:
-                self._substitute.release()  # and with nothing to lead, it ends
+                self._substitute.release()  # it has nothing to lead, and ends
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child: the queue, its lock and the connection are the parent's."""
+        """Start afresh in a forked child: the queue, its lock and the connection belong to the parent."""
         self._connection.after_fork_in_child()
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._mutex = threading.Lock()
         self._has_room = threading.Condition(self._mutex)
         self._waiting: deque[WriteRequest] = deque()
@@ -156,33 +147,44 @@ class Writer:
         self._is_full = False
         self._is_closed = False
 
-    def _hand_in(self, ticket: WriteRequest, *, is_last: bool = False, within_s: float | None = None) -> Any:  # noqa: ANN401 - what the work returns
+    def _submit(self, request: WriteRequest, within_s: float | None = None) -> Result:
+        result: Result | Exception = self._execute(request, within_s=within_s)[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def _execute(self, request: WriteRequest, *, is_last: bool = False, within_s: float | None = None) -> Any:  # noqa: ANN401 - what the work returns
         timeout_s = self._settings.queue_timeout_s if within_s is None else within_s
+        timeout_s = self._join(request, timeout_s, is_last=is_last)
+        if request.waiter is not None:
+            waits_for_commit = is_last or (within_s is None and self._waiter_type is GreenletWaiter)
+            self._follow(request, request.waiter, -1 if waits_for_commit else timeout_s)
+        if request.is_leader:
+            self._lead(request)
+        if request.error is not None:
+            raise request.error
+        return request.results
+
+    def _join(self, request: WriteRequest, timeout_s: float, *, is_last: bool) -> float:
+        """Append the request to the queue, when there is room; return the time left. It leads if nobody does."""
         with self._mutex:
             if self._waiting_turns >= self._settings.queue_limit and not is_last:
                 timeout_s = self._wait_for_room(timeout_s)
             if self._is_closed and not is_last:
                 raise DatabaseUnavailable("closed")
-            self._waiting.append(ticket)
-            self._waiting_turns += len(ticket.turns)
-            ticket.leads = ticket.may_lead and not self._is_led
-            if not ticket.leads:
-                ticket.parking = self._parking()
-                if not self._is_led and not self._can_stand_in():
-                    self._remove(ticket)
+            self._waiting.append(request)
+            self._waiting_turns += len(request.turns)
+            request.is_leader = request.may_lead and not self._is_led
+            if not request.is_leader:
+                request.waiter = self._waiter_type()
+                if not self._is_led and not self._start_substitute():
+                    self._remove(request)
                     raise DatabaseUnavailable("no thread can be started")
             self._is_led = True
-        if ticket.parking is not None:
-            retry_lock_waits = is_last or (within_s is None and self._parking is GreenletWaiter)
-            self._follow(ticket, ticket.parking, -1 if retry_lock_waits else timeout_s)
-        if ticket.leads:
-            self._lead(ticket)
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket.answers
+        return timeout_s
 
     def _wait_for_room(self, timeout_s: float) -> float:
-        """Hold the caller back while the queue is full; return what is left of his time."""
+        """Hold the caller back while the queue is full; return the time left."""
         deadline = monotonic() + timeout_s
         self._is_full = True
         in_time = self._has_room.wait_for(self._has_room_now, timeout_s)
@@ -194,108 +196,104 @@ class Writer:
         self._is_full = self._waiting_turns >= self._settings.queue_limit and not self._is_closed
         return not self._is_full
 
-    def _follow(self, ticket: WriteRequest, parking: Waiter, timeout_s: float) -> None:
-        """Return when the ticket is answered, or when it leads."""
+    def _follow(self, request: WriteRequest, waiter: Waiter, timeout_s: float) -> None:
+        """Return when the request has its results, or leads."""
         try:
-            if not parking.wait(timeout_s):
-                self._withdraw(ticket, parking)
+            if not waiter.wait(timeout_s):
+                self._withdraw(request, waiter)
         except BaseException:
-            self._abandon(ticket)
+            self._abandon(request)
             raise
-        if ticket.next is not None:
-            ticket.next.wake()
+        if request.next is not None:
+            request.next.wake()
 
-    def _withdraw(self, ticket: WriteRequest, parking: Waiter) -> None:
-        """Take the ticket out of the queue; if it is being committed already, wait for that."""
+    def _withdraw(self, request: WriteRequest, waiter: Waiter) -> None:
+        """Remove the request from the queue; if it is being committed already, wait for that."""
         with self._mutex:
-            # In one go: a leader that took the ticket in between would commit what its caller believes refused.
-            if not ticket.leads and self._remove(ticket):
-                raise Overloaded(self._waiting_turns) if ticket.may_lead else DatabaseUnavailable("slow")
-        if not ticket.may_lead:
+            # Under one lock: otherwise a leader could commit what the caller takes for refused.
+            if not request.is_leader and self._remove(request):
+                raise Overloaded(self._waiting_turns) if request.may_lead else DatabaseUnavailable("slow")
+        if not request.may_lead:
             raise DatabaseUnavailable("slow")
-        parking.wait(-1)
+        waiter.wait(-1)
 
-    def _abandon(self, ticket: WriteRequest) -> None:
-        """Leave the queue, by a time-out or an interrupted wait; pass on what was given here."""
+    def _abandon(self, request: WriteRequest) -> None:
+        """Leave the queue after a timeout or an interrupt; pass on the lead and the wake-up."""
         with self._mutex:
-            ticket.is_left = True
-            self._remove(ticket)
-            leads, follower = ticket.leads, ticket.next
+            request.is_abandoned = True
+            self._remove(request)
+            is_leader, follower = request.is_leader, request.next
         if follower is not None:
             follower.wake()
-        if leads:
-            self._hand_over()
+        if is_leader:
+            with self._mutex:
+                self._pass_on()
 
-    def _remove(self, ticket: WriteRequest) -> bool:
-        """Take the ticket out of the queue, the mutex being held; return whether it was there."""
-        if ticket not in self._waiting:
+    def _remove(self, request: WriteRequest) -> bool:
+        """Remove the request from the queue, under the mutex; return whether it was there."""
+        if request not in self._waiting:
             return False
-        self._waiting.remove(ticket)
-        self._waiting_turns -= len(ticket.turns)
+        self._waiting.remove(request)
+        self._waiting_turns -= len(request.turns)
         self._has_room.notify_all()
         return True
 
-    def _stand_in(self) -> None:
-        """Lead in a thread for those who must not, the mutex being held; at the first of them it is started."""
-        if self._substitute is None:
-            called = threading.Semaphore(0)
-            threading.Thread(target=self._lead_for_others, args=(called,), name="stepkeep-writer", daemon=True).start()
-            self._substitute = called  # only now: where no thread can be started, the next caller tries again
-        self._substitute.release()
-
-    def _can_stand_in(self) -> bool:
+    def _start_substitute(self) -> bool:
+        """Let the substitute thread lead, under the mutex; return False if it can't be started."""
         try:
-            self._stand_in()
+            self._call_substitute()
         except RuntimeError:  # the machine has no more threads
             return False
         return True
 
-    def _lead_for_others(self, called: threading.Semaphore) -> None:
+    def _call_substitute(self) -> None:
+        if self._substitute is None:
+            calls = threading.Semaphore(0)
+            threading.Thread(target=self._lead_for_others, args=(calls,), name="stepkeep-writer", daemon=True).start()
+            self._substitute = calls  # only now: after a failed start, the next caller tries again
+        self._substitute.release()
+
+    def _lead_for_others(self, calls: threading.Semaphore) -> None:
         while True:
-            called.acquire()
+            calls.acquire()
             if not self._is_led:
                 return  # the writer was closed
             try:
                 self._lead(None)
             except Exception:
-                log.exception("a batch ended by a fault of ours")
+                log.exception("Unexpected error in the writer thread; continuing.")
 
     def _lead(self, own: WriteRequest | None) -> None:
-        """Commit what waits, the leader's own turns first, then hand over."""
+        """Commit a batch from the queue, the leader's own turns first, then pass on the lead."""
         try:
-            self._parking.yield_now()  # whoever is about to submit joins the batch
+            self._waiter_type.yield_now()  # callers about to submit join the batch
             batch = self._take()
             try:
                 if batch:
-                    self._settle(batch)
+                    self._commit(batch)
             finally:
-                self._wake_all([ticket for ticket in batch if ticket is not own])
+                self._wake_all([request for request in batch if request is not own])
         finally:
             with self._mutex:
                 if own is not None:
-                    # Of a leader that was interrupted before his turn: nobody waits for it any more.
-                    self._remove(own)
+                    self._remove(own)  # of a leader interrupted before it took its batch
                 self._pass_on()
 
-    def _hand_over(self) -> None:
-        with self._mutex:
-            self._pass_on()
-
     def _pass_on(self) -> None:
-        """Give the lead to whoever waits longest, the mutex being held."""
+        """Pass the lead to the request that waits longest, under the mutex."""
         if not self._waiting:
             self._is_led = False
         elif self._waiting[0].may_lead:
-            self._waiting[0].leads = True
+            self._waiting[0].is_leader = True
             self._waiting[0].wake()
         else:
-            self._stand_in()
+            self._call_substitute()
 
     def _take(self) -> list[WriteRequest]:
-        """Take what waits: commands together, other work alone."""
+        """Take a batch from the queue: commands together, other work alone."""
         with self._mutex:
             if not self._waiting:
-                return []  # whoever waited has left since the lead was passed on
+                return []  # the request that was passed the lead was abandoned
             batch = [self._waiting.popleft()]
             size = len(batch[0].turns)
             while batch[0].work is None and self._waiting and self._waiting[0].work is None:
@@ -303,87 +301,87 @@ class Writer:
                 if size > self._settings.batch_limit:
                     break
                 batch.append(self._waiting.popleft())
-            self._waiting_turns -= sum(len(ticket.turns) for ticket in batch)
+            self._waiting_turns -= sum(len(request.turns) for request in batch)
             if self._is_full:
                 self._is_full = False
                 self._has_room.notify_all()
             return batch
 
     def _wake_all(self, followers: list[WriteRequest]) -> None:
-        """Wake the first few; each wakes the next one after it in its row."""
+        """Wake the first few; each wakes the follower CONCURRENT_WAKES places behind it."""
         if not followers:
             return
         with self._mutex:
-            followers = [ticket for ticket in followers if not ticket.is_left]
-            for ticket, following in zip(followers, followers[self._waking :], strict=False):
-                ticket.next = following
-        for ticket in followers[: self._waking]:
-            ticket.wake()
+            followers = [request for request in followers if not request.is_abandoned]
+            for request, following in zip(followers, followers[self._concurrent_wakes :], strict=False):
+                request.next = following
+        for request in followers[: self._concurrent_wakes]:
+            request.wake()
 
-    def _settle(self, batch: list[WriteRequest]) -> None:
-        """Give each ticket its answer or its error."""
+    def _commit(self, batch: list[WriteRequest]) -> None:
+        """Give each request its results or its error."""
         work = batch[0].work
         try:
             if work is not None:
-                batch[0].answers = with_retries(self._settings, self._connection.run, work)
+                batch[0].results = with_retries(self._settings, self._connection.run, work)
                 return
-            turns = [turn for ticket in batch for turn in ticket.turns]
-            retry_lock_waits = any(ticket.retry_lock_waits for ticket in batch)
-            with tracing.span("batch", links=(ticket.origin for ticket in batch), turns=len(turns)):
-                answers = self._settled(
-                    turns, self._transaction if retry_lock_waits else self._impatiently, self._settings
-                )
-        except Exception as error:  # noqa: BLE001 - its caller gets it, and the writer goes on
-            for ticket in batch:
-                ticket.error = translate_error(error) if isinstance(error, SQLAlchemyError) else error
-            batch_metrics.record(
-                batch, [ticket.error for ticket in batch for _ in ticket.turns if ticket.error is not None]
-            )
+            turns = [turn for request in batch for turn in request.turns]
+            retry_lock_waits = any(request.retry_lock_waits for request in batch)
+            transact = self._transact if retry_lock_waits else self._transact_without_lock_retry
+            with tracing.span("batch", links=(request.trace_link for request in batch), turns=len(turns)):
+                results = self._commit_or_bisect(turns, transact, self._settings)
+        except Exception as error:  # noqa: BLE001 - the callers get it, and the writer continues
+            for request in batch:
+                request.error = translate_error(error) if isinstance(error, SQLAlchemyError) else error
+            errors = [request.error for request in batch for _ in request.turns if request.error is not None]
+            batch_metrics.record(batch, errors)
         except BaseException:
-            # The leader's thread is being ended (a worker's time-out): its followers must not take
-            # the missing answer for a commit.
-            for ticket in batch:
-                ticket.error = DatabaseUnavailable("interrupted")
+            # The leader's thread is being ended, e.g. by a worker's timeout: its followers must not take missing
+            # results for a commit.
+            for request in batch:
+                request.error = DatabaseUnavailable("interrupted")
             raise
         else:
             start = 0
-            for ticket in batch:
-                ticket.answers = answers[start : start + len(ticket.turns)]
-                start += len(ticket.turns)
-            batch_metrics.record(batch, answers)
+            for request in batch:
+                request.results = results[start : start + len(request.turns)]
+                start += len(request.turns)
+            batch_metrics.record(batch, results)
 
-    def _transaction(self, turns: list[Turn]) -> list[Result | StepkeepError]:
+    def _transact(self, turns: list[Turn]) -> list[Result | StepkeepError]:
         began_at = monotonic()
-        results = self._connection.transact(lambda gateway: commit_batch(gateway, turns, self._survey_for))
+        results = self._connection.transact(lambda statements: commit_batch(statements, turns, self._find_survey))
         metrics.BATCH_TURNS.observe_all([(len(turns), 1)])
         metrics.BATCH_SECONDS.observe_all([(monotonic() - began_at, 1)])
         return results
 
-    def _impatiently(self, turns: list[Turn]) -> list[Result | StepkeepError]:
-        """Do the transaction for callers who are better told that it waits than kept waiting."""
+    def _transact_without_lock_retry(self, turns: list[Turn]) -> list[Result | StepkeepError]:
+        """Run the transaction for callers that prefer an early error to a long wait."""
         try:
-            return self._transaction(turns)
+            return self._transact(turns)
         except DBAPIError as error:
             if is_lock_timeout(error):
                 raise LockTimedOut(error_summary(error)) from error
             raise
 
-    def _settled(self, turns: list[Turn], transact: _Transact, settings: Settings) -> list[Result | Exception]:
-        """Return what came of each turn; one that the database refuses is found by halves, and fails alone."""
+    def _commit_or_bisect(self, turns: list[Turn], transact: _Transact, settings: Settings) -> list[Result | Exception]:
+        """Return the result of each turn; bisect to find a turn that the database refuses, so that it fails alone."""
         if not turns:
             return []
         try:
             return list(with_retries(settings, transact, turns))
         except RevisionNotLoaded as missing:
-            self._load_revision(missing.survey_id, missing.revision)  # outside the transaction, which is over
-            return self._settled(turns, transact, settings)
+            self._load_revision(missing.survey_id, missing.revision)  # outside the transaction
+            return self._commit_or_bisect(turns, transact, settings)
         except SQLAlchemyError as error:
             log.warning("%d turns were not saved: %s", len(turns), error_summary(error))
             if len(turns) == 1 or not is_data_error(error):
                 return [translate_error(error) for _ in turns]
-        except Exception as error:  # noqa: BLE001 - its caller gets it, and the writer goes on
+        except Exception as error:  # noqa: BLE001 - the caller gets it, and the writer continues
             if len(turns) == 1:
                 return [error]
         middle = len(turns) // 2
         first, second = turns[:middle], turns[middle:]
-        return self._settled(first, transact, self._once) + self._settled(second, transact, self._once)
+        return self._commit_or_bisect(first, transact, self._without_retries) + self._commit_or_bisect(
+            second, transact, self._without_retries
+        )

@@ -1,4 +1,4 @@
-"""A caller's place in the writer's queue: what he hands in, and what he is given back. Used by ``writer.py``."""
+"""A caller's request in the writer's queue."""
 
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -12,25 +12,32 @@ from .waiter import Waiter
 
 
 class WriteRequest:
-    """One caller's place in the queue.
+    """Turns to commit, or ``work`` to run in a transaction of its own.
 
     Attributes:
-        at: when it was made, by the monotonic clock.
-        origin: the span of the caller, where traces are made.
+        may_lead: whether the caller can become the leader, which waits as long as the database needs.
+        retry_lock_waits: whether to retry a transaction that timed out waiting for a lock.
+        results: one result a turn, or what ``work`` returned.
+        error: why there are no results.
+        is_leader: the caller leads now.
+        is_abandoned: the caller no longer waits.
+        next: the follower that this caller wakes in turn.
+        submitted_at: monotonic clock.
+        trace_link: the caller's span, if there is tracing.
     """
 
     __slots__ = (
-        "answers",
-        "at",
         "error",
-        "is_left",
-        "leads",
+        "is_abandoned",
+        "is_leader",
         "may_lead",
         "next",
-        "origin",
-        "parking",
+        "results",
         "retry_lock_waits",
+        "submitted_at",
+        "trace_link",
         "turns",
+        "waiter",
         "work",
     )
 
@@ -46,16 +53,16 @@ class WriteRequest:
         self.work = work
         self.may_lead = may_lead
         self.retry_lock_waits = retry_lock_waits
-        self.answers: Any = None
+        self.results: Any = None
         self.error: Exception | None = None
-        self.leads = False
-        self.is_left = False
+        self.is_leader = False
+        self.is_abandoned = False
         self.next: WriteRequest | None = None
-        self.parking: Waiter | None = None
-        self.at = monotonic()
-        self.origin = tracing.current()
+        self.waiter: Waiter | None = None
+        self.submitted_at = monotonic()
+        self.trace_link = tracing.current()
 
     def wake(self) -> None:
-        """Wake the caller, if he waits."""
-        if self.parking is not None:
-            self.parking.wake()
+        """Wake the caller, if it waits."""
+        if self.waiter is not None:
+            self.waiter.wake()

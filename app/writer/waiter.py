@@ -1,6 +1,6 @@
-"""How a caller waits until another one wakes him: a thread on a lock, a greenlet in its hub.
+"""Waiting for another caller: a thread on a lock, a greenlet in its hub.
 
-Under gevent a patched lock would do, at four times the cost, and waking is a good part of a turn's.
+Under gevent a patched lock works too, but costs four times as much, and waking is a good part of a turn's cost.
 """
 
 import os
@@ -11,24 +11,24 @@ from typing import Any, Protocol
 
 
 class Waiter(Protocol):
-    """One caller's place to wait; woken once."""
+    """Lets one caller wait, and wakes it once."""
 
     def wait(self, timeout_s: float) -> bool:
-        """Return True when woken, False when the time is over."""
+        """Return True when woken, False after the timeout; -1 waits without one."""
         ...
 
     def wake(self) -> None:
-        """Let the caller go on; also before it waits."""
+        """Wake the caller; it may not wait yet."""
         ...
 
     @staticmethod
     def yield_now() -> None:
-        """Let those go first who are about to do what the caller does."""
+        """Let other threads or greenlets run first."""
         ...
 
 
 class ThreadWaiter:
-    """A thread that waits on a lock."""
+    """Lets a thread wait on a lock."""
 
     __slots__ = ("_lock",)
 
@@ -48,11 +48,10 @@ class ThreadWaiter:
 
 
 class GreenletWaiter:
-    """A greenlet that waits in its hub.
+    """Lets a greenlet wait in its hub.
 
-    Who gives no time-out (-1) is spared the timer, which costs more than the rest of the wait: all but those who
-    must not wait for a broken database. The others' wait is bounded by the database's time-outs for statements
-    and locks; STEPKEEP_QUEUE_TIMEOUT_S counts for room in the queue only.
+    Without a timeout (-1) it starts no timer, which costs more than the rest of the wait. The timeouts of the database
+    bound such waits.
     """
 
     __slots__ = ("_hub", "_waiter")
@@ -66,11 +65,11 @@ class GreenletWaiter:
         if timeout_s < 0:
             self._waiter.get()
             return True
-        is_over = True
-        with sys.modules["gevent"].Timeout(timeout_s, False):  # False: it ends the block, and raises nothing
+        timed_out = True
+        with sys.modules["gevent"].Timeout(timeout_s, False):  # False: ends the block without raising
             self._waiter.get()
-            is_over = False
-        return not is_over
+            timed_out = False
+        return not timed_out
 
     def wake(self) -> None:
         loop = self._hub.loop
@@ -84,11 +83,11 @@ class GreenletWaiter:
         sys.modules["gevent"].sleep(0)
 
 
-# time.sleep(0) would do, and takes 70 us on Linux: its timer's slack.
+# time.sleep(0) takes 70 us on Linux because of timer slack.
 _YIELD: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
 
 
 def threads_are_greenlets() -> bool:
-    """Return whether gevent has taken the place of threads in this process."""
+    """Return whether gevent has patched threads in this process."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))

@@ -70,10 +70,10 @@ def test_leader_that_is_interrupted_before_his_turn_leaves_nothing_behind(
         def yield_now() -> None:
             raise Interrupted
 
-    monkeypatch.setattr(begun._writer, "_parking", Interrupting)
+    monkeypatch.setattr(begun._writer, "_waiter_type", Interrupting)
     with pytest.raises(Interrupted):
         begun.turns.submit(USERS[0], answer())
-    monkeypatch.setattr(begun._writer, "_parking", ThreadWaiter)
+    monkeypatch.setattr(begun._writer, "_waiter_type", ThreadWaiter)
     assert (begun._writer._is_led, begun._writer._waiting_turns) == (False, 0)
     assert begun.turns.submit_or_raise(USERS[1], answer()).version == 2
     assert begun.queries.load(USERS[0]).state.version == 1  # type: ignore[union-attr]
@@ -98,7 +98,7 @@ def test_caller_who_waits_for_room_is_refused_when_the_store_closes(settings: Se
 
 def test_followers_behind_one_who_left_are_woken(begun: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller that is interrupted while his turn is being committed passes on whom he had to wake."""
-    monkeypatch.setattr(begun._writer, "_waking", 1)
+    monkeypatch.setattr(begun._writer, "_concurrent_wakes", 1)
     inside, go_on = threading.Event(), threading.Event()
     real = writer_module.commit_batch
 
@@ -126,9 +126,9 @@ def test_followers_behind_one_who_left_are_woken(begun: SessionStore, monkeypatc
     monkeypatch.setattr(writer_module, "commit_batch", slowly)
     with Holding(begun) as holding:
         leader = start(begun.turns.submit, USERS[9], answer())
-        monkeypatch.setattr(begun._writer, "_parking", Interrupting)
+        monkeypatch.setattr(begun._writer, "_waiter_type", Interrupting)
         leaver = start(leave)
-        monkeypatch.setattr(begun._writer, "_parking", ThreadWaiter)
+        monkeypatch.setattr(begun._writer, "_waiter_type", ThreadWaiter)
         followers = [start(begun.turns.submit, key, answer()) for key in USERS[1:4]]
         holding.let_go()
         leaver.join(30)

@@ -13,7 +13,7 @@ from ...core.timestamps import to_datetime
 from ...errors import InvalidInput, MissingKey, NoSuchSession
 from ...sessions import SessionStore
 from ...store import ReplayedHistory, SessionAndReplay, audit, integrity, rows, tables
-from ...survey import SessionKey, SessionState, Survey
+from ...survey import SessionKey, SessionState, Survey, expires_at
 from .verify import Checked, fields_that_differ, holds_state, verify_sessions
 
 
@@ -136,10 +136,7 @@ def _changed(pair: SessionAndReplay, state: SessionState) -> tuple[str, ...]:
 def _write(
     connection: Connection, store: SessionStore, key: SessionKey, state: SessionState, survey: Survey | None
 ) -> None:
-    expires_at = None
-    if survey is not None and survey.expires_after_us is not None and state.status == "in_progress":
-        expires_at = state.updated_at + survey.expires_after_us
-    values = rows.changed_row(key, state, expires_at, rows.RowFormat(to_datetime, store.cipher))
+    values = rows.changed_row(key, state, expires_at(survey, state), rows.RowFormat(to_datetime, store.cipher))
     row = dict(
         zip((column.name for column in rows.UPDATE_COLUMNS), values, strict=False)
     )  # then come the key's columns
