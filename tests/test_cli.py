@@ -32,7 +32,7 @@ from app.survey.commands import Answer, Begin, Restart
 from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from tests.conftest import ROOT, SURVEYS, Server
-from tests.store.test_sealing import NEW, OLD, all_values, keys_of
+from tests.store.encrypted import NEW, OLD, all_values, keys_of
 from tests.web.production import CLOSED_SURVEY, in_production, production
 
 SITE = "https://survey.example.org"

@@ -19,7 +19,7 @@ from app.survey.snapshot import SessionKey
 from tests.conftest import examples
 from tests.operations.walked import change_row, history_of, lose_event, row_of, swap_rows, walked
 from tests.store.contents import clear
-from tests.store.test_sealing import OLD, keys_of
+from tests.store.encrypted import OLD, keys_of
 
 ANN = SessionKey("phq9", "ann")
 

@@ -24,7 +24,7 @@ from app.survey.snapshot import SessionKey
 from app.writer.batch import Committed
 from tests.conftest import ROOT, SURVEYS
 from tests.durability.exactly_once import check_fold, message_ids
-from tests.store.test_sealing import NEW, OLD, OTHER, all_values, client_engine, keys_of
+from tests.store.encrypted import NEW, OLD, OTHER, all_values, client_engine, keys_of
 
 USERS = [SessionKey("phq9", f"user{number:02d}") for number in range(12)]
 ANSWERS = 5

@@ -17,7 +17,7 @@ from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS
 from tests.migrations.sample import make_by_hand, migrate
 from tests.operations.walked import change_row, history_of, lose_event, row_of, swap_rows, walked
-from tests.store.test_sealing import OLD, keys_of
+from tests.store.encrypted import OLD, keys_of
 
 ANN = SessionKey("phq9", "ann")
 BEN = SessionKey("phq9", "ben")

@@ -1,15 +1,20 @@
 """What tests of the writer share: participants at the first step, and ways to hold the writer."""
 
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from sqlalchemy import Engine
 
-from app.sessions.service import SessionStore
+from app.sessions.service import SessionStore, open_store
+from app.settings import Settings
 from app.survey.commands import Answer, Begin, Save
 from app.survey.snapshot import SessionKey
 from app.writer import group_commit as writer_module
 from app.writer.batch import Committed, Turn
+from tests.store.encrypted import OpenWithKeys, client_engine, keys_of
 from tests.waiting import wait_for
 
 USERS = [SessionKey("phq9", f"user{number}") for number in range(30)]
@@ -79,3 +84,33 @@ def save(number: int) -> Save:
         is_audio_mode=False,
         session_data=None,
     )
+
+
+@pytest.fixture
+def open_with_keys(settings: Settings, tmp_path: Path) -> Iterator[OpenWithKeys]:
+    """Open stores with the given keys on the test's own database, with a survey of text questions."""
+    folder = tmp_path / "surveys"
+    folder.mkdir()
+    (folder / "diary.yaml").write_text(
+        "id: diary\ntitle: t\nlanguage: en\nsteps:\n"
+        " - {id: S1, type: text, prompt: p}\n - {id: S2, type: text, prompt: p}\n - {id: S3, type: text, prompt: p}\n"
+    )
+    stores: list[SessionStore] = []
+
+    def open_with(*keys: bytes) -> SessionStore:
+        stores.append(
+            open_store(Settings(database_url=settings.database_url, surveys_dir=folder, answers_keys=keys_of(*keys)))
+        )
+        return stores[-1]
+
+    yield open_with
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[Engine]:
+    """The engine of a database client."""
+    client = client_engine(settings)
+    yield client
+    client.dispose()
