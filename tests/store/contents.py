@@ -1,4 +1,4 @@
-"""What lies in a database's tables, whole: to compare, to search, to empty and to put back."""
+"""The complete contents of a database's tables: to compare, search, clear and restore."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 def dump(store: SessionStore) -> Rows:
-    """Return every row of every table, as the driver gives it."""
+    """Return every row of every table, with the values as stored."""
 
     def read(connection: Any) -> Rows:
         return {
@@ -33,7 +33,7 @@ def dump(store: SessionStore) -> Rows:
 
 
 def clear(store: SessionStore) -> None:
-    """Empty all tables but that of survey revisions."""
+    """Delete all rows except the survey revisions."""
 
     def empty(connection: Any) -> None:
         for table in (session_history, sessions, token_revocations, erasures, audit_log):
@@ -43,7 +43,7 @@ def clear(store: SessionStore) -> None:
 
 
 def put_back(store: SessionStore, rows: Rows) -> None:
-    """Make the tables what they were, as restoring a backup does."""
+    """Replace the contents by these rows, as restoring a backup does."""
     clear(store)
 
     def fill(connection: Any) -> None:
@@ -56,12 +56,12 @@ def put_back(store: SessionStore, rows: Rows) -> None:
 
 
 def mentions(rows: Rows, text: str) -> list[str]:
-    """Return the columns, ``table.column``, in which a text stands anywhere."""
+    """Return the columns (``table.column``) with a value that contains the text."""
     return sorted(
         {
             f"{table}.{name}"
-            for table, found in rows.items()
-            for row in found
+            for table, table_rows in rows.items()
+            for row in table_rows
             for name, value in row.items()
             if text in str(value)
         }

@@ -1,4 +1,4 @@
-"""Erasure: a participant goes from every table, and nobody else loses anything."""
+"""Erasure removes a participant from every table, and changes no other participant's rows."""
 
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,16 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.exc import OperationalError
 
-from app.errors import DatabaseUnavailable, ErasureNotListed, InvalidUserId
+from app.errors import InvalidUserId
 from app.sessions.service import SessionStore, open_store
 from app.sessions.subscribers import Subscriber
 from app.settings import Settings
 from app.store import audit, erasures, history
 from app.store.audit import AuditEntry
 from app.store.credentials import revoke_tokens
-from app.store.erasure_journal import ErasureJournal
 from app.store.erasures import Erasure, ErasureTarget
 from app.survey.commands import Answer, Begin, Draft
 from app.survey.snapshot import SessionKey
@@ -27,12 +25,12 @@ from tests.waiting import wait_for
 KEY = SessionKey("phq9", "ann")
 USERS = ("ann", "ann_", "annX", "an", "Ann", "ann.", "ann:b")
 SURVEYS = ("phq9", "intake")
-NAMED = "qqq"
-"""Beginning of a user id that stands in no other value."""
+MARKER = "qqq"
+"""Prefix of user ids that occurs in no other value."""
 
 
 def begin(store: SessionStore, key: SessionKey = KEY, at: int | None = None) -> None:
-    """Begin a session with an answer, a draft and entries of the audit log."""
+    """Start a session with an answer, a draft and entries in the audit log."""
     at = store.clock() - 1_000_000 if at is None else at
     commands = (
         Begin(at=at),
@@ -53,8 +51,8 @@ def set_aside(store: SessionStore, key: SessionKey = KEY) -> str:
     return store.run_transaction(lambda connection: history.set_aside(connection, key, store.clock()))
 
 
-def rows_of(rows: Rows, table: str, *keys: SessionKey) -> list[dict[str, Any]]:
-    """Return the rows of a table but for those of some sessions."""
+def rows_without(rows: Rows, table: str, *keys: SessionKey) -> list[dict[str, Any]]:
+    """Return the rows of a table except those of these sessions."""
     return [row for row in rows[table] if (row["survey_id"], row["user_id"].partition("~")[0]) not in keys]
 
 
@@ -62,54 +60,54 @@ SESSIONS = st.sets(st.tuples(st.sampled_from(SURVEYS), st.sampled_from(USERS), s
 
 
 @examples(15)
-@given(made=SESSIONS, user=st.sampled_from(USERS), survey=st.sampled_from([*SURVEYS, None]))
-def test_erasing_one_leaves_all_others_and_nothing_of_him(
-    store: SessionStore, made: set[tuple[str, str, bool]], user: str, survey: str | None
+@given(created=SESSIONS, user=st.sampled_from(USERS), survey=st.sampled_from([*SURVEYS, None]))
+def test_erasure_removes_all_rows_of_the_participant_and_no_others(
+    store: SessionStore, created: set[tuple[str, str, bool]], user: str, survey: str | None
 ) -> None:
-    """Rows of others are the same to the byte; only the revocation of his tokens names him, until they expire."""
+    """Other rows are unchanged; only the revocation of their tokens names the participant, until the tokens expire."""
     clear(store)
-    for survey_id, user_id, is_aside in sorted(made, key=lambda one: not one[2]):
-        begin(store, SessionKey(survey_id, NAMED + user_id))
+    for survey_id, user_id, is_aside in sorted(created, key=lambda session: not session[2]):
+        begin(store, SessionKey(survey_id, MARKER + user_id))
         if is_aside:
-            set_aside(store, SessionKey(survey_id, NAMED + user_id))
+            set_aside(store, SessionKey(survey_id, MARKER + user_id))
     before = dump(store)
-    his = [SessionKey(survey_id, NAMED + user) for survey_id in SURVEYS if survey in {None, survey_id}]
-    expected = sum((key.survey_id, key.user_id[len(NAMED) :]) == (s, u) for key in his for s, u, _ in made)
+    erased = [SessionKey(survey_id, MARKER + user) for survey_id in SURVEYS if survey in {None, survey_id}]
+    expected = sum((key.survey_id, key.user_id[len(MARKER) :]) == (s, u) for key in erased for s, u, _ in created)
 
-    assert store.erasure.forget(NAMED + user, survey, actor="operator") == expected
-    assert store.erasure.forget(NAMED + user, survey, actor="operator") == 0
+    assert store.erasure.forget(MARKER + user, survey, actor="operator") == expected
+    assert store.erasure.forget(MARKER + user, survey, actor="operator") == 0
 
     after = dump(store)
     for table in ("sessions", "session_history"):
-        assert after[table] == rows_of(before, table, *his)
-    others = [row for row in before["audit_log"] if row["user_id"] != NAMED + user]
+        assert after[table] == rows_without(before, table, *erased)
+    others = [row for row in before["audit_log"] if row["user_id"] != MARKER + user]
     assert [row for row in after["audit_log"] if row in others] == others
     assert sum(row["sessions"] for row in after["erasures"]) == expected
     if survey is None:
         exactly = {
-            f"{name}.user_id" for name, rows in after.items() for row in rows if row.get("user_id") == NAMED + user
+            f"{name}.user_id" for name, rows in after.items() for row in rows if row.get("user_id") == MARKER + user
         }
         assert exactly <= {"token_revocations.user_id"}
 
 
-def test_nothing_names_the_erased_but_the_revocation_of_his_tokens(store: SessionStore) -> None:
-    """No column of any table; the log goes on telling that he was erased, by whom, and how many sessions went."""
-    begin(store, SessionKey("phq9", NAMED))
-    set_aside(store, SessionKey("phq9", NAMED))
-    begin(store, SessionKey("phq9", NAMED))
-    assert store.erasure.delete(SessionKey("phq9", NAMED), actor="key:ab12cd34 (clinic)")
+def test_only_token_revocations_name_the_participant_after_an_erasure(store: SessionStore) -> None:
+    """The audit log keeps the erasure, its actor and the number of sessions under a hashed id."""
+    begin(store, SessionKey("phq9", MARKER))
+    set_aside(store, SessionKey("phq9", MARKER))
+    begin(store, SessionKey("phq9", MARKER))
+    assert store.erasure.delete(SessionKey("phq9", MARKER), actor="key:ab12cd34 (clinic)")
     rows = dump(store)
-    assert mentions(rows, NAMED) == ["token_revocations.user_id"]
+    assert mentions(rows, MARKER) == ["token_revocations.user_id"]
     row = rows["erasures"][0]
-    digest = hashlib.blake2b(f"phq9\0{NAMED}".encode(), digest_size=32, salt=bytes.fromhex(row["salt"])).hexdigest()
+    digest = hashlib.blake2b(f"phq9\0{MARKER}".encode(), digest_size=32, salt=bytes.fromhex(row["salt"])).hexdigest()
     assert (row["user_hash"], row["sessions"]) == (digest, 2)
     newest = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).entries[0].entry
     assert (newest.actor, newest.action, newest.detail) == ("key:ab12cd34 (clinic)", "session_erased", {"sessions": 2})
     assert {row["user_id"] for row in rows["audit_log"]} == {f"erased:{digest[:16]}"}
 
 
-def test_one_salt_serves_all_erasures_of_a_database(store: SessionStore) -> None:
-    """So that a restored backup is searched once; a purge by age, which has none, changes nothing."""
+def test_all_erasures_of_a_database_share_one_salt(store: SessionStore) -> None:
+    """So that a restored backup is searched once. Purges by age have no salt."""
     for user in ("ann", "bob"):
         begin(store, SessionKey("phq9", user))
         store.erasure.forget(user)
@@ -121,8 +119,8 @@ def revoked(store: SessionStore, user_id: str = "ann") -> dict[str, int]:
     return store.run_read(lambda connection: erasures.read_revocations(connection, user_id, None))
 
 
-def test_who_was_invited_and_has_not_begun_is_locked_out(store: SessionStore) -> None:
-    """His tokens are revoked in the survey that is named, or in all; there is nothing else to write, again neither."""
+def test_erasure_revokes_tokens_when_the_participant_has_no_session(store: SessionStore) -> None:
+    """In the named survey or in all; nothing else is written, the second time too."""
     before, at = dump(store), store.clock()
     assert not store.erasure.delete(KEY, actor="operator")
     assert set(revoked(store)) == {"phq9"}
@@ -135,15 +133,15 @@ def test_who_was_invited_and_has_not_begun_is_locked_out(store: SessionStore) ->
         store.erasure.forget("ann~set-aside-%")
 
 
-def test_tokens_of_a_survey_that_is_offered_no_more_are_revoked(store: SessionStore) -> None:
-    """Wherever a session is found."""
+def test_erasure_revokes_tokens_of_sessions_whose_survey_was_removed(store: SessionStore) -> None:
+    """The surveys come from the participant's sessions, not only from the catalogue."""
     begin(store)
     store.run_transaction(Erasure(ErasureTarget("ann", None), clock=store.clock))
     assert set(revoked(store)) == {"phq9"}
 
 
-def test_set_aside_rows_alone_are_an_erasure(store: SessionStore) -> None:
-    """A participant whose only session was set aside is erased as any other."""
+def test_set_aside_session_is_erased_when_it_is_the_only_one(store: SessionStore) -> None:
+    """Its rows, too, count as one erasure."""
     begin(store)
     set_aside(store)
     assert store.erasure.delete(KEY)
@@ -151,8 +149,8 @@ def test_set_aside_rows_alone_are_an_erasure(store: SessionStore) -> None:
     assert (rows["sessions"], rows["session_history"], len(rows["erasures"])) == ([], [], 1)
 
 
-def test_tokens_that_were_issued_before_are_revoked(store: SessionStore) -> None:
-    """One revocation a session, however often it was erased."""
+def test_erasure_revokes_the_tokens_issued_before_it(store: SessionStore) -> None:
+    """One revocation per session, at the time of the latest erasure."""
     begin(store)
     store.run_transaction(lambda connection: revoke_tokens(connection, KEY, 5))
     before = store.clock()
@@ -160,8 +158,8 @@ def test_tokens_that_were_issued_before_are_revoked(store: SessionStore) -> None
     assert before <= revoked(store)["phq9"] <= store.clock()
 
 
-def test_erasure_is_not_older_than_the_session_it_erased(store: SessionStore) -> None:
-    """Another server's clock may be ahead: a backup with his session would else keep it. Tokens are revoked as of now."""
+def test_erasure_is_newer_than_the_last_change_of_the_session(store: SessionStore) -> None:
+    """Otherwise, if another server's clock is ahead, a restored backup would keep the session. Tokens: as of now."""
     ahead = store.clock() + 3_600_000_000
     begin(store, at=ahead)
     store.erasure.delete(KEY)
@@ -176,37 +174,37 @@ _WAITING = {
 }
 
 
-def test_session_that_is_being_set_aside_is_erased_under_its_new_name(settings: Settings) -> None:
-    """Who waited for the row reads again: it is gone, and what came in its place was not there when he asked."""
+def test_session_is_erased_when_it_is_set_aside_concurrently(settings: Settings) -> None:
+    """The erasure waits for the row, then reads again and finds the renamed session."""
     store, other = open_store(settings), open_store(settings)
     begin(store)
 
-    def beside(connection: Any) -> Future[bool]:
+    def set_aside_and_erase(connection: Any) -> Future[bool]:
         history.set_aside(connection, KEY, other.clock())
         erasing = thread.submit(store.erasure.delete, KEY)
         query = _WAITING.get(connection.dialect.name)
         if query is not None:
             wait_for(
                 lambda: connection.exec_driver_sql(query).scalar() > 0, "the erasure does not wait", every_s=0.2
-            )  # as InnoDB looks again
+            )  # InnoDB refreshes innodb_trx only so often
         return erasing
 
     with ThreadPoolExecutor(1) as thread:
-        assert other.run_transaction(beside).result(60)
+        assert other.run_transaction(set_aside_and_erase).result(60)
     rows = dump(store)
     assert (rows["sessions"], rows["session_history"]) == ([], [])
     store.close()
     other.close()
 
 
-def test_time_that_nobody_can_read_does_not_keep_a_session(settings: Settings) -> None:
-    """A row that somebody changed by hand is erased too."""
+def test_session_is_erased_when_its_time_is_unreadable(settings: Settings) -> None:
+    """As in a row that was changed by hand."""
     store = open_store(settings)
     begin(store)
     is_sqlite = store.queries.database_facts()["database"] == "sqlite"
     store.run_transaction(
         lambda connection: connection.exec_driver_sql(
-            f"UPDATE sessions SET created_at = {repr('long ago') if is_sqlite else 'NULL'}"  # noqa: S608 - ours
+            f"UPDATE sessions SET created_at = {repr('long ago') if is_sqlite else 'NULL'}"  # noqa: S608 - constants
         )
     )
     assert store.erasure.delete(KEY)
@@ -223,8 +221,8 @@ class Connection(Subscriber):
         self.times += 1
 
 
-def test_connections_that_show_the_session_are_notified_once(store: SessionStore) -> None:
-    """Whether one session is deleted or a participant forgotten."""
+def test_each_connection_of_the_session_is_dropped_once_when_erased(store: SessionStore) -> None:
+    """By delete (one session) and by forget (the participant)."""
     connections = [Connection(), Connection()]
     for connection, user in zip(connections, ("ann", "bob"), strict=True):
         begin(store, SessionKey("phq9", user))
@@ -232,81 +230,3 @@ def test_connections_that_show_the_session_are_notified_once(store: SessionStore
     store.erasure.delete(KEY)
     store.erasure.forget("bob")
     assert [connection.times for connection in connections] == [1, 1]
-
-
-def test_line_is_on_the_disk_before_the_commit(
-    settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the list can't be written, nothing is erased."""
-    listed = tmp_path / "list"
-    store = open_store(settings.model_copy(update={"erasures_file": listed}))
-    begin(store)
-    before = dump(store)
-
-    def full(_self: object, _erased: object) -> None:
-        raise ErasureNotListed(str(listed), "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ErasureJournal, "append", full)
-        with pytest.raises(ErasureNotListed):
-            store.erasure.delete(KEY)
-    assert dump(store) == before
-    assert store.erasure.delete(KEY)
-    assert len(listed.read_text().splitlines()) == 1
-    store.close()
-
-
-def test_erasure_that_failed_before_its_line_is_not_carried_out_later(
-    settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nor is it said so."""
-    settings = settings.model_copy(update={"erasures_file": tmp_path / "list", "retry_attempts": 1})
-    store = open_store(settings)
-    begin(store)
-
-    def away(_work: Any) -> None:
-        raise OperationalError("", None, Exception("lost"), connection_invalidated=True)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store._connection, "run", away)
-        with pytest.raises(DatabaseUnavailable) as raised:
-            store.erasure.delete(KEY)
-    assert "list of erasures" not in raised.value.message
-    before = dump(store)
-    store.close()
-    store = open_store(settings)
-    assert dump(store) == before
-    store.close()
-
-
-@pytest.mark.parametrize("is_committed", [True, False])
-def test_erasure_whose_commit_was_not_answered_counts_once(
-    settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, is_committed: bool
-) -> None:
-    """The store's own retry finds nothing more to erase, or all: one row, one line, and it says what was erased."""
-    settings = settings.model_copy(update={"erasures_file": tmp_path / "list", "retry_delay_s": 0})
-    store = open_store(settings)
-    begin(store)
-    fails = [True]
-    real = store._connection.run
-
-    def lost(work: Any) -> Any:
-        def failing(connection: Any) -> Any:
-            result = work(connection)
-            if fails and not is_committed:
-                fails.clear()
-                raise OperationalError("", None, Exception("lost"), connection_invalidated=True)
-            return result
-
-        result = real(failing)
-        if fails:
-            fails.clear()
-            raise OperationalError("", None, Exception("lost"), connection_invalidated=True)
-        return result
-
-    monkeypatch.setattr(store._connection, "run", lost)
-    assert store.erasure.delete(KEY)
-    rows = dump(store)
-    assert (rows["sessions"], [row["sessions"] for row in rows["erasures"]]) == ([], [1])
-    assert len((tmp_path / "list").read_text().splitlines()) == 1
-    store.close()

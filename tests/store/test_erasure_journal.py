@@ -1,4 +1,4 @@
-"""The list of erasures in a file: what was appended is read again, whatever was half-written before."""
+"""The erasure journal: appended lines are read again, whatever incomplete line precedes them."""
 
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -30,17 +30,17 @@ ONE = ErasureRecord("phq9", "ab" * 32, "cd" * 16, 2, 1_764_191_000_000_001)
 @given(
     erasures=st.lists(ERASED, max_size=5), half=st.binary(max_size=200), more=st.lists(ERASED, min_size=1, max_size=3)
 )
-def test_what_was_appended_is_read_again(
+def test_appended_lines_are_read_in_order(
     tmp_path_factory: pytest.TempPathFactory, erasures: list[ErasureRecord], half: bytes, more: list[ErasureRecord]
 ) -> None:
-    """In order; a writer that died left anything without its end, and takes no other line with it."""
-    listed = ErasureJournal(tmp_path_factory.mktemp("list") / "list")
-    listed.append(erasures)
-    assert list(listed.read()) == erasures
-    with listed.path.open("ab") as file:
+    """An incomplete line of a writer that died does not affect the other lines."""
+    journal = ErasureJournal(tmp_path_factory.mktemp("list") / "list")
+    journal.append(erasures)
+    assert list(journal.read()) == erasures
+    with journal.path.open("ab") as file:
         file.write(half.replace(b"\n", b""))
-    listed.append(more)
-    assert [one for one in listed.read() if one in [*erasures, *more]] == [*erasures, *more]
+    journal.append(more)
+    assert [record for record in journal.read() if record in [*erasures, *more]] == [*erasures, *more]
 
 
 @pytest.mark.parametrize(
@@ -61,48 +61,48 @@ def test_what_was_appended_is_read_again(
     ],
     ids=range(12),
 )
-def test_line_that_is_none_is_skipped_with_one_warning(line: str | bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """It is counted and not shown, and all others are read."""
+def test_invalid_lines_are_skipped_with_one_warning(line: str | bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """The warning counts them and does not show them."""
     assert list(read_lines([format_line(ONE), line, "", line, format_line(ONE)], "the list")) == [ONE, ONE]
     assert [record.getMessage() for record in caplog.records] == [
         "the list: 2 lines are no erasures and were skipped; the last one may be half-written"
     ]
 
 
-def test_list_that_is_not_there_is_empty(tmp_path: Path) -> None:
-    """Until the first erasure there is no file; nobody but its owner reads it then."""
-    listed = ErasureJournal(tmp_path / "list")
-    assert list(listed.read()) == []
-    listed.append([])
-    assert not listed.path.exists()
-    listed.append([ONE])
-    assert list(listed.read()) == [ONE]
-    assert stat.S_IMODE(listed.path.stat().st_mode) == 0o600
+def test_missing_journal_is_empty(tmp_path: Path) -> None:
+    """The first erasure creates the file, readable only by its owner."""
+    journal = ErasureJournal(tmp_path / "list")
+    assert list(journal.read()) == []
+    journal.append([])
+    assert not journal.path.exists()
+    journal.append([ONE])
+    assert list(journal.read()) == [ONE]
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
 
 
-def test_lines_of_many_writers_stay_whole(tmp_path: Path) -> None:
-    """Sixteen threads, each with a file of its own open."""
+def test_lines_are_complete_when_many_writers_append(tmp_path: Path) -> None:
+    """Sixteen threads, each with its own open file."""
     lines = [ONE._replace(sessions=number) for number in range(200)]
     with ThreadPoolExecutor(16) as threads:
-        list(threads.map(lambda one: ErasureJournal(tmp_path / "list").append([one]), lines))
+        list(threads.map(lambda line: ErasureJournal(tmp_path / "list").append([line]), lines))
     assert sorted(ErasureJournal(tmp_path / "list").read()) == lines
 
 
-def test_list_that_cannot_be_kept_stops_the_start(tmp_path: Path) -> None:
-    """A folder that isn't there, or a folder in the file's place; later it is an erasure that is not done."""
-    listed = ErasureJournal(tmp_path / "none" / "list")
+def test_check_fails_when_the_journal_cannot_be_written(tmp_path: Path) -> None:
+    """A missing folder, or a folder in the file's place; append and read raise too."""
+    journal = ErasureJournal(tmp_path / "none" / "list")
     with pytest.raises(ConfigurationError, match="STEPKEEP_ERASURES_FILE"):
-        listed.check()
+        journal.check()
     with pytest.raises(ErasureNotListed, match="No such file"):
-        listed.append([ONE])
+        journal.append([ONE])
     with pytest.raises(ErasureNotListed, match="Is a directory"):
         list(ErasureJournal(tmp_path).read())
     with pytest.raises(ConfigurationError):
         ErasureJournal(tmp_path).check()
 
 
-def test_list_lies_beside_a_sqlite_file_and_nowhere_else_unless_named() -> None:
-    """The embedded database needs no setting."""
+def test_journal_is_beside_the_sqlite_file_unless_configured() -> None:
+    """Other databases have no journal without the setting."""
     assert _path(None, "sqlite:////data/s.db") == Path("/data/s.db.erasures")
     assert _path(Path("/x"), "sqlite:////data/s.db") == Path("/x")
     assert _path(None, "postgresql://u@h/n") is None
@@ -110,10 +110,10 @@ def test_list_lies_beside_a_sqlite_file_and_nowhere_else_unless_named() -> None:
 
 
 def _path(setting: Path | None, url: str) -> Path | None:
-    listed = open_journal(setting, make_url(url))
-    return None if listed is None else listed.path
+    journal = open_journal(setting, make_url(url))
+    return None if journal is None else journal.path
 
 
-def test_hash_does_not_mix_survey_and_user() -> None:
-    """What ends the survey's id is in no id."""
+def test_hash_separates_survey_and_user() -> None:
+    """By a character that no survey id has."""
     assert hash_user_id("00" * 16, "a", "bc") != hash_user_id("00" * 16, "ab", "c")
