@@ -28,6 +28,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from app.observability.logging import LineFormatter, resolve_log_format
 from app.sessions.service import open_store
 from app.store.engine import normalise_url, server_lock
+from app.web.context import EXTENSION, AppContext
 from app.web.factory import check_settings, config_warnings
 
 try:
@@ -102,7 +103,7 @@ def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn has no typ
     """Close the connections with 1001 when the worker is stopped; run the garbage collector less often."""
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
-    context = worker.wsgi.extensions["stepkeep"]
+    context: AppContext = worker.wsgi.extensions[EXTENSION]
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         before = signal.getsignal(number)
 

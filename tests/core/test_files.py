@@ -42,7 +42,7 @@ def test_created_file_never_replaces_one_that_was_created_meanwhile(
 
 
 def test_replaced_file_has_all_pieces_and_is_only_its_owners(tmp_path: Path) -> None:
-    """Whoever could read the file before cannot read it any more."""
+    """Even if others could read the file that it replaces."""
     path = tmp_path / "phq9.csv"
     path.write_text("before")
     path.chmod(0o644)

@@ -1,4 +1,4 @@
-"""Forks: who is told of them, on both sides, and for how long."""
+"""Registered objects are called at a fork, in both processes."""
 
 import gc
 import os
@@ -6,7 +6,7 @@ import os
 from app.core.fork_hooks import ForkAware, register
 
 
-class Noting(ForkAware):
+class Recorder(ForkAware):
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
 
@@ -27,14 +27,14 @@ def fork() -> None:
     os.waitpid(child, 0)
 
 
-def test_both_sides_are_told_of_a_fork_until_nobody_holds_them() -> None:
-    """Before it, and after it in the parent and in the child; what was collected keeps nobody alive."""
+def test_registered_object_is_called_at_each_fork_as_long_as_it_exists() -> None:
+    """Before it, and after it in the parent and in the child; the registry does not keep the object alive."""
     reads, writes = os.pipe()
-    one = Noting(writes)
-    register(one)
+    recorder = Recorder(writes)
+    register(recorder)
     fork()
     assert sorted(os.read(reads, 100).split()) == [b"before", b"child", b"parent"]
-    del one
+    del recorder
     gc.collect()
     fork()
     os.write(writes, b"nothing")
