@@ -4,12 +4,12 @@ A revocation by this process takes effect at once, by another process within POL
 """
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic
 
+from ..core.fork_hooks import ForkAware, register
 from ..errors import StepkeepError
 from ..survey import SessionKey
 from .principals import Developer, Integrator, Participant, Principal
@@ -29,7 +29,7 @@ OVERLAP_US = 60 * 1_000_000
 """Overlap of successive polls, for what was being committed during the last one."""
 
 
-class Revocations:
+class Revocations(ForkAware):
     """The revoked tokens and API keys. Safe from any thread.
 
     Args:
@@ -59,7 +59,6 @@ class Revocations:
         self._tokens: dict[SessionKey, int] = {}
         self._keys: frozenset[str] = frozenset()
         self._closing = threading.Event()
-        self._pid = os.getpid()
         self._thread: threading.Thread | None = None
         self._newest = 0
         self._read_all_at = float("-inf")
@@ -72,17 +71,24 @@ class Revocations:
         """
         self._read()
         self._start_thread()
+        register(self)
 
     def _start_thread(self) -> None:
-        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._poll, name="stepkeep-revocations", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop polling; waits for a running poll, which uses the database."""
         self._closing.set()
-        if self._thread is not None and self._pid == os.getpid():
+        if self._thread is not None:
             self._thread.join(CLOSING_S)
+
+    def after_fork_in_child(self) -> None:
+        """Start a thread of the child's own."""
+        self._mutex = threading.Lock()
+        if not self._closing.is_set():
+            self._closing = threading.Event()
+            self._start_thread()
 
     def add_tokens(self, key: SessionKey, at: int) -> None:
         """Record that a session's tokens issued until a time are revoked."""
@@ -96,9 +102,6 @@ class Revocations:
 
     def is_valid(self, principal: Principal, at: int) -> bool:
         """Return whether the principal's credentials are neither expired nor revoked; never blocks."""
-        if self._pid != os.getpid():  # a forked child has no thread
-            self._mutex, self._closing = threading.Lock(), threading.Event()
-            self._start_thread()
         match principal:
             case Participant():
                 return at < principal.expires_at and principal.issued_at > self._tokens.get(principal.key, -1)

@@ -18,12 +18,15 @@ class ForkAware:
         """Start anew: threads exist in the parent only, and connections are the parent's."""
 
 
-_REGISTERED: "weakref.WeakSet[ForkAware]" = weakref.WeakSet()
+_REGISTERED: "weakref.WeakKeyDictionary[ForkAware, None]" = weakref.WeakKeyDictionary()
 
 
 def register(aware: ForkAware) -> None:
-    """Call the object's methods at each fork, for as long as the object exists."""
-    _REGISTERED.add(aware)
+    """Call the object's methods at each fork for as long as it exists, in the order of registration.
+
+    What a child starts anew may then use what was registered before, such as the session store.
+    """
+    _REGISTERED[aware] = None
 
 
 def _call_all(method: Callable[[ForkAware], None]) -> Callable[[], None]:

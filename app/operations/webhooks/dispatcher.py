@@ -6,7 +6,6 @@ when the lease expires, and repeats unrecorded deliveries with the same ``webhoo
 """
 
 import logging
-import os
 import queue
 import secrets
 import threading
@@ -73,16 +72,13 @@ class Dispatcher(ForkAware):
 
     def wake(self) -> None:
         """Read the outbox now."""
-        if self._pid != os.getpid():  # a forked child does not have its parent's thread
-            self._reset()
-            self.start()
         self._wake_up.set()
 
     def close(self) -> None:
         """Stop, and record the deliveries in flight; waits at most 2 * CLOSE_TIMEOUT_S."""
         self._closing.set()
         self._wake_up.set()
-        if self._thread is not None and self._pid == os.getpid():
+        if self._thread is not None:
             self._thread.join(2 * CLOSE_TIMEOUT_S)
             self._thread = None
 
@@ -94,7 +90,6 @@ class Dispatcher(ForkAware):
             self.start()
 
     def _reset(self) -> None:
-        self._pid = os.getpid()
         self._holder = secrets.token_hex(8)  # not the process id, which can be reused
         self._wake_up = threading.Event()
         self._closing = threading.Event()
