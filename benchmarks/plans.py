@@ -137,7 +137,7 @@ def fill(store: SessionStore, count: int) -> None:
 def _recorded(store: SessionStore) -> Iterator[list[_Asked]]:
     asked: list[_Asked] = []
     held, loader = store._connection, store.queries._loader
-    real = loader._gateway_of
+    real = loader._make_statements
     engines = (store.queries.engine, store._write_engine)
 
     def noting(*, of_writer: bool) -> Callable[..., None]:
@@ -148,8 +148,8 @@ def _recorded(store: SessionStore) -> Iterator[list[_Asked]]:
 
     notes = {engine: noting(of_writer=engine is store._write_engine) for engine in engines}
     held.close()
-    held._gateway_of = lambda driver: real(_Recorder(driver, asked, of_writer=True))
-    loader._gateway_of = lambda driver: real(_Recorder(driver, asked, of_writer=False))
+    held._make_statements = lambda driver: real(_Recorder(driver, asked, of_writer=True))
+    loader._make_statements = lambda driver: real(_Recorder(driver, asked, of_writer=False))
     for engine, note in notes.items():
         event.listen(engine, "before_cursor_execute", note)
     try:
@@ -158,7 +158,7 @@ def _recorded(store: SessionStore) -> Iterator[list[_Asked]]:
         for engine, note in notes.items():
             event.remove(engine, "before_cursor_execute", note)
         held.close()
-        held._gateway_of = loader._gateway_of = real
+        held._make_statements = loader._make_statements = real
 
 
 def _distinct(asked: Sequence[_Asked]) -> list[_Asked]:

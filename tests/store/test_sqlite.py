@@ -219,7 +219,7 @@ def test_no_more_sessions_are_remembered_than_allowed(store: SessionStore, monke
     monkeypatch.setattr(sqlite, "CACHED_SESSIONS", 5)
     keys = [SessionKey("phq9", f"user{number}") for number in range(12)]
     store.turns.submit_many([(key, Begin(at=1)) for key in keys])
-    remembered = store._connection._gateway._recent  # type: ignore[union-attr]
+    remembered = store._connection._statements._recent  # type: ignore[union-attr]
     assert list(remembered) == keys[-5:]
     monkeypatch.setattr(batch, "CACHEABLE_LENGTH", 10)
     results = store.turns.submit_many([(key, Answer(at=2, step=f"Q{n}", value=1)) for n in (1, 2) for key in keys])
@@ -235,7 +235,7 @@ def test_session_with_anything_long_is_not_remembered(store: SessionStore, long:
     store.turns.get_or_create(KEY, is_audio_mode=False)
     store.turns.submit_or_raise(KEY, Update(at=store.clock(), changes=long))
     store.turns.submit_or_raise(KEY, SetMode(at=store.clock(), is_audio_mode=True))
-    assert KEY not in store._connection._gateway._recent  # type: ignore[union-attr]
+    assert KEY not in store._connection._statements._recent  # type: ignore[union-attr]
     check_fold(store, KEY)
 
 

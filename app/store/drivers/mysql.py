@@ -1,7 +1,7 @@
-"""MySQL and MariaDB: their engines, and a batch of turns on them.
+"""MySQL and MariaDB: engines, and a batch of turns.
 
-PyMySQL sends text, so a batch is one long statement with many rows; an update of many sessions is written as an
-insert that finds each key there, which takes a third of the time of an update a session.
+PyMySQL sends text, so a batch is one long statement with many rows. Many sessions are updated by INSERT ... ON
+DUPLICATE KEY UPDATE, which takes a third of the time of one UPDATE a session.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,26 +29,26 @@ from .connection import OUTBOX_COLUMNS, in_lock_order, subscription_condition
 
 CONNECT_TIMEOUT_S = 3
 LOCK_TIMEOUT_S = 2
-"""Seconds that a batch waits for sessions that another server has locked; then it is tried again (1205)."""
+"""Seconds that a batch waits for sessions locked by another server; then it is retried (1205)."""
 
 RESPONSE_TIMEOUT_S = 12
-"""Seconds after which a statement without an answer is given up with its connection: longer than any lock wait."""
+"""Seconds without a response after which the connection is closed; longer than any lock wait."""
 
 RECYCLE_S = 280  # below the shortest usual wait_timeout of 300 s
 
 
 def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's
-    """Return an engine; times are UTC, and what does not fit is an error, whatever the server's settings.
+    """Return an engine with UTC times and strict mode, whatever the server's settings.
 
     Args:
-        lock_timeout_s: 0 waits as long as the server's settings say, and for an answer for ever.
+        lock_timeout_s: 0 for the server's setting and no response timeout.
     """
     setting = "time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
-    given: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
+    options_by_name: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
     if lock_timeout_s:
         setting += f", innodb_lock_wait_timeout={lock_timeout_s}"
-        given |= {"read_timeout": RESPONSE_TIMEOUT_S, "write_timeout": RESPONSE_TIMEOUT_S}
-    connect_args = {name: value for name, value in given.items() if name not in url.query}
+        options_by_name |= {"read_timeout": RESPONSE_TIMEOUT_S, "write_timeout": RESPONSE_TIMEOUT_S}
+    connect_args = {name: value for name, value in options_by_name.items() if name not in url.query}
     connect_args["init_command"] = f"SET {setting}"
     return create_engine(
         url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True, pool_recycle=RECYCLE_S, **options
@@ -56,7 +56,7 @@ def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) ->
 
 
 class MysqlTurnStatements:
-    """A batch of turns on one connection to MySQL or MariaDB (``gateway.TurnStatements``)."""
+    """A batch of turns on one connection to MySQL or MariaDB (:class:`TurnStatements`)."""
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
@@ -79,10 +79,10 @@ class MysqlTurnStatements:
         users: dict[str, list[str]] = {}
         for key in in_lock_order(keys):
             users.setdefault(key.survey_id, []).append(key.user_id)
-        wanted = " OR ".join(f"survey_id = %s AND user_id IN ({_marks(len(given))})" for given in users.values())
-        values = [value for survey, given in users.items() for value in (survey, *given)]
-        # READ COMMITTED, and FOR UPDATE: what others committed before the lock was got is seen.
-        found = rows_by_key(self._read(f"{_SELECT} WHERE {wanted} ORDER BY user_id, survey_id FOR UPDATE", values))
+        condition = " OR ".join(f"survey_id = %s AND user_id IN ({_marks(len(ids))})" for ids in users.values())
+        values = [value for survey, ids in users.items() for value in (survey, *ids)]
+        # FOR UPDATE in READ COMMITTED reads what others committed before the lock was acquired.
+        found = rows_by_key(self._read(f"{_SELECT} WHERE {condition} ORDER BY user_id, survey_id FOR UPDATE", values))
         if not messages:
             return found, []
         marks = ", ".join(["(%s, %s, %s)"] * len(messages))
@@ -95,22 +95,21 @@ class MysqlTurnStatements:
         changed: Sequence[Row],
         events: Sequence[Row],
         states: WrittenSessions,  # noqa: ARG002 - other servers may change them
-        news: Sequence[Row],
+        webhook_events: Sequence[Row],
     ) -> None:
         for statement, rows in ((_INSERT, new), (_UPDATE, changed), (_APPEND, events)):
             if rows:
                 self._cursor.executemany(statement, rows)
-        told = self._put_out(news) if news else 0
+        deliveries = self._insert_deliveries(webhook_events) if webhook_events else 0
         self._connection.commit()
-        if told:
+        if deliveries:
             self.outbox_callback()
 
-    def _put_out(self, news: Sequence[Row]) -> int:
-        """Put what webhooks are told into the outbox; return how many rows that made."""
+    def _insert_deliveries(self, webhook_events: Sequence[Row]) -> int:
         if not self._read(_HAS_WEBHOOKS, ()):
             return 0
-        values = [(*row, row[4], row[1], f"%{row[0]}%") for row in news]
-        return sum(self._cursor.execute(_PUT_OUT, one) for one in values)
+        rows = [(*row, row[4], row[1], f"%{row[0]}%") for row in webhook_events]
+        return sum(self._cursor.execute(_INSERT_DELIVERIES, row) for row in rows)
 
     def _read(self, statement: str, values: Sequence[Any]) -> list[Row]:
         self._cursor.execute(statement, values)
@@ -121,20 +120,20 @@ def _marks(count: int) -> str:
     return ", ".join(["%s"] * count)
 
 
-def _listed(columns: Sequence[Column[Any]]) -> str:
+def _names(columns: Sequence[Column[Any]]) -> str:
     return ", ".join(column.name for column in columns)
 
 
 def _insert(table: str, columns: Sequence[Column[Any]]) -> str:
-    return f"INSERT INTO {table} ({_listed(columns)}) VALUES ({_marks(len(columns))})"  # noqa: S608 - names of ours
+    return f"INSERT INTO {table} ({_names(columns)}) VALUES ({_marks(len(columns))})"  # noqa: S608 - names of columns
 
 
-# As text, because the number of sessions is another in each batch; all names are the tables' own.
-# Times as text: PyMySQL takes 1.5 us to make a datetime of each, Python a tenth of it.
+# As text, because the number of sessions varies; all names are those of the tables.
+# Times as text: PyMySQL takes 1.5 us to parse one, Python a tenth of that.
 _TIMES = frozenset({"created_at", "updated_at", "completed_at"})
 _STATE = ", ".join(f"CAST({c.name} AS CHAR)" if c.name in _TIMES else c.name for c in STATE_COLUMNS)
 _SELECT = f"SELECT {_STATE} FROM sessions"  # noqa: S608
-_KNOWN = f"SELECT {_listed(MESSAGE_COLUMNS)} FROM session_history"  # noqa: S608
+_KNOWN = f"SELECT {_names(MESSAGE_COLUMNS)} FROM session_history"  # noqa: S608
 _INSERT = _insert(sessions.name, INSERT_COLUMNS)
 _UPDATE = (
     f"{_insert(sessions.name, (*UPDATE_COLUMNS, *KEY_COLUMNS))} ON DUPLICATE KEY UPDATE "
@@ -142,8 +141,8 @@ _UPDATE = (
 )
 _APPEND = _insert(session_history.name, EVENT_COLUMNS)
 _HAS_WEBHOOKS = "SELECT 1 FROM webhooks WHERE disabled_at IS NULL LIMIT 1"
-# Locked, so that a webhook that is being removed is none here, and its key is not missing when the row is written.
-_PUT_OUT = (
-    f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) SELECT webhooks.id, %s, %s, %s, %s, %s, %s "  # noqa: S608 - ours
+# Locked, so that a webhook being removed is not seen, and the foreign key of the delivery holds.
+_INSERT_DELIVERIES = (
+    f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) SELECT webhooks.id, %s, %s, %s, %s, %s, %s "  # noqa: S608 - no values
     f"FROM webhooks WHERE {subscription_condition('%s', '%s')} LOCK IN SHARE MODE"
 )

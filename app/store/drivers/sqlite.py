@@ -1,7 +1,7 @@
-"""SQLite: its driver, its engines, and a batch of turns on it.
+"""SQLite: driver, engines, and a batch of turns.
 
 One connection writes and checkpoints, the others only read. Works around the driver's late BEGIN, the WAL-reset bug,
-and commits that are not durable by default.
+and a default that does not make commits durable.
 """
 
 import logging
@@ -48,27 +48,27 @@ from .connection import OUTBOX_COLUMNS, compile_positional, placeholder, subscri
 log = logging.getLogger("stepkeep.store")
 
 BUSY_TIMEOUT_MS = 5_000
-"""Milliseconds that one attempt waits for another process that writes."""
+"""Milliseconds that an attempt waits for another writing process."""
 
 POLL_MS = 4
-"""Milliseconds of one look at the writer's lock. Between its own looks SQLite sleeps up to 100 ms: beside a process
-that lets go of the lock often but briefly, a purge, a turn would get it when luck has it."""
+"""Busy timeout of one attempt to lock. SQLite's own busy handler sleeps up to 100 ms between attempts: a turn would
+rarely get the lock beside a process that releases it often but briefly, such as a purge."""
 
 MIGRATION_BUSY_TIMEOUT_MS = 30_000
 CHECKPOINT_PAGES = 8000
-"""Pages of 4 KiB in the WAL before it is copied into the database file. SQLite's default, 1,000, copies pages that
-the next turns change again."""
+"""Pages of 4 KiB in the WAL before a checkpoint. SQLite's default, 1,000, copies pages that the next turns change
+again."""
 
 WRITER_CACHE_KIB = 64 * 1024
-"""What the writer keeps of the file in memory: the upper pages of all indexes of some million sessions."""
+"""Page cache of the writer: the upper pages of all indexes of some million sessions."""
 
 CACHED_SESSIONS = 10_000
-"""Sessions that the writer remembers: some 30 MB with answers to a usual survey, 300 MB at most (batch.SMALL)."""
+"""Sessions that the writer caches: about 30 MB for a usual survey, at most 300 MB (batch.CACHEABLE_LENGTH)."""
 
 _WRITER_PRAGMAS = (
     "synchronous=FULL",
     "foreign_keys=ON",
-    "secure_delete=ON",  # what was erased, or overwritten, does not lie on in free pages
+    "secure_delete=ON",  # overwrites erased data in free pages
     "journal_size_limit=67108864",
     f"wal_autocheckpoint={CHECKPOINT_PAGES}",
     f"cache_size=-{WRITER_CACHE_KIB}",
@@ -78,7 +78,7 @@ _READER_PRAGMAS = (f"busy_timeout={BUSY_TIMEOUT_MS}", "query_only=ON", "wal_auto
 
 
 def driver() -> ModuleType:
-    """Return pysqlite3, which brings its own newer SQLite, else the standard library's; never both in one process."""
+    """Return pysqlite3, which bundles a newer SQLite, or else the standard library's; never both in one process."""
     try:
         import pysqlite3  # noqa: PLC0415 - not on every platform
     except ImportError:
@@ -89,32 +89,32 @@ def driver() -> ModuleType:
 
 def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
     """Return whether this SQLite can corrupt a database in WAL mode (sqlite.org/wal.html#walresetbug)."""
-    is_mended = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
-    return version >= (3, 7, 0) and not is_mended
+    is_fixed = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
+    return version >= (3, 7, 0) and not is_fixed
 
 
 def writer_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
-    """Return the engine of the one connection that writes; any thread may use it in its turn."""
+    """Return the engine of the one writing connection, used by one thread at a time."""
     version = driver().sqlite_version_info
     if has_wal_reset_bug(version):
-        # Slower, and readers wait for the writer; but what was acknowledged stays whole.
+        # Slower, and readers wait for the writer, but without the risk of corruption.
         log.warning(
-            "SQLite %s has the WAL-reset bug: working without WAL; pysqlite3 would bring a newer SQLite", version
+            "SQLite %s has the WAL-reset bug and runs without WAL. Install pysqlite3 for a newer SQLite.", version
         )
-        journal, looks_ms = "journal_mode=DELETE", busy_timeout_ms  # its commits wait for readers
+        journal, poll_ms = "journal_mode=DELETE", busy_timeout_ms  # commits wait for readers
     else:
-        journal, looks_ms = "journal_mode=WAL", POLL_MS
-    pragmas = (f"busy_timeout={busy_timeout_ms}", journal, *_WRITER_PRAGMAS, f"busy_timeout={looks_ms}")
+        journal, poll_ms = "journal_mode=WAL", POLL_MS
+    pragmas = (f"busy_timeout={busy_timeout_ms}", journal, *_WRITER_PRAGMAS, f"busy_timeout={poll_ms}")
     engine = _engine(url, pragmas, pool_size=1, max_overflow=0)
     event.listen(engine, "begin", lambda connection: begin_writing(connection.exec_driver_sql, busy_timeout_ms))
     return engine
 
 
 def begin_writing(execute: Callable[[str], object], wait_ms: int = BUSY_TIMEOUT_MS) -> None:
-    """Begin a transaction that writes, as soon as nobody else does; look every few milliseconds.
+    """Begin a writing transaction, polling for the lock every few milliseconds.
 
     Raises:
-        OperationalError: the driver's, or SQLAlchemy's; after ``wait_ms`` milliseconds that the file is locked.
+        OperationalError: the driver's or SQLAlchemy's: the file is still locked after ``wait_ms``.
     """
     until = monotonic() + wait_ms / 1000
     while True:
@@ -128,20 +128,18 @@ def begin_writing(execute: Callable[[str], object], wait_ms: int = BUSY_TIMEOUT_
 
 
 def reader_engine(url: URL, readers: int, overflow: int) -> Engine:
-    """Return the engine of the connections that read."""
+    """Return the engine of the reading connections."""
     return _engine(url, _READER_PRAGMAS, pool_size=readers, max_overflow=overflow, pool_reset_on_return=None)
 
 
 def truncate_wal(connection: Connection) -> None:
-    """Copy the log (WAL) into the file and empty it, as far as that can be done now.
-
-    Nobody is waited for: what somebody reads stays in it until the next time, or until the log begins anew.
+    """Checkpoint and truncate the WAL, unless a reader uses it; then a later checkpoint does.
 
     Args:
-        connection: the writer's, in a transaction in which nothing was done; it is ended.
+        connection: the writer's, in an empty transaction, which this ends.
     """
     raw: Any = connection.connection.driver_connection
-    raw.rollback()  # no checkpoint is made in a transaction
+    raw.rollback()  # no checkpoint within a transaction
     (busy_timeout,) = raw.execute("PRAGMA busy_timeout").fetchone()
     raw.execute("PRAGMA busy_timeout=0")
     try:
@@ -152,12 +150,11 @@ def truncate_wal(connection: Connection) -> None:
 
 
 class SqliteTurnStatements:
-    """A batch of turns on one connection to a SQLite file (``gateway.TurnStatements``).
+    """A batch of turns on one connection to a SQLite file (:class:`TurnStatements`).
 
-    SQLite has one writer: BEGIN IMMEDIATE locks all sessions. It runs in this process, so a statement a
-    session costs no more than one for all of them would. Sessions that were just written are remembered, and
-    not read again as long as no other connection has written: SQLite tells that under the lock
-    (``data_version``, sqlite.org/pragma.html).
+    BEGIN IMMEDIATE locks all sessions. SQLite runs in this process, so a statement for each session costs no more than
+    one for all. Written sessions are cached until another connection writes, which ``PRAGMA data_version`` shows under
+    the lock.
     """
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
@@ -204,7 +201,7 @@ class SqliteTurnStatements:
         changed: Sequence[Row],
         events: Sequence[Row],
         states: WrittenSessions,
-        news: Sequence[Row],
+        webhook_events: Sequence[Row],
     ) -> None:
         if new:
             self._cursor.executemany(_INSERT, new)
@@ -212,20 +209,20 @@ class SqliteTurnStatements:
             self._cursor.executemany(_UPDATE, changed)
         if events:
             self._cursor.executemany(_APPEND, events)
-        told = self._put_out(news) if news else 0
+        deliveries = self._insert_deliveries(webhook_events) if webhook_events else 0
         self._connection.commit()
-        self._remember(states)
-        if told:
+        self._cache(states)
+        if deliveries:
             self.outbox_callback()
 
-    def _put_out(self, news: Sequence[Row]) -> int:
-        """Put what webhooks are told into the outbox; return how many rows that made."""
+    def _insert_deliveries(self, webhook_events: Sequence[Row]) -> int:
         if self._cursor.execute(_HAS_WEBHOOKS).fetchone() is None:
             return 0
-        self._cursor.executemany(_PUT_OUT, [(*row, row[4], row[1], f"%{row[0]}%") for row in news])
+        rows = [(*row, row[4], row[1], f"%{row[0]}%") for row in webhook_events]
+        self._cursor.executemany(_INSERT_DELIVERIES, rows)
         return int(self._cursor.rowcount)
 
-    def _remember(self, states: WrittenSessions) -> None:
+    def _cache(self, states: WrittenSessions) -> None:
         for key, state in states.items():
             self._recent.pop(key, None)
             if state is not None:
@@ -254,8 +251,8 @@ _APPEND = _compiled(
     insert(session_history).values({column: placeholder(column) for column in EVENT_COLUMNS}), EVENT_COLUMNS
 )
 _HAS_WEBHOOKS = "SELECT 1 FROM webhooks WHERE disabled_at IS NULL LIMIT 1"
-_PUT_OUT = (
-    f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) SELECT webhooks.id, ?, ?, ?, ?, ?, ? "  # noqa: S608 - ours
+_INSERT_DELIVERIES = (
+    f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) SELECT webhooks.id, ?, ?, ?, ?, ?, ? "  # noqa: S608 - no values
     f"FROM webhooks WHERE {subscription_condition('?', '?')}"
 )
 
@@ -266,13 +263,13 @@ def _engine(url: URL, pragmas: tuple[str, ...], **pool: Any) -> Engine:  # noqa:
         module=driver(),
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
         pool_timeout=30,
-        hide_parameters=True,  # they are answers, and errors end in logs
+        hide_parameters=True,  # answers must not get into logs
         **pool,
     )
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
-        # The driver's own BEGIN comes too late and is deferred: a read first, then SQLITE_BUSY at once.
+        # The driver's own BEGIN is late and deferred: a read, then SQLITE_BUSY whatever the timeout.
         connection.isolation_level = None
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
