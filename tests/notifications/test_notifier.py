@@ -19,7 +19,7 @@ from app.notifications.transport import PAYLOAD_BYTES, decode, encode
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
 from tests.conftest import skip_or_fail
-from tests.databases import NoServer, OwnServer, PostgreSQL, own_server
+from tests.databases import NoServer, PostgreSQL, own_server
 from tests.notifications.conftest import (
     KEY,
     NEVER_S,
@@ -185,24 +185,24 @@ def execute_redis(redis: RedisServer, command: bytes) -> None:
 
 
 @pytest.fixture
-def postgresql() -> Iterator[OwnServer]:
-    """A PostgreSQL server of the tests' own, whose processes may be stopped."""
+def postgresql() -> Iterator[str]:
+    """The URL of a database on a PostgreSQL server of the tests' own, whose processes may be stopped."""
     try:
         server = own_server("postgresql")
     except NoServer as error:
         skip_or_fail(str(error))
     assert isinstance(server, PostgreSQL)
-    yield server
+    yield server.create_empty()
     server.close()
 
 
 def test_connection_to_a_frozen_server_is_replaced(
-    postgresql: OwnServer, opened: Open, monkeypatch: pytest.MonkeyPatch
+    postgresql: str, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The probe times out, and missed changes are polled."""
     monkeypatch.setattr(subscriber, "IDLE_S", 0.1)
     monkeypatch.setattr(postgresql_module, "PROBE_S", 0.2)
-    channel = Channel(Settings(database_url=postgresql.url.render_as_string(False), notification_interval_s=NEVER_S))
+    channel = Channel(Settings(database_url=postgresql, notification_interval_s=NEVER_S))
     one, two = opened(channel), opened(channel)
     one.follow(KEY)
     before = one.notifier._listener.transport
@@ -241,15 +241,13 @@ def test_frozen_redis_is_detected_and_used_again_when_it_resumes(
 
 
 def test_close_does_not_wait_for_a_frozen_server(
-    postgresql: OwnServer, opened: Open, monkeypatch: pytest.MonkeyPatch
+    postgresql: str, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Blocked threads are left to the end of the process: they are daemons."""
     for module in (subscriber, publisher):
         monkeypatch.setattr(module, "CLOSE_S", 0.1)
     monkeypatch.setattr(subscriber, "IDLE_S", 0.1)
-    one = opened(
-        Channel(Settings(database_url=postgresql.url.render_as_string(False), notification_interval_s=NEVER_S))
-    )
+    one = opened(Channel(Settings(database_url=postgresql, notification_interval_s=NEVER_S)))
     one.follow(KEY)
     one.notifier.publish(KEY, 2)
     wait_for(lambda: one.notifier._publisher is not None and not one.notifier._publisher._queue, "never sent")

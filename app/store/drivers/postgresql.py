@@ -85,7 +85,9 @@ def engine(
     connect_args = {name: value for name, value in defaults.items() if name == "options" or name not in url.query}
     result = create_engine(url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True, **options)
     if lock_timeout_s:
-        event.listen(result, "do_connect", lambda _dialect, _record, args, options: Connection.connect(*args, **options))
+        event.listen(
+            result, "do_connect", lambda _dialect, _record, args, options: Connection.connect(*args, **options)
+        )
     return result
 
 
