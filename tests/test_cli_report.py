@@ -17,8 +17,8 @@ from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.survey.commands import Answer, Back, Begin, Save
 from app.survey.snapshot import SessionKey
-from app.web.analytics_messages import Analytics
 from app.web.factory import create_app
+from app.web.rest.analytics import Analytics
 from tests.conftest import SURVEYS
 from tests.web.production import production
 

@@ -1,1 +1,1 @@
-"""The doors: REST, the WebSocket and the pages. No rules of their own; ``factory.create_app`` builds them."""
+"""The web interfaces: REST, the WebSocket and the pages; ``factory.create_app`` builds the application."""

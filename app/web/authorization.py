@@ -18,30 +18,28 @@ from ..errors import StepkeepError
 from ..sessions import Action
 from ..survey import SessionKey
 from .context import app_context, authenticator, store
-from .rest import requests
+from .rest.openapi.operation import current_operation
+from .rest.openapi.parameters import SURVEY
 
 
-def authorize_session(
-    user_id: str, scope: Scope, action: Action | None = None, *parameters: str, own: bool = False
-) -> SessionKey:
+def authorize_session(user_id: str, scope: Scope, action: Action | None = None, *, own: bool = False) -> SessionKey:
     """Return the key of the requested session.
 
     Args:
         action: recorded in the audit log; None where the caller records it.
-        parameters: of the query, beside ``survey``.
         own: as for ``require_session_access``.
 
     Raises:
         Unauthorized, Forbidden, RateLimited: not authorized.
-        InvalidInput: invalid user id, survey id or parameter: with ``?survy=`` the wrong session would be erased.
+        InvalidInput: invalid user id or survey id, or an unknown parameter: ``?survy=`` would erase the wrong session.
     """
-    survey_id = requests.survey_id()
+    survey_id = SURVEY.value()
     key = store().queries.key(user_id, survey_id)
     principal = authenticator().principal(key)
     if isinstance(principal, Participant) and survey_id is None and principal.key.user_id == user_id:
         key = principal.key
     require_session_access(principal, scope, key, own=own)
-    requests.check_arguments("survey", *parameters)
+    current_operation().require_known_query()
     if not isinstance(principal, Participant):
         key = store().queries.resolve_key(user_id, survey_id)
     if action is not None:
@@ -58,9 +56,11 @@ def authorize_all(scope: Scope, action: Action, *, is_repeated: bool = False, **
 
     Raises:
         Unauthorized, Forbidden, RateLimited: not authorized.
+        InvalidInput: an unknown parameter.
     """
     principal = authenticator().principal()
     require_scope(principal, scope)
+    current_operation().require_known_query()
     act = (audit_name(principal), action, *sorted(detail.items()))
     throttle = app_context().audit_throttle
     if is_repeated and not throttle.is_due(act):

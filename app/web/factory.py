@@ -27,14 +27,9 @@ from .pages.survey import pages
 from .rate_limits import ExportSlots, Throttle
 from .request_log import observe
 from .request_origin import client_address, require_loopback
-from .rest.analytics import analytics_api
-from .rest.export import export_api
-from .rest.metrics import metrics_api
+from .rest.documents import RESOURCES, documents
 from .rest.openapi.document import VERSION
-from .rest.participants import access_api
 from .rest.responses import answer_error
-from .rest.sessions import api
-from .rest.webhooks import webhooks_api
 from .security_headers import add_security_headers, allow_origins
 from .security_log import SecurityLog
 from .signing_secrets import signing_secrets
@@ -49,7 +44,7 @@ MAX_BODY_BYTES = 2 * 1024 * 1024
 AUDIT_REPEAT_US = 600 * 1_000_000
 """Microseconds in which the requests that an open page repeats are audited once, by each server process."""
 
-_BLUEPRINTS = (api, access_api, analytics_api, export_api, pages, sign_in, dashboard, webhooks_api, metrics_api)
+_BLUEPRINTS = (*RESOURCES, documents, pages, sign_in, dashboard)
 
 
 def create_app(settings: Settings | None = None, store: SessionStore | None = None) -> flask.Flask:
@@ -142,7 +137,7 @@ def _require_allowed() -> None:
     """Refuse requests for other hosts, in development those of other machines, and those beyond the rate."""
     if authenticator().is_development:
         require_loopback()
-    if flask.request.endpoint in {"api.healthz", "api.readyz", "metrics_api.get_metrics"}:
+    if flask.request.endpoint in {"health.healthz", "health.readyz", "health.get_metrics"}:
         return  # load balancers and Prometheus use the machine's address
     host = app_context().store.settings.public_url.partition("://")[2]
     if host and flask.request.host.lower() not in {host, f"{host}:443"}:

@@ -23,7 +23,7 @@ from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.migrations import upgrade_schema
 from app.survey.snapshot import SessionKey
-from app.web.rest.openapi.document import openapi_document
+from app.web.rest.documents import openapi_document
 from tests.conftest import SURVEYS, Server
 
 MODULES = (

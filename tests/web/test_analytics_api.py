@@ -13,7 +13,7 @@ from app.store import audit
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
-from app.web.rest.openapi.document import openapi_document
+from app.web.rest.documents import openapi_document
 from tests.conftest import Servers
 from tests.web.production import production_app_on
 

@@ -1,5 +1,6 @@
 """REST sessions: the protocol's table, problem details, and the OpenAPI document."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from flask.testing import FlaskClient
 
 from app.sessions.service import SessionStore
 from app.web.factory import create_app
-from app.web.rest.openapi.document import openapi_document
+from app.web.rest.documents import openapi_document
 
 STATE = {"current_step": "Q2", "answers": {"Q1": 1}, "step_history": ["Q1"]}
 USER = "/api/session/user123"
@@ -30,7 +31,7 @@ def test_session_has_the_documented_shape(client: FlaskClient) -> None:
     body = response.get_json()
     assert body["success"] is True
     assert body["session"] | {**STATE, "is_audio_mode": False} == body["session"]
-    schema = {**openapi_document(), "$ref": "#/components/schemas/SessionAnswer"}
+    schema = {**openapi_document(), "$ref": "#/components/schemas/SessionResponse"}
     jsonschema.validate(body, schema)
 
 
@@ -140,6 +141,12 @@ def test_every_route_is_in_the_document(client: FlaskClient) -> None:
         if rule.rule.startswith(("/api/", "/healthz", "/readyz", "/metrics"))
     }
     assert routes | {"/resume", "/leave"} == set(openapi_document()["paths"])
+
+
+def test_every_reference_of_the_document_resolves() -> None:
+    document = openapi_document()
+    references = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
+    assert references <= set(document["components"]["schemas"])
 
 
 def test_invalid_handshake_is_refused_before_it_is_accepted(client: FlaskClient) -> None:

@@ -11,7 +11,7 @@ from app.operations.export.export import Export
 from app.operations.export.request import FORMATS
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
-from app.web.export_messages import CodebookAnswer
+from app.web.rest.export import CodebookResponse
 from app.web.rest.models import Problem
 from tests.conftest import SURVEYS
 from tests.operations.export.reading import csv_rows, save
@@ -63,7 +63,7 @@ def test_unknown_survey_has_no_export_and_no_codebook(app: App) -> None:
 
 def test_codebook_is_json_or_markdown(app: App) -> None:
     answer = app.request("GET", "/api/surveys/intake/codebook", app.create_key("export"))
-    assert CodebookAnswer.model_validate_json(answer.data).codebook.survey_id == "intake"
+    assert CodebookResponse.model_validate_json(answer.data).codebook.survey_id == "intake"
     page = app.request("GET", "/api/surveys/intake/codebook?format=markdown", app.create_key("export"))
     assert page.text.startswith("# Codebook: Before your visit")
 

@@ -149,7 +149,7 @@ def test_faults_of_ours_are_logged(app: App, caplog: pytest.LogCaptureFixture, m
     line = LineFormatter().format(record)
     assert LINE.fullmatch(line)
     assert re.search(
-        r"a fault of ours; Traceback: ValueError at tests/web/test_logs.py:\d+ < app/web/rest/sessions.py:\d+", line
+        r"unexpected error; Traceback: ValueError at tests/web/test_logs.py:\d+ < app/web/rest/sessions.py:\d+", line
     )
     assert "from KeyError at tests/web/test_logs.py:" in line
     assert MARKER not in line

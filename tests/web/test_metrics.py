@@ -232,7 +232,7 @@ def test_faults_are_there_at_nought_and_count(app: App, monkeypatch: pytest.Monk
     def broken() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(app.flask.view_functions, "api.healthz", broken)
+    monkeypatch.setitem(app.flask.view_functions, "health.healthz", broken)
     assert app.request("GET", "/healthz").status_code == 500
     after = figures(app.request("GET", "/metrics", app.create_key("metrics")).text)
     assert one(after, "stepkeep_internal_errors_total") == one(before, "stepkeep_internal_errors_total") + 1

@@ -55,7 +55,7 @@ class App:
         self.client: FlaskClient = app.test_client()
 
     def request(self, method: str, path: str, **options: Any) -> TestResponse:
-        """Return the answer; it is never a fault of ours."""
+        """Return the answer; never an internal error."""
         answer = self.client.open(path, method=method, **options)
         assert answer.status_code < 500, (method, path, options, answer.text)
         return answer

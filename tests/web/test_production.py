@@ -237,7 +237,7 @@ def test_error_bodies_say_nothing_of_the_inside(
         monkeypatch.setattr(app.store.queries, "load", fail)
         answer = app.request("GET", "/api/session/somebody?survey=phq9", token)
         assert (answer.status_code, answer.json["code"]) == (500, "internal")
-        assert answer.json["detail"] == "a fault of ours; what was acknowledged is saved"
+        assert answer.json["detail"] == "Internal server error. Acknowledged answers are saved."
         monkeypatch.setattr(
             app.store.queries, "database_facts", lambda: (_ for _ in ()).throw(DatabaseUnavailable("psycopg"))
         )
@@ -563,7 +563,7 @@ def test_write_with_a_cookie_from_another_page_is_refused(app: App) -> None:
                         data=body,
                         headers={**cookie, **elsewhere, "Content-Type": kind},
                     )
-                    is_open = row.endpoint == "access_api.create_participant" and cookie is mine
+                    is_open = row.endpoint == "participants.create_participant" and cookie is mine
                     if not is_open:  # anybody may ask for an id; a participant's cookie plays no part in it
                         assert answer.status_code in {401, 403}, (row, elsewhere, cookie, answer.text)
                         assert "Set-Cookie" not in answer.headers

@@ -13,7 +13,8 @@ from app.errors import DatabaseUnavailable
 from app.settings import Settings
 from app.store import history
 from app.web.health import LOW_DISK_BYTES, MIN_DISK_BYTES
-from app.web.rest.models import Problem, Ready
+from app.web.rest import health
+from app.web.rest.models import Problem
 from app.writer.pending import Backlog
 from tests.conftest import SURVEYS
 from tests.databases import create_sqlite
@@ -40,7 +41,7 @@ def readiness(app: App) -> Readiness:
     """Return what a key's holder is told; a stranger gets the same status and nothing more."""
     answer = app.request("GET", "/readyz", app.create_key("metrics"))
     body: dict[str, Any] = answer.json
-    (Ready if answer.status_code == 200 else Problem).model_validate(body)
+    (health.Readiness if answer.status_code == 200 else Problem).model_validate(body)
     stranger = app.request("GET", "/readyz")
     assert stranger.status_code == answer.status_code
     assert "checks" not in stranger.json

@@ -31,7 +31,8 @@ from app.survey.snapshot import SessionKey
 from app.web.authentication import Authenticator
 from app.web.factory import MAX_BODY_BYTES, create_app
 from app.web.rest.openapi.errors import CODES
-from app.web.rest.requests import IDEMPOTENCY_KEY_PATTERN
+from app.web.rest.openapi.parameters import IDEMPOTENCY_KEY_PATTERN
+from app.web.ws import server
 from app.web.ws.asyncapi import CLOSE_CODES, asyncapi_document
 from tests.conftest import ROOT, SURVEYS, examples
 from tests.databases import create_sqlite
@@ -39,7 +40,7 @@ from tests.databases import create_sqlite
 EXAMPLES = examples(25).max_examples
 """Random requests for each operation, on top of those that the document's bounds ask for."""
 
-WEB = ROOT / "app" / "web"
+WEB = ROOT / "app" / "web" / "ws"
 MET_BY_ALL = {200, 400, 404, 405, 422}
 """Statuses that all three must have met, so that the test is known to have asked something."""
 
@@ -268,8 +269,11 @@ def test_every_error_code_is_in_the_document() -> None:
 
 def test_every_close_code_is_in_the_document() -> None:
     """A connection is closed for a reason that AsyncAPI names."""
-    text = "".join((WEB / name).read_text(encoding="utf-8") for name in ("socket.py", "wire.py"))
-    used = {int(code) for code in re.findall(r"(?:close\((?:\w+, )?|_end\(|Connection\(|_ending = \()(\d{4})", text)}
+    text = "".join((WEB / name).read_text(encoding="utf-8") for name in ("connection.py", "server.py"))
+    patterns = (
+        r"(?:close\((?:\w+, )?|_close_with_error\(\w+, |_end\(CloseConnection\(|_ending = \(|_ending\S+ = \(\()(\d{4})"
+    )
+    used = {int(code) for code in re.findall(patterns, text)} | {server.INTERNAL_ERROR}
     assert used - {1000} == set(CLOSE_CODES)
     assert asyncapi_document()["channels"]["survey"]["x-close-codes"] == {str(k): v for k, v in CLOSE_CODES.items()}
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from app.operations.webhooks import management
 from app.store import outbox
 from app.store.outbox import AttemptResult
-from app.web import webhook_messages as models
+from app.web.rest import webhooks as models
 from app.web.rest.models import Done
 from tests.conftest import Servers, each_kind
 from tests.web.production import App, production_app_on
@@ -39,7 +39,7 @@ def request(
 
 def added(app: App, **more: Any) -> dict[str, Any]:
     body = {"url": URL, "events": ["session.started", "session.completed"], **more}
-    return request(app, "POST", "/api/webhooks", models.WebhookMade, 201, json=body)
+    return request(app, "POST", "/api/webhooks", models.WebhookCreated, 201, json=body)
 
 
 def test_webhook_is_added_with_a_secret_that_is_shown_once(app: App) -> None:
@@ -48,7 +48,7 @@ def test_webhook_is_added_with_a_secret_that_is_shown_once(app: App) -> None:
     shown = made["webhook"]
     assert (shown["url"], shown["survey_id"], shown["disabled_at"]) == (URL, "phq9", None)
     assert shown["events"] == ["session.started", "session.completed"]
-    one = request(app, "GET", f"/api/webhooks/{shown['id']}", models.WebhookAnswer)
+    one = request(app, "GET", f"/api/webhooks/{shown['id']}", models.WebhookResponse)
     everything = request(app, "GET", "/api/webhooks", models.WebhookList)
     assert one["webhook"] == shown
     assert shown in everything["webhooks"]
@@ -85,14 +85,14 @@ def test_webhook_is_disabled_enabled_and_given_a_new_secret(app: App) -> None:
     """What is left out stays; a new secret is shown once."""
     made = added(app)
     path = f"/api/webhooks/{made['webhook']['id']}"
-    off = request(app, "PATCH", path, models.WebhookAnswer, json={"enabled": False})
+    off = request(app, "PATCH", path, models.WebhookResponse, json={"enabled": False})
     assert off["webhook"]["disabled_at"] is not None
-    changed = request(app, "PATCH", path, models.WebhookAnswer, json={"rotate_secret": True})
+    changed = request(app, "PATCH", path, models.WebhookResponse, json={"rotate_secret": True})
     assert changed["webhook"]["disabled_at"] == off["webhook"]["disabled_at"]
     assert changed["secret"] != made["secret"]
-    on = request(app, "PATCH", path, models.WebhookAnswer, json={"enabled": True})
+    on = request(app, "PATCH", path, models.WebhookResponse, json={"enabled": True})
     assert on["webhook"] == made["webhook"]
-    assert "secret" not in request(app, "PATCH", path, models.WebhookAnswer, json={})
+    assert "secret" not in request(app, "PATCH", path, models.WebhookResponse, json={})
     for wrong in ({"enabled": None}, {"enabled": "no"}, {"rotate_secret": 1}, {"url": URL}):
         assert app.request("PATCH", path, app.create_key("webhooks"), json=wrong).status_code == 422
 
@@ -117,9 +117,9 @@ def test_deliveries_are_listed_by_pages_and_replayed(app: App) -> None:
     app.store.run_transaction(lambda connection: outbox.record_attempts(connection, ends))
     failed = request(app, "GET", f"{path}/deliveries?failed=true", models.DeliveryPage)["deliveries"]
     assert [(one["id"], one["last_status"], one["last_error"]) for one in failed] == [(found[0]["id"], 500, "HTTP 500")]
-    assert request(app, "POST", f"{path}/replay", models.Replayed, json={"failed": True})["replayed"] == 1
-    assert request(app, "POST", f"{path}/replay", models.Replayed, json={"since": "2999-01-01"})["replayed"] == 0
-    assert request(app, "POST", f"{path}/replay", models.Replayed)["replayed"] == 2
+    assert request(app, "POST", f"{path}/replay", models.ReplayResponse, json={"failed": True})["replayed"] == 1
+    assert request(app, "POST", f"{path}/replay", models.ReplayResponse, json={"since": "2999-01-01"})["replayed"] == 0
+    assert request(app, "POST", f"{path}/replay", models.ReplayResponse)["replayed"] == 2
     again = request(app, "GET", f"{path}/deliveries", models.DeliveryPage)["deliveries"]
     assert {(one["attempts"], one["delivered_at"], one["failed_at"]) for one in again} == {(0, None, None)}
     assert [one["message_id"] for one in again] == [one["message_id"] for one in found]
@@ -154,7 +154,7 @@ def test_what_was_done_to_webhooks_is_in_the_audit_log(app: App) -> None:
     """Without secrets and addresses."""
     made = added(app)
     path = f"/api/webhooks/{made['webhook']['id']}"
-    request(app, "POST", f"{path}/replay", models.Replayed)
+    request(app, "POST", f"{path}/replay", models.ReplayResponse)
     assert app.request("PATCH", path, app.create_key("webhooks"), json={"enabled": False}).status_code == 200
     request(app, "DELETE", path, Done)
     entries = app.request("GET", "/api/audit?limit=20", app.create_key("admin")).json["entries"]

@@ -1,22 +1,196 @@
-"""REST for a survey's figures."""
+"""REST for a survey's analytics; docs/analytics.md defines each value."""
+
+from typing import Annotated, Literal
 
 import flask
+from pydantic import ConfigDict, Field
 
+from ...core.formats import SURVEY_ID
 from ...operations.analytics import Filters
+from ...survey.types import StepType
 from ..authorization import authorize_all
 from ..context import app_context
-from . import requests
+from .models import Model
+from .openapi.operation import PROTECTED, Operation, Resource, integrator
+from .openapi.parameters import MODE, REVISION, SINCE, STATUS, UNTIL
 from .responses import json_response
 
-analytics_api = flask.Blueprint("analytics_api", __name__)
+analytics = Resource("analytics", __name__)
 
-ARGUMENTS = ("since", "until", "mode", "revision", "status")
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float | None, Field(ge=0, le=1, description="null where there is nothing to take a share of")]
+Rate = Annotated[float | None, Field(ge=0, description="null where there is nothing to divide by")]
+Number = int | float
 
 
-@analytics_api.get("/api/surveys/<survey_id>/analytics")
+class AnalyticsFilters(Model):
+    """The filters; null: all."""
+
+    since: str | None
+    until: str | None
+    mode: Literal["text", "audio"] | None
+    revision: str | None
+    status: Literal["in_progress", "completed", "expired"] | None
+
+
+class SessionCounts(Model):
+    """Numbers of sessions by status."""
+
+    started: Count
+    completed: Count
+    in_progress: Count
+    expired: Count
+    completion_rate: Share
+
+
+class Durations(Model):
+    """Durations; median and p90 are null where there are none."""
+
+    count: Count
+    median: Rate
+    p90: Rate
+
+
+class ResumedSessions(Model):
+    """Sessions that were left and resumed."""
+
+    sessions: Count
+    share: Share
+    returns: Count
+    away_s: Durations
+    pause_s: Annotated[int, Field(ge=1, description="seconds without an event that make a pause")]
+
+
+class ModeCounts(Model):
+    """Sessions in this mode now."""
+
+    mode: Literal["text", "audio"]
+    started: Count
+    completed: Count
+    completion_rate: Share
+    answers: Count
+
+
+class DayCounts(Model):
+    """A day, UTC."""
+
+    day: Annotated[str, Field(json_schema_extra={"format": "date"})]
+    started: Count
+    completed: Count
+
+
+class RevisionCounts(Model):
+    """Sessions of a revision of the survey; null: unknown."""
+
+    revision: str | None
+    is_current: bool
+    started: Count
+    completed: Count
+    completion_rate: Share
+
+
+class Bar(Model):
+    """The count of one answer; ``value`` is null for all answers that are not the survey's."""
+
+    value: str | int | float | bool | None
+    label: str
+    count: Count
+    share: Share
+
+
+class Bin(Model):
+    """Numbers from ``from`` up to ``to``, which only the last bin includes."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    from_: Annotated[Number, Field(alias="from")]
+    to: Number
+    count: Count
+
+
+class NumberStatistics(Model):
+    """Numeric answers."""
+
+    min: Number
+    max: Number
+    mean: float
+    median: float
+    bins: list[Bin]
+
+
+class LengthStatistics(Model):
+    """Characters of free texts."""
+
+    median: float
+    p90: float
+    max: Count
+
+
+class AnswerCounts(Model):
+    """The present answers to a step, without any text."""
+
+    count: Count
+    skipped: Count
+    distribution: Annotated[list[Bar] | None, Field(description="choice, choices, boolean, scale; dates by year")]
+    numbers: Annotated[NumberStatistics | None, Field(description="number, scale")]
+    lengths: Annotated[LengthStatistics | None, Field(description="text")]
+
+
+class StepCounts(Model):
+    """One step: how many reached it, answered it and left there; steps of older revisions come last."""
+
+    step: str
+    type: StepType | None
+    prompt: str | None
+    reached: Count
+    answered: Count
+    left_here: Count
+    drop_off: Share
+    edits: Count
+    edit_rate: Rate
+    backs: Count
+    back_rate: Rate
+    seconds: Durations
+    answers: AnswerCounts
+
+
+class Analytics(Model):
+    """A survey's analytics."""
+
+    success: Literal[True]
+    survey_id: Annotated[str, Field(pattern=SURVEY_ID)]
+    title: str
+    computed_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    filters: AnalyticsFilters
+    sessions: SessionCounts
+    unread: Annotated[
+        int, Field(ge=0, description="sessions whose answers can't be decrypted, and are in no `answers`")
+    ]
+    duration_s: Durations
+    active_s: Durations
+    resumed: ResumedSessions
+    modes: list[ModeCounts]
+    days: list[DayCounts]
+    revisions: list[RevisionCounts]
+    steps: list[StepCounts]
+
+
+@analytics.operation(
+    "GET",
+    "/api/surveys/<survey_id>/analytics",
+    Operation(
+        summary="Get a survey's analytics",
+        description="How many participants started, where they stopped, how long they took and what they answered; of "
+        "sessions as they are now, since their last restart. Without names and texts. They may be some seconds old: "
+        "see `computed_at`.",
+        responses={200: Analytics},
+        security=integrator("sessions:read"),
+        parameters=(SINCE, UNTIL, MODE, REVISION, STATUS),
+        errors=(*PROTECTED, 404, 422),
+    ),
+)
 def get_analytics(survey_id: str) -> flask.Response:
-    """Return the survey's figures."""
+    """Return the survey's analytics."""
     authorize_all("sessions:read", "analytics_read", is_repeated=True, survey=survey_id[:64])
-    requests.check_arguments(*ARGUMENTS)
     filters = Filters.parse(**flask.request.args.to_dict())
     return json_response({"success": True, **app_context().analytics.get(survey_id, filters)})

@@ -1,92 +1,179 @@
-"""REST for people who analyse: a survey's sessions as a file, and the codebook to it."""
+"""REST for the export of a survey's sessions as a file, and the file's codebook."""
 
-from typing import Any
+from typing import Any, Literal
 
 import flask
 
-from ...core.timestamps import parse_timestamp
-from ...errors import InvalidInput
 from ...operations.export import (
     FORMATS,
-    MODES,
-    STATUSES,
     Export,
     ExportRequest,
+    Kind,
     codebook_to_dict,
     codebook_to_markdown,
 )
+from ...survey.types import StepType
 from ..authorization import authorize_all
 from ..context import app_context, store
-from . import requests
+from .models import Model
+from .openapi.operation import PROTECTED, Operation, Resource, integrator
+from .openapi.parameters import ATTACHMENT, MODE, SINCE, STATUS, UNTIL, choice, flag, timestamp
 from .responses import json_response
 
-export_api = flask.Blueprint("export_api", __name__)
+exports = Resource("exports", __name__)
 
 LEFT_OUT = "Stepkeep-Left-Out"
-"""The header that says what the file lacks, e.g. ``set_aside=1, shortened=2``, or ``nothing``."""
+"""The header with what the file lacks, e.g. ``set_aside=1, shortened=2``, or ``nothing``."""
 
-CODEBOOK_FORMATS = ("json", "markdown")
+FORMAT = choice("format", "a row a session, or with `long` a row an event; default: csv", FORMATS)
+CODEBOOK_FORMAT = choice("format", "default: json", ("json", "markdown"))
+UPDATED_SINCE = timestamp("updated_since", "only sessions that changed since", example="2026-11-23T10:00:00Z")
+OPTIONS = (
+    flag("labels", "labels instead of values of choices (csv, parquet, xlsx)"),
+    flag("spreadsheet_safe", "a ' before text that a spreadsheet would run as a formula (csv, long)"),
+    flag("history", "each session with its events (jsonl)"),
+    flag("drafts", "with drafts (long, jsonl with history)"),
+)
 
-SWITCHES = ("labels", "spreadsheet_safe", "history", "drafts")
+_FILE: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
 
-@export_api.get("/api/surveys/<survey_id>/export")
+class CodebookRevision(Model):
+    """A revision of the survey."""
+
+    revision: str
+    is_newest: bool
+
+
+class CodebookValue(Model):
+    """An answer that has a label; ``code`` stands for it in SPSS and Stata."""
+
+    code: int
+    value: str | int | float
+    label: str
+    revisions: list[str]
+
+
+class CodebookPrompt(Model):
+    """The prompt of a revision."""
+
+    revision: str
+    prompt: str
+
+
+class CodebookColumn(Model):
+    """A column: its names, its kind, and its step by revision."""
+
+    name: str
+    spss: str
+    stata: str
+    kind: Kind
+    label: str
+    missing: str
+    step: str | None
+    type: StepType | None
+    required: bool | None
+    unit: str | None
+    revisions: list[str]
+    condition: str | None
+    values: list[CodebookValue]
+    prompts: list[CodebookPrompt]
+
+
+class Codebook(Model):
+    """The codebook of a survey."""
+
+    format: Literal["stepkeep-codebook-1"]
+    survey_id: str
+    title: str
+    language: str
+    description: str | None
+    revisions: list[CodebookRevision]
+    columns: list[CodebookColumn]
+    notes: list[str]
+
+
+class CodebookResponse(Model):
+    """The codebook."""
+
+    success: Literal[True]
+    codebook: Codebook
+
+
+@exports.operation(
+    "GET",
+    "/api/surveys/<survey_id>/export",
+    Operation(
+        summary="Export a survey's sessions as a file",
+        description="Unfinished sessions too, of all revisions. Each session is exported as it is when it is read: "
+        f"the file is not a snapshot. `{LEFT_OUT}` lists what it lacks; the codebook describes its columns.",
+        files={info.media_type.partition(";")[0]: _FILE for info in FORMATS.values()},
+        headers={
+            **ATTACHMENT,
+            LEFT_OUT: {
+                "description": "what the file lacks, e.g. `set_aside=1, shortened=2`, or `nothing`",
+                "schema": {"type": "string"},
+                "required": True,
+            },
+        },
+        security=integrator("export"),
+        parameters=(FORMAT, STATUS, SINCE, UNTIL, UPDATED_SINCE, MODE, *OPTIONS),
+        errors=(*PROTECTED, 404, 422),
+    ),
+)
 def export_survey(survey_id: str) -> flask.Response:
-    """Give the survey's sessions as a file; what fails is told before its first byte, as far as that can be known."""
-    asked_for = flask.request.args.get("format", "csv")
-    authorize_all("export", "survey_exported", survey=survey_id[:64], format=asked_for[:16])
-    requests.check_arguments("format", "status", "since", "until", "updated_since", "mode", *SWITCHES)
-    exporting = Export(store(), _asked(survey_id))
-    with app_context().export_slots.acquire(is_streamed=exporting.format.is_streamed) as places:
-        response = _made(exporting)
-        # However the stream ends, also where nobody takes a piece of it.
-        response.call_on_close(places.pop_all().close)
+    """Stream the survey's sessions as a file; errors come before its first byte, as far as possible."""
+    requested = flask.request.args.get("format", "csv")
+    authorize_all("export", "survey_exported", survey=survey_id[:64], format=requested[:16])
+    export = Export(store(), _export_request(survey_id))
+    with app_context().export_slots.acquire(is_streamed=export.format.is_streamed) as slot:
+        response = _stream(export)
+        # Called however the stream ends, also if it is never read.
+        response.call_on_close(slot.pop_all().close)
     return response
 
 
-def _made(exporting: Export) -> flask.Response:
-    # What is sent as it is made can't be taken back: the sessions are read once before.
-    looked = exporting.count() if exporting.format.is_streamed else None
-    made = exporting.write()
-    response = flask.Response(made.pieces, content_type=exporting.format.media_type)
-    response.headers["Content-Disposition"] = f"attachment; filename={exporting.file_name}"
-    lacking = (looked or made.counts).missing()
-    response.headers[LEFT_OUT] = ", ".join(f"{name}={count}" for name, count in lacking.items()) or "nothing"
-    return response
-
-
-@export_api.get("/api/surveys/<survey_id>/codebook")
+@exports.operation(
+    "GET",
+    "/api/surveys/<survey_id>/codebook",
+    Operation(
+        summary="Describe each column of a survey's export",
+        responses={200: CodebookResponse},
+        files={"text/markdown": {"schema": {"type": "string"}}},
+        security=integrator("export"),
+        parameters=(CODEBOOK_FORMAT,),
+        errors=(*PROTECTED, 404, 422),
+    ),
+)
 def get_codebook(survey_id: str) -> flask.Response:
-    """Say what each column of the survey's export means, as JSON or as Markdown."""
+    """Return what each column of the survey's export means, as JSON or Markdown."""
     authorize_all("export", "survey_exported", survey=survey_id[:64], format="codebook")
-    requests.check_arguments("format")
-    wanted = _one_of("format", CODEBOOK_FORMATS, "json")
+    is_markdown = CODEBOOK_FORMAT.value() == "markdown"
     layout = Export(store(), ExportRequest(survey_id=store().queries.survey_id(survey_id))).layout
-    if wanted == "json":
-        return json_response({"success": True, "codebook": codebook_to_dict(layout)})
-    return flask.Response(codebook_to_markdown(layout), content_type="text/markdown; charset=utf-8")
+    if is_markdown:
+        return flask.Response(codebook_to_markdown(layout), content_type="text/markdown; charset=utf-8")
+    return json_response({"success": True, "codebook": codebook_to_dict(layout)})
 
 
-def _asked(survey_id: str) -> ExportRequest:
+def _export_request(survey_id: str) -> ExportRequest:
     return ExportRequest(
         survey_id=store().queries.survey_id(survey_id),
-        format=_one_of("format", tuple(FORMATS), "csv"),
-        status=_one_of("status", STATUSES),
-        since=_moment("since"),
-        until=_moment("until", ends_day=True),
-        updated_since=_moment("updated_since"),
-        mode=_one_of("mode", MODES),
-        **{name: _one_of(name, ("true", "false"), "false") == "true" for name in SWITCHES},
+        format=FORMAT.value() or "csv",
+        status=STATUS.value(),
+        since=SINCE.value(),
+        until=UNTIL.value(),
+        updated_since=UPDATED_SINCE.value(),
+        mode=MODE.value(),
+        **{option.name: option.value() or False for option in OPTIONS},
     )
 
 
-def _one_of(name: str, known: tuple[str, ...], default: str | None = None) -> Any:  # noqa: ANN401 - one of the known
-    given = flask.request.args.get(name, default)
-    if given is not None and given not in known:
-        raise InvalidInput(f"{name} must be one of {', '.join(known)}")
-    return given
-
-
-def _moment(name: str, *, ends_day: bool = False) -> int | None:
-    text = flask.request.args.get(name)
-    return None if text is None else parse_timestamp(text, name, ends_day=ends_day)
+def _stream(export: Export) -> flask.Response:
+    # The headers of a streamed file are sent before its end: its sessions are counted first.
+    counted = export.count() if export.format.is_streamed else None
+    written = export.write()
+    response = flask.Response(written.pieces, content_type=export.format.media_type)
+    response.headers["Content-Disposition"] = f"attachment; filename={export.file_name}"
+    missing = (counted or written.counts).missing()
+    response.headers[LEFT_OUT] = ", ".join(f"{name}={count}" for name, count in missing.items()) or "nothing"
+    return response

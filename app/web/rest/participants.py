@@ -1,180 +1,304 @@
-"""REST for who may come: tokens, links and cookies; what is known of a participant; who looked at what."""
+"""REST for participants: invitations, resume links, cookies, and the export of a participant's data."""
 
-from typing import Any
+from typing import Annotated, Literal
 
 import flask
 import segno
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from ...access.principals import Participant, Principal, require_scope
 from ...access.tokens import new_user_id
 from ...core.timestamps import format_timestamp
-from ...errors import Forbidden, InvalidInput, NoSuchSurvey, OtherVisit, Unauthorized
+from ...errors import Forbidden, NoSuchSurvey, OtherVisit, Unauthorized
 from ...operations.privacy.participant_export import export_participant
-from ...sessions import RecordedEntry
-from ..authorization import audit, authorize_all, authorize_session
+from ..authorization import audit, authorize_session
 from ..context import authenticator, store
 from ..request_origin import client_address, public_url, require_same_origin
-from . import requests
+from .models import Done, Model, PartialModel, Success, SurveyId, Time, UserId
+from .openapi.operation import PROTECTED, PUBLIC, Operation, Resource, anonymous, integrator, own_session
+from .openapi.parameters import ATTACHMENT, SET_COOKIE, SURVEY, USER_ID_PATTERN
+from .openapi.strict_json_schema import NO_NUL
+from .requests import json_object, parse_body
 from .responses import json_response
 
-access_api = flask.Blueprint("access_api", __name__)
+participants = Resource("participants", __name__)
 
 HOUR_US = 3600 * 1_000_000
 
-_INVITES = frozenset({"user_id", "hours"})
+MAX_HOURS = 24 * 3650
+"""Hours of a token's life that may be requested, at most."""
+
+Hours = Annotated[float | None, Field(gt=0, le=MAX_HOURS, description="the token's life; at most STEPKEEP_TOKEN_DAYS")]
+
+_SETS_COOKIE = {"Set-Cookie": {**SET_COOKIE["Set-Cookie"], "required": True}}
 
 
-@access_api.post("/api/surveys/<survey_id>/participants")
+class Invitation(PartialModel):
+    """The participant and the life of their token; only callers who may write sessions may choose these."""
+
+    # Checked by the service, whose error has the code invalid_user_id.
+    user_id: Annotated[
+        str, Field(json_schema_extra={"pattern": USER_ID_PATTERN}, description="the participant; compared exactly")
+    ] = ""
+    hours: Hours = None
+
+
+class ParticipantCreated(Model):
+    """A participant's id and token, which is shown only here."""
+
+    success: Success
+    user_id: UserId
+    survey_id: SurveyId
+    token: str
+    expires_at: Time
+    link: Annotated[str, Field(description="a page that reads the token from the URL's fragment")]
+
+
+class LinkRequest(PartialModel):
+    """The life of the link."""
+
+    hours: Hours = None
+
+
+class LinkCreated(Model):
+    """A link to resume on another device."""
+
+    success: Success
+    link: str
+    expires_at: Time
+    qr: Annotated[str, Field(description="the link as a QR code: SVG")]
+
+
+class ParticipantExport(BaseModel):
+    """All data about a participant."""
+
+    model_config = ConfigDict(extra="allow")
+
+    format: Literal["stepkeep-participant-1"]
+    user_id: UserId
+    exported_at: Time
+    sessions: list[dict[str, JsonValue]]
+    set_aside: list[dict[str, JsonValue]]
+    token_revocations: list[dict[str, JsonValue]]
+    erasures: list[dict[str, JsonValue]]
+    webhook_deliveries: list[dict[str, JsonValue]]
+    audit: list[dict[str, JsonValue]]
+    counts: dict[str, int]
+
+
+class ResumeRequest(Model):
+    """The token of a link."""
+
+    token: Annotated[str, Field(pattern=NO_NUL)]
+    replace: Annotated[bool, Field(description="replace another participant's cookie in this browser")] = False
+
+
+class ResumeResponse(Model):
+    """The cookie is set; the survey is at this address."""
+
+    success: Success
+    address: str
+
+
+@participants.operation(
+    "POST",
+    "/api/surveys/<survey_id>/participants",
+    Operation(
+        summary="Create a participant's id and token",
+        description="For a public survey without credentials and body. Callers who may write sessions can invite to "
+        "closed surveys too, and choose the `user_id` and the hours. The session starts when the participant connects.",
+        responses={201: ParticipantCreated},
+        security=anonymous(integrator("sessions:write")),
+        request=Invitation,
+        is_request_optional=True,
+        example={"hours": 24},
+        errors=(*PROTECTED, 404, 413, 422),
+    ),
+)
 def create_participant(survey_id: str) -> flask.Response:
-    """Give somebody an id of his own and a token for it; his session begins when he comes.
-
-    Anybody may ask for one of a public survey. Who may write sessions invites to closed ones too, and may say
-    the ``user_id``.
-    """
-    who = authenticator().principal()
+    """Return a new participant's id and token."""
+    principal = authenticator().principal()
     survey = store().catalogue.surveys.get(survey_id)
-    may_invite = not isinstance(who, Participant) and _may(who)
+    may_invite = not isinstance(principal, Participant) and _may_invite(principal)
     if survey is None or (survey.access == "closed" and not may_invite):
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
-    body = requests.body(_INVITES) if flask.request.get_data() else {}
-    if body and not may_invite:
-        require_scope(who, "sessions:write")
-    key = store().queries.key(body.get("user_id", new_user_id()), survey_id)
+    invitation = parse_body(Invitation)
+    if invitation.model_fields_set and not may_invite:
+        require_scope(principal, "sessions:write")
+    user_id = invitation.user_id if "user_id" in invitation.model_fields_set else new_user_id()
+    key = store().queries.key(user_id, survey_id)
     authenticator().limits.count("address_connections", client_address())
-    audit(who, "token_issued", key)
-    token, expires_at = authenticator().credentials.issue_token(key, _life_us(body.get("hours")))
-    shown = {"user_id": key.user_id, "survey_id": survey_id, "token": token, "expires_at": format_timestamp(expires_at)}
-    return json_response({"success": True, **shown, "link": _link(token)}, 201)
+    audit(principal, "token_issued", key)
+    token, expires_at = authenticator().credentials.issue_token(key, _life_us(invitation.hours))
+    return json_response(
+        {
+            "success": True,
+            "user_id": key.user_id,
+            "survey_id": survey_id,
+            "token": token,
+            "expires_at": format_timestamp(expires_at),
+            "link": _link(token),
+        },
+        201,
+    )
 
 
-@access_api.post("/api/session/<path:user_id>/link")
+@participants.operation(
+    "POST",
+    "/api/session/<path:user_id>/link",
+    Operation(
+        summary="Create a link to resume on another device",
+        responses={200: LinkCreated},
+        security=own_session("sessions:write"),
+        parameters=(SURVEY,),
+        request=LinkRequest,
+        is_request_optional=True,
+        example={"hours": 24},
+        errors=(*PROTECTED, 404, 413, 422),
+    ),
+)
 def create_link(user_id: str) -> flask.Response:
-    """Give a link, and its QR code, with which the participant goes on with another device.
+    """Return a link and its QR code, valid for STEPKEEP_LINK_HOURS at most; integrators may choose the hours.
 
-    It holds STEPKEEP_LINK_HOURS at most, and no longer than the token that it was made with; an integrator may say
-    ``hours``.
+    A link never outlives the token that it was created with.
     """
     key = authorize_session(user_id, "sessions:write", "token_issued", own=True)
-    body = requests.body(_INVITES - {"user_id"}) if flask.request.get_data() else {}
+    request = parse_body(LinkRequest)
     life_us = int(store().settings.link_hours * HOUR_US)
-    who = authenticator().principal(key)
-    if isinstance(who, Participant):
-        life_us = min(life_us, who.expires_at - store().clock())  # no link outlives what it was made with
-    if body:
-        require_scope(who, "sessions:write")
-        life_us = _life_us(body.get("hours")) or life_us
+    principal = authenticator().principal(key)
+    if isinstance(principal, Participant):
+        life_us = min(life_us, principal.expires_at - store().clock())
+    if request.model_fields_set:
+        require_scope(principal, "sessions:write")
+        life_us = _life_us(request.hours) or life_us
     token, expires_at = authenticator().credentials.issue_token(key, life_us)
     link = _link(token)
     code = segno.make(link, error="m", micro=False).svg_inline(scale=4, border=4, dark="#000", light="#fff")
     return json_response({"success": True, "link": link, "expires_at": format_timestamp(expires_at), "qr": code})
 
 
-@access_api.delete("/api/session/<path:user_id>/tokens")
+@participants.operation(
+    "DELETE",
+    "/api/session/<path:user_id>/tokens",
+    Operation(
+        summary="Revoke all tokens and links of the session",
+        description="On all devices; a browser that sends its cookie gets a new one.",
+        responses={200: Done},
+        headers=SET_COOKIE,
+        security=own_session("sessions:write"),
+        parameters=(SURVEY,),
+        errors=(*PROTECTED, 404, 422),
+    ),
+)
 def revoke_tokens(user_id: str) -> flask.Response:
-    """Revoke all tokens and links of the session, on all devices; a browser that asks goes on with a new one."""
+    """Revoke all tokens and links of the session; renew the caller's cookie."""
     key = authorize_session(user_id, "sessions:write", "tokens_revoked", own=True)
-    is_here = authenticator().is_from_cookie(key)
+    is_from_cookie = authenticator().is_from_cookie(key)
     authenticator().limits.count("participant_connections", f"{key.survey_id}/{key.user_id}")
     authenticator().credentials.revoke_tokens(key)
     response = json_response({"success": True})
-    if is_here:
+    if is_from_cookie:
         authenticator().set_resume_cookie(response, key)
     return response
 
 
-@access_api.get("/api/session/<path:user_id>/export")
+@participants.operation(
+    "GET",
+    "/api/session/<path:user_id>/export",
+    Operation(
+        summary="ParticipantExport all data about a participant",
+        description="In this survey; with an API key and without `survey`, in all surveys. The lists are empty if "
+        "there is no data.",
+        responses={200: ParticipantExport},
+        headers=ATTACHMENT,
+        security=own_session("export"),
+        parameters=(SURVEY,),
+        errors=(*PROTECTED, 404, 422),
+    ),
+)
 def export(user_id: str) -> flask.Response:
-    """Give all that is known of a participant: in this survey, or with a key that names none, in all."""
-    named = requests.survey_id()
+    """Stream all data about a participant: in one survey, or for integrators in all."""
     key = authorize_session(user_id, "export", "participant_exported", own=True)
-    only = key.survey_id if named is not None or isinstance(authenticator().principal(key), Participant) else None
-    pieces = export_participant(store(), key.user_id, only)
+    is_one_survey = SURVEY.value() is not None or isinstance(authenticator().principal(key), Participant)
+    pieces = export_participant(store(), key.user_id, key.survey_id if is_one_survey else None)
     response = flask.Response(pieces, mimetype="application/json")
     response.headers["Content-Disposition"] = "attachment; filename=participant.json"
     return response
 
 
-@access_api.get("/api/audit")
-def get_audit() -> flask.Response:
-    """Who read, exported or erased what, newest first, a page at a time."""
-    authorize_all("admin", "audit_read")
-    requests.check_arguments("after", "limit")
-    after = requests.whole_number("after", None, low=1)
-    limit = requests.limit()
-    page = store().audit_log.page(after, limit)
-    return json_response({"success": True, "entries": [_entry(one) for one in page.entries], "next": page.following})
-
-
-@access_api.post("/resume")
+@participants.operation(
+    "POST",
+    "/resume",
+    Operation(
+        summary="Set the browser's cookie from a link's token",
+        description="If another participant has a cookie of this survey in this browser, only with `replace`.",
+        responses={200: ResumeResponse},
+        headers=_SETS_COOKIE,
+        request=ResumeRequest,
+        errors=(*PROTECTED, 409, 413, 422),
+    ),
+)
 def resume() -> flask.Response:
-    """Put the token of a link into the browser's cookie, and say where the survey is.
+    """Set the browser's cookie from a link's token.
 
-    Where somebody else is under way in this browser, only with ``"replace": true``: a link that a stranger sent
-    must not make him answer in the stranger's place.
+    Another participant's cookie is replaced only on request: otherwise a stranger's link would make a participant
+    answer in the stranger's session.
     """
     require_same_origin(store().settings)
-    body = requests.body(frozenset({"token", "replace"}))
-    token = body.get("token")
-    if not isinstance(token, str):
+    if not isinstance(json_object().get("token"), str):  # no credentials, rather than an invalid body
         raise Unauthorized
-    who = authenticator().participant(token)
-    if body.get("replace") is not True and _is_somebody_else_here(who):
+    body = parse_body(ResumeRequest)
+    participant = authenticator().participant(body.token)
+    if not body.replace and _has_other_participant(participant):
         raise OtherVisit
-    response = json_response({"success": True, "address": _path(f"/s/{who.key.survey_id}")})
-    authenticator().set_resume_cookie(response, who.key)
+    response = json_response({"success": True, "address": _path(f"/s/{participant.key.survey_id}")})
+    authenticator().set_resume_cookie(response, participant.key)
     return response
 
 
-@access_api.post("/leave")
+@participants.operation(
+    "POST",
+    "/leave",
+    Operation(
+        summary="Remove the survey's cookie from this browser",
+        responses={200: Done},
+        headers=_SETS_COOKIE,
+        parameters=(SURVEY,),
+        errors=(*PUBLIC, 403, 422),
+    ),
+)
 def leave() -> flask.Response:
-    """Take the survey's cookie out of this browser; the session stays, for who has a link."""
+    """Remove the survey's cookie from this browser; the session stays."""
     require_same_origin(store().settings)
     response = json_response({"success": True})
-    authenticator().clear_resume_cookie(response, store().queries.survey_id(requests.survey_id()))
+    authenticator().clear_resume_cookie(response, store().queries.survey_id(SURVEY.value()))
     return response
 
 
-def _is_somebody_else_here(who: Participant) -> bool:
+def _has_other_participant(participant: Participant) -> bool:
     try:
-        here = authenticator().participant_from_cookie(who.key.survey_id)
+        present = authenticator().participant_from_cookie(participant.key.survey_id)
     except Unauthorized:
         return False
-    return here is not None and here.key != who.key
+    return present is not None and present.key != participant.key
 
 
-def _may(who: Principal) -> bool:
+def _may_invite(principal: Principal) -> bool:
     try:
-        require_scope(who, "sessions:write")
+        require_scope(principal, "sessions:write")
     except (Forbidden, Unauthorized):
         return False
     return True
 
 
-def _life_us(hours: object) -> int | None:
-    if hours is None:
-        return None
-    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 < hours <= 24 * 3650:
-        raise InvalidInput("hours must be a number above 0, and at most ten years")
-    return int(hours * HOUR_US)
+def _life_us(hours: float | None) -> int | None:
+    return None if hours is None else int(hours * HOUR_US)
 
 
 def _link(token: str) -> str:
-    """Return the token as a link: behind the #, which browsers send to nobody."""
+    """Return a link with the token in its fragment, which browsers do not send."""
     return f"{public_url(store().settings, _path('/resume'))}#{token}"
 
 
 def _path(path: str) -> str:
     return flask.request.script_root + path
-
-
-def _entry(found: RecordedEntry) -> dict[str, Any]:
-    entry = found.entry
-    return {
-        "id": found.id,
-        "at": format_timestamp(entry.at),
-        "actor": entry.actor,
-        "action": entry.action,
-        "survey_id": entry.survey_id,
-        "user_id": entry.user_id,
-        "detail": dict(entry.detail),
-    }

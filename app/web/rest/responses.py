@@ -1,4 +1,4 @@
-"""What REST answers: JSON, problem details (RFC 9457), and errors made into these in one place."""
+"""REST responses: JSON, problem details (RFC 9457), and the translation of errors to them."""
 
 import http
 import logging
@@ -13,30 +13,30 @@ from ...errors import ConfigurationError, InvalidJson, RateLimited, StepkeepErro
 
 log = logging.getLogger("stepkeep.web")
 
-_HEADERS_KEPT = frozenset({"Allow"})
+_KEPT_HEADERS = frozenset({"Allow"})
 
 
 def answer_error(error: Exception) -> flask.Response | HTTPException:
-    """Make problem details (RFC 9457) of an error; what is not ours says nothing of the inside."""
+    """Return the problem details of an error; unexpected errors reveal nothing internal."""
     if isinstance(error, ConfigurationError):
         return problem(503, error.code, "the server is not ready")
     if isinstance(error, StepkeepError):
-        return _answer_own(error)
+        return _stepkeep_problem(error)
     if isinstance(error, HTTPException):
-        if not _is_of_the_api():
+        if not _is_api_request():
             return error
         code = "too_large" if isinstance(error, RequestEntityTooLarge) else "http"
         response = problem(error.code or 500, code, error.description or error.name)
         for name, value in error.get_headers():
-            if name in _HEADERS_KEPT:
+            if name in _KEPT_HEADERS:
                 response.headers[name] = value
         return response
-    log.error("a fault of ours", exc_info=error)
-    return problem(500, "internal", "a fault of ours; what was acknowledged is saved")
+    log.error("unexpected error", exc_info=error)
+    return problem(500, "internal", "Internal server error. Acknowledged answers are saved.")
 
 
-def _answer_own(error: StepkeepError) -> flask.Response:
-    if str(error) != error.message:  # what is for the operator alone
+def _stepkeep_problem(error: StepkeepError) -> flask.Response:
+    if str(error) != error.message:  # the text for the operator
         log.error("%s", error)
     extra: dict[str, Any] = {"place": error.place} if isinstance(error, InvalidJson) else {}
     response = problem(error.http_status, error.code, error.message, **extra)
@@ -45,11 +45,11 @@ def _answer_own(error: StepkeepError) -> flask.Response:
     return response
 
 
-def _is_of_the_api() -> bool:
-    """Return whether a program asks; where a page is of the same address, a script of ours that posts."""
+def _is_api_request() -> bool:
+    """Return whether the request is for REST, not for a page; pages' scripts post to /resume and /leave."""
     path, method = flask.request.path, flask.request.method
-    is_of_a_page = path in {"/resume", "/leave"} and method == "POST"
-    return is_of_a_page or path.startswith(("/api/", "/healthz", "/readyz", "/metrics", "/openapi"))
+    is_script = path in {"/resume", "/leave"} and method == "POST"
+    return is_script or path.startswith(("/api/", "/healthz", "/readyz", "/metrics", "/openapi"))
 
 
 def json_response(value: Mapping[str, Any], status: int = 200) -> flask.Response:
@@ -58,7 +58,7 @@ def json_response(value: Mapping[str, Any], status: int = 200) -> flask.Response
 
 
 def problem(status: int, code: str, detail: str, **extra: object) -> flask.Response:
-    """Return problem details; a type of their own none has, so the title is the status's (RFC 9457, 4.2.1)."""
+    """Return problem details; without a type of its own, the title is the status's phrase (RFC 9457, 4.2.1)."""
     body = {
         "type": "about:blank",
         "title": http.HTTPStatus(status).phrase,

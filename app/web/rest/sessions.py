@@ -1,280 +1,352 @@
-"""REST (docs/protocol.md): sessions, their history, surveys, health."""
+"""REST for sessions: their state, commands and history."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import flask
+from pydantic import Field, JsonValue
 
-from ...access.principals import Participant, require_scope
-from ...core import strict_json
-from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, Unauthorized, VersionConflict
-from ...sessions import SessionStore
-from ...survey import AnyCommand, Begin, Save, SessionKey, Snapshot, Update, survey_json_schema
+from ...errors import InvalidInput, NoSuchSession, VersionConflict
+from ...sessions import MAX_STEP_LENGTH
+from ...survey import AnyCommand, Begin, Save, SessionKey, Snapshot, Update
 from ...writer import Committed
-from ..authorization import authorize_all, authorize_session, may_see_internals
-from ..context import app_context, authenticator, store
+from ..authorization import authorize_all, authorize_session
+from ..context import authenticator, store
 from ..ws import messages
-from ..ws.asyncapi import asyncapi_document
-from . import requests
-from .openapi.document import openapi_document
+from ..ws.asyncapi import AckSent, PongSent
+from .models import Done, Model, PartialModel, Status, Success, SurveyId, Time, UserId, Version
+from .openapi.operation import COMMAND, PROTECTED, Operation, Resource, integrator, own_session
+from .openapi.parameters import (
+    AFTER,
+    AFTER_VERSION,
+    AT_VERSION,
+    COMMAND_KEY,
+    ETAG,
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    LIMIT,
+    STATUS,
+    STEP,
+    SURVEY,
+    SURVEY_FILTER,
+    UPDATED_SINCE,
+    USER_ID_PREFIX,
+    encode_cursor,
+)
+from .openapi.strict_json_schema import NO_NUL
+from .requests import json_object, parse_body
 from .responses import json_response, problem
 
-api = flask.Blueprint("api", __name__)
+sessions = Resource("sessions", __name__)
 
-_FIELDS = frozenset({"current_step", "answers", "step_history", "is_audio_mode", "session_data"})
-_STATUSES = frozenset({"in_progress", "completed", "expired"})
+StepName = Annotated[str, Field(min_length=1, max_length=MAX_STEP_LENGTH, pattern=NO_NUL)]
 
 
-@api.get("/api/session/<path:user_id>")
+class Session(Model):
+    """A session."""
+
+    user_id: UserId
+    survey_id: SurveyId
+    survey_revision: str | None
+    status: Status
+    current_step: str
+    answers: dict[str, JsonValue]
+    step_history: list[str]
+    is_audio_mode: bool
+    draft: JsonValue
+    session_data: dict[str, JsonValue] | None
+    version: Version
+    progress: Annotated[float, Field(ge=0, le=1)]
+    created_at: Time
+    updated_at: Time
+    completed_at: Time | None
+
+
+class SessionResponse(Model):
+    """One session."""
+
+    success: Success
+    session: Session
+
+
+class SessionPage(Model):
+    """A page of sessions; ``next`` is the ``after`` of the following page, null after the last one.
+
+    With filters a page may have fewer than ``limit`` sessions, even none, and more may follow.
+    """
+
+    success: Success
+    sessions: list[Session]
+    next: str | None
+
+
+class HistoryEvent(Model):
+    """One event of a session's history."""
+
+    version: Version
+    action: str
+    step: str | None
+    answer: JsonValue
+    timestamp: Time
+    message_id: str | None
+    data: dict[str, JsonValue]
+
+
+class HistoryPage(Model):
+    """A page of events, oldest first; ``next`` is the ``after`` of the following page."""
+
+    success: Success
+    events: list[HistoryEvent]
+    next: int | None
+
+
+class WholeState(Model):
+    """A session's whole state, at most 1 MiB as JSON; the steps need not be the survey's."""
+
+    current_step: StepName
+    answers: dict[str, Any]
+    step_history: list[StepName]
+    is_audio_mode: bool = False
+    session_data: dict[str, Any] | None = None
+
+
+class PartialState(PartialModel):
+    """Changes of a session's state; absent fields stay as they are."""
+
+    current_step: StepName = ""
+    answers: dict[str, Any] = Field(default_factory=dict)
+    step_history: list[StepName] = Field(default_factory=list)
+    is_audio_mode: bool = False
+    session_data: dict[str, Any] | None = None
+
+
+_CHANGE = (SURVEY, IF_MATCH, IDEMPOTENCY_KEY)
+_CHANGE_ERRORS = (*PROTECTED, 404, 409, 412, 413, 422)
+
+
+@sessions.operation(
+    "GET",
+    "/api/session/<path:user_id>",
+    Operation(
+        summary="Get a session",
+        responses={200: SessionResponse},
+        headers=ETAG,
+        security=own_session("sessions:read"),
+        parameters=(SURVEY, AT_VERSION),
+        errors=(*PROTECTED, 404, 422),
+    ),
+)
 def get_session(user_id: str) -> flask.Response:
-    """The session, or as it was at a version."""
-    key = authorize_session(user_id, "sessions:read", "session_read", "at_version")
-    version = requests.whole_number("at_version", None, low=1)
+    """Return the session, as it is or as it was at a version."""
+    key = authorize_session(user_id, "sessions:read", "session_read")
+    version = AT_VERSION.value()
     snapshot = store().queries.load(key) if version is None else store().queries.at_version(key, version)
     if snapshot is None:
         raise NoSuchSession(key.survey_id, key.user_id)
-    return _session(snapshot)
+    return _session_response(snapshot)
 
 
-@api.put("/api/session/<path:user_id>")
+@sessions.operation(
+    "PUT",
+    "/api/session/<path:user_id>",
+    Operation(
+        summary="Replace the whole state",
+        responses={200: SessionResponse, 201: SessionResponse},
+        headers=ETAG,
+        security=integrator("sessions:write"),
+        parameters=_CHANGE,
+        request=WholeState,
+        example={"current_step": "Q2", "answers": {"Q1": 1}, "step_history": ["Q1"]},
+        errors=_CHANGE_ERRORS,
+    ),
+)
 def put_session(user_id: str) -> flask.Response:
-    """Make the body the whole state."""
+    """Replace the session's state by the body."""
     key = authorize_session(user_id, "sessions:write", "session_written")
-    body = requests.body(_FIELDS)
-    missing = [name for name in ("current_step", "answers", "step_history") if name not in body]
-    if missing:
-        raise InvalidInput(f"a whole state needs {', '.join(missing)} too")
-    path = body["step_history"]
+    state = parse_body(WholeState)
     command = Save(
         at=store().clock(),
-        message_id=requests.idempotency_key(),
-        expected_version=requests.expected_version(),
-        current_step=body["current_step"],
-        answers=body["answers"],
-        step_history=tuple(path) if isinstance(path, list) else path,
-        is_audio_mode=body.get("is_audio_mode", False),
-        session_data=body.get("session_data"),
+        message_id=IDEMPOTENCY_KEY.value(),
+        expected_version=IF_MATCH.value(),
+        current_step=state.current_step,
+        answers=state.answers,
+        step_history=tuple(state.step_history),
+        is_audio_mode=state.is_audio_mode,
+        session_data=state.session_data,
     )
     return _change(key, command)
 
 
-@api.patch("/api/session/<path:user_id>")
+@sessions.operation(
+    "PATCH",
+    "/api/session/<path:user_id>",
+    Operation(
+        summary="Change some of the state",
+        responses={200: SessionResponse},
+        headers=ETAG,
+        security=integrator("sessions:write"),
+        parameters=_CHANGE,
+        request=PartialState,
+        example={"is_audio_mode": True},
+        errors=_CHANGE_ERRORS,
+    ),
+)
 def patch_session(user_id: str) -> flask.Response:
     """Change the fields of the state that the body has."""
     key = authorize_session(user_id, "sessions:write", "session_written")
-    changes = requests.body(_FIELDS)
-    if isinstance(changes.get("step_history"), list):
+    state = parse_body(PartialState)
+    changes = {name: getattr(state, name) for name in state.model_fields_set}
+    if "step_history" in changes:
         changes["step_history"] = tuple(changes["step_history"])
     command = Update(
         at=store().clock(),
-        message_id=requests.idempotency_key(),
-        expected_version=requests.expected_version(),
+        message_id=IDEMPOTENCY_KEY.value(),
+        expected_version=IF_MATCH.value(),
         changes=changes,
     )
     return _change(key, command)
 
 
-@api.delete("/api/session/<path:user_id>")
+@sessions.operation(
+    "DELETE",
+    "/api/session/<path:user_id>",
+    Operation(
+        summary="Erase the session and its history",
+        responses={200: Done},
+        security=integrator("sessions:write"),
+        parameters=(SURVEY,),
+        errors=(*PROTECTED, 404, 422),
+    ),
+)
 def delete_session(user_id: str) -> flask.Response:
     """Erase the session and its history."""
     key = authorize_session(user_id, "sessions:write", "session_erased")
-    was_there = store().erasure.delete(key)
+    existed = store().erasure.delete(key)
     authenticator().credentials.revocations.add_tokens(key, store().clock())
-    if not was_there:
+    if not existed:
         raise NoSuchSession(key.survey_id, key.user_id)
     return json_response({"success": True})
 
 
-@api.post("/api/session/<path:user_id>/commands")
+@sessions.operation(
+    "POST",
+    "/api/session/<path:user_id>/commands",
+    Operation(
+        summary="Submit one WebSocket command",
+        description="A session is started if there is none. A command that the survey's rules reject gets 409 with "
+        "the code of the WebSocket's `reject`.",
+        responses={200: (AckSent, PongSent)},
+        security=own_session("sessions:write"),
+        parameters=(SURVEY, COMMAND_KEY),
+        request=COMMAND,
+        example={"type": "answer", "id": "7f9c", "step": "Q1", "value": 1},
+        errors=(*PROTECTED, 404, 409, 413, 422),
+    ),
+)
 def post_command(user_id: str) -> flask.Response:
-    """Do one command of the WebSocket; a session begins where there is none."""
+    """Submit one command; start a session if there is none."""
     key = authorize_session(user_id, "sessions:write", "session_written", own=True)
-    body = requests.body(None, messages.VALUE_DEPTH)
-    header = requests.idempotency_key()
-    if header is not None and body.get("type") != "draft":
-        if body.get("id", header) != header:
+    body = json_object(messages.VALUE_DEPTH)
+    message_id = COMMAND_KEY.value()
+    if message_id is not None and body.get("type") != "draft":
+        if body.get("id", message_id) != message_id:
             raise InvalidInput("the body's id and Idempotency-Key differ")
-        body["id"] = header
+        body["id"] = message_id
     try:
         command = messages.to_command(messages.parse_value(body), store().clock())
-    except messages.BadMessage as bad:
-        more = "; a command has its id in the body, or as Idempotency-Key" if bad.message.startswith("id:") else ""
-        raise InvalidInput(bad.message + more) from bad
-    if command is None:
-        return json_response({"type": "pong"})
-    return _answer(store(), key, command)
+    except messages.BadMessage as error:
+        hint = "; a command has its id in the body, or as Idempotency-Key" if error.message.startswith("id:") else ""
+        raise InvalidInput(error.message + hint) from error
+    return json_response({"type": "pong"}) if command is None else _submit(key, command)
 
 
-@api.get("/api/session/<path:user_id>/history")
+@sessions.operation(
+    "GET",
+    "/api/session/<path:user_id>/history",
+    Operation(
+        summary="List the session's events, oldest first",
+        responses={200: HistoryPage},
+        security=own_session("sessions:read"),
+        parameters=(SURVEY, AFTER_VERSION, LIMIT),
+        errors=(*PROTECTED, 404, 422),
+    ),
+)
 def get_history(user_id: str) -> flask.Response:
-    """The session's events, oldest first, a page at a time."""
-    key = authorize_session(user_id, "sessions:read", "history_read", "after", "limit")
+    """Return a page of the session's events, oldest first."""
+    key = authorize_session(user_id, "sessions:read", "history_read")
     if store().queries.load(key) is None:
         raise NoSuchSession(key.survey_id, key.user_id)
-    limit = requests.limit()
-    after = requests.whole_number("after", 0, low=0) or 0
-    entries = store().queries.history(key, after_version=after, limit=limit)
-    more = entries[-1].version if len(entries) == limit else None
-    return json_response({"success": True, "events": [entry.to_dict() for entry in entries], "next": more})
+    limit = LIMIT.value() or 100
+    entries = store().queries.history(key, after_version=AFTER_VERSION.value() or 0, limit=limit)
+    following = entries[-1].version if len(entries) == limit else None
+    return json_response({"success": True, "events": [entry.to_dict() for entry in entries], "next": following})
 
 
-@api.get("/api/sessions")
+@sessions.operation(
+    "GET",
+    "/api/sessions",
+    Operation(
+        summary="List sessions",
+        responses={200: SessionPage},
+        security=integrator("sessions:read"),
+        parameters=(SURVEY_FILTER, STATUS, UPDATED_SINCE, STEP, USER_ID_PREFIX, AFTER, LIMIT),
+        errors=(*PROTECTED, 422),
+    ),
+)
 def list_sessions() -> flask.Response:
-    """Sessions a page at a time, in the order of their keys, or of their last change with updated_since."""
+    """Return a page of sessions, by key, or by their last change with ``updated_since``."""
     authorize_all("sessions:read", "sessions_listed")
-    requests.check_arguments("survey", "status", "updated_since", "step", "user_id_prefix", "after", "limit")
-    limit = requests.limit()
-    arguments = flask.request.args
-    filters: dict[str, Any] = {}
-    if "status" in arguments:
-        if arguments["status"] not in _STATUSES:
-            raise InvalidInput(f"status must be one of {', '.join(sorted(_STATUSES))}")
-        filters["status"] = arguments["status"]
-    if "survey" in arguments:
-        filters["survey_id"] = store().queries.survey_id(arguments["survey"])
-    if "step" in arguments:
-        strict_json.check(arguments["step"], "step")
-        filters["current_step"] = arguments["step"]
-    if "user_id_prefix" in arguments:
-        filters["user_id_prefix"] = store().queries.key(arguments["user_id_prefix"]).user_id
-    found, last = store().queries.list(
-        after=requests.cursor(), limit=limit, filters=filters, updated_since=requests.updated_since()
+    queries = store().queries
+    survey_id, prefix = SURVEY_FILTER.value(), USER_ID_PREFIX.value()
+    filters = {
+        "survey_id": None if survey_id is None else queries.survey_id(survey_id),
+        "status": STATUS.value(),
+        "current_step": STEP.value(),
+        "user_id_prefix": None if prefix is None else queries.key(prefix).user_id,
+    }
+    snapshots, cursor = queries.list(
+        after=AFTER.value(),
+        limit=LIMIT.value() or 100,
+        filters={name: value for name, value in filters.items() if value is not None},
+        updated_since=UPDATED_SINCE.value(),
     )
-    more = None if last is None else requests.cursor_text(last)
-    return json_response({"success": True, "sessions": [_shown(snapshot) for snapshot in found], "next": more})
-
-
-@api.get("/api/surveys")
-def list_surveys() -> flask.Response:
-    """The surveys that are offered; closed ones to those alone who may see all sessions."""
-    shows_all = _sees_closed_surveys()
-    surveys = [one for one in store().catalogue.surveys.values() if shows_all or one.access == "public"]
-    listed = [
-        {
-            "id": survey.id,
-            "title": survey.title,
-            "language": survey.language,
-            "description": survey.description,
-            "revision": survey.revision,
-            "steps": len(survey.steps),
-        }
-        for survey in surveys
-    ]
-    return json_response({"success": True, "surveys": listed})
-
-
-@api.get("/api/surveys/<survey_id>")
-def get_survey(survey_id: str) -> flask.Response:
-    """One survey: its steps with defaults filled in; of their rules only what a client can go on with offline.
-
-    Each step says where it ``leads_to`` whatever is answered (null where that depends on answers), and, by
-    ``reads``, which other steps' answers decide where it leads (null: any).
-    """
-    survey = store().catalogue.survey(survey_id)
-    if survey.access == "closed" and not _sees_closed_surveys(survey_id):
-        raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
-    shown = survey.model_dump(mode="json", exclude={"steps"})
-    graph = survey.graph
-    steps = [
-        {
-            **(survey.client_step(step.id) or {}),
-            "leads_to": graph.fixed_next_step(step.id),
-            "reads": None if (read := graph.dependencies(step.id)) is None else sorted(read),
-        }
-        for step in survey.steps
-    ]
-    return json_response({"success": True, "survey": {**shown, "revision": survey.revision, "steps": steps}})
-
-
-@api.get("/healthz")
-def healthz() -> flask.Response:
-    """Alive."""
-    return json_response({"status": "ok"})
-
-
-@api.get("/readyz")
-def readyz() -> flask.Response:
-    """Ready for participants; to whom it may be told, each check with what to do."""
-    is_inside = may_see_internals("metrics", "admin")  # elsewhere versions and names are nobody's business
-    health = app_context().health.run()
-    checks = [check.to_dict() for check in health.checks]
-    if (failing := health.failing) is not None:
-        if not is_inside:
-            return problem(503, failing.code, "the server is not ready; its log says why")
-        return problem(503, failing.code, failing.hint or failing.name, checks=checks)
-    inside = {**health.facts, "surveys": list(store().catalogue.surveys), "checks": checks} if is_inside else {}
-    return json_response({"status": "ready", **inside})
-
-
-@api.get("/openapi.json")
-def get_openapi() -> flask.Response:
-    """What this door offers, as OpenAPI 3.1."""
-    return json_response(openapi_document())
-
-
-@api.get("/asyncapi.json")
-def get_asyncapi() -> flask.Response:
-    """The WebSocket, as AsyncAPI 3.0."""
-    return json_response(asyncapi_document())
-
-
-@api.get("/survey.schema.json")
-def get_survey_schema() -> flask.Response:
-    """The JSON Schema of a survey file."""
-    return json_response(survey_json_schema())
-
-
-@api.get("/docs")
-def docs() -> str:
-    """The same, to read."""
-    return flask.render_template("openapi.html", document=openapi_document())
+    page = [_to_dict(snapshot) for snapshot in snapshots]
+    return json_response({"success": True, "sessions": page, "next": None if cursor is None else encode_cursor(cursor)})
 
 
 def _change(key: SessionKey, command: Save | Update) -> flask.Response:
     if flask.request.headers.get("If-Match", "").strip() == "*" and store().queries.load(key) is None:
         raise VersionConflict(1, 0)
-    outcome = store().turns.submit_or_raise(key, command)
-    response = _session(outcome.snapshot)
-    if outcome.version == 1 and not outcome.duplicate:
+    result = store().turns.submit_or_raise(key, command)
+    response = _session_response(result.snapshot)
+    if result.version == 1 and not result.duplicate:
         response.status_code = 201
     return response
 
 
-def _answer(sessions: SessionStore, key: SessionKey, command: AnyCommand) -> flask.Response:
-    if not isinstance(command, Begin) and key.survey_id in sessions.catalogue.surveys:
-        sessions.turns.get_or_create(key, is_audio_mode=False)
-        command = replace(command, at=sessions.clock())  # nothing happens to a session before it began
-    result = sessions.turns.submit(key, command)
-    at = sessions.clock()
+def _submit(key: SessionKey, command: AnyCommand) -> flask.Response:
+    if not isinstance(command, Begin) and key.survey_id in store().catalogue.surveys:
+        store().turns.get_or_create(key, is_audio_mode=False)
+        command = replace(command, at=store().clock())  # no event is earlier than the session's start
+    result = store().turns.submit(key, command)
+    at = store().clock()
     message_id = command.message_id or ""
+    snapshot = result.snapshot
     if isinstance(result, Committed):
         return json_response(messages.ack(message_id, result.version, result.snapshot, at, duplicate=result.duplicate))
-    snapshot = result.snapshot
     if snapshot is None:
         raise NoSuchSession(key.survey_id, key.user_id)
-    refused = result.rejection
-    if refused.code == "unchanged":  # a draft that is kept already
+    rejection = result.rejection
+    if rejection.code == "unchanged":  # a draft that is stored already
         return json_response(messages.ack(message_id, snapshot.state.version, snapshot, at, duplicate=True))
-    return problem(409, refused.code, refused.message, id=message_id, step=snapshot.step)
+    return problem(409, rejection.code, rejection.message, id=message_id, step=snapshot.step)
 
 
-def _session(snapshot: Snapshot) -> flask.Response:
-    response = json_response({"success": True, "session": _shown(snapshot)})
+def _session_response(snapshot: Snapshot) -> flask.Response:
+    response = json_response({"success": True, "session": _to_dict(snapshot)})
     response.set_etag(str(snapshot.state.version))
     return response
 
 
-def _sees_closed_surveys(survey_id: str | None = None) -> bool:
-    """Return whether who asks was invited to the survey, or may see all sessions."""
-    who = authenticator().principal(None if survey_id is None else SessionKey(survey_id, ""))
-    if isinstance(who, Participant):
-        return who.key.survey_id == survey_id
-    try:
-        require_scope(who, "sessions:read")
-    except (Unauthorized, Forbidden):
-        return False
-    return True
-
-
-def _shown(snapshot: Snapshot) -> dict[str, Any]:
+def _to_dict(snapshot: Snapshot) -> dict[str, Any]:
     return {**snapshot.to_full_dict(store().clock()), "progress": snapshot.progress}

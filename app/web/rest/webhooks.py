@@ -1,106 +1,255 @@
-"""REST for webhooks: who is told of what, and what he was told."""
+"""REST for webhooks and their deliveries."""
 
-from typing import Any
+from typing import Annotated
 
 import flask
+from pydantic import Field
 
 from ...core.timestamps import parse_timestamp
-from ...errors import InvalidInput
-from ...operations import webhooks
+from ...operations import webhooks as service
+from ...operations.webhooks import ID_PATTERN, MAX_URL, URL_PATTERN, WebhookEvent
 from ..authorization import authorize_all
 from ..context import store
-from . import requests
+from .models import Done, Model, PartialModel, Success, SurveyId, Time
+from .openapi.operation import PROTECTED, Operation, Resource, integrator
+from .openapi.parameters import AFTER_ID, LIMIT, flag
+from .requests import parse_body
 from .responses import json_response
 
-webhooks_api = flask.Blueprint("webhooks_api", __name__)
+webhooks = Resource("webhooks", __name__)
 
-_ASKED = frozenset({"url", "events", "survey_id"})
-_CHANGES = frozenset({"enabled", "rotate_secret"})
-_REPLAYED = frozenset({"since", "failed"})
+FAILED = flag("failed", "`true`: only failed deliveries")
+
+_SECURITY = integrator("webhooks")
+
+Secret = Annotated[str, Field(pattern=r"^whsec_[A-Za-z0-9+/=]+$", description="shown this once")]
 
 
-@webhooks_api.get("/api/webhooks")
+class Webhook(Model):
+    """A webhook, without its secret."""
+
+    id: Annotated[str, Field(pattern=ID_PATTERN)]
+    url: str
+    events: list[WebhookEvent]
+    survey_id: Annotated[SurveyId | None, Field(description="only of this survey; null: of all")]
+    created_at: Time
+    disabled_at: Time | None
+
+
+class WebhookList(Model):
+    """All webhooks, the oldest first."""
+
+    success: Success
+    webhooks: list[Webhook]
+
+
+class WebhookResponse(PartialModel):
+    """One webhook; with its new secret, which is shown only here, if one was requested."""
+
+    success: Success
+    webhook: Webhook
+    secret: Secret = ""
+
+
+class WebhookCreated(Model):
+    """A new webhook, and its secret, which is shown only here."""
+
+    success: Success
+    webhook: Webhook
+    secret: Secret
+
+
+class Delivery(Model):
+    """One event for a webhook."""
+
+    id: int
+    message_id: Annotated[str, Field(description="its `webhook-id`, the same at each attempt")]
+    event: WebhookEvent
+    survey_id: str
+    user_id: str
+    version: int
+    occurred_at: Time
+    attempts: int
+    next_attempt_at: Annotated[Time | None, Field(description="null: delivered or failed")]
+    delivered_at: Time | None
+    failed_at: Annotated[Time | None, Field(description="when delivery was abandoned")]
+    last_status: int | None
+    last_error: str | None
+
+
+class DeliveryPage(Model):
+    """A page of deliveries, the newest first; ``next`` is the ``after`` of the following page."""
+
+    success: Success
+    deliveries: list[Delivery]
+    next: int | None
+
+
+class ReplayResponse(Model):
+    """The number of deliveries that are due again."""
+
+    success: Success
+    replayed: int
+
+
+class WebhookRequest(Model):
+    """A webhook to add."""
+
+    # Checked by the service, whose error says what to do.
+    url: Annotated[
+        str,
+        Field(
+            json_schema_extra={"pattern": URL_PATTERN, "maxLength": MAX_URL},
+            description="in development `http://` too",
+        ),
+    ]
+    events: Annotated[list[WebhookEvent], Field(min_length=1)]
+    survey_id: Annotated[SurveyId | None, Field(description="only of this survey; null or absent: of all")] = None
+
+
+class WebhookChange(PartialModel):
+    """Changes of a webhook."""
+
+    enabled: Annotated[bool, Field(description="false: its events are neither sent nor stored")] = True
+    rotate_secret: Annotated[bool, Field(description="true: the response has a new secret; both sign")] = False
+
+
+class ReplayRequest(PartialModel):
+    """The deliveries to repeat; default: all that were delivered or failed."""
+
+    since: Annotated[Time, Field(description="only events since then")] = ""
+    failed: Annotated[bool, Field(description="only failed deliveries")] = False
+
+
+@webhooks.operation(
+    "GET",
+    "/api/webhooks",
+    Operation(summary="List the webhooks", responses={200: WebhookList}, security=_SECURITY, errors=(*PROTECTED, 422)),
+)
 def list_webhooks() -> flask.Response:
-    """All webhooks, the oldest first, without their secrets."""
+    """Return all webhooks, oldest first, without their secrets."""
     authorize_all("webhooks", "webhooks_read")
-    found = webhooks.list_webhooks(store())
-    return json_response({"success": True, "webhooks": [webhooks.webhook_to_dict(webhook) for webhook in found]})
+    listed = [service.webhook_to_dict(webhook) for webhook in service.list_webhooks(store())]
+    return json_response({"success": True, "webhooks": listed})
 
 
-@webhooks_api.post("/api/webhooks")
+@webhooks.operation(
+    "POST",
+    "/api/webhooks",
+    Operation(
+        summary="Add a webhook",
+        description="By Standard Webhooks 1.0, for events from now on. The signing secret is in this response only.",
+        responses={201: WebhookCreated},
+        security=_SECURITY,
+        request=WebhookRequest,
+        example={"url": "https://receiver.example.org/stepkeep", "events": ["session.completed"]},
+        errors=(*PROTECTED, 404, 413, 422),
+    ),
+)
 def add_webhook() -> flask.Response:
-    """Tell an address what happens from now on; its secret is in this answer only."""
+    """Add a webhook; its secret is in this response only."""
     authorize_all("webhooks", "webhook_added")
-    body = requests.body(_ASKED)
-    events, survey_id = body.get("events"), body.get("survey_id")
-    if not isinstance(events, list) or not all(isinstance(one, str) for one in events):
-        raise InvalidInput("events must be a list of the events to tell of, e.g. session.completed")
-    if survey_id is not None and not isinstance(survey_id, str):
-        raise InvalidInput("survey_id must be the id of a survey, or null for all")
-    added = webhooks.add_webhook(store(), body.get("url"), events, survey_id)
-    webhook = webhooks.webhook_to_dict(added.webhook)
+    body = parse_body(WebhookRequest)
+    added = service.add_webhook(store(), body.url, body.events, body.survey_id)
+    webhook = service.webhook_to_dict(added.webhook)
     return json_response({"success": True, "webhook": webhook, "secret": added.secret}, 201)
 
 
-@webhooks_api.get("/api/webhooks/<webhook_id>")
+@webhooks.operation(
+    "GET",
+    "/api/webhooks/<webhook_id>",
+    Operation(
+        summary="Get a webhook", responses={200: WebhookResponse}, security=_SECURITY, errors=(*PROTECTED, 404, 422)
+    ),
+)
 def get_webhook(webhook_id: str) -> flask.Response:
-    """One webhook, without its secret."""
+    """Return a webhook without its secret."""
     authorize_all("webhooks", "webhooks_read")
-    webhook = webhooks.get_webhook(store(), webhook_id)
-    return json_response({"success": True, "webhook": webhooks.webhook_to_dict(webhook)})
+    webhook = service.webhook_to_dict(service.get_webhook(store(), webhook_id))
+    return json_response({"success": True, "webhook": webhook})
 
 
-@webhooks_api.patch("/api/webhooks/<webhook_id>")
+@webhooks.operation(
+    "PATCH",
+    "/api/webhooks/<webhook_id>",
+    Operation(
+        summary="Disable or enable a webhook, or give it a new secret",
+        description="Both secrets sign for 24 hours.",
+        responses={200: WebhookResponse},
+        security=_SECURITY,
+        request=WebhookChange,
+        example={"enabled": False},
+        errors=(*PROTECTED, 404, 413, 422),
+    ),
+)
 def change_webhook(webhook_id: str) -> flask.Response:
-    """Disable or enable it; or give it a new secret, which is in this answer only."""
+    """Disable or enable a webhook, or give it a new secret, which is in this response only."""
     authorize_all("webhooks", "webhook_changed", webhook=webhook_id[:40])
-    body = requests.body(_CHANGES)
-    enabled, rotates = _flag(body, "enabled"), _flag(body, "rotate_secret")
-    webhooks.get_webhook(store(), webhook_id)
-    if enabled is not None:
-        webhooks.set_enabled(store(), webhook_id, enabled=enabled)
-    secret = {"secret": webhooks.rotate_secret(store(), webhook_id)} if rotates else {}
-    webhook = webhooks.get_webhook(store(), webhook_id)
-    return json_response({"success": True, "webhook": webhooks.webhook_to_dict(webhook), **secret})
+    change = parse_body(WebhookChange)
+    service.get_webhook(store(), webhook_id)
+    if "enabled" in change.model_fields_set:
+        service.set_enabled(store(), webhook_id, enabled=change.enabled)
+    secret = {"secret": service.rotate_secret(store(), webhook_id)} if change.rotate_secret else {}
+    webhook = service.webhook_to_dict(service.get_webhook(store(), webhook_id))
+    return json_response({"success": True, "webhook": webhook, **secret})
 
 
-@webhooks_api.delete("/api/webhooks/<webhook_id>")
+@webhooks.operation(
+    "DELETE",
+    "/api/webhooks/<webhook_id>",
+    Operation(
+        summary="Remove a webhook and its deliveries",
+        responses={200: Done},
+        security=_SECURITY,
+        errors=(*PROTECTED, 404, 422),
+    ),
+)
 def remove_webhook(webhook_id: str) -> flask.Response:
-    """Remove it with its deliveries."""
+    """Remove a webhook and its deliveries."""
     authorize_all("webhooks", "webhook_removed", webhook=webhook_id[:40])
-    webhooks.remove_webhook(store(), webhook_id)
+    service.remove_webhook(store(), webhook_id)
     return json_response({"success": True})
 
 
-@webhooks_api.get("/api/webhooks/<webhook_id>/deliveries")
+@webhooks.operation(
+    "GET",
+    "/api/webhooks/<webhook_id>/deliveries",
+    Operation(
+        summary="List a webhook's deliveries, newest first",
+        responses={200: DeliveryPage},
+        security=_SECURITY,
+        parameters=(FAILED, AFTER_ID, LIMIT),
+        errors=(*PROTECTED, 404, 422),
+    ),
+)
 def list_deliveries(webhook_id: str) -> flask.Response:
-    """What it was told and is to be told, newest first, a page at a time."""
+    """Return a page of a webhook's deliveries, newest first."""
     authorize_all("webhooks", "webhooks_read", webhook=webhook_id[:40])
-    requests.check_arguments("failed", "after", "limit")
-    failed = flask.request.args.get("failed", "false")
-    if failed not in {"true", "false"}:
-        raise InvalidInput("failed must be true or false")
-    after, limit = requests.whole_number("after", None, low=1), requests.limit()
-    page = webhooks.list_deliveries(store(), webhook_id, after, limit, failed=failed == "true")
-    deliveries = [webhooks.delivery_to_dict(delivery) for delivery in page.deliveries]
+    page = service.list_deliveries(
+        store(), webhook_id, AFTER_ID.value(), LIMIT.value() or 100, failed=FAILED.value() or False
+    )
+    deliveries = [service.delivery_to_dict(delivery) for delivery in page.deliveries]
     return json_response({"success": True, "deliveries": deliveries, "next": page.following})
 
 
-@webhooks_api.post("/api/webhooks/<webhook_id>/replay")
+@webhooks.operation(
+    "POST",
+    "/api/webhooks/<webhook_id>/replay",
+    Operation(
+        summary="Repeat deliveries that succeeded or failed",
+        description="Each with the same `webhook-id`.",
+        responses={200: ReplayResponse},
+        security=_SECURITY,
+        request=ReplayRequest,
+        is_request_optional=True,
+        example={"failed": True},
+        errors=(*PROTECTED, 404, 413, 422),
+    ),
+)
 def replay(webhook_id: str) -> flask.Response:
-    """Let what was delivered, or given up, be delivered again."""
+    """Repeat deliveries that succeeded or failed."""
     authorize_all("webhooks", "webhooks_replayed", webhook=webhook_id[:40])
-    body = requests.body(_REPLAYED) if flask.request.get_data() else {}
-    since, failed = body.get("since"), _flag(body, "failed") or False
-    if "since" in body and not isinstance(since, str):
-        raise InvalidInput("since must be a time as 2026-11-23T10:00:00Z")
-    from_then = None if since is None else parse_timestamp(since, "since")
-    count = webhooks.replay_deliveries(store(), webhook_id, since=from_then, failed=failed)
+    body = parse_body(ReplayRequest)
+    since = parse_timestamp(body.since, "since") if "since" in body.model_fields_set else None
+    count = service.replay_deliveries(store(), webhook_id, since=since, failed=body.failed)
     return json_response({"success": True, "replayed": count})
-
-
-def _flag(body: dict[str, Any], name: str) -> bool | None:
-    value = body.get(name)
-    if name in body and not isinstance(value, bool):
-        raise InvalidInput(f"{name} must be true or false")
-    return value

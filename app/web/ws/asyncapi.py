@@ -1,7 +1,6 @@
-"""What the server sends over the WebSocket, as models, and the AsyncAPI document of both directions.
+"""Models of the server's messages, and the AsyncAPI document of both directions.
 
-``messages.py`` makes the messages as plain dictionaries, which is what the hot path can afford; a test
-holds each kind that the server sends to its model here.
+``messages.py`` builds the messages as plain dictionaries, for speed; a test validates each kind with its model here.
 """
 
 from functools import cache
@@ -61,7 +60,7 @@ class AckSent(_Sent):
 
 
 class PendingSent(_Sent):
-    """Accepted, not yet committed; the ack, or a reject, follows."""
+    """Accepted, not yet committed; an ack or a reject follows."""
 
     type: Literal["pending"]
     id: str
@@ -71,7 +70,7 @@ class PendingSent(_Sent):
 
 
 class RejectSent(_Sent):
-    """Refused by the survey's rules; nothing was saved."""
+    """Rejected by the survey's rules; nothing was saved."""
 
     type: Literal["reject"]
     id: str
@@ -91,7 +90,7 @@ class SyncSent(_Sent):
 
 
 class ErrorSent(_Sent):
-    """Not a command, or not allowed."""
+    """An invalid or forbidden message."""
 
     type: Literal["error"]
     id: str | None
@@ -113,25 +112,25 @@ SERVER_MESSAGE: TypeAdapter[Any] = TypeAdapter(
 
 
 class AuthReceived(_Sent):
-    """The first frame of a client that can show its token in no header: within ten seconds; `state` answers it."""
+    """The first frame of a client that cannot send headers, within ten seconds; answered by `state`."""
 
     type: Literal["auth"]
     token: Annotated[str, Field(max_length=MAX_AUTH_LENGTH, description="a participant's resume token")]
 
 
 CLOSE_CODES = {
-    1001: "the server stops, or the session was erased: connect again",
+    1001: "the server is shutting down, or the session was erased: reconnect",
     1008: "no answer to a ping",
     1009: "a message over 64 KiB",
-    1011: "a fault of ours; what was acknowledged is saved",
-    1013: "overloaded, or the database is away: try later",
+    1011: "internal server error; acknowledged answers are saved",
+    1013: "overloaded, or the database is unavailable: try again later",
     4400: "repeated malformed messages, or no user id",
-    4401: "no credentials, or such as hold no more",
-    4403: "not allowed: a foreign origin, another's session",
+    4401: "missing, invalid, expired or revoked credentials",
+    4403: "not allowed: another origin, or another participant's session",
     4404: "no such survey",
     4429: "too many messages or connections",
 }
-"""Why the server closes a connection, by the code of the close frame (RFC 6455, 7.4)."""
+"""Reasons to close a connection, by close code (RFC 6455, 7.4)."""
 
 _MODELS = (StateSent, AckSent, PendingSent, RejectSent, SyncSent, ErrorSent, PongSent)
 
@@ -145,7 +144,7 @@ _SECURITY_SCHEMES = {
     "ResumeToken": {
         "type": "http",
         "scheme": "bearer",
-        "description": "A participant's token. Where a client can set no header, as in a browser: the subprotocols "
+        "description": "A participant's token. Clients that cannot set headers, such as browsers, use the subprotocols "
         "`stepkeep, token.<token>`, or the `auth` message as the first frame.",
     },
     "ResumeCookie": {
@@ -158,7 +157,7 @@ _SECURITY_SCHEMES = {
         "type": "httpApiKey",
         "in": "cookie",
         "name": "__Host-stepkeep-sign-in",
-        "description": "A sign-in with an API key; it may do what the key may.",
+        "description": "A dashboard sign-in with an API key, with the key's scopes.",
     },
 }
 
@@ -168,16 +167,16 @@ _QUERY = {
         "survey": {
             "type": "string",
             "pattern": SURVEY_ID,
-            "description": "the survey; left out, the default one",
+            "description": "the survey; default: the default one",
         },
-        "is_audio": {"enum": ["true", "false"], "description": "the mode that a new session begins in"},
+        "is_audio": {"enum": ["true", "false"], "description": "the mode of a new session"},
     },
 }
 
 
 @cache
 def asyncapi_document() -> dict[str, Any]:
-    """Return the AsyncAPI 3.0 document of the socket; the same object each time, not to be changed."""
+    """Return the AsyncAPI 3.0 document; the same object each time, not to be changed."""
     _, models = models_json_schema(
         [(model, "serialization") for model in (*_MODELS, AuthReceived)], ref_template=REFERENCE
     )
@@ -208,7 +207,7 @@ def _channel(messages: list[str]) -> dict[str, Any]:
     return {
         "address": "/ws/survey/{user_id}",
         "description": "One participant's session of one survey, in JSON text frames. The server speaks first, with "
-        f"`state`; where nothing was shown in the handshake, after the client's `auth`. It closes with: {codes}.",
+        f"`state`; without credentials in the handshake, after the client's `auth`. Close codes: {codes}.",
         "parameters": {"user_id": {"description": "1 to 128 of A-Z a-z 0-9 . _ @ : -", "examples": ["user123"]}},
         "bindings": {"ws": {"method": "GET", "query": _QUERY, "bindingVersion": "0.1.0"}},
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},

@@ -23,7 +23,7 @@ from app.store.tables import session_history, sessions
 from app.survey import commands
 from app.survey.definition import Survey, parse_definition
 from app.survey.snapshot import SessionKey
-from app.web.analytics_messages import Analytics
+from app.web.rest.analytics import Analytics
 from tests.conftest import examples
 from tests.operations.analytics.reference import reference_summary
 

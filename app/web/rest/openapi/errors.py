@@ -1,4 +1,4 @@
-"""How the OpenAPI document tells of errors: the statuses, the codes that each may have, and their headers."""
+"""Errors in the OpenAPI document: the statuses, their codes and their headers."""
 
 from typing import Any
 
@@ -35,21 +35,21 @@ CODES: dict[int, tuple[str, ...]] = {
         "store_in_use",
     ),
 }
-"""The kinds of errors by status."""
+"""Codes of errors by status."""
 
 _MEANINGS = {
-    400: "Not JSON that all can hold exactly, or not for this server",
-    401: "Credentials that hold are needed",
-    403: "Not his to do, or asked for by a page of another site",
-    404: "There is no such thing",
-    405: "The address knows other methods, which Allow names",
-    409: "The survey's rules refuse it, the message id was used for another command, or somebody else is here",
-    412: "The session is at another version",
+    400: "Invalid JSON, or a request for another server",
+    401: "Valid credentials are required",
+    403: "The credentials lack permission, or the request came from another origin",
+    404: "Not found",
+    405: "The method is not allowed; Allow has those that are",
+    409: "Rejected by the survey's rules, a message id of another command, or another participant's browser",
+    412: "The session has another version",
     413: "The body is too large",
-    422: "Not valid",
-    429: "Too much in too short a time",
-    500: "A fault of ours; what was acknowledged is saved",
-    503: "It may work later; nothing was acknowledged",
+    422: "Invalid input",
+    429: "Too many requests",
+    500: "Internal server error; acknowledged answers are saved",
+    503: "Unavailable, try again later; nothing was acknowledged",
 }
 
 _RETRY = {
@@ -60,15 +60,15 @@ _PROBLEM_HEADERS: dict[int, dict[str, Any]] = {
         "WWW-Authenticate": {"description": "RFC 6750", "schema": {"const": "Bearer"}, "required": True},
     },
     405: {
-        "Allow": {"description": "methods, by commas", "schema": {"type": "string"}, "required": True},
+        "Allow": {"description": "methods, separated by commas", "schema": {"type": "string"}, "required": True},
     },
     429: _RETRY,
     503: _RETRY,
 }
 
 
-def refusal(status: int) -> dict[str, Any]:
-    """Return the response of a status at which all is refused, as it stands in the document."""
+def error_response(status: int) -> dict[str, Any]:
+    """Return the OpenAPI response object of an error status."""
     only = {"properties": {"status": {"const": status}, "code": {"enum": list(CODES[status])}}}
     return {
         "description": f"{_MEANINGS[status]} ({', '.join(CODES[status])})",

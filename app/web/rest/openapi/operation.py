@@ -1,171 +1,164 @@
-"""One operation of the OpenAPI document: what it takes, what it answers, and what who asks must show."""
+"""REST operations: a view's declaration parses its requests and is its entry in the OpenAPI document."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from ....core.formats import SURVEY_ID as SURVEY_ID_PATTERN
-from ....core.strict_json import MAX_INTEGER
-from ..models import USER_ID_PATTERN
-from ..requests import IDEMPOTENCY_KEY_PATTERN, IF_MATCH_PATTERN, MAX_LIMIT
-from .strict_json_schema import NO_NUL, REFERENCE
+import flask
+from pydantic import BaseModel
 
-Schema = dict[str, Any]
+from ....errors import InvalidInput
+from .parameters import Parameter, Schema
+from .strict_json_schema import REFERENCE
 
-_VERSION = {"type": "integer", "minimum": 1, "maximum": MAX_INTEGER}
-_SURVEY = {"type": "string", "pattern": SURVEY_ID_PATTERN}
+View = TypeVar("View", bound=Callable[..., Any])
+
+Models = type[BaseModel] | tuple[type[BaseModel], ...]
+
+COMMAND = "Command"
+"""The schema of a WebSocket command, which is no single model."""
+
+BASIC = (400, 500)
+PUBLIC = (*BASIC, 429, 503)
+PROTECTED = (*PUBLIC, 401, 403)
+"""Statuses of the errors of operations without credentials, with optional ones, and with required ones."""
+
+_ANONYMOUS = "anonymous"
+
+Security = Mapping[str, str | None]
+"""Alternative credentials, with the scope that an API key needs."""
 
 
-def _parameter(name: str, where: str, schema: Schema, says: str, example: object = None) -> Schema:
-    made: Schema = {"name": name, "in": where, "description": says, "schema": schema}
-    if where == "path":
-        made["required"] = True
-    if example is not None:
-        made["example"] = example
-    return made
+def integrator(scope: str) -> Security:
+    """Return the credentials of an operation for integrators."""
+    return {"ApiKey": scope, "SignIn": scope}
 
 
-USER_ID = _parameter("user_id", "path", {"type": "string", "pattern": USER_ID_PATTERN}, "the participant", "user123")
-SURVEY_ID = _parameter("survey_id", "path", _SURVEY, "the survey", "phq9")
-SURVEY = _parameter(
-    "survey", "query", _SURVEY, "the survey; left out, the default one or the participant's only one", "phq9"
-)
-ONE_SURVEY = _parameter("survey", "query", _SURVEY, "only sessions of this survey", "phq9")
-LEFT_SURVEY = _parameter("survey", "query", _SURVEY, "the survey; left out, the default one", "phq9")
-AT_VERSION = _parameter("at_version", "query", _VERSION, "the session as it was at this version", 1)
-LIMIT = _parameter(
-    "limit", "query", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 100}, "entries of the page"
-)
-AFTER = _parameter(
-    "after",
-    "query",
-    {"type": "string", "format": "cursor"},
-    "the `next` of the page before; not to be made up",
-)
-AFTER_VERSION = _parameter(
-    "after", "query", {"type": "integer", "minimum": 0, "maximum": MAX_INTEGER}, "the `next` of the page before"
-)
-AFTER_ENTRY = _parameter("after", "query", _VERSION, "the `next` of the page before")
-STATUS = _parameter(
-    "status", "query", {"type": "string", "enum": ["in_progress", "completed", "expired"]}, "only sessions like this"
-)
-UPDATED_SINCE = _parameter(
-    "updated_since",
-    "query",
-    {"type": "string", "format": "date-time"},
-    "only sessions that changed since; they come in the order of their last change",
-    "2026-11-23T10:00:00Z",
-)
-STEP = _parameter("step", "query", {"type": "string", "pattern": NO_NUL}, "only sessions at this step", "Q2")
-USER_ID_PREFIX = _parameter(
-    "user_id_prefix",
-    "query",
-    {"type": "string", "pattern": USER_ID_PATTERN},
-    "only sessions of participants whose id begins with this; compared exactly",
-    "ward3-",
-)
-_DAY_OR_TIME = {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}
-SINCE = _parameter("since", "query", _DAY_OR_TIME, "only sessions that began then or later, UTC", "2026-11-01")
-UNTIL = _parameter("until", "query", _DAY_OR_TIME, "only sessions that began before, or on this day, UTC", "2026-11-30")
-MODE = _parameter("mode", "query", {"type": "string", "enum": ["text", "audio"]}, "only sessions of this mode")
-REVISION = _parameter("revision", "query", {"type": "string", "pattern": NO_NUL}, "only sessions of this revision")
-IF_MATCH = _parameter(
-    "If-Match",
-    "header",
-    {"type": "string", "pattern": IF_MATCH_PATTERN},
-    "the version that the change holds for, as ETag gave it, or * for any; else 412",
-)
-IDEMPOTENCY_KEY = _parameter(
-    "Idempotency-Key",
-    "header",
-    {"type": "string", "pattern": IDEMPOTENCY_KEY_PATTERN},
-    "the message's id: sent again, it is done once",
-)
-COMMAND_KEY = {
-    **IDEMPOTENCY_KEY,
-    "description": "the command's id; it stands in for the body's, and must be the same where both are there",
-}
+def own_session(scope: str) -> Security:
+    """Return the credentials of an operation that participants may do to their own session."""
+    return {"ApiKey": scope, "ResumeToken": None, "ResumeCookie": None, "SignIn": scope}
 
-ETAG = {"ETag": {"description": "the session's version", "schema": {"type": "string"}, "required": True}}
-SET_COOKIE = {
-    "Set-Cookie": {"description": "the survey's resume cookie, where the browser has one", "schema": {"type": "string"}}
-}
-ATTACHED = {"Content-Disposition": {"description": "a file to save", "schema": {"type": "string"}, "required": True}}
+
+def anonymous(credentials: Security) -> Security:
+    """Return the credentials, made optional."""
+    return {_ANONYMOUS: None, **credentials}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What an operation is made of.
+    """The declaration of an operation.
 
     Attributes:
-        does: its summary.
-        answers: the models of its answers by status.
-        refuses: the statuses of its problems.
-        needs: names of what may be shown, any one of them, with the scope that an API key must have; "nobody" is
-            nothing at all. Empty: nothing is looked at.
-        media: what it answers with.
-        files: what else it may answer with, done, by media type.
-        body: the model of what is sent.
-        example: of that.
+        responses: models by status.
+        errors: statuses of its problem details.
+        security: empty if no credentials are read.
+        headers: of its responses.
+        media_type: of its responses.
+        files: alternative responses with status 200, by media type.
+        request: the model of the body.
+        example: of the body.
     """
 
-    does: str
-    answers: Mapping[int, str | tuple[str, ...]]
-    refuses: Iterable[int]
-    says: str | None = None
-    needs: Mapping[str, str | None] = field(default_factory=dict)
-    parameters: tuple[Schema, ...] = ()
+    summary: str
+    responses: Mapping[int, Models] = field(default_factory=dict)
+    errors: tuple[int, ...]
+    description: str | None = None
+    security: Security = field(default_factory=dict)
+    parameters: tuple[Parameter[Any], ...] = ()
     headers: Mapping[str, Schema] = field(default_factory=dict)
-    media: str = "application/json"
+    media_type: str = "application/json"
     files: Mapping[str, Schema] = field(default_factory=dict)
-    body: str | None = None
-    body_is_optional: bool = False
+    request: type[BaseModel] | str | None = None
+    is_request_optional: bool = False
     example: object = None
 
-    def document(self, name: str) -> Schema:
-        """Return it as it stands in the document; ``name`` is its ``operationId``."""
-        done = {str(status): self._answer(status, models) for status, models in self.answers.items()}
+    def require_known_query(self) -> None:
+        """Raise InvalidInput for an undeclared query parameter: a misspelt filter would select everything."""
+        known = [parameter.name for parameter in self.parameters if parameter.location == "query"]
+        unknown = sorted(flask.request.args.keys() - set(known))
+        if unknown:
+            hint = f"; there are {', '.join(known)}" if known else ""
+            raise InvalidInput(f"there is no parameter {unknown[0][:100]!r} here{hint}")
+
+    def models(self) -> Iterator[type[BaseModel]]:
+        """Yield the models of the body and the responses."""
+        if isinstance(self.request, type):
+            yield self.request
+        for models in self.responses.values():
+            yield from models if isinstance(models, tuple) else (models,)
+
+    def document(self, operation_id: str) -> Schema:
+        """Return the OpenAPI operation object."""
+        responses = {str(status): self._response(status, models) for status, models in self.responses.items()}
         if self.files:
-            done["200"] = self._with_files(done.get("200", {}))
-        refused = {str(status): {"$ref": f"#/components/responses/{status}"} for status in self.refuses}
-        made: Schema = {
-            "operationId": name,
-            "summary": self.does,
-            "parameters": list(self.parameters),
-            "responses": {**done, **refused},
-            "security": [_security(shown, scope) for shown, scope in self.needs.items()],
+            responses["200"] = self._with_files(responses.get("200", {}))
+        errors = {str(status): {"$ref": f"#/components/responses/{status}"} for status in self.errors}
+        document: Schema = {
+            "operationId": operation_id,
+            "summary": self.summary,
+            "parameters": [parameter.document() for parameter in self.parameters],
+            "responses": {**responses, **errors},
+            "security": [_security(name, scope) for name, scope in self.security.items()],
         }
-        if self.says is not None:
-            made["description"] = self.says
-        if self.body is not None:
-            content: Schema = {"schema": _reference(self.body)}
+        if self.description is not None:
+            document["description"] = self.description
+        if self.request is not None:
+            content: Schema = {"schema": _reference(self.request)}
             if self.example is not None:
                 content["example"] = self.example
-            made["requestBody"] = {
-                "required": not self.body_is_optional,
+            document["requestBody"] = {
+                "required": not self.is_request_optional,
                 "content": {"application/json": content},
             }
-        return made
+        return document
 
-    def _with_files(self, answer: Schema) -> Schema:
+    def _with_files(self, response: Schema) -> Schema:
         headers = {"headers": dict(self.headers)} if self.headers else {}
-        return {"description": "Done", **answer, **headers, "content": {**answer.get("content", {}), **self.files}}
+        content = {**response.get("content", {}), **self.files}
+        return {"description": "Success", **response, **headers, "content": content}
 
-    def _answer(self, status: int, models: str | tuple[str, ...]) -> Schema:
-        names = (models,) if isinstance(models, str) else models
-        schema = _reference(names[0]) if len(names) == 1 else {"oneOf": [_reference(name) for name in names]}
-        made: Schema = {
-            "description": "It was made" if status == 201 else "Done",  # noqa: PLR2004 - Created
-            "content": {self.media: {"schema": schema}},
+    def _response(self, status: int, models: Models) -> Schema:
+        schemas = [_reference(model) for model in (models if isinstance(models, tuple) else (models,))]
+        response: Schema = {
+            "description": "Created" if status == 201 else "Success",  # noqa: PLR2004 - an HTTP status
+            "content": {self.media_type: {"schema": schemas[0] if len(schemas) == 1 else {"oneOf": schemas}}},
         }
         if self.headers:
-            made["headers"] = dict(self.headers)
-        return made
+            response["headers"] = dict(self.headers)
+        return response
 
 
-def _security(shown: str, scope: str | None) -> Schema:
-    return {} if shown == "nobody" else {shown: [] if scope is None else [scope]}
+class Resource(flask.Blueprint):
+    """A blueprint whose views declare their operation."""
+
+    def __init__(self, name: str, import_name: str) -> None:
+        super().__init__(name, import_name)
+        self.operations: dict[tuple[str, str], Operation] = {}
+
+    def operation(self, method: str, rule: str, declaration: Operation) -> Callable[[View], View]:
+        """Decorate the view of a method and a URL rule with its declaration."""
+
+        def register(view: View) -> View:
+            self.operations[method, rule] = declaration
+            self.add_url_rule(rule, view_func=view, methods=[method])
+            return view
+
+        return register
 
 
-def _reference(model: str) -> Schema:
-    return {"$ref": REFERENCE.format(model=model)}
+def current_operation() -> Operation:
+    """Return the declaration of the view that serves the current request."""
+    request = flask.request
+    resource = flask.current_app.blueprints[request.blueprint or ""]
+    if not isinstance(resource, Resource) or request.url_rule is None:
+        raise TypeError(f"{request.endpoint} declares no operation")
+    method = "GET" if request.method == "HEAD" else request.method
+    return resource.operations[method, request.url_rule.rule]
+
+
+def _security(name: str, scope: str | None) -> Schema:
+    return {} if name == _ANONYMOUS else {name: [] if scope is None else [scope]}
+
+
+def _reference(model: type[BaseModel] | str) -> Schema:
+    return {"$ref": REFERENCE.format(model=model if isinstance(model, str) else model.__name__)}

@@ -1,7 +1,7 @@
-"""The gate of ``app/core/strict_json.py`` as JSON Schema: what both documents say of JSON that comes in.
+"""``app/core/strict_json.py`` as JSON Schema, for received JSON in both documents.
 
-How deep a value may be (32) and how large are not to be said in a schema; the descriptions do. Whole numbers are
-exact up to 2^53 only, and a schema can't tell 1e20 from 100000000000000000000: so it bounds all numbers.
+A schema cannot express depth and size; the descriptions do. Integers are exact up to 2^53 only, and a schema cannot
+tell 1e20 from 100000000000000000000, so it bounds all numbers.
 """
 
 from typing import Any
@@ -12,15 +12,15 @@ from ...ws.messages import CLIENT_MESSAGE
 REFERENCE = "#/components/schemas/{model}"
 
 NO_NUL = r"^[^\x00]*$"
-"""A pattern of text that every database can hold."""
+"""The pattern of text that every database can store."""
 
 _TEXT = {"type": "string", "pattern": NO_NUL}
 _JSON = {"$ref": REFERENCE.format(model="Json")}
 
 JSON_SCHEMAS: dict[str, Any] = {
     "Json": {
-        "description": f"Any JSON, at most {MAX_DEPTH} containers inside one another, without U+0000, lone surrogates "
-        "and keys that come twice. Larger whole numbers are to be sent as text.",
+        "description": f"Any JSON with at most {MAX_DEPTH} nested containers, without U+0000, lone surrogates and "
+        "duplicate keys. Send larger integers as text.",
         "anyOf": [
             {"type": "null"},
             {"type": "boolean"},
@@ -31,7 +31,7 @@ JSON_SCHEMAS: dict[str, Any] = {
         ],
     },
     "JsonObject": {
-        "description": "A JSON object, its keys and values as those of `Json`.",
+        "description": "A JSON object with keys and values as in `Json`.",
         "type": "object",
         "propertyNames": _TEXT,
         "additionalProperties": _JSON,
@@ -40,14 +40,14 @@ JSON_SCHEMAS: dict[str, Any] = {
 
 
 def client_message() -> dict[str, Any]:
-    """Return the schema of what a client sends; ``$defs`` holds each kind of message by its name."""
-    found: dict[str, Any] = CLIENT_MESSAGE.json_schema(ref_template=REFERENCE)
-    for message in found["$defs"].values():
-        # Further fields, of a newer client, are left out; but not before the whole went through the gate.
+    """Return the schema of client messages; ``$defs`` has each kind of message by its name."""
+    schema: dict[str, Any] = CLIENT_MESSAGE.json_schema(ref_template=REFERENCE)
+    for message in schema["$defs"].values():
+        # Unknown fields, of newer clients, are ignored, but must be strict JSON too.
         message |= {"propertyNames": _TEXT, "additionalProperties": _JSON}
         for name, field in message["properties"].items():
             if name == "value":
                 message["properties"][name] = _JSON
             elif field.get("type") == "string" and "const" not in field:
                 field["pattern"] = NO_NUL
-    return found
+    return schema

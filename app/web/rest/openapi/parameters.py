@@ -1,0 +1,250 @@
+"""Parameters of REST operations: how each is parsed, and its entry in the OpenAPI document."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+import flask
+
+from ....core import strict_json
+from ....core.formats import SURVEY_ID as SURVEY_ID_PATTERN
+from ....core.strict_json import MAX_INTEGER
+from ....core.timestamps import parse_timestamp
+from ....errors import InvalidInput
+from ....sessions import Cursor
+from .strict_json_schema import NO_NUL
+
+T = TypeVar("T")
+
+Schema = dict[str, Any]
+
+MAX_LIMIT = 1000
+"""Entries of a page, at most."""
+
+USER_ID_PATTERN = r"^[A-Za-z0-9._@:-]{1,128}$"
+
+IDEMPOTENCY_KEY_PATTERN = r"^[!-~]([ -~]{0,62}[!-~])?$"
+"""A message id in a header: HTTP defines headers for ASCII only, and servers decode others differently."""
+
+IF_MATCH_PATTERN = r'^(\*|(W/)?("[0-9]{1,16}"|[0-9]{1,16}))$'
+"""A version as in an ETag, with at most the digits of 2^53; some proxies prepend W/."""
+
+CURSOR_PATTERN = r"^[A-Za-z0-9_=-]+$"
+"""Base64url (RFC 4648, 5)."""
+
+_BAD_CURSOR = "after must be the `next` of the previous page"
+
+STATUSES = ("in_progress", "completed", "expired")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter(Generic[T]):
+    """A parameter of a query, a header or a path."""
+
+    name: str
+    description: str
+    schema: Schema
+    parse: Callable[[str], T]
+    location: Literal["query", "header", "path"] = "query"
+    example: object = None
+
+    def value(self) -> T | None:
+        """Return the parsed value in the current request's query or header.
+
+        Raises:
+            InvalidInput: invalid value.
+        """
+        source = flask.request.headers if self.location == "header" else flask.request.args
+        text = source.get(self.name)
+        return None if text is None else self.parse(text)
+
+    def document(self) -> Schema:
+        """Return the OpenAPI parameter object."""
+        document: Schema = {
+            "name": self.name,
+            "in": self.location,
+            "description": self.description,
+            "schema": self.schema,
+        }
+        if self.location == "path":
+            document["required"] = True
+        if self.example is not None:
+            document["example"] = self.example
+        return document
+
+
+def text(name: str, description: str, pattern: str, **more: Any) -> Parameter[str]:  # noqa: ANN401 - of Parameter
+    """Return a parameter of text; the pattern is documented, and checked by the service."""
+    schema = {"type": "string", "pattern": pattern}
+    return Parameter(name=name, description=description, schema=schema, parse=str, **more)
+
+
+def path_id(name: str, description: str, pattern: str, example: str) -> Parameter[str]:
+    """Return a path parameter."""
+    return text(name, description, pattern, location="path", example=example)
+
+
+def integer(
+    name: str, description: str, low: int, high: int = MAX_INTEGER, *, example: object = None, **schema: object
+) -> Parameter[int]:
+    """Return a parameter of an integer within bounds."""
+
+    def parse(value: str) -> int:
+        if not value.isascii() or not value.isdigit() or len(value) > 16 or not low <= int(value) <= high:  # noqa: PLR2004
+            raise InvalidInput(f"{name} must be a whole number from {low} to {high}")
+        return int(value)
+
+    bounds = {"type": "integer", "minimum": low, "maximum": high, **schema}
+    return Parameter(name=name, description=description, schema=bounds, parse=parse, example=example)
+
+
+def choice(name: str, description: str, values: Iterable[str]) -> Parameter[Any]:
+    """Return a parameter with one of some values."""
+    known = tuple(values)
+
+    def parse(value: str) -> str:
+        if value not in known:
+            raise InvalidInput(f"{name} must be one of {', '.join(known)}")
+        return value
+
+    return Parameter(name=name, description=description, schema={"type": "string", "enum": list(known)}, parse=parse)
+
+
+def flag(name: str, description: str) -> Parameter[bool]:
+    """Return a parameter that is ``true`` or ``false``."""
+    words = choice(name, description, ("true", "false"))
+    return Parameter(
+        name=name, description=description, schema=words.schema, parse=lambda value: words.parse(value) == "true"
+    )
+
+
+def timestamp(
+    name: str, description: str, *, allows_day: bool = False, ends_day: bool = False, example: str
+) -> Parameter[int]:
+    """Return a parameter of an instant in UTC, parsed to microseconds since 1970; ``ends_day`` as for the parser."""
+    instant: Schema = {"type": "string", "format": "date-time"}
+    schema = {"anyOf": [{"type": "string", "format": "date"}, instant]} if allows_day else instant
+
+    def parse(value: str) -> int:
+        return parse_timestamp(value, name, ends_day=ends_day)
+
+    return Parameter(name=name, description=description, schema=schema, parse=parse, example=example)
+
+
+def encode_cursor(cursor: Cursor) -> str:
+    """Return the cursor as the ``after`` of the next page."""
+    parts = (cursor.user_id, cursor.survey_id) if cursor.event is None else ("", *map(str, cursor.event))
+    return base64.urlsafe_b64encode("\n".join(parts).encode()).decode()
+
+
+def _decode_cursor(value: str) -> Cursor:
+    if re.fullmatch(CURSOR_PATTERN, value) is None:  # Python's decoder would skip other characters
+        raise InvalidInput(_BAD_CURSOR)
+    try:
+        parts = base64.urlsafe_b64decode(value).decode().split("\n")
+        if len(parts) == 3:  # noqa: PLR2004 - an event: its time and its id, after an empty user id
+            at, number = (min(max(0, int(part)), MAX_INTEGER) for part in parts[1:])
+            return Cursor(event=(at, number))
+        user_id, survey_id = parts
+        strict_json.check([user_id, survey_id], "after")
+        return Cursor(user_id, survey_id)
+    except (UnicodeError, binascii.Error, ValueError):
+        raise InvalidInput(_BAD_CURSOR) from None
+
+
+def _idempotency_key(value: str) -> str:
+    if re.fullmatch(IDEMPOTENCY_KEY_PATTERN, value) is None:
+        raise InvalidInput("Idempotency-Key must have 1 to 64 characters of printable ASCII")
+    return value
+
+
+def _expected_version(value: str) -> int | None:
+    version = value.strip()
+    if version == "*":
+        return None
+    if re.fullmatch(IF_MATCH_PATTERN, version) is None:
+        raise InvalidInput('If-Match must be a version as ETag gives it, e.g. "5"')
+    return int(version.removeprefix("W/").strip('"'))
+
+
+def _step(value: str) -> str:
+    strict_json.check(value, "step")
+    return value
+
+
+USER_ID = path_id("user_id", "the participant", USER_ID_PATTERN, "user123")
+SURVEY_ID = path_id("survey_id", "the survey", SURVEY_ID_PATTERN, "phq9")
+SURVEY = text(
+    "survey",
+    "the survey; default: the default one, or the participant's only one",
+    SURVEY_ID_PATTERN,
+    example="phq9",
+)
+SURVEY_FILTER = text("survey", "only sessions of this survey", SURVEY_ID_PATTERN, example="phq9")
+AT_VERSION = integer("at_version", "the session as it was at this version", 1, example=1)
+LIMIT = integer("limit", "entries of the page", 1, MAX_LIMIT, default=100)
+_PREVIOUS = "the `next` of the previous page"
+AFTER: Parameter[Cursor] = Parameter(
+    name="after",
+    description=f"{_PREVIOUS}, an opaque value",
+    schema={"type": "string", "format": "cursor"},
+    parse=_decode_cursor,
+)
+AFTER_VERSION = integer("after", _PREVIOUS, 0)
+AFTER_ID = integer("after", _PREVIOUS, 1)
+STATUS = choice("status", "only sessions with this status", STATUSES)
+UPDATED_SINCE = timestamp(
+    "updated_since",
+    "only sessions that changed since; in the order of their last change",
+    example="2026-11-23T10:00:00Z",
+)
+STEP: Parameter[str] = Parameter(
+    name="step",
+    description="only sessions at this step",
+    schema={"type": "string", "pattern": NO_NUL},
+    parse=_step,
+    example="Q2",
+)
+USER_ID_PREFIX = text(
+    "user_id_prefix",
+    "only sessions of participants whose id begins with this; compared exactly",
+    USER_ID_PATTERN,
+    example="ward3-",
+)
+SINCE = timestamp("since", "only sessions that started then or later, UTC", allows_day=True, example="2026-11-01")
+UNTIL = timestamp(
+    "until",
+    "only sessions that started before, or on this day, UTC",
+    allows_day=True,
+    ends_day=True,
+    example="2026-11-30",
+)
+MODE = choice("mode", "only sessions in this mode", ("text", "audio"))
+REVISION = text("revision", "only sessions of this revision", NO_NUL)
+IF_MATCH: Parameter[int | None] = Parameter(
+    name="If-Match",
+    description="the version that the change applies to, from ETag, or * for any; 412 if it has changed",
+    schema={"type": "string", "pattern": IF_MATCH_PATTERN},
+    parse=_expected_version,
+    location="header",
+)
+
+
+def _idempotency(description: str) -> Parameter[str]:
+    schema = {"type": "string", "pattern": IDEMPOTENCY_KEY_PATTERN}
+    return Parameter(
+        name="Idempotency-Key", description=description, schema=schema, parse=_idempotency_key, location="header"
+    )
+
+
+IDEMPOTENCY_KEY = _idempotency("the message's id: a repeated request is applied once")
+COMMAND_KEY = _idempotency("the command's id, in place of the body's; both must be equal if both are present")
+
+ETAG = {"ETag": {"description": "the session's version", "schema": {"type": "string"}, "required": True}}
+SET_COOKIE = {
+    "Set-Cookie": {"description": "the survey's resume cookie, if the browser has one", "schema": {"type": "string"}}
+}
+ATTACHMENT = {"Content-Disposition": {"description": "a file to save", "schema": {"type": "string"}, "required": True}}

@@ -1,0 +1,138 @@
+"""REST for the surveys that are offered."""
+
+from typing import Annotated, Literal
+
+import flask
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...access.principals import Participant, require_scope
+from ...errors import Forbidden, NoSuchSurvey, Unauthorized
+from ...survey import SessionKey
+from ...survey.types import StepType
+from ..context import authenticator, store
+from .models import Model, Success, SurveyId
+from .openapi.operation import PUBLIC, Operation, Resource, anonymous, own_session
+from .responses import json_response
+
+surveys = Resource("surveys", __name__)
+
+
+class SurveySummary(Model):
+    """A survey that is offered."""
+
+    id: SurveyId
+    title: str
+    language: str
+    description: str | None
+    revision: str
+    steps: Annotated[int, Field(ge=1, description="the number of steps")]
+
+
+class SurveyList(Model):
+    """The surveys that are offered to the caller."""
+
+    success: Success
+    surveys: list[SurveySummary]
+
+
+class Step(BaseModel):
+    """A step as in the survey file, with defaults filled in and without its rules; more fields by its type."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    type: StepType
+    prompt: str
+    required: bool
+    leads_to: Annotated[str | None, Field(description="the next step; null if it depends on answers")]
+    reads: Annotated[list[str] | None, Field(description="steps whose answers decide the next step; null: any")]
+
+
+class Survey(Model):
+    """One survey."""
+
+    id: SurveyId
+    title: str
+    language: str
+    description: str | None
+    expires_after: str | None
+    access: Literal["public", "closed"]
+    retention: str | None
+    revision: str
+    steps: list[Step]
+
+
+class SurveyResponse(Model):
+    """One survey with its steps."""
+
+    success: Success
+    survey: Survey
+
+
+@surveys.operation(
+    "GET",
+    "/api/surveys",
+    Operation(
+        summary="List the surveys",
+        description="Closed surveys are listed only to callers who may read all sessions.",
+        responses={200: SurveyList},
+        security=anonymous(own_session("sessions:read")),
+        errors=(*PUBLIC, 401),
+    ),
+)
+def list_surveys() -> flask.Response:
+    """Return the surveys that are offered to the caller."""
+    sees_closed = _sees_closed_surveys()
+    listed = [
+        {
+            "id": survey.id,
+            "title": survey.title,
+            "language": survey.language,
+            "description": survey.description,
+            "revision": survey.revision,
+            "steps": len(survey.steps),
+        }
+        for survey in store().catalogue.surveys.values()
+        if sees_closed or survey.access == "public"
+    ]
+    return json_response({"success": True, "surveys": listed})
+
+
+@surveys.operation(
+    "GET",
+    "/api/surveys/<survey_id>",
+    Operation(
+        summary="Get a survey",
+        responses={200: SurveyResponse},
+        security=anonymous(own_session("sessions:read")),
+        errors=(*PUBLIC, 401, 404),
+    ),
+)
+def get_survey(survey_id: str) -> flask.Response:
+    """Return a survey: its steps with defaults filled in, and of their rules only what offline clients need."""
+    survey = store().catalogue.survey(survey_id)
+    if survey.access == "closed" and not _sees_closed_surveys(survey_id):
+        raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
+    graph = survey.graph
+    steps = [
+        {
+            **(survey.client_step(step.id) or {}),
+            "leads_to": graph.fixed_next_step(step.id),
+            "reads": None if (read := graph.dependencies(step.id)) is None else sorted(read),
+        }
+        for step in survey.steps
+    ]
+    fields = survey.model_dump(mode="json", exclude={"steps"})
+    return json_response({"success": True, "survey": {**fields, "revision": survey.revision, "steps": steps}})
+
+
+def _sees_closed_surveys(survey_id: str | None = None) -> bool:
+    """Return whether the caller was invited to the survey, or may read all sessions."""
+    principal = authenticator().principal(None if survey_id is None else SessionKey(survey_id, ""))
+    if isinstance(principal, Participant):
+        return principal.key.survey_id == survey_id
+    try:
+        require_scope(principal, "sessions:read")
+    except (Unauthorized, Forbidden):
+        return False
+    return True
