@@ -1,7 +1,7 @@
 """``make bench``: measure everything in one run, and write the report into docs/performance/.
 
 ``--quick`` takes about two minutes; ``--only sqlite,growth`` runs some contests; ``--again FILE`` renders the report of
-an earlier run, whose results are in build/results.json. Servers: BENCH_POSTGRESQL_URL and BENCH_MYSQL_URL.
+an earlier run from its results (build/results.json). Servers: BENCH_POSTGRESQL_URL and BENCH_MYSQL_URL.
 """
 
 import argparse
@@ -11,33 +11,33 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import databases, figures, machine, plot, report
+from benchmarks import databases, machine, plot, report, results
 from benchmarks.contest import Contest, Race
-from benchmarks.figures import Run
 from benchmarks.programme import contests
+from benchmarks.results import Run
 from benchmarks.targets import targets
 
 ROUNDS, QUICK_ROUNDS = 7, 2
 MINUTES, QUICK_MINUTES = 33.0, 2.5
 
 RESULTS = Path("build/results.json")
-"""All measurements of the newest run; not in the repository."""
+"""All measurements of the newest run; not committed."""
 
 
 def arguments() -> argparse.Namespace:
-    """Return what the command line asks for."""
+    """Return the parsed command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two short rounds, and databases up to 100,000 sessions")
-    parser.add_argument("--only", default="", help="contests, or their first words, separated by commas")
-    parser.add_argument("--rounds", type=int, help=f"rounds of each contest, at most ({ROUNDS}; quick: {QUICK_ROUNDS})")
-    parser.add_argument("--minutes", type=float, help=f"for the rounds of all contests ({MINUTES:g})")
-    parser.add_argument("--out", type=Path, default=Path("docs/performance"), help="where the report goes")
-    parser.add_argument("--again", type=Path, help="an earlier results.json: render its report, measure nothing")
+    parser.add_argument("--only", default="", help="names of contests, or their first words, separated by commas")
+    parser.add_argument("--rounds", type=int, help=f"maximum rounds of each contest ({ROUNDS}; quick: {QUICK_ROUNDS})")
+    parser.add_argument("--minutes", type=float, help=f"time for the rounds of all contests ({MINUTES:g})")
+    parser.add_argument("--out", type=Path, default=Path("docs/performance"), help="directory of the report")
+    parser.add_argument("--again", type=Path, help="results.json of an earlier run: only render its report")
     return parser.parse_args()
 
 
-def chosen(all_contests: list[Contest], only: str) -> list[Contest]:
-    """Return the contests that ``only`` names, all for an empty one."""
+def select_contests(all_contests: list[Contest], only: str) -> list[Contest]:
+    """Return the contests that ``only`` names; all if it is empty."""
     names = [name for name in only.split(",") if name]
     return [
         contest
@@ -46,13 +46,13 @@ def chosen(all_contests: list[Contest], only: str) -> list[Contest]:
     ]
 
 
-def run(asked: argparse.Namespace, folder: Path) -> Run:
-    """Run the contests; each gets its share of the time, and what those before left."""
-    rounds = asked.rounds or (QUICK_ROUNDS if asked.quick else ROUNDS)
-    minutes = asked.minutes or (QUICK_MINUTES if asked.quick else MINUTES)
+def run(options: argparse.Namespace, folder: Path) -> Run:
+    """Run the contests; each gets its share of the remaining time."""
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    minutes = options.minutes or (QUICK_MINUTES if options.quick else MINUTES)
     ends_at = time.monotonic() + minutes * 60
-    waiting = chosen(contests(quick=asked.quick), asked.only)
-    found = Run(
+    waiting = select_contests(contests(quick=options.quick), options.only)
+    empty = Run(
         machine=machine.facts(folder),
         results=[],
         facts={},
@@ -64,9 +64,9 @@ def run(asked: argparse.Namespace, folder: Path) -> Run:
     while waiting:
         share = waiting[0].weight / sum(contest.weight for contest in waiting)
         contest = waiting.pop(0)
-        if reason := databases.why_not(contest.database):
+        if reason := databases.unavailable_reason(contest.database):
             absent[contest.name] = {"": reason}
-            print(f"{contest.name} is left out: {reason}", flush=True)
+            print(f"{contest.name} is skipped: {reason}", flush=True)
             continue
         print(f"{contest.name}:", flush=True)
         race = Race(contest, folder)
@@ -74,42 +74,42 @@ def run(asked: argparse.Namespace, folder: Path) -> Run:
         race.run(rounds, now + (ends_at - now) * share)
         races.append(race)
         if race.results:
-            print(report.table(_of([race], found, {}), contest.name), flush=True)
-    return _of(races, found, absent)
+            print(report.table(_with_results([race], empty, {}), contest.name), flush=True)
+    return _with_results(races, empty, absent)
 
 
-def _of(races: list[Race], found: Run, absent: dict[str, dict[str, str]]) -> Run:
-    left = {race.contest.name: race.absent for race in races if race.absent}
+def _with_results(races: list[Race], empty: Run, absent: dict[str, dict[str, str]]) -> Run:
+    left_out = {race.contest.name: race.absent for race in races if race.absent}
     return Run(
-        machine=found.machine,
+        machine=empty.machine,
         results=[result for race in races for result in race.results],
         facts={race.contest.name: race.facts for race in races},
-        absent={**absent, **left},
-        arguments=found.arguments,
+        absent={**absent, **left_out},
+        arguments=empty.arguments,
     )
 
 
 def main() -> None:
-    """Measure and report."""
-    asked = arguments()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    if asked.again:
-        done = figures.read(asked.again)
+    """Measure, and write the report."""
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.again:
+        result = results.read(options.again)
     else:
-        # Not the system's folder for temporary files: in memory a flush would cost nothing.
+        # Not the system's temporary directory, which may be in memory, where a flush costs nothing.
         Path("build").mkdir(exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="bench-", dir="build")).absolute()
         try:
-            done = run(asked, folder)
+            result = run(options, folder)
         finally:
             shutil.rmtree(folder)
-        done.keep(RESULTS)
-    path = report.write(done, asked.out, plot.draw(done, asked.out))
-    for target in targets(done):
-        verdict = "not measured" if target.found is None else f"{target.found} of {target.wanted}"
+        result.save(RESULTS)
+    path = report.write(result, options.out, plot.draw(result, options.out))
+    for target in targets(result):
+        verdict = "not measured" if target.measured is None else f"{target.measured} of {target.required}"
         limit = f" (the raw driver's groups: {target.limit})" if target.limit else ""
         print(f"{'  ok' if target.is_reached else '    '}  {target.text}: {verdict}{limit}")
-    print(f"The report is {path}.")
+    print(f"Report: {path}")
 
 
 if __name__ == "__main__":

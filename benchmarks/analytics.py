@@ -1,9 +1,9 @@
-"""How long a survey's figures take over a million rows of history; writes docs/performance/analytics.md.
+"""Measure a survey's analytics over a million rows of history; writes docs/performance/analytics.md.
 
     python -m benchmarks.analytics [rows]
 
-Walks of demo data (`flask demo fill`, the survey intake) are multiplied until there are as many rows, in the order of
-their times, as they would have come; then the figures are counted once to warm up, and ROUNDS times.
+Sessions of demo data (`flask demo fill`, the survey intake) are multiplied until there are that many rows, inserted in
+the order of their times. The analytics are then computed once to warm up, and ROUNDS times.
 """
 
 import gc
@@ -36,7 +36,7 @@ from benchmarks.worker import GARBAGE_THRESHOLDS
 ROWS = 1_000_000
 ROUNDS = 5
 PATTERN = 4000
-"""Sessions of demo data, over DAYS."""
+"""Number of demo sessions, over DAYS."""
 
 DAYS = 60
 SURVEY_ID = "intake"
@@ -58,8 +58,8 @@ process, every row read anew each time; garbage is collected as rarely as gunico
 DAY_US = 86_400 * 1_000_000
 
 
-class Measured(NamedTuple):
-    """One database: what was counted, and seconds."""
+class Measurement(NamedTuple):
+    """The size of one database, and the durations measured on it."""
 
     kind: str
     sessions: int
@@ -71,11 +71,11 @@ class Measured(NamedTuple):
 
 
 def grow(store: SessionStore, url: str, rows: int) -> tuple[int, int]:
-    """Fill the database; return how many sessions and rows of history there are."""
+    """Fill the database; return the number of sessions and of rows of history."""
     fill(store, Plan(sessions=PATTERN, days=DAYS, surveys=(SURVEY_ID,), until=now_us()))
-    made = store.run_read(lambda connection: _count(connection, session_history))
-    copies = max(0, math.ceil(rows / made) - 1)
-    engine = migration_engine(normalise_url(url))  # whose statements may take long
+    pattern_rows = store.run_read(lambda connection: _count(connection, session_history))
+    copies = max(0, math.ceil(rows / pattern_rows) - 1)
+    engine = migration_engine(normalise_url(url))  # without a limit on the duration of statements
     for table in (sessions, session_history):
         with engine.begin() as connection:
             _multiply(connection, table, copies)
@@ -88,7 +88,7 @@ def _count(connection: Connection, table: Table) -> int:
 
 
 def _multiply(connection: Connection, table: Table, copies: int) -> None:
-    """Copy each row under other user ids; those of history in the order of their times."""
+    """Copy each row under other user ids; rows of history in the order of their times."""
     names = [column.name for column in table.c if column.name not in {"user_id", "id"}]
     numbers = select(literal(1).label("number")).cte("numbers", recursive=True)
     numbers = numbers.union_all(select(numbers.c.number + 1).where(numbers.c.number < copies))
@@ -100,7 +100,7 @@ def _multiply(connection: Connection, table: Table, copies: int) -> None:
 
 
 def timed(call: Callable[[], object]) -> tuple[float, float]:
-    """Return the medians of ROUNDS calls after a first one: seconds, and seconds of this process's CPU."""
+    """Return the medians over ROUNDS calls, after a first one, of seconds and of this process's CPU seconds."""
     call()
     walls, cpus = [], []
     for _ in range(ROUNDS):
@@ -111,13 +111,13 @@ def timed(call: Callable[[], object]) -> tuple[float, float]:
     return median(walls), median(cpus)
 
 
-def measure(kind: str, folder: Path, rows: int) -> Measured:
-    """Return how long the figures take on one database."""
+def measure(kind: str, folder: Path, rows: int) -> Measurement:
+    """Measure the analytics on one database."""
     with databases.fresh(kind, "analytics", folder) as url:
         upgrade_schema(normalise_url(url))
         store = open_store(Settings(database_url=url, environment="development"))
         try:
-            count, made = grow(store, url, rows)
+            count, history_rows = grow(store, url, rows)
             databases.refresh_statistics(url)
             whole_s, cpu_s = timed(lambda: summarize(store, SURVEY_ID))
             read_s, _ = timed(lambda: _read_events(store))
@@ -125,11 +125,11 @@ def measure(kind: str, folder: Path, rows: int) -> Measured:
             week_s, _ = timed(lambda: summarize(store, SURVEY_ID, week))
         finally:
             store.close()
-    return Measured(kind, count, made, whole_s, cpu_s, read_s, week_s)
+    return Measurement(kind, count, history_rows, whole_s, cpu_s, read_s, week_s)
 
 
 def _read_events(store: SessionStore) -> None:
-    """Read the events alone, on one connection: what of the time is the database's."""
+    """Only read the events, on one connection: the database's part of the time."""
     after: str | None = None
     while True:
         rows = store.run_read(partial(_sessions_after, after))
@@ -147,13 +147,13 @@ def _walks_between(first: str, last: str, connection: Connection) -> statistics.
     return statistics.read_event_columns(connection, SURVEY_ID, first, last)
 
 
-def report(measured: list[Measured]) -> str:
+def report(measurements: list[Measurement]) -> str:
     """Return the page."""
     lines = [HEAD.replace("ROUNDS", str(ROUNDS))]
     lines += [
-        f"| {one.kind} | {one.sessions:,} | {one.rows:,} | {one.whole_s:.2f} | {one.cpu_s:.2f} | {one.read_s:.2f} "
-        f"| {one.week_s:.2f} |"
-        for one in measured
+        f"| {row.kind} | {row.sessions:,} | {row.rows:,} | {row.whole_s:.2f} | {row.cpu_s:.2f} | {row.read_s:.2f} "
+        f"| {row.week_s:.2f} |"
+        for row in measurements
     ]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     lines += ["", f"Peak memory of the measuring process, filling included: {peak} MB.", ""]
@@ -161,19 +161,19 @@ def report(measured: list[Measured]) -> str:
 
 
 def main() -> None:
-    """Measure on each database that is there, print and write the page."""
+    """Measure on each available database; print and write the page."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
     gc.freeze()  # as gunicorn.conf.py does
     gc.set_threshold(*GARBAGE_THRESHOLDS)
-    measured = []
+    measurements = []
     with tempfile.TemporaryDirectory() as folder:
         for kind in databases.KINDS:
-            if (reason := databases.why_not(kind)) is not None:
+            if (reason := databases.unavailable_reason(kind)) is not None:
                 print(f"{kind}: {reason}")
                 continue
-            measured.append(measure(kind, Path(folder), rows))
-            print(measured[-1], flush=True)
-    text = report(measured)
+            measurements.append(measure(kind, Path(folder), rows))
+            print(measurements[-1], flush=True)
+    text = report(measurements)
     print(text)
     if rows == ROWS:
         REPORT.write_text(text)

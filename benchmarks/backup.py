@@ -1,9 +1,9 @@
-"""What a backup of a million history rows takes, restoring it, and moving it; writes docs/performance/backup.md.
+"""Measure backup, restore and move of a million history rows; writes docs/performance/backup.md.
 
     python -m benchmarks.backup [rows]
 
-Each act runs in a process of its own, whose wall time and peak memory (``ru_maxrss``) are measured. The rows are turns
-that the store took, in sessions of TURNS turns.
+Each operation runs in a separate process, whose wall time and peak memory (``ru_maxrss``) are measured. The rows are
+turns submitted to the store, in sessions of TURNS turns.
 """
 
 import os
@@ -22,12 +22,12 @@ from app.operations.backup.verify import verify_backup
 from app.store.encryption import PLAIN
 from app.survey.snapshot import SessionKey
 from benchmarks import databases
-from benchmarks.ours import accepted, answer, store_on
+from benchmarks.stepkeep import accepted, answer, store_on
 from benchmarks.workload import NOT_BEGUN, SURVEY_ID, after
 
 ROWS = 1_000_000
 TURNS = 20
-TOGETHER = 1000
+BATCH = 1000
 REPORT = Path("docs/performance/backup.md")
 
 HEAD = """# Backup, restore and move
@@ -47,10 +47,10 @@ move copies them, then reads both databases to compare them.
 
 
 def fill(url: str, rows: int) -> None:
-    """Leave so many turns."""
+    """Submit this many turns."""
     store = store_on(url)
-    for start in range(0, rows // TURNS, TOGETHER):
-        keys = [SessionKey(SURVEY_ID, f"participant-{number:07d}") for number in range(start, start + TOGETHER)]
+    for start in range(0, rows // TURNS, BATCH):
+        keys = [SessionKey(SURVEY_ID, f"participant-{number:07d}") for number in range(start, start + BATCH)]
         step = NOT_BEGUN
         for _ in range(TURNS):
             for result in store.turns.submit_many([(key, answer(step)) for key in keys[: rows // TURNS - start]]):
@@ -59,22 +59,22 @@ def fill(url: str, rows: int) -> None:
     store.close()
 
 
-def measured(act: Callable[[], object]) -> tuple[float, float]:
-    """Return the seconds and the MiB that an act takes in a child."""
+def measure(operation: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds and the peak MiB of an operation in a child process."""
     began = time.perf_counter()
     child = os.fork()
     if child == 0:
-        act()
+        operation()
         os._exit(0)
     _, status, used = os.wait4(child, 0)
-    assert status == 0, "it failed"
+    assert status == 0, "the operation failed"
     return time.perf_counter() - began, used.ru_maxrss / 1024
 
 
-def in_store(url: str, act: Callable[..., object], *given: object) -> None:
-    """Do it with a store on the database."""
+def in_store(url: str, operation: Callable[..., object], *arguments: object) -> None:
+    """Call an operation with a store on the database."""
     store = store_on(url)
-    act(store, *given)
+    operation(store, *arguments)
     store.close()
 
 
@@ -82,8 +82,8 @@ def main(rows: int) -> None:
     """Measure and write the page."""
     lines = [HEAD.format(rows=rows, sessions=rows // TURNS, cores=os.cpu_count())]
 
-    def note(name: str, act: Callable[[], object]) -> None:
-        seconds, mib = measured(act)
+    def add_line(name: str, operation: Callable[[], object]) -> None:
+        seconds, mib = measure(operation)
         lines.append(f"| {name} | {seconds:.1f} | {mib:.0f} |\n")
         print(lines[-1], end="", flush=True)
 
@@ -94,21 +94,19 @@ def main(rows: int) -> None:
         databases.fresh("mariadb", "third", Path(name)) as third,
         databases.fresh("sqlite", "fourth", Path(name)) as fourth,
     ):
-        file = Path(name) / "portable"
-        note("(filling SQLite)", lambda: fill(first, rows))
+        file, options = Path(name) / "portable", RestoreOptions(replace=True)
+        add_line("(filling SQLite)", lambda: fill(first, rows))
         for url in (second, third, fourth):
             store_on(url).close()
-        note("create, SQLite", lambda: in_store(first, create_backup, file))
-        note("verify", lambda: verify_backup(file, PLAIN))
-        note("restore --replace, SQLite", lambda: in_store(first, restore_backup, file, RestoreOptions(replace=True)))
-        note("move, SQLite to PostgreSQL", lambda: move_database(first, second))
-        note("move, PostgreSQL to MariaDB", lambda: move_database(second, third))
-        note("move, MariaDB to SQLite", lambda: move_database(third, fourth))
+        add_line("create, SQLite", lambda: in_store(first, create_backup, file))
+        add_line("verify", lambda: verify_backup(file, PLAIN))
+        add_line("restore --replace, SQLite", lambda: in_store(first, restore_backup, file, options))
+        add_line("move, SQLite to PostgreSQL", lambda: move_database(first, second))
+        add_line("move, PostgreSQL to MariaDB", lambda: move_database(second, third))
+        add_line("move, MariaDB to SQLite", lambda: move_database(third, fourth))
         for kind, url in (("PostgreSQL", second), ("MariaDB", third)):
-            note(
-                f"restore --replace, {kind}", partial(in_store, url, restore_backup, file, RestoreOptions(replace=True))
-            )
-        note("create, MariaDB", lambda: in_store(third, create_backup, Path(name) / "mariadb"))
+            add_line(f"restore --replace, {kind}", partial(in_store, url, restore_backup, file, options))
+        add_line("create, MariaDB", lambda: in_store(third, create_backup, Path(name) / "mariadb"))
     REPORT.write_text("".join(lines) + FOOT)
 
 

@@ -1,7 +1,7 @@
-"""The parent: starts every contestant of a contest, and has them measured in turn, round by round.
+"""The parent process: starts the contestants of a contest and lets them measure in turn, round by round.
 
-In each round every contestant measures every setting, one contestant at a time, so that noise of the
-machine hits all alike. Nothing waits for ever: who does not answer in time is ended and left out.
+In each round every contestant measures every setting, one contestant at a time, so that noise of the machine affects
+all alike. A contestant that does not answer in time is killed and left out.
 """
 
 import contextlib
@@ -23,10 +23,10 @@ from benchmarks import databases
 from benchmarks.crowd import GRACE_S
 
 OPEN_S = 420.0
-"""How long a contestant may take to fill its database."""
+"""Time for a contestant to fill its database."""
 
 MANY_CALLERS = 1024
-"""From so many callers on, a window is twice as long."""
+"""From this number of callers on, a window is twice as long."""
 
 WARM_S = 0.2
 
@@ -35,7 +35,7 @@ PEERS = Path(".venv-peers/bin/python")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What to measure, with how many callers (or in what size)."""
+    """An operation to measure, with the number of callers or the size of a group."""
 
     what: str = "turns"
     callers: int = 1
@@ -46,10 +46,10 @@ class Entrant:
     """A contestant of a contest.
 
     Attributes:
-        name: as the report shows it.
-        module: that has ``enter``.
-        family: ours, raw, orm or peer.
-        options: goes into the spec.
+        name: in the report.
+        module: the module with ``enter``.
+        family: stepkeep, raw, orm or peer.
+        options: added to the spec.
     """
 
     name: str
@@ -98,12 +98,12 @@ class Result:
 
     @property
     def rate(self) -> float:
-        """Turns a second."""
+        """Turns per second."""
         return self.turns / self.seconds
 
 
 class Absent(Exception):
-    """A contestant that did not start, did not answer in time, or ended."""
+    """The contestant did not start, did not answer in time, or ended."""
 
 
 class Running:
@@ -116,7 +116,7 @@ class Running:
         spec = json.dumps({"url": url, "folder": str(folder), **entrant.options})
         command = [entrant.python, "-m", "benchmarks.worker", entrant.module, spec]
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
+            self._process = subprocess.Popen(  # noqa: S603 - this package
                 command + ["--gevent"] * entrant.is_gevent,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -127,10 +127,10 @@ class Running:
         threading.Thread(target=self._read, daemon=True).start()
 
     def facts(self) -> dict[str, str]:
-        """Return what the contestant says of itself, once it is ready.
+        """Return the contestant's facts once it is ready.
 
         Raises:
-            Absent: it does not get ready.
+            Absent: it did not become ready.
         """
         facts: dict[str, str] = self._answer(OPEN_S)["ready"]
         return facts
@@ -141,26 +141,26 @@ class Running:
         Raises:
             Absent: it did not answer in time.
         """
-        self._ask({**dataclasses.asdict(setting), "seconds": seconds})
+        self._send({**dataclasses.asdict(setting), "seconds": seconds})
         return self._answer(seconds + GRACE_S + 10)
 
     def rest(self) -> None:
-        """Have it give back its idle connections.
+        """Let it close its idle connections.
 
         Raises:
             Absent: it did not answer in time.
         """
-        self._ask({"what": "rest"})
+        self._send({"what": "rest"})
         self._answer(GRACE_S)
 
-    def end(self) -> None:
-        """End the process."""
+    def kill(self) -> None:
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
 
-    def _ask(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # told by the answer, with the log's last line
+        with contextlib.suppress(BrokenPipeError):  # _answer raises Absent with the last line of the log
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
 
@@ -176,14 +176,14 @@ class Running:
         except queue.Empty:
             raise Absent(f"no answer within {seconds:.0f} s") from None
         if line is None:
-            last = self.log.read_text(errors="replace").strip().splitlines()[-1:] or ["it ended"]
+            last = self.log.read_text(errors="replace").strip().splitlines()[-1:] or ["the process ended"]
             raise Absent(last[0])
         answer: dict[str, Any] = json.loads(line)
         return answer
 
 
 class Race:
-    """One contest as it runs."""
+    """A running contest."""
 
     def __init__(self, contest: Contest, folder: Path) -> None:
         self.contest = contest
@@ -194,7 +194,7 @@ class Race:
         self._running: list[Running] = []
 
     def run(self, rounds: int, until: float) -> None:
-        """Measure so many rounds, fewer (but one) if the time ends before."""
+        """Measure this many rounds, or as many as there is time for, but at least one."""
         with contextlib.ExitStack() as stack:
             self._enter(stack)
             for number in range(1, rounds + 1):
@@ -209,12 +209,12 @@ class Race:
         waiting: list[Running] = []
         for number, entrant in enumerate(self.contest.entrants):
             if entrant.family == "peer" and not PEERS.exists():
-                self._leave(entrant, f"there is no {PEERS}; `make bench` makes it")
+                self._leave_out(entrant, f"{PEERS} does not exist; `make bench` creates it")
                 continue
             name = f"{_slug(self.contest.name)}_{number}"
             url = stack.enter_context(databases.fresh(self.contest.database, name, self._folder))
             running = Running(entrant, url, self._folder)
-            stack.callback(running.end)
+            stack.callback(running.kill)
             waiting.append(running)
         for running in waiting:
             try:
@@ -222,28 +222,28 @@ class Race:
                 running.rest()
                 self._running.append(running)
             except Absent as error:
-                self._leave(running.entrant, str(error))
+                self._leave_out(running.entrant, str(error))
         print(f"  {self.contest.name}: {len(self._running)} contestants are ready", flush=True)
 
     def _round(self, number: int) -> None:
         for running in list(self._running):
-            os.sync()  # what one left unwritten must not be written in the next one's flushes
+            os.sync()  # otherwise dirty pages of one would be written by the next one's flushes
             try:
                 running.measure(running.entrant.settings[-1], WARM_S)  # opens connections, fills caches
                 databases.refresh_statistics(running.url)
                 for setting in running.entrant.settings:
-                    self._note(running, setting, number, running.measure(setting, self._seconds(setting)))
+                    self._add(running, setting, number, running.measure(setting, self._seconds(setting)))
                 running.rest()
             except Absent as error:
-                running.end()
+                running.kill()
                 self._running.remove(running)
-                self._leave(running.entrant, str(error))
+                self._leave_out(running.entrant, str(error))
 
     def _seconds(self, setting: Setting) -> float:
-        """Return a longer window for many callers: their first turns and the last, unfinished ones weigh more."""
+        """Return the length of the window; longer for many callers, whose first and unfinished turns weigh more."""
         return self.contest.seconds * (1 + min(setting.callers, MANY_CALLERS) / MANY_CALLERS)
 
-    def _note(self, running: Running, setting: Setting, number: int, measured: dict[str, Any]) -> None:
+    def _add(self, running: Running, setting: Setting, number: int, measured: dict[str, Any]) -> None:
         if stuck := measured.pop("stuck"):
             raise Absent(f"{stuck} of {setting.callers} callers had not ended {GRACE_S:.0f} s after the window")
         entrant = running.entrant
@@ -258,7 +258,7 @@ class Race:
             )
         )
 
-    def _leave(self, entrant: Entrant, reason: str) -> None:
+    def _leave_out(self, entrant: Entrant, reason: str) -> None:
         self.absent[entrant.name] = reason
         print(f"  {self.contest.name}: {entrant.name} is left out: {reason}", flush=True)
 

@@ -1,4 +1,4 @@
-"""What every contestant is: the one interface between the contests and those who enter them."""
+"""The interface of every contestant."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -7,20 +7,20 @@ from benchmarks.crowd import Measured
 
 
 class Contestant(Protocol):
-    """A database library, or a way to use one, on a database of its own.
+    """A database library, or a way to use one, with its own database.
 
-    A contestant's module has ``enter(spec) -> Contestant``; the spec is a mapping with at least ``url`` (an
-    empty database) and ``folder``. When ``enter`` returns, its sessions are begun.
+    Its module has ``enter(spec) -> Contestant``, which also begins its sessions; the spec is a mapping with at least
+    ``url`` (an empty database) and ``folder``.
     """
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
-        """Do so many callers' turns (or what else it can) for so long."""
+        """Measure an operation, usually turns, with this many callers for this long."""
 
     def facts(self) -> Mapping[str, str]:
-        """Return the versions that matter, and what is done for durability."""
+        """Return the relevant versions, and the configured durability."""
 
     def rest(self) -> None:
-        """Give back idle connections: a server has few, and others are measured now."""
+        """Close idle connections, which other contestants need."""
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release all resources."""

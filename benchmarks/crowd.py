@@ -1,9 +1,8 @@
-"""Callers in a closed loop: each does its turns one after the other until the window closes.
+"""Callers in a closed loop: each makes one turn after another until the window closes.
 
-A turn counts if its caller was woken within the window. In a process that gevent has patched the
-threads are greenlets; each gives way between its turns, as one that waits for its next message does, or
-the first of those that never wait in a turn would do all turns. Imports nothing but the standard library:
-every contestant uses it.
+A turn counts if its caller was woken within the window. In a process patched by gevent the threads are greenlets; each
+yields between its turns, like a connection that waits for its next message, since otherwise the first one whose turns
+never block would make all turns. Imports only the standard library: every contestant uses it.
 """
 
 import asyncio
@@ -16,21 +15,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 GRACE_S = 12.0
-"""How long callers may take to end after the window; more than a driver's usual wait for a lock (5 s)."""
+"""Time for callers to finish after the window; longer than a driver's usual wait for a lock (5 s)."""
 
-_SHOWN = 80
+_MAX_ERROR_LENGTH = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What one measurement found.
+    """The result of one measurement.
 
     Attributes:
-        turns: those that ended within the window.
+        turns: number of turns that ended within the window.
         seconds: the length of the window.
-        p50_us, p99_us: how long a turn took, of a group the whole group, in microseconds.
-        errors: how often each error came.
-        stuck: callers that had not ended when the grace was over; whoever has such must be ended.
+        p50_us, p99_us: duration of a turn, or of a whole group, in microseconds.
+        errors: count of each error.
+        stuck: number of callers that had not ended after GRACE_S; their process must be killed.
     """
 
     turns: int
@@ -42,7 +41,7 @@ class Measured:
 
 
 class _Window:
-    """When to begin and when to end, and what came of it."""
+    """The window of a measurement, and its results."""
 
     def __init__(self) -> None:
         self.opened = threading.Event()
@@ -54,13 +53,13 @@ class _Window:
         self.closes_at = time.perf_counter() + seconds
         self.opened.set()
 
-    def note(self, started: float) -> None:
+    def add(self, started: float) -> None:
         ended = time.perf_counter()
         if ended <= self.closes_at:
             self.times.append(ended - started)
 
-    def failed(self, error: BaseException) -> None:
-        self.errors[f"{type(error).__name__}: {' '.join(str(error).split())}"[:_SHOWN]] += 1
+    def add_error(self, error: BaseException) -> None:
+        self.errors[f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MAX_ERROR_LENGTH]] += 1
 
     def measured(self, seconds: float, stuck: int) -> Measured:
         times = sorted(self.times)
@@ -75,7 +74,7 @@ class _Window:
 
 
 def in_threads(turns: Sequence[Callable[[], object]], seconds: float) -> Measured:
-    """Return what so many threads (greenlets, under gevent) did; each calls its own turn again and again."""
+    """Measure one thread (under gevent, greenlet) for each turn, which it calls in a loop."""
     window = _Window()
     are_greenlets = "gevent.monkey" in sys.modules
 
@@ -84,10 +83,10 @@ def in_threads(turns: Sequence[Callable[[], object]], seconds: float) -> Measure
         while (started := time.perf_counter()) < window.closes_at:
             try:
                 turn()
-            except Exception as error:  # noqa: BLE001 - counted and reported, whatever it is
-                window.failed(error)
+            except Exception as error:  # noqa: BLE001 - counted and reported
+                window.add_error(error)
             else:
-                window.note(started)
+                window.add(started)
             if are_greenlets:
                 time.sleep(0)
 
@@ -101,18 +100,18 @@ def in_threads(turns: Sequence[Callable[[], object]], seconds: float) -> Measure
 
 
 async def in_tasks(turns: Sequence[Callable[[], Awaitable[object]]], seconds: float) -> Measured:
-    """Return what so many asyncio tasks did."""
+    """Measure one asyncio task for each turn."""
     window = _Window()
 
     async def call(turn: Callable[[], Awaitable[object]]) -> None:
         while (started := time.perf_counter()) < window.closes_at:
             try:
                 await turn()
-            except Exception as error:  # noqa: BLE001 - counted and reported, whatever it is
-                window.failed(error)
-                await asyncio.sleep(0)  # an error that comes without waiting must not starve the others
+            except Exception as error:  # noqa: BLE001 - counted and reported
+                window.add_error(error)
+                await asyncio.sleep(0)  # an error without any waiting must not starve the others
             else:
-                window.note(started)
+                window.add(started)
 
     window.open(seconds)
     callers = [asyncio.ensure_future(call(turn)) for turn in turns]
@@ -123,19 +122,19 @@ async def in_tasks(turns: Sequence[Callable[[], Awaitable[object]]], seconds: fl
 
 
 def in_groups(group: Callable[[], int], seconds: float) -> Measured:
-    """Return what one caller did that hands in a whole group at once; ``group`` returns how many turns it did."""
+    """Measure one caller that submits whole groups; ``group`` returns its number of turns."""
     window = _Window()
     turns = 0
     opened = ended = time.perf_counter()
-    window.open(2 * seconds)  # the last group counts, however late: the rate is by the time that was needed
+    window.open(2 * seconds)  # the last group counts even if it is late: the rate uses the actual time
     while ended - opened < seconds:
         started = ended
         try:
             turns += group()
-        except Exception as error:  # noqa: BLE001 - counted and reported, whatever it is
-            window.failed(error)
+        except Exception as error:  # noqa: BLE001 - counted and reported
+            window.add_error(error)
         else:
-            window.note(started)
+            window.add(started)
         ended = time.perf_counter()
     return dataclasses.replace(window.measured(ended - opened, 0), turns=turns)
 

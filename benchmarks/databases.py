@@ -1,4 +1,4 @@
-"""A database of its own for each contestant: made and dropped by the parent, so that a worker may be killed."""
+"""A database for each contestant, created and dropped by the parent, so that a worker can be killed."""
 
 import contextlib
 import os
@@ -15,13 +15,13 @@ SERVERS = {
     "postgresql": os.environ.get("BENCH_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
     "mariadb": os.environ.get("BENCH_MYSQL_URL", "mysql://root@127.0.0.1:3306/mysql"),
 }
-"""Where databases can be made; each by a user who may."""
+"""Servers, with a user who may create databases."""
 
 KINDS = ("sqlite", *SERVERS)
 
 
-def why_not(kind: str) -> str | None:
-    """Return why this kind of database can't be measured here, None if it can."""
+def unavailable_reason(kind: str) -> str | None:
+    """Return why this kind of database is unavailable, or None."""
     try:
         _execute(kind, "SELECT 1")
     except (psycopg.Error, pymysql.Error) as error:
@@ -31,7 +31,7 @@ def why_not(kind: str) -> str | None:
 
 @contextlib.contextmanager
 def fresh(kind: str, name: str, folder: Path) -> Iterator[str]:
-    """Give the URL of a new, empty database, and remove it in the end."""
+    """Create an empty database, yield its URL, and drop it afterwards."""
     if kind == "sqlite":
         yield f"sqlite:///{folder / name}.db"
         for file in folder.glob(f"{name}.db*"):
@@ -46,7 +46,7 @@ def fresh(kind: str, name: str, folder: Path) -> Iterator[str]:
 
 
 def refresh_statistics(url: str) -> None:
-    """Do what PostgreSQL's autovacuum does within a minute of a database's first rows: tell the planner of them."""
+    """Refresh PostgreSQL's statistics, as autovacuum does within a minute of a table's first rows."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
         plain = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
@@ -55,7 +55,7 @@ def refresh_statistics(url: str) -> None:
 
 
 def server_version(kind: str) -> str:
-    """Return the server's version in its own words."""
+    """Return the server's description of its version."""
     return _execute(kind, "SELECT version()")
 
 
@@ -64,8 +64,8 @@ def _execute(kind: str, statement: str) -> str:
         return ""
     if kind == "postgresql":
         with psycopg.connect(SERVERS[kind], autocommit=True, connect_timeout=5) as connection:
-            found = connection.execute(statement)  # type: ignore[call-overload]
-            return str(found.fetchone()[0]) if found.description else ""
+            result = connection.execute(statement)  # type: ignore[call-overload]
+            return str(result.fetchone()[0]) if result.description else ""
     with contextlib.closing(connect(SERVERS[kind])) as connection, connection.cursor() as cursor:
         cursor.execute(statement)
         row = cursor.fetchone()

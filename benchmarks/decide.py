@@ -1,8 +1,7 @@
-"""How long one command takes to decide: surveys of 10, 100 and 1,000 steps, interleaved rounds, medians.
+"""Measure the decision of one command in surveys of 10, 100 and 1,000 steps: medians of interleaved rounds.
 
-Run with ``python -m benchmarks.decide`` in the project's folder. Each step has a rule with a condition that reads two
-answers. Measured: the answer to the last step of the walk, decide and apply, and an edit of the first answer
-from there.
+Run ``python -m benchmarks.decide`` in the project's directory. Each step has a rule whose condition reads two answers.
+Measured are decide and apply of the answer to the last step, and of an edit of the first answer from there.
 """
 
 import statistics
@@ -19,7 +18,7 @@ REPEATS = 200
 SIZES = (10, 100, 1000)
 
 
-def survey_of(count: int) -> Survey:
+def make_survey(count: int) -> Survey:
     """Return a survey of ``count`` steps."""
     steps = [
         {
@@ -41,16 +40,16 @@ def survey_of(count: int) -> Survey:
     return parse_definition(strict_json.encode(document), "big")
 
 
-def walk_to_the_last(survey: Survey) -> SessionState:
+def walk_to_last_step(survey: Survey) -> SessionState:
     """Return the session at the last step, all others answered."""
-    state = step_on(survey, None, Begin(at=1))
+    state = accept(survey, None, Begin(at=1))
     while state.current_step != survey.steps[-1].id:
-        state = step_on(survey, state, Answer(at=1, step=state.current_step, value=7))
+        state = accept(survey, state, Answer(at=1, step=state.current_step, value=7))
     return state
 
 
-def step_on(survey: Survey, state: SessionState | None, command: Answer | Begin) -> SessionState:
-    """Decide and apply one command that must be accepted."""
+def accept(survey: Survey, state: SessionState | None, command: Answer | Begin) -> SessionState:
+    """Decide and apply a command, which must be accepted."""
     event = decide(survey, state, command)
     assert not isinstance(event, Rejection), event
     return apply(state, event)
@@ -58,7 +57,7 @@ def step_on(survey: Survey, state: SessionState | None, command: Answer | Begin)
 
 def main() -> None:
     """Print the table."""
-    sessions = {count: (survey := survey_of(count), walk_to_the_last(survey)) for count in SIZES}
+    sessions = {count: (survey := make_survey(count), walk_to_last_step(survey)) for count in SIZES}
     times: dict[tuple[int, str], list[float]] = {}
     for _ in range(ROUNDS):
         for count, (survey, state) in sessions.items():
@@ -66,7 +65,7 @@ def main() -> None:
                 command = Answer(at=1, step=step, value=8)
                 started = time.perf_counter()
                 for _ in range(REPEATS):
-                    step_on(survey, state, command)
+                    accept(survey, state, command)
                 times.setdefault((count, name), []).append((time.perf_counter() - started) / REPEATS)
     print("| steps | answer to the last, µs | edit of the first, µs |\n| --: | --: | --: |")
     for count in SIZES:

@@ -1,6 +1,6 @@
-"""Exports of a survey: sessions a second and memory; writes docs/performance/export.md.
+"""Measure the speed and memory of exports on SQLite; writes docs/performance/export.md.
 
-``python -m benchmarks.export 20000 200000`` makes a table for each number of sessions; SQLite in a temporary folder.
+``python -m benchmarks.export 20000 200000`` makes a table for each number of sessions.
 """
 
 import json
@@ -33,7 +33,7 @@ ANSWERS: dict[str, Any] = {
     "S11": None,
     "S12": None,
 }
-TOGETHER = 500
+SESSIONS_PER_BATCH = 500
 REPORT = Path("docs/performance/export.md")
 
 HEAD = """# Export: speed and memory
@@ -50,8 +50,8 @@ memory, and refuse more than `MAX_CELLS` cells.
 """
 
 
-def opened(folder: str) -> SessionStore:
-    """Return the store in the folder."""
+def open_folder(folder: str) -> SessionStore:
+    """Open the store in a folder."""
     settings = Settings(
         database_url=f"sqlite:///{Path(folder, 'bench.db')}", surveys_dir=Path("surveys"), environment="development"
     )
@@ -59,11 +59,11 @@ def opened(folder: str) -> SessionStore:
 
 
 def fill(folder: str, count: int) -> None:
-    """Let that many participants answer the whole survey."""
-    store = opened(folder)
-    for start in range(0, count, TOGETHER):
+    """Let this many participants answer the whole survey."""
+    store = open_folder(folder)
+    for start in range(0, count, SESSIONS_PER_BATCH):
         turns: list[Any] = []
-        for number in range(start, min(start + TOGETHER, count)):
+        for number in range(start, min(start + SESSIONS_PER_BATCH, count)):
             key, at = SessionKey(SURVEY, f"user-{number:07}"), store.clock()
             turns.append((key, Begin(at=at)))
             turns += [
@@ -75,42 +75,42 @@ def fill(folder: str, count: int) -> None:
 
 
 def measure(folder: str, format_name: Any) -> None:
-    """Export once, and print the seconds, the bytes, and this process's memory before and at its most since then."""
-    store = opened(folder)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew (proc(5)): opening has one of its own
+    """Export once; print sessions, seconds, bytes, and this process's memory before and its peak since then."""
+    store = open_folder(folder)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak (proc(5)), since opening the store has one too
     before = kib("VmRSS")
     start = time.perf_counter()
-    made = Export(store, ExportRequest(survey_id=SURVEY, format=format_name)).write()
-    size = sum(map(len, made.pieces))
+    export = Export(store, ExportRequest(survey_id=SURVEY, format=format_name)).write()
+    size = sum(map(len, export.pieces))
     seconds = time.perf_counter() - start
     peak = kib("VmHWM")
     store.close()
-    print(json.dumps([made.counts.sessions, seconds, size, before // 1024, peak // 1024]))
+    print(json.dumps([export.counts.sessions, seconds, size, before // 1024, peak // 1024]))
 
 
 def kib(name: str) -> int:
-    """Return a figure of this process's memory."""
+    """Return a field of /proc/self/status in KiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 def table(count: int) -> Iterator[str]:
-    """Yield the lines of the table of a database of this size."""
+    """Yield the lines of the table for this number of sessions."""
     with tempfile.TemporaryDirectory() as folder:
         fill(folder, count)
         yield f"| {count:,} sessions | s | sessions/s | MB | MiB before | added |"
         yield "| --- | --: | --: | --: | --: | --: |"
         for name in FORMATS:
             command = [sys.executable, "-m", "benchmarks.export", "--measure", folder, name]
-            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - ourselves
-            sessions, seconds, size, before, peak = json.loads(told.splitlines()[-1])
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - this program
+            sessions, seconds, size, before, peak = json.loads(output.splitlines()[-1])
             assert sessions == count
             rate = f"{seconds:.1f} | {count / seconds:,.0f} | {size / 1e6:.1f}"
             yield f"| {name} | {rate} | {before} | {peak - before:+} |"
 
 
 def main(counts: list[int]) -> None:
-    """Measure, print and write the page."""
+    """Measure; print and write the page."""
     lines = [HEAD.format(counts=" ".join(map(str, counts)))]
     for count in counts:
         lines.append("")
@@ -124,4 +124,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "--measure":
         measure(*sys.argv[2:])
     else:
-        main([int(given) for given in sys.argv[1:]])
+        main([int(count) for count in sys.argv[1:]])

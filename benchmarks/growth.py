@@ -1,6 +1,6 @@
 """Stepkeep in databases of a thousand to a million sessions: append, load, list.
 
-A few real sessions are multiplied through the raw driver: the same rows under other user ids.
+A few real sessions are multiplied through the raw driver, under other user ids.
 """
 
 import functools
@@ -17,13 +17,13 @@ from app.survey.snapshot import SessionKey
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
-from benchmarks.ours import Work, accepted, answer, store_on
 from benchmarks.raw_growth import RawAppends
 from benchmarks.raw_rows import insert
+from benchmarks.stepkeep import Work, accepted, answer, store_on
 from benchmarks.workload import NOT_BEGUN, SURVEY_ID, after
 
 PATTERNS = 5
-"""Real sessions, with 0 to 4 answers; every fifth session is like the first, and so on."""
+"""Number of real sessions, with 0 to 4 answers, that are repeated in turn."""
 
 PAGE = 100
 
@@ -32,10 +32,9 @@ Table = tuple[Sequence[str], dict[str, list[tuple[Any, ...]]]]
 
 
 class Growth(Contestant):
-    """One caller on ``sessions`` sessions, each at random: ``append``, ``groups``, ``load``, ``list``.
+    """One caller on random sessions: ``append``, ``groups``, ``load``, ``list``.
 
-    On SQLite also ``raw groups``: the raw driver's appends to the same database, to every other session: its
-    rows are no turns that a session could go on from.
+    On SQLite also ``raw groups``: the raw driver's appends to every other session, which Stepkeep can't continue then.
     """
 
     def __init__(self, url: str, sessions: int) -> None:
@@ -49,15 +48,15 @@ class Growth(Contestant):
             _fill_postgresql(url, sessions)
         self._starts = starts
         self._moved: dict[int, str] = {}
-        self._chance = random.Random(sessions)
+        self._random = random.Random(sessions)
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
         """Measure one caller; ``groups`` are of ``callers`` turns."""
         if what in {"groups", "raw groups"}:
             group = self._group if what == "groups" else self._raw.group
             return crowd.in_groups(lambda: group(callers), seconds)
-        act = {"append": self._append, "load": self._load, "list": self._list}[what]
-        return crowd.in_threads([act], seconds)
+        operation = {"append": self._append, "load": self._load, "list": self._list}[what]
+        return crowd.in_threads([operation], seconds)
 
     def facts(self) -> Mapping[str, str]:
         """Return the database and its size."""
@@ -78,22 +77,22 @@ class Growth(Contestant):
         return _key(number), answer(step)
 
     def _append(self) -> None:
-        accepted(self._store.turns.submit(*self._work(self._chance.randrange(0, self._sessions, 2))))
+        accepted(self._store.turns.submit(*self._work(self._random.randrange(0, self._sessions, 2))))
 
     def _group(self, size: int) -> int:
-        numbers = self._chance.sample(range(0, self._sessions, 2), size)
+        numbers = self._random.sample(range(0, self._sessions, 2), size)
         for result in self._store.turns.submit_many([self._work(number) for number in numbers]):
             accepted(result)
         return size
 
     def _load(self) -> None:
-        assert self._store.queries.load(_key(self._chance.randrange(self._sessions))) is not None
+        assert self._store.queries.load(_key(self._random.randrange(self._sessions))) is not None
 
     def _list(self) -> None:
-        number = self._chance.randrange(self._sessions - PAGE)
-        found, _ = self._store.queries.list(after=_cursor(number), limit=PAGE)
-        assert found[0].key == _key(number + 1)
-        assert len(found) == PAGE
+        number = self._random.randrange(self._sessions - PAGE)
+        page, _ = self._store.queries.list(after=_cursor(number), limit=PAGE)
+        assert page[0].key == _key(number + 1)
+        assert len(page) == PAGE
 
 
 def _key(number: int) -> SessionKey:
@@ -105,11 +104,11 @@ def _cursor(number: int) -> Cursor:
 
 
 def _pattern_key(number: int) -> SessionKey:
-    return SessionKey(SURVEY_ID, f"a-pattern-{number}")  # before all participants in the order of keys
+    return SessionKey(SURVEY_ID, f"a-pattern-{number}")  # sorts before all participants
 
 
 def _walk_patterns(store: SessionStore) -> list[str]:
-    """Make the real sessions; return where each is."""
+    """Create the real sessions; return the current step of each."""
     steps = []
     for number in range(PATTERNS):
         step = NOT_BEGUN
@@ -124,28 +123,28 @@ def _pattern_rows(execute: Any, table: str, skipped: frozenset[str]) -> Table:
     """Return the rows of the real sessions, without the columns that the database fills."""
     cursor = execute(f"SELECT * FROM {table} WHERE user_id LIKE 'a-pattern-%' ORDER BY version")  # noqa: S608 - our names
     names = [column[0] for column in cursor.description]
-    kept = [name for name in names if name not in skipped]
+    columns = [name for name in names if name not in skipped]
     rows: dict[str, list[tuple[Any, ...]]] = {}
     for values in cursor.fetchall():
         row = dict(zip(names, values, strict=True))
-        rows.setdefault(row["user_id"], []).append(tuple(row[name] for name in kept))
-    return kept, rows
+        rows.setdefault(row["user_id"], []).append(tuple(row[name] for name in columns))
+    return columns, rows
 
 
 def _multiplied(table: Table, sessions: int) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of so many sessions, in the order of their keys."""
+    """Yield the rows of this many sessions, in key order."""
     names, rows = table
     at = names.index("user_id")
     patterns = [[(row[:at], row[at + 1 :]) for row in rows[_pattern_key(number).user_id]] for number in range(PATTERNS)]
     for number in range(sessions):
         user_id = (_key(number).user_id,)
-        for before, behind in patterns[number % PATTERNS]:
-            yield before + user_id + behind
+        for before, after_id in patterns[number % PATTERNS]:
+            yield before + user_id + after_id
 
 
 def _fill_sqlite(path: str, sessions: int) -> None:
     connection = sqlite.driver().connect(path, isolation_level=None)
-    connection.execute("PRAGMA synchronous=OFF")  # what is filled in need not survive
+    connection.execute("PRAGMA synchronous=OFF")  # the filled rows need not be durable
     connection.execute("PRAGMA cache_size=-200000")
     connection.execute("BEGIN IMMEDIATE")
     for name in ("sessions", "session_history"):

@@ -1,4 +1,4 @@
-"""Stepkeep on long sessions: appends to sessions of 10 to 10,000 events, and a long one as it was half-way."""
+"""Stepkeep with long sessions: appends to sessions of 10 to 10,000 events, and a long one at an earlier version."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,14 @@ from app.survey.snapshot import SessionKey
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
-from benchmarks.ours import Work, accepted, answer, store_on
+from benchmarks.stepkeep import Work, accepted, answer, store_on
 from benchmarks.workload import NOT_BEGUN, SURVEY_ID, after
 
 STOCK = {10: 1000, 100: 200, 1000: 20, 10_000: 2}
-"""By events, how many such sessions there are."""
+"""Number of sessions by number of events."""
 
 GROWN = 0.5
-"""A session that has grown by this share of its length is left for the next of its stock."""
+"""A session that has grown by this share of its length is replaced by the next one of its length."""
 
 GROUP = 250
 HALF_WAY = 5000
@@ -28,7 +28,7 @@ class Lengths(Contestant):
         self._steps: dict[SessionKey, str] = {}
         self._stock: dict[int, list[SessionKey]] = {}
         for events, count in STOCK.items():
-            keys = [SessionKey(SURVEY_ID, f"of-{events}-{number:04d}") for number in range(count)]
+            keys = [SessionKey(SURVEY_ID, f"length-{events}-{number:04d}") for number in range(count)]
             self._stock[events] = keys
             for start in range(0, count, GROUP):
                 self._fill(keys[start : start + GROUP], events)
@@ -36,7 +36,7 @@ class Lengths(Contestant):
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
         """Measure one caller; ``callers`` is the number of events."""
         if what == "at_version":
-            key = SessionKey(SURVEY_ID, f"of-{callers}-0001")  # the second of its stock, which grows last
+            key = SessionKey(SURVEY_ID, f"length-{callers}-0001")  # the second one, which grows last
             return crowd.in_threads([lambda: self._store.queries.at_version(key, HALF_WAY)], seconds)
         return crowd.in_threads([lambda: self._append(callers)], seconds)
 
@@ -51,13 +51,13 @@ class Lengths(Contestant):
     def _append(self, events: int) -> None:
         stock = self._stock[events]
         key = stock[0]
-        outcome = accepted(self._store.turns.submit(key, answer(self._steps[key])))
-        self._steps[key] = outcome.state.current_step
-        if outcome.version > events * (1 + GROWN) and len(stock) > 1:
+        result = accepted(self._store.turns.submit(key, answer(self._steps[key])))
+        self._steps[key] = result.state.current_step
+        if result.version > events * (1 + GROWN) and len(stock) > 1:
             stock.pop(0)
 
     def _fill(self, keys: list[SessionKey], events: int) -> None:
-        """Bring these sessions to so many events; each group holds several turns of one session."""
+        """Bring these sessions to this many events; a group has several turns of one session."""
         work: list[Work] = []
         for key in keys:
             step = NOT_BEGUN

@@ -1,4 +1,4 @@
-"""Stepkeep's loads: sessions at random out of 10,000, each with a few answers."""
+"""Stepkeep's loads of random sessions, out of 10,000 with a few answers each."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from app.survey.snapshot import SessionKey
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
-from benchmarks.ours import Walker, accepted, begin_many, store_on
+from benchmarks.stepkeep import Walker, accepted, begin_many, store_on
 from benchmarks.workload import STEPS, SURVEY_ID
 
 SESSIONS = 10_000
@@ -28,12 +28,12 @@ class Loads(Contestant):
         for start in range(0, SESSIONS, GROUP):
             group = walkers[start : start + GROUP]
             for _ in range(ANSWERED):
-                results = self._store.turns.submit_many([walker.ask() for walker in group])
+                results = self._store.turns.submit_many([walker.next_command() for walker in group])
                 for walker, result in zip(group, results, strict=True):
-                    walker.hear(accepted(result))
+                    walker.advance(accepted(result))
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
-        """Measure so many threads."""
+        """Measure this many threads."""
         assert what == "loads"
         return crowd.in_threads([self._loader(number) for number in range(callers)], seconds)
 
@@ -49,9 +49,9 @@ class Loads(Contestant):
         choose = random.Random(seed).choice
 
         def load() -> None:
-            found = self._store.queries.load(choose(self._keys))
-            assert found is not None
-            assert len(found.state.answers) == ANSWERED
+            snapshot = self._store.queries.load(choose(self._keys))
+            assert snapshot is not None
+            assert len(snapshot.state.answers) == ANSWERED
 
         return load
 

@@ -1,4 +1,4 @@
-"""What the figures depend on: the machine, the file system, the versions."""
+"""The machine, the file system and the versions, for the report."""
 
 import importlib.metadata
 import os
@@ -32,16 +32,16 @@ PEER_PACKAGES = (
 
 
 def facts(folder: Path) -> dict[str, str]:
-    """Return the facts; ``folder`` is where the SQLite files are."""
-    found = {
+    """Return the facts; ``folder`` is that of the SQLite files."""
+    result = {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": _memory(),
         "kernel": f"{platform.system()} {platform.release()}",
         "file system of the SQLite files": _file_system(folder),
         "a flush there, before the run": f"{_flush_us(folder):,.0f} µs (median of {FLUSHES}: 4 KiB, fdatasync)",
         "Python": platform.python_version(),
-        "SQLite (ours and the raw driver)": sqlite.driver().sqlite_version,
-        "SQLite (the peers: the standard library's)": _peers("import sqlite3; print(sqlite3.sqlite_version)"),
+        "SQLite (Stepkeep and the raw driver)": sqlite.driver().sqlite_version,
+        "SQLite (peers: of the standard library)": _peers("import sqlite3; print(sqlite3.sqlite_version)"),
         "packages": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
         "peers' packages": _peers(
             "from importlib.metadata import version as v; "
@@ -49,9 +49,9 @@ def facts(folder: Path) -> dict[str, str]:
         ),
     }
     for kind in databases.SERVERS:
-        if databases.why_not(kind) is None:
-            found[f"{kind} server"] = databases.server_version(kind)
-    return found
+        if databases.unavailable_reason(kind) is None:
+            result[f"{kind} server"] = databases.server_version(kind)
+    return result
 
 
 def _processor() -> str:
@@ -65,7 +65,7 @@ def _memory() -> str:
 
 
 def _file_system(folder: Path) -> str:
-    """Return type and options of the mount that holds the folder."""
+    """Return the type and options of the folder's mount."""
     mounts = Path("/proc/self/mounts")
     if not mounts.exists():
         return "unknown"
@@ -78,7 +78,7 @@ def _file_system(folder: Path) -> str:
 
 
 def _flush_us(folder: Path) -> float:
-    """Return what a flush costs: the dearer, the more a group commit gains on a transaction a turn."""
+    """Return the cost of a flush; the higher, the more a group commit gains over a transaction per turn."""
     path = folder / "flush"
     times = []
     with path.open("wb", buffering=0) as file:
@@ -95,6 +95,6 @@ def _flush_us(folder: Path) -> float:
 
 def _peers(program: str) -> str:
     if not PEERS.exists():
-        return "no .venv-peers"
-    done = subprocess.run([str(PEERS), "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+        return ".venv-peers does not exist"
+    done = subprocess.run([str(PEERS), "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 - our command
     return done.stdout.strip()

@@ -1,7 +1,7 @@
-"""An ORM session a turn: how most applications would do it, over a pool of 16 connections.
+"""An ORM session per turn, as most applications would do it, over a pool of 16 connections.
 
-One SQLAlchemy ``Session``: load the row locked, change it, add a history row, commit. It writes the same
-rows as the raw drivers; that they need not be decided favours it.
+Each turn uses a SQLAlchemy ``Session``: load the row locked, change it, add a history row, commit. It writes the same
+rows as the raw drivers, and has the advantage that nothing is decided.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from app.store.tables import metadata, session_history, sessions
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
-from benchmarks.ours import DURABILITY, store_on
-from benchmarks.raw_rows import TEMPLATE, Row, rows_of
+from benchmarks.raw_rows import TEMPLATE, Row, record_rows
+from benchmarks.stepkeep import DURABILITY, store_on
 
 CONNECTIONS = 16
 
@@ -36,13 +36,13 @@ _MAPPING.map_imperatively(HistoryRow, session_history)
 
 
 class Orm(Contestant):
-    """Threads as callers (``turns``), each with a participant of its own."""
+    """Threads as callers (``turns``), each with its own participant."""
 
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
         store = store_on(url)
         try:
-            self._rows = rows_of(store, self._read)
+            self._rows = record_rows(store, self._read)
         finally:
             store.close()
         first = self._rows.first()
@@ -51,12 +51,12 @@ class Orm(Contestant):
             connection.execute(insert(session_history), [entry for _, entry in first])
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
-        """Measure so many threads."""
+        """Measure this many threads."""
         assert what == "turns"
         return crowd.in_threads([lambda number=number: self._turn(number) for number in range(callers)], seconds)
 
     def facts(self) -> Mapping[str, str]:
-        """Return how many connections there are."""
+        """Return the number of connections, and the durability."""
         return {"connections": str(CONNECTIONS), "durability": DURABILITY[self._engine.dialect.name]}
 
     def rest(self) -> None:
@@ -76,8 +76,8 @@ class Orm(Contestant):
             session.add(_history_row(entry))
 
     def _read(self, table: str, order: str) -> list[Row]:
-        chosen = metadata.tables[table]
-        query = select(chosen).where(chosen.c.user_id == TEMPLATE.user_id).order_by(chosen.c[order])
+        source = metadata.tables[table]
+        query = select(source).where(source.c.user_id == TEMPLATE.user_id).order_by(source.c[order])
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 

@@ -1,7 +1,7 @@
-"""The query plan of each operation on each database, which shows that none reads a whole table.
+"""Explain each operation on each database, to show that none reads a whole table.
 
-Run with ``python -m benchmarks.plans`` in the project's folder; it writes ``docs/performance/plans.md``. The
-databases hold SESSIONS sessions, and their statistics are fresh. ``tests/store/test_plans.py`` checks the plans.
+Run ``python -m benchmarks.plans`` in the project's directory; it writes ``docs/performance/plans.md``. The databases
+have SESSIONS sessions and fresh statistics. ``tests/store/test_plans.py`` checks the plans.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ class Plan:
     """The plan of one statement.
 
     Attributes:
-        steps: the plan's lines that reach a table, in the database's own words.
+        steps: the lines of the plan that access a table, as the database prints them.
         scans: whether a whole table is read.
     """
 
@@ -44,32 +44,34 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Asked:
+class Executed:
+    """A statement that was executed."""
+
     statement: str
     values: Any
     by_writer: bool
 
 
 class _Recorder:
-    """Stands before a driver's connection or cursor, and notes what is executed."""
+    """Wraps a driver's connection or cursor, and records executed statements."""
 
-    def __init__(self, real: Any, asked: list[_Asked], *, of_writer: bool) -> None:
+    def __init__(self, real: Any, executed: list[Executed], *, of_writer: bool) -> None:
         self._real = real
-        self._asked = asked
+        self._executed = executed
         self._of_writer = of_writer
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
     def cursor(self) -> "_Recorder":
-        return _Recorder(self._real.cursor(), self._asked, of_writer=self._of_writer)
+        return _Recorder(self._real.cursor(), self._executed, of_writer=self._of_writer)
 
     def execute(self, statement: str, values: Any = (), **options: Any) -> Any:
-        self._asked.append(_Asked(statement, values, self._of_writer))
+        self._executed.append(Executed(statement, values, self._of_writer))
         return self._real.execute(statement, values, **options)
 
     def executemany(self, statement: str, rows: Sequence[Any]) -> Any:
-        self._asked.append(_Asked(statement, rows[0], self._of_writer))
+        self._executed.append(Executed(statement, rows[0], self._of_writer))
         return self._real.executemany(statement, rows)
 
 
@@ -99,20 +101,20 @@ def operations(store: SessionStore) -> Mapping[str, Callable[[], object]]:
     }
 
 
-def plans(store: SessionStore, asking: Sequence[str] = ()) -> list[Plan]:
+def plans(store: SessionStore, setup: Sequence[str] = ()) -> list[Plan]:
     """Return the plan of each statement of each operation.
 
     Args:
-        asking: statements that set up the connection that explains what readers execute; what the writer executes
-            is explained over a connection like the writer's.
+        setup: statements executed before explaining a reader's statement; the writer's statements are explained on a
+            connection like the writer's.
     """
     found = []
-    for operation, act in operations(store).items():
-        with _recorded(store) as asked:
-            act()
-        for one in _distinct(asked):
-            steps = _explained(store, one, asking)
-            found.append(Plan(operation=operation, steps=steps, scans=any(map(_is_scan, steps))))
+    for operation, run in operations(store).items():
+        with recorded(store) as executed:
+            run()
+        for statement in _distinct(executed):
+            steps = explain(store, statement, setup)
+            found.append(Plan(operation=operation, steps=steps, scans=any(map(is_scan, steps))))
     return found
 
 
@@ -134,57 +136,57 @@ def fill(store: SessionStore, count: int) -> None:
 
 
 @contextlib.contextmanager
-def _recorded(store: SessionStore) -> Iterator[list[_Asked]]:
-    asked: list[_Asked] = []
-    held, loader = store._connection, store.queries._loader
-    real = loader._make_statements
+def recorded(store: SessionStore) -> Iterator[list[Executed]]:
+    """Record the statements that the store executes."""
+    executed: list[Executed] = []
+    writer, loader = store._connection, store.queries._loader
+    original = loader._make_statements
     engines = (store.queries.engine, store._write_engine)
 
-    def noting(*, of_writer: bool) -> Callable[..., None]:
-        def note(_c: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
-            asked.append(_Asked(statement, values, of_writer))
+    def recorder(*, of_writer: bool) -> Callable[..., None]:
+        def record(_c: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
+            executed.append(Executed(statement, values, of_writer))
 
-        return note
+        return record
 
-    notes = {engine: noting(of_writer=engine is store._write_engine) for engine in engines}
-    held.close()
-    held._make_statements = lambda driver: real(_Recorder(driver, asked, of_writer=True))
-    loader._make_statements = lambda driver: real(_Recorder(driver, asked, of_writer=False))
-    for engine, note in notes.items():
-        event.listen(engine, "before_cursor_execute", note)
+    recorders = {engine: recorder(of_writer=engine is store._write_engine) for engine in engines}
+    writer.close()
+    writer._make_statements = lambda driver: original(_Recorder(driver, executed, of_writer=True))
+    loader._make_statements = lambda driver: original(_Recorder(driver, executed, of_writer=False))
+    for engine, record in recorders.items():
+        event.listen(engine, "before_cursor_execute", record)
     try:
-        yield asked
+        yield executed
     finally:
-        for engine, note in notes.items():
-            event.remove(engine, "before_cursor_execute", note)
-        held.close()
-        held._make_statements = loader._make_statements = real
+        for engine, record in recorders.items():
+            event.remove(engine, "before_cursor_execute", record)
+        writer.close()
+        writer._make_statements = loader._make_statements = original
 
 
-def _distinct(asked: Sequence[_Asked]) -> list[_Asked]:
-    wanted = [
-        one for one in asked if re.match(r"\s*(SELECT|UPDATE|DELETE|INSERT)\b.*\bsession", one.statement, re.DOTALL)
-    ]
-    return list({one.statement: one for one in wanted}.values())
+def _distinct(executed: Sequence[Executed]) -> list[Executed]:
+    on_sessions = re.compile(r"\s*(SELECT|UPDATE|DELETE|INSERT)\b.*\bsession", re.DOTALL)
+    return list({query.statement: query for query in executed if on_sessions.match(query.statement)}.values())
 
 
-def _explained(store: SessionStore, one: _Asked, asking: Sequence[str]) -> tuple[str, ...]:
+def explain(store: SessionStore, query: Executed, setup: Sequence[str]) -> tuple[str, ...]:
+    """Return the lines of a statement's plan that access a table."""
     kind = store.queries.database_facts()["database"]
-    engine = store._write_engine if one.by_writer else store.queries.engine
+    engine = store._write_engine if query.by_writer else store.queries.engine
     with contextlib.closing(engine.raw_connection()) as pooled:
         driver: Any = pooled.driver_connection
         cursor = driver.cursor()
-        for statement in () if one.by_writer else asking:
+        for statement in () if query.by_writer else setup:
             cursor.execute(statement)
         if kind == "sqlite":
-            rows = cursor.execute(f"EXPLAIN QUERY PLAN {one.statement}", one.values).fetchall()
+            rows = cursor.execute(f"EXPLAIN QUERY PLAN {query.statement}", query.values).fetchall()
             return tuple(row[3] for row in rows if row[3].startswith(("SCAN", "SEARCH")))
         if kind == "postgresql":
-            cursor.execute(f"EXPLAIN (FORMAT JSON) {one.statement}", one.values)
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {query.statement}", query.values)
             return tuple(_nodes(cursor.fetchone()[0][0]["Plan"]))
-        if one.statement.startswith("INSERT"):
-            return ()  # its plan says nothing: a key is looked up a row
-        cursor.execute(f"EXPLAIN FORMAT=JSON {one.statement}", one.values)
+        if query.statement.startswith("INSERT"):
+            return ()  # its plan is empty: one key lookup per row
+        cursor.execute(f"EXPLAIN FORMAT=JSON {query.statement}", query.values)
         return tuple(_accesses(json.loads(cursor.fetchone()[0])))
 
 
@@ -209,8 +211,8 @@ def _accesses(node: Any) -> Iterator[str]:
             yield from _accesses(child)
 
 
-def _is_scan(step: str) -> bool:
-    """Reading along an index is none: lists do it, from a cursor, for a bounded number of rows."""
+def is_scan(step: str) -> bool:
+    """Return whether the whole table is read; a bounded read along an index, as of lists, is no scan."""
     if step.startswith(("SCAN", "SEARCH")):  # SQLite
         return step.startswith("SCAN ") and "INDEX" not in step and not step.startswith(("SCAN (", "SCAN anon"))
     if step.startswith("ALL "):  # MariaDB
@@ -219,7 +221,7 @@ def _is_scan(step: str) -> bool:
 
 
 def main() -> None:
-    """Write the tables of all databases that can be reached."""
+    """Write the page for all available databases."""
     parts = [
         "# Query plans",
         (
@@ -228,20 +230,20 @@ def main() -> None:
         ),
     ]
     for kind in databases.KINDS:
-        why_not = databases.why_not(kind)
-        if why_not is not None:
-            print(f"{kind} is left out: {why_not}")
+        reason = databases.unavailable_reason(kind)
+        if reason is not None:
+            print(f"{kind} is skipped: {reason}")
             continue
         with tempfile.TemporaryDirectory() as folder, databases.fresh(kind, "plans", Path(folder)) as url:
             upgrade_schema(normalise_url(url))
             store = open_store(Settings(database_url=url, surveys_dir=Path("surveys")))
             fill(store, SESSIONS)
-            found = plans(store)
+            all_plans = plans(store)
             facts = store.queries.database_facts()
             store.close()
-        scanning = [plan for plan in found if plan.scans]
+        scanning = [plan for plan in all_plans if plan.scans]
         assert not scanning, scanning
-        rows = [f"| {plan.operation} | {'<br>'.join(plan.steps)} |" for plan in found if plan.steps]
+        rows = [f"| {plan.operation} | {'<br>'.join(plan.steps)} |" for plan in all_plans if plan.steps]
         parts += [
             f"## {facts['database']} {facts['version']}",
             "\n".join(["| Operation | Plan |", "| --- | --- |", *rows]),

@@ -1,4 +1,4 @@
-"""The plots: turns a second by callers on each database, the field at 64 callers, and growth."""
+"""The plots: turns per second by callers on each database, all contestants at 64 callers, and growth."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 
-from benchmarks.figures import Point, Run
 from benchmarks.programme import CALLERS, GREENLETS, MANY, OURS, RAW, RAW_DRIVER, THREADS
+from benchmarks.results import Point, Run
 
 TITLES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mariadb": "MariaDB"}
 GROWTH = {
@@ -30,15 +30,15 @@ PEER_STYLE = {"color": "#b5483a", "marker": "v", "linewidth": 1.5, "linestyle": 
 
 
 def draw(run: Run, folder: Path) -> list[Path]:
-    """Write the plots that this run has figures for; return their paths."""
-    found = []
+    """Write the plots that the run has results for; return their paths."""
+    paths = []
     for name in TITLES:
         if name in run.contests:
-            found += [_by_callers(run, name, folder), _field(run, name, folder)]
+            paths += [_by_callers(run, name, folder), _field(run, name, folder)]
     growth = [name for name in run.contests if name.startswith("growth-")]
     if growth:
-        found.append(_growth(run, growth, folder))
-    return found
+        paths.append(_growth(run, growth, folder))
+    return paths
 
 
 def _by_callers(run: Run, contest: str, folder: Path) -> Path:
@@ -58,10 +58,10 @@ def _by_callers(run: Run, contest: str, folder: Path) -> Path:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(CALLERS, [f"{size:,}" for size in CALLERS])
-    axes.set_xlabel("callers (of submit_many and the raw driver: turns a transaction)")
-    axes.set_ylabel("turns a second")
+    axes.set_xlabel("callers (of submit_many and the raw driver: turns per transaction)")
+    axes.set_ylabel("turns per second")
     axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_title(f"{TITLES[contest]}: committed turns a second")
+    axes.set_title(f"{TITLES[contest]}: committed turns per second")
     return _finish(figure, axes, folder / f"{contest}-callers.png")
 
 
@@ -74,7 +74,7 @@ def _field(run: Run, contest: str, folder: Path) -> Path:
     bars = [
         (rate, _label(point), COLOURS[run.family(point)])
         for point in run.points(contest)
-        if point.callers == 64 and (rate := run.rate(point))  # noqa: PLR2004 - the size that all measure
+        if point.callers == 64 and (rate := run.rate(point))  # noqa: PLR2004 - measured by all
     ]
     bars.sort()
     rates, names, colours = zip(*bars, strict=True)
@@ -84,8 +84,8 @@ def _field(run: Run, contest: str, folder: Path) -> Path:
     axes.set_xlim(0, max(rates) * 1.12)
     axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.tick_params(axis="y", labelsize=8)
-    axes.set_xlabel("turns a second, 64 callers or 64 turns a transaction")
-    axes.set_title(f"{TITLES[contest]}: the field")
+    axes.set_xlabel("turns per second, 64 callers or 64 turns per transaction")
+    axes.set_title(f"{TITLES[contest]}: all contestants")
     return _finish(figure, axes, folder / f"{contest}-field.png", legend=False)
 
 
@@ -105,7 +105,7 @@ def _growth(run: Run, contests: list[str], folder: Path) -> Path:
         axes.set_yscale("log")
         axes.set_xticks(list(sizes.values()), [f"{size:,}" for size in sizes.values()])
         axes.set_xlabel("sessions in the database")
-        axes.set_ylabel("a second, one caller")
+        axes.set_ylabel("per second, one caller")
         axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.set_title(f"{TITLES[contest.split('-')[1]]}: growth")
         axes.grid(visible=True, which="major", alpha=0.3)

@@ -1,8 +1,8 @@
-"""Where the time of a turn goes, on each database, in groups of 64: ``python -m benchmarks.profile_turns``.
+"""Profile turns on each database, in groups of 64: ``python -m benchmarks.profile_turns``.
 
-cProfile on the one caller that hands in the groups, so that the writer works in its thread. Profiling
-makes calls in Python more expensive than those in C: the shares show a direction only. ``--only sqlite``
-takes one database, ``--functions 40`` prints more functions, ``--size 1`` profiles one turn at a time.
+cProfile runs on the caller that submits the groups, in whose thread the writer works. Profiling makes calls in Python
+more expensive than those in C, so the shares are only approximate. ``--only sqlite`` profiles one database,
+``--functions 40`` prints more functions, ``--size 1`` profiles single turns.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import databases
-from benchmarks.ours import Ours
+from benchmarks.stepkeep import Stepkeep
 
 SECONDS = 3.0
 
@@ -30,7 +30,7 @@ PARTS = (
     ("JSON (orjson)", ("orjson",)),
     ("the benchmark's caller", ("benchmarks/", "uuid.py")),
 )
-"""By name, what a function's file or a built-in's text begins with or holds."""
+"""Substrings of a function's file, or of a built-in's name, for each part."""
 
 BUILT_INS = (
     ("the database: statements, commit, waiting for the server", ("sqlite3.", "psycopg_binary", "_socket", "select.")),
@@ -41,61 +41,64 @@ Stat = tuple[tuple[str, int, str], float]
 
 
 def main() -> None:
-    """Print one table a database."""
+    """Print the tables of each database."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile_turns", description=__doc__)
     parser.add_argument("--only", choices=databases.KINDS)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--functions", type=int, default=25)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     Path("build").mkdir(exist_ok=True)
-    for kind in [asked.only] if asked.only else databases.KINDS:
-        if reason := databases.why_not(kind):
-            print(f"## {kind} is left out: {reason}")
+    for kind in [options.only] if options.only else databases.KINDS:
+        if reason := databases.unavailable_reason(kind):
+            print(f"## {kind} is skipped: {reason}")
             continue
-        with tempfile.TemporaryDirectory(prefix="profile-", dir="build") as folder, _ours(kind, Path(folder)) as ours:
-            _print_profile(kind, ours, asked.size, asked.functions)
+        with (
+            tempfile.TemporaryDirectory(prefix="profile-", dir="build") as folder,
+            _stepkeep(kind, Path(folder)) as stepkeep,
+        ):
+            _print_profile(kind, stepkeep, options.size, options.functions)
 
 
 @contextmanager
-def _ours(kind: str, folder: Path) -> Iterator[Ours]:
+def _stepkeep(kind: str, folder: Path) -> Iterator[Stepkeep]:
     with databases.fresh(kind, "profile", folder.absolute()) as url:
-        ours = Ours(url)
+        stepkeep = Stepkeep(url)
         try:
-            yield ours
+            yield stepkeep
         finally:
-            ours.close()
+            stepkeep.close()
 
 
-def _print_profile(kind: str, ours: Ours, size: int, functions: int) -> None:
-    plain = ours.measure("groups", size, SECONDS / 3)
+def _print_profile(kind: str, stepkeep: Stepkeep, size: int, functions: int) -> None:
+    plain = stepkeep.measure("groups", size, SECONDS / 3)
     profile = cProfile.Profile(time.perf_counter)
     profile.enable()
-    measured = ours.measure("groups", size, SECONDS)
+    measured = stepkeep.measure("groups", size, SECONDS)
     profile.disable()
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined] - there since 1994
     own = sorted(((where, values[2]) for where, values in stats.items()), key=lambda stat: -stat[1])
     print(f"## {kind}, groups of {size}\n")
     print(f"{plain.turns / plain.seconds:,.0f} turns per second; {measured.turns / measured.seconds:,.0f} profiled\n")
-    print("| Part | Share | µs a turn, profiled |\n| --- | --: | --: |")
+    print("| Part | Share | µs per turn, profiled |\n| --- | --: | --: |")
     total = sum(seconds for _, seconds in own)
     for part, seconds in _by_part(own):
         print(f"| {part} | {seconds / total:.1%} | {seconds / measured.turns * 1e6:.1f} |")
-    print(f"\n| The {functions} most expensive functions | Share | Calls a turn |\n| --- | --: | --: |")
+    print(f"\n| The {functions} most expensive functions | Share | Calls per turn |\n| --- | --: | --: |")
     for where, seconds in own[:functions]:
-        print(f"| `{_shown(where)}` | {seconds / total:.1%} | {stats[where][1] / measured.turns:.2f} |")
+        print(f"| `{_label(where)}` | {seconds / total:.1%} | {stats[where][1] / measured.turns:.2f} |")
     print(flush=True)
 
 
 def _by_part(own: list[Stat]) -> list[tuple[str, float]]:
-    found: dict[str, float] = defaultdict(float)
+    parts: dict[str, float] = defaultdict(float)
     for where, seconds in own:
-        found[_part(where)] += seconds
-    return sorted(found.items(), key=lambda item: -item[1])
+        parts[_part(where)] += seconds
+    return sorted(parts.items(), key=lambda item: -item[1])
 
 
 def _part(where: tuple[str, int, str]) -> str:
     file, _, name = where
-    if name == "wait" and file.endswith("psycopg/connection.py"):  # its C loop is not seen by the profiler
+    if name == "wait" and file.endswith("psycopg/connection.py"):  # the profiler does not see its loop in C
         return BUILT_INS[0][0]
     text, parts = (name, BUILT_INS) if file == "~" else (file, ())
     for part, marks in (*parts, *PARTS):
@@ -104,7 +107,7 @@ def _part(where: tuple[str, int, str]) -> str:
     return "Python's built-ins" if file == "~" else "the rest (dataclasses, re, ...)"
 
 
-def _shown(where: tuple[str, int, str]) -> str:
+def _label(where: tuple[str, int, str]) -> str:
     file, _, name = where
     return name if file == "~" else f"{'/'.join(Path(file).parts[-2:])} {name}"
 

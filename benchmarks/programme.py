@@ -1,4 +1,4 @@
-"""Which contests there are, and who enters them with which settings."""
+"""The contests, their entrants and settings."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ SIZES = (1_000, 100_000, 1_000_000)
 QUICK_SIZES = (1_000, 100_000)
 LENGTHS = (10, 100, 1000, 10_000)
 
-OURS, RAW, ORM, PEER = "ours", "raw", "orm", "peer"
+OURS, RAW, ORM, PEER = "stepkeep", "raw", "orm", "peer"
 
 THREADS = "Stepkeep, threads"
 GREENLETS = "Stepkeep, greenlets"
@@ -21,38 +21,38 @@ ORM_SESSION = "an ORM session a turn"
 
 
 def contests(*, quick: bool) -> list[Contest]:
-    """Return the contests of a whole run in their order."""
+    """Return the contests of a run in order."""
     seconds = 0.4 if quick else 1.0
     sizes = QUICK_SIZES if quick else SIZES
     turns = {
-        "sqlite": [*_ours(), *_raw("sqlite"), _orm(), *_sqlite_peers()],
-        "postgresql": [*_ours(), *_raw("postgresql"), _pool(), _orm(), *_postgresql_peers()],
-        "mariadb": [*_ours(), *_raw("mysql"), _pool(), _orm()],
+        "sqlite": [*_stepkeep(), *_raw("sqlite"), _orm(), *_sqlite_peers()],
+        "postgresql": [*_stepkeep(), *_raw("postgresql"), _pool(), _orm(), *_postgresql_peers()],
+        "mariadb": [*_stepkeep(), *_raw("mysql"), _pool(), _orm()],
     }
     weights = {"sqlite": 8.0, "postgresql": 7.0, "mariadb": 5.0}
-    found = [
+    result = [
         Contest(name=name, database=name, entrants=entrants, weight=weights[name], seconds=seconds)
         for name, entrants in turns.items()
     ]
-    found += [
+    result += [
         Contest(name=f"loads-{name}", database=name, entrants=[_loads()], weight=1.0, seconds=seconds) for name in turns
     ]
-    found += [
+    result += [
         Contest(name=f"growth-{name}", database=name, entrants=_growth(name, sizes), weight=4.0, seconds=seconds / 2)
         for name in ("sqlite", "postgresql")
     ]
-    found.append(
+    result.append(
         Contest(name="lengths-sqlite", database="sqlite", entrants=[_lengths()], weight=1.0, seconds=seconds / 2)
     )
-    return found
+    return result
 
 
 def _turns(callers: Sequence[int], what: str = "turns") -> list[Setting]:
     return [Setting(what=what, callers=count) for count in callers]
 
 
-def _ours() -> list[Entrant]:
-    module = "benchmarks.ours"
+def _stepkeep() -> list[Entrant]:
+    module = "benchmarks.stepkeep"
     return [
         Entrant(name=THREADS, module=module, family=OURS, settings=_turns(CALLERS)),
         Entrant(name=GREENLETS, module=module, family=OURS, settings=_turns(CALLERS), is_gevent=True),

@@ -1,8 +1,8 @@
-"""How long a turn waits while old sessions are purged on SQLite; writes docs/performance/purge.md.
+"""Measure the latency of turns while old sessions are purged on SQLite; writes docs/performance/purge.md.
 
-Run with ``python -m benchmarks.purge`` in the project's folder. SESSIONS sessions of a year ago, of EVENTS events each,
-and one of LONG events, are erased: by the process that writes turns (as rounds inside the server are), and by another
-one (as ``flask sessions purge`` is). The turns are those of one participant after the other.
+Run ``python -m benchmarks.purge`` in the project's directory. SESSIONS year-old sessions of EVENTS events each, and one
+of LONG events, are erased by the process that writes turns (as by maintenance in the server), and by another process
+(as by ``flask sessions purge``). Meanwhile one participant after another makes turns.
 """
 
 import subprocess
@@ -24,7 +24,7 @@ SESSIONS = 100_000
 EVENTS = 5
 LONG = 100_000
 YEAR_US = 365 * 86_400 * 1_000_000
-PART = 10_000
+BATCH = 10_000
 REPORT = Path("docs/performance/purge.md")
 
 HEAD = """# Latency of a turn during a purge
@@ -45,8 +45,8 @@ waited up to 439 ms.
 """
 
 
-def opened(folder: Path) -> SessionStore:
-    """Return the store of the benchmark."""
+def open_folder(folder: Path) -> SessionStore:
+    """Open the store in a folder."""
     url = f"sqlite:///{folder / 'purge.db'}"
     return open_store(Settings(database_url=url, surveys_dir=Path("surveys"), retention="30d"))
 
@@ -54,20 +54,20 @@ def opened(folder: Path) -> SessionStore:
 def fill(store: SessionStore) -> None:
     """Begin the old sessions."""
     at = store.clock() - YEAR_US
-    for start in range(0, SESSIONS, PART):
-        keys = [SessionKey("phq9", f"old{number:06}") for number in range(start, start + PART)]
+    for start in range(0, SESSIONS, BATCH):
+        keys = [SessionKey("phq9", f"old{number:06}") for number in range(start, start + BATCH)]
         store.turns.submit_many([(key, Begin(at=at)) for key in keys])
         for turn in range(EVENTS - 1):
             store.turns.submit_many([(key, SetMode(at=at, is_audio_mode=turn % 2 == 0)) for key in keys])
     key = SessionKey("phq9", "old000500-long")
     store.turns.submit_many([(key, Begin(at=at))])
-    for start in range(0, LONG - 1, PART):
-        store.turns.submit_many([(key, SetMode(at=at, is_audio_mode=n % 2 == 0)) for n in range(start, start + PART)])
+    for start in range(0, LONG - 1, BATCH):
+        store.turns.submit_many([(key, SetMode(at=at, is_audio_mode=n % 2 == 0)) for n in range(start, start + BATCH)])
 
 
 def turns_beside(store: SessionStore, work: Callable[[], object]) -> tuple[list[float], float]:
-    """Return how long each turn took, in milliseconds, while the work was done, and the seconds of the work."""
-    took: list[float] = []
+    """Return the sorted durations of turns during the work, in milliseconds, and the seconds of the work."""
+    durations: list[float] = []
     ended = threading.Event()
 
     def write() -> None:
@@ -81,9 +81,9 @@ def turns_beside(store: SessionStore, work: Callable[[], object]) -> tuple[list[
             )
             began = time.perf_counter()
             store.turns.submit(key, command)
-            took.append((time.perf_counter() - began) * 1e3)
+            durations.append((time.perf_counter() - began) * 1e3)
             number += 1
-            time.sleep(0.002)  # a participant thinks
+            time.sleep(0.002)  # think time
 
     thread = threading.Thread(target=write)
     thread.start()
@@ -92,11 +92,11 @@ def turns_beside(store: SessionStore, work: Callable[[], object]) -> tuple[list[
     seconds = time.perf_counter() - began
     ended.set()
     thread.join()
-    return sorted(took), seconds
+    return sorted(durations), seconds
 
 
 def in_another_process(folder: Path, *, archived: bool) -> None:
-    """Purge as a command does."""
+    """Purge as the command does."""
     command = [sys.executable, "-m", "benchmarks.purge", str(folder), *(["archived"] if archived else [])]
     subprocess.run(command, check=True)  # noqa: S603 - this program
 
@@ -110,21 +110,21 @@ def purge_in(store: SessionStore, folder: Path, *, archived: bool) -> None:
         purge(store)
 
 
-def measure(*, elsewhere: bool, archived: bool) -> str:
+def measure(*, in_command: bool, archived: bool) -> str:
     """Return a line of the table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store = opened(folder)
+        store = open_folder(folder)
         fill(store)
-        if elsewhere:
-            took, seconds = turns_beside(store, lambda: in_another_process(folder, archived=archived))
+        if in_command:
+            durations, seconds = turns_beside(store, lambda: in_another_process(folder, archived=archived))
         else:
-            took, seconds = turns_beside(store, lambda: purge_in(store, folder, archived=archived))
+            durations, seconds = turns_beside(store, lambda: purge_in(store, folder, archived=archived))
         store.close()
-    median, p99 = took[len(took) // 2], took[int(len(took) * 0.99)]
-    who = "a command" if elsewhere else "the server"
-    how = " with an archive" if archived else ""
-    return f"| {who}{how} | {seconds:.0f} | {len(took):,} | {median:.1f} | {p99:.1f} | {took[-1]:.1f} |"
+    median, p99 = durations[len(durations) // 2], durations[int(len(durations) * 0.99)]
+    actor = "a command" if in_command else "the server"
+    archive = " with an archive" if archived else ""
+    return f"| {actor}{archive} | {seconds:.0f} | {len(durations):,} | {median:.1f} | {p99:.1f} | {durations[-1]:.1f} |"
 
 
 def report(lines: list[str]) -> str:
@@ -134,19 +134,19 @@ def report(lines: list[str]) -> str:
 
 
 def main() -> None:
-    """Measure, print and write the page."""
+    """Measure; print and write the page."""
     lines = []
-    for elsewhere in (False, True):
+    for in_command in (False, True):
         for archived in (False, True):
-            lines.append(measure(elsewhere=elsewhere, archived=archived))
+            lines.append(measure(in_command=in_command, archived=archived))
             print(lines[-1], flush=True)
     REPORT.write_text(report(lines))
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        there = opened(Path(sys.argv[1]))
-        purge_in(there, Path(sys.argv[1]), archived="archived" in sys.argv)
-        there.close()
+        store_to_purge = open_folder(Path(sys.argv[1]))
+        purge_in(store_to_purge, Path(sys.argv[1]), archived="archived" in sys.argv)
+        store_to_purge.close()
     else:
         main()

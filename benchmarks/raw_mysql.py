@@ -1,4 +1,4 @@
-"""The raw MariaDB driver's limits: the same two rows a turn, without reading and deciding."""
+"""The limit of the raw MariaDB driver: the same two rows per turn, without reading and deciding."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from sqlalchemy import make_url
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
-from benchmarks.ours import DURABILITY, store_on
-from benchmarks.raw_rows import insert, rows_of, through, update, values
+from benchmarks.raw_rows import insert, record_rows, through, update, values
+from benchmarks.stepkeep import DURABILITY, store_on
 
 
 def connect(url: str) -> Connection:
-    """Return a connection as the store's are set up, with autocommit off."""
+    """Return a connection configured like the store's, with autocommit off."""
     parsed = make_url(url)
     return pymysql.connect(
         host=parsed.host,
@@ -30,32 +30,32 @@ def connect(url: str) -> Connection:
 
 
 class RawMysql(Contestant):
-    """One connection: a transaction a turn (``turns``), or INSERTs of many rows (``groups``)."""
+    """One connection: a transaction per turn (``turns``), or INSERTs of many rows (``groups``)."""
 
     def __init__(self, url: str) -> None:
         self._connection = connect(url)
         self._connection.autocommit(True)
         store = store_on(url)
         try:
-            self._rows = rows_of(store, through(self._connection.cursor()))
+            self._rows = record_rows(store, through(self._connection.cursor()))
         finally:
             store.close()
         rows = self._rows
         self._changed = rows.update_columns
         self._update = update(rows)
-        given = ", ".join(f"{name} = VALUES({name})" for name in rows.changed_columns)
-        self._upsert = f"{insert('sessions', rows.session_columns)} ON DUPLICATE KEY UPDATE {given}"
+        assignments = ", ".join(f"{name} = VALUES({name})" for name in rows.changed_columns)
+        self._upsert = f"{insert('sessions', rows.session_columns)} ON DUPLICATE KEY UPDATE {assignments}"
         self._insert = insert("session_history", rows.history_columns)
         self._begin()
         self._connection.autocommit(False)
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
-        """Measure one caller with ``callers`` turns a transaction."""
+        """Measure one caller with ``callers`` turns per transaction."""
         write = self._one if what == "turns" else self._many
         return crowd.in_groups(lambda: write(callers), seconds)
 
     def facts(self) -> Mapping[str, str]:
-        """Return the version of the server."""
+        """Return the version of the server, and the durability."""
         return {"version": self._connection.get_server_info(), "durability": DURABILITY["mariadb"]}
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A transaction a turn over a pool of 16 connections: what one writes without a group commit, done well.
+"""A transaction per turn over a pool of 16 connections: a good implementation without group commit.
 
 SELECT ... FOR UPDATE, UPDATE, INSERT, COMMIT through the raw driver and SQLAlchemy's QueuePool.
 """
@@ -12,15 +12,15 @@ from sqlalchemy import QueuePool
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
-from benchmarks.ours import DURABILITY, store_on
 from benchmarks.raw_mysql import connect
-from benchmarks.raw_rows import insert, rows_of, through, update, values
+from benchmarks.raw_rows import insert, record_rows, through, update, values
+from benchmarks.stepkeep import DURABILITY, store_on
 
 CONNECTIONS = 16
 
 
 class RawPool(Contestant):
-    """Threads as callers (``turns``), each with a participant of its own."""
+    """Threads as callers (``turns``), each with its own participant."""
 
     def __init__(self, url: str) -> None:
         is_postgresql = url.startswith("postgresql")
@@ -34,7 +34,7 @@ class RawPool(Contestant):
         store, connection = store_on(url), self._pool.connect()
         cursor = connection.cursor()
         try:
-            self._rows = rows = rows_of(store, through(cursor))
+            self._rows = rows = record_rows(store, through(cursor))
         finally:
             store.close()
         self._select = "SELECT * FROM sessions WHERE user_id = %s AND survey_id = %s FOR UPDATE"
@@ -48,12 +48,12 @@ class RawPool(Contestant):
         connection.close()
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
-        """Measure so many threads."""
+        """Measure this many threads."""
         assert what == "turns"
         return crowd.in_threads([lambda number=number: self._turn(number) for number in range(callers)], seconds)
 
     def facts(self) -> Mapping[str, str]:
-        """Return how many connections there are."""
+        """Return the number of connections, and the durability."""
         return {"connections": str(CONNECTIONS), "durability": self._durability}
 
     def rest(self) -> None:
@@ -76,7 +76,7 @@ class RawPool(Contestant):
             cursor.execute(self._insert, values(entry, self._rows.history_columns))
             connection.commit()
         finally:
-            connection.close()  # back to the pool, which rolls back what was not committed
+            connection.close()  # returns it to the pool, which rolls back uncommitted changes
 
 
 def enter(spec: Mapping[str, Any]) -> RawPool:

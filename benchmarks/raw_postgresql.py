@@ -1,4 +1,4 @@
-"""The raw PostgreSQL driver's limits: the same two rows a turn, without reading and deciding."""
+"""The limit of the raw PostgreSQL driver: the same two rows per turn, without reading and deciding."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,21 +8,21 @@ import psycopg
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
-from benchmarks.ours import DURABILITY, store_on
-from benchmarks.raw_rows import Row, insert, rows_of, through, update, values
+from benchmarks.raw_rows import Row, insert, record_rows, through, update, values
+from benchmarks.stepkeep import DURABILITY, store_on
 
 
 class RawPostgresql(Contestant):
-    """One connection: a transaction a turn (``turns``), or the two fast forms of a group.
+    """One connection: a transaction per turn (``turns``), or one of two fast ways to write a group.
 
-    ``groups`` unnests binary arrays, one a column; ``pipelined`` is psycopg's executemany.
+    ``groups`` unnests binary arrays, one per column; ``pipelined`` is psycopg's executemany.
     """
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
         store = store_on(url)
         try:
-            self._rows = rows_of(store, through(self._connection.cursor()))
+            self._rows = record_rows(store, through(self._connection.cursor()))
         finally:
             store.close()
         rows = self._rows
@@ -36,12 +36,12 @@ class RawPostgresql(Contestant):
         self._connection.autocommit = False
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
-        """Measure one caller with ``callers`` turns a transaction."""
+        """Measure one caller with ``callers`` turns per transaction."""
         write = {"turns": self._one, "groups": self._unnested, "pipelined": self._pipelined}[what]
         return crowd.in_groups(lambda: write(callers), seconds)
 
     def facts(self) -> Mapping[str, str]:
-        """Return the version of the server."""
+        """Return the version of the server, and the durability."""
         version = str(self._connection.info.server_version)
         return {"version": version, "durability": DURABILITY["postgresql"]}
 
@@ -76,14 +76,14 @@ class RawPostgresql(Contestant):
         assignments = ", ".join(f"{name} = given.{name}" for name in self._rows.changed_columns)
         arrays = ", ".join(f"%b::{types[name]}[]" for name in self._changed)
         return (
-            f"UPDATE sessions SET {assignments} FROM unnest({arrays}) AS given({', '.join(self._changed)}) "  # noqa: S608 - our names
+            f"UPDATE sessions SET {assignments} FROM unnest({arrays}) AS given({', '.join(self._changed)}) "  # noqa: S608 - fixed names
             "WHERE sessions.user_id = given.user_id AND sessions.survey_id = given.survey_id"
         )
 
     def _unnest_insert(self) -> str:
         types = self._types("session_history")
         arrays = ", ".join(f"%b::{types[name]}[]" for name in self._history)
-        return f"INSERT INTO session_history ({', '.join(self._history)}) SELECT * FROM unnest({arrays})"  # noqa: S608 - our names
+        return f"INSERT INTO session_history ({', '.join(self._history)}) SELECT * FROM unnest({arrays})"  # noqa: S608 - fixed names
 
     def _types(self, table: str) -> dict[str, str]:
         query = "SELECT column_name, udt_name FROM information_schema.columns WHERE table_name = %s"

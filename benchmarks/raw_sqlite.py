@@ -1,4 +1,4 @@
-"""The raw SQLite driver's limits: the same two rows a turn, without reading and deciding."""
+"""The limit of the raw SQLite driver: the same two rows per turn, without reading and deciding."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,20 +8,20 @@ from app.store.drivers import sqlite
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
-from benchmarks.ours import DURABILITY, store_on
-from benchmarks.raw_rows import insert, rows_of, through, update, values
+from benchmarks.raw_rows import insert, record_rows, through, update, values
+from benchmarks.stepkeep import DURABILITY, store_on
 
 
 class RawSqlite(Contestant):
-    """One connection: a transaction a turn (``turns``), or executemany of a group (``groups``)."""
+    """One connection: a transaction per turn (``turns``), or executemany of a group (``groups``)."""
 
     def __init__(self, url: str) -> None:
         store = store_on(url)
-        # The writer's own kind of connection: the same library and the same PRAGMAs.
+        # Configured like the writer's connection: the same library and PRAGMAs.
         self._engine = engines.writer_engine(engines.normalise_url(url))
         self._connection: Any = self._engine.raw_connection().driver_connection
         try:
-            self._rows = rows_of(store, through(self._connection.cursor()))
+            self._rows = record_rows(store, through(self._connection.cursor()))
         finally:
             store.close()
         rows = self._rows
@@ -31,12 +31,12 @@ class RawSqlite(Contestant):
         self._begin()
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
-        """Measure one caller with ``callers`` turns a transaction."""
+        """Measure one caller with ``callers`` turns per transaction."""
         write = self._one if what == "turns" else self._many
         return crowd.in_groups(lambda: write(callers), seconds)
 
     def facts(self) -> Mapping[str, str]:
-        """Return the version of SQLite."""
+        """Return the version of SQLite, and the durability."""
         return {"version": sqlite.driver().sqlite_version, "durability": DURABILITY["sqlite"]}
 
     def close(self) -> None:

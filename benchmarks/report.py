@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.figures import Point, Run
 from benchmarks.plot import TITLES
 from benchmarks.programme import CALLERS, MANY, PEER, RAW_DRIVER
+from benchmarks.results import Point, Run
 from benchmarks.targets import targets
 
 METHOD = """\
@@ -93,26 +93,26 @@ def write(run: Run, folder: Path, plots: Sequence[Path]) -> Path:
 
 
 def _targets(run: Run) -> str:
-    found = targets(run)
+    all_targets = targets(run)
     rows = [
         (
             target.text,
-            target.wanted,
-            target.found or "",
+            target.required,
+            target.measured or "",
             target.limit,
-            _verdict(target.found, is_reached=target.is_reached),
+            _verdict(target.measured, is_reached=target.is_reached),
         )
-        for target in found
+        for target in all_targets
     ]
-    reached = sum(target.is_reached for target in found)
-    measured = sum(target.found is not None for target in found)
+    reached = sum(target.is_reached for target in all_targets)
+    measured = sum(target.measured is not None for target in all_targets)
     return f"## Targets\n\n{reached} of {measured} reached.\n\n" + _rows(
         ("Target", "At least", "Measured", "Raw driver's groups", ""), rows
     )
 
 
-def _verdict(found: str | None, *, is_reached: bool) -> str:
-    if found is None:
+def _verdict(measured: str | None, *, is_reached: bool) -> str:
+    if measured is None:
         return "not measured"
     return "reached" if is_reached else "**not reached**"
 
@@ -146,13 +146,13 @@ def _by_callers(run: Run, contest: str) -> str:
 
 
 def _joined(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Put the raw driver's transaction a turn and its groups into one line: they share no column."""
-    found: dict[str, tuple[str, ...]] = {}
+    """Join the raw driver's transactions per turn and its groups into one line: they share no column."""
+    joined: dict[str, tuple[str, ...]] = {}
     for row in rows:
         name = row[0].replace(f"{RAW_DRIVER}, groups", RAW_DRIVER)
-        before = found.get(name, ("",) * len(row))
-        found[name] = (name, *(old or new for old, new in zip(before[1:], row[1:], strict=True)))
-    return list(found.values())
+        before = joined.get(name, ("",) * len(row))
+        joined[name] = (name, *(old or new for old, new in zip(before[1:], row[1:], strict=True)))
+    return list(joined.values())
 
 
 def _rate(run: Run, contest: str, entrant: str, what: str, size: int) -> str:
@@ -172,8 +172,8 @@ def _latencies(run: Run, contest: str) -> str:
 
 
 def _latency(run: Run, point: Point) -> str:
-    half, most = run.p50_us(point), run.p99_us(point)
-    return "" if half is None or most is None else f"{half / 1000:,.2f} / {most / 1000:,.1f}"
+    p50_us, p99_us = run.p50_us(point), run.p99_us(point)
+    return "" if p50_us is None or p99_us is None else f"{p50_us / 1000:,.2f} / {p99_us / 1000:,.1f}"
 
 
 def _errors(run: Run, contest: str) -> str:
@@ -226,12 +226,12 @@ def _absent(run: Run) -> str:
 
 
 def _rows(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table; all columns but the first are to the right where they hold numbers."""
-    found = [list(row) for row in rows]
-    marks = [" --: " if _is_numeric(column) else " --- " for column in zip(*found, strict=True)] or [" --- "] * len(
+    """Return a Markdown table, with columns of numbers aligned to the right."""
+    cells = [list(row) for row in rows]
+    marks = [" --: " if _is_numeric(column) else " --- " for column in zip(*cells, strict=True)] or [" --- "] * len(
         heads
     )
-    lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(marks)}|", *(f"| {' | '.join(row)} |" for row in found)]
+    lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(marks)}|", *(f"| {' | '.join(row)} |" for row in cells)]
     return "\n".join(lines)
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.figures import Point, Run
 from benchmarks.programme import GREENLETS, MANY, POOL, RAW_DRIVER, THREADS
+from benchmarks.results import Point, Run
 
 NO_COLLAPSE = 0.6
-"""At 1,024 callers, of the rate at 64: a collapse was 0.36 before."""
+"""Rate at 1,024 callers relative to 64; an earlier version collapsed to 0.36."""
 
 SIZES = (64, 256)
 
@@ -17,19 +17,19 @@ class Target:
     """One target.
 
     Attributes:
-        found: None where the run did not measure it.
-        limit: what the raw driver's best form reaches by the same measure, where that is another one.
+        measured: None if it was not measured.
+        limit: the raw driver's best result by the same measure, if it differs.
     """
 
     text: str
-    wanted: str
-    found: str | None
+    required: str
+    measured: str | None
     is_reached: bool
     limit: str = ""
 
 
 def targets(run: Run) -> list[Target]:
-    """Return all targets in their order."""
+    """Return all targets in order."""
     return [*_sqlite(run), *_servers(run), *_reads(run)]
 
 
@@ -63,8 +63,8 @@ def _reads(run: Run) -> Iterator[Target]:
     loads = [rate for count in (1, 8) if (rate := run.rate(Point("loads-sqlite", THREADS, "loads", count)))]
     yield Target(
         text="SQLite: loads per second, of 10,000 sessions",
-        wanted="20,000",
-        found=f"{max(loads):,.0f}" if loads else None,
+        required="20,000",
+        measured=f"{max(loads):,.0f}" if loads else None,
         is_reached=bool(loads) and max(loads) >= 20_000,  # noqa: PLR2004 - the target itself
     )
     for contest in ("growth-sqlite", "growth-postgresql"):
@@ -73,57 +73,57 @@ def _reads(run: Run) -> Iterator[Target]:
     took = run.p50_us(Point("lengths-sqlite", "long sessions", "at_version", 10_000))
     yield Target(
         text="SQLite: at_version of a session of 10,000 events, ms",
-        wanted="under 100",
-        found=None if took is None else f"{took / 1000:,.1f}",
+        required="under 100",
+        measured=None if took is None else f"{took / 1000:,.1f}",
         is_reached=took is not None and took < 100_000,  # noqa: PLR2004 - the target itself
     )
 
 
 def _grown(run: Run, contest: str, what: str, size: int) -> Target:
-    names = [entrant for entrant, did in run.lines(contest) if did == what]
+    names = [entrant for entrant, operation in run.lines(contest) if operation == what]
     ratio = run.ratio(Point(contest, names[-1], what, size), Point(contest, names[0], what, size)) if names else None
     raw = [Point(contest, name, "raw groups", size) for name in (names[-1:] + names[:1])]
     limit = run.ratio(*raw) if raw and what == "groups" else None
     between = f"{names[-1]} relative to {names[0]}" if names else "a million sessions relative to a thousand"
     form = "one by one" if what == "append" else f"groups of {size}"
-    return _at_least(f"{_title(contest.split('-')[1])}: appends {form}, {between}", 0.8, ratio, _shown(limit))
+    return _at_least(f"{_title(contest.split('-')[1])}: appends {form}, {between}", 0.8, ratio, _format(limit))
 
 
-def _against_peer(run: Run, contest: str, name: str, size: int, wanted: float) -> Target:
+def _against_peer(run: Run, contest: str, name: str, size: int, required: float) -> Target:
     peer = run.fastest_peer(contest, size)
     ratio = run.ratio(Point(contest, name, "turns", size), peer) if peer else None
-    whose = f"{peer.entrant}" if peer else "the fastest peer"
+    name_of_peer = f"{peer.entrant}" if peer else "the fastest peer"
     return _at_least(
-        f"{_title(contest)}: {name}, {size} callers, relative to {whose}",
-        wanted,
+        f"{_title(contest)}: {name}, {size} callers, relative to {name_of_peer}",
+        required,
         ratio,
         _limit(run, contest, size, peer),
     )
 
 
-def _against_raw(run: Run, name: str, what: str, size: int, wanted: float) -> Target:
+def _against_raw(run: Run, name: str, what: str, size: int, required: float) -> Target:
     raw = run.fastest_group("sqlite", RAW_DRIVER, size)
     ratio = run.ratio(Point("sqlite", name, what, size), raw) if raw else None
-    return _at_least(f"SQLite: {name}, {size:,}, relative to the raw driver's groups of {size:,}", wanted, ratio)
+    return _at_least(f"SQLite: {name}, {size:,}, relative to the raw driver's groups of {size:,}", required, ratio)
 
 
 def _limit(run: Run, contest: str, size: int, below: Point | None) -> str:
-    """Return what the raw driver's groups of the same size reach, which no program on this driver can pass."""
+    """Return the ratio of the raw driver's groups of the same size, the limit of any program on this driver."""
     raw = run.fastest_group(contest, RAW_DRIVER, size)
     ratio = run.ratio(raw, below) if raw and below else None
-    return _shown(ratio)
+    return _format(ratio)
 
 
-def _shown(ratio: float | None) -> str:
+def _format(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}"
 
 
-def _at_least(text: str, wanted: float, ratio: float | None, limit: str = "") -> Target:
+def _at_least(text: str, required: float, ratio: float | None, limit: str = "") -> Target:
     return Target(
         text=text,
-        wanted=f"{wanted:g}",
-        found=None if ratio is None else f"{ratio:.2f}",
-        is_reached=ratio is not None and ratio >= wanted,
+        required=f"{required:g}",
+        measured=None if ratio is None else f"{ratio:.2f}",
+        is_reached=ratio is not None and ratio >= required,
         limit=limit,
     )
 

@@ -1,7 +1,7 @@
-"""One participant's walk through PHQ-9 as plain values, for contestants that are not Stepkeep.
+"""A participant's walk through PHQ-9 as plain values, for contestants other than Stepkeep.
 
-Nothing of ``app`` is imported: the peers live in another environment. What they store is what Stepkeep stores
-for the same answers: the state of about 250 bytes and one event.
+Does not import ``app``, since the peers have a separate environment. They store the same as Stepkeep for the same
+answers: a state of about 250 bytes and one event.
 """
 
 import itertools
@@ -21,12 +21,12 @@ Walked = tuple[dict[str, Any], dict[str, Any]]
 
 
 def answer_to(step: str) -> int:
-    """Return the answer that every participant gives: 1, 2 or 3 by the step, so that Q10 is reached."""
+    """Return every participant's answer: 1, 2 or 3 depending on the step, so that Q10 is reached."""
     return int(step[1:]) % 3 + 1
 
 
 def after(step: str) -> str:
-    """Return where a session is after the turn at this step; from the end it begins again."""
+    """Return the step after the turn at a step; after the end the first one."""
     if step in {NOT_BEGUN, END}:
         return STEPS[0]
     return END if step == STEPS[-1] else f"Q{int(step[1:]) + 1}"
@@ -36,13 +36,13 @@ def walk() -> list[Walked]:
     """Return the states after each of the ten answers, each with its event."""
     walked: list[Walked] = []
     for count, step in enumerate(STEPS, start=1):
-        done = count == len(STEPS)
+        is_completed = count == len(STEPS)
         state = {
-            "current_step": END if done else STEPS[count],
+            "current_step": END if is_completed else STEPS[count],
             "answers": {name: answer_to(name) for name in STEPS[:count]},
             "step_history": list(STEPS[:count]),
             "is_audio_mode": False,
-            "status": "completed" if done else "in_progress",
+            "status": "completed" if is_completed else "in_progress",
             "version": count + 1,
         }
         walked.append((state, {"action": "answered", "step": step, "answer": answer_to(step)}))
@@ -50,6 +50,6 @@ def walk() -> list[Walked]:
 
 
 def endless() -> Iterator[Walked]:
-    """Yield the walk again and again, each event with a fresh message id."""
+    """Yield the walk repeatedly, each event with a new message id."""
     for state, event in itertools.cycle(walk()):
         yield state, {**event, "message_id": uuid.uuid4().hex}

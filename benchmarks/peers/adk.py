@@ -1,4 +1,4 @@
-"""google-adk's DatabaseSessionService: append_event with a state delta, asyncio tasks as callers."""
+"""google-adk's DatabaseSessionService: append_event with a state delta; asyncio tasks are the callers."""
 
 import asyncio
 import importlib.metadata
@@ -17,28 +17,28 @@ from benchmarks.workload import Walked, endless
 
 APP = "benchmark"
 
-DEFAULT = "on SQLite the rollback journal with SQLite's own synchronous=FULL; on a server its defaults"
+DEFAULT = "on SQLite the rollback journal with SQLite's default synchronous=FULL; on a server its defaults"
 
 
 class Adk(Contestant):
-    """Each task has a session of its own and appends one event a turn."""
+    """Each task has its own session and appends one event per turn."""
 
     def __init__(self, url: str, connections: int | None) -> None:
         self._runner = asyncio.Runner()
         self._engine = async_engine(url, connections)
-        self._set = SQLITE_SET if is_sqlite(url) else "the server's defaults"
+        self._durability = SQLITE_SET if is_sqlite(url) else "the server's defaults"
         self._service = DatabaseSessionService(db_engine=self._engine)
         self._sessions: list[Session] = []
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
-        """Measure so many tasks."""
+        """Measure this many tasks."""
         assert what == "turns"
         return self._runner.run(self._measure(callers, seconds))
 
     def facts(self) -> Mapping[str, str]:
-        """Return the version, and what is done for durability."""
+        """Return the version, and the configured durability."""
         version = importlib.metadata.version("google-adk")
-        return {"version": version, "durability": self._set, "durability by default": DEFAULT}
+        return {"version": version, "durability": self._durability, "durability by default": DEFAULT}
 
     def rest(self) -> None:
         """Close the idle connections."""
@@ -61,7 +61,7 @@ class Adk(Contestant):
     async def _turn(self, number: int, walk: Iterator[Walked]) -> None:
         state, event = next(walk)
         session = self._sessions[number]
-        session.events.clear()  # its own copy of the history in memory would grow with the measurement
+        session.events.clear()  # the history in memory would grow with the measurement
         await self._service.append_event(
             session,
             Event(author="user", invocation_id=event["message_id"], actions=EventActions(state_delta=state)),
@@ -69,5 +69,5 @@ class Adk(Contestant):
 
 
 def enter(spec: Mapping[str, Any]) -> Adk:
-    """Return the contestant on the database of the spec; ``connections`` is the pool's size (none: the default)."""
+    """Return the contestant on the database of the spec; ``connections`` is the pool's size (default: SQLAlchemy's)."""
     return Adk(spec["url"], spec.get("connections"))

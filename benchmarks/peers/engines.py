@@ -1,6 +1,6 @@
-"""Engines for the peers that take one: SQLAlchemy's defaults, with the durability that Stepkeep has.
+"""Engines for peers: SQLAlchemy's defaults, with the same durability as Stepkeep.
 
-On SQLite that is WAL with synchronous=FULL, set by the user of the peer in a ``connect`` listener.
+On SQLite that is WAL with synchronous=FULL, set in a ``connect`` listener.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ _ASYNC = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
 
 def is_sqlite(url: str) -> bool:
-    """Return whether this is a SQLite file."""
+    """Return whether the URL is of a SQLite file."""
     return make_url(url).get_backend_name() == "sqlite"
 
 
 def async_engine(url: str, connections: int | None) -> AsyncEngine:
-    """Return an asyncio engine; ``connections`` bounds its pool, None leaves SQLAlchemy's 5 and 10 more."""
+    """Return an asyncio engine; ``connections`` limits its pool, None keeps SQLAlchemy's 5, and 10 overflow."""
     parsed = make_url(url)
     pool = {} if connections is None else {"pool_size": connections, "max_overflow": 0}
     engine = create_async_engine(parsed.set(drivername=_ASYNC[parsed.get_backend_name()]), **pool)
@@ -28,7 +28,7 @@ def async_engine(url: str, connections: int | None) -> AsyncEngine:
 
 
 def make_durable(engine: Engine) -> None:
-    """Set what Stepkeep sets, on SQLite; the servers' defaults are durable."""
+    """Configure SQLite as Stepkeep does; the servers' defaults are durable."""
     if engine.dialect.name != "sqlite":
         return
 

@@ -1,6 +1,6 @@
 """Flask-Session with its SQLAlchemy and its cachelib backend: open_session and save_session, as in a request.
 
-It keeps a state and no history. Callers are threads or greenlets, as under a WSGI server.
+It stores a state but no history. The callers are threads or greenlets, as under a WSGI server.
 """
 
 import importlib.metadata
@@ -25,13 +25,13 @@ from benchmarks.workload import endless
 CONNECTIONS = 16
 
 DEFAULT = {
-    "sqlalchemy": "on SQLite the rollback journal with SQLite's own synchronous=FULL; on a server its defaults",
-    "cachelib": "none: a file is written beside and renamed, never flushed to the disk",
+    "sqlalchemy": "on SQLite the rollback journal with SQLite's default synchronous=FULL; on a server its defaults",
+    "cachelib": "none: a temporary file is renamed, but never flushed to the disk",
 }
 
 
 class FlaskSessions(Contestant):
-    """Each caller has a session of its own and saves it once a turn."""
+    """Each caller has its own session and saves it once per turn."""
 
     def __init__(self, app: Flask, backend: str, client: SQLAlchemy | None, durability: str) -> None:
         self._app = app
@@ -40,13 +40,13 @@ class FlaskSessions(Contestant):
         self._durability = durability
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
-        """Measure so many threads."""
+        """Measure this many threads."""
         assert what == "turns"
         browsers = [_Browser(self._app, number) for number in range(callers)]
         return crowd.in_threads([browser.turn for browser in browsers], seconds)
 
     def facts(self) -> Mapping[str, str]:
-        """Return the version, and what is done for durability."""
+        """Return the version, and the configured durability."""
         version = importlib.metadata.version("flask-session")
         return {"version": version, "durability": self._durability, "durability by default": DEFAULT[self._backend]}
 
@@ -64,7 +64,7 @@ class _Browser:
         self._app = app
         self._walk = itertools.islice(endless(), number % 10, None)
         self._environ = create_environ()
-        self._request()  # gets its cookie: the session begins
+        self._request()  # begins the session and sets the cookie
 
     def turn(self) -> None:
         self._request()
@@ -86,7 +86,7 @@ def enter(spec: Mapping[str, Any]) -> FlaskSessions:
     url, backend = spec["url"], spec["backend"]
     app = Flask("benchmark")
     if backend == "cachelib":
-        # Beyond the default of 500 sessions it would delete some: without a threshold it keeps all.
+        # By default it deletes sessions beyond 500; without a threshold it keeps all.
         cache = FileSystemCache(str(Path(spec["folder"]) / "flask-session"), threshold=0)
         app.config.update(SESSION_TYPE="cachelib", SESSION_CACHELIB=cache)
         Session(app)

@@ -1,7 +1,7 @@
-"""LangGraph's SqliteSaver and PostgresSaver: put of one checkpoint a turn, threads or greenlets as callers.
+"""LangGraph's SqliteSaver and PostgresSaver: put of one checkpoint per turn, by threads or greenlets.
 
-A checkpoint holds the state, its metadata the event. With ``writes`` the event is put by put_writes, as a graph
-does for what a node wrote; a graph's turn has at least one of each.
+A checkpoint has the state, and its metadata the event. With ``writes`` the event is stored by put_writes, as a graph
+does with the output of a node; a turn of a graph has at least one of each.
 """
 
 import importlib.metadata
@@ -25,13 +25,13 @@ from benchmarks.workload import Walked, endless
 CONNECTIONS = 16
 
 DEFAULT = {
-    "sqlite": "WAL with SQLite's own synchronous=FULL; one connection behind a lock",
+    "sqlite": "WAL with SQLite's default synchronous=FULL; one connection behind a lock",
     "postgresql": "the server's defaults",
 }
 
 
 class Langgraph(Contestant):
-    """Each caller has a thread (LangGraph's word for a session) of its own and puts one checkpoint a turn."""
+    """Each caller has its own thread (LangGraph's term for a session) and puts one checkpoint per turn."""
 
     def __init__(self, saver: BaseCheckpointSaver[Any], url: str, *, writes: bool) -> None:
         self._saver = saver
@@ -40,15 +40,15 @@ class Langgraph(Contestant):
         self._writes = writes
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
-        """Measure so many threads."""
+        """Measure this many threads."""
         assert what == "turns"
         if isinstance(self._saver, PostgresSaver):
-            self._saver.conn.open(wait=True)  # harmless where it is open
+            self._saver.conn.open(wait=True)  # idempotent
         threads = [_Thread(self._saver, number, writes=self._writes) for number in range(callers)]
         return crowd.in_threads([thread.turn for thread in threads], seconds)
 
     def facts(self) -> Mapping[str, str]:
-        """Return the version, and what is done for durability."""
+        """Return the version, and the configured durability."""
         return {
             "version": importlib.metadata.version(f"langgraph-checkpoint-{self._database.removesuffix('ql')}"),
             "durability": SQLITE_SET if self._database == "sqlite" else "the server's defaults",
@@ -86,7 +86,7 @@ class _Thread:
 
 
 def _pool(url: str, *, is_open: bool) -> ConnectionPool[Any]:
-    """Return a pool as LangGraph's manual makes one."""
+    """Return a pool as in LangGraph's documentation."""
     options = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
     return ConnectionPool(url, min_size=CONNECTIONS, max_size=CONNECTIONS, kwargs=options, open=is_open)
 

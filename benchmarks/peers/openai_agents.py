@@ -1,6 +1,6 @@
-"""openai-agents' SQLiteSession and SQLAlchemySession: add_items of one turn, asyncio tasks as callers.
+"""openai-agents' SQLiteSession and SQLAlchemySession: add_items once per turn, by asyncio tasks.
 
-An item holds the event and the state. These sessions keep a list of items and no state of their own.
+An item has the event and the state. These sessions store a list of items and no separate state.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ from benchmarks.peers.engines import SQLITE_SET, async_engine, is_sqlite
 from benchmarks.workload import Walked, endless
 
 DEFAULT = {
-    "SQLiteSession": "in memory; with a file WAL and SQLite's own synchronous=FULL; "
-    "one lock a file, a connection for each session and thread",
+    "SQLiteSession": "in memory; with a file WAL and SQLite's default synchronous=FULL; "
+    "one lock per file, one connection per session and thread",
     "SQLAlchemySession": "on SQLite WAL, synchronous=FULL, a busy time-out of 5 s and up to 5 retries "
     "when the database is locked; on a server its defaults",
 }
 
 
 class OpenaiAgents(Contestant):
-    """Each task has a session of its own and adds one item a turn."""
+    """Each task has its own session and adds one item per turn."""
 
     def __init__(self, make: Callable[[str], Session], name: str, engine: AsyncEngine | None, durability: str) -> None:
         self._runner = asyncio.Runner()
@@ -41,12 +41,12 @@ class OpenaiAgents(Contestant):
         self._sessions: list[Session] = []
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
-        """Measure so many tasks."""
+        """Measure this many tasks."""
         assert what == "turns"
         return self._runner.run(self._measure(callers, seconds))
 
     def facts(self) -> Mapping[str, str]:
-        """Return the version, and what is done for durability."""
+        """Return the version, and the configured durability."""
         version = importlib.metadata.version("openai-agents")
         return {"version": version, "durability": self._durability, "durability by default": DEFAULT[self._name]}
 
@@ -71,7 +71,7 @@ class OpenaiAgents(Contestant):
 
 
 def enter(spec: Mapping[str, Any]) -> OpenaiAgents:
-    """Return the contestant on the database of the spec; ``class`` says which of the two."""
+    """Return the contestant on the database of the spec; ``class`` names one of the two."""
     url, name = spec["url"], spec["class"]
     if name == "SQLiteSession":
         path = url.removeprefix("sqlite:///")

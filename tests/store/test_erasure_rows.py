@@ -11,7 +11,7 @@ from app.store import erasures
 from app.store.erasure_journal import ErasureRecord, hash_user_id
 from benchmarks import plans
 from tests.store.contents import dump
-from tests.store.test_plans import asking
+from tests.store.test_plans import setup_statements
 
 SALT = "ab" * 16
 
@@ -63,12 +63,12 @@ def test_erasures_of_a_participant_are_found_by_the_index(store: SessionStore) -
     )
     for at in range(100):
         store.run_transaction(lambda connection, at=at: erasures.add_purge(connection, "phq9", 1, at))
-    with plans._recorded(store) as queries:
+    with plans.recorded(store) as queries:
         assert len(store.run_read(lambda connection: erasures.read_participant(connection, "user7", "phq9"))) == 1
         store.run_transaction(lambda connection: erasures.add_missing(connection, [erased(7)]))
     by_hash = [query for query in queries if "user_hash IN" in query.statement]
     assert {query.by_writer for query in by_hash} == {True, False}
     for query in by_hash:
-        steps = plans._explained(store, query, asking(store))
+        steps = plans.explain(store, query, setup_statements(store))
         assert any("uq_erasures_user_hash_survey_id_erased_at" in step for step in steps), steps
-        assert not any(map(plans._is_scan, steps)), steps
+        assert not any(map(plans.is_scan, steps)), steps

@@ -1,11 +1,11 @@
-"""Stepkeep itself: ``store.submit`` from many callers, ``store.submit_many`` with groups."""
+"""Stepkeep itself: ``store.turns.submit`` from many callers, ``store.turns.submit_many`` with groups."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from app.core.message_ids import new_message_id
-from app.sessions.service import SessionStore, now_us, open_store
+from app.sessions import SessionStore, now_us, open_store
 from app.settings import Settings
 from app.store import engine as engines
 from app.store import migrations
@@ -18,9 +18,9 @@ from benchmarks.crowd import Measured
 from benchmarks.workload import END, NOT_BEGUN, STEPS, SURVEY_ID, answer_to
 
 SESSIONS = 2048
-"""Begun before the clock starts, and dealt out to the callers."""
+"""Sessions, begun before the clock starts and divided among the callers."""
 
-SESSIONS_A_CALLER = 16
+SESSIONS_PER_CALLER = 16
 
 Work = tuple[SessionKey, AnyCommand]
 
@@ -28,7 +28,7 @@ Work = tuple[SessionKey, AnyCommand]
 def store_on(url: str) -> SessionStore:
     """Return a store on an empty database, with the newest schema."""
     normal = engines.normalise_url(url)
-    if normal.get_backend_name() != "sqlite":  # open_store brings SQLite up by itself
+    if normal.get_backend_name() != "sqlite":  # open_store upgrades SQLite
         migrations.upgrade_schema(normal)
     return open_store(Settings(database_url=url, surveys_dir=Path("surveys")))
 
@@ -36,22 +36,22 @@ def store_on(url: str) -> SessionStore:
 def begin_many(store: SessionStore, keys: Sequence[SessionKey]) -> None:
     """Begin these sessions."""
     for start in range(0, len(keys), 500):
-        done = store.turns.submit_many([(key, Begin(at=now_us())) for key in keys[start : start + 500]])
-        for result in done:
+        results = store.turns.submit_many([(key, Begin(at=now_us())) for key in keys[start : start + 500]])
+        for result in results:
             accepted(result)
 
 
 def accepted(result: Committed | Rejected | Exception) -> Committed:
-    """Return the outcome of a command that must be accepted."""
+    """Return the committed result of a command, which must be accepted."""
     if isinstance(result, Exception):
         raise result
     if isinstance(result, Rejected):
-        raise TypeError(f"refused: {result.rejection.code}")
+        raise TypeError(f"rejected: {result.rejection.code}")
     return result
 
 
 def answer(step: str) -> AnyCommand:
-    """Return the command of a participant at this step; one at the end begins a new walk."""
+    """Return the participant's command at a step: an answer, or a restart at the end."""
     at, message_id = now_us(), new_message_id()
     if step == NOT_BEGUN:
         return Begin(at=at, message_id=message_id)
@@ -61,11 +61,11 @@ def answer(step: str) -> AnyCommand:
 
 
 class Walker:
-    """One caller: walks its first session to the end, then the next, and so on around.
+    """A caller that walks through its sessions one after another, repeatedly.
 
     Args:
-        keys: its own sessions.
-        steps: where each session is; shared, so that a later measurement goes on from there.
+        keys: its sessions.
+        steps: current step of each session; shared, so that a later measurement continues from there.
     """
 
     def __init__(self, keys: Sequence[SessionKey], steps: dict[SessionKey, str]) -> None:
@@ -73,21 +73,21 @@ class Walker:
         self._steps = steps
         self._at = 0
 
-    def ask(self) -> Work:
+    def next_command(self) -> Work:
         """Return the next command."""
         key = self._keys[self._at]
         return key, answer(self._steps[key])
 
-    def hear(self, result: Committed | Rejected | Exception) -> None:
-        """Take note of what came of it."""
+    def advance(self, result: Committed | Rejected | Exception) -> None:
+        """Update the session's step from the result of its command."""
         step = accepted(result).state.current_step
         self._steps[self._keys[self._at]] = step
         if step == END:
             self._at = (self._at + 1) % len(self._keys)
 
 
-class Ours(Contestant):
-    """The contestant."""
+class Stepkeep(Contestant):
+    """Stepkeep as a contestant."""
 
     def __init__(self, url: str) -> None:
         self.store = store_on(url)
@@ -97,11 +97,11 @@ class Ours(Contestant):
         self._steps = dict.fromkeys(keys, STEPS[0])
 
     def walkers(self, callers: int) -> list[Walker]:
-        """Return so many callers, each with sessions of its own."""
-        return [Walker(self._keys[number::callers][:SESSIONS_A_CALLER], self._steps) for number in range(callers)]
+        """Return this many callers with separate sessions."""
+        return [Walker(self._keys[number::callers][:SESSIONS_PER_CALLER], self._steps) for number in range(callers)]
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
-        """Measure ``turns`` (each caller its own thread or greenlet) or ``groups`` of ``callers`` turns."""
+        """Measure ``turns`` (a thread or greenlet per caller) or ``groups`` of ``callers`` turns."""
         walkers = self.walkers(callers)
         if what == "groups":
             return crowd.in_groups(lambda: self._group(walkers), seconds)
@@ -119,12 +119,12 @@ class Ours(Contestant):
         self.store.close()
 
     def _turn(self, walker: Walker) -> None:
-        walker.hear(self.store.turns.submit(*walker.ask()))
+        walker.advance(self.store.turns.submit(*walker.next_command()))
 
     def _group(self, walkers: Sequence[Walker]) -> int:
-        results = self.store.turns.submit_many([walker.ask() for walker in walkers])
+        results = self.store.turns.submit_many([walker.next_command() for walker in walkers])
         for walker, result in zip(walkers, results, strict=True):
-            walker.hear(result)
+            walker.advance(result)
         return len(results)
 
 
@@ -136,6 +136,6 @@ DURABILITY = {
 }
 
 
-def enter(spec: Mapping[str, Any]) -> Ours:
+def enter(spec: Mapping[str, Any]) -> Stepkeep:
     """Return the contestant on the database of the spec."""
-    return Ours(spec["url"])
+    return Stepkeep(spec["url"])

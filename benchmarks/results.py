@@ -1,4 +1,4 @@
-"""What a run found: medians over rounds, and ratios of what was measured in the same round."""
+"""The results of a run: medians over rounds, and ratios within a round."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from benchmarks.programme import PEER
 
 
 class Point(NamedTuple):
-    """What was measured in every round."""
+    """A measurement that is repeated in every round."""
 
     contest: str
     entrant: str
@@ -27,10 +27,10 @@ class Run:
     """A whole run.
 
     Attributes:
-        machine: facts of the machine, in the report's words.
+        machine: facts of the machine for the report.
         results: every measurement.
-        facts: by contest and entrant, what it says of itself.
-        absent: by contest and entrant, why it is left out; by contest alone, with an empty entrant.
+        facts: the entrant's facts, by contest and entrant.
+        absent: the reason why an entrant is missing, by contest and entrant; the entrant is empty for a whole contest.
         arguments: the command line.
     """
 
@@ -45,8 +45,8 @@ class Run:
         for result in self.results:
             self._rates.setdefault(_point(result), {})[result.round] = result
 
-    def keep(self, path: Path) -> None:
-        """Write the run, so that its report can be made again."""
+    def save(self, path: Path) -> None:
+        """Write the run, so that its report can be rendered again."""
         document = {
             "machine": dict(self.machine),
             "arguments": self.arguments,
@@ -58,31 +58,31 @@ class Run:
 
     @property
     def contests(self) -> list[str]:
-        """The contests in which something was measured."""
+        """The contests with results."""
         return list(dict.fromkeys(point.contest for point in self._rates))
 
     def points(self, contest: str) -> list[Point]:
-        """Return what was measured in a contest, in its order."""
+        """Return the measurements of a contest in order."""
         return [point for point in self._rates if point.contest == contest]
 
     def lines(self, contest: str) -> list[tuple[str, str]]:
-        """Return the contest's entrants, each with what it did: the lines of a table."""
+        """Return the lines of a contest's table: each entrant with an operation."""
         return list(dict.fromkeys((point.entrant, point.what) for point in self.points(contest)))
 
     def rounds(self, contest: str) -> int:
-        """Return how many rounds there were."""
+        """Return the number of rounds."""
         return max(result.round for result in self.results if result.contest == contest)
 
     def family(self, point: Point) -> str:
-        """Return whose it is: ours, raw, orm or peer."""
+        """Return the family: stepkeep, raw, orm or peer."""
         return next(iter(self._rates[point].values())).family
 
     def family_of(self, contest: str, entrant: str) -> str | None:
-        """Return whose this entrant is; None if nothing was measured of it."""
+        """Return the family of an entrant; None without results."""
         return next((self.family(point) for point in self.points(contest) if point.entrant == entrant), None)
 
     def rate(self, point: Point) -> float | None:
-        """Return the median of turns a second."""
+        """Return the median of turns per second."""
         return self._median(point, "rate")
 
     def p50_us(self, point: Point) -> float | None:
@@ -90,26 +90,28 @@ class Run:
         return self._median(point, "p50_us")
 
     def p99_us(self, point: Point) -> float | None:
-        """Return the median over rounds of the time that 99 of 100 turns need at most, in microseconds."""
+        """Return the median over rounds of the 99th percentile of the time of a turn, in microseconds."""
         return self._median(point, "p99_us")
 
     def errors(self, point: Point) -> Counter[str]:
         """Return the errors of all rounds."""
-        found: Counter[str] = Counter()
+        errors: Counter[str] = Counter()
         for result in self._rates.get(point, {}).values():
-            found.update(result.errors)
-        return found
+            errors.update(result.errors)
+        return errors
 
     def ratio(self, above: Point, below: Point) -> float | None:
-        """Return the median over the rounds of one rate through another of the same round."""
-        over, under = self._rates.get(above, {}), self._rates.get(below, {})
+        """Return the median over rounds of the ratio of two rates in the same round."""
+        numerators, denominators = self._rates.get(above, {}), self._rates.get(below, {})
         ratios = [
-            over[number].rate / under[number].rate for number in over if number in under and under[number].rate > 0
+            numerators[number].rate / denominators[number].rate
+            for number in numerators
+            if number in denominators and denominators[number].rate > 0
         ]
         return statistics.median(ratios) if ratios else None
 
     def fastest_peer(self, contest: str, callers: int) -> Point | None:
-        """Return the fastest peer that is durable (files that are never flushed are no yardstick)."""
+        """Return the fastest durable peer; files that are never flushed are excluded."""
         return self._fastest(
             point
             for point in self.points(contest)
@@ -117,7 +119,7 @@ class Run:
         )
 
     def fastest_group(self, contest: str, entrant: str, size: int) -> Point | None:
-        """Return the faster of the raw driver's forms of a group."""
+        """Return the fastest way of the raw driver to write a group."""
         return self._fastest(
             point
             for point in self.points(contest)
@@ -128,12 +130,12 @@ class Run:
         return max(points, key=lambda point: self.rate(point) or 0.0, default=None)
 
     def _median(self, point: Point, name: str) -> float | None:
-        found = [getattr(result, name) for result in self._rates.get(point, {}).values()]
-        return statistics.median(found) if found else None
+        values = [getattr(result, name) for result in self._rates.get(point, {}).values()]
+        return statistics.median(values) if values else None
 
 
 def read(path: Path) -> Run:
-    """Return a run that was kept."""
+    """Read a saved run."""
     document = json.loads(path.read_text())
     return Run(**{**document, "results": [Result(**result) for result in document["results"]]})
 
