@@ -8,7 +8,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.conftest import Server, Servers
 from tests.web.conftest import Participant, running_server
-from tests.web.test_naughty_strings import STRINGS, survey_file
+from tests.web.test_naughty_strings import STRINGS, write_survey
 
 MARKUP = [text for text in STRINGS if text and ("<" in text or "alert" in text)][:60]
 """Strings that a page without escaping would execute."""
@@ -18,7 +18,7 @@ MARKUP = [text for text in STRINGS if text and ("<" in text or "alert" in text)]
 def shown(servers: Servers, tmp_path: Path) -> Iterator[Server]:
     """A server whose survey has a step for each string."""
     (tmp_path / "surveys").mkdir()
-    surveys = survey_file(tmp_path / "surveys", len(MARKUP) + 1)
+    surveys = write_survey(tmp_path / "surveys", len(MARKUP) + 1)
     with running_server("sqlite", servers, tmp_path, surveys, STEPKEEP_ENVIRONMENT="development") as running:
         yield running
 

@@ -28,24 +28,24 @@ def running_server(
             running.stop()
 
 
-@pytest.fixture(scope="session", params=each_kind("shared"))
-def shared(
+@pytest.fixture(scope="session", params=each_kind("shared_server"))
+def shared_server(
     request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """One server a database for the tests that leave it as it was."""
-    with running_server(request.param, servers, tmp_path_factory.mktemp("shared")) as running:
-        yield running
+    """One server a database, for tests that leave it as it was."""
+    with running_server(request.param, servers, tmp_path_factory.mktemp("shared_server")) as server:
+        yield server
 
 
 @pytest.fixture(params=KINDS)
 def server(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Server]:
-    """A server of the test's own, on each database."""
-    with running_server(request.param, servers, tmp_path) as running:
-        yield running
+    """The test's own server on each database."""
+    with running_server(request.param, servers, tmp_path) as server:
+        yield server
 
 
 class Participant:
-    """One connection, spoken to in messages."""
+    """One WebSocket connection of a participant, which sends and receives messages."""
 
     def __init__(self, server: Server, user_id: str, survey: str = "phq9", **options: Any) -> None:
         url = f"{server.ws_url}/ws/survey/{user_id}?survey={survey}"
@@ -54,7 +54,7 @@ class Participant:
 
     def receive(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(self.ws.recv(timeout=10))
-        SERVER_MESSAGE.validate_python(message)  # every message is one of the protocol's models
+        SERVER_MESSAGE.validate_python(message)  # every message fits a model of the protocol
         return message
 
     def send(self, message: object) -> None:

@@ -1,4 +1,4 @@
-"""Asking a server in production for all that it answers, and starting one that should not start."""
+"""Requests to a server in production for every kind of response, and starts of a server that must fail."""
 
 import contextlib
 import os
@@ -17,21 +17,21 @@ from tests.web.production import EVIL, App
 
 
 def send_row(app: App, row: Row, user_id: str = "somebody", **headers: str) -> TestResponse:
-    """Ask as the row says, with a key that may do everything."""
+    """Send the row's request with a key of all scopes."""
     options = {**row.options, **row.carried(f"Bearer {admin_key(app)}")}
     options["headers"] = {**options.get("headers", {}), **headers}
     return app.request(row.method, row.path.format(user=user_id), **options)
 
 
 def admin_key(app: App) -> str:
-    """Return the API key that the tests of one application share."""
+    """Return the key of all scopes that the tests of one application share."""
     extensions = app.flask.extensions
     extensions["key of the tests"] = key = extensions.get("key of the tests") or app.create_key()
     return str(key)
 
 
 def all_responses(app: App) -> Iterator[tuple[str, TestResponse]]:
-    """Give what each route answers, to whom may ask and to nobody, and each kind of refusal and fault."""
+    """Yield the response of each route with and without credentials, and of each kind of error, with a label."""
     app.begin_session("somebody")
     for row in ROWS:
         yield f"{row.method} {row.path}", send_row(app, row)
@@ -49,7 +49,7 @@ def all_responses(app: App) -> Iterator[tuple[str, TestResponse]]:
 
 
 def exchange(server: Server, request: bytes) -> str:
-    """Return all that the server sends to these bytes."""
+    """Send bytes and return all that the server sends."""
     with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
@@ -61,25 +61,25 @@ def exchange(server: Server, request: bytes) -> str:
 
 
 def send_raw(server: Server, method: str, path: str, *lines: str, body: str = "") -> str:
-    """Ask with exactly this path and these header lines."""
+    """Send a request with exactly this path and these header lines."""
     head = "".join(f"{line}\r\n" for line in (f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *lines))
     return exchange(server, f"{head}\r\n{body}".encode("latin-1"))
 
 
 def run_server(module: str, *arguments: str, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Start a server that should not start, and return how it ended."""
-    outside = {
+    """Run a server that must not start, and return its output."""
+    inherited = {
         name: value for name, value in os.environ.items() if name not in {"SECRET_KEY", "STEPKEEP_ENVIRONMENT", "HOST"}
     }
-    given = {
-        **outside,
+    variables = {
+        **inherited,
         "PORT": str(free_port()),
         "DATABASE_URL": f"sqlite:///{folder / 's.db'}",
         "STEPKEEP_SURVEYS_DIR": str(SURVEYS),
         **environment,
     }
     command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60, check=False)
 
 
 def run_gunicorn(folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":

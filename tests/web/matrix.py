@@ -1,4 +1,4 @@
-"""Who may do what, as a table: each route and each command of the socket, and what each kind of caller gets."""
+"""The authorization matrix: each route and each socket command, with the status or code for each kind of caller."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,9 +23,9 @@ CALLERS = (
     "participant",
     "key",
 )
-"""What a request shows; the last two are right."""
+"""The credentials of a request; the last two are valid."""
 
-UNPROVEN = (
+INVALID = (
     "no bearer",
     "nonsense",
     "nonsense key",
@@ -36,10 +36,10 @@ UNPROVEN = (
     "revoked token",
     "altered token",
 )
-"""What proves nothing."""
+"""Invalid credentials."""
 
-UNPROVEN_AS_COOKIE = "token of another survey"
-"""A token is one survey's cookie; as another's it proves nothing, while in a header it says who asks."""
+INVALID_AS_COOKIE = "token of another survey"
+"""In the cookie of another survey a token is invalid; in a header it identifies its participant."""
 
 TOKENS = tuple(caller for caller in CALLERS if "token" in caller or caller == "participant")
 
@@ -47,41 +47,41 @@ Expected = Mapping[str, int]
 
 
 def open_to_all(status: int) -> Expected:
-    """Return what everybody gets where nobody is asked."""
+    """Return the status for all callers of a route without authentication."""
     return dict.fromkeys(CALLERS, status)
 
 
-def open_to_honest(status: int) -> Expected:
-    """Return what everybody gets where nobody needs to show anything, but what he shows must hold."""
-    return {**open_to_all(status), **dict.fromkeys(UNPROVEN, 401)}
+def open_to_valid(status: int) -> Expected:
+    """Return the statuses of a route that needs no credential, but refuses an invalid one."""
+    return {**open_to_all(status), **dict.fromkeys(INVALID, 401)}
 
 
-def needs(status: int, *, participant: int = 403) -> Expected:
-    """Return what each gets where a scope is needed, or to be the participant."""
-    strangers = {"nobody": 401, "key without the scope": 403, "another's token": 403, "token of another survey": 403}
-    return {**open_to_honest(status), **strangers, "participant": participant}
+def needs_scope(status: int, *, participant: int = 403) -> Expected:
+    """Return the statuses of a route that needs a scope, or the participant's token."""
+    unauthorized = {"nobody": 401, "key without the scope": 403, "another's token": 403, "token of another survey": 403}
+    return {**open_to_valid(status), **unauthorized, "participant": participant}
 
 
-def only(status: int, otherwise: int, *callers: str) -> Expected:
-    """Return what each gets where some alone get in."""
+def only_for(status: int, otherwise: int, *callers: str) -> Expected:
+    """Return the statuses of a route for these callers and for all others."""
     return {**open_to_all(otherwise), **dict.fromkeys(callers, status)}
 
 
-def in_header(shown: str | None) -> dict[str, Any]:
-    return {} if shown is None else {"headers": {"Authorization": shown}}
+def in_header(authorization: str | None) -> dict[str, Any]:
+    return {} if authorization is None else {"headers": {"Authorization": authorization}}
 
 
-def in_body(shown: str | None) -> dict[str, Any]:
-    return {"json": {"token": bare(shown)}}
+def in_body(authorization: str | None) -> dict[str, Any]:
+    return {"json": {"token": credential_in(authorization)}}
 
 
-def in_form(shown: str | None) -> dict[str, Any]:
-    return {"data": {"key": bare(shown)}}
+def in_form(authorization: str | None) -> dict[str, Any]:
+    return {"data": {"key": credential_in(authorization)}}
 
 
-def bare(shown: str | None) -> str:
+def credential_in(authorization: str | None) -> str:
     """Return the credential without its scheme."""
-    return (shown or "").partition(" ")[2]
+    return (authorization or "").partition(" ")[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +89,10 @@ class Row:
     """One method of one route.
 
     Attributes:
-        expected: the status that each kind of caller gets.
-        scope: what a key needs for it.
-        carried: how what is shown comes along.
-        is_of_a_session: it is about one, which there may be or not.
+        expected: the status for each kind of caller.
+        scope: the scope that a key needs.
+        carried: puts the Authorization value into the request's options.
+        is_of_a_session: whether the path names a session, which may or may not exist.
     """
 
     endpoint: str
@@ -119,14 +119,14 @@ ROWS = (
         method="GET",
         path=ONE + PHQ9,
         scope="sessions:read",
-        expected=needs(200, participant=200),
+        expected=needs_scope(200, participant=200),
     ),
     Row(
         endpoint="sessions.get_session",
         method="GET",
         path=f"{ONE}{PHQ9}&at_version=1",
         scope="sessions:read",
-        expected=needs(200, participant=200),
+        expected=needs_scope(200, participant=200),
     ),
     Row(
         endpoint="sessions.put_session",
@@ -134,7 +134,7 @@ ROWS = (
         path=ONE + PHQ9,
         scope="sessions:write",
         options={"json": STATE},
-        expected=needs(200),
+        expected=needs_scope(200),
     ),
     Row(
         endpoint="sessions.patch_session",
@@ -142,14 +142,14 @@ ROWS = (
         path=ONE + PHQ9,
         scope="sessions:write",
         options={"json": {"session_data": {"x": 1}}},
-        expected=needs(200),
+        expected=needs_scope(200),
     ),
     Row(
         endpoint="sessions.delete_session",
         method="DELETE",
         path=ONE + PHQ9,
         scope="sessions:write",
-        expected=needs(200),
+        expected=needs_scope(200),
     ),
     Row(
         endpoint="sessions.post_command",
@@ -157,70 +157,70 @@ ROWS = (
         path=f"{ONE}/commands{PHQ9}",
         scope="sessions:write",
         options={"json": ANSWER},
-        expected=needs(200, participant=200),
+        expected=needs_scope(200, participant=200),
     ),
     Row(
         endpoint="sessions.get_history",
         method="GET",
         path=f"{ONE}/history{PHQ9}",
         scope="sessions:read",
-        expected=needs(200, participant=200),
+        expected=needs_scope(200, participant=200),
     ),
     Row(
         endpoint="sessions.list_sessions",
         method="GET",
         path="/api/sessions",
         scope="sessions:read",
-        expected=needs(200),
+        expected=needs_scope(200),
     ),
     Row(
         endpoint="participants.create_link",
         method="POST",
         path=f"{ONE}/link{PHQ9}",
         scope="sessions:write",
-        expected=needs(200, participant=200),
+        expected=needs_scope(200, participant=200),
     ),
     Row(
         endpoint="participants.revoke_tokens",
         method="DELETE",
         path=f"{ONE}/tokens{PHQ9}",
         scope="sessions:write",
-        expected=needs(200, participant=200),
+        expected=needs_scope(200, participant=200),
     ),
     Row(
         endpoint="participants.export",
         method="GET",
         path=f"{ONE}/export{PHQ9}",
         scope="export",
-        expected=needs(200, participant=200),
+        expected=needs_scope(200, participant=200),
     ),
     Row(
         endpoint="analytics.get_analytics",
         method="GET",
         path="/api/surveys/phq9/analytics",
         scope="sessions:read",
-        expected=needs(200),
+        expected=needs_scope(200),
     ),
     Row(
         endpoint="exports.export_survey",
         method="GET",
         path="/api/surveys/phq9/export?format=jsonl",
         scope="export",
-        expected=needs(200),
+        expected=needs_scope(200),
     ),
     Row(
         endpoint="exports.get_codebook",
         method="GET",
         path="/api/surveys/phq9/codebook",
         scope="export",
-        expected=needs(200),
+        expected=needs_scope(200),
     ),
-    Row(endpoint="audit.get_audit", method="GET", path="/api/audit", scope="admin", expected=needs(200)),
+    Row(endpoint="audit.get_audit", method="GET", path="/api/audit", scope="admin", expected=needs_scope(200)),
     Row(
         endpoint="participants.create_participant",
         method="POST",
         path="/api/surveys/phq9/participants",
-        expected=open_to_honest(201),
+        expected=open_to_valid(201),
     ),
     Row(
         endpoint="participants.create_participant",
@@ -228,21 +228,21 @@ ROWS = (
         path="/api/surveys/phq9/participants",
         scope="sessions:write",
         options={"json": {"user_id": "chosen"}},
-        expected=needs(201),
+        expected=needs_scope(201),
     ),
     Row(
         endpoint="participants.create_participant",
         method="POST",
         path="/api/surveys/closed/participants",
         scope="sessions:write",
-        expected={**open_to_honest(404), "key": 201},
+        expected={**open_to_valid(404), "key": 201},
     ),
     Row(
         endpoint="webhooks.list_webhooks",
         method="GET",
         path="/api/webhooks",
         scope="webhooks",
-        expected=needs(200),
+        expected=needs_scope(200),
     ),
     Row(
         endpoint="webhooks.add_webhook",
@@ -250,14 +250,14 @@ ROWS = (
         path="/api/webhooks",
         scope="webhooks",
         options={"json": {"url": "https://receiver.test/hook", "events": ["session.completed"]}},
-        expected=needs(201),
+        expected=needs_scope(201),
     ),
     Row(
         endpoint="webhooks.get_webhook",
         method="GET",
         path="/api/webhooks/wh_0123456789abcdef",
         scope="webhooks",
-        expected=needs(404),
+        expected=needs_scope(404),
     ),
     Row(
         endpoint="webhooks.change_webhook",
@@ -265,44 +265,44 @@ ROWS = (
         path="/api/webhooks/wh_0123456789abcdef",
         scope="webhooks",
         options={"json": {"enabled": False}},
-        expected=needs(404),
+        expected=needs_scope(404),
     ),
     Row(
         endpoint="webhooks.remove_webhook",
         method="DELETE",
         path="/api/webhooks/wh_0123456789abcdef",
         scope="webhooks",
-        expected=needs(404),
+        expected=needs_scope(404),
     ),
     Row(
         endpoint="webhooks.list_deliveries",
         method="GET",
         path="/api/webhooks/wh_0123456789abcdef/deliveries",
         scope="webhooks",
-        expected=needs(404),
+        expected=needs_scope(404),
     ),
     Row(
         endpoint="webhooks.replay",
         method="POST",
         path="/api/webhooks/wh_0123456789abcdef/replay",
         scope="webhooks",
-        expected=needs(404),
+        expected=needs_scope(404),
     ),
-    Row(endpoint="surveys.list_surveys", method="GET", path="/api/surveys", expected=open_to_honest(200)),
+    Row(endpoint="surveys.list_surveys", method="GET", path="/api/surveys", expected=open_to_valid(200)),
     Row(endpoint="surveys.get_survey", method="GET", path="/api/surveys/phq9", expected=open_to_all(200)),
     Row(
         endpoint="surveys.get_survey",
         method="GET",
         path="/api/surveys/closed",
         scope="sessions:read",
-        expected={**open_to_honest(404), "key": 200},
+        expected={**open_to_valid(404), "key": 200},
     ),
     Row(
         endpoint="participants.resume",
         method="POST",
         path="/resume",
         carried=in_body,
-        expected=only(200, 401, "another's token", "token of another survey", "participant"),
+        expected=only_for(200, 401, "another's token", "token of another survey", "participant"),
     ),
     Row(endpoint="participants.leave", method="POST", path=f"/leave{PHQ9}", expected=open_to_all(200)),
     Row(
@@ -310,7 +310,7 @@ ROWS = (
         method="POST",
         path="/sign-in",
         carried=in_form,
-        expected=only(303, 401, "key", "key without the scope"),
+        expected=only_for(303, 401, "key", "key without the scope"),
     ),
     Row(endpoint="sign_in.show_sign_in", method="GET", path="/sign-in", expected=open_to_all(200)),
     Row(endpoint="sign_in.end", method="POST", path="/sign-out", expected=open_to_all(403)),
@@ -320,7 +320,7 @@ ROWS = (
     Row(
         endpoint="dashboard.show_session",
         method="GET",
-        path="/dashboard/sessions/phq9/anybody",  # a page: no credentials of a participant count
+        path="/dashboard/sessions/phq9/p-1",  # a page: a participant's credentials do not apply
         expected=open_to_all(303),
     ),
     Row(endpoint="pages.list_surveys", method="GET", path="/", expected=open_to_all(200)),
@@ -335,7 +335,7 @@ ROWS = (
     Row(endpoint="documents.get_asyncapi", method="GET", path="/asyncapi.json", expected=open_to_all(200)),
     Row(endpoint="documents.get_survey_schema", method="GET", path="/survey.schema.json", expected=open_to_all(200)),
     Row(endpoint="documents.docs", method="GET", path="/docs", expected=open_to_all(200)),
-    Row(endpoint="health.get_metrics", method="GET", path="/metrics", scope="metrics", expected=needs(200)),
+    Row(endpoint="health.get_metrics", method="GET", path="/metrics", scope="metrics", expected=needs_scope(200)),
     Row(endpoint="health.healthz", method="GET", path="/healthz", expected=open_to_all(200)),
     Row(endpoint="health.readyz", method="GET", path="/readyz", expected=open_to_all(200)),
 )
@@ -354,7 +354,7 @@ COMMANDS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "draft": ({"step": "Q1", "value": 1}, "pong"),
     "ping": ({}, "pong"),
 }
-"""The commands, and how each is answered (a draft is not: by the ping after it) to whom ADMITS lets in."""
+"""The fields of each command, and the type of its response if the caller is admitted (for a draft, of the next ping's)."""
 
 ADMITS: Expected = {
     **dict.fromkeys(CALLERS, 4401),

@@ -1,4 +1,4 @@
-"""The server as it is in production, for tests: with a key of its own, and with credentials that hold and that don't."""
+"""The application in production in this process, its credentials, and the environment of a server in production."""
 
 import contextlib
 import secrets
@@ -37,15 +37,15 @@ title: A closed survey
 language: en
 access: closed
 steps:
-  - {id: S1, type: text, prompt: Only for the invited}
+  - {id: S1, type: text, prompt: By invitation only}
 """
 
-_OF_THE_WHOLE = ("stepkeep-keys", "stepkeep-revocations", "stepkeep-notifications")
-"""Threads that read beside all requests."""
+_BACKGROUND_THREADS = ("stepkeep-keys", "stepkeep-revocations", "stepkeep-notifications")
+"""Threads that read independently of requests."""
 
 
 class Clock:
-    """The machine's clock, which a test can put forward."""
+    """The machine's clock, which a test can advance."""
 
     def __init__(self) -> None:
         self.ahead_us = 0
@@ -64,8 +64,8 @@ class App:
 
     @property
     def access(self) -> Authenticator:
-        found: Authenticator = self.flask.extensions["stepkeep"].authenticator
-        return found
+        access: Authenticator = self.flask.extensions["stepkeep"].authenticator
+        return access
 
     @property
     def credentials(self) -> Credentials:
@@ -75,7 +75,7 @@ class App:
         return self.flask.test_client(use_cookies=False)
 
     def request(self, method: str, path: str, token: str | None = None, **options: Any) -> TestResponse:
-        """Return the answer to a request at the server's own address; a token goes into Authorization."""
+        """Send a request to the server's own address, with the token in Authorization."""
         headers = dict(options.pop("headers", None) or {})
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -105,13 +105,13 @@ def random_secret() -> str:
 
 
 def production(settings: Settings, **changes: object) -> Settings:
-    """Return the settings as an operator would set them, but for what the test changes."""
+    """Return the settings of a production server, with these changes."""
     update = {"environment": "production", "secret_key": SecretStr(random_secret()), "public_url": SITE, **changes}
     return settings.model_copy(update=update)
 
 
 def open_app(settings: Settings) -> App:
-    """Return the application on the settings' database; its clock can be put forward."""
+    """Return the application on the settings' database, with a clock that a test can advance."""
     clock = Clock()
     store = open_store(settings, clock)
     app = create_app(settings, store)
@@ -120,7 +120,7 @@ def open_app(settings: Settings) -> App:
 
 @contextlib.contextmanager
 def production_app(settings: Settings, **changes: object) -> Iterator[App]:
-    """Give the application in production."""
+    """Yield the application in production."""
     app = open_app(production(settings, **changes))
     try:
         yield app
@@ -130,7 +130,7 @@ def production_app(settings: Settings, **changes: object) -> Iterator[App]:
 
 @contextlib.contextmanager
 def production_app_on(kind: str, servers: Servers, folder: Path, **changes: object) -> Iterator[App]:
-    """Give the application in production on an empty database of a kind, with the shipped surveys and a closed one."""
+    """Yield the application in production on an empty database, with the shipped surveys and a closed one."""
     surveys = folder / "surveys"
     surveys.mkdir()
     for file in SURVEYS.glob("*.yaml"):
@@ -145,9 +145,9 @@ def production_app_on(kind: str, servers: Servers, folder: Path, **changes: obje
 
 @contextlib.contextmanager
 def listening(app: flask.Flask) -> Iterator[int]:
-    """Serve the application from a thread of this process; give the port."""
+    """Serve the application from a thread of this process; yield the port."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    server.daemon_threads = True  # type: ignore[attr-defined]  # of socketserver's mixin
+    server.daemon_threads = True  # type: ignore[attr-defined]  # declared by a mixin of socketserver
     thread = threading.Thread(target=server.serve_forever, name="serving", daemon=True)
     thread.start()
     try:
@@ -160,7 +160,7 @@ def listening(app: flask.Flask) -> Iterator[int]:
 
 @contextlib.contextmanager
 def credentials_of(server: Server) -> Iterator[Credentials]:
-    """Give what makes credentials for a server in another process."""
+    """Yield the credentials of a server in another process."""
     settings = Settings(database_url=server.database_url, surveys_dir=server.surveys)
     store = open_store(settings)
     yield Credentials(store, [server.environment["SECRET_KEY"]])
@@ -173,38 +173,38 @@ def in_production(**more: str) -> dict[str, str]:
 
 
 def signed_token(app: App, key: SessionKey, at: int, life_us: int) -> str:
-    """Return a token of ours, made at any time for any while."""
+    """Return a token that was signed at this time."""
     return ResumeTokens([app.store.settings.secret_key.get_secret_value()]).issue(key, at, life_us)
 
 
 def altered(token: str) -> str:
-    """Return the token with one character changed, in the middle of its proof."""
-    place = len(token) - 20
-    return token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
+    """Return the token with one character of its signature changed."""
+    index = len(token) - 20
+    return token[:index] + ("A" if token[index] != "A" else "B") + token[index + 1 :]
 
 
-class Reads:
-    """Which sessions were looked for, by whichever way there is, since it was emptied."""
+class SessionReads:
+    """Record the statements and calls that read or write sessions, until the list is cleared."""
 
     def __init__(self, app: App) -> None:
-        self.seen: list[str] = []
+        self.recorded: list[str] = []
         store = app.store
         for engine in (store.queries.engine, store._write_engine):
             event.listen(engine, "before_cursor_execute", self._statement)
-        store.queries._loader.load = self._told("load", store.queries._loader.load)  # type: ignore[method-assign]
-        store._connection.transact = self._told("transact", store._connection.transact)  # type: ignore[method-assign]
+        store.queries._loader.load = self._recording("load", store.queries._loader.load)  # type: ignore[method-assign]
+        store._connection.transact = self._recording("transact", store._connection.transact)  # type: ignore[method-assign]
 
     def _statement(self, _conn: object, _cursor: object, statement: str, *_: object) -> None:
         if any(table in statement for table in ("sessions", "session_history")):
-            self._note(statement)
+            self._record(statement)
 
-    def _told(self, name: str, call: Any) -> Any:
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            self._note(name)
+    def _recording(self, name: str, call: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            self._record(name)
             return call(*args, **kwargs)
 
-        return noted
+        return wrapper
 
-    def _note(self, what: str) -> None:
-        if not threading.current_thread().name.startswith(_OF_THE_WHOLE):
-            self.seen.append(what)
+    def _record(self, access: str) -> None:
+        if not threading.current_thread().name.startswith(_BACKGROUND_THREADS):
+            self.recorded.append(access)

@@ -1,4 +1,4 @@
-"""WebSockets to the application in this process, as clients of its own address open them."""
+"""WebSockets to the application in this process, from its own origin."""
 
 import contextlib
 import json
@@ -13,19 +13,19 @@ from websockets.sync.client import ClientConnection, connect
 def socket_to(
     port: int, user_id: str, token: str | None = None, *, host: str = "survey.test", **headers: str
 ) -> Iterator[ClientConnection]:
-    """Give an open connection; a token goes into Authorization, as other headers stand, ``_`` in them for ``-``."""
-    shown = {} if token is None else {"Authorization": f"Bearer {token}"}
+    """Yield an open connection, with the token in Authorization; ``_`` in the names of headers stands for ``-``."""
+    authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
     with connect(
         f"ws://{host}/ws/survey/{user_id}?survey=phq9",
         sock=socket.create_connection(("127.0.0.1", port)),
-        additional_headers={**{name.replace("_", "-"): text for name, text in headers.items()}, **shown},
+        additional_headers={**{name.replace("_", "-"): text for name, text in headers.items()}, **authorization},
         open_timeout=30,
     ) as ws:
         yield ws
 
 
 def refusal(ws: ClientConnection) -> int | None:
-    """Return by which code the server refuses the connection; None where it shows the session."""
+    """Return the code with which the server closes the connection, or None if it sends the state."""
     try:
         while json.loads(ws.recv(timeout=30))["type"] != "state":
             pass

@@ -1,4 +1,4 @@
-"""Limits by connection, participant and address: in production, over all processes where there is Redis."""
+"""Rate and connection limits by connection, participant and address; across processes with Redis."""
 
 import itertools
 import json
@@ -32,14 +32,13 @@ MANY = "1000000/minute"
 
 
 @pytest.fixture
-def plain(tmp_path: Path) -> Settings:
-    """Settings with an empty SQLite file."""
+def settings(tmp_path: Path) -> Settings:
     url = create_sqlite(tmp_path / "limits.db")
     return Settings(database_url=url, surveys_dir=SURVEYS)
 
 
 def close_code(server: Server, token: str, messages: int = 0) -> int:
-    """Return how the server closes a connection that sends so many messages; 0 where it does not."""
+    """Return the code with which the server closes a connection that sends this many messages; 0 if it does not."""
     url = f"{server.ws_url}/ws/survey/ada?survey=phq9"
     with connect(url, additional_headers={"Authorization": f"Bearer {token}"}) as ws:
         try:
@@ -73,7 +72,7 @@ def statuses(app: App, count: int, **options: Any) -> list[int]:
 def test_flood_is_refused_by_connection_participant_and_address(
     tmp_path: Path, limit: dict[str, str], connections: int, messages: int
 ) -> None:
-    """4429 to the connection that is one too many, or says too much; those before it are served."""
+    """4429 for the connection over the limit; earlier ones are served."""
     with running_server("sqlite", no_servers, tmp_path, **in_production(**limit)) as server:
         with credentials_of(server) as credentials:
             token, _ = credentials.issue_token(SessionKey("phq9", "ada"))
@@ -87,9 +86,9 @@ def no_servers(kind: str) -> Any:
     raise AssertionError(kind)
 
 
-def test_requests_are_refused_by_address(plain: Settings) -> None:
-    """429 with Retry-After past the rate; that the server is well may be asked all the same, and assets come."""
-    with production_app(plain, address_requests="3/day") as app:
+def test_requests_over_the_rate_are_refused_by_address(settings: Settings) -> None:
+    """429 with Retry-After; health and assets are exempt."""
+    with production_app(settings, address_requests="3/day") as app:
         assert statuses(app, 5) == [200, 200, 200, 429, 429]
         refused = app.request("GET", "/")
         assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
@@ -99,9 +98,9 @@ def test_requests_are_refused_by_address(plain: Settings) -> None:
         assert statuses(app, 1, environ_base={"REMOTE_ADDR": "192.0.2.7"}) == [200]
 
 
-def test_tokens_are_made_no_faster_than_connections(plain: Settings) -> None:
-    """New participants count with their address, and who ends all his tokens to get another with himself."""
-    with production_app(plain, address_connections="2/day", participant_connections="2/day") as app:
+def test_new_tokens_are_limited_like_connections(settings: Settings) -> None:
+    """New participants by address, renewals after a revocation by participant."""
+    with production_app(settings, address_connections="2/day", participant_connections="2/day") as app:
         elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
         path = "/api/surveys/phq9/participants"
         assert [app.request("POST", path).status_code for _ in range(3)] == [201, 201, 429]
@@ -111,15 +110,15 @@ def test_tokens_are_made_no_faster_than_connections(plain: Settings) -> None:
         assert app.request("DELETE", path.format("ben"), key).status_code == 200
 
 
-def test_wrong_credentials_are_limited_by_address(plain: Settings) -> None:
-    """Past the rate none of this address is looked at, right ones neither; cookies go on, and other addresses."""
-    with production_app(plain, address_failures="3/day") as app:
+def test_invalid_credentials_are_limited_by_address(settings: Settings) -> None:
+    """Over the rate, valid ones from the address are refused too; cookies and other addresses are not."""
+    with production_app(settings, address_failures="3/day") as app:
         key, token = app.create_key(), app.create_token("ada")
         wrong = ["nonsense", f"stepkeep_{'a' * 12}_{'b' * 43}", f"{token}x", "nonsense"]
-        found = [app.request("GET", "/api/sessions", shown).status_code for shown in wrong]
-        assert found == [401, 401, 401, 429]
-        for shown in (key, token):
-            assert app.request("GET", "/api/session/ada?survey=phq9", shown).status_code == 429
+        codes = [app.request("GET", "/api/sessions", credential).status_code for credential in wrong]
+        assert codes == [401, 401, 401, 429]
+        for credential in (key, token):
+            assert app.request("GET", "/api/session/ada?survey=phq9", credential).status_code == 429
         assert app.request("POST", "/sign-in", data={"key": key}).status_code == 429
         assert app.request("POST", "/resume", json={"token": token}).status_code == 429
         elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
@@ -129,24 +128,23 @@ def test_wrong_credentials_are_limited_by_address(plain: Settings) -> None:
         assert app.request("GET", "/api/session/ada?survey=phq9", headers=cookie).status_code == 200
 
 
-def test_right_credentials_are_not_counted(plain: Settings) -> None:
-    """However often they are shown."""
-    with production_app(plain, address_failures="1/day") as app:
+def test_valid_credentials_are_not_counted(settings: Settings) -> None:
+    with production_app(settings, address_failures="1/day") as app:
         key = app.create_key()
         assert [app.request("GET", "/api/sessions", key).status_code for _ in range(5)] == [200] * 5
 
 
-def test_addresses_behind_a_proxy_are_told_apart(plain: Settings) -> None:
-    """By what the trusted proxy says; where none is trusted all that comes through one is one address."""
+def test_addresses_behind_a_trusted_proxy_are_distinguished(settings: Settings) -> None:
+    """Behind an untrusted proxy all are one address."""
     for proxies, expected in ((1, [200, 200, 429]), (0, [200, 429, 429])):
-        with production_app(plain, proxies=proxies, address_requests="1/day") as app:
-            asks = ("192.0.2.1", "192.0.2.2", "192.0.2.1")
-            found = [statuses(app, 1, headers={"X-Forwarded-For": f"6.6.6.6, {one}"})[0] for one in asks]
-        assert found == expected
+        with production_app(settings, proxies=proxies, address_requests="1/day") as app:
+            addresses = ("192.0.2.1", "192.0.2.2", "192.0.2.1")
+            codes = [statuses(app, 1, headers={"X-Forwarded-For": f"6.6.6.6, {address}"})[0] for address in addresses]
+        assert codes == expected
 
 
 @pytest.mark.parametrize(
-    ("one", "two", "are_one"),
+    ("first", "second", "is_same"),
     [
         ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", True),
         ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
@@ -156,85 +154,89 @@ def test_addresses_behind_a_proxy_are_told_apart(plain: Settings) -> None:
         ("192.0.2.1", "192.0.2.2", False),
     ],
 )
-def test_network_of_one_household_counts_as_one_address(plain: Settings, one: str, two: str, are_one: bool) -> None:
-    """Of IPv6 that is /64; IPv4 in IPv6's clothes is IPv4."""
-    with production_app(plain, address_requests="1/day") as app:
-        found = [statuses(app, 1, environ_base={"REMOTE_ADDR": remote})[0] for remote in (one, two)]
-    assert found == [200, 429 if are_one else 200]
+def test_ipv6_network_counts_as_one_address(settings: Settings, first: str, second: str, is_same: bool) -> None:
+    """/64; IPv4-mapped IPv6 addresses count as IPv4."""
+    with production_app(settings, address_requests="1/day") as app:
+        codes = [statuses(app, 1, environ_base={"REMOTE_ADDR": remote})[0] for remote in (first, second)]
+    assert codes == [200, 429 if is_same else 200]
 
 
-def test_development_is_not_limited(plain: Settings) -> None:
-    """Everything comes from one address there."""
+def test_requests_are_not_limited_in_development(settings: Settings) -> None:
     rates = {"address_requests": "1/day", "address_failures": "1/day"}
-    store = open_store(plain.model_copy(update={**rates, "environment": "development"}))
+    store = open_store(settings.model_copy(update={**rates, "environment": "development"}))
     app = create_app(store.settings, store)
     with app.test_client() as client:
-        for shown in ({}, {"Authorization": "Bearer nonsense"}):
-            found = [client.get("/api/sessions", headers=shown).status_code for _ in range(4)]
-            assert set(found) == {401 if shown else 200}
+        for headers in ({}, {"Authorization": "Bearer nonsense"}):
+            codes = [client.get("/api/sessions", headers=headers).status_code for _ in range(4)]
+            assert set(codes) == {401 if headers else 200}
     app.extensions["stepkeep"].authenticator.credentials.revocations.close()
     store.close()
 
 
-def open_now(app: App, of: str) -> int:
-    """Return how many sockets are open of all addresses, participants or strangers."""
+def open_sockets(app: App, kind: str) -> int:
+    """Return the number of open sockets over all addresses, participants or strangers."""
     connections: ConnectionLimits = app.flask.extensions["stepkeep"].connections
-    return sum(count for (kind, _), count in connections._slots.items() if kind == of)
+    return sum(count for (counted, _), count in connections._slots.items() if counted == kind)
 
 
 @pytest.mark.parametrize(
     ("limit", "others"),
     [("address_sockets", ("ben", "192.0.2.2")), ("participant_sockets", ("ben", "192.0.2.1"))],
 )
-def test_sockets_at_once_are_refused_by_address_and_participant(
-    plain: Settings, limit: str, others: tuple[str, str]
+def test_concurrent_sockets_are_limited_by_address_and_participant(
+    settings: Settings, limit: str, others: tuple[str, str]
 ) -> None:
-    """One too many is closed with 4429, however slowly they came; others get in, and he too when one has closed."""
-    with production_app(plain, proxies=1, **{limit: 2}) as app, listening(app.flask) as port:
+    """4429 over the limit; closing a socket frees its place."""
+    with production_app(settings, proxies=1, **{limit: 2}) as app, listening(app.flask) as port:
         tokens = {user_id: app.create_token(user_id) for user_id in ("ada", "ben")}
 
-        def came(stack: ExitStack, user_id: str, address: str) -> int | None:
+        def connect_as(stack: ExitStack, user_id: str, address: str) -> int | None:
             ws = stack.enter_context(socket_to(port, user_id, tokens[user_id], X_Forwarded_For=address))
             return refusal(ws)
 
-        of = limit.partition("_")[0]
+        kind = limit.partition("_")[0]
         with ExitStack() as stack:
             with ExitStack() as first:
-                assert came(first, "ada", "192.0.2.1") is None
-                assert came(stack, "ada", "192.0.2.1") is None
-                assert came(stack, "ada", "192.0.2.1") == 4429
-                assert came(stack, *others) is None
-                before = open_now(app, of)
-            wait_for(lambda: open_now(app, of) < before, "the place of a closed socket is not free")
-            assert came(stack, "ada", "192.0.2.1") is None
-            assert came(stack, "ada", "192.0.2.1") == 4429
+                assert connect_as(first, "ada", "192.0.2.1") is None
+                assert connect_as(stack, "ada", "192.0.2.1") is None
+                assert connect_as(stack, "ada", "192.0.2.1") == 4429
+                assert connect_as(stack, *others) is None
+                before = open_sockets(app, kind)
+            wait_for(lambda: open_sockets(app, kind) < before, "the closed socket still counts")
+            assert connect_as(stack, "ada", "192.0.2.1") is None
+            assert connect_as(stack, "ada", "192.0.2.1") == 4429
 
 
 @pytest.mark.parametrize(("connections", "strangers"), [(20, 4), (60, 6)])
-def test_strangers_who_say_nothing_leave_room_for_others(
-    plain: Settings, monkeypatch: pytest.MonkeyPatch, connections: int, strangers: int
+def test_unauthenticated_sockets_leave_room_for_others(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, connections: int, strangers: int
 ) -> None:
-    """A tenth of STEPKEEP_MAX_CONNECTIONS, at least 4, waits for a first frame; who shows a token at once has all the rest."""
+    """At most a tenth of STEPKEEP_MAX_CONNECTIONS, but at least 4, may wait for their first frame."""
     monkeypatch.setattr("app.web.ws.handshake.AUTH_TIMEOUT_S", 600)
-    with production_app(plain, max_connections=connections) as app, listening(app.flask) as port, ExitStack() as stack:
+    with (
+        production_app(settings, max_connections=connections) as app,
+        listening(app.flask) as port,
+        ExitStack() as stack,
+    ):
         silent = [stack.enter_context(socket_to(port, "ada")) for _ in range(strangers)]
-        wait_for(lambda: open_now(app, "anonymous") == strangers, "they were not counted")
+        wait_for(lambda: open_sockets(app, "anonymous") == strangers, "the sockets were not counted")
         assert refusal(stack.enter_context(socket_to(port, "ada"))) == 4429
         known = [stack.enter_context(socket_to(port, "ada", app.create_token("ada"))) for _ in range(5)]
         assert [refusal(ws) for ws in known] == [None] * 5
         silent[0].close()
         silent[1].send(json.dumps({"type": "auth", "token": app.create_token("ada")}))
         assert refusal(silent[1]) is None
-        wait_for(lambda: open_now(app, "anonymous") == strangers - 2, "who left, or said who he is, counts still")
+        wait_for(
+            lambda: open_sockets(app, "anonymous") == strangers - 2, "closed and authenticated sockets still count"
+        )
         late = stack.enter_context(socket_to(port, "ada"))
         late.send('{"type": "ping"}')
-        assert refusal(late) == 4401  # he was heard
+        assert refusal(late) == 4401  # its frame was read
 
 
-def test_sockets_at_once_are_not_limited_in_development(plain: Settings) -> None:
-    """Everything comes from one address there, and from whom it likes."""
+def test_concurrent_sockets_are_not_limited_in_development(settings: Settings) -> None:
     few = {"address_sockets": 1, "participant_sockets": 1, "environment": "development"}
-    store = open_store(plain.model_copy(update=few))
+    store = open_store(settings.model_copy(update=few))
     app = create_app(store.settings, store)
     with (
         closing(store),
@@ -243,13 +245,12 @@ def test_sockets_at_once_are_not_limited_in_development(plain: Settings) -> None
     ):
         with ExitStack() as stack:
             host = f"127.0.0.1:{port}"
-            found = [refusal(stack.enter_context(socket_to(port, "ada", host=host))) for _ in range(4)]
-        assert found == [None] * 4
+            codes = [refusal(stack.enter_context(socket_to(port, "ada", host=host))) for _ in range(4)]
+        assert codes == [None] * 4
 
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own."""
     server = RedisServer(tmp_path)
     try:
         server.start()
@@ -259,19 +260,18 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
     server.kill()
 
 
-def test_two_processes_count_together_through_redis_and_each_alone_while_it_is_away(
+def test_processes_share_rates_through_redis_and_count_alone_while_it_is_unavailable(
     redis: RedisServer, tmp_path: Path
 ) -> None:
-    """One rate for both; without Redis requests are still limited, in each process by itself, and nobody waits long."""
     folders = [tmp_path / "one", tmp_path / "two"]
-    secret = in_production(REDIS_URL=redis.url, STEPKEEP_ADDRESS_REQUESTS="6/day")
+    environment = in_production(REDIS_URL=redis.url, STEPKEEP_ADDRESS_REQUESTS="6/day")
     with ExitStack() as stack:
         for folder in folders:
             folder.mkdir()
-        servers = [stack.enter_context(running_server("sqlite", no_servers, each, **secret)) for each in folders]
+        servers = [stack.enter_context(running_server("sqlite", no_servers, each, **environment)) for each in folders]
         turns = itertools.cycle(servers)
-        found = [status(next(turns)) for _ in range(8)]
-        assert (found[:6], found[6:]) == ([200] * 6, [429] * 2)
+        codes = [status(next(turns)) for _ in range(8)]
+        assert (codes[:6], codes[6:]) == ([200] * 6, [429] * 2)
         redis.kill()
         for server in servers:
             assert [status(server) for _ in range(8)] == [200] * 6 + [429] * 2
@@ -279,18 +279,18 @@ def test_two_processes_count_together_through_redis_and_each_alone_while_it_is_a
 
 
 def test_rates_are_counted_in_redis_again_when_it_is_back(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a while in which it isn't asked; so a Redis that hangs holds nobody up at each request."""
+    """After a pause without Redis, so that a hanging Redis does not delay each request."""
     clock = [0.0]
     monkeypatch.setattr("app.web.rate_limits.time.monotonic", lambda: clock[0])
     settings = Settings(redis_url=redis.url, address_requests="2/day", environment="production")
-    one, two = RateLimits(settings), RateLimits(settings)
+    first, second = RateLimits(settings), RateLimits(settings)
     redis.kill()
-    one.count("address_requests", "192.0.2.1")
+    first.count("address_requests", "192.0.2.1")
     redis.start()
     clock[0] += 60
-    one.count("address_requests", "192.0.2.1")
-    two.count("address_requests", "192.0.2.1")
-    for limits in (one, two):
+    first.count("address_requests", "192.0.2.1")
+    second.count("address_requests", "192.0.2.1")
+    for limits in (first, second):
         with pytest.raises(RateLimited):
             limits.count("address_requests", "192.0.2.1")
 

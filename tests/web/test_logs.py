@@ -1,4 +1,4 @@
-"""What the server logs: one line an event, in one form, who came and what went wrong, and nothing of any answer."""
+"""The logs: one line an event, in two formats, without answers and credentials."""
 
 import base64
 import contextlib
@@ -52,7 +52,6 @@ MARKER = "ANSWER-MARKER-7f3a"
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[App]:
-    """The application in this process, on an empty SQLite file."""
     url = create_sqlite(tmp_path / "logs.db")
     with production_app(Settings(database_url=url, surveys_dir=SURVEYS), address_failures="1000/minute") as app:
         yield app
@@ -63,16 +62,16 @@ def no_servers(kind: str) -> Any:
 
 
 @contextlib.contextmanager
-def served(folder: Path, **environment: str) -> Iterator[Server]:
-    """Give a real server in production, its log at DEBUG with gunicorn's access log in it, to be read by people."""
+def verbose_server(folder: Path, **environment: str) -> Iterator[Server]:
+    """Yield a server in production that logs as text at DEBUG, with gunicorn's access log."""
     loud = {"STEPKEEP_LOG_LEVEL": "DEBUG", "GUNICORN_CMD_ARGS": "--access-logfile -", "STEPKEEP_PENDING_AFTER_S": "0.3"}
-    asked = {"STEPKEEP_LOG_FORMAT": "text", **loud, **environment}
-    with running_server("sqlite", no_servers, folder, **in_production(**asked)) as server:
+    settings = {"STEPKEEP_LOG_FORMAT": "text", **loud, **environment}
+    with running_server("sqlite", no_servers, folder, **in_production(**settings)) as server:
         yield server
 
 
 def request(server: Server, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str, str]:
-    """Return status, cookie and body."""
+    """Return the status, the cookie and the body."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     with contextlib.closing(connection):
         connection.request(
@@ -83,45 +82,47 @@ def request(server: Server, method: str, path: str, body: str = "", **headers: s
 
 
 def security_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what the security log said, with its level."""
-    return [f"{one.levelname} {one.getMessage()}" for one in caplog.records if one.name == "stepkeep.security"]
+    """Return the lines of the security log, with their level."""
+    return [
+        f"{record.levelname} {record.getMessage()}" for record in caplog.records if record.name == "stepkeep.security"
+    ]
 
 
-def formatted(
-    message: str, *arguments: object, form: LogFormat = "text", fault: BaseException | None = None, **extra: object
+def format_line(
+    message: str, *arguments: object, form: LogFormat = "text", error: BaseException | None = None, **extra: object
 ) -> str:
-    about = None if fault is None else (type(fault), fault, fault.__traceback__)
-    record = logging.LogRecord("stepkeep.test", logging.ERROR, "x.py", 1, message, arguments, about)
+    exc_info = None if error is None else (type(error), error, error.__traceback__)
+    record = logging.LogRecord("stepkeep.test", logging.ERROR, "x.py", 1, message, arguments, exc_info)
     record.__dict__.update(extra)
     return LineFormatter(form).format(record)
 
 
-def is_whole(line: str) -> bool:
-    """Return whether it is one JSON object with what each line has."""
-    said = json.loads(line)
-    return list(said)[:5] == ["at", "level", "pid", "logger", "event"] and LINE_AT.fullmatch(said["at"]) is not None
+def is_complete(line: str) -> bool:
+    """Return whether the line is one JSON object with the fields of every line."""
+    entry = json.loads(line)
+    return list(entry)[:5] == ["at", "level", "pid", "logger", "event"] and LINE_AT.fullmatch(entry["at"]) is not None
 
 
-def lines_of(server: Server) -> list[str]:
+def log_lines(server: Server) -> list[str]:
     return server.log.split("\n")[:-1]
 
 
-def test_each_line_says_when_who_and_what(tmp_path: Path) -> None:
-    """Time in UTC, level, process, part, what; gunicorn's lines too, and its access log; of a refusal also who."""
-    with served(tmp_path) as server:
+def test_each_line_has_time_level_process_and_logger(tmp_path: Path) -> None:
+    """Gunicorn's lines too; a refusal also names the principal."""
+    with verbose_server(tmp_path) as server:
         assert request(server, "GET", "/api/session/ada?survey=phq9")[0] == 401
         with credentials_of(server) as credentials:
             key = credentials.create_key("ward 3", ["export"])
         assert request(server, "GET", "/api/sessions", Authorization=f"Bearer {key}")[0] == 403
         server.terminate()
         lines = server.log.splitlines()
-    found = [LINE.fullmatch(line) for line in lines]
+    matches = [LINE.fullmatch(line) for line in lines]
     assert lines
-    assert not [line for line, match in zip(lines, found, strict=True) if match is None]
-    names = {match["name"] for match in found if match}
+    assert not [line for line, match in zip(lines, matches, strict=True) if match is None]
+    names = {match["name"] for match in matches if match}
     assert {"gunicorn.error", "gunicorn.access", "stepkeep.security"} <= names
-    said = [match["what"] for match in found if match and match["name"] == "stepkeep.security"]
-    refused = [what.partition(" request_id=")[0] for what in said]
+    messages = [match["what"] for match in matches if match and match["name"] == "stepkeep.security"]
+    refused = [message.partition(" request_id=")[0] for message in messages]
     assert refused == [
         (
             "refused address='127.0.0.1' principal='anyone' request='GET /api/session/ada' "
@@ -134,8 +135,10 @@ def test_each_line_says_when_who_and_what(tmp_path: Path) -> None:
     ]
 
 
-def test_faults_of_ours_are_logged(app: App, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line a fault: its type, what led to it, and the places in the program; never its text."""
+def test_internal_errors_are_logged_without_their_message(
+    app: App, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line with the type, the cause and the places in the code."""
 
     def fail(*_: object) -> None:
         try:
@@ -145,7 +148,7 @@ def test_faults_of_ours_are_logged(app: App, caplog: pytest.LogCaptureFixture, m
 
     monkeypatch.setattr(app.store.queries, "load", fail)
     assert app.request("GET", "/api/session/ada?survey=phq9", app.create_token("ada")).status_code == 500
-    (record,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     line = LineFormatter().format(record)
     assert LINE.fullmatch(line)
     assert re.search(
@@ -155,8 +158,9 @@ def test_faults_of_ours_are_logged(app: App, caplog: pytest.LogCaptureFixture, m
     assert MARKER not in line
 
 
-def test_floods_and_foreign_origins_are_logged(app: App, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    """Limits that were met, pages of other sites, hosts that are none of ours: with address, origin and host."""
+def test_exceeded_limits_foreign_origins_and_wrong_hosts_are_logged(
+    app: App, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     caplog.set_level(logging.INFO, "stepkeep.security")
     cookie = f"__Host-stepkeep.phq9={app.create_token('ada')}"
     headers = {"Cookie": cookie, "Origin": EVIL}
@@ -171,7 +175,7 @@ def test_floods_and_foreign_origins_are_logged(app: App, caplog: pytest.LogCaptu
     assert host.startswith("WARNING wrong_host address='127.0.0.1'")
     assert "host='evil.test'" in host
     assert limited.startswith("WARNING limited address='127.0.0.1' principal='anyone' request='GET /'")
-    with served(tmp_path, STEPKEEP_PARTICIPANT_CONNECTIONS="1/day") as server:
+    with verbose_server(tmp_path, STEPKEEP_PARTICIPANT_CONNECTIONS="1/day") as server:
         with credentials_of(server) as credentials:
             token, _ = credentials.issue_token(SessionKey("phq9", "ada"))
         for origin in (EVIL, None, None):
@@ -192,8 +196,8 @@ def test_floods_and_foreign_origins_are_logged(app: App, caplog: pytest.LogCaptu
         )
 
 
-def test_flood_is_one_line_a_minute(app: App, caplog: pytest.LogCaptureFixture) -> None:
-    """One of each kind, address and principal; the next says how many there were. Other addresses have their own."""
+def test_repeated_lines_are_suppressed_for_a_minute(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    """By kind, address and principal; the next line has the number of suppressed ones."""
     clock = [0.0]
     app.flask.extensions["stepkeep"] = replace(
         app.flask.extensions["stepkeep"], security_log=SecurityLog(lambda: clock[0])
@@ -208,55 +212,54 @@ def test_flood_is_one_line_a_minute(app: App, caplog: pytest.LogCaptureFixture) 
     assert ["suppressed=4" in line for line in lines] == [False, False, True]
 
 
-def test_line_ends_in_input_stay_in_one_line(app: App, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    """Whatever is logged of a request, and by whom: no input begins a line, or looks like one of ours."""
+def test_line_breaks_in_input_are_escaped(app: App, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """No input starts a line of its own."""
     forged = "x%0d%0a2026-01-01T00:00:00.000Z%20INFO%20[1]%20stepkeep.security:%20signed_in%e2%80%a8%1b[2J"
     app.request("DELETE", f"/api/session/{forged}?survey=phq9")
     app.request("GET", "/api/audit", headers={"Origin": "https://x\ty"})
-    name = [one for one in caplog.records if one.name == "stepkeep.security"][-1]
-    assert "\n" not in name.getMessage()
-    with served(tmp_path) as server:
+    refused = [record for record in caplog.records if record.name == "stepkeep.security"][-1]
+    assert "\n" not in refused.getMessage()
+    with verbose_server(tmp_path) as server:
         request(server, "GET", f"/api/audit/{forged}")
         request(server, "GET", "/api/audit", Authorization="Bearer nonsense", Referer=f"{EVIL}/{forged}")
         server.terminate()
-        lines = lines_of(server)
+        lines = log_lines(server)
     assert not [line for line in lines if not LINE.fullmatch(line)]
     assert not [line for line in lines if line.startswith("2026-01-01T")]
 
 
 @given(st.text(), st.text())
-def test_any_text_is_one_line_that_can_be_printed(message: str, argument: str) -> None:
-    """The law of the formatter."""
-    line = formatted("%s", message, user_id=argument, fault=ValueError(argument))
+def test_any_text_is_one_printable_line(message: str, argument: str) -> None:
+    line = format_line("%s", message, user_id=argument, error=ValueError(argument))
     assert line.isprintable()
     assert LINE.fullmatch(line)
 
 
 @given(st.text(), st.text())
 @example("\x7f\x85\u2028\ud800", "\x7f")
-def test_any_text_is_one_line_of_json_that_says_the_same(message: str, argument: str) -> None:
-    """The law of the other form: printable ASCII, and what was logged is read back as it was."""
-    line = formatted("%s", message, form="json", user_id=argument, fault=ValueError(argument))
+def test_any_text_round_trips_through_a_json_line(message: str, argument: str) -> None:
+    """In printable ASCII."""
+    line = format_line("%s", message, form="json", user_id=argument, error=ValueError(argument))
     assert line.isascii()
     assert line.isprintable()
-    said = json.loads(line)
-    assert (said["event"], said["user_id"]) == (message, argument)
-    assert said["error"] == "ValueError at no call site"
+    entry = json.loads(line)
+    assert (entry["event"], entry["user_id"]) == (message, argument)
+    assert entry["error"] == "ValueError at no call site"
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.sampled_from(get_args(LogFormat)))
-def test_what_looks_like_a_key_or_token_is_left_out(before: str, after: str, form: LogFormat) -> None:
-    """The last net, in both forms: whoever logs one; of a key its id stays."""
+def test_keys_and_tokens_are_redacted(before: str, after: str, form: LogFormat) -> None:
+    """In both formats; the key's id stays."""
     key = new_key()
     token = ResumeTokens([random_secret()]).issue(SessionKey("phq9", "ada"), 1, 10**15)
-    line = formatted("%s %s %s %s", before, key.text, token, after, form=form, user_id=token)
+    line = format_line("%s %s %s %s", before, key.text, token, after, form=form, user_id=token)
     assert key.text[-43:] not in line
     assert token.rpartition(".")[2] not in line
     assert f"stepkeep_{key.key_id}{'…' if form == 'text' else json.dumps('…')[1:-1]}" in line
 
 
 def exercise(server: Server, secrets: dict[str, str], database: Path) -> None:
-    """Do all that a server does, right and wrong, with what must not be logged."""
+    """Send requests of all kinds, valid and invalid, with secrets that must not be logged."""
     key, token = secrets["key"], secrets["token"]
     own, bearer = {"Cookie": f"__Host-stepkeep.phq9={token}"}, {"Authorization": f"Bearer {key}"}
     state = json.dumps({"current_step": "Q2", "answers": {"Q1": 1}, "step_history": [], "session_data": {"x": MARKER}})
@@ -285,11 +288,11 @@ def exercise(server: Server, secrets: dict[str, str], database: Path) -> None:
     _, cookie, _ = request(server, "POST", "/sign-in", f"key={key}", **form)
     secrets["cookie"] = cookie.partition("=")[2].partition(";")[0]
     request(server, "GET", "/dashboard", Cookie=cookie.partition(";")[0])
-    walk(server, secrets, database)
+    exercise_socket(server, secrets, database)
 
 
-def walk(server: Server, secrets: dict[str, str], database: Path) -> None:
-    """Answer over the socket, while the database is there, and while another program holds it."""
+def exercise_socket(server: Server, secrets: dict[str, str], database: Path) -> None:
+    """Answer over the socket, while the database is available and while another program locks it."""
     url = f"{server.ws_url}/ws/survey/ada?survey=intake"
     with connect(url, additional_headers={"Authorization": f"Bearer {secrets['intake']}"}) as ws:
         ws.recv(timeout=10)
@@ -304,25 +307,25 @@ def walk(server: Server, secrets: dict[str, str], database: Path) -> None:
         ws.send(f"{{{MARKER}")
         ws.recv(timeout=10)
         ws.send(json.dumps({"type": "draft", "step": "S2", "value": MARKER}))
-        holder = sqlite3.connect(database, isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
+        other = sqlite3.connect(database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
         ws.send(json.dumps({"type": "answer", "id": "d", "step": "S2", "value": "1980-02-29"}))
         assert json.loads(ws.recv(timeout=30))["type"] == "pending"
-        holder.execute("ROLLBACK")
-        holder.close()
+        other.execute("ROLLBACK")
+        other.close()
         assert json.loads(ws.recv(timeout=60))["type"] == "ack"
-    for shown in (f"{secrets['intake']}x", secrets["key"] + "x"):
+    for credential in (f"{secrets['intake']}x", secrets["key"] + "x"):
         with (
             contextlib.suppress(WebSocketException),
-            connect(url, subprotocols=[Subprotocol("stepkeep"), Subprotocol(f"token.{shown}")]) as ws,
+            connect(url, subprotocols=[Subprotocol("stepkeep"), Subprotocol(f"token.{credential}")]) as ws,
         ):
             ws.recv(timeout=10)
 
 
 @pytest.mark.parametrize("form", get_args(LogFormat))
 def test_no_answer_token_or_key_is_logged(tmp_path: Path, form: str) -> None:
-    """At DEBUG, with the access log on, whatever is asked, and while the database is away; nor the SECRET_KEY."""
-    with served(tmp_path, STEPKEEP_LOG_FORMAT=form) as server:
+    """At DEBUG, with the access log on, and while the database is locked; nor the SECRET_KEY."""
+    with verbose_server(tmp_path, STEPKEEP_LOG_FORMAT=form) as server:
         with credentials_of(server) as credentials:
             secrets = {
                 "key": credentials.create_key("ward 3", ["sessions:read", "sessions:write", "export", "admin"]),
@@ -336,7 +339,7 @@ def test_no_answer_token_or_key_is_logged(tmp_path: Path, form: str) -> None:
     assert "the database does not answer" in log
     assert "gunicorn.access" in log
     assert re.search(r"DEBUG \[\d+\] gunicorn" if form == "text" else r'"DEBUG", "pid": \d+, "logger": "gunicorn', log)
-    assert form == "text" or all(map(is_whole, lines_of(server)))
+    assert form == "text" or all(map(is_complete, log_lines(server)))
     assert MARKER not in log
     parts = {"SECRET_KEY": server.environment["SECRET_KEY"], "cookie": secrets["cookie"]}
     parts |= {"key": secrets["key"][-43:]}
@@ -346,9 +349,9 @@ def test_no_answer_token_or_key_is_logged(tmp_path: Path, form: str) -> None:
 
 
 def test_refused_access_is_logged(app: App, caplog: pytest.LogCaptureFixture) -> None:
-    """With who, what and why; of a key that does not hold its id, of a token only that it was one."""
+    """With principal, request and reason; an invalid key by its id, a token not at all."""
     key, wrong = app.create_key("export"), f"stepkeep_{'a' * 12}_{'b' * 43}"
-    asks: list[tuple[str | None, str]] = [
+    cases: list[tuple[str | None, str]] = [
         (None, "principal='anyone' request='GET /api/session/ada'"),
         (wrong, f"principal='anyone' credential='key:{'a' * 12}' request='GET /api/session/ada'"),
         ("nonsense", "principal='anyone' credential='token' request='GET /api/session/ada'"),
@@ -361,10 +364,10 @@ def test_refused_access_is_logged(app: App, caplog: pytest.LogCaptureFixture) ->
             f"(ward 3)' credential='key:{key.split('_')[1]}' request='GET /api/session/ada' reason='The API key lacks",
         ),
     ]
-    for shown, expected in asks:
+    for credential, expected in cases:
         app.flask.extensions["stepkeep"] = replace(app.flask.extensions["stepkeep"], security_log=SecurityLog())
         caplog.clear()
-        assert app.request("GET", "/api/session/ada?survey=phq9", shown).status_code in {401, 403}
+        assert app.request("GET", "/api/session/ada?survey=phq9", credential).status_code in {401, 403}
         (line,) = security_lines(caplog)
         assert line.startswith("WARNING refused address='127.0.0.1' ")
         assert expected in line
@@ -373,8 +376,8 @@ def test_refused_access_is_logged(app: App, caplog: pytest.LogCaptureFixture) ->
     assert not security_lines(caplog)
 
 
-def test_sign_ins_right_and_wrong_are_logged(app: App, caplog: pytest.LogCaptureFixture) -> None:
-    """Right ones and signing out at INFO, with whose they are; wrong ones as warnings, with the key's id."""
+def test_sign_ins_and_failed_ones_are_logged(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    """With the key's id: successes and sign-outs at INFO, failures as warnings."""
     caplog.set_level(logging.INFO, "stepkeep.security")
     key = app.create_key()
     key_id = key.split("_")[1]
@@ -394,54 +397,54 @@ def test_sign_ins_right_and_wrong_are_logged(app: App, caplog: pytest.LogCapture
     )
 
 
-def of_requests(log: str) -> list[dict[str, Any]]:
-    """Return what the log says of requests and connections, in JSON."""
-    said = [json.loads(line) for line in log.split("\n")[:-1] if line.startswith("{")]
-    return [line for line in said if line["logger"] == "stepkeep.requests"]
+def request_lines(log: str) -> list[dict[str, Any]]:
+    """Return the JSON lines about requests and connections."""
+    lines = [json.loads(line) for line in log.split("\n")[:-1] if line.startswith("{")]
+    return [line for line in lines if line["logger"] == "stepkeep.requests"]
 
 
 def test_each_request_has_one_line_with_its_id(tmp_path: Path) -> None:
-    """Method, route, status, milliseconds and the id that the response has; no name, no query; in production JSON."""
+    """Method, route, status, milliseconds and the id of the response; no user id, no query."""
     with running_server("sqlite", no_servers, tmp_path, **in_production(STEPKEEP_LOG_LEVEL="INFO")) as server:
         answers = []
         for path in ("/api/session/ada?survey=phq9&x=hidden", "/nowhere/ada", "/api/surveys"):
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-            connection.request("GET", path, headers={"X-Request-ID": "made-by-a-stranger"})
+            connection.request("GET", path, headers={"X-Request-ID": "sent-by-a-client"})
             answers.append(connection.getresponse())
             answers[-1].read()
             connection.close()
         server.terminate()
         log = server.log
-    said = of_requests(log)
-    assert [(one["method"], one["route"], one["status"]) for one in said] == [
+    lines = request_lines(log)
+    assert [(line["method"], line["route"], line["status"]) for line in lines] == [
         ("GET", "/api/session/<path:user_id>", 401),
         ("GET", "none", 404),
         ("GET", "/api/surveys", 200),
     ]
-    assert [one["request_id"] for one in said] == [answer.getheader("X-Request-ID") for answer in answers]
-    assert all(re.fullmatch(r"[0-9a-f]{32}", one["request_id"]) and one["ms"] >= 0 for one in said)
-    assert len({one["request_id"] for one in said}) == 3
+    assert [line["request_id"] for line in lines] == [answer.getheader("X-Request-ID") for answer in answers]
+    assert all(re.fullmatch(r"[0-9a-f]{32}", line["request_id"]) and line["ms"] >= 0 for line in lines)
+    assert len({line["request_id"] for line in lines}) == 3
     assert "hidden" not in log
-    assert "stranger" not in log
-    (refused,) = [json.loads(line) for line in lines_of(server) if '"stepkeep.security"' in line]
-    assert refused["request_id"] == said[0]["request_id"]
-    assert all(map(is_whole, lines_of(server)))
+    assert "sent-by-a-client" not in log
+    (refused,) = [json.loads(line) for line in log_lines(server) if '"stepkeep.security"' in line]
+    assert refused["request_id"] == lines[0]["request_id"]
+    assert all(map(is_complete, log_lines(server)))
 
 
 @pytest.mark.parametrize(
-    ("given_id", "is_taken"),
+    ("request_id", "is_taken"),
     [("0af7651916cd43dd", True), ("a.b_c-D9", True), ("short", False), ("a b c d e f", False), ("x" * 65, False)],
 )
-def test_request_id_is_taken_from_a_proxy_that_is_believed(app: App, given_id: str, *, is_taken: bool) -> None:
-    """Where STEPKEEP_PROXIES says that there is one, and it looks like an id; else a new one is made."""
-    with production_app(app.store.settings, proxies=1) as behind:
-        answer = behind.request("GET", "/healthz", headers={"X-Request-ID": given_id})
-    assert (answer.headers["X-Request-ID"] == given_id) is is_taken
-    assert app.request("GET", "/healthz", headers={"X-Request-ID": given_id}).headers["X-Request-ID"] != given_id
+def test_request_id_is_taken_from_a_trusted_proxy_only(app: App, request_id: str, *, is_taken: bool) -> None:
+    """And only if it has the form of an id."""
+    with production_app(app.store.settings, proxies=1) as proxied:
+        answer = proxied.request("GET", "/healthz", headers={"X-Request-ID": request_id})
+    assert (answer.headers["X-Request-ID"] == request_id) is is_taken
+    assert app.request("GET", "/healthz", headers={"X-Request-ID": request_id}).headers["X-Request-ID"] != request_id
 
 
-def test_connection_has_one_line_whatever_is_said_on_it(app: App, caplog: pytest.LogCaptureFixture) -> None:
-    """At its end, at INFO; turns write none."""
+def test_connection_has_one_line_when_it_ends(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    """At INFO; turns have none."""
     caplog.set_level(logging.INFO)
     with (
         listening(app.flask) as port,
@@ -456,20 +459,20 @@ def test_connection_has_one_line_whatever_is_said_on_it(app: App, caplog: pytest
         for number in range(20):
             ws.send(json.dumps({"type": "goto", "id": f"m-{number}", "step": "Q1"}))
             assert json.loads(ws.recv(timeout=10))["type"] == "ack"
-        assert not [one for one in caplog.records if one.name == "stepkeep.requests"]
+        assert not [record for record in caplog.records if record.name == "stepkeep.requests"]
         ws.close()
-        wait_for(lambda: any(one.name == "stepkeep.requests" for one in caplog.records), lambda: caplog.text)
-    (line,) = [one for one in caplog.records if one.name == "stepkeep.requests"]
+        wait_for(lambda: any(record.name == "stepkeep.requests" for record in caplog.records), lambda: caplog.text)
+    (line,) = [record for record in caplog.records if record.name == "stepkeep.requests"]
     assert (line.getMessage(), line.__dict__["route"]) == ("connection ended", "/ws/survey/<path:user_id>")
-    assert not [one for one in caplog.records if one.name.startswith("stepkeep") and one is not line]
+    assert not [record for record in caplog.records if record.name.startswith("stepkeep") and record is not line]
 
 
-def test_ids_of_the_context_stand_in_each_line() -> None:
-    """What is bound of a request or connection, and nothing else that somebody binds: it could be anything."""
+def test_context_ids_are_in_each_line() -> None:
+    """Other context variables are not: they could contain anything."""
     with structlog.contextvars.bound_contextvars(request_id="0af7651916cd43dd", answer=MARKER, level="none"):
-        assert formatted("said").endswith(": said request_id='0af7651916cd43dd'")
-        assert json.loads(formatted("said", form="json"))["request_id"] == "0af7651916cd43dd"
-        assert MARKER not in formatted("said", form="json")
+        assert format_line("said").endswith(": said request_id='0af7651916cd43dd'")
+        assert json.loads(format_line("said", form="json"))["request_id"] == "0af7651916cd43dd"
+        assert MARKER not in format_line("said", form="json")
 
 
 @pytest.mark.parametrize(
@@ -481,6 +484,6 @@ def test_ids_of_the_context_stand_in_each_line() -> None:
         ("json", "development", "json"),
     ],
 )
-def test_form_of_the_log_is_as_it_was_set(chosen: str, environment: str, form: str) -> None:
-    """`auto` is JSON in production, and text where somebody reads it as it comes."""
+def test_log_format_follows_the_setting(chosen: str, environment: str, form: str) -> None:
+    """`auto` is JSON in production, and text in development."""
     assert resolve_log_format(chosen, environment) == form

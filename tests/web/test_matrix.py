@@ -1,4 +1,4 @@
-"""Who may do what (matrix.py), each caller at each endpoint: a refusal changes nothing and reveals nothing."""
+"""The authorization matrix (matrix.py): each caller at each endpoint; a refusal changes nothing and reveals nothing."""
 
 import contextlib
 import itertools
@@ -22,31 +22,42 @@ from app.survey.snapshot import SessionKey
 from app.web.ws.messages import CLIENT_TYPES
 from tests.conftest import ROOT, Servers, each_kind
 from tests.store.contents import Rows, clear, dump
-from tests.web.matrix import ADMITS, ADMITTED, CALLERS, COMMANDS, ROWS, SOCKET, TOKENS, UNPROVEN_AS_COOKIE, Row, bare
-from tests.web.production import DAY_US, App, Reads, altered, listening, production_app_on, signed_token
+from tests.web.matrix import (
+    ADMITS,
+    ADMITTED,
+    CALLERS,
+    COMMANDS,
+    INVALID_AS_COOKIE,
+    ROWS,
+    SOCKET,
+    TOKENS,
+    Row,
+    credential_in,
+)
+from tests.web.production import DAY_US, App, SessionReads, altered, listening, production_app_on, signed_token
 
 NUMBERS = itertools.count()
 COOKIE = "__Host-stepkeep.phq9"
 
 
 class Matrix:
-    """The application on one database, with somebody of each kind of caller."""
+    """The application on one database, with credentials of each kind of caller."""
 
     def __init__(self, app: App, port: int) -> None:
         self.app = app
         self.port = port
-        self.reads = Reads(app)
+        self.reads = SessionReads(app)
         self._keys: dict[tuple[str, Scope | None], str] = {}
 
     def new_user(self) -> str:
         return f"user-{next(NUMBERS)}"
 
-    def shown_by(self, caller: str, user_id: str, scope: Scope) -> str | None:
-        """Return what this kind of caller puts into Authorization."""
+    def authorization(self, caller: str, user_id: str, scope: Scope) -> str | None:
+        """Return the Authorization header of this kind of caller."""
         key, at = SessionKey("phq9", user_id), self.app.clock()
-        fixed: dict[str, str | None] = {"nobody": None, "no bearer": "Basic YTpi", "nonsense": "Bearer nonsense"}
-        if caller in fixed:
-            return fixed[caller]
+        headers: dict[str, str | None] = {"nobody": None, "no bearer": "Basic YTpi", "nonsense": "Bearer nonsense"}
+        if caller in headers:
+            return headers[caller]
         tokens: dict[str, Callable[[], str]] = {
             "another's token": lambda: self.app.create_token(f"{user_id}-other"),
             "token of another survey": lambda: self.app.create_token(user_id, "intake"),
@@ -58,7 +69,7 @@ class Matrix:
         return f"Bearer {tokens[caller]() if caller in tokens else self._key(caller, scope)}"
 
     def dump(self) -> Rows:
-        """Return all that is stored of sessions and participants."""
+        """Return all rows but those of the audit log."""
         return {name: rows for name, rows in dump(self.app.store).items() if name != "audit_log"}
 
     def _revoked(self, key: SessionKey) -> str:
@@ -67,10 +78,10 @@ class Matrix:
         return token
 
     def _key(self, caller: str, scope: Scope) -> str:
-        made = self._keys.get((caller, scope))
-        if made is None:
-            made = self._keys[caller, scope] = self._new_key(caller, scope)
-        return made
+        key = self._keys.get((caller, scope))
+        if key is None:
+            key = self._keys[caller, scope] = self._new_key(caller, scope)
+        return key
 
     def _new_key(self, caller: str, scope: Scope) -> str:
         if caller == "nonsense key":
@@ -102,22 +113,22 @@ def matrix(
 
 
 @pytest.fixture(autouse=True)
-def empty(matrix: Matrix) -> None:
-    """Each test begins with nobody, so that what is stored is soon compared."""
+def clear_database(matrix: Matrix) -> None:
+    """Start each test without sessions, so that the dumps to compare are small."""
     clear(matrix.app.store)
 
 
-def send_row(matrix: Matrix, row: Row, user_id: str, shown: str | None, carrier: str = "header") -> TestResponse:
-    """Ask as the row says, and show it in Authorization (or where the row says) or as the survey's cookie."""
-    options: dict[str, Any] = {**row.options, **row.carried(shown)}
+def send_row(matrix: Matrix, row: Row, user_id: str, credential: str | None, carrier: str = "header") -> TestResponse:
+    """Send the row's request, with the credential in Authorization (or where the row says) or in the survey's cookie."""
+    options: dict[str, Any] = {**row.options, **row.carried(credential)}
     if carrier == "cookie":
-        options = {**row.options, "headers": {"Cookie": f"{COOKIE}={bare(shown)}"}}
+        options = {**row.options, "headers": {"Cookie": f"{COOKIE}={credential_in(credential)}"}}
     return matrix.app.request(row.method, row.path.format(user=user_id), **options)
 
 
-def comparable(answer: TestResponse) -> tuple[int, bytes, list[tuple[str, str]]]:
-    """Return all that an answer tells."""
-    headers = sorted(item for item in answer.headers.items() if item[0] != "X-Request-ID")  # a random one for each
+def visible_parts(answer: TestResponse) -> tuple[int, bytes, list[tuple[str, str]]]:
+    """Return all that a response reveals."""
+    headers = sorted(item for item in answer.headers.items() if item[0] != "X-Request-ID")  # random
     return answer.status_code, answer.data, headers
 
 
@@ -126,34 +137,34 @@ def carriers(row: Row, caller: str) -> list[str]:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method} {row.path} {' '.join(row.options)}".strip())
-def test_each_endpoint_admits_only_whom_its_row_names(matrix: Matrix, row: Row) -> None:
-    """Whom it refuses changes nothing, reads no session, and gets the same answer whether or not there is one."""
+def test_each_endpoint_admits_only_the_callers_of_its_row(matrix: Matrix, row: Row) -> None:
+    """A refusal writes nothing, reads no session, and is the same whether or not the session exists."""
     for caller in CALLERS:
         for carrier in carriers(row, caller):
-            who = f"{caller} by {carrier}"
+            case = f"{caller} by {carrier}"
             user_id = matrix.new_user()
             matrix.app.begin_session(user_id)
-            shown = matrix.shown_by(caller, user_id, row.scope)
+            credential = matrix.authorization(caller, user_id, row.scope)
             before = matrix.dump()
-            matrix.reads.seen.clear()
-            answer = send_row(matrix, row, user_id, shown, carrier)
-            expected = 401 if (caller, carrier) == (UNPROVEN_AS_COOKIE, "cookie") else row.expected[caller]
-            assert answer.status_code == expected, f"{who}: {answer.text}"
+            matrix.reads.recorded.clear()
+            answer = send_row(matrix, row, user_id, credential, carrier)
+            expected = 401 if (caller, carrier) == (INVALID_AS_COOKIE, "cookie") else row.expected[caller]
+            assert answer.status_code == expected, f"{case}: {answer.text}"
             if answer.status_code not in {401, 403, 404}:
                 continue
-            assert not matrix.reads.seen, f"{who}: {matrix.reads.seen}"
-            assert matrix.dump() == before, who
-            assert "Set-Cookie" not in answer.headers, who
+            assert not matrix.reads.recorded, f"{case}: {matrix.reads.recorded}"
+            assert matrix.dump() == before, case
+            assert "Set-Cookie" not in answer.headers, case
             if row.is_of_a_session:
                 absent = matrix.new_user()
-                shown = matrix.shown_by(caller, absent, row.scope)
-                matrix.reads.seen.clear()
-                assert comparable(send_row(matrix, row, absent, shown, carrier)) == comparable(answer), who
-                assert not matrix.reads.seen, who
+                credential = matrix.authorization(caller, absent, row.scope)
+                matrix.reads.recorded.clear()
+                assert visible_parts(send_row(matrix, row, absent, credential, carrier)) == visible_parts(answer), case
+                assert not matrix.reads.recorded, case
 
 
-def test_every_route_and_command_has_its_row(matrix: Matrix) -> None:
-    """A route, a method or a command that is new has to say who may use it; HEAD and OPTIONS tell nothing more."""
+def test_every_route_and_command_has_a_row(matrix: Matrix) -> None:
+    """HEAD and OPTIONS reveal nothing more."""
     rules = {
         (rule.endpoint, method)
         for rule in matrix.app.flask.url_map.iter_rules()
@@ -168,13 +179,13 @@ def test_every_route_and_command_has_its_row(matrix: Matrix) -> None:
             assert (head.status_code, head.data) == (row.expected["nobody"], b""), path
 
 
-class Caller:
-    """A socket that shows its credential in one of four ways, and sends a command before it is let in."""
+class Socket:
+    """A socket that sends its credential in one of four ways."""
 
-    def __init__(self, matrix: Matrix, user_id: str, shown: str | None, carrier: str) -> None:
-        credential = bare(shown)
+    def __init__(self, matrix: Matrix, user_id: str, credential: str | None, carrier: str) -> None:
+        credential = credential_in(credential)
         headers = {
-            "header": {} if shown is None else {"Authorization": shown},
+            "header": {} if credential is None else {"Authorization": credential},
             "cookie": {"Cookie": f"{COOKIE}={credential}"},
         }
         offered = [Subprotocol("stepkeep"), Subprotocol(f"token.{credential}")]
@@ -187,109 +198,107 @@ class Caller:
             legacy=True,
         )
         if carrier == "first frame":
-            self.say({"type": "auth", "token": credential})
+            self.send({"type": "auth", "token": credential})
 
-    def say(self, message: object) -> None:
+    def send(self, message: object) -> None:
         with contextlib.suppress(ConnectionClosed):
             self.ws.send(json.dumps(message))
 
-    def hear(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.ws.recv(timeout=20))
-        return found
+    def receive(self) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(self.ws.recv(timeout=20))
+        return message
 
     def closed_with(self) -> tuple[int, list[dict[str, Any]]]:
-        """Return the code with which the server closed, and all that it said before."""
-        said: list[dict[str, Any]] = []
+        """Return the close code and the messages before it."""
+        messages: list[dict[str, Any]] = []
         with pytest.raises(ConnectionClosed) as closed:
             while True:
-                said.append(self.hear())
+                messages.append(self.receive())
         assert closed.value.rcvd is not None
-        return closed.value.rcvd.code, said
+        return closed.value.rcvd.code, messages
 
 
-SHOWN_IN = ("header", "cookie", "subprotocol", "first frame")
+CARRIERS = ("header", "cookie", "subprotocol", "first frame")
 
 
-def ways(caller: str) -> tuple[str, ...]:
-    """Return how this kind of caller can show what he has: a key never as a participant's cookie or first frame."""
+def socket_carriers(caller: str) -> tuple[str, ...]:
+    """Return how this kind of caller can send its credential: a key never as cookie or first frame."""
     if caller in TOKENS:
-        return SHOWN_IN
+        return CARRIERS
     return ("header",) if caller in {"nobody", "no bearer"} else ("header", "subprotocol")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_socket_command_admits_only_whom_its_row_names(matrix: Matrix, command: str) -> None:
-    """By header, cookie, subprotocol and first frame; the refused see no session, and nothing is done for them."""
+def test_each_socket_command_admits_only_the_callers_of_its_row(matrix: Matrix, command: str) -> None:
+    """By each carrier; a refusal writes nothing and reads no session."""
     fields, kind = COMMANDS[command]
     for caller in CALLERS:
-        for carrier in ways(caller):
-            for is_there in (True, False):
-                who = f"{caller} by {carrier}"
+        for carrier in socket_carriers(caller):
+            for has_session in (True, False):
+                case = f"{caller} by {carrier}"
                 user_id = matrix.new_user()
-                if is_there:
+                if has_session:
                     matrix.app.begin_session(user_id)
-                shown = matrix.shown_by(caller, user_id, "sessions:write")
+                credential = matrix.authorization(caller, user_id, "sessions:write")
                 before = matrix.dump()
-                matrix.reads.seen.clear()
-                socket = Caller(matrix, user_id, shown, carrier)
-                socket.say({"type": command, **fields})
+                matrix.reads.recorded.clear()
+                socket = Socket(matrix, user_id, credential, carrier)
+                socket.send({"type": command, **fields})
                 if ADMITS[caller] == ADMITTED:
-                    assert socket.hear()["type"] == "state", who
-                    socket.say({"type": "ping"})
-                    assert socket.hear()["type"] == kind, who
+                    assert socket.receive()["type"] == "state", case
+                    socket.send({"type": "ping"})
+                    assert socket.receive()["type"] == kind, case
                     socket.ws.close()
                     continue
-                code, said = socket.closed_with()
-                assert code == (4401 if (caller, carrier) == (UNPROVEN_AS_COOKIE, "cookie") else ADMITS[caller]), who
-                assert {(one["type"], one["code"]) for one in said} <= {("error", "unauthorized")}, who
-                assert not matrix.reads.seen, f"{who}: {matrix.reads.seen}"
-                assert matrix.dump() == before, who
+                code, messages = socket.closed_with()
+                assert code == (4401 if (caller, carrier) == (INVALID_AS_COOKIE, "cookie") else ADMITS[caller]), case
+                assert {(message["type"], message["code"]) for message in messages} <= {("error", "unauthorized")}, case
+                assert not matrix.reads.recorded, f"{case}: {matrix.reads.recorded}"
+                assert matrix.dump() == before, case
 
 
 @pytest.mark.parametrize("carrier", ["cookie", "first frame"])
-def test_key_is_no_participants_credential(matrix: Matrix, carrier: str) -> None:
-    """In the cookie and in the first frame only tokens count: an API key there is refused."""
+def test_key_is_refused_as_cookie_and_as_first_frame(matrix: Matrix, carrier: str) -> None:
     key = f"Bearer {matrix.app.create_key('sessions:write')}"
-    assert Caller(matrix, matrix.new_user(), key, carrier).closed_with()[0] == 4401
+    assert Socket(matrix, matrix.new_user(), key, carrier).closed_with()[0] == 4401
 
 
-def test_socket_that_introduces_itself_by_something_else_is_refused(matrix: Matrix) -> None:
-    """A first frame that is no introduction, or none of ours, closes with 4401."""
+def test_invalid_first_frame_is_closed_with_4401(matrix: Matrix) -> None:
     for frame in ({"type": "auth"}, {"type": "auth", "token": 7}, {"type": "auth", "token": "x" * 5000}, [], "x"):
-        socket = Caller(matrix, matrix.new_user(), None, "header")
-        socket.say(frame)
+        socket = Socket(matrix, matrix.new_user(), None, "header")
+        socket.send(frame)
         assert socket.closed_with()[0] == 4401
 
 
-def test_subprotocol_of_ours_is_answered_and_the_token_is_not(matrix: Matrix) -> None:
-    """A browser wants one of those that it offered; its token stands in no response."""
+def test_subprotocol_is_selected_without_the_token(matrix: Matrix) -> None:
+    """A browser requires one of the offered subprotocols; no response contains the token."""
     user_id = matrix.new_user()
-    socket = Caller(matrix, user_id, f"Bearer {matrix.app.create_token(user_id)}", "subprotocol")
+    socket = Socket(matrix, user_id, f"Bearer {matrix.app.create_token(user_id)}", "subprotocol")
     assert socket.ws.subprotocol == "stepkeep"
     socket.ws.close()
 
 
-def end_by_revoking(matrix: Matrix, key: SessionKey, _api_key: str) -> None:
+def revoke_tokens(matrix: Matrix, key: SessionKey, _api_key: str) -> None:
     matrix.app.credentials.revoke_tokens(key)
 
 
-def end_by_command(matrix: Matrix, key: SessionKey, _api_key: str) -> None:
-    flask_command(matrix.app.store, "invitations", "revoke", *key)
+def revoke_tokens_by_command(matrix: Matrix, key: SessionKey, _api_key: str) -> None:
+    run_command(matrix.app.store, "invitations", "revoke", *key)
 
 
-def end_by_time(matrix: Matrix, _key: SessionKey, _api_key: str) -> None:
+def expire_tokens(matrix: Matrix, _key: SessionKey, _api_key: str) -> None:
     matrix.app.clock.ahead_us = 91 * DAY_US
 
 
-def end_by_revoking_the_key(matrix: Matrix, _key: SessionKey, api_key: str) -> None:
+def revoke_key(matrix: Matrix, _key: SessionKey, api_key: str) -> None:
     matrix.app.credentials.revoke_key(api_key.split("_")[1])
 
 
-def end_by_revoking_the_key_by_command(matrix: Matrix, _key: SessionKey, api_key: str) -> None:
-    flask_command(matrix.app.store, "api-keys", "revoke", api_key.split("_")[1])
+def revoke_key_by_command(matrix: Matrix, _key: SessionKey, api_key: str) -> None:
+    run_command(matrix.app.store, "api-keys", "revoke", api_key.split("_")[1])
 
 
-def flask_command(store: SessionStore, *arguments: str) -> None:
+def run_command(store: SessionStore, *arguments: str) -> None:
     """Run an operator's command in a process of its own."""
     settings = store.settings
     environment = {
@@ -301,48 +310,50 @@ def flask_command(store: SessionStore, *arguments: str) -> None:
         "STEPKEEP_ENVIRONMENT": "production",
     }
     command = [sys.executable, "-m", "flask", "--app", "wsgi", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
+    completed = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert completed.returncode == 0, completed.stderr
 
 
 @pytest.mark.parametrize(
     ("end", "caller"),
     [
-        (end_by_revoking, "participant"),
-        (end_by_command, "participant"),
-        (end_by_time, "participant"),
-        (end_by_revoking_the_key, "key"),
-        (end_by_revoking_the_key_by_command, "key"),
+        (revoke_tokens, "participant"),
+        (revoke_tokens_by_command, "participant"),
+        (expire_tokens, "participant"),
+        (revoke_key, "key"),
+        (revoke_key_by_command, "key"),
     ],
     ids=["revoked", "revoked by command", "expired", "key revoked", "key revoked by command"],
 )
-def test_open_socket_is_closed_when_its_credentials_hold_no_more(
+def test_open_socket_is_closed_when_its_credentials_expire_or_are_revoked(
     matrix: Matrix, end: Callable[[Matrix, SessionKey, str], None], caller: str
 ) -> None:
-    """With 4401, though the client says nothing; what it sends after that is not done. Others stay."""
+    """With 4401, without a message of the client; other sockets stay open."""
     user_id, other = matrix.new_user(), matrix.new_user()
     api_key = matrix.app.create_key("sessions:write")
-    shown = f"Bearer {api_key if caller == 'key' else matrix.app.create_token(user_id)}"
-    socket = Caller(matrix, user_id, shown, "header")
-    assert socket.hear()["type"] == "state"
-    stays = Caller(matrix, other, f"Bearer {matrix.app.create_key('sessions:write')}", "header")
-    stays.hear()
+    credential = f"Bearer {api_key if caller == 'key' else matrix.app.create_token(user_id)}"
+    socket = Socket(matrix, user_id, credential, "header")
+    assert socket.receive()["type"] == "state"
+    other_socket = Socket(matrix, other, f"Bearer {matrix.app.create_key('sessions:write')}", "header")
+    other_socket.receive()
     try:
         end(matrix, SessionKey("phq9", user_id), api_key)
-        code, said = socket.closed_with()
+        code, messages = socket.closed_with()
     finally:
         matrix.app.clock.ahead_us = 0
-    assert (code, [one["code"] for one in said]) == (4401, ["unauthorized"])
-    stays.say({"type": "ping"})
-    assert stays.hear()["type"] == "pong"
-    stays.ws.close()
-    found = matrix.app.store.queries.load(SessionKey("phq9", user_id))
-    assert found is not None
-    assert found.state.version == 1
+    assert (code, [message["code"] for message in messages]) == (4401, ["unauthorized"])
+    other_socket.send({"type": "ping"})
+    assert other_socket.receive()["type"] == "pong"
+    other_socket.ws.close()
+    session = matrix.app.store.queries.load(SessionKey("phq9", user_id))
+    assert session is not None
+    assert session.state.version == 1
 
 
-def test_handshake_at_another_host_is_refused(matrix: Matrix) -> None:
-    """A name that is not STEPKEEP_PUBLIC_URL's gets 400 before anything is looked at."""
+def test_handshake_at_a_wrong_host_is_refused(matrix: Matrix) -> None:
+    """400 before anything else is checked."""
     with pytest.raises(InvalidStatus) as refused:
         connect("ws://evil.test/ws/survey/x", sock=create_connection(("127.0.0.1", matrix.port)), legacy=True)
     assert refused.value.response.status_code == 400

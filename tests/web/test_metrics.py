@@ -1,4 +1,4 @@
-"""``/metrics``: who may read it, also while the database is away, and that several processes add up."""
+"""``/metrics``: authorization, also while the database is unavailable, and sums over several processes."""
 
 import contextlib
 import json
@@ -21,51 +21,50 @@ from tests.waiting import wait_for
 from tests.web.conftest import running_server
 from tests.web.production import App, production_app
 
-Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[App]:
-    """The application in this process, on an empty SQLite file."""
     url = create_sqlite(tmp_path / "metrics.db")
     with production_app(Settings(database_url=url, surveys_dir=SURVEYS)) as app:
         yield app
 
 
 @pytest.fixture
-def unshared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No folder is named in the environment, before and after."""
+def no_shared_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unset the variable of the shared directory, before and after."""
     monkeypatch.setenv(multiprocess.VARIABLE, "")
     monkeypatch.delenv(multiprocess.VARIABLE)
 
 
-def figures(text: str) -> Figures:
+def parse_metrics(text: str) -> Samples:
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-    return {(one.name, tuple(sorted(one.labels.items()))): one.value for one in samples}
+    return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in samples}
 
 
-def read(server: Server) -> Figures:
+def read_metrics(server: Server) -> Samples:
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=20) as answer:
-        return figures(answer.read().decode())
+        return parse_metrics(answer.read().decode())
 
 
-def one(found: Figures, name: str, **labels: str) -> float:
-    return found.get((name, tuple(sorted(labels.items()))), 0.0)
+def sample_value(samples: Samples, name: str, **labels: str) -> float:
+    return samples.get((name, tuple(sorted(labels.items()))), 0.0)
 
 
-def workers_of(server: Server) -> set[int]:
+def worker_pids(server: Server) -> set[int]:
     assert server.process is not None
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
     return {int(pid) for pid in children.split()}
 
 
-def test_processes_add_up(servers: Servers, tmp_path: Path) -> None:
-    """Two workers on PostgreSQL: every turn of every connection counts once, whichever worker is asked."""
+def test_metrics_are_summed_over_workers(servers: Servers, tmp_path: Path) -> None:
+    """Each turn counts once, whichever worker serves the request."""
     shared = tmp_path / "shared"
     with running_server(
         "postgresql", servers, tmp_path, WEB_CONCURRENCY="2", STEPKEEP_METRICS_DIR=str(shared)
     ) as server:
-        wait_for(lambda: len(workers_of(server)) == 2, lambda: server.log)
+        wait_for(lambda: len(worker_pids(server)) == 2, lambda: server.log)
         with contextlib.ExitStack() as stack:
             sockets = [
                 stack.enter_context(connect(f"{server.ws_url}/ws/survey/u-{number}?survey=phq9", legacy=True))
@@ -76,117 +75,133 @@ def test_processes_add_up(servers: Servers, tmp_path: Path) -> None:
                 for turn in range(5):
                     ws.send(json.dumps({"type": "goto", "id": f"m-{number}-{turn}", "step": "Q1"}))
                     assert json.loads(ws.recv(timeout=10))["type"] == "ack"
-            wait_for(lambda: one(read(server), "stepkeep_connections") == 12, lambda: str(read(server)))
-            for _ in range(6):  # by whichever worker
-                found = read(server)
-                assert one(found, "stepkeep_events_total", action="went_to") == 60
-                assert one(found, "stepkeep_events_total", action="started") == 12
-                assert one(found, "stepkeep_turns_total", outcome="accepted", code="") == 72
-                assert one(found, "stepkeep_turn_seconds_count") == 72
-        wait_for(lambda: one(read(server), "stepkeep_connections") == 0, lambda: str(read(server)))
-        (build,) = [labels for name, labels in read(server) if name == "stepkeep_build_info"]
+            wait_for(
+                lambda: sample_value(read_metrics(server), "stepkeep_connections") == 12,
+                lambda: str(read_metrics(server)),
+            )
+            for _ in range(6):  # by either worker
+                samples = read_metrics(server)
+                assert sample_value(samples, "stepkeep_events_total", action="went_to") == 60
+                assert sample_value(samples, "stepkeep_events_total", action="started") == 12
+                assert sample_value(samples, "stepkeep_turns_total", outcome="accepted", code="") == 72
+                assert sample_value(samples, "stepkeep_turn_seconds_count") == 72
+        wait_for(
+            lambda: sample_value(read_metrics(server), "stepkeep_connections") == 0, lambda: str(read_metrics(server))
+        )
+        (build,) = [labels for name, labels in read_metrics(server) if name == "stepkeep_build_info"]
         assert dict(build)["database"] == "postgresql"
         assert len({file.name.rpartition("_")[2] for file in shared.glob("counter_*.db")}) >= 2
 
 
-def test_what_a_dead_worker_had_open_counts_no_more(servers: Servers, tmp_path: Path) -> None:
-    """Its turns stay; its connections are gone, and a new one counts as ever."""
+def test_gauges_of_a_dead_worker_are_dropped(servers: Servers, tmp_path: Path) -> None:
+    """Its counters stay."""
     with running_server("postgresql", servers, tmp_path, WEB_CONCURRENCY="2") as server:
-        wait_for(lambda: len(workers_of(server)) == 2, lambda: server.log)
+        wait_for(lambda: len(worker_pids(server)) == 2, lambda: server.log)
         with contextlib.ExitStack() as stack:
             for number in range(8):
                 ws = stack.enter_context(connect(f"{server.ws_url}/ws/survey/u-{number}?survey=phq9", legacy=True))
                 ws.recv(timeout=10)
-            wait_for(lambda: one(read(server), "stepkeep_connections") == 8, lambda: str(read(server)))
-            before = workers_of(server)
+            wait_for(
+                lambda: sample_value(read_metrics(server), "stepkeep_connections") == 8,
+                lambda: str(read_metrics(server)),
+            )
+            before = worker_pids(server)
             for pid in before:
                 os.kill(pid, signal.SIGKILL)
-            wait_for(lambda: not workers_of(server) & before and len(workers_of(server)) == 2, lambda: server.log)
+            wait_for(lambda: not worker_pids(server) & before and len(worker_pids(server)) == 2, lambda: server.log)
             server.wait_until_it_answers()
-            wait_for(lambda: one(read(server), "stepkeep_connections") == 0, lambda: str(read(server)))
-            assert one(read(server), "stepkeep_events_total", action="started") == 8
-        folder = _folder_of(server)
+            wait_for(
+                lambda: sample_value(read_metrics(server), "stepkeep_connections") == 0,
+                lambda: str(read_metrics(server)),
+            )
+            assert sample_value(read_metrics(server), "stepkeep_events_total", action="started") == 8
+        folder = _metrics_directory(server)
         assert folder.is_dir()
         server.terminate()
         assert not folder.exists()
 
 
-def _folder_of(server: Server) -> Path:
-    """Return the folder that the server made for its figures."""
-    (worker, *_) = workers_of(server)
+def _metrics_directory(server: Server) -> Path:
+    """Return the directory that the server created for its metrics."""
+    (worker, *_) = worker_pids(server)
     maps = Path(f"/proc/{worker}/maps").read_text()
     return Path(next(line.split()[-1] for line in maps.splitlines() if "counter_" in line)).parent
 
 
 def test_requests_and_errors_are_counted_by_route_and_code(app: App) -> None:
-    """By the route, not the path, so that nobody is named and the labels stay few."""
+    """By route, not by path: no user id becomes a label, and the labels stay few."""
     key = app.create_key("metrics")
-    before = figures(app.request("GET", "/metrics", key).text)
+    before = parse_metrics(app.request("GET", "/metrics", key).text)
     for user in ("ada", "bob"):
         assert app.request("GET", f"/api/session/{user}?survey=phq9").status_code == 401
     app.request("BREW", "/nowhere")
-    after = figures(app.request("GET", "/metrics", key).text)
+    after = parse_metrics(app.request("GET", "/metrics", key).text)
 
-    def grown(name: str, **labels: str) -> float:
-        return one(after, name, **labels) - one(before, name, **labels)
+    def increase(name: str, **labels: str) -> float:
+        return sample_value(after, name, **labels) - sample_value(before, name, **labels)
 
     route = "/api/session/<path:user_id>"
-    assert grown("stepkeep_requests_total", method="GET", route=route, status="401") == 2
-    assert grown("stepkeep_requests_total", method="other", route="none", status="404") == 1
-    assert grown("stepkeep_request_seconds_count", method="GET", route=route) == 2
-    assert grown("stepkeep_errors_total", interface="http", code="unauthorized") == 2
+    assert increase("stepkeep_requests_total", method="GET", route=route, status="401") == 2
+    assert increase("stepkeep_requests_total", method="other", route="none", status="404") == 1
+    assert increase("stepkeep_request_seconds_count", method="GET", route=route) == 2
+    assert increase("stepkeep_errors_total", interface="http", code="unauthorized") == 2
     assert not [labels for _, labels in after if "'ada'" in str(labels)]
 
 
-def test_key_that_was_good_reads_on_while_the_database_is_away(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are wanted most then; but not with a key that is unknown, lacks the scope or was revoked."""
-    good, other = app.create_key("metrics"), app.create_key("metrics")
-    assert app.request("GET", "/metrics", good).status_code == 200
+def test_verified_key_reads_metrics_while_the_database_is_unavailable(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unknown, insufficient or revoked key does not."""
+    verified, other = app.create_key("metrics"), app.create_key("metrics")
+    assert app.request("GET", "/metrics", verified).status_code == 200
     assert app.request("GET", "/metrics", app.create_key("export")).status_code == 403
 
-    def away(*_: object) -> None:
-        raise DatabaseUnavailable("away")
+    def fail(*_: object) -> None:
+        raise DatabaseUnavailable("test")
 
-    monkeypatch.setattr(app.store, "run_read", away)
-    assert app.request("GET", "/metrics", good).status_code == 200
+    monkeypatch.setattr(app.store, "run_read", fail)
+    assert app.request("GET", "/metrics", verified).status_code == 200
     assert app.request("GET", "/metrics", other).status_code == 503
-    assert app.request("GET", "/metrics", f"{good[:-1]}{'a' if good[-1] != 'a' else 'b'}").status_code == 503
-    app.credentials.revocations.add_key(good.split("_")[1])
-    assert app.request("GET", "/metrics", good).status_code == 503
+    assert app.request("GET", "/metrics", f"{verified[:-1]}{'a' if verified[-1] != 'a' else 'b'}").status_code == 503
+    app.credentials.revocations.add_key(verified.split("_")[1])
+    assert app.request("GET", "/metrics", verified).status_code == 503
 
 
-def test_key_holds_no_longer_than_it_was_made_for(app: App) -> None:
-    """Though it is remembered."""
+def test_cached_key_expires(app: App) -> None:
     key = app.create_key("metrics", expires_at=app.clock() + 60_000_000)
     assert app.request("GET", "/metrics", key).status_code == 200
     app.clock.ahead_us = 61_000_000
     assert app.request("GET", "/metrics", key).status_code == 401
 
 
-def test_gauges_follow_though_nobody_reads_them(app: App) -> None:
-    """Else a process that is not the one that is asked would tell of long ago; closing ends the looking."""
+def test_gauges_are_updated_without_being_read(app: App) -> None:
+    """With several processes, one that serves no reads would report old values."""
     connections = app.flask.extensions["stepkeep"].connections
     gauges = app.flask.extensions["stepkeep"].gauges
     app.request("GET", "/healthz")
     assert connections.acquire()
-    wait_for(lambda: metrics.REGISTRY.get_sample_value("stepkeep_connections") == 1, lambda: "the gauge stands still")
+    wait_for(
+        lambda: metrics.REGISTRY.get_sample_value("stepkeep_connections") == 1, lambda: "the gauge was not updated"
+    )
     connections.release()
-    wait_for(lambda: metrics.REGISTRY.get_sample_value("stepkeep_connections") == 0, lambda: "the gauge stands still")
+    wait_for(
+        lambda: metrics.REGISTRY.get_sample_value("stepkeep_connections") == 0, lambda: "the gauge was not updated"
+    )
     gauges.close()
     assert not gauges._thread.is_alive()
 
 
-def test_prometheus_asks_by_any_address(app: App) -> None:
-    """As a load balancer does; the answer is Prometheus' text and is not to be kept."""
+def test_metrics_are_served_at_any_host(app: App) -> None:
+    """As to a load balancer."""
     answer = app.request("GET", "/metrics", app.create_key("metrics"), base_url="http://10.0.0.5:8000")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
     assert answer.headers["Cache-Control"] == "no-store"
     assert app.request("GET", "/metrics", base_url="http://10.0.0.5:8000").status_code == 401
 
 
-@pytest.mark.usefixtures("unshared")
-def test_folder_begins_empty_and_is_left_alone_by_a_reload(tmp_path: Path) -> None:
-    """Figures of an earlier server would count for ever; what else is in the folder is somebody else's."""
+@pytest.mark.usefixtures("no_shared_directory")
+def test_directory_is_emptied_at_start_and_kept_at_reload(tmp_path: Path) -> None:
+    """Metrics of an earlier server would count for ever; other files are left alone."""
     folder = tmp_path / "a" / "metrics"
     folder.mkdir(parents=True)
     for name in ("counter_7.db", "gauge_livesum_7.db", "sessions.db"):
@@ -194,7 +209,7 @@ def test_folder_begins_empty_and_is_left_alone_by_a_reload(tmp_path: Path) -> No
     settings = Settings(metrics_dir=folder)
     multiprocess.share_metrics(settings)
     assert os.environ[multiprocess.VARIABLE] == str(folder)
-    assert (folder / "counter_7.db").exists(), "another server may still run: nothing is known of a lock yet"
+    assert (folder / "counter_7.db").exists(), "another server may be running: the lock is not taken yet"
     multiprocess.delete_old_metrics(settings)
     assert [file.name for file in folder.iterdir()] == ["sessions.db"]
     (folder / "counter_8.db").touch()
@@ -202,30 +217,29 @@ def test_folder_begins_empty_and_is_left_alone_by_a_reload(tmp_path: Path) -> No
     assert (folder / "counter_8.db").exists()
 
 
-@pytest.mark.usefixtures("unshared")
-def test_one_process_needs_no_folder() -> None:
-    """Its figures are in its memory; several get a folder that is made for them."""
+@pytest.mark.usefixtures("no_shared_directory")
+def test_single_process_needs_no_directory() -> None:
+    """Several processes get a temporary one."""
     multiprocess.share_metrics(Settings())
     assert multiprocess.VARIABLE not in os.environ
     multiprocess.share_metrics(Settings(web_concurrency=2))
-    made = Path(os.environ[multiprocess.VARIABLE])
-    assert made.is_dir()
+    directory = Path(os.environ[multiprocess.VARIABLE])
+    assert directory.is_dir()
     multiprocess.share_metrics(Settings(web_concurrency=2))  # read again: SIGHUP
     multiprocess.delete_temporary_folder()
-    assert not made.exists()
+    assert not directory.exists()
 
 
-@pytest.mark.usefixtures("unshared")
-def test_folder_that_can_not_be_used_is_said(tmp_path: Path) -> None:
-    """Before a server starts, by the setting's name."""
+@pytest.mark.usefixtures("no_shared_directory")
+def test_unusable_directory_raises_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"^STEPKEEP_METRICS_DIR: folder .*file/x can't be used"):
         multiprocess.share_metrics(Settings(metrics_dir=tmp_path / "file" / "x"))
 
 
-def test_faults_are_there_at_nought_and_count(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else Prometheus' increase() would not see the first one; what a client did wrong is none."""
-    before = figures(app.request("GET", "/metrics", app.create_key("metrics")).text)
+def test_internal_errors_start_at_zero_and_count(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the zero, Prometheus' increase() would miss the first one; client errors do not count."""
+    before = parse_metrics(app.request("GET", "/metrics", app.create_key("metrics")).text)
     assert ("stepkeep_internal_errors_total", ()) in before
     assert app.request("GET", "/nowhere").status_code == 404
 
@@ -234,5 +248,8 @@ def test_faults_are_there_at_nought_and_count(app: App, monkeypatch: pytest.Monk
 
     monkeypatch.setitem(app.flask.view_functions, "health.healthz", broken)
     assert app.request("GET", "/healthz").status_code == 500
-    after = figures(app.request("GET", "/metrics", app.create_key("metrics")).text)
-    assert one(after, "stepkeep_internal_errors_total") == one(before, "stepkeep_internal_errors_total") + 1
+    after = parse_metrics(app.request("GET", "/metrics", app.create_key("metrics")).text)
+    assert (
+        sample_value(after, "stepkeep_internal_errors_total")
+        == sample_value(before, "stepkeep_internal_errors_total") + 1
+    )

@@ -1,4 +1,4 @@
-"""The participant's pages in production, without a browser: whose page it is, and which cookie it leaves."""
+"""The participant's pages in production, without a browser: their participant and their cookie."""
 
 import re
 import shutil
@@ -37,8 +37,8 @@ class Clinic:
     def get(self, path: str) -> Any:
         return self.client.get(path, base_url=SITE)
 
-    def bring(self, survey: str, token: str) -> None:
-        """Let the browser have this cookie of the survey."""
+    def set_cookie(self, survey: str, token: str) -> None:
+        """Set the survey's cookie in the browser."""
         self.client.set_cookie(f"__Host-stepkeep.{survey}", token, domain="clinic.test", secure=True)
 
     def create_token(self, survey: str, user_id: str) -> str:
@@ -47,11 +47,11 @@ class Clinic:
 
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
-    """A clinic with a public and a closed survey."""
+    """The application with a public and a closed survey."""
     folder = tmp_path_factory.mktemp("pages")
     surveys = folder / "surveys"
     shutil.copytree(SURVEYS, surveys)
-    add_closed(surveys)
+    add_closed_survey(surveys)
     clock = [now_us()]
     store = open_store(
         Settings(database_url=f"sqlite:///{folder / 'pages.db'}", surveys_dir=surveys, secret_key=SECRET),  # type: ignore[arg-type]
@@ -65,49 +65,49 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
 
 
 @pytest.fixture(autouse=True)
-def fresh(clinic: Clinic) -> None:
-    """Begin each test with a browser that has no cookie."""
+def clear_cookies(clinic: Clinic) -> None:
+    """Start each test with a browser without cookies."""
     clinic.client._cookies.clear()  # type: ignore[attr-defined]
 
 
-def add_closed(surveys: Path) -> None:
+def add_closed_survey(surveys: Path) -> None:
     """Add a survey for who was invited."""
     text = (surveys / "phq9.yaml").read_text().replace("id: phq9", "id: follow-up\naccess: closed")
     (surveys / "follow-up.yaml").write_text(re.sub("title: .*", f"title: {TITLE}", text, count=1))
 
 
-def user_on(page: Any) -> str | None:
-    """Return whose page it is."""
+def page_user_id(page: Any) -> str | None:
+    """Return the user id of the page."""
     found = re.search(r'data-user-id="([^"]*)"', page.text)
     return found and found[1]
 
 
-def test_new_person_gets_an_id_that_is_kept(clinic: Clinic) -> None:
-    """The next visit is his again, and leaves the cookie as it is; no cache keeps the page."""
+def test_new_participant_keeps_their_id(clinic: Clinic) -> None:
+    """The cookie stays as it is, and no cache stores the page."""
     first = clinic.get("/s/phq9")
     assert first.headers["Cache-Control"] == "no-store"
-    assert re.fullmatch(r"[A-Za-z0-9._@:-]{22,128}", user_on(first) or "")
+    assert re.fullmatch(r"[A-Za-z0-9._@:-]{22,128}", page_user_id(first) or "")
     second = clinic.get("/s/phq9?user=somebody-else")
-    assert user_on(second) == user_on(first)
+    assert page_user_id(second) == page_user_id(first)
     assert "Set-Cookie" not in second.headers
-    assert user_on(clinic.get("/s/intake")) != user_on(first)
+    assert page_user_id(clinic.get("/s/intake")) != page_user_id(first)
 
 
-def test_cookie_is_renewed_when_half_of_its_life_is_over(clinic: Clinic) -> None:
-    """Who comes now and then is never shut out."""
-    clinic.bring("follow-up", clinic.create_token("follow-up", "p-1"))
+def test_cookie_is_renewed_after_half_of_its_lifetime(clinic: Clinic) -> None:
+    """So that a regular participant never loses access."""
+    clinic.set_cookie("follow-up", clinic.create_token("follow-up", "p-1"))
     assert "Set-Cookie" not in clinic.get("/s/follow-up").headers
     for _ in range(3):
         clinic.clock[0] += 60 * DAY_US
         page = clinic.get("/s/follow-up")
-        assert (page.status_code, user_on(page)) == (200, "p-1")
+        assert (page.status_code, page_user_id(page)) == (200, "p-1")
         assert "__Host-stepkeep.follow-up=" in page.headers["Set-Cookie"]
 
 
-def test_visit_has_ended_when_the_cookie_holds_no_more(clinic: Clinic) -> None:
-    """401 without a new cookie; a public survey can be begun anew, a closed one is not even named."""
-    clinic.bring("phq9", clinic.create_token("phq9", "p-1"))
-    clinic.bring("follow-up", clinic.create_token("follow-up", "p-1"))
+def test_expired_cookie_gets_401_without_a_new_cookie(clinic: Clinic) -> None:
+    """A public survey can be begun again; a closed one is not named."""
+    clinic.set_cookie("phq9", clinic.create_token("phq9", "p-1"))
+    clinic.set_cookie("follow-up", clinic.create_token("follow-up", "p-1"))
     clinic.clock[0] += 91 * DAY_US
     public, closed = clinic.get("/s/phq9"), clinic.get("/s/follow-up")
     assert (public.status_code, closed.status_code) == (401, 401)
@@ -117,27 +117,25 @@ def test_visit_has_ended_when_the_cookie_holds_no_more(clinic: Clinic) -> None:
     assert TITLE not in closed.text + clinic.get("/").text
 
 
-def test_closed_survey_is_never_begun_anew(clinic: Clinic) -> None:
-    """Whoever posts the form: 401, no cookie."""
+def test_closed_survey_is_never_begun_again(clinic: Clinic) -> None:
     answer = clinic.client.post("/s/follow-up/anew", base_url=SITE, headers={"Origin": SITE})
     assert answer.status_code == 401
     assert "Set-Cookie" not in answer.headers
     assert clinic.client.post("/s/nothing/anew", base_url=SITE).status_code == 404
 
 
-def test_closed_survey_is_listed_to_who_was_invited(clinic: Clinic) -> None:
-    """And to nobody else; a cookie of another survey is none of this one."""
+def test_closed_survey_is_listed_to_the_invited_only(clinic: Clinic) -> None:
+    """A cookie of another survey is no invitation."""
     assert TITLE not in clinic.get("/").text
-    clinic.bring("follow-up", clinic.create_token("phq9", "p-1"))
+    clinic.set_cookie("follow-up", clinic.create_token("phq9", "p-1"))
     assert TITLE not in clinic.get("/").text
-    clinic.bring("follow-up", clinic.create_token("follow-up", "p-1"))
+    clinic.set_cookie("follow-up", clinic.create_token("follow-up", "p-1"))
     assert TITLE in clinic.get("/").text
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126, exclude_characters='";,\\'), min_size=1))
-def test_no_made_up_cookie_opens_a_session(clinic: Clinic, token: str) -> None:
-    """Whatever a browser brings, only what was signed here shows a participant's page."""
-    clinic.bring("follow-up", token)
+def test_forged_cookie_opens_no_session(clinic: Clinic, token: str) -> None:
+    clinic.set_cookie("follow-up", token)
     page = clinic.get("/s/follow-up")
-    assert (page.status_code, user_on(page)) == (401, None)
+    assert (page.status_code, page_user_id(page)) == (401, None)
     assert TITLE not in page.text

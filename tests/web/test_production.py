@@ -1,4 +1,4 @@
-"""The server as it is in production: what it starts with, what its responses say to browsers, and what it refuses."""
+"""The server in production: its startup, its response headers, and the requests that it refuses."""
 
 import http.client
 import json
@@ -45,8 +45,8 @@ SIGN_IN_COOKIE = "__Host-stepkeep-sign-in"
 YEAR_S = 365 * 86_400
 
 
-class MakeRun(Server):
-    """A server that is started as `make run` does."""
+class ServeModule(Server):
+    """A server started with ``python -m app.serve``, as by `make run`."""
 
     @property
     def command(self) -> list[str]:
@@ -55,7 +55,7 @@ class MakeRun(Server):
 
 @pytest.fixture(scope="module")
 def app(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The application, with a key that may do everything."""
+    """The application in production."""
     with production_app_on(
         "sqlite", servers, tmp_path_factory.mktemp("app"), address_failures="1000000/hour"
     ) as opened_door:
@@ -63,16 +63,15 @@ def app(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def served(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The real server, with the switch on that shows faults in other programs."""
-    folder = tmp_path_factory.mktemp("served")
+def debug_server(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The real server, with FLASK_DEBUG on."""
+    folder = tmp_path_factory.mktemp("debug_server")
     with running_server("sqlite", servers, folder, **in_production(FLASK_DEBUG="1")) as server:
         yield server
 
 
 @pytest.fixture
-def settings_here(tmp_path: Path) -> Settings:
-    """Settings with an empty SQLite file."""
+def settings(tmp_path: Path) -> Settings:
     url = create_sqlite(tmp_path / "here.db")
     return Settings(database_url=url, surveys_dir=SURVEYS)
 
@@ -97,24 +96,23 @@ def settings_here(tmp_path: Path) -> Settings:
         "/survey_sessions.db",
     ],
 )
-def test_asset_outside_of_its_folder_is_not_found(served: Server, path: str) -> None:
-    """However the way out is written: 404, and nothing of a file."""
-    answer = send_raw(served, "GET", path, "Connection: close")
+def test_asset_outside_the_static_directory_is_not_found(debug_server: Server, path: str) -> None:
+    """However the path is encoded, the response contains nothing of a file."""
+    answer = send_raw(debug_server, "GET", path, "Connection: close")
     assert re.match(r"HTTP/1.1 (404|308) ", answer), answer[:200]  # 308: to the path without its doubled slash
     assert "import" not in answer
     assert "root:" not in answer
 
 
-def test_folder_of_assets_is_not_listed(app: App) -> None:
-    """No folder answers with what is in it."""
+def test_directories_are_not_listed(app: App) -> None:
     for path in ("/assets", "/assets/", "/assets/vendor", "/assets/vendor/", "/assets/.", "/s/", "/api/"):
         answer = app.request("GET", path)
         assert answer.status_code == 404, path
         assert ".js" not in answer.text, path
 
 
-def test_cookies_are_host_only_secure_and_of_one_site(app: App) -> None:
-    """Both bear the prefix __Host-, so that no other host sets them; no script reads them."""
+def test_cookies_are_host_only_secure_and_same_site(app: App) -> None:
+    """And HttpOnly; with the prefix __Host- no other host can set them."""
     answers = [
         (app.request("GET", "/s/phq9"), COOKIE, "Lax"),
         (app.request("POST", "/s/phq9/anew"), COOKIE, "Lax"),
@@ -130,64 +128,63 @@ def test_cookies_are_host_only_secure_and_of_one_site(app: App) -> None:
         assert not [part for part in parts if part.lower().startswith("domain")]
 
 
-def cors_of(answer: TestResponse) -> dict[str, str]:
+def cors_headers(answer: TestResponse) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name.lower().startswith("access-control-")}
 
 
-def test_cors_is_off_unless_the_origin_is_allowed(app: App, settings_here: Settings) -> None:
-    """No header of CORS by itself; with STEPKEEP_ALLOWED_ORIGINS for exactly these, for REST alone, and never with cookies."""
+def test_cors_is_off_unless_the_origin_is_allowed(app: App, settings: Settings) -> None:
+    """By STEPKEEP_ALLOWED_ORIGINS, exactly, for REST only and without cookies."""
     preflight = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "Authorization"}
     for origin in (SITE, EVIL, "null"):
         for row in ROWS:
-            assert not cors_of(send_row(app, row, Origin=origin)), row
-        assert not cors_of(app.request("OPTIONS", "/api/sessions", headers={"Origin": origin, **preflight}))
-    with production_app(settings_here, allowed_origins="https://app.test, https://two.test/") as other:
+            assert not cors_headers(send_row(app, row, Origin=origin)), row
+        assert not cors_headers(app.request("OPTIONS", "/api/sessions", headers={"Origin": origin, **preflight}))
+    with production_app(settings, allowed_origins="https://app.test, https://two.test/") as other:
         for origin in ("https://app.test", "https://two.test"):
-            found = cors_of(other.request("OPTIONS", "/api/sessions", headers={"Origin": origin, **preflight}))
-            assert found["Access-Control-Allow-Origin"] == origin
-            assert "Access-Control-Allow-Credentials" not in found
-            assert not cors_of(other.request("GET", "/", headers={"Origin": origin}))
+            headers = cors_headers(other.request("OPTIONS", "/api/sessions", headers={"Origin": origin, **preflight}))
+            assert headers["Access-Control-Allow-Origin"] == origin
+            assert "Access-Control-Allow-Credentials" not in headers
+            assert not cors_headers(other.request("GET", "/", headers={"Origin": origin}))
         wrong = ["http://app.test", "https://app.test.evil.test", "https://appxtest", "https://app.test:8443", "null"]
         for origin in [*wrong, "https://evil.test/https://app.test", SITE]:
-            assert not cors_of(other.request("OPTIONS", "/api/sessions", headers={"Origin": origin, **preflight})), (
-                origin
-            )
-            assert not cors_of(other.request("GET", "/api/surveys", headers={"Origin": origin})), origin
+            assert not cors_headers(
+                other.request("OPTIONS", "/api/sessions", headers={"Origin": origin, **preflight})
+            ), origin
+            assert not cors_headers(other.request("GET", "/api/surveys", headers={"Origin": origin})), origin
 
 
 @pytest.mark.parametrize(
     "weak", ["none", *(pytest.param(weak, marks=pytest.mark.long) for weak in WEAK_KEYS if weak != "none")]
 )
 def test_production_does_not_start_without_a_strong_secret_key(tmp_path: Path, weak: str) -> None:
-    """Under gunicorn and by `make run`: one line that says what to do, exit code 1, and no database is made."""
-    ended = [run_gunicorn(tmp_path, **WEAK_KEYS[weak])]
-    ended.append(run_server("app.serve", folder=tmp_path, HOST="0.0.0.0", **WEAK_KEYS[weak]))  # noqa: S104 - it must not start
+    """One line that says what to do, exit code 1, and no database file."""
+    results = [run_gunicorn(tmp_path, **WEAK_KEYS[weak])]
+    results.append(run_server("app.serve", folder=tmp_path, HOST="0.0.0.0", **WEAK_KEYS[weak]))  # noqa: S104 - it must not start
     if weak == "none":
-        ended.append(run_server("flask", "--app", "wsgi", "api-keys", "list", folder=tmp_path))
-    for done in ended:
-        assert done.returncode == 1, done.stderr
-        (line,) = done.stderr.splitlines()
+        results.append(run_server("flask", "--app", "wsgi", "api-keys", "list", folder=tmp_path))
+    for result in results:
+        assert result.returncode == 1, result.stderr
+        (line,) = result.stderr.splitlines()
         assert "SECRET_KEY" in line
         assert "secrets.token_urlsafe(32)" in line
         assert not [value for value in WEAK_KEYS[weak].values() if value and value in line]
     assert not list(tmp_path.iterdir())
 
 
-def test_development_says_so_in_one_line(tmp_path: Path) -> None:
-    """Who runs it without any setting reads that nobody is asked for credentials, and for whom it is."""
-    server = MakeRun(tmp_path)
+def test_development_mode_is_logged_in_one_line(tmp_path: Path) -> None:
+    server = ServeModule(tmp_path)
     server.start()
     try:
-        told = [line for line in server.log.splitlines() if "Development mode" in line]
+        lines = [line for line in server.log.splitlines() if "Development mode" in line]
     finally:
         server.stop()
-    assert told == ["Development mode: no authentication, and only this machine is served."]
+    assert lines == ["Development mode: no authentication, and only this machine is served."]
 
 
-def test_development_is_for_loopback_only(tmp_path: Path, settings_here: Settings) -> None:
-    """It listens nowhere else, and serves no other address, name or machine, however it was started."""
+def test_development_serves_loopback_only(tmp_path: Path, settings: Settings) -> None:
+    """It binds to no other address, and refuses other clients and hosts."""
     everywhere = "0.0.0.0"  # noqa: S104 - it must not start
-    for done in (
+    for result in (
         run_server("app.serve", folder=tmp_path, HOST=everywhere, STEPKEEP_ENVIRONMENT="development"),
         run_gunicorn(tmp_path, HOST=everywhere, STEPKEEP_ENVIRONMENT="development"),
         run_gunicorn(
@@ -195,11 +192,11 @@ def test_development_is_for_loopback_only(tmp_path: Path, settings_here: Setting
         ),
         run_gunicorn(tmp_path, STEPKEEP_ENVIRONMENT="development", GUNICORN_CMD_ARGS=f"--bind [::]:{free_port()}"),
     ):
-        assert done.returncode == 1
-        assert "evelopment mode has no authentication" in done.stderr
-    store = open_store(settings_here.model_copy(update={"environment": "development"}))
+        assert result.returncode == 1
+        assert "evelopment mode has no authentication" in result.stderr
+    store = open_store(settings.model_copy(update={"environment": "development"}))
     app = create_app(store.settings, store)
-    asks = [
+    cases = [
         ("http://127.0.0.1:8000", "127.0.0.1", 200),
         ("http://localhost:8000", "127.0.0.1", 200),
         ("http://[::1]:8000", "::1", 200),
@@ -208,7 +205,7 @@ def test_development_is_for_loopback_only(tmp_path: Path, settings_here: Setting
         ("http://192.0.2.1", "127.0.0.1", 403),
         ("http://127.0.0.1:8000", "192.0.2.7", 403),
     ]
-    for base, remote, status in asks:
+    for base, remote, status in cases:
         for path in ("/", "/api/sessions", "/healthz", "/assets/style.css"):
             with app.test_client() as client:
                 answer = client.get(path, base_url=base, environ_base={"REMOTE_ADDR": remote}, buffered=True)
@@ -217,18 +214,18 @@ def test_development_is_for_loopback_only(tmp_path: Path, settings_here: Setting
     store.close()
 
 
-INSIDE = re.compile(r"Traceback|File \"|\.py\b|sqlalchemy|sqlite|psycopg|/srv|site-packages|werkzeug", re.IGNORECASE)
+INTERNALS = re.compile(r"Traceback|File \"|\.py\b|sqlalchemy|sqlite|psycopg|/srv|site-packages|werkzeug", re.IGNORECASE)
 
 
-def test_error_bodies_say_nothing_of_the_inside(
-    settings_here: Settings, served: Server, monkeypatch: pytest.MonkeyPatch
+def test_error_bodies_reveal_no_internals(
+    settings: Settings, debug_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One fixed sentence for faults of ours, whatever FLASK_DEBUG says; no types, places or versions anywhere."""
+    """One fixed sentence for internal errors, whatever FLASK_DEBUG says; no types, paths or versions."""
     monkeypatch.setenv("FLASK_DEBUG", "1")
-    with production_app(settings_here) as app:
+    with production_app(settings) as app:
         for label, answer in all_responses(app):
             if answer.status_code >= 400:
-                assert not INSIDE.search(answer.text), label
+                assert not INTERNALS.search(answer.text), label
         token = app.create_token("somebody")
 
         def fail(*_: object) -> None:
@@ -242,61 +239,61 @@ def test_error_bodies_say_nothing_of_the_inside(
             app.store.queries, "database_facts", lambda: (_ for _ in ()).throw(DatabaseUnavailable("psycopg"))
         )
         answer = app.request("GET", "/readyz")
-        assert (answer.status_code, INSIDE.search(answer.text)) == (503, None)
+        assert (answer.status_code, INTERNALS.search(answer.text)) == (503, None)
     for answer in (
-        send_raw(served, "GET", "/nowhere"),
-        send_raw(served, "GET", "/\x00"),
-        exchange(served, b"nonsense\r\n\r\n"),
+        send_raw(debug_server, "GET", "/nowhere"),
+        send_raw(debug_server, "GET", "/\x00"),
+        exchange(debug_server, b"nonsense\r\n\r\n"),
     ):
         assert not re.search(r"Traceback|File \"|gunicorn/\d|Python/\d|Werkzeug/\d", answer), answer
-    asked_for = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
-    asked_for.request("GET", "/readyz")
-    assert json.loads(asked_for.getresponse().read()) == {"status": "ready"}
-    asked_for.close()
+    connection = http.client.HTTPConnection("127.0.0.1", debug_server.port, timeout=10)
+    connection.request("GET", "/readyz")
+    assert json.loads(connection.getresponse().read()) == {"status": "ready"}
+    connection.close()
 
 
 @pytest.mark.parametrize(
-    ("fault", "inside"),
+    ("error", "internals"),
     [
         (MissingKey("0123456789ab"), ("0123456789ab", "STEPKEEP_ANSWERS_KEYS")),
         (ErasureNotListed("/srv/lists/erasures.jsonl", "No space left"), ("/srv/lists", "erasures.jsonl", "No space")),
     ],
     ids=["MissingKey", "ErasureNotListed"],
 )
-def test_which_key_or_file_is_missing_is_for_the_log_alone(
-    settings_here: Settings,
+def test_missing_key_or_file_is_named_in_the_log_only(
+    settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    fault: StepkeepError,
-    inside: tuple[str, ...],
+    error: StepkeepError,
+    internals: tuple[str, ...],
 ) -> None:
-    """503 and a sentence for whoever asks, a key's holder too; the operator reads which one it is."""
+    """The caller gets 503, also with a key."""
 
     def fail(*_: object) -> None:
-        raise fault
+        raise error
 
-    with production_app(settings_here) as app:
+    with production_app(settings) as app:
         app.begin_session("somebody")
         monkeypatch.setattr(app.store.queries, "load", fail)
         monkeypatch.setattr(app.store.erasure, "delete", fail)
         for method in ("GET", "DELETE"):
             caplog.clear()
             answer = app.request(method, "/api/session/somebody?survey=phq9", app.create_key())
-            assert (answer.status_code, answer.json["code"]) == (503, fault.code)
-            assert not [word for word in inside if word in answer.text]
+            assert (answer.status_code, answer.json["code"]) == (503, error.code)
+            assert not [word for word in internals if word in answer.text]
             (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-            assert not [word for word in inside if word not in line]
+            assert not [word for word in internals if word not in line]
 
 
-def test_which_key_is_missing_is_not_told_on_a_socket(
-    settings_here: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_missing_key_is_not_named_on_a_socket(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is closed with 1013, and the operator reads in the log which one it is."""
+    """It is closed with 1013, and the log names the key."""
 
     def fail(*_: object, **__: object) -> None:
         raise MissingKey("0123456789ab")
 
-    with production_app(settings_here) as app, listening(app.flask) as port:
+    with production_app(settings) as app, listening(app.flask) as port:
         monkeypatch.setattr(app.store.turns, "join", fail)
         with socket_to(port, "somebody", app.create_token("somebody")) as ws:
             assert "0123456789ab" not in ws.recv(timeout=10)
@@ -306,17 +303,16 @@ def test_which_key_is_missing_is_not_told_on_a_socket(
     ]
 
 
-def test_every_response_asks_for_https_for_a_year(app: App) -> None:
-    """Of subdomains too (RFC 6797); a year at least."""
+def test_every_response_has_hsts_for_a_year(app: App) -> None:
+    """Including subdomains (RFC 6797)."""
     for label, answer in all_responses(app):
         header = answer.headers.get("Strict-Transport-Security", "")
-        found = re.fullmatch(r"max-age=(\d+); includeSubDomains", header)
-        assert found, label
-        assert int(found[1]) >= YEAR_S
+        match = re.fullmatch(r"max-age=(\d+); includeSubDomains", header)
+        assert match, label
+        assert int(match[1]) >= YEAR_S
 
 
 def test_every_response_has_the_security_headers(app: App) -> None:
-    """Whatever it answers: no guessing of types, no frames, no referrer, no sharing with other sites' pages."""
     wanted = {
         "X-Content-Type-Options": {"nosniff"},
         "Referrer-Policy": {"no-referrer", "same-origin"},
@@ -332,8 +328,8 @@ def test_every_response_has_the_security_headers(app: App) -> None:
         assert "X-Powered-By" not in answer.headers
 
 
-def test_every_response_names_its_type(app: App) -> None:
-    """And its character set where it is text; each of our assets is what its name says."""
+def test_every_response_has_its_content_type(app: App) -> None:
+    """With the character set if it is text; assets by their file name."""
     for label, answer in all_responses(app):
         if answer.data:
             kind = answer.headers.get("Content-Type", "")
@@ -347,8 +343,8 @@ def test_every_response_names_its_type(app: App) -> None:
         assert answer.headers["Content-Type"].endswith("; charset=utf-8") or file.suffix == ".woff2", file
 
 
-def test_policy_lets_in_nothing_but_our_own_files(app: App) -> None:
-    """Scripts, styles and connections are our own; nothing stands inline, and no page asks another host."""
+def test_content_security_policy_allows_own_files_only(app: App) -> None:
+    """No page has inline code or requests another host."""
     policy = dict(part.split(" ", 1) for part in app.request("GET", "/").headers["Content-Security-Policy"].split("; "))
     assert policy == {
         "default-src": "'none'",
@@ -371,10 +367,10 @@ def test_policy_lets_in_nothing_but_our_own_files(app: App) -> None:
 
 
 def logged_address(caplog: pytest.LogCaptureFixture) -> str:
-    """Return the address that the log's last line is about."""
-    found = re.search(r"address='([^']*)'", caplog.records[-1].getMessage())
-    assert found is not None
-    return found[1]
+    """Return the address in the last line of the log."""
+    match = re.search(r"address='([^']*)'", caplog.records[-1].getMessage())
+    assert match is not None
+    return match[1]
 
 
 @pytest.mark.parametrize(
@@ -387,12 +383,12 @@ def logged_address(caplog: pytest.LogCaptureFixture) -> str:
         (2, "192.0.2.7", "127.0.0.1"),
     ],
 )
-def test_forwarded_headers_count_from_trusted_proxies_only(
-    settings_here: Settings, caplog: pytest.LogCaptureFixture, proxies: int, forwarded: str, address: str
+def test_forwarded_headers_are_trusted_for_the_configured_hops_only(
+    settings: Settings, caplog: pytest.LogCaptureFixture, proxies: int, forwarded: str, address: str
 ) -> None:
-    """As many hops as STEPKEEP_PROXIES says, counted from the server; what the client wrote before is nobody's address."""
+    """STEPKEEP_PROXIES hops, counted from the server; what the client itself sent is ignored."""
     caplog.set_level(logging.WARNING, "stepkeep.security")
-    with production_app(settings_here, proxies=proxies, public_url="") as app:
+    with production_app(settings, proxies=proxies, public_url="") as app:
         headers = {
             "X-Forwarded-For": forwarded,
             "X-Forwarded-Host": "forged.test",
@@ -403,19 +399,19 @@ def test_forwarded_headers_count_from_trusted_proxies_only(
         assert app.request("GET", "/api/sessions", headers=headers).status_code == 401
         assert logged_address(caplog) == address
         link = app.request("POST", "/api/surveys/phq9/participants", headers=headers).json["link"]
-        believed = proxies == 1
-        assert link.startswith("https://forged.test/" if believed else f"{SITE}/")
+        is_trusted = proxies == 1
+        assert link.startswith("https://forged.test/" if is_trusted else f"{SITE}/")
 
 
-def stored(app: App) -> dict[str, Any]:
+def stored_rows(app: App) -> dict[str, Any]:
     return {name: rows for name, rows in dump(app.store).items() if name != "audit_log"}
 
 
-def test_get_changes_nothing(app: App) -> None:
-    """Whoever asks, and with whichever arguments: what is stored stays."""
+def test_safe_methods_change_nothing(app: App) -> None:
+    """With any credentials and any override of the method."""
     app.begin_session("somebody")
     token, key = app.create_token("somebody"), app.create_key()
-    before = stored(app)
+    before = stored_rows(app)
     for row in ROWS:
         if row.method != "GET":
             continue
@@ -428,26 +424,26 @@ def test_get_changes_nothing(app: App) -> None:
                 app.request("GET", row.path.format(user=user_id), headers=headers)
         for method in ("HEAD", "OPTIONS"):
             app.request(method, f"{row.path.format(user='somebody')}&_method=DELETE", key)
-    assert stored(app) == before
+    assert stored_rows(app) == before
 
 
-def test_production_wants_an_https_address(tmp_path: Path, settings_here: Settings) -> None:
-    """http:// in STEPKEEP_PUBLIC_URL stops the start with one line; on this machine, for a trial, it may be."""
+def test_production_needs_an_https_public_url(tmp_path: Path, settings: Settings) -> None:
+    """Another URL stops the start with one line; loopback is allowed with http."""
     for module, arguments in (("gunicorn", ["--config", "gunicorn.conf.py", "wsgi:app"]), ("app.serve", [])):
         address = {"STEPKEEP_PUBLIC_URL": "http://survey.example.org", "SECRET_KEY": random_secret()}
-        done = run_server(module, *arguments, folder=tmp_path, STEPKEEP_ENVIRONMENT="production", **address)
-        assert done.returncode == 1
-        (line,) = done.stderr.splitlines()
+        result = run_server(module, *arguments, folder=tmp_path, STEPKEEP_ENVIRONMENT="production", **address)
+        assert result.returncode == 1
+        (line,) = result.stderr.splitlines()
         assert "STEPKEEP_PUBLIC_URL must begin with https://" in line
     with pytest.raises(ConfigurationError, match="https"):
-        create_app(production(settings_here, public_url="http://survey.example.org"))
+        create_app(production(settings, public_url="http://survey.example.org"))
     for url in ("http://localhost:8000", "http://127.0.0.1:8000", "https://survey.example.org"):
-        with production_app(settings_here, public_url=url):
+        with production_app(settings, public_url=url):
             pass
 
 
-def test_redirects_stay_on_this_host(app: App) -> None:
-    """Nothing that a request says leads elsewhere: neither a path nor an argument nor a header."""
+def test_redirects_stay_on_the_host(app: App) -> None:
+    """No path, parameter or header of a request leads elsewhere."""
     seen = 0
     paths = [
         "//evil.test",
@@ -466,8 +462,8 @@ def test_redirects_stay_on_this_host(app: App) -> None:
     assert seen > 3
 
 
-def test_request_with_two_lengths_is_refused(served: Server) -> None:
-    """No proxy and server can disagree where it ends (RFC 9112, 6.3): 400, and what follows is not answered."""
+def test_request_with_ambiguous_length_is_refused(debug_server: Server) -> None:
+    """RFC 9112, 6.3: 400, and what follows is not answered."""
     hidden = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     lengths = [
         ("Content-Length: 0", f"Content-Length: {len(hidden)}"),
@@ -477,7 +473,7 @@ def test_request_with_two_lengths_is_refused(served: Server) -> None:
         (f"Content-Length: {len(hidden)}, 0",),
     ]
     for lines in lengths:
-        answer = send_raw(served, "POST", "/leave", *lines, body=f"0\r\n\r\n{hidden}")
+        answer = send_raw(debug_server, "POST", "/leave", *lines, body=f"0\r\n\r\n{hidden}")
         assert re.match(r"HTTP/1.1 (400|501) ", answer), (lines, answer)
         assert answer.count("HTTP/1.1 ") == 1, (lines, answer)
         assert '"status":"ok"' not in answer
@@ -486,17 +482,17 @@ def test_request_with_two_lengths_is_refused(served: Server) -> None:
 @pytest.mark.parametrize(
     "origin", ["http://survey.test", "http://survey.test:443", EVIL, "https://survey.test.evil.test", "null", "file://"]
 )
-def test_socket_of_a_plain_http_page_is_refused(app: App, origin: str) -> None:
-    """STEPKEEP_PUBLIC_URL is https: a page that came over http, or from elsewhere, gets 4403 whatever its cookie is."""
+def test_socket_of_a_foreign_or_plain_http_page_is_refused(app: App, origin: str) -> None:
+    """STEPKEEP_PUBLIC_URL is https: other origins get 4403, whatever the cookie."""
     cookie = {"Cookie": f"{COOKIE}={app.create_token('somebody')}"}
     with listening(app.flask) as port:
 
-        def close_code(asks: str) -> int | None:
+        def close_code(origin: str) -> int | None:
             raw_socket = socket.create_connection(("127.0.0.1", port))
             with connect(
                 "ws://survey.test/ws/survey/somebody?survey=phq9",
                 sock=raw_socket,
-                origin=Origin(asks),
+                origin=Origin(origin),
                 additional_headers=cookie,
             ) as ws:
                 try:
@@ -509,17 +505,17 @@ def test_socket_of_a_plain_http_page_is_refused(app: App, origin: str) -> None:
         assert close_code(SITE) == 1000
 
 
-def test_trace_is_refused(served: Server) -> None:
-    """Nothing is echoed (RFC 9110, 9.3.8): no page reads its cookies that way."""
+def test_trace_is_refused(debug_server: Server) -> None:
+    """RFC 9110, 9.3.8: nothing is echoed, so no page reads its cookies that way."""
     for method in ("TRACE", "TRACK", "DEBUG", "CONNECT"):
         for path in ("/", "/api/surveys", "/healthz"):
-            answer = send_raw(served, method, path, "X-Secret: marker", "Connection: close")
+            answer = send_raw(debug_server, method, path, "X-Secret: marker", "Connection: close")
             assert re.match(r"HTTP/1.1 (405|501|400) ", answer), answer
             assert "marker" not in answer
 
 
-def test_what_is_somebodys_is_never_cached(app: App) -> None:
-    """By no browser and no proxy: all but our own files; a request that names what it has gets the same."""
+def test_responses_are_not_cached(app: App) -> None:
+    """All but the assets; conditional requests included."""
     for label, answer in all_responses(app):
         if not label.startswith("GET /assets"):
             assert answer.headers.get("Cache-Control") == "no-store", label
@@ -532,7 +528,7 @@ def test_what_is_somebodys_is_never_cached(app: App) -> None:
     assert again.headers["Cache-Control"] == "no-store"
 
 
-FROM_ELSEWHERE: list[dict[str, str]] = [
+FOREIGN_ORIGINS: list[dict[str, str]] = [
     {"Origin": EVIL},
     {"Origin": "null"},
     {"Origin": "http://survey.test"},
@@ -545,35 +541,35 @@ FROM_ELSEWHERE: list[dict[str, str]] = [
 ]
 
 
-def test_write_with_a_cookie_from_another_page_is_refused(app: App) -> None:
-    """Of participants and of the dashboard: 403 and nothing is done, as a form, as text or as JSON."""
+def test_write_with_a_cookie_from_another_origin_is_refused(app: App) -> None:
+    """For participants and the dashboard, as a form, text or JSON."""
     app.begin_session("somebody")
-    mine = {"Cookie": f"{COOKIE}={app.create_token('somebody')}"}
+    own_cookie = {"Cookie": f"{COOKIE}={app.create_token('somebody')}"}
     signed_in = app.request("POST", "/sign-in", data={"key": app.create_key()}).headers["Set-Cookie"].partition(";")[0]
     writes = [row for row in ROWS if row.method != "GET" and row.endpoint != "sign_in.begin"]
-    before = stored(app)
+    before = stored_rows(app)
     for row in writes:
-        for elsewhere in FROM_ELSEWHERE:
-            for cookie in (mine, {"Cookie": signed_in}):
+        for origin_headers in FOREIGN_ORIGINS:
+            for cookie in (own_cookie, {"Cookie": signed_in}):
                 for kind in ("application/json", "text/plain"):
                     body = json.dumps(row.options.get("json", {}))
                     answer = app.request(
                         row.method,
                         row.path.format(user="somebody"),
                         data=body,
-                        headers={**cookie, **elsewhere, "Content-Type": kind},
+                        headers={**cookie, **origin_headers, "Content-Type": kind},
                     )
-                    is_open = row.endpoint == "participants.create_participant" and cookie is mine
-                    if not is_open:  # anybody may ask for an id; a participant's cookie plays no part in it
-                        assert answer.status_code in {401, 403}, (row, elsewhere, cookie, answer.text)
+                    is_open = row.endpoint == "participants.create_participant" and cookie is own_cookie
+                    if not is_open:  # open to all; a participant's cookie has no effect on it
+                        assert answer.status_code in {401, 403}, (row, origin_headers, cookie, answer.text)
                         assert "Set-Cookie" not in answer.headers
-    assert stored(app) == before
-    own = {**mine, "Origin": SITE, "Sec-Fetch-Site": "same-origin"}
+    assert stored_rows(app) == before
+    own = {**own_cookie, "Origin": SITE, "Sec-Fetch-Site": "same-origin"}
     answer = {"type": "answer", "id": "m-1", "step": "Q1", "value": 2}
     assert (
         app.request("POST", "/api/session/somebody/commands?survey=phq9", json=answer, headers=own).status_code == 200
     )
-    token = app.create_token("somebody")  # no browser adds it by itself
+    token = app.create_token("somebody")  # no browser sends it by itself
     again = {**answer, "id": "m-2"}
     headers = {"Origin": EVIL}
     path = "/api/session/somebody/commands?survey=phq9"

@@ -1,7 +1,7 @@
-"""REST against its own OpenAPI document: whatever is sent, what is answered is what the document says.
+"""REST against its OpenAPI document: any request gets a response that the document describes.
 
-Schemathesis makes the requests: examples, each bound and what lies beyond it, random ones, and walks from one
-operation to the next. With --hypothesis-profile nightly it looks for much longer.
+Schemathesis generates the requests: examples, bounds and what lies beyond them, random ones, and walks from one
+operation to the next. SCHEMA_EXAMPLES=500 in the environment makes it search for much longer.
 """
 
 import base64
@@ -38,16 +38,16 @@ from tests.conftest import ROOT, SURVEYS, examples
 from tests.databases import create_sqlite
 
 EXAMPLES = examples(25).max_examples
-"""Random requests for each operation, on top of those that the document's bounds ask for."""
+"""Random requests for each operation, in addition to those at the document's bounds."""
 
 WEB = ROOT / "app" / "web" / "ws"
-MET_BY_ALL = {200, 400, 404, 405, 422}
-"""Statuses that all three must have met, so that the test is known to have asked something."""
+COMMON_STATUSES = {200, 400, 404, 405, 422}
+"""Statuses that each of the three must have seen, as a proof that the test sent something."""
 
-OFTEN = "100000000/second"
+UNLIMITED = "100000000/second"
 KEY = SessionKey("phq9", "user123")
 
-# What may be refused though it fits the document: 412 is If-Match's, whose version nobody can know from a schema.
+# Refusals of requests that fit the document: for example, no schema knows the version for If-Match (412).
 REFUSED = ["401", "403", "404", "409", "412"]
 
 CHECKS: dict[str, Any] = {
@@ -56,14 +56,14 @@ CHECKS: dict[str, Any] = {
 }
 
 _OTHER_METHODS = {"unsupported_method": {"enabled": False}, "allow_header_conformance": {"enabled": False}}
-# Below a session, a method that only /api/session/{user_id} knows finds that route, which takes every path so as to
-# say 422, and what a user id is, of one with a slash in it.
+# Below a session, a method that only /api/session/{user_id} has reaches that route: it matches any path, so that a
+# user id with a slash gets 422.
 BELOW_A_SESSION = {"include-path-regex": r"^/api/session/\{user_id\}/", "checks": _OTHER_METHODS}
-# It knows GET too: that is a page, and the document is of what answers in JSON.
+# GET is a page, and the document describes JSON only.
 RESUME = {"include-path": "/resume", "checks": _OTHER_METHODS}
 
-# Which options go with which format no list of parameters can say; and few exports are made at once, each of which
-# gives its place back a moment after its last byte.
+# No schema can express which options go with which format; and concurrent exports are limited, each of which frees
+# its place a moment after its last byte.
 EXPORT = {
     "include-path": "/api/surveys/{survey_id}/export",
     "checks": {
@@ -73,19 +73,19 @@ EXPORT = {
 }
 
 
-class Quiet(WSGIRequestHandler):
+class SilentHandler(WSGIRequestHandler):
     def log_request(self, *_args: object) -> None:
         """Log nothing."""
 
 
-class Served:
-    """The application in production mode on loopback, in this process."""
+class RunningApp:
+    """The application in production on loopback, in this process."""
 
     def __init__(self, store: SessionStore) -> None:
         app = create_app(store.settings, store)
         self.store = store
         self.access: Authenticator = app.extensions["stepkeep"].authenticator
-        self._server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+        self._server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=SilentHandler)
         self.url = f"http://127.0.0.1:{self._server.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -104,30 +104,30 @@ class Served:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    """The application on SQLite with one session, and no rate that a test could meet."""
+def running_app(tmp_path: Path) -> Iterator[RunningApp]:
+    """The application on SQLite with one session, with rate limits that no test reaches."""
     url = create_sqlite(tmp_path / "test.db")
     settings = Settings(
         database_url=url,
         surveys_dir=SURVEYS,
         environment="production",
         secret_key=SecretStr(secrets.token_urlsafe(32)),
-        address_requests=OFTEN,
-        address_failures=OFTEN,
-        participant_messages=OFTEN,
-        address_messages=OFTEN,
+        address_requests=UNLIMITED,
+        address_failures=UNLIMITED,
+        participant_messages=UNLIMITED,
+        address_messages=UNLIMITED,
     )
     store = open_store(settings)
     store.turns.get_or_create(KEY, is_audio_mode=False)
-    running = Served(store)
+    running = RunningApp(store)
     logging.getLogger("stepkeep").setLevel("CRITICAL")
     yield running
     running.stop()
     store.close()
 
 
-def config(headers: dict[str, str]) -> SchemathesisConfig:
-    """Return what to send and to look at: all checks; often about the one session that is there."""
+def schemathesis_config(headers: dict[str, str]) -> SchemathesisConfig:
+    """Return the configuration: all checks, and often the ids of the one session."""
     words = {"users": [KEY.user_id], "surveys": [KEY.survey_id], "steps": ["Q1", "Q2"], "values": [0, 1, 2, 3]}
     return SchemathesisConfig.from_dict(
         {
@@ -152,26 +152,26 @@ EVENT = base64.urlsafe_b64encode(b"\n1\n1").decode()
 
 
 def cursors() -> st.SearchStrategy[str]:
-    """Cursors as a page's `next` gives them."""
+    """Cursors in the form of a page's `next`."""
     users = st.from_regex(r"[A-Za-z0-9._@:-]{1,128}", fullmatch=True)
     places = st.tuples(users, st.sampled_from(["phq9", "intake"]))
     return places.map(lambda place: base64.urlsafe_b64encode("\n".join(place).encode()).decode())
 
 
-def name_the_command_once(case: Any) -> None:
-    """Make a sound Idempotency-Key the body's id, or leave it out: that they are the same no schema can say."""
+def match_the_command_id(case: Any) -> None:
+    """Make a valid Idempotency-Key equal to the body's id, or remove it: no schema can express that."""
     key = case.headers.get("Idempotency-Key", "") if case.headers else ""
     if not case.operation.path.endswith("/commands") or not re.fullmatch(IDEMPOTENCY_KEY_PATTERN, str(key)):
         return
-    given = case.body.get("id") if isinstance(case.body, dict) else None
-    if isinstance(given, str) and re.fullmatch(IDEMPOTENCY_KEY_PATTERN, given):
-        case.headers["Idempotency-Key"] = given
+    message_id = case.body.get("id") if isinstance(case.body, dict) else None
+    if isinstance(message_id, str) and re.fullmatch(IDEMPOTENCY_KEY_PATTERN, message_id):
+        case.headers["Idempotency-Key"] = message_id
     else:
         del case.headers["Idempotency-Key"]
 
 
-def fit_the_cursor(case: Any) -> None:
-    """Make a sound cursor one of events, where the sessions come in their order: each page's fits its own list."""
+def match_the_cursor(case: Any) -> None:
+    """Make a valid cursor one of events if the list is ordered by events."""
     query = case.query or {}
     if case.operation.path == "/api/sessions" and "updated_since" in query:
         with contextlib.suppress(ValueError, TypeError):
@@ -181,12 +181,12 @@ def fit_the_cursor(case: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def hooks() -> Iterator[None]:
-    """What Schemathesis keeps for the whole process: how a cursor looks, and what is changed before a request."""
+    """Register Schemathesis' process-wide hooks: the form of a cursor, and changes before each request."""
 
     @schemathesis.hook("before_call")
     def before_call(_context: Any, case: Any, _kwargs: dict[str, Any]) -> None:
-        name_the_command_once(case)
-        fit_the_cursor(case)
+        match_the_command_id(case)
+        match_the_cursor(case)
 
     schemathesis.openapi.format("cursor", cursors())
     yield
@@ -194,13 +194,13 @@ def hooks() -> Iterator[None]:
 
 
 @pytest.fixture
-def token(served: Served) -> Iterator[None]:
-    """A new token for each request: one that revokes the participant's would leave none for the rest."""
+def token_auth(running_app: RunningApp) -> Iterator[None]:
+    """Authorize each request with a new token: a request may revoke all earlier ones."""
 
     @schemathesis.auth(refresh_interval=None)
     class _Token:
         def get(self, _case: Any, _context: Any) -> str:
-            return served.create_token()
+            return running_app.create_token()
 
         def set(self, case: Any, data: str, _context: Any) -> None:
             case.headers["Authorization"] = f"Bearer {data}"
@@ -209,28 +209,30 @@ def token(served: Served) -> Iterator[None]:
     schemathesis.auths.unregister()
 
 
-def faults(url: str, settings: SchemathesisConfig) -> tuple[set[int], list[str]]:
-    """Return the statuses that were answered, and each disagreement with the document."""
+def run_schemathesis(url: str, settings: SchemathesisConfig) -> tuple[set[int], list[str]]:
+    """Return the statuses of the responses, and each disagreement with the document."""
     statuses: set[int] = set()
-    found: list[str] = []
+    disagreements: list[str] = []
     for event in from_schema(schemathesis.openapi.from_url(f"{url}/openapi.json", config=settings)).execute():
         if isinstance(event, events.NonFatalError | events.FatalError):
-            found.append(f"{event.label}: {event.info}" if isinstance(event, events.NonFatalError) else f"{event}")
+            disagreements.append(
+                f"{event.label}: {event.info}" if isinstance(event, events.NonFatalError) else f"{event}"
+            )
         if isinstance(event, events.ScenarioFinished):
-            answers = (one.response for one in event.recorder.interactions.values())
+            answers = (exchange.response for exchange in event.recorder.interactions.values())
             statuses |= {answer.status_code for answer in answers if answer is not None}
-            checks = (check for one in event.recorder.checks.values() for check in one)
-            found += [
+            checks = (check for group in event.recorder.checks.values() for check in group)
+            disagreements += [
                 f"{check.name}: {info.failure.operation}: {info.failure.message}\n{info.code_sample}"
                 for check in checks
                 if (info := check.failure_info) is not None
             ]
-    return statuses, found
+    return statuses, disagreements
 
 
-@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a request that Hypothesis made large
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a large generated request
 @pytest.mark.parametrize(
-    ("who", "met"),
+    ("caller", "statuses"),
     [
         ("nobody", {201, 401}),
         ("integrator", {201, 409, 412}),
@@ -238,37 +240,39 @@ def faults(url: str, settings: SchemathesisConfig) -> tuple[set[int], list[str]]
     ],
     ids=["nobody", "integrator", "participant"],
 )
-def test_any_request_is_answered_as_the_document_says(
-    served: Served, request: pytest.FixtureRequest, who: str, met: set[int]
+def test_any_response_fits_the_document(
+    running_app: RunningApp, request: pytest.FixtureRequest, caller: str, statuses: set[int]
 ) -> None:
-    """Statuses, headers and bodies are those of the document: what fits it is done, what does not is refused."""
-    if who == "participant":
-        request.getfixturevalue("token")
-    headers = {"Authorization": f"Bearer {served.api_key()}"} if who == "integrator" else {}
-    statuses, found = faults(served.url, config(headers))
-    assert "\n\n".join(found) == ""
-    assert met | MET_BY_ALL <= statuses
+    """Status, headers and body; valid requests succeed and invalid ones are refused."""
+    if caller == "participant":
+        request.getfixturevalue("token_auth")
+    headers = {"Authorization": f"Bearer {running_app.api_key()}"} if caller == "integrator" else {}
+    seen, disagreements = run_schemathesis(running_app.url, schemathesis_config(headers))
+    assert "\n\n".join(disagreements) == ""
+    assert statuses | COMMON_STATUSES <= seen
 
 
 @pytest.mark.parametrize("path", ["/api/session/user123/commands", "/resume"])
-def test_body_that_is_too_large_is_answered_as_the_document_says(served: Served, path: str) -> None:
-    """413 as a problem; no schema can say how large a body may be, so Schemathesis sends none."""
+def test_response_to_an_oversized_body_fits_the_document(running_app: RunningApp, path: str) -> None:
+    """No schema can say how large a body may be, so Schemathesis sends none."""
     large = b" " * (MAX_BODY_BYTES + 1)
-    answer = httpx.post(served.url + path, content=large, headers={"Authorization": f"Bearer {served.api_key()}"})
+    answer = httpx.post(
+        running_app.url + path, content=large, headers={"Authorization": f"Bearer {running_app.api_key()}"}
+    )
     assert (answer.status_code, answer.headers["Content-Type"]) == (413, "application/problem+json")
     assert answer.json()["code"] in CODES[413]
 
 
 def test_every_error_code_is_in_the_document() -> None:
-    """An error can't ship undocumented: each code stands at the status that REST answers with."""
-    told = {(status, code) for status, codes in CODES.items() for code in codes}
-    ours = [error for error in _errors(errors.StepkeepError) if error.__module__ == errors.__name__]  # no client's
-    assert len(ours) > 10
-    assert {(error.http_status, error.code) for error in ours} <= told
+    """At the status with which REST responds."""
+    documented = {(status, code) for status, codes in CODES.items() for code in codes}
+    every_error = _errors(errors.StepkeepError)
+    classes = [error for error in every_error if error.__module__ == errors.__name__]  # not the client's
+    assert len(classes) > 10
+    assert {(error.http_status, error.code) for error in classes} <= documented
 
 
 def test_every_close_code_is_in_the_document() -> None:
-    """A connection is closed for a reason that AsyncAPI names."""
     text = "".join((WEB / name).read_text(encoding="utf-8") for name in ("connection.py", "server.py"))
     patterns = (
         r"(?:close\((?:\w+, )?|_close_with_error\(\w+, |_end\(CloseConnection\(|_ending = \(|_ending\S+ = \(\()(\d{4})"
@@ -279,8 +283,8 @@ def test_every_close_code_is_in_the_document() -> None:
 
 
 def _errors(kind: type[errors.StepkeepError]) -> Iterator[type[errors.StepkeepError]]:
-    """Yield the errors that a request may meet: not what stops the start."""
+    """Yield the errors that a request may meet, not those that stop the start."""
     if not issubclass(kind, errors.ConfigurationError):
         yield kind
-        for one in kind.__subclasses__():
-            yield from _errors(one)
+        for subclass in kind.__subclasses__():
+            yield from _errors(subclass)

@@ -1,4 +1,4 @@
-"""Every interface once on each database server; all else about interfaces is tested on SQLite."""
+"""Each interface once on each database server; all other tests of interfaces run on SQLite."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ PHQ9 = {"survey": "phq9"}
 
 @pytest.mark.parametrize("kind", SERVER_KINDS)
 def test_interfaces_work_on_a_database_server(kind: str, servers: Servers, tmp_path: Path) -> None:
-    """Socket, REST, pages, exports and webhooks show what was answered, also after the server was killed."""
+    """Socket, REST, pages, exports and webhooks, also after the server was killed."""
     with running_server(kind, servers, tmp_path, **in_production()) as server:
         with credentials_of(server) as credentials:
             key = credentials.create_key("test", SCOPES)
@@ -32,11 +32,11 @@ def test_interfaces_work_on_a_database_server(kind: str, servers: Servers, tmp_p
             assert client.get(USER, params=PHQ9).json()["session"]["answers"] == {"Q1": 2, "Q2": 3}
             history = client.get(f"{USER}/history", params=PHQ9).json()["events"]
             assert [event["version"] for event in history] == [1, 2, 3]
-            assert [one["user_id"] for one in client.get("/api/sessions").json()["sessions"]] == ["ada"]
+            assert [session["user_id"] for session in client.get("/api/sessions").json()["sessions"]] == ["ada"]
             assert client.get("/api/surveys/phq9/analytics").json()["sessions"]["started"] == 1
             assert client.get("/api/surveys/phq9/export").text.count("ada") == 1
-            hook = {"url": "https://receiver.test/", "events": ["session.completed"]}
-            assert client.post("/api/webhooks", json=hook).status_code == 201
+            webhook = {"url": "https://receiver.test/", "events": ["session.completed"]}
+            assert client.post("/api/webhooks", json=webhook).status_code == 201
             assert client.delete(USER, params=PHQ9).status_code == 200
             assert client.get(USER, params=PHQ9).status_code == 404
             signed_in = client.post("/sign-in", data={"key": key}, headers={"Origin": server.url})

@@ -1,8 +1,8 @@
 """The socket against a model, with faults between any two steps: two devices of one participant, the real server.
 
-A machine of Hypothesis draws what the devices send and what befalls the connections, the SQLite file and the server.
-Each device does as our clients do: it keeps what was not acknowledged, and sends it again in its order when it comes
-back. The model knows no survey: it keeps what was acknowledged and at which version, and what REST says must fit.
+A Hypothesis state machine generates what the devices send and the faults of the connections, the SQLite file and the
+server. Each device behaves as the clients do: it keeps unacknowledged commands, and resends them in order when it
+reconnects. The model knows no survey: it keeps the acknowledged commands with their versions, and REST must agree.
 """
 
 import contextlib
@@ -42,8 +42,8 @@ DEVICE = st.sampled_from([0, 1])
 Message = dict[str, Any]
 
 
-class World:
-    """The server, a way to it for each device that can be cut, and somebody who can lock its file."""
+class System:
+    """The server, a proxy to it for each device, and a second program that can lock its file."""
 
     def __init__(self, folder: Path) -> None:
         file = folder / "sessions.db"
@@ -52,264 +52,265 @@ class World:
         )
         self.server.start()
         self.proxies = [Proxy("127.0.0.1", self.server.port) for _ in range(2)]
-        self.ways = [Server(folder, port=proxy.port) for proxy in self.proxies]
-        self.outsider = sqlite3.connect(file, isolation_level=None, timeout=30)
-        self.outsider.execute("PRAGMA wal_autocheckpoint=0")
+        self.proxied = [Server(folder, port=proxy.port) for proxy in self.proxies]
+        self.locker = sqlite3.connect(file, isolation_level=None, timeout=30)
+        self.locker.execute("PRAGMA wal_autocheckpoint=0")
         self.users = (f"user{number}" for number in count())
 
     def close(self) -> None:
-        self.outsider.close()
+        self.locker.close()
         for proxy in self.proxies:
             proxy.close()
         self.server.stop()
 
 
 class Device:
-    """One connection after the other, with what our clients keep.
+    """Consecutive connections of one client, with the state that the clients keep.
 
     Attributes:
-        unanswered: commands that have neither ack nor reject, oldest first.
+        unanswered: commands with neither ack nor reject, oldest first.
         acknowledged: versions by message id, in the order of the acks.
     """
 
-    def __init__(self, world: World, number: int, user: str) -> None:
-        self._proxy, self._way = world.proxies[number], world.ways[number]
+    def __init__(self, system: System, number: int, user: str) -> None:
+        self._proxy, self._server = system.proxies[number], system.proxied[number]
         self._user = user
         self.unanswered: list[Message] = []
         self.acknowledged: dict[str, int] = {}
         self.synced: Message | None = None
         self._version = 0
-        self._one: Participant | None = None
+        self._participant: Participant | None = None
 
     @property
-    def one(self) -> Participant:
-        """The connection; a new one where there is none, on which everything unanswered was sent again."""
-        if self._one is None:
-            self._one = Participant(self._way, self._user)
-            assert self._one.state["type"] == "state"
-            # It may be an older version than was heard of: but never than was acknowledged.
-            assert self._one.state["version"] >= max(self.acknowledged.values(), default=0)
-            self._version = self._one.state["version"]
+    def participant(self) -> Participant:
+        """The connection; a new one resends all unanswered commands first."""
+        if self._participant is None:
+            self._participant = Participant(self._server, self._user)
+            assert self._participant.state["type"] == "state"
+            # It may be older than the last sync, but not than an acknowledged version.
+            assert self._participant.state["version"] >= max(self.acknowledged.values(), default=0)
+            self._version = self._participant.state["version"]
             for message in list(self.unanswered):
-                self._one.send(message)
-                self.hear(message["id"])
-        return self._one
+                self._participant.send(message)
+                self.receive_response(message["id"])
+        return self._participant
 
     def do(self, message: Message) -> None:
-        """Send a command, and hear that it is acknowledged, refused, or pending."""
-        one = self.one
+        """Send a command, and receive its ack, reject or pending."""
+        participant = self.participant
         self.unanswered.append(message)
-        one.send(message)
-        self.hear(message["id"])
+        participant.send(message)
+        self.receive_response(message["id"])
 
     def do_and_lose(self, message: Message) -> None:
-        """Send a command, and lose the connection before any answer."""
-        one = self.one
+        """Send a command, and lose the connection before the response."""
+        participant = self.participant
         self.unanswered.append(message)
-        one.send(message)
+        participant.send(message)
         self.reset()
 
-    def again(self, message: Message) -> None:
-        """Send a command of earlier, of this device or the other; it has its version and keeps it."""
-        self.one.send(message)
-        self.hear(message["id"])
+    def resend(self, message: Message) -> None:
+        """Resend an earlier command of either device; it keeps its version."""
+        self.participant.send(message)
+        self.receive_response(message["id"])
 
-    def hear(self, message_id: str) -> None:
-        """Receive until there is an answer to this command."""
+    def receive_response(self, message_id: str) -> None:
+        """Receive until the response to this command."""
         while True:
             message = self.receive()
             if message.get("id") == message_id:
                 assert message["type"] in {"ack", "reject", "pending"}
                 return
 
-    def hear_all(self) -> None:
+    def receive_responses(self) -> None:
         """Receive until nothing is unanswered."""
         while self.unanswered:
-            self.one  # noqa: B018 - which connects
+            self.participant  # noqa: B018 - it connects
             if self.unanswered:
                 self.receive()
 
     def request(self, frame: str, kind: str) -> None:
-        """Send something that is no command, and receive until its answer."""
-        self.one.ws.send(frame)
+        """Send a frame that is no command, and receive until its response."""
+        self.participant.ws.send(frame)
         while self.receive()["type"] != kind:
             pass
 
     def receive(self) -> Message:
-        message = self.one.receive()
+        message = self.participant.receive()
         kind, message_id = message["type"], str(message.get("id"))
         if kind == "ack":
-            self._note_ack(message_id, message)
+            self._record_ack(message_id, message)
         elif kind == "reject":
             assert message_id not in self.acknowledged
-            # Out of turn, where others are pending and the answer does not fit its question whatever comes of them.
-            self.unanswered = [kept for kept in self.unanswered if kept["id"] != message_id]
+            # Out of order: it may precede pending ones if the answer is invalid whatever they become.
+            self.unanswered = [command for command in self.unanswered if command["id"] != message_id]
         elif kind == "sync":
             assert message["version"] > self._version
             self._version, self.synced = message["version"], message
         return message
 
-    def _note_ack(self, message_id: str, ack: Message) -> None:
+    def _record_ack(self, message_id: str, ack: Message) -> None:
         version = ack["version"]
         assert self.acknowledged.get(message_id, version) == version
-        if message_id in [kept["id"] for kept in self.unanswered]:
-            assert self.unanswered.pop(0)["id"] == message_id, "acknowledged past an earlier one"
-            assert version > max(self.acknowledged.values(), default=0), "acknowledged out of the order of sending"
+        if message_id in [command["id"] for command in self.unanswered]:
+            assert self.unanswered.pop(0)["id"] == message_id, "acknowledged before an earlier command"
+            assert version > max(self.acknowledged.values(), default=0), "acknowledged out of order"
             self.acknowledged[message_id] = version
         self._version = max(self._version, version)
 
     def close(self) -> None:
-        if self._one is not None:
-            self._one.ws.close()
-            self._one = None
+        if self._participant is not None:
+            self._participant.ws.close()
+            self._participant = None
 
     def reset(self) -> None:
-        """Cut the connection as a machine does that is gone, and forget it."""
+        """Reset the connection, as when a machine vanishes, and forget it."""
         self._proxy.cut_all()
         self.close()
 
 
 class SocketMachine(RuleBasedStateMachine):
-    """Two devices of a new participant, the world, and the model."""
+    """Two devices of a new participant, the system, and the model."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, system: System) -> None:
         super().__init__()
-        self.world = world
-        self.user = next(world.users)
+        self.system = system
+        self.user = next(system.users)
         self.ids = count()
-        self.devices = [Device(world, number, self.user) for number in range(2)]
+        self.devices = [Device(system, number, self.user) for number in range(2)]
         self.sent: dict[str, Message] = {}
         self.is_locked = False
         self.was_killed = False
         for device in self.devices:
-            device.one  # noqa: B018 - which connects
-        wait_for(self.is_shown_as_stored, "the session was not begun")  # the server may have the last lock to get over
+            device.participant  # noqa: B018 - it connects
+        # The server may still wait for the lock of the previous run.
+        wait_for(self.is_shown_as_stored, "the session did not begin")
 
-    # ------------------------------------------------------------------- what the devices do
+    # ------------------------------------------------------------------- commands
 
     @rule(number=DEVICE, command=COMMANDS)
     def do(self, number: int, command: Message) -> None:
-        """Answer, edit, go back or elsewhere, switch the mode, restart."""
-        self.devices[number].do(self.made(command))
+        """Send a command."""
+        self.devices[number].do(self.new_message(command))
 
     @rule(number=DEVICE, command=COMMANDS)
     def do_and_lose(self, number: int, command: Message) -> None:
-        """The same, and the connection is gone before the answer."""
-        self.devices[number].do_and_lose(self.made(command))
+        """Send a command and lose the connection before the response."""
+        self.devices[number].do_and_lose(self.new_message(command))
 
     @rule(number=DEVICE, data=st.data())
-    def again(self, number: int, data: st.DataObject) -> None:
-        """A command that was acknowledged long ago is sent again, by this device or the other."""
+    def resend(self, number: int, data: st.DataObject) -> None:
+        """Resend an acknowledged command, from either device."""
         number_of = data.draw(st.integers(0, 30))
         known = [id_ for id_ in self.sent if id_ in self.acknowledged()]
         if known:
-            self.devices[number].again(self.sent[known[number_of % len(known)]])
+            self.devices[number].resend(self.sent[known[number_of % len(known)]])
 
     @rule(number=DEVICE, step=STEPS, value=VALUES)
     def draft(self, number: int, step: str, value: object) -> None:
-        """Half an answer is typed; nothing is answered to that."""
-        self.devices[number].one.send({"type": "draft", "step": step, "value": value})
+        """Send a draft, which has no response."""
+        self.devices[number].participant.send({"type": "draft", "step": step, "value": value})
 
     @rule(number=DEVICE)
     def ping(self, number: int) -> None:
-        """The connection is tried."""
+        """Send a ping."""
         self.devices[number].request('{"type":"ping"}', "pong")
 
     @rule(number=DEVICE, frame=MALFORMED)
     def malformed(self, number: int, frame: str) -> None:
-        """No message of ours; the connection goes on."""
+        """Send an invalid message; the connection stays open."""
         self.devices[number].request(frame, "error")
 
     @rule(number=DEVICE)
     def close(self, number: int) -> None:
-        """A tab is closed."""
+        """Close the connection."""
         self.devices[number].close()
 
-    # ------------------------------------------------------------------- what befalls them
+    # ------------------------------------------------------------------- faults
 
     @rule(number=DEVICE)
     def reset(self, number: int) -> None:
-        """The network is gone."""
+        """Reset the connection."""
         self.devices[number].reset()
 
     @precondition(lambda self: not self.is_locked)
     @rule()
     def lock(self) -> None:
-        """Somebody else writes into the file, for long."""
-        self.world.outsider.execute("BEGIN IMMEDIATE")
+        """Lock the file from another program."""
+        self.system.locker.execute("BEGIN IMMEDIATE")
         self.is_locked = True
 
     @precondition(lambda self: self.is_locked)
     @rule()
     def unlock(self) -> None:
-        """He is done: what was pending is answered."""
-        self.world.outsider.execute("ROLLBACK")
+        """Unlock the file: pending commands get their response."""
+        self.system.locker.execute("ROLLBACK")
         self.is_locked = False
 
     @precondition(lambda self: not self.was_killed)
     @rule(chance=st.integers(0, 3))
     def kill(self, chance: int) -> None:
-        """The server is killed, with all that was only accepted, and started again; once a life, and not in each."""
+        """Kill the server with its pending turns, and start it again; at most once a run."""
         if chance == 0:
             self.was_killed = True
-            self.world.server.kill()
+            self.system.server.kill()
             for device in self.devices:
                 device.reset()
             if self.is_locked:
                 self.unlock()
-            self.world.server.start()
+            self.system.server.start()
 
-    # ------------------------------------------------------------------- what holds
+    # ------------------------------------------------------------------- invariants
 
     @invariant()
-    def all_holds(self) -> None:
-        """Each acknowledged command is in history once, at its version; the fold is the row, and what was shown."""
+    def check_history(self) -> None:
+        """Each acknowledged command is in the history once, at its version, and the replay is the row and the shown state."""
         if not self.is_locked:
             for device in self.devices:
-                device.hear_all()
-        # The row first: what is committed between the two is history that the row did not have.
+                device.receive_responses()
+        # The row first: the history may then have later events, but never fewer.
         row = self.get("")
         entries = self.get("/history", limit=500)["events"]
         versions = [entry["version"] for entry in entries]
         assert versions == list(range(1, len(versions) + 1))
         assert len(versions) >= row["session"]["version"]
         assert self.get("", at_version=row["session"]["version"])["session"] == row["session"]
-        found = [(entry["message_id"], entry["version"]) for entry in entries if entry["message_id"] is not None]
-        assert len(dict(found)) == len(found)
-        assert self.acknowledged().items() <= dict(found).items()
+        stored = [(entry["message_id"], entry["version"]) for entry in entries if entry["message_id"] is not None]
+        assert len(dict(stored)) == len(stored)
+        assert self.acknowledged().items() <= dict(stored).items()
         self.check_shown()
 
     def check_shown(self) -> None:
-        """What a device was told of the other's change is the fold at that version."""
+        """A sync of the other device's change is the replay at its version."""
         for device in self.devices:
             if device.synced is not None:
-                folded = self.get("", at_version=device.synced["version"])["session"]
+                replayed = self.get("", at_version=device.synced["version"])["session"]
                 shown = device.synced["session"]
-                assert {name: folded[name] for name in shown} == shown
+                assert {name: replayed[name] for name in shown} == shown
                 device.synced = None
 
     def teardown(self) -> None:
         try:
             if self.is_locked:
                 self.unlock()
-            self.all_holds()
+            self.check_history()
             for device in self.devices:
                 device.close()  # saves its draft
-            wait_for(self.is_shown_as_stored, "what a new connection is shown is not what is stored")
+            wait_for(self.is_shown_as_stored, "a new connection does not get the stored state")
         finally:
             for device in self.devices:
                 device.reset()
 
     def is_shown_as_stored(self) -> bool:
-        """Return whether a new connection is shown the row."""
-        with contextlib.suppress(urllib.error.HTTPError):  # it is to be stored yet
-            one = Participant(self.world.server, self.user)
-            with contextlib.closing(one.ws):
-                state, row = one.state, self.get("")["session"]
+        """Return whether a new connection receives the stored state."""
+        with contextlib.suppress(urllib.error.HTTPError):  # not stored yet
+            participant = Participant(self.system.server, self.user)
+            with contextlib.closing(participant.ws):
+                state, row = participant.state, self.get("")["session"]
             return bool(state["version"] == row["version"] and state["session"].items() <= row.items())
         return False
 
-    def made(self, command: Message) -> Message:
+    def new_message(self, command: Message) -> Message:
         message = {**command, "id": f"m{next(self.ids)}"}
         self.sent[message["id"]] = message
         return message
@@ -317,22 +318,24 @@ class SocketMachine(RuleBasedStateMachine):
     def acknowledged(self) -> dict[str, int]:
         return {**self.devices[0].acknowledged, **self.devices[1].acknowledged}
 
-    def get(self, what: str, **arguments: int) -> Any:
+    def get(self, path: str, **arguments: int) -> Any:
         query = "".join(f"&{name}={value}" for name, value in arguments.items())
-        with urllib.request.urlopen(f"{self.world.server.url}/api/session/{self.user}{what}?survey=phq9{query}") as got:
-            return json.load(got)
+        with urllib.request.urlopen(
+            f"{self.system.server.url}/api/session/{self.user}{path}?survey=phq9{query}"
+        ) as response:
+            return json.load(response)
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One server for all lives of the machine."""
-    with contextlib.closing(World(tmp_path)) as made:
-        yield made
+def system(tmp_path: Path) -> Iterator[System]:
+    """One server for all runs of the machine."""
+    with contextlib.closing(System(tmp_path)) as system:
+        yield system
 
 
-def test_two_devices_lose_nothing_that_was_acknowledged_through_any_faults(world: World) -> None:
-    """Cut connections, a locked file and a killed server between any two messages of two devices."""
+def test_no_acknowledged_command_is_lost_through_any_faults(system: System) -> None:
+    """With cut connections, a locked file and a killed server between any two messages of two devices."""
     run_state_machine_as_test(
-        lambda: SocketMachine(world),  # type: ignore[arg-type]  # what makes one serves as well
+        lambda: SocketMachine(system),  # type: ignore[arg-type]  # a factory serves as well
         settings=examples(16, stateful_step_count=25),
     )

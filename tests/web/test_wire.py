@@ -1,4 +1,4 @@
-"""The layer under the WebSocket, spoken to in raw frames: RFC 6455, and the faults of the libraries, under the real gunicorn."""
+"""The WebSocket layer under gunicorn, tested with raw frames: RFC 6455, and faults of the libraries."""
 
 import contextlib
 import socket
@@ -20,48 +20,48 @@ from tests.conformance.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT,
 from tests.conformance.server import EchoServer, serving
 from tests.waiting import wait_for
 
-LINGER_FOR_EVER = """
+LONG_LINGER = """
 import gunicorn.util
 from functools import partial
 gunicorn.util.close_graceful = partial(gunicorn.util.close_graceful, timeout=3600)
 """
-"""gunicorn's loop waits 2 s for a peer that does not end; so long that no answer comes after it."""
+"""Let gunicorn wait an hour instead of 2 s for a peer that does not end the connection."""
 
 HELLO = "hällo 😀".encode()
 
 
 @pytest.fixture(scope="module")
 def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EchoServer]:
-    """The echo under gunicorn's threads, for the tests that leave it as it was."""
+    """The echo server on gunicorn's threads, for tests that leave it as it was."""
     with serving(tmp_path_factory.mktemp("echo")) as running:
         yield running
         assert "Traceback" not in running.log
 
 
 @pytest.fixture(scope="module", params=["gthread", "gevent"])
-def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EchoServer]:
-    """The echo under each of gunicorn's workers."""
+def each_worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EchoServer]:
+    """The echo server on each of gunicorn's workers."""
     with serving(tmp_path_factory.mktemp(request.param), request.param) as running:
         yield running
         assert "Traceback" not in running.log
 
 
-def said(echo: EchoServer, *parts: bytes) -> list[Frame]:
-    """Send bytes; return all that the echo says until it ends the connection."""
+def send_and_read(echo: EchoServer, *parts: bytes) -> list[Frame]:
+    """Send bytes; return all frames until the server ends the connection."""
     with RawPeer(f"{echo.ws_url}/echo") as peer:
         peer.send(*parts)
         return peer.read_all()
 
 
-def codes(frames: list[Frame]) -> list[int | None]:
-    return [one.code for one in frames if one.opcode == CLOSE]
+def close_codes(frames: list[Frame]) -> list[int | None]:
+    return [frame.code for frame in frames if frame.opcode == CLOSE]
 
 
 # ------------------------------------------------------------------------------------------ frames
 
 
-def test_fragments_with_a_ping_in_between_are_one_message_and_the_ping_is_answered_first(echo: EchoServer) -> None:
-    """RFC 6455, 5.4: control frames may stand between fragments, and don't wait for the message's end."""
+def test_ping_between_fragments_is_answered_first(echo: EchoServer) -> None:
+    """RFC 6455, 5.4: the fragments are still one message."""
     with RawPeer(f"{echo.ws_url}/echo") as peer:
         peer.send(frame(TEXT, HELLO[:2], fin=False), frame(PING, b"between"))
         assert peer.read() == Frame(PONG, b"between")
@@ -71,7 +71,7 @@ def test_fragments_with_a_ping_in_between_are_one_message_and_the_ping_is_answer
 
 
 @pytest.mark.parametrize("payload", [b"", b"x", bytes(range(125))], ids=["empty", "one byte", "125 bytes"])
-def test_ping_comes_back_with_its_payload(echo: EchoServer, payload: bytes) -> None:
+def test_pong_has_the_payload_of_the_ping(echo: EchoServer, payload: bytes) -> None:
     """RFC 6455, 5.5.3."""
     with RawPeer(f"{echo.ws_url}/echo") as peer:
         peer.send(frame(PING, payload))
@@ -80,23 +80,23 @@ def test_ping_comes_back_with_its_payload(echo: EchoServer, payload: bytes) -> N
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 1_000_000])
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-def test_message_of_each_length_form_comes_back(echo: EchoServer, opcode: int, size: int) -> None:
-    """RFC 6455, 5.2: lengths of 7, 16 and 64 bits, at their edges."""
+def test_message_of_each_length_encoding_is_echoed(echo: EchoServer, opcode: int, size: int) -> None:
+    """RFC 6455, 5.2: lengths of 7, 16 and 64 bits, at their bounds."""
     with RawPeer(f"{echo.ws_url}/echo") as peer:
         peer.send(frame(opcode, b"*" * size))
         assert peer.read() == Frame(opcode, b"*" * size)
 
 
-def test_text_that_arrives_byte_by_byte_comes_back(echo: EchoServer) -> None:
-    """However TCP cuts it, within the header, the mask and the letters."""
+def test_text_that_arrives_byte_by_byte_is_echoed(echo: EchoServer) -> None:
+    """TCP may split the header, the mask and the characters."""
     with RawPeer(f"{echo.ws_url}/echo") as peer:
         for byte in frame(TEXT, HELLO) + frame(PING, b"!"):
             peer.send(bytes([byte]))
         assert sorted((peer.read(), peer.read()), key=str) == sorted((Frame(TEXT, HELLO), Frame(PONG, b"!")), key=str)
 
 
-def test_half_a_frame_then_silence_harms_nobody_and_the_rest_may_come(echo: EchoServer) -> None:
-    """Others are served meanwhile; there is no limit of time within a message but the pings."""
+def test_stalled_frame_blocks_no_other_connection(echo: EchoServer) -> None:
+    """And the rest of the frame may still follow."""
     whole = frame(TEXT, HELLO)
     with RawPeer(f"{echo.ws_url}/echo") as silent:
         silent.send(whole[:7])
@@ -108,7 +108,7 @@ def test_half_a_frame_then_silence_harms_nobody_and_the_rest_may_come(echo: Echo
         assert silent.read() == Frame(TEXT, HELLO)
 
 
-BREACHES = {
+PROTOCOL_ERRORS = {
     "reserved bit 1": frame(TEXT, b"x", reserved=4),
     "reserved bit 2": frame(TEXT, b"x", reserved=2),
     "reserved bit 3 of a ping": frame(PING, b"x", reserved=1),
@@ -125,44 +125,43 @@ BREACHES = {
 }
 
 
-@pytest.mark.parametrize("name", BREACHES)
-def test_breach_of_the_protocol_is_closed_with_1002(echo: EchoServer, name: str) -> None:
-    """RFC 6455, 5.1 to 5.5 and 7.4.1; what follows is not looked at."""
-    assert codes(said(echo, BREACHES[name], frame(TEXT, b"after"))) == [1002]
+@pytest.mark.parametrize("name", PROTOCOL_ERRORS)
+def test_protocol_error_is_closed_with_1002(echo: EchoServer, name: str) -> None:
+    """RFC 6455, 5.1 to 5.5 and 7.4.1; what follows is ignored."""
+    assert close_codes(send_and_read(echo, PROTOCOL_ERRORS[name], frame(TEXT, b"after"))) == [1002]
 
 
 BAD_TEXTS = {
     "in one frame": frame(TEXT, b"\xce\xba\xff"),
     "in the second fragment": frame(TEXT, b"fine", fin=False) + frame(CONTINUATION, b"\xff", fin=False),
-    "a letter that is cut at the end": frame(TEXT, HELLO[:2]),
-    "a letter that is cut at a message's last fragment": frame(TEXT, b"x", fin=False)
-    + frame(CONTINUATION, b"\xf0\x9f"),
+    "a truncated character": frame(TEXT, HELLO[:2]),
+    "a truncated character in the last fragment": frame(TEXT, b"x", fin=False) + frame(CONTINUATION, b"\xf0\x9f"),
     "a surrogate": frame(TEXT, b"\xed\xa0\x80"),
     "in a reason to close": close_frame(1000, b"\xff"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_TEXTS)
-def test_text_that_is_not_utf_8_is_closed_with_1007(echo: EchoServer, name: str) -> None:
-    """RFC 6455, 8.1; as soon as it is seen, before the message ends."""
-    assert codes(said(echo, BAD_TEXTS[name])) == [1007]
+def test_invalid_utf_8_is_closed_with_1007(echo: EchoServer, name: str) -> None:
+    """RFC 6455, 8.1; at once, before the message ends."""
+    assert close_codes(send_and_read(echo, BAD_TEXTS[name])) == [1007]
 
 
 @pytest.mark.parametrize("code", [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535])
-def test_close_with_a_code_that_none_may_send_is_closed_with_1002(echo: EchoServer, code: int) -> None:
+def test_forbidden_close_code_is_closed_with_1002(echo: EchoServer, code: int) -> None:
     """RFC 6455, 7.4.1 and 7.4.2."""
-    assert codes(said(echo, close_frame(code))) == [1002]
+    assert close_codes(send_and_read(echo, close_frame(code))) == [1002]
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1011, 1013, 3000, 3999, 4000, 4999])
 def test_close_is_answered_with_its_code(echo: EchoServer, code: int) -> None:
-    """RFC 6455, 5.5.1; what follows a close is not looked at."""
-    assert codes(said(echo, close_frame(code, b"why"), frame(TEXT, b"after"))) == [code]
+    """RFC 6455, 5.5.1; what follows a close is ignored."""
+    assert close_codes(send_and_read(echo, close_frame(code, b"why"), frame(TEXT, b"after"))) == [code]
 
 
 def test_close_without_a_code_is_answered_without_one(echo: EchoServer) -> None:
     """RFC 6455, 7.1.5: 1005 is never sent."""
-    assert said(echo, frame(CLOSE)) == [Frame(CLOSE, b"")]
+    assert send_and_read(echo, frame(CLOSE)) == [Frame(CLOSE, b"")]
 
 
 @pytest.mark.parametrize(
@@ -177,8 +176,8 @@ def test_close_without_a_code_is_answered_without_one(echo: EchoServer) -> None:
     ],
     ids=str,
 )
-def test_handshake_that_is_none_is_a_fault_of_the_client(echo: EchoServer, headers: dict[str, str]) -> None:
-    """RFC 6455, 4.2.1: 400, not 500; nothing is accepted."""
+def test_invalid_handshake_gets_400(echo: EchoServer, headers: dict[str, str]) -> None:
+    """RFC 6455, 4.2.1; not 500."""
     with RawPeer(f"{echo.ws_url}/echo", **headers) as peer:
         assert peer.status == 400
 
@@ -186,59 +185,59 @@ def test_handshake_that_is_none_is_a_fault_of_the_client(echo: EchoServer, heade
 @pytest.mark.parametrize(
     "message",
     [frame(BINARY, bytes(16 * MAX_MESSAGE_BYTES)), frame(TEXT, "😀".encode() * (MAX_MESSAGE_BYTES // 3))],
-    ids=["bytes", "text that is too big in bytes, not in letters"],
+    ids=["bytes", "text that is too big in bytes, not in characters"],
 )
-def test_message_too_big_is_told_so_when_it_has_been_sent(echo: EchoServer, message: bytes) -> None:
-    """The close frame arrives: no reset over unread bytes overtakes it, or a client would send it for ever."""
+def test_oversized_message_gets_its_close_frame(echo: EchoServer, message: bytes) -> None:
+    """A reset over unread bytes would overtake it, and the client would resend the message for ever."""
     with RawPeer(f"{echo.ws_url}/echo") as peer:
         peer.send(message)
-        assert codes(peer.read_all()) == [1009]
+        assert close_codes(peer.read_all()) == [1009]
 
 
 # ------------------------------------------------------------------------- faults of the libraries
 
 
-def test_clients_that_ignore_our_close_do_not_freeze_rest(tmp_path: Path) -> None:
-    """REST answers before any of them has gone, though gunicorn would wait for them for an hour."""
-    with serving(tmp_path, config=LINGER_FOR_EVER) as echo, contextlib.ExitStack() as still_open:
+def test_clients_that_ignore_the_close_do_not_block_rest(tmp_path: Path) -> None:
+    """Even if gunicorn waited an hour for them."""
+    with serving(tmp_path, config=LONG_LINGER) as echo, contextlib.ExitStack() as still_open:
         peers = [still_open.enter_context(RawPeer(f"{echo.ws_url}/close/4404")) for _ in range(10)]
         for peer in peers:
-            assert codes(peer.read_all()) == [4404]
+            assert close_codes(peer.read_all()) == [4404]
         for _ in range(len(peers)):
             assert echo.is_running()
 
 
 @pytest.mark.parametrize("size_bytes", [4_000_000, 20_000_000], ids=["4 MB", "20 MB"])
-def test_large_message_is_sent_whole(either: EchoServer, size_bytes: int) -> None:
-    """A short write is not taken for a whole one, and the next message follows in its place."""
-    with connect(f"{either.ws_url}/send/{size_bytes}", max_size=None, max_queue=1) as ws:
+def test_large_message_is_sent_completely(each_worker: EchoServer, size_bytes: int) -> None:
+    """Short writes are continued, and the next message follows."""
+    with connect(f"{each_worker.ws_url}/send/{size_bytes}", max_size=None, max_queue=1) as ws:
         assert ws.recv(timeout=60) == pattern(size_bytes)
         ws.send("next")
         assert ws.recv(timeout=60) == "next"
 
 
-def test_six_threads_that_send_at_once_send_whole_messages(either: EchoServer) -> None:
-    """To a client that offers compression too; each thread's in its order, texts and bytes."""
+def test_concurrent_threads_send_complete_messages(each_worker: EchoServer) -> None:
+    """In each thread's order, also to a client that offers compression."""
     threads, messages = 6, 300
-    heard: dict[int, list[str]] = {one: [] for one in range(threads)}
-    with connect(f"{either.ws_url}/chorus/{threads}/{messages}", compression="deflate") as ws:
+    received: dict[int, list[str]] = {thread: [] for thread in range(threads)}
+    with connect(f"{each_worker.ws_url}/chorus/{threads}/{messages}", compression="deflate") as ws:
         assert ws.response is not None
         assert "Sec-WebSocket-Extensions" not in ws.response.headers
         for _ in range(threads * messages):
             words = ws.recv(timeout=60)
             text = words if isinstance(words, str) else words.decode()
-            heard[int(text.split(":")[0])].append(text)
+            received[int(text.split(":")[0])].append(text)
         ws.send("thanks")
-    assert heard == {one: [verse(one, number) for number in range(messages)] for one in range(threads)}
+    assert received == {thread: [verse(thread, number) for number in range(messages)] for thread in range(threads)}
 
 
-def test_text_and_bytes_keep_their_kind_when_six_threads_send(either: EchoServer) -> None:
-    """Frames are encoded one at a time too, so none becomes the continuation of another's."""
-    with RawPeer(f"{either.ws_url}/chorus/6/300") as peer:
-        heard = [peer.read() or Frame(CLOSE, b"") for _ in range(6 * 300)]
+def test_concurrent_threads_keep_the_opcode_of_each_message(each_worker: EchoServer) -> None:
+    """Frames are encoded one at a time, so none becomes a continuation of another."""
+    with RawPeer(f"{each_worker.ws_url}/chorus/6/300") as peer:
+        received = [peer.read() or Frame(CLOSE, b"") for _ in range(6 * 300)]
         peer.send(frame(TEXT, b"thanks"))
-        assert codes(peer.read_all()) == [1000]
-    assert Counter((one.opcode, one.fin) for one in heard) == {(TEXT, True): 900, (BINARY, True): 900}
+        assert close_codes(peer.read_all()) == [1000]
+    assert Counter((frame.opcode, frame.fin) for frame in received) == {(TEXT, True): 900, (BINARY, True): 900}
 
 
 FLOODS = {
@@ -249,19 +248,19 @@ FLOODS = {
 }
 FLOOD_BYTES = 200_000_000
 GROWTH_BYTES = 48 * 1024 * 1024
-"""What waits (4 MiB), the message being put together, and what the allocator keeps; a fifth of the flood."""
+"""The buffer (4 MiB), the message being assembled, and the allocator's overhead: a fourth of the flood."""
 
 
 @pytest.mark.parametrize("name", FLOODS)
-def test_flood_that_nobody_reads_is_cut_with_1013_and_memory_stays_bounded(tmp_path: Path, name: str) -> None:
-    """The handler reads nothing meanwhile, and others are served."""
+def test_unread_flood_is_closed_with_1013_in_bounded_memory(tmp_path: Path, name: str) -> None:
+    """Other connections are served meanwhile."""
     with serving(tmp_path) as echo, RawPeer(f"{echo.ws_url}/deaf") as peer:
         before = echo.usage().peak_bytes
         sender = threading.Thread(target=send_until_refused, args=(peer, FLOODS[name] * 100))
         sender.start()
-        assert codes([peer.read() or Frame(CLOSE, b"")]) == [1013]
+        assert close_codes([peer.read() or Frame(CLOSE, b"")]) == [1013]
         assert echo.is_running()
-        with contextlib.suppress(OSError):  # gone already
+        with contextlib.suppress(OSError):  # closed already
             peer.socket.shutdown(socket.SHUT_RDWR)
         sender.join(raw.TIMEOUT_S)
         assert not sender.is_alive()
@@ -273,12 +272,12 @@ def test_flood_that_nobody_reads_is_cut_with_1013_and_memory_stays_bounded(tmp_p
     [frame(CONTINUATION, fin=False), frame(PING, b"x" * 125), frame(PONG, b"x" * 125)],
     ids=["empty fragments", "pings", "pongs"],
 )
-def test_flood_that_is_no_message_takes_no_memory(tmp_path: Path, flood: bytes) -> None:
-    """A message that never ends, and control frames, whose answers nobody reads."""
+def test_flood_without_complete_messages_takes_no_memory(tmp_path: Path, flood: bytes) -> None:
+    """Endless fragments, and control frames whose responses are not read."""
     with serving(tmp_path) as echo, RawPeer(f"{echo.ws_url}/deaf") as peer:
         peer.send(frame(TEXT, b"x", fin=False))
         before = echo.usage().peak_bytes
-        peer.socket.settimeout(1)  # pings whose answers are not read stop being read
+        peer.socket.settimeout(1)  # the server stops reading pings whose pongs are not read
         with contextlib.suppress(OSError):
             for _ in range(200):
                 peer.send(flood * 1000)
@@ -286,56 +285,56 @@ def test_flood_that_is_no_message_takes_no_memory(tmp_path: Path, flood: bytes) 
         assert echo.usage().peak_bytes - before < GROWTH_BYTES
 
 
-def test_exactly_as_many_messages_wait_as_are_allowed(tmp_path: Path) -> None:
-    """The bound holds from the first frame on: it is set before anything is read."""
+def test_buffered_messages_are_limited_exactly(tmp_path: Path) -> None:
+    """The limit is set before the first frame is read."""
     with serving(tmp_path) as echo, RawPeer(f"{echo.ws_url}/deaf") as peer:
         peer.send(*[frame(TEXT, b"x")] * server.BUFFERED_MESSAGES, frame(PING, b"all there"))
         assert peer.read() == Frame(PONG, b"all there")
         peer.send(frame(TEXT, b"one too many"))
-        assert codes(peer.read_all()) == [1013]
+        assert close_codes(peer.read_all()) == [1013]
 
 
-def test_messages_that_come_after_our_close_do_not_open_it_again(echo: EchoServer) -> None:
-    """simple-websocket takes what arrives for a sign of an open connection."""
+def test_messages_after_the_close_do_not_reopen_the_connection(echo: EchoServer) -> None:
+    """simple-websocket takes received bytes for a sign of an open connection."""
     with RawPeer(f"{echo.ws_url}/close/4000") as peer:
-        first = peer.read()  # before it, a ping would get its pong
+        first = peer.read()  # before it, a ping would be answered
         assert first is not None
         assert first.opcode == CLOSE
         peer.send(frame(TEXT, b"late"), frame(PING, b"late"))
         assert peer.read_all() == []
 
 
-class SlowToHear(server.Server):
-    """Has read the peer's close, and does not know it yet."""
+class SlowServer(server.Server):
+    """A server that has read the peer's close, but not yet processed it."""
 
     reading = threading.Event()
-    go_on = threading.Event()
+    proceed = threading.Event()
 
     def _end(self, event: CloseConnection) -> None:
         self.reading.set()
-        self.go_on.wait()
+        self.proceed.wait()
         super()._end(event)
 
 
-def test_message_sent_while_the_close_is_being_read_finds_the_connection_closed() -> None:
-    """Not a fault: the fuzzer saw wsproto refuse it before the reading thread had told."""
-    ours, theirs = socket.socketpair()
+def test_send_while_the_close_is_processed_raises_connection_closed() -> None:
+    """Wsproto refuses the message before the reading thread sets the state."""
+    server_end, client_end = socket.socketpair()
     headers = raw.handshake("/").decode().splitlines()[1:-1]
-    given = dict(line.split(": ", 1) for line in headers)
-    environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in given.items()}
-    with ours, theirs:
-        ws = SlowToHear({**environ, "werkzeug.socket": server.LockedSocket(ours)})
-        theirs.sendall(close_frame(1000))
-        assert SlowToHear.reading.wait(raw.TIMEOUT_S)
+    fields = dict(line.split(": ", 1) for line in headers)
+    environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in fields.items()}
+    with server_end, client_end:
+        ws = SlowServer({**environ, "werkzeug.socket": server.LockedSocket(server_end)})
+        client_end.sendall(close_frame(1000))
+        assert SlowServer.reading.wait(raw.TIMEOUT_S)
         with pytest.raises(ConnectionClosed):
             ws.send("too late")
-        SlowToHear.go_on.set()
+        SlowServer.proceed.set()
         server.shutdown(ws)
         assert not ws.thread.is_alive()
 
 
-def test_peer_that_vanishes_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Threads and descriptors are as they were, after ends of each kind."""
+def test_vanished_peer_leaks_no_thread_or_descriptor(tmp_path: Path) -> None:
+    """After each kind of end."""
     with serving(tmp_path) as echo:
         with RawPeer(f"{echo.ws_url}/echo") as peer:
             peer.send(close_frame(1000))
@@ -343,7 +342,7 @@ def test_peer_that_vanishes_leaves_nothing_behind(tmp_path: Path) -> None:
         assert echo.is_running()
         wait_for(lambda: echo.readers() == 0, "the first connection stayed")
         descriptors = echo.usage().descriptors
-        for end in (b"", frame(TEXT, HELLO)[:5], close_frame(1000), BREACHES["unmasked"]):
+        for end in (b"", frame(TEXT, HELLO)[:5], close_frame(1000), PROTOCOL_ERRORS["unmasked"]):
             peer = RawPeer(f"{echo.ws_url}/echo")
             peer.send(end)
             peer.reset()
