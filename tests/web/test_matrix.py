@@ -118,11 +118,11 @@ def clear_database(matrix: Matrix) -> None:
     clear(matrix.app.store)
 
 
-def send_row(matrix: Matrix, row: Row, user_id: str, credential: str | None, carrier: str = "header") -> TestResponse:
+def send_row(matrix: Matrix, row: Row, user_id: str, authorization: str | None, carrier: str = "header") -> TestResponse:
     """Send the row's request, with the credential in Authorization (or where the row says) or in the survey's cookie."""
-    options: dict[str, Any] = {**row.options, **row.carried(credential)}
+    options: dict[str, Any] = {**row.options, **row.carried(authorization)}
     if carrier == "cookie":
-        options = {**row.options, "headers": {"Cookie": f"{COOKIE}={credential_in(credential)}"}}
+        options = {**row.options, "headers": {"Cookie": f"{COOKIE}={credential_in(authorization)}"}}
     return matrix.app.request(row.method, row.path.format(user=user_id), **options)
 
 
@@ -144,10 +144,10 @@ def test_each_endpoint_admits_only_the_callers_of_its_row(matrix: Matrix, row: R
             case = f"{caller} by {carrier}"
             user_id = matrix.new_user()
             matrix.app.begin_session(user_id)
-            credential = matrix.authorization(caller, user_id, row.scope)
+            authorization = matrix.authorization(caller, user_id, row.scope)
             before = matrix.dump()
             matrix.reads.recorded.clear()
-            answer = send_row(matrix, row, user_id, credential, carrier)
+            answer = send_row(matrix, row, user_id, authorization, carrier)
             expected = 401 if (caller, carrier) == (INVALID_AS_COOKIE, "cookie") else row.expected[caller]
             assert answer.status_code == expected, f"{case}: {answer.text}"
             if answer.status_code not in {401, 403, 404}:
@@ -157,9 +157,9 @@ def test_each_endpoint_admits_only_the_callers_of_its_row(matrix: Matrix, row: R
             assert "Set-Cookie" not in answer.headers, case
             if row.is_of_a_session:
                 absent = matrix.new_user()
-                credential = matrix.authorization(caller, absent, row.scope)
+                authorization = matrix.authorization(caller, absent, row.scope)
                 matrix.reads.recorded.clear()
-                assert visible_parts(send_row(matrix, row, absent, credential, carrier)) == visible_parts(answer), case
+                assert visible_parts(send_row(matrix, row, absent, authorization, carrier)) == visible_parts(answer), case
                 assert not matrix.reads.recorded, case
 
 
@@ -182,10 +182,10 @@ def test_every_route_and_command_has_a_row(matrix: Matrix) -> None:
 class Socket:
     """A socket that sends its credential in one of four ways."""
 
-    def __init__(self, matrix: Matrix, user_id: str, credential: str | None, carrier: str) -> None:
-        credential = credential_in(credential)
+    def __init__(self, matrix: Matrix, user_id: str, authorization: str | None, carrier: str) -> None:
+        credential = credential_in(authorization)
         headers = {
-            "header": {} if credential is None else {"Authorization": credential},
+            "header": {} if authorization is None else {"Authorization": authorization},
             "cookie": {"Cookie": f"{COOKIE}={credential}"},
         }
         offered = [Subprotocol("stepkeep"), Subprotocol(f"token.{credential}")]
@@ -239,10 +239,10 @@ def test_each_socket_command_admits_only_the_callers_of_its_row(matrix: Matrix, 
                 user_id = matrix.new_user()
                 if has_session:
                     matrix.app.begin_session(user_id)
-                credential = matrix.authorization(caller, user_id, "sessions:write")
+                authorization = matrix.authorization(caller, user_id, "sessions:write")
                 before = matrix.dump()
                 matrix.reads.recorded.clear()
-                socket = Socket(matrix, user_id, credential, carrier)
+                socket = Socket(matrix, user_id, authorization, carrier)
                 socket.send({"type": command, **fields})
                 if ADMITS[caller] == ADMITTED:
                     assert socket.receive()["type"] == "state", case
@@ -333,8 +333,8 @@ def test_open_socket_is_closed_when_its_credentials_expire_or_are_revoked(
     """With 4401, without a message of the client; other sockets stay open."""
     user_id, other = matrix.new_user(), matrix.new_user()
     api_key = matrix.app.create_key("sessions:write")
-    credential = f"Bearer {api_key if caller == 'key' else matrix.app.create_token(user_id)}"
-    socket = Socket(matrix, user_id, credential, "header")
+    authorization = f"Bearer {api_key if caller == 'key' else matrix.app.create_token(user_id)}"
+    socket = Socket(matrix, user_id, authorization, "header")
     assert socket.receive()["type"] == "state"
     other_socket = Socket(matrix, other, f"Bearer {matrix.app.create_key('sessions:write')}", "header")
     other_socket.receive()
