@@ -118,7 +118,9 @@ def clear_database(matrix: Matrix) -> None:
     clear(matrix.app.store)
 
 
-def send_row(matrix: Matrix, row: Row, user_id: str, authorization: str | None, carrier: str = "header") -> TestResponse:
+def send_row(
+    matrix: Matrix, row: Row, user_id: str, authorization: str | None, carrier: str = "header"
+) -> TestResponse:
     """Send the row's request, with the credential in Authorization (or where the row says) or in the survey's cookie."""
     options: dict[str, Any] = {**row.options, **row.carried(authorization)}
     if carrier == "cookie":
@@ -159,7 +161,9 @@ def test_each_endpoint_admits_only_the_callers_of_its_row(matrix: Matrix, row: R
                 absent = matrix.new_user()
                 authorization = matrix.authorization(caller, absent, row.scope)
                 matrix.reads.recorded.clear()
-                assert visible_parts(send_row(matrix, row, absent, authorization, carrier)) == visible_parts(answer), case
+                assert visible_parts(send_row(matrix, row, absent, authorization, carrier)) == visible_parts(answer), (
+                    case
+                )
                 assert not matrix.reads.recorded, case
 
 

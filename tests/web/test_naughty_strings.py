@@ -24,6 +24,7 @@ from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from tests.conftest import Server, Servers, each_kind, sample
 from tests.databases import create_sqlite
+from tests.waiting import wait_for
 from tests.web.conftest import Participant, running_server
 
 ALL_STRINGS: list[str] = json.loads(Path(__file__).with_name("naughty_strings.json").read_text())
@@ -248,6 +249,11 @@ def test_naughty_string_over_the_socket_is_returned_unchanged(server: Server) ->
         first.send({"type": text, "id": "x"})
         assert first.receive()["code"] in {"unknown_type", "malformed"}
     first.ws.close()
-    second = Participant(server, "socket", "naughty").state["session"]
-    assert second["answers"] == {"S0": STRINGS[-1]}
-    assert second["draft"] == {STRINGS[-1]: STRINGS[-1]}
+    draft = {STRINGS[-1]: STRINGS[-1]}
+    wait_for(lambda: session_over_socket(server)["draft"] == draft, "the draft was not saved after the close")
+    assert session_over_socket(server)["answers"] == {"S0": STRINGS[-1]}
+
+
+def session_over_socket(server: Server) -> dict[str, Any]:
+    session: dict[str, Any] = Participant(server, "socket", "naughty").state["session"]
+    return session
