@@ -1,8 +1,7 @@
-"""Who read, exported or erased what, and who changed the keys. Entries are only ever added.
+"""The audit log: who read, exported or erased what, and who changed keys. Append-only.
 
-An entry says that something was done, never what was in it: no answers, tokens or keys. One thing changes an entry:
-when a participant is erased, the entries about him stay under a name that says nothing (:func:`anonymise`).
-Every function works on a connection whose transaction its caller owns.
+Entries contain no answers, tokens or keys. Only an erasure changes them: it gives the participant's entries an
+anonymous name (:func:`anonymise`). Every function takes a connection whose transaction its caller owns.
 """
 
 from collections.abc import Mapping
@@ -52,20 +51,20 @@ Detail = Mapping[str, str | int | bool | None]
 """Counts and filters."""
 
 ACTOR_LENGTH = 160
-"""Characters of an actor that the column holds."""
+"""Characters of the column for the actor."""
 
 SCAN_LIMIT = 50_000
-"""Entries that are looked at for one page, at most, where a filter has no index."""
+"""Most entries examined for one page with a filter that has no index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One thing that somebody did.
+    """One recorded action.
 
     Attributes:
         at: microseconds since 1970 UTC.
         actor: e.g. ``key:ab12cd34 (name)``, ``participant``, ``operator``, ``development``.
-        survey_id, user_id: whom it was about; None where it was about nobody, or about several.
+        survey_id, user_id: the session concerned; None for none or several.
     """
 
     at: int
@@ -78,7 +77,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedEntry:
-    """An entry as it lies in the log, by its number."""
+    """An entry of the log, with its id."""
 
     id: int
     entry: AuditEntry
@@ -95,7 +94,7 @@ _FILTERS = ("actor", "action", "survey_id", "user_id")
 
 
 def record(connection: Connection, entry: AuditEntry) -> None:
-    """Add an entry; an actor that is too long for the column is cut."""
+    """Add an entry; an actor too long for the column is truncated."""
     connection.execute(
         insert(audit_log).values(
             at=to_datetime(entry.at),
@@ -111,15 +110,15 @@ def record(connection: Connection, entry: AuditEntry) -> None:
 def read_page(connection: Connection, after_id: int | None, limit: int, filters: Mapping[str, str]) -> AuditPage:
     """Return the next entries, newest first.
 
-    A page may hold fewer than ``limit``, even none, and more may follow: with a filter other than ``user_id``, it
-    holds what fits among the next EXAMINED.
+    With a filter other than ``user_id``, a page holds the matches among the next SCAN_LIMIT entries: fewer than
+    ``limit``, even none, though more may follow.
 
     Args:
-        after_id: the ``following`` of the page before; None begins with the newest entry.
-        filters: of ``actor``, ``action``, ``survey_id`` and ``user_id``, what must be equal.
+        after_id: ``following`` of the previous page; None starts with the newest entry.
+        filters: values of ``actor``, ``action``, ``survey_id`` and ``user_id``.
 
     Raises:
-        InvalidInput: there is no such filter.
+        InvalidInput: unknown filter.
     """
     unknown = sorted(set(filters) - set(_FILTERS))
     if unknown:
@@ -130,16 +129,16 @@ def read_page(connection: Connection, after_id: int | None, limit: int, filters:
     lowest = 0 if is_indexed else max(0, start - SCAN_LIMIT)
     query = select(audit_log).where(column.id < start, column.id >= lowest)
     query = query.where(*(column[name] == value for name, value in filters.items()))
-    found = [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
-    if len(found) == limit:
-        return AuditPage(found, found[-1].id)
-    return AuditPage(found, lowest or None)
+    entries = [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
+    if len(entries) == limit:
+        return AuditPage(entries, entries[-1].id)
+    return AuditPage(entries, lowest or None)
 
 
 def read_participant(
     connection: Connection, user_id: str, survey_id: str | None, before_id: int | None, limit: int
 ) -> list[RecordedEntry]:
-    """Return the next entries about a participant, newest first; those that name no survey count for each."""
+    """Return the next entries about a participant, newest first; entries without a survey belong to every survey."""
     column = audit_log.c
     query = select(audit_log).where(_is_about(user_id, survey_id))
     if before_id is not None:
@@ -148,11 +147,11 @@ def read_participant(
 
 
 def anonymise(connection: Connection, user_id: str, survey_id: str | None, name: str, until: int | None = None) -> None:
-    """Let the entries about a participant bear another name; those about his sessions that were set aside too.
+    """Rename a participant in entries, also in those about sessions set aside.
 
     Args:
-        survey_id: only those about his session of this survey; None: all.
-        until: only those of this time, microseconds since 1970 UTC, and before.
+        survey_id: limits it to entries of one survey; None for all.
+        until: limits it to entries up to this time, microseconds since 1970 UTC.
     """
     where = [belongs_to(audit_log.c.user_id, user_id)]
     if survey_id is not None:
@@ -163,7 +162,7 @@ def anonymise(connection: Connection, user_id: str, survey_id: str | None, name:
 
 
 def read_user_ids_after(connection: Connection, after: str, limit: int) -> list[str]:
-    """Return the next user ids, in their order, that entries are about."""
+    """Return the next user ids that occur in entries, in order."""
     column = audit_log.c.user_id
     query = select(column).distinct().where(column > after).order_by(column).limit(limit)
     return list(connection.execute(query).scalars())

@@ -1,6 +1,6 @@
-"""API keys, sign-ins and revocations in the database, through SQLAlchemy's Core.
+"""API keys, sign-ins to the dashboard, and revocations of tokens. Secrets are stored as hashes only.
 
-Every function works on a connection whose transaction its caller owns. No secret gets here, only hashes.
+Every function takes a connection whose transaction its caller owns.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .tables import api_keys, sign_ins, token_revocations
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredKey:
-    """An API key as it is kept; times in microseconds since 1970 UTC."""
+    """A stored API key; times in microseconds since 1970 UTC."""
 
     key_id: str
     name: str
@@ -27,13 +27,13 @@ class StoredKey:
     revoked_at: int | None
 
     def is_valid(self, at: int) -> bool:
-        """Return whether it has neither expired nor been revoked."""
+        """Return whether it is neither expired nor revoked."""
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
-    """A sign-in to the dashboard, with the API key that was shown."""
+    """A sign-in to the dashboard with an API key."""
 
     key: StoredKey
     signed_in_at: int
@@ -41,7 +41,7 @@ class SignIn:
 
 
 def add_key(connection: Connection, key: StoredKey) -> None:
-    """Keep a new key."""
+    """Store a new key."""
     connection.execute(
         insert(api_keys).values(
             id=key.key_id,
@@ -55,19 +55,19 @@ def add_key(connection: Connection, key: StoredKey) -> None:
 
 
 def read_key(connection: Connection, key_id: str) -> StoredKey | None:
-    """Return the key of this id."""
+    """Return the key with this id."""
     row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).first()
     return None if row is None else _stored(row)
 
 
 def read_keys(connection: Connection) -> list[StoredKey]:
-    """Return all keys, the newest first."""
+    """Return all keys, newest first."""
     rows = connection.execute(select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id))
     return [_stored(row) for row in rows]
 
 
 def revoke_key(connection: Connection, key_id: str, at: int) -> bool:
-    """Revoke a key, and end its sign-ins; return False where there is none that was not revoked already."""
+    """Revoke a key and end its sign-ins; return False if it does not exist or was revoked before."""
     change = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
     is_changed = connection.execute(change.values(revoked_at=to_datetime(at))).rowcount > 0
     connection.execute(delete(sign_ins).where(sign_ins.c.key_id == key_id))
@@ -75,7 +75,7 @@ def revoke_key(connection: Connection, key_id: str, at: int) -> bool:
 
 
 def record_key_use(connection: Connection, key_id: str, at: int) -> None:
-    """Note that a key was used."""
+    """Record that a key was used."""
     connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=to_datetime(at)))
 
 
@@ -87,7 +87,7 @@ def read_revoked_keys(connection: Connection) -> frozenset[str]:
 
 
 def add_sign_in(connection: Connection, cookie_hash: str, key_id: str, at: int, old_before: int) -> None:
-    """Keep a new sign-in; those that were begun before ``old_before`` have ended, and go."""
+    """Store a new sign-in; delete those begun before ``old_before``, which have expired."""
     connection.execute(delete(sign_ins).where(sign_ins.c.signed_in_at < to_datetime(old_before)))
     connection.execute(
         insert(sign_ins).values(
@@ -97,7 +97,7 @@ def add_sign_in(connection: Connection, cookie_hash: str, key_id: str, at: int, 
 
 
 def read_sign_in(connection: Connection, cookie_hash: str) -> SignIn | None:
-    """Return the sign-in whose cookie has this hash."""
+    """Return the sign-in of a cookie."""
     query = select(api_keys, sign_ins.c.signed_in_at, sign_ins.c.seen_at).join(
         sign_ins, sign_ins.c.key_id == api_keys.c.id
     )
@@ -108,29 +108,31 @@ def read_sign_in(connection: Connection, cookie_hash: str) -> SignIn | None:
 
 
 def record_sign_in_use(connection: Connection, cookie_hash: str, at: int) -> None:
-    """Note that somebody who is signed in was there."""
+    """Record that a sign-in was used."""
     connection.execute(update(sign_ins).where(sign_ins.c.cookie_hash == cookie_hash).values(seen_at=to_datetime(at)))
 
 
 def end_sign_in(connection: Connection, cookie_hash: str) -> None:
-    """End a sign-in; one that isn't there stays so."""
+    """End a sign-in. Idempotent."""
     connection.execute(delete(sign_ins).where(sign_ins.c.cookie_hash == cookie_hash))
 
 
 def revoke_tokens(connection: Connection, key: SessionKey, at: int) -> None:
-    """Revoke the tokens of a session that were issued up to now; later ones hold."""
+    """Revoke the tokens of a session that were issued up to a time."""
     column = token_revocations.c
     where = (column.survey_id == key.survey_id, column.user_id == key.user_id)
     before = connection.execute(select(column.revoked_at).where(*where).with_for_update()).scalar()
     connection.execute(delete(token_revocations).where(*where))
-    newest = to_datetime(at if before is None else max(at, from_datetime(before)))  # another's clock may be ahead
+    newest = to_datetime(
+        at if before is None else max(at, from_datetime(before))
+    )  # another server's clock may be ahead
     connection.execute(
         insert(token_revocations).values(survey_id=key.survey_id, user_id=key.user_id, revoked_at=newest)
     )
 
 
 def read_revocations(connection: Connection, since: int) -> dict[SessionKey, int]:
-    """Return up to when, microseconds since 1970 UTC, tokens are revoked, for what was revoked since a time."""
+    """Return until when, microseconds since 1970 UTC, tokens are revoked, for revocations since a time."""
     column = token_revocations.c
     rows = connection.execute(select(token_revocations).where(column.revoked_at >= to_datetime(since)))
     return {SessionKey(row.survey_id, row.user_id): from_datetime(row.revoked_at) for row in rows}
@@ -143,7 +145,7 @@ def has_revocations(connection: Connection, before: int) -> bool:
 
 
 def remove_revocations(connection: Connection, before: int) -> int:
-    """Remove revocations of tokens that have all expired by now; return how many."""
+    """Remove revocations from before a time, whose tokens have all expired; return how many."""
     return connection.execute(
         delete(token_revocations).where(token_revocations.c.revoked_at < to_datetime(before))
     ).rowcount

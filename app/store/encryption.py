@@ -1,17 +1,16 @@
-"""Answers at rest, encrypted: the cipher, and the keys of STEPKEEP_ANSWERS_KEYS.
+"""Encryption of answers at rest with the keys of STEPKEEP_ANSWERS_KEYS.
 
-AES-256-GCM (NIST SP 800-38D) with a random nonce for each value. A sealed value is text,
-``enc:1:<key id>:<base64url of nonce, ciphertext and tag>``; JSON never begins with ``e``, so that plain and sealed
-values may lie in one table, and sealing can be switched on at any time.
+AES-256-GCM (NIST SP 800-38D) with a random nonce for each value. An encrypted value is text,
+``enc:1:<key id>:<base64url of nonce, ciphertext and tag>``. JSON never begins with ``e``, so a table can hold plain and
+encrypted values, and encryption can be switched on at any time.
 
-Sealed are ``answers``, ``drafts`` and ``session_data`` of sessions, ``answer`` and ``data`` of their history (which
-holds drafts, whole saved states, and the fingerprints of commands: hashes of answers that need no key to be tried).
-Not sealed: where a session is and has been (``current_step``, ``step_history``, ``step``), what was done and when
-(``action``, the times), and who it is (``user_id``, ``message_id``): lists and filters need them. Nor does it hide how
-long an answer is. Who can write to the database can put plain text, or an older value of the same place, into a row.
+Encrypted are ``answers``, ``drafts`` and ``session_data`` of sessions, and ``answer`` and ``data`` of their history,
+which contains drafts, saved states and the fingerprints of commands (unkeyed hashes of answers). Not encrypted, because
+lists and filters need them, are steps, actions, times, user ids and message ids. The length of an answer is not
+hidden. Those who can write to the database can put plain text, or an older value of the same location, into a row.
 
-A key is good for 2^32 values with random nonces (SP 800-38D, 8.3), some three a turn: begin a new one well before a
-thousand million turns (``operations/rotation.py``). Pure but for the nonces; imported by the rest of ``store/``.
+A key is good for 2^32 values with random nonces (SP 800-38D, 8.3), about three a turn: rotate it well before a thousand
+million turns (``operations/maintenance/key_rotation.py``).
 """
 
 import base64
@@ -26,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ..errors import ConfigurationError, MissingKey
 
 ValueLocation = tuple[str | int, ...]
-"""Where a value lies: table and column, survey_id, user_id, and in history the version; of a webhook, its id."""
+"""Table and column of a value, survey_id, user_id, and in history the version; of a webhook, its id."""
 
 ANSWERS = "sessions.answers"
 DRAFTS = "sessions.drafts"
@@ -35,10 +34,10 @@ ANSWER = "session_history.answer"
 DATA = "session_history.data"
 
 SET_ASIDE = "~set-aside-"
-"""Follows the user id in the name of a session that was set aside; no participant's id has a ``~``."""
+"""Follows the user id in the name of a session set aside; no participant's id contains ``~``."""
 
 ENCRYPTED_PREFIX = "enc:"
-"""What every sealed value begins with, and no JSON."""
+"""Prefix of encrypted values, and of no JSON."""
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -46,99 +45,99 @@ NONCE_BYTES = 12
 PLAIN_FIRST = "plain"
 """First entry of STEPKEEP_ANSWERS_KEYS to store new values unencrypted; the keys decrypt old values only."""
 
-_FORM = "1"
+_FORMAT_VERSION = "1"
 
 
 class DecryptionError(ValueError):
-    """A sealed value that was cut, changed, or moved here from another place: as unreadable as corrupt JSON."""
+    """An encrypted value was truncated, changed, or moved from another location."""
 
 
 class Cipher:
-    """Seals values with its first key, and opens what any of its keys sealed. Safe from any thread, and after a fork.
+    """Encrypts values with its first key, and decrypts with any of its keys. Safe from any thread, and after a fork.
 
     Args:
         keys: of 32 bytes each.
-        is_on: whether the first one seals; else values stay plain.
+        is_on: whether to encrypt; otherwise new values are stored plain.
     """
 
     def __init__(self, keys: Sequence[bytes] = (), *, is_on: bool = True) -> None:
         self._ciphers = {key_id(key): AESGCM(key) for key in keys}
         self.is_on = is_on and bool(keys)
-        self.prefix = f"{ENCRYPTED_PREFIX}{_FORM}:{key_id(keys[0])}:" if self.is_on else ""
+        self.prefix = f"{ENCRYPTED_PREFIX}{_FORMAT_VERSION}:{key_id(keys[0])}:" if self.is_on else ""
         self._first = self._ciphers[key_id(keys[0])] if keys else None
 
     @property
     def has_keys(self) -> bool:
-        """Whether there are any, be it only to open."""
+        """Whether there are keys, if only for decryption."""
         return bool(self._ciphers)
 
-    def encrypt(self, text: str, place: ValueLocation) -> str:
-        """Return the text sealed with the first key, for this place only; the text itself where sealing is off."""
+    def encrypt(self, text: str, location: ValueLocation) -> str:
+        """Encrypt the text for this location; return it unchanged if encryption is off."""
         if not self.is_on or self._first is None:
             return text
-        nonce = os.urandom(NONCE_BYTES)  # the system's: a forked child must never count on from its parent's
-        sealed = self._first.encrypt(nonce, text.encode(), _bound_to(place))
-        return self.prefix + base64.urlsafe_b64encode(nonce + sealed).decode()
+        nonce = os.urandom(NONCE_BYTES)  # the system's, so that a forked child never repeats its parent's
+        encrypted = self._first.encrypt(nonce, text.encode(), _associated_data(location))
+        return self.prefix + base64.urlsafe_b64encode(nonce + encrypted).decode()
 
-    def decrypt(self, text: str, place: ValueLocation) -> str:
-        """Return the text of a value; a plain one is its own.
+    def decrypt(self, text: str, location: ValueLocation) -> str:
+        """Return the text of a value, which may be plain.
 
         Raises:
-            MissingKey: none of the keys is the one that sealed it.
-            DecryptionError: it is not what was sealed for this place.
+            MissingKey: it is encrypted with another key.
+            DecryptionError: it was not encrypted for this location.
         """
         if not text.startswith(ENCRYPTED_PREFIX):
             return text
         cipher, body = self._parts(text)
         try:
-            sealed = base64.urlsafe_b64decode(body)
-            return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound_to(place)).decode()
+            encrypted = base64.urlsafe_b64decode(body)
+            return cipher.decrypt(encrypted[:NONCE_BYTES], encrypted[NONCE_BYTES:], _associated_data(location)).decode()
         except (InvalidTag, ValueError) as error:  # ValueError: no base64, or too short for a nonce
-            raise DecryptionError(f"a sealed value of {place[0]} does not open") from error
+            raise DecryptionError(f"An encrypted value of {location[0]} can't be decrypted.") from error
 
     def missing_key_id(self, text: str | None) -> str | None:
-        """Return the id of the key that this value needs and that is not there; None where nothing is missing."""
+        """Return the id of the key that this value needs and that is not configured; None if there is none."""
         try:
             if text is not None and text.startswith(ENCRYPTED_PREFIX):
                 self._parts(text)
-        except MissingKey as locked:
-            return locked.key_id
+        except MissingKey as error:
+            return error.key_id
         except DecryptionError:
             return None
         return None
 
     def _parts(self, text: str) -> tuple[AESGCM, str]:
         try:
-            _, form, named, body = text.split(":", 3)
+            _, format_version, encryption_key_id, body = text.split(":", 3)
         except ValueError as error:
-            raise DecryptionError("a sealed value is cut") from error
-        cipher = self._ciphers.get(named)
-        if cipher is None or form != _FORM:  # of a newer version's form nothing may be lost either
-            raise MissingKey(named)
+            raise DecryptionError("An encrypted value is truncated.") from error
+        cipher = self._ciphers.get(encryption_key_id)
+        if cipher is None or format_version != _FORMAT_VERSION:  # a newer release's format is not damage
+            raise MissingKey(encryption_key_id)
         return cipher, body
 
 
 PLAIN = Cipher()
-"""No keys: values stay as they are, and sealed ones stay closed."""
+"""No keys: values are stored plain, and encrypted ones can't be read."""
 
 
 def key_id(key: bytes) -> str:
-    """Return what names a key in the values that it sealed: the beginning of its hash; no other passes for it."""
+    """Return the id of a key in encrypted values: the beginning of its hash."""
     return hashlib.sha256(key).hexdigest()[:8]
 
 
 def cipher_from_keys(answers_keys: str) -> Cipher:
-    """Return what the setting STEPKEEP_ANSWERS_KEYS describes; of an empty one, :data:`PLAIN`.
+    """Parse the setting STEPKEEP_ANSWERS_KEYS; return :data:`PLAIN` if it is empty.
 
     Raises:
-        ConfigurationError: it can't be used; the message says which key, and never shows it.
+        ConfigurationError: a key is invalid; the message does not contain it.
     """
     items = [item.strip() for item in answers_keys.split(",")]
     if items == [""]:
         return PLAIN
     is_on = items[0] != PLAIN_FIRST
-    given = items if is_on else items[1:]
-    keys = [_key(item, f"key {number} of {len(given)}") for number, item in enumerate(given, start=1)]
+    encoded = items if is_on else items[1:]
+    keys = [_key(item, f"key {number} of {len(encoded)}") for number, item in enumerate(encoded, start=1)]
     if len({key_id(key) for key in keys}) < len(keys):
         raise ConfigurationError("STEPKEEP_ANSWERS_KEYS: the same key stands there twice")
     return Cipher(keys, is_on=is_on)
@@ -150,7 +149,6 @@ def _key(item: str, name: str) -> bytes:
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:
-        # `from None`: the item stays out of the traceback's texts.
         raise ConfigurationError(
             f"STEPKEEP_ANSWERS_KEYS: {name} is not {KEY_BYTES} bytes in base64: `openssl rand -base64 32`"
         )
@@ -164,9 +162,9 @@ def _key(item: str, name: str) -> bytes:
 _STANDARD = str.maketrans("-_", "+/")
 
 
-def _bound_to(place: ValueLocation) -> bytes:
-    """Return the associated data of a value: a session that is set aside takes its name, not its values, with it."""
-    column, first, *rest = place
+def _associated_data(location: ValueLocation) -> bytes:
+    """Return the associated data of a value, which stays the same when its session is set aside."""
+    column, first, *rest = location
     if rest:
         rest[0] = str(rest[0]).partition(SET_ASIDE)[0]
-    return orjson.dumps((_FORM, column, first, *rest))
+    return orjson.dumps((_FORMAT_VERSION, column, first, *rest))

@@ -1,7 +1,4 @@
-"""An engine and a gateway for a URL.
-
-What differs between the databases stands in ``sqlite.py``, ``postgresql.py`` and ``mysql.py``.
-"""
+"""Engines for a URL; the differences between the databases are in ``drivers``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,16 +25,16 @@ _READERS: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_size": READER
 
 
 def normalise_url(url: str) -> URL:
-    """Return the URL with the driver that we use.
+    """Return the URL with the supported driver.
 
     Raises:
-        ConfigurationError: no URL, or a database that is not supported; without its password.
+        ConfigurationError: no URL, or an unsupported database; without the password.
     """
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # a port that is no number
+    except (ArgumentError, ValueError):  # e.g. a port that is not a number
         raise ConfigurationError(
-            "DATABASE_URL is no database URL: e.g. sqlite:///survey_sessions.db or postgresql://user@host/name"
+            "DATABASE_URL is not a database URL, e.g. sqlite:///survey_sessions.db or postgresql://user@host/name"
         ) from None
     scheme = parsed.drivername
     if scheme.split("+")[0] == "sqlite":
@@ -56,7 +53,7 @@ def normalise_url(url: str) -> URL:
 
 
 def writer_engine(url: URL) -> Engine:
-    """Return the engine of the one connection that writes; any thread may use it in its turn."""
+    """Return the engine of the one writing connection, used by one thread at a time."""
     match url.get_backend_name():
         case "sqlite":
             return sqlite.writer_engine(url)
@@ -67,7 +64,7 @@ def writer_engine(url: URL) -> Engine:
 
 
 def migration_engine(url: URL) -> Engine:
-    """Return the engine of a migration: as the writer's, but it waits as long as a change of the schema takes."""
+    """Return the engine of a migration, without timeouts."""
     match url.get_backend_name():
         case "sqlite":
             return sqlite.writer_engine(url, sqlite.MIGRATION_BUSY_TIMEOUT_MS)
@@ -78,7 +75,7 @@ def migration_engine(url: URL) -> Engine:
 
 
 def reader_engine(url: URL) -> Engine:
-    """Return the engine of the connections that read; each statement is a transaction of its own."""
+    """Return the engine of the reading connections; each statement is a transaction of its own."""
     match url.get_backend_name():
         case "sqlite":
             return sqlite.reader_engine(url, READERS, READERS_OVERFLOW)
@@ -89,7 +86,7 @@ def reader_engine(url: URL) -> Engine:
 
 
 def turn_statements(url: URL) -> Callable[[Any], TurnStatements]:
-    """Return what makes a gateway of a driver's connection to this database."""
+    """Return the class of :class:`TurnStatements` for this database."""
     match url.get_backend_name():
         case "sqlite":
             return sqlite.SqliteTurnStatements
@@ -100,23 +97,19 @@ def turn_statements(url: URL) -> Callable[[Any], TurnStatements]:
 
 
 def connect_or_explain(engine: Engine) -> None:
-    """Return if the database can be opened.
-
-    Raises:
-        DatabaseUnreachable: saying why not, in one line without the password.
-    """
+    """Raise DatabaseUnreachable, with the reason but without the password, unless the database can be opened."""
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
         original = getattr(error, "orig", None) or error
         reason = " ".join(str(original).split())[:300]
-        shown = engine.url.render_as_string(hide_password=True)
-        raise DatabaseUnreachable(f"the database {shown} can't be opened: {reason}") from error
+        url = engine.url.render_as_string(hide_password=True)
+        raise DatabaseUnreachable(f"the database {url} can't be opened: {reason}") from error
 
 
 def database_facts(engine: Engine) -> dict[str, str]:
-    """Return the database's kind and version, e.g. ``{"database": "sqlite", "version": "3.53.4"}``."""
+    """Return the database's name and version, e.g. ``{"database": "sqlite", "version": "3.53.4"}``."""
     with engine.connect() as connection:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
     is_mariadb = getattr(engine.dialect, "is_mariadb", False)
@@ -124,21 +117,21 @@ def database_facts(engine: Engine) -> dict[str, str]:
 
 
 def server_lock(url: URL) -> FileLock | None:
-    """Return the lock that the one server process of a SQLite file holds; None for a database server.
+    """Acquire the lock that keeps a SQLite file to one server process; return None for other databases.
 
     Raises:
-        StoreInUse: another process holds it.
+        StoreInUse: another process has the lock.
     """
     if url.get_backend_name() != "sqlite":
         return None
     folder = Path(url.database or "").absolute().parent
-    if not folder.is_dir():  # FileLock would make it
-        raise ConfigurationError(f"the database {url.database} can't be opened: there is no folder {folder}")
+    if not folder.is_dir():  # FileLock would create it
+        raise ConfigurationError(f"the database {url.database} can't be opened: folder {folder} does not exist")
     lock = FileLock(f"{url.database}.server-lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
         raise StoreInUse(url.database or "") from None
     except OSError as error:
-        raise ConfigurationError(f"{url.database}.server-lock can't be made: {error.strerror}") from error
+        raise ConfigurationError(f"{url.database}.server-lock can't be created: {error.strerror}") from error
     return lock

@@ -1,8 +1,8 @@
-"""The list of erasures outside of the database: what a backup, restored, has to forget again.
+"""The erasure journal, outside of the database: what has to be erased again after an older backup is restored.
 
-One JSON object a line, in ASCII, the oldest first. It names nobody: a participant is the keyed hash of his id
-(:func:`hash_of`); but who has the list and guesses an id can tell whether it is in it, so the list is to be kept as
-the database is. A line is written, and on the disk, before its erasure is committed.
+One JSON object a line, in ASCII, oldest first. A participant is a keyed hash of their id (:func:`hash_user_id`), but
+with the journal a guessed id can be checked, so it needs the same protection as the database. A line is written and
+flushed to disk before its erasure is committed.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from ..errors import ConfigurationError, ErasureNotListed
 log = logging.getLogger("stepkeep.store")
 
 SALT_BYTES = 16
-"""What BLAKE2b takes as salt, and as many as a UUID has."""
+"""Length of BLAKE2b's salt."""
 
 HASH_BYTES = 32
 
@@ -35,16 +35,16 @@ _SALT = re.compile(f"[0-9a-f]{{{SALT_BYTES * 2}}}")
 _SURVEY_ID = re.compile(r"[^\x00]{1,64}")
 
 Identity = tuple[str, str, int]
-"""A survey's id, a participant's hash, and when: no two erasures have the same."""
+"""Survey id, hash and time, which identify an erasure."""
 
 
 class ErasureRecord(NamedTuple):
     """One erasure.
 
     Attributes:
-        user_hash: :func:`hash_of` the participant.
+        user_hash: see :func:`hash_user_id`.
         salt: of the hash, in hex.
-        sessions: how many were erased, those that had been set aside among them.
+        sessions: number of erased sessions, those set aside included.
         erased_at: microseconds since 1970 UTC; no erased session began later.
     """
 
@@ -56,7 +56,7 @@ class ErasureRecord(NamedTuple):
 
     @property
     def identity(self) -> Identity:
-        """What no other erasure has."""
+        """What identifies the erasure."""
         return self.survey_id, self.user_hash, self.erased_at
 
 
@@ -67,50 +67,50 @@ def hash_user_id(salt: str, survey_id: str, user_id: str) -> str:
     ).hexdigest()
 
 
-def format_line(erased: ErasureRecord) -> str:
-    """Return an erasure as a line, without its end."""
-    fields = {**erased._asdict(), "erased_at": format_timestamp(erased.erased_at)}
+def format_line(record: ErasureRecord) -> str:
+    """Serialize an erasure as a line, without the line break."""
+    fields = {**record._asdict(), "erased_at": format_timestamp(record.erased_at)}
     return orjson.dumps(fields).decode()
 
 
 def read_lines(lines: Iterable[str | bytes], name: str) -> Iterator[ErasureRecord]:
-    """Yield the erasures in lines; those that can't be read are counted in one warning.
+    """Yield the erasures of lines; log one warning with the number of unreadable lines.
 
     Args:
-        name: of the list, for the warning.
+        name: of the journal, for the warning.
     """
     unreadable = 0
     for line in lines:
         if not line.strip():
             continue
         try:
-            yield _erased_of(line)
+            yield _parse_line(line)
         except (ValueError, TypeError, KeyError, AttributeError):
             unreadable += 1
     if unreadable:
-        log.warning("%s: %d lines are no erasures and were skipped; the last one may be half-written", name, unreadable)
+        log.warning("%s: skipped %d unreadable lines; the last one may be incomplete", name, unreadable)
 
 
 def open_journal(erasures_file: Path | None, url: URL) -> "ErasureJournal | None":
-    """Return the list that the setting STEPKEEP_ERASURES_FILE names (default with SQLite: beside the database)."""
+    """Return the journal of the setting STEPKEEP_ERASURES_FILE, with SQLite by default beside the database."""
     if erasures_file is None and url.get_backend_name() == "sqlite":
         erasures_file = Path(f"{url.database}.erasures")
     return None if erasures_file is None else ErasureJournal(erasures_file)
 
 
 class ErasureJournal:
-    """The list in a file. Safe from any thread and process."""
+    """The journal file. Safe from any thread and process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def append(self, erasures: Iterable[ErasureRecord]) -> None:
-        """Add erasures; they are on the disk when it returns.
+        """Add erasures, flushed to disk.
 
         Raises:
-            ErasureNotListed: they are not, or only a part.
+            ErasureNotListed: they were not written, or only a part.
         """
-        text = "".join(f"{format_line(erased)}\n" for erased in erasures)
+        text = "".join(f"{format_line(record)}\n" for record in erasures)
         if not text:
             return
         try:
@@ -119,33 +119,29 @@ class ErasureJournal:
             raise ErasureNotListed(str(self.path), error.strerror or type(error).__name__) from error
 
     def read(self) -> Iterator[ErasureRecord]:
-        """Yield the erasures, the oldest first; none where there is no file.
+        """Yield the erasures, oldest first; none if there is no file.
 
         Raises:
             ErasureNotListed: the file can't be read.
         """
-        with self._opened() as file:
+        with self._open() as file:
             yield from read_lines(file, str(self.path))
 
     def check(self) -> None:
-        """Return if the list can be kept.
-
-        Raises:
-            ConfigurationError: it can't.
-        """
+        """Raise ConfigurationError unless the journal can be read and written."""
         folder = self.path.absolute().parent
         if not os.access(self.path if self.path.exists() else folder, os.R_OK | os.W_OK) or self.path.is_dir():
             raise ConfigurationError(
-                f"the list of erasures {self.path} (STEPKEEP_ERASURES_FILE) can't be read and written"
+                f"the erasure journal {self.path} (STEPKEEP_ERASURES_FILE) can't be read and written"
             )
 
     def lock(self) -> FileLock:
-        """Return the lock of those who compare the whole list with the database; who appends needs none."""
+        """Return the lock for comparing the whole journal with the database; appending needs none."""
         return FileLock(f"{self.path}.lock")
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
-        """Give the file to read; an empty one where there is none."""
+    def _open(self) -> Iterator[BinaryIO]:
+        """Open the file for reading; an empty one if it does not exist."""
         try:
             with self.path.open("rb") if self.path.exists() else io.BytesIO() as file:
                 yield file
@@ -153,22 +149,22 @@ class ErasureJournal:
             raise ErasureNotListed(str(self.path), error.strerror or type(error).__name__) from error
 
 
-def _erased_of(line: str | bytes) -> ErasureRecord:
-    given = orjson.loads(line)
-    erased = ErasureRecord(
-        survey_id=given["survey_id"],
-        user_hash=given["user_hash"],
-        salt=given["salt"],
-        sessions=given["sessions"],
-        erased_at=from_datetime(given["erased_at"].removesuffix("Z")),
+def _parse_line(line: str | bytes) -> ErasureRecord:
+    fields = orjson.loads(line)
+    record = ErasureRecord(
+        survey_id=fields["survey_id"],
+        user_hash=fields["user_hash"],
+        salt=fields["salt"],
+        sessions=fields["sessions"],
+        erased_at=from_datetime(fields["erased_at"].removesuffix("Z")),
     )
-    is_right = (
-        _SURVEY_ID.fullmatch(erased.survey_id)
-        and _HASH.fullmatch(erased.user_hash)
-        and _SALT.fullmatch(erased.salt)
-        and type(erased.sessions) is int
-        and 0 <= erased.sessions < 2**63
+    is_valid = (
+        _SURVEY_ID.fullmatch(record.survey_id)
+        and _HASH.fullmatch(record.user_hash)
+        and _SALT.fullmatch(record.salt)
+        and type(record.sessions) is int
+        and 0 <= record.sessions < 2**63
     )
-    if not is_right:
+    if not is_valid:
         raise ValueError
-    return erased
+    return record

@@ -1,8 +1,8 @@
-"""Unfinished sessions and when their time is over, read and corrected in small parts.
+"""Open sessions and their deadlines, read and corrected in chunks.
 
-``sessions.expires_at`` says it for lists and counts; what decides is the survey (``flow.status_at``). The two differ
-where STEPKEEP_EXPIRES_AFTER was changed since a session's last change, until :func:`correct`.
-Every function works on a connection whose transaction its caller owns.
+``sessions.expires_at`` is for lists and counts; the survey decides (``flow.status_at``). They differ after a change of
+STEPKEEP_EXPIRES_AFTER, until :func:`update_deadlines`. Every function takes a connection whose transaction its caller
+owns.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,10 @@ from .tables import sessions
 
 
 class OpenSession(NamedTuple):
-    """A session that is under way, as its row says it.
+    """A session in progress, as stored.
 
     Attributes:
-        updated_at: microseconds since 1970 UTC.
-        expires_at: as ``updated_at``; None where nothing ends it.
+        updated_at, expires_at: microseconds since 1970 UTC; ``expires_at`` is None if it does not expire.
     """
 
     key: SessionKey
@@ -34,7 +33,7 @@ class OpenSession(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A part of all sessions: how many they are, the last one, and those of them that are unfinished."""
+    """Sessions in key order: their number, the last key, and those in progress."""
 
     size: int
     last: SessionKey | None
@@ -42,7 +41,7 @@ class Chunk(NamedTuple):
 
 
 class DeadlineUpdate(NamedTuple):
-    """When a session's time is over, as its survey says it now, for as long as the session is at this version."""
+    """A session's deadline according to its survey, valid for this version."""
 
     key: SessionKey
     version: int
@@ -50,44 +49,41 @@ class DeadlineUpdate(NamedTuple):
 
 
 def read_chunk(connection: Connection, after: SessionKey | None, limit: int) -> Chunk:
-    """Return the next sessions of all, in the order of their keys.
-
-    Left out are those that were set aside, and those with a time that can't be read.
-    """
+    """Return the next sessions, without those set aside or with an unreadable time."""
     c = sessions.c
     columns = (c.survey_id, c.user_id, c.status, c.survey_revision, c.version, c.updated_at, c.expires_at)
     query = select(*untyped_times(columns))
     if after is not None:
         query = query.where(after_key(sessions, after))
     rows = connection.execute(query.order_by(c.user_id, c.survey_id).limit(limit)).all()
-    found = []
+    open_sessions = []
     for row in rows:
         if row.status == "in_progress" and SET_ASIDE not in row.user_id:
             key = SessionKey(row.survey_id, row.user_id)
-            with suppress(ValueError, TypeError):  # a time that somebody wrote by hand
+            with suppress(ValueError, TypeError):  # a time edited by hand
                 expires_at = None if row.expires_at is None else from_datetime(row.expires_at)
-                found.append(
+                open_sessions.append(
                     OpenSession(key, row.survey_revision, row.version, from_datetime(row.updated_at), expires_at)
                 )
-    return Chunk(len(rows), SessionKey(*rows[-1][:2]) if rows else None, found)
+    return Chunk(len(rows), SessionKey(*rows[-1][:2]) if rows else None, open_sessions)
 
 
 def update_deadlines(connection: Connection, corrections: Sequence[DeadlineUpdate]) -> None:
-    """Let rows say when their sessions' time is over; one that has changed since says so by itself."""
+    """Store deadlines of sessions that have not changed since."""
     c = sessions.c
-    mine = and_(c.user_id == bindparam("of_user"), c.survey_id == bindparam("of_survey"))
+    is_session = and_(c.user_id == bindparam("of_user"), c.survey_id == bindparam("of_survey"))
     statement = (
         update(sessions)
-        .where(mine, c.version == bindparam("of_version"), c.status == "in_progress")
+        .where(is_session, c.version == bindparam("of_version"), c.status == "in_progress")
         .values(expires_at=bindparam("to_expires_at"))
     )
     values = [
         {
-            "of_user": one.key.user_id,
-            "of_survey": one.key.survey_id,
-            "of_version": one.version,
-            "to_expires_at": None if one.expires_at is None else to_datetime(one.expires_at),
+            "of_user": deadline.key.user_id,
+            "of_survey": deadline.key.survey_id,
+            "of_version": deadline.version,
+            "to_expires_at": None if deadline.expires_at is None else to_datetime(deadline.expires_at),
         }
-        for one in corrections
+        for deadline in corrections
     ]
     connection.execute(statement, values)

@@ -1,9 +1,8 @@
-"""The sessions of one survey whole, and their events, a page at a time in the order of their keys.
+"""Sessions of one survey and their events, page by page in key order, for exports.
 
-What an export reads: each session once, however many change meanwhile, and no more than a page in memory. A page
-holds what fits among the next EXAMINED sessions of all surveys, so no statement occupies the database for long. Times
-are taken as the database has them: one that somebody wrote by hand makes its session unreadable, not the page.
-Every function works on a connection whose transaction its caller owns.
+Each session is returned once, whatever changes meanwhile. A page holds what matches among the next SCAN_LIMIT sessions
+of all surveys, so no statement occupies the database for long. A time edited by hand makes its session unreadable, not
+the page. Every function takes a connection whose transaction its caller owns.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,18 +22,18 @@ from .tables import session_history, sessions
 
 SESSIONS_A_PAGE = 500
 EVENTS_A_PAGE = 500
-"""Events that are held in memory at once: each can be a draft of 64 KiB."""
+"""Events in memory at once; each can be a draft of 64 KiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFilter:
-    """Which sessions of a survey are meant; times are microseconds since 1970 UTC.
+    """Filter of a survey's sessions; times are microseconds since 1970 UTC.
 
     Attributes:
-        at: the time at which ``status`` is looked at.
-        since, until: of when a session began; ``until`` itself is not in it.
-        updated_since: of when it changed last.
-        is_audio_mode: the mode that it is in.
+        at: time for which ``status`` counts.
+        since, until: when the session began; ``until`` is exclusive.
+        updated_since: when it changed last.
+        is_audio_mode: its current mode.
     """
 
     survey_id: str
@@ -47,14 +46,14 @@ class SessionFilter:
 
 
 class Page(NamedTuple):
-    """Sessions in the order of their user ids, set-aside ones among them, and where the next page begins."""
+    """Sessions by user id, those set aside included, and the cursor of the next page."""
 
     stored: list[tuple[SessionKey, StoredSession]]
     following: SessionKey | None
 
 
 class Event(NamedTuple):
-    """An event, or why it can't be read, of the session of ``user_id``."""
+    """An event of a session, or why it can't be read."""
 
     user_id: str
     version: int
@@ -62,7 +61,7 @@ class Event(NamedTuple):
 
 
 def count_matching(connection: Connection, session_filter: SessionFilter) -> int:
-    """Return how many sessions are meant, with those that can't be read."""
+    """Return the number of matching sessions, unreadable ones included."""
     query = select(func.count()).select_from(sessions).where(*_conditions(session_filter))
     return cast("int", connection.execute(query).scalar())
 
@@ -70,29 +69,31 @@ def count_matching(connection: Connection, session_filter: SessionFilter) -> int
 def read_sessions(
     connection: Connection, session_filter: SessionFilter, after: SessionKey | None, cipher: Cipher
 ) -> Page:
-    """Return the next sessions that are meant; one that can't be read as why."""
+    """Return the next matching sessions."""
     column = sessions.c
     keys = select(column.user_id, column.survey_id).order_by(column.user_id, column.survey_id)
     later = () if after is None else (after_key(sessions, after),)
     end = connection.execute(keys.where(*later).limit(1).offset(SCAN_LIMIT - 1)).first()
-    fitting = select(*untyped_times(STATE_COLUMNS)).where(*later, *_conditions(session_filter)).order_by(column.user_id)
+    matching = (
+        select(*untyped_times(STATE_COLUMNS)).where(*later, *_conditions(session_filter)).order_by(column.user_id)
+    )
     if end is not None:
-        fitting = fitting.where(column.user_id <= end.user_id)
-    rows = [tuple(row) for row in connection.execute(fitting.limit(SESSIONS_A_PAGE))]
+        matching = matching.where(column.user_id <= end.user_id)
+    rows = [tuple(row) for row in connection.execute(matching.limit(SESSIONS_A_PAGE))]
     stored = [(SessionKey(row[1], row[0]), parse_state(row, cipher)) for row in rows]
     if len(rows) == SESSIONS_A_PAGE:
         return Page(stored, stored[-1][0])
-    # The last user's session of this survey is in the page, also where that survey comes after the window's last one.
+    # The last user's session of this survey is in the page even if it sorts behind the window's end.
     return Page(stored, None if end is None else SessionKey(max(end.survey_id, session_filter.survey_id), end.user_id))
 
 
 def read_events(
     connection: Connection, keys: Sequence[SessionKey], after: tuple[str, int] | None, cipher: Cipher
 ) -> list[Event]:
-    """Return the next events of these sessions of one survey: by user id, oldest first.
+    """Return the next events of these sessions of one survey, by user id and version.
 
     Args:
-        after: user id and version of the last event before.
+        after: user id and version of the previous page's last event.
     """
     column = session_history.c
     users = [key.user_id for key in keys if after is None or key.user_id >= after[0]]
@@ -117,7 +118,7 @@ def _conditions(session_filter: SessionFilter) -> Iterator[ColumnElement[bool]]:
     if session_filter.updated_since is not None:
         yield column.updated_at >= to_datetime(session_filter.updated_since)
     if session_filter.is_audio_mode is not None:
-        # NULL, which adopted sessions may have, is read as text mode.
+        # NULL, in adopted sessions, means text mode.
         yield (func.coalesce(column.is_audio_mode, 0) != 0) == session_filter.is_audio_mode
 
 

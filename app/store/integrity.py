@@ -1,7 +1,6 @@
-"""Sessions and what their history folds to, side by side: what verifying and rebuilding look at.
+"""Sessions beside the replay of their histories, for verification and rebuilding. Read-only.
 
-Every function works on a connection whose transaction its caller owns; it only reads. History is read in the order of
-its keys, a page of events in memory at a time.
+Every function takes a connection whose transaction its caller owns. A page of events is in memory at a time.
 """
 
 from collections.abc import Iterator
@@ -19,23 +18,22 @@ from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, StoredSession, parse_recor
 from .tables import session_history, sessions
 
 EVENTS_A_PAGE = 1000
-"""Events that are held in memory at once: each can be a draft of 64 KiB."""
+"""Events in memory at once; each can be a draft of 64 KiB."""
 
 _VERSION = [column.name for column in STATE_COLUMNS].index("version")
 
 
 @dataclass(slots=True, kw_only=True)
 class ReplayedHistory:
-    """What a session's history folds to.
+    """The replay of a session's history.
 
     Attributes:
-        state: after its events; None where there are none, or where one can't be read.
-        last_version: the version of the last event.
-        first_missing: the first version that is missing before that; None where none is.
-        has_start: whether the first event is the session's beginning; what was adopted from an older program begins
-            with a state that was found.
+        state: after all events; None if there are none, or one can't be read.
+        last_version: version of the last event.
+        first_missing: first version missing before that; None if complete.
+        has_start: whether the first event starts the session; the history of an adopted session starts with a state.
         problem: why an event can't be read.
-        missing_key: an event is sealed with a key that is not there.
+        missing_key: an event is encrypted with a key that is not configured.
     """
 
     state: SessionState | None = None
@@ -46,7 +44,7 @@ class ReplayedHistory:
     missing_key: MissingKey | None = None
 
     def apply(self, row: Row, key: SessionKey, cipher: Cipher) -> None:
-        """Follow the event in a row of RECORD_COLUMNS."""
+        """Apply the event in a row of RECORD_COLUMNS."""
         version = int(row[0])
         if version != self.last_version + 1 and self.first_missing is None:
             self.first_missing = self.last_version + 1
@@ -58,14 +56,14 @@ class ReplayedHistory:
             if self.state is None:
                 self.has_start = isinstance(event, Started)
             self.state = apply(self.state, event)
-        except MissingKey as locked:
-            self.state, self.missing_key = None, locked
+        except MissingKey as error:
+            self.state, self.missing_key = None, error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self.state, self.problem = None, f"{type(error).__name__} in version {version} of its history"
 
 
 class SessionAndReplay(NamedTuple):
-    """A session's row, None where there is none, its version column, and the fold of its history."""
+    """A session, None if it has no row, its version column, and the replay of its history."""
 
     key: SessionKey
     stored: StoredSession | None
@@ -74,7 +72,7 @@ class SessionAndReplay(NamedTuple):
 
 
 class Page(NamedTuple):
-    """The next sessions, in the order of their keys; ``following`` is where the next page begins, None at the end."""
+    """Sessions in key order; ``following`` is the cursor of the next page, None at the end."""
 
     sessions: list[SessionAndReplay]
     following: SessionKey | None
@@ -83,7 +81,7 @@ class Page(NamedTuple):
 def read_page(
     connection: Connection, survey_id: str | None, after: SessionKey | None, limit: int, cipher: Cipher
 ) -> Page:
-    """Return the next ``limit`` sessions with their folds, and histories between them that have no session."""
+    """Return the next ``limit`` sessions, and histories between them that have no session."""
     rows = _rows(connection, _conditions(sessions, survey_id, after, None), limit)
     last = SessionKey(rows[-1][1], rows[-1][0]) if len(rows) == limit else None
     replays = dict(_replays(connection, _conditions(session_history, survey_id, after, last), cipher))
@@ -93,7 +91,7 @@ def read_page(
 
 
 def read_session(connection: Connection, key: SessionKey, cipher: Cipher, *, locked: bool) -> SessionAndReplay:
-    """Return one session with its fold; ``locked`` holds the session until the transaction ends."""
+    """Return one session; ``locked`` locks it until the transaction ends."""
     rows = _rows(connection, [of_session(sessions, key)], 1, locked=locked)
     replay = dict(_replays(connection, [of_session(session_history, key)], cipher)).get(key)
     return _pair(rows[0], replay, cipher) if rows else SessionAndReplay(key, None, 0, replay or ReplayedHistory())
@@ -122,8 +120,8 @@ def _replays(
 
 
 def _events(connection: Connection, where: list[ColumnElement[bool]]) -> Iterator[Row]:
-    """Yield keys and RECORD_COLUMNS, in their order."""
-    # Page by page: a cursor of the server's wants a transaction, which readers of PostgreSQL have not.
+    """Yield keys and RECORD_COLUMNS, in order."""
+    # Page by page: a server-side cursor needs a transaction, which PostgreSQL's readers do not have.
     column = session_history.c
     query = select(column.user_id, column.survey_id, *untyped_times(RECORD_COLUMNS))
     query = query.order_by(column.user_id, column.survey_id, column.version).limit(EVENTS_A_PAGE)

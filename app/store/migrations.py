@@ -1,4 +1,4 @@
-"""The schema's revision: is it the one that this program needs, and bringing a database to it."""
+"""The revision of the database schema: check and upgrade."""
 
 import threading
 from functools import cache
@@ -17,54 +17,50 @@ from .engine import migration_engine
 
 _ROOT = Path(__file__).resolve().parents[2]
 
-_UPGRADING = threading.Lock()  # alembic.command is not thread-safe
+_UPGRADE_LOCK = threading.Lock()  # alembic.command is not thread-safe
 
 
 def check_schema(engine: Engine) -> None:
-    """Return if the database has the schema of this program.
-
-    Raises:
-        SchemaMismatch: saying which command to run.
-    """
+    """Raise SchemaMismatch, naming the command to run, unless the database has this release's schema."""
     with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    if found != head_revision():
-        raise SchemaMismatch(found, head_revision(), is_newer=_is_unknown(found))
+        revision = MigrationContext.configure(connection).get_current_revision()
+    if revision != head_revision():
+        raise SchemaMismatch(revision, head_revision(), is_newer=_is_unknown(revision))
 
 
 def upgrade_schema(url: URL) -> None:
-    """Bring the database to the newest schema; the embedded default needs no command.
+    """Upgrade the database to the newest schema.
 
     Raises:
-        SchemaMismatch: it has a newer schema than this program knows.
+        SchemaMismatch: it has a newer schema than this release knows.
         ConfigurationError: it can't be opened or upgraded.
     """
     config = _config()
     config.attributes["url"] = url
     try:
-        with _UPGRADING:
+        with _UPGRADE_LOCK:
             if not _is_current(url):
                 command.upgrade(config, "head")
     except DBAPIError as error:
         reason = " ".join(str(error.orig).split())[:300]
-        shown = url.render_as_string(hide_password=True)
-        raise ConfigurationError(f"the database {shown} can't be opened: {reason}") from error
+        safe_url = url.render_as_string(hide_password=True)
+        raise ConfigurationError(f"the database {safe_url} can't be opened: {reason}") from error
     except CommandError as error:
-        found = _found(url)
-        if _is_unknown(found):
-            raise SchemaMismatch(found, head_revision(), is_newer=True) from error
+        revision = _revision(url)
+        if _is_unknown(revision):
+            raise SchemaMismatch(revision, head_revision(), is_newer=True) from error
         raise ConfigurationError(f"the database can't be upgraded: {error}") from error
 
 
 def _is_current(url: URL) -> bool:
-    """Return whether nothing is to be done: alembic takes a tenth of a second to find that out."""
+    """Return whether no upgrade is needed; faster than Alembic, which takes a tenth of a second."""
     try:
-        return _found(url) == head_revision()
+        return _revision(url) == head_revision()
     except DBAPIError:  # the upgrade explains it
         return False
 
 
-def _found(url: URL) -> str | None:
+def _revision(url: URL) -> str | None:
     engine = migration_engine(url)
     try:
         with engine.connect() as connection:
@@ -75,7 +71,7 @@ def _found(url: URL) -> str | None:
 
 @cache
 def head_revision() -> str:
-    """Return the revision of the schema that this program needs."""
+    """Return the schema revision that this release needs."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 

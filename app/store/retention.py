@@ -1,9 +1,9 @@
-"""Sessions that have not changed for longer than their survey keeps them, found and erased in small parts.
+"""Sessions that have not changed for longer than their survey retains them, found and erased in small transactions.
 
-That a session expired is no change: its age counts from what a person last did to it. A session of very many events is
-erased in several transactions, so that none holds up a turn: first it is emptied (:func:`empty`), which nobody can
-read or go on with, a participant who comes back begins anew, then it loses its events (:func:`trim`), then it goes.
-Every function works on a connection whose transaction its caller owns.
+Expiry is no change: retention counts from the participant's last activity. A session with very many events is erased in
+several transactions, so that none delays a turn for long: :func:`blank` makes it unreadable, so that a returning
+participant starts anew; :func:`trim_history` erases events; then the session goes. Every function takes a connection
+whose transaction its caller owns.
 """
 
 import secrets
@@ -22,18 +22,17 @@ from .keyset import after_key, any_of, of_session
 from .tables import session_history, sessions
 
 Cutoffs = Mapping[str, int]
-"""By survey, the time, microseconds since 1970 UTC, since which a session must have changed to be kept."""
+"""By survey, the time, microseconds since 1970 UTC; sessions unchanged since then are stale."""
 
 BLANKED_ANSWERS = "~erased~"
-"""The answers of a session that is being erased. No JSON: whoever reads it takes it for one that can't be read."""
+"""Answers of a session being erased: no JSON, which makes it unreadable."""
 
 
 class StaleSession(NamedTuple):
-    """A session that is too old.
+    """A session past its retention.
 
     Attributes:
-        version: how many events it has had.
-        is_emptied: an erasure of it has begun.
+        is_blanked: its erasure has begun.
     """
 
     key: SessionKey
@@ -42,7 +41,7 @@ class StaleSession(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """A part of all sessions: how many they are, the last one, and which of them are too old."""
+    """Sessions in key order: their number, the last key, and the stale ones."""
 
     size: int
     last: SessionKey | None
@@ -50,72 +49,72 @@ class Scan(NamedTuple):
 
 
 def scan(connection: Connection, after: SessionKey | None, cutoffs: Cutoffs, limit: int) -> Scan:
-    """Look at the next sessions of all, in the order of their keys."""
+    """Return the next sessions, in key order."""
     column = sessions.c
-    query = _aged(cutoffs)
+    query = _query(cutoffs)
     if after is not None:
         query = query.where(after_key(sessions, after))
     rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(limit)).all()
-    old = [_aged_of(row) for row in rows if row.is_old]
+    old = [_stale_session(row) for row in rows if row.is_stale]
     return Scan(len(rows), SessionKey(*rows[-1][:2]) if rows else None, old)
 
 
-def blank(connection: Connection, one: StaleSession, cutoffs: Cutoffs) -> bool:
-    """Take the answers from a session that is still too old and as it was found; return whether it was."""
-    if not _still_old(connection, [one], cutoffs):
+def blank(connection: Connection, session: StaleSession, cutoffs: Cutoffs) -> bool:
+    """Remove the answers of a session that is still stale and unchanged; return whether it was."""
+    if not _still_stale(connection, [session], cutoffs):
         return False
     values = {"answers": BLANKED_ANSWERS, "step_history": "[]", "drafts": None, "session_data": None}
-    connection.execute(update(sessions).where(of_session(sessions, one.key)).values(values))
+    connection.execute(update(sessions).where(of_session(sessions, session.key)).values(values))
     return True
 
 
-def trim_history(connection: Connection, one: StaleSession, cutoffs: Cutoffs, limit: int) -> bool:
-    """Erase the oldest events of an emptied session; return whether there may be more than ``limit`` left."""
-    found = _still_old(connection, [one], cutoffs)
-    if not (found and found[0].is_blanked):
+def trim_history(connection: Connection, session: StaleSession, cutoffs: Cutoffs, limit: int) -> bool:
+    """Erase the oldest events of a blanked session; return whether more than ``limit`` may be left."""
+    stale = _still_stale(connection, [session], cutoffs)
+    if not (stale and stale[0].is_blanked):
         return False
-    column, mine = session_history.c, of_session(session_history, one.key)
-    versions = select(column.version).where(mine).order_by(column.version)
-    upto = connection.execute(versions.limit(1).offset(limit - 1)).scalar()
-    if upto is None:
+    column, is_session = session_history.c, of_session(session_history, session.key)
+    versions = select(column.version).where(is_session).order_by(column.version)
+    up_to = connection.execute(versions.limit(1).offset(limit - 1)).scalar()
+    if up_to is None:
         return False
-    connection.execute(delete(session_history).where(mine, column.version <= upto))
+    connection.execute(delete(session_history).where(is_session, column.version <= up_to))
     return True
 
 
 class Purge:
-    """The erasure of some sessions for their age: work for ``SessionStore.write``, tried again or not.
+    """The erasure of stale sessions: work for ``SessionStore.run_transaction``; can be retried.
 
-    Each is asked again, locked: one that has just been answered stays, and so does any that is at another version than
-    it was found at (and perhaps archived).
+    Each is checked again under its lock: a session that was answered stays, and so does one whose version differs from
+    when it was found (and perhaps archived).
 
     Args:
-        at: microseconds since 1970 UTC, for the list of erasures and the audit log.
+        at: microseconds since 1970 UTC, for the erasures and the audit log.
         actor: for the audit log.
     """
 
-    def __init__(self, aged: Sequence[StaleSession], cutoffs: Cutoffs, *, at: int, actor: str) -> None:
-        self._aged = aged
+    def __init__(self, stale: Sequence[StaleSession], cutoffs: Cutoffs, *, at: int, actor: str) -> None:
+        self._stale = stale
         self._cutoffs = cutoffs
         self._at = at
         self._actor = actor
         self._new_salt = secrets.token_hex(SALT_BYTES)
-        self._tried: set[SessionKey] = set()
+        self._attempted: set[SessionKey] = set()
 
     def __call__(self, connection: Connection) -> list[SessionKey]:
-        """Erase; return the keys of what was erased, by this try or by one before whose outcome was not known."""
-        there = _lock(connection, self._aged)
-        old = sorted(one.key for one in _still_old(connection, self._aged, self._cutoffs))
+        """Erase; return the keys erased by this attempt, or by an earlier one whose outcome was unknown."""
+        locked = _lock(connection, self._stale)
+        old = sorted(session.key for session in _still_stale(connection, self._stale, self._cutoffs))
         for key in old:
             erase(connection, key)
         for survey_id, keys in groupby(old, key=lambda key: key.survey_id):
-            self._note(connection, survey_id, len(list(keys)))
+            self._record(connection, survey_id, len(list(keys)))
         erasures.anonymise_purged(connection, old, self._new_salt)
-        erased_before = self._tried - there
-        self._tried.update(old)
+        erased_before = self._attempted - locked
+        self._attempted.update(old)
         return sorted(erased_before.union(old))
 
-    def _note(self, connection: Connection, survey_id: str, count: int) -> None:
+    def _record(self, connection: Connection, survey_id: str, count: int) -> None:
         erasures.add_purge(connection, survey_id, count, self._at)
         detail = {"sessions": count}
         entry = audit.AuditEntry(
@@ -124,48 +123,48 @@ class Purge:
         audit.record(connection, entry)
 
 
-def _lock(connection: Connection, aged: Sequence[StaleSession]) -> set[SessionKey]:
-    """Return those sessions that there are, held until the transaction ends."""
-    query = select(sessions.c.survey_id, sessions.c.user_id).where(any_of(sessions, (one.key for one in aged)))
+def _lock(connection: Connection, stale: Sequence[StaleSession]) -> set[SessionKey]:
+    """Return the sessions that exist, locked until the transaction ends."""
+    query = select(sessions.c.survey_id, sessions.c.user_id).where(any_of(sessions, (session.key for session in stale)))
     rows = connection.execute(query.order_by(sessions.c.user_id, sessions.c.survey_id).with_for_update())
     return {SessionKey(row.survey_id, row.user_id) for row in rows}
 
 
-def _still_old(connection: Connection, aged: Sequence[StaleSession], cutoffs: Cutoffs) -> list[StaleSession]:
-    """Return, locked, those that are too old, and at the version at which they were found."""
-    # Read again once they are held: a read that waited for a lock may know the history only as it was before.
-    _lock(connection, aged)
-    versions = {one.key: one.version for one in aged}
-    rows = connection.execute(_aged(cutoffs).where(any_of(sessions, versions)))
-    found = [_aged_of(row) for row in rows if row.is_old]
-    return [one for one in found if versions[one.key] == one.version]
+def _still_stale(connection: Connection, stale: Sequence[StaleSession], cutoffs: Cutoffs) -> list[StaleSession]:
+    """Return, locked, the sessions that are still stale and unchanged."""
+    # Read again after locking: the snapshot of a read that waited for a lock is older than the wait.
+    _lock(connection, stale)
+    versions = {session.key: session.version for session in stale}
+    rows = connection.execute(_query(cutoffs).where(any_of(sessions, versions)))
+    found = [_stale_session(row) for row in rows if row.is_stale]
+    return [session for session in found if versions[session.key] == session.version]
 
 
-def _aged(cutoffs: Cutoffs) -> Select[Any]:
+def _query(cutoffs: Cutoffs) -> Select[Any]:
     column = sessions.c
     is_blanked = case((column.answers == BLANKED_ANSWERS, 1), else_=0).label("is_blanked")
-    return select(column.survey_id, column.user_id, column.version, is_blanked, _is_old(cutoffs).label("is_old"))
+    return select(column.survey_id, column.user_id, column.version, is_blanked, _is_stale(cutoffs).label("is_stale"))
 
 
-def _aged_of(row: Any) -> StaleSession:  # noqa: ANN401 - a row
+def _stale_session(row: Any) -> StaleSession:  # noqa: ANN401 - a row
     return StaleSession(SessionKey(row.survey_id, row.user_id), row.version, bool(row.is_blanked))
 
 
-def _is_old(cutoffs: Cutoffs) -> ColumnElement[int]:
-    """1 for a session that is too old or whose erasure has begun, 0 for one that is not, or whose time nobody knows."""
-    # Compared by the database: a time that somebody wrote by hand can't be read by SQLAlchemy, and fails all.
+def _is_stale(cutoffs: Cutoffs) -> ColumnElement[int]:
+    """Return SQL for 1 if a session is stale or its erasure has begun, 0 if not or if its time is unknown."""
+    # Compared by the database: SQLAlchemy can't read a time edited by hand, and would fail for all sessions.
     changed_at = _changed_at()
-    # One that is emptied was too old; of the events that said so, some are gone.
+    # A blanked session was stale; the events that show it may have been erased.
     is_blanked = sessions.c.answers == BLANKED_ANSWERS
-    is_old = (
+    is_stale = (
         and_(sessions.c.survey_id == survey, or_(is_blanked, changed_at < to_datetime(at)))
         for survey, at in cutoffs.items()
     )
-    return case((or_(*is_old), 1), else_=0)
+    return case((or_(*is_stale), 1), else_=0)
 
 
 def _changed_at() -> ColumnElement[Any]:
-    """When somebody last changed the session; of one that expired, the event before that says it."""
+    """Return SQL for the participant's last activity: for an expired session, the event before the expiry."""
     event = session_history.c
     own = func.coalesce(sessions.c.updated_at, sessions.c.created_at)
     last = (

@@ -1,12 +1,12 @@
-"""Which failures of a database may pass, and how often a transaction is tried.
+"""Which database errors are transient, and retries of transactions.
 
-The codes are those of the databases' manuals: PostgreSQL's appendix A, MariaDB's and MySQL's error
-references, sqlite.org/rescode.html.
+The codes are from the databases' manuals: PostgreSQL's appendix A, MariaDB's and MySQL's error references,
+sqlite.org/rescode.html.
 
 ===================== ============================== ================================ ==================
-after                 PostgreSQL (SQLSTATE)          MariaDB, MySQL (number)          SQLite
+retry                 PostgreSQL (SQLSTATE)          MariaDB, MySQL (number)          SQLite
 ===================== ============================== ================================ ==================
-the transaction again 40001 serialization,           1213 deadlock, 1205 lock wait,   BUSY,
+the transaction       40001 serialization,           1213 deadlock, 1205 lock wait,   BUSY,
                       40P01 deadlock, 55P03 lock     1020 record changed              BUSY_SNAPSHOT,
                                                                                       LOCKED
 on a new connection   08* connection, 57P01-03       2006, 2013, 2002, 2003, 1927,
@@ -14,15 +14,14 @@ on a new connection   08* connection, 57P01-03       2006, 2013, 2002, 2003, 192
                       40003 unknown, 25006 read      not ready, 1053 shutdown, 1040
                       only, 53300 too many; none     too many, 1290, 1792, 1836 read
                       at all: it could not connect   only
-read afresh           23505 double key               1062 double key                  UNIQUE
-not at once: it may   53100 disk full, 42*, 28*, 0A  1021 disk full, 1064 ...         FULL, IOERR,
-pass when somebody    and all else                                                    CORRUPT ...
-mended it
-never: it is the data 22*, 23*, 54*                  1366, 1406, 1153, 1292, 4025 ... CONSTRAINT, TOOBIG
+after reading again   23505 duplicate key            1062 duplicate key               UNIQUE
+not at once: until it 53100 disk full, 42*, 28*, 0A  1021 disk full, 1064 ...         FULL, IOERR,
+is repaired           and all else                                                    CORRUPT ...
+never: invalid data   22*, 23*, 54*                  1366, 1406, 1153, 1292, 4025 ... CONSTRAINT, TOOBIG
 ===================== ============================== ================================ ==================
 
-A commit whose outcome is unknown may be tried again because message ids are unique: what was committed
-is found, not done again. Nothing waits inside a transaction: each attempt begins its own.
+A commit with unknown outcome can be retried because message ids are unique: what was committed is found and not applied
+again. Nothing waits inside a transaction: each attempt begins its own.
 """
 
 from collections.abc import Callable
@@ -45,21 +44,20 @@ MYSQL_RETRY = frozenset({1213, 1205, 1020})
 MYSQL_NEW_CONNECTION = frozenset({2006, 2013, 2002, 2003, 1927, 4031, 1047, 1053, 1040, 1290, 1792, 1836})
 SQLITE_BUSY = ("database is locked", "database table is locked")
 NO_ANSWER = "no answer within"
-"""How the message of ``postgresql.Connection`` begins when its server is silent."""
+"""Start of the message of ``postgresql.Connection`` after its response timeout."""
 
 POSTGRESQL_DATA_CLASSES = ("22", "23", "54")
 MYSQL_DATA = frozenset({1153, 1292, 1366, 1406, 4025})
-_OF_THE_DATA = frozenset({"DataError", "IntegrityError"})
-"""The drivers' own classes (PEP 249) for it; MySQL's numbers above come in others too."""
+_DATA_ERRORS = frozenset({"DataError", "IntegrityError"})
+"""The drivers' classes (PEP 249); MySQL's numbers above come in others too."""
 
-# A key that is there already: another server began the session or applied the message a moment ago. The
-# transaction is tried again because it reads afresh, finds the row, and answers as for any duplicate. A key
-# that is double for another reason costs two more attempts; then its turn is looked for by halves, and told.
+# Another server just began the session or applied the message. The retry reads the row and returns its result. A
+# duplicate for another reason costs two more attempts; then the writer bisects the batch to find its turn.
 DUPLICATE_KEY_CODES = ("23505", 1062, "UNIQUE constraint failed")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether the same transaction may succeed if it is tried again."""
+    """Return whether the same transaction may succeed in a retry."""
     if not isinstance(error, DBAPIError):
         return False
     code = _code(error)
@@ -73,7 +71,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def wants_new_connection(error: DBAPIError) -> bool:
-    """Return whether the connection is lost, or leads to a server that can't take writes now."""
+    """Return whether the connection is lost, or its server does not accept writes now."""
     if error.connection_invalidated:
         return True
     code = _code(error)
@@ -83,15 +81,15 @@ def wants_new_connection(error: DBAPIError) -> bool:
 
 
 def with_retries(settings: Settings, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return ``work(...)``, tried ``retry_attempts`` times in all where its failure may pass.
+    """Return ``work(...)``; retry transient errors, up to ``retry_attempts`` attempts in all.
 
     Raises:
-        the last failure, as it is.
+        the last error.
     """
     try:
         return work(*args, **kwargs)
     except DBAPIError as error:
-        # The policy's own bookkeeping costs 20 us: only what failed once pays it.
+        # Tenacity costs 20 us: only paid after a failure.
         if settings.retry_attempts == 1 or not is_transient(error):
             raise
         first = error
@@ -99,11 +97,11 @@ def with_retries(settings: Settings, work: Callable[P, T], *args: P.args, **kwar
 
 
 class LockTimedOut(SQLAlchemyError):
-    """A transaction that failed after it had waited: for a lock, or for an answer. Not tried again at once."""
+    """A transaction timed out waiting for a lock or a response, and should not be retried at once."""
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:
-    """Return whether the transaction waited as long as it may before it failed, and would wait again."""
+    """Return whether the transaction timed out waiting for a lock or a response."""
     code = _code(error)
     if code in {"55P03", 1205} or (isinstance(code, str) and code.startswith(SQLITE_BUSY)):
         return True
@@ -111,7 +109,7 @@ def is_lock_timeout(error: DBAPIError) -> bool:
 
 
 def is_duplicate_key(error: BaseException) -> bool:
-    """Return whether a unique key was there already."""
+    """Return whether a unique key exists already."""
     if not isinstance(error, DBAPIError):
         return False
     code = _code(error)
@@ -119,21 +117,21 @@ def is_duplicate_key(error: BaseException) -> bool:
 
 
 def is_data_error(error: BaseException) -> bool:
-    """Return whether the database refuses what was to be written, and would refuse it on another day too."""
+    """Return whether the database rejects the values themselves, so that no retry can succeed."""
     if not isinstance(error, DBAPIError):
         return False
     kinds = {kind.__name__ for kind in type(error.orig).__mro__}
-    if not kinds.isdisjoint(_OF_THE_DATA):
+    if not kinds.isdisjoint(_DATA_ERRORS):
         return True
     code = _code(error)
     return code in MYSQL_DATA or (isinstance(code, str) and code.startswith(POSTGRESQL_DATA_CLASSES))
 
 
 def translate_error(error: SQLAlchemyError) -> DatabaseUnavailable | DatabaseRefused:
-    """Return our error for a database's, without its text: that can hold answers.
+    """Return the StepkeepError for a database error, without its text, which can contain answers.
 
-    Whatever is not the data's fault is unavailable, a full disk, a lost table or a key that somebody else has
-    taken, too: the participant's answer is kept where it is until that is mended, and is not thrown away as refused.
+    Everything but invalid data counts as unavailable, also a full disk or a missing table: clients then keep their
+    answers until it is repaired.
     """
     kind = DatabaseRefused if is_data_error(error) and not is_duplicate_key(error) else DatabaseUnavailable
     failure = kind(type(getattr(error, "orig", None) or error).__name__)
@@ -142,7 +140,7 @@ def translate_error(error: SQLAlchemyError) -> DatabaseUnavailable | DatabaseRef
 
 
 def error_summary(error: SQLAlchemyError) -> str:
-    """Return the failure's type and code, for the log."""
+    """Return the error's type and code, for the log."""
     code = _code(error) if isinstance(error, DBAPIError) else None
     name = type(getattr(error, "orig", None) or error).__name__
     # SQLite's text instead of a code names tables and columns, never values.
@@ -150,7 +148,7 @@ def error_summary(error: SQLAlchemyError) -> str:
 
 
 class _Second(Generic[P, T]):
-    """Gives the policy the first failure as its first attempt's, so that it waits before the second."""
+    """Passes the first failure to the policy as its first attempt, so that it waits before the second."""
 
     def __init__(self, first: DBAPIError, work: Callable[P, T]) -> None:
         self._first: DBAPIError | None = first
@@ -168,13 +166,13 @@ def _policy(settings: Settings) -> Retrying:
         retry=retry_if_exception(is_transient),
         stop=stop_after_attempt(settings.retry_attempts),
         wait=wait_random_exponential(multiplier=settings.retry_delay_s, max=settings.retry_delay_max_s),
-        before_sleep=_tell,
+        before_sleep=_count_retry,
         reraise=True,
     )
 
 
-def _tell(state: RetryCallState) -> None:
-    """Count a transaction that is tried again."""
+def _count_retry(state: RetryCallState) -> None:
+    """Count a retry."""
     error = None if state.outcome is None else state.outcome.exception()
     if isinstance(error, DBAPIError):
         reason = "connection" if wants_new_connection(error) else "double_key" if is_duplicate_key(error) else "lock"
@@ -186,10 +184,10 @@ _COULD_NOT_CONNECT = frozenset({"OperationalError", "ConnectionTimeout"})
 
 
 def _code(error: DBAPIError) -> str | int | None:
-    """Return MySQL's number, PostgreSQL's SQLSTATE or SQLite's text; None where psycopg has none."""
+    """Return MySQL's number, PostgreSQL's SQLSTATE (if psycopg has one) or SQLite's text."""
     original = error.orig
     arguments = getattr(original, "args", ())
-    if arguments and isinstance(arguments[0], int):  # MySQL; asked first: its errors have an sqlstate too
+    if arguments and isinstance(arguments[0], int):  # MySQL first: its errors have an sqlstate too
         return arguments[0]
     if hasattr(original, "sqlstate"):
         return cast("str | None", getattr(original, "sqlstate", None))

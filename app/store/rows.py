@@ -1,8 +1,7 @@
-"""How sessions and events lie in rows: the columns in one order, values into them and out of them.
+"""Rows of sessions and events: their columns in one order, and the conversion to and from values.
 
-The same for every database but for times, which each gives and takes in its own form: ``to_time`` comes
-from the gateway. Answers are sealed as rows are made, and opened as they are read (``sealing.py``). Imported by
-the rest of ``store/``.
+The same for all databases except for times, which each driver takes in its own form (``to_time``). Answers are
+encrypted and decrypted here.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,11 +17,11 @@ from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Ciph
 from .tables import session_history, sessions
 
 FINGERPRINT = "fingerprint"
-"""Where history's data keeps the hash of the command that made the event."""
+"""Name of the command's fingerprint in the ``data`` of its event."""
 
 Row = tuple[Any, ...]
 ToTime = Callable[[int], object]
-"""Makes microseconds since 1970 UTC what the driver writes into a column of times."""
+"""Converts microseconds since 1970 UTC to the form in which the driver takes times."""
 
 _READ = (
     "user_id",
@@ -57,27 +56,27 @@ _CHANGED = (
 _EVENT = ("user_id", "survey_id", "version", "message_id", "action", "step", "answer", "timestamp", "data")
 
 STATE_COLUMNS = tuple(sessions.c[name] for name in _READ)
-"""What :func:`state_of` takes, in its order."""
+"""Columns of :func:`parse_state`."""
 
 KEY_COLUMNS = (sessions.c.user_id, sessions.c.survey_id)
 
 UPDATE_COLUMNS = tuple(sessions.c[name] for name in _CHANGED)
-"""What :func:`changed_row` gives, in its order, before the key's columns."""
+"""Columns of :func:`changed_row`, before those of the key."""
 
 INSERT_COLUMNS = (*KEY_COLUMNS, *UPDATE_COLUMNS[:3], sessions.c.created_at, *UPDATE_COLUMNS[3:])
-"""What :func:`new_row` gives, in its order."""
+"""Columns of :func:`new_row`."""
 
 EVENT_COLUMNS = tuple(session_history.c[name] for name in _EVENT)
-"""What :func:`event_row` gives, in its order."""
+"""Columns of :func:`event_row`."""
 
 RECORD_COLUMNS = tuple(session_history.c[name] for name in ("version", "action", "timestamp", "step", "answer", "data"))
-"""What :func:`record_of` takes, in its order."""
+"""Columns of :func:`parse_record`."""
 
 ENTRY_COLUMNS = (session_history.c.message_id, *RECORD_COLUMNS)
-"""What :func:`entry_of` takes, in its order."""
+"""Columns of :func:`parse_entry`."""
 
 MESSAGE_COLUMNS = tuple(session_history.c[name] for name in ("user_id", "survey_id", "message_id", "version", "data"))
-"""What :func:`known_message` takes, in its order."""
+"""Columns of :func:`parse_known_message`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +101,7 @@ class HistoryEntry:
 
 
 class KnownMessage(NamedTuple):
-    """A message id that a session has seen, and what it was used for, unless that is locked."""
+    """The event of a message id, and its fingerprint unless its key is missing."""
 
     version: int
     fingerprint: str | None
@@ -110,49 +109,49 @@ class KnownMessage(NamedTuple):
 
 
 class RowFormat(NamedTuple):
-    """The form in which rows are written: how the driver takes times, and what seals answers."""
+    """How rows are written: the driver's form of times, and the cipher of answers."""
 
     to_time: ToTime
     cipher: Cipher = PLAIN
 
 
 StoredSession = SessionState | SessionUnreadable | MissingKey
-"""A session that is stored, or why it can't be read: it is corrupt, or a key is missing."""
+"""A session, or why it can't be read: it is corrupt, or a key is missing."""
 
 StoredSessions = Mapping[SessionKey, StoredSession]
 FoundSessions = Mapping[SessionKey, Row | SessionState]
-"""Sessions as a gateway gives them: STATE_COLUMNS, or what it remembers."""
+"""Sessions as rows of STATE_COLUMNS or from a cache."""
 
 WrittenSessions = Mapping[SessionKey, SessionState | None]
 
 
 def rows_by_key(read: Iterable[Row]) -> dict[SessionKey, Row | SessionState]:
-    """Return rows of STATE_COLUMNS by their sessions' keys."""
+    """Return rows of STATE_COLUMNS by session key."""
     return {SessionKey(row[1], row[0]): row for row in read}
 
 
 def parse_states(read: Iterable[Row], cipher: Cipher) -> dict[SessionKey, StoredSession]:
-    """Return the sessions in rows of STATE_COLUMNS."""
+    """Parse rows of STATE_COLUMNS."""
     return {SessionKey(row[1], row[0]): parse_state(row, cipher) for row in read}
 
 
 def parse_state(row: Row, cipher: Cipher = PLAIN) -> StoredSession:
-    """Return the session in a row of STATE_COLUMNS, or why it can't be read."""
+    """Parse a row of STATE_COLUMNS; return why it can't be read as a value."""
     try:
         return _state_of(row, cipher)
-    except MissingKey as locked:
-        return locked
+    except MissingKey as missing_key:
+        return missing_key
     except (ValueError, TypeError, AttributeError) as error:
         return SessionUnreadable(row[1], row[0], f"{type(error).__name__} in its row")
 
 
-def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, form: RowFormat) -> Row:
-    """Return what an update writes of a session: CHANGED_COLUMNS, then KEY_COLUMNS."""
-    to_time, cipher = form
+def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, row_format: RowFormat) -> Row:
+    """Return the values of an update: UPDATE_COLUMNS, then KEY_COLUMNS."""
+    to_time, cipher = row_format
     answers = dumps(state.answers)
     data = None if state.session_data is None else dumps(state.session_data)
     drafts = dumps(state.drafts) if state.drafts else None
-    if cipher.is_on:  # asked once a row: without keys a turn pays for no more than that
+    if cipher.is_on:  # one check a row is all that a turn without encryption pays
         answers = cipher.encrypt(answers, (ANSWERS, *key))
         data = None if data is None else cipher.encrypt(data, (SESSION_DATA, *key))
         drafts = None if drafts is None else cipher.encrypt(drafts, (DRAFTS, *key))
@@ -175,23 +174,25 @@ def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, fo
 
 
 def new_row(row: Row, started_at: object) -> Row:
-    """Return what an insert writes of a session, NEW_COLUMNS: the :func:`changed_row` and when it began."""
+    """Return the values of an insert, INSERT_COLUMNS, from a :func:`changed_row`."""
     return (*row[-2:], *row[:3], started_at, *row[3:-2])
 
 
 def text_length(row: Row) -> int:
-    """Return the length of what a participant or integrator can make long in a :func:`changed_row`.
-
-    A sealed value is a third longer than its JSON.
-    """
+    """Return the length of the unbounded values in a :func:`changed_row`."""
     return len(row[1]) + len(row[5] or "") + len(row[9] or "")
 
 
 def event_row(
-    key: SessionKey, version: int, event: AnyEvent, message_id: str | None, fingerprint: str | None, form: RowFormat
+    key: SessionKey,
+    version: int,
+    event: AnyEvent,
+    message_id: str | None,
+    fingerprint: str | None,
+    row_format: RowFormat,
 ) -> Row:
-    """Return what an insert writes of an event: EVENT_COLUMNS."""
-    to_time, cipher = form
+    """Return the values of an event's insert: EVENT_COLUMNS."""
+    to_time, cipher = row_format
     action, at, step, answer, data = to_record(event)
     if fingerprint is not None:
         data = {**data, FINGERPRINT: fingerprint}
@@ -214,34 +215,34 @@ def event_row(
 
 
 def parse_known_message(row: Row, cipher: Cipher = PLAIN) -> tuple[tuple[SessionKey, str], KnownMessage]:
-    """Return what a row of KNOWN_COLUMNS says: the session and its message id, and what is known of it."""
+    """Parse a row of MESSAGE_COLUMNS."""
     user_id, survey_id, message_id, version, data = row
     fingerprint, missing_key = None, None
     try:
-        opened = cipher.decrypt(data or "{}", (DATA, survey_id, user_id, version))
-        fingerprint = loads(opened).get(FINGERPRINT)
+        text = cipher.decrypt(data or "{}", (DATA, survey_id, user_id, version))
+        fingerprint = loads(text).get(FINGERPRINT)
     except MissingKey as error:
         missing_key = error
-    except (ValueError, AttributeError):  # a corrupt row: that the message is there is what counts
+    except (ValueError, AttributeError):  # a corrupt row: the message is known all the same
         pass
     return (SessionKey(survey_id, user_id), message_id), KnownMessage(version, fingerprint, missing_key)
 
 
 def parse_record(row: Row, key: SessionKey, cipher: Cipher) -> Record:
-    """Return the event in a row of RECORD_COLUMNS of this session, as history keeps it.
+    """Parse a row of RECORD_COLUMNS of this session.
 
     Raises:
-        MissingKey: it is sealed with a key that is not there.
+        MissingKey: it is encrypted with a key that is not configured.
         ValueError: it can't be read.
     """
     version, action, at, step, answer, data = row
-    answered = None if answer is None else orjson.loads(cipher.decrypt(answer, (ANSWER, *key, version)))
-    kept = {} if data is None else orjson.loads(cipher.decrypt(data, (DATA, *key, version)))
-    return Record(action, from_datetime(at), step, answered, kept)
+    answer_value = None if answer is None else orjson.loads(cipher.decrypt(answer, (ANSWER, *key, version)))
+    data_value = {} if data is None else orjson.loads(cipher.decrypt(data, (DATA, *key, version)))
+    return Record(action, from_datetime(at), step, answer_value, data_value)
 
 
 def parse_entry(row: Row, key: SessionKey, cipher: Cipher) -> HistoryEntry:
-    """Return the entry in a row of ENTRY_COLUMNS of this session; raises as :func:`record_of`."""
+    """Parse a row of ENTRY_COLUMNS of this session; raises as :func:`parse_record`."""
     message_id, version, *_ = row
     record = parse_record(row[1:], key, cipher)
     data = {name: value for name, value in record.data.items() if name != FINGERPRINT}
@@ -249,18 +250,18 @@ def parse_entry(row: Row, key: SessionKey, cipher: Cipher) -> HistoryEntry:
 
 
 def parse_events(entries: Iterable[HistoryEntry]) -> Iterator[AnyEvent]:
-    """Yield the events of entries; UnknownEvent is raised for one that is of no known type."""
+    """Yield the events of entries; raises UnknownEvent for an unknown type."""
     for entry in entries:
         yield from_record(entry.record)
 
 
 def dumps(value: object) -> str:
-    """Return the JSON text of a value that passed ``exact_json.check``."""
+    """Serialize a value that passed ``strict_json.check``."""
     return orjson.dumps(value).decode()
 
 
 def loads(text: str) -> Any:  # noqa: ANN401 - JSON is decoded here
-    """Return the value of a JSON text that :func:`dumps` made."""
+    """Parse JSON written by :func:`dumps`."""
     return orjson.loads(text)
 
 
@@ -284,11 +285,11 @@ def _state_of(row: Row, cipher: Cipher) -> SessionState:
         drafts,
         done,
     ) = row
-    opened, key = cipher.decrypt, (survey_id, user_id)
-    answers, path = orjson.loads(opened(answers_text, (ANSWERS, *key))), orjson.loads(path_text)
-    data = orjson.loads(opened(data_text, (SESSION_DATA, *key))) if data_text else None  # '' in some old rows
-    kept = {} if drafts is None else orjson.loads(opened(drafts, (DRAFTS, *key)))
-    if not (isinstance(answers, dict) and isinstance(path, list) and isinstance(kept, dict)):
+    decrypt, key = cipher.decrypt, (survey_id, user_id)
+    answers, path = orjson.loads(decrypt(answers_text, (ANSWERS, *key))), orjson.loads(path_text)
+    data = orjson.loads(decrypt(data_text, (SESSION_DATA, *key))) if data_text else None  # '' in some old rows
+    draft_values = {} if drafts is None else orjson.loads(decrypt(drafts, (DRAFTS, *key)))
+    if not (isinstance(answers, dict) and isinstance(path, list) and isinstance(draft_values, dict)):
         raise TypeError
     if not (data is None or isinstance(data, dict)) or not _STRINGS.issuperset(map(type, path)):
         raise TypeError
@@ -300,7 +301,7 @@ def _state_of(row: Row, cipher: Cipher) -> SessionState:
         answers=answers,
         step_history=tuple(path),
         is_audio_mode=bool(audio),
-        drafts=kept,
+        drafts=draft_values,
         session_data=data,
         started_at=from_datetime(created),
         updated_at=from_datetime(updated),

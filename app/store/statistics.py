@@ -1,9 +1,8 @@
-"""What a survey's figures are counted from, a part of its sessions at a time: their rows, and their events in short.
+"""Rows and events of a survey's sessions, chunk by chunk, in a compact form for analytics.
 
-Of an event only its version, action, step and time are read, and of these nothing is ever sealed. The database makes
-three texts of the events of a session, in forms that take a third of the time of a row an event: a million rows would
-cost the driver, and Python's lock with it, a second. Times stay as the database writes them, each as wide as the next,
-so that NumPy reads them all at once. Every function works on a connection whose transaction its caller owns.
+Of an event only version, action, step and time are read, none of which is ever encrypted. The database joins the events
+of a session into three texts, which takes a third of the time of a row an event. Times are fixed-width texts, so that
+NumPy parses them all at once. Every function takes a connection whose transaction its caller owns.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,23 +22,23 @@ from .tables import session_history, sessions
 
 CODES = 16
 ACTIONS = ("started", "restarted", "answered", "went_back", "went_to", "saved", "drafted", "mode_set")
-"""What a participant, or who acts for one, does; an action's code is its place here. Other events are not read."""
+"""Actions of participants; an action's code is its position."""
 
 OTHER = CODES - 1
-"""The code of every other action."""
+"""Code of all other actions."""
 
 _CODES = {action: code for code, action in sorted(enumerate(ACTIONS), key=lambda one: one[1] != "answered")}
-"""The commonest first: a database compares one after the other."""
+"""The most frequent first: the database compares in order."""
 
 LONGEST_TEXT = 256 * 1024 * 1024
-"""Bytes of a session's text on MariaDB, whose own bound is 1 MiB and cuts."""
+"""Bytes of a session's text on MariaDB, whose default of 1 MiB truncates."""
 
 
 TIME_WIDTH = 26
-"""Characters of a time: ``2026-11-24 16:00:00.123456``, with spaces behind it where it has fewer."""
+"""Characters of a time, ``2026-11-24 16:00:00.123456``, padded with spaces."""
 
 NO_TIME = -(2**62)
-"""Stands where nobody knows when it was."""
+"""Stands for an unknown time."""
 
 _HYPHENS = [4, 7]
 _POINT = 19
@@ -48,18 +47,18 @@ _DIGITS = [0, 1, 2, 3, 5, 6, 8, 9, *_MAY_BE_BLANK]
 
 
 SESSIONS_A_ROW = 50
-"""Sessions that SQLite gives in one row: 50 MB where each is as large as it can be."""
+"""Sessions that SQLite packs into one row: at most 50 MB."""
 
 
 class EventColumns(NamedTuple):
-    """The events of some sessions: those of one session stand together, in no order.
+    """Events grouped by session, in no order within a session.
 
     Attributes:
-        user_ids: the sessions that have events.
-        counts: how many each of them has.
-        codes: version * CODES + code of the action, with commas between them.
-        steps: JSON strings, ``null`` where there is none, with commas between them.
-        times: TIME_WIDTH characters each, see :func:`microseconds_of`.
+        user_ids: the sessions with events.
+        counts: number of events of each.
+        codes: version * CODES + code of the action, separated by commas.
+        steps: JSON strings or ``null``, separated by commas.
+        times: TIME_WIDTH characters each, see :func:`parse_times`.
     """
 
     user_ids: Sequence[str]
@@ -70,7 +69,7 @@ class EventColumns(NamedTuple):
 
 
 class SessionRow(NamedTuple):
-    """A session as far as figures need it; times in microseconds since 1970 UTC."""
+    """The columns of a session that analytics reads; times in microseconds since 1970 UTC."""
 
     user_id: str
     version: int
@@ -85,40 +84,40 @@ class SessionRow(NamedTuple):
     expires_at: int | None
 
 
-class cast_text(GenericFunction[str]):  # noqa: N801 - SQLAlchemy's functions are called so
-    """A number as text, where the database wants to be told."""
+class cast_text(GenericFunction[str]):  # noqa: N801 - named as an SQL function
+    """Cast a number to text, where the database needs it."""
 
     type = String()
     inherit_cache = True
-    name = "as_text"
+    name = "cast_text"
 
 
-class padded_time(GenericFunction[str]):  # noqa: N801 - SQLAlchemy's functions are called so
-    """A column of times as text of TIME_WIDTH characters; spaces where it is NULL."""
-
-    type = String()
-    inherit_cache = True
-    name = "time_text"
-
-
-class json_quote(GenericFunction[str]):  # noqa: N801 - as above
-    """A text as JSON."""
+class padded_time(GenericFunction[str]):  # noqa: N801 - named as an SQL function
+    """Format a time as text of TIME_WIDTH characters; spaces for NULL."""
 
     type = String()
     inherit_cache = True
-    name = "quoted"
+    name = "padded_time"
 
 
-class string_agg(GenericFunction[str]):  # noqa: N801 - as above
-    """The texts of a group, with the second argument between them: a literal."""
+class json_quote(GenericFunction[str]):  # noqa: N801 - named as an SQL function
+    """Quote a text as JSON."""
 
     type = String()
     inherit_cache = True
-    name = "joined"
+    name = "json_quote"
+
+
+class string_agg(GenericFunction[str]):  # noqa: N801 - named as an SQL function
+    """Join the texts of a group with a literal separator."""
+
+    type = String()
+    inherit_cache = True
+    name = "string_agg"
 
 
 def read_sessions(connection: Connection, survey_id: str, after: str | None, limit: int) -> list[SessionRow]:
-    """Return the next sessions of the survey in the order of their user ids, those that were set aside too."""
+    """Return the next sessions of the survey by user id, those set aside included."""
     column = sessions.c
     query = select(
         column.user_id,
@@ -135,7 +134,7 @@ def read_sessions(connection: Connection, survey_id: str, after: str | None, lim
     ).where(column.survey_id == survey_id)
     if after is not None:
         query = query.where(column.user_id > after)
-    rows = _rows_of(connection, query.order_by(column.user_id).limit(limit))
+    rows = _rows(connection, query.order_by(column.user_id).limit(limit))
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
     for place, name in enumerate(SessionRow._fields if columns else ()):
         if name.endswith("_at"):
@@ -147,12 +146,10 @@ def read_sessions(connection: Connection, survey_id: str, after: str | None, lim
 def read_event_columns(
     connection: Connection, survey_id: str, first: str, last: str, only: Sequence[str] | None = None
 ) -> EventColumns:
-    """Return the events of the survey's sessions from one user id to another, both included.
-
-    Sessions without events are missing. All of it is in memory at once: the caller chooses no more than that bears.
+    """Return the events of the survey's sessions from one user id to another, both included, in memory at once.
 
     Args:
-        only: the user ids that are wanted, where they are few of those in between; None: all.
+        only: limits them to these user ids, where those are few; None for all.
     """
     if connection.dialect.name in {"mysql", "mariadb"}:
         connection.execute(text(f"SET SESSION group_concat_max_len = {LONGEST_TEXT}"))
@@ -173,41 +170,41 @@ def read_event_columns(
     if only is not None:
         query = query.where(column.user_id.in_(only))
     if connection.dialect.name == "sqlite":
-        return _walks_at_once(connection, query)
+        return _read_packed(connection, query)
     rows = connection.execute(query).all()
     user_ids, counts, codes, steps, times = zip(*rows, strict=True) if rows else ((),) * len(EventColumns._fields)
     return EventColumns(user_ids, counts, ",".join(codes), ",".join(steps), "".join(times))
 
 
-def _walks_at_once(connection: Connection, query: Select[Any]) -> EventColumns:
-    """Return what the query finds, made one by SQLite; see :func:`_rows_of`."""
-    found = query.subquery().c
-    ids, counts = func.json_group_array(found.user_id), func.json_group_array(found.count)
+def _read_packed(connection: Connection, query: Select[Any]) -> EventColumns:
+    """Return the query's rows, joined by SQLite; see :func:`_rows`."""
+    result = query.subquery().c
+    ids, counts = func.json_group_array(result.user_id), func.json_group_array(result.count)
     row = connection.execute(
-        select(ids, counts, string_agg(found.codes, ","), string_agg(found.steps, ","), string_agg(found.times, ""))
+        select(ids, counts, string_agg(result.codes, ","), string_agg(result.steps, ","), string_agg(result.times, ""))
     ).one()
     return EventColumns(orjson.loads(row[0]), orjson.loads(row[1]), row[2] or "", row[3] or "", row[4] or "")
 
 
-def _rows_of(connection: Connection, query: Select[Any]) -> Iterable[Sequence[Any]]:
-    """Return the rows of a query; SQLite makes one JSON text of PACKED rows.
+def _rows(connection: Connection, query: Select[Any]) -> Iterable[Sequence[Any]]:
+    """Return the rows of a query; SQLite packs SESSIONS_A_ROW of them into one JSON text.
 
-    Its driver lets go of the interpreter's lock for each row, and another thread that counts has it for 5 ms then.
+    Its driver releases the interpreter's lock for each row, and another busy thread then holds it for 5 ms.
     """
     if connection.dialect.name != "sqlite":
         return connection.execute(query).all()
-    rows = query.subquery()  # numbered from outside: inside, all that there are would be, whatever the limit
+    rows = query.subquery()  # numbered outside the limit; inside, all rows would be
     *columns, number = select(*rows.c, func.row_number().over().label("number")).subquery().c
     packed = select(func.json_group_array(func.json_array(*columns))).group_by(number // SESSIONS_A_ROW)
     return chain.from_iterable(map(orjson.loads, connection.execute(packed).scalars().all()))
 
 
 def parse_times(times: str) -> NDArray[np.int64]:
-    """Return microseconds since 1970 UTC of times of TIME_WIDTH characters each, NO_TIME where a text is no time.
+    """Parse times of TIME_WIDTH characters each into microseconds since 1970 UTC, NO_TIME for invalid ones.
 
-    Not by NumPy's own cast: version 2.4 crashes on a text that it takes for one with a time zone.
+    Not with NumPy's cast: version 2.4 crashes on texts that seem to have a time zone.
     """
-    # A row that somebody wrote by hand may hold any text; what is no ASCII is no time.
+    # A row edited by hand may contain any text; non-ASCII is not a time.
     letters = np.frombuffer(times.encode("ascii", "replace"), dtype=np.uint8).reshape(-1, TIME_WIDTH)
     digits = np.ascontiguousarray(letters.T).astype(np.int32) - ord("0")
     is_blank = digits == ord(" ") - ord("0")
@@ -220,8 +217,8 @@ def parse_times(times: str) -> NDArray[np.int64]:
     months = (_number(digits[0:4]).astype(np.int64) - 1970) * 12 + month - 1
     days = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + day - 1
     seconds = (_number(digits[11:13]) * 60 + _number(digits[14:16])) * 60 + _number(digits[17:19])
-    found = (days * 86_400 + seconds) * 1_000_000 + _number(digits[20:26])
-    return np.where(is_time, found, NO_TIME)
+    result = (days * 86_400 + seconds) * 1_000_000 + _number(digits[20:26])
+    return np.where(is_time, result, NO_TIME)
 
 
 def _is_between(numbers: NDArray[np.int32], first: int, last: int) -> NDArray[np.bool_]:
@@ -235,7 +232,7 @@ def _number(digits: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def is_set_aside(row: SessionRow) -> bool:
-    """Return whether the session was set aside: it belongs in no figure."""
+    """Return whether the session was set aside."""
     return SET_ASIDE in row.user_id
 
 
@@ -248,8 +245,8 @@ def _sqlite_time(element: padded_time, compiler: SQLCompiler, **options: object)
 @compiles(padded_time, "postgresql", "mysql", "mariadb")
 def _time(element: padded_time, compiler: SQLCompiler, **options: object) -> str:
     column = compiler.process(element.clauses, **options)
-    written = f"CAST({column} AS TEXT)" if compiler.dialect.name == "postgresql" else column
-    return f"rpad(coalesce({written}, ''), {TIME_WIDTH}, ' ')"
+    text_column = f"CAST({column} AS TEXT)" if compiler.dialect.name == "postgresql" else column
+    return f"rpad(coalesce({text_column}, ''), {TIME_WIDTH}, ' ')"
 
 
 @compiles(cast_text)
@@ -264,7 +261,7 @@ def _as_text_on_postgresql(element: cast_text, compiler: SQLCompiler, **options:
 
 @compiles(json_quote, "sqlite")
 def _quote_on_sqlite(element: json_quote, compiler: SQLCompiler, **options: object) -> str:
-    # A row that somebody wrote by hand may hold a number in a column of texts.
+    # A row edited by hand may contain a number in a text column.
     return f"json_quote(CAST({compiler.process(element.clauses, **options)} AS TEXT))"
 
 
@@ -285,8 +282,8 @@ def _join(element: string_agg, compiler: SQLCompiler, **options: object) -> str:
 
 @compiles(string_agg, "mysql", "mariadb")
 def _join_on_mysql(element: string_agg, compiler: SQLCompiler, **options: object) -> str:
-    texts, between = [compiler.process(clause, literal_binds=True, **options) for clause in element.clauses]
-    return f"group_concat({texts} SEPARATOR {between})"
+    texts, separator = [compiler.process(clause, literal_binds=True, **options) for clause in element.clauses]
+    return f"group_concat({texts} SEPARATOR {separator})"
 
 
 @compiles(string_agg, "postgresql")

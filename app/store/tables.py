@@ -1,7 +1,7 @@
-"""The tables, as they are after the newest revision. Core tables: statements read and write them.
+"""The Core tables at the newest revision.
 
-All JSON is text of our own (exact_json): key order and exact numbers stay, and an old row that is
-corrupt can be kept for support. Times are naive UTC with microseconds.
+JSON is stored as text (``core/strict_json.py``), which keeps key order and exact numbers, and corrupt old rows for
+support. Times are naive UTC with microseconds.
 """
 
 from typing import Any, cast
@@ -34,13 +34,13 @@ metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
 class Key(TypeDecorator[str]):
-    """A short text that is compared byte by byte, so that Bob, bob and "Bob " are three."""
+    """A short text compared byte by byte, so that Bob, bob and "Bob " differ."""
 
     impl = String
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:  # noqa: ANN401 - SQLAlchemy's own type here
-        """Name the exact collation of each database; SQLite's default (BINARY) is exact."""
+        """Return the type with each database's exact collation; SQLite's default (BINARY) is exact."""
         length = cast("String", self.impl_instance).length
         if dialect.name in {"mysql", "mariadb"}:
             exact = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
@@ -91,9 +91,9 @@ session_history = Table(
     ForeignKeyConstraint(
         ["user_id", "survey_id"], ["sessions.user_id", "sessions.survey_id"], name="fk_session_history_user_id"
     ),
-    # Unique indexes, not constraints: SQLite makes them on a table that is there, without rebuilding it.
+    # Unique indexes, not constraints: SQLite adds them without rebuilding the table.
     Index("uq_session_history_version", "user_id", "survey_id", "version", unique=True),
-    # The message id first: those of our clients begin with the time, and so go to the index's end.
+    # The message id first: Stepkeep's clients begin it with the time, so that new rows append to the index.
     Index("uq_session_history_message_id_user_id_survey_id", "message_id", "user_id", "survey_id", unique=True),
     **_OPTIONS,
 )
@@ -151,8 +151,8 @@ erasures = Table(
     Column("salt", Key(32)),
     Column("sessions", Count, nullable=False),
     Column("erased_at", Time, nullable=False),
-    # One erasure is one row, whoever adds it. The hash first: it is looked for without the survey. A purge has none,
-    # and so its rows are never the same.
+    # One row an erasure, even if two processes add it; purges have no hash and stay apart. The hash first, because it
+    # is looked up without the survey.
     Index("uq_erasures_user_hash_survey_id_erased_at", "user_hash", "survey_id", "erased_at", unique=True),
     **_OPTIONS,
 )
@@ -209,7 +209,7 @@ webhook_deliveries = Table(
     Column("last_status", Integer),
     Column("last_error", LongText),
     ForeignKeyConstraint(["webhook_id"], ["webhooks.id"]),
-    # What one webhook still has to be told, without a look at what waits for another one that takes nothing.
+    # The due deliveries of one webhook, without reading those of another that is failing.
     Index("ix_webhook_deliveries_webhook_id_next_attempt_at", "webhook_id", "next_attempt_at"),
     **_OPTIONS,
 )

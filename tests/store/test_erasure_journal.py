@@ -65,7 +65,7 @@ def test_invalid_lines_are_skipped_with_one_warning(line: str | bytes, caplog: p
     """The warning counts them and does not show them."""
     assert list(read_lines([format_line(ONE), line, "", line, format_line(ONE)], "the list")) == [ONE, ONE]
     assert [record.getMessage() for record in caplog.records] == [
-        "the list: 2 lines are no erasures and were skipped; the last one may be half-written"
+        "the list: skipped 2 unreadable lines; the last one may be incomplete"
     ]
 
 

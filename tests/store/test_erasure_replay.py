@@ -166,7 +166,7 @@ def test_start_skips_an_incomplete_last_line(settings: Settings, caplog: pytest.
     restore()
     with opened(settings) as store:
         assert users(store) == set()
-    assert "1 lines are no erasures and were skipped" in caplog.text
+    assert "skipped 1 unreadable lines" in caplog.text
 
 
 def test_start_adds_erasures_of_the_database_to_the_journal(settings: Settings, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ class Model:
 
 
 class Connection:
-    """What a participant's connection is to the store (``listeners.Listener``)."""
+    """What a participant's connection is to the store (``sessions.subscribers.Subscriber``)."""
 
     def __init__(self) -> None:
         self.stored: Snapshot | None = None
@@ -125,7 +125,7 @@ class Connection:
         if self.stored is None or snapshot.state.version >= self.stored.state.version:
             self.stored = snapshot
 
-    def erased(self) -> None:
+    def drop(self) -> None:
         self.stored = None
 
 

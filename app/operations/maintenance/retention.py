@@ -164,14 +164,14 @@ class _Eraser:
 
     def _shrink(self, one: retention.StaleSession) -> None:
         """Take a session's events away, but for the last few; whoever comes back to it from here on begins anew."""
-        if self._write(partial(retention.blank, one=one, cutoffs=self._cutoffs), self._events):
+        if self._write(partial(retention.blank, session=one, cutoffs=self._cutoffs), self._events):
             self._tell([one.key])
             while self._trimmed(one):
                 pass
 
     def _trimmed(self, one: retention.StaleSession) -> bool:
         pace = self._events
-        return self._write(partial(retention.trim_history, one=one, cutoffs=self._cutoffs, limit=pace.bound), pace)
+        return self._write(partial(retention.trim_history, session=one, cutoffs=self._cutoffs, limit=pace.bound), pace)
 
     def _write(self, work: Callable[[Connection], T], pace: Pace) -> T:
         """Do it in a transaction of its own, learn how much fits into one, and let others write as long as it took."""
