@@ -69,7 +69,7 @@ DRAIN_S = 2
 GARBAGE_THRESHOLDS = (10_000, 20, 20)
 """With Python's default, (700, 10, 10), the garbage collector takes 12 % of the time, and turns leave no cycles."""
 
-_held: list[object] = []
+_locks: list[object] = []
 
 
 def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
@@ -82,7 +82,7 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
     if server.cfg.workers > 1 and not os.environ.get(VARIABLE):
         server.log.warning("/metrics shows a single process; set WEB_CONCURRENCY to the number of workers")
     try:
-        _held.append(server_lock(normalise_url(_settings.database_url)))
+        _locks.append(server_lock(normalise_url(_settings.database_url)))
         # Also here, because gunicorn would restart for ever a worker that fails on its surveys, database or keys.
         open_store(_settings).close()
     except ConfigurationError as error:

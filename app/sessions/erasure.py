@@ -144,8 +144,8 @@ class SessionEraser:
             self._subscribers.drop(keys)
             self.truncate_wal()
 
-    def _erase(self, whom: ErasureTarget, actor: str | None) -> list[SessionKey]:
-        erasure = Erasure(whom, clock=self._queries.clock, actor=actor, journal=self._journal)
+    def _erase(self, target: ErasureTarget, actor: str | None) -> list[SessionKey]:
+        erasure = Erasure(target, clock=self._queries.clock, actor=actor, journal=self._journal)
         try:
             return self._transaction(erasure)
         except DatabaseUnavailable as error:

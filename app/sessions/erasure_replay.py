@@ -141,7 +141,7 @@ def _hash_prefix(salt: str, survey_id: str) -> Any:  # noqa: ANN401 - hashlib ex
 
 
 def _matches(database: Database, index: _RecordIndex) -> Iterator[tuple[str, ErasureRecord]]:
-    """Yield the erased participants who have sessions, then those whom the audit log names."""
+    """Yield the erased participants who have sessions, then those named in the audit log."""
     for keys in _session_keys(database):
         for survey_id, user_id in keys:
             participant = owner_of(user_id)

@@ -9,7 +9,7 @@ from app.client.outbox import FileOutbox, MemoryOutbox
 from tests.chaos.logs import ClientLog
 from tests.chaos.walks import PlannedCommand
 
-TIMES = ClientTimeouts(
+TIMEOUTS = ClientTimeouts(
     connect_delay_s=0.1,
     connect_delay_max_s=0.8,
     slow_delay_s=1.0,
@@ -39,7 +39,7 @@ class LoggedClient:
             log.user_id,
             survey_id=log.survey_id,
             outbox=MemoryOutbox() if outbox_path is None else FileOutbox(outbox_path),
-            timeouts=TIMES,
+            timeouts=TIMEOUTS,
             listener=self._record,
         )
 

@@ -25,7 +25,7 @@ from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.tables import session_history
 from app.survey.state import END
-from tests.chaos.clients import TIMES
+from tests.chaos.clients import TIMEOUTS
 from tests.conftest import ROOT, SURVEYS, Server
 from tests.databases import ordinary_server
 from tests.proxy import Proxy
@@ -91,7 +91,7 @@ class Participants:
             thread.join()
 
     def _participate(self, user_id: str) -> None:
-        with SurveyClient(self._origin, user_id, survey_id=SURVEY, timeouts=TIMES) as client:
+        with SurveyClient(self._origin, user_id, survey_id=SURVEY, timeouts=TIMEOUTS) as client:
             session = client.wait_until_online(ACK_S)["session"]
             while not self._stop.is_set():
                 began, phase, step = time.monotonic(), self.phase, session["current_step"]
