@@ -1,7 +1,7 @@
 """Exactness: what is accepted comes back the same, bit by bit, from each database and through each door.
 
 What can't be held exactly is refused by every door, and nothing of it is written. The WebSocket's part is
-tests/web/test_exact_socket.py.
+tests/web/ws/test_exact_values.py.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The logs: one line an event, in two formats, without answers and credentials."""
+"""The log of a server: the lines of requests, connections and errors, without answers and credentials."""
 
 import base64
 import contextlib
@@ -8,45 +8,33 @@ import logging
 import re
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from socket import create_connection
 from typing import Any, get_args
 
 import pytest
-import structlog
-from hypothesis import example, given
-from hypothesis import strategies as st
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
-from websockets.typing import Origin, Subprotocol
+from websockets.typing import Subprotocol
 
-from app.access.api_keys import new_key
-from app.access.tokens import ResumeTokens
-from app.observability.logging import LineFormatter, LogFormat, resolve_log_format
+from app.observability.logging import LineFormatter, LogFormat
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.survey.snapshot import SessionKey
-from app.web.security_log import REPEAT_S, SecurityLog
 from tests.conftest import SURVEYS, Server
 from tests.databases import create_sqlite
 from tests.waiting import wait_for
 from tests.web.conftest import running_server
-from tests.web.production import (
-    EVIL,
-    SITE,
-    App,
-    credentials_of,
-    in_production,
-    listening,
-    production_app,
-    random_secret,
-)
+from tests.web.production import EVIL, App, credentials_of, in_production, listening, production_app
 
 LINE = re.compile(
     r"(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) (?P<level>[A-Z]+) \[(?P<pid>\d+)\] (?P<name>[\w.]+): (?P<what>.+)"
 )
+
+
 LINE_AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+
 MARKER = "ANSWER-MARKER-7f3a"
 
 
@@ -79,22 +67,6 @@ def request(server: Server, method: str, path: str, body: str = "", **headers: s
         )
         answer = connection.getresponse()
         return answer.status, answer.getheader("Set-Cookie") or "", answer.read().decode()
-
-
-def security_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the lines of the security log, with their level."""
-    return [
-        f"{record.levelname} {record.getMessage()}" for record in caplog.records if record.name == "stepkeep.security"
-    ]
-
-
-def format_line(
-    message: str, *arguments: object, form: LogFormat = "text", error: BaseException | None = None, **extra: object
-) -> str:
-    exc_info = None if error is None else (type(error), error, error.__traceback__)
-    record = logging.LogRecord("stepkeep.test", logging.ERROR, "x.py", 1, message, arguments, exc_info)
-    record.__dict__.update(extra)
-    return LineFormatter(form).format(record)
 
 
 def is_complete(line: str) -> bool:
@@ -152,64 +124,11 @@ def test_internal_errors_are_logged_without_their_message(
     line = LineFormatter().format(record)
     assert LINE.fullmatch(line)
     assert re.search(
-        r"unexpected error; Traceback: ValueError at tests/web/test_logs.py:\d+ < app/web/rest/sessions.py:\d+", line
+        r"unexpected error; Traceback: ValueError at tests/web/test_request_log.py:\d+ < app/web/rest/sessions.py:\d+",
+        line,
     )
-    assert "from KeyError at tests/web/test_logs.py:" in line
+    assert "from KeyError at tests/web/test_request_log.py:" in line
     assert MARKER not in line
-
-
-def test_exceeded_limits_foreign_origins_and_wrong_hosts_are_logged(
-    app: App, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    caplog.set_level(logging.INFO, "stepkeep.security")
-    cookie = f"__Host-stepkeep.phq9={app.create_token('ada')}"
-    headers = {"Cookie": cookie, "Origin": EVIL}
-    assert app.request("POST", "/api/session/ada/link?survey=phq9", headers=headers).status_code == 403
-    assert app.request("GET", "/", base_url=EVIL).status_code == 400
-    settings = app.store.settings.model_copy(update={"address_requests": "1/day"})
-    with production_app(settings) as strict:
-        assert [strict.request("GET", "/").status_code for _ in range(2)] == [200, 429]
-    refused, host, limited = security_lines(caplog)
-    assert refused.startswith("WARNING refused address='127.0.0.1' principal='participant'")
-    assert f"origin='{EVIL}'" in refused
-    assert host.startswith("WARNING wrong_host address='127.0.0.1'")
-    assert "host='evil.test'" in host
-    assert limited.startswith("WARNING limited address='127.0.0.1' principal='anyone' request='GET /'")
-    with verbose_server(tmp_path, STEPKEEP_PARTICIPANT_CONNECTIONS="1/day") as server:
-        with credentials_of(server) as credentials:
-            token, _ = credentials.issue_token(SessionKey("phq9", "ada"))
-        for origin in (EVIL, None, None):
-            with (
-                connect(
-                    f"{server.ws_url}/ws/survey/ada?survey=phq9",
-                    origin=None if origin is None else Origin(origin),
-                    additional_headers={"Authorization": f"Bearer {token}"},
-                ) as ws,
-                contextlib.suppress(ConnectionClosed),
-            ):
-                ws.recv(timeout=10)
-        wait_for(lambda: "limited" in server.log, lambda: server.log)
-        assert f"reason='origin not allowed' origin='{EVIL}'" in server.log
-        assert (
-            "limited address='127.0.0.1' principal='participant' credential='token' request='GET /ws/survey/ada'"
-            in server.log
-        )
-
-
-def test_repeated_lines_are_suppressed_for_a_minute(app: App, caplog: pytest.LogCaptureFixture) -> None:
-    """By kind, address and principal; the next line has the number of suppressed ones."""
-    clock = [0.0]
-    app.flask.extensions["stepkeep"] = replace(
-        app.flask.extensions["stepkeep"], security_log=SecurityLog(lambda: clock[0])
-    )
-    for _ in range(5):
-        app.request("GET", "/api/sessions")
-    app.request("GET", "/api/sessions", environ_base={"REMOTE_ADDR": "192.0.2.7"})
-    clock[0] += REPEAT_S
-    app.request("GET", "/api/sessions")
-    lines = security_lines(caplog)
-    assert len(lines) == 3
-    assert ["suppressed=4" in line for line in lines] == [False, False, True]
 
 
 def test_line_breaks_in_input_are_escaped(app: App, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
@@ -226,36 +145,6 @@ def test_line_breaks_in_input_are_escaped(app: App, caplog: pytest.LogCaptureFix
         lines = log_lines(server)
     assert not [line for line in lines if not LINE.fullmatch(line)]
     assert not [line for line in lines if line.startswith("2026-01-01T")]
-
-
-@given(st.text(), st.text())
-def test_any_text_is_one_printable_line(message: str, argument: str) -> None:
-    line = format_line("%s", message, user_id=argument, error=ValueError(argument))
-    assert line.isprintable()
-    assert LINE.fullmatch(line)
-
-
-@given(st.text(), st.text())
-@example("\x7f\x85\u2028\ud800", "\x7f")
-def test_any_text_round_trips_through_a_json_line(message: str, argument: str) -> None:
-    """In printable ASCII."""
-    line = format_line("%s", message, form="json", user_id=argument, error=ValueError(argument))
-    assert line.isascii()
-    assert line.isprintable()
-    entry = json.loads(line)
-    assert (entry["event"], entry["user_id"]) == (message, argument)
-    assert entry["error"] == "ValueError at no call site"
-
-
-@given(st.text(max_size=20), st.text(max_size=20), st.sampled_from(get_args(LogFormat)))
-def test_keys_and_tokens_are_redacted(before: str, after: str, form: LogFormat) -> None:
-    """In both formats; the key's id stays."""
-    key = new_key()
-    token = ResumeTokens([random_secret()]).issue(SessionKey("phq9", "ada"), 1, 10**15)
-    line = format_line("%s %s %s %s", before, key.text, token, after, form=form, user_id=token)
-    assert key.text[-43:] not in line
-    assert token.rpartition(".")[2] not in line
-    assert f"stepkeep_{key.key_id}{'…' if form == 'text' else json.dumps('…')[1:-1]}" in line
 
 
 def exercise(server: Server, secrets: dict[str, str], database: Path) -> None:
@@ -348,55 +237,6 @@ def test_no_answer_token_or_key_is_logged(tmp_path: Path, form: str) -> None:
     assert not [name for name, part in parts.items() if part in log]
 
 
-def test_refused_access_is_logged(app: App, caplog: pytest.LogCaptureFixture) -> None:
-    """With principal, request and reason; an invalid key by its id, a token not at all."""
-    key, wrong = app.create_key("export"), f"stepkeep_{'a' * 12}_{'b' * 43}"
-    cases: list[tuple[str | None, str]] = [
-        (None, "principal='anyone' request='GET /api/session/ada'"),
-        (wrong, f"principal='anyone' credential='key:{'a' * 12}' request='GET /api/session/ada'"),
-        ("nonsense", "principal='anyone' credential='token' request='GET /api/session/ada'"),
-        (
-            app.create_token("bob"),
-            "principal='participant' credential='token' request='GET /api/session/ada' reason=\"A participant",
-        ),
-        (
-            key,
-            f"(ward 3)' credential='key:{key.split('_')[1]}' request='GET /api/session/ada' reason='The API key lacks",
-        ),
-    ]
-    for credential, expected in cases:
-        app.flask.extensions["stepkeep"] = replace(app.flask.extensions["stepkeep"], security_log=SecurityLog())
-        caplog.clear()
-        assert app.request("GET", "/api/session/ada?survey=phq9", credential).status_code in {401, 403}
-        (line,) = security_lines(caplog)
-        assert line.startswith("WARNING refused address='127.0.0.1' ")
-        assert expected in line
-    caplog.clear()
-    assert app.request("GET", "/api/surveys").status_code == 200
-    assert not security_lines(caplog)
-
-
-def test_sign_ins_and_failed_ones_are_logged(app: App, caplog: pytest.LogCaptureFixture) -> None:
-    """With the key's id: successes and sign-outs at INFO, failures as warnings."""
-    caplog.set_level(logging.INFO, "stepkeep.security")
-    key = app.create_key()
-    key_id = key.split("_")[1]
-    with app.flask.test_client() as client:
-        client.post("/sign-in", base_url=SITE, data={"key": key})
-        csrf = re.search(r'name="csrf" value="([0-9a-f]+)"', client.get("/dashboard", base_url=SITE).text)
-        assert csrf is not None
-        client.post("/sign-out", base_url=SITE, data={"csrf": csrf[1]})
-        client.post("/sign-in", base_url=SITE, data={"key": f"{key[:-1]}{'a' if key[-1] != 'a' else 'b'}"})
-    who = f"address='127.0.0.1' principal='key:{key_id} (ward 3)'"
-    signed_in, signed_out, failed = security_lines(caplog)
-    assert signed_in == f"INFO signed_in {who} credential='key:{key_id}' request='POST /sign-in'"
-    assert signed_out == f"INFO signed_out {who} request='POST /sign-out'"
-    assert (
-        failed
-        == f"WARNING sign_in_failed address='127.0.0.1' principal='anyone' credential='key:{key_id}' request='POST /sign-in'"
-    )
-
-
 def request_lines(log: str) -> list[dict[str, Any]]:
     """Return the JSON lines about requests and connections."""
     lines = [json.loads(line) for line in log.split("\n")[:-1] if line.startswith("{")]
@@ -465,25 +305,3 @@ def test_connection_has_one_line_when_it_ends(app: App, caplog: pytest.LogCaptur
     (line,) = [record for record in caplog.records if record.name == "stepkeep.requests"]
     assert (line.getMessage(), line.__dict__["route"]) == ("connection ended", "/ws/survey/<path:user_id>")
     assert not [record for record in caplog.records if record.name.startswith("stepkeep") and record is not line]
-
-
-def test_context_ids_are_in_each_line() -> None:
-    """Other context variables are not: they could contain anything."""
-    with structlog.contextvars.bound_contextvars(request_id="0af7651916cd43dd", answer=MARKER, level="none"):
-        assert format_line("said").endswith(": said request_id='0af7651916cd43dd'")
-        assert json.loads(format_line("said", form="json"))["request_id"] == "0af7651916cd43dd"
-        assert MARKER not in format_line("said", form="json")
-
-
-@pytest.mark.parametrize(
-    ("chosen", "environment", "form"),
-    [
-        ("auto", "production", "json"),
-        ("auto", "development", "text"),
-        ("text", "production", "text"),
-        ("json", "development", "json"),
-    ],
-)
-def test_log_format_follows_the_setting(chosen: str, environment: str, form: str) -> None:
-    """`auto` is JSON in production, and text in development."""
-    assert resolve_log_format(chosen, environment) == form
