@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from app.operations.maintenance.purge_archive import Archive
+from app.operations.maintenance.purge_archive import PurgeArchive
 from app.operations.maintenance.retention import purge
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
@@ -104,7 +104,7 @@ def in_another_process(folder: Path, *, archived: bool) -> None:
 def purge_in(store: SessionStore, folder: Path, *, archived: bool) -> None:
     """Purge, with an archive or without."""
     if archived:
-        with Archive(store, folder / "old.jsonl.gz") as archive:
+        with PurgeArchive(store, folder / "old.jsonl.gz") as archive:
             purge(store, archive=archive)
     else:
         purge(store)

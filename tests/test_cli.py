@@ -397,7 +397,7 @@ def answer(settings: Settings, *user_ids: str, restarts: int = 0) -> None:
 
 
 def test_answers_keys_are_rotated_by_a_command(operator_of_each: Operator, settings: Settings) -> None:
-    """All is sealed with the first key; where a key is missing it says of what and fails, and goes on when it is there.
+    """All is encrypted with the first key; where a key is missing it says of what and fails, and goes on when it is there.
 
     Run again, it finds nothing to do.
     """

@@ -9,7 +9,7 @@ import flask
 import pytest
 from flask.testing import FlaskCliRunner
 
-from app.operations.maintenance.expiry import Expiry
+from app.operations.maintenance.expiry import ExpiryResult
 from app.operations.maintenance.purge_archive import read_archive
 from app.sessions.service import SessionStore
 from app.survey.snapshot import SessionKey
@@ -96,7 +96,7 @@ def test_purge_writes_an_archive_first(store: SessionStore, run: FlaskCliRunner,
 
 def test_expire_ends_with_1_where_a_key_is_missing(run: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job from cron is to be heard of; it says how many stay open."""
-    done = Expiry(expired={}, corrected=0, locked=2)
+    done = ExpiryResult(expired={}, deadlines_updated=0, locked=2)
     monkeypatch.setattr(sys.modules["app.cli.expiry"], "expire", lambda *_args, **_kwargs: done)
     said = run.invoke(args=["sessions", "expire"])
     assert said.exit_code == 1

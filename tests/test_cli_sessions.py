@@ -17,7 +17,7 @@ from app.store import audit, history
 from app.survey.commands import Answer, Begin, Draft
 from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS
-from tests.operations.walked import change_row, lose_event
+from tests.operations.simulated_sessions import change_row, delete_event
 from tests.test_cli_privacy import closed, opened
 
 ANN, BEN, INTAKE = SessionKey("phq9", "ann"), SessionKey("phq9", "ben"), SessionKey("intake", "ann")
@@ -179,7 +179,7 @@ def test_verify_finds_and_rebuild_mends(run: FlaskCliRunner, store: SessionStore
 
 def test_rebuild_refuses_where_events_are_missing(run: FlaskCliRunner, store: SessionStore) -> None:
     """Until the loss is wanted by name."""
-    lose_event(store, ANN, 2)
+    delete_event(store, ANN, 2)
     assert does(run, "rebuild", "--all", code=1) == "0 sessions rebuilt.\n"
     refused = json.loads(does(run, "rebuild", "--all", "--json", code=1))
     assert (refused["user_id"], refused["changed"], refused["problem"] is not None) == ("ann", [], True)

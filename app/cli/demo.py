@@ -5,7 +5,7 @@ import time
 import click
 from flask.cli import AppGroup
 
-from ..operations.demo.fill import Plan, clear, count, fill
+from ..operations.demo import DemoPlan, clear, count, fill
 from .output import progress, store, told
 
 demo = AppGroup("demo", help="Sessions that nobody had: to try the program, to show it, to measure it.")
@@ -32,7 +32,7 @@ def fill_in(sessions: int, days: int, surveys: tuple[str, ...], seed: int, *, ye
       flask demo fill --sessions 2000 --days 14
       flask demo fill --survey phq9 --seed 7
     """
-    plan = Plan(sessions=sessions, days=days, surveys=surveys or None, seed=seed, until=store().clock())
+    plan = DemoPlan(sessions=sessions, days=days, surveys=surveys or None, seed=seed, until=store().clock())
     began = time.monotonic()
     with progress("Answering") as show:
         done = fill(store(), plan, is_shared=yes, progress=show)

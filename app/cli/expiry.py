@@ -8,9 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..operations.maintenance.expiry import Expiry, expire
-from ..operations.maintenance.purge_archive import Archive
-from ..operations.maintenance.retention import purge
+from ..operations.maintenance import ExpiryResult, PurgeArchive, expire, purge
 from .output import progress, store, table, told
 from .sessions import sessions
 
@@ -45,14 +43,14 @@ def expire_over(*, dry_run: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _print_expiry(done: Expiry, *, dry_run: bool) -> None:
+def _print_expiry(done: ExpiryResult, *, dry_run: bool) -> None:
     if not done.expired:
         click.echo("No session's time is over.")
     else:
         _print_counts("TIME IS OVER" if dry_run else "EXPIRED", done.expired)
-    if done.corrected:
+    if done.deadlines_updated:
         what = "would be" if dry_run else "were"
-        click.echo(f"{done.corrected} other sessions {what} told when their time will be over: it had changed.")
+        click.echo(f"{done.deadlines_updated} other sessions {what} told when their time will be over: it had changed.")
     if done.locked:
         click.echo(
             f"{done.locked} sessions stay open: STEPKEEP_ANSWERS_KEYS lacks the keys that they are sealed with.",
@@ -81,7 +79,7 @@ def purge_old(*, dry_run: bool, archive: Path | None, yes: bool, as_json: bool) 
       flask sessions purge --archive old-2026.jsonl.gz
       flask sessions purge --yes         from cron
     """
-    with nullcontext() if archive is None else Archive(store(), archive) as kept:
+    with nullcontext() if archive is None else PurgeArchive(store(), archive) as kept:
         with progress("Counting") as show:
             counts = purge(store(), dry_run=True, progress=show)
         if not dry_run and any(counts.values()):

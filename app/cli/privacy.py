@@ -8,8 +8,8 @@ import click
 from flask.cli import AppGroup
 
 from ..errors import InvalidInput
-from ..operations.maintenance.key_rotation import rotate
-from ..operations.privacy.participant_export import apply_erasures, export_participant, read_erasures
+from ..operations import maintenance
+from ..operations.privacy import apply_erasures, export_participant, read_erasures
 from .output import check_offered, note, progress, store, told
 from .sessions import sessions
 
@@ -33,17 +33,17 @@ def rotate_keys(*, to_plain: bool) -> None:
       flask keys rotate --to-plain
     """
     with progress("Encrypting" if not to_plain else "Decrypting") as show:
-        done = rotate(store(), to_plain=to_plain, progress=show)
-    note("answers_key_rotated", sessions=done.sessions, entries=done.entries, webhooks=done.webhooks)
-    click.echo(f"{done.sessions} sessions and {done.entries} entries of history were changed; the rest was so already.")
+        done = maintenance.rotate_keys(store(), to_plain=to_plain, progress=show)
+    note("answers_key_rotated", sessions=done.sessions, events=done.events, webhooks=done.webhooks)
+    click.echo(f"{done.sessions} sessions and {done.events} entries of history were changed; the rest was so already.")
     if done.webhooks:
         click.echo(f"So were the secrets of {done.webhooks} webhooks.")
-    for one in done.unopened:
+    for one in done.undecryptable:
         why = f"needs the key {one.missing_key}" if one.missing_key else "is broken"
         click.echo(f"{one.survey_id}/{one.user_id} version {one.version or '(session)'} {why}", err=True)
-    if done.locked or done.broken:
+    if done.locked or done.damaged:
         raise InvalidInput(
-            f"{done.locked} rows need a key that STEPKEEP_ANSWERS_KEYS lacks, {done.broken} are broken; they stay"
+            f"{done.locked} rows need a key that STEPKEEP_ANSWERS_KEYS lacks, {done.damaged} are broken; they stay"
         )
 
 

@@ -5,8 +5,7 @@ from collections import Counter
 import click
 
 from ..errors import InvalidInput
-from ..operations.integrity.rebuild import CanNotBeRebuilt, Rebuilt, rebuild, rebuild_all
-from ..operations.integrity.verify import Checked, verify_sessions
+from ..operations.integrity import RebuildRefused, RebuildResult, SessionCheck, rebuild, rebuild_all, verify_sessions
 from ..survey import SessionKey
 from .output import check_offered, json_lines, progress, store, told
 from .sessions import keys_of, sessions
@@ -70,16 +69,16 @@ def rebuild_from_history(user_id: str | None, survey: str | None, *, as_json: bo
     _tell(done, dry_run=dry_run, as_json=as_json)
 
 
-def _one(key: SessionKey, *, dry_run: bool, lossy: bool) -> Rebuilt | CanNotBeRebuilt:
+def _one(key: SessionKey, *, dry_run: bool, lossy: bool) -> RebuildResult | RebuildRefused:
     try:
         return rebuild(store(), key, dry_run=dry_run, lossy=lossy)
-    except CanNotBeRebuilt as refused:
+    except RebuildRefused as refused:
         return refused
 
 
-def _tell(done: list[Rebuilt | CanNotBeRebuilt], *, dry_run: bool, as_json: bool) -> None:
-    refused = [one for one in done if isinstance(one, CanNotBeRebuilt)]
-    changed = [one for one in done if isinstance(one, Rebuilt) and one.changed]
+def _tell(done: list[RebuildResult | RebuildRefused], *, dry_run: bool, as_json: bool) -> None:
+    refused = [one for one in done if isinstance(one, RebuildRefused)]
+    changed = [one for one in done if isinstance(one, RebuildResult) and one.changed]
     if as_json:
         json_lines({**_about(one.key), "changed": list(one.changed), "problem": None} for one in changed)
         json_lines({**_about(one.key), "changed": [], "problem": str(one)} for one in refused)
@@ -98,7 +97,7 @@ def _about(key: SessionKey) -> dict[str, str]:
     return {"user_id": key.user_id, "survey_id": key.survey_id}
 
 
-def _print_differing(checked: Checked, *, as_json: bool) -> None:
+def _print_differing(checked: SessionCheck, *, as_json: bool) -> None:
     key = checked.key
     if as_json:
         json_lines([{**_about(key), "differing": list(checked.differing), "problem": checked.problem}])

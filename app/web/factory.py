@@ -13,7 +13,7 @@ from ..errors import ConfigurationError
 from ..observability import metrics, tracing
 from ..observability.logging import configure_logging, resolve_log_format
 from ..operations.analytics import SummaryCache
-from ..operations.maintenance.scheduler import MaintenanceScheduler
+from ..operations.maintenance import MaintenanceScheduler
 from ..operations.webhooks import Dispatcher
 from ..sessions import SessionStore, open_store
 from ..settings import Settings, is_loopback, read_settings

@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 
 from app.errors import SchemaMismatch
-from app.operations.maintenance.key_rotation import rotate
+from app.operations.maintenance.key_rotation import rotate_keys
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
@@ -135,7 +135,7 @@ def test_downgrade_below_encryption_succeeds_when_all_values_are_decrypted(empty
         downgrade(empty_url, "0007", "lossy=yes")
     migrate(empty_url, "head")  # MariaDB does not roll back the refused downgrade
     store = open_store(settings)
-    rotate(store, to_plain=True)
+    rotate_keys(store, to_plain=True)
     store.close()
     downgrade(empty_url, "0007", "lossy=yes")
     assert [row["answers"] for row in dump(empty_url)["sessions"]] == ['{"Q1":2}']

@@ -1,4 +1,4 @@
-"""Archives: nothing is erased for its age before it lies on the disk, whole."""
+"""Sessions are erased only after they are complete and synced in the archive."""
 
 import os
 import re
@@ -14,7 +14,7 @@ import pytest
 
 from app.errors import InvalidInput
 from app.operations.maintenance import retention
-from app.operations.maintenance.purge_archive import Archive, Archived, read_archive
+from app.operations.maintenance.purge_archive import ArchivedSession, PurgeArchive, read_archive
 from app.operations.maintenance.retention import purge
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
@@ -32,7 +32,7 @@ BOB = SessionKey("phq9", "bob")
 
 @pytest.fixture
 def keeping(settings: Settings) -> Iterator[SessionStore]:
-    """A store with STEPKEEP_RETENTION of thirty days."""
+    """Yield a store with STEPKEEP_RETENTION of thirty days."""
     store = open_store(settings.model_copy(update={"retry_delay_s": 0, "retention": "30d"}))
     yield store
     store.close()
@@ -43,22 +43,25 @@ def old(store: SessionStore, days: float = 31) -> int:
 
 
 def long_session(store: SessionStore, key: SessionKey, events: int, at: int) -> None:
-    """Begin a session and switch its mode until it has so many events."""
+    """Start a session and switch its mode until it has that many events."""
     modes = [(key, SetMode(at=at, message_id=f"m{n}", is_audio_mode=n % 2 == 0)) for n in range(events - 1)]
     store.turns.submit_many([(key, Begin(at=at)), *modes])
 
 
 @pytest.mark.parametrize("name", ["old.jsonl", "old.jsonl.gz"])
-def test_archive_holds_all_that_is_erased(keeping: SessionStore, tmp_path: Path, name: str) -> None:
-    """Each row and each event with its values, for its owner only; and what stays is not in it."""
+def test_archive_has_every_row_of_erased_sessions(keeping: SessionStore, tmp_path: Path, name: str) -> None:
+    """Decrypted, readable by the owner only, and without sessions that stay."""
     begin(keeping, ANN, at=old(keeping))
     long_session(keeping, BOB, 450, old(keeping))
     begin(keeping, SessionKey("phq9", "zoe"))
     events = keeping.queries.history(ANN)
     file = tmp_path / name
-    with Archive(keeping, file) as archive:
+    with PurgeArchive(keeping, file) as archive:
         assert purge(keeping, archive=archive)["phq9"] == 2
-    assert list(read_archive(file)) == [Archived(ANN, len(events), len(events), True), Archived(BOB, 450, 450, True)]
+    assert list(read_archive(file)) == [
+        ArchivedSession(ANN, len(events), len(events), True),
+        ArchivedSession(BOB, 450, 450, True),
+    ]
     assert file.stat().st_mode & 0o777 == 0o600
     if name.endswith("l"):
         lines = [orjson.loads(line) for line in file.read_bytes().splitlines()]
@@ -67,57 +70,57 @@ def test_archive_holds_all_that_is_erased(keeping: SessionStore, tmp_path: Path,
         assert next(line for line in lines if line["type"] == "session")["user_id"] == "ann"
 
 
-def test_archive_is_made_only_when_something_goes_and_never_written_over(keeping: SessionStore, tmp_path: Path) -> None:
-    """A file that is there may be the only copy."""
+def test_archive_is_created_with_the_first_session_and_never_overwritten(keeping: SessionStore, tmp_path: Path) -> None:
+    """An existing file may be the only copy of erased sessions."""
     file = tmp_path / "old.jsonl"
-    with Archive(keeping, file) as archive:
+    with PurgeArchive(keeping, file) as archive:
         purge(keeping, archive=archive)
     assert not file.exists()
     file.write_text("kept")
     with pytest.raises(InvalidInput, match="already exists"):
-        Archive(keeping, file)
+        PurgeArchive(keeping, file)
     with pytest.raises(InvalidInput, match="does not exist"):
-        Archive(keeping, tmp_path / "nowhere" / "old.jsonl")
+        PurgeArchive(keeping, tmp_path / "nowhere" / "old.jsonl")
 
 
-def test_nothing_goes_where_the_archive_can_not_be_written(
+def test_nothing_is_erased_when_the_archive_can_not_be_written(
     keeping: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk ends the purge, and says so."""
+    """A full disk ends the purge with an error."""
     begin(keeping, ANN, at=old(keeping))
 
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with Archive(keeping, tmp_path / "old.jsonl") as archive, pytest.raises(InvalidInput, match="No space left"):
+    with PurgeArchive(keeping, tmp_path / "old.jsonl") as archive, pytest.raises(InvalidInput, match="No space left"):
         purge(keeping, archive=archive)
     assert keeping.queries.load(ANN) is not None
 
 
-def test_session_that_is_answered_after_it_was_archived_stays(
+def test_session_stays_when_it_changes_after_it_was_archived(
     keeping: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The archive doesn't say that it was erased; what it has of it is harmless."""
+    """The archive does not record its erasure."""
     begin(keeping, ANN, at=old(keeping))
     begin(keeping, BOB, at=old(keeping))
-    real = Archive.keep
+    real = PurgeArchive.keep
 
-    def then_answered(archive: Archive, aged: Any) -> Any:
+    def then_answered(archive: PurgeArchive, aged: Any) -> Any:
         kept = real(archive, aged)
         keeping.turns.submit(BOB, Restart(at=keeping.clock()))
         return kept
 
-    monkeypatch.setattr(Archive, "keep", then_answered)
+    monkeypatch.setattr(PurgeArchive, "keep", then_answered)
     file = tmp_path / "old.jsonl"
-    with Archive(keeping, file) as archive:
+    with PurgeArchive(keeping, file) as archive:
         assert purge(keeping, archive=archive)["phq9"] == 1
     assert keeping.queries.load(BOB) is not None
     assert {one.key: one.is_erased for one in read_archive(file)} == {ANN: True, BOB: False}
 
 
-def test_session_that_expired_goes_by_the_age_of_its_last_answer(keeping: SessionStore) -> None:
-    """Closing it did not make it young again; one that was changed since stays."""
+def test_expiry_does_not_count_as_a_change(keeping: SessionStore) -> None:
+    """The age of an expired session is that of its last answer."""
     begin(keeping, ANN, at=old(keeping))
     begin(keeping, BOB, at=old(keeping, 15))
     keeping.turns.submit_many([(key, Expire(at=keeping.clock())) for key in (ANN, BOB)])
@@ -128,15 +131,15 @@ def test_session_that_expired_goes_by_the_age_of_its_last_answer(keeping: Sessio
 
 @pytest.fixture
 def _little_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "LIGHTEST", 5)
-    monkeypatch.setattr(retention, "HEAVIEST", 10)
+    monkeypatch.setattr(retention, "MIN_EVENTS", 5)
+    monkeypatch.setattr(retention, "MAX_EVENTS", 10)
 
 
 @pytest.mark.usefixtures("_little_at_once")
-def test_session_of_many_events_goes_in_several_transactions(
+def test_session_with_many_events_is_erased_in_several_transactions(
     keeping: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None of which erases more events than its bound; it counts once, and lies in the archive whole."""
+    """Each erases at most its limit of events; the session counts once and is complete in the archive."""
     long_session(keeping, ANN, 100, old(keeping))
     sizes: list[int] = []
     real = keeping._connection.run
@@ -148,11 +151,11 @@ def test_session_of_many_events_goes_in_several_transactions(
         return result
 
     monkeypatch.setattr(keeping._connection, "run", counting)
-    with Archive(keeping, tmp_path / "old.jsonl") as archive:
+    with PurgeArchive(keeping, tmp_path / "old.jsonl") as archive:
         assert purge(keeping, archive=archive)["phq9"] == 1
     assert max(sizes) <= 20
     assert sum(sizes) == 100
-    assert list(read_archive(tmp_path / "old.jsonl")) == [Archived(ANN, 100, 100, True)]
+    assert list(read_archive(tmp_path / "old.jsonl")) == [ArchivedSession(ANN, 100, 100, True)]
     assert [row["sessions"] for row in dump(keeping)["erasures"]] == [1]
 
 
@@ -161,10 +164,10 @@ def dump_history(store: SessionStore) -> list[Any]:
 
 
 @pytest.mark.usefixtures("_little_at_once")
-def test_participant_who_comes_while_his_session_is_taken_apart_begins_anew(
+def test_participant_starts_again_when_the_session_is_being_erased(
     keeping: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What he answers then is kept, with a whole history; the rest of the old session goes with the next purge."""
+    """The new session has a complete history; the next purge erases the rest of the old one."""
     long_session(keeping, ANN, 60, old(keeping))
     told = Connection()
     keeping.subscribers.subscribe(ANN, told)
@@ -190,13 +193,11 @@ def test_participant_who_comes_while_his_session_is_taken_apart_begins_anew(
     assert told.times
 
 
-def test_emptied_session_that_a_crash_left_is_erased_and_not_archived_again(
-    keeping: SessionStore, tmp_path: Path
-) -> None:
-    """It was archived before it was emptied."""
+def test_blanked_session_is_erased_and_not_archived_again_after_a_crash(keeping: SessionStore, tmp_path: Path) -> None:
+    """It was archived before it was blanked."""
     begin(keeping, ANN, at=old(keeping))
     keeping.run_transaction(lambda c: c.exec_driver_sql(f"UPDATE sessions SET answers = '{BLANKED_ANSWERS}'"))  # noqa: S608 - no input
-    with Archive(keeping, tmp_path / "old.jsonl") as archive:
+    with PurgeArchive(keeping, tmp_path / "old.jsonl") as archive:
         assert purge(keeping, archive=archive)["phq9"] == 1
     assert not (tmp_path / "old.jsonl").exists()
 
@@ -204,21 +205,21 @@ def test_emptied_session_that_a_crash_left_is_erased_and_not_archived_again(
 KILLED = """
 import sys
 from pathlib import Path
-from app.operations.maintenance.purge_archive import Archive
+from app.operations.maintenance.purge_archive import PurgeArchive
 from app.operations.maintenance.retention import purge
 from app.sessions.service import open_store
 from app.settings import Settings
 store = open_store(Settings(database_url=sys.argv[1], surveys_dir=Path(sys.argv[2]), retention="30d"))
-with Archive(store, Path(sys.argv[3])) as archive:
+with PurgeArchive(store, Path(sys.argv[3])) as archive:
     purge(store, archive=archive, progress=lambda done, total: print("went on", flush=True))
 """
 
 
 @pytest.mark.parametrize("parts", [1, 3])
-def test_purge_that_is_killed_and_run_again_loses_nothing(
+def test_purge_can_be_killed_and_run_again(
     keeping: SessionStore, database_url: str, tmp_path: Path, parts: int
 ) -> None:
-    """Who is young stays; who is gone lies whole in one of the archives, with all his events."""
+    """Recent sessions stay; erased ones are complete in one of the archives."""
     aged = {SessionKey("phq9", f"old{number:03}") for number in range(150)}
     young = {SessionKey("phq9", f"young{number}") for number in range(5)}
     for key in sorted(aged):
@@ -235,7 +236,7 @@ def test_purge_that_is_killed_and_run_again_loses_nothing(
     assert left
     archived = {one.key: one.events for one in read_archive(first)}
     assert aged - left <= archived.keys()
-    with Archive(keeping, second) as archive:
+    with PurgeArchive(keeping, second) as archive:
         assert purge(keeping, archive=archive)["phq9"] == len(left)
     again = {one.key: one.events for one in read_archive(second)}
     assert set(again) == left
@@ -245,11 +246,11 @@ def test_purge_that_is_killed_and_run_again_loses_nothing(
     assert {row["user_id"] for row in rows["session_history"]} == {key.user_id for key in young}
 
 
-def test_archive_that_a_crash_cut_off_gives_what_was_whole(keeping: SessionStore, tmp_path: Path) -> None:
-    """Wherever it was cut."""
+def test_truncated_archive_yields_its_complete_sessions(keeping: SessionStore, tmp_path: Path) -> None:
+    """Wherever it was cut off."""
     begin(keeping, ANN, at=old(keeping))
     file = tmp_path / "old.jsonl"
-    with Archive(keeping, file) as archive:
+    with PurgeArchive(keeping, file) as archive:
         purge(keeping, archive=archive)
     whole = file.read_bytes()
     end = whole.index(b'{"type":"end"')

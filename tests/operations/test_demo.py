@@ -1,4 +1,4 @@
-"""Demo data: sessions as people leave them, the same again from the same seed, and gone again without a trace."""
+"""Demo data is realistic, reproducible from its seed, and erased without a trace."""
 
 import datetime
 import random
@@ -9,8 +9,8 @@ import pytest
 
 from app.errors import InvalidInput
 from app.operations.demo.arrivals import arrivals
-from app.operations.demo.fill import Plan, clear, count, fill
-from app.operations.demo.simulate import walk
+from app.operations.demo.fill import DemoPlan, clear, count, fill
+from app.operations.demo.simulate import simulate
 from app.operations.integrity.verify import verify_sessions
 from app.sessions.service import SessionStore
 from app.survey.commands import Begin
@@ -20,16 +20,16 @@ from tests.store.contents import dump
 
 DAY_US = 86_400 * 1_000_000
 UNTIL = 1_790_000_000_000_000
-PLAN = Plan(sessions=60, days=30, until=UNTIL, seed=3)
+PLAN = DemoPlan(sessions=60, days=30, until=UNTIL, seed=3)
 
 
-def filled(store: SessionStore, plan: Plan = PLAN) -> list[dict[str, Any]]:
+def filled(store: SessionStore, plan: DemoPlan = PLAN) -> list[dict[str, Any]]:
     fill(store, plan)
     return dump(store)["sessions"]
 
 
-def test_sessions_are_such_as_the_flow_makes(store: SessionStore) -> None:
-    """As many as were asked for, of each survey, in every status, each the fold of its history."""
+def test_fill_creates_valid_sessions(store: SessionStore) -> None:
+    """Of each survey and status, each equal to its replay."""
     told: list[tuple[int, int]] = []
     done = fill(store, PLAN, progress=lambda done, total: told.append((done, total)))
     rows = dump(store)
@@ -43,22 +43,22 @@ def test_sessions_are_such_as_the_flow_makes(store: SessionStore) -> None:
     assert all(str(row["timestamp"]) < end for row in rows["session_history"])
 
 
-def test_same_seed_gives_the_same_and_another_gives_others(store: SessionStore) -> None:
-    """To the byte, history and message ids too."""
+def test_same_seed_gives_the_same_sessions(store: SessionStore) -> None:
+    """To the byte, including history and message ids; another seed gives others."""
     first = filled(store), dump(store)["session_history"]
     clear(store)
     again = filled(store), dump(store)["session_history"]
     assert again[0] == first[0]
     assert [{**row, "id": 0} for row in again[1]] == [{**row, "id": 0} for row in first[1]]
     clear(store)
-    assert {row["answers"] for row in filled(store, Plan(sessions=60, days=30, until=UNTIL, seed=4))} != {
+    assert {row["answers"] for row in filled(store, DemoPlan(sessions=60, days=30, until=UNTIL, seed=4))} != {
         row["answers"] for row in first[0]
     }
 
 
-def test_clear_erases_demo_data_and_nobody_else(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a person nor one whose id only looks a little like it; and it can be done again."""
-    monkeypatch.setattr("app.operations.demo.fill.ERASED_TOGETHER", 7)
+def test_clear_erases_demo_data_only(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No similar user ids; it can be run again."""
+    monkeypatch.setattr("app.operations.demo.fill.ERASE_BATCH", 7)
     people = [
         SessionKey("phq9", user) for user in ("ann", "demo", "demo-ann", "demo-1-2", "demonstrator", "Demo-3-0000001")
     ]
@@ -75,27 +75,27 @@ def test_clear_erases_demo_data_and_nobody_else(store: SessionStore, monkeypatch
     assert clear(store) == 0
 
 
-def test_database_with_people_is_refused_unless_it_is_wanted(store: SessionStore) -> None:
-    """And nothing is made."""
+def test_fill_is_refused_when_there_are_participants(store: SessionStore) -> None:
+    """Nothing is created."""
     store.turns.submit(SessionKey("phq9", "ann"), Begin(at=UNTIL))
     with pytest.raises(InvalidInput, match=r"sessions of people.*--yes"):
         fill(store, PLAN)
     assert count(store) == 0
 
 
-def test_seed_that_is_there_and_survey_that_is_not_are_refused(store: SessionStore) -> None:
-    """Each with what to do; a second seed is taken."""
+def test_fill_is_refused_for_an_existing_seed_or_an_unknown_survey(store: SessionStore) -> None:
+    """A second seed is accepted."""
     fill(store, PLAN)
     with pytest.raises(InvalidInput, match=r"seed 3 already.*demo clear"):
         fill(store, PLAN)
     with pytest.raises(InvalidInput, match=r"no survey 'nope'.*phq9"):
-        fill(store, Plan(sessions=1, days=1, until=UNTIL, surveys=("nope",), seed=9))
-    fill(store, Plan(sessions=5, days=1, until=UNTIL, surveys=("phq9",), seed=31))
+        fill(store, DemoPlan(sessions=1, days=1, until=UNTIL, surveys=("nope",), seed=9))
+    fill(store, DemoPlan(sessions=5, days=1, until=UNTIL, surveys=("phq9",), seed=31))
     assert count(store) == 65
 
 
-def test_arrivals_are_ordered_complete_and_have_a_rhythm() -> None:
-    """All before the end, fewer at night and on weekends, more at the end than at the beginning."""
+def test_arrivals_are_ordered_and_follow_daily_and_weekly_patterns() -> None:
+    """With growth over the period."""
     found = list(arrivals(20_000, 56, UNTIL, 1))
     assert len(found) == 20_000
     assert found == sorted(found)
@@ -109,12 +109,12 @@ def test_arrivals_are_ordered_complete_and_have_a_rhythm() -> None:
     assert sum(at >= half for at in found) > 1.4 * sum(at < half for at in found)
 
 
-def test_answers_of_one_participant_agree_with_each_other(store: SessionStore) -> None:
-    """As the items of PHQ-9 do: the correlation of two of them is clearly above none."""
+def test_answers_of_one_participant_correlate(store: SessionStore) -> None:
+    """As the items of PHQ-9 do."""
     survey = store.catalogue.surveys["phq9"]
     pairs = []
     for number in range(400):
-        commands = walk(survey, UNTIL - 20 * DAY_US, UNTIL, random.Random(number))
+        commands = simulate(survey, UNTIL - 20 * DAY_US, UNTIL, random.Random(number))
         answers = {one.step: one.value for one in commands if hasattr(one, "value")}
         if {"Q1", "Q2"} <= answers.keys():
             pairs.append((answers["Q1"], answers["Q2"]))
@@ -124,8 +124,8 @@ def test_answers_of_one_participant_agree_with_each_other(store: SessionStore) -
     assert covariance / (spread[0] * spread[1]) ** 0.5 > 0.3
 
 
-def test_survey_with_a_circle_or_an_odd_pattern_ends() -> None:
-    """A walk has a last command, whatever the survey is like."""
+def test_simulation_ends_when_a_survey_has_a_cycle() -> None:
+    """Or a pattern that no generated answer matches."""
     text = """
 id: odd
 title: Odd
@@ -136,4 +136,4 @@ steps:
 """
     survey = parse_survey(text, "odd.yaml")
     for number in range(50):
-        assert 1 <= len(walk(survey, UNTIL - DAY_US, UNTIL, random.Random(number))) <= 400
+        assert 1 <= len(simulate(survey, UNTIL - DAY_US, UNTIL, random.Random(number))) <= 400

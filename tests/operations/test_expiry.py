@@ -1,4 +1,4 @@
-"""Expiry: what a survey, or STEPKEEP_EXPIRES_AFTER, says is over is closed; whoever answers in time goes on."""
+"""Sessions past the deadline of their survey, or of STEPKEEP_EXPIRES_AFTER, are closed."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.errors import DatabaseUnavailable, MissingKey
 from app.operations.maintenance import expiry
-from app.operations.maintenance.expiry import Expiry, expire
+from app.operations.maintenance.expiry import ExpiryResult, expire
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import audit
@@ -47,7 +47,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def surveys(tmp_path: Path) -> Path:
-    """PHQ-9 says 14 days itself, the other survey says nothing."""
+    """Return a folder with PHQ-9, which expires after 14 days, and a survey that does not expire."""
     for file in SURVEYS.iterdir():
         text = file.read_text()
         if "id: phq9" not in text:
@@ -63,7 +63,7 @@ def plain(settings: Settings, surveys: Path) -> Settings:
 
 @pytest.fixture
 def expiring(plain: Settings, clock: Clock) -> Iterator[SessionStore]:
-    """A store with STEPKEEP_EXPIRES_AFTER of thirty days."""
+    """Yield a store with STEPKEEP_EXPIRES_AFTER of thirty days."""
     store = open_store(plain.model_copy(update={"expires_after": "30d"}), clock)
     yield store
     store.close()
@@ -97,8 +97,8 @@ AGES = st.lists(
 )
 
 
-def test_a_version_has_the_status_that_it_had_then(expiring: SessionStore, clock: Clock) -> None:
-    """What was in progress then is shown so, however long ago it is; the newest is what the session is now."""
+def test_past_version_has_its_status_of_that_time(expiring: SessionStore, clock: Clock) -> None:
+    """However long ago; the latest version has the current status."""
     begin(expiring, ANN, at=clock())
     expiring.turns.submit(ANN, Answer(at=clock(), step="Q1", value=1))
     clock.now += 15 * DAY_US
@@ -111,7 +111,7 @@ def test_a_version_has_the_status_that_it_had_then(expiring: SessionStore, clock
 
 @examples(12)
 @given(ages=AGES, before=st.sampled_from([None, "7d"]), examined=st.integers(1, 4), together=st.integers(1, 3))
-def test_expiry_closes_exactly_what_doors_take_for_expired(  # noqa: PLR0917 - fixtures and what is drawn
+def test_expiry_closes_the_sessions_that_interfaces_show_as_expired(  # noqa: PLR0917 - fixtures and what is drawn
     plain: Settings,
     expiring: SessionStore,
     clock: Clock,
@@ -120,7 +120,7 @@ def test_expiry_closes_exactly_what_doors_take_for_expired(  # noqa: PLR0917 - f
     examined: int,
     together: int,
 ) -> None:
-    """Also sessions written before STEPKEEP_EXPIRES_AFTER was set or changed; then lists and counts agree too, at any time."""
+    """Also sessions that were written before STEPKEEP_EXPIRES_AFTER changed; lists and counts agree at any time."""
     clear(expiring)
     earlier = open_store(plain.model_copy(update={"expires_after": before}), clock)
     keys = []
@@ -135,13 +135,13 @@ def test_expiry_closes_exactly_what_doors_take_for_expired(  # noqa: PLR0917 - f
         counts[key.survey_id] = counts.get(key.survey_id, 0) + 1
     untouched = dump(expiring)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(expiry, "EXAMINED", examined)
-        patch.setattr(expiry, "TOGETHER", together)
+        patch.setattr(expiry, "SCAN_LIMIT", examined)
+        patch.setattr(expiry, "MAX_SESSIONS", together)
         predicted = expire(expiring, dry_run=True)
         assert dump(expiring) == untouched
         assert expire(expiring) == predicted
     assert predicted.expired == counts
-    assert expire(expiring) == Expiry(expired={}, corrected=0)
+    assert expire(expiring) == ExpiryResult(expired={}, deadlines_updated=0)
     assert {key for key in keys if status(expiring, key) == "expired"} == over == listed(expiring, "expired")
     assert counted(expiring) == counts
     clock.now += 10 * DAY_US
@@ -154,7 +154,7 @@ def test_expiry_closes_exactly_what_doors_take_for_expired(  # noqa: PLR0917 - f
 
 
 def test_default_changes_no_revision(plain: Settings, expiring: SessionStore) -> None:
-    """Sessions stay pinned to what the file says, and a survey's own duration wins."""
+    """Sessions stay pinned to the file's revision, and the survey's own duration takes precedence."""
     without = open_store(plain)
     for survey_id, survey in without.catalogue.surveys.items():
         assert expiring.catalogue.surveys[survey_id].revision == survey.revision
@@ -165,23 +165,23 @@ def test_default_changes_no_revision(plain: Settings, expiring: SessionStore) ->
     without.close()
 
 
-def test_default_holds_for_older_revisions(plain: Settings, surveys: Path, clock: Clock) -> None:
-    """A session that is pinned to a revision which no file has any more expires too."""
+def test_default_applies_to_older_revisions(plain: Settings, surveys: Path, clock: Clock) -> None:
+    """Sessions of a revision that no file has any more expire too."""
     first = open_store(plain, clock)
     begin(first, BOB, at=clock.now)
     first.close()
     file = surveys / "intake.yaml"
     file.write_text(re.sub(r"^title: .*$", "title: Another", file.read_text(), flags=re.MULTILINE))
     store = open_store(plain.model_copy(update={"expires_after": "2d"}), clock)
-    assert expire(store) == Expiry(expired={}, corrected=1)
+    assert expire(store) == ExpiryResult(expired={}, deadlines_updated=1)
     clock.now += 2 * DAY_US
     assert listed(store, "expired") == {BOB}
     assert expire(store).expired == {"intake": 1}
     store.close()
 
 
-def test_expiry_is_told_and_can_be_begun_anew(expiring: SessionStore, clock: Clock) -> None:
-    """The history ends in it, whoever shows the session hears of it, and the log says how many and not whose."""
+def test_expiry_notifies_subscribers_and_allows_a_restart(expiring: SessionStore, clock: Clock) -> None:
+    """It is the last event of the history; the audit log has the number of sessions and no user ids."""
     begin(expiring, ANN, at=clock.now - 15 * DAY_US)
     told = Connection()
     expiring.subscribers.subscribe(ANN, told)
@@ -199,8 +199,10 @@ def test_expiry_is_told_and_can_be_begun_anew(expiring: SessionStore, clock: Clo
     assert expire(expiring).expired == {}
 
 
-def test_answer_that_comes_first_wins(expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It came before the session's time was over, and is committed after it was found: judged again, it stays."""
+def test_session_stays_open_when_an_answer_is_committed_first(
+    expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deadline is checked again under the lock."""
     others = [SessionKey("phq9", f"user{number}") for number in range(3)]
     begin(expiring, ANN, *others, at=clock.now - 14 * DAY_US)
     real = expiry._judged
@@ -216,10 +218,10 @@ def test_answer_that_comes_first_wins(expiring: SessionStore, clock: Clock, monk
     assert listed(expiring, "expired") == set(others)
 
 
-def test_row_that_changed_is_not_corrected(
+def test_deadline_is_not_updated_when_the_row_changed(
     expiring: SessionStore, plain: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A session that is answered between the look and the correction says by itself when its time is over."""
+    """An answer meanwhile has set the deadline itself."""
     earlier = open_store(plain, clock)
     begin(earlier, BOB, at=clock.now - DAY_US)
     earlier.close()
@@ -233,11 +235,11 @@ def test_row_that_changed_is_not_corrected(
     monkeypatch.setattr(expiry, "_judged", then_begun_anew)
     expire(expiring)
     monkeypatch.undo()
-    assert expire(expiring) == Expiry(expired={}, corrected=0)
+    assert expire(expiring) == ExpiryResult(expired={}, deadlines_updated=0)
 
 
-def test_what_can_not_be_read_stays_and_stops_nothing(expiring: SessionStore, clock: Clock) -> None:
-    """One is corrupt, one was set aside, one has a time that somebody wrote by hand: the others expire."""
+def test_unreadable_sessions_stay_and_all_others_expire(expiring: SessionStore, clock: Clock) -> None:
+    """Corrupt, set-aside and hand-written rows."""
     keys = [SessionKey("phq9", user) for user in ("ann", "bob", "cat", "dan")]
     begin(expiring, *keys, at=clock.now - 15 * DAY_US)
     set_aside(expiring, keys[1])
@@ -251,19 +253,19 @@ def test_what_can_not_be_read_stays_and_stops_nothing(expiring: SessionStore, cl
     assert status(expiring, keys[3]) == "expired"
 
 
-def test_sessions_whose_key_is_missing_are_counted_and_go_on_being_open(
+def test_locked_sessions_are_counted_and_stay_open(
     expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that a run that closes nothing, because STEPKEEP_ANSWERS_KEYS lacks a key, does not look like one with nothing to do."""
+    """A run that closes nothing because of a missing key is distinguishable from one without work."""
     begin(expiring, ANN, at=clock.now - 15 * DAY_US)
     monkeypatch.setattr(expiring._writer, "submit_many", lambda turns: [MissingKey("k1")] * len(turns))
-    assert expire(expiring) == Expiry(expired={}, corrected=0, locked=1)
+    assert expire(expiring) == ExpiryResult(expired={}, deadlines_updated=0, locked=1)
 
 
-def test_commit_whose_answer_was_lost_counts(
+def test_session_is_counted_when_the_response_of_its_commit_was_lost(
     expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The store tries again, and finds the session closed by itself."""
+    """The retry finds the session closed by itself."""
     begin(expiring, ANN, at=clock.now - 15 * DAY_US)
     real = expiring._connection.transact
     lost = losing_once(real, is_committed=True)
@@ -272,8 +274,10 @@ def test_commit_whose_answer_was_lost_counts(
     assert [entry.record.action for entry in expiring.queries.history(ANN)] == ["started", "expired"]
 
 
-def test_database_that_goes_away_is_said(expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not taken for sessions that need not expire."""
+def test_unavailable_database_is_an_error(
+    expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not look like sessions that need not expire."""
     begin(expiring, ANN, at=clock.now - 15 * DAY_US)
     monkeypatch.setattr(expiring._writer, "submit_many", lambda turns: [DatabaseUnavailable("away")] * len(turns))
     with pytest.raises(DatabaseUnavailable):

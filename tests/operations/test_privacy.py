@@ -1,4 +1,4 @@
-"""The export of a participant: all that is known of him, nothing of others, whatever can't be read."""
+"""The export of a participant has everything about them and nothing about others."""
 
 import base64
 import json
@@ -57,17 +57,17 @@ def by_hand(store: SessionStore, statement: str) -> None:
 
 
 @pytest.fixture
-def sealed(settings: Settings) -> Iterator[SessionStore]:
-    """A store whose answers are encrypted."""
+def encrypted(settings: Settings) -> Iterator[SessionStore]:
+    """Yield a store with encrypted answers."""
     keys = base64.b64encode(os.urandom(32)).decode()
     store = open_store(Settings(**{**settings.model_dump(), "answers_keys": keys}))
     yield store
     store.close()
 
 
-def test_all_that_is_known_is_in_the_export(sealed: SessionStore) -> None:
-    """Sessions of all surveys, with drafts and history, and set-aside ones; opened, where they are encrypted."""
-    store = sealed
+def test_export_has_all_sessions_of_the_participant(encrypted: SessionStore) -> None:
+    """Of all surveys, with drafts, history and set-aside sessions, decrypted."""
+    store = encrypted
     begin(store, KEY, at=1_000_000)
     set_aside(store, KEY)
     begin(store, KEY)
@@ -92,8 +92,8 @@ def test_all_that_is_known_is_in_the_export(sealed: SessionStore) -> None:
     assert "fingerprint" not in json.dumps(document)
 
 
-def test_what_was_done_about_him_is_in_the_export(store: SessionStore) -> None:
-    """The revocation of his tokens, an earlier erasure, and who read what; nothing about others."""
+def test_export_has_records_about_the_participant(store: SessionStore) -> None:
+    """Revoked tokens, earlier erasures and audit entries; nothing about others."""
     begin(store, KEY)
     store.erasure.delete(KEY, actor="operator")
     begin(store, KEY)
@@ -108,7 +108,7 @@ def test_what_was_done_about_him_is_in_the_export(store: SessionStore) -> None:
 
 
 def test_export_of_one_survey_has_nothing_of_another(store: SessionStore) -> None:
-    """But for entries of the log that name no survey."""
+    """Except audit entries without a survey."""
     begin(store, KEY)
     begin(store, SessionKey("intake", "ann"))
     store.erasure.forget("ann", "intake")
@@ -118,16 +118,16 @@ def test_export_of_one_survey_has_nothing_of_another(store: SessionStore) -> Non
     assert {one["survey_id"] for one in document["audit"]} == {"phq9", None}
 
 
-def test_of_one_of_whom_nothing_is_known_all_is_empty(store: SessionStore) -> None:
-    """And an id that nobody can have is refused at once, before the first piece."""
+def test_export_of_an_unknown_participant_is_empty(store: SessionStore) -> None:
+    """An invalid id is refused before the first piece."""
     begin(store, KEY)
     assert set(exported(store, "bob")["counts"].values()) == {0}
     with pytest.raises(InvalidUserId):
         export_participant(store, "ann~set-aside-%")
 
 
-def test_what_cannot_be_read_is_given_as_text(store: SessionStore) -> None:
-    """A session whose row is broken stands among those set aside; events from a broken one on are as their rows."""
+def test_unreadable_values_are_exported_as_text(store: SessionStore) -> None:
+    """A corrupt session is in ``set_aside``; from an unreadable event on, events are rows."""
     begin(store, KEY)
     begin(store, SessionKey("intake", "ann"))
     by_hand(store, "UPDATE sessions SET answers = '{\"Q1\": ' WHERE survey_id = 'intake'")
@@ -145,15 +145,15 @@ def test_what_cannot_be_read_is_given_as_text(store: SessionStore) -> None:
     assert set(events[0]) >= {"version", "message_id", "action", "step", "answer", "data", "timestamp"}
 
 
-def test_locked_answers_are_no_export(sealed: SessionStore, settings: Settings) -> None:
-    """An export without a part of what is known would pass for all of it."""
-    begin(sealed, KEY)
-    name = set_aside(sealed, KEY)
+def test_export_is_refused_when_a_key_is_missing(encrypted: SessionStore, settings: Settings) -> None:
+    """An incomplete export would look complete."""
+    begin(encrypted, KEY)
+    name = set_aside(encrypted, KEY)
     store = open_store(settings)  # a set-aside session's key need not be there
     with pytest.raises(MissingKey):
         exported(store)
     store.close()
-    assert exported(sealed)["set_aside"][0]["user_id"] == name
+    assert exported(encrypted)["set_aside"][0]["user_id"] == name
 
 
 STEPS = st.lists(st.one_of(st.integers(1, 9), st.text("ab", max_size=5)), max_size=12)
@@ -161,8 +161,8 @@ STEPS = st.lists(st.one_of(st.integers(1, 9), st.text("ab", max_size=5)), max_si
 
 @examples(15)
 @given(steps=STEPS, page=st.integers(1, 5))
-def test_history_is_whole_whatever_the_page(store: SessionStore, steps: list[int | str], page: int) -> None:
-    """Each event once, in order; the events fold to the state that is beside them."""
+def test_history_is_complete_for_any_page_size(store: SessionStore, steps: list[int | str], page: int) -> None:
+    """Each event once and in order; replaying them gives the exported state."""
     clear(store)
     at = store.clock()
     store.turns.submit(KEY, Begin(at=at))
@@ -187,8 +187,8 @@ def test_history_is_whole_whatever_the_page(store: SessionStore, steps: list[int
     )
 
 
-def test_what_happens_during_an_export_is_not_in_it(store: SessionStore) -> None:
-    """A session is given as of one version, with the events that made it."""
+def test_events_during_an_export_are_not_included(store: SessionStore) -> None:
+    """A session is exported at one version."""
     begin(store, KEY)
     pieces = export_participant(store, "ann")
     before = "".join(next(pieces) for _ in range(3))
@@ -200,10 +200,10 @@ def test_what_happens_during_an_export_is_not_in_it(store: SessionStore) -> None
 
 
 @pytest.mark.parametrize(("taken", "sessions"), [(1, []), (3, [[]])])
-def test_session_that_is_erased_during_an_export_ends_in_it(
+def test_export_is_valid_json_when_a_session_is_erased_meanwhile(
     store: SessionStore, taken: int, sessions: list[list[object]]
 ) -> None:
-    """Before it was its turn it is not there; after that it has no more events; either way the JSON is whole."""
+    """The session is left out, or has no more events."""
     begin(store, KEY)
     pieces = export_participant(store, "ann")
     before = "".join(next(pieces) for _ in range(taken))
@@ -212,8 +212,8 @@ def test_session_that_is_erased_during_an_export_ends_in_it(
     assert [one["history"] for one in document["sessions"]] == sessions
 
 
-def test_long_history_is_not_all_in_memory_at_once(settings: Settings) -> None:
-    """A page of the longest drafts at most, in its few forms; not the whole of it."""
+def test_export_of_a_long_history_needs_little_memory(settings: Settings) -> None:
+    """At most a page of the longest drafts."""
     store = open_store(settings)
     store.turns.submit(KEY, Begin(at=1))
     drafts = [Draft(at=2, step="Q1", value=f"{number}" + "x" * 60_000) for number in range(600)]
@@ -230,8 +230,8 @@ def test_long_history_is_not_all_in_memory_at_once(settings: Settings) -> None:
     store.close()
 
 
-def test_list_of_erasures_goes_out_and_in(store: SessionStore, caplog: pytest.LogCaptureFixture) -> None:
-    """What one database erased, another one erases; lines that are none are skipped."""
+def test_list_of_erasures_is_exported_and_applied(store: SessionStore, caplog: pytest.LogCaptureFixture) -> None:
+    """In another database; invalid lines are skipped."""
     begin(store, KEY)
     store.erasure.forget("ann")
     lines = list(read_erasures(store))

@@ -1,4 +1,4 @@
-"""Rebuilding makes a row what its history says, keeps history as it is, and refuses what would lose something."""
+"""Rebuilding replaces a row by the replay of its history, and refuses to lose answers."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from app.errors import NoSuchSession
-from app.operations.integrity.rebuild import CanNotBeRebuilt, Rebuilt, rebuild, rebuild_all
+from app.operations.integrity.rebuild import RebuildRefused, RebuildResult, rebuild, rebuild_all
 from app.operations.integrity.verify import verify_sessions
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
@@ -17,7 +17,14 @@ from app.store import audit
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from tests.conftest import examples
-from tests.operations.walked import change_row, history_of, lose_event, row_of, swap_rows, walked
+from tests.operations.simulated_sessions import (
+    change_row,
+    delete_event,
+    read_history,
+    read_row,
+    simulated_sessions,
+    swap_rows,
+)
 from tests.store.contents import clear
 from tests.store.encrypted import OLD, keys_of
 
@@ -48,76 +55,76 @@ def answered(store: SessionStore) -> None:
 
 @examples(25)
 @given(seed=st.integers(0, 10_000), number=st.integers(0, 2), wrong=st.fixed_dictionaries({}, optional=WRONG))
-def test_damaged_row_is_as_it_was_before(store: SessionStore, seed: int, number: int, wrong: dict[str, Any]) -> None:
-    """Whatever was written into it: the row is the same to the byte, other rows and the history are untouched."""
+def test_damaged_row_is_restored(store: SessionStore, seed: int, number: int, wrong: dict[str, Any]) -> None:
+    """To the byte; other rows and the history do not change."""
     clear(store)
-    keys = walked(store, seed, 3)
-    rows, events = [row_of(store, key) for key in keys], history_of(store)
+    keys = simulated_sessions(store, seed, 3)
+    rows, events = [read_row(store, key) for key in keys], read_history(store)
     change_row(store, keys[number], **(wrong | {"updated_at": None}))
     rebuild(store, keys[number])
-    assert [row_of(store, key) for key in keys] == rows
-    assert history_of(store) == events
+    assert [read_row(store, key) for key in keys] == rows
+    assert read_history(store) == events
     assert verdicts(store) == {"same"}
 
 
-def test_swapped_rows_are_put_right(store: SessionStore) -> None:
-    """Each by its own history; they are found by themselves."""
-    keys = walked(store, 11, 4)
+def test_swapped_rows_are_restored(store: SessionStore) -> None:
+    """Each from its own history."""
+    keys = simulated_sessions(store, 11, 4)
     same_survey = [key for key in keys if key.survey_id == keys[0].survey_id][:2]
     one, other = same_survey if len(same_survey) == 2 else (keys[0], keys[1])
-    rows = [row_of(store, key) for key in keys]
+    rows = [read_row(store, key) for key in keys]
     swap_rows(store, one, other)
     done = rebuild_all(store, lossy=True)  # the row that says a later version than its history has
     assert {item.key for item in done} == {one, other}
-    assert [row_of(store, key) for key in keys] == rows
+    assert [read_row(store, key) for key in keys] == rows
 
 
-def test_wrong_version_alone_is_put_right(store: SessionStore) -> None:
-    """All else says what the history says, so nothing can be lost; and the walk goes on."""
+def test_wrong_version_is_corrected(store: SessionStore) -> None:
+    """All other fields match, so nothing can be lost; the session continues."""
     answered(store)
-    row = row_of(store, ANN)
+    row = read_row(store, ANN)
     for version in (0, 2, 99):
         change_row(store, ANN, version=version)
-        assert rebuild(store, ANN) == Rebuilt(key=ANN, changed=("version",))
-        assert row_of(store, ANN) == row
+        assert rebuild(store, ANN) == RebuildResult(key=ANN, changed=("version",))
+        assert read_row(store, ANN) == row
     result = store.turns.submit(ANN, Answer(at=store.clock(), step="Q4", value=0))
     assert result.state is not None
     assert result.state.version == 5
 
 
 @pytest.mark.parametrize("version", [2, 4])
-def test_missing_event_is_refused_until_the_loss_is_wanted(store: SessionStore, version: int) -> None:
-    """The row may hold what the history lost; with ``lossy`` the row is what is left, and the walk can go on."""
+def test_rebuild_is_refused_when_an_event_is_missing(store: SessionStore, version: int) -> None:
+    """The row may contain its answer; with ``lossy`` the session continues from the remaining events."""
     answered(store)
-    lose_event(store, ANN, version)
-    row = row_of(store, ANN)
-    with pytest.raises(CanNotBeRebuilt, match=f"version {version} is missing in its history.*--lossy"):
+    delete_event(store, ANN, version)
+    row = read_row(store, ANN)
+    with pytest.raises(RebuildRefused, match=f"version {version} is missing in its history.*--lossy"):
         rebuild(store, ANN)
-    assert row_of(store, ANN) == row
+    assert read_row(store, ANN) == row
     rebuild(store, ANN, lossy=True)
-    assert f"Q{version - 1}" not in json.loads(row_of(store, ANN)["answers"])
+    assert f"Q{version - 1}" not in json.loads(read_row(store, ANN)["answers"])
     result = store.turns.submit(ANN, Answer(at=store.clock(), step="Q4" if version == 2 else "Q3", value=0))
     assert result.state is not None
     assert result.state.version == (5 if version == 2 else 4)
 
 
-def test_dry_run_only_says_what_it_would_do(store: SessionStore) -> None:
-    """Nothing is written, not even into the audit log."""
+def test_dry_run_changes_nothing(store: SessionStore) -> None:
+    """Not even the audit log."""
     answered(store)
     change_row(store, ANN, answers="{}")
-    row = row_of(store, ANN)
-    assert rebuild(store, ANN, dry_run=True) == Rebuilt(key=ANN, changed=("answers",))
-    assert rebuild_all(store, dry_run=True) == [Rebuilt(key=ANN, changed=("answers",))]
-    assert row_of(store, ANN) == row
+    row = read_row(store, ANN)
+    assert rebuild(store, ANN, dry_run=True) == RebuildResult(key=ANN, changed=("answers",))
+    assert rebuild_all(store, dry_run=True) == [RebuildResult(key=ANN, changed=("answers",))]
+    assert read_row(store, ANN) == row
     assert store.run_read(lambda connection: audit.read_page(connection, None, 10, {})).entries == []
 
 
-def test_rebuilding_is_in_the_audit_log_once_and_by_names_alone(store: SessionStore) -> None:
-    """Who did it, to whom, and which fields; again changes nothing, and notes nothing."""
+def test_rebuild_is_recorded_in_the_audit_log_once(store: SessionStore) -> None:
+    """With names of fields only; a second run changes and records nothing."""
     answered(store)
     change_row(store, ANN, answers='{"Q1":"a secret"}')
     rebuild(store, ANN, actor="key:1 (x)")
-    assert rebuild(store, ANN) == Rebuilt(key=ANN, changed=())
+    assert rebuild(store, ANN) == RebuildResult(key=ANN, changed=())
     (one,) = store.run_read(lambda connection: audit.read_page(connection, None, 10, {})).entries
     entry = one.entry
     assert (entry.actor, entry.action, entry.user_id, entry.detail) == (
@@ -125,26 +132,26 @@ def test_rebuilding_is_in_the_audit_log_once_and_by_names_alone(store: SessionSt
     )  # fmt: skip
 
 
-def test_what_can_not_be_rebuilt_is_told_and_stays(store: SessionStore) -> None:
-    """No session; a history of nothing."""
+def test_rebuild_is_refused_without_a_session_or_a_history(store: SessionStore) -> None:
+    """Nothing changes."""
     with pytest.raises(NoSuchSession):
         rebuild(store, ANN)
     store.turns.submit(ANN, Begin(at=store.clock()))
-    lose_event(store, ANN, 1)
-    with pytest.raises(CanNotBeRebuilt, match="its history has no state"):
+    delete_event(store, ANN, 1)
+    with pytest.raises(RebuildRefused, match="its history has no state"):
         rebuild(store, ANN)
     (refused,) = rebuild_all(store)
-    assert isinstance(refused, CanNotBeRebuilt)
+    assert isinstance(refused, RebuildRefused)
 
 
-def test_sealed_session_is_rebuilt_sealed(settings: Settings) -> None:
-    """With the first key, as all that is written."""
+def test_encrypted_session_is_rebuilt_encrypted(settings: Settings) -> None:
+    """With the first key."""
     store = open_store(settings.model_copy(update={"answers_keys": SecretStr(keys_of(OLD))}))
     try:
         answered(store)
         change_row(store, ANN, answers="{oops")
         assert rebuild(store, ANN).changed == ("row",)
-        assert row_of(store, ANN)["answers"].startswith("enc:")
+        assert read_row(store, ANN)["answers"].startswith("enc:")
         assert verdicts(store) == {"same"}
     finally:
         store.close()

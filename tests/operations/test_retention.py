@@ -1,4 +1,4 @@
-"""Retention: what has not changed for as long as its survey says is erased, and nothing else ever."""
+"""Sessions past the retention of their survey are erased, and no others."""
 
 import errno
 import re
@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from app.errors import InvalidInput, StepkeepError
 from app.operations.maintenance import retention
 from app.operations.maintenance.expiry import expire
-from app.operations.maintenance.purge_archive import Archive
+from app.operations.maintenance.purge_archive import PurgeArchive
 from app.operations.maintenance.retention import purge
 from app.sessions.erasure import SessionEraser
 from app.sessions.service import SessionStore, open_store
@@ -37,7 +37,7 @@ KEPT_DAYS = 30
 
 @pytest.fixture
 def keeping(settings: Settings, tmp_path: Path) -> Iterator[SessionStore]:
-    """A store whose PHQ-9 is kept for thirty days and never expires, and whose other survey is kept for ever."""
+    """Yield a store whose PHQ-9 has a retention of thirty days, and whose other survey has none."""
     for file in SURVEYS.iterdir():
         text = re.sub(r"^expires_after:.*$", "", file.read_text(), flags=re.MULTILINE)
         (tmp_path / file.name).write_text(text.replace("id: phq9", f"id: phq9\nretention: {KEPT_DAYS}d", 1))
@@ -47,10 +47,8 @@ def keeping(settings: Settings, tmp_path: Path) -> Iterator[SessionStore]:
     store.close()
 
 
-def test_nothing_of_what_was_too_old_lies_on_in_a_sqlite_file(
-    keeping: SessionStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its log is emptied once, at the end; not where nothing went."""
+def test_sqlite_files_have_no_traces_of_erased_sessions(keeping: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The write-ahead log is truncated once, at the end, unless nothing was erased."""
     emptied: list[bool] = []
     monkeypatch.setattr(SessionEraser, "truncate_wal", lambda _: emptied.append(True))
     begin(keeping, SessionKey("phq9", "ann"), at=days_ago(keeping, 400))
@@ -75,10 +73,10 @@ AGES = st.lists(
 
 @examples(15)
 @given(ages=AGES, together=st.integers(1, 4), examined=st.integers(1, 5))
-def test_what_is_too_old_goes_and_all_else_stays(
+def test_stale_sessions_are_erased_and_all_others_stay(
     keeping: SessionStore, ages: list[tuple[str, float, bool]], together: int, examined: int
 ) -> None:
-    """By survey, its own age; counted, noted without a name, and after a dry run all is as it was."""
+    """By survey; counted and recorded without user ids. A dry run changes nothing."""
     clear(keeping)
     too_old = set()
     for number, (survey, age, is_aside) in enumerate(ages):
@@ -91,8 +89,8 @@ def test_what_is_too_old_goes_and_all_else_stays(
     before = dump(keeping)
     seen: list[tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retention, "TOGETHER", together)
-        patch.setattr(retention, "EXAMINED", examined)
+        patch.setattr(retention, "MAX_SESSIONS", together)
+        patch.setattr(retention, "SCAN_LIMIT", examined)
         assert purge(keeping, dry_run=True) == {"phq9": len(too_old)}
         assert dump(keeping) == before
         assert purge(keeping, progress=lambda done, total: seen.append((done, total))) == {"phq9": len(too_old)}
@@ -110,7 +108,7 @@ def test_what_is_too_old_goes_and_all_else_stays(
 
 
 def _rename_survey(store: SessionStore, users: set[str]) -> None:
-    """Let these sessions be of a survey that the catalogue does not have."""
+    """Move these sessions to a survey that the catalogue does not have."""
 
     def rename(connection: Any) -> None:
         mark = "?" if connection.dialect.name == "sqlite" else "%s"
@@ -133,15 +131,15 @@ def _rename_survey(store: SessionStore, users: set[str]) -> None:
     store.run_transaction(rename)
 
 
-def test_without_any_retention_nothing_is_looked_at(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shipped surveys name none."""
+def test_nothing_is_examined_without_retention(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped surveys have none."""
     begin(store, SessionKey("phq9", "ann"), at=1)
     monkeypatch.setattr(retention.retention, "scan", lambda *_: pytest.fail("sessions were looked at"))
     assert purge(store) == {}
 
 
-def test_purge_says_how_many_and_not_whose(keeping: SessionStore) -> None:
-    """The log has an entry of it; older ones about the erased bear another name, those about others their own."""
+def test_purge_is_recorded_without_user_ids(keeping: SessionStore) -> None:
+    """Older audit entries about erased participants are anonymised."""
     ann, bob = SessionKey("phq9", "ann"), SessionKey("phq9", "bob")
     begin(keeping, ann, at=days_ago(keeping, 31))
     begin(keeping, bob)
@@ -159,8 +157,8 @@ def test_purge_says_how_many_and_not_whose(keeping: SessionStore) -> None:
     }  # fmt: skip
 
 
-def test_set_aside_session_that_goes_does_not_take_the_name_of_one_that_stays(keeping: SessionStore) -> None:
-    """The participant came back since: entries about him are about somebody who is there."""
+def test_audit_entries_keep_the_user_id_when_another_session_stays(keeping: SessionStore) -> None:
+    """A set-aside session was erased, but the participant has started again."""
     key = SessionKey("phq9", "ann")
     begin(keeping, key, at=days_ago(keeping, 31))
     set_aside(keeping, key)
@@ -171,7 +169,7 @@ def test_set_aside_session_that_goes_does_not_take_the_name_of_one_that_stays(ke
     assert {row["user_id"] for row in rows["audit_log"]} == {"ann", None}
 
 
-def test_connections_of_the_erased_are_told(keeping: SessionStore) -> None:
+def test_subscribers_of_erased_sessions_are_notified(keeping: SessionStore) -> None:
     """As when a session is deleted; those of others are not."""
     told = {user: Connection() for user in ("ann", "bob")}
     begin(keeping, SessionKey("phq9", "ann"), at=days_ago(keeping, 31))
@@ -182,10 +180,8 @@ def test_connections_of_the_erased_are_told(keeping: SessionStore) -> None:
     assert {user: listener.times for user, listener in told.items()} == {"ann": 1, "bob": 0}
 
 
-def test_session_that_is_answered_after_it_was_found_too_old_stays(
-    keeping: SessionStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The age is asked again under the lock."""
+def test_session_stays_when_it_changes_after_the_scan(keeping: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The age is checked again under the lock."""
     keys = [SessionKey("phq9", f"user{number}") for number in range(4)]
     for key in keys:
         begin(keeping, key, at=days_ago(keeping, 31))
@@ -202,12 +198,12 @@ def test_session_that_is_answered_after_it_was_found_too_old_stays(
 
 
 @pytest.mark.parametrize("events", [5, 6, 7, 12, 13])
-def test_expired_session_of_as_many_events_as_go_at_once_is_erased_whole(
+def test_expired_session_is_erased_by_its_last_answer_in_several_transactions(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, events: int
 ) -> None:
-    """Its last change was before it expired; that is so too when the events that say it are gone already."""
-    monkeypatch.setattr(retention, "LIGHTEST", 2)  # six events at once
-    monkeypatch.setattr(retention.Pace, "learn", lambda *_: None)
+    """Also after the events that show its last answer were erased."""
+    monkeypatch.setattr(retention, "MIN_EVENTS", 2)  # six events at once
+    monkeypatch.setattr(retention.TransactionPacer, "learn", lambda *_: None)
     changes = {"retention": f"{KEPT_DAYS}d", "expires_after": "14d", "retry_delay_s": 0}
     store = open_store(settings.model_copy(update=changes))
     key, at = SessionKey("phq9", "ann"), days_ago(store, 400)
@@ -221,16 +217,16 @@ def test_expired_session_of_as_many_events_as_go_at_once_is_erased_whole(
     store.close()
 
 
-def test_what_was_erased_before_a_fault_leaves_no_trace_and_is_told(
+def test_subscribers_are_notified_when_the_archive_fails_after_the_erasure(
     keeping: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk is full when the archive is to say that it is erased: pages hear of it all the same."""
+    """The write-ahead log is truncated, too."""
     emptied: list[bool] = []
     told: list[list[SessionKey]] = []
     monkeypatch.setattr(SessionEraser, "truncate_wal", lambda _: emptied.append(True))
     monkeypatch.setattr(Subscribers, "drop", lambda _, keys: told.append(list(keys)))
     begin(keeping, SessionKey("phq9", "ann"), at=days_ago(keeping, 400))
-    with Archive(keeping, tmp_path / "archive.jsonl") as archive:
+    with PurgeArchive(keeping, tmp_path / "archive.jsonl") as archive:
         real = archive._opened
         monkeypatch.setattr(archive, "_opened", lambda: full() if told else real())
 
@@ -242,8 +238,8 @@ def test_what_was_erased_before_a_fault_leaves_no_trace_and_is_told(
     assert (told, emptied) == ([[SessionKey("phq9", "ann")]], [True])
 
 
-def test_time_that_nobody_can_read_keeps_a_session(keeping: SessionStore) -> None:
-    """Its age is not known; and the purge of all others goes on."""
+def test_session_with_an_unreadable_time_stays(keeping: SessionStore) -> None:
+    """All others are erased."""
     for user in ("ann", "bob"):
         begin(keeping, SessionKey("phq9", user), at=days_ago(keeping, 31))
     unreadable = "'who knows'" if keeping.queries.database_facts()["database"] == "sqlite" else "NULL"
@@ -256,10 +252,10 @@ def test_time_that_nobody_can_read_keeps_a_session(keeping: SessionStore) -> Non
 
 
 @pytest.mark.parametrize("is_committed", [True, False])
-def test_part_whose_commit_was_not_answered_counts_once(
+def test_sessions_are_counted_once_when_the_response_of_a_commit_was_lost(
     keeping: SessionStore, monkeypatch: pytest.MonkeyPatch, is_committed: bool
 ) -> None:
-    """The store's own retry finds nothing more, or all: the counts are right either way."""
+    """The retry finds none of them, or all."""
     for user in ("ann", "bob"):
         begin(keeping, SessionKey("phq9", user), at=days_ago(keeping, 31))
     monkeypatch.setattr(keeping._connection, "run", losing_once(keeping._connection.run, is_committed=is_committed))
@@ -269,7 +265,7 @@ def test_part_whose_commit_was_not_answered_counts_once(
 
 
 def losing_once(real: Callable[[Any], Any], *, is_committed: bool) -> Callable[[Any], Any]:
-    """Return ``WriterConnection.run`` whose connection is lost once, before its commit or after it."""
+    """Return ``WriterConnection.run`` whose connection is lost once, before or after its commit."""
     lost = OperationalError("", None, Exception("lost"), connection_invalidated=True)
     to_fail = [lost]
 
@@ -288,10 +284,10 @@ def losing_once(real: Callable[[Any], Any], *, is_committed: bool) -> Callable[[
     return run
 
 
-def test_purge_beside_live_answers_loses_none(keeping: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a hundred old sessions half are answered while two purges run: who was answered stays, whole."""
-    monkeypatch.setattr(retention, "TOGETHER", 3)
-    monkeypatch.setattr(retention, "EXAMINED", 7)
+def test_purges_beside_live_answers_lose_no_answer(keeping: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two purges run while half of a hundred old sessions are answered."""
+    monkeypatch.setattr(retention, "MAX_SESSIONS", 3)
+    monkeypatch.setattr(retention, "SCAN_LIMIT", 7)
     keys = [SessionKey("phq9", f"user{number:03}") for number in range(100)]
     keeping.turns.submit_many([(key, Begin(at=days_ago(keeping, 31))) for key in keys])
     ready = threading.Barrier(6)

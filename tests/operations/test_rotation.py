@@ -1,4 +1,4 @@
-"""Keys: every stored value comes to the first one, beside live traffic and after any end of a run; nothing is lost."""
+"""Key rotation converts every stored value, beside live traffic and after interruptions."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.errors import ConfigurationError
 from app.operations.maintenance import key_rotation
-from app.operations.maintenance.key_rotation import Rotated, Unopened, rotate
+from app.operations.maintenance.key_rotation import RotationResult, UndecryptableRow, rotate_keys
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.encryption import Cipher, key_id
@@ -34,7 +34,7 @@ Open = Callable[..., SessionStore]
 
 @pytest.fixture
 def opened(settings: Settings) -> Iterator[Open]:
-    """Opens stores with these STEPKEEP_ANSWERS_KEYS on the test's own database."""
+    """Return a function that opens stores with these STEPKEEP_ANSWERS_KEYS on the test's database."""
     stores: list[SessionStore] = []
 
     def with_keys(answers_keys: str = "") -> SessionStore:
@@ -49,14 +49,14 @@ def opened(settings: Settings) -> Iterator[Open]:
 
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[Engine]:
-    """The way in of somebody with a database client."""
+    """Yield direct access to the database."""
     made = client_engine(settings)
     yield made
     made.dispose()
 
 
 def fill(store: SessionStore, keys: list[SessionKey] = USERS) -> None:
-    """Leave sessions with answers, drafts, data, and notes of whole states."""
+    """Create sessions with answers, drafts, data and notes."""
     data = {"clinic": "x"}
     commands = [
         Begin(at=1),
@@ -71,7 +71,7 @@ def fill(store: SessionStore, keys: list[SessionKey] = USERS) -> None:
 
 
 def check(store: SessionStore, keys: list[SessionKey] = USERS) -> None:
-    """Every session is its fold, with all its answers."""
+    """Check that every session equals its replay, with all answers."""
     for key in keys:
         check_fold(store, key)
         snapshot = store.queries.load(key)
@@ -80,28 +80,28 @@ def check(store: SessionStore, keys: list[SessionKey] = USERS) -> None:
 
 
 def others(engine: Engine) -> list[tuple[object, ...]]:
-    """Return the columns that are no answers, which a rotation may not touch."""
-    sealed = {"answers", "drafts", "session_data", "answer", "data"}
+    """Return the columns that a rotation must not change."""
+    encrypted = {"answers", "drafts", "session_data", "answer", "data"}
     with engine.connect() as connection:
         return [
             tuple(row)
             for table in (sessions, session_history)
             for row in connection.execute(
-                select(*(column for column in table.c if column.name not in sealed)).order_by(*table.primary_key)
+                select(*(column for column in table.c if column.name not in encrypted)).order_by(*table.primary_key)
             )
         ]
 
 
-def test_every_value_is_sealed_with_the_first_key_and_nothing_else_changes(opened: Open, engine: Engine) -> None:
-    """Plain rows, rows of an old key and rows of the new one: after it one key opens all; versions and times stay."""
+def test_every_value_is_encrypted_with_the_first_key_and_nothing_else_changes(opened: Open, engine: Engine) -> None:
+    """Plain rows and rows of either key; afterwards one key decrypts all."""
     plain, old, new = USERS[:4], USERS[4:8], USERS[8:]
     fill(opened(), plain)
     fill(opened(keys_of(OLD)), old)
     store = opened(keys_of(NEW, OLD))
     fill(store, new)
     before, seen = others(engine), []
-    done = rotate(store, batch=5, progress=lambda at, total: seen.append((at, total)))
-    assert (done.sessions, done.locked, done.broken, done.unopened) == (8, 0, 0, ())
+    done = rotate_keys(store, batch_size=5, progress=lambda at, total: seen.append((at, total)))
+    assert (done.sessions, done.locked, done.damaged, done.undecryptable) == (8, 0, 0, ())
     assert done.entries == 8 * (3 + ANSWERS - 1)
     assert others(engine) == before
     assert key_id(OLD) not in all_values(engine)
@@ -109,13 +109,13 @@ def test_every_value_is_sealed_with_the_first_key_and_nothing_else_changes(opene
     assert [at for at, _ in seen] == sorted(at for at, _ in seen)
     assert seen[-1][0] == seen[-1][1]
     check(opened(keys_of(NEW)))
-    again = rotate(store, batch=5)
+    again = rotate_keys(store, batch_size=5)
     assert again.is_complete
     assert not done.is_complete
 
 
-def test_what_is_done_is_passed_over_without_a_lock(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second run takes no turn of the writer's."""
+def test_second_run_takes_no_lock(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converted rows are skipped by the query."""
     store = opened(keys_of(NEW))
     fill(store)
 
@@ -123,27 +123,27 @@ def test_what_is_done_is_passed_over_without_a_lock(opened: Open, monkeypatch: p
         raise AssertionError("it wrote")
 
     monkeypatch.setattr(store, "run_transaction", write)
-    assert rotate(store) == Rotated(sessions=0, entries=0, locked=0, broken=0, unopened=())
+    assert rotate_keys(store) == RotationResult(sessions=0, events=0, locked=0, damaged=0, unopened=())
 
 
 @pytest.mark.parametrize("way", ["to_plain", "plain first"])
-def test_way_back_leaves_the_texts_that_were_there_before(opened: Open, engine: Engine, way: str) -> None:
-    """To plain and to sealed again: byte by byte the same JSON."""
+def test_values_are_unchanged_after_decryption_and_encryption(opened: Open, engine: Engine, way: str) -> None:
+    """Byte for byte the same JSON."""
     fill(opened())
     before = all_values(engine)
-    assert rotate(opened(keys_of(NEW)), batch=7).sessions == len(USERS)
+    assert rotate_keys(opened(keys_of(NEW)), batch=7).sessions == len(USERS)
     assert '"clinic"' not in all_values(engine)
     if way == "to_plain":
-        done = rotate(opened(keys_of(OLD, NEW)), to_plain=True)
+        done = rotate_keys(opened(keys_of(OLD, NEW)), to_plain=True)
     else:
-        done = rotate(opened(f"plain,{keys_of(NEW)}"))
+        done = rotate_keys(opened(f"plain,{keys_of(NEW)}"))
     assert done.sessions == len(USERS)
     assert sorted(all_values(engine).split("\n")) == sorted(before.split("\n"))
     check(opened())
 
 
-def test_answers_go_on_beside_a_rotation(opened: Open, engine: Engine) -> None:
-    """Two servers and a rotation in a third store: nothing is lost, doubled or left under the old key."""
+def test_answers_continue_beside_a_rotation(opened: Open, engine: Engine) -> None:
+    """Two servers and a rotation: nothing is lost, duplicated or left with the old key."""
     fill(opened(keys_of(OLD)))
     servers, operator = [opened(keys_of(NEW, OLD)) for _ in range(2)], opened(keys_of(NEW, OLD))
     has_begun, is_over = threading.Event(), threading.Event()
@@ -162,13 +162,13 @@ def test_answers_go_on_beside_a_rotation(opened: Open, engine: Engine) -> None:
         live = [threads.submit(answer, number) for number in range(4)]
         try:
             assert has_begun.wait(30)
-            done = rotate(operator, batch=3)
+            done = rotate_keys(operator, batch_size=3)
         finally:
             is_over.set()
         counts = [one.result(60) for one in live]
-    assert done.locked == done.broken == 0
+    assert done.locked == done.damaged == 0
     assert done.entries >= len(USERS) * ANSWERS
-    assert rotate(operator).is_complete
+    assert rotate_keys(operator).is_complete
     assert key_id(OLD) not in all_values(engine)
     store = opened(keys_of(NEW))
     check(store)
@@ -177,8 +177,8 @@ def test_answers_go_on_beside_a_rotation(opened: Open, engine: Engine) -> None:
         assert drafted == {str(count) for count in range(1, counts[number % 4] + 1)}
 
 
-def is_held(engine: Engine, table: Table) -> bool:
-    """Return whether somebody else holds the table's first row against those who write."""
+def is_locked(engine: Engine, table: Table) -> bool:
+    """Return whether another transaction locks the table's first row."""
     try:
         with engine.connect() as connection:
             if engine.dialect.name == "sqlite":
@@ -192,37 +192,37 @@ def is_held(engine: Engine, table: Table) -> bool:
     return False
 
 
-def test_rows_are_held_while_they_are_sealed_anew(
+def test_rows_are_locked_while_they_are_converted(
     opened: Open, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A turn in between would be overwritten by what was read before it."""
+    """A turn in between would be overwritten."""
     fill(opened(keys_of(OLD)))
     store, held = opened(keys_of(NEW, OLD)), []
     real = key_rotation._made
 
     def made(kind: Any, row: Any, target: Any) -> Any:
-        held.append(is_held(engine, kind.table))
+        held.append(is_locked(engine, kind.table))
         return real(kind, row, target)
 
     monkeypatch.setattr(key_rotation, "_made", made)
-    rotate(store)
+    rotate_keys(store)
     assert len(held) > len(USERS)
     assert all(held)
-    assert not is_held(engine, sessions)
+    assert not is_locked(engine, sessions)
 
 
 def test_participant_of_two_surveys_is_rotated_in_both(opened: Open, engine: Engine) -> None:
-    """Whatever the size of the batches: the order goes by both parts of the key."""
+    """For any batch size: batches are ordered by both parts of the key."""
     old = opened(keys_of(OLD))
     keys = [SessionKey(survey, user) for survey in old.catalogue.surveys for user in ("a", "b")]
     assert len(keys) > 2
     old.turns.submit_many([(key, Begin(at=1)) for key in keys])
-    assert rotate(opened(keys_of(NEW, OLD)), batch=1).sessions == len(keys)
+    assert rotate_keys(opened(keys_of(NEW, OLD)), batch=1).sessions == len(keys)
     assert key_id(OLD) not in all_values(engine)
 
 
-def test_batch_of_long_texts_is_a_small_one(opened: Open, engine: Engine) -> None:
-    """It ends at 1 MiB, be it with few rows: neither memory nor the wait of turns grows with the drafts."""
+def test_batches_of_long_texts_are_small(opened: Open, engine: Engine) -> None:
+    """A batch ends at 1 MiB, which limits memory and the time that turns wait."""
     old = opened(keys_of(OLD))
     keys = [SessionKey("phq9", f"user{number:03}") for number in range(300)]
     old.turns.submit_many([(key, Begin(at=1)) for key in keys])
@@ -231,19 +231,19 @@ def test_batch_of_long_texts_is_a_small_one(opened: Open, engine: Engine) -> Non
         old.turns.submit_many([(key, Draft(at=2, step="Q1", value="x" * 60_000)) for key in part])
     store, seen = opened(keys_of(NEW, OLD)), []
     tracemalloc.start()
-    done = rotate(store, progress=lambda at, _total: seen.append(at))
+    done = rotate_keys(store, progress=lambda at, _total: seen.append(at))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert (done.sessions, done.locked, done.broken) == (len(keys), 0, 0)
-    assert peak < 12 * key_rotation.BATCH_LENGTH < len(keys) * 60_000
-    assert len(seen) > 2 * len(keys) * 60_000 // (2 * key_rotation.BATCH_LENGTH)
+    assert (done.sessions, done.locked, done.damaged) == (len(keys), 0, 0)
+    assert peak < 12 * key_rotation.BATCH_CHARACTERS < len(keys) * 60_000
+    assert len(seen) > 2 * len(keys) * 60_000 // (2 * key_rotation.BATCH_CHARACTERS)
     assert key_id(OLD) not in all_values(engine)
-    assert rotate(store).is_complete
+    assert rotate_keys(store).is_complete
 
 
 KILLED = """
 import sys
-from app.operations.maintenance.key_rotation import rotate
+from app.operations.maintenance.key_rotation import rotate_keys
 from app.sessions.service import open_store
 from app.settings import read_settings
 
@@ -252,13 +252,13 @@ def tell(done, total):
     if done >= int(sys.argv[1]):
         sys.stdin.read()
 
-rotate(open_store(read_settings()), batch=4, progress=tell)
+rotate_keys(open_store(read_settings()), batch=4, progress=tell)
 """
 
 
 @pytest.mark.parametrize("at", [4, 40])
-def test_run_that_was_killed_is_run_again(opened: Open, engine: Engine, settings: Settings, at: int) -> None:
-    """Half of the rows have the new key, half the old one, all can be read; the second run does the rest only."""
+def test_rotation_can_be_killed_and_run_again(opened: Open, engine: Engine, settings: Settings, at: int) -> None:
+    """Half of the rows have the new key; the second run converts only the rest."""
     fill(opened(keys_of(OLD)))
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(at)],
@@ -282,17 +282,17 @@ def test_run_that_was_killed_is_run_again(opened: Open, engine: Engine, settings
     assert key_id(NEW) in values
     store = opened(keys_of(NEW, OLD))
     check(store)
-    done = rotate(store)
+    done = rotate_keys(store)
     assert 0 < done.entries < len(USERS) * (3 + ANSWERS - 1) + 1
     assert done.sessions < len(USERS)
-    assert rotate(store).is_complete
+    assert rotate_keys(store).is_complete
     check(opened(keys_of(NEW)))
 
 
-def test_what_can_not_be_opened_is_named_and_stays(
+def test_undecryptable_rows_are_listed_and_unchanged(
     opened: Open, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A missing key and a broken value: the rest is done, these keep their bytes, and each is named."""
+    """With a missing key or a damaged value; all others are converted."""
     store = opened(keys_of(NEW, OLD))
     fill(opened(keys_of(OLD)))
     locked = Cipher([OTHER]).encrypt("{}", ("sessions.answers", "phq9", "user03"))
@@ -301,47 +301,47 @@ def test_what_can_not_be_opened_is_named_and_stays(
         connection.execute(update(sessions).where(sessions.c.user_id == "user03").values(answers=locked, drafts=broken))
         of = (session_history.c.user_id == "user05", session_history.c.version == 4)
         connection.execute(update(session_history).where(*of).values(data=broken))
-    done = rotate(store)
-    assert (done.locked, done.broken) == (1, 1)
-    assert done.unopened == (
-        Unopened(survey_id="phq9", user_id="user03", version=None, missing_key=key_id(OTHER)),
-        Unopened(survey_id="phq9", user_id="user05", version=4, missing_key=None),
+    done = rotate_keys(store)
+    assert (done.locked, done.damaged) == (1, 1)
+    assert done.undecryptable == (
+        UndecryptableRow(survey_id="phq9", user_id="user03", version=None, missing_key=key_id(OTHER)),
+        UndecryptableRow(survey_id="phq9", user_id="user05", version=4, missing_key=None),
     )
     with engine.connect() as connection:
         assert connection.execute(select(sessions.c.answers).where(sessions.c.answers == locked)).all()
         assert connection.execute(select(session_history.c.answer).where(*of)).scalar_one().startswith("enc:1:")
     check(store, [key for key in USERS if key.user_id not in {"user03", "user05"}])
-    monkeypatch.setattr(key_rotation, "NAMED", 1)
-    again = rotate(store)
-    assert (again.locked, again.broken, len(again.unopened), again.is_complete) == (1, 1, 1, False)
+    monkeypatch.setattr(key_rotation, "SAMPLE_SIZE", 1)
+    again = rotate_keys(store)
+    assert (again.locked, again.damaged, len(again.undecryptable), again.is_complete) == (1, 1, 1, False)
 
 
-def test_sessions_that_were_set_aside_are_rotated_too(opened: Open, engine: Engine) -> None:
-    """Their values are bound to the participant they were of: the old key is needed for them no more."""
+def test_set_aside_sessions_are_rotated(opened: Open, engine: Engine) -> None:
+    """Their values are bound to the original participant."""
     store = opened(keys_of(NEW, OLD))
     fill(opened(keys_of(OLD)), USERS[:1])
     with engine.begin() as connection:
         connection.execute(update(sessions).values(step_history="{oops"))
     assert store.turns.get_or_create(USERS[0], is_audio_mode=False)[1] is False
-    done = rotate(store)
-    assert (done.sessions, done.locked, done.broken) == (1, 0, 0)
+    done = rotate_keys(store)
+    assert (done.sessions, done.locked, done.damaged) == (1, 0, 0)
     assert key_id(OLD) not in all_values(engine)
 
 
-def test_old_rows_without_data_and_empty_databases_are_left_alone(opened: Open, engine: Engine) -> None:
-    """An empty text is no JSON, and means that there is nothing."""
+def test_empty_values_are_unchanged(opened: Open, engine: Engine) -> None:
+    """In old rows, an empty text means no data."""
     store = opened(keys_of(NEW))
-    assert rotate(store).is_complete
+    assert rotate_keys(store).is_complete
     fill(store, USERS[:1])
     with engine.begin() as connection:
         connection.execute(update(sessions).values(session_data=""))
-    assert rotate(store).is_complete
-    assert rotate(store, to_plain=True).sessions == 1
+    assert rotate_keys(store).is_complete
+    assert rotate_keys(store, to_plain=True).sessions == 1
     with engine.connect() as connection:
         assert connection.execute(select(sessions.c.session_data)).scalar_one() == ""
 
 
 def test_rotation_without_a_key_is_refused(opened: Open) -> None:
-    """There is nothing to seal with."""
+    """There is nothing to encrypt with."""
     with pytest.raises(ConfigurationError, match="STEPKEEP_ANSWERS_KEYS"):
-        rotate(opened())
+        rotate_keys(opened())

@@ -1,4 +1,4 @@
-"""Rounds: one server process does each, they close and erase, and they end with the store."""
+"""One server process runs each round of maintenance, until its store is closed."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def kept(settings: Settings, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def opened(kept: Settings) -> Iterator[Open]:
-    """Opens servers' stores, all on one database."""
+    """Return a function that opens stores of several servers on one database."""
     stores: list[SessionStore] = []
 
     def open_one() -> SessionStore:
@@ -48,12 +48,12 @@ def begin(store: SessionStore, key: SessionKey, days: int) -> None:
 
 
 def test_round_expires_archives_and_erases(opened: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """PHQ-9 expires after 14 days, and STEPKEEP_RETENTION is 30; one line of counts says what was done."""
+    """PHQ-9 expires after 14 days, STEPKEEP_RETENTION is 30; one log line has the counts."""
     store = opened()
     for key, days in ((ANN, 31), (BOB, 15), (ZOE, 1)):
         begin(store, key, days)
     with caplog.at_level("INFO", "stepkeep.maintenance"):
-        assert MaintenanceScheduler(store).round()
+        assert MaintenanceScheduler(store).run_round()
     statuses = {key: found.state.status for key in (ANN, BOB, ZOE) if (found := store.queries.load(key)) is not None}
     assert statuses == {BOB: "expired", ZOE: "in_progress"}
     (file,) = tmp_path.glob("stepkeep-*.jsonl.gz")
@@ -63,20 +63,20 @@ def test_round_expires_archives_and_erases(opened: Open, tmp_path: Path, caplog:
     ]
 
 
-def test_one_server_does_the_round(opened: Open) -> None:
-    """Another does none meanwhile, until the first one has ended; the same one does the next."""
+def test_one_server_runs_the_round(opened: Open) -> None:
+    """Another one takes over when it is closed."""
     first, second = MaintenanceScheduler(opened()), MaintenanceScheduler(opened())
     first._thread = threading.Thread()
     first._thread.start()
-    assert first.round()
-    assert not second.round()
-    assert first.round()
+    assert first.run_round()
+    assert not second.run_round()
+    assert first.run_round()
     first.close()
-    assert second.round()
+    assert second.run_round()
 
 
-def test_round_ends_when_another_has_its_lease(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after a pause of the whole machine that was longer than the lease."""
+def test_round_stops_when_another_process_has_the_lease(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a pause of the machine that was longer than the lease."""
     store = opened()
     begin(store, ANN, 31)
     rounds = MaintenanceScheduler(store)
@@ -91,15 +91,15 @@ def test_round_ends_when_another_has_its_lease(opened: Open, monkeypatch: pytest
         rounds._go_on(0, 0)
 
     monkeypatch.setattr(scheduler, "expire", expire)
-    assert not rounds.round()
+    assert not rounds.run_round()
     assert store.queries.load(ANN) is not None
 
 
-def test_thread_does_rounds_until_the_store_is_closed(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A round that fails does not end the others; and no thread is left."""
+def test_thread_runs_rounds_until_the_store_is_closed(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after a failed round; no thread is left."""
     store = opened()
     monkeypatch.setattr(MaintenanceScheduler, "round", rounding := _Rounding())
-    rounds = MaintenanceScheduler(store, first_s=0)
+    rounds = MaintenanceScheduler(store, first_delay_s=0)
     rounds._every_s = 0.001
     rounds.start()
     assert rounding.was_third.wait(30)
@@ -124,7 +124,7 @@ class _Rounding:
         return True
 
 
-def test_without_minutes_there_is_no_thread(settings: Settings) -> None:
+def test_no_thread_is_started_without_an_interval(settings: Settings) -> None:
     """The default."""
     store = open_store(settings)
     rounds = MaintenanceScheduler(store)
@@ -133,10 +133,10 @@ def test_without_minutes_there_is_no_thread(settings: Settings) -> None:
     store.close()
 
 
-def test_forked_child_has_a_thread_and_a_name_of_its_own(opened: Open) -> None:
-    """It is no holder of its parent's lease."""
+def test_forked_child_starts_its_own_thread(opened: Open) -> None:
+    """As another lease holder."""
     store = opened()
-    rounds = MaintenanceScheduler(store, first_s=3600)
+    rounds = MaintenanceScheduler(store, first_delay_s=3600)
     rounds.start()
     thread, holder = rounds._thread, rounds._holder
     closing = rounds._closing

@@ -1,4 +1,4 @@
-"""Verifying finds each session whose row is not what its history folds to, and no other."""
+"""Verification finds every session whose row differs from the replay of its history, and no others."""
 
 import json
 from collections import Counter
@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.operations.integrity import verify
-from app.operations.integrity.verify import Checked, verify_sessions
+from app.operations.integrity.verify import SessionCheck, verify_sessions
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import history
@@ -16,7 +16,14 @@ from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS
 from tests.migrations.sample import make_by_hand, migrate
-from tests.operations.walked import change_row, history_of, lose_event, row_of, swap_rows, walked
+from tests.operations.simulated_sessions import (
+    change_row,
+    delete_event,
+    read_history,
+    read_row,
+    simulated_sessions,
+    swap_rows,
+)
 from tests.store.encrypted import OLD, keys_of
 
 ANN = SessionKey("phq9", "ann")
@@ -25,7 +32,7 @@ CY = SessionKey("intake", "ann")
 
 
 def begun(store: SessionStore) -> None:
-    """Let Ann and Ben be at the third step, and Ann in another survey too."""
+    """Start sessions of two participants, and answer two steps."""
     at = store.clock()
     for key, value in ((ANN, 1), (BEN, 2)):
         turns = [(key, Begin(at=at))]
@@ -63,16 +70,16 @@ DAMAGE: dict[str, tuple[Damage, dict[SessionKey, tuple[str, ...]]]] = {
     "swapped rows": (lambda store: swap_rows(store, ANN, BEN), {ANN: ("answers",), BEN: ("answers",)}),
     "an unreadable row": (lambda store: change_row(store, BEN, answers="{oops"), {BEN: ("row",)}),
     "its last event missing": (
-        lambda store: lose_event(store, ANN, 3),
+        lambda store: delete_event(store, ANN, 3),
         {ANN: ("version", "current_step", "answers", "step_history", "updated_at")},
     ),
-    "no history": (lambda store: lose_event(store, CY, 1), {CY: ("history",)}),
+    "no history": (lambda store: delete_event(store, CY, 1), {CY: ("history",)}),
 }
 
 
 @pytest.mark.parametrize("what", DAMAGE)
-def test_damage_is_found_and_named(store: SessionStore, what: str) -> None:
-    """Each field that differs is named, and the sessions that are whole are the same."""
+def test_differing_fields_are_named(store: SessionStore, what: str) -> None:
+    """Intact sessions are the same."""
     begun(store)
     damage, expected = DAMAGE[what]
     assert differing(store) == {}
@@ -82,28 +89,28 @@ def test_damage_is_found_and_named(store: SessionStore, what: str) -> None:
     assert verdicts == Counter({"differs": len(expected), "same": 3 - len(expected)})
 
 
-def test_event_that_is_missing_among_others_is_named_by_its_version(store: SessionStore) -> None:
-    """Also where the row happens to be right."""
+def test_missing_event_is_named_by_its_version(store: SessionStore) -> None:
+    """Even if the row is right."""
     begun(store)
-    lose_event(store, ANN, 2)
+    delete_event(store, ANN, 2)
     (found,) = [one for one in verify_sessions(store) if one.verdict != "same"]
     assert (found.key, found.differing[-1], found.problem) == (ANN, "history", "version 2 is missing in its history")
 
 
-def test_values_are_in_no_finding(store: SessionStore) -> None:
-    """Field names alone: a report can be sent to somebody who may not see answers."""
+def test_results_contain_no_values(store: SessionStore) -> None:
+    """Only names of fields, so that they can be passed on."""
     begun(store)
     change_row(store, ANN, answers=json.dumps({"Q1": "a secret"}))
     assert "secret" not in repr(list(verify_sessions(store)))
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 500])
-def test_every_session_is_looked_at_once_in_the_order_of_keys(
+def test_every_session_is_checked_once_in_key_order(
     store: SessionStore, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    """Whatever the size of a page, and of one survey where one is named."""
+    """For any page size, and for one survey."""
     monkeypatch.setattr(verify, "SESSIONS_A_PAGE", page)
-    keys = [*walked(store, 3, 7), *[SessionKey("phq9", "user-3"), SessionKey("intake", "user-3")]]
+    keys = [*simulated_sessions(store, 3, 7), *[SessionKey("phq9", "user-3"), SessionKey("intake", "user-3")]]
     for key in keys[-2:]:
         store.turns.submit(key, Begin(at=store.clock()))
     told: list[tuple[int, int]] = []
@@ -115,8 +122,8 @@ def test_every_session_is_looked_at_once_in_the_order_of_keys(
     assert phq9 == [one.key for one in found if one.key.survey_id == "phq9"]
 
 
-def test_set_aside_session_is_counted_apart(store: SessionStore) -> None:
-    """It is known to be broken, and nobody's."""
+def test_set_aside_session_is_not_checked(store: SessionStore) -> None:
+    """It has a verdict of its own."""
     begun(store)
     change_row(store, ANN, answers="{oops")
     store.turns.get_or_create(ANN, is_audio_mode=False)
@@ -124,12 +131,12 @@ def test_set_aside_session_is_counted_apart(store: SessionStore) -> None:
     assert verdicts == {"same": 3, "set_aside": 1}
 
 
-def test_locked_session_is_counted_apart(settings: Settings) -> None:
-    """Without the key nothing can be said of it."""
-    sealed = open_store(settings.model_copy(update={"answers_keys": SecretStr(keys_of(OLD))}))
-    begun(sealed)
-    assert {one.verdict for one in verify_sessions(sealed)} == {"same"}
-    sealed.close()
+def test_locked_session_is_not_checked(settings: Settings) -> None:
+    """Its key is missing."""
+    encrypted = open_store(settings.model_copy(update={"answers_keys": SecretStr(keys_of(OLD))}))
+    begun(encrypted)
+    assert {one.verdict for one in verify_sessions(encrypted)} == {"same"}
+    encrypted.close()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "find_missing_key", lambda *_: None)
         plain = open_store(settings)
@@ -141,7 +148,7 @@ def test_locked_session_is_counted_apart(settings: Settings) -> None:
 
 @pytest.fixture
 def adopted(empty_url: str) -> Iterator[SessionStore]:
-    """A store on a database made by hand by an older program."""
+    """Yield a store on a database that another program has filled."""
     make_by_hand(empty_url)
     migrate(empty_url, "head", default_survey="phq9")
     store = open_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
@@ -149,8 +156,8 @@ def adopted(empty_url: str) -> Iterator[SessionStore]:
     store.close()
 
 
-def test_adopted_sessions_are_counted_apart_and_still_verified(adopted: SessionStore) -> None:
-    """When they began is in no event; all else is, and must agree."""
+def test_adopted_sessions_are_checked_except_their_start(adopted: SessionStore) -> None:
+    """No event has their start."""
     found = {one.key.user_id: one for one in verify_sessions(adopted)}
     assert found["bob"].verdict == "adopted"
     assert {user for user, one in found.items() if one.verdict == "differs"} == {"corrupt"}
@@ -160,29 +167,29 @@ def test_adopted_sessions_are_counted_apart_and_still_verified(adopted: SessionS
     assert "current_step" in found["bob"].differing
 
 
-def test_session_that_changes_while_it_is_read_is_no_difference(
+def test_session_is_checked_again_when_it_changed_meanwhile(
     store: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is looked at again, until it stands still; what is erased meanwhile is no difference either."""
+    """Until it did not change, or was erased."""
     begun(store)
     real = verify.check
     changed: list[SessionKey] = []
 
-    def once_stale(pair: verify.SessionAndReplay) -> Checked | None:
+    def once_stale(pair: verify.SessionAndReplay) -> SessionCheck | None:
         if pair.key not in changed:
             changed.append(pair.key)
             if pair.key == BEN:
                 store.erasure.delete(BEN)
-            return Checked(key=pair.key, verdict="differs")
+            return SessionCheck(key=pair.key, verdict="differs")
         return real(pair)
 
     monkeypatch.setattr(verify, "check", once_stale)
     assert [(one.key, one.verdict) for one in verify_sessions(store)] == [(CY, "same"), (ANN, "same")]
 
 
-def test_verifying_changes_nothing(store: SessionStore) -> None:
+def test_verification_changes_nothing(store: SessionStore) -> None:
     """It only reads."""
-    keys = walked(store, 5, 3)
-    before = [row_of(store, key) for key in keys], history_of(store)
+    keys = simulated_sessions(store, 5, 3)
+    before = [read_row(store, key) for key in keys], read_history(store)
     list(verify_sessions(store))
-    assert ([row_of(store, key) for key in keys], history_of(store)) == before
+    assert ([read_row(store, key) for key in keys], read_history(store)) == before

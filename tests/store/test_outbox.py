@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import delete
 
-from app.operations.maintenance.key_rotation import rotate
+from app.operations.maintenance.key_rotation import rotate_keys
 from app.operations.maintenance.retention import purge
 from app.operations.webhooks import management
 from app.sessions.service import SessionStore, open_store
@@ -338,7 +338,7 @@ def test_attempt_that_is_written_late_changes_no_delivery_that_was_made(store: S
 def test_secret_of_a_webhook_is_sealed_where_answers_are_and_changes_its_key_with_them(
     sealed: SessionStore, settings: Settings
 ) -> None:
-    """Nothing of it lies in the table; ``rotate`` seals it anew, and the old key is needed no more."""
+    """Nothing of it lies in the table; ``rotate_keys`` seals it anew, and the old key is needed no more."""
     added = management.add_webhook(sealed, "https://receiver.test/", EVENTS)
     kept = sealed.run_read(lambda connection: outbox.read_webhook(connection, added.webhook.id))
     assert kept is not None
@@ -349,8 +349,8 @@ def test_secret_of_a_webhook_is_sealed_where_answers_are_and_changes_its_key_wit
     old = sealed.settings.answers_keys.get_secret_value()
     new = base64.b64encode(os.urandom(32)).decode()
     both = open_store(Settings(**{**settings.model_dump(), "answers_keys": f"{new},{old}"}))
-    assert rotate(both).webhooks == 1
-    assert rotate(both).is_complete
+    assert rotate_keys(both).webhooks == 1
+    assert rotate_keys(both).is_complete
     both.close()
     alone = open_store(Settings(**{**settings.model_dump(), "answers_keys": new}))
     found = management.get_webhook(alone, added.webhook.id)

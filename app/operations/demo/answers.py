@@ -1,8 +1,7 @@
-"""What the participants of demo data answer. Pure; deterministic by the chance that is given.
+"""The answers of simulated participants. Pure; deterministic for a random generator.
 
-A participant has a burden, from which his answers to scales and to ordered options come: so they agree with each
-other, as those of people do (the items of PHQ-9 above all). Steps differ by a number made of their id and prompt, so
-that each has its own distribution, and keeps it.
+A participant's burden determines answers to scales and ordered options, so that these correlate as real ones do (for
+example the items of PHQ-9). A hash of id and prompt gives each step a distribution of its own.
 """
 
 import datetime
@@ -14,33 +13,33 @@ from typing import Any
 from ...survey.types import SampleRequest, Step
 
 SENSITIVE = ("hurting yourself", "suicid", "dead", "weigh", "sex", "income", "drug", "alcohol", "religio", "violen")
-"""What makes people hesitate, in prompts in English."""
+"""Words of English prompts at which participants hesitate."""
 
 _SHARED = 0.8
-"""How much of an answer comes from the burden; the rest is the step's own."""
+"""Share of an answer that the burden determines."""
 
 _OPTIONAL_SKIPPED = 0.3
 
 
 class NoAnswer(Exception):
-    """The step takes nothing that would come to the mind of a demo participant."""
+    """The step accepts none of the generated answers."""
 
 
 def is_sensitive(step: Step) -> bool:
-    """Return whether people hesitate at the step."""
+    """Return whether participants hesitate at the step."""
     prompt = step.prompt.lower()
     return any(word in prompt for word in SENSITIVE)
 
 
 def answer_to(step: Step, burden: float, today: datetime.date, chance: random.Random) -> Any:  # noqa: ANN401 - any answer
-    """Return an answer that the step takes; None is one to a step that needs none.
+    """Return an answer that the step accepts; None skips it.
 
     Args:
-        burden: of the participant; 0 in the middle of all, 1 a standard deviation above.
+        burden: of the participant, with mean 0 and standard deviation 1.
         today: for dates.
 
     Raises:
-        NoAnswer: of what was tried the step takes nothing.
+        NoAnswer: the step accepts none of the generated answers.
     """
     if not step.takes_answer or (not step.required and chance.random() < _OPTIONAL_SKIPPED):
         return None
@@ -54,12 +53,12 @@ def answer_to(step: Step, burden: float, today: datetime.date, chance: random.Ra
 
 
 def _level(step: Step, burden: float, chance: random.Random) -> float:
-    """Return where an answer lies between the lowest, 0, and the highest, 1; most lie low."""
+    """Return the position of an answer between the lowest, 0, and the highest, 1."""
     hesitation = 1.1 if is_sensitive(step) else 0.0
-    felt = _SHARED * burden + math.sqrt(1 - _SHARED**2) * chance.gauss(0, 1)
-    return min(max(0.3 + 0.24 * (felt - hesitation + 0.6 * (_lean(step) - 0.5)), 0.0), 1.0)
+    combined = _SHARED * burden + math.sqrt(1 - _SHARED**2) * chance.gauss(0, 1)
+    return min(max(0.3 + 0.24 * (combined - hesitation + 0.6 * (_lean(step) - 0.5)), 0.0), 1.0)
 
 
 def _lean(step: Step) -> float:
-    """Return a number of the step's own, 0 to 1, the same in every process."""
+    """Return a number from 0 to 1 that depends only on the step."""
     return (zlib.crc32(f"{step.id} {step.prompt}".encode()) % 1000) / 1000

@@ -1,9 +1,8 @@
-"""One participant's walk through a survey, as demo data has it: the commands that he sends, and when. Pure.
+"""Simulate the commands of one participant of a survey, with their times. Pure.
 
-He reads and types at his own speed (log-normal, by the type of the step and the length of its prompt), hesitates at
-long and sensitive steps, where some leave; takes a pause of minutes to days and comes back, perhaps by voice; goes
-back, edits what he answered; and rarely begins again. What he may do, ``flow.decide`` says: so each command is one
-that the store accepts.
+Participants read and type at a speed of their own (log-normal, by step type and length of the prompt), and hesitate at
+long and sensitive steps, where some drop out. Some pause for minutes to days, switch to voice, go back, edit answers,
+or restart. ``decide`` checks every command, so the store accepts all of them.
 """
 
 import datetime
@@ -33,8 +32,8 @@ from .answers import NoAnswer, answer_to, is_sensitive
 SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US
 
-TURNS_MOST = 400
-"""Commands of one walk, at most: a survey can have circles."""
+MAX_COMMANDS = 400
+"""Maximum number of commands of a participant: a survey can have cycles."""
 
 _WORDS_A_S = 3.8
 _CHARACTERS_A_S = 4.5
@@ -45,7 +44,7 @@ _LEAVES_AT_SENSITIVE = 0.02
 _LEAVES_PER_WORD = 0.0006
 _LEAVES_A_DRAFT = 0.5
 _RETURNS = 0.4
-"""How many of those who leave come back."""
+"""Share of the participants who return after leaving."""
 _PAUSES = 0.008
 _PAUSE_MEDIAN_S = 2.5 * 3600
 _GOES_BACK = 0.025
@@ -58,29 +57,25 @@ _BY_VOICE = 0.18
 _BEGINS_AGAIN = 0.01
 _DRAFTED_EVERY_S = 15
 _EXPIRED_BEFORE_US = 48 * HOUR_US
-"""What expired later than this before the end is left as a server leaves it that nobody has cleaned since."""
+"""Sessions that expired later than this before the end are not closed, as before the next maintenance."""
 
 
 class Left(Exception):
-    """He is gone, or the time of the demo data is over."""
+    """The participant has dropped out, or the period of the demo data has ended."""
 
 
-def walk(survey: Survey, at: int, until: int, chance: random.Random) -> tuple[AnyCommand, ...]:
-    """Return what a participant sends who comes at a time, in order, each with its message id.
-
-    Args:
-        at, until: microseconds since 1970 UTC; what he would send at ``until`` or later is not there.
-    """
-    under_way = _Walk(survey=survey, at=at, until=until, chance=chance)
+def simulate(survey: Survey, at: int, until: int, chance: random.Random) -> tuple[AnyCommand, ...]:
+    """Return the commands of a participant who arrives at ``at``, before ``until`` (microseconds since 1970 UTC)."""
+    participant = _Participant(survey=survey, at=at, until=until, chance=chance)
     try:
-        under_way.go()
+        participant.run()
     except Left:
-        under_way.expire()
-    return tuple(under_way.commands)
+        participant.expire()
+    return tuple(participant.commands)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Walk:
+class _Participant:
     survey: Survey
     at: int
     until: int
@@ -91,7 +86,7 @@ class _Walk:
     slowness: float = 1.0
     impatience: float = 1.0
 
-    def go(self) -> None:
+    def run(self) -> None:
         chance = self.chance
         self.burden, self.slowness = chance.gauss(0, 1), chance.lognormvariate(0, 0.35)
         self.impatience = chance.lognormvariate(-0.1, 0.6)
@@ -105,25 +100,25 @@ class _Walk:
                 state = self.send(Restart(at=self.at, message_id=self.message_id()))
 
     def send(self, command: AnyCommand) -> SessionState:
-        """Note the command, which is accepted, and return the state after it."""
-        if self.at >= self.until or len(self.commands) >= TURNS_MOST:
+        """Record a command and return the state after it."""
+        if self.at >= self.until or len(self.commands) >= MAX_COMMANDS:
             raise Left
         event = decide(self.survey, self.state, command)
         if isinstance(event, Rejection):
-            raise Left  # it expired while he was away
+            raise Left  # the session expired during a pause
         self.commands.append(command)
         self.state = apply(self.state, event)
         return self.state
 
     def message_id(self) -> str:
-        # As those of our clients, it begins with the time: at the end of the index that keeps it unique.
+        # It begins with the time, as in the clients, so that the unique index grows at its end.
         return f"{self.at:016x}-demo-{len(self.commands)}"
 
     def wait_s(self, seconds: float) -> None:
         self.at += max(int(seconds * SECOND_US), 1)
 
     def read(self, step: Step, state: SessionState) -> None:
-        """Pass the time that reading and deciding takes; he may leave meanwhile, for a while or for good."""
+        """Pass the time for reading and deciding; the participant may leave meanwhile."""
         words = step.prompt.count(" ") + 1
         answering_s = step.answering_s * self.chance.lognormvariate(0, 0.5)
         by_voice = 1.7 if state.is_audio_mode else 1.0
@@ -137,14 +132,14 @@ class _Walk:
             self.switch(state)
 
     def hazard(self, step: Step, words: int, *, is_first: bool) -> float:
-        """Return how probably he leaves at the step."""
+        """Return the probability of leaving at the step."""
         hazard = _LEAVES + _LEAVES_PER_WORD * words
         hazard += _LEAVES_AT_FIRST * is_first + _LEAVES_AT_SENSITIVE * is_sensitive(step)
         hazard += _LEAVES_AT_TEXT * (step.is_typed and step.required)
         return min(hazard * self.impatience, 0.5)
 
     def leave(self, step: Step, *, is_back: bool) -> None:
-        """Leave, a half-typed answer staying where there is one; come back, perhaps on another device."""
+        """Leave, possibly with a draft, and possibly return in another mode."""
         if step.is_typed and self.chance.random() < _LEAVES_A_DRAFT:
             self.draft(step, "I was about to")
         if not is_back:
@@ -170,7 +165,7 @@ class _Walk:
         return self.send(Answer(at=self.at, message_id=self.message_id(), step=step.id, value=value))
 
     def value(self, step: Step, state: SessionState) -> Any:  # noqa: ANN401 - any answer
-        """Return what he answers: to a step that he has answered before, mostly the same."""
+        """Return an answer; to a step that was answered before, mostly the same."""
         if step.id in state.answers and self.chance.random() > _CHANGES_MIND:
             return state.answers[step.id]
         today = datetime.datetime.fromtimestamp(self.at // SECOND_US, datetime.UTC).date()
@@ -180,7 +175,7 @@ class _Walk:
             raise Left from no_answer
 
     def type(self, step: Step, text: str) -> None:
-        """Pass the time that typing takes; what is half-typed is kept meanwhile."""
+        """Pass the time for typing, with a draft of a long text."""
         typing_s = len(text) / _CHARACTERS_A_S * self.slowness * self.chance.lognormvariate(0, 0.3)
         if typing_s > _DRAFTED_EVERY_S:
             self.wait_s(_DRAFTED_EVERY_S)
@@ -189,7 +184,7 @@ class _Walk:
         self.wait_s(typing_s)
 
     def stray(self, state: SessionState) -> SessionState:
-        """Go back, go to an earlier step, or edit an earlier answer; nowhere from the first step."""
+        """Go back, go to an earlier step, or edit an earlier answer."""
         if not state.step_history:
             return state
         kinds = self.chance.random() * (_GOES_BACK + _EDITS + _GOES_TO)
@@ -201,10 +196,10 @@ class _Walk:
         return self.answer(earlier, state)
 
     def expire(self) -> None:
-        """Close the session where its time was over long enough before the end."""
+        """Close the session if it expired long enough before the end."""
         state, after_us = self.state, self.survey.expires_after_us
         if state is None or after_us is None or state.status != "in_progress":
             return
         self.at = state.updated_at + after_us + self.chance.randrange(HOUR_US)
-        if self.at < self.until - _EXPIRED_BEFORE_US and len(self.commands) < TURNS_MOST:
+        if self.at < self.until - _EXPIRED_BEFORE_US and len(self.commands) < MAX_COMMANDS:
             self.send(Expire(at=self.at))

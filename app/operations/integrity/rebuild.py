@@ -1,7 +1,7 @@
-"""Rebuilding: a session's row is made again from its history, which is the truth. History is never touched.
+"""Rebuild the row of a session from its history, which is never changed.
 
-Under the session's lock, so that it can be done beside a running server. Refused where the row may know more than the
-history does: then the fold would lose what was acknowledged.
+Runs under the session's lock, so it works beside a running server. Refused if the row may contain acknowledged answers
+that the history lacks.
 """
 
 from collections.abc import Callable
@@ -14,27 +14,23 @@ from ...errors import InvalidInput, MissingKey, NoSuchSession
 from ...sessions import SessionStore
 from ...store import ReplayedHistory, SessionAndReplay, audit, integrity, rows, tables
 from ...survey import SessionKey, SessionState, Survey, expires_at
-from .verify import Checked, fields_that_differ, holds_state, verify_sessions
+from .verify import SessionCheck, differing_fields, has_state, verify_sessions
 
 
-class CanNotBeRebuilt(InvalidInput):
-    """The session's history does not tell its whole state; nothing was changed."""
+class RebuildRefused(InvalidInput):
+    """The history does not have the complete state of the session; nothing was changed."""
 
     code = "can_not_be_rebuilt"
 
     def __init__(self, key: SessionKey, problem: str) -> None:
         self.key = key
         self.problem = problem
-        super().__init__(f"the session of {key.user_id!r} in {key.survey_id!r} stays as it is: {problem}")
+        super().__init__(f"the session of {key.user_id!r} in {key.survey_id!r} was not rebuilt: {problem}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rebuilt:
-    """What was done to one session.
-
-    Attributes:
-        changed: the fields of its row that were made anew, by name; ``row`` where it could not be read.
-    """
+class RebuildResult:
+    """A rebuilt session; ``changed`` are names of fields, or ``row`` if it was unreadable."""
 
     key: SessionKey
     changed: tuple[str, ...]
@@ -42,35 +38,34 @@ class Rebuilt:
 
 def rebuild(
     store: SessionStore, key: SessionKey, *, dry_run: bool = False, lossy: bool = False, actor: str = "operator"
-) -> Rebuilt:
-    """Make the session's row what its history folds to; say what was changed, which may be nothing.
+) -> RebuildResult:
+    """Replace the session's row by the replay of its history, and return what changed, possibly nothing.
 
-    Noted in the audit log (``session_rebuilt``) where something was. The connections that show the session see it at
-    its next change.
+    Changes are recorded in the audit log (``session_rebuilt``). Open connections see them at the next event.
 
     Args:
-        dry_run: only say what would be changed.
-        lossy: also where events are missing in the history, though the row may hold what they brought.
-        actor: who asks for it, for the audit log.
+        dry_run: only return what would change.
+        lossy: rebuild even if events are missing, although the row may contain their answers.
+        actor: for the audit log.
 
     Raises:
-        NoSuchSession: there is no such row.
-        CanNotBeRebuilt: its history can't be read, holds no state, or lacks events.
+        NoSuchSession: there is no such session.
+        RebuildRefused: the history is unreadable, has no state, or lacks events.
         MissingKey: a key is missing.
-        Unavailable: it was not done, or that is not known; asking again is safe.
+        Unavailable: the outcome is unknown; retrying is safe.
     """
-    seen = store.run_read(lambda connection: integrity.read_session(connection, key, store.cipher, locked=False))
-    revision = seen.replay.state.survey_revision if seen.replay.state is not None else None
-    survey = store.queries.survey_revision(key.survey_id, revision)  # before the row is locked: it may have to be read
+    current = store.run_read(lambda connection: integrity.read_session(connection, key, store.cipher, locked=False))
+    revision = current.replay.state.survey_revision if current.replay.state is not None else None
+    survey = store.queries.survey_revision(key.survey_id, revision)  # may read the database: before the row is locked
 
-    def work(connection: Connection) -> Rebuilt:
-        pair = integrity.read_session(connection, key, store.cipher, locked=True)
-        state = _state_for(pair, lossy=lossy)
-        changed = _changed(pair, state)
+    def work(connection: Connection) -> RebuildResult:
+        session = integrity.read_session(connection, key, store.cipher, locked=True)
+        state = _replayed_state(session, lossy=lossy)
+        changed = differing_fields(session.stored, state) if isinstance(session.stored, SessionState) else ("row",)
         if changed and not dry_run:
             _write(connection, store, key, state, survey)
-            _note(connection, store, key, changed, actor)
-        return Rebuilt(key=key, changed=changed)
+            _record(connection, store, key, changed, actor)
+        return RebuildResult(key=key, changed=changed)
 
     return store.run_read(work) if dry_run else store.run_transaction(work)
 
@@ -81,56 +76,53 @@ def rebuild_all(
     dry_run: bool = False,
     lossy: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> "list[Rebuilt | CanNotBeRebuilt]":
-    """Rebuild every session that differs from its history; return what came of each."""
-    differing = [one for one in verify_sessions(store, progress=progress) if one.verdict == "differs"]
-    return [_tried(store, one, dry_run=dry_run, lossy=lossy) for one in differing]
+) -> "list[RebuildResult | RebuildRefused]":
+    """Rebuild every session that differs from its history, and return the results."""
+    differing = [check for check in verify_sessions(store, progress=progress) if check.verdict == "differs"]
+    return [_try_to_rebuild(store, check, dry_run=dry_run, lossy=lossy) for check in differing]
 
 
-def _tried(store: SessionStore, checked: Checked, *, dry_run: bool, lossy: bool) -> "Rebuilt | CanNotBeRebuilt":
+def _try_to_rebuild(
+    store: SessionStore, check: SessionCheck, *, dry_run: bool, lossy: bool
+) -> "RebuildResult | RebuildRefused":
     try:
-        return rebuild(store, checked.key, dry_run=dry_run, lossy=lossy)
-    except CanNotBeRebuilt as refused:
+        return rebuild(store, check.key, dry_run=dry_run, lossy=lossy)
+    except RebuildRefused as refused:
         return refused
     except NoSuchSession:
-        return CanNotBeRebuilt(checked.key, checked.problem or "its row is gone")
+        return RebuildRefused(check.key, check.problem or "its row does not exist")
 
 
-def _state_for(pair: SessionAndReplay, *, lossy: bool) -> SessionState:
-    """Return the state that the row is to have."""
-    key, stored, folded = pair.key, pair.stored, pair.replay
+def _replayed_state(session: SessionAndReplay, *, lossy: bool) -> SessionState:
+    key, stored, replay = session.key, session.stored, session.replay
     if stored is None:
         raise NoSuchSession(key.survey_id, key.user_id)
-    locked = stored if isinstance(stored, MissingKey) else folded.missing_key
-    if locked is not None:
-        raise locked
-    if folded.state is None or not holds_state(folded):
-        raise CanNotBeRebuilt(key, folded.problem or "it began in a program without versions; its history has no state")
-    state = replace(folded.state, version=folded.last_version)
-    if not lossy and (lacking := _lacking(pair, folded, state)) is not None:
-        raise CanNotBeRebuilt(
+    missing_key = stored if isinstance(stored, MissingKey) else replay.missing_key
+    if missing_key is not None:
+        raise missing_key
+    if replay.state is None or not has_state(replay):
+        raise RebuildRefused(key, replay.problem or "no event has a state: a program without versions started it")
+    state = replace(replay.state, version=replay.last_version)
+    if not lossy and (missing := _missing_version(session, replay, state)) is not None:
+        raise RebuildRefused(
             key,
-            f"{lacking} is missing in its history, and the row may hold what it brought; --lossy rebuilds it anyway",
+            f"version {missing} is missing in its history; the row may contain its answer (--lossy rebuilds it anyway)",
         )
-    if isinstance(stored, SessionState) and not folded.has_start:  # adopted: when it began only the row knows
+    if isinstance(stored, SessionState) and not replay.has_start:  # adopted: only the row has its start
         return replace(state, started_at=min(state.started_at, stored.started_at))
     return state
 
 
-def _lacking(pair: SessionAndReplay, folded: ReplayedHistory, state: SessionState) -> str | None:
-    """Return which version the history lacks; None where the row can know no more than it."""
-    if folded.first_missing is not None:
-        return f"version {folded.first_missing}"
-    if pair.version <= folded.last_version:
+def _missing_version(session: SessionAndReplay, replay: ReplayedHistory, state: SessionState) -> int | None:
+    """Return the version that the history lacks; None if the row can't contain more than it."""
+    if replay.first_missing is not None:
+        return replay.first_missing
+    if session.version <= replay.last_version:
         return None
-    stored = pair.stored
-    if isinstance(stored, SessionState) and fields_that_differ(stored, state) == ("version",):
-        return None  # the number alone is wrong
-    return f"version {folded.last_version + 1}"
-
-
-def _changed(pair: SessionAndReplay, state: SessionState) -> tuple[str, ...]:
-    return fields_that_differ(pair.stored, state) if isinstance(pair.stored, SessionState) else ("row",)
+    stored = session.stored
+    if isinstance(stored, SessionState) and differing_fields(stored, state) == ("version",):
+        return None  # only the number is wrong
+    return replay.last_version + 1
 
 
 def _write(
@@ -139,13 +131,13 @@ def _write(
     values = rows.changed_row(key, state, expires_at(survey, state), rows.RowFormat(to_datetime, store.cipher))
     row = dict(
         zip((column.name for column in rows.UPDATE_COLUMNS), values, strict=False)
-    )  # then come the key's columns
+    )  # the values end with the key
     row["created_at"] = to_datetime(state.started_at)
     where = (tables.sessions.c.user_id == key.user_id, tables.sessions.c.survey_id == key.survey_id)
     connection.execute(update(tables.sessions).where(*where).values(row))
 
 
-def _note(connection: Connection, store: SessionStore, key: SessionKey, changed: tuple[str, ...], actor: str) -> None:
+def _record(connection: Connection, store: SessionStore, key: SessionKey, changed: tuple[str, ...], actor: str) -> None:
     entry = audit.AuditEntry(
         at=store.clock(),
         actor=actor,

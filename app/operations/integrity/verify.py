@@ -1,7 +1,7 @@
 """Verification that replaying each session's history gives its row (docs/architecture.md, "One idea").
 
-Beside a running server: a session that differs at first sight is looked at again, until its row stood still while its
-history was read. Names of fields are told, never what is in them.
+Works beside a running server: a session that differs is checked again until its row did not change while its history
+was read. Results name fields, never their values.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,25 +18,25 @@ from ...survey import SessionKey, SessionState
 
 SESSIONS_A_PAGE = 500
 
-LOOKS = 5
-"""How often a session that changes meanwhile is looked at, before it counts as differing."""
+MAX_ATTEMPTS = 5
+"""How often a session that keeps changing is checked before it counts as differing."""
 
 Verdict = Literal["same", "differs", "adopted", "set_aside", "locked"]
 
 Progress = Callable[[int, int], None]
-"""Told how many sessions were looked at, and of how many."""
+"""Called with the number of checked sessions, and their total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """What came of one session.
+class SessionCheck:
+    """The result for one session.
 
     Attributes:
-        verdict: ``same``: its row is the fold of its history; ``adopted``: it began in a program without versions, and
-            since then it is; ``set_aside`` and ``locked`` (a key is missing) were not looked at.
-        differing: the fields that differ, by name; ``history`` where versions are missing in it, ``row`` where the row
-            is not there or can't be read.
-        problem: what is wrong, where it is more than that values differ.
+        verdict: ``same``: the row equals the replay; ``adopted``: as ``same``, from the adoption of a session that
+            another program without versions had started; ``set_aside``, or ``locked`` by a missing key: not checked.
+        differing: names of differing fields; ``history`` if versions are missing, ``row`` if the row is missing or
+            unreadable.
+        problem: what is wrong, unless only values differ.
     """
 
     key: SessionKey
@@ -47,14 +47,14 @@ class Checked:
 
 def verify_sessions(
     store: SessionStore, survey_id: str | None = None, *, progress: Progress = lambda _done, _total: None
-) -> Iterator[Checked]:
-    """Yield what came of every session, in the order of their keys; it only reads, and memory stays flat.
+) -> Iterator[SessionCheck]:
+    """Yield the result for every session in key order; read-only, in constant memory.
 
     Args:
         survey_id: only sessions of this survey; None: all.
 
     Raises:
-        Unavailable: the database is away.
+        Unavailable: the database is unavailable.
     """
     total = store.run_read(sessions.count_sessions) if survey_id is None else 0
     after: SessionKey | None = None
@@ -63,12 +63,12 @@ def verify_sessions(
         page = store.run_read(
             partial(integrity.read_page, survey_id=survey_id, after=after, limit=SESSIONS_A_PAGE, cipher=store.cipher)
         )
-        for pair in page.sessions:
-            checked = check(pair)
-            if checked is not None and checked.verdict == "differs":
-                checked = _looked_again(store, pair.key)
-            if checked is not None:
-                yield checked
+        for session in page.sessions:
+            result = check(session)
+            if result is not None and result.verdict == "differs":
+                result = _check_again(store, session.key)
+            if result is not None:
+                yield result
         done += len(page.sessions)
         progress(done, max(done, total))
         after = page.following
@@ -76,61 +76,65 @@ def verify_sessions(
             return
 
 
-def check(pair: SessionAndReplay) -> Checked | None:
-    """Return what a session and the fold of its history show; None where there is neither."""
-    key, stored, folded = pair.key, pair.stored, pair.replay
+def check(session: SessionAndReplay) -> SessionCheck | None:
+    """Compare a session with its replay; None if there is neither."""
+    key, stored, replay = session.key, session.stored, session.replay
     if SET_ASIDE in key.user_id:
-        return Checked(key=key, verdict="set_aside")
-    if isinstance(stored, MissingKey) or folded.missing_key is not None:
-        return Checked(key=key, verdict="locked")
+        return SessionCheck(key=key, verdict="set_aside")
+    if isinstance(stored, MissingKey) or replay.missing_key is not None:
+        return SessionCheck(key=key, verdict="locked")
     if stored is None:
-        problem = "there is history without a session"
-        return Checked(key=key, verdict="differs", differing=("row",), problem=problem) if folded.last_version else None
-    if pair.version == 0 and (folded.last_version == 0 or not holds_state(folded)):
-        return Checked(key=key, verdict="adopted")
+        problem = "it has history but no session"
+        return (
+            SessionCheck(key=key, verdict="differs", differing=("row",), problem=problem)
+            if replay.last_version
+            else None
+        )
+    if session.version == 0 and (replay.last_version == 0 or not has_state(replay)):
+        return SessionCheck(key=key, verdict="adopted")
     if not isinstance(stored, SessionState):
-        return Checked(key=key, verdict="differs", differing=("row",), problem=stored.problem)
-    if folded.state is None:
-        problem = folded.problem or "it has no history"
-        return Checked(key=key, verdict="differs", differing=("history",), problem=problem)
-    return _compared(key, stored, folded)
+        return SessionCheck(key=key, verdict="differs", differing=("row",), problem=stored.problem)
+    if replay.state is None:
+        problem = replay.problem or "it has no history"
+        return SessionCheck(key=key, verdict="differs", differing=("history",), problem=problem)
+    return _compare(key, stored, replay)
 
 
-def fields_that_differ(row: SessionState, folded: SessionState) -> tuple[str, ...]:
-    """Return the names of the fields that differ, numbers and the order of answers compared exactly."""
+def differing_fields(row: SessionState, replayed: SessionState) -> tuple[str, ...]:
+    """Return the names of the differing fields; types of numbers and the order of answers count."""
     names = (field.name for field in fields(SessionState))
-    return tuple(name for name in names if rows.dumps(getattr(row, name)) != rows.dumps(getattr(folded, name)))
+    return tuple(name for name in names if rows.dumps(getattr(row, name)) != rows.dumps(getattr(replayed, name)))
 
 
-def holds_state(folded: ReplayedHistory) -> bool:
-    """Return whether any event gave the session a state: entries of an older program alone don't."""
-    return folded.state is not None and folded.state.current_step != ""
+def has_state(replay: ReplayedHistory) -> bool:
+    """Return whether an event set the state; entries that other programs wrote do not."""
+    return replay.state is not None and replay.state.current_step != ""
 
 
-def _compared(key: SessionKey, row: SessionState, folded: ReplayedHistory) -> Checked:
-    assert folded.state is not None  # noqa: S101 - as its only caller made sure
-    differing = fields_that_differ(row, folded.state)
-    if folded.first_missing is not None:
-        problem = f"version {folded.first_missing} is missing in its history"
-        return Checked(key=key, verdict="differs", differing=(*differing, "history"), problem=problem)
+def _compare(key: SessionKey, row: SessionState, replay: ReplayedHistory) -> SessionCheck:
+    assert replay.state is not None  # noqa: S101 - ensured by the only caller
+    differing = differing_fields(row, replay.state)
+    if replay.first_missing is not None:
+        problem = f"version {replay.first_missing} is missing in its history"
+        return SessionCheck(key=key, verdict="differs", differing=(*differing, "history"), problem=problem)
     if not differing:
-        return Checked(key=key, verdict="same")
-    # When an adopted session began is in no event.
-    if differing == ("started_at",) and not folded.has_start and row.started_at <= folded.state.started_at:
-        return Checked(key=key, verdict="adopted")
-    return Checked(key=key, verdict="differs", differing=differing)
+        return SessionCheck(key=key, verdict="same")
+    # No event has the start of an adopted session.
+    if differing == ("started_at",) and not replay.has_start and row.started_at <= replay.state.started_at:
+        return SessionCheck(key=key, verdict="adopted")
+    return SessionCheck(key=key, verdict="differs", differing=differing)
 
 
-def _looked_again(store: SessionStore, key: SessionKey) -> Checked | None:
-    """Look at one session until its row is the same before and after its history was read; None: it was erased."""
+def _check_again(store: SessionStore, key: SessionKey) -> SessionCheck | None:
+    """Check a session until its row did not change while its history was read; None if it was erased."""
 
-    def look(connection: Connection) -> SessionAndReplay:
+    def read(connection: Connection) -> SessionAndReplay:
         return integrity.read_session(connection, key, store.cipher, locked=False)
 
-    pair = store.run_read(look)
-    for _ in range(LOOKS):
-        checked, following = check(pair), store.run_read(look)
-        if checked is None or checked.verdict != "differs" or following.version == pair.version:
-            return checked
-        pair = following
-    return check(pair)
+    session = store.run_read(read)
+    for _ in range(MAX_ATTEMPTS):
+        result, later = check(session), store.run_read(read)
+        if result is None or result.verdict != "differs" or later.version == session.version:
+            return result
+        session = later
+    return check(session)

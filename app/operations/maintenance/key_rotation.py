@@ -1,20 +1,18 @@
 """Re-encrypt stored answers with the first key of STEPKEEP_ANSWERS_KEYS, or decrypt them.
 
-The server may go on meanwhile. A key is changed so:
+Works beside running servers. To change a key:
 
-1. Put the new key first in STEPKEEP_ANSWERS_KEYS, before the old one, wherever the store is opened, and restart each
-   server. With several servers do it in two rounds, or those that restart late meet values that they can't open yet
-   (MissingKey): first the new key last, everywhere; then first, everywhere.
-2. Rotate, again until a run finds nothing to do (``Rotated.is_complete``): a server that restarted late may have
-   sealed with the old key behind the first run.
-3. Take the old key out of STEPKEEP_ANSWERS_KEYS. Backups from before need it still.
+1. Put the new key first in STEPKEEP_ANSWERS_KEYS, before the old one, and restart each server. With several servers do
+   it in two rounds, because a server can't decrypt values with a key that it lacks: first add the new key as the last
+   one everywhere; then make it the first one everywhere.
+2. Rotate until a run changes nothing (``RotationResult.is_complete``): a server that was restarted late may have
+   encrypted values with the old key after the first run.
+3. Remove the old key from STEPKEEP_ANSWERS_KEYS. Older backups still need it.
 
-Back to plain text: ``plain`` first, before the key, everywhere; rotate; then take the key out.
+To leave encryption: put ``plain`` before the key everywhere, rotate, then remove the key.
 
-A run that was ended, however it was, is just run again: what is done is passed over. Versions and times of sessions
-stay as they are: nobody's answers have changed. The plain text that was there before lies on in logs and backups,
-and in pages that the database freed, until it overwrites them: SQLite does at once, but for what was freed before it
-was told to (``secure_delete``; ``VACUUM`` ends that).
+An interrupted run is continued by the next one. Versions and times of sessions do not change. Old plain text remains in
+logs, backups and freed database pages. SQLite overwrites freed pages (``secure_delete``; ``VACUUM`` for earlier ones).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -42,29 +40,27 @@ from ...errors import ConfigurationError, MissingKey
 from ...sessions import SessionStore
 from ...store import Cipher, DecryptionError, encryption, sessions, tables
 
-BATCH = 500
-"""Rows that are looked at together, and at most that many sealed anew in one transaction: some 20 ms, for which the
-turns of a live server wait."""
+BATCH_SIZE = 500
+"""Rows that are examined together and changed in one transaction: some 20 ms, for which turns wait."""
 
-BATCH_LENGTH = 1024 * 1024
-"""Length of the texts that are sealed anew in one transaction: it ends with the row that reaches it, be it with fewer
-rows. A row can have 1 MiB of answers, and all of a batch is in memory while turns wait."""
+BATCH_CHARACTERS = 1024 * 1024
+"""A batch ends earlier with the row that reaches this length: a row can have 1 MiB of answers."""
 
-NAMED = 1000
-"""Rows that can't be opened and are named; further ones are only counted."""
+SAMPLE_SIZE = 1000
+"""Undecryptable rows that are listed; further ones are only counted."""
 
 Progress = Callable[[int, int], None]
-"""Gets how many rows are done and about how many there are, after each batch."""
+"""Called with the number of processed rows, and their approximate total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unopened:
-    """A row with a value that could not be opened, and stays as it is.
+class UndecryptableRow:
+    """A row with a value that can't be decrypted and was not changed.
 
     Attributes:
-        survey_id, user_id: of a webhook ``webhooks`` and its id.
-        version: of the event in history; None for the session's own row.
-        missing_key: the id of the key that STEPKEEP_ANSWERS_KEYS lacks; None where the value is broken.
+        survey_id, user_id: of a webhook, ``webhooks`` and its id.
+        version: of an event; None for a session.
+        missing_key: id of the key that STEPKEEP_ANSWERS_KEYS lacks; None if the value is damaged.
     """
 
     survey_id: str
@@ -74,142 +70,144 @@ class Unopened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rotated:
+class RotationResult:
     """What a run did.
 
     Attributes:
-        sessions: rows of sessions in which something was sealed anew, or made plain.
-        entries: such rows of history.
-        webhooks: such rows of webhooks, with their secrets.
-        locked: rows that need a key that is not there.
-        broken: rows with a value that no key opens.
-        unopened: the first NAMED of those two.
+        sessions, events, webhooks: number of changed rows.
+        locked: rows that need a missing key.
+        damaged: rows with a value that no key decrypts.
+        undecryptable: the first SAMPLE_SIZE of those two.
     """
 
     sessions: int
-    entries: int
+    events: int
     locked: int
-    broken: int
-    unopened: tuple[Unopened, ...]
+    damaged: int
+    undecryptable: tuple[UndecryptableRow, ...]
     webhooks: int = 0
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing was left to do before this run: the first key opens all that any key opens."""
-        return self.sessions == self.entries == self.webhooks == self.locked == 0
+        """Whether this run had nothing to do: the first key decrypts every value that any key decrypts."""
+        return self.sessions == self.events == self.webhooks == self.locked == 0
 
 
-def rotate(
-    store: SessionStore, *, progress: Progress = lambda _done, _all: None, to_plain: bool = False, batch: int = BATCH
-) -> Rotated:
-    """Return what was done: every stored value is sealed with the first key, but for those that can't be opened.
+def rotate_keys(
+    store: SessionStore,
+    *,
+    progress: Progress = lambda _done, _total: None,
+    to_plain: bool = False,
+    batch_size: int = BATCH_SIZE,
+) -> RotationResult:
+    """Encrypt every stored value with the first key, except those that can't be decrypted. Idempotent.
 
-    Rows are read again under their lock before they are changed, in short transactions among the writer's. Idempotent.
+    Rows are read again under their lock before they are changed, in short transactions.
 
     Args:
-        to_plain: every value is made plain instead; as it is where STEPKEEP_ANSWERS_KEYS begins with ``plain``. A
-            server whose first key seals goes on to seal.
-        batch: rows that one transaction holds, at most.
+        to_plain: decrypt every value instead, as with ``plain`` at the beginning of STEPKEEP_ANSWERS_KEYS. A server
+            whose first key encrypts continues to encrypt.
 
     Raises:
         ConfigurationError: there is no key.
-        Unavailable: the database does not answer; what was committed until then stays.
+        Unavailable: the database is unavailable; what was committed before stays.
     """
     if not store.cipher.has_keys:
-        raise ConfigurationError("STEPKEEP_ANSWERS_KEYS is empty: there is no key to seal with, and none to open with")
-    return _Run(store, batch, is_to_plain=to_plain or not store.cipher.is_on).run(progress)
+        raise ConfigurationError("STEPKEEP_ANSWERS_KEYS is empty: no key to encrypt or decrypt with")
+    return _Rotation(store, batch_size, is_to_plain=to_plain or not store.cipher.is_on).run(progress)
 
 
-class _Kind(NamedTuple):
-    """A table, the columns of its order, its sealed ones, and those to whose values the sealed ones are bound."""
+class _EncryptedTable(NamedTuple):
+    """A table, its key columns, its encrypted columns, and the columns that encryption binds these to."""
 
     table: Table
-    order: tuple[str, ...]
-    sealed: tuple[str, ...]
-    place: tuple[str, ...]
+    key: tuple[str, ...]
+    encrypted: tuple[str, ...]
+    location: tuple[str, ...]
 
     def columns(self, names: Iterable[str]) -> list[Column[Any]]:
-        """Return its columns of these names."""
+        """Return the columns with these names."""
         return [self.table.c[name] for name in names]
 
 
-_SESSIONS = _Kind(
+_SESSIONS = _EncryptedTable(
     tables.sessions, ("user_id", "survey_id"), ("answers", "drafts", "session_data"), ("survey_id", "user_id")
 )
-_WEBHOOKS = _Kind(tables.webhooks, ("id",), ("secret",), ("id",))
-_HISTORY = _Kind(tables.session_history, ("id",), ("answer", "data"), ("survey_id", "user_id", "version"))
+_WEBHOOKS = _EncryptedTable(tables.webhooks, ("id",), ("secret",), ("id",))
+_HISTORY = _EncryptedTable(tables.session_history, ("id",), ("answer", "data"), ("survey_id", "user_id", "version"))
 
 _Key = tuple[Any, ...]
-"""Values of a kind's order; empty before the first row, and after the last."""
+"""Values of a table's key; empty before the first row, and after the last."""
 
 
-class _Run:
+class _Rotation:
     """One run over the tables."""
 
-    def __init__(self, store: SessionStore, batch: int, *, is_to_plain: bool) -> None:
+    def __init__(self, store: SessionStore, batch_size: int, *, is_to_plain: bool) -> None:
         self._store = store
-        self._batch = batch
+        self._batch_size = batch_size
         self._target = _Target(store.cipher, is_to_plain=is_to_plain)
-        self._unopened: list[Unopened] = []
-        self._locked = self._broken = 0
+        self._undecryptable: list[UndecryptableRow] = []
+        self._locked = self._damaged = 0
 
-    def run(self, progress: Progress) -> Rotated:
-        """Do it, the sessions first."""
-        # The last id stands for the number of rows: counting millions takes longer than the database may.
-        sessions_there, last_id = self._store.run_read(lambda one: (sessions.count_sessions(one), _last_id(one)))
-        total = sessions_there + last_id
-        looked_at = changed_sessions = changed_entries = 0
+    def run(self, progress: Progress) -> RotationResult:
+        # The last id stands for the number of events: counting millions takes too long.
+        session_count, last_id = self._store.run_read(
+            lambda connection: (sessions.count_sessions(connection), _last_id(connection))
+        )
+        total = session_count + last_id
+        done = changed_sessions = changed_events = 0
         for _, rows, changed in self._batches(_SESSIONS, ()):
-            looked_at += rows
+            done += rows
             changed_sessions += changed
-            progress(min(looked_at, sessions_there), total)
+            progress(min(done, session_count), total)
         changed_webhooks = sum(changed for _, _, changed in self._batches(_WEBHOOKS, ()))
-        # What servers append meanwhile is sealed by them, and would lead on for ever.
-        for (at,), _, changed in self._batches(_HISTORY, (last_id,)):
-            changed_entries += changed
-            progress(sessions_there + at, total)
-        return Rotated(
+        # Up to the last id: servers encrypt later events themselves, and the run would never end.
+        for (event_id,), _, changed in self._batches(_HISTORY, (last_id,)):
+            changed_events += changed
+            progress(session_count + event_id, total)
+        return RotationResult(
             sessions=changed_sessions,
-            entries=changed_entries,
+            events=changed_events,
             locked=self._locked,
-            broken=self._broken,
-            unopened=tuple(self._unopened),
+            damaged=self._damaged,
+            undecryptable=tuple(self._undecryptable),
             webhooks=changed_webhooks,
         )
 
-    def _batches(self, kind: _Kind, last: _Key) -> Iterator[tuple[_Key, int, int]]:
-        """Yield where each batch ends (``last`` in the end), and how many rows it has, and were changed."""
+    def _batches(self, kind: _EncryptedTable, last: _Key) -> Iterator[tuple[_Key, int, int]]:
+        """Yield the last key of each batch (finally ``last``), and its numbers of rows and of changed rows."""
         after: _Key | None = ()
         while after is not None:
-            # Looked for without a lock: what is done already is passed over beside the writer.
-            found = self._store.run_read(partial(self._find, kind, after, last))
-            part = _between(kind, after, found.end or last)
-            yield found.end or last, found.rows, self._rewrite(kind, part) if found.has_work else 0
-            after = found.end
+            # Without a lock: rows that need no change are skipped beside writers.
+            batch = self._store.run_read(partial(self._find, kind, after, last))
+            rows = _between(kind, after, batch.end or last)
+            yield batch.end or last, batch.rows, self._rewrite(kind, rows) if batch.has_work else 0
+            after = batch.end
 
-    def _find(self, kind: _Kind, after: _Key, last: _Key, connection: Connection) -> "_Batch":
-        order = kind.columns(kind.order)
-        query = select(*order, self._target.work(kind)).where(_between(kind, after, last))
-        rows = connection.execute(query.order_by(*order).limit(self._batch)).all()
+    def _find(self, kind: _EncryptedTable, after: _Key, last: _Key, connection: Connection) -> "_Batch":
+        key_columns = kind.columns(kind.key)
+        query = select(*key_columns, self._target.work(kind)).where(_between(kind, after, last))
+        rows = connection.execute(query.order_by(*key_columns).limit(self._batch_size)).all()
         length = 0
         for number, (*key, work) in enumerate(rows, start=1):
             length += work
-            if number == self._batch or length >= BATCH_LENGTH:
+            if number == self._batch_size or length >= BATCH_CHARACTERS:
                 return _Batch(tuple(key), number, has_work=length > 0)
         return _Batch(None, len(rows), has_work=length > 0)
 
-    def _rewrite(self, kind: _Kind, part: ColumnElement[bool]) -> int:
-        """Return how many rows of a part were changed, committed; take note of those that can't be opened."""
-        changed, unopened = self._store.run_transaction(partial(_rewritten, kind, part, self._target))
-        locked = sum(one.missing_key is not None for one in unopened)
+    def _rewrite(self, kind: _EncryptedTable, rows: ColumnElement[bool]) -> int:
+        """Rewrite rows in one transaction, and return the number of changed ones."""
+        changed, undecryptable = self._store.run_transaction(partial(_rewrite_rows, kind, rows, self._target))
+        locked = sum(row.missing_key is not None for row in undecryptable)
         self._locked += locked
-        self._broken += len(unopened) - locked
-        self._unopened += unopened[: NAMED - len(self._unopened)]
+        self._damaged += len(undecryptable) - locked
+        self._undecryptable += undecryptable[: SAMPLE_SIZE - len(self._undecryptable)]
         return changed
 
 
 class _Batch(NamedTuple):
-    """Where a batch ends, None where it is the last one; how many rows it has; whether there is work in it."""
+    """The last key of a batch (None: no more batches), its number of rows, and whether some may need a change."""
 
     end: _Key | None
     rows: int
@@ -217,95 +215,98 @@ class _Batch(NamedTuple):
 
 
 class _Target(NamedTuple):
-    """What values are to become."""
+    """The form that values are converted to."""
 
     cipher: Cipher
     is_to_plain: bool
 
-    def wants(self, kind: _Kind) -> ColumnElement[bool]:
-        """Return the condition of rows in which a value is not so yet."""
-        return or_(*(self._is_wanted(column) for column in kind.columns(kind.sealed)))
+    def needs_change(self, kind: _EncryptedTable) -> ColumnElement[bool]:
+        """Return the condition of rows with a value in another form."""
+        return or_(*(self._has_other_form(column) for column in kind.columns(kind.encrypted)))
 
-    def work(self, kind: _Kind) -> ColumnElement[int]:
-        """Return the length of a row's texts where :meth:`wants` holds, and 0 elsewhere."""
-        lengths = [func.coalesce(func.length(column), 0) for column in kind.columns(kind.sealed)]
-        return case((self.wants(kind), sum(lengths[1:], lengths[0])), else_=0)
+    def work(self, kind: _EncryptedTable) -> ColumnElement[int]:
+        """Return the length of the values of a row that needs a change, or 0."""
+        lengths = [func.coalesce(func.length(column), 0) for column in kind.columns(kind.encrypted)]
+        return case((self.needs_change(kind), sum(lengths[1:], lengths[0])), else_=0)
 
-    def of(self, value: str, place: encryption.ValueLocation) -> str:
-        """Return the value as it is to be; the same if it is so already.
+    def convert(self, value: str, location: encryption.ValueLocation) -> str:
+        """Return the value in the target form.
 
         Raises:
-            MissingKey, DecryptionError: it can't be opened.
+            MissingKey, DecryptionError: it can't be decrypted.
         """
         if value == "" or (not self.is_to_plain and value.startswith(self.cipher.prefix)):
             return value
-        text = self.cipher.decrypt(value, place)
-        return text if self.is_to_plain else self.cipher.encrypt(text, place)
+        text = self.cipher.decrypt(value, location)
+        return text if self.is_to_plain else self.cipher.encrypt(text, location)
 
-    def _is_wanted(self, column: Column[str]) -> ColumnElement[bool]:
-        begins_with = encryption.ENCRYPTED_PREFIX if self.is_to_plain else self.cipher.prefix
-        beginning = func.substr(column, 1, len(begins_with))
+    def _has_other_form(self, column: Column[str]) -> ColumnElement[bool]:
+        prefix = encryption.ENCRYPTED_PREFIX if self.is_to_plain else self.cipher.prefix
+        beginning = func.substr(column, 1, len(prefix))
         if self.is_to_plain:
-            return beginning == begins_with
-        return and_(column != "", beginning != begins_with)  # '' in some old rows: no data
+            return beginning == prefix
+        return and_(column != "", beginning != prefix)  # '' in some old rows: no data
 
 
-def _rewritten(
-    kind: _Kind, part: ColumnElement[bool], target: _Target, connection: Connection
-) -> tuple[int, list[Unopened]]:
-    """Change the rows of a part, read under their locks; return how many, and those that can't be opened."""
-    names = dict.fromkeys((*kind.order, *kind.place, *kind.sealed))
-    query = select(*kind.columns(names)).where(part, target.wants(kind))
-    rows = connection.execute(query.order_by(*kind.columns(kind.order)).with_for_update()).all()
+def _rewrite_rows(
+    kind: _EncryptedTable, condition: ColumnElement[bool], target: _Target, connection: Connection
+) -> tuple[int, list[UndecryptableRow]]:
+    """Lock, read and convert rows; return the number of changed ones, and those that can't be decrypted."""
+    names = dict.fromkeys((*kind.key, *kind.location, *kind.encrypted))
+    query = select(*kind.columns(names)).where(condition, target.needs_change(kind))
+    rows = connection.execute(query.order_by(*kind.columns(kind.key)).with_for_update()).all()
     changes: list[dict[str, Any]] = []
-    unopened: list[Unopened] = []
+    undecryptable: list[UndecryptableRow] = []
     for row in rows:
-        given = row._asdict()
-        made, problem = _made(kind, given, target)
+        values = row._asdict()
+        converted, problem = _convert(kind, values, target)
         if problem is not None:
-            unopened.append(problem)
-        if made != {name: given[name] for name in kind.sealed}:
-            keys = {f"of_{name}": given[name] for name in kind.order}
-            changes.append(keys | {f"new_{name}": value for name, value in made.items()})
+            undecryptable.append(problem)
+        if converted != {name: values[name] for name in kind.encrypted}:
+            keys = {f"key_{name}": values[name] for name in kind.key}
+            changes.append(keys | {f"new_{name}": value for name, value in converted.items()})
     if changes:
         connection.execute(_update(kind), changes)
-    return len(changes), unopened
+    return len(changes), undecryptable
 
 
-def _made(kind: _Kind, row: Mapping[str, Any], target: _Target) -> tuple[dict[str, str | None], Unopened | None]:
-    """Return a row's values as they are to be, and what stays of them because it can't be opened."""
-    made: dict[str, str | None] = {}
-    problem: Unopened | None = None
-    for name in kind.sealed:
-        made[name] = value = row[name]
+def _convert(
+    kind: _EncryptedTable, row: Mapping[str, Any], target: _Target
+) -> tuple[dict[str, str | None], UndecryptableRow | None]:
+    """Return the converted values of a row; those that can't be decrypted stay unchanged."""
+    converted: dict[str, str | None] = {}
+    problem: UndecryptableRow | None = None
+    for name in kind.encrypted:
+        converted[name] = value = row[name]
         if value is None:
             continue
+        location = (f"{kind.table.name}.{name}", *(row[part] for part in kind.location))
         try:
-            made[name] = target.of(value, (f"{kind.table.name}.{name}", *(row[part] for part in kind.place)))
+            converted[name] = target.convert(value, location)
         except (MissingKey, DecryptionError) as error:
             missing_key = error.key_id if isinstance(error, MissingKey) else None
             if problem is None or problem.missing_key is None:
-                problem = Unopened(
+                problem = UndecryptableRow(
                     survey_id=row.get("survey_id", kind.table.name),
                     user_id=row["user_id"] if "user_id" in row else row["id"],
                     version=row.get("version"),
                     missing_key=missing_key,
                 )
-    return made, problem
+    return converted, problem
 
 
-def _update(kind: _Kind) -> Update:
-    is_it = (column == bindparam(f"of_{column.name}") for column in kind.columns(kind.order))
-    return update(kind.table).where(*is_it).values({name: bindparam(f"new_{name}") for name in kind.sealed})
+def _update(kind: _EncryptedTable) -> Update:
+    has_key = (column == bindparam(f"key_{column.name}") for column in kind.columns(kind.key))
+    return update(kind.table).where(*has_key).values({name: bindparam(f"new_{name}") for name in kind.encrypted})
 
 
 def _last_id(connection: Connection) -> int:
     return cast("int", connection.execute(select(func.coalesce(func.max(tables.session_history.c.id), 0))).scalar())
 
 
-def _between(kind: _Kind, after: _Key, last: _Key) -> ColumnElement[bool]:
-    """Return the condition of rows after one and up to another; written so that it is a range of the index."""
-    first, *rest = kind.columns(kind.order)
+def _between(kind: _EncryptedTable, after: _Key, last: _Key) -> ColumnElement[bool]:
+    """Return the condition of rows after one key and up to another, as a range of the index."""
+    first, *rest = kind.columns(kind.key)
     later: list[ColumnElement[bool]] = [true()]
     up_to: list[ColumnElement[bool]] = [true()]
     if after:

@@ -1,20 +1,19 @@
-"""Archives: what was kept of sessions, written down before a purge erases it.
+"""Archives of sessions that a purge erases.
 
-JSON Lines; gzip where the file's name ends in ``.gz``. For each session its row, its events, and an end::
+JSON Lines, compressed with gzip if the file name ends in ``.gz``::
 
-    {"type": "archive", "format": "stepkeep-archive-1", "made_at"}
+    {"type": "archive", "format": "stepkeep-archive-1", "created_at"}
     {"type": "session", every column of the session's row}
-    {"type": "event", every column of the event's row}                                     its events, in their order
+    {"type": "event", every column of the event's row}                         for each event, in order
     {"type": "end", "survey_id", "user_id", "version", "events", "sha256"}
-    {"type": "erased", "sessions": [[survey_id, user_id, version], ...]}        after a few sessions, once they are gone
+    {"type": "erased", "sessions": [[survey_id, user_id, version], ...]}       after some sessions were erased
 
-``sha256`` is of the session's lines and its events', each with its newline; a session without an end that fits was cut
-off by a crash, and it was not erased. Values are opened, as in an export of a participant; only one whose key is
-missing stays sealed. A session of which no ``erased`` line tells may be there still: somebody answered at the last
-moment, or the program ended before it could say. If the database has it, it is the truth; and of several archives the
-one that says ``erased``, or else the highest version.
+``sha256`` covers the lines of the session and its events, with newlines. A session without a matching end was cut off
+by a crash, and not erased. Values are decrypted unless their key is missing. A session without an ``erased`` line may
+still exist, because of an answer at the last moment or a crash: then the database has its current state. Of several
+archives, the one with the ``erased`` line counts, or else the highest version.
 
-A file holds personal data that no later erasure reaches; only its owner may read it (mode 0600).
+The file contains personal data that later erasures do not reach; only its owner can read it (mode 0600).
 """
 
 import gzip
@@ -39,11 +38,11 @@ from ...survey import SessionKey
 FORMAT = "stepkeep-archive-1"
 
 EVENTS_A_PAGE = 200
-"""Events that are held in memory at once: each can be a whole state of 1 MiB."""
+"""Events that are held in memory at once: each can be a state of 1 MiB."""
 
 
-class Archived(NamedTuple):
-    """A session that is whole in an archive; whether the archive says that it was erased."""
+class ArchivedSession(NamedTuple):
+    """A complete session in an archive, and whether the archive records its erasure."""
 
     key: SessionKey
     version: int
@@ -51,11 +50,11 @@ class Archived(NamedTuple):
     is_erased: bool
 
 
-class Archive:
-    """Writes sessions into a new file, which is made when the first one comes. For one thread.
+class PurgeArchive:
+    """Writes sessions into a new file, which is created with the first one. Not thread-safe.
 
     Args:
-        path: of the file; ``.gz`` compresses it.
+        path: ``.gz`` compresses the file.
 
     Raises:
         InvalidInput: the file already exists, or its folder does not.
@@ -79,80 +78,91 @@ class Archive:
         if self._file is not None:
             self._file.close()
 
-    def keep(self, aged: Sequence[retention.StaleSession]) -> list[retention.StaleSession]:
-        """Write sessions down; they are on the disk afterwards. Return those that were there.
+    def write(self, stale: Sequence[retention.StaleSession]) -> list[retention.StaleSession]:
+        """Write sessions and sync them to disk; return those that still exist.
 
-        One whose erasure has begun was written down before that, if it was to be, and is not again.
+        A session whose erasure has begun was written before, and is not written again.
 
         Raises:
             InvalidInput: the file can't be written.
-            Unavailable: the database is away.
+            Unavailable: the database is unavailable.
         """
-        there = [one for one in aged if one.is_blanked]
-        lines = self._lines_of([one for one in aged if not one.is_blanked], there)
-        self._write(lines)
-        return there
+        existing = [session for session in stale if session.is_blanked]
+        self._append(self._lines([session for session in stale if not session.is_blanked], existing))
+        return existing
 
-    def note_erased(self, aged: Iterable[retention.StaleSession]) -> None:
-        """Write down that these have been erased.
+    def record_erased(self, stale: Iterable[retention.StaleSession]) -> None:
+        """Record that sessions have been erased.
 
         Raises:
-            InvalidInput: the file can't be written; they are erased, and the file does not say so.
+            InvalidInput: the file can't be written, so it lacks the record.
         """
-        erased = [[*one.key, one.version] for one in aged if not one.is_blanked]
+        erased = [[*session.key, session.version] for session in stale if not session.is_blanked]
         if erased:
-            problem = "which would say of the last sessions that they are erased; they are, and lie in it"
-            self._write([_line("erased", {"sessions": erased})], problem)
+            problem = "the last sessions in it were erased, but it does not say so"
+            self._append([_line("erased", {"sessions": erased})], problem)
 
-    def _write(self, lines: Iterable[bytes], problem: str = "and so nothing more is erased") -> None:
-        """Append lines; a part of a gzip file of their own, so that a crash cuts none before them."""
+    def _append(self, lines: Iterable[bytes], problem: str = "nothing more is erased") -> None:
+        """Append lines as a gzip member of their own, so that a crash does not damage earlier ones."""
         try:
             first = next(iter(lines := iter(lines)), None)
             if first is None:
                 return
-            file = self._opened()
-            with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) if self._is_gzip else _Plain(file) as out:
+            file = self._open()
+            with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) if self._is_gzip else _Uncompressed(file) as out:
                 out.write(first)
                 for line in lines:
                     out.write(line)
             file.flush()
             os.fsync(file.fileno())
         except OSError as error:
-            raise InvalidInput(f"{self._path} can't be written, {problem}: {error.strerror}") from error
+            raise InvalidInput(f"{self._path} can't be written ({error.strerror}): {problem}") from error
 
     @property
     def _is_gzip(self) -> bool:
         return self._path.suffix == ".gz"
 
-    def _opened(self) -> BinaryIO:
+    def _open(self) -> BinaryIO:
         if self._file is None:
             self._file = open_new(self._path)
-            self._write([_line("archive", {"format": FORMAT, "made_at": format_timestamp(self._store.clock())})])
+            self._append([_line("archive", {"format": FORMAT, "created_at": format_timestamp(self._store.clock())})])
         return self._file
 
-    def _lines_of(self, aged: Sequence[retention.StaleSession], there: list[retention.StaleSession]) -> Iterator[bytes]:
-        """Yield the lines of sessions, and note those that were there in ``there``."""
-        for one in aged:
-            row = self._store.run_read(partial(raw_rows.read_session, key=one.key, cipher=_Opening(self._store.cipher)))
-            if row is None or row["version"] != one.version:
-                continue  # it was erased, or somebody answered
+    def _lines(
+        self, stale: Sequence[retention.StaleSession], existing: list[retention.StaleSession]
+    ) -> Iterator[bytes]:
+        """Yield the lines of sessions, and add those that exist to ``existing``."""
+        cipher = _LenientCipher(self._store.cipher)
+        for session in stale:
+            row = self._store.run_read(partial(raw_rows.read_session, key=session.key, cipher=cipher))
+            if row is None or row["version"] != session.version:
+                continue  # it was erased, or the participant answered
             digest, events = hashlib.sha256(), 0
-            for kind, values in self._rows(one, row):
+            for kind, values in self._rows(session, row, cipher):
                 line = _line(kind, values)
                 digest.update(line)
                 events += kind == "event"
                 yield line
-            key = one.key
-            end = {"survey_id": key.survey_id, "user_id": key.user_id, "version": one.version, "events": events}
+            key = session.key
+            end = {"survey_id": key.survey_id, "user_id": key.user_id, "version": session.version, "events": events}
             yield _line("end", {**end, "sha256": digest.hexdigest()})
-            there.append(one)
+            existing.append(session)
 
-    def _rows(self, one: retention.StaleSession, row: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _rows(
+        self, session: retention.StaleSession, row: dict[str, Any], cipher: Cipher
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "session", row
-        cipher, after = _Opening(self._store.cipher), -1
+        after = -1
         while True:
-            read = partial(raw_rows.read_history, key=one.key, after_version=after, limit=EVENTS_A_PAGE, cipher=cipher)
-            page = self._store.run_read(read)
+            page = self._store.run_read(
+                partial(
+                    raw_rows.read_history,
+                    key=session.key,
+                    after_version=after,
+                    limit=EVENTS_A_PAGE,
+                    cipher=cipher,
+                )
+            )
             for event in page:
                 yield "event", event
             if len(page) < EVENTS_A_PAGE:
@@ -160,12 +170,12 @@ class Archive:
             after = page[-1]["version"]
 
 
-def read_archive(path: Path) -> Iterator[Archived]:
-    """Yield the sessions that are whole in an archive, once all of it was read; what a crash cut off is left out."""
-    whole: dict[tuple[str, str, int], int] = {}
+def read_archive(path: Path) -> Iterator[ArchivedSession]:
+    """Yield the complete sessions of an archive, after reading all of it."""
+    complete: dict[tuple[str, str, int], int] = {}
     erased: set[tuple[str, str, int]] = set()
     digest = hashlib.sha256()
-    for line in _lines_in(path):
+    for line in _read_lines(path):
         value = orjson.loads(line)
         match value["type"]:
             case "session":
@@ -173,23 +183,23 @@ def read_archive(path: Path) -> Iterator[Archived]:
             case "event":
                 digest.update(line)
             case "end" if value["sha256"] == digest.hexdigest():
-                whole[value["survey_id"], value["user_id"], value["version"]] = value["events"]
+                complete[value["survey_id"], value["user_id"], value["version"]] = value["events"]
             case "erased":
                 erased.update((survey_id, user_id, version) for survey_id, user_id, version in value["sessions"])
             case _:
                 pass
-    for identity, events in whole.items():
-        yield Archived(SessionKey(*identity[:2]), identity[2], events, identity in erased)
+    for identity, events in complete.items():
+        yield ArchivedSession(SessionKey(*identity[:2]), identity[2], events, identity in erased)
 
 
-def _lines_in(path: Path) -> Iterator[bytes]:
-    """Yield the lines that are whole."""
+def _read_lines(path: Path) -> Iterator[bytes]:
+    """Yield the complete lines of a file."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
         try:
             for line in lines:
                 if line.endswith(b"\n"):
                     yield line
-        except EOFError:  # the last part of a gzip file was cut off
+        except EOFError:  # the last gzip member is incomplete
             return
 
 
@@ -197,25 +207,25 @@ def _line(kind: str, values: dict[str, Any]) -> bytes:
     return orjson.dumps({"type": kind, **values}, option=orjson.OPT_APPEND_NEWLINE)
 
 
-class _Plain(io.BufferedIOBase):
-    """Writes into a file that stays open."""
+class _Uncompressed(io.BufferedIOBase):
+    """Writes into a file and leaves it open, as GzipFile does."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._to = file
+        self._file = file
 
-    def write(self, data: Any, /) -> int:  # noqa: ANN401 - bytes of any kind
-        return self._to.write(data)
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - a bytes-like object
+        return self._file.write(data)
 
 
-class _Opening(Cipher):
-    """Opens what it can; a value whose key is missing stays as it is."""
+class _LenientCipher(Cipher):
+    """Returns values whose key is missing encrypted, instead of raising MissingKey."""
 
     def __init__(self, cipher: Cipher) -> None:
         super().__init__()
-        self._of = cipher
+        self._cipher = cipher
 
-    def open(self, text: str, place: encryption.ValueLocation) -> str:
+    def decrypt(self, text: str, location: encryption.ValueLocation) -> str:
         try:
-            return self._of.decrypt(text, place)
+            return self._cipher.decrypt(text, location)
         except MissingKey:
             return text

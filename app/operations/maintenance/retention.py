@@ -1,9 +1,9 @@
-"""Retention: sessions are erased when they have not changed for as long as their survey says (``retention: 365d``).
+"""Retention: erase sessions that have not changed for the ``retention`` of their survey, or STEPKEEP_RETENTION.
 
-STEPKEEP_RETENTION says it for surveys that don't. Only surveys of the catalogue are looked at; sessions of all others
-stay. That a session expired is no change. With an archive, nothing is erased before it lies there, on the disk.
+Only surveys of the catalogue are examined; expiry does not count as a change. With an archive, a session is erased only
+after it was written there and synced to disk.
 
-Safe beside a server and beside another purge, and it can be stopped and run again at any time.
+Can run beside servers and other runs, and can be interrupted and run again at any time.
 """
 
 import time
@@ -17,76 +17,74 @@ from sqlalchemy import Connection
 from ...sessions import SessionStore
 from ...store import retention, sessions
 from ...survey import SessionKey
-from .purge_archive import Archive
+from .purge_archive import PurgeArchive
 
-TOGETHER = 100
-"""Sessions that are erased in one transaction, at most."""
+MAX_SESSIONS = 100
+"""Maximum number of sessions that are erased in one transaction."""
 
-EXAMINED = 5000
-"""Sessions that are looked at together."""
+SCAN_LIMIT = 5000
+"""Sessions that are examined together."""
 
-AIM_S = 0.025
-"""Seconds that one transaction of a purge should take: turns wait for it."""
+TARGET_S = 0.025
+"""Intended duration of a transaction: turns wait for it."""
 
-WEIGHT = 20
-"""What a session costs besides its events, in events."""
+SESSION_WEIGHT = 20
+"""Cost of erasing a session without its events, in events."""
 
-LIGHTEST, HEAVIEST = 100, 2000
-"""Between these the events of one transaction are chosen, so that it takes AIM_S at most on this machine."""
+MIN_EVENTS, MAX_EVENTS = 100, 2000
+"""Bounds of the number of events in one transaction."""
 
 T = TypeVar("T")
 
 Progress = Callable[[int, int], None]
-"""Told how many sessions were looked at, and of how many."""
+"""Called with the number of examined sessions, and their total."""
 
 
 def purge(
     store: SessionStore,
     *,
     dry_run: bool = False,
-    archive: Archive | None = None,
+    archive: PurgeArchive | None = None,
     progress: Progress = lambda _done, _total: None,
     actor: str = "operator",
 ) -> Mapping[str, int]:
-    """Erase the sessions that are too old; return how many, by survey with a retention.
+    """Erase sessions past their retention, and return their number by survey with a retention.
 
-    Each part is committed with a row of ``erasures`` and an entry of the audit log (``sessions_purged``), which say
-    how many they were and not whose. Tokens of the erased stay as they are: one that still holds begins anew.
+    Each transaction adds a row to ``erasures`` and an entry ``sessions_purged`` to the audit log, with the number of
+    sessions but no user ids. Tokens stay valid: a participant who has one can start again.
 
     Args:
         dry_run: only count.
-        archive: what is erased is written there first.
-        actor: who asks for it, for the audit log.
+        archive: sessions are written there before they are erased.
+        actor: for the audit log.
 
     Raises:
-        InvalidInput: the archive can't be written; what was erased by then is in it.
-        Unavailable: the database is away; what was erased by then is.
+        InvalidInput: the archive can't be written; it contains what was erased before.
+        Unavailable: the database is unavailable; sessions that were erased before stay erased.
     """
     cutoffs = _cutoffs(store)
     eraser = _Eraser(store, cutoffs, archive, actor)
     try:
-        return _purged(store, eraser if not dry_run else None, cutoffs, progress)
+        return _purge(store, None if dry_run else eraser, cutoffs, progress)
     finally:
         if eraser.has_erased:
             store.erasure.truncate_wal()
 
 
-def _purged(
+def _purge(
     store: SessionStore, eraser: "_Eraser | None", cutoffs: retention.Cutoffs, progress: Progress
 ) -> Mapping[str, int]:
-    """Erase, or only count where there is no eraser; return how many, by survey."""
     counts: Counter[str] = Counter(dict.fromkeys(cutoffs, 0))
     total = store.run_read(sessions.count_sessions) if cutoffs else 0
-    after: SessionKey | None = None
-    done = 0
+    after, done = None, 0
     while cutoffs:
-        part = store.run_read(partial(retention.scan, after=after, cutoffs=cutoffs, limit=EXAMINED))
-        for keys in [[one.key for one in part.old]] if eraser is None else eraser.erase(part.old):
+        page = store.run_read(partial(retention.scan, after=after, cutoffs=cutoffs, limit=SCAN_LIMIT))
+        for keys in [[session.key for session in page.old]] if eraser is None else eraser.erase(page.old):
             counts.update(key.survey_id for key in keys)
             progress(done, max(done, total))
-        after, done = part.last, done + part.size
+        after, done = page.last, done + page.size
         progress(done, max(done, total))
-        if part.size < EXAMINED:
+        if page.size < SCAN_LIMIT:
             break
     return dict(counts)
 
@@ -100,87 +98,90 @@ def _cutoffs(store: SessionStore) -> retention.Cutoffs:
     }
 
 
-class Pace:
-    """How many events may go in one transaction, learnt from how long those before took. At first, few."""
+class TransactionPacer:
+    """Chooses how many events fit into a transaction of TARGET_S, from the durations of previous ones."""
 
     def __init__(self) -> None:
-        self.bound = LIGHTEST * 3
+        self.limit = MIN_EVENTS * 3
 
-    def learn(self, took_s: float) -> None:
-        """Go down at once where it took too long, and up slowly: an overshoot is a turn that waits."""
-        if took_s > AIM_S:
-            self.bound = max(LIGHTEST, self.bound // 2)
-        elif took_s < AIM_S / 2:
-            self.bound = min(HEAVIEST, self.bound + self.bound // 4)
+    def adjust(self, took_s: float) -> None:
+        """Halve the limit after a slow transaction, raise it by a quarter after a fast one."""
+        if took_s > TARGET_S:
+            self.limit = max(MIN_EVENTS, self.limit // 2)
+        elif took_s < TARGET_S / 2:
+            self.limit = min(MAX_EVENTS, self.limit + self.limit // 4)
 
-    def rest(self, took_s: float) -> None:
-        """Learn, and let others write for as long as it took."""
-        self.learn(took_s)
-        # Another process that wants to write to a SQLite file does not queue: it looks again and again.
-        time.sleep(min(took_s, AIM_S * 4))
+    def pause(self, took_s: float) -> None:
+        """Adjust the limit, and let others write for as long as the transaction took."""
+        self.adjust(took_s)
+        # Writers of a SQLite file in other processes do not queue: they poll for the lock.
+        time.sleep(min(took_s, TARGET_S * 4))
 
 
 class _Eraser:
-    """Erases sessions a few at a time: as many as take AIM_S, and then it lets others write for as long."""
+    """Erases sessions in short transactions."""
 
-    def __init__(self, store: SessionStore, cutoffs: retention.Cutoffs, archive: Archive | None, actor: str) -> None:
+    def __init__(
+        self, store: SessionStore, cutoffs: retention.Cutoffs, archive: PurgeArchive | None, actor: str
+    ) -> None:
         self._store = store
         self._cutoffs = cutoffs
         self._archive = archive
         self._actor = actor
         self.has_erased = False
-        self._sessions, self._events = Pace(), Pace()  # those of one session go faster
+        # Two pacers: the events of a single session are erased faster.
+        self._session_pacer, self._event_pacer = TransactionPacer(), TransactionPacer()
 
-    def erase(self, old: Sequence[retention.StaleSession]) -> Iterator[list[SessionKey]]:
-        """Erase those that are still too old, and yield them part by part."""
-        rest = list(old)
+    def erase(self, stale: Sequence[retention.StaleSession]) -> Iterator[list[SessionKey]]:
+        """Erase sessions that are still stale, and yield their keys by transaction."""
+        rest = list(stale)
         while rest:
-            taken = self._taken(rest)
-            some, rest = rest[:taken], rest[taken:]
-            kept = some if self._archive is None else self._archive.keep(some)
-            for one in kept:
-                if one.version > self._events.bound:
-                    self._shrink(one)
-            purge_some = retention.Purge(kept, self._cutoffs, at=self._store.clock(), actor=self._actor)
-            keys = self._write(purge_some, self._sessions)
-            self._tell(keys)
+            size = self._batch_size(rest)
+            batch, rest = rest[:size], rest[size:]
+            archived = batch if self._archive is None else self._archive.write(batch)
+            for session in archived:
+                if session.version > self._event_pacer.limit:
+                    self._shrink(session)
+            work = retention.Purge(archived, self._cutoffs, at=self._store.clock(), actor=self._actor)
+            keys = self._run(work, self._session_pacer)
+            self._drop(keys)
             if self._archive is not None:
                 erased = set(keys)
-                self._archive.note_erased(one for one in kept if one.key in erased)
+                self._archive.record_erased(session for session in archived if session.key in erased)
             yield keys
 
-    def _tell(self, keys: Sequence[SessionKey]) -> None:
+    def _drop(self, keys: Sequence[SessionKey]) -> None:
         self.has_erased = self.has_erased or bool(keys)
         self._store.subscribers.drop(keys)
 
-    def _taken(self, old: Sequence[retention.StaleSession]) -> int:
-        """Return how many go together; a session of more events than may go at once goes alone."""
+    def _batch_size(self, stale: Sequence[retention.StaleSession]) -> int:
+        """Return the size of the next batch; a session with many events is a batch of its own."""
         weight = 0
-        for number, one in enumerate(old[:TOGETHER]):
-            weight += WEIGHT + one.version
-            if weight > self._sessions.bound:
+        for number, session in enumerate(stale[:MAX_SESSIONS]):
+            weight += SESSION_WEIGHT + session.version
+            if weight > self._session_pacer.limit:
                 return max(number, 1)
-        return min(len(old), TOGETHER)
+        return min(len(stale), MAX_SESSIONS)
 
-    def _shrink(self, one: retention.StaleSession) -> None:
-        """Take a session's events away, but for the last few; whoever comes back to it from here on begins anew."""
-        if self._write(partial(retention.blank, session=one, cutoffs=self._cutoffs), self._events):
-            self._tell([one.key])
-            while self._trimmed(one):
+    def _shrink(self, session: retention.StaleSession) -> None:
+        """Blank a session and erase most of its events; a participant who returns from then on starts again."""
+        if self._run(partial(retention.blank, session=session, cutoffs=self._cutoffs), self._event_pacer):
+            self._drop([session.key])
+            while self._trim(session):
                 pass
 
-    def _trimmed(self, one: retention.StaleSession) -> bool:
-        pace = self._events
-        return self._write(partial(retention.trim_history, session=one, cutoffs=self._cutoffs, limit=pace.bound), pace)
+    def _trim(self, session: retention.StaleSession) -> bool:
+        pacer = self._event_pacer
+        return self._run(partial(retention.trim_history, session=session, cutoffs=self._cutoffs, limit=pacer.limit), pacer)
 
-    def _write(self, work: Callable[[Connection], T], pace: Pace) -> T:
-        """Do it in a transaction of its own, learn how much fits into one, and let others write as long as it took."""
-        began: list[float] = []
+    def _run(self, work: Callable[[Connection], T], pacer: TransactionPacer) -> T:
+        """Run the work in a transaction, measured from its last attempt, and pause."""
+        started: list[float] = []
 
         def timed(connection: Connection) -> T:
-            began.append(time.monotonic())
+            started.append(time.monotonic())
             return work(connection)
 
         result = self._store.run_transaction(timed)
-        pace.rest(time.monotonic() - began[-1])
+        pacer.pause(time.monotonic() - started[-1])
         return result

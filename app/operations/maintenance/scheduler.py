@@ -1,8 +1,8 @@
 """Scheduled maintenance: every STEPKEEP_MAINTENANCE_MINUTES, close expired sessions and erase old ones.
 
-One server process does a round, whichever comes first, and no other does one for as long (a lease,
-``store/leases.py``). With STEPKEEP_ARCHIVE_DIR, what is erased lies there first, in a file a round. A process that
-ends in the middle of a round leaves the rest to the next one.
+A lease (``store/leases.py``) ensures that one server process at a time runs a round, once in that interval. With
+STEPKEEP_ARCHIVE_DIR, each round writes the sessions that it erases into an archive. The next round continues an
+interrupted one.
 """
 
 import logging
@@ -18,40 +18,40 @@ from ...errors import StepkeepError
 from ...sessions import SessionStore
 from ...store import leases
 from .expiry import expire
-from .purge_archive import Archive
+from .purge_archive import PurgeArchive
 from .retention import purge
 
 log = logging.getLogger("stepkeep.maintenance")
 
-NAME = "maintenance"
+LEASE = "maintenance"
 ACTOR = "maintenance"
 
-FIRST_S = 10.0
-"""Seconds after which a new process asks for its first round: one that is often started anew must have some too."""
+FIRST_DELAY_S = 10.0
+"""Delay of the first round; short, so that a process that is often restarted runs rounds too."""
 
-SHORTEST_LEASE_US = 60 * 1_000_000
-"""How long a lease is at least: a part of a round, between two renewals, must be over long before."""
+MIN_LEASE_US = 60 * 1_000_000
+"""Minimum duration of a lease, much longer than the time between two renewals."""
 
-CLOSING_S = 5.0
-"""Seconds that closing waits for the part that is under way, at most."""
+CLOSE_TIMEOUT_S = 5.0
+"""How long closing waits for the current transaction."""
 
 
-class _Ended(Exception):
-    """The round is not to go on: the store is being closed, or another process holds the lease."""
+class _Stopped(Exception):
+    """The round must stop: the store is being closed, or another process has the lease."""
 
 
 class MaintenanceScheduler(ForkAware):
-    """Does rounds in a thread of its own, from :meth:`start` until the store is closed.
+    """Runs rounds in a background thread until the store is closed.
 
     Args:
-        first_s: seconds until the first round.
+        first_delay_s: seconds until the first round.
     """
 
-    def __init__(self, store: SessionStore, *, first_s: float = FIRST_S) -> None:
+    def __init__(self, store: SessionStore, *, first_delay_s: float = FIRST_DELAY_S) -> None:
         self._store = store
-        self._first_s = first_s
-        self._every_s = store.settings.maintenance_minutes * 60
-        self._lease_us = max(SHORTEST_LEASE_US, int(self._every_s * 1_000_000))
+        self._first_delay_s = first_delay_s
+        self._interval_s = store.settings.maintenance_minutes * 60
+        self._lease_us = max(MIN_LEASE_US, int(self._interval_s * 1_000_000))
         self._reset()
 
     def _reset(self) -> None:
@@ -61,82 +61,82 @@ class MaintenanceScheduler(ForkAware):
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin; nothing happens where STEPKEEP_MAINTENANCE_MINUTES is 0."""
-        if not self._every_s:
+        """Start the thread, unless STEPKEEP_MAINTENANCE_MINUTES is 0."""
+        if not self._interval_s:
             return
         self._store.add_close_callback(self.close)
         register(self)
-        self._begin()
+        self._start_thread()
 
     def close(self) -> None:
-        """End, after the part of a round that is under way; another process may go on at once."""
+        """Stop after the current transaction, and release the lease."""
         self._closing.set()
         if self._thread is None:
             return
-        self._thread.join(CLOSING_S)
+        self._thread.join(CLOSE_TIMEOUT_S)
         self._thread = None
-        with suppress(StepkeepError):  # a database that is away; the lease ends by itself
-            self._store.run_transaction(partial(leases.release, name=NAME, holder=self._holder))
+        with suppress(StepkeepError):  # the database is unavailable; the lease expires
+            self._store.run_transaction(partial(leases.release, name=LEASE, holder=self._holder))
 
     def after_fork_in_child(self) -> None:
-        """Begin anew, under another name: the thread is the parent's."""
+        """Start a thread of the child's own, as another lease holder."""
         was_running = self._thread is not None
         self._reset()
         if was_running:
-            self._begin()
+            self._start_thread()
 
-    def round(self) -> bool:
-        """Do what is to be done now, if no other process does it; return whether it was this one's.
+    def run_round(self) -> bool:
+        """Run a round unless another process does; return whether it was completed.
 
         Raises:
-            StepkeepError: the database or the archive can't be used now; the next round goes on from there.
+            StepkeepError: the database or the archive is unavailable; the next round continues.
         """
         try:
             self._renew()
-            expiry = expire(self._store, progress=self._go_on, actor=ACTOR)
+            expiry = expire(self._store, progress=self._on_progress, actor=ACTOR)
             with self._archive() as archive:
-                erased = purge(self._store, archive=archive, progress=self._go_on, actor=ACTOR)
+                erased = purge(self._store, archive=archive, progress=self._on_progress, actor=ACTOR)
             self._renew()
-        except _Ended:
+        except _Stopped:
             return False
-        counts = (sum(expiry.expired.values()), expiry.corrected, sum(erased.values()))
-        log.info("maintenance: %d sessions expired, %d ends of their time corrected, %d erased for their age", *counts)
+        counts = (sum(expiry.expired.values()), expiry.deadlines_updated, sum(erased.values()))
+        log.info("maintenance: %d sessions expired, %d deadlines updated, %d sessions erased", *counts)
         return True
 
-    def _begin(self) -> None:
+    def _start_thread(self) -> None:
         self._thread = threading.Thread(
             target=self._run, args=(self._closing,), name="stepkeep-maintenance", daemon=True
         )
         self._thread.start()
 
     def _run(self, closing: threading.Event) -> None:
-        wait_s = self._first_s
+        wait_s = self._first_delay_s
         while not closing.wait(wait_s):
-            wait_s = self._every_s
+            wait_s = self._interval_s
             try:
-                self.round()
+                self.run_round()
             except StepkeepError as error:
-                log.warning("maintenance stopped, and goes on in %.0f s: %s", wait_s, error)
-            except Exception:  # a fault of ours must not end all later rounds
-                log.exception("maintenance ended by a fault of ours")
+                log.warning("maintenance was interrupted and continues in %.0f s: %s", wait_s, error)
+            except Exception:  # must not end the thread
+                log.exception("internal error in maintenance")
 
-    def _go_on(self, _done: int, _total: int) -> None:
-        """Return if the round may go on; renews the lease in time."""
+    def _on_progress(self, _done: int, _total: int) -> None:
+        """Renew the lease in time, or stop the round."""
         if self._closing.is_set():
-            raise _Ended
+            raise _Stopped
         if self._store.clock() - self._renewed_at > self._lease_us // 3:
             self._renew()
 
     def _renew(self) -> None:
         at = self._store.clock()
-        mine = partial(leases.acquire, name=NAME, holder=self._holder, at=at, for_us=self._lease_us)
-        if self._closing.is_set() or not self._store.run_transaction(mine):
-            raise _Ended
+        take_lease = partial(leases.acquire, name=LEASE, holder=self._holder, at=at, for_us=self._lease_us)
+        if self._closing.is_set() or not self._store.run_transaction(take_lease):
+            raise _Stopped
         self._renewed_at = at
 
-    def _archive(self) -> "Archive | nullcontext[None]":
+    def _archive(self) -> "PurgeArchive | nullcontext[None]":
         folder = self._store.settings.archive_dir
         if folder is None:
             return nullcontext()
-        made_at = f"{to_datetime(self._store.clock()):%Y%m%dT%H%M%S}"
-        return Archive(self._store, Path(folder) / f"stepkeep-{made_at}-{self._holder[:8]}.jsonl.gz")
+        timestamp = f"{to_datetime(self._store.clock()):%Y%m%dT%H%M%S}"
+        return PurgeArchive(self._store, Path(folder) / f"stepkeep-{timestamp}-{self._holder[:8]}.jsonl.gz")

@@ -1,1 +1,5 @@
-"""What a participant can ask for: a copy of everything that is stored about them."""
+"""Privacy requests: a participant's copy of their data, and the list of erasures (docs/privacy.md)."""
+
+from .participant_export import apply_erasures, export_participant, read_erasures
+
+__all__ = ["apply_erasures", "export_participant", "read_erasures"]

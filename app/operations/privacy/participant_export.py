@@ -1,8 +1,8 @@
-"""What is known of a participant, as one JSON document; and the list of erasures, out and in.
+"""Everything that is stored about a participant, as one JSON document; and the list of erasures.
 
-The document (``format`` is ``stepkeep-participant-1``; a later form gets another name)::
+The document (a later version gets another ``format``)::
 
-    {"format", "user_id", "exported_at",
+    {"format": "stepkeep-participant-1", "user_id", "exported_at",
      "sessions": [{"survey_id", "survey_title", "survey_revision", "version", "status", "current_step", "answers",
                    "step_history", "is_audio_mode", "drafts", "session_data", "created_at", "updated_at",
                    "completed_at",
@@ -14,10 +14,8 @@ The document (``format`` is ``stepkeep-participant-1``; a later form gets anothe
      "audit": [{"id", "at", "actor", "action", "survey_id", "detail"}],
      "counts": {"sessions", "events", "set_aside", "token_revocations", "erasures", "webhook_deliveries", "audit"}}
 
-Sessions and events are in order, the audit log is newest first, times are UTC in ISO 8601 with microseconds.
-``set_aside`` has what can't be read: sessions that were set aside, and one that will be; what is no JSON in them is
-given as text. ``erasures`` are earlier ones of the same participant. ``webhook_deliveries`` say to whom (the address
-without its path) it was told, or is still to be, that a session of his began, was completed or expired.
+``set_aside`` has sessions that were set aside or can't be read; values that are not JSON are included as text.
+``erasures`` are earlier ones of the same participant. ``to`` is the URL of a webhook without its path.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,14 +24,14 @@ from typing import Any, cast
 from ...core.timestamps import format_timestamp
 from ...errors import SessionUnreadable
 from ...sessions import SessionStore, erasure_replay
-from ...store import Delivery, HistoryEntry, audit, erasure_journal, erasures, keyset, outbox, raw_rows, rows
+from ...store import Delivery, audit, erasure_journal, erasures, keyset, outbox, raw_rows, rows
 from ...survey import SessionKey, Snapshot
 from ..webhooks import origin
 
 FORMAT = "stepkeep-participant-1"
 
 EVENTS_A_PAGE = 50
-"""Events that are held in memory at once: each can be a draft of 64 KiB, or a whole state of 1 MiB."""
+"""Events that are held in memory at once: each can be a draft of 64 KiB or a state of 1 MiB."""
 
 DELIVERIES_A_PAGE = 1000
 ENTRIES_A_PAGE = 1000
@@ -42,14 +40,14 @@ _COUNTED = ("sessions", "events", "set_aside", "token_revocations", "erasures", 
 
 
 def export_participant(store: SessionStore, user_id: str, survey_id: str | None = None) -> Iterator[str]:
-    """Return all that is known of a participant, in all surveys or one: the pieces of one JSON text, in order.
+    """Return the document of a participant, of all surveys or one, in pieces.
 
-    It is read as the pieces are taken, a page of events at a time; each session is given as it is when it comes to
-    it. Of one of whom nothing is known, all lists are empty and all counts are 0. The caller records it in the log.
+    The database is read while pieces are consumed. Lists are empty for unknown participants. The caller records the
+    export in the audit log.
 
     Raises:
-        InvalidUserId, InvalidInput: as ``SessionStore.key``; at once.
-        Unavailable: the database is away, or answers are locked; also while the pieces are taken.
+        InvalidUserId, InvalidInput: as ``SessionQueries.key``; at once.
+        Unavailable: the database is unavailable, or a key is missing; also while pieces are consumed.
     """
     participant = store.queries.key(user_id, survey_id).user_id
     keys = store.run_read(lambda connection: erasures.read_keys(connection, participant, survey_id))
@@ -57,21 +55,21 @@ def export_participant(store: SessionStore, user_id: str, survey_id: str | None 
 
 
 def read_erasures(store: SessionStore) -> Iterator[str]:
-    """Yield the database's list of erasures of participants, a line each, without its end."""
+    """Yield the database's list of erasures as lines without newlines."""
     return map(erasure_journal.format_line, erasure_replay.read_all(store.run_read))
 
 
 def apply_erasures(
     store: SessionStore, lines: Iterable[str | bytes], name: str = "the list", *, actor: str = "operator"
 ) -> int:
-    """Erase again what these lines name and an older backup brought back; return how many sessions there were.
+    """Erase sessions of the listed erasures again, and return their number. Idempotent.
 
-    Lines that are none are skipped, with a warning. What began after its erasure stays; what began before it goes, also
-    where it has changed since (which a start leaves). Again is harmless.
+    Sessions that were started after their erasure stay; earlier ones are erased even if they changed since. Invalid
+    lines are skipped with a warning.
 
     Args:
         name: of the list, for the warning.
-        actor: who asks for it, for the audit log.
+        actor: for the audit log.
     """
     return store.erasure.replay(erasure_journal.read_lines(lines, name), actor=actor)
 
@@ -96,7 +94,7 @@ class _Export:
         yield f',"counts":{rows.dumps(self._counts)}}}\n'
 
     def _list(self, name: str, items: Iterable[Iterable[str]]) -> Iterator[str]:
-        """Yield a member of the document whose items come in pieces, and count them."""
+        """Yield a list of the document, whose items are in pieces, and count the items."""
         yield f',"{name}":['
         for item in items:
             if self._counts[name]:
@@ -106,7 +104,7 @@ class _Export:
         yield "]"
 
     def _sessions(self, keys: Iterable[SessionKey], aside: list[SessionKey]) -> Iterator[Iterable[str]]:
-        """Yield the sessions that can be read; note the others, and what was set aside, in ``aside``."""
+        """Yield the readable sessions; add all others to ``aside``."""
         for key in keys:
             if key.user_id != self._user_id:
                 aside.append(key)
@@ -116,11 +114,13 @@ class _Export:
             except SessionUnreadable:
                 aside.append(key)
                 continue
-            if snapshot is not None:  # else it was erased a moment ago
+            if snapshot is not None:  # otherwise it was erased meanwhile
                 yield self._session(snapshot)
 
     def _session(self, snapshot: Snapshot) -> Iterator[str]:
-        yield from self._with_history(_session_of(snapshot), self._history(snapshot.key, snapshot.state.version))
+        yield from self._with_history(
+            _session_to_dict(snapshot, self._store.clock()), self._history(snapshot.key, snapshot.state.version)
+        )
 
     def _set_aside(self, key: SessionKey) -> Iterator[str]:
         store = self._store
@@ -138,19 +138,19 @@ class _Export:
         yield "]}"
 
     def _history(self, key: SessionKey, newest: int) -> Iterator[Sequence[dict[str, Any]]]:
-        """Yield the events up to a version, page by page; from one that can't be read on, as rows."""
+        """Yield the events up to a version in pages; from an unreadable one on, as rows."""
         version = 0
         while version < newest:
             limit = min(EVENTS_A_PAGE, newest - version)
             try:
                 page = [
-                    _event_of(entry) for entry in self._store.queries.history(key, after_version=version, limit=limit)
+                    entry.to_dict() for entry in self._store.queries.history(key, after_version=version, limit=limit)
                 ]
             except SessionUnreadable:
                 yield from self._rows(key, version)
                 return
             if not page:
-                return  # it was erased meanwhile
+                return  # erased meanwhile
             yield page
             version = page[-1]["version"]
 
@@ -164,18 +164,22 @@ class _Export:
         )
 
     def _revocations(self) -> Iterator[dict[str, Any]]:
-        found = self._store.run_read(
+        revocations = self._store.run_read(
             lambda connection: erasures.read_revocations(connection, self._user_id, self._survey_id)
         )
-        for survey_id, at in found.items():
+        for survey_id, at in revocations.items():
             yield {"survey_id": survey_id, "revoked_at": format_timestamp(at)}
 
     def _erasures(self) -> Iterator[dict[str, Any]]:
-        found = self._store.run_read(
+        records = self._store.run_read(
             lambda connection: erasures.read_participant(connection, self._user_id, self._survey_id)
         )
-        for one in found:
-            yield {"survey_id": one.survey_id, "sessions": one.sessions, "erased_at": format_timestamp(one.erased_at)}
+        for record in records:
+            yield {
+                "survey_id": record.survey_id,
+                "sessions": record.sessions,
+                "erased_at": format_timestamp(record.erased_at),
+            }
 
     def _deliveries(self) -> Iterator[dict[str, Any]]:
         pages = keyset.pages(
@@ -188,7 +192,7 @@ class _Export:
             DELIVERIES_A_PAGE,
         )
         for page in pages:
-            yield from (_delivery_of(*one) for one in page)
+            yield from (_delivery_to_dict(*row) for row in page)
 
     def _audit(self) -> Iterator[dict[str, Any]]:
         newest: int | None = None
@@ -202,47 +206,21 @@ class _Export:
             ENTRIES_A_PAGE,
         )
         for page in pages:
-            yield from map(_entry_of, page)
+            yield from map(_entry_to_dict, page)
 
 
 def _whole(item: Mapping[str, Any]) -> tuple[str]:
     return (rows.dumps(item),)
 
 
-def _session_of(snapshot: Snapshot) -> dict[str, Any]:
-    state, survey = snapshot.state, snapshot.survey
-    return {
-        "survey_id": snapshot.key.survey_id,
-        "survey_title": None if survey is None else survey.title,
-        "survey_revision": state.survey_revision,
-        "version": state.version,
-        "status": state.status,
-        "current_step": state.current_step,
-        "answers": state.answers,
-        "step_history": state.step_history,
-        "is_audio_mode": state.is_audio_mode,
-        "drafts": state.drafts,
-        "session_data": state.session_data,
-        "created_at": format_timestamp(state.started_at),
-        "updated_at": format_timestamp(state.updated_at),
-        "completed_at": format_timestamp(state.completed_at),
-    }
+def _session_to_dict(snapshot: Snapshot, at: int) -> dict[str, Any]:
+    fields = snapshot.to_full_dict(at)
+    del fields["user_id"], fields["draft"]
+    title = None if snapshot.survey is None else snapshot.survey.title
+    return {**fields, "survey_title": title, "drafts": snapshot.state.drafts}
 
 
-def _event_of(entry: HistoryEntry) -> dict[str, Any]:
-    record = entry.record
-    return {
-        "version": entry.version,
-        "message_id": entry.message_id,
-        "action": record.action,
-        "step": record.step,
-        "answer": record.answer,
-        "data": record.data,
-        "timestamp": format_timestamp(record.at),
-    }
-
-
-def _delivery_of(delivery: Delivery, url: str) -> dict[str, Any]:
+def _delivery_to_dict(delivery: Delivery, url: str) -> dict[str, Any]:
     return {
         "to": origin(url),
         "event": delivery.event,
@@ -253,7 +231,7 @@ def _delivery_of(delivery: Delivery, url: str) -> dict[str, Any]:
     }
 
 
-def _entry_of(recorded: audit.RecordedEntry) -> dict[str, Any]:
+def _entry_to_dict(recorded: audit.RecordedEntry) -> dict[str, Any]:
     entry = recorded.entry
     return {
         "id": recorded.id,

@@ -10,7 +10,7 @@ from ...access.principals import Participant, Principal, require_scope
 from ...access.tokens import new_user_id
 from ...core.timestamps import format_timestamp
 from ...errors import Forbidden, NoSuchSurvey, OtherVisit, Unauthorized
-from ...operations.privacy.participant_export import export_participant
+from ...operations.privacy import export_participant
 from ..authorization import audit, authorize_session
 from ..context import authenticator, store
 from ..request_origin import client_address, public_url, require_same_origin
