@@ -4,7 +4,7 @@ import os
 import sys
 
 from app.cli import register
-from app.cli.output import exit_code_of
+from app.cli.output import exit_code
 from app.errors import ConfigurationError
 from app.web.factory import create_app
 
@@ -13,5 +13,5 @@ try:
 except ConfigurationError as error:
     print(f"stepkeep: {error.message}", file=sys.stderr)  # noqa: T201 - the log is not configured yet
     # Only for commands: exit codes 3 and 4 of a worker have a meaning for gunicorn, which would stop.
-    sys.exit(exit_code_of(error) if os.environ.get("FLASK_RUN_FROM_CLI") == "true" else 1)
+    sys.exit(exit_code(error) if os.environ.get("FLASK_RUN_FROM_CLI") == "true" else 1)
 register(app)

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, String, Table, cast, func, insert, literal, s
 
 from app.operations.analytics import Filters, summarize
 from app.operations.analytics.collect import SESSIONS_A_PART
-from app.operations.demo.fill import DemoPlan, fill
+from app.operations.demo import DemoPlan, fill_demo
 from app.sessions.queries import now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
@@ -72,7 +72,7 @@ class Measurement(NamedTuple):
 
 def grow(store: SessionStore, url: str, rows: int) -> tuple[int, int]:
     """Fill the database; return the number of sessions and of rows of history."""
-    fill(store, DemoPlan(sessions=PATTERN, days=DAYS, surveys=(SURVEY_ID,), until=now_us()))
+    fill_demo(store, DemoPlan(sessions=PATTERN, days=DAYS, surveys=(SURVEY_ID,), until=now_us()))
     pattern_rows = store.run_read(lambda connection: _count(connection, session_history))
     copies = max(0, math.ceil(rows / pattern_rows) - 1)
     engine = migration_engine(normalise_url(url))  # without a limit on the duration of statements

@@ -4,6 +4,7 @@
 database stores hashes.
 """
 
+from ..store import StoredKey
 from .api_keys import PREFIX
 from .credentials import IDLE_US, SIGNED_IN_US, Credentials
 from .principals import (
@@ -34,6 +35,7 @@ __all__ = [
     "Participant",
     "Principal",
     "Scope",
+    "StoredKey",
     "audit_name",
     "new_user_id",
     "require_scope",

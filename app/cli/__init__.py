@@ -1,13 +1,12 @@
-"""The operator's commands, ``flask ...``: each says what it does, asks the service or an operation, and prints.
+"""The commands of operators, ``flask ...``: each calls the session service or an operation and prints the result.
 
-``--json`` prints for programs, where there are many things one JSON object a line. A command that fails says why in
-one line. Exit codes: 0 it is done; 1 it was refused, or something differs; 2 it was called the wrong way; 3 there is no
-such thing; 4 the database is not available, so that the same may work later.
+Errors are one line. Exit codes: 0 success; 1 refused, or a check failed; 2 usage error; 3 not found; 4 the database is
+unavailable, so that a retry may succeed. docs/cli.md documents every command.
 """
 
 import flask
 
-from . import (  # noqa: F401 - those of sessions add their commands to the group
+from . import (  # noqa: F401 - the modules of sessions add their commands to the group
     access,
     backup,
     demo,
@@ -24,7 +23,7 @@ from .sessions import sessions
 
 
 def register(app: flask.Flask) -> None:
-    """Give the application its commands."""
+    """Add the commands to an application."""
     for command in (
         access.api_keys,
         access.invitations,

@@ -1,64 +1,61 @@
-"""``flask api-keys``, ``flask invitations`` and ``flask audit``: who may come, and who looked at what."""
+"""``flask api-keys``, ``flask invitations`` and ``flask audit``."""
 
-import functools
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import click
 from flask.cli import AppGroup, with_appcontext
-from sqlalchemy import Connection
 
-from ..access.principals import SCOPES
-from ..access.tokens import DAY_US, new_user_id
+from ..access import DAY_US, SCOPES, StoredKey, new_user_id
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput, NotFound
-from ..store import AuditPage, StoredKey, audit
-from .output import Days, check_offered, credentials, note, store, table, told
+from ..sessions import RecordedEntry
+from .output import Days, audit, credentials, handle_errors, print_jsonl, print_table, require_survey, store
 
-api_keys = AppGroup("api-keys", help="API keys of programs, and of people who sign in to the dashboard.")
+api_keys = AppGroup("api-keys", help="API keys, for programs and for signing in to the dashboard.")
 invitations = AppGroup("invitations", help="Personal links for participants.")
 
 
 @api_keys.command("create")
-@click.option("--name", required=True, help="Whose it is, e.g. 'clinic import' or a person's name.")
-@click.option("--scope", "scopes", multiple=True, required=True, help=f"What it may do: {', '.join(SCOPES)}.")
-@click.option("--days", type=Days(), default=None, help="Days until it expires; else never.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-@told
+@click.option("--name", required=True, help="Owner or purpose, e.g. 'clinic import'.")
+@click.option("--scope", "scopes", multiple=True, required=True, help=f"Repeatable: {', '.join(SCOPES)}.")
+@click.option("--days", type=Days(), default=None, help="Days until it expires (default: never).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@handle_errors
 def create_key(name: str, scopes: tuple[str, ...], days: float | None, *, as_json: bool) -> None:
-    """Make an API key and show it, this once.
+    """Create an API key and print it; it is shown only once.
 
     \b
     Examples:
       flask api-keys create --name 'clinic import' --scope sessions:read --scope sessions:write --days 365
     """
-    wanted = [scope for given in scopes for scope in given.replace(",", " ").split()]
+    granted = [scope for text in scopes for scope in text.replace(",", " ").split()]
     expires_at = None if days is None else store().clock() + int(days * DAY_US)
-    text = credentials().create_key(name, wanted, expires_at)
+    text = credentials().create_key(name, granted, expires_at)
     key_id = text.split("_")[1]
-    note("key_created", key_id=key_id, scopes=" ".join(wanted))
+    audit("key_created", key_id=key_id, scopes=" ".join(granted))
     if as_json:
-        click.echo(json.dumps({"key": text, "id": key_id, "name": name, "scopes": wanted}))
+        click.echo(json.dumps({"key": text, "id": key_id, "name": name, "scopes": granted}))
         return
     click.echo(text)
-    click.echo("Keep it now: it is shown this once, and only its hash is stored.", err=True)
+    click.echo("Save the key now: only its hash is stored.", err=True)
 
 
 @api_keys.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-@told
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@handle_errors
 def list_keys(*, as_json: bool) -> None:
-    """Show the API keys: whose, what they may do, when last used, until when they hold.
+    """List the API keys with their scopes, last use and state.
 
     \b
     Examples:
       flask api-keys list
       flask api-keys list --json
     """
-    found = credentials().keys()
+    keys = credentials().keys()
     if as_json:
-        click.echo(json.dumps([_shown(key) for key in found]))
+        click.echo(json.dumps([_key_to_dict(key) for key in keys]))
         return
     rows = [
         (
@@ -68,18 +65,18 @@ def list_keys(*, as_json: bool) -> None:
             format_timestamp(key.last_used_at) or "never",
             _state(key),
         )
-        for key in found
+        for key in keys
     ]
-    table(("KEY", "NAME", "SCOPES", "LAST USED", "STATE"), rows)
+    print_table(("KEY", "NAME", "SCOPES", "LAST USED", "STATE"), rows)
 
 
 @api_keys.command("revoke")
 @click.argument("key")
-@told
+@handle_errors
 def revoke_key(key: str) -> None:
-    """Revoke an API key, named by its id (as in `list`) or its whole text; sign-ins with it end.
+    """Revoke an API key, given by its id (see `list`) or its full text, and its sign-ins.
 
-    Open sockets of it close within seconds.
+    Open connections that use it are closed within seconds.
 
     \b
     Examples:
@@ -88,21 +85,25 @@ def revoke_key(key: str) -> None:
     parts = key.split("_")
     key_id = parts[1] if key.startswith("stepkeep_") and len(parts) > 1 else key
     if not credentials().revoke_key(key_id):
-        raise NotFound(f"no API key {key_id[:20]!r} that holds: see `flask api-keys list`")
-    note("key_revoked", key_id=key_id)
+        raise NotFound(f"there is no valid API key {key_id[:20]!r}: see `flask api-keys list`")
+    audit("key_revoked", key_id=key_id)
     click.echo(f"{key_id} is revoked.")
 
 
 @invitations.command("create")
 @click.argument("survey")
-@click.option("--user-id", "user_ids", multiple=True, help="The participant's id; else a random one is made.")
+@click.option("--user-id", "user_ids", multiple=True, help="User id of the participant; repeatable (default: random).")
 @click.option(
-    "--count", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Without --user-id: how many."
+    "--count", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Number of random user ids."
 )
-@click.option("--days", type=Days(), default=None, help="Days that it holds, at most STEPKEEP_TOKEN_DAYS; else these.")
-@told
+@click.option(
+    "--days", type=Days(), default=None, help="Days until it expires (default and maximum: STEPKEEP_TOKEN_DAYS)."
+)
+@handle_errors
 def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days: float | None) -> None:
-    """Print personal links of a survey as CSV: user_id,link,expires_at. Who has a link is that participant.
+    """Print personal links of a survey as CSV: user_id,link,expires_at.
+
+    Anyone who has a link acts as that participant.
 
     \b
     Examples:
@@ -110,20 +111,18 @@ def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days:
       flask invitations create intake --count 100 > links.csv
     """
     sessions = store()
-    check_offered(survey)
+    require_survey(survey)
     base = sessions.settings.public_url
     if not base:
-        raise InvalidInput(
-            "STEPKEEP_PUBLIC_URL is needed for links: the address of the server, e.g. https://survey.example.org"
-        )
-    invited = [sessions.queries.key(user_id, survey) for user_id in user_ids or [new_user_id() for _ in range(count)]]
+        raise InvalidInput("links require STEPKEEP_PUBLIC_URL, the server's address, e.g. https://survey.example.org")
+    keys = [sessions.queries.key(user_id, survey) for user_id in user_ids or [new_user_id() for _ in range(count)]]
     life_us = None if days is None else int(days * DAY_US)
-    for key in invited if user_ids else ():
-        note("token_issued", survey_id=survey, user_id=key.user_id)
+    for key in keys if user_ids else ():
+        audit("token_issued", survey_id=survey, user_id=key.user_id)
     if not user_ids:
-        note("token_issued", survey_id=survey, count=count)
+        audit("token_issued", survey_id=survey, count=count)
     click.echo("user_id,link,expires_at")
-    for key in invited:
+    for key in keys:
         token, expires_at = credentials().issue_token(key, life_us)
         click.echo(f"{key.user_id},{base}/resume#{token},{format_timestamp(expires_at)}")
 
@@ -131,11 +130,11 @@ def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days:
 @invitations.command("revoke")
 @click.argument("survey")
 @click.argument("user_id")
-@told
+@handle_errors
 def revoke_invitations(survey: str, user_id: str) -> None:
-    """Revoke all links and tokens of a participant that there are; the answers stay.
+    """Revoke all links and tokens of a participant; answers are kept, and new links can be created.
 
-    Open sockets close within seconds. New links can be made.
+    Open connections are closed within seconds.
 
     \b
     Examples:
@@ -144,42 +143,38 @@ def revoke_invitations(survey: str, user_id: str) -> None:
     sessions = store()
     key = sessions.queries.key(user_id, survey)
     if survey not in sessions.catalogue.surveys and sessions.queries.load(key) is None:
-        check_offered(survey)  # else a slip of the pen would seem to have revoked something
+        require_survey(survey)  # a misspelled survey must not look like a success
     credentials().revoke_tokens(key)
-    note("tokens_revoked", survey_id=survey, user_id=user_id)
-    click.echo(f"The links and tokens of {user_id} in {survey} hold no more.")
+    audit("tokens_revoked", survey_id=survey, user_id=user_id)
+    click.echo(f"All links and tokens of {user_id} in {survey} are revoked.")
 
 
 @click.command("audit")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
-@click.option("--user-id", default=None, help="Only what was done about this participant.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--user-id", default=None, help="Only entries about this participant.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @with_appcontext
-@told
+@handle_errors
 def show_audit(limit: int, user_id: str | None, *, as_json: bool) -> None:
-    """Show who read, exported or erased what, newest first.
+    """Show the audit log: who read, exported or erased what, newest first.
 
     \b
     Examples:
       flask audit
       flask audit --user-id patient-7 --json
     """
-    filters = {} if user_id is None else {"user_id": user_id}
-    found = list(_entries(limit, filters))
+    entries = _entries(limit, {} if user_id is None else {"user_id": user_id})
     if as_json:
-        for one in found:
-            entry = one.entry
-            shown = {"id": one.id, "at": format_timestamp(entry.at), "actor": entry.actor, "action": entry.action}
-            about = {"survey_id": entry.survey_id, "user_id": entry.user_id, "detail": dict(entry.detail)}
-            click.echo(json.dumps(shown | about))
-        return
-    table(("AT (UTC)", "WHO", "WHAT", "SURVEY", "PARTICIPANT", "DETAIL"), [_audited(one.entry) for one in found])
+        print_jsonl(map(_entry_to_dict, entries))
+    else:
+        header = ("AT (UTC)", "ACTOR", "ACTION", "SURVEY", "USER", "DETAIL")
+        print_table(header, map(_entry_row, entries))
 
 
-def _entries(limit: int, filters: dict[str, str]) -> Iterator[audit.RecordedEntry]:
+def _entries(limit: int, filters: dict[str, str]) -> Iterator[RecordedEntry]:
     after: int | None = None
     while limit > 0:
-        page = store().run_read(functools.partial(_page, after, min(limit, 1000), filters))
+        page = store().audit_log.page(after, min(limit, 1000), filters)
         yield from page.entries
         limit -= len(page.entries)
         after = page.following
@@ -187,11 +182,26 @@ def _entries(limit: int, filters: dict[str, str]) -> Iterator[audit.RecordedEntr
             return
 
 
-def _page(after: int | None, limit: int, filters: dict[str, str], connection: Connection) -> AuditPage:
-    return audit.read_page(connection, after, limit, filters)
+def _entry_to_dict(recorded: RecordedEntry) -> dict[str, Any]:
+    entry = recorded.entry
+    return {
+        "id": recorded.id,
+        "at": format_timestamp(entry.at),
+        "actor": entry.actor,
+        "action": entry.action,
+        "survey_id": entry.survey_id,
+        "user_id": entry.user_id,
+        "detail": dict(entry.detail),
+    }
 
 
-def _shown(key: StoredKey) -> dict[str, Any]:
+def _entry_row(recorded: RecordedEntry) -> tuple[str | None, ...]:
+    entry = recorded.entry
+    detail = ", ".join(f"{name}={value}" for name, value in entry.detail.items())
+    return format_timestamp(entry.at), entry.actor, entry.action, entry.survey_id, entry.user_id, detail
+
+
+def _key_to_dict(key: StoredKey) -> dict[str, Any]:
     return {
         "id": key.key_id,
         "name": key.name,
@@ -203,14 +213,9 @@ def _shown(key: StoredKey) -> dict[str, Any]:
     }
 
 
-def _audited(entry: audit.AuditEntry) -> tuple[str | None, ...]:
-    detail = ", ".join(f"{name}={value}" for name, value in entry.detail.items())
-    return format_timestamp(entry.at), entry.actor, entry.action, entry.survey_id, entry.user_id, detail
-
-
 def _state(key: StoredKey) -> str:
     if key.revoked_at is not None:
         return f"revoked {format_timestamp(key.revoked_at)}"
     if key.expires_at is None:
-        return "holds"
-    return f"{'holds until' if key.is_valid(store().clock()) else 'expired'} {format_timestamp(key.expires_at)}"
+        return "valid"
+    return f"{'valid until' if key.is_valid(store().clock()) else 'expired'} {format_timestamp(key.expires_at)}"

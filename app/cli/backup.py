@@ -18,7 +18,7 @@ from ..operations.backup import (
     restore_backup,
     verify_backup,
 )
-from .output import note, printable, progress, store, table, told
+from .output import audit, handle_errors, print_table, printable, progress, store
 
 backup = AppGroup("backup", help="Create, verify and restore backups; move to another database.")
 
@@ -28,7 +28,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @backup.command("create")
 @click.argument("file", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@told
+@handle_errors
 def create(file: Path, *, as_json: bool) -> None:
     """Write a snapshot of the whole database into a new file, beside a running server.
 
@@ -41,7 +41,7 @@ def create(file: Path, *, as_json: bool) -> None:
     """
     with progress("Writing") as show:
         created = create_backup(store(), file, progress=show)
-    note("backup_created", rows=sum(created.rows.values()), size_bytes=created.size_bytes)
+    audit("backup_created", rows=sum(created.rows.values()), size_bytes=created.size_bytes)
     if as_json:
         click.echo(json.dumps({"file": str(created.path), "size_bytes": created.size_bytes, "rows": created.rows}))
         return
@@ -52,7 +52,7 @@ def create(file: Path, *, as_json: bool) -> None:
 @backup.command("verify")
 @click.argument("file", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@told
+@handle_errors
 def verify(file: Path, *, as_json: bool) -> None:
     """Check every hash and row of a backup, and each session against the replay of its history.
 
@@ -81,7 +81,7 @@ def verify(file: Path, *, as_json: bool) -> None:
 @click.option("--replace", is_flag=True, help="Empty the database first (default: refuse one with rows).")
 @click.option("--accept-differing", is_flag=True, help="Restore sessions that differ from their history, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@told
+@handle_errors
 def restore(file: Path, *, replace: bool, accept_differing: bool, as_json: bool) -> None:
     """Restore a backup into the database of DATABASE_URL, of any kind: everything or nothing.
 
@@ -122,7 +122,7 @@ def restore(file: Path, *, replace: bool, accept_differing: bool, as_json: bool)
 )
 @click.option("--restart", is_flag=True, help="Start an interrupted move from the beginning (default: resume it).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@told
+@handle_errors
 def move(target: str, *, restart: bool, as_json: bool) -> None:
     """Copy everything from the database of DATABASE_URL into another one: SQLite, PostgreSQL or MariaDB.
 
@@ -145,7 +145,7 @@ def move(target: str, *, restart: bool, as_json: bool) -> None:
 
 
 def _print_rows(rows: dict[str, int]) -> None:
-    table(("TABLE", "ROWS"), [(name, str(count)) for name, count in rows.items()])
+    print_table(("TABLE", "ROWS"), [(name, str(count)) for name, count in rows.items()])
 
 
 def _print_replay(counts: ReplayCounts) -> None:

@@ -1,31 +1,35 @@
-"""``flask demo``: sessions that nobody had, to look at the program, to show it and to measure it."""
+"""``flask demo``: simulated sessions."""
 
 import time
 
 import click
 from flask.cli import AppGroup
 
-from ..operations.demo import DemoPlan, clear, count, fill
-from .output import progress, store, told
+from ..operations.demo import DemoPlan, clear_demo, count_demo, fill_demo
+from .output import handle_errors, progress, store
 
-demo = AppGroup("demo", help="Sessions that nobody had: to try the program, to show it, to measure it.")
+demo = AppGroup("demo", help="Simulated sessions, to try the program, to show it and to measure it.")
 
 
 @demo.command("fill")
-@click.option("--sessions", type=click.IntRange(1, 10_000_000), default=100_000, show_default=True, help="How many.")
 @click.option(
-    "--days", type=click.IntRange(1, 3650), default=60, show_default=True, help="Over how many days, up to now."
+    "--sessions",
+    type=click.IntRange(1, 10_000_000),
+    default=100_000,
+    show_default=True,
+    help="Number of sessions.",
 )
-@click.option("--survey", "surveys", multiple=True, help="Only of this survey (again for more); else of all.")
 @click.option(
-    "--seed", type=click.IntRange(0, 10**9), default=1, show_default=True, help="Other sessions with another."
+    "--days", type=click.IntRange(1, 3650), default=60, show_default=True, help="Period of their start, up to now."
 )
-@click.option("--yes", is_flag=True, help="Also into a database that has sessions of people.")
-@told
-def fill_in(sessions: int, days: int, surveys: tuple[str, ...], seed: int, *, yes: bool) -> None:
-    """Make sessions as people would have left them: arrivals, typing, pauses, edits, drop-outs, expiry.
+@click.option("--survey", "surveys", multiple=True, help="Only this survey; repeatable (default: all).")
+@click.option("--seed", type=click.IntRange(0, 10**9), default=1, show_default=True, help="Seed of the random numbers.")
+@click.option("--yes", is_flag=True, help="Fill a database that has sessions of participants.")
+@handle_errors
+def create_sessions(sessions: int, days: int, surveys: tuple[str, ...], seed: int, *, yes: bool) -> None:
+    """Create sessions as participants would have left them, with typing, pauses, edits, drop-outs and expiry.
 
-    Their user ids begin with demo-, and `flask demo clear` erases them again.
+    Their user ids begin with demo-; `flask demo clear` erases them.
 
     \b
     Examples:
@@ -33,26 +37,26 @@ def fill_in(sessions: int, days: int, surveys: tuple[str, ...], seed: int, *, ye
       flask demo fill --survey phq9 --seed 7
     """
     plan = DemoPlan(sessions=sessions, days=days, surveys=surveys or None, seed=seed, until=store().clock())
-    began = time.monotonic()
+    started = time.monotonic()
     with progress("Answering") as show:
-        done = fill(store(), plan, is_shared=yes, progress=show)
-    took_s = max(time.monotonic() - began, 0.001)
-    click.echo(f"{done.sessions} sessions, {done.turns} turns: {done.sessions / took_s:.0f} sessions a second.")
+        result = fill_demo(store(), plan, is_shared=yes, progress=show)
+    took_s = max(time.monotonic() - started, 0.001)
+    click.echo(f"{result.sessions} sessions, {result.turns} turns: {result.sessions / took_s:.0f} sessions a second.")
 
 
 @demo.command("clear")
-@click.option("--yes", is_flag=True, help="Don't ask.")
-@told
-def clear_out(*, yes: bool) -> None:
-    """Erase the sessions that `flask demo fill` made, and no others.
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+@handle_errors
+def erase_sessions(*, yes: bool) -> None:
+    """Erase the sessions that `flask demo fill` created, and no others.
 
     \b
     Examples:
       flask demo clear --yes
     """
-    found = count(store())
-    if found and not yes and not click.confirm(f"Erase {found} sessions of demo data?", err=True):
+    total = count_demo(store())
+    if total and not yes and not click.confirm(f"Erase {total} demo sessions?", err=True):
         raise click.Abort
     with progress("Erasing") as show:
-        erased = clear(store(), progress=show)
-    click.echo(f"{erased} session{'' if erased == 1 else 's'} of demo data erased.")
+        erased = clear_demo(store(), progress=show)
+    click.echo(f"{erased} demo session{'' if erased == 1 else 's'} erased.")

@@ -1,4 +1,4 @@
-"""``flask sessions expire`` and ``purge``: sessions whose time is over are closed, and old ones are erased."""
+"""``flask sessions expire`` and ``purge``."""
 
 import json
 from collections.abc import Mapping
@@ -9,69 +9,65 @@ from pathlib import Path
 import click
 
 from ..operations.maintenance import ExpiryResult, PurgeArchive, expire, purge
-from .output import progress, store, table, told
+from .output import handle_errors, print_table, progress, store
 from .sessions import sessions
 
 NO_RETENTION = (
-    "No survey file has a retention (e.g. `retention: 365d`), and STEPKEEP_RETENTION is not set: nothing is too old."
+    "Nothing to purge: no survey has a retention (e.g. `retention: 365d`), and STEPKEEP_RETENTION is not set."
 )
 
 
 @sessions.command("expire")
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@told
-def expire_over(*, dry_run: bool, as_json: bool) -> None:
-    """Close the sessions whose time is over: `expires_after` of their survey, or STEPKEEP_EXPIRES_AFTER.
+@handle_errors
+def expire_sessions(*, dry_run: bool, as_json: bool) -> None:
+    """Close sessions past their deadline: `expires_after` of their survey, or STEPKEEP_EXPIRES_AFTER.
 
-    They are kept until their retention is over, and whoever comes back can begin anew. It works beside a running
-    server, and a run that was interrupted is simply run again. It ends with exit code 1 where sessions stay open
-    because STEPKEEP_ANSWERS_KEYS lacks their keys.
+    Their answers are kept, and participants can start again. Works beside a running server; run it again to continue an
+    interrupted run. The exit code is 1 if sessions stay open because STEPKEEP_ANSWERS_KEYS lacks a key.
 
     \b
     Examples:
-      flask sessions expire --dry-run    how many there are
-      flask sessions expire              close them
+      flask sessions expire --dry-run
+      flask sessions expire
     """
-    with progress("Looking") as show:
-        done = expire(store(), dry_run=dry_run, progress=show)
+    with progress("Reading") as show:
+        result = expire(store(), dry_run=dry_run, progress=show)
     if as_json:
-        click.echo(json.dumps({"dry_run": dry_run, **asdict(done)}))
+        click.echo(json.dumps({"dry_run": dry_run, **asdict(result)}))
     else:
-        _print_expiry(done, dry_run=dry_run)
-    if done.locked:
+        _print_result(result, dry_run=dry_run)
+    if result.locked:
         raise click.exceptions.Exit(1)
 
 
-def _print_expiry(done: ExpiryResult, *, dry_run: bool) -> None:
-    if not done.expired:
-        click.echo("No session's time is over.")
+def _print_result(result: ExpiryResult, *, dry_run: bool) -> None:
+    if not result.expired:
+        click.echo("No session is past its deadline.")
     else:
-        _print_counts("TIME IS OVER" if dry_run else "EXPIRED", done.expired)
-    if done.deadlines_updated:
-        what = "would be" if dry_run else "were"
-        click.echo(f"{done.deadlines_updated} other sessions {what} told when their time will be over: it had changed.")
-    if done.locked:
-        click.echo(
-            f"{done.locked} sessions stay open: STEPKEEP_ANSWERS_KEYS lacks the keys that they are sealed with.",
-            err=True,
-        )
-    if done.unreadable:
-        click.echo(f"{done.unreadable} sessions stay open: they can't be read.", err=True)
+        _print_counts("OVERDUE" if dry_run else "EXPIRED", result.expired)
+    if result.deadlines_updated:
+        verb = "would be" if dry_run else "were"
+        click.echo(f"The deadlines of {result.deadlines_updated} other sessions {verb} updated.")
+    if result.locked:
+        click.echo(f"{result.locked} sessions stay open: STEPKEEP_ANSWERS_KEYS lacks their keys.", err=True)
+    if result.unreadable:
+        click.echo(f"{result.unreadable} sessions stay open: they can't be read.", err=True)
 
 
 @sessions.command("purge")
 @click.option("--dry-run", is_flag=True, help="Only count.")
-@click.option("--archive", type=click.Path(path_type=Path), help="Write what goes into this new file first.")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--archive", type=click.Path(path_type=Path), help="Write the sessions into this new file first.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@told
-def purge_old(*, dry_run: bool, archive: Path | None, yes: bool, as_json: bool) -> None:
-    """Erase the sessions whose last change is longer ago than their survey's `retention`, or STEPKEEP_RETENTION.
+@handle_errors
+def purge_sessions(*, dry_run: bool, archive: Path | None, yes: bool, as_json: bool) -> None:
+    """Erase sessions past their retention: `retention` of their survey, or STEPKEEP_RETENTION, after the last change.
 
-    First it counts them, and asks. With --archive nothing is erased before its history lies in the file, as JSON Lines,
-    compressed if the name ends in .gz; it must not be there yet. It works beside a running server, and a run that was
-    interrupted is simply run again, with another file.
+    It counts the sessions and asks for confirmation. With --archive, sessions are erased only after they were written
+    to the file as JSON Lines, compressed if the name ends in .gz; the file must not exist. Works beside a running
+    server; run it again, with another file, to continue an interrupted run.
 
     \b
     Examples:
@@ -79,33 +75,29 @@ def purge_old(*, dry_run: bool, archive: Path | None, yes: bool, as_json: bool) 
       flask sessions purge --archive old-2026.jsonl.gz
       flask sessions purge --yes         from cron
     """
-    with nullcontext() if archive is None else PurgeArchive(store(), archive) as kept:
+    with nullcontext() if archive is None else PurgeArchive(store(), archive) as file:
         with progress("Counting") as show:
             counts = purge(store(), dry_run=True, progress=show)
         if not dry_run and any(counts.values()):
             if not yes:
-                _ask(counts)
+                _confirm(counts)
             with progress("Erasing") as show:
-                counts = purge(store(), archive=kept, progress=show)
+                counts = purge(store(), archive=file, progress=show)
     if as_json:
         click.echo(json.dumps({"dry_run": dry_run, "sessions": counts}))
     elif counts:
-        _print_counts("TOO OLD" if dry_run else "ERASED", counts)
+        _print_counts("STALE" if dry_run else "ERASED", counts)
     else:
         click.echo(NO_RETENTION)
 
 
-def _ask(counts: Mapping[str, int]) -> None:
-    """Return if they may go.
-
-    Raises:
-        Abort: they may not, or nobody is there to ask.
-    """
+def _confirm(counts: Mapping[str, int]) -> None:
+    """Ask for confirmation, and abort without it or without a terminal."""
     for survey, count in counts.items():
         click.echo(f"{survey}: {count}", err=True)
-    if not click.confirm(f"Erase these {sum(counts.values())} sessions, for good?", err=True):
+    if not click.confirm(f"Permanently erase these {sum(counts.values())} sessions?", err=True):
         raise click.Abort
 
 
-def _print_counts(head: str, counts: Mapping[str, int]) -> None:
-    table(("SURVEY", head), [(survey, str(count)) for survey, count in counts.items()])
+def _print_counts(header: str, counts: Mapping[str, int]) -> None:
+    print_table(("SURVEY", header), [(survey, str(count)) for survey, count in counts.items()])

@@ -20,7 +20,7 @@ from ..operations.export import (
     codebook_to_dict,
     codebook_to_markdown,
 )
-from .output import note, progress, store, told, usage
+from .output import audit, handle_errors, progress, store, usage_errors
 
 _MISSING = {
     "set_aside": "set-aside sessions were left out; support can read them",
@@ -46,7 +46,7 @@ _MISSING = {
 @click.option("--history", is_flag=True, help="Include the events of each session (jsonl).")
 @click.option("--drafts", is_flag=True, help="Include the text of drafts (long, jsonl with --history).")
 @with_appcontext
-@told
+@handle_errors
 def export_survey(survey: str, format_name: Any, output: Path | None, **options: Any) -> None:  # noqa: ANN401 - click's choice
     """Export the sessions of a survey, one row a session, or with --format long one row an event.
 
@@ -58,7 +58,7 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **options:
 
     `flask codebook` describes the columns.
     """
-    with usage():
+    with usage_errors():
         request = ExportRequest(
             survey_id=store().queries.key("x", survey).survey_id,
             format=format_name,
@@ -72,7 +72,7 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **options:
         raise click.UsageError(f"{format_name} is a binary format; use --output FILE")
     with progress("Exporting") as show:
         export = Export(store(), request, show)
-        note("survey_exported", survey_id=request.survey_id, format=format_name)
+        audit("survey_exported", survey_id=request.survey_id, format=format_name)
         file = export.write()
         if output is not None:
             replace_file(output, file.pieces)
@@ -86,7 +86,7 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **options:
 @click.argument("survey")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (default: Markdown).")
 @with_appcontext
-@told
+@handle_errors
 def show_codebook(survey: str, *, as_json: bool) -> None:
     """Describe each column of a survey's export: step, prompt, values with labels, revisions.
 

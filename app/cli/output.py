@@ -1,8 +1,7 @@
-"""What the commands share: errors as one line, exit codes, tables, progress, days, and the service behind them.
+"""What the commands share: errors and exit codes, tables, progress, and access to the application.
 
-Tables and progress bars are made for people at a terminal. Where the output goes into a file or a pipe, tables are
-plain lines, and there are no bars and no colours (nor with NO_COLOR). What participants wrote is shown with its control
-characters spelled out, so that no answer can steer the operator's terminal.
+On a terminal, tables and progress bars are formatted with rich. Redirected output has plain lines without bars and
+colours, as with NO_COLOR. Control characters of participants' texts are escaped: they must not control the terminal.
 """
 
 import functools
@@ -22,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from rich.table import Table
 from rich.text import Text
 
-from ..access.credentials import Credentials
+from ..access import Credentials
 from ..errors import (
     DatabaseUnavailable,
     DatabaseUnreachable,
@@ -32,8 +31,7 @@ from ..errors import (
     Overloaded,
     StepkeepError,
 )
-from ..sessions import SessionStore
-from ..store import audit
+from ..sessions import Action, SessionStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,11 +39,11 @@ R = TypeVar("R")
 MAX_DAYS = 3650.0
 
 NOT_FOUND = 3
-AWAY = 4
-"""Exit codes, beside 0 (done), 1 (refused, or something differs) and 2 (called the wrong way)."""
+UNAVAILABLE = 4
+"""Exit codes besides 0 (success), 1 (refused, or a check failed) and 2 (usage error)."""
 
-ROWS_TOGETHER = 200
-"""Rows of a table that are held to find how wide its columns are; further ones follow in these widths."""
+ROWS_A_PART = 200
+"""Rows of a table that determine the widths of its columns; further rows are printed as they are read."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -53,7 +51,7 @@ Row = tuple[str | None, ...]
 
 
 class Days(click.FloatRange):
-    """A time in days, above 0 and at most ten years."""
+    """A positive number of days, at most ten years."""
 
     name = "days"
 
@@ -61,7 +59,7 @@ class Days(click.FloatRange):
         super().__init__(min=0, min_open=True, max=MAX_DAYS)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
-        """Return the number of days; a NaN, which is in every range, is refused too."""
+        """Return the number of days; refuse NaN, which click accepts in any range."""
         days: float = super().convert(value, param, ctx)
         if math.isnan(days):
             self.fail(f"{value!r} is not a number of days.", param, ctx)
@@ -72,81 +70,81 @@ class _NotFound(click.ClickException):
     exit_code = NOT_FOUND
 
 
-class _Away(click.ClickException):
-    exit_code = AWAY
+class _Unavailable(click.ClickException):
+    exit_code = UNAVAILABLE
 
 
-_failures = {1: click.ClickException, NOT_FOUND: _NotFound, AWAY: _Away}
+_EXCEPTIONS = {1: click.ClickException, NOT_FOUND: _NotFound, UNAVAILABLE: _Unavailable}
 
 
-def told(command: Callable[P, R]) -> Callable[P, R]:
-    """Let the command's errors be one line, and an exit code of 1, NOT_FOUND or AWAY."""
+def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: print a StepkeepError as one line, and map it to an exit code."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except StepkeepError as error:
-            raise _failures[exit_code_of(error)](_said(error)) from error
+            raise _EXCEPTIONS[exit_code(error)](_message(error)) from error
 
     return run
 
 
 @contextmanager
-def usage() -> Iterator[None]:
-    """Let what is refused there be called the wrong way: exit code 2."""
+def usage_errors() -> Iterator[None]:
+    """Context manager: report InvalidInput as a usage error, exit code 2."""
     try:
         yield
     except InvalidInput as error:
         raise click.UsageError(str(error)) from error
 
 
-def _said(error: StepkeepError) -> str:
-    """Return what an operator is told, who may see where; a survey he names otherwise than REST does."""
+def _message(error: StepkeepError) -> str:
+    """Return the message for an operator, who may see the names of all surveys."""
     if isinstance(error, NoSuchSurvey):
         offered = ", ".join(error.offered) or "none"
         return f"there is no survey {error.survey_id!r} in STEPKEEP_SURVEYS_DIR, which has {offered}"
     return str(error)
 
 
-def exit_code_of(error: StepkeepError) -> int:
-    """Return the exit code of a command that ends with the error."""
+def exit_code(error: StepkeepError) -> int:
+    """Return the exit code for an error."""
     if isinstance(error, NotFound):
         return NOT_FOUND
-    return AWAY if isinstance(error, DatabaseUnavailable | DatabaseUnreachable | Overloaded) else 1
+    return UNAVAILABLE if isinstance(error, DatabaseUnavailable | DatabaseUnreachable | Overloaded) else 1
 
 
 def printable(text: str) -> str:
-    """Return the text with its control characters spelled out, as in Python."""
-    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+    """Return the text with escaped control characters."""
+    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
-def table(head: tuple[str, ...], rows: Iterable[Row]) -> None:
-    """Print rows under their heads, each column as wide as it needs; as they come, where there are many."""
+def print_table(header: tuple[str, ...], rows: Iterable[Row]) -> None:
+    """Print a table; after ROWS_A_PART rows, further ones are printed as they are read."""
     console = Console(highlight=False)
     remaining = iter(rows)
-    part = list(islice(remaining, ROWS_TOGETHER))
-    widths = [max(map(cell_len, column)) for column in zip(head, *map(_cells, part), strict=True)]
+    part = list(islice(remaining, ROWS_A_PART))
+    widths = [max(map(cell_len, column)) for column in zip(header, *map(_cells, part), strict=True)]
     if not console.is_terminal:
-        _print_plain(widths, [head])
+        _print_plain(widths, [header])
     is_first = True
     while part or is_first:
         if console.is_terminal:
-            _print_rich(console, head if is_first else None, widths, part)
+            _print_rich(console, header if is_first else None, widths, part)
         else:
             _print_plain(widths, map(_cells, part))
-        part, is_first = list(islice(remaining, ROWS_TOGETHER)), False
+        part, is_first = list(islice(remaining, ROWS_A_PART)), False
 
 
-def json_lines(items: Iterable[Mapping[str, Any]]) -> None:
-    """Print each as a line of JSON, as they come."""
+def print_jsonl(items: Iterable[Mapping[str, Any]]) -> None:
+    """Print each item as a line of JSON."""
     for item in items:
         click.echo(json.dumps(item))
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Give what shows how much is done and how long the rest takes, on the terminal; elsewhere it shows nothing."""
+    """Show a progress bar on a terminal; yield the function that updates it."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     counts = (MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
@@ -169,44 +167,35 @@ def _print_plain(widths: list[int], rows: Iterable[tuple[str, ...]]) -> None:
         click.echo("  ".join(padded).rstrip())
 
 
-def _print_rich(console: Console, head: tuple[str, ...] | None, widths: list[int], rows: list[Row]) -> None:
-    shown = Table(box=None, show_header=head is not None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name, width in zip(head or widths, widths, strict=True):
-        # No width of its own for what fits into a line: rich shares the terminal's among the columns.
-        shown.add_column(str(name), min_width=min(width, 4), width=width if sum(widths) < console.width else None)
+def _print_rich(console: Console, header: tuple[str, ...] | None, widths: list[int], rows: list[Row]) -> None:
+    table = Table(box=None, show_header=header is not None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name, width in zip(header or widths, widths, strict=True):
+        # Without a fixed width, rich distributes the width of the terminal if the table does not fit.
+        table.add_column(str(name), min_width=min(width, 4), width=width if sum(widths) < console.width else None)
     for row in rows:
-        shown.add_row(*(Text(cell, overflow="fold") for cell in _cells(row)))
-    console.print(shown)
+        table.add_row(*(Text(cell, overflow="fold") for cell in _cells(row)))
+    console.print(table)
 
 
-def note(
-    action: audit.Action, *, survey_id: str | None = None, user_id: str | None = None, **detail: str | int
-) -> None:
-    """Note in the audit log what the operator does."""
-    entry = audit.AuditEntry(
-        at=store().clock(), actor="operator", action=action, survey_id=survey_id, user_id=user_id, detail=detail
-    )
-    store().run_transaction(lambda connection: audit.record(connection, entry))
+def audit(action: Action, *, survey_id: str | None = None, user_id: str | None = None, **detail: str | int) -> None:
+    """Record an action of the operator in the audit log."""
+    store().audit_log.record("operator", action, survey_id=survey_id, user_id=user_id, detail=detail)
 
 
-def check_offered(survey: str) -> None:
-    """Return if there is such a survey, open or closed.
-
-    Raises:
-        NoSuchSurvey: there is none; names those that there are, since an operator may know.
-    """
-    offered = store().catalogue.surveys
-    if survey not in offered:
-        raise NoSuchSurvey(survey, tuple(offered))
+def require_survey(survey: str) -> None:
+    """Raise NoSuchSurvey, with the ids of all surveys, unless the catalogue has the survey."""
+    surveys = store().catalogue.surveys
+    if survey not in surveys:
+        raise NoSuchSurvey(survey, tuple(surveys))
 
 
 def store() -> SessionStore:
-    """Return the application's."""
-    found: SessionStore = flask.current_app.extensions["stepkeep"].store
-    return found
+    """Return the store of the application."""
+    store: SessionStore = flask.current_app.extensions["stepkeep"].store
+    return store
 
 
 def credentials() -> Credentials:
-    """Return the application's."""
-    found: Credentials = flask.current_app.extensions["stepkeep"].authenticator.credentials
-    return found
+    """Return the credentials of the application."""
+    credentials: Credentials = flask.current_app.extensions["stepkeep"].authenticator.credentials
+    return credentials

@@ -12,7 +12,7 @@ from ..core.files import replace_file
 from ..errors import InvalidInput
 from ..operations.analytics import Filters, csv_files, report_to_dict, summarize
 from ..operations.export import MODES, STATUSES
-from .output import note, progress, store, told, usage
+from .output import audit, handle_errors, progress, store, usage_errors
 
 
 @click.command("report")
@@ -32,7 +32,7 @@ from .output import note, progress, store, told, usage
 @click.option("--revision", default=None, help="Only sessions of this revision of the survey.")
 @click.option("--status", type=click.Choice(STATUSES), default=None, help="Only sessions with this status.")
 @with_appcontext
-@told
+@handle_errors
 def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bool, **filters: str | None) -> None:
     """Report on a survey: completion, drop-off, time for each step, distributions of answers.
 
@@ -47,9 +47,9 @@ def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bo
     """
     if output is None and folder is None and not as_json:
         raise click.UsageError("choose an output: --output FILE, --csv FOLDER or --json")
-    with usage():
+    with usage_errors():
         parsed = Filters.parse(**filters)
-    note("analytics_read", survey_id=store().queries.key("x", survey).survey_id)
+    audit("analytics_read", survey_id=store().queries.key("x", survey).survey_id)
     with progress("Counting") as show:
         summary = summarize(store(), survey, parsed, show)
     if output is not None:

@@ -1,31 +1,37 @@
-"""``flask sessions``: the group of the commands that look at, mend and end participants' sessions.
+"""``flask sessions``: the group, to which other modules add commands; and the selection of sessions by user id."""
 
-Others add to it what is theirs: ``privacy.py`` and those of the operations.
-"""
-
+import click
 from flask.cli import AppGroup
 
 from ..errors import NotFound
 from ..survey import SessionKey
 from .output import store
 
-SURVEYS = 1000
-"""Sessions of one participant that are looked at, at most."""
+MAX_SESSIONS = 1000
+"""Sessions of one participant that commands read."""
 
-sessions = AppGroup("sessions", help="Participants' sessions.")
+sessions = AppGroup("sessions", help="Sessions of participants.")
 
 
-def keys_of(user_id: str, survey: str | None) -> list[SessionKey]:
-    """Return the keys of the participant's sessions, or of the one that is named, which need not be there.
+def session_keys(user_id: str, survey: str | None) -> list[SessionKey]:
+    """Return the keys of a participant's sessions, or of one session, which need not exist.
 
     Raises:
-        NotFound: he has none.
-        InvalidInput: no user id, or no survey id.
+        NotFound: the participant has no session.
+        InvalidInput: the user id or survey id is invalid.
     """
     key = store().queries.key(user_id, survey)
     if survey is not None:
         return [key]
-    found = store().queries.keys_of_user(key.user_id, SURVEYS)
-    if not found:
+    keys = store().queries.keys_of_user(key.user_id, MAX_SESSIONS)
+    if not keys:
         raise NotFound(f"{user_id!r} has no session; `flask sessions list --user` finds ids by their beginning")
-    return found
+    return keys
+
+
+def only_key(user_id: str, keys: list[SessionKey]) -> SessionKey:
+    """Return the only key, or raise a usage error that asks for --survey."""
+    if len(keys) > 1:
+        surveys = ", ".join(key.survey_id for key in keys)
+        raise click.UsageError(f"{user_id!r} has sessions of {surveys}: choose one with --survey")
+    return keys[0]

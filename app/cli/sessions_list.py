@@ -1,4 +1,4 @@
-"""``flask sessions list``: which sessions there are, without what was answered in them."""
+"""``flask sessions list``: sessions without their answers."""
 
 import datetime
 from collections.abc import Iterator, Mapping
@@ -7,40 +7,62 @@ from typing import Any
 
 import click
 
-from ..core.timestamps import format_timestamp
-from ..store import SET_ASIDE
-from ..survey import Snapshot, status_at
+from ..core.timestamps import from_datetime
+from ..operations.integrity import is_set_aside
+from ..survey import Snapshot
 from . import sessions_set_aside
-from .output import check_offered, json_lines, note, store, table, told
+from .output import audit, handle_errors, print_jsonl, print_table, require_survey, store
 from .sessions import sessions
 
-SHOWN = 50
-PAGE = 500
+DEFAULT_LIMIT = 50
+PAGE_SIZE = 500
+_FIELDS = (
+    "user_id",
+    "survey_id",
+    "status",
+    "current_step",
+    "version",
+    "progress",
+    "is_audio_mode",
+    "created_at",
+    "updated_at",
+    "completed_at",
+)
 
 
 @sessions.command("list")
 @click.option("--survey", default=None, help="Only sessions of this survey.")
-@click.option("--status", type=click.Choice(("in_progress", "completed", "expired")), default=None, help="Only these.")
-@click.option("--step", default=None, help="Only those that are at this step.")
 @click.option(
-    "--since", type=click.DateTime(("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S")), default=None, help="Changed since, UTC."
+    "--status",
+    type=click.Choice(("in_progress", "completed", "expired")),
+    default=None,
+    help="Only sessions with this status.",
+)
+@click.option("--step", default=None, help="Only sessions whose current step this is.")
+@click.option(
+    "--since",
+    type=click.DateTime(("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S")),
+    default=None,
+    help="Only sessions changed since (UTC).",
 )
 @click.option("--user", "prefix", default=None, help="Only user ids that begin with this.")
-@click.option("--limit", type=click.IntRange(1, 1_000_000), default=SHOWN, show_default=True, help="How many, at most.")
-@click.option("--all", "is_all", is_flag=True, help="All of them, as they are read.")
-@click.option("--set-aside", "is_aside", is_flag=True, help="Those that could not be read and were set aside instead.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@told
-def show_list(
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), default=DEFAULT_LIMIT, show_default=True, help="Maximum number."
+)
+@click.option("--all", "is_all", is_flag=True, help="List all sessions.")
+@click.option("--set-aside", "is_aside", is_flag=True, help="List unreadable sessions that were set aside.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@handle_errors
+def list_sessions(
     limit: int,
     since: datetime.datetime | None,
     *,
     is_all: bool,
     is_aside: bool,
     as_json: bool,
-    **given: str | None,
+    **options: str | None,
 ) -> None:
-    """Show which sessions there are; in the order of their user ids, with --since in that of their last change.
+    """List sessions in the order of their user ids, or with --since in the order of their last change.
 
     \b
     Examples:
@@ -50,66 +72,52 @@ def show_list(
       flask sessions list --set-aside --user patient-7
     """
     if is_aside:
-        if since or given["status"] or given["step"]:
-            raise click.UsageError(
-                "--set-aside goes with --survey and --user alone: the rest of them may not be readable"
-            )
-        sessions_set_aside.print_list(given["prefix"], given["survey"], None if is_all else limit, as_json=as_json)
+        if since or options["status"] or options["step"]:
+            raise click.UsageError("--set-aside can be combined only with --survey and --user")
+        sessions_set_aside.print_list(options["prefix"], options["survey"], None if is_all else limit, as_json=as_json)
         return
-    filters = _filters(given)
-    note("sessions_listed", **filters)
-    since_us = None if since is None else int(since.replace(tzinfo=datetime.UTC).timestamp()) * 1_000_000
-    found = _found(filters, since_us)
-    chosen = found if is_all else islice(found, limit)
+    filters = _filters(options)
+    audit("sessions_listed", **filters)
+    matching = _matching(filters, None if since is None else from_datetime(since))
+    listed = matching if is_all else islice(matching, limit)
     if as_json:
-        json_lines(map(_facts, chosen))
+        print_jsonl(map(_to_dict, listed))
     else:
-        table(("USER", "SURVEY", "STATUS", "STEP", "VERSION", "DONE", "CHANGED (UTC)"), map(_row, chosen))
-    if not is_all and next(found, None) is not None:
-        click.echo(f"More follow after these {limit}: --limit or --all.", err=True)
+        print_table(("USER", "SURVEY", "STATUS", "STEP", "VERSION", "DONE", "CHANGED (UTC)"), map(_row, listed))
+    if not is_all and next(matching, None) is not None:
+        click.echo(f"There are more than {limit} sessions: use --limit or --all.", err=True)
 
 
-def _filters(given: Mapping[str, str | None]) -> dict[str, str]:
+def _filters(options: Mapping[str, str | None]) -> dict[str, str]:
     names = {"survey": "survey_id", "status": "status", "step": "current_step", "prefix": "user_id_prefix"}
-    filters = {names[name]: value for name, value in given.items() if value is not None}
-    if "survey_id" in filters and not next(_found({"survey_id": filters["survey_id"]}, None), None):
-        check_offered(filters["survey_id"])
+    filters = {names[name]: value for name, value in options.items() if value is not None}
+    if "survey_id" in filters and not next(_matching({"survey_id": filters["survey_id"]}, None), None):
+        require_survey(filters["survey_id"])
     return filters
 
 
-def _found(filters: Mapping[str, str], since_us: int | None) -> Iterator[Snapshot]:
+def _matching(filters: Mapping[str, str], updated_since: int | None) -> Iterator[Snapshot]:
     after = None
     while True:
-        page, after = store().queries.list(after=after, limit=PAGE, filters=filters, updated_since=since_us)
-        yield from (one for one in page if SET_ASIDE not in one.key.user_id)
+        page, after = store().queries.list(after=after, limit=PAGE_SIZE, filters=filters, updated_since=updated_since)
+        yield from (snapshot for snapshot in page if not is_set_aside(snapshot.key.user_id))
         if after is None:
             return
 
 
 def _row(snapshot: Snapshot) -> tuple[str, ...]:
-    facts = _facts(snapshot)
+    fields = _to_dict(snapshot)
     return (
-        facts["user_id"],
-        facts["survey_id"],
-        facts["status"],
-        facts["current_step"],
-        str(facts["version"]),
-        f"{facts['progress']:.0%}",
-        facts["updated_at"],
+        fields["user_id"],
+        fields["survey_id"],
+        fields["status"],
+        fields["current_step"],
+        str(fields["version"]),
+        f"{fields['progress']:.0%}",
+        fields["updated_at"],
     )
 
 
-def _facts(snapshot: Snapshot) -> dict[str, Any]:
-    state = snapshot.state
-    return {
-        "user_id": snapshot.key.user_id,
-        "survey_id": snapshot.key.survey_id,
-        "status": status_at(snapshot.survey, state, store().clock()),
-        "current_step": state.current_step,
-        "version": state.version,
-        "progress": round(snapshot.progress, 4),
-        "is_audio_mode": state.is_audio_mode,
-        "created_at": format_timestamp(state.started_at),
-        "updated_at": format_timestamp(state.updated_at),
-        "completed_at": format_timestamp(state.completed_at),
-    }
+def _to_dict(snapshot: Snapshot) -> dict[str, Any]:
+    fields = {**snapshot.to_full_dict(store().clock()), "progress": snapshot.progress}
+    return {name: fields[name] for name in _FIELDS}

@@ -1,123 +1,86 @@
-"""Sessions that were set aside because they could not be read: their rows and events, as they are stored.
+"""Print sessions that were set aside because they can't be read: rows and events as they are stored.
 
-Who looked is noted in the audit log, under the participant's own id.
+Reading them is recorded in the audit log under the participant's user id.
 """
 
 import json
-from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import click
 
 from ..errors import NotFound
-from ..store import SET_ASIDE, audit, raw_rows
+from ..operations.integrity import list_set_aside, read_stored_history, read_stored_session, split_set_aside_id
+from ..sessions import Action
 from ..survey import SessionKey
-from .output import json_lines, note, store, table
-
-PAGE = 500
-EVENTS_A_PAGE = 50
-SURVEYS = 1000
-
-Row = dict[str, Any]
+from .output import audit, print_jsonl, print_table, store
+from .sessions import MAX_SESSIONS, only_key
 
 
 def print_sessions(user_id: str, survey: str | None, *, as_json: bool) -> None:
-    """Print what the rows under this name hold, by column.
+    """Print the columns of the rows with this user id.
 
     Raises:
         NotFound: there is none.
-        MissingKey: a value is sealed with a key that is not there.
+        MissingKey: a value can't be decrypted.
     """
     for key in _keys(user_id, survey):
-        _note("session_read", key)
-        row = _read(key)
+        _audit("session_read", key)
+        row = read_stored_session(store(), key) or {}  # erased meanwhile
         if as_json:
-            json_lines([row])
+            print_jsonl([row])
         else:
-            table(("COLUMN", "STORED"), ((name, _text(value)) for name, value in row.items()))
+            print_table(("COLUMN", "VALUE"), ((name, _text(value)) for name, value in row.items()))
 
 
 def print_history(user_id: str, survey: str | None, after: int, limit: int, *, as_json: bool) -> None:
-    """Print what the events under this name hold, oldest first.
+    """Print the events of the session with this user id, oldest first.
 
     Raises:
-        click.UsageError: there are several such sessions, and no survey is named.
+        click.UsageError: there are several such sessions, and no survey is given.
         NotFound, MissingKey: as :func:`print_sessions`.
     """
-    keys = _keys(user_id, survey)
-    if len(keys) > 1:
-        raise click.UsageError(
-            f"{user_id!r} has sessions of {', '.join(key.survey_id for key in keys)}: name one, --survey"
-        )
-    _note("history_read", keys[0])
-    events = _events(keys[0], after, limit)
+    key = only_key(user_id, _keys(user_id, survey))
+    _audit("history_read", key)
+    events = islice(read_stored_history(store(), key, after), limit)
     if as_json:
-        json_lines(events)
+        print_jsonl(events)
     else:
-        table(("VERSION", "AT (UTC)", "WHAT", "STEP", "ANSWER", "MORE"), map(_event_row, events))
+        print_table(("VERSION", "TIMESTAMP (UTC)", "ACTION", "STEP", "ANSWER", "DATA"), map(_event_row, events))
 
 
 def print_list(prefix: str | None, survey: str | None, limit: int | None, *, as_json: bool) -> None:
-    """Print which there are, without what was answered in them; None: all of them."""
-    note("sessions_listed", set_aside=1)
-    found = _found(prefix or "", survey)
-    shown = islice(found, limit)
+    """Print the sessions that were set aside, without their answers; all of them if ``limit`` is None."""
+    audit("sessions_listed", set_aside=1)
+    matching = (
+        row
+        for row in list_set_aside(store())
+        if row["user_id"].startswith(prefix or "") and survey in (None, row["survey_id"])
+    )
+    listed = islice(matching, limit)
     if as_json:
-        json_lines(shown)
+        print_jsonl(listed)
     else:
         names = ("user_id", "survey_id", "version", "updated_at")
-        table(
-            ("USER", "SURVEY", "VERSION", "CHANGED (UTC)"), (tuple(_text(row[name]) for name in names) for row in shown)
-        )
-    if limit is not None and next(found, None) is not None:
-        click.echo(f"More follow after these {limit}: --limit or --all.", err=True)
+        rows = (tuple(_text(row[name]) for name in names) for row in listed)
+        print_table(("USER", "SURVEY", "VERSION", "CHANGED (UTC)"), rows)
+    if limit is not None and next(matching, None) is not None:
+        click.echo(f"There are more than {limit} sessions: use --limit or --all.", err=True)
 
 
 def _keys(user_id: str, survey: str | None) -> list[SessionKey]:
-    found = store().queries.keys_of_user(user_id, SURVEYS)
-    keys = [key for key in found if survey in (None, key.survey_id)]
+    keys = [key for key in store().queries.keys_of_user(user_id, MAX_SESSIONS) if survey in (None, key.survey_id)]
     if not keys:
-        raise NotFound(f"there is no session {user_id!r}; `flask sessions list --set-aside` shows which there are")
+        raise NotFound(f"there is no session {user_id!r}; `flask sessions list --set-aside` lists them")
     return keys
 
 
-def _read(key: SessionKey) -> Row:
-    row = store().run_read(lambda connection: raw_rows.read_session(connection, key, store().cipher))
-    return row or {}  # erased a moment ago
+def _audit(action: Action, key: SessionKey) -> None:
+    user_id, set_aside_at = split_set_aside_id(key.user_id)
+    audit(action, survey_id=key.survey_id, user_id=user_id, set_aside=set_aside_at)
 
 
-def _events(key: SessionKey, after: int, limit: int) -> Iterator[Row]:
-    while limit > 0:
-        page = _page(key, after, min(limit, EVENTS_A_PAGE))
-        yield from page
-        limit -= len(page)
-        if not page:
-            return
-        after = page[-1]["version"]
-
-
-def _page(key: SessionKey, after: int, limit: int) -> list[Row]:
-    return store().run_read(lambda connection: raw_rows.read_history(connection, key, after, limit, store().cipher))
-
-
-def _found(prefix: str, survey: str | None) -> Iterator[Row]:
-    after: SessionKey | None = None
-    while page := _listed(after):
-        yield from (row for row in page if row["user_id"].startswith(prefix) and survey in (None, row["survey_id"]))
-        after = SessionKey(page[-1]["survey_id"], page[-1]["user_id"])
-
-
-def _listed(after: SessionKey | None) -> list[Row]:
-    return store().run_read(lambda connection: raw_rows.read_set_aside(connection, after, PAGE))
-
-
-def _note(action: audit.Action, key: SessionKey) -> None:
-    participant, _, when = key.user_id.partition(SET_ASIDE)
-    note(action, survey_id=key.survey_id, user_id=participant, set_aside=when)
-
-
-def _event_row(event: Row) -> tuple[str, ...]:
+def _event_row(event: dict[str, Any]) -> tuple[str, ...]:
     return tuple(_text(event[name]) for name in ("version", "timestamp", "action", "step", "answer", "data"))
 
 

@@ -10,8 +10,7 @@ from flask.cli import AppGroup
 from ..core.timestamps import format_timestamp, from_datetime
 from ..errors import InvalidInput
 from ..operations import webhooks as operations
-from ..store import Delivery, outbox
-from .output import note, progress, store, table, told
+from .output import audit, handle_errors, print_table, progress, store
 
 webhooks = AppGroup("webhooks", help="Webhooks for sessions that are started, completed or expired.")
 
@@ -23,12 +22,12 @@ webhooks = AppGroup("webhooks", help="Webhooks for sessions that are started, co
     "events",
     multiple=True,
     required=True,
-    type=click.Choice(outbox.EVENTS),
+    type=click.Choice(operations.EVENTS),
     help="Event to deliver; repeatable.",
 )
 @click.option("--survey", default=None, help="Only events of this survey (default: all).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@told
+@handle_errors
 def add_webhook(url: str, events: tuple[str, ...], survey: str | None, *, as_json: bool) -> None:
     """Add a webhook for events from now on, and print its signing secret, which is shown only once.
 
@@ -38,7 +37,7 @@ def add_webhook(url: str, events: tuple[str, ...], survey: str | None, *, as_jso
       flask webhooks add https://clinic.example.org/stepkeep --event session.expired --survey phq9
     """
     added = operations.add_webhook(store(), url, events, survey)
-    note("webhook_added", survey_id=survey, webhook=added.webhook.id)
+    audit("webhook_added", survey_id=survey, webhook=added.webhook.id)
     if as_json:
         click.echo(json.dumps({**operations.webhook_to_dict(added.webhook), "secret": added.secret}))
         return
@@ -51,7 +50,7 @@ def add_webhook(url: str, events: tuple[str, ...], survey: str | None, *, as_jso
 
 @webhooks.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-@told
+@handle_errors
 def list_webhooks(*, as_json: bool) -> None:
     """List the webhooks with their events.
 
@@ -74,12 +73,12 @@ def list_webhooks(*, as_json: bool) -> None:
         )
         for webhook in listed
     ]
-    table(("WEBHOOK", "URL", "EVENTS", "SURVEY", "DISABLED"), rows)
+    print_table(("WEBHOOK", "URL", "EVENTS", "SURVEY", "DISABLED"), rows)
 
 
 @webhooks.command("remove")
 @click.argument("webhook")
-@told
+@handle_errors
 def remove_webhook(webhook: str) -> None:
     """Remove a webhook and its deliveries.
 
@@ -88,7 +87,7 @@ def remove_webhook(webhook: str) -> None:
       flask webhooks remove wh_0123456789abcdef
     """
     operations.get_webhook(store(), webhook)
-    note("webhook_removed", webhook=webhook)
+    audit("webhook_removed", webhook=webhook)
     with progress("Removing") as show:
         operations.remove_webhook(store(), webhook, lambda done: show(done, done + operations.BATCH_SIZE))
     click.echo(f"{webhook} is removed.")
@@ -96,7 +95,7 @@ def remove_webhook(webhook: str) -> None:
 
 @webhooks.command("disable")
 @click.argument("webhook")
-@told
+@handle_errors
 def disable_webhook(webhook: str) -> None:
     """Stop deliveries to a webhook; events are skipped until it is enabled, pending deliveries are kept.
 
@@ -105,13 +104,13 @@ def disable_webhook(webhook: str) -> None:
       flask webhooks disable wh_0123456789abcdef
     """
     operations.set_enabled(store(), webhook, enabled=False)
-    note("webhook_changed", webhook=webhook, enabled=0)
+    audit("webhook_changed", webhook=webhook, enabled=0)
     click.echo(f"{webhook} is disabled.")
 
 
 @webhooks.command("enable")
 @click.argument("webhook")
-@told
+@handle_errors
 def enable_webhook(webhook: str) -> None:
     """Enable a webhook: deliver pending events and those from now on.
 
@@ -120,7 +119,7 @@ def enable_webhook(webhook: str) -> None:
       flask webhooks enable wh_0123456789abcdef
     """
     operations.set_enabled(store(), webhook, enabled=True)
-    note("webhook_changed", webhook=webhook, enabled=1)
+    audit("webhook_changed", webhook=webhook, enabled=1)
     click.echo(f"{webhook} is enabled.")
 
 
@@ -133,7 +132,7 @@ def enable_webhook(webhook: str) -> None:
     show_default=True,
     help="How long the previous secret signs as well.",
 )
-@told
+@handle_errors
 def rotate_secret(webhook: str, overlap_hours: float) -> None:
     """Replace the signing secret of a webhook and print the new one, which is shown only once.
 
@@ -143,14 +142,14 @@ def rotate_secret(webhook: str, overlap_hours: float) -> None:
       flask webhooks rotate-secret wh_0123456789abcdef --overlap-hours 1
     """
     secret = operations.rotate_secret(store(), webhook, overlap_hours)
-    note("webhook_changed", webhook=webhook, secret="rotated")  # noqa: S106 - not a secret
+    audit("webhook_changed", webhook=webhook, secret="rotated")  # noqa: S106 - not a secret
     click.echo(secret)
     click.echo("Save the secret now: it is not shown again.", err=True)
 
 
 @webhooks.command("test")
 @click.argument("webhook")
-@told
+@handle_errors
 def send_test(webhook: str) -> None:
     """Send a signed `webhook.test` now and print the result; the exit code is 1 if it failed.
 
@@ -169,7 +168,7 @@ def send_test(webhook: str) -> None:
 @click.option("--failed", is_flag=True, help="Only deliveries that were given up.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-@told
+@handle_errors
 def show_deliveries(webhook: str | None, *, failed: bool, limit: int, as_json: bool) -> None:
     """List the deliveries of one webhook or all, newest first.
 
@@ -180,7 +179,7 @@ def show_deliveries(webhook: str | None, *, failed: bool, limit: int, as_json: b
     """
     if webhook is not None:
         operations.get_webhook(store(), webhook)
-    note("webhooks_read", **({} if webhook is None else {"webhook": webhook}))
+    audit("webhooks_read", **({} if webhook is None else {"webhook": webhook}))
     deliveries = _deliveries(webhook, limit, failed=failed)
     if as_json:
         for delivery in deliveries:
@@ -198,7 +197,7 @@ def show_deliveries(webhook: str | None, *, failed: bool, limit: int, as_json: b
         )
         for delivery in deliveries
     ]
-    table(("OCCURRED_AT", "WEBHOOK", "EVENT", "SESSION", "ATTEMPTS", "STATE", "LAST ERROR"), rows)
+    print_table(("OCCURRED_AT", "WEBHOOK", "EVENT", "SESSION", "ATTEMPTS", "STATE", "LAST ERROR"), rows)
 
 
 @webhooks.command("replay")
@@ -210,7 +209,7 @@ def show_deliveries(webhook: str | None, *, failed: bool, limit: int, as_json: b
     help="Only events from this day or time on (UTC).",
 )
 @click.option("--failed", is_flag=True, help="Only deliveries that were given up.")
-@told
+@handle_errors
 def replay(webhook: str, since: datetime.datetime | None, *, failed: bool) -> None:
     """Deliver delivered and given-up events again, with the same `webhook-id`.
 
@@ -220,7 +219,7 @@ def replay(webhook: str, since: datetime.datetime | None, *, failed: bool) -> No
       flask webhooks replay wh_0123456789abcdef --since 2026-11-26
     """
     operations.get_webhook(store(), webhook)
-    note("webhooks_replayed", webhook=webhook)
+    audit("webhooks_replayed", webhook=webhook)
     with progress("Reading") as show:
         count = operations.replay_deliveries(
             store(),
@@ -232,7 +231,7 @@ def replay(webhook: str, since: datetime.datetime | None, *, failed: bool) -> No
     click.echo(f"{count} deliveries are due again; the server sends them.")
 
 
-def _deliveries(webhook: str | None, limit: int, *, failed: bool) -> Iterator[Delivery]:
+def _deliveries(webhook: str | None, limit: int, *, failed: bool) -> Iterator[operations.Delivery]:
     before_id: int | None = None
     while limit > 0:
         page = operations.list_deliveries(store(), webhook, before_id, min(limit, 1000), failed=failed)
@@ -243,7 +242,7 @@ def _deliveries(webhook: str | None, limit: int, *, failed: bool) -> Iterator[De
             return
 
 
-def _state(delivery: Delivery) -> str:
+def _state(delivery: operations.Delivery) -> str:
     if delivery.delivered_at is not None:
         return f"delivered {format_timestamp(delivery.delivered_at)}"
     if delivery.failed_at is not None:

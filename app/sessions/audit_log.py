@@ -19,9 +19,20 @@ class AuditLog:
         self._clock = clock
 
     def record(
-        self, actor: str, action: Action, key: SessionKey | None = None, detail: audit.Detail | None = None
+        self,
+        actor: str,
+        action: Action,
+        key: SessionKey | None = None,
+        detail: audit.Detail | None = None,
+        *,
+        survey_id: str | None = None,
+        user_id: str | None = None,
     ) -> None:
         """Add an entry with the present time, committed.
+
+        Args:
+            key: the session that the entry is about.
+            survey_id, user_id: the same for an entry about a survey, or about a participant in all surveys.
 
         Raises:
             Unavailable: it was not recorded, or the outcome is unknown.
@@ -30,8 +41,8 @@ class AuditLog:
             at=self._clock(),
             actor=actor,
             action=action,
-            survey_id=None if key is None else key.survey_id,
-            user_id=None if key is None else key.user_id,
+            survey_id=survey_id if key is None else key.survey_id,
+            user_id=user_id if key is None else key.user_id,
             detail=detail or {},
         )
         self._run_transaction(lambda connection: audit.record(connection, entry))

@@ -103,9 +103,9 @@ def test_wrong_file_is_refused_as_printed() -> None:
 
 def test_answers_lead_where_the_tables_say() -> None:
     """Each row answers the steps in order."""
-    simulated_sessions = [one for one in examples() if one.table.header == ("Answers", "Current step")]
-    assert simulated_sessions
-    for example in simulated_sessions:
+    walked = [one for one in examples() if one.table.header == ("Answers", "Current step")]
+    assert walked
+    for example in walked:
         for answers, step in example.table.rows:
             walk = Walk(parse_survey(example.survey, "example.yaml"))
             for name, value in yaml.safe_load(unquoted(answers)).items():
@@ -116,10 +116,10 @@ def test_answers_lead_where_the_tables_say() -> None:
 
 def test_commands_do_what_the_tables_say() -> None:
     """Each row continues the row above it."""
-    simulated_sessions = [table for table in tables(TEXT) if table.header == ("Command", "Current step", "Answers")]
+    walked = [table for table in tables(TEXT) if table.header == ("Command", "Current step", "Answers")]
     complete = {parse_survey(block, "x.yaml").id: block for block in blocks(TEXT, "yaml") if block.startswith("id:")}
-    assert len(simulated_sessions) == 2
-    for table, survey_id in zip(simulated_sessions, ("visit", "tried"), strict=True):
+    assert len(walked) == 2
+    for table, survey_id in zip(walked, ("visit", "tried"), strict=True):
         walk = Walk(parse_survey(complete[survey_id], "example.yaml"))
         for command, step, answers in table.rows:
             state = walk.do(command_in(unquoted(command)))

@@ -104,14 +104,14 @@ def test_session_stays_when_it_changes_after_it_was_archived(
     """The archive does not record its erasure."""
     begin(keeping, ANN, at=old(keeping))
     begin(keeping, BOB, at=old(keeping))
-    real = PurgeArchive.keep
+    real = PurgeArchive.write
 
     def then_answered(archive: PurgeArchive, aged: Any) -> Any:
         kept = real(archive, aged)
         keeping.turns.submit(BOB, Restart(at=keeping.clock()))
         return kept
 
-    monkeypatch.setattr(PurgeArchive, "keep", then_answered)
+    monkeypatch.setattr(PurgeArchive, "write", then_answered)
     file = tmp_path / "old.jsonl"
     with PurgeArchive(keeping, file) as archive:
         assert purge(keeping, archive=archive)["phq9"] == 1
@@ -171,7 +171,7 @@ def test_participant_starts_again_when_the_session_is_being_erased(
     long_session(keeping, ANN, 60, old(keeping))
     told = Connection()
     keeping.subscribers.subscribe(ANN, told)
-    shrink = retention._Eraser._write
+    shrink = retention._Eraser._run
     calls: list[Any] = []
 
     def write(eraser: Any, work: Any, pace: Any) -> Any:
@@ -182,7 +182,7 @@ def test_participant_starts_again_when_the_session_is_being_erased(
             keeping.turns.submit(ANN, Answer(at=keeping.clock(), step="Q1", value=2))
         return result
 
-    monkeypatch.setattr(retention._Eraser, "_write", write)
+    monkeypatch.setattr(retention._Eraser, "_run", write)
     purge(keeping)
     purge(keeping)
     snapshot = keeping.queries.load(ANN)

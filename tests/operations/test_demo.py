@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import InvalidInput
 from app.operations.demo.arrivals import arrivals
-from app.operations.demo.fill import DemoPlan, clear, count, fill
+from app.operations.demo.fill import DemoPlan, clear_demo, count_demo, fill_demo
 from app.operations.demo.simulate import simulate
 from app.operations.integrity.verify import verify_sessions
 from app.sessions.service import SessionStore
@@ -24,14 +24,14 @@ PLAN = DemoPlan(sessions=60, days=30, until=UNTIL, seed=3)
 
 
 def filled(store: SessionStore, plan: DemoPlan = PLAN) -> list[dict[str, Any]]:
-    fill(store, plan)
+    fill_demo(store, plan)
     return dump(store)["sessions"]
 
 
 def test_fill_creates_valid_sessions(store: SessionStore) -> None:
     """Of each survey and status, each equal to its replay."""
     told: list[tuple[int, int]] = []
-    done = fill(store, PLAN, progress=lambda done, total: told.append((done, total)))
+    done = fill_demo(store, PLAN, progress=lambda done, total: told.append((done, total)))
     rows = dump(store)
     assert (done.sessions, done.turns) == (60, len(rows["session_history"]))
     assert told[-1] == (60, 60)
@@ -46,11 +46,11 @@ def test_fill_creates_valid_sessions(store: SessionStore) -> None:
 def test_same_seed_gives_the_same_sessions(store: SessionStore) -> None:
     """To the byte, including history and message ids; another seed gives others."""
     first = filled(store), dump(store)["session_history"]
-    clear(store)
+    clear_demo(store)
     again = filled(store), dump(store)["session_history"]
     assert again[0] == first[0]
     assert [{**row, "id": 0} for row in again[1]] == [{**row, "id": 0} for row in first[1]]
-    clear(store)
+    clear_demo(store)
     assert {row["answers"] for row in filled(store, DemoPlan(sessions=60, days=30, until=UNTIL, seed=4))} != {
         row["answers"] for row in first[0]
     }
@@ -64,34 +64,34 @@ def test_clear_erases_demo_data_only(store: SessionStore, monkeypatch: pytest.Mo
     ]
     store.turns.submit_many([(key, Begin(at=UNTIL)) for key in people])
     before = dump(store)
-    fill(store, PLAN, is_shared=True)
-    assert count(store) == 60
+    fill_demo(store, PLAN, is_shared=True)
+    assert count_demo(store) == 60
     told: list[tuple[int, int]] = []
-    assert clear(store, progress=lambda done, total: told.append((done, total))) == 60
+    assert clear_demo(store, progress=lambda done, total: told.append((done, total))) == 60
     assert told[-1] == (60, 60)
     after = dump(store)
     for table in ("sessions", "session_history", "erasures", "audit_log"):
         assert after[table] == before[table]
-    assert clear(store) == 0
+    assert clear_demo(store) == 0
 
 
 def test_fill_is_refused_when_there_are_participants(store: SessionStore) -> None:
     """Nothing is created."""
     store.turns.submit(SessionKey("phq9", "ann"), Begin(at=UNTIL))
-    with pytest.raises(InvalidInput, match=r"sessions of people.*--yes"):
-        fill(store, PLAN)
-    assert count(store) == 0
+    with pytest.raises(InvalidInput, match=r"sessions of participants.*--yes"):
+        fill_demo(store, PLAN)
+    assert count_demo(store) == 0
 
 
 def test_fill_is_refused_for_an_existing_seed_or_an_unknown_survey(store: SessionStore) -> None:
     """A second seed is accepted."""
-    fill(store, PLAN)
+    fill_demo(store, PLAN)
     with pytest.raises(InvalidInput, match=r"seed 3 already.*demo clear"):
-        fill(store, PLAN)
+        fill_demo(store, PLAN)
     with pytest.raises(InvalidInput, match=r"no survey 'nope'.*phq9"):
-        fill(store, DemoPlan(sessions=1, days=1, until=UNTIL, surveys=("nope",), seed=9))
-    fill(store, DemoPlan(sessions=5, days=1, until=UNTIL, surveys=("phq9",), seed=31))
-    assert count(store) == 65
+        fill_demo(store, DemoPlan(sessions=1, days=1, until=UNTIL, surveys=("nope",), seed=9))
+    fill_demo(store, DemoPlan(sessions=5, days=1, until=UNTIL, surveys=("phq9",), seed=31))
+    assert count_demo(store) == 65
 
 
 def test_arrivals_are_ordered_and_follow_daily_and_weekly_patterns() -> None:

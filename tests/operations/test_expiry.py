@@ -205,14 +205,14 @@ def test_session_stays_open_when_an_answer_is_committed_first(
     """The deadline is checked again under the lock."""
     others = [SessionKey("phq9", f"user{number}") for number in range(3)]
     begin(expiring, ANN, *others, at=clock.now - 14 * DAY_US)
-    real = expiry._judged
+    real = expiry._classify
 
     def then_answered(*args: Any) -> Any:
         found = real(*args)
         assert isinstance(expiring.turns.submit(ANN, Answer(at=clock.now - 1, step="Q1", value=1)), Committed)
         return found
 
-    monkeypatch.setattr(expiry, "_judged", then_answered)
+    monkeypatch.setattr(expiry, "_classify", then_answered)
     assert expire(expiring).expired == {"phq9": 3}
     assert status(expiring, ANN) == "in_progress"
     assert listed(expiring, "expired") == set(others)
@@ -225,14 +225,14 @@ def test_deadline_is_not_updated_when_the_row_changed(
     earlier = open_store(plain, clock)
     begin(earlier, BOB, at=clock.now - DAY_US)
     earlier.close()
-    real = expiry._judged
+    real = expiry._classify
 
     def then_begun_anew(*args: Any) -> Any:
         found = real(*args)
         expiring.turns.submit(BOB, Restart(at=clock.now))
         return found
 
-    monkeypatch.setattr(expiry, "_judged", then_begun_anew)
+    monkeypatch.setattr(expiry, "_classify", then_begun_anew)
     expire(expiring)
     monkeypatch.undo()
     assert expire(expiring) == ExpiryResult(expired={}, deadlines_updated=0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from app.errors import NoSuchSession
-from app.operations.integrity.rebuild import RebuildRefused, RebuildResult, rebuild, rebuild_all
+from app.operations.integrity.rebuild import RebuildRefused, RebuildResult, rebuild_all, rebuild_session
 from app.operations.integrity.verify import verify_sessions
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
@@ -61,7 +61,7 @@ def test_damaged_row_is_restored(store: SessionStore, seed: int, number: int, wr
     keys = simulated_sessions(store, seed, 3)
     rows, events = [read_row(store, key) for key in keys], read_history(store)
     change_row(store, keys[number], **(wrong | {"updated_at": None}))
-    rebuild(store, keys[number])
+    rebuild_session(store, keys[number])
     assert [read_row(store, key) for key in keys] == rows
     assert read_history(store) == events
     assert verdicts(store) == {"same"}
@@ -85,7 +85,7 @@ def test_wrong_version_is_corrected(store: SessionStore) -> None:
     row = read_row(store, ANN)
     for version in (0, 2, 99):
         change_row(store, ANN, version=version)
-        assert rebuild(store, ANN) == RebuildResult(key=ANN, changed=("version",))
+        assert rebuild_session(store, ANN) == RebuildResult(key=ANN, changed=("version",))
         assert read_row(store, ANN) == row
     result = store.turns.submit(ANN, Answer(at=store.clock(), step="Q4", value=0))
     assert result.state is not None
@@ -99,9 +99,9 @@ def test_rebuild_is_refused_when_an_event_is_missing(store: SessionStore, versio
     delete_event(store, ANN, version)
     row = read_row(store, ANN)
     with pytest.raises(RebuildRefused, match=f"version {version} is missing in its history.*--lossy"):
-        rebuild(store, ANN)
+        rebuild_session(store, ANN)
     assert read_row(store, ANN) == row
-    rebuild(store, ANN, lossy=True)
+    rebuild_session(store, ANN, lossy=True)
     assert f"Q{version - 1}" not in json.loads(read_row(store, ANN)["answers"])
     result = store.turns.submit(ANN, Answer(at=store.clock(), step="Q4" if version == 2 else "Q3", value=0))
     assert result.state is not None
@@ -113,7 +113,7 @@ def test_dry_run_changes_nothing(store: SessionStore) -> None:
     answered(store)
     change_row(store, ANN, answers="{}")
     row = read_row(store, ANN)
-    assert rebuild(store, ANN, dry_run=True) == RebuildResult(key=ANN, changed=("answers",))
+    assert rebuild_session(store, ANN, dry_run=True) == RebuildResult(key=ANN, changed=("answers",))
     assert rebuild_all(store, dry_run=True) == [RebuildResult(key=ANN, changed=("answers",))]
     assert read_row(store, ANN) == row
     assert store.run_read(lambda connection: audit.read_page(connection, None, 10, {})).entries == []
@@ -123,8 +123,8 @@ def test_rebuild_is_recorded_in_the_audit_log_once(store: SessionStore) -> None:
     """With names of fields only; a second run changes and records nothing."""
     answered(store)
     change_row(store, ANN, answers='{"Q1":"a secret"}')
-    rebuild(store, ANN, actor="key:1 (x)")
-    assert rebuild(store, ANN) == RebuildResult(key=ANN, changed=())
+    rebuild_session(store, ANN, actor="key:1 (x)")
+    assert rebuild_session(store, ANN) == RebuildResult(key=ANN, changed=())
     (one,) = store.run_read(lambda connection: audit.read_page(connection, None, 10, {})).entries
     entry = one.entry
     assert (entry.actor, entry.action, entry.user_id, entry.detail) == (
@@ -135,11 +135,11 @@ def test_rebuild_is_recorded_in_the_audit_log_once(store: SessionStore) -> None:
 def test_rebuild_is_refused_without_a_session_or_a_history(store: SessionStore) -> None:
     """Nothing changes."""
     with pytest.raises(NoSuchSession):
-        rebuild(store, ANN)
+        rebuild_session(store, ANN)
     store.turns.submit(ANN, Begin(at=store.clock()))
     delete_event(store, ANN, 1)
-    with pytest.raises(RebuildRefused, match="its history has no state"):
-        rebuild(store, ANN)
+    with pytest.raises(RebuildRefused, match="no event has a state"):
+        rebuild_session(store, ANN)
     (refused,) = rebuild_all(store)
     assert isinstance(refused, RebuildRefused)
 
@@ -150,7 +150,7 @@ def test_encrypted_session_is_rebuilt_encrypted(settings: Settings) -> None:
     try:
         answered(store)
         change_row(store, ANN, answers="{oops")
-        assert rebuild(store, ANN).changed == ("row",)
+        assert rebuild_session(store, ANN).changed == ("row",)
         assert read_row(store, ANN)["answers"].startswith("enc:")
         assert verdicts(store) == {"same"}
     finally:

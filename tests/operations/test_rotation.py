@@ -102,7 +102,7 @@ def test_every_value_is_encrypted_with_the_first_key_and_nothing_else_changes(op
     before, seen = others(engine), []
     done = rotate_keys(store, batch_size=5, progress=lambda at, total: seen.append((at, total)))
     assert (done.sessions, done.locked, done.damaged, done.undecryptable) == (8, 0, 0, ())
-    assert done.entries == 8 * (3 + ANSWERS - 1)
+    assert done.events == 8 * (3 + ANSWERS - 1)
     assert others(engine) == before
     assert key_id(OLD) not in all_values(engine)
     assert '"clinic"' not in all_values(engine)
@@ -123,7 +123,7 @@ def test_second_run_takes_no_lock(opened: Open, monkeypatch: pytest.MonkeyPatch)
         raise AssertionError("it wrote")
 
     monkeypatch.setattr(store, "run_transaction", write)
-    assert rotate_keys(store) == RotationResult(sessions=0, events=0, locked=0, damaged=0, unopened=())
+    assert rotate_keys(store) == RotationResult(sessions=0, events=0, locked=0, damaged=0, undecryptable=())
 
 
 @pytest.mark.parametrize("way", ["to_plain", "plain first"])
@@ -131,7 +131,7 @@ def test_values_are_unchanged_after_decryption_and_encryption(opened: Open, engi
     """Byte for byte the same JSON."""
     fill(opened())
     before = all_values(engine)
-    assert rotate_keys(opened(keys_of(NEW)), batch=7).sessions == len(USERS)
+    assert rotate_keys(opened(keys_of(NEW)), batch_size=7).sessions == len(USERS)
     assert '"clinic"' not in all_values(engine)
     if way == "to_plain":
         done = rotate_keys(opened(keys_of(OLD, NEW)), to_plain=True)
@@ -167,7 +167,7 @@ def test_answers_continue_beside_a_rotation(opened: Open, engine: Engine) -> Non
             is_over.set()
         counts = [one.result(60) for one in live]
     assert done.locked == done.damaged == 0
-    assert done.entries >= len(USERS) * ANSWERS
+    assert done.events >= len(USERS) * ANSWERS
     assert rotate_keys(operator).is_complete
     assert key_id(OLD) not in all_values(engine)
     store = opened(keys_of(NEW))
@@ -198,13 +198,13 @@ def test_rows_are_locked_while_they_are_converted(
     """A turn in between would be overwritten."""
     fill(opened(keys_of(OLD)))
     store, held = opened(keys_of(NEW, OLD)), []
-    real = key_rotation._made
+    real = key_rotation._convert
 
     def made(kind: Any, row: Any, target: Any) -> Any:
         held.append(is_locked(engine, kind.table))
         return real(kind, row, target)
 
-    monkeypatch.setattr(key_rotation, "_made", made)
+    monkeypatch.setattr(key_rotation, "_convert", made)
     rotate_keys(store)
     assert len(held) > len(USERS)
     assert all(held)
@@ -217,7 +217,7 @@ def test_participant_of_two_surveys_is_rotated_in_both(opened: Open, engine: Eng
     keys = [SessionKey(survey, user) for survey in old.catalogue.surveys for user in ("a", "b")]
     assert len(keys) > 2
     old.turns.submit_many([(key, Begin(at=1)) for key in keys])
-    assert rotate_keys(opened(keys_of(NEW, OLD)), batch=1).sessions == len(keys)
+    assert rotate_keys(opened(keys_of(NEW, OLD)), batch_size=1).sessions == len(keys)
     assert key_id(OLD) not in all_values(engine)
 
 
@@ -252,7 +252,7 @@ def tell(done, total):
     if done >= int(sys.argv[1]):
         sys.stdin.read()
 
-rotate_keys(open_store(read_settings()), batch=4, progress=tell)
+rotate_keys(open_store(read_settings()), batch_size=4, progress=tell)
 """
 
 
@@ -283,7 +283,7 @@ def test_rotation_can_be_killed_and_run_again(opened: Open, engine: Engine, sett
     store = opened(keys_of(NEW, OLD))
     check(store)
     done = rotate_keys(store)
-    assert 0 < done.entries < len(USERS) * (3 + ANSWERS - 1) + 1
+    assert 0 < done.events < len(USERS) * (3 + ANSWERS - 1) + 1
     assert done.sessions < len(USERS)
     assert rotate_keys(store).is_complete
     check(opened(keys_of(NEW)))

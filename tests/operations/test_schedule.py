@@ -59,7 +59,7 @@ def test_round_expires_archives_and_erases(opened: Open, tmp_path: Path, caplog:
     (file,) = tmp_path.glob("stepkeep-*.jsonl.gz")
     assert [one.key for one in read_archive(file)] == [ANN]
     assert [record.getMessage() for record in caplog.records] == [
-        "maintenance: 2 sessions expired, 0 ends of their time corrected, 1 erased for their age"
+        "maintenance: 2 sessions expired, 0 deadlines updated, 1 sessions erased"
     ]
 
 
@@ -88,7 +88,7 @@ def test_round_stops_when_another_process_has_the_lease(opened: Open, monkeypatc
 
     def expire(_store: SessionStore, **_: object) -> None:
         store.clock = store.queries.clock = later
-        rounds._go_on(0, 0)
+        rounds._on_progress(0, 0)
 
     monkeypatch.setattr(scheduler, "expire", expire)
     assert not rounds.run_round()
@@ -98,9 +98,9 @@ def test_round_stops_when_another_process_has_the_lease(opened: Open, monkeypatc
 def test_thread_runs_rounds_until_the_store_is_closed(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also after a failed round; no thread is left."""
     store = opened()
-    monkeypatch.setattr(MaintenanceScheduler, "round", rounding := _Rounding())
+    monkeypatch.setattr(MaintenanceScheduler, "run_round", rounding := _Rounding())
     rounds = MaintenanceScheduler(store, first_delay_s=0)
-    rounds._every_s = 0.001
+    rounds._interval_s = 0.001
     rounds.start()
     assert rounding.was_third.wait(30)
     thread = rounds._thread

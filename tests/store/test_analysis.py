@@ -1,4 +1,4 @@
-"""What figures are counted from: rows and events in short, the same on each database, and never what is encrypted."""
+"""What figures are counted from: rows and events in short, the same on each database, and never what is sealed."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ OTHERS = ["other"] * (CODES - len(ACTIONS))
 ODD = 'a "step", with \\ and ü\n'
 
 
-def simulated_sessions(store: SessionStore, key: SessionKey) -> None:
+def walked(store: SessionStore, key: SessionKey) -> None:
     """Begin, answer and do other things, a microsecond and more apart."""
     store.turns.submit(key, Begin(at=AT, is_audio_mode=True))
     store.turns.submit(key, Answer(at=AT + 1, step="Q1", value=2))
@@ -52,7 +52,7 @@ def events_of(store: SessionStore, user_id: str = "ann") -> list[tuple[int, str,
 
 def test_events_are_told_to_the_microsecond(store: SessionStore) -> None:
     """Version, action, step and time of each; what somebody noted is an action like all others."""
-    simulated_sessions(store, ANN)
+    walked(store, ANN)
     assert events_of(store) == [
         (1, "started", "Q1", AT),
         (2, "answered", "Q1", AT + 1),
@@ -64,7 +64,7 @@ def test_events_are_told_to_the_microsecond(store: SessionStore) -> None:
 
 def test_times_are_the_same_whatever_form_the_database_gives_them(store: SessionStore) -> None:
     """An operator of PostgreSQL may have set another DateStyle; a URL that asks for one is overruled."""
-    simulated_sessions(store, ANN)
+    walked(store, ANN)
     url = store.settings.database_url
     if url.startswith("postgresql"):
         german = f"{url}{'&' if '?' in url else '?'}options=-cdatestyle%3DGerman"
@@ -86,7 +86,7 @@ def test_any_step_and_a_missing_time_are_told(store: SessionStore) -> None:
 
 def test_whole_seconds_and_times_of_hand_are_read(store: SessionStore) -> None:
     """SQLite keeps what was written, with fewer digits behind the point or none; another text is no time."""
-    simulated_sessions(store, ANN)
+    walked(store, ANN)
     if store.settings.database_url.startswith("sqlite"):
         for written, at in (("2025-11-24 16:00:00", 0), ("2025-11-24 16:00:00.5", 500_000), ("yesterday", None)):
 
@@ -142,7 +142,7 @@ def test_sessions_come_a_part_at_a_time(store: SessionStore, monkeypatch: pytest
 
 def test_session_is_told_as_it_is(store: SessionStore) -> None:
     """Its times as numbers, answers as they are stored."""
-    simulated_sessions(store, ANN)
+    walked(store, ANN)
     (row,) = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", None, 10))
     assert row == SessionRow(
         user_id="ann",
@@ -160,10 +160,10 @@ def test_session_is_told_as_it_is(store: SessionStore) -> None:
 
 
 def test_no_answer_is_read_for_the_times(settings: Settings) -> None:
-    """What may be encrypted stays in the database: the statement names neither answers nor data."""
+    """What may be sealed stays in the database: the statement names neither answers nor data."""
     key = base64.b64encode(bytes(range(32))).decode()
     store = open_store(settings.model_copy(update={"answers_keys": SecretStr(key)}))
-    simulated_sessions(store, ANN)
+    walked(store, ANN)
     asked: list[str] = []
     event.listen(store.queries.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
     assert len(events_of(store)) == 5

@@ -327,7 +327,7 @@ REFUSED = [Refused(*row) for row in (
     ("a session does not expire before its time", VISIT, FELT, Expire(at=LATE - 1), "unchanged"),
     ("a session expires once", VISIT, at("felt", {"seen": True}, status="expired"), Expire(at=LATE), "unchanged"),
     ("a completed session does not expire", VISIT, END, Expire(at=LATE), "unchanged"),
-    ("a session of an unknown survey cannot be simulated_sessions", None, at("own"), answer("own", 1), "not_current"),
+    ("a session of an unknown survey cannot be walked", None, at("own"), answer("own", 1), "not_current"),
     ("a command for another version than the session has is refused",
      VISIT, at("seen"), replace(answer("seen", True), expected_version=4), "version_conflict"),
     ("a session that does not exist is at version 0", VISIT, None, Begin(at=NOW, expected_version=1), "version_conflict"),

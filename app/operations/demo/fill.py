@@ -1,8 +1,8 @@
 """Fill the database with demo sessions of the catalogue's surveys, as participants would have left them.
 
 The commands go through ``submit_many`` with times in the past, so demo sessions are like all others. The user ids
-``demo-<seed>-<number>`` identify them; :func:`clear` erases them and no others. The same seed, surveys, days and end
-give the same sessions.
+``demo-<seed>-<number>`` identify them; :func:`clear_demo` erases them and no others. The same seed, surveys, days and
+end give the same sessions.
 """
 
 import random
@@ -59,7 +59,7 @@ class FillResult:
     turns: int
 
 
-def fill(
+def fill_demo(
     store: SessionStore, plan: DemoPlan, *, is_shared: bool = False, progress: Progress = lambda _done, _total: None
 ) -> FillResult:
     """Create and commit the demo sessions of a plan.
@@ -69,7 +69,7 @@ def fill(
 
     Raises:
         InvalidInput: there are sessions of participants, or of this seed; or a survey is not offered.
-        Unavailable: the database is unavailable; :func:`clear` erases what was created before.
+        Unavailable: the database is unavailable; :func:`clear_demo` erases what was created before.
     """
     surveys = _surveys(store, plan)
     _require_room(store, plan, is_shared=is_shared)
@@ -84,12 +84,12 @@ def fill(
     return FillResult(done, submitted)
 
 
-def clear(store: SessionStore, *, progress: Progress = lambda _done, _total: None) -> int:
+def clear_demo(store: SessionStore, *, progress: Progress = lambda _done, _total: None) -> int:
     """Erase the demo sessions of every seed, and return their number; can be interrupted and run again.
 
     They are not added to the list of erasures.
     """
-    total = count(store)
+    total = count_demo(store)
     erased = 0
     for keys in _pages(store):
         demo = [key for key in keys if _is_demo(key.user_id)]
@@ -101,7 +101,7 @@ def clear(store: SessionStore, *, progress: Progress = lambda _done, _total: Non
     return erased
 
 
-def count(store: SessionStore) -> int:
+def count_demo(store: SessionStore) -> int:
     """Return the number of demo sessions."""
     return sum(_is_demo(key.user_id) for keys in _pages(store) for key in keys)
 

@@ -1,6 +1,19 @@
-"""Integrity checks: verify sessions against the replay of their history, and rebuild them from it."""
+"""Integrity checks: verify sessions against the replay of their history, rebuild them, and read set-aside sessions."""
 
-from .rebuild import RebuildRefused, RebuildResult, rebuild, rebuild_all
+from .rebuild import RebuildRefused, RebuildResult, rebuild_all, rebuild_session
+from .set_aside import is_set_aside, list_set_aside, read_stored_history, read_stored_session, split_set_aside_id
 from .verify import SessionCheck, verify_sessions
 
-__all__ = ["RebuildRefused", "RebuildResult", "SessionCheck", "rebuild", "rebuild_all", "verify_sessions"]
+__all__ = [
+    "RebuildRefused",
+    "RebuildResult",
+    "SessionCheck",
+    "is_set_aside",
+    "list_set_aside",
+    "read_stored_history",
+    "read_stored_session",
+    "rebuild_all",
+    "rebuild_session",
+    "split_set_aside_id",
+    "verify_sessions",
+]

@@ -36,7 +36,7 @@ class RebuildResult:
     changed: tuple[str, ...]
 
 
-def rebuild(
+def rebuild_session(
     store: SessionStore, key: SessionKey, *, dry_run: bool = False, lossy: bool = False, actor: str = "operator"
 ) -> RebuildResult:
     """Replace the session's row by the replay of its history, and return what changed, possibly nothing.
@@ -86,7 +86,7 @@ def _try_to_rebuild(
     store: SessionStore, check: SessionCheck, *, dry_run: bool, lossy: bool
 ) -> "RebuildResult | RebuildRefused":
     try:
-        return rebuild(store, check.key, dry_run=dry_run, lossy=lossy)
+        return rebuild_session(store, check.key, dry_run=dry_run, lossy=lossy)
     except RebuildRefused as refused:
         return refused
     except NoSuchSession:
@@ -129,9 +129,8 @@ def _write(
     connection: Connection, store: SessionStore, key: SessionKey, state: SessionState, survey: Survey | None
 ) -> None:
     values = rows.changed_row(key, state, expires_at(survey, state), rows.RowFormat(to_datetime, store.cipher))
-    row = dict(
-        zip((column.name for column in rows.UPDATE_COLUMNS), values, strict=False)
-    )  # the values end with the key
+    # The values end with the key, which does not change.
+    row = dict(zip((column.name for column in rows.UPDATE_COLUMNS), values, strict=False))
     row["created_at"] = to_datetime(state.started_at)
     where = (tables.sessions.c.user_id == key.user_id, tables.sessions.c.survey_id == key.survey_id)
     connection.execute(update(tables.sessions).where(*where).values(row))

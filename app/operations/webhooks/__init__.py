@@ -4,10 +4,11 @@ Events are written to the outbox in the transaction of the turn that caused them
 receiver recognizes repeated messages by their ``webhook-id``.
 """
 
-from ...store import WebhookEvent
+from ...store import Delivery, WebhookEvent
 from .dispatcher import Dispatcher
 from .management import (
     BATCH_SIZE,
+    EVENTS,
     ID_PATTERN,
     OVERLAP_HOURS,
     NewWebhook,
@@ -27,10 +28,12 @@ from .url_policy import MAX_URL, URL_PATTERN, origin
 
 __all__ = [
     "BATCH_SIZE",
+    "EVENTS",
     "ID_PATTERN",
     "MAX_URL",
     "OVERLAP_HOURS",
     "URL_PATTERN",
+    "Delivery",
     "Dispatcher",
     "NewWebhook",
     "WebhookEvent",

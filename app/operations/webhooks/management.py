@@ -29,6 +29,9 @@ from .url_policy import allows_private_networks, validate_url
 
 HOUR_US = 3600 * SECOND_US
 
+EVENTS = outbox.EVENTS
+"""The names of all events."""
+
 OVERLAP_HOURS = 24
 """How long a replaced secret signs beside the new one."""
 
@@ -76,9 +79,8 @@ def add_webhook(store: SessionStore, url: object, events: Iterable[str], survey_
     def insert(connection: Connection) -> None:
         if len(outbox.read_webhooks(connection)) >= MAX_WEBHOOKS:
             raise InvalidInput(f"there are already {MAX_WEBHOOKS} webhooks, the maximum: remove one first")
-        if (
-            outbox.read_webhook(connection, webhook_id) is None
-        ):  # otherwise a retried transaction was committed after all
+        # If it exists, a transaction that is being retried was committed after all.
+        if outbox.read_webhook(connection, webhook_id) is None:
             outbox.add_webhook(connection, webhook)
 
     store.run_transaction(insert)
@@ -258,8 +260,8 @@ def read_secrets(store: SessionStore, webhook: Webhook) -> list[Secret]:
 
 def _validate_events(events: Iterable[str]) -> tuple[WebhookEvent, ...]:
     names = list(dict.fromkeys(events))
-    unknown = [name for name in names if name not in outbox.EVENTS]
+    unknown = [name for name in names if name not in EVENTS]
     if unknown or not names:
         problem = f"unknown event {str(unknown[0])[:40]!r}" if unknown else "no events"
-        raise InvalidInput(f"{problem}: choose from {', '.join(outbox.EVENTS)}")
+        raise InvalidInput(f"{problem}: choose from {', '.join(EVENTS)}")
     return cast("tuple[WebhookEvent, ...]", tuple(names))

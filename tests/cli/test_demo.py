@@ -10,8 +10,8 @@ from flask.testing import FlaskCliRunner
 from app.sessions.service import SessionStore
 from app.survey.commands import Begin
 from app.survey.snapshot import SessionKey
+from tests.cli.test_privacy import closed, opened
 from tests.conftest import SURVEYS
-from tests.test_cli_privacy import closed, opened
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def test_fill_says_how_much_and_clear_asks_first(run: FlaskCliRunner) -> None:
     assert done.exit_code == 0
     assert done.output.startswith("20 sessions, ")
     assert run.invoke(args=["demo", "clear"], input="n\n").exit_code == 1
-    assert "20 sessions of demo data erased" in run.invoke(args=["demo", "clear", "--yes"]).output
-    assert run.invoke(args=["demo", "clear"]).output == "0 sessions of demo data erased.\n"
+    assert "20 demo sessions erased" in run.invoke(args=["demo", "clear", "--yes"]).output
+    assert run.invoke(args=["demo", "clear"]).output == "0 demo sessions erased.\n"
 
 
 def test_people_are_left_in_peace(app: flask.Flask, run: FlaskCliRunner) -> None:
@@ -41,7 +41,7 @@ def test_people_are_left_in_peace(app: flask.Flask, run: FlaskCliRunner) -> None
     store: SessionStore = app.extensions["stepkeep"].store
     store.turns.submit(SessionKey("phq9", "ann"), Begin(at=store.clock()))
     refused = run.invoke(args=["demo", "fill", "--sessions", "5"])
-    assert (refused.exit_code, "sessions of people" in refused.output) == (1, True)
+    assert (refused.exit_code, "sessions of participants" in refused.output) == (1, True)
     assert run.invoke(args=["demo", "fill", "--sessions", "5", "--yes"]).exit_code == 0
     run.invoke(args=["demo", "clear", "--yes"])
     assert store.queries.load(SessionKey("phq9", "ann")) is not None

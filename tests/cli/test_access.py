@@ -227,7 +227,7 @@ def test_command_that_can_not_start_says_why(operator: Operator, changes: dict[s
         ("api-keys create --name a --scope export --days nan", 2, ("--days", "not a number of days")),
         ("api-keys create --name a --scope export --days inf", 2, ("--days", "0<x<=3650")),
         ("api-keys create --name a --scope export --days soon", 2, ("--days", "'soon'")),
-        ("api-keys revoke nobody", 3, ("no API key 'nobody'", "flask api-keys list")),
+        ("api-keys revoke nobody", 3, ("no valid API key 'nobody'", "flask api-keys list")),
         ("invitations create nope", 3, ("no survey 'nope'", "closed, phq9")),
         ("invitations create phq9 --user-id good --user-id b/c", 1, ("user_id must be",)),
         ("invitations create phq9 --count 0", 2, ("--count",)),
@@ -246,7 +246,7 @@ def test_command_that_is_wrong_says_how(app: flask.Flask, command: str, code: in
 
 def test_exit_codes_and_messages_leave_the_process(operator: Operator) -> None:
     """What fails within the command and what fails at its options ends the process as a script wants it."""
-    fails(operator.run_process("api-keys", "revoke", "nobody"), "Error: no API key 'nobody'", code=3)
+    fails(operator.run_process("api-keys", "revoke", "nobody"), "Error: there is no valid API key 'nobody'", code=3)
     fails(operator.run_process("api-keys", "revoke"), "Error: Missing argument", code=2)
     fails(operator.run_process("api-keys", "list", SECRET_KEY=""), "SECRET_KEY is missing")
 
@@ -255,7 +255,7 @@ def test_exit_codes_and_messages_leave_the_process(operator: Operator) -> None:
 def test_operator_reads_which_key_or_file_is_missing(fault: StepkeepError) -> None:
     """What no client is told."""
 
-    @output.told
+    @output.handle_errors
     def command() -> None:
         raise fault
 
@@ -276,7 +276,7 @@ def test_key_admits_to_a_running_server_until_it_is_revoked(operator_of_each: Op
     assert asked(server, "/api/audit", made["key"]) == 403
     assert operator.does("api-keys", "revoke", made["id"]) == f"{made['id']} is revoked.\n"
     assert asked(server, "/api/sessions", made["key"]) == 401
-    fails(operator.run("api-keys", "revoke", made["id"]), f"no API key '{made['id']}' that holds", code=3)
+    fails(operator.run("api-keys", "revoke", made["id"]), f"no valid API key '{made['id']}'", code=3)
     entries = operator.audit()
     assert (entries[-1]["action"], entries[0]["action"]) == ("key_created", "key_revoked")
     assert entries[0]["detail"] == {"key_id": made["id"]}
@@ -301,9 +301,9 @@ def test_keys_are_listed_for_people(operator: Operator) -> None:
     operator.does("api-keys", "revoke", revoked["key"])  # its whole text names it too
     head, brief, second, first = operator.does("api-keys", "list").splitlines()
     assert head.split("  ")[0] == "KEY"
-    assert first.startswith(f"stepkeep_{kept['id']}_…  test   export  never      holds")
+    assert first.startswith(f"stepkeep_{kept['id']}_…  test   export  never      valid")
     assert second.startswith(f"stepkeep_{revoked['id']}_…  test   admin   never      revoked 20")
-    assert "brief  export  never      holds until 20" in brief
+    assert "brief  export  never      valid until 20" in brief
 
 
 def test_secret_of_a_key_is_shown_once(operator: Operator, serve: Serve, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_secret_of_a_key_is_shown_once(operator: Operator, serve: Serve, tmp_pat
     done = operator.run("api-keys", "create", "--name", "boss", "--scope", "sessions:read,admin")
     key = done.stdout.strip()
     assert done.stdout == f"{key}\n"
-    assert done.stderr == "Keep it now: it is shown this once, and only its hash is stored.\n"
+    assert done.stderr == "Save the key now: only its hash is stored.\n"
     key_id, secret = key.split("_", 2)[1:]
     assert asked(server, "/api/audit", key) == 200
     told = [operator.run("api-keys", "list"), operator.run("api-keys", "list", "--json"), operator.run("audit")]
@@ -353,7 +353,7 @@ def test_invitation_admits_its_participant_until_it_is_revoked(operator_of_each:
     )
     assert (begun.status_code, asked(server, mine, token), asked(server, hers, token)) == (200, 200, 403)
     printed = operator.does("invitations", "revoke", "closed", "patient-7")
-    assert printed == "The links and tokens of patient-7 in closed hold no more.\n"
+    assert printed == "All links and tokens of patient-7 in closed are revoked.\n"
     server.restart()  # else it looks within a second
     assert asked(server, mine, token) == 401
     entries = operator.audit("--user-id", "patient-7")
@@ -377,7 +377,7 @@ def test_invitations_want_the_servers_address(operator: Operator) -> None:
     done = operator.run("invitations", "create", "phq9", STEPKEEP_PUBLIC_URL="")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == (
-        "Error: STEPKEEP_PUBLIC_URL is needed for links: the address of the server, e.g. https://survey.example.org"
+        "Error: links require STEPKEEP_PUBLIC_URL, the server's address, e.g. https://survey.example.org"
     )
 
 
@@ -411,14 +411,14 @@ def test_answers_keys_are_rotated_by_a_command(operator_of_each: Operator, setti
     done = operator.run("keys", "rotate", STEPKEEP_ANSWERS_KEYS=keys_of(NEW))
     assert done.returncode == 1
     *named, last = done.stderr.splitlines()
-    assert "rows need a key that STEPKEEP_ANSWERS_KEYS lacks, 0 are broken; they stay" in last
+    assert "rows need a key that STEPKEEP_ANSWERS_KEYS lacks, 0 are damaged; they were not changed" in last
     assert any(line.startswith("phq9/ada version 2 needs the key ") for line in named)
     assert any(line.startswith("phq9/bob version (session) needs the key ") for line in named)
     assert "eve" not in done.stderr
     done = operator.run("keys", "rotate", STEPKEEP_ANSWERS_KEYS=keys_of(NEW, OLD))
-    assert (done.returncode, done.stdout.split(" and ")[0]) == (0, "2 sessions")
+    assert (done.returncode, done.stdout.split(" and ")[0]) == (0, "Re-encrypted 2 sessions")
     again = operator.does("keys", "rotate", STEPKEEP_ANSWERS_KEYS=keys_of(NEW))
-    assert again == "0 sessions and 0 entries of history were changed; the rest was so already.\n"
+    assert again == "Re-encrypted 0 sessions and 0 events; all others were up to date.\n"
     plain = operator.does("keys", "rotate", "--to-plain", STEPKEEP_ANSWERS_KEYS=keys_of(NEW))
     assert plain.startswith("3 sessions and ")
     engine = create_engine(normalise_url(settings.database_url))
@@ -435,7 +435,7 @@ def test_audit_log_is_shown_newest_first(operator: Operator) -> None:
     operator.does("invitations", "create", "phq9", "--user-id", "ada", "--user-id", "eve")
     operator.does("invitations", "revoke", "phq9", "ada")
     head, *rows = operator.does("audit").splitlines()
-    assert head.split() == ["AT", "(UTC)", "WHO", "WHAT", "SURVEY", "PARTICIPANT", "DETAIL"]
+    assert head.split() == ["AT", "(UTC)", "ACTOR", "ACTION", "SURVEY", "USER", "DETAIL"]
     assert [row.split()[2] for row in rows] == ["tokens_revoked", "token_issued", "token_issued", "key_created"]
     assert rows[0].split()[1:] == ["operator", "tokens_revoked", "phq9", "ada"]
     assert rows[-1].endswith(f"key_id={key['id']}, scopes=export")

@@ -10,15 +10,15 @@ import pytest
 from flask.testing import FlaskCliRunner
 
 from app.cli import output
-from app.cli.output import exit_code_of, printable
+from app.cli.output import exit_code, printable
 from app.errors import DatabaseUnavailable, InvalidInput, NoSuchSession
 from app.sessions.service import SessionStore
 from app.store import audit, history
 from app.survey.commands import Answer, Begin, Draft
 from app.survey.snapshot import SessionKey
+from tests.cli.test_privacy import closed, opened
 from tests.conftest import SURVEYS
 from tests.operations.simulated_sessions import change_row, delete_event
-from tests.test_cli_privacy import closed, opened
 
 ANN, BEN, INTAKE = SessionKey("phq9", "ann"), SessionKey("phq9", "ben"), SessionKey("intake", "ann")
 
@@ -82,8 +82,8 @@ def test_list_has_what_fits_the_filters(run: FlaskCliRunner, filters: tuple[str,
 
 def test_list_is_complete_over_pages_and_parts(run: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     """However few are read or printed together."""
-    monkeypatch.setattr("app.cli.sessions_list.PAGE", 1)
-    monkeypatch.setattr(output, "ROWS_TOGETHER", 1)
+    monkeypatch.setattr("app.cli.sessions_list.PAGE_SIZE", 1)
+    monkeypatch.setattr(output, "ROWS_A_PART", 1)
     assert len(does(run, "list", "--all").splitlines()) == 4
 
 
@@ -156,7 +156,7 @@ def test_exit_code_tells_a_script_what_is_wrong(run: FlaskCliRunner, arguments: 
 def test_database_that_is_away_has_its_own_exit_code() -> None:
     """4: the same may work later."""
     errors = (DatabaseUnavailable("away"), NoSuchSession("a", "b"), InvalidInput("x"))
-    assert [exit_code_of(error) for error in errors] == [4, 3, 1]
+    assert [exit_code(error) for error in errors] == [4, 3, 1]
 
 
 def test_verify_finds_and_rebuild_mends(run: FlaskCliRunner, store: SessionStore) -> None:

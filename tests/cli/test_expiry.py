@@ -13,7 +13,7 @@ from app.operations.maintenance.expiry import ExpiryResult
 from app.operations.maintenance.purge_archive import read_archive
 from app.sessions.service import SessionStore
 from app.survey.snapshot import SessionKey
-from tests.test_cli_privacy import ANN, BEN, answer, closed, opened, surveys
+from tests.cli.test_privacy import ANN, BEN, answer, closed, opened, surveys
 
 __all__ = ["surveys"]
 
@@ -49,7 +49,7 @@ def there(store: SessionStore) -> set[SessionKey]:
 def test_expire_counts_first_and_closes_what_is_over(store: SessionStore, run: FlaskCliRunner) -> None:
     """--dry-run changes nothing; again there is nothing to do."""
     counted = json.loads(run.invoke(args=["sessions", "expire", "--dry-run", "--json"]).stdout)
-    assert counted == {"dry_run": True, "expired": {"phq9": 2}, "corrected": 0, "locked": 0, "unreadable": 0}
+    assert counted == {"dry_run": True, "expired": {"phq9": 2}, "deadlines_updated": 0, "locked": 0, "unreadable": 0}
     assert {key: found.state.status for key in (ANN, CAT) if (found := store.queries.load(key))} == dict.fromkeys(
         (ANN, CAT), "in_progress"
     )
@@ -58,7 +58,7 @@ def test_expire_counts_first_and_closes_what_is_over(store: SessionStore, run: F
         ANN: "expired",
         CAT: "in_progress",
     }
-    assert run.invoke(args=["sessions", "expire"]).stdout == "No session's time is over.\n"
+    assert run.invoke(args=["sessions", "expire"]).stdout == "No session is past its deadline.\n"
 
 
 def test_purge_counts_first_and_asks(store: SessionStore, run: FlaskCliRunner) -> None:

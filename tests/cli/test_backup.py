@@ -15,9 +15,9 @@ from app.operations.backup.verify import Verified, verify_backup
 from app.sessions.service import SessionStore
 from app.store import audit
 from app.survey.snapshot import SessionKey
+from tests.cli.test_privacy import closed, opened
 from tests.conftest import SURVEYS
 from tests.operations.backup.conftest import contents, fill
-from tests.test_cli_privacy import closed, opened
 
 ANN = SessionKey("phq9", "user0")
 

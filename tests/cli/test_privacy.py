@@ -119,7 +119,7 @@ def test_list_of_erasures_undoes_what_a_backup_brought_back(tmp_path: Path, surv
     shutil.copy(tmp_path / "sessions.db", elsewhere / "sessions.db")
 
     app = opened(tmp_path, surveys)
-    app.extensions["stepkeep"].store.forget("ann")
+    app.extensions["stepkeep"].store.erasure.forget("ann", actor="operator")
     lines = app.test_cli_runner().invoke(args=["erasures", "export"]).output
     closed(app)
     assert len(lines.splitlines()) == 1
@@ -128,9 +128,9 @@ def test_list_of_erasures_undoes_what_a_backup_brought_back(tmp_path: Path, surv
 
     app = opened(elsewhere, surveys)
     restored = app.extensions["stepkeep"].store
-    assert restored.load(ANN) is not None
+    assert restored.queries.load(ANN) is not None
     done = app.test_cli_runner().invoke(args=["erasures", "apply", str(elsewhere / "list.jsonl")])
     assert (done.exit_code, done.output) == (0, "1 session erased again.\n")
-    assert restored.load(ANN) is None
-    assert restored.load(BEN) is not None
+    assert restored.queries.load(ANN) is None
+    assert restored.queries.load(BEN) is not None
     closed(app)

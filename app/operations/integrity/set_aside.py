@@ -1,0 +1,66 @@
+"""Sessions that were set aside because they can't be read: their rows and events as they are stored."""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, cast
+
+from ...sessions import SessionStore
+from ...store import SET_ASIDE, keyset, raw_rows
+from ...survey import SessionKey
+
+SESSIONS_A_PAGE = 500
+EVENTS_A_PAGE = 50
+
+StoredRow = dict[str, Any]
+"""Values by column; decrypted, and parsed if they are JSON."""
+
+
+def is_set_aside(user_id: str) -> bool:
+    """Return whether a user id is that of a session that was set aside."""
+    return SET_ASIDE in user_id
+
+
+def split_set_aside_id(user_id: str) -> tuple[str, str]:
+    """Return the participant's user id, and the time at which the session was set aside."""
+    participant, _, time = user_id.partition(SET_ASIDE)
+    return participant, time
+
+
+def list_set_aside(store: SessionStore) -> Iterator[StoredRow]:
+    """Yield the sessions that were set aside, without their answers, in key order."""
+    start: SessionKey | None = None
+    return chain.from_iterable(
+        keyset.pages(
+            store.run_read,
+            lambda connection, after: raw_rows.read_set_aside(connection, after, SESSIONS_A_PAGE),
+            start,
+            lambda row: SessionKey(row["survey_id"], row["user_id"]),
+            SESSIONS_A_PAGE,
+        )
+    )
+
+
+def read_stored_session(store: SessionStore, key: SessionKey) -> StoredRow | None:
+    """Return the stored row of a session, or None.
+
+    Raises:
+        MissingKey: a value can't be decrypted.
+    """
+    return store.run_read(lambda connection: raw_rows.read_session(connection, key, store.cipher))
+
+
+def read_stored_history(store: SessionStore, key: SessionKey, after_version: int) -> Iterator[StoredRow]:
+    """Yield the stored events of a session after a version.
+
+    Raises:
+        MissingKey: a value can't be decrypted.
+    """
+    return chain.from_iterable(
+        keyset.pages(
+            store.run_read,
+            lambda connection, after: raw_rows.read_history(connection, key, after, EVENTS_A_PAGE, store.cipher),
+            after_version,
+            lambda row: cast("int", row["version"]),
+            EVENTS_A_PAGE,
+        )
+    )
