@@ -420,7 +420,7 @@ def test_answers_keys_are_rotated_by_a_command(operator_of_each: Operator, setti
     again = operator.does("keys", "rotate", STEPKEEP_ANSWERS_KEYS=keys_of(NEW))
     assert again == "Re-encrypted 0 sessions and 0 events; all others were up to date.\n"
     plain = operator.does("keys", "rotate", "--to-plain", STEPKEEP_ANSWERS_KEYS=keys_of(NEW))
-    assert plain.startswith("3 sessions and ")
+    assert plain.startswith("Decrypted 3 sessions and ")
     engine = create_engine(normalise_url(settings.database_url))
     assert '{"Q1":3}' in all_values(engine)
     engine.dispose()
