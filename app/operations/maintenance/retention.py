@@ -172,7 +172,9 @@ class _Eraser:
 
     def _trim(self, session: retention.StaleSession) -> bool:
         pacer = self._event_pacer
-        return self._run(partial(retention.trim_history, session=session, cutoffs=self._cutoffs, limit=pacer.limit), pacer)
+        return self._run(
+            partial(retention.trim_history, session=session, cutoffs=self._cutoffs, limit=pacer.limit), pacer
+        )
 
     def _run(self, work: Callable[[Connection], T], pacer: TransactionPacer) -> T:
         """Run the work in a transaction, measured from its last attempt, and pause."""
