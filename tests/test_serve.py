@@ -1,4 +1,4 @@
-"""The start of the server: an error is one line and exit code 1."""
+"""The start of the server: an error prints one line and exits with 1."""
 
 import os
 import socket
@@ -43,7 +43,7 @@ def start(tmp_path: Path, **environment: str) -> "subprocess.CompletedProcess[st
     ],
 )
 def test_wrong_setting_is_reported_in_one_line(tmp_path: Path, variable: str, value: str, problem: str) -> None:
-    """Without a password or a traceback."""
+    """The line has neither a password nor a traceback."""
     done = start(tmp_path, **{variable: value})
     assert done.returncode == 1
     assert problem in done.stderr
@@ -76,19 +76,19 @@ def test_loopback_is_development_unless_the_server_is_public(monkeypatch: pytest
     for name in ("STEPKEEP_ENVIRONMENT", "STEPKEEP_PUBLIC_URL", "STEPKEEP_PROXIES", "HOST"):
         monkeypatch.delenv(name, raising=False)
     assert effective_settings(Settings()).environment == "development"
-    for given in PUBLIC:
+    for variables in PUBLIC:
         with monkeypatch.context() as environment:
-            for name, value in given.items():
+            for name, value in variables.items():
                 environment.setenv(name, value)
             assert effective_settings(Settings()).environment == "production"
             environment.setenv("STEPKEEP_ENVIRONMENT", "development")
             assert effective_settings(Settings()).environment == "development"
 
 
-@pytest.mark.parametrize("given", PUBLIC, ids=["STEPKEEP_PUBLIC_URL", "STEPKEEP_PROXIES"])
-def test_public_server_requires_a_secret_key(tmp_path: Path, given: dict[str, str]) -> None:
+@pytest.mark.parametrize("variables", PUBLIC, ids=["STEPKEEP_PUBLIC_URL", "STEPKEEP_PROXIES"])
+def test_public_server_requires_a_secret_key(tmp_path: Path, variables: dict[str, str]) -> None:
     """Also on loopback behind a proxy; the message says how to create one."""
-    done = start(tmp_path, SECRET_KEY="", **given)
+    done = start(tmp_path, SECRET_KEY="", **variables)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "SECRET_KEY" in line

@@ -1,4 +1,4 @@
-"""Waiting for other processes: bounded, and a failure says for what."""
+"""Waits for conditions in other processes, with a timeout and a message."""
 
 import socket
 import time
@@ -8,7 +8,7 @@ START_S = 60
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
+    """Return a free port of loopback."""
     with socket.socket() as trial:
         trial.bind(("127.0.0.1", 0))
         port: int = trial.getsockname()[1]
@@ -18,12 +18,12 @@ def free_port() -> int:
 def wait_for(
     condition: Callable[[], bool], message: str | Callable[[], str], timeout_s: float = START_S, every_s: float = 0.02
 ) -> None:
-    """Return when the condition holds; fail with the message if it doesn't in time.
+    """Wait until the condition holds; fail with the message after the timeout.
 
     Args:
-        message: a text, or what makes it when it is wanted: what another process wrote until then.
+        message: a text, or a function that returns it, e.g. with the log of the other process.
     """
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, message() if callable(message) else message
-        time.sleep(every_s)  # between two looks at another process; nothing else tells
+        time.sleep(every_s)  # polls: the other process sends no notification
