@@ -21,7 +21,7 @@ from app.survey.flow import status_at
 from app.survey.snapshot import SessionKey
 from app.writer.batch import Committed
 from tests.conftest import SURVEYS, examples
-from tests.operations.test_retention import losing_once
+from tests.operations.maintenance.test_retention import losing_once
 from tests.store.contents import clear, dump
 from tests.store.test_erasures import Connection, set_aside
 
