@@ -1,4 +1,4 @@
-"""What tests of the writer share: participants at the first step, and ways to hold the writer."""
+"""Fixtures: participants at the first step, a busy writer, and stores with encryption keys."""
 
 import threading
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ USERS = [SessionKey("phq9", f"user{number}") for number in range(30)]
 
 
 @pytest.fixture
-def begun(store: SessionStore) -> SessionStore:
-    """A store in which thirty participants are at the first step."""
+def started(store: SessionStore) -> SessionStore:
+    """A store with thirty participants at the first step."""
     assert all(
         isinstance(result, Committed) for result in store.turns.submit_many([(key, Begin(at=1)) for key in USERS])
     )
@@ -31,48 +31,48 @@ def begun(store: SessionStore) -> SessionStore:
 
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the batches that are committed, as they are tried."""
+    """The sizes of the batches, one for each attempt to commit."""
     sizes: list[int] = []
     real = writer_module.commit_batch
 
-    def counted(gateway: Any, turns: list[Turn], survey_for: Any) -> Any:
+    def commit_and_count(gateway: Any, turns: list[Turn], survey_for: Any) -> Any:
         sizes.append(len(turns))
         return real(gateway, turns, survey_for)
 
-    monkeypatch.setattr(writer_module, "commit_batch", counted)
+    monkeypatch.setattr(writer_module, "commit_batch", commit_and_count)
     return sizes
 
 
-class Holding:
-    """Occupies the writer until it is let go."""
+class BusyWriter:
+    """Keeps the writer busy until its release."""
 
     def __init__(self, store: SessionStore) -> None:
-        self._inside, self._go_on = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=store._writer.run, args=(self._hold,))
+        self._is_busy, self._may_end = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=store._writer.run, args=(self._wait,))
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._inside.wait(30)
+        assert self._is_busy.wait(30)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.let_go()
+        self.release()
 
-    def let_go(self) -> None:
-        self._go_on.set()
+    def release(self) -> None:
+        self._may_end.set()
         self._thread.join(30)
 
-    def _hold(self, _connection: object) -> None:
-        self._inside.set()
-        assert self._go_on.wait(30)
+    def _wait(self, _connection: object) -> None:
+        self._is_busy.set()
+        assert self._may_end.wait(30)
 
 
 def answer(number: int = 1, *, at: int = 5, message_id: str | None = None) -> Answer:
     return Answer(at=at, message_id=message_id, step=f"Q{number}", value=1)
 
 
-def waiting(store: SessionStore, count: int) -> None:
-    wait_for(lambda: len(store._writer._waiting) == count, f"there are not {count} waiting")
+def wait_for_queue(store: SessionStore, length: int) -> None:
+    wait_for(lambda: len(store._writer._waiting) == length, f"the queue does not have {length} requests")
 
 
 def save(number: int) -> Save:

@@ -1,4 +1,4 @@
-"""Group commit: many callers share a transaction, each gets his own answer, and nobody waits for ever."""
+"""Group commit: callers share a transaction, each gets its own result, and none waits forever."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -17,36 +17,36 @@ from app.survey.snapshot import SessionKey
 from app.writer import group_commit as writer_module
 from app.writer.batch import Committed, Rejected, Turn
 from tests.conftest import examples
-from tests.store.conftest import USERS, Holding, answer, save, waiting
+from tests.store.conftest import USERS, BusyWriter, answer, save, wait_for_queue
 from tests.waiting import wait_for
 
 
-def test_callers_that_wait_share_one_transaction(begun: SessionStore, batches: list[int]) -> None:
-    """Thirty callers behind a busy writer: one commit, and each has his own session's answer."""
-    with ThreadPoolExecutor(len(USERS)) as threads, Holding(begun) as holding:
-        results = [threads.submit(begun.turns.submit, key, answer()) for key in USERS]
-        waiting(begun, len(USERS))
-        holding.let_go()
+def test_waiting_callers_share_one_transaction(started: SessionStore, batches: list[int]) -> None:
+    """Thirty callers behind a busy writer: one commit, and a result for each session."""
+    with ThreadPoolExecutor(len(USERS)) as threads, BusyWriter(started) as busy:
+        results = [threads.submit(started.turns.submit, key, answer()) for key in USERS]
+        wait_for_queue(started, len(USERS))
+        busy.release()
         for key, result in zip(USERS, results, strict=True):
             outcome = result.result(30)
             assert isinstance(outcome, Committed)
-            assert begun.queries.load(key).state == outcome.state  # type: ignore[union-attr]
+            assert started.queries.load(key).state == outcome.state  # type: ignore[union-attr]
     assert batches == [len(USERS)]
 
 
-def test_more_followers_than_are_woken_at_once_are_all_woken(begun: SessionStore) -> None:
-    """Each wakes the next: a hundred threads on one session get a hundred versions."""
-    with ThreadPoolExecutor(100) as threads, Holding(begun) as holding:
-        results = [threads.submit(begun.turns.submit, USERS[0], save(number)) for number in range(100)]
-        waiting(begun, 100)
-        holding.let_go()
+def test_all_followers_are_woken_when_there_are_more_than_one_round_wakes(started: SessionStore) -> None:
+    """Each follower wakes others: a hundred threads on one session get a hundred versions."""
+    with ThreadPoolExecutor(100) as threads, BusyWriter(started) as busy:
+        results = [threads.submit(started.turns.submit, USERS[0], save(number)) for number in range(100)]
+        wait_for_queue(started, 100)
+        busy.release()
         versions = [result.result(30).version for result in results]  # type: ignore[union-attr]
     assert sorted(versions) == list(range(2, 102))
 
 
-def test_submit_many_answers_each_in_its_place(begun: SessionStore) -> None:
-    """Accepted, refused, invalid and reused ids side by side; each only for its own turn, in order."""
-    results = begun.turns.submit_many(
+def test_submit_many_returns_results_in_order(started: SessionStore) -> None:
+    """Accepted, rejected and invalid turns and reused message ids together; each error is that of its own turn."""
+    results = started.turns.submit_many(
         [
             (USERS[0], answer(1, message_id="a")),
             (USERS[0], answer(7)),
@@ -69,11 +69,11 @@ def test_submit_many_answers_each_in_its_place(begun: SessionStore) -> None:
     again = results[4]
     assert isinstance(again, Committed)
     assert (again.version, again.duplicate) == (2, True)
-    assert begun.queries.load(USERS[0]).state.version == 3  # type: ignore[union-attr]
+    assert started.queries.load(USERS[0]).state.version == 3  # type: ignore[union-attr]
 
 
-def test_submit_many_commits_a_bounded_number_at_a_time(settings: Settings, batches: list[int]) -> None:
-    """However long the list, a transaction holds batch_limit turns."""
+def test_submit_many_commits_at_most_batch_limit_turns_at_a_time(settings: Settings, batches: list[int]) -> None:
+    """Thirty turns with a limit of seven: five transactions."""
     store = open_store(settings.model_copy(update={"batch_limit": 7}))
     results = store.turns.submit_many([(key, Begin(at=1)) for key in USERS])
     assert all(isinstance(result, Committed) for result in results)
@@ -82,46 +82,48 @@ def test_submit_many_commits_a_bounded_number_at_a_time(settings: Settings, batc
 
 
 @pytest.mark.parametrize("bad", [{0}, {29}, {3, 4, 17}, set(range(30))])
-def test_row_that_the_database_refuses_fails_its_own_caller_only(
-    begun: SessionStore, monkeypatch: pytest.MonkeyPatch, bad: set[int]
+def test_only_the_turns_that_the_database_refuses_fail(
+    started: SessionStore, monkeypatch: pytest.MonkeyPatch, bad: set[int]
 ) -> None:
-    """A batch with bad rows is taken apart by halves until they stand alone; the others are committed."""
-    too_long = "x" * 300  # message_id has room for 64; SQLite doesn't count, so there the gate's own size is used
+    """The batch is bisected until each bad row is alone; the others are committed."""
+    too_long = "x" * 300  # the column allows 64; SQLite does not enforce it, so there the patch refuses
     real = writer_module.commit_batch
 
-    def refusing(gateway: Any, turns: list[Turn], survey_for: Any) -> Any:
-        if begun.queries.database_facts()["database"] == "sqlite" and any(c.message_id == too_long for _, c in turns):
+    def commit_or_refuse(gateway: Any, turns: list[Turn], survey_for: Any) -> Any:
+        if started.queries.database_facts()["database"] == "sqlite" and any(c.message_id == too_long for _, c in turns):
             raise ValueError("a row that the database refuses")
         return real(gateway, turns, survey_for)
 
-    monkeypatch.setattr(writer_module, "commit_batch", refusing)
+    monkeypatch.setattr(writer_module, "commit_batch", commit_or_refuse)
     turns = [(key, answer(message_id=too_long if number in bad else f"m{number}")) for number, key in enumerate(USERS)]
-    results = begun.turns.submit_many(turns)
+    results = started.turns.submit_many(turns)
     for number, (key, result) in enumerate(zip(USERS, results, strict=True)):
         assert isinstance(result, Exception) == (number in bad), (number, result)
-        snapshot = begun.queries.load(key)
+        snapshot = started.queries.load(key)
         assert snapshot is not None
         assert snapshot.state.version == (1 if number in bad else 2)
 
 
-def test_database_that_is_away_fails_the_batch_once_and_not_each_turn(
-    begun: SessionStore, monkeypatch: pytest.MonkeyPatch
+def test_batch_is_not_bisected_when_the_database_is_unavailable(
+    started: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What may pass is not taken apart: thirty turns are tried as often as one."""
-    tries: list[int] = []
+    """Thirty turns are retried together, as often as one turn."""
+    attempts: list[int] = []
 
-    def away(_gateway: object, turns: list[Turn], _survey_for: object) -> Any:
-        tries.append(len(turns))
-        raise begun._write_engine.dialect.loaded_dbapi.OperationalError(*AWAY[begun._write_engine.dialect.name])
+    def fail(_gateway: object, turns: list[Turn], _survey_for: object) -> Any:
+        attempts.append(len(turns))
+        raise started._write_engine.dialect.loaded_dbapi.OperationalError(
+            *UNAVAILABLE[started._write_engine.dialect.name]
+        )
 
-    monkeypatch.setattr(begun._writer, "_settings", begun.settings.model_copy(update={"retry_delay_s": 0}))
-    monkeypatch.setattr(writer_module, "commit_batch", away)
-    results = begun.turns.submit_many([(key, answer()) for key in USERS])
+    monkeypatch.setattr(started._writer, "_settings", started.settings.model_copy(update={"retry_delay_s": 0}))
+    monkeypatch.setattr(writer_module, "commit_batch", fail)
+    results = started.turns.submit_many([(key, answer()) for key in USERS])
     assert all(isinstance(result, DatabaseUnavailable) for result in results)
-    assert tries == [30, 30, 30]
+    assert attempts == [30, 30, 30]
 
 
-AWAY: dict[str, tuple[Any, ...]] = {
+UNAVAILABLE: dict[str, tuple[Any, ...]] = {
     "sqlite": ("database is locked",),
     "postgresql": ("the server closed the connection",),
     "mysql": (2013, "Lost connection"),
@@ -129,53 +131,53 @@ AWAY: dict[str, tuple[Any, ...]] = {
 }
 
 
-def test_full_queue_holds_callers_back_and_then_lets_them_in(settings: Settings) -> None:
-    """Back-pressure: with room for two, ten callers are all served, and no more than two wait in the queue."""
+def test_callers_wait_for_room_when_the_queue_is_full(settings: Settings) -> None:
+    """With room for two, all of ten callers get a result, and at most two are in the queue."""
     store = open_store(settings.model_copy(update={"queue_limit": 2}))
     store.turns.submit_many([(key, Begin(at=1)) for key in USERS])
-    with ThreadPoolExecutor(10) as threads, Holding(store) as holding:
+    with ThreadPoolExecutor(10) as threads, BusyWriter(store) as busy:
         results = [threads.submit(store.turns.submit, key, answer()) for key in USERS[:10]]
-        waiting(store, 2)
-        holding.let_go()
+        wait_for_queue(store, 2)
+        busy.release()
         assert all(isinstance(result.result(30), Committed) for result in results)
     store.close()
 
 
-def test_caller_who_waited_too_long_is_told_and_nothing_is_done(settings: Settings) -> None:
-    """Overloaded past the time; the turn is not committed later behind his back."""
+def test_turn_is_overloaded_and_not_committed_when_it_waited_too_long(settings: Settings) -> None:
+    """Not later either, once its caller has the error."""
     store = open_store(settings.model_copy(update={"queue_timeout_s": 0.05}))
     store.turns.submit_many([(key, Begin(at=1)) for key in USERS])
-    with Holding(store), pytest.raises(Overloaded):
+    with BusyWriter(store), pytest.raises(Overloaded):
         store.turns.submit(USERS[0], answer())
     assert store.queries.load(USERS[0]).state.version == 1  # type: ignore[union-attr]
     assert isinstance(store.turns.submit(USERS[0], answer()), Committed)
     store.close()
 
 
-def test_refused_turn_is_out_of_the_queue_before_its_caller_is_told(
+def test_turn_leaves_the_queue_before_its_caller_gets_overloaded(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one go: in any moment between, a leader would commit what its caller believes was not done."""
+    """Atomically: otherwise a leader could commit a turn whose caller got an error."""
     store = open_store(settings.model_copy(update={"queue_timeout_s": 0.05}))
     store.turns.submit_many([(key, Begin(at=1)) for key in USERS])
-    left: list[int] = []
+    queue_lengths: list[int] = []
     real = store._writer._abandon
 
-    def abandon(ticket: Any) -> None:
-        left.append(len(store._writer._waiting))
-        real(ticket)
+    def abandon(request: Any) -> None:
+        queue_lengths.append(len(store._writer._waiting))
+        real(request)
 
     monkeypatch.setattr(store._writer, "_abandon", abandon)
-    with Holding(store), pytest.raises(Overloaded):
+    with BusyWriter(store), pytest.raises(Overloaded):
         store.turns.submit(USERS[0], answer())
-    assert left == [0]
+    assert queue_lengths == [0]
     store.close()
 
 
-def test_session_whose_key_is_double_for_ever_fails_alone(begun: SessionStore) -> None:
-    """Somebody deleted its row by hand and left its history: the others in its batch are served."""
-    begun._writer.run(without_its_row)
-    results = begun.turns.submit_many([(USERS[0], Begin(at=2)), *((key, answer()) for key in USERS[1:5])])
+def test_only_the_session_with_history_but_no_row_fails(started: SessionStore) -> None:
+    """A retry cannot resolve its duplicate key; the others in the batch are committed."""
+    started._writer.run(delete_first_row)
+    results = started.turns.submit_many([(USERS[0], Begin(at=2)), *((key, answer()) for key in USERS[1:5])])
     assert isinstance(results[0], Unavailable)
     assert all(isinstance(result, Committed) for result in results[1:])
 
@@ -183,13 +185,13 @@ def test_session_whose_key_is_double_for_ever_fails_alone(begun: SessionStore) -
 DELETE_FIRST = "DELETE FROM sessions WHERE user_id = 'user0'"
 
 
-def without_its_row(connection: Connection) -> None:
-    """Delete the first session's row, as a client without foreign keys can; its history stays."""
+def delete_first_row(connection: Connection) -> None:
+    """Delete the first session's row but not its history, with foreign keys off."""
     match connection.dialect.name:
         case "sqlite":
             driver = connection.connection.driver_connection
             assert driver is not None
-            driver.execute("ROLLBACK")  # inside a transaction the setting can't be changed
+            driver.execute("ROLLBACK")  # the pragma has no effect in a transaction
             driver.execute("PRAGMA foreign_keys=OFF")
             driver.execute(DELETE_FIRST)
             driver.execute("PRAGMA foreign_keys=ON")
@@ -203,47 +205,47 @@ def without_its_row(connection: Connection) -> None:
             connection.exec_driver_sql("SET foreign_key_checks = 1")
 
 
-def test_revision_is_loaded_outside_of_the_transaction(
-    begun: SessionStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+def test_revision_is_loaded_outside_the_transaction(
+    started: SessionStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A session on an older revision, in a process that has not seen it: nothing is read while sessions are locked."""
-    newer = begun.catalogue.surveys["phq9"]
+    """Even if this process has not loaded the session's older revision yet: sessions are not locked meanwhile."""
+    newer = started.catalogue.surveys["phq9"]
     edited = newer.model_validate_json(newer.model_copy(update={"title": "Another"}).model_dump_json())
-    other = SessionStore(settings, type(begun.catalogue)(surveys={"phq9": edited}, default_id="phq9"))
+    other = SessionStore(settings, type(started.catalogue)(surveys={"phq9": edited}, default_id="phq9"))
     other.initialise()
     inside: list[bool] = []
     transact, read = other._connection.transact, other.run_read
 
-    def watched(work: Any) -> Any:
+    def transact_and_record(work: Any) -> Any:
         inside.append(True)
         try:
             return transact(work)
         finally:
             inside.pop()
 
-    def outside(work: Any) -> Any:
+    def read_outside(work: Any) -> Any:
         assert not inside
         return read(work)
 
-    monkeypatch.setattr(other._connection, "transact", watched)
-    monkeypatch.setattr(other, "run_read", outside)
+    monkeypatch.setattr(other._connection, "transact", transact_and_record)
+    monkeypatch.setattr(other, "run_read", read_outside)
     outcome = other.turns.submit_or_raise(USERS[0], answer())
     assert (outcome.survey, outcome.version) == (newer, 2)
     other.close()
 
 
-def test_close_commits_what_waits_and_refuses_what_comes_later(settings: Settings) -> None:
-    """Nobody who was in the queue is lost; a caller after the end gets a clear error."""
+def test_close_commits_waiting_turns_and_refuses_later_ones(settings: Settings) -> None:
+    """Later callers get an error that says the store is closed."""
     store = open_store(settings)
     store.turns.submit_many([(key, Begin(at=1)) for key in USERS])
-    with ThreadPoolExecutor(len(USERS) + 1) as threads, Holding(store) as holding:
+    with ThreadPoolExecutor(len(USERS) + 1) as threads, BusyWriter(store) as busy:
         results = [threads.submit(store.turns.submit, key, answer()) for key in USERS]
-        waiting(store, len(USERS))
+        wait_for_queue(store, len(USERS))
         closing = threads.submit(store.close)
-        wait_for(lambda: store._writer._is_closed, "it does not close")
+        wait_for(lambda: store._writer._is_closed, "the writer does not close")
         with pytest.raises(DatabaseUnavailable, match="closed"):
             store.turns.submit(USERS[0], answer(2))
-        holding.let_go()
+        busy.release()
         assert all(isinstance(result.result(30), Committed) for result in results)
         closing.result(30)
     after = open_store(settings)
@@ -253,27 +255,27 @@ def test_close_commits_what_waits_and_refuses_what_comes_later(settings: Setting
 
 @examples(25)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4), st.sampled_from("abcd")), max_size=25), st.data())
-def test_turns_in_one_batch_come_out_as_one_by_one(
+def test_results_are_the_same_however_turns_are_batched(
     store: SessionStore, turns: list[tuple[int, int, str]], data: st.DataObject
 ) -> None:
-    """However turns are cut into batches, sessions, answers and duplicates are the same."""
+    """Versions, states and duplicates equal those of turns submitted one by one."""
     prefix = f"p{data.draw(st.integers(0, 10**9))}"
-    cut = data.draw(st.integers(1, 8))
+    size = data.draw(st.integers(1, 8))
 
-    def work(kind: str) -> list[Turn]:
+    def turns_of(kind: str) -> list[Turn]:
         begins: list[Turn] = [(SessionKey("phq9", f"{prefix}.{kind}.{user}"), Begin(at=1)) for user in range(5)]
         return begins + [
             (SessionKey("phq9", f"{prefix}.{kind}.{user}"), answer(step, message_id=f"{message}{step}"))
             for user, step, message in turns
         ]
 
-    def shown(results: list[Any]) -> list[object]:
+    def outcomes(results: list[Any]) -> list[object]:
         return [
             (result.version, result.duplicate, result.state) if isinstance(result, Committed) else type(result)
             for result in results
         ]
 
-    together = work("x")
-    in_parts = [store.turns.submit_many(together[start : start + cut]) for start in range(0, len(together), cut)]
-    one_by_one = [store.turns.submit_many([turn]) for turn in work("y")]
-    assert shown(list(chain(*in_parts))) == shown(list(chain(*one_by_one)))
+    together = turns_of("x")
+    in_parts = [store.turns.submit_many(together[start : start + size]) for start in range(0, len(together), size)]
+    one_by_one = [store.turns.submit_many([turn]) for turn in turns_of("y")]
+    assert outcomes(list(chain(*in_parts))) == outcomes(list(chain(*one_by_one)))

@@ -1,4 +1,4 @@
-"""A caller of the writer who is ended, interrupted or leaves takes nobody with him."""
+"""A caller of the writer that is killed, interrupted or leaves does not affect the other callers."""
 
 import threading
 from collections.abc import Callable
@@ -15,16 +15,18 @@ from app.survey.snapshot import SessionKey
 from app.writer import group_commit as writer_module
 from app.writer.batch import Committed, Turn
 from app.writer.waiter import ThreadWaiter
-from tests.store.conftest import USERS, Holding, answer, waiting
+from tests.store.conftest import USERS, BusyWriter, answer, wait_for_queue
 from tests.waiting import wait_for
 
 
 class LeaderEnded(BaseException):
-    """What a worker's time-out raises in its thread."""
+    """Ends a leader, as a worker's timeout does."""
 
 
-def test_leader_that_is_ended_takes_nobody_with_him(begun: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """His followers are told that their outcome is unknown, the next caller leads, and nothing stays open."""
+def test_followers_fail_with_unknown_outcome_when_their_leader_is_killed(
+    started: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next caller leads, and no transaction stays open."""
     real = writer_module.commit_batch
     ended: list[bool] = []
 
@@ -40,100 +42,102 @@ def test_leader_that_is_ended_takes_nobody_with_him(begun: SessionStore, monkeyp
 
     def caller(key: SessionKey) -> None:
         try:
-            outcomes.append(begun.turns.submit(key, answer(message_id="m")))
+            outcomes.append(started.turns.submit(key, answer(message_id="m")))
         except (LeaderEnded, DatabaseUnavailable) as error:
             outcomes.append(error)
 
     threads = [threading.Thread(target=caller, args=(key,)) for key in USERS[:6]]
-    with Holding(begun):
+    with BusyWriter(started):
         for thread in threads:
             thread.start()
-        waiting(begun, 6)
+        wait_for_queue(started, 6)
     for thread in threads:
         thread.join(30)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["DatabaseUnavailable"] * 5 + ["LeaderEnded"]
-    again = begun.turns.submit_many([(key, answer(message_id="m")) for key in USERS[:6]])
+    again = started.turns.submit_many([(key, answer(message_id="m")) for key in USERS[:6]])
     assert all(isinstance(result, Committed) and not result.duplicate for result in again)
 
 
 class Interrupted(BaseException):
-    """What ends a caller while it waits, as gevent's time-outs do."""
+    """Ends a waiting caller, as gevent's timeouts do."""
 
 
-def test_leader_that_is_interrupted_before_his_turn_leaves_nothing_behind(
-    begun: SessionStore, monkeypatch: pytest.MonkeyPatch
+def test_turn_is_not_committed_when_its_leader_is_interrupted_before(
+    started: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """His turn is not committed behind his back, and the next caller leads."""
+    """Not later either; the next caller leads."""
 
     class Interrupting(ThreadWaiter):
         @staticmethod
         def yield_now() -> None:
             raise Interrupted
 
-    monkeypatch.setattr(begun._writer, "_waiter_type", Interrupting)
+    monkeypatch.setattr(started._writer, "_waiter_type", Interrupting)
     with pytest.raises(Interrupted):
-        begun.turns.submit(USERS[0], answer())
-    monkeypatch.setattr(begun._writer, "_waiter_type", ThreadWaiter)
-    assert (begun._writer._is_led, begun._writer._waiting_turns) == (False, 0)
-    assert begun.turns.submit_or_raise(USERS[1], answer()).version == 2
-    assert begun.queries.load(USERS[0]).state.version == 1  # type: ignore[union-attr]
+        started.turns.submit(USERS[0], answer())
+    monkeypatch.setattr(started._writer, "_waiter_type", ThreadWaiter)
+    assert (started._writer._is_led, started._writer._waiting_turns) == (False, 0)
+    assert started.turns.submit_or_raise(USERS[1], answer()).version == 2
+    assert started.queries.load(USERS[0]).state.version == 1  # type: ignore[union-attr]
 
 
-def test_caller_who_waits_for_room_is_refused_when_the_store_closes(settings: Settings) -> None:
-    """And not committed after the close, over a connection that nobody gives back."""
+def test_caller_waiting_for_room_is_refused_when_the_store_closes(settings: Settings) -> None:
+    """Its turn is not committed after the close, on a connection that would never be returned."""
     store = open_store(settings.model_copy(update={"queue_limit": 1}))
     store.turns.submit_many([(key, Begin(at=1)) for key in USERS])
-    with ThreadPoolExecutor(3) as threads, Holding(store) as holding:
+    with ThreadPoolExecutor(3) as threads, BusyWriter(store) as busy:
         first = threads.submit(store.turns.submit, USERS[0], answer())
-        waiting(store, 1)
-        held_back = threads.submit(store.turns.submit, USERS[1], answer())
-        wait_for(lambda: store._writer._is_full, "nobody is held back")
+        wait_for_queue(store, 1)
+        second = threads.submit(store.turns.submit, USERS[1], answer())
+        wait_for(lambda: store._writer._is_full, "no caller waits for room")
         closing = threads.submit(store.close)
-        wait_for(lambda: store._writer._is_closed, "it does not close")
-        holding.let_go()
+        wait_for(lambda: store._writer._is_closed, "the writer does not close")
+        busy.release()
         assert isinstance(first.result(30), Committed)
-        assert isinstance(held_back.exception(30), DatabaseUnavailable)
+        assert isinstance(second.exception(30), DatabaseUnavailable)
         closing.result(30)
 
 
-def test_followers_behind_one_who_left_are_woken(begun: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A caller that is interrupted while his turn is being committed passes on whom he had to wake."""
-    monkeypatch.setattr(begun._writer, "_concurrent_wakes", 1)
-    inside, go_on = threading.Event(), threading.Event()
+def test_followers_are_woken_when_the_caller_before_them_leaves(
+    started: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller interrupted during its commit passes on the followers that it had to wake."""
+    monkeypatch.setattr(started._writer, "_concurrent_wakes", 1)
+    is_committing, may_commit = threading.Event(), threading.Event()
     real = writer_module.commit_batch
 
-    def slowly(gateway: Any, turns: list[Turn], survey_for: Any) -> Any:
-        inside.set()
-        assert go_on.wait(30)
+    def commit_when_allowed(gateway: Any, turns: list[Turn], survey_for: Any) -> Any:
+        is_committing.set()
+        assert may_commit.wait(30)
         return real(gateway, turns, survey_for)
 
     class Interrupting(ThreadWaiter):
         def wait(self, _timeout_s: float) -> bool:
-            assert inside.wait(30)
+            assert is_committing.wait(30)
             raise Interrupted
 
     def leave() -> None:
         with pytest.raises(Interrupted):
-            begun.turns.submit(USERS[0], answer())
+            started.turns.submit(USERS[0], answer())
 
     def start(work: Callable[..., object], *arguments: object) -> threading.Thread:
         thread = threading.Thread(target=work, args=arguments)
-        before = len(begun._writer._waiting)
+        before = len(started._writer._waiting)
         thread.start()
-        waiting(begun, before + 1)
+        wait_for_queue(started, before + 1)
         return thread
 
-    monkeypatch.setattr(writer_module, "commit_batch", slowly)
-    with Holding(begun) as holding:
-        leader = start(begun.turns.submit, USERS[9], answer())
-        monkeypatch.setattr(begun._writer, "_waiter_type", Interrupting)
+    monkeypatch.setattr(writer_module, "commit_batch", commit_when_allowed)
+    with BusyWriter(started) as busy:
+        leader = start(started.turns.submit, USERS[9], answer())
+        monkeypatch.setattr(started._writer, "_waiter_type", Interrupting)
         leaver = start(leave)
-        monkeypatch.setattr(begun._writer, "_waiter_type", ThreadWaiter)
-        followers = [start(begun.turns.submit, key, answer()) for key in USERS[1:4]]
-        holding.let_go()
+        monkeypatch.setattr(started._writer, "_waiter_type", ThreadWaiter)
+        followers = [start(started.turns.submit, key, answer()) for key in USERS[1:4]]
+        busy.release()
         leaver.join(30)
-        go_on.set()
+        may_commit.set()
         for thread in (leader, *followers):
             thread.join(30)
             assert not thread.is_alive()
-    assert begun._writer._is_led is False
+    assert started._writer._is_led is False
