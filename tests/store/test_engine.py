@@ -1,4 +1,4 @@
-"""DATABASE_URL alone picks the database and its driver."""
+"""DATABASE_URL selects the database and its driver."""
 
 import pytest
 from sqlalchemy import text
@@ -9,7 +9,7 @@ from tests.conftest import Servers
 
 
 @pytest.mark.parametrize(
-    ("given", "used"),
+    ("url", "normalised"),
     [
         ("sqlite:///a.db", "sqlite:///a.db"),
         ("sqlite:////srv/a.db", "sqlite:////srv/a.db"),
@@ -22,13 +22,13 @@ from tests.conftest import Servers
         ("mysql+pymysql://u@h/d?charset=latin1", "mysql+pymysql://u@h/d?charset=utf8mb4"),
     ],
 )
-def test_plain_url_gets_the_right_driver(given: str, used: str) -> None:
-    """What an operator knows of his database is enough; what else stands in the URL stays."""
-    assert normalise_url(given).render_as_string() == used
+def test_url_gets_the_driver_of_its_database(url: str, normalised: str) -> None:
+    """Other parts of the URL are kept."""
+    assert normalise_url(url).render_as_string() == normalised
 
 
 @pytest.mark.parametrize(
-    "given",
+    "url",
     [
         "",
         "nothing",
@@ -41,40 +41,42 @@ def test_plain_url_gets_the_right_driver(given: str, used: str) -> None:
         "postgresql://u:p@secret@h/d",
     ],
 )
-def test_url_that_can_not_be_used_is_refused_without_its_password(given: str) -> None:
+def test_unsupported_url_is_refused_without_showing_its_password(url: str) -> None:
     """Another database, another driver, or SQLite without a file."""
-    with pytest.raises(ConfigurationError) as refused:
-        normalise_url(given)
-    assert "DATABASE_URL" in refused.value.message
-    assert "secret" not in refused.value.message
+    with pytest.raises(ConfigurationError) as caught:
+        normalise_url(url)
+    assert "DATABASE_URL" in caught.value.message
+    assert "secret" not in caught.value.message
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])
-def test_times_are_utc_and_waits_are_bounded_but_for_migrations(servers: Servers, kind: str) -> None:
-    """Whatever the server's own settings; a change of the schema may take as long as it takes."""
+def test_times_are_utc_and_lock_waits_are_bounded_except_for_migrations(servers: Servers, kind: str) -> None:
+    """Whatever the server's settings are; schema changes may take any time."""
     url = servers(kind).create_empty()
-    found = {}
+    settings = {}
     for name, make in (("writer", writer_engine), ("reader", reader_engine), ("migration", migration_engine)):
         engine = make(normalise_url(url))
         with engine.connect() as connection:
             if kind == "postgresql":
-                asked = [connection.execute(text(f"SHOW {one}")).scalar() for one in ("timezone", "lock_timeout")]
+                values = [
+                    connection.execute(text(f"SHOW {setting}")).scalar() for setting in ("timezone", "lock_timeout")
+                ]
             else:
-                asked = list(connection.execute(text("SELECT @@time_zone, @@innodb_lock_wait_timeout")).one())
-        found[name] = asked
+                values = list(connection.execute(text("SELECT @@time_zone, @@innodb_lock_wait_timeout")).one())
+        settings[name] = values
         engine.dispose()
     servers(kind).drop_database(url)
-    assert {one[0] for one in found.values()} == {"UTC" if kind == "postgresql" else "+00:00"}
-    assert found["writer"][1] in {"2s", 2}
-    assert found["migration"][1] in {"0", 50}
+    assert {zone for zone, _ in settings.values()} == {"UTC" if kind == "postgresql" else "+00:00"}
+    assert settings["writer"][1] in {"2s", 2}
+    assert settings["migration"][1] in {"0", 50}
 
 
-def test_options_of_the_url_are_kept_beside_ours(servers: Servers) -> None:
-    """A search path, say: it would be dropped without a word."""
+def test_options_of_the_url_are_kept(servers: Servers) -> None:
+    """Such as a search path; the store's own options are added to them."""
     url = servers("postgresql").create_empty()
     engine = writer_engine(normalise_url(f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3Dmine"))
     with engine.connect() as connection:
-        found = [connection.execute(text(f"SHOW {name}")).scalar() for name in ("search_path", "timezone")]
+        values = [connection.execute(text(f"SHOW {name}")).scalar() for name in ("search_path", "timezone")]
     engine.dispose()
     servers("postgresql").drop_database(url)
-    assert found == ["mine", "UTC"]
+    assert values == ["mine", "UTC"]

@@ -1,6 +1,6 @@
-"""Exactness: what is accepted comes back the same, bit by bit, from each database and through each door.
+"""Exactness: every interface returns each accepted value unchanged, to the bit, from each database.
 
-What can't be held exactly is refused by every door, and nothing of it is written. The WebSocket's part is
+Every interface refuses values that cannot be stored exactly, and writes nothing. The WebSocket's tests are in
 tests/web/ws/test_exact_values.py.
 """
 
@@ -36,7 +36,7 @@ SESSION = "/api/session/u"
 
 
 def nested(depth: int) -> Any:
-    """Return lists inside one another."""
+    """Return nested lists of this depth."""
     value: Any = []
     for _ in range(depth - 1):
         value = [value]
@@ -51,7 +51,7 @@ EXAMPLES = {
     "2^53": 2**53, "-2^53": -(2**53), "deep": nested(31), "keys": {"b": 1, "a": 2, "": 3, "B": 4}, "large": "ä😀" * 160_000,
 }  # fmt: skip
 
-NOT_EXACT: dict[str, tuple[Any, str]] = {
+INEXACT: dict[str, tuple[Any, str]] = {
     "NUL": ("a\0b", '"a\\u0000b"'),
     "lone surrogate": ("\ud800", '"\\ud800"'),
     "NaN": (math.nan, "NaN"),
@@ -79,10 +79,10 @@ def app(
 @pytest.fixture
 def store(app: flask.Flask) -> SessionStore:
     """The application's store, without sessions."""
-    found: SessionStore = app.extensions["stepkeep"].store
-    clear(found)
-    found.clock = found.queries.clock = now_us
-    return found
+    store: SessionStore = app.extensions["stepkeep"].store
+    clear(store)
+    store.clock = store.queries.clock = now_us
+    return store
 
 
 @pytest.fixture
@@ -94,83 +94,81 @@ def database(store: SessionStore) -> Database:
 @pytest.fixture
 def client(app: flask.Flask, store: SessionStore) -> Iterator[FlaskClient]:
     """REST on each database."""
-    with app.test_client() as made:
-        yield made
+    with app.test_client() as client:
+        yield client
 
 
-def loaded(database: Database, user_id: str = "u") -> dict[str, Any]:
-    found = database.load_session(user_id)
-    assert found is not None
-    return found
+def load(database: Database, user_id: str = "u") -> dict[str, Any]:
+    session = database.load_session(user_id)
+    assert session is not None
+    return session
 
 
-def check_same(found: object, given_value: object) -> None:
-    """Equal, with -0.0 and 0.0, 1 and 1.0 and true, and the order of keys told apart."""
-    assert repr(found) == repr(given_value)
+def check_same(actual: object, expected: object) -> None:
+    """Check equality, where -0.0 and 0.0, 1, 1.0 and true, and orders of keys differ."""
+    assert repr(actual) == repr(expected)
 
 
 @MANY
 @given(answers=ANSWERS, data=ANSWERS)
-def test_any_value_comes_back_the_same_by_the_python_api(
+def test_python_api_returns_any_value_unchanged(
     database: Database, answers: dict[str, Any], data: dict[str, Any]
 ) -> None:
-    """Answers and session data; and history tells them too."""
+    """Answers and session data, from history too."""
     database.save_session("u", "S1", answers, ["S0"], session_data=data)
-    found = loaded(database)
-    check_same((found["answers"], found["session_data"]), (answers, data))
-    then = database.store.queries.at_version(database.store.queries.key("u"), found["version"]).state
-    check_same((then.answers, then.session_data), (answers, data))
+    session = load(database)
+    check_same((session["answers"], session["session_data"]), (answers, data))
+    state = database.store.queries.at_version(database.store.queries.key("u"), session["version"]).state
+    check_same((state.answers, state.session_data), (answers, data))
 
 
 @MANY
 @given(answers=ANSWERS, data=ANSWERS, is_ascii=st.booleans())
-def test_any_value_comes_back_the_same_by_rest(
+def test_rest_returns_any_value_unchanged(
     client: FlaskClient, answers: dict[str, Any], data: dict[str, Any], is_ascii: bool
 ) -> None:
     """As UTF-8 or with escapes."""
     state = {"current_step": "S1", "answers": answers, "step_history": [], "session_data": data}
     assert client.put(SESSION, data=json.dumps(state, ensure_ascii=is_ascii)).status_code in {200, 201}
-    found = json.loads(client.get(SESSION).data)["session"]
-    check_same((found["answers"], found["session_data"]), (answers, data))
+    session = json.loads(client.get(SESSION).data)["session"]
+    check_same((session["answers"], session["session_data"]), (answers, data))
 
 
 @MANY
 @given(step=TEXT.filter(bool), action=TEXT.filter(bool), answer=EXACT)
-def test_any_history_entry_comes_back_the_same(database: Database, step: str, action: str, answer: Any) -> None:
-    """Steps and actions are any text, an answer is any JSON."""
+def test_any_history_entry_is_returned_unchanged(database: Database, step: str, action: str, answer: Any) -> None:
+    """Steps and actions are any text; an answer is any JSON."""
     database.save_session("u", step, {}, [step])
     assert database.add_history_entry("u", action, step, answer)
     entry = database.get_session_history("u", limit=1)[0]
     check_same((entry["action"], entry["step"], entry["answer"]), (action, step, answer))
-    assert (loaded(database)["current_step"], loaded(database)["step_history"]) == (step, [step])
+    assert (load(database)["current_step"], load(database)["step_history"]) == (step, [step])
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_value_at_the_edge_comes_back_the_same(database: Database, client: FlaskClient, name: str) -> None:
-    """Python to REST and REST to Python."""
+def test_edge_values_are_returned_unchanged(database: Database, client: FlaskClient, name: str) -> None:
+    """From Python to REST and from REST to Python."""
     answers = {"S1": EXAMPLES[name]}
     database.save_session("u", "S1", answers, [])
     check_same(json.loads(client.get(SESSION).data)["session"]["answers"], answers)
     body = json.dumps({"answers": {"S2": EXAMPLES[name]}}, ensure_ascii=False)
     assert client.patch(SESSION, data=body).status_code == 200
-    check_same(loaded(database)["answers"], {"S2": EXAMPLES[name]})
+    check_same(load(database)["answers"], {"S2": EXAMPLES[name]})
 
 
 @MANY
 @given(at=st.integers(0, LATEST))
-def test_time_comes_back_to_the_microsecond(database: Database, at: int) -> None:
-    """UTC, whatever the time zone of the server."""
+def test_times_are_exact_to_the_microsecond(database: Database, at: int) -> None:
+    """In UTC, whatever the server's time zone."""
     database.store.clock = database.store.queries.clock = lambda: at
     database.save_session("u", "S1", {}, [])
     time = (EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    assert loaded(database)["updated_at"] == time
+    assert load(database)["updated_at"] == time
     assert database.get_session_history("u", limit=1)[0]["timestamp"] == time
 
 
-def test_user_ids_that_differ_in_case_or_in_a_dot_are_participants_of_their_own(
-    database: Database, client: FlaskClient
-) -> None:
-    """Compared byte by byte, on each database and by each door."""
+def test_user_ids_are_distinct_when_they_differ_in_case_or_punctuation(database: Database, client: FlaskClient) -> None:
+    """They are compared byte by byte, on each database and in each interface."""
     names = ["Bob", "bob", "BOB", "bob.", "bob_", "b-o-b", "0", "00", "b%40b"]
     for number, name in enumerate(names):
         database.save_session(name.replace("%40", "@"), "S1", {"n": number}, [])
@@ -182,8 +180,8 @@ def test_user_ids_that_differ_in_case_or_in_a_dot_are_participants_of_their_own(
 
 
 @pytest.mark.parametrize("user_id", FORBIDDEN_IDS)
-def test_forbidden_user_id_is_refused_by_each_door(database: Database, client: FlaskClient, user_id: str) -> None:
-    """Python and REST; nothing is written."""
+def test_every_interface_refuses_forbidden_user_ids(database: Database, client: FlaskClient, user_id: str) -> None:
+    """Nothing is written."""
     with pytest.raises(InvalidUserId):
         database.save_session(user_id, "S1", {}, [])
     with pytest.raises(InvalidUserId):
@@ -195,47 +193,47 @@ def test_forbidden_user_id_is_refused_by_each_door(database: Database, client: F
 
 
 @pytest.mark.parametrize("place", ["answers", "session_data"])
-@pytest.mark.parametrize("name", NOT_EXACT)
-def test_value_that_is_not_exact_is_refused_by_the_python_api(database: Database, name: str, place: str) -> None:
-    """The error names the place; what was there stays, and history has no entry."""
+@pytest.mark.parametrize("name", INEXACT)
+def test_python_api_refuses_inexact_values(database: Database, name: str, place: str) -> None:
+    """The error names the location; the stored session and its history are unchanged."""
     database.save_session("u", "S1", {"S1": 1}, [])
-    before = loaded(database)
+    before = load(database)
     with pytest.raises(InvalidInput, match=rf"{place}\.S1\[0\]"):
-        database.update_session_state("u", **{place: {"S1": [NOT_EXACT[name][0]]}})
+        database.update_session_state("u", **{place: {"S1": [INEXACT[name][0]]}})
     with pytest.raises(InvalidInput, match="answer"):
-        database.add_history_entry("u", "x", None, NOT_EXACT[name][0])
-    assert loaded(database) == before
+        database.add_history_entry("u", "x", None, INEXACT[name][0])
+    assert load(database) == before
     assert len(database.get_session_history("u")) == 1
 
 
-@pytest.mark.parametrize("name", NOT_EXACT)
-def test_value_that_is_not_exact_is_refused_by_rest(database: Database, client: FlaskClient, name: str) -> None:
-    """A problem that names the place; what was there stays."""
+@pytest.mark.parametrize("name", INEXACT)
+def test_rest_refuses_inexact_values(database: Database, client: FlaskClient, name: str) -> None:
+    """The problem names the location; the stored session is unchanged."""
     database.save_session("u", "S1", {"S1": 1}, [])
-    before = loaded(database)
-    answer = client.patch(SESSION, data=f'{{"answers":{{"S1":[{NOT_EXACT[name][1]}]}}}}')
-    assert answer.status_code in {400, 422}
-    assert "answers.S1[0]" in answer.get_json()["detail"]
-    assert loaded(database) == before
+    before = load(database)
+    response = client.patch(SESSION, data=f'{{"answers":{{"S1":[{INEXACT[name][1]}]}}}}')
+    assert response.status_code in {400, 422}
+    assert "answers.S1[0]" in response.get_json()["detail"]
+    assert load(database) == before
 
 
 @pytest.mark.parametrize("body", ['{"answers":{"S1":1,"S1":2}}', '{"answers":{"S1":1},"answers":{}}', '{"answers":{"S1":{"a":[{"k":1,"k":1}]}}}'])  # fmt: skip
-def test_key_that_comes_twice_is_refused_by_rest(database: Database, client: FlaskClient, body: str) -> None:
-    """The problem names the key; readers of JSON disagree on which of the two counts."""
+def test_rest_refuses_duplicate_keys(database: Database, client: FlaskClient, body: str) -> None:
+    """Parsers disagree on which of the two values counts. The problem names the key."""
     database.save_session("u", "S1", {"S1": 1}, [])
-    before = loaded(database)
-    answer = client.patch(SESSION, data=body)
-    assert answer.status_code in {400, 422}
-    assert "duplicate key" in answer.get_json()["detail"]
-    assert loaded(database) == before
+    before = load(database)
+    response = client.patch(SESSION, data=body)
+    assert response.status_code in {400, 422}
+    assert "duplicate key" in response.get_json()["detail"]
+    assert load(database) == before
 
 
-def test_state_at_the_limit_is_kept_and_one_byte_more_is_refused(database: Database) -> None:
+def test_state_is_refused_when_one_byte_over_the_limit(database: Database) -> None:
     """1 MiB of JSON."""
     shell = len(json.dumps({"current_step": "S1", "answers": {"a": ""}, "step_history": [], "is_audio_mode": False, "session_data": None}, separators=(",", ":")))  # fmt: skip
     largest = "x" * (MAX_STATE_BYTES - shell)
     database.save_session("u", "S1", {"a": largest}, [])
-    assert loaded(database)["answers"]["a"] == largest
+    assert load(database)["answers"]["a"] == largest
     with pytest.raises(InvalidInput, match="bytes"):
         database.save_session("u", "S1", {"a": largest + "x"}, [])
-    assert loaded(database)["version"] == 1
+    assert load(database)["version"] == 1

@@ -1,4 +1,4 @@
-"""SQLite: durable, one writer that checkpoints, and what it remembers is never older than the file."""
+"""SQLite: durable commits, one writer that checkpoints, and a cache that is never older than the file."""
 
 import logging
 import subprocess
@@ -47,8 +47,8 @@ def store(file_settings: Settings) -> Iterator[SessionStore]:
         ((3, 53, 4), False),
     ],
 )  # fmt: skip
-def test_versions_with_the_wal_reset_bug_are_known(version: tuple[int, int, int], has_bug: bool) -> None:
-    """As sqlite.org/wal.html says: 3.7.0 to 3.51.2, but for 3.50.7 and 3.44.6 and what follows them."""
+def test_has_wal_reset_bug_is_true_for_affected_versions(version: tuple[int, int, int], has_bug: bool) -> None:
+    """3.7.0 to 3.51.2 except 3.44.6, 3.50.7 and their successors (sqlite.org/wal.html)."""
     assert sqlite.has_wal_reset_bug(version) is has_bug
 
 
@@ -59,17 +59,17 @@ def pragma(store: SessionStore, name: str, *, of_writer: bool) -> object:
         return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
 
 
-def test_writer_is_durable_and_readers_can_neither_write_nor_checkpoint(store: SessionStore) -> None:
-    """WAL with synchronous=FULL (2): each commit is flushed; what is deleted is overwritten."""
+def test_writer_syncs_each_commit_and_readers_cannot_write_or_checkpoint(store: SessionStore) -> None:
+    """WAL with synchronous=FULL (2); secure_delete overwrites deleted data."""
     names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
     assert [pragma(store, name, of_writer=True) for name in names] == ["wal", 2, 1, 1]
     assert [pragma(store, name, of_writer=False) for name in ("query_only", "wal_autocheckpoint")] == [1, 0]
 
 
-def test_sqlite_with_the_bug_works_without_wal(
+def test_wal_is_off_when_sqlite_has_the_wal_reset_bug(
     file_settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Slower, and told in the log; sessions are kept as ever."""
+    """Slower, with a warning in the log; sessions are stored as usual."""
     monkeypatch.setattr(sqlite, "has_wal_reset_bug", lambda _version: True)
     with caplog.at_level(logging.WARNING):
         store = open_store(file_settings)
@@ -82,67 +82,67 @@ def test_sqlite_with_the_bug_works_without_wal(
 
 
 def bytes_of(settings: Settings) -> bytes:
-    """Return what lies on the disk; SQLite's own connections must be closed, or its locks would go."""
+    """Return the bytes of the file and its WAL, read by another process so that SQLite keeps its locks."""
     path = Path(settings.database_url.removeprefix("sqlite:///"))
     script = (
         "import pathlib, sys; [sys.stdout.buffer.write(path.read_bytes()) for path in map(pathlib.Path, sys.argv[1:])]"
     )
-    paths = [one for one in (path, path.with_name(f"{path.name}-wal")) if one.exists()]
+    paths = [file for file in (path, path.with_name(f"{path.name}-wal")) if file.exists()]
     return subprocess.run([sys.executable, "-c", script, *paths], check=True, capture_output=True).stdout
 
 
-MARKED = "quite-unlikely-marker"
+MARKER = "quite-unlikely-marker"
 
 
-def test_nothing_of_the_erased_lies_on_in_the_file_or_its_log(store: SessionStore, file_settings: Settings) -> None:
-    """Short answers, and long ones on pages of their own, overwritten or deleted, while the store stays open."""
+def test_erased_answers_are_not_in_the_file_or_its_wal(store: SessionStore, file_settings: Settings) -> None:
+    """Short answers, and long ones on overflow pages, overwritten or deleted, while the store stays open."""
     keys = [KEY, SessionKey("phq9", "bob")]
     for length in (1, 100, 10_000):
         for key in keys:
             store.turns.get_or_create(key, is_audio_mode=False)
-            marked = (MARKED if key is KEY else "kept") * length
+            marked = (MARKER if key is KEY else "kept") * length
             store.turns.submit_or_raise(key, Update(at=store.clock(), changes={"session_data": {"x": marked}}))
-    assert MARKED.encode() in bytes_of(file_settings)
+    assert MARKER.encode() in bytes_of(file_settings)
     store.erasure.delete(KEY)
-    left = bytes_of(file_settings)
-    assert MARKED.encode() not in left
-    assert b"kept" in left
+    content = bytes_of(file_settings)
+    assert MARKER.encode() not in content
+    assert b"kept" in content
     check_fold(store, keys[1])
 
 
-def test_erasure_waits_for_nobody_who_reads(store: SessionStore, file_settings: Settings) -> None:
-    """What he reads stays in the log; the next erasure, or the log's own course, takes it."""
+def test_erasure_does_not_wait_for_readers(store: SessionStore, file_settings: Settings) -> None:
+    """The WAL keeps the pages that a reader needs, until the next erasure or checkpoint."""
     store.turns.get_or_create(KEY, is_audio_mode=False)
-    store.turns.submit_or_raise(KEY, Update(at=store.clock(), changes={"session_data": {"x": MARKED}}))
+    store.turns.submit_or_raise(KEY, Update(at=store.clock(), changes={"session_data": {"x": MARKER}}))
     with store.queries.engine.connect() as reading:
         reading.exec_driver_sql("BEGIN")
         assert reading.exec_driver_sql("SELECT count(*) FROM sessions").scalar() == 1
         assert store.erasure.delete(KEY)
         assert pragma(store, "busy_timeout", of_writer=True) == sqlite.POLL_MS
-        assert MARKED.encode() in bytes_of(file_settings)
+        assert MARKER.encode() in bytes_of(file_settings)
         reading.exec_driver_sql("COMMIT")
     store.erasure.truncate_wal()
-    assert MARKED.encode() not in bytes_of(file_settings)
+    assert MARKER.encode() not in bytes_of(file_settings)
 
 
-def test_writer_looks_for_the_lock_until_its_time_is_over(file_settings: Settings) -> None:
-    """Again and again where another process has it; any other fault is raised at once."""
-    looked = []
+def test_writer_retries_a_locked_file_until_its_timeout(file_settings: Settings) -> None:
+    """Any other error is raised at once."""
+    statements = []
 
-    def locked(times: int, text: str = "database is locked") -> Callable[[str], None]:
+    def fail(times: int, text: str = "database is locked") -> Callable[[str], None]:
         def execute(statement: str) -> None:
-            looked.append(statement)
-            if len(looked) <= times:
+            statements.append(statement)
+            if len(statements) <= times:
                 raise sqlite.driver().OperationalError(text)
 
         return execute
 
-    sqlite.begin_writing(locked(7))
-    assert looked == ["BEGIN IMMEDIATE"] * 8
-    looked.clear()
+    sqlite.begin_writing(fail(7))
+    assert statements == ["BEGIN IMMEDIATE"] * 8
+    statements.clear()
     with pytest.raises(sqlite.driver().OperationalError, match="disk I/O error"):
-        sqlite.begin_writing(locked(1, "disk I/O error"))
-    assert len(looked) == 1
+        sqlite.begin_writing(fail(1, "disk I/O error"))
+    assert len(statements) == 1
     engines = [sqlite.writer_engine(normalise_url(file_settings.database_url), 0) for _ in range(2)]
     with engines[0].begin(), pytest.raises(OperationalError, match="database is locked"):
         engines[1].connect().begin()
@@ -150,33 +150,33 @@ def test_writer_looks_for_the_lock_until_its_time_is_over(file_settings: Setting
         engine.dispose()
 
 
-def test_log_that_cannot_be_emptied_spoils_no_erasure(store: SessionStore) -> None:
-    """It is committed by then; and the connection waits for others as before."""
-    asked = []
+def test_truncate_wal_ignores_a_failed_checkpoint(store: SessionStore) -> None:
+    """The erasure is committed by then. The busy timeout is restored."""
+    statements = []
 
     class Raw:
         def rollback(self) -> None:
-            asked.append("rollback")
+            statements.append("rollback")
 
         def execute(self, statement: str) -> Any:
-            asked.append(statement)
+            statements.append(statement)
             if "checkpoint" in statement:
                 raise sqlite.driver().OperationalError("database table is locked")
             return SimpleNamespace(fetchone=lambda: (77,))
 
     sqlite.truncate_wal(SimpleNamespace(connection=SimpleNamespace(driver_connection=Raw())))  # type: ignore[arg-type]
-    assert asked[0] == "rollback"
-    assert asked[-1] == "PRAGMA busy_timeout=77"
+    assert statements[0] == "rollback"
+    assert statements[-1] == "PRAGMA busy_timeout=77"
 
 
-def test_session_that_another_connection_changed_is_read_again(store: SessionStore, file_settings: Settings) -> None:
-    """Two stores on one file in turn, each remembering what it wrote: no version comes twice, no answer is lost."""
+def test_session_is_read_again_when_another_connection_changed_it(store: SessionStore, file_settings: Settings) -> None:
+    """Two stores on one file, each with its cache, write in turn: no version is repeated, no answer is lost."""
     other = open_store(file_settings)
     store.turns.get_or_create(KEY, is_audio_mode=False)
     for number in range(1, 10):
-        one = (store, other)[number % 2]
-        outcome = one.turns.submit_or_raise(
-            KEY, Answer(at=one.clock(), message_id=f"m{number}", step=f"Q{number}", value=1)
+        writer = (store, other)[number % 2]
+        outcome = writer.turns.submit_or_raise(
+            KEY, Answer(at=writer.clock(), message_id=f"m{number}", step=f"Q{number}", value=1)
         )
         assert outcome.version == number + 1
         assert len(outcome.state.answers) == number
@@ -184,8 +184,8 @@ def test_session_that_another_connection_changed_is_read_again(store: SessionSto
     other.close()
 
 
-def test_row_that_was_changed_by_hand_is_read_again(store: SessionStore) -> None:
-    """Also over the writer's own connection, whose changes data_version does not count."""
+def test_session_is_read_again_when_its_row_was_changed_by_hand(store: SessionStore) -> None:
+    """Even on the writer's own connection, whose changes data_version does not count."""
     store.turns.get_or_create(KEY, is_audio_mode=False)
     store.turns.submit_or_raise(KEY, Answer(at=store.clock(), step="Q1", value=1))
     store._writer.run(lambda connection: connection.exec_driver_sql("UPDATE sessions SET answers = '{\"Q1\": 3}'"))
@@ -193,8 +193,8 @@ def test_row_that_was_changed_by_hand_is_read_again(store: SessionStore) -> None
     assert outcome.state.answers == {"Q1": 3, "Q2": 0}
 
 
-def test_what_an_integrator_changes_after_saving_is_not_saved(store: SessionStore) -> None:
-    """His lists and objects stay his: the next change begins with what was saved."""
+def test_changes_to_the_callers_objects_after_saving_are_not_stored(store: SessionStore) -> None:
+    """The cache has copies: the next change starts from what was saved."""
     database = Database(store)
     answers = {"S1": ["a"]}
     data = {"tags": {"x": 1}}
@@ -214,24 +214,24 @@ def test_what_an_integrator_changes_after_saving_is_not_saved(store: SessionStor
     assert loaded["session_data"] == {"half": ["typed"]}
 
 
-def test_no_more_sessions_are_remembered_than_allowed(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest are forgotten, and so are those with long answers; all are answered as ever."""
+def test_cache_is_bounded(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It evicts the oldest sessions, and those with long answers; results are unaffected."""
     monkeypatch.setattr(sqlite, "CACHED_SESSIONS", 5)
     keys = [SessionKey("phq9", f"user{number}") for number in range(12)]
     store.turns.submit_many([(key, Begin(at=1)) for key in keys])
-    remembered = store._connection._statements._recent  # type: ignore[union-attr]
-    assert list(remembered) == keys[-5:]
+    cached = store._connection._statements._recent  # type: ignore[union-attr]
+    assert list(cached) == keys[-5:]
     monkeypatch.setattr(batch, "CACHEABLE_LENGTH", 10)
     results = store.turns.submit_many([(key, Answer(at=2, step=f"Q{n}", value=1)) for n in (1, 2) for key in keys])
     assert all(isinstance(result, Committed) for result in results)
-    assert remembered == {}
+    assert cached == {}
     for key in keys:
         check_fold(store, key)
 
 
 @pytest.mark.parametrize("long", [{"session_data": {"x": "y" * 9000}}, {"answers": {"Q1": "y" * 9000}}])
-def test_session_with_anything_long_is_not_remembered(store: SessionStore, long: dict[str, object]) -> None:
-    """So the bound on their number is one on the memory too; it is read again for each turn."""
+def test_session_with_long_values_is_not_cached(store: SessionStore, long: dict[str, object]) -> None:
+    """So the bound on the number of sessions bounds the memory too."""
     store.turns.get_or_create(KEY, is_audio_mode=False)
     store.turns.submit_or_raise(KEY, Update(at=store.clock(), changes=long))
     store.turns.submit_or_raise(KEY, SetMode(at=store.clock(), is_audio_mode=True))
@@ -250,8 +250,10 @@ database.close()
 """
 
 
-def test_script_beside_the_server_works_and_nobody_gets_an_error(store: SessionStore, file_settings: Settings) -> None:
-    """Two processes write one file at once: each waits for the other, and everything is there in the end."""
+def test_script_and_server_write_one_file_concurrently_without_errors(
+    store: SessionStore, file_settings: Settings
+) -> None:
+    """Each waits for the other's transactions, and all writes are stored."""
     script = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, "120"],
         cwd=ROOT,
@@ -274,20 +276,20 @@ def test_script_beside_the_server_works_and_nobody_gets_an_error(store: SessionS
     assert {store.queries.load(SessionKey("default", f"script{n}")).state.version for n in range(7)} <= {17, 18}  # type: ignore[union-attr]
 
 
-def test_readers_go_on_while_the_writer_writes(store: SessionStore) -> None:
-    """WAL: a session loads at once in the middle of another's transaction, as it was before it."""
+def test_readers_do_not_wait_for_the_writer(store: SessionStore) -> None:
+    """In WAL mode, a session loads during a write transaction, in its state before it."""
     store.turns.get_or_create(KEY, is_audio_mode=False)
-    inside, go_on = threading.Event(), threading.Event()
+    is_writing, may_commit = threading.Event(), threading.Event()
 
-    def hold(connection: object) -> None:
+    def write(connection: object) -> None:
         connection.exec_driver_sql("UPDATE sessions SET is_audio_mode = 1")  # type: ignore[attr-defined]
-        inside.set()
-        assert go_on.wait(30)
+        is_writing.set()
+        assert may_commit.wait(30)
 
-    thread = threading.Thread(target=store._writer.run, args=(hold,))
+    thread = threading.Thread(target=store._writer.run, args=(write,))
     thread.start()
-    assert inside.wait(30)
+    assert is_writing.wait(30)
     assert store.queries.load(KEY).state.is_audio_mode is False  # type: ignore[union-attr]
-    go_on.set()
+    may_commit.set()
     thread.join(30)
     assert store.queries.load(KEY).state.is_audio_mode is True  # type: ignore[union-attr]

@@ -1,7 +1,7 @@
-"""The store against a model, with faults between any two steps: what was acknowledged is there once, for ever.
+"""The store against a model, with faults between any two steps: acknowledged commands stay stored exactly once.
 
-A machine of Hypothesis draws what participants do, and what befalls the SQLite file and the process. The model knows
-no survey: it keeps what was acknowledged and at which version, and in which order turns were accepted.
+A Hypothesis state machine draws commands of participants and faults of the SQLite file and the process. The model does
+not know the survey: it records acknowledged commands with their versions, and the order of accepted turns.
 """
 
 import contextlib
@@ -40,20 +40,20 @@ BUSY_MS = 10
 SETTLED_S = 30
 KEYS = [SessionKey("phq9", "one"), SessionKey("phq9", "two")]
 LATE = SessionKey("phq9", "late")
-"""One who may come only while the file is locked."""
+"""A participant who may start while the file is locked."""
 
-Make = partial[Any]
-"""Makes a command of a time and a message id."""
+MakeCommand = partial[Any]
+"""Makes a command from a time and a message id."""
 
 STEPS = st.sampled_from(["Q1", "Q1", "Q2", "Q3", "nowhere"])
 VALUES = st.sampled_from([0, 1, 2, 3, 17, None, "x"])
 
 
 @st.composite
-def makes(draw: st.DrawFn) -> Make:
-    """Draw what a participant asks: mostly sensible; answers of steps that he passed are edits."""
+def command_makers(draw: st.DrawFn) -> MakeCommand:
+    """Draw a participant's command, mostly a valid one; answers to earlier steps are edits."""
     step, value, is_audio = draw(STEPS), draw(VALUES), draw(st.booleans())
-    kinds: list[Make] = [
+    kinds: list[MakeCommand] = [
         partial(commands.Answer, step=step, value=value),
         partial(commands.Answer, step=step, value=1),
         partial(commands.Back),
@@ -66,16 +66,16 @@ def makes(draw: st.DrawFn) -> Make:
 
 
 class Model:
-    """What must be in the store."""
+    """The commands that the store must have."""
 
     def __init__(self) -> None:
         self.acknowledged: dict[tuple[SessionKey, str], int] = {}
         self.accepted: dict[SessionKey, list[str]] = defaultdict(list)
-        self.arrived: dict[SessionKey, list[str]] = defaultdict(list)
+        self.settled: dict[SessionKey, list[str]] = defaultdict(list)
         self._mutex = threading.Lock()
 
-    def note(self, key: SessionKey, command: AnyCommand, result: object) -> None:
-        """Take note of what came of a command: an acknowledgement is for one version, and is never taken back."""
+    def record(self, key: SessionKey, command: AnyCommand, result: object) -> None:
+        """Record a command's result: an acknowledgement has one version and is never revoked."""
         if command.message_id is None:
             return
         name = key, command.message_id
@@ -84,31 +84,31 @@ class Model:
                 assert result.duplicate or name not in self.acknowledged
                 assert self.acknowledged.setdefault(name, result.version) == result.version
             elif not isinstance(result, Exception):
-                assert name not in self.acknowledged, "refused what was acknowledged"
+                assert name not in self.acknowledged, "rejected an acknowledged command"
 
     def accept(self, key: SessionKey, command: AnyCommand) -> None:
         if command.message_id is not None:
             self.accepted[key].append(command.message_id)
 
-    def verdict(self, key: SessionKey, command: AnyCommand, result: Result | Exception) -> None:
-        """Take note of what came of an accepted turn; called from the store's thread."""
+    def settle(self, key: SessionKey, command: AnyCommand, result: Result | Exception) -> None:
+        """Record the result of an accepted turn; called from the store's thread."""
         if command.message_id is not None:
-            self.arrived[key].append(command.message_id)
-        self.note(key, command, result)
+            self.settled[key].append(command.message_id)
+        self.record(key, command, result)
 
-    def check_verdicts(self) -> None:
-        """Each accepted turn had its verdict, in the order in which they were accepted."""
+    def check_settled(self) -> None:
+        """Check that each accepted turn has a result, in the order of acceptance."""
         for key, accepted in self.accepted.items():
-            assert list(dict.fromkeys(self.arrived[key])) == list(dict.fromkeys(accepted))
+            assert list(dict.fromkeys(self.settled[key])) == list(dict.fromkeys(accepted))
         self.forget()
 
     def forget(self) -> None:
-        """What was only accepted may be lost with the process."""
+        """Forget turns that were accepted but not acknowledged: they may be lost with the process."""
         self.accepted.clear()
-        self.arrived.clear()
+        self.settled.clear()
 
     def set_aside(self, key: SessionKey) -> dict[str, int]:
-        """The session begins anew; return what was acknowledged of the old one."""
+        """Let the session start again; return the acknowledged messages of the old one."""
         old = {id_: version for (owner, id_), version in self.acknowledged.items() if owner == key}
         for id_ in old:
             del self.acknowledged[key, id_]
@@ -116,7 +116,7 @@ class Model:
 
 
 class Connection:
-    """What a participant's connection is to the store (``sessions.subscribers.Subscriber``)."""
+    """A participant's connection, as the store sees it (``sessions.subscribers.Subscriber``)."""
 
     def __init__(self) -> None:
         self.stored: Snapshot | None = None
@@ -130,7 +130,7 @@ class Connection:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Two stores on one file, a connection of somebody else's that locks it, and the model."""
+    """Two stores on one file, a foreign connection that locks it, and the model."""
 
     def __init__(self, files: Iterator[Path], settings: Settings, catalogue: Catalogue) -> None:
         super().__init__()
@@ -145,31 +145,32 @@ class StoreMachine(RuleBasedStateMachine):
         self.connections: dict[SessionKey, Connection] = {}
         self.entered: set[SessionKey] = set()
         self.unreadable: set[SessionKey] = set()
-        self.store, self.other = self.opened(), self.opened()
-        self.outsider: Any = sqlite.driver().connect(file, isolation_level=None, timeout=SETTLED_S)
-        self.outsider.execute("PRAGMA wal_autocheckpoint=0")
+        self.store, self.other = self.open_store(), self.open_store()
+        self.locker: Any = sqlite.driver().connect(file, isolation_level=None, timeout=SETTLED_S)
+        self.locker.execute("PRAGMA wal_autocheckpoint=0")
         for key in KEYS:
             self.enter(key)
 
-    def opened(self) -> SessionStore:
+    def open_store(self) -> SessionStore:
         store = SessionStore(self.settings, self.catalogue, self.clock)
         store._key_filter.fill()
         return store
 
-    # ------------------------------------------------------------------- what participants do
+    # ------------------------------------------------------------------- commands
 
     @rule(key=st.sampled_from([*KEYS, LATE]))
     def enter(self, key: SessionKey) -> None:
-        """Come (again): the session that is there is shown; one that can't be read is set aside."""
+        """Connect, again or for the first time: a stored session is shown, an unreadable one set aside."""
         connection = Connection()
-        verdict = partial(self.settled, connection, key, commands.Begin(at=1))
+        callback = partial(self.settle, connection, key, commands.Begin(at=1))
         was_waiting = self.store.turns.pending.holds(key)
         try:
-            found = self.store.turns.join(key, is_audio_mode=False, subscriber=connection, callback=verdict)
+            snapshot, version, resumed = self.store.turns.join(
+                key, is_audio_mode=False, subscriber=connection, callback=callback
+            )
         except Unavailable:
             assert self.is_locked
             return
-        snapshot, version, resumed = found
         if version == snapshot.state.version:
             connection.publish(snapshot)
         if key in self.connections:
@@ -181,90 +182,90 @@ class StoreMachine(RuleBasedStateMachine):
             assert not resumed
             self.check_set_aside(key)
 
-    @rule(key=st.sampled_from(KEYS), make=makes())
-    def submit(self, key: SessionKey, make: Make) -> None:
-        """An integrator's command, or REST's."""
-        self.do(self.store, key, self.made(key, make))
+    @rule(key=st.sampled_from(KEYS), maker=command_makers())
+    def submit(self, key: SessionKey, maker: MakeCommand) -> None:
+        """A command through the Python API or REST."""
+        self.submit_to(self.store, key, self.make(key, maker))
 
-    @rule(key=st.sampled_from([*KEYS, LATE]), make=makes())
-    def submit_or_accept(self, key: SessionKey, make: Make) -> None:
-        """A participant's command over the socket."""
+    @rule(key=st.sampled_from([*KEYS, LATE]), maker=command_makers())
+    def submit_or_accept(self, key: SessionKey, maker: MakeCommand) -> None:
+        """A participant's command over the WebSocket."""
         if key in self.connections:
-            self.send(key, self.made(key, make))
+            self.send(key, self.make(key, maker))
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data(), is_participant=st.booleans())
-    def again(self, data: st.DataObject, is_participant: bool) -> None:
-        """The same command again, of whatever time."""
+    def resubmit(self, data: st.DataObject, is_participant: bool) -> None:
+        """An earlier command, sent again."""
         key, command = data.draw(st.sampled_from(self.sent))
         if is_participant and key in self.connections:
             self.send(key, command)
         else:
-            self.do(self.store, key, command)
+            self.submit_to(self.store, key, command)
 
-    @rule(turns=st.lists(st.tuples(st.sampled_from(KEYS), makes()), min_size=1, max_size=4))
-    def submit_many(self, turns: list[tuple[SessionKey, Make]]) -> None:
-        """Many at once: each has its own answer."""
-        made = [(key, self.made(key, make)) for key, make in turns]
-        for (key, command), result in zip(made, self.store.turns.submit_many(made), strict=True):
+    @rule(turns=st.lists(st.tuples(st.sampled_from(KEYS), command_makers()), min_size=1, max_size=4))
+    def submit_many(self, turns: list[tuple[SessionKey, MakeCommand]]) -> None:
+        """Several commands together; each has its own result."""
+        batch = [(key, self.make(key, maker)) for key, maker in turns]
+        for (key, command), result in zip(batch, self.store.turns.submit_many(batch), strict=True):
             if isinstance(result, Exception):
                 self.check_failure(key, result)
-            self.model.note(key, command, result)
+            self.model.record(key, command, result)
 
-    @rule(key=st.sampled_from(KEYS), make=makes())
-    def another_process(self, key: SessionKey, make: Make) -> None:
-        """A command beside the server, or another server."""
-        self.do(self.other, key, self.made(key, make))
+    @rule(key=st.sampled_from(KEYS), maker=command_makers())
+    def submit_elsewhere(self, key: SessionKey, maker: MakeCommand) -> None:
+        """A command from another process."""
+        self.submit_to(self.other, key, self.make(key, maker))
 
-    # ------------------------------------------------------------------- what befalls the store
+    # ------------------------------------------------------------------- faults
 
     @precondition(lambda self: not self.is_locked)
     @rule()
     def lock(self) -> None:
-        """Somebody else writes, for long."""
-        self.outsider.execute("BEGIN IMMEDIATE")
+        """Another connection begins a long transaction."""
+        self.locker.execute("BEGIN IMMEDIATE")
         self.is_locked = True
 
     @precondition(lambda self: self.is_locked)
     @rule()
     def unlock(self) -> None:
-        """He is done."""
-        self.outsider.execute("ROLLBACK")
+        """The other connection ends its transaction."""
+        self.locker.execute("ROLLBACK")
         self.is_locked = False
 
     @rule()
     def lose_connection(self) -> None:
-        """The writer's connection is gone, and it has not noticed."""
+        """The writer's connection is closed, which the writer does not know."""
         with self.store._connection._in_use:
-            if self.store._connection._connection is not None:  # whose next statement meets it
+            if self.store._connection._connection is not None:
                 self.store._connection._driver().close()
 
     @rule()
     def lose_process(self) -> None:
-        """The process ends and another begins: what was only accepted may be lost."""
+        """The process ends and another starts: unacknowledged turns may be lost."""
         self.store.close()
         self.model.forget()
         self.connections.clear()
-        self.store = self.opened()
+        self.store = self.open_store()
         for key in KEYS:
             self.enter(key)
 
     @precondition(lambda self: not self.is_locked)
     @rule(key=st.sampled_from(KEYS))
     def corrupt(self, key: SessionKey) -> None:
-        """A row is damaged."""
+        """A row becomes unreadable."""
         query = "UPDATE sessions SET answers = '{oops' WHERE user_id = ? AND survey_id = ?"
-        self.outsider.execute(query, (key.user_id, key.survey_id))
+        self.locker.execute(query, (key.user_id, key.survey_id))
         self.unreadable.add(key)
 
-    # ------------------------------------------------------------------- what holds
+    # ------------------------------------------------------------------- invariants
 
     @invariant()
-    def all_holds(self) -> None:
-        """Each acknowledged command is in history once, at its version; the fold of it is the row."""
+    def check_all(self) -> None:
+        """Each acknowledged command is in history once, at its version; replaying history gives the row."""
         if not self.is_locked:
             assert self.store.drain(SETTLED_S)
-            self.model.check_verdicts()
+            self.model.check_settled()
         for key in self.entered:
             if key not in self.unreadable:
                 self.check(key)
@@ -273,9 +274,9 @@ class StoreMachine(RuleBasedStateMachine):
         if self.is_locked:
             self.unlock()
         try:
-            self.all_holds()
+            self.check_all()
         finally:
-            self.outsider.close()
+            self.locker.close()
             self.store.close()
             self.other.close()
 
@@ -288,58 +289,58 @@ class StoreMachine(RuleBasedStateMachine):
         entries = self.store.queries.history(key, limit=NO_LIMIT)
         assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
         assert fold(parse_events(entries)) == snapshot.state
-        found = [(entry.message_id, entry.version) for entry in entries if entry.message_id is not None]
-        assert len(dict(found)) == len(found)
-        wanted = {id_: version for (owner, id_), version in self.model.acknowledged.items() if owner == key}
-        assert wanted.items() <= dict(found).items()
+        messages = [(entry.message_id, entry.version) for entry in entries if entry.message_id is not None]
+        assert len(dict(messages)) == len(messages)
+        acknowledged = {id_: version for (owner, id_), version in self.model.acknowledged.items() if owner == key}
+        assert acknowledged.items() <= dict(messages).items()
 
     def check_set_aside(self, key: SessionKey) -> None:
-        """The damaged session has the acknowledged turns still, under another name."""
+        """Check that the renamed session still has the acknowledged turns."""
         self.unreadable.remove(key)
         query = "SELECT message_id, version FROM session_history WHERE user_id LIKE ? || '~set-aside-%'"
-        kept = self.outsider.execute(query, (key.user_id,)).fetchall()
-        assert self.model.set_aside(key).items() <= set(kept)
+        messages = self.locker.execute(query, (key.user_id,)).fetchall()
+        assert self.model.set_aside(key).items() <= set(messages)
 
-    # ------------------------------------------------------------------- how commands are given
+    # ------------------------------------------------------------------- submission of commands
 
-    def made(self, key: SessionKey, make: Make) -> AnyCommand:
+    def make(self, key: SessionKey, maker: MakeCommand) -> AnyCommand:
         number = next(self.ids)
-        command: AnyCommand = make(at=self.clock(), message_id=None if make.func is commands.Draft else f"m{number}")
+        command: AnyCommand = maker(at=self.clock(), message_id=None if maker.func is commands.Draft else f"m{number}")
         self.sent.append((key, command))
         return command
 
-    def do(self, store: SessionStore, key: SessionKey, command: AnyCommand) -> None:
+    def submit_to(self, store: SessionStore, key: SessionKey, command: AnyCommand) -> None:
         try:
-            self.model.note(key, command, store.turns.submit(key, command))
+            self.model.record(key, command, store.turns.submit(key, command))
         except (DatabaseUnavailable, SessionUnreadable) as error:
             self.check_failure(key, error)
 
     def send(self, key: SessionKey, command: AnyCommand) -> None:
-        """Give a participant's command to the store, as his connection does."""
+        """Submit a participant's command as their connection does."""
         connection = self.connections[key]
-        verdict = partial(self.settled, connection, key, command)
+        callback = partial(self.settle, connection, key, command)
         self.model.accept(key, command)
         try:
-            result = self.store.turns.submit_or_queue(key, command, connection, verdict)
+            result = self.store.turns.submit_or_queue(key, command, connection, callback)
         except SessionUnreadable as error:
             self.check_failure(key, error)
         else:
             if isinstance(result, Queued):
                 return
-            self.model.note(key, command, result)
+            self.model.record(key, command, result)
             if result.state is not None:
                 connection.publish(Snapshot(key=key, state=result.state, survey=result.survey))
         if command.message_id is not None:
             self.model.accepted[key].pop()
 
-    def settled(self, connection: Connection, key: SessionKey, command: AnyCommand, result: Result | Exception) -> None:
-        """Take note of what came of an accepted turn, as its connection does."""
+    def settle(self, connection: Connection, key: SessionKey, command: AnyCommand, result: Result | Exception) -> None:
+        """Handle the result of an accepted turn as its connection does."""
         if not isinstance(result, Exception) and result.state is not None:
             connection.publish(Snapshot(key=key, state=result.state, survey=result.survey))
-        self.model.verdict(key, command, result)
+        self.model.settle(key, command, result)
 
     def check_failure(self, key: SessionKey, error: Exception) -> None:
-        """Nothing fails but what has a reason to."""
+        """Check that the failure has a cause: a locked file or an unreadable row."""
         assert not isinstance(error, MessageIdReused)
         if isinstance(error, Unavailable):
             assert self.is_locked
@@ -349,9 +350,9 @@ class StoreMachine(RuleBasedStateMachine):
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing wait for seconds."""
-    for waiting in (sqlite.writer_engine, sqlite.begin_writing):
-        monkeypatch.setattr(waiting, "__defaults__", (BUSY_MS,))
+    """Shorten all waits to milliseconds."""
+    for function in (sqlite.writer_engine, sqlite.begin_writing):
+        monkeypatch.setattr(function, "__defaults__", (BUSY_MS,))
     monkeypatch.setattr(pending, "FIRST_DELAY_S", 0.001)
     monkeypatch.setattr(pending, "MAX_DELAY_S", 0.01)
     monkeypatch.setattr(turns, "READ_RETRY_S", 0.0)
@@ -359,19 +360,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Iterator[Path]:
-    """Databases at the newest schema, one after the other; each is gone when the next is asked for."""
-    pattern = tmp_path / "pattern.db"
-    settings = Settings(database_url=create_sqlite(pattern), surveys_dir=SURVEYS)
+    """New databases at the newest schema."""
+    template = tmp_path / "template.db"
+    settings = Settings(database_url=create_sqlite(template), surveys_dir=SURVEYS)
     with contextlib.closing(SessionStore(settings, read_catalogue(settings))) as store:
         store.initialise()
-    return (Path(shutil.copy(pattern, tmp_path / f"{number}.db")) for number in count())
+    return (Path(shutil.copy(template, tmp_path / f"{number}.db")) for number in count())
 
 
-def test_store_keeps_what_it_acknowledged_through_any_faults(quick: None, files: Iterator[Path]) -> None:
+def test_acknowledged_commands_stay_stored_through_any_faults(quick: None, files: Iterator[Path]) -> None:
     """Locks, lost connections, damaged rows and lost processes between any two commands of three participants."""
     settings = Settings(surveys_dir=SURVEYS, pending_after_s=0.05, retry_delay_s=0.0, retry_attempts=2)
     catalogue = read_catalogue(settings)
     run_state_machine_as_test(
-        lambda: StoreMachine(files, settings, catalogue),  # type: ignore[arg-type]  # what makes one serves as well
+        lambda: StoreMachine(files, settings, catalogue),  # type: ignore[arg-type]  # a factory serves as well
         settings=examples(25, stateful_step_count=30),
     )
