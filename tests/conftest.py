@@ -1,4 +1,16 @@
-"""What all tests share: a database of their own, a store, and the real server as a process."""
+"""Settings and fixtures of all tests.
+
+- Tests mirror `app/`: tests/survey/test_flow.py tests app/survey/flow.py. Beside them are tests/migrations,
+  tests/durability (crashes and outages), tests/browser (Chromium) and tests/docs (examples and links).
+- Parts are real: a copied database, a store on it, the server as a process. The fixtures `store`, `settings` and
+  `database_url` run a test on SQLite, PostgreSQL and MariaDB; `server` is on SQLite and shared by the tests of a worker.
+- `make test` leaves out what has the marker `long`, and the repetition of interface tests (`INTERFACES`) on database
+  servers; tests/web/test_smoke.py covers those. `make test-all` (pytest --long) runs everything.
+- Hypothesis runs a quarter of the examples in the profile `dev`, all in `ci`, ten times as many in `nightly`; a test
+  states its number with `@examples(40)`.
+- Wait for events with `wait_for`, never for time; pass short intervals as settings. No test asserts how long it took.
+- Fixtures that several tests share use `each_kind`, so that one xdist worker runs all tests of one server.
+"""
 
 import contextlib
 import functools
@@ -21,7 +33,8 @@ import pytest
 from app import catalogue
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from tests.databases import Databases, NoServer, OwnServer, create_sqlite, missing, ordinary_server, own_server
+from tests.database_servers import NoServer, OwnServer, missing_servers, ordinary_server, own_server
+from tests.databases import Databases, create_sqlite
 from tests.waiting import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,11 +45,11 @@ SERVER_KINDS = ("postgresql", "mysql")
 Servers = Callable[[str], Databases]
 T = TypeVar("T")
 
-# The tests start hundreds of processes and migrate thousands of times: otherwise each would compile its files anew.
+# Without bytecode files each of the hundreds of processes would compile its modules again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# Each store that is opened reads all survey files, which takes half of the time of opening it.
+# Parsing the survey files would take half of the time of opening a store.
 catalogue.parse_survey = functools.cache(catalogue.parse_survey)
 
 
@@ -44,10 +57,10 @@ for profile, percent in {"dev": 25, "ci": 100, "nightly": 1000}.items():
     hypothesis.settings.register_profile(
         profile,
         max_examples=percent,
-        deadline=None,  # a busy machine is no fault
+        deadline=None,  # a slow machine is not a failure
         print_blob=True,
         suppress_health_check=[
-            hypothesis.HealthCheck.function_scoped_fixture,  # a database serves all examples; each test clears it
+            hypothesis.HealthCheck.function_scoped_fixture,  # all examples share a database; the tests clear it
             hypothesis.HealthCheck.too_slow,
         ],
     )
@@ -55,35 +68,35 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "de
 
 
 def examples(count: int, **options: Any) -> hypothesis.settings:
-    """Return settings that try this many examples in the profile ci: a quarter in dev, ten times as many in nightly."""
+    """Return settings with this number of examples in the profile ci: a quarter in dev, ten times as many in nightly."""
     percent = hypothesis.settings.default.max_examples
     return hypothesis.settings(max_examples=max(1, count * percent // 100), **options)
 
 
 def sample(cases: Sequence[T]) -> Sequence[T]:
-    """Return as large a share of the cases as the profile tries of its examples, and at most all."""
+    """Return every fourth case in the profile dev, and all cases in ci and nightly."""
     return cases[:: max(1, 100 // hypothesis.settings.default.max_examples)]
 
 
 INTERFACES = ("browser", "cli", "client", "deploy", "docs", "web")
-"""Folders whose tests see the same whichever database there is."""
+"""Folders with tests that do not depend on the SQL dialect."""
 
 
 def each_kind(group: str) -> list[Any]:
-    """Return the kinds of databases as parameters of a fixture that tests share: one worker runs all of a kind.
+    """Return the kinds of databases as parameters of a shared fixture; one xdist worker runs all tests of a kind.
 
     Args:
-        group: a name for these tests, different from other fixtures'.
+        group: a name that no other fixture uses.
     """
     return [pytest.param(kind, marks=pytest.mark.xdist_group(f"{group} {kind}")) for kind in KINDS]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run the long tests too (as a test named by :: always does)")
+    parser.addoption("--long", action="store_true", help="run the long tests too; tests selected by :: always run")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long tests to `make test-all`, and the tests of interfaces on other databases than SQLite."""
+    """Deselect the long tests, and the repetition of interface tests on database servers."""
     if config.getoption("--long") or any("::" in argument for argument in config.args):
         return
     on_sqlite = {_function(item) for item in items if "sqlite" in _parameters(item)}
@@ -94,13 +107,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _repeats_sqlite(item: pytest.Item, on_sqlite: set[str]) -> bool:
-    """Return whether this tests an interface that the same test has met on SQLite."""
+    """Return whether this is an interface test on a database server that also runs on SQLite."""
     place = item.path.relative_to(ROOT / "tests").parts[0]
     return (
         (place in INTERFACES or place.startswith("test_cli"))
         and not _parameters(item).isdisjoint(SERVER_KINDS)
         and _function(item) in on_sqlite
-        and item.get_closest_marker("each_database") is None
     )
 
 
@@ -109,20 +121,20 @@ def _function(item: pytest.Item) -> str:
 
 
 def _parameters(item: pytest.Item) -> set[str]:
-    """Return those of the test's parameters that are texts."""
+    """Return the test's parameters that are strings."""
     parameters = getattr(item, "callspec", None)
     return set() if parameters is None else {value for value in parameters.params.values() if isinstance(value, str)}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say once, at the end, which tests could not run and what they want."""
-    for line in missing():
-        terminalreporter.write_line(f"Tests were skipped, {line}")
+    """Print which tests were skipped because a program is missing."""
+    for line in missing_servers():
+        terminalreporter.write_line(f"Tests were skipped: {line}")
 
 
 @dataclass
 class Server:
-    """The real server in a process of its own, on its own SQLite file or on the database that is named."""
+    """The real server as a process, on its own SQLite file or on another database."""
 
     folder: Path
     surveys: Path = SURVEYS
@@ -149,16 +161,16 @@ class Server:
 
     @property
     def command(self) -> list[str]:
-        """What serves, after ``python -m``: what app.serve becomes when it has looked at everything."""
+        """The arguments of ``python -m``: what app.serve executes after its checks."""
         return ["gunicorn", "--config", "gunicorn.conf.py", "wsgi:app"]
 
     def start(self) -> None:
-        """Start it and return when it answers."""
+        """Start the server and wait until it answers."""
         self.spawn()
         self.wait_until_it_answers()
 
     def spawn(self) -> None:
-        """Start its process; a SQLite file that is not there yet is made, so that the server need not migrate it."""
+        """Start the process, with a migrated SQLite file unless there is one."""
         file = self.folder / "sessions.db"
         if self.database is None and not file.exists():
             create_sqlite(file)
@@ -182,39 +194,39 @@ class Server:
             )
 
     def wait_until_it_answers(self) -> None:
-        """Return when it does."""
-        wait_for(self._answers, lambda: f"the server did not answer:\n{self.log[-4000:]}")
+        """Wait until the server answers."""
+        wait_for(self._answers, lambda: f"The server did not answer:\n{self.log[-4000:]}")
 
     def kill(self) -> None:
-        """End it with SIGKILL, its workers too."""
+        """Kill the server and its workers with SIGKILL."""
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def terminate(self) -> int:
-        """Ask it to stop, as an operator does, and return its exit code."""
+        """Stop the server with SIGTERM and return its exit code."""
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(20)
 
     def restart(self) -> None:
-        """Kill it and start it again, on the same port and database."""
+        """Kill the server and start it again, on the same port and database."""
         self.kill()
         self.start()
 
-    def begin_anew(self, **headers: str) -> None:
-        """Start it unless it runs, and erase all sessions that an earlier test left.
+    def reset(self, **headers: str) -> None:
+        """Start the server unless it runs, and erase all sessions.
 
         Args:
-            headers: the credentials, where it asks for any.
+            headers: the credentials that a server in production requires.
         """
         if self.process is None or self.process.poll() is not None:
             self.start()
         with httpx.Client(base_url=self.url, headers=headers) as client:
             while sessions := client.get("/api/sessions").raise_for_status().json()["sessions"]:
-                for one in sessions:
-                    address = f"/api/session/{one['user_id']}"
-                    client.delete(address, params={"survey": one["survey_id"]}).raise_for_status()
+                for session in sessions:
+                    path = f"/api/session/{session['user_id']}"
+                    client.delete(path, params={"survey": session["survey_id"]}).raise_for_status()
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -231,43 +243,43 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def standing_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server in development that the tests of one worker have one after the other: a start takes 2 s."""
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server in development for the tests of one worker: a start takes 2 s."""
     running = Server(tmp_path_factory.mktemp("standing"))
     yield running
     running.stop()
 
 
 @pytest.fixture
-def server(standing_server: Server) -> Server:
-    """A server with the shipped surveys and no sessions; a test may kill it."""
-    standing_server.begin_anew()
-    return standing_server
+def server(shared_server: Server) -> Server:
+    """A running server with the shipped surveys and no sessions; a test may kill it."""
+    shared_server.reset()
+    return shared_server
 
 
 def skip_or_fail(reason: str) -> None:
-    """Skip, in one line that says how to get what is missing; with CI=true nothing may be missing."""
+    """Skip the test; fail with CI=true, where nothing may be missing."""
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{reason}; with CI=true that is a failure")
+        pytest.fail(f"{reason}; with CI=true this is a failure")
     pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """The database servers of this worker by kind, each started when it is first asked for."""
-    started: dict[str, Databases] = {}
+    """The database servers of this worker by kind, each started at its first use."""
+    running: dict[str, Databases] = {}
 
-    def of(kind: str) -> Databases:
+    def server_of_kind(kind: str) -> Databases:
         try:
-            if kind not in started:
-                started[kind] = ordinary_server(kind)
+            if kind not in running:
+                running[kind] = ordinary_server(kind)
         except NoServer as error:
             skip_or_fail(str(error))
-        return started[kind]
+        return running[kind]
 
-    yield of
-    for one in started.values():
-        one.close()
+    yield server_of_kind
+    for databases in running.values():
+        databases.close()
 
 
 @contextlib.contextmanager
@@ -312,13 +324,13 @@ def database_url(
 
 @pytest.fixture(params=SERVER_KINDS)
 def killable(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
-    """A database server of the test's own, to be killed; its commits are synced."""
+    """A durable database server that the test may kill."""
     try:
-        started = own_server(request.param, durable=True)
+        running = own_server(request.param, durable=True)
     except NoServer as error:
         skip_or_fail(str(error))
-    yield started
-    started.close()
+    yield running
+    running.close()
 
 
 @pytest.fixture
@@ -337,8 +349,8 @@ def store(settings: Settings) -> Iterator[SessionStore]:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The path of a Chromium, or a skip; with CI=true there must be one."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        skip_or_fail("no chromium here (Debian: apt install chromium)")
-    return found
+    """The path of Chromium."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        skip_or_fail("Chromium was not found (Debian: apt install chromium)")
+    return path

@@ -52,9 +52,9 @@ class Clinic:
     def url(self) -> str:
         return self.server.url
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Erase all sessions that an earlier test left."""
-        self.server.begin_anew(Authorization=f"Bearer {self.key}")
+        self.server.reset(Authorization=f"Bearer {self.key}")
 
     def link(self, user_id: str, survey: str = CLOSED, *, made_at: int | None = None, life_us: int = HOUR_US) -> str:
         """Return a resume link for a participant, issued now or at another time."""

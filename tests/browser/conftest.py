@@ -74,17 +74,17 @@ def participant(context: BrowserContext, server: RunningServer) -> Participant:
 
 
 @pytest.fixture(scope="session")
-def standing_clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+def shared_clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     """A running clinic that the tests of one worker use one after the other."""
     with open_clinic(tmp_path_factory.mktemp("clinic")) as opened:
         yield opened
 
 
 @pytest.fixture
-def clinic(standing_clinic: Clinic) -> Clinic:
+def clinic(shared_clinic: Clinic) -> Clinic:
     """A running clinic without sessions."""
-    standing_clinic.begin_anew()
-    return standing_clinic
+    shared_clinic.reset()
+    return shared_clinic
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.chaos.mutants import MUTANTS
 from tests.chaos.result import PARTICIPANTS, Result, RunConfig
 from tests.chaos.run import run
 from tests.conftest import KINDS
-from tests.databases import NoServer
+from tests.database_servers import NoServer
 
 BROWSERS = 2
 MAX_PRINTED = 30

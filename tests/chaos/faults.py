@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.chaos.plan import DISK_FULL, Fault
 from tests.chaos.world import World, children
-from tests.databases import OwnServer
+from tests.database_servers import OwnServer
 from tests.proxy import Proxy, When
 
 COMMITS = {"postgresql": b"COMMIT\0", "mysql": b"\x03COMMIT"}

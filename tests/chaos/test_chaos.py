@@ -9,7 +9,7 @@ from tests.chaos.browsers import chromium
 from tests.chaos.result import RunConfig
 from tests.chaos.run import run
 from tests.conftest import KINDS, skip_or_fail
-from tests.databases import HOW_TO_GET, find_mariadb, find_postgresql
+from tests.database_servers import HOW_TO_GET, find_mariadb, find_postgresql
 
 FAULTS = 68
 SEED = "ci"

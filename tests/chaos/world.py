@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 
 from tests.chaos import plan
 from tests.conftest import Server
-from tests.databases import OwnServer, own_server
+from tests.database_servers import OwnServer, own_server
 from tests.proxy import Proxy
 
 DISK_MIB = 256

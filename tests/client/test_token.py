@@ -45,7 +45,7 @@ def server(production_server: Server) -> Server:
     """A server in production, without sessions."""
     with credentials_of(production_server) as operator:
         key = operator.create_key("test", ["sessions:read", "sessions:write"])
-    production_server.begin_anew(Authorization=f"Bearer {key}")
+    production_server.reset(Authorization=f"Bearer {key}")
     return production_server
 
 

@@ -12,7 +12,7 @@ from app.settings import Settings
 from app.survey.commands import Save
 from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS
-from tests.databases import OwnServer
+from tests.database_servers import OwnServer
 from tests.durability.exactly_once import check_fold, message_ids
 
 SESSIONS = 8

@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 
 from app.store.engine import normalise_url
 from tests.conftest import KINDS, SERVER_KINDS, Server, Servers, skip_or_fail
-from tests.databases import NoServer, OwnServer, own_server
+from tests.database_servers import NoServer, OwnServer, own_server
 from tests.proxy import Proxy
 from tests.waiting import wait_for
 from tests.web.conftest import Participant, running_server

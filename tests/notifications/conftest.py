@@ -16,7 +16,7 @@ from app.store.engine import normalise_url, reader_engine, writer_engine
 from app.store.tables import sessions
 from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT, Servers, empty_database, migrated_database, skip_or_fail
-from tests.databases import NoServer
+from tests.database_servers import NoServer
 from tests.notifications.redis_server import RedisServer
 from tests.waiting import wait_for
 

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.databases import WATCH, NoServer
+from tests.database_servers import WATCH, NoServer
 from tests.waiting import free_port, wait_for
 
 HOW_TO_GET = "no redis-server here (Debian: apt install redis-server)"

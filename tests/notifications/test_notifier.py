@@ -19,7 +19,7 @@ from app.notifications.transport import PAYLOAD_BYTES, decode, encode
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
 from tests.conftest import skip_or_fail
-from tests.databases import NoServer, PostgreSQL, own_server
+from tests.database_servers import NoServer, PostgreSQL, own_server
 from tests.notifications.conftest import (
     KEY,
     NEVER_S,

@@ -27,7 +27,7 @@ from app.store.tables import session_history
 from app.survey.state import END
 from tests.chaos.clients import TIMEOUTS
 from tests.conftest import ROOT, SURVEYS, Server
-from tests.databases import ordinary_server
+from tests.database_servers import ordinary_server
 from tests.proxy import Proxy
 
 PHASE_S = 5.0

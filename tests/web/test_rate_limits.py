@@ -21,7 +21,8 @@ from app.web.factory import create_app
 from app.web.rate_limits import MESSAGE_CHUNK, RateLimits
 from app.web.ws.connection_limits import ConnectionLimits
 from tests.conftest import SURVEYS, Server, skip_or_fail
-from tests.databases import NoServer, create_sqlite
+from tests.database_servers import NoServer
+from tests.databases import create_sqlite
 from tests.notifications.redis_server import RedisServer
 from tests.waiting import wait_for
 from tests.web.conftest import running_server

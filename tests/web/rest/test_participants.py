@@ -17,7 +17,7 @@ from app.errors import ConfigurationError
 from app.settings import read_settings
 from app.survey.snapshot import SessionKey
 from tests.conftest import SERVER_KINDS, Server, Servers, each_kind, skip_or_fail
-from tests.databases import NoServer, OwnServer, own_server
+from tests.database_servers import NoServer, OwnServer, own_server
 from tests.web.production import (
     SITE,
     App,

@@ -14,7 +14,7 @@ from app.sessions.service import open_store
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS, Server, Servers, migrated_database, skip_or_fail
-from tests.databases import NoServer
+from tests.database_servers import NoServer
 from tests.durability.exactly_once import check_fold
 from tests.notifications.redis_server import RedisServer
 from tests.web.conftest import Participant
