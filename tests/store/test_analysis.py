@@ -1,4 +1,4 @@
-"""What figures are counted from: rows and events in short, the same on each database, and never what is sealed."""
+"""The data of statistics: compact rows and events, equal on each database, without encrypted values."""
 
 import base64
 import json
@@ -25,8 +25,8 @@ OTHERS = ["other"] * (CODES - len(ACTIONS))
 ODD = 'a "step", with \\ and ü\n'
 
 
-def walked(store: SessionStore, key: SessionKey) -> None:
-    """Begin, answer and do other things, a microsecond and more apart."""
+def answer_some(store: SessionStore, key: SessionKey) -> None:
+    """Submit commands of several kinds, a microsecond or more apart."""
     store.turns.submit(key, Begin(at=AT, is_audio_mode=True))
     store.turns.submit(key, Answer(at=AT + 1, step="Q1", value=2))
     store.turns.submit(key, SetMode(at=AT + 1_000_000, is_audio_mode=False))
@@ -34,25 +34,25 @@ def walked(store: SessionStore, key: SessionKey) -> None:
     store.turns.submit(key, Note(at=AT + 86_400_000_001, action="looked at", step="Q9", answer=None))
 
 
-def walks_of(store: SessionStore, first: str = "", last: str = "~") -> EventColumns:
+def columns_of(store: SessionStore, first: str = "", last: str = "~") -> EventColumns:
     return store.run_read(lambda connection: statistics.read_event_columns(connection, "phq9", first, last))
 
 
 def events_of(store: SessionStore, user_id: str = "ann") -> list[tuple[int, str, str | None, int | None]]:
     """Return version, action, step and time of each of a session's events, in order."""
-    walks = walks_of(store, user_id, user_id)
-    assert (list(walks.user_ids), list(walks.counts)) == ([user_id], [walks.codes.count(",") + 1])
-    codes, steps = json.loads(f"[{walks.codes}]"), json.loads(f"[{walks.steps}]")
-    times = [None if at == NO_TIME else at for at in parse_times(walks.times).tolist()]
+    columns = columns_of(store, user_id, user_id)
+    assert (list(columns.user_ids), list(columns.counts)) == ([user_id], [columns.codes.count(",") + 1])
+    codes, steps = json.loads(f"[{columns.codes}]"), json.loads(f"[{columns.steps}]")
+    times = [None if at == NO_TIME else at for at in parse_times(columns.times).tolist()]
     return sorted(
         (code // CODES, (*ACTIONS, *OTHERS)[code % CODES], step, at)
         for code, step, at in zip(codes, steps, times, strict=True)
     )
 
 
-def test_events_are_told_to_the_microsecond(store: SessionStore) -> None:
-    """Version, action, step and time of each; what somebody noted is an action like all others."""
-    walked(store, ANN)
+def test_events_have_times_to_the_microsecond(store: SessionStore) -> None:
+    """Version, action, step and time of each event; a note has the action "other"."""
+    answer_some(store, ANN)
     assert events_of(store) == [
         (1, "started", "Q1", AT),
         (2, "answered", "Q1", AT + 1),
@@ -62,9 +62,9 @@ def test_events_are_told_to_the_microsecond(store: SessionStore) -> None:
     ]
 
 
-def test_times_are_the_same_whatever_form_the_database_gives_them(store: SessionStore) -> None:
-    """An operator of PostgreSQL may have set another DateStyle; a URL that asks for one is overruled."""
-    walked(store, ANN)
+def test_times_are_equal_whatever_datestyle_postgresql_has(store: SessionStore) -> None:
+    """The store overrides a DateStyle of the server or the URL."""
+    answer_some(store, ANN)
     url = store.settings.database_url
     if url.startswith("postgresql"):
         german = f"{url}{'&' if '?' in url else '?'}options=-cdatestyle%3DGerman"
@@ -74,8 +74,8 @@ def test_times_are_the_same_whatever_form_the_database_gives_them(store: Session
     assert events_of(store)[0][3] == AT
 
 
-def test_any_step_and_a_missing_time_are_told(store: SessionStore) -> None:
-    """A step may be called anything, and a row of another program may have no time."""
+def test_events_are_read_with_any_step_and_without_a_time(store: SessionStore) -> None:
+    """A step may have any name, and a row of another program may have no time."""
     store.turns.submit(
         ANN, Save(at=AT, current_step=ODD, answers={}, step_history=(), is_audio_mode=False, session_data=None)
     )
@@ -84,9 +84,9 @@ def test_any_step_and_a_missing_time_are_told(store: SessionStore) -> None:
     assert events_of(store) == [(1, "saved", ODD, None)]
 
 
-def test_whole_seconds_and_times_of_hand_are_read(store: SessionStore) -> None:
-    """SQLite keeps what was written, with fewer digits behind the point or none; another text is no time."""
-    walked(store, ANN)
+def test_sqlite_times_are_read_in_any_precision(store: SessionStore) -> None:
+    """SQLite stores the text as written, with any number of decimals; other text is no time."""
+    answer_some(store, ANN)
     if store.settings.database_url.startswith("sqlite"):
         for written, at in (("2025-11-24 16:00:00", 0), ("2025-11-24 16:00:00.5", 500_000), ("yesterday", None)):
 
@@ -99,39 +99,39 @@ def test_whole_seconds_and_times_of_hand_are_read(store: SessionStore) -> None:
 
 
 @given(st.lists(st.integers(-2_000_000_000_000_000, 250_000_000_000_000_000)))
-def test_a_time_is_read_as_it_was_written(times: list[int]) -> None:
-    """To the microsecond, in any century; with nothing behind the seconds, too."""
+def test_parse_times_reads_times_as_written(times: list[int]) -> None:
+    """To the microsecond, in any century, also without decimals."""
     texts = [to_datetime(at).isoformat(" ", "microseconds") for at in times]
     assert parse_times("".join(texts)).tolist() == times
     seconds = "".join(text[:19].ljust(TIME_WIDTH) for text in texts)
     assert parse_times(seconds).tolist() == [at // 1_000_000 * 1_000_000 for at in times]
 
 
-NO_TIMES = (
+INVALID_TIMES = (
     *("", "yesterday", "now", "infinity", "ü" * 26, "2026", "20261124160000", "0044-03-15 12:00:00 BC"),
     *("2026-13-01 00:00:00", "2026-00-01", "2026-01-32 10:00"),
     *("2026-11-24 16:00:00+02:00", "2026-11-24 16:00:00.12345Z"),
 )
 
 
-@pytest.mark.parametrize("text", NO_TIMES)
-def test_what_is_no_time_is_none(text: str) -> None:
-    """Nor does it spoil those beside it."""
+@pytest.mark.parametrize("text", INVALID_TIMES)
+def test_parse_times_gives_no_time_for_invalid_text(text: str) -> None:
+    """The times beside it are unaffected."""
     known = "2025-11-24 16:00:00.123456"
     assert parse_times(known + text.ljust(TIME_WIDTH) + known).tolist() == [AT, NO_TIME, AT]
 
 
-def test_only_sessions_of_the_range_are_told(store: SessionStore) -> None:
-    """Both ends belong to it; who has no event is missing."""
+def test_event_columns_are_limited_to_the_range(store: SessionStore) -> None:
+    """The range includes both ends."""
     for user_id in ("ann", "ben", "cleo", "Ben"):
         store.turns.submit(SessionKey("phq9", user_id), Begin(at=AT))
     store.turns.submit(SessionKey("intake", "ben"), Begin(at=AT))
-    assert set(walks_of(store, "ann", "ben").user_ids) == {"ann", "ben"}
-    assert not any(walks_of(store, "d", "e"))
+    assert set(columns_of(store, "ann", "ben").user_ids) == {"ann", "ben"}
+    assert not any(columns_of(store, "d", "e"))
 
 
-def test_sessions_come_a_part_at_a_time(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order of their user ids, byte by byte, however many SQLite packs together."""
+def test_sessions_are_read_in_pages(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the byte order of their user ids, however many sessions SQLite packs into a row."""
     monkeypatch.setattr(statistics, "SESSIONS_A_ROW", 2)
     for user_id in ("b", "a", "C", "d", "e"):
         store.turns.submit(SessionKey("phq9", user_id), Begin(at=AT))
@@ -140,9 +140,9 @@ def test_sessions_come_a_part_at_a_time(store: SessionStore, monkeypatch: pytest
     assert [row.user_id for row in (*first, *rest)] == ["C", "a", "b", "d", "e"]
 
 
-def test_session_is_told_as_it_is(store: SessionStore) -> None:
-    """Its times as numbers, answers as they are stored."""
-    walked(store, ANN)
+def test_session_row_has_times_as_numbers_and_answers_as_stored(store: SessionStore) -> None:
+    """Every field of a session."""
+    answer_some(store, ANN)
     (row,) = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", None, 10))
     assert row == SessionRow(
         user_id="ann",
@@ -159,19 +159,19 @@ def test_session_is_told_as_it_is(store: SessionStore) -> None:
     )
 
 
-def test_no_answer_is_read_for_the_times(settings: Settings) -> None:
-    """What may be sealed stays in the database: the statement names neither answers nor data."""
+def test_event_columns_do_not_read_answers(settings: Settings) -> None:
+    """The statement selects no column that may be encrypted."""
     key = base64.b64encode(bytes(range(32))).decode()
     store = open_store(settings.model_copy(update={"answers_keys": SecretStr(key)}))
-    walked(store, ANN)
-    asked: list[str] = []
-    event.listen(store.queries.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    answer_some(store, ANN)
+    statements: list[str] = []
+    event.listen(store.queries.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     assert len(events_of(store)) == 5
     store.close()
-    assert not [statement for statement in asked if "answer," in statement or "data" in statement]
+    assert not [statement for statement in statements if "answer," in statement or "data" in statement]
 
 
-def test_every_action_but_two_is_told() -> None:
-    """A new kind of event must be thought of here: is it something that a participant does?"""
+def test_statistics_know_every_action_except_two() -> None:
+    """For a new kind of event, decide whether statistics count it."""
     assert set(ACTIONS) == EVENT_TYPES.keys() - {"noted", "expired"}
     assert len(ACTIONS) <= OTHER < CODES

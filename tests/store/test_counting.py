@@ -11,10 +11,10 @@ from app.survey.snapshot import SessionKey
 DAY_US = 86_400 * 1_000_000
 
 
-def counted(store: SessionStore, at: int) -> list[SurveyCount]:
-    """Return what is counted at a time, but when it changed last."""
-    found = store.run_read(lambda connection: count_by_survey(connection, at))
-    return [dataclasses.replace(count, changed_at=None) for count in found]
+def counts(store: SessionStore, at: int) -> list[SurveyCount]:
+    """Return the counts at a time, without the times of the last change."""
+    rows = store.run_read(lambda connection: count_by_survey(connection, at))
+    return [dataclasses.replace(count, changed_at=None) for count in rows]
 
 
 def count(survey_id: str, in_progress: int, completed: int, expired: int) -> SurveyCount:
@@ -24,7 +24,7 @@ def count(survey_id: str, in_progress: int, completed: int, expired: int) -> Sur
 
 
 def complete(store: SessionStore, user_id: str) -> None:
-    """Answer the PHQ-9 to its end."""
+    """Complete the PHQ-9."""
     key = SessionKey("phq9", user_id)
     store.turns.get_or_create(key, is_audio_mode=False)
     for number in range(1, 10):
@@ -32,19 +32,19 @@ def complete(store: SessionStore, user_id: str) -> None:
 
 
 def test_sessions_are_counted_when_there_are_some_of_each_status(store: SessionStore) -> None:
-    """By survey; one whose time is over counts as expired before its row says so; empty surveys are left out."""
-    assert counted(store, store.clock()) == []
+    """By survey, without empty ones; a session counts as expired from its expiry on, before its row says so."""
+    assert counts(store, store.clock()) == []
     for user_id in ("p-1", "p-2"):
         store.turns.get_or_create(SessionKey("phq9", user_id), is_audio_mode=False)
     store.turns.get_or_create(SessionKey("intake", "p-1"), is_audio_mode=False)
     complete(store, "p-3")
     at = store.clock()
-    assert counted(store, at) == [count("intake", 1, 0, 0), count("phq9", 2, 1, 0)]
-    assert counted(store, at + 15 * DAY_US)[1] == count("phq9", 0, 1, 2)  # the file says: expires_after 14d
+    assert counts(store, at) == [count("intake", 1, 0, 0), count("phq9", 2, 1, 0)]
+    assert counts(store, at + 15 * DAY_US)[1] == count("phq9", 0, 1, 2)  # phq9 has expires_after 14d
 
 
-def test_last_change_is_that_of_the_newest_session(store: SessionStore) -> None:
-    """To the microsecond, as the session itself says it."""
+def test_changed_at_is_the_last_change_of_the_newest_session(store: SessionStore) -> None:
+    """To the microsecond."""
     key = SessionKey("phq9", "p-1")
     store.turns.get_or_create(SessionKey("phq9", "p-2"), is_audio_mode=False)
     store.turns.get_or_create(key, is_audio_mode=False)
@@ -56,8 +56,8 @@ def test_last_change_is_that_of_the_newest_session(store: SessionStore) -> None:
 
 
 def test_set_aside_session_is_not_counted(store: SessionStore) -> None:
-    """It is kept for support, and its participant begins another one."""
+    """It is kept for support; its participant starts another session."""
     key = SessionKey("phq9", "p-1")
     store.turns.get_or_create(key, is_audio_mode=False)
     store.run_transaction(lambda connection: history.set_aside(connection, key, store.clock()))
-    assert counted(store, store.clock()) == []
+    assert counts(store, store.clock()) == []

@@ -1,4 +1,4 @@
-"""The writer's connection: replaced when it broke, never left in a transaction; locks are taken in one order."""
+"""The writer's connection: replaced when broken, never left in a transaction; locks have one order."""
 
 import threading
 from collections.abc import Iterator
@@ -28,14 +28,14 @@ KEYS = [SessionKey("phq9", f"user{number}") for number in range(20)]
 
 @pytest.fixture(params=SERVER_KINDS)
 def database_url(request: pytest.FixtureRequest, servers: Servers) -> Iterator[str]:
-    """A database on a server: only those have connections that can be lost."""
+    """A database on a server, whose connections can be lost."""
     url = servers(request.param).create_migrated()
     yield url
     servers(request.param).drop_database(url)
 
 
 def end_all_connections(url: str) -> None:
-    """End every other connection to the database, as its administrator can."""
+    """Terminate every other connection to the database, as an administrator can."""
     engine = create_engine(normalise_url(url), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
@@ -62,10 +62,8 @@ def open_with(url: str, **changes: object) -> SessionStore:
     return open_store(Settings(database_url=url, surveys_dir=SURVEYS).model_copy(update=changes))
 
 
-def test_connection_that_was_idle_is_tried_before_it_is_trusted(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The server ended it meanwhile: the next answer goes over a new one, without a single retry."""
+def test_idle_connection_is_tested_before_use(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the server closed it, the next answer uses a new one, without a retry."""
     store = open_with(settings.database_url, retry_attempts=1)
     store.turns.get_or_create(KEYS[0], is_audio_mode=False)
     end_all_connections(settings.database_url)
@@ -74,8 +72,8 @@ def test_connection_that_was_idle_is_tried_before_it_is_trusted(
     store.close()
 
 
-def test_connection_that_broke_is_replaced_by_the_retry(settings: Settings) -> None:
-    """One attempt fails, and says so; with more of them nobody notices."""
+def test_broken_connection_is_replaced_by_the_retry(settings: Settings) -> None:
+    """With a single attempt, the caller gets the error; with more, no one notices."""
     once = open_with(settings.database_url, retry_attempts=1)
     once.turns.get_or_create(KEYS[0], is_audio_mode=False)
     end_all_connections(settings.database_url)
@@ -91,8 +89,8 @@ def test_connection_that_broke_is_replaced_by_the_retry(settings: Settings) -> N
     store.close()
 
 
-def test_two_servers_that_lock_many_sessions_never_wait_in_a_circle(settings: Settings) -> None:
-    """Each batch locks in the order of the keys, whatever the order in which turns came: no deadlock, no retry."""
+def test_two_servers_never_deadlock_when_they_lock_many_sessions(settings: Settings) -> None:
+    """Each batch locks in key order, whatever the order of its turns; so no retry is needed."""
     stores = [open_with(settings.database_url, retry_attempts=1) for _ in range(2)]
     stores[0].turns.submit_many([(key, Begin(at=1)) for key in KEYS])
 
@@ -100,8 +98,8 @@ def test_two_servers_that_lock_many_sessions_never_wait_in_a_circle(settings: Se
         return [result for _ in range(15) for result in store.turns.submit_many([(key, save(1)) for key in keys])]
 
     with ThreadPoolExecutor(2) as threads:
-        both = [threads.submit(work, one, keys) for one, keys in zip(stores, (KEYS, KEYS[::-1]), strict=True)]
-        assert all(isinstance(result, Committed) for done in both for result in done.result(60))
+        both = [threads.submit(work, store, keys) for store, keys in zip(stores, (KEYS, KEYS[::-1]), strict=True)]
+        assert all(isinstance(result, Committed) for future in both for result in future.result(60))
     for key in KEYS:
         assert stores[0].queries.load(key).state.version == 31  # type: ignore[union-attr]
         check_fold(stores[0], key)
@@ -109,10 +107,10 @@ def test_two_servers_that_lock_many_sessions_never_wait_in_a_circle(settings: Se
         store.close()
 
 
-def test_session_that_another_transaction_holds_is_waited_for_and_tried_again(
+def test_transaction_is_retried_when_another_has_locked_a_session(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The wait is bounded (55P03, 1205), and the transaction is rolled back before the next attempt."""
+    """The wait is bounded (55P03, 1205), and the transaction is rolled back before each retry."""
     for module in (postgresql, mysql):
         monkeypatch.setattr(module, "LOCK_TIMEOUT_S", 1)
         monkeypatch.setitem(module.engine.__kwdefaults__, "lock_timeout_s", 1)
@@ -149,8 +147,8 @@ def test_session_that_another_transaction_holds_is_waited_for_and_tried_again(
 
 
 @given(st.lists(st.builds(SessionKey, st.sampled_from(["a", "b"]), st.text("abAB-", max_size=3)), unique=True))
-def test_order_of_locks_is_the_same_from_any_beginning(keys: list[SessionKey]) -> None:
-    """By user_id, then survey_id, byte by byte, as the statements' ORDER BY and all other servers have it."""
+def test_lock_order_does_not_depend_on_the_order_of_keys(keys: list[SessionKey]) -> None:
+    """By the bytes of user_id, then survey_id, as in the statements' ORDER BY and on all servers."""
     ordered = gateway.in_lock_order(keys)
     assert ordered == gateway.in_lock_order(keys[::-1])
     assert [(key.user_id.encode(), key.survey_id.encode()) for key in ordered] == sorted(
@@ -158,8 +156,8 @@ def test_order_of_locks_is_the_same_from_any_beginning(keys: list[SessionKey]) -
     )
 
 
-def test_statement_whose_values_come_in_another_order_is_refused() -> None:
-    """Rows are plain tuples: a statement that would put them into other columns never runs."""
+def test_statement_is_refused_when_its_columns_have_another_order() -> None:
+    """Rows are plain tuples, which another order would write into wrong columns."""
     columns = (sessions.c.answers, sessions.c.current_step)
     statement = update(sessions).values({column: gateway.placeholder(column) for column in columns})
     with pytest.raises(TypeError, match="current_step"):

@@ -1,4 +1,4 @@
-"""Lists: whatever the filters and the size of a page, all pages together are what fits, each once and in order."""
+"""Lists: for any filters and page size, the pages have each matching session once, in order."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -36,15 +36,15 @@ def filled(settings: Settings) -> Iterator[SessionStore]:
     store.close()
 
 
-def all_pages(store: SessionStore, limit: int, **wanted: Any) -> list[Snapshot]:
-    found: list[Snapshot] = []
+def all_pages(store: SessionStore, limit: int, **options: Any) -> list[Snapshot]:
+    listed: list[Snapshot] = []
     after: Cursor | None = None
     while True:
-        page, after = store.queries.list(after=after, limit=limit, **wanted)
+        page, after = store.queries.list(after=after, limit=limit, **options)
         assert len(page) <= limit
-        found += page
+        listed += page
         if after is None:
-            return found
+            return listed
 
 
 FILTERS = st.fixed_dictionaries(
@@ -62,19 +62,19 @@ FILTERS = st.fixed_dictionaries(
 @given(
     filters=FILTERS,
     limit=st.integers(1, 12),
-    examined=st.integers(1, 30),
+    scan_limit=st.integers(1, 30),
     since=st.none() | st.integers(0, 11).map(lambda second: second * 1_000_000),
 )
-def test_pages_together_are_what_fits_each_once_and_in_order(
-    filled: SessionStore, filters: dict[str, str], limit: int, examined: int, since: int | None
+def test_pages_have_each_matching_session_once_in_order(
+    filled: SessionStore, filters: dict[str, str], limit: int, scan_limit: int, since: int | None
 ) -> None:
-    """Against a list made by looking at every session."""
+    """Compared with a filter over all sessions."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sessions, "SCAN_LIMIT", max(limit, examined))
-        found = all_pages(filled, limit, filters=filters, updated_since=since)
+        patch.setattr(sessions, "SCAN_LIMIT", max(limit, scan_limit))
+        listed = all_pages(filled, limit, filters=filters, updated_since=since)
     everything = all_pages(filled, 1000)
     assert len(everything) == COUNT
-    fits = [
+    matching = [
         one
         for one in everything
         if (since is None or one.state.updated_at >= since)
@@ -85,22 +85,22 @@ def test_pages_together_are_what_fits_each_once_and_in_order(
             if name != "user_id_prefix"
         )
     ]
-    assert sorted(one.key for one in found) == sorted(one.key for one in fits)
+    assert sorted(one.key for one in listed) == sorted(one.key for one in matching)
     if since is None:
-        assert [one.key.user_id for one in found] == sorted(one.key.user_id for one in found)
+        assert [one.key.user_id for one in listed] == sorted(one.key.user_id for one in listed)
     else:
-        assert [one.state.updated_at for one in found] == sorted(one.state.updated_at for one in found)
+        assert [one.state.updated_at for one in listed] == sorted(one.state.updated_at for one in listed)
 
 
-def test_cursor_of_a_list_in_another_order_is_refused(filled: SessionStore) -> None:
-    """A clear error, not a page that leaves sessions out."""
+def test_cursor_is_refused_by_a_list_in_another_order(filled: SessionStore) -> None:
+    """An error, not a page with missing sessions."""
     _, by_key = filled.queries.list(limit=3)
     with pytest.raises(InvalidInput, match="another list"):
         filled.queries.list(after=by_key, updated_since=0)
 
 
-def test_session_that_changes_between_two_pages_is_listed_again(filled: SessionStore) -> None:
-    """In the order of changes nothing is missed: what changes moves to the end."""
+def test_session_is_listed_again_when_it_changes_between_two_pages(filled: SessionStore) -> None:
+    """In the order of changes, a changed session moves to the end, so that none is missed."""
     first, cursor = filled.queries.list(limit=5, updated_since=0)
     filled.turns.submit(first[0].key, Restart(at=filled.clock()))
     rest, _ = filled.queries.list(after=cursor, limit=1000, updated_since=0)
@@ -109,10 +109,10 @@ def test_session_that_changes_between_two_pages_is_listed_again(filled: SessionS
 
 
 @pytest.mark.parametrize("since", [None, 0], ids=["by key", "by change"])
-def test_sessions_erased_while_a_page_is_read_hide_no_others(
+def test_no_session_is_missing_when_others_are_erased_while_a_page_is_read(
     filled: SessionStore, monkeypatch: pytest.MonkeyPatch, since: int | None
 ) -> None:
-    """Between its two statements others erase five sessions: every one that stays is on some page."""
+    """Five sessions are erased between its two statements; every remaining one is on some page."""
     monkeypatch.setattr(sessions, "SCAN_LIMIT", 7)
     keys = [one.key for one in all_pages(filled, 1000)]
     erased: list[SessionKey] = []
@@ -124,24 +124,24 @@ def test_sessions_erased_while_a_page_is_read_hide_no_others(
                 filled.erasure.delete(key)
 
     event.listen(filled.queries.engine, "after_cursor_execute", erase_some)
-    found = {one.key for one in all_pages(filled, 3, filters={"survey_id": "phq9"}, updated_since=since)}
+    listed = {one.key for one in all_pages(filled, 3, filters={"survey_id": "phq9"}, updated_since=since)}
     event.remove(filled.queries.engine, "after_cursor_execute", erase_some)
-    assert found >= {key for key in keys if key.survey_id == "phq9" and key not in erased}
+    assert listed >= {key for key in keys if key.survey_id == "phq9" and key not in erased}
 
 
-def test_prefix_is_compared_exactly_and_may_be_the_whole_id(filled: SessionStore) -> None:
-    """Capital letters and signs count, `_` is no wildcard, and who has the prefix as the whole id is found too."""
+def test_prefix_is_compared_exactly(filled: SessionStore) -> None:
+    """Case counts, `_` is no wildcard, and an id that equals the prefix matches."""
     for user_id in ("a_1", "a_12", "aB1", "ab1", "a-1", "a_", "a~set-aside-1"):
         filled.turns.submit(SessionKey("phq9", user_id), Begin(at=1))
-    found = [one.key.user_id for one in all_pages(filled, 2, filters={"user_id_prefix": "a_1"})]
-    assert found == ["a_1", "a_12"]
+    user_ids = [one.key.user_id for one in all_pages(filled, 2, filters={"user_id_prefix": "a_1"})]
+    assert user_ids == ["a_1", "a_12"]
     assert [one.key.user_id for one in all_pages(filled, 2, filters={"user_id_prefix": "aB"})] == ["aB1"]
 
 
-def test_prefix_is_found_behind_more_sessions_than_a_page_looks_at(
+def test_prefix_is_found_after_more_sessions_than_the_scan_limit(
     filled: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of others before it are not looked at: the first page has it."""
+    """Sessions before the prefix are not scanned: the first page has the match."""
     monkeypatch.setattr(sessions, "SCAN_LIMIT", 1)
     page, following = filled.queries.list(limit=3, filters={"user_id_prefix": "user39"})
     assert [one.key.user_id for one in page] == ["user39"]

@@ -1,6 +1,6 @@
-"""Turns that wait for the database: their order, their bounds, and one session that must not hold up the others.
+"""Pending turns: their order, their bounds, and a failing session that does not delay the others.
 
-The writer is a stand-in that says when the database answers; what it commits is decided by the real rules.
+A fake writer simulates the database's availability; it decides commands by the real rules.
 """
 
 import threading
@@ -26,13 +26,13 @@ WAIT_S = 10
 
 
 class Writer:
-    """Commits into memory while the database answers; refuses the sessions that are held."""
+    """Commits into memory while the database is available; fails for blocked sessions."""
 
     def __init__(self) -> None:
         self.states: dict[SessionKey, SessionState] = {}
         self.committed: list[tuple[str, AnyCommand]] = []
-        self.is_there = False
-        self.held: set[SessionKey] = set()
+        self.is_available = False
+        self.blocked: set[SessionKey] = set()
         self.is_trying = threading.Event()
         self.may_go_on = threading.Event()
         self.may_go_on.set()
@@ -41,8 +41,8 @@ class Writer:
         assert not retry_lock_waits
         self.is_trying.set()
         assert self.may_go_on.wait(WAIT_S)
-        if not self.is_there or any(key in self.held for key, _ in turns):
-            return [DatabaseUnavailable("away")] * len(turns)
+        if not self.is_available or any(key in self.blocked for key, _ in turns):
+            return [DatabaseUnavailable("unavailable")] * len(turns)
         return [self._commit(key, command) for key, command in turns]
 
     def _commit(self, key: SessionKey, command: AnyCommand) -> Result:
@@ -56,14 +56,14 @@ class Writer:
 
 
 class Bench:
-    """Pending turns on such a writer, with sessions that have begun."""
+    """A queue of pending turns on the fake writer, with started sessions."""
 
     def __init__(self, **settings: Any) -> None:
         self.writer = Writer()
         self.pending = PendingQueue(Settings(**settings), self.writer.submit_many, lambda _survey, _revision: SURVEY)
-        self.told: list[tuple[str | None, Result | Exception]] = []
+        self.results: list[tuple[str | None, Result | Exception]] = []
 
-    def begin(self, user: str) -> SessionKey:
+    def start(self, user: str) -> SessionKey:
         key = SessionKey("phq9", user)
         event = decide(SURVEY, None, Begin(at=1))
         assert not isinstance(event, Rejection)
@@ -74,13 +74,13 @@ class Bench:
         def stored() -> tuple[SessionState | None, Survey | None]:
             return self.writer.states.get(key), SURVEY
 
-        def verdict(result: Result | Exception) -> None:
-            self.told.append((command.message_id, result))
+        def callback(result: Result | Exception) -> None:
+            self.results.append((command.message_id, result))
 
-        return self.pending.accept(key, command, stored, verdict)
+        return self.pending.accept(key, command, stored, callback)
 
     def settle(self) -> None:
-        self.writer.is_there = True
+        self.writer.is_available = True
         assert self.pending.wait_until_empty(WAIT_S)
 
 
@@ -90,62 +90,62 @@ def answer(step: str, message_id: str, value: Any = 1) -> Answer:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    """Pending turns with the usual bounds."""
-    made = Bench()
-    yield made
-    made.pending.close()
+    """Pending turns with the default bounds."""
+    bench = Bench()
+    yield bench
+    bench.pending.close()
 
 
-def test_turns_are_foreseen_at_once_and_committed_in_the_order_in_which_they_were_given(bench: Bench) -> None:
-    """Of each session; each is told what came of it, and nothing waits afterwards."""
-    one, two = bench.begin("one"), bench.begin("two")
+def test_turns_return_predicted_states_and_are_committed_in_order(bench: Bench) -> None:
+    """In the order of each session; every turn gets a result, and the queue is empty afterwards."""
+    first, second = bench.start("one"), bench.start("two")
     for number in range(1, 5):
-        for key in (one, two):
+        for key in (first, second):
             accepted = bench.accept(key, answer(f"Q{number}", f"{key.user_id}{number}"))
             assert isinstance(accepted, Queued)
             assert (accepted.state.current_step, accepted.version) == (f"Q{number + 1}", 1)
     assert bench.pending.is_unavailable
     bench.settle()
-    for key in (one, two):
+    for key in (first, second):
         ids = [command.message_id for user, command in bench.writer.committed if user == key.user_id]
         assert ids == [f"{key.user_id}{number}" for number in range(1, 5)]
-    assert len(bench.told) == 8
+    assert len(bench.results) == 8
     assert not bench.pending.is_unavailable
-    assert bench.pending.predicted(one) is None
+    assert bench.pending.predicted(first) is None
 
 
-def test_same_message_again_joins_its_first_turn(bench: Bench) -> None:
-    """It is committed once, both senders are told; another content under its id is refused."""
-    key = bench.begin("one")
+def test_message_sent_again_joins_its_first_turn(bench: Bench) -> None:
+    """It is committed once, and both senders get the result; other content under its id is refused."""
+    key = bench.start("one")
     bench.accept(key, answer("Q1", "a"))
     bench.accept(key, answer("Q1", "a"))
     with pytest.raises(MessageIdReused):
         bench.accept(key, answer("Q1", "a", value=3))
     bench.settle()
-    assert [message_id for message_id, _ in bench.told] == ["a", "a"]
+    assert [message_id for message_id, _ in bench.results] == ["a", "a"]
     assert len(bench.writer.committed) == 1
 
 
-def test_answer_that_does_not_fit_its_question_is_refused_at_once_and_else_the_stored_state_decides(
+def test_invalid_answer_is_rejected_at_once_and_other_rejections_wait_for_the_stored_state(
     bench: Bench,
 ) -> None:
-    """`not_current` may be void on the stored state: it waits. A wrong value stays wrong."""
-    key = bench.begin("one")
-    refused = bench.accept(key, answer("Q1", "wrong", value=9))
-    assert isinstance(refused, Rejected)
-    assert refused.rejection.code == "invalid_answer"
-    waits = bench.accept(key, answer("Q5", "early"))
-    assert isinstance(waits, Queued)
-    assert waits.state.current_step == "Q1"
+    """`not_current` may not apply to the stored state, so it waits; an invalid value stays invalid."""
+    key = bench.start("one")
+    rejected = bench.accept(key, answer("Q1", "wrong", value=9))
+    assert isinstance(rejected, Rejected)
+    assert rejected.rejection.code == "invalid_answer"
+    queued = bench.accept(key, answer("Q5", "early"))
+    assert isinstance(queued, Queued)
+    assert queued.state.current_step == "Q1"
     bench.settle()
-    (told,) = bench.told
-    assert isinstance(told[1], Rejected)
-    assert told[1].rejection.code == "not_current"
+    ((_, result),) = bench.results
+    assert isinstance(result, Rejected)
+    assert result.rejection.code == "not_current"
 
 
-def test_newest_draft_of_a_step_takes_the_place_of_the_one_before(bench: Bench) -> None:
-    """Memory is not filled by typing."""
-    key = bench.begin("one")
+def test_newest_draft_of_a_step_replaces_the_previous_one(bench: Bench) -> None:
+    """Typing does not fill the memory."""
+    key = bench.start("one")
     bench.accept(key, answer("Q1", "a"))
     for number in range(50):
         bench.accept(key, Draft(at=2, step="Q2", value=f"half {number}"))
@@ -156,11 +156,11 @@ def test_newest_draft_of_a_step_takes_the_place_of_the_one_before(bench: Bench) 
     ]
 
 
-def test_draft_that_is_on_its_way_is_not_taken_back(bench: Bench) -> None:
-    """The newest wins, but the one that is being committed was said too; each is told once."""
-    key = bench.begin("one")
+def test_draft_is_not_replaced_while_it_is_committed(bench: Bench) -> None:
+    """Both are committed, and each sender gets one result."""
+    key = bench.start("one")
     bench.writer.may_go_on.clear()
-    bench.writer.is_there = True
+    bench.writer.is_available = True
     drafts = [Draft(at=2, step="Q1", value=value) for value in ("first", "second")]
     bench.accept(key, drafts[0])
     assert bench.writer.is_trying.wait(WAIT_S)
@@ -168,14 +168,14 @@ def test_draft_that_is_on_its_way_is_not_taken_back(bench: Bench) -> None:
     bench.writer.may_go_on.set()
     bench.settle()
     assert [command for _, command in bench.writer.committed] == drafts
-    assert len(bench.told) == 2
+    assert len(bench.results) == 2
 
 
 @pytest.mark.parametrize("bound", [{"pending_limit": 3}, {"pending_mib": 1}])
-def test_no_more_waits_than_the_bound_and_what_was_accepted_is_committed(bound: dict[str, int]) -> None:
-    """By number and by size; past it the sender keeps the rest."""
+def test_accepted_turns_are_committed_when_further_ones_exceed_the_bound(bound: dict[str, int]) -> None:
+    """A bound on the number, or on the size; the sender keeps what is refused."""
     bench = Bench(**bound)
-    key = bench.begin("one")
+    key = bench.start("one")
     text = "x" * 300_000 if "pending_mib" in bound else "x"
     drafts = [Draft(at=2, step=f"Q{number % 2 + 1}", value=f"{text}{number}") for number in range(10)]
     for draft in drafts[:3]:
@@ -184,36 +184,35 @@ def test_no_more_waits_than_the_bound_and_what_was_accepted_is_committed(bound: 
         bench.accept(key, drafts[3])
     bench.settle()
     assert [command for _, command in bench.writer.committed] == [drafts[0], drafts[2]]  # Q2 is not on the route
-    bench.writer.is_there = False
-    for draft in drafts[4:7]:  # there is room again
+    bench.writer.is_available = False
+    for draft in drafts[4:7]:  # the queue has room again
         bench.accept(key, draft)
     bench.pending.close()
 
 
-def test_session_that_can_not_be_committed_does_not_hold_up_the_others(bench: Bench) -> None:
-    """Its turns stay first in its own line; the database counts as there again, and what comes is committed."""
-    held, free = bench.begin("held"), bench.begin("free")
-    bench.writer.held = {held}
-    bench.accept(held, answer("Q1", "h1"))
+def test_other_sessions_are_committed_when_one_cannot_be(bench: Bench) -> None:
+    """Its turns stay in their order; the database counts as available, and new turns are committed."""
+    blocked, free = bench.start("blocked"), bench.start("free")
+    bench.writer.blocked = {blocked}
+    bench.accept(blocked, answer("Q1", "h1"))
     bench.accept(free, answer("Q1", "f1"))
-    bench.writer.is_there = True
-    told = threading.Event()
+    bench.writer.is_available = True
 
-    def wait_for_the_free_one() -> bool:
-        return any(message_id == "f1" for message_id, _ in bench.told) and not bench.pending.is_unavailable
+    def is_free_committed() -> bool:
+        return any(message_id == "f1" for message_id, _ in bench.results) and not bench.pending.is_unavailable
 
     with bench.pending._changed:
-        assert bench.pending._changed.wait_for(wait_for_the_free_one, WAIT_S), told
-    assert bench.pending.holds(held)
+        assert bench.pending._changed.wait_for(is_free_committed, WAIT_S)
+    assert bench.pending.holds(blocked)
     assert not bench.pending.holds(free)
-    bench.writer.held = set()
+    bench.writer.blocked = set()
     bench.settle()
-    assert {message_id for message_id, _ in bench.told} == {"h1", "f1"}
+    assert {message_id for message_id, _ in bench.results} == {"h1", "f1"}
 
 
-def test_line_goes_on_from_a_newer_state_that_was_stored_past_it(bench: Bench) -> None:
-    """Another connection's command was still under way: what is shown never goes back behind it."""
-    key = bench.begin("one")
+def test_prediction_continues_from_a_newer_stored_state(bench: Bench) -> None:
+    """Another connection's command was committed meanwhile: the predicted version never decreases."""
+    key = bench.start("one")
     bench.accept(key, answer("Q1", "a"))
     newer = fold([event for event in [decide(SURVEY, bench.writer.states[key], answer("Q1", "b", value=3))]
                   if not isinstance(event, Rejection)], bench.writer.states[key])  # fmt: skip
@@ -226,8 +225,8 @@ def test_line_goes_on_from_a_newer_state_that_was_stored_past_it(bench: Bench) -
     bench.settle()
 
 
-def test_new_session_is_begun_in_memory_and_goes_on(bench: Bench) -> None:
-    """Version 0 until it is stored; back and restart work on what is foreseen."""
+def test_new_session_is_predicted_from_its_start(bench: Bench) -> None:
+    """Version 0 until it is stored; back and restart apply to the predicted state."""
     key = SessionKey("phq9", "new")
     for command in (Begin(at=1), answer("Q1", "a"), Back(at=3, message_id="b"), Restart(at=4, message_id="c")):
         accepted = bench.accept(key, command)

@@ -17,7 +17,7 @@ def setup_statements(store: SessionStore) -> list[str]:
 
 
 def test_no_operation_reads_a_whole_table(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each statement of each operation reads an index."""
+    """Every statement of every operation uses an index."""
     monkeypatch.setattr(plans.sessions, "SCAN_LIMIT", 100)
     plans.fill(store, SESSIONS)
     all_plans = plans.plans(store, setup_statements(store))

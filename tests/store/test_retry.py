@@ -1,4 +1,4 @@
-"""Which failures are tried again: the table, row by row, with the drivers' own errors."""
+"""Which failures are retried: each error class, with the drivers' own errors."""
 
 import sqlite3
 
@@ -12,14 +12,14 @@ from app.settings import Settings, read_settings
 from app.store.retry import is_transient, translate_error, with_retries
 
 
-def of_postgresql(state: str) -> Exception:
-    """Return psycopg's error of an SQLSTATE."""
+def postgresql_error(state: str) -> Exception:
+    """Return psycopg's error for an SQLSTATE."""
     return psycopg.errors.lookup(state)("x")
 
 
-RETRIED = [
+TRANSIENT = [
     *(
-        of_postgresql(state)
+        postgresql_error(state)
         for state in (
             "40001",
             "40P01",
@@ -43,8 +43,8 @@ RETRIED = [
     sqlite3.OperationalError("database table is locked: sessions"),
     sqlite3.IntegrityError("UNIQUE constraint failed: session_history.user_id"),
 ]
-NEVER = [
-    *(of_postgresql(state) for state in ("22001", "23502", "23503", "42601", "28000", "0A000", "53100")),
+PERMANENT = [
+    *(postgresql_error(state) for state in ("22001", "23502", "23503", "42601", "28000", "0A000", "53100")),
     *(pymysql.err.DataError(code, "x", sqlstate="22001") for code in (1366, 1406, 1153, 1292, 4025, 1064, 1021)),
     sqlite3.IntegrityError("NOT NULL constraint failed: sessions.answers"),
     sqlite3.OperationalError("database or disk is full"),
@@ -52,14 +52,14 @@ NEVER = [
     sqlite3.DatabaseError("database disk image is malformed"),
 ]
 
-OF_THE_DATA = [
-    *(of_postgresql(state) for state in ("22001", "23502", "23503", "54000")),
+REFUSED = [
+    *(postgresql_error(state) for state in ("22001", "23502", "23503", "54000")),
     *(pymysql.err.DataError(code, "x", sqlstate="22001") for code in (1366, 1406, 1153, 1292, 4025)),
     sqlite3.IntegrityError("NOT NULL constraint failed: sessions.answers"),
     sqlite3.DataError("string or blob too big"),
 ]
-OF_THE_DATABASE = [
-    *(of_postgresql(state) for state in ("53100", "42P01", "28000", "57P01", "40001")),
+UNAVAILABLE = [
+    *(postgresql_error(state) for state in ("53100", "42P01", "28000", "57P01", "40001")),
     *(pymysql.err.OperationalError(code, "x", sqlstate="HY000") for code in (1021, 1064, 2006, 1205)),
     sqlite3.OperationalError("database or disk is full"),
     sqlite3.OperationalError("disk I/O error"),
@@ -70,91 +70,91 @@ OF_THE_DATABASE = [
 LOCKED = DBAPIError("", {}, sqlite3.OperationalError("database is locked"))
 
 
-@pytest.mark.parametrize("error", RETRIED, ids=repr)
-def test_failure_that_may_pass_is_tried_again(error: Exception) -> None:
-    """Locked, deadlock, connection lost, starting up, a double key of another server's."""
+@pytest.mark.parametrize("error", TRANSIENT, ids=repr)
+def test_is_transient_when_a_retry_can_succeed(error: Exception) -> None:
+    """Locks, deadlocks, lost connections, a starting server, another server's duplicate key."""
     assert is_transient(DBAPIError("", {}, error))
 
 
-@pytest.mark.parametrize("error", NEVER, ids=repr)
-def test_failure_that_stays_is_not_tried_again(error: Exception) -> None:
-    """Constraint, data, syntax, disk full, corrupt."""
+@pytest.mark.parametrize("error", PERMANENT, ids=repr)
+def test_is_not_transient_when_a_retry_would_fail_again(error: Exception) -> None:
+    """Constraints, data, syntax, a full disk, corruption."""
     assert not is_transient(DBAPIError("", {}, error))
 
 
-@pytest.mark.parametrize("error", OF_THE_DATA, ids=repr)
-def test_answer_that_the_database_refuses_is_told_as_refused(error: Exception) -> None:
-    """Sending it again can't help."""
+@pytest.mark.parametrize("error", REFUSED, ids=repr)
+def test_error_becomes_database_refused_when_caused_by_the_data(error: Exception) -> None:
+    """Sending the answer again would fail again."""
     assert isinstance(translate_error(DBAPIError("", {}, error)), DatabaseRefused)
 
 
-@pytest.mark.parametrize("error", OF_THE_DATABASE, ids=repr)
-def test_answer_that_a_broken_database_can_not_take_is_told_as_unavailable(error: Exception) -> None:
-    """A full disk, a lost table, a wrong password: the sender keeps his answer until it is mended."""
+@pytest.mark.parametrize("error", UNAVAILABLE, ids=repr)
+def test_error_becomes_database_unavailable_when_caused_by_the_database(error: Exception) -> None:
+    """A full disk, a missing table, a wrong password: the sender keeps the answer until it is fixed."""
     assert isinstance(translate_error(DBAPIError("", {}, error)), DatabaseUnavailable)
 
 
-def test_lost_connection_without_a_code_is_tried_again() -> None:
-    """Psycopg gives no SQLSTATE where the connection broke; SQLAlchemy knows that it did."""
+def test_lost_connection_is_transient_without_an_error_code() -> None:
+    """Psycopg has no SQLSTATE for a lost connection; SQLAlchemy marks it as invalidated."""
     assert is_transient(DBAPIError("", {}, psycopg.OperationalError("x"), connection_invalidated=True))
     assert not is_transient(ValueError("x"))
 
 
-def test_connection_that_can_not_be_made_is_tried_again() -> None:
-    """A server that starts up, or is not there for a moment: psycopg has no SQLSTATE for it, PyMySQL 2003."""
+def test_failed_connection_attempt_is_transient() -> None:
+    """As while a server starts; psycopg has no SQLSTATE for it, PyMySQL 2003."""
     assert is_transient(DBAPIError("", {}, psycopg.OperationalError("connection refused")))
     assert is_transient(DBAPIError("", {}, pymysql.err.OperationalError(2003, "Can't connect")))
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 3, 5])
-def test_work_is_tried_as_often_as_the_settings_say_and_waits_as_they_say(
+def test_work_is_retried_with_the_configured_attempts_and_backoff(
     attempts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """3 attempts, 0.5 s, doubling, with jitter: each wait is at most the delay doubled once more, and below the limit."""
+    """Exponential backoff with jitter: the n-th wait is at most 2^n times the delay, and at most the limit."""
     waits: list[float] = []
     monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
     settings = Settings(retry_attempts=attempts, retry_delay_s=0.5, retry_delay_max_s=1.5)
-    tries: list[str] = []
+    attempted: list[str] = []
 
-    def fails(name: str) -> None:
-        tries.append(name)
+    def fail(name: str) -> None:
+        attempted.append(name)
         raise LOCKED
 
     with pytest.raises(DBAPIError) as last:
-        with_retries(settings, fails, "x")
+        with_retries(settings, fail, "x")
     assert last.value is LOCKED
-    assert tries == ["x"] * attempts
+    assert attempted == ["x"] * attempts
     assert len(waits) == attempts - 1
     assert all(wait <= min(0.5 * 2**number, 1.5) for number, wait in enumerate(waits))
 
 
-def test_work_that_succeeds_in_the_end_is_done_once_more_and_no_oftener(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second attempt's value is returned; the failure before it is forgotten."""
+def test_result_of_the_first_successful_attempt_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No further attempt follows."""
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _s: None)
     outcomes = [LOCKED, 7, 8]
 
-    def works() -> object:
+    def work() -> object:
         outcome = outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    assert with_retries(Settings(), works) == 7
+    assert with_retries(Settings(), work) == 7
     assert outcomes == [8]
 
 
-def test_failure_that_stays_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No second try, no wait."""
+def test_permanent_failure_is_raised_without_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And without a wait."""
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _s: pytest.fail("it waited"))
-    tries: list[int] = []
+    attempted: list[int] = []
 
-    def refused() -> None:
-        tries.append(1)
-        raise DBAPIError("", {}, NEVER[0])
+    def fail() -> None:
+        attempted.append(1)
+        raise DBAPIError("", {}, PERMANENT[0])
 
     with pytest.raises(DBAPIError):
-        with_retries(Settings(), refused)
-    assert tries == [1]
+        with_retries(Settings(), fail)
+    assert attempted == [1]
 
 
 def test_retries_are_configured_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Rows: what is written comes back, and what can't be read is said to be so."""
+"""Rows are parsed into states, and unreadable rows into errors."""
 
 import pytest
 
@@ -15,16 +15,16 @@ READABLE = {"answers": '{"Q1":1}', "step_history": '["Q1"]', "session_data": Non
 
 def row(**texts: str | None) -> tuple[object, ...]:
     """Return a row of STATE_COLUMNS."""
-    given = {**READABLE, **texts}
+    values = {**READABLE, **texts}
     at = to_datetime(AT)
     return (
-        "u", "phq9", "Q2", given["answers"], given["step_history"], at, at, 0, given["session_data"], "r", 2,
-        "in_progress", given["drafts"], None,
+        "u", "phq9", "Q2", values["answers"], values["step_history"], at, at, 0, values["session_data"], "r", 2,
+        "in_progress", values["drafts"], None,
     )  # fmt: skip
 
 
-def test_row_is_read_as_its_session() -> None:
-    """Lists become tuples, times numbers; no data and empty data of old rows are none."""
+def test_row_is_parsed_into_its_state() -> None:
+    """Lists become tuples and times numbers; empty session data of old rows becomes None."""
     state = rows.parse_state(row(session_data=""))
     assert isinstance(state, SessionState)
     assert (state.answers, state.step_history, state.session_data) == ({"Q1": 1}, ("Q1",), None)
@@ -38,15 +38,15 @@ def test_row_is_read_as_its_session() -> None:
         {"step_history": "[1]"}, {"session_data": "3"}, {"drafts": "[]"}, {"drafts": "{"},
     ],
 )  # fmt: skip
-def test_row_that_can_not_be_read_is_told_and_never_a_crash(wrong: dict[str, str | None]) -> None:
-    """With its session, for support; without its content."""
-    found = rows.parse_state(row(**wrong))
-    assert isinstance(found, SessionUnreadable)
-    assert (found.survey_id, found.user_id) == KEY
-    assert "oops" not in found.message
+def test_unreadable_row_gives_an_error_with_its_session(wrong: dict[str, str | None]) -> None:
+    """For support; without its content."""
+    error = rows.parse_state(row(**wrong))
+    assert isinstance(error, SessionUnreadable)
+    assert (error.survey_id, error.user_id) == KEY
+    assert "oops" not in error.message
 
 
-def test_message_of_a_corrupt_row_is_known_all_the_same() -> None:
-    """That it was applied is what counts."""
+def test_known_message_is_parsed_when_its_fingerprint_is_corrupt() -> None:
+    """The message was applied nevertheless."""
     key, known = rows.parse_known_message(("u", "phq9", "m", 7, "{oops"))
     assert (key, known.version, known.fingerprint) == ((KEY, "m"), 7, None)

@@ -1,4 +1,4 @@
-"""The store: what is acknowledged is there, once, whatever breaks; the fold of history is the row."""
+"""The store applies acknowledged commands exactly once, and replaying history gives the row."""
 
 import os
 import sqlite3
@@ -43,7 +43,7 @@ def answer(store: SessionStore, step: str, value: object, message_id: str | None
     return result
 
 
-def check_fold(store: SessionStore, key: SessionKey = KEY) -> None:
+def check_history(store: SessionStore, key: SessionKey = KEY) -> None:
     snapshot = store.queries.load(key)
     assert snapshot is not None
     entries = store.queries.history(key, limit=100_000)
@@ -51,20 +51,20 @@ def check_fold(store: SessionStore, key: SessionKey = KEY) -> None:
     assert fold(rows.parse_events(entries)) == snapshot.state
 
 
-def by_hand(store: SessionStore, statement: str) -> None:
-    """Change rows as somebody with a database client would."""
+def execute_as_client(store: SessionStore, statement: str) -> None:
+    """Change rows as a database client would."""
     store._writer.run(lambda connection: connection.exec_driver_sql(statement))
 
 
 def test_command_sent_again_is_applied_once(store: SessionStore) -> None:
-    """The same message id gets the same version again, and nothing is done."""
+    """The same message id returns the same version."""
     store.turns.get_or_create(KEY, is_audio_mode=False)
     first = answer(store, "Q1", 2, "m1")
     again = answer(store, "Q1", 2, "m1")
     assert (first.version, first.duplicate) == (2, False)
     assert (again.version, again.duplicate) == (2, True)
     assert again.state == first.state
-    check_fold(store)
+    check_history(store)
 
 
 def test_message_id_of_another_command_is_refused(store: SessionStore) -> None:
@@ -75,8 +75,8 @@ def test_message_id_of_another_command_is_refused(store: SessionStore) -> None:
         store.turns.submit(KEY, Answer(at=1, message_id="m1", step="Q1", value=3))
 
 
-def test_fold_is_the_row_after_each_kind_of_command(store: SessionStore) -> None:
-    """Live row and folded history agree, drafts and restarts included."""
+def test_history_replays_to_the_row_after_each_kind_of_command(store: SessionStore) -> None:
+    """Drafts and restarts included."""
     store.turns.get_or_create(KEY, is_audio_mode=True)
     answer(store, "Q1", 1)
     for command in (
@@ -87,7 +87,7 @@ def test_fold_is_the_row_after_each_kind_of_command(store: SessionStore) -> None
         Restart(at=store.clock()),
     ):
         assert isinstance(store.turns.submit(KEY, command), Committed)
-        check_fold(store)
+        check_history(store)
     assert store.queries.at_version(KEY, 2).state.answers == {"Q1": 1}
 
 
@@ -100,8 +100,8 @@ def test_rejected_command_saves_nothing(store: SessionStore) -> None:
     assert len(store.queries.history(KEY)) == 1
 
 
-def test_many_threads_lose_and_double_nothing(store: SessionStore) -> None:
-    """Group commit: 400 commands of 40 sessions from 16 threads, each once and in its session's order."""
+def test_concurrent_commands_of_many_sessions_are_applied_once_and_in_order(store: SessionStore) -> None:
+    """Group commit: 360 commands of 40 sessions from 16 threads."""
     keys = [SessionKey("phq9", f"user{number}") for number in range(40)]
     for key in keys:
         store.turns.get_or_create(key, is_audio_mode=False)
@@ -117,10 +117,10 @@ def test_many_threads_lose_and_double_nothing(store: SessionStore) -> None:
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(walk, keys))
     for key in keys:
-        check_fold(store, key)
+        check_history(store, key)
 
 
-def test_one_session_from_many_threads_has_every_version_once(store: SessionStore) -> None:
+def test_concurrent_commands_of_one_session_get_consecutive_versions(store: SessionStore) -> None:
     """Commands of one session are decided one after another."""
     store.turns.get_or_create(KEY, is_audio_mode=False)
 
@@ -139,11 +139,11 @@ def test_one_session_from_many_threads_has_every_version_once(store: SessionStor
     with ThreadPoolExecutor(8) as threads:
         versions = sorted(threads.map(save, range(100)))
     assert versions == list(range(2, 102))
-    check_fold(store)
+    check_history(store)
 
 
 def test_if_match_on_an_older_version_is_a_conflict(store: SessionStore) -> None:
-    """What was decided on an older state names its version and is refused."""
+    """The command names the version that it was based on."""
     store.turns.get_or_create(KEY, is_audio_mode=False)
     answer(store, "Q1", 1)
     with pytest.raises(VersionConflict):
@@ -151,7 +151,7 @@ def test_if_match_on_an_older_version_is_a_conflict(store: SessionStore) -> None
 
 
 def test_full_queue_refuses_and_never_grows(settings: Settings) -> None:
-    """Past the limit a command is refused as overloaded; what waits is committed."""
+    """A command beyond the limit is overloaded; queued commands are committed."""
     store = open_store(settings.model_copy(update={"queue_limit": 1, "queue_timeout_s": 0.1}))
     store.turns.get_or_create(KEY, is_audio_mode=False)
     inside, go_on = threading.Event(), threading.Event()
@@ -174,8 +174,8 @@ def test_full_queue_refuses_and_never_grows(settings: Settings) -> None:
     store.close()
 
 
-def test_failed_transaction_is_tried_again_and_then_told(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failure that may pass is tried 3 times; one that stays is told to its caller, and nothing is saved."""
+def test_failed_transaction_is_retried_and_then_raised(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three attempts; then the caller gets the error, and nothing is stored."""
     store.turns.get_or_create(KEY, is_audio_mode=False)
     calls: list[int] = []
     real = batch.commit_batch
@@ -195,26 +195,26 @@ def test_failed_transaction_is_tried_again_and_then_told(store: SessionStore, mo
     with pytest.raises(DatabaseUnavailable):
         answer(store, "Q2", 1)
     monkeypatch.undo()
-    check_fold(store)
+    check_history(store)
 
 
-def test_unreadable_session_is_set_aside_and_a_new_one_begins(store: SessionStore) -> None:
-    """Corrupt JSON: the row is kept under a name that support finds; the participant goes on."""
+def test_unreadable_session_is_set_aside_and_a_new_one_starts(store: SessionStore) -> None:
+    """Corrupt JSON: the row is renamed and kept for support."""
     store.turns.get_or_create(KEY, is_audio_mode=False)
     answer(store, "Q1", 1)
-    by_hand(store, "UPDATE sessions SET answers = '{oops' WHERE user_id = 'user123'")
+    execute_as_client(store, "UPDATE sessions SET answers = '{oops' WHERE user_id = 'user123'")
     snapshot, resumed = store.turns.get_or_create(KEY, is_audio_mode=False)
     assert not resumed
     assert snapshot.state.answers == {}
     with store.queries.engine.connect() as connection:
-        kept = connection.exec_driver_sql("SELECT user_id, answers FROM sessions WHERE user_id <> 'user123'").all()
-    assert [row[1] for row in kept] == ["{oops"]
+        set_aside = connection.exec_driver_sql("SELECT user_id, answers FROM sessions WHERE user_id <> 'user123'").all()
+    assert [row[1] for row in set_aside] == ["{oops"]
 
 
 @examples(40)
 @given(answers=st.dictionaries(st.text("abcé😀", min_size=1, max_size=5), EXACT, max_size=4))
-def test_any_exact_answers_come_back_the_same(store: SessionStore, answers: dict[str, object]) -> None:
-    """Round trip through the database: values and the order of keys."""
+def test_answers_are_returned_unchanged(store: SessionStore, answers: dict[str, object]) -> None:
+    """Values, and the order of keys."""
     database = Database(store)
     database.save_session("u", "S1", answers, [])
     loaded = database.load_session("u")
@@ -233,22 +233,22 @@ def test_any_exact_answers_come_back_the_same(store: SessionStore, answers: dict
     ],
 )  # fmt: skip
 def test_invalid_data_is_refused_before_anything_is_written(store: SessionStore, wrong: dict[str, object]) -> None:
-    """An exception that says what is wrong; no session is made."""
+    """No session is created."""
     given = {"user_id": "u", "current_step": "S1", "answers": {}, "step_history": [], **wrong}
     with pytest.raises(InvalidInput):
         Database(store).save_session(**given)  # type: ignore[arg-type]
     assert store.queries.list()[0] == []
 
 
-def test_user_ids_that_differ_in_case_are_two(store: SessionStore) -> None:
+def test_user_ids_are_case_sensitive(store: SessionStore) -> None:
     """Keys are compared exactly."""
     for name in ("Bob", "bob"):
         store.turns.get_or_create(SessionKey("phq9", name), is_audio_mode=False)
     assert {snapshot.key.user_id for snapshot in store.queries.list()[0]} == {"Bob", "bob"}
 
 
-def test_session_stays_on_the_revision_on_which_it_began(store: SessionStore, settings: Settings) -> None:
-    """Editing a survey doesn't change a walk that has begun; a restart takes the new one."""
+def test_session_stays_on_its_revision_when_the_survey_is_edited(store: SessionStore, settings: Settings) -> None:
+    """A restart uses the new revision."""
     store.turns.get_or_create(KEY, is_audio_mode=False)
     old = store.catalogue.surveys["phq9"]
     shorter = old.model_validate_json(old.model_copy(update={"steps": (old.steps[0],)}).model_dump_json())
@@ -263,20 +263,20 @@ def test_session_stays_on_the_revision_on_which_it_began(store: SessionStore, se
     edited.close()
 
 
-def test_second_server_of_one_file_is_refused(settings: Settings) -> None:
+def test_second_server_on_one_sqlite_file_is_refused(settings: Settings) -> None:
     """One server process owns a SQLite file."""
     url = normalise_url(settings.database_url)
-    held = server_lock(url)
+    lock = server_lock(url)
     if url.get_backend_name() != "sqlite":
-        assert held is None  # a database server serves many
+        assert lock is None  # a database server allows several
         return
     with pytest.raises(StoreInUse):
         server_lock(url)
-    assert held is not None
-    held.release()
+    assert lock is not None
+    lock.release()
 
 
-def test_expired_session_takes_only_restart(store: SessionStore) -> None:
+def test_expired_session_accepts_only_restart(store: SessionStore) -> None:
     """phq9 expires 14 days after its last change."""
     store.turns.get_or_create(KEY, is_audio_mode=False)
     later = store.clock() + 15 * 86_400 * 1_000_000
@@ -286,8 +286,8 @@ def test_expired_session_takes_only_restart(store: SessionStore) -> None:
     assert isinstance(store.turns.submit(KEY, Restart(at=later)), Committed)
 
 
-def test_begin_twice_is_one_session(store: SessionStore) -> None:
-    """Two devices that open at once share a session."""
+def test_second_begin_is_rejected(store: SessionStore) -> None:
+    """Two devices that connect concurrently share a session."""
     first = store.turns.submit(KEY, Begin(at=1))
     second = store.turns.submit(KEY, Begin(at=1))
     assert isinstance(first, Committed)
@@ -295,7 +295,7 @@ def test_begin_twice_is_one_session(store: SessionStore) -> None:
 
 
 def test_get_database_is_safe_after_a_fork(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child opens its own connections and both go on."""
+    """The child opens its own connections, and both processes continue."""
     import app.database as module  # noqa: PLC0415 - its one instance is reset here
 
     monkeypatch.setattr(module, "_instance", None)
@@ -317,7 +317,7 @@ def test_get_database_is_safe_after_a_fork(settings: Settings, monkeypatch: pyte
 def test_failing_condition_is_logged_once_a_session(
     settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Null + 1 does not hold, the walk goes on, and the log says so once, without the answer."""
+    """A condition on text + 1 counts as false; the log has one warning, without the answer."""
     folder = tmp_path / "surveys"
     folder.mkdir()
     (folder / "s.yaml").write_text(
@@ -338,33 +338,33 @@ def test_failing_condition_is_logged_once_a_session(
     store.close()
 
 
-def test_session_whose_revision_is_gone_is_set_aside_once(store: SessionStore) -> None:
-    """A survey that is gone: the participant begins anew, the old row stays for support."""
+def test_session_is_set_aside_once_when_its_revision_is_missing(store: SessionStore) -> None:
+    """The participant starts again; the old row is kept for support."""
     store.turns.get_or_create(KEY, is_audio_mode=False)
     answer(store, "Q1", 1)
-    by_hand(store, "UPDATE sessions SET survey_revision = 'gone' WHERE user_id = 'user123'")
+    execute_as_client(store, "UPDATE sessions SET survey_revision = 'gone' WHERE user_id = 'user123'")
     error = SessionUnreadable("phq9", "user123", "gone")
     snapshot, resumed = store.turns.get_or_create(KEY, is_audio_mode=False)
     assert (resumed, snapshot.state.answers) == (False, {})
-    store.erasure.set_aside(KEY, error)  # of a connection that looked before: the new session is not touched
+    store.erasure.set_aside(KEY, error)  # by a connection that read the old row: the new session is unaffected
     assert store.queries.load(KEY) == snapshot
     assert len(store.queries.list()[0]) == 2
 
 
-def test_two_servers_that_begin_one_session_agree(settings: Settings) -> None:
-    """Each with its own writer: one begins it, the other finds it."""
+def test_two_servers_start_one_session_when_concurrent(settings: Settings) -> None:
+    """One starts it, the other loads it."""
     stores = [open_store(settings) for _ in range(2)]
     with ThreadPoolExecutor(2) as threads:
         for number in range(10):
             key = SessionKey("phq9", f"u{number}")
-            both = [threads.submit(one.turns.get_or_create, key, is_audio_mode=False) for one in stores]
-            assert {found.result()[0].state.version for found in both} == {1}
-    for one in stores:
-        one.close()
+            both = [threads.submit(store.turns.get_or_create, key, is_audio_mode=False) for store in stores]
+            assert {future.result()[0].state.version for future in both} == {1}
+    for store in stores:
+        store.close()
 
 
 def test_huge_whole_number_is_refused_and_fails_nobody_else(settings: Settings, tmp_path: Path) -> None:
-    """1e300 is a whole number to Python, and no JSON integer that all can hold."""
+    """1e300 is a whole number to Python, but beyond the integers of JSON that are exact everywhere."""
     folder = tmp_path / "surveys"
     folder.mkdir()
     (folder / "s.yaml").write_text(
@@ -382,12 +382,12 @@ def test_huge_whole_number_is_refused_and_fails_nobody_else(settings: Settings, 
     store.close()
 
 
-def test_list_goes_on_after_an_unreadable_row_and_knows_expiry(store: SessionStore) -> None:
-    """A page counts what it left out; a session whose time is over is listed as expired."""
+def test_list_skips_unreadable_rows_and_shows_expired_sessions(store: SessionStore) -> None:
+    """A page counts the rows that it skips."""
     for name in ("a", "b", "c"):
         store.turns.get_or_create(SessionKey("phq9", name), is_audio_mode=False)
-    by_hand(store, "UPDATE sessions SET answers = '{oops' WHERE user_id = 'a'")
-    by_hand(store, "UPDATE sessions SET expires_at = '2020-01-01 00:00:00.000000' WHERE user_id = 'b'")
+    execute_as_client(store, "UPDATE sessions SET answers = '{oops' WHERE user_id = 'a'")
+    execute_as_client(store, "UPDATE sessions SET expires_at = '2020-01-01 00:00:00.000000' WHERE user_id = 'b'")
     first, last = store.queries.list(limit=2)
     assert [snapshot.key.user_id for snapshot in first] == ["b"]
     assert last is not None
