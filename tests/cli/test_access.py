@@ -1,4 +1,4 @@
-"""The operator's commands, as he runs them: ``flask`` as a process of its own, in production, beside a running server."""
+"""The commands as an operator runs them: ``flask`` as a separate process, in production, beside a running server."""
 
 import contextlib
 import csv
@@ -42,7 +42,7 @@ Done = subprocess.CompletedProcess[str]
 
 
 class Operator:
-    """Somebody at a shell on the server's machine, with the server's environment."""
+    """Runs commands with the server's environment."""
 
     def __init__(self, database_url: str, surveys: Path) -> None:
         self.environment = {
@@ -51,7 +51,7 @@ class Operator:
         }
 
     def run(self, *arguments: str, **changes: str) -> Done:
-        """Run a command in this process, which takes a tenth of the time, and return what it printed."""
+        """Run a command in this process, which is ten times faster, and return its output."""
         out, err = io.StringIO(), io.StringIO()
         environment = {**self.environment, **changes, "FLASK_RUN_FROM_CLI": "true"}
         with (
@@ -69,7 +69,7 @@ class Operator:
         return Done(arguments, code if isinstance(code, int) else int(code is not None), out.getvalue(), err.getvalue())
 
     def run_process(self, *arguments: str, **changes: str) -> Done:
-        """Run a command as an operator does, and return what it printed."""
+        """Run a command in a separate process, and return its output."""
         return subprocess.run(
             [sys.executable, "-m", "flask", *arguments],
             cwd=ROOT,
@@ -81,24 +81,24 @@ class Operator:
         )
 
     def does(self, *arguments: str, **changes: str) -> str:
-        """Return what a command printed, which did not fail."""
+        """Return the output of a command that must succeed."""
         done = self.run(*arguments, **changes)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def new_key(self, *scopes: str) -> dict[str, Any]:
-        """Return a new key, as a program gets it."""
+        """Create an API key, and return it."""
         named = [part for scope in scopes for part in ("--scope", scope)]
         made: dict[str, Any] = json.loads(self.does("api-keys", "create", "--name", "test", *named, "--json"))
         return made
 
     def audit(self, *arguments: str) -> list[dict[str, Any]]:
-        """Return the audit log, the newest entry first."""
+        """Return the audit log, newest first."""
         return [json.loads(line) for line in self.does("audit", "--json", *arguments).splitlines()]
 
 
 def close(app: flask.Flask) -> None:
-    """End what the application does in the background."""
+    """End the background threads of the application."""
     app.extensions["stepkeep"].authenticator.credentials.revocations.close()
     app.extensions["stepkeep"].store.close()
 
@@ -114,19 +114,19 @@ def make_surveys(folder: Path) -> Path:
 
 @pytest.fixture
 def operator(tmp_path: Path) -> Operator:
-    """The operator of a server on SQLite, whose file is not there yet."""
+    """Return the operator of a server on SQLite, without a database file."""
     return Operator(f"sqlite:///{tmp_path / 'sessions.db'}", make_surveys(tmp_path))
 
 
 @pytest.fixture
 def operator_of_each(settings: Settings, tmp_path: Path) -> Operator:
-    """The operator of a server on each database."""
+    """Return the operator of a server on each database."""
     return Operator(settings.database_url, make_surveys(tmp_path))
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[flask.Flask]:
-    """The application with its commands, in this process; for commands that change nothing."""
+    """Yield the application with its commands, in this process, for commands that change nothing."""
     folder = tmp_path_factory.mktemp("cli")
     settings = Settings(database_url=f"sqlite:///{folder / 'sessions.db'}", surveys_dir=make_surveys(folder))
     made = create_app(production(settings))
@@ -140,7 +140,7 @@ Serve = Callable[[Operator], Server]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start the operator's server; it ends with the test."""
+    """Return a function that starts the operator's server until the end of the test."""
     started: list[Server] = []
 
     def start(operator: Operator) -> Server:
@@ -165,7 +165,7 @@ def asked(server: Server, path: str, shown: str) -> int:
 
 
 def fails(done: Done, *parts: str, code: int = 1) -> None:
-    """A command that fails says why in one line, with this exit code, and prints nothing that a program would take."""
+    """Assert that a command failed with one line on standard error, this exit code, and no other output."""
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
     lines = done.stderr.splitlines()
@@ -178,8 +178,8 @@ def fails(done: Done, *parts: str, code: int = 1) -> None:
 # ----------------------------------------------------------------------------------------------------- in general
 
 
-def test_commands_are_listed_with_what_they_do(operator: Operator) -> None:
-    """``flask --help`` and a group's help say what there is."""
+def test_commands_are_listed_with_descriptions(operator: Operator) -> None:
+    """``flask --help`` and the help of a group describe all commands."""
     listed = operator.run_process("--help").stdout
     for name in ("api-keys", "invitations", "keys", "audit"):
         assert f"\n  {name} " in listed
@@ -200,8 +200,10 @@ def test_commands_are_listed_with_what_they_do(operator: Operator) -> None:
     ],
     ids=["no secret", "weak secret", "no database", "wrong setting", "no duration", "plain http"],
 )
-def test_command_that_can_not_start_says_why(operator: Operator, changes: dict[str, str], parts: Sequence[str]) -> None:
-    """What the server would refuse to start with, in the same one line; no password or secret is repeated."""
+def test_command_with_an_invalid_configuration_prints_the_error(
+    operator: Operator, changes: dict[str, str], parts: Sequence[str]
+) -> None:
+    """The line is the same as at the start of the server, without passwords and secrets."""
     done = operator.run("api-keys", "list", **changes)
     fails(done, "stepkeep: ", *parts, code=4 if "DATABASE_URL" in changes else 1)  # that may work later
     assert "geheim" not in done.stderr
@@ -237,23 +239,23 @@ def test_command_that_can_not_start_says_why(operator: Operator, changes: dict[s
         ("audit --limit 0", 2, ("--limit",)),
     ],
 )
-def test_command_that_is_wrong_says_how(app: flask.Flask, command: str, code: int, parts: Sequence[str]) -> None:
-    """Exit code 1 for what is not allowed, 2 for a command line that is none, 3 for what is not there."""
+def test_invalid_command_prints_the_error(app: flask.Flask, command: str, code: int, parts: Sequence[str]) -> None:
+    """The exit code is 1 for a rejection, 2 for a usage error, 3 if something does not exist."""
     told = app.test_cli_runner().invoke(args=command.split(" "))
     fails(Done(command, told.exit_code, told.stdout, told.stderr), "Error: ", *parts, code=code)
     assert app.test_cli_runner().invoke(args=["audit", "--json"]).output == ""
 
 
-def test_exit_codes_and_messages_leave_the_process(operator: Operator) -> None:
-    """What fails within the command and what fails at its options ends the process as a script wants it."""
+def test_process_has_the_exit_code_and_message_of_the_error(operator: Operator) -> None:
+    """Errors within a command and in its options set the exit code of the process."""
     fails(operator.run_process("api-keys", "revoke", "nobody"), "Error: there is no valid API key 'nobody'", code=3)
     fails(operator.run_process("api-keys", "revoke"), "Error: Missing argument", code=2)
     fails(operator.run_process("api-keys", "list", SECRET_KEY=""), "SECRET_KEY is missing")
 
 
 @pytest.mark.parametrize("fault", [MissingKey("0123456789ab"), ErasureNotListed("/srv/erasures", "it is full")])
-def test_operator_reads_which_key_or_file_is_missing(fault: StepkeepError) -> None:
-    """What no client is told."""
+def test_operator_sees_which_key_or_file_is_missing(fault: StepkeepError) -> None:
+    """Clients get a message without these details."""
 
     @output.handle_errors
     def command() -> None:
@@ -267,8 +269,8 @@ def test_operator_reads_which_key_or_file_is_missing(fault: StepkeepError) -> No
 # ------------------------------------------------------------------------------------------------------- API keys
 
 
-def test_key_admits_to_a_running_server_until_it_is_revoked(operator_of_each: Operator, serve: Serve) -> None:
-    """A key that a command made is good at once, for its scopes alone; a command beside the server ends it."""
+def test_key_is_valid_on_a_running_server_until_it_is_revoked(operator_of_each: Operator, serve: Serve) -> None:
+    """A key created by a command is valid at once, for its scopes only; another command revokes it."""
     operator = operator_of_each
     server = serve(operator)
     made = operator.new_key("sessions:read")
@@ -282,8 +284,8 @@ def test_key_admits_to_a_running_server_until_it_is_revoked(operator_of_each: Op
     assert entries[0]["detail"] == {"key_id": made["id"]}
 
 
-def test_scopes_are_given_one_by_one_or_by_commas(operator: Operator) -> None:
-    """Both ways, together too; each counts once."""
+def test_scopes_are_separate_options_or_comma_separated(operator: Operator) -> None:
+    """Both forms can be combined; duplicates are removed."""
     command = ("api-keys", "create", "--name", "clinic import", "--scope")
     operator.does(*command, "sessions:write,sessions:read", "--scope", "export", "--scope", "export")
     operator.does(*command, "admin, export", "--days", "0.5")
@@ -294,8 +296,8 @@ def test_scopes_are_given_one_by_one_or_by_commas(operator: Operator) -> None:
     assert newer["expires_at"] > newer["created_at"]
 
 
-def test_keys_are_listed_for_people(operator: Operator) -> None:
-    """A table with the key's beginning, whose it is, what it may do, when it was used and whether it holds."""
+def test_keys_are_listed_as_a_table(operator: Operator) -> None:
+    """The table has the start of the key, its name, scopes, last use and status."""
     kept, revoked = operator.new_key("export"), operator.new_key("admin")
     operator.does("api-keys", "create", "--name", "brief", "--scope", "export", "--days", "30")
     operator.does("api-keys", "revoke", revoked["key"])  # its whole text names it too
@@ -307,7 +309,7 @@ def test_keys_are_listed_for_people(operator: Operator) -> None:
 
 
 def test_secret_of_a_key_is_shown_once(operator: Operator, serve: Serve, tmp_path: Path) -> None:
-    """Where it is made; not in the list, the audit log, the server's log or the database, whatever is done with it."""
+    """Only its creation prints it: neither the list, the audit log, the server's log nor the database has it."""
     server = serve(operator)
     done = operator.run("api-keys", "create", "--name", "boss", "--scope", "sessions:read,admin")
     key = done.stdout.strip()
@@ -334,12 +336,12 @@ def test_secret_of_a_key_is_shown_once(operator: Operator, serve: Serve, tmp_pat
 
 
 def invited(text: str) -> list[dict[str, str]]:
-    """Return the rows of the CSV that was printed."""
+    """Return the rows of printed CSV."""
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_invitation_admits_its_participant_until_it_is_revoked(operator_of_each: Operator, serve: Serve) -> None:
-    """To a closed survey too, and to nobody else's session; a command beside the server ends it."""
+def test_invitation_is_valid_for_its_participant_until_it_is_revoked(operator_of_each: Operator, serve: Serve) -> None:
+    """It is valid for a closed survey and only for its session, until another command revokes it."""
     operator = operator_of_each
     (row,) = invited(operator.does("invitations", "create", "closed", "--user-id", "patient-7", "--days", "2"))
     link, _, token = row["link"].partition("#")
@@ -363,8 +365,8 @@ def test_invitation_admits_its_participant_until_it_is_revoked(operator_of_each:
     ]
 
 
-def test_invitations_without_names_get_random_ones(operator: Operator) -> None:
-    """As many as are wanted, each for another participant; none's id looks like an option of a command."""
+def test_invitations_without_user_ids_get_random_ones(operator: Operator) -> None:
+    """Each invitation is for a new participant, whose id does not look like an option of a command."""
     rows = invited(operator.does("invitations", "create", "phq9", "--count", "100"))
     assert len({row["user_id"] for row in rows}) == len({row["link"] for row in rows}) == 100
     assert all(row["user_id"].isalnum() for row in rows)
@@ -372,8 +374,8 @@ def test_invitations_without_names_get_random_ones(operator: Operator) -> None:
     assert (entry["action"], entry["detail"]) == ("token_issued", {"count": 100})
 
 
-def test_invitations_want_the_servers_address(operator: Operator) -> None:
-    """A link needs STEPKEEP_PUBLIC_URL, and the command says so."""
+def test_invitations_require_the_public_url(operator: Operator) -> None:
+    """The error names STEPKEEP_PUBLIC_URL, which a link needs."""
     done = operator.run("invitations", "create", "phq9", STEPKEEP_PUBLIC_URL="")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == (
@@ -385,7 +387,7 @@ def test_invitations_want_the_servers_address(operator: Operator) -> None:
 
 
 def answer(settings: Settings, *user_ids: str, restarts: int = 0) -> None:
-    """Let participants answer a question, after so many new beginnings."""
+    """Let participants answer a question, after this many restarts."""
     store = open_store(settings)
     for user_id in user_ids:
         key = SessionKey("phq9", user_id)
@@ -397,7 +399,7 @@ def answer(settings: Settings, *user_ids: str, restarts: int = 0) -> None:
 
 
 def test_answers_keys_are_rotated_by_a_command(operator_of_each: Operator, settings: Settings) -> None:
-    """All is encrypted with the first key; where a key is missing it says of what and fails, and goes on when it is there.
+    """All answers are encrypted with the first key; a missing key is named, and the rotation continues once it is there.
 
     Run again, it finds nothing to do.
     """
@@ -429,8 +431,8 @@ def test_answers_keys_are_rotated_by_a_command(operator_of_each: Operator, setti
     assert done.stderr.splitlines()[-1].startswith("Error: STEPKEEP_ANSWERS_KEYS is empty")
 
 
-def test_audit_log_is_shown_newest_first(operator: Operator) -> None:
-    """As a table for people, that says which key and how much, and as JSON lines for programs; filtered and cut."""
+def test_audit_log_is_printed_newest_first(operator: Operator) -> None:
+    """It is printed as a table with the key and the number of sessions, or as JSON lines; filtered and limited."""
     key = operator.new_key("export")
     operator.does("invitations", "create", "phq9", "--user-id", "ada", "--user-id", "eve")
     operator.does("invitations", "revoke", "phq9", "ada")

@@ -1,4 +1,4 @@
-"""``flask demo``: made, told, refused and erased from the command line."""
+"""``flask demo``: fill and clear, with their output and refusals."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,8 +26,8 @@ def run(app: flask.Flask) -> FlaskCliRunner:
     return app.test_cli_runner()
 
 
-def test_fill_says_how_much_and_clear_asks_first(run: FlaskCliRunner) -> None:
-    """Without a yes nothing goes."""
+def test_fill_prints_counts_and_clear_asks_for_confirmation(run: FlaskCliRunner) -> None:
+    """Without confirmation nothing is erased."""
     done = run.invoke(args=["demo", "fill", "--sessions", "20", "--days", "7", "--survey", "phq9"])
     assert done.exit_code == 0
     assert done.output.startswith("20 sessions, ")
@@ -36,8 +36,8 @@ def test_fill_says_how_much_and_clear_asks_first(run: FlaskCliRunner) -> None:
     assert run.invoke(args=["demo", "clear"]).output == "0 demo sessions erased.\n"
 
 
-def test_people_are_left_in_peace(app: flask.Flask, run: FlaskCliRunner) -> None:
-    """Exit code 1 and why; with --yes it is done."""
+def test_database_with_real_participants_is_refused(app: flask.Flask, run: FlaskCliRunner) -> None:
+    """The exit code is 1, unless --yes is given."""
     store: SessionStore = app.extensions["stepkeep"].store
     store.turns.submit(SessionKey("phq9", "ann"), Begin(at=store.clock()))
     refused = run.invoke(args=["demo", "fill", "--sessions", "5"])

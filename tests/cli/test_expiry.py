@@ -46,8 +46,8 @@ def there(store: SessionStore) -> set[SessionKey]:
     return {key for key in (ANN, BEN, CAT) if store.queries.load(key) is not None}
 
 
-def test_expire_counts_first_and_closes_what_is_over(store: SessionStore, run: FlaskCliRunner) -> None:
-    """--dry-run changes nothing; again there is nothing to do."""
+def test_expire_counts_and_closes_expired_sessions(store: SessionStore, run: FlaskCliRunner) -> None:
+    """--dry-run changes nothing; a second run finds nothing."""
     counted = json.loads(run.invoke(args=["sessions", "expire", "--dry-run", "--json"]).stdout)
     assert counted == {"dry_run": True, "expired": {"phq9": 2}, "deadlines_updated": 0, "locked": 0, "unreadable": 0}
     assert {key: found.state.status for key in (ANN, CAT) if (found := store.queries.load(key))} == dict.fromkeys(
@@ -61,8 +61,8 @@ def test_expire_counts_first_and_closes_what_is_over(store: SessionStore, run: F
     assert run.invoke(args=["sessions", "expire"]).stdout == "No session is past its deadline.\n"
 
 
-def test_purge_counts_first_and_asks(store: SessionStore, run: FlaskCliRunner) -> None:
-    """No, or nobody to answer, is no; --dry-run only counts; --yes does not ask."""
+def test_purge_counts_and_asks_for_confirmation(store: SessionStore, run: FlaskCliRunner) -> None:
+    """Without a terminal it is declined; --dry-run only counts; --yes does not ask."""
     counted = run.invoke(args=["sessions", "purge", "--dry-run"])
     assert (counted.exit_code, "phq9    1" in counted.stdout) == (0, True)
     refused = run.invoke(args=["sessions", "purge"], input="n\n")
@@ -74,15 +74,15 @@ def test_purge_counts_first_and_asks(store: SessionStore, run: FlaskCliRunner) -
     assert there(store) == {BEN, CAT}
 
 
-def test_purge_asks_nothing_where_nothing_goes(store: SessionStore, run: FlaskCliRunner) -> None:
-    """So that cron's second run is quiet, and a yes erases."""
+def test_purge_does_not_ask_when_there_is_nothing_to_erase(store: SessionStore, run: FlaskCliRunner) -> None:
+    """A second run from cron prints nothing and succeeds."""
     done = run.invoke(args=["sessions", "purge"], input="y\n")
     assert (done.exit_code, there(store)) == (0, {BEN, CAT})
     assert run.invoke(args=["sessions", "purge"], input="").exit_code == 0
 
 
 def test_purge_writes_an_archive_first(store: SessionStore, run: FlaskCliRunner, tmp_path: Path) -> None:
-    """A file that is there is refused before anything goes."""
+    """An existing file is refused before anything is erased."""
     file = tmp_path / "old.jsonl.gz"
     file.write_text("kept")
     refused = run.invoke(args=["sessions", "purge", "--yes", "--archive", str(file)])
@@ -94,8 +94,8 @@ def test_purge_writes_an_archive_first(store: SessionStore, run: FlaskCliRunner,
     assert there(store) == {BEN, CAT}
 
 
-def test_expire_ends_with_1_where_a_key_is_missing(run: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job from cron is to be heard of; it says how many stay open."""
+def test_expire_exits_with_1_when_a_key_is_missing(run: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The output has the number of sessions that stay open."""
     done = ExpiryResult(expired={}, deadlines_updated=0, locked=2)
     monkeypatch.setattr(sys.modules["app.cli.expiry"], "expire", lambda *_args, **_kwargs: done)
     said = run.invoke(args=["sessions", "expire"])

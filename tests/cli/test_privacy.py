@@ -1,4 +1,4 @@
-"""``flask sessions`` and ``flask erasures``: what is known of a participant, erasing him, and what a backup brings back."""
+"""``flask sessions export/forget`` and ``flask erasures``: a participant's data, their erasure, and its replay."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ BEN = SessionKey("phq9", "ben")
 
 @pytest.fixture
 def surveys(tmp_path: Path) -> Path:
-    """A folder with a survey whose sessions are kept for a year."""
+    """Return a folder with a survey whose sessions are retained for a year."""
     folder = tmp_path / "surveys"
     folder.mkdir()
     text = (SURVEYS / "phq9.yaml").read_text()
@@ -71,8 +71,8 @@ def answer(store: SessionStore, key: SessionKey, at: int | None = None) -> None:
     assert not [result for result in results if isinstance(result, Exception)]
 
 
-def test_export_writes_all_that_is_known(store: SessionStore, run: FlaskCliRunner, tmp_path: Path) -> None:
-    """To standard output or a file; and the log says that it was exported, and whose data."""
+def test_export_writes_all_data_of_the_participant(store: SessionStore, run: FlaskCliRunner, tmp_path: Path) -> None:
+    """The export goes to standard output or a file, and the audit log records it with the participant."""
     answer(store, ANN)
     document = json.loads(run.invoke(args=["sessions", "export", "ann"]).output)
     assert document["sessions"][0]["answers"] == {"Q1": 2}
@@ -87,8 +87,8 @@ def test_export_writes_all_that_is_known(store: SessionStore, run: FlaskCliRunne
     ]
 
 
-def test_forget_asks_first_and_erases_only_him(store: SessionStore, run: FlaskCliRunner) -> None:
-    """No is no; afterwards nothing of him is there, nor his name in the log."""
+def test_forget_asks_for_confirmation_and_erases_one_participant(store: SessionStore, run: FlaskCliRunner) -> None:
+    """Afterwards neither their data nor their name in the audit log remains."""
     answer(store, ANN)
     answer(store, BEN)
     refused = run.invoke(args=["sessions", "forget", "ann"], input="n\n")
@@ -107,8 +107,8 @@ def test_forget_asks_first_and_erases_only_him(store: SessionStore, run: FlaskCl
     ]
 
 
-def test_list_of_erasures_undoes_what_a_backup_brought_back(tmp_path: Path, surveys: Path) -> None:
-    """Exported from the live database and applied to an older copy that was restored elsewhere."""
+def test_exported_erasures_are_replayed_on_a_restored_backup(tmp_path: Path, surveys: Path) -> None:
+    """Erasures exported from the live database are applied to an older copy."""
     app = opened(tmp_path, surveys)
     store = app.extensions["stepkeep"].store
     answer(store, ANN)

@@ -32,7 +32,7 @@ def app(tmp_path: Path) -> Iterator[flask.Flask]:
 
 @pytest.fixture
 def store(app: flask.Flask) -> SessionStore:
-    """Ann is in both surveys, Ben in one; Ann began to write something with a control character."""
+    """Return a store where Ann is in both surveys, Ben in one, and Ann has a draft with a control character."""
     found: SessionStore = app.extensions["stepkeep"].store
     at = found.clock()
     turns: list[Any] = [(key, Begin(at=at)) for key in (ANN, BEN, INTAKE)]
@@ -70,8 +70,10 @@ def lines(run: FlaskCliRunner, *arguments: str) -> list[dict[str, Any]]:
         (("--limit", "1"), ["ann"]),
     ],
 )
-def test_list_has_what_fits_the_filters(run: FlaskCliRunner, filters: tuple[str, ...], expected: list[str]) -> None:
-    """In lines for people, and in JSON Lines; never with answers."""
+def test_list_has_the_sessions_that_match_the_filters(
+    run: FlaskCliRunner, filters: tuple[str, ...], expected: list[str]
+) -> None:
+    """The table and the JSON lines have no answers."""
     found = lines(run, "list", *filters)
     assert sorted(one["user_id"] for one in found) == expected
     assert not any("answers" in one for one in found)
@@ -80,15 +82,15 @@ def test_list_has_what_fits_the_filters(run: FlaskCliRunner, filters: tuple[str,
     assert sorted(line.split()[0] for line in table[1:]) == expected
 
 
-def test_list_is_complete_over_pages_and_parts(run: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However few are read or printed together."""
+def test_list_is_complete_over_several_pages(run: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of pages and of printed parts does not matter."""
     monkeypatch.setattr("app.cli.sessions_list.PAGE_SIZE", 1)
     monkeypatch.setattr(output, "ROWS_A_PART", 1)
     assert len(does(run, "list", "--all").splitlines()) == 4
 
 
-def test_show_has_the_answers_and_is_noted(run: FlaskCliRunner, store: SessionStore) -> None:
-    """All of his sessions, with the label of what he chose; and who looked is in the audit log."""
+def test_show_prints_the_answers_and_is_recorded(run: FlaskCliRunner, store: SessionStore) -> None:
+    """All sessions of the participant are printed, with labels of options; the audit log records the access."""
     shown = does(run, "show", "ann")
     assert "2 (More than half the days)" in shown
     assert "(draft) \\x1b[31mred" in shown
@@ -100,8 +102,8 @@ def test_show_has_the_answers_and_is_noted(run: FlaskCliRunner, store: SessionSt
     assert (entries[0].entry.actor, entries[0].entry.action) == ("operator", "session_read")
 
 
-def test_history_goes_on_after_a_version(run: FlaskCliRunner, store: SessionStore) -> None:
-    """Oldest first, at most as many as asked for; noted."""
+def test_history_continues_after_a_version(run: FlaskCliRunner, store: SessionStore) -> None:
+    """Events are printed oldest first, up to the limit; the audit log records the access."""
     assert [one["action"] for one in lines(run, "history", "ann", "--survey", "intake")] == [
         "started",
         "answered",
@@ -114,8 +116,8 @@ def test_history_goes_on_after_a_version(run: FlaskCliRunner, store: SessionStor
     assert entries[0].entry.action == "history_read"
 
 
-def test_set_aside_session_is_listed_and_shown_as_it_is_stored(run: FlaskCliRunner, store: SessionStore) -> None:
-    """Support finds it, reads its row and its events; noted under the participant's id."""
+def test_set_aside_session_is_listed_and_printed_as_stored(run: FlaskCliRunner, store: SessionStore) -> None:
+    """Its row and events are printed; the audit log records the access under the participant's id."""
     name = store.run_transaction(lambda connection: history.set_aside(connection, ANN, store.clock()))
     assert [one["user_id"] for one in lines(run, "list", "--set-aside")] == [name]
     assert lines(run, "list", "--set-aside", "--user", "ben") == []
@@ -148,19 +150,19 @@ def test_set_aside_session_is_listed_and_shown_as_it_is_stored(run: FlaskCliRunn
         (("verify", "--survey", "nope"), 3),
     ],
 )
-def test_exit_code_tells_a_script_what_is_wrong(run: FlaskCliRunner, arguments: tuple[str, ...], code: int) -> None:
-    """1 refused, 2 called wrongly, 3 not there."""
+def test_exit_code_depends_on_the_error(run: FlaskCliRunner, arguments: tuple[str, ...], code: int) -> None:
+    """It is 1 for a rejection, 2 for a usage error, 3 if something does not exist."""
     assert does(run, *arguments, code=code) == ""
 
 
-def test_database_that_is_away_has_its_own_exit_code() -> None:
-    """4: the same may work later."""
+def test_unavailable_database_has_its_own_exit_code() -> None:
+    """It is 4, so that scripts can retry."""
     errors = (DatabaseUnavailable("away"), NoSuchSession("a", "b"), InvalidInput("x"))
     assert [exit_code(error) for error in errors] == [4, 3, 1]
 
 
-def test_verify_finds_and_rebuild_mends(run: FlaskCliRunner, store: SessionStore) -> None:
-    """By names of fields; a dry run changes nothing; afterwards all is the same."""
+def test_verify_finds_and_rebuild_repairs_a_difference(run: FlaskCliRunner, store: SessionStore) -> None:
+    """The names of differing fields are printed, and a dry run changes nothing."""
     assert does(run, "verify").startswith("3 same, ")
     change_row(store, ANN, answers='{"Q1":"a secret"}')
     told = does(run, "verify", code=1)
@@ -177,8 +179,8 @@ def test_verify_finds_and_rebuild_mends(run: FlaskCliRunner, store: SessionStore
     assert does(run, "verify").startswith("3 same, ")
 
 
-def test_rebuild_refuses_where_events_are_missing(run: FlaskCliRunner, store: SessionStore) -> None:
-    """Until the loss is wanted by name."""
+def test_rebuild_is_refused_when_events_are_missing(run: FlaskCliRunner, store: SessionStore) -> None:
+    """An option must name the loss explicitly."""
     delete_event(store, ANN, 2)
     assert does(run, "rebuild", "--all", code=1) == "0 sessions rebuilt.\n"
     refused = json.loads(does(run, "rebuild", "--all", "--json", code=1))
@@ -186,6 +188,6 @@ def test_rebuild_refuses_where_events_are_missing(run: FlaskCliRunner, store: Se
     assert "1 session rebuilt." in does(run, "rebuild", "ann", "--survey", "phq9", "--lossy")
 
 
-def test_no_answer_steers_the_terminal() -> None:
-    """Escapes, C1 controls and marks that turn the direction of writing are spelled out; letters stay."""
+def test_control_characters_are_escaped() -> None:
+    """Escape sequences, C1 controls and bidirectional marks are escaped; letters are kept."""
     assert printable("a\x1b[2J\x9b\u202eb\nä😀") == "a\\x1b[2J\\x9b\\u202eb\\nä😀"
