@@ -62,7 +62,7 @@ def test_expire_counts_and_closes_expired_sessions(store: SessionStore, run: Fla
 
 
 def test_purge_counts_and_asks_for_confirmation(store: SessionStore, run: FlaskCliRunner) -> None:
-    """Without a terminal it is declined; --dry-run only counts; --yes does not ask."""
+    """Without an answer it is declined; --dry-run only counts; --yes does not ask."""
     counted = run.invoke(args=["sessions", "purge", "--dry-run"])
     assert (counted.exit_code, "phq9    1" in counted.stdout) == (0, True)
     refused = run.invoke(args=["sessions", "purge"], input="n\n")
@@ -75,7 +75,7 @@ def test_purge_counts_and_asks_for_confirmation(store: SessionStore, run: FlaskC
 
 
 def test_purge_does_not_ask_when_there_is_nothing_to_erase(store: SessionStore, run: FlaskCliRunner) -> None:
-    """A second run from cron prints nothing and succeeds."""
+    """A confirmation purges; a second run succeeds without one, as from cron."""
     done = run.invoke(args=["sessions", "purge"], input="y\n")
     assert (done.exit_code, there(store)) == (0, {BEN, CAT})
     assert run.invoke(args=["sessions", "purge"], input="").exit_code == 0

@@ -180,7 +180,7 @@ def test_verify_finds_and_rebuild_repairs_a_difference(run: FlaskCliRunner, stor
 
 
 def test_rebuild_is_refused_when_events_are_missing(run: FlaskCliRunner, store: SessionStore) -> None:
-    """An option must name the loss explicitly."""
+    """The option --lossy accepts the loss."""
     delete_event(store, ANN, 2)
     assert does(run, "rebuild", "--all", code=1) == "0 sessions rebuilt.\n"
     refused = json.loads(does(run, "rebuild", "--all", "--json", code=1))
