@@ -6,7 +6,7 @@ import sys
 from app.cli import register
 from app.cli.output import exit_code
 from app.errors import ConfigurationError
-from app.web.factory import create_app
+from app.web import create_app
 
 try:
     app = create_app()

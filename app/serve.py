@@ -11,14 +11,14 @@ from .errors import ConfigurationError
 from .sessions import open_store
 from .settings import Settings, is_loopback, read_settings
 from .store import normalise_url, server_lock
-from .web.signing_secrets import signing_secrets
+from .web import check_settings
 
 
 def main() -> None:
     """Serve, or exit with code 1 and one line that gives the reason."""
     try:
         settings = effective_settings(read_settings())
-        signing_secrets(settings)
+        check_settings(settings)
         _check_port(settings)
         lock = server_lock(normalise_url(settings.database_url))
         store = open_store(settings)

@@ -43,7 +43,7 @@ def authenticate(ws: Any, context: AppContext, key: SessionKey) -> Authenticated
         with context.connections.slot("anonymous", ""):  # few of all: authenticated clients need room
             principal = _authenticate_by_frame(ws, authenticator)
     require_session_access(principal, "sessions:write", key, own=True)
-    audit(principal, "session_written", key, interface="websocket")
+    audit(principal, "session_written", key, interface="socket")
     # An integrator's connections are many participants': each is counted alone.
     authenticator.limits.count("participant_connections", participant)
     budget = MessageBudget(authenticator.limits, context.store.settings, participant, address)

@@ -64,7 +64,7 @@ def test_writes_with_a_key_are_in_the_audit_log(app: App) -> None:
     name = f"key:{writer.split('_')[1]} (ward 3)"
     written = [(entry["actor"], entry["action"], entry["survey_id"], entry["user_id"]) for entry in entries]
     assert written == [(name, "session_written", "phq9", "wilma")] * 4
-    assert [entry["detail"] for entry in entries] == [{}, {}, {}, {"interface": "websocket"}]
+    assert [entry["detail"] for entry in entries] == [{}, {}, {}, {"interface": "socket"}]
     with audit_entries(app, reader) as entries:
         write_session(app, "wilma", app.create_token("wilma"), is_state=False)
     assert entries == []
