@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from app.settings import Settings
 from app.web.ws.asyncapi import SERVER_MESSAGE
 from tests.conftest import KINDS, SURVEYS, Server, Servers, each_kind, migrated_database
+from tests.databases import Databases, create_sqlite
+from tests.web.production import App, production_app_on
 
 
 @contextlib.contextmanager
@@ -42,6 +45,24 @@ def server(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> 
     """The test's own server on each database."""
     with running_server(request.param, servers, tmp_path) as server:
         yield server
+
+
+def no_servers(kind: str) -> Databases:
+    """Stand in for the database servers in tests that run on SQLite only."""
+    raise AssertionError(kind)
+
+
+@pytest.fixture
+def sqlite_settings(tmp_path: Path) -> Settings:
+    """Settings with an empty SQLite file."""
+    return Settings(database_url=create_sqlite(tmp_path / "settings.db"), surveys_dir=SURVEYS)
+
+
+@pytest.fixture(scope="module")
+def app(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The application in production."""
+    with production_app_on("sqlite", servers, tmp_path_factory.mktemp("app"), address_failures="1000000/hour") as app:
+        yield app
 
 
 class Participant:

@@ -93,7 +93,7 @@ WEAK_KEYS = {
     "of few characters": {"SECRET_KEY": "abc" * 20},
     "an example": {"SECRET_KEY": "change-me-change-me-to-0123456789abcdef"},
     "development's": {"SECRET_KEY": "only for development: everyone on this machine knows it"},
-    "an earlier one that is weak": {
+    "a weak fallback": {
         "SECRET_KEY": "k7Qm2-Vx9_Lp4Rt8Zw3Yn6Bs1Hd5Gf0JcXaEu",
         "STEPKEEP_SECRET_KEY_FALLBACKS": "password",
     },

@@ -5,27 +5,16 @@ import json
 import logging
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from app.errors import DatabaseUnavailable, ErasureNotListed, MissingKey, StepkeepError
 from app.settings import Settings
-from tests.conftest import SURVEYS, Server, Servers
-from tests.databases import create_sqlite
+from tests.conftest import Server, Servers
 from tests.web.conftest import running_server
 from tests.web.http_client import all_responses, exchange, send_raw
-from tests.web.production import App, in_production, listening, production_app, production_app_on
+from tests.web.production import App, in_production, listening, production_app
 from tests.web.sockets import refusal, socket_to
-
-
-@pytest.fixture(scope="module")
-def app(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The application in production."""
-    with production_app_on(
-        "sqlite", servers, tmp_path_factory.mktemp("app"), address_failures="1000000/hour"
-    ) as opened_door:
-        yield opened_door
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +23,6 @@ def debug_server(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("debug_server")
     with running_server("sqlite", servers, folder, **in_production(FLASK_DEBUG="1")) as server:
         yield server
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    url = create_sqlite(tmp_path / "here.db")
-    return Settings(database_url=url, surveys_dir=SURVEYS)
 
 
 @pytest.mark.parametrize(
@@ -81,11 +64,11 @@ INTERNALS = re.compile(r"Traceback|File \"|\.py\b|sqlalchemy|sqlite|psycopg|/srv
 
 
 def test_error_bodies_reveal_no_internals(
-    settings: Settings, debug_server: Server, monkeypatch: pytest.MonkeyPatch
+    sqlite_settings: Settings, debug_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One fixed sentence for internal errors, whatever FLASK_DEBUG says; no types, paths or versions."""
     monkeypatch.setenv("FLASK_DEBUG", "1")
-    with production_app(settings) as app:
+    with production_app(sqlite_settings) as app:
         for label, answer in all_responses(app):
             if answer.status_code >= 400:
                 assert not INTERNALS.search(answer.text), label
@@ -124,7 +107,7 @@ def test_error_bodies_reveal_no_internals(
     ids=["MissingKey", "ErasureNotListed"],
 )
 def test_missing_key_or_file_is_named_in_the_log_only(
-    settings: Settings,
+    sqlite_settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     error: StepkeepError,
@@ -135,7 +118,7 @@ def test_missing_key_or_file_is_named_in_the_log_only(
     def fail(*_: object) -> None:
         raise error
 
-    with production_app(settings) as app:
+    with production_app(sqlite_settings) as app:
         app.begin_session("somebody")
         monkeypatch.setattr(app.store.queries, "load", fail)
         monkeypatch.setattr(app.store.erasure, "delete", fail)
@@ -149,14 +132,14 @@ def test_missing_key_or_file_is_named_in_the_log_only(
 
 
 def test_missing_key_is_not_named_on_a_socket(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is closed with 1013, and the log names the key."""
 
     def fail(*_: object, **__: object) -> None:
         raise MissingKey("0123456789ab")
 
-    with production_app(settings) as app, listening(app.flask) as port:
+    with production_app(sqlite_settings) as app, listening(app.flask) as port:
         monkeypatch.setattr(app.store.turns, "join", fail)
         with socket_to(port, "somebody", app.create_token("somebody")) as ws:
             assert "0123456789ab" not in ws.recv(timeout=10)

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -10,17 +9,9 @@ from flask.testing import FlaskClient
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.web.factory import config_warnings, create_app
-from tests.conftest import SURVEYS
-from tests.databases import create_sqlite
 from tests.web.production import EVIL, SITE, production_app
 
 COOKIE = "__Host-stepkeep.phq9"
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    url = create_sqlite(tmp_path / "here.db")
-    return Settings(database_url=url, surveys_dir=SURVEYS)
 
 
 @contextlib.contextmanager
@@ -38,10 +29,10 @@ def development_client(settings: Settings, proxies: int) -> Iterator[FlaskClient
 @pytest.mark.parametrize("proxies", [0, 1])
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Forwarded-Host", "X-Real-IP"])
 def test_development_refuses_forwarded_requests(
-    settings: Settings, caplog: pytest.LogCaptureFixture, header: str, proxies: int
+    sqlite_settings: Settings, caplog: pytest.LogCaptureFixture, header: str, proxies: int
 ) -> None:
     """Their clients are on other machines: 403 for every path, and the headers are not trusted."""
-    with development_client(settings, proxies) as client:
+    with development_client(sqlite_settings, proxies) as client:
         for path in ("/", "/api/sessions", "/healthz", "/assets/style.css"):
             assert client.get(path, buffered=True).status_code == 200
             for value in ("127.0.0.1", "198.51.100.9", ""):
@@ -52,9 +43,9 @@ def test_development_refuses_forwarded_requests(
         assert not [line for line in lines if "address='127.0.0.1'" not in line]
 
 
-def test_development_trusts_no_proxy(settings: Settings) -> None:
+def test_development_trusts_no_proxy(sqlite_settings: Settings) -> None:
     """Not by STEPKEEP_PROXIES either."""
-    with development_client(settings, 1) as client:
+    with development_client(sqlite_settings, 1) as client:
         forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-Port": "443"}
         answer = client.post("/api/surveys/phq9/participants", headers=forwarded)
         assert answer.json["link"].startswith("http://localhost/")
@@ -83,9 +74,9 @@ def test_public_url_is_normalised_as_in_browsers(url: str, normalised: str) -> N
     assert Settings(public_url=url).public_url == normalised
 
 
-def test_browser_is_accepted_however_public_url_is_written(settings: Settings) -> None:
+def test_browser_is_accepted_however_public_url_is_written(sqlite_settings: Settings) -> None:
     """Its Host and its Origin match; links have the normalised URL."""
-    with production_app(settings, public_url=Settings(public_url="HTTPS://Survey.Test:443").public_url) as app:
+    with production_app(sqlite_settings, public_url=Settings(public_url="HTTPS://Survey.Test:443").public_url) as app:
         app.begin_session("somebody")
         for host in ("survey.test", "survey.test:443", "SURVEY.TEST"):
             assert app.request("GET", "/", headers={"Host": host}).status_code == 200, host
@@ -95,9 +86,9 @@ def test_browser_is_accepted_however_public_url_is_written(settings: Settings) -
         assert answer.json["link"].startswith(f"{SITE}/resume#")
 
 
-def test_health_alone_is_served_at_any_host(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+def test_health_alone_is_served_at_any_host(sqlite_settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     """Load balancers use the machine's address; other paths get 400, and a line in the log."""
-    with production_app(settings) as app:
+    with production_app(sqlite_settings) as app:
         for base in ("http://10.0.0.5:8000", "http://127.0.0.1:8000", "http://[::1]", EVIL, f"{SITE}.evil.test"):
             for path in ("/healthz", "/readyz"):
                 assert app.request("GET", path, base_url=base).status_code == 200, base

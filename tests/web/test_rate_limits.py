@@ -20,22 +20,15 @@ from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from app.web.rate_limits import MESSAGE_CHUNK, RateLimits
 from app.web.ws.connection_limits import ConnectionLimits
-from tests.conftest import SURVEYS, Server, skip_or_fail
+from tests.conftest import Server, skip_or_fail
 from tests.database_servers import NoServer
-from tests.databases import create_sqlite
 from tests.notifications.redis_server import RedisServer
 from tests.waiting import wait_for
-from tests.web.conftest import running_server
+from tests.web.conftest import no_servers, running_server
 from tests.web.production import App, credentials_of, in_production, listening, production_app
 from tests.web.sockets import refusal, socket_to
 
 MANY = "1000000/minute"
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    url = create_sqlite(tmp_path / "limits.db")
-    return Settings(database_url=url, surveys_dir=SURVEYS)
 
 
 def close_code(server: Server, token: str, messages: int = 0) -> int:
@@ -83,13 +76,9 @@ def test_flood_is_refused_by_connection_participant_and_address(
     assert connections == 1 or codes[0] == 0
 
 
-def no_servers(kind: str) -> Any:
-    raise AssertionError(kind)
-
-
-def test_requests_over_the_rate_are_refused_by_address(settings: Settings) -> None:
+def test_requests_over_the_rate_are_refused_by_address(sqlite_settings: Settings) -> None:
     """429 with Retry-After; health and assets are exempt."""
-    with production_app(settings, address_requests="3/day") as app:
+    with production_app(sqlite_settings, address_requests="3/day") as app:
         assert statuses(app, 5) == [200, 200, 200, 429, 429]
         refused = app.request("GET", "/")
         assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
@@ -99,9 +88,9 @@ def test_requests_over_the_rate_are_refused_by_address(settings: Settings) -> No
         assert statuses(app, 1, environ_base={"REMOTE_ADDR": "192.0.2.7"}) == [200]
 
 
-def test_new_tokens_are_limited_like_connections(settings: Settings) -> None:
+def test_new_tokens_are_limited_like_connections(sqlite_settings: Settings) -> None:
     """New participants by address, renewals after a revocation by participant."""
-    with production_app(settings, address_connections="2/day", participant_connections="2/day") as app:
+    with production_app(sqlite_settings, address_connections="2/day", participant_connections="2/day") as app:
         elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
         path = "/api/surveys/phq9/participants"
         assert [app.request("POST", path).status_code for _ in range(3)] == [201, 201, 429]
@@ -111,9 +100,9 @@ def test_new_tokens_are_limited_like_connections(settings: Settings) -> None:
         assert app.request("DELETE", path.format("ben"), key).status_code == 200
 
 
-def test_invalid_credentials_are_limited_by_address(settings: Settings) -> None:
+def test_invalid_credentials_are_limited_by_address(sqlite_settings: Settings) -> None:
     """Over the rate, valid ones from the address are refused too; cookies and other addresses are not."""
-    with production_app(settings, address_failures="3/day") as app:
+    with production_app(sqlite_settings, address_failures="3/day") as app:
         key, token = app.create_key(), app.create_token("ada")
         wrong = ["nonsense", f"stepkeep_{'a' * 12}_{'b' * 43}", f"{token}x", "nonsense"]
         codes = [app.request("GET", "/api/sessions", credential).status_code for credential in wrong]
@@ -129,16 +118,16 @@ def test_invalid_credentials_are_limited_by_address(settings: Settings) -> None:
         assert app.request("GET", "/api/session/ada?survey=phq9", headers=cookie).status_code == 200
 
 
-def test_valid_credentials_are_not_counted(settings: Settings) -> None:
-    with production_app(settings, address_failures="1/day") as app:
+def test_valid_credentials_are_not_counted(sqlite_settings: Settings) -> None:
+    with production_app(sqlite_settings, address_failures="1/day") as app:
         key = app.create_key()
         assert [app.request("GET", "/api/sessions", key).status_code for _ in range(5)] == [200] * 5
 
 
-def test_addresses_behind_a_trusted_proxy_are_distinguished(settings: Settings) -> None:
+def test_addresses_behind_a_trusted_proxy_are_distinguished(sqlite_settings: Settings) -> None:
     """Behind an untrusted proxy all are one address."""
     for proxies, expected in ((1, [200, 200, 429]), (0, [200, 429, 429])):
-        with production_app(settings, proxies=proxies, address_requests="1/day") as app:
+        with production_app(sqlite_settings, proxies=proxies, address_requests="1/day") as app:
             addresses = ("192.0.2.1", "192.0.2.2", "192.0.2.1")
             codes = [statuses(app, 1, headers={"X-Forwarded-For": f"6.6.6.6, {address}"})[0] for address in addresses]
         assert codes == expected
@@ -155,16 +144,16 @@ def test_addresses_behind_a_trusted_proxy_are_distinguished(settings: Settings) 
         ("192.0.2.1", "192.0.2.2", False),
     ],
 )
-def test_ipv6_network_counts_as_one_address(settings: Settings, first: str, second: str, is_same: bool) -> None:
+def test_ipv6_network_counts_as_one_address(sqlite_settings: Settings, first: str, second: str, is_same: bool) -> None:
     """/64; IPv4-mapped IPv6 addresses count as IPv4."""
-    with production_app(settings, address_requests="1/day") as app:
+    with production_app(sqlite_settings, address_requests="1/day") as app:
         codes = [statuses(app, 1, environ_base={"REMOTE_ADDR": remote})[0] for remote in (first, second)]
     assert codes == [200, 429 if is_same else 200]
 
 
-def test_requests_are_not_limited_in_development(settings: Settings) -> None:
+def test_requests_are_not_limited_in_development(sqlite_settings: Settings) -> None:
     rates = {"address_requests": "1/day", "address_failures": "1/day"}
-    store = open_store(settings.model_copy(update={**rates, "environment": "development"}))
+    store = open_store(sqlite_settings.model_copy(update={**rates, "environment": "development"}))
     app = create_app(store.settings, store)
     with app.test_client() as client:
         for headers in ({}, {"Authorization": "Bearer nonsense"}):
@@ -185,10 +174,10 @@ def open_sockets(app: App, kind: str) -> int:
     [("address_sockets", ("ben", "192.0.2.2")), ("participant_sockets", ("ben", "192.0.2.1"))],
 )
 def test_concurrent_sockets_are_limited_by_address_and_participant(
-    settings: Settings, limit: str, others: tuple[str, str]
+    sqlite_settings: Settings, limit: str, others: tuple[str, str]
 ) -> None:
     """4429 over the limit; closing a socket frees its place."""
-    with production_app(settings, proxies=1, **{limit: 2}) as app, listening(app.flask) as port:
+    with production_app(sqlite_settings, proxies=1, **{limit: 2}) as app, listening(app.flask) as port:
         tokens = {user_id: app.create_token(user_id) for user_id in ("ada", "ben")}
 
         def connect_as(stack: ExitStack, user_id: str, address: str) -> int | None:
@@ -210,12 +199,12 @@ def test_concurrent_sockets_are_limited_by_address_and_participant(
 
 @pytest.mark.parametrize(("connections", "strangers"), [(20, 4), (60, 6)])
 def test_unauthenticated_sockets_leave_room_for_others(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, connections: int, strangers: int
+    sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch, connections: int, strangers: int
 ) -> None:
     """At most a tenth of STEPKEEP_MAX_CONNECTIONS, but at least 4, may wait for their first frame."""
     monkeypatch.setattr("app.web.ws.handshake.AUTH_TIMEOUT_S", 600)
     with (
-        production_app(settings, max_connections=connections) as app,
+        production_app(sqlite_settings, max_connections=connections) as app,
         listening(app.flask) as port,
         ExitStack() as stack,
     ):
@@ -235,9 +224,9 @@ def test_unauthenticated_sockets_leave_room_for_others(
         assert refusal(late) == 4401  # its frame was read
 
 
-def test_concurrent_sockets_are_not_limited_in_development(settings: Settings) -> None:
+def test_concurrent_sockets_are_not_limited_in_development(sqlite_settings: Settings) -> None:
     few = {"address_sockets": 1, "participant_sockets": 1, "environment": "development"}
-    store = open_store(settings.model_copy(update=few))
+    store = open_store(sqlite_settings.model_copy(update=few))
     app = create_app(store.settings, store)
     with (
         closing(store),

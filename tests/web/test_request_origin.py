@@ -4,8 +4,6 @@ import json
 import logging
 import re
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,29 +12,12 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from app.settings import Settings
-from tests.conftest import SURVEYS, Servers
-from tests.databases import create_sqlite
 from tests.store.contents import dump
 from tests.web.http_client import all_responses
 from tests.web.matrix import ROWS
-from tests.web.production import EVIL, SITE, App, listening, production_app, production_app_on
+from tests.web.production import EVIL, SITE, App, listening, production_app
 
 COOKIE = "__Host-stepkeep.phq9"
-
-
-@pytest.fixture(scope="module")
-def app(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The application in production."""
-    with production_app_on(
-        "sqlite", servers, tmp_path_factory.mktemp("app"), address_failures="1000000/hour"
-    ) as opened_door:
-        yield opened_door
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    url = create_sqlite(tmp_path / "here.db")
-    return Settings(database_url=url, surveys_dir=SURVEYS)
 
 
 def logged_address(caplog: pytest.LogCaptureFixture) -> str:
@@ -57,11 +38,11 @@ def logged_address(caplog: pytest.LogCaptureFixture) -> str:
     ],
 )
 def test_forwarded_headers_are_trusted_for_the_configured_hops_only(
-    settings: Settings, caplog: pytest.LogCaptureFixture, proxies: int, forwarded: str, address: str
+    sqlite_settings: Settings, caplog: pytest.LogCaptureFixture, proxies: int, forwarded: str, address: str
 ) -> None:
     """STEPKEEP_PROXIES hops, counted from the server; what the client itself sent is ignored."""
     caplog.set_level(logging.WARNING, "stepkeep.security")
-    with production_app(settings, proxies=proxies, public_url="") as app:
+    with production_app(sqlite_settings, proxies=proxies, public_url="") as app:
         headers = {
             "X-Forwarded-For": forwarded,
             "X-Forwarded-Host": "forged.test",

@@ -1,18 +1,14 @@
 """The response headers of a server in production: cookies, CORS, HSTS, Content-Security-Policy, types and caching."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from werkzeug.test import TestResponse
 
 from app.settings import Settings
-from tests.conftest import ROOT, SURVEYS, Servers
-from tests.databases import create_sqlite
+from tests.conftest import ROOT
 from tests.web.http_client import all_responses, send_row
 from tests.web.matrix import ROWS
-from tests.web.production import EVIL, SITE, App, production_app, production_app_on
+from tests.web.production import EVIL, SITE, App, production_app
 
 COOKIE = "__Host-stepkeep.phq9"
 
@@ -21,21 +17,6 @@ SIGN_IN_COOKIE = "__Host-stepkeep-sign-in"
 
 
 YEAR_S = 365 * 86_400
-
-
-@pytest.fixture(scope="module")
-def app(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The application in production."""
-    with production_app_on(
-        "sqlite", servers, tmp_path_factory.mktemp("app"), address_failures="1000000/hour"
-    ) as opened_door:
-        yield opened_door
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    url = create_sqlite(tmp_path / "here.db")
-    return Settings(database_url=url, surveys_dir=SURVEYS)
 
 
 def test_cookies_are_host_only_secure_and_same_site(app: App) -> None:
@@ -59,14 +40,14 @@ def cors_headers(answer: TestResponse) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name.lower().startswith("access-control-")}
 
 
-def test_cors_is_off_unless_the_origin_is_allowed(app: App, settings: Settings) -> None:
+def test_cors_is_off_unless_the_origin_is_allowed(app: App, sqlite_settings: Settings) -> None:
     """By STEPKEEP_ALLOWED_ORIGINS, exactly, for REST only and without cookies."""
     preflight = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "Authorization"}
     for origin in (SITE, EVIL, "null"):
         for row in ROWS:
             assert not cors_headers(send_row(app, row, Origin=origin)), row
         assert not cors_headers(app.request("OPTIONS", "/api/sessions", headers={"Origin": origin, **preflight}))
-    with production_app(settings, allowed_origins="https://app.test, https://two.test/") as other:
+    with production_app(sqlite_settings, allowed_origins="https://app.test, https://two.test/") as other:
         for origin in ("https://app.test", "https://two.test"):
             headers = cors_headers(other.request("OPTIONS", "/api/sessions", headers={"Origin": origin, **preflight}))
             assert headers["Access-Control-Allow-Origin"] == origin
@@ -90,14 +71,14 @@ def test_every_response_has_hsts_for_a_year(app: App) -> None:
 
 
 def test_every_response_has_the_security_headers(app: App) -> None:
-    wanted = {
+    expected = {
         "X-Content-Type-Options": {"nosniff"},
         "Referrer-Policy": {"no-referrer", "same-origin"},
         "Cross-Origin-Opener-Policy": {"same-origin"},
         "Cross-Origin-Resource-Policy": {"same-origin"},
     }
     for label, answer in all_responses(app):
-        for name, values in wanted.items():
+        for name, values in expected.items():
             assert answer.headers.get(name) in values, f"{label}: {name}"
         policy = answer.headers.get("Content-Security-Policy", "")
         assert {"default-src 'none'", "frame-ancestors 'none'"} <= set(policy.split("; ")), label

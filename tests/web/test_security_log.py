@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -19,7 +18,7 @@ from app.web.security_log import REPEAT_S, SecurityLog
 from tests.conftest import SURVEYS
 from tests.databases import create_sqlite
 from tests.waiting import wait_for
-from tests.web.conftest import running_server
+from tests.web.conftest import no_servers, running_server
 from tests.web.production import EVIL, SITE, App, credentials_of, in_production, production_app
 
 
@@ -28,10 +27,6 @@ def app(tmp_path: Path) -> Iterator[App]:
     url = create_sqlite(tmp_path / "logs.db")
     with production_app(Settings(database_url=url, surveys_dir=SURVEYS), address_failures="1000/minute") as app:
         yield app
-
-
-def no_servers(kind: str) -> Any:
-    raise AssertionError(kind)
 
 
 def security_lines(caplog: pytest.LogCaptureFixture) -> list[str]:

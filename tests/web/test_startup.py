@@ -1,6 +1,5 @@
 """The start of the server: secret key, public URL, and loopback in development."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,10 @@ from app.errors import ConfigurationError
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.web.factory import create_app
-from tests.conftest import SURVEYS, Server, Servers
-from tests.databases import create_sqlite
+from tests.conftest import Server
 from tests.waiting import free_port
 from tests.web.http_client import WEAK_KEYS, run_gunicorn, run_server
-from tests.web.production import App, production, production_app, production_app_on, random_secret
+from tests.web.production import production, production_app, random_secret
 
 
 class ServeModule(Server):
@@ -22,21 +20,6 @@ class ServeModule(Server):
     @property
     def command(self) -> list[str]:
         return ["app.serve"]
-
-
-@pytest.fixture(scope="module")
-def app(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The application in production."""
-    with production_app_on(
-        "sqlite", servers, tmp_path_factory.mktemp("app"), address_failures="1000000/hour"
-    ) as opened_door:
-        yield opened_door
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    url = create_sqlite(tmp_path / "here.db")
-    return Settings(database_url=url, surveys_dir=SURVEYS)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +50,7 @@ def test_development_mode_is_logged_in_one_line(tmp_path: Path) -> None:
     assert lines == ["Development mode: no authentication, and only this machine is served."]
 
 
-def test_development_serves_loopback_only(tmp_path: Path, settings: Settings) -> None:
+def test_development_serves_loopback_only(tmp_path: Path, sqlite_settings: Settings) -> None:
     """It binds to no other address, and refuses other clients and hosts."""
     everywhere = "0.0.0.0"  # noqa: S104 - it must not start
     for result in (
@@ -80,7 +63,7 @@ def test_development_serves_loopback_only(tmp_path: Path, settings: Settings) ->
     ):
         assert result.returncode == 1
         assert "evelopment mode has no authentication" in result.stderr
-    store = open_store(settings.model_copy(update={"environment": "development"}))
+    store = open_store(sqlite_settings.model_copy(update={"environment": "development"}))
     app = create_app(store.settings, store)
     cases = [
         ("http://127.0.0.1:8000", "127.0.0.1", 200),
@@ -100,7 +83,7 @@ def test_development_serves_loopback_only(tmp_path: Path, settings: Settings) ->
     store.close()
 
 
-def test_production_needs_an_https_public_url(tmp_path: Path, settings: Settings) -> None:
+def test_production_needs_an_https_public_url(tmp_path: Path, sqlite_settings: Settings) -> None:
     """Another URL stops the start with one line; loopback is allowed with http."""
     for module, arguments in (("gunicorn", ["--config", "gunicorn.conf.py", "wsgi:app"]), ("app.serve", [])):
         address = {"STEPKEEP_PUBLIC_URL": "http://survey.example.org", "SECRET_KEY": random_secret()}
@@ -109,7 +92,7 @@ def test_production_needs_an_https_public_url(tmp_path: Path, settings: Settings
         (line,) = result.stderr.splitlines()
         assert "STEPKEEP_PUBLIC_URL must begin with https://" in line
     with pytest.raises(ConfigurationError, match="https"):
-        create_app(production(settings, public_url="http://survey.example.org"))
+        create_app(production(sqlite_settings, public_url="http://survey.example.org"))
     for url in ("http://localhost:8000", "http://127.0.0.1:8000", "https://survey.example.org"):
-        with production_app(settings, public_url=url):
+        with production_app(sqlite_settings, public_url=url):
             pass

@@ -78,8 +78,8 @@ def add_closed_survey(surveys: Path) -> None:
 
 def page_user_id(page: Any) -> str | None:
     """Return the user id of the page."""
-    found = re.search(r'data-user-id="([^"]*)"', page.text)
-    return found and found[1]
+    match = re.search(r'data-user-id="([^"]*)"', page.text)
+    return match and match[1]
 
 
 def test_new_participant_keeps_their_id(clinic: Clinic) -> None:

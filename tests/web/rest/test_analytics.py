@@ -29,8 +29,8 @@ def client(store: SessionStore) -> Iterator[FlaskClient]:
         key = SessionKey("phq9", user_id)
         store.turns.submit(key, Begin(at=at, is_audio_mode=is_audio_mode))
         store.turns.submit(key, Answer(at=at + seconds * SECOND_US, message_id="m1", step="Q1", value=3))
-    with create_app(store.settings, store).test_client() as made:
-        yield made
+    with create_app(store.settings, store).test_client() as client:
+        yield client
 
 
 def test_response_fits_the_document(client: FlaskClient) -> None:

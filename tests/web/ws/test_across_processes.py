@@ -27,8 +27,8 @@ TRANSPORTS = ("postgresql", "mysql", "redis")
 class Pair:
     """Two server processes on one database."""
 
-    one: Server
-    two: Server
+    first: Server
+    second: Server
 
 
 @pytest.fixture(
@@ -63,7 +63,7 @@ def start_redis(stack: contextlib.ExitStack, folder: Path) -> RedisServer:
 
 
 def connect_both(pair: Pair, user_id: str) -> tuple[Participant, Participant]:
-    return Participant(pair.one, user_id), Participant(pair.two, user_id)
+    return Participant(pair.first, user_id), Participant(pair.second, user_id)
 
 
 def receive_until_version(participant: Participant, version: int) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ def receive_until_version(participant: Participant, version: int) -> list[dict[s
 
 def history(pair: Pair, user_id: str) -> list[tuple[int, str | None, str]]:
     """Return each event's version, message id and action, and check that they replay to the session's row."""
-    store = open_store(Settings(database_url=pair.one.database_url, surveys_dir=SURVEYS))
+    store = open_store(Settings(database_url=pair.first.database_url, surveys_dir=SURVEYS))
     key = SessionKey("phq9", user_id)
     check_fold(store, key)
     entries = [(entry.version, entry.message_id, entry.record.action) for entry in store.queries.history(key)]
@@ -91,15 +91,15 @@ def test_answer_through_one_process_reaches_the_other(pair: Pair) -> None:
     for sender, other, step in turns:
         ack = sender.answer(step, 1)
         assert ack["type"] == "ack"
-        shown = other.receive()
-        assert shown == {"type": "sync"} | {name: ack[name] for name in ("version", "session", "step", "progress")}
+        sync = other.receive()
+        assert sync == {"type": "sync"} | {name: ack[name] for name in ("version", "session", "step", "progress")}
     assert [version for version, _, _ in history(pair, "ada")] == [1, 2, 3, 4]
 
 
 def test_session_that_began_in_another_process_is_resumed_and_updated(pair: Pair) -> None:
-    phone = Participant(pair.one, "bob")
+    phone = Participant(pair.first, "bob")
     phone.answer("Q1", 2)
-    laptop = Participant(pair.two, "bob")
+    laptop = Participant(pair.second, "bob")
     assert (laptop.state["resumed"], laptop.state["version"]) == (True, 2)
     ack = phone.answer("Q2", 3)
     assert laptop.receive()["session"] == ack["session"]
@@ -122,15 +122,15 @@ def test_simultaneous_answers_end_in_one_state_that_both_receive(pair: Pair) -> 
         for which, messages in enumerate(received):
             verdicts = [message for message in messages if message["type"] != "sync"]
             assert [(verdict["type"], verdict["id"]) for verdict in verdicts] == [("ack", f"device-{which}")]
-        (one, two) = (messages[-1] for messages in received)
-        assert one["session"] == two["session"]
-        assert (one["version"], two["version"]) == (3, 3)
+        first, second = (messages[-1] for messages in received)
+        assert first["session"] == second["session"]
+        assert (first["version"], second["version"]) == (3, 3)
         entries = history(pair, user_id)
         assert [version for version, _, _ in entries] == [1, 2, 3]
         assert {message_id for _, message_id, _ in entries[1:]} == {"device-0", "device-1"}
         last = entries[-1][1]
         assert last is not None
-        assert one["session"]["answers"] == {"Q1": int(last.removeprefix("device-"))}
+        assert first["session"]["answers"] == {"Q1": int(last.removeprefix("device-"))}
 
 
 def test_rejection_reaches_the_sender_only(pair: Pair) -> None:
@@ -153,19 +153,19 @@ def test_rejection_reaches_the_sender_only(pair: Pair) -> None:
     verdicts = [message for messages in received for message in messages if message["type"] in {"ack", "reject"}]
     assert sorted(verdict["type"] for verdict in verdicts) == ["ack", "reject"]
     assert next(verdict["code"] for verdict in verdicts if verdict["type"] == "reject") == "at_start"
-    shown = [[m for m in messages if m["type"] != "reject"][-1]["session"] for messages in received]
-    assert shown[0] == shown[1]
-    assert shown[0]["current_step"] == "Q1"
+    sessions = [[m for m in messages if m["type"] != "reject"][-1]["session"] for messages in received]
+    assert sessions[0] == sessions[1]
+    assert sessions[0]["current_step"] == "Q1"
     assert [action for _, _, action in history(pair, "eve")] == ["started", "answered", "went_back"]
 
 
 def test_message_resent_through_another_process_is_a_duplicate(pair: Pair) -> None:
     """As when the connection breaks before the ack."""
-    phone = Participant(pair.one, "dan")
+    phone = Participant(pair.first, "dan")
     message = {"type": "answer", "id": "same", "step": "Q1", "value": 2}
     phone.send(message)
     phone.ws.close()
-    laptop = Participant(pair.two, "dan")
+    laptop = Participant(pair.second, "dan")
     laptop.send(message)
     acks = [message for message in receive_until_version(laptop, 2) if message["type"] == "ack"]
     while not acks:
