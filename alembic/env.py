@@ -1,4 +1,4 @@
-"""How migrations run: the URL as the server reads it, one upgrade at a time, SQLite in one transaction."""
+"""Alembic environment: the server's database URL, one upgrade at a time, SQLite in one transaction."""
 
 from alembic import context
 from alembic.util import CommandError
@@ -10,25 +10,25 @@ from app.settings import read_settings
 from app.store import connect_or_explain, migration_engine, normalise_url, tables
 
 LOCK_WAIT_S = 60
-LOCK_KEY = 7_376_532_001  # any number that no other program takes for pg_advisory_lock
+LOCK_KEY = 7_376_532_001  # arbitrary key of pg_advisory_lock
 
 
 def database_url() -> URL:
-    """Return the database that was asked for: by the caller, by ``-x url=``, or by the environment."""
-    given = context.config.attributes.get("url") or context.get_x_argument(as_dictionary=True).get("url")
-    if isinstance(given, URL):
-        return given
-    return normalise_url(given or read_settings().database_url)
+    """Return the URL from the calling program, from ``-x url=``, or from the environment."""
+    url = context.config.attributes.get("url") or context.get_x_argument(as_dictionary=True).get("url")
+    if isinstance(url, URL):
+        return url
+    return normalise_url(url or read_settings().database_url)
 
 
 def set_default_survey() -> None:
-    """Hand the revisions the survey that sessions without a survey belong to."""
+    """Tell the revisions to which survey adopted sessions belong."""
     if "default_survey" not in context.config.attributes:
         context.config.attributes["default_survey"] = default_survey_id(read_settings())
 
 
 def lock(connection: Connection) -> None:
-    """Wait for another upgrade of the same database to end."""
+    """Wait for a concurrent upgrade of the same database."""
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SET lock_timeout = '{LOCK_WAIT_S}s'"))
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
@@ -36,14 +36,16 @@ def lock(connection: Connection) -> None:
         connection.commit()
     elif connection.dialect.name in {"mysql", "mariadb"}:
         name = f"stepkeep.{connection.engine.url.database}"[:64]
-        got = connection.execute(text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": LOCK_WAIT_S}).scalar()
-        if got != 1:
+        acquired = connection.execute(
+            text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": LOCK_WAIT_S}
+        ).scalar()
+        if acquired != 1:
             raise CommandError("another upgrade of this database has not ended within a minute")
         connection.commit()
 
 
 def run_online() -> None:
-    """Migrate the database; however it ends, no connection stays, which would hold the lock."""
+    """Migrate the database, and close the connections, which would otherwise keep the lock."""
     engine = migration_engine(database_url())
     try:
         migrate(engine)
@@ -52,13 +54,14 @@ def run_online() -> None:
 
 
 def migrate(engine: Engine) -> None:
-    """Run the revisions, when no other process does."""
+    """Run the revisions under the upgrade lock."""
     connect_or_explain(engine)
     is_sqlite = engine.dialect.name == "sqlite"
     with engine.connect() as connection:
         lock(connection)
         if is_sqlite:
-            # Before BEGIN, where alone it works: with it on, rebuilding a parent table deletes its children.
+            # Before BEGIN, because it has no effect in a transaction. With foreign keys on, rebuilding a parent table
+            # deletes its child rows.
             connection.connection.dbapi_connection.execute("PRAGMA foreign_keys=OFF")  # type: ignore[union-attr]
         applied: list[object] = []
         context.configure(
@@ -70,7 +73,7 @@ def migrate(engine: Engine) -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
-            # It reads all of the history while nobody can write: only where something was changed.
+            # Only after a change, because it reads the whole history while writers wait.
             is_checked = is_sqlite and applied
             if is_checked and connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
                 raise CommandError("rows of session_history without their session: nothing was changed")
@@ -93,6 +96,6 @@ try:
     else:
         run_online()
 except ConfigurationError as error:
-    if context.config.cmd_opts is None:  # called by the program, which wants its own error
+    if context.config.cmd_opts is None:  # called by the program, which handles its own errors
         raise
     raise CommandError(error.message) from error

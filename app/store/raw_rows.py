@@ -84,7 +84,7 @@ def _value(text: str | None, location: ValueLocation, cipher: Cipher) -> Any:  #
 
 
 def _format_value(name: str, value: Any) -> Any:  # noqa: ANN401 - a column's value
-    """A time as doors show it, if it is one; all else as it is."""
+    """Format a valid time; return everything else unchanged."""
     if name not in TIMES:
         return value
     try:

@@ -136,8 +136,8 @@ def _still_stale(connection: Connection, stale: Sequence[StaleSession], cutoffs:
     _lock(connection, stale)
     versions = {session.key: session.version for session in stale}
     rows = connection.execute(_query(cutoffs).where(any_of(sessions, versions)))
-    found = [_stale_session(row) for row in rows if row.is_stale]
-    return [session for session in found if versions[session.key] == session.version]
+    still_stale = [_stale_session(row) for row in rows if row.is_stale]
+    return [session for session in still_stale if versions[session.key] == session.version]
 
 
 def _query(cutoffs: Cutoffs) -> Select[Any]:

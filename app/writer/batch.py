@@ -7,10 +7,8 @@ from dataclasses import dataclass, fields
 import orjson
 
 from ..errors import MessageIdReused, MissingKey, StepkeepError
-from ..store import rows
-from ..store.drivers.connection import TurnStatements
-from ..store.outbox import WebhookEvent
-from ..store.rows import KnownMessage, Row, RowFormat, StoredSession
+from ..store import StoredSession, WebhookEvent, rows
+from ..store.drivers import TurnStatements
 from ..survey import (
     Answered,
     AnyCommand,
@@ -135,20 +133,20 @@ class _Batch:
     def __init__(self, statements: TurnStatements, turns: Sequence[Turn], find_survey: FindSurvey) -> None:
         self._statements = statements
         self._find_survey = find_survey
-        self._format = RowFormat(statements.to_time, statements.cipher)
+        self._format = rows.RowFormat(statements.to_time, statements.cipher)
         keys = dict.fromkeys(key for key, _ in turns)
         messages = dict.fromkeys((key, command.message_id) for key, command in turns if command.message_id is not None)
-        found, known = statements.begin(list(keys), list(messages))
+        existing, known = statements.begin(list(keys), list(messages))
         self._states: dict[SessionKey, StoredSession] = {
             key: session if isinstance(session, SessionState) else rows.parse_state(session, statements.cipher)
-            for key, session in found.items()
+            for key, session in existing.items()
         }
         self._known = dict(rows.parse_known_message(row, statements.cipher) for row in known)
         self._existing = frozenset(self._states)
         self._changed: dict[SessionKey, tuple[SessionState, Survey | None]] = {}
         self._shared: set[SessionKey] = set()
-        self._events: list[Row] = []
-        self._webhook_events: list[Row] = []
+        self._events: list[rows.Row] = []
+        self._webhook_events: list[rows.Row] = []
 
     def decide(self, key: SessionKey, command: AnyCommand) -> Result | StepkeepError:
         state = self._states.get(key)
@@ -179,12 +177,12 @@ class _Batch:
                 for name in _webhook_events(state, event, after)
             ]
         if message_id is not None:
-            self._known[key, message_id] = KnownMessage(version=after.version, fingerprint=fingerprint)
+            self._known[key, message_id] = rows.KnownMessage(version=after.version, fingerprint=fingerprint)
         return Committed(key=key, version=after.version, duplicate=False, state=after, survey=survey, event=event)
 
     def commit(self) -> None:
-        new: list[Row] = []
-        changed: list[Row] = []
+        new: list[rows.Row] = []
+        changed: list[rows.Row] = []
         states: dict[SessionKey, SessionState | None] = {}
         for key, (state, survey) in self._changed.items():
             row = rows.changed_row(key, state, expires_at(survey, state), self._format)
@@ -207,7 +205,7 @@ def _webhook_events(before: SessionState | None, event: AnyEvent, after: Session
 
 def _repeat(
     key: SessionKey,
-    known: KnownMessage,
+    known: rows.KnownMessage,
     fingerprint: str,
     message_id: str,
     state: SessionState | None,

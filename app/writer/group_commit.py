@@ -22,8 +22,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from ..errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable
 from ..observability import metrics, tracing
 from ..settings import Settings
+from ..store import retry, translate_error, with_retries
 from ..store.drivers import WriterConnection
-from ..store.retry import LockTimedOut, error_summary, is_data_error, is_lock_timeout, translate_error, with_retries
 from ..survey import AnyCommand, SessionKey
 from . import batch_metrics
 from .batch import FindSurvey, Result, RevisionNotLoaded, Turn, commit_batch
@@ -360,8 +360,8 @@ class Writer:
         try:
             return self._transact(turns)
         except DBAPIError as error:
-            if is_lock_timeout(error):
-                raise LockTimedOut(error_summary(error)) from error
+            if retry.is_lock_timeout(error):
+                raise retry.LockTimedOut(retry.error_summary(error)) from error
             raise
 
     def _commit_or_bisect(self, turns: list[Turn], transact: _Transact, settings: Settings) -> list[Result | Exception]:
@@ -374,8 +374,8 @@ class Writer:
             self._load_revision(missing.survey_id, missing.revision)  # outside the transaction
             return self._commit_or_bisect(turns, transact, settings)
         except SQLAlchemyError as error:
-            log.warning("%d turns were not saved: %s", len(turns), error_summary(error))
-            if len(turns) == 1 or not is_data_error(error):
+            log.warning("%d turns were not saved: %s", len(turns), retry.error_summary(error))
+            if len(turns) == 1 or not retry.is_data_error(error):
                 return [translate_error(error) for _ in turns]
         except Exception as error:  # noqa: BLE001 - the caller gets it, and the writer continues
             if len(turns) == 1:

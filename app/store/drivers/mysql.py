@@ -82,12 +82,14 @@ class MysqlTurnStatements:
         condition = " OR ".join(f"survey_id = %s AND user_id IN ({_marks(len(ids))})" for ids in users.values())
         values = [value for survey, ids in users.items() for value in (survey, *ids)]
         # FOR UPDATE in READ COMMITTED reads what others committed before the lock was acquired.
-        found = rows_by_key(self._read(f"{_SELECT} WHERE {condition} ORDER BY user_id, survey_id FOR UPDATE", values))
+        existing = rows_by_key(
+            self._read(f"{_SELECT} WHERE {condition} ORDER BY user_id, survey_id FOR UPDATE", values)
+        )
         if not messages:
-            return found, []
+            return existing, []
         marks = ", ".join(["(%s, %s, %s)"] * len(messages))
         values = [value for key, message_id in messages for value in (message_id, key.user_id, key.survey_id)]
-        return found, self._read(f"{_KNOWN} WHERE (message_id, user_id, survey_id) IN ({marks})", values)
+        return existing, self._read(f"{_KNOWN} WHERE (message_id, user_id, survey_id) IN ({marks})", values)
 
     def commit(
         self,

@@ -143,10 +143,10 @@ class PostgresqlTurnStatements:
         sessions_json = _json((key.user_id, key.survey_id) for key in in_lock_order(keys))
         messages_json = _json((message_id, *key[::-1]) for key, message_id in messages)
         with self._connection.pipeline():
-            found = self._connection.execute(_LOCK, (sessions_json,), prepare=True, binary=True)
+            locked = self._connection.execute(_LOCK, (sessions_json,), prepare=True, binary=True)
             # A snapshot of its own, taken when the sessions are locked, sees what other servers just committed.
             known = self._connection.execute(_KNOWN, (messages_json,), prepare=True, binary=True) if messages else None
-        return rows_by_key(found.fetchall()), known.fetchall() if known is not None else []
+        return rows_by_key(locked.fetchall()), known.fetchall() if known is not None else []
 
     def commit(
         self,
@@ -181,13 +181,13 @@ def _type(column: Column[Any]) -> str:
 
 
 def _recordset(columns: Sequence[Column[Any]]) -> str:
-    """Return SQL for a JSON array of rows as a table called given."""
+    """Return SQL for a JSON array of rows as a table ``item``."""
     typed = ", ".join(f'"{key}" {_type(column)}' for key, column in zip(_KEYS, columns, strict=False))
-    return f"json_to_recordset(%s::json) AS given({typed})"
+    return f"json_to_recordset(%s::json) AS item({typed})"
 
 
 def _matches(table: str, columns: Sequence[Column[Any]]) -> str:
-    return " AND ".join(f'{table}.{column.name} = given."{key}"' for key, column in zip(_KEYS, columns, strict=False))
+    return " AND ".join(f'{table}.{column.name} = item."{key}"' for key, column in zip(_KEYS, columns, strict=False))
 
 
 def _names(columns: Sequence[Column[Any]]) -> str:
@@ -196,7 +196,7 @@ def _names(columns: Sequence[Column[Any]]) -> str:
 
 def _values(columns: Sequence[Column[Any]]) -> list[str]:
     return [
-        f"timestamp 'epoch' + given.\"{key}\" * interval '1 microsecond'" if column.name in _TIMES else f'given."{key}"'
+        f"timestamp 'epoch' + item.\"{key}\" * interval '1 microsecond'" if column.name in _TIMES else f'item."{key}"'
         for key, column in zip(_KEYS, columns, strict=False)
     ]
 
@@ -228,7 +228,7 @@ _CHANGES = ", ".join(
 _USER, _SURVEY = _KEYS[len(UPDATE_COLUMNS) : len(_WRITTEN)]
 _UPDATE = (
     f"UPDATE sessions SET {_CHANGES} FROM {_recordset(_WRITTEN)} "  # noqa: S608
-    f'WHERE sessions.user_id = given."{_USER}" AND sessions.survey_id = given."{_SURVEY}"'
+    f'WHERE sessions.user_id = item."{_USER}" AND sessions.survey_id = item."{_SURVEY}"'
 )
 _APPEND = _insert(session_history.name, EVENT_COLUMNS)
 _EVENT_VALUES = dict(

@@ -182,18 +182,18 @@ class SqliteTurnStatements:
         if data_version != self._data_version:
             self._recent.clear()
             self._data_version = data_version
-        found: dict[SessionKey, Row | SessionState] = {
+        existing: dict[SessionKey, Row | SessionState] = {
             key: state for key in keys if (state := self._recent.get(key)) is not None
         }
         for key in keys:
-            if key not in found and (row := execute(_SELECT, (key.user_id, key.survey_id)).fetchone()) is not None:
-                found[key] = row
+            if key not in existing and (row := execute(_SELECT, (key.user_id, key.survey_id)).fetchone()) is not None:
+                existing[key] = row
         known = [
             row
             for (survey, user), message_id in messages
             if (row := execute(_KNOWN, (message_id, user, survey)).fetchone()) is not None
         ]
-        return found, known
+        return existing, known
 
     def commit(
         self,
