@@ -1,4 +1,4 @@
-"""The outbox: filled in the transaction of what happened, for those who want it; and emptied of who is erased."""
+"""The outbox: deliveries are added in the transaction of their event, and removed by erasures."""
 
 import base64
 import os
@@ -34,9 +34,9 @@ DAY_US = 86_400 * 1_000_000
 
 
 def hook(store: SessionStore, number: int = 1, survey_id: str | None = None, *events: Any) -> str:
-    """Add a webhook of these events, else of all."""
+    """Add a webhook for these events, by default for all."""
     name = f"wh_{number:016x}"
-    made = Webhook(
+    webhook = Webhook(
         id=name,
         url="https://receiver.test/",
         secret="whsec_x",
@@ -45,14 +45,14 @@ def hook(store: SessionStore, number: int = 1, survey_id: str | None = None, *ev
         created_at=store.clock(),
         disabled_at=None,
     )
-    store.run_transaction(lambda connection: outbox.add_webhook(connection, made))
+    store.run_transaction(lambda connection: outbox.add_webhook(connection, webhook))
     return name
 
 
-def told(store: SessionStore) -> list[tuple[str, str, int]]:
-    """Return what lies in the outbox: event, participant and version, oldest first."""
-    found = store.run_read(lambda connection: outbox.read_page(connection, None, None, 1000)).deliveries
-    return [(one.event.partition(".")[2], one.key.user_id, one.version) for one in reversed(found)]
+def deliveries(store: SessionStore) -> list[tuple[str, str, int]]:
+    """Return the deliveries in the outbox: event, participant and version, oldest first."""
+    page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 1000)).deliveries
+    return [(one.event.partition(".")[2], one.key.user_id, one.version) for one in reversed(page)]
 
 
 def do(store: SessionStore, *commands: AnyCommand, key: SessionKey = ANN) -> None:
@@ -68,14 +68,14 @@ def empty(store: SessionStore) -> None:
     clear(store)
 
     def remove(connection: Any) -> None:
-        for one in (webhook_deliveries, table):
-            connection.execute(delete(one))
+        for emptied in (webhook_deliveries, table):
+            connection.execute(delete(emptied))
 
     store.run_transaction(remove)
 
 
 @pytest.fixture
-def sealed(settings: Settings) -> Iterator[SessionStore]:
+def encrypted(settings: Settings) -> Iterator[SessionStore]:
     """A store whose answers are encrypted."""
     keys = base64.b64encode(os.urandom(32)).decode()
     store = open_store(Settings(**{**settings.model_dump(), "answers_keys": keys}))
@@ -83,21 +83,21 @@ def sealed(settings: Settings) -> Iterator[SessionStore]:
     store.close()
 
 
-def test_beginnings_completions_and_ends_lie_in_the_outbox_by_whatever_command(store: SessionStore) -> None:
-    """By answers, saved states and updates; a session that is completed already is completed no second time."""
+def test_outbox_has_starts_completions_and_expiries_by_any_command(store: SessionStore) -> None:
+    """By answers, saved states and updates; a completed session is not completed again."""
     hook(store)
     at = store.clock()
     answers = [Answer(at=at, step=f"Q{number}", value=0) for number in range(1, 10)]
     do(store, Begin(at=at), *answers)
     do(store, save(at), Update(at=at, changes={"session_data": {"x": 1}}))
-    assert told(store) == [("started", "ann", 1), ("completed", "ann", 10)]
+    assert deliveries(store) == [("started", "ann", 1), ("completed", "ann", 10)]
     do(store, Restart(at=at), SetMode(at=at, is_audio_mode=True), Draft(at=at, step="Q1", value=1), Back(at=at))
     do(store, Update(at=at, changes={"current_step": "end"}), save(at, "Q1"), save(at))
-    assert [one[0] for one in told(store)[2:]] == ["started", "completed", "completed"]
+    assert [one[0] for one in deliveries(store)[2:]] == ["started", "completed", "completed"]
     do(store, save(at), key=BEN)
-    assert [one for one in told(store) if one[1] == "ben"] == [("started", "ben", 1), ("completed", "ben", 1)]
+    assert [one for one in deliveries(store) if one[1] == "ben"] == [("started", "ben", 1), ("completed", "ben", 1)]
     do(store, Begin(at=1), Expire(at=at), key=SessionKey("intake", "eve"))
-    assert [one for one in told(store) if one[1] == "eve"] == [("started", "eve", 1), ("expired", "eve", 2)]
+    assert [one for one in deliveries(store) if one[1] == "eve"] == [("started", "eve", 1), ("expired", "eve", 2)]
 
 
 COMMANDS = st.lists(st.sampled_from(["answer", "end", "open", "restart", "back", "draft"]), max_size=8)
@@ -105,12 +105,12 @@ COMMANDS = st.lists(st.sampled_from(["answer", "end", "open", "restart", "back",
 
 @examples(15)
 @given(names=COMMANDS)
-def test_outbox_has_what_the_history_says(store: SessionStore, names: list[str]) -> None:
-    """For any walk: a start for each beginning, and a completion for each step into that status, each once."""
+def test_outbox_agrees_with_the_history(store: SessionStore, names: list[str]) -> None:
+    """For any commands: one delivery for each start and for each change to the status completed."""
     empty(store)
     hook(store)
     at = store.clock()
-    made: dict[str, AnyCommand] = {
+    commands: dict[str, AnyCommand] = {
         "answer": Answer(at=at, step="Q1", value=1),
         "end": save(at),
         "open": save(at, "Q1"),
@@ -118,7 +118,7 @@ def test_outbox_has_what_the_history_says(store: SessionStore, names: list[str])
         "back": Back(at=at),
         "draft": Draft(at=at, step="Q1", value=2),
     }
-    do(store, Begin(at=at), *(made[name] for name in names))
+    do(store, Begin(at=at), *(commands[name] for name in names))
     expected, before = [], None
     for entry in store.queries.history(ANN, limit=100):
         state = store.queries.at_version(ANN, entry.version).state
@@ -127,11 +127,11 @@ def test_outbox_has_what_the_history_says(store: SessionStore, names: list[str])
         if state.status == "completed" and before != "completed":
             expected.append(("completed", "ann", entry.version))
         before = state.status
-    assert told(store) == expected
+    assert deliveries(store) == expected
 
 
-def test_each_webhook_gets_what_it_wants(store: SessionStore) -> None:
-    """By event and survey; in one batch of many."""
+def test_each_webhook_gets_its_events_and_survey(store: SessionStore) -> None:
+    """In one large batch; disabled webhooks get none."""
     hook(store, 1)
     hook(store, 2, None, "session.completed")
     hook(store, 3, "intake")
@@ -146,34 +146,34 @@ def test_each_webhook_gets_what_it_wants(store: SessionStore) -> None:
     assert {one.next_attempt_at for one in page.deliveries} == {one.occurred_at for one in page.deliveries}
 
 
-def test_refused_or_repeated_command_tells_nothing(store: SessionStore) -> None:
-    """What changes nothing is no event."""
+def test_rejected_or_repeated_command_adds_no_delivery(store: SessionStore) -> None:
+    """Nor does an answer that does not change the status."""
     hook(store)
     at = store.clock()
     do(store, Begin(at=at), Begin(at=at), save(at), Answer(at=at, message_id="m", step="Q1", value=1))
     again = Restart(at=at, message_id="r")
     do(store, again, again)
-    assert told(store) == [("started", "ann", 1), ("completed", "ann", 2), ("started", "ann", 3)]
+    assert deliveries(store) == [("started", "ann", 1), ("completed", "ann", 2), ("started", "ann", 3)]
 
 
-def test_somebody_is_woken_when_and_only_when_something_lies_there(store: SessionStore) -> None:
-    """Without a webhook nobody is."""
-    woken: list[int] = []
-    store.set_outbox_callback(lambda: woken.append(1))
+def test_callback_is_called_only_when_deliveries_were_added(store: SessionStore) -> None:
+    """Not without a webhook, and not for other events."""
+    calls: list[int] = []
+    store.set_outbox_callback(lambda: calls.append(1))
     do(store, Begin(at=store.clock()))
-    assert woken == []
+    assert calls == []
     hook(store)
     do(store, save(store.clock()))
-    assert woken == [1]
+    assert calls == [1]
     do(store, Update(at=store.clock(), changes={"session_data": {}}))
-    assert woken == [1]
+    assert calls == [1]
 
 
-def test_turns_go_on_while_webhooks_come_and_go(store: SessionStore) -> None:
-    """A webhook that is removed in the middle of a batch fails no turn."""
+def test_turns_are_committed_while_webhooks_are_added_and_removed(store: SessionStore) -> None:
+    """Removing a webhook during a batch fails no turn."""
     stop = threading.Event()
 
-    def come_and_go() -> int:
+    def add_and_remove() -> int:
         count = 0
         while not stop.is_set():
             name = hook(store, count)
@@ -182,7 +182,7 @@ def test_turns_go_on_while_webhooks_come_and_go(store: SessionStore) -> None:
         return count
 
     with ThreadPoolExecutor(1) as thread:
-        changing = thread.submit(come_and_go)
+        changing = thread.submit(add_and_remove)
         for start in range(60):
             turns = [(SessionKey("phq9", f"u{start}-{n}"), Begin(at=store.clock())) for n in range(20)]
             results = store.turns.submit_many(turns)
@@ -191,80 +191,80 @@ def test_turns_go_on_while_webhooks_come_and_go(store: SessionStore) -> None:
         assert changing.result() > 0
 
 
-def test_webhook_that_another_process_removes_fails_no_turn(settings: Settings, store: SessionStore) -> None:
-    """Its row is locked by one who removes it: a turn waits, and finds none."""
+def test_turn_is_committed_when_another_process_removes_the_webhook(settings: Settings, store: SessionStore) -> None:
+    """The turn waits for the lock of the webhook's row, and then finds none."""
     if settings.database_url.startswith("sqlite"):
         pytest.skip("a SQLite file has one writer at a time")
     name = hook(store)
     other = open_store(settings)
-    held, go = threading.Event(), threading.Event()
+    is_removed, may_commit = threading.Event(), threading.Event()
 
-    def slowly(connection: Any) -> None:
+    def remove(connection: Any) -> None:
         outbox.remove_webhook(connection, name)
-        held.set()
-        go.wait(20)
+        is_removed.set()
+        may_commit.wait(20)
 
     with ThreadPoolExecutor(2) as threads:
-        removing = threads.submit(other.run_transaction, slowly)
-        assert held.wait(20)
+        removing = threads.submit(other.run_transaction, remove)
+        assert is_removed.wait(20)
         beginning = threads.submit(do, store, Begin(at=store.clock()))
-        go.set()
+        may_commit.set()
         removing.result()
         beginning.result()
-    assert told(store) == []
+    assert deliveries(store) == []
     other.close()
 
 
-def test_erased_participant_is_not_in_the_outbox(store: SessionStore) -> None:
-    """Whoever else is stays; also where only a session that was set aside is left of him, or none at all."""
+def test_erasure_removes_the_participants_deliveries(store: SessionStore) -> None:
+    """Even if only a set-aside session is left, or none; others' deliveries stay."""
     hook(store)
     do(store, Begin(at=store.clock()))
     do(store, Begin(at=store.clock()), key=BEN)
     do(store, Begin(at=store.clock()), key=SessionKey("intake", "ann"))
     store.erasure.delete(ANN)
-    assert told(store) == [("started", "ben", 1), ("started", "ann", 1)]
+    assert deliveries(store) == [("started", "ben", 1), ("started", "ann", 1)]
     store.erasure.forget("ann")
-    assert told(store) == [("started", "ben", 1)]
+    assert deliveries(store) == [("started", "ben", 1)]
     set_aside(store, BEN)
-    assert told(store) == [("started", "ben", 1)]
+    assert deliveries(store) == [("started", "ben", 1)]
     store.erasure.forget("ben")
-    assert told(store) == []
+    assert deliveries(store) == []
     do(store, Begin(at=store.clock()))
     store.run_transaction(lambda connection: connection.execute(delete(sessions).where(sessions.c.user_id == "nobody")))
     store.erasure.forget("ann", "phq9")
-    assert told(store) == []
+    assert deliveries(store) == []
 
 
-def test_erasure_that_is_done_again_leaves_what_came_later(store: SessionStore) -> None:
-    """As in a database that was restored: what was told before goes, what began since stays."""
+def test_replayed_erasure_keeps_later_deliveries(store: SessionStore) -> None:
+    """As in a restored database: earlier deliveries are removed, those of later sessions stay."""
     hook(store)
     do(store, Begin(at=store.clock()))
     store.erasure.forget("ann")
 
     lines = store.run_read(lambda connection: erasures.read_participant(connection, "ann", None))
     do(store, Begin(at=1_000_000), save(store.clock()))
-    assert told(store) == [("started", "ann", 1), ("completed", "ann", 2)]
+    assert deliveries(store) == [("started", "ann", 1), ("completed", "ann", 2)]
     store.erasure.replay(lines)
-    assert told(store) == []
+    assert deliveries(store) == []
     do(store, Begin(at=store.clock()))
     store.erasure.replay(lines)
-    assert told(store) == [("started", "ann", 1)]
+    assert deliveries(store) == [("started", "ann", 1)]
 
 
-def test_session_that_is_too_old_takes_its_deliveries_with_it(settings: Settings) -> None:
-    """Erasing by age is no different."""
+def test_purge_removes_the_deliveries_of_old_sessions(settings: Settings) -> None:
+    """As an erasure does."""
     store = open_store(settings.model_copy(update={"retention": "30d"}))
     hook(store)
     do(store, Begin(at=store.clock() - 40 * DAY_US))
     do(store, Begin(at=store.clock()), key=BEN)
-    assert len(told(store)) == 2
+    assert len(deliveries(store)) == 2
     purge(store)
-    assert told(store) == [("started", "ben", 1)]
+    assert deliveries(store) == [("started", "ben", 1)]
     store.close()
 
 
-def test_old_deliveries_are_removed_in_parts(store: SessionStore) -> None:
-    """Delivered ones, given up ones, and what a disabled webhook waits for; what is due stays."""
+def test_old_deliveries_are_removed_in_batches(store: SessionStore) -> None:
+    """Delivered and failed ones, and those of a disabled webhook; due ones stay."""
     name = hook(store)
     at = store.clock()
     do(store, Begin(at=at - 100 * DAY_US))
@@ -286,11 +286,11 @@ def test_old_deliveries_are_removed_in_parts(store: SessionStore) -> None:
     def clean() -> int:
         removed, after_id = 0, 0
         while True:
-            found = store.run_read(lambda one: outbox.scan_old(one, ages, after_id, 2))  # noqa: B023 - called at once
-            removed += store.run_transaction(lambda one: outbox.remove_old(one, ages, found.old))  # noqa: B023
-            if found.following is None:
+            scan = store.run_read(lambda one: outbox.scan_old(one, ages, after_id, 2))  # noqa: B023 - called at once
+            removed += store.run_transaction(lambda one: outbox.remove_old(one, ages, scan.old))  # noqa: B023
+            if scan.following is None:
                 return removed
-            after_id = found.following
+            after_id = scan.following
 
     assert [clean(), clean()] == [2, 0]
     store.run_transaction(lambda connection: outbox.disable_webhook(connection, name, old))
@@ -300,8 +300,8 @@ def test_old_deliveries_are_removed_in_parts(store: SessionStore) -> None:
     assert store.run_transaction(lambda connection: outbox.remove_old(connection, ages, ids)) == 0
 
 
-def test_what_is_due_for_too_long_is_given_up_and_nothing_else(store: SessionStore) -> None:
-    """A receiver that never answers fills no disk; what was delivered meanwhile, or is young, stays as it is."""
+def test_deliveries_are_given_up_when_due_for_too_long(store: SessionStore) -> None:
+    """A receiver that never responds must not fill the disk. Delivered and recent ones are unchanged."""
     hook(store)
     at = store.clock()
     do(store, Begin(at=at - 100 * DAY_US))
@@ -319,8 +319,8 @@ def test_what_is_due_for_too_long_is_given_up_and_nothing_else(store: SessionSto
     assert [one.next_attempt_at is None for one in page] == [True, True, False]
 
 
-def test_attempt_that_is_written_late_changes_no_delivery_that_was_made(store: SessionStore) -> None:
-    """Two processes may have sent it; and the same result counts once, however often it is written."""
+def test_late_attempt_does_not_change_a_completed_delivery(store: SessionStore) -> None:
+    """Two processes may have sent it; the same result, recorded twice, counts once."""
     hook(store)
     do(store, Begin(at=store.clock()))
     at, (made,) = (
@@ -335,35 +335,33 @@ def test_attempt_that_is_written_late_changes_no_delivery_that_was_made(store: S
     assert (kept.attempts, kept.delivered_at, kept.next_attempt_at) == (2, at, None)
 
 
-def test_secret_of_a_webhook_is_sealed_where_answers_are_and_changes_its_key_with_them(
-    sealed: SessionStore, settings: Settings
-) -> None:
-    """Nothing of it lies in the table; ``rotate_keys`` seals it anew, and the old key is needed no more."""
-    added = management.add_webhook(sealed, "https://receiver.test/", EVENTS)
-    kept = sealed.run_read(lambda connection: outbox.read_webhook(connection, added.webhook.id))
+def test_webhook_secret_is_encrypted_and_rotated_like_answers(encrypted: SessionStore, settings: Settings) -> None:
+    """The table never has its plain text; after ``rotate_keys`` the old key is not needed."""
+    added = management.add_webhook(encrypted, "https://receiver.test/", EVENTS)
+    kept = encrypted.run_read(lambda connection: outbox.read_webhook(connection, added.webhook.id))
     assert kept is not None
     assert kept.secret.startswith("enc:")
     assert added.secret not in kept.secret
     assert "whsec" not in repr(kept)
-    assert [one.text for one in management.read_secrets(sealed, kept)] == [added.secret]
-    old = sealed.settings.answers_keys.get_secret_value()
+    assert [one.text for one in management.read_secrets(encrypted, kept)] == [added.secret]
+    old = encrypted.settings.answers_keys.get_secret_value()
     new = base64.b64encode(os.urandom(32)).decode()
     both = open_store(Settings(**{**settings.model_dump(), "answers_keys": f"{new},{old}"}))
     assert rotate_keys(both).webhooks == 1
     assert rotate_keys(both).is_complete
     both.close()
     alone = open_store(Settings(**{**settings.model_dump(), "answers_keys": new}))
-    found = management.get_webhook(alone, added.webhook.id)
-    assert [one.text for one in management.read_secrets(alone, found)] == [added.secret]
+    webhook = management.get_webhook(alone, added.webhook.id)
+    assert [one.text for one in management.read_secrets(alone, webhook)] == [added.secret]
     alone.close()
 
 
-def test_new_secret_signs_beside_the_one_before_it_for_a_while(store: SessionStore) -> None:
-    """And a third one leaves out the first."""
+def test_previous_secret_signs_beside_the_new_one_until_it_expires(store: SessionStore) -> None:
+    """A third secret replaces the first."""
     added = management.add_webhook(store, "https://receiver.test/", EVENTS)
     second = management.rotate_secret(store, added.webhook.id, 1)
     third = management.rotate_secret(store, added.webhook.id, 1)
-    found = management.read_secrets(store, management.get_webhook(store, added.webhook.id))
-    assert [one.text for one in found] == [third, second]
-    assert found[0].expires_at is None
-    assert found[1].expires_at is not None
+    secrets = management.read_secrets(store, management.get_webhook(store, added.webhook.id))
+    assert [one.text for one in secrets] == [third, second]
+    assert secrets[0].expires_at is None
+    assert secrets[1].expires_at is not None

@@ -1,4 +1,4 @@
-"""A COMMIT that is cut: what webhooks are told lies in the outbox once, as the event lies in history once."""
+"""A COMMIT that is cut: the delivery is in the outbox once, as the event is in history once."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from app.survey.commands import Begin, Restart
 from app.survey.snapshot import SessionKey
 from tests.conftest import SERVER_KINDS, SURVEYS, Servers
 from tests.proxy import Proxy, When
-from tests.store.test_outbox import hook, told
+from tests.store.test_outbox import deliveries, hook
 
 ANN = SessionKey("phq9", "ann")
 COMMIT = {"postgresql": b"COMMIT\0", "mysql": b"\x03COMMIT"}
@@ -19,7 +19,7 @@ COMMIT = {"postgresql": b"COMMIT\0", "mysql": b"\x03COMMIT"}
 
 @pytest.fixture(params=SERVER_KINDS)
 def wire(request: pytest.FixtureRequest, servers: Servers) -> Iterator[tuple[SessionStore, Proxy, bytes]]:
-    """A store whose every byte to and from the database goes through a proxy."""
+    """A store that reaches its database through a proxy."""
     server = servers(request.param)
     direct = server.create_migrated()
     url = make_url(direct)
@@ -33,12 +33,12 @@ def wire(request: pytest.FixtureRequest, servers: Servers) -> Iterator[tuple[Ses
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_event_whose_commit_is_cut_is_told_once(wire: tuple[SessionStore, Proxy, bytes], when: When) -> None:
-    """Whether the server had committed or not: the store's own retry puts nothing there twice."""
+def test_delivery_is_added_once_when_its_commit_is_cut(wire: tuple[SessionStore, Proxy, bytes], when: When) -> None:
+    """Whether or not the server had committed, the retry adds no second delivery."""
     store, proxy, commit = wire
     hook(store)
     store.turns.submit(ANN, Begin(at=store.clock()))
     cut = proxy.cut_when(commit, when, 1)
     store.turns.submit(ANN, Restart(at=store.clock()))
     assert cut.happened == 1
-    assert told(store) == [("started", "ann", 1), ("started", "ann", 2)]
+    assert deliveries(store) == [("started", "ann", 1), ("started", "ann", 2)]
