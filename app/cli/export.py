@@ -60,7 +60,7 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **options:
     """
     with usage_errors():
         request = ExportRequest(
-            survey_id=store().queries.key("x", survey).survey_id,
+            survey_id=store().queries.survey_id(survey),
             format=format_name,
             since=_timestamp(options, "since"),
             until=_timestamp(options, "until", ends_day=True),
@@ -94,7 +94,7 @@ def show_codebook(survey: str, *, as_json: bool) -> None:
     Examples:
       flask codebook intake > intake-codebook.md
     """
-    layout = Export(store(), ExportRequest(survey_id=store().queries.key("x", survey).survey_id)).layout
+    layout = Export(store(), ExportRequest(survey_id=store().queries.survey_id(survey))).layout
     click.echo(json.dumps(codebook_to_dict(layout)) if as_json else codebook_to_markdown(layout))
 
 

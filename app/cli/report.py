@@ -49,7 +49,7 @@ def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bo
         raise click.UsageError("choose an output: --output FILE, --csv FOLDER or --json")
     with usage_errors():
         parsed = Filters.parse(**filters)
-    audit("analytics_read", survey_id=store().queries.key("x", survey).survey_id)
+    audit("analytics_read", survey_id=store().queries.survey_id(survey))
     with progress("Counting") as show:
         summary = summarize(store(), survey, parsed, show)
     if output is not None:

@@ -36,7 +36,7 @@ def summarize(
         InvalidInput: the survey id is invalid.
         Unavailable: the database is unavailable.
     """
-    survey_id = store.queries.key("x", survey_id).survey_id
+    survey_id = store.queries.survey_id(survey_id)
     at = store.clock()
     total, revisions = store.run_read(lambda connection: _read_overview(connection, survey_id))
     newest = store.catalogue.surveys.get(survey_id)
