@@ -61,8 +61,9 @@ def document(url: str) -> dict[str, Any]:
                 default = parameter.get("example", *parameter["schema"].get("enum", [None])[:1])
                 if default is not None:
                     parameter["schema"]["default"] = default
-    for name in ("LinkAsked", "Invitation"):
-        openapi["components"]["schemas"][name]["properties"]["hours"] = {"type": "integer", "default": 1}
+    for schema in openapi["components"]["schemas"].values():
+        if "hours" in schema.get("properties", ()):
+            schema["properties"]["hours"] = {"type": "integer", "default": 1}
     openapi["components"]["schemas"]["Command"] = {
         "type": "object",
         "properties": {
