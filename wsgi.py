@@ -3,8 +3,7 @@
 import os
 import sys
 
-from app.cli import register
-from app.cli.output import exit_code
+from app.cli import exit_code, register
 from app.errors import ConfigurationError
 from app.web import create_app
 

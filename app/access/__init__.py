@@ -5,7 +5,7 @@ database stores hashes.
 """
 
 from ..store import StoredKey
-from .api_keys import PREFIX
+from .api_keys import PREFIX, parse_key_id
 from .credentials import IDLE_US, SIGNED_IN_US, Credentials
 from .principals import (
     SCOPES,
@@ -38,6 +38,7 @@ __all__ = [
     "StoredKey",
     "audit_name",
     "new_user_id",
+    "parse_key_id",
     "require_scope",
     "require_session_access",
 ]

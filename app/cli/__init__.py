@@ -4,38 +4,7 @@ Errors are one line. Exit codes: 0 success; 1 refused, or a check failed; 2 usag
 unavailable, so that a retry may succeed. docs/cli.md documents every command.
 """
 
-import flask
+from .commands import register
+from .output import exit_code
 
-from . import (  # noqa: F401 - the modules of sessions add their commands to the group
-    access,
-    backup,
-    demo,
-    expiry,
-    export,
-    privacy,
-    report,
-    sessions_check,
-    sessions_list,
-    sessions_show,
-    webhooks,
-)
-from .sessions import sessions
-
-
-def register(app: flask.Flask) -> None:
-    """Add the commands to an application."""
-    for command in (
-        access.api_keys,
-        access.invitations,
-        access.show_audit,
-        privacy.keys,
-        sessions,
-        privacy.erasures,
-        demo.demo,
-        webhooks.webhooks,
-        backup.backup,
-        export.export_survey,
-        export.show_codebook,
-        report.report,
-    ):
-        app.cli.add_command(command)
+__all__ = ["exit_code", "register"]

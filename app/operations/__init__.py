@@ -1,1 +1,1 @@
-"""Operations: what an operator does with a whole database, beside the server. They may import service and store."""
+"""Operations on a whole database, beside the server: one package each, imported by its own face."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from ..catalogue import Catalogue, read_catalogue
 from ..core.fork_hooks import ForkAware, register
 from ..errors import ConfigurationError, MissingKey
-from ..notifications.notifier import open_notifier
+from ..notifications import open_notifier
 from ..settings import Settings
 from ..store import (
     check_schema,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ..core import strict_json
-from ..notifications.notifier import ChangeNotifier
+from ..notifications import ChangeNotifier
 from ..survey import SessionKey, Snapshot
 from ..writer import CACHEABLE_LENGTH
 

@@ -28,6 +28,7 @@ from . import (
 )
 from .audit import Action, AuditEntry, AuditPage, RecordedEntry
 from .credentials import StoredKey
+from .drivers.connection import TurnStatements
 from .encryption import SET_ASIDE, Cipher, DecryptionError, cipher_from_keys
 from .engine import (
     connect_or_explain,
@@ -46,8 +47,8 @@ from .integrity import ReplayedHistory, SessionAndReplay
 from .keyset import owner_of
 from .migrations import check_schema, head_revision, upgrade_schema
 from .outbox import AttemptResult, Delivery, Webhook, WebhookEvent
-from .retry import translate_error, with_retries
-from .rows import HistoryEntry, StoredSession, StoredSessions
+from .retry import LockTimedOut, error_summary, is_data_error, is_lock_timeout, translate_error, with_retries
+from .rows import HistoryEntry, KnownMessage, Row, RowFormat, StoredSession, StoredSessions
 from .sessions import Cursor, SurveyCount
 
 __all__ = [
@@ -65,16 +66,21 @@ __all__ = [
     "ErasureRecord",
     "ErasureTarget",
     "HistoryEntry",
+    "KnownMessage",
+    "LockTimedOut",
     "RecordedEntry",
     "ReplayOptions",
     "ReplayResult",
     "ReplayedHistory",
+    "Row",
+    "RowFormat",
     "SessionAndReplay",
     "SessionFilter",
     "StoredKey",
     "StoredSession",
     "StoredSessions",
     "SurveyCount",
+    "TurnStatements",
     "Webhook",
     "WebhookEvent",
     "audit",
@@ -88,11 +94,14 @@ __all__ = [
     "encryption",
     "erasure_journal",
     "erasures",
+    "error_summary",
     "expiry",
     "export_pages",
     "head_revision",
     "history",
     "integrity",
+    "is_data_error",
+    "is_lock_timeout",
     "keyset",
     "leases",
     "migration_engine",

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, String, func, insert, or_, select, type_coerce
 
 from ..core.timestamps import from_datetime, to_datetime
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from . import audit, outbox
 from .credentials import revoke_tokens
 from .erasure_journal import SALT_BYTES, ErasureJournal, ErasureRecord, Identity, hash_user_id

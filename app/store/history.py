@@ -9,9 +9,7 @@ from collections import Counter
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from ..core.timestamps import to_datetime
-from ..survey.events import from_record
-from ..survey.snapshot import SessionKey
-from ..survey.state import SessionState, fold
+from ..survey import SessionKey, SessionState, fold, from_record
 from .encryption import SET_ASIDE, Cipher
 from .keyset import of_session
 from .rows import ENTRY_COLUMNS, RECORD_COLUMNS, HistoryEntry, parse_entry, parse_record

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, FromClause, String, and_, or_, type_coerce
 
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .encryption import SET_ASIDE
 
 Position = TypeVar("Position")

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, insert, or_, select, update
 
 from ..core.timestamps import from_datetime, to_datetime
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .keyset import belongs_to
 from .tables import webhook_deliveries, webhooks
 

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, 
 
 from ..core.timestamps import from_datetime, to_datetime
 from ..errors import InvalidInput
-from ..survey.snapshot import SessionKey
+from ..survey import SessionKey
 from .encryption import SET_ASIDE, Cipher
 from .keyset import after_key, any_of, up_to_key
 from .rows import STATE_COLUMNS, StoredSessions, parse_states

@@ -13,9 +13,7 @@ from time import monotonic
 import flask
 from werkzeug import Response
 
-from ..access.api_keys import PREFIX
-from ..access.credentials import Credentials
-from ..access.principals import Anyone, Developer, Integrator, Participant, Principal
+from ..access import PREFIX, Anyone, Credentials, Developer, Integrator, Participant, Principal
 from ..errors import Unauthorized, Unavailable
 from ..sessions import SessionStore
 from ..survey import SessionKey

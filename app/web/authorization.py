@@ -5,15 +5,7 @@ What is not a participant's own act is recorded in the audit log before it is do
 
 import flask
 
-from ..access.principals import (
-    Integrator,
-    Participant,
-    Principal,
-    Scope,
-    audit_name,
-    require_scope,
-    require_session_access,
-)
+from ..access import Integrator, Participant, Principal, Scope, audit_name, require_scope, require_session_access
 from ..errors import StepkeepError
 from ..sessions import Action
 from ..survey import SessionKey

@@ -3,7 +3,7 @@
 import flask
 from werkzeug import Response
 
-from ..access.tokens import DAY_US
+from ..access import DAY_US
 from ..settings import Settings
 
 

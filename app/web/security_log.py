@@ -14,8 +14,7 @@ from typing import Literal, TypeVar
 import flask
 from werkzeug.exceptions import SecurityError
 
-from ..access.api_keys import PREFIX, parse_key_id
-from ..access.principals import Anyone, Principal, audit_name
+from ..access import PREFIX, Anyone, Principal, audit_name, parse_key_id
 from ..errors import StepkeepError
 from ..observability.logging import redact
 from .request_origin import client_address

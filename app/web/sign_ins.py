@@ -5,8 +5,7 @@ import hmac
 
 from werkzeug import Response
 
-from ..access.credentials import Credentials
-from ..access.principals import Developer, Integrator
+from ..access import Credentials, Developer, Integrator
 from ..errors import Forbidden, Unauthorized
 from ..settings import Settings
 from .cookies import Cookies

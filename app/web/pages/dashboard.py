@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import flask
 from werkzeug import Response
 
-from ...access.principals import SCOPES, Developer, Integrator, require_scope
+from ...access import SCOPES, Developer, Integrator, require_scope
 from ...core.timestamps import format_minute
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, NotFound, Unauthorized, Unavailable
 from ...sessions import RecordedEntry, SurveyCount

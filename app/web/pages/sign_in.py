@@ -9,7 +9,7 @@ import contextlib
 import flask
 from werkzeug import Response
 
-from ...access.principals import Anyone, audit_name
+from ...access import Anyone, audit_name
 from ...errors import Forbidden, RateLimited, Unauthorized, Unavailable
 from ..authorization import audit
 from ..context import authenticator, store

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 import flask
 from werkzeug import Response
 
-from ...access.principals import Participant
-from ...access.tokens import new_user_id
+from ...access import Participant, new_user_id
 from ...errors import Forbidden, StepkeepError, Unauthorized
 from ...survey import SessionKey, Survey
 from ..context import authenticator, store

@@ -6,8 +6,7 @@ import flask
 import segno
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from ...access.principals import Participant, Principal, require_scope
-from ...access.tokens import new_user_id
+from ...access import Participant, Principal, new_user_id, require_scope
 from ...core.timestamps import format_timestamp
 from ...errors import Forbidden, NoSuchSurvey, OtherVisit, Unauthorized
 from ...operations.privacy import export_participant

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import flask
 from pydantic import BaseModel, ConfigDict, Field
 
-from ...access.principals import Participant, require_scope
+from ...access import Participant, require_scope
 from ...errors import Forbidden, NoSuchSurvey, Unauthorized
 from ...survey import SessionKey
 from ...survey.types import StepType

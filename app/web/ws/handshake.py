@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from ...access.principals import Anyone, Participant, Principal, require_session_access
+from ...access import Anyone, Participant, Principal, require_session_access
 from ...errors import Unauthorized
 from ...survey import SessionKey
 from ..authentication import Authenticator

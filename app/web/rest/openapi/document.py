@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from ....access.principals import SCOPES
+from ....access import SCOPES
 from ....operations.webhooks import ID_PATTERN
 from ..models import Problem
 from .errors import CODES, error_response
