@@ -9,21 +9,20 @@ keep and resend what was not acknowledged.
 import logging
 import random
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from ..core import strict_json
-from ..errors import DatabaseUnavailable, MessageIdReused, MissingKey, Overloaded, Unavailable
+from ..errors import DatabaseUnavailable, MissingKey, Overloaded, Unavailable
 from ..observability import metrics
 from ..settings import Settings
 from ..survey import (
     AnyCommand,
     Begin,
-    Draft,
     Rejection,
     Restart,
     SessionKey,
@@ -33,7 +32,8 @@ from ..survey import (
     apply,
     decide,
 )
-from .batch import Committed, FindSurvey, Rejected, Result, RevisionNotLoaded, Turn, command_fingerprint
+from .batch import Committed, FindSurvey, Rejected, Result, RevisionNotLoaded, Turn
+from .session_queue import PendingTurn, ResultCallback, SessionQueue
 
 log = logging.getLogger("stepkeep.store")
 
@@ -60,10 +60,6 @@ TURN_BYTES = 2048
 
 _FINAL_REJECTIONS = frozenset({"invalid_answer", "required"})
 """Rejections that depend on the survey alone, so that they are final whatever the stored state is."""
-
-ResultCallback = Callable[[Result | Exception], None]
-"""Receives a turn's final result; called from another thread, so it must not block."""
-
 
 LoadBase = Callable[[], tuple[SessionState | None, Survey | None]]
 
@@ -103,38 +99,12 @@ class Queued:
         return Snapshot(key=self.key, state=self.state, survey=self.survey)
 
 
-@dataclass(slots=True, eq=False)
-class _PendingTurn:
-    """A turn in its session's queue."""
-
-    command: AnyCommand
-    size_bytes: int
-    callbacks: list[ResultCallback]
-
-
-@dataclass(slots=True, eq=False)
-class _SessionQueue:
-    """A session's pending turns, oldest first, and the stored session on which they are based.
-
-    Attributes:
-        has_failed: its first turn could not be committed alone.
-        is_stuck: since then another session's turn was committed: the fault is this session's, not the database's.
-    """
-
-    base: SessionState | None
-    survey: Survey | None
-    turns: deque[_PendingTurn] = field(default_factory=deque)
-    predicted: SessionState | None = None
-    has_failed: bool = False
-    is_stuck: bool = False
-
-
 class PendingQueue:
     """The turns of this process that wait for the database. Safe from any thread.
 
     Args:
         submit_many: commits them.
-        find_survey: finds a revision without pending.
+        find_survey: returns a survey's revision without blocking.
     """
 
     def __init__(self, settings: Settings, submit_many: SubmitMany, find_survey: FindSurvey) -> None:
@@ -145,7 +115,7 @@ class PendingQueue:
 
     def _reset(self) -> None:
         self._changed = threading.Condition(threading.RLock())  # reentrant: a callback may call `rebase`
-        self._queues: OrderedDict[SessionKey, _SessionQueue] = OrderedDict()
+        self._queues: OrderedDict[SessionKey, SessionQueue] = OrderedDict()
         self._turns = 0
         self._size_bytes = 0
         self._is_draining = False
@@ -195,8 +165,8 @@ class PendingQueue:
             MessageIdReused: its id is another command's.
         """
         with self._changed:
-            queue = self._queues.get(key) or _SessionQueue(*load_base())
-            if (known := _same_message(queue, command)) is not None:
+            queue = self._queues.get(key) or SessionQueue(*load_base())
+            if (known := queue.find(command)) is not None:
                 # Bounded, because a client may resend it any number of times.
                 known.callbacks[:] = [*known.callbacks[1 - MAX_CALLBACKS :], callback]
                 return self._queued(key, queue)
@@ -231,11 +201,9 @@ class PendingQueue:
             self._is_closed = True
             self._changed.notify_all()
 
-    def _append(self, key: SessionKey, queue: _SessionQueue, command: AnyCommand, callback: ResultCallback) -> None:
+    def _append(self, key: SessionKey, queue: SessionQueue, command: AnyCommand, callback: ResultCallback) -> None:
         size_bytes = TURN_BYTES + len(strict_json.encode(getattr(command, "value", None)))
-        last = queue.turns[-1] if queue.turns else None
-        # The newest draft replaces the last one, but not the first turn, which may be being committed.
-        replaced = last if len(queue.turns) > 1 and last is not None and _is_same_draft(last.command, command) else None
+        replaced = queue.replaceable_draft(command)
         turns = self._turns - (replaced is not None)
         total_bytes = self._size_bytes - (replaced.size_bytes if replaced is not None else 0) + size_bytes
         if turns >= self._settings.pending_limit or len(queue.turns) >= SESSION_LIMIT:
@@ -246,7 +214,7 @@ class PendingQueue:
             queue.turns.pop()
             self._turns -= 1
             self._size_bytes -= replaced.size_bytes
-        queue.turns.append(_PendingTurn(command, size_bytes, [callback]))
+        queue.turns.append(PendingTurn(command, size_bytes, [callback]))
         metrics.PENDING_ACCEPTED.inc()
         self._turns += 1
         self._size_bytes += size_bytes
@@ -260,14 +228,14 @@ class PendingQueue:
                 self._is_draining = True
             self._is_unavailable = True
 
-    def _queued(self, key: SessionKey, queue: _SessionQueue) -> Queued:
+    def _queued(self, key: SessionKey, queue: SessionQueue) -> Queued:
         state = self._predicted(queue)
         if state is None:  # pragma: no cover - a queue has a base or starts with Begin
             raise Unavailable("the session is not known yet; connect again")
         version = queue.base.version if queue.base is not None else 0
         return Queued(key=key, version=version, state=state, survey=queue.survey)
 
-    def _predicted(self, queue: _SessionQueue) -> SessionState | None:
+    def _predicted(self, queue: SessionQueue) -> SessionState | None:
         """Return the session with all pending turns, computed anew if its base has changed."""
         if queue.predicted is None:
             state = queue.base
@@ -277,12 +245,12 @@ class PendingQueue:
             queue.predicted = state
         return queue.predicted
 
-    def _decide(self, queue: _SessionQueue, state: SessionState | None, command: AnyCommand) -> Any:  # noqa: ANN401 - as decide
+    def _decide(self, queue: SessionQueue, state: SessionState | None, command: AnyCommand) -> Any:  # noqa: ANN401 - as decide
         if isinstance(command, Begin | Restart):
             queue.survey = self._newest(queue, command)
         return decide(queue.survey, state, command)
 
-    def _newest(self, queue: _SessionQueue, command: Begin | Restart) -> Survey | None:
+    def _newest(self, queue: SessionQueue, command: Begin | Restart) -> Survey | None:
         if queue.survey is None or isinstance(command, Begin):
             return queue.survey
         try:
@@ -290,7 +258,7 @@ class PendingQueue:
         except RevisionNotLoaded:  # pragma: no cover - the newest is always known
             return queue.survey
 
-    def _set_base(self, queue: _SessionQueue, state: SessionState, survey: Survey | None) -> None:
+    def _set_base(self, queue: SessionQueue, state: SessionState, survey: Survey | None) -> None:
         if queue.base is None or state.version >= queue.base.version:
             queue.base, queue.survey, queue.predicted = state, survey, None
 
@@ -310,7 +278,7 @@ class PendingQueue:
             delay_s = min(delay_s * 2, MAX_STUCK_DELAY_S if is_stuck else MAX_DELAY_S)
             size = 1
 
-    def _back_off(self, heads: list[tuple[SessionKey, _PendingTurn]], delay_s: float) -> bool:
+    def _back_off(self, heads: list[tuple[SessionKey, PendingTurn]], delay_s: float) -> bool:
         """Wait before the next attempt; return whether the session is stuck, which must not delay the others."""
         with self._changed:
             key = heads[0][0]
@@ -336,14 +304,14 @@ class PendingQueue:
                 log.warning("Database available again: all pending turns are committed or rejected.")
             return False
 
-    def _heads(self, limit: int) -> list[tuple[SessionKey, _PendingTurn]]:
+    def _heads(self, limit: int) -> list[tuple[SessionKey, PendingTurn]]:
         """Return the first turns of up to ``limit`` sessions; of one stuck session if there are no others."""
         with self._changed:
             healthy = (item for item in self._queues.items() if not item[1].is_stuck)
             chosen = list(islice(healthy, limit)) or list(islice(self._queues.items(), 1))
             return [(key, queue.turns[0]) for key, queue in chosen]
 
-    def _commit(self, heads: list[tuple[SessionKey, _PendingTurn]]) -> int:
+    def _commit(self, heads: list[tuple[SessionKey, PendingTurn]]) -> int:
         """Commit one turn a session, which keeps their order; return how many got a final result."""
         try:
             results = self._submit_many([(key, pending.command) for key, pending in heads], retry_lock_waits=False)
@@ -369,7 +337,7 @@ class PendingQueue:
                     queue.is_stuck = queue.has_failed
         return len(completed)
 
-    def _complete(self, key: SessionKey, pending: _PendingTurn, result: Result | Exception) -> None:
+    def _complete(self, key: SessionKey, pending: PendingTurn, result: Result | Exception) -> None:
         with self._changed:
             # Before the queue is removed: turns submitted directly afterwards must get their results later.
             for callback in pending.callbacks:
@@ -388,18 +356,3 @@ class PendingQueue:
             if not queue.turns:
                 del self._queues[key]
             self._changed.notify_all()
-
-
-def _same_message(queue: _SessionQueue, command: AnyCommand) -> _PendingTurn | None:
-    if command.message_id is None:
-        return None
-    for pending in queue.turns:
-        if pending.command.message_id == command.message_id:
-            if command_fingerprint(pending.command) != command_fingerprint(command):
-                raise MessageIdReused(command.message_id)
-            return pending
-    return None
-
-
-def _is_same_draft(last: AnyCommand, command: AnyCommand) -> bool:
-    return isinstance(last, Draft) and isinstance(command, Draft) and last.step == command.step

@@ -61,9 +61,8 @@ def make_due(store: SessionStore) -> None:
     """Make all pending retries due now."""
     column = webhook_deliveries.c
     change = update(webhook_deliveries).where(column.next_attempt_at.is_not(None))
-    store.run_transaction(
-        lambda connection: connection.execute(change.values(next_attempt_at=to_datetime(store.clock())))
-    )
+    due = change.values(next_attempt_at=to_datetime(store.clock()))
+    store.run_transaction(lambda connection: connection.execute(due))
 
 
 @pytest.fixture
