@@ -21,8 +21,8 @@ from app.store.erasure_journal import ErasureJournal
 from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT, SURVEYS
-from tests.store.contents import dump, mentions
 from tests.sessions.test_erasure_replay import REPLAYED, users
+from tests.store.contents import dump, mentions
 from tests.store.test_erasures import KEY, begin
 
 ANN, BOB, ZOE = (SessionKey("phq9", user) for user in ("ann-qqq", "bob", "zoe"))
