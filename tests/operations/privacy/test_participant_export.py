@@ -241,4 +241,4 @@ def test_list_of_erasures_is_exported_and_applied(store: SessionStore, caplog: p
     assert apply_erasures(store, [*lines, "", "{"], "sent.jsonl") == 1
     assert [row["user_id"] for row in dump(store)["sessions"]] == ["bob"]
     assert list(read_erasures(store)) == lines
-    assert "sent.jsonl: 1 lines" in caplog.text
+    assert "sent.jsonl: skipped 1 unreadable lines" in caplog.text

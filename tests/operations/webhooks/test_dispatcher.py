@@ -12,7 +12,7 @@ from app.core.timestamps import to_datetime
 from app.errors import DatabaseUnavailable
 from app.operations.webhooks import backoff, dispatcher, management, worker
 from app.operations.webhooks.dispatcher import Dispatcher
-from app.sessions.service import SessionStore
+from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import leases, outbox
 from app.store.outbox import Delivery
@@ -224,8 +224,6 @@ def test_each_event_is_delivered_once_when_two_processes_share_a_database(
     """The holder of the lease delivers; the other process takes over when it stops."""
     if settings.database_url.startswith("sqlite"):
         pytest.skip("one server process owns a SQLite file")
-    from app.sessions.service import open_store  # noqa: PLC0415 - only here
-
     other = open_store(settings)
     management.add_webhook(store, receiver.url, EVENTS)
     first, second = Dispatcher(store), Dispatcher(other)
