@@ -39,7 +39,7 @@ from typing import ClassVar
 
 
 class StepkeepError(Exception):
-    """The root of all errors that Stepkeep raises on purpose."""
+    """The root of all errors raised on purpose."""
 
     code: str = "internal"
     http_status: ClassVar[int] = 500
@@ -47,7 +47,7 @@ class StepkeepError(Exception):
 
     @property
     def message(self) -> str:
-        """What happened and what to do, for clients; details for operators only are in ``str(error)``."""
+        """For clients: what happened and what to do; ``str(error)`` may add details for operators."""
         return str(self)
 
 
@@ -58,11 +58,11 @@ class ConfigurationError(StepkeepError):
 
 
 class DatabaseUnreachable(ConfigurationError):
-    """The database can't be opened at the start; later that is DatabaseUnavailable."""
+    """The database can't be opened at the start."""
 
 
 class SchemaMismatch(ConfigurationError):
-    """The database's schema is not the one that this release needs."""
+    """The database's schema is not this release's."""
 
     code = "schema_mismatch"
 
@@ -80,7 +80,7 @@ class SchemaMismatch(ConfigurationError):
 
 
 class StoreInUse(ConfigurationError):
-    """Another server process uses the same SQLite file."""
+    """Another server uses the same SQLite file."""
 
     code = "store_in_use"
 
@@ -93,7 +93,7 @@ class StoreInUse(ConfigurationError):
 
 
 class SurveyFileError(ConfigurationError):
-    """A survey file is invalid; the message names the file, the place and the problem."""
+    """A survey file is invalid; the message says where."""
 
     code = "survey_file"
 
@@ -105,7 +105,7 @@ class SurveyFileError(ConfigurationError):
 
 
 class BackupBroken(ConfigurationError):
-    """A backup is damaged, or this release can't read it; nothing was restored."""
+    """A backup is damaged or unreadable for this release; nothing was restored."""
 
     code = "backup_broken"
 
@@ -131,7 +131,7 @@ class InvalidUserId(InvalidInput):
 
 
 class InvalidJson(InvalidInput):
-    """The text is not JSON, or JSON that some databases can't store; ``place`` says where."""
+    """The text is not JSON, or not strict JSON; ``place`` says where."""
 
     code = "invalid_json"
     http_status = 400
@@ -143,7 +143,7 @@ class InvalidJson(InvalidInput):
 
 
 class MessageIdReused(InvalidInput):
-    """The message id was used for a different command of the same session."""
+    """The message id belongs to a different command of the session."""
 
     code = "message_id_reused"
     http_status = 409
@@ -154,7 +154,7 @@ class MessageIdReused(InvalidInput):
 
 
 class Unauthorized(StepkeepError):
-    """The credentials are missing or invalid; clients do not learn which, or why."""
+    """The credentials are missing or invalid; clients do not learn why."""
 
     code = "unauthorized"
     http_status = 401
@@ -171,7 +171,7 @@ class Forbidden(StepkeepError):
 
 
 class OtherVisit(StepkeepError):
-    """A link belongs to another participant than the one whose session is open in this browser."""
+    """This browser has a session of another participant than the link's."""
 
     code = "other_visit"
     http_status = 409
@@ -213,7 +213,7 @@ class NoSuchSession(NotFound):
 
 
 class NoSuchSurvey(NotFound):
-    """The server has no survey of this id, or none was selected and there is no default."""
+    """There is no such survey, or no default survey."""
 
     code = "no_such_survey"
 
@@ -246,7 +246,7 @@ class NoSuchWebhook(NotFound):
 
 
 class SessionUnreadable(StepkeepError):
-    """A stored session is damaged: invalid JSON, or its survey revision is missing."""
+    """A stored session is damaged: invalid JSON, or an unknown survey revision."""
 
     code = "session_unreadable"
 
@@ -258,7 +258,7 @@ class SessionUnreadable(StepkeepError):
 
 
 class VersionConflict(StepkeepError):
-    """The session has changed since the version on which the change is based."""
+    """The session has changed since the expected version."""
 
     code = "version_conflict"
     http_status = 412
@@ -270,7 +270,7 @@ class VersionConflict(StepkeepError):
 
 
 class DatabaseRefused(StepkeepError):
-    """The database rejects the data, and would reject it again."""
+    """The database rejects the data, now and later."""
 
     code = "refused_by_database"
 
@@ -280,7 +280,7 @@ class DatabaseRefused(StepkeepError):
 
 
 class Unavailable(StepkeepError):
-    """The operation is not possible now; a retry may succeed, and nothing was acknowledged."""
+    """Not possible now; a retry may succeed, and nothing was acknowledged."""
 
     code = "unavailable"
     http_status = 503
@@ -288,7 +288,7 @@ class Unavailable(StepkeepError):
 
 
 class MissingKey(Unavailable):
-    """Answers are encrypted with a key that this server lacks; they are neither lost nor set aside."""
+    """Answers need a key that this server lacks; they are neither lost nor set aside."""
 
     code = "answers_locked"
 
@@ -298,7 +298,7 @@ class MissingKey(Unavailable):
 
     @property
     def message(self) -> str:
-        """What clients may know; ``str(error)`` names the key, for the log."""
+        """Without the key's id, which ``str(error)`` has for the log."""
         return "Answers can't be decrypted at the moment because the server lacks a key. Nothing is lost."
 
 
@@ -321,7 +321,7 @@ class Overloaded(Unavailable):
 
 
 class ErasureNotListed(Unavailable):
-    """An erasure could not be written to the journal that outlives a restored backup; it was not done."""
+    """The erasure journal could not be written, so nothing was erased."""
 
     code = "erasure_not_listed"
 
@@ -332,5 +332,5 @@ class ErasureNotListed(Unavailable):
 
     @property
     def message(self) -> str:
-        """What clients may know; ``str(error)`` names the file, for the log."""
+        """Without the file, which ``str(error)`` names for the log."""
         return "The erasure journal is unavailable; nothing was erased. Try again later."

@@ -1,8 +1,4 @@
-"""Every setting: its type, range, default, description and environment variable.
-
-The settings are read once at start into a frozen object that is passed down. An invalid value stops the start with
-:class:`~app.errors.ConfigurationError`, which names the variable.
-"""
+"""Every setting: type, range, default, description and environment variable, read once at start."""
 
 import ipaddress
 import os
@@ -19,13 +15,13 @@ from .errors import ConfigurationError
 PREFIX = "STEPKEEP_"
 
 SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
-"""Folder with a file per setting, named like the variable; the environment takes precedence."""
+"""Folder with a file per variable; the environment takes precedence."""
 
 WELL_KNOWN = frozenset({"database_url", "host", "port", "redis_url", "secret_key", "web_concurrency"})
-"""Settings that are also read without the prefix; the variable with the prefix takes precedence."""
+"""Also read without the prefix; the variable with it takes precedence."""
 
 GENERIC = frozenset({"environment", "log_format", "log_level", "tracing"})
-"""Settings whose names without the prefix often belong to another program: they deserve no warning."""
+"""Often another program's variables without the prefix: no warning."""
 
 Rate = Annotated[str, Field(pattern=RATE)]
 Duration = Annotated[str, Field(pattern=DURATION)]
@@ -222,22 +218,21 @@ class Settings(BaseSettings):
     @field_validator("public_url", mode="before")
     @classmethod
     def _without_slash(cls, url: object) -> object:
-        """Remove the trailing slash that browsers copy."""
         return url.removesuffix("/") if isinstance(url, str) else url
 
     @field_validator("public_url")
     @classmethod
     def _as_browsers_write_it(cls, url: str) -> str:
-        """Return the URL in lower case without the default port, as in the headers Host and Origin."""
+        """Return the URL as in the headers Host and Origin: lower case, no default port."""
         scheme, _, host = url.lower().partition("://")
         return f"{scheme}://{host.removesuffix({'https': ':443', 'http': ':80'}.get(scheme, ' '))}" if url else url
 
 
 def read_settings() -> Settings:
-    """Return the settings from the environment and from the files in ``STEPKEEP_SECRETS_DIR``.
+    """Return the settings from the environment and from ``STEPKEEP_SECRETS_DIR``.
 
     Raises:
-        ConfigurationError: a value is invalid; the message names each variable.
+        ConfigurationError: names each invalid variable.
     """
     folder = os.environ.get(SECRETS_DIR) or None
     if folder is not None and not Path(folder).is_dir():
@@ -256,7 +251,7 @@ def read_settings() -> Settings:
 
 
 def environment_warnings() -> Iterator[str]:
-    """Yield a warning for each environment variable that looks like a setting but is not read."""
+    """Yield a warning for each environment variable that only looks like a setting."""
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {SECRETS_DIR}
     for variable in sorted(os.environ):
         if variable.startswith(PREFIX) and variable not in known:
@@ -269,7 +264,7 @@ def environment_warnings() -> Iterator[str]:
 
 
 def variable_name(setting: str) -> str:
-    """Return the environment variable of a setting, or of a field's alias."""
+    """Return the environment variable of a setting or alias."""
     is_complete = setting in WELL_KNOWN or setting.startswith(PREFIX.lower())
     return setting.upper() if is_complete else f"{PREFIX}{setting.upper()}"
 
@@ -280,7 +275,7 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a host name or address."""
+    """Return whether only this machine can reach the host."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     address = _ip_address(host)

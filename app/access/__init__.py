@@ -1,8 +1,4 @@
-"""Authentication and permissions: participants' tokens, API keys, sign-ins to the dashboard, revocations.
-
-``principals.py`` alone decides what a principal may do. Secrets exist in plain text only while they are created; the
-database stores hashes.
-"""
+"""Authentication and permissions. Secrets are never stored in plain text, only as hashes."""
 
 from ..store import StoredKey
 from .api_keys import PREFIX, parse_key_id

@@ -1,7 +1,7 @@
 """API keys, ``stepkeep_<id>_<secret>``: shown once, stored as a hash.
 
-The id identifies the row; the secret is 256 random bits. A plain SHA-256 is enough: slow hashes protect secrets that
-people choose (OWASP ASVS 5.0, 11.4; NIST SP 800-63B, 5.1.1).
+SHA-256 is enough for 256 random bits: slow hashes protect secrets that people choose (OWASP ASVS 5.0, 11.4; NIST SP
+800-63B, 5.1.1).
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import secrets
 from typing import NamedTuple
 
 PREFIX = "stepkeep_"
-"""The start of every key, which secret scanners find, and which tells a key from a token."""
+"""For secret scanners, and to tell a key from a token."""
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _KEY = re.compile(rf"{PREFIX}([{_ALPHABET}]{{12}})_([A-Za-z0-9_-]{{43}})")
@@ -19,28 +19,26 @@ _NONE = hashlib.sha256(b"no key").hexdigest()
 
 
 class NewKey(NamedTuple):
-    """A key when it is created."""
-
     key_id: str
     text: str
     secret_hash: str
 
 
 def new_key() -> NewKey:
-    """Return a new key; its text must be shown to its owner and not stored."""
+    """Return a new key; show its text to its owner, do not store it."""
     key_id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
     secret = secrets.token_urlsafe(32)
     return NewKey(key_id, f"{PREFIX}{key_id}_{secret}", _hash(secret))
 
 
 def parse_key_id(text: str) -> str | None:
-    """Return the id in the text of a key; None if the text is malformed."""
+    """Return the id in a key's text; None if malformed."""
     match = _KEY.fullmatch(text)
     return match[1] if match else None
 
 
 def matches_key(text: str, secret_hash: str | None) -> bool:
-    """Return whether the text is the key with this hash, in the same time for an unknown key (None)."""
+    """Compare in constant time, also for an unknown key (None)."""
     match = _KEY.fullmatch(text)
     is_same = hmac.compare_digest(_hash(match[2] if match else ""), secret_hash or _NONE)
     return is_same and secret_hash is not None

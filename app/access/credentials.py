@@ -1,7 +1,4 @@
-"""Creates, verifies and revokes credentials: tokens, API keys, sign-ins. Safe from any thread.
-
-A verification reads one row at most. Callers learn only that credentials are invalid, never why.
-"""
+"""Creates, verifies and revokes credentials: tokens, API keys, sign-ins."""
 
 import hashlib
 import secrets
@@ -18,19 +15,19 @@ from .revocations import Revocations
 from .tokens import DAY_US, ResumeTokens
 
 IDLE_US = 30 * 60 * 1_000_000
-"""A sign-in expires after this long without a request (OWASP ASVS 5.0, 7.3.1)."""
+"""A sign-in without requests expires (OWASP ASVS 5.0, 7.3.1)."""
 
 SIGNED_IN_US = 12 * 3600 * 1_000_000
-"""A sign-in expires after this long in any case (OWASP ASVS 5.0, 7.3.2)."""
+"""A sign-in's longest life (OWASP ASVS 5.0, 7.3.2)."""
 
 RECORD_INTERVAL_US = 60 * 1_000_000
-"""Precision of the recorded last use of a key or a sign-in: each record is a write."""
+"""Precision of a recorded last use: each record is a write."""
 
 MAX_NAME = 100
 
 
 class Credentials:
-    """The credentials in a store's database.
+    """The credentials in a store's database; callers never learn why one is invalid. Safe from any thread.
 
     Args:
         signing: the secrets that sign tokens, the newest last.
@@ -52,7 +49,7 @@ class Credentials:
         store.add_close_callback(self.revocations.close)
 
     def issue_token(self, key: SessionKey, life_us: int | None = None) -> tuple[str, int]:
-        """Return a new token for a session, which need not exist yet, and its expiry in microseconds since 1970 UTC."""
+        """Return a new token for a session, which need not exist, and its expiry in microseconds since 1970 UTC."""
         at = self._store.clock()
         life = self._life_us if life_us is None else min(life_us, self._life_us)
         return self._tokens.issue(key, at, life), at + life
@@ -61,11 +58,11 @@ class Credentials:
         """Return the participant of a token.
 
         Raises:
-            Unauthorized: the token is invalid, expired or revoked.
+            Unauthorized: it is invalid, expired or revoked.
         """
         at = self._store.clock()
         participant = self._tokens.read(token, at)
-        # The current STEPKEEP_TOKEN_DAYS also limits older tokens, so that older revocations need not be kept.
+        # STEPKEEP_TOKEN_DAYS also limits older tokens, so that older revocations need not be kept.
         if at >= participant.issued_at + self._life_us or not self.revocations.is_valid(participant, at):
             raise Unauthorized
         return participant
@@ -75,13 +72,13 @@ class Credentials:
         return self._store.clock() - participant.issued_at > self._life_us // 2
 
     def revoke_tokens(self, key: SessionKey) -> None:
-        """Revoke all tokens of a session issued until now, on all devices and in all links."""
+        """Revoke all tokens of a session issued until now."""
         at = self._store.clock()
         self._store.run_transaction(lambda connection: credentials.revoke_tokens(connection, key, at))
         self.revocations.add_tokens(key, at)
 
     def create_key(self, name: str, scopes: Sequence[str], expires_at: int | None = None) -> str:
-        """Create an API key, and return its text, which is not stored.
+        """Create an API key and return its text.
 
         Args:
             expires_at: microseconds since 1970 UTC; None for never.
@@ -114,7 +111,6 @@ class Credentials:
         return new.text
 
     def keys(self) -> list[StoredKey]:
-        """Return all API keys, newest first."""
         return self._store.run_read(credentials.read_keys)
 
     def revoke_key(self, key_id: str) -> bool:
@@ -129,7 +125,7 @@ class Credentials:
         """Return the integrator of an API key.
 
         Raises:
-            Unauthorized: the key is unknown, expired or revoked.
+            Unauthorized: it is unknown, expired or revoked.
             Unavailable: the database did not answer.
         """
         key_id = api_keys.parse_key_id(text)
@@ -147,7 +143,7 @@ class Credentials:
         return _integrator(stored)
 
     def sign_in(self, text: str) -> tuple[str, Integrator]:
-        """Sign in with an API key; return the new cookie and the key's integrator.
+        """Sign in with an API key; return the cookie and the integrator.
 
         Raises:
             Unauthorized: the key is invalid.
@@ -163,10 +159,10 @@ class Credentials:
         return cookie, integrator
 
     def verify_sign_in(self, cookie: str) -> Integrator:
-        """Return the integrator of a sign-in's cookie.
+        """Return the integrator of a sign-in.
 
         Raises:
-            Unauthorized: the sign-in ended or expired, or its key is invalid.
+            Unauthorized: it ended or expired, or its key is invalid.
         """
         at = self._store.clock()
         hashed = _hash(cookie)

@@ -15,9 +15,9 @@ from ..errors import Forbidden, Unauthorized
 from ..survey import SessionKey
 
 Scope = Literal["sessions:read", "sessions:write", "export", "metrics", "webhooks", "admin"]
-"""``sessions:read``: read sessions and statistics. ``sessions:write``: begin, answer, change and erase sessions, and
-invite participants. ``export``: export a participant's data or a survey's answers. ``metrics``: read the server's
-metrics. ``webhooks``: manage webhooks. ``admin``: read the audit log."""
+"""``sessions:read`` includes statistics; ``sessions:write`` erasure and invitations; ``export`` participants' data and
+surveys' answers; ``admin`` the audit log.
+"""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
@@ -39,9 +39,7 @@ class Participant:
     """A caller with a resume token.
 
     Attributes:
-        key: the participant's session.
-        issued_at: microseconds since 1970 UTC.
-        expires_at: microseconds since 1970 UTC.
+        issued_at, expires_at: microseconds since 1970 UTC.
     """
 
     key: SessionKey
@@ -54,7 +52,7 @@ class Integrator:
     """A caller with an API key, or signed in with one.
 
     Attributes:
-        key_id: of the API key; not secret.
+        key_id: not secret.
         expires_at: microseconds since 1970 UTC; None for never.
     """
 
@@ -72,7 +70,7 @@ def require_scope(principal: Principal, scope: Scope) -> None:
 
     Raises:
         Unauthorized: no credentials were given.
-        Forbidden: the credentials lack the scope.
+        Forbidden: they lack the scope.
     """
     match principal:
         case Developer():
@@ -88,7 +86,7 @@ def require_scope(principal: Principal, scope: Scope) -> None:
 
 
 def require_session_access(principal: Principal, scope: Scope, key: SessionKey, *, own: bool = False) -> None:
-    """Raise unless the principal has a scope for a session; whether the session exists plays no part.
+    """Raise unless the principal has a scope for a session, existing or not.
 
     Args:
         own: allow a participant their own session, whatever the scope.
@@ -102,7 +100,7 @@ def require_session_access(principal: Principal, scope: Scope, key: SessionKey, 
 
 
 def audit_name(principal: Principal) -> str:
-    """Return the principal's name in the audit log; participants stay anonymous."""
+    """Return the audit log's name; participants stay anonymous."""
     match principal:
         case Integrator():
             return f"key:{principal.key_id} ({principal.name})"

@@ -1,7 +1,4 @@
-"""Revoked credentials in memory, so that every message of every connection can be checked, also during an outage.
-
-A revocation by this process takes effect at once, by another process within POLL_S.
-"""
+"""Revoked credentials in memory, so that every message can be checked, also during an outage."""
 
 import logging
 import threading
@@ -20,25 +17,24 @@ POLL_S = 1.0
 """Seconds between two polls of the database."""
 
 FULL_POLL_S = 60.0
-"""Seconds between two reads of all revocations."""
+"""Between two reads of all revocations."""
 
 CLOSING_S = 5.0
-"""Seconds that closing waits for a poll."""
+"""Closing waits this long for a poll."""
 
 OVERLAP_US = 60 * 1_000_000
-"""Overlap of successive polls, for what was being committed during the last one."""
+"""Overlap of polls, for what was being committed during the last one."""
 
 
 class Revocations(ForkAware):
-    """The revoked tokens and API keys. Safe from any thread.
+    """The revoked tokens and API keys; other processes' within POLL_S. Safe from any thread.
 
     Args:
-        read_tokens: returns until when a session's tokens are revoked, for revocations since a time (microseconds
-            since 1970 UTC).
+        read_tokens: returns until when a session's tokens are revoked, for revocations since a time.
         read_keys: returns the ids of all revoked API keys.
         delete: deletes the revocations before a time from the database.
         clock: returns microseconds since 1970 UTC.
-        life_us: maximum life of a token; older revocations are of expired tokens.
+        life_us: a token's longest life; older revocations are of expired ones.
     """
 
     def __init__(
@@ -64,7 +60,7 @@ class Revocations(ForkAware):
         self._read_all_at = float("-inf")
 
     def start(self) -> None:
-        """Read all revocations, and start the thread that polls.
+        """Read all revocations, and start polling.
 
         Raises:
             Unavailable: the database did not answer.
@@ -78,13 +74,12 @@ class Revocations(ForkAware):
         self._thread.start()
 
     def close(self) -> None:
-        """Stop polling; waits for a running poll, which uses the database."""
+        """Stop; waits for a running poll, which uses the database."""
         self._closing.set()
         if self._thread is not None:
             self._thread.join(CLOSING_S)
 
     def after_fork_in_child(self) -> None:
-        """Start a thread of the child's own."""
         self._mutex = threading.Lock()
         if not self._closing.is_set():
             self._closing = threading.Event()
@@ -96,12 +91,11 @@ class Revocations(ForkAware):
             self._tokens[key] = max(at, self._tokens.get(key, 0))
 
     def add_key(self, key_id: str) -> None:
-        """Record that an API key is revoked."""
         with self._mutex:
             self._keys |= {key_id}
 
     def is_valid(self, principal: Principal, at: int) -> bool:
-        """Return whether the principal's credentials are neither expired nor revoked; never blocks."""
+        """Return whether the credentials are neither expired nor revoked; never blocks."""
         match principal:
             case Participant():
                 return at < principal.expires_at and principal.issued_at > self._tokens.get(principal.key, -1)
@@ -124,14 +118,14 @@ class Revocations(ForkAware):
                 is_logged = True
 
     def _read(self) -> None:
-        """Read new revocations; every FULL_POLL_S all, since clocks differ and erasures revoke with past times."""
+        """Every FULL_POLL_S all, since clocks differ and erasures revoke with past times."""
         is_full = monotonic() - self._read_all_at >= FULL_POLL_S
         oldest = max(0, self._clock() - self._life_us)
         keys = self._read_keys()
         tokens = self._read_tokens(oldest if is_full else max(0, self._newest - OVERLAP_US))
         with self._mutex:
             self._keys = self._keys | keys
-            # A time in the future, by a clock that is ahead, must not hide revocations until then.
+            # A time in the future, by another clock, must not hide revocations until then.
             self._newest = min(max([self._newest, *tokens.values()]), self._clock())
             for key, at in tokens.items():
                 self._tokens[key] = max(at, self._tokens.get(key, 0))
@@ -140,8 +134,8 @@ class Revocations(ForkAware):
             self._drop_before(oldest)
 
     def _drop_before(self, before: int) -> None:
-        """Delete revocations of expired tokens: they name participants, who may have been erased."""
-        with suppress(StepkeepError):  # a read-only database; the next full poll retries
+        """They name participants, who may have been erased."""
+        with suppress(StepkeepError):  # read-only; the next full poll retries
             self._delete(before)
         with self._mutex:
             self._tokens = {key: at for key, at in self._tokens.items() if at >= before}

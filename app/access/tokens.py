@@ -1,8 +1,7 @@
 """Resume tokens: signed, expiring proof that the bearer is a participant of a survey.
 
-A token is base64url JSON, ``[survey_id, user_id, issued_at, expires_at]`` with times in microseconds since 1970 UTC,
-and an HMAC-SHA256 over it (itsdangerous) with a key derived from SECRET_KEY. A participant has one for each device;
-revocation is by time (``revocations.py``).
+A token is base64url JSON, ``[survey_id, user_id, issued_at, expires_at]`` (microseconds since 1970 UTC), and an
+HMAC-SHA256 (itsdangerous) with a key derived from SECRET_KEY. Revocation is by time (``revocations.py``).
 """
 
 import hashlib
@@ -18,17 +17,16 @@ from ..survey import SessionKey
 from .principals import Participant
 
 MAX_LENGTH = 1024
-"""Characters; the longest survey and user ids need 420."""
+"""The longest survey and user ids need 420."""
 
 _SHAPE = re.compile(r"\.?[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
-"""A canonical token. itsdangerous ignores foreign characters in base64 and the last character's two spare bits, so it
-would accept other texts as the same token (RFC 4648, 3.5 and 12)."""
+"""Canonical only: itsdangerous ignores foreign characters and spare bits in base64 (RFC 4648, 3.5 and 12)."""
 
 DAY_US = 86_400 * 1_000_000
 
 
 def new_user_id() -> str:
-    """Return 128 random bits as an unguessable user id; in hex, since a leading ``-`` would be an option in a shell."""
+    """Return 128 random bits in hex: a leading ``-`` would be a shell option."""
     return secrets.token_hex(16)
 
 
@@ -36,7 +34,7 @@ class ResumeTokens:
     """Issues and verifies tokens. Safe from any thread.
 
     Args:
-        secrets: newest last; all are accepted, the newest signs.
+        secrets: all are accepted; the newest, the last, signs.
     """
 
     def __init__(self, secrets: Sequence[str]) -> None:
@@ -47,7 +45,7 @@ class ResumeTokens:
         )
 
     def issue(self, key: SessionKey, at: int, life_us: int) -> str:
-        """Return a new token for a session, valid for ``life_us`` microseconds."""
+        """Return a new token, valid for ``life_us`` microseconds."""
         return self._serializer.dumps([*key, at, at + life_us])
 
     def read(self, token: str, at: int) -> Participant:

@@ -1,7 +1,4 @@
-"""The session service: everything that the interfaces do with sessions.
-
-``erasure_replay`` is a namespace, e.g. ``erasure_replay.read_all(store.run_read)``.
-"""
+"""The session service: everything that the interfaces do with sessions."""
 
 from ..store import Action, Cursor, RecordedEntry, SurveyCount
 from . import erasure_replay

@@ -1,4 +1,4 @@
-"""The audit log: who read, exported or erased what. Safe from any thread."""
+"""The audit log: who read, exported or erased what."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,7 +7,7 @@ from ..survey import SessionKey
 
 
 class AuditLog:
-    """Records entries and reads them.
+    """Records and reads entries. Safe from any thread.
 
     Args:
         clock: returns microseconds since 1970 UTC.
@@ -28,11 +28,7 @@ class AuditLog:
         survey_id: str | None = None,
         user_id: str | None = None,
     ) -> None:
-        """Add an entry with the present time, committed.
-
-        Args:
-            key: the session that the entry is about.
-            survey_id, user_id: the same for an entry about a survey, or about a participant in all surveys.
+        """Commit an entry about a session, a survey, or a participant in all surveys.
 
         Raises:
             Unavailable: it was not recorded, or the outcome is unknown.
@@ -50,5 +46,5 @@ class AuditLog:
     def page(
         self, after_id: int | None = None, limit: int = 100, filters: Mapping[str, str] | None = None
     ) -> AuditPage:
-        """Return the next entries, newest first, as ``store.audit.read_page`` does."""
+        """Return the next entries, newest first."""
         return self._run_read(lambda connection: audit.read_page(connection, after_id, limit, filters or {}))

@@ -1,8 +1,4 @@
-"""Removes sessions: erases them for good, or sets unreadable ones aside. Safe from any thread.
-
-``store/erasures.py`` defines what is erased and what stays; ``store/erasure_journal.py`` is the journal outside the
-database.
-"""
+"""Erases sessions, or sets unreadable ones aside."""
 
 import logging
 from collections.abc import Collection, Iterable
@@ -21,14 +17,14 @@ from .subscribers import Subscribers
 log = logging.getLogger("stepkeep.service")
 
 IN_JOURNAL = "; but it is in the erasure journal: unless the session changes, the next start may still carry it out"
-"""Added to the error of an erasure that failed after its journal entry was written."""
+"""Of an erasure that failed after its journal entry was written."""
 
 
 class SessionEraser:
-    """Erases sessions, replays the erasure journal, and sets unreadable sessions aside.
+    """Erases sessions, replays the journal, and sets unreadable sessions aside. Safe from any thread.
 
     Args:
-        transaction: runs work in a committed transaction, as ``SessionStore.run_transaction``.
+        transaction: as ``SessionStore.run_transaction``.
         journal: outside the database; None if none is kept.
     """
 
@@ -45,13 +41,10 @@ class SessionEraser:
         self._journal = journal
 
     def delete(self, key: SessionKey, *, actor: str | None = None) -> bool:
-        """Erase the participant's session of the survey, and revoke their tokens for it.
+        """Erase the participant's session, set aside or not, and revoke its tokens; return whether there was one.
 
         Args:
             actor: of the audit log entry, which does not name the participant; None leaves the entry to the caller.
-
-        Returns:
-            Whether there was a session, a set-aside one included.
 
         Raises:
             Unavailable: it was not done, or the outcome is unknown; repeating it is safe.
@@ -63,11 +56,10 @@ class SessionEraser:
         return bool(keys)
 
     def forget(self, user_id: str, survey_id: str | None = None, *, actor: str | None = None) -> int:
-        """Erase a participant as :meth:`delete`, in one survey or, for None, in all; return the number of sessions.
+        """Erase a participant as :meth:`delete`, in one survey or in all (None); return the number of sessions.
 
         Raises:
-            InvalidUserId, InvalidInput: as ``SessionQueries.key``.
-            Unavailable: as :meth:`delete`.
+            InvalidUserId, InvalidInput, Unavailable: as ``SessionQueries.key`` and :meth:`delete`.
         """
         participant = self._queries.key(user_id, survey_id).user_id
         invited = tuple(self._queries.catalogue.surveys) if survey_id is None else (survey_id,)
@@ -76,20 +68,14 @@ class SessionEraser:
         return len(keys)
 
     def replay(self, records: Iterable[ErasureRecord], *, actor: str = erasure_replay.AUTOMATIC_ACTOR) -> int:
-        """Repeat erasures on sessions that began before them; return how many sessions were erased.
-
-        Afterwards both the database and the journal have these erasures.
-
-        Args:
-            actor: of the audit log entries.
-        """
+        """Erase sessions that began before these erasures, and add those to database and journal; return how many."""
         keys = erasure_replay.replay(self._database(), list(records), actor=actor).erased
         self._clean_up(keys)
         self.reconcile()
         return len(keys)
 
     def reconcile(self) -> None:
-        """Make the database and the journal have the same erasures; what only the journal has is repeated."""
+        """Give the database and the journal the same erasures, replaying the journal's."""
         if self._journal is not None:
             self._clean_up(erasure_replay.reconcile(self._database(), self._journal))
 
@@ -99,7 +85,7 @@ class SessionEraser:
             self._journal.check()
 
     def journal_records(self) -> list[ErasureRecord]:
-        """Return the journal's erasures; none if no journal is kept.
+        """Return the journal's erasures; none without a journal.
 
         Raises:
             ErasureNotListed: the journal can't be read.
@@ -107,19 +93,19 @@ class SessionEraser:
         return [] if self._journal is None else list(self._journal.read())
 
     def truncate_wal(self) -> None:
-        """Remove erased rows from SQLite's write-ahead log, unless a reader uses it; then a later checkpoint does."""
+        """Remove erased rows from SQLite's write-ahead log; if a reader uses it, a later checkpoint does."""
         if self._queries.engine.dialect.name == "sqlite":
             with suppress(Unavailable):
                 self._transaction(sqlite.truncate_wal)
 
     def set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
-        """Rename an unreadable session, so that a new one can begin under its key; one that is readable now stays."""
+        """Rename an unreadable session, so that a new one can begin; one that is readable now stays."""
         at = self._queries.clock()
         with suppress(SessionUnreadable):
-            self._queries.load(key)  # which loads its revision too, before its row is locked
+            self._queries.load(key)  # loads its revision too, before its row is locked
 
         def move(connection: Connection) -> str | None:
-            # Read again, locked: another connection may have set it aside and begun a new one meanwhile.
+            # Again, locked: another connection may have begun a new one meanwhile.
             states = sessions.read_states(connection, [key], cipher=self._queries.cipher, locked=True)
             state = states.get(key)
             if isinstance(state, MissingKey):

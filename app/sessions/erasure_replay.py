@@ -1,8 +1,4 @@
-"""Replays the erasure journal after a restored backup.
-
-The journal, which is kept outside of the database, is newer than a restored database: what the database lacks is
-erased again, and then both have the same erasures. Sessions are read a page at a time, a million in some seconds.
-"""
+"""Replays the erasure journal, which is newer than a restored backup."""
 
 import hashlib
 import logging
@@ -32,20 +28,20 @@ log = logging.getLogger("stepkeep.store")
 T = TypeVar("T")
 
 PARTICIPANTS_PER_TRANSACTION = 100
-"""Small enough that turns wait no longer than for a batch of turns."""
+"""So that turns wait no longer than for a batch of turns."""
 
 RECORDS_PER_TRANSACTION = 1000
 
 PAGE_SIZE = 10_000
-"""Keys, user ids or erasures that are read at a time, in some 10 ms."""
+"""Rows read at a time, in some 10 ms."""
 
 AUTOMATIC_ACTOR = "restored backup"
-"""The actor in the audit log if the replay was not requested by anyone."""
+"""In the audit log, unless someone requested the replay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Runs reads and transactions on a database; the clock returns microseconds since 1970 UTC."""
+    """Runs reads and transactions; the clock returns microseconds since 1970 UTC."""
 
     clock: Callable[[], int]
     read: keyset.Run
@@ -55,19 +51,18 @@ class Database:
 def reconcile(database: Database, journal: ErasureJournal) -> list[SessionKey]:
     """Replay the erasures that only the journal has; return the keys of erased sessions.
 
-    Afterwards the journal and the database have the same erasures. A session that changed after its erasure is kept
-    and logged; only an explicit :func:`replay` erases it. If both agree already, no session is read; reading the
-    erasures takes some 10 ms a thousand.
+    Afterwards both have the same erasures. A session that changed after its erasure is kept and logged; only an
+    explicit :func:`replay` erases it.
 
     Raises:
         ErasureNotListed: the journal can't be read or written.
-        Unavailable: the database did not answer; repeating it erases the rest.
+        Unavailable: repeating it erases the rest.
     """
     if {record.identity for record in journal.read()} == _stored_identities(database):
         return []
     with journal.lock():  # one of several starting processes does it
         records = list(journal.read())
-        stored = _stored_identities(database)  # after the journal: an erasure is committed after its line is written
+        stored = _stored_identities(database)  # after the journal: its line is written before the commit
         missing = [record for record in records if record.identity not in stored]
         result = replay(database, missing, actor=AUTOMATIC_ACTOR, keeps_changed=True)
         _complete(database, journal)
@@ -79,11 +74,7 @@ def reconcile(database: Database, journal: ErasureJournal) -> list[SessionKey]:
 def replay(
     database: Database, records: Sequence[ErasureRecord], *, actor: str, keeps_changed: bool = False
 ) -> ReplayResult:
-    """Erase the sessions of these participants that began before their erasures, and store the erasures. Idempotent.
-
-    Args:
-        actor, keeps_changed: as in ``erasures.ReplayOptions``.
-    """
+    """Erase these participants' sessions that began before their erasures, and store the erasures. Idempotent."""
     records = list({record.identity: record for record in records}.values())
     if not records:
         return ReplayResult([], [])
@@ -100,7 +91,7 @@ def replay(
 
 
 def read_all(read: keyset.Run) -> Iterator[ErasureRecord]:
-    """Yield the erasures of participants that the database has, oldest first."""
+    """Yield the database's erasures, oldest first."""
     for page in keyset.pages(
         read,
         lambda connection, after: erasures.read_after(connection, after, PAGE_SIZE),
@@ -113,7 +104,7 @@ def read_all(read: keyset.Run) -> Iterator[ErasureRecord]:
 
 
 class _RecordIndex:
-    """Erasures by participant. The part of a hash that participants share, salt and survey, is computed once."""
+    """Erasures by participant; hashes the shared part, salt and survey, once."""
 
     def __init__(self, records: Iterable[ErasureRecord]) -> None:
         self.by_survey: dict[str, dict[str, dict[bytes, ErasureRecord]]] = {}
@@ -128,7 +119,6 @@ class _RecordIndex:
         }
 
     def find(self, survey_id: str, user_id: str) -> Iterator[ErasureRecord]:
-        """Yield the participant's newest erasure in the survey for each salt."""
         for prefix, by_hash in self._prefixes.get(survey_id, ()):
             user_hash = prefix.copy()
             user_hash.update(user_id.encode())
@@ -141,7 +131,7 @@ def _hash_prefix(salt: str, survey_id: str) -> Any:  # noqa: ANN401 - hashlib ex
 
 
 def _matches(database: Database, index: _RecordIndex) -> Iterator[tuple[str, ErasureRecord]]:
-    """Yield the erased participants who have sessions, then those named in the audit log."""
+    """Yield the erased participants who have sessions, then those in the audit log."""
     for keys in _session_keys(database):
         for survey_id, user_id in keys:
             participant = owner_of(user_id)
@@ -219,8 +209,7 @@ def _stored_identities(database: Database) -> set[erasure_journal.Identity]:
 
 
 def _complete(database: Database, journal: ErasureJournal) -> None:
-    """Add the erasures that only the database has to the journal: older ones, or those of another journal."""
-    # The database first: the journal already has a line of each erasure that is committed by then, or never gets one.
+    # The database first: a committed erasure already has its journal line.
     stored = list(read_all(database.read))
     listed = {record.identity for record in journal.read()}
     journal.append(record for record in stored if record.identity not in listed)

@@ -1,7 +1,7 @@
-"""A Bloom filter of all session keys, which tells new participants apart while the database is unavailable.
+"""A Bloom filter of all session keys, which identifies new participants during an outage.
 
-B. Bloom, CACM 13(7), 1970: it may take a new participant for an existing one, never the reverse, and takes 2 MB for a
-million sessions. Until it is filled, every participant may have a session.
+It may take a new participant for an existing one, never the reverse (B. Bloom, CACM 13(7), 1970); 2 MB a million
+sessions.
 """
 
 import logging
@@ -16,29 +16,28 @@ from ..survey import SessionKey
 log = logging.getLogger("stepkeep.store")
 
 FALSE_POSITIVE_RATE = 0.001
-"""Share of new participants who are taken for existing ones, and wait for the database."""
+"""Share of new participants who wait for the database as existing ones do."""
 
 HEADROOM = 4
-"""The filter is sized for this many times the sessions there are."""
+"""Capacity as a multiple of the present sessions."""
 
 MIN_CAPACITY = 100_000
 """Sessions; 180 KB."""
 
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
-"""Seconds between two attempts to read all keys."""
+"""Between two attempts to read all keys."""
 
 
 class SessionKeyFilter:
     """The keys of all sessions. Safe from any thread.
 
     Args:
-        read_keys: returns all keys of the database, page by page; may raise Unavailable.
-        count: returns about how many there are.
+        read_keys: yields pages of all keys; may raise Unavailable.
+        count: returns an estimate of their number.
 
     Attributes:
-        is_complete: whether this process learns of every session that another one begins; if not, no session is
-            definitely absent.
+        is_complete: whether this process learns of all new sessions; if not, none is definitely absent.
     """
 
     def __init__(self, read_keys: Callable[[], Iterable[Sequence[SessionKey]]], count: Callable[[], int]) -> None:
@@ -48,7 +47,6 @@ class SessionKeyFilter:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Start empty in a forked child."""
         self._mutex = threading.Lock()
         self._filter: Bloom | None = None
         self._added_meanwhile: list[SessionKey] = []
@@ -56,7 +54,7 @@ class SessionKeyFilter:
         self._closing = threading.Event()
 
     def fill(self) -> None:
-        """Read all keys, with retries until it succeeds; takes a second a million."""
+        """Read all keys, retrying until it succeeds; takes a second a million."""
         with self._mutex:
             self._is_filling = True
         delay_s = FIRST_DELAY_S
@@ -67,11 +65,9 @@ class SessionKeyFilter:
             self._is_filling = False
 
     def close(self) -> None:
-        """Stop the retries."""
         self._closing.set()
 
     def add(self, key: SessionKey) -> None:
-        """Add a session that has begun."""
         with self._mutex:
             if self._filter is not None:
                 self._filter.add(key)

@@ -1,4 +1,4 @@
-"""Reads sessions, as they are and as they were. Safe from any thread."""
+"""Reads sessions, present and past."""
 
 import re
 import time
@@ -43,7 +43,6 @@ _SURVEY_ID = re.compile(SURVEY_ID)
 KEYS_PER_PAGE = 10_000
 
 _CORRUPT_HISTORY = (UnknownEvent, ValueError, TypeError, AttributeError)
-"""What decoding a corrupt history row raises."""
 
 T = TypeVar("T")
 
@@ -54,10 +53,10 @@ def now_us() -> int:
 
 
 class SessionQueries:
-    """Reads sessions and survey revisions.
+    """Reads sessions and survey revisions. Safe from any thread.
 
     Args:
-        url: of the database, as ``engine.normalise_url`` returns it.
+        url: as ``engine.normalise_url`` returns it.
         clock: returns microseconds since 1970 UTC.
     """
 
@@ -76,8 +75,7 @@ class SessionQueries:
         """Return the key of a participant's session; None is the default survey.
 
         Raises:
-            InvalidUserId: against the rule of docs/protocol.md.
-            InvalidInput: not a survey id.
+            InvalidUserId, InvalidInput: the user id or the survey id is invalid.
         """
         if not isinstance(user_id, str) or not _USER_ID.fullmatch(user_id):
             raise InvalidUserId
@@ -95,7 +93,7 @@ class SessionQueries:
         return resolved
 
     def resolve_key(self, user_id: object, survey_id: str | None) -> SessionKey:
-        """Return the key as :meth:`key`; without a survey, it is that of a participant's only session."""
+        """Return the key as :meth:`key`; None is the survey of a participant's only session."""
         key = self.key(user_id, survey_id)
         if survey_id is not None or key.survey_id in self.catalogue.surveys:
             return key
@@ -107,7 +105,7 @@ class SessionQueries:
 
         Raises:
             SessionUnreadable: its row can't be decoded.
-            MissingKey: its answers are encrypted with a key that is not configured.
+            MissingKey: its key is not configured.
             DatabaseUnavailable: the database did not answer.
         """
         try:
@@ -125,8 +123,8 @@ class SessionQueries:
         """Return the session as :meth:`load`, always with its survey.
 
         Raises:
-            NoSuchSurvey: the survey is not offered, and the session's revision is unknown.
-            SessionUnreadable: only the session's revision is unknown.
+            NoSuchSurvey: neither the survey nor the session's revision is known.
+            SessionUnreadable: only the revision is unknown.
         """
         snapshot = self.load(key)
         if snapshot is not None and snapshot.survey is None:
@@ -140,7 +138,7 @@ class SessionQueries:
         """Return the session's events after a version.
 
         Raises:
-            SessionUnreadable: one of them can't be decoded.
+            SessionUnreadable: one can't be decoded.
         """
 
         def read(connection: Connection) -> List[HistoryEntry]:
@@ -156,7 +154,7 @@ class SessionQueries:
         return self._read_history(key, read)
 
     def at_version(self, key: SessionKey, version: int) -> Snapshot:
-        """Return the session as it was at a version, replayed from its history.
+        """Return the session as it was at a version.
 
         Raises:
             NoSuchSession, NoSuchVersion: there is none.
@@ -186,14 +184,13 @@ class SessionQueries:
         filters: Mapping[str, Any] | None = None,
         updated_since: int | None = None,
     ) -> tuple[Sequence[Snapshot], Cursor | None]:
-        """Return a page of sessions, and the cursor of the next page if there may be one.
+        """Return a page of sessions, and the next page's cursor if there may be one.
 
-        Sessions come in the order of their keys, or of their last change with ``updated_since`` (microseconds since
-        1970 UTC). A page may hold fewer than ``limit``, even none, and more may follow (``store/sessions.py``).
-        Sessions that can't be decoded are left out.
+        They come by key, or by last change with ``updated_since`` (microseconds since 1970 UTC). A page may hold fewer
+        than ``limit``, even none, and more may follow. Unreadable sessions are left out.
 
         Raises:
-            MissingKey: one is encrypted with a key that is not configured; left out, it would seem erased.
+            MissingKey: a session's key is not configured; left out, it would seem erased.
         """
 
         def read(connection: Connection) -> tuple[sessions.Page, StoredSessions]:
@@ -239,20 +236,19 @@ class SessionQueries:
         return database_facts(self.engine)
 
     def missing_key(self) -> str | None:
-        """Return the id of the key that the newest answers are encrypted with, if it is not configured."""
+        """Return the id of the newest answers' key if it is not configured."""
         return self.run(lambda connection: history.find_missing_key(connection, self.cipher))
 
     def stored_revisions(self, survey_id: str) -> Sequence[str]:
-        """Return the revisions of a survey whose definitions are stored, newest first."""
+        """Return the survey's stored revisions, newest first."""
         return self.run(lambda connection: definitions.read_revisions(connection, survey_id))
 
     def counts_by_survey(self) -> List[SurveyCount]:
-        """Return the number of sessions of each survey that has any."""
         at = self.clock()
         return self.run(lambda connection: sessions.count_by_survey(connection, at))
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Return the result of ``work``, which only reads, on a connection of its own; transient errors are retried.
+        """Return the result of ``work``, which only reads; transient errors are retried.
 
         Raises:
             Unavailable: the database did not answer.
@@ -268,15 +264,13 @@ class SessionQueries:
             raise translate_error(error) from error
 
     def versions(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, int]:
-        """Return the stored versions of sessions; those that don't exist are absent."""
+        """Return the stored versions; sessions that don't exist are absent."""
         return self.run(lambda connection: sessions.read_versions(connection, keys))
 
     def keys_of_user(self, user_id: str, limit: int) -> List[SessionKey]:
-        """Return the keys of a participant's sessions."""
         return self.run(lambda connection: sessions.read_keys_of_user(connection, user_id, limit))
 
     def all_keys(self) -> Iterator[Sequence[SessionKey]]:
-        """Yield the keys of all sessions, page by page."""
         start: SessionKey | None = None
         return keyset.pages(
             self.run,

@@ -1,4 +1,4 @@
-"""SessionStore, the session service: the entry point for every interface."""
+"""The session service, the entry point for every interface."""
 
 import threading
 from collections.abc import Callable
@@ -43,19 +43,11 @@ class SessionStore(ForkAware):
     """Durable survey sessions. Safe from any thread.
 
     Args:
-        settings: as read at start.
-        catalogue: the surveys that are offered.
         clock: returns microseconds since 1970 UTC.
 
     Attributes:
-        queries: reads sessions.
-        turns: begins sessions and submits commands.
-        erasure: erases sessions.
-        subscribers: the connections that are notified of changes.
-        audit_log: who did what.
         backend: sqlite, postgresql, mysql or mariadb.
-        sqlite_path: of the database file; None on other databases.
-        cipher: encrypts answers at rest.
+        sqlite_path: None on other databases.
 
     Raises:
         ConfigurationError: STEPKEEP_ANSWERS_KEYS, STEPKEEP_ERASURES_FILE or REDIS_URL can't be used.
@@ -76,7 +68,7 @@ class SessionStore(ForkAware):
         self._writer = Writer(self._connection, settings, revisions.cached, revisions.get)
         self._key_filter = SessionKeyFilter(self.queries.all_keys, lambda: self.run_read(sessions.count_sessions))
         self._notifier = open_notifier(settings, url, self.queries.versions, self._receive, self._key_filter.add)
-        # Without a broadcast, this process does not learn of every session that another one begins.
+        # Without a broadcast, this process misses sessions that another one begins.
         self._key_filter.is_complete = self._notifier.is_broadcast or settings.web_concurrency == 1
         self.subscribers = Subscribers(self._notifier)
         journal = open_journal(settings.erasures_file, url)
@@ -92,8 +84,7 @@ class SessionStore(ForkAware):
         """Check the database, store the survey definitions that sessions pin, and replay the erasure journal.
 
         Raises:
-            ConfigurationError: the database can't be opened, has another schema, its newest answers are encrypted with
-                a key that is not configured, or the erasure journal can't be kept.
+            ConfigurationError: the database, its schema, its answers' key or the erasure journal can't be used.
         """
         connect_or_explain(self._write_engine)
         check_schema(self._write_engine)
@@ -115,13 +106,13 @@ class SessionStore(ForkAware):
         self.erasure.reconcile()
 
     def start_background(self) -> None:
-        """Start reading all session keys, so that new participants can begin while the database is unavailable."""
+        """Start reading all session keys, so that new participants can begin during an outage."""
         if self._notifier.is_broadcast:
             self._notifier.start()  # first: sessions that others begin meanwhile are received, or read
         threading.Thread(target=self._key_filter.fill, name="stepkeep-keys", daemon=True).start()
 
     def run_read(self, work: Callable[[Connection], T]) -> T:
-        """Return the result of ``work``, which only reads, on a connection of its own; transient errors are retried.
+        """Return the result of ``work``, which only reads; transient errors are retried.
 
         Raises:
             Unavailable: the database did not answer.
@@ -138,7 +129,7 @@ class SessionStore(ForkAware):
 
     @property
     def schema_revision(self) -> str:
-        """The schema revision that this release needs."""
+        """The revision that this release needs."""
         return head_revision()
 
     def backlog(self) -> Backlog:
@@ -172,11 +163,10 @@ class SessionStore(ForkAware):
         self._close_callbacks.append(callback)
 
     def before_fork(self) -> None:
-        """Wait for the running transaction. Called at each fork, as the next two are."""
+        """Wait for the running transaction."""
         self._connection.before_fork()
 
     def after_fork_in_parent(self) -> None:
-        """Resume."""
         self._connection.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
@@ -196,8 +186,7 @@ class SessionStore(ForkAware):
 def open_store(settings: Settings, clock: Callable[[], int] = now_us) -> SessionStore:
     """Return the store that the settings describe, ready for use.
 
-    A SQLite database is created and upgraded as needed; another database must have the newest schema
-    (``alembic upgrade head``).
+    A SQLite database is created and upgraded as needed; another must have the newest schema.
 
     Raises:
         ConfigurationError: a survey file, the database or its schema can't be used.

@@ -1,4 +1,4 @@
-"""The connections of this process that show a session, notified of each change. Safe from any thread."""
+"""The connections of this process that show a session, notified of each change."""
 
 import threading
 from collections import OrderedDict
@@ -11,20 +11,19 @@ from ..survey import SessionKey, Snapshot
 from ..writer import CACHEABLE_LENGTH
 
 RECENT_LIMIT = 10_000
-"""Sessions remembered after their last connection closed: some 30 MB with usual answers, and 300 MB at most, because
-larger ones than CACHEABLE_LENGTH are not. They cover most participants who reconnect within a minute."""
+"""Disconnected sessions remembered: some 30 MB, at most 300 MB (CACHEABLE_LENGTH), for those who reconnect."""
 
 
 class Subscriber(Protocol):
-    """A connection that shows a session. Both methods are called from other threads and must not block."""
+    """A connection that shows a session. Called from other threads; must not block."""
 
     @property
     def stored(self) -> Snapshot | None:
-        """The newest committed state that the connection knows; pending turns are not in it."""
+        """The newest committed state that the connection knows, without pending turns."""
         ...
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Take a new state that another connection or process committed."""
+        """Take a state that another connection or process committed."""
         ...
 
     def drop(self) -> None:
@@ -33,14 +32,14 @@ class Subscriber(Protocol):
 
 
 class Subscribers:
-    """The subscribers of this process by session, and the last known state of recently shown sessions."""
+    """Subscribers by session, and the last known state of recently shown sessions. Safe from any thread."""
 
     def __init__(self, notifier: ChangeNotifier) -> None:
         self._notifier = notifier
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Start empty in a forked child: the connections are the parent's."""
+        """Start empty: the connections are the parent's."""
         self._mutex = threading.Lock()
         self._by_key: dict[SessionKey, set[Subscriber]] = {}
         self._recent: OrderedDict[SessionKey, Snapshot] = OrderedDict()
@@ -58,7 +57,7 @@ class Subscribers:
             self._notifier.subscribe(key, self.newest_version(key))
 
     def unsubscribe(self, key: SessionKey, subscriber: Subscriber) -> None:
-        """Stop publishing to the subscriber, and remember the state that it knew."""
+        """Stop publishing to the subscriber, and remember its state."""
         with self._mutex:
             subscribers = self._by_key.get(key, set())
             if subscriber not in subscribers:
@@ -71,12 +70,12 @@ class Subscribers:
         self._notifier.unsubscribe(key)
 
     def publish(self, snapshot: Snapshot, sender: Subscriber | None) -> None:
-        """Publish a state that this process committed: to the other processes, and here to all but the sender."""
+        """Publish a state that this process committed, to all but the sender."""
         self._notifier.publish(snapshot.key, snapshot.state.version)
         self.publish_here(snapshot, sender)
 
     def publish_here(self, snapshot: Snapshot, sender: Subscriber | None = None) -> None:
-        """Publish a new state to the subscribers in this process, all but the sender."""
+        """Publish a state to this process's subscribers but the sender."""
         with self._mutex:
             subscribers = tuple(self._by_key.get(snapshot.key, ()))
         for subscriber in subscribers:
@@ -84,12 +83,12 @@ class Subscribers:
                 subscriber.publish(snapshot)
 
     def latest(self, key: SessionKey) -> Snapshot | None:
-        """Return the newest committed state that this process knows; None if it knows none."""
+        """Return the newest committed state that this process knows."""
         with self._mutex:
             return _newest([subscriber.stored for subscriber in self._by_key.get(key, ())] + [self._recent.get(key)])
 
     def newest_version(self, key: SessionKey) -> int:
-        """Return the newest version that a subscriber of the session knows; 0 if there is none."""
+        """Return the newest version that a subscriber knows, or 0."""
         with self._mutex:
             newest = _newest([subscriber.stored for subscriber in self._by_key.get(key, ())])
         return newest.state.version if newest is not None else 0

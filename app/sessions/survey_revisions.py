@@ -1,4 +1,4 @@
-"""Survey definitions by revision: those that are offered, and older ones from the database."""
+"""Survey definitions by revision, offered or from the database."""
 
 import logging
 from collections.abc import Callable
@@ -15,8 +15,7 @@ class SurveyRevisions:
     """Looks up and caches surveys by revision. Safe from any thread.
 
     Args:
-        catalogue: the surveys that are offered.
-        read_definition: returns the stored definition of a survey's revision; None if there is none.
+        read_definition: returns a revision's stored definition; None if there is none.
     """
 
     def __init__(self, catalogue: Catalogue, read_definition: Callable[[str, str], str | None]) -> None:
@@ -28,7 +27,7 @@ class SurveyRevisions:
         """Return the survey at a revision, the newest for None; None if there is none. Never blocks.
 
         Raises:
-            RevisionNotLoaded: it has to be read from the database first, by :meth:`get`.
+            RevisionNotLoaded: :meth:`get` must read it first.
         """
         newest = self._catalogue.surveys.get(survey_id)
         if revision is None or (newest is not None and newest.revision == revision):

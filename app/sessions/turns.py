@@ -1,4 +1,4 @@
-"""Begins sessions and submits commands to them. Safe from any thread."""
+"""Begins sessions and submits commands to them."""
 
 import logging
 import time
@@ -28,19 +28,19 @@ from .subscribers import Subscriber, Subscribers
 from .validation import check_command, validate_command
 
 JOIN_TIMEOUT_S = 3.0
-"""Seconds that a connecting participant may wait for their session."""
+"""For a connecting participant's session."""
 
 READ_RETRY_S = 1.0
-"""Seconds for which no participant waits for a database that has just failed to answer another one's read."""
+"""No participant waits for a database that failed this recently."""
 
 
 log = logging.getLogger("stepkeep.service")
 
 
 class SessionTurns:
-    """Every way to change a session but erasure.
+    """Every way to change a session but erasure. Safe from any thread.
 
-    A result is returned only after COMMIT; subscribers in this and other processes are notified of each change.
+    A result is returned only after COMMIT; subscribers in all processes are notified.
     """
 
     def __init__(
@@ -63,16 +63,15 @@ class SessionTurns:
         self._read_again_at = 0.0
 
     def after_fork(self) -> None:
-        """Start empty in a forked child."""
         self.pending.after_fork()
 
     def get_or_create(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool]:
         """Return the session, begun if there was none, and whether it existed.
 
-        A stored session that can't be read is set aside, and a new one begins.
+        An unreadable session is set aside, and a new one begins.
 
         Raises:
-            NoSuchSurvey: there is no session, and no such survey to begin.
+            NoSuchSurvey: there is no session, and no such survey.
             Unavailable: the database did not answer.
         """
         try:
@@ -93,19 +92,17 @@ class SessionTurns:
     def join(
         self, key: SessionKey, *, is_audio_mode: bool, subscriber: Subscriber | None, callback: ResultCallback
     ) -> tuple[Snapshot, int, bool]:
-        """Return the session of a connecting participant, its stored version, and whether it existed.
+        """Return a connecting participant's session, its stored version, and whether it existed.
 
-        As :meth:`get_or_create`, but while the database is unavailable: a session that this process knows is
-        returned as it knows it, and a participant who is certainly new begins a session that is stored later (its
-        version is 0 until then).
+        While the database is unavailable, a known session is returned as this process knows it, and a certainly new
+        participant begins one that is stored later (version 0 until then).
 
         Args:
-            subscriber: the connection, which is not notified of such a beginning,
-            callback: but gets its result.
+            subscriber: not notified of that beginning; ``callback`` gets its result.
 
         Raises:
-            NoSuchSurvey: there is no session, and no such survey to begin.
-            Unavailable: the database is unavailable, and there may be a session.
+            NoSuchSurvey: there is no session, and no such survey.
+            Unavailable: the database is, and there may be a session.
         """
         queued = self.pending.predicted(key)
         if queued is None:
@@ -132,7 +129,7 @@ class SessionTurns:
 
         Raises:
             Unavailable, MessageIdReused, SessionUnreadable: see ``Writer.submit``.
-            InvalidInput: the command's values can't be saved.
+            InvalidInput: its values can't be saved.
         """
         check_command(command)
         result = self._writer.submit(key, _with_message_id(command))
@@ -143,16 +140,14 @@ class SessionTurns:
     def submit_or_queue(
         self, key: SessionKey, command: AnyCommand, subscriber: Subscriber, callback: ResultCallback
     ) -> Result | Queued:
-        """Return the committed result of a participant's command, or queue the command to be committed later.
+        """Return the committed result of a participant's command, or queue it.
 
-        The command's values are strict JSON already: interfaces check each message once, when they decode it.
-
-        No participant waits longer than STEPKEEP_PENDING_AFTER_S for an unavailable database. While it is unavailable,
-        and until all that was queued is committed, commands are decided in memory and wait in their order.
+        Its values must be strict JSON already. No participant waits longer than STEPKEEP_PENDING_AFTER_S. Until an
+        outage is over and its queue committed, commands are decided in memory and wait in order.
 
         Args:
-            subscriber: the connection that sends the command; it is not notified of the change.
-            callback: gets the result of a queued command, in another thread.
+            subscriber: the sender, not notified of the change.
+            callback: gets a queued command's result, in another thread.
 
         Raises:
             Overloaded: the queue is full; nothing was done.
@@ -173,10 +168,9 @@ class SessionTurns:
         return self.pending.accept(key, command, partial(self._latest, key), callback)
 
     def submit_many(self, turns: Sequence[Turn]) -> list[Result | Exception]:
-        """Return the result of each command, in order, committed; one that fails does not fail the others.
+        """Return each command's result, or what :meth:`submit` would raise, in order; failures are independent.
 
-        For many turns at once (imports, tests, simulations): one transaction for ``batch_limit`` of them. What
-        :meth:`submit` would raise for a turn is in its place.
+        One transaction for ``batch_limit`` of them.
         """
         invalid = {number: problem for number, turn in enumerate(turns) if (problem := validate_command(turn[1]))}
         valid = [(key, _with_message_id(command)) for n, (key, command) in enumerate(turns) if n not in invalid]
@@ -213,9 +207,9 @@ class SessionTurns:
         with suppress(SessionUnreadable):
             snapshot = self._queries.load(key)
             if snapshot is None or snapshot.state.version <= self._subscribers.newest_version(key):
-                return  # known by now: this process's own commit, whose notification is slower than its result
+                return  # this process's own commit: its notification is slower than its result
             if self.pending.holds(key):
-                # It may contain pending turns, committed by an attempt that seemed to fail: their senders get acks.
+                # It may contain pending turns whose commit seemed to fail: their senders get acks.
                 self.pending.rebase(key, snapshot.state, snapshot.survey)
             else:
                 self._subscribers.publish_here(snapshot)
@@ -251,7 +245,7 @@ class SessionTurns:
         return queued
 
     def _follow_up(self, key: SessionKey, result: Committed, sender: Subscriber | None) -> None:
-        # Duplicates too: the store's own retry finds a commit whose reply was lost as a duplicate.
+        # Duplicates too: a retry finds a commit whose reply was lost as one.
         if isinstance(result.event, Answered):
             for step in result.event.failed_conditions:
                 metrics.FAILED_CONDITIONS.inc()
@@ -276,10 +270,7 @@ class SessionTurns:
 
 
 def _with_message_id(command: AnyCommand) -> AnyCommand:
-    """Return the command with a message id, so that a retry after a commit with unknown outcome counts once.
-
-    Begin, Draft and Expire change nothing when they are repeated, and go without.
-    """
+    """Add a message id, so that a retry after an unknown outcome is idempotent; Begin, Draft and Expire are."""
     if command.message_id is not None or isinstance(command, Begin | Draft | Expire):
         return command
     return replace(command, message_id=new_message_id())

@@ -1,7 +1,4 @@
-"""Validates commands before they are decided, the same for every interface. Pure.
-
-The survey's own rules are in ``survey/flow.py``.
-"""
+"""Validates commands before they are decided; the survey's own rules are in ``survey/flow.py``."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,14 +8,14 @@ from ..errors import InvalidInput
 from ..survey import AnyCommand, Note, Save, Update
 
 MAX_STATE_BYTES = 1024 * 1024
-"""Bytes of a saved state as JSON; a participant's answer is at most 64 KiB."""
+"""As JSON; a participant's answer is at most 64 KiB."""
 
 MAX_STEP_LENGTH = 255
-"""Characters of the name of a step or an action that an integrator may use."""
+"""Characters of an integrator's step or action."""
 
 
 def validate_command(command: AnyCommand) -> InvalidInput | None:
-    """Return the error that :func:`check_command` would raise, or None."""
+    """Return the error of :func:`check_command`, or None."""
     try:
         check_command(command)
     except InvalidInput as problem:
@@ -27,7 +24,7 @@ def validate_command(command: AnyCommand) -> InvalidInput | None:
 
 
 def check_command(command: AnyCommand) -> None:
-    """Raise InvalidInput if the command has values that JSON can't hold exactly, or that are too large."""
+    """Raise InvalidInput if a value is too large or not strict JSON."""
     match command:
         case Save():
             _check_state(

@@ -1,7 +1,6 @@
-"""The survey core: what a survey is, and what a command does to a session.
+"""The survey core, pure: times and ids arrive on the command.
 
-Pure: values in, values out; times and ids arrive on the command. :func:`decide` makes the event of a command,
-:func:`apply` the state after an event. The step types are in :mod:`.types`.
+:func:`decide` makes a command's event, :func:`apply` the state after it.
 """
 
 from . import commands

@@ -1,4 +1,4 @@
-"""Commands to a session. Values only; ``flow.decide`` returns their outcome."""
+"""Commands to a session."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +10,9 @@ class Command:
     """What all commands have.
 
     Attributes:
-        at: when it arrived, microseconds since 1970 UTC.
-        message_id: the sender's own id, unique within the session, so that a resent command is applied once; None if
-            it is never resent.
-        expected_version: the session version that the command requires, if it does.
+        at: arrival in microseconds since 1970 UTC.
+        message_id: unique within the session, so that a resent command is applied once; None if never resent.
+        expected_version: the session version that the command requires.
     """
 
     at: int
@@ -23,8 +22,6 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begin(Command):
-    """Begin a session that does not exist yet."""
-
     is_audio_mode: bool = False
 
 
@@ -57,7 +54,7 @@ class SetMode(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft(Command):
-    """Keep the half-typed answer of a step; None removes it."""
+    """Keep a half-typed answer; None removes it."""
 
     step: str
     value: Any
@@ -70,7 +67,7 @@ class Restart(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Save(Command):
-    """Replace the whole state; the steps need not be the survey's."""
+    """Replace the state; the steps need not be the survey's."""
 
     current_step: str
     answers: Mapping[str, Any]
@@ -81,14 +78,14 @@ class Save(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update(Command):
-    """Replace parts of the state; ``changes`` has fields of :class:`Save` by name."""
+    """Replace fields of :class:`Save`, by name."""
 
     changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Command):
-    """Add an integrator's own entry to the history; the state does not change."""
+    """Add an integrator's entry to the history only."""
 
     action: str
     step: str | None

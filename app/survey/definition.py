@@ -1,7 +1,6 @@
-"""A survey as its file defines it, and parsing it.
+"""A survey as its file defines it.
 
-Everything that can be wrong with a survey is refused when it is parsed, with the file, the place and the reason. Code
-that has a :class:`Survey` never checks it again.
+Parsing refuses everything that can be wrong; code with a :class:`Survey` never checks again.
 """
 
 import hashlib
@@ -58,25 +57,24 @@ class Survey(StrictModel):
 
     def model_post_init(self, _context: object) -> None:
         self._require_unique_ids()
-        _ = self.graph  # compiles the rules and checks where they lead
+        _ = self.graph  # compiles and checks the rules
 
-    # Cached properties: pydantic's private attributes cost a microsecond an access, and each turn has four.
+    # Pydantic's private attributes cost a microsecond an access, four times a turn.
     @cached_property
     def definition(self) -> str:
-        """The survey as JSON with defaults filled in; parsing it gives the same revision.
+        """As JSON with defaults; parsing it gives the same revision.
 
-        Access and retention are not part of it: they apply to sessions of all revisions.
+        Without access and retention, which apply to sessions of all revisions.
         """
         return strict_json.encode(self.model_dump(mode="json", exclude={"access", "retention"}))
 
     @cached_property
     def revision(self) -> str:
-        """The first 128 bits, in hex, of the SHA-256 of the definition."""
+        """The first 128 bits of the definition's SHA-256, in hex."""
         return hashlib.sha256(self.definition.encode()).hexdigest()[:32]
 
     @cached_property
     def graph(self) -> StepGraph:
-        """Where each step can lead."""
         return StepGraph.build(
             rules={step.id: self._compile_rules(step) for step in self.steps},
             possible_answers={step.id: step.possible_answers() for step in self.steps},
@@ -84,22 +82,20 @@ class Survey(StrictModel):
 
     @cached_property
     def steps_by_id(self) -> Mapping[str, Step]:
-        """The steps by their ids, in order."""
         return {step.id: step for step in self.steps}
 
     @cached_property
     def client_steps(self) -> Mapping[str, Mapping[str, Any]]:
-        """The steps as clients get them, by their ids: defaults filled in, without rules."""
+        """The steps as clients get them: with defaults, without rules."""
         return {step.id: step.model_dump(mode="json", exclude={"next"}) for step in self.steps}
 
     @property
     def first_step(self) -> str:
-        """The id of the step that a walk starts with."""
         return self.steps[0].id
 
     @cached_property
     def expires_after_us(self) -> int | None:
-        """Microseconds without a change after which an unfinished session expires."""
+        """Microseconds without a change."""
         return duration_us(self.expires_after)
 
     @cached_property
@@ -110,7 +106,7 @@ class Survey(StrictModel):
     def with_defaults(self, *, expires_after: str | None, retention: str | None) -> "Survey":
         """Return the survey with these durations where its file sets none.
 
-        The definition and the revision stay those of the file: the server's defaults can change at any time.
+        Definition and revision stay: the server's defaults can change.
         """
         defaults = {
             name: duration
@@ -127,11 +123,9 @@ class Survey(StrictModel):
         return copy
 
     def step(self, step_id: str) -> Step | None:
-        """Return the step with this id."""
         return self.steps_by_id.get(step_id)
 
     def client_step(self, step_id: str) -> Mapping[str, Any] | None:
-        """Return the step with this id as clients get it."""
         return self.client_steps.get(step_id)
 
     def _require_unique_ids(self) -> None:
@@ -154,10 +148,10 @@ class Survey(StrictModel):
 
 
 def parse_survey(text: str, file: str) -> Survey:
-    """Return the survey that the text of a survey file defines.
+    """Return the survey that a file's text defines.
 
     Args:
-        text: YAML; or JSON if the name ends with ``.json``.
+        text: YAML, or JSON if the name ends with ``.json``.
         file: the name, for messages.
 
     Raises:
@@ -174,7 +168,7 @@ def parse_survey(text: str, file: str) -> Survey:
 
 
 def parse_definition(definition: str, name: str) -> Survey:
-    """Return the survey of a definition (``Survey.definition``) or of another survey in JSON.
+    """Return the survey of a definition in JSON.
 
     Raises:
         SurveyFileError: with the place and the reason.
@@ -183,16 +177,13 @@ def parse_definition(definition: str, name: str) -> Survey:
         return Survey.model_validate_json(definition)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        # A misspelt field is also a missing one; the name in the file is the better hint.
+        # A misspelt field is also a missing one; its name is the better hint.
         first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
         raise SurveyFileError(name, _place(first["loc"]), validation_message(first)) from error
 
 
 def survey_json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a survey file.
-
-    It describes what a schema can: which step a rule leads to, for instance, only :func:`parse_survey` checks.
-    """
+    """Return the JSON Schema of a survey file; only :func:`parse_survey` checks rules."""
     schema = Survey.model_json_schema(mode="validation")
     for step_type in STEP_TYPES.values():
         model = schema["$defs"][step_type.__name__]
@@ -201,7 +192,7 @@ def survey_json_schema() -> dict[str, Any]:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """Return e.g. ``steps[3].options`` for pydantic's location, which also names the member of the union."""
+    """Return e.g. ``steps[3].options`` for pydantic's location, which also names the union's member."""
     place = ""
     for index, part in enumerate(location):
         if isinstance(part, int):

@@ -1,8 +1,7 @@
-"""Events: what happened to a session. Its state is the fold of its events.
+"""Events: what happened to a session.
 
-An event says where it led, so that applying it never needs the survey: editing a survey cannot change an old session.
-The meaning of an event type never changes. A new meaning is a new type, or a new ``schema`` of the type with an
-upcaster in :data:`UPCASTERS`.
+An event says where it led, so that editing a survey cannot change an old session. The meaning of a type never changes:
+add a type, or a ``schema`` with an upcaster in :data:`UPCASTERS`.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +14,8 @@ class Event:
     """What all events have.
 
     Attributes:
-        action: the event's name in history.
-        at: when it happened, microseconds since 1970 UTC.
+        action: the name in history.
+        at: microseconds since 1970 UTC.
     """
 
     action: ClassVar[str]
@@ -39,11 +38,11 @@ class Answered(Event):
     """A step was answered.
 
     Attributes:
-        to: the current step after it; ``end`` if it completed the survey.
-        keep: how many steps of the step history stay, counted from its start.
+        to: the new current step; ``end`` completes the survey.
+        keep: how many first steps of the step history stay.
         then: the steps that follow them.
-        dropped: the steps that left the route; their answers become drafts.
-        failed_conditions: the steps with a condition that failed to evaluate.
+        dropped: steps that left the route; their answers become drafts.
+        failed_conditions: steps with a condition that failed to evaluate.
     """
 
     action: ClassVar[str] = "answered"
@@ -58,7 +57,7 @@ class Answered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WentBack(Event):
-    """The participant returned to ``step``, the previous one."""
+    """The participant returned to the previous step."""
 
     action: ClassVar[str] = "went_back"
     step: str
@@ -66,7 +65,7 @@ class WentBack(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WentTo(Event):
-    """The participant went to ``step``; ``keep`` and ``then`` as in :class:`Answered`."""
+    """The participant went to ``step``; see :class:`Answered`."""
 
     action: ClassVar[str] = "went_to"
     step: str
@@ -84,7 +83,7 @@ class ModeSet(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drafted(Event):
-    """The draft of a step was set; null removed it."""
+    """A draft was set; null removed it."""
 
     action: ClassVar[str] = "drafted"
     step: str
@@ -118,7 +117,7 @@ class Noted(Event):
     """An integrator's own entry; it changes no state.
 
     Attributes:
-        label: the action as the integrator named it.
+        label: the integrator's action.
     """
 
     action: ClassVar[str] = "noted"
@@ -143,7 +142,7 @@ EVENT_TYPES: Mapping[str, type[AnyEvent]] = {
 
 
 class Record(NamedTuple):
-    """An event as it is stored: four columns, and the other fields as JSON data."""
+    """A stored event: four columns, and the other fields as JSON."""
 
     action: str
     at: int
@@ -155,17 +154,17 @@ class Record(NamedTuple):
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 UPCASTERS: Mapping[str, tuple[Upcaster, ...]] = {}
-"""By action: functions from data of schema 1 to 2, from 2 to 3, and so on."""
+"""By action: functions from schema 1 to 2, 2 to 3, and so on."""
 
 _COLUMNS = frozenset({"at", "step", "answer"})
-_RENAMED = {"label": "action"}  # its name in the Python API
+_RENAMED = {"label": "action"}  # the Python API's name
 _LISTS = frozenset({"then", "dropped", "failed_conditions", "step_history"})
-# Left out of the data if empty, as in most answers.
+# Left out if empty, as in most answers.
 _OPTIONAL_LISTS = frozenset({"then", "dropped", "failed_conditions"})
 
 
 class UnknownEvent(ValueError):
-    """A record that this release does not know."""
+    """This release does not know the record."""
 
 
 def _data_fields(event_type: type[AnyEvent]) -> tuple[tuple[str, str], ...]:
@@ -182,7 +181,7 @@ _HAS_ANSWER = frozenset(action for action, kind in EVENT_TYPES.items() if "answe
 
 
 def to_record(event: AnyEvent) -> Record:
-    """Return the event as it is stored; :func:`from_record` reverses it."""
+    """Return the event as it is stored."""
     action = event.action
     data = {
         key: value for name, key in _FIELDS[action] if (value := getattr(event, name)) or name not in _OPTIONAL_LISTS
@@ -195,7 +194,7 @@ def from_record(record: Record) -> AnyEvent:
     """Return the event of a record.
 
     Raises:
-        UnknownEvent: there is no such action, or the data does not fit it.
+        UnknownEvent: unknown action, or unfitting data.
     """
     event_type = EVENT_TYPES.get(record.action)
     if event_type is None:

@@ -1,7 +1,4 @@
-"""The rules of the walk: what a command does to a session (docs/protocol.md, docs/surveys.md).
-
-Every interface uses :func:`decide`; none has rules of its own.
-"""
+"""The rules of every interface: what a command does to a session (docs/protocol.md, docs/surveys.md)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +18,7 @@ RejectCode = Literal[
     "at_start",
     "completed",
     "expired",
-    # The service turns these into errors of its API; participants never get them.
+    # For the service's API only; participants never get them.
     "no_session",
     "already_begun",
     "version_conflict",
@@ -31,11 +28,7 @@ RejectCode = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """Why a command was refused; the session did not change.
-
-    Attributes:
-        message: for the participant.
-    """
+    """Why a command was refused; the session did not change."""
 
     code: RejectCode
     message: str
@@ -44,11 +37,11 @@ class Rejection:
 def decide(  # noqa: C901 - one case a command
     survey: Survey | None, state: SessionState | None, command: AnyCommand
 ) -> AnyEvent | Rejection:
-    """Return the one event that the command makes, or why it is refused. Never raises.
+    """Return the command's one event, or why it is refused. Never raises.
 
     Args:
-        survey: the revision that the session is pinned to, for Begin and Restart the newest; None if the session
-            belongs to no known survey: then only Save, Update, Note and Expire are possible.
+        survey: the session's revision, for Begin and Restart the newest; None (unknown) allows only Save, Update, Note
+            and Expire.
         state: None if there is no session yet.
     """
     if command.expected_version is not None:
@@ -77,20 +70,20 @@ def decide(  # noqa: C901 - one case a command
 
 
 def status_at(survey: Survey | None, state: SessionState, at: int) -> Status:
-    """Return the status at a time: a session expires without any event."""
+    """Return the status at a time: a session expires without an event."""
     deadline = expires_at(survey, state)
     return state.status if deadline is None or at < deadline else "expired"
 
 
 def expires_at(survey: Survey | None, state: SessionState) -> int | None:
-    """Return when the session expires, microseconds since 1970 UTC; None if it does not."""
+    """Return the time in microseconds since 1970 UTC; None if it does not expire."""
     if survey is None or survey.expires_after_us is None or state.status != "in_progress":
         return None
     return state.updated_at + survey.expires_after_us
 
 
 def progress(survey: Survey | None, state: SessionState) -> float:
-    """Return the share of steps that are done, 0 to 1, assuming the longest way to the end."""
+    """Return the share of steps done, 0 to 1, assuming the longest way to the end."""
     if state.status == "completed":
         return 1.0
     done = len(state.step_history)
@@ -165,10 +158,9 @@ def _answer(survey: Survey, state: SessionState, command: Answer) -> AnyEvent | 
 def _answered_at_end(
     survey: Survey, state: SessionState, command: Answer, answers: Mapping[str, Any]
 ) -> Answered | None:
-    """Return the event of the usual answer: the first one to the current step, which no earlier rule reads.
+    """Return the event of the usual answer: the first to the current step, read by no earlier rule.
 
-    None if the whole route must be followed. The event is the one that :func:`_answered` returns, in a third of the
-    time.
+    A fast path of :func:`_answered`, in a third of its time. None if the whole route must be followed.
     """
     step = command.step
     if step != state.current_step or step in state.answers:

@@ -1,7 +1,7 @@
 """The route of a session: the walk from the first step that follows the answers.
 
-A session keeps the part of its route before its position (``step_history``). So an answer at the end of a long route
-needs the rules of one step only, and those of steps whose rules read the answer (``StepGraph.dependents``).
+A session stores its route (``step_history``), so an answer needs only the rules of its step and of
+``StepGraph.dependents``.
 """
 
 from collections.abc import Mapping
@@ -18,10 +18,9 @@ class Route:
     """The steps of a walk, in order.
 
     Attributes:
-        steps: each step once; all but the last are answered, the last can be.
-        leads_to: where the last step leads once it is answered: the end, or back to a step of the route where a cycle
-            closes; None while the last step has no answer.
-        failed_conditions: the steps with a condition that failed to evaluate on the way.
+        steps: each once; all but the last are answered.
+        leads_to: after the last: the end, or the step where a cycle closes; None while it has no answer.
+        failed_conditions: steps with a condition that failed to evaluate.
     """
 
     steps: tuple[str, ...]
@@ -29,39 +28,36 @@ class Route:
     failed_conditions: tuple[str, ...] = ()
 
     def position_after(self, step: str) -> str:
-        """Return the position after a step of the route."""
         index = self.steps.index(step) + 1
         if index < len(self.steps):
             return self.steps[index]
         return self.leads_to or step
 
     def before(self, step: str) -> tuple[str, ...]:
-        """Return the part of the route before ``step``; all of it for the end."""
+        """Return the route before ``step``; all of it for the end."""
         return self.steps if step == END else self.steps[: self.steps.index(step)]
 
 
 def whole_route(survey: Survey, state: SessionState) -> Route:
-    """Return the route of a session, including answered steps after the position."""
+    """Return the route, including answered steps after the position."""
     known = _known_route(state)
     return _follow(survey, known, len(known) - 1, state.answers, _passed_unanswered(state), frozenset())
 
 
 def is_on_route(survey: Survey, state: SessionState, step: str) -> bool:
-    """Return whether the step is on the route."""
     if step == state.current_step or step in state.step_history:
         return True
-    # Beyond the position there is a route only if the participant went back.
+    # Answered steps beyond the position exist only if the participant went back.
     return state.current_step in state.answers and step in whole_route(survey, state).steps
 
 
 def reroute(
     survey: Survey, state: SessionState, changed: str, answers: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Route]:
-    """Return the answers that stay on the route after the answer to one step changed, and the route that follows them.
+    """Return the answers that stay after one changed, and their route.
 
-    Rules can read an answer that leaves the route, so leaving can change the route again. Each pass removes at least
-    one answer, so the loop ends. If a rule reads the answer of a later step, even the answer just given can leave: then
-    the walk waits at that step.
+    Rules can read an answer that leaves, so leaving can change the route again; each pass removes an answer, so the
+    loop ends. If a rule reads a later step's answer, even the new one can leave: the walk waits there.
     """
     route = _route_after(survey, state, changed, answers)
     while True:
@@ -77,7 +73,7 @@ def reroute(
 
 
 def difference(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
-    """Return how many steps ``after`` has in common with the start of ``before``, and the steps that follow them."""
+    """Return the length of the common start, and the steps of ``after`` beyond it."""
     shorter = min(len(before), len(after))
     if before[:shorter] == after[:shorter]:
         return shorter, after[shorter:]
@@ -86,19 +82,17 @@ def difference(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[int, tu
 
 
 def _known_route(state: SessionState) -> tuple[str, ...]:
-    """Return the route up to the session's position."""
     if state.status == "completed":
         return state.step_history
     return (*state.step_history, state.current_step)
 
 
 def _passed_unanswered(state: SessionState) -> frozenset[str]:
-    """Return the steps before the position that have no answer: a saved state can have such steps."""
+    """Return the steps before the position without an answer, as a saved state can have."""
     return frozenset(step for step in state.step_history if step not in state.answers)
 
 
 def _route_after(survey: Survey, state: SessionState, changed: str, answers: Mapping[str, Any]) -> Route:
-    """Return the route after one answer changed, evaluating only rules that the change can affect."""
     known = _known_route(state)
     affected = survey.graph.dependents.get(changed, frozenset()) | {changed}
     first = next((index for index, step in enumerate(known) if step in affected), len(known) - 1)
@@ -116,10 +110,10 @@ def _follow(
     """Walk on from ``known[first]`` to the end of the route.
 
     Args:
-        known: the route before the change, up to the position.
-        first: the first of its steps whose rules must be evaluated.
+        known: the route before the change.
+        first: the first step whose rules must be evaluated.
         passed: steps without an answer at which the walk does not stop.
-        affected: the steps whose rules can lead elsewhere than before.
+        affected: steps whose rules can lead elsewhere than before.
     """
     steps = list(known[: first + 1])
     visited = set(steps)

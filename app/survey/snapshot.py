@@ -1,4 +1,4 @@
-"""A session at one version, as every interface shows it."""
+"""A session at one version."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from .state import SessionState
 
 
 class SessionKey(NamedTuple):
-    """Identifies a session: one participant's of one survey."""
+    """Identifies one participant's session of one survey."""
 
-    # A tuple, because each turn looks it up six times.
+    # A tuple: each turn looks it up six times.
     survey_id: str
     user_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A session, with the survey revision that it is pinned to (None if that revision is unknown).
+    """A session with its survey revision (None if unknown).
 
     Attributes:
-        as_of: microseconds since 1970 UTC at which the session was in this state; None for the present.
+        as_of: when it was so, in microseconds since 1970 UTC; None for the present.
     """
 
     key: SessionKey
@@ -32,7 +32,7 @@ class Snapshot:
     as_of: int | None = None
 
     def to_dict(self, at: int) -> dict[str, Any]:
-        """Return the object ``session`` of docs/protocol.md, with its status at a time (``as_of`` if that is set)."""
+        """Return ``session`` of docs/protocol.md, with its status at ``as_of`` or a time."""
         state = self.state
         at = at if self.as_of is None else self.as_of
         return {
@@ -49,7 +49,7 @@ class Snapshot:
         }
 
     def to_full_dict(self, at: int) -> dict[str, Any]:
-        """Return the object of :meth:`to_dict` with version and times."""
+        """Return :meth:`to_dict` with version and times."""
         state = self.state
         return {
             **self.to_dict(at),
@@ -61,10 +61,10 @@ class Snapshot:
 
     @property
     def step(self) -> Mapping[str, Any] | None:
-        """The current step as clients see it; None when completed, or if the revision is unknown."""
+        """As clients see it; None when completed, or if the revision is unknown."""
         return self.survey.client_step(self.state.current_step) if self.survey is not None else None
 
     @property
     def progress(self) -> float:
-        """The share of the survey that is done, 0 to 1."""
+        """The share of the survey done, 0 to 1."""
         return progress(self.survey, self.state)

@@ -1,7 +1,4 @@
-"""The state of a session: the fold of its events.
-
-:func:`apply` never fails, and needs nothing but the state and the event.
-"""
+"""The state of a session: the fold of its events."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +9,7 @@ from .events import Answered, AnyEvent, Drafted, Expired, ModeSet, Noted, Restar
 Status = Literal["in_progress", "completed", "expired"]
 
 END = "end"
-"""The target of rules that complete the survey, and the current step of a completed session."""
+"""The target of rules that complete the survey."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +17,13 @@ class SessionState:
     """One participant's walk through one survey.
 
     Attributes:
-        version: the number of the session's events.
-        survey_revision: the revision on which the walk began; None if it belongs to no known survey.
+        version: the number of events.
+        survey_revision: of the walk's beginning; None if the survey is unknown.
         current_step: ``end`` when completed.
-        answers: by step, exactly the answers on the route, in its order.
+        answers: by step, exactly those on the route, in its order.
         step_history: the route before the current step, oldest first.
         drafts: by step, half-typed answers, and answers that left the route.
-        session_data: an integrator's own data.
+        session_data: an integrator's.
         started_at, updated_at, completed_at: microseconds since 1970 UTC.
     """
 
@@ -45,19 +42,19 @@ class SessionState:
 
     @property
     def draft(self) -> Any:  # noqa: ANN401 - half-typed: any JSON
-        """The draft of the current step."""
+        """The current step's."""
         return self.drafts.get(self.current_step)
 
 
 def fold(events: Iterable[AnyEvent], state: SessionState | None = None) -> SessionState | None:
-    """Return the state after these events, oldest first, beginning from ``state``; None if there is none."""
+    """Return the state after these events, oldest first; None if there is none."""
     for event in events:
         state = apply(state, event)
     return state
 
 
 def apply(state: SessionState | None, event: AnyEvent) -> SessionState:  # noqa: C901 - one case an event
-    """Return the state after ``event``; total, so that any history can be folded."""
+    """Return the state after ``event``; never fails, so that any history can be folded."""
     before = state if state is not None else _initial(event.at)
     match event:
         case Answered():
@@ -89,7 +86,6 @@ def _after(state: SessionState, event: AnyEvent, **changes: Any) -> SessionState
 
 
 def _initial(at: int) -> SessionState:
-    """The state before the first event."""
     return SessionState(
         version=0,
         survey_revision=None,
@@ -131,7 +127,7 @@ def _answered(state: SessionState, event: Answered) -> SessionState:
             if value is not None:
                 drafts[step] = value
     completed = event.to == END
-    # Without `replace`, which takes four times as long: most events are answers.
+    # `replace` takes four times as long, and most events are answers.
     return SessionState(
         version=state.version + 1,
         survey_revision=state.survey_revision,

@@ -1,8 +1,4 @@
-"""Where each step of a survey can lead, and what follows from that before anybody answers.
-
-Which steps can be reached, whether every walk can end, how many steps are left at most (for progress), and whose rules
-read which answers (so that a changed answer re-evaluates only those).
-"""
+"""Where each step can lead: reachability, endless cycles, remaining steps, and whose rules read which answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +8,7 @@ from .expressions import Condition, EvaluationError
 from .state import END
 
 Rules = tuple[tuple[Condition | None, str], ...]
-"""Compiled rules of one step, each with the step it leads to; a condition of None always holds."""
+"""Each condition with the step it leads to; None always holds."""
 
 _Edges = Mapping[str, frozenset[str]]
 
@@ -22,10 +18,10 @@ class StepGraph:
     """The steps and the edges between them.
 
     Attributes:
-        ids: the steps in the order of the file.
-        following: by step, the next one in the list, or the end.
-        remaining: by step, the most steps that can be left, itself included.
-        dependents: by step, the other steps whose rules read its answer.
+        ids: in the order of the file.
+        following: the next step in the list, or the end.
+        remaining: the most steps that can be left, this one included.
+        dependents: the other steps whose rules read its answer.
     """
 
     ids: tuple[str, ...]
@@ -42,7 +38,7 @@ class StepGraph:
 
         Args:
             rules: by step, in the order of the file.
-            possible_answers: by step, all its answers if they can be listed; then its edges are exact.
+            possible_answers: by step, if they can be listed; then its edges are exact.
 
         Raises:
             ValueError: a step cannot be reached, or no answer leaves a cycle.
@@ -61,11 +57,11 @@ class StepGraph:
         )
 
     def next_step(self, step: str, answers: Mapping[str, Any]) -> tuple[str, bool]:
-        """Return the step that follows ``step`` for these answers, and whether a condition failed to evaluate."""
+        """Return the step that follows, and whether a condition failed to evaluate."""
         return _next_step(step, self.rules[step], self.following[step], answers, self.ids)
 
     def fixed_next_step(self, step: str) -> str | None:
-        """Return the step that follows ``step`` for all answers; None if it depends on them."""
+        """Return the step that follows for all answers; None if it depends on them."""
         rules = self.rules[step]
         if not rules:
             return self.following[step]
@@ -73,7 +69,7 @@ class StepGraph:
         return target if condition is None else None
 
     def dependencies(self, step: str) -> frozenset[str] | None:
-        """Return the other steps whose answers decide which step follows ``step``; None if any may."""
+        """Return the other steps whose answers decide what follows; None if any may."""
         read: set[str] = set()
         for condition, _ in self.rules[step]:
             if condition is None:
@@ -101,7 +97,7 @@ def _next_step(
 
 
 def _targets(step: str, rules: Rules, following: str, possible_answers: tuple[object, ...] | None) -> frozenset[str]:
-    """Return where the step can lead: exact if its rules read only its own answer, and its answers can be listed."""
+    """Exact if the rules read only the step's own answer, and its answers can be listed."""
     conditions = [condition for condition, _ in rules if condition is not None]
     if possible_answers is not None and all(condition.step_ids == frozenset() for condition in conditions):
         return frozenset(_next_step(step, rules, following, {step: answer}, ())[0] for answer in possible_answers)
@@ -155,13 +151,13 @@ def _dependents(ids: Sequence[str], rules: Mapping[str, Rules]) -> dict[str, fro
 
 
 def _most_remaining(ids: tuple[str, ...], edges: _Edges) -> dict[str, int]:
-    """Return, by step, the most steps that are left from it, itself included.
+    """Return, by step, the most steps that are left, itself included.
 
-    Along every edge the number falls by at least one, except within a cycle, whose steps count as one stretch of that
-    many steps. So progress, done / (done + left), never falls while the walk goes forward.
+    The number falls along every edge but within a cycle, which counts as one stretch of its length. So progress, done /
+    (done + left), never falls while the walk goes forward.
     """
     left: dict[str, int] = {}
-    for cycle in _strongly_connected(ids, edges):  # each after those that it leads to
+    for cycle in _strongly_connected(ids, edges):  # each after its targets
         beyond = max(
             (left.get(target, 0) for step in cycle for target in edges[step] if target not in cycle),
             default=0,
@@ -174,7 +170,7 @@ def _most_remaining(ids: tuple[str, ...], edges: _Edges) -> dict[str, int]:
 def _strongly_connected(  # noqa: C901, PLR0915 - one algorithm, as it is published
     ids: tuple[str, ...], edges: _Edges
 ) -> list[set[str]]:
-    """Return the strongly connected components, each after those it leads to (Tarjan 1972, without recursion)."""
+    """Each component after those it leads to (Tarjan 1972, without recursion)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []

@@ -6,10 +6,10 @@ import yaml
 
 
 class InvalidYaml(Exception):
-    """Text that is not YAML as survey files use it.
+    """Not YAML as survey files use it.
 
     Attributes:
-        place: for instance ``line 3, column 7``.
+        place: e.g. ``line 3, column 7``.
     """
 
     def __init__(self, place: str, problem: str) -> None:
@@ -19,19 +19,14 @@ class InvalidYaml(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset without dates, and with duplicate keys refused.
-
-    Dates stay text: a survey's ``min: 1900-01-01`` means YYYY-MM-DD. PyYAML keeps the last of two equal keys, which
-    hides a mistake.
-    """
+    """YAML's safe subset; dates stay text (``min: 1900-01-01``), and duplicate keys are refused."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._flattened: set[int] = set()
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        # PyYAML calls this once for the mapping and once for each merge of it; the second time the merged keys are
-        # already in it, and would look like duplicates.
+        # PyYAML calls this again for each merge; merged keys would then look like duplicates.
         if id(node) in self._flattened:
             return
         self._flattened.add(id(node))

@@ -1,7 +1,7 @@
-"""The step types: one module each, listed in :data:`STEP_TYPES`.
+"""The step types.
 
-To add a type, write its module and add the class to ``Step``, ``STEP_TYPES`` and ``StepType``;
-``tests/survey/test_types.py`` names what it lacks.
+To add one, write its module and list it in ``Step``, ``STEP_TYPES`` and ``StepType``; ``tests/survey/test_types.py``
+names what it lacks.
 """
 
 from collections.abc import Mapping
@@ -21,13 +21,12 @@ from .step import BaseStep, InvalidAnswer, Rule, SampleRequest, Statistic, Stric
 from .text import TextStep
 
 StepType = Literal["choice", "choices", "text", "number", "scale", "date", "boolean", "info"]
-"""The names of the types, as in survey files."""
+"""As in survey files."""
 
 Step = Annotated[
     ChoiceStep | ChoicesStep | TextStep | NumberStep | ScaleStep | DateStep | BooleanStep | InfoStep,
     Field(discriminator="type"),
 ]
-"""A step of any type."""
 
 STEP_TYPES: Mapping[str, type[BaseStep]] = {
     "choice": ChoiceStep,
@@ -39,7 +38,6 @@ STEP_TYPES: Mapping[str, type[BaseStep]] = {
     "boolean": BooleanStep,
     "info": InfoStep,
 }
-"""The registry: every type by its name."""
 
 __all__ = [
     "CODES",

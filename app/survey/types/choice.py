@@ -1,4 +1,4 @@
-"""Choice: one of several options. Also the options that ``choices`` shares."""
+"""Choice: one of several options; also the options of ``choices``."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
@@ -33,7 +33,6 @@ class Option(StrictModel):
 
 
 def _whole_option(option: object) -> object:
-    """Return an option as an object with a label, also if the file has its value only."""
     if isinstance(option, bool):
         raise ValueError("true and false cannot be options; in YAML, put Yes and No into quotes")
     if isinstance(option, str | int | float):
@@ -76,11 +75,11 @@ class OptionsStep(BaseStep):
 
     @cached_property
     def values(self) -> Mapping[OptionValue, OptionValue]:
-        """The values in order, each under itself: a value that is equal (1.0) leads to the one in the file (1)."""
+        """The values by themselves: an equal one (1.0) leads to the one in the file (1)."""
         return {option.value: option.value for option in self.options}
 
     def check_option(self, value: object) -> OptionValue:
-        """Return the value of the chosen option."""
+        """Return the chosen option's value."""
         if isinstance(value, str | int | float) and not isinstance(value, bool):  # True equals 1 and is no option
             chosen = self.values.get(value)
             if chosen is not None:
@@ -135,10 +134,10 @@ def find_option(codes: Mapping[Any, CodedValue], value: object) -> CodedValue | 
 
 
 def number_options(revisions: Mapping[str, OptionsStep], codes: range) -> tuple[CodedValue, ...]:
-    """Return the options of all revisions in the newest one's order, with codes.
+    """Return all revisions' options, in the newest one's order, with codes.
 
-    If all values are whole numbers within ``codes``, they are the codes. Otherwise options are numbered from the oldest
-    revision on, so that a code has the same meaning in every export.
+    Values are codes if all are whole numbers within ``codes``; otherwise options are numbered from the oldest revision
+    on, so that a code means the same in every export.
     """
     numbers: dict[OptionValue, int] = {}
     for step in reversed(list(revisions.values())):

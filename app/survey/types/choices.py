@@ -67,7 +67,7 @@ class ChoicesStep(OptionsStep):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        """One column an option, named by its code; codes that would make odd names (-1) are not taken from values."""
+        """One column an option, named by its code, unless codes would make odd names (-1)."""
         coded = number_options(revisions, range(CODES.stop))
         prompt = newest(revisions).prompt
         columns = tuple(
@@ -82,6 +82,6 @@ def _to_cells(codes: Mapping[Any, CodedValue], value: object) -> Sequence[Cell] 
         return None
     chosen = [find_option(codes, item) for item in value]
     distinct = {option.code for option in chosen if option is not None}
-    if len(distinct) < len(chosen):  # an item is no option, or occurs twice
+    if len(distinct) < len(chosen):  # no option, or twice
         return None
     return [int(option.code in distinct) for option in codes.values()]

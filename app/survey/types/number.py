@@ -1,4 +1,4 @@
-"""Number: a finite number. Also the check of numbers that ``scale`` shares."""
+"""Number: a finite number."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class NumberStep(BaseStep):
 
 
 def check_number(value: object, low: float | None, high: float | None) -> int | float:
-    """Return the number if it is finite and within the bounds, both inclusive.
+    """Return the number if it is finite and within the inclusive bounds.
 
     Raises:
         InvalidAnswer: it is not.
@@ -63,7 +63,7 @@ def check_number(value: object, low: float | None, high: float | None) -> int | 
 
 
 def check_whole_number(value: object, low: float | None, high: float | None) -> int:
-    """Return the whole number within the bounds, both inclusive; 3.0 becomes 3.
+    """Return the whole number within the inclusive bounds; 3.0 becomes 3.
 
     Raises:
         InvalidAnswer: it is none.
@@ -81,5 +81,5 @@ def _to_cells(value: object) -> Sequence[Cell] | None:
 
 
 def whole_to_cells(value: object) -> Sequence[Cell] | None:
-    """Return the cell of a whole number."""
+    """Return a whole number's cell."""
     return (value,) if isinstance(value, int) and not isinstance(value, bool) else None

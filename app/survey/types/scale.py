@@ -60,5 +60,5 @@ class ScaleStep(BaseStep):
 
 
 def _code_to_cells(value: object) -> Sequence[Cell] | None:
-    # The type first: `in` compares a value of another type with each number of the range.
+    # The type first: `in` compares another type with each number of the range.
     return (value,) if type(value) is int and value in CODES else None

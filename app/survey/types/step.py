@@ -1,4 +1,4 @@
-"""What every step type has in common, and what each type defines."""
+"""What all step types have in common, and what each defines."""
 
 import datetime
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from .columns import AnswerColumns
 T = TypeVar("T")
 
 Value = str | int | float | bool
-"""One answer, or one item of an answer that is a list."""
+"""An answer, or one item of a list."""
 
 Statistic = Literal["labels", "numbers", "lengths", "years"]
-"""What analytics compute from answers: counts by label, by number, by length of text, or by year."""
+"""Counts by label, number, length of text, or year."""
 
 
 class InvalidAnswer(ValueError):
-    """A value that the step does not accept; the message is for the participant."""
+    """The step does not accept a value; the message is for the participant."""
 
 
 class StrictModel(BaseModel):
@@ -31,7 +31,7 @@ class StrictModel(BaseModel):
 
 
 class Random(Protocol):
-    """The methods of ``random.Random`` that samples need; the survey package has no randomness of its own."""
+    """The methods of ``random.Random`` that samples need; this package has no randomness."""
 
     def random(self) -> float: ...
     def gauss(self, mu: float, sigma: float) -> float: ...
@@ -46,8 +46,8 @@ class SampleRequest:
     """What a sample answer depends on.
 
     Attributes:
-        level: position between the lowest answer (0) and the highest (1), for answers that have an order.
-        lean: 0 to 1, the same for each answer to a step: which answers without an order are frequent.
+        level: 0 (lowest answer) to 1 (highest), for ordered answers.
+        lean: 0 to 1, one value a step: which unordered answers are frequent.
     """
 
     random: Random
@@ -57,7 +57,7 @@ class SampleRequest:
 
 
 def _condition_text(value: object) -> object:
-    """YAML reads a bare ``true`` as a boolean; as a condition it is the expression ``true``."""
+    """YAML reads a bare ``true`` as a boolean; the condition is the expression ``true``."""
     return str(value).lower() if isinstance(value, bool) else value
 
 
@@ -87,7 +87,7 @@ class BaseStep(StrictModel):
         answering_s: median seconds that a demo participant takes to answer, without reading.
     """
 
-    # The revision of a survey is a hash over the fields in this order. Subclasses add `type` and their own fields.
+    # A survey's revision hashes the fields in this order.
     id: Annotated[
         str,
         Field(
@@ -126,7 +126,7 @@ class BaseStep(StrictModel):
         return value
 
     def check(self, value: object) -> Any:  # noqa: ANN401 - any JSON
-        """Return an answer, which is not empty, in the form in which it is stored.
+        """Return a non-empty answer in its stored form.
 
         Raises:
             InvalidAnswer: the step does not accept the value.
@@ -134,7 +134,6 @@ class BaseStep(StrictModel):
         raise NotImplementedError
 
     def accepts(self, value: object) -> bool:
-        """Return whether :meth:`check` accepts the value."""
         try:
             self.check(value)
         except InvalidAnswer:
@@ -142,19 +141,19 @@ class BaseStep(StrictModel):
         return True
 
     def is_empty(self, value: object) -> bool:
-        """Return whether the value means that the participant gave no answer."""
+        """Return whether the value means no answer."""
         return value is None
 
     def possible_answers(self) -> tuple[object, ...] | None:
-        """Return all answers of the step in their stored form, or None if they are too many to list."""
+        """Return all possible answers in stored form; None if they are too many."""
         return None
 
     def labels(self) -> Mapping[Value, str]:
-        """Return the labels of the values that analytics count one by one, in the order in which they are shown."""
+        """Return the labels of values that analytics count, in display order."""
         return {}
 
     def option_label(self, _value: object) -> str | None:
-        """Return the text that the participant chose, where the file gives it apart from the value."""
+        """Return the chosen text, where the file gives it apart from the value."""
         return None
 
     def sample(self, request: SampleRequest) -> object:
@@ -163,10 +162,10 @@ class BaseStep(StrictModel):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        """Return the columns that exports have for the step.
+        """Return the step's columns in exports.
 
         Args:
-            revisions: the step by revision of the survey, newest first; not empty.
+            revisions: by survey revision, newest first; not empty.
         """
         raise NotImplementedError
 
@@ -175,11 +174,10 @@ class BaseStep(StrictModel):
 
 
 def newest(revisions: Mapping[str, T]) -> T:
-    """Return the first of the revisions."""
     return next(iter(revisions.values()))
 
 
 def require_ordered(low: Any, high: Any) -> None:  # noqa: ANN401 - two numbers or two dates
-    """Raise ValueError if both bounds exist and ``min`` is greater than ``max``."""
+    """Raise ValueError if ``min`` is greater than ``max``."""
     if low is not None and high is not None and low > high:
         raise ValueError(f"min {low} is greater than max {high}")

@@ -12,7 +12,7 @@ from .columns import AnswerColumn, AnswerColumns, Cell
 from .step import BaseStep, InvalidAnswer, SampleRequest, newest
 
 _PATTERN_OPTIONS = re2.Options()
-_PATTERN_OPTIONS.log_errors = False  # the error is raised; without this it is also written to stderr
+_PATTERN_OPTIONS.log_errors = False  # else also written to stderr
 
 _PHRASES = (
     "since last week", "mostly in the evening", "when I climb stairs", "it comes and goes", "better after a rest",
@@ -50,7 +50,7 @@ class TextStep(BaseStep):
 
     @cached_property
     def fullmatch(self) -> Any:  # noqa: ANN401 - re2 has no types
-        """The function that matches a whole answer; None without a pattern."""
+        """Matches a whole answer; None without a pattern."""
         return None if self.pattern is None else _compile(self.pattern).fullmatch
 
     def check(self, value: object) -> str:
