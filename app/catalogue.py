@@ -1,4 +1,4 @@
-"""The surveys of this server: the survey files of one folder."""
+"""The surveys of this server, one file each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from .settings import Settings
 from .survey import Survey, parse_survey
 
 UNNAMED_SURVEY = "default"
-"""The survey id of sessions without a survey id, if no survey is the default."""
+"""The id of sessions without one, if there is no default survey."""
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 
@@ -21,7 +21,7 @@ class Catalogue:
     """The surveys by id, and the default survey.
 
     Attributes:
-        expires_after, retention: durations of surveys whose files set none; already applied to those in ``surveys``.
+        expires_after, retention: durations where files set none; already applied.
     """
 
     surveys: Mapping[str, Survey]
@@ -31,18 +31,18 @@ class Catalogue:
 
     @property
     def public_ids(self) -> tuple[str, ...]:
-        """The ids of the surveys that anyone can begin."""
+        """That anyone can begin."""
         return tuple(survey.id for survey in self.surveys.values() if survey.access == "public")
 
     def with_defaults(self, survey: Survey) -> Survey:
-        """Return the survey, or an older revision of it, with the server's durations where it sets none."""
+        """Return a revision with the server's durations where it sets none."""
         return survey.with_defaults(expires_after=self.expires_after, retention=self.retention)
 
     def survey(self, survey_id: str | None) -> Survey:
-        """Return the survey with this id; for None the default survey.
+        """Return the survey; for None the default one.
 
         Raises:
-            NoSuchSurvey: there is none; the message names the public surveys.
+            NoSuchSurvey: the message names the public surveys.
         """
         survey = self.surveys.get(self.default_id if survey_id is None else survey_id)
         if survey is None:
@@ -51,10 +51,10 @@ class Catalogue:
 
 
 def read_catalogue(settings: Settings) -> Catalogue:
-    """Return the surveys of the folder ``surveys_dir``; none if it does not exist.
+    """Return the surveys of ``surveys_dir``; none if it does not exist.
 
     Raises:
-        SurveyFileError: a file is wrong, two files have the same id, or no file has that of the default survey.
+        SurveyFileError: an invalid file, a duplicate id, or no default survey.
     """
     surveys: dict[str, Survey] = {}
     files: dict[str, str] = {}
@@ -79,7 +79,7 @@ def read_catalogue(settings: Settings) -> Catalogue:
 
 
 def default_survey_id(settings: Settings) -> str:
-    """Return the id of the default survey, for migrations."""
+    """Return the default survey's id, for migrations."""
     return read_catalogue(settings).default_id
 
 

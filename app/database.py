@@ -1,4 +1,4 @@
-"""The simple Python API: sessions for scripts, without a server.
+"""The Python API for scripts, without a server.
 
 ::
 
@@ -7,7 +7,7 @@
     db = get_database()
     db.save_session(user_id="user123", current_step="S1", answers={}, step_history=[])
 
-The steps need not exist in a survey file. A write that returns True is committed.
+The steps need not exist in a survey file.
 """
 
 import os
@@ -25,7 +25,7 @@ from .survey import Note, Save, Snapshot, Update
 
 
 class SessionDict(TypedDict):
-    """A session; the times are RFC 3339 in UTC."""
+    """A session; times are RFC 3339 in UTC."""
 
     user_id: str
     survey_id: str
@@ -68,19 +68,19 @@ class Database:
         is_audio_mode: bool = False,  # noqa: FBT001, FBT002 - as above
         session_data: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Replace the session's whole state; create the session if there is none.
+        """Replace the session's whole state, creating the session if necessary.
 
         Args:
             answers: any JSON, by step.
             step_history: the steps before the current one, oldest first.
-            session_data: any JSON object of the application.
+            session_data: any JSON object.
 
         Returns:
             True: the state is committed.
 
         Raises:
-            InvalidInput: an argument is invalid; nothing was written.
-            Unavailable: the state can't be saved now; repeating the call is safe.
+            InvalidInput: nothing was written.
+            Unavailable: not saved now; repeating the call is safe.
         """
         key = self.store.queries.key(user_id)
         path = tuple(step_history) if isinstance(step_history, list | tuple) else step_history
@@ -97,7 +97,6 @@ class Database:
         return True
 
     def load_session(self, user_id: str) -> SessionDict | None:
-        """Return the session, or None if there is none."""
         snapshot = self.store.queries.load(self.store.queries.key(user_id))
         return None if snapshot is None else self._to_dict(snapshot)
 
@@ -113,7 +112,7 @@ class Database:
         """Change parts of the session's state; those that are None stay.
 
         Returns:
-            True: the change is committed. False: the session does not exist.
+            True: committed. False: the session does not exist.
 
         Raises:
             InvalidInput, Unavailable: as :meth:`save_session`.
@@ -136,16 +135,16 @@ class Database:
         step: str | None = None,
         answer: Any = None,  # noqa: ANN401 - any JSON
     ) -> bool:
-        """Add an entry to the session's history, which does not change its state.
+        """Add an entry to the history, without changing the state.
 
         Returns:
-            True: the entry is committed. False: the session does not exist.
+            True: committed. False: the session does not exist.
         """
         command = Note(at=self.store.clock(), message_id=new_message_id(), action=action, step=step, answer=answer)
         return self._submit(user_id, command)
 
     def get_session_history(self, user_id: str, limit: int = 100) -> list[HistoryDict]:
-        """Return the newest entries of the session's history, newest first."""
+        """Return the newest entries, newest first."""
         entries = self.store.queries.history(self.store.queries.key(user_id), limit=limit, newest_first=True)
         return [_entry_dict(entry) for entry in entries]
 
@@ -158,7 +157,6 @@ class Database:
         return self.store.erasure.delete(self.store.queries.key(user_id))
 
     def close(self) -> None:
-        """Close the database's connections."""
         self.store.close()
 
     def _submit(self, user_id: str, command: Update | Note) -> bool:
@@ -177,7 +175,7 @@ _guard = threading.Lock()
 
 
 def get_database() -> Database:
-    """Return the database of this process, opened with the settings of the environment at the first call.
+    """Return this process's database, opened with the environment's settings at the first call.
 
     Thread-safe; a forked child opens its own.
 
@@ -192,7 +190,7 @@ def get_database() -> Database:
 
 
 def _reset_after_fork() -> None:
-    # The child would inherit a lock that another thread of the parent holds. The store resets itself.
+    # The child would inherit a lock that another thread holds. The store resets itself.
     global _instance, _guard  # noqa: PLW0603 - as above
     _guard = threading.Lock()
     _instance = None
@@ -204,7 +202,7 @@ os.register_at_fork(after_in_child=_reset_after_fork)
 def _entry_dict(entry: HistoryEntry) -> HistoryDict:
     record = entry.record
     return {
-        # An entry of add_history_entry has the caller's action, not the event's name.
+        # add_history_entry's action is the caller's, not the event's name.
         "action": record.data.get("action", record.action) if record.action == "noted" else record.action,
         "step": record.step,
         "answer": record.answer,

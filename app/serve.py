@@ -1,6 +1,6 @@
 """``python -m app.serve``, which is ``make run``: check the configuration once, then become gunicorn.
 
-A taken port, an unreachable database or an invalid survey file is one clear line, not a worker that restarts for ever.
+So an error is one clear line, not a worker that restarts for ever.
 """
 
 import os
@@ -15,7 +15,7 @@ from .web import check_settings
 
 
 def main() -> None:
-    """Serve, or exit with code 1 and one line that gives the reason."""
+    """Serve, or exit with code 1 and one line."""
     try:
         settings = effective_settings(read_settings())
         check_settings(settings)
@@ -41,13 +41,13 @@ def main() -> None:
 
 
 def effective_settings(settings: Settings) -> Settings:
-    """Return the settings, in development mode if only this machine can connect and no setting says otherwise.
+    """Return the settings, in development mode if only this machine can connect and none says otherwise.
 
     Raises:
         ConfigurationError: other machines could connect without authentication.
     """
     if is_loopback(settings.host):
-        # A public URL or a proxy means that others connect through this machine.
+        # With a public URL or a proxy, others connect through this machine.
         is_explicit = not settings.model_fields_set.isdisjoint({"environment", "public_url", "proxies"})
         return settings if is_explicit else settings.model_copy(update={"environment": "development"})
     if "environment" in settings.model_fields_set and settings.environment == "development":

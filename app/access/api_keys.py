@@ -19,6 +19,8 @@ _NONE = hashlib.sha256(b"no key").hexdigest()
 
 
 class NewKey(NamedTuple):
+    """A key when it is created."""
+
     key_id: str
     text: str
     secret_hash: str

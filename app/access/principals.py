@@ -15,9 +15,7 @@ from ..errors import Forbidden, Unauthorized
 from ..survey import SessionKey
 
 Scope = Literal["sessions:read", "sessions:write", "export", "metrics", "webhooks", "admin"]
-"""``sessions:read`` includes statistics; ``sessions:write`` erasure and invitations; ``export`` participants' data and
-surveys' answers; ``admin`` the audit log.
-"""
+"""``sessions:read`` includes statistics; ``sessions:write`` erasure; ``admin`` reads the audit log."""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 

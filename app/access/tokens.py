@@ -17,7 +17,7 @@ from ..survey import SessionKey
 from .principals import Participant
 
 MAX_LENGTH = 1024
-"""The longest survey and user ids need 420."""
+"""Characters; the longest survey and user ids need 420."""
 
 _SHAPE = re.compile(r"\.?[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 """Canonical only: itsdangerous ignores foreign characters and spare bits in base64 (RFC 4648, 3.5 and 12)."""

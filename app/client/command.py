@@ -1,4 +1,4 @@
-"""Commands that wait for their acknowledgement, and the order in which they are sent."""
+"""Unacknowledged commands, and their order."""
 
 import contextlib
 from concurrent.futures import Future, InvalidStateError
@@ -7,17 +7,15 @@ from typing import Any
 from ..errors import StepkeepError
 
 DRAFT = ""
-"""The draft's key in the queue; no command has this id."""
+"""Its key in the queue; no command has this id."""
 
 
 class PendingCommand:
     """A command without an acknowledgement yet.
 
     Attributes:
-        id: its message id.
-        command: its message.
-        is_pending: the server answered ``pending``: it commits the command once its database is available.
-        future: is set to the result by the client; for callbacks and ``concurrent.futures.wait``.
+        is_pending: the server will commit it once its database is available.
+        future: set by the client; for callbacks and ``concurrent.futures.wait``.
     """
 
     def __init__(self, command: dict[str, Any]) -> None:
@@ -28,24 +26,22 @@ class PendingCommand:
 
     @property
     def done(self) -> bool:
-        """Whether :meth:`result` would return or raise at once."""
         return self.future.done()
 
     def result(self, timeout_s: float | None = None) -> dict[str, Any]:
         """Wait for the ``ack`` and return it: the command is committed. The listener must not call this.
 
         Raises:
-            Rejected: the survey's rules reject the command.
+            Rejected: by the survey's rules.
             CommandRefused: the server does not accept the message.
-            PermanentlyRefused: the server refuses the connection; the outbox keeps the command.
-            ClientClosed: the client was closed first; the outbox keeps the command.
-            TimeoutError: there is no answer yet; the client keeps trying.
+            PermanentlyRefused, ClientClosed: the client stopped; the outbox keeps the command.
+            TimeoutError: not yet; the client keeps trying.
         """
         return self.future.result(timeout_s)
 
 
 def resolve(command: PendingCommand, result: dict[str, Any] | StepkeepError) -> None:
-    """Set the result, unless there is one: the ack and the closing of the client can coincide."""
+    """Set the result once: the ack and the closing of the client can coincide."""
     with contextlib.suppress(InvalidStateError):
         if isinstance(result, StepkeepError):
             command.future.set_exception(result)
@@ -54,7 +50,7 @@ def resolve(command: PendingCommand, result: dict[str, Any] | StepkeepError) -> 
 
 
 class SendQueue:
-    """The messages to send on the current connection, in order. Not thread-safe: used under the client's lock."""
+    """The current connection's messages, in order. Not thread-safe: used under the client's lock."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, str] = {}
@@ -77,11 +73,10 @@ class SendQueue:
         return key, text
 
     def mark_answered(self, key: str) -> None:
-        """Count a command as answered, by ``pending``, though it may have to be sent again."""
+        """Count a command as answered (``pending``), though it may be sent again."""
         self._unanswered.discard(key)
 
     def remove(self, key: str) -> None:
-        """Remove a command that has its final answer."""
         self._unanswered.discard(key)
         self._sent.pop(key, None)
         self._waiting.pop(key, None)
@@ -91,7 +86,7 @@ class SendQueue:
         self._sent.pop(DRAFT, None)
 
     def rewind(self) -> None:
-        """Queue all sent messages again, in order, before the waiting ones; a waiting draft replaces a sent one."""
+        """Queue all sent messages again, before the waiting ones; a waiting draft replaces a sent one."""
         if DRAFT in self._waiting:
             self._sent.pop(DRAFT, None)
         self._waiting = {**self._sent, **self._waiting}

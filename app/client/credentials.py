@@ -1,4 +1,4 @@
-"""The client's token: how it is sent, how it is kept out of the log, and when the server refuses it."""
+"""The client's token: sending it, keeping it out of the log, and its refusal."""
 
 import logging
 import re
@@ -6,20 +6,19 @@ import re
 from .errors import BadToken, NotAdmitted, PermanentlyRefused
 
 _FINAL_CODES = frozenset({4400, 4401, 4403, 4404})
-"""Close codes with which the server would refuse the same connection again (docs/protocol.md)."""
+"""The server would refuse again (docs/protocol.md)."""
 
 _NOT_ADMITTED_CODES = frozenset({4401, 4403})
-"""Those of them that a different token may change."""
+"""A different token may help."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-"""RFC 6750, 2.1. Any other text could inject headers into the handshake."""
+"""RFC 6750, 2.1; other text could inject headers."""
 
 
 class _NoDebugLog(logging.LoggerAdapter[logging.Logger]):
-    """The log of the WebSocket library without DEBUG, where it writes out the token and answers."""
+    """At DEBUG the WebSocket library logs the token and answers."""
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
-        """Return whether a record is logged: never at DEBUG, whatever the logger's level."""
         return level > logging.DEBUG and super().isEnabledFor(level)
 
 
@@ -30,7 +29,7 @@ def authorization_header(token: str | None) -> dict[str, str]:
     """Return the headers of the handshake.
 
     Raises:
-        BadToken: no token has these characters.
+        BadToken: the text can't be a token.
     """
     if token is None:
         return {}

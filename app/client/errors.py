@@ -1,15 +1,15 @@
-"""The errors of the client; all are StepkeepErrors with a stable code."""
+"""The errors of the client, each with a stable code."""
 
 from pathlib import Path
 
 from ..errors import ConfigurationError, InvalidInput, StepkeepError, Unavailable
 
 MAX_COMMAND_BYTES = 64 * 1024
-"""The server closes a connection with 1009 after a longer message (docs/protocol.md)."""
+"""After a longer message the server closes with 1009 (docs/protocol.md)."""
 
 
 class Rejected(StepkeepError):
-    """The survey's rules reject the command; nothing was saved. ``code`` is a reject code of docs/protocol.md."""
+    """The survey's rules reject the command; ``code`` is a reject code of docs/protocol.md."""
 
     http_status = 422
 
@@ -19,7 +19,7 @@ class Rejected(StepkeepError):
 
 
 class CommandRefused(StepkeepError):
-    """The server does not accept the message. ``code`` is an error code of docs/protocol.md."""
+    """The server does not accept the message; ``code`` is an error code of docs/protocol.md."""
 
     http_status = 400
 
@@ -29,7 +29,7 @@ class CommandRefused(StepkeepError):
 
 
 class PermanentlyRefused(StepkeepError):
-    """The server closed with a code that another attempt would not change; the client has stopped."""
+    """Another attempt would not change the close code; the client has stopped."""
 
     code = "permanently_refused"
 
@@ -40,9 +40,9 @@ class PermanentlyRefused(StepkeepError):
 
 
 class NotAdmitted(PermanentlyRefused):
-    """The server did not accept the token (4401), or not for this session (4403).
+    """The token is not accepted (4401), or not for this session (4403).
 
-    A new client with a valid token and the same outbox delivers the commands that wait.
+    A new client with a valid token delivers the outbox.
     """
 
     code = "not_admitted"
@@ -58,7 +58,7 @@ class BadToken(InvalidInput):
 
 
 class ClientClosed(Unavailable):
-    """The client is not started, or closed; unacknowledged commands are in its outbox."""
+    """The client is not started, or closed; unacknowledged commands stay in its outbox."""
 
     code = "client_closed"
 
@@ -77,7 +77,7 @@ class OutboxInUse(ConfigurationError):
 
 
 class OutboxOwnerMismatch(ConfigurationError):
-    """The outbox file holds commands of another session, which must not become answers of this one."""
+    """The outbox holds commands of another session, which must not become answers of this one."""
 
     code = "outbox_owner_mismatch"
 
@@ -100,7 +100,7 @@ class OutboxFailed(Unavailable):
 
 
 class CommandTooLarge(InvalidInput):
-    """The server would refuse the command because of its size; it was not accepted."""
+    """Too large for the server; the command was not accepted."""
 
     code = "too_large"
 
@@ -110,7 +110,7 @@ class CommandTooLarge(InvalidInput):
 
 
 class NotSendable(InvalidInput):
-    """The value is not JSON, or not strict JSON; the command was not accepted."""
+    """Not strict JSON; the command was not accepted."""
 
     code = "not_sendable"
 

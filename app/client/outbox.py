@@ -1,7 +1,4 @@
-"""Outboxes: the client's unacknowledged commands, in order, in memory or in a file that outlives the process.
-
-A command is a message of docs/protocol.md: a dictionary with type and id.
-"""
+"""Outboxes: unacknowledged commands, in order. A command is a message of docs/protocol.md."""
 
 import errno
 import json
@@ -19,10 +16,10 @@ from .errors import OutboxFailed, OutboxInUse, OutboxOwnerMismatch
 log = logging.getLogger("stepkeep.client")
 
 _COMPACT_FROM_LINES = 128
-"""Shorter files are not compacted, which takes two flushes."""
+"""Compaction takes two flushes."""
 
 _COMPACT_RATIO = 4
-"""A file is compacted when at most one line in so many is still needed: a quarter line per command, on average."""
+"""Compact at one needed line in so many: a quarter line per command, on average."""
 
 
 class Outbox(Protocol):
@@ -33,15 +30,15 @@ class Outbox(Protocol):
         ...
 
     def add(self, command: dict[str, Any]) -> None:
-        """Store the command as durably as the outbox can before returning."""
+        """Return once the command is as durable as possible."""
         ...
 
     def remove(self, command_id: str) -> None:
-        """Remove the command if it is there; never raises."""
+        """Remove the command if present; never raises."""
         ...
 
     def close(self) -> None:
-        """Release the outbox for other clients; its commands stay."""
+        """Release the outbox; its commands stay."""
         ...
 
 
@@ -52,36 +49,33 @@ class MemoryOutbox:
         self._commands: dict[str, dict[str, Any]] = {}
 
     def load(self, owner: str) -> list[dict[str, Any]]:  # noqa: ARG002 - the object belongs to its creator
-        """Return its commands, oldest first."""
         return list(self._commands.values())
 
     def add(self, command: dict[str, Any]) -> None:
-        """Keep the command."""
         self._commands[command["id"]] = command
 
     def remove(self, command_id: str) -> None:
-        """Forget the command."""
         self._commands.pop(command_id, None)
 
     def close(self) -> None:
-        """Do nothing: memory is nobody else's."""
+        """Do nothing."""
 
 
 class FileOutbox:
-    """Keeps commands in a file of JSON lines that only its owner can read (mode 0600).
+    """Keeps commands in a file of JSON lines, mode 0600.
 
-    Each line is ``{"owner": session}``, ``{"add": command}`` or ``{"remove": id}``. An addition is on the disk (fsync)
-    before :meth:`add` returns. A removal need not be: if it is lost, the command is sent again, and the server knows
-    its id. A crash leaves at most one incomplete last line, of a command that was not accepted; it is overwritten.
+    Each line is ``{"owner": session}``, ``{"add": command}`` or ``{"remove": id}``. Additions are flushed (fsync). A
+    removal may be lost: the server knows the resent command's id. A crash leaves at most one incomplete last line,
+    never accepted; it is overwritten.
 
     Args:
-        path: the file, which is created if missing; its folder is not. Its lock is ``path.lock``.
+        path: created if missing, its folder not. The lock is ``path.lock``.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._mutex = threading.Lock()
-        # Not thread_local: the thread that closes need not be the one that opened.
+        # Another thread than the opening one may close.
         self._lock = FileLock(f"{self._path}.lock", thread_local=False, mode=OWNER_ONLY)
         self._file: int | None = None
         self._commands: dict[str, dict[str, Any]] = {}
@@ -93,9 +87,9 @@ class FileOutbox:
         """Lock and open the file; return its commands, oldest first.
 
         Raises:
-            OutboxInUse: another client has the file open, in this or another process.
-            OutboxOwnerMismatch: the file has commands of another session.
-            OutboxFailed: the file can't be opened.
+            OutboxInUse: a client, of any process, has it open.
+            OutboxOwnerMismatch: it has another session's commands.
+            OutboxFailed: it can't be opened.
         """
         with self._mutex:
             self._acquire()
@@ -110,7 +104,7 @@ class FileOutbox:
         """Write the command to the disk.
 
         Raises:
-            OutboxFailed: it could not be written, e.g. to a full disk; the file is unchanged.
+            OutboxFailed: not written, e.g. to a full disk; the file is unchanged.
         """
         with self._mutex:
             try:
@@ -120,7 +114,7 @@ class FileOutbox:
             self._commands[command["id"]] = command
 
     def remove(self, command_id: str) -> None:
-        """Remove the command; a failure is only logged, since it means just that the command is sent again."""
+        """Remove the command; a failure only means that it is sent again."""
         with self._mutex:
             if self._file is None or self._commands.pop(command_id, None) is None:
                 return
@@ -132,7 +126,6 @@ class FileOutbox:
                 log.warning("A command could not be removed from the outbox: %s", error.strerror)
 
     def close(self) -> None:
-        """Release the file for other clients."""
         with self._mutex:
             self._release()
 
@@ -164,7 +157,7 @@ class FileOutbox:
             raise OutboxFailed(self._path, error.strerror or type(error).__name__) from error
 
     def _read(self, content: bytes) -> None:
-        """Apply the lines; an incomplete last one is overwritten by the next."""
+        """An incomplete last line is overwritten by the next."""
         self._owner, self._commands = "", {}
         whole, newline, _ = content.rpartition(b"\n")
         self._size_bytes = len(whole) + len(newline)
@@ -175,7 +168,7 @@ class FileOutbox:
             log.warning("Skipped %d unreadable lines of an outbox; the file was damaged.", unreadable)
 
     def _apply(self, line: bytes) -> bool:
-        """Apply a line; return False if it is unreadable."""
+        """Return False if the line is unreadable."""
         try:
             match json.loads(line):
                 case {"add": {"id": str(command_id), "type": str()} as command}:
@@ -205,7 +198,7 @@ class FileOutbox:
         self._lines += 1
 
     def _undo_append(self) -> None:
-        """Cut off a refused command, or else accept no more commands, so that it is never loaded."""
+        """Cut off a refused command, or accept no more, so that it is never loaded."""
         if self._file is None:
             return
         try:
@@ -215,7 +208,6 @@ class FileOutbox:
             self._file = None
 
     def _rewrite(self) -> None:
-        """Replace the file by one with the remaining commands only, atomically."""
         content = _line({"owner": self._owner}) + b"".join(_line({"add": each}) for each in self._commands.values())
         aside = self._path.with_name(f"{self._path.name}.new")
         fresh = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
@@ -228,7 +220,7 @@ class FileOutbox:
             raise
         if self._file is not None:
             os.close(self._file)
-        # The old file has lost its name, and further additions to it would be lost.
+        # Additions to the old file would be lost.
         self._file, self._size_bytes, self._lines = fresh, len(content), 1 + len(self._commands)
         sync(self._path.absolute().parent)
 

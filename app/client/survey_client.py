@@ -23,26 +23,24 @@ from .transport import ABNORMAL_CLOSURE, INTERNAL_ERROR, close_code, encode, ope
 log = logging.getLogger("stepkeep.client")
 
 TRANSIENT_ERRORS = frozenset({"unavailable", "rate_limited"})
-"""Codes of error messages after which a command stays in the outbox."""
+"""Codes after which a command stays in the outbox."""
 
 MAX_UNANSWERED = 32
-"""Commands on the wire without an answer, so that a long outbox is sent no faster than the server works."""
+"""So that a long outbox is sent no faster than the server works."""
 
 
 class SurveyClient:
-    """One participant's connection to one survey, for as long as it is open. Thread-safe.
+    """One participant's connection to one survey. Thread-safe.
 
     Args:
-        origin: of the server, with the path prefix of a proxy if any: ``https://host/prefix``.
-        user_id: the participant.
+        origin: ``https://host/prefix``; the prefix is a proxy's.
         survey_id: None if the server has one survey, or a default.
-        is_audio_mode: the mode in which a new session begins.
-        token: the participant's (the part of their link after ``#``), or an API key with the scope ``sessions:write``;
-            unnecessary in development. It is sent in the handshake: use ``https://``.
-        outbox: None keeps commands in memory; a :class:`FileOutbox` keeps them beyond this process.
-        timeouts: timeouts, delays and attempts.
-        listener: is called with every message of the server, in order, in a thread of the client and before the
-            command that it answers gets its result. It should return soon: the next message waits.
+        is_audio_mode: in which a new session begins.
+        token: the part of the participant's link after ``#``, or an API key with the scope ``sessions:write``;
+            unnecessary in development. Use ``https://``: the handshake contains it.
+        outbox: None keeps commands in memory; a :class:`FileOutbox` outlives the process.
+        listener: called with every message, in order, in a client thread, before the command's result is set. The next
+            message waits for it.
 
     Raises:
         InvalidInput: the origin is invalid, or the token (BadToken).
@@ -93,7 +91,7 @@ class SurveyClient:
 
     @property
     def is_online(self) -> bool:
-        """Whether there is a connection on which the server has sent the session's state."""
+        """Whether the server has sent the session's state on an open connection."""
         return self._is_online
 
     @property
@@ -104,12 +102,12 @@ class SurveyClient:
 
     @property
     def session(self) -> dict[str, Any] | None:
-        """The session in the server's last message, pending commands included; None before the first one."""
+        """As in the server's last message, pending commands included; None before the first."""
         return self._session
 
     @property
     def version(self) -> int:
-        """The newest committed version in a message of the server; 0 before the first one."""
+        """The newest committed version received, or 0."""
         return self._version
 
     def start(self) -> None:
@@ -138,7 +136,7 @@ class SurveyClient:
         """Wait for a connection, and return the newest ``state`` message.
 
         Raises:
-            TimeoutError: there is no connection yet; the client keeps trying.
+            TimeoutError: not yet; the client keeps trying.
             PermanentlyRefused, ClientClosed: the client has stopped.
         """
         with self._changed:
@@ -172,31 +170,27 @@ class SurveyClient:
     def answer(self, step: str, value: object) -> PendingCommand:
         """Answer a step: the current one, or another on the path.
 
-        Raises, like all commands, before the outbox has the command:
-            NotSendable, CommandTooLarge: the command could never be sent.
+        Raises, like all commands, before the outbox has it:
+            NotSendable, CommandTooLarge: it could never be sent.
             OutboxFailed: the outbox can't be written.
             PermanentlyRefused, ClientClosed: the client has stopped.
         """
         return self._submit("answer", step=step, value=value)
 
     def back(self) -> PendingCommand:
-        """Go back to the previous step."""
         return self._submit("back")
 
     def goto(self, step: str) -> PendingCommand:
-        """Go to a step on the path."""
         return self._submit("goto", step=step)
 
     def set_mode(self, *, audio: bool) -> PendingCommand:
-        """Switch to audio or text mode."""
         return self._submit("mode", audio=audio)
 
     def restart(self) -> PendingCommand:
-        """Start the survey again."""
         return self._submit("restart")
 
     def draft(self, step: str, value: object) -> None:
-        """Send the draft of an answer; it is kept in memory only, and a newer one replaces it until it is sent."""
+        """Send a draft; it is kept in memory only, and a newer one replaces it."""
         text = encode({"type": "draft", "step": step, "value": value})
         with self._changed:
             self._check_open()
@@ -205,10 +199,10 @@ class SurveyClient:
 
     def _submit(self, kind: str, **fields: object) -> PendingCommand:
         text = encode({"type": kind, "id": new_message_id(), **fields})
-        command = PendingCommand(json.loads(text))  # a copy: the caller may change the value
+        command = PendingCommand(json.loads(text))  # the caller may change the value
         with self._changed:
             self._check_open()
-            self._outbox.add(command.command)  # under the lock: the outbox and the queue have the same order
+            self._outbox.add(command.command)  # under the lock: outbox and queue have the same order
             self._enqueue(command, text)
             self._changed.notify_all()
         return command
@@ -237,11 +231,11 @@ class SurveyClient:
             self._closing.wait(reconnect_delay_s(self._timeouts, code))
 
     def _connect_and_receive(self) -> int:
-        """Connect and receive until the connection ends; return the close code of a useful one.
+        """Connect and receive until the connection ends; return a useful one's close code.
 
         Raises:
-            PermanentlyRefused: the server would refuse the next connection too.
-            NotConnected: there was no connection, or the server did not get as far as the session's state.
+            PermanentlyRefused: the next connection would be too.
+            NotConnected: the session's state never arrived.
         """
         self._was_online = self._has_resolved = False
         began_at = time.monotonic()
@@ -287,7 +281,7 @@ class SurveyClient:
     def _update_session(self, message: dict[str, Any]) -> None:
         match message:
             case {"type": "state", "version": int(version)}:
-                self._version = version  # even if it is lower: the session was erased, or restored
+                self._version = version  # even if lower: the session was erased or restored
                 self._state = message
                 self._was_online = True
                 self._is_online = self._connection is not None and self._failure is None
@@ -299,7 +293,7 @@ class SurveyClient:
             self._session = message["session"]
 
     def _apply_answer(self, message: dict[str, Any]) -> tuple[PendingCommand, dict[str, Any] | StepkeepError] | None:
-        """Update the queue and the outbox; return the command and its result if the message is a final answer."""
+        """Update queue and outbox; return the command and its result if the answer is final."""
         command = self._commands.get(message["id"]) if isinstance(message.get("id"), str) else None
         if command is None:
             return None
@@ -327,7 +321,7 @@ class SurveyClient:
         return command, result
 
     def _pause(self) -> None:
-        """Wait, then send again from the oldest command on, so that the order is kept."""
+        """Then send again from the oldest command, so that the order is kept."""
         longest_s = min(self._timeouts.unavailable_delay_s * 2**self._pauses, self._timeouts.slow_delay_s)
         self._pauses += 1
         self._paused_until = time.monotonic() + jittered(longest_s, 0.5, 1)
@@ -342,7 +336,6 @@ class SurveyClient:
             log.exception("The listener failed; the client continues.")
 
     def _lose(self, connection: ClientConnection) -> None:
-        """Rewind the queue for the next connection; idempotent."""
         with self._changed:
             if self._connection is connection:
                 self._is_online, self._connection = False, None
@@ -351,7 +344,7 @@ class SurveyClient:
                 self._changed.notify_all()
 
     def _stop(self, failure: StepkeepError) -> list[PendingCommand]:
-        """Accept no more commands; return the unresolved ones, which must be resolved outside the lock."""
+        """Accept no more commands; the caller must resolve the returned ones outside the lock."""
         with self._changed:
             self._failure = failure
             self._is_online = False
@@ -376,7 +369,7 @@ class SurveyClient:
                         self._queue.remove_sent_draft()
 
     def _next(self) -> tuple[ClientConnection, str, str] | None:
-        """Wait for a message to send; return its connection, key and text, or None when the client has stopped."""
+        """None when the client has stopped."""
         with self._changed:
             while self._failure is None:
                 pause_s = self._paused_until - time.monotonic()

@@ -1,4 +1,4 @@
-"""Timeouts, delays and attempts of the client, and when it reconnects."""
+"""Timeouts, delays and attempts of the client."""
 
 import logging
 import random
@@ -21,28 +21,26 @@ from .errors import PermanentlyRefused
 log = logging.getLogger("stepkeep.client")
 
 BUSY_CODES = frozenset({1013, 4429})
-"""Close codes of an overloaded server, and of a client that exceeds a rate limit (docs/protocol.md)."""
+"""The server is overloaded, or a rate limit exceeded (docs/protocol.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientTimeouts:
-    """Timeouts, delays and attempts of a client.
+    """Timeouts, delays and attempts.
 
     Attributes:
-        connect_attempts: quick attempts to connect; slow ones follow until the client is closed.
-        connect_delay_s: upper limit of the delay after the first quick attempt; doubles with each, up to
-            ``connect_delay_max_s``. The delay is random below it, so that the clients of a failed server do not return
-            all at once.
-        slow_delay_s: between two slow attempts, give or take a quarter.
+        connect_attempts: quick ones; slow ones follow until the client is closed.
+        connect_delay_s: upper limit after the first quick attempt; doubles up to ``connect_delay_max_s``. Random below
+            it, so that clients do not return all at once.
+        slow_delay_s: between slow attempts, give or take a quarter.
         busy_delay_s: after close code 1013 or 4429, or up to half more.
-        send_attempts: of one message on one connection, before the client reconnects.
+        send_attempts: of a message on one connection, before reconnecting.
         send_delay_s: after the first send attempt; twice that after the second, and so on.
-        unavailable_delay_s: before a command that got ``unavailable`` or ``rate_limited`` is sent again; doubles while
-            nothing is acknowledged, up to ``slow_delay_s``.
-        open_timeout_s: for the connection and its handshake.
-        state_timeout_s: for the server's first message after that.
-        ping_interval_s: between two pings.
-        ping_timeout_s: for a pong, and for TCP's own acknowledgement, before the network counts as dead.
+        unavailable_delay_s: before a resend after ``unavailable`` or ``rate_limited``; doubles up to ``slow_delay_s``
+            while nothing is acknowledged.
+        open_timeout_s: for connection and handshake.
+        state_timeout_s: then for the first message.
+        ping_timeout_s: for a pong or TCP's acknowledgement.
         close_timeout_s: for the server's part of the closing handshake.
     """
 
@@ -73,7 +71,7 @@ class NotConnected(Unavailable):
 
 
 def reconnect_policy(timeouts: ClientTimeouts, closing: threading.Event) -> Retrying:
-    """Return the policy of attempts until a useful connection ends, PermanentlyRefused, or ``closing`` is set."""
+    """Retry until a useful connection ends, PermanentlyRefused, or ``closing`` is set."""
     return Retrying(
         retry=retry_if_not_exception_type(PermanentlyRefused),
         stop=stop_when_event_set(closing),

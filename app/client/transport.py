@@ -1,4 +1,4 @@
-"""A WebSocket connection to the server: its address, opening it, and sending a message."""
+"""A WebSocket connection to the server."""
 
 import contextlib
 import socket
@@ -25,17 +25,17 @@ from .timeouts import ClientTimeouts
 
 INTERNAL_ERROR = 1011
 ABNORMAL_CLOSURE = 1006
-"""The code of a connection that ended without a close frame (RFC 6455, 7.1.5)."""
+"""The connection ended without a close frame (RFC 6455, 7.1.5)."""
 
 _MAX_SERVER_MESSAGE_BYTES = 64 * 1024 * 1024
-"""A session with 1,000 answers of 64 KiB each."""
+"""1,000 answers of 64 KiB each."""
 
 
 def encode(command: dict[str, Any]) -> str:
     """Return the text of a message.
 
     Raises:
-        NotSendable: the server would not accept a value in it.
+        NotSendable: not strict JSON.
         CommandTooLarge: more than 64 KiB.
     """
     try:
@@ -50,7 +50,7 @@ def encode(command: dict[str, Any]) -> str:
 
 
 def socket_url(origin: str, user_id: str, survey_id: str | None, *, is_audio_mode: bool) -> str:
-    """Return the URL of the WebSocket of a participant's session.
+    """Return the WebSocket URL of a session.
 
     Raises:
         InvalidInput: the origin is not like ``https://host:port/prefix``.
@@ -67,12 +67,12 @@ def socket_url(origin: str, user_id: str, survey_id: str | None, *, is_audio_mod
 
 @contextlib.contextmanager
 def open_connection(url: str, headers: Mapping[str, str], timeouts: ClientTimeouts) -> Iterator[ClientConnection]:
-    """Open a connection for the duration of the block; raises what ``websockets`` raises."""
+    """Open a connection for the block; raises what ``websockets`` raises."""
     with connect(
         url,
         additional_headers=headers,
         logger=LIBRARY_LOG,
-        compression=None,  # it saves nothing on short commands, and the server does not offer it
+        compression=None,  # useless for short commands, and not offered by the server
         open_timeout=timeouts.open_timeout_s,
         ping_interval=timeouts.ping_interval_s,
         ping_timeout=timeouts.ping_timeout_s,
@@ -87,7 +87,7 @@ def send(connection: ClientConnection, text: str, timeouts: ClientTimeouts, clos
     """Send a message, with retries while the connection is open.
 
     Raises:
-        ConnectionClosed: at once, since no attempt opens the connection again.
+        ConnectionClosed: at once.
         Exception: the last failure.
     """
     policy = Retrying(
@@ -101,7 +101,7 @@ def send(connection: ClientConnection, text: str, timeouts: ClientTimeouts, clos
 
 
 def close_code(error: Exception) -> tuple[int, str]:
-    """Return the close code and reason of a connection that ended with an exception."""
+    """Return the close code and reason of the connection that failed."""
     if isinstance(error, ConnectionClosed):
         return (ABNORMAL_CLOSURE, "") if error.rcvd is None else (error.rcvd.code, error.rcvd.reason)
     return ABNORMAL_CLOSURE, f"{type(error).__name__}: {error}"
@@ -110,8 +110,8 @@ def close_code(error: Exception) -> tuple[int, str]:
 def _limit_unacknowledged(connection: ClientConnection, timeout_s: float) -> None:
     """Let TCP abort the connection when a dead network takes no data.
 
-    A send that blocks on full buffers holds the lock that the pings need, so they would not detect it. Linux only;
-    elsewhere TCP's own timeout of some minutes applies.
+    A blocked send holds the lock that pings need, so they would not detect it. Linux only; elsewhere TCP's timeout of
+    some minutes applies.
     """
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None:

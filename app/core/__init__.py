@@ -1,1 +1,1 @@
-"""Small independent mechanisms, imported module by module; they import nothing of the application but its errors."""
+"""Small independent mechanisms; they import nothing of the application but its errors."""

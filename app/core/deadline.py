@@ -11,7 +11,7 @@ from ..errors import DatabaseUnavailable
 T = TypeVar("T")
 
 MAX_CALLS = 64
-"""Calls at once: more than there are reading connections, each of which can hang for half a minute."""
+"""More than the reading connections, each of which can hang for half a minute."""
 
 _slots = threading.BoundedSemaphore(MAX_CALLS)
 
@@ -19,10 +19,10 @@ _slots = threading.BoundedSemaphore(MAX_CALLS)
 def run_with_timeout(timeout_s: float, call: Callable[[], T]) -> T:
     """Return the result of a blocking database call, made in a daemon thread.
 
-    A call that exceeds the timeout keeps running, and its result is dropped.
+    After a timeout the call keeps running, and its result is dropped.
 
     Raises:
-        DatabaseUnavailable: there was no result in time, or no thread.
+        DatabaseUnavailable: no result in time, or no thread.
         Exception: whatever ``call`` raises.
     """
     if not _slots.acquire(timeout=timeout_s):
@@ -37,10 +37,10 @@ def run_with_timeout(timeout_s: float, call: Callable[[], T]) -> T:
         finally:
             slots.release()
 
-    # A daemon, so that a frozen database does not keep the process from ending.
+    # A daemon: a frozen database must not keep the process from ending.
     try:
         threading.Thread(target=run, name="stepkeep-reading", daemon=True).start()
-    except RuntimeError:  # the machine has no more threads
+    except RuntimeError:  # no more threads
         slots.release()
         raise DatabaseUnavailable("no thread can be started") from None
     try:

@@ -1,4 +1,4 @@
-"""Files of answers: they appear whole or not at all, outlive a power failure, and only their owner can read them.
+"""Files of answers: atomic, durable, and readable by their owner only.
 
 Functions raise OSError; :func:`write_errors` translates it.
 """
@@ -17,10 +17,10 @@ OWNER_ONLY = 0o600
 
 
 def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file in place of any other of that name.
+    """Write a file, replacing any other of that name.
 
     Raises:
-        InvalidInput: the file can't be written; an error of ``pieces`` is raised as it is.
+        InvalidInput: it can't be written; errors of ``pieces`` pass.
     """
     with _part_beside(path) as part:
         with part.open("wb", buffering=0) as file:
@@ -35,7 +35,7 @@ def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
 
 @contextmanager
 def create_file(path: Path) -> Iterator[Path]:
-    """Give the path of an empty file, which gets the name ``path`` at the end of the block.
+    """Give an empty file's path; at the end of the block it becomes ``path``.
 
     Raises:
         InvalidInput: the file exists, or can't be written.
@@ -50,7 +50,7 @@ def create_file(path: Path) -> Iterator[Path]:
 
 
 def open_new(path: Path) -> BinaryIO:
-    """Return a new file, open for writing; FileExistsError if there is one of that name."""
+    """Return a new file, open for writing; FileExistsError if it exists."""
     file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY), "wb")
     try:
         sync(path.absolute().parent)
@@ -61,14 +61,14 @@ def open_new(path: Path) -> BinaryIO:
 
 
 def append_lines(path: Path, lines: bytes) -> None:
-    """Append whole lines to a file, which is created if it is missing; safe between threads and processes."""
+    """Append whole lines, creating the file; safe between threads and processes."""
     is_new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # the system releases the lock of a process that dies
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # released if the process dies
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            lines = b"\n" + lines  # end a line that was cut off by a crash
+            lines = b"\n" + lines  # end a line that a crash cut off
         write_all(descriptor, lines)
         os.fsync(descriptor)
     finally:
@@ -78,7 +78,7 @@ def append_lines(path: Path, lines: bytes) -> None:
 
 
 def write_all(descriptor: int, data: bytes, offset: int | None = None) -> None:
-    """Write all of the data, at ``offset`` or where the file stands: a single call may write less."""
+    """Write all data, at ``offset`` or the current position: a single call may write less."""
     rest = memoryview(data)
     while rest:
         written = os.write(descriptor, rest) if offset is None else os.pwrite(descriptor, rest, offset)
@@ -86,7 +86,7 @@ def write_all(descriptor: int, data: bytes, offset: int | None = None) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file's content, or a folder's names, to the disk: fsync(2) of a file does not save its name."""
+    """Flush a file's content or a folder's names: fsync(2) of a file does not save its name."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -107,7 +107,7 @@ def write_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _part_beside(path: Path) -> Iterator[Path]:
-    """Give a file of a name that nobody can have guessed, in the same folder so that it can be renamed."""
+    """Give a file with an unguessable name, in the same folder so that it can be renamed."""
     with write_errors(path):
         descriptor, name = tempfile.mkstemp(prefix=".stepkeep-", suffix=".part", dir=path.absolute().parent)
     os.close(descriptor)
@@ -119,11 +119,11 @@ def _part_beside(path: Path) -> Iterator[Path]:
 
 
 def _link(part: Path, path: Path) -> None:
-    """Give the file its name unless that is taken; a rename would replace the other file."""
+    """A rename would replace an existing file."""
     try:
         os.link(part, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links
+    except OSError:  # no hard links here
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, OWNER_ONLY))
         part.rename(path)

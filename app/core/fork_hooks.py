@@ -1,4 +1,4 @@
-"""Calls to registered objects when the process forks: before, and after in the parent and in the child."""
+"""Calls to registered objects when the process forks."""
 
 import os
 import weakref
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class ForkAware:
-    """An object with locks, threads or connections that a child process must not share with its parent."""
+    """Has locks, threads or connections that a child must not share."""
 
     def before_fork(self) -> None:
         """Wait until no lock is held that the child would inherit."""
@@ -15,16 +15,16 @@ class ForkAware:
         """Resume."""
 
     def after_fork_in_child(self) -> None:
-        """Start anew: threads exist in the parent only, and connections are the parent's."""
+        """Start anew: threads and connections are the parent's."""
 
 
 _REGISTERED: "weakref.WeakKeyDictionary[ForkAware, None]" = weakref.WeakKeyDictionary()
 
 
 def register(aware: ForkAware) -> None:
-    """Call the object's methods at each fork for as long as it exists, in the order of registration.
+    """Call the object's methods at each fork while it exists, in the order of registration.
 
-    What a child starts anew may then use what was registered before, such as the session store.
+    So a child can use what was registered before, such as the session store.
     """
     _REGISTERED[aware] = None
 

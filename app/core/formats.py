@@ -1,4 +1,4 @@
-"""Formats of ids, durations and rates, and pydantic's validation errors in plain words."""
+"""Formats of ids, durations and rates, and readable validation errors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,14 +34,14 @@ _DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def validation_message(error: Mapping[str, Any]) -> str:
-    """Return the message of one of pydantic's ``errors()`` in plain words."""
+    """Return the plain message of one of pydantic's ``errors()``."""
     context = error.get("ctx", {})
     message = _PATTERN_MESSAGES.get(context.get("pattern")) or _TYPE_MESSAGES.get(error["type"])
     return message.format_map(context) if message else str(error["msg"]).removeprefix("Value error, ")
 
 
 def duration_us(duration: str | None) -> int | None:
-    """Return the microseconds of a duration such as ``30d``."""
+    """Return the microseconds of e.g. ``30d``."""
     if duration is None:
         return None
     return int(duration[:-1]) * _DURATION_S[duration[-1]] * 1_000_000

@@ -1,4 +1,4 @@
-"""Message ids for commands whose sender gave none."""
+"""Message ids for commands without one."""
 
 import os
 import time
@@ -7,9 +7,9 @@ _RANDOM_BYTES = 10
 
 
 def new_message_id() -> str:
-    """Return a UUIDv7 (RFC 9562, 5.7) as 32 hexadecimal digits.
+    """Return a UUIDv7 (RFC 9562, 5.7) as 32 hex digits.
 
-    It begins with the time, so that the unique index grows at its end; a random id would change a page of its own.
+    It begins with the time, so that the unique index grows at its end.
     """
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(_RANDOM_BYTES), "big")

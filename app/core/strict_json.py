@@ -1,7 +1,7 @@
-"""Strict JSON: the same rules at every interface and for every database.
+"""Strict JSON, the same at every interface and for every database.
 
-Rejected are values that a database or JavaScript can't represent exactly (NUL, lone surrogates, NaN, Infinity, integers
-beyond 2^53), duplicate keys, on which JSON parsers disagree, and nesting deeper than 32. No value is changed silently.
+Rejected is what a database, JavaScript or another parser may change: NUL, lone surrogates, NaN, Infinity, integers
+beyond 2^53, duplicate keys; and nesting deeper than 32.
 """
 
 import json
@@ -14,23 +14,22 @@ import orjson
 from ..errors import InvalidJson
 
 MAX_DEPTH = 32
-"""Nested containers in a value."""
 
 MAX_INTEGER = 2**53
-"""Larger integers lose digits in a double, and so in every browser (RFC 8259, 6)."""
+"""Larger integers lose digits in a double (RFC 8259, 6)."""
 
 _ENVELOPE_DEPTH = 4
-"""Containers of a message around a value, e.g. {"session": {"answers": {"S1": value}}}."""
+"""A message's containers around a value, e.g. {"session": {"answers": {"S1": value}}}."""
 
 _MAX_INTEGER_DIGITS = 17
-"""More characters (with the sign) are always beyond 2^53: int() need not parse 10,000 digits."""
+"""Longer text (with the sign) exceeds 2^53: int() need not parse it."""
 
 
 def decode(text: str | bytes, place: str = "$", max_depth: int = MAX_DEPTH + _ENVELOPE_DEPTH) -> Any:  # noqa: ANN401 - JSON is decoded here
     """Return the value of a JSON text.
 
     Raises:
-        InvalidJson: it is not JSON (RFC 8259), not UTF-8, or violates the rules above.
+        InvalidJson: not JSON (RFC 8259), UTF-8 or strict.
     """
     try:
         if isinstance(text, bytes):
@@ -52,11 +51,11 @@ def decode(text: str | bytes, place: str = "$", max_depth: int = MAX_DEPTH + _EN
 
 
 def check(value: object, place: str = "$", max_depth: int = MAX_DEPTH) -> None:
-    """Raise InvalidJson unless a value is strict JSON; the message names the place, e.g. ``answers.S1[2]``.
+    """Raise InvalidJson unless a value is strict JSON.
 
     Args:
         value: a result of ``json.loads``; tuples count as lists.
-        place: the name of the value in messages.
+        place: its name in messages, e.g. ``answers.S1[2]``.
         max_depth: nested containers.
     """
     if value is None or value is True or value is False:
@@ -76,7 +75,7 @@ def check(value: object, place: str = "$", max_depth: int = MAX_DEPTH) -> None:
 
 
 def encode(value: object) -> str:
-    """Return the compact JSON text of a value that passed :func:`check`, with its order of keys."""
+    """Return the compact JSON text of a value that passed :func:`check`, in its order of keys."""
     return orjson.dumps(value).decode()
 
 
@@ -106,15 +105,13 @@ def _check_text(text: str, place: str) -> None:
 
 
 class _DuplicateKey(dict[str, Any]):
-    """An object with a duplicate key."""
-
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
         seen: set[str] = set()
         self.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
 
 
-# The parser does not know places: it returns values that `check`, which does, rejects.
+# The parser does not know places; `check`, which rejects these values, does.
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     return result if len(result) == len(pairs) else _DuplicateKey(pairs)

@@ -1,7 +1,6 @@
-"""Instants as numbers, text and datetimes: the only place that converts between them.
+"""The only place that converts instants, which are microseconds since 1970 UTC.
 
-An instant is an ``int``: microseconds since 1970 UTC. Its text, at every interface, is RFC 3339 in UTC with
-microseconds and ``Z``. Databases hold naive UTC datetimes.
+At interfaces they are RFC 3339 in UTC with microseconds and ``Z``, in databases naive UTC datetimes.
 """
 
 import datetime
@@ -24,29 +23,29 @@ def format_timestamp(at: None) -> None: ...
 @overload
 def format_timestamp(at: int | None) -> str | None: ...
 def format_timestamp(at: int | None) -> str | None:
-    """Return the text of an instant, e.g. ``2026-11-24T10:00:00.123456Z``; None for None."""
+    """Return e.g. ``2026-11-24T10:00:00.123456Z``; None for None."""
     return None if at is None else f"{_text(at, 'T')}Z"
 
 
 def format_datetime(time: datetime.datetime) -> str:
-    """Return the text of a naive UTC datetime, as :func:`format_timestamp` does."""
+    """Return a naive UTC datetime as :func:`format_timestamp` does."""
     return f"{time.isoformat(timespec='microseconds')}Z"
 
 
 def format_minute(at: int) -> str:
-    """Return the text of an instant for a page, e.g. ``2026-11-24 10:00 UTC``."""
+    """Return a page's text of an instant, e.g. ``2026-11-24 10:00 UTC``."""
     return f"{to_datetime(at):%Y-%m-%d %H:%M UTC}"
 
 
 def parse_timestamp(text: str, name: str, *, ends_day: bool = False) -> int:
     """Return the instant of an ISO 8601 time, UTC without an offset, or of a day.
 
-    Instants before 1970 and after 9999 become the first and last possible one.
+    Instants out of 1970 to 9999 become the first or last possible one.
 
     Args:
         text: of a query, so that a space stands for ``+``.
-        name: of the parameter, for the message.
-        ends_day: a day means its end, not its begin.
+        name: the parameter's, for the message.
+        ends_day: a day means its end.
 
     Raises:
         InvalidInput: it is neither.
@@ -63,19 +62,19 @@ def parse_timestamp(text: str, name: str, *, ends_day: bool = False) -> int:
 
 
 def to_datetime(at: int) -> datetime.datetime:
-    """Return the naive UTC datetime of an instant."""
+    """Return the naive UTC datetime."""
     return _EPOCH + at * _US
 
 
 def from_datetime(time: object) -> int:
-    """Return the instant of a naive UTC datetime, or of its text in SQLite."""
+    """Return the instant of a naive UTC datetime, or of SQLite's text."""
     moment = datetime.datetime.fromisoformat(time) if isinstance(time, str) else cast("datetime.datetime", time)
     passed = moment - _EPOCH
     return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
 
 
 def to_database_text(at: int) -> str:
-    """Return an instant as SQLite and MariaDB write it, e.g. ``2026-11-24 10:00:00.123456``."""
+    """Return SQLite's and MariaDB's text, e.g. ``2026-11-24 10:00:00.123456``."""
     return _text(at, " ")
 
 

@@ -1,8 +1,4 @@
-"""Change notifications between processes: which sessions changed, and to which version.
-
-They travel over PostgreSQL's LISTEN/NOTIFY or over Redis. Without either, this process polls the versions of the
-sessions that it shows.
-"""
+"""Notifications between processes of changed sessions and their versions, over PostgreSQL, Redis or by polling."""
 
 from .notifier import ChangeNotifier, open_notifier
 

@@ -1,4 +1,4 @@
-"""Publishes this process's commits, and calls back for the commits of others."""
+"""Publishes this process's commits, and calls back for others'."""
 
 import threading
 import uuid
@@ -19,28 +19,27 @@ from .subscriber import ChangeListener
 from .transport import OutageLog, Transport, decode, envelope_prefix, log
 
 OnChange = Callable[[SessionKey, int], None]
-"""Takes a session and its current version. Called in the notification thread; it must be quick."""
+"""Called in the notification thread; must be quick."""
 
 OnKey = Callable[[SessionKey], None]
-"""Takes the key of every session in a notification, whether this process shows it or not."""
+"""Takes every session in a notification, shown here or not."""
 
 ReadVersions = Callable[[Sequence[SessionKey]], Mapping[SessionKey, int]]
-"""Reads the stored versions of sessions; may raise Unavailable."""
+"""May raise Unavailable."""
 
 POLL_SIZE = 1000
-"""Sessions whose versions one statement reads."""
+"""Sessions that one statement reads."""
 
 
 class ChangeNotifier:
-    """The notifications of one store in one process. Safe from any thread.
+    """One store's notifications in one process. Safe from any thread.
 
     Args:
-        read_versions: used to poll.
         on_change: called for each newer version of a subscribed session.
         on_key: called for each session in a notification.
-        interval_s: seconds between two polls without a transport.
+        interval_s: seconds between polls without a transport.
         connect: opens a transport; None to poll only.
-        file: the SQLite database that is polled; None for other databases.
+        file: the polled SQLite database; None for others.
     """
 
     def __init__(
@@ -63,19 +62,19 @@ class ChangeNotifier:
 
     @property
     def is_broadcast(self) -> bool:
-        """Whether this process learns of every session that others write; without a transport it polls its own."""
+        """Whether this process learns of all others' sessions; without a transport it polls its own."""
         return self._connect is not None
 
     def start(self) -> None:
-        """Start the notification thread; :meth:`subscribe` does so too."""
+        """Start the thread, as :meth:`subscribe` does."""
         with self._mutex:
             if not self._listener.is_started and not self._is_closed:
                 self._listener.start()
 
     def subscribe(self, key: SessionKey, version: int) -> None:
-        """Call ``on_change`` for versions of the session above this one.
+        """Call ``on_change`` for versions above this one.
 
-        Called before the session is loaded to be shown, so that no change in between is missed.
+        Called before the session is loaded, so that no change is missed.
         """
         with self._mutex:
             self._versions[key] = max(version, self._versions.get(key, 0))
@@ -84,7 +83,7 @@ class ChangeNotifier:
 
     def unsubscribe(self, key: SessionKey) -> None:
         """End one :meth:`subscribe`."""
-        # Counted: a new subscriber may arrive here before the old one leaves.
+        # Counted: a new subscriber may arrive before the old one leaves.
         with self._mutex:
             remaining = self._subscriptions.get(key, 0) - 1
             if remaining > 0:
@@ -94,13 +93,13 @@ class ChangeNotifier:
                 self._versions.pop(key, None)
 
     def publish(self, key: SessionKey, version: int) -> None:
-        """Notify the other processes of a commit of this one; never blocks or raises."""
+        """Notify the other processes of a commit; never blocks or raises."""
         self._advance(key, version)
         if self._publisher is not None:
             self._publisher.put(key, version)
 
     def close(self) -> None:
-        """Send what is queued and stop the threads; takes some seconds at most."""
+        """Send what is queued and stop; takes some seconds at most."""
         with self._mutex:
             self._is_closed = True
         if self._publisher is not None:
@@ -110,7 +109,7 @@ class ChangeNotifier:
             self._probe.engine.dispose()
 
     def after_fork(self) -> None:
-        """Start empty in a forked child: connections, threads and subscriptions are the parent's."""
+        """Start empty: connections, threads and subscriptions are the parent's."""
         _PARENTS.append((self._listener, self._publisher))
         if self._probe is not None:
             abandon_after_fork(self._probe.engine)
@@ -171,7 +170,7 @@ class ChangeNotifier:
             log.exception("Unexpected error while handling a change", extra={**key._asdict(), "version": version})
 
     def _advance(self, key: SessionKey, version: int) -> bool:
-        """Record the version; return whether a subscriber did not know it."""
+        """Return whether a subscriber did not know the version."""
         if key not in self._versions:
             return False
         with self._mutex:
@@ -189,31 +188,30 @@ class ChangeNotifier:
 
 
 class _FileProbe:
-    """Detects writes to a SQLite file by ``PRAGMA data_version`` (sqlite.org/pragma.html). Not thread-safe."""
+    """Detects writes by ``PRAGMA data_version`` (sqlite.org/pragma.html). Not thread-safe."""
 
     def __init__(self, url: URL) -> None:
         self.engine = sqlite.reader_engine(url, 1, 0)  # the value belongs to a connection: always the same one
         self._version: object = None
 
     def has_changed(self) -> bool:
-        """Return whether any process has written since the last call."""
         try:
             with self.engine.connect() as connection:
                 version = connection.exec_driver_sql("PRAGMA data_version").scalar()
         except SQLAlchemyError:
-            return True  # the poll meets the same error, and logs it
+            return True  # the poll meets and logs the same error
         before, self._version = self._version, version
         return before != version
 
 
 _PARENTS: list[object] = []
-"""Kept for the life of a forked child: collecting a connection would close it for the parent too."""
+"""Collecting a connection in a child would close it for the parent."""
 
 
 def open_notifier(
     settings: Settings, url: URL, read_versions: ReadVersions, on_change: OnChange, on_key: OnKey
 ) -> ChangeNotifier:
-    """Return the notifier of a store's database; it connects and starts its threads later.
+    """Return the store's notifier; it connects and starts threads later.
 
     Raises:
         ConfigurationError: REDIS_URL can't be used.

@@ -1,7 +1,6 @@
 """Notifications over PostgreSQL's LISTEN and NOTIFY, on connections of their own.
 
-A pooler that assigns connections by transaction (PgBouncer's ``pool_mode=transaction``) loses them; then polling finds
-changes every SAFETY_POLL_S.
+A transaction pooler (PgBouncer) loses them; then polling finds changes every SAFETY_POLL_S.
 """
 
 import os
@@ -19,13 +18,13 @@ from .transport import Transport
 CHANNEL = "stepkeep_changes"
 
 PROBE_S = 5.0
-"""Seconds that the server may take to answer; a frozen one keeps the connection open."""
+"""For the server's answer; a frozen one keeps the connection open."""
 
 _SEND = f"SELECT pg_notify('{CHANNEL}', payload) FROM unnest(%s::text[]) payload"  # noqa: S608 - a constant
 
 
 def postgresql_transport(url: URL) -> Callable[[], Transport]:
-    """Return a function that opens a transport of the database."""
+    """Return a function that opens a transport."""
     # Notifications need not survive a crash: commit without a flush.
     engine = postgresql.engine(
         url, settings=" -c synchronous_commit=off", isolation_level="AUTOCOMMIT", poolclass=NullPool
@@ -41,7 +40,7 @@ class PostgresqlTransport:
         with self._translated():
             self._pooled = engine.raw_connection()
         self._driver = cast("Any", self._pooled.driver_connection)
-        # A duplicate descriptor, which another thread can shut down at any time, even after the driver closed its own.
+        # A duplicate that another thread can shut down even after the driver closed its own.
         self._socket = socket.socket(fileno=os.dup(self._driver.fileno()))
 
     def listen(self) -> None:
@@ -53,7 +52,7 @@ class PostgresqlTransport:
             return [notification.payload for notification in self._driver.notifies(timeout=timeout_s, stop_after=1)]
 
     def probe(self) -> None:
-        # The driver has no timeout; shutting the socket down ends its wait.
+        # The driver has no timeout; shutting down ends its wait.
         timer = threading.Timer(PROBE_S, self._shut_down)
         timer.daemon = True
         timer.start()
@@ -68,7 +67,7 @@ class PostgresqlTransport:
             self._driver.execute(_SEND, (list(payloads),))
 
     def close(self) -> None:
-        self._pooled.invalidate()  # not returned to the pool: that would send the server a rollback
+        self._pooled.invalidate()  # not pooled again: that would send a rollback
         self._socket.close()
 
     def _shut_down(self) -> None:

@@ -1,6 +1,6 @@
 """Collects this process's commits, and sends them in a thread of its own.
 
-They are never sent in the writer's transaction: PostgreSQL serializes the commits of transactions that notify
+Never in the writer's transaction: PostgreSQL serializes the commits of transactions that notify
 (src/backend/commands/async.c).
 """
 
@@ -11,22 +11,22 @@ from ..survey import SessionKey
 from .transport import OutageLog, Transport, encode, log
 
 GATHER_S = 0.02
-"""Seconds between two sends: a busy server batches hundreds of changes, an idle one sends each at once."""
+"""Between sends: a busy server batches hundreds, an idle one sends at once."""
 
 QUEUE_LIMIT = 100_000
-"""Sessions queued while the connection is lost, some 20 MB; further changes are found by polling."""
+"""Sessions queued during an outage, some 20 MB; polling finds further changes."""
 
 RETRY_S = (0.5, 1.0, 2.0, 5.0)
-"""Seconds between attempts while the connection is lost; the last value repeats."""
+"""Between attempts to reconnect; the last value repeats."""
 
 CLOSE_S = 2.0
-"""Seconds that closing waits for the queue."""
+"""Closing waits this long for the queue."""
 
 _ACTIVITY = "publishing"
 
 
 class Publisher:
-    """The queue of changes, and the thread that sends it. Safe from any thread.
+    """The queue and its thread. Safe from any thread.
 
     Args:
         token: identifies the sender.
@@ -55,7 +55,7 @@ class Publisher:
             self._has_queued.set()
 
     def close(self) -> None:
-        """Send the queue, within CLOSE_S, and stop the thread."""
+        """Send the queue, within CLOSE_S, and stop."""
         with self._mutex:
             self._closing.set()
         self._has_queued.set()
@@ -63,7 +63,7 @@ class Publisher:
             self._thread.join(CLOSE_S)
 
     def _keep(self, key: SessionKey, version: int) -> bool:
-        # Threads may arrive here in another order than they committed in.
+        # Threads may arrive in another order than they committed in.
         known = self._queue.get(key, 0)
         if version <= known or (not known and len(self._queue) >= QUEUE_LIMIT):
             return False
@@ -74,7 +74,7 @@ class Publisher:
         thread = threading.Thread(target=self._run, name="stepkeep-notification-sender", daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # no more threads, or the interpreter exits: others find the changes by polling
+        except RuntimeError as error:  # no threads, or the interpreter exits: others find the changes by polling
             self._outages.begin(_ACTIVITY, type(error).__name__)
         else:
             self._thread = thread
@@ -89,7 +89,7 @@ class Publisher:
                 self._closing.wait(GATHER_S)
                 continue
             if self._closing.wait(RETRY_S[min(failures, len(RETRY_S) - 1)]):
-                break  # the last attempt; others find these changes by polling
+                break  # the last attempt; others poll
             failures += 1
             self._has_queued.set()
         self._disconnect()
@@ -118,7 +118,7 @@ class Publisher:
             try:
                 self.transport.send(payloads)
             except ConnectionError:
-                self._disconnect()  # servers close idle connections: no outage, if a new one works
+                self._disconnect()  # servers close idle connections: no outage if a new one works
             else:
                 return
         self.transport = self._connect()

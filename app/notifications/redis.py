@@ -1,7 +1,6 @@
 """Notifications over Redis publish/subscribe; needs the extra ``redis``.
 
-The library's PubSub reconnects silently, so a gap would stay unnoticed. This module uses its Connection, which fails
-when the connection is lost.
+Uses the library's Connection, since its PubSub reconnects silently, so that a gap would stay unnoticed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,13 +14,13 @@ from ..errors import ConfigurationError
 from .transport import Transport
 
 CONNECT_S = 1.0
-"""Seconds that connecting may take; meanwhile nothing polls."""
+"""Nothing polls while connecting."""
 
 ANSWER_S = 5.0
-"""Seconds that the server may take to answer."""
+"""For the server's answer."""
 
 RECEIVE_LIMIT = 1000
-"""Payloads that one receive returns at most."""
+"""Payloads of one receive."""
 
 
 def redis_transport(redis_url: str, database: URL) -> Callable[[], Transport]:
@@ -41,7 +40,7 @@ def redis_transport(redis_url: str, database: URL) -> Callable[[], Transport]:
         pool.make_connection()  # does not connect; raises on an unknown parameter
     except (ValueError, TypeError):  # its text could hold the password
         raise ConfigurationError("REDIS_URL is not a valid Redis URL; example: redis://host:6379/0") from None
-    # Channels are global in Redis: its database number and the name of this database keep installations apart.
+    # Redis channels are global: database number and name keep installations apart.
     number = pool.connection_kwargs.get("db") or 0
     channel = f"stepkeep:changes:{number}:{PurePath(database.database or '').name}"
     return lambda: RedisTransport(pool.make_connection(), channel, (redis.RedisError, OSError))
@@ -75,7 +74,7 @@ class RedisTransport:
     def probe(self) -> None:
         with self._translated():
             self._connection.send_command("PING", check_health=False)
-            self._read()  # the answer, or an earlier notification
+            self._read()  # or an earlier notification
 
     def send(self, payloads: Sequence[str]) -> None:
         with self._translated():

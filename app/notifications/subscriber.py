@@ -1,8 +1,7 @@
 """The thread that receives other processes' changes: it listens on a transport, or polls.
 
-Listening alone is not enough: a process killed between its commit and its notification notifies nobody, and
-notifications sent while the connection is lost are gone. The thread therefore also polls after each connect, every
-SAFETY_POLL_S, and while it reconnects.
+A process killed between commit and notification notifies nobody, and a lost connection loses notifications. So it also
+polls after each connect, every SAFETY_POLL_S, and while it reconnects.
 """
 
 import random
@@ -15,31 +14,31 @@ from ..errors import StepkeepError
 from .transport import OutageLog, Transport, log
 
 SAFETY_POLL_S = 15.0
-"""Seconds between two polls while the transport works."""
+"""Between polls while the transport works."""
 
 RECEIVE_S = 0.25
-"""Longest wait for a notification; bounds how long closing takes."""
+"""Bounds how long closing takes."""
 
 IDLE_S = 10.0
-"""Seconds without a notification after which the server is probed."""
+"""Without a notification, before the server is probed."""
 
 RETRY_S = 0.5
 RETRY_MAX_S = 30.0
-"""Seconds before a reconnect, doubling, with jitter."""
+"""Before a reconnect, doubling, with jitter."""
 
 CLOSE_S = 2.0
-"""Seconds that closing waits; a thread blocked by a frozen server ends with the process."""
+"""A thread blocked by a frozen server ends with the process."""
 
 
 class ChangeListener:
-    """The thread, started by :meth:`start`.
+    """The thread.
 
     Args:
-        poll: reads the versions of all subscribed sessions and handles what is newer.
+        poll: reads subscribed sessions' versions and handles newer ones.
         on_message: handles a payload.
         connect: opens a transport, or raises ConnectionError; None to poll only.
         has_changed: whether a poll may find anything; called in the thread.
-        interval_s: seconds between two polls without a transport.
+        interval_s: seconds between polls without a transport.
     """
 
     def __init__(
@@ -66,11 +65,10 @@ class ChangeListener:
 
     @property
     def is_started(self) -> bool:
-        """Whether the thread runs."""
         return self._thread is not None
 
     def start(self) -> None:
-        """Start the thread; if the system has no more threads, a later call may succeed."""
+        """Start; if the system has no more threads, a later call may succeed."""
         thread = threading.Thread(target=self._run, name="stepkeep-notifications", daemon=True)
         try:
             thread.start()
@@ -81,11 +79,11 @@ class ChangeListener:
             self._thread = thread
 
     def schedule_poll(self) -> None:
-        """Poll again soon, because a change could not be handled."""
+        """Poll soon, because a change could not be handled."""
         self._is_behind = True
 
     def close(self) -> None:
-        """Stop the thread, or leave a blocked one to the end of the process."""
+        """Stop, or leave a blocked thread to the end of the process."""
         self._closing.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(CLOSE_S)
@@ -123,7 +121,7 @@ class ChangeListener:
                 self.transport = None
 
     def _listen(self, transport: Transport) -> None:
-        self._poll()  # for what was missed while not connected
+        self._poll()  # for what was missed
         received_at = monotonic()
         while not self._closing.is_set():
             for payload in transport.receive(RECEIVE_S):
@@ -141,7 +139,7 @@ class ChangeListener:
             self._poll_if_needed()
 
     def _poll_if_needed(self) -> None:
-        # Called each time, and its result kept until a poll succeeds: it reports a change once.
+        # Called each time: it reports a change once, kept until a poll succeeds.
         if self._has_changed() or monotonic() - self._polled_at > SAFETY_POLL_S:
             self._is_behind = True
         if self._is_behind:

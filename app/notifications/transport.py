@@ -1,6 +1,6 @@
-"""The interface of a transport, the payloads that it carries, and the log of its outages.
+"""Transports, their payloads, and the log of their outages.
 
-A payload is JSON, ``["sender", ["survey_id", "user_id", version], ...]``; it never holds an answer.
+A payload is JSON, ``["sender", ["survey_id", "user_id", version], ...]``, never an answer.
 """
 
 import logging
@@ -15,22 +15,22 @@ from ..survey import SessionKey
 log = logging.getLogger("stepkeep.notifications")
 
 PAYLOAD_BYTES = 7900
-"""PostgreSQL accepts fewer than 8000 bytes in one notification (PostgreSQL manual, NOTIFY)."""
+"""PostgreSQL accepts fewer than 8000 (PostgreSQL manual, NOTIFY)."""
 
 
 class Transport(Protocol):
     """One connection that carries notifications, used by one thread.
 
-    Every method raises the built-in ConnectionError, without the URL, when the connection is lost; then it can only be
-    closed. No method but ``send`` blocks for more than some seconds.
+    A lost connection raises the built-in ConnectionError, without the URL, and can only be closed. Only ``send`` may
+    block for more than some seconds.
     """
 
     def listen(self) -> None:
-        """Receive everything that is sent from now on."""
+        """Receive what is sent from now on."""
         ...
 
     def receive(self, timeout_s: float) -> Sequence[str]:
-        """Return the payloads that arrive within ``timeout_s`` seconds; returns at the first."""
+        """Return payloads, at the first that arrives, or after ``timeout_s`` seconds."""
         ...
 
     def probe(self) -> None:
@@ -38,7 +38,7 @@ class Transport(Protocol):
         ...
 
     def send(self, payloads: Sequence[str]) -> None:
-        """Send the payloads to every current listener."""
+        """Send to every current listener."""
         ...
 
     def close(self) -> None:
@@ -47,14 +47,14 @@ class Transport(Protocol):
 
 
 class OutageLog:
-    """Logs one warning an outage, whatever fails during it. Safe from any thread."""
+    """Logs one warning an outage. Safe from any thread."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._failing: set[str] = set()
 
     def begin(self, what: str, reason: str) -> None:
-        """Record that an activity fails; ``reason`` must hold no URL and no answer."""
+        """Record a failure; ``reason`` must hold no URL and no answer."""
         with self._mutex:
             is_first = not self._failing
             self._failing.add(what)
@@ -73,12 +73,12 @@ class OutageLog:
 
 
 def envelope_prefix(token: str) -> str:
-    """Return the start of every payload of this sender."""
+    """Return the start of this sender's payloads."""
     return f'["{token}",'
 
 
 def encode(token: str, versions: Mapping[SessionKey, int]) -> list[str]:
-    """Return payloads with the version of each session."""
+    """Return payloads of these versions."""
     payloads: list[str] = []
     items: list[str] = []
     size_bytes = 0
@@ -93,10 +93,10 @@ def encode(token: str, versions: Mapping[SessionKey, int]) -> list[str]:
 
 
 def decode(payload: str) -> list[tuple[SessionKey, int]]:
-    """Return the sessions of a payload and their versions.
+    """Return a payload's sessions and versions.
 
     Raises:
-        ValueError: :func:`encode` did not make the payload.
+        ValueError: not :func:`encode`'s.
     """
     try:
         _token, *items = orjson.loads(payload)

@@ -1,4 +1,1 @@
-"""Metrics, traces and log lines.
-
-The modules are imported one by one: prometheus_client must not be imported before ``multiprocess`` has set its folder.
-"""
+"""Metrics, traces and log lines; prometheus_client must be imported after ``multiprocess`` has set its folder."""

@@ -1,15 +1,9 @@
 """Log lines on standard error: one event, one line, as text or JSON.
 
-::
+Unprintable characters, line ends included, are escaped; keys and tokens are redacted. An exception's message, which may
+quote an answer, is left out. Ids of requests and connections come from structlog's contextvars.
 
-    2026-11-26T21:28:41.123456Z WARNING [4711] stepkeep.security: refused address='192.0.2.7' who='anyone' ...
-    {"at": "2026-11-26T21:28:41.123456Z", "level": "WARNING", "pid": 4711, "logger": "stepkeep.security", "event": ...}
-
-Unprintable characters, line ends included, are escaped, and everything that looks like a key or a token is redacted. Of
-an exception a line has the type and the call sites, but not the message, which may quote an answer. The request's or
-the connection's id is taken from structlog's contextvars.
-
-This module imports nothing that reads the settings: gunicorn's configuration uses it before there is an application.
+gunicorn's configuration uses this module first: it must import nothing that reads the settings.
 """
 
 import json
@@ -27,39 +21,39 @@ from ..core.timestamps import format_timestamp
 LogFormat = Literal["json", "text"]
 
 MAX_CALL_SITES = 8
-"""Call sites of an exception in its line, the innermost ones."""
+"""The innermost ones of an exception."""
 
 MAX_LENGTH = 2000
 """Characters of a message: finding secrets takes the square of a word's length."""
 
 MARGIN = 512
-"""Characters beyond it that are searched too, so that no secret is cut in two before it is found."""
+"""Characters beyond it that are searched, so that no secret is cut."""
 
 MAX_CHAIN = 4
-"""Exceptions of a chain, each the cause of the one before, in a line."""
+"""Exceptions of a chain of causes in a line."""
 
 FIELDS = ("survey_id", "user_id", "version", "method", "route", "status", "ms")
-"""Keys of ``extra`` that a line has: the session or the request."""
+"""Keys of ``extra`` that a line has."""
 
 _CONTEXT_FIELDS = ("connection_id", "request_id")
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 _SECRET = re.compile(
-    r"(?P<key>stepkeep_[a-z0-9]{12})_[A-Za-z0-9_-]{43}"  # an API key: access/api_keys.py
+    r"(?P<key>stepkeep_[a-z0-9]{12})_[A-Za-z0-9_-]{43}"  # an API key
     r"|whsec_[A-Za-z0-9+/=_-]{16,}"  # a webhook's signing secret
-    r"|[A-Za-z0-9_.-]{16,}\.[A-Za-z0-9_-]{43}"  # a resume token: the payload and its HMAC-SHA256 in base64
+    r"|[A-Za-z0-9_.-]{16,}\.[A-Za-z0-9_-]{43}"  # a resume token: payload and HMAC-SHA256 in base64
 )
 
 Line = MutableMapping[str, Any]
-"""The fields of a line: at, level, pid, logger, event, those of FIELDS and of the context, and error."""
+"""at, level, pid, logger, event, FIELDS, the context, and error."""
 
 
 class LineFormatter(structlog.stdlib.ProcessorFormatter):
     """Formats every record of the standard library's logging."""
 
     def __init__(self, log_format: LogFormat = "text") -> None:
-        # The context is merged first, so that it cannot replace a field of the line.
+        # The context first: it cannot replace a field.
         super().__init__(
             processors=[_to_line, _to_json if log_format == "json" else _to_text],
             foreign_pre_chain=[structlog.contextvars.merge_contextvars],
@@ -67,14 +61,14 @@ class LineFormatter(structlog.stdlib.ProcessorFormatter):
 
 
 def resolve_log_format(setting: str, environment: str) -> LogFormat:
-    """Return the format of the setting STEPKEEP_LOG_FORMAT, which may be ``auto``."""
+    """Return the format of STEPKEEP_LOG_FORMAT, resolving ``auto``."""
     if setting == "auto":
         return "json" if environment == "production" else "text"
     return "json" if setting == "json" else "text"
 
 
 def configure_logging(level: str, log_format: LogFormat = "text") -> None:
-    """Set the level of the application's log, and write all logs unless the root logger has a handler."""
+    """Set the application's level, and write all logs unless the root logger has a handler."""
     logging.getLogger("stepkeep").setLevel(level)
     root = logging.getLogger()
     if not root.handlers:
@@ -84,7 +78,7 @@ def configure_logging(level: str, log_format: LogFormat = "text") -> None:
 
 
 def redact(text: str) -> str:
-    """Return the text without API keys, except for their ids, tokens and signing secrets."""
+    """Return the text without API keys (but for their ids), tokens and signing secrets."""
     return _SECRET.sub(lambda secret: f"{secret['key'] or ''}…", text)
 
 
@@ -118,7 +112,7 @@ def _to_json(_logger: object, _name: str, line: Line) -> str:
 
 
 def _shorten(value: object) -> object:
-    """Return a number unchanged, and anything else as a bounded text without secrets."""
+    """Return a number unchanged, else a bounded text without secrets."""
     return value if isinstance(value, int | float) else redact(str(value)[: MAX_LENGTH + MARGIN])[:MAX_LENGTH]
 
 
@@ -135,7 +129,7 @@ def _chain(error: BaseException) -> Iterator[str]:
 
 
 def _type_name(error: BaseException) -> str:
-    """Return the type, with the details that never contain personal data."""
+    """With the details that never contain personal data."""
     detail = error.errno if isinstance(error, OSError) else error.name if isinstance(error, ImportError) else None
     return type(error).__name__ + ("" if detail is None else f"({detail})")
 

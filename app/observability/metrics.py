@@ -1,10 +1,7 @@
-"""The metrics, in Prometheus' format. ``docs/observability.md`` describes each.
+"""The metrics, in Prometheus' format; ``docs/observability.md`` describes each.
 
-No label identifies a participant: each has few values, which are names of the program (outcomes, codes, routes).
-
-Several server processes add up in the folder PROMETHEUS_MULTIPROC_DIR, which prometheus_client reads when it is
-imported: ``gunicorn.conf.py`` sets it before it imports anything that imports this. Metrics of turns are updated once a
-batch (:meth:`Amounts.observe_all`), so that a turn takes no lock for them.
+No label identifies a participant. ``gunicorn.conf.py`` must set PROMETHEUS_MULTIPROC_DIR before this is imported. Turns
+are counted once a batch, so that a turn takes no lock.
 """
 
 import os
@@ -20,17 +17,17 @@ from prometheus_client.multiprocess import MultiProcessCollector
 REGISTRY: Final = CollectorRegistry()
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-"""Prometheus' text format, which every collector reads."""
+"""Every collector reads it."""
 
 _QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-"""Bounds in seconds: from a commit on a fast disk to a hanging database."""
+"""Seconds, from a commit on a fast disk to a hanging database."""
 
 
 class Amounts(Histogram):
     """A histogram that takes many observations at once."""
 
     def observe_all(self, amounts: Iterable[tuple[float, int]]) -> None:
-        """Observe pairs of an amount and how often it occurred; takes one lock a bucket."""
+        """Observe amounts, each with its frequency; takes one lock a bucket."""
         total = 0.0
         met: dict[int, int] = {}
         for amount, times in amounts:
@@ -168,7 +165,7 @@ BUILD: Final = Gauge(
 
 
 def count_turns(outcomes: Mapping[tuple[str, str], int], events: Mapping[str, int]) -> None:
-    """Count commands by outcome and code, and committed events by action."""
+    """Count commands by outcome and code, and events by action."""
     for outcome, times in outcomes.items():
         _turns_of(outcome).inc(times)
         if outcome[1] == "version_conflict":
@@ -179,7 +176,7 @@ def count_turns(outcomes: Mapping[tuple[str, str], int], events: Mapping[str, in
 
 @cache
 def _turns_of(outcome: tuple[str, str]) -> Counter:
-    """Return the counter of an outcome, cached: finding it by labels takes longer than counting."""
+    """Cached: finding a counter by labels takes longer than counting."""
     return TURNS.labels(*outcome)
 
 
@@ -189,7 +186,7 @@ def _events_of(action: str) -> Counter:
 
 
 def exposition() -> bytes:
-    """Return all metrics in Prometheus' text format, of all server processes if they share a folder."""
+    """Return Prometheus' text, of all server processes that share a folder."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
     together = CollectorRegistry()
@@ -198,7 +195,7 @@ def exposition() -> bytes:
 
 
 def names() -> frozenset[str]:
-    """Return the name of each metric as it is exposed: a counter's with ``_total``."""
+    """Return the exposed names: a counter's with ``_total``."""
     return frozenset(
         f"{family.name}_total" if family.type == "counter" else family.name for family in REGISTRY.collect()
     )

@@ -1,7 +1,7 @@
-"""The folder in which several server processes share their metrics.
+"""The folder in which server processes share their metrics.
 
-prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is imported. gunicorn's configuration therefore uses this
-module first, and nothing here may import prometheus_client.
+prometheus_client reads PROMETHEUS_MULTIPROC_DIR when imported: nothing here may import it, and gunicorn's configuration
+uses this module first.
 """
 
 import os
@@ -17,19 +17,19 @@ from ..settings import Settings
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _TEMPORARY = "_STEPKEEP_METRICS_DIR"
-"""Variable that names a temporary folder, so that a configuration that is read again still finds it."""
+"""Lets a configuration that is read again find the temporary folder."""
 
 _KINDS = ("counter", "gauge", "histogram", "summary")
-"""Prefixes of prometheus_client's files."""
+"""Of prometheus_client's files."""
 
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only the parent of a private folder
-"""The files are memory maps: on a full disk a write would end the process (SIGBUS)."""
+"""Memory maps: on a full disk a write would end the process (SIGBUS)."""
 
 
 def share_metrics(settings: Settings) -> None:
     """Set PROMETHEUS_MULTIPROC_DIR if there are several processes, and create the folder.
 
-    When a running server reads its configuration again (SIGHUP, SIGUSR2), nothing changes.
+    Idempotent when a server reads its configuration again (SIGHUP, SIGUSR2).
 
     Raises:
         ConfigurationError: STEPKEEP_METRICS_DIR is not writable.
@@ -48,9 +48,9 @@ def share_metrics(settings: Settings) -> None:
 
 
 def delete_old_metrics(settings: Settings) -> None:
-    """Delete the metrics of an earlier server from STEPKEEP_METRICS_DIR.
+    """Delete an earlier server's metrics from STEPKEEP_METRICS_DIR.
 
-    Only once no other server can use the folder: it would go on writing to deleted files.
+    Only once no other server uses it: it would go on writing to deleted files.
 
     Raises:
         ConfigurationError: STEPKEEP_METRICS_DIR is not writable.
@@ -63,7 +63,7 @@ def delete_old_metrics(settings: Settings) -> None:
 
 
 def delete_temporary_folder() -> None:
-    """Delete the folder that :func:`share_metrics` created for this server, if any."""
+    """Delete the folder that :func:`share_metrics` created, if any."""
     folder = os.environ.pop(_TEMPORARY, None)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)

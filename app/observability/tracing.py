@@ -1,8 +1,6 @@
-"""Traces by OpenTelemetry: requests, WebSocket commands, batches and their retries. Off until :func:`start`.
+"""Traces by OpenTelemetry, which is imported only when they are on and configured by its own variables.
 
-OpenTelemetry comes with the extra ``tracing`` and is imported only when traces are on. Its own variables configure the
-destination, sampling and name (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME). No span has the id
-of a participant or anything of an answer; of an exception it has the type, never the message.
+No span has a participant's id or anything of an answer; of an exception it has the type, never the message.
 """
 
 from __future__ import annotations
@@ -19,10 +17,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 SetAttribute = Callable[[str, str | int], None]
-"""Sets an attribute of a span; ``error.type`` also marks it as failed."""
+"""``error.type`` also marks the span as failed."""
 
 _TRACE_CONTEXT = ("traceparent", "tracestate")
-"""The headers of W3C Trace Context, by which a request continues its caller's trace."""
+"""W3C Trace Context, by which a request continues its caller's trace."""
 
 
 def _ignore(_name: str, _value: str | int) -> None:
@@ -33,7 +31,7 @@ _NO_SPAN: AbstractContextManager[SetAttribute] = nullcontext(_ignore)
 
 
 class _Tracer:
-    """OpenTelemetry's API with a provider and a tracer of its own."""
+    """OpenTelemetry's API with its own provider and tracer."""
 
     def __init__(self, exporter: SpanExporter | None, *, at_once: bool) -> None:
         self.api = importlib.import_module("opentelemetry.trace")
@@ -59,7 +57,6 @@ class _Tracer:
         headers: Mapping[str, str] | None,
         attributes: Mapping[str, Any],
     ) -> Iterator[SetAttribute]:
-        """Record a span of the block."""
         context = None if headers is None else self._carrier.TraceContextTextMapPropagator().extract(headers)
         with self._tracer.start_as_current_span(
             name,
@@ -83,12 +80,10 @@ class _Tracer:
                 raise
 
     def current(self) -> object | None:
-        """Return the context of the current span, or None."""
         context = self.api.get_current_span().get_span_context()
         return context if context.is_valid else None
 
     def add_event(self, name: str, attributes: Mapping[str, str | int]) -> None:
-        """Add an event to the current span."""
         self.api.get_current_span().add_event(name, dict(attributes))
 
     def stop(self) -> None:
@@ -100,10 +95,10 @@ _active: _Tracer | None = None
 
 
 def start(exporter: SpanExporter | None = None) -> None:
-    """Record traces in this process from now on; idempotent.
+    """Record traces from now on; idempotent.
 
     Args:
-        exporter: receives each span as it ends; None exports over OTLP/HTTP in the background.
+        exporter: None exports over OTLP/HTTP in the background.
 
     Raises:
         ConfigurationError: OpenTelemetry is not installed.
@@ -136,13 +131,13 @@ def span(
     headers: Mapping[str, str] | None = None,
     **attributes: str | int,
 ) -> AbstractContextManager[SetAttribute]:
-    """Return a context manager that records a span, and gives a function that sets its attributes.
+    """Record a span of the block; the context manager gives a function that sets attributes.
 
     Args:
         name: one of a few; what varies belongs in attributes.
         kind: OpenTelemetry's: INTERNAL, SERVER, CLIENT.
-        links: results of :func:`current` in the work that this span completes; iterated only if traces are on.
-        headers: of a request, whose caller's trace the span continues.
+        links: results of :func:`current`; iterated only if traces are on.
+        headers: of a request, whose trace the span continues.
         attributes: never a participant, a session or an answer.
     """
     if _active is None:
@@ -156,7 +151,7 @@ def span(
 
 
 def current() -> object | None:
-    """Return the context of the current span, for ``links``, or None."""
+    """Return the current span's context, for ``links``, or None."""
     return None if _active is None else _active.current()
 
 

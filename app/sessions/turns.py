@@ -102,7 +102,7 @@ class SessionTurns:
 
         Raises:
             NoSuchSurvey: there is no session, and no such survey.
-            Unavailable: the database is, and there may be a session.
+            Unavailable: the database did not answer, and a session may exist.
         """
         queued = self.pending.predicted(key)
         if queued is None:

@@ -22,6 +22,8 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begin(Command):
+    """Begin a new session."""
+
     is_audio_mode: bool = False
 
 

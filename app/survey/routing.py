@@ -45,6 +45,7 @@ def whole_route(survey: Survey, state: SessionState) -> Route:
 
 
 def is_on_route(survey: Survey, state: SessionState, step: str) -> bool:
+    """Return whether the route has the step."""
     if step == state.current_step or step in state.step_history:
         return True
     # Answered steps beyond the position exist only if the participant went back.

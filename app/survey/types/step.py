@@ -174,6 +174,7 @@ class BaseStep(StrictModel):
 
 
 def newest(revisions: Mapping[str, T]) -> T:
+    """Return the first of the revisions."""
     return next(iter(revisions.values()))
 
 
