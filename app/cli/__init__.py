@@ -1,7 +1,6 @@
-"""The commands of operators, ``flask ...``: each calls the session service or an operation and prints the result.
+"""The ``flask`` commands of operators (docs/cli.md).
 
-Errors are one line. Exit codes: 0 success; 1 refused, or a check failed; 2 usage error; 3 not found; 4 the database is
-unavailable, so that a retry may succeed. docs/cli.md documents every command.
+Exit codes: 0 success; 1 refused, or a check failed; 2 usage error; 3 not found; 4 database unavailable: retry.
 """
 
 from .commands import register

@@ -1,4 +1,4 @@
-"""``flask backup``: create, verify and restore backups, and move to another database."""
+"""``flask backup``."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""The command groups, and their registration with an application."""
+"""The command groups."""
 
 import flask
 

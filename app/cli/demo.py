@@ -1,4 +1,4 @@
-"""``flask demo``: simulated sessions."""
+"""``flask demo``."""
 
 import time
 

@@ -92,7 +92,6 @@ def purge_sessions(*, dry_run: bool, archive: Path | None, yes: bool, as_json: b
 
 
 def _confirm(counts: Mapping[str, int]) -> None:
-    """Ask for confirmation, and abort without it or without a terminal."""
     for survey, count in counts.items():
         click.echo(f"{survey}: {count}", err=True)
     if not click.confirm(f"Permanently erase these {sum(counts.values())} sessions?", err=True):

@@ -1,4 +1,4 @@
-"""``flask export`` and ``flask codebook``: the sessions of a survey for analysis, and a description of the columns."""
+"""``flask export`` and ``flask codebook``."""
 
 import json
 import sys

@@ -1,7 +1,7 @@
-"""What the commands share: errors and exit codes, tables, progress, and access to the application.
+"""Output of the commands: errors and exit codes, tables, progress.
 
-On a terminal, tables and progress bars are formatted with rich. Redirected output has plain lines without bars and
-colours, as with NO_COLOR. Control characters of participants' texts are escaped: they must not control the terminal.
+rich formats output on a terminal only. Control characters of participants' texts are escaped: they must not control the
+terminal.
 """
 
 import functools
@@ -40,10 +40,10 @@ MAX_DAYS = 3650.0
 
 NOT_FOUND = 3
 UNAVAILABLE = 4
-"""Exit codes besides 0 (success), 1 (refused, or a check failed) and 2 (usage error)."""
+"""Exit codes besides click's, 0 to 2."""
 
 ROWS_A_PART = 200
-"""Rows of a table that determine the widths of its columns; further rows are printed as they are read."""
+"""These determine the widths of a table's columns; further rows are streamed."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -59,7 +59,7 @@ class Days(click.FloatRange):
         super().__init__(min=0, min_open=True, max=MAX_DAYS)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
-        """Return the number of days; refuse NaN, which click accepts in any range."""
+        """Refuse NaN, which click accepts in any range."""
         days: float = super().convert(value, param, ctx)
         if math.isnan(days):
             self.fail(f"{value!r} is not a number of days.", param, ctx)
@@ -78,7 +78,7 @@ _EXCEPTIONS = {1: click.ClickException, NOT_FOUND: _NotFound, UNAVAILABLE: _Unav
 
 
 def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: print a StepkeepError as one line, and map it to an exit code."""
+    """Print a StepkeepError as one line, and map it to an exit code."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -92,7 +92,7 @@ def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """Context manager: report InvalidInput as a usage error, exit code 2."""
+    """Report InvalidInput as a usage error."""
     try:
         yield
     except InvalidInput as error:
@@ -100,7 +100,7 @@ def usage_errors() -> Iterator[None]:
 
 
 def _message(error: StepkeepError) -> str:
-    """Return the message for an operator, who may see the names of all surveys."""
+    """An operator may see the names of all surveys."""
     if isinstance(error, NoSuchSurvey):
         offered = ", ".join(error.offered) or "none"
         return f"there is no survey {error.survey_id!r} in STEPKEEP_SURVEYS_DIR, which has {offered}"
@@ -108,19 +108,19 @@ def _message(error: StepkeepError) -> str:
 
 
 def exit_code(error: StepkeepError) -> int:
-    """Return the exit code for an error."""
+    """Return the exit code."""
     if isinstance(error, NotFound):
         return NOT_FOUND
     return UNAVAILABLE if isinstance(error, DatabaseUnavailable | DatabaseUnreachable | Overloaded) else 1
 
 
 def printable(text: str) -> str:
-    """Return the text with escaped control characters."""
+    """Escape control characters."""
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
 def print_table(header: tuple[str, ...], rows: Iterable[Row]) -> None:
-    """Print a table; after ROWS_A_PART rows, further ones are printed as they are read."""
+    """Print a table; rows after ROWS_A_PART are streamed."""
     console = Console(highlight=False)
     remaining = iter(rows)
     part = list(islice(remaining, ROWS_A_PART))
@@ -137,14 +137,14 @@ def print_table(header: tuple[str, ...], rows: Iterable[Row]) -> None:
 
 
 def print_jsonl(items: Iterable[Mapping[str, Any]]) -> None:
-    """Print each item as a line of JSON."""
+    """Print a line of JSON for each item."""
     for item in items:
         click.echo(json.dumps(item))
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on a terminal; yield the function that updates it."""
+    """Show a progress bar on a terminal; yield its update function."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     counts = (MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
@@ -178,24 +178,24 @@ def _print_rich(console: Console, header: tuple[str, ...] | None, widths: list[i
 
 
 def audit(action: Action, *, survey_id: str | None = None, user_id: str | None = None, **detail: str | int) -> None:
-    """Record an action of the operator in the audit log."""
+    """Record the operator's action in the audit log."""
     store().audit_log.record("operator", action, survey_id=survey_id, user_id=user_id, detail=detail)
 
 
 def require_survey(survey: str) -> None:
-    """Raise NoSuchSurvey, with the ids of all surveys, unless the catalogue has the survey."""
+    """Raise NoSuchSurvey unless the catalogue has the survey."""
     surveys = store().catalogue.surveys
     if survey not in surveys:
         raise NoSuchSurvey(survey, tuple(surveys))
 
 
 def store() -> SessionStore:
-    """Return the store of the application."""
+    """Return the application's store."""
     store: SessionStore = flask.current_app.extensions["stepkeep"].store
     return store
 
 
 def credentials() -> Credentials:
-    """Return the credentials of the application."""
+    """Return the application's credentials."""
     credentials: Credentials = flask.current_app.extensions["stepkeep"].authenticator.credentials
     return credentials

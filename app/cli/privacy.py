@@ -101,7 +101,7 @@ def forget(user_id: str, survey: str | None, *, yes: bool, as_json: bool) -> Non
 
 
 def _require_known_survey(user_id: str, survey: str | None) -> None:
-    """Raise NoSuchSurvey if the survey is neither offered nor has a session of the participant: it is misspelled."""
+    """Raise NoSuchSurvey for a misspelled survey: neither offered nor with a session of the participant."""
     if survey is not None and store().queries.load(store().queries.key(user_id, survey)) is None:
         require_survey(survey)
 

@@ -1,4 +1,4 @@
-"""``flask report``: the analytics of a survey as an HTML page, CSV files or JSON."""
+"""``flask report``."""
 
 import json
 from collections.abc import Mapping

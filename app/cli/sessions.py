@@ -1,4 +1,4 @@
-"""``flask sessions``: the group, to which other modules add commands; and the selection of sessions by user id."""
+"""The group ``flask sessions``, and the selection of sessions by user id."""
 
 import click
 from flask.cli import AppGroup
@@ -8,7 +8,6 @@ from ..survey import SessionKey
 from .output import store
 
 MAX_SESSIONS = 1000
-"""Sessions of one participant that commands read."""
 
 sessions = AppGroup("sessions", help="Sessions of participants.")
 
@@ -18,7 +17,7 @@ def session_keys(user_id: str, survey: str | None) -> list[SessionKey]:
 
     Raises:
         NotFound: the participant has no session.
-        InvalidInput: the user id or survey id is invalid.
+        InvalidInput: an id is invalid.
     """
     key = store().queries.key(user_id, survey)
     if survey is not None:

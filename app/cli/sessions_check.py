@@ -1,4 +1,4 @@
-"""``flask sessions verify`` and ``rebuild``: compare sessions with their history, and rebuild them from it."""
+"""``flask sessions verify`` and ``rebuild``."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""``flask sessions list``: sessions without their answers."""
+"""``flask sessions list``."""
 
 import datetime
 from collections.abc import Iterator, Mapping

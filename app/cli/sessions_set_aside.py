@@ -1,7 +1,4 @@
-"""Print sessions that were set aside because they can't be read: rows and events as they are stored.
-
-Reading them is recorded in the audit log under the participant's user id.
-"""
+"""Print set-aside sessions; the audit log records it under the participant's user id."""
 
 import json
 from itertools import islice
@@ -18,7 +15,7 @@ from .sessions import MAX_SESSIONS, only_key
 
 
 def print_sessions(user_id: str, survey: str | None, *, as_json: bool) -> None:
-    """Print the columns of the rows with this user id.
+    """Print the rows with this user id.
 
     Raises:
         NotFound: there is none.
@@ -37,7 +34,7 @@ def print_history(user_id: str, survey: str | None, after: int, limit: int, *, a
     """Print the events of the session with this user id, oldest first.
 
     Raises:
-        click.UsageError: there are several such sessions, and no survey is given.
+        click.UsageError: several sessions, and no survey is given.
         NotFound, MissingKey: as :func:`print_sessions`.
     """
     key = only_key(user_id, _keys(user_id, survey))
@@ -50,7 +47,7 @@ def print_history(user_id: str, survey: str | None, after: int, limit: int, *, a
 
 
 def print_list(prefix: str | None, survey: str | None, limit: int | None, *, as_json: bool) -> None:
-    """Print the sessions that were set aside, without their answers; all of them if ``limit`` is None."""
+    """Print the set-aside sessions without their answers."""
     audit("sessions_listed", set_aside=1)
     matching = (
         row

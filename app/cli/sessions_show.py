@@ -1,4 +1,4 @@
-"""``flask sessions show`` and ``history``: a session with its answers and its events, recorded in the audit log."""
+"""``flask sessions show`` and ``history``."""
 
 import json
 from collections.abc import Iterator
@@ -115,7 +115,7 @@ def _prompt(snapshot: Snapshot, step_id: str) -> str:
 
 
 def _answer(snapshot: Snapshot, step_id: str, value: object) -> str:
-    """Return an answer, with the label of its option."""
+    """Include the label of its option."""
     step = None if snapshot.survey is None else snapshot.survey.step(step_id)
     label = None if step is None else step.option_label(value)
     return _text(value) if label is None else f"{_text(value)} ({label})"

@@ -1,4 +1,4 @@
-"""``flask webhooks``: manage webhooks and their deliveries."""
+"""``flask webhooks``."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""Demo data: simulated sessions, to try the program, to show it and to measure it."""
+"""Demo data: simulated sessions."""
 
 from .fill import DemoPlan, FillResult, clear_demo, count_demo, fill_demo
 

@@ -1,8 +1,4 @@
-"""The times at which simulated participants arrive. Pure; deterministic for a seed.
-
-Each hour has a weight: quiet weekends, peaks before noon and in the evening, growth over the period, a campaign with a
-peak that fades, and daily noise. Within an hour, arrivals are random.
-"""
+"""The times at which simulated participants arrive. Pure; deterministic for a seed."""
 
 import datetime
 import math
@@ -13,24 +9,24 @@ from itertools import accumulate
 HOUR_US = 3600 * 1_000_000
 
 _WEEKDAY = (1.15, 1.2, 1.1, 1.05, 0.9, 0.55, 0.65)
-"""Beginning with Monday."""
+"""From Monday."""
 
 _HOUR = (
     0.25, 0.15, 0.1, 0.08, 0.1, 0.2, 0.45, 0.8, 1.15, 1.4, 1.5, 1.3,
     1.1, 1.1, 1.15, 1.1, 1.05, 1.1, 1.25, 1.5, 1.6, 1.35, 0.9, 0.5,
 )  # fmt: skip
-"""Beginning with midnight UTC."""
+"""From midnight UTC."""
 
 _GROWTH = 2.0
 _CAMPAIGN_AT = 0.62
-"""Start of the campaign, as a fraction of the period."""
+"""As a fraction of the period."""
 _CAMPAIGN = 2.2
 _CAMPAIGN_FADES_DAYS = 1.6
 _NOISE = 0.12
 
 
 def arrivals(count: int, days: int, until: int, seed: int) -> Iterator[int]:
-    """Yield the times of ``count`` arrivals in order, within ``days`` before ``until`` (us since 1970 UTC)."""
+    """Yield ``count`` times in order, within ``days`` before ``until`` (us since 1970 UTC)."""
     chance = random.Random(f"arrivals-{seed}")  # noqa: S311 - reproducible from the seed
     weights = _weights(days, until, chance)
     total = sum(weights)
@@ -42,7 +38,6 @@ def arrivals(count: int, days: int, until: int, seed: int) -> Iterator[int]:
 
 
 def _weights(days: int, until: int, chance: random.Random) -> list[float]:
-    """Return the weight of each hour."""
     start = until - days * 24 * HOUR_US
     noise = [math.exp(chance.gauss(0, _NOISE)) for _ in range(days + 1)]
     return [_weight(start + hour * HOUR_US, hour / (days * 24), days) * noise[hour // 24] for hour in range(days * 24)]

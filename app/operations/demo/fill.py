@@ -1,8 +1,6 @@
-"""Fill the database with demo sessions of the catalogue's surveys, as participants would have left them.
+"""Fill the database with demo sessions; their user ids ``demo-<seed>-<number>`` identify them.
 
-The commands go through ``submit_many`` with times in the past, so demo sessions are like all others. The user ids
-``demo-<seed>-<number>`` identify them; :func:`clear_demo` erases them and no others. The same seed, surveys, days and
-end give the same sessions.
+The same seed, surveys, days and end give the same sessions.
 """
 
 import random
@@ -22,16 +20,15 @@ from .arrivals import arrivals
 from .simulate import simulate
 
 TURNS_A_CALL = 5000
-"""Turns that are passed to the store at once; it commits them STEPKEEP_BATCH_LIMIT at a time."""
+"""The store commits them STEPKEEP_BATCH_LIMIT at a time."""
 
 ERASE_BATCH = 500
-"""Sessions that are erased in one transaction: turns wait for it."""
+"""Sessions per transaction: turns wait for it."""
 
 _DEMO_ID = re.compile(r"demo-[0-9]+-[0-9]{7,}")
 _RANGE_START, _RANGE_END = "demo-", "demo."
 
 Progress = Callable[[int, int], None]
-"""Called with the number of processed sessions, and their total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +36,9 @@ class DemoPlan:
     """The demo data to create.
 
     Attributes:
-        days: length of the period that ends at ``until``.
-        surveys: survey ids, the one with most sessions first; None: all surveys.
-        until: microseconds since 1970 UTC.
+        days: length of the period.
+        surveys: ids, the one with most sessions first; None: all.
+        until: end of the period, microseconds since 1970 UTC.
     """
 
     sessions: int
@@ -53,7 +50,7 @@ class DemoPlan:
 
 @dataclass(frozen=True, slots=True)
 class FillResult:
-    """Numbers of sessions and turns that were created."""
+    """Numbers of what was created."""
 
     sessions: int
     turns: int
@@ -69,7 +66,7 @@ def fill_demo(
 
     Raises:
         InvalidInput: there are sessions of participants, or of this seed; or a survey is not offered.
-        Unavailable: the database is unavailable; :func:`clear_demo` erases what was created before.
+        Unavailable: :func:`clear_demo` erases what was created before.
     """
     surveys = _surveys(store, plan)
     _require_room(store, plan, is_shared=is_shared)
@@ -85,10 +82,7 @@ def fill_demo(
 
 
 def clear_demo(store: SessionStore, *, progress: Progress = lambda _done, _total: None) -> int:
-    """Erase the demo sessions of every seed, and return their number; can be interrupted and run again.
-
-    They are not added to the list of erasures.
-    """
+    """Erase all demo sessions, and return their number. Idempotent; not added to the list of erasures."""
     total = count_demo(store)
     erased = 0
     for keys in _pages(store):
@@ -155,7 +149,7 @@ def _user_id(seed: int, number: int) -> str:
 
 
 def _is_demo(user_id: str) -> bool:
-    """Return whether a session, possibly one that was set aside, is demo data."""
+    """Return whether a session, possibly set aside, is demo data."""
     return _DEMO_ID.fullmatch(owner_of(user_id)) is not None
 
 
@@ -164,7 +158,6 @@ def _has_participants(connection: Connection) -> bool:
 
 
 def _read_keys(connection: Connection, after: SessionKey | None) -> list[SessionKey]:
-    """Return the next sessions in the range of demo ids, in key order."""
     column = tables.sessions.c
     query = select(column.survey_id, column.user_id).where(_in_range())
     if after is not None:
@@ -178,5 +171,5 @@ def _erase(connection: Connection, keys: Iterable[SessionKey]) -> int:
 
 
 def _in_range() -> ColumnElement[bool]:
-    # A range of the primary key that contains all demo ids and possibly others: see _is_demo.
+    # Contains all demo ids and possibly others: see _is_demo.
     return and_(tables.sessions.c.user_id >= _RANGE_START, tables.sessions.c.user_id < _RANGE_END)

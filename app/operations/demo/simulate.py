@@ -1,9 +1,4 @@
-"""Simulate the commands of one participant of a survey, with their times. Pure.
-
-Participants read and type at a speed of their own (log-normal, by step type and length of the prompt), and hesitate at
-long and sensitive steps, where some drop out. Some pause for minutes to days, switch to voice, go back, edit answers,
-or restart. ``decide`` checks every command, so the store accepts all of them.
-"""
+"""Simulate the commands of one participant of a survey. Pure; ``decide`` checks every command."""
 
 import datetime
 import random
@@ -33,7 +28,7 @@ SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US
 
 MAX_COMMANDS = 400
-"""Maximum number of commands of a participant: a survey can have cycles."""
+"""A survey can have cycles."""
 
 _WORDS_A_S = 3.8
 _CHARACTERS_A_S = 4.5
@@ -44,7 +39,7 @@ _LEAVES_AT_SENSITIVE = 0.02
 _LEAVES_PER_WORD = 0.0006
 _LEAVES_A_DRAFT = 0.5
 _RETURNS = 0.4
-"""Share of the participants who return after leaving."""
+"""Share of those who left."""
 _PAUSES = 0.008
 _PAUSE_MEDIAN_S = 2.5 * 3600
 _GOES_BACK = 0.025
@@ -57,15 +52,15 @@ _BY_VOICE = 0.18
 _BEGINS_AGAIN = 0.01
 _DRAFTED_EVERY_S = 15
 _EXPIRED_BEFORE_US = 48 * HOUR_US
-"""Sessions that expired later than this before the end are not closed, as before the next maintenance."""
+"""Sessions expired later stay open, as before maintenance."""
 
 
 class Left(Exception):
-    """The participant has dropped out, or the period of the demo data has ended."""
+    """The participant has dropped out, or the period has ended."""
 
 
 def simulate(survey: Survey, at: int, until: int, chance: random.Random) -> tuple[AnyCommand, ...]:
-    """Return the commands of a participant who arrives at ``at``, before ``until`` (microseconds since 1970 UTC)."""
+    """Return the commands of a participant who arrives at ``at``; times are us since 1970 UTC."""
     participant = _Participant(survey=survey, at=at, until=until, chance=chance)
     try:
         participant.run()
@@ -100,7 +95,6 @@ class _Participant:
                 state = self.send(Restart(at=self.at, message_id=self.message_id()))
 
     def send(self, command: AnyCommand) -> SessionState:
-        """Record a command and return the state after it."""
         if self.at >= self.until or len(self.commands) >= MAX_COMMANDS:
             raise Left
         event = decide(self.survey, self.state, command)
@@ -111,14 +105,14 @@ class _Participant:
         return self.state
 
     def message_id(self) -> str:
-        # It begins with the time, as in the clients, so that the unique index grows at its end.
+        # Begins with the time, so that the unique index grows at its end.
         return f"{self.at:016x}-demo-{len(self.commands)}"
 
     def wait_s(self, seconds: float) -> None:
         self.at += max(int(seconds * SECOND_US), 1)
 
     def read(self, step: Step, state: SessionState) -> None:
-        """Pass the time for reading and deciding; the participant may leave meanwhile."""
+        """Pass the time; the participant may leave meanwhile."""
         words = step.prompt.count(" ") + 1
         answering_s = step.answering_s * self.chance.lognormvariate(0, 0.5)
         by_voice = 1.7 if state.is_audio_mode else 1.0
@@ -132,14 +126,13 @@ class _Participant:
             self.switch(state)
 
     def hazard(self, step: Step, words: int, *, is_first: bool) -> float:
-        """Return the probability of leaving at the step."""
         hazard = _LEAVES + _LEAVES_PER_WORD * words
         hazard += _LEAVES_AT_FIRST * is_first + _LEAVES_AT_SENSITIVE * is_sensitive(step)
         hazard += _LEAVES_AT_TEXT * (step.is_typed and step.required)
         return min(hazard * self.impatience, 0.5)
 
     def leave(self, step: Step, *, is_back: bool) -> None:
-        """Leave, possibly with a draft, and possibly return in another mode."""
+        """Possibly leave a draft, and possibly return in another mode."""
         if step.is_typed and self.chance.random() < _LEAVES_A_DRAFT:
             self.draft(step, "I was about to")
         if not is_back:
@@ -165,7 +158,7 @@ class _Participant:
         return self.send(Answer(at=self.at, message_id=self.message_id(), step=step.id, value=value))
 
     def value(self, step: Step, state: SessionState) -> Any:  # noqa: ANN401 - any answer
-        """Return an answer; to a step that was answered before, mostly the same."""
+        """Mostly keep an earlier answer."""
         if step.id in state.answers and self.chance.random() > _CHANGES_MIND:
             return state.answers[step.id]
         today = datetime.datetime.fromtimestamp(self.at // SECOND_US, datetime.UTC).date()
@@ -175,7 +168,6 @@ class _Participant:
             raise Left from no_answer
 
     def type(self, step: Step, text: str) -> None:
-        """Pass the time for typing, with a draft of a long text."""
         typing_s = len(text) / _CHARACTERS_A_S * self.slowness * self.chance.lognormvariate(0, 0.3)
         if typing_s > _DRAFTED_EVERY_S:
             self.wait_s(_DRAFTED_EVERY_S)
@@ -184,7 +176,6 @@ class _Participant:
         self.wait_s(typing_s)
 
     def stray(self, state: SessionState) -> SessionState:
-        """Go back, go to an earlier step, or edit an earlier answer."""
         if not state.step_history:
             return state
         kinds = self.chance.random() * (_GOES_BACK + _EDITS + _GOES_TO)
@@ -196,7 +187,6 @@ class _Participant:
         return self.answer(earlier, state)
 
     def expire(self) -> None:
-        """Close the session if it expired long enough before the end."""
         state, after_us = self.state, self.survey.expires_after_us
         if state is None or after_us is None or state.status != "in_progress":
             return

@@ -1,4 +1,4 @@
-"""Integrity checks: verify sessions against the replay of their history, rebuild them, and read set-aside sessions."""
+"""Integrity checks: compare sessions with their history, and rebuild them."""
 
 from .rebuild import RebuildRefused, RebuildResult, rebuild_all, rebuild_session
 from .set_aside import is_set_aside, list_set_aside, read_stored_history, read_stored_session, split_set_aside_id

@@ -1,8 +1,4 @@
-"""Rebuild the row of a session from its history, which is never changed.
-
-Runs under the session's lock, so it works beside a running server. Refused if the row may contain acknowledged answers
-that the history lacks.
-"""
+"""Rebuild the row of a session from its history."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +14,7 @@ from .verify import SessionCheck, differing_fields, has_state, verify_sessions
 
 
 class RebuildRefused(InvalidInput):
-    """The history does not have the complete state of the session; nothing was changed."""
+    """The history lacks the complete state of the session; nothing was changed."""
 
     code = "can_not_be_rebuilt"
 
@@ -30,7 +26,7 @@ class RebuildRefused(InvalidInput):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebuildResult:
-    """A rebuilt session; ``changed`` are names of fields, or ``row`` if it was unreadable."""
+    """``changed`` has names of fields, or ``row`` if it was unreadable."""
 
     key: SessionKey
     changed: tuple[str, ...]
@@ -39,14 +35,13 @@ class RebuildResult:
 def rebuild_session(
     store: SessionStore, key: SessionKey, *, dry_run: bool = False, lossy: bool = False, actor: str = "operator"
 ) -> RebuildResult:
-    """Replace the session's row by the replay of its history, and return what changed, possibly nothing.
+    """Replace the session's row by the replay of its history, under its lock. Idempotent.
 
-    Changes are recorded in the audit log (``session_rebuilt``). Open connections see them at the next event.
+    Open connections see the change at the next event.
 
     Args:
         dry_run: only return what would change.
-        lossy: rebuild even if events are missing, although the row may contain their answers.
-        actor: for the audit log.
+        lossy: rebuild although the row may contain answers whose events are missing.
 
     Raises:
         NoSuchSession: there is no such session.
@@ -77,7 +72,7 @@ def rebuild_all(
     lossy: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> "list[RebuildResult | RebuildRefused]":
-    """Rebuild every session that differs from its history, and return the results."""
+    """Rebuild every session that differs from its history."""
     differing = [check for check in verify_sessions(store, progress=progress) if check.verdict == "differs"]
     return [_try_to_rebuild(store, check, dry_run=dry_run, lossy=lossy) for check in differing]
 
@@ -114,7 +109,7 @@ def _replayed_state(session: SessionAndReplay, *, lossy: bool) -> SessionState:
 
 
 def _missing_version(session: SessionAndReplay, replay: ReplayedHistory, state: SessionState) -> int | None:
-    """Return the version that the history lacks; None if the row can't contain more than it."""
+    """Return None if the row can't contain more than the history."""
     if replay.first_missing is not None:
         return replay.first_missing
     if session.version <= replay.last_version:

@@ -1,4 +1,4 @@
-"""Sessions that were set aside because they can't be read: their rows and events as they are stored."""
+"""Sessions that were set aside because they can't be read."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -16,18 +16,18 @@ StoredRow = dict[str, Any]
 
 
 def is_set_aside(user_id: str) -> bool:
-    """Return whether a user id is that of a session that was set aside."""
+    """Return whether the session was set aside."""
     return SET_ASIDE in user_id
 
 
 def split_set_aside_id(user_id: str) -> tuple[str, str]:
-    """Return the participant's user id, and the time at which the session was set aside."""
+    """Return the participant's user id, and the time."""
     participant, _, time = user_id.partition(SET_ASIDE)
     return participant, time
 
 
 def list_set_aside(store: SessionStore) -> Iterator[StoredRow]:
-    """Yield the sessions that were set aside, without their answers, in key order."""
+    """Yield the set-aside sessions in key order, without their answers."""
     start: SessionKey | None = None
     return chain.from_iterable(
         keyset.pages(
@@ -41,20 +41,12 @@ def list_set_aside(store: SessionStore) -> Iterator[StoredRow]:
 
 
 def read_stored_session(store: SessionStore, key: SessionKey) -> StoredRow | None:
-    """Return the stored row of a session, or None.
-
-    Raises:
-        MissingKey: a value can't be decrypted.
-    """
+    """Return the stored row of a session, or raise MissingKey."""
     return store.run_read(lambda connection: raw_rows.read_session(connection, key, store.cipher))
 
 
 def read_stored_history(store: SessionStore, key: SessionKey, after_version: int) -> Iterator[StoredRow]:
-    """Yield the stored events of a session after a version.
-
-    Raises:
-        MissingKey: a value can't be decrypted.
-    """
+    """Yield the stored events of a session, or raise MissingKey."""
     return chain.from_iterable(
         keyset.pages(
             store.run_read,

@@ -1,8 +1,4 @@
-"""Verification that replaying each session's history gives its row (docs/architecture.md, "One idea").
-
-Works beside a running server: a session that differs is checked again until its row did not change while its history
-was read. Results name fields, never their values.
-"""
+"""Verify that replaying each session's history gives its row (docs/architecture.md, "One idea")."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -19,12 +15,11 @@ from ...survey import SessionKey, SessionState
 SESSIONS_A_PAGE = 500
 
 MAX_ATTEMPTS = 5
-"""How often a session that keeps changing is checked before it counts as differing."""
+"""A session that keeps changing then counts as differing."""
 
 Verdict = Literal["same", "differs", "adopted", "set_aside", "locked"]
 
 Progress = Callable[[int, int], None]
-"""Called with the number of checked sessions, and their total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +27,11 @@ class SessionCheck:
     """The result for one session.
 
     Attributes:
-        verdict: ``same``: the row equals the replay; ``adopted``: as ``same``, from the adoption of a session that
-            another program without versions had started; ``set_aside``, or ``locked`` by a missing key: not checked.
-        differing: names of differing fields; ``history`` if versions are missing, ``row`` if the row is missing or
+        verdict: ``adopted``: the row equals the replay, but a program without versions started the session;
+            ``set_aside``, ``locked`` (by a missing key): not checked.
+        differing: names of fields, never values; ``history`` if versions are missing, ``row`` if that is missing or
             unreadable.
-        problem: what is wrong, unless only values differ.
+        problem: None if only values differ.
     """
 
     key: SessionKey
@@ -49,9 +44,6 @@ def verify_sessions(
     store: SessionStore, survey_id: str | None = None, *, progress: Progress = lambda _done, _total: None
 ) -> Iterator[SessionCheck]:
     """Yield the result for every session in key order; read-only, in constant memory.
-
-    Args:
-        survey_id: only sessions of this survey; None: all.
 
     Raises:
         Unavailable: the database is unavailable.
@@ -107,7 +99,7 @@ def differing_fields(row: SessionState, replayed: SessionState) -> tuple[str, ..
 
 
 def has_state(replay: ReplayedHistory) -> bool:
-    """Return whether an event set the state; entries that other programs wrote do not."""
+    """Return whether an event set the state; those of other programs do not."""
     return replay.state is not None and replay.state.current_step != ""
 
 
@@ -126,7 +118,7 @@ def _compare(key: SessionKey, row: SessionState, replay: ReplayedHistory) -> Ses
 
 
 def _check_again(store: SessionStore, key: SessionKey) -> SessionCheck | None:
-    """Check a session until its row did not change while its history was read; None if it was erased."""
+    """Check until the row did not change while its history was read; None if it was erased."""
 
     def read(connection: Connection) -> SessionAndReplay:
         return integrity.read_session(connection, key, store.cipher, locked=False)

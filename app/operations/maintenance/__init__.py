@@ -1,4 +1,4 @@
-"""Maintenance of the database: expiry, retention, key rotation, and their schedule."""
+"""Maintenance: expiry, retention, key rotation, and their schedule."""
 
 from .expiry import ExpiryResult, expire
 from .key_rotation import RotationResult, rotate_keys

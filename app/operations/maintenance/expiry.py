@@ -1,10 +1,7 @@
-"""Expiry: close sessions past their deadline, with the event ``expired``.
+"""Close sessions past their deadline, with the event ``expired``.
 
-The deadline of a session is its last change plus ``expires_after`` of the revision that it is pinned to, or
-STEPKEEP_EXPIRES_AFTER. Interfaces treat it as expired from then on in any case; closing it updates its history,
-webhooks and open pages. Each session is checked again under its lock, so an answer that arrives at that moment wins.
-
-Can run beside servers and other runs, and can be interrupted and run again at any time.
+Each is checked again under its lock, so an answer that arrives meanwhile wins. Safe to run beside servers
+and other runs, to interrupt and to repeat.
 """
 
 import time
@@ -21,24 +18,20 @@ from ...writer import Committed, Rejected, Result
 from .retention import SESSION_WEIGHT, TransactionPacer
 
 MAX_SESSIONS = 200
-"""Maximum number of sessions that are closed or updated in one transaction; the pacer may choose fewer."""
+"""The pacer may choose fewer."""
 
 SCAN_LIMIT = 5000
-"""Sessions that are examined together."""
 
 Progress = Callable[[int, int], None]
-"""Called with the number of examined sessions, and their total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpiryResult:
-    """What a run did.
+    """The counts of a run.
 
     Attributes:
-        expired: number of closed sessions by survey.
-        deadlines_updated: rows whose deadline changed with STEPKEEP_EXPIRES_AFTER.
-        locked: sessions that stay open because a key is missing; 0 in a dry run.
-        unreadable: sessions that stay open because they can't be read; 0 in a dry run.
+        deadlines_updated: after a change of STEPKEEP_EXPIRES_AFTER.
+        locked, unreadable: left open; 0 in a dry run.
     """
 
     expired: Mapping[str, int]
@@ -54,16 +47,10 @@ def expire(
     progress: Progress = lambda _done, _total: None,
     actor: str = "operator",
 ) -> ExpiryResult:
-    """Close the sessions past their deadline, and update the deadlines of all others.
-
-    The audit log gets an entry ``sessions_expired`` for each survey of a transaction.
-
-    Args:
-        dry_run: only count.
-        actor: for the audit log.
+    """Close the sessions past their deadline; update the deadlines of all others.
 
     Raises:
-        Unavailable: the database is unavailable; sessions that were closed before stay closed.
+        Unavailable: sessions closed before stay closed.
     """
     expired: Counter[str] = Counter()
     closer = _Closer(store, actor)
@@ -90,7 +77,6 @@ def expire(
 def _classify(
     store: SessionStore, unfinished: Sequence[expiry.OpenSession]
 ) -> tuple[list[SessionKey], list[expiry.DeadlineUpdate]]:
-    """Return the sessions past their deadline, and updates of those whose stored deadline is wrong."""
     at = store.clock()
     overdue, updates = [], []
     for session in unfinished:
@@ -105,8 +91,6 @@ def _classify(
 
 
 class _Closer:
-    """Closes sessions in short transactions, and counts those that can't be closed."""
-
     def __init__(self, store: SessionStore, actor: str) -> None:
         self._store = store
         self._actor = actor
@@ -115,7 +99,6 @@ class _Closer:
         self.unreadable = 0
 
     def close(self, overdue: Sequence[SessionKey]) -> Iterator[list[SessionKey]]:
-        """Close sessions that are still overdue, and yield their keys by transaction."""
         rest = list(overdue)
         while rest:
             size = min(MAX_SESSIONS, max(1, self._pacer.limit // SESSION_WEIGHT))

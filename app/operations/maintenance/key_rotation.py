@@ -1,18 +1,7 @@
-"""Re-encrypt stored answers with the first key of STEPKEEP_ANSWERS_KEYS, or decrypt them.
+"""Re-encrypt stored answers with the first key of STEPKEEP_ANSWERS_KEYS, or decrypt them (docs/privacy.md).
 
-Works beside running servers. To change a key:
-
-1. Put the new key first in STEPKEEP_ANSWERS_KEYS, before the old one, and restart each server. With several servers do
-   it in two rounds, because a server can't decrypt values with a key that it lacks: first add the new key as the last
-   one everywhere; then make it the first one everywhere.
-2. Rotate until a run changes nothing (``RotationResult.is_complete``): a server that was restarted late may have
-   encrypted values with the old key after the first run.
-3. Remove the old key from STEPKEEP_ANSWERS_KEYS. Older backups still need it.
-
-To leave encryption: put ``plain`` before the key everywhere, rotate, then remove the key.
-
-An interrupted run is continued by the next one. Versions and times of sessions do not change. Old plain text remains in
-logs, backups and freed database pages. SQLite overwrites freed pages (``secure_delete``; ``VACUUM`` for earlier ones).
+A second run may be needed: a server restarted late may have used the old key. Safe beside running servers; interrupted
+runs continue. Old plain text remains in logs, backups and freed pages (SQLite overwrites those: ``secure_delete``).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,26 +30,26 @@ from ...sessions import SessionStore
 from ...store import Cipher, DecryptionError, encryption, sessions, tables
 
 BATCH_SIZE = 500
-"""Rows that are examined together and changed in one transaction: some 20 ms, for which turns wait."""
+"""Rows per transaction: some 20 ms, for which turns wait."""
 
 BATCH_CHARACTERS = 1024 * 1024
-"""A batch ends earlier with the row that reaches this length: a row can have 1 MiB of answers."""
+"""Ends a batch earlier: a row can have 1 MiB of answers."""
 
 SAMPLE_SIZE = 1000
-"""Undecryptable rows that are listed; further ones are only counted."""
+"""Further undecryptable rows are only counted."""
 
 Progress = Callable[[int, int], None]
-"""Called with the number of processed rows, and their approximate total."""
+"""The total is approximate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndecryptableRow:
-    """A row with a value that can't be decrypted and was not changed.
+    """A row that can't be decrypted and was not changed.
 
     Attributes:
         survey_id, user_id: of a webhook, ``webhooks`` and its id.
-        version: of an event; None for a session.
-        missing_key: id of the key that STEPKEEP_ANSWERS_KEYS lacks; None if the value is damaged.
+        version: None for a session.
+        missing_key: its id; None if the value is damaged.
     """
 
     survey_id: str
@@ -71,10 +60,9 @@ class UndecryptableRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotationResult:
-    """What a run did.
+    """Numbers of changed rows, and of those not decrypted.
 
     Attributes:
-        sessions, events, webhooks: number of changed rows.
         locked: rows that need a missing key.
         damaged: rows with a value that no key decrypts.
         undecryptable: the first SAMPLE_SIZE of those two.
@@ -89,7 +77,7 @@ class RotationResult:
 
     @property
     def is_complete(self) -> bool:
-        """Whether this run had nothing to do: the first key decrypts every value that any key decrypts."""
+        """Whether this run had nothing to do."""
         return self.sessions == self.events == self.webhooks == self.locked == 0
 
 
@@ -100,17 +88,14 @@ def rotate_keys(
     to_plain: bool = False,
     batch_size: int = BATCH_SIZE,
 ) -> RotationResult:
-    """Encrypt every stored value with the first key, except those that can't be decrypted. Idempotent.
-
-    Rows are read again under their lock before they are changed, in short transactions.
+    """Encrypt every decryptable value with the first key, in short transactions. Idempotent.
 
     Args:
-        to_plain: decrypt every value instead, as with ``plain`` at the beginning of STEPKEEP_ANSWERS_KEYS. A server
-            whose first key encrypts continues to encrypt.
+        to_plain: decrypt instead; servers whose first key encrypts continue to encrypt.
 
     Raises:
         ConfigurationError: there is no key.
-        Unavailable: the database is unavailable; what was committed before stays.
+        Unavailable: what was committed before stays.
     """
     if not store.cipher.has_keys:
         raise ConfigurationError("STEPKEEP_ANSWERS_KEYS is empty: no key to encrypt or decrypt with")
@@ -118,7 +103,7 @@ def rotate_keys(
 
 
 class _EncryptedTable(NamedTuple):
-    """A table, its key columns, its encrypted columns, and the columns that encryption binds these to."""
+    """``location``: columns that encryption binds the values to."""
 
     table: Table
     key: tuple[str, ...]
@@ -126,7 +111,6 @@ class _EncryptedTable(NamedTuple):
     location: tuple[str, ...]
 
     def columns(self, names: Iterable[str]) -> list[Column[Any]]:
-        """Return the columns with these names."""
         return [self.table.c[name] for name in names]
 
 
@@ -137,12 +121,10 @@ _WEBHOOKS = _EncryptedTable(tables.webhooks, ("id",), ("secret",), ("id",))
 _HISTORY = _EncryptedTable(tables.session_history, ("id",), ("answer", "data"), ("survey_id", "user_id", "version"))
 
 _Key = tuple[Any, ...]
-"""Values of a table's key; empty before the first row, and after the last."""
+"""Empty before the first row, and after the last."""
 
 
 class _Rotation:
-    """One run over the tables."""
-
     def __init__(self, store: SessionStore, batch_size: int, *, is_to_plain: bool) -> None:
         self._store = store
         self._batch_size = batch_size
@@ -162,7 +144,7 @@ class _Rotation:
             changed_sessions += changed
             progress(min(done, session_count), total)
         changed_webhooks = sum(changed for _, _, changed in self._batches(_WEBHOOKS, ()))
-        # Up to the last id: servers encrypt later events themselves, and the run would never end.
+        # Servers encrypt later events themselves; with those, the run would never end.
         for (event_id,), _, changed in self._batches(_HISTORY, (last_id,)):
             changed_events += changed
             progress(session_count + event_id, total)
@@ -176,7 +158,7 @@ class _Rotation:
         )
 
     def _batches(self, kind: _EncryptedTable, last: _Key) -> Iterator[tuple[_Key, int, int]]:
-        """Yield the last key of each batch (finally ``last``), and its numbers of rows and of changed rows."""
+        """Yield the last key of each batch (finally ``last``), its rows and its changed rows."""
         after: _Key | None = ()
         while after is not None:
             # Without a lock: rows that need no change are skipped beside writers.
@@ -197,7 +179,6 @@ class _Rotation:
         return _Batch(None, len(rows), has_work=length > 0)
 
     def _rewrite(self, kind: _EncryptedTable, rows: ColumnElement[bool]) -> int:
-        """Rewrite rows in one transaction, and return the number of changed ones."""
         changed, undecryptable = self._store.run_transaction(partial(_rewrite_rows, kind, rows, self._target))
         locked = sum(row.missing_key is not None for row in undecryptable)
         self._locked += locked
@@ -207,7 +188,7 @@ class _Rotation:
 
 
 class _Batch(NamedTuple):
-    """The last key of a batch (None: no more batches), its number of rows, and whether some may need a change."""
+    """``end`` is None after the last row."""
 
     end: _Key | None
     rows: int
@@ -215,26 +196,18 @@ class _Batch(NamedTuple):
 
 
 class _Target(NamedTuple):
-    """The form that values are converted to."""
-
     cipher: Cipher
     is_to_plain: bool
 
     def needs_change(self, kind: _EncryptedTable) -> ColumnElement[bool]:
-        """Return the condition of rows with a value in another form."""
         return or_(*(self._has_other_form(column) for column in kind.columns(kind.encrypted)))
 
     def work(self, kind: _EncryptedTable) -> ColumnElement[int]:
-        """Return the length of the values of a row that needs a change, or 0."""
+        """Return 0 for a row that needs no change."""
         lengths = [func.coalesce(func.length(column), 0) for column in kind.columns(kind.encrypted)]
         return case((self.needs_change(kind), sum(lengths[1:], lengths[0])), else_=0)
 
     def convert(self, value: str, location: encryption.ValueLocation) -> str:
-        """Return the value in the target form.
-
-        Raises:
-            MissingKey, DecryptionError: it can't be decrypted.
-        """
         if value == "" or (not self.is_to_plain and value.startswith(self.cipher.prefix)):
             return value
         text = self.cipher.decrypt(value, location)
@@ -251,7 +224,6 @@ class _Target(NamedTuple):
 def _rewrite_rows(
     kind: _EncryptedTable, condition: ColumnElement[bool], target: _Target, connection: Connection
 ) -> tuple[int, list[UndecryptableRow]]:
-    """Lock, read and convert rows; return the number of changed ones, and those that can't be decrypted."""
     names = dict.fromkeys((*kind.key, *kind.location, *kind.encrypted))
     query = select(*kind.columns(names)).where(condition, target.needs_change(kind))
     rows = connection.execute(query.order_by(*kind.columns(kind.key)).with_for_update()).all()
@@ -273,7 +245,6 @@ def _rewrite_rows(
 def _convert(
     kind: _EncryptedTable, row: Mapping[str, Any], target: _Target
 ) -> tuple[dict[str, str | None], UndecryptableRow | None]:
-    """Return the converted values of a row; those that can't be decrypted stay unchanged."""
     converted: dict[str, str | None] = {}
     problem: UndecryptableRow | None = None
     for name in kind.encrypted:
@@ -305,7 +276,7 @@ def _last_id(connection: Connection) -> int:
 
 
 def _between(kind: _EncryptedTable, after: _Key, last: _Key) -> ColumnElement[bool]:
-    """Return the condition of rows after one key and up to another, as a range of the index."""
+    """Return a range of the index."""
     first, *rest = kind.columns(kind.key)
     later: list[ColumnElement[bool]] = [true()]
     up_to: list[ColumnElement[bool]] = [true()]

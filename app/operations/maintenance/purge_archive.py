@@ -8,12 +8,10 @@ JSON Lines, compressed with gzip if the file name ends in ``.gz``::
     {"type": "end", "survey_id", "user_id", "version", "events", "sha256"}
     {"type": "erased", "sessions": [[survey_id, user_id, version], ...]}       after some sessions were erased
 
-``sha256`` covers the lines of the session and its events, with newlines. A session without a matching end was cut off
-by a crash, and not erased. Values are decrypted unless their key is missing. A session without an ``erased`` line may
-still exist, because of an answer at the last moment or a crash: then the database has its current state. Of several
-archives, the one with the ``erased`` line counts, or else the highest version.
-
-The file contains personal data that later erasures do not reach; only its owner can read it (mode 0600).
+``sha256`` covers the lines of the session and its events, with newlines. Without a matching end, a session was cut off
+by a crash and not erased; without an ``erased`` line it may still exist. Of several archives, the one with the
+``erased`` line counts, or else the highest version. Values whose key is missing stay encrypted. Later erasures do not
+reach the file (mode 0600).
 """
 
 import gzip
@@ -38,11 +36,11 @@ from ...survey import SessionKey
 FORMAT = "stepkeep-archive-1"
 
 EVENTS_A_PAGE = 200
-"""Events that are held in memory at once: each can be a state of 1 MiB."""
+"""Events in memory at once: each can be a state of 1 MiB."""
 
 
 class ArchivedSession(NamedTuple):
-    """A complete session in an archive, and whether the archive records its erasure."""
+    """A complete session in an archive."""
 
     key: SessionKey
     version: int
@@ -51,13 +49,10 @@ class ArchivedSession(NamedTuple):
 
 
 class PurgeArchive:
-    """Writes sessions into a new file, which is created with the first one. Not thread-safe.
-
-    Args:
-        path: ``.gz`` compresses the file.
+    """Writes sessions into a file that is created with the first one. Not thread-safe.
 
     Raises:
-        InvalidInput: the file already exists, or its folder does not.
+        InvalidInput: the file exists, or its folder does not.
     """
 
     def __init__(self, store: SessionStore, path: Path) -> None:
@@ -79,9 +74,9 @@ class PurgeArchive:
             self._file.close()
 
     def write(self, stale: Sequence[retention.StaleSession]) -> list[retention.StaleSession]:
-        """Write sessions and sync them to disk; return those that still exist.
+        """Write and sync sessions; return those that still exist.
 
-        A session whose erasure has begun was written before, and is not written again.
+        A session whose erasure has begun was written before.
 
         Raises:
             InvalidInput: the file can't be written.
@@ -95,7 +90,7 @@ class PurgeArchive:
         """Record that sessions have been erased.
 
         Raises:
-            InvalidInput: the file can't be written, so it lacks the record.
+            InvalidInput: the file lacks the record.
         """
         erased = [[*session.key, session.version] for session in stale if not session.is_blanked]
         if erased:
@@ -103,7 +98,7 @@ class PurgeArchive:
             self._append([_line("erased", {"sessions": erased})], problem)
 
     def _append(self, lines: Iterable[bytes], problem: str = "nothing more is erased") -> None:
-        """Append lines as a gzip member of their own, so that a crash does not damage earlier ones."""
+        """Append a separate gzip member, so that a crash does not damage earlier ones."""
         try:
             first = next(iter(lines := iter(lines)), None)
             if first is None:
@@ -131,7 +126,7 @@ class PurgeArchive:
     def _lines(
         self, stale: Sequence[retention.StaleSession], existing: list[retention.StaleSession]
     ) -> Iterator[bytes]:
-        """Yield the lines of sessions, and add those that exist to ``existing``."""
+        """Add the sessions that still exist to ``existing``."""
         cipher = _LenientCipher(self._store.cipher)
         for session in stale:
             row = self._store.run_read(partial(raw_rows.read_session, key=session.key, cipher=cipher))
@@ -193,7 +188,6 @@ def read_archive(path: Path) -> Iterator[ArchivedSession]:
 
 
 def _read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the complete lines of a file."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
         try:
             for line in lines:
@@ -208,7 +202,7 @@ def _line(kind: str, values: dict[str, Any]) -> bytes:
 
 
 class _Uncompressed(io.BufferedIOBase):
-    """Writes into a file and leaves it open, as GzipFile does."""
+    """Leaves its file open when closed, as GzipFile does."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -218,7 +212,7 @@ class _Uncompressed(io.BufferedIOBase):
 
 
 class _LenientCipher(Cipher):
-    """Returns values whose key is missing encrypted, instead of raising MissingKey."""
+    """Returns values whose key is missing as they are."""
 
     def __init__(self, cipher: Cipher) -> None:
         super().__init__()

@@ -1,9 +1,6 @@
-"""Retention: erase sessions that have not changed for the ``retention`` of their survey, or STEPKEEP_RETENTION.
+"""Erase sessions unchanged for the ``retention`` of their survey, or STEPKEEP_RETENTION.
 
-Only surveys of the catalogue are examined; expiry does not count as a change. With an archive, a session is erased only
-after it was written there and synced to disk.
-
-Can run beside servers and other runs, and can be interrupted and run again at any time.
+Expiry does not count as a change. Safe to run beside servers and other runs, to interrupt and to repeat.
 """
 
 import time
@@ -20,24 +17,21 @@ from ...survey import SessionKey
 from .purge_archive import PurgeArchive
 
 MAX_SESSIONS = 100
-"""Maximum number of sessions that are erased in one transaction."""
 
 SCAN_LIMIT = 5000
-"""Sessions that are examined together."""
 
 TARGET_S = 0.025
 """Intended duration of a transaction: turns wait for it."""
 
 SESSION_WEIGHT = 20
-"""Cost of erasing a session without its events, in events."""
+"""Cost of erasing a session besides its events, in events."""
 
 MIN_EVENTS, MAX_EVENTS = 100, 2000
-"""Bounds of the number of events in one transaction."""
+"""Bounds of the events in one transaction."""
 
 T = TypeVar("T")
 
 Progress = Callable[[int, int], None]
-"""Called with the number of examined sessions, and their total."""
 
 
 def purge(
@@ -50,17 +44,14 @@ def purge(
 ) -> Mapping[str, int]:
     """Erase sessions past their retention, and return their number by survey with a retention.
 
-    Each transaction adds a row to ``erasures`` and an entry ``sessions_purged`` to the audit log, with the number of
-    sessions but no user ids. Tokens stay valid: a participant who has one can start again.
+    The audit log and ``erasures`` record each transaction, without user ids. Tokens stay valid.
 
     Args:
-        dry_run: only count.
-        archive: sessions are written there before they are erased.
-        actor: for the audit log.
+        archive: sessions are synced there before they are erased.
 
     Raises:
         InvalidInput: the archive can't be written; it contains what was erased before.
-        Unavailable: the database is unavailable; sessions that were erased before stay erased.
+        Unavailable: sessions erased before stay erased.
     """
     cutoffs = _cutoffs(store)
     eraser = _Eraser(store, cutoffs, archive, actor)
@@ -99,13 +90,12 @@ def _cutoffs(store: SessionStore) -> retention.Cutoffs:
 
 
 class TransactionPacer:
-    """Chooses how many events fit into a transaction of TARGET_S, from the durations of previous ones."""
+    """Chooses how many events fit into TARGET_S."""
 
     def __init__(self) -> None:
         self.limit = MIN_EVENTS * 3
 
     def adjust(self, took_s: float) -> None:
-        """Halve the limit after a slow transaction, raise it by a quarter after a fast one."""
         if took_s > TARGET_S:
             self.limit = max(MIN_EVENTS, self.limit // 2)
         elif took_s < TARGET_S / 2:
@@ -119,8 +109,6 @@ class TransactionPacer:
 
 
 class _Eraser:
-    """Erases sessions in short transactions."""
-
     def __init__(
         self, store: SessionStore, cutoffs: retention.Cutoffs, archive: PurgeArchive | None, actor: str
     ) -> None:
@@ -129,11 +117,10 @@ class _Eraser:
         self._archive = archive
         self._actor = actor
         self.has_erased = False
-        # Two pacers: the events of a single session are erased faster.
+        # The events of a single session are erased faster.
         self._session_pacer, self._event_pacer = TransactionPacer(), TransactionPacer()
 
     def erase(self, stale: Sequence[retention.StaleSession]) -> Iterator[list[SessionKey]]:
-        """Erase sessions that are still stale, and yield their keys by transaction."""
         rest = list(stale)
         while rest:
             size = self._batch_size(rest)
@@ -155,7 +142,7 @@ class _Eraser:
         self._store.subscribers.drop(keys)
 
     def _batch_size(self, stale: Sequence[retention.StaleSession]) -> int:
-        """Return the size of the next batch; a session with many events is a batch of its own."""
+        """A session with many events is a batch of its own."""
         weight = 0
         for number, session in enumerate(stale[:MAX_SESSIONS]):
             weight += SESSION_WEIGHT + session.version
@@ -164,7 +151,7 @@ class _Eraser:
         return min(len(stale), MAX_SESSIONS)
 
     def _shrink(self, session: retention.StaleSession) -> None:
-        """Blank a session and erase most of its events; a participant who returns from then on starts again."""
+        """A participant who returns after the blanking starts again."""
         if self._run(partial(retention.blank, session=session, cutoffs=self._cutoffs), self._event_pacer):
             self._drop([session.key])
             while self._trim(session):
@@ -177,7 +164,7 @@ class _Eraser:
         )
 
     def _run(self, work: Callable[[Connection], T], pacer: TransactionPacer) -> T:
-        """Run the work in a transaction, measured from its last attempt, and pause."""
+        """Measure only the last attempt."""
         started: list[float] = []
 
         def timed(connection: Connection) -> T:

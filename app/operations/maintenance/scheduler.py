@@ -1,8 +1,6 @@
-"""Scheduled maintenance: every STEPKEEP_MAINTENANCE_MINUTES, close expired sessions and erase old ones.
+"""Close expired sessions and erase old ones every STEPKEEP_MAINTENANCE_MINUTES.
 
-A lease (``store/leases.py``) ensures that one server process at a time runs a round, once in that interval. With
-STEPKEEP_ARCHIVE_DIR, each round writes the sessions that it erases into an archive. The next round continues an
-interrupted one.
+A lease ensures one round per interval among all processes; it continues an interrupted one.
 """
 
 import logging
@@ -27,25 +25,20 @@ LEASE = "maintenance"
 ACTOR = "maintenance"
 
 FIRST_DELAY_S = 10.0
-"""Delay of the first round; short, so that a process that is often restarted runs rounds too."""
+"""Short: a process that is often restarted runs rounds too."""
 
 MIN_LEASE_US = 60 * 1_000_000
-"""Minimum duration of a lease, much longer than the time between two renewals."""
+"""Much longer than between two renewals."""
 
 CLOSE_TIMEOUT_S = 5.0
-"""How long closing waits for the current transaction."""
 
 
 class _Stopped(Exception):
-    """The round must stop: the store is being closed, or another process has the lease."""
+    """The store is being closed, or another process has the lease."""
 
 
 class MaintenanceScheduler(ForkAware):
-    """Runs rounds in a background thread until the store is closed.
-
-    Args:
-        first_delay_s: seconds until the first round.
-    """
+    """Runs rounds in a background thread until the store is closed."""
 
     def __init__(self, store: SessionStore, *, first_delay_s: float = FIRST_DELAY_S) -> None:
         self._store = store
@@ -61,7 +54,6 @@ class MaintenanceScheduler(ForkAware):
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread, unless STEPKEEP_MAINTENANCE_MINUTES is 0."""
         if not self._interval_s:
             return
         self._store.add_close_callback(self.close)
@@ -79,7 +71,7 @@ class MaintenanceScheduler(ForkAware):
             self._store.run_transaction(partial(leases.release, name=LEASE, holder=self._holder))
 
     def after_fork_in_child(self) -> None:
-        """Start a thread of the child's own, as another lease holder."""
+        """Start a thread in the child, as another lease holder."""
         was_running = self._thread is not None
         self._reset()
         if was_running:
@@ -89,7 +81,7 @@ class MaintenanceScheduler(ForkAware):
         """Run a round unless another process does; return whether it was completed.
 
         Raises:
-            StepkeepError: the database or the archive is unavailable; the next round continues.
+            StepkeepError: the next round continues.
         """
         try:
             self._renew()
@@ -121,7 +113,6 @@ class MaintenanceScheduler(ForkAware):
                 log.exception("internal error in maintenance")
 
     def _on_progress(self, _done: int, _total: int) -> None:
-        """Renew the lease in time, or stop the round."""
         if self._closing.is_set():
             raise _Stopped
         if self._store.clock() - self._renewed_at > self._lease_us // 3:

@@ -14,8 +14,7 @@ The document (a later version gets another ``format``)::
      "audit": [{"id", "at", "actor", "action", "survey_id", "detail"}],
      "counts": {"sessions", "events", "set_aside", "token_revocations", "erasures", "webhook_deliveries", "audit"}}
 
-``set_aside`` has sessions that were set aside or can't be read; values that are not JSON are included as text.
-``erasures`` are earlier ones of the same participant. ``to`` is the URL of a webhook without its path.
+``set_aside`` includes unreadable sessions; values that are not JSON are text. ``to`` is a webhook's URL without path.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ from ..webhooks import origin
 FORMAT = "stepkeep-participant-1"
 
 EVENTS_A_PAGE = 50
-"""Events that are held in memory at once: each can be a draft of 64 KiB or a state of 1 MiB."""
+"""Events in memory at once: each can be a state of 1 MiB."""
 
 DELIVERIES_A_PAGE = 1000
 ENTRIES_A_PAGE = 1000
@@ -42,8 +41,7 @@ _COUNTED = ("sessions", "events", "set_aside", "token_revocations", "erasures", 
 def export_participant(store: SessionStore, user_id: str, survey_id: str | None = None) -> Iterator[str]:
     """Return the document of a participant, of all surveys or one, in pieces.
 
-    The database is read while pieces are consumed. Lists are empty for unknown participants. The caller records the
-    export in the audit log.
+    Consuming them reads the database. The caller records the export in the audit log.
 
     Raises:
         InvalidUserId, InvalidInput: as ``SessionQueries.key``; at once.
@@ -55,21 +53,17 @@ def export_participant(store: SessionStore, user_id: str, survey_id: str | None 
 
 
 def read_erasures(store: SessionStore) -> Iterator[str]:
-    """Yield the database's list of erasures as lines without newlines."""
+    """Yield the list of erasures as lines without newlines."""
     return map(erasure_journal.format_line, erasure_replay.read_all(store.run_read))
 
 
 def apply_erasures(
     store: SessionStore, lines: Iterable[str | bytes], name: str = "the list", *, actor: str = "operator"
 ) -> int:
-    """Erase sessions of the listed erasures again, and return their number. Idempotent.
+    """Erase the sessions of listed erasures again, and return their number. Idempotent.
 
-    Sessions that were started after their erasure stay; earlier ones are erased even if they changed since. Invalid
-    lines are skipped with a warning.
-
-    Args:
-        name: of the list, for the warning.
-        actor: for the audit log.
+    Sessions started after their erasure stay; earlier ones are erased even if they changed since. Invalid lines are
+    skipped with a warning.
     """
     return store.erasure.replay(erasure_journal.read_lines(lines, name), actor=actor)
 
@@ -94,7 +88,6 @@ class _Export:
         yield f',"counts":{rows.dumps(self._counts)}}}\n'
 
     def _list(self, name: str, items: Iterable[Iterable[str]]) -> Iterator[str]:
-        """Yield a list of the document, whose items are in pieces, and count the items."""
         yield f',"{name}":['
         for item in items:
             if self._counts[name]:
@@ -114,7 +107,7 @@ class _Export:
             except SessionUnreadable:
                 aside.append(key)
                 continue
-            if snapshot is not None:  # otherwise it was erased meanwhile
+            if snapshot is not None:  # erased meanwhile
                 yield self._session(snapshot)
 
     def _session(self, snapshot: Snapshot) -> Iterator[str]:
@@ -138,7 +131,7 @@ class _Export:
         yield "]}"
 
     def _history(self, key: SessionKey, newest: int) -> Iterator[Sequence[dict[str, Any]]]:
-        """Yield the events up to a version in pages; from an unreadable one on, as rows."""
+        """Yield rows from an unreadable event on."""
         version = 0
         while version < newest:
             limit = min(EVENTS_A_PAGE, newest - version)

@@ -1,7 +1,6 @@
-"""Webhooks: signed notifications that a session was started, completed or has expired (docs/webhooks.md).
+"""Webhooks: signed notifications of sessions, delivered at least once (docs/webhooks.md).
 
-Events are written to the outbox in the transaction of the turn that caused them, and delivered at least once; a
-receiver recognizes repeated messages by their ``webhook-id``.
+The transaction of a turn writes its events to the outbox; receivers recognize repetitions by ``webhook-id``.
 """
 
 from ...store import Delivery, WebhookEvent

@@ -1,8 +1,7 @@
 """Deliver the outbox in a background thread, in one of the processes that share a database.
 
-Events of this process are sent at once; those of other processes, and retries, within POLL_S. The lease ``webhooks``
-decides which process delivers; it is taken only when a delivery is due. If that process dies, another one takes over
-when the lease expires, and repeats unrecorded deliveries with the same ``webhook-id``.
+Events of other processes, and retries, wait up to POLL_S. If the lease holder dies, another process repeats unrecorded
+deliveries with the same ``webhook-id``.
 """
 
 import logging
@@ -30,32 +29,30 @@ log = logging.getLogger("stepkeep.webhooks")
 POLL_S = 1.0
 
 MAX_DUE = 32
-"""Deliveries of one webhook that are read from the outbox at once."""
 
 LEASE = "webhooks"
 LEASE_S = 10
 RENEW_S = 4
-"""Age of the lease at which its holder renews it."""
+"""Age at which the holder renews the lease."""
 
 LEASE_RETRY_S = 3.0
-"""Delay until a lease of another process is requested again."""
 
 CLOSE_TIMEOUT_S = 3.0
-"""How long closing waits for deliveries in flight; interrupted ones are sent again."""
+"""Deliveries interrupted then are repeated."""
 
 CLEAN_INTERVAL_S = 3600.0
 DELIVERED_DAYS = 30
 FAILED_DAYS = 90
-"""How long deliveries are kept, to be listed and replayed."""
+"""Until then they can be listed and replayed."""
 
 CLEAN_BATCH = 1000
-"""Rows that are examined, and removed in one transaction, at a time: turns wait for it."""
+"""Rows per transaction: turns wait for it."""
 
 DAY_US = 86_400 * SECOND_US
 
 
 class Dispatcher(ForkAware):
-    """Delivers the outbox of a store. Thread-safe and fork-safe."""
+    """Delivers the outbox. Thread-safe and fork-safe."""
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
@@ -66,16 +63,14 @@ class Dispatcher(ForkAware):
         register(self)
 
     def start(self) -> None:
-        """Start the background thread."""
         self._thread = threading.Thread(target=self._run, name="stepkeep-webhooks", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """Read the outbox now."""
         self._wake_up.set()
 
     def close(self) -> None:
-        """Stop, and record the deliveries in flight; waits at most 2 * CLOSE_TIMEOUT_S."""
+        """Record the deliveries in flight; wait at most 2 * CLOSE_TIMEOUT_S."""
         self._closing.set()
         self._wake_up.set()
         if self._thread is not None:
@@ -83,14 +78,14 @@ class Dispatcher(ForkAware):
             self._thread = None
 
     def after_fork_in_child(self) -> None:
-        """Start a thread of the child's own, as another lease holder."""
+        """Start a thread in the child, as another lease holder."""
         was_running = self._thread is not None
         self._reset()
         if was_running:
             self.start()
 
     def _reset(self) -> None:
-        self._holder = secrets.token_hex(8)  # not the process id, which can be reused
+        self._holder = secrets.token_hex(8)  # a process id can be reused
         self._wake_up = threading.Event()
         self._closing = threading.Event()
         self._thread = None
@@ -144,7 +139,7 @@ class Dispatcher(ForkAware):
             worker.drop_waiting()
 
     def _dispatch_isolated(self, webhook: Webhook, in_flight: Collection[int]) -> None:
-        """Dispatch to one webhook; an internal error is logged once and does not affect other webhooks."""
+        """An internal error must not affect other webhooks."""
         try:
             self._dispatch(webhook, in_flight)
             self._failing.discard(webhook.id)
@@ -156,7 +151,6 @@ class Dispatcher(ForkAware):
             self._failing.add(webhook.id)
 
     def _dispatch(self, webhook: Webhook, in_flight: Collection[int]) -> None:
-        """Give the worker of a webhook its due deliveries, if it has capacity."""
         worker = self._workers.get(webhook.id)
         if worker is None:
             on_attempt = partial(self._on_attempt, webhook.id)
@@ -186,7 +180,7 @@ class Dispatcher(ForkAware):
         self._wake_up.set()
 
     def _record_results(self) -> None:
-        """Record attempts in one transaction; if it fails, the next poll retries."""
+        """If the transaction fails, the next poll retries."""
         with suppress(queue.Empty):
             while True:
                 self._unrecorded.append(self._results.get_nowait())
@@ -200,7 +194,6 @@ class Dispatcher(ForkAware):
         self._unrecorded = []
 
     def _has_lease(self) -> bool:
-        """Return whether this process may deliver; take or renew the lease if necessary."""
         if monotonic() < self._lease_until - (LEASE_S - RENEW_S):
             return True
         if (now := monotonic()) < self._lease_retry_at:
@@ -214,7 +207,7 @@ class Dispatcher(ForkAware):
         return has_lease
 
     def _clean(self) -> None:
-        """Remove old deliveries and give up overdue ones: one batch a poll, once an hour through all of them."""
+        """One batch a poll, once an hour through all."""
         if monotonic() - self._cleaned_at < CLEAN_INTERVAL_S or not self._has_lease():
             return
         at = self._store.clock()
@@ -233,7 +226,6 @@ class Dispatcher(ForkAware):
             self._cleaned_at = monotonic()
 
     def _finish(self) -> None:
-        """Record what completes within CLOSE_TIMEOUT_S, and release the lease."""
         self._drop_waiting()
         until = monotonic() + CLOSE_TIMEOUT_S
         while any(worker.delivery_ids() for worker in self._workers.values()) and (left := until - monotonic()) > 0:

@@ -1,7 +1,6 @@
-"""Send one request to a webhook: limited in time and size, to a checked address, without redirects.
+"""Send one request to a webhook, without redirects, proxies or retries.
 
-Uses urllib3's connections without its pools: no proxies from the environment and no retries. The connection goes to
-the checked IP address, while the certificate must match the name.
+The certificate must match the name, while the connection goes to the checked address.
 """
 
 import datetime
@@ -22,10 +21,9 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from .url_policy import AddressRefused, resolve
 
 READ_BYTES = 16 * 1024
-"""Maximum size of a response that is read; its content is ignored."""
+"""The content is ignored."""
 
 MAX_ADDRESSES = 3
-"""Addresses of one name that are tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +31,8 @@ class PostResult:
     """The result of one request.
 
     Attributes:
-        status: HTTP status; None without a response.
+        status: None without a response.
         error: None on success; never text from the receiver.
-        retry_after_s: what the receiver requested.
     """
 
     status: int | None
@@ -44,12 +41,11 @@ class PostResult:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the receiver accepted the message."""
         return self.error is None
 
 
 def post(url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float, allow_private: bool) -> PostResult:
-    """Send one request; it takes at most ``timeout_s`` after the name is resolved."""
+    """Send one request, for at most ``timeout_s`` after the name is resolved."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80)
     try:
@@ -70,7 +66,7 @@ def post(url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float,
 
 
 class _Request:
-    """One request on one connection, which is shut down at its deadline however slowly the receiver responds."""
+    """Shut down at its deadline, however slowly the receiver responds."""
 
     def __init__(self, connection: HTTPConnection, timeout_s: float) -> None:
         self._connection = connection
@@ -127,7 +123,7 @@ class _Request:
 
 
 def parse_retry_after(retry_after: str | None) -> float | None:
-    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3); None if it is missing or invalid."""
+    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3); None if missing or invalid."""
     if retry_after is None:
         return None
     text = retry_after.strip()
@@ -151,7 +147,7 @@ def _connection(parts: SplitResult, address: str, port: int, timeout_s: float) -
 
 @cache
 def _ssl_context() -> ssl.SSLContext:
-    """Return a context that trusts the system's authorities, and those of SSL_CERT_FILE."""
+    """Trust the system's authorities, and SSL_CERT_FILE."""
     return ssl.create_default_context()
 
 

@@ -1,7 +1,4 @@
-"""Add, change, test, replay and remove webhooks, for REST and the command line.
-
-A secret is returned when it is created, and never again. It is stored encrypted if STEPKEEP_ANSWERS_KEYS are set.
-"""
+"""Add, change, test, replay and remove webhooks. A secret is returned only when it is created."""
 
 import secrets
 from collections.abc import Callable, Iterable
@@ -30,22 +27,20 @@ from .url_policy import allows_private_networks, validate_url
 HOUR_US = 3600 * SECOND_US
 
 EVENTS = outbox.EVENTS
-"""The names of all events."""
 
 OVERLAP_HOURS = 24
 """How long a replaced secret signs beside the new one."""
 
 MAX_WEBHOOKS = 100
-"""Each can use several threads, and each event of a session adds a row for each."""
+"""Each can use several threads, and adds a row for each event."""
 
 BATCH_SIZE = 1000
-"""Deliveries that are changed in one transaction."""
+"""Deliveries changed in one transaction."""
 
 ID_PATTERN = r"^wh_[0-9a-f]{16}$"
 _ID_BYTES = 8
 
 Progress = Callable[[int], None]
-"""Called with the number of processed deliveries after each batch."""
 
 
 class NewWebhook(NamedTuple):
@@ -60,7 +55,7 @@ def add_webhook(store: SessionStore, url: object, events: Iterable[str], survey_
 
     Raises:
         InvalidInput: the URL or an event is invalid, or there are too many webhooks.
-        NoSuchSurvey: there is no such survey.
+        NoSuchSurvey: unknown survey.
     """
     url, events = validate_url(url, store.settings), _validate_events(events)
     if survey_id is not None and store.queries.survey_id(survey_id) not in store.catalogue.surveys:
@@ -101,10 +96,9 @@ def get_webhook(store: SessionStore, webhook_id: str) -> Webhook:
 
 
 def set_enabled(store: SessionStore, webhook_id: str, *, enabled: bool) -> Webhook:
-    """Enable or disable a webhook, and return it; events while it is disabled are not delivered later.
+    """Enable or disable a webhook, or raise NoSuchWebhook.
 
-    Raises:
-        NoSuchWebhook: there is no webhook with this id.
+    Events while it is disabled are not delivered later.
     """
     get_webhook(store, webhook_id)
     if enabled:
@@ -118,7 +112,7 @@ def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = O
     """Replace the secret and return the new one; both sign during the overlap.
 
     Raises:
-        NoSuchWebhook: there is no webhook with this id.
+        NoSuchWebhook: unknown id.
         MissingKey, SessionUnreadable: the old secret can't be decrypted.
     """
     secret, until = new_secret(), store.clock() + int(overlap_hours * HOUR_US)
@@ -139,7 +133,7 @@ def remove_webhook(store: SessionStore, webhook_id: str, progress: Progress = la
     """Remove a webhook and its deliveries, or raise NoSuchWebhook."""
     set_enabled(store, webhook_id, enabled=False)
     done = 0
-    # In batches: turns that add deliveries wait for each transaction.
+    # Turns that add deliveries wait for each transaction.
     while removed := store.run_transaction(partial(outbox.remove_deliveries, webhook_id=webhook_id, limit=BATCH_SIZE)):
         done += removed
         progress(done)
@@ -153,10 +147,10 @@ def list_deliveries(
 
     Args:
         before_id: ``following`` of the previous page.
-        failed: only those that were given up.
+        failed: only those given up.
 
     Raises:
-        NoSuchWebhook: there is no webhook with this id.
+        NoSuchWebhook: unknown id.
     """
     if webhook_id is not None:
         get_webhook(store, webhook_id)
@@ -173,14 +167,14 @@ def replay_deliveries(
     failed: bool = False,
     progress: Progress = lambda _done: None,
 ) -> int:
-    """Make delivered and failed deliveries due again, with the same message ids; return their number.
+    """Make finished deliveries due again, with the same message ids; return their number.
 
     Args:
-        since: only events from then on, microseconds since 1970 UTC.
-        failed: only those that were given up.
+        since: of the event, microseconds since 1970 UTC.
+        failed: only those given up.
 
     Raises:
-        NoSuchWebhook: there is no webhook with this id.
+        NoSuchWebhook: unknown id.
     """
     get_webhook(store, webhook_id)
     after = done = 0
@@ -204,7 +198,7 @@ def send_test(store: SessionStore, webhook_id: str) -> PostResult:
     """Send a signed ``webhook.test`` now; nothing is stored.
 
     Raises:
-        NoSuchWebhook: there is no webhook with this id.
+        NoSuchWebhook: unknown id.
         MissingKey, SessionUnreadable: the secret can't be decrypted.
     """
     webhook, at, settings = get_webhook(store, webhook_id), store.clock(), store.settings
@@ -220,7 +214,7 @@ def send_test(store: SessionStore, webhook_id: str) -> PostResult:
 
 
 def webhook_to_dict(webhook: Webhook) -> dict[str, Any]:
-    """Return the fields of a webhook for JSON, without the secret."""
+    """Return the JSON form, without the secret."""
     return {
         "id": webhook.id,
         "url": webhook.url,
@@ -232,7 +226,7 @@ def webhook_to_dict(webhook: Webhook) -> dict[str, Any]:
 
 
 def delivery_to_dict(delivery: Delivery) -> dict[str, Any]:
-    """Return the fields of a delivery for JSON."""
+    """Return the JSON form."""
     return {
         "id": delivery.id,
         "message_id": message_id(delivery),

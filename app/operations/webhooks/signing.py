@@ -17,43 +17,43 @@ from ...store import Delivery
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
-"""The specification requires 24 to 64; this is the size of a SHA-256 hash."""
+"""The specification requires 24 to 64; SHA-256 has 32."""
 
 _STATUS = {"session.started": "in_progress", "session.completed": "completed", "session.expired": "expired"}
 
 
 class Secret(NamedTuple):
-    """A signing secret; ``expires_at`` is in microseconds since 1970 UTC, None until it is rotated."""
+    """A signing secret; ``expires_at`` is in microseconds since 1970 UTC, None until rotation."""
 
     text: str
     expires_at: int | None
 
 
 def new_secret() -> str:
-    """Return a random secret in the form that receivers use."""
+    """Return a random secret as receivers use it."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def serialize_secrets(keys: Sequence[Secret]) -> str:
-    """Return secrets as one text, for the database."""
+    """Serialize secrets for the database."""
     return " ".join(key.text if key.expires_at is None else f"{key.text}@{key.expires_at}" for key in keys)
 
 
 def parse_secrets(text: str) -> list[Secret]:
-    """Return the secrets of a text from :func:`serialize_secrets`, newest first."""
+    """Parse the result of :func:`serialize_secrets`, newest first."""
     parts = (part.partition("@") for part in text.split(" "))
     return [Secret(secret, int(expires_at) if expires_at else None) for secret, _, expires_at in parts]
 
 
 def sign(secret: str, message_id: str, at_s: int, body: bytes) -> str:
-    """Return the signature of a message, ``v1,`` and base64 of HMAC-SHA256; ``at_s`` is in seconds since 1970 UTC."""
+    """Return ``v1,`` and base64 of HMAC-SHA256; ``at_s`` is in seconds since 1970 UTC."""
     key = base64.b64decode(secret.removeprefix(PREFIX))
     signed = b".".join((message_id.encode(), str(at_s).encode(), body))
     return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
 
 
 def message_headers(keys: Sequence[Secret], message_id: str, at: int, body: bytes) -> dict[str, str]:
-    """Return the headers of a message, with a signature of each secret that is valid at ``at`` (us since 1970 UTC)."""
+    """Return the headers of a message, signed by each secret valid at ``at`` (us since 1970 UTC)."""
     at_s = at // 1_000_000
     signatures = [
         sign(key.text, message_id, at_s, body) for key in keys if key.expires_at is None or at < key.expires_at
@@ -68,16 +68,16 @@ def message_headers(keys: Sequence[Secret], message_id: str, at: int, body: byte
 
 
 def message_id(delivery: Delivery) -> str:
-    """Return the ``webhook-id`` of an event: the same for each attempt and replay, and unique.
+    """Return the ``webhook-id`` of an event, the same for each attempt and replay.
 
-    It does not contain the row's id, because a restored database may assign other ids.
+    Without the row's id: a restored database may assign other ids.
     """
     parts = (delivery.webhook_id, *delivery.key, delivery.version, delivery.event, delivery.occurred_at)
     return f"msg_{hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()}"
 
 
 def message_body(delivery: Delivery) -> bytes:
-    """Return the message of an event, the same bytes for each attempt; it contains no answers."""
+    """Return the message, the same bytes for each attempt and without answers."""
     data = {
         "survey_id": delivery.key.survey_id,
         "user_id": delivery.key.user_id,
@@ -88,5 +88,5 @@ def message_body(delivery: Delivery) -> bytes:
 
 
 def encode_message(event: str, at: int, data: Mapping[str, object]) -> bytes:
-    """Return a message as JSON, in the form that the specification recommends."""
+    """Encode a message as the specification recommends."""
     return orjson.dumps({"type": event, "timestamp": format_timestamp(at), "data": data})

@@ -1,7 +1,6 @@
-"""Which URLs a webhook may have, and which addresses it may reach (protection against SSRF).
+"""Protection against SSRF: URLs that a webhook may have, and addresses that it may reach.
 
-All addresses of the host name must be public. The connection goes to an address that was checked (``http.py``), so a
-name that resolves differently a moment later (DNS rebinding) has no effect.
+``http.py`` connects to a checked address, so DNS rebinding has no effect.
 """
 
 import ipaddress
@@ -26,7 +25,7 @@ _PRIVATE_URL = re.compile(rf"https?://({_NAME}|[0-9.]{{7,15}}|\[[0-9a-fA-F:.]{{2
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _GLOBAL_V6 = ipaddress.ip_network("2000::/3")
-"""All publicly routed addresses (RFC 4291, IANA), without those that embed an IPv4 address under another prefix."""
+"""Publicly routed (RFC 4291, IANA); excludes IPv4 embedded under other prefixes."""
 
 _NOT_PUBLIC = tuple(
     map(
@@ -45,19 +44,15 @@ _NOT_PUBLIC = tuple(
 )
 
 _CLOUD_METADATA = (ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200"))
-"""Metadata services of clouds that are not link-local."""
+"""Metadata services that are not link-local."""
 
 
 class AddressRefused(Exception):
-    """The host of a webhook can't be resolved or may not be reached; the message does not show its addresses."""
+    """The host may not be reached; the message does not show its addresses."""
 
 
 def validate_url(url: object, settings: Settings) -> str:
-    """Return the URL of a webhook.
-
-    Raises:
-        InvalidInput: it is not allowed; the message says what is.
-    """
+    """Return the URL of a webhook, or raise InvalidInput."""
     if isinstance(url, str) and len(url) <= MAX_URL:
         if re.fullmatch(URL_PATTERN[1:-1], url):
             return url
@@ -77,17 +72,13 @@ def allows_private_networks(settings: Settings) -> bool:
 
 
 def origin(url: str) -> str:
-    """Return scheme, host and port of a URL, without the path, which may contain a secret."""
+    """Return the URL without its path, which may contain a secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def resolve(host: str, port: int, *, allow_private: bool) -> list[str]:
-    """Return the addresses of a host name, all of them allowed.
-
-    Raises:
-        AddressRefused: the name can't be resolved, or one of its addresses is not allowed.
-    """
+    """Resolve a host name, or raise AddressRefused unless all its addresses are allowed."""
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -100,7 +91,7 @@ def resolve(host: str, port: int, *, allow_private: bool) -> list[str]:
 
 
 def is_allowed(text: str, *, allow_private: bool) -> bool:
-    """Return whether an IP address may be reached; multicast, link-local and cloud metadata addresses never are."""
+    """Return whether an IP address may be reached."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:  # has a zone (fe80::1%eth0), so it is link-local
@@ -108,7 +99,7 @@ def is_allowed(text: str, *, allow_private: bool) -> bool:
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     address = mapped or address
     if address.is_multicast or address.is_unspecified or address.is_link_local or address in _CLOUD_METADATA:
-        return False  # link-local: cloud metadata services, which return credentials
+        return False  # cloud metadata services return credentials
     return allow_private or (mapped is None and _is_public(address))
 
 

@@ -1,7 +1,6 @@
-"""Send the deliveries of one webhook, with a few concurrent requests; a slow receiver delays no other webhook.
+"""Send the deliveries of one webhook in its own threads.
 
-Events of one session are sent one after another, in order. A failed one is retried later and does not hold up the
-next, so receivers that need the order compare ``version``.
+Events of one session are sent one at a time. A failed one does not hold up the next, so receivers compare ``version``.
 """
 
 import logging
@@ -21,7 +20,7 @@ from .url_policy import allows_private_networks, origin
 log = logging.getLogger("stepkeep.webhooks")
 
 MAX_CONCURRENT = 4
-"""Concurrent requests, and thus threads, of one webhook."""
+"""Requests of one webhook, each in a thread."""
 
 GONE = 410
 """The receiver wants no more messages (RFC 9110, 15.5.11)."""
@@ -35,7 +34,7 @@ class EndpointWorker:
 
     Args:
         clock: returns microseconds since 1970 UTC.
-        on_attempt: called from any thread with each attempt, and whether the receiver answered 410 Gone.
+        on_attempt: called from any thread; the flag is whether the receiver answered 410 Gone.
     """
 
     def __init__(
@@ -57,17 +56,15 @@ class EndpointWorker:
         self._secrets: Sequence[Secret] = ()
 
     def has_capacity(self) -> bool:
-        """Return whether it can take deliveries: none is waiting, and the circuit allows attempts."""
         with self._mutex:
             return not self._waiting and self._capacity() > 0 and self._breaker.allows(self._clock())
 
     def delivery_ids(self) -> set[int]:
-        """Return the ids of the deliveries that are waiting or in flight."""
         with self._mutex:
             return {*self._in_flight.values(), *(delivery.id for delivery in self._waiting)}
 
     def send(self, webhook: Webhook, secrets: Sequence[Secret], due: Sequence[Delivery]) -> None:
-        """Start sending deliveries in threads, and return."""
+        """Start sending in threads, and return."""
         with self._mutex:
             self._webhook, self._secrets = webhook, secrets
             self._waiting.extend(due)
@@ -78,12 +75,12 @@ class EndpointWorker:
     def _start(self) -> None:
         try:
             threading.Thread(target=self._work, name="stepkeep-webhook", daemon=True).start()
-        except BaseException:  # no thread available: the deliveries are read from the outbox again
+        except BaseException:  # no thread available: the outbox is read again
             self.drop_waiting()
             raise
 
     def drop_waiting(self) -> None:
-        """Forget the waiting deliveries; they stay in the outbox."""
+        """Forget waiting deliveries; they stay in the outbox."""
         with self._mutex:
             self._waiting.clear()
 
