@@ -1,4 +1,4 @@
-"""The analytics of a survey: counts, durations, and distributions of answers (docs/analytics.md defines each value)."""
+"""The analytics of a survey; docs/analytics.md defines each value."""
 
 from .cache import SummaryCache
 from .collect import PAUSE_S

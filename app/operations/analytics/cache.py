@@ -1,4 +1,4 @@
-"""Summaries for many concurrent callers: computed once at a time, and cached for a moment."""
+"""Summaries for concurrent callers, cached for a moment."""
 
 import threading
 import time
@@ -12,13 +12,12 @@ from .filters import Filters
 from .summary import summarize
 
 MIN_AGE_S = 2.0
-"""Minimum time for which a summary is cached."""
 
 AGE_FACTOR = 4
-"""A summary is cached for this multiple of its computing time, so that polling uses a fifth of the database."""
+"""Times the computing time: polling uses a fifth of the database."""
 
 MAX_CACHED = 32
-"""Cached summaries, of some 100 KB each."""
+"""Of some 100 KB each."""
 
 RETRY_AFTER_S = 5
 
@@ -31,12 +30,12 @@ class _Cached(NamedTuple):
 
 
 class SummaryCache:
-    """Cached summaries of a store's surveys. Thread-safe.
+    """Cached summaries. Thread-safe.
 
-    One summary is computed at a time, which leaves the rest of the machine to turns.
+    One is computed at a time, which leaves the rest of the machine to turns.
 
     Args:
-        max_waiting: callers that may wait at once, so that other REST threads stay free.
+        max_waiting: callers; limited, so that REST threads stay free.
         clock: monotonic seconds.
     """
 
@@ -48,7 +47,7 @@ class SummaryCache:
         self._waiting = threading.BoundedSemaphore(max_waiting)
 
     def get(self, survey_id: str, filters: Filters) -> dict[str, Any]:
-        """Return a summary as :func:`summarize`, up to some seconds old; do not modify it.
+        """Return a summary; do not modify it.
 
         Raises:
             RateLimited: too many callers are waiting.

@@ -1,6 +1,6 @@
-"""Count all sessions of a survey in parts, on two connections.
+"""Count a survey's sessions in parts, on two connections.
 
-Memory does not grow with the sessions, except for 8 bytes for each answer's duration and each number.
+Memory grows by 8 bytes for each duration and number.
 """
 
 from collections import deque
@@ -25,28 +25,28 @@ from .filters import Filters, session_mode, session_status
 from .step_plan import StepPlan
 
 PAUSE_S = 1800
-"""Longer gaps between events are pauses; web analytics customarily end a visit after half an hour."""
+"""A customary end of visits in web analytics."""
 
 SESSIONS_A_PART = 4000
-"""Some 20 MB, and a few tens of milliseconds with the interpreter's lock."""
+"""Some 20 MB, and tens of milliseconds with the interpreter's lock."""
 
 EVENTS_A_CHUNK = 250_000
-"""Events that are processed together: some 50 MB."""
+"""Some 50 MB."""
 
 SELECTIVITY = 4
-"""If the filters keep less than one in this many sessions, events are read by session, otherwise by range."""
+"""If filters keep under one in this many, events are read by session."""
 
 CONNECTIONS = 2
 
 _DAY_US = 86_400_000_000
 
 Progress = Callable[[int, int], None]
-"""Called with the number of counted sessions, and their total."""
+"""Called with counted sessions, and their total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What to count; ``at`` is now, in microseconds since 1970 UTC."""
+    """What to count; ``at`` is in microseconds since 1970 UTC."""
 
     survey_id: str
     filters: Filters
@@ -58,7 +58,7 @@ def count_sessions(store: SessionStore, query: Query, progress: Progress, total:
     """Count all sessions that match.
 
     Raises:
-        Unavailable: the database is unavailable.
+        Unavailable: the database failed.
     """
     counters, done = Counters(), 0
     pending: deque[tuple[int, Future[Counters]]] = deque()
@@ -117,7 +117,7 @@ def _read_events(
 
 
 def _chunks(rows: Sequence[statistics.SessionRow]) -> Iterator[Sequence[statistics.SessionRow]]:
-    """Yield the sessions in chunks of at most EVENTS_A_CHUNK events, or of one session."""
+    """Yield at most EVENTS_A_CHUNK events, or one session."""
     chunk: list[statistics.SessionRow] = []
     events = 0
     for row in rows:
@@ -207,7 +207,7 @@ def _count_steps(counters: Counters, rows: Sequence[statistics.SessionRow], runs
 
 
 class _SessionSteps:
-    """Pairs of a session and a step, by their numbers; pairs may be repeated, or without a step."""
+    """Pairs of a session's and a step's number; may be repeated."""
 
     def __init__(self, session: Ints, step: Ints) -> None:
         self.session, self.step = session[step != NO_STEP], step[step != NO_STEP]
@@ -222,7 +222,7 @@ class _SessionSteps:
         return _SessionSteps(np.concatenate([p.session for p in pairs]), np.concatenate([p.step for p in pairs]))
 
     def sessions_by_step(self, count: int) -> Ints:
-        """Return the number of distinct sessions of each step."""
+        """Count distinct sessions."""
         if not len(self.step):
             return np.zeros(count, dtype=np.int64)
         has = np.zeros((int(self.session.max()) + 1, count), dtype=np.bool_)
@@ -232,13 +232,12 @@ class _SessionSteps:
 
 
 def _occurrences(steps: Ints | list[int], count: int) -> Ints:
-    """Return how often each step occurs."""
     numbers = np.asarray(steps, dtype=np.int64)
     return np.bincount(numbers[numbers != NO_STEP], minlength=count)
 
 
 def _routes(rows: Sequence[statistics.SessionRow]) -> list[list[str]]:
-    """Return the steps before the current one of each session; none if they can't be read."""
+    """Return steps before the current ones; none if unreadable."""
     try:
         routes = orjson.loads(f"[{','.join([row.step_history for row in rows])}]")
     except ValueError:

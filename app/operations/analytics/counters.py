@@ -1,4 +1,4 @@
-"""The counters of a part of the sessions, which can be added up."""
+"""Counters of a part of the sessions."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from .quantiles import SampleArray
 from .step_plan import PlannedStep
 
 OTHER = None
-"""Counts the values in a distribution that are no answer of the step."""
+"""Values that are no answer of the step."""
 
 _YEAR_DIGITS = 4
 
@@ -43,7 +43,6 @@ class AnswerCounters:
             self.chosen.update(value[:_YEAR_DIGITS] if _is_date(value) else OTHER for value in values)
 
     def add(self, other: "AnswerCounters") -> None:
-        """Add the counts of another part."""
         self.answered += other.answered
         self.skipped += other.skipped
         self.chosen.update(other.chosen)
@@ -60,7 +59,6 @@ class StepCounters:
         self.answers = AnswerCounters()
 
     def add(self, other: "StepCounters") -> None:
-        """Add the counts of another part."""
         self.counts.update(other.counts)
         self.microseconds.extend(other.microseconds)
         self.answers.add(other.answers)
@@ -70,10 +68,9 @@ class Counters:
     """All counters.
 
     Attributes:
-        statuses, revisions, modes, started_days, completed_days: sessions by these; days since 1970.
-        completed_by: completed sessions by ("revision", its id) and ("mode", its name).
+        started_days, completed_days: by day since 1970.
+        completed_by: by ("revision", its id) and ("mode", its name).
         counts: ``returns``, ``resumed``, ``unread``.
-        answers_by_mode: ``answered`` events by the mode of the session.
     """
 
     def __init__(self) -> None:
@@ -89,7 +86,6 @@ class Counters:
         self.steps: defaultdict[str, StepCounters] = defaultdict(StepCounters)
 
     def add(self, other: "Counters") -> None:
-        """Add the counts of another part."""
         for name, own in vars(self).items():
             added = getattr(other, name)
             if isinstance(own, Counter):
@@ -101,13 +97,13 @@ class Counters:
 
 
 def _count_options(step_type: type[BaseStep], labels: Mapping[Value, str], answers: Sequence[Any]) -> Counter[Any]:
-    """Count the answers by option, and all others as OTHER."""
+    """Count by option, all others as OTHER."""
     if step_type.is_list:
         answers = list(chain.from_iterable(answer if isinstance(answer, list) else [OTHER] for answer in answers))
     # True == 1: a step accepts only one of these types.
     if not step_type.value_types.issuperset(map(type, answers)):
         answers = [answer if type(answer) in step_type.value_types else OTHER for answer in answers]
-    counts = Counter(answers)  # before comparing with the labels: there are few different answers
+    counts = Counter(answers)  # first, because few answers differ
     others = [answer for answer in counts if answer not in labels]
     count = sum(counts.pop(answer) for answer in others)
     return counts + Counter({OTHER: count})

@@ -1,6 +1,6 @@
-"""A summary as CSV files (RFC 4180, UTF-8) for a spreadsheet, one table a file. No I/O.
+"""A summary as CSV files (RFC 4180, UTF-8). No I/O.
 
-Formulas are escaped: labels and prompts come from authors of surveys, names of steps from clients that save states.
+Formulas are escaped: authors write labels, clients that save states name steps.
 """
 
 import csv
@@ -15,7 +15,7 @@ Row = Sequence[Any]
 
 
 def csv_files(summary: Summary) -> dict[str, str]:
-    """Return the contents of the files by name."""
+    """Return the contents by file name."""
     return {
         "sessions.csv": _csv(("name", "value"), _sessions(summary)),
         "days.csv": _table(summary["days"], ("day", "started", "completed")),

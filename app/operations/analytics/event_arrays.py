@@ -1,7 +1,6 @@
-"""The events of many sessions as NumPy arrays: runs, gaps and pauses (docs/analytics.md).
+"""Events of many sessions as NumPy arrays (docs/analytics.md).
 
-A Python loop over a million events takes seconds and holds the interpreter's lock; these arrays take tenths of a
-second, mostly without it.
+A Python loop over a million takes seconds with the interpreter's lock; arrays take tenths, mostly without it.
 """
 
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ UNKNOWN_SESSION = -1
 
 
 class StepNumbers(dict[str | None, int]):
-    """Assigns consecutive numbers to step ids on access; None is NO_STEP."""
+    """Numbers step ids on access; None is NO_STEP."""
 
     def __init__(self) -> None:
         super().__init__({None: NO_STEP})
@@ -35,7 +34,6 @@ class StepNumbers(dict[str | None, int]):
 
     @property
     def ids(self) -> list[str]:
-        """The ids by number."""
         return [step for step in self if step is not None]
 
 
@@ -44,9 +42,9 @@ class Events:
     """Events sorted by session and version.
 
     Attributes:
-        session: index of the session.
-        action: code as in ``store/statistics.py``.
-        step: number of the step, or NO_STEP.
+        session: index.
+        action: code of ``store/statistics.py``.
+        step: number, or NO_STEP.
         at: microseconds since 1970 UTC, or NO_TIME.
     """
 
@@ -57,7 +55,7 @@ class Events:
 
 
 def parse_events(columns: statistics.EventColumns, user_ids: Sequence[str], numbers: StepNumbers) -> Events:
-    """Return the events of these sessions; the columns may contain others."""
+    """Return these sessions' events; the columns may contain others."""
     places = {user_id: place for place, user_id in enumerate(user_ids)}
     sessions = np.array([places.get(user_id, UNKNOWN_SESSION) for user_id in columns.user_ids], dtype=np.int64)
     session = np.repeat(sessions, np.array(columns.counts, dtype=np.int64))
@@ -71,11 +69,10 @@ def parse_events(columns: statistics.EventColumns, user_ids: Sequence[str], numb
 
 
 class Runs:
-    """The runs of sessions, and the timings of their events.
+    """The runs of sessions, and their timings.
 
     Args:
-        count: number of sessions, including those without events.
-        pause_us: longer gaps are pauses; microseconds.
+        count: of sessions, including those without events.
     """
 
     def __init__(self, events: Events, count: int, pause_us: int) -> None:
@@ -86,7 +83,7 @@ class Runs:
 
     @cached_property
     def starts(self) -> Ints:
-        """By session, the index of the first event of its run; -1 without events."""
+        """By session, its run's first event; -1 without events."""
         session = self.events.session
         starts = np.full(self._count, -1, dtype=np.int64)
         starts[session[::-1]] = self._places[::-1]  # the last assignment wins: the first event of the session
@@ -96,12 +93,11 @@ class Runs:
 
     @cached_property
     def in_run(self) -> Bools:
-        """By event, whether it is part of the run of its session."""
         return self._places >= self.starts[self.events.session]
 
     @cached_property
     def at(self) -> Ints:
-        """Times of the events; one without a time has that of the previous event."""
+        """By event; without a time, the previous event's."""
         session = self.events.session
         known = np.maximum.accumulate(np.where(self.events.at == statistics.NO_TIME, -1, self._places))
         is_own = (known >= 0) & (session[known] == session)
@@ -109,7 +105,7 @@ class Runs:
 
     @cached_property
     def gaps(self) -> Ints:
-        """Microseconds from the previous event to each event; 0 for the first of a session."""
+        """Microseconds since the session's previous event, or 0."""
         gaps = np.zeros(len(self._places), dtype=np.int64)
         if len(gaps):
             later, earlier = self.at[1:], self.at[:-1]
@@ -119,26 +115,25 @@ class Runs:
 
     @cached_property
     def pauses(self) -> Bools:
-        """By event, whether the gap before it is a pause."""
+        """Whether the gap before is a pause."""
         return self.gaps > self._pause_us
 
     @cached_property
     def active(self) -> Ints:
-        """The gaps without pauses."""
         return np.where(self.pauses, 0, self.gaps)
 
     @property
     def pauses_by_session(self) -> Ints:
-        """Number of pauses of each session, in all runs."""
+        """In all runs."""
         return np.bincount(self.events.session[self.pauses], minlength=self._count)
 
     def with_action(self, action: int) -> Bools:
-        """Return, by event, whether it has this action and is part of a run."""
+        """Select this action's events in runs."""
         selected: Bools = self.in_run & (self.events.action == action)
         return selected
 
     def answer_times(self) -> tuple[Ints, Ints]:
-        """Return step number and microseconds of each answer that is not the first event of its run."""
+        """Return step and microseconds of answers that don't begin their run."""
         start = self.starts[self.events.session]
         answers = self._places[self.with_action(ANSWERED) & (self._places > start)]
         moves = np.where(self.events.action < DRAFTED, self._places, -1)
@@ -147,10 +142,10 @@ class Runs:
         return self.events.step[answers], passed[answers] - passed[arrived]
 
     def durations(self, completed_at: Ints) -> tuple[Ints, Ints]:
-        """Return the total and active durations, in microseconds, of runs with a known start and end.
+        """Return total and active microseconds of runs with known ends.
 
         Args:
-            completed_at: by session, microseconds since 1970 UTC, or NOT_COMPLETED.
+            completed_at: microseconds since 1970 UTC, or NOT_COMPLETED.
         """
         has_run = self.starts >= 0
         started_at = np.full(self._count, statistics.NO_TIME, dtype=np.int64)

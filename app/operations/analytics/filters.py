@@ -1,4 +1,4 @@
-"""Filters of the sessions that a summary counts."""
+"""Filters of counted sessions."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -15,10 +15,8 @@ class Filters:
     """Properties of the counted sessions; None: any.
 
     Attributes:
-        since, until: bounds of the start, microseconds since 1970 UTC; ``until`` is exclusive.
-        since_text, until_text: the same as the caller wrote them.
-        mode: current mode, ``text`` or ``audio``.
-        status: at the time of counting.
+        since, until: of the start, microseconds since 1970 UTC; ``until`` is exclusive.
+        since_text, until_text: as the caller wrote them.
     """
 
     since: int | None = None
@@ -39,13 +37,13 @@ class Filters:
         revision: str | None = None,
         status: str | None = None,
     ) -> Self:
-        """Parse filters from text.
+        """Parse filters.
 
         Args:
             since, until: an ISO 8601 time (UTC without an offset), or a day, which ``until`` includes.
 
         Raises:
-            InvalidInput: one of them is invalid.
+            InvalidInput: one is invalid.
         """
         for name, value, allowed in (("mode", mode, MODES), ("status", status, STATUSES)):
             if value is not None and value not in allowed:
@@ -62,7 +60,7 @@ class Filters:
         )
 
     def matches(self, row: statistics.SessionRow, at: int) -> bool:
-        """Return whether a session is counted; ``at`` is now, microseconds since 1970 UTC."""
+        """Return whether it is counted; ``at`` is in microseconds."""
         if self.revision is not None and row.revision != self.revision:
             return False
         if self.mode is not None and session_mode(row) != self.mode:
@@ -72,7 +70,6 @@ class Filters:
         return self._matches_start(row.started_at)
 
     def to_dict(self) -> dict[str, str | None]:
-        """Return the filters as the caller wrote them."""
         return {
             "since": self.since_text,
             "until": self.until_text,
@@ -90,12 +87,12 @@ class Filters:
 
 
 def session_mode(row: statistics.SessionRow) -> str:
-    """Return the current mode of a session."""
+    """Return the current mode."""
     return "audio" if row.is_audio_mode else "text"
 
 
 def session_status(row: statistics.SessionRow, at: int) -> str:
-    """Return the status of a session at a time; it is expired from its deadline on, before its row says so."""
+    """Return the status: expired from the deadline, before the row says so."""
     if row.status == "in_progress" and row.expires_at is not None and row.expires_at <= at:
         return "expired"
     return row.status

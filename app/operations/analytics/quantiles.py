@@ -1,4 +1,4 @@
-"""Samples that arrive in parts, in 8 bytes a value, and their quantiles and bins."""
+"""Samples, and their quantiles and bins."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,47 +10,44 @@ from numpy.typing import ArrayLike, NDArray
 MEDIAN, P90 = 50, 90
 
 BINS = 10
-"""Bins of numbers; whole numbers in a smaller range have one each."""
+"""Whole numbers in a smaller range have one each."""
 
 _US = 1_000_000
 
 
 class SampleArray:
-    """An array of numbers that can only grow; ``parts`` are the non-empty pieces."""
+    """A growing array; ``parts`` are non-empty."""
 
     def __init__(self) -> None:
         self.parts: list[NDArray[Any]] = []
 
     def add(self, values: ArrayLike) -> None:
-        """Add values."""
         part = np.asarray(values)
         if len(part):
             self.parts.append(part)
 
     def extend(self, other: "SampleArray") -> None:
-        """Add the values of another array."""
         self.parts.extend(other.parts)
 
     @property
     def values(self) -> NDArray[Any]:
-        """All values."""
         return np.concatenate(self.parts) if self.parts else np.zeros(0)
 
 
 def ratio(part: float, whole: float) -> float | None:
-    """Return part / whole, rounded to six digits; None if the whole is 0."""
+    """Return the rounded ratio; None if the whole is 0."""
     return round(part / whole, 6) if whole else None
 
 
 def seconds(samples: SampleArray) -> dict[str, Any]:
-    """Return count, median and p90 in seconds of samples in microseconds."""
+    """Return statistics in seconds of microseconds."""
     values = samples.values
     median, p90 = _quantiles(values / _US, (MEDIAN, P90), digits=3)
     return {"count": len(values), "median": median, "p90": p90}
 
 
 def lengths(samples: SampleArray) -> dict[str, Any] | None:
-    """Return median, p90 and maximum of lengths; None without samples."""
+    """Return statistics; None without samples."""
     values = samples.values
     if not len(values):
         return None
@@ -59,7 +56,7 @@ def lengths(samples: SampleArray) -> dict[str, Any] | None:
 
 
 def numbers(samples: SampleArray) -> dict[str, Any] | None:
-    """Return minimum, maximum, mean, median and bins of numbers; None without samples."""
+    """Return statistics and bins; None without samples."""
     values = samples.values
     if not len(values):
         return None
@@ -93,6 +90,5 @@ def _quantiles(values: NDArray[Any], percents: Sequence[int], *, digits: int) ->
 
 
 def _json_number(number: Any) -> int | float:  # noqa: ANN401 - a NumPy scalar
-    """Return a rounded number, as an int if it is whole."""
     value = round(float(number), 6)
     return int(value) if value.is_integer() else value

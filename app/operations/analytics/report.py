@@ -1,6 +1,6 @@
-"""A summary as the tables and charts of an HTML report, for a template. No I/O.
+"""A summary as tables and charts for HTML. No I/O.
 
-Lengths of bars are fractions of the longest one, from 0 to 1.
+Lengths of bars are fractions of the longest.
 """
 
 from collections import Counter
@@ -14,16 +14,15 @@ Summary = Mapping[str, Any]
 Cells = tuple[str | int | float | None, ...]
 
 COLUMNS = 60
-"""Columns of the chart over time; more days are grouped."""
+"""More days are grouped."""
 
 BARS = 40
-"""Maximum of bars, and rows, for the answers of a step."""
+"""Maximum for a step."""
 
 NOTHING = "\u2013"
-"""A dash for a missing value."""
 
 YEARS = 20
-"""Maximum of years that are shown for the dates of a step; more are grouped by decade."""
+"""More years are grouped by decade."""
 
 _SPANS = ((1, "By day"), (7, "By week"), (30, "By 30 days"), (365, "By 365 days"))
 
@@ -51,7 +50,7 @@ class Data:
 
     @property
     def table(self) -> "Data | None":
-        """Itself if it has rows, for the template."""
+        """Itself if it has rows."""
         return self if self.rows else None
 
 
@@ -74,7 +73,7 @@ def report_to_dict(summary: Summary) -> dict[str, Any]:
 
 
 def duration(seconds: float | None) -> str:
-    """Format a duration: ``45.2 s``, ``3 min 5 s``, ``2 h 10 min``, ``4 d 3 h``."""
+    """Format as ``45.2 s``, ``3 min 5 s``, ``4 d 3 h``."""
     if seconds is None:
         return NOTHING
     if seconds < 60:  # noqa: PLR2004 - a minute
@@ -88,7 +87,7 @@ def duration(seconds: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Format a fraction as a percentage."""
+    """Format in percent."""
     return NOTHING if share is None else f"{share * 100:.1f} %"
 
 

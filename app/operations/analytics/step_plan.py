@@ -1,4 +1,4 @@
-"""The steps of a survey over all revisions, with the answers to count."""
+"""A survey's steps over all revisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ class PlannedStep:
     """A step of a summary.
 
     Attributes:
-        type: as in the survey file; None for a step that no revision has.
-        labels: by answer, in display order; empty if the answers can't be listed.
+        type: None if no revision has it.
+        labels: in display order; empty if answers can't be listed.
     """
 
     step: str
@@ -23,13 +23,13 @@ class PlannedStep:
 
 
 StepPlan = dict[str, PlannedStep]
-"""The steps by id, those of the newest revision first."""
+"""By id, the newest revision's first."""
 
 
 def plan_steps(revisions: Sequence[Survey]) -> tuple[StepPlan, int]:
-    """Return the steps of these revisions (newest first), and how many of them the newest revision has.
+    """Return the steps of revisions (newest first), and how many the newest has.
 
-    A step has the properties of its newest revision; options of older revisions follow if the type is the same.
+    Older revisions only add options, if the type is the same.
     """
     plan: StepPlan = {}
     for survey in revisions:

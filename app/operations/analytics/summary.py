@@ -1,4 +1,4 @@
-"""Compute the summary of a survey: counts, shares, medians, and labels of steps and answers."""
+"""Compute the summary of a survey."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from .quantiles import lengths, numbers, ratio, seconds
 from .step_plan import PlannedStep, StepPlan, plan_steps
 
 DAYS_FILLED = 3660
-"""Days of a period that are all listed; of a longer one only those with sessions."""
+"""Longer periods list only days with sessions."""
 
 _DAY_US = 86_400_000_000
 
@@ -29,12 +29,12 @@ def summarize(
     filters: Filters = Filters(),  # noqa: B008 - frozen
     progress: Progress = lambda _done, _total: None,
 ) -> dict[str, Any]:
-    """Return the analytics of a survey, as REST does.
+    """Return a survey's analytics, as REST does.
 
     Raises:
-        NoSuchSurvey: there is no such survey, and no session of one.
-        InvalidInput: the survey id is invalid.
-        Unavailable: the database is unavailable.
+        NoSuchSurvey: neither the survey nor a session exists.
+        InvalidInput: the id is invalid.
+        Unavailable: the database failed.
     """
     survey_id = store.queries.survey_id(survey_id)
     at = store.clock()
@@ -65,7 +65,6 @@ def _read_overview(connection: Connection, survey_id: str) -> tuple[int, list[st
 
 
 def _definitions(store: SessionStore, survey_id: str, newest: Survey | None, revisions: Sequence[str]) -> list[Survey]:
-    """Return all known revisions, newest first."""
     older = [
         store.queries.survey_revision(survey_id, revision)
         for revision in revisions
@@ -128,7 +127,7 @@ def _days(counters: Counters) -> list[dict[str, Any]]:
 
 
 def _revisions(counters: Counters, known: Sequence[str], current: str | None) -> list[dict[str, Any]]:
-    """Return the revisions with sessions, newest first and unknown ones last."""
+    """Return them newest first, unknown ones last."""
     places = {revision: place for place, revision in enumerate(known)}
     revisions = sorted(counters.revisions, key=lambda name: (places.get(name or "", len(places)), name or ""))
     return [

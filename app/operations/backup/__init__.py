@@ -1,7 +1,6 @@
 """Portable backups, their restore, and the move to another database.
 
-A backup is one zip file for every kind of database, with one member of JSON lines for each table. Encrypted answers
-stay encrypted in it, so no key is needed to create one; everything else can be read by anyone who has the file.
+Encrypted answers stay encrypted in a backup; anyone who has the file can read the rest.
 """
 
 from .create import Created, create_backup

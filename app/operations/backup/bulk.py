@@ -1,7 +1,6 @@
-"""Bulk reads and writes of whole tables, in constant memory and with each driver's fastest method.
+"""Bulk reads and writes of whole tables, in constant memory.
 
-In the transaction that ``databases.py`` began: a cursor on SQLite, COPY on PostgreSQL, an unbuffered cursor and long
-inserts on MariaDB and MySQL. Only names from our tables are put into SQL text; values are parameters.
+SQL text contains only names from our tables; values are parameters.
 """
 
 from abc import ABC, abstractmethod
@@ -23,10 +22,10 @@ from .replay_check import RowPass, SessionRows, pair_with_history
 from .row_format import KEYS, TABLES, Row, chunks, column_names, is_time, portable_time
 
 Key = Sequence[Any]
-"""A prefix of the values of a table's key."""
+"""A prefix of the key's values."""
 
 SESSIONS_A_PAGE = 250
-"""Sessions that are in memory while their history is read."""
+"""In memory while their history is read."""
 
 
 class BulkDatabase(ABC):
@@ -40,23 +39,19 @@ class BulkDatabase(ABC):
         self._quote = connection.dialect.identifier_preparer.quote
 
     def revision(self) -> str | None:
-        """Return the schema revision."""
         return MigrationContext.configure(self.connection).get_current_revision()
 
     def count(self, table: Table) -> int:
-        """Return the number of rows of the table."""
         return cast("int", self.connection.execute(select(func.count()).select_from(table)).scalar())
 
     def count_all(self) -> int:
-        """Return the number of rows of all tables."""
         return sum(map(self.count, TABLES))
 
     def occupied(self) -> list[str]:
-        """Return the tables with rows, except those that a server fills when it starts on an empty database."""
+        """Return the tables with rows, except those that a starting server fills."""
         return [table.name for table in TABLES if table not in _FILLED_AT_START and self._has_rows(table)]
 
     def last_key(self, table: Table) -> Row | None:
-        """Return the greatest key of a table."""
         names = ", ".join(f"{self._quote(name)} DESC" for name in KEYS[table.name])
         keys = [table.c[name] for name in KEYS[table.name]]
         row = self.connection.execute(select(*keys).order_by(text(names)).limit(1)).first()
@@ -66,11 +61,10 @@ class BulkDatabase(ABC):
         """Yield a table's rows in key order; only one such iteration may be open.
 
         Args:
-            after, up_to: exclusive lower and inclusive upper bound; each may be a prefix of the key.
-            limit: maximum number of rows.
+            after, up_to: exclusive lower, inclusive upper bound; may be prefixes of the key.
 
         Raises:
-            DatabaseUnavailable, DatabaseRefused: the rows can't be read.
+            DatabaseUnavailable, DatabaseRefused: as ``translate_errors``.
         """
         above, above_values = self._above(table, after)
         below, below_values = self._below(table, up_to)
@@ -84,7 +78,7 @@ class BulkDatabase(ABC):
             yield from self._select(table, statement, (*above_values, *below_values))
 
     def session_rows(self, pass_sessions: RowPass, pass_history: RowPass) -> SessionRows:
-        """Yield each session with its history; memory holds one page of sessions."""
+        """Yield sessions with their history; memory holds one page of sessions."""
         last: Key = ()
         while page := list(pass_sessions(self.rows(tables.sessions, last, limit=SESSIONS_A_PAGE))):
             previous, last = last, page[-1][:2]
@@ -92,24 +86,19 @@ class BulkDatabase(ABC):
         yield from pair_with_history((), pass_history(self.rows(tables.session_history, last)))
 
     def insert(self, table: Table, rows: Iterable[Row]) -> None:
-        """Insert rows.
-
-        Raises:
-            DatabaseUnavailable, DatabaseRefused: they can't be inserted.
-        """
+        """Insert rows; raises as ``translate_errors``."""
         with translate_errors(table):
             self._insert(table, rows)
 
     def clear(self, table: Table) -> None:
-        """Delete all rows."""
         with translate_errors(table):
             self.connection.exec_driver_sql(f"DELETE FROM {self._quote(table.name)}")  # noqa: S608 - our name
 
     def lock(self) -> None:  # noqa: B027 - SQLite's transaction is a lock, MariaDB's delete takes one
-        """Block other writers until the end of the transaction, as far as the database can."""
+        """Block other writers until the transaction ends, if possible."""
 
     def reset_sequences(self) -> None:  # noqa: B027 - only PostgreSQL needs it
-        """Continue automatic ids after those that were inserted."""
+        """Continue automatic ids after the inserted ones."""
 
     @abstractmethod
     def _select(self, table: Table, statement: str, values: Sequence[Any]) -> Iterator[Row]: ...
@@ -135,7 +124,7 @@ class BulkDatabase(ABC):
         return self.connection.execute(select(*table.primary_key).limit(1)).first() is not None
 
     def _above(self, table: Table, key: Key) -> tuple[str, list[Any]]:
-        """Return a condition that every database can answer from the key's index."""
+        """Return a condition that every database answers from the key's index."""
         return self._bound(KEYS[table.name][: len(key)], key, ">", is_strict=True)
 
     def _below(self, table: Table, key: Key) -> tuple[str, list[Any]]:
@@ -192,19 +181,16 @@ class Postgresql(BulkDatabase):
                 copy.write_row(row)
 
     def lock(self) -> None:
-        """Lock the tables exclusively, also against readers."""
         with translate_errors(None):
             self.connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'")
             self.connection.exec_driver_sql(f"LOCK TABLE {self._join(t.name for t in TABLES)} IN ACCESS EXCLUSIVE MODE")
 
     def clear(self, table: Table) -> None:
-        """Truncate the table and those that refer to it."""
         names = {table.name, *(t.name for t in TABLES if any(k.column.table is table for k in t.foreign_keys))}
         with translate_errors(table):
             self.connection.exec_driver_sql(f"TRUNCATE {self._join(sorted(names))}")
 
     def reset_sequences(self) -> None:
-        """Set each sequence to the greatest value of its column."""
         for table in TABLES:
             column = table.autoincrement_column
             if column is None or not isinstance(column.type, Integer):
@@ -217,7 +203,7 @@ class Postgresql(BulkDatabase):
 
 
 class Mysql(BulkDatabase):
-    """MariaDB and MySQL: an unbuffered cursor, and insert statements of about a megabyte."""
+    """MariaDB and MySQL: unbuffered cursor, inserts of about a megabyte."""
 
     kind = "mysql"
 
@@ -227,7 +213,7 @@ class Mysql(BulkDatabase):
 
     def _from(self, table: Table) -> str:
         name = self._quote(table.name)
-        # Otherwise the server sorts the whole table before it returns the first row.
+        # Otherwise the server first sorts the whole table.
         return f"{name} FORCE INDEX (uq_session_history_version)" if table is tables.session_history else name
 
     def _select(self, table: Table, statement: str, values: Sequence[Any]) -> Iterator[Row]:  # noqa: ARG002 - the base class's signature
@@ -246,7 +232,6 @@ class Mysql(BulkDatabase):
 _FILLED_AT_START = {tables.survey_revisions, tables.erasures}
 
 LOCK_WAIT_S = 30
-"""Seconds that a restore waits for other transactions to end."""
 
 _DRIVER_ERRORS = (SQLAlchemyError, psycopg.Error, pymysql.err.Error, sqlite.driver().Error, UnicodeEncodeError)
 _DATA_ERRORS = frozenset({"DataError", "IntegrityError", "UnicodeEncodeError", "OverflowError"})
@@ -254,7 +239,7 @@ _DATA_ERRORS = frozenset({"DataError", "IntegrityError", "UnicodeEncodeError", "
 
 @contextmanager
 def translate_errors(table: Table | None) -> Iterator[None]:
-    """Translate driver errors; the messages name the table, never a value.
+    """Translate driver errors; messages name the table, never a value.
 
     Raises:
         DatabaseRefused: the data caused the error.

@@ -16,7 +16,7 @@ from .zip_archive import ArchiveWriter, Manifest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created:
-    """A new backup; ``rows`` are counted by table."""
+    """A new backup; ``rows`` are by table."""
 
     path: Path
     size_bytes: int
@@ -24,13 +24,13 @@ class Created:
 
 
 def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_progress) -> Created:
-    """Write one snapshot of all tables into a new file, and return what was written.
+    """Write one snapshot of all tables into a new file.
 
     The file appears when it is complete and on the disk; only its owner can read it.
 
     Raises:
-        InvalidInput: the file exists or can't be written, or a row can't be represented in the portable format.
-        Unavailable: the database is unavailable.
+        InvalidInput: the file exists or can't be written, or a row doesn't fit the format.
+        Unavailable: the database failed.
     """
     url = normalise_url(store.settings.database_url)
     facts = store.queries.database_facts()

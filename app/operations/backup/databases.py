@@ -1,4 +1,4 @@
-"""Open a database for bulk work: a consistent snapshot beside writers, or one write transaction."""
+"""Open a database for bulk work."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ from .bulk import BulkDatabase, Mysql, Postgresql, Sqlite, translate_errors
 
 @contextmanager
 def snapshot(url: URL) -> Iterator[BulkDatabase]:
-    """Open a read-only snapshot that blocks no writer; SQLite's WAL grows until it is closed.
+    """Open a read-only snapshot that blocks no writer; SQLite's WAL grows meanwhile.
 
     Raises:
-        ConfigurationError: the database can't be opened.
+        ConfigurationError: it can't be opened.
     """
     engine = _snapshot_engine(url)
     try:
@@ -33,7 +33,7 @@ def snapshot(url: URL) -> Iterator[BulkDatabase]:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[BulkDatabase]:
-    """Open a write transaction: committed at the end of the block, rolled back on an error."""
+    """Open a transaction, committed unless the block raises."""
     with translate_errors(None), engine.begin() as connection:
         yield _opened(connection)
 
@@ -43,7 +43,7 @@ def write_engine(url: URL) -> Iterator[Engine]:
     """Open an engine without time limits for statements.
 
     Raises:
-        ConfigurationError: the database can't be opened, or has another schema.
+        ConfigurationError: it can't be opened, or has another schema.
     """
     engine = migration_engine(url)
     try:
@@ -55,7 +55,7 @@ def write_engine(url: URL) -> Iterator[Engine]:
 
 
 def require_revision(revision: str | None, needed: str) -> None:
-    """Raise SchemaMismatch unless the schema has the revision that this release needs."""
+    """Raise SchemaMismatch unless the revisions are equal."""
     if revision != needed:
         raise SchemaMismatch(revision, needed)
 

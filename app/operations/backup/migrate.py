@@ -1,8 +1,7 @@
-"""Move all rows from one database to another, of the same or another kind; an interrupted move can be resumed.
+"""Move all rows to another database; an interrupted move can be resumed.
 
-Rows are copied in key order with a commit every ROWS_A_COMMIT rows, so the last key of a target table is the position
-to resume from. A marker in the target (``store/leases.py``) names the source and keeps servers from starting on the
-target until both databases have been compared row by row.
+Rows are committed in key order, so the target's last key is the position to resume from. A marker in the target
+(``store/leases.py``) keeps servers from starting on it before the comparison.
 """
 
 import hashlib
@@ -24,17 +23,12 @@ ROWS_A_COMMIT = 20_000
 """An interrupted move repeats at most this many rows."""
 
 STAGES = 2
-"""All rows are processed twice: copied, then compared."""
+"""Copied, then compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveResult:
-    """A completed move.
-
-    Attributes:
-        rows: by table, in both databases.
-        resumed: whether it continued an interrupted move.
-    """
+    """A completed move; ``rows`` are by table."""
 
     rows: dict[str, int]
     resumed: bool
@@ -45,15 +39,14 @@ def move_database(
 ) -> MoveResult:
     """Copy the source into the target and compare them.
 
-    The source must not change meanwhile: stop its servers. For SQLite this is checked; for other databases the
-    comparison at the end detects it.
+    Stop the source's servers: for SQLite this is checked, otherwise the comparison detects changes.
 
     Args:
-        restart: delete what an interrupted move of this source wrote; otherwise resume it.
+        restart: delete what an interrupted move of this source wrote, instead of resuming it.
 
     Raises:
         ConfigurationError: a database can't be opened, has another schema, or is in use; or both are the same.
-        InvalidInput: the target is not empty, or the databases differ in the end.
+        InvalidInput: the target is not empty, or the databases differ.
         Unavailable, DatabaseRefused: a database failed; call again to resume.
     """
     source, target = normalise_url(source_url), normalise_url(target_url)
@@ -88,7 +81,7 @@ def _move(source: URL, target: URL, engine: Engine, progress: Progress) -> dict[
 
 
 def _begin(engine: Engine, source: str, *, restart: bool) -> bool:
-    """Mark the target as the target of this move; return whether an interrupted move is resumed."""
+    """Mark the target; return whether a move is resumed."""
     with transaction(engine) as database:
         marked = leases.migration_source(database.connection)
         occupied = database.occupied()
@@ -141,7 +134,7 @@ def _checksum(database: BulkDatabase, table: Table, counter: RowCounter) -> tupl
 
 
 def _identity(url: URL) -> str:
-    """Return a hash that identifies a database, without user and password."""
+    """Hash what identifies a database, without user and password."""
     if url.get_backend_name() == "sqlite":
         name = str(Path(url.database or "").resolve())
     else:
@@ -152,7 +145,6 @@ def _identity(url: URL) -> str:
 
 @contextmanager
 def _schema_errors_name(url: URL) -> Iterator[None]:
-    """Name the database in the message of a SchemaMismatch."""
     try:
         yield
     except SchemaMismatch as error:

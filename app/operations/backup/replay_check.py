@@ -1,4 +1,4 @@
-"""Check rows in the portable format: each session must equal the replay of its history. Pure."""
+"""Check that each session equals the replay of its history. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,10 +11,9 @@ from ...survey import SessionKey, SessionState, apply, from_record
 from .row_format import Row, column_names
 
 SAMPLE_SIZE = 20
-"""Differing sessions that are listed by key; further ones are only counted."""
 
 SessionRows = Iterator[tuple[Row, Iterable[Row]]]
-"""Each session's row and its events, oldest first; consume the events before advancing to the next pair."""
+"""Sessions and their events, oldest first; consume the events before advancing."""
 
 RowPass = Callable[[Iterable[Row]], Iterator[Row]]
 """Passes rows on unchanged."""
@@ -22,17 +21,13 @@ RowPass = Callable[[Iterable[Row]], Iterator[Row]]
 
 @dataclass(slots=True, kw_only=True)
 class ReplayCounts:
-    """Numbers of sessions by the result of the check.
+    """Sessions by the result of the check.
 
     Attributes:
-        same: equal to the replay of their history.
-        without_history: created before there were events; nothing can be replayed.
-        set_aside: set aside for support; not checked.
-        unreadable: the row or an event can't be read; the server sets such sessions aside on access.
-        locked: encrypted with a missing key; not checked.
-        differing: readable, but different from the replay.
-        missing_keys: ids of the keys that ``locked`` needs.
-        sample: the first SAMPLE_SIZE differing sessions.
+        without_history: created before there were events.
+        unreadable: the server sets these aside on access.
+        locked: encrypted with one of ``missing_keys``; not checked.
+        sample: the first differing ones.
     """
 
     same: int = 0
@@ -46,7 +41,7 @@ class ReplayCounts:
 
 
 def check_replays(session_rows: SessionRows, cipher: Cipher) -> ReplayCounts:
-    """Replay every session's history and count the results."""
+    """Replay every history and count the results."""
     counts = ReplayCounts()
     for row, events in session_rows:
         key = SessionKey(*_key(row))
@@ -110,7 +105,7 @@ def _check(counts: ReplayCounts, key: SessionKey, row: Row, events: Iterable[Row
 
 
 def _replay(key: SessionKey, events: Iterable[Row], cipher: Cipher) -> SessionState | None:
-    """Return the state after these events; None without events, or if a version is missing."""
+    """Return None without events, or if a version is missing."""
     state: SessionState | None = None
     for version, row in enumerate(events, start=1):
         record = _record_columns(row)

@@ -1,7 +1,7 @@
 """Restore a backup into a database: everything or nothing, in one transaction.
 
-Servers must be stopped first. For SQLite this is checked with the lock that a server holds on its file; the file is
-never replaced, so an interrupted restore leaves the previous contents.
+Servers must be stopped; for SQLite, a lock checks this. Its file is never replaced, so an interrupted restore leaves
+the previous contents.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from .zip_archive import Archive
 T = TypeVar("T")
 
 STAGES = 3
-"""All rows are processed three times: verified, inserted, read back."""
+"""Verified, inserted, read back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,8 @@ class RestoreResult:
     """What a restore did.
 
     Attributes:
-        erased_again: sessions of participants who were erased after the backup was created.
-        left: sessions of such participants that have changed since their erasure, and were kept.
+        erased_again: sessions of participants erased after the backup.
+        left: those changed since their erasure, which were kept.
     """
 
     verified: Verified
@@ -47,8 +47,8 @@ class RestoreOptions:
     """How a backup is restored.
 
     Attributes:
-        replace: empty the database first; otherwise one with rows is refused.
-        accepts_differing: restore sessions that differ from the replay of their history; otherwise refuse them.
+        replace: empty the database first, instead of refusing it.
+        accepts_differing: accept sessions that differ from the replay of their history.
         actor: for the audit log.
     """
 
@@ -60,14 +60,14 @@ class RestoreOptions:
 def restore_backup(
     store: SessionStore, path: Path, options: RestoreOptions | None = None, *, progress: Progress = no_progress
 ) -> RestoreResult:
-    """Replace the contents of the store's database with those of a backup, and replay later erasures.
+    """Replace the contents of the database with a backup's, and replay later erasures.
 
-    The backup is verified before the database is changed, and nothing is committed unless every row reads back
-    byte for byte. Erasures come from the erasure journal (STEPKEEP_ERASURES_FILE) and from the replaced database.
+    Nothing is committed unless every row reads back byte for byte. Erasures come from the journal
+    (STEPKEEP_ERASURES_FILE) and the replaced database.
 
     Raises:
         BackupBroken, SchemaMismatch: as ``verify_backup``.
-        InvalidInput: the database has rows and ``replace`` is not set, or the file can't be read.
+        InvalidInput: the database has rows, or the file can't be read.
         StoreInUse: a server uses the SQLite file.
         Unavailable, DatabaseRefused: the database failed; it is unchanged.
     """

@@ -1,8 +1,7 @@
-"""The portable format of rows: the same bytes for the same row, whichever database holds it. Pure.
+"""The portable format of rows: the same bytes for the same row in every database. Pure.
 
-A row is one line with a JSON array of numbers, texts and nulls in the order of its table's columns. Times are UTC text
-such as ``2026-11-24 10:00:00.123456``; encrypted values stay encrypted. Rows are sorted bytewise by key, so equal
-hashes of a table's lines mean equal tables.
+A row is a line with a JSON array; times are UTC text such as ``2026-11-24 10:00:00.123456``. Rows are sorted bytewise
+by key, so equal hashes mean equal tables.
 """
 
 import hashlib
@@ -17,25 +16,24 @@ from ...errors import BackupBroken
 from ...store import tables
 
 Row = tuple[Any, ...]
-"""Values in the portable format, in the order of the table's columns."""
+"""Values in the order of the columns."""
 
 Progress = Callable[[int, int], None]
-"""Called with the number of processed rows and their total."""
+"""Called with processed rows and their total."""
 
 TABLES: tuple[Table, ...] = tuple(table for table in tables.metadata.sorted_tables if table is not tables.leases)
-"""The tables of a backup, parents before children. Leases belong to running processes."""
+"""Parents before children. Leases belong to running processes."""
 
 KEYS: dict[str, tuple[str, ...]] = {
     **{table.name: tuple(column.name for column in table.primary_key) for table in TABLES},
-    # By session and version, not by id: so that it can be replayed beside its sessions in constant memory.
+    # Not by id: to be replayed beside its sessions in constant memory.
     tables.session_history.name: ("user_id", "survey_id", "version"),
 }
-"""The sort key of each table's rows."""
 
 TIME_LENGTH = 26
 CHUNK_ROWS = 1000
 CHUNK_BYTES = 1024 * 1024
-"""Upper limits of a chunk, which is held in memory: a row can have several MiB."""
+"""Chunks are in memory, and a row can have several MiB."""
 
 
 def no_progress(_done: int, _total: int) -> None:
@@ -43,22 +41,22 @@ def no_progress(_done: int, _total: int) -> None:
 
 
 def stage(progress: Progress, number: int, stages: int) -> Progress:
-    """Return the progress of one stage (from 0) of an operation that processes all rows in each stage."""
+    """Return the progress of one stage (from 0) of several over all rows."""
     return lambda done, total: progress(number * total + done, stages * total)
 
 
 def column_names(table: Table) -> list[str]:
-    """Return the names of a table's columns, in the order of a row's values."""
+    """Return the columns' names, in order."""
     return [column.name for column in table.c]
 
 
 def is_time(column: Column[Any]) -> bool:
-    """Return whether the column holds times."""
+    """Return whether a column holds times."""
     return isinstance(column.type, DateTime)
 
 
 def portable_time(value: object) -> object:
-    """Return a SQLite time in the portable format; other values, which SQLite allows, are returned unchanged."""
+    """Convert a SQLite time; other values, which SQLite allows, stay unchanged."""
     if value is None or (isinstance(value, str) and len(value) == TIME_LENGTH and value[10] == " "):
         return value
     try:
@@ -68,15 +66,15 @@ def portable_time(value: object) -> object:
 
 
 def encode_row(row: Row) -> bytes:
-    """Return the line of a row, with its newline."""
+    """Return the line, with its newline."""
     return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def decode_row(line: bytes) -> Row:
-    """Return the row of a line.
+    """Parse a line.
 
     Raises:
-        ValueError: the line is not a JSON array.
+        ValueError: it is not a JSON array.
     """
     row = orjson.loads(line)
     if type(row) is not list:
@@ -85,7 +83,7 @@ def decode_row(line: bytes) -> Row:
 
 
 class RowValidator:
-    """Checks the rows of a table: number of values, types, and required values."""
+    """Checks number, types and presence of values."""
 
     def __init__(self, table: Table) -> None:
         self._name = table.name
@@ -93,7 +91,7 @@ class RowValidator:
         self._kinds = tuple(_kinds(column) for column in table.c)
 
     def __call__(self, row: Row, number: int) -> None:
-        """Raise BackupBroken unless the row is valid; the message names row (from 1) and column, never the value."""
+        """Raise BackupBroken unless valid; the message omits the value."""
         if len(row) != len(self._kinds):
             raise BackupBroken(f"row {number} of {self._name} has {len(row)} values for {len(self._kinds)} columns")
         for place, value in enumerate(row):
@@ -110,12 +108,7 @@ def _kinds(column: Column[Any]) -> frozenset[type]:
 
 
 class ChecksummedRows:
-    """Validates, counts and hashes a table's rows as they pass through.
-
-    Attributes:
-        rows: number of rows so far.
-        size_bytes: total length of their lines.
-    """
+    """Validates, counts and hashes a table's rows; ``size_bytes`` is of their lines."""
 
     def __init__(self, table: Table, on_row: Callable[[], None] = lambda: None) -> None:
         self.rows = 0
@@ -127,24 +120,22 @@ class ChecksummedRows:
 
     @property
     def sha256(self) -> str:
-        """The hash of all lines so far, in hex."""
+        """In hex, of all lines so far."""
         return self._hash.hexdigest()
 
     def pass_through(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Yield the next rows of the table unchanged."""
         for row, _ in self.encode(rows):
             yield row
 
     def consume(self, rows: Iterable[Row]) -> None:
-        """Read the next rows of the table to their end."""
         for _ in self.encode(rows):
             pass
 
     def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
-        """Yield the next rows of the table with their lines.
+        """Yield the rows with their lines.
 
         Raises:
-            BackupBroken: a row is invalid for this table.
+            BackupBroken: a row is invalid.
         """
         for row in rows:
             self.rows += 1
@@ -160,7 +151,7 @@ class ChecksummedRows:
 
 
 class RowCounter:
-    """Adds up the rows of several tables for one progress bar, and reports every CHUNK_ROWS of them."""
+    """Adds up rows for one progress bar."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
@@ -168,22 +159,19 @@ class RowCounter:
         self._done = 0
 
     def increment(self) -> None:
-        """Count one row."""
         self._done += 1
         if self._done % CHUNK_ROWS == 0:
             self._progress(min(self._done, self._total), self._total)
 
     def add(self, rows: int) -> None:
-        """Count rows that were processed earlier."""
         self._done += rows
 
     def finish(self) -> None:
-        """Report all rows as processed."""
         self._progress(self._total, self._total)
 
 
 def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield the rows in lists of CHUNK_ROWS, or fewer when they reach CHUNK_BYTES."""
+    """Yield lists of CHUNK_ROWS rows, or of about CHUNK_BYTES."""
     chunk: list[Row] = []
     length = 0
     for row in rows:

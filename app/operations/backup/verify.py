@@ -1,4 +1,4 @@
-"""Verify a backup: every hash and row, and each session against the replay of its history."""
+"""Verify a backup: hashes, rows, and replays of sessions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from .zip_archive import Archive
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """The contents of an intact backup; ``rows`` are counted by table."""
+    """An intact backup; ``rows`` are by table."""
 
     created_at: str
     schema_revision: str
@@ -26,12 +26,10 @@ class Verified:
 def verify_backup(path: Path, cipher: Cipher, *, progress: Progress = no_progress) -> Verified:
     """Read a whole backup and return what it contains.
 
-    Sessions that are encrypted with a key that ``cipher`` lacks are counted as locked.
-
     Raises:
         BackupBroken: the file is no backup, or is damaged.
         InvalidInput: the file can't be read.
-        SchemaMismatch: it was created by a release with another schema.
+        SchemaMismatch: another release's schema.
     """
     with open_backup(path) as archive:
         return verify_archive(archive, cipher, progress)
@@ -60,7 +58,7 @@ def verify_archive(archive: Archive, cipher: Cipher, progress: Progress) -> Veri
 
 @contextmanager
 def open_backup(path: Path) -> Iterator[Archive]:
-    """Open a backup whose hash, schema and tables are right; raises as :func:`verify_backup`."""
+    """Open a backup; raises as :func:`verify_backup`."""
     try:
         archive = Archive(path)
     except OSError as error:
@@ -74,7 +72,7 @@ def open_backup(path: Path) -> Iterator[Archive]:
 
 
 def require_matching_history(counts: ReplayCounts) -> None:
-    """Raise BackupBroken, naming the first sessions, unless all checked sessions match their history."""
+    """Raise BackupBroken if checked sessions differ from their history."""
     if counts.differing:
         sample = ", ".join(f"{key.survey_id}/{key.user_id}" for key in counts.sample)
         raise BackupBroken(
@@ -84,7 +82,7 @@ def require_matching_history(counts: ReplayCounts) -> None:
 
 
 class BackupSchemaMismatch(SchemaMismatch):
-    """A backup was created by a release with another schema."""
+    """The backup has another schema."""
 
     def __init__(self, current: str | None, needed: str) -> None:
         super().__init__(current, needed)

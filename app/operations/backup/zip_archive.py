@@ -1,8 +1,7 @@
-"""The file of a backup: a zip with a member ``<table>.jsonl`` for each table, and ``manifest.json``.
+"""The file of a backup: a zip with ``<table>.jsonl`` members and ``manifest.json``.
 
-Members are deflated, which every zip program can open. The zip's comment ends with the SHA-256 of all bytes before it,
-which covers the headers too; a truncated file has no comment. The reader limits the length of lines, manifest and
-directory, and reads no more of a member than the manifest says.
+Deflate is what every zip program can open. The zip's comment ends with the SHA-256 of all bytes before it, headers
+too. The reader limits lines, manifest, directory and members.
 """
 
 import hashlib
@@ -24,11 +23,11 @@ FORMAT_VERSION = 1
 
 MANIFEST = "manifest.json"
 COMPRESS_LEVEL = 3
-"""History is a tenth larger than with level 6, and written in half the time."""
+"""A tenth larger than level 6, in half the time."""
 
 BLOCK_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 256 * 1024 * 1024
-"""About ten times the longest row that the interfaces accept, encrypted."""
+"""About ten times the longest accepted row, encrypted."""
 
 MAX_MANIFEST_BYTES = 1024 * 1024
 MAX_DIRECTORY_BYTES = 1024 * 1024
@@ -71,7 +70,7 @@ class Manifest(BaseModel):
 
 
 class ArchiveWriter:
-    """Writes a backup into a file that is open for reading and writing."""
+    """Writes a backup into a file open for reading and writing."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -85,7 +84,7 @@ class ArchiveWriter:
         self._zip.close()  # before the caller closes the file
 
     def write_table(self, table: Table, rows: Iterable[Row], on_row: Callable[[], None]) -> TableEntry:
-        """Write all rows of a table, in key order."""
+        """Write a table; ``rows`` are in key order."""
         stream = ChecksummedRows(table, on_row)
         with self._zip.open(_member(table.name), "w", force_zip64=True) as member:
             block: list[bytes] = []
@@ -108,7 +107,7 @@ class ArchiveWriter:
         return entry
 
     def close(self, schema_revision: str, created_at: str, database: dict[str, str]) -> Manifest:
-        """Write the manifest and the hash of the file."""
+        """Write the manifest and the file's hash."""
         manifest = Manifest(
             schema_revision=schema_revision,
             created_at=created_at,
@@ -130,7 +129,7 @@ class Archive:
     """An open backup whose hash has been verified.
 
     Raises:
-        BackupBroken: the file is no backup, was truncated or changed, or has an unknown format.
+        BackupBroken: the file is no backup, was changed, or has an unknown format.
         OSError: the file can't be read.
     """
 
@@ -151,11 +150,9 @@ class Archive:
 
     @property
     def total_rows(self) -> int:
-        """The number of rows of all tables."""
         return sum(entry.rows for entry in self.manifest.tables)
 
     def close(self) -> None:
-        """Close the file."""
         self._zip.close()
         self._file.close()
 
@@ -163,7 +160,7 @@ class Archive:
         """Yield a table's rows.
 
         Raises:
-            BackupBroken: a line is no row; or, at the end, number, length or hash differ from the manifest.
+            BackupBroken: a line is no row; or, at the end, the hash differs.
         """
         entry = self._entries[table.name]
         stream = ChecksummedRows(table)
@@ -218,7 +215,7 @@ class Archive:
         return manifest
 
     def require_tables(self) -> None:
-        """Raise BackupBroken unless it has the tables and columns of this release's schema."""
+        """Raise BackupBroken unless it has this release's tables and columns."""
         columns = {entry.name: entry.columns for entry in self.manifest.tables}
         if columns != {table.name: column_names(table) for table in TABLES}:
             raise BackupBroken(

@@ -1,7 +1,6 @@
-"""Export a survey for analysis: one row a session or an event, and a codebook of the columns (docs/export.md).
+"""Export a survey for analysis (docs/export.md).
 
-Every answer is in every format with one row a session: in the columns of its step or, if it fits none of them, as JSON
-in the column ``other_answers``.
+With one row a session, answers that fit no column are JSON in ``other_answers``.
 """
 
 from .codebook import codebook_to_dict, codebook_to_markdown

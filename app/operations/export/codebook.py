@@ -1,17 +1,6 @@
-"""The codebook of a survey's export, which documents each column, as JSON and Markdown. Pure.
+"""The codebook of an export, as JSON (schema: ``web/rest/export.py``) and Markdown. Pure.
 
-The JSON document (a later version gets another ``format``)::
-
-    {"format": "stepkeep-codebook-1", "survey_id", "title", "language", "description",
-     "revisions": [{"revision", "is_newest"}],                       # oldest first
-     "columns": [{"name", "spss", "stata",                           # the name there
-                  "kind",                                            # ``columns.Kind``
-                  "label", "missing",
-                  "step", "type", "required", "unit", "revisions",   # null or empty for fixed columns
-                  "condition",                                       # when the step is shown
-                  "values": [{"code", "value", "label", "revisions"}],
-                  "prompts": [{"revision", "prompt"}]}],             # if revisions differ
-     "notes": [...]}
+Changes of the JSON get another ``format``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,7 +41,7 @@ NOTES = (
 
 
 def codebook_to_dict(layout: Layout) -> dict[str, Any]:
-    """Return the codebook as JSON."""
+    """Return the JSON."""
     definitions = layout.definitions
     newest = definitions.newest
     names = [column.name for column in layout.columns]
@@ -76,12 +65,12 @@ def codebook_to_dict(layout: Layout) -> dict[str, Any]:
 
 
 def codebook_rows(layout: Layout) -> list[Sequence[str]]:
-    """Return the columns of the codebook as rows of text for TABLE_HEADER."""
+    """Return rows of text for TABLE_HEADER."""
     return [_row(column) for column in codebook_to_dict(layout)["columns"]]
 
 
 def codebook_to_markdown(layout: Layout) -> str:
-    """Return the codebook as a page of Markdown with tables."""
+    """Return the Markdown."""
     document = codebook_to_dict(layout)
     lines = [f"# Codebook: {_escape(document['title'])}", "", f"Survey `{document['survey_id']}`."]
     lines += ["", "| revision | |", "| --- | --- |"]
@@ -128,7 +117,7 @@ def _coded(column: Column) -> Sequence[CodedValue]:
 
 
 def _condition(step_id: str, newest: Survey) -> str:
-    """Describe after which steps, and on which conditions, the newest revision shows the step."""
+    """Describe when the newest revision shows the step."""
     if newest.step(step_id) is None:
         return "in older revisions only"
     if step_id == newest.steps[0].id:
@@ -175,7 +164,7 @@ def _row(column: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _escape(text: str) -> str:
-    """Escape a text for a cell of a Markdown table."""
+    """Escape for a Markdown table."""
     flat = one_line(text).replace("\\", "\\\\")
     for mark in "|<>*_`[]":
         flat = flat.replace(mark, f"\\{mark}")

@@ -1,9 +1,7 @@
-"""The columns of an export: fixed ones, and those of each step over all revisions of the survey. Pure.
+"""The columns of an export, over all revisions of the survey. Pure.
 
-Steps are in the order of the newest revision, followed by those that only older revisions have. A step whose type
-changed has columns for each type: those of the newest type have the step's name, others the type as a suffix
-(``Q3_number``). A removed option keeps its column. Options are numbered in the order in which they appeared over time,
-so that a code means the same in every export, unless all values are whole numbers.
+If a step's type changed, columns of older types have a suffix (``Q3_number``). A removed option keeps its column.
+Options are numbered in order of appearance over time, so that codes stay the same, unless all values are whole numbers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +13,7 @@ from ...survey.types import STEP_TYPES, Cell, CodedValue, ColumnKind, Step, ToCe
 from .programs import PLAIN, valid_names
 
 Kind = ColumnKind | Literal["time"]
-"""The type of a column; a ``time`` is naive UTC."""
+"""A ``time`` is naive UTC."""
 
 StepRevisions = Mapping[str, Step]
 """A step by revision, newest first."""
@@ -23,14 +21,14 @@ StepRevisions = Mapping[str, Step]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definitions:
-    """The revisions of a survey: the current or latest one, and all readable ones, oldest first."""
+    """The current or latest revision, and all readable ones."""
 
     newest: Survey
     by_age: tuple[Survey, ...]
 
     @property
     def newest_first(self) -> Iterator[Survey]:
-        """The newest revision, then the others from younger to older."""
+        """The newest revision, then from younger to older."""
         yield self.newest
         yield from (survey for survey in reversed(self.by_age) if survey.revision != self.newest.revision)
 
@@ -40,11 +38,10 @@ class Column:
     """A column of an export.
 
     Attributes:
-        name: in all formats but SPSS and Stata, whose rules are narrower.
-        label: description; the prompt of a step.
-        steps: the step by revision; empty for fixed columns.
+        name: in all formats but SPSS and Stata.
+        steps: empty for fixed columns.
         coded: answers with labels.
-        option: the option of a ``chosen`` column.
+        option: of a ``chosen`` column.
     """
 
     name: str
@@ -57,18 +54,18 @@ class Column:
 
     @property
     def step(self) -> Step | None:
-        """The step in its newest revision."""
+        """In its newest revision."""
         return next(iter(self.steps.values()), None)
 
     @property
     def labels(self) -> Mapping[Cell, str]:
-        """The labels of the values of a choice, by value."""
+        """Of a choice, by value."""
         return {coded.value: coded.label for coded in self.coded} if self.kind == "choice" else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepColumns:
-    """The columns of one step in one of its types; none for a step without answers."""
+    """The columns of one step in one type, if it takes answers."""
 
     step_id: str
     steps: StepRevisions
@@ -77,7 +74,7 @@ class StepColumns:
 
 
 def step_columns(definitions: Definitions) -> list[StepColumns]:
-    """Return the columns of all steps in row order; the newest type of a step comes first."""
+    """Return all steps' columns in row order, newest types first."""
     groups = [
         _columns(step_id, step_id if number == 0 else f"{step_id}_{step_type}", step_type, steps)
         for step_id, by_type in _steps(definitions).items()
@@ -91,7 +88,7 @@ def step_columns(definitions: Definitions) -> list[StepColumns]:
 
 
 def _steps(definitions: Definitions) -> Mapping[str, Mapping[str, StepRevisions]]:
-    """Return the steps by id, type and revision."""
+    """Return steps by id, type and revision."""
     steps: dict[str, dict[str, dict[str, Step]]] = {}
     for survey in definitions.newest_first:
         for step in survey.steps:
@@ -133,10 +130,8 @@ LEADING = (
     _fixed("version", "whole", "Number of events"),
     _fixed("current_step", "text", "Current step; end if completed"),
 )
-"""The columns before those of the steps."""
 
 TRAILING = (
     _fixed("skipped", "text", "Steps passed without an answer, separated by spaces"),
     _fixed("other_answers", "text", "Answers that fit no column, as JSON by step"),
 )
-"""The columns after those of the steps."""

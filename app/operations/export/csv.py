@@ -1,8 +1,7 @@
-"""CSV (RFC 4180) in UTF-8: one row a session or an event.
+"""CSV (RFC 4180) in UTF-8; an empty text is ``""``, a missing value is empty.
 
-Text is written unchanged, so that nothing is lost. With ``spreadsheet_safe``, texts that a spreadsheet would read as a
-formula get an apostrophe (OWASP, "CSV Injection"), and the file a byte order mark, by which Excel recognizes UTF-8. An
-empty text is ``""``; a missing value is empty.
+``spreadsheet_safe`` escapes formulas (OWASP, "CSV Injection") and adds a byte order mark, by which Excel recognizes
+UTF-8; otherwise text is unchanged.
 """
 
 import datetime
@@ -41,7 +40,7 @@ _Escape = Callable[[str], str]
 
 
 def write_sessions(layout: Layout, reader: SessionReader, *, labels: bool, spreadsheet_safe: bool) -> Iterator[bytes]:
-    """Yield a CSV file with one row a session, and the labels or the values of choices."""
+    """Yield one row a session."""
     columns = layout.columns
     escape = _quote_safely if spreadsheet_safe else _quote
     texts = [column.labels if labels else {} for column in columns]
@@ -57,7 +56,7 @@ def write_sessions(layout: Layout, reader: SessionReader, *, labels: bool, sprea
 
 
 def write_events(reader: SessionReader, *, drafts: bool, spreadsheet_safe: bool) -> Iterator[bytes]:
-    """Yield a CSV file with one row an event."""
+    """Yield one row an event."""
     escape = _quote_safely if spreadsheet_safe else _quote
     yield _header(EVENT_COLUMNS, spreadsheet_safe=spreadsheet_safe)
     lines: list[str] = []
@@ -91,7 +90,7 @@ def _event_cells(key: SessionKey, state: SessionState, event: TimedEntry, *, dra
 
 
 def escape_formula(text: str) -> str:
-    """Return the text with an apostrophe in front if a spreadsheet would read it as a formula."""
+    """Prefix an apostrophe if spreadsheets would read a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 

@@ -1,4 +1,4 @@
-"""Excel workbooks with the sessions, and the codebook on a second sheet; written in constant memory with XlsxWriter.
+"""Excel workbooks, written in constant memory with XlsxWriter.
 
 Text is always written as text, never as a formula, number or link.
 """
@@ -17,14 +17,14 @@ from .optional import require
 from .sessions import SessionReader
 
 MAX_ROWS = 1_048_575
-"""Rows of a sheet below the header ("Excel specifications and limits")."""
+"""Below the header ("Excel specifications and limits")."""
 
 MAX_COLUMNS = 16_384
 MAX_TEXT = 32_767
-"""Characters of a cell, in UTF-16."""
+"""UTF-16 units of a cell."""
 
 _FIRST_YEAR = 1900
-"""Excel has no earlier dates; they are written as text."""
+"""Earlier dates are written as text."""
 
 _FORMATS = {"date": "yyyy-mm-dd", "time": "yyyy-mm-dd hh:mm:ss"}
 
@@ -33,7 +33,7 @@ def write_xlsx(path: Path, layout: Layout, reader: SessionReader, *, labels: boo
     """Write the file.
 
     Raises:
-        InvalidInput: Excel can't hold as many sessions or columns.
+        InvalidInput: too many sessions or columns.
     """
     if len(layout.columns) > MAX_COLUMNS:
         raise InvalidInput(f"Excel has {MAX_COLUMNS} columns, this export {len(layout.columns)}: use csv or parquet")
@@ -73,7 +73,7 @@ def _write_codebook(book: Any, layout: Layout) -> None:  # noqa: ANN401 - as abo
 
 
 def _writer(sheet: Any, column: Column, date_format: Any, *, labels: bool) -> Callable[[int, int, Cell], bool]:  # noqa: ANN401
-    """Return a function that writes a cell of the column and returns whether it was truncated."""
+    """Return a function that writes a cell and returns whether it was truncated."""
     texts: dict[Cell, Cell] = dict(column.labels) if labels else {}
 
     def write(row: int, place: int, cell: Cell) -> bool:
@@ -96,7 +96,7 @@ def _writer(sheet: Any, column: Column, date_format: Any, *, labels: bool) -> Ca
 
 
 def truncate(text: str) -> str:
-    """Return the text truncated to what a cell can hold."""
+    """Truncate to what a cell can hold."""
     if len(text) <= MAX_TEXT // 2:  # a character has at most two units
         return text
     return text.encode("utf-16-le")[: MAX_TEXT * 2].decode("utf-16-le", "ignore")

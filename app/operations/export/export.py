@@ -1,7 +1,6 @@
-"""Export the sessions of a survey in the requested format.
+"""Export a survey's sessions.
 
-csv, long and jsonl are streamed; other formats are written to a temporary file first. Memory holds one page of
-sessions, except for SPSS and Stata.
+Memory holds one page of sessions, except for SPSS and Stata.
 """
 
 import tempfile
@@ -28,7 +27,7 @@ _PIECE_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportFile:
-    """An exported file in pieces; ``counts`` is complete when all pieces were read."""
+    """Pieces of a file; ``counts`` is complete after the last."""
 
     pieces: Iterator[bytes]
     counts: Counts
@@ -38,9 +37,9 @@ class Export:
     """An export of one survey.
 
     Raises:
-        NoSuchSurvey: the survey has never existed.
+        NoSuchSurvey: it has never existed.
         InvalidInput: the format does not support an option.
-        Unavailable: the database is unavailable.
+        Unavailable: the database failed.
     """
 
     def __init__(
@@ -55,20 +54,14 @@ class Export:
 
     @property
     def format(self) -> FormatInfo:
-        """The properties of the requested format."""
         return FORMATS[self._request.format]
 
     @property
     def file_name(self) -> str:
-        """The suggested name of the file."""
         return f"{self._request.survey_id}.{self.format.suffix}"
 
     def count(self) -> Counts:
-        """Read all sessions without writing them, and return what the export will contain and lack.
-
-        Raises:
-            MissingKey, Unavailable: as :meth:`write`.
-        """
+        """Count what it will contain and lack; raises as :meth:`write`."""
         reader = self._reader(lambda _done, _total: None)
         if self._request.format == "long" or self._request.history:
             for _, entries in reader.with_events():
@@ -81,9 +74,9 @@ class Export:
         """Return the file: a streamed format is written while its pieces are read, another one now.
 
         Raises:
-            MissingKey: a session can't be decrypted; leaving it out would make it look erased.
-            Unavailable: the database is unavailable; these two also while pieces are read.
-            InvalidInput: a library is not installed, or the data exceeds the format's limits.
+            MissingKey: a session can't be decrypted; left out, it would look erased.
+            Unavailable: the database failed; both also while pieces are read.
+            InvalidInput: a library is not installed, or a limit is exceeded.
         """
         reader = self._reader(self._progress)
         streamed = self._stream(reader)
@@ -105,7 +98,7 @@ class Export:
                 return None
 
     def _written(self, reader: SessionReader) -> Iterator[bytes]:
-        """Write a temporary file and return its pieces; closing the iterator removes the file."""
+        """Write a temporary file; closing the iterator removes it."""
         pieces = _file_pieces(lambda path: self._write(path, reader))
         next(pieces)  # an empty piece: the file is written
         return pieces

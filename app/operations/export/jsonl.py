@@ -1,4 +1,4 @@
-"""JSON Lines in UTF-8: one session a line, with its answers as they were given."""
+"""JSON Lines in UTF-8: one session a line, answers as given."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from .sessions import Session, SessionReader, TimedEntry, timed
 
 
 def write_jsonl(layout: Layout, reader: SessionReader, *, history: bool, drafts: bool) -> Iterator[bytes]:
-    """Yield the lines, with ``history`` including the events of each session."""
+    """Yield the lines, including events with ``history``."""
     if history:
         for session, entries in reader.with_events():
             events = [_event_to_dict(event, drafts=drafts) for event in timed(entries)]

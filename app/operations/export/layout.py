@@ -1,4 +1,4 @@
-"""The columns of a survey, and the row of a session. Pure."""
+"""The columns and rows of sessions. Pure."""
 
 from ...core.timestamps import to_datetime
 from ...store import rows
@@ -7,16 +7,11 @@ from ...survey.types import Cell, ToCells
 from .columns import LEADING, TRAILING, Definitions, step_columns
 
 _Places = dict[str, tuple[int, ToCells]]
-"""By step, the index of its first column, and the function that converts an answer to cells."""
+"""By step: its first column's index, and conversion."""
 
 
 class Layout:
-    """The columns of a survey's export.
-
-    Attributes:
-        definitions: the revisions of the survey.
-        columns: all columns in order.
-    """
+    """The columns of a survey's export."""
 
     def __init__(self, definitions: Definitions) -> None:
         self.definitions = definitions
@@ -35,7 +30,7 @@ class Layout:
         self._places = {revision: self._newest | places for revision, places in by_revision.items()}
 
     def row(self, key: SessionKey, state: SessionState, at: int) -> list[Cell]:
-        """Return the cells of a session, with its status at a time."""
+        """Return a session's cells, with its status at this time."""
         places = self._places.get(state.survey_revision or "", self._newest)
         skipped: list[str] = []
         others: dict[str, object] = {}
@@ -54,7 +49,6 @@ class Layout:
         return cells
 
     def survey(self, state: SessionState) -> Survey | None:
-        """Return the revision that a session is pinned to, if it is known."""
         return self._surveys.get(state.survey_revision or "")
 
     def _leading(self, key: SessionKey, state: SessionState, at: int) -> tuple[Cell, ...]:
@@ -74,12 +68,12 @@ class Layout:
 
 
 def duration_s(state: SessionState) -> float | None:
-    """Return the seconds from the start of a session to its completion; None if it is not completed."""
+    """Return seconds from start to completion."""
     return None if state.completed_at is None else (state.completed_at - state.started_at) / 1_000_000
 
 
 def _no_cells(_value: object) -> None:
-    """Accept no answer: the step is of no known revision."""
+    """Accept no answer: no known revision has the step."""
 
 
 _UNKNOWN_STEP = (0, _no_cells)

@@ -1,4 +1,4 @@
-"""Libraries that only some formats need: the extra ``export``."""
+"""Libraries of the extra ``export``."""
 
 import importlib
 from typing import Any
@@ -7,7 +7,7 @@ from ...errors import InvalidInput
 
 
 def require(module: str, format_name: str) -> Any:  # noqa: ANN401 - some of them have no types
-    """Return the module, or raise InvalidInput with the extra to install."""
+    """Return the module; raise InvalidInput naming the extra."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

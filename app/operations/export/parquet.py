@@ -1,4 +1,4 @@
-"""Parquet files with typed columns, written one row group at a time with pyarrow."""
+"""Parquet files, written with pyarrow."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +11,11 @@ from .optional import require
 from .sessions import SessionReader
 
 ROWS_A_GROUP = 5000
-"""Minimum size of a row group, which is held in memory."""
+"""Minimum; a row group is held in memory."""
 
 
 def write_parquet(path: Path, layout: Layout, reader: SessionReader, *, labels: bool, codebook: str) -> None:
-    """Write the file; ``codebook`` (JSON) becomes the metadata ``stepkeep.codebook``."""
+    """Write the file; ``codebook`` (JSON) becomes its metadata."""
     arrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
     types = [_type(arrow, column, labels=labels) for column in layout.columns]
     schema = arrow.schema(
@@ -36,7 +36,7 @@ def write_parquet(path: Path, layout: Layout, reader: SessionReader, *, labels: 
 
 
 def row_groups(layout: Layout, reader: SessionReader) -> Iterator[list[list[Cell]]]:
-    """Yield the rows of the sessions in groups of at least ROWS_A_GROUP."""
+    """Yield groups of at least ROWS_A_GROUP rows."""
     rows: list[list[Cell]] = []
     for page in reader.pages():
         rows += (layout.row(key, state, reader.at) for key, state in page)
@@ -65,7 +65,6 @@ def _type(arrow: Any, column: Column, *, labels: bool) -> Any:  # noqa: ANN401 -
 
 
 def _texts(column: Column, *, labels: bool) -> dict[Cell, Cell]:
-    """Return the texts that replace the values of a choice, if any."""
     if labels or column.kind != "choice":
         return dict(column.labels)
     return {} if _has_numbers_only(column) else {coded.value: str(coded.value) for coded in column.coded}

@@ -1,8 +1,7 @@
-"""Limits of SPSS and Stata: names, texts, labels, numbers and dates. Pure.
+"""Limits of SPSS and Stata. Pure.
 
-Sources: IBM SPSS Statistics, "Variable Names", "Value Labels"; Stata User's Guide, [U] 11.3 "Naming conventions";
-Stata's manual, "limits" and "data types"; the format of .dta 118. Valid names differ by more than case, because SPSS,
-SQL engines and some file systems ignore it.
+Sources: IBM SPSS Statistics, "Variable Names", "Value Labels"; Stata User's Guide, [U] 11.3; Stata's manual, "limits",
+"data types"; .dta 118. Names differ by more than case, which SPSS, SQL engines and some file systems ignore.
 """
 
 import datetime
@@ -13,12 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class NamingRules:
-    """Rules for names of ASCII letters, digits and underscores.
-
-    Attributes:
-        max_length: characters.
-        reserved: matches whole names that are not allowed.
-    """
+    """Rules for names; ``reserved`` matches whole ones."""
 
     max_length: int
     reserved: re.Pattern[str]
@@ -40,11 +34,7 @@ class Program:
     """What a program can store; sizes are of UTF-8.
 
     Attributes:
-        text_bytes: of one text.
-        label_bytes: of a variable's label.
-        value_label_bytes: of a value's label.
         max_number: greater ones mean "missing", or are invalid.
-        first_day: the earliest date.
     """
 
     name: str
@@ -79,7 +69,7 @@ PROGRAMS: Mapping[str, Program] = {
 
 
 def valid_names(wanted: Iterable[str], rules: NamingRules) -> list[str]:
-    """Return a valid and unique name for each wanted one, unchanged where possible.
+    """Return valid, unique names, unchanged where possible.
 
     Args:
         wanted: ASCII letters, digits and underscores, beginning with a letter.
@@ -104,12 +94,12 @@ def _free_name(wanted: str, rules: NamingRules, taken: set[str]) -> str:
 
 
 def truncate(text: str, size_bytes: int) -> str:
-    """Return the text truncated to this size in UTF-8, between characters."""
+    """Truncate to a size in UTF-8, between characters."""
     if len(text) * 4 <= size_bytes:
         return text
     return text.encode()[:size_bytes].decode(errors="ignore")
 
 
 def one_line(text: str) -> str:
-    """Return the text with line ends and runs of spaces as single spaces."""
+    """Collapse white space into single spaces."""
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""A validated request for an export: which sessions of a survey, in which format."""
+"""A validated request for an export."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 class FormatInfo(NamedTuple):
-    """Media type and file name suffix of a format, and whether it is written while sessions are read."""
+    """A streamed format is written while sessions are read."""
 
     media_type: str
     suffix: str
@@ -38,14 +38,11 @@ class ExportRequest:
     """What to export; times are microseconds since 1970 UTC.
 
     Attributes:
-        status: only sessions with this status at the time of the export.
-        since, until: only sessions created from ``since`` on, and before ``until``.
-        updated_since: only sessions changed since.
-        mode: only sessions in this mode.
-        labels: write the label of a choice instead of its value (csv, parquet, xlsx; sav and dta contain both).
-        spreadsheet_safe: prefix texts that a spreadsheet would read as a formula with an apostrophe (csv, long).
-        history: include the events of each session (jsonl).
-        drafts: include the text of drafts (long, jsonl with history).
+        status: at the time of the export.
+        since, until: of the creation; ``until`` is exclusive.
+        labels: instead of a choice's values; sav and dta contain both.
+        history: include the events.
+        drafts: include their text.
     """
 
     survey_id: str
@@ -61,7 +58,6 @@ class ExportRequest:
     drafts: bool = False
 
     def validate(self) -> None:
-        """Raise InvalidInput unless the format supports every requested option."""
         for name, formats in _SUPPORTED.items():
             if getattr(self, name) and self.format not in formats:
                 raise InvalidInput(f"{name} requires the format {' or '.join(formats)}, not {self.format}")

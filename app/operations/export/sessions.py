@@ -1,7 +1,7 @@
-"""Read the sessions of a survey page by page, with or without their events, and count what is left out.
+"""Read the sessions of a survey by page, and count what is left out.
 
-An export is not one snapshot: each session is exported as it is when its page is read. Sessions that exist throughout
-are exported once; those that are created or erased meanwhile may or may not be included.
+An export is not one snapshot: a session is exported as it is when its page is read, once if it exists throughout; one
+created or erased meanwhile may be missing.
 """
 
 import logging
@@ -22,7 +22,7 @@ from .request import ExportRequest
 log = logging.getLogger("stepkeep.export")
 
 Progress = Callable[[int, int], None]
-"""Called with the number of sessions read, and their total."""
+"""Called with sessions read, and their total."""
 
 Session = tuple[SessionKey, SessionState]
 
@@ -32,11 +32,9 @@ class Counts:
     """What an export contains, and what it lacks.
 
     Attributes:
-        sessions: exported ones.
-        set_aside: sessions that were set aside for support; left out.
-        unreadable: sessions that can't be read; left out.
-        events: events that can't be read, of exported sessions; left out.
-        shortened: values that the format can't hold, which were truncated or left out.
+        set_aside, unreadable: sessions left out.
+        events: unreadable ones of exported sessions.
+        shortened: values truncated or left out, because the format can't hold them.
     """
 
     sessions: int = 0
@@ -46,17 +44,11 @@ class Counts:
     shortened: int = 0
 
     def missing(self) -> Mapping[str, int]:
-        """Return the counts of what the export lacks, without zeros."""
         return {name: count for name, count in asdict(self).items() if count and name != "sessions"}
 
 
 class SessionReader:
-    """Reads the requested sessions once.
-
-    Attributes:
-        at: time of the export, for statuses.
-        counts: of the sessions read so far.
-    """
+    """Reads sessions once; ``at`` is the export's time."""
 
     def __init__(self, store: SessionStore, request: ExportRequest, at: int, progress: Progress) -> None:
         self.at = at
@@ -74,11 +66,11 @@ class SessionReader:
         )
 
     def pages(self) -> Iterator[list[Session]]:
-        """Yield the readable sessions in the order of their user ids; a page may be empty.
+        """Yield readable sessions by user id; a page may be empty.
 
         Raises:
-            MissingKey: a session can't be decrypted; leaving it out would make it look erased.
-            Unavailable: the database is unavailable.
+            MissingKey: a session can't be decrypted; left out, it would look erased.
+            Unavailable: the database failed.
         """
         store, done = self._store, 0
         after: SessionKey | None = None
@@ -95,11 +87,7 @@ class SessionReader:
                 return
 
     def with_events(self) -> Iterator[tuple[Session, Iterator[HistoryEntry]]]:
-        """Yield each session with its events, oldest first; consume the events before advancing.
-
-        Raises:
-            MissingKey, Unavailable: as :meth:`pages`.
-        """
+        """Yield sessions with their events, oldest first; consume the events before advancing."""
         for page in self.pages():
             versions = {key.user_id: state.version for key, state in page}
             groups = groupby(self._events([key for key, _ in page]), attrgetter("user_id"))
@@ -138,7 +126,6 @@ class SessionReader:
                 yield from page
 
     def _entries(self, events: Iterator[export_pages.Event], newest: int) -> Iterator[HistoryEntry]:
-        """Yield the events up to the session's version in the export."""
         for event in events:
             if event.version > newest:
                 continue
@@ -153,9 +140,8 @@ class TimedEntry:
     """An event with its timings.
 
     Attributes:
-        is_audio_mode: the mode of the session after the event.
-        since_previous_s: seconds since the previous event; None for the first one.
-        since_start_s: seconds since the first event of the session.
+        is_audio_mode: after the event.
+        since_previous_s: None for the first event.
     """
 
     entry: HistoryEntry
@@ -165,7 +151,7 @@ class TimedEntry:
 
 
 def timed(entries: Iterable[HistoryEntry]) -> Iterator[TimedEntry]:
-    """Add timings to the events of one session, oldest first and from its first event on."""
+    """Add timings to all events of a session, oldest first."""
     started_at, previous_at, is_audio_mode = None, None, False
     for entry in entries:
         at = entry.record.at
@@ -181,11 +167,11 @@ def timed(entries: Iterable[HistoryEntry]) -> Iterator[TimedEntry]:
 
 
 def read_definitions(store: SessionStore, survey_id: str) -> Definitions:
-    """Return the revisions of a survey, which need not be offered any more.
+    """Return the revisions of a survey, even if it is no longer offered.
 
     Raises:
-        NoSuchSurvey: the survey has never existed.
-        Unavailable: the database is unavailable.
+        NoSuchSurvey: it has never existed.
+        Unavailable: the database failed.
     """
     rows = store.run_read(lambda connection: definitions.read_definitions(connection, survey_id))
     surveys = [survey for row in rows if (survey := _parse(store.catalogue, survey_id, *row)) is not None]

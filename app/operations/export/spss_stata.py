@@ -1,8 +1,7 @@
-"""SPSS (.sav) and Stata (.dta) files, written with pyreadstat.
+"""SPSS (.sav) and Stata (.dta) files.
 
-Prompts become labels of variables, options labels of values; a choice is stored as the code of its option. pyreadstat
-needs the whole table as a Polars frame, so MAX_CELLS limits it. Values that the program can't hold are truncated or
-left out, and counted.
+pyreadstat needs the whole table as a Polars frame, so MAX_CELLS limits it. Values that don't fit are truncated or left
+out, and counted.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,22 +18,22 @@ from .programs import PROGRAMS, Program, one_line, truncate, valid_names
 from .sessions import SessionReader
 
 MAX_CELLS = 20_000_000
-"""Maximum of sessions times columns; docs/performance/export.md has the memory they take."""
+"""Sessions times columns; docs/performance/export.md has the memory."""
 
 _TITLE_BYTES = 60
-"""Maximum size of a file's label, which is the title of the survey."""
+"""Maximum of a file's label."""
 
 _BOOLEAN_LABELS: dict[int | float, str] = {0: "no", 1: "yes"}
 
 _Fit = Callable[[Any], Cell]
-"""Converts a value to what the program can hold: a truncated text, or None."""
+"""Converts to what fits, or None."""
 
 
 def write_labelled(path: Path, layout: Layout, reader: SessionReader, format_name: str) -> None:
     """Write the file.
 
     Raises:
-        InvalidInput: there are more than MAX_CELLS.
+        InvalidInput: more than MAX_CELLS.
     """
     polars, writer = require("polars", format_name), require("pyreadstat", format_name)
     program = PROGRAMS[format_name]
@@ -59,7 +58,7 @@ def _frames(
     reader: SessionReader,
     program: Program,
 ) -> Iterator[Any]:
-    """Yield the rows as frames, beginning with an empty one."""
+    """Yield frames; the first is empty."""
     schema = {name: _type(polars, column) for name, column in zip(names, layout.columns, strict=True)}
     fits = [_fit(column, program) for column in layout.columns]
     yield polars.DataFrame(schema=schema)
