@@ -1,9 +1,7 @@
 """Authentication: the principal of a request, from its credentials.
 
-In this order: ``Authorization: Bearer`` with an API key or a resume token, the WebSocket subprotocol
-``token.<token>``, the resume cookie of the requested survey, the cookie of a sign-in. Invalid credentials are refused
-rather than treated as anonymous, and before any session is read, so that the response does not show whether one
-exists. Development mode needs no credentials, and serves loopback only.
+Invalid credentials are refused rather than treated as anonymous, before any session is read, so that the response does
+not show whether one exists.
 """
 
 import hashlib
@@ -25,24 +23,19 @@ from .sign_ins import SignIns
 from .signing_secrets import signing_secrets
 
 SUBPROTOCOL = "stepkeep"
-"""Clients offer it beside ``token.<token>``, and the server selects it: browsers require an answer."""
+"""The server selects it beside ``token.<token>``: browsers require an answer."""
 
 METRICS_KEY_AGE_S = 3600.0
-"""Seconds until a cached API key is read from the database again."""
+"""Then a cached API key is read again."""
 
 METRICS_KEYS = 100
-"""API keys that are cached, at most."""
 
 _TOKEN_PREFIX = "token."  # noqa: S105 - not a secret
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Authenticator:
-    """Authenticates requests. Safe from any thread.
-
-    Raises:
-        ConfigurationError: in production, the SECRET_KEY is missing or weak.
-    """
+    """Authenticates requests. Safe from any thread."""
 
     def __init__(self, store: SessionStore) -> None:
         settings = store.settings
@@ -59,45 +52,37 @@ class Authenticator:
         """Return the request's principal.
 
         Args:
-            key: the requested session; its survey selects the resume cookie.
+            key: its survey selects the resume cookie.
 
         Raises:
             Unauthorized: invalid credentials.
-            RateLimited: too many invalid credentials from this address.
+            RateLimited: too many from this address.
         """
         credential = self._bearer()
         if credential is not None:
             return self._check(credential)
         participant, is_invalid = self._participant_from_cookie(key)
         integrator = None
-        # A sign-in takes precedence over the cookie of another session. A WebSocket would outlive it.
+        # A sign-in precedes another session's cookie, except for a WebSocket, which would outlive it.
         if (participant is None or participant.key != key) and not flask.request.path.startswith("/ws/"):
             integrator = self.sign_ins.integrator()
         if integrator is not None:
             return self._require_own_page(integrator)
-        if is_invalid and not self.is_development:  # there it may belong to another database
+        if is_invalid and not self.is_development:  # there it may be another database's
             raise Unauthorized
         if participant is not None and (participant.key == key or not self.is_development):
             return self._require_own_page(participant)
         return record_principal(Developer()) if self.is_development else Anyone()
 
     def participant(self, token: str) -> Participant:
-        """Return the participant of a token from a body or a WebSocket frame.
-
-        Raises:
-            Unauthorized, RateLimited: as :meth:`principal`.
-        """
+        """Return the participant of a token from a body or a frame; raise as :meth:`principal`."""
         principal = self._check(token)
         if not isinstance(principal, Participant):
             raise Unauthorized
         return principal
 
     def participant_from_cookie(self, survey_id: str) -> Participant | None:
-        """Return the participant of the survey's resume cookie.
-
-        Raises:
-            Unauthorized: the cookie's token is invalid.
-        """
+        """Return the survey's participant; raise Unauthorized if the cookie's token is invalid."""
         token = self._cookies.resume_token(survey_id)
         if token is None:
             return None
@@ -107,22 +92,18 @@ class Authenticator:
         return record_principal(participant)
 
     def is_still_valid(self, principal: Principal) -> bool:
-        """Return whether the principal's credentials have neither expired nor been revoked since."""
         return self.credentials.revocations.is_valid(principal, self._store.clock())
 
     def is_from_cookie(self, key: SessionKey) -> bool:
-        """Return whether a valid resume cookie of this session authenticates the request."""
         participant, _ = self._participant_from_cookie(key)
         is_own = participant is not None and participant.key == key
         return is_own and flask.request.headers.get("Authorization") is None
 
     def set_resume_cookie(self, response: Response, key: SessionKey) -> None:
-        """Set a new resume token of the session as the browser's cookie."""
         token, _ = self.credentials.issue_token(key)
         self._cookies.set_resume_token(response, key.survey_id, token)
 
     def clear_resume_cookie(self, response: Response, survey_id: str) -> None:
-        """Remove the survey's resume cookie from the browser."""
         self._cookies.clear_resume_token(response, survey_id)
 
     def _bearer(self) -> str | None:
@@ -145,7 +126,7 @@ class Authenticator:
             return record_principal(self.credentials.verify_token(credential))
 
     def _participant_from_cookie(self, key: SessionKey | None) -> tuple[Participant | None, bool]:
-        """Return the participant of the survey's cookie, and whether there is one with an invalid token."""
+        """Return the participant, and whether the cookie's token is invalid."""
         if key is None:
             return None, False
         try:
@@ -161,9 +142,9 @@ class Authenticator:
 
 
 class MetricsKeyCache:
-    """API keys that were valid, so that metrics and checks can be read while the database is unavailable.
+    """Valid API keys, for metrics while the database is unavailable. Safe from any thread.
 
-    A key's expiry or revocation applies to cached keys too. Safe from any thread.
+    Expiry and revocation apply to cached keys too.
     """
 
     def __init__(self, authenticator: Authenticator) -> None:
@@ -172,12 +153,7 @@ class MetricsKeyCache:
         self._keys: dict[bytes, tuple[Integrator, float]] = {}
 
     def principal(self) -> Principal:
-        """Return the request's principal.
-
-        Raises:
-            Unauthorized, RateLimited: as :meth:`Authenticator.principal`.
-            Unavailable: the database is unavailable, and the key is not cached.
-        """
+        """Raise as :meth:`Authenticator.principal`, and Unavailable if the key is not cached."""
         digest = hashlib.sha256(flask.request.headers.get("Authorization", "").encode(errors="replace")).digest()
         cached, read_at = self._keys.get(digest, (None, 0.0))
         if cached is not None and not self._authenticator.is_still_valid(cached):

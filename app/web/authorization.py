@@ -1,6 +1,6 @@
-"""Authorization: whether the request's principal may do this, checked before a body or a session is read.
+"""Authorization of the request's principal, before a body or a session is read.
 
-What is not a participant's own act is recorded in the audit log before it is done, and not done if recording fails.
+An integrator's act is audited before it is done, and not done if recording fails.
 """
 
 import flask
@@ -18,12 +18,11 @@ def authorize_session(user_id: str, scope: Scope, action: Action | None = None, 
     """Return the key of the requested session.
 
     Args:
-        action: recorded in the audit log; None where the caller records it.
-        own: as for ``require_session_access``.
+        action: None: the caller audits it.
 
     Raises:
         Unauthorized, Forbidden, RateLimited: not authorized.
-        InvalidInput: invalid user id or survey id, or an unknown parameter: ``?survy=`` would erase the wrong session.
+        InvalidInput: invalid id, or unknown parameter: ``?survy=`` would erase the wrong session.
     """
     survey_id = SURVEY.value()
     key = store().queries.key(user_id, survey_id)
@@ -40,15 +39,15 @@ def authorize_session(user_id: str, scope: Scope, action: Action | None = None, 
 
 
 def authorize_all(scope: Scope, action: Action, *, is_repeated: bool = False, **detail: str | int) -> None:
-    """Raise unless the request's principal may do this to all sessions.
+    """Raise unless the principal may do this to all sessions.
 
     Args:
-        is_repeated: a page repeats the request by itself: it is recorded once in ``AUDIT_EVERY_S``.
-        detail: for the audit log: filters and counts, never an answer.
+        is_repeated: by an open page: audited once in ``AUDIT_REPEAT_US``.
+        detail: filters and counts, never an answer.
 
     Raises:
         Unauthorized, Forbidden, RateLimited: not authorized.
-        InvalidInput: an unknown parameter.
+        InvalidInput: unknown parameter.
     """
     principal = authenticator().principal()
     require_scope(principal, scope)
@@ -58,18 +57,18 @@ def authorize_all(scope: Scope, action: Action, *, is_repeated: bool = False, **
     if is_repeated and not throttle.is_due(act):
         return
     audit(principal, action, None, **detail)
-    if is_repeated:  # only now, so that a request repeated after a failure is recorded
+    if is_repeated:  # only now: a retry after a failure is recorded
         throttle.record(act)
 
 
 def audit(principal: Principal, action: Action, key: SessionKey | None, **detail: str | int) -> None:
-    """Record an integrator's act in the audit log; participants' acts are in their session's history."""
+    """Record an integrator's act; participants' are in their session's history."""
     if isinstance(principal, Integrator):
         store().audit_log.record(audit_name(principal), action, key, detail)
 
 
 def may_see_internals(*scopes: Scope) -> bool:
-    """Return whether the principal is in development mode, or has one of the scopes; never raises."""
+    """Return whether development mode or one of the scopes allows it; never raises."""
     if authenticator().is_development:
         return True
     if "Authorization" not in flask.request.headers and not flask.request.cookies:
@@ -82,10 +81,6 @@ def may_see_internals(*scopes: Scope) -> bool:
 
 
 def require_internals(scope: Scope) -> None:
-    """Raise unless the principal is in development mode, or has the scope; works without the database.
-
-    Raises:
-        Unauthorized, Forbidden, RateLimited, Unavailable: not authorized.
-    """
+    """Raise unless development mode or the scope allows it; works without the database."""
     if not authenticator().is_development:
         require_scope(app_context().metrics_keys.principal(), scope)

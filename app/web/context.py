@@ -1,4 +1,4 @@
-"""The application context: what all requests of one application share, in one slot of ``app.extensions``."""
+"""What all requests of one application share, in ``app.extensions``."""
 
 from dataclasses import dataclass
 
@@ -15,16 +15,11 @@ from .security_log import SecurityLog
 from .ws.connection_limits import ConnectionLimits
 
 EXTENSION = "stepkeep"
-"""The key of the context in ``app.extensions``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppContext:
-    """The parts of a running application; each is safe from any thread.
-
-    Attributes:
-        audit_throttle: audited actions that pages repeat by themselves.
-    """
+    """The parts of a running application, each safe from any thread."""
 
     store: SessionStore
     authenticator: Authenticator
@@ -40,16 +35,16 @@ class AppContext:
 
 
 def app_context() -> AppContext:
-    """Return the context of the current application."""
+    """Return the current application's context."""
     context: AppContext = flask.current_app.extensions[EXTENSION]
     return context
 
 
 def store() -> SessionStore:
-    """Return the session store of the current application."""
+    """Return the current application's store."""
     return app_context().store
 
 
 def authenticator() -> Authenticator:
-    """Return the authenticator of the current application."""
+    """Return the current application's authenticator."""
     return app_context().authenticator

@@ -1,4 +1,4 @@
-"""The cookies: a participant's resume token (one cookie a survey), and the dashboard's sign-in."""
+"""Cookies of participants and dashboard sign-ins."""
 
 import flask
 from werkzeug import Response
@@ -16,34 +16,28 @@ class Cookies:
         self._token_age_s = int(settings.token_days * DAY_US // 1_000_000)
 
     def resume_token(self, survey_id: str) -> str | None:
-        """Return the survey's resume token."""
         return flask.request.cookies.get(self._resume_name(survey_id))
 
     def set_resume_token(self, response: Response, survey_id: str, token: str) -> None:
-        """Set the survey's resume token."""
         response.set_cookie(
             self._resume_name(survey_id),
             token,
             max_age=self._token_age_s,
             secure=self._is_secure,
             httponly=True,
-            samesite="Lax",  # Strict is not sent with a link from an e-mail: the participant would look new
+            samesite="Lax",  # Strict is not sent from an e-mail's link: the participant would look new
         )
 
     def clear_resume_token(self, response: Response, survey_id: str) -> None:
-        """Remove the survey's resume token."""
         response.delete_cookie(self._resume_name(survey_id), secure=self._is_secure, httponly=True, samesite="Lax")
 
     def sign_in(self) -> str | None:
-        """Return the cookie of the dashboard's sign-in."""
         return flask.request.cookies.get(self._sign_in_name)
 
     def set_sign_in(self, response: Response, value: str) -> None:
-        """Set the cookie of the dashboard's sign-in, until the browser closes."""
         response.set_cookie(self._sign_in_name, value, secure=self._is_secure, httponly=True, samesite="Strict")
 
     def clear_sign_in(self, response: Response) -> None:
-        """Remove the cookie of the dashboard's sign-in."""
         response.delete_cookie(self._sign_in_name, secure=self._is_secure, httponly=True, samesite="Strict")
 
     @property

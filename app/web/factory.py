@@ -1,4 +1,4 @@
-"""create_app: the Flask application, with every interface on one session store."""
+"""create_app: the Flask application."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -39,10 +39,10 @@ from .ws.messages import MAX_MESSAGE_BYTES
 from .ws.server import WebSocketMiddleware
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
-"""A request's body: a whole state (1 MiB), with what JSON's escapes may add."""
+"""A whole state (1 MiB), with what JSON's escapes may add."""
 
 AUDIT_REPEAT_US = 600 * 1_000_000
-"""Microseconds in which the requests that an open page repeats are audited once, by each server process."""
+"""Each process audits an open page's repeated requests once in this."""
 
 _BLUEPRINTS = (*RESOURCES, documents, pages, sign_in, dashboard)
 
@@ -52,10 +52,10 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
 
     Args:
         settings: None reads the environment.
-        store: None opens the one that the settings describe.
+        store: None opens one.
 
     Raises:
-        ConfigurationError: the settings cannot be used; in production, the SECRET_KEY is missing or weak.
+        ConfigurationError: the settings cannot be used.
     """
     settings = settings or read_settings()
     configure_logging(settings.log_level, resolve_log_format(settings.log_format, settings.environment))
@@ -89,7 +89,6 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
 
 
 def _start_context(store: SessionStore) -> AppContext:
-    """Return the application's parts; in a server, with their background work started."""
     store.start_background()
     authenticator = Authenticator(store)
     authenticator.credentials.revocations.start()
@@ -115,30 +114,26 @@ def _start_context(store: SessionStore) -> AppContext:
 
 
 def _is_cli_command() -> bool:
-    """Return whether an operator's command opens the application, not a server."""
     command = click.get_current_context(silent=True)
     return command is not None and command.info_name != "run"
 
 
 class _Application(flask.Flask):
-    """Observes each request, and keeps the error that ended it for the logs."""
+    """Keeps each request's error for the logs."""
 
     def full_dispatch_request(self) -> flask.Response:
-        """Answer the request."""
         return observe(super().full_dispatch_request)
 
     def handle_user_exception(self, e: Exception) -> Any:  # noqa: ANN401 - Flask's signature
-        """Answer the error."""
         flask.g.error = e
         return super().handle_user_exception(e)
 
 
 def _require_allowed() -> None:
-    """Refuse requests for other hosts, in development those of other machines, and those beyond the rate."""
     if authenticator().is_development:
         require_loopback()
     if flask.request.endpoint in {"health.healthz", "health.readyz", "health.get_metrics"}:
-        return  # load balancers and Prometheus use the machine's address
+        return  # probes use the machine's address
     host = app_context().store.settings.public_url.partition("://")[2]
     if host and flask.request.host.lower() not in {host, f"{host}:443"}:
         raise SecurityError("Unknown host. STEPKEEP_PUBLIC_URL sets this server's name.")
@@ -151,7 +146,7 @@ def _write_security_log(response: flask.Response) -> flask.Response:
 
 
 def _check_handshake() -> flask.Response | None:
-    """Refuse an invalid WebSocket handshake (RFC 6455, 4.2.1), which simple-websocket would answer with 500."""
+    """Refuse an invalid handshake (RFC 6455, 4.2.1), which simple-websocket would answer with 500."""
     request = flask.request
     if not request.path.startswith("/ws/"):
         return None
@@ -163,10 +158,10 @@ def _check_handshake() -> flask.Response | None:
 
 
 def check_settings(settings: Settings) -> None:
-    """Raise unless a server may start with the settings, without opening anything.
+    """Raise unless a server may start; open nothing.
 
     Raises:
-        ConfigurationError: in production, the SECRET_KEY is missing or weak, or STEPKEEP_PUBLIC_URL lacks TLS.
+        ConfigurationError: in production, weak SECRET_KEY, or STEPKEEP_PUBLIC_URL without TLS.
     """
     signing_secrets(settings)
     url = urlsplit(settings.public_url)
@@ -177,7 +172,7 @@ def check_settings(settings: Settings) -> None:
 
 
 def config_warnings(settings: Settings) -> Iterator[str]:
-    """Yield a warning for each setting that an operator may have forgotten; the server starts all the same."""
+    """Yield a warning for each setting that was perhaps forgotten."""
     if settings.environment == "production" and not settings.public_url:
         yield "STEPKEEP_PUBLIC_URL is not set: this server's name is taken from each request's Host header"
     if not settings.surveys_dir.is_dir():

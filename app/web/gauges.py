@@ -1,6 +1,6 @@
 """Gauges of queues and connections, refreshed every second and at each scrape.
 
-Setting them at each turn would slow turns; set by the writer alone, they would freeze whenever the writer does.
+Set at each turn, they would slow turns; set by the writer, they would freeze with it.
 """
 
 import threading
@@ -11,7 +11,6 @@ from ..sessions import SessionStore
 from .ws.connection_limits import ConnectionLimits
 
 REFRESH_S = 1.0
-"""Seconds between two refreshes: other server processes' gauges are at most this old."""
 
 CLOSING_S = 5.0
 
@@ -29,24 +28,21 @@ class Gauges(ForkAware):
         register(self)
 
     def start(self) -> None:
-        """Start the thread that refreshes this process's gauges; idempotent."""
+        """Idempotently start the refreshing thread."""
         if self._thread is None:
             with self._mutex:
                 self._start_once()
 
     def close(self) -> None:
-        """Stop the thread."""
         self._closing.set()
         if self._thread is not None:
             self._thread.join(CLOSING_S)
 
     def after_fork_in_child(self) -> None:
-        """Forget the thread, which the next request starts again."""
         self._mutex, self._closing = threading.Lock(), threading.Event()
         self._thread = None
 
     def refresh(self) -> None:
-        """Set the gauges to the present values."""
         backlog = self._store.backlog()
         metrics.QUEUE_TURNS.set(backlog.queued)
         metrics.PENDING_TURNS.set(backlog.pending)

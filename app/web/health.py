@@ -1,6 +1,6 @@
-"""Health checks: whether this server is ready for participants, one check a part, each with what to do if it fails.
+"""Health checks of the server's parts.
 
-Load balancers ask every few seconds, so changes are logged once: the response tells strangers nothing.
+Load balancers ask every few seconds: only changes are logged.
 """
 
 import logging
@@ -16,10 +16,10 @@ from .ws.connection_limits import ConnectionLimits
 log = logging.getLogger("stepkeep.readiness")
 
 LOW_DISK_BYTES = 256 * 2**20
-"""Free space on a SQLite file's disk below which the check warns."""
+"""Below this the check warns."""
 
 MIN_DISK_BYTES = 16 * 2**20
-"""Free space below which it fails: the write-ahead log may grow by this between two checkpoints."""
+"""Below this the check fails: the write-ahead log may grow by it."""
 
 Status = Literal["ok", "warning", "failing"]
 
@@ -28,9 +28,7 @@ class Check(NamedTuple):
     """The health of one part.
 
     Attributes:
-        name: database, schema, answers_key, writer, disk, surveys, server.
         hint: what is wrong and what to do; None if nothing is.
-        code: of the problem if it fails.
     """
 
     name: str
@@ -39,19 +37,17 @@ class Check(NamedTuple):
     code: str = "unavailable"
 
     def to_dict(self) -> dict[str, str | None]:
-        """Return the check as REST has it."""
         return {"name": self.name, "status": self.status, "hint": self.hint}
 
 
 class Health(NamedTuple):
-    """The health of all parts, and facts about the database."""
+    """All checks, and facts about the database."""
 
     checks: list[Check]
     facts: Mapping[str, str]
 
     @property
     def failing(self) -> Check | None:
-        """The first check that fails: the server is not ready."""
         return next((check for check in self.checks if check.status == "failing"), None)
 
 
@@ -65,7 +61,7 @@ class HealthChecks:
         self._failing: frozenset[str] = frozenset()
 
     def run(self) -> Health:
-        """Return the present health, and log the checks that began or stopped failing."""
+        """Run all checks; log those that began or stopped failing."""
         database, facts = self._database()
         checks = [*database, self._writer(), *self._disk(), self._surveys(), self._server()]
         self._log_changes(checks)
@@ -75,7 +71,7 @@ class HealthChecks:
         try:
             facts = self._store.queries.database_facts()
         except SchemaMismatch as error:
-            if error.is_newer:  # the schema matched at start, and a newer one keeps this release working
+            if error.is_newer:  # the schema matched at start; a newer one keeps this release working
                 hint = "A newer release has upgraded the schema. Replace this server with that release."
                 return [Check("database"), Check("schema", "warning", hint), self._answers_key()], {}
             return [Check("database"), Check("schema", "failing", error.message, error.code)], {}
@@ -104,7 +100,6 @@ class HealthChecks:
         return Check("writer")
 
     def _disk(self) -> list[Check]:
-        """Check the disk of a SQLite file; other databases have their own disks."""
         path = self._store.sqlite_path
         if path is None:
             return []

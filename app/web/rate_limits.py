@@ -1,8 +1,7 @@
-"""Rate limits of participants and addresses, shared by all connections and processes; and other limits of requests.
+"""Rate limits of participants and addresses, and other limits of requests.
 
-Rates are counted by ``limits`` in a sliding window: in memory, or in Redis where REDIS_URL is set, so that several
-server processes count together. While Redis is unavailable each process counts alone. Development mode has no rate
-limits: everything comes from one address there.
+A sliding window counts in Redis if REDIS_URL is set; without Redis each process counts alone. Development has no rates:
+everything comes from one address.
 """
 
 import logging
@@ -29,29 +28,27 @@ Rate = Literal[
     "address_requests",
     "address_failures",
 ]
-"""The settings with a rate."""
 
 REDIS_TIMEOUT_S = 0.5
-"""Seconds that a call to Redis may take before the rate is counted in memory."""
+"""After this, the rate is counted in memory."""
 
 REDIS_RETRY_S = 5.0
-"""Seconds without calls to Redis after a failure."""
+"""Seconds without Redis after a failure."""
 
 MESSAGE_CHUNK = 50
-"""Messages of a connection that are counted together, or those of MESSAGE_CHUNK_S: each count is a call to Redis, or
-a scan of memory by ``limits``. A participant may exceed their rate by this on each connection."""
+"""Counted together: each count calls Redis or scans memory. A participant may exceed their rate by this
+on each connection."""
 
 MESSAGE_CHUNK_S = 1.0
 
 BUFFERED_EXPORTS = 2
-"""Concurrent exports that are written to a file first: each takes disk space."""
+"""Concurrent exports written to a file first: they take disk space."""
 
 EXPORT_RETRY_S = 10
-"""``Retry-After`` of an export that is refused."""
 
 
 class RateLimits:
-    """The rates of the settings. Safe from any thread."""
+    """The settings' rates. Safe from any thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._is_enabled = settings.environment == "production"
@@ -63,14 +60,7 @@ class RateLimits:
         self._redis_retry_at = 0.0
 
     def count(self, rate: Rate, subject: str, cost: int = 1) -> None:
-        """Count something.
-
-        Args:
-            subject: the participant or the address.
-
-        Raises:
-            RateLimited: the rate is exceeded; the excess is not counted.
-        """
+        """Raise RateLimited if the rate is exceeded; the excess is not counted."""
         if self._is_enabled and not self._is_within("hit", rate, subject, cost):
             raise RateLimited(self._retry_after_s(rate))
 
@@ -81,11 +71,7 @@ class RateLimits:
 
     @contextmanager
     def counting_failures(self, address: str) -> Iterator[None]:
-        """Count an Unauthorized of the block as a failure of the address.
-
-        Raises:
-            RateLimited: the address had too many; the block does not run.
-        """
+        """Count an Unauthorized as the address's failure; raise RateLimited before the block if it had too many."""
         self.check("address_failures", address)
         try:
             yield
@@ -126,7 +112,7 @@ def _limiter(storage: Storage) -> SlidingWindowCounterRateLimiter:
 
 
 class MessageBudget:
-    """The messages of one connection, counted with those of its participant and address too."""
+    """The messages of one connection, counted also for its participant and address."""
 
     def __init__(self, limits: RateLimits, settings: Settings, participant: str, address: str) -> None:
         self._limits = limits
@@ -141,11 +127,7 @@ class MessageBudget:
         self._uncounted = 0
 
     def consume(self) -> None:
-        """Count one message.
-
-        Raises:
-            RateLimited: it exceeds a rate.
-        """
+        """Count one message; raise RateLimited if it exceeds a rate."""
         now = time.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._consumed_at) * self._per_second) - 1
         self._consumed_at = now
@@ -159,22 +141,14 @@ class MessageBudget:
 
 
 class ExportSlots:
-    """The concurrent exports of this server process. Safe from any thread.
-
-    Args:
-        count: how many there may be: each takes one of REST's threads for minutes.
-    """
+    """This process's exports: each takes a REST thread for minutes. Safe from any thread."""
 
     def __init__(self, count: int) -> None:
         self._all = threading.BoundedSemaphore(count)
         self._buffered = threading.BoundedSemaphore(BUFFERED_EXPORTS)
 
     def acquire(self, *, is_streamed: bool) -> ExitStack:
-        """Return the slot of one export, to be closed at its end.
-
-        Raises:
-            RateLimited: all slots are taken.
-        """
+        """Return a slot, to be closed at the export's end; raise RateLimited if all are taken."""
         with ExitStack() as acquired:
             for semaphore in (self._all,) if is_streamed else (self._all, self._buffered):
                 if not semaphore.acquire(blocking=False):
@@ -187,9 +161,7 @@ class Throttle:
     """Whether something is due again; forgets all when full. Safe from any thread.
 
     Args:
-        every_us: microseconds between two times.
         clock: returns microseconds since 1970 UTC.
-        limit: things that are remembered.
     """
 
     def __init__(self, every_us: int, clock: Callable[[], int], limit: int = 1000) -> None:
@@ -199,11 +171,9 @@ class Throttle:
         self._recorded_at: dict[Hashable, int] = {}
 
     def is_due(self, item: Hashable) -> bool:
-        """Return whether the item was not recorded within the interval."""
         return self._clock() - self._recorded_at.get(item, -self._every_us) >= self._every_us
 
     def record(self, item: Hashable) -> None:
-        """Record the item as done now."""
         if len(self._recorded_at) >= self._limit:
             self._recorded_at.clear()
         self._recorded_at[item] = self._clock()

@@ -1,7 +1,6 @@
 """Each request's id, log line, metrics and span.
 
-The id is the proxy's X-Request-ID if proxies are trusted, else random; it is in each log line of the request and in
-the response. A WebSocket has a connection id, and one line when it ends.
+A WebSocket has a connection id, and one line when it ends.
 """
 
 import logging
@@ -21,16 +20,16 @@ from .context import app_context, store
 log = logging.getLogger("stepkeep.requests")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{7,63}")
-"""Ids that are accepted from proxies, UUIDs among them; they can neither forge a log line nor be a token."""
+"""Can neither forge a log line nor be a token."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Requested every few seconds by machines: logged at DEBUG."""
+"""Requested every few seconds: logged at DEBUG."""
 
 
 def observe(respond: Callable[[], flask.Response]) -> flask.Response:
-    """Return the response to the current request, logged, measured and traced."""
+    """Respond to the current request; log, measure and trace it."""
     started_at = monotonic()
     rule = flask.request.url_rule
     route = "none" if rule is None else rule.rule
@@ -71,7 +70,7 @@ def _log(method: str, route: str, status: int, duration_s: float) -> None:
     is_websocket = route.startswith("/ws/") and error is None
     if not is_websocket:
         metrics.REQUESTS.labels(method, route, str(status)).inc()
-    if status == 500:  # noqa: PLR2004 - 503 and others have metrics of their own
+    if status == 500:  # noqa: PLR2004 - others have metrics of their own
         metrics.INTERNAL_ERRORS.inc()
     log.log(
         logging.DEBUG if route in _PROBES else logging.INFO,
@@ -81,7 +80,6 @@ def _log(method: str, route: str, status: int, duration_s: float) -> None:
 
 
 def _proxy_request_id() -> str | None:
-    """Return the id that a trusted proxy set."""
     settings = store().settings
     request_id = flask.request.headers.get("X-Request-ID", "")
     is_trusted = settings.proxies > 0 and settings.environment == "production"

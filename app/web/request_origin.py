@@ -1,4 +1,4 @@
-"""Where a request comes from: the client's address, and the page that sent it."""
+"""The client's address, and the page that sent the request."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ _PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP
 
 
 def client_address() -> str:
-    """Return the client's IP address as trusted proxies report it; of IPv6 the /64 network, which is one household."""
+    """Return the client's IP address; of IPv6 the /64, which is one household."""
     text = flask.request.remote_addr or ""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
@@ -26,17 +26,17 @@ def client_address() -> str:
 
 
 def public_url(settings: Settings, path: str) -> str:
-    """Return the absolute URL of a path of this server."""
+    """Return a path's absolute URL."""
     return (settings.public_url or flask.request.host_url.rstrip("/")) + path
 
 
 def allowed_origins(settings: Settings) -> frozenset[str]:
-    """Return the configured origins of other sites' pages."""
+    """Return the configured origins of other sites."""
     return frozenset(item.strip().rstrip("/") for item in settings.allowed_origins.split(",") if item.strip())
 
 
 def is_allowed_origin(settings: Settings) -> bool:
-    """Return whether ``Origin`` is this server or configured; clients that are no browser send none (RFC 6454)."""
+    """Return whether ``Origin`` is allowed; clients that are no browser send none (RFC 6454)."""
     origin = flask.request.headers.get("Origin")
     if origin is None or origin in allowed_origins(settings):
         return True
@@ -45,22 +45,21 @@ def is_allowed_origin(settings: Settings) -> bool:
         sender = urlsplit(origin)
     except ValueError:  # brackets without an address
         return False
-    # A TLS proxy may connect over plain HTTP: the page's scheme is then https, and this server's http.
+    # Behind a TLS proxy the page's scheme may be https, and this server's http.
     return sender.netloc == own.netloc and sender.scheme in {own.scheme, "https"}
 
 
 def require_same_origin(settings: Settings) -> None:
-    """Raise Forbidden if another site's page sent the request (W3C Fetch Metadata; RFC 6454)."""
+    """Raise Forbidden for another site's page (W3C Fetch Metadata; RFC 6454)."""
     site = flask.request.headers.get("Sec-Fetch-Site", "same-origin")
     if site not in {"same-origin", "none"} or not is_allowed_origin(settings):
         raise Forbidden("Requests from other sites' pages are not allowed.")
 
 
 def require_loopback() -> None:
-    """Raise Forbidden unless the request is from this machine, directly, and to a loopback host name.
+    """Raise Forbidden unless the request is direct, from this machine and to a loopback host name.
 
-    Development mode asks for no credentials. A web page could point its own name here (DNS rebinding), and another
-    WSGI server might listen on other addresses.
+    A web page could point its name here (DNS rebinding), and a WSGI server listen on other addresses.
     """
     host = urlsplit(f"//{flask.request.host}").hostname or ""
     address = flask.request.remote_addr  # None over a Unix socket

@@ -1,4 +1,4 @@
-"""Security headers of every response, as OWASP ASVS 5.0, V3.4 lists them; and CORS for configured origins."""
+"""Security headers of every response (OWASP ASVS 5.0, V3.4), and CORS."""
 
 import http
 
@@ -20,16 +20,16 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # The microphone is for answers by voice.
+    # answers by voice
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(self), payment=(), usb=()",
 }
 
 HSTS = "max-age=63072000; includeSubDomains"
-"""Two years, as browsers' preload lists require (hstspreload.org)."""
+"""Two years, as preload lists require (hstspreload.org)."""
 
 
 def add_security_headers(response: flask.Response) -> flask.Response:
-    """Add the headers that the response lacks."""
+    """Add missing headers."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     if flask.request.endpoint != "pages.static" or response.status_code >= http.HTTPStatus.BAD_REQUEST:
@@ -40,7 +40,7 @@ def add_security_headers(response: flask.Response) -> flask.Response:
 
 
 def allow_origins(app: flask.Flask, settings: Settings) -> None:
-    """Allow pages of the configured origins to call REST with a token or an API key, but never with cookies."""
+    """Allow configured origins to call REST with a token or API key, never with cookies."""
     origins = sorted(allowed_origins(settings))
     if origins:
         flask_cors.CORS(

@@ -1,8 +1,7 @@
-"""The security log: a line on standard error for each sign-in, refusal and exceeded limit, of HTTP and WebSocket.
+"""The security log: a line for each sign-in, refusal and exceeded limit.
 
-A line has the client's address, the principal, the request's method and path (without its query), the reason, and
-at most the id of the API key. Repeated refusals of one address are one WARNING a minute, with the number of those
-suppressed since, so that a flood does not fill the log.
+Lines have no query and at most an API key's id. An address's repeated refusals are one WARNING a minute: a flood must
+not fill the log.
 """
 
 import logging
@@ -26,13 +25,12 @@ log = logging.getLogger("stepkeep.security")
 Event = Literal["signed_in", "signed_out", "sign_in_failed", "refused", "limited", "wrong_host"]
 
 REPEAT_S = 60.0
-"""Seconds between two warnings of one event about one address and principal."""
+"""Between warnings of one event, address and principal."""
 
 REMEMBERED = 10_000
-"""Events, addresses and principals whose last warning is remembered, at most."""
 
 MAX_LENGTH = 200
-"""Characters of a path, origin or host in a line."""
+"""Of a path, origin or host."""
 
 _SIGN_IN_EVENTS: dict[tuple[str | None, int], Event] = {
     ("sign_in.begin", 303): "signed_in",
@@ -51,7 +49,6 @@ class SecurityLog:
         self._warned: dict[tuple[Event, str, str], tuple[float, int]] = {}
 
     def write(self, event: Event, reason: str = "") -> None:
-        """Write a line about the current request."""
         address = client_address()
         principal = audit_name(flask.g.get("principal") or Anyone())
         fields = {
@@ -74,7 +71,6 @@ class SecurityLog:
             log.warning("%s %s%s", event, text, f" suppressed={suppressed}" if suppressed else "")
 
     def write_response(self, response: flask.Response) -> flask.Response:
-        """Write a line if the response refuses, signs in or signs out; return the response."""
         error: Exception | None = flask.g.get("error")
         status = response.status_code
         event = _SIGN_IN_EVENTS.get((flask.request.endpoint, status)) or _STATUS_EVENTS.get(status)
@@ -85,7 +81,7 @@ class SecurityLog:
         return response
 
     def _suppressed(self, event: Event, address: str, principal: str) -> int | None:
-        """Return the number of lines suppressed since the last one; None to suppress this one."""
+        """Return the number suppressed since the last; None to suppress this one."""
         now, kind = self._clock(), (event, address, principal)
         with self._mutex:
             warned_at, suppressed = self._warned.get(kind, (now - REPEAT_S, 0))
@@ -99,13 +95,13 @@ class SecurityLog:
 
 
 def record_principal(principal: P) -> P:
-    """Record the principal for the security log and return it."""
+    """Record it for the security log; return it."""
     flask.g.principal = principal
     return principal
 
 
 def record_credential(credential: str) -> None:
-    """Record the credential for the security log: an API key by its id, a token by its kind."""
+    """Record an API key by its id, a token by its kind."""
     is_key = credential.startswith(PREFIX)
     flask.g.credential = f"key:{parse_key_id(credential) or 'malformed'}" if is_key else "token"
 

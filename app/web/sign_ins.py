@@ -1,4 +1,4 @@
-"""Signing in to the dashboard with an API key, and its forms' CSRF tokens."""
+"""Dashboard sign-ins with an API key, and their CSRF tokens."""
 
 import hashlib
 import hmac
@@ -15,11 +15,7 @@ from .security_log import record_credential, record_principal
 
 
 class SignIns:
-    """Starts, finds and ends dashboard sign-ins.
-
-    Args:
-        secret: derives CSRF tokens.
-    """
+    """Starts, finds and ends dashboard sign-ins."""
 
     def __init__(
         self, settings: Settings, credentials: Credentials, cookies: Cookies, limits: RateLimits, secret: str
@@ -31,11 +27,7 @@ class SignIns:
         self._secret = secret
 
     def principal(self) -> Integrator | Developer:
-        """Return the principal who is signed in; in development no sign-in is needed.
-
-        Raises:
-            Unauthorized: no sign-in, or it has ended.
-        """
+        """Raise Unauthorized unless signed in; development needs no sign-in."""
         integrator = self.integrator()
         if integrator is not None:
             return integrator
@@ -44,7 +36,6 @@ class SignIns:
         raise Unauthorized
 
     def integrator(self) -> Integrator | None:
-        """Return the integrator who is signed in."""
         cookie = self._cookies.sign_in()
         if cookie is None:
             return None
@@ -54,11 +45,11 @@ class SignIns:
             return None
 
     def begin(self, api_key: str, response: Response) -> Integrator:
-        """Sign in with an API key, ending the browser's earlier sign-in, and set the response's cookie.
+        """Sign in, ending the browser's earlier sign-in.
 
         Raises:
             Unauthorized: invalid key.
-            RateLimited: too many invalid credentials from this address.
+            RateLimited: too many from this address.
         """
         record_credential(api_key.strip())
         with self._limits.counting_failures(client_address()):
@@ -68,17 +59,15 @@ class SignIns:
         return record_principal(integrator)
 
     def end(self, response: Response) -> None:
-        """End the sign-in, on the server and in the browser."""
         self._end_stored()
         self._cookies.clear_sign_in(response)
 
     def csrf_token(self) -> str:
-        """Return the token that this sign-in's forms carry: an HMAC of its cookie."""
         message = b"csrf " + (self._cookies.sign_in() or "").encode()
         return hmac.new(self._secret.encode(), message, hashlib.sha256).hexdigest()
 
     def require_csrf_token(self, token: str) -> None:
-        """Raise Forbidden unless the form carries this sign-in's token and comes from this server's page."""
+        """Raise Forbidden unless token and page are this sign-in's."""
         require_same_origin(self._settings)
         if not hmac.compare_digest(token.encode(), self.csrf_token().encode()):
             raise Forbidden("This form has expired. Reload the page.")

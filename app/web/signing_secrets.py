@@ -1,20 +1,20 @@
-"""The secrets that sign tokens, and the check that they cannot be guessed."""
+"""The secrets that sign tokens."""
 
 from ..errors import ConfigurationError
 from ..settings import Settings
 
 MIN_LENGTH = 32
-"""Characters of a SECRET_KEY: at least the hash's length in bytes (RFC 2104, 3)."""
+"""At least the hash's bytes (RFC 2104, 3)."""
 
 _DEVELOPMENT_SECRET = "only for development: everyone on this machine knows it"  # noqa: S105 - not a secret
 _HINT = 'Generate one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 
 def signing_secrets(settings: Settings) -> list[str]:
-    """Return the secrets that sign tokens, the newest last.
+    """Return the secrets, the newest last.
 
     Raises:
-        ConfigurationError: in production, a secret is missing or weak.
+        ConfigurationError: in production, one is missing or weak.
     """
     fallbacks = [text.strip() for text in settings.secret_key_fallbacks.get_secret_value().split(",") if text.strip()]
     newest = settings.secret_key.get_secret_value()

@@ -1,1 +1,1 @@
-"""The HTML pages: the survey, the dashboard, signing in."""
+"""The HTML pages."""

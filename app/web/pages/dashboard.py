@@ -1,8 +1,6 @@
-"""The dashboard's pages: counts, a survey's figures, sessions, and one session's history.
+"""The dashboard's pages: shells whose scripts call REST, where authorization and audit are.
 
-Each page is a shell whose scripts (static/dashboard/) call REST with the sign-in's cookie, so that authorization and
-audit are in one place; only the counts and the audit log are rendered here. Links that the API key may not follow are
-left out. No title or address contains an answer.
+No title or address contains an answer.
 """
 
 from collections.abc import Sequence
@@ -26,7 +24,6 @@ dashboard.register_error_handler(Forbidden, refuse)
 dashboard.register_error_handler(Unavailable, show_unavailable)
 
 AUDIT_ENTRIES = 50
-"""Entries of the audit log that the dashboard shows."""
 
 EXPORT_FORMATS = {
     "csv": "CSV, a row a session",
@@ -37,12 +34,11 @@ EXPORT_FORMATS = {
     "sav": "SPSS",
     "dta": "Stata",
 }
-"""The formats of ``GET /api/surveys/{id}/export``, with their labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyRow:
-    """A survey's line on the dashboard; ``title`` is None if the survey is no longer offered."""
+    """A survey's line; no title if it is no longer offered."""
 
     survey_id: str
     title: str | None
@@ -51,7 +47,7 @@ class SurveyRow:
 
 @dashboard.get("/dashboard")
 def show_overview() -> Response:
-    """Show each survey's counts and, with the scope admin, the newest entries of the audit log."""
+    """Show each survey's counts and, to admins, the newest audit entries."""
     principal = _principal()
     entries = _audit_entries(principal) if "admin" in _scopes(principal) else None
     return _page("overview.html", principal, surveys=_survey_rows(), entries=entries)
@@ -59,7 +55,7 @@ def show_overview() -> Response:
 
 @dashboard.get("/dashboard/surveys/<survey_id>")
 def show_survey(survey_id: str) -> Response:
-    """Show the figures of a survey that is offered or has stored revisions."""
+    """Show a survey that is offered or has stored revisions."""
     principal = _principal()
     survey = store().catalogue.surveys.get(survey_id)
     revisions = store().queries.stored_revisions(store().queries.survey_id(survey_id))
@@ -77,13 +73,13 @@ def show_survey(survey_id: str) -> Response:
 
 @dashboard.get("/dashboard/sessions")
 def list_sessions() -> Response:
-    """Show the sessions that match a search."""
+    """Show the search for sessions."""
     return _page("sessions.html", _principal(), surveys=store().catalogue.surveys.values())
 
 
 @dashboard.get("/dashboard/sessions/<survey_id>/<path:user_id>")
 def show_session(survey_id: str, user_id: str) -> Response:
-    """Show one session: its events, and its state at any version."""
+    """Show one session's events and states."""
     principal = _principal()
     key = store().queries.key(user_id, survey_id)
     if store().queries.load(key) is None:
@@ -94,23 +90,18 @@ def show_session(survey_id: str, user_id: str) -> Response:
 
 @dashboard.errorhandler(Unauthorized)
 def redirect_to_sign_in(_error: Unauthorized) -> Response:
-    """Redirect to the form if there is no valid sign-in."""
+    """Redirect to the form."""
     return to_sign_in()
 
 
 @dashboard.errorhandler(NotFound)
 @dashboard.errorhandler(InvalidInput)
 def show_not_found(_error: NotFound | InvalidInput) -> Response:
-    """Show that the page does not exist; the same for an invalid address."""
+    """Show that there is no such page."""
     return page("dashboard/not_found.html", status=404, scopes=_scopes(_principal()))
 
 
 def _principal() -> Integrator | Developer:
-    """Return the principal who is signed in and may read sessions.
-
-    Raises:
-        Unauthorized, Forbidden: no sign-in, or the API key lacks the scope.
-    """
     principal = authenticator().sign_ins.principal()
     require_scope(principal, "sessions:read")
     return principal
@@ -123,7 +114,6 @@ def _page(template: str, principal: Integrator | Developer, **variables: object)
 
 
 def _survey_rows() -> list[SurveyRow]:
-    """Return the surveys that are offered, in the catalogue's order, then the others that have sessions."""
     counts = {count.survey_id: count for count in store().queries.counts_by_survey()}
     offered = store().catalogue.surveys
     rows = [SurveyRow(survey_id=id_, title=survey.title, count=counts.get(id_)) for id_, survey in offered.items()]

@@ -1,7 +1,6 @@
 """Signing in to the dashboard with an API key, and signing out.
 
-Pages never say what is wrong with a key, nor repeat it, and need no script. Sign-ins, sign-outs and failures are in
-the audit log.
+Pages need no script, and neither repeat a key nor say what is wrong with it.
 """
 
 import contextlib
@@ -26,7 +25,7 @@ _INVALID_KEY = (
 
 @sign_in.get("/sign-in")
 def show_sign_in() -> Response:
-    """Show the form; redirect to the dashboard if already signed in."""
+    """Show the form, or redirect to the dashboard."""
     try:
         authenticator().sign_ins.principal()
     except Unauthorized:
@@ -36,7 +35,7 @@ def show_sign_in() -> Response:
 
 @sign_in.post("/sign-in")
 def begin() -> Response:
-    """Sign in with the API key of the form; all invalid keys get the same answer."""
+    """Sign in; all invalid keys get the same answer."""
     require_same_origin(store().settings)
     response = _to("dashboard.show_overview")
     try:
@@ -53,11 +52,11 @@ def begin() -> Response:
 
 @sign_in.post("/sign-out")
 def end() -> Response:
-    """Sign out, by a form with this sign-in's CSRF token."""
+    """Sign out."""
     sign_ins = authenticator().sign_ins
     sign_ins.require_csrf_token(flask.request.form.get("csrf", ""))
     response = to_sign_in()
-    with contextlib.suppress(Unauthorized):  # the sign-in has expired meanwhile
+    with contextlib.suppress(Unauthorized):  # expired meanwhile
         audit(sign_ins.principal(), "signed_out", None)
     sign_ins.end(response)
     return response
@@ -65,7 +64,7 @@ def end() -> Response:
 
 @sign_in.errorhandler(Forbidden)
 def refuse(error: Forbidden) -> Response:
-    """Show what was refused, with a form to sign out."""
+    """Show what was refused, and a form to sign out."""
     sign_ins = authenticator().sign_ins
     csrf = None if sign_ins.integrator() is None else sign_ins.csrf_token()
     return page("refused.html", status=403, why=error.message, csrf=csrf)

@@ -1,8 +1,7 @@
-"""The participant's pages: the list of surveys, a survey's page, and pages to resume, restart and leave.
+"""The participant's pages: surveys, and pages to resume, restart and leave.
 
-In production a survey's page belongs to one participant, by the token in the survey's cookie; the address has no user
-id. In development the page's script chooses the user id. Closed surveys are shown only to invited participants. The
-pages have no inline script or style, for a strict Content-Security-Policy; scripts read data attributes.
+The survey's cookie identifies the participant; in development the script chooses the user id. The
+Content-Security-Policy forbids inline script and style.
 """
 
 from collections.abc import Mapping
@@ -20,22 +19,21 @@ pages = flask.Blueprint(
     "pages",
     __name__,
     static_folder="../static",
-    static_url_path="/assets",  # not /static: that is the application's own, and would hide this one
+    static_url_path="/assets",  # the application's own /static would hide this one
 )
 
 
 @pages.get("/")
 def list_surveys() -> Response:
-    """Show the surveys that this browser's participant may take."""
+    """Show the surveys that the participant may take."""
     return page("index.html", surveys=[survey for survey in _surveys().values() if _is_listed(survey)])
 
 
 @pages.get("/s/<survey_id>")
 def take_survey(survey_id: str) -> Response:
-    """Show a survey's page for this browser's participant, or why it cannot be shown.
+    """Show a survey's page, or why it cannot be shown.
 
-    In production a new participant gets an id and a cookie here. An expired or revoked cookie does not make a new
-    participant: they may have answers that another link leads to.
+    An expired or revoked cookie does not make a new participant: another link may lead to their answers.
     """
     survey = _surveys().get(survey_id)
     if survey is None:
@@ -55,7 +53,7 @@ def take_survey(survey_id: str) -> Response:
 
 @pages.post("/s/<survey_id>/anew")
 def begin_anew(survey_id: str) -> Response:
-    """Give this browser a new participant's cookie, and redirect to the survey's page."""
+    """Set a new participant's cookie, and redirect to the survey."""
     require_same_origin(store().settings)
     survey = _surveys().get(survey_id)
     if survey is None:
@@ -69,13 +67,13 @@ def begin_anew(survey_id: str) -> Response:
 
 @pages.get("/resume")
 def resume() -> Response:
-    """Show the page of a resume link: its script sends the token from the URL's fragment."""
+    """Show the page whose script sends the URL fragment's token."""
     return page("resume.html")
 
 
 @pages.get("/left")
 def left() -> Response:
-    """Show that this browser has left a survey."""
+    """Show that the browser has left a survey."""
     return page("left.html")
 
 
@@ -87,7 +85,7 @@ def refuse(error: Forbidden) -> Response:
 
 @pages.app_template_global()
 def is_signed_in() -> bool:
-    """Return whether there is a dashboard sign-in; False if the database is unavailable."""
+    """Return whether there is a sign-in; False if the database is unavailable."""
     try:
         return authenticator().sign_ins.integrator() is not None
     except StepkeepError:
@@ -95,12 +93,12 @@ def is_signed_in() -> bool:
 
 
 def page(template: str, *, status: int = 200, **context: object) -> Response:
-    """Return a page that is not cached, since it depends on the cookies."""
+    """Return an uncached page: it depends on cookies."""
     return unstored(flask.make_response(flask.render_template(template, **context), status))
 
 
 def unstored(response: Response) -> Response:
-    """Return the response, not to be cached."""
+    """Forbid caching the response."""
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -127,7 +125,7 @@ def _participant(survey_id: str) -> Participant | None:
     try:
         return authenticator().participant_from_cookie(survey_id)
     except Unauthorized:
-        if authenticator().is_development:  # where no token is needed
+        if authenticator().is_development:  # no token needed
             return None
         raise
 

@@ -1,4 +1,4 @@
-"""REST for a survey's analytics; docs/analytics.md defines each value."""
+"""REST for a survey's analytics (docs/analytics.md)."""
 
 from typing import Annotated, Literal
 
@@ -190,7 +190,7 @@ class Analytics(Model):
     ),
 )
 def get_analytics(survey_id: str) -> flask.Response:
-    """Return the survey's analytics."""
+    """Return the analytics."""
     authorize_all("sessions:read", "analytics_read", is_repeated=True, survey=survey_id[:64])
     filters = Filters.parse(**flask.request.args.to_dict())
     return json_response({"success": True, **app_context().analytics.get(survey_id, filters)})

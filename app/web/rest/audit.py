@@ -47,7 +47,7 @@ class AuditPage(Model):
     ),
 )
 def get_audit() -> flask.Response:
-    """Return a page of the audit log, newest first."""
+    """Return a page of entries."""
     authorize_all("admin", "audit_read")
     page = store().audit_log.page(AFTER_ID.value(), LIMIT.value() or 100)
     entries = [

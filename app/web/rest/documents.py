@@ -1,4 +1,4 @@
-"""REST for machine-readable documents: OpenAPI, AsyncAPI and the survey file's JSON Schema."""
+"""REST for OpenAPI, AsyncAPI and the survey file's JSON Schema."""
 
 from functools import cache
 from typing import Any
@@ -21,34 +21,33 @@ from .webhooks import webhooks
 documents = flask.Blueprint("documents", __name__)
 
 RESOURCES = (sessions, surveys, participants, analytics, exports, audit, webhooks, health)
-"""Every resource of the REST interface."""
 
 
 @cache
 def openapi_document() -> dict[str, Any]:
-    """Return the OpenAPI document; the same object each time, not to be changed."""
+    """Return the shared OpenAPI document, not to be changed."""
     return build_document(RESOURCES)
 
 
 @documents.get("/openapi.json")
 def get_openapi() -> flask.Response:
-    """Return the REST interface as OpenAPI 3.1."""
+    """Return OpenAPI 3.1."""
     return json_response(openapi_document())
 
 
 @documents.get("/asyncapi.json")
 def get_asyncapi() -> flask.Response:
-    """Return the WebSocket interface as AsyncAPI 3.0."""
+    """Return AsyncAPI 3.0."""
     return json_response(asyncapi_document())
 
 
 @documents.get("/survey.schema.json")
 def get_survey_schema() -> flask.Response:
-    """Return the JSON Schema of a survey file."""
+    """Return the schema of a survey file."""
     return json_response(survey_json_schema())
 
 
 @documents.get("/docs")
 def docs() -> str:
-    """Show the OpenAPI document to people."""
+    """Show the OpenAPI document."""
     return flask.render_template("openapi.html", document=openapi_document())

@@ -1,4 +1,4 @@
-"""REST for the export of a survey's sessions as a file, and the file's codebook."""
+"""REST for a survey's export and codebook."""
 
 from typing import Any, Literal
 
@@ -23,7 +23,6 @@ from .responses import json_response
 exports = Resource("exports", __name__)
 
 LEFT_OUT = "Stepkeep-Left-Out"
-"""The header with what the file lacks, e.g. ``set_aside=1, shortened=2``, or ``nothing``."""
 
 FORMAT = choice("format", "a row a session, or with `long` a row an event; default: csv", FORMATS)
 CODEBOOK_FORMAT = choice("format", "default: json", ("json", "markdown"))
@@ -122,13 +121,13 @@ class CodebookResponse(Model):
     ),
 )
 def export_survey(survey_id: str) -> flask.Response:
-    """Stream the survey's sessions as a file; errors come before its first byte, as far as possible."""
+    """Stream the sessions; errors come before the first byte where possible."""
     requested = flask.request.args.get("format", "csv")
     authorize_all("export", "survey_exported", survey=survey_id[:64], format=requested[:16])
     export = Export(store(), _export_request(survey_id))
     with app_context().export_slots.acquire(is_streamed=export.format.is_streamed) as slot:
         response = _stream(export)
-        # Called however the stream ends, also if it is never read.
+        # Called even if the stream is never read.
         response.call_on_close(slot.pop_all().close)
     return response
 
@@ -146,7 +145,7 @@ def export_survey(survey_id: str) -> flask.Response:
     ),
 )
 def get_codebook(survey_id: str) -> flask.Response:
-    """Return what each column of the survey's export means, as JSON or Markdown."""
+    """Return the codebook, as JSON or Markdown."""
     authorize_all("export", "survey_exported", survey=survey_id[:64], format="codebook")
     is_markdown = CODEBOOK_FORMAT.value() == "markdown"
     layout = Export(store(), ExportRequest(survey_id=store().queries.survey_id(survey_id))).layout
@@ -169,7 +168,7 @@ def _export_request(survey_id: str) -> ExportRequest:
 
 
 def _stream(export: Export) -> flask.Response:
-    # The headers of a streamed file are sent before its end: its sessions are counted first.
+    # A stream's headers precede it: its sessions are counted first.
     counted = export.count() if export.format.is_streamed else None
     written = export.write()
     response = flask.Response(written.pieces, content_type=export.format.media_type)

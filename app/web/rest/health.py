@@ -1,4 +1,4 @@
-"""REST for operators: ``/healthz``, ``/readyz`` and ``/metrics``."""
+"""REST for operators."""
 
 from typing import Annotated, Literal
 
@@ -42,7 +42,7 @@ def healthz() -> flask.Response:
 
 @health.operation("GET", "/readyz", Operation(summary="Readiness", responses={200: Readiness}, errors=(*BASIC, 503)))
 def readyz() -> flask.Response:
-    """Return whether the server is ready for participants; to operators also each check."""
+    """Return whether the server is ready; operators see each check."""
     sees_internals = may_see_internals("metrics", "admin")
     result = app_context().health.run()
     checks = [check.to_dict() for check in result.checks]
@@ -67,7 +67,7 @@ def readyz() -> flask.Response:
     ),
 )
 def get_metrics() -> flask.Response:
-    """Return the metrics; not audited: they have no personal data, and are read every few seconds."""
+    """Return the metrics; not audited: no personal data, read every few seconds."""
     require_internals("metrics")
     app_context().gauges.refresh()
     return flask.Response(metrics.exposition(), content_type=metrics.CONTENT_TYPE)

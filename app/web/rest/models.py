@@ -1,4 +1,4 @@
-"""Models that several REST resources share."""
+"""Models of several REST resources."""
 
 from typing import Annotated, Any, Literal
 

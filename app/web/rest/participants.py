@@ -1,4 +1,4 @@
-"""REST for participants: invitations, resume links, cookies, and the export of a participant's data."""
+"""REST for invitations, resume links, cookies and participants' data."""
 
 from typing import Annotated, Literal
 
@@ -25,7 +25,7 @@ participants = Resource("participants", __name__)
 HOUR_US = 3600 * 1_000_000
 
 MAX_HOURS = 24 * 3650
-"""Hours of a token's life that may be requested, at most."""
+"""Of a token's requested life."""
 
 Hours = Annotated[float | None, Field(gt=0, le=MAX_HOURS, description="the token's life; at most STEPKEEP_TOKEN_DAYS")]
 
@@ -157,10 +157,7 @@ def create_participant(survey_id: str) -> flask.Response:
     ),
 )
 def create_link(user_id: str) -> flask.Response:
-    """Return a link and its QR code, valid for STEPKEEP_LINK_HOURS at most; integrators may choose the hours.
-
-    A link never outlives the token that it was created with.
-    """
+    """Return a link and its QR code; a link never outlives the token that created it."""
     key = authorize_session(user_id, "sessions:write", "token_issued", own=True)
     request = parse_body(LinkRequest)
     life_us = int(store().settings.link_hours * HOUR_US)
@@ -190,7 +187,7 @@ def create_link(user_id: str) -> flask.Response:
     ),
 )
 def revoke_tokens(user_id: str) -> flask.Response:
-    """Revoke all tokens and links of the session; renew the caller's cookie."""
+    """Revoke the session's tokens; renew the caller's cookie."""
     key = authorize_session(user_id, "sessions:write", "tokens_revoked", own=True)
     is_from_cookie = authenticator().is_from_cookie(key)
     authenticator().limits.count("participant_connections", f"{key.survey_id}/{key.user_id}")
@@ -216,7 +213,7 @@ def revoke_tokens(user_id: str) -> flask.Response:
     ),
 )
 def export(user_id: str) -> flask.Response:
-    """Stream all data about a participant: in one survey, or for integrators in all."""
+    """Stream a participant's data, for integrators of all surveys."""
     key = authorize_session(user_id, "export", "participant_exported", own=True)
     is_one_survey = SURVEY.value() is not None or isinstance(authenticator().principal(key), Participant)
     pieces = export_participant(store(), key.user_id, key.survey_id if is_one_survey else None)
@@ -240,11 +237,10 @@ def export(user_id: str) -> flask.Response:
 def resume() -> flask.Response:
     """Set the browser's cookie from a link's token.
 
-    Another participant's cookie is replaced only on request: otherwise a stranger's link would make a participant
-    answer in the stranger's session.
+    Another's cookie is replaced only on request: a stranger's link would make a participant answer there.
     """
     require_same_origin(store().settings)
-    if not isinstance(json_object().get("token"), str):  # no credentials, rather than an invalid body
+    if not isinstance(json_object().get("token"), str):  # no credentials, not an invalid body
         raise Unauthorized
     body = parse_body(ResumeRequest)
     participant = authenticator().participant(body.token)
@@ -267,7 +263,7 @@ def resume() -> flask.Response:
     ),
 )
 def leave() -> flask.Response:
-    """Remove the survey's cookie from this browser; the session stays."""
+    """Remove the survey's cookie; the session stays."""
     require_same_origin(store().settings)
     response = json_response({"success": True})
     authenticator().clear_resume_cookie(response, store().queries.survey_id(SURVEY.value()))
@@ -295,7 +291,7 @@ def _life_us(hours: float | None) -> int | None:
 
 
 def _link(token: str) -> str:
-    """Return a link with the token in its fragment, which browsers do not send."""
+    """Put the token in the fragment: browsers do not send it."""
     return f"{public_url(store().settings, _path('/resume'))}#{token}"
 
 

@@ -12,15 +12,14 @@ from .openapi.operation import current_operation
 M = TypeVar("M", bound=BaseModel)
 
 BODY_DEPTH = strict_json.MAX_DEPTH + 4
-"""Nested containers of a body: a value and, e.g., {"answers": {"S1": value}}."""
+"""Nested containers: of a value, and {"answers": {"S1": value}}."""
 
 
 def parse_body(model: type[M]) -> M:
-    """Return the body as a model; the model's defaults for an empty body that is optional.
+    """Return the body; the model's defaults for an empty optional one.
 
     Raises:
-        InvalidJson: not strict JSON.
-        InvalidInput: not an object, or against the model.
+        InvalidJson, InvalidInput: not strict JSON, or against the model.
     """
     if current_operation().is_request_optional and not flask.request.get_data():
         return model()
@@ -33,11 +32,7 @@ def parse_body(model: type[M]) -> M:
 
 
 def json_object(max_depth: int = BODY_DEPTH) -> dict[str, Any]:
-    """Return the body, a JSON object.
-
-    Raises:
-        InvalidJson, InvalidInput: it is not.
-    """
+    """Return the body; raise InvalidJson or InvalidInput unless a JSON object."""
     value = strict_json.decode(flask.request.get_data(), "body", max_depth)
     if not isinstance(value, dict):
         raise InvalidInput("the body must be a JSON object")

@@ -1,4 +1,4 @@
-"""REST responses: JSON, problem details (RFC 9457), and the translation of errors to them."""
+"""REST responses: JSON and problem details (RFC 9457)."""
 
 import http
 import logging
@@ -17,7 +17,7 @@ _KEPT_HEADERS = frozenset({"Allow"})
 
 
 def answer_error(error: Exception) -> flask.Response | HTTPException:
-    """Return the problem details of an error; unexpected errors reveal nothing internal."""
+    """Return an error's problem details; unexpected errors reveal nothing internal."""
     if isinstance(error, ConfigurationError):
         return problem(503, error.code, "the server is not ready")
     if isinstance(error, StepkeepError):
@@ -46,19 +46,19 @@ def _stepkeep_problem(error: StepkeepError) -> flask.Response:
 
 
 def _is_api_request() -> bool:
-    """Return whether the request is for REST, not for a page; pages' scripts post to /resume and /leave."""
+    """Return True also for what pages' scripts post."""
     path, method = flask.request.path, flask.request.method
     is_script = path in {"/resume", "/leave"} and method == "POST"
     return is_script or path.startswith(("/api/", "/healthz", "/readyz", "/metrics", "/openapi"))
 
 
 def json_response(value: Mapping[str, Any], status: int = 200) -> flask.Response:
-    """Return a response of JSON."""
+    """Return a JSON response."""
     return flask.Response(strict_json.encode(value), status, mimetype="application/json")
 
 
 def problem(status: int, code: str, detail: str, **extra: object) -> flask.Response:
-    """Return problem details; without a type of its own, the title is the status's phrase (RFC 9457, 4.2.1)."""
+    """Return problem details, titled by the status (RFC 9457, 4.2.1)."""
     body = {
         "type": "about:blank",
         "title": http.HTTPStatus(status).phrase,

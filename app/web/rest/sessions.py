@@ -1,4 +1,4 @@
-"""REST for sessions: their state, commands and history."""
+"""REST for sessions."""
 
 from dataclasses import replace
 from typing import Annotated, Any
@@ -137,7 +137,7 @@ _CHANGE_ERRORS = (*PROTECTED, 404, 409, 412, 413, 422)
     ),
 )
 def get_session(user_id: str) -> flask.Response:
-    """Return the session, as it is or as it was at a version."""
+    """Return the session, now or at a version."""
     key = authorize_session(user_id, "sessions:read", "session_read")
     version = AT_VERSION.value()
     snapshot = store().queries.load(key) if version is None else store().queries.at_version(key, version)
@@ -161,7 +161,7 @@ def get_session(user_id: str) -> flask.Response:
     ),
 )
 def put_session(user_id: str) -> flask.Response:
-    """Replace the session's state by the body."""
+    """Replace the session's state."""
     key = authorize_session(user_id, "sessions:write", "session_written")
     state = parse_body(WholeState)
     command = Save(
@@ -192,7 +192,7 @@ def put_session(user_id: str) -> flask.Response:
     ),
 )
 def patch_session(user_id: str) -> flask.Response:
-    """Change the fields of the state that the body has."""
+    """Change the fields that the body has."""
     key = authorize_session(user_id, "sessions:write", "session_written")
     state = parse_body(PartialState)
     changes = {name: getattr(state, name) for name in state.model_fields_set}
@@ -244,7 +244,7 @@ def delete_session(user_id: str) -> flask.Response:
     ),
 )
 def post_command(user_id: str) -> flask.Response:
-    """Submit one command; start a session if there is none."""
+    """Submit a command; start a session if there is none."""
     key = authorize_session(user_id, "sessions:write", "session_written", own=True)
     body = json_object(messages.VALUE_DEPTH)
     message_id = COMMAND_KEY.value()
@@ -272,7 +272,7 @@ def post_command(user_id: str) -> flask.Response:
     ),
 )
 def get_history(user_id: str) -> flask.Response:
-    """Return a page of the session's events, oldest first."""
+    """Return a page of events, oldest first."""
     key = authorize_session(user_id, "sessions:read", "history_read")
     if store().queries.load(key) is None:
         raise NoSuchSession(key.survey_id, key.user_id)
@@ -294,7 +294,7 @@ def get_history(user_id: str) -> flask.Response:
     ),
 )
 def list_sessions() -> flask.Response:
-    """Return a page of sessions, by key, or by their last change with ``updated_since``."""
+    """Return a page, by key, or with ``updated_since`` by last change."""
     authorize_all("sessions:read", "sessions_listed")
     queries = store().queries
     survey_id, prefix = SURVEY_FILTER.value(), USER_ID_PREFIX.value()

@@ -81,7 +81,7 @@ class SurveyResponse(Model):
     ),
 )
 def list_surveys() -> flask.Response:
-    """Return the surveys that are offered to the caller."""
+    """Return the surveys offered to the caller."""
     sees_closed = _sees_closed_surveys()
     listed = [
         {
@@ -109,7 +109,7 @@ def list_surveys() -> flask.Response:
     ),
 )
 def get_survey(survey_id: str) -> flask.Response:
-    """Return a survey: its steps with defaults filled in, and of their rules only what offline clients need."""
+    """Return a survey, without rules that offline clients do not need."""
     survey = store().catalogue.survey(survey_id)
     if survey.access == "closed" and not _sees_closed_surveys(survey_id):
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
@@ -127,7 +127,6 @@ def get_survey(survey_id: str) -> flask.Response:
 
 
 def _sees_closed_surveys(survey_id: str | None = None) -> bool:
-    """Return whether the caller was invited to the survey, or may read all sessions."""
     principal = authenticator().principal(None if survey_id is None else SessionKey(survey_id, ""))
     if isinstance(principal, Participant):
         return principal.key.survey_id == survey_id

@@ -127,7 +127,7 @@ class ReplayRequest(PartialModel):
     Operation(summary="List the webhooks", responses={200: WebhookList}, security=_SECURITY, errors=(*PROTECTED, 422)),
 )
 def list_webhooks() -> flask.Response:
-    """Return all webhooks, oldest first, without their secrets."""
+    """Return all webhooks, without secrets."""
     authorize_all("webhooks", "webhooks_read")
     listed = [service.webhook_to_dict(webhook) for webhook in service.list_webhooks(store())]
     return json_response({"success": True, "webhooks": listed})
@@ -147,7 +147,7 @@ def list_webhooks() -> flask.Response:
     ),
 )
 def add_webhook() -> flask.Response:
-    """Add a webhook; its secret is in this response only."""
+    """Add a webhook; only this response has its secret."""
     authorize_all("webhooks", "webhook_added")
     body = parse_body(WebhookRequest)
     added = service.add_webhook(store(), body.url, body.events, body.survey_id)
@@ -163,7 +163,7 @@ def add_webhook() -> flask.Response:
     ),
 )
 def get_webhook(webhook_id: str) -> flask.Response:
-    """Return a webhook without its secret."""
+    """Return a webhook, without its secret."""
     authorize_all("webhooks", "webhooks_read")
     webhook = service.webhook_to_dict(service.get_webhook(store(), webhook_id))
     return json_response({"success": True, "webhook": webhook})
@@ -183,7 +183,7 @@ def get_webhook(webhook_id: str) -> flask.Response:
     ),
 )
 def change_webhook(webhook_id: str) -> flask.Response:
-    """Disable or enable a webhook, or give it a new secret, which is in this response only."""
+    """Change a webhook; only this response has a new secret."""
     authorize_all("webhooks", "webhook_changed", webhook=webhook_id[:40])
     change = parse_body(WebhookChange)
     service.get_webhook(store(), webhook_id)
@@ -223,7 +223,7 @@ def remove_webhook(webhook_id: str) -> flask.Response:
     ),
 )
 def list_deliveries(webhook_id: str) -> flask.Response:
-    """Return a page of a webhook's deliveries, newest first."""
+    """Return a page of deliveries, newest first."""
     authorize_all("webhooks", "webhooks_read", webhook=webhook_id[:40])
     page = service.list_deliveries(
         store(), webhook_id, AFTER_ID.value(), LIMIT.value() or 100, failed=FAILED.value() or False
@@ -247,7 +247,7 @@ def list_deliveries(webhook_id: str) -> flask.Response:
     ),
 )
 def replay(webhook_id: str) -> flask.Response:
-    """Repeat deliveries that succeeded or failed."""
+    """Repeat deliveries."""
     authorize_all("webhooks", "webhooks_replayed", webhook=webhook_id[:40])
     body = parse_body(ReplayRequest)
     since = parse_timestamp(body.since, "since") if "since" in body.model_fields_set else None

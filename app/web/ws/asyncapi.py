@@ -1,6 +1,6 @@
-"""Models of the server's messages, and the AsyncAPI document of both directions.
+"""Models of the server's messages, and the AsyncAPI document.
 
-``messages.py`` builds the messages as plain dictionaries, for speed; a test validates each kind with its model here.
+``messages.py`` builds dictionaries, for speed; a test validates them here.
 """
 
 from functools import cache
@@ -130,7 +130,7 @@ CLOSE_CODES = {
     4404: "no such survey",
     4429: "too many messages or connections",
 }
-"""Reasons to close a connection, by close code (RFC 6455, 7.4)."""
+"""Close codes (RFC 6455, 7.4)."""
 
 _MODELS = (StateSent, AckSent, PendingSent, RejectSent, SyncSent, ErrorSent, PongSent)
 
@@ -176,7 +176,7 @@ _QUERY = {
 
 @cache
 def asyncapi_document() -> dict[str, Any]:
-    """Return the AsyncAPI 3.0 document; the same object each time, not to be changed."""
+    """Return the shared AsyncAPI 3.0 document, not to be changed."""
     _, models = models_json_schema(
         [(model, "serialization") for model in (*_MODELS, AuthReceived)], ref_template=REFERENCE
     )

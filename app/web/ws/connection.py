@@ -1,4 +1,4 @@
-"""The WebSocket: one participant's connection to one session (docs/protocol.md)."""
+"""A participant's WebSocket (docs/protocol.md)."""
 
 import contextlib
 import logging
@@ -36,17 +36,17 @@ log = logging.getLogger("stepkeep.socket")
 sock = Sock()
 
 _POLL_S = 1.0
-"""Seconds between checks of the draft's age, the client's credentials and the server's shutdown."""
+"""Between checks of draft, credentials and shutdown."""
 
 ERASED = "This session was erased. Reconnect to start a new one."
 
 _WAKE = object()
-"""In the buffer of incoming messages: another connection changed the session, or a result has arrived."""
+"""Buffered when another connection changed the session, or a result arrived."""
 
 
 @sock.route("/ws/survey/<path:user_id>")  # type: ignore[untyped-decorator]  # flask-sock has no types
 def survey_socket(ws: Any, user_id: str) -> None:  # noqa: ANN401 - simple-websocket has no types
-    """Serve one connection until it ends, its newest draft saved."""
+    """Serve one connection; save its newest draft."""
     context = app_context()
     connections = context.connections
     try:
@@ -104,13 +104,12 @@ def _close_with_error(ws: Any, close_code: int, code: messages.ErrorCode, text: 
 
 
 def _error(code: messages.ErrorCode, text: str, message_id: str | None = None) -> dict[str, Any]:
-    """Return the error message, counted."""
     metrics.ERRORS.labels("socket", code).inc()
     return messages.error(code, text, message_id)
 
 
 class _Connection:
-    """One connection, served by one thread; other threads only publish states and results to it."""
+    """Served by one thread; others only publish states and results to it."""
 
     def __init__(self, ws: Any, context: AppContext, key: SessionKey, client: AuthenticatedClient) -> None:  # noqa: ANN401
         self._ws = ws
@@ -130,7 +129,7 @@ class _Connection:
 
     @property
     def stored(self) -> Snapshot | None:
-        """The newest state that is known to be stored."""
+        """The newest state known to be stored."""
         return self._stored
 
     def run(self, *, is_audio_mode: bool) -> None:
@@ -138,7 +137,7 @@ class _Connection:
         self._remember(snapshot, version)
         self._store.subscribers.subscribe(self._key, self)
         try:
-            # Read again now that this connection is subscribed: changes in between were not published to it.
+            # Read again once subscribed: changes in between were not published.
             snapshot, version, _ = self._join(is_audio_mode=is_audio_mode)
             self._remember(snapshot, version)
             self._sent_version = version
@@ -153,7 +152,6 @@ class _Connection:
                 self._save_draft()
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Take a state that another connection made."""
         self._remember(snapshot, snapshot.state.version)
         with self._mutex:
             if self._update is None or snapshot.state.version > self._update.state.version:
@@ -161,7 +159,6 @@ class _Connection:
         self._wake()
 
     def drop(self) -> None:
-        """Forget the session, which was erased."""
         with self._mutex:
             self._ending, self._stored, self._update = (1001, ERASED), None, None
         self._wake()
@@ -172,19 +169,18 @@ class _Connection:
         )
 
     def _take_begin_result(self, result: Result | Exception) -> None:
-        """Take the result of a session that was begun while the database was unavailable."""
+        """Take the result of beginning without a database."""
         snapshot = None if isinstance(result, Exception) else result.snapshot
         if snapshot is None:
             self._ending = (server.INTERNAL_ERROR, "The session could not be started. Reconnect.")
             self._wake()
         elif snapshot.state.version > 1:
-            self.publish(snapshot)  # the session existed: the participant is shown where it is
-        else:  # begun now, or by an earlier attempt that seemed to fail; the client shows the same
+            self.publish(snapshot)  # the session existed: show it
+        else:  # begun now, or by an attempt that seemed to fail; the client shows the same
             self._remember(snapshot, 1)
             self._sent_version = max(self._sent_version, 1)
 
     def _take_result(self, message_id: str | None, result: Result | Exception) -> None:
-        """Take the result of a command that was pending."""
         if not isinstance(result, Exception) and (snapshot := result.snapshot) is not None:
             self._remember(snapshot, snapshot.state.version)
         self._results.append((message_id, result))
@@ -196,7 +192,6 @@ class _Connection:
         self._ws.event.set()
 
     def _remember(self, snapshot: Snapshot, version: int) -> None:
-        """Remember a state if it is the stored version, and the newest."""
         if version != snapshot.state.version:
             return  # it contains pending turns
         with self._mutex:
@@ -218,7 +213,6 @@ class _Connection:
                     self._save_draft()
 
     def _require_valid_client(self) -> None:
-        """Close the connection if the client's token or API key has expired or was revoked."""
         if not self._client.is_still_valid:
             self._context.security_log.write("refused", "credentials expired or revoked")
             text = "Your credentials have expired or were revoked. Reconnect with new credentials."
@@ -267,8 +261,7 @@ class _Connection:
         except StepkeepError as error:
             self._send(_error("malformed", error.message, message_id))
             return
-        # Results of earlier commands come before this one's; others' later changes after it, or the session would
-        # seem to go back.
+        # Earlier commands' results come first; others' later changes last, or the session would seem to go back.
         self._send_results()
         if answers_draft and not isinstance(result, Rejected):
             self._draft = None

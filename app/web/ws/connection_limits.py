@@ -1,4 +1,4 @@
-"""Limits of open WebSockets: in all, of one address, of one participant, and of anonymous clients."""
+"""Limits of open WebSockets."""
 
 import threading
 from collections import Counter
@@ -10,11 +10,10 @@ from ...settings import Settings
 
 
 class ConnectionLimits:
-    """Counts open WebSockets, and whether the server is shutting down. Safe from any thread.
+    """Counts open WebSockets. Safe from any thread.
 
     Args:
-        limit: of all.
-        limits: of one address, one participant, or anonymous clients, by that kind; the default is ``limit``.
+        limits: by kind (address, participant, anonymous); default: ``limit``.
     """
 
     def __init__(self, limit: int, limits: Mapping[str, int] | None = None) -> None:
@@ -26,7 +25,7 @@ class ConnectionLimits:
         self.stopping = False
 
     def acquire(self) -> bool:
-        """Count a connection; False if there are too many, or the server is shutting down."""
+        """Count a connection; return False if too many, or shutting down."""
         with self._changed:
             if self.stopping or self._open >= self._limit:
                 return False
@@ -34,23 +33,17 @@ class ConnectionLimits:
             return True
 
     def release(self) -> None:
-        """End the count of a connection."""
         with self._changed:
             self._open -= 1
             self._changed.notify_all()
 
     @property
     def open(self) -> int:
-        """The number of open connections."""
         return self._open
 
     @contextmanager
     def slot(self, kind: str, name: str) -> Iterator[None]:
-        """Count a connection of an address, a participant or anonymous clients while the block runs.
-
-        Raises:
-            RateLimited: it has too many.
-        """
+        """Count a connection while the block runs; raise RateLimited if too many."""
         with self._changed:
             if self._slots[kind, name] >= self._limits.get(kind, self._limit):
                 raise RateLimited(1)
@@ -64,13 +57,13 @@ class ConnectionLimits:
                     del self._slots[kind, name]
 
     def wait_until_closed(self, timeout_s: float) -> bool:
-        """Wait until all connections are closed and their drafts saved; return False on timeout."""
+        """Return False on timeout; closed connections have saved their drafts."""
         with self._changed:
             return self._changed.wait_for(lambda: self._open == 0, timeout_s)
 
 
 def connection_limits(settings: Settings) -> ConnectionLimits:
-    """Return the limits of the settings; development has only the total, since all comes from one address."""
+    """Return the limits; development has only the total: all comes from one address."""
     if settings.environment == "development":
         return ConnectionLimits(settings.max_connections)
     limits = {

@@ -1,4 +1,4 @@
-"""Authentication of a WebSocket: in its handshake, or by its first frame."""
+"""Authentication of a WebSocket, in the handshake or its first frame."""
 
 from typing import Any, NamedTuple
 
@@ -13,11 +13,10 @@ from ..request_origin import client_address
 from . import messages
 
 AUTH_TIMEOUT_S = 10.0
-"""Seconds for the first frame of a client that authenticates there."""
 
 
 class AuthenticatedClient(NamedTuple):
-    """A client's principal, and the budget of its messages."""
+    """A principal and their message budget."""
 
     principal: Principal
     authenticator: Authenticator
@@ -25,16 +24,15 @@ class AuthenticatedClient(NamedTuple):
 
     @property
     def is_still_valid(self) -> bool:
-        """Whether the client's credentials have neither expired nor been revoked."""
         return self.authenticator.is_still_valid(self.principal)
 
 
 def authenticate(ws: Any, context: AppContext, key: SessionKey) -> AuthenticatedClient:  # noqa: ANN401
-    """Return the client, authorized for the session; the session is not read before.
+    """Return the client, authorized before the session is read.
 
     Raises:
         Unauthorized, Forbidden: not authorized.
-        RateLimited: too many connections of the participant or the address.
+        RateLimited: too many connections.
     """
     authenticator, address, participant = context.authenticator, client_address(), f"{key.survey_id}/{key.user_id}"
     authenticator.limits.count("address_connections", address)
@@ -44,18 +42,13 @@ def authenticate(ws: Any, context: AppContext, key: SessionKey) -> Authenticated
             principal = _authenticate_by_frame(ws, authenticator)
     require_session_access(principal, "sessions:write", key, own=True)
     audit(principal, "session_written", key, interface="socket")
-    # An integrator's connections are many participants': each is counted alone.
+    # An integrator connects for many participants: each is counted alone.
     authenticator.limits.count("participant_connections", participant)
     budget = MessageBudget(authenticator.limits, context.store.settings, participant, address)
     return AuthenticatedClient(principal, authenticator, budget)
 
 
 def _authenticate_by_frame(ws: Any, authenticator: Authenticator) -> Participant:  # noqa: ANN401
-    """Return the participant whose token is in the first frame.
-
-    Raises:
-        Unauthorized: no ``auth`` message in time, or an invalid token.
-    """
     token = messages.auth_token(ws.receive(timeout=AUTH_TIMEOUT_S))
     if token is None:
         raise Unauthorized

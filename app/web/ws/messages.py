@@ -1,4 +1,4 @@
-"""The messages of docs/protocol.md: frames to commands, and results to messages."""
+"""The messages of docs/protocol.md."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -12,10 +12,10 @@ from ...survey import Snapshot, commands
 MAX_MESSAGE_BYTES = 64 * 1024
 
 VALUE_DEPTH = strict_json.MAX_DEPTH + 1
-"""Nested containers of a message, whose ``value`` is a field of an object."""
+"""``value`` is a field of an object."""
 
 MAX_AUTH_LENGTH = 2048
-"""Characters of a first frame with credentials."""
+"""Of a first frame."""
 
 ErrorCode = Literal["malformed", "unknown_type", "too_large", "unauthorized", "rate_limited", "unavailable"]
 
@@ -24,7 +24,7 @@ StepId = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class _Message(BaseModel):
-    # Unknown fields, of newer clients, are ignored.
+    # Newer clients' unknown fields are ignored.
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
@@ -101,11 +101,7 @@ class BadMessage(Exception):
 
 
 def parse(frame: str | bytes) -> ClientMessage:
-    """Return the message in a text frame.
-
-    Raises:
-        BadMessage: too large, invalid JSON, of an unknown type, or with invalid fields.
-    """
+    """Return a frame's message; raise BadMessage if invalid."""
     if isinstance(frame, bytes):
         raise BadMessage("malformed", "Binary frames are not supported; send JSON in a text frame.")
     if len(frame.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES:
@@ -118,11 +114,7 @@ def parse(frame: str | bytes) -> ClientMessage:
 
 
 def parse_value(value: object) -> ClientMessage:
-    """Return the message of strict JSON, decoded with VALUE_DEPTH.
-
-    Raises:
-        BadMessage: as :func:`parse`.
-    """
+    """Return the message of JSON decoded with VALUE_DEPTH; raise BadMessage if invalid."""
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise BadMessage("malformed", "A message is a JSON object with a type.", _message_id(value))
     if value["type"] not in CLIENT_TYPES:
@@ -137,7 +129,7 @@ def parse_value(value: object) -> ClientMessage:
 
 
 def auth_token(frame: str | bytes | None) -> str | None:
-    """Return the token of a first frame ``{"type": "auth", "token": ...}``; None for any other frame."""
+    """Return the token of a frame ``{"type": "auth", "token": ...}``."""
     if not isinstance(frame, str) or len(frame) > MAX_AUTH_LENGTH:
         return None
     try:
@@ -168,17 +160,16 @@ def to_command(message: ClientMessage, at: int) -> commands.AnyCommand | None:
 
 
 def _session_fields(snapshot: Snapshot, at: int) -> dict[str, Any]:
-    """Return the fields that ``state``, ``ack``, ``pending`` and ``sync`` share."""
     return {"session": snapshot.to_dict(at), "step": snapshot.step, "progress": snapshot.progress}
 
 
 def state(snapshot: Snapshot, version: int, at: int, *, resumed: bool) -> dict[str, Any]:
-    """Return the server's first message; ``version`` is the stored one."""
+    """Return the first message, with the stored version."""
     return {"type": "state", "version": version, "resumed": resumed, **_session_fields(snapshot, at)}
 
 
 def ack(message_id: str, version: int, snapshot: Snapshot, at: int, *, duplicate: bool) -> dict[str, Any]:
-    """Return the acknowledgement of a committed command."""
+    """Return an acknowledgement."""
     return {
         "type": "ack",
         "id": message_id,
@@ -189,22 +180,22 @@ def ack(message_id: str, version: int, snapshot: Snapshot, at: int, *, duplicate
 
 
 def pending(message_id: str, snapshot: Snapshot, at: int) -> dict[str, Any]:
-    """Return the notice that a command is queued for the database; ``ack`` or ``reject`` follow."""
+    """Return that a command is queued; an answer follows."""
     return {"type": "pending", "id": message_id, **_session_fields(snapshot, at)}
 
 
 def reject(message_id: str, code: str, message: str, step: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the rejection of a command; ``step`` is the current one."""
+    """Return a rejection; ``step`` is the current one."""
     return {"type": "reject", "id": message_id, "code": code, "message": message, "step": step}
 
 
 def sync(snapshot: Snapshot, at: int) -> dict[str, Any]:
-    """Return the notice that another connection changed the session."""
+    """Return that another connection changed the session."""
     return {"type": "sync", "version": snapshot.state.version, **_session_fields(snapshot, at)}
 
 
 def error(code: ErrorCode, message: str, message_id: str | None = None) -> dict[str, Any]:
-    """Return the answer to an invalid message, or to a command that failed."""
+    """Return the answer to a bad message or command."""
     return {"type": "error", "id": message_id, "code": code, "message": message}
 
 

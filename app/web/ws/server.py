@@ -1,6 +1,6 @@
-"""The server's side of a WebSocket: fixes of faults in simple-websocket and gunicorn (RFC 6455).
+"""The server's side of a WebSocket: fixes for simple-websocket and gunicorn.
 
-docs/reliability/websocket.md lists each fault, its fix and its test.
+Each has its test (docs/reliability/websocket.md).
 """
 
 import contextlib
@@ -34,26 +34,23 @@ from ...observability import metrics
 _SOCKET_KEYS = ("werkzeug.socket", "gunicorn.socket")
 
 SEND_TIMEOUT_MS = 20_000
-"""Milliseconds that sent bytes may stay unacknowledged before the kernel drops the connection."""
+"""Then the kernel drops a connection with unacknowledged bytes."""
 
 BUFFERED_MESSAGES = 256
-"""Messages that may be queued for the handler; more close the connection with 1013."""
+"""More close the connection with 1013."""
 
 BUFFERED_BYTES = 4 * 1024 * 1024
-"""Memory of queued messages, likewise: 256 of the largest, in emoji, would take 64 MiB a connection."""
+"""Likewise: 256 of the largest, in emoji, would take 64 MiB."""
 
 INTERNAL_ERROR = 1011
-"""Close code after an unexpected error (RFC 6455, 7.4.1)."""
+"""Close code (RFC 6455, 7.4.1)."""
 
 CLOSING_S = 1.0
-"""Seconds that a client has to answer a close frame, or to read a full connection."""
+"""For a client to answer a close frame, or to read."""
 
 
 class LockedSocket:
-    """A socket whose ``send`` sends all, from one thread at a time.
-
-    simple-websocket calls ``send`` from two threads and ignores short writes.
-    """
+    """Sends all, from one thread at a time: simple-websocket uses two, and ignores short writes."""
 
     def __init__(self, raw: socket.socket) -> None:
         self._raw = raw
@@ -69,7 +66,7 @@ class LockedSocket:
 
 
 class WebSocketMiddleware:
-    """WSGI middleware that gives WebSocket requests a locked socket."""
+    """WSGI middleware that gives WebSockets a locked socket."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app
@@ -84,31 +81,28 @@ class WebSocketMiddleware:
 
 
 class BoundedBuffer(list[Any]):
-    """The messages that are queued for the handler."""
+    """The messages queued for the handler."""
 
     @property
     def is_full(self) -> bool:
-        """Whether the client's next message is one too many."""
         return len(self) >= BUFFERED_MESSAGES or sum(map(sys.getsizeof, self)) >= BUFFERED_BYTES
 
 
 class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket has no types
-    """The server's end of one WebSocket: one thread reads, any thread sends, whole frames in a legal order.
+    """One WebSocket: one thread reads, any thread sends, whole frames in a legal order.
 
-    In simple-websocket several threads encode frames at once, so that a message may become a continuation of
-    another; a message after the server's close reopens the connection; after a client's protocol error the socket
-    is closed over unread bytes, so that a reset overtakes the close frame; message sizes are counted in characters;
-    and an invalid handshake is an internal error.
+    simple-websocket mixes threads' frames, reopens after the server's close, closes over unread bytes (a reset
+    overtakes the close frame), counts sizes in characters, and takes an invalid handshake for an internal error.
     """
 
     connected: bool
     pong_received: bool
 
     def handshake(self) -> None:
-        """Accept the connection. Runs before the reading thread, so that the buffer is bounded from the start.
+        """Accept before the reading thread starts: the buffer is bounded from the start.
 
         Raises:
-            BadRequest: invalid WebSocket handshake (RFC 6455, 4.2.1).
+            BadRequest: invalid handshake (RFC 6455, 4.2.1).
         """
         self.input_buffer = BoundedBuffer()
         self._sending_lock = threading.RLock()
@@ -123,7 +117,7 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
             raise BadRequest("Not a WebSocket handshake.") from error
 
     def send(self, data: str | bytes) -> None:
-        """Send one message whole, from any thread.
+        """Send a whole message, from any thread.
 
         Raises:
             ConnectionClosed: either side has closed.
@@ -139,7 +133,7 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
             raise simple_websocket.ConnectionClosed(self.close_reason, self.close_message)
 
     def close(self, reason: int | None = None, message: str | None = None) -> None:
-        """Send a close frame, the last one; wait at most CLOSING_S for a client that does not read.
+        """Send the last frame; wait at most CLOSING_S for a client that does not read.
 
         Raises:
             ConnectionClosed: already closed.
@@ -156,7 +150,7 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
             self._sending_lock.release()
 
     def abort(self) -> None:
-        """Shut the TCP connection down at once; wakes all threads that wait for it."""
+        """Shut TCP down at once; wakes all waiting threads."""
         self._is_aborted = True
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
@@ -171,8 +165,8 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
             return bool(selector.select(CLOSING_S))
 
     def _thread(self) -> None:
-        # Shut down here, closed by the WSGI server that opened it: closed here, its file descriptor could become
-        # another connection's while a thread still sends.
+        # The WSGI server closes the socket: closed here, its descriptor could become another connection's while a
+        # thread still sends.
         try:
             with contextlib.suppress(OSError, ValueError, LocalProtocolError):
                 self._read()
@@ -200,7 +194,7 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
                         return
 
     def _ping(self) -> bool:
-        """Ping the client; False if it did not answer the last ping."""
+        """Return False if the last ping was not answered."""
         if not self.connected:
             return False
         if not self.pong_received:
@@ -211,12 +205,12 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
         return True
 
     def _handle_events(self) -> bool:
-        """Handle received events; False when the connection ends."""
+        """Return False when the connection ends."""
         for event in self.ws.events():
             match event:
                 case Request():
                     self.subprotocol = self.choose_subprotocol(event)
-                    # No compression: its state costs 100 KB a connection, and the messages are small.
+                    # No compression: it costs 100 KB a connection, and messages are small.
                     self._send_event(AcceptConnection(subprotocol=self.subprotocol))
                 case CloseConnection():
                     self._end(event)
@@ -234,7 +228,6 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
         return True
 
     def _end(self, event: CloseConnection) -> None:
-        """Answer the client's close, or its protocol error."""
         with self._sending_lock:
             is_protocol_error = self.ws.state is ConnectionState.OPEN
             if self.connected:
@@ -247,7 +240,7 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
             self._drain()
 
     def _collect(self, event: "Message[Any]") -> bool:
-        """Add a part to its message; False if the message is too large."""
+        """Return False if the message is too large."""
         if not self.connected:  # after the server's close
             return True
         part = event.data
@@ -260,7 +253,7 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
         return self._deliver() if event.message_finished else True
 
     def _deliver(self) -> bool:
-        """Queue a whole message for the handler; False if too many are queued."""
+        """Return False if too many are queued."""
         if self.input_buffer.is_full:
             self._end(CloseConnection(1013, "too many messages are queued"))
             return False
@@ -270,7 +263,7 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
         return True
 
     def _drain(self) -> None:
-        """Read what the client still sends, for a while, until it has seen the close frame (RFC 6455, 7.1.1)."""
+        """Let the client read the close frame (RFC 6455, 7.1.1)."""
         until = time.monotonic() + CLOSING_S
         self.sock.shutdown(socket.SHUT_WR)
         self.sock.settimeout(CLOSING_S)  # nothing is sent any more
@@ -278,7 +271,7 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
             pass
 
 
-# flask-sock looks this name up for each connection, and has no other hook.
+# flask-sock looks this name up, and has no other hook.
 flask_sock.Server = Server
 
 
@@ -292,10 +285,7 @@ def close(ws: Any, code: int, reason: str = "") -> None:  # noqa: ANN401 - simpl
 
 
 def shutdown(ws: Server) -> None:
-    """Close a WebSocket and its connection, whatever the client does.
-
-    A client that ignores the close frame would otherwise block gunicorn's main loop for 2 s.
-    """
+    """Close a WebSocket; clients that ignore a close frame would block gunicorn's main loop for 2 s."""
     close(ws, 1000)
     ws.thread.join(CLOSING_S)
     ws.abort()

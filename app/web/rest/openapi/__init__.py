@@ -1,1 +1,1 @@
-"""The OpenAPI document of the REST interface."""
+"""The OpenAPI document."""

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the REST interface, from the views' declarations."""
+"""The OpenAPI 3.1 document, from the views' declarations."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from .parameters import SURVEY_ID, USER_ID, path_id
 from .strict_json_schema import JSON_SCHEMAS, REFERENCE, client_message
 
 VERSION = "0.1.0"
-"""The program's version, as in pyproject.toml."""
+"""As in pyproject.toml."""
 
 _PATH_PARAMETERS = (USER_ID, SURVEY_ID, path_id("webhook_id", "the webhook", ID_PATTERN, "wh_0123456789abcdef"))
 
@@ -49,7 +49,7 @@ _SECURITY_SCHEMES = {
 
 
 def build_document(resources: Iterable[Resource]) -> dict[str, Any]:
-    """Return the document of the resources' operations."""
+    """Return the OpenAPI document."""
     paths: dict[str, dict[str, Operation]] = {}
     for resource in resources:
         for (method, rule), operation in resource.operations.items():
@@ -96,7 +96,6 @@ def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
 
 
 def _require_strict_json(schema: dict[str, Any]) -> None:
-    """Document that objects with arbitrary fields, in a body, are strict JSON."""
     for name, field in schema["properties"].items():
         reference = {"$ref": REFERENCE.format(model="JsonObject")}
         if field.get("additionalProperties") is True:

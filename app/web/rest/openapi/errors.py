@@ -1,4 +1,4 @@
-"""Errors in the OpenAPI document: the statuses, their codes and their headers."""
+"""Errors in the OpenAPI document."""
 
 from typing import Any
 
@@ -35,7 +35,6 @@ CODES: dict[int, tuple[str, ...]] = {
         "store_in_use",
     ),
 }
-"""Codes of errors by status."""
 
 _MEANINGS = {
     400: "Invalid JSON, or a request for another server",
@@ -68,7 +67,7 @@ _PROBLEM_HEADERS: dict[int, dict[str, Any]] = {
 
 
 def error_response(status: int) -> dict[str, Any]:
-    """Return the OpenAPI response object of an error status."""
+    """Return a status's OpenAPI response."""
     only = {"properties": {"status": {"const": status}, "code": {"enum": list(CODES[status])}}}
     return {
         "description": f"{_MEANINGS[status]} ({', '.join(CODES[status])})",

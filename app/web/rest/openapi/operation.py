@@ -1,4 +1,4 @@
-"""REST operations: a view's declaration parses its requests and is its entry in the OpenAPI document."""
+"""Declarations of REST operations."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,31 +16,31 @@ View = TypeVar("View", bound=Callable[..., Any])
 Models = type[BaseModel] | tuple[type[BaseModel], ...]
 
 COMMAND = "Command"
-"""The schema of a WebSocket command, which is no single model."""
+"""A WebSocket command, which is no single model."""
 
 BASIC = (400, 500)
 PUBLIC = (*BASIC, 429, 503)
 PROTECTED = (*PUBLIC, 401, 403)
-"""Statuses of the errors of operations without credentials, with optional ones, and with required ones."""
+"""Error statuses: without credentials, with optional, with required ones."""
 
 _ANONYMOUS = "anonymous"
 
 Security = Mapping[str, str | None]
-"""Alternative credentials, with the scope that an API key needs."""
+"""Alternative credentials, with an API key's scope."""
 
 
 def integrator(scope: str) -> Security:
-    """Return the credentials of an operation for integrators."""
+    """Return integrators' credentials."""
     return {"ApiKey": scope, "SignIn": scope}
 
 
 def own_session(scope: str) -> Security:
-    """Return the credentials of an operation that participants may do to their own session."""
+    """Return the credentials of integrators and the participant."""
     return {"ApiKey": scope, "ResumeToken": None, "ResumeCookie": None, "SignIn": scope}
 
 
 def anonymous(credentials: Security) -> Security:
-    """Return the credentials, made optional."""
+    """Make credentials optional."""
     return {_ANONYMOUS: None, **credentials}
 
 
@@ -49,14 +49,9 @@ class Operation:
     """The declaration of an operation.
 
     Attributes:
-        responses: models by status.
-        errors: statuses of its problem details.
+        errors: statuses of problem details.
         security: empty if no credentials are read.
-        headers: of its responses.
-        media_type: of its responses.
         files: alternative responses with status 200, by media type.
-        request: the model of the body.
-        example: of the body.
     """
 
     summary: str
@@ -73,7 +68,7 @@ class Operation:
     example: object = None
 
     def require_known_query(self) -> None:
-        """Raise InvalidInput for an undeclared query parameter: a misspelt filter would select everything."""
+        """Raise InvalidInput for an undeclared parameter: a misspelt filter would select all."""
         known = [parameter.name for parameter in self.parameters if parameter.location == "query"]
         unknown = sorted(flask.request.args.keys() - set(known))
         if unknown:
@@ -81,14 +76,12 @@ class Operation:
             raise InvalidInput(f"there is no parameter {unknown[0][:100]!r} here{hint}")
 
     def models(self) -> Iterator[type[BaseModel]]:
-        """Yield the models of the body and the responses."""
         if isinstance(self.request, type):
             yield self.request
         for models in self.responses.values():
             yield from models if isinstance(models, tuple) else (models,)
 
     def document(self, operation_id: str) -> Schema:
-        """Return the OpenAPI operation object."""
         responses = {str(status): self._response(status, models) for status, models in self.responses.items()}
         if self.files:
             responses["200"] = self._with_files(responses.get("200", {}))
@@ -129,14 +122,13 @@ class Operation:
 
 
 class Resource(flask.Blueprint):
-    """A blueprint whose views declare their operation."""
+    """A blueprint whose views declare operations."""
 
     def __init__(self, name: str, import_name: str) -> None:
         super().__init__(name, import_name)
         self.operations: dict[tuple[str, str], Operation] = {}
 
     def operation(self, method: str, rule: str, declaration: Operation) -> Callable[[View], View]:
-        """Decorate the view of a method and a URL rule with its declaration."""
 
         def register(view: View) -> View:
             self.operations[method, rule] = declaration
@@ -147,7 +139,7 @@ class Resource(flask.Blueprint):
 
 
 def current_operation() -> Operation:
-    """Return the declaration of the view that serves the current request."""
+    """Return the requested view's declaration."""
     request = flask.request
     resource = flask.current_app.blueprints[request.blueprint or ""]
     if not isinstance(resource, Resource) or request.url_rule is None:

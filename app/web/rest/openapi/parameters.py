@@ -1,4 +1,4 @@
-"""Parameters of REST operations: how each is parsed, and its entry in the OpenAPI document."""
+"""Parameters of REST operations, parsed and documented."""
 
 import base64
 import binascii
@@ -22,15 +22,14 @@ T = TypeVar("T")
 Schema = dict[str, Any]
 
 MAX_LIMIT = 1000
-"""Entries of a page, at most."""
 
 USER_ID_PATTERN = r"^[A-Za-z0-9._@:-]{1,128}$"
 
 IDEMPOTENCY_KEY_PATTERN = r"^[!-~]([ -~]{0,62}[!-~])?$"
-"""A message id in a header: HTTP defines headers for ASCII only, and servers decode others differently."""
+"""HTTP headers are ASCII; servers decode others differently."""
 
 IF_MATCH_PATTERN = r'^(\*|(W/)?("[0-9]{1,16}"|[0-9]{1,16}))$'
-"""A version as in an ETag, with at most the digits of 2^53; some proxies prepend W/."""
+"""At most the digits of 2^53; some proxies prepend W/."""
 
 CURSOR_PATTERN = r"^[A-Za-z0-9_=-]+$"
 """Base64url (RFC 4648, 5)."""
@@ -42,7 +41,7 @@ STATUSES = ("in_progress", "completed", "expired")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter(Generic[T]):
-    """A parameter of a query, a header or a path."""
+    """A query, header or path parameter."""
 
     name: str
     description: str
@@ -52,17 +51,12 @@ class Parameter(Generic[T]):
     example: object = None
 
     def value(self) -> T | None:
-        """Return the parsed value in the current request's query or header.
-
-        Raises:
-            InvalidInput: invalid value.
-        """
+        """Return the request's value; raise InvalidInput if invalid."""
         source = flask.request.headers if self.location == "header" else flask.request.args
         text = source.get(self.name)
         return None if text is None else self.parse(text)
 
     def document(self) -> Schema:
-        """Return the OpenAPI parameter object."""
         document: Schema = {
             "name": self.name,
             "in": self.location,
@@ -77,7 +71,7 @@ class Parameter(Generic[T]):
 
 
 def text(name: str, description: str, pattern: str, **more: Any) -> Parameter[str]:  # noqa: ANN401 - of Parameter
-    """Return a parameter of text; the pattern is documented, and checked by the service."""
+    """Return a text parameter; the service checks the pattern."""
     schema = {"type": "string", "pattern": pattern}
     return Parameter(name=name, description=description, schema=schema, parse=str, **more)
 
@@ -90,7 +84,7 @@ def path_id(name: str, description: str, pattern: str, example: str) -> Paramete
 def integer(
     name: str, description: str, low: int, high: int = MAX_INTEGER, *, example: object = None, **schema: object
 ) -> Parameter[int]:
-    """Return a parameter of an integer within bounds."""
+    """Return an integer parameter within bounds."""
 
     def parse(value: str) -> int:
         if not value.isascii() or not value.isdigit() or len(value) > 16 or not low <= int(value) <= high:  # noqa: PLR2004
@@ -102,7 +96,7 @@ def integer(
 
 
 def choice(name: str, description: str, values: Iterable[str]) -> Parameter[Any]:
-    """Return a parameter with one of some values."""
+    """Return a parameter with one of the values."""
     known = tuple(values)
 
     def parse(value: str) -> str:
@@ -114,7 +108,7 @@ def choice(name: str, description: str, values: Iterable[str]) -> Parameter[Any]
 
 
 def flag(name: str, description: str) -> Parameter[bool]:
-    """Return a parameter that is ``true`` or ``false``."""
+    """Return a ``true`` or ``false`` parameter."""
     words = choice(name, description, ("true", "false"))
     return Parameter(
         name=name, description=description, schema=words.schema, parse=lambda value: words.parse(value) == "true"
@@ -124,7 +118,7 @@ def flag(name: str, description: str) -> Parameter[bool]:
 def timestamp(
     name: str, description: str, *, allows_day: bool = False, ends_day: bool = False, example: str
 ) -> Parameter[int]:
-    """Return a parameter of an instant in UTC, parsed to microseconds since 1970; ``ends_day`` as for the parser."""
+    """Return a UTC parameter, parsed to microseconds since 1970."""
     instant: Schema = {"type": "string", "format": "date-time"}
     schema = {"anyOf": [{"type": "string", "format": "date"}, instant]} if allows_day else instant
 
@@ -135,17 +129,17 @@ def timestamp(
 
 
 def encode_cursor(cursor: Cursor) -> str:
-    """Return the cursor as the ``after`` of the next page."""
+    """Return the next page's ``after``."""
     parts = (cursor.user_id, cursor.survey_id) if cursor.event is None else ("", *map(str, cursor.event))
     return base64.urlsafe_b64encode("\n".join(parts).encode()).decode()
 
 
 def _decode_cursor(value: str) -> Cursor:
-    if re.fullmatch(CURSOR_PATTERN, value) is None:  # Python's decoder would skip other characters
+    if re.fullmatch(CURSOR_PATTERN, value) is None:  # the decoder would skip others
         raise InvalidInput(_BAD_CURSOR)
     try:
         parts = base64.urlsafe_b64decode(value).decode().split("\n")
-        if len(parts) == 3:  # noqa: PLR2004 - an event: its time and its id, after an empty user id
+        if len(parts) == 3:  # noqa: PLR2004 - an event's time and id, after an empty user id
             at, number = (min(max(0, int(part)), MAX_INTEGER) for part in parts[1:])
             return Cursor(event=(at, number))
         user_id, survey_id = parts

@@ -1,7 +1,6 @@
-"""``app/core/strict_json.py`` as JSON Schema, for received JSON in both documents.
+"""``app/core/strict_json.py`` as JSON Schema.
 
-A schema cannot express depth and size; the descriptions do. Integers are exact up to 2^53 only, and a schema cannot
-tell 1e20 from 100000000000000000000, so it bounds all numbers.
+A schema cannot express depth and size, nor tell 1e20 from 100000000000000000000: it bounds all numbers.
 """
 
 from typing import Any
@@ -12,7 +11,7 @@ from ...ws.messages import CLIENT_MESSAGE
 REFERENCE = "#/components/schemas/{model}"
 
 NO_NUL = r"^[^\x00]*$"
-"""The pattern of text that every database can store."""
+"""Text that every database can store."""
 
 _TEXT = {"type": "string", "pattern": NO_NUL}
 _JSON = {"$ref": REFERENCE.format(model="Json")}
@@ -40,10 +39,10 @@ JSON_SCHEMAS: dict[str, Any] = {
 
 
 def client_message() -> dict[str, Any]:
-    """Return the schema of client messages; ``$defs`` has each kind of message by its name."""
+    """Return the client messages' schema, each kind in ``$defs``."""
     schema: dict[str, Any] = CLIENT_MESSAGE.json_schema(ref_template=REFERENCE)
     for message in schema["$defs"].values():
-        # Unknown fields, of newer clients, are ignored, but must be strict JSON too.
+        # Newer clients' unknown fields are ignored, but must be strict JSON.
         message |= {"propertyNames": _TEXT, "additionalProperties": _JSON}
         for name, field in message["properties"].items():
             if name == "value":
