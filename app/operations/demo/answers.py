@@ -12,7 +12,7 @@ from typing import Any
 from ...survey.types import SampleRequest, Step
 
 SENSITIVE = ("hurting yourself", "suicid", "dead", "weigh", "sex", "income", "drug", "alcohol", "religio", "violen")
-"""English, as in the prompts."""
+"""Words of English prompts."""
 
 _SHARED = 0.8
 """Share of an answer that the burden determines."""
@@ -48,7 +48,6 @@ def answer_to(step: Step, burden: float, today: datetime.date, chance: random.Ra
 
 
 def _level(step: Step, burden: float, chance: random.Random) -> float:
-    """Return 0 for the lowest answer, 1 for the highest."""
     hesitation = 1.1 if is_sensitive(step) else 0.0
     combined = _SHARED * burden + math.sqrt(1 - _SHARED**2) * chance.gauss(0, 1)
     return min(max(0.3 + 0.24 * (combined - hesitation + 0.6 * (_lean(step) - 0.5)), 0.0), 1.0)

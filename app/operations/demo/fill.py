@@ -50,7 +50,7 @@ class DemoPlan:
 
 @dataclass(frozen=True, slots=True)
 class FillResult:
-    """Numbers of what was created."""
+    """Numbers of created sessions and turns."""
 
     sessions: int
     turns: int

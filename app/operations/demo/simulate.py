@@ -39,7 +39,7 @@ _LEAVES_AT_SENSITIVE = 0.02
 _LEAVES_PER_WORD = 0.0006
 _LEAVES_A_DRAFT = 0.5
 _RETURNS = 0.4
-"""Share of those who left."""
+"""Share of those who leave."""
 _PAUSES = 0.008
 _PAUSE_MEDIAN_S = 2.5 * 3600
 _GOES_BACK = 0.025
@@ -132,7 +132,6 @@ class _Participant:
         return min(hazard * self.impatience, 0.5)
 
     def leave(self, step: Step, *, is_back: bool) -> None:
-        """Possibly leave a draft, and possibly return in another mode."""
         if step.is_typed and self.chance.random() < _LEAVES_A_DRAFT:
             self.draft(step, "I was about to")
         if not is_back:

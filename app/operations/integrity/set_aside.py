@@ -21,7 +21,7 @@ def is_set_aside(user_id: str) -> bool:
 
 
 def split_set_aside_id(user_id: str) -> tuple[str, str]:
-    """Return the participant's user id, and the time."""
+    """Return the participant's user id, and the time of setting aside."""
     participant, _, time = user_id.partition(SET_ASIDE)
     return participant, time
 

@@ -93,7 +93,7 @@ def check(session: SessionAndReplay) -> SessionCheck | None:
 
 
 def differing_fields(row: SessionState, replayed: SessionState) -> tuple[str, ...]:
-    """Return the names of the differing fields; types of numbers and the order of answers count."""
+    """Return differing fields; types of numbers and the order of answers count."""
     names = (field.name for field in fields(SessionState))
     return tuple(name for name in names if rows.dumps(getattr(row, name)) != rows.dumps(getattr(replayed, name)))
 

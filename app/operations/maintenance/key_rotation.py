@@ -33,7 +33,7 @@ BATCH_SIZE = 500
 """Rows per transaction: some 20 ms, for which turns wait."""
 
 BATCH_CHARACTERS = 1024 * 1024
-"""Ends a batch earlier: a row can have 1 MiB of answers."""
+"""A row can have 1 MiB of answers."""
 
 SAMPLE_SIZE = 1000
 """Further undecryptable rows are only counted."""
@@ -88,7 +88,7 @@ def rotate_keys(
     to_plain: bool = False,
     batch_size: int = BATCH_SIZE,
 ) -> RotationResult:
-    """Encrypt every decryptable value with the first key, in short transactions. Idempotent.
+    """Encrypt every decryptable value with the first key. Idempotent.
 
     Args:
         to_plain: decrypt instead; servers whose first key encrypts continue to encrypt.
@@ -133,7 +133,7 @@ class _Rotation:
         self._locked = self._damaged = 0
 
     def run(self, progress: Progress) -> RotationResult:
-        # The last id stands for the number of events: counting millions takes too long.
+        # Counting millions of events takes too long: the last id stands for their number.
         session_count, last_id = self._store.run_read(
             lambda connection: (sessions.count_sessions(connection), _last_id(connection))
         )
@@ -144,7 +144,7 @@ class _Rotation:
             changed_sessions += changed
             progress(min(done, session_count), total)
         changed_webhooks = sum(changed for _, _, changed in self._batches(_WEBHOOKS, ()))
-        # Servers encrypt later events themselves; with those, the run would never end.
+        # Servers encrypt later events themselves; with them, the run would never end.
         for (event_id,), _, changed in self._batches(_HISTORY, (last_id,)):
             changed_events += changed
             progress(session_count + event_id, total)
@@ -203,7 +203,6 @@ class _Target(NamedTuple):
         return or_(*(self._has_other_form(column) for column in kind.columns(kind.encrypted)))
 
     def work(self, kind: _EncryptedTable) -> ColumnElement[int]:
-        """Return 0 for a row that needs no change."""
         lengths = [func.coalesce(func.length(column), 0) for column in kind.columns(kind.encrypted)]
         return case((self.needs_change(kind), sum(lengths[1:], lengths[0])), else_=0)
 
@@ -276,7 +275,6 @@ def _last_id(connection: Connection) -> int:
 
 
 def _between(kind: _EncryptedTable, after: _Key, last: _Key) -> ColumnElement[bool]:
-    """Return a range of the index."""
     first, *rest = kind.columns(kind.key)
     later: list[ColumnElement[bool]] = [true()]
     up_to: list[ColumnElement[bool]] = [true()]

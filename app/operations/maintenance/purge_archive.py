@@ -98,7 +98,7 @@ class PurgeArchive:
             self._append([_line("erased", {"sessions": erased})], problem)
 
     def _append(self, lines: Iterable[bytes], problem: str = "nothing more is erased") -> None:
-        """Append a separate gzip member, so that a crash does not damage earlier ones."""
+        """Append a gzip member, so that a crash does not damage earlier ones."""
         try:
             first = next(iter(lines := iter(lines)), None)
             if first is None:
@@ -126,7 +126,6 @@ class PurgeArchive:
     def _lines(
         self, stale: Sequence[retention.StaleSession], existing: list[retention.StaleSession]
     ) -> Iterator[bytes]:
-        """Add the sessions that still exist to ``existing``."""
         cipher = _LenientCipher(self._store.cipher)
         for session in stale:
             row = self._store.run_read(partial(raw_rows.read_session, key=session.key, cipher=cipher))
@@ -166,7 +165,7 @@ class PurgeArchive:
 
 
 def read_archive(path: Path) -> Iterator[ArchivedSession]:
-    """Yield the complete sessions of an archive, after reading all of it."""
+    """Yield the complete sessions, after reading the whole archive."""
     complete: dict[tuple[str, str, int], int] = {}
     erased: set[tuple[str, str, int]] = set()
     digest = hashlib.sha256()

@@ -27,7 +27,6 @@ SESSION_WEIGHT = 20
 """Cost of erasing a session besides its events, in events."""
 
 MIN_EVENTS, MAX_EVENTS = 100, 2000
-"""Bounds of the events in one transaction."""
 
 T = TypeVar("T")
 
@@ -142,7 +141,6 @@ class _Eraser:
         self._store.subscribers.drop(keys)
 
     def _batch_size(self, stale: Sequence[retention.StaleSession]) -> int:
-        """A session with many events is a batch of its own."""
         weight = 0
         for number, session in enumerate(stale[:MAX_SESSIONS]):
             weight += SESSION_WEIGHT + session.version

@@ -97,7 +97,6 @@ class _Export:
         yield "]"
 
     def _sessions(self, keys: Iterable[SessionKey], aside: list[SessionKey]) -> Iterator[Iterable[str]]:
-        """Yield the readable sessions; add all others to ``aside``."""
         for key in keys:
             if key.user_id != self._user_id:
                 aside.append(key)

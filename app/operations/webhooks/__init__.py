@@ -1,7 +1,4 @@
-"""Webhooks: signed notifications of sessions, delivered at least once (docs/webhooks.md).
-
-The transaction of a turn writes its events to the outbox; receivers recognize repetitions by ``webhook-id``.
-"""
+"""Webhooks: signed notifications of sessions, delivered at least once (docs/webhooks.md)."""
 
 from ...store import Delivery, WebhookEvent
 from .dispatcher import Dispatcher

@@ -15,11 +15,10 @@ JITTER = 0.2
 MAX_RETRY_AFTER_S = 24 * 3600
 
 FAILURE_THRESHOLD = 3
-"""Consecutive failures that open the circuit."""
 
 FIRST_OPEN_S = 10
 MAX_OPEN_S = 600
-"""Then one delivery is tried; the others use no attempts."""
+"""An open circuit then tries one delivery; the others use no attempts."""
 
 
 def retry_delay_us(attempts: int, chance: float, retry_after_s: float | None = None) -> int:

@@ -43,7 +43,7 @@ CLOSE_TIMEOUT_S = 3.0
 CLEAN_INTERVAL_S = 3600.0
 DELIVERED_DAYS = 30
 FAILED_DAYS = 90
-"""Until then they can be listed and replayed."""
+"""Deliveries can be listed and replayed until then."""
 
 CLEAN_BATCH = 1000
 """Rows per transaction: turns wait for it."""
@@ -120,7 +120,7 @@ class Dispatcher(ForkAware):
         self._finish()
 
     def _poll(self) -> None:
-        # Before results are recorded: deliveries that end later are still due in the outbox when it is read.
+        # Before results are recorded: deliveries that end later are still due in the outbox.
         in_flight = {webhook_id: worker.delivery_ids() for webhook_id, worker in self._workers.items()}
         self._record_results()
         if any(in_flight.values()) and not self._has_lease():  # renews it while deliveries are in flight

@@ -1,6 +1,6 @@
 """Send one request to a webhook, without redirects, proxies or retries.
 
-The certificate must match the name, while the connection goes to the checked address.
+It connects to the checked address; the certificate must match the name.
 """
 
 import datetime
@@ -97,7 +97,7 @@ class _Request:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._connection.request("POST", target, body, {**headers, "Host": parts.netloc}, preload_content=False)
         response = self._connection.getresponse()
-        if self._timed_out:  # within the headers, of which the received part looks complete
+        if self._timed_out:  # amid the headers, which then look complete
             return self._failure("timeout")
         with suppress(Exception):  # only the status counts
             response.read(READ_BYTES, decode_content=False)

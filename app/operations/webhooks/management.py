@@ -35,7 +35,6 @@ MAX_WEBHOOKS = 100
 """Each can use several threads, and adds a row for each event."""
 
 BATCH_SIZE = 1000
-"""Deliveries changed in one transaction."""
 
 ID_PATTERN = r"^wh_[0-9a-f]{16}$"
 _ID_BYTES = 8

@@ -48,7 +48,7 @@ _CLOUD_METADATA = (ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("
 
 
 class AddressRefused(Exception):
-    """The host may not be reached; the message does not show its addresses."""
+    """The host can't be resolved or may not be reached; the message omits its addresses."""
 
 
 def validate_url(url: object, settings: Settings) -> str:
@@ -67,7 +67,7 @@ def validate_url(url: object, settings: Settings) -> str:
 
 
 def allows_private_networks(settings: Settings) -> bool:
-    """Return whether webhooks may reach this machine and its networks."""
+    """Return whether webhooks may reach private networks."""
     return settings.webhook_private_networks or settings.environment == "development"
 
 

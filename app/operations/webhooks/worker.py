@@ -112,7 +112,7 @@ class EndpointWorker:
         at = self._clock()
         attempted = self._attempted(delivery, result, at)
         self._update_breaker(result, at)
-        # Report before the delivery leaves _in_flight: otherwise it would be read again as due.
+        # Before the delivery leaves _in_flight: otherwise it would be read again as due.
         self._on_attempt(attempted, result.status == GONE)
         with self._mutex:
             del self._in_flight[delivery.key]
