@@ -1,7 +1,6 @@
-"""SQL: every function takes a connection whose transaction its caller owns.
+"""SQL: every function takes a connection whose transaction its caller owns. Times are microseconds since 1970 UTC.
 
-Modules are namespaces, e.g. ``history.erase(connection, key)``. Not imported here, but public: ``statistics``, which
-needs NumPy.
+Not imported here: ``statistics``, because it needs NumPy.
 """
 
 from . import (

@@ -1,8 +1,4 @@
-"""The audit log: who read, exported or erased what, and who changed keys. Append-only.
-
-Entries contain no answers, tokens or keys. Only an erasure changes them: it gives the participant's entries an
-anonymous name (:func:`anonymise`). Every function takes a connection whose transaction its caller owns.
-"""
+"""The append-only audit log, without answers, tokens or keys; only :func:`anonymise` changes entries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,13 +44,12 @@ Action = Literal[
 ]
 
 Detail = Mapping[str, str | int | bool | None]
-"""Counts and filters."""
 
 ACTOR_LENGTH = 160
-"""Characters of the column for the actor."""
+"""Characters of the column."""
 
 SCAN_LIMIT = 50_000
-"""Most entries examined for one page with a filter that has no index."""
+"""Entries examined for a page filtered without an index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +58,8 @@ class AuditEntry:
 
     Attributes:
         at: microseconds since 1970 UTC.
-        actor: e.g. ``key:ab12cd34 (name)``, ``participant``, ``operator``, ``development``.
-        survey_id, user_id: the session concerned; None for none or several.
+        actor: e.g. ``key:ab12cd34 (name)``, ``participant``, ``operator``.
+        survey_id, user_id: None for none or several.
     """
 
     at: int
@@ -77,14 +72,14 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedEntry:
-    """An entry of the log, with its id."""
+    """A stored entry."""
 
     id: int
     entry: AuditEntry
 
 
 class AuditPage(NamedTuple):
-    """Entries, newest first, and the ``after_id`` of the next page; None after the last one."""
+    """Entries, newest first, and the next ``after_id``, if any."""
 
     entries: list[RecordedEntry]
     following: int | None
@@ -94,7 +89,7 @@ _FILTERS = ("actor", "action", "survey_id", "user_id")
 
 
 def record(connection: Connection, entry: AuditEntry) -> None:
-    """Add an entry; an actor too long for the column is truncated."""
+    """Add an entry; truncate a long actor."""
     connection.execute(
         insert(audit_log).values(
             at=to_datetime(entry.at),
@@ -110,12 +105,8 @@ def record(connection: Connection, entry: AuditEntry) -> None:
 def read_page(connection: Connection, after_id: int | None, limit: int, filters: Mapping[str, str]) -> AuditPage:
     """Return the next entries, newest first.
 
-    With a filter other than ``user_id``, a page holds the matches among the next SCAN_LIMIT entries: fewer than
-    ``limit``, even none, though more may follow.
-
-    Args:
-        after_id: ``following`` of the previous page; None starts with the newest entry.
-        filters: values of ``actor``, ``action``, ``survey_id`` and ``user_id``.
+    With a filter other than ``user_id``, a page holds the matches among SCAN_LIMIT entries: even none, though more
+    follow.
 
     Raises:
         InvalidInput: unknown filter.
@@ -138,7 +129,7 @@ def read_page(connection: Connection, after_id: int | None, limit: int, filters:
 def read_participant(
     connection: Connection, user_id: str, survey_id: str | None, before_id: int | None, limit: int
 ) -> list[RecordedEntry]:
-    """Return the next entries about a participant, newest first; entries without a survey belong to every survey."""
+    """Return the next entries about a participant, newest first; entries without survey match any."""
     column = audit_log.c
     query = select(audit_log).where(_is_about(user_id, survey_id))
     if before_id is not None:
@@ -147,12 +138,7 @@ def read_participant(
 
 
 def anonymise(connection: Connection, user_id: str, survey_id: str | None, name: str, until: int | None = None) -> None:
-    """Rename a participant in entries, also in those about sessions set aside.
-
-    Args:
-        survey_id: limits it to entries of one survey; None for all.
-        until: limits it to entries up to this time, microseconds since 1970 UTC.
-    """
+    """Rename a participant in entries up to ``until``, also about sessions set aside."""
     where = [belongs_to(audit_log.c.user_id, user_id)]
     if survey_id is not None:
         where.append(audit_log.c.survey_id == survey_id)
@@ -162,7 +148,7 @@ def anonymise(connection: Connection, user_id: str, survey_id: str | None, name:
 
 
 def read_user_ids_after(connection: Connection, after: str, limit: int) -> list[str]:
-    """Return the next user ids that occur in entries, in order."""
+    """Return the next user ids in entries."""
     column = audit_log.c.user_id
     query = select(column).distinct().where(column > after).order_by(column).limit(limit)
     return list(connection.execute(query).scalars())

@@ -1,7 +1,4 @@
-"""API keys, sign-ins to the dashboard, and revocations of tokens. Secrets are stored as hashes only.
-
-Every function takes a connection whose transaction its caller owns.
-"""
+"""API keys, sign-ins and revocations of tokens. Secrets are stored as hashes only."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +12,7 @@ from .tables import api_keys, sign_ins, token_revocations
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredKey:
-    """A stored API key; times in microseconds since 1970 UTC."""
+    """A stored API key."""
 
     key_id: str
     name: str
@@ -27,13 +24,12 @@ class StoredKey:
     revoked_at: int | None
 
     def is_valid(self, at: int) -> bool:
-        """Return whether it is neither expired nor revoked."""
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
-    """A sign-in to the dashboard with an API key."""
+    """A sign-in to the dashboard."""
 
     key: StoredKey
     signed_in_at: int
@@ -55,7 +51,7 @@ def add_key(connection: Connection, key: StoredKey) -> None:
 
 
 def read_key(connection: Connection, key_id: str) -> StoredKey | None:
-    """Return the key with this id."""
+    """Return the key."""
     row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).first()
     return None if row is None else _stored(row)
 
@@ -67,7 +63,7 @@ def read_keys(connection: Connection) -> list[StoredKey]:
 
 
 def revoke_key(connection: Connection, key_id: str, at: int) -> bool:
-    """Revoke a key and end its sign-ins; return False if it does not exist or was revoked before."""
+    """Revoke a key and end its sign-ins; return False if there was nothing to revoke."""
     change = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
     is_changed = connection.execute(change.values(revoked_at=to_datetime(at))).rowcount > 0
     connection.execute(delete(sign_ins).where(sign_ins.c.key_id == key_id))
@@ -75,19 +71,19 @@ def revoke_key(connection: Connection, key_id: str, at: int) -> bool:
 
 
 def record_key_use(connection: Connection, key_id: str, at: int) -> None:
-    """Record that a key was used."""
+    """Record a key's use."""
     connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=to_datetime(at)))
 
 
 def read_revoked_keys(connection: Connection) -> frozenset[str]:
-    """Return the ids of the revoked keys."""
+    """Return the ids of revoked keys."""
     return frozenset(
         row.id for row in connection.execute(select(api_keys.c.id).where(api_keys.c.revoked_at.is_not(None)))
     )
 
 
 def add_sign_in(connection: Connection, cookie_hash: str, key_id: str, at: int, old_before: int) -> None:
-    """Store a new sign-in; delete those begun before ``old_before``, which have expired."""
+    """Store a sign-in; delete the expired ones, begun before ``old_before``."""
     connection.execute(delete(sign_ins).where(sign_ins.c.signed_in_at < to_datetime(old_before)))
     connection.execute(
         insert(sign_ins).values(
@@ -97,7 +93,7 @@ def add_sign_in(connection: Connection, cookie_hash: str, key_id: str, at: int, 
 
 
 def read_sign_in(connection: Connection, cookie_hash: str) -> SignIn | None:
-    """Return the sign-in of a cookie."""
+    """Return a cookie's sign-in."""
     query = select(api_keys, sign_ins.c.signed_in_at, sign_ins.c.seen_at).join(
         sign_ins, sign_ins.c.key_id == api_keys.c.id
     )
@@ -108,7 +104,7 @@ def read_sign_in(connection: Connection, cookie_hash: str) -> SignIn | None:
 
 
 def record_sign_in_use(connection: Connection, cookie_hash: str, at: int) -> None:
-    """Record that a sign-in was used."""
+    """Record a sign-in's use."""
     connection.execute(update(sign_ins).where(sign_ins.c.cookie_hash == cookie_hash).values(seen_at=to_datetime(at)))
 
 
@@ -118,7 +114,7 @@ def end_sign_in(connection: Connection, cookie_hash: str) -> None:
 
 
 def revoke_tokens(connection: Connection, key: SessionKey, at: int) -> None:
-    """Revoke the tokens of a session that were issued up to a time."""
+    """Revoke a session's tokens issued up to a time."""
     column = token_revocations.c
     where = (column.survey_id == key.survey_id, column.user_id == key.user_id)
     before = connection.execute(select(column.revoked_at).where(*where).with_for_update()).scalar()
@@ -132,20 +128,20 @@ def revoke_tokens(connection: Connection, key: SessionKey, at: int) -> None:
 
 
 def read_revocations(connection: Connection, since: int) -> dict[SessionKey, int]:
-    """Return until when, microseconds since 1970 UTC, tokens are revoked, for revocations since a time."""
+    """Return until when tokens are revoked, for revocations since a time."""
     column = token_revocations.c
     rows = connection.execute(select(token_revocations).where(column.revoked_at >= to_datetime(since)))
     return {SessionKey(row.survey_id, row.user_id): from_datetime(row.revoked_at) for row in rows}
 
 
 def has_revocations(connection: Connection, before: int) -> bool:
-    """Return whether there are revocations from before a time."""
+    """Return whether there are older revocations."""
     query = select(token_revocations.c.user_id).where(token_revocations.c.revoked_at < to_datetime(before)).limit(1)
     return connection.execute(query).first() is not None
 
 
 def remove_revocations(connection: Connection, before: int) -> int:
-    """Remove revocations from before a time, whose tokens have all expired; return how many."""
+    """Remove older revocations, whose tokens have expired; return how many."""
     return connection.execute(
         delete(token_revocations).where(token_revocations.c.revoked_at < to_datetime(before))
     ).rowcount

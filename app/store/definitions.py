@@ -1,7 +1,4 @@
-"""Definitions of survey revisions, kept so that sessions pinned to them can continue.
-
-Every function takes a connection whose transaction its caller owns.
-"""
+"""Definitions of survey revisions, for the sessions pinned to them."""
 
 from typing import cast
 
@@ -12,21 +9,21 @@ from .tables import survey_revisions
 
 
 def read_definition(connection: Connection, survey_id: str, revision: str) -> str | None:
-    """Return the definition of a revision."""
+    """Return a revision's definition."""
     column = survey_revisions.c
     query = select(column.definition).where(column.survey_id == survey_id, column.revision == revision)
     return cast("str | None", connection.execute(query).scalar())
 
 
 def read_revisions(connection: Connection, survey_id: str) -> list[str]:
-    """Return the stored revisions of a survey, newest first."""
+    """Return a survey's revisions, newest first."""
     column = survey_revisions.c
     query = select(column.revision).where(column.survey_id == survey_id)
     return list(connection.execute(query.order_by(column.created_at.desc(), column.revision)).scalars())
 
 
 def add_definition(connection: Connection, survey_id: str, revision: str, definition: str, at: int) -> None:
-    """Store a revision's definition, unless it is stored already."""
+    """Store a revision's definition. Idempotent."""
     if read_definition(connection, survey_id, revision) is None:
         connection.execute(
             insert(survey_revisions).values(
@@ -36,7 +33,7 @@ def add_definition(connection: Connection, survey_id: str, revision: str, defini
 
 
 def read_definitions(connection: Connection, survey_id: str) -> list[tuple[str, str]]:
-    """Return the stored revisions of a survey and their definitions, oldest first."""
+    """Return a survey's revisions and definitions, oldest first."""
     column = survey_revisions.c
     query = select(column.revision, column.definition).where(column.survey_id == survey_id)
     rows = connection.execute(query.order_by(column.created_at, column.revision))

@@ -1,16 +1,13 @@
 """Encryption of answers at rest with the keys of STEPKEEP_ANSWERS_KEYS.
 
-AES-256-GCM (NIST SP 800-38D) with a random nonce for each value. An encrypted value is text,
-``enc:1:<key id>:<base64url of nonce, ciphertext and tag>``. JSON never begins with ``e``, so a table can hold plain and
-encrypted values, and encryption can be switched on at any time.
+AES-256-GCM (NIST SP 800-38D), a random nonce each: ``enc:1:<key id>:<base64url of nonce, ciphertext and tag>``. JSON
+never begins with ``e``, so plain and encrypted values can be mixed.
 
-Encrypted are ``answers``, ``drafts`` and ``session_data`` of sessions, and ``answer`` and ``data`` of their history,
-which contains drafts, saved states and the fingerprints of commands (unkeyed hashes of answers). Not encrypted, because
-lists and filters need them, are steps, actions, times, user ids and message ids. The length of an answer is not
-hidden. Those who can write to the database can put plain text, or an older value of the same location, into a row.
+Encrypted are ``answers``, ``drafts``, ``session_data`` of sessions, ``answer`` and ``data`` of history (which has
+unkeyed fingerprints). Steps, actions, times and ids are not: lists filter by them. An answer's length is not hidden,
+and write access to the database suffices to insert plain or older values.
 
-A key is good for 2^32 values with random nonces (SP 800-38D, 8.3), about three a turn: rotate it well before a thousand
-million turns (``operations/maintenance/key_rotation.py``).
+A key is good for 2^32 values (SP 800-38D, 8.3), about three a turn: rotate it well before a thousand million turns.
 """
 
 import base64
@@ -25,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ..errors import ConfigurationError, MissingKey
 
 ValueLocation = tuple[str | int, ...]
-"""Table and column of a value, survey_id, user_id, and in history the version; of a webhook, its id."""
+"""Table and column, survey_id, user_id, and history's version; or a webhook's id."""
 
 ANSWERS = "sessions.answers"
 DRAFTS = "sessions.drafts"
@@ -34,30 +31,29 @@ ANSWER = "session_history.answer"
 DATA = "session_history.data"
 
 SET_ASIDE = "~set-aside-"
-"""Follows the user id in the name of a session set aside; no participant's id contains ``~``."""
+"""Follows the user id; no participant's id contains ``~``."""
 
 ENCRYPTED_PREFIX = "enc:"
-"""Prefix of encrypted values, and of no JSON."""
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
 
 PLAIN_FIRST = "plain"
-"""First entry of STEPKEEP_ANSWERS_KEYS to store new values unencrypted; the keys decrypt old values only."""
+"""First in STEPKEEP_ANSWERS_KEYS: new values are stored plain."""
 
 _FORMAT_VERSION = "1"
 
 
 class DecryptionError(ValueError):
-    """An encrypted value was truncated, changed, or moved from another location."""
+    """An encrypted value was truncated, changed or moved."""
 
 
 class Cipher:
-    """Encrypts values with its first key, and decrypts with any of its keys. Safe from any thread, and after a fork.
+    """Encrypts with its first key, decrypts with any. Safe from any thread, and after a fork.
 
     Args:
         keys: of 32 bytes each.
-        is_on: whether to encrypt; otherwise new values are stored plain.
+        is_on: whether to encrypt new values.
     """
 
     def __init__(self, keys: Sequence[bytes] = (), *, is_on: bool = True) -> None:
@@ -68,14 +64,13 @@ class Cipher:
 
     @property
     def has_keys(self) -> bool:
-        """Whether there are keys, if only for decryption."""
         return bool(self._ciphers)
 
     def encrypt(self, text: str, location: ValueLocation) -> str:
-        """Encrypt the text for this location; return it unchanged if encryption is off."""
+        """Encrypt the text for this location, if encryption is on."""
         if not self.is_on or self._first is None:
             return text
-        nonce = os.urandom(NONCE_BYTES)  # the system's, so that a forked child never repeats its parent's
+        nonce = os.urandom(NONCE_BYTES)  # the system's: a forked child never repeats its parent's
         encrypted = self._first.encrypt(nonce, text.encode(), _associated_data(location))
         return self.prefix + base64.urlsafe_b64encode(nonce + encrypted).decode()
 
@@ -83,7 +78,7 @@ class Cipher:
         """Return the text of a value, which may be plain.
 
         Raises:
-            MissingKey: it is encrypted with another key.
+            MissingKey: its key is not configured.
             DecryptionError: it was not encrypted for this location.
         """
         if not text.startswith(ENCRYPTED_PREFIX):
@@ -96,7 +91,7 @@ class Cipher:
             raise DecryptionError(f"An encrypted value of {location[0]} can't be decrypted.") from error
 
     def missing_key_id(self, text: str | None) -> str | None:
-        """Return the id of the key that this value needs and that is not configured; None if there is none."""
+        """Return the id of the value's key if that is not configured."""
         try:
             if text is not None and text.startswith(ENCRYPTED_PREFIX):
                 self._parts(text)
@@ -118,16 +113,15 @@ class Cipher:
 
 
 PLAIN = Cipher()
-"""No keys: values are stored plain, and encrypted ones can't be read."""
 
 
 def key_id(key: bytes) -> str:
-    """Return the id of a key in encrypted values: the beginning of its hash."""
+    """Return the beginning of the key's hash."""
     return hashlib.sha256(key).hexdigest()[:8]
 
 
 def cipher_from_keys(answers_keys: str) -> Cipher:
-    """Parse the setting STEPKEEP_ANSWERS_KEYS; return :data:`PLAIN` if it is empty.
+    """Parse STEPKEEP_ANSWERS_KEYS.
 
     Raises:
         ConfigurationError: a key is invalid; the message does not contain it.
@@ -163,7 +157,7 @@ _STANDARD = str.maketrans("-_", "+/")
 
 
 def _associated_data(location: ValueLocation) -> bytes:
-    """Return the associated data of a value, which stays the same when its session is set aside."""
+    """Leave out the suffix of sessions set aside, so that their values stay readable."""
     column, first, *rest = location
     if rest:
         rest[0] = str(rest[0]).partition(SET_ASIDE)[0]

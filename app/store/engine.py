@@ -1,4 +1,4 @@
-"""Engines for a URL; the differences between the databases are in ``drivers``."""
+"""Engines for a URL."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +53,7 @@ def normalise_url(url: str) -> URL:
 
 
 def writer_engine(url: URL) -> Engine:
-    """Return the engine of the one writing connection, used by one thread at a time."""
+    """Return the engine of the one writing connection."""
     match url.get_backend_name():
         case "sqlite":
             return sqlite.writer_engine(url)
@@ -64,7 +64,7 @@ def writer_engine(url: URL) -> Engine:
 
 
 def migration_engine(url: URL) -> Engine:
-    """Return the engine of a migration, without timeouts."""
+    """Return a migration's engine, without timeouts."""
     match url.get_backend_name():
         case "sqlite":
             return sqlite.writer_engine(url, sqlite.MIGRATION_BUSY_TIMEOUT_MS)
@@ -75,7 +75,7 @@ def migration_engine(url: URL) -> Engine:
 
 
 def reader_engine(url: URL) -> Engine:
-    """Return the engine of the reading connections; each statement is a transaction of its own."""
+    """Return the readers' engine, in autocommit."""
     match url.get_backend_name():
         case "sqlite":
             return sqlite.reader_engine(url, READERS, READERS_OVERFLOW)
@@ -86,7 +86,7 @@ def reader_engine(url: URL) -> Engine:
 
 
 def turn_statements(url: URL) -> Callable[[Any], TurnStatements]:
-    """Return the class of :class:`TurnStatements` for this database."""
+    """Return this database's class of statements."""
     match url.get_backend_name():
         case "sqlite":
             return sqlite.SqliteTurnStatements
@@ -97,7 +97,7 @@ def turn_statements(url: URL) -> Callable[[Any], TurnStatements]:
 
 
 def connect_or_explain(engine: Engine) -> None:
-    """Raise DatabaseUnreachable, with the reason but without the password, unless the database can be opened."""
+    """Raise DatabaseUnreachable, without the password, unless the database can be opened."""
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
@@ -109,7 +109,7 @@ def connect_or_explain(engine: Engine) -> None:
 
 
 def database_facts(engine: Engine) -> dict[str, str]:
-    """Return the database's name and version, e.g. ``{"database": "sqlite", "version": "3.53.4"}``."""
+    """Return e.g. ``{"database": "sqlite", "version": "3.53.4"}``."""
     with engine.connect() as connection:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
     is_mariadb = getattr(engine.dialect, "is_mariadb", False)
@@ -117,7 +117,7 @@ def database_facts(engine: Engine) -> dict[str, str]:
 
 
 def server_lock(url: URL) -> FileLock | None:
-    """Acquire the lock that keeps a SQLite file to one server process; return None for other databases.
+    """Acquire the lock that keeps a SQLite file to one server process.
 
     Raises:
         StoreInUse: another process has the lock.

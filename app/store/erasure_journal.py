@@ -1,8 +1,7 @@
-"""The erasure journal, outside of the database: what has to be erased again after an older backup is restored.
+"""The erasure journal, outside of the database: what to erase again after restoring a backup.
 
-One JSON object a line, in ASCII, oldest first. A participant is a keyed hash of their id (:func:`hash_user_id`), but
-with the journal a guessed id can be checked, so it needs the same protection as the database. A line is written and
-flushed to disk before its erasure is committed.
+One JSON object a line, in ASCII, oldest first, flushed to disk before its erasure is committed. Guessed user ids can be
+checked against its hashes: protect it like the database.
 """
 
 import contextlib
@@ -35,16 +34,14 @@ _SALT = re.compile(f"[0-9a-f]{{{SALT_BYTES * 2}}}")
 _SURVEY_ID = re.compile(r"[^\x00]{1,64}")
 
 Identity = tuple[str, str, int]
-"""Survey id, hash and time, which identify an erasure."""
 
 
 class ErasureRecord(NamedTuple):
     """One erasure.
 
     Attributes:
-        user_hash: see :func:`hash_user_id`.
-        salt: of the hash, in hex.
-        sessions: number of erased sessions, those set aside included.
+        salt: in hex.
+        sessions: number, those set aside included.
         erased_at: microseconds since 1970 UTC; no erased session began later.
     """
 
@@ -56,29 +53,24 @@ class ErasureRecord(NamedTuple):
 
     @property
     def identity(self) -> Identity:
-        """What identifies the erasure."""
         return self.survey_id, self.user_hash, self.erased_at
 
 
 def hash_user_id(salt: str, survey_id: str, user_id: str) -> str:
-    """Return the BLAKE2b hash (RFC 7693), 256 bits in hex, of the survey's id, NUL and the user id, with this salt."""
+    """Return the BLAKE2b hash (RFC 7693), 256 bits in hex, of survey id, NUL and user id."""
     return hashlib.blake2b(
         f"{survey_id}\0{user_id}".encode(), digest_size=HASH_BYTES, salt=bytes.fromhex(salt)
     ).hexdigest()
 
 
 def format_line(record: ErasureRecord) -> str:
-    """Serialize an erasure as a line, without the line break."""
+    """Serialize without the line break."""
     fields = {**record._asdict(), "erased_at": format_timestamp(record.erased_at)}
     return orjson.dumps(fields).decode()
 
 
 def read_lines(lines: Iterable[str | bytes], name: str) -> Iterator[ErasureRecord]:
-    """Yield the erasures of lines; log one warning with the number of unreadable lines.
-
-    Args:
-        name: of the journal, for the warning.
-    """
+    """Yield the erasures; log one warning for all unreadable lines."""
     unreadable = 0
     for line in lines:
         if not line.strip():
@@ -92,7 +84,7 @@ def read_lines(lines: Iterable[str | bytes], name: str) -> Iterator[ErasureRecor
 
 
 def open_journal(erasures_file: Path | None, url: URL) -> "ErasureJournal | None":
-    """Return the journal of the setting STEPKEEP_ERASURES_FILE, with SQLite by default beside the database."""
+    """Return the journal of STEPKEEP_ERASURES_FILE, by default beside a SQLite database."""
     if erasures_file is None and url.get_backend_name() == "sqlite":
         erasures_file = Path(f"{url.database}.erasures")
     return None if erasures_file is None else ErasureJournal(erasures_file)
@@ -108,7 +100,7 @@ class ErasureJournal:
         """Add erasures, flushed to disk.
 
         Raises:
-            ErasureNotListed: they were not written, or only a part.
+            ErasureNotListed: not written, or only a part.
         """
         text = "".join(f"{format_line(record)}\n" for record in erasures)
         if not text:
@@ -119,7 +111,7 @@ class ErasureJournal:
             raise ErasureNotListed(str(self.path), error.strerror or type(error).__name__) from error
 
     def read(self) -> Iterator[ErasureRecord]:
-        """Yield the erasures, oldest first; none if there is no file.
+        """Yield the erasures, oldest first.
 
         Raises:
             ErasureNotListed: the file can't be read.
@@ -128,7 +120,7 @@ class ErasureJournal:
             yield from read_lines(file, str(self.path))
 
     def check(self) -> None:
-        """Raise ConfigurationError unless the journal can be read and written."""
+        """Raise ConfigurationError unless it can be read and written."""
         folder = self.path.absolute().parent
         if not os.access(self.path if self.path.exists() else folder, os.R_OK | os.W_OK) or self.path.is_dir():
             raise ConfigurationError(
@@ -136,12 +128,11 @@ class ErasureJournal:
             )
 
     def lock(self) -> FileLock:
-        """Return the lock for comparing the whole journal with the database; appending needs none."""
+        """Return the lock for comparing the journal with the database; appending needs none."""
         return FileLock(f"{self.path}.lock")
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[BinaryIO]:
-        """Open the file for reading; an empty one if it does not exist."""
         try:
             with self.path.open("rb") if self.path.exists() else io.BytesIO() as file:
                 yield file

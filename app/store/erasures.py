@@ -1,11 +1,8 @@
-"""Erasure of participants: sessions with drafts and history, sessions set aside, and their user id in the audit log.
+"""Erasure of participants; each is one transaction.
 
-What remains does not identify anyone: a row of ``erasures`` with a keyed hash and a number of sessions, audit entries
-under ``erased:`` and a part of that hash, and for a while a row of ``token_revocations``, which has to name the
-participant so that an older token can't open a new session. Servers delete it after the longest life of a token
+What remains identifies nobody: a keyed hash in ``erasures``, audit entries under ``erased:`` and a part of it. Only
+``token_revocations`` names the participant, so that an older token can't open a new session, until tokens expire
 (STEPKEEP_TOKEN_DAYS).
-
-Every function takes a connection whose transaction its caller owns; an erasure is one transaction.
 """
 
 import secrets
@@ -27,15 +24,15 @@ from .keyset import belongs_to, of_session, owner_of
 from .tables import erasures, sessions, token_revocations
 
 AUDIT_HASH_LENGTH = 16
-"""Characters of the hash in the audit log; 64 bits distinguish the erased participants of a database."""
+"""64 bits distinguish the participants of a database."""
 
 
 class ErasureTarget(NamedTuple):
     """The participant to erase.
 
     Attributes:
-        survey_id: None for all surveys.
-        invited: surveys whose tokens are revoked even without a session, which may not have begun yet.
+        survey_id: None for all.
+        invited: surveys whose tokens are revoked even without a session.
     """
 
     user_id: str
@@ -44,16 +41,14 @@ class ErasureTarget(NamedTuple):
 
 
 class Erasure:
-    """The erasure of a participant in one survey or all: work for ``SessionStore.run_transaction``; can be retried.
+    """The erasure of a participant: retryable work for ``SessionStore.run_transaction``.
 
-    Tokens are revoked in every survey of the target; nothing else is written unless there are sessions. If the
-    transaction fails, its line may stay in the journal (``is_listed``), and the erasure may then happen at the next
-    start of a server.
+    Tokens are revoked in any case; nothing else is written unless there are sessions. After a failed transaction, its
+    line may stay in the journal (``is_listed``), and the next start of a server may erase.
 
     Args:
         clock: returns microseconds since 1970 UTC.
-        actor: for the audit log; None leaves the entry to the caller.
-        journal: list of erasures outside of the database, if there is one.
+        actor: None leaves the audit entry to the caller.
     """
 
     def __init__(
@@ -77,11 +72,10 @@ class Erasure:
 
     @property
     def is_listed(self) -> bool:
-        """Whether an attempt has added a line to the journal."""
         return bool(self._records)
 
     def __call__(self, connection: Connection) -> list[SessionKey]:
-        """Erase; return the keys erased by this attempt, or by an earlier one whose outcome was unknown.
+        """Return the keys erased by this attempt, or by an earlier one with unknown outcome.
 
         Raises:
             ErasureNotListed: the journal can't be written; nothing was erased.
@@ -89,7 +83,7 @@ class Erasure:
         keys = _lock(connection, _of_participant(self._user_id, self._survey_id))
         salt = newest_salt(connection, self._new_salt)
         now = self._clock()
-        # The time of the first attempt, so that its line in the journal, if any, is this erasure's too.
+        # The first attempt's time: its line in the journal is this erasure's too.
         self._at = max([self._at or now, *_times(connection, keys)])
         self._revoke(connection, keys, now)
         records = [self._erase(connection, survey_id, group, salt) for survey_id, group in _by_survey(keys)]
@@ -97,18 +91,17 @@ class Erasure:
         self._anonymise(connection, salt, is_erased=bool(keys))
         self._keys.update(keys)
         if self._journal is not None:
-            # Last, so that a failing statement leaves no line; before the commit, which must not happen without one.
+            # Last: a failing statement leaves no line. Before the commit, which needs one.
             self._journal.append(record for record in records if record not in self._records)
             self._records.update(records)
         return sorted(self._keys)
 
     def _revoke(self, connection: Connection, keys: Iterable[SessionKey], now: int) -> None:
-        # Up to now and no later: servers look for revocations by their time.
+        # No later than now: servers look for revocations by time.
         for survey_id in sorted({*self._target.invited, *(key.survey_id for key in keys)}):
             revoke_tokens(connection, SessionKey(survey_id, self._user_id), now)
 
     def _anonymise(self, connection: Connection, salt: str, *, is_erased: bool) -> None:
-        """Anonymise the participant's audit entries; all of them if no session is left."""
         is_all = self._survey_id is None or (is_erased and not _surveys_left(connection, self._user_id))
         name = audit_name(hash_user_id(salt, self._survey_id or "", self._user_id))
         audit.anonymise(connection, self._user_id, None if is_all else self._survey_id, name)
@@ -119,7 +112,7 @@ class Erasure:
             erase(connection, key)
         audit.anonymise(connection, self._user_id, survey_id, audit_name(digest))
         record = ErasureRecord(survey_id, digest, salt, len(keys), self._at)
-        # A process that started meanwhile may have read the line and added the row.
+        # A process that started meanwhile may have added the row.
         add_missing(connection, [record])
         if self._actor is not None:
             audit.record(connection, _entry(record, record.erased_at, len(keys), self._actor))
@@ -131,10 +124,9 @@ class ReplayOptions:
     """How erasures are replayed.
 
     Attributes:
-        at: now, microseconds since 1970 UTC, for the audit log.
-        actor: for the audit log.
-        keeps_changed: whether to keep sessions that changed after their erasure: its transaction may have failed,
-            and later answers were acknowledged.
+        at: now.
+        keeps_changed: keep sessions changed after their erasure: it may have failed, and later answers were
+            acknowledged.
     """
 
     at: int
@@ -143,17 +135,14 @@ class ReplayOptions:
 
 
 class ReplayResult(NamedTuple):
-    """The sessions erased again, and those left because they had changed since."""
+    """The sessions erased again, and those kept as changed."""
 
     erased: list[SessionKey]
     left: list[SessionKey]
 
 
 def replay_erasure(connection: Connection, user_id: str, record: ErasureRecord, options: ReplayOptions) -> ReplayResult:
-    """Erase what an older backup restored of a participant, but no session, token or entry younger than the erasure.
-
-    Adding the row of ``erasures`` is left to the caller.
-    """
+    """Erase what a backup restored, but nothing younger than the erasure. The caller adds the row of ``erasures``."""
     at = to_datetime(record.erased_at)
     column = sessions.c
     query = _of_participant(user_id, record.survey_id).where(or_(column.created_at.is_(None), column.created_at <= at))
@@ -181,7 +170,7 @@ def _forget_again(connection: Connection, user_id: str, record: ErasureRecord, *
 
 
 def anonymise_purged(connection: Connection, keys: Iterable[SessionKey], new_salt: str) -> None:
-    """Anonymise the audit entries of participants who have no session left after a purge."""
+    """Anonymise the audit entries of participants left without sessions."""
     salt = newest_salt(connection, new_salt)
     for survey_id, user_id in {SessionKey(key.survey_id, owner_of(key.user_id)) for key in keys}:
         left = _surveys_left(connection, user_id)
@@ -192,17 +181,17 @@ def anonymise_purged(connection: Connection, keys: Iterable[SessionKey], new_sal
 
 
 def audit_name(digest: str) -> str:
-    """Return the name of an erased participant in the audit log."""
+    """Return an erased participant's name in the audit log."""
     return f"erased:{digest[:AUDIT_HASH_LENGTH]}"
 
 
 def read_keys(connection: Connection, user_id: str, survey_id: str | None) -> list[SessionKey]:
-    """Return the keys of a participant's sessions, those set aside included, in order."""
+    """Return a participant's keys, those set aside included, in order."""
     return _keys(connection, _of_participant(user_id, survey_id))
 
 
 def read_revocations(connection: Connection, user_id: str, survey_id: str | None) -> dict[str, int]:
-    """Return by survey until when, microseconds since 1970 UTC, a participant's tokens are revoked."""
+    """Return by survey until when tokens are revoked."""
     column = token_revocations.c
     query = select(column.survey_id, column.revoked_at).where(column.user_id == user_id).order_by(column.survey_id)
     if survey_id is not None:
@@ -211,26 +200,26 @@ def read_revocations(connection: Connection, user_id: str, survey_id: str | None
 
 
 def newest_salt(connection: Connection, new: str) -> str:
-    """Return the salt of the newest erasure, so that a database has few; ``new`` if there is none."""
+    """Return the newest erasure's salt, so that a database has few; else ``new``."""
     column = erasures.c
     query = select(column.salt).where(column.salt.is_not(None)).order_by(column.id.desc()).limit(1)
     return connection.execute(query).scalar() or new
 
 
 def add_purge(connection: Connection, survey_id: str, count: int, at: int) -> None:
-    """Record how many sessions a purge erased, and nothing about the participants."""
+    """Record a purge's count, without participants."""
     connection.execute(insert(erasures).values(survey_id=survey_id, sessions=count, erased_at=to_datetime(at)))
 
 
 def read_after(connection: Connection, after_id: int, limit: int) -> list[tuple[int, ErasureRecord]]:
-    """Return the next erasures of participants, oldest first, with their ids."""
+    """Return the next erasures, oldest first, with their ids."""
     column = erasures.c
     query = select(erasures).where(column.id > after_id, column.user_hash.is_not(None)).order_by(column.id).limit(limit)
     return [(row.id, _record(row)) for row in connection.execute(query)]
 
 
 def read_participant(connection: Connection, user_id: str, survey_id: str | None) -> list[ErasureRecord]:
-    """Return the earlier erasures of a participant, oldest first."""
+    """Return a participant's earlier erasures, oldest first."""
     column = erasures.c
     pairs = select(column.survey_id, column.salt).where(column.salt.is_not(None)).distinct()
     if survey_id is not None:
@@ -241,10 +230,7 @@ def read_participant(connection: Connection, user_id: str, survey_id: str | None
 
 
 def add_missing(connection: Connection, records: Sequence[ErasureRecord]) -> None:
-    """Add the erasures that the database does not have yet.
-
-    If a concurrent transaction adds the same, one of the two fails by the unique index and is retried.
-    """
+    """Add the erasures that the database lacks. A concurrent duplicate fails by the unique index and is retried."""
     known = _known(connection, records)
     missing = [record for record in records if record.identity not in known]
     if missing:
@@ -270,9 +256,8 @@ def _of_participant(user_id: str, survey_id: str | None) -> Select[Any]:
 
 
 def _lock(connection: Connection, query: Select[Any]) -> list[SessionKey]:
-    """Return the keys of sessions, locked until the transaction ends."""
-    # A read that waited for a session being set aside does not see it under its new name, because its snapshot is
-    # older (PostgreSQL's manual, 13.2.1). The next read has a snapshot of its own.
+    # A read that waited for a session being set aside misses its new name (PostgreSQL's manual, 13.2.1); a new snapshot
+    # has it.
     keys = _keys(connection, query.with_for_update())
     while (again := _keys(connection, query.with_for_update())) != keys:
         keys = again
@@ -280,14 +265,13 @@ def _lock(connection: Connection, query: Select[Any]) -> list[SessionKey]:
 
 
 def _keys(connection: Connection, query: Select[Any]) -> list[SessionKey]:
-    # In the order in which all writers lock.
+    # The order in which all writers lock.
     rows = connection.execute(query.order_by(sessions.c.user_id, sessions.c.survey_id))
     return [SessionKey(row.survey_id, row.user_id) for row in rows]
 
 
 def _times(connection: Connection, keys: Iterable[SessionKey]) -> Iterator[int]:
-    """Yield when the sessions began and changed, where readable: another server's clock may be ahead."""
-    # An erasure must not be older than what it erases, or its replay would keep that.
+    # Another server's clock may be ahead, and a replay keeps what is younger than the erasure.
     column = sessions.c
     times = [type_coerce(time, String()) for time in (column.created_at, column.updated_at)]
     for key in keys:
@@ -302,7 +286,6 @@ def _by_survey(keys: Iterable[SessionKey]) -> Iterator[tuple[str, list[SessionKe
 
 
 def _surveys_left(connection: Connection, user_id: str) -> set[str]:
-    """Return the surveys in which the participant has a session, those set aside included."""
     query = select(sessions.c.survey_id).distinct().where(belongs_to(sessions.c.user_id, user_id))
     return set(connection.execute(query).scalars())
 

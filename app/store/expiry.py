@@ -1,8 +1,7 @@
 """Open sessions and their deadlines, read and corrected in chunks.
 
-``sessions.expires_at`` is for lists and counts; the survey decides (``flow.status_at``). They differ after a change of
-STEPKEEP_EXPIRES_AFTER, until :func:`update_deadlines`. Every function takes a connection whose transaction its caller
-owns.
+``sessions.expires_at`` is for lists; the survey decides. They differ after a change of STEPKEEP_EXPIRES_AFTER, until
+:func:`update_deadlines`.
 """
 
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ class OpenSession(NamedTuple):
     """A session in progress, as stored.
 
     Attributes:
-        updated_at, expires_at: microseconds since 1970 UTC; ``expires_at`` is None if it does not expire.
+        expires_at: None if it does not expire.
     """
 
     key: SessionKey
@@ -33,7 +32,7 @@ class OpenSession(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Sessions in key order: their number, the last key, and those in progress."""
+    """Number of sessions, the last key, and those in progress."""
 
     size: int
     last: SessionKey | None
@@ -41,7 +40,7 @@ class Chunk(NamedTuple):
 
 
 class DeadlineUpdate(NamedTuple):
-    """A session's deadline according to its survey, valid for this version."""
+    """A session's correct deadline, valid for this version."""
 
     key: SessionKey
     version: int
@@ -49,7 +48,7 @@ class DeadlineUpdate(NamedTuple):
 
 
 def read_chunk(connection: Connection, after: SessionKey | None, limit: int) -> Chunk:
-    """Return the next sessions, without those set aside or with an unreadable time."""
+    """Return the next sessions, except those set aside or with unreadable times."""
     c = sessions.c
     columns = (c.survey_id, c.user_id, c.status, c.survey_revision, c.version, c.updated_at, c.expires_at)
     query = select(*untyped_times(columns))
@@ -69,7 +68,7 @@ def read_chunk(connection: Connection, after: SessionKey | None, limit: int) -> 
 
 
 def update_deadlines(connection: Connection, corrections: Sequence[DeadlineUpdate]) -> None:
-    """Store deadlines of sessions that have not changed since."""
+    """Store deadlines of sessions still unchanged."""
     c = sessions.c
     is_session = and_(c.user_id == bindparam("of_user"), c.survey_id == bindparam("of_survey"))
     statement = (

@@ -1,8 +1,7 @@
-"""Sessions of one survey and their events, page by page in key order, for exports.
+"""A survey's sessions and events, page by page in key order, for exports.
 
-Each session is returned once, whatever changes meanwhile. A page holds what matches among the next SCAN_LIMIT sessions
-of all surveys, so no statement occupies the database for long. A time edited by hand makes its session unreadable, not
-the page. Every function takes a connection whose transaction its caller owns.
+Each session is returned once, whatever changes meanwhile. A page holds the matches among SCAN_LIMIT sessions of all
+surveys, so no statement takes long. A time edited by hand makes only its session unreadable.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,18 +21,17 @@ from .tables import session_history, sessions
 
 SESSIONS_A_PAGE = 500
 EVENTS_A_PAGE = 500
-"""Events in memory at once; each can be a draft of 64 KiB."""
+"""In memory at once; each can be a draft of 64 KiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFilter:
-    """Filter of a survey's sessions; times are microseconds since 1970 UTC.
+    """Filter of a survey's sessions.
 
     Attributes:
-        at: time for which ``status`` counts.
-        since, until: when the session began; ``until`` is exclusive.
-        updated_since: when it changed last.
-        is_audio_mode: its current mode.
+        at: when ``status`` counts.
+        since, until: of the session's start; ``until`` is exclusive.
+        updated_since: of the last change.
     """
 
     survey_id: str
@@ -46,14 +44,14 @@ class SessionFilter:
 
 
 class Page(NamedTuple):
-    """Sessions by user id, those set aside included, and the cursor of the next page."""
+    """Sessions by user id, those set aside included, and the next cursor."""
 
     stored: list[tuple[SessionKey, StoredSession]]
     following: SessionKey | None
 
 
 class Event(NamedTuple):
-    """An event of a session, or why it can't be read."""
+    """An event, or why it can't be read."""
 
     user_id: str
     version: int
@@ -61,7 +59,7 @@ class Event(NamedTuple):
 
 
 def count_matching(connection: Connection, session_filter: SessionFilter) -> int:
-    """Return the number of matching sessions, unreadable ones included."""
+    """Return the number of matches, unreadable ones included."""
     query = select(func.count()).select_from(sessions).where(*_conditions(session_filter))
     return cast("int", connection.execute(query).scalar())
 
@@ -69,7 +67,7 @@ def count_matching(connection: Connection, session_filter: SessionFilter) -> int
 def read_sessions(
     connection: Connection, session_filter: SessionFilter, after: SessionKey | None, cipher: Cipher
 ) -> Page:
-    """Return the next matching sessions."""
+    """Return the next matches."""
     column = sessions.c
     keys = select(column.user_id, column.survey_id).order_by(column.user_id, column.survey_id)
     later = () if after is None else (after_key(sessions, after),)
@@ -90,11 +88,7 @@ def read_sessions(
 def read_events(
     connection: Connection, keys: Sequence[SessionKey], after: tuple[str, int] | None, cipher: Cipher
 ) -> list[Event]:
-    """Return the next events of these sessions of one survey, by user id and version.
-
-    Args:
-        after: user id and version of the previous page's last event.
-    """
+    """Return the next events of these sessions, ordered by user id and version; ``after`` is such a pair."""
     column = session_history.c
     users = [key.user_id for key in keys if after is None or key.user_id >= after[0]]
     query = select(column.user_id, *untyped_times(ENTRY_COLUMNS)).where(
@@ -118,7 +112,7 @@ def _conditions(session_filter: SessionFilter) -> Iterator[ColumnElement[bool]]:
     if session_filter.updated_since is not None:
         yield column.updated_at >= to_datetime(session_filter.updated_since)
     if session_filter.is_audio_mode is not None:
-        # NULL, in adopted sessions, means text mode.
+        # NULL, in adopted sessions, means text.
         yield (func.coalesce(column.is_audio_mode, 0) != 0) == session_filter.is_audio_mode
 
 

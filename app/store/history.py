@@ -1,8 +1,4 @@
-"""Histories of sessions: read, replayed, moved aside and erased.
-
-Every function takes a connection whose transaction its caller owns. The writer appends events itself
-(``writer/batch.py``).
-"""
+"""Histories of sessions: read, replayed, moved aside and erased; the writer appends."""
 
 from collections import Counter
 
@@ -16,7 +12,7 @@ from .rows import ENTRY_COLUMNS, RECORD_COLUMNS, HistoryEntry, parse_entry, pars
 from .tables import session_history, sessions, webhook_deliveries
 
 NEWEST = 50
-"""Events whose values :func:`find_missing_key` checks; some have none."""
+"""Events checked by :func:`find_missing_key`."""
 
 
 def read_history(
@@ -31,7 +27,7 @@ def read_history(
     """Return a session's events after a version.
 
     Raises:
-        MissingKey: an event is encrypted with a key that is not configured.
+        MissingKey: an event's key is not configured.
         ValueError: an event can't be read.
     """
     column = session_history.c
@@ -44,7 +40,7 @@ def replay_history(connection: Connection, key: SessionKey, version: int, *, cip
     """Return the session as it was at a version, from its events.
 
     Raises:
-        MissingKey: an event is encrypted with a key that is not configured.
+        MissingKey: an event's key is not configured.
         UnknownEvent: an event has an unknown type.
     """
     column = session_history.c
@@ -65,25 +61,23 @@ def _erase_rows(connection: Connection, key: SessionKey) -> bool:
 
 
 def set_aside(connection: Connection, key: SessionKey, at: int) -> str:
-    """Move an unreadable session and its history to a user id that no participant can have; return it.
+    """Move an unreadable session and its history to another user id; return it.
 
-    It is the user id, ``~set-aside-`` and the time: support finds it with ``LIKE 'user123~%'``. Encrypted values are
-    moved unchanged; they are bound to the user id without that suffix (``encryption.py``).
+    It is the user id, ``~set-aside-`` and the time, which no participant can have. Encrypted values stay readable.
     """
     name = f"{key.user_id}{SET_ASIDE}{to_datetime(at):%Y%m%dT%H%M%S%f}"
     columns = [column for column in sessions.c if column.name != "user_id"]
     copy = select(bindparam("name", name), *columns).where(of_session(sessions, key))
     connection.execute(insert(sessions).from_select(["user_id", *(c.name for c in columns)], copy))
     connection.execute(update(session_history).where(of_session(session_history, key)).values(user_id=name))
-    _erase_rows(connection, key)  # not its webhook deliveries: what they report has happened
+    _erase_rows(connection, key)  # deliveries stay: what they report has happened
     return name
 
 
 def find_missing_key(connection: Connection, cipher: Cipher) -> str | None:
-    """Return the id of a key that the newest events need and that is not configured; None if there is none.
+    """Return the id of an unconfigured key that the newest events need, if any.
 
-    Checks NEWEST events only, so a forgotten key is noticed at start whatever the size of the history. Sessions set
-    aside don't count, and a single undecryptable event among others is a damaged one.
+    Sessions set aside don't count; a single undecryptable event is a damaged one.
     """
     column = session_history.c
     query = select(column.user_id, column.answer, column.data).order_by(column.id.desc()).limit(NEWEST)

@@ -1,7 +1,4 @@
-"""Sessions beside the replay of their histories, for verification and rebuilding. Read-only.
-
-Every function takes a connection whose transaction its caller owns. A page of events is in memory at a time.
-"""
+"""Sessions beside the replay of their histories, for verification and rebuilding. Read-only."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +15,7 @@ from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, StoredSession, parse_recor
 from .tables import session_history, sessions
 
 EVENTS_A_PAGE = 1000
-"""Events in memory at once; each can be a draft of 64 KiB."""
+"""In memory at once; each can be a draft of 64 KiB."""
 
 _VERSION = [column.name for column in STATE_COLUMNS].index("version")
 
@@ -28,12 +25,11 @@ class ReplayedHistory:
     """The replay of a session's history.
 
     Attributes:
-        state: after all events; None if there are none, or one can't be read.
-        last_version: version of the last event.
-        first_missing: first version missing before that; None if complete.
-        has_start: whether the first event starts the session; the history of an adopted session starts with a state.
+        state: None if there are no events, or one can't be read.
+        first_missing: first version missing before the last, if any.
+        has_start: False for an adopted session.
         problem: why an event can't be read.
-        missing_key: an event is encrypted with a key that is not configured.
+        missing_key: an event's key is not configured.
     """
 
     state: SessionState | None = None
@@ -44,7 +40,6 @@ class ReplayedHistory:
     missing_key: MissingKey | None = None
 
     def apply(self, row: Row, key: SessionKey, cipher: Cipher) -> None:
-        """Apply the event in a row of RECORD_COLUMNS."""
         version = int(row[0])
         if version != self.last_version + 1 and self.first_missing is None:
             self.first_missing = self.last_version + 1
@@ -63,7 +58,7 @@ class ReplayedHistory:
 
 
 class SessionAndReplay(NamedTuple):
-    """A session, None if it has no row, its version column, and the replay of its history."""
+    """A session, its version column, and its replay."""
 
     key: SessionKey
     stored: StoredSession | None
@@ -72,7 +67,7 @@ class SessionAndReplay(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Sessions in key order; ``following`` is the cursor of the next page, None at the end."""
+    """Sessions in key order, and the next cursor, if any."""
 
     sessions: list[SessionAndReplay]
     following: SessionKey | None
@@ -81,7 +76,7 @@ class Page(NamedTuple):
 def read_page(
     connection: Connection, survey_id: str | None, after: SessionKey | None, limit: int, cipher: Cipher
 ) -> Page:
-    """Return the next ``limit`` sessions, and histories between them that have no session."""
+    """Return ``limit`` sessions, and histories between them without session."""
     rows = _rows(connection, _conditions(sessions, survey_id, after, None), limit)
     last = SessionKey(rows[-1][1], rows[-1][0]) if len(rows) == limit else None
     replays = dict(_replays(connection, _conditions(session_history, survey_id, after, last), cipher))
@@ -91,7 +86,7 @@ def read_page(
 
 
 def read_session(connection: Connection, key: SessionKey, cipher: Cipher, *, locked: bool) -> SessionAndReplay:
-    """Return one session; ``locked`` locks it until the transaction ends."""
+    """Return one session; ``locked`` until the transaction ends."""
     rows = _rows(connection, [of_session(sessions, key)], 1, locked=locked)
     replay = dict(_replays(connection, [of_session(session_history, key)], cipher)).get(key)
     return _pair(rows[0], replay, cipher) if rows else SessionAndReplay(key, None, 0, replay or ReplayedHistory())
@@ -120,7 +115,6 @@ def _replays(
 
 
 def _events(connection: Connection, where: list[ColumnElement[bool]]) -> Iterator[Row]:
-    """Yield keys and RECORD_COLUMNS, in order."""
     # Page by page: a server-side cursor needs a transaction, which PostgreSQL's readers do not have.
     column = session_history.c
     query = select(column.user_id, column.survey_id, *untyped_times(RECORD_COLUMNS))

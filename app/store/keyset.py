@@ -1,7 +1,4 @@
-"""Keyset pagination over sessions, and conditions on the columns of their key.
-
-Pages are ordered by user id, then survey id, which is also the order in which all writers lock sessions.
-"""
+"""Keyset pagination by user id, then survey id, the order in which all writers lock."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -20,7 +17,7 @@ TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "ti
 
 
 class Run(Protocol):
-    """Runs a function on a connection in a transaction of its own, e.g. ``SessionStore.run_read``."""
+    """Runs a function in a transaction of its own, e.g. ``SessionStore.run_read``."""
 
     def __call__(self, work: Callable[[Connection], T], /) -> T: ...
 
@@ -32,14 +29,12 @@ def pages(
     cursor: Callable[[Item], Position],
     limit: int | None = None,
 ) -> Iterator[Sequence[Item]]:
-    """Yield page after page until one is empty or, with ``limit``, shorter than that.
+    """Yield pages until one is empty or, with ``limit``, shorter than that.
 
     Args:
-        run: each page is a call of its own, so nothing is held between two pages.
-        read: returns the items after a cursor.
-        start: cursor of the first page.
-        cursor: returns the cursor that leads past an item.
-        limit: items of a full page; None reads on after a short page.
+        run: called for each page, so nothing is held between two.
+        cursor: returns the cursor past an item.
+        limit: None reads on after a short page.
     """
     while page := run(partial(_flipped, read, start)):
         yield page
@@ -53,27 +48,27 @@ def _flipped(read: Callable[[Connection, Position], T], cursor: Position, connec
 
 
 def after_key(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
-    """Return the condition that a row's session comes after this one."""
-    # Implied by the rest, but the range that MariaDB reads from the index.
+    """Return the condition of later sessions' rows."""
+    # Implied, but the range that MariaDB reads from the index.
     column = table.c
     in_user = and_(column.user_id == key.user_id, column.survey_id > key.survey_id)
     return and_(column.user_id >= key.user_id, or_(column.user_id > key.user_id, in_user))
 
 
 def up_to_key(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
-    """Return the condition that a row's session comes before this one or is this one."""
+    """Return the condition of rows up to this session."""
     column = table.c
     in_user = and_(column.user_id == key.user_id, column.survey_id <= key.survey_id)
     return and_(column.user_id <= key.user_id, or_(column.user_id < key.user_id, in_user))
 
 
 def of_session(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
-    """Return the condition that a row belongs to this session."""
+    """Return the condition of this session's rows."""
     return and_(table.c.user_id == key.user_id, table.c.survey_id == key.survey_id)
 
 
 def any_of(table: FromClause, keys: Iterable[SessionKey]) -> ColumnElement[bool]:
-    """Return the condition that a row belongs to one of these sessions; there must be at least one."""
+    """Return the condition of these sessions' rows; at least one session."""
     users: dict[str, list[str]] = {}
     for key in keys:
         users.setdefault(key.survey_id, []).append(key.user_id)
@@ -81,10 +76,9 @@ def any_of(table: FromClause, keys: Iterable[SessionKey]) -> ColumnElement[bool]
 
 
 def belongs_to(column: ColumnElement[Any], user_id: str) -> ColumnElement[bool]:
-    """Return the condition that a column holds the participant's id or the name of a session of theirs set aside.
+    """Return the condition of the participant's sessions, those set aside included.
 
-    A range instead of LIKE, for which ``_`` and ``%`` are wildcards. It matches no other participant, because
-    ids contain no ``~``.
+    A range, because ``_`` and ``%`` are LIKE's wildcards; ids contain no ``~``.
     """
     prefix = f"{user_id}{SET_ASIDE}"
     end = f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}"
@@ -92,14 +86,14 @@ def belongs_to(column: ColumnElement[Any], user_id: str) -> ColumnElement[bool]:
 
 
 def owner_of(user_id: str) -> str:
-    """Return the participant's id from the user id of a session, which may have been set aside."""
+    """Return the participant's id, also of a session set aside."""
     return user_id.partition(SET_ASIDE)[0]
 
 
 def untyped_times(columns: Iterable[Any]) -> Iterator[Any]:
     """Yield the columns without SQLAlchemy's types for times.
 
-    A time edited by hand into something invalid then makes only its session unreadable, not the whole result.
+    Otherwise one time edited by hand would make the whole result unreadable.
     """
     for column in columns:
         yield type_coerce(column, String()).label(column.name) if column.name in TIMES else column

@@ -1,4 +1,4 @@
-"""The revision of the database schema: check and upgrade."""
+"""The revision of the database schema."""
 
 import threading
 from functools import cache
@@ -21,7 +21,7 @@ _UPGRADE_LOCK = threading.Lock()  # alembic.command is not thread-safe
 
 
 def check_schema(engine: Engine) -> None:
-    """Raise SchemaMismatch, naming the command to run, unless the database has this release's schema."""
+    """Raise SchemaMismatch, naming the command to run, unless the schema is this release's."""
     with engine.connect() as connection:
         revision = MigrationContext.configure(connection).get_current_revision()
     if revision != head_revision():
@@ -32,7 +32,7 @@ def upgrade_schema(url: URL) -> None:
     """Upgrade the database to the newest schema.
 
     Raises:
-        SchemaMismatch: it has a newer schema than this release knows.
+        SchemaMismatch: its schema is newer than this release.
         ConfigurationError: it can't be opened or upgraded.
     """
     config = _config()
@@ -53,7 +53,7 @@ def upgrade_schema(url: URL) -> None:
 
 
 def _is_current(url: URL) -> bool:
-    """Return whether no upgrade is needed; faster than Alembic, which takes a tenth of a second."""
+    """Avoid Alembic, which takes a tenth of a second."""
     try:
         return _revision(url) == head_revision()
     except DBAPIError:  # the upgrade explains it
@@ -71,7 +71,7 @@ def _revision(url: URL) -> str | None:
 
 @cache
 def head_revision() -> str:
-    """Return the schema revision that this release needs."""
+    """Return the revision that this release needs."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 

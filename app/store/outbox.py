@@ -1,9 +1,6 @@
 """Webhooks, and the outbox of their deliveries (transactional outbox pattern).
 
-A batch of turns inserts deliveries in its own transaction, one for each subscribed webhook (``drivers/``).
-``next_attempt_at`` is null for finished deliveries. A delivery holds who, what and when, but no answers. Every function
-takes a connection whose transaction its caller owns. Secrets are stored as given: encrypted if there are keys
-(``operations/webhooks/management.py``).
+A batch of turns inserts deliveries in its own transaction (``drivers/``). They hold no answers.
 """
 
 from collections.abc import Collection, Iterable
@@ -18,15 +15,14 @@ from .keyset import belongs_to
 from .tables import webhook_deliveries, webhooks
 
 WebhookEvent = Literal["session.started", "session.completed", "session.expired"]
-"""No name may be part of another: statements find it in a list with LIKE."""
+"""None may be part of another: statements match with LIKE."""
 
 EVENTS: tuple[WebhookEvent, ...] = get_args(WebhookEvent)
 
 SECRET = "webhooks.secret"  # noqa: S105 - the name of a column
-"""Location of a webhook's secret for encryption, followed by the webhook's id."""
+"""Location for encryption, followed by the webhook's id."""
 
 ERROR_LENGTH = 200
-"""Characters of an error message that are stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +31,8 @@ class Webhook:
 
     Attributes:
         secret: as stored; must not appear in logs, lists or errors.
-        survey_id: limits it to one survey; None for all.
-        created_at, disabled_at: microseconds since 1970 UTC; ``disabled_at`` is None while enabled.
+        survey_id: None for all.
+        disabled_at: None while enabled.
     """
 
     id: str
@@ -48,19 +44,17 @@ class Webhook:
     disabled_at: int | None
 
     def __repr__(self) -> str:
-        """Name the webhook without its secret."""
         return f"Webhook({self.id})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """An event to be delivered to a webhook; times in microseconds since 1970 UTC.
+    """An event for a webhook.
 
     Attributes:
-        version: the version of the session that the event created.
-        attempts: number of attempts so far.
+        version: the session's, created by the event.
         next_attempt_at: None if delivered or given up.
-        last_status: HTTP status of the last response; None without one.
+        last_status: HTTP status of the last response.
     """
 
     id: int
@@ -79,11 +73,11 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
-    """The result of an attempt, or a rescheduling without one.
+    """The result of an attempt, or a rescheduling.
 
     Attributes:
-        attempts: number of attempts so far, this one included.
-        retry_at: time of the next attempt; None for none.
+        attempts: this one included.
+        retry_at: None for never.
     """
 
     id: int
@@ -96,26 +90,25 @@ class AttemptResult:
 
     @property
     def outcome(self) -> Literal["delivered", "failed", "given_up"]:
-        """The result in a word, for metrics and logs."""
         if self.is_delivered:
             return "delivered"
         return "given_up" if self.retry_at is None else "failed"
 
 
 class Page(NamedTuple):
-    """Deliveries, newest first, and the ``before_id`` of the next page; None after the last one."""
+    """Deliveries, newest first, and the next ``before_id``, if any."""
 
     deliveries: list[Delivery]
     following: int | None
 
 
 class RetentionCutoffs(NamedTuple):
-    """Cutoffs of the retention of deliveries, microseconds since 1970 UTC.
+    """Cutoffs of the retention of deliveries.
 
     Attributes:
-        delivered_before: deliveries made before are old.
-        failed_before: deliveries given up before, or due before to a disabled webhook, are old; events before that
-            are still due to an enabled webhook are overdue.
+        delivered_before: earlier deliveries are old.
+        failed_before: those given up, or due to a disabled webhook, before this are old; earlier events due to an
+            enabled webhook are overdue.
     """
 
     delivered_before: int
@@ -123,7 +116,7 @@ class RetentionCutoffs(NamedTuple):
 
 
 class OldDeliveries(NamedTuple):
-    """Ids of the old and overdue deliveries in a chunk, and the ``after_id`` of the next chunk, if any."""
+    """Ids of a chunk's old and overdue deliveries, and the next ``after_id``."""
 
     old: list[int]
     overdue: list[int]
@@ -151,7 +144,7 @@ def read_webhooks(connection: Connection) -> list[Webhook]:
 
 
 def read_webhook(connection: Connection, webhook_id: str, *, locked: bool = False) -> Webhook | None:
-    """Return the webhook; ``locked`` locks it until the transaction ends."""
+    """Return the webhook; ``locked`` until the transaction ends."""
     query = select(webhooks).where(webhooks.c.id == webhook_id)
     row = connection.execute(query.with_for_update() if locked else query).first()
     return None if row is None else _webhook(row)
@@ -170,12 +163,12 @@ def disable_webhook(connection: Connection, webhook_id: str, at: int) -> None:
 
 
 def enable_webhook(connection: Connection, webhook_id: str) -> None:
-    """Resume a webhook, its due deliveries included. Idempotent."""
+    """Resume a webhook. Idempotent."""
     connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(disabled_at=None))
 
 
 def remove_deliveries(connection: Connection, webhook_id: str, limit: int) -> int:
-    """Remove at most ``limit`` deliveries of a webhook; return how many."""
+    """Remove up to ``limit`` deliveries; return how many."""
     column = webhook_deliveries.c
     ids = connection.execute(select(column.id).where(column.webhook_id == webhook_id).limit(limit)).scalars().all()
     if ids:
@@ -184,9 +177,9 @@ def remove_deliveries(connection: Connection, webhook_id: str, limit: int) -> in
 
 
 def remove_webhook(connection: Connection, webhook_id: str) -> bool:
-    """Remove a webhook and its remaining deliveries; return whether it existed.
+    """Remove a webhook and its deliveries; return whether it existed.
 
-    Turns that start or complete sessions wait for this, so remove most deliveries beforehand.
+    Turns wait for this, so remove most deliveries beforehand.
     """
     if read_webhook(connection, webhook_id, locked=True) is None:  # concurrent turns wait, then find no webhook
         return False
@@ -197,10 +190,10 @@ def remove_webhook(connection: Connection, webhook_id: str) -> bool:
 def read_due(
     connection: Connection, webhook_id: str, at: int, limit: int, without: Collection[int] = ()
 ) -> list[Delivery]:
-    """Return the due deliveries of a webhook, longest due first.
+    """Return a webhook's due deliveries, longest due first.
 
     Args:
-        without: ids to leave out: deliveries in progress.
+        without: ids in progress.
     """
     column = webhook_deliveries.c
     query = select(webhook_deliveries).where(column.webhook_id == webhook_id, column.next_attempt_at <= to_datetime(at))
@@ -211,7 +204,7 @@ def read_due(
 
 
 def record_attempts(connection: Connection, attempts: Iterable[AttemptResult]) -> None:
-    """Record attempts, except of deliveries that were erased or delivered by another process meanwhile."""
+    """Record attempts, except of deliveries erased or delivered meanwhile."""
     changes = [
         {
             "delivery_id": attempt.id,
@@ -231,13 +224,7 @@ def record_attempts(connection: Connection, attempts: Iterable[AttemptResult]) -
 def read_page(
     connection: Connection, webhook_id: str | None, before_id: int | None, limit: int, *, failed: bool = False
 ) -> Page:
-    """Return the next deliveries, newest first.
-
-    Args:
-        webhook_id: limits them to one webhook; None for all.
-        before_id: ``following`` of the previous page; None starts with the newest.
-        failed: limits them to those given up.
-    """
+    """Return the next deliveries, newest first; if ``failed``, only those given up."""
     column = webhook_deliveries.c
     query = select(webhook_deliveries)
     if webhook_id is not None:
@@ -253,11 +240,10 @@ def read_page(
 def read_finished_ids(
     connection: Connection, webhook_id: str, after_id: int, limit: int, *, since: int | None, failed: bool
 ) -> list[int]:
-    """Return the next ids, ascending, of deliveries that were made or given up.
+    """Return the next ids, ascending, of finished deliveries; if ``failed``, only those given up.
 
     Args:
-        since: limits them to events from then on, microseconds since 1970 UTC.
-        failed: limits them to those given up.
+        since: of the events.
     """
     column = webhook_deliveries.c
     query = select(column.id).where(
@@ -271,7 +257,7 @@ def read_finished_ids(
 
 
 def replay(connection: Connection, ids: Collection[int], at: int) -> int:
-    """Make finished deliveries due again as if never attempted; return how many."""
+    """Make finished deliveries due as if never attempted; return how many."""
     column = webhook_deliveries.c
     values = {"attempts": 0, "next_attempt_at": to_datetime(at), "delivered_at": None, "failed_at": None}
     change = update(webhook_deliveries).where(column.id.in_(ids), column.next_attempt_at.is_(None))
@@ -279,7 +265,7 @@ def replay(connection: Connection, ids: Collection[int], at: int) -> int:
 
 
 def scan_old(connection: Connection, ages: RetentionCutoffs, after_id: int, limit: int) -> OldDeliveries:
-    """Return the old and the overdue among the next ``limit`` deliveries, by id."""
+    """Return what is old and overdue among ``limit`` deliveries."""
     column = webhook_deliveries.c
     marks = (case((_is_old(ages), 1), else_=0).label("is_old"), case((_is_overdue(ages), 1), else_=0).label("is_late"))
     query = select(column.id, *marks).where(column.id > after_id).order_by(column.id).limit(limit)
@@ -289,13 +275,13 @@ def scan_old(connection: Connection, ages: RetentionCutoffs, after_id: int, limi
 
 
 def remove_old(connection: Connection, ages: RetentionCutoffs, ids: Collection[int]) -> int:
-    """Remove the deliveries that are still old; return how many."""
+    """Remove deliveries still old; return how many."""
     change = delete(webhook_deliveries).where(webhook_deliveries.c.id.in_(ids), _is_old(ages))
     return connection.execute(change).rowcount
 
 
 def give_up(connection: Connection, ages: RetentionCutoffs, ids: Collection[int], at: int) -> int:
-    """Give up the deliveries that are still overdue; return how many."""
+    """Give up deliveries still overdue; return how many."""
     change = update(webhook_deliveries).where(webhook_deliveries.c.id.in_(ids), _is_overdue(ages))
     return connection.execute(change.values(next_attempt_at=None, failed_at=to_datetime(at))).rowcount
 
@@ -319,19 +305,14 @@ def _is_overdue(ages: RetentionCutoffs) -> ColumnElement[bool]:
 
 
 def remove_participant(connection: Connection, user_id: str, survey_id: str | None, until: int | None = None) -> None:
-    """Remove the deliveries about a participant; one in progress may still arrive.
-
-    Args:
-        survey_id: limits them to one survey; None for all.
-        until: limits them to events up to then, microseconds since 1970 UTC.
-    """
+    """Remove a participant's deliveries, of events up to ``until``; one in progress may still arrive."""
     connection.execute(delete(webhook_deliveries).where(*_about(user_id, survey_id, until)))
 
 
 def read_participant(
     connection: Connection, user_id: str, survey_id: str | None, after_id: int, limit: int
 ) -> list[tuple[Delivery, str]]:
-    """Return the next deliveries about a participant, by id, each with its webhook's URL."""
+    """Return the next deliveries about a participant, with URLs."""
     column = webhook_deliveries.c
     query = select(webhook_deliveries, webhooks.c.url).join(webhooks, webhooks.c.id == column.webhook_id)
     query = query.where(column.id > after_id, *_about(user_id, survey_id, None)).order_by(column.id).limit(limit)

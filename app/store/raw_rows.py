@@ -1,7 +1,4 @@
-"""Raw values of sessions that can't be read: valid JSON decoded, everything else as text.
-
-Every function takes a connection whose transaction its caller owns.
-"""
+"""Raw values of unreadable sessions: valid JSON decoded, the rest as text."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,10 +20,10 @@ _LISTED = frozenset({"user_id", "survey_id", "version", "created_at", "updated_a
 
 
 def read_session(connection: Connection, key: SessionKey, cipher: Cipher) -> dict[str, Any] | None:
-    """Return the session's values by column; None if it does not exist.
+    """Return the session's values by column.
 
     Raises:
-        MissingKey: a value is encrypted with a key that is not configured.
+        MissingKey: a value's key is not configured.
     """
     rows = connection.execute(select(*untyped_times(sessions.c)).where(of_session(sessions, key)))
     row = rows.mappings().first()
@@ -36,10 +33,10 @@ def read_session(connection: Connection, key: SessionKey, cipher: Cipher) -> dic
 def read_history(
     connection: Connection, key: SessionKey, after_version: int, limit: int, cipher: Cipher
 ) -> list[dict[str, Any]]:
-    """Return the values by column of the session's events after a version.
+    """Return the values by column of the next events.
 
     Raises:
-        MissingKey: a value is encrypted with a key that is not configured.
+        MissingKey: a value's key is not configured.
     """
     column = session_history.c
     query = select(*untyped_times(session_history.c)).where(
@@ -50,7 +47,7 @@ def read_history(
 
 
 def read_set_aside(connection: Connection, after: SessionKey | None, limit: int) -> list[dict[str, Any]]:
-    """Return keys, versions and times of the next sessions set aside, in key order."""
+    """Return keys, versions and times of the next sessions set aside."""
     column = sessions.c
     columns = [item for item in untyped_times(sessions.c) if item.name in _LISTED]
     query = select(*columns).where(column.user_id.contains(SET_ASIDE, autoescape=True))
@@ -84,7 +81,6 @@ def _value(text: str | None, location: ValueLocation, cipher: Cipher) -> Any:  #
 
 
 def _format_value(name: str, value: Any) -> Any:  # noqa: ANN401 - a column's value
-    """Format a valid time; return everything else unchanged."""
     if name not in TIMES:
         return value
     try:

@@ -1,9 +1,7 @@
-"""Sessions that have not changed for longer than their survey retains them, found and erased in small transactions.
+"""Sessions past their survey's retention, found and erased in small transactions.
 
-Expiry is no change: retention counts from the participant's last activity. A session with very many events is erased in
-several transactions, so that none delays a turn for long: :func:`blank` makes it unreadable, so that a returning
-participant starts anew; :func:`trim_history` erases events; then the session goes. Every function takes a connection
-whose transaction its caller owns.
+Retention counts from the last activity, not from expiry. So that none delays turns, a session with very many events is
+first made unreadable (:func:`blank`), and a returning participant starts anew; then :func:`trim_history` erases events.
 """
 
 import secrets
@@ -22,10 +20,10 @@ from .keyset import after_key, any_of, of_session
 from .tables import session_history, sessions
 
 Cutoffs = Mapping[str, int]
-"""By survey, the time, microseconds since 1970 UTC; sessions unchanged since then are stale."""
+"""By survey; sessions unchanged since are stale."""
 
 BLANKED_ANSWERS = "~erased~"
-"""Answers of a session being erased: no JSON, which makes it unreadable."""
+"""No JSON, hence unreadable: the session is being erased."""
 
 
 class StaleSession(NamedTuple):
@@ -41,7 +39,7 @@ class StaleSession(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """Sessions in key order: their number, the last key, and the stale ones."""
+    """Number of sessions, the last key, and the stale ones."""
 
     size: int
     last: SessionKey | None
@@ -60,7 +58,7 @@ def scan(connection: Connection, after: SessionKey | None, cutoffs: Cutoffs, lim
 
 
 def blank(connection: Connection, session: StaleSession, cutoffs: Cutoffs) -> bool:
-    """Remove the answers of a session that is still stale and unchanged; return whether it was."""
+    """Remove a session's answers if it is still stale; return whether it was."""
     if not _still_stale(connection, [session], cutoffs):
         return False
     values = {"answers": BLANKED_ANSWERS, "step_history": "[]", "drafts": None, "session_data": None}
@@ -69,7 +67,7 @@ def blank(connection: Connection, session: StaleSession, cutoffs: Cutoffs) -> bo
 
 
 def trim_history(connection: Connection, session: StaleSession, cutoffs: Cutoffs, limit: int) -> bool:
-    """Erase the oldest events of a blanked session; return whether more than ``limit`` may be left."""
+    """Erase a blanked session's oldest events; return whether more may be left."""
     stale = _still_stale(connection, [session], cutoffs)
     if not (stale and stale[0].is_blanked):
         return False
@@ -83,14 +81,10 @@ def trim_history(connection: Connection, session: StaleSession, cutoffs: Cutoffs
 
 
 class Purge:
-    """The erasure of stale sessions: work for ``SessionStore.run_transaction``; can be retried.
+    """The erasure of stale sessions: retryable work for ``SessionStore.run_transaction``.
 
-    Each is checked again under its lock: a session that was answered stays, and so does one whose version differs from
-    when it was found (and perhaps archived).
-
-    Args:
-        at: microseconds since 1970 UTC, for the erasures and the audit log.
-        actor: for the audit log.
+    Checked again under its lock, a session stays if it was answered, or changed since it was found (and perhaps
+    archived).
     """
 
     def __init__(self, stale: Sequence[StaleSession], cutoffs: Cutoffs, *, at: int, actor: str) -> None:
@@ -102,7 +96,7 @@ class Purge:
         self._attempted: set[SessionKey] = set()
 
     def __call__(self, connection: Connection) -> list[SessionKey]:
-        """Erase; return the keys erased by this attempt, or by an earlier one whose outcome was unknown."""
+        """Return the keys erased by this attempt, or by an earlier one with unknown outcome."""
         locked = _lock(connection, self._stale)
         old = sorted(session.key for session in _still_stale(connection, self._stale, self._cutoffs))
         for key in old:
@@ -124,15 +118,13 @@ class Purge:
 
 
 def _lock(connection: Connection, stale: Sequence[StaleSession]) -> set[SessionKey]:
-    """Return the sessions that exist, locked until the transaction ends."""
     query = select(sessions.c.survey_id, sessions.c.user_id).where(any_of(sessions, (session.key for session in stale)))
     rows = connection.execute(query.order_by(sessions.c.user_id, sessions.c.survey_id).with_for_update())
     return {SessionKey(row.survey_id, row.user_id) for row in rows}
 
 
 def _still_stale(connection: Connection, stale: Sequence[StaleSession], cutoffs: Cutoffs) -> list[StaleSession]:
-    """Return, locked, the sessions that are still stale and unchanged."""
-    # Read again after locking: the snapshot of a read that waited for a lock is older than the wait.
+    # Again: the snapshot of a read that waited for a lock is older.
     _lock(connection, stale)
     versions = {session.key: session.version for session in stale}
     rows = connection.execute(_query(cutoffs).where(any_of(sessions, versions)))
@@ -151,10 +143,10 @@ def _stale_session(row: Any) -> StaleSession:  # noqa: ANN401 - a row
 
 
 def _is_stale(cutoffs: Cutoffs) -> ColumnElement[int]:
-    """Return SQL for 1 if a session is stale or its erasure has begun, 0 if not or if its time is unknown."""
-    # Compared by the database: SQLAlchemy can't read a time edited by hand, and would fail for all sessions.
+    """Return SQL for 1 if stale or being erased, 0 if not or if its time is unknown."""
+    # SQLAlchemy would fail for all sessions on a time edited by hand.
     changed_at = _changed_at()
-    # A blanked session was stale; the events that show it may have been erased.
+    # It was stale; the events that showed it may be erased.
     is_blanked = sessions.c.answers == BLANKED_ANSWERS
     is_stale = (
         and_(sessions.c.survey_id == survey, or_(is_blanked, changed_at < to_datetime(at)))
@@ -164,7 +156,7 @@ def _is_stale(cutoffs: Cutoffs) -> ColumnElement[int]:
 
 
 def _changed_at() -> ColumnElement[Any]:
-    """Return SQL for the participant's last activity: for an expired session, the event before the expiry."""
+    """Return SQL for the last activity: for an expired session, the event before the expiry."""
     event = session_history.c
     own = func.coalesce(sessions.c.updated_at, sessions.c.created_at)
     last = (

@@ -1,7 +1,6 @@
 """Which database errors are transient, and retries of transactions.
 
-The codes are from the databases' manuals: PostgreSQL's appendix A, MariaDB's and MySQL's error references,
-sqlite.org/rescode.html.
+Codes: PostgreSQL's appendix A, MariaDB's and MySQL's error references, sqlite.org/rescode.html.
 
 ===================== ============================== ================================ ==================
 retry                 PostgreSQL (SQLSTATE)          MariaDB, MySQL (number)          SQLite
@@ -20,8 +19,7 @@ is repaired           and all else                                              
 never: invalid data   22*, 23*, 54*                  1366, 1406, 1153, 1292, 4025 ... CONSTRAINT, TOOBIG
 ===================== ============================== ================================ ==================
 
-A commit with unknown outcome can be retried because message ids are unique: what was committed is found and not applied
-again. Nothing waits inside a transaction: each attempt begins its own.
+A commit with unknown outcome can be retried because message ids are unique. Each attempt begins its own transaction.
 """
 
 from collections.abc import Callable
@@ -44,20 +42,20 @@ MYSQL_RETRY = frozenset({1213, 1205, 1020})
 MYSQL_NEW_CONNECTION = frozenset({2006, 2013, 2002, 2003, 1927, 4031, 1047, 1053, 1040, 1290, 1792, 1836})
 SQLITE_BUSY = ("database is locked", "database table is locked")
 NO_ANSWER = "no answer within"
-"""Start of the message of ``postgresql.Connection`` after its response timeout."""
+"""Start of ``postgresql.Connection``'s timeout message."""
 
 POSTGRESQL_DATA_CLASSES = ("22", "23", "54")
 MYSQL_DATA = frozenset({1153, 1292, 1366, 1406, 4025})
 _DATA_ERRORS = frozenset({"DataError", "IntegrityError"})
-"""The drivers' classes (PEP 249); MySQL's numbers above come in others too."""
+"""PEP 249's classes; MySQL's numbers above come in others too."""
 
-# Another server just began the session or applied the message. The retry reads the row and returns its result. A
-# duplicate for another reason costs two more attempts; then the writer bisects the batch to find its turn.
+# Another server just began the session or applied the message; the retry reads the row. Any other duplicate makes the
+# writer bisect.
 DUPLICATE_KEY_CODES = ("23505", 1062, "UNIQUE constraint failed")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether the same transaction may succeed in a retry."""
+    """Return whether a retry of the transaction may succeed."""
     if not isinstance(error, DBAPIError):
         return False
     code = _code(error)
@@ -71,7 +69,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def wants_new_connection(error: DBAPIError) -> bool:
-    """Return whether the connection is lost, or its server does not accept writes now."""
+    """Return whether the connection is lost, or accepts no writes now."""
     if error.connection_invalidated:
         return True
     code = _code(error)
@@ -81,7 +79,7 @@ def wants_new_connection(error: DBAPIError) -> bool:
 
 
 def with_retries(settings: Settings, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return ``work(...)``; retry transient errors, up to ``retry_attempts`` attempts in all.
+    """Retry transient errors, ``retry_attempts`` attempts in all.
 
     Raises:
         the last error.
@@ -89,7 +87,7 @@ def with_retries(settings: Settings, work: Callable[P, T], *args: P.args, **kwar
     try:
         return work(*args, **kwargs)
     except DBAPIError as error:
-        # Tenacity costs 20 us: only paid after a failure.
+        # Tenacity costs 20 us, so only after a failure.
         if settings.retry_attempts == 1 or not is_transient(error):
             raise
         first = error
@@ -97,11 +95,11 @@ def with_retries(settings: Settings, work: Callable[P, T], *args: P.args, **kwar
 
 
 class LockTimedOut(SQLAlchemyError):
-    """A transaction timed out waiting for a lock or a response, and should not be retried at once."""
+    """A transaction timed out waiting; not to be retried at once."""
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:
-    """Return whether the transaction timed out waiting for a lock or a response."""
+    """Return whether the wait for a lock or a response timed out."""
     code = _code(error)
     if code in {"55P03", 1205} or (isinstance(code, str) and code.startswith(SQLITE_BUSY)):
         return True
@@ -117,7 +115,7 @@ def is_duplicate_key(error: BaseException) -> bool:
 
 
 def is_data_error(error: BaseException) -> bool:
-    """Return whether the database rejects the values themselves, so that no retry can succeed."""
+    """Return whether the values themselves are rejected: no retry can succeed."""
     if not isinstance(error, DBAPIError):
         return False
     kinds = {kind.__name__ for kind in type(error.orig).__mro__}
@@ -130,8 +128,7 @@ def is_data_error(error: BaseException) -> bool:
 def translate_error(error: SQLAlchemyError) -> DatabaseUnavailable | DatabaseRefused:
     """Return the StepkeepError for a database error, without its text, which can contain answers.
 
-    Everything but invalid data counts as unavailable, also a full disk or a missing table: clients then keep their
-    answers until it is repaired.
+    All but invalid data is unavailable, even a full disk: clients then keep their answers.
     """
     kind = DatabaseRefused if is_data_error(error) and not is_duplicate_key(error) else DatabaseUnavailable
     failure = kind(type(getattr(error, "orig", None) or error).__name__)
@@ -143,12 +140,12 @@ def error_summary(error: SQLAlchemyError) -> str:
     """Return the error's type and code, for the log."""
     code = _code(error) if isinstance(error, DBAPIError) else None
     name = type(getattr(error, "orig", None) or error).__name__
-    # SQLite's text instead of a code names tables and columns, never values.
+    # SQLite's text names tables and columns, never values.
     return name if code is None else f"{name} ({code})"
 
 
 class _Second(Generic[P, T]):
-    """Passes the first failure to the policy as its first attempt, so that it waits before the second."""
+    """Passes on the first failure, so that the policy waits before the second attempt."""
 
     def __init__(self, first: DBAPIError, work: Callable[P, T]) -> None:
         self._first: DBAPIError | None = first
@@ -172,7 +169,6 @@ def _policy(settings: Settings) -> Retrying:
 
 
 def _count_retry(state: RetryCallState) -> None:
-    """Count a retry."""
     error = None if state.outcome is None else state.outcome.exception()
     if isinstance(error, DBAPIError):
         reason = "connection" if wants_new_connection(error) else "double_key" if is_duplicate_key(error) else "lock"

@@ -1,8 +1,4 @@
-"""Rows of sessions and events: their columns in one order, and the conversion to and from values.
-
-The same for all databases except for times, which each driver takes in its own form (``to_time``). Answers are
-encrypted and decrypted here.
-"""
+"""Rows of sessions and events, and their conversion, with encryption, to and from values."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,11 +13,11 @@ from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Ciph
 from .tables import session_history, sessions
 
 FINGERPRINT = "fingerprint"
-"""Name of the command's fingerprint in the ``data`` of its event."""
+"""Key in the ``data`` of a command's event."""
 
 Row = tuple[Any, ...]
 ToTime = Callable[[int], object]
-"""Converts microseconds since 1970 UTC to the form in which the driver takes times."""
+"""Converts microseconds since 1970 UTC for the driver."""
 
 _READ = (
     "user_id",
@@ -61,13 +57,12 @@ STATE_COLUMNS = tuple(sessions.c[name] for name in _READ)
 KEY_COLUMNS = (sessions.c.user_id, sessions.c.survey_id)
 
 UPDATE_COLUMNS = tuple(sessions.c[name] for name in _CHANGED)
-"""Columns of :func:`changed_row`, before those of the key."""
+"""Columns of :func:`changed_row`, before the key's."""
 
 INSERT_COLUMNS = (*KEY_COLUMNS, *UPDATE_COLUMNS[:3], sessions.c.created_at, *UPDATE_COLUMNS[3:])
 """Columns of :func:`new_row`."""
 
 EVENT_COLUMNS = tuple(session_history.c[name] for name in _EVENT)
-"""Columns of :func:`event_row`."""
 
 RECORD_COLUMNS = tuple(session_history.c[name] for name in ("version", "action", "timestamp", "step", "answer", "data"))
 """Columns of :func:`parse_record`."""
@@ -81,14 +76,14 @@ MESSAGE_COLUMNS = tuple(session_history.c[name] for name in ("user_id", "survey_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
-    """One event in a session's history."""
+    """One event."""
 
     version: int
     message_id: str | None
     record: Record
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the event as the interfaces show it (docs/protocol.md)."""
+        """Return the event as interfaces show it (docs/protocol.md)."""
         return {
             "version": self.version,
             "action": self.record.action,
@@ -101,7 +96,7 @@ class HistoryEntry:
 
 
 class KnownMessage(NamedTuple):
-    """The event of a message id, and its fingerprint unless its key is missing."""
+    """A message id's event; no fingerprint if its key is missing."""
 
     version: int
     fingerprint: str | None
@@ -109,18 +104,17 @@ class KnownMessage(NamedTuple):
 
 
 class RowFormat(NamedTuple):
-    """How rows are written: the driver's form of times, and the cipher of answers."""
+    """The driver's form of times, and the cipher of answers."""
 
     to_time: ToTime
     cipher: Cipher = PLAIN
 
 
 StoredSession = SessionState | SessionUnreadable | MissingKey
-"""A session, or why it can't be read: it is corrupt, or a key is missing."""
 
 StoredSessions = Mapping[SessionKey, StoredSession]
 FoundSessions = Mapping[SessionKey, Row | SessionState]
-"""Sessions as rows of STATE_COLUMNS or from a cache."""
+"""Rows of STATE_COLUMNS, or cached."""
 
 WrittenSessions = Mapping[SessionKey, SessionState | None]
 
@@ -136,7 +130,7 @@ def parse_states(read: Iterable[Row], cipher: Cipher) -> dict[SessionKey, Stored
 
 
 def parse_state(row: Row, cipher: Cipher = PLAIN) -> StoredSession:
-    """Parse a row of STATE_COLUMNS; return why it can't be read as a value."""
+    """Parse STATE_COLUMNS; return, not raise, why they can't be read."""
     try:
         return _state_of(row, cipher)
     except MissingKey as missing_key:
@@ -146,12 +140,12 @@ def parse_state(row: Row, cipher: Cipher = PLAIN) -> StoredSession:
 
 
 def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, row_format: RowFormat) -> Row:
-    """Return the values of an update: UPDATE_COLUMNS, then KEY_COLUMNS."""
+    """Return UPDATE_COLUMNS, then KEY_COLUMNS."""
     to_time, cipher = row_format
     answers = dumps(state.answers)
     data = None if state.session_data is None else dumps(state.session_data)
     drafts = dumps(state.drafts) if state.drafts else None
-    if cipher.is_on:  # one check a row is all that a turn without encryption pays
+    if cipher.is_on:  # the only cost without encryption
         answers = cipher.encrypt(answers, (ANSWERS, *key))
         data = None if data is None else cipher.encrypt(data, (SESSION_DATA, *key))
         drafts = None if drafts is None else cipher.encrypt(drafts, (DRAFTS, *key))
@@ -174,12 +168,12 @@ def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, ro
 
 
 def new_row(row: Row, started_at: object) -> Row:
-    """Return the values of an insert, INSERT_COLUMNS, from a :func:`changed_row`."""
+    """Return INSERT_COLUMNS from a :func:`changed_row`."""
     return (*row[-2:], *row[:3], started_at, *row[3:-2])
 
 
 def text_length(row: Row) -> int:
-    """Return the length of the unbounded values in a :func:`changed_row`."""
+    """Return the length of a :func:`changed_row`'s unbounded values."""
     return len(row[1]) + len(row[5] or "") + len(row[9] or "")
 
 
@@ -191,7 +185,7 @@ def event_row(
     fingerprint: str | None,
     row_format: RowFormat,
 ) -> Row:
-    """Return the values of an event's insert: EVENT_COLUMNS."""
+    """Return EVENT_COLUMNS of an event."""
     to_time, cipher = row_format
     action, at, step, answer, data = to_record(event)
     if fingerprint is not None:
@@ -223,16 +217,16 @@ def parse_known_message(row: Row, cipher: Cipher = PLAIN) -> tuple[tuple[Session
         fingerprint = loads(text).get(FINGERPRINT)
     except MissingKey as error:
         missing_key = error
-    except (ValueError, AttributeError):  # a corrupt row: the message is known all the same
+    except (ValueError, AttributeError):  # corrupt: the message is known all the same
         pass
     return (SessionKey(survey_id, user_id), message_id), KnownMessage(version, fingerprint, missing_key)
 
 
 def parse_record(row: Row, key: SessionKey, cipher: Cipher) -> Record:
-    """Parse a row of RECORD_COLUMNS of this session.
+    """Parse RECORD_COLUMNS.
 
     Raises:
-        MissingKey: it is encrypted with a key that is not configured.
+        MissingKey: its key is not configured.
         ValueError: it can't be read.
     """
     version, action, at, step, answer, data = row
@@ -242,7 +236,7 @@ def parse_record(row: Row, key: SessionKey, cipher: Cipher) -> Record:
 
 
 def parse_entry(row: Row, key: SessionKey, cipher: Cipher) -> HistoryEntry:
-    """Parse a row of ENTRY_COLUMNS of this session; raises as :func:`parse_record`."""
+    """Parse ENTRY_COLUMNS; raises as :func:`parse_record`."""
     message_id, version, *_ = row
     record = parse_record(row[1:], key, cipher)
     data = {name: value for name, value in record.data.items() if name != FINGERPRINT}
@@ -250,7 +244,7 @@ def parse_entry(row: Row, key: SessionKey, cipher: Cipher) -> HistoryEntry:
 
 
 def parse_events(entries: Iterable[HistoryEntry]) -> Iterator[AnyEvent]:
-    """Yield the events of entries; raises UnknownEvent for an unknown type."""
+    """Yield the entries' events; raises UnknownEvent."""
     for entry in entries:
         yield from_record(entry.record)
 
@@ -261,7 +255,7 @@ def dumps(value: object) -> str:
 
 
 def loads(text: str) -> Any:  # noqa: ANN401 - JSON is decoded here
-    """Parse JSON written by :func:`dumps`."""
+    """Parse JSON of :func:`dumps`."""
     return orjson.loads(text)
 
 

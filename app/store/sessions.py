@@ -1,10 +1,7 @@
 """Rows of sessions: by key, in filtered pages, and counted.
 
-Every function takes a connection whose transaction its caller owns.
-
-A page of :func:`read_page` holds what matches the filters among the next SCAN_LIMIT sessions (ordered by change:
-events). So rare filters need no index, which every turn would pay for, and no request occupies the database for long.
-A page may hold fewer sessions than the limit, even none, and still have a cursor that leads on.
+A page holds the matches among SCAN_LIMIT sessions (by change: events), perhaps none: filters need no index, which every
+turn would pay for, and no request takes long.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,23 +19,23 @@ from .rows import STATE_COLUMNS, StoredSessions, parse_states
 from .tables import session_history, sessions
 
 SCAN_LIMIT = 5000
-"""Most sessions, or events, examined for one page: about 5 ms on SQLite."""
+"""Examined for one page: about 5 ms on SQLite."""
 
 _AFTER_ALL = "\U0010ffff"
-"""Sorts after every other character, byte by byte in UTF-8."""
+"""Sorts after all other characters in UTF-8."""
 
 
 class Cursor(NamedTuple):
-    """Where a page ended: at a session's key or, ordered by change, at an event."""
+    """Where a page ended: at a key or, ordered by change, an event."""
 
     user_id: str = ""
     survey_id: str = ""
     event: tuple[int, int] | None = None
-    """The event's time, microseconds since 1970 UTC, and its id."""
+    """Time and id."""
 
 
 class Page(NamedTuple):
-    """Keys of sessions in order, and the cursor of the next page; None after the last one."""
+    """Keys in order, and the next cursor, if any."""
 
     keys: list[SessionKey]
     following: Cursor | None
@@ -46,11 +43,7 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyCount:
-    """A survey's sessions by status, without those set aside.
-
-    Attributes:
-        changed_at: when one of them changed last, microseconds since 1970 UTC; None if unknown.
-    """
+    """A survey's sessions by status, without those set aside; ``changed_at`` is their last change."""
 
     survey_id: str
     in_progress: int
@@ -60,7 +53,7 @@ class SurveyCount:
 
 
 def read_states(connection: Connection, keys: Sequence[SessionKey], *, cipher: Cipher, locked: bool) -> StoredSessions:
-    """Return the sessions that exist; ``locked`` locks them until the transaction ends."""
+    """Return the existing sessions; ``locked`` until the transaction ends."""
     query = select(*STATE_COLUMNS).where(any_of(sessions, keys)).order_by(sessions.c.user_id, sessions.c.survey_id)
     if locked:
         query = query.with_for_update()
@@ -68,13 +61,13 @@ def read_states(connection: Connection, keys: Sequence[SessionKey], *, cipher: C
 
 
 def read_versions(connection: Connection, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
-    """Return the versions of the sessions that exist."""
+    """Return the existing sessions' versions."""
     users: dict[str, list[str]] = {}
     for key in keys:
         users.setdefault(key.survey_id, []).append(key.user_id)
     mark = "?" if connection.dialect.name == "sqlite" else "%s"
     versions: dict[SessionKey, int] = {}
-    # On the driver itself: through Core, reading 10,000 versions takes twice as long.
+    # On the driver itself: Core takes twice as long.
     for survey_id, user_ids in users.items():
         marks = ", ".join([mark] * len(user_ids))
         query = f"SELECT user_id, version FROM sessions WHERE survey_id = {mark} AND user_id IN ({marks})"  # noqa: S608 - marks only
@@ -84,7 +77,7 @@ def read_versions(connection: Connection, keys: Sequence[SessionKey]) -> dict[Se
 
 
 def read_keys(connection: Connection, after: SessionKey | None, limit: int) -> list[SessionKey]:
-    """Return the next keys of all sessions, in order."""
+    """Return the next keys, in order."""
     column = sessions.c
     query = select(column.survey_id, column.user_id).order_by(column.user_id, column.survey_id).limit(limit)
     if after is not None:
@@ -93,7 +86,7 @@ def read_keys(connection: Connection, after: SessionKey | None, limit: int) -> l
 
 
 def read_keys_of_user(connection: Connection, user_id: str, limit: int) -> list[SessionKey]:
-    """Return the keys of a participant's sessions."""
+    """Return a participant's keys."""
     column = sessions.c
     query = select(column.survey_id, column.user_id).where(column.user_id == user_id)
     return [SessionKey(*row) for row in connection.execute(query.order_by(column.survey_id).limit(limit))]
@@ -110,12 +103,11 @@ def read_page(
 ) -> Page:
     """Return the next sessions, ordered by key or, with ``updated_since``, by last change.
 
-    An event's time is when its command arrived, shortly before the commit. A caller that polls for changes should
-    therefore start some seconds (STEPKEEP_QUEUE_TIMEOUT_S at most) before its last poll and expect duplicates.
+    An event's time is before its commit: poll from some seconds (STEPKEEP_QUEUE_TIMEOUT_S at most) before the last
+    poll, and expect duplicates.
 
     Args:
-        filters: values of columns; ``status`` is the status at the time ``at``, and ``user_id_prefix`` limits the
-            scan to one range of the key.
+        filters: values of columns; ``status`` counts at ``at``; ``user_id_prefix`` limits the scan.
 
     Raises:
         InvalidInput: the cursor belongs to the other order.
@@ -127,7 +119,7 @@ def read_page(
     if by_key:
         filters.pop("user_id_prefix", None)
     scanned = _sessions_after(after, prefix) if updated_since is None else _events_after(updated_since, after)
-    # The end of the window first, then the matches up to it: concurrent changes do not move the window.
+    # The window's end first: concurrent changes do not move it.
     end = connection.execute(scanned.limit(1).offset(SCAN_LIMIT - 1)).first() if filters or not by_key else None
     window = (scanned if end is None else scanned.where(_up_to(end, by_key=by_key))).order_by(None).subquery()
     if by_key:
@@ -142,7 +134,7 @@ def read_page(
 
 
 def count_sessions(connection: Connection, survey_id: str | None = None) -> int:
-    """Return the number of sessions, those set aside included, of one survey or of all."""
+    """Return the number of sessions, those set aside included."""
     query = select(func.count()).select_from(sessions)
     if survey_id is not None:
         query = query.where(sessions.c.survey_id == survey_id)
@@ -150,13 +142,9 @@ def count_sessions(connection: Connection, survey_id: str | None = None) -> int:
 
 
 def count_by_survey(connection: Connection, at: int) -> list[SurveyCount]:
-    """Return the counts of all surveys that have sessions, by id.
+    """Return all surveys' counts at a time, by id.
 
-    Reads the whole table, about half a second per million sessions on SQLite, and nothing is cached: for people,
-    not for polling.
-
-    Args:
-        at: the time for which the status counts, microseconds since 1970 UTC.
+    Reads the whole table, half a second per million sessions on SQLite: not for polling.
     """
     column = sessions.c
     query = select(
@@ -182,7 +170,7 @@ def count_by_survey(connection: Connection, at: int) -> list[SurveyCount]:
 
 
 def has_status(source: FromClause, status: str, at: int) -> ColumnElement[bool]:
-    """Return the condition of a status at a time: past its deadline, a session is expired before its row says so."""
+    """Return the condition of a status: past its deadline, a session is expired before its row says so."""
     column = source.c
     is_overdue = and_(
         column.status == "in_progress", column.expires_at.is_not(None), column.expires_at <= to_datetime(at)
@@ -220,7 +208,7 @@ def _up_to(end: Any, *, by_key: bool) -> ColumnElement[bool]:  # noqa: ANN401 - 
 
 
 def _last_events(window: Subquery) -> Select[Any]:
-    """Select the events that are their session's last, so that each session appears once, at its last change."""
+    """Select each session's last event, so that it appears once."""
     same = and_(window.c.user_id == sessions.c.user_id, window.c.survey_id == sessions.c.survey_id)
     return select(window).join(sessions, and_(same, window.c.version == sessions.c.version))
 
@@ -238,7 +226,7 @@ def _condition(source: FromClause, name: str, value: object, at: int) -> ColumnE
 
 
 def _begins_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
-    # A range instead of LIKE: keys are compared byte by byte, and an index can serve it.
+    # A range: compared byte by byte, and served by an index.
     return and_(column >= prefix, column < prefix + _AFTER_ALL)
 
 

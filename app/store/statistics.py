@@ -1,8 +1,7 @@
-"""Rows and events of a survey's sessions, chunk by chunk, in a compact form for analytics.
+"""A survey's sessions and events, chunk by chunk, in a compact form for analytics.
 
-Of an event only version, action, step and time are read, none of which is ever encrypted. The database joins the events
-of a session into three texts, which takes a third of the time of a row an event. Times are fixed-width texts, so that
-NumPy parses them all at once. Every function takes a connection whose transaction its caller owns.
+No column read is encrypted. The database joins a session's events into three texts, a third of the time of a row an
+event; NumPy parses fixed-width times at once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,23 +21,21 @@ from .tables import session_history, sessions
 
 CODES = 16
 ACTIONS = ("started", "restarted", "answered", "went_back", "went_to", "saved", "drafted", "mode_set")
-"""Actions of participants; an action's code is its position."""
+"""An action's code is its position."""
 
 OTHER = CODES - 1
-"""Code of all other actions."""
 
 _CODES = {action: code for code, action in sorted(enumerate(ACTIONS), key=lambda one: one[1] != "answered")}
 """The most frequent first: the database compares in order."""
 
 LONGEST_TEXT = 256 * 1024 * 1024
-"""Bytes of a session's text on MariaDB, whose default of 1 MiB truncates."""
+"""Bytes of a session; MariaDB's default, 1 MiB, truncates."""
 
 
 TIME_WIDTH = 26
-"""Characters of a time, ``2026-11-24 16:00:00.123456``, padded with spaces."""
+"""As ``2026-11-24 16:00:00.123456``, padded with spaces."""
 
 NO_TIME = -(2**62)
-"""Stands for an unknown time."""
 
 _HYPHENS = [4, 7]
 _POINT = 19
@@ -47,18 +44,17 @@ _DIGITS = [0, 1, 2, 3, 5, 6, 8, 9, *_MAY_BE_BLANK]
 
 
 SESSIONS_A_ROW = 50
-"""Sessions that SQLite packs into one row: at most 50 MB."""
+"""At most 50 MB."""
 
 
 class EventColumns(NamedTuple):
-    """Events grouped by session, in no order within a session.
+    """Events by session, unordered within.
 
     Attributes:
-        user_ids: the sessions with events.
-        counts: number of events of each.
-        codes: version * CODES + code of the action, separated by commas.
-        steps: JSON strings or ``null``, separated by commas.
-        times: TIME_WIDTH characters each, see :func:`parse_times`.
+        counts: events of each session.
+        codes: version * CODES + code of the action, comma-separated.
+        steps: JSON strings or ``null``, comma-separated.
+        times: TIME_WIDTH characters each.
     """
 
     user_ids: Sequence[str]
@@ -69,7 +65,7 @@ class EventColumns(NamedTuple):
 
 
 class SessionRow(NamedTuple):
-    """The columns of a session that analytics reads; times in microseconds since 1970 UTC."""
+    """A session's columns for analytics."""
 
     user_id: str
     version: int
@@ -85,7 +81,7 @@ class SessionRow(NamedTuple):
 
 
 class cast_text(GenericFunction[str]):  # noqa: N801 - named as an SQL function
-    """Cast a number to text, where the database needs it."""
+    """Cast a number to text, where needed."""
 
     type = String()
     inherit_cache = True
@@ -93,7 +89,7 @@ class cast_text(GenericFunction[str]):  # noqa: N801 - named as an SQL function
 
 
 class padded_time(GenericFunction[str]):  # noqa: N801 - named as an SQL function
-    """Format a time as text of TIME_WIDTH characters; spaces for NULL."""
+    """Format as TIME_WIDTH characters; spaces for NULL."""
 
     type = String()
     inherit_cache = True
@@ -109,7 +105,7 @@ class json_quote(GenericFunction[str]):  # noqa: N801 - named as an SQL function
 
 
 class string_agg(GenericFunction[str]):  # noqa: N801 - named as an SQL function
-    """Join the texts of a group with a literal separator."""
+    """Join a group's texts."""
 
     type = String()
     inherit_cache = True
@@ -117,7 +113,7 @@ class string_agg(GenericFunction[str]):  # noqa: N801 - named as an SQL function
 
 
 def read_sessions(connection: Connection, survey_id: str, after: str | None, limit: int) -> list[SessionRow]:
-    """Return the next sessions of the survey by user id, those set aside included."""
+    """Return the next sessions by user id, those set aside included."""
     column = sessions.c
     query = select(
         column.user_id,
@@ -146,10 +142,10 @@ def read_sessions(connection: Connection, survey_id: str, after: str | None, lim
 def read_event_columns(
     connection: Connection, survey_id: str, first: str, last: str, only: Sequence[str] | None = None
 ) -> EventColumns:
-    """Return the events of the survey's sessions from one user id to another, both included, in memory at once.
+    """Return the events of ``first`` to ``last``, both included, in memory at once.
 
     Args:
-        only: limits them to these user ids, where those are few; None for all.
+        only: these user ids, if few; None for all.
     """
     if connection.dialect.name in {"mysql", "mariadb"}:
         connection.execute(text(f"SET SESSION group_concat_max_len = {LONGEST_TEXT}"))
@@ -177,7 +173,6 @@ def read_event_columns(
 
 
 def _read_packed(connection: Connection, query: Select[Any]) -> EventColumns:
-    """Return the query's rows, joined by SQLite; see :func:`_rows`."""
     result = query.subquery().c
     ids, counts = func.json_group_array(result.user_id), func.json_group_array(result.count)
     row = connection.execute(
@@ -187,24 +182,24 @@ def _read_packed(connection: Connection, query: Select[Any]) -> EventColumns:
 
 
 def _rows(connection: Connection, query: Select[Any]) -> Iterable[Sequence[Any]]:
-    """Return the rows of a query; SQLite packs SESSIONS_A_ROW of them into one JSON text.
+    """Return a query's rows; SQLite packs SESSIONS_A_ROW of them into one.
 
-    Its driver releases the interpreter's lock for each row, and another busy thread then holds it for 5 ms.
+    Its driver releases the interpreter's lock for each row, which another busy thread then holds for 5 ms.
     """
     if connection.dialect.name != "sqlite":
         return connection.execute(query).all()
-    rows = query.subquery()  # numbered outside the limit; inside, all rows would be
+    rows = query.subquery()  # outside the limit; inside, all rows would be numbered
     *columns, number = select(*rows.c, func.row_number().over().label("number")).subquery().c
     packed = select(func.json_group_array(func.json_array(*columns))).group_by(number // SESSIONS_A_ROW)
     return chain.from_iterable(map(orjson.loads, connection.execute(packed).scalars().all()))
 
 
 def parse_times(times: str) -> NDArray[np.int64]:
-    """Parse times of TIME_WIDTH characters each into microseconds since 1970 UTC, NO_TIME for invalid ones.
+    """Parse TIME_WIDTH characters each; NO_TIME if invalid.
 
-    Not with NumPy's cast: version 2.4 crashes on texts that seem to have a time zone.
+    NumPy 2.4's cast crashes on texts that seem to have a time zone.
     """
-    # A row edited by hand may contain any text; non-ASCII is not a time.
+    # A row edited by hand may contain any text.
     letters = np.frombuffer(times.encode("ascii", "replace"), dtype=np.uint8).reshape(-1, TIME_WIDTH)
     digits = np.ascontiguousarray(letters.T).astype(np.int32) - ord("0")
     is_blank = digits == ord(" ") - ord("0")
@@ -261,7 +256,7 @@ def _as_text_on_postgresql(element: cast_text, compiler: SQLCompiler, **options:
 
 @compiles(json_quote, "sqlite")
 def _quote_on_sqlite(element: json_quote, compiler: SQLCompiler, **options: object) -> str:
-    # A row edited by hand may contain a number in a text column.
+    # A row edited by hand may contain a number.
     return f"json_quote(CAST({compiler.process(element.clauses, **options)} AS TEXT))"
 
 

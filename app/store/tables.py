@@ -1,7 +1,6 @@
 """The Core tables at the newest revision.
 
-JSON is stored as text (``core/strict_json.py``), which keeps key order and exact numbers, and corrupt old rows for
-support. Times are naive UTC with microseconds.
+JSON is text, to keep key order, exact numbers and corrupt old rows. Times are naive UTC.
 """
 
 from typing import Any, cast
@@ -34,13 +33,13 @@ metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
 class Key(TypeDecorator[str]):
-    """A short text compared byte by byte, so that Bob, bob and "Bob " differ."""
+    """A text compared byte by byte: Bob, bob and "Bob " differ."""
 
     impl = String
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:  # noqa: ANN401 - SQLAlchemy's own type here
-        """Return the type with each database's exact collation; SQLite's default (BINARY) is exact."""
+        """Return each database's exact collation; SQLite's default is exact."""
         length = cast("String", self.impl_instance).length
         if dialect.name in {"mysql", "mariadb"}:
             exact = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
@@ -91,9 +90,9 @@ session_history = Table(
     ForeignKeyConstraint(
         ["user_id", "survey_id"], ["sessions.user_id", "sessions.survey_id"], name="fk_session_history_user_id"
     ),
-    # Unique indexes, not constraints: SQLite adds them without rebuilding the table.
+    # Indexes, not constraints: SQLite adds them without rebuilding the table.
     Index("uq_session_history_version", "user_id", "survey_id", "version", unique=True),
-    # The message id first: Stepkeep's clients begin it with the time, so that new rows append to the index.
+    # The message id first: clients begin it with the time, so rows append.
     Index("uq_session_history_message_id_user_id_survey_id", "message_id", "user_id", "survey_id", unique=True),
     **_OPTIONS,
 )
@@ -151,8 +150,7 @@ erasures = Table(
     Column("salt", Key(32)),
     Column("sessions", Count, nullable=False),
     Column("erased_at", Time, nullable=False),
-    # One row an erasure, even if two processes add it; purges have no hash and stay apart. The hash first, because it
-    # is looked up without the survey.
+    # One row an erasure, even if two processes add it; the hash first, as it is looked up without the survey.
     Index("uq_erasures_user_hash_survey_id_erased_at", "user_hash", "survey_id", "erased_at", unique=True),
     **_OPTIONS,
 )
@@ -209,7 +207,7 @@ webhook_deliveries = Table(
     Column("last_status", Integer),
     Column("last_error", LongText),
     ForeignKeyConstraint(["webhook_id"], ["webhooks.id"]),
-    # The due deliveries of one webhook, without reading those of another that is failing.
+    # A webhook's due deliveries, without reading another's that is failing.
     Index("ix_webhook_deliveries_webhook_id_next_attempt_at", "webhook_id", "next_attempt_at"),
     **_OPTIONS,
 )

@@ -1,4 +1,4 @@
-"""Group commit: the turns of many sessions in one transaction, and the queue for outages."""
+"""Group commit of many sessions' turns, and the queue for outages."""
 
 from .batch import CACHEABLE_LENGTH, Committed, FindSurvey, Rejected, Result, RevisionNotLoaded, Turn
 from .group_commit import Writer

@@ -1,4 +1,4 @@
-"""A batch of turns in one transaction: read and lock their sessions, decide in order, write the events, commit."""
+"""A batch of turns in one transaction: lock and read their sessions, decide in order, write the events."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -33,17 +33,16 @@ from ..survey import (
 )
 
 FindSurvey = Callable[[str, str | None], Survey | None]
-"""Returns a survey by id and revision, None for the newest. Raises RevisionNotLoaded instead of reading the database:
-sessions are locked meanwhile."""
+"""Revision None is the newest. Raises RevisionNotLoaded instead of reading, because sessions are locked."""
 
 CACHEABLE_LENGTH = 8192
-"""Characters of a session's JSON up to which it is cached."""
+"""Characters of JSON."""
 
 Turn = tuple[SessionKey, AnyCommand]
 
 
 class RevisionNotLoaded(Exception):
-    """A session is pinned to a revision that this process has not loaded yet."""
+    """This process has not loaded the session's revision yet."""
 
     def __init__(self, survey_id: str, revision: str) -> None:
         self.survey_id = survey_id
@@ -53,13 +52,13 @@ class RevisionNotLoaded(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """The committed result of a command.
+    """A command's committed result.
 
     Attributes:
-        version: the version that the command created, earlier if ``duplicate``.
-        duplicate: the command had been applied before; nothing changed.
-        state: the current session; shared with the writer, so not to be modified.
-        survey: the definition to which the session is pinned.
+        version: created by the command, earlier if ``duplicate``.
+        duplicate: it had been applied before.
+        state: shared with the writer, not to be modified.
+        survey: the pinned definition.
         event: None if ``duplicate``.
     """
 
@@ -72,7 +71,6 @@ class Committed:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The current session."""
         return Snapshot(key=self.key, state=self.state, survey=self.survey)
 
 
@@ -87,7 +85,6 @@ class Rejected:
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """The current session; None if there is none."""
         return None if self.state is None else Snapshot(key=self.key, state=self.state, survey=self.survey)
 
 
@@ -109,7 +106,7 @@ def commit_batch(
 
 
 def command_fingerprint(command: AnyCommand) -> str:
-    """Return a hash of the command's content, to detect a message id that is reused for another command."""
+    """Return a hash that detects a message id's reuse."""
     kind = type(command)
     content = {name: getattr(command, name) for name in _CONTENT_FIELDS[kind]}
     text = orjson.dumps([kind.__name__, content], option=orjson.OPT_SORT_KEYS)
@@ -124,12 +121,10 @@ _CONTENT_FIELDS = {
 }
 
 _OWNED_EVENTS = (Answered, WentBack, WentTo, ModeSet, Started, Restarted)
-"""Events without lists or objects that the caller could modify after the call."""
+"""Without objects that the caller could modify after the call."""
 
 
 class _Batch:
-    """The turns of one transaction: the sessions read, and the rows to write."""
-
     def __init__(self, statements: TurnStatements, turns: Sequence[Turn], find_survey: FindSurvey) -> None:
         self._statements = statements
         self._find_survey = find_survey

@@ -1,4 +1,4 @@
-"""Metrics of committed batches, recorded a batch at a time."""
+"""Metrics of committed batches."""
 
 from collections.abc import Iterable, Sequence
 from time import monotonic
@@ -10,7 +10,7 @@ from .request import WriteRequest
 
 
 def record(batch: Sequence[WriteRequest], results: Iterable[Result | Exception]) -> None:
-    """Count the results of a batch, and observe how long its requests waited."""
+    """Count a batch's results, and observe its waits."""
     outcomes: dict[tuple[str, str], int] = {}
     events: dict[str, int] = {}
     for result in results:
@@ -30,7 +30,6 @@ def record(batch: Sequence[WriteRequest], results: Iterable[Result | Exception])
 
 
 def _outcome(result: Result | Exception) -> tuple[str, str]:
-    """Return the outcome and the code of a result that changed nothing."""
     if isinstance(result, Committed):
         return "duplicate", ""
     if isinstance(result, Rejected):

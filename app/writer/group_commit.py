@@ -1,11 +1,8 @@
 """Group commit: the commands of many sessions in one transaction, by leader and followers.
 
-A caller that finds the writer idle becomes the leader and commits the queue; the others follow, i.e. wait for it. A
-single caller therefore pays no thread hand-over, and many share one flush. Commands of one session are decided in the
-order in which they were submitted.
-
-Callers that must not wait for a failing database (:meth:`Writer.submit_within`) never lead. If nobody else does, a
-substitute thread leads for them.
+A caller that finds the writer idle commits the queue, without thread hand-over; the others wait, and share its flush. A
+session's commands keep their order. Callers of :meth:`Writer.submit_within` must not wait for a failing database and
+never lead: a substitute thread does.
 """
 
 import logging
@@ -37,17 +34,15 @@ T = TypeVar("T")
 _Transact = Callable[[list[Turn]], list[Result | StepkeepError]]
 
 CONCURRENT_WAKES = 4
-"""Followers being woken at any time; each wakes the next one before it continues. A thousand threads woken at once
-compete for the interpreter's lock, which costs a fifth of the throughput."""
+"""Followers woken at once; each wakes the next. Waking a thousand costs a fifth of the throughput."""
 
 
 class Writer:
     """The only writer of a database in this process. Safe from any thread.
 
     Args:
-        connection: of ``writer_engine``.
-        find_survey: finds the definition to which a session is pinned, without waiting.
-        load_revision: loads a revision that ``find_survey`` did not know (RevisionNotLoaded).
+        find_survey: must not wait.
+        load_revision: loads what ``find_survey`` did not know.
     """
 
     def __init__(
@@ -62,18 +57,17 @@ class Writer:
         self._find_survey = find_survey
         self._load_revision = load_revision
         self._without_retries = settings.model_copy(update={"retry_attempts": 1})
-        # Greenlets (gevent) don't compete for the interpreter's lock: all can be woken at once.
+        # Greenlets don't compete for the interpreter's lock.
         greenlets = threads_are_greenlets()
         self._concurrent_wakes = sys.maxsize if greenlets else CONCURRENT_WAKES
         self._waiter_type: type[Waiter] = GreenletWaiter if greenlets else ThreadWaiter
         self._reset()
 
     def submit(self, key: SessionKey, command: AnyCommand) -> Result:
-        """Commit the command and return its result.
+        """Commit the command.
 
         Raises:
-            DatabaseUnavailable: it was not committed, or the outcome is unknown; a command with a message id can
-                safely be submitted again.
+            DatabaseUnavailable: not committed, or the outcome is unknown; safe to resubmit with a message id.
             MessageIdReused: another command had its message id.
             Overloaded: the queue is full, or the wait was too long; nothing was done.
             SessionUnreadable: the stored session can't be read.
@@ -84,18 +78,16 @@ class Writer:
         """Commit the command as :meth:`submit`, but wait for at most ``within_s``.
 
         Raises:
-            DatabaseUnavailable: also after the timeout; the command may still be committed.
+            DatabaseUnavailable: also after the timeout; it may still be committed.
             MessageIdReused, Overloaded, SessionUnreadable: as :meth:`submit`.
         """
         return self._submit(WriteRequest([(key, command)], may_lead=False, retry_lock_waits=False), within_s)
 
     def submit_many(self, turns: Sequence[Turn], *, retry_lock_waits: bool = True) -> list[Result | Exception]:
-        """Commit commands, ``batch_limit`` at a time, and return their results in order.
-
-        A command that fails does not affect the others; the exception that :meth:`submit` would raise is its result.
+        """Commit commands, ``batch_limit`` at a time; return results, or the exceptions of :meth:`submit`, in order.
 
         Args:
-            retry_lock_waits: whether to retry a transaction that timed out waiting for a lock.
+            retry_lock_waits: whether to retry after a lock timeout.
         """
         results: list[Result | Exception] = []
         for start in range(0, len(turns), self._settings.batch_limit):
@@ -107,7 +99,7 @@ class Writer:
         return results
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction of its own, in queue order, and return its result.
+        """Run ``work`` in a transaction of its own, in queue order.
 
         Raises:
             DatabaseUnavailable, Overloaded: as :meth:`submit`.
@@ -117,7 +109,7 @@ class Writer:
 
     @property
     def waiting_turns(self) -> int:
-        """Commands in the queue; approximate, because it takes no lock."""
+        """Commands in the queue; approximate, without lock."""
         return self._waiting_turns
 
     def close(self) -> None:
@@ -133,7 +125,7 @@ class Writer:
                 self._substitute.release()  # it has nothing to lead, and ends
 
     def after_fork(self) -> None:
-        """Start afresh in a forked child: the queue, its lock and the connection belong to the parent."""
+        """Start afresh in a child: queue, lock and connection belong to the parent."""
         self._connection.after_fork_in_child()
         self._reset()
 
@@ -166,7 +158,7 @@ class Writer:
         return request.results
 
     def _join(self, request: WriteRequest, timeout_s: float, *, is_last: bool) -> float:
-        """Append the request to the queue, when there is room; return the time left. It leads if nobody does."""
+        """Append the request when there is room; return the time left. It leads if nobody does."""
         with self._mutex:
             if self._waiting_turns >= self._settings.queue_limit and not is_last:
                 timeout_s = self._wait_for_room(timeout_s)
@@ -184,7 +176,7 @@ class Writer:
         return timeout_s
 
     def _wait_for_room(self, timeout_s: float) -> float:
-        """Hold the caller back while the queue is full; return the time left."""
+        """Return the time left."""
         deadline = monotonic() + timeout_s
         self._is_full = True
         in_time = self._has_room.wait_for(self._has_room_now, timeout_s)
@@ -197,7 +189,6 @@ class Writer:
         return not self._is_full
 
     def _follow(self, request: WriteRequest, waiter: Waiter, timeout_s: float) -> None:
-        """Return when the request has its results, or leads."""
         try:
             if not waiter.wait(timeout_s):
                 self._withdraw(request, waiter)
@@ -208,9 +199,9 @@ class Writer:
             request.next.wake()
 
     def _withdraw(self, request: WriteRequest, waiter: Waiter) -> None:
-        """Remove the request from the queue; if it is being committed already, wait for that."""
+        """Remove the request, or wait for its commit."""
         with self._mutex:
-            # Under one lock: otherwise a leader could commit what the caller takes for refused.
+            # Under one lock: a leader could commit what the caller takes for refused.
             if not request.is_leader and self._remove(request):
                 raise Overloaded(self._waiting_turns) if request.may_lead else DatabaseUnavailable("slow")
         if not request.may_lead:
@@ -218,7 +209,7 @@ class Writer:
         waiter.wait(-1)
 
     def _abandon(self, request: WriteRequest) -> None:
-        """Leave the queue after a timeout or an interrupt; pass on the lead and the wake-up."""
+        """Leave the queue after a timeout or an interrupt; pass on lead and wake-up."""
         with self._mutex:
             request.is_abandoned = True
             self._remove(request)
@@ -230,7 +221,7 @@ class Writer:
                 self._pass_on()
 
     def _remove(self, request: WriteRequest) -> bool:
-        """Remove the request from the queue, under the mutex; return whether it was there."""
+        """Return whether the request was in the queue; under the mutex."""
         if request not in self._waiting:
             return False
         self._waiting.remove(request)
@@ -239,10 +230,10 @@ class Writer:
         return True
 
     def _start_substitute(self) -> bool:
-        """Let the substitute thread lead, under the mutex; return False if it can't be started."""
+        """Let the substitute thread lead, under the mutex; return False if it can't start."""
         try:
             self._call_substitute()
-        except RuntimeError:  # the machine has no more threads
+        except RuntimeError:  # no more threads
             return False
         return True
 
@@ -250,7 +241,7 @@ class Writer:
         if self._substitute is None:
             calls = threading.Semaphore(0)
             threading.Thread(target=self._lead_for_others, args=(calls,), name="stepkeep-writer", daemon=True).start()
-            self._substitute = calls  # only now: after a failed start, the next caller tries again
+            self._substitute = calls  # after a failed start, the next caller tries again
         self._substitute.release()
 
     def _lead_for_others(self, calls: threading.Semaphore) -> None:
@@ -264,7 +255,6 @@ class Writer:
                 log.exception("Unexpected error in the writer thread; continuing.")
 
     def _lead(self, own: WriteRequest | None) -> None:
-        """Commit a batch from the queue, the leader's own turns first, then pass on the lead."""
         try:
             self._waiter_type.yield_now()  # callers about to submit join the batch
             batch = self._take()
@@ -280,7 +270,7 @@ class Writer:
                 self._pass_on()
 
     def _pass_on(self) -> None:
-        """Pass the lead to the request that waits longest, under the mutex."""
+        """Pass the lead to the longest waiting request, under the mutex."""
         if not self._waiting:
             self._is_led = False
         elif self._waiting[0].may_lead:
@@ -290,7 +280,7 @@ class Writer:
             self._call_substitute()
 
     def _take(self) -> list[WriteRequest]:
-        """Take a batch from the queue: commands together, other work alone."""
+        """Take commands together, other work alone."""
         with self._mutex:
             if not self._waiting:
                 return []  # the request that was passed the lead was abandoned
@@ -319,7 +309,6 @@ class Writer:
             request.wake()
 
     def _commit(self, batch: list[WriteRequest]) -> None:
-        """Give each request its results or its error."""
         work = batch[0].work
         try:
             if work is not None:
@@ -336,8 +325,8 @@ class Writer:
             errors = [request.error for request in batch for _ in request.turns if request.error is not None]
             batch_metrics.record(batch, errors)
         except BaseException:
-            # The leader's thread is being ended, e.g. by a worker's timeout: its followers must not take missing
-            # results for a commit.
+            # The thread is being ended, e.g. by a worker's timeout: followers must not take missing results for a
+            # commit.
             for request in batch:
                 request.error = DatabaseUnavailable("interrupted")
             raise
@@ -356,7 +345,6 @@ class Writer:
         return results
 
     def _transact_without_lock_retry(self, turns: list[Turn]) -> list[Result | StepkeepError]:
-        """Run the transaction for callers that prefer an early error to a long wait."""
         try:
             return self._transact(turns)
         except DBAPIError as error:
@@ -365,7 +353,7 @@ class Writer:
             raise
 
     def _commit_or_bisect(self, turns: list[Turn], transact: _Transact, settings: Settings) -> list[Result | Exception]:
-        """Return the result of each turn; bisect to find a turn that the database refuses, so that it fails alone."""
+        """Bisect to find a turn that the database refuses: it fails alone."""
         if not turns:
             return []
         try:

@@ -1,9 +1,7 @@
-"""Turns accepted while the database is unavailable: decided in memory, committed in order when it is back.
+"""Turns accepted while the database is unavailable: decided in memory, committed in order later.
 
-A session whose turn could not be committed in time gets a queue. Until that is empty, its later turns wait there too,
-which keeps their order. The participant sees the predicted state, in which all of them are committed; each is decided
-again, on the stored state, when it is. Nothing here is acknowledged, and it may be lost with the process: clients
-keep and resend what was not acknowledged.
+A session's later turns queue behind the first. The participant sees the predicted state; each turn is decided again on
+the stored state. Nothing here is acknowledged: clients resend what is lost with the process.
 """
 
 import logging
@@ -39,33 +37,30 @@ log = logging.getLogger("stepkeep.store")
 
 FIRST_DELAY_S = 0.2
 MAX_DELAY_S = 2.0
-"""Longest delay between attempts; participants see that they wait."""
+"""Longest delay between attempts."""
 
 MAX_STUCK_DELAY_S = 8.0
-"""Longest delay between attempts of a session that fails while others succeed: each attempt may occupy the writer for a
-lock timeout."""
+"""For a session failing alone: each attempt may occupy the writer for a lock timeout."""
 
 GROWTH = 4
-"""Growth of the number of sessions in a batch after each success, starting from one: a failing session delays few
-others."""
+"""Of a batch's sessions after each success: a failing session delays few others."""
 
 MAX_CALLBACKS = 4
-"""Callbacks of one turn, the latest: tabs and devices that sent it."""
+"""The latest of one turn: tabs and devices that sent it."""
 
 SESSION_LIMIT = 1000
-"""Most turns of one session in the queue."""
 
 TURN_BYTES = 2048
-"""Memory of a turn beside its answer: command, queue entry, predicted state."""
+"""Memory of a turn beside its answer."""
 
 _FINAL_REJECTIONS = frozenset({"invalid_answer", "required"})
-"""Rejections that depend on the survey alone, so that they are final whatever the stored state is."""
+"""They depend on the survey alone, not on the stored state."""
 
 LoadBase = Callable[[], tuple[SessionState | None, Survey | None]]
 
 
 class Backlog(NamedTuple):
-    """Turns to be saved: in the writer's queue, and pending in memory because the database is unavailable."""
+    """Turns to be saved: queued in the writer, and pending here."""
 
     queued: int
     pending: int
@@ -83,9 +78,8 @@ class Queued:
     """A turn that waits for the database.
 
     Attributes:
-        version: the stored version, as far as known; 0 if there is none.
-        state: the predicted state, with all queued turns.
-        survey: the definition to which the session is pinned.
+        version: stored, as far as known; 0 if none.
+        state: predicted, with all queued turns.
     """
 
     key: SessionKey
@@ -95,16 +89,14 @@ class Queued:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The session as it will be."""
         return Snapshot(key=self.key, state=self.state, survey=self.survey)
 
 
 class PendingQueue:
-    """The turns of this process that wait for the database. Safe from any thread.
+    """This process's turns that wait for the database. Safe from any thread.
 
     Args:
-        submit_many: commits them.
-        find_survey: returns a survey's revision without blocking.
+        find_survey: must not block.
     """
 
     def __init__(self, settings: Settings, submit_many: SubmitMany, find_survey: FindSurvey) -> None:
@@ -123,7 +115,7 @@ class PendingQueue:
         self._is_unavailable = False
 
     def after_fork(self) -> None:
-        """Start afresh in a forked child: the queue belongs to the parent."""
+        """Start afresh in a child: the queue belongs to the parent."""
         self._reset()
 
     @property
@@ -133,15 +125,12 @@ class PendingQueue:
 
     @property
     def turns(self) -> int:
-        """Number of pending turns."""
         return self._turns
 
     def holds(self, key: SessionKey) -> bool:
-        """Return whether the session has pending turns."""
         return key in self._queues
 
     def predicted(self, key: SessionKey) -> Queued | None:
-        """Return the predicted session; None if it has no pending turns."""
         with self._changed:
             queue = self._queues.get(key)
             return None if queue is None else self._queued(key, queue)
@@ -149,25 +138,22 @@ class PendingQueue:
     def accept(
         self, key: SessionKey, command: AnyCommand, load_base: LoadBase, callback: ResultCallback
     ) -> Queued | Rejected:
-        """Queue the turn, and return the predicted session.
-
-        A repeated message id joins its first turn and gets the same result.
+        """Queue the turn; a repeated message id joins its first turn.
 
         Args:
-            load_base: returns the newest stored state, as far as known (None if there is no session), and its survey;
-                called if the session has no queue.
+            load_base: returns the newest known state and its survey; called if there is no queue.
 
         Returns:
-            Rejected: the answer does not fit its step; it is not queued.
+            Rejected: the answer does not fit its step; not queued.
 
         Raises:
-            Overloaded: STEPKEEP_PENDING_LIMIT or STEPKEEP_PENDING_MIB is reached; it is not queued.
+            Overloaded: STEPKEEP_PENDING_LIMIT or STEPKEEP_PENDING_MIB is reached; not queued.
             MessageIdReused: its id is another command's.
         """
         with self._changed:
             queue = self._queues.get(key) or SessionQueue(*load_base())
             if (known := queue.find(command)) is not None:
-                # Bounded, because a client may resend it any number of times.
+                # A client may resend it any number of times.
                 known.callbacks[:] = [*known.callbacks[1 - MAX_CALLBACKS :], callback]
                 return self._queued(key, queue)
             state = self._predicted(queue)
@@ -184,14 +170,13 @@ class PendingQueue:
             return self._queued(key, queue)
 
     def rebase(self, key: SessionKey, state: SessionState, survey: Survey | None) -> None:
-        """Update the base of a session's pending turns after another process or path stored a newer state."""
+        """Update the base after another process or path stored a newer state."""
         with self._changed:
             queue = self._queues.get(key)
             if queue is not None:
                 self._set_base(queue, state, survey)
 
     def wait_until_empty(self, timeout_s: float) -> bool:
-        """Return whether the queue became empty in time."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._queues, timeout_s)
 
@@ -236,7 +221,6 @@ class PendingQueue:
         return Queued(key=key, version=version, state=state, survey=queue.survey)
 
     def _predicted(self, queue: SessionQueue) -> SessionState | None:
-        """Return the session with all pending turns, computed anew if its base has changed."""
         if queue.predicted is None:
             state = queue.base
             for pending in queue.turns:
@@ -262,10 +246,8 @@ class PendingQueue:
         if queue.base is None or state.version >= queue.base.version:
             queue.base, queue.survey, queue.predicted = state, survey, None
 
-    # ------------------------------------------------------------------- the thread that commits
-
     def _drain(self) -> None:
-        """Commit until the queue is empty: the first turns of many sessions together, of one after a failure."""
+        """Commit the first turns of many sessions together, of one after a failure."""
         delay_s = FIRST_DELAY_S
         size = self._settings.batch_limit
         while self._has_work():
@@ -279,7 +261,7 @@ class PendingQueue:
             size = 1
 
     def _back_off(self, heads: list[tuple[SessionKey, PendingTurn]], delay_s: float) -> bool:
-        """Wait before the next attempt; return whether the session is stuck, which must not delay the others."""
+        """Wait; return whether the session is stuck, which must not delay others."""
         with self._changed:
             key = heads[0][0]
             queue = self._queues[key]
@@ -305,7 +287,7 @@ class PendingQueue:
             return False
 
     def _heads(self, limit: int) -> list[tuple[SessionKey, PendingTurn]]:
-        """Return the first turns of up to ``limit`` sessions; of one stuck session if there are no others."""
+        """Return the first turns; of one stuck session if there are no others."""
         with self._changed:
             healthy = (item for item in self._queues.items() if not item[1].is_stuck)
             chosen = list(islice(healthy, limit)) or list(islice(self._queues.items(), 1))
@@ -339,7 +321,7 @@ class PendingQueue:
 
     def _complete(self, key: SessionKey, pending: PendingTurn, result: Result | Exception) -> None:
         with self._changed:
-            # Before the queue is removed: turns submitted directly afterwards must get their results later.
+            # Before the queue is removed, so that later turns get their results later.
             for callback in pending.callbacks:
                 try:
                     callback(result)

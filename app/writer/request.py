@@ -1,4 +1,4 @@
-"""A caller's request in the writer's queue."""
+"""A request in the writer's queue."""
 
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -12,18 +12,15 @@ from .waiter import Waiter
 
 
 class WriteRequest:
-    """Turns to commit, or ``work`` to run in a transaction of its own.
+    """Turns to commit, or ``work`` for its own transaction.
 
     Attributes:
-        may_lead: whether the caller can become the leader, which waits as long as the database needs.
-        retry_lock_waits: whether to retry a transaction that timed out waiting for a lock.
-        results: one result a turn, or what ``work`` returned.
-        error: why there are no results.
-        is_leader: the caller leads now.
+        may_lead: whether the caller may wait as long as the database needs.
+        results: one a turn, or what ``work`` returned.
         is_abandoned: the caller no longer waits.
-        next: the follower that this caller wakes in turn.
+        next: the follower to be woken by this caller.
         submitted_at: monotonic clock.
-        trace_link: the caller's span, if there is tracing.
+        trace_link: the caller's span.
     """
 
     __slots__ = (
@@ -63,6 +60,5 @@ class WriteRequest:
         self.trace_link = tracing.current()
 
     def wake(self) -> None:
-        """Wake the caller, if it waits."""
         if self.waiter is not None:
             self.waiter.wake()

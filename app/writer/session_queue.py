@@ -9,7 +9,7 @@ from ..survey import AnyCommand, Draft, SessionState, Survey
 from .batch import Result, command_fingerprint
 
 ResultCallback = Callable[[Result | Exception], None]
-"""Receives a turn's final result; called from another thread, so it must not block."""
+"""Called from another thread; must not block."""
 
 
 @dataclass(slots=True, eq=False)
@@ -23,11 +23,11 @@ class PendingTurn:
 
 @dataclass(slots=True, eq=False)
 class SessionQueue:
-    """A session's pending turns, oldest first, and the stored session on which they are based.
+    """A session's pending turns, oldest first, and their stored base.
 
     Attributes:
         has_failed: its first turn could not be committed alone.
-        is_stuck: since then another session's turn was committed: the fault is this session's, not the database's.
+        is_stuck: another session's was committed since: the database is not at fault.
     """
 
     base: SessionState | None
@@ -38,7 +38,7 @@ class SessionQueue:
     is_stuck: bool = False
 
     def find(self, command: AnyCommand) -> PendingTurn | None:
-        """Return the pending turn with the command's message id.
+        """Return the turn with the command's message id.
 
         Raises:
             MessageIdReused: the id belongs to another command.
@@ -53,8 +53,8 @@ class SessionQueue:
         return None
 
     def replaceable_draft(self, command: AnyCommand) -> PendingTurn | None:
-        """Return the last turn if it is a draft that the command, a newer draft of the same step, replaces."""
-        # Never the first turn, which may be being committed.
+        """Return the last turn if it is an older draft of the command's step."""
+        # The first may be being committed.
         if len(self.turns) <= 1 or not isinstance(command, Draft):
             return None
         last = self.turns[-1]

@@ -1,7 +1,4 @@
-"""Waiting for another caller: a thread on a lock, a greenlet in its hub.
-
-Under gevent a patched lock works too, but costs four times as much, and waking is a good part of a turn's cost.
-"""
+"""Waiting on a lock or, four times as cheap under gevent, in the hub."""
 
 import os
 import sys
@@ -14,11 +11,11 @@ class Waiter(Protocol):
     """Lets one caller wait, and wakes it once."""
 
     def wait(self, timeout_s: float) -> bool:
-        """Return True when woken, False after the timeout; -1 waits without one."""
+        """Return False after the timeout; -1 waits without one."""
         ...
 
     def wake(self) -> None:
-        """Wake the caller; it may not wait yet."""
+        """Wake the caller, which may not wait yet."""
         ...
 
     @staticmethod
@@ -50,8 +47,7 @@ class ThreadWaiter:
 class GreenletWaiter:
     """Lets a greenlet wait in its hub.
 
-    Without a timeout (-1) it starts no timer, which costs more than the rest of the wait. The timeouts of the database
-    bound such waits.
+    -1 starts no timer, which costs more than the rest; the database's timeouts bound such waits.
     """
 
     __slots__ = ("_hub", "_waiter")
@@ -88,6 +84,6 @@ _YIELD: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
 
 
 def threads_are_greenlets() -> bool:
-    """Return whether gevent has patched threads in this process."""
+    """Return whether gevent has patched threads."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))

@@ -1,4 +1,4 @@
-"""The writer's statements on each database driver, and its connections."""
+"""The writer's statements and connections on each driver."""
 
 from . import mysql, postgresql, sqlite
 from .connection import SessionLoader, TurnStatements, WriterConnection, abandon_after_fork

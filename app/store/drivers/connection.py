@@ -1,7 +1,6 @@
 """A batch of turns on a driver's connection, and the connections that run it.
 
-Core builds and compiles the statements once; running them through Core for each batch would take half of a turn's
-time. What is done rarely goes through Core, in the other modules of ``store``.
+Core only compiles the statements: running them would take half of a turn's time.
 """
 
 import threading
@@ -22,41 +21,37 @@ from ..tables import webhook_deliveries
 T = TypeVar("T")
 
 IDLE_S = 20.0
-"""Seconds without use after which the writer's connection is pinged: a firewall or the server may have closed it, and
-a turn should not wait for a retry because of that."""
+"""A connection idle for longer is pinged: a firewall may have closed it."""
 
 FORK_WAIT_S = 5.0
-"""Seconds that a fork waits for the running transaction."""
+"""Longest wait of a fork for the running transaction."""
 
 
 class TurnStatements(Protocol):
-    """Loads, locks and writes sessions on one connection. Errors are the driver's own.
+    """Loads, locks and writes sessions on one connection. Errors are the driver's.
 
     Attributes:
-        cipher: for callers that build and parse rows; set by the owner of the connection.
-        outbox_callback: called after webhook deliveries were committed; set by the owner too.
+        cipher: set by the connection's owner.
+        outbox_callback: called after deliveries were committed.
     """
 
     cipher: Cipher
     outbox_callback: Callable[[], None]
 
     @staticmethod
-    def to_time(at: int) -> object:
-        """Return microseconds since 1970 UTC in the form in which the driver takes times."""
-        ...
+    def to_time(at: int) -> object: ...
 
     def load(self, key: SessionKey) -> Row | None:
-        """Return the session's STATE_COLUMNS, unlocked; None if it does not exist."""
+        """Return STATE_COLUMNS, unlocked."""
         ...
 
     def begin(
         self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
     ) -> tuple[FoundSessions, list[Row]]:
-        """Begin a transaction, and lock and read the sessions in the order of their keys.
+        """Begin a transaction; lock and read the sessions in key order.
 
         Returns:
-            The existing sessions, as rows or from a cache, and MESSAGE_COLUMNS of the messages that are in the history
-            already.
+            The existing sessions, and MESSAGE_COLUMNS of messages already in the history.
         """
         ...
 
@@ -71,17 +66,14 @@ class TurnStatements(Protocol):
         """Write the rows (``rows.new_row``, ``changed_row``, ``event_row``) and commit.
 
         Args:
-            states: the new states, for a cache; None for one that is long, or that a caller could modify.
-            webhook_events: WEBHOOK_EVENT_COLUMNS; the outbox gets a row for each subscribed webhook.
+            states: for a cache; None for a long one, or one that a caller could modify.
+            webhook_events: WEBHOOK_EVENT_COLUMNS.
         """
         ...
 
 
 class WriterConnection:
-    """The writer's connection: opened at first use, pinged after idle time, replaced when broken.
-
-    Used by one thread at a time, the writer's leader.
-    """
+    """The writer's connection: opened at first use, replaced when broken. Used by one thread at a time."""
 
     def __init__(
         self, engine: Engine, turn_statements: Callable[[Any], TurnStatements], cipher: Cipher = PLAIN
@@ -97,16 +89,15 @@ class WriterConnection:
         self._is_paused = False
 
     def transact(self, work: Callable[[TurnStatements], T]) -> T:
-        """Run ``work``, which begins and commits on the driver, and return its result; roll back after an error.
+        """Run ``work``, which begins and commits on the driver; roll back after an error.
 
         Raises:
-            DBAPIError: wraps the driver's error; ``connection_invalidated`` if the connection is lost.
+            DBAPIError: ``connection_invalidated`` if the connection is lost.
         """
         with self._in_use:
             return self._transact(work)
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction through SQLAlchemy, and return its result."""
         with self._in_use:
             return self._run(work)
 
@@ -120,12 +111,11 @@ class WriterConnection:
     def before_fork(self) -> None:
         """Wait for the running transaction: in the child, SQLite's locks would seem to be held for ever.
 
-        For at most FORK_WAIT_S, because the transaction may wait for the caller.
+        At most FORK_WAIT_S: the transaction may wait for the caller.
         """
         self._is_paused = self._in_use.acquire(timeout=FORK_WAIT_S)
 
     def after_fork_in_parent(self) -> None:
-        """Allow transactions again."""
         if self._is_paused:
             self._in_use.release()
 
@@ -138,7 +128,7 @@ class WriterConnection:
 
     def _transact(self, work: Callable[[TurnStatements], T]) -> T:
         connection = self._open()
-        # Statements cache what they read: new ones after an error or other work on the connection.
+        # Statements cache what they read: invalid after other work.
         statements, self._statements = self._statements, None
         try:
             statements = statements or self._make_statements(self._driver())
@@ -198,7 +188,7 @@ class WriterConnection:
         return wrapped
 
     def _roll_back(self) -> bool:
-        """End the transaction, which MySQL's 1205 leaves open; return whether the connection is usable."""
+        """End the transaction, which MySQL's 1205 leaves open; return whether that worked."""
         try:
             self._driver().rollback()
         except Exception:  # noqa: BLE001 - the connection is replaced
@@ -214,11 +204,11 @@ class SessionLoader:
         self._make_statements = turn_statements
 
     def load(self, key: SessionKey) -> Row | None:
-        """Return the session's STATE_COLUMNS; None if it does not exist.
+        """Return STATE_COLUMNS.
 
         Raises:
             DBAPIError: as :meth:`WriterConnection.transact`.
-            TimeoutError: SQLAlchemy's; no connection became free in time.
+            TimeoutError: SQLAlchemy's; no connection became free.
         """
         pooled = None
         try:
@@ -238,7 +228,7 @@ class SessionLoader:
 
 
 def wrap_driver_error(engine: Engine, error: Exception, *, is_lost: bool) -> DBAPIError:
-    """Return the driver's error wrapped as SQLAlchemy wraps it."""
+    """Return the driver's error as SQLAlchemy wraps it."""
     wrapped = DBAPIError.instance(
         None,
         None,
@@ -252,11 +242,11 @@ def wrap_driver_error(engine: Engine, error: Exception, *, is_lost: bool) -> DBA
 
 
 _PARENT_CONNECTIONS: list[object] = []
-"""Referenced for the life of a forked child: collecting one would close it for the parent too."""
+"""Collecting one in a child would close the parent's."""
 
 
 def abandon_after_fork(engine: Engine) -> None:
-    """Give the engine a new pool in a forked child, without closing the parent's connections."""
+    """Give the engine a new pool in a child, without closing the parent's connections."""
     _PARENT_CONNECTIONS.append(engine.pool)
     engine.dispose(close=False)
 
@@ -265,7 +255,7 @@ def compile_positional(statement: Executable, dialect: Dialect, columns: Sequenc
     """Return the SQL of a statement made with :func:`placeholder`.
 
     Raises:
-        TypeError: its parameters are not in the order of ``columns``.
+        TypeError: parameters are not in the order of ``columns``.
     """
     result = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # of every Executable that is a clause
     expected = [str(column.key) for column in columns]
@@ -276,22 +266,20 @@ def compile_positional(statement: Executable, dialect: Dialect, columns: Sequenc
 
 
 def placeholder(column: ColumnElement[Any]) -> BindParameter[Any]:
-    """Return the parameter for a column's value in a statement for :func:`compile_positional`."""
+    """Return a column's parameter for :func:`compile_positional`."""
     return bindparam(f"of_{column.key}")
 
 
 WEBHOOK_EVENT_COLUMNS = tuple(
     webhook_deliveries.c[name] for name in ("event", "survey_id", "user_id", "version", "occurred_at")
 )
-"""Columns of the webhook events that ``commit`` takes."""
 
 OUTBOX_COLUMNS = ", ".join(["webhook_id", *(column.name for column in WEBHOOK_EVENT_COLUMNS), "next_attempt_at"])
-"""Columns of a new delivery, which is due at once."""
 
 
 def subscription_condition(survey_id: str, event: str) -> str:
-    """Return the SQL condition of webhooks that subscribe to an event of a survey, given as SQL expressions."""
-    # LIKE is exact, because no event's name is part of another.
+    """Return the condition of webhooks subscribed to an event; the arguments are SQL expressions."""
+    # LIKE is exact: no event's name is part of another.
     return (
         "webhooks.disabled_at IS NULL AND (webhooks.survey_id IS NULL OR "
         f"webhooks.survey_id = {survey_id}) AND webhooks.events LIKE {event}"
@@ -299,5 +287,5 @@ def subscription_condition(survey_id: str, event: str) -> str:
 
 
 def in_lock_order(keys: Iterable[SessionKey]) -> list[SessionKey]:
-    """Return the keys in the order in which all writers lock, by user id, then survey id; prevents deadlocks."""
+    """Return the keys in the order in which all writers lock; prevents deadlocks."""
     return sorted(keys, key=lambda key: (key.user_id, key.survey_id))

@@ -1,7 +1,7 @@
 """MySQL and MariaDB: engines, and a batch of turns.
 
-PyMySQL sends text, so a batch is one long statement with many rows. Many sessions are updated by INSERT ... ON
-DUPLICATE KEY UPDATE, which takes a third of the time of one UPDATE a session.
+PyMySQL sends text, so a batch is one statement with many rows. ON DUPLICATE KEY UPDATE takes a third of the time of
+single UPDATEs.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,19 +29,19 @@ from .connection import OUTBOX_COLUMNS, in_lock_order, subscription_condition
 
 CONNECT_TIMEOUT_S = 3
 LOCK_TIMEOUT_S = 2
-"""Seconds that a batch waits for sessions locked by another server; then it is retried (1205)."""
+"""A batch that waits longer for sessions locked elsewhere is retried (1205)."""
 
 RESPONSE_TIMEOUT_S = 12
-"""Seconds without a response after which the connection is closed; longer than any lock wait."""
+"""The connection is then closed; longer than any lock wait."""
 
-RECYCLE_S = 280  # below the shortest usual wait_timeout of 300 s
+RECYCLE_S = 280  # below the usual wait_timeout of 300 s
 
 
 def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's
     """Return an engine with UTC times and strict mode, whatever the server's settings.
 
     Args:
-        lock_timeout_s: 0 for the server's setting and no response timeout.
+        lock_timeout_s: 0 for the server's, and no response timeout.
     """
     setting = "time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
     options_by_name: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
@@ -56,7 +56,7 @@ def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) ->
 
 
 class MysqlTurnStatements:
-    """A batch of turns on one connection to MySQL or MariaDB (:class:`TurnStatements`)."""
+    """A batch of turns on one connection."""
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
@@ -81,7 +81,7 @@ class MysqlTurnStatements:
             users.setdefault(key.survey_id, []).append(key.user_id)
         condition = " OR ".join(f"survey_id = %s AND user_id IN ({_marks(len(ids))})" for ids in users.values())
         values = [value for survey, ids in users.items() for value in (survey, *ids)]
-        # FOR UPDATE in READ COMMITTED reads what others committed before the lock was acquired.
+        # In READ COMMITTED, FOR UPDATE reads what was committed before the lock.
         existing = rows_by_key(
             self._read(f"{_SELECT} WHERE {condition} ORDER BY user_id, survey_id FOR UPDATE", values)
         )
@@ -130,8 +130,8 @@ def _insert(table: str, columns: Sequence[Column[Any]]) -> str:
     return f"INSERT INTO {table} ({_names(columns)}) VALUES ({_marks(len(columns))})"  # noqa: S608 - names of columns
 
 
-# As text, because the number of sessions varies; all names are those of the tables.
-# Times as text: PyMySQL takes 1.5 us to parse one, Python a tenth of that.
+# SQL as text, because the number of sessions varies; times as text, because PyMySQL takes 1.5 us to parse one, Python a
+# tenth.
 _TIMES = frozenset({"created_at", "updated_at", "completed_at"})
 _STATE = ", ".join(f"CAST({c.name} AS CHAR)" if c.name in _TIMES else c.name for c in STATE_COLUMNS)
 _SELECT = f"SELECT {_STATE} FROM sessions"  # noqa: S608
@@ -143,7 +143,7 @@ _UPDATE = (
 )
 _APPEND = _insert(session_history.name, EVENT_COLUMNS)
 _HAS_WEBHOOKS = "SELECT 1 FROM webhooks WHERE disabled_at IS NULL LIMIT 1"
-# Locked, so that a webhook being removed is not seen, and the foreign key of the delivery holds.
+# Locked: the delivery's foreign key holds while a webhook is removed.
 _INSERT_DELIVERIES = (
     f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) SELECT webhooks.id, %s, %s, %s, %s, %s, %s "  # noqa: S608 - no values
     f"FROM webhooks WHERE {subscription_condition('%s', '%s')} LOCK IN SHARE MODE"

@@ -1,7 +1,7 @@
 """PostgreSQL: engines, and a batch of turns.
 
-Each statement takes a batch as one JSON text (``json_to_recordset``), so it is prepared once for all sizes. Binary
-arrays, one a column, take the server as long and psycopg twice as long, and halve the rate of single turns.
+A batch is one JSON text (``json_to_recordset``): prepared once for all sizes. Binary arrays halve the rate of single
+turns.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,14 +31,13 @@ from .connection import OUTBOX_COLUMNS, WEBHOOK_EVENT_COLUMNS, in_lock_order, su
 
 CONNECT_TIMEOUT_S = 3
 LOCK_TIMEOUT_S = 2
-"""Seconds that a batch waits for sessions locked by another server; then it is retried (55P03)."""
+"""A batch that waits longer for sessions locked elsewhere is retried (55P03)."""
 
 STATEMENT_TIMEOUT_S = 10
-"""Seconds after which the server cancels one of the writer's statements."""
+"""The server then cancels the writer's statement."""
 
 RESPONSE_TIMEOUT_S = 12
-"""Seconds without a response after which the connection is closed: the server may be frozen, or the network may drop
-everything. Longer than STATEMENT_TIMEOUT_S."""
+"""The connection is then closed; longer than STATEMENT_TIMEOUT_S."""
 
 _KEPT_ALIVE = {
     "tcp_user_timeout": RESPONSE_TIMEOUT_S * 1000,
@@ -53,13 +52,13 @@ _TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "t
 _BY_KEY = f" -c statement_timeout={STATEMENT_TIMEOUT_S}s" + "".join(
     f" -c {name}=off" for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 )
-"""The writer's statements look up keys, and their plans are cached: one made while a table is empty would scan all of
-it for ever. JIT is off because scans, of the few webhooks, then seem so expensive that PostgreSQL would compile the
-plan, which takes a hundred times as long as running it."""
+"""A plan cached while a table is empty would scan it for ever. With scans disabled, those of the few webhooks seem
+expensive enough for JIT, which takes a hundred times their time.
+"""
 
 
 def writer_engine(url: URL) -> Engine:
-    """Return the engine of the one connection that writes."""
+    """Return the engine of the one writing connection."""
     return engine(url, settings=_BY_KEY, isolation_level="READ COMMITTED", pool_size=1, max_overflow=0)
 
 
@@ -75,7 +74,7 @@ def engine(
     Args:
         lock_timeout_s: 0 for none, and no response timeout.
     """
-    # Parameters of the URL (timeouts, hosts, TLS) take precedence. statistics.py reads times as ISO text.
+    # The URL's parameters take precedence. statistics.py reads times as ISO text.
     server_options = f"-c timezone=UTC -c datestyle=ISO -c lock_timeout={lock_timeout_s}s{settings}"
     defaults = {
         "connect_timeout": CONNECT_TIMEOUT_S,
@@ -92,37 +91,32 @@ def engine(
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection that is closed when its server does not respond for RESPONSE_TIMEOUT_S.
+    """A connection closed when its server does not respond for RESPONSE_TIMEOUT_S.
 
-    libpq has no read timeout: with a suspended server, or a network that drops responses, it would wait for as long as
-    TCP keepalives succeed.
+    libpq has no read timeout, only TCP keepalives.
     """
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ANN401 - as psycopg's
-        """Run a generator of psycopg's protocol and return its result.
+        """Run a generator of psycopg's protocol.
 
         Raises:
-            psycopg.OperationalError: there was no response; the connection is closed.
+            psycopg.OperationalError: no response; the connection is closed.
         """
         try:
             return super().wait(gen, interval, RESPONSE_TIMEOUT_S if timeout is None else timeout)
         except psycopg.OperationalError as error:
-            if timeout is None and type(error).__name__ == "_WaitTimeout":  # internal to psycopg
+            if timeout is None and type(error).__name__ == "_WaitTimeout":
                 self.pgconn.finish()
                 raise psycopg.OperationalError(f"{NO_ANSWER} {RESPONSE_TIMEOUT_S} seconds") from error
             raise
 
     def __del__(self, *_: object) -> None:
-        # SQLAlchemy's pool leaves a connection whose first statements failed to the garbage collector, of which
-        # psycopg would warn; libpq closes it.
+        # SQLAlchemy's pool drops a connection whose first statements failed; psycopg would warn, and libpq closes it.
         """Do nothing."""
 
 
 class PostgresqlTurnStatements:
-    """A batch of turns on one connection to PostgreSQL (:class:`TurnStatements`).
-
-    Two round trips: one begins and reads, the other writes and commits.
-    """
+    """A batch of turns in two round trips: one begins and reads, the other writes and commits."""
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
@@ -131,7 +125,7 @@ class PostgresqlTurnStatements:
 
     @staticmethod
     def to_time(at: int) -> int:
-        return at  # the statements make times of microseconds, which JSON holds as numbers
+        return at  # as the statements take them
 
     def load(self, key: SessionKey) -> Row | None:
         row: Row | None = self._connection.execute(_SELECT, (key.user_id, key.survey_id), binary=True).fetchone()
@@ -144,7 +138,7 @@ class PostgresqlTurnStatements:
         messages_json = _json((message_id, *key[::-1]) for key, message_id in messages)
         with self._connection.pipeline():
             locked = self._connection.execute(_LOCK, (sessions_json,), prepare=True, binary=True)
-            # A snapshot of its own, taken when the sessions are locked, sees what other servers just committed.
+            # A snapshot taken after locking sees what others just committed.
             known = self._connection.execute(_KNOWN, (messages_json,), prepare=True, binary=True) if messages else None
         return rows_by_key(locked.fetchall()), known.fetchall() if known is not None else []
 
@@ -161,7 +155,7 @@ class PostgresqlTurnStatements:
             for statement, rows in ((_INSERT, new), (_UPDATE, changed), (_APPEND, events)):
                 if rows:
                     self._connection.execute(statement, (_json(rows),), prepare=True)
-            if webhook_events:  # in the same round trip; checking for webhooks first would be another
+            if webhook_events:  # in the same round trip
                 deliveries = self._connection.execute(_INSERT_DELIVERIES, (_json(webhook_events),), prepare=True)
             self._connection.commit()
         if deliveries is not None and deliveries.rowcount:
@@ -169,7 +163,7 @@ class PostgresqlTurnStatements:
 
 
 _KEYS = tuple(map(str, range(max(len(INSERT_COLUMNS), len(UPDATE_COLUMNS) + len(KEY_COLUMNS), len(EVENT_COLUMNS)))))
-"""Names of columns in the JSON: positions, because the real names would be a third of its length."""
+"""Positions: real names would be a third of the JSON."""
 
 
 def _json(rows: Iterable[Row]) -> str:
@@ -181,7 +175,6 @@ def _type(column: Column[Any]) -> str:
 
 
 def _recordset(columns: Sequence[Column[Any]]) -> str:
-    """Return SQL for a JSON array of rows as a table ``item``."""
     typed = ", ".join(f'"{key}" {_type(column)}' for key, column in zip(_KEYS, columns, strict=False))
     return f"json_to_recordset(%s::json) AS item({typed})"
 
@@ -206,7 +199,7 @@ def _insert(table: str, columns: Sequence[Column[Any]]) -> str:
     return f"INSERT INTO {table} ({_names(columns)}) SELECT {values} FROM {_recordset(columns)}"  # noqa: S608 - names of columns
 
 
-# As text, because Core has no json_to_recordset; all names are those of the tables.
+# As text, because Core has no json_to_recordset.
 _MESSAGE = (session_history.c.message_id, *(session_history.c[column.name] for column in KEY_COLUMNS))
 _SELECT = f"SELECT {_names(STATE_COLUMNS)} FROM sessions WHERE user_id = %s AND survey_id = %s"  # noqa: S608
 _LOCK = (
@@ -235,7 +228,7 @@ _EVENT_VALUES = dict(
     zip((column.name for column in WEBHOOK_EVENT_COLUMNS), _values(WEBHOOK_EVENT_COLUMNS), strict=True)
 )
 _SUBSCRIBED = subscription_condition(_EVENT_VALUES["survey_id"], f"'%%' || {_EVENT_VALUES['event']} || '%%'")
-# Locked, so that a webhook being removed is not seen, and the foreign key of the delivery holds.
+# Locked: the delivery's foreign key holds while a webhook is removed.
 _INSERT_DELIVERIES = (
     f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) "  # noqa: S608
     f"SELECT webhooks.id, {', '.join(_EVENT_VALUES.values())}, {_EVENT_VALUES['occurred_at']} "

@@ -1,8 +1,4 @@
-"""SQLite: driver, engines, and a batch of turns.
-
-One connection writes and checkpoints, the others only read. Works around the driver's late BEGIN, the WAL-reset bug,
-and a default that does not make commits durable.
-"""
+"""SQLite: driver, engines, and a batch of turns. One connection writes and checkpoints."""
 
 import logging
 import sqlite3
@@ -48,37 +44,36 @@ from .connection import OUTBOX_COLUMNS, compile_positional, placeholder, subscri
 log = logging.getLogger("stepkeep.store")
 
 BUSY_TIMEOUT_MS = 5_000
-"""Milliseconds that an attempt waits for another writing process."""
+"""Longest wait of an attempt for another writing process."""
 
 POLL_MS = 4
-"""Busy timeout of one attempt to lock. SQLite's own busy handler sleeps up to 100 ms between attempts: a turn would
-rarely get the lock beside a process that releases it often but briefly, such as a purge."""
+"""SQLite's own handler sleeps up to 100 ms between attempts: beside a purge, which releases the lock often but briefly,
+a turn would rarely get it.
+"""
 
 MIGRATION_BUSY_TIMEOUT_MS = 30_000
 CHECKPOINT_PAGES = 8000
-"""Pages of 4 KiB in the WAL before a checkpoint. SQLite's default, 1,000, copies pages that the next turns change
-again."""
+"""The default, 1,000, copies pages that the next turns change again."""
 
 WRITER_CACHE_KIB = 64 * 1024
-"""Page cache of the writer: the upper pages of all indexes of some million sessions."""
+"""The upper pages of all indexes of some million sessions."""
 
 CACHED_SESSIONS = 10_000
-"""Sessions that the writer caches: about 30 MB for a usual survey, at most 300 MB (batch.CACHEABLE_LENGTH)."""
+"""About 30 MB, at most 300 MB (batch.CACHEABLE_LENGTH)."""
 
 _WRITER_PRAGMAS = (
     "synchronous=FULL",
     "foreign_keys=ON",
-    "secure_delete=ON",  # overwrites erased data in free pages
+    "secure_delete=ON",  # overwrites erased data
     "journal_size_limit=67108864",
     f"wal_autocheckpoint={CHECKPOINT_PAGES}",
     f"cache_size=-{WRITER_CACHE_KIB}",
 )
-# Only the writer checkpoints.
 _READER_PRAGMAS = (f"busy_timeout={BUSY_TIMEOUT_MS}", "query_only=ON", "wal_autocheckpoint=0")
 
 
 def driver() -> ModuleType:
-    """Return pysqlite3, which bundles a newer SQLite, or else the standard library's; never both in one process."""
+    """Return pysqlite3, with a newer SQLite, or the standard library's; never both in one process."""
     try:
         import pysqlite3  # noqa: PLC0415 - not on every platform
     except ImportError:
@@ -88,16 +83,16 @@ def driver() -> ModuleType:
 
 
 def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
-    """Return whether this SQLite can corrupt a database in WAL mode (sqlite.org/wal.html#walresetbug)."""
+    """Return whether this SQLite can corrupt a WAL database (sqlite.org/wal.html#walresetbug)."""
     is_fixed = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
     return version >= (3, 7, 0) and not is_fixed
 
 
 def writer_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
-    """Return the engine of the one writing connection, used by one thread at a time."""
+    """Return the engine of the one writing connection."""
     version = driver().sqlite_version_info
     if has_wal_reset_bug(version):
-        # Slower, and readers wait for the writer, but without the risk of corruption.
+        # Slower, but without the risk of corruption.
         log.warning(
             "SQLite %s has the WAL-reset bug and runs without WAL. Install pysqlite3 for a newer SQLite.", version
         )
@@ -111,10 +106,10 @@ def writer_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
 
 
 def begin_writing(execute: Callable[[str], object], wait_ms: int = BUSY_TIMEOUT_MS) -> None:
-    """Begin a writing transaction, polling for the lock every few milliseconds.
+    """Begin a writing transaction, polling for the lock.
 
     Raises:
-        OperationalError: the driver's or SQLAlchemy's: the file is still locked after ``wait_ms``.
+        OperationalError: the driver's or SQLAlchemy's: still locked after ``wait_ms``.
     """
     until = monotonic() + wait_ms / 1000
     while True:
@@ -133,10 +128,10 @@ def reader_engine(url: URL, readers: int, overflow: int) -> Engine:
 
 
 def truncate_wal(connection: Connection) -> None:
-    """Checkpoint and truncate the WAL, unless a reader uses it; then a later checkpoint does.
+    """Checkpoint and truncate the WAL, unless a reader uses it.
 
     Args:
-        connection: the writer's, in an empty transaction, which this ends.
+        connection: the writer's; this ends its transaction, which must be empty.
     """
     raw: Any = connection.connection.driver_connection
     raw.rollback()  # no checkpoint within a transaction
@@ -150,11 +145,10 @@ def truncate_wal(connection: Connection) -> None:
 
 
 class SqliteTurnStatements:
-    """A batch of turns on one connection to a SQLite file (:class:`TurnStatements`).
+    """A batch of turns; BEGIN IMMEDIATE locks all sessions.
 
-    BEGIN IMMEDIATE locks all sessions. SQLite runs in this process, so a statement for each session costs no more than
-    one for all. Written sessions are cached until another connection writes, which ``PRAGMA data_version`` shows under
-    the lock.
+    In-process, a statement a session costs no more than one for all. Written sessions are cached until another
+    connection writes (``PRAGMA data_version``, under the lock).
     """
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
@@ -269,7 +263,7 @@ def _engine(url: URL, pragmas: tuple[str, ...], **pool: Any) -> Engine:  # noqa:
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
-        # The driver's own BEGIN is late and deferred: a read, then SQLITE_BUSY whatever the timeout.
+        # The driver's own BEGIN is late and deferred: SQLITE_BUSY after a read, whatever the timeout.
         connection.isolation_level = None
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
