@@ -50,7 +50,7 @@ class SummaryCache:
         """Return a summary; do not modify it.
 
         Raises:
-            RateLimited: too many callers are waiting.
+            RateLimited: too many callers wait.
         """
         key = (survey_id, filters)
         summary = self._fresh(key)

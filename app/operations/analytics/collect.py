@@ -117,7 +117,6 @@ def _read_events(
 
 
 def _chunks(rows: Sequence[statistics.SessionRow]) -> Iterator[Sequence[statistics.SessionRow]]:
-    """Yield at most EVENTS_A_CHUNK events, or one session."""
     chunk: list[statistics.SessionRow] = []
     events = 0
     for row in rows:
@@ -207,7 +206,7 @@ def _count_steps(counters: Counters, rows: Sequence[statistics.SessionRow], runs
 
 
 class _SessionSteps:
-    """Pairs of a session's and a step's number; may be repeated."""
+    """Numbers of sessions and steps; pairs may be repeated."""
 
     def __init__(self, session: Ints, step: Ints) -> None:
         self.session, self.step = session[step != NO_STEP], step[step != NO_STEP]
@@ -222,7 +221,6 @@ class _SessionSteps:
         return _SessionSteps(np.concatenate([p.session for p in pairs]), np.concatenate([p.step for p in pairs]))
 
     def sessions_by_step(self, count: int) -> Ints:
-        """Count distinct sessions."""
         if not len(self.step):
             return np.zeros(count, dtype=np.int64)
         has = np.zeros((int(self.session.max()) + 1, count), dtype=np.bool_)
@@ -237,7 +235,6 @@ def _occurrences(steps: Ints | list[int], count: int) -> Ints:
 
 
 def _routes(rows: Sequence[statistics.SessionRow]) -> list[list[str]]:
-    """Return steps before the current ones; none if unreadable."""
     try:
         routes = orjson.loads(f"[{','.join([row.step_history for row in rows])}]")
     except ValueError:

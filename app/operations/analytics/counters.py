@@ -26,7 +26,6 @@ class AnswerCounters:
         self.lengths = SampleArray()
 
     def count(self, step: PlannedStep | None, answers: Sequence[Any]) -> None:
-        """Count answers; of an unknown step only their number."""
         values = [answer for answer in answers if answer is not None]
         step_type = STEP_TYPES.get(step.type) if step is not None and step.type is not None else None
         self.answered += len(values)
@@ -97,7 +96,6 @@ class Counters:
 
 
 def _count_options(step_type: type[BaseStep], labels: Mapping[Value, str], answers: Sequence[Any]) -> Counter[Any]:
-    """Count by option, all others as OTHER."""
     if step_type.is_list:
         answers = list(chain.from_iterable(answer if isinstance(answer, list) else [OTHER] for answer in answers))
     # True == 1: a step accepts only one of these types.

@@ -115,7 +115,7 @@ class Runs:
 
     @cached_property
     def pauses(self) -> Bools:
-        """Whether the gap before is a pause."""
+        """Whether the gap before each event is a pause."""
         return self.gaps > self._pause_us
 
     @cached_property
@@ -128,7 +128,6 @@ class Runs:
         return np.bincount(self.events.session[self.pauses], minlength=self._count)
 
     def with_action(self, action: int) -> Bools:
-        """Select this action's events in runs."""
         selected: Bools = self.in_run & (self.events.action == action)
         return selected
 

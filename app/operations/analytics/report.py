@@ -50,7 +50,6 @@ class Data:
 
     @property
     def table(self) -> "Data | None":
-        """Itself if it has rows."""
         return self if self.rows else None
 
 

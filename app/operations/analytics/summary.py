@@ -127,7 +127,6 @@ def _days(counters: Counters) -> list[dict[str, Any]]:
 
 
 def _revisions(counters: Counters, known: Sequence[str], current: str | None) -> list[dict[str, Any]]:
-    """Return them newest first, unknown ones last."""
     places = {revision: place for place, revision in enumerate(known)}
     revisions = sorted(counters.revisions, key=lambda name: (places.get(name or "", len(places)), name or ""))
     return [

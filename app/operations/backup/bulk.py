@@ -25,7 +25,6 @@ Key = Sequence[Any]
 """A prefix of the key's values."""
 
 SESSIONS_A_PAGE = 250
-"""In memory while their history is read."""
 
 
 class BulkDatabase(ABC):
@@ -86,7 +85,11 @@ class BulkDatabase(ABC):
         yield from pair_with_history((), pass_history(self.rows(tables.session_history, last)))
 
     def insert(self, table: Table, rows: Iterable[Row]) -> None:
-        """Insert rows; raises as ``translate_errors``."""
+        """Insert rows.
+
+        Raises:
+            DatabaseUnavailable, DatabaseRefused: as ``translate_errors``.
+        """
         with translate_errors(table):
             self._insert(table, rows)
 
@@ -242,8 +245,8 @@ def translate_errors(table: Table | None) -> Iterator[None]:
     """Translate driver errors; messages name the table, never a value.
 
     Raises:
-        DatabaseRefused: the data caused the error.
-        DatabaseUnavailable: any other driver error.
+        DatabaseRefused: the data caused it.
+        DatabaseUnavailable: otherwise.
     """
     try:
         yield

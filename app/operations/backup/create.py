@@ -29,7 +29,7 @@ def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_pr
     The file appears when it is complete and on the disk; only its owner can read it.
 
     Raises:
-        InvalidInput: the file exists or can't be written, or a row doesn't fit the format.
+        InvalidInput: it exists or can't be written, or a row doesn't fit.
         Unavailable: the database failed.
     """
     url = normalise_url(store.settings.database_url)

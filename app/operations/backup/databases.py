@@ -40,7 +40,7 @@ def transaction(engine: Engine) -> Iterator[BulkDatabase]:
 
 @contextmanager
 def write_engine(url: URL) -> Iterator[Engine]:
-    """Open an engine without time limits for statements.
+    """Open an engine without statement time limits.
 
     Raises:
         ConfigurationError: it can't be opened, or has another schema.

@@ -1,6 +1,6 @@
 """Move all rows to another database; an interrupted move can be resumed.
 
-Rows are committed in key order, so the target's last key is the position to resume from. A marker in the target
+Rows are committed in key order, so the target's last key is where to resume. A marker in the target
 (``store/leases.py``) keeps servers from starting on it before the comparison.
 """
 
@@ -42,12 +42,12 @@ def move_database(
     Stop the source's servers: for SQLite this is checked, otherwise the comparison detects changes.
 
     Args:
-        restart: delete what an interrupted move of this source wrote, instead of resuming it.
+        restart: delete what an interrupted move wrote, instead of resuming it.
 
     Raises:
         ConfigurationError: a database can't be opened, has another schema, or is in use; or both are the same.
-        InvalidInput: the target is not empty, or the databases differ.
-        Unavailable, DatabaseRefused: a database failed; call again to resume.
+        InvalidInput: the target is not empty, or they differ.
+        Unavailable, DatabaseRefused: call again to resume.
     """
     source, target = normalise_url(source_url), normalise_url(target_url)
     if _identity(source) == _identity(target):

@@ -13,10 +13,9 @@ from .row_format import Row, column_names
 SAMPLE_SIZE = 20
 
 SessionRows = Iterator[tuple[Row, Iterable[Row]]]
-"""Sessions and their events, oldest first; consume the events before advancing."""
+"""Sessions with events, oldest first; consume the events before advancing."""
 
 RowPass = Callable[[Iterable[Row]], Iterator[Row]]
-"""Passes rows on unchanged."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,7 +26,6 @@ class ReplayCounts:
         without_history: created before there were events.
         unreadable: the server sets these aside on access.
         locked: encrypted with one of ``missing_keys``; not checked.
-        sample: the first differing ones.
     """
 
     same: int = 0
@@ -53,10 +51,10 @@ def check_replays(session_rows: SessionRows, cipher: Cipher) -> ReplayCounts:
 
 
 def pair_with_history(session_rows: Iterable[Row], event_rows: Iterable[Row]) -> SessionRows:
-    """Join two streams that are sorted by session key.
+    """Join two streams sorted by session key.
 
     Raises:
-        BackupBroken: an event has no session, or a stream is not sorted.
+        BackupBroken: an event without session, or an unsorted stream.
     """
     groups = groupby(event_rows, key=_event_key)
     event_key, events = next(groups, (None, ()))

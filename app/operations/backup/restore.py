@@ -1,4 +1,4 @@
-"""Restore a backup into a database: everything or nothing, in one transaction.
+"""Restore a backup: everything or nothing, in one transaction.
 
 Servers must be stopped; for SQLite, a lock checks this. Its file is never replaced, so an interrupted restore leaves
 the previous contents.
@@ -48,7 +48,7 @@ class RestoreOptions:
 
     Attributes:
         replace: empty the database first, instead of refusing it.
-        accepts_differing: accept sessions that differ from the replay of their history.
+        accepts_differing: accept sessions that differ from their history.
         actor: for the audit log.
     """
 
@@ -60,7 +60,7 @@ class RestoreOptions:
 def restore_backup(
     store: SessionStore, path: Path, options: RestoreOptions | None = None, *, progress: Progress = no_progress
 ) -> RestoreResult:
-    """Replace the contents of the database with a backup's, and replay later erasures.
+    """Replace the database's contents with a backup's, and replay later erasures.
 
     Nothing is committed unless every row reads back byte for byte. Erasures come from the journal
     (STEPKEEP_ERASURES_FILE) and the replaced database.
@@ -69,7 +69,7 @@ def restore_backup(
         BackupBroken, SchemaMismatch: as ``verify_backup``.
         InvalidInput: the database has rows, or the file can't be read.
         StoreInUse: a server uses the SQLite file.
-        Unavailable, DatabaseRefused: the database failed; it is unchanged.
+        Unavailable, DatabaseRefused: the database is unchanged.
     """
     options = options or RestoreOptions()
     url = normalise_url(store.settings.database_url)

@@ -41,7 +41,7 @@ def no_progress(_done: int, _total: int) -> None:
 
 
 def stage(progress: Progress, number: int, stages: int) -> Progress:
-    """Return the progress of one stage (from 0) of several over all rows."""
+    """Return the progress of one stage (from 0) of several."""
     return lambda done, total: progress(number * total + done, stages * total)
 
 
@@ -56,7 +56,7 @@ def is_time(column: Column[Any]) -> bool:
 
 
 def portable_time(value: object) -> object:
-    """Convert a SQLite time; other values, which SQLite allows, stay unchanged."""
+    """Convert a SQLite time; other values, which SQLite allows, stay."""
     if value is None or (isinstance(value, str) and len(value) == TIME_LENGTH and value[10] == " "):
         return value
     try:
@@ -74,7 +74,7 @@ def decode_row(line: bytes) -> Row:
     """Parse a line.
 
     Raises:
-        ValueError: it is not a JSON array.
+        ValueError: no JSON array.
     """
     row = orjson.loads(line)
     if type(row) is not list:
@@ -108,7 +108,7 @@ def _kinds(column: Column[Any]) -> frozenset[type]:
 
 
 class ChecksummedRows:
-    """Validates, counts and hashes a table's rows; ``size_bytes`` is of their lines."""
+    """Validates, counts and hashes rows, or raises BackupBroken; ``size_bytes`` is of the lines."""
 
     def __init__(self, table: Table, on_row: Callable[[], None] = lambda: None) -> None:
         self.rows = 0
@@ -120,7 +120,7 @@ class ChecksummedRows:
 
     @property
     def sha256(self) -> str:
-        """In hex, of all lines so far."""
+        """In hex."""
         return self._hash.hexdigest()
 
     def pass_through(self, rows: Iterable[Row]) -> Iterator[Row]:
@@ -132,11 +132,6 @@ class ChecksummedRows:
             pass
 
     def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
-        """Yield the rows with their lines.
-
-        Raises:
-            BackupBroken: a row is invalid.
-        """
         for row in rows:
             self.rows += 1
             self._validate(row, self.rows)

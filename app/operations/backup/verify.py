@@ -27,8 +27,8 @@ def verify_backup(path: Path, cipher: Cipher, *, progress: Progress = no_progres
     """Read a whole backup and return what it contains.
 
     Raises:
-        BackupBroken: the file is no backup, or is damaged.
-        InvalidInput: the file can't be read.
+        BackupBroken: the file is no backup, or damaged.
+        InvalidInput: it can't be read.
         SchemaMismatch: another release's schema.
     """
     with open_backup(path) as archive:

@@ -1,7 +1,6 @@
 """The file of a backup: a zip with ``<table>.jsonl`` members and ``manifest.json``.
 
-Deflate is what every zip program can open. The zip's comment ends with the SHA-256 of all bytes before it, headers
-too. The reader limits lines, manifest, directory and members.
+Every zip program supports deflate. The zip's comment ends with the SHA-256 of all bytes before it, headers too.
 """
 
 import hashlib
@@ -107,7 +106,6 @@ class ArchiveWriter:
         return entry
 
     def close(self, schema_revision: str, created_at: str, database: dict[str, str]) -> Manifest:
-        """Write the manifest and the file's hash."""
         manifest = Manifest(
             schema_revision=schema_revision,
             created_at=created_at,
@@ -126,10 +124,10 @@ class ArchiveWriter:
 
 
 class Archive:
-    """An open backup whose hash has been verified.
+    """An open backup with the right hash.
 
     Raises:
-        BackupBroken: the file is no backup, was changed, or has an unknown format.
+        BackupBroken: no backup, changed, or of an unknown format.
         OSError: the file can't be read.
     """
 

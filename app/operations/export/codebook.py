@@ -1,6 +1,6 @@
 """The codebook of an export, as JSON (schema: ``web/rest/export.py``) and Markdown. Pure.
 
-Changes of the JSON get another ``format``.
+A change of the JSON gets another FORMAT.
 """
 
 from collections.abc import Mapping, Sequence
@@ -117,7 +117,6 @@ def _coded(column: Column) -> Sequence[CodedValue]:
 
 
 def _condition(step_id: str, newest: Survey) -> str:
-    """Describe when the newest revision shows the step."""
     if newest.step(step_id) is None:
         return "in older revisions only"
     if step_id == newest.steps[0].id:
@@ -164,7 +163,6 @@ def _row(column: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _escape(text: str) -> str:
-    """Escape for a Markdown table."""
     flat = one_line(text).replace("\\", "\\\\")
     for mark in "|<>*_`[]":
         flat = flat.replace(mark, f"\\{mark}")

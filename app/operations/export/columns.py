@@ -1,7 +1,7 @@
 """The columns of an export, over all revisions of the survey. Pure.
 
 If a step's type changed, columns of older types have a suffix (``Q3_number``). A removed option keeps its column.
-Options are numbered in order of appearance over time, so that codes stay the same, unless all values are whole numbers.
+Options are numbered by first appearance, so that codes stay the same, unless all values are whole numbers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,7 +40,6 @@ class Column:
     Attributes:
         name: in all formats but SPSS and Stata.
         steps: empty for fixed columns.
-        coded: answers with labels.
         option: of a ``chosen`` column.
     """
 
@@ -59,7 +58,7 @@ class Column:
 
     @property
     def labels(self) -> Mapping[Cell, str]:
-        """Of a choice, by value."""
+        """By value."""
         return {coded.value: coded.label for coded in self.coded} if self.kind == "choice" else {}
 
 
@@ -88,7 +87,6 @@ def step_columns(definitions: Definitions) -> list[StepColumns]:
 
 
 def _steps(definitions: Definitions) -> Mapping[str, Mapping[str, StepRevisions]]:
-    """Return steps by id, type and revision."""
     steps: dict[str, dict[str, dict[str, Step]]] = {}
     for survey in definitions.newest_first:
         for step in survey.steps:

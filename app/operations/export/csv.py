@@ -1,7 +1,7 @@
 """CSV (RFC 4180) in UTF-8; an empty text is ``""``, a missing value is empty.
 
 ``spreadsheet_safe`` escapes formulas (OWASP, "CSV Injection") and adds a byte order mark, by which Excel recognizes
-UTF-8; otherwise text is unchanged.
+UTF-8.
 """
 
 import datetime

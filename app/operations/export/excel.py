@@ -1,6 +1,6 @@
 """Excel workbooks, written in constant memory with XlsxWriter.
 
-Text is always written as text, never as a formula, number or link.
+Text is always text, never a formula, number or link.
 """
 
 import datetime

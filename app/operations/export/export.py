@@ -37,9 +37,8 @@ class Export:
     """An export of one survey.
 
     Raises:
-        NoSuchSurvey: it has never existed.
-        InvalidInput: the format does not support an option.
-        Unavailable: the database failed.
+        NoSuchSurvey, Unavailable: as ``read_definitions``.
+        InvalidInput: an option is not supported.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class Export:
         return f"{self._request.survey_id}.{self.format.suffix}"
 
     def count(self) -> Counts:
-        """Count what it will contain and lack; raises as :meth:`write`."""
+        """Count what it contains and lacks; raises as :meth:`write`."""
         reader = self._reader(lambda _done, _total: None)
         if self._request.format == "long" or self._request.history:
             for _, entries in reader.with_events():
@@ -74,8 +73,7 @@ class Export:
         """Return the file: a streamed format is written while its pieces are read, another one now.
 
         Raises:
-            MissingKey: a session can't be decrypted; left out, it would look erased.
-            Unavailable: the database failed; both also while pieces are read.
+            MissingKey, Unavailable: as ``SessionReader.pages``; also while pieces are read.
             InvalidInput: a library is not installed, or a limit is exceeded.
         """
         reader = self._reader(self._progress)

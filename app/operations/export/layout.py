@@ -7,7 +7,7 @@ from ...survey.types import Cell, ToCells
 from .columns import LEADING, TRAILING, Definitions, step_columns
 
 _Places = dict[str, tuple[int, ToCells]]
-"""By step: its first column's index, and conversion."""
+"""By step: first column's index, and conversion."""
 
 
 class Layout:

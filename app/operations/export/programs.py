@@ -72,7 +72,7 @@ def valid_names(wanted: Iterable[str], rules: NamingRules) -> list[str]:
     """Return valid, unique names, unchanged where possible.
 
     Args:
-        wanted: ASCII letters, digits and underscores, beginning with a letter.
+        wanted: ASCII letters, digits and underscores; first a letter.
     """
     taken: set[str] = set()
     names = []

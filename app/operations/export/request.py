@@ -41,7 +41,6 @@ class ExportRequest:
         status: at the time of the export.
         since, until: of the creation; ``until`` is exclusive.
         labels: instead of a choice's values; sav and dta contain both.
-        history: include the events.
         drafts: include their text.
     """
 

@@ -34,7 +34,7 @@ class Counts:
     Attributes:
         set_aside, unreadable: sessions left out.
         events: unreadable ones of exported sessions.
-        shortened: values truncated or left out, because the format can't hold them.
+        shortened: values truncated or left out for the format.
     """
 
     sessions: int = 0
@@ -87,7 +87,7 @@ class SessionReader:
                 return
 
     def with_events(self) -> Iterator[tuple[Session, Iterator[HistoryEntry]]]:
-        """Yield sessions with their events, oldest first; consume the events before advancing."""
+        """Yield sessions with events, oldest first; consume them before advancing."""
         for page in self.pages():
             versions = {key.user_id: state.version for key, state in page}
             groups = groupby(self._events([key for key, _ in page]), attrgetter("user_id"))

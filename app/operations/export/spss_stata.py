@@ -1,7 +1,7 @@
 """SPSS (.sav) and Stata (.dta) files.
 
-pyreadstat needs the whole table as a Polars frame, so MAX_CELLS limits it. Values that don't fit are truncated or left
-out, and counted.
+pyreadstat needs the whole table as a Polars frame, so MAX_CELLS limits it. Values that don't fit are truncated or
+omitted, and counted.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -58,7 +58,6 @@ def _frames(
     reader: SessionReader,
     program: Program,
 ) -> Iterator[Any]:
-    """Yield frames; the first is empty."""
     schema = {name: _type(polars, column) for name, column in zip(names, layout.columns, strict=True)}
     fits = [_fit(column, program) for column in layout.columns]
     yield polars.DataFrame(schema=schema)
@@ -110,7 +109,7 @@ def _type(polars: Any, column: Column) -> Any:  # noqa: ANN401 - a module
         return polars.Int32  # Stata labels only integers
     types: dict[Kind, Any] = {
         "text": polars.String,
-        "whole": polars.Float64,  # a double holds every whole number of an answer; their integers do not
+        "whole": polars.Float64,  # holds every whole number of an answer; their integers do not
         "number": polars.Float64,
         "boolean": polars.Int8,
         "date": polars.Date,
