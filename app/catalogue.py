@@ -31,7 +31,7 @@ class Catalogue:
 
     @property
     def public_ids(self) -> tuple[str, ...]:
-        """That anyone can begin."""
+        """The ids of the surveys that anyone can begin."""
         return tuple(survey.id for survey in self.surveys.values() if survey.access == "public")
 
     def with_defaults(self, survey: Survey) -> Survey:

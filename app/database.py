@@ -68,19 +68,15 @@ class Database:
         is_audio_mode: bool = False,  # noqa: FBT001, FBT002 - as above
         session_data: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Replace the session's whole state, creating the session if necessary.
+        """Replace the session's whole state, or create it; True: committed.
 
         Args:
             answers: any JSON, by step.
-            step_history: the steps before the current one, oldest first.
-            session_data: any JSON object.
-
-        Returns:
-            True: the state is committed.
+            step_history: oldest first, without the current step.
 
         Raises:
             InvalidInput: nothing was written.
-            Unavailable: not saved now; repeating the call is safe.
+            Unavailable: not saved now; repeating it is safe.
         """
         key = self.store.queries.key(user_id)
         path = tuple(step_history) if isinstance(step_history, list | tuple) else step_history
@@ -109,10 +105,10 @@ class Database:
         is_audio_mode: bool | None = None,  # noqa: FBT001 - as above
         session_data: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Change parts of the session's state; those that are None stay.
+        """Change the parts of the session's state that are not None.
 
         Returns:
-            True: committed. False: the session does not exist.
+            True: committed. False: no such session.
 
         Raises:
             InvalidInput, Unavailable: as :meth:`save_session`.
@@ -135,10 +131,10 @@ class Database:
         step: str | None = None,
         answer: Any = None,  # noqa: ANN401 - any JSON
     ) -> bool:
-        """Add an entry to the history, without changing the state.
+        """Add an entry to the history only.
 
         Returns:
-            True: committed. False: the session does not exist.
+            True: committed. False: no such session.
         """
         command = Note(at=self.store.clock(), message_id=new_message_id(), action=action, step=step, answer=answer)
         return self._submit(user_id, command)
@@ -153,7 +149,7 @@ class Database:
         return [self._to_dict(snapshot) for snapshot in self.store.queries.list(limit=limit)[0]]
 
     def delete_session(self, user_id: str) -> bool:
-        """Erase the session and its history; return whether there was one."""
+        """Erase the session; return whether there was one."""
         return self.store.erasure.delete(self.store.queries.key(user_id))
 
     def close(self) -> None:
@@ -175,7 +171,7 @@ _guard = threading.Lock()
 
 
 def get_database() -> Database:
-    """Return this process's database, opened with the environment's settings at the first call.
+    """Return this process's database, opened at the first call.
 
     Thread-safe; a forked child opens its own.
 

@@ -47,7 +47,7 @@ class StepkeepError(Exception):
 
     @property
     def message(self) -> str:
-        """For clients: what happened and what to do; ``str(error)`` may add details for operators."""
+        """For clients; ``str(error)`` may add details for operators."""
         return str(self)
 
 

@@ -27,10 +27,10 @@ MAX_NAME = 100
 
 
 class Credentials:
-    """The credentials in a store's database; callers never learn why one is invalid. Safe from any thread.
+    """The credentials in a store's database. Callers never learn why one is invalid. Safe from any thread.
 
     Args:
-        signing: the secrets that sign tokens, the newest last.
+        signing: secrets for tokens, the newest last.
     """
 
     def __init__(self, store: SessionStore, signing: Sequence[str]) -> None:
@@ -49,16 +49,16 @@ class Credentials:
         store.add_close_callback(self.revocations.close)
 
     def issue_token(self, key: SessionKey, life_us: int | None = None) -> tuple[str, int]:
-        """Return a new token for a session, which need not exist, and its expiry in microseconds since 1970 UTC."""
+        """Return a new token for a session, existing or not, and its expiry in microseconds since 1970 UTC."""
         at = self._store.clock()
         life = self._life_us if life_us is None else min(life_us, self._life_us)
         return self._tokens.issue(key, at, life), at + life
 
     def verify_token(self, token: str) -> Participant:
-        """Return the participant of a token.
+        """Return the token's participant.
 
         Raises:
-            Unauthorized: it is invalid, expired or revoked.
+            Unauthorized: invalid, expired or revoked.
         """
         at = self._store.clock()
         participant = self._tokens.read(token, at)
@@ -68,11 +68,10 @@ class Credentials:
         return participant
 
     def should_renew(self, participant: Participant) -> bool:
-        """Return whether half of the token's life is over."""
         return self._store.clock() - participant.issued_at > self._life_us // 2
 
     def revoke_tokens(self, key: SessionKey) -> None:
-        """Revoke all tokens of a session issued until now."""
+        """Revoke a session's tokens issued until now."""
         at = self._store.clock()
         self._store.run_transaction(lambda connection: credentials.revoke_tokens(connection, key, at))
         self.revocations.add_tokens(key, at)
@@ -84,7 +83,7 @@ class Credentials:
             expires_at: microseconds since 1970 UTC; None for never.
 
         Raises:
-            InvalidInput: the name, a scope or the expiry is invalid.
+            InvalidInput: an argument is invalid.
         """
         at = self._store.clock()
         if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
@@ -114,7 +113,7 @@ class Credentials:
         return self._store.run_read(credentials.read_keys)
 
     def revoke_key(self, key_id: str) -> bool:
-        """Revoke an API key and its sign-ins; return False if no valid key has this id."""
+        """Revoke a key and its sign-ins; return False if there is no valid one."""
         at = self._store.clock()
         was_revoked = self._store.run_transaction(lambda connection: credentials.revoke_key(connection, key_id, at))
         if was_revoked:
@@ -122,10 +121,10 @@ class Credentials:
         return was_revoked
 
     def verify_key(self, text: str) -> Integrator:
-        """Return the integrator of an API key.
+        """Return the key's integrator.
 
         Raises:
-            Unauthorized: it is unknown, expired or revoked.
+            Unauthorized: unknown, expired or revoked.
             Unavailable: the database did not answer.
         """
         key_id = api_keys.parse_key_id(text)
@@ -143,7 +142,7 @@ class Credentials:
         return _integrator(stored)
 
     def sign_in(self, text: str) -> tuple[str, Integrator]:
-        """Sign in with an API key; return the cookie and the integrator.
+        """Return a new sign-in's cookie and integrator.
 
         Raises:
             Unauthorized: the key is invalid.
@@ -159,10 +158,10 @@ class Credentials:
         return cookie, integrator
 
     def verify_sign_in(self, cookie: str) -> Integrator:
-        """Return the integrator of a sign-in.
+        """Return the sign-in's integrator.
 
         Raises:
-            Unauthorized: it ended or expired, or its key is invalid.
+            Unauthorized: it or its key ended.
         """
         at = self._store.clock()
         hashed = _hash(cookie)

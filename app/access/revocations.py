@@ -27,14 +27,13 @@ OVERLAP_US = 60 * 1_000_000
 
 
 class Revocations(ForkAware):
-    """The revoked tokens and API keys; other processes' within POLL_S. Safe from any thread.
+    """Revoked tokens and API keys; other processes' within POLL_S. Safe from any thread.
 
     Args:
-        read_tokens: returns until when a session's tokens are revoked, for revocations since a time.
-        read_keys: returns the ids of all revoked API keys.
-        delete: deletes the revocations before a time from the database.
+        read_tokens: returns until when tokens are revoked, for revocations since a time.
+        delete: deletes revocations before a time.
         clock: returns microseconds since 1970 UTC.
-        life_us: a token's longest life; older revocations are of expired ones.
+        life_us: of a token; older revocations are unnecessary.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class Revocations(ForkAware):
             self._start_thread()
 
     def add_tokens(self, key: SessionKey, at: int) -> None:
-        """Record that a session's tokens issued until a time are revoked."""
+        """Revoke a session's tokens issued until a time."""
         with self._mutex:
             self._tokens[key] = max(at, self._tokens.get(key, 0))
 
@@ -95,7 +94,7 @@ class Revocations(ForkAware):
             self._keys |= {key_id}
 
     def is_valid(self, principal: Principal, at: int) -> bool:
-        """Return whether the credentials are neither expired nor revoked; never blocks."""
+        """Return whether credentials are neither expired nor revoked; never blocks."""
         match principal:
             case Participant():
                 return at < principal.expires_at and principal.issued_at > self._tokens.get(principal.key, -1)

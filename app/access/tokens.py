@@ -1,7 +1,7 @@
-"""Resume tokens: signed, expiring proof that the bearer is a participant of a survey.
+"""Resume tokens: signed, expiring proof that the bearer is a participant.
 
-A token is base64url JSON, ``[survey_id, user_id, issued_at, expires_at]`` (microseconds since 1970 UTC), and an
-HMAC-SHA256 (itsdangerous) with a key derived from SECRET_KEY. Revocation is by time (``revocations.py``).
+base64url JSON, ``[survey_id, user_id, issued_at, expires_at]`` (microseconds since 1970 UTC), and an HMAC-SHA256
+(itsdangerous) with a key derived from SECRET_KEY.
 """
 
 import hashlib
@@ -49,10 +49,10 @@ class ResumeTokens:
         return self._serializer.dumps([*key, at, at + life_us])
 
     def read(self, token: str, at: int) -> Participant:
-        """Return the participant of a token.
+        """Return the token's participant.
 
         Raises:
-            Unauthorized: the token is forged, malformed or expired.
+            Unauthorized: forged, malformed or expired.
         """
         if len(token) > MAX_LENGTH or not _SHAPE.fullmatch(token):
             raise Unauthorized

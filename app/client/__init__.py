@@ -1,12 +1,9 @@
 """The Python client of the survey WebSocket: it reconnects, resends, and loses no answer.
 
-A command leaves the outbox only with the server's final answer. After any failure it is sent again with the same id,
-and applied once. Commands are sent in order; each new connection starts at the oldest unanswered one.
+A command leaves the outbox only with the server's final answer; until then it is resent with the same id, in order, and
+applied once. A refused token stops the client; a new client with a valid one delivers the outbox.
 
-When a token is refused, expires or is revoked, commands raise NotAdmitted and the client stops; a new client with a
-valid token delivers the outbox.
-
-It needs the extra ``client``, and of the server only ``app.errors`` and ``app.core``.
+It imports only ``app.errors`` and ``app.core`` of the server, and needs the extra ``client``.
 """
 
 from .command import PendingCommand

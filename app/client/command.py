@@ -11,11 +11,11 @@ DRAFT = ""
 
 
 class PendingCommand:
-    """A command without an acknowledgement yet.
+    """An unacknowledged command.
 
     Attributes:
-        is_pending: the server will commit it once its database is available.
-        future: set by the client; for callbacks and ``concurrent.futures.wait``.
+        is_pending: the server will commit it after its outage.
+        future: set by the client.
     """
 
     def __init__(self, command: dict[str, Any]) -> None:
@@ -29,7 +29,7 @@ class PendingCommand:
         return self.future.done()
 
     def result(self, timeout_s: float | None = None) -> dict[str, Any]:
-        """Wait for the ``ack`` and return it: the command is committed. The listener must not call this.
+        """Wait for the ``ack``, which means committed. Not to be called by the listener.
 
         Raises:
             Rejected: by the survey's rules.
@@ -58,12 +58,12 @@ class SendQueue:
         self._unanswered: set[str] = set()
 
     def add(self, key: str, text: str) -> None:
-        """Append a message; it replaces a waiting one of the same key."""
+        """Append a message, replacing a waiting one of its key."""
         self._waiting.pop(key, None)
         self._waiting[key] = text
 
     def take(self, limit: int) -> tuple[str, str] | None:
-        """Return the next message to send, or None while ``limit`` commands are unanswered."""
+        """Return the next message, or None while ``limit`` commands are unanswered."""
         if not self._waiting or len(self._unanswered) >= limit:
             return None
         key = next(iter(self._waiting))
@@ -73,7 +73,7 @@ class SendQueue:
         return key, text
 
     def mark_answered(self, key: str) -> None:
-        """Count a command as answered (``pending``), though it may be sent again."""
+        """Count a ``pending`` command as answered; it may be sent again."""
         self._unanswered.discard(key)
 
     def remove(self, key: str) -> None:
@@ -82,11 +82,11 @@ class SendQueue:
         self._waiting.pop(key, None)
 
     def remove_sent_draft(self) -> None:
-        """Remove the draft, which is sent at most once."""
+        """Drafts are sent at most once."""
         self._sent.pop(DRAFT, None)
 
     def rewind(self) -> None:
-        """Queue all sent messages again, before the waiting ones; a waiting draft replaces a sent one."""
+        """Queue sent messages again before waiting ones; a waiting draft replaces a sent one."""
         if DRAFT in self._waiting:
             self._sent.pop(DRAFT, None)
         self._waiting = {**self._sent, **self._waiting}

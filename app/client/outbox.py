@@ -26,7 +26,7 @@ class Outbox(Protocol):
     """What the client needs of an outbox. It never calls two methods at once."""
 
     def load(self, owner: str) -> list[dict[str, Any]]:
-        """Open the outbox of the session ``owner``; return its commands, oldest first."""
+        """Open the outbox of session ``owner``; return its commands, oldest first."""
         ...
 
     def add(self, command: dict[str, Any]) -> None:
@@ -37,9 +37,7 @@ class Outbox(Protocol):
         """Remove the command if present; never raises."""
         ...
 
-    def close(self) -> None:
-        """Release the outbox; its commands stay."""
-        ...
+    def close(self) -> None: ...
 
 
 class MemoryOutbox:
@@ -64,12 +62,11 @@ class MemoryOutbox:
 class FileOutbox:
     """Keeps commands in a file of JSON lines, mode 0600.
 
-    Each line is ``{"owner": session}``, ``{"add": command}`` or ``{"remove": id}``. Additions are flushed (fsync). A
-    removal may be lost: the server knows the resent command's id. A crash leaves at most one incomplete last line,
-    never accepted; it is overwritten.
+    Lines are ``{"owner": session}``, ``{"add": command}`` or ``{"remove": id}``. Additions are flushed (fsync); a lost
+    removal only causes a resend. A crash leaves at most an incomplete last line, of no accepted command.
 
     Args:
-        path: created if missing, its folder not. The lock is ``path.lock``.
+        path: its folder must exist. The lock is ``path.lock``.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -88,7 +85,7 @@ class FileOutbox:
 
         Raises:
             OutboxInUse: a client, of any process, has it open.
-            OutboxOwnerMismatch: it has another session's commands.
+            OutboxOwnerMismatch: it is another session's.
             OutboxFailed: it can't be opened.
         """
         with self._mutex:
@@ -168,7 +165,6 @@ class FileOutbox:
             log.warning("Skipped %d unreadable lines of an outbox; the file was damaged.", unreadable)
 
     def _apply(self, line: bytes) -> bool:
-        """Return False if the line is unreadable."""
         try:
             match json.loads(line):
                 case {"add": {"id": str(command_id), "type": str()} as command}:

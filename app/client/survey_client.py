@@ -34,13 +34,12 @@ class SurveyClient:
 
     Args:
         origin: ``https://host/prefix``; the prefix is a proxy's.
-        survey_id: None if the server has one survey, or a default.
-        is_audio_mode: in which a new session begins.
-        token: the part of the participant's link after ``#``, or an API key with the scope ``sessions:write``;
-            unnecessary in development. Use ``https://``: the handshake contains it.
-        outbox: None keeps commands in memory; a :class:`FileOutbox` outlives the process.
-        listener: called with every message, in order, in a client thread, before the command's result is set. The next
-            message waits for it.
+        survey_id: None for the server's only or default survey.
+        is_audio_mode: of a new session.
+        token: the part of the link after ``#``, or an API key with ``sessions:write``; unnecessary in development. Use
+            ``https://``: it is sent.
+        outbox: None keeps commands in memory.
+        listener: gets every message, in order, in a client thread, before the command's result is set; must be quick.
 
     Raises:
         InvalidInput: the origin is invalid, or the token (BadToken).
@@ -91,18 +90,17 @@ class SurveyClient:
 
     @property
     def is_online(self) -> bool:
-        """Whether the server has sent the session's state on an open connection."""
+        """Whether the session's state has arrived on an open connection."""
         return self._is_online
 
     @property
     def unacknowledged(self) -> int:
-        """The number of commands in the outbox."""
         with self._changed:
             return len(self._commands)
 
     @property
     def session(self) -> dict[str, Any] | None:
-        """As in the server's last message, pending commands included; None before the first."""
+        """As last received, pending commands included; None before."""
         return self._session
 
     @property
@@ -114,8 +112,8 @@ class SurveyClient:
         """Load the outbox and connect in the background; idempotent.
 
         Raises:
-            OutboxInUse, OutboxOwnerMismatch, OutboxFailed: the outbox can't be loaded.
-            ClientClosed: the client was closed; create a new one.
+            OutboxInUse, OutboxOwnerMismatch, OutboxFailed: see there.
+            ClientClosed: create a new client.
         """
         with self._changed:
             if self._closing.is_set():
@@ -133,7 +131,7 @@ class SurveyClient:
             thread.start()
 
     def wait_until_online(self, timeout_s: float | None = None) -> dict[str, Any]:
-        """Wait for a connection, and return the newest ``state`` message.
+        """Wait for a connection; return the newest ``state`` message.
 
         Raises:
             TimeoutError: not yet; the client keeps trying.
@@ -148,7 +146,7 @@ class SurveyClient:
             return self._state
 
     def close(self, timeout_s: float = 5) -> None:
-        """Close the connection and the outbox; unacknowledged commands stay there and raise ClientClosed."""
+        """Close; unacknowledged commands stay in the outbox and raise ClientClosed."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             if self._closing.is_set():
@@ -190,7 +188,7 @@ class SurveyClient:
         return self._submit("restart")
 
     def draft(self, step: str, value: object) -> None:
-        """Send a draft; it is kept in memory only, and a newer one replaces it."""
+        """Send a draft, kept in memory only; a newer one replaces it."""
         text = encode({"type": "draft", "step": step, "value": value})
         with self._changed:
             self._check_open()
@@ -231,11 +229,11 @@ class SurveyClient:
             self._closing.wait(reconnect_delay_s(self._timeouts, code))
 
     def _connect_and_receive(self) -> int:
-        """Connect and receive until the connection ends; return a useful one's close code.
+        """Receive until the connection ends; return a useful one's close code.
 
         Raises:
-            PermanentlyRefused: the next connection would be too.
-            NotConnected: the session's state never arrived.
+            PermanentlyRefused: retries would be too.
+            NotConnected: no session state arrived.
         """
         self._was_online = self._has_resolved = False
         began_at = time.monotonic()
@@ -293,7 +291,7 @@ class SurveyClient:
             self._session = message["session"]
 
     def _apply_answer(self, message: dict[str, Any]) -> tuple[PendingCommand, dict[str, Any] | StepkeepError] | None:
-        """Update queue and outbox; return the command and its result if the answer is final."""
+        """Return the command and its result if the answer is final."""
         command = self._commands.get(message["id"]) if isinstance(message.get("id"), str) else None
         if command is None:
             return None
@@ -344,7 +342,7 @@ class SurveyClient:
                 self._changed.notify_all()
 
     def _stop(self, failure: StepkeepError) -> list[PendingCommand]:
-        """Accept no more commands; the caller must resolve the returned ones outside the lock."""
+        """The caller must resolve the returned commands outside the lock."""
         with self._changed:
             self._failure = failure
             self._is_online = False

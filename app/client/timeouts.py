@@ -29,19 +29,18 @@ class ClientTimeouts:
     """Timeouts, delays and attempts.
 
     Attributes:
-        connect_attempts: quick ones; slow ones follow until the client is closed.
-        connect_delay_s: upper limit after the first quick attempt; doubles up to ``connect_delay_max_s``. Random below
-            it, so that clients do not return all at once.
-        slow_delay_s: between slow attempts, give or take a quarter.
+        connect_attempts: quick ones; slow ones follow until closing.
+        connect_delay_s: doubles up to ``connect_delay_max_s``; random below that, so that clients do not return all at
+            once.
+        slow_delay_s: give or take a quarter.
         busy_delay_s: after close code 1013 or 4429, or up to half more.
-        send_attempts: of a message on one connection, before reconnecting.
-        send_delay_s: after the first send attempt; twice that after the second, and so on.
-        unavailable_delay_s: before a resend after ``unavailable`` or ``rate_limited``; doubles up to ``slow_delay_s``
-            while nothing is acknowledged.
+        send_attempts: on one connection.
+        send_delay_s: times the number of attempts.
+        unavailable_delay_s: after ``unavailable`` or ``rate_limited``; doubles up to ``slow_delay_s`` while nothing is
+            acknowledged.
         open_timeout_s: for connection and handshake.
         state_timeout_s: then for the first message.
         ping_timeout_s: for a pong or TCP's acknowledgement.
-        close_timeout_s: for the server's part of the closing handshake.
     """
 
     connect_attempts: int = 5

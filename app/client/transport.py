@@ -108,10 +108,9 @@ def close_code(error: Exception) -> tuple[int, str]:
 
 
 def _limit_unacknowledged(connection: ClientConnection, timeout_s: float) -> None:
-    """Let TCP abort the connection when a dead network takes no data.
+    """Let TCP abort a dead connection: a blocked send holds the lock that pings need.
 
-    A blocked send holds the lock that pings need, so they would not detect it. Linux only; elsewhere TCP's timeout of
-    some minutes applies.
+    Linux only; elsewhere TCP's own timeout takes minutes.
     """
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None:

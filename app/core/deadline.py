@@ -19,11 +19,10 @@ _slots = threading.BoundedSemaphore(MAX_CALLS)
 def run_with_timeout(timeout_s: float, call: Callable[[], T]) -> T:
     """Return the result of a blocking database call, made in a daemon thread.
 
-    After a timeout the call keeps running, and its result is dropped.
+    After a timeout the call runs on; its result is dropped.
 
     Raises:
         DatabaseUnavailable: no result in time, or no thread.
-        Exception: whatever ``call`` raises.
     """
     if not _slots.acquire(timeout=timeout_s):
         raise DatabaseUnavailable("slow")

@@ -22,9 +22,9 @@ _REGISTERED: "weakref.WeakKeyDictionary[ForkAware, None]" = weakref.WeakKeyDicti
 
 
 def register(aware: ForkAware) -> None:
-    """Call the object's methods at each fork while it exists, in the order of registration.
+    """Call the methods at each fork while the object exists.
 
-    So a child can use what was registered before, such as the session store.
+    In the order of registration: a child can use what was registered before.
     """
     _REGISTERED[aware] = None
 

@@ -1,7 +1,7 @@
 """Strict JSON, the same at every interface and for every database.
 
-Rejected is what a database, JavaScript or another parser may change: NUL, lone surrogates, NaN, Infinity, integers
-beyond 2^53, duplicate keys; and nesting deeper than 32.
+Rejected is what a database or JavaScript may change: NUL, lone surrogates, NaN, Infinity, integers beyond 2^53,
+duplicate keys; and nesting deeper than 32.
 """
 
 import json
@@ -54,9 +54,8 @@ def check(value: object, place: str = "$", max_depth: int = MAX_DEPTH) -> None:
     """Raise InvalidJson unless a value is strict JSON.
 
     Args:
-        value: a result of ``json.loads``; tuples count as lists.
+        value: of ``json.loads``; tuples count as lists.
         place: its name in messages, e.g. ``answers.S1[2]``.
-        max_depth: nested containers.
     """
     if value is None or value is True or value is False:
         return

@@ -38,13 +38,13 @@ def format_minute(at: int) -> str:
 
 
 def parse_timestamp(text: str, name: str, *, ends_day: bool = False) -> int:
-    """Return the instant of an ISO 8601 time, UTC without an offset, or of a day.
+    """Return the instant of an ISO 8601 time (UTC without an offset) or day.
 
-    Instants out of 1970 to 9999 become the first or last possible one.
+    Limited to 1970 to 9999.
 
     Args:
-        text: of a query, so that a space stands for ``+``.
-        name: the parameter's, for the message.
+        text: of a query: a space stands for ``+``.
+        name: for the message.
         ends_day: a day means its end.
 
     Raises:

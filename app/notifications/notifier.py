@@ -35,10 +35,8 @@ class ChangeNotifier:
     """One store's notifications in one process. Safe from any thread.
 
     Args:
-        on_change: called for each newer version of a subscribed session.
-        on_key: called for each session in a notification.
-        interval_s: seconds between polls without a transport.
-        connect: opens a transport; None to poll only.
+        interval_s: between polls without a transport.
+        connect: None to poll only.
         file: the polled SQLite database; None for others.
     """
 
@@ -62,11 +60,10 @@ class ChangeNotifier:
 
     @property
     def is_broadcast(self) -> bool:
-        """Whether this process learns of all others' sessions; without a transport it polls its own."""
+        """Whether this process learns of all sessions, not only of polled ones."""
         return self._connect is not None
 
     def start(self) -> None:
-        """Start the thread, as :meth:`subscribe` does."""
         with self._mutex:
             if not self._listener.is_started and not self._is_closed:
                 self._listener.start()
@@ -74,7 +71,7 @@ class ChangeNotifier:
     def subscribe(self, key: SessionKey, version: int) -> None:
         """Call ``on_change`` for versions above this one.
 
-        Called before the session is loaded, so that no change is missed.
+        Called before loading, so that no change is missed.
         """
         with self._mutex:
             self._versions[key] = max(version, self._versions.get(key, 0))
@@ -82,7 +79,6 @@ class ChangeNotifier:
         self.start()
 
     def unsubscribe(self, key: SessionKey) -> None:
-        """End one :meth:`subscribe`."""
         # Counted: a new subscriber may arrive before the old one leaves.
         with self._mutex:
             remaining = self._subscriptions.get(key, 0) - 1
@@ -99,7 +95,7 @@ class ChangeNotifier:
             self._publisher.put(key, version)
 
     def close(self) -> None:
-        """Send what is queued and stop; takes some seconds at most."""
+        """Send what is queued and stop; takes some seconds."""
         with self._mutex:
             self._is_closed = True
         if self._publisher is not None:
@@ -109,7 +105,6 @@ class ChangeNotifier:
             self._probe.engine.dispose()
 
     def after_fork(self) -> None:
-        """Start empty: connections, threads and subscriptions are the parent's."""
         _PARENTS.append((self._listener, self._publisher))
         if self._probe is not None:
             abandon_after_fork(self._probe.engine)

@@ -45,7 +45,7 @@ class Publisher:
         self.transport: Transport | None = None
 
     def put(self, key: SessionKey, version: int) -> None:
-        """Queue a change; the first call starts the thread."""
+        """Queue a change, starting the thread."""
         with self._mutex:
             if not self._keep(key, version) or self._closing.is_set():
                 return

@@ -1,7 +1,7 @@
-"""The thread that receives other processes' changes: it listens on a transport, or polls.
+"""The thread that receives other processes' changes: it listens, or polls.
 
-A process killed between commit and notification notifies nobody, and a lost connection loses notifications. So it also
-polls after each connect, every SAFETY_POLL_S, and while it reconnects.
+A killed process or a lost connection loses notifications. So it also polls after each connect, every SAFETY_POLL_S, and
+while it reconnects.
 """
 
 import random
@@ -34,11 +34,10 @@ class ChangeListener:
     """The thread.
 
     Args:
-        poll: reads subscribed sessions' versions and handles newer ones.
-        on_message: handles a payload.
-        connect: opens a transport, or raises ConnectionError; None to poll only.
+        poll: reads subscribed sessions' versions.
+        connect: None to poll only.
         has_changed: whether a poll may find anything; called in the thread.
-        interval_s: seconds between polls without a transport.
+        interval_s: between polls without a transport.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class ChangeListener:
         return self._thread is not None
 
     def start(self) -> None:
-        """Start; if the system has no more threads, a later call may succeed."""
+        """If the system has no more threads, a later call may succeed."""
         thread = threading.Thread(target=self._run, name="stepkeep-notifications", daemon=True)
         try:
             thread.start()
@@ -79,7 +78,6 @@ class ChangeListener:
             self._thread = thread
 
     def schedule_poll(self) -> None:
-        """Poll soon, because a change could not be handled."""
         self._is_behind = True
 
     def close(self) -> None:

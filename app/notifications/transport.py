@@ -19,27 +19,21 @@ PAYLOAD_BYTES = 7900
 
 
 class Transport(Protocol):
-    """One connection that carries notifications, used by one thread.
+    """One connection, used by one thread.
 
-    A lost connection raises the built-in ConnectionError, without the URL, and can only be closed. Only ``send`` may
-    block for more than some seconds.
+    A lost one raises the built-in ConnectionError, without the URL, and can only be closed. Only ``send`` may block for
+    long.
     """
 
-    def listen(self) -> None:
-        """Receive what is sent from now on."""
-        ...
+    def listen(self) -> None: ...
 
     def receive(self, timeout_s: float) -> Sequence[str]:
         """Return payloads, at the first that arrives, or after ``timeout_s`` seconds."""
         ...
 
-    def probe(self) -> None:
-        """Return if the server answers."""
-        ...
+    def probe(self) -> None: ...
 
-    def send(self, payloads: Sequence[str]) -> None:
-        """Send to every current listener."""
-        ...
+    def send(self, payloads: Sequence[str]) -> None: ...
 
     def close(self) -> None:
         """Close the connection; never raises."""
@@ -62,7 +56,6 @@ class OutageLog:
             log.warning("Changes by other processes arrive late: %s fails (%s); retrying.", what, reason)
 
     def end(self, what: str) -> None:
-        """Record that an activity works."""
         if what not in self._failing:
             return
         with self._mutex:

@@ -87,7 +87,6 @@ class _Tracer:
         self.api.get_current_span().add_event(name, dict(attributes))
 
     def stop(self) -> None:
-        """Export the remaining spans."""
         self._provider.shutdown()
 
 
@@ -131,13 +130,13 @@ def span(
     headers: Mapping[str, str] | None = None,
     **attributes: str | int,
 ) -> AbstractContextManager[SetAttribute]:
-    """Record a span of the block; the context manager gives a function that sets attributes.
+    """Record a span of the block; it gives a function that sets attributes.
 
     Args:
         name: one of a few; what varies belongs in attributes.
-        kind: OpenTelemetry's: INTERNAL, SERVER, CLIENT.
+        kind: INTERNAL, SERVER or CLIENT.
         links: results of :func:`current`; iterated only if traces are on.
-        headers: of a request, whose trace the span continues.
+        headers: the span continues their trace.
         attributes: never a participant, a session or an answer.
     """
     if _active is None:

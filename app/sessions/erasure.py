@@ -21,11 +21,11 @@ IN_JOURNAL = "; but it is in the erasure journal: unless the session changes, th
 
 
 class SessionEraser:
-    """Erases sessions, replays the journal, and sets unreadable sessions aside. Safe from any thread.
+    """Erases sessions, or sets unreadable ones aside. Safe from any thread.
 
     Args:
         transaction: as ``SessionStore.run_transaction``.
-        journal: outside the database; None if none is kept.
+        journal: None if none is kept.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class SessionEraser:
         self._journal = journal
 
     def delete(self, key: SessionKey, *, actor: str | None = None) -> bool:
-        """Erase the participant's session, set aside or not, and revoke its tokens; return whether there was one.
+        """Erase a session, set aside or not, and revoke its tokens; return whether there was one.
 
         Args:
-            actor: of the audit log entry, which does not name the participant; None leaves the entry to the caller.
+            actor: of an audit log entry without the participant; None leaves it to the caller.
 
         Raises:
-            Unavailable: it was not done, or the outcome is unknown; repeating it is safe.
+            Unavailable: not done, or the outcome is unknown; repeating it is safe.
         """
         keys = self._erase(ErasureTarget(key.user_id, key.survey_id, (key.survey_id,)), actor)
         self._subscribers.drop({key, *keys})
@@ -56,10 +56,10 @@ class SessionEraser:
         return bool(keys)
 
     def forget(self, user_id: str, survey_id: str | None = None, *, actor: str | None = None) -> int:
-        """Erase a participant as :meth:`delete`, in one survey or in all (None); return the number of sessions.
+        """Erase a participant in one survey, or in all (None); return the number of sessions.
 
         Raises:
-            InvalidUserId, InvalidInput, Unavailable: as ``SessionQueries.key`` and :meth:`delete`.
+            InvalidUserId, InvalidInput, Unavailable: as :meth:`delete`.
         """
         participant = self._queries.key(user_id, survey_id).user_id
         invited = tuple(self._queries.catalogue.surveys) if survey_id is None else (survey_id,)
@@ -68,38 +68,40 @@ class SessionEraser:
         return len(keys)
 
     def replay(self, records: Iterable[ErasureRecord], *, actor: str = erasure_replay.AUTOMATIC_ACTOR) -> int:
-        """Erase sessions that began before these erasures, and add those to database and journal; return how many."""
+        """Erase sessions that began before these erasures; return how many.
+
+        Database and journal then have the erasures.
+        """
         keys = erasure_replay.replay(self._database(), list(records), actor=actor).erased
         self._clean_up(keys)
         self.reconcile()
         return len(keys)
 
     def reconcile(self) -> None:
-        """Give the database and the journal the same erasures, replaying the journal's."""
+        """Give the database and the journal the same erasures."""
         if self._journal is not None:
             self._clean_up(erasure_replay.reconcile(self._database(), self._journal))
 
     def check_journal(self) -> None:
-        """Raise ConfigurationError if the journal can't be kept."""
         if self._journal is not None:
             self._journal.check()
 
     def journal_records(self) -> list[ErasureRecord]:
-        """Return the journal's erasures; none without a journal.
+        """Return the journal's erasures.
 
         Raises:
-            ErasureNotListed: the journal can't be read.
+            ErasureNotListed: it can't be read.
         """
         return [] if self._journal is None else list(self._journal.read())
 
     def truncate_wal(self) -> None:
-        """Remove erased rows from SQLite's write-ahead log; if a reader uses it, a later checkpoint does."""
+        """Remove erased rows from SQLite's WAL, now or, if a reader uses it, at a later checkpoint."""
         if self._queries.engine.dialect.name == "sqlite":
             with suppress(Unavailable):
                 self._transaction(sqlite.truncate_wal)
 
     def set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
-        """Rename an unreadable session, so that a new one can begin; one that is readable now stays."""
+        """Rename an unreadable session, so that a new one can begin."""
         at = self._queries.clock()
         with suppress(SessionUnreadable):
             self._queries.load(key)  # loads its revision too, before its row is locked

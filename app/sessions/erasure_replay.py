@@ -28,7 +28,7 @@ log = logging.getLogger("stepkeep.store")
 T = TypeVar("T")
 
 PARTICIPANTS_PER_TRANSACTION = 100
-"""So that turns wait no longer than for a batch of turns."""
+"""So that turns need not wait long."""
 
 RECORDS_PER_TRANSACTION = 1000
 
@@ -41,7 +41,7 @@ AUTOMATIC_ACTOR = "restored backup"
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Runs reads and transactions; the clock returns microseconds since 1970 UTC."""
+    """The clock returns microseconds since 1970 UTC."""
 
     clock: Callable[[], int]
     read: keyset.Run
@@ -51,12 +51,10 @@ class Database:
 def reconcile(database: Database, journal: ErasureJournal) -> list[SessionKey]:
     """Replay the erasures that only the journal has; return the keys of erased sessions.
 
-    Afterwards both have the same erasures. A session that changed after its erasure is kept and logged; only an
-    explicit :func:`replay` erases it.
+    A session that changed after its erasure is kept and logged; only :func:`replay` erases it.
 
     Raises:
-        ErasureNotListed: the journal can't be read or written.
-        Unavailable: repeating it erases the rest.
+        ErasureNotListed, Unavailable: not done; repeating it is safe.
     """
     if {record.identity for record in journal.read()} == _stored_identities(database):
         return []
@@ -74,7 +72,7 @@ def reconcile(database: Database, journal: ErasureJournal) -> list[SessionKey]:
 def replay(
     database: Database, records: Sequence[ErasureRecord], *, actor: str, keeps_changed: bool = False
 ) -> ReplayResult:
-    """Erase these participants' sessions that began before their erasures, and store the erasures. Idempotent."""
+    """Erase sessions that began before these erasures, and store the erasures. Idempotent."""
     records = list({record.identity: record for record in records}.values())
     if not records:
         return ReplayResult([], [])
@@ -104,8 +102,6 @@ def read_all(read: keyset.Run) -> Iterator[ErasureRecord]:
 
 
 class _RecordIndex:
-    """Erasures by participant; hashes the shared part, salt and survey, once."""
-
     def __init__(self, records: Iterable[ErasureRecord]) -> None:
         self.by_survey: dict[str, dict[str, dict[bytes, ErasureRecord]]] = {}
         for record in records:
@@ -131,7 +127,6 @@ def _hash_prefix(salt: str, survey_id: str) -> Any:  # noqa: ANN401 - hashlib ex
 
 
 def _matches(database: Database, index: _RecordIndex) -> Iterator[tuple[str, ErasureRecord]]:
-    """Yield the erased participants who have sessions, then those in the audit log."""
     for keys in _session_keys(database):
         for survey_id, user_id in keys:
             participant = owner_of(user_id)

@@ -1,7 +1,6 @@
-"""A Bloom filter of all session keys, which identifies new participants during an outage.
+"""A Bloom filter of all session keys, to identify new participants during an outage.
 
-It may take a new participant for an existing one, never the reverse (B. Bloom, CACM 13(7), 1970); 2 MB a million
-sessions.
+No false negatives (B. Bloom, CACM 13(7), 1970); 2 MB a million sessions.
 """
 
 import logging
@@ -16,7 +15,7 @@ from ..survey import SessionKey
 log = logging.getLogger("stepkeep.store")
 
 FALSE_POSITIVE_RATE = 0.001
-"""Share of new participants who wait for the database as existing ones do."""
+"""Share of new participants who wait for the database."""
 
 HEADROOM = 4
 """Capacity as a multiple of the present sessions."""
@@ -26,18 +25,18 @@ MIN_CAPACITY = 100_000
 
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
-"""Between two attempts to read all keys."""
+"""Between attempts to read all keys."""
 
 
 class SessionKeyFilter:
     """The keys of all sessions. Safe from any thread.
 
     Args:
-        read_keys: yields pages of all keys; may raise Unavailable.
-        count: returns an estimate of their number.
+        read_keys: may raise Unavailable.
+        count: an estimate.
 
     Attributes:
-        is_complete: whether this process learns of all new sessions; if not, none is definitely absent.
+        is_complete: whether this process learns of all new sessions; else none is definitely absent.
     """
 
     def __init__(self, read_keys: Callable[[], Iterable[Sequence[SessionKey]]], count: Callable[[], int]) -> None:
@@ -54,7 +53,7 @@ class SessionKeyFilter:
         self._closing = threading.Event()
 
     def fill(self) -> None:
-        """Read all keys, retrying until it succeeds; takes a second a million."""
+        """Read all keys, with retries; takes a second a million."""
         with self._mutex:
             self._is_filling = True
         delay_s = FIRST_DELAY_S
@@ -75,7 +74,6 @@ class SessionKeyFilter:
                 self._added_meanwhile.append(key)
 
     def definitely_absent(self, key: SessionKey) -> bool:
-        """Return whether there is certainly no session of this key."""
         with self._mutex:
             return self.is_complete and self._filter is not None and key not in self._filter
 

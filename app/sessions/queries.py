@@ -72,7 +72,7 @@ class SessionQueries:
         self.revisions = SurveyRevisions(catalogue, self._read_definition)
 
     def key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
-        """Return the key of a participant's session; None is the default survey.
+        """Return the key of a session of the default or another survey.
 
         Raises:
             InvalidUserId, InvalidInput: the user id or the survey id is invalid.
@@ -82,7 +82,7 @@ class SessionQueries:
         return SessionKey(self.survey_id(survey_id), user_id)
 
     def survey_id(self, survey_id: str | None) -> str:
-        """Return the survey id, the default survey's for None.
+        """Return the survey id, or the default one.
 
         Raises:
             InvalidInput: not a survey id.
@@ -93,7 +93,7 @@ class SessionQueries:
         return resolved
 
     def resolve_key(self, user_id: object, survey_id: str | None) -> SessionKey:
-        """Return the key as :meth:`key`; None is the survey of a participant's only session."""
+        """Return the key, for None of the participant's only session."""
         key = self.key(user_id, survey_id)
         if survey_id is not None or key.survey_id in self.catalogue.surveys:
             return key
@@ -101,7 +101,7 @@ class SessionQueries:
         return keys[0] if len(keys) == 1 else key
 
     def load(self, key: SessionKey) -> Snapshot | None:
-        """Return the session; None if there is none.
+        """Return the session.
 
         Raises:
             SessionUnreadable: its row can't be decoded.
@@ -120,11 +120,11 @@ class SessionQueries:
         return Snapshot(key=key, state=state, survey=self.survey_revision(key.survey_id, state.survey_revision))
 
     def load_with_survey(self, key: SessionKey) -> Snapshot | None:
-        """Return the session as :meth:`load`, always with its survey.
+        """Return the session with its survey.
 
         Raises:
-            NoSuchSurvey: neither the survey nor the session's revision is known.
-            SessionUnreadable: only the revision is unknown.
+            NoSuchSurvey: neither survey nor revision is known.
+            SessionUnreadable: the revision is unknown.
         """
         snapshot = self.load(key)
         if snapshot is not None and snapshot.survey is None:
@@ -135,7 +135,7 @@ class SessionQueries:
     def history(
         self, key: SessionKey, *, after_version: int = 0, limit: int = 100, newest_first: bool = False
     ) -> List[HistoryEntry]:
-        """Return the session's events after a version.
+        """Return events after a version.
 
         Raises:
             SessionUnreadable: one can't be decoded.
@@ -154,7 +154,7 @@ class SessionQueries:
         return self._read_history(key, read)
 
     def at_version(self, key: SessionKey, version: int) -> Snapshot:
-        """Return the session as it was at a version.
+        """Return the session at a version.
 
         Raises:
             NoSuchSession, NoSuchVersion: there is none.
@@ -186,11 +186,11 @@ class SessionQueries:
     ) -> tuple[Sequence[Snapshot], Cursor | None]:
         """Return a page of sessions, and the next page's cursor if there may be one.
 
-        They come by key, or by last change with ``updated_since`` (microseconds since 1970 UTC). A page may hold fewer
-        than ``limit``, even none, and more may follow. Unreadable sessions are left out.
+        By key, or by last change with ``updated_since`` (microseconds since 1970 UTC). A page may be short or empty
+        though more follow. Unreadable sessions are left out.
 
         Raises:
-            MissingKey: a session's key is not configured; left out, it would seem erased.
+            MissingKey: else a session would seem erased.
         """
 
         def read(connection: Connection) -> tuple[sessions.Page, StoredSessions]:
@@ -218,7 +218,7 @@ class SessionQueries:
         return snapshots, page.following
 
     def survey_revision(self, survey_id: str, revision: str | None) -> Survey | None:
-        """Return the survey at a revision, the newest for None; None if it is unknown.
+        """Return the survey at a revision, by default the newest.
 
         Raises:
             Unavailable: the database did not answer.
@@ -229,18 +229,18 @@ class SessionQueries:
         """Return the database's kind and version.
 
         Raises:
-            ConfigurationError: it can't be reached or has another schema.
+            ConfigurationError: it is unreachable or has another schema.
         """
         connect_or_explain(self.engine)
         check_schema(self.engine)
         return database_facts(self.engine)
 
     def missing_key(self) -> str | None:
-        """Return the id of the newest answers' key if it is not configured."""
+        """Return the newest answers' key id if it is not configured."""
         return self.run(lambda connection: history.find_missing_key(connection, self.cipher))
 
     def stored_revisions(self, survey_id: str) -> Sequence[str]:
-        """Return the survey's stored revisions, newest first."""
+        """Return the stored revisions, newest first."""
         return self.run(lambda connection: definitions.read_revisions(connection, survey_id))
 
     def counts_by_survey(self) -> List[SurveyCount]:
@@ -248,7 +248,7 @@ class SessionQueries:
         return self.run(lambda connection: sessions.count_by_survey(connection, at))
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Return the result of ``work``, which only reads; transient errors are retried.
+        """Return the result of ``work``, which only reads and is retried.
 
         Raises:
             Unavailable: the database did not answer.
@@ -264,7 +264,7 @@ class SessionQueries:
             raise translate_error(error) from error
 
     def versions(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, int]:
-        """Return the stored versions; sessions that don't exist are absent."""
+        """Return the versions of existing sessions."""
         return self.run(lambda connection: sessions.read_versions(connection, keys))
 
     def keys_of_user(self, user_id: str, limit: int) -> List[SessionKey]:

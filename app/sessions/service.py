@@ -42,12 +42,7 @@ T = TypeVar("T")
 class SessionStore(ForkAware):
     """Durable survey sessions. Safe from any thread.
 
-    Args:
-        clock: returns microseconds since 1970 UTC.
-
-    Attributes:
-        backend: sqlite, postgresql, mysql or mariadb.
-        sqlite_path: None on other databases.
+    The clock returns microseconds since 1970 UTC.
 
     Raises:
         ConfigurationError: STEPKEEP_ANSWERS_KEYS, STEPKEEP_ERASURES_FILE or REDIS_URL can't be used.
@@ -81,10 +76,10 @@ class SessionStore(ForkAware):
         register(self)
 
     def initialise(self) -> None:
-        """Check the database, store the survey definitions that sessions pin, and replay the erasure journal.
+        """Check the database, store the definitions that sessions pin, and replay the erasure journal.
 
         Raises:
-            ConfigurationError: the database, its schema, its answers' key or the erasure journal can't be used.
+            ConfigurationError: the database, its newest key or the journal can't be used.
         """
         connect_or_explain(self._write_engine)
         check_schema(self._write_engine)
@@ -106,13 +101,13 @@ class SessionStore(ForkAware):
         self.erasure.reconcile()
 
     def start_background(self) -> None:
-        """Start reading all session keys, so that new participants can begin during an outage."""
+        """Start reading all session keys, for new participants during an outage."""
         if self._notifier.is_broadcast:
             self._notifier.start()  # first: sessions that others begin meanwhile are received, or read
         threading.Thread(target=self._key_filter.fill, name="stepkeep-keys", daemon=True).start()
 
     def run_read(self, work: Callable[[Connection], T]) -> T:
-        """Return the result of ``work``, which only reads; transient errors are retried.
+        """Return the result of ``work``, which only reads and is retried.
 
         Raises:
             Unavailable: the database did not answer.
@@ -120,7 +115,7 @@ class SessionStore(ForkAware):
         return self.queries.run(work)
 
     def run_transaction(self, work: Callable[[Connection], T]) -> T:
-        """Return the result of ``work``, committed in a transaction of its own; it may be called several times.
+        """Return the result of ``work``, committed; it may be called several times.
 
         Raises:
             Unavailable: it was not committed, or the outcome is unknown.
@@ -129,20 +124,19 @@ class SessionStore(ForkAware):
 
     @property
     def schema_revision(self) -> str:
-        """The revision that this release needs."""
         return head_revision()
 
     def backlog(self) -> Backlog:
-        """Return the numbers of turns that wait in this process; never blocks."""
+        """Return the numbers of waiting turns; never blocks."""
         pending = self.turns.pending
         return Backlog(self._writer.waiting_turns, pending.turns, is_unavailable=pending.is_unavailable)
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until all pending turns are committed; return False on timeout."""
+        """Wait until pending turns are committed; return False on timeout."""
         return self.turns.pending.wait_until_empty(timeout_s)
 
     def close(self) -> None:
-        """Commit queued turns and close all connections; later turns are rejected."""
+        """Commit queued turns; later ones are rejected."""
         for callback in self._close_callbacks:
             callback()
         self.turns.pending.close()
@@ -155,11 +149,11 @@ class SessionStore(ForkAware):
             self.queries.engine.dispose()
 
     def set_outbox_callback(self, callback: Callable[[], None]) -> None:
-        """Call ``callback``, from any thread, after each commit that queued a webhook delivery."""
+        """Call ``callback``, from any thread, after commits that queued a webhook delivery."""
         self._connection.outbox_callback = callback
 
     def add_close_callback(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` when the store is closed, before its connections are."""
+        """Call ``callback`` before connections are closed."""
         self._close_callbacks.append(callback)
 
     def before_fork(self) -> None:
@@ -170,7 +164,6 @@ class SessionStore(ForkAware):
         self._connection.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
-        """Start anew: connections, locks and queues are the parent's."""
         self.subscribers.after_fork()
         self._writer.after_fork()
         self.turns.after_fork()
@@ -184,9 +177,9 @@ class SessionStore(ForkAware):
 
 
 def open_store(settings: Settings, clock: Callable[[], int] = now_us) -> SessionStore:
-    """Return the store that the settings describe, ready for use.
+    """Return the store that the settings describe.
 
-    A SQLite database is created and upgraded as needed; another must have the newest schema.
+    A SQLite database is created and upgraded; another must have the newest schema.
 
     Raises:
         ConfigurationError: a survey file, the database or its schema can't be used.

@@ -11,7 +11,7 @@ from ..survey import SessionKey, Snapshot
 from ..writer import CACHEABLE_LENGTH
 
 RECENT_LIMIT = 10_000
-"""Disconnected sessions remembered: some 30 MB, at most 300 MB (CACHEABLE_LENGTH), for those who reconnect."""
+"""Disconnected sessions kept: some 30 MB, at most 300 MB (CACHEABLE_LENGTH)."""
 
 
 class Subscriber(Protocol):
@@ -22,24 +22,19 @@ class Subscriber(Protocol):
         """The newest committed state that the connection knows, without pending turns."""
         ...
 
-    def publish(self, snapshot: Snapshot) -> None:
-        """Take a state that another connection or process committed."""
-        ...
+    def publish(self, snapshot: Snapshot) -> None: ...
 
-    def drop(self) -> None:
-        """Forget the session: it was erased."""
-        ...
+    def drop(self) -> None: ...
 
 
 class Subscribers:
-    """Subscribers by session, and the last known state of recently shown sessions. Safe from any thread."""
+    """Subscribers and recent states by session. Safe from any thread."""
 
     def __init__(self, notifier: ChangeNotifier) -> None:
         self._notifier = notifier
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Start empty: the connections are the parent's."""
         self._mutex = threading.Lock()
         self._by_key: dict[SessionKey, set[Subscriber]] = {}
         self._recent: OrderedDict[SessionKey, Snapshot] = OrderedDict()
@@ -48,7 +43,7 @@ class Subscribers:
         return key in self._by_key
 
     def subscribe(self, key: SessionKey, subscriber: Subscriber) -> None:
-        """Publish every state that others commit, in any process, to the subscriber."""
+        """Publish states that others commit, in any process."""
         with self._mutex:
             subscribers = self._by_key.setdefault(key, set())
             subscribers.add(subscriber)
@@ -57,7 +52,6 @@ class Subscribers:
             self._notifier.subscribe(key, self.newest_version(key))
 
     def unsubscribe(self, key: SessionKey, subscriber: Subscriber) -> None:
-        """Stop publishing to the subscriber, and remember its state."""
         with self._mutex:
             subscribers = self._by_key.get(key, set())
             if subscriber not in subscribers:
@@ -70,12 +64,12 @@ class Subscribers:
         self._notifier.unsubscribe(key)
 
     def publish(self, snapshot: Snapshot, sender: Subscriber | None) -> None:
-        """Publish a state that this process committed, to all but the sender."""
+        """Publish this process's commit to all but the sender."""
         self._notifier.publish(snapshot.key, snapshot.state.version)
         self.publish_here(snapshot, sender)
 
     def publish_here(self, snapshot: Snapshot, sender: Subscriber | None = None) -> None:
-        """Publish a state to this process's subscribers but the sender."""
+        """Publish to this process's subscribers but the sender."""
         with self._mutex:
             subscribers = tuple(self._by_key.get(snapshot.key, ()))
         for subscriber in subscribers:
@@ -83,18 +77,18 @@ class Subscribers:
                 subscriber.publish(snapshot)
 
     def latest(self, key: SessionKey) -> Snapshot | None:
-        """Return the newest committed state that this process knows."""
+        """Return the newest committed state known here."""
         with self._mutex:
             return _newest([subscriber.stored for subscriber in self._by_key.get(key, ())] + [self._recent.get(key)])
 
     def newest_version(self, key: SessionKey) -> int:
-        """Return the newest version that a subscriber knows, or 0."""
+        """Return the newest version known, or 0."""
         with self._mutex:
             newest = _newest([subscriber.stored for subscriber in self._by_key.get(key, ())])
         return newest.state.version if newest is not None else 0
 
     def drop(self, keys: Iterable[SessionKey]) -> None:
-        """Forget erased sessions: new ones may begin under their keys."""
+        """Forget erased sessions: new ones may begin."""
         for key in keys:
             with self._mutex:
                 self._recent.pop(key, None)

@@ -24,7 +24,7 @@ class SurveyRevisions:
         self._cache: dict[tuple[str, str], Survey | None] = {}  # unbounded: a stored revision never changes
 
     def cached(self, survey_id: str, revision: str | None) -> Survey | None:
-        """Return the survey at a revision, the newest for None; None if there is none. Never blocks.
+        """Return the survey at a revision, by default the newest. Never blocks.
 
         Raises:
             RevisionNotLoaded: :meth:`get` must read it first.
@@ -38,7 +38,7 @@ class SurveyRevisions:
             raise RevisionNotLoaded(survey_id, revision) from None
 
     def get(self, survey_id: str, revision: str | None) -> Survey | None:
-        """Return as :meth:`cached`, reading the revision from the database if necessary.
+        """Return as :meth:`cached`, reading the database if necessary.
 
         Raises:
             Unavailable: the database did not answer.

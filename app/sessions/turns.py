@@ -40,7 +40,7 @@ log = logging.getLogger("stepkeep.service")
 class SessionTurns:
     """Every way to change a session but erasure. Safe from any thread.
 
-    A result is returned only after COMMIT; subscribers in all processes are notified.
+    Results are returned, and subscribers notified, only after COMMIT.
     """
 
     def __init__(
@@ -66,12 +66,10 @@ class SessionTurns:
         self.pending.after_fork()
 
     def get_or_create(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool]:
-        """Return the session, begun if there was none, and whether it existed.
-
-        An unreadable session is set aside, and a new one begins.
+        """Return the session, begun if there was none or it is unreadable, and whether it existed.
 
         Raises:
-            NoSuchSurvey: there is no session, and no such survey.
+            NoSuchSurvey: there is neither a session nor the survey.
             Unavailable: the database did not answer.
         """
         try:
@@ -94,15 +92,15 @@ class SessionTurns:
     ) -> tuple[Snapshot, int, bool]:
         """Return a connecting participant's session, its stored version, and whether it existed.
 
-        While the database is unavailable, a known session is returned as this process knows it, and a certainly new
-        participant begins one that is stored later (version 0 until then).
+        During an outage, a known session is returned as cached, and a certainly new participant begins one that is
+        stored later (version 0).
 
         Args:
             subscriber: not notified of that beginning; ``callback`` gets its result.
 
         Raises:
-            NoSuchSurvey: there is no session, and no such survey.
-            Unavailable: the database did not answer, and a session may exist.
+            NoSuchSurvey: there is neither a session nor the survey.
+            Unavailable: during an outage, and a session may exist.
         """
         queued = self.pending.predicted(key)
         if queued is None:
@@ -125,11 +123,11 @@ class SessionTurns:
         return queued.snapshot, queued.version, queued.version > 0 or len(queued.state.answers) > 0
 
     def submit(self, key: SessionKey, command: AnyCommand) -> Result:
-        """Return the committed result of the command, or its rejection.
+        """Return the committed result, or the rejection.
 
         Raises:
             Unavailable, MessageIdReused, SessionUnreadable: see ``Writer.submit``.
-            InvalidInput: its values can't be saved.
+            InvalidInput: values can't be saved.
         """
         check_command(command)
         result = self._writer.submit(key, _with_message_id(command))
@@ -142,11 +140,11 @@ class SessionTurns:
     ) -> Result | Queued:
         """Return the committed result of a participant's command, or queue it.
 
-        Its values must be strict JSON already. No participant waits longer than STEPKEEP_PENDING_AFTER_S. Until an
-        outage is over and its queue committed, commands are decided in memory and wait in order.
+        Its values must be strict JSON already. It waits at most STEPKEEP_PENDING_AFTER_S. Until an outage's queue is
+        committed, commands are decided in memory, in order.
 
         Args:
-            subscriber: the sender, not notified of the change.
+            subscriber: the sender, not notified.
             callback: gets a queued command's result, in another thread.
 
         Raises:
@@ -168,7 +166,7 @@ class SessionTurns:
         return self.pending.accept(key, command, partial(self._latest, key), callback)
 
     def submit_many(self, turns: Sequence[Turn]) -> list[Result | Exception]:
-        """Return each command's result, or what :meth:`submit` would raise, in order; failures are independent.
+        """Return each command's result or exception, in order.
 
         One transaction for ``batch_limit`` of them.
         """
@@ -186,7 +184,7 @@ class SessionTurns:
 
         Raises:
             NoSuchSession: there is none.
-            VersionConflict: it has changed since ``expected_version``.
+            VersionConflict: not at ``expected_version``.
         """
         result = self.submit(key, command)
         if isinstance(result, Committed):
@@ -197,7 +195,7 @@ class SessionTurns:
         raise NoSuchSession(key.survey_id, key.user_id)
 
     def receive(self, key: SessionKey, version: int) -> None:
-        """Load and publish a version that another process committed.
+        """Load and publish another process's commit.
 
         Raises:
             Unavailable: the database did not answer.
@@ -217,7 +215,7 @@ class SessionTurns:
     def _try_to_join(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool] | None:
         """Join within JOIN_TIMEOUT_S; fail at once for READ_RETRY_S after a failure.
 
-        None: the database has no session, and accepts no turns now.
+        None: no session, and no turns accepted now.
         """
         if time.monotonic() < self._read_again_at:
             raise DatabaseUnavailable("a recent read failed")
@@ -270,7 +268,7 @@ class SessionTurns:
 
 
 def _with_message_id(command: AnyCommand) -> AnyCommand:
-    """Add a message id, so that a retry after an unknown outcome is idempotent; Begin, Draft and Expire are."""
+    """So that a retry after an unknown outcome is idempotent, as Begin, Draft and Expire are."""
     if command.message_id is not None or isinstance(command, Begin | Draft | Expire):
         return command
     return replace(command, message_id=new_message_id())

@@ -1,4 +1,4 @@
-"""Validates commands before they are decided; the survey's own rules are in ``survey/flow.py``."""
+"""Validates commands before they are decided."""
 
 from collections.abc import Mapping
 from typing import Any

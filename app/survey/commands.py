@@ -10,9 +10,9 @@ class Command:
     """What all commands have.
 
     Attributes:
-        at: arrival in microseconds since 1970 UTC.
-        message_id: unique within the session, so that a resent command is applied once; None if never resent.
-        expected_version: the session version that the command requires.
+        at: microseconds since 1970 UTC.
+        message_id: unique within the session, for idempotent resends; None if never resent.
+        expected_version: required of the session, if set.
     """
 
     at: int

@@ -62,10 +62,7 @@ class Survey(StrictModel):
     # Pydantic's private attributes cost a microsecond an access, four times a turn.
     @cached_property
     def definition(self) -> str:
-        """As JSON with defaults; parsing it gives the same revision.
-
-        Without access and retention, which apply to sessions of all revisions.
-        """
+        """As JSON with defaults, without access and retention, which apply to all revisions."""
         return strict_json.encode(self.model_dump(mode="json", exclude={"access", "retention"}))
 
     @cached_property
@@ -95,18 +92,18 @@ class Survey(StrictModel):
 
     @cached_property
     def expires_after_us(self) -> int | None:
-        """Microseconds without a change."""
+        """Microseconds without a change until an unfinished session expires."""
         return duration_us(self.expires_after)
 
     @cached_property
     def retention_us(self) -> int | None:
-        """Microseconds without a change after which a session is erased."""
+        """Microseconds without a change until a session is erased."""
         return duration_us(self.retention)
 
     def with_defaults(self, *, expires_after: str | None, retention: str | None) -> "Survey":
         """Return the survey with these durations where its file sets none.
 
-        Definition and revision stay: the server's defaults can change.
+        Definition and revision stay, since defaults can change.
         """
         defaults = {
             name: duration
@@ -148,11 +145,10 @@ class Survey(StrictModel):
 
 
 def parse_survey(text: str, file: str) -> Survey:
-    """Return the survey that a file's text defines.
+    """Return the survey of a file.
 
     Args:
         text: YAML, or JSON if the name ends with ``.json``.
-        file: the name, for messages.
 
     Raises:
         SurveyFileError: with the place and the reason.
@@ -171,7 +167,7 @@ def parse_definition(definition: str, name: str) -> Survey:
     """Return the survey of a definition in JSON.
 
     Raises:
-        SurveyFileError: with the place and the reason.
+        SurveyFileError: with the place and reason.
     """
     try:
         return Survey.model_validate_json(definition)
@@ -183,7 +179,7 @@ def parse_definition(definition: str, name: str) -> Survey:
 
 
 def survey_json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a survey file; only :func:`parse_survey` checks rules."""
+    """Return a survey file's JSON Schema, which can't check rules."""
     schema = Survey.model_json_schema(mode="validation")
     for step_type in STEP_TYPES.values():
         model = schema["$defs"][step_type.__name__]
@@ -192,7 +188,7 @@ def survey_json_schema() -> dict[str, Any]:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """Return e.g. ``steps[3].options`` for pydantic's location, which also names the union's member."""
+    """Return e.g. ``steps[3].options`` for pydantic's location, without the union's member."""
     place = ""
     for index, part in enumerate(location):
         if isinstance(part, int):

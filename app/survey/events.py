@@ -1,7 +1,7 @@
 """Events: what happened to a session.
 
-An event says where it led, so that editing a survey cannot change an old session. The meaning of a type never changes:
-add a type, or a ``schema`` with an upcaster in :data:`UPCASTERS`.
+They say where they led, so that editing a survey can't change a session. A type's meaning never changes: add a type, or
+a ``schema`` with an upcaster.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,7 +41,7 @@ class Answered(Event):
         to: the new current step; ``end`` completes the survey.
         keep: how many first steps of the step history stay.
         then: the steps that follow them.
-        dropped: steps that left the route; their answers become drafts.
+        dropped: left the route; their answers become drafts.
         failed_conditions: steps with a condition that failed to evaluate.
     """
 

@@ -1,6 +1,6 @@
 """Conditions: CEL expressions (https://cel.dev) on ``answer`` and ``answers``.
 
-Names are checked when the survey is loaded; the engine would only when it evaluates.
+Names are checked at load; the engine would only when it evaluates.
 """
 
 import re
@@ -39,7 +39,7 @@ _TOKEN = re.compile(
 
 
 class InvalidExpression(ValueError):
-    """No valid condition; the message is for the author of the survey."""
+    """The message is for the author of the survey."""
 
 
 class EvaluationError(Exception):
@@ -51,7 +51,7 @@ class Condition:
     """One compiled condition.
 
     Attributes:
-        step_ids: whose answers it reads; None if it reads ``answers`` as a whole.
+        step_ids: whose answers it reads; None for all.
     """
 
     source: str
@@ -80,7 +80,7 @@ def compile_condition(source: str, step_ids: frozenset[str]) -> Condition:
     """Return the compiled condition.
 
     Raises:
-        InvalidExpression: too long, nested too deep, not CEL, or an unknown name.
+        InvalidExpression: too long, too deep, not CEL, or an unknown name.
     """
     if len(source) > MAX_LENGTH:
         raise InvalidExpression(f"the expression has {len(source)} characters; at most {MAX_LENGTH} are allowed")
@@ -110,7 +110,7 @@ def _macro_variables(tokens: list[str]) -> frozenset[str]:
     """Return the variables that macros bind.
 
     Raises:
-        InvalidExpression: nested too deep, or ``answer`` or ``answers`` is bound.
+        InvalidExpression: too deep, or ``answer`` or ``answers`` is bound.
     """
     bound: set[str] = set()
     open_macros: list[bool] = []

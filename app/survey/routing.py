@@ -1,7 +1,6 @@
-"""The route of a session: the walk from the first step that follows the answers.
+"""The route of a session: the walk that follows the answers.
 
-A session stores its route (``step_history``), so an answer needs only the rules of its step and of
-``StepGraph.dependents``.
+Sessions store it (``step_history``), so an answer needs only the rules of its step and of ``StepGraph.dependents``.
 """
 
 from collections.abc import Mapping
@@ -15,11 +14,11 @@ from .state import END, SessionState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """The steps of a walk, in order.
+    """The steps of a walk.
 
     Attributes:
-        steps: each once; all but the last are answered.
-        leads_to: after the last: the end, or the step where a cycle closes; None while it has no answer.
+        steps: in order, each once; all but the last are answered.
+        leads_to: the end, or the step where a cycle closes; None while the last has no answer.
         failed_conditions: steps with a condition that failed to evaluate.
     """
 
@@ -57,8 +56,8 @@ def reroute(
 ) -> tuple[Mapping[str, Any], Route]:
     """Return the answers that stay after one changed, and their route.
 
-    Rules can read an answer that leaves, so leaving can change the route again; each pass removes an answer, so the
-    loop ends. If a rule reads a later step's answer, even the new one can leave: the walk waits there.
+    Rules can read answers that leave, which changes the route again; each pass removes an answer, so the loop ends. If
+    a rule reads a later answer, even the new one can leave: the walk waits there.
     """
     route = _route_after(survey, state, changed, answers)
     while True:
@@ -89,7 +88,7 @@ def _known_route(state: SessionState) -> tuple[str, ...]:
 
 
 def _passed_unanswered(state: SessionState) -> frozenset[str]:
-    """Return the steps before the position without an answer, as a saved state can have."""
+    """A saved state can have them."""
     return frozenset(step for step in state.step_history if step not in state.answers)
 
 
@@ -108,13 +107,13 @@ def _follow(
     passed: frozenset[str],
     affected: frozenset[str],
 ) -> Route:
-    """Walk on from ``known[first]`` to the end of the route.
+    """Walk on from ``known[first]``.
 
     Args:
         known: the route before the change.
-        first: the first step whose rules must be evaluated.
-        passed: steps without an answer at which the walk does not stop.
-        affected: steps whose rules can lead elsewhere than before.
+        first: the first step to evaluate.
+        passed: steps without an answer that do not stop the walk.
+        affected: steps that can lead elsewhere than before.
     """
     steps = list(known[: first + 1])
     visited = set(steps)

@@ -23,7 +23,7 @@ class Snapshot:
     """A session with its survey revision (None if unknown).
 
     Attributes:
-        as_of: when it was so, in microseconds since 1970 UTC; None for the present.
+        as_of: microseconds since 1970 UTC; None for the present.
     """
 
     key: SessionKey
@@ -32,7 +32,7 @@ class Snapshot:
     as_of: int | None = None
 
     def to_dict(self, at: int) -> dict[str, Any]:
-        """Return ``session`` of docs/protocol.md, with its status at ``as_of`` or a time."""
+        """Return ``session`` of docs/protocol.md, with the status at ``as_of`` or ``at``."""
         state = self.state
         at = at if self.as_of is None else self.as_of
         return {
@@ -61,10 +61,10 @@ class Snapshot:
 
     @property
     def step(self) -> Mapping[str, Any] | None:
-        """As clients see it; None when completed, or if the revision is unknown."""
+        """None when completed, or if the revision is unknown."""
         return self.survey.client_step(self.state.current_step) if self.survey is not None else None
 
     @property
     def progress(self) -> float:
-        """The share of the survey done, 0 to 1."""
+        """The share done, 0 to 1."""
         return progress(self.survey, self.state)

@@ -18,11 +18,10 @@ class SessionState:
 
     Attributes:
         version: the number of events.
-        survey_revision: of the walk's beginning; None if the survey is unknown.
-        current_step: ``end`` when completed.
-        answers: by step, exactly those on the route, in its order.
+        survey_revision: None if the survey is unknown.
+        answers: exactly those on the route, in its order.
         step_history: the route before the current step, oldest first.
-        drafts: by step, half-typed answers, and answers that left the route.
+        drafts: half-typed answers, and answers that left the route.
         session_data: an integrator's.
         started_at, updated_at, completed_at: microseconds since 1970 UTC.
     """
@@ -42,7 +41,6 @@ class SessionState:
 
     @property
     def draft(self) -> Any:  # noqa: ANN401 - half-typed: any JSON
-        """The current step's."""
         return self.drafts.get(self.current_step)
 
 
@@ -54,7 +52,7 @@ def fold(events: Iterable[AnyEvent], state: SessionState | None = None) -> Sessi
 
 
 def apply(state: SessionState | None, event: AnyEvent) -> SessionState:  # noqa: C901 - one case an event
-    """Return the state after ``event``; never fails, so that any history can be folded."""
+    """Return the state after ``event``; never fails, so any history can be folded."""
     before = state if state is not None else _initial(event.at)
     match event:
         case Answered():

@@ -1,4 +1,4 @@
-"""Where each step can lead: reachability, endless cycles, remaining steps, and whose rules read which answers."""
+"""Where each step can lead, and what follows from that."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,9 @@ class StepGraph:
     """The steps and the edges between them.
 
     Attributes:
-        ids: in the order of the file.
         following: the next step in the list, or the end.
         remaining: the most steps that can be left, this one included.
-        dependents: the other steps whose rules read its answer.
+        dependents: other steps whose rules read its answer.
     """
 
     ids: tuple[str, ...]
@@ -37,11 +36,11 @@ class StepGraph:
         """Return the graph of a survey.
 
         Args:
-            rules: by step, in the order of the file.
-            possible_answers: by step, if they can be listed; then its edges are exact.
+            rules: in the order of the file.
+            possible_answers: make edges exact.
 
         Raises:
-            ValueError: a step cannot be reached, or no answer leaves a cycle.
+            ValueError: an unreachable step, or an endless cycle.
         """
         ids = tuple(rules)
         following = dict(zip(ids, (*ids[1:], END), strict=True))
@@ -57,11 +56,11 @@ class StepGraph:
         )
 
     def next_step(self, step: str, answers: Mapping[str, Any]) -> tuple[str, bool]:
-        """Return the step that follows, and whether a condition failed to evaluate."""
+        """Return the next step, and whether a condition failed to evaluate."""
         return _next_step(step, self.rules[step], self.following[step], answers, self.ids)
 
     def fixed_next_step(self, step: str) -> str | None:
-        """Return the step that follows for all answers; None if it depends on them."""
+        """Return the next step if it does not depend on answers."""
         rules = self.rules[step]
         if not rules:
             return self.following[step]
@@ -69,7 +68,7 @@ class StepGraph:
         return target if condition is None else None
 
     def dependencies(self, step: str) -> frozenset[str] | None:
-        """Return the other steps whose answers decide what follows; None if any may."""
+        """Return the other steps whose answers are read; None if any may."""
         read: set[str] = set()
         for condition, _ in self.rules[step]:
             if condition is None:
@@ -97,7 +96,7 @@ def _next_step(
 
 
 def _targets(step: str, rules: Rules, following: str, possible_answers: tuple[object, ...] | None) -> frozenset[str]:
-    """Exact if the rules read only the step's own answer, and its answers can be listed."""
+    """Exact if the rules read only its own answer, of which all are known."""
     conditions = [condition for condition, _ in rules if condition is not None]
     if possible_answers is not None and all(condition.step_ids == frozenset() for condition in conditions):
         return frozenset(_next_step(step, rules, following, {step: answer}, ())[0] for answer in possible_answers)
@@ -151,10 +150,10 @@ def _dependents(ids: Sequence[str], rules: Mapping[str, Rules]) -> dict[str, fro
 
 
 def _most_remaining(ids: tuple[str, ...], edges: _Edges) -> dict[str, int]:
-    """Return, by step, the most steps that are left, itself included.
+    """Return the most steps that are left, the step included.
 
-    The number falls along every edge but within a cycle, which counts as one stretch of its length. So progress, done /
-    (done + left), never falls while the walk goes forward.
+    It falls along every edge but in a cycle, which counts as one stretch. So progress, done / (done + left), never
+    falls while the walk goes forward.
     """
     left: dict[str, int] = {}
     for cycle in _strongly_connected(ids, edges):  # each after its targets

@@ -79,7 +79,6 @@ class OptionsStep(BaseStep):
         return {option.value: option.value for option in self.options}
 
     def check_option(self, value: object) -> OptionValue:
-        """Return the chosen option's value."""
         if isinstance(value, str | int | float) and not isinstance(value, bool):  # True equals 1 and is no option
             chosen = self.values.get(value)
             if chosen is not None:
@@ -134,10 +133,10 @@ def find_option(codes: Mapping[Any, CodedValue], value: object) -> CodedValue | 
 
 
 def number_options(revisions: Mapping[str, OptionsStep], codes: range) -> tuple[CodedValue, ...]:
-    """Return all revisions' options, in the newest one's order, with codes.
+    """Return all revisions' options, in the newest's order, with codes.
 
-    Values are codes if all are whole numbers within ``codes``; otherwise options are numbered from the oldest revision
-    on, so that a code means the same in every export.
+    Whole values within ``codes`` are the codes; otherwise numbered from the oldest revision on, so that codes keep
+    their meaning.
     """
     numbers: dict[OptionValue, int] = {}
     for step in reversed(list(revisions.values())):

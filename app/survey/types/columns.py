@@ -34,9 +34,7 @@ class AnswerColumn:
 
     Attributes:
         label: usually the prompt.
-        suffix: follows the step's id in the column's name.
-        coded: the values that have labels.
-        option: of a ``chosen`` column.
+        suffix: follows the step's id in the name.
     """
 
     kind: ColumnKind
@@ -48,15 +46,15 @@ class AnswerColumn:
 
 
 ToCells = Callable[[object], Sequence[Cell] | None]
-"""Returns a non-null answer's cells; None if it does not fit the columns.
+"""Returns a non-null answer's cells; None if it does not fit.
 
-It accepts what the columns can hold: older revisions and integrators save answers that the step rejects.
+Older revisions and integrators save answers that the step rejects.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerColumns:
-    """A step's columns, and the cells of an answer in them."""
+    """A step's columns, and an answer's cells."""
 
     columns: tuple[AnswerColumn, ...]
     to_cells: ToCells

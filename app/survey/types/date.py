@@ -48,7 +48,7 @@ class DateStep(BaseStep):
         return value
 
     def sample(self, request: SampleRequest) -> object:
-        """Return a date of birth if old people's are accepted, else a day of the last year."""
+        """Prefer a date of birth, else a day of the last year."""
         earliest = self.min or "0001-01-01"
         if earliest < "1950":
             years = min(max(request.random.gauss(48, 17), _ADULT_YEARS[0]), _ADULT_YEARS[1])
@@ -66,7 +66,7 @@ class DateStep(BaseStep):
 
 
 def is_date(text: str) -> bool:
-    """Return whether the text is an existing day, YYYY-MM-DD (RFC 3339 full-date)."""
+    """Return whether the day exists (RFC 3339 full-date)."""
     if not _DATE.fullmatch(text):
         return False
     try:

@@ -21,7 +21,7 @@ Statistic = Literal["labels", "numbers", "lengths", "years"]
 
 
 class InvalidAnswer(ValueError):
-    """The step does not accept a value; the message is for the participant."""
+    """The message is for the participant."""
 
 
 class StrictModel(BaseModel):
@@ -31,7 +31,7 @@ class StrictModel(BaseModel):
 
 
 class Random(Protocol):
-    """The methods of ``random.Random`` that samples need; this package has no randomness."""
+    """What samples need; this package has no randomness."""
 
     def random(self) -> float: ...
     def gauss(self, mu: float, sigma: float) -> float: ...
@@ -43,10 +43,10 @@ class Random(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRequest:
-    """What a sample answer depends on.
+    """What a sample depends on.
 
     Attributes:
-        level: 0 (lowest answer) to 1 (highest), for ordered answers.
+        level: 0 (lowest answer) to 1 (highest).
         lean: 0 to 1, one value a step: which unordered answers are frequent.
     """
 
@@ -126,10 +126,10 @@ class BaseStep(StrictModel):
         return value
 
     def check(self, value: object) -> Any:  # noqa: ANN401 - any JSON
-        """Return a non-empty answer in its stored form.
+        """Return a non-empty answer in stored form.
 
         Raises:
-            InvalidAnswer: the step does not accept the value.
+            InvalidAnswer: it is not accepted.
         """
         raise NotImplementedError
 
@@ -141,31 +141,30 @@ class BaseStep(StrictModel):
         return True
 
     def is_empty(self, value: object) -> bool:
-        """Return whether the value means no answer."""
         return value is None
 
     def possible_answers(self) -> tuple[object, ...] | None:
-        """Return all possible answers in stored form; None if they are too many."""
+        """Return all answers in stored form; None if too many."""
         return None
 
     def labels(self) -> Mapping[Value, str]:
-        """Return the labels of values that analytics count, in display order."""
+        """Return the labels of counted values, in display order."""
         return {}
 
     def option_label(self, _value: object) -> str | None:
-        """Return the chosen text, where the file gives it apart from the value."""
+        """Return the chosen text, if distinct from the value."""
         return None
 
     def sample(self, request: SampleRequest) -> object:
-        """Return a plausible answer for demo data and tests; None if none is known."""
+        """Return a plausible answer; None if none is known."""
         raise NotImplementedError
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        """Return the step's columns in exports.
+        """Return the export columns.
 
         Args:
-            revisions: by survey revision, newest first; not empty.
+            revisions: newest first; not empty.
         """
         raise NotImplementedError
 
