@@ -3,13 +3,13 @@
 ::
 
     StepkeepError
-    ├── ConfigurationError        a setting, a file or a schema that prevents the start
+    ├── ConfigurationError
     │   ├── DatabaseUnreachable
     │   ├── SchemaMismatch
     │   ├── StoreInUse
     │   ├── SurveyFileError
     │   └── BackupBroken
-    ├── InvalidInput              invalid data at an interface
+    ├── InvalidInput
     │   ├── InvalidUserId
     │   ├── InvalidJson
     │   └── MessageIdReused
@@ -18,21 +18,21 @@
     │   ├── NoSuchSurvey
     │   ├── NoSuchVersion
     │   └── NoSuchWebhook
-    ├── Unauthorized              no credentials, or invalid ones
-    ├── Forbidden                 valid credentials without the permission
-    ├── OtherVisit                this browser has a session of another participant
+    ├── Unauthorized
+    ├── Forbidden
+    ├── OtherVisit
     ├── RateLimited
-    ├── SessionUnreadable         a stored session is damaged
-    ├── VersionConflict           the change is based on an older state
-    ├── DatabaseRefused           the database rejects the data, now and later
-    └── Unavailable               a retry may succeed
+    ├── SessionUnreadable
+    ├── VersionConflict
+    ├── DatabaseRefused
+    └── Unavailable
         ├── MissingKey
         ├── DatabaseUnavailable
         ├── Overloaded
-        └── ErasureNotListed      the erasure journal is unavailable
+        └── ErasureNotListed
 
-Each error has a stable ``code``, the HTTP status with which REST answers, ``retryable``, and its facts as attributes.
-Driver errors become these in ``app/store`` only; the errors of the Python client are in ``app/client/errors.py``.
+Each has a stable ``code``, an HTTP status, ``retryable``, and its facts as attributes. Only ``app/store`` translates
+driver errors into these. The Python client adds its own (``app/client/errors.py``).
 """
 
 from typing import ClassVar

@@ -1,10 +1,10 @@
 """Principals, and their permissions. Pure.
 
 ===========  ==================================================================================
-participant  reads and answers the one session of their token, and exports its data
-integrator   has the scopes of an API key, for all sessions
-anyone       sees public surveys, and begins sessions of them
-developer    may do everything: development mode serves this machine only, without credentials
+participant  reads, answers and exports the one session of their token
+integrator   has an API key's scopes, for all sessions
+anyone       sees public surveys, and begins their sessions
+developer    may do everything: development mode serves this machine only
 ===========  ==================================================================================
 """
 
@@ -84,7 +84,7 @@ def require_scope(principal: Principal, scope: Scope) -> None:
 
 
 def require_session_access(principal: Principal, scope: Scope, key: SessionKey, *, own: bool = False) -> None:
-    """Raise unless the principal has a scope for a session, existing or not.
+    """Raise unless the principal has a scope for a session, which need not exist.
 
     Args:
         own: allow a participant their own session, whatever the scope.

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import StepkeepError
 
 DRAFT = ""
-"""Its key in the queue; no command has this id."""
+"""The draft's key in the queue; no command has this id."""
 
 
 class PendingCommand:

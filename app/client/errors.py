@@ -29,7 +29,7 @@ class CommandRefused(StepkeepError):
 
 
 class PermanentlyRefused(StepkeepError):
-    """Another attempt would not change the close code; the client has stopped."""
+    """Another attempt would fail alike; the client has stopped."""
 
     code = "permanently_refused"
 
@@ -58,7 +58,7 @@ class BadToken(InvalidInput):
 
 
 class ClientClosed(Unavailable):
-    """The client is not started, or closed; unacknowledged commands stay in its outbox."""
+    """The client is not started, or closed; the outbox keeps its commands."""
 
     code = "client_closed"
 
@@ -77,7 +77,7 @@ class OutboxInUse(ConfigurationError):
 
 
 class OutboxOwnerMismatch(ConfigurationError):
-    """The outbox holds commands of another session, which must not become answers of this one."""
+    """The outbox holds another session's commands."""
 
     code = "outbox_owner_mismatch"
 

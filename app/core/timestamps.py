@@ -40,7 +40,7 @@ def format_minute(at: int) -> str:
 def parse_timestamp(text: str, name: str, *, ends_day: bool = False) -> int:
     """Return the instant of an ISO 8601 time (UTC without an offset) or day.
 
-    Limited to 1970 to 9999.
+    Earlier and later instants become 1970 or 9999.
 
     Args:
         text: of a query: a space stands for ``+``.

@@ -59,7 +59,8 @@ class SessionEraser:
         """Erase a participant in one survey, or in all (None); return the number of sessions.
 
         Raises:
-            InvalidUserId, InvalidInput, Unavailable: as :meth:`delete`.
+            InvalidUserId, InvalidInput: an id is invalid.
+            Unavailable: as :meth:`delete`.
         """
         participant = self._queries.key(user_id, survey_id).user_id
         invited = tuple(self._queries.catalogue.surveys) if survey_id is None else (survey_id,)
@@ -101,7 +102,7 @@ class SessionEraser:
                 self._transaction(sqlite.truncate_wal)
 
     def set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
-        """Rename an unreadable session, so that a new one can begin."""
+        """Rename an unreadable session, so that a new one can begin; one that is readable now stays."""
         at = self._queries.clock()
         with suppress(SessionUnreadable):
             self._queries.load(key)  # loads its revision too, before its row is locked

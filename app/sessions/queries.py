@@ -72,7 +72,7 @@ class SessionQueries:
         self.revisions = SurveyRevisions(catalogue, self._read_definition)
 
     def key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
-        """Return the key of a session of the default or another survey.
+        """Return the key of a session; None is the default survey.
 
         Raises:
             InvalidUserId, InvalidInput: the user id or the survey id is invalid.
@@ -93,7 +93,7 @@ class SessionQueries:
         return resolved
 
     def resolve_key(self, user_id: object, survey_id: str | None) -> SessionKey:
-        """Return the key, for None of the participant's only session."""
+        """Return the key; None is the survey of the participant's only session."""
         key = self.key(user_id, survey_id)
         if survey_id is not None or key.survey_id in self.catalogue.surveys:
             return key
@@ -190,7 +190,7 @@ class SessionQueries:
         though more follow. Unreadable sessions are left out.
 
         Raises:
-            MissingKey: else a session would seem erased.
+            MissingKey: a session's key is not configured; left out, it would seem erased.
         """
 
         def read(connection: Connection) -> tuple[sessions.Page, StoredSessions]:
@@ -248,7 +248,7 @@ class SessionQueries:
         return self.run(lambda connection: sessions.count_by_survey(connection, at))
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Return the result of ``work``, which only reads and is retried.
+        """Return the result of ``work``, which only reads; transient errors are retried.
 
         Raises:
             Unavailable: the database did not answer.

@@ -107,7 +107,7 @@ class SessionStore(ForkAware):
         threading.Thread(target=self._key_filter.fill, name="stepkeep-keys", daemon=True).start()
 
     def run_read(self, work: Callable[[Connection], T]) -> T:
-        """Return the result of ``work``, which only reads and is retried.
+        """Return the result of ``work``, which only reads; transient errors are retried.
 
         Raises:
             Unavailable: the database did not answer.

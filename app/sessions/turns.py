@@ -140,7 +140,7 @@ class SessionTurns:
     ) -> Result | Queued:
         """Return the committed result of a participant's command, or queue it.
 
-        Its values must be strict JSON already. It waits at most STEPKEEP_PENDING_AFTER_S. Until an outage's queue is
+        The command's values must be strict JSON. It waits at most STEPKEEP_PENDING_AFTER_S. Until an outage's queue is
         committed, commands are decided in memory, in order.
 
         Args:

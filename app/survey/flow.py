@@ -158,7 +158,7 @@ def _answer(survey: Survey, state: SessionState, command: Answer) -> AnyEvent | 
 def _answered_at_end(
     survey: Survey, state: SessionState, command: Answer, answers: Mapping[str, Any]
 ) -> Answered | None:
-    """A fast path of :func:`_answered`, in a third of its time: the first answer to the current step.
+    """A fast path of :func:`_answered`, in a third of its time, for a first answer that no earlier rule reads.
 
     None if the whole route must be followed.
     """
