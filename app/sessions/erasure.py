@@ -84,6 +84,7 @@ class SessionEraser:
             self._clean_up(erasure_replay.reconcile(self._database(), self._journal))
 
     def check_journal(self) -> None:
+        """Raise ConfigurationError if the journal can't be kept."""
         if self._journal is not None:
             self._journal.check()
 

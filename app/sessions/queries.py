@@ -218,7 +218,7 @@ class SessionQueries:
         return snapshots, page.following
 
     def survey_revision(self, survey_id: str, revision: str | None) -> Survey | None:
-        """Return the survey at a revision, by default the newest.
+        """Return the survey at a revision, the newest for None.
 
         Raises:
             Unavailable: the database did not answer.

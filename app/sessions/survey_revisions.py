@@ -24,7 +24,7 @@ class SurveyRevisions:
         self._cache: dict[tuple[str, str], Survey | None] = {}  # unbounded: a stored revision never changes
 
     def cached(self, survey_id: str, revision: str | None) -> Survey | None:
-        """Return the survey at a revision, by default the newest. Never blocks.
+        """Return the survey at a revision, the newest for None. Never blocks.
 
         Raises:
             RevisionNotLoaded: :meth:`get` must read it first.
