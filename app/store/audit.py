@@ -46,7 +46,6 @@ Action = Literal[
 Detail = Mapping[str, str | int | bool | None]
 
 ACTOR_LENGTH = 160
-"""Characters of the column."""
 
 SCAN_LIMIT = 50_000
 """Entries examined for a page filtered without an index."""
@@ -138,7 +137,7 @@ def read_participant(
 
 
 def anonymise(connection: Connection, user_id: str, survey_id: str | None, name: str, until: int | None = None) -> None:
-    """Rename a participant in entries up to ``until``, also about sessions set aside."""
+    """Rename a participant in entries of one survey or all, up to ``until``, also about sessions set aside."""
     where = [belongs_to(audit_log.c.user_id, user_id)]
     if survey_id is not None:
         where.append(audit_log.c.survey_id == survey_id)

@@ -53,7 +53,7 @@ def normalise_url(url: str) -> URL:
 
 
 def writer_engine(url: URL) -> Engine:
-    """Return the engine of the one writing connection."""
+    """Return the engine of the one writing connection, used by one thread at a time."""
     match url.get_backend_name():
         case "sqlite":
             return sqlite.writer_engine(url)
@@ -117,7 +117,7 @@ def database_facts(engine: Engine) -> dict[str, str]:
 
 
 def server_lock(url: URL) -> FileLock | None:
-    """Acquire the lock that keeps a SQLite file to one server process.
+    """Acquire the lock that keeps a SQLite file to one server process; None for other databases.
 
     Raises:
         StoreInUse: another process has the lock.

@@ -25,7 +25,6 @@ from ..errors import ConfigurationError, ErasureNotListed
 log = logging.getLogger("stepkeep.store")
 
 SALT_BYTES = 16
-"""Length of BLAKE2b's salt."""
 
 HASH_BYTES = 32
 
@@ -111,7 +110,7 @@ class ErasureJournal:
             raise ErasureNotListed(str(self.path), error.strerror or type(error).__name__) from error
 
     def read(self) -> Iterator[ErasureRecord]:
-        """Yield the erasures, oldest first.
+        """Yield the erasures, oldest first; none if there is no file.
 
         Raises:
             ErasureNotListed: the file can't be read.

@@ -19,7 +19,6 @@ MAX_LENGTHS = 10
 """A lease expiring more lengths ahead comes from a wrong clock: it can be taken."""
 
 MIGRATION = "move"
-"""Name of the row that marks an unfinished move."""
 
 _NEVER = datetime.datetime(9999, 12, 31)  # noqa: DTZ001 - the columns hold naive UTC
 

@@ -305,7 +305,7 @@ def _is_overdue(ages: RetentionCutoffs) -> ColumnElement[bool]:
 
 
 def remove_participant(connection: Connection, user_id: str, survey_id: str | None, until: int | None = None) -> None:
-    """Remove a participant's deliveries, of events up to ``until``; one in progress may still arrive."""
+    """Remove a participant's deliveries in one survey or all, up to ``until``; one in progress may still arrive."""
     connection.execute(delete(webhook_deliveries).where(*_about(user_id, survey_id, until)))
 
 

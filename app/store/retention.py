@@ -67,7 +67,7 @@ def blank(connection: Connection, session: StaleSession, cutoffs: Cutoffs) -> bo
 
 
 def trim_history(connection: Connection, session: StaleSession, cutoffs: Cutoffs, limit: int) -> bool:
-    """Erase a blanked session's oldest events; return whether more may be left."""
+    """Erase a blanked session's ``limit`` oldest events; return False, erasing none, if it has fewer."""
     stale = _still_stale(connection, [session], cutoffs)
     if not (stale and stale[0].is_blanked):
         return False

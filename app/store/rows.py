@@ -52,26 +52,20 @@ _CHANGED = (
 _EVENT = ("user_id", "survey_id", "version", "message_id", "action", "step", "answer", "timestamp", "data")
 
 STATE_COLUMNS = tuple(sessions.c[name] for name in _READ)
-"""Columns of :func:`parse_state`."""
 
 KEY_COLUMNS = (sessions.c.user_id, sessions.c.survey_id)
 
 UPDATE_COLUMNS = tuple(sessions.c[name] for name in _CHANGED)
-"""Columns of :func:`changed_row`, before the key's."""
 
 INSERT_COLUMNS = (*KEY_COLUMNS, *UPDATE_COLUMNS[:3], sessions.c.created_at, *UPDATE_COLUMNS[3:])
-"""Columns of :func:`new_row`."""
 
 EVENT_COLUMNS = tuple(session_history.c[name] for name in _EVENT)
 
 RECORD_COLUMNS = tuple(session_history.c[name] for name in ("version", "action", "timestamp", "step", "answer", "data"))
-"""Columns of :func:`parse_record`."""
 
 ENTRY_COLUMNS = (session_history.c.message_id, *RECORD_COLUMNS)
-"""Columns of :func:`parse_entry`."""
 
 MESSAGE_COLUMNS = tuple(session_history.c[name] for name in ("user_id", "survey_id", "message_id", "version", "data"))
-"""Columns of :func:`parse_known_message`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,6 @@ FindSurvey = Callable[[str, str | None], Survey | None]
 """Revision None is the newest. Raises RevisionNotLoaded instead of reading, because sessions are locked."""
 
 CACHEABLE_LENGTH = 8192
-"""Characters of JSON."""
 
 Turn = tuple[SessionKey, AnyCommand]
 

@@ -221,7 +221,7 @@ class Writer:
                 self._pass_on()
 
     def _remove(self, request: WriteRequest) -> bool:
-        """Return whether the request was in the queue; under the mutex."""
+        """Remove the request, under the mutex; return whether it was in the queue."""
         if request not in self._waiting:
             return False
         self._waiting.remove(request)

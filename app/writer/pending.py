@@ -37,7 +37,6 @@ log = logging.getLogger("stepkeep.store")
 
 FIRST_DELAY_S = 0.2
 MAX_DELAY_S = 2.0
-"""Longest delay between attempts."""
 
 MAX_STUCK_DELAY_S = 8.0
 """For a session failing alone: each attempt may occupy the writer for a lock timeout."""

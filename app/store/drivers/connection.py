@@ -128,7 +128,7 @@ class WriterConnection:
 
     def _transact(self, work: Callable[[TurnStatements], T]) -> T:
         connection = self._open()
-        # Statements cache what they read: invalid after other work.
+        # Statements cache what they read: invalid after an error or other work.
         statements, self._statements = self._statements, None
         try:
             statements = statements or self._make_statements(self._driver())

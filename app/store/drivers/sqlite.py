@@ -1,4 +1,4 @@
-"""SQLite: driver, engines, and a batch of turns. One connection writes and checkpoints."""
+"""SQLite: driver, engines, and a batch of turns. One connection writes and checkpoints, the others only read."""
 
 import logging
 import sqlite3
@@ -89,7 +89,7 @@ def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
 
 
 def writer_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
-    """Return the engine of the one writing connection."""
+    """Return the engine of the one writing connection, used by one thread at a time."""
     version = driver().sqlite_version_info
     if has_wal_reset_bug(version):
         # Slower, but without the risk of corruption.
