@@ -1,28 +1,65 @@
 """``flask api-keys``, ``flask invitations`` and ``flask audit``."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import click
-from flask.cli import AppGroup, with_appcontext
 
 from ..access import DAY_US, SCOPES, StoredKey, new_user_id
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput, NotFound
 from ..sessions import RecordedEntry
-from .output import Days, audit, credentials, handle_errors, print_jsonl, print_table, require_survey, store
+from .output import (
+    PAGE_SIZE,
+    Columns,
+    Days,
+    audit,
+    commands,
+    credentials,
+    pairs,
+    print_records,
+    read_pages,
+    require_survey,
+    store,
+)
 
-api_keys = AppGroup("api-keys", help="API keys, for programs and for signing in to the dashboard.")
-invitations = AppGroup("invitations", help="Personal links for participants.")
+api_keys = commands.add_group("api-keys", "API keys, for programs and for signing in to the dashboard.")
+invitations = commands.add_group("invitations", "Personal links for participants.")
+
+
+def _state(key: Mapping[str, Any]) -> str:
+    if key["revoked_at"] is not None:
+        return f"revoked {key['revoked_at']}"
+    if key["expires_at"] is None:
+        return "valid"
+    is_valid = key["expires_at"] > format_timestamp(store().clock())
+    return f"{'valid until' if is_valid else 'expired'} {key['expires_at']}"
+
+
+_KEY_COLUMNS: Columns = {
+    "KEY": lambda key: f"stepkeep_{key['id']}_…",
+    "NAME": "name",
+    "SCOPES": lambda key: " ".join(key["scopes"]),
+    "LAST USED": lambda key: key["last_used_at"] or "never",
+    "STATE": _state,
+}
+_AUDIT_COLUMNS: Columns = {
+    "AT (UTC)": "at",
+    "ACTOR": "actor",
+    "ACTION": "action",
+    "SURVEY": "survey_id",
+    "USER": "user_id",
+    "DETAIL": lambda entry: pairs(entry["detail"]),
+}
 
 
 @api_keys.command("create")
 @click.option("--name", required=True, help="Owner or purpose, e.g. 'clinic import'.")
 @click.option("--scope", "scopes", multiple=True, required=True, help=f"Repeatable: {', '.join(SCOPES)}.")
-@click.option("--days", type=Days(), default=None, help="Days until it expires (default: never).")
+@click.option("--days", type=Days(), help="Days until it expires (default: never).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@handle_errors
 def create_key(name: str, scopes: tuple[str, ...], days: float | None, *, as_json: bool) -> None:
     """Create an API key and print it; it is shown only once.
 
@@ -44,7 +81,6 @@ def create_key(name: str, scopes: tuple[str, ...], days: float | None, *, as_jso
 
 @api_keys.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-@handle_errors
 def list_keys(*, as_json: bool) -> None:
     """List the API keys with their scopes, last use and state.
 
@@ -53,26 +89,11 @@ def list_keys(*, as_json: bool) -> None:
       flask api-keys list
       flask api-keys list --json
     """
-    keys = credentials().keys()
-    if as_json:
-        click.echo(json.dumps([_key_to_dict(key) for key in keys]))
-        return
-    rows = [
-        (
-            f"stepkeep_{key.key_id}_…",
-            key.name,
-            " ".join(key.scopes),
-            format_timestamp(key.last_used_at) or "never",
-            _state(key),
-        )
-        for key in keys
-    ]
-    print_table(("KEY", "NAME", "SCOPES", "LAST USED", "STATE"), rows)
+    print_records(map(_key_to_dict, credentials().keys()), _KEY_COLUMNS, as_json=as_json, is_array=True)
 
 
 @api_keys.command("revoke")
 @click.argument("key")
-@handle_errors
 def revoke_key(key: str) -> None:
     """Revoke an API key, given by its id (see `list`) or its full text, and its sign-ins.
 
@@ -96,10 +117,7 @@ def revoke_key(key: str) -> None:
 @click.option(
     "--count", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Number of random user ids."
 )
-@click.option(
-    "--days", type=Days(), default=None, help="Days until it expires (default and maximum: STEPKEEP_TOKEN_DAYS)."
-)
-@handle_errors
+@click.option("--days", type=Days(), help="Days until it expires (default and maximum: STEPKEEP_TOKEN_DAYS).")
 def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days: float | None) -> None:
     """Print personal links of a survey as CSV: user_id,link,expires_at.
 
@@ -130,7 +148,6 @@ def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days:
 @invitations.command("revoke")
 @click.argument("survey")
 @click.argument("user_id")
-@handle_errors
 def revoke_invitations(survey: str, user_id: str) -> None:
     """Revoke all links and tokens of a participant; answers are kept, and new links can be created.
 
@@ -149,12 +166,10 @@ def revoke_invitations(survey: str, user_id: str) -> None:
     click.echo(f"All links and tokens of {user_id} in {survey} are revoked.")
 
 
-@click.command("audit")
+@commands.command("audit")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
-@click.option("--user-id", default=None, help="Only entries about this participant.")
+@click.option("--user-id", help="Only entries about this participant.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-@with_appcontext
-@handle_errors
 def show_audit(limit: int, user_id: str | None, *, as_json: bool) -> None:
     """Show the audit log: who read, exported or erased what, newest first.
 
@@ -163,23 +178,9 @@ def show_audit(limit: int, user_id: str | None, *, as_json: bool) -> None:
       flask audit
       flask audit --user-id patient-7 --json
     """
-    entries = _entries(limit, {} if user_id is None else {"user_id": user_id})
-    if as_json:
-        print_jsonl(map(_entry_to_dict, entries))
-    else:
-        header = ("AT (UTC)", "ACTOR", "ACTION", "SURVEY", "USER", "DETAIL")
-        print_table(header, map(_entry_row, entries))
-
-
-def _entries(limit: int, filters: dict[str, str]) -> Iterator[RecordedEntry]:
-    after: int | None = None
-    while limit > 0:
-        page = store().audit_log.page(after, min(limit, 1000), filters)
-        yield from page.entries
-        limit -= len(page.entries)
-        after = page.following
-        if after is None:
-            return
+    filters = {} if user_id is None else {"user_id": user_id}
+    entries = read_pages(lambda after: store().audit_log.page(after, min(limit, PAGE_SIZE), filters))
+    print_records(map(_entry_to_dict, islice(entries, limit)), _AUDIT_COLUMNS, as_json=as_json)
 
 
 def _entry_to_dict(recorded: RecordedEntry) -> dict[str, Any]:
@@ -195,12 +196,6 @@ def _entry_to_dict(recorded: RecordedEntry) -> dict[str, Any]:
     }
 
 
-def _entry_row(recorded: RecordedEntry) -> tuple[str | None, ...]:
-    entry = recorded.entry
-    detail = ", ".join(f"{name}={value}" for name, value in entry.detail.items())
-    return format_timestamp(entry.at), entry.actor, entry.action, entry.survey_id, entry.user_id, detail
-
-
 def _key_to_dict(key: StoredKey) -> dict[str, Any]:
     return {
         "id": key.key_id,
@@ -211,11 +206,3 @@ def _key_to_dict(key: StoredKey) -> dict[str, Any]:
         "last_used_at": format_timestamp(key.last_used_at),
         "revoked_at": format_timestamp(key.revoked_at),
     }
-
-
-def _state(key: StoredKey) -> str:
-    if key.revoked_at is not None:
-        return f"revoked {format_timestamp(key.revoked_at)}"
-    if key.expires_at is None:
-        return "valid"
-    return f"{'valid until' if key.is_valid(store().clock()) else 'expired'} {format_timestamp(key.expires_at)}"

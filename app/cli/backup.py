@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from flask.cli import AppGroup
 
 from ..operations.backup import (
     ReplayCounts,
@@ -18,9 +17,9 @@ from ..operations.backup import (
     restore_backup,
     verify_backup,
 )
-from .output import audit, handle_errors, print_table, printable, progress, store
+from .output import audit, commands, print_table, printable, progress, store
 
-backup = AppGroup("backup", help="Create, verify and restore backups; move to another database.")
+backup = commands.add_group("backup", "Create, verify and restore backups; move to another database.")
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -28,7 +27,6 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @backup.command("create")
 @click.argument("file", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@handle_errors
 def create(file: Path, *, as_json: bool) -> None:
     """Write a snapshot of the whole database into a new file, beside a running server.
 
@@ -52,7 +50,6 @@ def create(file: Path, *, as_json: bool) -> None:
 @backup.command("verify")
 @click.argument("file", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@handle_errors
 def verify(file: Path, *, as_json: bool) -> None:
     """Check every hash and row of a backup, and each session against the replay of its history.
 
@@ -81,7 +78,6 @@ def verify(file: Path, *, as_json: bool) -> None:
 @click.option("--replace", is_flag=True, help="Empty the database first (default: refuse one with rows).")
 @click.option("--accept-differing", is_flag=True, help="Restore sessions that differ from their history, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@handle_errors
 def restore(file: Path, *, replace: bool, accept_differing: bool, as_json: bool) -> None:
     """Restore a backup into the database of DATABASE_URL, of any kind: everything or nothing.
 
@@ -122,7 +118,6 @@ def restore(file: Path, *, replace: bool, accept_differing: bool, as_json: bool)
 )
 @click.option("--restart", is_flag=True, help="Start an interrupted move from the beginning (default: resume it).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@handle_errors
 def move(target: str, *, restart: bool, as_json: bool) -> None:
     """Copy everything from the database of DATABASE_URL into another one: SQLite, PostgreSQL or MariaDB.
 

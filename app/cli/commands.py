@@ -1,8 +1,8 @@
-"""The command groups."""
+"""Registration of the commands."""
 
 import flask
 
-from . import (  # noqa: F401 - the modules of sessions add their commands to the group
+from . import (  # noqa: F401 - each adds its commands
     access,
     backup,
     demo,
@@ -10,28 +10,14 @@ from . import (  # noqa: F401 - the modules of sessions add their commands to th
     export,
     privacy,
     report,
+    sessions,
     sessions_check,
-    sessions_list,
-    sessions_show,
     webhooks,
 )
-from .sessions import sessions
+from .output import commands
 
 
 def register(app: flask.Flask) -> None:
     """Add the commands to an application."""
-    for command in (
-        access.api_keys,
-        access.invitations,
-        access.show_audit,
-        privacy.keys,
-        sessions,
-        privacy.erasures,
-        demo.demo,
-        webhooks.webhooks,
-        backup.backup,
-        export.export_survey,
-        export.show_codebook,
-        report.report,
-    ):
+    for command in commands.commands.values():
         app.cli.add_command(command)

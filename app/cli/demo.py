@@ -3,21 +3,16 @@
 import time
 
 import click
-from flask.cli import AppGroup
 
 from ..operations.demo import DemoPlan, clear_demo, count_demo, fill_demo
-from .output import handle_errors, progress, store
+from .output import commands, progress, store
 
-demo = AppGroup("demo", help="Simulated sessions, to try the program, to show it and to measure it.")
+demo = commands.add_group("demo", "Simulated sessions, to try the program, to show it and to measure it.")
 
 
 @demo.command("fill")
 @click.option(
-    "--sessions",
-    type=click.IntRange(1, 10_000_000),
-    default=100_000,
-    show_default=True,
-    help="Number of sessions.",
+    "--sessions", type=click.IntRange(1, 10_000_000), default=100_000, show_default=True, help="Number of sessions."
 )
 @click.option(
     "--days", type=click.IntRange(1, 3650), default=60, show_default=True, help="Period of their start, up to now."
@@ -25,7 +20,6 @@ demo = AppGroup("demo", help="Simulated sessions, to try the program, to show it
 @click.option("--survey", "surveys", multiple=True, help="Only this survey; repeatable (default: all).")
 @click.option("--seed", type=click.IntRange(0, 10**9), default=1, show_default=True, help="Seed of the random numbers.")
 @click.option("--yes", is_flag=True, help="Fill a database that has sessions of participants.")
-@handle_errors
 def create_sessions(sessions: int, days: int, surveys: tuple[str, ...], seed: int, *, yes: bool) -> None:
     """Create sessions as participants would have left them, with typing, pauses, edits, drop-outs and expiry.
 
@@ -46,7 +40,6 @@ def create_sessions(sessions: int, days: int, surveys: tuple[str, ...], seed: in
 
 @demo.command("clear")
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
-@handle_errors
 def erase_sessions(*, yes: bool) -> None:
     """Erase the sessions that `flask demo fill` created, and no others.
 
@@ -55,8 +48,8 @@ def erase_sessions(*, yes: bool) -> None:
       flask demo clear --yes
     """
     total = count_demo(store())
-    if total and not yes and not click.confirm(f"Erase {total} demo sessions?", err=True):
-        raise click.Abort
+    if total and not yes:
+        click.confirm(f"Erase {total} demo sessions?", abort=True, err=True)
     with progress("Erasing") as show:
         erased = clear_demo(store(), progress=show)
     click.echo(f"{erased} demo session{'' if erased == 1 else 's'} erased.")

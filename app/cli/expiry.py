@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ..operations.maintenance import ExpiryResult, PurgeArchive, expire, purge
-from .output import handle_errors, print_table, progress, store
+from .output import print_table, progress, store
 from .sessions import sessions
 
 NO_RETENTION = (
@@ -20,7 +20,6 @@ NO_RETENTION = (
 @sessions.command("expire")
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@handle_errors
 def expire_sessions(*, dry_run: bool, as_json: bool) -> None:
     """Close sessions past their deadline: `expires_after` of their survey, or STEPKEEP_EXPIRES_AFTER.
 
@@ -61,7 +60,6 @@ def _print_result(result: ExpiryResult, *, dry_run: bool) -> None:
 @click.option("--archive", type=click.Path(path_type=Path), help="Write the sessions into this new file first.")
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@handle_errors
 def purge_sessions(*, dry_run: bool, archive: Path | None, yes: bool, as_json: bool) -> None:
     """Erase sessions past their retention: `retention` of their survey, or STEPKEEP_RETENTION, after the last change.
 
@@ -94,8 +92,7 @@ def purge_sessions(*, dry_run: bool, archive: Path | None, yes: bool, as_json: b
 def _confirm(counts: Mapping[str, int]) -> None:
     for survey, count in counts.items():
         click.echo(f"{survey}: {count}", err=True)
-    if not click.confirm(f"Permanently erase these {sum(counts.values())} sessions?", err=True):
-        raise click.Abort
+    click.confirm(f"Permanently erase these {sum(counts.values())} sessions?", abort=True, err=True)
 
 
 def _print_counts(header: str, counts: Mapping[str, int]) -> None:

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from flask.cli import with_appcontext
 
 from ..core.files import replace_file
-from ..core.timestamps import parse_timestamp
 from ..operations.export import (
     FORMATS,
     MODES,
@@ -20,7 +18,7 @@ from ..operations.export import (
     codebook_to_dict,
     codebook_to_markdown,
 )
-from .output import audit, handle_errors, progress, store, usage_errors
+from .output import Time, audit, commands, progress, store, usage_errors
 
 _MISSING = {
     "set_aside": "set-aside sessions were left out; support can read them",
@@ -30,23 +28,21 @@ _MISSING = {
 }
 
 
-@click.command("export")
+@commands.command("export")
 @click.argument("survey")
 @click.option("--format", "format_name", type=click.Choice(list(FORMATS)), default="csv", show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: standard output.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only sessions with this status.")
+@click.option("--since", type=Time(), help="Only sessions created on or after this day or time (UTC).")
 @click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Default: standard output."
+    "--until", type=Time(ends_day=True), help="Only sessions created on or before this day, or before this time."
 )
-@click.option("--status", type=click.Choice(STATUSES), default=None, help="Only sessions with this status.")
-@click.option("--since", default=None, help="Only sessions created on or after this day or time (UTC).")
-@click.option("--until", default=None, help="Only sessions created on or before this day, or before this time.")
-@click.option("--updated-since", default=None, help="Only sessions changed since.")
-@click.option("--mode", type=click.Choice(MODES), default=None, help="Only sessions in this mode.")
+@click.option("--updated-since", type=Time(), help="Only sessions changed since.")
+@click.option("--mode", type=click.Choice(MODES), help="Only sessions in this mode.")
 @click.option("--labels/--values", default=False, help="Write the labels of choices (csv, parquet, xlsx).")
 @click.option("--spreadsheet-safe", is_flag=True, help="Escape formulas with an apostrophe (csv, long).")
 @click.option("--history", is_flag=True, help="Include the events of each session (jsonl).")
 @click.option("--drafts", is_flag=True, help="Include the text of drafts (long, jsonl with --history).")
-@with_appcontext
-@handle_errors
 def export_survey(survey: str, format_name: Any, output: Path | None, **options: Any) -> None:  # noqa: ANN401 - click's choice
     """Export the sessions of a survey, one row a session, or with --format long one row an event.
 
@@ -59,14 +55,7 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **options:
     `flask codebook` describes the columns.
     """
     with usage_errors():
-        request = ExportRequest(
-            survey_id=store().queries.survey_id(survey),
-            format=format_name,
-            since=_timestamp(options, "since"),
-            until=_timestamp(options, "until", ends_day=True),
-            updated_since=_timestamp(options, "updated_since"),
-            **{name: options[name] for name in ("status", "mode", "labels", "spreadsheet_safe", "history", "drafts")},
-        )
+        request = ExportRequest(survey_id=store().queries.survey_id(survey), format=format_name, **options)
         request.validate()
     if output is None and not FORMATS[request.format].is_streamed and sys.stdout.isatty():
         raise click.UsageError(f"{format_name} is a binary format; use --output FILE")
@@ -82,11 +71,9 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **options:
     _print_counts(file.counts)
 
 
-@click.command("codebook")
+@commands.command("codebook")
 @click.argument("survey")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (default: Markdown).")
-@with_appcontext
-@handle_errors
 def show_codebook(survey: str, *, as_json: bool) -> None:
     """Describe each column of a survey's export: step, prompt, values with labels, revisions.
 
@@ -96,11 +83,6 @@ def show_codebook(survey: str, *, as_json: bool) -> None:
     """
     layout = Export(store(), ExportRequest(survey_id=store().queries.survey_id(survey))).layout
     click.echo(json.dumps(codebook_to_dict(layout)) if as_json else codebook_to_markdown(layout))
-
-
-def _timestamp(options: dict[str, Any], name: str, *, ends_day: bool = False) -> int | None:
-    text = options[name]
-    return None if text is None else parse_timestamp(text, f"--{name.replace('_', '-')}", ends_day=ends_day)
 
 
 def _print_counts(counts: Counts) -> None:

@@ -1,20 +1,20 @@
-"""Output of the commands: errors and exit codes, tables, progress.
+"""What the commands share: groups, errors and exit codes, types of options, tables, progress.
 
 rich formats output on a terminal only. Control characters of participants' texts are escaped: they must not control the
 terminal.
 """
 
-import functools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import click
 import flask
+from flask.cli import AppGroup
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..access import Credentials
+from ..core.timestamps import parse_timestamp
 from ..errors import (
     DatabaseUnavailable,
     DatabaseUnreachable,
@@ -33,8 +34,8 @@ from ..errors import (
 )
 from ..sessions import Action, SessionStore
 
-P = ParamSpec("P")
-R = TypeVar("R")
+C = TypeVar("C")
+T = TypeVar("T")
 
 MAX_DAYS = 3650.0
 
@@ -42,12 +43,18 @@ NOT_FOUND = 3
 UNAVAILABLE = 4
 """Exit codes besides click's, 0 to 2."""
 
+PAGE_SIZE = 1000
+"""Records that a command reads at once."""
+
 ROWS_A_PART = 200
 """These determine the widths of a table's columns; further rows are streamed."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
-Row = tuple[str | None, ...]
+Row = tuple[str, ...]
+Record = Mapping[str, Any]
+Columns = Mapping[str, str | Callable[[Any], object]]
+"""By header, the name of a field or a function of the record."""
 
 
 class Days(click.FloatRange):
@@ -66,28 +73,50 @@ class Days(click.FloatRange):
         return days
 
 
-class _NotFound(click.ClickException):
-    exit_code = NOT_FOUND
+class Time(click.ParamType[int]):
+    """A day, or a time in UTC or with an offset; converted to microseconds since 1970 UTC.
 
+    Args:
+        ends_day: a day means its end.
+    """
 
-class _Unavailable(click.ClickException):
-    exit_code = UNAVAILABLE
+    name = "time"
 
+    def __init__(self, *, ends_day: bool = False) -> None:
+        self._ends_day = ends_day
 
-_EXCEPTIONS = {1: click.ClickException, NOT_FOUND: _NotFound, UNAVAILABLE: _Unavailable}
-
-
-def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Print a StepkeepError as one line, and map it to an exit code."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
         try:
-            return command(*args, **kwargs)
-        except StepkeepError as error:
-            raise _EXCEPTIONS[exit_code(error)](_message(error)) from error
+            return parse_timestamp(value, "it", ends_day=self._ends_day)
+        except InvalidInput as error:
+            self.fail(str(error), param, ctx)
 
-    return run
+
+class _Command(click.Command):
+    """Prints a StepkeepError as one line, and maps it to an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's return type
+        try:
+            return super().invoke(ctx)
+        except StepkeepError as error:
+            click.ClickException(_message(error)).show()
+            raise click.exceptions.Exit(exit_code(error)) from error
+
+
+class CommandGroup(AppGroup):
+    """A group whose commands run in the application's context and report errors."""
+
+    command_class = _Command
+
+    def add_group(self, name: str, description: str) -> "CommandGroup":
+        """Add a group with this help, and return it."""
+        group = CommandGroup(name, help=description)
+        self.add_command(group)
+        return group
+
+
+commands = CommandGroup("stepkeep")
+"""All commands; each module adds its own."""
 
 
 @contextmanager
@@ -136,10 +165,48 @@ def print_table(header: tuple[str, ...], rows: Iterable[Row]) -> None:
         part, is_first = list(islice(remaining, ROWS_A_PART)), False
 
 
-def print_jsonl(items: Iterable[Mapping[str, Any]]) -> None:
+def print_jsonl(items: Iterable[object]) -> None:
     """Print a line of JSON for each item."""
     for item in items:
         click.echo(json.dumps(item))
+
+
+def print_records(records: Iterable[Record], columns: Columns, *, as_json: bool, is_array: bool = False) -> None:
+    """Print records as JSON, a line each or an array, or as a table."""
+    if as_json:
+        print_jsonl([list(records)] if is_array else records)
+        return
+    rows = (
+        tuple(text_of(column(record) if callable(column) else record[column]) for column in columns.values())
+        for record in records
+    )
+    print_table(tuple(columns), rows)
+
+
+def text_of(value: object) -> str:
+    """Return a value's text in a table: empty for None, JSON unless it is a text."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def pairs(fields: Mapping[str, object]) -> str:
+    """Return ``name=value`` of the fields that are set."""
+    return ", ".join(f"{name}={text_of(value)}" for name, value in fields.items() if value not in (None, [], {}))
+
+
+def read_pages(read: Callable[[C | None], tuple[Sequence[T], C | None]]) -> Iterator[T]:
+    """Yield the items of all pages.
+
+    Args:
+        read: returns the page after a cursor, and its own cursor, None at the end.
+    """
+    after: C | None = None
+    while True:
+        items, after = read(after)
+        yield from items
+        if after is None:
+            return
 
 
 @contextmanager
@@ -157,11 +224,11 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    return tuple(printable(cell or "") for cell in row)
+def _cells(row: Row) -> Row:
+    return tuple(map(printable, row))
 
 
-def _print_plain(widths: list[int], rows: Iterable[tuple[str, ...]]) -> None:
+def _print_plain(widths: list[int], rows: Iterable[Row]) -> None:
     for row in rows:
         padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(padded).rstrip())

@@ -5,21 +5,19 @@ from pathlib import Path
 from typing import TextIO
 
 import click
-from flask.cli import AppGroup
 
 from ..errors import InvalidInput
 from ..operations import maintenance
 from ..operations.privacy import apply_erasures, export_participant, read_erasures
-from .output import audit, handle_errors, progress, require_survey, store
+from .output import audit, commands, progress, require_survey, store
 from .sessions import sessions
 
-keys = AppGroup("keys", help="The keys that encrypt stored answers (STEPKEEP_ANSWERS_KEYS).")
-erasures = AppGroup("erasures", help="The list of erasures, which are repeated after a backup was restored.")
+keys = commands.add_group("keys", "The keys that encrypt stored answers (STEPKEEP_ANSWERS_KEYS).")
+erasures = commands.add_group("erasures", "The list of erasures, which are repeated after a backup was restored.")
 
 
 @keys.command("rotate")
 @click.option("--to-plain", is_flag=True, help="Decrypt everything instead, to leave encryption.")
-@handle_errors
 def rotate_keys(*, to_plain: bool) -> None:
     """Encrypt all stored answers, drafts and history with the first key of STEPKEEP_ANSWERS_KEYS.
 
@@ -51,14 +49,13 @@ def rotate_keys(*, to_plain: bool) -> None:
 
 @sessions.command("export")
 @click.argument("user_id")
-@click.option("--survey", default=None, help="Only this survey (default: all).")
+@click.option("--survey", help="Only this survey (default: all).")
 @click.option(
     "--output",
     type=click.File("w", encoding="utf-8", lazy=True),
     default="-",
     help="A file (default: standard output).",
 )
-@handle_errors
 def export(user_id: str, survey: str | None, output: TextIO) -> None:
     """Export everything that is stored about a participant as JSON.
 
@@ -75,10 +72,9 @@ def export(user_id: str, survey: str | None, output: TextIO) -> None:
 
 @sessions.command("forget")
 @click.argument("user_id")
-@click.option("--survey", default=None, help="Only this survey (default: all).")
+@click.option("--survey", help="Only this survey (default: all).")
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@handle_errors
 def forget(user_id: str, survey: str | None, *, yes: bool, as_json: bool) -> None:
     """Permanently erase a participant: sessions, history, drafts, set-aside sessions, links and tokens.
 
@@ -91,8 +87,8 @@ def forget(user_id: str, survey: str | None, *, yes: bool, as_json: bool) -> Non
     """
     _require_known_survey(user_id, survey)
     where = f"the survey {survey}" if survey else "all surveys"
-    if not yes and not click.confirm(f"Permanently erase {user_id} from {where}?", err=True):
-        raise click.Abort
+    if not yes:
+        click.confirm(f"Permanently erase {user_id} from {where}?", abort=True, err=True)
     count = store().erasure.forget(user_id, survey, actor="operator")
     if as_json:
         click.echo(json.dumps({"user_id": user_id, "survey_id": survey, "sessions": count}))
@@ -107,7 +103,6 @@ def _require_known_survey(user_id: str, survey: str | None) -> None:
 
 
 @erasures.command("export")
-@handle_errors
 def export_list() -> None:
     """Print the list of erasures as JSON Lines; store it apart from backups of the database.
 
@@ -123,7 +118,6 @@ def export_list() -> None:
 
 @erasures.command("apply")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@handle_errors
 def apply_list(file: Path) -> None:
     """Erase the listed sessions again that a restored backup contains; later sessions are kept.
 

@@ -6,33 +6,26 @@ from pathlib import Path
 
 import click
 import flask
-from flask.cli import with_appcontext
 
 from ..core.files import replace_file
 from ..errors import InvalidInput
 from ..operations.analytics import Filters, csv_files, report_to_dict, summarize
 from ..operations.export import MODES, STATUSES
-from .output import audit, handle_errors, progress, store, usage_errors
+from .output import audit, commands, progress, store, usage_errors
 
 
-@click.command("report")
+@commands.command("report")
 @click.argument("survey")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Write an HTML page.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML page.")
 @click.option(
-    "--csv",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=None,
-    help="Write CSV files into a folder.",
+    "--csv", "folder", type=click.Path(file_okay=False, path_type=Path), help="Write CSV files into a folder."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, as REST does.")
-@click.option("--since", default=None, help="Only sessions created on or after this day or time (UTC).")
-@click.option("--until", default=None, help="Only sessions created on or before this day, or before this time.")
-@click.option("--mode", type=click.Choice(MODES), default=None, help="Only sessions in this mode.")
-@click.option("--revision", default=None, help="Only sessions of this revision of the survey.")
-@click.option("--status", type=click.Choice(STATUSES), default=None, help="Only sessions with this status.")
-@with_appcontext
-@handle_errors
+@click.option("--since", help="Only sessions created on or after this day or time (UTC).")
+@click.option("--until", help="Only sessions created on or before this day, or before this time.")
+@click.option("--mode", type=click.Choice(MODES), help="Only sessions in this mode.")
+@click.option("--revision", help="Only sessions of this revision of the survey.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only sessions with this status.")
 def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bool, **filters: str | None) -> None:
     """Report on a survey: completion, drop-off, time for each step, distributions of answers.
 

@@ -1,36 +1,277 @@
-"""The group ``flask sessions``, and the selection of sessions by user id."""
+"""``flask sessions list``, ``show`` and ``history``."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
 
 import click
-from flask.cli import AppGroup
 
-from ..errors import NotFound
-from ..survey import SessionKey
-from .output import store
+from ..errors import NoSuchSession, NotFound
+from ..operations.integrity import (
+    is_set_aside,
+    list_set_aside,
+    read_stored_history,
+    read_stored_session,
+    split_set_aside_id,
+)
+from ..sessions import Action, Cursor
+from ..survey import SessionKey, Snapshot
+from .output import (
+    PAGE_SIZE,
+    Columns,
+    Time,
+    audit,
+    commands,
+    pairs,
+    print_jsonl,
+    print_records,
+    print_table,
+    read_pages,
+    require_survey,
+    store,
+    text_of,
+)
 
 MAX_SESSIONS = 1000
+"""Sessions of one participant."""
 
-sessions = AppGroup("sessions", help="Sessions of participants.")
+_FIELDS = (
+    "user_id",
+    "survey_id",
+    "status",
+    "current_step",
+    "version",
+    "progress",
+    "is_audio_mode",
+    "created_at",
+    "updated_at",
+    "completed_at",
+)
+_COLUMNS: Columns = {
+    "USER": "user_id",
+    "SURVEY": "survey_id",
+    "STATUS": "status",
+    "STEP": "current_step",
+    "VERSION": "version",
+    "DONE": lambda session: f"{session['progress']:.0%}",
+    "CHANGED (UTC)": "updated_at",
+}
+_SET_ASIDE_COLUMNS: Columns = {
+    "USER": "user_id",
+    "SURVEY": "survey_id",
+    "VERSION": "version",
+    "CHANGED (UTC)": "updated_at",
+}
+_HISTORY_COLUMNS: Columns = {
+    "VERSION": "version",
+    "TIMESTAMP (UTC)": "timestamp",
+    "ACTION": "action",
+    "STEP": "step",
+    "ANSWER": "answer",
+    "DATA": lambda event: pairs(event["data"]) if isinstance(event["data"], dict) else event["data"],
+}
+
+sessions = commands.add_group("sessions", "Sessions of participants.")
+
+
+@sessions.command("list")
+@click.option("--survey", help="Only sessions of this survey.")
+@click.option(
+    "--status", type=click.Choice(("in_progress", "completed", "expired")), help="Only sessions with this status."
+)
+@click.option("--step", help="Only sessions whose current step this is.")
+@click.option("--since", type=Time(), help="Only sessions changed since (UTC).")
+@click.option("--user", "prefix", help="Only user ids that begin with this.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="Maximum number.")
+@click.option("--all", "is_all", is_flag=True, help="List all sessions.")
+@click.option("--set-aside", "is_aside", is_flag=True, help="List unreadable sessions that were set aside.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def list_sessions(
+    limit: int, since: int | None, *, is_all: bool, is_aside: bool, as_json: bool, **options: str | None
+) -> None:
+    """List sessions in the order of their user ids, or with --since in the order of their last change.
+
+    \b
+    Examples:
+      flask sessions list --status in_progress --survey intake --limit 5
+      flask sessions list --user patient-7
+      flask sessions list --since 2026-11-01 --all --json > changed.jsonl
+      flask sessions list --set-aside --user patient-7
+    """
+    if is_aside:
+        if since or options["status"] or options["step"]:
+            raise click.UsageError("--set-aside can be combined only with --survey and --user")
+        audit("sessions_listed", set_aside=1)
+        matching = _set_aside(options["prefix"] or "", options["survey"])
+    else:
+        filters = _filters(options)
+        audit("sessions_listed", **filters)
+        matching = map(_to_dict, _matching(filters, since))
+    listed = islice(matching, None if is_all else limit)
+    print_records(listed, _SET_ASIDE_COLUMNS if is_aside else _COLUMNS, as_json=as_json)
+    if next(matching, None) is not None:
+        click.echo(f"There are more than {limit} sessions: use --limit or --all.", err=True)
+
+
+@sessions.command("show")
+@click.argument("user_id")
+@click.option("--survey", help="Only the participant's session of this survey (default: all).")
+@click.option("--at-version", type=click.IntRange(min=1), help="The session after this event.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each session.")
+def show(user_id: str, survey: str | None, at_version: int | None, *, as_json: bool) -> None:
+    """Show a participant's sessions with their answers.
+
+    \b
+    Examples:
+      flask sessions show patient-7
+      flask sessions show patient-7 --survey intake --at-version 4
+      flask sessions show patient-7 --json
+      flask sessions show 'patient-7~set-aside-20261124T100000123456'
+
+    An unreadable session that was set aside is shown as it is stored.
+    """
+    keys = session_keys(user_id, survey)
+    if is_set_aside(user_id):
+        if at_version is not None:
+            raise click.UsageError("--at-version can't be used with a session that was set aside")
+        for key in keys:
+            _print_stored(key, as_json=as_json)
+        return
+    if at_version is not None:
+        keys = [_only(keys)]
+    for number, key in enumerate(keys):
+        snapshot = store().queries.load(key) if at_version is None else store().queries.at_version(key, at_version)
+        if snapshot is None:
+            raise NoSuchSession(key.survey_id, key.user_id)
+        _audit("session_read", key)
+        if as_json:
+            print_jsonl([_to_full_dict(snapshot)])
+        else:
+            click.echo("\n" * bool(number), nl=False)
+            _print(snapshot)
+
+
+@sessions.command("history")
+@click.argument("user_id")
+@click.option("--survey", help="The survey, if the participant has sessions of several.")
+@click.option(
+    "--after", type=click.IntRange(min=0), default=0, show_default=True, help="Only events after this version."
+)
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Maximum number.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def show_history(user_id: str, survey: str | None, after: int, limit: int, *, as_json: bool) -> None:
+    """Show the events of a session, oldest first: answers, edits, steps back, drafts and changes of the mode.
+
+    \b
+    Examples:
+      flask sessions history patient-7
+      flask sessions history patient-7 --survey intake --after 4 --limit 3
+      flask sessions history patient-7 --json | tail -1
+      flask sessions history 'patient-7~set-aside-20261124T100000123456'
+
+    Events of a session that was set aside are shown as they are stored.
+    """
+    key = _only(session_keys(user_id, survey))
+    _audit("history_read", key)
+    events = read_stored_history(store(), key, after) if is_set_aside(user_id) else _events(key, after)
+    print_records(islice(events, limit), _HISTORY_COLUMNS, as_json=as_json)
 
 
 def session_keys(user_id: str, survey: str | None) -> list[SessionKey]:
-    """Return the keys of a participant's sessions, or of one session, which need not exist.
+    """Return the keys of a participant's sessions, or of one set aside, in one survey or all.
 
     Raises:
-        NotFound: the participant has no session.
+        NotFound: there is no such session.
         InvalidInput: an id is invalid.
     """
-    key = store().queries.key(user_id, survey)
-    if survey is not None:
-        return [key]
-    keys = store().queries.keys_of_user(key.user_id, MAX_SESSIONS)
+    if not is_set_aside(user_id):
+        store().queries.key(user_id, survey)
+    keys = store().queries.keys_of_user(user_id, MAX_SESSIONS)
+    keys = [key for key in keys if survey in {None, key.survey_id}]
     if not keys:
-        raise NotFound(f"{user_id!r} has no session; `flask sessions list --user` finds ids by their beginning")
+        where = "" if survey is None else f" of {survey!r}"
+        raise NotFound(f"{user_id!r} has no session{where}; `flask sessions list --user` finds ids by their beginning")
     return keys
 
 
-def only_key(user_id: str, keys: list[SessionKey]) -> SessionKey:
-    """Return the only key, or raise a usage error that asks for --survey."""
+def _only(keys: Sequence[SessionKey]) -> SessionKey:
     if len(keys) > 1:
         surveys = ", ".join(key.survey_id for key in keys)
-        raise click.UsageError(f"{user_id!r} has sessions of {surveys}: choose one with --survey")
+        raise click.UsageError(f"{keys[0].user_id!r} has sessions of {surveys}: choose one with --survey")
     return keys[0]
+
+
+def _audit(action: Action, key: SessionKey) -> None:
+    """Record a session that was set aside under its participant's user id."""
+    user_id, set_aside_at = split_set_aside_id(key.user_id)
+    detail = {"set_aside": set_aside_at} if set_aside_at else {}
+    audit(action, survey_id=key.survey_id, user_id=user_id, **detail)
+
+
+def _filters(options: Mapping[str, str | None]) -> dict[str, str]:
+    names = {"survey": "survey_id", "status": "status", "step": "current_step", "prefix": "user_id_prefix"}
+    filters = {names[name]: value for name, value in options.items() if value is not None}
+    if "survey_id" in filters and not next(_matching({"survey_id": filters["survey_id"]}, None), None):
+        require_survey(filters["survey_id"])
+    return filters
+
+
+def _matching(filters: Mapping[str, str], updated_since: int | None) -> Iterator[Snapshot]:
+    def read(after: Cursor | None) -> tuple[Sequence[Snapshot], Cursor | None]:
+        return store().queries.list(after=after, limit=PAGE_SIZE, filters=filters, updated_since=updated_since)
+
+    return (snapshot for snapshot in read_pages(read) if not is_set_aside(snapshot.key.user_id))
+
+
+def _set_aside(prefix: str, survey: str | None) -> Iterator[dict[str, Any]]:
+    for row in list_set_aside(store()):
+        if row["user_id"].startswith(prefix) and survey in {None, row["survey_id"]}:
+            yield row
+
+
+def _events(key: SessionKey, after: int) -> Iterator[dict[str, Any]]:
+    while page := store().queries.history(key, after_version=after, limit=PAGE_SIZE):
+        yield from (entry.to_dict() | {"data": dict(entry.record.data)} for entry in page)
+        after = page[-1].version
+
+
+def _print_stored(key: SessionKey, *, as_json: bool) -> None:
+    _audit("session_read", key)
+    row = read_stored_session(store(), key) or {}  # erased meanwhile
+    if as_json:
+        print_jsonl([row])
+    else:
+        print_table(("COLUMN", "VALUE"), ((name, text_of(value)) for name, value in row.items()))
+
+
+def _print(snapshot: Snapshot) -> None:
+    fields = _to_full_dict(snapshot)
+    fields["progress"] = round(snapshot.progress, 4)
+    title = f"  {snapshot.survey.title}" if snapshot.survey is not None else ""
+    click.echo(f"{snapshot.key.user_id}  {snapshot.key.survey_id}{title}")
+    names = ("status", "current_step", "version", "progress", "created_at", "updated_at", "completed_at")
+    mode = "audio" if snapshot.state.is_audio_mode else "text"
+    click.echo("  ".join(f"{name}={fields[name]}" for name in names if fields[name] is not None) + f"  mode={mode}")
+    answers, drafts = snapshot.state.answers, snapshot.state.drafts
+    rows = [_answer_row(snapshot, step, value) for step, value in answers.items()]
+    rows += [_answer_row(snapshot, step, value, "(draft) ") for step, value in drafts.items()]
+    if rows:
+        print_table(("STEP", "PROMPT", "ANSWER"), rows)
+
+
+def _answer_row(snapshot: Snapshot, step_id: str, value: object, kind: str = "") -> tuple[str, str, str]:
+    """Return the step, its prompt, and the value with the label of its option."""
+    step = None if snapshot.survey is None else snapshot.survey.step(step_id)
+    label = None if step is None else step.option_label(value)
+    text = kind + ("null" if value is None else text_of(value))
+    return step_id, "" if step is None else step.prompt, text if label is None else f"{text} ({label})"
+
+
+def _to_dict(snapshot: Snapshot) -> dict[str, Any]:
+    fields = _to_full_dict(snapshot)
+    return {name: fields[name] for name in _FIELDS}
+
+
+def _to_full_dict(snapshot: Snapshot) -> dict[str, Any]:
+    fields = snapshot.to_full_dict(store().clock())
+    return {**fields, "progress": snapshot.progress, "drafts": dict(snapshot.state.drafts)}

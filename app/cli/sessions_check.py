@@ -14,16 +14,15 @@ from ..operations.integrity import (
     verify_sessions,
 )
 from ..survey import SessionKey
-from .output import handle_errors, print_jsonl, progress, require_survey, store
+from .output import print_jsonl, progress, require_survey, store
 from .sessions import session_keys, sessions
 
 VERDICTS = ("same", "adopted", "set_aside", "locked", "differs")
 
 
 @sessions.command("verify")
-@click.option("--survey", default=None, help="Only sessions of this survey.")
+@click.option("--survey", help="Only sessions of this survey.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each differing session.")
-@handle_errors
 def verify(survey: str | None, *, as_json: bool) -> None:
     """Check that every session equals the replay of its history, and print the differing fields of those that don't.
 
@@ -50,12 +49,11 @@ def verify(survey: str | None, *, as_json: bool) -> None:
 
 @sessions.command("rebuild")
 @click.argument("user_id", required=False)
-@click.option("--survey", default=None, help="Only the participant's session of this survey (default: all).")
+@click.option("--survey", help="Only the participant's session of this survey (default: all).")
 @click.option("--all", "is_all", is_flag=True, help="Every session that differs from its history.")
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
 @click.option("--lossy", is_flag=True, help="Rebuild even if events are missing, whose answers may be lost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each session.")
-@handle_errors
 def rebuild_from_history(user_id: str | None, survey: str | None, *, as_json: bool, **options: bool) -> None:
     """Replace the rows of sessions by the replay of their history, which is not changed.
 

@@ -1,18 +1,42 @@
 """``flask webhooks``."""
 
-import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
 
 import click
-from flask.cli import AppGroup
 
-from ..core.timestamps import format_timestamp, from_datetime
 from ..errors import InvalidInput
 from ..operations import webhooks as operations
-from .output import audit, handle_errors, print_table, progress, store
+from .output import PAGE_SIZE, Columns, Time, audit, commands, print_records, progress, read_pages, store
 
-webhooks = AppGroup("webhooks", help="Webhooks for sessions that are started, completed or expired.")
+webhooks = commands.add_group("webhooks", "Webhooks for sessions that are started, completed or expired.")
+
+
+def _state(delivery: Mapping[str, Any]) -> str:
+    for field, state in (("delivered_at", "delivered"), ("failed_at", "given up")):
+        if delivery[field] is not None:
+            return f"{state} {delivery[field]}"
+    return f"due {delivery['next_attempt_at']}"
+
+
+_COLUMNS: Columns = {
+    "WEBHOOK": "id",
+    "URL": "url",
+    "EVENTS": lambda webhook: " ".join(webhook["events"]),
+    "SURVEY": lambda webhook: webhook["survey_id"] or "all",
+    "DISABLED": "disabled_at",
+}
+_DELIVERY_COLUMNS: Columns = {
+    "OCCURRED_AT": "occurred_at",
+    "WEBHOOK": "webhook_id",
+    "EVENT": "event",
+    "SESSION": lambda delivery: f"{delivery['survey_id']}/{delivery['user_id']}",
+    "ATTEMPTS": "attempts",
+    "STATE": _state,
+    "LAST ERROR": "last_error",
+}
 
 
 @webhooks.command("add")
@@ -25,9 +49,8 @@ webhooks = AppGroup("webhooks", help="Webhooks for sessions that are started, co
     type=click.Choice(operations.EVENTS),
     help="Event to deliver; repeatable.",
 )
-@click.option("--survey", default=None, help="Only events of this survey (default: all).")
+@click.option("--survey", help="Only events of this survey (default: all).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@handle_errors
 def add_webhook(url: str, events: tuple[str, ...], survey: str | None, *, as_json: bool) -> None:
     """Add a webhook for events from now on, and print its signing secret, which is shown only once.
 
@@ -50,7 +73,6 @@ def add_webhook(url: str, events: tuple[str, ...], survey: str | None, *, as_jso
 
 @webhooks.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-@handle_errors
 def list_webhooks(*, as_json: bool) -> None:
     """List the webhooks with their events.
 
@@ -59,26 +81,12 @@ def list_webhooks(*, as_json: bool) -> None:
       flask webhooks list
       flask webhooks list --json
     """
-    listed = operations.list_webhooks(store())
-    if as_json:
-        click.echo(json.dumps([operations.webhook_to_dict(webhook) for webhook in listed]))
-        return
-    rows = [
-        (
-            webhook.id,
-            webhook.url,
-            " ".join(webhook.events),
-            webhook.survey_id or "all",
-            format_timestamp(webhook.disabled_at) or "",
-        )
-        for webhook in listed
-    ]
-    print_table(("WEBHOOK", "URL", "EVENTS", "SURVEY", "DISABLED"), rows)
+    listed = map(operations.webhook_to_dict, operations.list_webhooks(store()))
+    print_records(listed, _COLUMNS, as_json=as_json, is_array=True)
 
 
 @webhooks.command("remove")
 @click.argument("webhook")
-@handle_errors
 def remove_webhook(webhook: str) -> None:
     """Remove a webhook and its deliveries.
 
@@ -95,7 +103,6 @@ def remove_webhook(webhook: str) -> None:
 
 @webhooks.command("disable")
 @click.argument("webhook")
-@handle_errors
 def disable_webhook(webhook: str) -> None:
     """Stop deliveries to a webhook; events are skipped until it is enabled, pending deliveries are kept.
 
@@ -110,7 +117,6 @@ def disable_webhook(webhook: str) -> None:
 
 @webhooks.command("enable")
 @click.argument("webhook")
-@handle_errors
 def enable_webhook(webhook: str) -> None:
     """Enable a webhook: deliver pending events and those from now on.
 
@@ -132,7 +138,6 @@ def enable_webhook(webhook: str) -> None:
     show_default=True,
     help="How long the previous secret signs as well.",
 )
-@handle_errors
 def rotate_secret(webhook: str, overlap_hours: float) -> None:
     """Replace the signing secret of a webhook and print the new one, which is shown only once.
 
@@ -149,7 +154,6 @@ def rotate_secret(webhook: str, overlap_hours: float) -> None:
 
 @webhooks.command("test")
 @click.argument("webhook")
-@handle_errors
 def send_test(webhook: str) -> None:
     """Send a signed `webhook.test` now and print the result; the exit code is 1 if it failed.
 
@@ -168,7 +172,6 @@ def send_test(webhook: str) -> None:
 @click.option("--failed", is_flag=True, help="Only deliveries that were given up.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-@handle_errors
 def show_deliveries(webhook: str | None, *, failed: bool, limit: int, as_json: bool) -> None:
     """List the deliveries of one webhook or all, newest first.
 
@@ -180,37 +183,21 @@ def show_deliveries(webhook: str | None, *, failed: bool, limit: int, as_json: b
     if webhook is not None:
         operations.get_webhook(store(), webhook)
     audit("webhooks_read", **({} if webhook is None else {"webhook": webhook}))
-    deliveries = _deliveries(webhook, limit, failed=failed)
-    if as_json:
-        for delivery in deliveries:
-            click.echo(json.dumps({"webhook_id": delivery.webhook_id, **operations.delivery_to_dict(delivery)}))
-        return
-    rows = [
-        (
-            format_timestamp(delivery.occurred_at),
-            delivery.webhook_id,
-            delivery.event,
-            f"{delivery.key.survey_id}/{delivery.key.user_id}",
-            str(delivery.attempts),
-            _state(delivery),
-            delivery.last_error,
-        )
-        for delivery in deliveries
-    ]
-    print_table(("OCCURRED_AT", "WEBHOOK", "EVENT", "SESSION", "ATTEMPTS", "STATE", "LAST ERROR"), rows)
+    deliveries = read_pages(
+        lambda before_id: operations.list_deliveries(store(), webhook, before_id, min(limit, PAGE_SIZE), failed=failed)
+    )
+    records = (
+        {"webhook_id": delivery.webhook_id, **operations.delivery_to_dict(delivery)}
+        for delivery in islice(deliveries, limit)
+    )
+    print_records(records, _DELIVERY_COLUMNS, as_json=as_json)
 
 
 @webhooks.command("replay")
 @click.argument("webhook")
-@click.option(
-    "--since",
-    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]),
-    default=None,
-    help="Only events from this day or time on (UTC).",
-)
+@click.option("--since", type=Time(), help="Only events from this day or time on (UTC).")
 @click.option("--failed", is_flag=True, help="Only deliveries that were given up.")
-@handle_errors
-def replay(webhook: str, since: datetime.datetime | None, *, failed: bool) -> None:
+def replay(webhook: str, since: int | None, *, failed: bool) -> None:
     """Deliver delivered and given-up events again, with the same `webhook-id`.
 
     \b
@@ -224,27 +211,8 @@ def replay(webhook: str, since: datetime.datetime | None, *, failed: bool) -> No
         count = operations.replay_deliveries(
             store(),
             webhook,
-            since=None if since is None else from_datetime(since),
+            since=since,
             failed=failed,
             progress=lambda done: show(done, done + operations.BATCH_SIZE),
         )
     click.echo(f"{count} deliveries are due again; the server sends them.")
-
-
-def _deliveries(webhook: str | None, limit: int, *, failed: bool) -> Iterator[operations.Delivery]:
-    before_id: int | None = None
-    while limit > 0:
-        page = operations.list_deliveries(store(), webhook, before_id, min(limit, 1000), failed=failed)
-        yield from page.deliveries
-        limit -= len(page.deliveries)
-        before_id = page.following
-        if before_id is None:
-            return
-
-
-def _state(delivery: operations.Delivery) -> str:
-    if delivery.delivered_at is not None:
-        return f"delivered {format_timestamp(delivery.delivered_at)}"
-    if delivery.failed_at is not None:
-        return f"given up {format_timestamp(delivery.failed_at)}"
-    return f"due {format_timestamp(delivery.next_attempt_at)}"

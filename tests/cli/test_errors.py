@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator, Sequence
 
-import click
 import flask
 import pytest
 
-from app.cli import output, register
+from app.cli import register
+from app.cli.output import CommandGroup
 from app.errors import ErasureNotListed, MissingKey, StepkeepError
 from app.settings import Settings
 from app.web.factory import create_app
@@ -106,11 +106,12 @@ def test_process_has_the_exit_code_and_message_of_the_error(operator: Operator) 
 @pytest.mark.parametrize("fault", [MissingKey("0123456789ab"), ErasureNotListed("/srv/erasures", "it is full")])
 def test_operator_sees_which_key_or_file_is_missing(fault: StepkeepError) -> None:
     """Clients get a message without these details."""
+    group = CommandGroup()
 
-    @output.handle_errors
+    @group.command("fail")
     def command() -> None:
         raise fault
 
-    with pytest.raises(click.ClickException) as told:
-        command()
-    assert re.search("0123456789ab|/srv/erasures.*it is full", told.value.message)
+    told = flask.Flask("test").test_cli_runner().invoke(group, ["fail"])
+    assert told.exit_code == 1
+    assert re.search("0123456789ab|/srv/erasures.*it is full", told.stderr)

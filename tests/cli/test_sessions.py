@@ -84,7 +84,7 @@ def test_list_has_the_sessions_that_match_the_filters(
 
 def test_list_is_complete_over_several_pages(run: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     """The size of pages and of printed parts does not matter."""
-    monkeypatch.setattr("app.cli.sessions_list.PAGE_SIZE", 1)
+    monkeypatch.setattr("app.cli.sessions.PAGE_SIZE", 1)
     monkeypatch.setattr(output, "ROWS_A_PART", 1)
     assert len(does(run, "list", "--all").splitlines()) == 4
 
