@@ -54,8 +54,8 @@ def without_metrics() -> Iterator[None]:
 
     with (
         mock.patch.object(batch_metrics, "record", nothing),
-        mock.patch.object(metrics.BATCH_TURNS, "observe_all", nothing),
-        mock.patch.object(metrics.BATCH_SECONDS, "observe_all", nothing),
+        mock.patch.object(metrics.BATCH_TURNS, "observe", nothing),
+        mock.patch.object(metrics.BATCH_SECONDS, "observe", nothing),
     ):
         yield
 
@@ -88,8 +88,8 @@ def counting_us_per_turn(store: Any, walkers: list[Walker], size: int, turns: in
 
     with (
         mock.patch.object(batch_metrics, "record", timed(batch_metrics.record)),
-        mock.patch.object(metrics.BATCH_TURNS, "observe_all", timed(metrics.BATCH_TURNS.observe_all)),
-        mock.patch.object(metrics.BATCH_SECONDS, "observe_all", timed(metrics.BATCH_SECONDS.observe_all)),
+        mock.patch.object(metrics.BATCH_TURNS, "observe", timed(metrics.BATCH_TURNS.observe)),
+        mock.patch.object(metrics.BATCH_SECONDS, "observe", timed(metrics.BATCH_SECONDS.observe)),
     ):
         cpu_us_per_turn(store, walkers, size, turns)
     return spent_s * 1e6 / turns

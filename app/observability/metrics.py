@@ -6,8 +6,8 @@ are counted once a batch, so that a turn takes no lock.
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -39,150 +39,83 @@ class Amounts(Histogram):
             self._buckets[place].inc(times)
 
 
-TURNS: Final = Counter(
+# Every metric is registered here, not in the default registry, which has the interpreter's own metrics.
+_counter = partial(Counter, registry=REGISTRY)
+_gauge = partial(Gauge, registry=REGISTRY)
+_histogram = partial(Amounts, registry=REGISTRY)
+
+TURNS: Final = _counter(
     "stepkeep_turns",
     "Commands by outcome: accepted, duplicate, refused (code: the rule's), failed (code: the error's)",
     ("outcome", "code"),
-    registry=REGISTRY,
 )
-EVENTS: Final = Counter(
-    "stepkeep_events",
-    "Events committed, by their name in the history; drafted: drafts saved",
-    ("action",),
-    registry=REGISTRY,
+EVENTS: Final = _counter(
+    "stepkeep_events", "Events committed, by their name in the history; drafted: drafts saved", ("action",)
 )
-VERSION_CONFLICTS: Final = Counter(
-    "stepkeep_version_conflicts",
-    "Commands refused because the session had changed",
-    registry=REGISTRY,
+VERSION_CONFLICTS: Final = _counter("stepkeep_version_conflicts", "Commands refused because the session had changed")
+FAILED_CONDITIONS: Final = _counter(
+    "stepkeep_failed_conditions", "Conditions of surveys that could not be evaluated for the answers of a session"
 )
-FAILED_CONDITIONS: Final = Counter(
-    "stepkeep_failed_conditions",
-    "Conditions of surveys that could not be evaluated for the answers of a session",
-    registry=REGISTRY,
-)
-TURN_SECONDS: Final = Amounts(
+TURN_SECONDS: Final = _histogram(
     "stepkeep_turn_seconds",
     "Seconds from submission to the writer until a command was committed, refused or failed",
     buckets=_QUICK,
-    registry=REGISTRY,
 )
-BATCH_TURNS: Final = Amounts(
+BATCH_TURNS: Final = _histogram(
     "stepkeep_batch_turns",
     "Commands committed in one transaction",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
-    registry=REGISTRY,
 )
-BATCH_SECONDS: Final = Amounts(
+BATCH_SECONDS: Final = _histogram(
     "stepkeep_batch_seconds",
     "Seconds of one committed transaction: read the sessions, decide, write, COMMIT",
     buckets=_QUICK,
-    registry=REGISTRY,
 )
-RETRIES: Final = Counter(
-    "stepkeep_database_retries",
-    "Retried transactions by reason: lock, connection, double_key",
-    ("reason",),
-    registry=REGISTRY,
+RETRIES: Final = _counter(
+    "stepkeep_database_retries", "Retried transactions by reason: lock, connection, double_key", ("reason",)
 )
-QUEUE_TURNS: Final = Gauge(
-    "stepkeep_queue_turns",
-    "Commands that wait for the writer",
-    multiprocess_mode="livesum",
-    registry=REGISTRY,
+QUEUE_TURNS: Final = _gauge("stepkeep_queue_turns", "Commands that wait for the writer", multiprocess_mode="livesum")
+PENDING_TURNS: Final = _gauge(
+    "stepkeep_pending_turns", "Commands in memory because the database is unavailable", multiprocess_mode="livesum"
 )
-PENDING_TURNS: Final = Gauge(
-    "stepkeep_pending_turns",
-    "Commands in memory because the database is unavailable",
-    multiprocess_mode="livesum",
-    registry=REGISTRY,
-)
-PENDING_ACCEPTED: Final = Counter(
-    "stepkeep_pending_accepted",
-    "Commands accepted to be committed later",
-    registry=REGISTRY,
-)
-DATABASE_UNAVAILABLE: Final = Gauge(
+PENDING_ACCEPTED: Final = _counter("stepkeep_pending_accepted", "Commands accepted to be committed later")
+DATABASE_UNAVAILABLE: Final = _gauge(
     "stepkeep_database_unavailable",
     "1 while the database accepts no turns, by this server's last attempt; otherwise 0",
     multiprocess_mode="livemax",
-    registry=REGISTRY,
 )
-CONNECTIONS: Final = Gauge(
-    "stepkeep_connections",
-    "Open WebSocket connections",
-    multiprocess_mode="livesum",
-    registry=REGISTRY,
+CONNECTIONS: Final = _gauge("stepkeep_connections", "Open WebSocket connections", multiprocess_mode="livesum")
+CLOSES: Final = _counter(
+    "stepkeep_connection_closes", "WebSocket connections that the server closed, by close code", ("code",)
 )
-CLOSES: Final = Counter(
-    "stepkeep_connection_closes",
-    "WebSocket connections that the server closed, by close code",
-    ("code",),
-    registry=REGISTRY,
-)
-INTERNAL_ERRORS: Final = Counter(
+INTERNAL_ERRORS: Final = _counter(
     "stepkeep_internal_errors",
     "Requests answered with 500, and WebSockets closed with 1011; 0 from the start, for increase()",
-    registry=REGISTRY,
 )
-ERRORS: Final = Counter(
-    "stepkeep_errors",
-    "Errors sent to clients, by interface (http, socket) and code",
-    ("interface", "code"),
-    registry=REGISTRY,
+ERRORS: Final = _counter(
+    "stepkeep_errors", "Errors sent to clients, by interface (http, socket) and code", ("interface", "code")
 )
-REQUESTS: Final = Counter(
-    "stepkeep_requests",
-    "HTTP requests answered, by method, route and status",
-    ("method", "route", "status"),
-    registry=REGISTRY,
+REQUESTS: Final = _counter(
+    "stepkeep_requests", "HTTP requests answered, by method, route and status", ("method", "route", "status")
 )
-REQUEST_SECONDS: Final = Histogram(
+REQUEST_SECONDS: Final = _histogram(
     "stepkeep_request_seconds",
     "Seconds from the arrival of a request until its response was ready; without WebSockets",
     ("method", "route"),
     buckets=_QUICK,
-    registry=REGISTRY,
 )
-NOTIFICATIONS: Final = Counter(
-    "stepkeep_notifications",
-    "Notifications of changed sessions from other server processes",
-    registry=REGISTRY,
+NOTIFICATIONS: Final = _counter(
+    "stepkeep_notifications", "Notifications of changed sessions from other server processes"
 )
-WEBHOOK_DELIVERIES: Final = Counter(
-    "stepkeep_webhook_deliveries",
-    "Attempts to deliver a webhook, by outcome",
-    ("outcome",),
-    registry=REGISTRY,
+WEBHOOK_DELIVERIES: Final = _counter(
+    "stepkeep_webhook_deliveries", "Attempts to deliver a webhook, by outcome", ("outcome",)
 )
-BUILD: Final = Gauge(
+BUILD: Final = _gauge(
     "stepkeep_build_info",
     "Always 1; labels: the program's version, its schema, and the kind of database",
     ("version", "schema", "database"),
     multiprocess_mode="livemax",
-    registry=REGISTRY,
 )
-
-
-def count_turns(outcomes: Mapping[tuple[str, str], int], events: Mapping[str, int]) -> None:
-    """Count commands by outcome and code, and events by action."""
-    for outcome, times in outcomes.items():
-        _turns_of(outcome).inc(times)
-        if outcome[1] == "version_conflict":
-            VERSION_CONFLICTS.inc(times)
-    for action, times in events.items():
-        _events_of(action).inc(times)
-
-
-@cache
-def _turns_of(outcome: tuple[str, str]) -> Counter:
-    """Cached: finding a counter by labels takes longer than counting."""
-    return TURNS.labels(*outcome)
-
-
-@cache
-def _events_of(action: str) -> Counter:
-    return EVENTS.labels(action)
 
 
 def exposition() -> bytes:
