@@ -58,7 +58,9 @@ class SessionTurns:
         self._eraser = eraser
         self._subscribers = subscribers
         self._key_filter = key_filter
-        self.pending = PendingQueue(settings, writer.submit_many, queries.revisions.cached)
+        self.pending = PendingQueue(
+            settings, partial(writer.submit_many, retry_lock_waits=False), queries.revisions.cached
+        )
         self._warn_once = lru_cache(maxsize=10_000)(_warn_of_condition)  # once per session and step
         self._read_again_at = 0.0
 
@@ -153,7 +155,7 @@ class SessionTurns:
         """
         if not self.pending.is_unavailable and not self.pending.holds(key):
             try:
-                result = self._writer.submit_within(key, command, self._pending_after_s)
+                result = self._writer.submit(key, command, within_s=self._pending_after_s)
             except MissingKey:  # waiting configures no key
                 raise
             except Unavailable:

@@ -1,8 +1,8 @@
 """Group commit: the commands of many sessions in one transaction, by leader and followers.
 
 A caller that finds the writer idle commits the queue, without thread hand-over; the others wait, and share its flush. A
-session's commands keep their order. Callers of :meth:`Writer.submit_within` must not wait for a failing database and
-never lead: a substitute thread does.
+session's commands keep their order. A caller that limits its wait never leads, because it must not wait for a failing
+database: a substitute thread does.
 """
 
 import logging
@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -24,14 +25,11 @@ from ..store.drivers import WriterConnection
 from ..survey import AnyCommand, SessionKey
 from . import batch_metrics
 from .batch import FindSurvey, Result, RevisionNotLoaded, Turn, commit_batch
-from .request import WriteRequest
-from .waiter import GreenletWaiter, ThreadWaiter, Waiter, threads_are_greenlets
+from .request import GreenletWaiter, ThreadWaiter, Waiter, WriteRequest, threads_are_greenlets
 
 log = logging.getLogger("stepkeep.store")
 
 T = TypeVar("T")
-
-_Transact = Callable[[list[Turn]], list[Result | StepkeepError]]
 
 CONCURRENT_WAKES = 4
 """Followers woken at once; each wakes the next. Waking a thousand costs a fifth of the throughput."""
@@ -63,8 +61,11 @@ class Writer:
         self._waiter_type: type[Waiter] = GreenletWaiter if greenlets else ThreadWaiter
         self._reset()
 
-    def submit(self, key: SessionKey, command: AnyCommand) -> Result:
+    def submit(self, key: SessionKey, command: AnyCommand, *, within_s: float | None = None) -> Result:
         """Commit the command.
+
+        Args:
+            within_s: the longest wait, even for a failing database; then the command may still be committed.
 
         Raises:
             DatabaseUnavailable: not committed, or the outcome is unknown; safe to resubmit with a message id.
@@ -72,16 +73,12 @@ class Writer:
             Overloaded: the queue is full, or the wait was too long; nothing was done.
             SessionUnreadable: the stored session can't be read.
         """
-        return self._submit(WriteRequest([(key, command)]))
-
-    def submit_within(self, key: SessionKey, command: AnyCommand, within_s: float) -> Result:
-        """Commit the command as :meth:`submit`, but wait for at most ``within_s``.
-
-        Raises:
-            DatabaseUnavailable: also after the timeout; it may still be committed.
-            MessageIdReused, Overloaded, SessionUnreadable: as :meth:`submit`.
-        """
-        return self._submit(WriteRequest([(key, command)], may_lead=False, retry_lock_waits=False), within_s)
+        may_wait = within_s is None
+        request = WriteRequest([(key, command)], may_lead=may_wait, retry_lock_waits=may_wait)
+        result: Result | Exception = self._execute(request, within_s=within_s)[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def submit_many(self, turns: Sequence[Turn], *, retry_lock_waits: bool = True) -> list[Result | Exception]:
         """Commit commands, ``batch_limit`` at a time; return results, or the exceptions of :meth:`submit`, in order.
@@ -104,7 +101,7 @@ class Writer:
         Raises:
             DatabaseUnavailable, Overloaded: as :meth:`submit`.
         """
-        result: T = self._execute(WriteRequest((), work))
+        result: T = self._execute(WriteRequest(work=work))
         return result
 
     @property
@@ -118,7 +115,7 @@ class Writer:
             self._is_closed = True
             self._has_room.notify_all()
         try:
-            self._execute(WriteRequest(()), is_last=True)
+            self._execute(WriteRequest(), is_last=True)
         finally:
             self._connection.close()
             if self._substitute is not None:
@@ -138,12 +135,6 @@ class Writer:
         self._substitute: threading.Semaphore | None = None
         self._is_full = False
         self._is_closed = False
-
-    def _submit(self, request: WriteRequest, within_s: float | None = None) -> Result:
-        result: Result | Exception = self._execute(request, within_s=within_s)[0]
-        if isinstance(result, Exception):
-            raise result
-        return result
 
     def _execute(self, request: WriteRequest, *, is_last: bool = False, within_s: float | None = None) -> Any:  # noqa: ANN401 - what the work returns
         timeout_s = self._settings.queue_timeout_s if within_s is None else within_s
@@ -169,9 +160,8 @@ class Writer:
             request.is_leader = request.may_lead and not self._is_led
             if not request.is_leader:
                 request.waiter = self._waiter_type()
-                if not self._is_led and not self._start_substitute():
-                    self._remove(request)
-                    raise DatabaseUnavailable("no thread can be started")
+                if not self._is_led:
+                    self._start_substitute(request)
             self._is_led = True
         return timeout_s
 
@@ -179,8 +169,7 @@ class Writer:
         """Return the time left."""
         deadline = monotonic() + timeout_s
         self._is_full = True
-        in_time = self._has_room.wait_for(self._has_room_now, timeout_s)
-        if not in_time:
+        if not self._has_room.wait_for(self._has_room_now, timeout_s):
             raise Overloaded(self._waiting_turns)
         return max(0.0, deadline - monotonic())
 
@@ -229,15 +218,15 @@ class Writer:
         self._has_room.notify_all()
         return True
 
-    def _start_substitute(self) -> bool:
-        """Let the substitute thread lead, under the mutex; return False if it can't start."""
+    def _start_substitute(self, request: WriteRequest) -> None:
         try:
             self._call_substitute()
         except RuntimeError:  # no more threads
-            return False
-        return True
+            self._remove(request)
+            raise DatabaseUnavailable("no thread can be started") from None
 
     def _call_substitute(self) -> None:
+        """Let the substitute thread lead, under the mutex."""
         if self._substitute is None:
             calls = threading.Semaphore(0)
             threading.Thread(target=self._lead_for_others, args=(calls,), name="stepkeep-writer", daemon=True).start()
@@ -316,9 +305,8 @@ class Writer:
                 return
             turns = [turn for request in batch for turn in request.turns]
             retry_lock_waits = any(request.retry_lock_waits for request in batch)
-            transact = self._transact if retry_lock_waits else self._transact_without_lock_retry
             with tracing.span("batch", links=(request.trace_link for request in batch), turns=len(turns)):
-                results = self._commit_or_bisect(turns, transact, self._settings)
+                results = self._commit_or_bisect(turns, self._settings, retry_lock_waits=retry_lock_waits)
         except Exception as error:  # noqa: BLE001 - the callers get it, and the writer continues
             for request in batch:
                 request.error = translate_error(error) if isinstance(error, SQLAlchemyError) else error
@@ -337,30 +325,29 @@ class Writer:
                 start += len(request.turns)
             batch_metrics.record(batch, results)
 
-    def _transact(self, turns: list[Turn]) -> list[Result | StepkeepError]:
+    def _transact(self, turns: list[Turn], *, retry_lock_waits: bool) -> list[Result | StepkeepError]:
         began_at = monotonic()
-        results = self._connection.transact(lambda statements: commit_batch(statements, turns, self._find_survey))
-        metrics.BATCH_TURNS.observe_all([(len(turns), 1)])
-        metrics.BATCH_SECONDS.observe_all([(monotonic() - began_at, 1)])
-        return results
-
-    def _transact_without_lock_retry(self, turns: list[Turn]) -> list[Result | StepkeepError]:
         try:
-            return self._transact(turns)
+            results = self._connection.transact(lambda statements: commit_batch(statements, turns, self._find_survey))
         except DBAPIError as error:
-            if retry.is_lock_timeout(error):
+            if not retry_lock_waits and retry.is_lock_timeout(error):
                 raise retry.LockTimedOut(retry.error_summary(error)) from error
             raise
+        metrics.BATCH_TURNS.observe(len(turns))
+        metrics.BATCH_SECONDS.observe(monotonic() - began_at)
+        return results
 
-    def _commit_or_bisect(self, turns: list[Turn], transact: _Transact, settings: Settings) -> list[Result | Exception]:
+    def _commit_or_bisect(
+        self, turns: list[Turn], settings: Settings, *, retry_lock_waits: bool
+    ) -> list[Result | Exception]:
         """Bisect to find a turn that the database refuses: it fails alone."""
         if not turns:
             return []
         try:
-            return list(with_retries(settings, transact, turns))
+            return list(with_retries(settings, self._transact, turns, retry_lock_waits=retry_lock_waits))
         except RevisionNotLoaded as missing:
             self._load_revision(missing.survey_id, missing.revision)  # outside the transaction
-            return self._commit_or_bisect(turns, transact, settings)
+            return self._commit_or_bisect(turns, settings, retry_lock_waits=retry_lock_waits)
         except SQLAlchemyError as error:
             log.warning("%d turns were not saved: %s", len(turns), retry.error_summary(error))
             if len(turns) == 1 or not retry.is_data_error(error):
@@ -369,7 +356,5 @@ class Writer:
             if len(turns) == 1:
                 return [error]
         middle = len(turns) // 2
-        first, second = turns[:middle], turns[middle:]
-        return self._commit_or_bisect(first, transact, self._without_retries) + self._commit_or_bisect(
-            second, transact, self._without_retries
-        )
+        bisect = partial(self._commit_or_bisect, settings=self._without_retries, retry_lock_waits=retry_lock_waits)
+        return bisect(turns[:middle]) + bisect(turns[middle:])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from ..core import strict_json
 from ..errors import DatabaseUnavailable, MissingKey, Overloaded, Unavailable
@@ -20,7 +20,7 @@ from ..observability import metrics
 from ..settings import Settings
 from ..survey import (
     AnyCommand,
-    Begin,
+    AnyEvent,
     Rejection,
     Restart,
     SessionKey,
@@ -30,7 +30,7 @@ from ..survey import (
     apply,
     decide,
 )
-from .batch import Committed, FindSurvey, Rejected, Result, RevisionNotLoaded, Turn
+from .batch import Committed, FindSurvey, Rejected, Result, Turn
 from .session_queue import PendingTurn, ResultCallback, SessionQueue
 
 log = logging.getLogger("stepkeep.store")
@@ -57,6 +57,8 @@ _FINAL_REJECTIONS = frozenset({"invalid_answer", "required"})
 
 LoadBase = Callable[[], tuple[SessionState | None, Survey | None]]
 
+SubmitMany = Callable[[Sequence[Turn]], list[Result | Exception]]
+
 
 class Backlog(NamedTuple):
     """Turns to be saved: queued in the writer, and pending here."""
@@ -64,12 +66,6 @@ class Backlog(NamedTuple):
     queued: int
     pending: int
     is_unavailable: bool
-
-
-class SubmitMany(Protocol):
-    """``Writer.submit_many``."""
-
-    def __call__(self, turns: Sequence[Turn], *, retry_lock_waits: bool) -> list[Result | Exception]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,36 +91,29 @@ class PendingQueue:
     """This process's turns that wait for the database. Safe from any thread.
 
     Args:
+        submit_many: must not retry after a lock timeout.
         find_survey: must not block.
+
+    Attributes:
+        is_unavailable: whether the last attempt failed because of the database.
+        turns: their number.
     """
 
     def __init__(self, settings: Settings, submit_many: SubmitMany, find_survey: FindSurvey) -> None:
         self._settings = settings
         self._submit_many = submit_many
         self._find_survey = find_survey
-        self._reset()
-
-    def _reset(self) -> None:
-        self._changed = threading.Condition(threading.RLock())  # reentrant: a callback may call `rebase`
-        self._queues: OrderedDict[SessionKey, SessionQueue] = OrderedDict()
-        self._turns = 0
-        self._size_bytes = 0
-        self._is_draining = False
-        self._is_closed = False
-        self._is_unavailable = False
+        self.after_fork()
 
     def after_fork(self) -> None:
         """Start afresh in a child: the queue belongs to the parent."""
-        self._reset()
-
-    @property
-    def is_unavailable(self) -> bool:
-        """Whether the last attempt failed because of the database."""
-        return self._is_unavailable
-
-    @property
-    def turns(self) -> int:
-        return self._turns
+        self._changed = threading.Condition(threading.RLock())  # reentrant: a callback may call `rebase`
+        self._queues: OrderedDict[SessionKey, SessionQueue] = OrderedDict()
+        self.turns = 0
+        self._size_bytes = 0
+        self._is_draining = False
+        self._is_closed = False
+        self.is_unavailable = False
 
     def holds(self, key: SessionKey) -> bool:
         return key in self._queues
@@ -188,20 +177,19 @@ class PendingQueue:
     def _append(self, key: SessionKey, queue: SessionQueue, command: AnyCommand, callback: ResultCallback) -> None:
         size_bytes = TURN_BYTES + len(strict_json.encode(getattr(command, "value", None)))
         replaced = queue.replaceable_draft(command)
-        turns = self._turns - (replaced is not None)
+        turns = self.turns + (replaced is None)
         total_bytes = self._size_bytes - (replaced.size_bytes if replaced is not None else 0) + size_bytes
-        if turns >= self._settings.pending_limit or len(queue.turns) >= SESSION_LIMIT:
-            raise Overloaded(self._turns)
-        if total_bytes > self._settings.pending_mib * 2**20:
-            raise Overloaded(self._turns)
+        if (
+            turns > self._settings.pending_limit
+            or total_bytes > self._settings.pending_mib * 2**20
+            or len(queue.turns) >= SESSION_LIMIT
+        ):
+            raise Overloaded(self.turns)
         if replaced is not None:
             queue.turns.pop()
-            self._turns -= 1
-            self._size_bytes -= replaced.size_bytes
         queue.turns.append(PendingTurn(command, size_bytes, [callback]))
         metrics.PENDING_ACCEPTED.inc()
-        self._turns += 1
-        self._size_bytes += size_bytes
+        self.turns, self._size_bytes = turns, total_bytes
         if key not in self._queues:
             self._queues[key] = queue
             self._changed.notify_all()
@@ -210,7 +198,7 @@ class PendingQueue:
             with suppress(RuntimeError):  # no more threads: the next turn retries
                 threading.Thread(target=self._drain, name="stepkeep-pending", daemon=True).start()
                 self._is_draining = True
-            self._is_unavailable = True
+            self.is_unavailable = True
 
     def _queued(self, key: SessionKey, queue: SessionQueue) -> Queued:
         state = self._predicted(queue)
@@ -228,18 +216,10 @@ class PendingQueue:
             queue.predicted = state
         return queue.predicted
 
-    def _decide(self, queue: SessionQueue, state: SessionState | None, command: AnyCommand) -> Any:  # noqa: ANN401 - as decide
-        if isinstance(command, Begin | Restart):
-            queue.survey = self._newest(queue, command)
+    def _decide(self, queue: SessionQueue, state: SessionState | None, command: AnyCommand) -> AnyEvent | Rejection:
+        if isinstance(command, Restart) and queue.survey is not None:  # it begins the newest revision
+            queue.survey = self._find_survey(queue.survey.id, None) or queue.survey
         return decide(queue.survey, state, command)
-
-    def _newest(self, queue: SessionQueue, command: Begin | Restart) -> Survey | None:
-        if queue.survey is None or isinstance(command, Begin):
-            return queue.survey
-        try:
-            return self._find_survey(queue.survey.id, None) or queue.survey
-        except RevisionNotLoaded:  # pragma: no cover - the newest is always known
-            return queue.survey
 
     def _set_base(self, queue: SessionQueue, state: SessionState, survey: Survey | None) -> None:
         if queue.base is None or state.version >= queue.base.version:
@@ -265,7 +245,7 @@ class PendingQueue:
             key = heads[0][0]
             queue = self._queues[key]
             is_stuck = len(heads) == 1 and queue.is_stuck
-            self._is_unavailable = self._is_unavailable or not is_stuck
+            self.is_unavailable = self.is_unavailable or not is_stuck
             if len(heads) == 1:
                 queue.has_failed = True
                 self._queues.move_to_end(key)
@@ -279,7 +259,7 @@ class PendingQueue:
         with self._changed:
             if self._queues and not self._is_closed:
                 return True
-            self._is_draining = self._is_unavailable = False
+            self._is_draining = self.is_unavailable = False
             self._changed.notify_all()
             if not self._is_closed:
                 log.warning("Database available again: all pending turns are committed or rejected.")
@@ -295,28 +275,25 @@ class PendingQueue:
     def _commit(self, heads: list[tuple[SessionKey, PendingTurn]]) -> int:
         """Commit one turn a session, which keeps their order; return how many got a final result."""
         try:
-            results = self._submit_many([(key, pending.command) for key, pending in heads], retry_lock_waits=False)
+            results = self._submit_many([(key, pending.command) for key, pending in heads])
         except Exception:
             log.exception("Unexpected error while committing pending turns.")
             return 0
-        completed = [
-            (key, pending, result)
-            for (key, pending), result in zip(heads, results, strict=True)
-            if not isinstance(result, Unavailable)
-        ]
-        for key, pending, result in completed:
-            self._complete(key, pending, result)
-        with self._changed:
-            for (key, _), result in zip(heads, results, strict=True):
-                if isinstance(result, MissingKey):  # the database is available: only this session waits
+        completed = 0
+        for (key, pending), result in zip(heads, results, strict=True):
+            if not isinstance(result, Unavailable):
+                self._complete(key, pending, result)
+                completed += 1
+            elif isinstance(result, MissingKey):  # the database is available: only this session waits
+                with self._changed:
                     self._queues[key].has_failed = self._queues[key].is_stuck = True
-                    self._is_unavailable = False
+                    self.is_unavailable = False
         if completed:
             with self._changed:
-                self._is_unavailable = False
+                self.is_unavailable = False
                 for queue in self._queues.values():
                     queue.is_stuck = queue.has_failed
-        return len(completed)
+        return completed
 
     def _complete(self, key: SessionKey, pending: PendingTurn, result: Result | Exception) -> None:
         with self._changed:
@@ -328,7 +305,7 @@ class PendingQueue:
                     log.exception("Unexpected error in the callback of a pending turn.")
             queue = self._queues[key]
             queue.turns.popleft()
-            self._turns -= 1
+            self.turns -= 1
             self._size_bytes -= pending.size_bytes
             queue.predicted = None
             if isinstance(result, Committed | Rejected) and result.state is not None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.writer import group_commit
-from app.writer.waiter import ThreadWaiter
+from app.writer.request import ThreadWaiter
 from app.survey.snapshot import SessionKey
 from app.survey.commands import Answer, Begin
 store = open_store(Settings(database_url=sys.argv[1], surveys_dir=Path("surveys")))

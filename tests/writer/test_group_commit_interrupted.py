@@ -14,7 +14,7 @@ from app.survey.commands import Begin
 from app.survey.snapshot import SessionKey
 from app.writer import group_commit as writer_module
 from app.writer.batch import Committed, Turn
-from app.writer.waiter import ThreadWaiter
+from app.writer.request import ThreadWaiter
 from tests.store.conftest import USERS, BusyWriter, answer, wait_for_queue
 from tests.waiting import wait_for
 

@@ -37,8 +37,7 @@ class Writer:
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
-    def submit_many(self, turns: Sequence[Turn], *, retry_lock_waits: bool) -> list[Result | Exception]:
-        assert not retry_lock_waits
+    def submit_many(self, turns: Sequence[Turn]) -> list[Result | Exception]:
         self.is_trying.set()
         assert self.may_go_on.wait(WAIT_S)
         if not self.is_available or any(key in self.blocked for key, _ in turns):
