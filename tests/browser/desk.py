@@ -50,7 +50,7 @@ def session_with_changes(key: SessionKey, at: int) -> Iterator[tuple[SessionKey,
 
 
 class Ward:
-    """A server in production with some sessions and two API keys."""
+    """A server in production with some sessions and three API keys."""
 
     def __init__(self, folder: Path) -> None:
         secret = secrets.token_urlsafe(32)
@@ -65,6 +65,7 @@ class Ward:
         credentials = Credentials(store, [secret])
         self.key = credentials.create_key("Dr. Anna Weiß, ward 3", SCOPES)
         self.reading_key = credentials.create_key("reader", ["sessions:read"])
+        self.export_key = credentials.create_key("nightly export", ["export"])
         store.turns.submit_many(list(sessions(time.time_ns() // 1000)))
         store.close()
         self.server.start()

@@ -89,9 +89,9 @@ def test_charts_are_replaced_by_sentences_when_no_session_fits(desk: Desk) -> No
     expect(desk.page.locator("#figures details:visible")).to_have_count(0)
 
 
-def test_new_session_is_shown_without_a_reload(context: BrowserContext, shared_ward: Ward) -> None:
+def test_new_session_is_shown_without_a_reload(context: BrowserContext, ward: Ward) -> None:
     """The page refreshes by itself unless it is paused, and open tables stay open."""
-    desk = Desk(context, shared_ward, shared_ward.key)
+    desk = Desk(context, ward, ward.key)
     desk.page.clock.install()
     desk.open_analytics(survey="intake")
     before = desk.get_json("/api/surveys/intake/analytics")["sessions"]["started"]
@@ -127,9 +127,9 @@ def start_session(desk: Desk, user_id: str) -> None:
     assert response.status == 200
 
 
-def test_updates_stop_when_the_page_is_abandoned(context: BrowserContext, shared_ward: Ward) -> None:
+def test_updates_stop_when_the_page_is_abandoned(context: BrowserContext, ward: Ward) -> None:
     """An abandoned page does not keep its sign-in alive; any input resumes the updates."""
-    desk = Desk(context, shared_ward, shared_ward.key)
+    desk = Desk(context, ward, ward.key)
     desk.page.clock.install()
     desk.open_analytics()
     updated = desk.page.get_by_test_id("updated")
@@ -176,9 +176,9 @@ def test_figures_are_reachable_by_keyboard(desk: Desk) -> None:
     expect(desk.page.locator("#days table")).to_be_visible()
 
 
-def test_page_says_so_when_the_key_is_revoked(context: BrowserContext, shared_ward: Ward) -> None:
+def test_page_says_so_when_the_key_is_revoked(context: BrowserContext, ward: Ward) -> None:
     """The page keeps its data, and says what to do."""
-    desk = Desk(context, shared_ward, shared_ward.reading_key)
+    desk = Desk(context, ward, ward.reading_key)
     desk.open_analytics()
     expect(desk.page.get_by_role("heading", name="Download")).to_have_count(0)
     desk.page.route(
@@ -209,9 +209,9 @@ def every_view(desk: Desk) -> Iterator[str]:
 
 @in_every_appearance
 def test_pages_are_accessible_when_axe_checks_them(
-    new_context: Callable[..., BrowserContext], shared_ward: Ward, scheme: str, viewport: dict[str, int]
+    new_context: Callable[..., BrowserContext], ward: Ward, scheme: str, viewport: dict[str, int]
 ) -> None:
     """No view has an axe-core violation, scrolls horizontally or has a small target."""
     context = new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
-    desk = Desk(context, shared_ward, shared_ward.key)
+    desk = Desk(context, ward, ward.key)
     assert_accessible(desk.page, every_view(desk))

@@ -1,48 +1,14 @@
 """The dashboard's sign-in in production."""
 
-import secrets
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from app.access.credentials import Credentials
-from app.access.principals import SCOPES
-from app.sessions.service import open_store
-from app.settings import Settings
-from app.survey.snapshot import SessionKey
 from tests.browser.accessibility import assert_accessible, in_every_appearance
-from tests.conftest import SURVEYS, Server
+from tests.browser.desk import Ward
 
 pytestmark = pytest.mark.browser
-
-
-class Ward:
-    """A server in production with some sessions and two API keys."""
-
-    def __init__(self, folder: Path) -> None:
-        secret = secrets.token_urlsafe(32)
-        self.server = Server(folder, environment={"STEPKEEP_ENVIRONMENT": "production", "SECRET_KEY": secret})
-        self.url = self.server.url
-        store = open_store(
-            Settings(database_url=self.server.database_url, surveys_dir=SURVEYS, environment="development")
-        )
-        credentials = Credentials(store, [secret])
-        self.key = credentials.create_key("Dr. Anna Weiß, ward 3", SCOPES)
-        self.export_key = credentials.create_key("nightly export", ["export"])
-        for user_id in ("p-1", "p-2"):
-            store.turns.get_or_create(SessionKey("phq9", user_id), is_audio_mode=False)
-        store.close()
-        self.server.start()
-
-
-@pytest.fixture
-def ward(tmp_path: Path) -> Iterator[Ward]:
-    """A ward for one test."""
-    ward = Ward(tmp_path)
-    yield ward
-    ward.server.stop()
 
 
 @pytest.fixture
@@ -71,7 +37,7 @@ def test_dashboard_is_shown_when_the_key_is_valid(page: Page, ward: Ward) -> Non
     sign_in(page, ward, ward.key)
     expect_heading(page, "Dashboard")
     assert page.url == f"{ward.url}/dashboard"
-    expect(page.locator("[data-survey-id=phq9] [data-status=in_progress]")).to_have_text("2")
+    expect(page.locator("[data-survey-id=phq9] [data-status=in_progress]")).to_have_text("11")
     expect(page.locator(".account")).to_contain_text("Dr. Anna Weiß, ward 3")
     expect(page.get_by_role("region", name="Recent activity")).to_contain_text("signed in")
     page.goto(ward.url)
@@ -97,11 +63,8 @@ def test_wrong_key_is_rejected_with_a_message(page: Page, ward: Ward) -> None:
     assert ward.key[:-1] not in page.content()
 
 
-def test_form_of_another_site_cannot_sign_out(
-    new_context: Callable[..., BrowserContext], ward: Ward, tmp_path: Path
-) -> None:
+def test_form_of_another_site_cannot_sign_out(page: Page, ward: Ward) -> None:
     """A cross-site POST is rejected, and the user stays signed in."""
-    page = new_context().new_page()
     sign_in(page, ward, ward.key)
     expect_heading(page, "Dashboard")
     url = ward.url.replace("127.0.0.1", "localhost")  # the same server as another site
