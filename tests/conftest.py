@@ -35,7 +35,7 @@ from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from tests.database_servers import NoServer, OwnServer, missing_servers, ordinary_server, own_server
 from tests.databases import Databases, create_sqlite
-from tests.waiting import free_port, wait_for
+from tests.waiting import START_S, free_port, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 SURVEYS = ROOT / "surveys"
@@ -207,7 +207,7 @@ class Server:
         """Stop the server with SIGTERM and return its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(START_S)
 
     def restart(self) -> None:
         """Kill the server and start it again, on the same port and database."""

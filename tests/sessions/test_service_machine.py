@@ -153,7 +153,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def open_store(self) -> SessionStore:
         store = SessionStore(self.settings, self.catalogue, self.clock)
-        store._key_filter.fill()
+        store._key_filter._try_to_fill()  # not `fill`, which retries until the end of a lock that this thread holds
         return store
 
     # ------------------------------------------------------------------- commands

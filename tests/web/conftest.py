@@ -87,3 +87,8 @@ class Participant:
 
     def answer(self, step: str, value: object) -> dict[str, Any]:
         return self.request("answer", step=step, value=value)
+
+    def acknowledge(self, step: str, value: object) -> dict[str, Any]:
+        """Answer, and return the ack; a busy server sends `pending` first."""
+        message = self.answer(step, value)
+        return self.receive() if message["type"] == "pending" else message
