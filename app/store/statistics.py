@@ -11,10 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Select, String, case, func, select, text
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import GenericFunction
+from sqlalchemy import ColumnElement, Connection, Select, String, case, cast, func, select, text, type_coerce
 
 from .encryption import SET_ASIDE
 from .tables import session_history, sessions
@@ -31,7 +28,6 @@ _CODES = {action: code for code, action in sorted(enumerate(ACTIONS), key=lambda
 LONGEST_TEXT = 256 * 1024 * 1024
 """Bytes of a session; MariaDB's default, 1 MiB, truncates."""
 
-
 TIME_WIDTH = 26
 """As ``2026-11-24 16:00:00.123456``, padded with spaces."""
 
@@ -41,7 +37,6 @@ _HYPHENS = [4, 7]
 _POINT = 19
 _MAY_BE_BLANK = [11, 12, 14, 15, 17, 18, 20, 21, 22, 23, 24, 25]
 _DIGITS = [0, 1, 2, 3, 5, 6, 8, 9, *_MAY_BE_BLANK]
-
 
 SESSIONS_A_ROW = 50
 """At most 50 MB."""
@@ -80,38 +75,6 @@ class SessionRow(NamedTuple):
     expires_at: int | None
 
 
-class cast_text(GenericFunction[str]):  # noqa: N801 - named as an SQL function
-    """Cast a number to text, where needed."""
-
-    type = String()
-    inherit_cache = True
-    name = "cast_text"
-
-
-class padded_time(GenericFunction[str]):  # noqa: N801 - named as an SQL function
-    """Format as TIME_WIDTH characters; spaces for NULL."""
-
-    type = String()
-    inherit_cache = True
-    name = "padded_time"
-
-
-class json_quote(GenericFunction[str]):  # noqa: N801 - named as an SQL function
-    """Quote a text as JSON."""
-
-    type = String()
-    inherit_cache = True
-    name = "json_quote"
-
-
-class string_agg(GenericFunction[str]):  # noqa: N801 - named as an SQL function
-    """Join a group's texts."""
-
-    type = String()
-    inherit_cache = True
-    name = "string_agg"
-
-
 def read_sessions(connection: Connection, survey_id: str, after: str | None, limit: int) -> list[SessionRow]:
     """Return the next sessions by user id, those set aside included."""
     column = sessions.c
@@ -121,12 +84,12 @@ def read_sessions(connection: Connection, survey_id: str, after: str | None, lim
         column.current_step,
         column.answers,
         column.step_history,
-        padded_time(column.created_at).label("started_at"),
-        padded_time(column.completed_at).label("completed_at"),
+        _padded_time(connection, column.created_at).label("started_at"),
+        _padded_time(connection, column.completed_at).label("completed_at"),
         column.is_audio_mode,
         column.survey_revision,
         column.status,
-        padded_time(column.expires_at).label("expires_at"),
+        _padded_time(connection, column.expires_at).label("expires_at"),
     ).where(column.survey_id == survey_id)
     if after is not None:
         query = query.where(column.user_id > after)
@@ -151,14 +114,14 @@ def read_event_columns(
         connection.execute(text(f"SET SESSION group_concat_max_len = {LONGEST_TEXT}"))
     column = session_history.c
     code = column.version * CODES + case(_CODES, value=column.action, else_=OTHER)
-    step = func.coalesce(json_quote(column.step), "null")
+    step = func.coalesce(_json_text(connection, column.step), "null")
     query = (
         select(
             column.user_id,
             func.count().label("count"),
-            string_agg(cast_text(code), ",").label("codes"),
-            string_agg(step, ",").label("steps"),
-            string_agg(padded_time(column.timestamp), "").label("times"),
+            func.aggregate_strings(cast(code, String()), ",").label("codes"),
+            func.aggregate_strings(step, ",").label("steps"),
+            func.aggregate_strings(_padded_time(connection, column.timestamp), "").label("times"),
         )
         .where(column.survey_id == survey_id, column.user_id >= first, column.user_id <= last)
         .group_by(column.user_id)
@@ -175,9 +138,8 @@ def read_event_columns(
 def _read_packed(connection: Connection, query: Select[Any]) -> EventColumns:
     result = query.subquery().c
     ids, counts = func.json_group_array(result.user_id), func.json_group_array(result.count)
-    row = connection.execute(
-        select(ids, counts, string_agg(result.codes, ","), string_agg(result.steps, ","), string_agg(result.times, ""))
-    ).one()
+    parts = ((result.codes, ","), (result.steps, ","), (result.times, ""))
+    row = connection.execute(select(ids, counts, *(func.aggregate_strings(*part) for part in parts))).one()
     return EventColumns(orjson.loads(row[0]), orjson.loads(row[1]), row[2] or "", row[3] or "", row[4] or "")
 
 
@@ -231,56 +193,17 @@ def is_set_aside(row: SessionRow) -> bool:
     return SET_ASIDE in row.user_id
 
 
-@compiles(padded_time, "sqlite")
-def _sqlite_time(element: padded_time, compiler: SQLCompiler, **options: object) -> str:
-    column = compiler.process(element.clauses, **options)
-    return f"substr(coalesce({column}, '') || '{' ' * TIME_WIDTH}', 1, {TIME_WIDTH})"
+def _padded_time(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[str]:
+    """Return SQL for TIME_WIDTH characters; spaces for NULL."""
+    if connection.dialect.name == "sqlite":
+        text_column = func.coalesce(type_coerce(column, String()), "")
+        return func.substr(text_column.concat(" " * TIME_WIDTH), 1, TIME_WIDTH)
+    return func.rpad(func.coalesce(cast(column, String()), ""), TIME_WIDTH, " ")
 
 
-@compiles(padded_time, "postgresql", "mysql", "mariadb")
-def _time(element: padded_time, compiler: SQLCompiler, **options: object) -> str:
-    column = compiler.process(element.clauses, **options)
-    text_column = f"CAST({column} AS TEXT)" if compiler.dialect.name == "postgresql" else column
-    return f"rpad(coalesce({text_column}, ''), {TIME_WIDTH}, ' ')"
-
-
-@compiles(cast_text)
-def _as_text(element: cast_text, compiler: SQLCompiler, **options: object) -> str:
-    return f"({compiler.process(element.clauses, **options)})"
-
-
-@compiles(cast_text, "postgresql")
-def _as_text_on_postgresql(element: cast_text, compiler: SQLCompiler, **options: object) -> str:
-    return f"CAST({compiler.process(element.clauses, **options)} AS TEXT)"
-
-
-@compiles(json_quote, "sqlite")
-def _quote_on_sqlite(element: json_quote, compiler: SQLCompiler, **options: object) -> str:
-    # A row edited by hand may contain a number.
-    return f"json_quote(CAST({compiler.process(element.clauses, **options)} AS TEXT))"
-
-
-@compiles(json_quote, "mysql", "mariadb")
-def _quote(element: json_quote, compiler: SQLCompiler, **options: object) -> str:
-    return f"json_quote({compiler.process(element.clauses, **options)})"
-
-
-@compiles(json_quote, "postgresql")
-def _quote_on_postgresql(element: json_quote, compiler: SQLCompiler, **options: object) -> str:
-    return f"CAST(to_json({compiler.process(element.clauses, **options)}) AS TEXT)"
-
-
-@compiles(string_agg, "sqlite")
-def _join(element: string_agg, compiler: SQLCompiler, **options: object) -> str:
-    return f"group_concat({compiler.process(element.clauses, **options)})"
-
-
-@compiles(string_agg, "mysql", "mariadb")
-def _join_on_mysql(element: string_agg, compiler: SQLCompiler, **options: object) -> str:
-    texts, separator = [compiler.process(clause, literal_binds=True, **options) for clause in element.clauses]
-    return f"group_concat({texts} SEPARATOR {separator})"
-
-
-@compiles(string_agg, "postgresql")
-def _join_on_postgresql(element: string_agg, compiler: SQLCompiler, **options: object) -> str:
-    return f"string_agg({compiler.process(element.clauses, **options)})"
+def _json_text(connection: Connection, column: ColumnElement[str]) -> ColumnElement[str]:
+    """Return SQL for a text quoted as JSON."""
+    if connection.dialect.name == "postgresql":
+        return cast(func.to_json(column), String())
+    # In SQLite, a row edited by hand may contain a number.
+    return func.json_quote(cast(column, String()) if connection.dialect.name == "sqlite" else column)
