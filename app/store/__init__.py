@@ -27,7 +27,7 @@ from . import (
 )
 from .audit import Action, AuditEntry, AuditPage, RecordedEntry
 from .credentials import StoredKey
-from .drivers.connection import TurnStatements
+from .drivers import TurnStatements
 from .encryption import SET_ASIDE, Cipher, DecryptionError, cipher_from_keys
 from .engine import (
     connect_or_explain,

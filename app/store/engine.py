@@ -1,16 +1,16 @@
 """Engines for a URL."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 from sqlalchemy import URL, Engine, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ..errors import ConfigurationError, DatabaseUnreachable, StoreInUse
-from .drivers import mysql, postgresql, sqlite
-from .drivers.connection import TurnStatements
+from .drivers import TurnStatements, mysql, postgresql, sqlite
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -21,7 +21,6 @@ _DRIVERS = {
 
 READERS = 8
 READERS_OVERFLOW = 24
-_READERS: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_size": READERS, "max_overflow": READERS_OVERFLOW}
 
 
 def normalise_url(url: str) -> URL:
@@ -52,48 +51,58 @@ def normalise_url(url: str) -> URL:
     return parsed.update_query_dict({"charset": "utf8mb4"}) if "pymysql" in driver else parsed
 
 
+class _Database(NamedTuple):
+    """Makers of a database's engines and statements."""
+
+    writer: Callable[[URL], Engine]
+    migration: Callable[[URL], Engine]
+    reader: Callable[[URL], Engine]
+    statements: Callable[[Any], TurnStatements]
+
+
+_READERS: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_size": READERS, "max_overflow": READERS_OVERFLOW}
+_ONE: dict[str, Any] = {"pool_size": 1, "max_overflow": 0}
+_DATABASES = {
+    "sqlite": _Database(
+        sqlite.writer_engine,
+        partial(sqlite.writer_engine, busy_timeout_ms=sqlite.MIGRATION_BUSY_TIMEOUT_MS),
+        partial(sqlite.reader_engine, readers=READERS, overflow=READERS_OVERFLOW),
+        sqlite.SqliteTurnStatements,
+    ),
+    "postgresql": _Database(
+        partial(postgresql.engine, settings=postgresql.BY_KEY, isolation_level="READ COMMITTED", **_ONE),
+        partial(postgresql.engine, lock_timeout_s=0, **_ONE),
+        partial(postgresql.engine, **_READERS),
+        postgresql.PostgresqlTurnStatements,
+    ),
+    "mysql": _Database(
+        partial(mysql.engine, isolation_level="READ COMMITTED", **_ONE),
+        partial(mysql.engine, lock_timeout_s=0, **_ONE),
+        partial(mysql.engine, **_READERS),
+        mysql.MysqlTurnStatements,
+    ),
+}
+_DATABASES["mariadb"] = _DATABASES["mysql"]
+
+
 def writer_engine(url: URL) -> Engine:
     """Return the engine of the one writing connection, used by one thread at a time."""
-    match url.get_backend_name():
-        case "sqlite":
-            return sqlite.writer_engine(url)
-        case "postgresql":
-            return postgresql.writer_engine(url)
-        case _:
-            return mysql.engine(url, isolation_level="READ COMMITTED", pool_size=1, max_overflow=0)
+    return _DATABASES[url.get_backend_name()].writer(url)
 
 
 def migration_engine(url: URL) -> Engine:
     """Return a migration's engine, without timeouts."""
-    match url.get_backend_name():
-        case "sqlite":
-            return sqlite.writer_engine(url, sqlite.MIGRATION_BUSY_TIMEOUT_MS)
-        case "postgresql":
-            return postgresql.engine(url, lock_timeout_s=0, pool_size=1, max_overflow=0)
-        case _:
-            return mysql.engine(url, lock_timeout_s=0, pool_size=1, max_overflow=0)
+    return _DATABASES[url.get_backend_name()].migration(url)
 
 
 def reader_engine(url: URL) -> Engine:
     """Return the readers' engine, in autocommit."""
-    match url.get_backend_name():
-        case "sqlite":
-            return sqlite.reader_engine(url, READERS, READERS_OVERFLOW)
-        case "postgresql":
-            return postgresql.engine(url, **_READERS)
-        case _:
-            return mysql.engine(url, **_READERS)
+    return _DATABASES[url.get_backend_name()].reader(url)
 
 
 def turn_statements(url: URL) -> Callable[[Any], TurnStatements]:
     """Return this database's class of statements."""
-    match url.get_backend_name():
-        case "sqlite":
-            return sqlite.SqliteTurnStatements
-        case "postgresql":
-            return postgresql.PostgresqlTurnStatements
-        case _:
-            return mysql.MysqlTurnStatements
+    return _DATABASES[url.get_backend_name()].statements
 
 
 def connect_or_explain(engine: Engine) -> None:

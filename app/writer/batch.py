@@ -8,7 +8,7 @@ import orjson
 
 from ..errors import MessageIdReused, MissingKey, StepkeepError
 from ..store import StoredSession, WebhookEvent, rows
-from ..store.drivers import TurnStatements
+from ..store.drivers import Changes, TurnStatements
 from ..survey import (
     Answered,
     AnyCommand,
@@ -185,7 +185,7 @@ class _Batch:
             else:
                 new.append(rows.new_row(row, self._format.to_time(state.started_at)))
             states[key] = None if key in self._shared or rows.text_length(row) > CACHEABLE_LENGTH else state
-        self._statements.commit(new, changed, self._events, states, self._webhook_events)
+        self._statements.commit(Changes(new, changed, self._events, states, self._webhook_events))
 
 
 def _webhook_events(before: SessionState | None, event: AnyEvent, after: SessionState) -> Iterator[WebhookEvent]:

@@ -1,14 +1,6 @@
 """The writer's statements and connections on each driver."""
 
-from . import mysql, postgresql, sqlite
-from .connection import SessionLoader, TurnStatements, WriterConnection, abandon_after_fork
+from .connection import SessionLoader, WriterConnection, abandon_after_fork
+from .statements import Changes, TurnStatements
 
-__all__ = [
-    "SessionLoader",
-    "TurnStatements",
-    "WriterConnection",
-    "abandon_after_fork",
-    "mysql",
-    "postgresql",
-    "sqlite",
-]
+__all__ = ["Changes", "SessionLoader", "TurnStatements", "WriterConnection", "abandon_after_fork"]

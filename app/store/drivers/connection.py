@@ -1,22 +1,19 @@
-"""A batch of turns on a driver's connection, and the connections that run it.
-
-Core only compiles the statements: running them would take half of a turn's time.
-"""
+"""The connections that run batches of turns."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Dialect, Engine, Executable, bindparam
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from ...survey import SessionKey
 from ..encryption import PLAIN, Cipher
 from ..retry import wants_new_connection
-from ..rows import FoundSessions, Row, WrittenSessions
-from ..tables import webhook_deliveries
+from ..rows import Row
+from .statements import TurnStatements
 
 T = TypeVar("T")
 
@@ -25,51 +22,6 @@ IDLE_S = 20.0
 
 FORK_WAIT_S = 5.0
 """Longest wait of a fork for the running transaction."""
-
-
-class TurnStatements(Protocol):
-    """Loads, locks and writes sessions on one connection. Errors are the driver's.
-
-    Attributes:
-        cipher: set by the connection's owner.
-        outbox_callback: called after deliveries were committed.
-    """
-
-    cipher: Cipher
-    outbox_callback: Callable[[], None]
-
-    @staticmethod
-    def to_time(at: int) -> object: ...
-
-    def load(self, key: SessionKey) -> Row | None:
-        """Return STATE_COLUMNS, unlocked."""
-        ...
-
-    def begin(
-        self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
-    ) -> tuple[FoundSessions, list[Row]]:
-        """Begin a transaction; lock and read the sessions in key order.
-
-        Returns:
-            The existing sessions, and MESSAGE_COLUMNS of messages already in the history.
-        """
-        ...
-
-    def commit(
-        self,
-        new: Sequence[Row],
-        changed: Sequence[Row],
-        events: Sequence[Row],
-        states: WrittenSessions,
-        webhook_events: Sequence[Row],
-    ) -> None:
-        """Write the rows (``rows.new_row``, ``changed_row``, ``event_row``) and commit.
-
-        Args:
-            states: for a cache; None for a long one, or one that a caller could modify.
-            webhook_events: WEBHOOK_EVENT_COLUMNS.
-        """
-        ...
 
 
 class WriterConnection:
@@ -95,11 +47,38 @@ class WriterConnection:
             DBAPIError: ``connection_invalidated`` if the connection is lost.
         """
         with self._in_use:
-            return self._transact(work)
+            connection = self._open()
+            # Statements cache what they read: invalid after an error or other work.
+            statements, self._statements = self._statements, None
+            try:
+                statements = statements or self._make_statements(self._driver())
+                statements.cipher = self._cipher
+                statements.outbox_callback = self.outbox_callback
+                result = work(statements)
+            except self._engine.dialect.loaded_dbapi.Error as error:
+                raise self._wrap(connection, error) from error
+            except BaseException:
+                if not self._roll_back():  # interrupted within a statement
+                    connection.invalidate()
+                    self.close()
+                raise
+            self._statements = statements
+            self._used_at = monotonic()
+            return result
 
     def run(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction of its own."""
         with self._in_use:
-            return self._run(work)
+            connection = self._open()
+            self._statements = None
+            try:
+                with connection.begin():
+                    return work(connection)
+            except DBAPIError as error:
+                if wants_new_connection(error):
+                    connection.invalidate()
+                    self.close()
+                raise
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""
@@ -125,38 +104,6 @@ class WriterConnection:
             _PARENT_CONNECTIONS.append(self._connection)
         self._connection = self._statements = None
         self._in_use = threading.Lock()
-
-    def _transact(self, work: Callable[[TurnStatements], T]) -> T:
-        connection = self._open()
-        # Statements cache what they read: invalid after an error or other work.
-        statements, self._statements = self._statements, None
-        try:
-            statements = statements or self._make_statements(self._driver())
-            statements.cipher = self._cipher
-            statements.outbox_callback = self.outbox_callback
-            result = work(statements)
-        except self._engine.dialect.loaded_dbapi.Error as error:
-            raise self._wrap(connection, error) from error
-        except BaseException:
-            if not self._roll_back():  # interrupted within a statement
-                connection.invalidate()
-                self.close()
-            raise
-        self._statements = statements
-        self._used_at = monotonic()
-        return result
-
-    def _run(self, work: Callable[[Connection], T]) -> T:
-        connection = self._open()
-        self._statements = None
-        try:
-            with connection.begin():
-                return work(connection)
-        except DBAPIError as error:
-            if wants_new_connection(error):
-                connection.invalidate()
-                self.close()
-            raise
 
     def _open(self) -> Connection:
         if self._connection is not None and monotonic() - self._used_at > IDLE_S and not self._is_alive():
@@ -249,43 +196,3 @@ def abandon_after_fork(engine: Engine) -> None:
     """Give the engine a new pool in a child, without closing the parent's connections."""
     _PARENT_CONNECTIONS.append(engine.pool)
     engine.dispose(close=False)
-
-
-def compile_positional(statement: Executable, dialect: Dialect, columns: Sequence[ColumnElement[Any]]) -> str:
-    """Return the SQL of a statement made with :func:`placeholder`.
-
-    Raises:
-        TypeError: parameters are not in the order of ``columns``.
-    """
-    result = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # of every Executable that is a clause
-    expected = [str(column.key) for column in columns]
-    actual = [str(name).removeprefix("of_") for name in result.positiontup or ()]
-    if actual != expected:
-        raise TypeError(f"parameters are in the order {actual}, expected {expected}")
-    return str(result)
-
-
-def placeholder(column: ColumnElement[Any]) -> BindParameter[Any]:
-    """Return a column's parameter for :func:`compile_positional`."""
-    return bindparam(f"of_{column.key}")
-
-
-WEBHOOK_EVENT_COLUMNS = tuple(
-    webhook_deliveries.c[name] for name in ("event", "survey_id", "user_id", "version", "occurred_at")
-)
-
-OUTBOX_COLUMNS = ", ".join(["webhook_id", *(column.name for column in WEBHOOK_EVENT_COLUMNS), "next_attempt_at"])
-
-
-def subscription_condition(survey_id: str, event: str) -> str:
-    """Return the condition of webhooks subscribed to an event; the arguments are SQL expressions."""
-    # LIKE is exact: no event's name is part of another.
-    return (
-        "webhooks.disabled_at IS NULL AND (webhooks.survey_id IS NULL OR "
-        f"webhooks.survey_id = {survey_id}) AND webhooks.events LIKE {event}"
-    )
-
-
-def in_lock_order(keys: Iterable[SessionKey]) -> list[SessionKey]:
-    """Return the keys in the order in which all writers lock; prevents deadlocks."""
-    return sorted(keys, key=lambda key: (key.user_id, key.survey_id))

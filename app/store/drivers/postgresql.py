@@ -4,14 +4,13 @@ A batch is one JSON text (``json_to_recordset``): prepared once for all sizes. B
 turns.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
 from sqlalchemy import URL, Column, Engine, create_engine, event
 
 from ...survey import SessionKey
-from ..encryption import PLAIN
 from ..retry import NO_ANSWER
 from ..rows import (
     EVENT_COLUMNS,
@@ -22,12 +21,11 @@ from ..rows import (
     UPDATE_COLUMNS,
     FoundSessions,
     Row,
-    WrittenSessions,
     dumps,
     rows_by_key,
 )
 from ..tables import session_history, sessions
-from .connection import OUTBOX_COLUMNS, WEBHOOK_EVENT_COLUMNS, in_lock_order, subscription_condition
+from .statements import WEBHOOK_EVENT_COLUMNS, Changes, TurnStatements, in_lock_order, insert_deliveries, names
 
 CONNECT_TIMEOUT_S = 3
 LOCK_TIMEOUT_S = 2
@@ -49,17 +47,12 @@ _KEPT_ALIVE = {
 _COUNTS = frozenset({"version", "is_audio_mode"})
 _TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp", "occurred_at"})
 
-_BY_KEY = f" -c statement_timeout={STATEMENT_TIMEOUT_S}s" + "".join(
+BY_KEY = f" -c statement_timeout={STATEMENT_TIMEOUT_S}s" + "".join(
     f" -c {name}=off" for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 )
-"""A plan cached while a table is empty would scan it for ever. With scans disabled, those of the few webhooks seem
-expensive enough for JIT, which takes a hundred times their time.
+"""For the writer: a plan cached while a table is empty would scan it for ever. With scans disabled, those of the few
+webhooks seem expensive enough for JIT, which takes a hundred times their time.
 """
-
-
-def writer_engine(url: URL) -> Engine:
-    """Return the engine of the one writing connection."""
-    return engine(url, settings=_BY_KEY, isolation_level="READ COMMITTED", pool_size=1, max_overflow=0)
 
 
 def engine(
@@ -115,13 +108,8 @@ class Connection(psycopg.Connection[Any]):
         """Do nothing."""
 
 
-class PostgresqlTurnStatements:
+class PostgresqlTurnStatements(TurnStatements):
     """A batch of turns in two round trips: one begins and reads, the other writes and commits."""
-
-    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
-        self._connection = connection
-        self.cipher = PLAIN
-        self.outbox_callback: Callable[[], None] = lambda: None
 
     @staticmethod
     def to_time(at: int) -> int:
@@ -142,21 +130,15 @@ class PostgresqlTurnStatements:
             known = self._connection.execute(_KNOWN, (messages_json,), prepare=True, binary=True) if messages else None
         return rows_by_key(locked.fetchall()), known.fetchall() if known is not None else []
 
-    def commit(
-        self,
-        new: Sequence[Row],
-        changed: Sequence[Row],
-        events: Sequence[Row],
-        states: WrittenSessions,  # noqa: ARG002 - other servers may change them
-        webhook_events: Sequence[Row],
-    ) -> None:
+    def commit(self, changes: Changes) -> None:
         deliveries = None
         with self._connection.pipeline():
-            for statement, rows in ((_INSERT, new), (_UPDATE, changed), (_APPEND, events)):
+            for statement, rows in ((_INSERT, changes.new), (_UPDATE, changes.changed), (_APPEND, changes.events)):
                 if rows:
                     self._connection.execute(statement, (_json(rows),), prepare=True)
-            if webhook_events:  # in the same round trip
-                deliveries = self._connection.execute(_INSERT_DELIVERIES, (_json(webhook_events),), prepare=True)
+            if changes.webhook_events:  # in the same round trip
+                values = _json(changes.webhook_events)
+                deliveries = self._connection.execute(_INSERT_DELIVERIES, (values,), prepare=True)
             self._connection.commit()
         if deliveries is not None and deliveries.rowcount:
             self.outbox_callback()
@@ -183,10 +165,6 @@ def _matches(table: str, columns: Sequence[Column[Any]]) -> str:
     return " AND ".join(f'{table}.{column.name} = item."{key}"' for key, column in zip(_KEYS, columns, strict=False))
 
 
-def _names(columns: Sequence[Column[Any]]) -> str:
-    return ", ".join(column.name for column in columns)
-
-
 def _values(columns: Sequence[Column[Any]]) -> list[str]:
     return [
         f"timestamp 'epoch' + item.\"{key}\" * interval '1 microsecond'" if column.name in _TIMES else f'item."{key}"'
@@ -196,27 +174,24 @@ def _values(columns: Sequence[Column[Any]]) -> list[str]:
 
 def _insert(table: str, columns: Sequence[Column[Any]]) -> str:
     values = ", ".join(_values(columns))
-    return f"INSERT INTO {table} ({_names(columns)}) SELECT {values} FROM {_recordset(columns)}"  # noqa: S608 - names of columns
+    return f"INSERT INTO {table} ({names(columns)}) SELECT {values} FROM {_recordset(columns)}"  # noqa: S608 - names of columns
 
 
 # As text, because Core has no json_to_recordset.
 _MESSAGE = (session_history.c.message_id, *(session_history.c[column.name] for column in KEY_COLUMNS))
-_SELECT = f"SELECT {_names(STATE_COLUMNS)} FROM sessions WHERE user_id = %s AND survey_id = %s"  # noqa: S608
+_SELECT = f"SELECT {names(STATE_COLUMNS)} FROM sessions WHERE user_id = %s AND survey_id = %s"  # noqa: S608
 _LOCK = (
-    f"SELECT {_names(STATE_COLUMNS)} FROM sessions JOIN {_recordset(KEY_COLUMNS)} "  # noqa: S608
+    f"SELECT {names(STATE_COLUMNS)} FROM sessions JOIN {_recordset(KEY_COLUMNS)} "  # noqa: S608
     f"ON {_matches('sessions', KEY_COLUMNS)} ORDER BY user_id, survey_id FOR UPDATE OF sessions"
 )
 _KNOWN = (
-    f"SELECT {_names(MESSAGE_COLUMNS)} FROM session_history known "  # noqa: S608
+    f"SELECT {names(MESSAGE_COLUMNS)} FROM session_history known "  # noqa: S608
     f"JOIN {_recordset(_MESSAGE)} ON {_matches('known', _MESSAGE)}"
 )
 _INSERT = _insert(sessions.name, INSERT_COLUMNS)
 _WRITTEN = (*UPDATE_COLUMNS, *KEY_COLUMNS)
-_KEY_NAMES = frozenset(column.name for column in KEY_COLUMNS)
 _CHANGES = ", ".join(
-    f"{column.name} = {value}"
-    for column, value in zip(_WRITTEN, _values(_WRITTEN), strict=True)
-    if column.name not in _KEY_NAMES
+    f"{column.name} = {value}" for column, value in zip(UPDATE_COLUMNS, _values(UPDATE_COLUMNS), strict=True)
 )
 _USER, _SURVEY = _KEYS[len(UPDATE_COLUMNS) : len(_WRITTEN)]
 _UPDATE = (
@@ -224,14 +199,12 @@ _UPDATE = (
     f'WHERE sessions.user_id = item."{_USER}" AND sessions.survey_id = item."{_SURVEY}"'
 )
 _APPEND = _insert(session_history.name, EVENT_COLUMNS)
-_EVENT_VALUES = dict(
-    zip((column.name for column in WEBHOOK_EVENT_COLUMNS), _values(WEBHOOK_EVENT_COLUMNS), strict=True)
+_EVENT, _EVENT_SURVEY, *_, _OCCURRED_AT = _EVENT_VALUES = _values(WEBHOOK_EVENT_COLUMNS)
+_DELIVERIES = insert_deliveries(
+    [*_EVENT_VALUES, _OCCURRED_AT],
+    source=f"webhooks CROSS JOIN {_recordset(WEBHOOK_EVENT_COLUMNS)}",
+    survey_id=_EVENT_SURVEY,
+    pattern=f"'%%' || {_EVENT} || '%%'",
 )
-_SUBSCRIBED = subscription_condition(_EVENT_VALUES["survey_id"], f"'%%' || {_EVENT_VALUES['event']} || '%%'")
 # Locked: the delivery's foreign key holds while a webhook is removed.
-_INSERT_DELIVERIES = (
-    f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) "  # noqa: S608
-    f"SELECT webhooks.id, {', '.join(_EVENT_VALUES.values())}, {_EVENT_VALUES['occurred_at']} "
-    f"FROM webhooks JOIN {_recordset(WEBHOOK_EVENT_COLUMNS)} ON {_SUBSCRIBED} "
-    f"ORDER BY {_EVENT_VALUES['occurred_at']} FOR KEY SHARE OF webhooks"
-)
+_INSERT_DELIVERIES = f"{_DELIVERIES} ORDER BY {_OCCURRED_AT} FOR KEY SHARE OF webhooks"

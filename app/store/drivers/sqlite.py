@@ -8,38 +8,21 @@ from time import monotonic
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import (
-    URL,
-    ColumnElement,
-    Connection,
-    Engine,
-    Executable,
-    create_engine,
-    event,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 
-from ...core.timestamps import to_database_text
 from ...survey import SessionKey, SessionState
-from ..encryption import PLAIN
 from ..retry import SQLITE_BUSY
 from ..rows import (
     EVENT_COLUMNS,
     INSERT_COLUMNS,
-    KEY_COLUMNS,
     MESSAGE_COLUMNS,
     STATE_COLUMNS,
     UPDATE_COLUMNS,
     FoundSessions,
     Row,
-    WrittenSessions,
 )
-from ..tables import session_history, sessions
-from .connection import OUTBOX_COLUMNS, compile_positional, placeholder, subscription_condition
+from .statements import Changes, CursorTurnStatements, insert_deliveries, insert_into, names
 
 log = logging.getLogger("stepkeep.store")
 
@@ -144,28 +127,29 @@ def truncate_wal(connection: Connection) -> None:
         raw.execute(f"PRAGMA busy_timeout={busy_timeout}")
 
 
-class SqliteTurnStatements:
+_KNOWN = f"SELECT {names(MESSAGE_COLUMNS)} FROM session_history WHERE message_id = ? AND user_id = ? AND survey_id = ?"  # noqa: S608 - names of columns
+
+
+class SqliteTurnStatements(CursorTurnStatements):
     """A batch of turns; BEGIN IMMEDIATE locks all sessions.
 
     In-process, a statement a session costs no more than one for all. Written sessions are cached until another
     connection writes (``PRAGMA data_version``, under the lock).
     """
 
+    load_sql = f"SELECT {names(STATE_COLUMNS)} FROM sessions WHERE user_id = ? AND survey_id = ?"  # noqa: S608 - names of columns
+    insert_sql = insert_into("sessions", INSERT_COLUMNS, "?")
+    update_sql = (
+        f"UPDATE sessions SET {', '.join(f'{column.name} = ?' for column in UPDATE_COLUMNS)} "  # noqa: S608
+        "WHERE user_id = ? AND survey_id = ?"
+    )
+    append_sql = insert_into("session_history", EVENT_COLUMNS, "?")
+    deliveries_sql = insert_deliveries("?" * 6, survey_id="?", pattern="?")
+
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
-        self._connection = connection
-        self._cursor = connection.cursor()
-        self.cipher = PLAIN
-        self.outbox_callback: Callable[[], None] = lambda: None
+        super().__init__(connection)
         self._recent: dict[SessionKey, SessionState] = {}
         self._data_version: object = None
-
-    @staticmethod
-    def to_time(at: int) -> str:
-        return to_database_text(at)
-
-    def load(self, key: SessionKey) -> Row | None:
-        row: Row | None = self._cursor.execute(_SELECT, (key.user_id, key.survey_id)).fetchone()
-        return row
 
     def begin(
         self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
@@ -180,7 +164,7 @@ class SqliteTurnStatements:
             key: state for key in keys if (state := self._recent.get(key)) is not None
         }
         for key in keys:
-            if key not in existing and (row := execute(_SELECT, (key.user_id, key.survey_id)).fetchone()) is not None:
+            if key not in existing and (row := self.load(key)) is not None:
                 existing[key] = row
         known = [
             row
@@ -189,66 +173,14 @@ class SqliteTurnStatements:
         ]
         return existing, known
 
-    def commit(
-        self,
-        new: Sequence[Row],
-        changed: Sequence[Row],
-        events: Sequence[Row],
-        states: WrittenSessions,
-        webhook_events: Sequence[Row],
-    ) -> None:
-        if new:
-            self._cursor.executemany(_INSERT, new)
-        if changed:
-            self._cursor.executemany(_UPDATE, changed)
-        if events:
-            self._cursor.executemany(_APPEND, events)
-        deliveries = self._insert_deliveries(webhook_events) if webhook_events else 0
-        self._connection.commit()
-        self._cache(states)
-        if deliveries:
-            self.outbox_callback()
-
-    def _insert_deliveries(self, webhook_events: Sequence[Row]) -> int:
-        if self._cursor.execute(_HAS_WEBHOOKS).fetchone() is None:
-            return 0
-        rows = [(*row, row[4], row[1], f"%{row[0]}%") for row in webhook_events]
-        self._cursor.executemany(_INSERT_DELIVERIES, rows)
-        return int(self._cursor.rowcount)
-
-    def _cache(self, states: WrittenSessions) -> None:
-        for key, state in states.items():
+    def commit(self, changes: Changes) -> None:
+        super().commit(changes)
+        for key, state in changes.states.items():
             self._recent.pop(key, None)
             if state is not None:
                 self._recent[key] = state
         while len(self._recent) > CACHED_SESSIONS:
             del self._recent[next(iter(self._recent))]
-
-
-def _compiled(statement: Executable, columns: Sequence[ColumnElement[Any]]) -> str:
-    return compile_positional(statement, sqlite.dialect(), columns)
-
-
-_MESSAGE = (session_history.c.message_id, session_history.c.user_id, session_history.c.survey_id)
-_SELECT = _compiled(
-    select(*STATE_COLUMNS).where(*(column == placeholder(column) for column in KEY_COLUMNS)), KEY_COLUMNS
-)
-_KNOWN = _compiled(select(*MESSAGE_COLUMNS).where(*(column == placeholder(column) for column in _MESSAGE)), _MESSAGE)
-_INSERT = _compiled(insert(sessions).values({column: placeholder(column) for column in INSERT_COLUMNS}), INSERT_COLUMNS)
-_UPDATE = _compiled(
-    update(sessions)
-    .values({column: placeholder(column) for column in UPDATE_COLUMNS})
-    .where(*(column == placeholder(column) for column in KEY_COLUMNS)),
-    (*UPDATE_COLUMNS, *KEY_COLUMNS),
-)
-_APPEND = _compiled(
-    insert(session_history).values({column: placeholder(column) for column in EVENT_COLUMNS}), EVENT_COLUMNS
-)
-_HAS_WEBHOOKS = "SELECT 1 FROM webhooks WHERE disabled_at IS NULL LIMIT 1"
-_INSERT_DELIVERIES = (
-    f"INSERT INTO webhook_deliveries ({OUTBOX_COLUMNS}) SELECT webhooks.id, ?, ?, ?, ?, ?, ? "  # noqa: S608 - no values
-    f"FROM webhooks WHERE {subscription_condition('?', '?')}"
-)
 
 
 def _engine(url: URL, pragmas: tuple[str, ...], **pool: Any) -> Engine:  # noqa: ANN401 - create_engine's

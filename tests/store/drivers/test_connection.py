@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, select, text, update
-from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy import create_engine, select, text
 
 from app.errors import DatabaseUnavailable
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.drivers import connection as gateway
 from app.store.drivers import mysql, postgresql
+from app.store.drivers.statements import in_lock_order
 from app.store.engine import normalise_url
 from app.store.tables import sessions
 from app.survey.commands import Begin, Save
@@ -149,16 +149,8 @@ def test_transaction_is_retried_when_another_has_locked_a_session(
 @given(st.lists(st.builds(SessionKey, st.sampled_from(["a", "b"]), st.text("abAB-", max_size=3)), unique=True))
 def test_lock_order_does_not_depend_on_the_order_of_keys(keys: list[SessionKey]) -> None:
     """By the bytes of user_id, then survey_id, as in the statements' ORDER BY and on all servers."""
-    ordered = gateway.in_lock_order(keys)
-    assert ordered == gateway.in_lock_order(keys[::-1])
+    ordered = in_lock_order(keys)
+    assert ordered == in_lock_order(keys[::-1])
     assert [(key.user_id.encode(), key.survey_id.encode()) for key in ordered] == sorted(
         (key.user_id.encode(), key.survey_id.encode()) for key in keys
     )
-
-
-def test_statement_is_refused_when_its_columns_have_another_order() -> None:
-    """Rows are plain tuples, which another order would write into wrong columns."""
-    columns = (sessions.c.answers, sessions.c.current_step)
-    statement = update(sessions).values({column: gateway.placeholder(column) for column in columns})
-    with pytest.raises(TypeError, match="current_step"):
-        gateway.compile_positional(statement, sqlite_dialect.dialect(), columns)

@@ -1,0 +1,145 @@
+"""A batch of turns on a driver's connection.
+
+SQL as text: the number of sessions varies, and running Core's statements would take half of a turn's time.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from sqlalchemy import ColumnElement
+
+from ...core.timestamps import to_database_text
+from ...survey import SessionKey
+from ..encryption import PLAIN
+from ..rows import FoundSessions, Row, WrittenSessions
+from ..tables import webhook_deliveries
+
+WEBHOOK_EVENT_COLUMNS = tuple(
+    webhook_deliveries.c[name] for name in ("event", "survey_id", "user_id", "version", "occurred_at")
+)
+
+
+class Changes(NamedTuple):
+    """What a batch writes.
+
+    Attributes:
+        new, changed, events: ``rows.new_row``, ``changed_row``, ``event_row``.
+        states: for a cache; None for a long one, or one that a caller could modify.
+        webhook_events: WEBHOOK_EVENT_COLUMNS.
+    """
+
+    new: Sequence[Row]
+    changed: Sequence[Row]
+    events: Sequence[Row]
+    states: WrittenSessions
+    webhook_events: Sequence[Row]
+
+
+class TurnStatements(ABC):
+    """Loads, locks and writes sessions on one connection. Errors are the driver's.
+
+    Attributes:
+        cipher: set by the connection's owner.
+        outbox_callback: called after deliveries were committed.
+    """
+
+    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
+        self._connection = connection
+        self.cipher = PLAIN
+        self.outbox_callback: Callable[[], None] = lambda: None
+
+    @staticmethod
+    @abstractmethod
+    def to_time(at: int) -> object: ...
+
+    @abstractmethod
+    def load(self, key: SessionKey) -> Row | None:
+        """Return STATE_COLUMNS, unlocked."""
+
+    @abstractmethod
+    def begin(
+        self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
+    ) -> tuple[FoundSessions, list[Row]]:
+        """Begin a transaction; lock and read the sessions in key order.
+
+        Returns:
+            The existing sessions, and MESSAGE_COLUMNS of messages already in the history.
+        """
+
+    @abstractmethod
+    def commit(self, changes: Changes) -> None:
+        """Write the rows and commit."""
+
+
+class CursorTurnStatements(TurnStatements):
+    """A batch of turns on a driver whose cursors run a statement for many rows."""
+
+    load_sql: ClassVar[str]
+    insert_sql: ClassVar[str]
+    update_sql: ClassVar[str]
+    append_sql: ClassVar[str]
+    deliveries_sql: ClassVar[str]
+
+    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
+        super().__init__(connection)
+        self._cursor = connection.cursor()
+
+    @staticmethod
+    def to_time(at: int) -> str:
+        return to_database_text(at)
+
+    def load(self, key: SessionKey) -> Row | None:
+        self._cursor.execute(self.load_sql, (key.user_id, key.survey_id))
+        row: Row | None = self._cursor.fetchone()
+        return row
+
+    def commit(self, changes: Changes) -> None:
+        for statement, rows in (
+            (self.insert_sql, changes.new),
+            (self.update_sql, changes.changed),
+            (self.append_sql, changes.events),
+        ):
+            if rows:
+                self._cursor.executemany(statement, rows)
+        deliveries = self._insert_deliveries(changes.webhook_events) if changes.webhook_events else 0
+        self._connection.commit()
+        if deliveries:
+            self.outbox_callback()
+
+    def _insert_deliveries(self, webhook_events: Sequence[Row]) -> int:
+        self._cursor.execute("SELECT 1 FROM webhooks WHERE disabled_at IS NULL LIMIT 1")
+        if self._cursor.fetchone() is None:
+            return 0
+        rows = [(*row, row[4], row[1], f"%{row[0]}%") for row in webhook_events]
+        self._cursor.executemany(self.deliveries_sql, rows)
+        return int(self._cursor.rowcount)
+
+
+def names(columns: Iterable[ColumnElement[Any]]) -> str:
+    """Return the columns' names for SQL."""
+    return ", ".join(str(column.key) for column in columns)
+
+
+def insert_into(table: str, columns: Sequence[ColumnElement[Any]], mark: str) -> str:
+    """Return the statement that inserts a row; ``mark`` stands for a parameter."""
+    return f"INSERT INTO {table} ({names(columns)}) VALUES ({', '.join([mark] * len(columns))})"  # noqa: S608 - names of columns
+
+
+def insert_deliveries(values: Sequence[str], *, source: str = "webhooks", survey_id: str, pattern: str) -> str:
+    """Return the statement that adds an event's deliveries to the outbox; the arguments are SQL.
+
+    Args:
+        values: of WEBHOOK_EVENT_COLUMNS and ``next_attempt_at``.
+        pattern: matches the names of a webhook's events. Exact, because no event's name is part of another.
+    """
+    return (
+        f"INSERT INTO webhook_deliveries (webhook_id, {names(WEBHOOK_EVENT_COLUMNS)}, next_attempt_at) "  # noqa: S608 - no values
+        f"SELECT webhooks.id, {', '.join(values)} FROM {source} WHERE webhooks.disabled_at IS NULL "
+        f"AND (webhooks.survey_id IS NULL OR webhooks.survey_id = {survey_id}) AND webhooks.events LIKE {pattern}"
+    )
+
+
+def in_lock_order(keys: Iterable[SessionKey]) -> list[SessionKey]:
+    """Return the keys in the order in which all writers lock; prevents deadlocks."""
+    return sorted(keys, key=lambda key: (key.user_id, key.survey_id))
