@@ -31,6 +31,7 @@ import hypothesis
 import pytest
 
 from app import catalogue
+from app.sessions.queries import now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from tests.database_servers import NoServer, OwnServer, missing_servers, ordinary_server, own_server
@@ -43,6 +44,7 @@ KINDS = ("sqlite", "postgresql", "mysql")
 SERVER_KINDS = ("postgresql", "mysql")
 
 Servers = Callable[[str], Databases]
+NewStore = Callable[..., SessionStore]
 T = TypeVar("T")
 
 # Without bytecode files each of the hundreds of processes would compile its modules again.
@@ -340,11 +342,22 @@ def settings(database_url: str) -> Settings:
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[SessionStore]:
+def store(settings: Settings, new_store: NewStore) -> SessionStore:
     """A session store on the test's own database."""
-    opened = open_store(settings)
-    yield opened
-    opened.close()
+    return new_store(settings)
+
+
+@pytest.fixture
+def new_store() -> Iterator[NewStore]:
+    """Open a store as another process would, with changes to the settings; it is closed at the end of the test."""
+    with contextlib.ExitStack() as stack:
+
+        def open_one(settings: Settings, clock: Callable[[], int] = now_us, **changes: object) -> SessionStore:
+            store = open_store(Settings.model_validate({**settings.model_dump(), **changes}), clock)
+            stack.callback(store.close)
+            return store
+
+        yield open_one
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import Engine, create_engine
 
 from app.access.credentials import Credentials
-from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.survey.snapshot import SessionKey
+from tests.conftest import NewStore
 
 SECRET = "of-the-tests-0123456789abcdefghijklmnopqrstuvwxyz"
 KEY = SessionKey("phq9", "ada")
@@ -42,17 +42,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def open_credentials(settings: Settings, clock: Clock) -> Iterator[Open]:
+def open_credentials(settings: Settings, clock: Clock, new_store: NewStore) -> Open:
     """Open the credentials in the test's database, as a separate process would; settings may differ."""
-    stores: list[SessionStore] = []
 
     def credentials(*secrets: str, **changes: object) -> Credentials:
-        stores.append(open_store(settings.model_copy(update=changes), clock))
-        return Credentials(stores[-1], secrets or [SECRET])
+        return Credentials(new_store(settings, clock, **changes), secrets or [SECRET])
 
-    yield credentials
-    for store in stores:
-        store.close()
+    return credentials
 
 
 @pytest.fixture

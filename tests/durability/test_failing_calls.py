@@ -4,7 +4,7 @@ As SQLite tests itself (sqlite.org/testing.html, "I/O error testing"): the first
 walk the second, and so on until a walk meets no failure.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from types import ModuleType
@@ -17,13 +17,14 @@ from sqlalchemy import make_url
 
 from app.errors import Unavailable
 from app.sessions import queries, service
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import engine as engines
 from app.store.drivers import sqlite
 from app.survey.commands import Answer, AnyCommand, Draft, Restart
 from app.survey.snapshot import SessionKey
 from app.writer.batch import Committed
+from tests.conftest import NewStore
 from tests.durability.exactly_once import NO_LIMIT, check_fold, message_ids
 
 When = Literal["before", "after"]
@@ -151,7 +152,9 @@ def faults() -> Faults:
 
 
 @pytest.fixture
-def faulty_store(settings: Settings, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionStore]:
+def faulty_store(
+    settings: Settings, faults: Faults, monkeypatch: pytest.MonkeyPatch, new_store: NewStore
+) -> SessionStore:
     """A store whose driver can fail at each turn and load."""
     real = engines.turn_statements
 
@@ -161,9 +164,7 @@ def faulty_store(settings: Settings, faults: Faults, monkeypatch: pytest.MonkeyP
 
     for module in (queries, service):
         monkeypatch.setattr(module, "turn_statements", turn_statements)
-    opened = open_store(settings.model_copy(update={"retry_delay_s": 0.0}))
-    yield opened
-    opened.close()
+    return new_store(settings, retry_delay_s=0.0)
 
 
 def until_acknowledged(act: Callable[[], Any]) -> Any:

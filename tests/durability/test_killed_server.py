@@ -1,17 +1,16 @@
 """A database server that is killed during writes and started again."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from app.errors import Unavailable
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.survey.commands import Save
 from app.survey.snapshot import SessionKey
-from tests.conftest import SURVEYS
+from tests.conftest import SURVEYS, NewStore
 from tests.database_servers import OwnServer
 from tests.durability.exactly_once import check_fold, message_ids
 
@@ -22,12 +21,10 @@ KILLED_AT = (100, 300)
 
 
 @pytest.fixture
-def store(killable: OwnServer) -> Iterator[SessionStore]:
+def store(killable: OwnServer, new_store: NewStore) -> SessionStore:
     """A store on a server that the test kills."""
     url = killable.create_migrated()
-    opened = open_store(Settings(database_url=url, surveys_dir=SURVEYS, retry_delay_s=0.05))
-    yield opened
-    opened.close()
+    return new_store(Settings(database_url=url, surveys_dir=SURVEYS, retry_delay_s=0.05))
 
 
 class Writers:

@@ -1,12 +1,11 @@
 """Upgrades adopt databases created by hand from the SQL of existing installations, and keep each row."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from app.database import Database
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import rows
 from app.store.engine import normalise_url
@@ -14,7 +13,7 @@ from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from app.writer.batch import Committed
-from tests.conftest import SURVEYS
+from tests.conftest import SURVEYS, NewStore
 from tests.migrations.sample import BY_HAND, alembic, execute, make_by_hand, migrate, run_alembic
 
 BOB = SessionKey("phq9", "bob")
@@ -31,13 +30,11 @@ def check_fold(store: SessionStore, key: SessionKey) -> None:
 
 
 @pytest.fixture
-def adopted(empty_url: str) -> Iterator[SessionStore]:
+def adopted(empty_url: str, new_store: NewStore) -> SessionStore:
     """A store on an adopted database, with its sessions in the survey phq9."""
     make_by_hand(empty_url)
     migrate(empty_url, "head", default_survey="phq9")
-    store = open_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
-    yield store
-    store.close()
+    return new_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
 
 
 def test_adopted_session_keeps_its_state_and_accepts_the_next_answer(adopted: SessionStore) -> None:
@@ -92,21 +89,20 @@ def test_adopted_database_has_the_schema_of_the_models(empty_url: str) -> None:
     alembic(empty_url, "check")
 
 
-def test_adopted_tables_store_any_text_when_created_with_another_character_set(empty_url: str) -> None:
+def test_adopted_tables_store_any_text_when_created_with_another_character_set(
+    empty_url: str, new_store: NewStore
+) -> None:
     """MariaDB's default is latin1."""
     kind = normalise_url(empty_url).get_backend_name()
     execute(empty_url, BY_HAND[kind].replace(" DEFAULT CHARSET=utf8mb4", ""))
     execute(empty_url, "INSERT INTO sessions (user_id, current_step, answers, step_history) VALUES ('u', 'Q1', '{\"Q1\":\"ä\"}', '[]')")  # fmt: skip
     alembic(empty_url, "upgrade", "head", STEPKEEP_DEFAULT_SURVEY="phq9")
-    store = open_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
-    try:
-        database = Database(store)
-        loaded = database.load_session("u")
-        assert loaded is not None
-        assert loaded["answers"] == {"Q1": "ä"}
-        assert database.update_session_state("u", answers={"Q1": "😀"})
-    finally:
-        store.close()
+    store = new_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
+    database = Database(store)
+    loaded = database.load_session("u")
+    assert loaded is not None
+    assert loaded["answers"] == {"Q1": "ä"}
+    assert database.update_session_state("u", answers={"Q1": "😀"})
 
 
 def test_upgrade_fails_when_a_table_belongs_to_another_program(empty_url: str) -> None:

@@ -13,7 +13,7 @@ from app.store.engine import normalise_url, writer_engine
 from app.store.migrations import upgrade_schema
 from app.survey.commands import Answer, Draft, Restart
 from app.survey.snapshot import SessionKey
-from tests.conftest import SURVEYS
+from tests.conftest import SURVEYS, NewStore
 from tests.migrations.sample import REVISIONS, ROWS, Rows, alembic, dump, execute, migrate, run_alembic, shape
 
 KEPT = ("user_id", "current_step", "answers", "step_history", "session_data", "created_at", "updated_at")
@@ -73,7 +73,9 @@ def test_each_revision_keeps_every_row_when_upgraded_downgraded_and_upgraded_aga
     assert shape(url) == after_shape
 
 
-def test_newest_rows_are_kept_when_downgraded_to_the_first_revision_and_upgraded_again(empty_url: str) -> None:
+def test_newest_rows_are_kept_when_downgraded_to_the_first_revision_and_upgraded_again(
+    empty_url: str, new_store: NewStore
+) -> None:
     """Each session, and each answer in history."""
     url = empty_url
     migrate(url, "head")
@@ -90,9 +92,8 @@ def test_newest_rows_are_kept_when_downgraded_to_the_first_revision_and_upgraded
     assert answers_of(again) == answers_of(newest)
     sessions = len(again["sessions"])
     assert len(again["session_history"]) == len(newest["session_history"]) + sessions  # a `saved` for each
-    store = open_store(Settings(database_url=url, surveys_dir=SURVEYS, default_survey="phq9"))
+    store = new_store(Settings(database_url=url, surveys_dir=SURVEYS, default_survey="phq9"))
     assert len(store.queries.list()[0]) == sessions == 4
-    store.close()
 
 
 ERASURES = """

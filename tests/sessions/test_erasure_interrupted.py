@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.store.erasure_journal import ErasureJournal
 from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
-from tests.conftest import ROOT, SURVEYS
+from tests.conftest import ROOT, SURVEYS, NewStore
 from tests.sessions.test_erasure_replay import REPLAYED, users
 from tests.store.contents import dump, mentions
 from tests.store.test_erasures import KEY, begin
@@ -35,11 +35,11 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
 
 
 def test_nothing_is_erased_when_the_journal_cannot_be_written(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_store: NewStore
 ) -> None:
     """The journal is written before the commit."""
     path = tmp_path / "journal"
-    store = open_store(settings)
+    store = new_store(settings)
     begin(store)
     before = dump(store)
 
@@ -53,11 +53,10 @@ def test_nothing_is_erased_when_the_journal_cannot_be_written(
     assert dump(store) == before
     assert store.erasure.delete(KEY)
     assert len(path.read_text().splitlines()) == 1
-    store.close()
 
 
 def test_erasure_is_not_replayed_when_it_failed_before_its_journal_line(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, new_store: NewStore
 ) -> None:
     """Nor does the error message announce a replay."""
     settings = settings.model_copy(update={"retry_attempts": 1})
@@ -74,18 +73,17 @@ def test_erasure_is_not_replayed_when_it_failed_before_its_journal_line(
     assert "erasure journal" not in raised.value.message
     before = dump(store)
     store.close()
-    store = open_store(settings)
+    store = new_store(settings)
     assert dump(store) == before
-    store.close()
 
 
 @pytest.mark.parametrize("is_committed", [True, False])
 def test_erasure_is_recorded_once_when_its_commit_has_an_unknown_outcome(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_committed: bool, new_store: NewStore
 ) -> None:
     """The retry finds everything or nothing left to erase: one row, one journal line, the right result."""
     settings = settings.model_copy(update={"retry_delay_s": 0})
-    store = open_store(settings)
+    store = new_store(settings)
     begin(store)
     fails = [True]
     real = store._connection.run
@@ -109,7 +107,6 @@ def test_erasure_is_recorded_once_when_its_commit_has_an_unknown_outcome(
     rows = dump(store)
     assert (rows["sessions"], [row["sessions"] for row in rows["erasures"]]) == ([], [1])
     assert len((tmp_path / "journal").read_text().splitlines()) == 1
-    store.close()
 
 
 @pytest.mark.parametrize("continues", [True, False])

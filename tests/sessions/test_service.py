@@ -22,7 +22,7 @@ from app.errors import (
     StoreInUse,
     VersionConflict,
 )
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import rows
 from app.store.engine import normalise_url, server_lock
@@ -31,7 +31,7 @@ from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from app.writer import batch, group_commit
 from app.writer.batch import Committed, Rejected
-from tests.conftest import examples
+from tests.conftest import NewStore, examples
 from tests.core.test_strict_json import EXACT
 
 KEY = SessionKey("phq9", "user123")
@@ -150,9 +150,9 @@ def test_if_match_on_an_older_version_is_a_conflict(store: SessionStore) -> None
         store.turns.submit_or_raise(KEY, Update(at=1, expected_version=1, changes={"is_audio_mode": True}))
 
 
-def test_full_queue_refuses_and_never_grows(settings: Settings) -> None:
+def test_full_queue_refuses_and_never_grows(settings: Settings, new_store: NewStore) -> None:
     """A command beyond the limit is overloaded; queued commands are committed."""
-    store = open_store(settings.model_copy(update={"queue_limit": 1, "queue_timeout_s": 0.1}))
+    store = new_store(settings, queue_limit=1, queue_timeout_s=0.1)
     store.turns.get_or_create(KEY, is_audio_mode=False)
     inside, go_on = threading.Event(), threading.Event()
 
@@ -171,7 +171,6 @@ def test_full_queue_refuses_and_never_grows(settings: Settings) -> None:
     assert isinstance(waiting.exception(), Overloaded | None)
     assert store._writer._waiting_turns == 0
     assert answer(store, "Q1", 3).duplicate is False
-    store.close()
 
 
 def test_failed_transaction_is_retried_and_then_raised(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,7 +314,7 @@ def test_get_database_is_safe_after_a_fork(settings: Settings, monkeypatch: pyte
 
 
 def test_failing_condition_is_logged_once_a_session(
-    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, new_store: NewStore
 ) -> None:
     """A condition on text + 1 counts as false; the log has one warning, without the answer."""
     folder = tmp_path / "surveys"
@@ -325,7 +324,7 @@ def test_failing_condition_is_logged_once_a_session(
         " - {id: S1, type: text, prompt: p, next: [{when: answer + 1 > 2, go: end}]}\n"
         " - {id: S2, type: text, prompt: p}\n"
     )
-    store = open_store(settings.model_copy(update={"surveys_dir": folder}))
+    store = new_store(settings, surveys_dir=folder)
     key = SessionKey("s", "u")
     store.turns.get_or_create(key, is_audio_mode=False)
     for value in ("secret one", "secret two"):
@@ -335,7 +334,6 @@ def test_failing_condition_is_logged_once_a_session(
     warned = [record.getMessage() for record in caplog.records if "S1" in record.getMessage()]
     assert len(warned) == 1
     assert "secret" not in caplog.text
-    store.close()
 
 
 def test_session_is_set_aside_once_when_its_revision_is_missing(store: SessionStore) -> None:
@@ -351,26 +349,26 @@ def test_session_is_set_aside_once_when_its_revision_is_missing(store: SessionSt
     assert len(store.queries.list()[0]) == 2
 
 
-def test_two_servers_start_one_session_when_concurrent(settings: Settings) -> None:
+def test_two_servers_start_one_session_when_concurrent(settings: Settings, new_store: NewStore) -> None:
     """One starts it, the other loads it."""
-    stores = [open_store(settings) for _ in range(2)]
+    stores = [new_store(settings) for _ in range(2)]
     with ThreadPoolExecutor(2) as threads:
         for number in range(10):
             key = SessionKey("phq9", f"u{number}")
             both = [threads.submit(store.turns.get_or_create, key, is_audio_mode=False) for store in stores]
             assert {future.result()[0].state.version for future in both} == {1}
-    for store in stores:
-        store.close()
 
 
-def test_huge_whole_number_is_refused_and_fails_nobody_else(settings: Settings, tmp_path: Path) -> None:
+def test_huge_whole_number_is_refused_and_fails_nobody_else(
+    settings: Settings, tmp_path: Path, new_store: NewStore
+) -> None:
     """1e300 is a whole number to Python, but beyond the integers of JSON that are exact everywhere."""
     folder = tmp_path / "surveys"
     folder.mkdir()
     (folder / "s.yaml").write_text(
         "id: s\ntitle: t\nlanguage: en\nsteps: [{id: S1, type: number, prompt: p, integer: true}]\n"
     )
-    store = open_store(settings.model_copy(update={"surveys_dir": folder}))
+    store = new_store(settings, surveys_dir=folder)
     keys = [SessionKey("s", name) for name in ("a", "b")]
     for key in keys:
         store.turns.get_or_create(key, is_audio_mode=False)
@@ -379,7 +377,6 @@ def test_huge_whole_number_is_refused_and_fails_nobody_else(settings: Settings, 
     refused, accepted = store._writer.submit_many(work)
     assert isinstance(refused, Rejected)
     assert isinstance(accepted, Committed)
-    store.close()
 
 
 def test_list_skips_unreadable_rows_and_shows_expired_sessions(store: SessionStore) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from app.observability import metrics
-from app.sessions.service import open_store
 from app.settings import Settings
 from app.survey import Answer, Begin, SessionKey
+from tests.conftest import NewStore
 
 KEY, OTHER = SessionKey("visit", "ann"), SessionKey("visit", "bob")
 SURVEY = """
@@ -30,21 +30,18 @@ def failures() -> float:
 
 
 def test_failed_condition_is_counted_each_time_and_logged_once_per_session_and_step(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, new_store: NewStore
 ) -> None:
     """The log names the session and the step, not the answers."""
     (tmp_path / "visit.yaml").write_text(SURVEY)
-    store = open_store(Settings(database_url=f"sqlite:///{tmp_path / 'sessions.db'}", surveys_dir=tmp_path))
+    store = new_store(Settings(database_url=f"sqlite:///{tmp_path / 'sessions.db'}", surveys_dir=tmp_path))
     before = failures()
-    try:
-        with caplog.at_level(logging.WARNING, "stepkeep.service"):
-            for key in (KEY, OTHER):
-                store.turns.submit(key, Begin(at=0))
-                store.turns.submit(key, Answer(at=1, step="first", value=None))
-                store.turns.submit(key, Answer(at=2, step="first", value=None))
-            store.turns.submit(KEY, Answer(at=3, step="second", value=4))
-    finally:
-        store.close()
+    with caplog.at_level(logging.WARNING, "stepkeep.service"):
+        for key in (KEY, OTHER):
+            store.turns.submit(key, Begin(at=0))
+            store.turns.submit(key, Answer(at=1, step="first", value=None))
+            store.turns.submit(key, Answer(at=2, step="first", value=None))
+        store.turns.submit(KEY, Answer(at=3, step="second", value=4))
     logged = [(record.__dict__["user_id"], record.args) for record in caplog.records]
     assert logged == [("ann", ("first",)), ("bob", ("first",)), ("ann", ("second",))]
     assert {record.__dict__["survey_id"] for record in caplog.records} == {"visit"}

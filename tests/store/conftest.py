@@ -8,12 +8,13 @@ from typing import Any, Self
 import pytest
 from sqlalchemy import Engine
 
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.survey.commands import Answer, Begin, Save
 from app.survey.snapshot import SessionKey
 from app.writer import group_commit as writer_module
 from app.writer.batch import Committed, Turn
+from tests.conftest import NewStore
 from tests.store.encrypted import OpenWithKeys, client_engine, keys_of
 from tests.waiting import wait_for
 
@@ -87,7 +88,7 @@ def save(number: int) -> Save:
 
 
 @pytest.fixture
-def open_with_keys(settings: Settings, tmp_path: Path) -> Iterator[OpenWithKeys]:
+def open_with_keys(settings: Settings, tmp_path: Path, new_store: NewStore) -> OpenWithKeys:
     """Open stores with the given keys on the test's own database, with a survey of text questions."""
     folder = tmp_path / "surveys"
     folder.mkdir()
@@ -95,17 +96,11 @@ def open_with_keys(settings: Settings, tmp_path: Path) -> Iterator[OpenWithKeys]
         "id: diary\ntitle: t\nlanguage: en\nsteps:\n"
         " - {id: S1, type: text, prompt: p}\n - {id: S2, type: text, prompt: p}\n - {id: S3, type: text, prompt: p}\n"
     )
-    stores: list[SessionStore] = []
 
     def open_with(*keys: bytes) -> SessionStore:
-        stores.append(
-            open_store(Settings(database_url=settings.database_url, surveys_dir=folder, answers_keys=keys_of(*keys)))
-        )
-        return stores[-1]
+        return new_store(Settings(database_url=settings.database_url, surveys_dir=folder, answers_keys=keys_of(*keys)))
 
-    yield open_with
-    for store in stores:
-        store.close()
+    return open_with
 
 
 @pytest.fixture

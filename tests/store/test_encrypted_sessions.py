@@ -9,7 +9,7 @@ from sqlalchemy import Engine, select, update
 
 from app.database import Database
 from app.errors import MessageIdReused, SessionUnreadable
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.encryption import Cipher, key_id
 from app.store.engine import normalise_url
@@ -19,6 +19,7 @@ from app.survey.events import from_record
 from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState
 from app.writer.batch import Committed
+from tests.conftest import NewStore
 from tests.durability.exactly_once import check_fold
 from tests.store.encrypted import KEY, MARKER, NEW, OLD, OTHER, OpenWithKeys, all_values, fill, keys_of, submit
 
@@ -189,16 +190,15 @@ def test_start_succeeds_without_the_key_of_set_aside_sessions(open_with_keys: Op
     open_with_keys(NEW)
 
 
-def test_new_values_are_plain_when_plain_is_the_first_key(open_with_keys: OpenWithKeys, engine: Engine) -> None:
+def test_new_values_are_plain_when_plain_is_the_first_key(
+    open_with_keys: OpenWithKeys, engine: Engine, new_store: NewStore
+) -> None:
     """Encryption can be switched off: existing values remain readable."""
-    fill(open_with_keys(NEW))
-    changed = open_with_keys(NEW).settings.model_copy(
-        update={"answers_keys": Settings(answers_keys=f"plain,{keys_of(NEW)}").answers_keys}
-    )
-    store = open_store(changed)
+    encrypted = open_with_keys(NEW)
+    fill(encrypted)
+    store = new_store(encrypted.settings, answers_keys=f"plain,{keys_of(NEW)}")
     submit(store, Answer(at=90, step="S3", value="plainly"))
     check_fold(store, KEY)
-    store.close()
     assert "plainly" in all_values(engine)
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import erasures
 from app.store.erasure_journal import ErasureRecord, hash_user_id
 from benchmarks import plans
+from tests.conftest import NewStore
 from tests.store.contents import dump
 from tests.store.test_plans import setup_statements
 
@@ -20,10 +21,10 @@ def erased(number: int, survey_id: str = "phq9") -> ErasureRecord:
     return ErasureRecord(survey_id, hash_user_id(SALT, survey_id, f"user{number}"), SALT, 1, 5)
 
 
-def test_erasure_is_one_row_when_two_processes_add_it_concurrently(settings: Settings) -> None:
+def test_erasure_is_one_row_when_two_processes_add_it_concurrently(settings: Settings, new_store: NewStore) -> None:
     """The second waits for the first, violates the unique index, and finds the row on its retry."""
     settings = settings.model_copy(update={"retry_delay_s": 0})
-    store, other = open_store(settings), open_store(settings)
+    store, other = new_store(settings), new_store(settings)
 
     def add(connection: Any) -> None:
         erasures.add_missing(connection, [erased(1), erased(2)])
@@ -35,8 +36,6 @@ def test_erasure_is_one_row_when_two_processes_add_it_concurrently(settings: Set
     with ThreadPoolExecutor(1) as thread:
         other.run_transaction(add_twice).result(60)
     assert len(dump(store)["erasures"]) == 2
-    store.close()
-    other.close()
 
 
 def test_unique_index_keeps_an_erasure_to_one_row(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:

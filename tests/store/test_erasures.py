@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidUserId
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.sessions.subscribers import Subscriber
 from app.settings import Settings
 from app.store import audit, erasures, history
@@ -18,7 +18,7 @@ from app.store.credentials import revoke_tokens
 from app.store.erasures import Erasure, ErasureTarget
 from app.survey.commands import Answer, Begin, Draft
 from app.survey.snapshot import SessionKey
-from tests.conftest import examples
+from tests.conftest import NewStore, examples
 from tests.store.contents import Rows, clear, dump, mentions
 from tests.waiting import wait_for
 
@@ -174,9 +174,9 @@ _WAITING = {
 }
 
 
-def test_session_is_erased_when_it_is_set_aside_concurrently(settings: Settings) -> None:
+def test_session_is_erased_when_it_is_set_aside_concurrently(settings: Settings, new_store: NewStore) -> None:
     """The erasure waits for the row, then reads again and finds the renamed session."""
-    store, other = open_store(settings), open_store(settings)
+    store, other = new_store(settings), new_store(settings)
     begin(store)
 
     def set_aside_and_erase(connection: Any) -> Future[bool]:
@@ -193,13 +193,11 @@ def test_session_is_erased_when_it_is_set_aside_concurrently(settings: Settings)
         assert other.run_transaction(set_aside_and_erase).result(60)
     rows = dump(store)
     assert (rows["sessions"], rows["session_history"]) == ([], [])
-    store.close()
-    other.close()
 
 
-def test_session_is_erased_when_its_time_is_unreadable(settings: Settings) -> None:
+def test_session_is_erased_when_its_time_is_unreadable(settings: Settings, new_store: NewStore) -> None:
     """As in a row that was changed by hand."""
-    store = open_store(settings)
+    store = new_store(settings)
     begin(store)
     is_sqlite = store.queries.database_facts()["database"] == "sqlite"
     store.run_transaction(
@@ -208,7 +206,6 @@ def test_session_is_erased_when_its_time_is_unreadable(settings: Settings) -> No
         )
     )
     assert store.erasure.delete(KEY)
-    store.close()
 
 
 class Connection(Subscriber):

@@ -3,7 +3,6 @@
 import base64
 import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -16,7 +15,7 @@ from sqlalchemy import delete
 from app.operations.maintenance.key_rotation import rotate_keys
 from app.operations.maintenance.retention import purge
 from app.operations.webhooks import management
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import erasures, outbox
 from app.store.outbox import EVENTS, AttemptResult, Webhook
@@ -24,7 +23,7 @@ from app.store.tables import sessions, webhook_deliveries
 from app.store.tables import webhooks as table
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Restart, Save, SetMode, Update
 from app.survey.snapshot import SessionKey
-from tests.conftest import examples
+from tests.conftest import NewStore, examples
 from tests.store.contents import clear
 from tests.store.test_erasures import set_aside
 
@@ -75,12 +74,10 @@ def empty(store: SessionStore) -> None:
 
 
 @pytest.fixture
-def encrypted(settings: Settings) -> Iterator[SessionStore]:
+def encrypted(settings: Settings, new_store: NewStore) -> SessionStore:
     """A store whose answers are encrypted."""
     keys = base64.b64encode(os.urandom(32)).decode()
-    store = open_store(Settings(**{**settings.model_dump(), "answers_keys": keys}))
-    yield store
-    store.close()
+    return new_store(settings, answers_keys=keys)
 
 
 def test_outbox_has_starts_completions_and_expiries_by_any_command(store: SessionStore) -> None:
@@ -190,12 +187,14 @@ def test_turns_are_committed_while_webhooks_are_added_and_removed(store: Session
         changing.result()
 
 
-def test_turn_is_committed_when_another_process_removes_the_webhook(settings: Settings, store: SessionStore) -> None:
+def test_turn_is_committed_when_another_process_removes_the_webhook(
+    settings: Settings, store: SessionStore, new_store: NewStore
+) -> None:
     """The turn waits for the lock of the webhook's row, and then finds none."""
     if settings.database_url.startswith("sqlite"):
         pytest.skip("a SQLite file has one writer at a time")
     name = hook(store)
-    other = open_store(settings)
+    other = new_store(settings)
     is_removed, may_commit = threading.Event(), threading.Event()
 
     def remove(connection: Any) -> None:
@@ -211,7 +210,6 @@ def test_turn_is_committed_when_another_process_removes_the_webhook(settings: Se
         removing.result()
         beginning.result()
     assert deliveries(store) == []
-    other.close()
 
 
 def test_erasure_removes_the_participants_deliveries(store: SessionStore) -> None:
@@ -250,16 +248,15 @@ def test_replayed_erasure_keeps_later_deliveries(store: SessionStore) -> None:
     assert deliveries(store) == [("started", "ann", 1)]
 
 
-def test_purge_removes_the_deliveries_of_old_sessions(settings: Settings) -> None:
+def test_purge_removes_the_deliveries_of_old_sessions(settings: Settings, new_store: NewStore) -> None:
     """As an erasure does."""
-    store = open_store(settings.model_copy(update={"retention": "30d"}))
+    store = new_store(settings, retention="30d")
     hook(store)
     do(store, Begin(at=store.clock() - 40 * DAY_US))
     do(store, Begin(at=store.clock()), key=BEN)
     assert len(deliveries(store)) == 2
     purge(store)
     assert deliveries(store) == [("started", "ben", 1)]
-    store.close()
 
 
 def test_old_deliveries_are_removed_in_batches(store: SessionStore) -> None:
@@ -334,7 +331,9 @@ def test_late_attempt_does_not_change_a_completed_delivery(store: SessionStore) 
     assert (kept.attempts, kept.delivered_at, kept.next_attempt_at) == (2, at, None)
 
 
-def test_webhook_secret_is_encrypted_and_rotated_like_answers(encrypted: SessionStore, settings: Settings) -> None:
+def test_webhook_secret_is_encrypted_and_rotated_like_answers(
+    encrypted: SessionStore, settings: Settings, new_store: NewStore
+) -> None:
     """The table never has its plain text; after ``rotate_keys`` the old key is not needed."""
     added = management.add_webhook(encrypted, "https://receiver.test/", EVENTS)
     kept = encrypted.run_read(lambda connection: outbox.read_webhook(connection, added.webhook.id))
@@ -345,14 +344,12 @@ def test_webhook_secret_is_encrypted_and_rotated_like_answers(encrypted: Session
     assert [one.text for one in management.read_secrets(encrypted, kept)] == [added.secret]
     old = encrypted.settings.answers_keys.get_secret_value()
     new = base64.b64encode(os.urandom(32)).decode()
-    both = open_store(Settings(**{**settings.model_dump(), "answers_keys": f"{new},{old}"}))
+    both = new_store(settings, answers_keys=f"{new},{old}")
     assert rotate_keys(both).webhooks == 1
     assert rotate_keys(both).is_complete
-    both.close()
-    alone = open_store(Settings(**{**settings.model_dump(), "answers_keys": new}))
+    alone = new_store(settings, answers_keys=new)
     webhook = management.get_webhook(alone, added.webhook.id)
     assert [one.text for one in management.read_secrets(alone, webhook)] == [added.secret]
-    alone.close()
 
 
 def test_previous_secret_signs_beside_the_new_one_until_it_expires(store: SessionStore) -> None:

@@ -1,6 +1,5 @@
 """Lists: for any filters and page size, the pages have each matching session once, in order."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,21 +8,21 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from app.errors import InvalidInput
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import sessions
 from app.store.sessions import Cursor
 from app.survey.commands import Answer, AnyCommand, Begin, Restart
 from app.survey.snapshot import SessionKey, Snapshot
-from tests.conftest import examples
+from tests.conftest import NewStore, examples
 
 COUNT = 40
 
 
 @pytest.fixture
-def filled(settings: Settings) -> Iterator[SessionStore]:
+def filled(settings: Settings, new_store: NewStore) -> SessionStore:
     """A store with forty sessions of two surveys, at several steps, some completed, some at the same moment."""
-    store = open_store(settings)
+    store = new_store(settings)
     turns: list[tuple[SessionKey, AnyCommand]] = []
     for number in range(COUNT):
         key = SessionKey(("phq9", "intake")[number % 3 == 0], f"user{number * 7 % COUNT}")
@@ -32,8 +31,7 @@ def filled(settings: Settings) -> Iterator[SessionStore]:
         if key.survey_id == "phq9":
             turns += [(key, Answer(at=at, step=f"Q{step}", value=1)) for step in range(1, 1 + number % 11)]
     store.turns.submit_many(turns)
-    yield store
-    store.close()
+    return store
 
 
 def all_pages(store: SessionStore, limit: int, **options: Any) -> list[Snapshot]:

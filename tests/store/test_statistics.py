@@ -6,7 +6,6 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 from sqlalchemy import Connection, event, update
 
 from app.core.timestamps import to_datetime
@@ -18,6 +17,7 @@ from app.store.tables import session_history
 from app.survey.commands import Answer, Begin, Draft, Note, Save, SetMode
 from app.survey.events import EVENT_TYPES
 from app.survey.snapshot import SessionKey
+from tests.conftest import NewStore
 
 AT = 1_764_000_000_123_456
 ANN = SessionKey("phq9", "ann")
@@ -159,15 +159,14 @@ def test_session_row_has_times_as_numbers_and_answers_as_stored(store: SessionSt
     )
 
 
-def test_event_columns_do_not_read_answers(settings: Settings) -> None:
+def test_event_columns_do_not_read_answers(settings: Settings, new_store: NewStore) -> None:
     """The statement selects no column that may be encrypted."""
     key = base64.b64encode(bytes(range(32))).decode()
-    store = open_store(settings.model_copy(update={"answers_keys": SecretStr(key)}))
+    store = new_store(settings, answers_keys=key)
     answer_some(store, ANN)
     statements: list[str] = []
     event.listen(store.queries.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     assert len(events_of(store)) == 5
-    store.close()
     assert not [statement for statement in statements if "answer," in statement or "data" in statement]
 
 

@@ -16,7 +16,7 @@ from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from app.writer import group_commit as writer_module
 from app.writer.batch import Committed, Rejected, Turn
-from tests.conftest import examples
+from tests.conftest import NewStore, examples
 from tests.store.conftest import USERS, BusyWriter, answer, save, wait_for_queue
 from tests.waiting import wait_for
 
@@ -72,13 +72,14 @@ def test_submit_many_returns_results_in_order(started: SessionStore) -> None:
     assert started.queries.load(USERS[0]).state.version == 3  # type: ignore[union-attr]
 
 
-def test_submit_many_commits_at_most_batch_limit_turns_at_a_time(settings: Settings, batches: list[int]) -> None:
+def test_submit_many_commits_at_most_batch_limit_turns_at_a_time(
+    settings: Settings, batches: list[int], new_store: NewStore
+) -> None:
     """Thirty turns with a limit of seven: five transactions."""
-    store = open_store(settings.model_copy(update={"batch_limit": 7}))
+    store = new_store(settings, batch_limit=7)
     results = store.turns.submit_many([(key, Begin(at=1)) for key in USERS])
     assert all(isinstance(result, Committed) for result in results)
     assert batches == [7, 7, 7, 7, 2]
-    store.close()
 
 
 @pytest.mark.parametrize("bad", [{0}, {29}, {3, 4, 17}, set(range(30))])
@@ -131,34 +132,32 @@ UNAVAILABLE: dict[str, tuple[Any, ...]] = {
 }
 
 
-def test_callers_wait_for_room_when_the_queue_is_full(settings: Settings) -> None:
+def test_callers_wait_for_room_when_the_queue_is_full(settings: Settings, new_store: NewStore) -> None:
     """With room for two, all of ten callers get a result, and at most two are in the queue."""
-    store = open_store(settings.model_copy(update={"queue_limit": 2}))
+    store = new_store(settings, queue_limit=2)
     store.turns.submit_many([(key, Begin(at=1)) for key in USERS])
     with ThreadPoolExecutor(10) as threads, BusyWriter(store) as busy:
         results = [threads.submit(store.turns.submit, key, answer()) for key in USERS[:10]]
         wait_for_queue(store, 2)
         busy.release()
         assert all(isinstance(result.result(30), Committed) for result in results)
-    store.close()
 
 
-def test_turn_is_overloaded_and_not_committed_when_it_waited_too_long(settings: Settings) -> None:
+def test_turn_is_overloaded_and_not_committed_when_it_waited_too_long(settings: Settings, new_store: NewStore) -> None:
     """Not later either, once its caller has the error."""
-    store = open_store(settings.model_copy(update={"queue_timeout_s": 0.05}))
+    store = new_store(settings, queue_timeout_s=0.05)
     store.turns.submit_many([(key, Begin(at=1)) for key in USERS])
     with BusyWriter(store), pytest.raises(Overloaded):
         store.turns.submit(USERS[0], answer())
     assert store.queries.load(USERS[0]).state.version == 1  # type: ignore[union-attr]
     assert isinstance(store.turns.submit(USERS[0], answer()), Committed)
-    store.close()
 
 
 def test_turn_leaves_the_queue_before_its_caller_gets_overloaded(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, new_store: NewStore
 ) -> None:
     """Atomically: otherwise a leader could commit a turn whose caller got an error."""
-    store = open_store(settings.model_copy(update={"queue_timeout_s": 0.05}))
+    store = new_store(settings, queue_timeout_s=0.05)
     store.turns.submit_many([(key, Begin(at=1)) for key in USERS])
     queue_lengths: list[int] = []
     real = store._writer._abandon
@@ -171,7 +170,6 @@ def test_turn_leaves_the_queue_before_its_caller_gets_overloaded(
     with BusyWriter(store), pytest.raises(Overloaded):
         store.turns.submit(USERS[0], answer())
     assert queue_lengths == [0]
-    store.close()
 
 
 def test_only_the_session_with_history_but_no_row_fails(started: SessionStore) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, insert
 from app.core.timestamps import to_datetime
 from app.operations.backup.databases import snapshot
 from app.operations.backup.row_format import TABLES, Row
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import audit, erasures
 from app.store.engine import normalise_url
@@ -30,7 +30,7 @@ from app.store.tables import (
 )
 from app.survey.commands import Answer, Begin, Draft, Note, Save
 from app.survey.snapshot import SessionKey
-from tests.conftest import ROOT, SURVEYS, Servers, migrated_database
+from tests.conftest import ROOT, SURVEYS, NewStore, Servers, migrated_database
 from tests.store.test_erasures import set_aside
 
 KEY = base64.b64encode(hashlib.sha256(b"backup").digest()).decode()
@@ -55,17 +55,14 @@ def new_url(servers: Servers, tmp_path: Path) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.fixture
-def opened() -> Iterator[Opened]:
+def opened(new_store: NewStore) -> Opened:
     """Return a function that opens stores; they are closed at the end of the test."""
-    with ExitStack() as stack:
 
-        def open_one(url: str, **changes: Any) -> SessionStore:
-            settings = {"environment": "development", "surveys_dir": SURVEYS, **changes}
-            store = open_store(Settings(database_url=url, **settings))
-            stack.callback(store.close)
-            return store
+    def open_one(url: str, **changes: Any) -> SessionStore:
+        settings = {"environment": "development", "surveys_dir": SURVEYS, **changes}
+        return new_store(Settings(database_url=url, **settings))
 
-        yield open_one
+    return open_one
 
 
 def fill(store: SessionStore, sessions_: int = 3) -> None:

@@ -6,17 +6,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
 from app.errors import NoSuchSession
 from app.operations.integrity.rebuild import RebuildRefused, RebuildResult, rebuild_all, rebuild_session
 from app.operations.integrity.verify import verify_sessions
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import audit
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
-from tests.conftest import examples
+from tests.conftest import NewStore, examples
 from tests.operations.simulated_sessions import (
     change_row,
     delete_event,
@@ -144,14 +143,11 @@ def test_rebuild_is_refused_without_a_session_or_a_history(store: SessionStore) 
     assert isinstance(refused, RebuildRefused)
 
 
-def test_encrypted_session_is_rebuilt_encrypted(settings: Settings) -> None:
+def test_encrypted_session_is_rebuilt_encrypted(settings: Settings, new_store: NewStore) -> None:
     """With the first key."""
-    store = open_store(settings.model_copy(update={"answers_keys": SecretStr(keys_of(OLD))}))
-    try:
-        answered(store)
-        change_row(store, ANN, answers="{oops")
-        assert rebuild_session(store, ANN).changed == ("row",)
-        assert read_row(store, ANN)["answers"].startswith("enc:")
-        assert verdicts(store) == {"same"}
-    finally:
-        store.close()
+    store = new_store(settings, answers_keys=keys_of(OLD))
+    answered(store)
+    change_row(store, ANN, answers="{oops")
+    assert rebuild_session(store, ANN).changed == ("row",)
+    assert read_row(store, ANN)["answers"].startswith("enc:")
+    assert verdicts(store) == {"same"}

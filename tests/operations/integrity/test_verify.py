@@ -2,19 +2,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from pydantic import SecretStr
 
 from app.operations.integrity import verify
 from app.operations.integrity.verify import SessionCheck, verify_sessions
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import history
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
-from tests.conftest import SURVEYS
+from tests.conftest import SURVEYS, NewStore
 from tests.migrations.sample import make_by_hand, migrate
 from tests.operations.simulated_sessions import (
     change_row,
@@ -131,29 +130,23 @@ def test_set_aside_session_is_not_checked(store: SessionStore) -> None:
     assert verdicts == {"same": 3, "set_aside": 1}
 
 
-def test_locked_session_is_not_checked(settings: Settings) -> None:
+def test_locked_session_is_not_checked(settings: Settings, new_store: NewStore) -> None:
     """Its key is missing."""
-    encrypted = open_store(settings.model_copy(update={"answers_keys": SecretStr(keys_of(OLD))}))
+    encrypted = new_store(settings, answers_keys=keys_of(OLD))
     begun(encrypted)
     assert {one.verdict for one in verify_sessions(encrypted)} == {"same"}
-    encrypted.close()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "find_missing_key", lambda *_: None)
-        plain = open_store(settings)
-    try:
-        assert {one.verdict for one in verify_sessions(plain)} == {"locked"}
-    finally:
-        plain.close()
+        plain = new_store(settings)
+    assert {one.verdict for one in verify_sessions(plain)} == {"locked"}
 
 
 @pytest.fixture
-def adopted(empty_url: str) -> Iterator[SessionStore]:
+def adopted(empty_url: str, new_store: NewStore) -> SessionStore:
     """Yield a store on a database that another program has filled."""
     make_by_hand(empty_url)
     migrate(empty_url, "head", default_survey="phq9")
-    store = open_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
-    yield store
-    store.close()
+    return new_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
 
 
 def test_adopted_sessions_are_checked_except_their_start(adopted: SessionStore) -> None:

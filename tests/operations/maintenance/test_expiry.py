@@ -1,7 +1,6 @@
 """Sessions past the deadline of their survey, or of STEPKEEP_EXPIRES_AFTER, are closed."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from app.survey.commands import Answer, Begin, Restart
 from app.survey.flow import status_at
 from app.survey.snapshot import SessionKey
 from app.writer.batch import Committed
-from tests.conftest import SURVEYS, examples
+from tests.conftest import SURVEYS, NewStore, examples
 from tests.operations.maintenance.test_retention import losing_once
 from tests.store.contents import clear, dump
 from tests.store.test_erasures import Connection, set_aside
@@ -62,11 +61,9 @@ def plain(settings: Settings, surveys: Path) -> Settings:
 
 
 @pytest.fixture
-def expiring(plain: Settings, clock: Clock) -> Iterator[SessionStore]:
+def expiring(plain: Settings, clock: Clock, new_store: NewStore) -> SessionStore:
     """Yield a store with STEPKEEP_EXPIRES_AFTER of thirty days."""
-    store = open_store(plain.model_copy(update={"expires_after": "30d"}), clock)
-    yield store
-    store.close()
+    return new_store(plain, clock, expires_after="30d")
 
 
 def begin(store: SessionStore, *keys: SessionKey, at: int) -> None:
@@ -153,16 +150,15 @@ def test_expiry_closes_the_sessions_that_interfaces_show_as_expired(  # noqa: PL
     clock.now -= 10 * DAY_US
 
 
-def test_default_changes_no_revision(plain: Settings, expiring: SessionStore) -> None:
+def test_default_changes_no_revision(plain: Settings, expiring: SessionStore, new_store: NewStore) -> None:
     """Sessions stay pinned to the file's revision, and the survey's own duration takes precedence."""
-    without = open_store(plain)
+    without = new_store(plain)
     for survey_id, survey in without.catalogue.surveys.items():
         assert expiring.catalogue.surveys[survey_id].revision == survey.revision
         assert expiring.catalogue.surveys[survey_id].definition == survey.definition
     assert without.catalogue.surveys["intake"].expires_after_us is None
     assert expiring.catalogue.surveys["intake"].expires_after_us == 30 * DAY_US
     assert expiring.catalogue.surveys["phq9"].expires_after_us == 14 * DAY_US
-    without.close()
 
 
 def test_default_applies_to_older_revisions(plain: Settings, surveys: Path, clock: Clock) -> None:

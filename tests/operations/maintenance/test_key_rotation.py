@@ -15,14 +15,14 @@ from sqlalchemy.exc import OperationalError
 from app.errors import ConfigurationError
 from app.operations.maintenance import key_rotation
 from app.operations.maintenance.key_rotation import RotationResult, UndecryptableRow, rotate_keys
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.encryption import Cipher, key_id
 from app.store.tables import session_history, sessions
 from app.survey.commands import Answer, Begin, Draft, Save
 from app.survey.snapshot import SessionKey
 from app.writer.batch import Committed
-from tests.conftest import ROOT, SURVEYS
+from tests.conftest import ROOT, SURVEYS, NewStore
 from tests.durability.exactly_once import check_fold, message_ids
 from tests.store.encrypted import NEW, OLD, OTHER, all_values, client_engine, keys_of
 
@@ -33,26 +33,17 @@ Open = Callable[..., SessionStore]
 
 
 @pytest.fixture
-def opened(settings: Settings) -> Iterator[Open]:
+def opened(settings: Settings, new_store: NewStore) -> Open:
     """Return a function that opens stores with these STEPKEEP_ANSWERS_KEYS on the test's database."""
-    stores: list[SessionStore] = []
-
-    def with_keys(answers_keys: str = "") -> SessionStore:
-        given = Settings(database_url=settings.database_url, surveys_dir=SURVEYS, answers_keys=answers_keys)
-        stores.append(open_store(given))
-        return stores[-1]
-
-    yield with_keys
-    for one in stores:
-        one.close()
+    return lambda answers_keys="": new_store(settings, answers_keys=answers_keys)
 
 
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[Engine]:
     """Yield direct access to the database."""
-    made = client_engine(settings)
-    yield made
-    made.dispose()
+    client = client_engine(settings)
+    yield client
+    client.dispose()
 
 
 def fill(store: SessionStore, keys: list[SessionKey] = USERS) -> None:

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,12 @@ from app.errors import InvalidInput
 from app.operations.maintenance import retention
 from app.operations.maintenance.purge_archive import ArchivedSession, PurgeArchive, read_archive
 from app.operations.maintenance.retention import purge
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.retention import BLANKED_ANSWERS, trim_history
 from app.survey.commands import Answer, Begin, Expire, Restart, SetMode
 from app.survey.snapshot import SessionKey
-from tests.conftest import ROOT, SURVEYS
+from tests.conftest import ROOT, SURVEYS, NewStore
 from tests.store.contents import dump
 from tests.store.test_erasures import Connection, begin
 
@@ -31,11 +30,9 @@ BOB = SessionKey("phq9", "bob")
 
 
 @pytest.fixture
-def keeping(settings: Settings) -> Iterator[SessionStore]:
+def keeping(settings: Settings, new_store: NewStore) -> SessionStore:
     """Yield a store with STEPKEEP_RETENTION of thirty days."""
-    store = open_store(settings.model_copy(update={"retry_delay_s": 0, "retention": "30d"}))
-    yield store
-    store.close()
+    return new_store(settings, retry_delay_s=0, retention="30d")
 
 
 def old(store: SessionStore, days: float = 31) -> int:

@@ -3,7 +3,7 @@
 import errno
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from app.operations.maintenance.expiry import expire
 from app.operations.maintenance.purge_archive import PurgeArchive
 from app.operations.maintenance.retention import purge
 from app.sessions.erasure import SessionEraser
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.sessions.subscribers import Subscribers
 from app.settings import Settings
 from app.store import audit
@@ -27,7 +27,7 @@ from app.store.audit import AuditEntry
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from app.writer.batch import Committed
-from tests.conftest import SURVEYS, examples
+from tests.conftest import SURVEYS, NewStore, examples
 from tests.store.contents import clear, dump
 from tests.store.test_erasures import Connection, begin, set_aside
 
@@ -36,15 +36,14 @@ KEPT_DAYS = 30
 
 
 @pytest.fixture
-def keeping(settings: Settings, tmp_path: Path) -> Iterator[SessionStore]:
+def keeping(settings: Settings, tmp_path: Path, new_store: NewStore) -> SessionStore:
     """Yield a store whose PHQ-9 has a retention of thirty days, and whose other survey has none."""
     for file in SURVEYS.iterdir():
         text = re.sub(r"^expires_after:.*$", "", file.read_text(), flags=re.MULTILINE)
         (tmp_path / file.name).write_text(text.replace("id: phq9", f"id: phq9\nretention: {KEPT_DAYS}d", 1))
-    store = open_store(settings.model_copy(update={"retry_delay_s": 0, "surveys_dir": tmp_path}))
+    store = new_store(settings, retry_delay_s=0, surveys_dir=tmp_path)
     assert store.catalogue.surveys["phq9"].retention_us == KEPT_DAYS * DAY_US
-    yield store
-    store.close()
+    return store
 
 
 def test_sqlite_files_have_no_traces_of_erased_sessions(keeping: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,13 +198,13 @@ def test_session_stays_when_it_changes_after_the_scan(keeping: SessionStore, mon
 
 @pytest.mark.parametrize("events", [5, 6, 7, 12, 13])
 def test_expired_session_is_erased_by_its_last_answer_in_several_transactions(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, events: int
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, events: int, new_store: NewStore
 ) -> None:
     """Also after the events that show its last answer were erased."""
     monkeypatch.setattr(retention, "MIN_EVENTS", 2)  # six events at once
     monkeypatch.setattr(retention.TransactionPacer, "adjust", lambda *_: None)
     changes = {"retention": f"{KEPT_DAYS}d", "expires_after": "14d", "retry_delay_s": 0}
-    store = open_store(settings.model_copy(update=changes))
+    store = new_store(settings, **changes)
     key, at = SessionKey("phq9", "ann"), days_ago(store, 400)
     begin(store, key, at=at)
     for number in range(events - 4):
@@ -214,7 +213,6 @@ def test_expired_session_is_erased_by_its_last_answer_in_several_transactions(
     assert len(dump(store)["session_history"]) == events
     assert purge(store) == {survey: int(survey == "phq9") for survey in store.catalogue.surveys}
     assert dump(store)["sessions"] == dump(store)["session_history"] == []
-    store.close()
 
 
 def test_subscribers_are_notified_when_the_archive_fails_after_the_erasure(

@@ -1,7 +1,7 @@
 """One server process runs each round of maintenance, until its store is closed."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,10 +10,11 @@ from app.errors import DatabaseUnavailable
 from app.operations.maintenance import scheduler
 from app.operations.maintenance.purge_archive import read_archive
 from app.operations.maintenance.scheduler import MaintenanceScheduler
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.survey.commands import Begin
 from app.survey.snapshot import SessionKey
+from tests.conftest import NewStore
 from tests.waiting import wait_for
 
 DAY_US = 86_400 * 1_000_000
@@ -30,17 +31,9 @@ def kept(settings: Settings, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def opened(kept: Settings) -> Iterator[Open]:
+def opened(kept: Settings, new_store: NewStore) -> Open:
     """Return a function that opens stores of several servers on one database."""
-    stores: list[SessionStore] = []
-
-    def open_one() -> SessionStore:
-        stores.append(open_store(kept))
-        return stores[-1]
-
-    yield open_one
-    for store in stores:
-        store.close()
+    return lambda: new_store(kept)
 
 
 def begin(store: SessionStore, key: SessionKey, days: int) -> None:
@@ -124,13 +117,12 @@ class _Rounding:
         return True
 
 
-def test_no_thread_is_started_without_an_interval(settings: Settings) -> None:
+def test_no_thread_is_started_without_an_interval(settings: Settings, new_store: NewStore) -> None:
     """The default."""
-    store = open_store(settings)
+    store = new_store(settings)
     rounds = MaintenanceScheduler(store)
     rounds.start()
     assert rounds._thread is None
-    store.close()
 
 
 def test_forked_child_starts_its_own_thread(opened: Open) -> None:

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import tracemalloc
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,14 +13,14 @@ from hypothesis import strategies as st
 from app.errors import InvalidUserId, MissingKey
 from app.operations.privacy import participant_export
 from app.operations.privacy.participant_export import apply_erasures, export_participant, read_erasures
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import rows
 from app.store.credentials import revoke_tokens
 from app.survey.commands import Answer, Begin, Draft, Note, Update
 from app.survey.snapshot import SessionKey
 from app.survey.state import fold
-from tests.conftest import examples
+from tests.conftest import NewStore, examples
 from tests.store.contents import clear, dump
 from tests.store.test_erasures import begin, set_aside
 
@@ -57,12 +56,10 @@ def by_hand(store: SessionStore, statement: str) -> None:
 
 
 @pytest.fixture
-def encrypted(settings: Settings) -> Iterator[SessionStore]:
+def encrypted(settings: Settings, new_store: NewStore) -> SessionStore:
     """Yield a store with encrypted answers."""
     keys = base64.b64encode(os.urandom(32)).decode()
-    store = open_store(Settings(**{**settings.model_dump(), "answers_keys": keys}))
-    yield store
-    store.close()
+    return new_store(settings, answers_keys=keys)
 
 
 def test_export_has_all_sessions_of_the_participant(encrypted: SessionStore) -> None:
@@ -145,14 +142,15 @@ def test_unreadable_values_are_exported_as_text(store: SessionStore) -> None:
     assert set(events[0]) >= {"version", "message_id", "action", "step", "answer", "data", "timestamp"}
 
 
-def test_export_is_refused_when_a_key_is_missing(encrypted: SessionStore, settings: Settings) -> None:
+def test_export_is_refused_when_a_key_is_missing(
+    encrypted: SessionStore, settings: Settings, new_store: NewStore
+) -> None:
     """An incomplete export would look complete."""
     begin(encrypted, KEY)
     name = set_aside(encrypted, KEY)
-    store = open_store(settings)  # a set-aside session's key need not be there
+    store = new_store(settings)  # a set-aside session's key need not be there
     with pytest.raises(MissingKey):
         exported(store)
-    store.close()
     assert exported(encrypted)["set_aside"][0]["user_id"] == name
 
 
@@ -212,9 +210,9 @@ def test_export_is_valid_json_when_a_session_is_erased_meanwhile(
     assert [one["history"] for one in document["sessions"]] == sessions
 
 
-def test_export_of_a_long_history_needs_little_memory(settings: Settings) -> None:
+def test_export_of_a_long_history_needs_little_memory(settings: Settings, new_store: NewStore) -> None:
     """At most a page of the longest drafts."""
-    store = open_store(settings)
+    store = new_store(settings)
     store.turns.submit(KEY, Begin(at=1))
     drafts = [Draft(at=2, step="Q1", value=f"{number}" + "x" * 60_000) for number in range(600)]
     for start in range(0, len(drafts), 100):
@@ -227,7 +225,6 @@ def test_export_of_a_long_history_needs_little_memory(settings: Settings) -> Non
     tracemalloc.stop()
     assert size > whole
     assert peak < whole
-    store.close()
 
 
 def test_list_of_erasures_is_exported_and_applied(store: SessionStore, caplog: pytest.LogCaptureFixture) -> None:

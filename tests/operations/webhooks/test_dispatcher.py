@@ -12,13 +12,14 @@ from app.core.timestamps import to_datetime
 from app.errors import DatabaseUnavailable
 from app.operations.webhooks import backoff, dispatcher, management, worker
 from app.operations.webhooks.dispatcher import Dispatcher
-from app.sessions.service import SessionStore, open_store
+from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import leases, outbox
 from app.store.outbox import Delivery
 from app.store.tables import webhook_deliveries, webhooks
 from app.survey.commands import Begin, Expire, Restart, Save
 from app.survey.snapshot import SessionKey
+from tests.conftest import NewStore
 from tests.operations.webhooks.receiver import Receiver, answers, closes, receiving
 from tests.waiting import wait_for
 
@@ -219,12 +220,12 @@ def test_circuit_opens_after_consecutive_failures(
 
 
 def test_each_event_is_delivered_once_when_two_processes_share_a_database(
-    settings: Settings, store: SessionStore, receiver: Receiver
+    settings: Settings, store: SessionStore, receiver: Receiver, new_store: NewStore
 ) -> None:
     """The holder of the lease delivers; the other process takes over when it stops."""
     if settings.database_url.startswith("sqlite"):
         pytest.skip("one server process owns a SQLite file")
-    other = open_store(settings)
+    other = new_store(settings)
     management.add_webhook(store, receiver.url, EVENTS)
     first, second = Dispatcher(store), Dispatcher(other)
     first.start()
@@ -238,7 +239,6 @@ def test_each_event_is_delivered_once_when_two_processes_share_a_database(
     receiver.wait_for(60)
     second.close()
     assert set(Counter(one.id for one in receiver.received).values()) == {1}
-    other.close()
 
 
 def test_nothing_is_sent_when_another_process_has_the_lease(

@@ -4,7 +4,7 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ from app.survey.commands import Answer, Begin, SetMode, Update
 from app.survey.snapshot import SessionKey
 from app.writer import batch
 from app.writer.batch import Committed
-from tests.conftest import ROOT, SURVEYS
+from tests.conftest import ROOT, SURVEYS, NewStore
 from tests.durability.exactly_once import check_fold
 
 KEY = SessionKey("phq9", "user123")
@@ -33,10 +33,8 @@ def file_settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def store(file_settings: Settings) -> Iterator[SessionStore]:
-    opened = open_store(file_settings)
-    yield opened
-    opened.close()
+def store(file_settings: Settings, new_store: NewStore) -> SessionStore:
+    return new_store(file_settings)
 
 
 @pytest.mark.parametrize(
@@ -169,9 +167,11 @@ def test_truncate_wal_ignores_a_failed_checkpoint(store: SessionStore) -> None:
     assert statements[-1] == "PRAGMA busy_timeout=77"
 
 
-def test_session_is_read_again_when_another_connection_changed_it(store: SessionStore, file_settings: Settings) -> None:
+def test_session_is_read_again_when_another_connection_changed_it(
+    store: SessionStore, file_settings: Settings, new_store: NewStore
+) -> None:
     """Two stores on one file, each with its cache, write in turn: no version is repeated, no answer is lost."""
-    other = open_store(file_settings)
+    other = new_store(file_settings)
     store.turns.get_or_create(KEY, is_audio_mode=False)
     for number in range(1, 10):
         writer = (store, other)[number % 2]
@@ -181,7 +181,6 @@ def test_session_is_read_again_when_another_connection_changed_it(store: Session
         assert outcome.version == number + 1
         assert len(outcome.state.answers) == number
     check_fold(store, KEY)
-    other.close()
 
 
 def test_session_is_read_again_when_its_row_was_changed_by_hand(store: SessionStore) -> None:
