@@ -39,14 +39,13 @@ class PendingCommand:
         """
         return self.future.result(timeout_s)
 
-
-def resolve(command: PendingCommand, result: dict[str, Any] | StepkeepError) -> None:
-    """Set the result once: the ack and the closing of the client can coincide."""
-    with contextlib.suppress(InvalidStateError):
-        if isinstance(result, StepkeepError):
-            command.future.set_exception(result)
-        else:
-            command.future.set_result(result)
+    def resolve(self, result: dict[str, Any] | StepkeepError) -> None:
+        """Set the result once: the ack and the closing of the client can coincide."""
+        with contextlib.suppress(InvalidStateError):
+            if isinstance(result, StepkeepError):
+                self.future.set_exception(result)
+            else:
+                self.future.set_result(result)
 
 
 class SendQueue:

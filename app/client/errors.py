@@ -8,24 +8,22 @@ MAX_COMMAND_BYTES = 64 * 1024
 """After a longer message the server closes with 1009 (docs/protocol.md)."""
 
 
-class Rejected(StepkeepError):
+class _RefusedCommand(StepkeepError):
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class Rejected(_RefusedCommand):
     """The survey's rules reject the command; ``code`` is a reject code of docs/protocol.md."""
 
     http_status = 422
 
-    def __init__(self, code: str, message: str) -> None:
-        self.code = code
-        super().__init__(message)
 
-
-class CommandRefused(StepkeepError):
+class CommandRefused(_RefusedCommand):
     """The server does not accept the message; ``code`` is an error code of docs/protocol.md."""
 
     http_status = 400
-
-    def __init__(self, code: str, message: str) -> None:
-        self.code = code
-        super().__init__(message)
 
 
 class PermanentlyRefused(StepkeepError):

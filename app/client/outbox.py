@@ -1,16 +1,19 @@
 """Outboxes: unacknowledged commands, in order. A command is a message of docs/protocol.md."""
 
+import contextlib
 import errno
 import json
 import logging
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from ..core.files import OWNER_ONLY, sync, write_all
+from ..core.files import OWNER_ONLY, replace_file, write_all
+from ..errors import InvalidInput
 from .errors import OutboxFailed, OutboxInUse, OutboxOwnerMismatch
 
 log = logging.getLogger("stepkeep.client")
@@ -77,7 +80,6 @@ class FileOutbox:
         self._file: int | None = None
         self._commands: dict[str, dict[str, Any]] = {}
         self._owner = ""
-        self._size_bytes = 0
         self._lines = 0
 
     def load(self, owner: str) -> list[dict[str, Any]]:
@@ -88,8 +90,11 @@ class FileOutbox:
             OutboxOwnerMismatch: it is another session's.
             OutboxFailed: it can't be opened.
         """
-        with self._mutex:
-            self._acquire()
+        with self._mutex, self._failures():
+            try:
+                self._lock.acquire(blocking=False)
+            except Timeout:
+                raise OutboxInUse(self._path) from None
             try:
                 self._open(owner)
             except BaseException:
@@ -103,11 +108,8 @@ class FileOutbox:
         Raises:
             OutboxFailed: not written, e.g. to a full disk; the file is unchanged.
         """
-        with self._mutex:
-            try:
-                self._append({"add": command}, is_durable=True)
-            except OSError as error:
-                raise OutboxFailed(self._path, error.strerror or type(error).__name__) from error
+        with self._mutex, self._failures():
+            self._append({"add": command}, is_durable=True)
             self._commands[command["id"]] = command
 
     def remove(self, command_id: str) -> None:
@@ -119,46 +121,51 @@ class FileOutbox:
                 self._append({"remove": command_id}, is_durable=False)
                 if self._lines >= max(_COMPACT_FROM_LINES, _COMPACT_RATIO * len(self._commands)):
                     self._rewrite()
-            except OSError as error:
-                log.warning("A command could not be removed from the outbox: %s", error.strerror)
+            except (OSError, InvalidInput) as error:
+                log.warning("A command could not be removed from the outbox: %s", error)
 
     def close(self) -> None:
         with self._mutex:
             self._release()
 
-    def _acquire(self) -> None:
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
         try:
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            raise OutboxInUse(self._path) from None
+            yield
         except OSError as error:
             raise OutboxFailed(self._path, error.strerror or type(error).__name__) from error
+        except InvalidInput as error:
+            raise OutboxFailed(self._path, str(error)) from error
 
     def _release(self) -> None:
+        self._close_file()
+        self._lock.release()
+
+    def _close_file(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-        self._lock.release()
+
+    def _open_file(self) -> None:
+        self._close_file()
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, OWNER_ONLY)
+        os.fchmod(self._file, OWNER_ONLY)
 
     def _open(self, owner: str) -> None:
-        try:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, OWNER_ONLY)
-            os.fchmod(self._file, OWNER_ONLY)
-            self._read(self._path.read_bytes())
-            if self._owner not in {"", owner} and self._commands:
-                raise OutboxOwnerMismatch(self._path, self._owner, owner)
-            if self._owner != owner:
-                self._owner = owner
-                self._rewrite()
-        except OSError as error:
-            raise OutboxFailed(self._path, error.strerror or type(error).__name__) from error
+        self._open_file()
+        self._read(self._path.read_bytes())
+        if self._owner not in {"", owner} and self._commands:
+            raise OutboxOwnerMismatch(self._path, self._owner, owner)
+        if self._owner != owner:
+            self._owner = owner
+            self._rewrite()
 
     def _read(self, content: bytes) -> None:
-        """An incomplete last line is overwritten by the next."""
+        """Read the commands; cut off an incomplete last line."""
         self._owner, self._commands = "", {}
-        whole, newline, _ = content.rpartition(b"\n")
-        self._size_bytes = len(whole) + len(newline)
-        lines = whole.split(b"\n") if newline else []
+        *lines, incomplete = content.split(b"\n")
+        if incomplete:
+            os.truncate(self._path, len(content) - len(incomplete))
         self._lines = len(lines)
         unreadable = sum(not self._apply(line) for line in lines)
         if unreadable:
@@ -182,44 +189,32 @@ class FileOutbox:
     def _append(self, entry: dict[str, Any], *, is_durable: bool) -> None:
         if self._file is None:
             raise OSError(errno.EBADF, "closed")
-        line = _line(entry)
+        size_bytes = os.fstat(self._file).st_size
         try:
-            write_all(self._file, line, self._size_bytes)
+            write_all(self._file, _line(entry))
             if is_durable:
                 os.fsync(self._file)
         except OSError:
-            self._undo_append()
+            self._undo_append(self._file, size_bytes)
             raise
-        self._size_bytes += len(line)
         self._lines += 1
 
-    def _undo_append(self) -> None:
+    def _undo_append(self, file: int, size_bytes: int) -> None:
         """Cut off a refused command, or accept no more, so that it is never loaded."""
-        if self._file is None:
-            return
         try:
-            os.ftruncate(self._file, self._size_bytes)
+            os.ftruncate(file, size_bytes)
         except OSError:
-            os.close(self._file)
-            self._file = None
+            self._close_file()
 
     def _rewrite(self) -> None:
-        content = _line({"owner": self._owner}) + b"".join(_line({"add": each}) for each in self._commands.values())
-        aside = self._path.with_name(f"{self._path.name}.new")
-        fresh = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
+        """Replace the file by one with the remaining commands only."""
+        commands = [{"add": command} for command in self._commands.values()]
         try:
-            write_all(fresh, content, 0)
-            os.fsync(fresh)
-            aside.replace(self._path)
-        except OSError:
-            os.close(fresh)
-            raise
-        if self._file is not None:
-            os.close(self._file)
-        # Additions to the old file would be lost.
-        self._file, self._size_bytes, self._lines = fresh, len(content), 1 + len(self._commands)
-        sync(self._path.absolute().parent)
+            replace_file(self._path, map(_line, [{"owner": self._owner}, *commands]))
+            self._lines = 1 + len(commands)
+        finally:  # additions to a replaced file would be lost
+            self._open_file()
 
 
-def _line(entry: dict[str, Any]) -> bytes:
+def _line(entry: object) -> bytes:
     return json.dumps(entry, separators=(",", ":")).encode() + b"\n"

@@ -5,7 +5,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 from websockets.exceptions import WebSocketException
@@ -13,12 +12,20 @@ from websockets.sync.client import ClientConnection
 
 from ..core.message_ids import new_message_id
 from ..errors import StepkeepError
-from .command import DRAFT, PendingCommand, SendQueue, resolve
-from .credentials import authorization_header, refusal
+from .command import DRAFT, PendingCommand, SendQueue
 from .errors import ClientClosed, CommandRefused, PermanentlyRefused, Rejected
 from .outbox import MemoryOutbox, Outbox
-from .timeouts import DEFAULT_TIMEOUTS, ClientTimeouts, NotConnected, jittered, reconnect_delay_s, reconnect_policy
-from .transport import ABNORMAL_CLOSURE, INTERNAL_ERROR, close_code, encode, open_connection, send, socket_url
+from .timeouts import DEFAULT_TIMEOUTS, ClientTimeouts, doubled, jittered, reconnect_delay_s
+from .transport import (
+    ABNORMAL_CLOSURE,
+    INTERNAL_ERROR,
+    authorization_header,
+    close_code,
+    encode,
+    open_connection,
+    send,
+    socket_url,
+)
 
 log = logging.getLogger("stepkeep.client")
 
@@ -83,9 +90,7 @@ class SurveyClient:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -163,7 +168,7 @@ class SurveyClient:
                 thread.join(max(0.0, deadline - time.monotonic()))
         self._outbox.close()
         for command in unresolved:
-            resolve(command, ClientClosed())
+            command.resolve(ClientClosed())
 
     def answer(self, step: str, value: object) -> PendingCommand:
         """Answer a step: the current one, or another on the path.
@@ -216,29 +221,31 @@ class SurveyClient:
     # ------------------------------------------------------------------- the thread that connects and receives
 
     def _run(self) -> None:
-        policy = reconnect_policy(self._timeouts, self._closing)
+        failures = 0
         while not self._closing.is_set():
+            code, problem = ABNORMAL_CLOSURE, "unexpected error"
             try:
-                code = policy(self._connect_and_receive)
+                code, problem = self._connect_and_receive()
             except PermanentlyRefused as error:
                 for command in self._stop(error):
-                    resolve(command, error)
+                    command.resolve(error)
                 return
-            except Exception:  # noqa: BLE001 - the client was closed; the last failure does not matter
-                return
-            self._closing.wait(reconnect_delay_s(self._timeouts, code))
+            except Exception:
+                log.exception("Unexpected error in connection attempt %d.", failures + 1)
+            failures = failures + 1 if problem else 0
+            if problem:
+                log.info("Connection attempt %d failed: %d %s.", failures, code, problem)
+            self._closing.wait(reconnect_delay_s(self._timeouts, code, failures))
 
-    def _connect_and_receive(self) -> int:
-        """Receive until the connection ends; return a useful one's close code.
+    def _connect_and_receive(self) -> tuple[int, str]:
+        """Receive until the connection ends; return its close code, and the problem unless it was useful.
 
         Raises:
-            PermanentlyRefused: retries would be too.
-            NotConnected: no session state arrived.
+            PermanentlyRefused: further attempts would be refused, too.
         """
         self._was_online = self._has_resolved = False
         began_at = time.monotonic()
-        if self._closing.is_set():
-            raise ClientClosed
+        code, reason = ABNORMAL_CLOSURE, "closed"
         try:
             with open_connection(self._url, self._headers, self._timeouts) as connection:
                 try:
@@ -247,16 +254,9 @@ class SurveyClient:
                     self._lose(connection)
         except (OSError, WebSocketException, ValueError) as error:  # ValueError: not JSON, so not this server
             code, reason = close_code(error)
-        else:
-            code, reason = ABNORMAL_CLOSURE, "closed"
-        refused = refusal(code, reason)
-        if refused is not None:
-            raise refused
         is_short = time.monotonic() - began_at < self._timeouts.connect_delay_max_s
         is_useless = not self._has_resolved and (code == INTERNAL_ERROR or is_short)
-        if not self._was_online or is_useless:
-            raise NotConnected(code, f"{code} {reason}")
-        return code
+        return code, (reason or "closed") if is_useless or not self._was_online else ""
 
     def _receive_all(self, connection: ClientConnection) -> None:
         with self._changed:
@@ -274,7 +274,8 @@ class SurveyClient:
             self._changed.notify_all()
         self._call_listener(message)
         if answered is not None:
-            resolve(*answered)
+            command, result = answered
+            command.resolve(result)
 
     def _update_session(self, message: dict[str, Any]) -> None:
         match message:
@@ -320,7 +321,7 @@ class SurveyClient:
 
     def _pause(self) -> None:
         """Then send again from the oldest command, so that the order is kept."""
-        longest_s = min(self._timeouts.unavailable_delay_s * 2**self._pauses, self._timeouts.slow_delay_s)
+        longest_s = doubled(self._timeouts.unavailable_delay_s, self._pauses, self._timeouts.slow_delay_s)
         self._pauses += 1
         self._paused_until = time.monotonic() + jittered(longest_s, 0.5, 1)
         self._queue.rewind()

@@ -1,24 +1,7 @@
 """Timeouts, delays and attempts of the client."""
 
-import logging
 import random
-import threading
 from dataclasses import dataclass
-from functools import partial
-
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_not_exception_type,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_random_exponential,
-)
-
-from ..errors import Unavailable
-from .errors import PermanentlyRefused
-
-log = logging.getLogger("stepkeep.client")
 
 BUSY_CODES = frozenset({1013, 4429})
 """The server is overloaded, or a rate limit exceeded (docs/protocol.md)."""
@@ -61,57 +44,20 @@ class ClientTimeouts:
 DEFAULT_TIMEOUTS = ClientTimeouts()
 
 
-class NotConnected(Unavailable):
-    """An attempt to connect failed."""
-
-    def __init__(self, close_code: int, problem: str) -> None:
-        self.close_code = close_code
-        super().__init__(f"No connection ({problem}).")
-
-
-def reconnect_policy(timeouts: ClientTimeouts, closing: threading.Event) -> Retrying:
-    """Retry until a useful connection ends, PermanentlyRefused, or ``closing`` is set."""
-    return Retrying(
-        retry=retry_if_not_exception_type(PermanentlyRefused),
-        stop=stop_when_event_set(closing),
-        wait=partial(_delay_s, timeouts),
-        sleep=sleep_using_event(closing),
-        before_sleep=_log_attempt,
-        reraise=True,
-    )
+def reconnect_delay_s(timeouts: ClientTimeouts, close_code: int, failures: int) -> float:
+    """Return the random delay after a connection; ``failures`` are the attempts since the last useful one."""
+    if close_code in BUSY_CODES:
+        return jittered(timeouts.busy_delay_s, 1, 1.5)
+    if failures >= timeouts.connect_attempts:
+        return jittered(timeouts.slow_delay_s, 0.75, 1.25)
+    return jittered(doubled(timeouts.connect_delay_s, failures - 1, timeouts.connect_delay_max_s), 0, 1)
 
 
-def reconnect_delay_s(timeouts: ClientTimeouts, close_code: int) -> float:
-    """Return the delay after a useful connection: short, unless the server is busy."""
-    return _busy_delay_s(timeouts) if close_code in BUSY_CODES else jittered(timeouts.connect_delay_s, 0, 1)
+def doubled(delay_s: float, times: int, longest_s: float) -> float:
+    """Return a delay that was doubled this often, up to the longest."""
+    return min(delay_s * 2.0 ** min(max(times, 0), 64), longest_s)  # larger powers can't become a float
 
 
 def jittered(delay_s: float, least: float, most: float) -> float:
     """Return a random time between two multiples of a delay."""
     return delay_s * random.uniform(least, most)  # noqa: S311 - not a secret
-
-
-def _busy_delay_s(timeouts: ClientTimeouts) -> float:
-    return jittered(timeouts.busy_delay_s, 1, 1.5)
-
-
-def _delay_s(timeouts: ClientTimeouts, attempt: RetryCallState) -> float:
-    error = _error(attempt)
-    if isinstance(error, NotConnected) and error.close_code in BUSY_CODES:
-        return _busy_delay_s(timeouts)
-    if attempt.attempt_number >= timeouts.connect_attempts:
-        return jittered(timeouts.slow_delay_s, 0.75, 1.25)
-    quick = wait_random_exponential(multiplier=timeouts.connect_delay_s, max=timeouts.connect_delay_max_s)
-    return quick(attempt)
-
-
-def _error(attempt: RetryCallState) -> BaseException | None:
-    return None if attempt.outcome is None else attempt.outcome.exception()
-
-
-def _log_attempt(attempt: RetryCallState) -> None:
-    error = _error(attempt)
-    if isinstance(error, NotConnected):
-        log.info("Connection attempt %d failed: %s", attempt.attempt_number, error)
-    else:
-        log.error("Unexpected error in connection attempt %d.", attempt.attempt_number, exc_info=error)

@@ -1,6 +1,8 @@
-"""A WebSocket connection to the server."""
+"""A WebSocket connection to the server: messages, address, token, close codes."""
 
 import contextlib
+import logging
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,16 +21,31 @@ from websockets.sync.client import ClientConnection, connect
 
 from ..core import strict_json
 from ..errors import InvalidInput, InvalidJson
-from .credentials import LIBRARY_LOG
-from .errors import MAX_COMMAND_BYTES, CommandTooLarge, NotSendable
+from .errors import MAX_COMMAND_BYTES, BadToken, CommandTooLarge, NotAdmitted, NotSendable, PermanentlyRefused
 from .timeouts import ClientTimeouts
 
 INTERNAL_ERROR = 1011
 ABNORMAL_CLOSURE = 1006
 """The connection ended without a close frame (RFC 6455, 7.1.5)."""
 
+_FINAL_CODES = frozenset({4400, 4404})
+"""The server would refuse again (docs/protocol.md)."""
+
+_NOT_ADMITTED_CODES = frozenset({4401, 4403})
+"""A different token may help."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""RFC 6750, 2.1; other text could inject headers."""
+
 _MAX_SERVER_MESSAGE_BYTES = 64 * 1024 * 1024
 """1,000 answers of 64 KiB each."""
+
+
+class _NoDebugLog(logging.LoggerAdapter[logging.Logger]):
+    """At DEBUG the WebSocket library logs the token and answers."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
+        return level > logging.DEBUG and super().isEnabledFor(level)
 
 
 def encode(command: dict[str, Any]) -> str:
@@ -65,13 +82,26 @@ def socket_url(origin: str, user_id: str, survey_id: str | None, *, is_audio_mod
     return urlunsplit((schemes[scheme], host, path, query, ""))
 
 
+def authorization_header(token: str | None) -> dict[str, str]:
+    """Return the headers of the handshake.
+
+    Raises:
+        BadToken: the text can't be a token.
+    """
+    if token is None:
+        return {}
+    if not _TOKEN.fullmatch(token):
+        raise BadToken
+    return {"Authorization": f"Bearer {token}"}
+
+
 @contextlib.contextmanager
 def open_connection(url: str, headers: Mapping[str, str], timeouts: ClientTimeouts) -> Iterator[ClientConnection]:
     """Open a connection for the block; raises what ``websockets`` raises."""
     with connect(
         url,
         additional_headers=headers,
-        logger=LIBRARY_LOG,
+        logger=_NoDebugLog(logging.getLogger("stepkeep.client")),
         compression=None,  # useless for short commands, and not offered by the server
         open_timeout=timeouts.open_timeout_s,
         ping_interval=timeouts.ping_interval_s,
@@ -101,10 +131,21 @@ def send(connection: ClientConnection, text: str, timeouts: ClientTimeouts, clos
 
 
 def close_code(error: Exception) -> tuple[int, str]:
-    """Return the close code and reason of the connection that failed."""
-    if isinstance(error, ConnectionClosed):
-        return (ABNORMAL_CLOSURE, "") if error.rcvd is None else (error.rcvd.code, error.rcvd.reason)
-    return ABNORMAL_CLOSURE, f"{type(error).__name__}: {error}"
+    """Return the close code and reason of the connection that failed.
+
+    Raises:
+        PermanentlyRefused: the code is final.
+    """
+    if not isinstance(error, ConnectionClosed):
+        return ABNORMAL_CLOSURE, f"{type(error).__name__}: {error}"
+    if error.rcvd is None:
+        return ABNORMAL_CLOSURE, ""
+    code, reason = error.rcvd.code, error.rcvd.reason
+    if code in _NOT_ADMITTED_CODES:
+        raise NotAdmitted(code, reason)
+    if code in _FINAL_CODES:
+        raise PermanentlyRefused(code, reason)
+    return code, reason
 
 
 def _limit_unacknowledged(connection: ClientConnection, timeout_s: float) -> None:

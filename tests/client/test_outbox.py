@@ -150,7 +150,7 @@ def test_failed_removal_is_only_logged(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(outbox.os, "pwrite", full)
+        patched.setattr(outbox.os, "write", full)
         file.remove("c1")
     file.close()
     assert "could not be removed" in caplog.text

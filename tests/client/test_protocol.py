@@ -260,7 +260,7 @@ def test_short_connection_without_an_answer_is_a_failed_attempt(
     server = fake(cut)
     with make_client(server.url) as client:
         client.back()
-        wait_for(lambda: "attempt 3 failed: No connection" in caplog.text, lambda: caplog.text)
+        wait_for(lambda: "attempt 3 failed: 1001 closed" in caplog.text, lambda: caplog.text)
         assert client.unacknowledged == 1
 
 
