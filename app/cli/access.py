@@ -1,6 +1,5 @@
 """``flask api-keys``, ``flask invitations`` and ``flask audit``."""
 
-import json
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
@@ -10,7 +9,6 @@ import click
 from ..access import DAY_US, SCOPES, StoredKey, new_user_id
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput, NotFound
-from ..sessions import RecordedEntry
 from .output import (
     PAGE_SIZE,
     Columns,
@@ -19,8 +17,10 @@ from .output import (
     commands,
     credentials,
     pairs,
+    print_json,
     print_records,
     read_pages,
+    require_known_survey,
     require_survey,
     store,
 )
@@ -73,7 +73,7 @@ def create_key(name: str, scopes: tuple[str, ...], days: float | None, *, as_jso
     key_id = text.split("_")[1]
     audit("key_created", key_id=key_id, scopes=" ".join(granted))
     if as_json:
-        click.echo(json.dumps({"key": text, "id": key_id, "name": name, "scopes": granted}))
+        print_json({"key": text, "id": key_id, "name": name, "scopes": granted})
         return
     click.echo(text)
     click.echo("Save the key now: only its hash is stored.", err=True)
@@ -157,10 +157,8 @@ def revoke_invitations(survey: str, user_id: str) -> None:
     Examples:
       flask invitations revoke intake patient-7
     """
-    sessions = store()
-    key = sessions.queries.key(user_id, survey)
-    if survey not in sessions.catalogue.surveys and sessions.queries.load(key) is None:
-        require_survey(survey)  # a misspelled survey must not look like a success
+    key = store().queries.key(user_id, survey)
+    require_known_survey(user_id, survey)
     credentials().revoke_tokens(key)
     audit("tokens_revoked", survey_id=survey, user_id=user_id)
     click.echo(f"All links and tokens of {user_id} in {survey} are revoked.")
@@ -180,20 +178,7 @@ def show_audit(limit: int, user_id: str | None, *, as_json: bool) -> None:
     """
     filters = {} if user_id is None else {"user_id": user_id}
     entries = read_pages(lambda after: store().audit_log.page(after, min(limit, PAGE_SIZE), filters))
-    print_records(map(_entry_to_dict, islice(entries, limit)), _AUDIT_COLUMNS, as_json=as_json)
-
-
-def _entry_to_dict(recorded: RecordedEntry) -> dict[str, Any]:
-    entry = recorded.entry
-    return {
-        "id": recorded.id,
-        "at": format_timestamp(entry.at),
-        "actor": entry.actor,
-        "action": entry.action,
-        "survey_id": entry.survey_id,
-        "user_id": entry.user_id,
-        "detail": dict(entry.detail),
-    }
+    print_records((entry.to_dict() for entry in islice(entries, limit)), _AUDIT_COLUMNS, as_json=as_json)
 
 
 def _key_to_dict(key: StoredKey) -> dict[str, Any]:

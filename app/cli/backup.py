@@ -1,6 +1,5 @@
 """``flask backup``."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ..operations.backup import (
     restore_backup,
     verify_backup,
 )
-from .output import audit, commands, print_table, printable, progress, store
+from .output import audit, commands, print_json, print_table, printable, progress, store
 
 backup = commands.add_group("backup", "Create, verify and restore backups; move to another database.")
 
@@ -41,7 +40,7 @@ def create(file: Path, *, as_json: bool) -> None:
         created = create_backup(store(), file, progress=show)
     audit("backup_created", rows=sum(created.rows.values()), size_bytes=created.size_bytes)
     if as_json:
-        click.echo(json.dumps({"file": str(created.path), "size_bytes": created.size_bytes, "rows": created.rows}))
+        print_json({"file": str(created.path), "size_bytes": created.size_bytes, "rows": created.rows})
         return
     _print_rows(created.rows)
     click.echo(f"{file}: {created.size_bytes} bytes.")
@@ -63,7 +62,7 @@ def verify(file: Path, *, as_json: bool) -> None:
     with progress("Reading") as show:
         verified = verify_backup(file, store().cipher, progress=show)
     if as_json:
-        click.echo(json.dumps(_verified_to_dict(verified)))
+        print_json(_verified_to_dict(verified))
     else:
         _print_rows(verified.rows)
         click.echo(f"{file}: backup of {verified.created_at}. Every byte, row and session was checked.")
@@ -94,7 +93,7 @@ def restore(file: Path, *, replace: bool, accept_differing: bool, as_json: bool)
         result = restore_backup(store(), file, options, progress=show)
     if as_json:
         facts = {**_verified_to_dict(result.verified), "erased_again": result.erased_again, "left": result.left}
-        click.echo(json.dumps(facts))
+        print_json(facts)
         return
     _print_rows(result.verified.rows)
     _print_replay(result.verified.replay)
@@ -133,7 +132,7 @@ def move(target: str, *, restart: bool, as_json: bool) -> None:
     with progress("Moving") as show:
         result = move_database(store().settings.database_url, target, restart=restart, progress=show)
     if as_json:
-        click.echo(json.dumps({"rows": result.rows, "resumed": result.resumed}))
+        print_json({"rows": result.rows, "resumed": result.resumed})
         return
     _print_rows(result.rows)
     click.echo("Moved: both databases are equal. Set DATABASE_URL to the new one and start the servers.")

@@ -1,6 +1,5 @@
 """``flask sessions expire`` and ``purge``."""
 
-import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -9,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..operations.maintenance import ExpiryResult, PurgeArchive, expire, purge
-from .output import print_table, progress, store
+from .output import print_json, print_table, progress, store
 from .sessions import sessions
 
 NO_RETENTION = (
@@ -34,7 +33,7 @@ def expire_sessions(*, dry_run: bool, as_json: bool) -> None:
     with progress("Reading") as show:
         result = expire(store(), dry_run=dry_run, progress=show)
     if as_json:
-        click.echo(json.dumps({"dry_run": dry_run, **asdict(result)}))
+        print_json({"dry_run": dry_run, **asdict(result)})
     else:
         _print_result(result, dry_run=dry_run)
     if result.locked:
@@ -82,7 +81,7 @@ def purge_sessions(*, dry_run: bool, archive: Path | None, yes: bool, as_json: b
             with progress("Erasing") as show:
                 counts = purge(store(), archive=file, progress=show)
     if as_json:
-        click.echo(json.dumps({"dry_run": dry_run, "sessions": counts}))
+        print_json({"dry_run": dry_run, "sessions": counts})
     elif counts:
         _print_counts("STALE" if dry_run else "ERASED", counts)
     else:

@@ -1,6 +1,5 @@
 """``flask export`` and ``flask codebook``."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from ..operations.export import (
     codebook_to_dict,
     codebook_to_markdown,
 )
-from .output import Time, audit, commands, progress, store, usage_errors
+from .output import Time, audit, commands, print_json, progress, store, usage_errors
 
 _MISSING = {
     "set_aside": "set-aside sessions were left out; support can read them",
@@ -82,7 +81,10 @@ def show_codebook(survey: str, *, as_json: bool) -> None:
       flask codebook intake > intake-codebook.md
     """
     layout = Export(store(), ExportRequest(survey_id=store().queries.survey_id(survey))).layout
-    click.echo(json.dumps(codebook_to_dict(layout)) if as_json else codebook_to_markdown(layout))
+    if as_json:
+        print_json(codebook_to_dict(layout))
+    else:
+        click.echo(codebook_to_markdown(layout))
 
 
 def _print_counts(counts: Counts) -> None:

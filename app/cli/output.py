@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -119,6 +120,12 @@ commands = CommandGroup("stepkeep")
 """All commands; each module adds its own."""
 
 
+def register(app: flask.Flask) -> None:
+    """Add the commands to an application."""
+    for command in commands.commands.values():
+        app.cli.add_command(command)
+
+
 @contextmanager
 def usage_errors() -> Iterator[None]:
     """Report InvalidInput as a usage error."""
@@ -148,33 +155,28 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
-def print_table(header: tuple[str, ...], rows: Iterable[Row]) -> None:
+def print_table(header: Row, rows: Iterable[Row]) -> None:
     """Print a table; rows after ROWS_A_PART are streamed."""
     console = Console(highlight=False)
-    remaining = iter(rows)
+    remaining = (tuple(map(printable, row)) for row in rows)
     part = list(islice(remaining, ROWS_A_PART))
-    widths = [max(map(cell_len, column)) for column in zip(header, *map(_cells, part), strict=True)]
-    if not console.is_terminal:
-        _print_plain(widths, [header])
-    is_first = True
-    while part or is_first:
-        if console.is_terminal:
-            _print_rich(console, header if is_first else None, widths, part)
-        else:
-            _print_plain(widths, map(_cells, part))
-        part, is_first = list(islice(remaining, ROWS_A_PART)), False
+    widths = [max(map(cell_len, column)) for column in zip(header, *part, strict=True)]
+    write = partial(_print_rich, console) if console.is_terminal else _print_plain
+    write(widths, header, part)
+    while part := list(islice(remaining, ROWS_A_PART)):
+        write(widths, None, part)
 
 
-def print_jsonl(items: Iterable[object]) -> None:
-    """Print a line of JSON for each item."""
-    for item in items:
-        click.echo(json.dumps(item))
+def print_json(value: object) -> None:
+    """Print a line of JSON."""
+    click.echo(json.dumps(value))
 
 
 def print_records(records: Iterable[Record], columns: Columns, *, as_json: bool, is_array: bool = False) -> None:
     """Print records as JSON, a line each or an array, or as a table."""
     if as_json:
-        print_jsonl([list(records)] if is_array else records)
+        for item in [list(records)] if is_array else records:
+            print_json(item)
         return
     rows = (
         tuple(text_of(column(record) if callable(column) else record[column]) for column in columns.values())
@@ -224,23 +226,19 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
-def _cells(row: Row) -> Row:
-    return tuple(map(printable, row))
-
-
-def _print_plain(widths: list[int], rows: Iterable[Row]) -> None:
-    for row in rows:
+def _print_plain(widths: list[int], header: Row | None, rows: list[Row]) -> None:
+    for row in rows if header is None else [header, *rows]:
         padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(padded).rstrip())
 
 
-def _print_rich(console: Console, header: tuple[str, ...] | None, widths: list[int], rows: list[Row]) -> None:
+def _print_rich(console: Console, widths: list[int], header: Row | None, rows: list[Row]) -> None:
     table = Table(box=None, show_header=header is not None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name, width in zip(header or widths, widths, strict=True):
         # Without a fixed width, rich distributes the width of the terminal if the table does not fit.
         table.add_column(str(name), min_width=min(width, 4), width=width if sum(widths) < console.width else None)
     for row in rows:
-        table.add_row(*(Text(cell, overflow="fold") for cell in _cells(row)))
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
     console.print(table)
 
 
@@ -254,6 +252,12 @@ def require_survey(survey: str) -> None:
     surveys = store().catalogue.surveys
     if survey not in surveys:
         raise NoSuchSurvey(survey, tuple(surveys))
+
+
+def require_known_survey(user_id: str, survey: str | None) -> None:
+    """Raise NoSuchSurvey for a misspelled survey: neither offered nor with a session of the participant."""
+    if survey is not None and store().queries.load(store().queries.key(user_id, survey)) is None:
+        require_survey(survey)
 
 
 def store() -> SessionStore:

@@ -1,6 +1,5 @@
 """``flask keys``, ``flask sessions export`` and ``forget``, and ``flask erasures``."""
 
-import json
 from pathlib import Path
 from typing import TextIO
 
@@ -9,7 +8,7 @@ import click
 from ..errors import InvalidInput
 from ..operations import maintenance
 from ..operations.privacy import apply_erasures, export_participant, read_erasures
-from .output import audit, commands, progress, require_survey, store
+from .output import audit, commands, print_json, progress, require_known_survey, store
 from .sessions import sessions
 
 keys = commands.add_group("keys", "The keys that encrypt stored answers (STEPKEEP_ANSWERS_KEYS).")
@@ -64,7 +63,7 @@ def export(user_id: str, survey: str | None, output: TextIO) -> None:
       flask sessions export patient-7 --output patient-7.json
       flask sessions export patient-7 --survey intake | jq .counts
     """
-    _require_known_survey(user_id, survey)
+    require_known_survey(user_id, survey)
     pieces = export_participant(store(), user_id, survey)
     audit("participant_exported", survey_id=survey, user_id=user_id)
     output.writelines(pieces)
@@ -85,21 +84,15 @@ def forget(user_id: str, survey: str | None, *, yes: bool, as_json: bool) -> Non
       flask sessions forget patient-7
       flask sessions forget patient-7 --survey intake --yes
     """
-    _require_known_survey(user_id, survey)
+    require_known_survey(user_id, survey)
     where = f"the survey {survey}" if survey else "all surveys"
     if not yes:
         click.confirm(f"Permanently erase {user_id} from {where}?", abort=True, err=True)
     count = store().erasure.forget(user_id, survey, actor="operator")
     if as_json:
-        click.echo(json.dumps({"user_id": user_id, "survey_id": survey, "sessions": count}))
+        print_json({"user_id": user_id, "survey_id": survey, "sessions": count})
     else:
         click.echo(f"{count} session{'' if count == 1 else 's'} of {user_id} erased.")
-
-
-def _require_known_survey(user_id: str, survey: str | None) -> None:
-    """Raise NoSuchSurvey for a misspelled survey: neither offered nor with a session of the participant."""
-    if survey is not None and store().queries.load(store().queries.key(user_id, survey)) is None:
-        require_survey(survey)
 
 
 @erasures.command("export")

@@ -1,6 +1,5 @@
 """``flask report``."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from ..core.files import replace_file
 from ..errors import InvalidInput
 from ..operations.analytics import Filters, csv_files, report_to_dict, summarize
 from ..operations.export import MODES, STATUSES
-from .output import audit, commands, progress, store, usage_errors
+from .output import audit, commands, print_json, progress, store, usage_errors
 
 
 @commands.command("report")
@@ -50,7 +49,7 @@ def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bo
     if folder is not None:
         _write({folder / name: text for name, text in csv_files(summary).items()})
     if as_json:
-        click.echo(json.dumps({"success": True, **summary}))
+        print_json({"success": True, **summary})
 
 
 def _write(texts: Mapping[Path, str]) -> None:

@@ -23,7 +23,7 @@ from .output import (
     audit,
     commands,
     pairs,
-    print_jsonl,
+    print_json,
     print_records,
     print_table,
     read_pages,
@@ -145,7 +145,7 @@ def show(user_id: str, survey: str | None, at_version: int | None, *, as_json: b
             raise NoSuchSession(key.survey_id, key.user_id)
         _audit("session_read", key)
         if as_json:
-            print_jsonl([_to_full_dict(snapshot)])
+            print_json(_to_full_dict(snapshot))
         else:
             click.echo("\n" * bool(number), nl=False)
             _print(snapshot)
@@ -239,7 +239,7 @@ def _print_stored(key: SessionKey, *, as_json: bool) -> None:
     _audit("session_read", key)
     row = read_stored_session(store(), key) or {}  # erased meanwhile
     if as_json:
-        print_jsonl([row])
+        print_json(row)
     else:
         print_table(("COLUMN", "VALUE"), ((name, text_of(value)) for name, value in row.items()))
 

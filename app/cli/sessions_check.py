@@ -1,6 +1,7 @@
 """``flask sessions verify`` and ``rebuild``."""
 
 from collections import Counter
+from collections.abc import Collection
 
 import click
 
@@ -8,13 +9,12 @@ from ..errors import InvalidInput
 from ..operations.integrity import (
     RebuildRefused,
     RebuildResult,
-    SessionCheck,
     rebuild_all,
     rebuild_session,
     verify_sessions,
 )
 from ..survey import SessionKey
-from .output import print_jsonl, progress, require_survey, store
+from .output import print_json, progress, require_survey, store
 from .sessions import session_keys, sessions
 
 VERDICTS = ("same", "adopted", "set_aside", "locked", "differs")
@@ -41,7 +41,7 @@ def verify(survey: str | None, *, as_json: bool) -> None:
         for check in verify_sessions(store(), survey, progress=show):
             counts[check.verdict] += 1
             if check.verdict == "differs":
-                _print_differing(check, as_json=as_json)
+                _print(check.key, "differing", check.differing, check.problem, as_json=as_json)
     click.echo(", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in VERDICTS), err=as_json)
     if counts["differs"]:
         raise click.exceptions.Exit(1)
@@ -86,14 +86,10 @@ def _rebuild(key: SessionKey, *, dry_run: bool, lossy: bool) -> RebuildResult | 
 def _print_results(results: list[RebuildResult | RebuildRefused], *, dry_run: bool, as_json: bool) -> None:
     refused = [result for result in results if isinstance(result, RebuildRefused)]
     changed = [result for result in results if isinstance(result, RebuildResult) and result.changed]
-    if as_json:
-        print_jsonl(
-            {**_key_to_dict(result.key), "changed": list(result.changed), "problem": None} for result in changed
-        )
-        print_jsonl({**_key_to_dict(error.key), "changed": [], "problem": str(error)} for error in refused)
-    else:
-        for result in changed:
-            click.echo(f"{result.key.user_id} {result.key.survey_id}: {', '.join(result.changed)}")
+    for result in changed:
+        _print(result.key, "changed", result.changed, as_json=as_json)
+    for error in refused if as_json else ():
+        _print(error.key, "changed", (), str(error), as_json=True)
     count = f"{len(changed)} session{'' if len(changed) == 1 else 's'}"
     click.echo(f"{count} {'would be ' if dry_run else ''}rebuilt.", err=as_json)
     for error in refused[:-1]:
@@ -102,14 +98,9 @@ def _print_results(results: list[RebuildResult | RebuildRefused], *, dry_run: bo
         raise InvalidInput(str(refused[-1]))
 
 
-def _key_to_dict(key: SessionKey) -> dict[str, str]:
-    return {"user_id": key.user_id, "survey_id": key.survey_id}
-
-
-def _print_differing(check: SessionCheck, *, as_json: bool) -> None:
-    key = check.key
+def _print(key: SessionKey, name: str, fields: Collection[str], problem: str | None = None, *, as_json: bool) -> None:
     if as_json:
-        print_jsonl([{**_key_to_dict(key), "differing": list(check.differing), "problem": check.problem}])
+        print_json({"user_id": key.user_id, "survey_id": key.survey_id, name: list(fields), "problem": problem})
         return
-    problem = f" ({check.problem})" if check.problem else ""
-    click.echo(f"{key.user_id} {key.survey_id}: {', '.join(check.differing)}{problem}")
+    reason = f" ({problem})" if problem else ""
+    click.echo(f"{key.user_id} {key.survey_id}: {', '.join(fields)}{reason}")

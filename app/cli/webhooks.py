@@ -1,6 +1,5 @@
 """``flask webhooks``."""
 
-import json
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
@@ -9,7 +8,7 @@ import click
 
 from ..errors import InvalidInput
 from ..operations import webhooks as operations
-from .output import PAGE_SIZE, Columns, Time, audit, commands, print_records, progress, read_pages, store
+from .output import PAGE_SIZE, Columns, Time, audit, commands, print_json, print_records, progress, read_pages, store
 
 webhooks = commands.add_group("webhooks", "Webhooks for sessions that are started, completed or expired.")
 
@@ -62,7 +61,7 @@ def add_webhook(url: str, events: tuple[str, ...], survey: str | None, *, as_jso
     added = operations.add_webhook(store(), url, events, survey)
     audit("webhook_added", survey_id=survey, webhook=added.webhook.id)
     if as_json:
-        click.echo(json.dumps({**operations.webhook_to_dict(added.webhook), "secret": added.secret}))
+        print_json({**operations.webhook_to_dict(added.webhook), "secret": added.secret})
         return
     click.echo(f"{added.webhook.id}\n{added.secret}")
     click.echo(

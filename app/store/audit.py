@@ -1,13 +1,13 @@
 """The append-only audit log, without answers, tokens or keys; only :func:`anonymise` changes entries."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, cast
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
-from ..core.timestamps import from_datetime, to_datetime
+from ..core.timestamps import format_timestamp, from_datetime, to_datetime
 from ..errors import InvalidInput
 from .keyset import belongs_to
 from .rows import dumps
@@ -75,6 +75,10 @@ class RecordedEntry:
 
     id: int
     entry: AuditEntry
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"id": self.id, **asdict(self.entry), "at": format_timestamp(self.entry.at)}
 
 
 class AuditPage(NamedTuple):

@@ -224,12 +224,6 @@ def _delivery_to_dict(delivery: Delivery, url: str) -> dict[str, Any]:
 
 
 def _entry_to_dict(recorded: audit.RecordedEntry) -> dict[str, Any]:
-    entry = recorded.entry
-    return {
-        "id": recorded.id,
-        "at": format_timestamp(entry.at),
-        "actor": entry.actor,
-        "action": entry.action,
-        "survey_id": entry.survey_id,
-        "detail": entry.detail,
-    }
+    fields = recorded.to_dict()
+    del fields["user_id"]
+    return fields

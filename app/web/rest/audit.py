@@ -3,7 +3,6 @@
 import flask
 from pydantic import JsonValue
 
-from ...core.timestamps import format_timestamp
 from ...sessions import Action
 from ..authorization import authorize_all
 from ..context import store
@@ -50,16 +49,5 @@ def get_audit() -> flask.Response:
     """Return a page of entries."""
     authorize_all("admin", "audit_read")
     page = store().audit_log.page(AFTER_ID.value(), LIMIT.value() or 100)
-    entries = [
-        {
-            "id": recorded.id,
-            "at": format_timestamp(recorded.entry.at),
-            "actor": recorded.entry.actor,
-            "action": recorded.entry.action,
-            "survey_id": recorded.entry.survey_id,
-            "user_id": recorded.entry.user_id,
-            "detail": dict(recorded.entry.detail),
-        }
-        for recorded in page.entries
-    ]
+    entries = [recorded.to_dict() for recorded in page.entries]
     return json_response({"success": True, "entries": entries, "next": page.following})
