@@ -26,10 +26,9 @@ except ConfigurationError as error:
 from prometheus_client.multiprocess import mark_process_dead
 
 from app.observability.logging import LineFormatter, resolve_log_format
-from app.sessions.service import open_store
-from app.store.engine import normalise_url, server_lock
-from app.web import check_settings, config_warnings
-from app.web.context import EXTENSION, AppContext
+from app.sessions import open_store
+from app.store import normalise_url, server_lock
+from app.web import EXTENSION, AppContext, check_settings, config_warnings
 
 try:
     check_settings(_settings)  # here, because gunicorn would restart a failing worker for ever

@@ -31,16 +31,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .database import Database, get_database
     from .sessions import SessionStore, open_store
+    from .settings import read_settings
+    from .survey import Answer, Begin, SessionKey
 
-__all__ = ["Database", "SessionStore", "__version__", "get_database", "open_store"]
+__all__ = [
+    "Answer",
+    "Begin",
+    "Database",
+    "SessionKey",
+    "SessionStore",
+    "__version__",
+    "get_database",
+    "open_store",
+    "read_settings",
+]
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Answer": "survey",
+    "Begin": "survey",
     "Database": "database",
+    "SessionKey": "survey",
+    "SessionStore": "sessions",
     "get_database": "database",
-    "SessionStore": "sessions.service",
-    "open_store": "sessions.service",
+    "open_store": "sessions",
+    "read_settings": "settings",
 }
 
 
