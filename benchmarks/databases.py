@@ -9,7 +9,7 @@ import psycopg
 import pymysql
 from sqlalchemy import make_url
 
-from benchmarks.raw_mysql import connect
+from benchmarks.raw_driver import connect
 
 SERVERS = {
     "postgresql": os.environ.get("BENCH_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),

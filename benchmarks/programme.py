@@ -27,7 +27,7 @@ def contests(*, quick: bool) -> list[Contest]:
     turns = {
         "sqlite": [*_stepkeep(), *_raw("sqlite"), _orm(), *_sqlite_peers()],
         "postgresql": [*_stepkeep(), *_raw("postgresql"), _pool(), _orm(), *_postgresql_peers()],
-        "mariadb": [*_stepkeep(), *_raw("mysql"), _pool(), _orm()],
+        "mariadb": [*_stepkeep(), *_raw("mariadb"), _pool(), _orm()],
     }
     weights = {"sqlite": 8.0, "postgresql": 7.0, "mariadb": 5.0}
     result = [
@@ -60,11 +60,11 @@ def _stepkeep() -> list[Entrant]:
     ]
 
 
-def _raw(driver: str) -> list[Entrant]:
+def _raw(database: str) -> list[Entrant]:
     settings = [*_turns((1,)), *_turns(CALLERS[1:], "groups")]
-    if driver == "postgresql":
+    if database == "postgresql":
         settings += _turns(CALLERS[1:], "pipelined")
-    return [Entrant(name=RAW_DRIVER, module=f"benchmarks.raw_{driver}", family=RAW, settings=settings)]
+    return [Entrant(name=RAW_DRIVER, module="benchmarks.raw_driver", family=RAW, settings=settings)]
 
 
 def _pool() -> Entrant:

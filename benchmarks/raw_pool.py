@@ -12,7 +12,7 @@ from sqlalchemy import QueuePool
 from benchmarks import crowd
 from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
-from benchmarks.raw_mysql import connect
+from benchmarks.raw_driver import connect
 from benchmarks.raw_rows import insert, record_rows, through, update, values
 from benchmarks.stepkeep import DURABILITY, store_on
 
