@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,8 +17,12 @@ import httpx
 import pytest
 from flask.cli import ScriptInfo
 
+from app.cli import register
+from app.settings import Settings
+from app.web.factory import create_app
 from tests.conftest import ROOT, SURVEYS, Server
-from tests.web.production import CLOSED_SURVEY, in_production
+from tests.databases import create_sqlite
+from tests.web.production import CLOSED_SURVEY, in_production, production
 
 SITE = "https://survey.example.org"
 COMMAND_S = 120
@@ -85,6 +90,19 @@ def close(app: flask.Flask) -> None:
     """End the background threads of the application."""
     app.extensions["stepkeep"].authenticator.credentials.revocations.close()
     app.extensions["stepkeep"].store.close()
+
+
+@contextlib.contextmanager
+def opened(folder: Path, surveys: Path, **changes: object) -> Iterator[flask.Flask]:
+    """Yield the application in production with its commands, in this process, on the database in this folder."""
+    file = folder / "sessions.db"
+    url = f"sqlite:///{file}" if file.exists() else create_sqlite(file)
+    app = create_app(production(Settings(database_url=url, surveys_dir=surveys), **changes))
+    register(app)
+    try:
+        yield app
+    finally:
+        close(app)
 
 
 def make_surveys(folder: Path) -> Path:

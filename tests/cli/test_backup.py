@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,34 +14,17 @@ from app.operations.backup.verify import Verified, verify_backup
 from app.sessions.service import SessionStore
 from app.store import audit
 from app.survey.snapshot import SessionKey
-from tests.cli.test_privacy import closed, opened
-from tests.conftest import SURVEYS
 from tests.operations.backup.conftest import contents, fill
 
 ANN = SessionKey("phq9", "user0")
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[flask.Flask]:
-    """Yield the application on a database with rows in all tables."""
-    created = opened(tmp_path, SURVEYS)
-    created.extensions["stepkeep"].webhooks.close()  # a delivery would change the database during a move
-    fill(created.extensions["stepkeep"].store)
-    yield created
-    closed(created)
-
-
-@pytest.fixture
-def store(app: flask.Flask) -> SessionStore:
-    """Return the store of the application."""
-    found: SessionStore = app.extensions["stepkeep"].store
-    return found
-
-
-@pytest.fixture
-def run(app: flask.Flask) -> FlaskCliRunner:
-    """Return a runner of its commands."""
-    return app.test_cli_runner()
+def store(app: flask.Flask, store: SessionStore) -> SessionStore:
+    """Return a store with rows in all tables."""
+    app.extensions["stepkeep"].webhooks.close()  # a delivery would change the database during a move
+    fill(store)
+    return store
 
 
 def test_backup_is_created_verified_and_restored(store: SessionStore, run: FlaskCliRunner, tmp_path: Path) -> None:

@@ -1,29 +1,10 @@
 """``flask demo``: fill and clear, with their output and refusals."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import flask
-import pytest
 from flask.testing import FlaskCliRunner
 
 from app.sessions.service import SessionStore
 from app.survey.commands import Begin
 from app.survey.snapshot import SessionKey
-from tests.cli.test_privacy import closed, opened
-from tests.conftest import SURVEYS
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[flask.Flask]:
-    made = opened(tmp_path, SURVEYS)
-    yield made
-    closed(made)
-
-
-@pytest.fixture
-def run(app: flask.Flask) -> FlaskCliRunner:
-    return app.test_cli_runner()
 
 
 def test_fill_prints_counts_and_clear_asks_for_confirmation(run: FlaskCliRunner) -> None:
@@ -36,9 +17,8 @@ def test_fill_prints_counts_and_clear_asks_for_confirmation(run: FlaskCliRunner)
     assert run.invoke(args=["demo", "clear"]).output == "0 demo sessions erased.\n"
 
 
-def test_database_with_real_participants_is_refused(app: flask.Flask, run: FlaskCliRunner) -> None:
+def test_database_with_real_participants_is_refused(store: SessionStore, run: FlaskCliRunner) -> None:
     """The exit code is 1, unless --yes is given."""
-    store: SessionStore = app.extensions["stepkeep"].store
     store.turns.submit(SessionKey("phq9", "ann"), Begin(at=store.clock()))
     refused = run.invoke(args=["demo", "fill", "--sessions", "5"])
     assert (refused.exit_code, "sessions of participants" in refused.output) == (1, True)

@@ -6,24 +6,17 @@ from collections.abc import Iterator, Sequence
 import flask
 import pytest
 
-from app.cli import register
 from app.cli.output import CommandGroup
 from app.errors import ErasureNotListed, MissingKey, StepkeepError
-from app.settings import Settings
-from app.web.factory import create_app
-from tests.cli.shell import Done, Operator, assert_fails, close, make_surveys
-from tests.web.production import production
+from tests.cli.shell import Done, Operator, assert_fails, make_surveys, opened
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[flask.Flask]:
     """Yield the application with its commands, in this process, for commands that change nothing."""
     folder = tmp_path_factory.mktemp("cli")
-    settings = Settings(database_url=f"sqlite:///{folder / 'sessions.db'}", surveys_dir=make_surveys(folder))
-    made = create_app(production(settings))
-    register(made)
-    yield made
-    close(made)
+    with opened(folder, make_surveys(folder)) as app:
+        yield app
 
 
 def test_commands_are_listed_with_descriptions(operator: Operator) -> None:

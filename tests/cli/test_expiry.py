@@ -2,10 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import flask
 import pytest
 from flask.testing import FlaskCliRunner
 
@@ -13,7 +11,7 @@ from app.operations.maintenance.expiry import ExpiryResult
 from app.operations.maintenance.purge_archive import read_archive
 from app.sessions.service import SessionStore
 from app.survey.snapshot import SessionKey
-from tests.cli.test_privacy import ANN, BEN, answer, closed, opened, surveys
+from tests.cli.test_privacy import ANN, BEN, answer, surveys
 
 __all__ = ["surveys"]
 
@@ -22,24 +20,11 @@ CAT = SessionKey("phq9", "cat")
 
 
 @pytest.fixture
-def app(tmp_path: Path, surveys: Path) -> Iterator[flask.Flask]:
-    made = opened(tmp_path, surveys)
-    store = made.extensions["stepkeep"].store
+def store(store: SessionStore) -> SessionStore:
+    """Return a store with sessions that were answered 366, 20 and 0 days ago."""
     for key, days in ((ANN, 366), (BEN, 20), (CAT, 0)):
         answer(store, key, store.clock() - days * DAY_US)
-    yield made
-    closed(made)
-
-
-@pytest.fixture
-def store(app: flask.Flask) -> SessionStore:
-    found: SessionStore = app.extensions["stepkeep"].store
-    return found
-
-
-@pytest.fixture
-def run(app: flask.Flask) -> FlaskCliRunner:
-    return app.test_cli_runner()
+    return store
 
 
 def there(store: SessionStore) -> set[SessionKey]:

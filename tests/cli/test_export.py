@@ -1,30 +1,14 @@
 """``flask export`` and ``flask codebook``."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import flask
-import pytest
 
-from app.cli import register
 from app.sessions.service import SessionStore
-from app.settings import Settings
 from app.survey.snapshot import SessionKey
-from app.web.factory import create_app
-from tests.conftest import SURVEYS
 from tests.operations.export.reading import csv_rows, save
 from tests.store.test_erasures import begin, set_aside
-from tests.web.production import production
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[flask.Flask]:
-    created = create_app(production(Settings(database_url=f"sqlite:///{tmp_path / 'test.db'}", surveys_dir=SURVEYS)))
-    register(created)
-    yield created
-    created.extensions["stepkeep"].authenticator.credentials.revocations.close()
-    created.extensions["stepkeep"].store.close()
 
 
 def test_file_is_complete_and_missing_sessions_are_counted(app: flask.Flask, tmp_path: Path) -> None:

@@ -2,21 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-import flask
 import pytest
 from flask.testing import FlaskCliRunner
 
-from app.cli import register
 from app.sessions.service import SessionStore
-from app.settings import Settings
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
-from app.web.factory import create_app
+from tests.cli.shell import opened
 from tests.conftest import SURVEYS
-from tests.web.production import production
 
 ANN = SessionKey("phq9", "ann")
 BEN = SessionKey("phq9", "ben")
@@ -30,36 +25,6 @@ def surveys(tmp_path: Path) -> Path:
     text = (SURVEYS / "phq9.yaml").read_text()
     (folder / "phq9.yaml").write_text(text.replace("language: en", "language: en\nretention: 365d", 1))
     return folder
-
-
-def opened(tmp_path: Path, surveys: Path) -> flask.Flask:
-    settings = Settings(database_url=f"sqlite:///{tmp_path / 'sessions.db'}", surveys_dir=surveys)
-    made = create_app(production(settings))
-    register(made)
-    return made
-
-
-def closed(app: flask.Flask) -> None:
-    app.extensions["stepkeep"].authenticator.credentials.revocations.close()
-    app.extensions["stepkeep"].store.close()
-
-
-@pytest.fixture
-def app(tmp_path: Path, surveys: Path) -> Iterator[flask.Flask]:
-    made = opened(tmp_path, surveys)
-    yield made
-    closed(made)
-
-
-@pytest.fixture
-def store(app: flask.Flask) -> SessionStore:
-    found: SessionStore = app.extensions["stepkeep"].store
-    return found
-
-
-@pytest.fixture
-def run(app: flask.Flask) -> FlaskCliRunner:
-    return app.test_cli_runner()
 
 
 def answer(store: SessionStore, key: SessionKey, at: int | None = None) -> None:
@@ -109,28 +74,22 @@ def test_forget_asks_for_confirmation_and_erases_one_participant(store: SessionS
 
 def test_exported_erasures_are_replayed_on_a_restored_backup(tmp_path: Path, surveys: Path) -> None:
     """Erasures exported from the live database are applied to an older copy."""
-    app = opened(tmp_path, surveys)
-    store = app.extensions["stepkeep"].store
-    answer(store, ANN)
-    answer(store, BEN)
-    closed(app)
+    with opened(tmp_path, surveys) as app:
+        for key in (ANN, BEN):
+            answer(app.extensions["stepkeep"].store, key)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shutil.copy(tmp_path / "sessions.db", elsewhere / "sessions.db")
-
-    app = opened(tmp_path, surveys)
-    app.extensions["stepkeep"].store.erasure.forget("ann", actor="operator")
-    lines = app.test_cli_runner().invoke(args=["erasures", "export"]).output
-    closed(app)
+    with opened(tmp_path, surveys) as app:
+        app.extensions["stepkeep"].store.erasure.forget("ann", actor="operator")
+        lines = app.test_cli_runner().invoke(args=["erasures", "export"]).output
     assert len(lines.splitlines()) == 1
     assert "ann" not in lines
     (elsewhere / "list.jsonl").write_text(lines)
-
-    app = opened(elsewhere, surveys)
-    restored = app.extensions["stepkeep"].store
-    assert restored.queries.load(ANN) is not None
-    done = app.test_cli_runner().invoke(args=["erasures", "apply", str(elsewhere / "list.jsonl")])
-    assert (done.exit_code, done.output) == (0, "1 session erased again.\n")
-    assert restored.queries.load(ANN) is None
-    assert restored.queries.load(BEN) is not None
-    closed(app)
+    with opened(elsewhere, surveys) as app:
+        restored = app.extensions["stepkeep"].store
+        assert restored.queries.load(ANN) is not None
+        done = app.test_cli_runner().invoke(args=["erasures", "apply", str(elsewhere / "list.jsonl")])
+        assert (done.exit_code, done.output) == (0, "1 session erased again.\n")
+        assert restored.queries.load(ANN) is None
+        assert restored.queries.load(BEN) is not None

@@ -3,52 +3,28 @@
 import csv
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import flask
 import pytest
 from flask.testing import FlaskCliRunner
 
-from app.cli import register
 from app.sessions.service import SessionStore
-from app.settings import Settings
 from app.survey.commands import Answer, Back, Begin, Save
 from app.survey.snapshot import SessionKey
-from app.web.factory import create_app
 from app.web.rest.analytics import Analytics
-from tests.conftest import SURVEYS
-from tests.web.production import production
 
 ANN, BEN = SessionKey("intake", "ann-of-ward-7"), SessionKey("intake", "ben")
 WORDS = "my knee hurts & it is a secret"
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[flask.Flask]:
-    created = create_app(
-        production(Settings(database_url=f"sqlite:///{tmp_path / 'sessions.db'}", surveys_dir=SURVEYS))
-    )
-    register(created)
-    yield created
-    created.extensions["stepkeep"].authenticator.credentials.revocations.close()
-    created.extensions["stepkeep"].store.close()
-
-
-@pytest.fixture
-def run(app: flask.Flask) -> FlaskCliRunner:
-    store: SessionStore = app.extensions["stepkeep"].store
+def store(store: SessionStore) -> SessionStore:
+    """Return a store with a session of five answers, and a shorter one in audio mode."""
     at = store.clock()
-    answers: list[tuple[str, Any]] = [
-        ("S1", None),
-        ("S2", "1980-02-29"),
-        ("S3", "A new problem"),
-        ("S4", WORDS),
-        ("S5", 7),
-    ]
-    turns = [Answer(at=at + n * 1_000_000, step=step, value=value) for n, (step, value) in enumerate(answers)]
+    answers = {"S1": None, "S2": "1980-02-29", "S3": "A new problem", "S4": WORDS, "S5": 7}
+    turns = [Answer(at=at + n * 1_000_000, step=step, value=value) for n, (step, value) in enumerate(answers.items())]
     results = store.turns.submit_many(
         [(ANN, Begin(at=at)), *((ANN, turn) for turn in turns), (ANN, Back(at=at + 9_000_000))]
     )
@@ -56,7 +32,7 @@ def run(app: flask.Flask) -> FlaskCliRunner:
         [(BEN, Begin(at=at, is_audio_mode=True)), (BEN, Answer(at=at, step="S1", value=None))]
     )
     assert not [result for result in results if isinstance(result, Exception)]
-    return app.test_cli_runner()
+    return store
 
 
 class Page(HTMLParser):

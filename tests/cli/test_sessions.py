@@ -1,11 +1,8 @@
 """``flask sessions``: list, show, history, verify and rebuild, for people and for programs."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import flask
 import pytest
 from flask.testing import FlaskCliRunner
 
@@ -16,35 +13,20 @@ from app.sessions.service import SessionStore
 from app.store import audit, history
 from app.survey.commands import Answer, Begin, Draft
 from app.survey.snapshot import SessionKey
-from tests.cli.test_privacy import closed, opened
-from tests.conftest import SURVEYS
 from tests.operations.simulated_sessions import change_row, delete_event
 
 ANN, BEN, INTAKE = SessionKey("phq9", "ann"), SessionKey("phq9", "ben"), SessionKey("intake", "ann")
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[flask.Flask]:
-    made = opened(tmp_path, SURVEYS)
-    yield made
-    closed(made)
-
-
-@pytest.fixture
-def store(app: flask.Flask) -> SessionStore:
+def store(store: SessionStore) -> SessionStore:
     """Return a store where Ann is in both surveys, Ben in one, and Ann has a draft with a control character."""
-    found: SessionStore = app.extensions["stepkeep"].store
-    at = found.clock()
+    at = store.clock()
     turns: list[Any] = [(key, Begin(at=at)) for key in (ANN, BEN, INTAKE)]
     turns += [(ANN, Answer(at=at + 1, step="Q1", value=2)), (INTAKE, Answer(at=at + 1, step="S1", value=None))]
     turns += [(INTAKE, Draft(at=at + 2, step="S2", value="\x1b[31mred"))]
-    assert not [one for one in found.turns.submit_many(turns) if isinstance(one, Exception)]
-    return found
-
-
-@pytest.fixture
-def run(app: flask.Flask, store: SessionStore) -> FlaskCliRunner:
-    return app.test_cli_runner()
+    assert not [result for result in store.turns.submit_many(turns) if isinstance(result, Exception)]
+    return store
 
 
 def does(run: FlaskCliRunner, *arguments: str, code: int = 0) -> str:

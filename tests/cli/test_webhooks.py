@@ -10,42 +10,24 @@ from click.testing import Result
 from flask.testing import FlaskCliRunner
 from standardwebhooks import Webhook as Verifier
 
-from app.cli import register
 from app.operations.webhooks import worker
 from app.sessions.service import SessionStore
-from app.settings import Settings
 from app.survey.commands import Begin
 from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
-from tests.conftest import SURVEYS
-from tests.operations.webhooks.receiver import Receiver, answers, receiving
+from tests.cli.shell import opened
+from tests.operations.webhooks.conftest import receiver
+from tests.operations.webhooks.receiver import Receiver, answers
 from tests.waiting import wait_for
 
+__all__ = ["receiver"]
+
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[flask.Flask]:
+def app(tmp_path: Path, surveys: Path) -> Iterator[flask.Flask]:
     """Yield the application in development, with a running dispatcher."""
-    settings = Settings(
-        database_url=f"sqlite:///{tmp_path / 'sessions.db'}", surveys_dir=SURVEYS, environment="development"
-    )
-    made = create_app(settings)
-    register(made)
-    yield made
-    made.extensions["stepkeep"].authenticator.credentials.revocations.close()
-    made.extensions["stepkeep"].store.close()
-
-
-@pytest.fixture
-def store(app: flask.Flask) -> SessionStore:
-    found: SessionStore = app.extensions["stepkeep"].store
-    return found
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """Yield a receiver on the loopback interface."""
-    with receiving() as one:
-        yield one
+    with opened(tmp_path, surveys, environment="development") as app:
+        yield app
 
 
 class Operator:
