@@ -17,7 +17,7 @@ from pathlib import Path
 
 from app.operations.backup.create import create_backup
 from app.operations.backup.migrate import move_database
-from app.operations.backup.restore import RestoreOptions, restore_backup
+from app.operations.backup.restore import restore_backup
 from app.operations.backup.verify import verify_backup
 from app.store.encryption import PLAIN
 from app.survey.snapshot import SessionKey
@@ -41,7 +41,7 @@ of which the program itself takes about 90 MiB; the database servers are not inc
 """
 
 FOOT = """
-A restore processes the rows three times: it validates them, inserts them, and reads them back to replay each history. A
+A restore processes the rows three times: it validates them, inserts them, and reads them back to compare them. A
 move copies them, then reads both databases to compare them.
 """
 
@@ -94,18 +94,18 @@ def main(rows: int) -> None:
         databases.fresh("mariadb", "third", Path(name)) as third,
         databases.fresh("sqlite", "fourth", Path(name)) as fourth,
     ):
-        file, options = Path(name) / "portable", RestoreOptions(replace=True)
+        file, restore = Path(name) / "portable", partial(restore_backup, replace=True)
         add_line("(filling SQLite)", lambda: fill(first, rows))
         for url in (second, third, fourth):
             store_on(url).close()
         add_line("create, SQLite", lambda: in_store(first, create_backup, file))
         add_line("verify", lambda: verify_backup(file, PLAIN))
-        add_line("restore --replace, SQLite", lambda: in_store(first, restore_backup, file, options))
+        add_line("restore --replace, SQLite", lambda: in_store(first, restore, file))
         add_line("move, SQLite to PostgreSQL", lambda: move_database(first, second))
         add_line("move, PostgreSQL to MariaDB", lambda: move_database(second, third))
         add_line("move, MariaDB to SQLite", lambda: move_database(third, fourth))
         for kind, url in (("PostgreSQL", second), ("MariaDB", third)):
-            add_line(f"restore --replace, {kind}", partial(in_store, url, restore_backup, file, options))
+            add_line(f"restore --replace, {kind}", partial(in_store, url, restore, file))
         add_line("create, MariaDB", lambda: in_store(third, create_backup, Path(name) / "mariadb"))
     REPORT.write_text("".join(lines) + FOOT)
 

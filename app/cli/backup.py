@@ -8,7 +8,6 @@ import click
 
 from ..operations.backup import (
     ReplayCounts,
-    RestoreOptions,
     Verified,
     create_backup,
     move_database,
@@ -88,9 +87,8 @@ def restore(file: Path, *, replace: bool, accept_differing: bool, as_json: bool)
       DATABASE_URL=postgresql://user@host/new flask backup restore backups/2026-11-27.stepkeep
       flask backup restore backups/2026-11-27.stepkeep --replace
     """
-    options = RestoreOptions(replace=replace, accepts_differing=accept_differing)
     with progress("Restoring") as show:
-        result = restore_backup(store(), file, options, progress=show)
+        result = restore_backup(store(), file, replace=replace, accepts_differing=accept_differing, progress=show)
     if as_json:
         facts = {**_verified_to_dict(result.verified), "erased_again": result.erased_again, "left": result.left}
         print_json(facts)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, select
 
 from ..errors import MissingKey
 from ..survey import SessionKey, SessionState, Started, apply, from_record
 from .encryption import Cipher
-from .keyset import after_key, of_session, untyped_times, up_to_key
+from .keyset import after, after_key, of_session, untyped_times, up_to_key
 from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, StoredSession, parse_record, parse_state
 from .tables import session_history, sessions
 
@@ -117,22 +117,15 @@ def _replays(
 def _events(connection: Connection, where: list[ColumnElement[bool]]) -> Iterator[Row]:
     # Page by page: a server-side cursor needs a transaction, which PostgreSQL's readers do not have.
     column = session_history.c
-    query = select(column.user_id, column.survey_id, *untyped_times(RECORD_COLUMNS))
-    query = query.order_by(column.user_id, column.survey_id, column.version).limit(EVENTS_A_PAGE)
-    later: list[ColumnElement[bool]] = []
+    columns = (column.user_id, column.survey_id, column.version)
+    query = select(*columns[:2], *untyped_times(RECORD_COLUMNS)).where(*where).order_by(*columns).limit(EVENTS_A_PAGE)
+    last: Row = ()
     while True:
-        rows = [tuple(row) for row in connection.execute(query.where(*where, *later))]
+        rows = [tuple(row) for row in connection.execute(query.where(after(columns, last)))]
         yield from rows
         if len(rows) < EVENTS_A_PAGE:
             return
-        later = _later(SessionKey(rows[-1][1], rows[-1][0]), rows[-1][2])
-
-
-def _later(key: SessionKey, version: int) -> list[ColumnElement[bool]]:
-    column = session_history.c
-    in_session = and_(column.survey_id == key.survey_id, column.version > version)
-    in_user = and_(column.user_id == key.user_id, or_(column.survey_id > key.survey_id, in_session))
-    return [column.user_id >= key.user_id, or_(column.user_id > key.user_id, in_user)]
+        last = rows[-1][:3]
 
 
 def _conditions(

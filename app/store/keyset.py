@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, FromClause, String, and_, or_, type_coerce
+from sqlalchemy import ColumnElement, Connection, FromClause, String, and_, or_, true, type_coerce
 
 from ..survey import SessionKey
 from .encryption import SET_ASIDE
@@ -47,19 +47,35 @@ def _flipped(read: Callable[[Connection, Position], T], cursor: Position, connec
     return read(connection, cursor)
 
 
+def after(columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition of rows beyond these values, which may be fewer than the columns or none.
+
+    The bound of the first column is implied, but is the range that MariaDB reads from the index.
+    """
+    if not values:
+        return true()
+    column, value = columns[0], values[0]
+    beyond: ColumnElement[bool] = column > value
+    return and_(column >= value, or_(beyond, after(columns[1:], values[1:]))) if values[1:] else beyond
+
+
+def up_to(columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition of the other rows; of all if there are no values."""
+    if not values:
+        return true()
+    column, value = columns[0], values[0]
+    within: ColumnElement[bool] = column <= value
+    return and_(within, or_(column < value, up_to(columns[1:], values[1:]))) if values[1:] else within
+
+
 def after_key(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
     """Return the condition of later sessions' rows."""
-    # Implied, but the range that MariaDB reads from the index.
-    column = table.c
-    in_user = and_(column.user_id == key.user_id, column.survey_id > key.survey_id)
-    return and_(column.user_id >= key.user_id, or_(column.user_id > key.user_id, in_user))
+    return after((table.c.user_id, table.c.survey_id), (key.user_id, key.survey_id))
 
 
 def up_to_key(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
     """Return the condition of rows up to this session."""
-    column = table.c
-    in_user = and_(column.user_id == key.user_id, column.survey_id <= key.survey_id)
-    return and_(column.user_id <= key.user_id, or_(column.user_id < key.user_id, in_user))
+    return up_to((table.c.user_id, table.c.survey_id), (key.user_id, key.survey_id))
 
 
 def of_session(table: FromClause, key: SessionKey) -> ColumnElement[bool]:

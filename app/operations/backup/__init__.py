@@ -6,14 +6,13 @@ Encrypted answers stay encrypted in a backup; anyone who has the file can read t
 from .create import Created, create_backup
 from .migrate import MoveResult, move_database
 from .replay_check import ReplayCounts
-from .restore import RestoreOptions, RestoreResult, restore_backup
+from .restore import RestoreResult, restore_backup
 from .verify import Verified, require_matching_history, verify_backup
 
 __all__ = [
     "Created",
     "MoveResult",
     "ReplayCounts",
-    "RestoreOptions",
     "RestoreResult",
     "Verified",
     "create_backup",

@@ -1,248 +1,177 @@
-"""Bulk reads and writes of whole tables, in constant memory.
+"""Bulk reads and writes of whole tables, in constant memory."""
 
-SQL text contains only names from our tables; values are parameters.
-"""
-
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
-import pymysql
-from alembic.migration import MigrationContext
-from pymysql.cursors import SSCursor
-from sqlalchemy import Connection, Integer, Table, func, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    String,
+    Table,
+    cast,
+    delete,
+    func,
+    select,
+    type_coerce,
+)
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from ...errors import DatabaseRefused, DatabaseUnavailable, StepkeepError
-from ...store import tables
-from ...store.drivers import sqlite
-from .replay_check import RowPass, SessionRows, pair_with_history
-from .row_format import KEYS, TABLES, Row, chunks, column_names, is_time, portable_time
+from ...errors import DatabaseRefused, DatabaseUnavailable
+from ...store import error_summary, is_data_error, keyset, tables
+from .row_format import (
+    TABLES,
+    ChecksummedRows,
+    Digest,
+    Row,
+    chunks,
+    column_names,
+    is_time,
+    key_columns,
+    portable_time,
+)
 
-Key = Sequence[Any]
-"""A prefix of the key's values."""
-
-SESSIONS_A_PAGE = 250
+BUFFERED_ROWS = 100
+"""A row can have several MiB."""
 
 
-class BulkDatabase(ABC):
-    """A database in one transaction, which the caller ends."""
+class BulkDatabase:
+    """A database in one transaction, which the caller ends; SQLite, unless a subclass says otherwise.
 
-    kind: str
+    Its methods raise DatabaseUnavailable and DatabaseRefused, as ``translate_errors``.
+    """
+
+    _placeholder = "?"
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._raw: Any = connection.connection.driver_connection
-        self._quote = connection.dialect.identifier_preparer.quote
-
-    def revision(self) -> str | None:
-        return MigrationContext.configure(self.connection).get_current_revision()
 
     def count(self, table: Table) -> int:
-        return cast("int", self.connection.execute(select(func.count()).select_from(table)).scalar())
+        return self.connection.execute(select(func.count()).select_from(table)).scalar_one()
 
     def count_all(self) -> int:
         return sum(map(self.count, TABLES))
 
     def occupied(self) -> list[str]:
         """Return the tables with rows, except those that a starting server fills."""
-        return [table.name for table in TABLES if table not in _FILLED_AT_START and self._has_rows(table)]
+        return [table.name for table in TABLES if table not in _FILLED_AT_START and self.last_key(table)]
 
-    def last_key(self, table: Table) -> Row | None:
-        names = ", ".join(f"{self._quote(name)} DESC" for name in KEYS[table.name])
-        keys = [table.c[name] for name in KEYS[table.name]]
-        row = self.connection.execute(select(*keys).order_by(text(names)).limit(1)).first()
-        return None if row is None else tuple(row)
+    def last_key(self, table: Table) -> Row:
+        """Return the greatest key; empty without rows."""
+        key = key_columns(table)
+        return tuple(self.connection.execute(select(*key).order_by(*(c.desc() for c in key)).limit(1)).first() or ())
 
-    def rows(self, table: Table, after: Key = (), up_to: Key = (), limit: int | None = None) -> Iterator[Row]:
-        """Yield a table's rows in key order; only one such iteration may be open.
-
-        Args:
-            after, up_to: exclusive lower, inclusive upper bound; may be prefixes of the key.
-
-        Raises:
-            DatabaseUnavailable, DatabaseRefused: as ``translate_errors``.
-        """
-        above, above_values = self._above(table, after)
-        below, below_values = self._below(table, up_to)
-        where = " AND ".join(filter(None, (above, below)))
-        statement = (
-            f"SELECT {', '.join(self._read(column) for column in table.c)} FROM {self._from(table)}"  # noqa: S608
-            f"{f' WHERE {where}' if where else ''} ORDER BY {self._join(KEYS[table.name])}"
-            f"{f' LIMIT {limit}' if limit else ''}"
-        )
+    def rows(self, table: Table, after: Row = ()) -> Iterator[Row]:
+        """Yield a table's rows in key order, beyond a key; only one such iteration may be open."""
+        key, times = key_columns(table), [place for place, column in enumerate(table.c) if is_time(column)]
+        columns = (self._time_text(column) if is_time(column) else column for column in table.c)
+        query = select(*columns).where(keyset.after(key, after)).order_by(*key)
         with translate_errors(table):
-            yield from self._select(table, statement, (*above_values, *below_values))
+            for values in self._select(table, query):
+                row = list(values)
+                for place in times:
+                    row[place] = portable_time(row[place])
+                yield tuple(row)
 
-    def session_rows(self, pass_sessions: RowPass, pass_history: RowPass) -> SessionRows:
-        """Yield sessions with their history; memory holds one page of sessions."""
-        last: Key = ()
-        while page := list(pass_sessions(self.rows(tables.sessions, last, limit=SESSIONS_A_PAGE))):
-            previous, last = last, page[-1][:2]
-            yield from pair_with_history(page, pass_history(self.rows(tables.session_history, previous, last)))
-        yield from pair_with_history((), pass_history(self.rows(tables.session_history, last)))
+    def checksum(self, table: Table, on_row: Callable[[], None]) -> Digest:
+        """Return the digest of the table's rows."""
+        rows = ChecksummedRows(table, on_row)
+        rows.consume(self.rows(table))
+        return rows.digest
 
     def insert(self, table: Table, rows: Iterable[Row]) -> None:
-        """Insert rows.
-
-        Raises:
-            DatabaseUnavailable, DatabaseRefused: as ``translate_errors``.
-        """
         with translate_errors(table):
             self._insert(table, rows)
 
     def clear(self, table: Table) -> None:
-        with translate_errors(table):
-            self.connection.exec_driver_sql(f"DELETE FROM {self._quote(table.name)}")  # noqa: S608 - our name
+        self.connection.execute(delete(table))
 
-    def lock(self) -> None:  # noqa: B027 - SQLite's transaction is a lock, MariaDB's delete takes one
-        """Block other writers until the transaction ends, if possible."""
+    def lock(self) -> None:
+        """Block other writers until the transaction ends; here it is a lock, or its deletions take one."""
 
-    def reset_sequences(self) -> None:  # noqa: B027 - only PostgreSQL needs it
-        """Continue automatic ids after the inserted ones."""
+    def reset_sequences(self) -> None:
+        """Continue automatic ids after the inserted ones, unless the database does."""
 
-    @abstractmethod
-    def _select(self, table: Table, statement: str, values: Sequence[Any]) -> Iterator[Row]: ...
+    def _time_text(self, column: Column[Any]) -> ColumnElement[str]:
+        return type_coerce(column, String)  # as stored, even if edited by hand
 
-    @abstractmethod
-    def _insert(self, table: Table, rows: Iterable[Row]) -> None: ...
+    def _select(self, _table: Table, query: Select[Any]) -> Iterator[Sequence[Any]]:
+        options = {"stream_results": True, "max_row_buffer": BUFFERED_ROWS}
+        with self.connection.execute(query, execution_options=options) as result:
+            yield from result
+
+    def _insert(self, table: Table, rows: Iterable[Row]) -> None:
+        placeholders = ", ".join([self._placeholder] * len(table.c))
+        statement = f"INSERT INTO {_into(table)} VALUES ({placeholders})"  # noqa: S608 - our names
+        for chunk in chunks(rows):
+            self.connection.exec_driver_sql(statement, chunk)
+
+
+class Mysql(BulkDatabase):
+    """MariaDB and MySQL."""
 
     _placeholder = "%s"
 
-    def _read(self, column: Any) -> str:  # noqa: ANN401 - a column
-        return self._quote(column.name)
+    def _time_text(self, column: Column[Any]) -> ColumnElement[str]:
+        return cast(column, String)
 
-    def _from(self, table: Table) -> str:
-        return self._quote(table.name)
-
-    def _join(self, names: Iterable[str]) -> str:
-        return ", ".join(map(self._quote, names))
-
-    def _into(self, table: Table) -> str:
-        return f"{self._quote(table.name)} ({self._join(column_names(table))})"
-
-    def _has_rows(self, table: Table) -> bool:
-        return self.connection.execute(select(*table.primary_key).limit(1)).first() is not None
-
-    def _above(self, table: Table, key: Key) -> tuple[str, list[Any]]:
-        """Return a condition that every database answers from the key's index."""
-        return self._bound(KEYS[table.name][: len(key)], key, ">", is_strict=True)
-
-    def _below(self, table: Table, key: Key) -> tuple[str, list[Any]]:
-        return self._bound(KEYS[table.name][: len(key)], key, "<", is_strict=False)
-
-    def _bound(self, names: Sequence[str], key: Key, sign: str, *, is_strict: bool) -> tuple[str, list[Any]]:
-        if not key:
-            return "", []
-        name, mark = self._quote(names[0]), self._placeholder
-        if len(key) == 1:
-            return f"{name} {sign}{'' if is_strict else '='} {mark}", [key[0]]
-        inner, values = self._bound(names[1:], key[1:], sign, is_strict=is_strict)
-        return f"{name} {sign}= {mark} AND ({name} {sign} {mark} OR ({inner}))", [key[0], key[0], *values]
-
-
-class Sqlite(BulkDatabase):
-    """SQLite: a cursor."""
-
-    kind = "sqlite"
-    _placeholder = "?"
-
-    def _select(self, table: Table, statement: str, values: Sequence[Any]) -> Iterator[Row]:
-        times = [place for place, column in enumerate(table.c) if is_time(column)]
-        for raw in self._raw.execute(statement, values):
-            row = list(raw)
-            for place in times:
-                row[place] = portable_time(row[place])
-            yield tuple(row)
-
-    def _insert(self, table: Table, rows: Iterable[Row]) -> None:
-        placeholders = ", ".join("?" * len(table.c))
-        self._raw.executemany(f"INSERT INTO {self._into(table)} VALUES ({placeholders})", rows)  # noqa: S608 - our names
+    def _select(self, table: Table, query: Select[Any]) -> Iterator[Sequence[Any]]:
+        if table is tables.session_history:  # otherwise the server first sorts the whole table
+            query = query.with_hint(table, "FORCE INDEX (uq_session_history_version)")
+        return super()._select(table, query)
 
 
 class Postgresql(BulkDatabase):
     """PostgreSQL: COPY in both directions."""
 
-    kind = "postgresql"
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._raw: Any = connection.connection.driver_connection
 
-    def _read(self, column: Any) -> str:  # noqa: ANN401 - a column
-        name = self._quote(column.name)
-        return f"to_char({name}, 'YYYY-MM-DD HH24:MI:SS.US')" if is_time(column) else name
+    def lock(self) -> None:
+        self.connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'")
+        names = ", ".join(table.name for table in TABLES)
+        self.connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
 
-    def _select(self, table: Table, statement: str, values: Sequence[Any]) -> Iterator[Row]:
-        kinds = ["int8" if isinstance(column.type, Integer) else "text" for column in table.c]
-        query = f"COPY ({statement}) TO STDOUT"
-        with self._raw.cursor() as cursor, cursor.copy(query, values or None) as copy:
-            copy.set_types(kinds)
+    def clear(self, table: Table) -> None:
+        self.connection.exec_driver_sql(f"TRUNCATE {table.name} CASCADE")
+
+    def reset_sequences(self) -> None:
+        for column in (table.autoincrement_column for table in TABLES):
+            if column is None:
+                continue
+            newest = select(func.max(column)).scalar_subquery()
+            sequence = func.pg_get_serial_sequence(column.table.name, column.name)
+            self.connection.execute(select(func.setval(sequence, func.coalesce(newest, 1), newest.is_not(None))))
+
+    def _select(self, table: Table, query: Select[Any]) -> Iterator[Sequence[Any]]:
+        compiled = query.compile(dialect=self.connection.dialect, compile_kwargs={"render_postcompile": True})
+        with self._raw.cursor() as cursor, cursor.copy(f"COPY ({compiled}) TO STDOUT", compiled.params or None) as copy:
+            copy.set_types(["int8" if isinstance(column.type, Integer) else "text" for column in table.c])
             yield from copy.rows()
 
     def _insert(self, table: Table, rows: Iterable[Row]) -> None:
-        with self._raw.cursor() as cursor, cursor.copy(f"COPY {self._into(table)} FROM STDIN") as copy:
+        with self._raw.cursor() as cursor, cursor.copy(f"COPY {_into(table)} FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
 
-    def lock(self) -> None:
-        with translate_errors(None):
-            self.connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'")
-            self.connection.exec_driver_sql(f"LOCK TABLE {self._join(t.name for t in TABLES)} IN ACCESS EXCLUSIVE MODE")
 
-    def clear(self, table: Table) -> None:
-        names = {table.name, *(t.name for t in TABLES if any(k.column.table is table for k in t.foreign_keys))}
-        with translate_errors(table):
-            self.connection.exec_driver_sql(f"TRUNCATE {self._join(sorted(names))}")
-
-    def reset_sequences(self) -> None:
-        for table in TABLES:
-            column = table.autoincrement_column
-            if column is None or not isinstance(column.type, Integer):
-                continue
-            newest = f"SELECT max({self._quote(column.name)}) FROM {self._quote(table.name)}"  # noqa: S608 - our names
-            self.connection.exec_driver_sql(
-                f"SELECT setval(pg_get_serial_sequence('{table.name}', '{column.name}'), "
-                f"coalesce(({newest}), 1), ({newest}) IS NOT NULL)"
-            )
-
-
-class Mysql(BulkDatabase):
-    """MariaDB and MySQL: unbuffered cursor, inserts of about a megabyte."""
-
-    kind = "mysql"
-
-    def _read(self, column: Any) -> str:  # noqa: ANN401 - a column
-        name = self._quote(column.name)
-        return f"CAST({name} AS CHAR)" if is_time(column) else name
-
-    def _from(self, table: Table) -> str:
-        name = self._quote(table.name)
-        # Otherwise the server first sorts the whole table.
-        return f"{name} FORCE INDEX (uq_session_history_version)" if table is tables.session_history else name
-
-    def _select(self, table: Table, statement: str, values: Sequence[Any]) -> Iterator[Row]:  # noqa: ARG002 - the base class's signature
-        with closing(SSCursor(self._raw)) as cursor:
-            cursor.execute(statement, values)
-            yield from cursor
-
-    def _insert(self, table: Table, rows: Iterable[Row]) -> None:
-        placeholders = ", ".join(["%s"] * len(table.c))
-        statement = f"INSERT INTO {self._into(table)} VALUES ({placeholders})"  # noqa: S608 - our names
-        with self._raw.cursor() as cursor:
-            for chunk in chunks(rows):
-                cursor.executemany(statement, chunk)
+def _into(table: Table) -> str:
+    return f"{table.name} ({', '.join(column_names(table))})"
 
 
 _FILLED_AT_START = {tables.survey_revisions, tables.erasures}
 
 LOCK_WAIT_S = 30
 
-_DRIVER_ERRORS = (SQLAlchemyError, psycopg.Error, pymysql.err.Error, sqlite.driver().Error, UnicodeEncodeError)
-_DATA_ERRORS = frozenset({"DataError", "IntegrityError", "UnicodeEncodeError", "OverflowError"})
-
 
 @contextmanager
-def translate_errors(table: Table | None) -> Iterator[None]:
-    """Translate driver errors; messages name the table, never a value.
+def translate_errors(table: Table | None = None) -> Iterator[None]:
+    """Translate database errors; messages name the table, never a value.
 
     Raises:
         DatabaseRefused: the data caused it.
@@ -250,16 +179,8 @@ def translate_errors(table: Table | None) -> Iterator[None]:
     """
     try:
         yield
-    except StepkeepError:
-        raise
-    except _DRIVER_ERRORS as error:
-        original = getattr(error, "orig", None) or error
-        names = {kind.__name__ for kind in type(original).__mro__}
-        where = f" with {table.name}" if table is not None else ""
-        code = next(filter(None, (getattr(original, "sqlstate", None), *_numbers(original))), "")
-        problem = f"{type(original).__name__}{f' {code}' if code else ''}{where}"
-        raise (DatabaseRefused if not names.isdisjoint(_DATA_ERRORS) else DatabaseUnavailable)(problem) from error
-
-
-def _numbers(error: object) -> Iterator[int]:
-    return (argument for argument in getattr(error, "args", ()) if isinstance(argument, int))
+    except (SQLAlchemyError, psycopg.Error) as error:  # psycopg's: of COPY
+        wrapped = DBAPIError(None, None, error) if isinstance(error, psycopg.Error) else error
+        kind = DatabaseRefused if is_data_error(wrapped) else DatabaseUnavailable
+        where = "" if table is None else f" with {table.name}"
+        raise kind(f"{error_summary(wrapped)}{where}") from error

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from alembic.migration import MigrationContext
+
 from ...core.files import create_file
 from ...core.timestamps import format_timestamp
-from ...errors import BackupBroken, InvalidInput
+from ...errors import BackupBroken, InvalidInput, SchemaMismatch
 from ...sessions import SessionStore
 from ...store import head_revision, normalise_url
 from .bulk import BulkDatabase
-from .databases import require_revision, snapshot
+from .databases import snapshot
 from .row_format import TABLES, Progress, RowCounter, no_progress
 from .zip_archive import ArchiveWriter, Manifest
 
@@ -50,8 +52,9 @@ def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_pr
 
 
 def _write(path: Path, database: BulkDatabase, created_at: str, facts: dict[str, str], progress: Progress) -> Manifest:
-    revision = database.revision()
-    require_revision(revision, head_revision())
+    revision = MigrationContext.configure(database.connection).get_current_revision()
+    if revision != head_revision():
+        raise SchemaMismatch(revision, head_revision())
     counter = RowCounter(progress, database.count_all())
     with path.open("r+b") as file, ArchiveWriter(file) as archive:
         for table in TABLES:

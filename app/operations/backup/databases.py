@@ -3,12 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine
 
-from ...errors import SchemaMismatch
 from ...store import check_schema, connect_or_explain, migration_engine
 from ...store.drivers import mysql, postgresql, sqlite
-from .bulk import BulkDatabase, Mysql, Postgresql, Sqlite, translate_errors
+from .bulk import BulkDatabase, Mysql, Postgresql, translate_errors
+
+_CLASSES = {"sqlite": BulkDatabase, "postgresql": Postgresql, "mysql": Mysql, "mariadb": Mysql}
+
+_BEGIN_SNAPSHOT = {
+    "sqlite": ("BEGIN", "SELECT 1 FROM sqlite_master"),  # the snapshot begins with the first read
+    "postgresql": ("SET TRANSACTION READ ONLY", "SELECT 1"),
+}
+_BEGIN_MYSQL_SNAPSHOT = ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",)
 
 
 @contextmanager
@@ -18,11 +25,17 @@ def snapshot(url: URL) -> Iterator[BulkDatabase]:
     Raises:
         ConfigurationError: it can't be opened.
     """
-    engine = _snapshot_engine(url)
+    kind = url.get_backend_name()
+    if kind == "sqlite":
+        engine = sqlite.reader_engine(url, 1, 0)
+    else:
+        server = postgresql if kind == "postgresql" else mysql
+        engine = server.engine(url, lock_timeout_s=0, isolation_level="REPEATABLE READ")
     try:
         connect_or_explain(engine)
-        with engine.connect() as connection, translate_errors(None):
-            _begin(connection, url)
+        with engine.connect() as connection, translate_errors():
+            for statement in _BEGIN_SNAPSHOT.get(kind, _BEGIN_MYSQL_SNAPSHOT):
+                connection.exec_driver_sql(statement).close()
             try:
                 yield _opened(connection)
             finally:
@@ -34,7 +47,7 @@ def snapshot(url: URL) -> Iterator[BulkDatabase]:
 @contextmanager
 def transaction(engine: Engine) -> Iterator[BulkDatabase]:
     """Open a transaction, committed unless the block raises."""
-    with translate_errors(None), engine.begin() as connection:
+    with translate_errors(), engine.begin() as connection:
         yield _opened(connection)
 
 
@@ -54,40 +67,5 @@ def write_engine(url: URL) -> Iterator[Engine]:
         engine.dispose()
 
 
-def require_revision(revision: str | None, needed: str) -> None:
-    """Raise SchemaMismatch unless the revisions are equal."""
-    if revision != needed:
-        raise SchemaMismatch(revision, needed)
-
-
-def _snapshot_engine(url: URL) -> Engine:
-    match url.get_backend_name():
-        case "sqlite":
-            return sqlite.reader_engine(url, 1, 0)
-        case "postgresql":
-            engine = postgresql.engine(url, lock_timeout_s=0, isolation_level="REPEATABLE READ")
-            event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("SET TRANSACTION READ ONLY"))
-            return engine
-        case _:
-            return mysql.engine(url, lock_timeout_s=0, isolation_level="REPEATABLE READ")
-
-
-def _begin(connection: Connection, url: URL) -> None:
-    match url.get_backend_name():
-        case "sqlite":
-            connection.exec_driver_sql("BEGIN")
-            connection.exec_driver_sql("SELECT 1 FROM sqlite_master").all()  # the snapshot begins with the first read
-        case "postgresql":
-            connection.exec_driver_sql("SELECT 1")
-        case _:
-            connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-
-
 def _opened(connection: Connection) -> BulkDatabase:
-    match connection.dialect.name:
-        case "sqlite":
-            return Sqlite(connection)
-        case "postgresql":
-            return Postgresql(connection)
-        case _:
-            return Mysql(connection)
+    return _CLASSES[connection.dialect.name](connection)

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-from sqlalchemy import URL, Engine, Table
+from sqlalchemy import URL, Engine
 
 from ...errors import BackupBroken, ConfigurationError, InvalidInput, SchemaMismatch
 from ...store import leases, normalise_url, server_lock, upgrade_schema
-from .bulk import BulkDatabase
 from .databases import snapshot, transaction, write_engine
 from .row_format import TABLES, ChecksummedRows, Progress, RowCounter, no_progress, stage
 
@@ -104,7 +103,7 @@ def _copy(source: URL, engine: Engine, progress: Progress) -> None:
         counter = RowCounter(progress, original.count_all())
         for table in TABLES:
             with transaction(engine) as database:
-                last = database.last_key(table) or ()
+                last = database.last_key(table)
                 counter.add(database.count(table))
             rows = ChecksummedRows(table, counter.increment).pass_through(original.rows(table, last))
             for first in rows:
@@ -116,7 +115,7 @@ def _copy(source: URL, engine: Engine, progress: Progress) -> None:
 def _compare(source: URL, target: URL, progress: Progress) -> dict[str, int]:
     with snapshot(source) as original, snapshot(target) as copy:
         counter = RowCounter(progress, 2 * original.count_all())
-        sums = {table.name: (_checksum(original, table, counter), _checksum(copy, table, counter)) for table in TABLES}
+        sums = {table.name: [side.checksum(table, counter.increment) for side in (original, copy)] for table in TABLES}
         counter.finish()
     differing = [name for name, (expected, actual) in sums.items() if expected != actual]
     if differing:
@@ -124,13 +123,7 @@ def _compare(source: URL, target: URL, progress: Progress) -> dict[str, int]:
             f"the databases differ in {', '.join(differing)}: one of them has changed since the move began; "
             "stop all servers and run the move again with --restart"
         )
-    return {name: rows for name, ((rows, _), _) in sums.items()}
-
-
-def _checksum(database: BulkDatabase, table: Table, counter: RowCounter) -> tuple[int, str]:
-    rows = ChecksummedRows(table, counter.increment)
-    rows.consume(database.rows(table))
-    return rows.rows, rows.sha256
+    return {name: digest.rows for name, (digest, _) in sums.items()}
 
 
 def _identity(url: URL) -> str:

@@ -1,21 +1,20 @@
 """Check that each session equals the replay of its history. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 
 from ...errors import BackupBroken, MissingKey
-from ...store import SET_ASIDE, Cipher, rows, tables
-from ...survey import SessionKey, SessionState, apply, from_record
+from ...store import Cipher, ReplayedHistory, SessionAndReplay, rows, tables
+from ...survey import SessionKey, SessionState
+from ..integrity import check_session
 from .row_format import Row, column_names
 
 SAMPLE_SIZE = 20
 
 SessionRows = Iterator[tuple[Row, Iterable[Row]]]
 """Sessions with events, oldest first; consume the events before advancing."""
-
-RowPass = Callable[[Iterable[Row]], Iterator[Row]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,10 +42,10 @@ def check_replays(session_rows: SessionRows, cipher: Cipher) -> ReplayCounts:
     counts = ReplayCounts()
     for row, events in session_rows:
         key = SessionKey(*_key(row))
-        if SET_ASIDE in key.user_id:
-            counts.set_aside += 1
-        else:
-            _check(counts, key, row, events, cipher)
+        replay = ReplayedHistory()
+        for event in events:
+            replay.apply(_record_columns(event), key, cipher)
+        _count(counts, SessionAndReplay(key, rows.parse_state(_state_columns(row), cipher), _version(row), replay))
     return counts
 
 
@@ -78,44 +77,30 @@ def _refuse_orphan(event_key: Row | None, session: Row | None) -> None:
         raise BackupBroken("history without its session, or not in key order")
 
 
-def _check(counts: ReplayCounts, key: SessionKey, row: Row, events: Iterable[Row], cipher: Cipher) -> None:
-    stored = rows.parse_state(_state_columns(row), cipher)
-    replayed: SessionState | None = None
-    try:
-        replayed = _replay(key, events, cipher) if isinstance(stored, SessionState) else None
-    except MissingKey as missing:
-        stored = missing
-    except (ValueError, TypeError, KeyError, AttributeError):  # an event that can't be read
-        counts.unreadable += 1
-        return
-    if isinstance(stored, MissingKey):
+def _count(counts: ReplayCounts, session: SessionAndReplay) -> None:
+    key, stored, _, replay = session
+    result = check_session(session)
+    if result is None or result.verdict == "set_aside":
+        counts.set_aside += 1
+    elif result.verdict == "locked":
         counts.locked += 1
-        counts.missing_keys.add(stored.key_id)
-    elif not isinstance(stored, SessionState):
+        missing_key = stored if isinstance(stored, MissingKey) else replay.missing_key
+        counts.missing_keys.update([] if missing_key is None else [missing_key.key_id])
+    elif not isinstance(stored, SessionState) or replay.problem is not None:
         counts.unreadable += 1
-    elif replayed is None and stored.version == 0:
+    elif result.verdict == "adopted":
         counts.without_history += 1
-    elif replayed == stored:
+    elif result.verdict == "same":
         counts.same += 1
     else:
         counts.differing += 1
         counts.sample += [key][: SAMPLE_SIZE - len(counts.sample)]
 
 
-def _replay(key: SessionKey, events: Iterable[Row], cipher: Cipher) -> SessionState | None:
-    """Return None without events, or if a version is missing."""
-    state: SessionState | None = None
-    for version, row in enumerate(events, start=1):
-        record = _record_columns(row)
-        if record[0] != version:
-            return None
-        state = apply(state, from_record(rows.parse_record(record, key, cipher)))
-    return state
-
-
 _session_names, _event_names = column_names(tables.sessions), column_names(tables.session_history)
 _key = itemgetter(*(_session_names.index(name) for name in ("survey_id", "user_id")))
 _session_key = itemgetter(*(_session_names.index(name) for name in ("user_id", "survey_id")))
+_version = itemgetter(_session_names.index("version"))
 _event_key = itemgetter(*(_event_names.index(name) for name in ("user_id", "survey_id")))
 _state_columns = itemgetter(*(_session_names.index(column.name) for column in rows.STATE_COLUMNS))
 _record_columns = itemgetter(*(_event_names.index(column.name) for column in rows.RECORD_COLUMNS))

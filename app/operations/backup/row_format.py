@@ -6,7 +6,7 @@ by key, so equal hashes mean equal tables.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Column, DateTime, Integer, Table
@@ -18,17 +18,20 @@ from ...store import tables
 Row = tuple[Any, ...]
 """Values in the order of the columns."""
 
+
+class Digest(NamedTuple):
+    """Number, size as lines, and SHA-256 (hex) of rows."""
+
+    rows: int
+    size_bytes: int
+    sha256: str
+
+
 Progress = Callable[[int, int], None]
 """Called with processed rows and their total."""
 
 TABLES: tuple[Table, ...] = tuple(table for table in tables.metadata.sorted_tables if table is not tables.leases)
 """Parents before children. Leases belong to running processes."""
-
-KEYS: dict[str, tuple[str, ...]] = {
-    **{table.name: tuple(column.name for column in table.primary_key) for table in TABLES},
-    # Not by id: to be replayed beside its sessions in constant memory.
-    tables.session_history.name: ("user_id", "survey_id", "version"),
-}
 
 TIME_LENGTH = 26
 CHUNK_ROWS = 1000
@@ -50,6 +53,13 @@ def column_names(table: Table) -> list[str]:
     return [column.name for column in table.c]
 
 
+def key_columns(table: Table) -> list[Column[Any]]:
+    """Return the columns by which rows are sorted."""
+    if table is tables.session_history:  # not the id: to be replayed beside its sessions in constant memory
+        return [table.c.user_id, table.c.survey_id, table.c.version]
+    return list(table.primary_key)
+
+
 def is_time(column: Column[Any]) -> bool:
     """Return whether a column holds times."""
     return isinstance(column.type, DateTime)
@@ -65,11 +75,6 @@ def portable_time(value: object) -> object:
         return value
 
 
-def encode_row(row: Row) -> bytes:
-    """Return the line, with its newline."""
-    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-
-
 def decode_row(line: bytes) -> Row:
     """Parse a line.
 
@@ -82,46 +87,19 @@ def decode_row(line: bytes) -> Row:
     return tuple(row)
 
 
-class RowValidator:
-    """Checks number, types and presence of values."""
-
-    def __init__(self, table: Table) -> None:
-        self._name = table.name
-        self._columns = column_names(table)
-        self._kinds = tuple(_kinds(column) for column in table.c)
-
-    def __call__(self, row: Row, number: int) -> None:
-        """Raise BackupBroken unless valid; the message omits the value."""
-        if len(row) != len(self._kinds):
-            raise BackupBroken(f"row {number} of {self._name} has {len(row)} values for {len(self._kinds)} columns")
-        for place, value in enumerate(row):
-            if type(value) not in self._kinds[place]:
-                raise BackupBroken(
-                    f"row {number} of {self._name} has an invalid value in {self._columns[place]} "
-                    f"({type(value).__name__})"
-                )
-
-
-def _kinds(column: Column[Any]) -> frozenset[type]:
-    kind = int if isinstance(column.type, Integer) else str
-    return frozenset({kind, type(None)} if column.nullable else {kind})
-
-
 class ChecksummedRows:
-    """Validates, counts and hashes rows, or raises BackupBroken; ``size_bytes`` is of the lines."""
+    """Validates, counts and hashes rows, or raises BackupBroken; messages omit values."""
 
     def __init__(self, table: Table, on_row: Callable[[], None] = lambda: None) -> None:
-        self.rows = 0
-        self.size_bytes = 0
         self._name = table.name
-        self._validate = RowValidator(table)
+        self._columns = [(column.name, _kinds(column)) for column in table.c]
         self._hash = hashlib.sha256()
+        self._rows = self._size_bytes = 0
         self._on_row = on_row
 
     @property
-    def sha256(self) -> str:
-        """In hex."""
-        return self._hash.hexdigest()
+    def digest(self) -> Digest:
+        return Digest(self._rows, self._size_bytes, self._hash.hexdigest())
 
     def pass_through(self, rows: Iterable[Row]) -> Iterator[Row]:
         for row, _ in self.encode(rows):
@@ -132,17 +110,31 @@ class ChecksummedRows:
             pass
 
     def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
+        """Yield each row with its line."""
         for row in rows:
-            self.rows += 1
-            self._validate(row, self.rows)
+            self._rows += 1
+            self._validate(row)
             try:
-                line = encode_row(row)
+                line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
             except (TypeError, ValueError) as error:  # a number beyond 64 bits, half of a surrogate pair
-                raise BackupBroken(f"row {self.rows} of {self._name} has a value that JSON can't hold") from error
+                raise BackupBroken(f"row {self._rows} of {self._name} has a value that JSON can't hold") from error
             self._hash.update(line)
-            self.size_bytes += len(line)
+            self._size_bytes += len(line)
             self._on_row()
             yield row, line
+
+    def _validate(self, row: Row) -> None:
+        place, columns = f"row {self._rows} of {self._name}", self._columns
+        if len(row) != len(columns):
+            raise BackupBroken(f"{place} has {len(row)} values for {len(columns)} columns")
+        for value, (name, kinds) in zip(row, columns, strict=True):
+            if type(value) not in kinds:
+                raise BackupBroken(f"{place} has an invalid value in {name} ({type(value).__name__})")
+
+
+def _kinds(column: Column[Any]) -> frozenset[type]:
+    kind = int if isinstance(column.type, Integer) else str
+    return frozenset({kind, type(None)} if column.nullable else {kind})
 
 
 class RowCounter:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from ...errors import BackupBroken, InvalidInput, SchemaMismatch
 from ...store import Cipher, head_revision, tables
-from .databases import require_revision
 from .replay_check import ReplayCounts, check_replays, pair_with_history
-from .row_format import TABLES, ChecksummedRows, Progress, RowCounter, no_progress
+from .row_format import TABLES, Progress, RowCounter, no_progress
 from .zip_archive import Archive
 
 
@@ -38,20 +37,18 @@ def verify_backup(path: Path, cipher: Cipher, *, progress: Progress = no_progres
 def verify_archive(archive: Archive, cipher: Cipher, progress: Progress) -> Verified:
     """Verify an open backup; raises as :func:`verify_backup`."""
     counter = RowCounter(progress, archive.total_rows)
-    streams = {table.name: ChecksummedRows(table, counter.increment) for table in TABLES}
     for table in TABLES:
         if table not in {tables.sessions, tables.session_history}:
-            streams[table.name].consume(archive.rows(table))
-    session_rows = pair_with_history(
-        streams[tables.sessions.name].pass_through(archive.rows(tables.sessions)),
-        streams[tables.session_history.name].pass_through(archive.rows(tables.session_history)),
-    )
-    replay = check_replays(session_rows, cipher)
+            for _ in archive.rows(table, counter.increment):
+                pass
+    pairs = pair_with_history(*(archive.rows(t, counter.increment) for t in (tables.sessions, tables.session_history)))
+    replay = check_replays(pairs, cipher)
     counter.finish()
+    manifest = archive.manifest
     return Verified(
-        created_at=archive.manifest.created_at,
-        schema_revision=archive.manifest.schema_revision,
-        rows={name: stream.rows for name, stream in streams.items()},
+        created_at=manifest.created_at,
+        schema_revision=manifest.schema_revision,
+        rows={entry.name: entry.rows for entry in manifest.tables},
         replay=replay,
     )
 
@@ -60,15 +57,15 @@ def verify_archive(archive: Archive, cipher: Cipher, progress: Progress) -> Veri
 def open_backup(path: Path) -> Iterator[Archive]:
     """Open a backup; raises as :func:`verify_backup`."""
     try:
-        archive = Archive(path)
+        file = path.open("rb")
     except OSError as error:
         raise InvalidInput(f"{path} can't be read: {error.strerror}") from error
-    try:
-        _require_schema(archive.manifest.schema_revision)
+    with file:
+        archive = Archive(file)
+        if archive.manifest.schema_revision != head_revision():
+            raise BackupSchemaMismatch(archive.manifest.schema_revision, head_revision())
         archive.require_tables()
         yield archive
-    finally:
-        archive.close()
 
 
 def require_matching_history(counts: ReplayCounts) -> None:
@@ -84,18 +81,11 @@ def require_matching_history(counts: ReplayCounts) -> None:
 class BackupSchemaMismatch(SchemaMismatch):
     """The backup has another schema."""
 
-    def __init__(self, current: str | None, needed: str) -> None:
-        super().__init__(current, needed)
+    def __init__(self, found: str, needed: str) -> None:
+        super().__init__(found, needed)
         problem = (
-            f"the backup has schema revision {current or 'none'}, this release needs {needed}: restore it with the "
-            "release that created it, into an empty database on which that release ran `alembic upgrade head`; "
-            "then run `alembic upgrade head` with this one"
+            f"the backup has schema revision {found}, this release needs {needed}: restore it with the release that "
+            "created it, into an empty database on which that release ran `alembic upgrade head`; then run "
+            "`alembic upgrade head` with this one"
         )
         self.args = (problem,)
-
-
-def _require_schema(revision: str | None) -> None:
-    try:
-        require_revision(revision, head_revision())
-    except SchemaMismatch as error:
-        raise BackupSchemaMismatch(revision, head_revision()) from error

@@ -4,18 +4,19 @@ Every zip program supports deflate. The zip's comment ends with the SHA-256 of a
 """
 
 import hashlib
+import io
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Table
 
 from ...errors import BackupBroken
-from .row_format import CHUNK_ROWS, TABLES, ChecksummedRows, Row, column_names, decode_row
+from .row_format import TABLES, ChecksummedRows, Digest, Row, column_names, decode_row
 
 FORMAT = "stepkeep-backup"
 FORMAT_VERSION = 1
@@ -82,28 +83,17 @@ class ArchiveWriter:
     def __exit__(self, *_: object) -> None:
         self._zip.close()  # before the caller closes the file
 
-    def write_table(self, table: Table, rows: Iterable[Row], on_row: Callable[[], None]) -> TableEntry:
+    def write_table(self, table: Table, rows: Iterable[Row], on_row: Callable[[], None]) -> None:
         """Write a table; ``rows`` are in key order."""
         stream = ChecksummedRows(table, on_row)
-        with self._zip.open(_member(table.name), "w", force_zip64=True) as member:
-            block: list[bytes] = []
-            length = 0
+        member = self._zip.open(_member(table.name), "w", force_zip64=True)
+        with member, io.BufferedWriter(member, BLOCK_BYTES) as lines:
             for _, line in stream.encode(rows):
-                block.append(line)
-                length += len(line)
-                if len(block) == CHUNK_ROWS or length >= BLOCK_BYTES:
-                    member.write(b"".join(block))
-                    block, length = [], 0
-            member.write(b"".join(block))
-        entry = TableEntry(
-            name=table.name,
-            columns=column_names(table),
-            rows=stream.rows,
-            bytes=stream.size_bytes,
-            sha256=stream.sha256,
+                lines.write(line)
+        rows_, size_bytes, sha256 = stream.digest
+        self._entries.append(
+            TableEntry(name=table.name, columns=column_names(table), rows=rows_, bytes=size_bytes, sha256=sha256)
         )
-        self._entries.append(entry)
-        return entry
 
     def close(self, schema_revision: str, created_at: str, database: dict[str, str]) -> Manifest:
         manifest = Manifest(
@@ -124,78 +114,53 @@ class ArchiveWriter:
 
 
 class Archive:
-    """An open backup with the right hash.
+    """A backup with the right hash, in an open file.
 
     Raises:
         BackupBroken: no backup, changed, or of an unknown format.
-        OSError: the file can't be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = path.open("rb")
+    def __init__(self, file: BinaryIO) -> None:
         try:
-            _require_intact(self._file)
-            self._zip = zipfile.ZipFile(self._file)
+            _require_intact(file)
+            self._zip = zipfile.ZipFile(file)
             self.manifest = self._read_manifest()
-        except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error) as error:
-            self._file.close()
+        except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, struct.error) as error:
             raise BackupBroken("it is not a readable zip file") from error
-        except BaseException:
-            self._file.close()
-            raise
         self._entries = {entry.name: entry for entry in self.manifest.tables}
 
     @property
     def total_rows(self) -> int:
         return sum(entry.rows for entry in self.manifest.tables)
 
-    def close(self) -> None:
-        self._zip.close()
-        self._file.close()
+    def digest(self, table: Table) -> Digest:
+        entry = self._entries[table.name]
+        return Digest(entry.rows, entry.bytes, entry.sha256)
 
-    def rows(self, table: Table) -> Iterator[Row]:
+    def rows(self, table: Table, on_row: Callable[[], None]) -> Iterator[Row]:
         """Yield a table's rows.
 
         Raises:
-            BackupBroken: a line is no row; or, at the end, the hash differs.
+            BackupBroken: a line is no row; or, at the end, the digest differs.
         """
-        entry = self._entries[table.name]
-        stream = ChecksummedRows(table)
-        yield from stream.pass_through(self._decode(entry))
-        if (stream.rows, stream.sha256) != (entry.rows, entry.sha256):
-            raise BackupBroken(f"{_member(entry.name)} differs from the manifest")
+        stream = ChecksummedRows(table, on_row)
+        yield from stream.pass_through(self._decode(_member(table.name)))
+        if stream.digest != self.digest(table):
+            raise BackupBroken(f"{_member(table.name)} differs from the manifest")
 
-    def _decode(self, entry: TableEntry) -> Iterator[Row]:
-        for number, line in enumerate(self._lines(entry), start=1):
-            try:
-                yield decode_row(line)
-            except ValueError as error:
-                raise BackupBroken(f"line {number} of {_member(entry.name)} is not a JSON array") from error
-
-    def _lines(self, entry: TableEntry) -> Iterator[bytes]:
-        rest = b""
-        for block in self._blocks(entry):
-            *lines, rest = (rest + block).split(b"\n")
-            yield from lines
-            if len(rest) > MAX_LINE_BYTES:
-                raise BackupBroken(f"{_member(entry.name)} has a line of more than {MAX_LINE_BYTES} bytes")
-        if rest:
-            raise BackupBroken(f"{_member(entry.name)} ends in the middle of a line")
-
-    def _blocks(self, entry: TableEntry) -> Iterator[bytes]:
-        left = entry.bytes
+    def _decode(self, name: str) -> Iterator[Row]:
+        number = 0
         try:
-            with self._zip.open(_member(entry.name)) as member:
-                while block := member.read(BLOCK_BYTES):
-                    left -= len(block)
-                    if left < 0:
-                        break
-                    yield block
-        except (zipfile.BadZipFile, EOFError, OSError) as error:
-            raise BackupBroken(f"{_member(entry.name)} can't be read") from error
-        if left:
-            raise BackupBroken(f"the length of {_member(entry.name)} differs from the manifest")
+            with io.BufferedReader(cast("io.RawIOBase", self._zip.open(name)), BLOCK_BYTES) as lines:
+                while line := lines.readline(MAX_LINE_BYTES + 1):
+                    number += 1
+                    if len(line) > MAX_LINE_BYTES:
+                        raise BackupBroken(f"{name} has a line of more than {MAX_LINE_BYTES} bytes")
+                    yield decode_row(line)
+        except ValueError as error:
+            raise BackupBroken(f"line {number} of {name} is not a JSON array") from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise BackupBroken(f"{name} can't be read") from error
 
     def _read_manifest(self) -> Manifest:
         sizes = {info.filename: info.file_size for info in self._zip.infolist()}
@@ -208,8 +173,12 @@ class Archive:
         except ValidationError as error:
             places = ", ".join(sorted({".".join(map(str, fault["loc"])) for fault in error.errors()}))
             raise BackupBroken(f"{MANIFEST} has an unknown format ({places})") from error
-        if sorted(sizes) != sorted([MANIFEST, *(_member(entry.name) for entry in manifest.tables)]):
+        expected = {_member(entry.name): entry.bytes for entry in manifest.tables}
+        if sizes.keys() != {MANIFEST, *expected}:
             raise BackupBroken("its members are not those of the manifest")
+        for name, size_bytes in expected.items():  # no more is read
+            if sizes[name] != size_bytes:
+                raise BackupBroken(f"the length of {name} differs from the manifest")
         return manifest
 
     def require_tables(self) -> None:

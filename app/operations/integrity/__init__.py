@@ -2,12 +2,13 @@
 
 from .rebuild import RebuildRefused, RebuildResult, rebuild_all, rebuild_session
 from .set_aside import is_set_aside, list_set_aside, read_stored_history, read_stored_session, split_set_aside_id
-from .verify import SessionCheck, verify_sessions
+from .verify import SessionCheck, check_session, verify_sessions
 
 __all__ = [
     "RebuildRefused",
     "RebuildResult",
     "SessionCheck",
+    "check_session",
     "is_set_aside",
     "list_set_aside",
     "read_stored_history",

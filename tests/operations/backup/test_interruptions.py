@@ -29,7 +29,7 @@ DYING = """
 import os, signal, sys
 from pathlib import Path
 from app.operations.backup import bulk, migrate
-from app.operations.backup.restore import RestoreOptions, restore_backup
+from app.operations.backup.restore import restore_backup
 from app.sessions.service import open_store
 from app.settings import Settings
 
@@ -54,7 +54,7 @@ if what == "move":
     migrate.move_database(given, target)
 else:
     store = open_store(Settings(database_url=target, surveys_dir=Path("surveys")))
-    restore_backup(store, Path(given), RestoreOptions(replace=True))
+    restore_backup(store, Path(given), replace=True)
 """
 
 

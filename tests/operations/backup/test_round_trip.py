@@ -10,7 +10,7 @@ from app.core.timestamps import to_datetime
 from app.errors import ConfigurationError, InvalidInput, StoreInUse
 from app.operations.backup.create import create_backup
 from app.operations.backup.migrate import move_database
-from app.operations.backup.restore import RestoreOptions, restore_backup
+from app.operations.backup.restore import restore_backup
 from app.operations.backup.row_format import TABLES
 from app.operations.backup.verify import verify_backup
 from app.store.engine import normalise_url, server_lock
@@ -115,7 +115,7 @@ def test_restore_and_move_are_refused_when_the_database_has_rows(
         with pytest.raises(InvalidInput, match="not empty"):
             move_database(store.settings.database_url, url)
         assert contents(url) == before
-        restore_backup(other, tmp_path / "file", RestoreOptions(replace=True))
+        restore_backup(other, tmp_path / "file", replace=True)
         assert len(contents(url)["sessions"]) == len(contents(store.settings.database_url)["sessions"])
 
 
@@ -155,7 +155,7 @@ def test_later_erasures_are_replayed_when_a_backup_is_restored(new_url: NewUrl, 
         )
         create_backup(store, file)
         store.erasure.forget("ann", actor="operator")
-        assert restore_backup(store, file, RestoreOptions(replace=True)).erased_again == 1
+        assert restore_backup(store, file, replace=True).erased_again == 1
         assert store.queries.load(SessionKey("phq9", "ann")) is None
         assert store.queries.load(SessionKey("phq9", "ben")) is not None
         listed = tmp_path / f"erasures{number}"

@@ -14,7 +14,7 @@ from sqlalchemy import update
 from app.errors import BackupBroken, InvalidInput, SchemaMismatch
 from app.operations.backup import zip_archive
 from app.operations.backup.create import create_backup
-from app.operations.backup.restore import RestoreOptions, restore_backup
+from app.operations.backup.restore import restore_backup
 from app.operations.backup.verify import verify_backup
 from app.sessions.service import SessionStore
 from app.store.encryption import PLAIN
@@ -159,7 +159,7 @@ def test_restore_is_refused_when_a_session_differs_from_its_history(
     with pytest.raises(BackupBroken, match="phq9/user1"):
         restore_backup(target, tmp_path / "differing")
     assert contents(url) == before
-    restore_backup(target, tmp_path / "differing", RestoreOptions(accepts_differing=True))
+    restore_backup(target, tmp_path / "differing", accepts_differing=True)
     assert contents(url)["sessions"] == contents(store.settings.database_url)["sessions"]
 
 

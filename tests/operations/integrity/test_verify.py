@@ -165,7 +165,7 @@ def test_session_is_checked_again_when_it_changed_meanwhile(
 ) -> None:
     """Until it did not change, or was erased."""
     begun(store)
-    real = verify.check
+    real = verify.check_session
     changed: list[SessionKey] = []
 
     def once_stale(pair: verify.SessionAndReplay) -> SessionCheck | None:
@@ -176,7 +176,7 @@ def test_session_is_checked_again_when_it_changed_meanwhile(
             return SessionCheck(key=pair.key, verdict="differs")
         return real(pair)
 
-    monkeypatch.setattr(verify, "check", once_stale)
+    monkeypatch.setattr(verify, "check_session", once_stale)
     assert [(one.key, one.verdict) for one in verify_sessions(store)] == [(CY, "same"), (ANN, "same")]
 
 
