@@ -1,15 +1,17 @@
 """Sessions that were set aside because they can't be read."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import Any, cast
 
 from ...sessions import SessionStore
-from ...store import SET_ASIDE, keyset, raw_rows
+from ...store import SET_ASIDE, Cipher, keyset, raw_rows
 from ...survey import SessionKey
 
 SESSIONS_A_PAGE = 500
 EVENTS_A_PAGE = 50
+"""In memory at once: each can be a state of 1 MiB."""
 
 StoredRow = dict[str, Any]
 """Values by column; decrypted, and parsed if they are JSON."""
@@ -40,17 +42,21 @@ def list_set_aside(store: SessionStore) -> Iterator[StoredRow]:
     )
 
 
-def read_stored_session(store: SessionStore, key: SessionKey) -> StoredRow | None:
-    """Return the stored row of a session, or raise MissingKey."""
-    return store.run_read(lambda connection: raw_rows.read_session(connection, key, store.cipher))
+def read_stored_session(store: SessionStore, key: SessionKey, cipher: Cipher | None = None) -> StoredRow | None:
+    """Return the stored row of a session, or raise MissingKey; by default with the store's cipher."""
+    return store.run_read(partial(raw_rows.read_session, key=key, cipher=cipher or store.cipher))
 
 
-def read_stored_history(store: SessionStore, key: SessionKey, after_version: int) -> Iterator[StoredRow]:
-    """Yield the stored events of a session, or raise MissingKey."""
+def read_stored_history(
+    store: SessionStore, key: SessionKey, after_version: int, cipher: Cipher | None = None
+) -> Iterator[StoredRow]:
+    """Yield the stored events of a session; as :func:`read_stored_session`."""
     return chain.from_iterable(
         keyset.pages(
             store.run_read,
-            lambda connection, after: raw_rows.read_history(connection, key, after, EVENTS_A_PAGE, store.cipher),
+            lambda connection, after: raw_rows.read_history(
+                connection, key, after, EVENTS_A_PAGE, cipher or store.cipher
+            ),
             after_version,
             lambda row: cast("int", row["version"]),
             EVENTS_A_PAGE,

@@ -16,12 +16,11 @@ reach the file (mode 0600).
 
 import gzip
 import hashlib
-import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
 
 import orjson
@@ -30,13 +29,11 @@ from ...core.files import open_new
 from ...core.timestamps import format_timestamp
 from ...errors import InvalidInput, MissingKey
 from ...sessions import SessionStore
-from ...store import Cipher, encryption, raw_rows, retention
+from ...store import Cipher, encryption, retention
 from ...survey import SessionKey
+from ..integrity import read_stored_history, read_stored_session
 
 FORMAT = "stepkeep-archive-1"
-
-EVENTS_A_PAGE = 200
-"""Events in memory at once: each can be a state of 1 MiB."""
 
 
 class ArchivedSession(NamedTuple):
@@ -67,9 +64,7 @@ class PurgeArchive:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
 
@@ -104,7 +99,7 @@ class PurgeArchive:
             if first is None:
                 return
             file = self._open()
-            with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) if self._is_gzip else _Uncompressed(file) as out:
+            with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) if self._is_gzip else nullcontext(file) as out:
                 out.write(first)
                 for line in lines:
                     out.write(line)
@@ -128,11 +123,12 @@ class PurgeArchive:
     ) -> Iterator[bytes]:
         cipher = _LenientCipher(self._store.cipher)
         for session in stale:
-            row = self._store.run_read(partial(raw_rows.read_session, key=session.key, cipher=cipher))
+            row = read_stored_session(self._store, session.key, cipher)
             if row is None or row["version"] != session.version:
                 continue  # it was erased, or the participant answered
             digest, events = hashlib.sha256(), 0
-            for kind, values in self._rows(session, row, cipher):
+            history = (("event", event) for event in read_stored_history(self._store, session.key, -1, cipher))
+            for kind, values in chain([("session", row)], history):
                 line = _line(kind, values)
                 digest.update(line)
                 events += kind == "event"
@@ -141,27 +137,6 @@ class PurgeArchive:
             end = {"survey_id": key.survey_id, "user_id": key.user_id, "version": session.version, "events": events}
             yield _line("end", {**end, "sha256": digest.hexdigest()})
             existing.append(session)
-
-    def _rows(
-        self, session: retention.StaleSession, row: dict[str, Any], cipher: Cipher
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        yield "session", row
-        after = -1
-        while True:
-            page = self._store.run_read(
-                partial(
-                    raw_rows.read_history,
-                    key=session.key,
-                    after_version=after,
-                    limit=EVENTS_A_PAGE,
-                    cipher=cipher,
-                )
-            )
-            for event in page:
-                yield "event", event
-            if len(page) < EVENTS_A_PAGE:
-                return
-            after = page[-1]["version"]
 
 
 def read_archive(path: Path) -> Iterator[ArchivedSession]:
@@ -198,16 +173,6 @@ def _read_lines(path: Path) -> Iterator[bytes]:
 
 def _line(kind: str, values: dict[str, Any]) -> bytes:
     return orjson.dumps({"type": kind, **values}, option=orjson.OPT_APPEND_NEWLINE)
-
-
-class _Uncompressed(io.BufferedIOBase):
-    """Leaves its file open when closed, as GzipFile does."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def write(self, data: Any, /) -> int:  # noqa: ANN401 - a bytes-like object
-        return self._file.write(data)
 
 
 class _LenientCipher(Cipher):

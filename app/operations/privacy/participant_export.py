@@ -17,14 +17,17 @@ The document (a later version gets another ``format``)::
 ``set_aside`` includes unreadable sessions; values that are not JSON are text. ``to`` is a webhook's URL without path.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 from ...core.timestamps import format_timestamp
 from ...errors import SessionUnreadable
 from ...sessions import SessionStore, erasure_replay
-from ...store import Delivery, audit, erasure_journal, erasures, keyset, outbox, raw_rows, rows
+from ...store import Delivery, audit, erasure_journal, erasures, keyset, outbox, rows
 from ...survey import SessionKey, Snapshot
+from ..integrity import read_stored_history, read_stored_session
 from ..webhooks import origin
 
 FORMAT = "stepkeep-participant-1"
@@ -32,8 +35,7 @@ FORMAT = "stepkeep-participant-1"
 EVENTS_A_PAGE = 50
 """Events in memory at once: each can be a state of 1 MiB."""
 
-DELIVERIES_A_PAGE = 1000
-ENTRIES_A_PAGE = 1000
+ROWS_A_PAGE = 1000
 
 _COUNTED = ("sessions", "events", "set_aside", "token_revocations", "erasures", "webhook_deliveries", "audit")
 
@@ -73,7 +75,7 @@ class _Export:
         self._store = store
         self._user_id = user_id
         self._survey_id = survey_id
-        self._counts = dict.fromkeys(_COUNTED, 0)
+        self._counts: Counter[str] = Counter()
 
     def pieces(self, keys: Iterable[SessionKey]) -> Iterator[str]:
         head = {"format": FORMAT, "user_id": self._user_id, "exported_at": format_timestamp(self._store.clock())}
@@ -85,120 +87,95 @@ class _Export:
         yield from self._list("erasures", map(_whole, self._erasures()))
         yield from self._list("webhook_deliveries", map(_whole, self._deliveries()))
         yield from self._list("audit", map(_whole, self._audit()))
-        yield f',"counts":{rows.dumps(self._counts)}}}\n'
+        yield f',"counts":{rows.dumps({name: self._counts[name] for name in _COUNTED})}}}\n'
 
-    def _list(self, name: str, items: Iterable[Iterable[str]]) -> Iterator[str]:
+    def _list(self, name: str, items: Iterable[Iterable[str]], counted: str | None = None) -> Iterator[str]:
         yield f',"{name}":['
-        for item in items:
-            if self._counts[name]:
+        for number, item in enumerate(items):
+            if number:
                 yield ","
-            self._counts[name] += 1
+            self._counts[counted or name] += 1
             yield from item
         yield "]"
 
     def _sessions(self, keys: Iterable[SessionKey], aside: list[SessionKey]) -> Iterator[Iterable[str]]:
         for key in keys:
-            if key.user_id != self._user_id:
-                aside.append(key)
-                continue
             try:
-                snapshot = self._store.queries.load(key)
+                snapshot = self._store.queries.load(key) if key.user_id == self._user_id else None
             except SessionUnreadable:
                 aside.append(key)
                 continue
-            if snapshot is not None:  # erased meanwhile
+            if key.user_id != self._user_id:
+                aside.append(key)
+            elif snapshot is not None:  # erased meanwhile
                 yield self._session(snapshot)
 
     def _session(self, snapshot: Snapshot) -> Iterator[str]:
-        yield from self._with_history(
-            _session_to_dict(snapshot, self._store.clock()), self._history(snapshot.key, snapshot.state.version)
-        )
+        history = self._history(snapshot.key, snapshot.state.version)
+        return self._with_history(_session_to_dict(snapshot, self._store.clock()), history)
 
     def _set_aside(self, key: SessionKey) -> Iterator[str]:
-        store = self._store
-        row = store.run_read(lambda connection: raw_rows.read_session(connection, key, store.cipher))
-        yield from self._with_history(row or {}, self._rows(key, 0))
+        # Without its user and survey, if it was erased meanwhile.
+        return self._with_history(read_stored_session(self._store, key) or {}, read_stored_history(self._store, key, 0))
 
-    def _with_history(self, session: Mapping[str, Any], pages: Iterable[Sequence[dict[str, Any]]]) -> Iterator[str]:
-        head = rows.dumps(session)[:-1]
-        yield f'{head}{"," if session else ""}"history":['
-        separator = ""
-        for page in pages:
-            self._counts["events"] += len(page)
-            yield separator + rows.dumps(page)[1:-1]
-            separator = ","
-        yield "]}"
+    def _with_history(self, session: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+        yield rows.dumps(session)[:-1]
+        yield from self._list("history", map(_whole, events), "events")
+        yield "}"
 
-    def _history(self, key: SessionKey, newest: int) -> Iterator[Sequence[dict[str, Any]]]:
-        """Yield rows from an unreadable event on."""
+    def _history(self, key: SessionKey, newest: int) -> Iterator[dict[str, Any]]:
+        """Yield stored rows from an unreadable event on."""
         version = 0
         while version < newest:
             limit = min(EVENTS_A_PAGE, newest - version)
             try:
-                page = [
-                    entry.to_dict() for entry in self._store.queries.history(key, after_version=version, limit=limit)
-                ]
+                page = self._store.queries.history(key, after_version=version, limit=limit)
             except SessionUnreadable:
-                yield from self._rows(key, version)
+                yield from read_stored_history(self._store, key, version)
                 return
             if not page:
                 return  # erased meanwhile
-            yield page
-            version = page[-1]["version"]
-
-    def _rows(self, key: SessionKey, version: int) -> Iterator[Sequence[dict[str, Any]]]:
-        store = self._store
-        return keyset.pages(
-            store.run_read,
-            lambda connection, after: raw_rows.read_history(connection, key, after, EVENTS_A_PAGE, store.cipher),
-            version,
-            lambda row: cast("int", row["version"]),
-        )
+            yield from (entry.to_dict() for entry in page)
+            version = page[-1].version
 
     def _revocations(self) -> Iterator[dict[str, Any]]:
-        revocations = self._store.run_read(
-            lambda connection: erasures.read_revocations(connection, self._user_id, self._survey_id)
-        )
-        for survey_id, at in revocations.items():
+        read = partial(erasures.read_revocations, user_id=self._user_id, survey_id=self._survey_id)
+        for survey_id, at in self._store.run_read(read).items():
             yield {"survey_id": survey_id, "revoked_at": format_timestamp(at)}
 
     def _erasures(self) -> Iterator[dict[str, Any]]:
-        records = self._store.run_read(
-            lambda connection: erasures.read_participant(connection, self._user_id, self._survey_id)
-        )
-        for record in records:
-            yield {
-                "survey_id": record.survey_id,
-                "sessions": record.sessions,
-                "erased_at": format_timestamp(record.erased_at),
-            }
+        read = partial(erasures.read_participant, user_id=self._user_id, survey_id=self._survey_id)
+        for record in self._store.run_read(read):
+            at = format_timestamp(record.erased_at)
+            yield {"survey_id": record.survey_id, "sessions": record.sessions, "erased_at": at}
 
     def _deliveries(self) -> Iterator[dict[str, Any]]:
-        pages = keyset.pages(
+        for page in keyset.pages(
             self._store.run_read,
             lambda connection, after: outbox.read_participant(
-                connection, self._user_id, self._survey_id, after, DELIVERIES_A_PAGE
+                connection, self._user_id, self._survey_id, after, ROWS_A_PAGE
             ),
             0,
             lambda row: row[0].id,
-            DELIVERIES_A_PAGE,
-        )
-        for page in pages:
+            ROWS_A_PAGE,
+        ):
             yield from (_delivery_to_dict(*row) for row in page)
 
     def _audit(self) -> Iterator[dict[str, Any]]:
         newest: int | None = None
-        pages = keyset.pages(
+        for page in keyset.pages(
             self._store.run_read,
             lambda connection, before: audit.read_participant(
-                connection, self._user_id, self._survey_id, before, ENTRIES_A_PAGE
+                connection, self._user_id, self._survey_id, before, ROWS_A_PAGE
             ),
             newest,
             lambda entry: entry.id,
-            ENTRIES_A_PAGE,
-        )
-        for page in pages:
-            yield from map(_entry_to_dict, page)
+            ROWS_A_PAGE,
+        ):
+            for entry in page:
+                fields = entry.to_dict()
+                del fields["user_id"]
+                yield fields
 
 
 def _whole(item: Mapping[str, Any]) -> tuple[str]:
@@ -221,9 +198,3 @@ def _delivery_to_dict(delivery: Delivery, url: str) -> dict[str, Any]:
         "occurred_at": format_timestamp(delivery.occurred_at),
         "delivered_at": format_timestamp(delivery.delivered_at),
     }
-
-
-def _entry_to_dict(recorded: audit.RecordedEntry) -> dict[str, Any]:
-    fields = recorded.to_dict()
-    del fields["user_id"]
-    return fields

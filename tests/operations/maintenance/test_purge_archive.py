@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from app.errors import InvalidInput
-from app.operations.maintenance import retention
+from app.operations.maintenance import retention, sweep
 from app.operations.maintenance.purge_archive import ArchivedSession, PurgeArchive, read_archive
 from app.operations.maintenance.retention import purge
 from app.sessions.service import SessionStore
@@ -128,8 +128,8 @@ def test_expiry_does_not_count_as_a_change(keeping: SessionStore) -> None:
 
 @pytest.fixture
 def _little_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "MIN_EVENTS", 5)
-    monkeypatch.setattr(retention, "MAX_EVENTS", 10)
+    monkeypatch.setattr(sweep, "MIN_EVENTS", 5)
+    monkeypatch.setattr(sweep, "MAX_EVENTS", 10)
 
 
 @pytest.mark.usefixtures("_little_at_once")
