@@ -6,23 +6,16 @@ and other runs, to interrupt and to repeat.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from ...errors import MissingKey, SessionUnreadable, Unavailable
 from ...sessions import SessionStore
-from ...store import audit, expiry, sessions
+from ...store import expiry
 from ...survey import Expire, SessionKey
 from ...writer import Committed, Rejected, Result
-from .retention import SESSION_WEIGHT, TransactionPacer
-
-MAX_SESSIONS = 200
-"""The pacer may choose fewer."""
-
-SCAN_LIMIT = 5000
-
-Progress = Callable[[int, int], None]
+from .sweep import SESSION_WEIGHT, Progress, TransactionPacer, no_progress, sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,37 +34,21 @@ class ExpiryResult:
 
 
 def expire(
-    store: SessionStore,
-    *,
-    dry_run: bool = False,
-    progress: Progress = lambda _done, _total: None,
-    actor: str = "operator",
+    store: SessionStore, *, dry_run: bool = False, progress: Progress = no_progress, actor: str = "operator"
 ) -> ExpiryResult:
     """Close the sessions past their deadline; update the deadlines of all others.
 
     Raises:
         Unavailable: sessions closed before stay closed.
     """
-    expired: Counter[str] = Counter()
-    closer = _Closer(store, actor)
-    updated, done, after = 0, 0, None
-    total = store.run_read(sessions.count_sessions)
-    while True:
-        chunk = store.run_read(partial(expiry.read_chunk, after=after, limit=SCAN_LIMIT))
-        overdue, updates = _classify(store, chunk.unfinished)
-        for keys in [overdue] if dry_run else closer.close(overdue):
-            expired.update(key.survey_id for key in keys)
-            progress(done, max(done, total))
-        updated += len(updates) if dry_run else _update_deadlines(store, updates)
-        after, done = chunk.last, done + chunk.size
-        progress(done, max(done, total))
-        if chunk.size < SCAN_LIMIT:
-            return ExpiryResult(
-                expired=dict(sorted(expired.items())),
-                deadlines_updated=updated,
-                locked=closer.locked,
-                unreadable=closer.unreadable,
-            )
+    closer = _Closer(store, actor, dry_run=dry_run)
+    expired = sweep(store, expiry.read_chunk, closer.process, progress)
+    return ExpiryResult(
+        expired=dict(sorted(expired.items())),
+        deadlines_updated=closer.deadlines_updated,
+        locked=closer.locked,
+        unreadable=closer.unreadable,
+    )
 
 
 def _classify(
@@ -91,22 +68,26 @@ def _classify(
 
 
 class _Closer:
-    def __init__(self, store: SessionStore, actor: str) -> None:
+    def __init__(self, store: SessionStore, actor: str, *, dry_run: bool) -> None:
         self._store = store
         self._actor = actor
+        self._dry_run = dry_run
         self._pacer = TransactionPacer()
-        self.locked = 0
-        self.unreadable = 0
+        self.deadlines_updated = self.locked = self.unreadable = 0
 
-    def close(self, overdue: Sequence[SessionKey]) -> Iterator[list[SessionKey]]:
-        rest = list(overdue)
-        while rest:
-            size = min(MAX_SESSIONS, max(1, self._pacer.limit // SESSION_WEIGHT))
-            batch, rest = rest[:size], rest[size:]
+    def process(self, unfinished: Sequence[expiry.OpenSession]) -> Iterator[list[SessionKey]]:
+        overdue, updates = _classify(self._store, unfinished)
+        self.deadlines_updated += len(updates)
+        if self._dry_run:
+            yield overdue
+            return
+        for batch in self._pacer.batches(overdue, lambda _key: SESSION_WEIGHT):
             started = time.monotonic()
             closed = self._close(batch)
             self._pacer.pause(time.monotonic() - started)
             yield closed
+        for corrections in self._pacer.batches(updates):
+            self._store.run_transaction(partial(expiry.update_deadlines, corrections=corrections))
 
     def _close(self, keys: Sequence[SessionKey]) -> list[SessionKey]:
         at = self._store.clock()
@@ -115,10 +96,9 @@ class _Closer:
         self.locked += sum(isinstance(result, MissingKey) for result in results)
         self.unreadable += sum(isinstance(result, SessionUnreadable) for result in results)
         for survey_id, count in sorted(Counter(key.survey_id for key in closed).items()):
-            entry = audit.AuditEntry(
-                at=at, actor=self._actor, action="sessions_expired", survey_id=survey_id, detail={"sessions": count}
+            self._store.audit_log.record(
+                self._actor, "sessions_expired", survey_id=survey_id, detail={"sessions": count}
             )
-            self._store.run_transaction(partial(audit.record, entry=entry))
         for result in results:
             if isinstance(result, Unavailable) and not isinstance(result, MissingKey):
                 raise result
@@ -134,9 +114,3 @@ def _is_closed(result: Result | Exception, at: int) -> bool:
         and result.state is not None
         and (result.state.status, result.state.updated_at) == ("expired", at)
     )
-
-
-def _update_deadlines(store: SessionStore, updates: Sequence[expiry.DeadlineUpdate]) -> int:
-    for start in range(0, len(updates), MAX_SESSIONS):
-        store.run_transaction(partial(expiry.update_deadlines, corrections=updates[start : start + MAX_SESSIONS]))
-    return len(updates)

@@ -4,7 +4,7 @@ A second run may be needed: a server restarted late may have used the old key. S
 runs continue. Old plain text remains in logs, backups and freed pages (SQLite overwrites those: ``secure_delete``).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -21,13 +21,13 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    true,
     update,
 )
 
 from ...errors import ConfigurationError, MissingKey
 from ...sessions import SessionStore
-from ...store import Cipher, DecryptionError, encryption, sessions, tables
+from ...store import Cipher, DecryptionError, encryption, keyset, sessions, tables
+from .sweep import Progress, no_progress
 
 BATCH_SIZE = 500
 """Rows per transaction: some 20 ms, for which turns wait."""
@@ -37,9 +37,6 @@ BATCH_CHARACTERS = 1024 * 1024
 
 SAMPLE_SIZE = 1000
 """Further undecryptable rows are only counted."""
-
-Progress = Callable[[int, int], None]
-"""The total is approximate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +81,14 @@ class RotationResult:
 def rotate_keys(
     store: SessionStore,
     *,
-    progress: Progress = lambda _done, _total: None,
+    progress: Progress = no_progress,
     to_plain: bool = False,
     batch_size: int = BATCH_SIZE,
 ) -> RotationResult:
     """Encrypt every decryptable value with the first key. Idempotent.
 
     Args:
+        progress: its total is approximate.
         to_plain: decrypt instead; servers whose first key encrypts continue to encrypt.
 
     Raises:
@@ -275,11 +273,5 @@ def _last_id(connection: Connection) -> int:
 
 
 def _between(kind: _EncryptedTable, after: _Key, last: _Key) -> ColumnElement[bool]:
-    first, *rest = kind.columns(kind.key)
-    later: list[ColumnElement[bool]] = [true()]
-    up_to: list[ColumnElement[bool]] = [true()]
-    if after:
-        later = [first >= after[0], or_(first > after[0], rest[0] > after[1])] if rest else [first > after[0]]
-    if last:
-        up_to = [first <= last[0], or_(first < last[0], rest[0] <= last[1])] if rest else [first <= last[0]]
-    return and_(*later, *up_to)
+    columns = kind.columns(kind.key)
+    return and_(keyset.after(columns, after), keyset.up_to(columns, last))

@@ -4,7 +4,6 @@ Expiry does not count as a change. Safe to run beside servers and other runs, to
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
@@ -12,25 +11,12 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from ...sessions import SessionStore
-from ...store import retention, sessions
+from ...store import retention
 from ...survey import SessionKey
 from .purge_archive import PurgeArchive
-
-MAX_SESSIONS = 100
-
-SCAN_LIMIT = 5000
-
-TARGET_S = 0.025
-"""Intended duration of a transaction: turns wait for it."""
-
-SESSION_WEIGHT = 20
-"""Cost of erasing a session besides its events, in events."""
-
-MIN_EVENTS, MAX_EVENTS = 100, 2000
+from .sweep import SESSION_WEIGHT, Progress, TransactionPacer, no_progress, sweep
 
 T = TypeVar("T")
-
-Progress = Callable[[int, int], None]
 
 
 def purge(
@@ -38,7 +24,7 @@ def purge(
     *,
     dry_run: bool = False,
     archive: PurgeArchive | None = None,
-    progress: Progress = lambda _done, _total: None,
+    progress: Progress = no_progress,
     actor: str = "operator",
 ) -> Mapping[str, int]:
     """Erase sessions past their retention, and return their number by survey with a retention.
@@ -53,30 +39,20 @@ def purge(
         Unavailable: sessions erased before stay erased.
     """
     cutoffs = _cutoffs(store)
+    if not cutoffs:
+        return {}
     eraser = _Eraser(store, cutoffs, archive, actor)
     try:
-        return _purge(store, None if dry_run else eraser, cutoffs, progress)
+        scan = partial(retention.scan, cutoffs=cutoffs)
+        counts = sweep(store, scan, _keys if dry_run else eraser.erase, progress)
     finally:
         if eraser.has_erased:
             store.erasure.truncate_wal()
+    return {survey_id: counts[survey_id] for survey_id in cutoffs}
 
 
-def _purge(
-    store: SessionStore, eraser: "_Eraser | None", cutoffs: retention.Cutoffs, progress: Progress
-) -> Mapping[str, int]:
-    counts: Counter[str] = Counter(dict.fromkeys(cutoffs, 0))
-    total = store.run_read(sessions.count_sessions) if cutoffs else 0
-    after, done = None, 0
-    while cutoffs:
-        page = store.run_read(partial(retention.scan, after=after, cutoffs=cutoffs, limit=SCAN_LIMIT))
-        for keys in [[session.key for session in page.old]] if eraser is None else eraser.erase(page.old):
-            counts.update(key.survey_id for key in keys)
-            progress(done, max(done, total))
-        after, done = page.last, done + page.size
-        progress(done, max(done, total))
-        if page.size < SCAN_LIMIT:
-            break
-    return dict(counts)
+def _keys(stale: Sequence[retention.StaleSession]) -> list[list[SessionKey]]:
+    return [[session.key for session in stale]]
 
 
 def _cutoffs(store: SessionStore) -> retention.Cutoffs:
@@ -86,25 +62,6 @@ def _cutoffs(store: SessionStore) -> retention.Cutoffs:
         for survey in store.catalogue.surveys.values()
         if survey.retention_us is not None
     }
-
-
-class TransactionPacer:
-    """Chooses how many events fit into TARGET_S."""
-
-    def __init__(self) -> None:
-        self.limit = MIN_EVENTS * 3
-
-    def adjust(self, took_s: float) -> None:
-        if took_s > TARGET_S:
-            self.limit = max(MIN_EVENTS, self.limit // 2)
-        elif took_s < TARGET_S / 2:
-            self.limit = min(MAX_EVENTS, self.limit + self.limit // 4)
-
-    def pause(self, took_s: float) -> None:
-        """Adjust the limit, and let others write for as long as the transaction took."""
-        self.adjust(took_s)
-        # Writers of a SQLite file in other processes do not queue: they poll for the lock.
-        time.sleep(min(took_s, TARGET_S * 4))
 
 
 class _Eraser:
@@ -120,10 +77,7 @@ class _Eraser:
         self._session_pacer, self._event_pacer = TransactionPacer(), TransactionPacer()
 
     def erase(self, stale: Sequence[retention.StaleSession]) -> Iterator[list[SessionKey]]:
-        rest = list(stale)
-        while rest:
-            size = self._batch_size(rest)
-            batch, rest = rest[:size], rest[size:]
+        for batch in self._session_pacer.batches(stale, lambda session: SESSION_WEIGHT + session.version):
             archived = batch if self._archive is None else self._archive.write(batch)
             for session in archived:
                 if session.version > self._event_pacer.limit:
@@ -132,34 +86,22 @@ class _Eraser:
             keys = self._run(work, self._session_pacer)
             self._drop(keys)
             if self._archive is not None:
-                erased = set(keys)
-                self._archive.record_erased(session for session in archived if session.key in erased)
+                self._archive.record_erased(session for session in archived if session.key in keys)
             yield keys
 
     def _drop(self, keys: Sequence[SessionKey]) -> None:
         self.has_erased = self.has_erased or bool(keys)
         self._store.subscribers.drop(keys)
 
-    def _batch_size(self, stale: Sequence[retention.StaleSession]) -> int:
-        weight = 0
-        for number, session in enumerate(stale[:MAX_SESSIONS]):
-            weight += SESSION_WEIGHT + session.version
-            if weight > self._session_pacer.limit:
-                return max(number, 1)
-        return min(len(stale), MAX_SESSIONS)
-
     def _shrink(self, session: retention.StaleSession) -> None:
         """A participant who returns after the blanking starts again."""
-        if self._run(partial(retention.blank, session=session, cutoffs=self._cutoffs), self._event_pacer):
-            self._drop([session.key])
-            while self._trim(session):
-                pass
-
-    def _trim(self, session: retention.StaleSession) -> bool:
         pacer = self._event_pacer
-        return self._run(
-            partial(retention.trim_history, session=session, cutoffs=self._cutoffs, limit=pacer.limit), pacer
-        )
+        blank = partial(retention.blank, session=session, cutoffs=self._cutoffs)
+        trim = partial(retention.trim_history, session=session, cutoffs=self._cutoffs)
+        if self._run(blank, pacer):
+            self._drop([session.key])
+            while self._run(partial(trim, limit=pacer.limit), pacer):
+                pass
 
     def _run(self, work: Callable[[Connection], T], pacer: TransactionPacer) -> T:
         """Measure only the last attempt."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import DatabaseUnavailable, MissingKey
-from app.operations.maintenance import expiry
+from app.operations.maintenance import expiry, sweep
 from app.operations.maintenance.expiry import ExpiryResult, expire
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
@@ -132,8 +132,8 @@ def test_expiry_closes_the_sessions_that_interfaces_show_as_expired(  # noqa: PL
         counts[key.survey_id] = counts.get(key.survey_id, 0) + 1
     untouched = dump(expiring)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(expiry, "SCAN_LIMIT", examined)
-        patch.setattr(expiry, "MAX_SESSIONS", together)
+        patch.setattr(sweep, "SCAN_LIMIT", examined)
+        patch.setattr(sweep, "MAX_SESSIONS", together)
         predicted = expire(expiring, dry_run=True)
         assert dump(expiring) == untouched
         assert expire(expiring) == predicted

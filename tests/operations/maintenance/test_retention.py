@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
 from app.errors import InvalidInput, StepkeepError
-from app.operations.maintenance import retention
+from app.operations.maintenance import retention, sweep
 from app.operations.maintenance.expiry import expire
 from app.operations.maintenance.purge_archive import PurgeArchive
 from app.operations.maintenance.retention import purge
@@ -88,8 +88,8 @@ def test_stale_sessions_are_erased_and_all_others_stay(
     before = dump(keeping)
     seen: list[tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retention, "MAX_SESSIONS", together)
-        patch.setattr(retention, "SCAN_LIMIT", examined)
+        patch.setattr(sweep, "MAX_SESSIONS", together)
+        patch.setattr(sweep, "SCAN_LIMIT", examined)
         assert purge(keeping, dry_run=True) == {"phq9": len(too_old)}
         assert dump(keeping) == before
         assert purge(keeping, progress=lambda done, total: seen.append((done, total))) == {"phq9": len(too_old)}
@@ -201,8 +201,8 @@ def test_expired_session_is_erased_by_its_last_answer_in_several_transactions(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, events: int, new_store: NewStore
 ) -> None:
     """Also after the events that show its last answer were erased."""
-    monkeypatch.setattr(retention, "MIN_EVENTS", 2)  # six events at once
-    monkeypatch.setattr(retention.TransactionPacer, "adjust", lambda *_: None)
+    monkeypatch.setattr(sweep, "MIN_EVENTS", 2)  # six events at once
+    monkeypatch.setattr(sweep.TransactionPacer, "adjust", lambda *_: None)
     changes = {"retention": f"{KEPT_DAYS}d", "expires_after": "14d", "retry_delay_s": 0}
     store = new_store(settings, **changes)
     key, at = SessionKey("phq9", "ann"), days_ago(store, 400)
@@ -284,8 +284,8 @@ def losing_once(real: Callable[[Any], Any], *, is_committed: bool) -> Callable[[
 
 def test_purges_beside_live_answers_lose_no_answer(keeping: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two purges run while half of a hundred old sessions are answered."""
-    monkeypatch.setattr(retention, "MAX_SESSIONS", 3)
-    monkeypatch.setattr(retention, "SCAN_LIMIT", 7)
+    monkeypatch.setattr(sweep, "MAX_SESSIONS", 3)
+    monkeypatch.setattr(sweep, "SCAN_LIMIT", 7)
     keys = [SessionKey("phq9", f"user{number:03}") for number in range(100)]
     keeping.turns.submit_many([(key, Begin(at=days_ago(keeping, 31))) for key in keys])
     ready = threading.Barrier(6)

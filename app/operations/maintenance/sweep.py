@@ -1,0 +1,90 @@
+"""Work through all sessions, in transactions so short that turns do not wait for them."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+from ...sessions import SessionStore
+from ...store import sessions
+from ...survey import SessionKey
+
+SCAN_LIMIT = 5000
+
+MAX_SESSIONS = 100
+"""The pacer may choose fewer."""
+
+TARGET_S = 0.025
+"""Intended duration of a transaction: turns wait for it."""
+
+SESSION_WEIGHT = 20
+"""Cost of closing or erasing a session besides its events, in events."""
+
+MIN_EVENTS, MAX_EVENTS = 100, 2000
+
+T = TypeVar("T")
+
+Progress = Callable[[int, int], None]
+
+
+def no_progress(_done: int, _total: int) -> None:
+    """Report nothing."""
+
+
+def sweep(
+    store: SessionStore,
+    read: Callable[..., tuple[int, SessionKey | None, Sequence[T]]],
+    process: Callable[[Sequence[T]], Iterable[Sequence[SessionKey]]],
+    progress: Progress,
+) -> Counter[str]:
+    """Process all sessions, and return the numbers of changed ones by survey.
+
+    Args:
+        read: with a connection, ``after`` and ``limit``, returns the number of the next sessions, the last key, and
+            those to process.
+        process: yields the keys of changed sessions after each transaction.
+    """
+    changed: Counter[str] = Counter()
+    total, done, after = store.run_read(sessions.count_sessions), 0, None
+    while True:
+        size, last, found = store.run_read(partial(read, after=after, limit=SCAN_LIMIT))
+        for keys in process(found):
+            changed.update(key.survey_id for key in keys)
+            progress(done, max(done, total))
+        after, done = last, done + size
+        progress(done, max(done, total))
+        if size < SCAN_LIMIT:
+            return changed
+
+
+class TransactionPacer:
+    """Chooses how many events fit into TARGET_S."""
+
+    def __init__(self) -> None:
+        self.limit = MIN_EVENTS * 3
+
+    def batches(self, items: Iterable[T], weight: Callable[[T], int] = lambda _item: 0) -> Iterator[list[T]]:
+        """Yield up to MAX_SESSIONS items at once, of at most the current limit in all, but at least one."""
+        batch: list[T] = []
+        total = 0
+        for item in items:
+            if batch and (total + weight(item) > self.limit or len(batch) == MAX_SESSIONS):
+                yield batch
+                batch, total = [], 0
+            batch.append(item)
+            total += weight(item)
+        if batch:
+            yield batch
+
+    def adjust(self, took_s: float) -> None:
+        if took_s > TARGET_S:
+            self.limit = max(MIN_EVENTS, self.limit // 2)
+        elif took_s < TARGET_S / 2:
+            self.limit = min(MAX_EVENTS, self.limit + self.limit // 4)
+
+    def pause(self, took_s: float) -> None:
+        """Adjust the limit, and let others write for as long as the transaction took."""
+        self.adjust(took_s)
+        # Writers of a SQLite file in other processes do not queue: they poll for the lock.
+        time.sleep(min(took_s, TARGET_S * 4))
