@@ -96,7 +96,7 @@ def remove_webhook(webhook: str) -> None:
     operations.get_webhook(store(), webhook)
     audit("webhook_removed", webhook=webhook)
     with progress("Removing") as show:
-        operations.remove_webhook(store(), webhook, lambda done: show(done, done + operations.BATCH_SIZE))
+        operations.remove_webhook(store(), webhook, show)
     click.echo(f"{webhook} is removed.")
 
 
@@ -212,6 +212,6 @@ def replay(webhook: str, since: int | None, *, failed: bool) -> None:
             webhook,
             since=since,
             failed=failed,
-            progress=lambda done: show(done, done + operations.BATCH_SIZE),
+            progress=show,
         )
     click.echo(f"{count} deliveries are due again; the server sends them.")

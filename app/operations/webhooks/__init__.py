@@ -3,11 +3,9 @@
 from ...store import Delivery, WebhookEvent
 from .dispatcher import Dispatcher
 from .management import (
-    BATCH_SIZE,
     EVENTS,
     ID_PATTERN,
     OVERLAP_HOURS,
-    NewWebhook,
     add_webhook,
     delivery_to_dict,
     get_webhook,
@@ -23,7 +21,6 @@ from .management import (
 from .url_policy import MAX_URL, URL_PATTERN, origin
 
 __all__ = [
-    "BATCH_SIZE",
     "EVENTS",
     "ID_PATTERN",
     "MAX_URL",
@@ -31,7 +28,6 @@ __all__ = [
     "URL_PATTERN",
     "Delivery",
     "Dispatcher",
-    "NewWebhook",
     "WebhookEvent",
     "add_webhook",
     "delivery_to_dict",

@@ -16,12 +16,13 @@ from time import monotonic
 from sqlalchemy import Connection
 
 from ...core.fork_hooks import ForkAware, register
-from ...errors import MissingKey, StepkeepError
+from ...errors import MissingKey, SessionUnreadable, StepkeepError
 from ...observability.metrics import WEBHOOK_DELIVERIES
 from ...sessions import SessionStore
-from ...store import AttemptResult, DecryptionError, Webhook, leases, outbox
+from ...store import AttemptResult, Webhook, leases, outbox
 from .backoff import SECOND_US
-from .signing import Secret, parse_secrets
+from .management import read_secrets
+from .signing import Secret
 from .worker import EndpointWorker
 
 log = logging.getLogger("stepkeep.webhooks")
@@ -168,8 +169,8 @@ class Dispatcher(ForkAware):
 
     def _secrets(self, webhook: Webhook) -> list[Secret] | None:
         try:
-            return parse_secrets(self._store.cipher.decrypt(webhook.secret, (outbox.SECRET, webhook.id)))
-        except (MissingKey, DecryptionError) as error:
+            return read_secrets(self._store, webhook)
+        except (MissingKey, SessionUnreadable) as error:
             if webhook.id not in self._undecryptable:
                 log.error("webhook %s waits: its secret can't be decrypted: %s", webhook.id, error)  # noqa: TRY400 - the traceback says nothing
             self._undecryptable.add(webhook.id)

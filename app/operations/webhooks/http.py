@@ -3,12 +3,10 @@
 It connects to the checked address; the certificate must match the name.
 """
 
-import datetime
-import email.utils
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -17,13 +15,18 @@ from urllib.parse import SplitResult, urlsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.util import Retry
 
-from .url_policy import AddressRefused, resolve
+from ...settings import Settings
+from .signing import Secret, message_headers
+from .url_policy import AddressRefused, allows_private_networks, resolve
 
 READ_BYTES = 16 * 1024
 """The content is ignored."""
 
 MAX_ADDRESSES = 3
+
+_RETRY = Retry()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,14 @@ class PostResult:
     @property
     def succeeded(self) -> bool:
         return self.error is None
+
+
+def post_signed(
+    url: str, keys: Sequence[Secret], message_id: str, at: int, body: bytes, settings: Settings
+) -> PostResult:
+    """Send a message, signed at an instant (us since 1970 UTC), as :func:`post`."""
+    headers, allow_private = message_headers(keys, message_id, at, body), allows_private_networks(settings)
+    return post(url, headers, body, timeout_s=settings.webhook_timeout_s, allow_private=allow_private)
 
 
 def post(url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float, allow_private: bool) -> PostResult:
@@ -124,15 +135,8 @@ class _Request:
 
 def parse_retry_after(retry_after: str | None) -> float | None:
     """Return the seconds of a Retry-After header (RFC 9110, 10.2.3); None if missing or invalid."""
-    if retry_after is None:
-        return None
-    text = retry_after.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    with suppress(ValueError, TypeError, OverflowError):
-        time = email.utils.parsedate_to_datetime(text)
-        time = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
-        return max(0.0, (time - datetime.datetime.now(datetime.UTC)).total_seconds())
+    with suppress(HTTPError, ValueError, OverflowError):
+        return None if retry_after is None else float(_RETRY.parse_retry_after(retry_after))
     return None
 
 

@@ -12,17 +12,16 @@ from ...errors import InvalidInput, NoSuchSurvey, NoSuchWebhook, SessionUnreadab
 from ...sessions import SessionStore
 from ...store import DecryptionError, Delivery, Webhook, WebhookEvent, outbox
 from .backoff import SECOND_US
-from .http import PostResult, post
+from .http import PostResult, post_signed
 from .signing import (
     Secret,
     encode_message,
-    message_headers,
     message_id,
     new_secret,
     parse_secrets,
     serialize_secrets,
 )
-from .url_policy import allows_private_networks, validate_url
+from .url_policy import validate_url
 
 HOUR_US = 3600 * SECOND_US
 
@@ -39,7 +38,8 @@ BATCH_SIZE = 1000
 ID_PATTERN = r"^wh_[0-9a-f]{16}$"
 _ID_BYTES = 8
 
-Progress = Callable[[int], None]
+Progress = Callable[[int, int], None]
+"""Called with processed deliveries and a larger number, as their total is unknown."""
 
 
 class NewWebhook(NamedTuple):
@@ -94,7 +94,7 @@ def get_webhook(store: SessionStore, webhook_id: str) -> Webhook:
     return webhook
 
 
-def set_enabled(store: SessionStore, webhook_id: str, *, enabled: bool) -> Webhook:
+def set_enabled(store: SessionStore, webhook_id: str, *, enabled: bool) -> None:
     """Enable or disable a webhook, or raise NoSuchWebhook.
 
     Events while it is disabled are not delivered later.
@@ -104,7 +104,6 @@ def set_enabled(store: SessionStore, webhook_id: str, *, enabled: bool) -> Webho
         store.run_transaction(partial(outbox.enable_webhook, webhook_id=webhook_id))
     else:
         store.run_transaction(partial(outbox.disable_webhook, webhook_id=webhook_id, at=store.clock()))
-    return get_webhook(store, webhook_id)
 
 
 def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = OVERLAP_HOURS) -> str:
@@ -128,14 +127,14 @@ def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = O
     return secret
 
 
-def remove_webhook(store: SessionStore, webhook_id: str, progress: Progress = lambda _done: None) -> None:
+def remove_webhook(store: SessionStore, webhook_id: str, progress: Progress = lambda _done, _total: None) -> None:
     """Remove a webhook and its deliveries, or raise NoSuchWebhook."""
     set_enabled(store, webhook_id, enabled=False)
     done = 0
     # Turns that add deliveries wait for each transaction.
     while removed := store.run_transaction(partial(outbox.remove_deliveries, webhook_id=webhook_id, limit=BATCH_SIZE)):
         done += removed
-        progress(done)
+        progress(done, done + BATCH_SIZE)
     store.run_transaction(partial(outbox.remove_webhook, webhook_id=webhook_id))
 
 
@@ -164,7 +163,7 @@ def replay_deliveries(
     *,
     since: int | None = None,
     failed: bool = False,
-    progress: Progress = lambda _done: None,
+    progress: Progress = lambda _done, _total: None,
 ) -> int:
     """Make finished deliveries due again, with the same message ids; return their number.
 
@@ -177,19 +176,11 @@ def replay_deliveries(
     """
     get_webhook(store, webhook_id)
     after = done = 0
-    while ids := store.run_read(
-        partial(
-            outbox.read_finished_ids,
-            webhook_id=webhook_id,
-            after_id=after,
-            limit=BATCH_SIZE,
-            since=since,
-            failed=failed,
-        )
-    ):
+    read = partial(outbox.read_finished_ids, webhook_id=webhook_id, limit=BATCH_SIZE, since=since, failed=failed)
+    while ids := store.run_read(partial(read, after_id=after)):
         done += store.run_transaction(partial(outbox.replay, ids=ids, at=store.clock()))
         after = ids[-1]
-        progress(done)
+        progress(done, done + BATCH_SIZE)
     return done
 
 
@@ -200,28 +191,15 @@ def send_test(store: SessionStore, webhook_id: str) -> PostResult:
         NoSuchWebhook: unknown id.
         MissingKey, SessionUnreadable: the secret can't be decrypted.
     """
-    webhook, at, settings = get_webhook(store, webhook_id), store.clock(), store.settings
+    webhook, at = get_webhook(store, webhook_id), store.clock()
     body = encode_message("webhook.test", at, {"webhook_id": webhook.id})
-    headers = message_headers(read_secrets(store, webhook), f"msg_test_{secrets.token_hex(_ID_BYTES)}", at, body)
-    return post(
-        webhook.url,
-        headers,
-        body,
-        timeout_s=settings.webhook_timeout_s,
-        allow_private=allows_private_networks(settings),
-    )
+    test_id = f"msg_test_{secrets.token_hex(_ID_BYTES)}"
+    return post_signed(webhook.url, read_secrets(store, webhook), test_id, at, body, store.settings)
 
 
 def webhook_to_dict(webhook: Webhook) -> dict[str, Any]:
     """Return the JSON form, without the secret."""
-    return {
-        "id": webhook.id,
-        "url": webhook.url,
-        "events": list(webhook.events),
-        "survey_id": webhook.survey_id,
-        "created_at": format_timestamp(webhook.created_at),
-        "disabled_at": format_timestamp(webhook.disabled_at),
-    }
+    return _fields(webhook, "id", "url", "events", "survey_id", "created_at", "disabled_at")
 
 
 def delivery_to_dict(delivery: Delivery) -> dict[str, Any]:
@@ -230,17 +208,15 @@ def delivery_to_dict(delivery: Delivery) -> dict[str, Any]:
         "id": delivery.id,
         "message_id": message_id(delivery),
         "event": delivery.event,
-        "survey_id": delivery.key.survey_id,
-        "user_id": delivery.key.user_id,
-        "version": delivery.version,
-        "occurred_at": format_timestamp(delivery.occurred_at),
-        "attempts": delivery.attempts,
-        "next_attempt_at": format_timestamp(delivery.next_attempt_at),
-        "delivered_at": format_timestamp(delivery.delivered_at),
-        "failed_at": format_timestamp(delivery.failed_at),
-        "last_status": delivery.last_status,
-        "last_error": delivery.last_error,
+        **delivery.key._asdict(),
+        **_fields(delivery, "version", "occurred_at", "attempts", "next_attempt_at", "delivered_at", "failed_at"),
+        **_fields(delivery, "last_status", "last_error"),
     }
+
+
+def _fields(item: Webhook | Delivery, *names: str) -> dict[str, Any]:
+    values = ((name, getattr(item, name)) for name in names)
+    return {name: format_timestamp(value) if name.endswith("_at") else value for name, value in values}
 
 
 def read_secrets(store: SessionStore, webhook: Webhook) -> list[Secret]:

@@ -13,9 +13,9 @@ from ...settings import Settings
 from ...store import AttemptResult, Delivery, Webhook
 from ...survey import SessionKey
 from .backoff import CircuitBreaker, retry_delay_us
-from .http import PostResult, post
-from .signing import Secret, message_body, message_headers, message_id
-from .url_policy import allows_private_networks, origin
+from .http import PostResult, post_signed
+from .signing import Secret, message_body, message_id
+from .url_policy import origin
 
 log = logging.getLogger("stepkeep.webhooks")
 
@@ -119,14 +119,8 @@ class EndpointWorker:
 
     def _post(self, delivery: Delivery) -> PostResult:
         assert self._webhook is not None  # noqa: S101 - set before its deliveries
-        body, settings = message_body(delivery), self._settings
-        return post(
-            self._webhook.url,
-            message_headers(self._secrets, message_id(delivery), self._clock(), body),
-            body,
-            timeout_s=settings.webhook_timeout_s,
-            allow_private=allows_private_networks(settings),
-        )
+        url, body = self._webhook.url, message_body(delivery)
+        return post_signed(url, self._secrets, message_id(delivery), self._clock(), body, self._settings)
 
     def _attempted(self, delivery: Delivery, result: PostResult, at: int) -> AttemptResult:
         attempts = delivery.attempts + 1
