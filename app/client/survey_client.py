@@ -15,17 +15,8 @@ from ..errors import StepkeepError
 from .command import DRAFT, PendingCommand, SendQueue
 from .errors import ClientClosed, CommandRefused, PermanentlyRefused, Rejected
 from .outbox import MemoryOutbox, Outbox
-from .timeouts import DEFAULT_TIMEOUTS, ClientTimeouts, doubled, jittered, reconnect_delay_s
-from .transport import (
-    ABNORMAL_CLOSURE,
-    INTERNAL_ERROR,
-    authorization_header,
-    close_code,
-    encode,
-    open_connection,
-    send,
-    socket_url,
-)
+from .timeouts import ABNORMAL_CLOSURE, DEFAULT_TIMEOUTS, INTERNAL_ERROR, ClientTimeouts
+from .transport import authorization_header, close_code, encode, open_connection, send, socket_url
 
 log = logging.getLogger("stepkeep.client")
 
@@ -235,7 +226,7 @@ class SurveyClient:
             failures = failures + 1 if problem else 0
             if problem:
                 log.info("Connection attempt %d failed: %d %s.", failures, code, problem)
-            self._closing.wait(reconnect_delay_s(self._timeouts, code, failures))
+            self._closing.wait(self._timeouts.reconnect_after_s(code, failures))
 
     def _connect_and_receive(self) -> tuple[int, str]:
         """Receive until the connection ends; return its close code, and the problem unless it was useful.
@@ -321,9 +312,8 @@ class SurveyClient:
 
     def _pause(self) -> None:
         """Then send again from the oldest command, so that the order is kept."""
-        longest_s = doubled(self._timeouts.unavailable_delay_s, self._pauses, self._timeouts.slow_delay_s)
+        self._paused_until = time.monotonic() + self._timeouts.resend_after_s(self._pauses)
         self._pauses += 1
-        self._paused_until = time.monotonic() + jittered(longest_s, 0.5, 1)
         self._queue.rewind()
 
     def _call_listener(self, message: dict[str, Any]) -> None:

@@ -3,6 +3,10 @@
 import random
 from dataclasses import dataclass
 
+INTERNAL_ERROR = 1011
+ABNORMAL_CLOSURE = 1006
+"""The connection ended without a close frame (RFC 6455, 7.1.5)."""
+
 BUSY_CODES = frozenset({1013, 4429})
 """The server is overloaded, or a rate limit exceeded (docs/protocol.md)."""
 
@@ -40,24 +44,25 @@ class ClientTimeouts:
     ping_timeout_s: float = 20.0
     close_timeout_s: float = 2.0
 
+    def reconnect_after_s(self, close_code: int, failures: int) -> float:
+        """Return the random delay after a connection; ``failures`` are the attempts since the last useful one."""
+        if close_code in BUSY_CODES:
+            return _jittered(self.busy_delay_s, 1, 1.5)
+        if failures >= self.connect_attempts:
+            return _jittered(self.slow_delay_s, 0.75, 1.25)
+        return _jittered(_doubled(self.connect_delay_s, failures - 1, self.connect_delay_max_s), 0, 1)
+
+    def resend_after_s(self, refusals: int) -> float:
+        """Return the random delay after ``unavailable`` or ``rate_limited``; ``refusals`` preceded it."""
+        return _jittered(_doubled(self.unavailable_delay_s, refusals, self.slow_delay_s), 0.5, 1)
+
 
 DEFAULT_TIMEOUTS = ClientTimeouts()
 
 
-def reconnect_delay_s(timeouts: ClientTimeouts, close_code: int, failures: int) -> float:
-    """Return the random delay after a connection; ``failures`` are the attempts since the last useful one."""
-    if close_code in BUSY_CODES:
-        return jittered(timeouts.busy_delay_s, 1, 1.5)
-    if failures >= timeouts.connect_attempts:
-        return jittered(timeouts.slow_delay_s, 0.75, 1.25)
-    return jittered(doubled(timeouts.connect_delay_s, failures - 1, timeouts.connect_delay_max_s), 0, 1)
-
-
-def doubled(delay_s: float, times: int, longest_s: float) -> float:
-    """Return a delay that was doubled this often, up to the longest."""
+def _doubled(delay_s: float, times: int, longest_s: float) -> float:
     return min(delay_s * 2.0 ** min(max(times, 0), 64), longest_s)  # larger powers can't become a float
 
 
-def jittered(delay_s: float, least: float, most: float) -> float:
-    """Return a random time between two multiples of a delay."""
+def _jittered(delay_s: float, least: float, most: float) -> float:
     return delay_s * random.uniform(least, most)  # noqa: S311 - not a secret

@@ -9,24 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from tenacity import (
-    Retrying,
-    retry_if_not_exception_type,
-    sleep_using_event,
-    stop_after_attempt,
-    wait_incrementing,
-)
+from tenacity import Retrying, retry_if_not_exception_type, sleep_using_event, stop_after_attempt, wait_incrementing
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from ..core import strict_json
 from ..errors import InvalidInput, InvalidJson
 from .errors import MAX_COMMAND_BYTES, BadToken, CommandTooLarge, NotAdmitted, NotSendable, PermanentlyRefused
-from .timeouts import ClientTimeouts
-
-INTERNAL_ERROR = 1011
-ABNORMAL_CLOSURE = 1006
-"""The connection ended without a close frame (RFC 6455, 7.1.5)."""
+from .timeouts import ABNORMAL_CLOSURE, ClientTimeouts
 
 _FINAL_CODES = frozenset({4400, 4404})
 """The server would refuse again (docs/protocol.md)."""
