@@ -4,6 +4,6 @@ Exit codes: 0 success; 1 refused, or a check failed; 2 usage error; 3 not found;
 """
 
 from . import access, backup, demo, expiry, export, privacy, report, sessions, sessions_check, webhooks  # noqa: F401 - each adds its commands
-from .output import exit_code, register
+from .group import exit_code, register
 
 __all__ = ["exit_code", "register"]

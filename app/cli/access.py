@@ -9,21 +9,8 @@ import click
 from ..access import DAY_US, SCOPES, StoredKey, new_user_id
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput, NotFound
-from .output import (
-    PAGE_SIZE,
-    Columns,
-    Days,
-    audit,
-    commands,
-    credentials,
-    pairs,
-    print_json,
-    print_records,
-    read_pages,
-    require_known_survey,
-    require_survey,
-    store,
-)
+from .group import Days, audit, commands, credentials, require_known_survey, require_survey, store
+from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, read_pages
 
 api_keys = commands.add_group("api-keys", "API keys, for programs and for signing in to the dashboard.")
 invitations = commands.add_group("invitations", "Personal links for participants.")

@@ -15,7 +15,8 @@ from ..operations.backup import (
     restore_backup,
     verify_backup,
 )
-from .output import audit, commands, print_json, print_table, printable, progress, store
+from .group import audit, commands, store
+from .output import print_counts, print_json, printable, progress
 
 backup = commands.add_group("backup", "Create, verify and restore backups; move to another database.")
 
@@ -41,7 +42,7 @@ def create(file: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"file": str(created.path), "size_bytes": created.size_bytes, "rows": created.rows})
         return
-    _print_rows(created.rows)
+    print_counts("TABLE", "ROWS", created.rows)
     click.echo(f"{file}: {created.size_bytes} bytes.")
 
 
@@ -63,7 +64,7 @@ def verify(file: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(_verified_to_dict(verified))
     else:
-        _print_rows(verified.rows)
+        print_counts("TABLE", "ROWS", verified.rows)
         click.echo(f"{file}: backup of {verified.created_at}. Every byte, row and session was checked.")
         _print_replay(verified.replay)
     require_matching_history(verified.replay)
@@ -93,7 +94,7 @@ def restore(file: Path, *, replace: bool, accept_differing: bool, as_json: bool)
         facts = {**_verified_to_dict(result.verified), "erased_again": result.erased_again, "left": result.left}
         print_json(facts)
         return
-    _print_rows(result.verified.rows)
+    print_counts("TABLE", "ROWS", result.verified.rows)
     _print_replay(result.verified.replay)
     click.echo(f"Restored. {result.erased_again} sessions were erased again.")
     if result.left:
@@ -132,12 +133,8 @@ def move(target: str, *, restart: bool, as_json: bool) -> None:
     if as_json:
         print_json({"rows": result.rows, "resumed": result.resumed})
         return
-    _print_rows(result.rows)
+    print_counts("TABLE", "ROWS", result.rows)
     click.echo("Moved: both databases are equal. Set DATABASE_URL to the new one and start the servers.")
-
-
-def _print_rows(rows: dict[str, int]) -> None:
-    print_table(("TABLE", "ROWS"), [(name, str(count)) for name, count in rows.items()])
 
 
 def _print_replay(counts: ReplayCounts) -> None:

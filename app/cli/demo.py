@@ -5,7 +5,8 @@ import time
 import click
 
 from ..operations.demo import DemoPlan, clear_demo, count_demo, fill_demo
-from .output import commands, progress, store
+from .group import commands, store
+from .output import progress
 
 demo = commands.add_group("demo", "Simulated sessions, to try the program, to show it and to measure it.")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from ..operations.maintenance import ExpiryResult, PurgeArchive, expire, purge
-from .output import print_json, print_table, progress, store
+from .group import store
+from .output import print_counts, print_json, progress
 from .sessions import sessions
 
 NO_RETENTION = (
@@ -44,7 +45,7 @@ def _print_result(result: ExpiryResult, *, dry_run: bool) -> None:
     if not result.expired:
         click.echo("No session is past its deadline.")
     else:
-        _print_counts("OVERDUE" if dry_run else "EXPIRED", result.expired)
+        print_counts("SURVEY", "OVERDUE" if dry_run else "EXPIRED", result.expired)
     if result.deadlines_updated:
         verb = "would be" if dry_run else "were"
         click.echo(f"The deadlines of {result.deadlines_updated} other sessions {verb} updated.")
@@ -83,7 +84,7 @@ def purge_sessions(*, dry_run: bool, archive: Path | None, yes: bool, as_json: b
     if as_json:
         print_json({"dry_run": dry_run, "sessions": counts})
     elif counts:
-        _print_counts("STALE" if dry_run else "ERASED", counts)
+        print_counts("SURVEY", "STALE" if dry_run else "ERASED", counts)
     else:
         click.echo(NO_RETENTION)
 
@@ -92,7 +93,3 @@ def _confirm(counts: Mapping[str, int]) -> None:
     for survey, count in counts.items():
         click.echo(f"{survey}: {count}", err=True)
     click.confirm(f"Permanently erase these {sum(counts.values())} sessions?", abort=True, err=True)
-
-
-def _print_counts(header: str, counts: Mapping[str, int]) -> None:
-    print_table(("SURVEY", header), [(survey, str(count)) for survey, count in counts.items()])

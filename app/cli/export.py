@@ -17,7 +17,8 @@ from ..operations.export import (
     codebook_to_dict,
     codebook_to_markdown,
 )
-from .output import Time, audit, commands, print_json, progress, store, usage_errors
+from .group import Time, audit, commands, store, usage_errors
+from .output import print_json, progress
 
 _MISSING = {
     "set_aside": "set-aside sessions were left out; support can read them",

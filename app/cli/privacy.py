@@ -8,7 +8,8 @@ import click
 from ..errors import InvalidInput
 from ..operations import maintenance
 from ..operations.privacy import apply_erasures, export_participant, read_erasures
-from .output import audit, commands, print_json, progress, require_known_survey, store
+from .group import audit, commands, require_known_survey, store
+from .output import print_json, progress
 from .sessions import sessions
 
 keys = commands.add_group("keys", "The keys that encrypt stored answers (STEPKEEP_ANSWERS_KEYS).")

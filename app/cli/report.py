@@ -10,7 +10,8 @@ from ..core.files import replace_file
 from ..errors import InvalidInput
 from ..operations.analytics import Filters, csv_files, report_to_dict, summarize
 from ..operations.export import MODES, STATUSES
-from .output import audit, commands, print_json, progress, store, usage_errors
+from .group import audit, commands, store, usage_errors
+from .output import print_json, progress
 
 
 @commands.command("report")

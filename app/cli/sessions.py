@@ -16,21 +16,8 @@ from ..operations.integrity import (
 )
 from ..sessions import Action, Cursor
 from ..survey import SessionKey, Snapshot
-from .output import (
-    PAGE_SIZE,
-    Columns,
-    Time,
-    audit,
-    commands,
-    pairs,
-    print_json,
-    print_records,
-    print_table,
-    read_pages,
-    require_survey,
-    store,
-    text_of,
-)
+from .group import Time, audit, commands, require_survey, store
+from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, print_table, read_pages, text_of
 
 MAX_SESSIONS = 1000
 """Sessions of one participant."""

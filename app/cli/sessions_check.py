@@ -6,15 +6,10 @@ from collections.abc import Collection
 import click
 
 from ..errors import InvalidInput
-from ..operations.integrity import (
-    RebuildRefused,
-    RebuildResult,
-    rebuild_all,
-    rebuild_session,
-    verify_sessions,
-)
+from ..operations.integrity import RebuildRefused, RebuildResult, rebuild_all, rebuild_session, verify_sessions
 from ..survey import SessionKey
-from .output import print_json, progress, require_survey, store
+from .group import require_survey, store
+from .output import print_json, progress
 from .sessions import session_keys, sessions
 
 VERDICTS = ("same", "adopted", "set_aside", "locked", "differs")
@@ -54,7 +49,9 @@ def verify(survey: str | None, *, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
 @click.option("--lossy", is_flag=True, help="Rebuild even if events are missing, whose answers may be lost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each session.")
-def rebuild_from_history(user_id: str | None, survey: str | None, *, as_json: bool, **options: bool) -> None:
+def rebuild_from_history(
+    user_id: str | None, survey: str | None, *, is_all: bool, dry_run: bool, lossy: bool, as_json: bool
+) -> None:
     """Replace the rows of sessions by the replay of their history, which is not changed.
 
     The exit code is 1 if a session can't be rebuilt.
@@ -65,8 +62,7 @@ def rebuild_from_history(user_id: str | None, survey: str | None, *, as_json: bo
       flask sessions rebuild patient-7
       flask sessions rebuild patient-7 --survey intake --lossy
     """
-    dry_run, lossy = options["dry_run"], options["lossy"]
-    if (user_id is None) != options["is_all"] or (user_id is None and survey is not None):
+    if (user_id is None) != is_all or (user_id is None and survey is not None):
         raise click.UsageError("give a user id, optionally with --survey, or --all")
     if user_id is None:
         with progress("Verifying") as show:

@@ -8,7 +8,8 @@ import click
 
 from ..errors import InvalidInput
 from ..operations import webhooks as operations
-from .output import PAGE_SIZE, Columns, Time, audit, commands, print_json, print_records, progress, read_pages, store
+from .group import Time, audit, commands, store
+from .output import PAGE_SIZE, Columns, print_json, print_records, progress, read_pages
 
 webhooks = commands.add_group("webhooks", "Webhooks for sessions that are started, completed or expired.")
 

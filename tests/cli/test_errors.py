@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import flask
 import pytest
 
-from app.cli.output import CommandGroup
+from app.cli.group import CommandGroup
 from app.errors import ErasureNotListed, MissingKey, StepkeepError
 from tests.cli.shell import Done, Operator, assert_fails, make_surveys, opened
 

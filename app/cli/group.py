@@ -1,0 +1,151 @@
+"""Groups of commands: errors and exit codes, types of options, and the application's parts."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+import flask
+from flask.cli import AppGroup
+
+from ..access import Credentials
+from ..core.timestamps import parse_timestamp
+from ..errors import (
+    DatabaseUnavailable,
+    DatabaseUnreachable,
+    InvalidInput,
+    NoSuchSurvey,
+    NotFound,
+    Overloaded,
+    StepkeepError,
+)
+from ..sessions import Action, SessionStore
+
+MAX_DAYS = 3650.0
+
+NOT_FOUND = 3
+UNAVAILABLE = 4
+"""Exit codes besides click's, 0 to 2."""
+
+
+class Days(click.FloatRange):
+    """A positive number of days, at most ten years."""
+
+    name = "days"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True, max=MAX_DAYS)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """Refuse NaN, which click accepts in any range."""
+        days: float = super().convert(value, param, ctx)
+        if math.isnan(days):
+            self.fail(f"{value!r} is not a number of days.", param, ctx)
+        return days
+
+
+class Time(click.ParamType[int]):
+    """A day, or a time in UTC or with an offset; converted to microseconds since 1970 UTC.
+
+    Args:
+        ends_day: a day means its end.
+    """
+
+    name = "time"
+
+    def __init__(self, *, ends_day: bool = False) -> None:
+        self._ends_day = ends_day
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
+        try:
+            return parse_timestamp(value, "it", ends_day=self._ends_day)
+        except InvalidInput as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Command(click.Command):
+    """Prints a StepkeepError as one line, and maps it to an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's return type
+        try:
+            return super().invoke(ctx)
+        except StepkeepError as error:
+            click.ClickException(_message(error)).show()
+            raise click.exceptions.Exit(exit_code(error)) from error
+
+
+class CommandGroup(AppGroup):
+    """A group whose commands run in the application's context and report errors."""
+
+    command_class = _Command
+
+    def add_group(self, name: str, description: str) -> "CommandGroup":
+        """Add a group with this help, and return it."""
+        group = CommandGroup(name, help=description)
+        self.add_command(group)
+        return group
+
+
+commands = CommandGroup("stepkeep")
+"""All commands; each module adds its own."""
+
+
+def register(app: flask.Flask) -> None:
+    """Add the commands to an application."""
+    for command in commands.commands.values():
+        app.cli.add_command(command)
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Report InvalidInput as a usage error."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _message(error: StepkeepError) -> str:
+    """An operator may see the names of all surveys."""
+    if isinstance(error, NoSuchSurvey):
+        offered = ", ".join(error.offered) or "none"
+        return f"there is no survey {error.survey_id!r} in STEPKEEP_SURVEYS_DIR, which has {offered}"
+    return str(error)
+
+
+def exit_code(error: StepkeepError) -> int:
+    """Return the exit code."""
+    if isinstance(error, NotFound):
+        return NOT_FOUND
+    return UNAVAILABLE if isinstance(error, DatabaseUnavailable | DatabaseUnreachable | Overloaded) else 1
+
+
+def audit(action: Action, *, survey_id: str | None = None, user_id: str | None = None, **detail: str | int) -> None:
+    """Record the operator's action in the audit log."""
+    store().audit_log.record("operator", action, survey_id=survey_id, user_id=user_id, detail=detail)
+
+
+def require_survey(survey: str) -> None:
+    """Raise NoSuchSurvey unless the catalogue has the survey."""
+    surveys = store().catalogue.surveys
+    if survey not in surveys:
+        raise NoSuchSurvey(survey, tuple(surveys))
+
+
+def require_known_survey(user_id: str, survey: str | None) -> None:
+    """Raise NoSuchSurvey for a misspelled survey: neither offered nor with a session of the participant."""
+    if survey is not None and store().queries.load(store().queries.key(user_id, survey)) is None:
+        require_survey(survey)
+
+
+def store() -> SessionStore:
+    """Return the application's store."""
+    store: SessionStore = flask.current_app.extensions["stepkeep"].store
+    return store
+
+
+def credentials() -> Credentials:
+    """Return the application's credentials."""
+    credentials: Credentials = flask.current_app.extensions["stepkeep"].authenticator.credentials
+    return credentials
