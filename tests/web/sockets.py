@@ -1,12 +1,15 @@
-"""WebSockets to the application in this process, from its own origin."""
+"""WebSockets to the application in this process, from its own origin, and close codes."""
 
 import contextlib
 import json
 import socket
 from collections.abc import Iterator
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
+
+from app.web.ws.asyncapi import SERVER_MESSAGE
 
 
 @contextlib.contextmanager
@@ -22,6 +25,14 @@ def socket_to(
         open_timeout=30,
     ) as ws:
         yield ws
+
+
+def close_code(ws: ClientConnection) -> int | None:
+    """Receive until the server closes the connection, and return its code."""
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            SERVER_MESSAGE.validate_python(json.loads(ws.recv(timeout=30)))
+    return None if closed.value.rcvd is None else closed.value.rcvd.code
 
 
 def refusal(ws: ClientConnection) -> int | None:

@@ -4,7 +4,6 @@ import itertools
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,15 @@ from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from app.web.rate_limits import MESSAGE_CHUNK, RateLimits
 from app.web.ws.connection_limits import ConnectionLimits
-from tests.conftest import Server, skip_or_fail
-from tests.database_servers import NoServer
+from tests.conftest import Server
+from tests.notifications.conftest import redis
 from tests.notifications.redis_server import RedisServer
 from tests.waiting import wait_for
 from tests.web.conftest import no_servers, running_server
 from tests.web.production import App, credentials_of, in_production, listening, production_app
 from tests.web.sockets import refusal, socket_to
+
+__all__ = ["redis"]
 
 MANY = "1000000/minute"
 
@@ -237,17 +238,6 @@ def test_concurrent_sockets_are_not_limited_in_development(sqlite_settings: Sett
             host = f"127.0.0.1:{port}"
             codes = [refusal(stack.enter_context(socket_to(port, "ada", host=host))) for _ in range(4)]
         assert codes == [None] * 4
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    try:
-        server.start()
-    except NoServer as error:
-        skip_or_fail(str(error))
-    yield server
-    server.kill()
 
 
 def test_processes_share_rates_through_redis_and_count_alone_while_it_is_unavailable(

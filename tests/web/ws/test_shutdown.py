@@ -12,14 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.conftest import KINDS, Server, Servers
 from tests.waiting import wait_for
 from tests.web.conftest import Participant, running_server
-
-
-def close_code(participant: Participant) -> int | None:
-    """Receive until the server closes, and return its code."""
-    with pytest.raises(ConnectionClosed) as closed:
-        while True:
-            participant.receive()
-    return closed.value.rcvd.code if closed.value.rcvd is not None else None
+from tests.web.sockets import close_code
 
 
 def worker_pids(server: Server) -> set[int]:
@@ -39,7 +32,7 @@ def test_reload_closes_sockets_with_1001_and_starts_a_new_worker(server: Server)
         assert participant.receive() == {"type": "pong"}
     before = worker_pids(server)
     os.kill(server.process.pid, signal.SIGHUP)
-    assert [close_code(participant) for participant in participants] == [1001] * 5
+    assert [close_code(participant.ws) for participant in participants] == [1001] * 5
     wait_for(
         lambda: worker_pids(server).isdisjoint(before) and worker_pids(server) != set(), "the worker was not replaced"
     )
