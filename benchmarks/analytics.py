@@ -167,10 +167,7 @@ def main() -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     measurements = []
     with tempfile.TemporaryDirectory() as folder:
-        for kind in databases.KINDS:
-            if (reason := databases.unavailable_reason(kind)) is not None:
-                print(f"{kind}: {reason}")
-                continue
+        for kind in databases.available():
             measurements.append(measure(kind, Path(folder), rows))
             print(measurements[-1], flush=True)
     text = report(measurements)

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -27,6 +27,15 @@ def unavailable_reason(kind: str) -> str | None:
     except (psycopg.Error, pymysql.Error) as error:
         return " ".join(str(error).split())
     return None
+
+
+def available(kinds: Sequence[str] = KINDS) -> Iterator[str]:
+    """Yield the available kinds of databases; print why others are skipped."""
+    for kind in kinds:
+        if reason := unavailable_reason(kind):
+            print(f"{kind} is skipped: {reason}", flush=True)
+        else:
+            yield kind
 
 
 @contextlib.contextmanager

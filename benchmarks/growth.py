@@ -15,11 +15,10 @@ from app.store.drivers import sqlite
 from app.store.sessions import Cursor
 from app.survey.snapshot import SessionKey
 from benchmarks import crowd
-from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
 from benchmarks.raw_growth import RawAppends
 from benchmarks.raw_rows import insert
-from benchmarks.stepkeep import Work, accepted, answer, store_on
+from benchmarks.stepkeep import OnStore, Work, accepted, answer
 from benchmarks.workload import NOT_BEGUN, SURVEY_ID, after
 
 PATTERNS = 5
@@ -31,7 +30,7 @@ Table = tuple[Sequence[str], dict[str, list[tuple[Any, ...]]]]
 """A table's columns, and its rows by user id."""
 
 
-class Growth(Contestant):
+class Growth(OnStore):
     """One caller on random sessions: ``append``, ``groups``, ``load``, ``list``.
 
     On SQLite also ``raw groups``: the raw driver's appends to every other session, which Stepkeep can't continue then.
@@ -40,8 +39,8 @@ class Growth(Contestant):
     def __init__(self, url: str, sessions: int) -> None:
         self._url = url
         self._sessions = sessions
-        self._store = store_on(url)
-        starts = _walk_patterns(self._store)
+        super().__init__(url)
+        starts = _walk_patterns(self.store)
         if url.startswith("sqlite"):
             _fill_sqlite(url.removeprefix("sqlite:///"), sessions)
         else:
@@ -60,11 +59,7 @@ class Growth(Contestant):
 
     def facts(self) -> Mapping[str, str]:
         """Return the database and its size."""
-        return {**self._store.queries.database_facts(), "sessions": str(self._sessions)}
-
-    def close(self) -> None:
-        """Close the store."""
-        self._store.close()
+        return {**super().facts(), "sessions": str(self._sessions)}
 
     @functools.cached_property
     def _raw(self) -> RawAppends:
@@ -77,20 +72,20 @@ class Growth(Contestant):
         return _key(number), answer(step)
 
     def _append(self) -> None:
-        accepted(self._store.turns.submit(*self._work(self._random.randrange(0, self._sessions, 2))))
+        accepted(self.store.turns.submit(*self._work(self._random.randrange(0, self._sessions, 2))))
 
     def _group(self, size: int) -> int:
         numbers = self._random.sample(range(0, self._sessions, 2), size)
-        for result in self._store.turns.submit_many([self._work(number) for number in numbers]):
+        for result in self.store.turns.submit_many([self._work(number) for number in numbers]):
             accepted(result)
         return size
 
     def _load(self) -> None:
-        assert self._store.queries.load(_key(self._random.randrange(self._sessions))) is not None
+        assert self.store.queries.load(_key(self._random.randrange(self._sessions))) is not None
 
     def _list(self) -> None:
         number = self._random.randrange(self._sessions - PAGE)
-        page, _ = self._store.queries.list(after=_cursor(number), limit=PAGE)
+        page, _ = self.store.queries.list(after=_cursor(number), limit=PAGE)
         assert page[0].key == _key(number + 1)
         assert len(page) == PAGE
 

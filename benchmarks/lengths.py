@@ -5,9 +5,8 @@ from typing import Any
 
 from app.survey.snapshot import SessionKey
 from benchmarks import crowd
-from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
-from benchmarks.stepkeep import Work, accepted, answer, store_on
+from benchmarks.stepkeep import OnStore, Work, accepted, answer
 from benchmarks.workload import NOT_BEGUN, SURVEY_ID, after
 
 STOCK = {10: 1000, 100: 200, 1000: 20, 10_000: 2}
@@ -20,11 +19,11 @@ GROUP = 250
 HALF_WAY = 5000
 
 
-class Lengths(Contestant):
+class Lengths(OnStore):
     """One caller: ``append`` to sessions of ``callers`` events, ``at_version`` of one of ``callers`` events."""
 
     def __init__(self, url: str) -> None:
-        self._store = store_on(url)
+        super().__init__(url)
         self._steps: dict[SessionKey, str] = {}
         self._stock: dict[int, list[SessionKey]] = {}
         for events, count in STOCK.items():
@@ -37,21 +36,13 @@ class Lengths(Contestant):
         """Measure one caller; ``callers`` is the number of events."""
         if what == "at_version":
             key = SessionKey(SURVEY_ID, f"length-{callers}-0001")  # the second one, which grows last
-            return crowd.in_threads([lambda: self._store.queries.at_version(key, HALF_WAY)], seconds)
+            return crowd.in_threads([lambda: self.store.queries.at_version(key, HALF_WAY)], seconds)
         return crowd.in_threads([lambda: self._append(callers)], seconds)
-
-    def facts(self) -> Mapping[str, str]:
-        """Return the database."""
-        return self._store.queries.database_facts()
-
-    def close(self) -> None:
-        """Close the store."""
-        self._store.close()
 
     def _append(self, events: int) -> None:
         stock = self._stock[events]
         key = stock[0]
-        result = accepted(self._store.turns.submit(key, answer(self._steps[key])))
+        result = accepted(self.store.turns.submit(key, answer(self._steps[key])))
         self._steps[key] = result.state.current_step
         if result.version > events * (1 + GROWN) and len(stock) > 1:
             stock.pop(0)
@@ -66,7 +57,7 @@ class Lengths(Contestant):
                 step = after(step)
             self._steps[key] = step
         for start in range(0, len(work), GROUP):
-            for result in self._store.turns.submit_many(work[start : start + GROUP]):
+            for result in self.store.turns.submit_many(work[start : start + GROUP]):
                 accepted(result)
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from app.survey.snapshot import SessionKey
 from benchmarks import crowd
-from benchmarks.contestant import Contestant
 from benchmarks.crowd import Measured
-from benchmarks.stepkeep import Walker, accepted, begin_many, store_on
+from benchmarks.stepkeep import OnStore, Walker, advance_all, begin_many
 from benchmarks.workload import STEPS, SURVEY_ID
 
 SESSIONS = 10_000
@@ -16,40 +15,30 @@ ANSWERED = 3
 GROUP = 500
 
 
-class Loads(Contestant):
+class Loads(OnStore):
     """Threads as callers (``loads``)."""
 
     def __init__(self, url: str) -> None:
-        self._store = store_on(url)
+        super().__init__(url)
         self._keys = [SessionKey(SURVEY_ID, f"participant-{number:06d}") for number in range(SESSIONS)]
-        begin_many(self._store, self._keys)
+        begin_many(self.store, self._keys)
         steps = dict.fromkeys(self._keys, STEPS[0])
         walkers = [Walker([key], steps) for key in self._keys]
         for start in range(0, SESSIONS, GROUP):
             group = walkers[start : start + GROUP]
             for _ in range(ANSWERED):
-                results = self._store.turns.submit_many([walker.next_command() for walker in group])
-                for walker, result in zip(group, results, strict=True):
-                    walker.advance(accepted(result))
+                advance_all(self.store, group)
 
     def measure(self, what: str, callers: int, seconds: float) -> Measured:
         """Measure this many threads."""
         assert what == "loads"
         return crowd.in_threads([self._loader(number) for number in range(callers)], seconds)
 
-    def facts(self) -> Mapping[str, str]:
-        """Return the database."""
-        return self._store.queries.database_facts()
-
-    def close(self) -> None:
-        """Close the store."""
-        self._store.close()
-
     def _loader(self, seed: int) -> Callable[[], None]:
         choose = random.Random(seed).choice
 
         def load() -> None:
-            snapshot = self._store.queries.load(choose(self._keys))
+            snapshot = self.store.queries.load(choose(self._keys))
             assert snapshot is not None
             assert len(snapshot.state.answers) == ANSWERED
 

@@ -21,7 +21,7 @@ from unittest import mock
 from app.observability import metrics
 from app.survey.snapshot import SessionKey
 from app.writer import batch_metrics
-from benchmarks.stepkeep import Walker, begin_many, store_on
+from benchmarks.stepkeep import Walker, advance_all, begin_many, store_on
 from benchmarks.workload import STEPS, SURVEY_ID
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance" / "observability.md"
@@ -66,10 +66,7 @@ def cpu_us_per_turn(store: Any, walkers: list[Walker], size: int, turns: int) ->
     done = 0
     while done < turns:
         group = [walkers[(done + number) % len(walkers)] for number in range(size)]
-        commands = [walker.next_command() for walker in group]
-        for walker, result in zip(group, store.turns.submit_many(commands), strict=True):
-            walker.advance(result)
-        done += size
+        done += advance_all(store, group)
     return (time.process_time() - began) * 1e6 / done
 
 

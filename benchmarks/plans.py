@@ -229,11 +229,7 @@ def main() -> None:
             f"Lists read an index from their cursor, at most {sessions.SCAN_LIMIT:,} sessions."
         ),
     ]
-    for kind in databases.KINDS:
-        reason = databases.unavailable_reason(kind)
-        if reason is not None:
-            print(f"{kind} is skipped: {reason}")
-            continue
+    for kind in databases.available():
         with tempfile.TemporaryDirectory() as folder, databases.fresh(kind, "plans", Path(folder)) as url:
             upgrade_schema(normalise_url(url))
             store = open_store(Settings(database_url=url, surveys_dir=Path("surveys")))

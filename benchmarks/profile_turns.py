@@ -48,10 +48,7 @@ def main() -> None:
     parser.add_argument("--functions", type=int, default=25)
     options = parser.parse_args()
     Path("build").mkdir(exist_ok=True)
-    for kind in [options.only] if options.only else databases.KINDS:
-        if reason := databases.unavailable_reason(kind):
-            print(f"## {kind} is skipped: {reason}")
-            continue
+    for kind in databases.available([options.only] if options.only else databases.KINDS):
         with (
             tempfile.TemporaryDirectory(prefix="profile-", dir="build") as folder,
             _stepkeep(kind, Path(folder)) as stepkeep,

@@ -86,11 +86,34 @@ class Walker:
             self._at = (self._at + 1) % len(self._keys)
 
 
-class Stepkeep(Contestant):
-    """Stepkeep as a contestant."""
+def advance_all(store: SessionStore, walkers: Sequence[Walker]) -> int:
+    """Submit the next command of each as one group; return their number."""
+    results = store.turns.submit_many([walker.next_command() for walker in walkers])
+    for walker, result in zip(walkers, results, strict=True):
+        walker.advance(result)
+    return len(results)
+
+
+class OnStore(Contestant):
+    """A contestant that uses a store on the database."""
 
     def __init__(self, url: str) -> None:
         self.store = store_on(url)
+
+    def facts(self) -> Mapping[str, str]:
+        """Return the database."""
+        return self.store.queries.database_facts()
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+
+class Stepkeep(OnStore):
+    """Stepkeep as a contestant."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
         keys = [SessionKey(SURVEY_ID, f"participant-{number:06d}") for number in range(SESSIONS)]
         begin_many(self.store, keys)
         self._keys = keys
@@ -104,28 +127,16 @@ class Stepkeep(Contestant):
         """Measure ``turns`` (a thread or greenlet per caller) or ``groups`` of ``callers`` turns."""
         walkers = self.walkers(callers)
         if what == "groups":
-            return crowd.in_groups(lambda: self._group(walkers), seconds)
+            return crowd.in_groups(lambda: advance_all(self.store, walkers), seconds)
         return crowd.in_threads([lambda walker=walker: self._turn(walker) for walker in walkers], seconds)
 
     def facts(self) -> Mapping[str, str]:
         """Return the database and its durability."""
-        return {
-            **self.store.queries.database_facts(),
-            "durability": DURABILITY[self.store.queries.database_facts()["database"]],
-        }
-
-    def close(self) -> None:
-        """Close the store."""
-        self.store.close()
+        facts = super().facts()
+        return {**facts, "durability": DURABILITY[facts["database"]]}
 
     def _turn(self, walker: Walker) -> None:
         walker.advance(self.store.turns.submit(*walker.next_command()))
-
-    def _group(self, walkers: Sequence[Walker]) -> int:
-        results = self.store.turns.submit_many([walker.next_command() for walker in walkers])
-        for walker, result in zip(walkers, results, strict=True):
-            walker.advance(result)
-        return len(results)
 
 
 DURABILITY = {
