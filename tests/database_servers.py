@@ -295,8 +295,8 @@ def find_mariadb() -> Mapping[str, Path] | None:
 def _locate(folder: Path | None, *names: str) -> Mapping[str, Path] | None:
     """Return the path of each program, in the folder or in PATH; None if one is missing."""
     path = os.pathsep.join((os.environ.get("PATH", ""), *SYSTEM_FOLDERS)) if folder is None else str(folder)
-    found = {name: Path(place) for name in names if (place := shutil.which(name, path=path))}
-    return found if len(found) == len(names) else None
+    paths = {name: Path(place) for name in names if (place := shutil.which(name, path=path))}
+    return paths if len(paths) == len(names) else None
 
 
 def _readable_programs(wheel: Path) -> Path:

@@ -57,9 +57,9 @@ def test_list_has_the_sessions_that_match_the_filters(
     run: FlaskCliRunner, filters: tuple[str, ...], expected: list[str]
 ) -> None:
     """The table and the JSON lines have no answers."""
-    found = lines(run, "list", *filters)
-    assert sorted(one["user_id"] for one in found) == expected
-    assert not any("answers" in one for one in found)
+    sessions = lines(run, "list", *filters)
+    assert sorted(session["user_id"] for session in sessions) == expected
+    assert not any("answers" in session for session in sessions)
     table = does(run, "list", *filters).splitlines()
     assert table[0].split()[:3] == ["USER", "SURVEY", "STATUS"]
     assert sorted(line.split()[0] for line in table[1:]) == expected
@@ -78,7 +78,7 @@ def test_show_prints_the_answers_and_is_recorded(run: FlaskCliRunner, store: Ses
     assert "2 (More than half the days)" in shown
     assert "(draft) \\x1b[31mred" in shown
     assert "\x1b" not in shown
-    assert [one["survey_id"] for one in lines(run, "show", "ann")] == ["intake", "phq9"]
+    assert [session["survey_id"] for session in lines(run, "show", "ann")] == ["intake", "phq9"]
     (first,) = lines(run, "show", "ann", "--survey", "phq9", "--at-version", "1")
     assert (first["version"], first["answers"]) == (1, {})
     entries = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).entries
@@ -87,13 +87,13 @@ def test_show_prints_the_answers_and_is_recorded(run: FlaskCliRunner, store: Ses
 
 def test_history_continues_after_a_version(run: FlaskCliRunner, store: SessionStore) -> None:
     """Events are printed oldest first, up to the limit; the audit log records the access."""
-    assert [one["action"] for one in lines(run, "history", "ann", "--survey", "intake")] == [
+    assert [event["action"] for event in lines(run, "history", "ann", "--survey", "intake")] == [
         "started",
         "answered",
         "drafted",
     ]
     assert [
-        one["version"] for one in lines(run, "history", "ann", "--survey", "intake", "--after", "1", "--limit", "1")
+        event["version"] for event in lines(run, "history", "ann", "--survey", "intake", "--after", "1", "--limit", "1")
     ] == [2]
     entries = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).entries
     assert entries[0].entry.action == "history_read"
@@ -102,15 +102,15 @@ def test_history_continues_after_a_version(run: FlaskCliRunner, store: SessionSt
 def test_set_aside_session_is_listed_and_printed_as_stored(run: FlaskCliRunner, store: SessionStore) -> None:
     """Its row and events are printed; the audit log records the access under the participant's id."""
     name = store.run_transaction(lambda connection: history.set_aside(connection, ANN, store.clock()))
-    assert [one["user_id"] for one in lines(run, "list", "--set-aside")] == [name]
+    assert [session["user_id"] for session in lines(run, "list", "--set-aside")] == [name]
     assert lines(run, "list", "--set-aside", "--user", "ben") == []
     assert lines(run, "list", "--set-aside", "--survey", "intake") == []
     assert does(run, "list", "--set-aside").splitlines()[1].split()[:2] == [name, "phq9"]
     (row,) = lines(run, "show", name)
     assert (row["user_id"], row["answers"]) == (name, {"Q1": 2})
     assert '{"Q1": 2}' in does(run, "show", name)
-    assert [one["action"] for one in lines(run, "history", name)] == ["started", "answered"]
-    assert [one["version"] for one in lines(run, "history", name, "--after", "1", "--limit", "1")] == [2]
+    assert [event["action"] for event in lines(run, "history", name)] == ["started", "answered"]
+    assert [event["version"] for event in lines(run, "history", name, "--after", "1", "--limit", "1")] == [2]
     assert "answered" in does(run, "history", name)
     entries = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).entries
     assert (entries[0].entry.action, entries[0].entry.user_id) == ("history_read", "ann")

@@ -35,11 +35,11 @@ def blocks(page: str, language: str) -> list[str]:
 
 def tables(page: str) -> list[Table]:
     """Return the tables in order."""
-    found = []
+    parsed = []
     for lines in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
         header, _, *rows = [_cells(line) for line in lines.splitlines()]
-        found.append(Table(header=header, rows=rows))
-    return found
+        parsed.append(Table(header=header, rows=rows))
+    return parsed
 
 
 def first_column(page: str, heading: str) -> set[str]:
@@ -96,13 +96,13 @@ def anchors(page: Path) -> frozenset[str]:
 def dead_links(page: Path) -> list[str]:
     """Return a page's links that lead to no file or no heading; those to other hosts are not checked."""
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-    found = []
+    dead = []
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         file, _, anchor = link.partition("#")
         target = (page.parent / file).resolve() if file else page
         if not link.startswith("https://") and not (target.exists() and (not anchor or anchor in anchors(target))):
-            found.append(link)
-    return found
+            dead.append(link)
+    return dead
 
 
 def checkout(folder: Path) -> Path:

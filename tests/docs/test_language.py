@@ -52,11 +52,11 @@ def texts() -> list[str]:
 
 
 def test_texts_use_no_word_of_the_private_vocabulary() -> None:
-    found = []
+    matches = []
     for path in texts():
         content = re.sub(r"\s+(?:#|\*|//)?\s*", " ", (ROOT / path).read_text(encoding="utf-8"))
-        found += [f"{path}: {match[0]}" for match in FORBIDDEN.finditer(content)]
-    assert not found, "\n".join(found)
+        matches += [f"{path}: {match[0]}" for match in FORBIDDEN.finditer(content)]
+    assert not matches, "\n".join(matches)
 
 
 @pytest.mark.parametrize("text", ["He waits.", "a fault of\n    # ours", "the database is away", "doors"])

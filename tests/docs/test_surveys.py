@@ -103,7 +103,7 @@ def test_wrong_file_is_refused_as_printed() -> None:
 
 def test_answers_lead_where_the_tables_say() -> None:
     """Each row answers the steps in order."""
-    walked = [one for one in examples() if one.table.header == ("Answers", "Current step")]
+    walked = [example for example in examples() if example.table.header == ("Answers", "Current step")]
     assert walked
     for example in walked:
         for answers, step in example.table.rows:
@@ -170,17 +170,17 @@ def test_every_field_of_the_format_is_in_a_table() -> None:
 
 def test_revision_stays_when_only_the_spelling_changes() -> None:
     """Comments, quotes, the order of fields, written defaults, access and retention are not part of it."""
-    one = parse_survey(HEAD + "  - {id: a, type: text, prompt: P}\n", "x.yaml")
+    survey = parse_survey(HEAD + "  - {id: a, type: text, prompt: P}\n", "x.yaml")
     same = parse_survey(
         "title: 'Example' # a comment\nid: example\nlanguage: en\naccess: closed\nretention: 1d\n"
         "steps:\n  - {type: text, prompt: P, required: true, id: a, max_length: 10000}\n",
         "x.yaml",
     )
-    assert same.revision == one.revision
-    assert parse_survey(HEAD + "  - {id: a, type: text, prompt: Q}\n", "x.yaml").revision != one.revision
+    assert same.revision == survey.revision
+    assert parse_survey(HEAD + "  - {id: a, type: text, prompt: Q}\n", "x.yaml").revision != survey.revision
     assert (
         parse_survey("expires_after: 1d\n" + HEAD + "  - {id: a, type: text, prompt: P}\n", "x.yaml").revision
-        != one.revision
+        != survey.revision
     )
 
 

@@ -17,15 +17,15 @@ from tests.waiting import wait_for
 
 def test_change_by_a_program_that_notifies_nobody_is_polled(polled: Channel, opened: Open) -> None:
     """Each change is received once, and this process's own commits are not."""
-    one = opened(polled)
-    one.notifier.subscribe(KEY, 1)
-    one.notifier.subscribe(OTHER, 1)
+    process = opened(polled)
+    process.notifier.subscribe(KEY, 1)
+    process.notifier.subscribe(OTHER, 1)
     write(polled, KEY, 2)
-    one.wait_for_changes((KEY, 2))
-    one.notifier.publish(KEY, 3)
+    process.wait_for_changes((KEY, 2))
+    process.notifier.publish(KEY, 3)
     write(polled, KEY, 3)
     write(polled, OTHER, 2)
-    one.wait_for_changes((KEY, 2), (OTHER, 2))
+    process.wait_for_changes((KEY, 2), (OTHER, 2))
 
 
 def test_sqlite_sessions_are_polled_only_after_a_write(tmp_path: Path, opened: Open) -> None:
@@ -33,30 +33,30 @@ def test_sqlite_sessions_are_polled_only_after_a_write(tmp_path: Path, opened: O
     url = create_sqlite(tmp_path / "x.db")
     begin_sessions(url)
     channel = Channel(Settings(database_url=url, notification_interval_s=0.01))
-    one = opened(channel)
-    probe = one.notifier._probe
+    process = opened(channel)
+    probe = process.notifier._probe
     assert probe is not None
     asked: list[bool] = []
-    one.notifier._listener._has_changed = lambda: asked.append(probe.has_changed()) or asked[-1]  # type: ignore[func-returns-value]
-    one.follow(KEY)
-    looks, rounds = one.polls, len(asked)
+    process.notifier._listener._has_changed = lambda: asked.append(probe.has_changed()) or asked[-1]  # type: ignore[func-returns-value]
+    process.follow(KEY)
+    looks, rounds = process.polls, len(asked)
     wait_for(lambda: len(asked) > rounds + 20, "it stopped checking")
-    assert one.polls == looks
+    assert process.polls == looks
     write(channel, KEY, 2)
-    wait_for(lambda: one.polls > looks, "it never polled")
+    wait_for(lambda: process.polls > looks, "it never polled")
 
 
 def test_polling_goes_on_while_the_database_is_unavailable(
     polled: Channel, opened: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One warning is logged, and changes during the outage are received after it."""
-    one = opened(polled)
-    one.follow(KEY)
-    one.fails = DatabaseUnavailable("OperationalError")
+    process = opened(polled)
+    process.follow(KEY)
+    process.fails = DatabaseUnavailable("OperationalError")
     write(polled, KEY, 2)
-    wait_for(lambda: one.failed_polls >= 3, "it gave up")
-    one.fails = None
-    one.wait_for_changes((KEY, 2))
+    wait_for(lambda: process.failed_polls >= 3, "it gave up")
+    process.fails = None
+    process.wait_for_changes((KEY, 2))
     (warning,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
     assert "polling fails" in warning.getMessage()
 
@@ -66,29 +66,29 @@ def test_error_while_handling_a_change_does_not_stop_notifications(
     broadcast: Channel, opened: Open, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     """A change that could not be loaded is polled again; after any other error the next change is received."""
-    one, two = opened(broadcast), opened(broadcast)
-    one.follow(KEY)
-    one.notifier._listener._interval_s = 0.01
-    one.refuses = fault
-    one.stored = {KEY: 2}
-    two.notifier.publish(KEY, 2)
-    wait_for(lambda: one.refuses is None, "the change was never received")
+    first, second = opened(broadcast), opened(broadcast)
+    first.follow(KEY)
+    first.notifier._listener._interval_s = 0.01
+    first.refuses = fault
+    first.stored = {KEY: 2}
+    second.notifier.publish(KEY, 2)
+    wait_for(lambda: first.refuses is None, "the change was never received")
     if isinstance(fault, DatabaseUnavailable):
-        one.wait_for_changes((KEY, 2))
-        one.changes.clear()
-    two.notifier.publish(KEY, 3)
-    one.wait_for_changes((KEY, 3))
+        first.wait_for_changes((KEY, 2))
+        first.changes.clear()
+    second.notifier.publish(KEY, 3)
+    first.wait_for_changes((KEY, 3))
 
 
 def test_change_by_a_process_killed_before_its_notification_is_polled(
     broadcast: Channel, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Polling goes on, slowly, beside a working transport."""
-    one = opened(broadcast)
-    one.follow(KEY)
-    one.stored = {KEY: 2}
+    process = opened(broadcast)
+    process.follow(KEY)
+    process.stored = {KEY: 2}
     monkeypatch.setattr(subscriber, "SAFETY_POLL_S", 0.1)
-    one.wait_for_changes((KEY, 2))
+    process.wait_for_changes((KEY, 2))
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,11 @@ def test_thread_that_cannot_start_is_started_by_a_later_call(
     def refuse(_thread: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    one, two = opened(broadcast), opened(broadcast)
+    first, second = opened(broadcast), opened(broadcast)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        one.notifier.subscribe(OTHER, 1)
-        two.notifier.publish(KEY, 1)
-    one.follow(KEY)
-    two.notifier.publish(KEY, 2)
-    one.wait_for_changes((KEY, 2))
+        first.notifier.subscribe(OTHER, 1)
+        second.notifier.publish(KEY, 1)
+    first.follow(KEY)
+    second.notifier.publish(KEY, 2)
+    first.wait_for_changes((KEY, 2))

@@ -51,7 +51,7 @@ def hook(store: SessionStore, number: int = 1, survey_id: str | None = None, *ev
 def deliveries(store: SessionStore) -> list[tuple[str, str, int]]:
     """Return the deliveries in the outbox: event, participant and version, oldest first."""
     page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 1000)).deliveries
-    return [(one.event.partition(".")[2], one.key.user_id, one.version) for one in reversed(page)]
+    return [(delivery.event.partition(".")[2], delivery.key.user_id, delivery.version) for delivery in reversed(page)]
 
 
 def do(store: SessionStore, *commands: AnyCommand, key: SessionKey = ANN) -> None:
@@ -90,11 +90,17 @@ def test_outbox_has_starts_completions_and_expiries_by_any_command(store: Sessio
     assert deliveries(store) == [("started", "ann", 1), ("completed", "ann", 10)]
     do(store, Restart(at=at), SetMode(at=at, is_audio_mode=True), Draft(at=at, step="Q1", value=1), Back(at=at))
     do(store, Update(at=at, changes={"current_step": "end"}), save(at, "Q1"), save(at))
-    assert [one[0] for one in deliveries(store)[2:]] == ["started", "completed", "completed"]
+    assert [delivery[0] for delivery in deliveries(store)[2:]] == ["started", "completed", "completed"]
     do(store, save(at), key=BEN)
-    assert [one for one in deliveries(store) if one[1] == "ben"] == [("started", "ben", 1), ("completed", "ben", 1)]
+    assert [delivery for delivery in deliveries(store) if delivery[1] == "ben"] == [
+        ("started", "ben", 1),
+        ("completed", "ben", 1),
+    ]
     do(store, Begin(at=1), Expire(at=at), key=SessionKey("intake", "eve"))
-    assert [one for one in deliveries(store) if one[1] == "eve"] == [("started", "eve", 1), ("expired", "eve", 2)]
+    assert [delivery for delivery in deliveries(store) if delivery[1] == "eve"] == [
+        ("started", "eve", 1),
+        ("expired", "eve", 2),
+    ]
 
 
 COMMANDS = st.lists(st.sampled_from(["answer", "end", "open", "restart", "back", "draft"]), max_size=8)
@@ -138,9 +144,11 @@ def test_each_webhook_gets_its_events_and_survey(store: SessionStore) -> None:
     turns += [(SessionKey("intake", "x"), Begin(at=store.clock())), (turns[0][0], save(store.clock()))]
     store.turns.submit_many(turns)
     page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 1000))
-    counts = [sum(one.webhook_id.endswith(str(number)) for one in page.deliveries) for number in (1, 2, 3, 4)]
+    counts = [sum(delivery.webhook_id.endswith(str(number)) for delivery in page.deliveries) for number in (1, 2, 3, 4)]
     assert counts == [202, 1, 1, 0]
-    assert {one.next_attempt_at for one in page.deliveries} == {one.occurred_at for one in page.deliveries}
+    assert {delivery.next_attempt_at for delivery in page.deliveries} == {
+        delivery.occurred_at for delivery in page.deliveries
+    }
 
 
 def test_rejected_or_repeated_command_adds_no_delivery(store: SessionStore) -> None:
@@ -267,7 +275,7 @@ def test_old_deliveries_are_removed_in_batches(store: SessionStore) -> None:
     for number in range(5):
         do(store, Begin(at=at - 100 * DAY_US), key=SessionKey("phq9", f"u{number}"))
     page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10))
-    ids = [one.id for one in page.deliveries]
+    ids = [delivery.id for delivery in page.deliveries]
     old, new = at - 95 * DAY_US, at - DAY_US
     attempted = [
         AttemptResult(id=ids[0], at=old, attempts=1, retry_at=None, is_delivered=True, status=200, error=None),
@@ -282,8 +290,8 @@ def test_old_deliveries_are_removed_in_batches(store: SessionStore) -> None:
     def clean() -> int:
         removed, after_id = 0, 0
         while True:
-            scan = store.run_read(lambda one: outbox.scan_old(one, ages, after_id, 2))  # noqa: B023 - called at once
-            removed += store.run_transaction(lambda one: outbox.remove_old(one, ages, scan.old))  # noqa: B023
+            scan = store.run_read(lambda connection: outbox.scan_old(connection, ages, after_id, 2))  # noqa: B023 - called at once
+            removed += store.run_transaction(lambda connection: outbox.remove_old(connection, ages, scan.old))  # noqa: B023
             if scan.following is None:
                 return removed
             after_id = scan.following
@@ -292,7 +300,7 @@ def test_old_deliveries_are_removed_in_batches(store: SessionStore) -> None:
     store.run_transaction(lambda connection: outbox.disable_webhook(connection, name, old))
     assert [clean(), clean()] == [2, 0]
     left = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries
-    assert {one.id for one in left} == {ids[2], ids[3]}
+    assert {delivery.id for delivery in left} == {ids[2], ids[3]}
     assert store.run_transaction(lambda connection: outbox.remove_old(connection, ages, ids)) == 0
 
 
@@ -304,15 +312,15 @@ def test_deliveries_are_given_up_when_due_for_too_long(store: SessionStore) -> N
     do(store, Begin(at=at - 100 * DAY_US), key=SessionKey("phq9", "ben"))
     do(store, Begin(at=at - DAY_US), key=SessionKey("phq9", "cat"))
     page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries[::-1]
-    late, made, _ = ids = [one.id for one in page]
+    late, made, _ = ids = [delivery.id for delivery in page]
     ages = outbox.RetentionCutoffs(delivered_before=at - 30 * DAY_US, failed_before=at - 90 * DAY_US)
     assert store.run_read(lambda connection: outbox.scan_old(connection, ages, 0, 10)) == ([], [late, made], None)
     delivered = AttemptResult(id=made, at=at, attempts=1, retry_at=None, is_delivered=True, status=200, error=None)
     store.run_transaction(lambda connection: outbox.record_attempts(connection, [delivered]))
     assert store.run_transaction(lambda connection: outbox.give_up(connection, ages, ids, at)) == 1
     page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries[::-1]
-    assert [one.failed_at for one in page] == [at, None, None]
-    assert [one.next_attempt_at is None for one in page] == [True, True, False]
+    assert [delivery.failed_at for delivery in page] == [at, None, None]
+    assert [delivery.next_attempt_at is None for delivery in page] == [True, True, False]
 
 
 def test_late_attempt_does_not_change_a_completed_delivery(store: SessionStore) -> None:
@@ -325,8 +333,8 @@ def test_late_attempt_does_not_change_a_completed_delivery(store: SessionStore) 
     )
     failed = AttemptResult(id=made.id, at=at, attempts=1, retry_at=at, is_delivered=False, status=500, error="HTTP 500")
     delivered = AttemptResult(id=made.id, at=at, attempts=2, retry_at=None, is_delivered=True, status=200, error=None)
-    for one in (failed, failed, delivered, failed):
-        store.run_transaction(lambda connection, one=one: outbox.record_attempts(connection, [one]))
+    for delivery in (failed, failed, delivered, failed):
+        store.run_transaction(lambda connection, delivery=delivery: outbox.record_attempts(connection, [delivery]))
     (kept,) = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries
     assert (kept.attempts, kept.delivered_at, kept.next_attempt_at) == (2, at, None)
 
@@ -341,7 +349,7 @@ def test_webhook_secret_is_encrypted_and_rotated_like_answers(
     assert kept.secret.startswith("enc:")
     assert added.secret not in kept.secret
     assert "whsec" not in repr(kept)
-    assert [one.text for one in management.read_secrets(encrypted, kept)] == [added.secret]
+    assert [secret.text for secret in management.read_secrets(encrypted, kept)] == [added.secret]
     old = encrypted.settings.answers_keys.get_secret_value()
     new = base64.b64encode(os.urandom(32)).decode()
     both = new_store(settings, answers_keys=f"{new},{old}")
@@ -349,7 +357,7 @@ def test_webhook_secret_is_encrypted_and_rotated_like_answers(
     assert rotate_keys(both).is_complete
     alone = new_store(settings, answers_keys=new)
     webhook = management.get_webhook(alone, added.webhook.id)
-    assert [one.text for one in management.read_secrets(alone, webhook)] == [added.secret]
+    assert [secret.text for secret in management.read_secrets(alone, webhook)] == [added.secret]
 
 
 def test_previous_secret_signs_beside_the_new_one_until_it_expires(store: SessionStore) -> None:
@@ -358,6 +366,6 @@ def test_previous_secret_signs_beside_the_new_one_until_it_expires(store: Sessio
     second = management.rotate_secret(store, added.webhook.id, 1)
     third = management.rotate_secret(store, added.webhook.id, 1)
     secrets = management.read_secrets(store, management.get_webhook(store, added.webhook.id))
-    assert [one.text for one in secrets] == [third, second]
+    assert [secret.text for secret in secrets] == [third, second]
     assert secrets[0].expires_at is None
     assert secrets[1].expires_at is not None

@@ -73,21 +73,23 @@ def test_pages_have_each_matching_session_once_in_order(
     everything = all_pages(filled, 1000)
     assert len(everything) == COUNT
     matching = [
-        one
-        for one in everything
-        if (since is None or one.state.updated_at >= since)
-        and one.key.user_id.startswith(filters.get("user_id_prefix", ""))
+        snapshot
+        for snapshot in everything
+        if (since is None or snapshot.state.updated_at >= since)
+        and snapshot.key.user_id.startswith(filters.get("user_id_prefix", ""))
         and all(
-            str(one.to_dict(filled.clock())[name]) == value
+            str(snapshot.to_dict(filled.clock())[name]) == value
             for name, value in filters.items()
             if name != "user_id_prefix"
         )
     ]
-    assert sorted(one.key for one in listed) == sorted(one.key for one in matching)
+    assert sorted(snapshot.key for snapshot in listed) == sorted(snapshot.key for snapshot in matching)
     if since is None:
-        assert [one.key.user_id for one in listed] == sorted(one.key.user_id for one in listed)
+        assert [snapshot.key.user_id for snapshot in listed] == sorted(snapshot.key.user_id for snapshot in listed)
     else:
-        assert [one.state.updated_at for one in listed] == sorted(one.state.updated_at for one in listed)
+        assert [snapshot.state.updated_at for snapshot in listed] == sorted(
+            snapshot.state.updated_at for snapshot in listed
+        )
 
 
 def test_cursor_is_refused_by_a_list_in_another_order(filled: SessionStore) -> None:
@@ -102,7 +104,7 @@ def test_session_is_listed_again_when_it_changes_between_two_pages(filled: Sessi
     first, cursor = filled.queries.list(limit=5, updated_since=0)
     filled.turns.submit(first[0].key, Restart(at=filled.clock()))
     rest, _ = filled.queries.list(after=cursor, limit=1000, updated_since=0)
-    assert {one.key for one in [*first, *rest]} == {one.key for one in all_pages(filled, 1000)}
+    assert {snapshot.key for snapshot in [*first, *rest]} == {snapshot.key for snapshot in all_pages(filled, 1000)}
     assert rest[-1].key == first[0].key
 
 
@@ -112,7 +114,7 @@ def test_no_session_is_missing_when_others_are_erased_while_a_page_is_read(
 ) -> None:
     """Five sessions are erased between its two statements; every remaining one is on some page."""
     monkeypatch.setattr(sessions, "SCAN_LIMIT", 7)
-    keys = [one.key for one in all_pages(filled, 1000)]
+    keys = [snapshot.key for snapshot in all_pages(filled, 1000)]
     erased: list[SessionKey] = []
 
     def erase_some(*_: object) -> None:
@@ -122,7 +124,7 @@ def test_no_session_is_missing_when_others_are_erased_while_a_page_is_read(
                 filled.erasure.delete(key)
 
     event.listen(filled.queries.engine, "after_cursor_execute", erase_some)
-    listed = {one.key for one in all_pages(filled, 3, filters={"survey_id": "phq9"}, updated_since=since)}
+    listed = {snapshot.key for snapshot in all_pages(filled, 3, filters={"survey_id": "phq9"}, updated_since=since)}
     event.remove(filled.queries.engine, "after_cursor_execute", erase_some)
     assert listed >= {key for key in keys if key.survey_id == "phq9" and key not in erased}
 
@@ -131,9 +133,9 @@ def test_prefix_is_compared_exactly(filled: SessionStore) -> None:
     """Case counts, `_` is no wildcard, and an id that equals the prefix matches."""
     for user_id in ("a_1", "a_12", "aB1", "ab1", "a-1", "a_", "a~set-aside-1"):
         filled.turns.submit(SessionKey("phq9", user_id), Begin(at=1))
-    user_ids = [one.key.user_id for one in all_pages(filled, 2, filters={"user_id_prefix": "a_1"})]
+    user_ids = [snapshot.key.user_id for snapshot in all_pages(filled, 2, filters={"user_id_prefix": "a_1"})]
     assert user_ids == ["a_1", "a_12"]
-    assert [one.key.user_id for one in all_pages(filled, 2, filters={"user_id_prefix": "aB"})] == ["aB1"]
+    assert [snapshot.key.user_id for snapshot in all_pages(filled, 2, filters={"user_id_prefix": "aB"})] == ["aB1"]
 
 
 def test_prefix_is_found_after_more_sessions_than_the_scan_limit(
@@ -142,5 +144,5 @@ def test_prefix_is_found_after_more_sessions_than_the_scan_limit(
     """Sessions before the prefix are not scanned: the first page has the match."""
     monkeypatch.setattr(sessions, "SCAN_LIMIT", 1)
     page, following = filled.queries.list(limit=3, filters={"user_id_prefix": "user39"})
-    assert [one.key.user_id for one in page] == ["user39"]
+    assert [snapshot.key.user_id for snapshot in page] == ["user39"]
     assert following is None

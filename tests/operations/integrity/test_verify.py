@@ -36,12 +36,12 @@ def begun(store: SessionStore) -> None:
     for key, value in ((ANN, 1), (BEN, 2)):
         turns = [(key, Begin(at=at))]
         turns += [(key, Answer(at=at + n, step=f"Q{n}", value=value)) for n in (1, 2)]  # type: ignore[misc]
-        assert not [one for one in store.turns.submit_many(turns) if isinstance(one, Exception)]
+        assert not [result for result in store.turns.submit_many(turns) if isinstance(result, Exception)]
     store.turns.submit(CY, Begin(at=at))
 
 
 def differing(store: SessionStore, survey_id: str | None = None) -> dict[SessionKey, tuple[str, ...]]:
-    return {one.key: one.differing for one in verify_sessions(store, survey_id) if one.verdict == "differs"}
+    return {result.key: result.differing for result in verify_sessions(store, survey_id) if result.verdict == "differs"}
 
 
 Damage = Callable[[SessionStore], None]
@@ -84,7 +84,7 @@ def test_differing_fields_are_named(store: SessionStore, what: str) -> None:
     assert differing(store) == {}
     damage(store)
     assert differing(store) == expected
-    verdicts = Counter(one.verdict for one in verify_sessions(store))
+    verdicts = Counter(result.verdict for result in verify_sessions(store))
     assert verdicts == Counter({"differs": len(expected), "same": 3 - len(expected)})
 
 
@@ -92,8 +92,8 @@ def test_missing_event_is_named_by_its_version(store: SessionStore) -> None:
     """Even if the row is right."""
     begun(store)
     delete_event(store, ANN, 2)
-    (found,) = [one for one in verify_sessions(store) if one.verdict != "same"]
-    assert (found.key, found.differing[-1], found.problem) == (ANN, "history", "version 2 is missing in its history")
+    (broken,) = [result for result in verify_sessions(store) if result.verdict != "same"]
+    assert (broken.key, broken.differing[-1], broken.problem) == (ANN, "history", "version 2 is missing in its history")
 
 
 def test_results_contain_no_values(store: SessionStore) -> None:
@@ -113,12 +113,12 @@ def test_every_session_is_checked_once_in_key_order(
     for key in keys[-2:]:
         store.turns.submit(key, Begin(at=store.clock()))
     told: list[tuple[int, int]] = []
-    found = list(verify_sessions(store, progress=lambda done, total: told.append((done, total))))
-    assert [one.key for one in found] == sorted(set(keys), key=lambda key: (key.user_id, key.survey_id))
-    assert {one.verdict for one in found} == {"same"}
-    assert told[-1] == (len(found), len(found))
-    phq9 = [one.key for one in verify_sessions(store, "phq9")]
-    assert phq9 == [one.key for one in found if one.key.survey_id == "phq9"]
+    results = list(verify_sessions(store, progress=lambda done, total: told.append((done, total))))
+    assert [result.key for result in results] == sorted(set(keys), key=lambda key: (key.user_id, key.survey_id))
+    assert {result.verdict for result in results} == {"same"}
+    assert told[-1] == (len(results), len(results))
+    phq9 = [result.key for result in verify_sessions(store, "phq9")]
+    assert phq9 == [result.key for result in results if result.key.survey_id == "phq9"]
 
 
 def test_set_aside_session_is_not_checked(store: SessionStore) -> None:
@@ -126,7 +126,7 @@ def test_set_aside_session_is_not_checked(store: SessionStore) -> None:
     begun(store)
     change_row(store, ANN, answers="{oops")
     store.turns.get_or_create(ANN, is_audio_mode=False)
-    verdicts = Counter(one.verdict for one in verify_sessions(store))
+    verdicts = Counter(result.verdict for result in verify_sessions(store))
     assert verdicts == {"same": 3, "set_aside": 1}
 
 
@@ -134,11 +134,11 @@ def test_locked_session_is_not_checked(settings: Settings, new_store: NewStore) 
     """Its key is missing."""
     encrypted = new_store(settings, answers_keys=keys_of(OLD))
     begun(encrypted)
-    assert {one.verdict for one in verify_sessions(encrypted)} == {"same"}
+    assert {result.verdict for result in verify_sessions(encrypted)} == {"same"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "find_missing_key", lambda *_: None)
         plain = new_store(settings)
-    assert {one.verdict for one in verify_sessions(plain)} == {"locked"}
+    assert {result.verdict for result in verify_sessions(plain)} == {"locked"}
 
 
 @pytest.fixture
@@ -151,13 +151,13 @@ def adopted(empty_url: str, new_store: NewStore) -> SessionStore:
 
 def test_adopted_sessions_are_checked_except_their_start(adopted: SessionStore) -> None:
     """No event has their start."""
-    found = {one.key.user_id: one for one in verify_sessions(adopted)}
-    assert found["bob"].verdict == "adopted"
-    assert {user for user, one in found.items() if one.verdict == "differs"} == {"corrupt"}
+    results = {result.key.user_id: result for result in verify_sessions(adopted)}
+    assert results["bob"].verdict == "adopted"
+    assert {user for user, result in results.items() if result.verdict == "differs"} == {"corrupt"}
     change_row(adopted, SessionKey("phq9", "bob"), current_step="Q9")
-    found = {one.key.user_id: one for one in verify_sessions(adopted)}
-    assert found["bob"].verdict == "differs"
-    assert "current_step" in found["bob"].differing
+    results = {result.key.user_id: result for result in verify_sessions(adopted)}
+    assert results["bob"].verdict == "differs"
+    assert "current_step" in results["bob"].differing
 
 
 def test_session_is_checked_again_when_it_changed_meanwhile(
@@ -177,7 +177,7 @@ def test_session_is_checked_again_when_it_changed_meanwhile(
         return real(pair)
 
     monkeypatch.setattr(verify, "check_session", once_stale)
-    assert [(one.key, one.verdict) for one in verify_sessions(store)] == [(CY, "same"), (ANN, "same")]
+    assert [(result.key, result.verdict) for result in verify_sessions(store)] == [(CY, "same"), (ANN, "same")]
 
 
 def test_verification_changes_nothing(store: SessionStore) -> None:

@@ -67,23 +67,25 @@ def expiring(plain: Settings, clock: Clock, new_store: NewStore) -> SessionStore
 
 
 def begin(store: SessionStore, *keys: SessionKey, at: int) -> None:
-    assert all(isinstance(one, Committed) for one in store.turns.submit_many([(key, Begin(at=at)) for key in keys]))
+    assert all(
+        isinstance(result, Committed) for result in store.turns.submit_many([(key, Begin(at=at)) for key in keys])
+    )
 
 
 def status(store: SessionStore, key: SessionKey) -> str:
-    found = store.queries.load(key)
-    assert found is not None
-    return found.state.status
+    snapshot = store.queries.load(key)
+    assert snapshot is not None
+    return snapshot.state.status
 
 
 def listed(store: SessionStore, wanted: str) -> set[SessionKey]:
-    found, _ = store.queries.list(filters={"status": wanted})
-    return {one.key for one in found}
+    snapshots, _ = store.queries.list(filters={"status": wanted})
+    return {snapshot.key for snapshot in snapshots}
 
 
 def counted(store: SessionStore) -> dict[str, int]:
     counts = store.run_read(lambda connection: count_by_survey(connection, store.clock()))
-    return {one.survey_id: one.expired for one in counts if one.expired}
+    return {count.survey_id: count.expired for count in counts if count.expired}
 
 
 AGES = st.lists(
@@ -126,7 +128,11 @@ def test_expiry_closes_the_sessions_that_interfaces_show_as_expired(  # noqa: PL
         begin(expiring if is_completed_elsewhere else earlier, keys[-1], at=clock.now - int(days * DAY_US))
     earlier.close()
     snapshots = [expiring.queries.load(key) for key in keys]
-    over = {one.key for one in snapshots if one and status_at(one.survey, one.state, clock.now) == "expired"}
+    over = {
+        snapshot.key
+        for snapshot in snapshots
+        if snapshot and status_at(snapshot.survey, snapshot.state, clock.now) == "expired"
+    }
     counts: dict[str, int] = {}
     for key in sorted(over):
         counts[key.survey_id] = counts.get(key.survey_id, 0) + 1
@@ -143,7 +149,9 @@ def test_expiry_closes_the_sessions_that_interfaces_show_as_expired(  # noqa: PL
     assert counted(expiring) == counts
     clock.now += 10 * DAY_US
     by_doors = {
-        one.key for key in keys if (one := expiring.queries.load(key)) and one.to_dict(clock.now)["status"] == "expired"
+        snapshot.key
+        for key in keys
+        if (snapshot := expiring.queries.load(key)) and snapshot.to_dict(clock.now)["status"] == "expired"
     }
     assert listed(expiring, "expired") == by_doors
     assert sum(counted(expiring).values()) == len(by_doors)
@@ -204,9 +212,9 @@ def test_session_stays_open_when_an_answer_is_committed_first(
     real = expiry._classify
 
     def then_answered(*args: Any) -> Any:
-        found = real(*args)
+        result = real(*args)
         assert isinstance(expiring.turns.submit(ANN, Answer(at=clock.now - 1, step="Q1", value=1)), Committed)
-        return found
+        return result
 
     monkeypatch.setattr(expiry, "_classify", then_answered)
     assert expire(expiring).expired == {"phq9": 3}
@@ -224,9 +232,9 @@ def test_deadline_is_not_updated_when_the_row_changed(
     real = expiry._classify
 
     def then_begun_anew(*args: Any) -> Any:
-        found = real(*args)
+        result = real(*args)
         expiring.turns.submit(BOB, Restart(at=clock.now))
-        return found
+        return result
 
     monkeypatch.setattr(expiry, "_classify", then_begun_anew)
     expire(expiring)

@@ -146,11 +146,11 @@ def test_purge_is_recorded_without_user_ids(keeping: SessionStore) -> None:
     begin(keeping, SessionKey("intake", "zoe"))
     assert purge(keeping, actor="key:ab12cd34 (clinic)") == {"phq9": 2}
     page = keeping.run_read(lambda connection: audit.read_page(connection, None, 100, {}))
-    newest, *older = [one.entry for one in page.entries]
+    newest, *older = [record.entry for record in page.entries]
     assert newest == AuditEntry(
         at=newest.at, actor="key:ab12cd34 (clinic)", action="sessions_purged", survey_id="phq9", detail={"sessions": 2}
     )
-    names = {(one.survey_id, one.user_id and one.user_id.split(":")[0]) for one in older}
+    names = {(entry.survey_id, entry.user_id and entry.user_id.split(":")[0]) for entry in older}
     assert names == {
         ("phq9", "erased"), (None, "erased"), ("phq9", "bob"), (None, "bob"), (None, "zoe"), ("intake", "zoe")
     }  # fmt: skip
@@ -187,9 +187,9 @@ def test_session_stays_when_it_changes_after_the_scan(keeping: SessionStore, mon
     real = retention.retention.scan
 
     def then_answered(*args: Any, **named: Any) -> Any:
-        found = real(*args, **named)
+        result = real(*args, **named)
         keeping.turns.submit(keys[2], Answer(at=keeping.clock(), step="Q2", value=1))
-        return found
+        return result
 
     monkeypatch.setattr(retention.retention, "scan", then_answered)
     assert purge(keeping) == {"phq9": 3}
@@ -309,8 +309,8 @@ def test_purges_beside_live_answers_lose_no_answer(keeping: SessionStore, monkey
     with ThreadPoolExecutor(6) as threads:
         answering = [threads.submit(answer, keys[start:100:8]) for start in (0, 2, 4, 6)]
         cleaning = [threads.submit(clean) for _ in range(2)]
-        answered = set().union(*(one.result() for one in answering))
-        erased = sum(one.result() for one in cleaning)
+        answered = set().union(*(future.result() for future in answering))
+        erased = sum(future.result() for future in cleaning)
     rows = dump(keeping)
     left = {SessionKey(row["survey_id"], row["user_id"]) for row in rows["sessions"]}
     assert left == answered

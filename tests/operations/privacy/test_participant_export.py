@@ -46,7 +46,7 @@ def exported(store: SessionStore, user_id: str = "ann", survey_id: str | None = 
     assert tuple(document) == NAMES
     assert document["format"] == "stepkeep-participant-1"
     counted = {name: len(document[name]) for name in NAMES[3:-1]}
-    counted["events"] = sum(len(one["history"]) for one in [*document["sessions"], *document["set_aside"]])
+    counted["events"] = sum(len(session["history"]) for session in [*document["sessions"], *document["set_aside"]])
     assert document["counts"] == counted
     return document
 
@@ -73,7 +73,7 @@ def test_export_has_all_sessions_of_the_participant(encrypted: SessionStore) -> 
     store.turns.submit(KEY, Note(at=store.clock(), action="called", step=None, answer={"by": "phone"}))
     document = exported(store)
 
-    assert [one["survey_id"] for one in document["sessions"]] == ["intake", "phq9"]
+    assert [session["survey_id"] for session in document["sessions"]] == ["intake", "phq9"]
     session = document["sessions"][1]
     assert session["survey_title"] == "Patient Health Questionnaire (PHQ-9)"
     assert (session["answers"], session["drafts"]) == ({"Q1": 1}, {"Q2": "x"})
@@ -99,8 +99,8 @@ def test_export_has_records_about_the_participant(store: SessionStore) -> None:
     store.run_transaction(lambda connection: revoke_tokens(connection, KEY, 4_000_000_000_000_000))
     document = exported(store)
     assert document["token_revocations"] == [{"survey_id": "phq9", "revoked_at": "2096-10-02T07:06:40.000000Z"}]
-    assert [one["sessions"] for one in document["erasures"]] == [1]
-    assert {one["action"] for one in document["audit"]} == {"session_read"}
+    assert [erasure["sessions"] for erasure in document["erasures"]] == [1]
+    assert {entry["action"] for entry in document["audit"]} == {"session_read"}
     assert len(document["audit"]) == 2
 
 
@@ -110,9 +110,9 @@ def test_export_of_one_survey_has_nothing_of_another(store: SessionStore) -> Non
     begin(store, SessionKey("intake", "ann"))
     store.erasure.forget("ann", "intake")
     document = exported(store, survey_id="phq9")
-    assert [one["survey_id"] for one in document["sessions"]] == ["phq9"]
+    assert [session["survey_id"] for session in document["sessions"]] == ["phq9"]
     assert (document["token_revocations"], document["erasures"]) == ([], [])
-    assert {one["survey_id"] for one in document["audit"]} == {"phq9", None}
+    assert {entry["survey_id"] for entry in document["audit"]} == {"phq9", None}
 
 
 def test_export_of_an_unknown_participant_is_empty(store: SessionStore) -> None:
@@ -173,7 +173,7 @@ def test_history_is_complete_for_any_page_size(store: SessionStore, steps: list[
         patch.setattr(participant_export, "EVENTS_A_PAGE", page)
         session = exported(store)["sessions"][0]
     entries = store.queries.history(KEY, limit=1000)
-    assert [(one["version"], one["answer"], one["data"]) for one in session["history"]] == [
+    assert [(event["version"], event["answer"], event["data"]) for event in session["history"]] == [
         (entry.version, entry.record.answer, dict(entry.record.data)) for entry in entries
     ]
     folded = fold(rows.parse_events(entries))
@@ -194,7 +194,7 @@ def test_events_during_an_export_are_not_included(store: SessionStore) -> None:
     assert '"started"' not in before
     store.turns.submit(KEY, Answer(at=store.clock(), step="Q2", value=1))
     document = json.loads(before + "".join(pieces))
-    assert [len(one["history"]) for one in document["sessions"]] == [document["sessions"][0]["version"]] == [3]
+    assert [len(session["history"]) for session in document["sessions"]] == [document["sessions"][0]["version"]] == [3]
 
 
 @pytest.mark.parametrize(("taken", "sessions"), [(1, []), (3, [[]])])
@@ -207,7 +207,7 @@ def test_export_is_valid_json_when_a_session_is_erased_meanwhile(
     before = "".join(next(pieces) for _ in range(taken))
     store.erasure.delete(KEY)
     document = json.loads(before + "".join(pieces))
-    assert [one["history"] for one in document["sessions"]] == sessions
+    assert [session["history"] for session in document["sessions"]] == sessions
 
 
 def test_export_of_a_long_history_needs_little_memory(settings: Settings, new_store: NewStore) -> None:

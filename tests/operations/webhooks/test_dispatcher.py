@@ -54,7 +54,7 @@ def deliveries(store: SessionStore) -> list[Delivery]:
 
 def attempted(store: SessionStore) -> list[Delivery]:
     """Return all deliveries once each was attempted."""
-    wait_for(lambda: all(one.attempts for one in deliveries(store)), "not all deliveries were attempted", 40)
+    wait_for(lambda: all(delivery.attempts for delivery in deliveries(store)), "not all deliveries were attempted", 40)
     return deliveries(store)
 
 
@@ -88,7 +88,9 @@ def test_events_of_a_session_are_delivered_signed_and_in_order(
     store.turns.submit(BEN, Expire(at=store.clock()))
     received = receiver.wait_for(4)
     delivered = [
-        (one.message["type"], one.message["data"]) for one in received if one.message["data"]["user_id"] == "ann"
+        (request.message["type"], request.message["data"])
+        for request in received
+        if request.message["data"]["user_id"] == "ann"
     ]
     mine = {"survey_id": "phq9", "user_id": "ann"}
     assert delivered == [
@@ -97,10 +99,10 @@ def test_events_of_a_session_are_delivered_signed_and_in_order(
         ("session.started", {**mine, "version": 3, "status": "in_progress"}),
     ]
     verifier = Verifier(added.secret)
-    for one in received:
-        assert verifier.verify(one.body, one.headers) == one.message
-        assert SECRET_ANSWER not in one.body.decode()
-    assert len({one.id for one in received}) == len(received)
+    for request in received:
+        assert verifier.verify(request.body, request.headers) == request.message
+        assert SECRET_ANSWER not in request.body.decode()
+    assert len({request.id for request in received}) == len(received)
 
 
 def test_events_are_filtered_by_webhook(store: SessionStore, dispatching: Dispatcher, receiver: Receiver) -> None:
@@ -114,7 +116,7 @@ def test_events_are_filtered_by_webhook(store: SessionStore, dispatching: Dispat
     management.set_enabled(store, off.id, enabled=True)
     dispatching.start()
     attempted(store)
-    received = [(one.path.partition("?")[2], one.message["data"]["user_id"]) for one in receiver.received]
+    received = [(request.path.partition("?")[2], request.message["data"]["user_id"]) for request in receiver.received]
     assert sorted(received) == [("completed", "ann"), ("intake", "ben")]
 
 
@@ -134,9 +136,14 @@ def test_delivery_is_retried_with_the_same_id_when_it_fails(
         assert elsewhere.received == []
     received = receiver.received
     assert len(received) == 3
-    assert len({(one.id, one.body) for one in received}) == 1
-    (one,) = deliveries(store)
-    assert (one.attempts, one.last_status, one.last_error, one.next_attempt_at) == (3, 204, None, None)
+    assert len({(request.id, request.body) for request in received}) == 1
+    (delivery,) = deliveries(store)
+    assert (delivery.attempts, delivery.last_status, delivery.last_error, delivery.next_attempt_at) == (
+        3,
+        204,
+        None,
+        None,
+    )
 
 
 @pytest.mark.usefixtures("immediate_retries")
@@ -148,12 +155,17 @@ def test_delivery_is_given_up_after_all_attempts_and_can_be_replayed(store: Sess
     Dispatcher(store).start()
     begin(store, ANN)
     wait_for(lambda: deliveries(store)[0].failed_at is not None, "it was not given up", 40)
-    (one,) = deliveries(store)
-    assert (one.attempts, one.last_status, one.last_error, one.next_attempt_at) == (2, 500, "HTTP 500", None)
+    (delivery,) = deliveries(store)
+    assert (delivery.attempts, delivery.last_status, delivery.last_error, delivery.next_attempt_at) == (
+        2,
+        500,
+        "HTTP 500",
+        None,
+    )
     receiver.behaviour = answers(200)
     assert management.replay_deliveries(store, webhook.id, failed=True) == 1
     wait_for(lambda: deliveries(store)[0].delivered_at is not None, "it was not replayed", 40)
-    assert len({one.id for one in receiver.received}) == 1
+    assert len({request.id for request in receiver.received}) == 1
     assert management.replay_deliveries(store, webhook.id, failed=True) == 0
 
 
@@ -167,8 +179,8 @@ def test_webhook_is_disabled_when_the_receiver_answers_410(
     begin(store, ANN)
     wait_for(lambda: management.get_webhook(store, webhook.id).disabled_at is not None, "it is not disabled", 40)
     begin(store, BEN)
-    (one,) = deliveries(store)
-    assert one.failed_at is not None
+    (delivery,) = deliveries(store)
+    assert delivery.failed_at is not None
 
 
 def test_retry_after_is_a_lower_bound(store: SessionStore, dispatching: Dispatcher, receiver: Receiver) -> None:
@@ -177,9 +189,9 @@ def test_retry_after_is_a_lower_bound(store: SessionStore, dispatching: Dispatch
     management.add_webhook(store, receiver.url, EVENTS)
     dispatching.start()
     begin(store, ANN)
-    (one,) = attempted(store)
-    assert one.next_attempt_at is not None
-    assert one.next_attempt_at > store.clock() + 4000 * backoff.SECOND_US
+    (delivery,) = attempted(store)
+    assert delivery.next_attempt_at is not None
+    assert delivery.next_attempt_at > store.clock() + 4000 * backoff.SECOND_US
 
 
 @pytest.mark.parametrize("way", ["hang", "drip"])
@@ -193,15 +205,15 @@ def test_other_webhooks_are_delivered_when_a_receiver_hangs(store: SessionStore,
         Dispatcher(store).start()
         begin(store, *(SessionKey("phq9", f"u{number}") for number in range(100)))
         quick.wait_for(100)
-        wait_for(lambda: any(one.attempts for one in of(store, hangs.id)), "no request timed out", 40)
-        errors = {one.last_error for one in of(store, hangs.id) if one.attempts}
+        wait_for(lambda: any(delivery.attempts for delivery in of(store, hangs.id)), "no request timed out", 40)
+        errors = {delivery.last_error for delivery in of(store, hangs.id) if delivery.attempts}
         assert errors == {"no response within 0.5 s"}
         assert len(slow.received) < 20  # the circuit is open
-    assert Counter(one.id for one in quick.received).most_common(1)[0][1] == 1
+    assert Counter(request.id for request in quick.received).most_common(1)[0][1] == 1
 
 
 def of(store: SessionStore, webhook_id: str) -> list[Delivery]:
-    return [one for one in deliveries(store) if one.webhook_id == webhook_id]
+    return [delivery for delivery in deliveries(store) if delivery.webhook_id == webhook_id]
 
 
 def test_circuit_opens_after_consecutive_failures(
@@ -214,9 +226,9 @@ def test_circuit_opens_after_consecutive_failures(
     dispatching.start()
     receiver.wait_for(3)
     dispatching.close()
-    tried = [one for one in deliveries(store) if one.attempts]
+    tried = [delivery for delivery in deliveries(store) if delivery.attempts]
     assert 3 <= len(tried) <= backoff.FAILURE_THRESHOLD + worker.MAX_CONCURRENT - 1
-    assert all(one.failed_at is None for one in deliveries(store))
+    assert all(delivery.failed_at is None for delivery in deliveries(store))
 
 
 def test_each_event_is_delivered_once_when_two_processes_share_a_database(
@@ -238,7 +250,7 @@ def test_each_event_is_delivered_once_when_two_processes_share_a_database(
     begin(other, *keys[40:])
     receiver.wait_for(60)
     second.close()
-    assert set(Counter(one.id for one in receiver.received).values()) == {1}
+    assert set(Counter(request.id for request in receiver.received).values()) == {1}
 
 
 def test_nothing_is_sent_when_another_process_has_the_lease(
@@ -247,7 +259,9 @@ def test_nothing_is_sent_when_another_process_has_the_lease(
     """Delivery starts when the lease is released."""
     management.add_webhook(store, receiver.url, EVENTS)
     store.run_transaction(
-        lambda one: leases.acquire(one, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US)
+        lambda connection: leases.acquire(
+            connection, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US
+        )
     )
     polled = threading.Event()
     has_lease, dispatching._has_lease = dispatching._has_lease, lambda: polled.set() or has_lease()  # type: ignore[func-returns-value,method-assign]
@@ -255,7 +269,7 @@ def test_nothing_is_sent_when_another_process_has_the_lease(
     begin(store, ANN)
     assert polled.wait(20)
     assert receiver.received == []
-    store.run_transaction(lambda one: leases.release(one, dispatcher.LEASE, "another"))
+    store.run_transaction(lambda connection: leases.release(connection, dispatcher.LEASE, "another"))
     receiver.wait_for(1)
 
 
@@ -353,7 +367,7 @@ def test_overdue_deliveries_are_given_up_in_batches(
     counts = []
     for _ in range(4):
         dispatching._clean()
-        counts.append(sum(one.failed_at is not None for one in deliveries(store)))
+        counts.append(sum(delivery.failed_at is not None for delivery in deliveries(store)))
     assert counts == [2, 4, 5, 5]
 
 
@@ -374,7 +388,9 @@ def test_lease_is_not_requested_at_each_poll_when_another_process_has_it(
 ) -> None:
     """Each request is a transaction, for which turns wait."""
     store.run_transaction(
-        lambda one: leases.acquire(one, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US)
+        lambda connection: leases.acquire(
+            connection, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US
+        )
     )
     requests: list[bool] = []
     real = store.run_transaction
@@ -393,6 +409,6 @@ def test_removed_webhook_leaves_no_rows(store: SessionStore, receiver: Receiver)
     other = management.add_webhook(store, receiver.url, EVENTS).webhook
     begin(store, ANN, BEN)
     management.remove_webhook(store, removed.id)
-    assert {one.webhook_id for one in deliveries(store)} == {other.id}
+    assert {delivery.webhook_id for delivery in deliveries(store)} == {other.id}
     ids = store.run_read(lambda connection: connection.execute(select(webhooks.c.id)).scalars().all())
     assert ids == [other.id]

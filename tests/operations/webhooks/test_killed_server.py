@@ -50,14 +50,14 @@ def test_committed_events_are_delivered_after_a_kill(server: Server, receiver: R
     server.kill()
     store = open_store(Settings(database_url=server.database_url, surveys_dir=SURVEYS, answers_keys=SecretStr("")))
     column = webhook_deliveries.c.delivered_at
-    assert store.run_read(lambda one: one.execute(select(column)).scalars().all()) == [None] * 8
+    assert store.run_read(lambda connection: connection.execute(select(column)).scalars().all()) == [None] * 8
     store.close()
-    before = {one.id for one in receiver.received}
+    before = {request.id for request in receiver.received}
     server.start()
     receiver.wait_for(4 + 8)
     after = receiver.received[4:]
-    assert before <= {one.id for one in after}
-    assert {one.message["data"]["user_id"] for one in after} == set(users)
+    assert before <= {request.id for request in after}
+    assert {request.message["data"]["user_id"] for request in after} == set(users)
 
 
 def test_two_workers_deliver_each_event_once(servers: Servers, tmp_path: Path, receiver: Receiver) -> None:
@@ -72,7 +72,7 @@ def test_two_workers_deliver_each_event_once(servers: Servers, tmp_path: Path, r
             begin(running, f"u{number}")
         received = receiver.wait_for(40)
         assert running.terminate() == 0
-        assert sorted(one.message["data"]["user_id"] for one in received) == sorted(
+        assert sorted(request.message["data"]["user_id"] for request in received) == sorted(
             f"u{number}" for number in range(40)
         )
         assert len(receiver.received) == 40
