@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, String, Table, cast, func, insert, literal, select
 
+from app.core.timestamps import format_timestamp
 from app.operations.analytics import Filters, summarize
 from app.operations.analytics.collect import SESSIONS_A_PART
 from app.operations.demo import DemoPlan, fill_demo
@@ -121,7 +122,7 @@ def measure(kind: str, folder: Path, rows: int) -> Measurement:
             databases.refresh_statistics(url)
             whole_s, cpu_s = timed(lambda: summarize(store, SURVEY_ID))
             read_s, _ = timed(lambda: _read_events(store))
-            week = Filters(since=now_us() - 7 * DAY_US)
+            week = Filters(since=format_timestamp(now_us() - 7 * DAY_US))
             week_s, _ = timed(lambda: summarize(store, SURVEY_ID, week))
         finally:
             store.close()
@@ -140,7 +141,7 @@ def _read_events(store: SessionStore) -> None:
 
 
 def _sessions_after(after: str | None, connection: Connection) -> list[statistics.SessionRow]:
-    return statistics.read_sessions(connection, SURVEY_ID, after, SESSIONS_A_PART)
+    return statistics.read_sessions(connection, SURVEY_ID, now_us(), after, SESSIONS_A_PART)
 
 
 def _walks_between(first: str, last: str, connection: Connection) -> statistics.EventColumns:

@@ -41,7 +41,7 @@ def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bo
     if output is None and folder is None and not as_json:
         raise click.UsageError("choose an output: --output FILE, --csv FOLDER or --json")
     with usage_errors():
-        parsed = Filters.parse(**filters)
+        parsed = Filters(**filters)
     audit("analytics_read", survey_id=store().queries.survey_id(survey))
     with progress("Counting") as show:
         summary = summarize(store(), survey, parsed, show)

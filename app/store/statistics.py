@@ -13,7 +13,7 @@ import orjson
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Select, String, case, cast, func, select, text, type_coerce
 
-from .encryption import SET_ASIDE
+from .sessions import has_status
 from .tables import session_history, sessions
 
 CODES = 16
@@ -69,14 +69,13 @@ class SessionRow(NamedTuple):
     step_history: str
     started_at: int | None
     completed_at: int | None
-    is_audio_mode: int | None
+    mode: str
     revision: str | None
     status: str
-    expires_at: int | None
 
 
-def read_sessions(connection: Connection, survey_id: str, after: str | None, limit: int) -> list[SessionRow]:
-    """Return the next sessions by user id, those set aside included."""
+def read_sessions(connection: Connection, survey_id: str, at: int, after: str | None, limit: int) -> list[SessionRow]:
+    """Return the next sessions by user id, those set aside included, with their status at ``at``."""
     column = sessions.c
     query = select(
         column.user_id,
@@ -86,10 +85,9 @@ def read_sessions(connection: Connection, survey_id: str, after: str | None, lim
         column.step_history,
         _padded_time(connection, column.created_at).label("started_at"),
         _padded_time(connection, column.completed_at).label("completed_at"),
-        column.is_audio_mode,
+        case((column.is_audio_mode != 0, "audio"), else_="text").label("mode"),
         column.survey_revision,
-        column.status,
-        _padded_time(connection, column.expires_at).label("expires_at"),
+        case((has_status(sessions, "expired", at), "expired"), else_=column.status).label("status"),
     ).where(column.survey_id == survey_id)
     if after is not None:
         query = query.where(column.user_id > after)
@@ -186,11 +184,6 @@ def _number(digits: NDArray[np.int32]) -> NDArray[np.int32]:
     powers = 10 ** np.arange(len(digits) - 1, -1, -1, dtype=np.int32)
     number: NDArray[np.int32] = powers @ digits
     return number
-
-
-def is_set_aside(row: SessionRow) -> bool:
-    """Return whether the session was set aside."""
-    return SET_ASIDE in row.user_id
 
 
 def _padded_time(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[str]:

@@ -135,15 +135,15 @@ def test_sessions_are_read_in_pages(store: SessionStore, monkeypatch: pytest.Mon
     monkeypatch.setattr(statistics, "SESSIONS_A_ROW", 2)
     for user_id in ("b", "a", "C", "d", "e"):
         store.turns.submit(SessionKey("phq9", user_id), Begin(at=AT))
-    first = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", None, 3))
-    rest = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", first[-1].user_id, 3))
+    first = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", AT, None, 3))
+    rest = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", AT, first[-1].user_id, 3))
     assert [row.user_id for row in (*first, *rest)] == ["C", "a", "b", "d", "e"]
 
 
 def test_session_row_has_times_as_numbers_and_answers_as_stored(store: SessionStore) -> None:
     """Every field of a session."""
     answer_some(store, ANN)
-    (row,) = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", None, 10))
+    (row,) = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", AT, None, 10))
     assert row == SessionRow(
         user_id="ann",
         version=5,
@@ -152,10 +152,9 @@ def test_session_row_has_times_as_numbers_and_answers_as_stored(store: SessionSt
         step_history='["Q1"]',
         started_at=AT,
         completed_at=None,
-        is_audio_mode=0,
+        mode="text",
         revision=store.catalogue.surveys["phq9"].revision,
         status="in_progress",
-        expires_at=AT + 86_400_000_001 + (store.catalogue.surveys["phq9"].expires_after_us or 0),
     )
 
 

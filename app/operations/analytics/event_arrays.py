@@ -18,7 +18,7 @@ Bools = NDArray[np.bool_]
 
 STARTED, RESTARTED, ANSWERED, WENT_BACK, WENT_TO, SAVED, DRAFTED, MODE_SET = range(len(statistics.ACTIONS))
 
-NO_STEP = -1
+NO_STEP = 0
 UNKNOWN_SESSION = -1
 
 
@@ -29,12 +29,8 @@ class StepNumbers(dict[str | None, int]):
         super().__init__({None: NO_STEP})
 
     def __missing__(self, step: str) -> int:
-        self[step] = len(self) - 1
+        self[step] = len(self)
         return self[step]
-
-    @property
-    def ids(self) -> list[str]:
-        return [step for step in self if step is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Filters of counted sessions."""
 
+import math
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
 
 from ...core import strict_json
 from ...core.timestamps import parse_timestamp
@@ -10,89 +11,45 @@ from ...store import statistics
 from ..export import MODES, STATUSES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Filters:
     """Properties of the counted sessions; None: any.
 
     Attributes:
-        since, until: of the start, microseconds since 1970 UTC; ``until`` is exclusive.
-        since_text, until_text: as the caller wrote them.
+        since, until: of the start: an ISO 8601 time (UTC without an offset), or a day, which ``until`` includes.
+
+    Raises:
+        InvalidInput: one is invalid.
     """
 
-    since: int | None = None
-    until: int | None = None
-    since_text: str | None = None
-    until_text: str | None = None
+    since: str | None = None
+    until: str | None = None
     mode: str | None = None
     revision: str | None = None
     status: str | None = None
 
-    @classmethod
-    def parse(
-        cls,
-        *,
-        since: str | None = None,
-        until: str | None = None,
-        mode: str | None = None,
-        revision: str | None = None,
-        status: str | None = None,
-    ) -> Self:
-        """Parse filters.
-
-        Args:
-            since, until: an ISO 8601 time (UTC without an offset), or a day, which ``until`` includes.
-
-        Raises:
-            InvalidInput: one is invalid.
-        """
-        for name, value, allowed in (("mode", mode, MODES), ("status", status, STATUSES)):
+    def __post_init__(self) -> None:
+        for name, value, allowed in (("mode", self.mode, MODES), ("status", self.status, STATUSES)):
             if value is not None and value not in allowed:
                 raise InvalidInput(f"{name} must be one of {', '.join(allowed)}")
-        strict_json.check(revision, "revision")
-        return cls(
-            since=None if since is None else parse_timestamp(since, "since"),
-            until=None if until is None else parse_timestamp(until, "until", ends_day=True),
-            since_text=since,
-            until_text=until,
-            mode=mode,
-            revision=revision,
-            status=status,
-        )
+        strict_json.check(self.revision, "revision")
+        _ = self._period  # parses the times
 
-    def matches(self, row: statistics.SessionRow, at: int) -> bool:
-        """Return whether it is counted; ``at`` is in microseconds."""
-        if self.revision is not None and row.revision != self.revision:
-            return False
-        if self.mode is not None and session_mode(row) != self.mode:
-            return False
-        if self.status is not None and session_status(row, at) != self.status:
-            return False
-        return self._matches_start(row.started_at)
-
-    def to_dict(self) -> dict[str, str | None]:
-        return {
-            "since": self.since_text,
-            "until": self.until_text,
-            "mode": self.mode,
-            "revision": self.revision,
-            "status": self.status,
-        }
-
-    def _matches_start(self, started_at: int | None) -> bool:
+    @cached_property
+    def _period(self) -> tuple[float, float] | None:
+        """Microseconds since 1970 UTC; the end is exclusive."""
         if self.since is None and self.until is None:
-            return True
-        if started_at is None:
+            return None
+        since = -math.inf if self.since is None else parse_timestamp(self.since, "since")
+        return since, math.inf if self.until is None else parse_timestamp(self.until, "until", ends_day=True)
+
+    def matches(self, row: statistics.SessionRow) -> bool:
+        """Return whether the session is counted."""
+        if self.revision not in (None, row.revision) or self.mode not in (None, row.mode):
             return False
-        return (self.since is None or started_at >= self.since) and (self.until is None or started_at < self.until)
-
-
-def session_mode(row: statistics.SessionRow) -> str:
-    """Return the current mode."""
-    return "audio" if row.is_audio_mode else "text"
-
-
-def session_status(row: statistics.SessionRow, at: int) -> str:
-    """Return the status: expired from the deadline, before the row says so."""
-    if row.status == "in_progress" and row.expires_at is not None and row.expires_at <= at:
-        return "expired"
-    return row.status
+        if self.status not in (None, row.status):
+            return False
+        if self._period is None:
+            return True
+        since, until = self._period
+        return row.started_at is not None and since <= row.started_at < until

@@ -15,23 +15,12 @@ BINS = 10
 _US = 1_000_000
 
 
-class SampleArray:
-    """A growing array; ``parts`` are non-empty."""
+Samples = list[ArrayLike]
+"""Arrays of numbers."""
 
-    def __init__(self) -> None:
-        self.parts: list[NDArray[Any]] = []
 
-    def add(self, values: ArrayLike) -> None:
-        part = np.asarray(values)
-        if len(part):
-            self.parts.append(part)
-
-    def extend(self, other: "SampleArray") -> None:
-        self.parts.extend(other.parts)
-
-    @property
-    def values(self) -> NDArray[Any]:
-        return np.concatenate(self.parts) if self.parts else np.zeros(0)
+def _concatenate(samples: Samples) -> NDArray[Any]:
+    return np.concatenate([np.zeros(0), *samples])
 
 
 def ratio(part: float, whole: float) -> float | None:
@@ -39,25 +28,25 @@ def ratio(part: float, whole: float) -> float | None:
     return round(part / whole, 6) if whole else None
 
 
-def seconds(samples: SampleArray) -> dict[str, Any]:
+def seconds(samples: Samples) -> dict[str, Any]:
     """Return statistics in seconds of microseconds."""
-    values = samples.values
+    values = _concatenate(samples)
     median, p90 = _quantiles(values / _US, (MEDIAN, P90), digits=3)
     return {"count": len(values), "median": median, "p90": p90}
 
 
-def lengths(samples: SampleArray) -> dict[str, Any] | None:
+def lengths(samples: Samples) -> dict[str, Any] | None:
     """Return statistics; None without samples."""
-    values = samples.values
+    values = _concatenate(samples)
     if not len(values):
         return None
     median, p90 = _quantiles(values, (MEDIAN, P90), digits=1)
     return {"median": median, "p90": p90, "max": int(values.max())}
 
 
-def numbers(samples: SampleArray) -> dict[str, Any] | None:
+def numbers(samples: Samples) -> dict[str, Any] | None:
     """Return statistics and bins; None without samples."""
-    values = samples.values
+    values = _concatenate(samples)
     if not len(values):
         return None
     low, high = values.min(), values.max()

@@ -4,14 +4,16 @@ Lengths of bars are fractions of the longest.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from ...survey.types import STEP_TYPES
 
 Summary = Mapping[str, Any]
-Cells = tuple[str | int | float | None, ...]
+Cell = str | int | float | None
+Columns = Mapping[str, Callable[[Summary], Cell]]
 
 COLUMNS = 60
 """More days are grouped."""
@@ -44,13 +46,9 @@ class Data:
 
     heading: str
     head: tuple[str, ...]
-    rows: Sequence[Cells]
-    chart: Sequence[Bar] = field(default_factory=tuple)
+    rows: Sequence[tuple[Cell, ...]]
+    chart: Sequence[Bar] = ()
     summary: str = ""
-
-    @property
-    def table(self) -> "Data | None":
-        return self if self.rows else None
 
 
 def report_to_dict(summary: Summary) -> dict[str, Any]:
@@ -116,105 +114,95 @@ def _days(days: Sequence[Summary]) -> Data:
     return Data(heading=heading, head=head, rows=rows, chart=chart)
 
 
+def _table(
+    heading: str,
+    columns: Columns,
+    items: Sequence[Summary],
+    chart: Sequence[Bar] = (),
+) -> Data:
+    rows = [tuple(cell(item) for cell in columns.values()) for item in items]
+    return Data(heading=heading, head=tuple(columns), rows=rows, chart=chart)
+
+
 def _funnel(steps: Sequence[Summary]) -> Data:
+    columns: Columns = {
+        "Step": _name,
+        "Reached": itemgetter("reached"),
+        "Answered": itemgetter("answered"),
+        "Left here": itemgetter("left_here"),
+        "Left of reached": lambda step: percent(step["drop_off"]),
+        "Edits": itemgetter("edits"),
+        "Edits of answered": lambda step: percent(step["edit_rate"]),
+        "Steps back": itemgetter("backs"),
+    }
     longest = max((step["reached"] for step in steps), default=0) or 1
-    return Data(
-        heading="From step to step",
-        head=(
-            "Step",
-            "Reached",
-            "Answered",
-            "Left here",
-            "Left of reached",
-            "Edits",
-            "Edits of answered",
-            "Steps back",
-        ),
-        rows=[
-            (
-                _name(step),
-                *(step[name] for name in ("reached", "answered", "left_here")),
-                percent(step["drop_off"]),
-                step["edits"],
-                percent(step["edit_rate"]),
-                step["backs"],
-            )
-            for step in steps
-        ],
-        chart=[
-            Bar(
-                name=_name(step),
-                pale=step["reached"] / longest,
-                strong=step["answered"] / longest,
-                value=f"{step['reached']:,}",
-            )
-            for step in steps
-        ],
-    )
+    chart = [
+        Bar(
+            name=_name(step),
+            pale=step["reached"] / longest,
+            strong=step["answered"] / longest,
+            value=f"{step['reached']:,}",
+        )
+        for step in steps
+    ]
+    return _table("From step to step", columns, steps, chart)
 
 
 def _times(steps: Sequence[Summary]) -> Data:
+    columns: Columns = {
+        "Step": _name,
+        "Answers": lambda step: step["seconds"]["count"],
+        "Median": lambda step: duration(step["seconds"]["median"]),
+        "9 of 10 within": lambda step: duration(step["seconds"]["p90"]),
+    }
     longest = max((step["seconds"]["p90"] or 0 for step in steps), default=0) or 1
-    return Data(
-        heading="Time for each step",
-        head=("Step", "Answers", "Median", "9 of 10 within"),
-        rows=[
-            (_name(step), times["count"], duration(times["median"]), duration(times["p90"]))
-            for step in steps
-            for times in (step["seconds"],)
-        ],
-        chart=[
-            Bar(
-                name=_name(step),
-                strong=times["median"] / longest,
-                mark=times["p90"] / longest,
-                value=duration(times["median"]),
-            )
-            for step in steps
-            if (times := step["seconds"])["count"]
-        ],
-    )
+    chart = [
+        Bar(
+            name=_name(step),
+            strong=times["median"] / longest,
+            mark=times["p90"] / longest,
+            value=duration(times["median"]),
+        )
+        for step in steps
+        if (times := step["seconds"])["count"]
+    ]
+    return _table("Time for each step", columns, steps, chart)
 
 
 def _returns(summary: Summary) -> Data:
-    resumed, whole, active = summary["resumed"], summary["duration_s"], summary["active_s"]
+    resumed = summary["resumed"]
+    times = {
+        "Completed, from start to end": summary["duration_s"],
+        "The same without pauses": summary["active_s"],
+        "Pauses": {**resumed["away_s"], "count": resumed["returns"]},
+    }
+    rows: list[tuple[Cell, ...]] = [
+        (name, time["count"], duration(time["median"]), duration(time["p90"])) for name, time in times.items()
+    ]
     return Data(
         heading="Leaving and coming back",
         head=("", "Count", "Median", "9 of 10 within"),
-        rows=[
-            ("Completed, from start to end", whole["count"], duration(whole["median"]), duration(whole["p90"])),
-            ("The same without pauses", active["count"], duration(active["median"]), duration(active["p90"])),
-            ("Pauses", resumed["returns"], duration(resumed["away_s"]["median"]), duration(resumed["away_s"]["p90"])),
-            ("Sessions with a pause", resumed["sessions"], None, None),
-        ],
+        rows=[*rows, ("Sessions with a pause", resumed["sessions"], None, None)],
     )
+
+
+_COMPLETION: Columns = {
+    "Sessions": itemgetter("started"),
+    "Completed": itemgetter("completed"),
+    "Rate": lambda group: percent(group["completion_rate"]),
+}
 
 
 def _modes(modes: Sequence[Summary]) -> Data:
-    return Data(
-        heading="Text and voice",
-        head=("Mode", "Sessions", "Completed", "Rate", "Answers given"),
-        rows=[
-            (mode["mode"], mode["started"], mode["completed"], percent(mode["completion_rate"]), mode["answers"])
-            for mode in modes
-        ],
-    )
+    columns: Columns = {"Mode": itemgetter("mode"), **_COMPLETION, "Answers given": itemgetter("answers")}
+    return _table("Text and voice", columns, modes)
 
 
 def _revisions(revisions: Sequence[Summary]) -> Data:
-    return Data(
-        heading="Revisions of the survey, newest first",
-        head=("Revision", "Sessions", "Completed", "Rate"),
-        rows=[
-            (
-                (revision["revision"] or "unknown") + (" (current)" if revision["is_current"] else ""),
-                revision["started"],
-                revision["completed"],
-                percent(revision["completion_rate"]),
-            )
-            for revision in revisions
-        ],
-    )
+    def name(revision: Summary) -> str:
+        return f"{revision['revision'] or 'unknown'}{' (current)' if revision['is_current'] else ''}"
+
+    return _table("Revisions of the survey, newest first", {"Revision": name, **_COMPLETION}, revisions)
 
 
 def _answers(step: Summary) -> Data:
@@ -224,7 +212,10 @@ def _answers(step: Summary) -> Data:
         bars = _decades(bars, answers["count"])
     numbers = answers["numbers"]
     if not bars and numbers:
-        bars = [(_span(bin_), bin_["count"], bin_["count"] / answers["count"]) for bin_ in numbers["bins"]]
+        bars = [
+            (f"{bin_['from']} to {bin_['to']}", bin_["count"], bin_["count"] / answers["count"])
+            for bin_ in numbers["bins"]
+        ]
     shown = bars[:BARS]
     longest = max((count for _, count, _ in shown), default=0) or 1
     return Data(
@@ -255,10 +246,6 @@ def _summary(answers: Summary, unlisted: int) -> Iterable[str]:
         yield f"Characters: median {lengths['median']}, 9 of 10 within {lengths['p90']}, longest {lengths['max']}"
     if unlisted:
         yield f"{unlisted} further answers are in the CSV file"
-
-
-def _span(bin_: Summary) -> str:
-    return f"{bin_['from']} to {bin_['to']}"
 
 
 def _name(step: Summary) -> str:

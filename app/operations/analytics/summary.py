@@ -1,6 +1,8 @@
 """Compute the summary of a survey."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection
@@ -10,12 +12,10 @@ from ...errors import NoSuchSurvey
 from ...sessions import SessionStore
 from ...store import definitions, sessions
 from ...survey import Survey
-from ...survey.types import STEP_TYPES
 from .collect import PAUSE_S, Progress, Query, count_sessions
-from .counters import OTHER, AnswerCounters, Counters, StepCounters
+from .counters import OTHER, Counters, PlannedStep, StepCounters, plan_steps
 from .filters import Filters
 from .quantiles import lengths, numbers, ratio, seconds
-from .step_plan import PlannedStep, StepPlan, plan_steps
 
 DAYS_FILLED = 3660
 """Longer periods list only days with sessions."""
@@ -43,20 +43,27 @@ def summarize(
     if newest is None and not total:
         raise NoSuchSurvey(survey_id, store.catalogue.public_ids)
     known = _definitions(store, survey_id, newest, revisions)
-    plan, current = plan_steps(known)
+    plan = plan_steps(known)
     query = Query(survey_id=survey_id, filters=filters, plan=plan, at=at)
     counters = count_sessions(store, query, progress, total)
-    current_revision = None if newest is None else newest.revision
+    current = known[0].steps_by_id if known else {}
     return {
         "survey_id": survey_id,
         "title": known[0].title if known else survey_id,
         "computed_at": format_timestamp(at),
-        "filters": filters.to_dict(),
+        "filters": asdict(filters),
         **_overview(counters),
-        "modes": [_mode(counters, mode) for mode in ("text", "audio")],
+        "modes": [
+            {"mode": mode, **_completion(counters.modes, mode), "answers": counters.answers_by_mode[mode]}
+            for mode in ("text", "audio")
+        ],
         "days": _days(counters),
-        "revisions": _revisions(counters, [survey.revision for survey in known], current_revision),
-        "steps": [_step(step, counters.steps[step.step]) for step in _listed_steps(plan, current, counters)],
+        "revisions": _revisions(counters, [survey.revision for survey in known], newest),
+        "steps": [
+            _step(step, plan.get(step), counters.steps[step])
+            for step in (*plan, *sorted(counters.steps.keys() - plan.keys()))
+            if step in current or _has_data(counters.steps[step])
+        ],
     }
 
 
@@ -100,15 +107,9 @@ def _overview(counters: Counters) -> dict[str, Any]:
     }
 
 
-def _mode(counters: Counters, mode: str) -> dict[str, Any]:
-    return {
-        "mode": mode,
-        **_completion(counters.modes[mode], counters.completed_by["mode", mode]),
-        "answers": counters.answers_by_mode[mode],
-    }
-
-
-def _completion(started: int, completed: int) -> dict[str, Any]:
+def _completion(sessions: Counter[Any], name: str | None) -> dict[str, Any]:
+    started = sum(count for (value, _), count in sessions.items() if value == name)
+    completed = sessions[name, "completed"]
     return {"started": started, "completed": completed, "completion_rate": ratio(completed, started)}
 
 
@@ -126,40 +127,29 @@ def _days(counters: Counters) -> list[dict[str, Any]]:
     ]
 
 
-def _revisions(counters: Counters, known: Sequence[str], current: str | None) -> list[dict[str, Any]]:
+def _revisions(counters: Counters, known: Sequence[str], newest: Survey | None) -> list[dict[str, Any]]:
     places = {revision: place for place, revision in enumerate(known)}
-    revisions = sorted(counters.revisions, key=lambda name: (places.get(name or "", len(places)), name or ""))
+    counted = {revision for revision, _ in counters.revisions}
     return [
         {
             "revision": revision,
-            "is_current": revision is not None and revision == current,
-            **_completion(counters.revisions[revision], counters.completed_by["revision", revision]),
+            "is_current": newest is not None and revision == newest.revision,
+            **_completion(counters.revisions, revision),
         }
-        for revision in revisions
+        for revision in sorted(counted, key=lambda name: (places.get(name or "", len(places)), name or ""))
     ]
-
-
-def _listed_steps(plan: StepPlan, current: int, counters: Counters) -> list[PlannedStep]:
-    planned = list(plan.values())
-    older = [step for step in planned[current:] if _has_data(counters.steps[step.step])]
-    unknown = [
-        PlannedStep(step=step)
-        for step in sorted(counters.steps.keys() - plan.keys())
-        if _has_data(counters.steps[step])
-    ]
-    return [*planned[:current], *older, *unknown]
 
 
 def _has_data(step: StepCounters) -> bool:
-    return bool(step.counts["reached"] or step.answers.answered or step.answers.skipped)
+    return any(step.counts[name] for name in ("reached", "given", "skipped"))
 
 
-def _step(step: PlannedStep, counters: StepCounters) -> dict[str, Any]:
+def _step(step: str, planned: PlannedStep | None, counters: StepCounters) -> dict[str, Any]:
     counts = counters.counts
     return {
-        "step": step.step,
-        "type": step.type,
-        "prompt": step.prompt,
+        "step": step,
+        "type": None if planned is None else planned.newest.type,
+        "prompt": None if planned is None else planned.newest.prompt,
         "reached": counts["reached"],
         "answered": counts["answered"],
         "left_here": counts["left_here"],
@@ -169,32 +159,29 @@ def _step(step: PlannedStep, counters: StepCounters) -> dict[str, Any]:
         "backs": counts["backs"],
         "back_rate": ratio(counts["backs"], counts["reached"]),
         "seconds": seconds(counters.microseconds),
-        "answers": _answers(step, counters.answers),
+        "answers": {
+            "count": counts["given"],
+            "skipped": counts["skipped"],
+            "distribution": None if planned is None else _distribution(planned, counters),
+            "numbers": numbers(counters.numbers),
+            "lengths": lengths(counters.lengths),
+        },
     }
 
 
-def _answers(step: PlannedStep, counters: AnswerCounters) -> dict[str, Any]:
-    return {
-        "count": counters.answered,
-        "skipped": counters.skipped,
-        "distribution": _distribution(step, counters),
-        "numbers": numbers(counters.numbers),
-        "lengths": lengths(counters.lengths),
-    }
-
-
-def _distribution(step: PlannedStep, counters: AnswerCounters) -> list[dict[str, Any]] | None:
-    if not step.labels and not _is_by_year(step):
+def _distribution(planned: PlannedStep, counters: StepCounters) -> list[dict[str, Any]] | None:
+    labels = planned.labels
+    if "years" in planned.newest.statistics:
+        labels = {year: year for year in sorted(counters.chosen.keys() - {OTHER})}
+    elif not labels:
         return None
-    labels = step.labels or {year: year for year in sorted(year for year in counters.chosen if year is not OTHER)}
-    bars = [_bar(value, label, counters.chosen[value], counters.answered) for value, label in labels.items()]
-    others = counters.chosen[OTHER]
-    return [*bars, _bar(OTHER, "other", others, counters.answered)] if others else bars
-
-
-def _is_by_year(step: PlannedStep) -> bool:
-    return step.type is not None and "years" in STEP_TYPES[step.type].statistics
-
-
-def _bar(value: object, label: str, count: int, whole: int) -> dict[str, Any]:
-    return {"value": value, "label": label, "count": count, "share": ratio(count, whole)}
+    bars: dict[Any, str] = {**labels, OTHER: "other"} if counters.chosen[OTHER] else {**labels}
+    return [
+        {
+            "value": value,
+            "label": label,
+            "count": counters.chosen[value],
+            "share": ratio(counters.chosen[value], counters.counts["given"]),
+        }
+        for value, label in bars.items()
+    ]

@@ -192,5 +192,5 @@ class Analytics(Model):
 def get_analytics(survey_id: str) -> flask.Response:
     """Return the analytics."""
     authorize_all("sessions:read", "analytics_read", is_repeated=True, survey=survey_id[:64])
-    filters = Filters.parse(**flask.request.args.to_dict())
+    filters = Filters(**flask.request.args.to_dict())
     return json_response({"success": True, **app_context().analytics.get(survey_id, filters)})

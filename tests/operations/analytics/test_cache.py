@@ -112,9 +112,9 @@ def test_number_of_cached_summaries_is_limited(computing: FakeSummarize, cached:
     """The latest ones stay."""
     computing.released.set()
     for number in range(cache.MAX_CACHED + 5):
-        cached.get("phq9", Filters(since=number))
+        cached.get("phq9", Filters(revision=str(number)))
     assert len(cached._cached) == cache.MAX_CACHED
-    cached.get("phq9", Filters(since=cache.MAX_CACHED + 4))
+    cached.get("phq9", Filters(revision=str(cache.MAX_CACHED + 4)))
     assert len(computing.calls) == cache.MAX_CACHED + 5
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import delete, update
 
 from app.catalogue import Catalogue
 from app.core import strict_json
-from app.core.timestamps import to_datetime
+from app.core.timestamps import format_timestamp, to_datetime
 from app.errors import InvalidInput, NoSuchSurvey
 from app.operations.analytics import Filters, summarize
 from app.sessions.service import SessionStore
@@ -193,7 +193,8 @@ def test_summary_equals_the_reference(opened: Opened, data: st.DataObject) -> No
             },
         )
     )
-    summary = summarize(store, survey_id, Filters(**chosen))
+    texts = {name: format_timestamp(value) if isinstance(value, int) else value for name, value in chosen.items()}
+    summary = summarize(store, survey_id, Filters(**texts))
     Analytics.model_validate({"success": True, **summary})
     expected = reference_summary(store, keys, known, NOW, **chosen)
     assert {name: value for name, value in comparable(summary).items() if name in expected} == expected
