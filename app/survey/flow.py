@@ -34,7 +34,7 @@ class Rejection:
     message: str
 
 
-def decide(  # noqa: C901 - one case a command
+def decide(  # noqa: C901, PLR0912 - one case a command
     survey: Survey | None, state: SessionState | None, command: AnyCommand
 ) -> AnyEvent | Rejection:
     """Return the command's one event, or why it is refused. Never raises.
@@ -65,8 +65,20 @@ def decide(  # noqa: C901 - one case a command
             return _rejected("not_current", "This session belongs to no survey of this server.")
         case Restart():
             return Restarted(at=command.at, step=survey.first_step, survey_revision=survey.revision)
+        case _ if rejection := _ended(survey, state, command.at):
+            return rejection
+        case Answer():
+            return _answer(survey, state, command)
+        case Back():
+            return _back(state, command)
+        case Goto():
+            return _goto(survey, state, command)
+        case SetMode():
+            return ModeSet(at=command.at, is_audio_mode=command.is_audio_mode)
+        case Draft():
+            return _draft(survey, state, command)
         case _:
-            return _ended(survey, state, command.at) or _walk(survey, state, command)
+            assert_never(command)
 
 
 def status_at(survey: Survey | None, state: SessionState, at: int) -> Status:
@@ -120,22 +132,6 @@ def _ended(survey: Survey, state: SessionState, at: int) -> Rejection | None:
             return _rejected("expired", "The time for this survey is over. Start again to take it.")
         case "in_progress":
             return None
-
-
-def _walk(survey: Survey, state: SessionState, command: Answer | Back | Goto | SetMode | Draft) -> AnyEvent | Rejection:
-    match command:
-        case Answer():
-            return _answer(survey, state, command)
-        case Back():
-            return _back(state, command)
-        case Goto():
-            return _goto(survey, state, command)
-        case SetMode():
-            return ModeSet(at=command.at, is_audio_mode=command.is_audio_mode)
-        case Draft():
-            return _draft(survey, state, command)
-        case _:
-            assert_never(command)
 
 
 def _answer(survey: Survey, state: SessionState, command: Answer) -> AnyEvent | Rejection:

@@ -1,6 +1,6 @@
 """Where each step can lead, and what follows from that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from .state import END
 Rules = tuple[tuple[Condition | None, str], ...]
 """Each condition with the step it leads to; None always holds."""
 
-_Edges = Mapping[str, frozenset[str]]
+_Edges = Mapping[str, Collection[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +45,14 @@ class StepGraph:
         ids = tuple(rules)
         following = dict(zip(ids, (*ids[1:], END), strict=True))
         edges = {step: _targets(step, rules[step], following[step], possible_answers[step]) for step in ids}
+        backwards = _reversed(edges)
         _require_reachable(ids, edges)
-        _require_end(ids, edges)
+        _require_end(ids, backwards)
         return cls(
             ids=ids,
             rules=rules,
             following=following,
-            remaining=_most_remaining(ids, edges),
+            remaining=_most_remaining(ids, edges, backwards),
             dependents=_dependents(ids, rules),
         )
 
@@ -109,32 +110,42 @@ def _targets(step: str, rules: Rules, following: str, possible_answers: tuple[ob
 
 
 def _require_reachable(ids: tuple[str, ...], edges: _Edges) -> None:
-    reached = _closure(ids[0], edges)
+    reached = set(_walk(ids[0], edges, set()))
     for step in ids:
         if step not in reached:
             raise ValueError(f"no rule and no order leads to the step {step}: add a rule that goes there, or remove it")
 
 
-def _require_end(ids: tuple[str, ...], edges: _Edges) -> None:
-    backwards: dict[str, set[str]] = {step: set() for step in (*ids, END)}
-    for step, targets in edges.items():
-        for target in targets:
-            backwards[target].add(step)
-    ending = _closure(END, backwards)
+def _require_end(ids: tuple[str, ...], backwards: _Edges) -> None:
+    ending = set(_walk(END, backwards, set()))
     stuck = [step for step in ids if step not in ending]
     if stuck:
         raise ValueError(f"no answer leads from {', '.join(stuck[:10])} to the end: a cycle that no answer leaves")
 
 
-def _closure(start: str, edges: Mapping[str, frozenset[str] | set[str]]) -> set[str]:
-    reached = {start}
-    waiting = [start]
-    while waiting:
-        for target in edges.get(waiting.pop(), ()):
-            if target not in reached:
-                reached.add(target)
-                waiting.append(target)
-    return reached
+def _reversed(edges: _Edges) -> dict[str, set[str]]:
+    backwards: dict[str, set[str]] = {step: set() for step in (*edges, END)}
+    for step, targets in edges.items():
+        for target in targets:
+            backwards[target].add(step)
+    return backwards
+
+
+def _walk(start: str, edges: _Edges, seen: set[str]) -> list[str]:
+    """Return the steps reached without those in ``seen``, each after those it leads to, and add them to ``seen``."""
+    finished: list[str] = []
+    visits = [(start, iter(edges.get(start, ())))]
+    seen.add(start)
+    while visits:
+        step, targets = visits[-1]
+        target = next((target for target in targets if target not in seen), None)
+        if target is None:
+            finished.append(step)
+            visits.pop()
+        else:
+            seen.add(target)
+            visits.append((target, iter(edges.get(target, ()))))
+    return finished
 
 
 def _dependents(ids: Sequence[str], rules: Mapping[str, Rules]) -> dict[str, frozenset[str]]:
@@ -149,63 +160,22 @@ def _dependents(ids: Sequence[str], rules: Mapping[str, Rules]) -> dict[str, fro
     return {step: frozenset(readers) for step, readers in dependents.items()}
 
 
-def _most_remaining(ids: tuple[str, ...], edges: _Edges) -> dict[str, int]:
+def _most_remaining(ids: tuple[str, ...], edges: _Edges, backwards: _Edges) -> dict[str, int]:
     """Return the most steps that are left, the step included.
 
     It falls along every edge but in a cycle, which counts as one stretch. So progress, done / (done + left), never
     falls while the walk goes forward.
     """
     left: dict[str, int] = {}
-    for cycle in _strongly_connected(ids, edges):  # each after its targets
-        beyond = max(
-            (left.get(target, 0) for step in cycle for target in edges[step] if target not in cycle),
-            default=0,
-        )
-        for step in cycle:
-            left[step] = beyond + len(cycle)
+    for cycle in _strongly_connected(ids, edges, backwards):  # each after its targets
+        beyond = max((left.get(target, 0) for step in cycle for target in edges[step]), default=0)
+        left |= dict.fromkeys(cycle, beyond + len(cycle))
     return left
 
 
-def _strongly_connected(  # noqa: C901, PLR0915 - one algorithm, as it is published
-    ids: tuple[str, ...], edges: _Edges
-) -> list[set[str]]:
-    """Each component after those it leads to (Tarjan 1972, without recursion)."""
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    on_stack: set[str] = set()
-    components: list[set[str]] = []
-    for root in ids:
-        if root in index:
-            continue
-        visits = [(root, iter(sorted(edges[root])))]
-        index[root] = low[root] = len(index)
-        stack.append(root)
-        on_stack.add(root)
-        while visits:
-            step, targets = visits[-1]
-            for target in targets:
-                if target not in edges:
-                    continue
-                if target not in index:
-                    index[target] = low[target] = len(index)
-                    stack.append(target)
-                    on_stack.add(target)
-                    visits.append((target, iter(sorted(edges[target]))))
-                    break
-                if target in on_stack:
-                    low[step] = min(low[step], index[target])
-            else:
-                visits.pop()
-                if visits:
-                    low[visits[-1][0]] = min(low[visits[-1][0]], low[step])
-                if low[step] == index[step]:
-                    component = set()
-                    while True:
-                        member = stack.pop()
-                        on_stack.discard(member)
-                        component.add(member)
-                        if member == step:
-                            break
-                    components.append(component)
-    return components
+def _strongly_connected(ids: tuple[str, ...], edges: _Edges, backwards: _Edges) -> Iterator[list[str]]:
+    """Yield each component after those it leads to (Kosaraju and Sharir 1981)."""
+    seen = {END}
+    finished = [step for start in ids if start not in seen for step in _walk(start, backwards, seen)]
+    seen = {END}
+    return (_walk(step, edges, seen) for step in reversed(finished) if step not in seen)
