@@ -34,9 +34,9 @@ def create_sessions(sessions: int, days: int, surveys: tuple[str, ...], seed: in
     plan = DemoPlan(sessions=sessions, days=days, surveys=surveys or None, seed=seed, until=store().clock())
     started = time.monotonic()
     with progress("Answering") as show:
-        result = fill_demo(store(), plan, is_shared=yes, progress=show)
+        turns = fill_demo(store(), plan, is_shared=yes, progress=show)
     took_s = max(time.monotonic() - started, 0.001)
-    click.echo(f"{result.sessions} sessions, {result.turns} turns: {result.sessions / took_s:.0f} sessions a second.")
+    click.echo(f"{sessions} sessions, {turns} turns: {sessions / took_s:.0f} sessions a second.")
 
 
 @demo.command("clear")

@@ -1,5 +1,5 @@
 """Demo data: simulated sessions."""
 
-from .fill import DemoPlan, FillResult, clear_demo, count_demo, fill_demo
+from .fill import DemoPlan, clear_demo, count_demo, fill_demo
 
-__all__ = ["DemoPlan", "FillResult", "clear_demo", "count_demo", "fill_demo"]
+__all__ = ["DemoPlan", "clear_demo", "count_demo", "fill_demo"]

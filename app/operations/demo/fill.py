@@ -16,8 +16,7 @@ from ...sessions import SessionStore
 from ...store import history, keyset, owner_of, tables
 from ...survey import AnyCommand, SessionKey, Survey
 from ...writer import Turn
-from .arrivals import arrivals
-from .simulate import simulate
+from .simulate import arrivals, simulate
 
 TURNS_A_CALL = 5000
 """The store commits them STEPKEEP_BATCH_LIMIT at a time."""
@@ -48,18 +47,10 @@ class DemoPlan:
     seed: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class FillResult:
-    """Numbers of created sessions and turns."""
-
-    sessions: int
-    turns: int
-
-
 def fill_demo(
     store: SessionStore, plan: DemoPlan, *, is_shared: bool = False, progress: Progress = lambda _done, _total: None
-) -> FillResult:
-    """Create and commit the demo sessions of a plan.
+) -> int:
+    """Create and commit the demo sessions of a plan, and return the number of turns.
 
     Args:
         is_shared: allow sessions of participants in the database.
@@ -71,22 +62,21 @@ def fill_demo(
     surveys = _surveys(store, plan)
     _require_room(store, plan, is_shared=is_shared)
     turns: list[Turn] = []
-    done = submitted = 0
+    submitted = 0
     for done, (key, commands) in enumerate(_sessions(plan, surveys), 1):
         turns += [(key, command) for command in commands]
         if len(turns) >= TURNS_A_CALL or done == plan.sessions:
             submitted += _submit(store, turns)
             turns = []
             progress(done, plan.sessions)
-    return FillResult(done, submitted)
+    return submitted
 
 
 def clear_demo(store: SessionStore, *, progress: Progress = lambda _done, _total: None) -> int:
     """Erase all demo sessions, and return their number. Idempotent; not added to the list of erasures."""
     total = count_demo(store)
     erased = 0
-    for keys in _pages(store):
-        demo = [key for key in keys if _is_demo(key.user_id)]
+    for demo in _pages(store):
         erased += store.run_transaction(partial(_erase, keys=demo))
         store.subscribers.drop(demo)
         progress(erased, total)
@@ -97,12 +87,14 @@ def clear_demo(store: SessionStore, *, progress: Progress = lambda _done, _total
 
 def count_demo(store: SessionStore) -> int:
     """Return the number of demo sessions."""
-    return sum(_is_demo(key.user_id) for keys in _pages(store) for key in keys)
+    return sum(map(len, _pages(store)))
 
 
 def _pages(store: SessionStore) -> Iterator[Sequence[SessionKey]]:
+    """Yield demo sessions, those set aside included."""
     start: SessionKey | None = None
-    return keyset.pages(store.run_read, _read_keys, start, lambda key: key, ERASE_BATCH)
+    for keys in keyset.pages(store.run_read, _read_keys, start, lambda key: key, ERASE_BATCH):
+        yield [key for key in keys if _DEMO_ID.fullmatch(owner_of(key.user_id))]
 
 
 def _surveys(store: SessionStore, plan: DemoPlan) -> Sequence[Survey]:
@@ -115,7 +107,8 @@ def _surveys(store: SessionStore, plan: DemoPlan) -> Sequence[Survey]:
 
 
 def _require_room(store: SessionStore, plan: DemoPlan, *, is_shared: bool) -> None:
-    if not is_shared and store.run_read(_has_participants):
+    others = select(tables.sessions.c.user_id).where(not_(_in_range())).limit(1)
+    if not is_shared and store.run_read(lambda connection: connection.execute(others).first()):
         raise InvalidInput(
             "the database has sessions of participants, whose analytics would include the demo data; "
             "use another DATABASE_URL, or --yes"
@@ -148,15 +141,6 @@ def _user_id(seed: int, number: int) -> str:
     return f"demo-{seed}-{number:07}"
 
 
-def _is_demo(user_id: str) -> bool:
-    """Return whether a session, possibly set aside, is demo data."""
-    return _DEMO_ID.fullmatch(owner_of(user_id)) is not None
-
-
-def _has_participants(connection: Connection) -> bool:
-    return connection.execute(select(tables.sessions.c.user_id).where(not_(_in_range())).limit(1)).first() is not None
-
-
 def _read_keys(connection: Connection, after: SessionKey | None) -> list[SessionKey]:
     column = tables.sessions.c
     query = select(column.survey_id, column.user_id).where(_in_range())
@@ -171,5 +155,5 @@ def _erase(connection: Connection, keys: Iterable[SessionKey]) -> int:
 
 
 def _in_range() -> ColumnElement[bool]:
-    # Contains all demo ids and possibly others: see _is_demo.
+    # Contains all demo ids and possibly others: see _DEMO_ID.
     return and_(tables.sessions.c.user_id >= _RANGE_START, tables.sessions.c.user_id < _RANGE_END)

@@ -1,10 +1,18 @@
-"""Simulate the commands of one participant of a survey. Pure; ``decide`` checks every command."""
+"""Simulate participants: when they arrive, and the commands of each. Pure; ``decide`` checks every command.
+
+Deterministic for a seed or a random generator.
+"""
 
 import datetime
+import math
 import random
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
+from ...core.timestamps import to_datetime
 from ...survey import (
     Answer,
     AnyCommand,
@@ -21,8 +29,7 @@ from ...survey import (
     apply,
     decide,
 )
-from ...survey.types import Step
-from .answers import NoAnswer, answer_to, is_sensitive
+from ...survey.types import SampleRequest, Step
 
 SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US
@@ -54,9 +61,45 @@ _DRAFTED_EVERY_S = 15
 _EXPIRED_BEFORE_US = 48 * HOUR_US
 """Sessions expired later stay open, as before maintenance."""
 
+SENSITIVE = ("hurting yourself", "suicid", "dead", "weigh", "sex", "income", "drug", "alcohol", "religio", "violen")
+"""Words of English prompts."""
+
+_SHARED = 0.8
+"""Share of an answer that the burden determines."""
+
+_OPTIONAL_SKIPPED = 0.3
+
+_WEEKDAY = (1.15, 1.2, 1.1, 1.05, 0.9, 0.55, 0.65)
+"""From Monday."""
+
+_HOUR = (
+    0.25, 0.15, 0.1, 0.08, 0.1, 0.2, 0.45, 0.8, 1.15, 1.4, 1.5, 1.3,
+    1.1, 1.1, 1.15, 1.1, 1.05, 1.1, 1.25, 1.5, 1.6, 1.35, 0.9, 0.5,
+)  # fmt: skip
+"""From midnight UTC."""
+
+_GROWTH = 2.0
+_CAMPAIGN_AT = 0.62
+"""As a fraction of the period."""
+_CAMPAIGN = 2.2
+_CAMPAIGN_FADES_DAYS = 1.6
+_NOISE = 0.12
+
 
 class Left(Exception):
     """The participant has dropped out, or the period has ended."""
+
+
+def arrivals(count: int, days: int, until: int, seed: int) -> Iterator[int]:
+    """Yield ``count`` times in order, within ``days`` before ``until`` (us since 1970 UTC)."""
+    chance = random.Random(f"arrivals-{seed}")  # noqa: S311 - reproducible from the seed
+    weights = _weights(days, until, chance)
+    total = sum(weights)
+    start, passed = until - days * 24 * HOUR_US, 0
+    for hour, reached in enumerate(accumulate(weights)):
+        upto = round(count * reached / total)
+        yield from sorted(start + hour * HOUR_US + chance.randrange(HOUR_US) for _ in range(upto - passed))
+        passed = upto
 
 
 def simulate(survey: Survey, at: int, until: int, chance: random.Random) -> tuple[AnyCommand, ...]:
@@ -127,7 +170,7 @@ class _Participant:
 
     def hazard(self, step: Step, words: int, *, is_first: bool) -> float:
         hazard = _LEAVES + _LEAVES_PER_WORD * words
-        hazard += _LEAVES_AT_FIRST * is_first + _LEAVES_AT_SENSITIVE * is_sensitive(step)
+        hazard += _LEAVES_AT_FIRST * is_first + _LEAVES_AT_SENSITIVE * _is_sensitive(step)
         hazard += _LEAVES_AT_TEXT * (step.is_typed and step.required)
         return min(hazard * self.impatience, 0.5)
 
@@ -160,11 +203,7 @@ class _Participant:
         """Mostly keep an earlier answer."""
         if step.id in state.answers and self.chance.random() > _CHANGES_MIND:
             return state.answers[step.id]
-        today = datetime.datetime.fromtimestamp(self.at // SECOND_US, datetime.UTC).date()
-        try:
-            return answer_to(step, self.burden, today, self.chance)
-        except NoAnswer as no_answer:
-            raise Left from no_answer
+        return _answer_to(step, self.burden, to_datetime(self.at).date(), self.chance)
 
     def type(self, step: Step, text: str) -> None:
         typing_s = len(text) / _CHARACTERS_A_S * self.slowness * self.chance.lognormvariate(0, 0.3)
@@ -192,3 +231,50 @@ class _Participant:
         self.at = state.updated_at + after_us + self.chance.randrange(HOUR_US)
         if self.at < self.until - _EXPIRED_BEFORE_US and len(self.commands) < MAX_COMMANDS:
             self.send(Expire(at=self.at))
+
+
+def _is_sensitive(step: Step) -> bool:
+    """Return whether participants hesitate."""
+    prompt = step.prompt.lower()
+    return any(word in prompt for word in SENSITIVE)
+
+
+def _answer_to(step: Step, burden: float, today: datetime.date, chance: random.Random) -> Any:  # noqa: ANN401 - any answer
+    """Return an answer that the step accepts, or raise Left; None skips it.
+
+    Args:
+        burden: mean 0, standard deviation 1.
+    """
+    if not step.takes_answer or (not step.required and chance.random() < _OPTIONAL_SKIPPED):
+        return None
+    request = SampleRequest(random=chance, level=_level(step, burden, chance), lean=_lean(step), today=today)
+    value = step.sample(request)
+    if value is not None and step.accepts(value):
+        return value
+    if not step.required:
+        return None
+    raise Left
+
+
+def _level(step: Step, burden: float, chance: random.Random) -> float:
+    hesitation = 1.1 if _is_sensitive(step) else 0.0
+    combined = _SHARED * burden + math.sqrt(1 - _SHARED**2) * chance.gauss(0, 1)
+    return min(max(0.3 + 0.24 * (combined - hesitation + 0.6 * (_lean(step) - 0.5)), 0.0), 1.0)
+
+
+def _lean(step: Step) -> float:
+    """Return 0 to 1, depending only on the step."""
+    return (zlib.crc32(f"{step.id} {step.prompt}".encode()) % 1000) / 1000
+
+
+def _weights(days: int, until: int, chance: random.Random) -> list[float]:
+    start = until - days * 24 * HOUR_US
+    noise = [math.exp(chance.gauss(0, _NOISE)) for _ in range(days + 1)]
+    return [_weight(start + hour * HOUR_US, hour / (days * 24), days) * noise[hour // 24] for hour in range(days * 24)]
+
+
+def _weight(at: int, passed: float, days: int) -> float:
+    time = to_datetime(at)
+    since_campaign_days = (passed - _CAMPAIGN_AT) * days
+    campaign = _CAMPAIGN * math.exp(-since_campaign_days / _CAMPAIGN_FADES_DAYS) if since_campaign_days >= 0 else 0.0
+    return _WEEKDAY[time.weekday()] * _HOUR[time.hour] * (1 + _GROWTH * passed + campaign)
