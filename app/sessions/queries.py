@@ -239,6 +239,17 @@ class SessionQueries:
         """Return the newest answers' key id if it is not configured."""
         return self.run(lambda connection: history.find_missing_key(connection, self.cipher))
 
+    def known_revisions(self, survey_id: str) -> List[Survey]:
+        """Return the offered revision, if any, then the stored ones that can be loaded, newest first.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        newest = self.catalogue.surveys.get(survey_id)
+        stored = (self.survey_revision(survey_id, revision) for revision in self.stored_revisions(survey_id))
+        older = (survey for survey in stored if survey is not None and survey is not newest)
+        return [*older] if newest is None else [newest, *older]
+
     def stored_revisions(self, survey_id: str) -> Sequence[str]:
         """Return the stored revisions, newest first."""
         return self.run(lambda connection: definitions.read_revisions(connection, survey_id))

@@ -30,11 +30,3 @@ def add_definition(connection: Connection, survey_id: str, revision: str, defini
                 survey_id=survey_id, revision=revision, definition=definition, created_at=to_datetime(at)
             )
         )
-
-
-def read_definitions(connection: Connection, survey_id: str) -> list[tuple[str, str]]:
-    """Return a survey's revisions and definitions, oldest first."""
-    column = survey_revisions.c
-    query = select(column.revision, column.definition).where(column.survey_id == survey_id)
-    rows = connection.execute(query.order_by(column.created_at, column.revision))
-    return [(revision, definition) for revision, definition in rows]

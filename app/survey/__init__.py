@@ -9,13 +9,10 @@ from .definition import Survey, parse_definition, parse_survey, survey_json_sche
 from .events import (
     Answered,
     AnyEvent,
-    Drafted,
     Expired,
     ModeSet,
-    Noted,
     Record,
     Restarted,
-    Saved,
     Started,
     UnknownEvent,
     WentBack,
@@ -23,7 +20,7 @@ from .events import (
     from_record,
     to_record,
 )
-from .flow import RejectCode, Rejection, decide, expires_at, progress, status_at
+from .flow import Rejection, decide, expires_at, status_at
 from .snapshot import SessionKey, Snapshot
 from .state import END, SessionState, Status, apply, fold
 
@@ -36,20 +33,16 @@ __all__ = [
     "Back",
     "Begin",
     "Draft",
-    "Drafted",
     "Expire",
     "Expired",
     "Goto",
     "ModeSet",
     "Note",
-    "Noted",
     "Record",
-    "RejectCode",
     "Rejection",
     "Restart",
     "Restarted",
     "Save",
-    "Saved",
     "SessionKey",
     "SessionState",
     "SetMode",
@@ -69,7 +62,6 @@ __all__ = [
     "from_record",
     "parse_definition",
     "parse_survey",
-    "progress",
     "status_at",
     "survey_json_schema",
     "to_record",

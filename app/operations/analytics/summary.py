@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection
-
 from ...core.timestamps import format_timestamp, to_datetime
 from ...errors import NoSuchSurvey
 from ...sessions import SessionStore
-from ...store import definitions, sessions
+from ...store import sessions
 from ...survey import Survey
 from .collect import PAUSE_S, Progress, Query, count_sessions
 from .counters import OTHER, Counters, PlannedStep, StepCounters, plan_steps
@@ -38,11 +36,11 @@ def summarize(
     """
     survey_id = store.queries.survey_id(survey_id)
     at = store.clock()
-    total, revisions = store.run_read(lambda connection: _read_overview(connection, survey_id))
+    total = store.run_read(lambda connection: sessions.count_sessions(connection, survey_id))
     newest = store.catalogue.surveys.get(survey_id)
     if newest is None and not total:
         raise NoSuchSurvey(survey_id, store.catalogue.public_ids)
-    known = _definitions(store, survey_id, newest, revisions)
+    known = store.queries.known_revisions(survey_id)
     plan = plan_steps(known)
     query = Query(survey_id=survey_id, filters=filters, plan=plan, at=at)
     counters = count_sessions(store, query, progress, total)
@@ -65,19 +63,6 @@ def summarize(
             if step in current or _has_data(counters.steps[step])
         ],
     }
-
-
-def _read_overview(connection: Connection, survey_id: str) -> tuple[int, list[str]]:
-    return sessions.count_sessions(connection, survey_id), definitions.read_revisions(connection, survey_id)
-
-
-def _definitions(store: SessionStore, survey_id: str, newest: Survey | None, revisions: Sequence[str]) -> list[Survey]:
-    older = [
-        store.queries.survey_revision(survey_id, revision)
-        for revision in revisions
-        if newest is None or revision != newest.revision
-    ]
-    return [survey for survey in (newest, *older) if survey is not None]
 
 
 def _overview(counters: Counters) -> dict[str, Any]:

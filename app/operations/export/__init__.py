@@ -4,10 +4,9 @@ With one row a session, answers that fit no column are JSON in ``other_answers``
 """
 
 from .codebook import codebook_to_dict, codebook_to_markdown
-from .columns import Kind
 from .csv import escape_formula
-from .export import Export, ExportFile
-from .request import FORMATS, MODES, STATUSES, ExportRequest, FormatInfo
+from .export import Export
+from .request import FORMATS, MODES, STATUSES, ExportRequest
 from .sessions import Counts
 
 __all__ = [
@@ -16,10 +15,7 @@ __all__ = [
     "STATUSES",
     "Counts",
     "Export",
-    "ExportFile",
     "ExportRequest",
-    "FormatInfo",
-    "Kind",
     "codebook_to_dict",
     "codebook_to_markdown",
     "escape_formula",

@@ -42,8 +42,7 @@ NOTES = (
 
 def codebook_to_dict(layout: Layout) -> dict[str, Any]:
     """Return the JSON."""
-    definitions = layout.definitions
-    newest = definitions.newest
+    newest = layout.surveys[0]
     names = [column.name for column in layout.columns]
     columns = zip(layout.columns, valid_names(names, SPSS), valid_names(names, STATA), strict=True)
     return {
@@ -54,7 +53,7 @@ def codebook_to_dict(layout: Layout) -> dict[str, Any]:
         "description": newest.description,
         "revisions": [
             {"revision": survey.revision, "is_newest": survey.revision == newest.revision}
-            for survey in definitions.by_age
+            for survey in reversed(layout.surveys)
         ],
         "columns": [
             {"name": column.name, "spss": spss, "stata": stata, **_column_to_dict(column, newest)}

@@ -4,52 +4,29 @@ If a step's type changed, columns of older types have a suffix (``Q3_number``). 
 Options are numbered by first appearance, so that codes stay the same, unless all values are whole numbers.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from ...survey import Survey
-from ...survey.types import STEP_TYPES, Cell, CodedValue, ColumnKind, Step, ToCells
+from ...survey.types import STEP_TYPES, AnswerColumn, Cell, ColumnKind, Step, ToCells
 from .programs import PLAIN, valid_names
-
-Kind = ColumnKind | Literal["time"]
-"""A ``time`` is naive UTC."""
 
 StepRevisions = Mapping[str, Step]
 """A step by revision, newest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Definitions:
-    """The current or latest revision, and all readable ones."""
-
-    newest: Survey
-    by_age: tuple[Survey, ...]
-
-    @property
-    def newest_first(self) -> Iterator[Survey]:
-        """The newest revision, then from younger to older."""
-        yield self.newest
-        yield from (survey for survey in reversed(self.by_age) if survey.revision != self.newest.revision)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(AnswerColumn):
     """A column of an export.
 
     Attributes:
         name: in all formats but SPSS and Stata.
         steps: empty for fixed columns.
-        option: of a ``chosen`` column.
     """
 
     name: str
-    kind: Kind
-    label: str
     steps: StepRevisions
-    coded: tuple[CodedValue, ...] = ()
-    option: CodedValue | None = None
-    unit: str | None = None
 
     @property
     def step(self) -> Step | None:
@@ -57,61 +34,48 @@ class Column:
         return next(iter(self.steps.values()), None)
 
     @property
-    def labels(self) -> Mapping[Cell, str]:
+    def labels(self) -> Mapping[Cell, Cell]:
         """By value."""
         return {coded.value: coded.label for coded in self.coded} if self.kind == "choice" else {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepColumns:
+class StepColumns(NamedTuple):
     """The columns of one step in one type, if it takes answers."""
 
     step_id: str
     steps: StepRevisions
-    columns: tuple[Column, ...]
+    columns: Sequence[Column]
     to_cells: ToCells
 
 
-def step_columns(definitions: Definitions) -> list[StepColumns]:
-    """Return all steps' columns in row order, newest types first."""
-    groups = [
-        _columns(step_id, step_id if number == 0 else f"{step_id}_{step_type}", step_type, steps)
-        for step_id, by_type in _steps(definitions).items()
+def step_columns(surveys: Sequence[Survey]) -> list[StepColumns]:
+    """Return all steps' columns in row order, newest types first; ``surveys`` are revisions, newest first."""
+    answers = [
+        (step_id, steps, STEP_TYPES[step_type].columns(steps), step_id if number == 0 else f"{step_id}_{step_type}")
+        for step_id, by_type in _steps(surveys).items()
         for number, (step_type, steps) in enumerate(by_type.items())
     ]
-    wanted = [column.name for group in groups for column in group.columns]
+    wanted = [name + column.suffix for _, _, (columns, _), name in answers for column in columns]
     names = iter(valid_names([*(column.name for column in LEADING), *wanted], PLAIN)[len(LEADING) :])
     return [
-        replace(group, columns=tuple(replace(column, name=next(names)) for column in group.columns)) for group in groups
+        StepColumns(step_id, steps, [_named(column, next(names), steps) for column in columns], to_cells)
+        for step_id, steps, (columns, to_cells), _ in answers
     ]
 
 
-def _steps(definitions: Definitions) -> Mapping[str, Mapping[str, StepRevisions]]:
+def _steps(surveys: Sequence[Survey]) -> Mapping[str, Mapping[str, StepRevisions]]:
     steps: dict[str, dict[str, dict[str, Step]]] = {}
-    for survey in definitions.newest_first:
+    for survey in surveys:
         for step in survey.steps:
             steps.setdefault(step.id, {}).setdefault(step.type, {})[survey.revision] = step
     return steps
 
 
-def _columns(step_id: str, name: str, step_type: str, steps: StepRevisions) -> StepColumns:
-    answers = STEP_TYPES[step_type].columns(steps)
-    columns = tuple(
-        Column(
-            name=name + column.suffix,
-            kind=column.kind,
-            label=column.label,
-            steps=steps,
-            coded=column.coded,
-            option=column.option,
-            unit=column.unit,
-        )
-        for column in answers.columns
-    )
-    return StepColumns(step_id=step_id, steps=steps, columns=columns, to_cells=answers.to_cells)
+def _named(column: AnswerColumn, name: str, steps: StepRevisions) -> Column:
+    return Column(name=name, steps=steps, **{field.name: getattr(column, field.name) for field in fields(column)})
 
 
-def _fixed(name: str, kind: Kind, label: str) -> Column:
+def _fixed(name: str, kind: ColumnKind, label: str) -> Column:
     return Column(name=name, kind=kind, label=label, steps={})
 
 

@@ -10,19 +10,21 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...errors import NoSuchSurvey
 from ...sessions import SessionStore
-from ...store import rows
-from .codebook import codebook_to_dict
 from .csv import write_events, write_sessions
 from .excel import write_xlsx
 from .jsonl import write_jsonl
 from .layout import Layout
 from .parquet import write_parquet
 from .request import FORMATS, ExportRequest, FormatInfo
-from .sessions import Counts, Progress, SessionReader, read_definitions
+from .sessions import Counts, Progress, SessionReader
 from .spss_stata import write_labelled
 
 _PIECE_BYTES = 256 * 1024
+
+_STREAMS = {"csv": write_sessions, "long": write_events, "jsonl": write_jsonl}
+_FILES = {"parquet": write_parquet, "xlsx": write_xlsx, "sav": write_labelled, "dta": write_labelled}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,8 @@ class Export:
     """An export of one survey.
 
     Raises:
-        NoSuchSurvey, Unavailable: as ``read_definitions``.
+        NoSuchSurvey: it has never existed.
+        Unavailable: the database failed.
         InvalidInput: an option is not supported.
     """
 
@@ -49,7 +52,10 @@ class Export:
         self._request = request
         self._progress = progress
         self._at = store.clock()
-        self.layout = Layout(read_definitions(store, request.survey_id))
+        surveys = store.queries.known_revisions(request.survey_id)
+        if not surveys:
+            raise NoSuchSurvey(request.survey_id, store.catalogue.public_ids)
+        self.layout = Layout(surveys, labels=request.labels)
 
     @property
     def format(self) -> FormatInfo:
@@ -61,7 +67,7 @@ class Export:
 
     def count(self) -> Counts:
         """Count what it contains and lacks; raises as :meth:`write`."""
-        reader = self._reader(lambda _done, _total: None)
+        reader = SessionReader(self._store, self._request, self._at, lambda _done, _total: None)
         if self._request.format == "long" or self._request.history:
             for _, entries in reader.with_events():
                 deque(entries, maxlen=0)
@@ -76,44 +82,18 @@ class Export:
             MissingKey, Unavailable: as ``SessionReader.pages``; also while pieces are read.
             InvalidInput: a library is not installed, or a limit is exceeded.
         """
-        reader = self._reader(self._progress)
-        streamed = self._stream(reader)
-        return ExportFile(pieces=self._written(reader) if streamed is None else streamed, counts=reader.counts)
-
-    def _reader(self, progress: Progress) -> SessionReader:
-        return SessionReader(self._store, self._request, self._at, progress)
-
-    def _stream(self, reader: SessionReader) -> Iterator[bytes] | None:
-        request, is_safe = self._request, self._request.spreadsheet_safe
-        match request.format:
-            case "csv":
-                return write_sessions(self.layout, reader, labels=request.labels, spreadsheet_safe=is_safe)
-            case "long":
-                return write_events(reader, drafts=request.drafts, spreadsheet_safe=is_safe)
-            case "jsonl":
-                return write_jsonl(self.layout, reader, history=request.history, drafts=request.drafts)
-            case _:
-                return None
-
-    def _written(self, reader: SessionReader) -> Iterator[bytes]:
-        """Write a temporary file; closing the iterator removes it."""
-        pieces = _file_pieces(lambda path: self._write(path, reader))
-        next(pieces)  # an empty piece: the file is written
-        return pieces
-
-    def _write(self, path: Path, reader: SessionReader) -> None:
-        request, layout = self._request, self.layout
-        match request.format:
-            case "parquet":
-                codebook = rows.dumps(codebook_to_dict(layout))
-                write_parquet(path, layout, reader, labels=request.labels, codebook=codebook)
-            case "xlsx":
-                write_xlsx(path, layout, reader, labels=request.labels)
-            case _:
-                write_labelled(path, layout, reader, request.format)
+        reader = SessionReader(self._store, self._request, self._at, self._progress)
+        if self.format.is_streamed:
+            pieces = _STREAMS[self._request.format](self.layout, reader)
+        else:
+            write = _FILES[self._request.format]
+            pieces = _file_pieces(lambda path: write(path, self.layout, reader))
+            next(pieces)  # an empty piece: the file is written
+        return ExportFile(pieces=pieces, counts=reader.counts)
 
 
 def _file_pieces(write: Callable[[Path], None]) -> Iterator[bytes]:
+    """Write a temporary file; closing the iterator removes it."""
     with tempfile.TemporaryDirectory(prefix="stepkeep-export-") as folder:
         path = Path(folder, "export")
         write(path)

@@ -1,31 +1,40 @@
 """The columns and rows of sessions. Pure."""
 
+from collections.abc import Sequence
+
 from ...core.timestamps import to_datetime
 from ...store import rows
 from ...survey import SessionKey, SessionState, Survey, status_at
 from ...survey.types import Cell, ToCells
-from .columns import LEADING, TRAILING, Definitions, step_columns
+from .columns import LEADING, TRAILING, StepColumns, step_columns
 
 _Places = dict[str, tuple[int, ToCells]]
 """By step: first column's index, and conversion."""
 
 
 class Layout:
-    """The columns of a survey's export."""
+    """The columns of a survey's export.
 
-    def __init__(self, definitions: Definitions) -> None:
-        self.definitions = definitions
-        self._surveys = {survey.revision: survey for survey in definitions.by_age}
-        groups = step_columns(definitions)
+    Args:
+        surveys: its revisions, newest first; not empty.
+        labels: whether cells contain the labels of choices.
+    """
+
+    def __init__(self, surveys: Sequence[Survey], *, labels: bool = False) -> None:
+        self.surveys = surveys
+        self.has_labels = labels
+        self._by_revision = {survey.revision: survey for survey in surveys}
+        groups = step_columns(surveys)
         self.columns = (*LEADING, *(column for group in groups for column in group.columns), *TRAILING)
         self._without_columns = {group.step_id for group in groups if not group.columns}
         self._newest: _Places = {}
-        by_revision: dict[str, _Places] = {revision: {} for revision in self._surveys}
+        by_revision: dict[str, _Places] = {revision: {} for revision in self._by_revision}
         start = len(LEADING)
         for group in groups:
-            self._newest.setdefault(group.step_id, (start, group.to_cells))
+            to_cells = _to_labels(group) if labels else group.to_cells
+            self._newest.setdefault(group.step_id, (start, to_cells))
             for revision in group.steps:
-                by_revision[revision][group.step_id] = (start, group.to_cells)
+                by_revision[revision][group.step_id] = (start, to_cells)
             start += len(group.columns)
         self._places = {revision: self._newest | places for revision, places in by_revision.items()}
 
@@ -49,7 +58,7 @@ class Layout:
         return cells
 
     def survey(self, state: SessionState) -> Survey | None:
-        return self._surveys.get(state.survey_revision or "")
+        return self._by_revision.get(state.survey_revision or "")
 
     def _leading(self, key: SessionKey, state: SessionState, at: int) -> tuple[Cell, ...]:
         return (
@@ -70,6 +79,16 @@ class Layout:
 def duration_s(state: SessionState) -> float | None:
     """Return seconds from start to completion."""
     return None if state.completed_at is None else (state.completed_at - state.started_at) / 1_000_000
+
+
+def _to_labels(group: StepColumns) -> ToCells:
+    labels = group.columns[0].labels if group.columns else {}
+
+    def to_cells(value: object) -> Sequence[Cell] | None:
+        cells = group.to_cells(value)
+        return cells and [labels.get(cell, cell) for cell in cells]
+
+    return to_cells if labels else group.to_cells
 
 
 def _no_cells(_value: object) -> None:

@@ -93,11 +93,11 @@ def _free_name(wanted: str, rules: NamingRules, taken: set[str]) -> str:
     return name
 
 
-def truncate(text: str, size_bytes: int) -> str:
-    """Truncate to a size in UTF-8, between characters."""
+def truncate(text: str, size_bytes: int, encoding: str = "utf-8") -> str:
+    """Truncate to a size in UTF-8 or UTF-16, between characters."""
     if len(text) * 4 <= size_bytes:
         return text
-    return text.encode()[:size_bytes].decode(errors="ignore")
+    return text.encode(encoding)[:size_bytes].decode(encoding, "ignore")
 
 
 def one_line(text: str) -> str:

@@ -1,8 +1,9 @@
-"""A validated request for an export."""
+"""A validated request for an export, and what its format requires."""
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from ...errors import InvalidInput
 from ...survey import Status
@@ -62,6 +63,16 @@ class ExportRequest:
                 raise InvalidInput(f"{name} requires the format {' or '.join(formats)}, not {self.format}")
         if self.drafts and self.format == "jsonl" and not self.history:
             raise InvalidInput("drafts requires history")
+
+
+def require(module: str, format_name: str) -> Any:  # noqa: ANN401 - some of them have no types
+    """Return a library of the extra ``export``; raise InvalidInput naming the extra if it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            f"{format_name} files require an extra: run `pip install 'stepkeep[export]'`; csv, long and jsonl do not"
+        ) from error
 
 
 _SUPPORTED: Mapping[str, tuple[Format, ...]] = {

@@ -4,22 +4,21 @@ An export is not one snapshot: a session is exported as it is when its page is r
 created or erased meanwhile may be missing.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from heapq import merge
 from itertools import groupby
-from operator import attrgetter
+from typing import Any
 
-from ...catalogue import Catalogue
-from ...errors import MissingKey, NoSuchSurvey, SurveyFileError
+from ...core.timestamps import format_timestamp
+from ...errors import MissingKey
 from ...sessions import SessionStore
-from ...store import SET_ASIDE, HistoryEntry, SessionFilter, StoredSession, definitions, export_pages, keyset
-from ...survey import SessionKey, SessionState, Survey, parse_definition
-from .columns import Definitions
+from ...store import SET_ASIDE, HistoryEntry, SessionFilter, StoredSession, export_pages, keyset
+from ...survey import SessionKey, SessionState
+from ...survey.types import Cell
+from .layout import Layout
 from .request import ExportRequest
-
-log = logging.getLogger("stepkeep.export")
 
 Progress = Callable[[int, int], None]
 """Called with sessions read, and their total."""
@@ -51,6 +50,7 @@ class SessionReader:
     """Reads sessions once; ``at`` is the export's time."""
 
     def __init__(self, store: SessionStore, request: ExportRequest, at: int, progress: Progress) -> None:
+        self.request = request
         self.at = at
         self.counts = Counts()
         self._store = store
@@ -86,19 +86,24 @@ class SessionReader:
             if after is None:
                 return
 
+    def rows(self, layout: Layout, minimum: int = 1) -> Iterator[list[list[Cell]]]:
+        """Yield rows of sessions, at least ``minimum`` at once before the last ones; raises as :meth:`pages`."""
+        rows: list[list[Cell]] = []
+        for page in self.pages():
+            rows += (layout.row(key, state, self.at) for key, state in page)
+            if len(rows) >= minimum:
+                yield rows
+                rows = []
+        if rows:
+            yield rows
+
     def with_events(self) -> Iterator[tuple[Session, Iterator[HistoryEntry]]]:
         """Yield sessions with events, oldest first; consume them before advancing."""
         for page in self.pages():
-            versions = {key.user_id: state.version for key, state in page}
-            groups = groupby(self._events([key for key, _ in page]), attrgetter("user_id"))
-            user_id, events = next(groups, ("", iter(())))
-            for key, state in page:
-                while user_id and user_id < key.user_id:  # pragma: no cover - each event has its session
-                    user_id, events = next(groups, ("", iter(())))
-                own = events if user_id == key.user_id else iter(())
-                yield (key, state), self._entries(own, versions[key.user_id])
-                if user_id == key.user_id:
-                    user_id, events = next(groups, ("", iter(())))
+            both: tuple[Iterable[Any], Iterable[Any]] = (page, self._events([key for key, _ in page]))
+            for _, items in groupby(merge(*both, key=_user_id), _user_id):
+                session = next(items)  # before its events
+                yield session, self._entries(items, session[1].version)  # noqa: B031 - the events
 
     def _readable(self, key: SessionKey, stored: StoredSession) -> Session | None:
         if SET_ASIDE in key.user_id:
@@ -135,57 +140,33 @@ class SessionReader:
                 self.counts.events += 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimedEntry:
-    """An event with its timings.
+def _user_id(item: Session | export_pages.Event) -> str:
+    return item.user_id if isinstance(item, export_pages.Event) else item[0].user_id
 
-    Attributes:
-        is_audio_mode: after the event.
-        since_previous_s: None for the first event.
+
+def events_to_dicts(entries: Iterable[HistoryEntry], *, drafts: bool) -> Iterator[dict[str, Any]]:
+    """Yield all events of a session, oldest first, with their timings.
+
+    ``is_audio_mode`` is after the event, and ``since_previous_s`` null for the first.
+
+    Args:
+        drafts: include their text.
     """
-
-    entry: HistoryEntry
-    is_audio_mode: bool
-    since_previous_s: float | None
-    since_start_s: float
-
-
-def timed(entries: Iterable[HistoryEntry]) -> Iterator[TimedEntry]:
-    """Add timings to all events of a session, oldest first."""
     started_at, previous_at, is_audio_mode = None, None, False
     for entry in entries:
-        at = entry.record.at
+        record = entry.record
+        at = record.at
         started_at = at if started_at is None else started_at
-        is_audio_mode = bool(entry.record.data.get("is_audio_mode", is_audio_mode))
-        yield TimedEntry(
-            entry=entry,
-            is_audio_mode=is_audio_mode,
-            since_previous_s=None if previous_at is None else (at - previous_at) / 1_000_000,
-            since_start_s=(at - started_at) / 1_000_000,
-        )
+        is_audio_mode = bool(record.data.get("is_audio_mode", is_audio_mode))
+        yield {
+            "version": entry.version,
+            "action": record.action,
+            "step": record.step,
+            "answer": record.answer if drafts or record.action != "drafted" else None,
+            "timestamp": format_timestamp(at),
+            "to": record.data.get("to"),
+            "is_audio_mode": is_audio_mode,
+            "since_previous_s": None if previous_at is None else (at - previous_at) / 1_000_000,
+            "since_start_s": (at - started_at) / 1_000_000,
+        }
         previous_at = at
-
-
-def read_definitions(store: SessionStore, survey_id: str) -> Definitions:
-    """Return the revisions of a survey, even if it is no longer offered.
-
-    Raises:
-        NoSuchSurvey: it has never existed.
-        Unavailable: the database failed.
-    """
-    rows = store.run_read(lambda connection: definitions.read_definitions(connection, survey_id))
-    surveys = [survey for row in rows if (survey := _parse(store.catalogue, survey_id, *row)) is not None]
-    newest = store.catalogue.surveys.get(survey_id) or (surveys[-1] if surveys else None)
-    if newest is None:
-        raise NoSuchSurvey(survey_id, store.catalogue.public_ids)
-    if all(survey.revision != newest.revision for survey in surveys):  # pragma: no cover - a start stores it
-        surveys.append(newest)
-    return Definitions(newest=newest, by_age=tuple(surveys))
-
-
-def _parse(catalogue: Catalogue, survey_id: str, revision: str, definition: str) -> Survey | None:
-    try:
-        return catalogue.with_defaults(parse_definition(definition, f"{survey_id}@{revision}"))
-    except SurveyFileError as error:
-        log.warning("ignoring a stored survey revision that can't be parsed: %s", error)
-        return None

@@ -9,32 +9,35 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidInput
-from ...survey.types import Cell
-from .columns import Column, Kind
+from ...survey.types import Cell, ColumnKind
+from .columns import Column
 from .layout import Layout
-from .optional import require
-from .parquet import row_groups
 from .programs import PROGRAMS, Program, one_line, truncate, valid_names
+from .request import require
 from .sessions import SessionReader
 
 MAX_CELLS = 20_000_000
 """Sessions times columns; docs/performance/export.md has the memory."""
 
+ROWS_A_FRAME = 5000
+"""Minimum."""
+
 _TITLE_BYTES = 60
 """Maximum of a file's label."""
 
-_BOOLEAN_LABELS: dict[int | float, str] = {0: "no", 1: "yes"}
+_NOMINAL: frozenset[ColumnKind] = frozenset({"text", "choice", "chosen", "boolean"})
 
 _Fit = Callable[[Any], Cell]
 """Converts to what fits, or None."""
 
 
-def write_labelled(path: Path, layout: Layout, reader: SessionReader, format_name: str) -> None:
+def write_labelled(path: Path, layout: Layout, reader: SessionReader) -> None:
     """Write the file.
 
     Raises:
         InvalidInput: more than MAX_CELLS.
     """
+    format_name = reader.request.format
     polars, writer = require("polars", format_name), require("pyreadstat", format_name)
     program = PROGRAMS[format_name]
     names = valid_names([column.name for column in layout.columns], program.naming)
@@ -42,10 +45,10 @@ def write_labelled(path: Path, layout: Layout, reader: SessionReader, format_nam
     by_name = dict(zip(names, layout.columns, strict=True))
     labels = {name: truncate(one_line(column.label), program.label_bytes) for name, column in by_name.items()}
     value_labels = {name: texts for name, column in by_name.items() if (texts := _value_labels(column, program))}
-    title = truncate(one_line(layout.definitions.newest.title), _TITLE_BYTES)
+    title = truncate(one_line(layout.surveys[0].title), _TITLE_BYTES)
     metadata = {"column_labels": labels, "variable_value_labels": value_labels}
     if format_name == "sav":
-        measures = {name: _MEASURES.get(column.kind, "scale") for name, column in by_name.items()}
+        measures = {name: "nominal" if column.kind in _NOMINAL else "scale" for name, column in by_name.items()}
         writer.write_sav(frame, path, title, **metadata, variable_measure=measures, row_compress=True)
     else:
         writer.write_dta(frame, path, title, **metadata)
@@ -62,7 +65,7 @@ def _frames(
     fits = [_fit(column, program) for column in layout.columns]
     yield polars.DataFrame(schema=schema)
     cells = 0
-    for rows in row_groups(layout, reader):
+    for rows in reader.rows(layout, ROWS_A_FRAME):
         cells += len(rows) * len(names)
         if cells > MAX_CELLS:
             raise InvalidInput(
@@ -107,7 +110,7 @@ def _fit(column: Column, program: Program) -> _Fit:
 def _type(polars: Any, column: Column) -> Any:  # noqa: ANN401 - a module
     if column.coded:
         return polars.Int32  # Stata labels only integers
-    types: dict[Kind, Any] = {
+    types: dict[ColumnKind, Any] = {
         "text": polars.String,
         "whole": polars.Float64,  # holds every whole number of an answer; their integers do not
         "number": polars.Float64,
@@ -119,11 +122,7 @@ def _type(polars: Any, column: Column) -> Any:  # noqa: ANN401 - a module
     return types[column.kind]
 
 
-def _value_labels(column: Column, program: Program) -> Mapping[int | float, str]:
-    size = program.value_label_bytes
+def _value_labels(column: Column, program: Program) -> Mapping[int, str]:
     if column.kind in {"boolean", "chosen"}:
-        return dict(_BOOLEAN_LABELS)
-    return {coded.code: truncate(one_line(coded.label), size) for coded in column.coded}
-
-
-_MEASURES: Mapping[Kind, str] = {"text": "nominal", "choice": "nominal", "chosen": "nominal", "boolean": "nominal"}
+        return {0: "no", 1: "yes"}
+    return {coded.code: truncate(one_line(coded.label), program.value_label_bytes) for coded in column.coded}

@@ -10,14 +10,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .boolean import BooleanStep
-from .choice import ChoiceStep, Option
+from .choice import ChoiceStep
 from .choices import ChoicesStep
-from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue, ColumnKind, ToCells
-from .date import DateStep, is_date
+from .columns import AnswerColumn, Cell, CodedValue, ColumnKind, ToCells
+from .date import DateStep
 from .info import InfoStep
 from .number import NumberStep
 from .scale import ScaleStep
-from .step import BaseStep, InvalidAnswer, Rule, SampleRequest, Statistic, StrictModel, Value
+from .step import BaseStep, InvalidAnswer, SampleRequest, StrictModel, Value
 from .text import TextStep
 
 StepType = Literal["choice", "choices", "text", "number", "scale", "date", "boolean", "info"]
@@ -40,31 +40,17 @@ STEP_TYPES: Mapping[str, type[BaseStep]] = {
 }
 
 __all__ = [
-    "CODES",
     "STEP_TYPES",
     "AnswerColumn",
-    "AnswerColumns",
     "BaseStep",
-    "BooleanStep",
     "Cell",
-    "ChoiceStep",
-    "ChoicesStep",
     "CodedValue",
     "ColumnKind",
-    "DateStep",
-    "InfoStep",
     "InvalidAnswer",
-    "NumberStep",
-    "Option",
-    "Rule",
     "SampleRequest",
-    "ScaleStep",
-    "Statistic",
     "Step",
     "StepType",
     "StrictModel",
-    "TextStep",
     "ToCells",
     "Value",
-    "is_date",
 ]

@@ -1,9 +1,9 @@
 """Boolean: yes or no."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, Self
 
-from .columns import AnswerColumn, AnswerColumns, Cell
+from .columns import AnswerColumn, AnswerColumns, one_column
 from .step import BaseStep, InvalidAnswer, SampleRequest, Value, newest
 
 
@@ -32,11 +32,4 @@ class BooleanStep(BaseStep):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        return AnswerColumns(
-            columns=(AnswerColumn(kind="boolean", label=newest(revisions).prompt),),
-            to_cells=_to_cells,
-        )
-
-
-def _to_cells(value: object) -> Sequence[Cell] | None:
-    return (value,) if isinstance(value, bool) else None
+        return one_column(AnswerColumn(kind="boolean", label=newest(revisions).prompt), bool)

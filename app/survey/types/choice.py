@@ -1,6 +1,6 @@
 """Choice: one of several options; also the options of ``choices``."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal, Self
 
@@ -117,7 +117,7 @@ class ChoiceStep(OptionsStep):
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
         coded = number_options(revisions, CODES)
         column = AnswerColumn(kind="choice", label=newest(revisions).prompt, coded=coded)
-        return AnswerColumns(columns=(column,), to_cells=partial(_to_cells, {one.value: one for one in coded}))
+        return AnswerColumns((column,), partial(_to_cells, {one.value: one for one in coded}))
 
 
 def _to_cells(codes: Mapping[Any, CodedValue], value: object) -> Sequence[Cell] | None:
@@ -144,16 +144,11 @@ def number_options(revisions: Mapping[str, OptionsStep], codes: range) -> tuple[
             numbers.setdefault(option.value, len(numbers) + 1)
     if all(isinstance(value, int) and value in codes for value in numbers):
         numbers = {value: int(value) for value in numbers}
-    options: dict[OptionValue, Option] = {}
-    occurrences: dict[OptionValue, list[str]] = {}
-    for revision, option in _with_revision(revisions):
-        options.setdefault(option.value, option)
-        occurrences.setdefault(option.value, []).append(revision)
+    occurrences: dict[OptionValue, dict[str, Option]] = {}
+    for revision, step in revisions.items():
+        for option in step.options:
+            occurrences.setdefault(option.value, {})[revision] = option
     return tuple(
-        CodedValue(code=numbers[value], value=option.value, label=option.label, revisions=tuple(occurrences[value]))
-        for value, option in options.items()
+        CodedValue(code=numbers[value], value=newest(found).value, label=newest(found).label, revisions=tuple(found))
+        for value, found in occurrences.items()
     )
-
-
-def _with_revision(revisions: Mapping[str, OptionsStep]) -> Iterable[tuple[str, Option]]:
-    return ((revision, option) for revision, step in revisions.items() for option in step.options)

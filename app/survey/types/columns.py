@@ -3,12 +3,12 @@
 import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 Cell = str | int | float | bool | datetime.date | None
 
-ColumnKind = Literal["text", "whole", "number", "boolean", "date", "choice", "chosen"]
-"""``chosen`` is 1 if a list's option was chosen, else 0."""
+ColumnKind = Literal["text", "whole", "number", "boolean", "date", "time", "choice", "chosen"]
+"""A ``time`` is naive UTC; ``chosen`` is 1 if a list's option was chosen, else 0."""
 
 CODES = range(-2_147_483_647, 2_147_483_621)
 """Codes in SPSS and Stata: Stata's long without its missing values."""
@@ -45,16 +45,20 @@ class AnswerColumn:
     unit: str | None = None
 
 
-ToCells = Callable[[object], Sequence[Cell] | None]
+ToCells = Callable[[Any], Sequence[Cell] | None]
 """Returns a non-null answer's cells; None if it does not fit.
 
 Older revisions and integrators save answers that the step rejects.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerColumns:
+class AnswerColumns(NamedTuple):
     """A step's columns, and an answer's cells."""
 
     columns: tuple[AnswerColumn, ...]
     to_cells: ToCells
+
+
+def one_column(column: AnswerColumn, *types: type) -> AnswerColumns:
+    """Return a column of answers of these types, as they are."""
+    return AnswerColumns((column,), lambda value: (value,) if type(value) in types else None)

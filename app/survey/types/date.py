@@ -59,10 +59,7 @@ class DateStep(BaseStep):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        return AnswerColumns(
-            columns=(AnswerColumn(kind="date", label=newest(revisions).prompt),),
-            to_cells=_to_cells,
-        )
+        return AnswerColumns((AnswerColumn(kind="date", label=newest(revisions).prompt),), _to_cells)
 
 
 def is_date(text: str) -> bool:

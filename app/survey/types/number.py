@@ -1,13 +1,13 @@
 """Number: a finite number."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ...core.strict_json import MAX_INTEGER
-from .columns import AnswerColumn, AnswerColumns, Cell
+from .columns import AnswerColumn, AnswerColumns, one_column
 from .step import BaseStep, InvalidAnswer, SampleRequest, newest, require_ordered
 
 
@@ -44,7 +44,7 @@ class NumberStep(BaseStep):
         step = newest(revisions)
         is_whole = all(one.integer for one in revisions.values())
         column = AnswerColumn(kind="whole" if is_whole else "number", label=step.prompt, unit=step.unit)
-        return AnswerColumns(columns=(column,), to_cells=whole_to_cells if is_whole else _to_cells)
+        return one_column(column, int) if is_whole else one_column(column, int, float)
 
 
 def check_number(value: object, low: float | None, high: float | None) -> int | float:
@@ -74,12 +74,3 @@ def check_whole_number(value: object, low: float | None, high: float | None) -> 
     if abs(number) > MAX_INTEGER:
         raise InvalidAnswer("The answer is too large.")
     return int(number)
-
-
-def _to_cells(value: object) -> Sequence[Cell] | None:
-    return (value,) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def whole_to_cells(value: object) -> Sequence[Cell] | None:
-    """Return a whole number's cell."""
-    return (value,) if isinstance(value, int) and not isinstance(value, bool) else None

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
-from .number import check_whole_number, whole_to_cells
+from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue, one_column
+from .number import check_whole_number
 from .step import BaseStep, SampleRequest, Value, newest, require_ordered
 
 _MAX_POINTS = 1000
@@ -56,7 +56,7 @@ class ScaleStep(BaseStep):
             CodedValue(code=point, value=point, label=label) for point, label in ends if label and point in CODES
         )
         column = AnswerColumn(kind="whole", label=step.prompt, coded=coded)
-        return AnswerColumns(columns=(column,), to_cells=_code_to_cells if coded else whole_to_cells)
+        return AnswerColumns((column,), _code_to_cells) if coded else one_column(column, int)
 
 
 def _code_to_cells(value: object) -> Sequence[Cell] | None:

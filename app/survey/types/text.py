@@ -1,14 +1,14 @@
 """Text: what the participant types."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 import re2
 from pydantic import Field, field_validator
 
-from .columns import AnswerColumn, AnswerColumns, Cell
+from .columns import AnswerColumn, AnswerColumns, one_column
 from .step import BaseStep, InvalidAnswer, SampleRequest, newest
 
 _PATTERN_OPTIONS = re2.Options()
@@ -73,14 +73,7 @@ class TextStep(BaseStep):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        return AnswerColumns(
-            columns=(AnswerColumn(kind="text", label=newest(revisions).prompt),),
-            to_cells=_to_cells,
-        )
-
-
-def _to_cells(value: object) -> Sequence[Cell] | None:
-    return (value,) if isinstance(value, str) else None
+        return one_column(AnswerColumn(kind="text", label=newest(revisions).prompt), str)
 
 
 def _compile(pattern: str) -> Any:  # noqa: ANN401 - re2 has no types

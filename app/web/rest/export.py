@@ -8,11 +8,10 @@ from ...operations.export import (
     FORMATS,
     Export,
     ExportRequest,
-    Kind,
     codebook_to_dict,
     codebook_to_markdown,
 )
-from ...survey.types import StepType
+from ...survey.types import ColumnKind, StepType
 from ..authorization import authorize_all
 from ..context import app_context, store
 from .models import Model
@@ -66,7 +65,7 @@ class CodebookColumn(Model):
     name: str
     spss: str
     stata: str
-    kind: Kind
+    kind: ColumnKind
     label: str
     missing: str
     step: str | None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from app.errors import InvalidInput, NoSuchSurvey
-from app.operations.export import excel, optional, spss_stata
+from app.operations.export import excel, request, spss_stata
 from app.operations.export.export import Export
 from app.operations.export.request import ExportRequest
 from app.sessions.service import SessionStore, open_store
@@ -241,7 +241,7 @@ def test_missing_library_is_reported_with_its_extra(opened: Opened, monkeypatch:
     def absent(name: str) -> None:
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(optional.importlib, "import_module", absent)
+    monkeypatch.setattr(request.importlib, "import_module", absent)
     with pytest.raises(InvalidInput, match=r"stepkeep\[export\]"):
         export(store, "all", "parquet")
     assert csv_rows(export(store, "all", "csv")[0]) == []
