@@ -56,7 +56,6 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **options:
     """
     with usage_errors():
         request = ExportRequest(survey_id=store().queries.survey_id(survey), format=format_name, **options)
-        request.validate()
     if output is None and not FORMATS[request.format].is_streamed and sys.stdout.isatty():
         raise click.UsageError(f"{format_name} is a binary format; use --output FILE")
     with progress("Exporting") as show:

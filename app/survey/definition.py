@@ -17,7 +17,7 @@ from .expressions import Condition, InvalidExpression, compile_condition
 from .state import END
 from .step_graph import StepGraph
 from .types import STEP_TYPES, Step, StrictModel
-from .yaml_text import InvalidYaml, read_yaml
+from .yaml_text import read_yaml
 
 
 class Survey(StrictModel):
@@ -105,19 +105,11 @@ class Survey(StrictModel):
 
         Definition and revision stay, since defaults can change.
         """
-        defaults = {
-            name: duration
-            for name, duration in (("expires_after", expires_after), ("retention", retention))
-            if duration is not None and getattr(self, name) is None
-        }
-        if not defaults:
-            return self
-        unchanged = {"definition": self.definition, "revision": self.revision}
-        copy = self.model_copy(update=defaults)
-        for name in defaults:
-            copy.__dict__.pop(f"{name}_us", None)  # cached from the duration before
-        copy.__dict__.update(unchanged)
-        return copy
+        update: dict[str, Any] = {"definition": self.definition, "revision": self.revision}
+        for name, duration in (("expires_after", expires_after), ("retention", retention)):
+            if duration is not None and getattr(self, name) is None:
+                update |= {name: duration, f"{name}_us": duration_us(duration)}
+        return self.model_copy(update=update)
 
     def step(self, step_id: str) -> Step | None:
         return self.steps_by_id.get(step_id)
@@ -154,9 +146,9 @@ def parse_survey(text: str, file: str) -> Survey:
         SurveyFileError: with the place and the reason.
     """
     try:
-        document = strict_json.decode(text) if file.endswith(".json") else read_yaml(text)
+        document = strict_json.decode(text) if file.endswith(".json") else read_yaml(text, file)
         strict_json.check(document, "the file")
-    except (InvalidYaml, InvalidJson) as error:
+    except InvalidJson as error:
         raise SurveyFileError(file, error.place, error.problem) from error
     if not isinstance(document, dict):
         raise SurveyFileError(file, "", "a survey file is one mapping with id, title, language and steps")

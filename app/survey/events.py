@@ -6,7 +6,7 @@ a ``schema`` with an upcaster.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, get_args
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +135,7 @@ class Expired(Event):
 
 AnyEvent = Started | Answered | WentBack | WentTo | ModeSet | Drafted | Restarted | Saved | Noted | Expired
 
-EVENT_TYPES: Mapping[str, type[AnyEvent]] = {
-    event.action: event
-    for event in (Started, Answered, WentBack, WentTo, ModeSet, Drafted, Restarted, Saved, Noted, Expired)
-}
+EVENT_TYPES: Mapping[str, type[AnyEvent]] = {event.action: event for event in get_args(AnyEvent)}
 
 
 class Record(NamedTuple):
@@ -158,9 +155,9 @@ UPCASTERS: Mapping[str, tuple[Upcaster, ...]] = {}
 
 _COLUMNS = frozenset({"at", "step", "answer"})
 _RENAMED = {"label": "action"}  # the Python API's name
-_LISTS = frozenset({"then", "dropped", "failed_conditions", "step_history"})
 # Left out if empty, as in most answers.
 _OPTIONAL_LISTS = frozenset({"then", "dropped", "failed_conditions"})
+_LISTS = _OPTIONAL_LISTS | {"step_history"}
 
 
 class UnknownEvent(ValueError):

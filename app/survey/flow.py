@@ -26,7 +26,7 @@ RejectCode = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Rejection:
     """Why a command was refused; the session did not change."""
 
@@ -47,14 +47,14 @@ def decide(  # noqa: C901, PLR0912 - one case a command
     if command.expected_version is not None:
         version = state.version if state is not None else 0
         if command.expected_version != version:
-            return _rejected("version_conflict", f"The session is at version {version}.")
+            return Rejection("version_conflict", f"The session is at version {version}.")
     match command:
         case Begin():
             return _begin(survey, state, command)
         case Save():
             return _save(survey, state, command)
         case _ if state is None:
-            return _rejected("no_session", "There is no such session.")
+            return Rejection("no_session", "There is no such session.")
         case Update():
             return _update(state, command)
         case Note():
@@ -62,7 +62,7 @@ def decide(  # noqa: C901, PLR0912 - one case a command
         case Expire():
             return _expire(survey, state, command)
         case _ if survey is None:
-            return _rejected("not_current", "This session belongs to no survey of this server.")
+            return Rejection("not_current", "This session belongs to no survey of this server.")
         case Restart():
             return Restarted(at=command.at, step=survey.first_step, survey_revision=survey.revision)
         case _ if rejection := _ended(survey, state, command.at):
@@ -103,19 +103,15 @@ def progress(survey: Survey | None, state: SessionState) -> float:
     return done / (done + left)
 
 
-def _rejected(code: RejectCode, message: str) -> Rejection:
-    return Rejection(code=code, message=message)
-
-
 def _not_current(step: str) -> Rejection:
-    return _rejected("not_current", f"The step {step[:64]} is not on the route of this session.")
+    return Rejection("not_current", f"The step {step[:64]} is not on the route of this session.")
 
 
 def _begin(survey: Survey | None, state: SessionState | None, command: Begin) -> AnyEvent | Rejection:
     if state is not None:
-        return _rejected("already_begun", "The session has already begun.")
+        return Rejection("already_begun", "The session has already begun.")
     if survey is None:
-        return _rejected("no_session", "There is no such survey.")
+        return Rejection("no_session", "There is no such survey.")
     return Started(
         at=command.at,
         step=survey.first_step,
@@ -127,9 +123,9 @@ def _begin(survey: Survey | None, state: SessionState | None, command: Begin) ->
 def _ended(survey: Survey, state: SessionState, at: int) -> Rejection | None:
     match status_at(survey, state, at):
         case "completed":
-            return _rejected("completed", "This survey is completed. Start again to change answers.")
+            return Rejection("completed", "This survey is completed. Start again to change answers.")
         case "expired":
-            return _rejected("expired", "The time for this survey is over. Start again to take it.")
+            return Rejection("expired", "The time for this survey is over. Start again to take it.")
         case "in_progress":
             return None
 
@@ -141,12 +137,12 @@ def _answer(survey: Survey, state: SessionState, command: Answer) -> AnyEvent | 
     value = command.value
     if step.is_empty(value):
         if step.required and step.takes_answer:
-            return _rejected("required", "This question needs an answer.")
+            return Rejection("required", "This question needs an answer.")
     else:
         try:
             value = step.check(value)
         except InvalidAnswer as error:
-            return _rejected("invalid_answer", str(error))
+            return Rejection("invalid_answer", str(error))
     answers = {**state.answers, command.step: value}
     return _answered_at_end(survey, state, command, answers) or _answered(survey, state, command, answers)
 
@@ -203,7 +199,7 @@ def _answered(survey: Survey, state: SessionState, command: Answer, answers: Map
 
 def _back(state: SessionState, command: Back) -> AnyEvent | Rejection:
     if not state.step_history:
-        return _rejected("at_start", "This is the first step.")
+        return Rejection("at_start", "This is the first step.")
     return WentBack(at=command.at, step=state.step_history[-1])
 
 
@@ -221,7 +217,7 @@ def _draft(survey: Survey, state: SessionState, command: Draft) -> AnyEvent | Re
     if not is_on_route(survey, state, command.step):
         return _not_current(command.step)
     if state.drafts.get(command.step) == command.value:
-        return _rejected("unchanged", "This draft is already stored.")
+        return Rejection("unchanged", "This draft is already stored.")
     return Drafted(at=command.at, step=command.step, answer=command.value)
 
 
@@ -229,29 +225,20 @@ def _save(survey: Survey | None, state: SessionState | None, command: Save) -> A
     revision = state.survey_revision if state is not None else None
     if revision is None and survey is not None:
         revision = survey.revision
-    return Saved(
-        at=command.at,
-        current_step=command.current_step,
-        answers=command.answers,
-        step_history=command.step_history,
-        is_audio_mode=command.is_audio_mode,
-        session_data=command.session_data,
-        survey_revision=revision,
-    )
+    return Saved(at=command.at, survey_revision=revision, **_saved_fields(command))
 
 
 def _update(state: SessionState, command: Update) -> AnyEvent:
-    whole: dict[str, Any] = {
-        "current_step": state.current_step,
-        "answers": state.answers,
-        "step_history": state.step_history,
-        "is_audio_mode": state.is_audio_mode,
-        "session_data": state.session_data,
-    }
-    return Saved(at=command.at, survey_revision=state.survey_revision, **{**whole, **command.changes})
+    values = {**_saved_fields(state), **command.changes}
+    return Saved(at=command.at, survey_revision=state.survey_revision, **values)
+
+
+def _saved_fields(source: Save | SessionState) -> dict[str, Any]:
+    names = ("current_step", "answers", "step_history", "is_audio_mode", "session_data")
+    return {name: getattr(source, name) for name in names}
 
 
 def _expire(survey: Survey | None, state: SessionState, command: Expire) -> AnyEvent | Rejection:
     if state.status != "expired" and status_at(survey, state, command.at) == "expired":
         return Expired(at=command.at)
-    return _rejected("unchanged", "The session has not expired.")
+    return Rejection("unchanged", "The session has not expired.")

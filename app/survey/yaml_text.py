@@ -4,18 +4,7 @@ from typing import Any
 
 import yaml
 
-
-class InvalidYaml(Exception):
-    """Not YAML as survey files use it.
-
-    Attributes:
-        place: e.g. ``line 3, column 7``.
-    """
-
-    def __init__(self, place: str, problem: str) -> None:
-        self.place = place
-        self.problem = problem
-        super().__init__(f"{place}: {problem}")
+from ..errors import SurveyFileError
 
 
 class _Loader(yaml.SafeLoader):
@@ -41,25 +30,27 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def read_yaml(text: str) -> Any:  # noqa: ANN401 - YAML is decoded here
+def read_yaml(text: str, file: str) -> Any:  # noqa: ANN401 - YAML is decoded here
     """Return the one document in the text.
 
     Raises:
-        InvalidYaml: it is not YAML, or has a duplicate key.
+        SurveyFileError: it is not YAML, or has a duplicate key.
     """
     loader: _Loader | None = None
     try:
         loader = _Loader(text)
         return loader.get_single_data()
     except yaml.reader.ReaderError as error:
-        raise InvalidYaml(f"character {error.position}", "a character that YAML does not allow") from error
+        place = f"character {error.position}"
+        raise SurveyFileError(file, place, "a character that YAML does not allow") from error
     except yaml.MarkedYAMLError as error:
-        place = _place(error.problem_mark) if error.problem_mark else ""
-        raise InvalidYaml(place, f"not YAML: {error.problem or error.context}") from error
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SurveyFileError(file, place, f"not YAML: {error.problem or error.context}") from error
     except RecursionError as error:
-        raise InvalidYaml("", "nested too deep") from error
+        raise SurveyFileError(file, "", "nested too deep") from error
     except (TypeError, ValueError) as error:
-        raise InvalidYaml("", f"not plain data: {error}") from error
+        raise SurveyFileError(file, "", f"not plain data: {error}") from error
     finally:
         if loader is not None:
             loader.dispose()
@@ -69,13 +60,9 @@ def _check_keys(node: yaml.MappingNode) -> None:
     seen: set[object] = set()
     for key, _ in node.value:
         if key.tag != "tag:yaml.org,2002:merge" and _key(key) in seen:
-            raise InvalidYaml(_place(key.start_mark), f"the key {key.value!r} occurs twice")
+            raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} occurs twice", problem_mark=key.start_mark)
         seen.add(_key(key))
 
 
 def _key(node: yaml.Node) -> object:
     return node.value if isinstance(node, yaml.ScalarNode) else id(node)
-
-
-def _place(mark: yaml.Mark) -> str:
-    return f"line {mark.line + 1}, column {mark.column + 1}"

@@ -56,14 +56,14 @@ WRONG = {
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_right_file_is_accepted_by_the_schema_and_the_parser(file: Path) -> None:
     """Bare options, a bare `true` as a condition and merged mappings included."""
-    assert [error.message for error in VALIDATOR.iter_errors(read_yaml(file.read_text()))] == []
+    assert [error.message for error in VALIDATOR.iter_errors(read_yaml(file.read_text(), file.name))] == []
     assert parse_survey(file.read_text(), file.name).steps
 
 
 @pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
 def test_wrong_file_is_refused_by_the_schema_and_the_parser(text: str) -> None:
     """An editor shows the mistake before the server does."""
-    assert not VALIDATOR.is_valid(read_yaml(text))
+    assert not VALIDATOR.is_valid(read_yaml(text, "wrong.yaml"))
     with pytest.raises(SurveyFileError):
         parse_survey(text, "wrong.yaml")
 

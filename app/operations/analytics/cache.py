@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -43,7 +42,7 @@ class SummaryCache:
         self._store = store
         self._clock = clock
         self._computing = threading.Lock()
-        self._cached: OrderedDict[_Key, _Cached] = OrderedDict()
+        self._cached: dict[_Key, _Cached] = {}
         self._waiting = threading.BoundedSemaphore(max_waiting)
 
     def get(self, survey_id: str, filters: Filters) -> dict[str, Any]:
@@ -72,8 +71,8 @@ class SummaryCache:
         started = self._clock()
         summary = summarize(self._store, *key)
         now = self._clock()
+        self._cached.pop(key, None)  # added again at the end
         self._cached[key] = _Cached(summary, now + max(MIN_AGE_S, (now - started) * AGE_FACTOR))
-        self._cached.move_to_end(key)
-        while len(self._cached) > MAX_CACHED:
-            self._cached.popitem(last=False)
+        if len(self._cached) > MAX_CACHED:
+            del self._cached[next(iter(self._cached))]
         return summary

@@ -4,7 +4,7 @@ Memory grows by 8 bytes for each duration and number.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import orjson
 
+from ...core.progress import Progress
 from ...errors import MissingKey
 from ...sessions import SessionStore
 from ...store import encryption, keyset, statistics
 from ...survey import END
 from .counters import Counters, StepPlan
-from .event_arrays import ANSWERED, NOT_COMPLETED, WENT_BACK, Ints, Runs, StepNumbers, parse_events
+from .event_arrays import ANSWERED, WENT_BACK, Ints, Runs, StepNumbers, parse_events
 from .filters import Filters
 
 PAUSE_S = 1800
@@ -39,9 +40,6 @@ CONNECTIONS = 2
 _DAY_US = 86_400_000_000
 
 Rows = Sequence[statistics.SessionRow]
-
-Progress = Callable[[int, int], None]
-"""Called with counted sessions, and their total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +146,7 @@ def _count_answers(counters: Counters, rows: Rows, query: Query, store: SessionS
 
 def _count_runs(counters: Counters, rows: Rows, runs: Runs) -> None:
     ends = [row.completed_at if row.status == "completed" else None for row in rows]
-    completed_at = np.array([NOT_COMPLETED if end is None else end for end in ends], dtype=np.int64)
+    completed_at = np.array([statistics.NO_TIME if end is None else end for end in ends], dtype=np.int64)
     total, active = runs.durations(completed_at)
     counters.duration.append(total)
     counters.active.append(active)
@@ -177,9 +175,9 @@ def _count_steps(counters: Counters, rows: Rows, runs: Runs, numbers: StepNumber
     counts = {
         "reached": _count_sessions(shape, in_run, passed, (sessions, current)),
         "answered": _count_sessions(shape, answered, passed),
-        "left_here": _occurrences(left, len(numbers)),
-        "edits": _occurrences(answered[1], len(numbers)) - _count_sessions(shape, answered),
-        "backs": _occurrences(events.step[runs.with_action(WENT_BACK)], len(numbers)),
+        "left_here": np.bincount(left, minlength=len(numbers)),
+        "edits": np.bincount(answered[1], minlength=len(numbers)) - _count_sessions(shape, answered),
+        "backs": np.bincount(events.step[runs.with_action(WENT_BACK)], minlength=len(numbers)),
     }
     order = np.argsort(step, kind="stable")
     ends = np.searchsorted(step[order], np.arange(len(numbers) + 1))
@@ -197,10 +195,6 @@ def _count_sessions(shape: tuple[int, int], *pairs: tuple[Ints, Ints]) -> Ints:
         has[session, step] = True
     sessions: Ints = np.count_nonzero(has, axis=0)
     return sessions
-
-
-def _occurrences(steps: Ints, count: int) -> Ints:
-    return np.bincount(steps, minlength=count)
 
 
 def _route(row: statistics.SessionRow) -> list[str]:

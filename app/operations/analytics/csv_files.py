@@ -16,6 +16,7 @@ Row = Sequence[Any]
 
 def csv_files(summary: Summary) -> dict[str, str]:
     """Return the contents by file name."""
+    steps = [_step(step) for step in summary["steps"]]
     return {
         "sessions.csv": _csv(("name", "value"), _sessions(summary)),
         "days.csv": _table(summary["days"], ("day", "started", "completed")),
@@ -23,37 +24,10 @@ def csv_files(summary: Summary) -> dict[str, str]:
         "revisions.csv": _table(
             summary["revisions"], ("revision", "is_current", "started", "completed", "completion_rate")
         ),
-        "steps.csv": _csv(_STEP_HEADER, map(_step, summary["steps"])),
+        "steps.csv": _table(steps, list(steps[0]) if steps else ()),
         "answers.csv": _csv(("step", "value", "label", "count", "share"), _answers(summary["steps"])),
         "bins.csv": _csv(("step", "from", "to", "count"), _bins(summary["steps"])),
     }
-
-
-_STEP_FIELDS = (
-    "step",
-    "type",
-    "prompt",
-    "reached",
-    "answered",
-    "left_here",
-    "drop_off",
-    "edits",
-    "edit_rate",
-    "backs",
-    "back_rate",
-)
-_NUMBERS = ("min", "max", "mean", "median")
-_LENGTHS = ("median", "p90", "max")
-_STEP_HEADER = (
-    *_STEP_FIELDS,
-    "times",
-    "seconds_median",
-    "seconds_p90",
-    "answers",
-    "skipped",
-    *(f"number_{name}" for name in _NUMBERS),
-    *(f"length_{name}" for name in _LENGTHS),
-)
 
 
 def _sessions(summary: Summary) -> Iterable[Row]:
@@ -69,19 +43,19 @@ def _sessions(summary: Summary) -> Iterable[Row]:
     yield from ((f"away_s_{field}", value) for field, value in resumed["away_s"].items())
 
 
-def _step(step: Summary) -> Row:
+def _step(step: Summary) -> Summary:
     answers, times = step["answers"], step["seconds"]
     numbers, lengths = answers["numbers"] or {}, answers["lengths"] or {}
-    return (
-        *(step[name] for name in _STEP_FIELDS),
-        times["count"],
-        times["median"],
-        times["p90"],
-        answers["count"],
-        answers["skipped"],
-        *(numbers.get(name) for name in _NUMBERS),
-        *(lengths.get(name) for name in _LENGTHS),
-    )
+    return {
+        **{name: value for name, value in step.items() if name not in {"seconds", "answers"}},
+        "times": times["count"],
+        "seconds_median": times["median"],
+        "seconds_p90": times["p90"],
+        "answers": answers["count"],
+        "skipped": answers["skipped"],
+        **{f"number_{name}": numbers.get(name) for name in ("min", "max", "mean", "median")},
+        **{f"length_{name}": lengths.get(name) for name in ("median", "p90", "max")},
+    }
 
 
 def _answers(steps: Sequence[Summary]) -> Iterable[Row]:

@@ -140,17 +140,14 @@ class Runs:
         """Return total and active microseconds of runs with known ends.
 
         Args:
-            completed_at: microseconds since 1970 UTC, or NOT_COMPLETED.
+            completed_at: microseconds since 1970 UTC, or NO_TIME.
         """
         has_run = self.starts >= 0
         started_at = np.full(self._count, statistics.NO_TIME, dtype=np.int64)
         started_at[has_run] = self.at[self.starts[has_run]]
-        is_known = (started_at != statistics.NO_TIME) & (completed_at != NOT_COMPLETED)
+        is_known = (started_at != statistics.NO_TIME) & (completed_at != statistics.NO_TIME)
         session = self.events.session
         counts = self.in_run & (self._places > self.starts[session]) & (self.at <= completed_at[session])
         active = np.bincount(session[counts], weights=self.active[counts], minlength=self._count)
         total = np.maximum(completed_at[is_known] - started_at[is_known], 0)
         return total, active[is_known].astype(np.int64)
-
-
-NOT_COMPLETED = statistics.NO_TIME

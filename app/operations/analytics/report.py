@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...survey.types import STEP_TYPES
 
@@ -29,13 +29,12 @@ YEARS = 20
 _SPANS = ((1, "By day"), (7, "By week"), (30, "By 30 days"), (365, "By 365 days"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class Bar(NamedTuple):
     """A bar: ``pale`` behind ``strong``, with a ``mark`` in front."""
 
     name: str
-    strong: float
     value: str
+    strong: float
     pale: float | None = None
     mark: float | None = None
 
@@ -107,19 +106,13 @@ def _days(days: Sequence[Summary]) -> Data:
     rows = [(part[0]["day"], *(sum(day[name] for day in part) for name in ("started", "completed"))) for part in parts]
     longest = max((max(row[1:]) for row in rows), default=0) or 1
     chart = [
-        Bar(name=day, strong=completed / longest, pale=started / longest, value=f"{longest:,}")
-        for day, started, completed in rows
+        Bar(day, f"{longest:,}", strong=completed / longest, pale=started / longest) for day, started, completed in rows
     ]
     head = ("Day" if size == 1 else "From", "Started", "Completed")
     return Data(heading=heading, head=head, rows=rows, chart=chart)
 
 
-def _table(
-    heading: str,
-    columns: Columns,
-    items: Sequence[Summary],
-    chart: Sequence[Bar] = (),
-) -> Data:
+def _table(heading: str, columns: Columns, items: Sequence[Summary], chart: Sequence[Bar] = ()) -> Data:
     rows = [tuple(cell(item) for cell in columns.values()) for item in items]
     return Data(heading=heading, head=tuple(columns), rows=rows, chart=chart)
 
@@ -137,12 +130,7 @@ def _funnel(steps: Sequence[Summary]) -> Data:
     }
     longest = max((step["reached"] for step in steps), default=0) or 1
     chart = [
-        Bar(
-            name=_name(step),
-            pale=step["reached"] / longest,
-            strong=step["answered"] / longest,
-            value=f"{step['reached']:,}",
-        )
+        Bar(_name(step), f"{step['reached']:,}", strong=step["answered"] / longest, pale=step["reached"] / longest)
         for step in steps
     ]
     return _table("From step to step", columns, steps, chart)
@@ -157,12 +145,7 @@ def _times(steps: Sequence[Summary]) -> Data:
     }
     longest = max((step["seconds"]["p90"] or 0 for step in steps), default=0) or 1
     chart = [
-        Bar(
-            name=_name(step),
-            strong=times["median"] / longest,
-            mark=times["p90"] / longest,
-            value=duration(times["median"]),
-        )
+        Bar(_name(step), duration(times["median"]), strong=times["median"] / longest, mark=times["p90"] / longest)
         for step in steps
         if (times := step["seconds"])["count"]
     ]
@@ -223,10 +206,7 @@ def _answers(step: Summary) -> Data:
         summary=". ".join(_summary(answers, len(bars) - len(shown))) + ".",
         head=("Answer", "Count", "Share"),
         rows=[(label, count, percent(share)) for label, count, share in shown],
-        chart=[
-            Bar(name=label, strong=count / longest, value=f"{count:,} ({percent(share)})")
-            for label, count, share in shown
-        ],
+        chart=[Bar(label, f"{count:,} ({percent(share)})", strong=count / longest) for label, count, share in shown],
     )
 
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ...core.progress import Progress, no_progress
 from ...core.timestamps import format_timestamp, to_datetime
 from ...errors import NoSuchSurvey
 from ...sessions import SessionStore
 from ...store import sessions
 from ...survey import Survey
-from .collect import PAUSE_S, Progress, Query, count_sessions
+from .collect import PAUSE_S, Query, count_sessions
 from .counters import OTHER, Counters, PlannedStep, StepCounters, plan_steps
 from .filters import Filters
 from .quantiles import lengths, numbers, ratio, seconds
@@ -25,7 +26,7 @@ def summarize(
     store: SessionStore,
     survey_id: str,
     filters: Filters = Filters(),  # noqa: B008 - frozen
-    progress: Progress = lambda _done, _total: None,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Return a survey's analytics, as REST does.
 
@@ -66,11 +67,8 @@ def summarize(
 
 
 def _overview(counters: Counters) -> dict[str, Any]:
-    started, completed, expired = (
-        counters.statuses.total(),
-        counters.statuses["completed"],
-        counters.statuses["expired"],
-    )
+    statuses = counters.statuses
+    started, completed, expired = statuses.total(), statuses["completed"], statuses["expired"]
     return {
         "sessions": {
             "started": started,

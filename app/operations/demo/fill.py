@@ -5,12 +5,13 @@ The same seed, surveys, days and end give the same sessions.
 
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import ColumnElement, Connection, and_, not_, select
+from sqlalchemy import Connection, and_, not_, select
 
+from ...core.progress import Progress, no_progress
 from ...errors import InvalidInput
 from ...sessions import SessionStore
 from ...store import history, keyset, owner_of, tables
@@ -25,9 +26,8 @@ ERASE_BATCH = 500
 """Sessions per transaction: turns wait for it."""
 
 _DEMO_ID = re.compile(r"demo-[0-9]+-[0-9]{7,}")
-_RANGE_START, _RANGE_END = "demo-", "demo."
-
-Progress = Callable[[int, int], None]
+_IN_RANGE = and_(tables.sessions.c.user_id >= "demo-", tables.sessions.c.user_id < "demo.")
+"""Contains all demo ids, and possibly others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +47,7 @@ class DemoPlan:
     seed: int = 1
 
 
-def fill_demo(
-    store: SessionStore, plan: DemoPlan, *, is_shared: bool = False, progress: Progress = lambda _done, _total: None
-) -> int:
+def fill_demo(store: SessionStore, plan: DemoPlan, *, is_shared: bool = False, progress: Progress = no_progress) -> int:
     """Create and commit the demo sessions of a plan, and return the number of turns.
 
     Args:
@@ -72,7 +70,7 @@ def fill_demo(
     return submitted
 
 
-def clear_demo(store: SessionStore, *, progress: Progress = lambda _done, _total: None) -> int:
+def clear_demo(store: SessionStore, *, progress: Progress = no_progress) -> int:
     """Erase all demo sessions, and return their number. Idempotent; not added to the list of erasures."""
     total = count_demo(store)
     erased = 0
@@ -107,7 +105,7 @@ def _surveys(store: SessionStore, plan: DemoPlan) -> Sequence[Survey]:
 
 
 def _require_room(store: SessionStore, plan: DemoPlan, *, is_shared: bool) -> None:
-    others = select(tables.sessions.c.user_id).where(not_(_in_range())).limit(1)
+    others = select(tables.sessions.c.user_id).where(not_(_IN_RANGE)).limit(1)
     if not is_shared and store.run_read(lambda connection: connection.execute(others).first()):
         raise InvalidInput(
             "the database has sessions of participants, whose analytics would include the demo data; "
@@ -143,7 +141,7 @@ def _user_id(seed: int, number: int) -> str:
 
 def _read_keys(connection: Connection, after: SessionKey | None) -> list[SessionKey]:
     column = tables.sessions.c
-    query = select(column.survey_id, column.user_id).where(_in_range())
+    query = select(column.survey_id, column.user_id).where(_IN_RANGE)
     if after is not None:
         query = query.where(keyset.after_key(tables.sessions, after))
     rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(ERASE_BATCH))
@@ -152,8 +150,3 @@ def _read_keys(connection: Connection, after: SessionKey | None) -> list[Session
 
 def _erase(connection: Connection, keys: Iterable[SessionKey]) -> int:
     return sum(history.erase(connection, key) for key in keys)
-
-
-def _in_range() -> ColumnElement[bool]:
-    # Contains all demo ids and possibly others: see _DEMO_ID.
-    return and_(tables.sessions.c.user_id >= _RANGE_START, tables.sessions.c.user_id < _RANGE_END)

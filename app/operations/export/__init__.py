@@ -4,10 +4,10 @@ With one row a session, answers that fit no column are JSON in ``other_answers``
 """
 
 from .codebook import codebook_to_dict, codebook_to_markdown
-from .csv import escape_formula
 from .export import Export
 from .request import FORMATS, MODES, STATUSES, ExportRequest
 from .sessions import Counts
+from .streamed import escape_formula
 
 __all__ = [
     "FORMATS",

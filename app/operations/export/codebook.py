@@ -9,8 +9,7 @@ from typing import Any
 
 from ...survey import Survey
 from ...survey.types import CodedValue
-from .columns import Column
-from .layout import Layout
+from .layout import Column, Layout
 from .programs import SPSS, STATA, one_line, valid_names
 
 FORMAT = "stepkeep-codebook-1"
@@ -126,19 +125,13 @@ def _condition(step_id: str, newest: Survey) -> str:
         rules = [(rule.when, rule.go) for rule in step.next]
         if all(when is not None for when, _ in rules):  # no rule applies: the next step of the file
             rules.append((None, following or "end"))
-        earlier: list[str] = []
+        has_condition = False
         for when, go in rules:
             if go == step_id:
-                ways.append(_way(step.id, when, earlier))
-            if when is not None:
-                earlier.append(when)
+                condition = f" if {when}" if when is not None else " otherwise" if has_condition else ""
+                ways.append(f"after {step.id}{condition}")
+            has_condition = has_condition or when is not None
     return "; ".join(ways)
-
-
-def _way(step_id: str, when: str | None, earlier: Sequence[str]) -> str:
-    if when is not None:
-        return f"after {step_id} if {when}"
-    return f"after {step_id}" + (" otherwise" if earlier else "")
 
 
 def _row(column: Mapping[str, Any]) -> Sequence[str]:

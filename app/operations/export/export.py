@@ -10,16 +10,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...core.progress import Progress, no_progress
 from ...errors import NoSuchSurvey
 from ...sessions import SessionStore
-from .csv import write_events, write_sessions
 from .excel import write_xlsx
-from .jsonl import write_jsonl
 from .layout import Layout
 from .parquet import write_parquet
 from .request import FORMATS, ExportRequest, FormatInfo
-from .sessions import Counts, Progress, SessionReader
+from .sessions import Counts, SessionReader
 from .spss_stata import write_labelled
+from .streamed import write_events, write_jsonl, write_sessions
 
 _PIECE_BYTES = 256 * 1024
 
@@ -41,13 +41,9 @@ class Export:
     Raises:
         NoSuchSurvey: it has never existed.
         Unavailable: the database failed.
-        InvalidInput: an option is not supported.
     """
 
-    def __init__(
-        self, store: SessionStore, request: ExportRequest, progress: Progress = lambda _done, _total: None
-    ) -> None:
-        request.validate()
+    def __init__(self, store: SessionStore, request: ExportRequest, progress: Progress = no_progress) -> None:
         self._store = store
         self._request = request
         self._progress = progress
@@ -67,7 +63,7 @@ class Export:
 
     def count(self) -> Counts:
         """Count what it contains and lacks; raises as :meth:`write`."""
-        reader = SessionReader(self._store, self._request, self._at, lambda _done, _total: None)
+        reader = SessionReader(self._store, self._request, self._at, no_progress)
         if self._request.format == "long" or self._request.history:
             for _, entries in reader.with_events():
                 deque(entries, maxlen=0)

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from ...store.rows import dumps
+import orjson
+
 from ...survey.types import Cell, ColumnKind
 from .codebook import codebook_to_dict
-from .columns import Column
-from .layout import Layout
+from .layout import Column, Layout
 from .request import require
 from .sessions import SessionReader
 
@@ -24,7 +24,7 @@ def write_parquet(path: Path, layout: Layout, reader: SessionReader) -> None:
             arrow.field(column.name, type_, metadata={"label": column.label})
             for column, type_ in zip(layout.columns, types, strict=True)
         ],
-        metadata={"stepkeep.codebook": dumps(codebook_to_dict(layout))},
+        metadata={"stepkeep.codebook": orjson.dumps(codebook_to_dict(layout))},
     )
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for rows in reader.rows(layout, ROWS_A_GROUP):

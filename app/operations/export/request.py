@@ -43,6 +43,9 @@ class ExportRequest:
         since, until: of the creation; ``until`` is exclusive.
         labels: instead of a choice's values; sav and dta contain both.
         drafts: include their text.
+
+    Raises:
+        InvalidInput: the format does not support an option.
     """
 
     survey_id: str
@@ -57,7 +60,7 @@ class ExportRequest:
     history: bool = False
     drafts: bool = False
 
-    def validate(self) -> None:
+    def __post_init__(self) -> None:
         for name, formats in _SUPPORTED.items():
             if getattr(self, name) and self.format not in formats:
                 raise InvalidInput(f"{name} requires the format {' or '.join(formats)}, not {self.format}")

@@ -4,13 +4,14 @@ An export is not one snapshot: a session is exported as it is when its page is r
 created or erased meanwhile may be missing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from heapq import merge
 from itertools import groupby
 from typing import Any
 
+from ...core.progress import Progress
 from ...core.timestamps import format_timestamp
 from ...errors import MissingKey
 from ...sessions import SessionStore
@@ -19,9 +20,6 @@ from ...survey import SessionKey, SessionState
 from ...survey.types import Cell
 from .layout import Layout
 from .request import ExportRequest
-
-Progress = Callable[[int, int], None]
-"""Called with sessions read, and their total."""
 
 Session = tuple[SessionKey, SessionState]
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from ...errors import InvalidInput
 from ...survey.types import Cell, ColumnKind
-from .columns import Column
-from .layout import Layout
+from .layout import Column, Layout
 from .programs import PROGRAMS, Program, one_line, truncate, valid_names
 from .request import require
 from .sessions import SessionReader
@@ -61,8 +60,8 @@ def _frames(
     reader: SessionReader,
     program: Program,
 ) -> Iterator[Any]:
-    schema = {name: _type(polars, column) for name, column in zip(names, layout.columns, strict=True)}
-    fits = [_fit(column, program) for column in layout.columns]
+    types, fits = zip(*(_storage(polars, column, program) for column in layout.columns), strict=True)
+    schema = dict(zip(names, types, strict=True))
     yield polars.DataFrame(schema=schema)
     cells = 0
     for rows in reader.rows(layout, ROWS_A_FRAME):
@@ -88,38 +87,24 @@ def _is_shortened(value: Cell, cell: Cell) -> bool:
     return isinstance(value, str) and isinstance(cell, str) and len(value) < len(cell)
 
 
-def _fit(column: Column, program: Program) -> _Fit:
+def _storage(polars: Any, column: Column, program: Program) -> tuple[Any, _Fit]:  # noqa: ANN401 - a module
     match column.kind:
         case "text":
-            return lambda text: truncate(text, program.text_bytes)
+            return polars.String, lambda text: truncate(text, program.text_bytes)
         case "choice":
             codes: Mapping[Any, int] = {coded.value: coded.code for coded in column.coded}
-            return lambda value: codes[value]
+            return polars.Int32, lambda value: codes[value]
         case "number":
-            return lambda number: float(number) if abs(number) <= program.max_number else None
+            return polars.Float64, lambda number: float(number) if abs(number) <= program.max_number else None
         case "whole":
-            return int if column.coded else float
+            # Stata labels only integers, and floats hold every whole number of an answer.
+            return (polars.Int32, int) if column.coded else (polars.Float64, float)
         case "date":
-            return lambda day: day if day >= program.first_day else None
+            return polars.Date, lambda day: day if day >= program.first_day else None
         case "boolean" | "chosen":
-            return int
+            return polars.Int8, int
         case "time":
-            return lambda time: time
-
-
-def _type(polars: Any, column: Column) -> Any:  # noqa: ANN401 - a module
-    if column.coded:
-        return polars.Int32  # Stata labels only integers
-    types: dict[ColumnKind, Any] = {
-        "text": polars.String,
-        "whole": polars.Float64,  # holds every whole number of an answer; their integers do not
-        "number": polars.Float64,
-        "boolean": polars.Int8,
-        "date": polars.Date,
-        "time": polars.Datetime("us"),
-        "chosen": polars.Int8,
-    }
-    return types[column.kind]
+            return polars.Datetime("us"), lambda time: time
 
 
 def _value_labels(column: Column, program: Program) -> Mapping[int, str]:

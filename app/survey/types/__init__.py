@@ -1,11 +1,11 @@
 """The step types.
 
-To add one, write its module and list it in ``Step``, ``STEP_TYPES`` and ``StepType``; ``tests/survey/test_types.py``
-names what it lacks.
+To add one, write its module and list it in ``StepType`` and ``Step``; ``tests/survey/test_types.py`` names what it
+lacks.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -21,23 +21,14 @@ from .step import BaseStep, InvalidAnswer, SampleRequest, StrictModel, Value
 from .text import TextStep
 
 StepType = Literal["choice", "choices", "text", "number", "scale", "date", "boolean", "info"]
-"""As in survey files."""
+"""As in survey files; in the order of ``Step``."""
 
 Step = Annotated[
     ChoiceStep | ChoicesStep | TextStep | NumberStep | ScaleStep | DateStep | BooleanStep | InfoStep,
     Field(discriminator="type"),
 ]
 
-STEP_TYPES: Mapping[str, type[BaseStep]] = {
-    "choice": ChoiceStep,
-    "choices": ChoicesStep,
-    "text": TextStep,
-    "number": NumberStep,
-    "scale": ScaleStep,
-    "date": DateStep,
-    "boolean": BooleanStep,
-    "info": InfoStep,
-}
+STEP_TYPES: Mapping[str, type[BaseStep]] = dict(zip(get_args(StepType), get_args(get_args(Step)[0]), strict=True))
 
 __all__ = [
     "STEP_TYPES",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -10,6 +10,8 @@ from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
 from .step import BaseStep, InvalidAnswer, SampleRequest, StrictModel, Value, newest
 
 OptionValue = str | int | float
+
+T = TypeVar("T")
 
 
 class Option(StrictModel):
@@ -79,11 +81,10 @@ class OptionsStep(BaseStep):
         return {option.value: option.value for option in self.options}
 
     def check_option(self, value: object) -> OptionValue:
-        if isinstance(value, str | int | float) and not isinstance(value, bool):  # True equals 1 and is no option
-            chosen = self.values.get(value)
-            if chosen is not None:
-                return chosen
-        raise InvalidAnswer("The answer must be one of the options.")
+        chosen = find_option(self.values, value)
+        if chosen is None:
+            raise InvalidAnswer("The answer must be one of the options.")
+        return chosen
 
     def labels(self) -> Mapping[Value, str]:
         return {option.value: option.label for option in self.options}
@@ -125,10 +126,10 @@ def _to_cells(codes: Mapping[Any, CodedValue], value: object) -> Sequence[Cell] 
     return None if option is None else (option.value,)
 
 
-def find_option(codes: Mapping[Any, CodedValue], value: object) -> CodedValue | None:
+def find_option(options: Mapping[Any, T], value: object) -> T | None:
     """Return the option with this value."""
-    if isinstance(value, str | int | float) and not isinstance(value, bool):  # as in check_option
-        return codes.get(value)
+    if isinstance(value, str | int | float) and not isinstance(value, bool):  # True equals 1 and is no option
+        return options.get(value)
     return None
 
 

@@ -193,8 +193,8 @@ def test_summary_equals_the_reference(opened: Opened, data: st.DataObject) -> No
             },
         )
     )
-    texts = {name: format_timestamp(value) if isinstance(value, int) else value for name, value in chosen.items()}
-    summary = summarize(store, survey_id, Filters(**texts))
+    as_text = {name: format_timestamp(value) if isinstance(value, int) else value for name, value in chosen.items()}
+    summary = summarize(store, survey_id, Filters(**as_text))
     Analytics.model_validate({"success": True, **summary})
     expected = reference_summary(store, keys, known, NOW, **chosen)
     assert {name: value for name, value in comparable(summary).items() if name in expected} == expected
@@ -269,20 +269,16 @@ def test_set_aside_sessions_are_not_counted(opened: Opened) -> None:
     store = opened(SURVEY)
     answered(store, ANN, (5, "S0", 1))
     before = summarize(store, "one")
-    answered(store, session_key("ben"), (5, "S0", 3))
-    store.run_transaction(lambda connection: history.set_aside(connection, session_key("ben"), NOW))
+    answered(store, SessionKey("one", "ben"), (5, "S0", 3))
+    store.run_transaction(lambda connection: history.set_aside(connection, SessionKey("one", "ben"), NOW))
     assert summarize(store, "one") == before
-
-
-def session_key(user_id: str) -> SessionKey:
-    return SessionKey("one", user_id)
 
 
 def test_incomplete_rows_are_counted_as_far_as_possible(opened: Opened) -> None:
     """Without times, with unknown actions, version 0, and unreadable routes and answers."""
     store = opened(SURVEY)
     answered(store, ANN, (5, "S0", 1), (9, "S1", "x"))
-    answered(store, session_key("ben"), (5, "S0", 3))
+    answered(store, SessionKey("one", "ben"), (5, "S0", 3))
 
     def spoil(connection: Any) -> None:
         row = session_history.insert().values(user_id="ann", survey_id="one", version=0, action="clicked", step=None)
@@ -342,7 +338,10 @@ def test_summary_does_not_depend_on_the_size_of_parts(opened: Opened, monkeypatc
     store = opened(SURVEY)
     for number in range(23):
         answered(
-            store, session_key(f"user{number}"), (number, "S0", number % 5), (2 * number, "S1", "x" * (number % 20))
+            store,
+            SessionKey("one", f"user{number}"),
+            (number, "S0", number % 5),
+            (2 * number, "S1", "x" * (number % 20)),
         )
     whole = summarize(store, "one")
     monkeypatch.setattr("app.operations.analytics.collect.SESSIONS_A_PART", 5)

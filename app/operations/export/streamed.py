@@ -1,18 +1,21 @@
-"""CSV (RFC 4180) in UTF-8; an empty text is ``""``, a missing value is empty.
+"""The streamed formats, in UTF-8: CSV (RFC 4180) and JSON Lines.
 
-``spreadsheet_safe`` escapes formulas (OWASP, "CSV Injection") and adds a byte order mark, by which Excel recognizes
-UTF-8.
+In CSV, an empty text is ``""``, and a missing value is empty. ``spreadsheet_safe`` escapes formulas (OWASP, "CSV
+Injection") and adds a byte order mark, by which Excel recognizes UTF-8.
 """
 
 import datetime
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import orjson
 
 from ...core.timestamps import format_datetime
-from ...store.rows import dumps
-from .layout import Layout
+from ...survey import Snapshot
+from .layout import Layout, duration_s
 from .request import ExportRequest
-from .sessions import SessionReader, events_to_dicts
+from .sessions import Session, SessionReader, events_to_dicts
 
 EVENT_COLUMNS = (
     "user_id",
@@ -63,6 +66,19 @@ def write_events(_layout: Layout, reader: SessionReader) -> Iterator[bytes]:
         yield "".join(lines).encode()
 
 
+def write_jsonl(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
+    """Yield one line a session, with answers as given, including events with ``history``."""
+    if reader.request.history:
+        for session, entries in reader.with_events():
+            events = list(events_to_dicts(entries, drafts=reader.request.drafts))
+            yield orjson.dumps({**_session_to_dict(layout, reader.at, session), "history": events}) + b"\n"
+        return
+    for page in reader.pages():
+        piece = b"".join(orjson.dumps(_session_to_dict(layout, reader.at, session)) + b"\n" for session in page)
+        if piece:
+            yield piece
+
+
 def escape_formula(text: str) -> str:
     """Prefix an apostrophe if spreadsheets would read a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
@@ -90,7 +106,7 @@ def _to_text(escape: _Escape, cell: object) -> str:
     if isinstance(cell, datetime.datetime):
         return format_datetime(cell)
     if isinstance(cell, list | dict):  # an answer
-        return escape(dumps(cell))
+        return escape(orjson.dumps(cell).decode())
     return str(cell)
 
 
@@ -98,3 +114,10 @@ def _quote(text: str) -> str:
     if text and _QUOTED.search(text) is None:
         return text
     return '"' + text.replace('"', '""') + '"'
+
+
+def _session_to_dict(layout: Layout, at: int, session: Session) -> dict[str, Any]:
+    key, state = session
+    fields = Snapshot(key=key, state=state, survey=layout.survey(state)).to_full_dict(at)
+    del fields["draft"]
+    return {**fields, "duration_s": duration_s(state)}
