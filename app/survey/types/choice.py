@@ -128,7 +128,7 @@ def _to_cells(codes: Mapping[Any, CodedValue], value: object) -> Sequence[Cell] 
 
 def find_option(options: Mapping[Any, T], value: object) -> T | None:
     """Return the option with this value."""
-    if isinstance(value, str | int | float) and not isinstance(value, bool):  # True equals 1 and is no option
+    if isinstance(value, OptionValue) and not isinstance(value, bool):  # True equals 1 and is no option
         return options.get(value)
     return None
 
