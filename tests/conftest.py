@@ -4,6 +4,7 @@
   tests/durability (crashes and outages), tests/browser (Chromium) and tests/docs (examples and links).
 - Parts are real: a copied database, a store on it, the server as a process. The fixtures `store`, `settings` and
   `database_url` run a test on SQLite, PostgreSQL and MariaDB; `server` is on SQLite and shared by the tests of a worker.
+- A test that needs another store, or other settings, opens it with `new_store`, which also closes it.
 - `make test` leaves out what has the marker `long`, and the repetition of interface tests (`INTERFACES`) on database
   servers; tests/web/test_smoke.py covers those. `make test-all` (pytest --long) runs everything.
 - Hypothesis runs a quarter of the examples in the profile `dev`, all in `ci`, ten times as many in `nightly`; a test

@@ -7,6 +7,7 @@ import pytest
 
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
+from tests.databases import create_sqlite
 
 Opened = Callable[[str], SessionStore]
 
@@ -17,16 +18,14 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
     stores: list[SessionStore] = []
     folder = tmp_path / "surveys"
     folder.mkdir()
+    url = create_sqlite(tmp_path / "test.db")
 
     def reopen(text: str) -> SessionStore:
         for store in stores:
             store.close()
         stores.clear()
         (folder / "survey.yaml").write_text(text)
-        settings = Settings(
-            database_url=f"sqlite:///{tmp_path / 'test.db'}", surveys_dir=folder, environment="development"
-        )
-        stores.append(open_store(settings))
+        stores.append(open_store(Settings(database_url=url, surveys_dir=folder, environment="development")))
         return stores[0]
 
     yield reopen
