@@ -12,6 +12,7 @@ from .principals import (
     Principal,
     Scope,
     audit_name,
+    has_scope,
     require_scope,
     require_session_access,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Scope",
     "StoredKey",
     "audit_name",
+    "has_scope",
     "new_user_id",
     "parse_key_id",
     "require_scope",

@@ -63,6 +63,11 @@ class Integrator:
 Principal = Anyone | Developer | Participant | Integrator
 
 
+def has_scope(principal: Principal, scope: Scope) -> bool:
+    """Return whether the principal has a scope for all sessions."""
+    return isinstance(principal, Developer) or (isinstance(principal, Integrator) and scope in principal.scopes)
+
+
 def require_scope(principal: Principal, scope: Scope) -> None:
     """Raise unless the principal has a scope for all sessions.
 
@@ -70,17 +75,13 @@ def require_scope(principal: Principal, scope: Scope) -> None:
         Unauthorized: no credentials were given.
         Forbidden: they lack the scope.
     """
-    match principal:
-        case Developer():
-            return
-        case Integrator() if scope in principal.scopes:
-            return
-        case Integrator():
-            raise Forbidden(f"The API key lacks the scope {scope}.")
-        case Participant():
-            raise Forbidden("A participant token gives access to that participant's session only.")
-        case Anyone():
-            raise Unauthorized
+    if has_scope(principal, scope):
+        return
+    if isinstance(principal, Integrator):
+        raise Forbidden(f"The API key lacks the scope {scope}.")
+    if isinstance(principal, Participant):
+        raise Forbidden("A participant token gives access to that participant's session only.")
+    raise Unauthorized
 
 
 def require_session_access(principal: Principal, scope: Scope, key: SessionKey, *, own: bool = False) -> None:

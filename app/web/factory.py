@@ -9,6 +9,7 @@ import flask
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from .. import __version__
 from ..errors import ConfigurationError
 from ..observability import metrics, tracing
 from ..observability.logging import configure_logging, resolve_log_format
@@ -27,9 +28,8 @@ from .pages.survey import pages
 from .rate_limits import ExportSlots, Throttle
 from .request_log import observe
 from .request_origin import client_address, require_loopback
+from .rest.bodies import answer_error
 from .rest.documents import RESOURCES, documents
-from .rest.openapi.document import VERSION
-from .rest.responses import answer_error
 from .security_headers import add_security_headers, allow_origins
 from .security_log import SecurityLog
 from .signing_secrets import signing_secrets
@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
     }
     context = _start_context(store or open_store(settings))
     app.extensions[EXTENSION] = context
-    metrics.BUILD.labels(VERSION, context.store.schema_revision, context.store.backend).set(1)
+    metrics.BUILD.labels(__version__, context.store.schema_revision, context.store.backend).set(1)
     if settings.tracing:
         tracing.start()
     for blueprint in _BLUEPRINTS:

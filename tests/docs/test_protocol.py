@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from app.survey.events import EVENT_TYPES
 from app.web.rest.documents import openapi_document
-from app.web.rest.openapi.errors import CODES
+from app.web.rest.openapi.document import CODES
 from app.web.ws.asyncapi import CLOSE_CODES, SERVER_MESSAGE, RejectSent
 from app.web.ws.messages import CLIENT_TYPES, ErrorCode
 from tests.conftest import ROOT, Server

@@ -10,10 +10,10 @@ from ...operations.analytics import Filters
 from ...survey.types import StepType
 from ..authorization import authorize_all
 from ..context import app_context
-from .models import Model
-from .openapi.operation import PROTECTED, Operation, Resource, integrator
+from .bodies import success
+from .models import Model, Response
+from .openapi.operation import Operation, Resource, integrator
 from .openapi.parameters import MODE, REVISION, SINCE, STATUS, UNTIL
-from .responses import json_response
 
 analytics = Resource("analytics", __name__)
 
@@ -154,10 +154,9 @@ class StepCounts(Model):
     answers: AnswerCounts
 
 
-class Analytics(Model):
+class Analytics(Response):
     """A survey's analytics."""
 
-    success: Literal[True]
     survey_id: Annotated[str, Field(pattern=SURVEY_ID)]
     title: str
     computed_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -175,22 +174,19 @@ class Analytics(Model):
     steps: list[StepCounts]
 
 
-@analytics.operation(
-    "GET",
-    "/api/surveys/<survey_id>/analytics",
-    Operation(
-        summary="Get a survey's analytics",
-        description="How many participants started, where they stopped, how long they took and what they answered; of "
-        "sessions as they are now, since their last restart. Without names and texts. They may be some seconds old: "
-        "see `computed_at`.",
-        responses={200: Analytics},
-        security=integrator("sessions:read"),
-        parameters=(SINCE, UNTIL, MODE, REVISION, STATUS),
-        errors=(*PROTECTED, 404, 422),
-    ),
+@Operation(
+    analytics,
+    "GET /api/surveys/<survey_id>/analytics",
+    responses={200: Analytics},
+    security=integrator("sessions:read"),
+    parameters=(SINCE, UNTIL, MODE, REVISION, STATUS),
 )
 def get_analytics(survey_id: str) -> flask.Response:
-    """Return the analytics."""
+    """Get a survey's analytics.
+
+    How many participants started, where they stopped, how long they took and what they answered; of sessions as they
+    are now, since their last restart. Without names and texts. They may be some seconds old: see `computed_at`.
+    """
     authorize_all("sessions:read", "analytics_read", is_repeated=True, survey=survey_id[:64])
     filters = Filters(**flask.request.args.to_dict())
-    return json_response({"success": True, **app_context().analytics.get(survey_id, filters)})
+    return success(**app_context().analytics.get(survey_id, filters))

@@ -9,11 +9,11 @@ from ...survey import survey_json_schema
 from ..ws.asyncapi import asyncapi_document
 from .analytics import analytics
 from .audit import audit
+from .bodies import json_response
 from .export import exports
 from .health import health
 from .openapi.document import build_document
 from .participants import participants
-from .responses import json_response
 from .sessions import sessions
 from .surveys import surveys
 from .webhooks import webhooks

@@ -14,10 +14,10 @@ from ...operations.export import (
 from ...survey.types import ColumnKind, StepType
 from ..authorization import authorize_all
 from ..context import app_context, store
-from .models import Model
-from .openapi.operation import PROTECTED, Operation, Resource, integrator
+from .bodies import success
+from .models import Model, Response
+from .openapi.operation import Operation, Resource, integrator
 from .openapi.parameters import ATTACHMENT, MODE, SINCE, STATUS, UNTIL, choice, flag, timestamp
-from .responses import json_response
 
 exports = Resource("exports", __name__)
 
@@ -91,36 +91,33 @@ class Codebook(Model):
     notes: list[str]
 
 
-class CodebookResponse(Model):
+class CodebookResponse(Response):
     """The codebook."""
 
-    success: Literal[True]
     codebook: Codebook
 
 
-@exports.operation(
-    "GET",
-    "/api/surveys/<survey_id>/export",
-    Operation(
-        summary="Export a survey's sessions as a file",
-        description="Unfinished sessions too, of all revisions. Each session is exported as it is when it is read: "
-        f"the file is not a snapshot. `{LEFT_OUT}` lists what it lacks; the codebook describes its columns.",
-        files={info.media_type.partition(";")[0]: _FILE for info in FORMATS.values()},
-        headers={
-            **ATTACHMENT,
-            LEFT_OUT: {
-                "description": "what the file lacks, e.g. `set_aside=1, shortened=2`, or `nothing`",
-                "schema": {"type": "string"},
-                "required": True,
-            },
+@Operation(
+    exports,
+    "GET /api/surveys/<survey_id>/export",
+    files={info.media_type.partition(";")[0]: _FILE for info in FORMATS.values()},
+    headers={
+        **ATTACHMENT,
+        LEFT_OUT: {
+            "description": "what the file lacks, e.g. `set_aside=1, shortened=2`, or `nothing`",
+            "schema": {"type": "string"},
+            "required": True,
         },
-        security=integrator("export"),
-        parameters=(FORMAT, STATUS, SINCE, UNTIL, UPDATED_SINCE, MODE, *OPTIONS),
-        errors=(*PROTECTED, 404, 422),
-    ),
+    },
+    security=integrator("export"),
+    parameters=(FORMAT, STATUS, SINCE, UNTIL, UPDATED_SINCE, MODE, *OPTIONS),
 )
 def export_survey(survey_id: str) -> flask.Response:
-    """Stream the sessions; errors come before the first byte where possible."""
+    """Export a survey's sessions as a file.
+
+    Unfinished sessions too, of all revisions. Each session is exported as it is when it is read: the file is not a
+    snapshot. `Stepkeep-Left-Out` lists what it lacks; the codebook describes its columns.
+    """
     requested = flask.request.args.get("format", "csv")
     authorize_all("export", "survey_exported", survey=survey_id[:64], format=requested[:16])
     export = Export(store(), _export_request(survey_id))
@@ -131,26 +128,22 @@ def export_survey(survey_id: str) -> flask.Response:
     return response
 
 
-@exports.operation(
-    "GET",
-    "/api/surveys/<survey_id>/codebook",
-    Operation(
-        summary="Describe each column of a survey's export",
-        responses={200: CodebookResponse},
-        files={"text/markdown": {"schema": {"type": "string"}}},
-        security=integrator("export"),
-        parameters=(CODEBOOK_FORMAT,),
-        errors=(*PROTECTED, 404, 422),
-    ),
+@Operation(
+    exports,
+    "GET /api/surveys/<survey_id>/codebook",
+    responses={200: CodebookResponse},
+    files={"text/markdown": {"schema": {"type": "string"}}},
+    security=integrator("export"),
+    parameters=(CODEBOOK_FORMAT,),
 )
 def get_codebook(survey_id: str) -> flask.Response:
-    """Return the codebook, as JSON or Markdown."""
+    """Describe each column of a survey's export."""
     authorize_all("export", "survey_exported", survey=survey_id[:64], format="codebook")
     is_markdown = CODEBOOK_FORMAT.value() == "markdown"
     layout = Export(store(), ExportRequest(survey_id=store().queries.survey_id(survey_id))).layout
     if is_markdown:
         return flask.Response(codebook_to_markdown(layout), content_type="text/markdown; charset=utf-8")
-    return json_response({"success": True, "codebook": codebook_to_dict(layout)})
+    return success(codebook=codebook_to_dict(layout))
 
 
 def _export_request(survey_id: str) -> ExportRequest:

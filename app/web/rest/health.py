@@ -3,14 +3,14 @@
 from typing import Annotated, Literal
 
 import flask
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from ...observability import metrics
 from ..authorization import may_see_internals, require_internals
 from ..context import app_context, store
+from .bodies import json_response, problem
 from .models import Model, ReadyCheck
-from .openapi.operation import BASIC, PROTECTED, Operation, Resource, integrator
-from .responses import json_response, problem
+from .openapi.operation import BASIC, PUBLIC, Operation, Resource, integrator
 
 health = Resource("health", __name__)
 
@@ -30,19 +30,15 @@ class Readiness(BaseModel):
     checks: Annotated[list[ReadyCheck], Field(description="if the caller may see them")] = []
 
 
-class Metrics(RootModel[str]):
-    """Prometheus' text format, version 0.0.4."""
-
-
-@health.operation("GET", "/healthz", Operation(summary="Liveness", responses={200: Liveness}, errors=BASIC))
+@Operation(health, "GET /healthz", responses={200: Liveness}, errors=BASIC)
 def healthz() -> flask.Response:
-    """Return that the process answers."""
+    """Return whether the process responds."""
     return json_response({"status": "ok"})
 
 
-@health.operation("GET", "/readyz", Operation(summary="Readiness", responses={200: Readiness}, errors=(*BASIC, 503)))
+@Operation(health, "GET /readyz", responses={200: Readiness}, errors=(*BASIC, 503))
 def readyz() -> flask.Response:
-    """Return whether the server is ready; operators see each check."""
+    """Return whether the server is ready."""
     sees_internals = may_see_internals("metrics", "admin")
     result = app_context().health.run()
     checks = [check.to_dict() for check in result.checks]
@@ -54,20 +50,18 @@ def readyz() -> flask.Response:
     return json_response({"status": "ready", **(internals if sees_internals else {})})
 
 
-@health.operation(
-    "GET",
-    "/metrics",
-    Operation(
-        summary="Metrics for Prometheus",
-        description="Of all server processes that share a folder (STEPKEEP_METRICS_DIR).",
-        responses={200: Metrics},
-        media_type="text/plain",
-        security=integrator("metrics"),
-        errors=PROTECTED,
-    ),
+@Operation(
+    health,
+    "GET /metrics",
+    files={"text/plain": {"schema": {"type": "string"}}},
+    security=integrator("metrics"),
+    errors=(*PUBLIC, 401, 403),
 )
 def get_metrics() -> flask.Response:
-    """Return the metrics; not audited: no personal data, read every few seconds."""
-    require_internals("metrics")
+    """Return metrics for Prometheus.
+
+    Of all server processes that share a folder (STEPKEEP_METRICS_DIR).
+    """
+    require_internals("metrics")  # not audited: no personal data, read every few seconds
     app_context().gauges.refresh()
     return flask.Response(metrics.exposition(), content_type=metrics.CONTENT_TYPE)

@@ -32,10 +32,14 @@ class PartialModel(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra=_drop_defaults)
 
 
-class Done(Model):
-    """Success."""
+class Response(Model):
+    """A response of success with exactly these fields."""
 
     success: Success
+
+
+class Done(Response):
+    """Success."""
 
 
 class ReadyCheck(Model):

@@ -6,19 +6,18 @@ import flask
 import segno
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from ...access import Participant, Principal, new_user_id, require_scope
+from ...access import Participant, has_scope, new_user_id, require_scope
 from ...core.timestamps import format_timestamp
-from ...errors import Forbidden, NoSuchSurvey, OtherVisit, Unauthorized
+from ...errors import NoSuchSurvey, OtherVisit, Unauthorized
 from ...operations.privacy import export_participant
 from ..authorization import audit, authorize_session
 from ..context import authenticator, store
 from ..request_origin import client_address, public_url, require_same_origin
-from .models import Done, Model, PartialModel, Success, SurveyId, Time, UserId
+from .bodies import json_object, parse_body, success
+from .models import Done, Model, PartialModel, Response, SurveyId, Time, UserId
 from .openapi.operation import PROTECTED, PUBLIC, Operation, Resource, anonymous, integrator, own_session
 from .openapi.parameters import ATTACHMENT, SET_COOKIE, SURVEY, USER_ID_PATTERN
 from .openapi.strict_json_schema import NO_NUL
-from .requests import json_object, parse_body
-from .responses import json_response
 
 participants = Resource("participants", __name__)
 
@@ -42,10 +41,9 @@ class Invitation(PartialModel):
     hours: Hours = None
 
 
-class ParticipantCreated(Model):
+class ParticipantCreated(Response):
     """A participant's id and token, which is shown only here."""
 
-    success: Success
     user_id: UserId
     survey_id: SurveyId
     token: str
@@ -59,10 +57,9 @@ class LinkRequest(PartialModel):
     hours: Hours = None
 
 
-class LinkCreated(Model):
+class LinkCreated(Response):
     """A link to resume on another device."""
 
-    success: Success
     link: str
     expires_at: Time
     qr: Annotated[str, Field(description="the link as a QR code: SVG")]
@@ -92,33 +89,30 @@ class ResumeRequest(Model):
     replace: Annotated[bool, Field(description="replace another participant's cookie in this browser")] = False
 
 
-class ResumeResponse(Model):
+class ResumeResponse(Response):
     """The cookie is set; the survey is at this address."""
 
-    success: Success
     address: str
 
 
-@participants.operation(
-    "POST",
-    "/api/surveys/<survey_id>/participants",
-    Operation(
-        summary="Create a participant's id and token",
-        description="For a public survey without credentials and body. Callers who may write sessions can invite to "
-        "closed surveys too, and choose the `user_id` and the hours. The session starts when the participant connects.",
-        responses={201: ParticipantCreated},
-        security=anonymous(integrator("sessions:write")),
-        request=Invitation,
-        is_request_optional=True,
-        example={"hours": 24},
-        errors=(*PROTECTED, 404, 413, 422),
-    ),
+@Operation(
+    participants,
+    "POST /api/surveys/<survey_id>/participants",
+    responses={201: ParticipantCreated},
+    security=anonymous(integrator("sessions:write")),
+    request=Invitation,
+    is_request_optional=True,
+    example={"hours": 24},
 )
 def create_participant(survey_id: str) -> flask.Response:
-    """Return a new participant's id and token."""
+    """Create a participant's id and token.
+
+    For a public survey without credentials and body. Callers who may write sessions can invite to closed surveys too,
+    and choose the `user_id` and the hours. The session starts when the participant connects.
+    """
     principal = authenticator().principal()
     survey = store().catalogue.surveys.get(survey_id)
-    may_invite = not isinstance(principal, Participant) and _may_invite(principal)
+    may_invite = has_scope(principal, "sessions:write")
     if survey is None or (survey.access == "closed" and not may_invite):
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
     invitation = parse_body(Invitation)
@@ -129,35 +123,31 @@ def create_participant(survey_id: str) -> flask.Response:
     authenticator().limits.count("address_connections", client_address())
     audit(principal, "token_issued", key)
     token, expires_at = authenticator().credentials.issue_token(key, _life_us(invitation.hours))
-    return json_response(
-        {
-            "success": True,
-            "user_id": key.user_id,
-            "survey_id": survey_id,
-            "token": token,
-            "expires_at": format_timestamp(expires_at),
-            "link": _link(token),
-        },
+    return success(
         201,
+        user_id=key.user_id,
+        survey_id=survey_id,
+        token=token,
+        expires_at=format_timestamp(expires_at),
+        link=_link(token),
     )
 
 
-@participants.operation(
-    "POST",
-    "/api/session/<path:user_id>/link",
-    Operation(
-        summary="Create a link to resume on another device",
-        responses={200: LinkCreated},
-        security=own_session("sessions:write"),
-        parameters=(SURVEY,),
-        request=LinkRequest,
-        is_request_optional=True,
-        example={"hours": 24},
-        errors=(*PROTECTED, 404, 413, 422),
-    ),
+@Operation(
+    participants,
+    "POST /api/session/<path:user_id>/link",
+    responses={200: LinkCreated},
+    security=own_session("sessions:write"),
+    parameters=(SURVEY,),
+    request=LinkRequest,
+    is_request_optional=True,
+    example={"hours": 24},
 )
 def create_link(user_id: str) -> flask.Response:
-    """Return a link and its QR code; a link never outlives the token that created it."""
+    """Create a link to resume on another device.
+
+    It never outlives the token that created it.
+    """
     key = authorize_session(user_id, "sessions:write", "token_issued", own=True)
     request = parse_body(LinkRequest)
     life_us = int(store().settings.link_hours * HOUR_US)
@@ -170,50 +160,45 @@ def create_link(user_id: str) -> flask.Response:
     token, expires_at = authenticator().credentials.issue_token(key, life_us)
     link = _link(token)
     code = segno.make(link, error="m", micro=False).svg_inline(scale=4, border=4, dark="#000", light="#fff")
-    return json_response({"success": True, "link": link, "expires_at": format_timestamp(expires_at), "qr": code})
+    return success(link=link, expires_at=format_timestamp(expires_at), qr=code)
 
 
-@participants.operation(
-    "DELETE",
-    "/api/session/<path:user_id>/tokens",
-    Operation(
-        summary="Revoke all tokens and links of the session",
-        description="On all devices; a browser that sends its cookie gets a new one.",
-        responses={200: Done},
-        headers=SET_COOKIE,
-        security=own_session("sessions:write"),
-        parameters=(SURVEY,),
-        errors=(*PROTECTED, 404, 422),
-    ),
+@Operation(
+    participants,
+    "DELETE /api/session/<path:user_id>/tokens",
+    responses={200: Done},
+    headers=SET_COOKIE,
+    security=own_session("sessions:write"),
+    parameters=(SURVEY,),
 )
 def revoke_tokens(user_id: str) -> flask.Response:
-    """Revoke the session's tokens; renew the caller's cookie."""
+    """Revoke all tokens and links of the session.
+
+    On all devices; a browser that sends its cookie gets a new one.
+    """
     key = authorize_session(user_id, "sessions:write", "tokens_revoked", own=True)
     is_from_cookie = authenticator().is_from_cookie(key)
     authenticator().limits.count("participant_connections", f"{key.survey_id}/{key.user_id}")
     authenticator().credentials.revoke_tokens(key)
-    response = json_response({"success": True})
+    response = success()
     if is_from_cookie:
         authenticator().set_resume_cookie(response, key)
     return response
 
 
-@participants.operation(
-    "GET",
-    "/api/session/<path:user_id>/export",
-    Operation(
-        summary="ParticipantExport all data about a participant",
-        description="In this survey; with an API key and without `survey`, in all surveys. The lists are empty if "
-        "there is no data.",
-        responses={200: ParticipantExport},
-        headers=ATTACHMENT,
-        security=own_session("export"),
-        parameters=(SURVEY,),
-        errors=(*PROTECTED, 404, 422),
-    ),
+@Operation(
+    participants,
+    "GET /api/session/<path:user_id>/export",
+    responses={200: ParticipantExport},
+    headers=ATTACHMENT,
+    security=own_session("export"),
+    parameters=(SURVEY,),
 )
 def export(user_id: str) -> flask.Response:
-    """Stream a participant's data, for integrators of all surveys."""
+    """Export all data about a participant.
+
+    In this survey; with an API key and without `survey`, in all surveys. The lists are empty if there is no data.
+    """
     key = authorize_session(user_id, "export", "participant_exported", own=True)
     is_one_survey = SURVEY.value() is not None or isinstance(authenticator().principal(key), Participant)
     pieces = export_participant(store(), key.user_id, key.survey_id if is_one_survey else None)
@@ -222,23 +207,21 @@ def export(user_id: str) -> flask.Response:
     return response
 
 
-@participants.operation(
-    "POST",
-    "/resume",
-    Operation(
-        summary="Set the browser's cookie from a link's token",
-        description="If another participant has a cookie of this survey in this browser, only with `replace`.",
-        responses={200: ResumeResponse},
-        headers=_SETS_COOKIE,
-        request=ResumeRequest,
-        errors=(*PROTECTED, 409, 413, 422),
-    ),
+@Operation(
+    participants,
+    "POST /resume",
+    responses={200: ResumeResponse},
+    headers=_SETS_COOKIE,
+    request=ResumeRequest,
+    example={"token": "the text after # in the link"},
+    errors=(*PROTECTED, 409),
 )
 def resume() -> flask.Response:
     """Set the browser's cookie from a link's token.
 
-    Another's cookie is replaced only on request: a stranger's link would make a participant answer there.
+    If another participant has a cookie of this survey in this browser, only with `replace`.
     """
+    # Another's cookie is replaced only on request: a stranger's link would make a participant answer there.
     require_same_origin(store().settings)
     if not isinstance(json_object().get("token"), str):  # no credentials, not an invalid body
         raise Unauthorized
@@ -246,26 +229,23 @@ def resume() -> flask.Response:
     participant = authenticator().participant(body.token)
     if not body.replace and _has_other_participant(participant):
         raise OtherVisit
-    response = json_response({"success": True, "address": _path(f"/s/{participant.key.survey_id}")})
+    response = success(address=_path(f"/s/{participant.key.survey_id}"))
     authenticator().set_resume_cookie(response, participant.key)
     return response
 
 
-@participants.operation(
-    "POST",
-    "/leave",
-    Operation(
-        summary="Remove the survey's cookie from this browser",
-        responses={200: Done},
-        headers=_SETS_COOKIE,
-        parameters=(SURVEY,),
-        errors=(*PUBLIC, 403, 422),
-    ),
+@Operation(
+    participants,
+    "POST /leave",
+    responses={200: Done},
+    headers=_SETS_COOKIE,
+    parameters=(SURVEY,),
+    errors=(*PUBLIC, 403, 422),
 )
 def leave() -> flask.Response:
-    """Remove the survey's cookie; the session stays."""
+    """Remove the survey's cookie from this browser."""
     require_same_origin(store().settings)
-    response = json_response({"success": True})
+    response = success()
     authenticator().clear_resume_cookie(response, store().queries.survey_id(SURVEY.value()))
     return response
 
@@ -276,14 +256,6 @@ def _has_other_participant(participant: Participant) -> bool:
     except Unauthorized:
         return False
     return present is not None and present.key != participant.key
-
-
-def _may_invite(principal: Principal) -> bool:
-    try:
-        require_scope(principal, "sessions:write")
-    except (Forbidden, Unauthorized):
-        return False
-    return True
 
 
 def _life_us(hours: float | None) -> int | None:

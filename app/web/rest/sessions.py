@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import flask
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, RootModel
 
 from ...errors import InvalidInput, NoSuchSession, VersionConflict
 from ...sessions import MAX_STEP_LENGTH
@@ -14,7 +14,8 @@ from ..authorization import authorize_all, authorize_session
 from ..context import authenticator, store
 from ..ws import messages
 from ..ws.asyncapi import AckSent, PongSent
-from .models import Done, Model, PartialModel, Status, Success, SurveyId, Time, UserId, Version
+from .bodies import json_object, json_response, parse_body, problem, success
+from .models import Done, Model, PartialModel, Response, Status, SurveyId, Time, UserId, Version
 from .openapi.operation import COMMAND, PROTECTED, Operation, Resource, integrator, own_session
 from .openapi.parameters import (
     AFTER,
@@ -34,8 +35,6 @@ from .openapi.parameters import (
     encode_cursor,
 )
 from .openapi.strict_json_schema import NO_NUL
-from .requests import json_object, parse_body
-from .responses import json_response, problem
 
 sessions = Resource("sessions", __name__)
 
@@ -62,20 +61,18 @@ class Session(Model):
     completed_at: Time | None
 
 
-class SessionResponse(Model):
+class SessionResponse(Response):
     """One session."""
 
-    success: Success
     session: Session
 
 
-class SessionPage(Model):
+class SessionPage(Response):
     """A page of sessions; ``next`` is the ``after`` of the following page, null after the last one.
 
     With filters a page may have fewer than ``limit`` sessions, even none, and more may follow.
     """
 
-    success: Success
     sessions: list[Session]
     next: str | None
 
@@ -92,12 +89,15 @@ class HistoryEvent(Model):
     data: dict[str, JsonValue]
 
 
-class HistoryPage(Model):
+class HistoryPage(Response):
     """A page of events, oldest first; ``next`` is the ``after`` of the following page."""
 
-    success: Success
     events: list[HistoryEvent]
     next: int | None
+
+
+class CommandResponse(RootModel[AckSent | PongSent]):
+    """The WebSocket's answer."""
 
 
 class WholeState(Model):
@@ -121,23 +121,18 @@ class PartialState(PartialModel):
 
 
 _CHANGE = (SURVEY, IF_MATCH, IDEMPOTENCY_KEY)
-_CHANGE_ERRORS = (*PROTECTED, 404, 409, 412, 413, 422)
 
 
-@sessions.operation(
-    "GET",
-    "/api/session/<path:user_id>",
-    Operation(
-        summary="Get a session",
-        responses={200: SessionResponse},
-        headers=ETAG,
-        security=own_session("sessions:read"),
-        parameters=(SURVEY, AT_VERSION),
-        errors=(*PROTECTED, 404, 422),
-    ),
+@Operation(
+    sessions,
+    "GET /api/session/<path:user_id>",
+    responses={200: SessionResponse},
+    headers=ETAG,
+    security=own_session("sessions:read"),
+    parameters=(SURVEY, AT_VERSION),
 )
 def get_session(user_id: str) -> flask.Response:
-    """Return the session, now or at a version."""
+    """Get a session."""
     key = authorize_session(user_id, "sessions:read", "session_read")
     version = AT_VERSION.value()
     snapshot = store().queries.load(key) if version is None else store().queries.at_version(key, version)
@@ -146,22 +141,19 @@ def get_session(user_id: str) -> flask.Response:
     return _session_response(snapshot)
 
 
-@sessions.operation(
-    "PUT",
-    "/api/session/<path:user_id>",
-    Operation(
-        summary="Replace the whole state",
-        responses={200: SessionResponse, 201: SessionResponse},
-        headers=ETAG,
-        security=integrator("sessions:write"),
-        parameters=_CHANGE,
-        request=WholeState,
-        example={"current_step": "Q2", "answers": {"Q1": 1}, "step_history": ["Q1"]},
-        errors=_CHANGE_ERRORS,
-    ),
+@Operation(
+    sessions,
+    "PUT /api/session/<path:user_id>",
+    responses={200: SessionResponse, 201: SessionResponse},
+    headers=ETAG,
+    security=integrator("sessions:write"),
+    parameters=_CHANGE,
+    request=WholeState,
+    example={"current_step": "Q2", "answers": {"Q1": 1}, "step_history": ["Q1"]},
+    errors=(*PROTECTED, 409, 412),
 )
 def put_session(user_id: str) -> flask.Response:
-    """Replace the session's state."""
+    """Replace the whole state."""
     key = authorize_session(user_id, "sessions:write", "session_written")
     state = parse_body(WholeState)
     command = Save(
@@ -177,22 +169,19 @@ def put_session(user_id: str) -> flask.Response:
     return _change(key, command)
 
 
-@sessions.operation(
-    "PATCH",
-    "/api/session/<path:user_id>",
-    Operation(
-        summary="Change some of the state",
-        responses={200: SessionResponse},
-        headers=ETAG,
-        security=integrator("sessions:write"),
-        parameters=_CHANGE,
-        request=PartialState,
-        example={"is_audio_mode": True},
-        errors=_CHANGE_ERRORS,
-    ),
+@Operation(
+    sessions,
+    "PATCH /api/session/<path:user_id>",
+    responses={200: SessionResponse},
+    headers=ETAG,
+    security=integrator("sessions:write"),
+    parameters=_CHANGE,
+    request=PartialState,
+    example={"is_audio_mode": True},
+    errors=(*PROTECTED, 409, 412),
 )
 def patch_session(user_id: str) -> flask.Response:
-    """Change the fields that the body has."""
+    """Change some of the state."""
     key = authorize_session(user_id, "sessions:write", "session_written")
     state = parse_body(PartialState)
     changes = {name: getattr(state, name) for name in state.model_fields_set}
@@ -207,16 +196,12 @@ def patch_session(user_id: str) -> flask.Response:
     return _change(key, command)
 
 
-@sessions.operation(
-    "DELETE",
-    "/api/session/<path:user_id>",
-    Operation(
-        summary="Erase the session and its history",
-        responses={200: Done},
-        security=integrator("sessions:write"),
-        parameters=(SURVEY,),
-        errors=(*PROTECTED, 404, 422),
-    ),
+@Operation(
+    sessions,
+    "DELETE /api/session/<path:user_id>",
+    responses={200: Done},
+    security=integrator("sessions:write"),
+    parameters=(SURVEY,),
 )
 def delete_session(user_id: str) -> flask.Response:
     """Erase the session and its history."""
@@ -225,26 +210,25 @@ def delete_session(user_id: str) -> flask.Response:
     authenticator().credentials.revocations.add_tokens(key, store().clock())
     if not existed:
         raise NoSuchSession(key.survey_id, key.user_id)
-    return json_response({"success": True})
+    return success()
 
 
-@sessions.operation(
-    "POST",
-    "/api/session/<path:user_id>/commands",
-    Operation(
-        summary="Submit one WebSocket command",
-        description="A session is started if there is none. A command that the survey's rules reject gets 409 with "
-        "the code of the WebSocket's `reject`.",
-        responses={200: (AckSent, PongSent)},
-        security=own_session("sessions:write"),
-        parameters=(SURVEY, COMMAND_KEY),
-        request=COMMAND,
-        example={"type": "answer", "id": "7f9c", "step": "Q1", "value": 1},
-        errors=(*PROTECTED, 404, 409, 413, 422),
-    ),
+@Operation(
+    sessions,
+    "POST /api/session/<path:user_id>/commands",
+    responses={200: CommandResponse},
+    security=own_session("sessions:write"),
+    parameters=(SURVEY, COMMAND_KEY),
+    request=COMMAND,
+    example={"type": "answer", "id": "7f9c", "step": "Q1", "value": 1},
+    errors=(*PROTECTED, 409),
 )
 def post_command(user_id: str) -> flask.Response:
-    """Submit a command; start a session if there is none."""
+    """Submit one WebSocket command.
+
+    A session is started if there is none. A command that the survey's rules reject gets 409 with the code of the
+    WebSocket's `reject`.
+    """
     key = authorize_session(user_id, "sessions:write", "session_written", own=True)
     body = json_object(messages.VALUE_DEPTH)
     message_id = COMMAND_KEY.value()
@@ -260,41 +244,33 @@ def post_command(user_id: str) -> flask.Response:
     return json_response({"type": "pong"}) if command is None else _submit(key, command)
 
 
-@sessions.operation(
-    "GET",
-    "/api/session/<path:user_id>/history",
-    Operation(
-        summary="List the session's events, oldest first",
-        responses={200: HistoryPage},
-        security=own_session("sessions:read"),
-        parameters=(SURVEY, AFTER_VERSION, LIMIT),
-        errors=(*PROTECTED, 404, 422),
-    ),
+@Operation(
+    sessions,
+    "GET /api/session/<path:user_id>/history",
+    responses={200: HistoryPage},
+    security=own_session("sessions:read"),
+    parameters=(SURVEY, AFTER_VERSION, LIMIT),
 )
 def get_history(user_id: str) -> flask.Response:
-    """Return a page of events, oldest first."""
+    """List the session's events, oldest first."""
     key = authorize_session(user_id, "sessions:read", "history_read")
     if store().queries.load(key) is None:
         raise NoSuchSession(key.survey_id, key.user_id)
     limit = LIMIT.value() or 100
     entries = store().queries.history(key, after_version=AFTER_VERSION.value() or 0, limit=limit)
     following = entries[-1].version if len(entries) == limit else None
-    return json_response({"success": True, "events": [entry.to_dict() for entry in entries], "next": following})
+    return success(events=[entry.to_dict() for entry in entries], next=following)
 
 
-@sessions.operation(
-    "GET",
-    "/api/sessions",
-    Operation(
-        summary="List sessions",
-        responses={200: SessionPage},
-        security=integrator("sessions:read"),
-        parameters=(SURVEY_FILTER, STATUS, UPDATED_SINCE, STEP, USER_ID_PREFIX, AFTER, LIMIT),
-        errors=(*PROTECTED, 422),
-    ),
+@Operation(
+    sessions,
+    "GET /api/sessions",
+    responses={200: SessionPage},
+    security=integrator("sessions:read"),
+    parameters=(SURVEY_FILTER, STATUS, UPDATED_SINCE, STEP, USER_ID_PREFIX, AFTER, LIMIT),
 )
 def list_sessions() -> flask.Response:
-    """Return a page, by key, or with ``updated_since`` by last change."""
+    """List sessions."""
     authorize_all("sessions:read", "sessions_listed")
     queries = store().queries
     survey_id, prefix = SURVEY_FILTER.value(), USER_ID_PREFIX.value()
@@ -311,7 +287,7 @@ def list_sessions() -> flask.Response:
         updated_since=UPDATED_SINCE.value(),
     )
     page = [_to_dict(snapshot) for snapshot in snapshots]
-    return json_response({"success": True, "sessions": page, "next": None if cursor is None else encode_cursor(cursor)})
+    return success(sessions=page, next=None if cursor is None else encode_cursor(cursor))
 
 
 def _change(key: SessionKey, command: Save | Update) -> flask.Response:
@@ -343,7 +319,7 @@ def _submit(key: SessionKey, command: AnyCommand) -> flask.Response:
 
 
 def _session_response(snapshot: Snapshot) -> flask.Response:
-    response = json_response({"success": True, "session": _to_dict(snapshot)})
+    response = success(session=_to_dict(snapshot))
     response.set_etag(str(snapshot.state.version))
     return response
 

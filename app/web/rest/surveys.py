@@ -5,16 +5,18 @@ from typing import Annotated, Literal
 import flask
 from pydantic import BaseModel, ConfigDict, Field
 
-from ...access import Participant, require_scope
-from ...errors import Forbidden, NoSuchSurvey, Unauthorized
+from ...access import Participant, has_scope
+from ...errors import NoSuchSurvey
 from ...survey import SessionKey
 from ...survey.types import StepType
 from ..context import authenticator, store
-from .models import Model, Success, SurveyId
+from .bodies import success
+from .models import Model, Response, SurveyId
 from .openapi.operation import PUBLIC, Operation, Resource, anonymous, own_session
-from .responses import json_response
 
 surveys = Resource("surveys", __name__)
+
+_SUMMARY = {"id", "title", "language", "description"}
 
 
 class SurveySummary(Model):
@@ -28,10 +30,9 @@ class SurveySummary(Model):
     steps: Annotated[int, Field(ge=1, description="the number of steps")]
 
 
-class SurveyList(Model):
+class SurveyList(Response):
     """The surveys that are offered to the caller."""
 
-    success: Success
     surveys: list[SurveySummary]
 
 
@@ -62,54 +63,42 @@ class Survey(Model):
     steps: list[Step]
 
 
-class SurveyResponse(Model):
+class SurveyResponse(Response):
     """One survey with its steps."""
 
-    success: Success
     survey: Survey
 
 
-@surveys.operation(
-    "GET",
-    "/api/surveys",
-    Operation(
-        summary="List the surveys",
-        description="Closed surveys are listed only to callers who may read all sessions.",
-        responses={200: SurveyList},
-        security=anonymous(own_session("sessions:read")),
-        errors=(*PUBLIC, 401),
-    ),
+@Operation(
+    surveys,
+    "GET /api/surveys",
+    responses={200: SurveyList},
+    security=anonymous(own_session("sessions:read")),
+    errors=(*PUBLIC, 401),
 )
 def list_surveys() -> flask.Response:
-    """Return the surveys offered to the caller."""
+    """List the surveys.
+
+    Closed surveys are listed only to callers who may read all sessions.
+    """
     sees_closed = _sees_closed_surveys()
     listed = [
-        {
-            "id": survey.id,
-            "title": survey.title,
-            "language": survey.language,
-            "description": survey.description,
-            "revision": survey.revision,
-            "steps": len(survey.steps),
-        }
+        {**survey.model_dump(include=_SUMMARY), "revision": survey.revision, "steps": len(survey.steps)}
         for survey in store().catalogue.surveys.values()
         if sees_closed or survey.access == "public"
     ]
-    return json_response({"success": True, "surveys": listed})
+    return success(surveys=listed)
 
 
-@surveys.operation(
-    "GET",
-    "/api/surveys/<survey_id>",
-    Operation(
-        summary="Get a survey",
-        responses={200: SurveyResponse},
-        security=anonymous(own_session("sessions:read")),
-        errors=(*PUBLIC, 401, 404),
-    ),
+@Operation(
+    surveys,
+    "GET /api/surveys/<survey_id>",
+    responses={200: SurveyResponse},
+    security=anonymous(own_session("sessions:read")),
+    errors=(*PUBLIC, 401),
 )
 def get_survey(survey_id: str) -> flask.Response:
-    """Return a survey, without rules that offline clients do not need."""
+    """Get a survey."""
     survey = store().catalogue.survey(survey_id)
     if survey.access == "closed" and not _sees_closed_surveys(survey_id):
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
@@ -123,15 +112,11 @@ def get_survey(survey_id: str) -> flask.Response:
         for step in survey.steps
     ]
     fields = survey.model_dump(mode="json", exclude={"steps"})
-    return json_response({"success": True, "survey": {**fields, "revision": survey.revision, "steps": steps}})
+    return success(survey={**fields, "revision": survey.revision, "steps": steps})
 
 
 def _sees_closed_surveys(survey_id: str | None = None) -> bool:
     principal = authenticator().principal(None if survey_id is None else SessionKey(survey_id, ""))
     if isinstance(principal, Participant):
         return principal.key.survey_id == survey_id
-    try:
-        require_scope(principal, "sessions:read")
-    except (Unauthorized, Forbidden):
-        return False
-    return True
+    return has_scope(principal, "sessions:read")

@@ -10,11 +10,10 @@ from ...operations import webhooks as service
 from ...operations.webhooks import ID_PATTERN, MAX_URL, URL_PATTERN, WebhookEvent
 from ..authorization import authorize_all
 from ..context import store
-from .models import Done, Model, PartialModel, Success, SurveyId, Time
+from .bodies import parse_body, success
+from .models import Done, Model, PartialModel, Response, Success, SurveyId, Time
 from .openapi.operation import PROTECTED, Operation, Resource, integrator
 from .openapi.parameters import AFTER_ID, LIMIT, flag
-from .requests import parse_body
-from .responses import json_response
 
 webhooks = Resource("webhooks", __name__)
 
@@ -36,10 +35,9 @@ class Webhook(Model):
     disabled_at: Time | None
 
 
-class WebhookList(Model):
+class WebhookList(Response):
     """All webhooks, the oldest first."""
 
-    success: Success
     webhooks: list[Webhook]
 
 
@@ -51,10 +49,9 @@ class WebhookResponse(PartialModel):
     secret: Secret = ""
 
 
-class WebhookCreated(Model):
+class WebhookCreated(Response):
     """A new webhook, and its secret, which is shown only here."""
 
-    success: Success
     webhook: Webhook
     secret: Secret
 
@@ -77,18 +74,16 @@ class Delivery(Model):
     last_error: str | None
 
 
-class DeliveryPage(Model):
+class DeliveryPage(Response):
     """A page of deliveries, the newest first; ``next`` is the ``after`` of the following page."""
 
-    success: Success
     deliveries: list[Delivery]
     next: int | None
 
 
-class ReplayResponse(Model):
+class ReplayResponse(Response):
     """The number of deliveries that are due again."""
 
-    success: Success
     replayed: int
 
 
@@ -121,69 +116,56 @@ class ReplayRequest(PartialModel):
     failed: Annotated[bool, Field(description="only failed deliveries")] = False
 
 
-@webhooks.operation(
-    "GET",
-    "/api/webhooks",
-    Operation(summary="List the webhooks", responses={200: WebhookList}, security=_SECURITY, errors=(*PROTECTED, 422)),
-)
+@Operation(webhooks, "GET /api/webhooks", responses={200: WebhookList}, security=_SECURITY)
 def list_webhooks() -> flask.Response:
-    """Return all webhooks, without secrets."""
+    """List the webhooks."""
     authorize_all("webhooks", "webhooks_read")
     listed = [service.webhook_to_dict(webhook) for webhook in service.list_webhooks(store())]
-    return json_response({"success": True, "webhooks": listed})
+    return success(webhooks=listed)
 
 
-@webhooks.operation(
-    "POST",
-    "/api/webhooks",
-    Operation(
-        summary="Add a webhook",
-        description="By Standard Webhooks 1.0, for events from now on. The signing secret is in this response only.",
-        responses={201: WebhookCreated},
-        security=_SECURITY,
-        request=WebhookRequest,
-        example={"url": "https://receiver.example.org/stepkeep", "events": ["session.completed"]},
-        errors=(*PROTECTED, 404, 413, 422),
-    ),
+@Operation(
+    webhooks,
+    "POST /api/webhooks",
+    responses={201: WebhookCreated},
+    security=_SECURITY,
+    request=WebhookRequest,
+    example={"url": "https://receiver.example.org/stepkeep", "events": ["session.completed"]},
+    errors=(*PROTECTED, 404),
 )
 def add_webhook() -> flask.Response:
-    """Add a webhook; only this response has its secret."""
+    """Add a webhook.
+
+    By Standard Webhooks 1.0, for events from now on. The signing secret is in this response only.
+    """
     authorize_all("webhooks", "webhook_added")
     body = parse_body(WebhookRequest)
     added = service.add_webhook(store(), body.url, body.events, body.survey_id)
     webhook = service.webhook_to_dict(added.webhook)
-    return json_response({"success": True, "webhook": webhook, "secret": added.secret}, 201)
+    return success(201, webhook=webhook, secret=added.secret)
 
 
-@webhooks.operation(
-    "GET",
-    "/api/webhooks/<webhook_id>",
-    Operation(
-        summary="Get a webhook", responses={200: WebhookResponse}, security=_SECURITY, errors=(*PROTECTED, 404, 422)
-    ),
-)
+@Operation(webhooks, "GET /api/webhooks/<webhook_id>", responses={200: WebhookResponse}, security=_SECURITY)
 def get_webhook(webhook_id: str) -> flask.Response:
-    """Return a webhook, without its secret."""
+    """Get a webhook."""
     authorize_all("webhooks", "webhooks_read")
     webhook = service.webhook_to_dict(service.get_webhook(store(), webhook_id))
-    return json_response({"success": True, "webhook": webhook})
+    return success(webhook=webhook)
 
 
-@webhooks.operation(
-    "PATCH",
-    "/api/webhooks/<webhook_id>",
-    Operation(
-        summary="Disable or enable a webhook, or give it a new secret",
-        description="Both secrets sign for 24 hours.",
-        responses={200: WebhookResponse},
-        security=_SECURITY,
-        request=WebhookChange,
-        example={"enabled": False},
-        errors=(*PROTECTED, 404, 413, 422),
-    ),
+@Operation(
+    webhooks,
+    "PATCH /api/webhooks/<webhook_id>",
+    responses={200: WebhookResponse},
+    security=_SECURITY,
+    request=WebhookChange,
+    example={"enabled": False},
 )
 def change_webhook(webhook_id: str) -> flask.Response:
-    """Change a webhook; only this response has a new secret."""
+    """Disable or enable a webhook, or give it a new secret.
+
+    Both secrets sign for 24 hours.
+    """
     authorize_all("webhooks", "webhook_changed", webhook=webhook_id[:40])
     change = parse_body(WebhookChange)
     service.get_webhook(store(), webhook_id)
@@ -191,65 +173,50 @@ def change_webhook(webhook_id: str) -> flask.Response:
         service.set_enabled(store(), webhook_id, enabled=change.enabled)
     secret = {"secret": service.rotate_secret(store(), webhook_id)} if change.rotate_secret else {}
     webhook = service.webhook_to_dict(service.get_webhook(store(), webhook_id))
-    return json_response({"success": True, "webhook": webhook, **secret})
+    return success(webhook=webhook, **secret)
 
 
-@webhooks.operation(
-    "DELETE",
-    "/api/webhooks/<webhook_id>",
-    Operation(
-        summary="Remove a webhook and its deliveries",
-        responses={200: Done},
-        security=_SECURITY,
-        errors=(*PROTECTED, 404, 422),
-    ),
-)
+@Operation(webhooks, "DELETE /api/webhooks/<webhook_id>", responses={200: Done}, security=_SECURITY)
 def remove_webhook(webhook_id: str) -> flask.Response:
     """Remove a webhook and its deliveries."""
     authorize_all("webhooks", "webhook_removed", webhook=webhook_id[:40])
     service.remove_webhook(store(), webhook_id)
-    return json_response({"success": True})
+    return success()
 
 
-@webhooks.operation(
-    "GET",
-    "/api/webhooks/<webhook_id>/deliveries",
-    Operation(
-        summary="List a webhook's deliveries, newest first",
-        responses={200: DeliveryPage},
-        security=_SECURITY,
-        parameters=(FAILED, AFTER_ID, LIMIT),
-        errors=(*PROTECTED, 404, 422),
-    ),
+@Operation(
+    webhooks,
+    "GET /api/webhooks/<webhook_id>/deliveries",
+    responses={200: DeliveryPage},
+    security=_SECURITY,
+    parameters=(FAILED, AFTER_ID, LIMIT),
 )
 def list_deliveries(webhook_id: str) -> flask.Response:
-    """Return a page of deliveries, newest first."""
+    """List a webhook's deliveries, newest first."""
     authorize_all("webhooks", "webhooks_read", webhook=webhook_id[:40])
     page = service.list_deliveries(
         store(), webhook_id, AFTER_ID.value(), LIMIT.value() or 100, failed=FAILED.value() or False
     )
     deliveries = [service.delivery_to_dict(delivery) for delivery in page.deliveries]
-    return json_response({"success": True, "deliveries": deliveries, "next": page.following})
+    return success(deliveries=deliveries, next=page.following)
 
 
-@webhooks.operation(
-    "POST",
-    "/api/webhooks/<webhook_id>/replay",
-    Operation(
-        summary="Repeat deliveries that succeeded or failed",
-        description="Each with the same `webhook-id`.",
-        responses={200: ReplayResponse},
-        security=_SECURITY,
-        request=ReplayRequest,
-        is_request_optional=True,
-        example={"failed": True},
-        errors=(*PROTECTED, 404, 413, 422),
-    ),
+@Operation(
+    webhooks,
+    "POST /api/webhooks/<webhook_id>/replay",
+    responses={200: ReplayResponse},
+    security=_SECURITY,
+    request=ReplayRequest,
+    is_request_optional=True,
+    example={"failed": True},
 )
 def replay(webhook_id: str) -> flask.Response:
-    """Repeat deliveries."""
+    """Repeat deliveries that succeeded or failed.
+
+    Each with the same `webhook-id`.
+    """
     authorize_all("webhooks", "webhooks_replayed", webhook=webhook_id[:40])
     body = parse_body(ReplayRequest)
     since = parse_timestamp(body.since, "since") if "since" in body.model_fields_set else None
     count = service.replay_deliveries(store(), webhook_id, since=since, failed=body.failed)
-    return json_response({"success": True, "replayed": count})
+    return success(replayed=count)

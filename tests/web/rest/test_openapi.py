@@ -30,7 +30,7 @@ from app.settings import Settings
 from app.survey.snapshot import SessionKey
 from app.web.authentication import Authenticator
 from app.web.factory import MAX_BODY_BYTES, create_app
-from app.web.rest.openapi.errors import CODES
+from app.web.rest.openapi.document import CODES
 from app.web.rest.openapi.parameters import IDEMPOTENCY_KEY_PATTERN
 from app.web.ws import server
 from app.web.ws.asyncapi import CLOSE_CODES, asyncapi_document

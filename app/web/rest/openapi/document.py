@@ -7,20 +7,82 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from .... import __version__
 from ....access import SCOPES
 from ....operations.webhooks import ID_PATTERN
 from ..models import Problem
-from .errors import CODES, error_response
 from .operation import COMMAND, Operation, Resource
-from .parameters import SURVEY_ID, USER_ID, path_id
+from .parameters import SURVEY_ID, USER_ID, text
 from .strict_json_schema import JSON_SCHEMAS, REFERENCE, client_message
 
-VERSION = "0.1.0"
-"""As in pyproject.toml."""
+CODES: dict[int, tuple[str, ...]] = {
+    400: ("invalid_json", "http"),
+    401: ("unauthorized",),
+    403: ("forbidden",),
+    404: ("not_found", "no_such_session", "no_such_survey", "no_such_version", "no_such_webhook", "http"),
+    405: ("http",),
+    409: (
+        "message_id_reused",
+        "other_visit",
+        "not_current",
+        "invalid_answer",
+        "required",
+        "at_start",
+        "completed",
+        "expired",
+    ),
+    412: ("version_conflict",),
+    413: ("too_large",),
+    422: ("invalid_input", "invalid_user_id"),
+    429: ("rate_limited",),
+    500: ("internal", "session_unreadable", "refused_by_database"),
+    503: (
+        "unavailable",
+        "overloaded",
+        "answers_locked",
+        "erasure_not_listed",
+        "configuration",
+        "schema_mismatch",
+        "store_in_use",
+    ),
+}
 
-_PATH_PARAMETERS = (USER_ID, SURVEY_ID, path_id("webhook_id", "the webhook", ID_PATTERN, "wh_0123456789abcdef"))
+_MEANINGS = {
+    400: "Invalid JSON, or a request for another server",
+    401: "Valid credentials are required",
+    403: "The credentials lack permission, or the request came from another origin",
+    404: "Not found",
+    405: "The method is not allowed; Allow has those that are",
+    409: "Rejected by the survey's rules, a message id of another command, or another participant's browser",
+    412: "The session has another version",
+    413: "The body is too large",
+    422: "Invalid input",
+    429: "Too many requests",
+    500: "Internal server error; acknowledged answers are saved",
+    503: "Unavailable, try again later; nothing was acknowledged",
+}
 
-_SECURITY_SCHEMES = {
+_RETRY = {
+    "Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 0}, "required": True},
+}
+_PROBLEM_HEADERS: dict[int, dict[str, Any]] = {
+    401: {
+        "WWW-Authenticate": {"description": "RFC 6750", "schema": {"const": "Bearer"}, "required": True},
+    },
+    405: {
+        "Allow": {"description": "methods, separated by commas", "schema": {"type": "string"}, "required": True},
+    },
+    429: _RETRY,
+    503: _RETRY,
+}
+
+_PATH_PARAMETERS = (
+    USER_ID,
+    SURVEY_ID,
+    text("webhook_id", "the webhook", ID_PATTERN, location="path", example="wh_0123456789abcdef"),
+)
+
+SECURITY_SCHEMES = {
     "ApiKey": {
         "type": "http",
         "scheme": "bearer",
@@ -52,14 +114,15 @@ def build_document(resources: Iterable[Resource]) -> dict[str, Any]:
     """Return the OpenAPI document."""
     paths: dict[str, dict[str, Operation]] = {}
     for resource in resources:
-        for (method, rule), operation in resource.operations.items():
+        for route, operation in resource.operations.items():
+            method, rule = route.split()
             path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)
             paths.setdefault(path, {})[method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Stepkeep",
-            "version": VERSION,
+            "version": __version__,
             "description": "A survey server that keeps every answer. Errors are problem details (RFC 9457) with a "
             "`code`. Methods that a path does not support get 405 and `Allow`.",
         },
@@ -67,8 +130,19 @@ def build_document(resources: Iterable[Resource]) -> dict[str, Any]:
         "paths": {path: _path(path, operations) for path, operations in paths.items()},
         "components": {
             "schemas": _schemas([each for operations in paths.values() for each in operations.values()]),
-            "responses": {str(status): error_response(status) for status in CODES},
-            "securitySchemes": _SECURITY_SCHEMES,
+            "responses": {str(status): _error_response(status) for status in CODES},
+            "securitySchemes": SECURITY_SCHEMES,
+        },
+    }
+
+
+def _error_response(status: int) -> dict[str, Any]:
+    only = {"properties": {"status": {"const": status}, "code": {"enum": list(CODES[status])}}}
+    return {
+        "description": f"{_MEANINGS[status]} ({', '.join(CODES[status])})",
+        "headers": _PROBLEM_HEADERS.get(status, {}),
+        "content": {
+            "application/problem+json": {"schema": {"allOf": [{"$ref": REFERENCE.format(model="Problem")}, only]}}
         },
     }
 

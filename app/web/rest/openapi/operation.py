@@ -1,7 +1,8 @@
 """Declarations of REST operations."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, TypeVar
 
 import flask
@@ -13,14 +14,12 @@ from .strict_json_schema import REFERENCE
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-Models = type[BaseModel] | tuple[type[BaseModel], ...]
-
 COMMAND = "Command"
 """A WebSocket command, which is no single model."""
 
 BASIC = (400, 500)
 PUBLIC = (*BASIC, 429, 503)
-PROTECTED = (*PUBLIC, 401, 403)
+PROTECTED = (*PUBLIC, 401, 403, 422)
 """Error statuses: without credentials, with optional, with required ones."""
 
 _ANONYMOUS = "anonymous"
@@ -44,28 +43,45 @@ def anonymous(credentials: Security) -> Security:
     return {_ANONYMOUS: None, **credentials}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource(flask.Blueprint):
+    """A blueprint whose views declare operations."""
+
+    def __init__(self, name: str, import_name: str) -> None:
+        super().__init__(name, import_name)
+        self.operations: dict[str, Operation] = {}
+
+
+@dataclass(slots=True)
 class Operation:
-    """The declaration of an operation.
+    """Decorates a view with its declaration; the view's docstring is the summary and description.
 
     Attributes:
-        errors: statuses of problem details.
+        route: method and rule.
+        errors: statuses of problem details; 404 and 413 are added by rule and request.
         security: empty if no credentials are read.
         files: alternative responses with status 200, by media type.
     """
 
-    summary: str
-    responses: Mapping[int, Models] = field(default_factory=dict)
-    errors: tuple[int, ...]
-    description: str | None = None
+    resource: Resource
+    route: str
+    _: KW_ONLY
+    responses: Mapping[int, type[BaseModel]] = field(default_factory=dict)
+    errors: tuple[int, ...] = PROTECTED
     security: Security = field(default_factory=dict)
     parameters: tuple[Parameter[Any], ...] = ()
     headers: Mapping[str, Schema] = field(default_factory=dict)
-    media_type: str = "application/json"
     files: Mapping[str, Schema] = field(default_factory=dict)
     request: type[BaseModel] | str | None = None
     is_request_optional: bool = False
     example: object = None
+    _docstring: str = field(default="", init=False)
+
+    def __call__(self, view: View) -> View:
+        method, rule = self.route.split()
+        self._docstring = inspect.getdoc(view) or ""
+        self.resource.operations[self.route] = self
+        self.resource.add_url_rule(rule, view_func=view, methods=[method])
+        return view
 
     def require_known_query(self) -> None:
         """Raise InvalidInput for an undeclared parameter: a misspelt filter would select all."""
@@ -78,64 +94,48 @@ class Operation:
     def models(self) -> Iterator[type[BaseModel]]:
         if isinstance(self.request, type):
             yield self.request
-        for models in self.responses.values():
-            yield from models if isinstance(models, tuple) else (models,)
+        yield from self.responses.values()
 
     def document(self, operation_id: str) -> Schema:
-        responses = {str(status): self._response(status, models) for status, models in self.responses.items()}
-        if self.files:
-            responses["200"] = self._with_files(responses.get("200", {}))
-        errors = {str(status): {"$ref": f"#/components/responses/{status}"} for status in self.errors}
+        summary, _, description = self._docstring.partition("\n\n")
+        statuses = [*self.errors, *([404] if "<" in self.route else []), *([413] if self.request else [])]
         document: Schema = {
             "operationId": operation_id,
-            "summary": self.summary,
+            "summary": summary.removesuffix("."),
             "parameters": [parameter.document() for parameter in self.parameters],
-            "responses": {**responses, **errors},
-            "security": [_security(name, scope) for name, scope in self.security.items()],
+            "responses": {
+                **self._successes(),
+                **{str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses},
+            },
+            "security": [
+                {} if name == _ANONYMOUS else {name: [] if scope is None else [scope]}
+                for name, scope in self.security.items()
+            ],
         }
-        if self.description is not None:
-            document["description"] = self.description
+        if description:
+            document["description"] = " ".join(description.split())
         if self.request is not None:
-            content: Schema = {"schema": _reference(self.request)}
-            if self.example is not None:
-                content["example"] = self.example
+            content: Schema = {"schema": _reference(self.request), "example": self.example}
             document["requestBody"] = {
                 "required": not self.is_request_optional,
                 "content": {"application/json": content},
             }
         return document
 
-    def _with_files(self, response: Schema) -> Schema:
-        headers = {"headers": dict(self.headers)} if self.headers else {}
-        content = {**response.get("content", {}), **self.files}
-        return {"description": "Success", **response, **headers, "content": content}
-
-    def _response(self, status: int, models: Models) -> Schema:
-        schemas = [_reference(model) for model in (models if isinstance(models, tuple) else (models,))]
-        response: Schema = {
-            "description": "Created" if status == 201 else "Success",  # noqa: PLR2004 - an HTTP status
-            "content": {self.media_type: {"schema": schemas[0] if len(schemas) == 1 else {"oneOf": schemas}}},
+    def _successes(self) -> Schema:
+        contents: dict[int, Schema] = {
+            status: {"application/json": {"schema": _reference(model)}} for status, model in self.responses.items()
         }
-        if self.headers:
-            response["headers"] = dict(self.headers)
-        return response
-
-
-class Resource(flask.Blueprint):
-    """A blueprint whose views declare operations."""
-
-    def __init__(self, name: str, import_name: str) -> None:
-        super().__init__(name, import_name)
-        self.operations: dict[tuple[str, str], Operation] = {}
-
-    def operation(self, method: str, rule: str, declaration: Operation) -> Callable[[View], View]:
-
-        def register(view: View) -> View:
-            self.operations[method, rule] = declaration
-            self.add_url_rule(rule, view_func=view, methods=[method])
-            return view
-
-        return register
+        if self.files:
+            contents[200] = {**contents.get(200, {}), **self.files}
+        return {
+            str(status): {
+                "description": "Created" if status == 201 else "Success",  # noqa: PLR2004 - an HTTP status
+                "headers": dict(self.headers),
+                "content": content,
+            }
+            for status, content in contents.items()
+        }
 
 
 def current_operation() -> Operation:
@@ -145,11 +145,7 @@ def current_operation() -> Operation:
     if not isinstance(resource, Resource) or request.url_rule is None:
         raise TypeError(f"{request.endpoint} declares no operation")
     method = "GET" if request.method == "HEAD" else request.method
-    return resource.operations[method, request.url_rule.rule]
-
-
-def _security(name: str, scope: str | None) -> Schema:
-    return {} if name == _ANONYMOUS else {name: [] if scope is None else [scope]}
+    return resource.operations[f"{method} {request.url_rule.rule}"]
 
 
 def _reference(model: type[BaseModel] | str) -> Schema:

@@ -4,7 +4,8 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 import flask
@@ -39,7 +40,7 @@ _BAD_CURSOR = "after must be the `next` of the previous page"
 STATUSES = ("in_progress", "completed", "expired")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Parameter(Generic[T]):
     """A query, header or path parameter."""
 
@@ -57,28 +58,19 @@ class Parameter(Generic[T]):
         return None if text is None else self.parse(text)
 
     def document(self) -> Schema:
-        document: Schema = {
+        return {
             "name": self.name,
             "in": self.location,
             "description": self.description,
             "schema": self.schema,
+            **({"required": True} if self.location == "path" else {}),
+            **({} if self.example is None else {"example": self.example}),
         }
-        if self.location == "path":
-            document["required"] = True
-        if self.example is not None:
-            document["example"] = self.example
-        return document
 
 
 def text(name: str, description: str, pattern: str, **more: Any) -> Parameter[str]:  # noqa: ANN401 - of Parameter
-    """Return a text parameter; the service checks the pattern."""
-    schema = {"type": "string", "pattern": pattern}
-    return Parameter(name=name, description=description, schema=schema, parse=str, **more)
-
-
-def path_id(name: str, description: str, pattern: str, example: str) -> Parameter[str]:
-    """Return a path parameter."""
-    return text(name, description, pattern, location="path", example=example)
+    """Return a text parameter; ``parse`` or the service checks the pattern."""
+    return Parameter(name, description, {"type": "string", "pattern": pattern}, **{"parse": str, **more})
 
 
 def integer(
@@ -92,7 +84,7 @@ def integer(
         return int(value)
 
     bounds = {"type": "integer", "minimum": low, "maximum": high, **schema}
-    return Parameter(name=name, description=description, schema=bounds, parse=parse, example=example)
+    return Parameter(name, description, bounds, parse, example=example)
 
 
 def choice(name: str, description: str, values: Iterable[str]) -> Parameter[Any]:
@@ -104,15 +96,13 @@ def choice(name: str, description: str, values: Iterable[str]) -> Parameter[Any]
             raise InvalidInput(f"{name} must be one of {', '.join(known)}")
         return value
 
-    return Parameter(name=name, description=description, schema={"type": "string", "enum": list(known)}, parse=parse)
+    return Parameter(name, description, {"type": "string", "enum": list(known)}, parse)
 
 
 def flag(name: str, description: str) -> Parameter[bool]:
     """Return a ``true`` or ``false`` parameter."""
     words = choice(name, description, ("true", "false"))
-    return Parameter(
-        name=name, description=description, schema=words.schema, parse=lambda value: words.parse(value) == "true"
-    )
+    return Parameter(name, description, words.schema, lambda value: words.parse(value) == "true")
 
 
 def timestamp(
@@ -121,11 +111,8 @@ def timestamp(
     """Return a UTC parameter, parsed to microseconds since 1970."""
     instant: Schema = {"type": "string", "format": "date-time"}
     schema = {"anyOf": [{"type": "string", "format": "date"}, instant]} if allows_day else instant
-
-    def parse(value: str) -> int:
-        return parse_timestamp(value, name, ends_day=ends_day)
-
-    return Parameter(name=name, description=description, schema=schema, parse=parse, example=example)
+    parse = partial(parse_timestamp, name=name, ends_day=ends_day)
+    return Parameter(name, description, schema, parse, example=example)
 
 
 def encode_cursor(cursor: Cursor) -> str:
@@ -169,24 +156,19 @@ def _step(value: str) -> str:
     return value
 
 
-USER_ID = path_id("user_id", "the participant", USER_ID_PATTERN, "user123")
-SURVEY_ID = path_id("survey_id", "the survey", SURVEY_ID_PATTERN, "phq9")
+USER_ID = text("user_id", "the participant", USER_ID_PATTERN, location="path", example="user123")
+SURVEY_ID = text("survey_id", "the survey", SURVEY_ID_PATTERN, location="path", example="phq9")
 SURVEY = text(
     "survey",
     "the survey; default: the default one, or the participant's only one",
     SURVEY_ID_PATTERN,
     example="phq9",
 )
-SURVEY_FILTER = text("survey", "only sessions of this survey", SURVEY_ID_PATTERN, example="phq9")
+SURVEY_FILTER = replace(SURVEY, description="only sessions of this survey")
 AT_VERSION = integer("at_version", "the session as it was at this version", 1, example=1)
 LIMIT = integer("limit", "entries of the page", 1, MAX_LIMIT, default=100)
 _PREVIOUS = "the `next` of the previous page"
-AFTER: Parameter[Cursor] = Parameter(
-    name="after",
-    description=f"{_PREVIOUS}, an opaque value",
-    schema={"type": "string", "format": "cursor"},
-    parse=_decode_cursor,
-)
+AFTER = Parameter("after", f"{_PREVIOUS}, an opaque value", {"type": "string", "format": "cursor"}, _decode_cursor)
 AFTER_VERSION = integer("after", _PREVIOUS, 0)
 AFTER_ID = integer("after", _PREVIOUS, 1)
 STATUS = choice("status", "only sessions with this status", STATUSES)
@@ -195,13 +177,7 @@ UPDATED_SINCE = timestamp(
     "only sessions that changed since; in the order of their last change",
     example="2026-11-23T10:00:00Z",
 )
-STEP: Parameter[str] = Parameter(
-    name="step",
-    description="only sessions at this step",
-    schema={"type": "string", "pattern": NO_NUL},
-    parse=_step,
-    example="Q2",
-)
+STEP = text("step", "only sessions at this step", NO_NUL, parse=_step, example="Q2")
 USER_ID_PREFIX = text(
     "user_id_prefix",
     "only sessions of participants whose id begins with this; compared exactly",
@@ -219,23 +195,23 @@ UNTIL = timestamp(
 MODE = choice("mode", "only sessions in this mode", ("text", "audio"))
 REVISION = text("revision", "only sessions of this revision", NO_NUL)
 IF_MATCH: Parameter[int | None] = Parameter(
-    name="If-Match",
-    description="the version that the change applies to, from ETag, or * for any; 412 if it has changed",
-    schema={"type": "string", "pattern": IF_MATCH_PATTERN},
-    parse=_expected_version,
+    "If-Match",
+    "the version that the change applies to, from ETag, or * for any; 412 if it has changed",
+    {"type": "string", "pattern": IF_MATCH_PATTERN},
+    _expected_version,
     location="header",
 )
-
-
-def _idempotency(description: str) -> Parameter[str]:
-    schema = {"type": "string", "pattern": IDEMPOTENCY_KEY_PATTERN}
-    return Parameter(
-        name="Idempotency-Key", description=description, schema=schema, parse=_idempotency_key, location="header"
-    )
-
-
-IDEMPOTENCY_KEY = _idempotency("the message's id: a repeated request is applied once")
-COMMAND_KEY = _idempotency("the command's id, in place of the body's; both must be equal if both are present")
+IDEMPOTENCY_KEY = text(
+    "Idempotency-Key",
+    "the message's id: a repeated request is applied once",
+    IDEMPOTENCY_KEY_PATTERN,
+    parse=_idempotency_key,
+    location="header",
+)
+COMMAND_KEY = replace(
+    IDEMPOTENCY_KEY,
+    description="the command's id, in place of the body's; both must be equal if both are present",
+)
 
 ETAG = {"ETag": {"description": "the session's version", "schema": {"type": "string"}, "required": True}}
 SET_COOKIE = {

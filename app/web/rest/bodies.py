@@ -1,19 +1,50 @@
-"""REST responses: JSON and problem details (RFC 9457)."""
+"""Bodies of REST: requests, responses, and problem details (RFC 9457)."""
 
 import http
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import flask
+from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from ...core import strict_json
-from ...errors import ConfigurationError, InvalidJson, RateLimited, StepkeepError
+from ...errors import ConfigurationError, InvalidInput, InvalidJson, RateLimited, StepkeepError
+from .openapi.operation import current_operation
+
+M = TypeVar("M", bound=BaseModel)
 
 log = logging.getLogger("stepkeep.web")
 
+BODY_DEPTH = strict_json.MAX_DEPTH + 4
+"""Nested containers: of a value, and {"answers": {"S1": value}}."""
+
 _KEPT_HEADERS = frozenset({"Allow"})
+
+
+def parse_body(model: type[M]) -> M:
+    """Return the body; the model's defaults for an empty optional one.
+
+    Raises:
+        InvalidJson, InvalidInput: not strict JSON, or against the model.
+    """
+    if current_operation().is_request_optional and not flask.request.get_data():
+        return model()
+    try:
+        return model.model_validate(json_object(), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{place}: {first['msg']}"[:200]) from None
+
+
+def json_object(max_depth: int = BODY_DEPTH) -> dict[str, Any]:
+    """Return the body; raise InvalidJson or InvalidInput unless a JSON object."""
+    value = strict_json.decode(flask.request.get_data(), "body", max_depth)
+    if not isinstance(value, dict):
+        raise InvalidInput("the body must be a JSON object")
+    return value
 
 
 def answer_error(error: Exception) -> flask.Response | HTTPException:
@@ -55,6 +86,11 @@ def _is_api_request() -> bool:
 def json_response(value: Mapping[str, Any], status: int = 200) -> flask.Response:
     """Return a JSON response."""
     return flask.Response(strict_json.encode(value), status, mimetype="application/json")
+
+
+def success(status: int = 200, /, **fields: object) -> flask.Response:
+    """Return a JSON response with ``success``."""
+    return json_response({"success": True, **fields}, status)
 
 
 def problem(status: int, code: str, detail: str, **extra: object) -> flask.Response:
