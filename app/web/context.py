@@ -8,11 +8,9 @@ from ..operations.analytics import SummaryCache
 from ..operations.webhooks import Dispatcher
 from ..sessions import SessionStore
 from .authentication import Authenticator, MetricsKeyCache
-from .gauges import Gauges
-from .health import HealthChecks
-from .rate_limits import ExportSlots, Throttle
+from .health import Gauges, HealthChecks
+from .rate_limits import ConnectionLimits, ExportSlots, Throttle
 from .security_log import SecurityLog
-from .ws.connection_limits import ConnectionLimits
 
 EXTENSION = "stepkeep"
 

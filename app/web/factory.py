@@ -20,12 +20,11 @@ from ..sessions import SessionStore, open_store
 from ..settings import Settings, is_loopback, read_settings
 from .authentication import SUBPROTOCOL, Authenticator, MetricsKeyCache
 from .context import EXTENSION, AppContext, app_context, authenticator
-from .gauges import Gauges
-from .health import HealthChecks
+from .health import Gauges, HealthChecks
 from .pages.dashboard import dashboard
 from .pages.sign_in import sign_in
 from .pages.survey import pages
-from .rate_limits import ExportSlots, Throttle
+from .rate_limits import ConnectionLimits, ExportSlots, Throttle
 from .request_log import observe
 from .request_origin import client_address, require_loopback
 from .rest.bodies import answer_error
@@ -34,7 +33,6 @@ from .security_headers import add_security_headers, allow_origins
 from .security_log import SecurityLog
 from .signing_secrets import signing_secrets
 from .ws.connection import sock
-from .ws.connection_limits import connection_limits
 from .ws.messages import MAX_MESSAGE_BYTES
 from .ws.server import WebSocketMiddleware
 
@@ -92,7 +90,7 @@ def _start_context(store: SessionStore) -> AppContext:
     store.start_background()
     authenticator = Authenticator(store)
     authenticator.credentials.revocations.start()
-    connections = connection_limits(store.settings)
+    connections = ConnectionLimits(store.settings)
     webhooks = Dispatcher(store)
     if not _is_cli_command():
         webhooks.start()

@@ -1,4 +1,4 @@
-"""Health checks of the server's parts.
+"""Health checks and gauges of the server's parts.
 
 Load balancers ask every few seconds: only changes are logged.
 """
@@ -9,9 +9,11 @@ import threading
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from ..core.fork_hooks import ForkAware, register
 from ..errors import MissingKey, SchemaMismatch, StepkeepError
+from ..observability import metrics
 from ..sessions import SessionStore
-from .ws.connection_limits import ConnectionLimits
+from .rate_limits import ConnectionLimits
 
 log = logging.getLogger("stepkeep.readiness")
 
@@ -20,6 +22,11 @@ LOW_DISK_BYTES = 256 * 2**20
 
 MIN_DISK_BYTES = 16 * 2**20
 """Below this the check fails: the write-ahead log may grow by it."""
+
+REFRESH_S = 1.0
+"""Between refreshes of the gauges; each scrape refreshes them too."""
+
+CLOSING_S = 5.0
 
 Status = Literal["ok", "warning", "failing"]
 
@@ -131,3 +138,50 @@ class HealthChecks:
                 log.warning("not ready: %s: %s", check.name, check.hint)
         if before and not failing:
             log.warning("ready again")
+
+
+class Gauges(ForkAware):
+    """Refreshes one process's gauges of queues and connections. Safe from any thread.
+
+    Set at each turn, they would slow turns; set by the writer, they would freeze with it.
+    """
+
+    def __init__(self, store: SessionStore, connections: ConnectionLimits) -> None:
+        self._store = store
+        self._connections = connections
+        self._mutex = threading.Lock()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        store.add_close_callback(self.close)
+        register(self)
+
+    def start(self) -> None:
+        """Idempotently start the refreshing thread."""
+        if self._thread is None:
+            with self._mutex:
+                self._start_once()
+
+    def close(self) -> None:
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join(CLOSING_S)
+
+    def after_fork_in_child(self) -> None:
+        self._mutex, self._closing = threading.Lock(), threading.Event()
+        self._thread = None
+
+    def refresh(self) -> None:
+        backlog = self._store.backlog()
+        metrics.QUEUE_TURNS.set(backlog.queued)
+        metrics.PENDING_TURNS.set(backlog.pending)
+        metrics.DATABASE_UNAVAILABLE.set(backlog.is_unavailable)
+        metrics.CONNECTIONS.set(self._connections.open)
+
+    def _start_once(self) -> None:
+        if self._thread is None and not self._closing.is_set():
+            self._thread = threading.Thread(target=self._run, name="stepkeep-gauges", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closing.wait(REFRESH_S):
+            self.refresh()

@@ -1,4 +1,4 @@
-"""Rate limits of participants and addresses, and other limits of requests.
+"""Rate limits of participants and addresses, and other limits of requests and connections.
 
 A sliding window counts in Redis if REDIS_URL is set; without Redis each process counts alone. Development has no rates:
 everything comes from one address.
@@ -7,12 +7,13 @@ everything comes from one address.
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Literal, get_args
 
 from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage, Storage, storage_from_string
+from limits.storage import storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from ..errors import RateLimited, Unauthorized
@@ -55,8 +56,7 @@ class RateLimits:
         self._rates: dict[Rate, RateLimitItem] = {rate: parse(getattr(settings, rate)) for rate in get_args(Rate)}
         self._redis_url = settings.redis_url if self._is_enabled else None
         self._mutex = threading.Lock()
-        self._memory_limiter: SlidingWindowCounterRateLimiter | None = None
-        self._redis_limiter: SlidingWindowCounterRateLimiter | None = None
+        self._limiters: dict[str, SlidingWindowCounterRateLimiter] = {}
         self._redis_retry_at = 0.0
 
     def count(self, rate: Rate, subject: str, cost: int = 1) -> None:
@@ -83,32 +83,22 @@ class RateLimits:
         item = self._rates[rate]
         if self._redis_url and time.monotonic() >= self._redis_retry_at:
             try:
-                limiter = self._shared_limiter(self._redis_url)
-                return bool(getattr(limiter, method)(item, rate, subject, cost=cost))
+                return bool(getattr(self._limiter(self._redis_url), method)(item, rate, subject, cost=cost))
             except Exception as error:  # noqa: BLE001 - whatever Redis and its driver raise: requests go on
                 self._redis_retry_at = time.monotonic() + REDIS_RETRY_S
                 log.warning("Redis is unavailable; each process counts rates alone: %s", type(error).__name__)
-        return bool(getattr(self._local_limiter(), method)(item, rate, subject, cost=cost))
+        return bool(getattr(self._limiter("memory://"), method)(item, rate, subject, cost=cost))
 
-    def _shared_limiter(self, url: str) -> SlidingWindowCounterRateLimiter:
+    def _limiter(self, url: str) -> SlidingWindowCounterRateLimiter:
         with self._mutex:
-            if self._redis_limiter is None:
+            if url not in self._limiters:  # only now: in memory it starts a thread
                 timeouts = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
-                self._redis_limiter = _limiter(storage_from_string(url, **timeouts))  # type: ignore[arg-type]  # redis-py's options
-            return self._redis_limiter
-
-    def _local_limiter(self) -> SlidingWindowCounterRateLimiter:
-        with self._mutex:
-            if self._memory_limiter is None:  # its storage starts a thread
-                self._memory_limiter = _limiter(MemoryStorage())
-            return self._memory_limiter
+                storage = storage_from_string(url, **timeouts)
+                self._limiters[url] = SlidingWindowCounterRateLimiter(storage)
+            return self._limiters[url]
 
     def _retry_after_s(self, rate: Rate) -> int:
         return min(60, self._rates[rate].get_expiry())
-
-
-def _limiter(storage: Storage) -> SlidingWindowCounterRateLimiter:
-    return SlidingWindowCounterRateLimiter(storage)
 
 
 class MessageBudget:
@@ -138,6 +128,51 @@ class MessageBudget:
             count, self._uncounted, self._counted_at = self._uncounted, 0, now
             for rate, subject in self._subjects:
                 self._limits.count(rate, subject, count)
+
+
+class ConnectionLimits:
+    """Counts open WebSockets. Safe from any thread.
+
+    Development has only the total: all comes from one address.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._limits = {"open": settings.max_connections}
+        if settings.environment == "production":
+            self._limits |= {
+                "address": settings.address_sockets,
+                "participant": settings.participant_sockets,
+                "anonymous": max(4, settings.max_connections // 10),
+            }
+        self._changed = threading.Condition()
+        self._slots: Counter[tuple[str, str]] = Counter()
+        self.stopping = False
+
+    @property
+    def open(self) -> int:
+        return self._slots["open", ""]
+
+    @contextmanager
+    def slot(self, kind: str, name: str = "") -> Iterator[None]:
+        """Count a connection while the block runs; raise RateLimited if too many, or, when it opens, shutting down."""
+        slot = kind, name
+        with self._changed:
+            if self._slots[slot] >= self._limits.get(kind, self._limits["open"]) or (kind == "open" and self.stopping):
+                raise RateLimited(1)
+            self._slots[slot] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._slots[slot] -= 1
+                if not self._slots[slot]:
+                    del self._slots[slot]
+                self._changed.notify_all()
+
+    def wait_until_closed(self, timeout_s: float) -> bool:
+        """Return False on timeout; closed connections have saved their drafts."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.open == 0, timeout_s)
 
 
 class ExportSlots:

@@ -17,8 +17,7 @@ from app.sessions.service import open_store
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
-from app.web.rate_limits import MESSAGE_CHUNK, RateLimits
-from app.web.ws.connection_limits import ConnectionLimits
+from app.web.rate_limits import MESSAGE_CHUNK, ConnectionLimits, RateLimits
 from tests.conftest import Server
 from tests.notifications.conftest import redis
 from tests.notifications.redis_server import RedisServer
@@ -203,7 +202,7 @@ def test_unauthenticated_sockets_leave_room_for_others(
     sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch, connections: int, strangers: int
 ) -> None:
     """At most a tenth of STEPKEEP_MAX_CONNECTIONS, but at least 4, may wait for their first frame."""
-    monkeypatch.setattr("app.web.ws.handshake.AUTH_TIMEOUT_S", 600)
+    monkeypatch.setattr("app.web.ws.connection.AUTH_TIMEOUT_S", 600)
     with (
         production_app(sqlite_settings, max_connections=connections) as app,
         listening(app.flask) as port,

@@ -12,6 +12,7 @@ import flask
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed
 
+from ...access import Anyone, Principal, require_session_access
 from ...core import strict_json
 from ...errors import (
     Forbidden,
@@ -26,14 +27,18 @@ from ...errors import (
 from ...observability import metrics, tracing
 from ...survey import Answer, AnyCommand, Draft, SessionKey, Snapshot
 from ...writer import Committed, Queued, Rejected, Result
+from ..authorization import audit
 from ..context import AppContext, app_context
+from ..rate_limits import MessageBudget
 from ..request_origin import client_address, is_allowed_origin
 from . import messages, server
-from .handshake import AuthenticatedClient, authenticate
 
 log = logging.getLogger("stepkeep.socket")
 
 sock = Sock()
+
+AUTH_TIMEOUT_S = 10.0
+"""For the first frame of a client without credentials in the handshake."""
 
 _POLL_S = 1.0
 """Between checks of draft, credentials and shutdown."""
@@ -48,18 +53,15 @@ _WAKE = object()
 def survey_socket(ws: Any, user_id: str) -> None:  # noqa: ANN401 - simple-websocket has no types
     """Serve one connection; save its newest draft."""
     context = app_context()
-    connections = context.connections
     try:
-        if not is_allowed_origin(context.store.settings):
+        if is_allowed_origin(context.store.settings):
+            with context.connections.slot("open"):
+                _serve(ws, context, user_id)
+        else:
             context.security_log.write("refused", "origin not allowed")
             server.close(ws, 4403, "This origin is not allowed.")
-        elif not connections.acquire():
-            server.close(ws, 1001 if connections.stopping else 1013, "The server is busy. Try again later.")
-        else:
-            try:
-                _serve(ws, context, user_id)
-            finally:
-                connections.release()
+    except RateLimited:
+        server.close(ws, 1001 if context.connections.stopping else 1013, "The server is busy. Try again later.")
     except ConnectionClosed:
         pass
     except Exception:
@@ -76,9 +78,9 @@ def _serve(ws: Any, context: AppContext, user_id: str) -> None:  # noqa: ANN401
     try:
         key = context.store.queries.key(user_id, arguments.get("survey"))
         with slot("address", client_address()):
-            client = authenticate(ws, context, key)
+            principal, budget = _authenticate(ws, context, key)
             with slot("participant", f"{key.survey_id}/{key.user_id}"):
-                _Connection(ws, context, key, client).run(is_audio_mode=is_audio)
+                _Connection(ws, context, key, principal, budget).run(is_audio_mode=is_audio)
     except Unauthorized as error:
         context.security_log.write("refused", error.message)
         _close_with_error(ws, 4401, "unauthorized", error.message)
@@ -98,6 +100,24 @@ def _serve(ws: Any, context: AppContext, user_id: str) -> None:  # noqa: ANN401
         _close_with_error(ws, 1013, "unavailable", error.message)
 
 
+def _authenticate(ws: Any, context: AppContext, key: SessionKey) -> tuple[Principal, MessageBudget]:  # noqa: ANN401
+    """Authenticate and authorize the client before the session is read, in the handshake or its first frame."""
+    authenticator, address, participant = context.authenticator, client_address(), f"{key.survey_id}/{key.user_id}"
+    authenticator.limits.count("address_connections", address)
+    principal = authenticator.principal(key)
+    if isinstance(principal, Anyone):
+        with context.connections.slot("anonymous"):  # few of all: authenticated clients need room
+            token = messages.auth_token(ws.receive(timeout=AUTH_TIMEOUT_S))
+        if token is None:
+            raise Unauthorized
+        principal = authenticator.participant(token)
+    require_session_access(principal, "sessions:write", key, own=True)
+    audit(principal, "session_written", key, interface="socket")
+    # An integrator connects for many participants: each is counted alone.
+    authenticator.limits.count("participant_connections", participant)
+    return principal, MessageBudget(authenticator.limits, context.store.settings, participant, address)
+
+
 def _close_with_error(ws: Any, close_code: int, code: messages.ErrorCode, text: str) -> None:  # noqa: ANN401
     ws.send(strict_json.encode(_error(code, text)))
     server.close(ws, close_code, text)
@@ -111,26 +131,30 @@ def _error(code: messages.ErrorCode, text: str, message_id: str | None = None) -
 class _Connection:
     """Served by one thread; others only publish states and results to it."""
 
-    def __init__(self, ws: Any, context: AppContext, key: SessionKey, client: AuthenticatedClient) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        ws: Any,  # noqa: ANN401
+        context: AppContext,
+        key: SessionKey,
+        principal: Principal,
+        budget: MessageBudget,
+    ) -> None:
         self._ws = ws
         self._context = context
         self._store = context.store
         self._key = key
-        self._client = client
+        self._principal = principal
+        self._budget = budget
         self._draft: Draft | None = None
         self._draft_since = 0.0
         self._malformed = 0
         self._sent_version = 0
         self._results: deque[tuple[str | None, Result | Exception]] = deque()
         self._mutex = threading.Lock()
-        self._stored: Snapshot | None = None
+        self.stored: Snapshot | None = None
+        """The newest state known to be stored."""
         self._update: Snapshot | None = None
         self._ending: tuple[int, str] | None = None
-
-    @property
-    def stored(self) -> Snapshot | None:
-        """The newest state known to be stored."""
-        return self._stored
 
     def run(self, *, is_audio_mode: bool) -> None:
         snapshot, version, resumed = self._join(is_audio_mode=is_audio_mode)
@@ -160,7 +184,7 @@ class _Connection:
 
     def drop(self) -> None:
         with self._mutex:
-            self._ending, self._stored, self._update = (1001, ERASED), None, None
+            self._ending, self.stored, self._update = (1001, ERASED), None, None
         self._wake()
 
     def _join(self, *, is_audio_mode: bool) -> tuple[Snapshot, int, bool]:
@@ -195,9 +219,9 @@ class _Connection:
         if version != snapshot.state.version:
             return  # it contains pending turns
         with self._mutex:
-            is_newest = self._stored is None or version >= self._stored.state.version
+            is_newest = self.stored is None or version >= self.stored.state.version
             if is_newest and self._ending is None:
-                self._stored = snapshot
+                self.stored = snapshot
 
     def _receive(self) -> None:
         frame = self._ws.receive(timeout=_POLL_S)
@@ -213,7 +237,7 @@ class _Connection:
                     self._save_draft()
 
     def _require_valid_client(self) -> None:
-        if not self._client.is_still_valid:
+        if not self._context.authenticator.is_still_valid(self._principal):
             self._context.security_log.write("refused", "credentials expired or revoked")
             text = "Your credentials have expired or were revoked. Reconnect with new credentials."
             self._send(_error("unauthorized", text))
@@ -221,7 +245,7 @@ class _Connection:
 
     def _handle_frame(self, frame: str | bytes) -> None:
         try:
-            self._client.budget.consume()
+            self._budget.consume()
         except RateLimited:
             self._context.security_log.write("limited", "too many messages")
             self._send(_error("rate_limited", "Too many messages. Reconnect later."))

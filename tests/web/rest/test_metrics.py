@@ -179,11 +179,10 @@ def test_gauges_are_updated_without_being_read(app: App) -> None:
     connections = app.flask.extensions["stepkeep"].connections
     gauges = app.flask.extensions["stepkeep"].gauges
     app.request("GET", "/healthz")
-    assert connections.acquire()
-    wait_for(
-        lambda: metrics.REGISTRY.get_sample_value("stepkeep_connections") == 1, lambda: "the gauge was not updated"
-    )
-    connections.release()
+    with connections.slot("open"):
+        wait_for(
+            lambda: metrics.REGISTRY.get_sample_value("stepkeep_connections") == 1, lambda: "the gauge was not updated"
+        )
     wait_for(
         lambda: metrics.REGISTRY.get_sample_value("stepkeep_connections") == 0, lambda: "the gauge was not updated"
     )
