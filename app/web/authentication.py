@@ -12,15 +12,14 @@ import flask
 from werkzeug import Response
 
 from ..access import PREFIX, Anyone, Credentials, Developer, Integrator, Participant, Principal
-from ..errors import Unauthorized, Unavailable
+from ..errors import ConfigurationError, Unauthorized, Unavailable
 from ..sessions import SessionStore
+from ..settings import Settings
 from ..survey import SessionKey
-from .cookies import Cookies
+from .cookies import SignIns, resume_cookie
 from .rate_limits import RateLimits
 from .request_origin import client_address, require_same_origin
 from .security_log import record_credential, record_principal
-from .sign_ins import SignIns
-from .signing_secrets import signing_secrets
 
 SUBPROTOCOL = "stepkeep"
 """The server selects it beside ``token.<token>``: browsers require an answer."""
@@ -29,6 +28,12 @@ METRICS_KEY_AGE_S = 3600.0
 """Then a cached API key is read again."""
 
 METRICS_KEYS = 100
+
+MIN_SECRET_LENGTH = 32
+"""At least the hash's bytes (RFC 2104, 3)."""
+
+_DEVELOPMENT_SECRET = "only for development: everyone on this machine knows it"  # noqa: S105 - not a secret
+_HINT = 'Generate one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 _TOKEN_PREFIX = "token."  # noqa: S105 - not a secret
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -42,11 +47,10 @@ class Authenticator:
         secrets = signing_secrets(settings)
         self._settings = settings
         self._store = store
-        self._cookies = Cookies(settings)
         self.is_development = settings.environment == "development"
         self.credentials = Credentials(store, secrets)
         self.limits = RateLimits(settings)
-        self.sign_ins = SignIns(settings, self.credentials, self._cookies, self.limits, secrets[-1])
+        self.sign_ins = SignIns(settings, self.credentials, self.limits, secrets[-1])
 
     def principal(self, key: SessionKey | None = None) -> Principal:
         """Return the request's principal.
@@ -83,7 +87,7 @@ class Authenticator:
 
     def participant_from_cookie(self, survey_id: str) -> Participant | None:
         """Return the survey's participant; raise Unauthorized if the cookie's token is invalid."""
-        token = self._cookies.resume_token(survey_id)
+        token = resume_cookie(self._settings, survey_id).value
         if token is None:
             return None
         participant = self.credentials.verify_token(token)
@@ -101,10 +105,7 @@ class Authenticator:
 
     def set_resume_cookie(self, response: Response, key: SessionKey) -> None:
         token, _ = self.credentials.issue_token(key)
-        self._cookies.set_resume_token(response, key.survey_id, token)
-
-    def clear_resume_cookie(self, response: Response, survey_id: str) -> None:
-        self._cookies.clear_resume_token(response, survey_id)
+        resume_cookie(self._settings, key.survey_id).set(response, token)
 
     def _bearer(self) -> str | None:
         header = flask.request.headers.get("Authorization")
@@ -175,3 +176,31 @@ class MetricsKeyCache:
             if len(self._keys) >= METRICS_KEYS:
                 self._keys.pop(next(iter(self._keys)))
             self._keys[digest] = integrator, monotonic()
+
+
+def signing_secrets(settings: Settings) -> list[str]:
+    """Return the secrets, the newest last.
+
+    Raises:
+        ConfigurationError: in production, one is missing or weak.
+    """
+    fallbacks = [text.strip() for text in settings.secret_key_fallbacks.get_secret_value().split(",") if text.strip()]
+    newest = settings.secret_key.get_secret_value()
+    if settings.environment == "production":
+        _require_strong("SECRET_KEY", newest)
+        for fallback in fallbacks:
+            _require_strong("STEPKEEP_SECRET_KEY_FALLBACKS", fallback)
+    elif not newest:
+        newest = _DEVELOPMENT_SECRET
+    return [*reversed(fallbacks), newest]
+
+
+def _require_strong(name: str, secret: str) -> None:
+    if not secret:
+        raise ConfigurationError(
+            f"{name} is missing: in production it signs participants' tokens. {_HINT} "
+            "(for commands without `make run`: STEPKEEP_ENVIRONMENT=development)"
+        )
+    is_example = "changeme" in secret.lower().replace("-", "").replace("_", "") or secret == _DEVELOPMENT_SECRET
+    if len(secret) < MIN_SECRET_LENGTH or len(set(secret)) < MIN_SECRET_LENGTH // 4 or is_example:
+        raise ConfigurationError(f"{name} is weak: it needs at least {MIN_SECRET_LENGTH} random characters. {_HINT}")

@@ -18,7 +18,7 @@ from ..operations.maintenance import MaintenanceScheduler
 from ..operations.webhooks import Dispatcher
 from ..sessions import SessionStore, open_store
 from ..settings import Settings, is_loopback, read_settings
-from .authentication import SUBPROTOCOL, Authenticator, MetricsKeyCache
+from .authentication import SUBPROTOCOL, Authenticator, MetricsKeyCache, signing_secrets
 from .context import EXTENSION, AppContext, app_context, authenticator
 from .health import Gauges, HealthChecks
 from .pages.dashboard import dashboard
@@ -31,7 +31,6 @@ from .rest.bodies import answer_error
 from .rest.documents import RESOURCES, documents
 from .security_headers import add_security_headers, allow_origins
 from .security_log import SecurityLog
-from .signing_secrets import signing_secrets
 from .ws.connection import sock
 from .ws.messages import MAX_MESSAGE_BYTES
 from .ws.server import WebSocketMiddleware

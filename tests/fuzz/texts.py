@@ -40,7 +40,7 @@ def is_accepted(frame: str | bytes) -> bool:
     try:
         message = messages.parse(frame)
     except BadMessage as bad:
-        strict_json.encode(messages.error(bad.code, bad.message, bad.message_id))
+        strict_json.encode({"id": bad.message_id, "code": bad.code, "message": bad.message})
         return False
     encoded = strict_json.encode(message.model_dump())
     assert repr(messages.parse(encoded)) == repr(message), frame

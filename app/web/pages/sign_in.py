@@ -13,7 +13,7 @@ from ...errors import Forbidden, RateLimited, Unauthorized, Unavailable
 from ..authorization import audit
 from ..context import authenticator, store
 from ..request_origin import require_same_origin
-from .survey import page, unstored
+from .survey import page
 
 sign_in = flask.Blueprint("sign_in", __name__)
 
@@ -84,4 +84,4 @@ def to_sign_in() -> Response:
 
 
 def _to(endpoint: str) -> Response:
-    return unstored(flask.redirect(flask.url_for(endpoint), 303))
+    return flask.redirect(flask.url_for(endpoint), 303)

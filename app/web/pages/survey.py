@@ -62,7 +62,7 @@ def begin_anew(survey_id: str) -> Response:
         return page("invitation.html", status=401)
     response = flask.redirect(flask.url_for("pages.take_survey", survey_id=survey.id), 303)
     authenticator().set_resume_cookie(response, _new_key(survey))
-    return unstored(response)
+    return response
 
 
 @pages.get("/resume")
@@ -93,14 +93,8 @@ def is_signed_in() -> bool:
 
 
 def page(template: str, *, status: int = 200, **context: object) -> Response:
-    """Return an uncached page: it depends on cookies."""
-    return unstored(flask.make_response(flask.render_template(template, **context), status))
-
-
-def unstored(response: Response) -> Response:
-    """Forbid caching the response."""
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    """Return a page."""
+    return flask.make_response(flask.render_template(template, **context), status)
 
 
 def _resume(survey: Survey, participant: Participant) -> Response:

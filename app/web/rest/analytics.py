@@ -5,13 +5,12 @@ from typing import Annotated, Literal
 import flask
 from pydantic import ConfigDict, Field
 
-from ...core.formats import SURVEY_ID
 from ...operations.analytics import Filters
 from ...survey.types import StepType
 from ..authorization import authorize_all
 from ..context import app_context
 from .bodies import success
-from .models import Model, Response
+from .models import Model, Response, Status, SurveyId, Time
 from .openapi.operation import Operation, Resource, integrator
 from .openapi.parameters import MODE, REVISION, SINCE, STATUS, UNTIL
 
@@ -30,17 +29,44 @@ class AnalyticsFilters(Model):
     until: str | None
     mode: Literal["text", "audio"] | None
     revision: str | None
-    status: Literal["in_progress", "completed", "expired"] | None
+    status: Status | None
 
 
-class SessionCounts(Model):
-    """Numbers of sessions by status."""
+class DayCounts(Model):
+    """A day, UTC."""
+
+    day: Annotated[str, Field(json_schema_extra={"format": "date"})]
+    started: Count
+    completed: Count
+
+
+class Completion(Model):
+    """Numbers of sessions."""
 
     started: Count
     completed: Count
+    completion_rate: Share
+
+
+class SessionCounts(Completion):
+    """Numbers of sessions by status."""
+
     in_progress: Count
     expired: Count
-    completion_rate: Share
+
+
+class ModeCounts(Completion):
+    """Sessions in this mode now."""
+
+    mode: Literal["text", "audio"]
+    answers: Count
+
+
+class RevisionCounts(Completion):
+    """Sessions of a revision of the survey; null: unknown."""
+
+    revision: str | None
+    is_current: bool
 
 
 class Durations(Model):
@@ -59,34 +85,6 @@ class ResumedSessions(Model):
     returns: Count
     away_s: Durations
     pause_s: Annotated[int, Field(ge=1, description="seconds without an event that make a pause")]
-
-
-class ModeCounts(Model):
-    """Sessions in this mode now."""
-
-    mode: Literal["text", "audio"]
-    started: Count
-    completed: Count
-    completion_rate: Share
-    answers: Count
-
-
-class DayCounts(Model):
-    """A day, UTC."""
-
-    day: Annotated[str, Field(json_schema_extra={"format": "date"})]
-    started: Count
-    completed: Count
-
-
-class RevisionCounts(Model):
-    """Sessions of a revision of the survey; null: unknown."""
-
-    revision: str | None
-    is_current: bool
-    started: Count
-    completed: Count
-    completion_rate: Share
 
 
 class Bar(Model):
@@ -157,9 +155,9 @@ class StepCounts(Model):
 class Analytics(Response):
     """A survey's analytics."""
 
-    survey_id: Annotated[str, Field(pattern=SURVEY_ID)]
+    survey_id: SurveyId
     title: str
-    computed_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    computed_at: Time
     filters: AnalyticsFilters
     sessions: SessionCounts
     unread: Annotated[

@@ -12,6 +12,7 @@ SurveyId = Annotated[str, Field(pattern=SURVEY_ID)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="UTC, with microseconds")]
 Version = Annotated[int, Field(ge=1)]
 Success = Literal[True]
+Progress = Annotated[float, Field(ge=0, le=1)]
 Status = Literal["in_progress", "completed", "expired"]
 
 

@@ -12,6 +12,7 @@ from ...errors import NoSuchSurvey, OtherVisit, Unauthorized
 from ...operations.privacy import export_participant
 from ..authorization import audit, authorize_session
 from ..context import authenticator, store
+from ..cookies import resume_cookie
 from ..request_origin import client_address, public_url, require_same_origin
 from .bodies import json_object, parse_body, success
 from .models import Done, Model, PartialModel, Response, SurveyId, Time, UserId
@@ -246,7 +247,7 @@ def leave() -> flask.Response:
     """Remove the survey's cookie from this browser."""
     require_same_origin(store().settings)
     response = success()
-    authenticator().clear_resume_cookie(response, store().queries.survey_id(SURVEY.value()))
+    resume_cookie(store().settings, store().queries.survey_id(SURVEY.value())).clear(response)
     return response
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import flask
-from pydantic import Field, JsonValue, RootModel
+from pydantic import AfterValidator, Field, JsonValue, RootModel
 
 from ...errors import InvalidInput, NoSuchSession, VersionConflict
 from ...sessions import MAX_STEP_LENGTH
@@ -13,9 +13,9 @@ from ...writer import Committed
 from ..authorization import authorize_all, authorize_session
 from ..context import authenticator, store
 from ..ws import messages
-from ..ws.asyncapi import AckSent, PongSent
+from ..ws.asyncapi import AckSent, PongSent, SessionSent
 from .bodies import json_object, json_response, parse_body, problem, success
-from .models import Done, Model, PartialModel, Response, Status, SurveyId, Time, UserId, Version
+from .models import Done, Model, PartialModel, Progress, Response, Time, Version
 from .openapi.operation import COMMAND, PROTECTED, Operation, Resource, integrator, own_session
 from .openapi.parameters import (
     AFTER,
@@ -39,23 +39,14 @@ from .openapi.strict_json_schema import NO_NUL
 sessions = Resource("sessions", __name__)
 
 StepName = Annotated[str, Field(min_length=1, max_length=MAX_STEP_LENGTH, pattern=NO_NUL)]
+StepNames = Annotated[list[StepName], AfterValidator(tuple)]  # as in commands
 
 
-class Session(Model):
+class Session(SessionSent):
     """A session."""
 
-    user_id: UserId
-    survey_id: SurveyId
-    survey_revision: str | None
-    status: Status
-    current_step: str
-    answers: dict[str, JsonValue]
-    step_history: list[str]
-    is_audio_mode: bool
-    draft: JsonValue
-    session_data: dict[str, JsonValue] | None
     version: Version
-    progress: Annotated[float, Field(ge=0, le=1)]
+    progress: Progress
     created_at: Time
     updated_at: Time
     completed_at: Time | None
@@ -105,7 +96,7 @@ class WholeState(Model):
 
     current_step: StepName
     answers: dict[str, Any]
-    step_history: list[StepName]
+    step_history: StepNames
     is_audio_mode: bool = False
     session_data: dict[str, Any] | None = None
 
@@ -115,7 +106,7 @@ class PartialState(PartialModel):
 
     current_step: StepName = ""
     answers: dict[str, Any] = Field(default_factory=dict)
-    step_history: list[StepName] = Field(default_factory=list)
+    step_history: StepNames = Field(default_factory=list)
     is_audio_mode: bool = False
     session_data: dict[str, Any] | None = None
 
@@ -155,18 +146,8 @@ def get_session(user_id: str) -> flask.Response:
 def put_session(user_id: str) -> flask.Response:
     """Replace the whole state."""
     key = authorize_session(user_id, "sessions:write", "session_written")
-    state = parse_body(WholeState)
-    command = Save(
-        at=store().clock(),
-        message_id=IDEMPOTENCY_KEY.value(),
-        expected_version=IF_MATCH.value(),
-        current_step=state.current_step,
-        answers=state.answers,
-        step_history=tuple(state.step_history),
-        is_audio_mode=state.is_audio_mode,
-        session_data=state.session_data,
-    )
-    return _change(key, command)
+    state = dict(parse_body(WholeState))
+    return _change(key, Save(**_conditions(), **state))
 
 
 @Operation(
@@ -185,15 +166,7 @@ def patch_session(user_id: str) -> flask.Response:
     key = authorize_session(user_id, "sessions:write", "session_written")
     state = parse_body(PartialState)
     changes = {name: getattr(state, name) for name in state.model_fields_set}
-    if "step_history" in changes:
-        changes["step_history"] = tuple(changes["step_history"])
-    command = Update(
-        at=store().clock(),
-        message_id=IDEMPOTENCY_KEY.value(),
-        expected_version=IF_MATCH.value(),
-        changes=changes,
-    )
-    return _change(key, command)
+    return _change(key, Update(**_conditions(), changes=changes))
 
 
 @Operation(
@@ -288,6 +261,10 @@ def list_sessions() -> flask.Response:
     )
     page = [_to_dict(snapshot) for snapshot in snapshots]
     return success(sessions=page, next=None if cursor is None else encode_cursor(cursor))
+
+
+def _conditions() -> dict[str, Any]:
+    return {"at": store().clock(), "message_id": IDEMPOTENCY_KEY.value(), "expected_version": IF_MATCH.value()}
 
 
 def _change(key: SessionKey, command: Save | Update) -> flask.Response:

@@ -9,7 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+from ... import __version__
 from ...core.formats import SURVEY_ID
+from ..rest.models import Progress, Status, SurveyId, UserId
+from ..rest.openapi.document import SECURITY_SCHEMES
 from ..rest.openapi.strict_json_schema import JSON_SCHEMAS, REFERENCE, client_message
 from .messages import MAX_AUTH_LENGTH, ErrorCode
 
@@ -21,10 +24,10 @@ class _Sent(BaseModel):
 class SessionSent(_Sent):
     """A session, in messages."""
 
-    user_id: str
-    survey_id: str
+    user_id: UserId
+    survey_id: SurveyId
     survey_revision: str | None
-    status: Literal["in_progress", "completed", "expired"]
+    status: Status
     current_step: str
     answers: dict[str, JsonValue]
     step_history: list[str]
@@ -33,40 +36,41 @@ class SessionSent(_Sent):
     session_data: dict[str, JsonValue] | None
 
 
-Progress = Annotated[float, Field(ge=0, le=1)]
-
-
-class StateSent(_Sent):
-    """On connection: the whole session."""
-
-    type: Literal["state"]
-    version: int
-    resumed: bool
+class _StateSent(_Sent):
     session: SessionSent
     step: dict[str, JsonValue] | None
     progress: Progress
 
 
-class AckSent(_Sent):
+class StateSent(_StateSent):
+    """On connection: the whole session."""
+
+    type: Literal["state"]
+    version: int
+    resumed: bool
+
+
+class AckSent(_StateSent):
     """The command is committed."""
 
     type: Literal["ack"]
     id: str
     version: int
     duplicate: bool
-    session: SessionSent
-    step: dict[str, JsonValue] | None
-    progress: Progress
 
 
-class PendingSent(_Sent):
+class PendingSent(_StateSent):
     """Accepted, not yet committed; an ack or a reject follows."""
 
     type: Literal["pending"]
     id: str
-    session: SessionSent
-    step: dict[str, JsonValue] | None
-    progress: Progress
+
+
+class SyncSent(_StateSent):
+    """Another connection of the same session changed it."""
+
+    type: Literal["sync"]
+    version: int
 
 
 class RejectSent(_Sent):
@@ -77,16 +81,6 @@ class RejectSent(_Sent):
     code: Literal["not_current", "invalid_answer", "required", "at_start", "completed", "expired"]
     message: str
     step: dict[str, JsonValue] | None
-
-
-class SyncSent(_Sent):
-    """Another connection of the same session changed it."""
-
-    type: Literal["sync"]
-    version: int
-    session: SessionSent
-    step: dict[str, JsonValue] | None
-    progress: Progress
 
 
 class ErrorSent(_Sent):
@@ -134,32 +128,14 @@ CLOSE_CODES = {
 
 _MODELS = (StateSent, AckSent, PendingSent, RejectSent, SyncSent, ErrorSent, PongSent)
 
-_SECURITY_SCHEMES = {
-    "ApiKey": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "stepkeep_<id>_<secret>",
-        "description": "An integrator's key with the scope sessions:write.",
-    },
-    "ResumeToken": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "A participant's token. Clients that cannot set headers, such as browsers, use the subprotocols "
-        "`stepkeep, token.<token>`, or the `auth` message as the first frame.",
-    },
-    "ResumeCookie": {
-        "type": "httpApiKey",
-        "in": "cookie",
-        "name": "__Host-stepkeep.{survey}",
-        "description": "The same in a browser, one cookie a survey.",
-    },
-    "SignIn": {
-        "type": "httpApiKey",
-        "in": "cookie",
-        "name": "__Host-stepkeep-sign-in",
-        "description": "A dashboard sign-in with an API key, with the key's scopes.",
-    },
+_SECURITY_SCHEMES: dict[str, dict[str, str]] = {
+    name: {**scheme, "type": "httpApiKey" if "in" in scheme else "http"} for name, scheme in SECURITY_SCHEMES.items()
 }
+_SECURITY_SCHEMES["ApiKey"]["description"] = "An integrator's key with the scope sessions:write."
+_SECURITY_SCHEMES["ResumeToken"]["description"] = (
+    "A participant's token. Clients that cannot set headers, such as browsers, use the subprotocols "
+    "`stepkeep, token.<token>`, or the `auth` message as the first frame."
+)
 
 _QUERY = {
     "type": "object",
@@ -188,12 +164,9 @@ def asyncapi_document() -> dict[str, Any]:
     server = [model.__name__ for model in _MODELS]
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": "Stepkeep", "version": "0.1.0"},
+        "info": {"title": "Stepkeep", "version": __version__},
         "channels": {"survey": _channel([*client, *server])},
-        "operations": {
-            "receive": _operation("receive", client),
-            "send": _operation("send", server),
-        },
+        "operations": {"receive": _operation("receive", client), "send": _operation("send", server)},
         "components": {
             "messages": {name: {"payload": {"$ref": REFERENCE.format(model=name)}} for name in (*client, *server)},
             "schemas": {**JSON_SCHEMAS, **models["$defs"], **received["$defs"]},

@@ -125,7 +125,7 @@ def _close_with_error(ws: Any, close_code: int, code: messages.ErrorCode, text: 
 
 def _error(code: messages.ErrorCode, text: str, message_id: str | None = None) -> dict[str, Any]:
     metrics.ERRORS.labels("socket", code).inc()
-    return messages.error(code, text, message_id)
+    return {"type": "error", "id": message_id, "code": code, "message": text}
 
 
 class _Connection:
@@ -165,7 +165,7 @@ class _Connection:
             snapshot, version, _ = self._join(is_audio_mode=is_audio_mode)
             self._remember(snapshot, version)
             self._sent_version = version
-            self._send(messages.state(snapshot, version, self._store.clock(), resumed=resumed))
+            self._send_session(snapshot, type="state", version=version, resumed=resumed)
             while not self._context.connections.stopping:
                 self._receive()
             self._send_updates()
@@ -290,7 +290,7 @@ class _Connection:
         if answers_draft and not isinstance(result, Rejected):
             self._draft = None
         if isinstance(result, Queued):
-            self._send(messages.pending(message_id, result.snapshot, self._store.clock()))
+            self._send_session(result.snapshot, type="pending", id=message_id)
         else:
             self._send_result(message_id, result)
 
@@ -316,7 +316,8 @@ class _Connection:
             self._send(messages.ack(message_id, result.version, snapshot, at, duplicate=result.duplicate))
         else:
             rejection = result.rejection
-            self._send(messages.reject(message_id, rejection.code, rejection.message, snapshot.step))
+            fields = {"code": rejection.code, "message": rejection.message, "step": snapshot.step}
+            self._send({"type": "reject", "id": message_id, **fields})
 
     def _keep_draft(self, draft: Draft) -> None:
         if self._draft is None:
@@ -348,7 +349,10 @@ class _Connection:
         if snapshot is not None and snapshot.state.version > self._sent_version:
             self._remember(snapshot, snapshot.state.version)
             self._sent_version = snapshot.state.version
-            self._send(messages.sync(snapshot, self._store.clock()))
+            self._send_session(snapshot, type="sync", version=snapshot.state.version)
+
+    def _send_session(self, snapshot: Snapshot, **fields: object) -> None:
+        self._send({**fields, **messages.session_fields(snapshot, self._store.clock())})
 
     def _send(self, message: dict[str, Any]) -> None:
         try:

@@ -1,6 +1,5 @@
 """The messages of docs/protocol.md."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -159,44 +158,15 @@ def to_command(message: ClientMessage, at: int) -> commands.AnyCommand | None:
             return None
 
 
-def _session_fields(snapshot: Snapshot, at: int) -> dict[str, Any]:
+def session_fields(snapshot: Snapshot, at: int) -> dict[str, Any]:
+    """Return the fields of messages about a session."""
     return {"session": snapshot.to_dict(at), "step": snapshot.step, "progress": snapshot.progress}
-
-
-def state(snapshot: Snapshot, version: int, at: int, *, resumed: bool) -> dict[str, Any]:
-    """Return the first message, with the stored version."""
-    return {"type": "state", "version": version, "resumed": resumed, **_session_fields(snapshot, at)}
 
 
 def ack(message_id: str, version: int, snapshot: Snapshot, at: int, *, duplicate: bool) -> dict[str, Any]:
     """Return an acknowledgement."""
-    return {
-        "type": "ack",
-        "id": message_id,
-        "version": version,
-        "duplicate": duplicate,
-        **_session_fields(snapshot, at),
-    }
-
-
-def pending(message_id: str, snapshot: Snapshot, at: int) -> dict[str, Any]:
-    """Return that a command is queued; an answer follows."""
-    return {"type": "pending", "id": message_id, **_session_fields(snapshot, at)}
-
-
-def reject(message_id: str, code: str, message: str, step: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a rejection; ``step`` is the current one."""
-    return {"type": "reject", "id": message_id, "code": code, "message": message, "step": step}
-
-
-def sync(snapshot: Snapshot, at: int) -> dict[str, Any]:
-    """Return that another connection changed the session."""
-    return {"type": "sync", "version": snapshot.state.version, **_session_fields(snapshot, at)}
-
-
-def error(code: ErrorCode, message: str, message_id: str | None = None) -> dict[str, Any]:
-    """Return the answer to a bad message or command."""
-    return {"type": "error", "id": message_id, "code": code, "message": message}
+    fields = session_fields(snapshot, at)
+    return {"type": "ack", "id": message_id, "version": version, "duplicate": duplicate, **fields}
 
 
 def _message_id(value: object) -> str | None:
