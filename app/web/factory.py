@@ -33,7 +33,6 @@ from .security_headers import add_security_headers, allow_origins
 from .security_log import SecurityLog
 from .ws.connection import sock
 from .ws.messages import MAX_MESSAGE_BYTES
-from .ws.server import WebSocketMiddleware
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """A whole state (1 MiB), with what JSON's escapes may add."""
@@ -78,10 +77,9 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
     app.after_request(_write_security_log)
     allow_origins(app, settings)
     sock.init_app(app)
-    inner = app.wsgi_app
     if settings.proxies and settings.environment == "production":
-        inner = ProxyFix(inner, x_for=settings.proxies, x_proto=settings.proxies, x_host=settings.proxies)
-    app.wsgi_app = WebSocketMiddleware(inner)  # type: ignore[method-assign]  # Flask's own way to add middleware
+        proxies = dict.fromkeys(("x_for", "x_proto", "x_host"), settings.proxies)
+        app.wsgi_app = ProxyFix(app.wsgi_app, **proxies)  # type: ignore[method-assign]  # Flask's way to add middleware
     return app
 
 

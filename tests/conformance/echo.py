@@ -16,7 +16,6 @@ MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 
 app = flask.Flask(__name__)
 app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": 25, "max_message_size": MAX_MESSAGE_BYTES}
-app.wsgi_app = server.WebSocketMiddleware(app.wsgi_app)  # type: ignore[method-assign]
 sock = Sock()
 
 

@@ -9,7 +9,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import flask_sock
@@ -27,11 +26,10 @@ from wsproto.events import (
     Request,
     TextMessage,
 )
+from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from ...observability import metrics
-
-_SOCKET_KEYS = ("werkzeug.socket", "gunicorn.socket")
 
 SEND_TIMEOUT_MS = 20_000
 """Then the kernel drops a connection with unacknowledged bytes."""
@@ -49,66 +47,29 @@ CLOSING_S = 1.0
 """For a client to answer a close frame, or to read."""
 
 
-class LockedSocket:
-    """Sends all, from one thread at a time: simple-websocket uses two, and ignores short writes."""
-
-    def __init__(self, raw: socket.socket) -> None:
-        self._raw = raw
-        self._sending = threading.Lock()
-
-    def send(self, data: bytes) -> int:
-        with self._sending:
-            self._raw.sendall(data)
-        return len(data)
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the socket's attributes
-        return getattr(self._raw, name)
-
-
-class WebSocketMiddleware:
-    """WSGI middleware that gives WebSockets a locked socket."""
-
-    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
-        self._app = app
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
-            for key in _SOCKET_KEYS:
-                if key in environ:
-                    environ[key] = LockedSocket(environ[key])
-                    _limit_unacknowledged(environ[key])
-        return self._app(environ, start_response)
-
-
-class BoundedBuffer(list[Any]):
-    """The messages queued for the handler."""
-
-    @property
-    def is_full(self) -> bool:
-        return len(self) >= BUFFERED_MESSAGES or sum(map(sys.getsizeof, self)) >= BUFFERED_BYTES
-
-
 class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket has no types
     """One WebSocket: one thread reads, any thread sends, whole frames in a legal order.
 
-    simple-websocket mixes threads' frames, reopens after the server's close, closes over unread bytes (a reset
-    overtakes the close frame), counts sizes in characters, and takes an invalid handshake for an internal error.
+    simple-websocket mixes threads' frames, ignores short writes, reopens after the server's close, closes over unread
+    bytes (a reset overtakes the close frame), counts sizes in characters, and takes an invalid handshake for an
+    internal error.
     """
 
     connected: bool
     pong_received: bool
 
     def handshake(self) -> None:
-        """Accept before the reading thread starts: the buffer is bounded from the start.
+        """Accept.
 
         Raises:
             BadRequest: invalid handshake (RFC 6455, 4.2.1).
         """
-        self.input_buffer = BoundedBuffer()
         self._sending_lock = threading.RLock()
         self._parts: list[Any] = []  # all str or all bytes, as wsproto gives them
         self._size_bytes = 0
         self._is_aborted = False
+        with contextlib.suppress(OSError, AttributeError):  # not TCP, or not Linux
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT_MS)
         try:
             super().handshake()
         except OSError as error:
@@ -142,9 +103,12 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
             self.abort()
             return
         try:
-            if self.connected and not self._is_writable():
+            if not self.connected:
+                raise simple_websocket.ConnectionClosed(self.close_reason, self.close_message)
+            if not self._is_writable():
                 self.abort()
-            super().close(reason, message)
+            with contextlib.suppress(BrokenPipeError):
+                self._send_event(CloseConnection(reason or CloseReason.NORMAL_CLOSURE, message))
         finally:
             self.connected = False
             self._sending_lock.release()
@@ -157,7 +121,7 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
 
     def _send_event(self, event: Event) -> None:
         with self._sending_lock:
-            self.sock.send(self.ws.send(event))
+            self.sock.sendall(self.ws.send(event))
 
     def _is_writable(self) -> bool:
         with self.selector_class() as selector:
@@ -254,11 +218,12 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
 
     def _deliver(self) -> bool:
         """Return False if too many are queued."""
-        if self.input_buffer.is_full:
+        queued = self.input_buffer
+        if len(queued) >= BUFFERED_MESSAGES or sum(map(sys.getsizeof, queued)) >= BUFFERED_BYTES:
             self._end(CloseConnection(1013, "too many messages are queued"))
             return False
         parts, self._parts, self._size_bytes = self._parts, [], 0
-        self.input_buffer.append(parts[0][:0].join(parts))
+        queued.append(parts[0][:0].join(parts))
         self.event.set()
         return True
 
@@ -290,8 +255,3 @@ def shutdown(ws: Server) -> None:
     ws.thread.join(CLOSING_S)
     ws.abort()
     ws.thread.join(CLOSING_S)
-
-
-def _limit_unacknowledged(sock: LockedSocket) -> None:
-    with contextlib.suppress(OSError, AttributeError):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT_MS)

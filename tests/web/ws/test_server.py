@@ -323,7 +323,7 @@ def test_send_while_the_close_is_processed_raises_connection_closed() -> None:
     fields = dict(line.split(": ", 1) for line in headers)
     environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in fields.items()}
     with server_end, client_end:
-        ws = SlowServer({**environ, "werkzeug.socket": server.LockedSocket(server_end)})
+        ws = SlowServer({**environ, "werkzeug.socket": server_end})
         client_end.sendall(close_frame(1000))
         assert SlowServer.reading.wait(raw.TIMEOUT_S)
         with pytest.raises(ConnectionClosed):
