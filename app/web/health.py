@@ -157,9 +157,10 @@ class Gauges(ForkAware):
 
     def start(self) -> None:
         """Idempotently start the refreshing thread."""
-        if self._thread is None:
-            with self._mutex:
-                self._start_once()
+        with self._mutex:
+            if self._thread is None and not self._closing.is_set():
+                self._thread = threading.Thread(target=self._run, name="stepkeep-gauges", daemon=True)
+                self._thread.start()
 
     def close(self) -> None:
         self._closing.set()
@@ -176,11 +177,6 @@ class Gauges(ForkAware):
         metrics.PENDING_TURNS.set(backlog.pending)
         metrics.DATABASE_UNAVAILABLE.set(backlog.is_unavailable)
         metrics.CONNECTIONS.set(self._connections.open)
-
-    def _start_once(self) -> None:
-        if self._thread is None and not self._closing.is_set():
-            self._thread = threading.Thread(target=self._run, name="stepkeep-gauges", daemon=True)
-            self._thread.start()
 
     def _run(self) -> None:
         while not self._closing.wait(REFRESH_S):

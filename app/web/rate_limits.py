@@ -61,23 +61,21 @@ class RateLimits:
 
     def count(self, rate: Rate, subject: str, cost: int = 1) -> None:
         """Raise RateLimited if the rate is exceeded; the excess is not counted."""
-        if self._is_enabled and not self._is_within("hit", rate, subject, cost):
-            raise RateLimited(self._retry_after_s(rate))
-
-    def check(self, rate: Rate, subject: str) -> None:
-        """Raise RateLimited if one more would exceed the rate; count nothing."""
-        if self._is_enabled and not self._is_within("test", rate, subject, 1):
-            raise RateLimited(self._retry_after_s(rate))
+        self._require("hit", rate, subject, cost)
 
     @contextmanager
     def counting_failures(self, address: str) -> Iterator[None]:
         """Count an Unauthorized as the address's failure; raise RateLimited before the block if it had too many."""
-        self.check("address_failures", address)
+        self._require("test", "address_failures", address)
         try:
             yield
         except Unauthorized:
             self.count("address_failures", address)
             raise
+
+    def _require(self, method: Literal["hit", "test"], rate: Rate, subject: str, cost: int = 1) -> None:
+        if self._is_enabled and not self._is_within(method, rate, subject, cost):
+            raise RateLimited(min(60, self._rates[rate].get_expiry()))
 
     def _is_within(self, method: Literal["hit", "test"], rate: Rate, subject: str, cost: int) -> bool:
         item = self._rates[rate]
@@ -96,9 +94,6 @@ class RateLimits:
                 storage = storage_from_string(url, **timeouts)
                 self._limiters[url] = SlidingWindowCounterRateLimiter(storage)
             return self._limiters[url]
-
-    def _retry_after_s(self, rate: Rate) -> int:
-        return min(60, self._rates[rate].get_expiry())
 
 
 class MessageBudget:

@@ -4,7 +4,7 @@ No title or address contains an answer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import flask
 from werkzeug import Response
@@ -12,7 +12,7 @@ from werkzeug import Response
 from ...access import SCOPES, Developer, Integrator, require_scope
 from ...core.timestamps import format_minute
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, NotFound, Unauthorized, Unavailable
-from ...sessions import RecordedEntry, SurveyCount
+from ...sessions import RecordedEntry
 from ..authorization import audit
 from ..context import authenticator, store
 from .sign_in import refuse, show_unavailable, to_sign_in
@@ -34,15 +34,6 @@ EXPORT_FORMATS = {
     "sav": "SPSS",
     "dta": "Stata",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SurveyRow:
-    """A survey's line; no title if it is no longer offered."""
-
-    survey_id: str
-    title: str | None
-    count: SurveyCount | None
 
 
 @dashboard.get("/dashboard")
@@ -113,11 +104,12 @@ def _page(template: str, principal: Integrator | Developer, **variables: object)
     return page(f"dashboard/{template}", status=200, scopes=_scopes(principal), name=name, csrf=csrf, **variables)
 
 
-def _survey_rows() -> list[SurveyRow]:
+def _survey_rows() -> list[dict[str, Any]]:
+    """Return each survey's row; it has no title if the survey is no longer offered."""
     counts = {count.survey_id: count for count in store().queries.counts_by_survey()}
-    offered = store().catalogue.surveys
-    rows = [SurveyRow(survey_id=id_, title=survey.title, count=counts.get(id_)) for id_, survey in offered.items()]
-    return rows + [SurveyRow(survey_id=id_, title=None, count=counts[id_]) for id_ in counts if id_ not in offered]
+    titles = {survey.id: survey.title for survey in store().catalogue.surveys.values()}
+    ids = {**titles, **counts}
+    return [{"survey_id": id_, "title": titles.get(id_), "count": counts.get(id_)} for id_ in ids]
 
 
 def _scopes(principal: Integrator | Developer) -> Sequence[str]:

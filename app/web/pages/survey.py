@@ -43,12 +43,12 @@ def take_survey(survey_id: str) -> Response:
     except Unauthorized:
         return page("ended.html", status=401, survey=survey if survey.access == "public" else None)
     if participant is not None:
-        return _resume(survey, participant)
+        return _show(survey, participant.key, sets_cookie=authenticator().credentials.should_renew(participant))
     if authenticator().is_development:
         return page("survey.html", survey=survey, user_id=None)
     if survey.access == "closed":
         return page("invitation.html", status=401)
-    return _start(survey)
+    return _show(survey, _new_key(survey), sets_cookie=True)
 
 
 @pages.post("/s/<survey_id>/anew")
@@ -97,17 +97,10 @@ def page(template: str, *, status: int = 200, **context: object) -> Response:
     return flask.make_response(flask.render_template(template, **context), status)
 
 
-def _resume(survey: Survey, participant: Participant) -> Response:
-    response = page("survey.html", survey=survey, user_id=participant.key.user_id)
-    if authenticator().credentials.should_renew(participant):
-        authenticator().set_resume_cookie(response, participant.key)
-    return response
-
-
-def _start(survey: Survey) -> Response:
-    key = _new_key(survey)
+def _show(survey: Survey, key: SessionKey, *, sets_cookie: bool) -> Response:
     response = page("survey.html", survey=survey, user_id=key.user_id)
-    authenticator().set_resume_cookie(response, key)
+    if sets_cookie:
+        authenticator().set_resume_cookie(response, key)
     return response
 
 

@@ -17,7 +17,7 @@ from ..context import app_context, store
 from .bodies import success
 from .models import Model, Response
 from .openapi.operation import Operation, Resource, integrator
-from .openapi.parameters import ATTACHMENT, MODE, SINCE, STATUS, UNTIL, choice, flag, timestamp
+from .openapi.parameters import ATTACHMENT, MODE, SINCE, STATUS, UNTIL, choice, flag, header, timestamp
 
 exports = Resource("exports", __name__)
 
@@ -101,14 +101,7 @@ class CodebookResponse(Response):
     exports,
     "GET /api/surveys/<survey_id>/export",
     files={info.media_type.partition(";")[0]: _FILE for info in FORMATS.values()},
-    headers={
-        **ATTACHMENT,
-        LEFT_OUT: {
-            "description": "what the file lacks, e.g. `set_aside=1, shortened=2`, or `nothing`",
-            "schema": {"type": "string"},
-            "required": True,
-        },
-    },
+    headers=ATTACHMENT | header(LEFT_OUT, "what the file lacks, e.g. `set_aside=1, shortened=2`, or `nothing`"),
     security=integrator("export"),
     parameters=(FORMAT, STATUS, SINCE, UNTIL, UPDATED_SINCE, MODE, *OPTIONS),
 )

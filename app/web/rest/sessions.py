@@ -101,14 +101,12 @@ class WholeState(Model):
     session_data: dict[str, Any] | None = None
 
 
-class PartialState(PartialModel):
+class PartialState(PartialModel, WholeState):
     """Changes of a session's state; absent fields stay as they are."""
 
     current_step: StepName = ""
     answers: dict[str, Any] = Field(default_factory=dict)
     step_history: StepNames = Field(default_factory=list)
-    is_audio_mode: bool = False
-    session_data: dict[str, Any] | None = None
 
 
 _CHANGE = (SURVEY, IF_MATCH, IDEMPOTENCY_KEY)

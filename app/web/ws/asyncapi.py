@@ -14,7 +14,7 @@ from ...core.formats import SURVEY_ID
 from ..rest.models import Progress, Status, SurveyId, UserId
 from ..rest.openapi.document import SECURITY_SCHEMES
 from ..rest.openapi.strict_json_schema import JSON_SCHEMAS, REFERENCE, client_message
-from .messages import MAX_AUTH_LENGTH, ErrorCode
+from .messages import MAX_AUTH_LENGTH, ErrorCode, RejectCode
 
 
 class _Sent(BaseModel):
@@ -78,7 +78,7 @@ class RejectSent(_Sent):
 
     type: Literal["reject"]
     id: str
-    code: Literal["not_current", "invalid_answer", "required", "at_start", "completed", "expired"]
+    code: RejectCode
     message: str
     step: dict[str, JsonValue] | None
 

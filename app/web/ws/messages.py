@@ -18,6 +18,8 @@ MAX_AUTH_LENGTH = 2048
 
 ErrorCode = Literal["malformed", "unknown_type", "too_large", "unauthorized", "rate_limited", "unavailable"]
 
+RejectCode = Literal["not_current", "invalid_answer", "required", "at_start", "completed", "expired"]
+
 MessageId = Annotated[str, Field(min_length=1, max_length=64, description="made by the client; a UUID serves")]
 StepId = Annotated[str, Field(min_length=1, max_length=255)]
 

@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from .... import __version__
 from ....access import SCOPES
-from ....operations.webhooks import ID_PATTERN
+from ...ws.messages import RejectCode
 from ..models import Problem
 from .operation import COMMAND, Operation, Resource
-from .parameters import SURVEY_ID, USER_ID, text
+from .parameters import SURVEY_ID, USER_ID, WEBHOOK_ID, header
 from .strict_json_schema import JSON_SCHEMAS, REFERENCE, client_message
 
 CODES: dict[int, tuple[str, ...]] = {
@@ -21,16 +21,7 @@ CODES: dict[int, tuple[str, ...]] = {
     403: ("forbidden",),
     404: ("not_found", "no_such_session", "no_such_survey", "no_such_version", "no_such_webhook", "http"),
     405: ("http",),
-    409: (
-        "message_id_reused",
-        "other_visit",
-        "not_current",
-        "invalid_answer",
-        "required",
-        "at_start",
-        "completed",
-        "expired",
-    ),
+    409: ("message_id_reused", "other_visit", *get_args(RejectCode)),
     412: ("version_conflict",),
     413: ("too_large",),
     422: ("invalid_input", "invalid_user_id"),
@@ -62,25 +53,15 @@ _MEANINGS = {
     503: "Unavailable, try again later; nothing was acknowledged",
 }
 
-_RETRY = {
-    "Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 0}, "required": True},
-}
-_PROBLEM_HEADERS: dict[int, dict[str, Any]] = {
-    401: {
-        "WWW-Authenticate": {"description": "RFC 6750", "schema": {"const": "Bearer"}, "required": True},
-    },
-    405: {
-        "Allow": {"description": "methods, separated by commas", "schema": {"type": "string"}, "required": True},
-    },
+_RETRY = header("Retry-After", "seconds", {"type": "integer", "minimum": 0})
+_PROBLEM_HEADERS = {
+    401: header("WWW-Authenticate", "RFC 6750", {"const": "Bearer"}),
+    405: header("Allow", "methods, separated by commas"),
     429: _RETRY,
     503: _RETRY,
 }
 
-_PATH_PARAMETERS = (
-    USER_ID,
-    SURVEY_ID,
-    text("webhook_id", "the webhook", ID_PATTERN, location="path", example="wh_0123456789abcdef"),
-)
+_PATH_PARAMETERS = (USER_ID, SURVEY_ID, WEBHOOK_ID)
 
 SECURITY_SCHEMES = {
     "ApiKey": {

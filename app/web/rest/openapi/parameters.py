@@ -15,6 +15,8 @@ from ....core.formats import SURVEY_ID as SURVEY_ID_PATTERN
 from ....core.strict_json import MAX_INTEGER
 from ....core.timestamps import parse_timestamp
 from ....errors import InvalidInput
+from ....operations.export import MODES, STATUSES
+from ....operations.webhooks import ID_PATTERN
 from ....sessions import Cursor
 from .strict_json_schema import NO_NUL
 
@@ -36,8 +38,6 @@ CURSOR_PATTERN = r"^[A-Za-z0-9_=-]+$"
 """Base64url (RFC 4648, 5)."""
 
 _BAD_CURSOR = "after must be the `next` of the previous page"
-
-STATUSES = ("in_progress", "completed", "expired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,7 @@ def _step(value: str) -> str:
 
 USER_ID = text("user_id", "the participant", USER_ID_PATTERN, location="path", example="user123")
 SURVEY_ID = text("survey_id", "the survey", SURVEY_ID_PATTERN, location="path", example="phq9")
+WEBHOOK_ID = text("webhook_id", "the webhook", ID_PATTERN, location="path", example="wh_0123456789abcdef")
 SURVEY = text(
     "survey",
     "the survey; default: the default one, or the participant's only one",
@@ -192,7 +193,7 @@ UNTIL = timestamp(
     ends_day=True,
     example="2026-11-30",
 )
-MODE = choice("mode", "only sessions in this mode", ("text", "audio"))
+MODE = choice("mode", "only sessions in this mode", MODES)
 REVISION = text("revision", "only sessions of this revision", NO_NUL)
 IF_MATCH: Parameter[int | None] = Parameter(
     "If-Match",
@@ -213,8 +214,12 @@ COMMAND_KEY = replace(
     description="the command's id, in place of the body's; both must be equal if both are present",
 )
 
-ETAG = {"ETag": {"description": "the session's version", "schema": {"type": "string"}, "required": True}}
-SET_COOKIE = {
-    "Set-Cookie": {"description": "the survey's resume cookie, if the browser has one", "schema": {"type": "string"}}
-}
-ATTACHMENT = {"Content-Disposition": {"description": "a file to save", "schema": {"type": "string"}, "required": True}}
+
+def header(name: str, description: str, schema: Schema | None = None, *, required: bool = True) -> dict[str, Schema]:
+    """Return the document of a response's header."""
+    return {name: {"description": description, "schema": schema or {"type": "string"}, "required": required}}
+
+
+ETAG = header("ETag", "the session's version")
+SET_COOKIE = header("Set-Cookie", "the survey's resume cookie, if the browser has one", required=False)
+ATTACHMENT = header("Content-Disposition", "a file to save")
