@@ -168,14 +168,11 @@ class MetricsKeyCache:
                 raise
             return cached
         if isinstance(principal, Integrator) and "Authorization" in flask.request.headers:
-            self._remember(digest, principal)
+            with self._mutex:
+                if len(self._keys) >= METRICS_KEYS:
+                    self._keys.pop(next(iter(self._keys)))
+                self._keys[digest] = principal, monotonic()
         return principal
-
-    def _remember(self, digest: bytes, integrator: Integrator) -> None:
-        with self._mutex:
-            if len(self._keys) >= METRICS_KEYS:
-                self._keys.pop(next(iter(self._keys)))
-            self._keys[digest] = integrator, monotonic()
 
 
 def signing_secrets(settings: Settings) -> list[str]:

@@ -20,8 +20,6 @@ log = logging.getLogger("stepkeep.web")
 BODY_DEPTH = strict_json.MAX_DEPTH + 4
 """Nested containers: of a value, and {"answers": {"S1": value}}."""
 
-_KEPT_HEADERS = frozenset({"Allow"})
-
 
 def parse_body(model: type[M]) -> M:
     """Return the body; the model's defaults for an empty optional one.
@@ -58,9 +56,7 @@ def answer_error(error: Exception) -> flask.Response | HTTPException:
             return error
         code = "too_large" if isinstance(error, RequestEntityTooLarge) else "http"
         response = problem(error.code or 500, code, error.description or error.name)
-        for name, value in error.get_headers():
-            if name in _KEPT_HEADERS:
-                response.headers[name] = value
+        response.headers.extend(header for header in error.get_headers() if header[0] == "Allow")
         return response
     log.error("unexpected error", exc_info=error)
     return problem(500, "internal", "Internal server error. Acknowledged answers are saved.")

@@ -113,7 +113,17 @@ def export_survey(survey_id: str) -> flask.Response:
     """
     requested = flask.request.args.get("format", "csv")
     authorize_all("export", "survey_exported", survey=survey_id[:64], format=requested[:16])
-    export = Export(store(), _export_request(survey_id))
+    wanted = ExportRequest(
+        survey_id=store().queries.survey_id(survey_id),
+        format=FORMAT.value() or "csv",
+        status=STATUS.value(),
+        since=SINCE.value(),
+        until=UNTIL.value(),
+        updated_since=UPDATED_SINCE.value(),
+        mode=MODE.value(),
+        **{option.name: option.value() or False for option in OPTIONS},
+    )
+    export = Export(store(), wanted)
     with app_context().export_slots.acquire(is_streamed=export.format.is_streamed) as slot:
         response = _stream(export)
         # Called even if the stream is never read.
@@ -137,19 +147,6 @@ def get_codebook(survey_id: str) -> flask.Response:
     if is_markdown:
         return flask.Response(codebook_to_markdown(layout), content_type="text/markdown; charset=utf-8")
     return success(codebook=codebook_to_dict(layout))
-
-
-def _export_request(survey_id: str) -> ExportRequest:
-    return ExportRequest(
-        survey_id=store().queries.survey_id(survey_id),
-        format=FORMAT.value() or "csv",
-        status=STATUS.value(),
-        since=SINCE.value(),
-        until=UNTIL.value(),
-        updated_since=UPDATED_SINCE.value(),
-        mode=MODE.value(),
-        **{option.name: option.value() or False for option in OPTIONS},
-    )
 
 
 def _stream(export: Export) -> flask.Response:

@@ -32,14 +32,19 @@ Hours = Annotated[float | None, Field(gt=0, le=MAX_HOURS, description="the token
 _SETS_COOKIE = {"Set-Cookie": {**SET_COOKIE["Set-Cookie"], "required": True}}
 
 
-class Invitation(PartialModel):
+class LinkRequest(PartialModel):
+    """The life of the link."""
+
+    hours: Hours = None
+
+
+class Invitation(LinkRequest):
     """The participant and the life of their token; only callers who may write sessions may choose these."""
 
     # Checked by the service, whose error has the code invalid_user_id.
     user_id: Annotated[
         str, Field(json_schema_extra={"pattern": USER_ID_PATTERN}, description="the participant; compared exactly")
     ] = ""
-    hours: Hours = None
 
 
 class ParticipantCreated(Response):
@@ -50,12 +55,6 @@ class ParticipantCreated(Response):
     token: str
     expires_at: Time
     link: Annotated[str, Field(description="a page that reads the token from the URL's fragment")]
-
-
-class LinkRequest(PartialModel):
-    """The life of the link."""
-
-    hours: Hours = None
 
 
 class LinkCreated(Response):

@@ -119,7 +119,8 @@ def _authenticate(ws: Any, context: AppContext, key: SessionKey) -> tuple[Princi
 
 
 def _close_with_error(ws: Any, close_code: int, code: messages.ErrorCode, text: str) -> None:  # noqa: ANN401
-    ws.send(strict_json.encode(_error(code, text)))
+    with contextlib.suppress(OSError):  # the client has disconnected
+        ws.send(strict_json.encode(_error(code, text)))
     server.close(ws, close_code, text)
 
 
@@ -244,12 +245,7 @@ class _Connection:
             self._close(4401, text)
 
     def _handle_frame(self, frame: str | bytes) -> None:
-        try:
-            self._budget.consume()
-        except RateLimited:
-            self._context.security_log.write("limited", "too many messages")
-            self._send(_error("rate_limited", "Too many messages. Reconnect later."))
-            self._close(4429, "Too many messages.")
+        self._budget.consume()
         try:
             message = messages.parse(frame)
         except messages.BadMessage as error:
@@ -278,12 +274,8 @@ class _Connection:
             if not answers_draft:
                 self._save_draft()
             result = self._submit(command, message_id)
-        except Unavailable as error:
-            self._close(1013, error.message)
-        except SessionUnreadable as error:
-            self._close(server.INTERNAL_ERROR, error.message)  # the next connection sets the session aside
         except StepkeepError as error:
-            self._send(_error("malformed", error.message, message_id))
+            self._send_result(message_id, error)
             return
         # Earlier commands' results come first; others' later changes last, or the session would seem to go back.
         self._send_results()
@@ -298,12 +290,12 @@ class _Connection:
         return self._store.turns.submit_or_queue(self._key, command, self, partial(self._take_result, message_id))
 
     def _send_result(self, message_id: str, result: Result | Exception) -> None:
-        if isinstance(result, Exception):
-            if isinstance(result, Unavailable):
-                self._close(1013, result.message)
-            if isinstance(result, StepkeepError) and not isinstance(result, SessionUnreadable):
-                self._send(_error("malformed", result.message, message_id))
-                return
+        if isinstance(result, Unavailable):
+            self._close(1013, result.message)
+        if isinstance(result, StepkeepError) and not isinstance(result, SessionUnreadable):
+            self._send(_error("malformed", result.message, message_id))
+            return
+        if isinstance(result, Exception):  # the next connection sets an unreadable session aside
             self._close(server.INTERNAL_ERROR, "The command could not be saved. Reconnect.")
         snapshot = result.snapshot
         if snapshot is None:
