@@ -144,8 +144,7 @@ def get_session(user_id: str) -> flask.Response:
 def put_session(user_id: str) -> flask.Response:
     """Replace the whole state."""
     key = authorize_session(user_id, "sessions:write", "session_written")
-    state = dict(parse_body(WholeState))
-    return _change(key, Save(**_conditions(), **state))
+    return _change(key, Save(**_conditions(), **dict(parse_body(WholeState))))
 
 
 @Operation(

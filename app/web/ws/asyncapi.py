@@ -4,7 +4,7 @@
 """
 
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic.json_schema import models_json_schema
@@ -98,11 +98,9 @@ class PongSent(_Sent):
     type: Literal["pong"]
 
 
-SERVER_MESSAGE: TypeAdapter[Any] = TypeAdapter(
-    Annotated[
-        StateSent | AckSent | PendingSent | RejectSent | SyncSent | ErrorSent | PongSent, Field(discriminator="type")
-    ]
-)
+ServerMessage = StateSent | AckSent | PendingSent | RejectSent | SyncSent | ErrorSent | PongSent
+
+SERVER_MESSAGE: TypeAdapter[Any] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
 
 
 class AuthReceived(_Sent):
@@ -125,8 +123,6 @@ CLOSE_CODES = {
     4429: "too many messages or connections",
 }
 """Close codes (RFC 6455, 7.4)."""
-
-_MODELS = (StateSent, AckSent, PendingSent, RejectSent, SyncSent, ErrorSent, PongSent)
 
 _SECURITY_SCHEMES: dict[str, dict[str, str]] = {
     name: {**scheme, "type": "httpApiKey" if "in" in scheme else "http"} for name, scheme in SECURITY_SCHEMES.items()
@@ -154,14 +150,14 @@ _QUERY = {
 def asyncapi_document() -> dict[str, Any]:
     """Return the shared AsyncAPI 3.0 document, not to be changed."""
     _, models = models_json_schema(
-        [(model, "serialization") for model in (*_MODELS, AuthReceived)], ref_template=REFERENCE
+        [(model, "serialization") for model in (*get_args(ServerMessage), AuthReceived)], ref_template=REFERENCE
     )
     received = client_message()
     client = [
         "AuthReceived",
         *(path.rsplit("/", 1)[-1] for path in sorted(received["discriminator"]["mapping"].values())),
     ]
-    server = [model.__name__ for model in _MODELS]
+    server = [model.__name__ for model in get_args(ServerMessage)]
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Stepkeep", "version": __version__},
