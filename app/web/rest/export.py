@@ -4,13 +4,7 @@ from typing import Any, Literal
 
 import flask
 
-from ...operations.export import (
-    FORMATS,
-    Export,
-    ExportRequest,
-    codebook_to_dict,
-    codebook_to_markdown,
-)
+from ...operations.export import FORMATS, Export, ExportRequest, codebook_to_dict, codebook_to_markdown
 from ...survey.types import ColumnKind, StepType
 from ..authorization import authorize_all
 from ..context import app_context, store

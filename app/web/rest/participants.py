@@ -116,7 +116,7 @@ def create_participant(survey_id: str) -> flask.Response:
     if survey is None or (survey.access == "closed" and not may_invite):
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
     invitation = parse_body(Invitation)
-    if invitation.model_fields_set and not may_invite:
+    if invitation.model_fields_set:
         require_scope(principal, "sessions:write")
     user_id = invitation.user_id if "user_id" in invitation.model_fields_set else new_user_id()
     key = store().queries.key(user_id, survey_id)
@@ -146,7 +146,7 @@ def create_participant(survey_id: str) -> flask.Response:
 def create_link(user_id: str) -> flask.Response:
     """Create a link to resume on another device.
 
-    It never outlives the token that created it.
+    A participant's link never outlives the token that created it.
     """
     key = authorize_session(user_id, "sessions:write", "token_issued", own=True)
     request = parse_body(LinkRequest)
