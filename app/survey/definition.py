@@ -56,7 +56,9 @@ class Survey(StrictModel):
     ]
 
     def model_post_init(self, _context: object) -> None:
-        self._require_unique_ids()
+        ids = [step.id for step in self.steps]
+        if len(self.steps_by_id) != len(ids):
+            raise ValueError(f"two steps have the id {next(step_id for step_id in ids if ids.count(step_id) > 1)}")
         _ = self.graph  # compiles and checks the rules
 
     # Pydantic's private attributes cost a microsecond an access, four times a turn.
@@ -116,11 +118,6 @@ class Survey(StrictModel):
 
     def client_step(self, step_id: str) -> Mapping[str, Any] | None:
         return self.client_steps.get(step_id)
-
-    def _require_unique_ids(self) -> None:
-        if len(self.steps_by_id) != len(self.steps):
-            ids = [step.id for step in self.steps]
-            raise ValueError(f"two steps have the id {next(step_id for step_id in ids if ids.count(step_id) > 1)}")
 
     def _compile_rules(self, step: Step) -> tuple[tuple[Condition | None, str], ...]:
         compiled = []

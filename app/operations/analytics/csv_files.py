@@ -78,9 +78,5 @@ def _csv(header: Sequence[str], rows: Iterable[Row]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(header)
-    writer.writerows([_safe(cell) for cell in row] for row in rows)
+    writer.writerows([escape_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue()
-
-
-def _safe(cell: object) -> object:
-    return escape_formula(cell) if isinstance(cell, str) else cell

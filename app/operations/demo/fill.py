@@ -64,7 +64,10 @@ def fill_demo(store: SessionStore, plan: DemoPlan, *, is_shared: bool = False, p
     for done, (key, commands) in enumerate(_sessions(plan, surveys), 1):
         turns += [(key, command) for command in commands]
         if len(turns) >= TURNS_A_CALL or done == plan.sessions:
-            submitted += _submit(store, turns)
+            results = store.turns.submit_many(turns)
+            if failed := next((result for result in results if isinstance(result, Exception)), None):
+                raise failed
+            submitted += len(results)
             turns = []
             progress(done, plan.sessions)
     return submitted
@@ -125,14 +128,6 @@ def _sessions(plan: DemoPlan, surveys: Sequence[Survey]) -> Iterator[tuple[Sessi
         chance = random.Random(f"{plan.seed}-{number}")  # noqa: S311 - reproducible from the seed
         survey = chance.choices(surveys, weights)[0]
         yield SessionKey(survey.id, _user_id(plan.seed, number)), simulate(survey, at, plan.until, chance)
-
-
-def _submit(store: SessionStore, turns: Sequence[Turn]) -> int:
-    results = store.turns.submit_many(turns)
-    failed = next((result for result in results if isinstance(result, Exception)), None)
-    if failed is not None:
-        raise failed
-    return len(results)
 
 
 def _user_id(seed: int, number: int) -> str:

@@ -7,8 +7,8 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ...core.progress import Progress, no_progress
 from ...errors import NoSuchSurvey
@@ -27,8 +27,7 @@ _STREAMS = {"csv": write_sessions, "long": write_events, "jsonl": write_jsonl}
 _FILES = {"parquet": write_parquet, "xlsx": write_xlsx, "sav": write_labelled, "dta": write_labelled}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportFile:
+class ExportFile(NamedTuple):
     """Pieces of a file; ``counts`` is complete after the last."""
 
     pieces: Iterator[bytes]

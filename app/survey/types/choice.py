@@ -150,6 +150,6 @@ def number_options(revisions: Mapping[str, OptionsStep], codes: range) -> tuple[
         for option in step.options:
             occurrences.setdefault(option.value, {})[revision] = option
     return tuple(
-        CodedValue(code=numbers[value], value=newest(found).value, label=newest(found).label, revisions=tuple(found))
+        CodedValue(code=numbers[value], value=value, label=newest(found).label, revisions=tuple(found))
         for value, found in occurrences.items()
     )
