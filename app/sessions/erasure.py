@@ -39,6 +39,7 @@ class SessionEraser:
         self._transaction = transaction
         self._subscribers = subscribers
         self._journal = journal
+        self._database = erasure_replay.Database(queries.clock, queries.run, transaction)
 
     def delete(self, key: SessionKey, *, actor: str | None = None) -> bool:
         """Erase a session, set aside or not, and revoke its tokens; return whether there was one.
@@ -73,7 +74,7 @@ class SessionEraser:
 
         Database and journal then have the erasures.
         """
-        keys = erasure_replay.replay(self._database(), list(records), actor=actor).erased
+        keys = erasure_replay.replay(self._database, list(records), actor=actor).erased
         self._clean_up(keys)
         self.reconcile()
         return len(keys)
@@ -81,7 +82,7 @@ class SessionEraser:
     def reconcile(self) -> None:
         """Give the database and the journal the same erasures."""
         if self._journal is not None:
-            self._clean_up(erasure_replay.reconcile(self._database(), self._journal))
+            self._clean_up(erasure_replay.reconcile(self._database, self._journal))
 
     def check_journal(self) -> None:
         """Raise ConfigurationError if the journal can't be kept."""
@@ -104,7 +105,7 @@ class SessionEraser:
 
     def set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
         """Rename an unreadable session, so that a new one can begin; one that is readable now stays."""
-        at = self._queries.clock()
+        at, revisions = self._queries.clock(), self._queries.revisions
         with suppress(SessionUnreadable):
             self._queries.load(key)  # loads its revision too, before its row is locked
 
@@ -114,20 +115,13 @@ class SessionEraser:
             state = states.get(key)
             if isinstance(state, MissingKey):
                 raise state
-            if isinstance(state, SessionState):
-                if self._queries.revisions.cached(key.survey_id, state.survey_revision) is not None:
-                    return None
-            elif state is None:
-                return None
-            return history.set_aside(connection, key, at)
+            is_readable = isinstance(state, SessionState) and revisions.cached(key.survey_id, state.survey_revision)
+            return None if state is None or is_readable else history.set_aside(connection, key, at)
 
         name = self._transaction(move)
         if name is not None:
             self._subscribers.drop([key])
             log.error("%s Set aside as %s; a new session begins.", error, name)
-
-    def _database(self) -> erasure_replay.Database:
-        return erasure_replay.Database(self._queries.clock, self._queries.run, self._transaction)
 
     def _clean_up(self, keys: Collection[SessionKey]) -> None:
         if keys:

@@ -5,7 +5,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -19,13 +20,11 @@ from ..store import (
     erasures,
     keyset,
     owner_of,
-    sessions,
 )
 from ..survey import SessionKey
+from .queries import all_keys
 
 log = logging.getLogger("stepkeep.store")
-
-T = TypeVar("T")
 
 PARTICIPANTS_PER_TRANSACTION = 100
 """So that turns need not wait long."""
@@ -79,10 +78,11 @@ def replay(
     options = ReplayOptions(at=database.clock(), actor=actor, keeps_changed=keeps_changed)
     keys: list[SessionKey] = []
     left: set[SessionKey] = set()
-    for matches in _batches(_matches(database, _RecordIndex(records))):
-        result = database.write(partial(_replay_batch, matches, options))
-        keys += result.erased
-        left.update(result.left)
+    matches = _matches(database, _RecordIndex(records))
+    while batch := list(islice(matches, PARTICIPANTS_PER_TRANSACTION)):
+        for result in database.write(partial(_replay_batch, batch, options)):
+            keys += result.erased
+            left.update(result.left)
     for start in range(0, len(records), RECORDS_PER_TRANSACTION):
         database.write(partial(erasures.add_missing, records=records[start : start + RECORDS_PER_TRANSACTION]))
     return ReplayResult(keys, sorted(left))
@@ -90,13 +90,7 @@ def replay(
 
 def read_all(read: keyset.Run) -> Iterator[ErasureRecord]:
     """Yield the database's erasures, oldest first."""
-    for page in keyset.pages(
-        read,
-        lambda connection, after: erasures.read_after(connection, after, PAGE_SIZE),
-        0,
-        lambda row: row[0],
-        PAGE_SIZE,
-    ):
+    for page in keyset.pages(read, partial(erasures.read_after, limit=PAGE_SIZE), 0, lambda row: row[0], PAGE_SIZE):
         for _, record in page:
             yield record
 
@@ -127,57 +121,23 @@ def _hash_prefix(salt: str, survey_id: str) -> Any:  # noqa: ANN401 - hashlib ex
 
 
 def _matches(database: Database, index: _RecordIndex) -> Iterator[tuple[str, ErasureRecord]]:
-    for keys in _session_keys(database):
+    for keys in all_keys(database.read):
         for survey_id, user_id in keys:
             participant = owner_of(user_id)
             for record in index.find(survey_id, participant):
                 yield participant, record
-    for user_ids in _audited_user_ids(database):
+    read_user_ids = partial(audit.read_user_ids_after, limit=PAGE_SIZE)
+    for user_ids in keyset.pages(database.read, read_user_ids, "", lambda user_id: user_id, PAGE_SIZE):
         for participant in dict.fromkeys(map(owner_of, user_ids)):
             for survey_id in index.by_survey:
                 for record in index.find(survey_id, participant):
                     yield participant, record
 
 
-def _session_keys(database: Database) -> Iterator[Sequence[SessionKey]]:
-    start: SessionKey | None = None
-    return keyset.pages(
-        database.read,
-        lambda connection, after: sessions.read_keys(connection, after, PAGE_SIZE),
-        start,
-        lambda key: key,
-        PAGE_SIZE,
-    )
-
-
-def _audited_user_ids(database: Database) -> Iterator[Sequence[str]]:
-    return keyset.pages(
-        database.read,
-        lambda connection, after: audit.read_user_ids_after(connection, after, PAGE_SIZE),
-        "",
-        lambda user_id: user_id,
-        PAGE_SIZE,
-    )
-
-
-def _batches(matches: Iterable[T]) -> Iterator[list[T]]:
-    batch: list[T] = []
-    for match in matches:
-        batch.append(match)
-        if len(batch) == PARTICIPANTS_PER_TRANSACTION:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
 def _replay_batch(
     matches: Iterable[tuple[str, ErasureRecord]], options: ReplayOptions, connection: Connection
-) -> ReplayResult:
-    results = [erasures.replay_erasure(connection, user_id, record, options) for user_id, record in matches]
-    return ReplayResult(
-        [key for result in results for key in result.erased], [key for result in results for key in result.left]
-    )
+) -> list[ReplayResult]:
+    return [erasures.replay_erasure(connection, user_id, record, options) for user_id, record in matches]
 
 
 def _log_result(result: ReplayResult, missing: int, journal: ErasureJournal) -> None:

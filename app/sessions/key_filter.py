@@ -5,12 +5,13 @@ No false negatives (B. Bloom, CACM 13(7), 1970); 2 MB a million sessions.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
 
 from rbloom import Bloom
 
 from ..errors import StepkeepError
+from ..store import keyset, sessions
 from ..survey import SessionKey
+from .queries import all_keys
 
 log = logging.getLogger("stepkeep.store")
 
@@ -31,17 +32,12 @@ MAX_DELAY_S = 60.0
 class SessionKeyFilter:
     """The keys of all sessions. Safe from any thread.
 
-    Args:
-        read_keys: may raise Unavailable.
-        count: an estimate.
-
     Attributes:
         is_complete: whether this process learns of all new sessions; else none is definitely absent.
     """
 
-    def __init__(self, read_keys: Callable[[], Iterable[Sequence[SessionKey]]], count: Callable[[], int]) -> None:
-        self._read_keys = read_keys
-        self._count = count
+    def __init__(self, run_read: keyset.Run) -> None:
+        self._run_read = run_read
         self.is_complete = True
         self.after_fork()
 
@@ -79,8 +75,8 @@ class SessionKeyFilter:
 
     def _try_to_fill(self) -> bool:
         try:
-            bloom = Bloom(max(MIN_CAPACITY, self._count() * HEADROOM), FALSE_POSITIVE_RATE)
-            for page in self._read_keys():
+            bloom = Bloom(max(MIN_CAPACITY, self._run_read(sessions.count_sessions) * HEADROOM), FALSE_POSITIVE_RATE)
+            for page in all_keys(self._run_read):
                 bloom.update(page)
         except StepkeepError as error:
             log.warning("Session-key filter is not ready; new participants cannot start during an outage: %s", error)

@@ -4,6 +4,7 @@ import re
 import time
 from builtins import list as List  # noqa: N812 - SessionQueries.list hides the built-in inside the class
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine
@@ -41,6 +42,7 @@ _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")
 _SURVEY_ID = re.compile(SURVEY_ID)
 
 KEYS_PER_PAGE = 10_000
+"""Read in some 10 ms."""
 
 _CORRUPT_HISTORY = (UnknownEvent, ValueError, TypeError, AttributeError)
 
@@ -50,6 +52,12 @@ T = TypeVar("T")
 def now_us() -> int:
     """Return the time in microseconds since 1970 UTC."""
     return time.time_ns() // 1000
+
+
+def all_keys(run: keyset.Run) -> Iterator[Sequence[SessionKey]]:
+    """Yield pages of all sessions' keys, in order."""
+    start: SessionKey | None = None
+    return keyset.pages(run, partial(sessions.read_keys, limit=KEYS_PER_PAGE), start, lambda key: key, KEYS_PER_PAGE)
 
 
 class SessionQueries:
@@ -117,7 +125,7 @@ class SessionQueries:
         state = rows.parse_state(row, self.cipher)
         if not isinstance(state, SessionState):
             raise state
-        return Snapshot(key=key, state=state, survey=self.survey_revision(key.survey_id, state.survey_revision))
+        return Snapshot(key=key, state=state, survey=self.revisions.get(key.survey_id, state.survey_revision))
 
     def load_with_survey(self, key: SessionKey) -> Snapshot | None:
         """Return the session with its survey.
@@ -140,18 +148,12 @@ class SessionQueries:
         Raises:
             SessionUnreadable: one can't be decoded.
         """
-
-        def read(connection: Connection) -> List[HistoryEntry]:
-            return history.read_history(
-                connection,
-                key,
-                cipher=self.cipher,
-                after_version=after_version,
-                limit=limit,
-                newest_first=newest_first,
-            )
-
-        return self._read_history(key, read)
+        return self._read_history(
+            key,
+            lambda connection: history.read_history(
+                connection, key, cipher=self.cipher, after_version=after_version, limit=limit, newest_first=newest_first
+            ),
+        )
 
     def at_version(self, key: SessionKey, version: int) -> Snapshot:
         """Return the session at a version.
@@ -165,14 +167,10 @@ class SessionQueries:
             raise NoSuchSession(key.survey_id, key.user_id)
         if not 1 <= version <= newest.state.version:
             raise NoSuchVersion(version, newest.state.version)
-
-        def replay(connection: Connection) -> SessionState | None:
-            return history.replay_history(connection, key, version, cipher=self.cipher)
-
-        state = self._read_history(key, replay)
+        state = self._read_history(key, partial(history.replay_history, key=key, version=version, cipher=self.cipher))
         if state is None:  # pragma: no cover - version 1 exists
             raise NoSuchVersion(version, newest.state.version)
-        survey = self.survey_revision(key.survey_id, state.survey_revision)
+        survey = self.revisions.get(key.survey_id, state.survey_revision)
         as_of = None if version == newest.state.version else state.updated_at
         return Snapshot(key=key, state=state, survey=survey, as_of=as_of)
 
@@ -202,28 +200,19 @@ class SessionQueries:
                 updated_since=updated_since,
                 at=self.clock(),
             )
-            if not page.keys:
-                return page, {}
-            return page, sessions.read_states(connection, page.keys, cipher=self.cipher, locked=False)
+            states = sessions.read_states(connection, page.keys, cipher=self.cipher, locked=False) if page.keys else {}
+            return page, states
 
         page, states = self.run(read)
         for key, stored in states.items():
             if isinstance(stored, MissingKey) and SET_ASIDE not in key.user_id:
                 raise stored
         snapshots = [
-            Snapshot(key=key, state=state, survey=self.survey_revision(key.survey_id, state.survey_revision))
+            Snapshot(key=key, state=state, survey=self.revisions.get(key.survey_id, state.survey_revision))
             for key in page.keys
             if isinstance(state := states.get(key), SessionState)
         ]
         return snapshots, page.following
-
-    def survey_revision(self, survey_id: str, revision: str | None) -> Survey | None:
-        """Return the survey at a revision, the newest for None.
-
-        Raises:
-            Unavailable: the database did not answer.
-        """
-        return self.revisions.get(survey_id, revision)
 
     def database_facts(self) -> Mapping[str, str]:
         """Return the database's kind and version.
@@ -246,7 +235,7 @@ class SessionQueries:
             Unavailable: the database did not answer.
         """
         newest = self.catalogue.surveys.get(survey_id)
-        stored = (self.survey_revision(survey_id, revision) for revision in self.stored_revisions(survey_id))
+        stored = (self.revisions.get(survey_id, revision) for revision in self.stored_revisions(survey_id))
         older = (survey for survey in stored if survey is not None and survey is not newest)
         return [*older] if newest is None else [newest, *older]
 
@@ -280,16 +269,6 @@ class SessionQueries:
 
     def keys_of_user(self, user_id: str, limit: int) -> List[SessionKey]:
         return self.run(lambda connection: sessions.read_keys_of_user(connection, user_id, limit))
-
-    def all_keys(self) -> Iterator[Sequence[SessionKey]]:
-        start: SessionKey | None = None
-        return keyset.pages(
-            self.run,
-            lambda connection, after: sessions.read_keys(connection, after, KEYS_PER_PAGE),
-            start,
-            lambda key: key,
-            KEYS_PER_PAGE,
-        )
 
     def _read_history(self, key: SessionKey, read: Callable[[Connection], T]) -> T:
         try:

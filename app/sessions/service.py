@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -21,13 +20,11 @@ from ..store import (
     leases,
     normalise_url,
     open_journal,
-    sessions,
     turn_statements,
     upgrade_schema,
     writer_engine,
 )
 from ..store.drivers import WriterConnection, abandon_after_fork
-from ..survey import SessionKey
 from ..writer import Backlog, Writer
 from .audit_log import AuditLog
 from .erasure import SessionEraser
@@ -36,13 +33,14 @@ from .queries import SessionQueries, now_us
 from .subscribers import Subscribers
 from .turns import SessionTurns
 
-T = TypeVar("T")
-
 
 class SessionStore(ForkAware):
     """Durable survey sessions. Safe from any thread.
 
-    The clock returns microseconds since 1970 UTC.
+    Attributes:
+        clock: returns microseconds since 1970 UTC.
+        run_read: as ``SessionQueries.run``.
+        run_transaction: as ``Writer.run``.
 
     Raises:
         ConfigurationError: STEPKEEP_ANSWERS_KEYS, STEPKEEP_ERASURES_FILE or REDIS_URL can't be used.
@@ -57,12 +55,20 @@ class SessionStore(ForkAware):
         self.clock = clock
         self.cipher = cipher_from_keys(settings.answers_keys.get_secret_value())
         self.queries = SessionQueries(settings, catalogue, url, self.cipher, clock)
+        self.run_read = self.queries.run
         self._write_engine: Engine = writer_engine(url)
         self._connection = WriterConnection(self._write_engine, turn_statements(url), self.cipher)
         revisions = self.queries.revisions
         self._writer = Writer(self._connection, settings, revisions.cached, revisions.get)
-        self._key_filter = SessionKeyFilter(self.queries.all_keys, lambda: self.run_read(sessions.count_sessions))
-        self._notifier = open_notifier(settings, url, self.queries.versions, self._receive, self._key_filter.add)
+        self.run_transaction = self._writer.run
+        self._key_filter = SessionKeyFilter(self.run_read)
+        self._notifier = open_notifier(
+            settings,
+            url,
+            self.queries.versions,
+            on_change=lambda key, version: self.turns.receive(key, version),  # noqa: PLW0108 - created below
+            on_key=self._key_filter.add,
+        )
         # Without a broadcast, this process misses sessions that another one begins.
         self._key_filter.is_complete = self._notifier.is_broadcast or settings.web_concurrency == 1
         self.subscribers = Subscribers(self._notifier)
@@ -105,22 +111,6 @@ class SessionStore(ForkAware):
         if self._notifier.is_broadcast:
             self._notifier.start()  # first: sessions that others begin meanwhile are received, or read
         threading.Thread(target=self._key_filter.fill, name="stepkeep-keys", daemon=True).start()
-
-    def run_read(self, work: Callable[[Connection], T]) -> T:
-        """Return the result of ``work``, which only reads; transient errors are retried.
-
-        Raises:
-            Unavailable: the database did not answer.
-        """
-        return self.queries.run(work)
-
-    def run_transaction(self, work: Callable[[Connection], T]) -> T:
-        """Return the result of ``work``, committed; it may be called several times.
-
-        Raises:
-            Unavailable: it was not committed, or the outcome is unknown.
-        """
-        return self._writer.run(work)
 
     @property
     def schema_revision(self) -> str:
@@ -166,14 +156,11 @@ class SessionStore(ForkAware):
     def after_fork_in_child(self) -> None:
         self.subscribers.after_fork()
         self._writer.after_fork()
-        self.turns.after_fork()
+        self.turns.pending.after_fork()
         self._key_filter.after_fork()
         self._notifier.after_fork()
         abandon_after_fork(self._write_engine)
         abandon_after_fork(self.queries.engine)
-
-    def _receive(self, key: SessionKey, version: int) -> None:
-        self.turns.receive(key, version)
 
 
 def open_store(settings: Settings, clock: Callable[[], int] = now_us) -> SessionStore:

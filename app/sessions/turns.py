@@ -64,9 +64,6 @@ class SessionTurns:
         self._warn_once = lru_cache(maxsize=10_000)(_warn_of_condition)  # once per session and step
         self._read_again_at = 0.0
 
-    def after_fork(self) -> None:
-        self.pending.after_fork()
-
     def get_or_create(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool]:
         """Return the session, begun if there was none or it is unreadable, and whether it existed.
 

@@ -96,7 +96,7 @@ class Writer:
         return results
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction of its own, in queue order.
+        """Return the result of ``work``, committed in a transaction of its own; it may be called several times.
 
         Raises:
             DatabaseUnavailable, Overloaded: as :meth:`submit`.

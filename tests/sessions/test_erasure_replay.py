@@ -16,7 +16,7 @@ from app.operations.privacy.participant_export import apply_erasures
 from app.sessions import erasure_replay
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store import audit, erasures
+from app.store import audit, erasures, sessions
 from app.store.credentials import revoke_tokens
 from app.store.erasure_journal import ErasureJournal, ErasureRecord, format_line, hash_user_id
 from app.survey.commands import Begin
@@ -243,11 +243,11 @@ def test_journal_and_database_agree_after_reconcile(
     stored = [line for line, (_, _, is_stored) in zip(lines, entries, strict=True) if is_stored]
     store.run_transaction(lambda connection: erasures.add_missing(connection, list({*stored})))
     expected = {line.identity for line, (_, *is_anywhere) in zip(lines, entries, strict=True) if any(is_anywhere)}
-    erasure_replay.reconcile(store.erasure._database(), journal)
+    erasure_replay.reconcile(store.erasure._database, journal)
     assert {line.identity for line in journal.read()} == expected
     assert sorted(line.identity for line in erasure_replay.read_all(store.run_read)) == sorted(expected)
     text = journal.path.read_bytes()
-    erasure_replay.reconcile(store.erasure._database(), journal)
+    erasure_replay.reconcile(store.erasure._database, journal)
     assert journal.path.read_bytes() == text
 
 
@@ -269,7 +269,7 @@ def test_erasure_gets_one_line_when_a_server_starts_concurrently(
         journal = store.erasure._journal
         assert journal is not None
         monkeypatch.setattr(erasure_replay, "read_all", read_all)
-        erasure_replay._complete(store.erasure._database(), journal)
+        erasure_replay._complete(store.erasure._database, journal)
         assert is_done
         assert len(journal.path.read_text().splitlines()) == 2
 
@@ -283,7 +283,7 @@ def test_start_reads_no_sessions_when_journal_and_database_agree(
             begin(store, SessionKey("phq9", user))
             store.erasure.forget(user)
     monkeypatch.setattr(ErasureJournal, "lock", lambda _: pytest.fail("it was locked"))
-    monkeypatch.setattr(erasure_replay.sessions, "read_keys", lambda *_: pytest.fail("sessions were read"))
+    monkeypatch.setattr(sessions, "read_keys", lambda *_: pytest.fail("sessions were read"))
     with opened(settings) as store:
         assert users(store) == set()
 

@@ -51,7 +51,7 @@ def rebuild_session(
     """
     current = store.run_read(lambda connection: integrity.read_session(connection, key, store.cipher, locked=False))
     revision = current.replay.state.survey_revision if current.replay.state is not None else None
-    survey = store.queries.survey_revision(key.survey_id, revision)  # may read the database: before the row is locked
+    survey = store.queries.revisions.get(key.survey_id, revision)  # may read the database: before the row is locked
 
     def work(connection: Connection) -> RebuildResult:
         session = integrity.read_session(connection, key, store.cipher, locked=True)

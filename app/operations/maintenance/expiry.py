@@ -57,7 +57,7 @@ def _classify(
     at = store.clock()
     overdue, updates = [], []
     for session in unfinished:
-        survey = store.queries.survey_revision(session.key.survey_id, session.revision)
+        survey = store.queries.revisions.get(session.key.survey_id, session.revision)
         after_us = None if survey is None else survey.expires_after_us
         expires_at = None if after_us is None else session.updated_at + after_us
         if expires_at is not None and expires_at <= at:
