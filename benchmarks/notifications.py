@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from app.notifications.notifier import open_notifier
+from app.notifications.notifier import ChangeNotifier
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
@@ -49,7 +49,7 @@ def poll_cost(kind: str, folder: Path) -> Mapping[str, float]:
         store = store_on(url)
         begin_many(store, keys(SUBSCRIBED))
         databases.refresh_statistics(url)
-        notifier = open_notifier(
+        notifier = ChangeNotifier(
             store.settings, normalise_url(url), store.queries.versions, lambda _key, _version: None, lambda _key: None
         )
         notifier._versions = dict.fromkeys(keys(SUBSCRIBED), 1)

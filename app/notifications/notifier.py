@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import URL
@@ -32,30 +33,25 @@ POLL_SIZE = 1000
 
 
 class ChangeNotifier:
-    """One store's notifications in one process. Safe from any thread.
+    """One store's notifications in one process; it connects and starts threads later. Safe from any thread.
 
-    Args:
-        interval_s: between polls without a transport.
-        connect: None to poll only.
-        file: the polled SQLite database; None for others.
+    Raises:
+        ConfigurationError: REDIS_URL can't be used.
     """
 
     def __init__(
-        self,
-        read_versions: ReadVersions,
-        on_change: OnChange,
-        on_key: OnKey,
-        *,
-        interval_s: float,
-        connect: Callable[[], Transport] | None,
-        file: URL | None,
+        self, settings: Settings, url: URL, read_versions: ReadVersions, on_change: OnChange, on_key: OnKey
     ) -> None:
         self._read_versions = read_versions
         self._on_change = on_change
         self._on_key = on_key
-        self._interval_s = interval_s
-        self._connect = connect
-        self._file = file
+        self._interval_s = settings.notification_interval_s
+        self._connect: Callable[[], Transport] | None = None  # polls only
+        if settings.redis_url is not None:
+            self._connect = redis_transport(settings.redis_url, url)
+        elif url.get_backend_name() == "postgresql":
+            self._connect = postgresql_transport(url)
+        self._file = url if url.get_backend_name() == "sqlite" and self._connect is None else None
         self._start_empty()
 
     @property
@@ -75,17 +71,15 @@ class ChangeNotifier:
         """
         with self._mutex:
             self._versions[key] = max(version, self._versions.get(key, 0))
-            self._subscriptions[key] = self._subscriptions.get(key, 0) + 1
+            self._subscriptions[key] += 1
         self.start()
 
     def unsubscribe(self, key: SessionKey) -> None:
         # Counted: a new subscriber may arrive before the old one leaves.
         with self._mutex:
-            remaining = self._subscriptions.get(key, 0) - 1
-            if remaining > 0:
-                self._subscriptions[key] = remaining
-            else:
-                self._subscriptions.pop(key, None)
+            self._subscriptions[key] -= 1
+            if self._subscriptions[key] <= 0:
+                del self._subscriptions[key]
                 self._versions.pop(key, None)
 
     def publish(self, key: SessionKey, version: int) -> None:
@@ -118,7 +112,7 @@ class ChangeNotifier:
         self._is_closed = False
         self._has_logged_foreign_payload = False
         self._versions: dict[SessionKey, int] = {}
-        self._subscriptions: dict[SessionKey, int] = {}
+        self._subscriptions: Counter[SessionKey] = Counter()
         self._publisher = Publisher(token, self._connect, outages) if self._connect is not None else None
         self._probe = _FileProbe(self._file) if self._file is not None else None
         self._listener = ChangeListener(
@@ -201,26 +195,3 @@ class _FileProbe:
 
 _PARENTS: list[object] = []
 """Collecting a connection in a child would close it for the parent."""
-
-
-def open_notifier(
-    settings: Settings, url: URL, read_versions: ReadVersions, on_change: OnChange, on_key: OnKey
-) -> ChangeNotifier:
-    """Return the store's notifier; it connects and starts threads later.
-
-    Raises:
-        ConfigurationError: REDIS_URL can't be used.
-    """
-    connect = None
-    if settings.redis_url is not None:
-        connect = redis_transport(settings.redis_url, url)
-    elif url.get_backend_name() == "postgresql":
-        connect = postgresql_transport(url)
-    return ChangeNotifier(
-        read_versions,
-        on_change,
-        on_key,
-        interval_s=settings.notification_interval_s,
-        connect=connect,
-        file=url if url.get_backend_name() == "sqlite" and connect is None else None,
-    )

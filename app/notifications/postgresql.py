@@ -6,14 +6,15 @@ A transaction pooler (PgBouncer) loses them; then polling finds changes every SA
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import URL, Engine, NullPool
 
 from ..store.drivers import postgresql
-from .transport import Transport
+from .transport import Transport, translated
 
 CHANNEL = "stepkeep_changes"
 
@@ -36,7 +37,7 @@ class PostgresqlTransport:
     """A :class:`~app.notifications.transport.Transport`."""
 
     def __init__(self, engine: Engine) -> None:
-        self._error: type[Exception] = engine.dialect.loaded_dbapi.Error
+        self._translated = partial(translated, engine.dialect.loaded_dbapi.Error)
         with self._translated():
             self._pooled = engine.raw_connection()
         self._driver = cast("Any", self._pooled.driver_connection)
@@ -73,10 +74,3 @@ class PostgresqlTransport:
     def _shut_down(self) -> None:
         with suppress(OSError):  # already closed
             self._socket.shutdown(socket.SHUT_RDWR)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except self._error as error:
-            raise ConnectionError("PostgreSQL") from error

@@ -50,7 +50,7 @@ class Publisher:
             if not self._keep(key, version) or self._closing.is_set():
                 return
             if self._thread is None:
-                self._start()
+                self._thread = self._outages.start(self._run, "stepkeep-notification-sender")
         if not self._has_queued.is_set():
             self._has_queued.set()
 
@@ -69,15 +69,6 @@ class Publisher:
             return False
         self._queue[key] = version
         return True
-
-    def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name="stepkeep-notification-sender", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:  # no threads, or the interpreter exits: others find the changes by polling
-            self._outages.begin(_ACTIVITY, type(error).__name__)
-        else:
-            self._thread = thread
 
     def _run(self) -> None:
         failures = 0

@@ -3,15 +3,16 @@
 Uses the library's Connection, since its PubSub reconnects silently, so that a gap would stay unnoticed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import URL
 
 from ..errors import ConfigurationError
-from .transport import Transport
+from .transport import Transport, translated
 
 CONNECT_S = 1.0
 """Nothing polls while connecting."""
@@ -35,8 +36,12 @@ def redis_transport(redis_url: str, database: URL) -> Callable[[], Transport]:
         raise ConfigurationError(
             "REDIS_URL is set, but the redis library is not installed. Run: pip install 'stepkeep[redis]'"
         ) from None
+    # RESP 2: in version 3, push messages bypass the reader.
+    options: dict[str, Any] = {"protocol": 2, "socket_timeout": ANSWER_S}
+    if not redis_url.startswith("unix:"):
+        options |= {"socket_connect_timeout": CONNECT_S, "socket_keepalive": True}
     try:
-        pool = redis.ConnectionPool.from_url(redis_url, **_options(redis_url))
+        pool = redis.ConnectionPool.from_url(redis_url, **options)
         pool.make_connection()  # does not connect; raises on an unknown parameter
     except (ValueError, TypeError):  # its text could hold the password
         raise ConfigurationError("REDIS_URL is not a valid Redis URL; example: redis://host:6379/0") from None
@@ -53,6 +58,7 @@ class RedisTransport:
         self._connection = connection
         self._channel = channel
         self._errors = errors
+        self._translated = partial(translated, *errors)
         self._received: list[str] = []
         with self._translated():
             connection.connect()
@@ -90,18 +96,3 @@ class RedisTransport:
         reply = self._connection.read_response()
         if isinstance(reply, list) and reply[0] == b"message":
             self._received.append(reply[2].decode(errors="replace"))
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except self._errors as error:
-            raise ConnectionError("Redis") from error
-
-
-def _options(redis_url: str) -> dict[str, Any]:
-    # RESP 2: in version 3, push messages bypass the reader.
-    options: dict[str, Any] = {"protocol": 2, "socket_timeout": ANSWER_S}
-    if redis_url.startswith("unix:"):
-        return options
-    return options | {"socket_connect_timeout": CONNECT_S, "socket_keepalive": True}

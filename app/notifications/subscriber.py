@@ -68,14 +68,7 @@ class ChangeListener:
 
     def start(self) -> None:
         """If the system has no more threads, a later call may succeed."""
-        thread = threading.Thread(target=self._run, name="stepkeep-notifications", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            self._outages.begin("starting", type(error).__name__)
-        else:
-            self._outages.end("starting")
-            self._thread = thread
+        self._thread = self._outages.start(self._run, "stepkeep-notifications")
 
     def schedule_poll(self) -> None:
         self._is_behind = True

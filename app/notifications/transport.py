@@ -5,7 +5,8 @@ A payload is JSON, ``["sender", ["survey_id", "user_id", version], ...]``, never
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import orjson
@@ -40,6 +41,15 @@ class Transport(Protocol):
         ...
 
 
+@contextmanager
+def translated(*errors: type[Exception]) -> Iterator[None]:
+    """Raise ConnectionError, without the URL, instead of a driver's errors."""
+    try:
+        yield
+    except errors as error:
+        raise ConnectionError from error
+
+
 class OutageLog:
     """Logs one warning an outage. Safe from any thread."""
 
@@ -63,6 +73,18 @@ class OutageLog:
             is_over = not self._failing
         if is_over:
             log.info("Changes by other processes arrive at once again.")
+
+    def start(self, run: Callable[[], None], name: str) -> threading.Thread | None:
+        """Start a daemon thread; return None if there are no more, or the interpreter exits."""
+        what = f"starting {name}"
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # others find the changes by polling
+            self.begin(what, type(error).__name__)
+            return None
+        self.end(what)
+        return thread
 
 
 def envelope_prefix(token: str) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from ..catalogue import Catalogue, read_catalogue
 from ..core.fork_hooks import ForkAware, register
 from ..errors import ConfigurationError, MissingKey
-from ..notifications import open_notifier
+from ..notifications import ChangeNotifier
 from ..settings import Settings
 from ..store import (
     check_schema,
@@ -62,7 +62,7 @@ class SessionStore(ForkAware):
         self._writer = Writer(self._connection, settings, revisions.cached, revisions.get)
         self.run_transaction = self._writer.run
         self._key_filter = SessionKeyFilter(self.run_read)
-        self._notifier = open_notifier(
+        self._notifier = ChangeNotifier(
             settings,
             url,
             self.queries.versions,

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, insert, select, text, update
 
 from app.notifications import subscriber
-from app.notifications.notifier import open_notifier
+from app.notifications.notifier import ChangeNotifier
 from app.settings import Settings
 from app.store.engine import normalise_url, reader_engine, writer_engine
 from app.store.tables import sessions
@@ -41,7 +41,7 @@ class Process:
         self.fails: Exception | None = None
         self.refuses: Exception | None = None
         self._read = read or (lambda keys: {key: self.stored[key] for key in keys if key in self.stored})
-        self.notifier = open_notifier(
+        self.notifier = ChangeNotifier(
             settings, normalise_url(settings.database_url), self._versions, self._changed, self.discovered.append
         )
 
@@ -163,13 +163,13 @@ def begin_sessions(url: str) -> None:
 
 PROGRAM = """
 import sys, time
-from app.notifications.notifier import open_notifier
+from app.notifications.notifier import ChangeNotifier
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.survey.snapshot import SessionKey
 polls = []
 settings = Settings(database_url=sys.argv[1], redis_url=sys.argv[2] or None)
-notifier = open_notifier(settings, normalise_url(sys.argv[1]), lambda keys: polls.append(1) or {}, print, lambda key: None)
+notifier = ChangeNotifier(settings, normalise_url(sys.argv[1]), lambda keys: polls.append(1) or {}, print, lambda key: None)
 """
 
 
