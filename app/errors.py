@@ -1,36 +1,5 @@
 """Every error that Stepkeep raises, in one tree.
 
-::
-
-    StepkeepError
-    ├── ConfigurationError
-    │   ├── DatabaseUnreachable
-    │   ├── SchemaMismatch
-    │   ├── StoreInUse
-    │   ├── SurveyFileError
-    │   └── BackupBroken
-    ├── InvalidInput
-    │   ├── InvalidUserId
-    │   ├── InvalidJson
-    │   └── MessageIdReused
-    ├── NotFound
-    │   ├── NoSuchSession
-    │   ├── NoSuchSurvey
-    │   ├── NoSuchVersion
-    │   └── NoSuchWebhook
-    ├── Unauthorized
-    ├── Forbidden
-    ├── OtherVisit
-    ├── RateLimited
-    ├── SessionUnreadable
-    ├── VersionConflict
-    ├── DatabaseRefused
-    └── Unavailable
-        ├── MissingKey
-        ├── DatabaseUnavailable
-        ├── Overloaded
-        └── ErasureNotListed
-
 Each has a stable ``code``, an HTTP status, ``retryable``, and its facts as attributes. Only ``app/store`` translates
 driver errors into these. The Python client adds its own (``app/client/errors.py``).
 """

@@ -19,34 +19,28 @@ if TYPE_CHECKING:
 SetAttribute = Callable[[str, str | int], None]
 """``error.type`` also marks the span as failed."""
 
-_TRACE_CONTEXT = ("traceparent", "tracestate")
-"""W3C Trace Context, by which a request continues its caller's trace."""
-
-
-def _ignore(_name: str, _value: str | int) -> None:
-    """Traces are off."""
-
-
-_NO_SPAN: AbstractContextManager[SetAttribute] = nullcontext(_ignore)
+_NO_SPAN: AbstractContextManager[SetAttribute] = nullcontext(lambda _name, _value: None)
 
 
 class _Tracer:
     """OpenTelemetry's API with its own provider and tracer."""
 
-    def __init__(self, exporter: SpanExporter | None, *, at_once: bool) -> None:
+    def __init__(self, exporter: SpanExporter | None) -> None:
         self.api = importlib.import_module("opentelemetry.trace")
-        self._carrier = importlib.import_module("opentelemetry.trace.propagation.tracecontext")
+        propagation = importlib.import_module("opentelemetry.trace.propagation.tracecontext")
+        self._propagator = propagation.TraceContextTextMapPropagator()
         sdk = importlib.import_module("opentelemetry.sdk.trace")
         export = importlib.import_module("opentelemetry.sdk.trace.export")
         resources = importlib.import_module("opentelemetry.sdk.resources")
         if exporter is None:
             over_http = importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
-            exporter = over_http.OTLPSpanExporter()
+            processor = export.BatchSpanProcessor(over_http.OTLPSpanExporter())
+        else:
+            processor = export.SimpleSpanProcessor(exporter)
         attributes = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "stepkeep"}
-        self._provider = sdk.TracerProvider(resource=resources.Resource.create(attributes))
-        processor = export.SimpleSpanProcessor if at_once else export.BatchSpanProcessor
-        self._provider.add_span_processor(processor(exporter))
-        self._tracer = self._provider.get_tracer("stepkeep")
+        self.provider = sdk.TracerProvider(resource=resources.Resource.create(attributes))
+        self.provider.add_span_processor(processor)
+        self._tracer = self.provider.get_tracer("stepkeep")
 
     @contextmanager
     def span(
@@ -57,10 +51,10 @@ class _Tracer:
         headers: Mapping[str, str] | None,
         attributes: Mapping[str, Any],
     ) -> Iterator[SetAttribute]:
-        context = None if headers is None else self._carrier.TraceContextTextMapPropagator().extract(headers)
+        carrier = None if headers is None else {name.lower(): text for name, text in headers.items()}
         with self._tracer.start_as_current_span(
             name,
-            context=context,
+            context=None if carrier is None else self._propagator.extract(carrier),
             kind=self.api.SpanKind[kind],
             links=[self.api.Link(link) for link in links if link is not None],
             attributes=dict(attributes),
@@ -79,16 +73,6 @@ class _Tracer:
                 set_attribute("error.type", type(error).__name__)
                 raise
 
-    def current(self) -> object | None:
-        context = self.api.get_current_span().get_span_context()
-        return context if context.is_valid else None
-
-    def add_event(self, name: str, attributes: Mapping[str, str | int]) -> None:
-        self.api.get_current_span().add_event(name, dict(attributes))
-
-    def stop(self) -> None:
-        self._provider.shutdown()
-
 
 _active: _Tracer | None = None
 
@@ -106,20 +90,12 @@ def start(exporter: SpanExporter | None = None) -> None:
     if _active is not None:
         return
     try:
-        _active = _Tracer(exporter, at_once=exporter is not None)
+        _active = _Tracer(exporter)
     except ImportError as error:
         raise ConfigurationError(
             "STEPKEEP_TRACING needs OpenTelemetry. Install the extra `tracing` (pip install 'stepkeep[tracing]'), "
             "or remove the setting."
         ) from error
-
-
-def stop() -> None:
-    """Export the remaining spans and record no more."""
-    global _active
-    stopped, _active = _active, None
-    if stopped is not None:
-        stopped.stop()
 
 
 def span(
@@ -136,30 +112,21 @@ def span(
         name: one of a few; what varies belongs in attributes.
         kind: INTERNAL, SERVER or CLIENT.
         links: results of :func:`current`; iterated only if traces are on.
-        headers: the span continues their trace.
+        headers: the span continues their trace (W3C Trace Context).
         attributes: never a participant, a session or an answer.
     """
-    if _active is None:
-        return _NO_SPAN
-    context = (
-        None
-        if headers is None
-        else {name.lower(): text for name, text in headers.items() if name.lower() in _TRACE_CONTEXT}
-    )
-    return _active.span(name, kind, links, context, attributes)
+    return _NO_SPAN if _active is None else _active.span(name, kind, links, headers, attributes)
 
 
 def current() -> object | None:
     """Return the current span's context, for ``links``, or None."""
-    return None if _active is None else _active.current()
+    if _active is None:
+        return None
+    context = _active.api.get_current_span().get_span_context()
+    return context if context.is_valid else None
 
 
 def add_event(name: str, **attributes: str | int) -> None:
     """Add an event to the current span."""
     if _active is not None:
-        _active.add_event(name, attributes)
-
-
-def is_on() -> bool:
-    """Return whether traces are recorded."""
-    return _active is not None
+        _active.api.get_current_span().add_event(name, dict(attributes))

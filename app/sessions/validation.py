@@ -1,6 +1,6 @@
 """Validates commands before they are decided."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core import strict_json
@@ -27,12 +27,7 @@ def check_command(command: AnyCommand) -> None:
     """Raise InvalidInput if a value is too large or not strict JSON."""
     match command:
         case Save():
-            _check_state(
-                {
-                    name: getattr(command, name)
-                    for name in ("current_step", "answers", "step_history", "is_audio_mode", "session_data")
-                }
-            )
+            _check_state({name: getattr(command, name) for name in _CHECKS})
         case Update():
             _check_state(command.changes)
         case Note():
@@ -44,23 +39,12 @@ def check_command(command: AnyCommand) -> None:
             strict_json.check(getattr(command, "value", None), "value")
 
 
-def _check_state(state: Mapping[str, Any]) -> None:  # noqa: C901 - one case a field
+def _check_state(state: Mapping[str, Any]) -> None:
     for name, value in state.items():
-        match name:
-            case "current_step":
-                _check_name(value, name)
-            case "answers":
-                _check_object(value, name)
-            case "step_history":
-                _check_path(value)
-            case "is_audio_mode":
-                if not isinstance(value, bool):
-                    raise InvalidInput("is_audio_mode must be true or false")
-            case "session_data":
-                if value is not None:
-                    _check_object(value, name)
-            case _:
-                raise InvalidInput(f"a session has no {name!r}")
+        if name not in _CHECKS:
+            raise InvalidInput(f"a session has no {name!r}")
+        if name != "session_data" or value is not None:
+            _CHECKS[name](value, name)
     if len(strict_json.encode(dict(state))) > MAX_STATE_BYTES:
         raise InvalidInput(f"the state has more than {MAX_STATE_BYTES} bytes as JSON")
 
@@ -79,8 +63,22 @@ def _check_object(value: object, what: str) -> None:
         strict_json.check(item, f"{what}.{key}")
 
 
-def _check_path(value: object) -> None:
+def _check_path(value: object, what: str) -> None:
     if not isinstance(value, list | tuple):
-        raise InvalidInput(f"step_history must be a list of step names, not {type(value).__name__}")
+        raise InvalidInput(f"{what} must be a list of step names, not {type(value).__name__}")
     for index, step in enumerate(value):
-        _check_name(step, f"step_history[{index}]")
+        _check_name(step, f"{what}[{index}]")
+
+
+def _check_bool(value: object, what: str) -> None:
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{what} must be true or false")
+
+
+_CHECKS: dict[str, Callable[[object, str], None]] = {
+    "current_step": _check_name,
+    "answers": _check_object,
+    "step_history": _check_path,
+    "is_audio_mode": _check_bool,
+    "session_data": _check_object,
+}
