@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..errors import Unavailable
 from ..observability import metrics
 from ..settings import Settings
-from ..store.drivers import abandon_after_fork, sqlite
+from ..store.drivers import sqlite
 from ..survey import SessionKey
 from .postgresql import postgresql_transport
 from .publisher import Publisher
@@ -45,14 +45,30 @@ class ChangeNotifier:
         self._read_versions = read_versions
         self._on_change = on_change
         self._on_key = on_key
-        self._interval_s = settings.notification_interval_s
         self._connect: Callable[[], Transport] | None = None  # polls only
         if settings.redis_url is not None:
             self._connect = redis_transport(settings.redis_url, url)
         elif url.get_backend_name() == "postgresql":
             self._connect = postgresql_transport(url)
-        self._file = url if url.get_backend_name() == "sqlite" and self._connect is None else None
-        self._start_empty()
+        has_file = url.get_backend_name() == "sqlite" and self._connect is None
+        token = uuid.uuid4().hex[:12]
+        outages = OutageLog()
+        self._own_prefix = envelope_prefix(token)
+        self._mutex = threading.Lock()
+        self._is_closed = False
+        self._has_logged_foreign_payload = False
+        self._versions: dict[SessionKey, int] = {}
+        self._subscriptions: Counter[SessionKey] = Counter()
+        self._publisher = Publisher(token, self._connect, outages) if self._connect is not None else None
+        self._probe = _FileProbe(url) if has_file else None
+        self._listener = ChangeListener(
+            poll=self._poll,
+            on_message=self._on_message,
+            connect=self._connect,
+            has_changed=(lambda: True) if self._probe is None else self._probe.has_changed,
+            interval_s=settings.notification_interval_s,
+            outages=outages,
+        )
 
     @property
     def is_broadcast(self) -> bool:
@@ -97,32 +113,6 @@ class ChangeNotifier:
         self._listener.close()
         if self._probe is not None:
             self._probe.engine.dispose()
-
-    def after_fork(self) -> None:
-        _PARENTS.append((self._listener, self._publisher))
-        if self._probe is not None:
-            abandon_after_fork(self._probe.engine)
-        self._start_empty()
-
-    def _start_empty(self) -> None:
-        token = uuid.uuid4().hex[:12]
-        outages = OutageLog()
-        self._own_prefix = envelope_prefix(token)
-        self._mutex = threading.Lock()
-        self._is_closed = False
-        self._has_logged_foreign_payload = False
-        self._versions: dict[SessionKey, int] = {}
-        self._subscriptions: Counter[SessionKey] = Counter()
-        self._publisher = Publisher(token, self._connect, outages) if self._connect is not None else None
-        self._probe = _FileProbe(self._file) if self._file is not None else None
-        self._listener = ChangeListener(
-            poll=self._poll,
-            on_message=self._on_message,
-            connect=self._connect,
-            has_changed=(lambda: True) if self._probe is None else self._probe.has_changed,
-            interval_s=self._interval_s,
-            outages=outages,
-        )
 
     def _on_message(self, payload: str) -> None:
         if payload.startswith(self._own_prefix):
@@ -191,7 +181,3 @@ class _FileProbe:
             return True  # the poll meets and logs the same error
         before, self._version = self._version, version
         return before != version
-
-
-_PARENTS: list[object] = []
-"""Collecting a connection in a child would close it for the parent."""

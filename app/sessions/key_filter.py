@@ -39,9 +39,6 @@ class SessionKeyFilter:
     def __init__(self, run_read: keyset.Run) -> None:
         self._run_read = run_read
         self.is_complete = True
-        self.after_fork()
-
-    def after_fork(self) -> None:
         self._mutex = threading.Lock()
         self._filter: Bloom | None = None
         self._added_meanwhile: list[SessionKey] = []

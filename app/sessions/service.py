@@ -24,7 +24,7 @@ from ..store import (
     upgrade_schema,
     writer_engine,
 )
-from ..store.drivers import WriterConnection, abandon_after_fork
+from ..store.drivers import WriterConnection
 from ..writer import Backlog, Writer
 from .audit_log import AuditLog
 from .erasure import SessionEraser
@@ -47,14 +47,20 @@ class SessionStore(ForkAware):
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue, clock: Callable[[], int] = now_us) -> None:
-        url = normalise_url(settings.database_url)
+        self._url = url = normalise_url(settings.database_url)
         self.settings = settings
         self.backend = url.get_backend_name()
         self.sqlite_path = Path(url.database) if self.backend == "sqlite" and url.database else None
         self.catalogue = catalogue
         self.clock = clock
+        self._close_callbacks: list[Callable[[], None]] = []
+        self._open()
+        register(self)
+
+    def _open(self) -> None:
+        settings, url, clock = self.settings, self._url, self.clock
         self.cipher = cipher_from_keys(settings.answers_keys.get_secret_value())
-        self.queries = SessionQueries(settings, catalogue, url, self.cipher, clock)
+        self.queries = SessionQueries(settings, self.catalogue, url, self.cipher, clock)
         self.run_read = self.queries.run
         self._write_engine: Engine = writer_engine(url)
         self._connection = WriterConnection(self._write_engine, turn_statements(url), self.cipher)
@@ -78,8 +84,6 @@ class SessionStore(ForkAware):
             settings, self._writer, self.queries, self.erasure, self.subscribers, self._key_filter
         )
         self.audit_log = AuditLog(self.run_read, self.run_transaction, clock)
-        self._close_callbacks: list[Callable[[], None]] = []
-        register(self)
 
     def initialise(self) -> None:
         """Check the database, store the definitions that sessions pin, and replay the erasure journal.
@@ -154,13 +158,15 @@ class SessionStore(ForkAware):
         self._connection.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
-        self.subscribers.after_fork()
-        self._writer.after_fork()
-        self.turns.pending.after_fork()
-        self._key_filter.after_fork()
-        self._notifier.after_fork()
-        abandon_after_fork(self._write_engine)
-        abandon_after_fork(self.queries.engine)
+        """Open anew: locks, threads and connections are the parent's."""
+        outbox_callback = self._connection.outbox_callback
+        _PARENTS.append(vars(self).copy())
+        self._open()
+        self._connection.outbox_callback = outbox_callback
+
+
+_PARENTS: list[object] = []
+"""What a child must not collect: that would close the parent's connections."""
 
 
 def open_store(settings: Settings, clock: Callable[[], int] = now_us) -> SessionStore:

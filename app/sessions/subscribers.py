@@ -32,9 +32,6 @@ class Subscribers:
 
     def __init__(self, notifier: ChangeNotifier) -> None:
         self._notifier = notifier
-        self.after_fork()
-
-    def after_fork(self) -> None:
         self._mutex = threading.Lock()
         self._by_key: dict[SessionKey, set[Subscriber]] = {}
         self._recent: OrderedDict[SessionKey, Snapshot] = OrderedDict()

@@ -59,7 +59,14 @@ class Writer:
         greenlets = threads_are_greenlets()
         self._concurrent_wakes = sys.maxsize if greenlets else CONCURRENT_WAKES
         self._waiter_type: type[Waiter] = GreenletWaiter if greenlets else ThreadWaiter
-        self._reset()
+        self._mutex = threading.Lock()
+        self._has_room = threading.Condition(self._mutex)
+        self._waiting: deque[WriteRequest] = deque()
+        self._waiting_turns = 0
+        self._is_led = False
+        self._substitute: threading.Semaphore | None = None
+        self._is_full = False
+        self._is_closed = False
 
     def submit(self, key: SessionKey, command: AnyCommand, *, within_s: float | None = None) -> Result:
         """Commit the command.
@@ -120,21 +127,6 @@ class Writer:
             self._connection.close()
             if self._substitute is not None:
                 self._substitute.release()  # it has nothing to lead, and ends
-
-    def after_fork(self) -> None:
-        """Start afresh in a child: queue, lock and connection belong to the parent."""
-        self._connection.after_fork_in_child()
-        self._reset()
-
-    def _reset(self) -> None:
-        self._mutex = threading.Lock()
-        self._has_room = threading.Condition(self._mutex)
-        self._waiting: deque[WriteRequest] = deque()
-        self._waiting_turns = 0
-        self._is_led = False
-        self._substitute: threading.Semaphore | None = None
-        self._is_full = False
-        self._is_closed = False
 
     def _execute(self, request: WriteRequest, *, is_last: bool = False, within_s: float | None = None) -> Any:  # noqa: ANN401 - what the work returns
         timeout_s = self._settings.queue_timeout_s if within_s is None else within_s

@@ -103,10 +103,6 @@ class PendingQueue:
         self._settings = settings
         self._submit_many = submit_many
         self._find_survey = find_survey
-        self.after_fork()
-
-    def after_fork(self) -> None:
-        """Start afresh in a child: the queue belongs to the parent."""
         self._changed = threading.Condition(threading.RLock())  # reentrant: a callback may call `rebase`
         self._queues: OrderedDict[SessionKey, SessionQueue] = OrderedDict()
         self.turns = 0

@@ -41,8 +41,12 @@ class Process:
         self.fails: Exception | None = None
         self.refuses: Exception | None = None
         self._read = read or (lambda keys: {key: self.stored[key] for key in keys if key in self.stored})
+        self._settings = settings
+        self.open()
+
+    def open(self) -> None:
         self.notifier = ChangeNotifier(
-            settings, normalise_url(settings.database_url), self._versions, self._changed, self.discovered.append
+            self._settings, normalise_url(self.url), self._versions, self._changed, self.discovered.append
         )
 
     def follow(self, *keys: SessionKey) -> None:

@@ -308,7 +308,9 @@ def test_forked_child_opens_connections_of_its_own(broadcast: Channel, opened: O
     child = os.fork()
     if child == 0:
         try:
-            first.notifier.after_fork()
+            parents = first.notifier  # kept: collecting it would close the parent's connections
+            first.open()
+            assert first.notifier is not parents
             first.follow(KEY)
             os.write(write_end, b"r")
             first.wait_for_changes((KEY, 2))

@@ -1,6 +1,6 @@
 """The writer's statements and connections on each driver."""
 
-from .connection import SessionLoader, WriterConnection, abandon_after_fork
+from .connection import SessionLoader, WriterConnection
 from .statements import Changes, TurnStatements
 
-__all__ = ["Changes", "SessionLoader", "TurnStatements", "WriterConnection", "abandon_after_fork"]
+__all__ = ["Changes", "SessionLoader", "TurnStatements", "WriterConnection"]

@@ -98,13 +98,6 @@ class WriterConnection:
         if self._is_paused:
             self._in_use.release()
 
-    def after_fork_in_child(self) -> None:
-        """Abandon the connection without closing it: the parent uses it."""
-        if self._connection is not None:
-            _PARENT_CONNECTIONS.append(self._connection)
-        self._connection = self._statements = None
-        self._in_use = threading.Lock()
-
     def _open(self) -> Connection:
         if self._connection is not None and monotonic() - self._used_at > IDLE_S and not self._is_alive():
             self._connection.invalidate()
@@ -186,13 +179,3 @@ def wrap_driver_error(engine: Engine, error: Exception, *, is_lost: bool) -> DBA
         dialect=engine.dialect,
     )
     return cast("DBAPIError", wrapped)  # for every error of the driver
-
-
-_PARENT_CONNECTIONS: list[object] = []
-"""Collecting one in a child would close the parent's."""
-
-
-def abandon_after_fork(engine: Engine) -> None:
-    """Give the engine a new pool in a child, without closing the parent's connections."""
-    _PARENT_CONNECTIONS.append(engine.pool)
-    engine.dispose(close=False)
