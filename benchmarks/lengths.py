@@ -43,7 +43,7 @@ class Lengths(OnStore):
         stock = self._stock[events]
         key = stock[0]
         result = accepted(self.store.turns.submit(key, answer(self._steps[key])))
-        self._steps[key] = result.state.current_step
+        self._steps[key] = result.snapshot.state.current_step
         if result.version > events * (1 + GROWN) and len(stock) > 1:
             stock.pop(0)
 

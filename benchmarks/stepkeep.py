@@ -80,7 +80,7 @@ class Walker:
 
     def advance(self, result: Committed | Rejected | Exception) -> None:
         """Update the session's step from the result of its command."""
-        step = accepted(result).state.current_step
+        step = accepted(result).snapshot.state.current_step
         self._steps[self._keys[self._at]] = step
         if step == END:
             self._at = (self._at + 1) % len(self._keys)

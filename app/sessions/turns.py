@@ -119,7 +119,7 @@ class SessionTurns:
                 return snapshot, snapshot.state.version, existed
             begin = Begin(at=self._queries.clock(), is_audio_mode=is_audio_mode)
             queued = self._queue_begin(key, begin, self._with_follow_up(key, subscriber, callback))
-        return queued.snapshot, queued.version, queued.version > 0 or len(queued.state.answers) > 0
+        return queued.snapshot, queued.version, queued.version > 0 or len(queued.snapshot.state.answers) > 0
 
     def submit(self, key: SessionKey, command: AnyCommand) -> Result:
         """Return the committed result, or the rejection.
@@ -189,7 +189,7 @@ class SessionTurns:
         if isinstance(result, Committed):
             return result
         if result.rejection.code == "version_conflict":
-            version = result.state.version if result.state is not None else 0
+            version = result.snapshot.state.version if result.snapshot is not None else 0
             raise VersionConflict(command.expected_version or 0, version)
         raise NoSuchSession(key.survey_id, key.user_id)
 
@@ -207,7 +207,7 @@ class SessionTurns:
                 return  # this process's own commit: its notification is slower than its result
             if self.pending.holds(key):
                 # It may contain pending turns whose commit seemed to fail: their senders get acks.
-                self.pending.rebase(key, snapshot.state, snapshot.survey)
+                self.pending.rebase(snapshot)
             else:
                 self._subscribers.publish_here(snapshot)
 
@@ -250,7 +250,7 @@ class SessionTurns:
         if result.version == 1:
             self._key_filter.add(key)
         if self.pending.holds(key):
-            self.pending.rebase(key, result.state, result.survey)
+            self.pending.rebase(result.snapshot)
         self._subscribers.publish(result.snapshot, sender)
 
     def _with_follow_up(self, key: SessionKey, sender: Subscriber | None, callback: ResultCallback) -> ResultCallback:

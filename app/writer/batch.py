@@ -54,37 +54,24 @@ class Committed:
     """A command's committed result.
 
     Attributes:
+        snapshot: its state is shared with the writer, not to be modified.
         version: created by the command, earlier if ``duplicate``.
         duplicate: it had been applied before.
-        state: shared with the writer, not to be modified.
-        survey: the pinned definition.
         event: None if ``duplicate``.
     """
 
-    key: SessionKey
+    snapshot: Snapshot
     version: int
     duplicate: bool
-    state: SessionState
-    survey: Survey | None
     event: AnyEvent | None
-
-    @property
-    def snapshot(self) -> Snapshot:
-        return Snapshot(key=self.key, state=self.state, survey=self.survey)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
     """A command that the survey's rules reject; nothing changed."""
 
-    key: SessionKey
+    snapshot: Snapshot | None
     rejection: Rejection
-    state: SessionState | None
-    survey: Survey | None
-
-    @property
-    def snapshot(self) -> Snapshot | None:
-        return None if self.state is None else Snapshot(key=self.key, state=self.state, survey=self.survey)
 
 
 Result = Committed | Rejected
@@ -158,7 +145,8 @@ class _Batch:
                 return _repeat(key, known, fingerprint, message_id, state, survey)
         event = decide(survey, state, command)
         if isinstance(event, Rejection):
-            return Rejected(key=key, rejection=event, state=state, survey=survey)
+            before = None if state is None else Snapshot(key=key, state=state, survey=survey)
+            return Rejected(snapshot=before, rejection=event)
         after = apply(state, event)
         self._states[key] = after
         self._changed[key] = after, survey
@@ -172,7 +160,8 @@ class _Batch:
             ]
         if message_id is not None:
             self._known[key, message_id] = rows.KnownMessage(version=after.version, fingerprint=fingerprint)
-        return Committed(key=key, version=after.version, duplicate=False, state=after, survey=survey, event=event)
+        snapshot = Snapshot(key=key, state=after, survey=survey)
+        return Committed(snapshot=snapshot, version=after.version, duplicate=False, event=event)
 
     def commit(self) -> None:
         new: list[rows.Row] = []
@@ -209,4 +198,5 @@ def _repeat(
         return known.missing_key
     if state is None or known.fingerprint not in {None, fingerprint}:
         return MessageIdReused(message_id)
-    return Committed(key=key, version=known.version, duplicate=True, state=state, survey=survey, event=None)
+    snapshot = Snapshot(key=key, state=state, survey=survey)
+    return Committed(snapshot=snapshot, version=known.version, duplicate=True, event=None)

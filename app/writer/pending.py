@@ -74,17 +74,11 @@ class Queued:
 
     Attributes:
         version: stored, as far as known; 0 if none.
-        state: predicted, with all queued turns.
+        snapshot: predicted, with all queued turns.
     """
 
-    key: SessionKey
+    snapshot: Snapshot
     version: int
-    state: SessionState
-    survey: Survey | None
-
-    @property
-    def snapshot(self) -> Snapshot:
-        return Snapshot(key=self.key, state=self.state, survey=self.survey)
 
 
 class PendingQueue:
@@ -144,7 +138,8 @@ class PendingQueue:
             event = self._decide(queue, state, command)
             if isinstance(event, Rejection):
                 if event.code in _FINAL_REJECTIONS:
-                    return Rejected(key=key, rejection=event, state=state, survey=queue.survey)
+                    before = None if state is None else Snapshot(key=key, state=state, survey=queue.survey)
+                    return Rejected(snapshot=before, rejection=event)
             else:
                 state = apply(state, event)
             if state is None:
@@ -153,12 +148,12 @@ class PendingQueue:
             queue.predicted = state
             return self._queued(key, queue)
 
-    def rebase(self, key: SessionKey, state: SessionState, survey: Survey | None) -> None:
-        """Update the base after another process or path stored a newer state."""
+    def rebase(self, snapshot: Snapshot) -> None:
+        """Update the base, if there is a queue, after another process or path stored a newer state."""
         with self._changed:
-            queue = self._queues.get(key)
-            if queue is not None:
-                self._set_base(queue, state, survey)
+            queue = self._queues.get(snapshot.key)
+            if queue is not None and (queue.base is None or snapshot.state.version >= queue.base.version):
+                queue.base, queue.survey, queue.predicted = snapshot.state, snapshot.survey, None
 
     def wait_until_empty(self, timeout_s: float) -> bool:
         with self._changed:
@@ -201,7 +196,7 @@ class PendingQueue:
         if state is None:  # pragma: no cover - a queue has a base or starts with Begin
             raise Unavailable("the session is not known yet; connect again")
         version = queue.base.version if queue.base is not None else 0
-        return Queued(key=key, version=version, state=state, survey=queue.survey)
+        return Queued(snapshot=Snapshot(key=key, state=state, survey=queue.survey), version=version)
 
     def _predicted(self, queue: SessionQueue) -> SessionState | None:
         if queue.predicted is None:
@@ -216,10 +211,6 @@ class PendingQueue:
         if isinstance(command, Restart) and queue.survey is not None:  # it begins the newest revision
             queue.survey = self._find_survey(queue.survey.id, None) or queue.survey
         return decide(queue.survey, state, command)
-
-    def _set_base(self, queue: SessionQueue, state: SessionState, survey: Survey | None) -> None:
-        if queue.base is None or state.version >= queue.base.version:
-            queue.base, queue.survey, queue.predicted = state, survey, None
 
     def _drain(self) -> None:
         """Commit the first turns of many sessions together, of one after a failure."""
@@ -304,8 +295,8 @@ class PendingQueue:
             self.turns -= 1
             self._size_bytes -= pending.size_bytes
             queue.predicted = None
-            if isinstance(result, Committed | Rejected) and result.state is not None:
-                self._set_base(queue, result.state, result.survey)
+            if isinstance(result, Committed | Rejected) and result.snapshot is not None:
+                self.rebase(result.snapshot)
             queue.has_failed = queue.is_stuck = False
             if not queue.turns:
                 del self._queues[key]

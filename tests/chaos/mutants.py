@@ -35,14 +35,7 @@ def early_acknowledgement(_settings: Settings) -> None:
         result = self.pending.accept(key, command, lambda: self._latest(key), lambda _: None)
         if not isinstance(result, Queued):
             return result
-        return Committed(
-            key=key,
-            version=result.state.version,
-            duplicate=False,
-            state=result.state,
-            survey=result.survey,
-            event=None,
-        )
+        return Committed(snapshot=result.snapshot, version=result.snapshot.state.version, duplicate=False, event=None)
 
     pending.PendingQueue._commit = commit_late  # type: ignore[method-assign]
     SessionTurns.submit_or_queue = acknowledge  # type: ignore[assignment,method-assign]

@@ -70,7 +70,11 @@ def test_retry_saves_the_answer_once_when_its_commit_is_cut(wire: Wire, when: Wh
     cut = wire.cut_commit(when)
     outcome = wire.answer("Q1", "m1")
     assert cut.happened == 1
-    assert (outcome.version, outcome.state.current_step, outcome.state.answers) == (2, "Q2", {"Q1": 1})
+    assert (outcome.version, outcome.snapshot.state.current_step, outcome.snapshot.state.answers) == (
+        2,
+        "Q2",
+        {"Q1": 1},
+    )
     assert outcome.duplicate is (when == "after")
     wire.check_saved_once("m1")
     assert wire.answer("Q2", "m2").version == 3

@@ -49,7 +49,7 @@ def test_adopted_session_keeps_its_state_and_accepts_the_next_answer(adopted: Se
     command = Answer(at=state.updated_at + 60_000_000, message_id="m", step="Q3", value=2)  # before it expires
     result = adopted.turns.submit(BOB, command)
     assert isinstance(result, Committed)
-    assert (result.state.current_step, result.state.answers["Q3"]) == ("Q4", 2)
+    assert (result.snapshot.state.current_step, result.snapshot.state.answers["Q3"]) == ("Q4", 2)
     check_fold(adopted, BOB)
     entries = adopted.queries.history(BOB)
     assert [entry.record.data.get("action", entry.record.action) for entry in entries] == [

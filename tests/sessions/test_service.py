@@ -63,7 +63,7 @@ def test_command_sent_again_is_applied_once(store: SessionStore) -> None:
     again = answer(store, "Q1", 2, "m1")
     assert (first.version, first.duplicate) == (2, False)
     assert (again.version, again.duplicate) == (2, True)
-    assert again.state == first.state
+    assert again.snapshot == first.snapshot
     check_history(store)
 
 
@@ -255,10 +255,10 @@ def test_session_stays_on_its_revision_when_the_survey_is_edited(store: SessionS
     edited.initialise()
     result = edited.turns.submit(KEY, Answer(at=edited.clock(), step="Q1", value=1))
     assert isinstance(result, Committed)
-    assert result.state.current_step == "Q2"
+    assert result.snapshot.state.current_step == "Q2"
     restarted = edited.turns.submit(KEY, Restart(at=edited.clock()))
     assert isinstance(restarted, Committed)
-    assert restarted.state.survey_revision == shorter.revision
+    assert restarted.snapshot.state.survey_revision == shorter.revision
     edited.close()
 
 
@@ -330,7 +330,7 @@ def test_failing_condition_is_logged_once_a_session(
     for value in ("secret one", "secret two"):
         result = store.turns.submit(key, Answer(at=store.clock(), step="S1", value=value))
         assert isinstance(result, Committed)
-        assert result.state.current_step == "S2"
+        assert result.snapshot.state.current_step == "S2"
     warned = [record.getMessage() for record in caplog.records if "S1" in record.getMessage()]
     assert len(warned) == 1
     assert "secret" not in caplog.text

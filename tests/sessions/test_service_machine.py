@@ -328,15 +328,15 @@ class StoreMachine(RuleBasedStateMachine):
             if isinstance(result, Queued):
                 return
             self.model.record(key, command, result)
-            if result.state is not None:
-                connection.publish(Snapshot(key=key, state=result.state, survey=result.survey))
+            if result.snapshot is not None:
+                connection.publish(result.snapshot)
         if command.message_id is not None:
             self.model.accepted[key].pop()
 
     def settle(self, connection: Connection, key: SessionKey, command: AnyCommand, result: Result | Exception) -> None:
         """Handle the result of an accepted turn as its connection does."""
-        if not isinstance(result, Exception) and result.state is not None:
-            connection.publish(Snapshot(key=key, state=result.state, survey=result.survey))
+        if not isinstance(result, Exception) and result.snapshot is not None:
+            connection.publish(result.snapshot)
         self.model.settle(key, command, result)
 
     def check_failure(self, key: SessionKey, error: Exception) -> None:

@@ -30,7 +30,7 @@ def test_waiting_callers_share_one_transaction(started: SessionStore, batches: l
         for key, result in zip(USERS, results, strict=True):
             outcome = result.result(30)
             assert isinstance(outcome, Committed)
-            assert started.queries.load(key).state == outcome.state  # type: ignore[union-attr]
+            assert started.queries.load(key).state == outcome.snapshot.state  # type: ignore[union-attr]
     assert batches == [len(USERS)]
 
 
@@ -228,7 +228,7 @@ def test_revision_is_loaded_outside_the_transaction(
     monkeypatch.setattr(other._connection, "transact", transact_and_record)
     monkeypatch.setattr(other, "run_read", read_outside)
     outcome = other.turns.submit_or_raise(USERS[0], answer())
-    assert (outcome.survey, outcome.version) == (newer, 2)
+    assert (outcome.snapshot.survey, outcome.version) == (newer, 2)
     other.close()
 
 
@@ -269,7 +269,7 @@ def test_results_are_the_same_however_turns_are_batched(
 
     def outcomes(results: list[Any]) -> list[object]:
         return [
-            (result.version, result.duplicate, result.state) if isinstance(result, Committed) else type(result)
+            (result.version, result.duplicate, result.snapshot.state) if isinstance(result, Committed) else type(result)
             for result in results
         ]
 

@@ -15,7 +15,7 @@ from app.settings import Settings
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Restart
 from app.survey.definition import Survey
 from app.survey.flow import Rejection, decide
-from app.survey.snapshot import SessionKey
+from app.survey.snapshot import SessionKey, Snapshot
 from app.survey.state import SessionState, apply, fold
 from app.writer.batch import Committed, Rejected, Result, Turn
 from app.writer.pending import PendingQueue, Queued
@@ -48,10 +48,12 @@ class Writer:
         state = self.states.get(key)
         event = decide(SURVEY, state, command)
         if isinstance(event, Rejection):
-            return Rejected(key=key, rejection=event, state=state, survey=SURVEY)
+            before = None if state is None else Snapshot(key=key, state=state, survey=SURVEY)
+            return Rejected(snapshot=before, rejection=event)
         after = self.states[key] = apply(state, event)
         self.committed.append((key.user_id, command))
-        return Committed(key=key, version=after.version, duplicate=False, state=after, survey=SURVEY, event=event)
+        snapshot = Snapshot(key=key, state=after, survey=SURVEY)
+        return Committed(snapshot=snapshot, version=after.version, duplicate=False, event=event)
 
 
 class Bench:
@@ -102,7 +104,7 @@ def test_turns_return_predicted_states_and_are_committed_in_order(bench: Bench) 
         for key in (first, second):
             accepted = bench.accept(key, answer(f"Q{number}", f"{key.user_id}{number}"))
             assert isinstance(accepted, Queued)
-            assert (accepted.state.current_step, accepted.version) == (f"Q{number + 1}", 1)
+            assert (accepted.snapshot.state.current_step, accepted.version) == (f"Q{number + 1}", 1)
     assert bench.pending.is_unavailable
     bench.settle()
     for key in (first, second):
@@ -135,7 +137,7 @@ def test_invalid_answer_is_rejected_at_once_and_other_rejections_wait_for_the_st
     assert rejected.rejection.code == "invalid_answer"
     queued = bench.accept(key, answer("Q5", "early"))
     assert isinstance(queued, Queued)
-    assert queued.state.current_step == "Q1"
+    assert queued.snapshot.state.current_step == "Q1"
     bench.settle()
     ((_, result),) = bench.results
     assert isinstance(result, Rejected)
@@ -217,10 +219,10 @@ def test_prediction_continues_from_a_newer_stored_state(bench: Bench) -> None:
                   if not isinstance(event, Rejection)], bench.writer.states[key])  # fmt: skip
     assert newer is not None
     bench.writer.states[key] = newer
-    bench.pending.rebase(key, newer, SURVEY)
+    bench.pending.rebase(Snapshot(key=key, state=newer, survey=SURVEY))
     predicted = bench.pending.predicted(key)
     assert predicted is not None
-    assert (predicted.version, predicted.state.answers) == (2, {"Q1": 1})
+    assert (predicted.version, predicted.snapshot.state.answers) == (2, {"Q1": 1})
     bench.settle()
 
 
@@ -231,6 +233,7 @@ def test_new_session_is_predicted_from_its_start(bench: Bench) -> None:
         accepted = bench.accept(key, command)
         assert isinstance(accepted, Queued)
         assert accepted.version == 0
-    assert (accepted.state.current_step, accepted.state.answers, accepted.state.version) == ("Q1", {}, 4)
+    state = accepted.snapshot.state
+    assert (state.current_step, state.answers, state.version) == ("Q1", {}, 4)
     bench.settle()
     assert bench.writer.states[key].version == 4

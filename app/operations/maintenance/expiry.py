@@ -111,6 +111,6 @@ def _is_closed(result: Result | Exception, at: int) -> bool:
     # A commit whose response was lost was retried, and rejected because of its own event.
     return (
         isinstance(result, Rejected)
-        and result.state is not None
-        and (result.state.status, result.state.updated_at) == ("expired", at)
+        and result.snapshot is not None
+        and (result.snapshot.state.status, result.snapshot.state.updated_at) == ("expired", at)
     )

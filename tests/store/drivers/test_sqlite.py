@@ -179,7 +179,7 @@ def test_session_is_read_again_when_another_connection_changed_it(
             KEY, Answer(at=writer.clock(), message_id=f"m{number}", step=f"Q{number}", value=1)
         )
         assert outcome.version == number + 1
-        assert len(outcome.state.answers) == number
+        assert len(outcome.snapshot.state.answers) == number
     check_fold(store, KEY)
 
 
@@ -189,7 +189,7 @@ def test_session_is_read_again_when_its_row_was_changed_by_hand(store: SessionSt
     store.turns.submit_or_raise(KEY, Answer(at=store.clock(), step="Q1", value=1))
     store._writer.run(lambda connection: connection.exec_driver_sql("UPDATE sessions SET answers = '{\"Q1\": 3}'"))
     outcome = store.turns.submit_or_raise(KEY, Answer(at=store.clock(), step="Q2", value=0))
-    assert outcome.state.answers == {"Q1": 3, "Q2": 0}
+    assert outcome.snapshot.state.answers == {"Q1": 3, "Q2": 0}
 
 
 def test_changes_to_the_callers_objects_after_saving_are_not_stored(store: SessionStore) -> None:
