@@ -4,7 +4,7 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, text
 
-from app.catalogue import default_survey_id
+from app.catalogue import read_catalogue
 from app.errors import ConfigurationError
 from app.settings import read_settings
 from app.store import connect_or_explain, migration_engine, normalise_url, tables
@@ -24,7 +24,7 @@ def database_url() -> URL:
 def set_default_survey() -> None:
     """Tell the revisions to which survey adopted sessions belong."""
     if "default_survey" not in context.config.attributes:
-        context.config.attributes["default_survey"] = default_survey_id(read_settings())
+        context.config.attributes["default_survey"] = read_catalogue(read_settings()).default_id
 
 
 def lock(connection: Connection) -> None:

@@ -58,7 +58,8 @@ def read_catalogue(settings: Settings) -> Catalogue:
     """
     surveys: dict[str, Survey] = {}
     files: dict[str, str] = {}
-    for path in _survey_files(settings.surveys_dir):
+    paths = settings.surveys_dir.iterdir() if settings.surveys_dir.is_dir() else ()
+    for path in sorted(path for path in paths if path.suffix in _SUFFIXES and path.is_file()):
         survey = parse_survey(_read(path), str(path))
         if survey.id in surveys:
             raise SurveyFileError(str(path), "id", f"{survey.id!r} is also the id of {files[survey.id]}")
@@ -71,28 +72,12 @@ def read_catalogue(settings: Settings) -> Catalogue:
             f"STEPKEEP_DEFAULT_SURVEY is {settings.default_survey!r}, but no file has this id",
         )
     durations = {"expires_after": settings.expires_after, "retention": settings.retention}
+    only_id = next(iter(surveys)) if len(surveys) == 1 else UNNAMED_SURVEY
     return Catalogue(
         surveys={survey.id: survey.with_defaults(**durations) for survey in surveys.values()},
-        default_id=_default_id(settings, tuple(surveys)),
+        default_id=only_id if settings.default_survey is None else settings.default_survey,
         **durations,
     )
-
-
-def default_survey_id(settings: Settings) -> str:
-    """Return the default survey's id, for migrations."""
-    return read_catalogue(settings).default_id
-
-
-def _default_id(settings: Settings, ids: tuple[str, ...]) -> str:
-    if settings.default_survey is not None:
-        return settings.default_survey
-    return ids[0] if len(ids) == 1 else UNNAMED_SURVEY
-
-
-def _survey_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file())
 
 
 def _read(path: Path) -> str:

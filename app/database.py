@@ -15,7 +15,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
 
-from .core.message_ids import new_message_id
 from .core.timestamps import format_timestamp
 from .errors import NoSuchSession
 from .sessions import SessionStore, open_store
@@ -82,7 +81,6 @@ class Database:
         path = tuple(step_history) if isinstance(step_history, list | tuple) else step_history
         command = Save(
             at=self.store.clock(),
-            message_id=new_message_id(),
             current_step=current_step,
             answers=answers,
             step_history=path,  # type: ignore[arg-type]  # the service checks it
@@ -121,7 +119,7 @@ class Database:
             "session_data": session_data,
         }
         changes = {name: value for name, value in fields.items() if value is not None}
-        command = Update(at=self.store.clock(), message_id=new_message_id(), changes=changes)
+        command = Update(at=self.store.clock(), changes=changes)
         return self._submit(user_id, command)
 
     def add_history_entry(
@@ -136,7 +134,7 @@ class Database:
         Returns:
             True: committed. False: no such session.
         """
-        command = Note(at=self.store.clock(), message_id=new_message_id(), action=action, step=step, answer=answer)
+        command = Note(at=self.store.clock(), action=action, step=step, answer=answer)
         return self._submit(user_id, command)
 
     def get_session_history(self, user_id: str, limit: int = 100) -> list[HistoryDict]:

@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Callable
+from functools import partial
 
 
 class ForkAware:
@@ -29,16 +29,13 @@ def register(aware: ForkAware) -> None:
     _REGISTERED[aware] = None
 
 
-def _call_all(method: Callable[[ForkAware], None]) -> Callable[[], None]:
-    def call_all() -> None:
-        for aware in list(_REGISTERED):
-            method(aware)
-
-    return call_all
+def _call_all(method: str) -> None:
+    for aware in list(_REGISTERED):
+        getattr(aware, method)()
 
 
 os.register_at_fork(
-    before=_call_all(lambda aware: aware.before_fork()),
-    after_in_parent=_call_all(lambda aware: aware.after_fork_in_parent()),
-    after_in_child=_call_all(lambda aware: aware.after_fork_in_child()),
+    before=partial(_call_all, "before_fork"),
+    after_in_parent=partial(_call_all, "after_fork_in_parent"),
+    after_in_child=partial(_call_all, "after_fork_in_child"),
 )

@@ -34,12 +34,7 @@ def decode(text: str | bytes, place: str = "$", max_depth: int = MAX_DEPTH + _EN
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_int=_integer,
-            parse_constant=_constant,
-        )
+        value = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=float)
     except UnicodeDecodeError as error:
         raise InvalidJson(place, f"not UTF-8 (byte {error.start})") from error
     except RecursionError as error:
@@ -118,7 +113,3 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _integer(digits: str) -> int:
     return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else MAX_INTEGER + 1
-
-
-def _constant(name: str) -> float:
-    return float(name.lower())

@@ -83,16 +83,12 @@ class ChangeListener:
         while not self._closing.is_set():
             try:
                 if self._connect is None:
-                    self._poll_until_closed()
+                    self._poll_for(float("inf"))
                 else:
                     self._listen_until_closed(self._connect)
             except Exception:  # noqa: BLE001 - without this thread no change would arrive
                 log.exception("Unexpected error in the notification thread; continuing.")
                 self._closing.wait(self._interval_s)
-
-    def _poll_until_closed(self) -> None:
-        while not self._closing.wait(self._interval_s):
-            self._poll_if_needed()
 
     def _listen_until_closed(self, connect: Callable[[], Transport]) -> None:
         delay_s = RETRY_S

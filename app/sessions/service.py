@@ -1,7 +1,7 @@
 """The session service, the entry point for every interface."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
@@ -12,11 +12,16 @@ from ..errors import ConfigurationError, MissingKey
 from ..notifications import ChangeNotifier
 from ..settings import Settings
 from ..store import (
+    Action,
+    AuditEntry,
+    AuditPage,
+    audit,
     check_schema,
     cipher_from_keys,
     connect_or_explain,
     definitions,
     head_revision,
+    keyset,
     leases,
     normalise_url,
     open_journal,
@@ -25,13 +30,57 @@ from ..store import (
     writer_engine,
 )
 from ..store.drivers import WriterConnection
+from ..survey import SessionKey
 from ..writer import Backlog, Writer
-from .audit_log import AuditLog
 from .erasure import SessionEraser
 from .key_filter import SessionKeyFilter
 from .queries import SessionQueries, now_us
 from .subscribers import Subscribers
 from .turns import SessionTurns
+
+
+class AuditLog:
+    """Records and reads who read, exported or erased what. Safe from any thread.
+
+    Args:
+        clock: returns microseconds since 1970 UTC.
+    """
+
+    def __init__(self, run_read: keyset.Run, run_transaction: keyset.Run, clock: Callable[[], int]) -> None:
+        self._run_read = run_read
+        self._run_transaction = run_transaction
+        self._clock = clock
+
+    def record(
+        self,
+        actor: str,
+        action: Action,
+        key: SessionKey | None = None,
+        detail: audit.Detail | None = None,
+        *,
+        survey_id: str | None = None,
+        user_id: str | None = None,
+    ) -> None:
+        """Commit an entry about a session, a survey, or a participant in all surveys.
+
+        Raises:
+            Unavailable: it was not recorded, or the outcome is unknown.
+        """
+        entry = AuditEntry(
+            at=self._clock(),
+            actor=actor,
+            action=action,
+            survey_id=survey_id if key is None else key.survey_id,
+            user_id=user_id if key is None else key.user_id,
+            detail=detail or {},
+        )
+        self._run_transaction(lambda connection: audit.record(connection, entry))
+
+    def page(
+        self, after_id: int | None = None, limit: int = 100, filters: Mapping[str, str] | None = None
+    ) -> AuditPage:
+        """Return the next entries, newest first."""
+        return self._run_read(lambda connection: audit.read_page(connection, after_id, limit, filters or {}))
 
 
 class SessionStore(ForkAware):
@@ -53,6 +102,7 @@ class SessionStore(ForkAware):
         self.sqlite_path = Path(url.database) if self.backend == "sqlite" and url.database else None
         self.catalogue = catalogue
         self.clock = clock
+        self.schema_revision = head_revision()
         self._close_callbacks: list[Callable[[], None]] = []
         self._open()
         register(self)
@@ -115,10 +165,6 @@ class SessionStore(ForkAware):
         if self._notifier.is_broadcast:
             self._notifier.start()  # first: sessions that others begin meanwhile are received, or read
         threading.Thread(target=self._key_filter.fill, name="stepkeep-keys", daemon=True).start()
-
-    @property
-    def schema_revision(self) -> str:
-        return head_revision()
 
     def backlog(self) -> Backlog:
         """Return the numbers of waiting turns; never blocks."""

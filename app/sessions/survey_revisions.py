@@ -47,14 +47,12 @@ class SurveyRevisions:
             return self.cached(survey_id, revision)
         except RevisionNotLoaded as missing:
             name = (missing.survey_id, missing.revision)
-        survey = _parse(*name, self._read_definition(*name))
-        self._cache[name] = None if survey is None else self._catalogue.with_defaults(survey)
-        return self._cache[name]
-
-
-def _parse(survey_id: str, revision: str, definition: str | None) -> Survey | None:
-    try:
-        return None if definition is None else parse_definition(definition, f"{survey_id}@{revision}")
-    except SurveyFileError as error:
-        log.warning("Stored survey revision can't be loaded: %s", error)
-        return None
+        definition = self._read_definition(*name)
+        survey = None
+        if definition is not None:
+            try:
+                survey = self._catalogue.with_defaults(parse_definition(definition, "@".join(name)))
+            except SurveyFileError as error:
+                log.warning("Stored survey revision can't be loaded: %s", error)
+        self._cache[name] = survey
+        return survey
