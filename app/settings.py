@@ -217,15 +217,12 @@ class Settings(BaseSettings):
 
     @field_validator("public_url", mode="before")
     @classmethod
-    def _without_slash(cls, url: object) -> object:
-        return url.removesuffix("/") if isinstance(url, str) else url
-
-    @field_validator("public_url")
-    @classmethod
-    def _as_browsers_write_it(cls, url: str) -> str:
+    def _as_browsers_write_it(cls, url: object) -> object:
         """Return the URL as in the headers Host and Origin: lower case, no default port."""
-        scheme, _, host = url.lower().partition("://")
-        return f"{scheme}://{host.removesuffix({'https': ':443', 'http': ':80'}.get(scheme, ' '))}" if url else url
+        if not isinstance(url, str):
+            return url
+        scheme, separator, host = url.removesuffix("/").lower().partition("://")
+        return scheme + separator + host.removesuffix({"https": ":443", "http": ":80"}.get(scheme, " "))
 
 
 def read_settings() -> Settings:

@@ -1,6 +1,5 @@
 """Blocking calls with a timeout."""
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -13,20 +12,21 @@ T = TypeVar("T")
 MAX_CALLS = 64
 """More than the reading connections, each of which can hang for half a minute."""
 
-_slots = threading.BoundedSemaphore(MAX_CALLS)
 
-
-def run_with_timeout(timeout_s: float, call: Callable[[], T]) -> T:
+def run_with_timeout(slots: threading.Semaphore, timeout_s: float, call: Callable[[], T]) -> T:
     """Return the result of a blocking database call, made in a daemon thread.
 
     After a timeout the call runs on; its result is dropped.
 
+    Args:
+        slots: of MAX_CALLS calls; waiting for one is part of the timeout.
+
     Raises:
         DatabaseUnavailable: no result in time, or no thread.
     """
-    if not _slots.acquire(timeout=timeout_s):
+    if not slots.acquire(timeout=timeout_s):
         raise DatabaseUnavailable("slow")
-    slots, future = _slots, Future[T]()
+    future = Future[T]()
 
     def run() -> None:
         try:
@@ -46,11 +46,3 @@ def run_with_timeout(timeout_s: float, call: Callable[[], T]) -> T:
         return future.result(timeout_s)
     except TimeoutError:
         raise DatabaseUnavailable("slow") from None
-
-
-def _reset_after_fork() -> None:
-    global _slots  # noqa: PLW0603 - the running calls are the parent's
-    _slots = threading.BoundedSemaphore(MAX_CALLS)
-
-
-os.register_at_fork(after_in_child=_reset_after_fork)

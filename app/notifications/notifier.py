@@ -77,7 +77,7 @@ class ChangeNotifier:
 
     def start(self) -> None:
         with self._mutex:
-            if not self._listener.is_started and not self._is_closed:
+            if not self._is_closed:
                 self._listener.start()
 
     def subscribe(self, key: SessionKey, version: int) -> None:

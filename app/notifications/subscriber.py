@@ -62,13 +62,10 @@ class ChangeListener:
         self._polled_at = monotonic()
         self.transport: Transport | None = None
 
-    @property
-    def is_started(self) -> bool:
-        return self._thread is not None
-
     def start(self) -> None:
-        """If the system has no more threads, a later call may succeed."""
-        self._thread = self._outages.start(self._run, "stepkeep-notifications")
+        """Idempotent; if the system has no more threads, a later call may succeed."""
+        if self._thread is None:
+            self._thread = self._outages.start(self._run, "stepkeep-notifications")
 
     def schedule_poll(self) -> None:
         self._is_behind = True

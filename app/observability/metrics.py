@@ -125,10 +125,3 @@ def exposition() -> bytes:
     together = CollectorRegistry()
     MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # it has no types
     return generate_latest(together)
-
-
-def names() -> frozenset[str]:
-    """Return the exposed names: a counter's with ``_total``."""
-    return frozenset(
-        f"{family.name}_total" if family.type == "counter" else family.name for family in REGISTRY.collect()
-    )

@@ -1,5 +1,6 @@
 """Reads sessions, present and past."""
 
+import logging
 import re
 import time
 from builtins import list as List  # noqa: N812 - SessionQueries.list hides the built-in inside the class
@@ -12,7 +13,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..catalogue import Catalogue
 from ..core.formats import SURVEY_ID
-from ..errors import InvalidInput, InvalidUserId, MissingKey, NoSuchSession, NoSuchVersion, SessionUnreadable
+from ..errors import (
+    InvalidInput,
+    InvalidUserId,
+    MissingKey,
+    NoSuchSession,
+    NoSuchVersion,
+    SessionUnreadable,
+    SurveyFileError,
+)
 from ..settings import Settings
 from ..store import (
     SET_ASIDE,
@@ -35,8 +44,10 @@ from ..store import (
     with_retries,
 )
 from ..store.drivers import SessionLoader
-from ..survey import SessionKey, SessionState, Snapshot, Survey, UnknownEvent
-from .survey_revisions import SurveyRevisions
+from ..survey import SessionKey, SessionState, Snapshot, Survey, UnknownEvent, parse_definition
+from ..writer import RevisionNotLoaded
+
+log = logging.getLogger("stepkeep.service")
 
 _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")
 _SURVEY_ID = re.compile(SURVEY_ID)
@@ -58,6 +69,53 @@ def all_keys(run: keyset.Run) -> Iterator[Sequence[SessionKey]]:
     """Yield pages of all sessions' keys, in order."""
     start: SessionKey | None = None
     return keyset.pages(run, partial(sessions.read_keys, limit=KEYS_PER_PAGE), start, lambda key: key, KEYS_PER_PAGE)
+
+
+class SurveyRevisions:
+    """Looks up and caches surveys by revision. Safe from any thread.
+
+    Args:
+        read_definition: returns a revision's stored definition; None if there is none.
+    """
+
+    def __init__(self, catalogue: Catalogue, read_definition: Callable[[str, str], str | None]) -> None:
+        self._catalogue = catalogue
+        self._read_definition = read_definition
+        self._cache: dict[tuple[str, str], Survey | None] = {}  # unbounded: a stored revision never changes
+
+    def cached(self, survey_id: str, revision: str | None) -> Survey | None:
+        """Return the survey at a revision, the newest for None. Never blocks.
+
+        Raises:
+            RevisionNotLoaded: :meth:`get` must read it first.
+        """
+        newest = self._catalogue.surveys.get(survey_id)
+        if revision is None or (newest is not None and newest.revision == revision):
+            return newest
+        try:
+            return self._cache[survey_id, revision]
+        except KeyError:
+            raise RevisionNotLoaded(survey_id, revision) from None
+
+    def get(self, survey_id: str, revision: str | None) -> Survey | None:
+        """Return as :meth:`cached`, reading the database if necessary.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        try:
+            return self.cached(survey_id, revision)
+        except RevisionNotLoaded as missing:
+            name = (missing.survey_id, missing.revision)
+        definition = self._read_definition(*name)
+        survey = None
+        if definition is not None:
+            try:
+                survey = self._catalogue.with_defaults(parse_definition(definition, "@".join(name)))
+            except SurveyFileError as error:
+                log.warning("Stored survey revision can't be loaded: %s", error)
+        self._cache[name] = survey
+        return survey
 
 
 class SessionQueries:

@@ -36,9 +36,6 @@ class Subscribers:
         self._by_key: dict[SessionKey, set[Subscriber]] = {}
         self._recent: OrderedDict[SessionKey, Snapshot] = OrderedDict()
 
-    def __contains__(self, key: SessionKey) -> bool:
-        return key in self._by_key
-
     def subscribe(self, key: SessionKey, subscriber: Subscriber) -> None:
         """Publish states that others commit, in any process."""
         with self._mutex:

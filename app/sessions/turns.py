@@ -1,13 +1,14 @@
 """Begins sessions and submits commands to them."""
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 
-from ..core.deadline import run_with_timeout
+from ..core.deadline import MAX_CALLS, run_with_timeout
 from ..core.message_ids import new_message_id
 from ..errors import (
     DatabaseUnavailable,
@@ -62,6 +63,7 @@ class SessionTurns:
             settings, partial(writer.submit_many, retry_lock_waits=False), queries.revisions.cached
         )
         self._warn_once = lru_cache(maxsize=10_000)(_warn_of_condition)  # once per session and step
+        self._join_slots = threading.BoundedSemaphore(MAX_CALLS)
         self._read_again_at = 0.0
 
     def get_or_create(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool]:
@@ -219,7 +221,8 @@ class SessionTurns:
         if time.monotonic() < self._read_again_at:
             raise DatabaseUnavailable("a recent read failed")
         try:
-            return run_with_timeout(JOIN_TIMEOUT_S, partial(self._load_or_create, key, is_audio_mode=is_audio_mode))
+            load = partial(self._load_or_create, key, is_audio_mode=is_audio_mode)
+            return run_with_timeout(self._join_slots, JOIN_TIMEOUT_S, load)
         except DatabaseUnavailable:
             self._read_again_at = time.monotonic() + READ_RETRY_S
             raise

@@ -2,8 +2,7 @@
 
 from .batch import CACHEABLE_LENGTH, Committed, FindSurvey, Rejected, Result, RevisionNotLoaded, Turn
 from .group_commit import Writer
-from .pending import Backlog, PendingQueue, Queued
-from .session_queue import ResultCallback
+from .pending import Backlog, PendingQueue, Queued, ResultCallback
 
 __all__ = [
     "CACHEABLE_LENGTH",

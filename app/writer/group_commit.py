@@ -41,6 +41,9 @@ class Writer:
     Args:
         find_survey: must not wait.
         load_revision: loads what ``find_survey`` did not know.
+
+    Attributes:
+        waiting_turns: commands in the queue; approximate, without lock.
     """
 
     def __init__(
@@ -62,10 +65,9 @@ class Writer:
         self._mutex = threading.Lock()
         self._has_room = threading.Condition(self._mutex)
         self._waiting: deque[WriteRequest] = deque()
-        self._waiting_turns = 0
+        self.waiting_turns = 0
         self._is_led = False
         self._substitute: threading.Semaphore | None = None
-        self._is_full = False
         self._is_closed = False
 
     def submit(self, key: SessionKey, command: AnyCommand, *, within_s: float | None = None) -> Result:
@@ -111,11 +113,6 @@ class Writer:
         result: T = self._execute(WriteRequest(work=work))
         return result
 
-    @property
-    def waiting_turns(self) -> int:
-        """Commands in the queue; approximate, without lock."""
-        return self._waiting_turns
-
     def close(self) -> None:
         """Commit the queue and close the connection; later requests fail as unavailable."""
         with self._mutex:
@@ -143,12 +140,12 @@ class Writer:
     def _join(self, request: WriteRequest, timeout_s: float, *, is_last: bool) -> float:
         """Append the request when there is room; return the time left. It leads if nobody does."""
         with self._mutex:
-            if self._waiting_turns >= self._settings.queue_limit and not is_last:
+            if self.waiting_turns >= self._settings.queue_limit and not is_last:
                 timeout_s = self._wait_for_room(timeout_s)
             if self._is_closed and not is_last:
                 raise DatabaseUnavailable("closed")
             self._waiting.append(request)
-            self._waiting_turns += len(request.turns)
+            self.waiting_turns += len(request.turns)
             request.is_leader = request.may_lead and not self._is_led
             if not request.is_leader:
                 request.waiter = self._waiter_type()
@@ -160,14 +157,10 @@ class Writer:
     def _wait_for_room(self, timeout_s: float) -> float:
         """Return the time left."""
         deadline = monotonic() + timeout_s
-        self._is_full = True
-        if not self._has_room.wait_for(self._has_room_now, timeout_s):
-            raise Overloaded(self._waiting_turns)
+        limit = self._settings.queue_limit
+        if not self._has_room.wait_for(lambda: self.waiting_turns < limit or self._is_closed, timeout_s):
+            raise Overloaded(self.waiting_turns)
         return max(0.0, deadline - monotonic())
-
-    def _has_room_now(self) -> bool:
-        self._is_full = self._waiting_turns >= self._settings.queue_limit and not self._is_closed
-        return not self._is_full
 
     def _follow(self, request: WriteRequest, waiter: Waiter, timeout_s: float) -> None:
         try:
@@ -184,7 +177,7 @@ class Writer:
         with self._mutex:
             # Under one lock: a leader could commit what the caller takes for refused.
             if not request.is_leader and self._remove(request):
-                raise Overloaded(self._waiting_turns) if request.may_lead else DatabaseUnavailable("slow")
+                raise Overloaded(self.waiting_turns) if request.may_lead else DatabaseUnavailable("slow")
         if not request.may_lead:
             raise DatabaseUnavailable("slow")
         waiter.wait(-1)
@@ -206,7 +199,7 @@ class Writer:
         if request not in self._waiting:
             return False
         self._waiting.remove(request)
-        self._waiting_turns -= len(request.turns)
+        self.waiting_turns -= len(request.turns)
         self._has_room.notify_all()
         return True
 
@@ -272,10 +265,8 @@ class Writer:
                 if size > self._settings.batch_limit:
                     break
                 batch.append(self._waiting.popleft())
-            self._waiting_turns -= sum(len(request.turns) for request in batch)
-            if self._is_full:
-                self._is_full = False
-                self._has_room.notify_all()
+            self.waiting_turns -= sum(len(request.turns) for request in batch)
+            self._has_room.notify_all()
             return batch
 
     def _wake_all(self, followers: list[WriteRequest]) -> None:

@@ -7,20 +7,21 @@ the stored state. Nothing here is acknowledged: clients resend what is lost with
 import logging
 import random
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
 from ..core import strict_json
-from ..errors import DatabaseUnavailable, MissingKey, Overloaded, Unavailable
+from ..errors import DatabaseUnavailable, MessageIdReused, MissingKey, Overloaded, Unavailable
 from ..observability import metrics
 from ..settings import Settings
 from ..survey import (
     AnyCommand,
     AnyEvent,
+    Draft,
     Rejection,
     Restart,
     SessionKey,
@@ -30,8 +31,7 @@ from ..survey import (
     apply,
     decide,
 )
-from .batch import Committed, FindSurvey, Rejected, Result, Turn
-from .session_queue import PendingTurn, ResultCallback, SessionQueue
+from .batch import Committed, FindSurvey, Rejected, Result, Turn, command_fingerprint
 
 log = logging.getLogger("stepkeep.store")
 
@@ -54,6 +54,9 @@ TURN_BYTES = 2048
 
 _FINAL_REJECTIONS = frozenset({"invalid_answer", "required"})
 """They depend on the survey alone, not on the stored state."""
+
+ResultCallback = Callable[[Result | Exception], None]
+"""Called from another thread; must not block."""
 
 LoadBase = Callable[[], tuple[SessionState | None, Survey | None]]
 
@@ -79,6 +82,55 @@ class Queued:
 
     snapshot: Snapshot
     version: int
+
+
+@dataclass(slots=True, eq=False)
+class PendingTurn:
+    """A turn in its session's queue."""
+
+    command: AnyCommand
+    size_bytes: int
+    callbacks: list[ResultCallback]
+
+
+@dataclass(slots=True, eq=False)
+class SessionQueue:
+    """A session's pending turns, oldest first, and their stored base.
+
+    Attributes:
+        has_failed: its first turn could not be committed alone.
+        is_stuck: another session's was committed since: the database is not at fault.
+    """
+
+    base: SessionState | None
+    survey: Survey | None
+    turns: deque[PendingTurn] = field(default_factory=deque)
+    predicted: SessionState | None = None
+    has_failed: bool = False
+    is_stuck: bool = False
+
+    def find(self, command: AnyCommand) -> PendingTurn | None:
+        """Return the turn with the command's message id.
+
+        Raises:
+            MessageIdReused: the id belongs to another command.
+        """
+        if command.message_id is None:
+            return None
+        for pending in self.turns:
+            if pending.command.message_id == command.message_id:
+                if command_fingerprint(pending.command) != command_fingerprint(command):
+                    raise MessageIdReused(command.message_id)
+                return pending
+        return None
+
+    def replaceable_draft(self, command: AnyCommand) -> PendingTurn | None:
+        """Return the last turn if it is an older draft of the command's step."""
+        # The first may be being committed.
+        if len(self.turns) <= 1 or not isinstance(command, Draft):
+            return None
+        last = self.turns[-1]
+        return last if isinstance(last.command, Draft) and last.command.step == command.step else None
 
 
 class PendingQueue:

@@ -169,7 +169,7 @@ def test_full_queue_refuses_and_never_grows(settings: Settings, new_store: NewSt
         go_on.set()
         leader.result()
     assert isinstance(waiting.exception(), Overloaded | None)
-    assert store._writer._waiting_turns == 0
+    assert store._writer.waiting_turns == 0
     assert answer(store, "Q1", 3).duplicate is False
 
 

@@ -75,10 +75,10 @@ def test_latest_stays_the_newest_state_after_connections_close(subscribers: Subs
     subscribers.subscribe(KEY, phone)
     subscribers.subscribe(KEY, laptop)
     subscribers.unsubscribe(KEY, phone)
-    assert KEY in subscribers
+    assert KEY in subscribers._by_key
     subscribers.unsubscribe(KEY, laptop)
     assert subscribers.latest(KEY) == at_version(3)
-    assert KEY not in subscribers
+    assert KEY not in subscribers._by_key
     assert notifier.calls[-1] == ("unsubscribe", KEY)
 
 

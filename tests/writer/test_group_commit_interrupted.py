@@ -76,7 +76,7 @@ def test_turn_is_not_committed_when_its_leader_is_interrupted_before(
     with pytest.raises(Interrupted):
         started.turns.submit(USERS[0], answer())
     monkeypatch.setattr(started._writer, "_waiter_type", ThreadWaiter)
-    assert (started._writer._is_led, started._writer._waiting_turns) == (False, 0)
+    assert (started._writer._is_led, started._writer.waiting_turns) == (False, 0)
     assert started.turns.submit_or_raise(USERS[1], answer()).version == 2
     assert started.queries.load(USERS[0]).state.version == 1  # type: ignore[union-attr]
 
@@ -89,7 +89,7 @@ def test_caller_waiting_for_room_is_refused_when_the_store_closes(settings: Sett
         first = threads.submit(store.turns.submit, USERS[0], answer())
         wait_for_queue(store, 1)
         second = threads.submit(store.turns.submit, USERS[1], answer())
-        wait_for(lambda: store._writer._is_full, "no caller waits for room")
+        wait_for(lambda: bool(store._writer._has_room._waiters), "no caller waits for room")
         closing = threads.submit(store.close)
         wait_for(lambda: store._writer._is_closed, "the writer does not close")
         busy.release()
