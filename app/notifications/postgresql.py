@@ -3,11 +3,7 @@
 A transaction pooler (PgBouncer) loses them; then polling finds changes every SAFETY_POLL_S.
 """
 
-import os
-import socket
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -17,9 +13,6 @@ from ..store.drivers import postgresql
 from .transport import Transport, translated
 
 CHANNEL = "stepkeep_changes"
-
-PROBE_S = 5.0
-"""For the server's answer; a frozen one keeps the connection open."""
 
 _SEND = f"SELECT pg_notify('{CHANNEL}', payload) FROM unnest(%s::text[]) payload"  # noqa: S608 - a constant
 
@@ -41,8 +34,6 @@ class PostgresqlTransport:
         with self._translated():
             self._pooled = engine.raw_connection()
         self._driver = cast("Any", self._pooled.driver_connection)
-        # A duplicate that another thread can shut down even after the driver closed its own.
-        self._socket = socket.socket(fileno=os.dup(self._driver.fileno()))
 
     def listen(self) -> None:
         with self._translated():
@@ -53,15 +44,8 @@ class PostgresqlTransport:
             return [notification.payload for notification in self._driver.notifies(timeout=timeout_s, stop_after=1)]
 
     def probe(self) -> None:
-        # The driver has no timeout; shutting down ends its wait.
-        timer = threading.Timer(PROBE_S, self._shut_down)
-        timer.daemon = True
-        timer.start()
-        try:
-            with self._translated():
-                self._driver.execute("SELECT 1")
-        finally:
-            timer.cancel()
+        with self._translated():
+            self._driver.execute("SELECT 1")  # fails after the driver's RESPONSE_TIMEOUT_S
 
     def send(self, payloads: Sequence[str]) -> None:
         with self._translated():
@@ -69,8 +53,3 @@ class PostgresqlTransport:
 
     def close(self) -> None:
         self._pooled.invalidate()  # not pooled again: that would send a rollback
-        self._socket.close()
-
-    def _shut_down(self) -> None:
-        with suppress(OSError):  # already closed
-            self._socket.shutdown(socket.SHUT_RDWR)
