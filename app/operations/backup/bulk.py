@@ -1,4 +1,4 @@
-"""Bulk reads and writes of whole tables, in constant memory."""
+"""Open a database for bulk reads and writes of whole tables, in constant memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -6,9 +6,11 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import (
+    URL,
     Column,
     ColumnElement,
     Connection,
+    Engine,
     Integer,
     Select,
     String,
@@ -22,7 +24,16 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ...errors import DatabaseRefused, DatabaseUnavailable
-from ...store import error_summary, is_data_error, keyset, tables
+from ...store import (
+    check_schema,
+    connect_or_explain,
+    error_summary,
+    is_data_error,
+    keyset,
+    migration_engine,
+    tables,
+)
+from ...store.drivers import mysql, postgresql, sqlite
 from .row_format import (
     TABLES,
     ChecksummedRows,
@@ -184,3 +195,65 @@ def translate_errors(table: Table | None = None) -> Iterator[None]:
         kind = DatabaseRefused if is_data_error(wrapped) else DatabaseUnavailable
         where = "" if table is None else f" with {table.name}"
         raise kind(f"{error_summary(wrapped)}{where}") from error
+
+
+_CLASSES = {"sqlite": BulkDatabase, "postgresql": Postgresql, "mysql": Mysql, "mariadb": Mysql}
+
+_BEGIN_SNAPSHOT = {
+    "sqlite": ("BEGIN", "SELECT 1 FROM sqlite_master"),  # the snapshot begins with the first read
+    "postgresql": ("SET TRANSACTION READ ONLY", "SELECT 1"),
+}
+_BEGIN_MYSQL_SNAPSHOT = ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",)
+
+
+@contextmanager
+def snapshot(url: URL) -> Iterator[BulkDatabase]:
+    """Open a read-only snapshot that blocks no writer; SQLite's WAL grows meanwhile.
+
+    Raises:
+        ConfigurationError: it can't be opened.
+    """
+    kind = url.get_backend_name()
+    if kind == "sqlite":
+        engine = sqlite.reader_engine(url, 1, 0)
+    else:
+        server = postgresql if kind == "postgresql" else mysql
+        engine = server.engine(url, lock_timeout_s=0, isolation_level="REPEATABLE READ")
+    try:
+        connect_or_explain(engine)
+        with engine.connect() as connection, translate_errors():
+            for statement in _BEGIN_SNAPSHOT.get(kind, _BEGIN_MYSQL_SNAPSHOT):
+                connection.exec_driver_sql(statement).close()
+            try:
+                yield _opened(connection)
+            finally:
+                connection.rollback()
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[BulkDatabase]:
+    """Open a transaction, committed unless the block raises."""
+    with translate_errors(), engine.begin() as connection:
+        yield _opened(connection)
+
+
+@contextmanager
+def write_engine(url: URL) -> Iterator[Engine]:
+    """Open an engine without statement time limits.
+
+    Raises:
+        ConfigurationError: it can't be opened, or has another schema.
+    """
+    engine = migration_engine(url)
+    try:
+        connect_or_explain(engine)
+        check_schema(engine)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _opened(connection: Connection) -> BulkDatabase:
+    return _CLASSES[connection.dialect.name](connection)

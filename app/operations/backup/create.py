@@ -10,8 +10,7 @@ from ...core.timestamps import format_timestamp
 from ...errors import BackupBroken, InvalidInput, SchemaMismatch
 from ...sessions import SessionStore
 from ...store import head_revision, normalise_url
-from .bulk import BulkDatabase
-from .databases import snapshot
+from .bulk import BulkDatabase, snapshot
 from .row_format import TABLES, Progress, RowCounter, no_progress
 from .zip_archive import ArchiveWriter, Manifest
 

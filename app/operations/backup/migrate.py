@@ -15,14 +15,11 @@ from sqlalchemy import URL, Engine
 
 from ...errors import BackupBroken, ConfigurationError, InvalidInput, SchemaMismatch
 from ...store import leases, normalise_url, server_lock, upgrade_schema
-from .databases import snapshot, transaction, write_engine
-from .row_format import TABLES, ChecksummedRows, Progress, RowCounter, no_progress, stage
+from .bulk import snapshot, transaction, write_engine
+from .row_format import TABLES, ChecksummedRows, Progress, RowCounter, no_progress
 
 ROWS_A_COMMIT = 20_000
 """An interrupted move repeats at most this many rows."""
-
-STAGES = 2
-"""Copied, then compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +66,8 @@ def move_database(
 
 def _move(source: URL, target: URL, engine: Engine, progress: Progress) -> dict[str, int]:
     try:
-        _copy(source, engine, stage(progress, 0, STAGES))
-        rows = _compare(source, target, stage(progress, 1, STAGES))
+        counter = _copy(source, engine, progress)
+        rows = _compare(source, target, counter)
     except BackupBroken as error:
         raise InvalidInput(f"the database can't be moved: {error.problem}") from error
     with transaction(engine) as database:
@@ -98,9 +95,9 @@ def _begin(engine: Engine, source: str, *, restart: bool) -> bool:
         return marked is not None and not restart
 
 
-def _copy(source: URL, engine: Engine, progress: Progress) -> None:
+def _copy(source: URL, engine: Engine, progress: Progress) -> RowCounter:
     with snapshot(source) as original:
-        counter = RowCounter(progress, original.count_all())
+        counter = RowCounter(progress, 3 * original.count_all())  # copied, then compared on both sides
         for table in TABLES:
             with transaction(engine) as database:
                 last = database.last_key(table)
@@ -109,12 +106,11 @@ def _copy(source: URL, engine: Engine, progress: Progress) -> None:
             for first in rows:
                 with transaction(engine) as database:
                     database.insert(table, chain([first], islice(rows, ROWS_A_COMMIT - 1)))
-        counter.finish()
+    return counter
 
 
-def _compare(source: URL, target: URL, progress: Progress) -> dict[str, int]:
+def _compare(source: URL, target: URL, counter: RowCounter) -> dict[str, int]:
     with snapshot(source) as original, snapshot(target) as copy:
-        counter = RowCounter(progress, 2 * original.count_all())
         sums = {table.name: [side.checksum(table, counter.increment) for side in (original, copy)] for table in TABLES}
         counter.finish()
     differing = [name for name, (expected, actual) in sums.items() if expected != actual]

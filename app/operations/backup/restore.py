@@ -15,16 +15,12 @@ from sqlalchemy import Connection
 from ...errors import BackupBroken, InvalidInput
 from ...sessions import SessionStore, erasure_replay
 from ...store import ErasureRecord, ReplayResult, audit, normalise_url, server_lock
-from .bulk import BulkDatabase
-from .databases import transaction, write_engine
-from .row_format import TABLES, Progress, RowCounter, no_progress, stage
+from .bulk import BulkDatabase, transaction, write_engine
+from .row_format import TABLES, Progress, RowCounter, no_progress
 from .verify import Verified, open_backup, require_matching_history, verify_archive
 from .zip_archive import Archive
 
 T = TypeVar("T")
-
-STAGES = 3
-"""Verified, inserted, read back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +66,17 @@ def restore_backup(
         lock = server_lock(url)
         if lock is not None:
             stack.callback(lock.release)
-        verified = verify_archive(archive, store.cipher, stage(progress, 0, STAGES))
+        counter = RowCounter(progress, 3 * archive.total_rows)  # verified, inserted, read back
+        verified = verify_archive(archive, store.cipher, counter)
         if not accepts_differing:
             require_matching_history(verified.replay)
         with write_engine(url) as engine, transaction(engine) as database:
             database.lock()
             _require_empty(database, replace=replace)
-            erased = _replace(database, archive, store, progress)
-            _record(database.connection, store, verified)
+            erased = _replace(database, archive, store, counter)
+            detail: audit.Detail = {"created_at": verified.created_at, "rows": sum(verified.rows.values())}
+            entry = audit.AuditEntry(at=store.clock(), actor="operator", action="backup_restored", detail=detail)
+            audit.record(database.connection, entry)
     store.erasure.replay(())  # the journal gets the erasures that only the backup has
     return RestoreResult(verified=verified, erased_again=len(erased.erased), left=len(erased.left))
 
@@ -91,7 +90,7 @@ def _require_empty(database: BulkDatabase, *, replace: bool) -> None:
         )
 
 
-def _replace(database: BulkDatabase, archive: Archive, store: SessionStore, progress: Progress) -> ReplayResult:
+def _replace(database: BulkDatabase, archive: Archive, store: SessionStore, counter: RowCounter) -> ReplayResult:
     connection = database.connection
 
     def run(work: Callable[[Connection], T]) -> T:
@@ -101,10 +100,8 @@ def _replace(database: BulkDatabase, archive: Archive, store: SessionStore, prog
     records = [*store.erasure.journal_records(), *erasure_replay.read_all(replayed.read)]
     for table in reversed(TABLES):
         database.clear(table)
-    counter = RowCounter(stage(progress, 1, STAGES), archive.total_rows)
     for table in TABLES:
         database.insert(table, archive.rows(table, counter.increment))
-    counter = RowCounter(stage(progress, 2, STAGES), archive.total_rows)
     for table in TABLES:
         if database.checksum(table, counter.increment) != archive.digest(table):
             raise BackupBroken(
@@ -119,13 +116,3 @@ def _replay_erasures(database: erasure_replay.Database, records: list[ErasureRec
     known = {record.identity for record in erasure_replay.read_all(database.read)}
     missing = [record for record in records if record.identity not in known]
     return erasure_replay.replay(database, missing, actor=erasure_replay.AUTOMATIC_ACTOR, keeps_changed=True)
-
-
-def _record(connection: Connection, store: SessionStore, verified: Verified) -> None:
-    entry = audit.AuditEntry(
-        at=store.clock(),
-        actor="operator",
-        action="backup_restored",
-        detail={"created_at": verified.created_at, "rows": sum(verified.rows.values())},
-    )
-    audit.record(connection, entry)

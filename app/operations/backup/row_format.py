@@ -43,11 +43,6 @@ def no_progress(_done: int, _total: int) -> None:
     """Report nothing."""
 
 
-def stage(progress: Progress, number: int, stages: int) -> Progress:
-    """Return the progress of one stage (from 0) of several."""
-    return lambda done, total: progress(number * total + done, stages * total)
-
-
 def column_names(table: Table) -> list[str]:
     """Return the columns' names, in order."""
     return [column.name for column in table.c]

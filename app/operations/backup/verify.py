@@ -31,19 +31,20 @@ def verify_backup(path: Path, cipher: Cipher, *, progress: Progress = no_progres
         SchemaMismatch: another release's schema.
     """
     with open_backup(path) as archive:
-        return verify_archive(archive, cipher, progress)
+        counter = RowCounter(progress, archive.total_rows)
+        verified = verify_archive(archive, cipher, counter)
+        counter.finish()
+        return verified
 
 
-def verify_archive(archive: Archive, cipher: Cipher, progress: Progress) -> Verified:
+def verify_archive(archive: Archive, cipher: Cipher, counter: RowCounter) -> Verified:
     """Verify an open backup; raises as :func:`verify_backup`."""
-    counter = RowCounter(progress, archive.total_rows)
     for table in TABLES:
         if table not in {tables.sessions, tables.session_history}:
             for _ in archive.rows(table, counter.increment):
                 pass
     pairs = pair_with_history(*(archive.rows(t, counter.increment) for t in (tables.sessions, tables.session_history)))
     replay = check_replays(pairs, cipher)
-    counter.finish()
     manifest = archive.manifest
     return Verified(
         created_at=manifest.created_at,

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, update
 from ...core.timestamps import to_datetime
 from ...errors import InvalidInput, MissingKey, NoSuchSession
 from ...sessions import SessionStore
-from ...store import ReplayedHistory, SessionAndReplay, audit, integrity, rows, tables
+from ...store import ReplayedHistory, SessionAndReplay, audit, integrity, keyset, rows, tables
 from ...survey import SessionKey, SessionState, Survey, expires_at
 from .verify import SessionCheck, differing_fields, has_state, verify_sessions
 
@@ -59,7 +59,11 @@ def rebuild_session(
         changed = differing_fields(session.stored, state) if isinstance(session.stored, SessionState) else ("row",)
         if changed and not dry_run:
             _write(connection, store, key, state, survey)
-            _record(connection, store, key, changed, actor)
+            detail = {"changed": " ".join(changed)}
+            entry = audit.AuditEntry(
+                at=store.clock(), actor=actor, action="session_rebuilt", **key._asdict(), detail=detail
+            )
+            audit.record(connection, entry)
         return RebuildResult(key=key, changed=changed)
 
     return store.run_read(work) if dry_run else store.run_transaction(work)
@@ -127,17 +131,4 @@ def _write(
     # The values end with the key, which does not change.
     row = dict(zip((column.name for column in rows.UPDATE_COLUMNS), values, strict=False))
     row["created_at"] = to_datetime(state.started_at)
-    where = (tables.sessions.c.user_id == key.user_id, tables.sessions.c.survey_id == key.survey_id)
-    connection.execute(update(tables.sessions).where(*where).values(row))
-
-
-def _record(connection: Connection, store: SessionStore, key: SessionKey, changed: tuple[str, ...], actor: str) -> None:
-    entry = audit.AuditEntry(
-        at=store.clock(),
-        actor=actor,
-        action="session_rebuilt",
-        survey_id=key.survey_id,
-        user_id=key.user_id,
-        detail={"changed": " ".join(changed)},
-    )
-    audit.record(connection, entry)
+    connection.execute(update(tables.sessions).where(keyset.of_session(tables.sessions, key)).values(row))

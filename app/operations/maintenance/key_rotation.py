@@ -7,14 +7,13 @@ runs continue. Old plain text remains in logs, backups and freed pages (SQLite o
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
     Table,
-    Update,
     and_,
     bindparam,
     case,
@@ -132,9 +131,9 @@ class _Rotation:
 
     def run(self, progress: Progress) -> RotationResult:
         # Counting millions of events takes too long: the last id stands for their number.
-        session_count, last_id = self._store.run_read(
-            lambda connection: (sessions.count_sessions(connection), _last_id(connection))
-        )
+        newest = select(func.coalesce(func.max(tables.session_history.c.id), 0))
+        session_count = self._store.run_read(sessions.count_sessions)
+        last_id = self._store.run_read(lambda connection: connection.execute(newest).scalar_one())
         total = session_count + last_id
         done = changed_sessions = changed_events = 0
         for _, rows, changed in self._batches(_SESSIONS, ()):
@@ -160,12 +159,15 @@ class _Rotation:
         after: _Key | None = ()
         while after is not None:
             # Without a lock: rows that need no change are skipped beside writers.
-            batch = self._store.run_read(partial(self._find, kind, after, last))
-            rows = _between(kind, after, batch.end or last)
-            yield batch.end or last, batch.rows, self._rewrite(kind, rows) if batch.has_work else 0
-            after = batch.end
+            end, count, has_work = self._store.run_read(partial(self._find, kind, after, last))
+            rows = _between(kind, after, end or last)
+            yield end or last, count, self._rewrite(kind, rows) if has_work else 0
+            after = end
 
-    def _find(self, kind: _EncryptedTable, after: _Key, last: _Key, connection: Connection) -> "_Batch":
+    def _find(
+        self, kind: _EncryptedTable, after: _Key, last: _Key, connection: Connection
+    ) -> tuple[_Key | None, int, bool]:
+        """Return the last key of a batch (None if no rows follow), its rows, and whether one needs a change."""
         key_columns = kind.columns(kind.key)
         query = select(*key_columns, self._target.work(kind)).where(_between(kind, after, last))
         rows = connection.execute(query.order_by(*key_columns).limit(self._batch_size)).all()
@@ -173,8 +175,8 @@ class _Rotation:
         for number, (*key, work) in enumerate(rows, start=1):
             length += work
             if number == self._batch_size or length >= BATCH_CHARACTERS:
-                return _Batch(tuple(key), number, has_work=length > 0)
-        return _Batch(None, len(rows), has_work=length > 0)
+                return tuple(key), number, length > 0
+        return None, len(rows), length > 0
 
     def _rewrite(self, kind: _EncryptedTable, rows: ColumnElement[bool]) -> int:
         changed, undecryptable = self._store.run_transaction(partial(_rewrite_rows, kind, rows, self._target))
@@ -183,14 +185,6 @@ class _Rotation:
         self._damaged += len(undecryptable) - locked
         self._undecryptable += undecryptable[: SAMPLE_SIZE - len(self._undecryptable)]
         return changed
-
-
-class _Batch(NamedTuple):
-    """``end`` is None after the last row."""
-
-    end: _Key | None
-    rows: int
-    has_work: bool
 
 
 class _Target(NamedTuple):
@@ -235,7 +229,9 @@ def _rewrite_rows(
             keys = {f"key_{name}": values[name] for name in kind.key}
             changes.append(keys | {f"new_{name}": value for name, value in converted.items()})
     if changes:
-        connection.execute(_update(kind), changes)
+        has_key = (column == bindparam(f"key_{column.name}") for column in kind.columns(kind.key))
+        new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in kind.encrypted}
+        connection.execute(update(kind.table).where(*has_key).values(new), changes)
     return len(changes), undecryptable
 
 
@@ -261,15 +257,6 @@ def _convert(
                     missing_key=missing_key,
                 )
     return converted, problem
-
-
-def _update(kind: _EncryptedTable) -> Update:
-    has_key = (column == bindparam(f"key_{column.name}") for column in kind.columns(kind.key))
-    return update(kind.table).where(*has_key).values({name: bindparam(f"new_{name}") for name in kind.encrypted})
-
-
-def _last_id(connection: Connection) -> int:
-    return cast("int", connection.execute(select(func.coalesce(func.max(tables.session_history.c.id), 0))).scalar())
 
 
 def _between(kind: _EncryptedTable, after: _Key, last: _Key) -> ColumnElement[bool]:

@@ -22,7 +22,6 @@ from ...sessions import SessionStore
 from ...store import AttemptResult, Webhook, leases, outbox
 from .backoff import SECOND_US
 from .management import read_secrets
-from .signing import Secret
 from .worker import EndpointWorker
 
 log = logging.getLogger("stepkeep.webhooks")
@@ -97,7 +96,6 @@ class Dispatcher(ForkAware):
         self._lease_retry_at = 0.0
         self._cleaned_at = float("-inf")
         self._clean_after_id = 0
-        self._undecryptable: set[str] = set()
         self._failing: set[str] = set()
 
     def _run(self) -> None:
@@ -140,10 +138,14 @@ class Dispatcher(ForkAware):
             worker.drop_waiting()
 
     def _dispatch_isolated(self, webhook: Webhook, in_flight: Collection[int]) -> None:
-        """An internal error must not affect other webhooks."""
+        """An error of one webhook must not affect others."""
         try:
             self._dispatch(webhook, in_flight)
             self._failing.discard(webhook.id)
+        except (MissingKey, SessionUnreadable) as error:
+            if webhook.id not in self._failing:
+                log.error("webhook %s waits: its secret can't be decrypted: %s", webhook.id, error)  # noqa: TRY400 - the traceback says nothing
+            self._failing.add(webhook.id)
         except StepkeepError:
             raise
         except Exception:
@@ -161,20 +163,8 @@ class Dispatcher(ForkAware):
             return
         read = partial(outbox.read_due, webhook_id=webhook.id, at=self._store.clock(), limit=MAX_DUE, without=in_flight)
         due = self._store.run_read(read)
-        if not due or not self._has_lease():
-            return
-        keys = self._secrets(webhook)
-        if keys is not None:
-            worker.send(webhook, keys, due)
-
-    def _secrets(self, webhook: Webhook) -> list[Secret] | None:
-        try:
-            return read_secrets(self._store, webhook)
-        except (MissingKey, SessionUnreadable) as error:
-            if webhook.id not in self._undecryptable:
-                log.error("webhook %s waits: its secret can't be decrypted: %s", webhook.id, error)  # noqa: TRY400 - the traceback says nothing
-            self._undecryptable.add(webhook.id)
-            return None
+        if due and self._has_lease():
+            worker.send(webhook, read_secrets(self._store, webhook), due)
 
     def _on_attempt(self, webhook_id: str, attempted: AttemptResult, is_gone: bool) -> None:  # noqa: FBT001 - a callback's signature
         self._results.put((webhook_id, attempted, is_gone))

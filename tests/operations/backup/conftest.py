@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from app.core.timestamps import to_datetime
-from app.operations.backup.databases import snapshot
+from app.operations.backup.bulk import snapshot
 from app.operations.backup.row_format import TABLES, Row
 from app.sessions.service import SessionStore
 from app.settings import Settings
