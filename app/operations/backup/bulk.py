@@ -91,7 +91,8 @@ class BulkDatabase:
     def checksum(self, table: Table, on_row: Callable[[], None]) -> Digest:
         """Return the digest of the table's rows."""
         rows = ChecksummedRows(table, on_row)
-        rows.consume(self.rows(table))
+        for _ in rows.encode(self.rows(table)):
+            pass
         return rows.digest
 
     def insert(self, table: Table, rows: Iterable[Row]) -> None:

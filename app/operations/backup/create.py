@@ -10,9 +10,9 @@ from ...core.timestamps import format_timestamp
 from ...errors import BackupBroken, InvalidInput, SchemaMismatch
 from ...sessions import SessionStore
 from ...store import head_revision, normalise_url
-from .bulk import BulkDatabase, snapshot
-from .row_format import TABLES, Progress, RowCounter, no_progress
-from .zip_archive import ArchiveWriter, Manifest
+from .bulk import snapshot
+from .row_format import Progress, RowCounter, no_progress
+from .zip_archive import write_archive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,27 +36,25 @@ def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_pr
     url = normalise_url(store.settings.database_url)
     facts = store.queries.database_facts()
     with create_file(path) as unfinished, snapshot(url) as database:
-        created_at = format_timestamp(store.clock())
+        revision = MigrationContext.configure(database.connection).get_current_revision()
+        if revision != head_revision():
+            raise SchemaMismatch(revision, head_revision())
+        counter = RowCounter(progress, database.count_all())
         try:
-            manifest = _write(
-                unfinished, database, created_at, {"kind": facts["database"], "version": facts["version"]}, progress
-            )
+            with unfinished.open("r+b") as file:
+                manifest = write_archive(
+                    file,
+                    database.rows,
+                    counter.increment,
+                    schema_revision=revision,
+                    created_at=format_timestamp(store.clock()),
+                    database={"kind": facts["database"], "version": facts["version"]},
+                )
         except BackupBroken as error:
             raise InvalidInput(f"the database can't be written in the portable format: {error.problem}") from error
+        counter.finish()
     return Created(
         path=path,
         size_bytes=path.stat().st_size,
         rows={entry.name: entry.rows for entry in manifest.tables},
     )
-
-
-def _write(path: Path, database: BulkDatabase, created_at: str, facts: dict[str, str], progress: Progress) -> Manifest:
-    revision = MigrationContext.configure(database.connection).get_current_revision()
-    if revision != head_revision():
-        raise SchemaMismatch(revision, head_revision())
-    counter = RowCounter(progress, database.count_all())
-    with path.open("r+b") as file, ArchiveWriter(file) as archive:
-        for table in TABLES:
-            archive.write_table(table, database.rows(table), counter.increment)
-        counter.finish()
-        return archive.close(head_revision(), created_at, facts)

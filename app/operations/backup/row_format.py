@@ -100,10 +100,6 @@ class ChecksummedRows:
         for row, _ in self.encode(rows):
             yield row
 
-    def consume(self, rows: Iterable[Row]) -> None:
-        for _ in self.encode(rows):
-            pass
-
     def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
         """Yield each row with its line."""
         for row in rows:

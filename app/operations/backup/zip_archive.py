@@ -10,7 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO, Literal, Self, cast
+from typing import BinaryIO, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Table
@@ -69,48 +69,41 @@ class Manifest(BaseModel):
     tables: list[TableEntry]
 
 
-class ArchiveWriter:
-    """Writes a backup into a file open for reading and writing."""
+def write_archive(
+    file: BinaryIO,
+    rows: Callable[[Table], Iterable[Row]],
+    on_row: Callable[[], None],
+    *,
+    schema_revision: str,
+    created_at: str,
+    database: dict[str, str],
+) -> Manifest:
+    """Write a backup into a file open for reading and writing; ``rows`` returns a table's rows in key order.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESS_LEVEL)
-        self._entries: list[TableEntry] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._zip.close()  # before the caller closes the file
-
-    def write_table(self, table: Table, rows: Iterable[Row], on_row: Callable[[], None]) -> None:
-        """Write a table; ``rows`` are in key order."""
-        stream = ChecksummedRows(table, on_row)
-        member = self._zip.open(_member(table.name), "w", force_zip64=True)
-        with member, io.BufferedWriter(member, BLOCK_BYTES) as lines:
-            for _, line in stream.encode(rows):
-                lines.write(line)
-        rows_, size_bytes, sha256 = stream.digest
-        self._entries.append(
-            TableEntry(name=table.name, columns=column_names(table), rows=rows_, bytes=size_bytes, sha256=sha256)
-        )
-
-    def close(self, schema_revision: str, created_at: str, database: dict[str, str]) -> Manifest:
-        manifest = Manifest(
-            schema_revision=schema_revision,
-            created_at=created_at,
-            database=database,
-            tables=self._entries,
-        )
-        self._zip.writestr(MANIFEST, manifest.model_dump_json(indent=1))
-        self._zip.comment = _PREFIX + b"0" * 64
-        self._zip.close()
-        self._file.flush()
-        size = self._file.seek(0, 2)
-        digest = _digest(self._file, size - 64)
-        self._file.seek(size - 64)
-        self._file.write(digest)
-        return manifest
+    Raises:
+        BackupBroken: a row doesn't fit.
+    """
+    entries = []
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESS_LEVEL) as archive:
+        for table in TABLES:
+            stream = ChecksummedRows(table, on_row)
+            member = archive.open(_member(table.name), "w", force_zip64=True)
+            with member, io.BufferedWriter(member, BLOCK_BYTES) as lines:
+                for _, line in stream.encode(rows(table)):
+                    lines.write(line)
+            count, size, sha256 = stream.digest
+            entries.append(
+                TableEntry(name=table.name, columns=column_names(table), rows=count, bytes=size, sha256=sha256)
+            )
+        manifest = Manifest(schema_revision=schema_revision, created_at=created_at, database=database, tables=entries)
+        archive.writestr(MANIFEST, manifest.model_dump_json(indent=1))
+        archive.comment = _PREFIX + b"0" * 64
+    file.flush()
+    end = file.seek(0, 2) - 64
+    digest = _digest(file, end)
+    file.seek(end)
+    file.write(digest)
+    return manifest
 
 
 class Archive:

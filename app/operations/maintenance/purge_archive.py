@@ -99,7 +99,8 @@ class PurgeArchive:
             if first is None:
                 return
             file = self._open()
-            with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) if self._is_gzip else nullcontext(file) as out:
+            is_gzip = self._path.suffix == ".gz"
+            with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) if is_gzip else nullcontext(file) as out:
                 out.write(first)
                 for line in lines:
                     out.write(line)
@@ -107,10 +108,6 @@ class PurgeArchive:
             os.fsync(file.fileno())
         except OSError as error:
             raise InvalidInput(f"{self._path} can't be written ({error.strerror}): {problem}") from error
-
-    @property
-    def _is_gzip(self) -> bool:
-        return self._path.suffix == ".gz"
 
     def _open(self) -> BinaryIO:
         if self._file is None:

@@ -27,20 +27,15 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 """Publicly routed (RFC 4291, IANA); excludes IPv4 embedded under other prefixes."""
 
-_NOT_PUBLIC = tuple(
-    map(
-        ipaddress.ip_network,
-        (
-            "192.0.0.0/24",  # IETF protocols (RFC 6890); is_global has them only since Python 3.11.10
-            "192.88.99.0/24",  # relays of 6to4 (RFC 7526)
-            "100.64.0.0/10",  # carrier-grade NAT (RFC 6598)
-            "198.18.0.0/15",  # benchmarks (RFC 2544)
-            "2001::/23",  # IETF protocols; Teredo embeds an IPv4 address
-            "2001:db8::/32",  # documentation
-            "2002::/16",  # 6to4 embeds an IPv4 address
-            "3fff::/20",  # documentation (RFC 9637)
-        ),
-    )
+_NOT_PUBLIC = (
+    ipaddress.ip_network("192.0.0.0/24"),  # IETF protocols (RFC 6890); is_global has them only since Python 3.11.10
+    ipaddress.ip_network("192.88.99.0/24"),  # relays of 6to4 (RFC 7526)
+    ipaddress.ip_network("100.64.0.0/10"),  # carrier-grade NAT (RFC 6598)
+    ipaddress.ip_network("198.18.0.0/15"),  # benchmarks (RFC 2544)
+    ipaddress.ip_network("2001::/23"),  # IETF protocols; Teredo embeds an IPv4 address
+    ipaddress.ip_network("2001:db8::/32"),  # documentation
+    ipaddress.ip_network("2002::/16"),  # 6to4 embeds an IPv4 address
+    ipaddress.ip_network("3fff::/20"),  # documentation (RFC 9637)
 )
 
 _CLOUD_METADATA = (ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200"))

@@ -110,10 +110,11 @@ def test_move_is_refused_when_the_source_changed(
     fill(store)
     copy = migrate._copy
 
-    def copy_and_answer(*given: object) -> None:
-        copy(*given)  # type: ignore[arg-type]
+    def copy_and_answer(*given: object) -> object:
+        counter = copy(*given)  # type: ignore[arg-type]
         key = SessionKey("phq9", "user0")
         store.turns.submit(key, Restart(at=store.clock(), message_id="late"))
+        return counter
 
     monkeypatch.setattr(migrate, "_copy", copy_and_answer)
     with pytest.raises(InvalidInput, match="sessions, session_history"):
