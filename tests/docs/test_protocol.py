@@ -79,7 +79,7 @@ class Conversation:
                 path = self._server.database_url.removeprefix("sqlite:///")
                 self._lock = sqlite3.connect(path, isolation_level=None)
                 self._lock.execute("BEGIN IMMEDIATE")
-            case "(the database is back)":
+            case "(the database is available again)":
                 assert self._lock is not None
                 self._lock.close()
             case _:

@@ -21,7 +21,7 @@ from tests.docs.pages import Table, blocks, tables, unquoted
 
 PAGE = (ROOT / "docs" / "surveys.md").read_text()
 HEAD = "id: example\ntitle: Example\nlanguage: en\nsteps:\n"
-REFUSED = re.compile(r"```yaml\n((?:(?!```).)*)```\n\nis refused with\n\n```text\n(.*?)\n```", re.DOTALL)
+REFUSED = re.compile(r"```yaml\n((?:(?!```).)*)```\n\nfails with\n\n```text\n(.*?)\n```", re.DOTALL)
 TEXT = REFUSED.sub("", PAGE)
 
 
@@ -138,13 +138,13 @@ def test_condition_on_an_answer_gives_its_result(condition: str, answer: str, re
     assert result_of(unquoted(condition), json.loads(unquoted(answer))) == result
 
 
-@pytest.mark.parametrize(("pattern", "accepted", "refused"), rows("Pattern", "Accepts", "Refuses"))
-def test_pattern_takes_whole_answers(pattern: str, accepted: str, refused: str) -> None:
-    """What stands under Accepts is accepted, and what stands under Refuses is not."""
+@pytest.mark.parametrize(("pattern", "accepted", "rejected"), rows("Pattern", "Accepts", "Rejects"))
+def test_pattern_takes_whole_answers(pattern: str, accepted: str, rejected: str) -> None:
+    """Texts under Accepts are accepted, and those under Rejects are not."""
     step = {"id": "a", "type": "text", "prompt": "?", "pattern": unquoted(pattern)}
     survey = parse_survey(json.dumps({"id": "x", "title": "X", "language": "en", "steps": [step]}), "x.json")
     begun = apply(None, decide(survey, None, Begin(at=0)))  # type: ignore[arg-type]  # the first command is accepted
-    for cell, is_accepted in ((accepted, True), (refused, False)):
+    for cell, is_accepted in ((accepted, True), (rejected, False)):
         for text in re.findall(r"`([^`]+)`", cell):
             event = decide(survey, begun, Answer(at=0, step="a", value=text))
             assert isinstance(event, Answered) is is_accepted, text
