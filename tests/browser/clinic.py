@@ -95,7 +95,7 @@ def open_panel(participant: Participant) -> None:
 def make_link(participant: Participant) -> str:
     """Create a link with the panel, and return it."""
     open_panel(participant)
-    participant.page.get_by_role("button", name="Make a link").click()
+    participant.page.get_by_role("button", name="Create a link").click()
     expect(participant.page.locator("#device-created")).to_be_visible()
     return participant.page.get_by_label("Your link", exact=True).input_value()
 

@@ -1,4 +1,4 @@
-"""The panel "Go on with another device": links and QR codes, signing out other devices, leaving this one."""
+"""The panel "Continue on another device": links and QR codes, signing out other devices, leaving this one."""
 
 import json
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def test_other_devices_stop_when_they_are_signed_out(
     expect(second_device.page.locator("#stopped-reason")).to_contain_text("open a newer link")
     assert "Several days" not in second_device.page.locator("body").inner_html()
     second_device.page.get_by_role("button", name="Try again").click()
-    expect_heading(second_device.page, "This visit has ended on this device")
+    expect_heading(second_device.page, "You are signed out on this device")
     second_device.page.goto(link)
     expect_heading(second_device.page, "This link no longer works")
 

@@ -118,7 +118,7 @@ def test_required_text_is_rejected_when_it_is_blank(participant: Participant) ->
     """White space is not an answer."""
     begin(participant, "A new problem")
     participant.write("S4", "   ")
-    expect(participant.page.locator("#problem")).to_have_text("Please give an answer to go on.")
+    expect(participant.page.locator("#problem")).to_have_text("Please enter an answer to continue.")
 
 
 def test_counter_is_shown_when_a_text_nears_its_limit(participant: Participant) -> None:

@@ -47,7 +47,7 @@ def test_next_asks_for_an_answer_when_none_was_chosen(participant: Participant) 
     """A required question shows that it needs an answer, and nothing is sent."""
     participant.open("phq9")
     participant.next()
-    expect(participant.page.locator("#problem")).to_have_text("Please choose one answer to go on.")
+    expect(participant.page.locator("#problem")).to_have_text("Please choose an answer to continue.")
     expect(participant.page.get_by_role("radiogroup")).to_have_attribute("aria-invalid", "true")
     expect(participant.page.get_by_role("radio").first).to_be_focused()
     participant.choose("Not at all")

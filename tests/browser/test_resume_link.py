@@ -63,7 +63,7 @@ def test_token_is_not_exposed_when_a_link_was_opened(
 
 
 def test_new_session_starts_only_when_it_is_requested(first_device: Participant, clinic: Clinic) -> None:
-    """An expired cookie never silently starts another session; "Begin again" does."""
+    """An expired cookie never silently starts another session; "Start again" does."""
     first_device.open("phq9")
     first_device.answer("Q1", "Several days")
     first_device.expect_step("Q2")
@@ -74,8 +74,8 @@ def test_new_session_starts_only_when_it_is_requested(first_device: Participant,
     response = first_device.page.goto(f"{clinic.url}/s/phq9")
     assert response is not None
     assert response.status == 401
-    expect_heading(first_device.page, "This visit has ended on this device")
-    first_device.page.get_by_role("button", name="Begin again").click()
+    expect_heading(first_device.page, "You are signed out on this device")
+    first_device.page.get_by_role("button", name="Start again").click()
     first_device.expect_step("Q1")
     assert user_id_on(first_device) not in {"", earlier}
 
@@ -142,7 +142,7 @@ def test_link_is_retried_when_the_network_was_unavailable(first_device: Particip
     first_device.page.route("**/resume", abort_post)
     link = clinic.link("p-1")
     first_device.page.goto(link)
-    expect_heading(first_device.page, "There is no connection just now")
+    expect_heading(first_device.page, "There is no connection at the moment")
     assert first_device.page.url == f"{clinic.url}/resume"
     assert link.partition("#")[2] not in first_device.page.evaluate(STORED)
     first_device.page.unroute("**/resume")
@@ -188,7 +188,7 @@ def test_client_is_authenticated_by_its_token(context: BrowserContext, clinic: C
     for arguments, code in (({"token": token[:-4]}, 4401), ({}, 4401), ({"token": token, "userId": "p-2"}, 4403)):
         outcome: str = page.evaluate(CONNECT, {"userId": "p-1", **arguments})
         assert outcome.startswith(f"{code} ")
-        assert "stay here until then" in outcome
+        assert "are kept on this device until then" in outcome
     assert len(sockets) == 4
     assert token not in "".join(sockets) + clinic.server.log
 
@@ -206,7 +206,7 @@ def every_view(participant: Participant, clinic: Clinic) -> Iterator[str]:
     yield "no link"
     page.route("**/resume", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
     page.goto(clinic.link("p-1"))
-    expect_heading(page, "There is no connection just now")
+    expect_heading(page, "There is no connection at the moment")
     yield "no connection"
     page.unroute("**/resume")
     participant.open("phq9")
@@ -222,7 +222,7 @@ def every_view(participant: Participant, clinic: Clinic) -> Iterator[str]:
     name = "__Host-stepkeep.phq9"
     page.context.add_cookies([{"name": name, "value": "x", "url": clinic.url.replace("http", "https"), "secure": True}])
     page.goto(f"{clinic.url}/s/phq9")
-    expect_heading(page, "This visit has ended on this device")
+    expect_heading(page, "You are signed out on this device")
     yield "ended"
 
 
@@ -245,11 +245,11 @@ def test_link_of_another_participant_asks_before_it_replaces_a_session(
     second_device.answer("Q1", "Several days")
     before, link = user_id_on(second_device), make_link(first_device)
     second_device.page.goto(link)
-    expect(second_device.page.get_by_role("heading", name="Another visit is open in this browser")).to_be_visible()
+    expect(second_device.page.get_by_role("heading", name="This browser has another session")).to_be_visible()
     second_device.page.goto(f"{clinic.url}/s/phq9")
     second_device.expect_step("Q2")
     assert user_id_on(second_device) == before
     second_device.page.goto(link)
-    second_device.page.get_by_role("button", name="Go on with the link").click()
+    second_device.page.get_by_role("button", name="Continue with the link").click()
     second_device.expect_step("Q1")
     assert user_id_on(second_device) == user_id_on(first_device)

@@ -112,8 +112,8 @@ def test_expired_cookie_gets_401_without_a_new_cookie(clinic: Clinic) -> None:
     public, closed = clinic.get("/s/phq9"), clinic.get("/s/follow-up")
     assert (public.status_code, closed.status_code) == (401, 401)
     assert "Set-Cookie" not in f"{public.headers}{closed.headers}"
-    assert "Begin again" in public.text
-    assert "Begin again" not in closed.text
+    assert "Start again" in public.text
+    assert "Start again" not in closed.text
     assert TITLE not in closed.text + clinic.get("/").text
 
 

@@ -34,16 +34,16 @@ export const END = "end";
 
 /** Close codes after which the client stops, with the text for the participant. */
 export const FINAL_CLOSE_CODES = new Map([
-  [4400, "This page and the server do not understand each other. Please reload the page."],
+  [4400, "This page and the server have different versions. Please reload the page."],
   [
     4401,
-    "You need to sign in again: please open a newer link. Make one on a device where you can still go on, or ask for one where you were invited. Answers that are kept on this device stay here until then.",
+    "You need to sign in again: please open a newer link. Create one on a device where you can still continue, or ask for one where you were invited. Unsent answers are kept on this device until then.",
   ],
   [
     4403,
-    "You are not allowed to open this survey here. Please open your own personal link. Answers that are kept on this device stay here until then.",
+    "You are not allowed to open this survey here. Please open your own personal link. Unsent answers are kept on this device until then.",
   ],
-  [4404, "This survey does not exist any more."],
+  [4404, "This survey no longer exists."],
 ]);
 
 /** Error codes after which the same command is sent again. */

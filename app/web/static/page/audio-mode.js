@@ -125,8 +125,8 @@ export class AudioMode {
     control.show(input.value);
     this.#actions.changed();
     const answer = formatAnswer(step, input.value);
-    this.#note(`We understood: ${answer}. Say “next” to go on, or answer again.`);
-    await this.#voice.speak(`${answer}. Say next to go on, or answer again.`);
+    this.#note(`We understood: ${answer}. Say “next” to continue, or answer again.`);
+    await this.#voice.speak(`${answer}. Say next to continue, or answer again.`);
     if (turn === this.#turn) await this.#listen(turn);
   }
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** The panel "Go on with another device": creates a link with its QR code, signs out other devices, leaves this one. */
+/** The panel "Continue on another device": creates a link with its QR code, signs out other devices, leaves this one. */
 
 import { byId } from "../dom.js";
 
@@ -12,8 +12,8 @@ import { byId } from "../dom.js";
  */
 
 const SVG = "http://www.w3.org/2000/svg";
-const ENDED = "This visit has ended on this device. Please open your link again.";
-const OFFLINE = "There is no connection just now. Please try again in a moment.";
+const ENDED = "You are signed out on this device. Please open your link again.";
+const OFFLINE = "There is no connection at the moment. Please try again in a moment.";
 const FAILED = "That did not work just now. Please try again in a moment.";
 const UNSAVED = "Some of your answers are not saved yet. Please stay until they are, then leave.";
 
@@ -47,7 +47,7 @@ export class DevicePanel {
     /** @type {HTMLInputElement} */ (byId("device-url")).value = created.link;
     byId("device-until").textContent = `It works until ${formatTime(created.expires_at)}.`;
     byId("device-created").hidden = false;
-    byId("device-link").textContent = "Make another link";
+    byId("device-link").textContent = "Create another link";
     note("Your link is ready.");
   }
 
@@ -62,7 +62,7 @@ export class DevicePanel {
     byId("device-created").hidden = true;
     byId("device-qr").replaceChildren();
     /** @type {HTMLInputElement} */ (byId("device-url")).value = "";
-    byId("device-link").textContent = "Make a link";
+    byId("device-link").textContent = "Create a link";
   }
 
   async #copy() {

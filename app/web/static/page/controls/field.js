@@ -39,7 +39,7 @@ export function createFieldControl(step, field, body, { hint, show, parse, valid
     show,
     problem: () => {
       if (!isEmpty()) return validate(field.value);
-      return step.required ? "Please give an answer to go on." : null;
+      return step.required ? "Please enter an answer to continue." : null;
     },
   };
 }

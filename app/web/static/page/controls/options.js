@@ -33,7 +33,7 @@ export function createRadioGroup(step, options, layout = "cards") {
     show: (value) => {
       for (const [n, input] of inputs.entries()) input.checked = options[n].value === value;
     },
-    problem: () => (chosen() === null && step.required ? "Please choose one answer to go on." : null),
+    problem: () => (chosen() === null && step.required ? "Please choose an answer to continue." : null),
   };
 }
 
