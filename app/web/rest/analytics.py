@@ -17,8 +17,8 @@ from .openapi.parameters import MODE, REVISION, SINCE, STATUS, UNTIL
 analytics = Resource("analytics", __name__)
 
 Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float | None, Field(ge=0, le=1, description="null where there is nothing to take a share of")]
-Rate = Annotated[float | None, Field(ge=0, description="null where there is nothing to divide by")]
+Share = Annotated[float | None, Field(ge=0, le=1, description="null if there is nothing to count")]
+Rate = Annotated[float | None, Field(ge=0, description="null if the divisor is 0")]
 Number = int | float
 
 
@@ -84,7 +84,7 @@ class ResumedSessions(Model):
     share: Share
     returns: Count
     away_s: Durations
-    pause_s: Annotated[int, Field(ge=1, description="seconds without an event that make a pause")]
+    pause_s: Annotated[int, Field(ge=1, description="longest gap between two events that is not a pause, in seconds")]
 
 
 class Bar(Model):
@@ -161,7 +161,7 @@ class Analytics(Response):
     filters: AnalyticsFilters
     sessions: SessionCounts
     unread: Annotated[
-        int, Field(ge=0, description="sessions whose answers can't be decrypted, and are in no `answers`")
+        int, Field(ge=0, description="sessions whose answers can't be decrypted, and are not included in `answers`")
     ]
     duration_s: Durations
     active_s: Durations

@@ -27,7 +27,7 @@ class Readiness(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     status: Literal["ready"]
-    checks: Annotated[list[ReadyCheck], Field(description="if the caller may see them")] = []
+    checks: Annotated[list[ReadyCheck], Field(description="only for callers who may see them")] = []
 
 
 @Operation(health, "GET /healthz", responses={200: Liveness}, errors=BASIC)

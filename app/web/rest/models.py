@@ -57,10 +57,10 @@ class Problem(PartialModel):
     type: Literal["about:blank"]
     title: str
     status: Annotated[int, Field(ge=400, le=599)]
-    detail: Annotated[str, Field(description="what is wrong and what to do, for people")]
+    detail: Annotated[str, Field(description="human-readable: what happened, and what to do")]
     code: str
     success: Literal[False]
-    place: Annotated[str, Field(description="with invalid_json: where")] = ""
+    place: Annotated[str, Field(description="with `invalid_json`: the location")] = ""
     id: Annotated[str, Field(description="of a rejected command")] = ""
     step: Annotated[dict[str, JsonValue] | None, Field(description="of a rejected command: the current step")] = None
-    checks: Annotated[list[ReadyCheck], Field(description="of /readyz, if the caller may see them")] = []
+    checks: Annotated[list[ReadyCheck], Field(description="of `/readyz`, only for callers who may see them")] = []

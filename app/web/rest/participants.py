@@ -27,7 +27,9 @@ HOUR_US = 3600 * 1_000_000
 MAX_HOURS = 24 * 3650
 """Of a token's requested life."""
 
-Hours = Annotated[float | None, Field(gt=0, le=MAX_HOURS, description="the token's life; at most STEPKEEP_TOKEN_DAYS")]
+Hours = Annotated[
+    float | None, Field(gt=0, le=MAX_HOURS, description="hours until the token expires; at most STEPKEEP_TOKEN_DAYS")
+]
 
 _SETS_COOKIE = {"Set-Cookie": {**SET_COOKIE["Set-Cookie"], "required": True}}
 

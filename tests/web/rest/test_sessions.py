@@ -131,7 +131,7 @@ def test_surveys_health_and_documents_are_served(client: FlaskClient) -> None:
     assert client.get("/openapi.json").get_json()["openapi"] == "3.1.0"
     assert client.get("/asyncapi.json").get_json()["asyncapi"] == "3.0.0"
     jsonschema.Draft202012Validator.check_schema(client.get("/survey.schema.json").get_json())
-    assert b"REST interface" in client.get("/docs").data
+    assert b"REST API" in client.get("/docs").data
 
 
 def test_every_route_is_in_the_document(client: FlaskClient) -> None:

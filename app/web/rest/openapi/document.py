@@ -68,7 +68,7 @@ SECURITY_SCHEMES = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "stepkeep_<id>_<secret>",
-        "description": f"An integrator's key. Its scopes are some of: {', '.join(SCOPES)}.",
+        "description": f"An API key. Possible scopes: {', '.join(SCOPES)}.",
     },
     "ResumeToken": {
         "type": "http",
@@ -79,14 +79,14 @@ SECURITY_SCHEMES = {
         "type": "apiKey",
         "in": "cookie",
         "name": "__Host-stepkeep.{survey}",
-        "description": "The same in a browser, one cookie a survey, e.g. `__Host-stepkeep.phq9`; without `__Host-` in "
-        "development. Requests that change something are accepted from this server's pages only.",
+        "description": "A participant's token as a cookie, one per survey, e.g. `__Host-stepkeep.phq9`; without "
+        "`__Host-` in development. With a cookie, writes are accepted from this server's pages only.",
     },
     "SignIn": {
         "type": "apiKey",
         "in": "cookie",
         "name": "__Host-stepkeep-sign-in",
-        "description": "A dashboard sign-in with an API key, with the key's scopes.",
+        "description": "A sign-in to the dashboard. It has the scopes of the API key that was used.",
     },
 }
 
