@@ -154,7 +154,7 @@ def revoke_invitations(survey: str, user_id: str) -> None:
 @commands.command("audit")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 @click.option("--user-id", help="Only entries about this participant.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one object per entry.")
 def show_audit(limit: int, user_id: str | None, *, as_json: bool) -> None:
     """Show the audit log: who read, exported or erased what, newest first.
 

@@ -27,9 +27,9 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.argument("file", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def create(file: Path, *, as_json: bool) -> None:
-    """Write a snapshot of the whole database into a new file, beside a running server.
+    """Write a snapshot of the whole database into a new file, while the server runs.
 
-    Encrypted answers stay encrypted: keep STEPKEEP_ANSWERS_KEYS as well, apart from the backups. Everything else in
+    Encrypted answers stay encrypted: keep STEPKEEP_ANSWERS_KEYS too, separately from the backups. Everything else in
     the file can be read by anyone who has it.
 
     \b

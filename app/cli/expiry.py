@@ -23,7 +23,7 @@ NO_RETENTION = (
 def expire_sessions(*, dry_run: bool, as_json: bool) -> None:
     """Close sessions past their deadline: `expires_after` of their survey, or STEPKEEP_EXPIRES_AFTER.
 
-    Their answers are kept, and participants can start again. Works beside a running server; run it again to continue an
+    Their answers are kept, and participants can start again. The server can keep running; run this again to continue an
     interrupted run. The exit code is 1 if sessions stay open because STEPKEEP_ANSWERS_KEYS lacks a key.
 
     \b
@@ -64,8 +64,8 @@ def purge_sessions(*, dry_run: bool, archive: Path | None, yes: bool, as_json: b
     """Erase sessions past their retention: `retention` of their survey, or STEPKEEP_RETENTION, after the last change.
 
     It counts the sessions and asks for confirmation. With --archive, sessions are erased only after they were written
-    to the file as JSON Lines, compressed if the name ends in .gz; the file must not exist. Works beside a running
-    server; run it again, with another file, to continue an interrupted run.
+    to the file as JSON Lines, compressed if the name ends in .gz; the file must not exist. The server can keep
+    running; run this again, with another file, to continue an interrupted run.
 
     \b
     Examples:

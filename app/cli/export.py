@@ -44,7 +44,7 @@ _MISSING = {
 @click.option("--history", is_flag=True, help="Include the events of each session (jsonl).")
 @click.option("--drafts", is_flag=True, help="Include the text of drafts (long, jsonl with --history).")
 def export_survey(survey: str, format_name: Any, output: Path | None, **options: Any) -> None:  # noqa: ANN401 - click's choice
-    """Export the sessions of a survey, one row a session, or with --format long one row an event.
+    """Export the sessions of a survey, one row per session, or with --format long one row per event.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``flask keys``, ``flask sessions export`` and ``forget``, and ``flask erasures``."""
+"""``flask keys``, ``flask sessions export`` and ``erase``, and ``flask erasures``."""
 
 from pathlib import Path
 from typing import TextIO
@@ -17,13 +17,13 @@ erasures = commands.add_group("erasures", "The list of erasures, which are repea
 
 
 @keys.command("rotate")
-@click.option("--to-plain", is_flag=True, help="Decrypt everything instead, to leave encryption.")
+@click.option("--to-plain", is_flag=True, help="Decrypt everything instead, to stop encrypting.")
 def rotate_keys(*, to_plain: bool) -> None:
     """Encrypt all stored answers, drafts and history with the first key of STEPKEEP_ANSWERS_KEYS.
 
     First put the new key before the old one and restart (with several servers in two rounds: first as the last key,
-    then as the first). Run this until it changes nothing; then remove the old key. Works beside a running server; run
-    it again to continue an interrupted run.
+    then as the first). Run this until it changes nothing; then remove the old key. The server can keep
+    running; run this again to continue an interrupted run.
 
     \b
     Examples:
@@ -70,26 +70,26 @@ def export(user_id: str, survey: str | None, output: TextIO) -> None:
     output.writelines(pieces)
 
 
-@sessions.command("forget")
+@sessions.command("erase")
 @click.argument("user_id")
 @click.option("--survey", help="Only this survey (default: all).")
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def forget(user_id: str, survey: str | None, *, yes: bool, as_json: bool) -> None:
+def erase(user_id: str, survey: str | None, *, yes: bool, as_json: bool) -> None:
     """Permanently erase a participant: sessions, history, drafts, set-aside sessions, links and tokens.
 
     If an older backup is restored, the participant is erased again.
 
     \b
     Examples:
-      flask sessions forget patient-7
-      flask sessions forget patient-7 --survey intake --yes
+      flask sessions erase patient-7
+      flask sessions erase patient-7 --survey intake --yes
     """
     require_known_survey(user_id, survey)
     where = f"the survey {survey}" if survey else "all surveys"
     if not yes:
         click.confirm(f"Permanently erase {user_id} from {where}?", abort=True, err=True)
-    count = store().erasure.forget(user_id, survey, actor="operator")
+    count = store().erasure.erase_participant(user_id, survey, actor="operator")
     if as_json:
         print_json({"user_id": user_id, "survey_id": survey, "sessions": count})
     else:
@@ -98,9 +98,9 @@ def forget(user_id: str, survey: str | None, *, yes: bool, as_json: bool) -> Non
 
 @erasures.command("export")
 def export_list() -> None:
-    """Print the list of erasures as JSON Lines; store it apart from backups of the database.
+    """Print the erasure journal as JSON Lines; store it separately from backups of the database.
 
-    With SQLite, or with STEPKEEP_ERASURES_FILE, the server maintains such a file itself.
+    With SQLite, or with STEPKEEP_ERASURES_FILE, the server maintains the journal as a file itself.
 
     \b
     Examples:
@@ -113,7 +113,7 @@ def export_list() -> None:
 @erasures.command("apply")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def apply_list(file: Path) -> None:
-    """Erase the listed sessions again that a restored backup contains; later sessions are kept.
+    """Repeat the erasures of a journal after a backup was restored; later sessions are kept.
 
     \b
     Examples:

@@ -40,14 +40,14 @@ _COLUMNS: Columns = {
     "STATUS": "status",
     "STEP": "current_step",
     "VERSION": "version",
-    "DONE": lambda session: f"{session['progress']:.0%}",
-    "CHANGED (UTC)": "updated_at",
+    "PROGRESS": lambda session: f"{session['progress']:.0%}",
+    "UPDATED (UTC)": "updated_at",
 }
 _SET_ASIDE_COLUMNS: Columns = {
     "USER": "user_id",
     "SURVEY": "survey_id",
     "VERSION": "version",
-    "CHANGED (UTC)": "updated_at",
+    "UPDATED (UTC)": "updated_at",
 }
 _HISTORY_COLUMNS: Columns = {
     "VERSION": "version",
@@ -67,33 +67,33 @@ sessions = commands.add_group("sessions", "Sessions of participants.")
     "--status", type=click.Choice(("in_progress", "completed", "expired")), help="Only sessions with this status."
 )
 @click.option("--step", help="Only sessions whose current step this is.")
-@click.option("--since", type=Time(), help="Only sessions changed since (UTC).")
-@click.option("--user", "prefix", help="Only user ids that begin with this.")
+@click.option("--updated-since", type=Time(), help="Only sessions changed on or after this day or time (UTC).")
+@click.option("--user-id-prefix", "prefix", help="Only user ids that begin with this.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="Maximum number.")
 @click.option("--all", "is_all", is_flag=True, help="List all sessions.")
 @click.option("--set-aside", "is_aside", is_flag=True, help="List unreadable sessions that were set aside.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines.")
 def list_sessions(
-    limit: int, since: int | None, *, is_all: bool, is_aside: bool, as_json: bool, **options: str | None
+    limit: int, updated_since: int | None, *, is_all: bool, is_aside: bool, as_json: bool, **options: str | None
 ) -> None:
-    """List sessions in the order of their user ids, or with --since in the order of their last change.
+    """List sessions in the order of their user ids, or with --updated-since in the order of their last change.
 
     \b
     Examples:
       flask sessions list --status in_progress --survey intake --limit 5
-      flask sessions list --user patient-7
-      flask sessions list --since 2026-11-01 --all --json > changed.jsonl
-      flask sessions list --set-aside --user patient-7
+      flask sessions list --user-id-prefix patient-
+      flask sessions list --updated-since 2026-11-01 --all --json > changed.jsonl
+      flask sessions list --set-aside --user-id-prefix patient-7
     """
     if is_aside:
-        if since or options["status"] or options["step"]:
-            raise click.UsageError("--set-aside can be combined only with --survey and --user")
+        if updated_since or options["status"] or options["step"]:
+            raise click.UsageError("--set-aside can be combined only with --survey and --user-id-prefix")
         audit("sessions_listed", set_aside=1)
         matching = _set_aside(options["prefix"] or "", options["survey"])
     else:
         filters = _filters(options)
         audit("sessions_listed", **filters)
-        matching = map(_to_dict, _matching(filters, since))
+        matching = map(_to_dict, _matching(filters, updated_since))
     listed = islice(matching, None if is_all else limit)
     print_records(listed, _SET_ASIDE_COLUMNS if is_aside else _COLUMNS, as_json=as_json)
     if next(matching, None) is not None:
@@ -104,7 +104,7 @@ def list_sessions(
 @click.argument("user_id")
 @click.option("--survey", help="Only the participant's session of this survey (default: all).")
 @click.option("--at-version", type=click.IntRange(min=1), help="The session after this event.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each session.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one object per session.")
 def show(user_id: str, survey: str | None, at_version: int | None, *, as_json: bool) -> None:
     """Show a participant's sessions with their answers.
 
@@ -145,7 +145,7 @@ def show(user_id: str, survey: str | None, at_version: int | None, *, as_json: b
     "--after", type=click.IntRange(min=0), default=0, show_default=True, help="Only events after this version."
 )
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Maximum number.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines.")
 def show_history(user_id: str, survey: str | None, after: int, limit: int, *, as_json: bool) -> None:
     """Show the events of a session, oldest first: answers, edits, steps back, drafts and changes of the mode.
 
@@ -177,7 +177,7 @@ def session_keys(user_id: str, survey: str | None) -> list[SessionKey]:
     keys = [key for key in keys if survey in {None, key.survey_id}]
     if not keys:
         where = "" if survey is None else f" of {survey!r}"
-        raise NotFound(f"{user_id!r} has no session{where}; `flask sessions list --user` finds ids by their beginning")
+        raise NotFound(f"{user_id!r} has no session{where}; find user ids with `flask sessions list --user-id-prefix`")
     return keys
 
 

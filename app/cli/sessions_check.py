@@ -17,11 +17,11 @@ VERDICTS = ("same", "adopted", "set_aside", "locked", "differs")
 
 @sessions.command("verify")
 @click.option("--survey", help="Only sessions of this survey.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each differing session.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one object per differing session.")
 def verify(survey: str | None, *, as_json: bool) -> None:
     """Check that every session equals the replay of its history, and print the differing fields of those that don't.
 
-    Read-only; works beside a running server. The exit code is 1 if a session differs: `flask sessions rebuild` repairs
+    Read-only; the server can keep running. The exit code is 1 if a session differs: `flask sessions rebuild` repairs
     it.
 
     \b
@@ -48,11 +48,11 @@ def verify(survey: str | None, *, as_json: bool) -> None:
 @click.option("--all", "is_all", is_flag=True, help="Every session that differs from its history.")
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
 @click.option("--lossy", is_flag=True, help="Rebuild even if events are missing, whose answers may be lost.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each session.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one object per session.")
 def rebuild_from_history(
     user_id: str | None, survey: str | None, *, is_all: bool, dry_run: bool, lossy: bool, as_json: bool
 ) -> None:
-    """Replace the rows of sessions by the replay of their history, which is not changed.
+    """Replace the rows of sessions with the replay of their history, which is not changed.
 
     The exit code is 1 if a session can't be rebuilt.
 

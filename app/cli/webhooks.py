@@ -15,7 +15,7 @@ webhooks = commands.add_group("webhooks", "Webhooks for sessions that are starte
 
 
 def _state(delivery: Mapping[str, Any]) -> str:
-    for field, state in (("delivered_at", "delivered"), ("failed_at", "given up")):
+    for field, state in (("delivered_at", "delivered"), ("failed_at", "failed")):
         if delivery[field] is not None:
             return f"{state} {delivery[field]}"
     return f"due {delivery['next_attempt_at']}"
@@ -169,9 +169,9 @@ def send_test(webhook: str) -> None:
 
 @webhooks.command("deliveries")
 @click.argument("webhook", required=False)
-@click.option("--failed", is_flag=True, help="Only deliveries that were given up.")
+@click.option("--failed", is_flag=True, help="Only failed deliveries.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one object per delivery.")
 def show_deliveries(webhook: str | None, *, failed: bool, limit: int, as_json: bool) -> None:
     """List the deliveries of one webhook or all, newest first.
 
@@ -196,9 +196,9 @@ def show_deliveries(webhook: str | None, *, failed: bool, limit: int, as_json: b
 @webhooks.command("replay")
 @click.argument("webhook")
 @click.option("--since", type=Time(), help="Only events from this day or time on (UTC).")
-@click.option("--failed", is_flag=True, help="Only deliveries that were given up.")
+@click.option("--failed", is_flag=True, help="Only failed deliveries.")
 def replay(webhook: str, since: int | None, *, failed: bool) -> None:
-    """Deliver delivered and given-up events again, with the same `webhook-id`.
+    """Deliver succeeded or failed deliveries again, with the same `webhook-id`.
 
     \b
     Examples:

@@ -56,7 +56,7 @@ class SessionEraser:
             self.truncate_wal()
         return bool(keys)
 
-    def forget(self, user_id: str, survey_id: str | None = None, *, actor: str | None = None) -> int:
+    def erase_participant(self, user_id: str, survey_id: str | None = None, *, actor: str | None = None) -> int:
         """Erase a participant in one survey, or in all (None); return the number of sessions.
 
         Raises:

@@ -39,7 +39,7 @@ def test_backup_is_created_verified_and_restored(store: SessionStore, run: Flask
     assert "1 are set aside for support." in seen.output
     refused = run.invoke(args=["backup", "restore", file])
     assert (refused.exit_code, "not empty" in refused.output) == (1, True)
-    store.erasure.forget("user0", actor="operator")
+    store.erasure.erase_participant("user0", actor="operator")
     done = run.invoke(args=["backup", "restore", file, "--replace"])
     assert done.exit_code == 0, done.output
     assert "1 sessions were erased again." in done.output

@@ -1,4 +1,4 @@
-"""``flask sessions export/forget`` and ``flask erasures``: a participant's data, their erasure, and its replay."""
+"""``flask sessions export/erase`` and ``flask erasures``: a participant's data, their erasure, and its replay."""
 
 import json
 import shutil
@@ -56,14 +56,14 @@ def test_forget_asks_for_confirmation_and_erases_one_participant(store: SessionS
     """Afterwards neither their data nor their name in the audit log remains."""
     answer(store, ANN)
     answer(store, BEN)
-    refused = run.invoke(args=["sessions", "forget", "ann"], input="n\n")
+    refused = run.invoke(args=["sessions", "erase", "ann"], input="n\n")
     assert refused.exit_code == 1
     assert store.queries.load(ANN) is not None
-    done = run.invoke(args=["sessions", "forget", "ann", "--yes"])
+    done = run.invoke(args=["sessions", "erase", "ann", "--yes"])
     assert (done.exit_code, done.output) == (0, "1 session of ann erased.\n")
     assert store.queries.load(ANN) is None
     assert store.queries.load(BEN) is not None
-    again = run.invoke(args=["sessions", "forget", "ann", "--yes", "--json"])
+    again = run.invoke(args=["sessions", "erase", "ann", "--yes", "--json"])
     assert json.loads(again.output) == {"user_id": "ann", "survey_id": None, "sessions": 0}
     log = run.invoke(args=["audit", "--json"])
     assert log.exit_code == 0
@@ -81,7 +81,7 @@ def test_exported_erasures_are_replayed_on_a_restored_backup(tmp_path: Path, sur
     elsewhere.mkdir()
     shutil.copy(tmp_path / "sessions.db", elsewhere / "sessions.db")
     with opened(tmp_path, surveys) as app:
-        app.extensions["stepkeep"].store.erasure.forget("ann", actor="operator")
+        app.extensions["stepkeep"].store.erasure.erase_participant("ann", actor="operator")
         lines = app.test_cli_runner().invoke(args=["erasures", "export"]).output
     assert len(lines.splitlines()) == 1
     assert "ann" not in lines

@@ -45,11 +45,11 @@ def lines(run: FlaskCliRunner, *arguments: str) -> list[dict[str, Any]]:
     [
         ((), ["ann", "ann", "ben"]),
         (("--survey", "phq9"), ["ann", "ben"]),
-        (("--user", "b"), ["ben"]),
+        (("--user-id-prefix", "b"), ["ben"]),
         (("--step", "Q2"), ["ann"]),
         (("--status", "completed"), []),
-        (("--since", "2099-01-01"), []),
-        (("--since", "2020-01-01", "--all"), ["ann", "ann", "ben"]),
+        (("--updated-since", "2099-01-01"), []),
+        (("--updated-since", "2020-01-01", "--all"), ["ann", "ann", "ben"]),
         (("--limit", "1"), ["ann"]),
     ],
 )
@@ -103,7 +103,7 @@ def test_set_aside_session_is_listed_and_printed_as_stored(run: FlaskCliRunner, 
     """Its row and events are printed; the audit log records the access under the participant's id."""
     name = store.run_transaction(lambda connection: history.set_aside(connection, ANN, store.clock()))
     assert [session["user_id"] for session in lines(run, "list", "--set-aside")] == [name]
-    assert lines(run, "list", "--set-aside", "--user", "ben") == []
+    assert lines(run, "list", "--set-aside", "--user-id-prefix", "ben") == []
     assert lines(run, "list", "--set-aside", "--survey", "intake") == []
     assert does(run, "list", "--set-aside").splitlines()[1].split()[:2] == [name, "phq9"]
     (row,) = lines(run, "show", name)

@@ -84,7 +84,7 @@ def test_failed_delivery_is_listed_and_replayed(
     added = json.loads(operator.output("add", receiver.url, "--event", "session.started", "--json"))
     receiver.behaviour = answers(500)
     begin(store, "ann")
-    wait_for(lambda: "given up" in operator.output("deliveries"), "it was not given up", 30)
+    wait_for(lambda: "  failed" in operator.output("deliveries"), "it did not fail", 30)
     table = operator.output("deliveries", added["id"], "--failed")
     assert "phq9/ann" in table
     assert "HTTP 500" in table

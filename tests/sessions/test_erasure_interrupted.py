@@ -163,7 +163,7 @@ def append(self, erasures):
         real(self, erasures)
     os.kill(os.getpid(), signal.SIGKILL)
 ErasureJournal.append = append
-open_store(read_settings()).erasure.forget("ann-qqq")
+open_store(read_settings()).erasure.erase_participant("ann-qqq")
 """
 
 

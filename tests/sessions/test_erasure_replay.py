@@ -88,8 +88,8 @@ def test_erasures_are_replayed_when_the_server_starts_on_a_restored_backup(
     restore = backup(settings)
     with opened(settings) as store:
         begin(store, SessionKey("intake", "zoe"))
-        assert store.erasure.forget(ANN.user_id) == 2
-        assert store.erasure.forget("zoe") == 1
+        assert store.erasure.erase_participant(ANN.user_id) == 2
+        assert store.erasure.erase_participant("zoe") == 1
         before = dump(store)["erasures"]
     restore()
     caplog.clear()
@@ -281,7 +281,7 @@ def test_start_reads_no_sessions_when_journal_and_database_agree(
     with opened(settings) as store:
         for user in ("ann", "bob"):
             begin(store, SessionKey("phq9", user))
-            store.erasure.forget(user)
+            store.erasure.erase_participant(user)
     monkeypatch.setattr(ErasureJournal, "lock", lambda _: pytest.fail("it was locked"))
     monkeypatch.setattr(sessions, "read_keys", lambda *_: pytest.fail("sessions were read"))
     with opened(settings) as store:

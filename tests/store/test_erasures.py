@@ -74,8 +74,8 @@ def test_erasure_removes_all_rows_of_the_participant_and_no_others(
     erased = [SessionKey(survey_id, MARKER + user) for survey_id in SURVEYS if survey in {None, survey_id}]
     expected = sum((key.survey_id, key.user_id[len(MARKER) :]) == (s, u) for key in erased for s, u, _ in created)
 
-    assert store.erasure.forget(MARKER + user, survey, actor="operator") == expected
-    assert store.erasure.forget(MARKER + user, survey, actor="operator") == 0
+    assert store.erasure.erase_participant(MARKER + user, survey, actor="operator") == expected
+    assert store.erasure.erase_participant(MARKER + user, survey, actor="operator") == 0
 
     after = dump(store)
     for table in ("sessions", "session_history"):
@@ -110,7 +110,7 @@ def test_all_erasures_of_a_database_share_one_salt(store: SessionStore) -> None:
     """So that a restored backup is searched once. Purges by age have no salt."""
     for user in ("ann", "bob"):
         begin(store, SessionKey("phq9", user))
-        store.erasure.forget(user)
+        store.erasure.erase_participant(user)
         store.run_transaction(lambda connection: erasures.add_purge(connection, "phq9", 3, 1))
     assert len({row["salt"] for row in dump(store)["erasures"] if row["salt"] is not None}) == 1
 
@@ -125,12 +125,12 @@ def test_erasure_revokes_tokens_when_the_participant_has_no_session(store: Sessi
     assert not store.erasure.delete(KEY, actor="operator")
     assert set(revoked(store)) == {"phq9"}
     for _ in range(2):
-        assert store.erasure.forget("ann") == 0
+        assert store.erasure.erase_participant("ann") == 0
         assert set(revoked(store)) == set(store.catalogue.surveys)
     assert at <= min(revoked(store).values()) <= max(revoked(store).values()) <= store.clock()
     assert dump(store) | {"token_revocations": []} == before
     with pytest.raises(InvalidUserId):
-        store.erasure.forget("ann~set-aside-%")
+        store.erasure.erase_participant("ann~set-aside-%")
 
 
 def test_erasure_revokes_tokens_of_sessions_whose_survey_was_removed(store: SessionStore) -> None:
@@ -219,11 +219,11 @@ class Connection(Subscriber):
 
 
 def test_each_connection_of_the_session_is_dropped_once_when_erased(store: SessionStore) -> None:
-    """By delete (one session) and by forget (the participant)."""
+    """By ``delete`` (one session) and by ``erase_participant``."""
     connections = [Connection(), Connection()]
     for connection, user in zip(connections, ("ann", "bob"), strict=True):
         begin(store, SessionKey("phq9", user))
         store.subscribers.subscribe(SessionKey("phq9", user), connection)
     store.erasure.delete(KEY)
-    store.erasure.forget("bob")
+    store.erasure.erase_participant("bob")
     assert [connection.times for connection in connections] == [1, 1]

@@ -228,15 +228,15 @@ def test_erasure_removes_the_participants_deliveries(store: SessionStore) -> Non
     do(store, Begin(at=store.clock()), key=SessionKey("intake", "ann"))
     store.erasure.delete(ANN)
     assert deliveries(store) == [("started", "ben", 1), ("started", "ann", 1)]
-    store.erasure.forget("ann")
+    store.erasure.erase_participant("ann")
     assert deliveries(store) == [("started", "ben", 1)]
     set_aside(store, BEN)
     assert deliveries(store) == [("started", "ben", 1)]
-    store.erasure.forget("ben")
+    store.erasure.erase_participant("ben")
     assert deliveries(store) == []
     do(store, Begin(at=store.clock()))
     store.run_transaction(lambda connection: connection.execute(delete(sessions).where(sessions.c.user_id == "nobody")))
-    store.erasure.forget("ann", "phq9")
+    store.erasure.erase_participant("ann", "phq9")
     assert deliveries(store) == []
 
 
@@ -244,7 +244,7 @@ def test_replayed_erasure_keeps_later_deliveries(store: SessionStore) -> None:
     """As in a restored database: earlier deliveries are removed, those of later sessions stay."""
     hook(store)
     do(store, Begin(at=store.clock()))
-    store.erasure.forget("ann")
+    store.erasure.erase_participant("ann")
 
     lines = store.run_read(lambda connection: erasures.read_participant(connection, "ann", None))
     do(store, Begin(at=1_000_000), save(store.clock()))

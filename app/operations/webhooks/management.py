@@ -145,7 +145,7 @@ def list_deliveries(
 
     Args:
         before_id: ``following`` of the previous page.
-        failed: only those given up.
+        failed: only failed ones.
 
     Raises:
         NoSuchWebhook: unknown id.
@@ -169,7 +169,7 @@ def replay_deliveries(
 
     Args:
         since: of the event, microseconds since 1970 UTC.
-        failed: only those given up.
+        failed: only failed ones.
 
     Raises:
         NoSuchWebhook: unknown id.

@@ -154,14 +154,14 @@ def test_later_erasures_are_replayed_when_a_backup_is_restored(new_url: NewUrl, 
             [(SessionKey("phq9", "ann"), Begin(at=now)), (SessionKey("phq9", "ben"), Begin(at=now))]
         )
         create_backup(store, file)
-        store.erasure.forget("ann", actor="operator")
+        store.erasure.erase_participant("ann", actor="operator")
         assert restore_backup(store, file, replace=True).erased_again == 1
         assert store.queries.load(SessionKey("phq9", "ann")) is None
         assert store.queries.load(SessionKey("phq9", "ben")) is not None
         listed = tmp_path / f"erasures{number}"
         store.close()
         again = opened(url, erasures_file=listed)
-        again.erasure.forget("ben", actor="operator")
+        again.erasure.erase_participant("ben", actor="operator")
         new = opened(new_url(kind), erasures_file=listed)
         assert restore_backup(new, file).erased_again == 2
         assert new.queries.load(SessionKey("phq9", "ben")) is None

@@ -108,7 +108,7 @@ def test_export_of_one_survey_has_nothing_of_another(store: SessionStore) -> Non
     """Except audit entries without a survey."""
     begin(store, KEY)
     begin(store, SessionKey("intake", "ann"))
-    store.erasure.forget("ann", "intake")
+    store.erasure.erase_participant("ann", "intake")
     document = exported(store, survey_id="phq9")
     assert [session["survey_id"] for session in document["sessions"]] == ["phq9"]
     assert (document["token_revocations"], document["erasures"]) == ([], [])
@@ -230,7 +230,7 @@ def test_export_of_a_long_history_needs_little_memory(settings: Settings, new_st
 def test_list_of_erasures_is_exported_and_applied(store: SessionStore, caplog: pytest.LogCaptureFixture) -> None:
     """In another database; invalid lines are skipped."""
     begin(store, KEY)
-    store.erasure.forget("ann")
+    store.erasure.erase_participant("ann")
     lines = list(read_erasures(store))
     clear(store)
     begin(store, KEY, at=1)
