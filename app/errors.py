@@ -21,17 +21,17 @@ class StepkeepError(Exception):
 
 
 class ConfigurationError(StepkeepError):
-    """A setting, a file or a schema prevents the start."""
+    """A setting, a file or the schema is wrong; the server or command does not start."""
 
     code = "configuration"
 
 
 class DatabaseUnreachable(ConfigurationError):
-    """The database can't be opened at the start."""
+    """The database can't be opened when the server starts."""
 
 
 class SchemaMismatch(ConfigurationError):
-    """The database's schema is not this release's."""
+    """The database's schema belongs to another release."""
 
     code = "schema_mismatch"
 
@@ -74,7 +74,7 @@ class SurveyFileError(ConfigurationError):
 
 
 class BackupBroken(ConfigurationError):
-    """A backup is damaged or unreadable for this release; nothing was restored."""
+    """A backup is damaged, or this release can't read it; nothing was restored."""
 
     code = "backup_broken"
 
@@ -123,7 +123,7 @@ class MessageIdReused(InvalidInput):
 
 
 class Unauthorized(StepkeepError):
-    """The credentials are missing or invalid; clients do not learn why."""
+    """The credentials are missing or invalid; the message does not say which."""
 
     code = "unauthorized"
     http_status = 401
@@ -139,10 +139,10 @@ class Forbidden(StepkeepError):
     http_status = 403
 
 
-class OtherVisit(StepkeepError):
-    """This browser has a session of another participant than the link's."""
+class ParticipantConflict(StepkeepError):
+    """The browser has the cookie of another participant than the link's token."""
 
-    code = "other_visit"
+    code = "participant_conflict"
     http_status = 409
 
     def __init__(self) -> None:
@@ -194,7 +194,7 @@ class NoSuchSurvey(NotFound):
 
 
 class NoSuchVersion(NotFound):
-    """The session never had this version."""
+    """The session has no such version."""
 
     code = "no_such_version"
 
@@ -205,7 +205,7 @@ class NoSuchVersion(NotFound):
 
 
 class NoSuchWebhook(NotFound):
-    """There is no webhook of this id."""
+    """There is no webhook with this id."""
 
     code = "no_such_webhook"
 
@@ -241,7 +241,7 @@ class VersionConflict(StepkeepError):
 class DatabaseRefused(StepkeepError):
     """The database rejects the data, now and later."""
 
-    code = "refused_by_database"
+    code = "database_refused"
 
     def __init__(self, problem: str) -> None:
         self.problem = problem
@@ -257,9 +257,9 @@ class Unavailable(StepkeepError):
 
 
 class MissingKey(Unavailable):
-    """Answers need a key that this server lacks; they are neither lost nor set aside."""
+    """Answers are encrypted with a key that this server lacks; they are neither lost nor set aside."""
 
-    code = "answers_locked"
+    code = "missing_key"
 
     def __init__(self, key_id: str) -> None:
         self.key_id = key_id
@@ -286,13 +286,13 @@ class Overloaded(Unavailable):
 
     def __init__(self, waiting: int) -> None:
         self.waiting = waiting
-        super().__init__(f"{waiting} commands are queued. Try again later.")
+        super().__init__(f"The server is overloaded: {waiting} commands are queued. Try again later.")
 
 
-class ErasureNotListed(Unavailable):
+class ErasureJournalUnavailable(Unavailable):
     """The erasure journal could not be written, so nothing was erased."""
 
-    code = "erasure_not_listed"
+    code = "erasure_journal_unavailable"
 
     def __init__(self, path: str, problem: str) -> None:
         self.path = path

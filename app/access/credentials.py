@@ -91,7 +91,7 @@ class Credentials:
         wrong = [scope for scope in scopes if scope not in SCOPES]
         if wrong or not scopes:
             raise InvalidInput(
-                f"The scopes of a key must be some of {', '.join(SCOPES)}, not {', '.join(wrong) or 'none'}."
+                f"The scopes of a key must be among {', '.join(SCOPES)}, not {', '.join(wrong) or 'none'}."
             )
         if expires_at is not None and expires_at <= at:
             raise InvalidInput("The expiry of a key must be in the future.")

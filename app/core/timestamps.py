@@ -1,4 +1,4 @@
-"""The only place that converts instants, which are microseconds since 1970 UTC.
+"""Convert timestamps, which are microseconds since 1970 UTC; the only module that does.
 
 At interfaces they are RFC 3339 in UTC with microseconds and ``Z``, in databases naive UTC datetimes.
 """
@@ -33,14 +33,14 @@ def format_datetime(time: datetime.datetime) -> str:
 
 
 def format_minute(at: int) -> str:
-    """Return a page's text of an instant, e.g. ``2026-11-24 10:00 UTC``."""
+    """Return a timestamp for a page, to the minute, e.g. ``2026-11-24 10:00 UTC``."""
     return f"{to_datetime(at):%Y-%m-%d %H:%M UTC}"
 
 
 def parse_timestamp(text: str, name: str, *, ends_day: bool = False) -> int:
-    """Return the instant of an ISO 8601 time (UTC without an offset) or day.
+    """Return the timestamp of an ISO 8601 time (UTC without an offset) or day.
 
-    Earlier and later instants become 1970 or 9999.
+    Times before 1970 or after 9999 become the first or the last timestamp.
 
     Args:
         text: of a query: a space stands for ``+``.
@@ -67,7 +67,7 @@ def to_datetime(at: int) -> datetime.datetime:
 
 
 def from_datetime(time: object) -> int:
-    """Return the instant of a naive UTC datetime, or of SQLite's text."""
+    """Return the timestamp of a naive UTC datetime, or of SQLite's text."""
     moment = datetime.datetime.fromisoformat(time) if isinstance(time, str) else cast("datetime.datetime", time)
     passed = moment - _EPOCH
     return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds

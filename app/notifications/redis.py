@@ -34,7 +34,8 @@ def redis_transport(redis_url: str, database: URL) -> Callable[[], Transport]:
         import redis  # noqa: PLC0415 - an extra
     except ImportError:
         raise ConfigurationError(
-            "REDIS_URL is set, but the redis library is not installed. Run: pip install 'stepkeep[redis]'"
+            "REDIS_URL is set, but the redis library is not installed. Run `pip install '.[redis]'` in the program's "
+            "folder."
         ) from None
     # RESP 2: in version 3, push messages bypass the reader.
     options: dict[str, Any] = {"protocol": 2, "socket_timeout": ANSWER_S}

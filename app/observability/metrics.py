@@ -72,7 +72,7 @@ BATCH_SECONDS: Final = _histogram(
     buckets=_QUICK,
 )
 RETRIES: Final = _counter(
-    "stepkeep_database_retries", "Retried transactions by reason: lock, connection, double_key", ("reason",)
+    "stepkeep_database_retries", "Retried transactions by reason: lock, connection, duplicate_key", ("reason",)
 )
 QUEUE_TURNS: Final = _gauge("stepkeep_queue_turns", "Commands that wait for the writer", multiprocess_mode="livesum")
 PENDING_TURNS: Final = _gauge(

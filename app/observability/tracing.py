@@ -93,7 +93,7 @@ def start(exporter: SpanExporter | None = None) -> None:
         _active = _Tracer(exporter)
     except ImportError as error:
         raise ConfigurationError(
-            "STEPKEEP_TRACING needs OpenTelemetry. Install the extra `tracing` (pip install 'stepkeep[tracing]'), "
+            "STEPKEEP_TRACING needs OpenTelemetry. Run `pip install '.[tracing]'` in the program's folder, "
             "or remove the setting."
         ) from error
 

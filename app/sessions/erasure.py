@@ -93,7 +93,7 @@ class SessionEraser:
         """Return the journal's erasures.
 
         Raises:
-            ErasureNotListed: it can't be read.
+            ErasureJournalUnavailable: it can't be read.
         """
         return [] if self._journal is None else list(self._journal.read())
 

@@ -53,7 +53,7 @@ def reconcile(database: Database, journal: ErasureJournal) -> list[SessionKey]:
     A session that changed after its erasure is kept and logged; only :func:`replay` erases it.
 
     Raises:
-        ErasureNotListed, Unavailable: not done; repeating it is safe.
+        ErasureJournalUnavailable, Unavailable: not done; repeating it is safe.
     """
     if {record.identity for record in journal.read()} == _stored_identities(database):
         return []

@@ -20,7 +20,7 @@ from sqlalchemy import URL
 
 from ..core.files import append_lines
 from ..core.timestamps import format_timestamp, from_datetime
-from ..errors import ConfigurationError, ErasureNotListed
+from ..errors import ConfigurationError, ErasureJournalUnavailable
 
 log = logging.getLogger("stepkeep.store")
 
@@ -99,7 +99,7 @@ class ErasureJournal:
         """Add erasures, flushed to disk.
 
         Raises:
-            ErasureNotListed: not written, or only a part.
+            ErasureJournalUnavailable: not written, or only a part.
         """
         text = "".join(f"{format_line(record)}\n" for record in erasures)
         if not text:
@@ -107,13 +107,13 @@ class ErasureJournal:
         try:
             append_lines(self.path, text.encode())
         except OSError as error:
-            raise ErasureNotListed(str(self.path), error.strerror or type(error).__name__) from error
+            raise ErasureJournalUnavailable(str(self.path), error.strerror or type(error).__name__) from error
 
     def read(self) -> Iterator[ErasureRecord]:
         """Yield the erasures, oldest first; none if there is no file.
 
         Raises:
-            ErasureNotListed: the file can't be read.
+            ErasureJournalUnavailable: the file can't be read.
         """
         with self._open() as file:
             yield from read_lines(file, str(self.path))
@@ -136,7 +136,7 @@ class ErasureJournal:
             with self.path.open("rb") if self.path.exists() else io.BytesIO() as file:
                 yield file
         except OSError as error:
-            raise ErasureNotListed(str(self.path), error.strerror or type(error).__name__) from error
+            raise ErasureJournalUnavailable(str(self.path), error.strerror or type(error).__name__) from error
 
 
 def _parse_line(line: str | bytes) -> ErasureRecord:

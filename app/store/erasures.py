@@ -78,7 +78,7 @@ class Erasure:
         """Return the keys erased by this attempt, or by an earlier one with unknown outcome.
 
         Raises:
-            ErasureNotListed: the journal can't be written; nothing was erased.
+            ErasureJournalUnavailable: the journal can't be written; nothing was erased.
         """
         keys = _lock(connection, _of_participant(self._user_id, self._survey_id))
         salt = newest_salt(connection, self._new_salt)

@@ -171,7 +171,7 @@ def _policy(settings: Settings) -> Retrying:
 def _count_retry(state: RetryCallState) -> None:
     error = None if state.outcome is None else state.outcome.exception()
     if isinstance(error, DBAPIError):
-        reason = "connection" if wants_new_connection(error) else "double_key" if is_duplicate_key(error) else "lock"
+        reason = "connection" if wants_new_connection(error) else "duplicate_key" if is_duplicate_key(error) else "lock"
         metrics.RETRIES.labels(reason).inc()
         tracing.add_event("database retry", reason=reason, attempt=state.attempt_number + 1)
 

@@ -64,7 +64,7 @@ class Draft(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart(Command):
-    """Begin a new walk in the same session."""
+    """Start again at the first step, in the same session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,7 +92,7 @@ class Drafted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restarted(Event):
-    """A new walk began at ``step``."""
+    """The session started again at ``step``."""
 
     action: ClassVar[str] = "restarted"
     step: str

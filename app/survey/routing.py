@@ -1,4 +1,4 @@
-"""The route of a session: the walk that follows the answers.
+"""The route of a session: the steps that the rules and its answers lead through.
 
 Sessions store it (``step_history``), so an answer needs only the rules of its step and of ``StepGraph.dependents``.
 """
@@ -14,7 +14,7 @@ from .state import END, SessionState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """The steps of a walk.
+    """The steps of a route.
 
     Attributes:
         steps: in order, each once; all but the last are answered.
@@ -107,12 +107,12 @@ def _follow(
     passed: frozenset[str],
     affected: frozenset[str],
 ) -> Route:
-    """Walk on from ``known[first]``.
+    """Follow the rules from ``known[first]``.
 
     Args:
         known: the route before the change.
         first: the first step to evaluate.
-        passed: steps without an answer that do not stop the walk.
+        passed: steps without an answer that do not end the route.
         affected: steps that can lead elsewhere than before.
     """
     steps = list(known[: first + 1])

@@ -14,7 +14,7 @@ END = "end"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionState:
-    """One participant's walk through one survey.
+    """The state of one participant in one survey.
 
     Attributes:
         version: the number of events.

@@ -96,7 +96,9 @@ def test_process_has_the_exit_code_and_message_of_the_error(operator: Operator) 
     assert_fails(operator.run_process("api-keys", "list", SECRET_KEY=""), "SECRET_KEY is missing")
 
 
-@pytest.mark.parametrize("fault", [MissingKey("0123456789ab"), ErasureNotListed("/srv/erasures", "it is full")])
+@pytest.mark.parametrize(
+    "fault", [MissingKey("0123456789ab"), ErasureJournalUnavailable("/srv/erasures", "it is full")]
+)
 def test_operator_sees_which_key_or_file_is_missing(fault: StepkeepError) -> None:
     """Clients get a message without these details."""
     group = CommandGroup()

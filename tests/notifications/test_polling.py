@@ -106,7 +106,7 @@ def test_invalid_redis_url_is_refused_at_start(url: str, tmp_path: Path) -> None
 def test_missing_redis_library_is_reported_at_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     settings = Settings(database_url=f"sqlite:///{tmp_path / 'x.db'}", redis_url="redis://127.0.0.1/0")
-    with pytest.raises(ConfigurationError, match=r"pip install 'stepkeep\[redis\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install '\.\[redis\]'"):
         Process(settings, None)
 
 

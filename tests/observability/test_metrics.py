@@ -94,7 +94,7 @@ def test_failed_batch_counts_each_of_its_turns(store: SessionStore, monkeypatch:
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("database is locked", "lock"), ("UNIQUE constraint failed: x", "double_key"), ("gone", "connection")],
+    [("database is locked", "lock"), ("UNIQUE constraint failed: x", "duplicate_key"), ("gone", "connection")],
 )
 def test_retries_are_counted_by_reason(text: str, reason: str) -> None:
     """Three attempts are two retries."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from app.errors import DatabaseUnavailable, ErasureNotListed
+from app.errors import DatabaseUnavailable, ErasureJournalUnavailable
 from app.operations.privacy.participant_export import apply_erasures
 from app.sessions.service import open_store
 from app.settings import Settings
@@ -44,11 +44,11 @@ def test_nothing_is_erased_when_the_journal_cannot_be_written(
     before = dump(store)
 
     def fail(_self: object, _records: object) -> None:
-        raise ErasureNotListed(str(path), "No space left on device")
+        raise ErasureJournalUnavailable(str(path), "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(ErasureJournal, "append", fail)
-        with pytest.raises(ErasureNotListed):
+        with pytest.raises(ErasureJournalUnavailable):
             store.erasure.delete(KEY)
     assert dump(store) == before
     assert store.erasure.delete(KEY)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import make_url
 
-from app.errors import ConfigurationError, ErasureNotListed
+from app.errors import ConfigurationError, ErasureJournalUnavailable
 from app.store.erasure_journal import ErasureJournal, ErasureRecord, format_line, hash_user_id, open_journal, read_lines
 from tests.conftest import examples
 
@@ -93,9 +93,9 @@ def test_check_fails_when_the_journal_cannot_be_written(tmp_path: Path) -> None:
     journal = ErasureJournal(tmp_path / "none" / "list")
     with pytest.raises(ConfigurationError, match="STEPKEEP_ERASURES_FILE"):
         journal.check()
-    with pytest.raises(ErasureNotListed, match="No such file"):
+    with pytest.raises(ErasureJournalUnavailable, match="No such file"):
         journal.append([ONE])
-    with pytest.raises(ErasureNotListed, match="Is a directory"):
+    with pytest.raises(ErasureJournalUnavailable, match="Is a directory"):
         list(ErasureJournal(tmp_path).read())
     with pytest.raises(ConfigurationError):
         ErasureJournal(tmp_path).check()

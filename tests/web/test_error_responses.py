@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.errors import DatabaseUnavailable, ErasureNotListed, MissingKey, StepkeepError
+from app.errors import DatabaseUnavailable, ErasureJournalUnavailable, MissingKey, StepkeepError
 from app.settings import Settings
 from tests.conftest import Server, Servers
 from tests.web.conftest import running_server
@@ -102,9 +102,12 @@ def test_error_bodies_reveal_no_internals(
     ("error", "internals"),
     [
         (MissingKey("0123456789ab"), ("0123456789ab", "STEPKEEP_ANSWERS_KEYS")),
-        (ErasureNotListed("/srv/lists/erasures.jsonl", "No space left"), ("/srv/lists", "erasures.jsonl", "No space")),
+        (
+            ErasureJournalUnavailable("/srv/lists/erasures.jsonl", "No space left"),
+            ("/srv/lists", "erasures.jsonl", "No space"),
+        ),
     ],
-    ids=["MissingKey", "ErasureNotListed"],
+    ids=["MissingKey", "ErasureJournalUnavailable"],
 )
 def test_missing_key_or_file_is_named_in_the_log_only(
     sqlite_settings: Settings,

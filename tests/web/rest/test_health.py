@@ -108,7 +108,7 @@ def test_missing_answers_key_is_reported(app: App, monkeypatch: pytest.MonkeyPat
     """Another server encrypts with a key that this one lacks."""
     monkeypatch.setattr(history, "find_missing_key", lambda *_: "0123456789ab")
     report = readiness(app)
-    assert (report.status, report.code) == (503, "answers_locked")
+    assert (report.status, report.code) == (503, "missing_key")
     assert "0123456789ab" in report.checks["answers_key"][1]
 
 
