@@ -56,7 +56,7 @@ class SetMode(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft(Command):
-    """Keep a half-typed answer; None removes it."""
+    """Keep an unsubmitted answer; None removes it."""
 
     step: str
     value: Any

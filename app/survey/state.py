@@ -21,7 +21,7 @@ class SessionState:
         survey_revision: None if the survey is unknown.
         answers: exactly those on the route, in its order.
         step_history: the route before the current step, oldest first.
-        drafts: half-typed answers, and answers that left the route.
+        drafts: unsubmitted answers, and answers to steps no longer on the route.
         session_data: an integrator's.
         started_at, updated_at, completed_at: microseconds since 1970 UTC.
     """

@@ -69,7 +69,7 @@ class RestartMessage(_Message):
 
 
 class DraftMessage(_Message):
-    """The half-typed answer; the newest wins."""
+    """An unsubmitted answer; it replaces the previous draft."""
 
     type: Literal["draft"]
     step: StepId
