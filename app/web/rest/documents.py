@@ -1,11 +1,9 @@
 """REST for OpenAPI, AsyncAPI and the survey file's JSON Schema."""
 
-import re
 from functools import cache
 from typing import Any
 
 import flask
-from markupsafe import Markup, escape
 
 from ...survey import survey_json_schema
 from ..ws.asyncapi import asyncapi_document
@@ -52,9 +50,4 @@ def get_survey_schema() -> flask.Response:
 @documents.get("/docs")
 def docs() -> str:
     """Show the OpenAPI document."""
-    return flask.render_template("openapi.html", document=openapi_document(), code_spans=_code_spans)
-
-
-def _code_spans(description: str) -> Markup:
-    """Return a description with its code spans as HTML; descriptions use no other Markdown."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(description))))  # noqa: S704 - escaped
+    return flask.render_template("openapi.html", document=openapi_document())
