@@ -7,7 +7,7 @@ import flask
 import pytest
 
 from app.cli.group import CommandGroup
-from app.errors import ErasureNotListed, MissingKey, StepkeepError
+from app.errors import ErasureJournalUnavailable, MissingKey, StepkeepError
 from tests.cli.shell import Done, Operator, assert_fails, make_surveys, opened
 
 
