@@ -74,7 +74,8 @@ def require(module: str, format_name: str) -> Any:  # noqa: ANN401 - some of the
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise InvalidInput(
-            f"{format_name} files require an extra: run `pip install 'stepkeep[export]'`; csv, long and jsonl do not"
+            f"{format_name} files require an extra: run `pip install '.[export]'` in the program's folder, or use csv, "
+            "long or jsonl"
         ) from error
 
 

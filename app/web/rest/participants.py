@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from ...access import Participant, has_scope, new_user_id, require_scope
 from ...core.timestamps import format_timestamp
-from ...errors import NoSuchSurvey, OtherVisit, Unauthorized
+from ...errors import NoSuchSurvey, ParticipantConflict, Unauthorized
 from ...operations.privacy import export_participant
 from ..authorization import audit, authorize_session
 from ..context import authenticator, store
@@ -230,7 +230,7 @@ def resume() -> flask.Response:
     body = parse_body(ResumeRequest)
     participant = authenticator().participant(body.token)
     if not body.replace and _has_other_participant(participant):
-        raise OtherVisit
+        raise ParticipantConflict
     response = success(address=_path(f"/s/{participant.key.survey_id}"))
     authenticator().set_resume_cookie(response, participant.key)
     return response
