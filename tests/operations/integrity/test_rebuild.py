@@ -87,8 +87,8 @@ def test_wrong_version_is_corrected(store: SessionStore) -> None:
         assert rebuild_session(store, ANN) == RebuildResult(key=ANN, changed=("version",))
         assert read_row(store, ANN) == row
     result = store.turns.submit(ANN, Answer(at=store.clock(), step="Q4", value=0))
-    assert result.state is not None
-    assert result.state.version == 5
+    assert result.snapshot is not None
+    assert result.snapshot.state.version == 5
 
 
 @pytest.mark.parametrize("version", [2, 4])
@@ -103,8 +103,8 @@ def test_rebuild_is_refused_when_an_event_is_missing(store: SessionStore, versio
     rebuild_session(store, ANN, lossy=True)
     assert f"Q{version - 1}" not in json.loads(read_row(store, ANN)["answers"])
     result = store.turns.submit(ANN, Answer(at=store.clock(), step="Q4" if version == 2 else "Q3", value=0))
-    assert result.state is not None
-    assert result.state.version == (5 if version == 2 else 4)
+    assert result.snapshot is not None
+    assert result.snapshot.state.version == (5 if version == 2 else 4)
 
 
 def test_dry_run_changes_nothing(store: SessionStore) -> None:
