@@ -6,12 +6,13 @@ from pathlib import Path
 from alembic.migration import MigrationContext
 
 from ...core.files import create_file
+from ...core.progress import Progress, no_progress
 from ...core.timestamps import format_timestamp
 from ...errors import BackupBroken, InvalidInput, SchemaMismatch
 from ...sessions import SessionStore
 from ...store import head_revision, normalise_url
 from .bulk import snapshot
-from .row_format import Progress, RowCounter, no_progress
+from .row_format import RowCounter
 from .zip_archive import write_archive
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from sqlalchemy import URL, Engine
 
+from ...core.progress import Progress, no_progress
 from ...errors import BackupBroken, ConfigurationError, InvalidInput, SchemaMismatch
 from ...store import leases, normalise_url, server_lock, upgrade_schema
 from .bulk import snapshot, transaction, write_engine
-from .row_format import TABLES, ChecksummedRows, Progress, RowCounter, no_progress
+from .row_format import TABLES, ChecksummedRows, RowCounter
 
 ROWS_A_COMMIT = 20_000
 """An interrupted move repeats at most this many rows."""

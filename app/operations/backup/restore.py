@@ -12,11 +12,12 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from ...core.progress import Progress, no_progress
 from ...errors import BackupBroken, InvalidInput
 from ...sessions import SessionStore, erasure_replay
 from ...store import ErasureRecord, ReplayResult, audit, normalise_url, server_lock
 from .bulk import BulkDatabase, transaction, write_engine
-from .row_format import TABLES, Progress, RowCounter, no_progress
+from .row_format import TABLES, RowCounter
 from .verify import Verified, open_backup, require_matching_history, verify_archive
 from .zip_archive import Archive
 

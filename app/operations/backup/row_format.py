@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Column, DateTime, Integer, Table
 
+from ...core.progress import Progress
 from ...core.timestamps import from_datetime, to_database_text
 from ...errors import BackupBroken
 from ...store import tables
@@ -27,9 +28,6 @@ class Digest(NamedTuple):
     sha256: str
 
 
-Progress = Callable[[int, int], None]
-"""Called with processed rows and their total."""
-
 TABLES: tuple[Table, ...] = tuple(table for table in tables.metadata.sorted_tables if table is not tables.leases)
 """Parents before children. Leases belong to running processes."""
 
@@ -37,10 +35,6 @@ TIME_LENGTH = 26
 CHUNK_ROWS = 1000
 CHUNK_BYTES = 1024 * 1024
 """Chunks are in memory, and a row can have several MiB."""
-
-
-def no_progress(_done: int, _total: int) -> None:
-    """Report nothing."""
 
 
 def column_names(table: Table) -> list[str]:

@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...core.progress import Progress, no_progress
 from ...errors import BackupBroken, InvalidInput, SchemaMismatch
 from ...store import Cipher, head_revision, tables
 from .replay_check import ReplayCounts, check_replays, pair_with_history
-from .row_format import TABLES, Progress, RowCounter, no_progress
+from .row_format import TABLES, RowCounter
 from .zip_archive import Archive
 
 

@@ -1,12 +1,13 @@
 """Verify that replaying each session's history gives its row (docs/architecture.md, "One idea")."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Literal
 
 from sqlalchemy import Connection
 
+from ...core.progress import Progress, no_progress
 from ...errors import MissingKey
 from ...sessions import SessionStore
 from ...store import SET_ASIDE, ReplayedHistory, SessionAndReplay, integrity, rows, sessions
@@ -18,8 +19,6 @@ MAX_ATTEMPTS = 5
 """A session that keeps changing then counts as differing."""
 
 Verdict = Literal["same", "differs", "adopted", "set_aside", "locked"]
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,7 @@ class SessionCheck:
 
 
 def verify_sessions(
-    store: SessionStore, survey_id: str | None = None, *, progress: Progress = lambda _done, _total: None
+    store: SessionStore, survey_id: str | None = None, *, progress: Progress = no_progress
 ) -> Iterator[SessionCheck]:
     """Yield the result for every session in key order; read-only, in constant memory.
 

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from ...core.progress import Progress, no_progress
 from ...errors import MissingKey, SessionUnreadable, Unavailable
 from ...sessions import SessionStore
 from ...store import expiry
 from ...survey import Expire, SessionKey
 from ...writer import Committed, Rejected, Result
-from .sweep import SESSION_WEIGHT, Progress, TransactionPacer, no_progress, sweep
+from .sweep import SESSION_WEIGHT, TransactionPacer, sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,10 +23,10 @@ from sqlalchemy import (
     update,
 )
 
+from ...core.progress import Progress, no_progress
 from ...errors import ConfigurationError, MissingKey
 from ...sessions import SessionStore
 from ...store import Cipher, DecryptionError, encryption, keyset, sessions, tables
-from .sweep import Progress, no_progress
 
 BATCH_SIZE = 500
 """Rows per transaction: some 20 ms, for which turns wait."""

@@ -10,11 +10,12 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from ...core.progress import Progress, no_progress
 from ...sessions import SessionStore
 from ...store import retention
 from ...survey import SessionKey
 from .purge_archive import PurgeArchive
-from .sweep import SESSION_WEIGHT, Progress, TransactionPacer, no_progress, sweep
+from .sweep import SESSION_WEIGHT, TransactionPacer, sweep
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
+from ...core.progress import Progress
 from ...sessions import SessionStore
 from ...store import sessions
 from ...survey import SessionKey
@@ -24,12 +25,6 @@ SESSION_WEIGHT = 20
 MIN_EVENTS, MAX_EVENTS = 100, 2000
 
 T = TypeVar("T")
-
-Progress = Callable[[int, int], None]
-
-
-def no_progress(_done: int, _total: int) -> None:
-    """Report nothing."""
 
 
 def sweep(

@@ -1,12 +1,13 @@
 """Add, change, test, replay and remove webhooks. A secret is returned only when it is created."""
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection
 
+from ...core.progress import Progress, no_progress
 from ...core.timestamps import format_timestamp
 from ...errors import InvalidInput, NoSuchSurvey, NoSuchWebhook, SessionUnreadable
 from ...sessions import SessionStore
@@ -37,9 +38,6 @@ BATCH_SIZE = 1000
 
 ID_PATTERN = r"^wh_[0-9a-f]{16}$"
 _ID_BYTES = 8
-
-Progress = Callable[[int, int], None]
-"""Called with processed deliveries and a larger number, as their total is unknown."""
 
 
 class NewWebhook(NamedTuple):
@@ -127,7 +125,7 @@ def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = O
     return secret
 
 
-def remove_webhook(store: SessionStore, webhook_id: str, progress: Progress = lambda _done, _total: None) -> None:
+def remove_webhook(store: SessionStore, webhook_id: str, progress: Progress = no_progress) -> None:
     """Remove a webhook and its deliveries, or raise NoSuchWebhook."""
     set_enabled(store, webhook_id, enabled=False)
     done = 0
@@ -163,7 +161,7 @@ def replay_deliveries(
     *,
     since: int | None = None,
     failed: bool = False,
-    progress: Progress = lambda _done, _total: None,
+    progress: Progress = no_progress,
 ) -> int:
     """Make finished deliveries due again, with the same message ids; return their number.
 

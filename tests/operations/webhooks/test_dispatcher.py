@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 from standardwebhooks import Webhook as Verifier
 
 from app.core.timestamps import to_datetime
@@ -14,24 +14,17 @@ from app.operations.webhooks import backoff, dispatcher, management, worker
 from app.operations.webhooks.dispatcher import Dispatcher
 from app.sessions.service import SessionStore
 from app.settings import Settings
-from app.store import leases, outbox
+from app.store import leases
 from app.store.outbox import Delivery
-from app.store.tables import webhook_deliveries, webhooks
+from app.store.tables import webhook_deliveries
 from app.survey.commands import Begin, Expire, Restart, Save
 from app.survey.snapshot import SessionKey
 from tests.conftest import NewStore
+from tests.operations.webhooks.conftest import ANN, BEN, EVENTS, begin, deliveries
 from tests.operations.webhooks.receiver import Receiver, answers, closes, receiving
 from tests.waiting import wait_for
 
-ANN = SessionKey("phq9", "ann")
-BEN = SessionKey("intake", "ben")
-EVENTS = ("session.started", "session.completed", "session.expired")
 SECRET_ANSWER = "my-secret-answer"
-
-
-def begin(store: SessionStore, *keys: SessionKey) -> None:
-    for result in store.turns.submit_many([(key, Begin(at=store.clock())) for key in keys]):
-        assert not isinstance(result, Exception)
 
 
 def complete(store: SessionStore, key: SessionKey) -> None:
@@ -46,10 +39,6 @@ def complete(store: SessionStore, key: SessionKey) -> None:
             session_data=None,
         ),
     )
-
-
-def deliveries(store: SessionStore) -> list[Delivery]:
-    return store.run_read(lambda connection: outbox.read_page(connection, None, None, 1000)).deliveries[::-1]
 
 
 def attempted(store: SessionStore) -> list[Delivery]:
@@ -401,14 +390,3 @@ def test_lease_is_not_requested_at_each_poll_when_another_process_has_it(
     monkeypatch.setattr(dispatcher, "monotonic", lambda: 1000.0 + dispatcher.LEASE_RETRY_S)
     assert not dispatching._has_lease()
     assert len(requests) == 2
-
-
-def test_removed_webhook_leaves_no_rows(store: SessionStore, receiver: Receiver) -> None:
-    """Other webhooks and their deliveries stay."""
-    removed = management.add_webhook(store, receiver.url, EVENTS).webhook
-    other = management.add_webhook(store, receiver.url, EVENTS).webhook
-    begin(store, ANN, BEN)
-    management.remove_webhook(store, removed.id)
-    assert {delivery.webhook_id for delivery in deliveries(store)} == {other.id}
-    ids = store.run_read(lambda connection: connection.execute(select(webhooks.c.id)).scalars().all())
-    assert ids == [other.id]

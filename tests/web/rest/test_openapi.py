@@ -120,8 +120,11 @@ def running_app(tmp_path: Path) -> Iterator[RunningApp]:
     store = open_store(settings)
     store.turns.get_or_create(KEY, is_audio_mode=False)
     running = RunningApp(store)
-    logging.getLogger("stepkeep").setLevel("CRITICAL")
+    log = logging.getLogger("stepkeep")
+    level = log.level
+    log.setLevel("CRITICAL")
     yield running
+    log.setLevel(level)
     running.stop()
     store.close()
 
