@@ -104,8 +104,8 @@ def build_document(resources: Iterable[Resource]) -> dict[str, Any]:
         "info": {
             "title": "Stepkeep",
             "version": __version__,
-            "description": "A survey server that keeps every answer. Errors are problem details (RFC 9457) with a "
-            "`code`. Methods that a path does not support get 405 and `Allow`.",
+            "description": "A survey server that never loses an answer. Errors are problem details (RFC 9457) with a "
+            "`code`. Unsupported methods get 405 with `Allow`.",
         },
         "servers": [{"url": "/"}],
         "paths": {path: _path(path, operations) for path, operations in paths.items()},
