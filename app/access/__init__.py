@@ -1,7 +1,6 @@
 """Authentication and permissions. Secrets are never stored in plain text, only as hashes."""
 
 from ..store import StoredKey
-from .api_keys import PREFIX, parse_key_id
 from .credentials import IDLE_US, SIGNED_IN_US, Credentials
 from .principals import (
     SCOPES,
@@ -16,7 +15,7 @@ from .principals import (
     require_scope,
     require_session_access,
 )
-from .tokens import DAY_US, MAX_LENGTH, new_user_id
+from .tokens import DAY_US, MAX_LENGTH, PREFIX, new_user_id, parse_key_id
 
 __all__ = [
     "DAY_US",

@@ -1,6 +1,5 @@
 """Creates, verifies and revokes credentials: tokens, API keys, sign-ins."""
 
-import hashlib
 import secrets
 import threading
 from collections.abc import Sequence
@@ -9,10 +8,9 @@ from ..errors import InvalidInput, Unauthorized
 from ..sessions import SessionStore
 from ..store import StoredKey, credentials
 from ..survey import SessionKey
-from . import api_keys
 from .principals import SCOPES, Integrator, Participant, Scope
 from .revocations import Revocations
-from .tokens import DAY_US, ResumeTokens
+from .tokens import DAY_US, ResumeTokens, hash_secret, matches_key, new_key, parse_key_id
 
 IDLE_US = 30 * 60 * 1_000_000
 """A sign-in without requests expires (OWASP ASVS 5.0, 7.3.1)."""
@@ -39,13 +37,7 @@ class Credentials:
         self._life_us = int(store.settings.token_days * DAY_US)
         self._mutex = threading.Lock()
         self._recorded: dict[str, int] = {}
-        self.revocations = Revocations(
-            lambda since: store.run_read(lambda connection: credentials.read_revocations(connection, since)),
-            lambda: store.run_read(credentials.read_revoked_keys),
-            self._delete_revocations,
-            clock=store.clock,
-            life_us=self._life_us,
-        )
+        self.revocations = Revocations(store, self._life_us)
         store.add_close_callback(self.revocations.close)
 
     def issue_token(self, key: SessionKey, life_us: int | None = None) -> tuple[str, int]:
@@ -95,9 +87,9 @@ class Credentials:
             )
         if expires_at is not None and expires_at <= at:
             raise InvalidInput("The expiry of a key must be in the future.")
-        new = api_keys.new_key()
+        new = new_key()
         stored = StoredKey(
-            key_id=new.key_id,
+            id=new.key_id,
             name=name.strip(),
             scopes=tuple(scope for scope in SCOPES if scope in scopes),
             secret_hash=new.secret_hash,
@@ -127,18 +119,18 @@ class Credentials:
             Unauthorized: unknown, expired or revoked.
             Unavailable: the database did not answer.
         """
-        key_id = api_keys.parse_key_id(text)
+        key_id = parse_key_id(text)
         stored = (
             None
             if key_id is None
             else self._store.run_read(lambda connection: credentials.read_key(connection, key_id))
         )
-        is_right = api_keys.matches_key(text, None if stored is None else stored.secret_hash)
+        is_right = matches_key(text, None if stored is None else stored.secret_hash)
         at = self._store.clock()
         if stored is None or not is_right or not stored.is_valid(at):
             raise Unauthorized
-        if self._should_record_use(stored.key_id, stored.last_used_at, at):
-            self._store.run_transaction(lambda connection: credentials.record_key_use(connection, stored.key_id, at))
+        if self._should_record_use(stored.id, stored.last_used_at, at):
+            self._store.run_transaction(lambda connection: credentials.record_key_use(connection, stored.id, at))
         return _integrator(stored)
 
     def sign_in(self, text: str) -> tuple[str, Integrator]:
@@ -152,7 +144,7 @@ class Credentials:
         at = self._store.clock()
         self._store.run_transaction(
             lambda connection: credentials.add_sign_in(
-                connection, _hash(cookie), integrator.key_id, at, old_before=at - SIGNED_IN_US
+                connection, hash_secret(cookie), integrator.key_id, at, old_before=at - SIGNED_IN_US
             )
         )
         return cookie, integrator
@@ -164,7 +156,7 @@ class Credentials:
             Unauthorized: it or its key ended.
         """
         at = self._store.clock()
-        hashed = _hash(cookie)
+        hashed = hash_secret(cookie)
         found = self._store.run_read(lambda connection: credentials.read_sign_in(connection, hashed))
         if (
             found is None
@@ -179,11 +171,7 @@ class Credentials:
 
     def sign_out(self, cookie: str) -> None:
         """End a sign-in; idempotent."""
-        self._store.run_transaction(lambda connection: credentials.end_sign_in(connection, _hash(cookie)))
-
-    def _delete_revocations(self, before: int) -> None:
-        if self._store.run_read(lambda connection: credentials.has_revocations(connection, before)):
-            self._store.run_transaction(lambda connection: credentials.remove_revocations(connection, before))
+        self._store.run_transaction(lambda connection: credentials.end_sign_in(connection, hash_secret(cookie)))
 
     def _should_record_use(self, key_id: str, last_used_at: int | None, at: int) -> bool:
         with self._mutex:
@@ -196,8 +184,4 @@ class Credentials:
 
 def _integrator(stored: StoredKey) -> Integrator:
     scopes: frozenset[Scope] = frozenset(scope for scope in SCOPES if scope in stored.scopes)
-    return Integrator(key_id=stored.key_id, name=stored.name, scopes=scopes, expires_at=stored.expires_at)
-
-
-def _hash(cookie: str) -> str:
-    return hashlib.sha256(cookie.encode(errors="replace")).hexdigest()
+    return Integrator(key_id=stored.id, name=stored.name, scopes=scopes, expires_at=stored.expires_at)

@@ -2,12 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic
 
 from ..core.fork_hooks import ForkAware, register
 from ..errors import StepkeepError
+from ..sessions import SessionStore
+from ..store import credentials
 from ..survey import SessionKey
 from .principals import Developer, Integrator, Participant, Principal
 
@@ -30,25 +31,11 @@ class Revocations(ForkAware):
     """Revoked tokens and API keys; other processes' within POLL_S. Safe from any thread.
 
     Args:
-        read_tokens: returns until when tokens are revoked, for revocations since a time.
-        delete: deletes revocations before a time.
-        clock: returns microseconds since 1970 UTC.
         life_us: of a token; older revocations are unnecessary.
     """
 
-    def __init__(
-        self,
-        read_tokens: Callable[[int], Mapping[SessionKey, int]],
-        read_keys: Callable[[], frozenset[str]],
-        delete: Callable[[int], object],
-        *,
-        clock: Callable[[], int],
-        life_us: int,
-    ) -> None:
-        self._read_tokens = read_tokens
-        self._read_keys = read_keys
-        self._delete = delete
-        self._clock = clock
+    def __init__(self, store: SessionStore, life_us: int) -> None:
+        self._store = store
         self._life_us = life_us
         self._mutex = threading.Lock()
         self._tokens: dict[SessionKey, int] = {}
@@ -119,18 +106,25 @@ class Revocations(ForkAware):
     def _read(self) -> None:
         """Every FULL_POLL_S all, since clocks differ and erasures revoke with past times."""
         is_full = monotonic() - self._read_all_at >= FULL_POLL_S
-        oldest = max(0, self._clock() - self._life_us)
-        keys = self._read_keys()
+        oldest = max(0, self._store.clock() - self._life_us)
+        keys = self._store.run_read(credentials.read_revoked_keys)
         tokens = self._read_tokens(oldest if is_full else max(0, self._newest - OVERLAP_US))
         with self._mutex:
             self._keys = self._keys | keys
             # A time in the future, by another clock, must not hide revocations until then.
-            self._newest = min(max([self._newest, *tokens.values()]), self._clock())
+            self._newest = min(max([self._newest, *tokens.values()]), self._store.clock())
             for key, at in tokens.items():
                 self._tokens[key] = max(at, self._tokens.get(key, 0))
         if is_full:
             self._read_all_at = monotonic()  # first: a read-only database must not make every poll a full one
             self._drop_before(oldest)
+
+    def _read_tokens(self, since: int) -> dict[SessionKey, int]:
+        return self._store.run_read(lambda connection: credentials.read_revocations(connection, since))
+
+    def _delete(self, before: int) -> None:
+        if self._store.run_read(lambda connection: credentials.has_revocations(connection, before)):
+            self._store.run_transaction(lambda connection: credentials.remove_revocations(connection, before))
 
     def _drop_before(self, before: int) -> None:
         """They name participants, who may have been erased."""

@@ -1,14 +1,18 @@
-"""Resume tokens: signed, expiring proof that the bearer is a participant.
+"""Resume tokens and API keys.
 
-base64url JSON, ``[survey_id, user_id, issued_at, expires_at]`` (microseconds since 1970 UTC), and an HMAC-SHA256
-(itsdangerous) with a key derived from SECRET_KEY.
+A token proves that the bearer is a participant: base64url JSON, ``[survey_id, user_id, issued_at, expires_at]``
+(microseconds since 1970 UTC), and an HMAC-SHA256 (itsdangerous) with a key derived from SECRET_KEY.
+
+An API key, ``stepkeep_<id>_<secret>``, is shown once and stored as a hash. SHA-256 is enough for 256 random bits: slow
+hashes protect secrets that people choose (OWASP ASVS 5.0, 11.4; NIST SP 800-63B, 5.1.1).
 """
 
 import hashlib
+import hmac
 import re
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from itsdangerous import BadData, URLSafeSerializer
 
@@ -23,6 +27,13 @@ _SHAPE = re.compile(r"\.?[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 """Canonical only: itsdangerous ignores foreign characters and spare bits in base64 (RFC 4648, 3.5 and 12)."""
 
 DAY_US = 86_400 * 1_000_000
+
+PREFIX = "stepkeep_"
+"""For secret scanners, and to tell a key from a token."""
+
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+_KEY = re.compile(rf"{PREFIX}([{_ALPHABET}]{{12}})_([A-Za-z0-9_-]{{43}})")
+_NONE = hashlib.sha256(b"no key").hexdigest()
 
 
 def new_user_id() -> str:
@@ -64,3 +75,36 @@ class ResumeTokens:
         if at >= expires_at:
             raise Unauthorized
         return Participant(key=SessionKey(survey_id, user_id), issued_at=issued_at, expires_at=expires_at)
+
+
+class NewKey(NamedTuple):
+    """A key when it is created."""
+
+    key_id: str
+    text: str
+    secret_hash: str
+
+
+def new_key() -> NewKey:
+    """Return a new key; show its text to its owner, do not store it."""
+    key_id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    secret = secrets.token_urlsafe(32)
+    return NewKey(key_id, f"{PREFIX}{key_id}_{secret}", hash_secret(secret))
+
+
+def parse_key_id(text: str) -> str | None:
+    """Return the id in a key's text; None if malformed."""
+    match = _KEY.fullmatch(text)
+    return match[1] if match else None
+
+
+def matches_key(text: str, secret_hash: str | None) -> bool:
+    """Compare in constant time, also for an unknown key (None)."""
+    match = _KEY.fullmatch(text)
+    is_same = hmac.compare_digest(hash_secret(match[2] if match else ""), secret_hash or _NONE)
+    return is_same and secret_hash is not None
+
+
+def hash_secret(secret: str) -> str:
+    """Return the hash under which a random secret is stored."""
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()

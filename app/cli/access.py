@@ -170,7 +170,7 @@ def show_audit(limit: int, user_id: str | None, *, as_json: bool) -> None:
 
 def _key_to_dict(key: StoredKey) -> dict[str, Any]:
     return {
-        "id": key.key_id,
+        "id": key.id,
         "name": key.name,
         "scopes": list(key.scopes),
         "created_at": format_timestamp(key.created_at),

@@ -1,13 +1,13 @@
 """Erases sessions, or sets unreadable ones aside."""
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 
 from sqlalchemy import Connection
 
 from ..errors import DatabaseUnavailable, MissingKey, SessionUnreadable, Unavailable
-from ..store import Erasure, ErasureJournal, ErasureRecord, ErasureTarget, history, keyset, sessions
+from ..store import ErasureJournal, ErasureRecord, erasures, history, keyset, sessions
 from ..store.drivers import sqlite
 from ..survey import SessionKey, SessionState
 from . import erasure_replay
@@ -50,7 +50,7 @@ class SessionEraser:
         Raises:
             Unavailable: not done, or the outcome is unknown; repeating it is safe.
         """
-        keys = self._erase(ErasureTarget(key.user_id, key.survey_id, (key.survey_id,)), actor)
+        keys = self._erase(key.user_id, key.survey_id, (key.survey_id,), actor)
         self._subscribers.drop({key, *keys})
         if keys:
             self.truncate_wal()
@@ -65,7 +65,7 @@ class SessionEraser:
         """
         participant = self._queries.key(user_id, survey_id).user_id
         invited = tuple(self._queries.catalogue.surveys) if survey_id is None else (survey_id,)
-        keys = self._erase(ErasureTarget(participant, survey_id, invited), actor)
+        keys = self._erase(participant, survey_id, invited, actor)
         self._clean_up(keys)
         return len(keys)
 
@@ -128,8 +128,17 @@ class SessionEraser:
             self._subscribers.drop(keys)
             self.truncate_wal()
 
-    def _erase(self, target: ErasureTarget, actor: str | None) -> list[SessionKey]:
-        erasure = Erasure(target, clock=self._queries.clock, actor=actor, journal=self._journal)
+    def _erase(
+        self, user_id: str, survey_id: str | None, invited: Sequence[str], actor: str | None
+    ) -> list[SessionKey]:
+        erasure = erasures.Erasure(
+            user_id=user_id,
+            survey_id=survey_id,
+            invited=invited,
+            clock=self._queries.clock,
+            actor=actor,
+            journal=self._journal,
+        )
         try:
             return self._transaction(erasure)
         except DatabaseUnavailable as error:

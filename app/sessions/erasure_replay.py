@@ -13,8 +13,6 @@ from sqlalchemy import Connection
 from ..store import (
     ErasureJournal,
     ErasureRecord,
-    ReplayOptions,
-    ReplayResult,
     audit,
     erasure_journal,
     erasures,
@@ -70,22 +68,22 @@ def reconcile(database: Database, journal: ErasureJournal) -> list[SessionKey]:
 
 def replay(
     database: Database, records: Sequence[ErasureRecord], *, actor: str, keeps_changed: bool = False
-) -> ReplayResult:
+) -> erasures.ReplayResult:
     """Erase sessions that began before these erasures, and store the erasures. Idempotent."""
     records = list({record.identity: record for record in records}.values())
     if not records:
-        return ReplayResult([], [])
-    options = ReplayOptions(at=database.clock(), actor=actor, keeps_changed=keeps_changed)
+        return erasures.ReplayResult([], [])
+    erase = partial(erasures.replay_erasure, at=database.clock(), actor=actor, keeps_changed=keeps_changed)
     keys: list[SessionKey] = []
     left: set[SessionKey] = set()
     matches = _matches(database, _RecordIndex(records))
     while batch := list(islice(matches, PARTICIPANTS_PER_TRANSACTION)):
-        for result in database.write(partial(_replay_batch, batch, options)):
+        for result in database.write(partial(_replay_batch, batch, erase)):
             keys += result.erased
             left.update(result.left)
     for start in range(0, len(records), RECORDS_PER_TRANSACTION):
         database.write(partial(erasures.add_missing, records=records[start : start + RECORDS_PER_TRANSACTION]))
-    return ReplayResult(keys, sorted(left))
+    return erasures.ReplayResult(keys, sorted(left))
 
 
 def read_all(read: keyset.Run) -> Iterator[ErasureRecord]:
@@ -135,12 +133,12 @@ def _matches(database: Database, index: _RecordIndex) -> Iterator[tuple[str, Era
 
 
 def _replay_batch(
-    matches: Iterable[tuple[str, ErasureRecord]], options: ReplayOptions, connection: Connection
-) -> list[ReplayResult]:
-    return [erasures.replay_erasure(connection, user_id, record, options) for user_id, record in matches]
+    matches: Iterable[tuple[str, ErasureRecord]], erase: Callable[..., erasures.ReplayResult], connection: Connection
+) -> list[erasures.ReplayResult]:
+    return [erase(connection, user_id, record) for user_id, record in matches]
 
 
-def _log_result(result: ReplayResult, missing: int, journal: ErasureJournal) -> None:
+def _log_result(result: erasures.ReplayResult, missing: int, journal: ErasureJournal) -> None:
     if result.erased or not result.left:
         log.warning(
             "%d sessions were erased: the erasure journal %s has %d erasures that the database lacked, because a "

@@ -249,7 +249,7 @@ class SessionQueries:
             MissingKey: a session's key is not configured; left out, it would seem erased.
         """
 
-        def read(connection: Connection) -> tuple[sessions.Page, StoredSessions]:
+        def read(connection: Connection) -> tuple[keyset.Page[SessionKey, Cursor], StoredSessions]:
             page = sessions.read_page(
                 connection,
                 after=after,
@@ -258,7 +258,9 @@ class SessionQueries:
                 updated_since=updated_since,
                 at=self.clock(),
             )
-            states = sessions.read_states(connection, page.keys, cipher=self.cipher, locked=False) if page.keys else {}
+            states = (
+                sessions.read_states(connection, page.items, cipher=self.cipher, locked=False) if page.items else {}
+            )
             return page, states
 
         page, states = self.run(read)
@@ -267,7 +269,7 @@ class SessionQueries:
                 raise stored
         snapshots = [
             Snapshot(key=key, state=state, survey=self.revisions.get(key.survey_id, state.survey_revision))
-            for key in page.keys
+            for key in page.items
             if isinstance(state := states.get(key), SessionState)
         ]
         return snapshots, page.following

@@ -14,7 +14,8 @@ from ..settings import Settings
 from ..store import (
     Action,
     AuditEntry,
-    AuditPage,
+    Page,
+    RecordedEntry,
     audit,
     check_schema,
     cipher_from_keys,
@@ -78,7 +79,7 @@ class AuditLog:
 
     def page(
         self, after_id: int | None = None, limit: int = 100, filters: Mapping[str, str] | None = None
-    ) -> AuditPage:
+    ) -> Page[RecordedEntry, int]:
         """Return the next entries, newest first."""
         return self._run_read(lambda connection: audit.read_page(connection, after_id, limit, filters or {}))
 

@@ -1,31 +1,9 @@
 """SQL: every function takes a connection whose transaction its caller owns. Times are microseconds since 1970 UTC.
 
-Not imported here: ``statistics``, because it needs NumPy.
+Import its modules by name: ``from ..store import sessions``.
 """
 
-from . import (
-    audit,
-    credentials,
-    definitions,
-    drivers,
-    encryption,
-    erasure_journal,
-    erasures,
-    expiry,
-    export_pages,
-    history,
-    integrity,
-    keyset,
-    leases,
-    outbox,
-    raw_rows,
-    retention,
-    retry,
-    rows,
-    sessions,
-    tables,
-)
-from .audit import Action, AuditEntry, AuditPage, RecordedEntry
+from .audit import Action, AuditEntry, RecordedEntry
 from .credentials import StoredKey
 from .drivers import TurnStatements
 from .encryption import SET_ASIDE, Cipher, DecryptionError, cipher_from_keys
@@ -40,14 +18,11 @@ from .engine import (
     writer_engine,
 )
 from .erasure_journal import ErasureJournal, ErasureRecord, open_journal
-from .erasures import Erasure, ErasureTarget, ReplayOptions, ReplayResult
-from .export_pages import SessionFilter
-from .integrity import ReplayedHistory, SessionAndReplay
-from .keyset import owner_of
+from .keyset import Page, owner_of
 from .migrations import check_schema, head_revision, upgrade_schema
 from .outbox import AttemptResult, Delivery, Webhook, WebhookEvent
 from .retry import LockTimedOut, error_summary, is_data_error, is_lock_timeout, translate_error, with_retries
-from .rows import HistoryEntry, KnownMessage, Row, RowFormat, StoredSession, StoredSessions
+from .rows import HistoryEntry, Row, StoredSession, StoredSessions
 from .sessions import Cursor, SurveyCount
 
 __all__ = [
@@ -55,26 +30,17 @@ __all__ = [
     "Action",
     "AttemptResult",
     "AuditEntry",
-    "AuditPage",
     "Cipher",
     "Cursor",
     "DecryptionError",
     "Delivery",
-    "Erasure",
     "ErasureJournal",
     "ErasureRecord",
-    "ErasureTarget",
     "HistoryEntry",
-    "KnownMessage",
     "LockTimedOut",
+    "Page",
     "RecordedEntry",
-    "ReplayOptions",
-    "ReplayResult",
-    "ReplayedHistory",
     "Row",
-    "RowFormat",
-    "SessionAndReplay",
-    "SessionFilter",
     "StoredKey",
     "StoredSession",
     "StoredSessions",
@@ -82,40 +48,20 @@ __all__ = [
     "TurnStatements",
     "Webhook",
     "WebhookEvent",
-    "audit",
     "check_schema",
     "cipher_from_keys",
     "connect_or_explain",
-    "credentials",
     "database_facts",
-    "definitions",
-    "drivers",
-    "encryption",
-    "erasure_journal",
-    "erasures",
     "error_summary",
-    "expiry",
-    "export_pages",
     "head_revision",
-    "history",
-    "integrity",
     "is_data_error",
     "is_lock_timeout",
-    "keyset",
-    "leases",
     "migration_engine",
     "normalise_url",
     "open_journal",
-    "outbox",
     "owner_of",
-    "raw_rows",
     "reader_engine",
-    "retention",
-    "retry",
-    "rows",
     "server_lock",
-    "sessions",
-    "tables",
     "translate_error",
     "turn_statements",
     "upgrade_schema",

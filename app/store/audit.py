@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
-from ..core.timestamps import format_timestamp, from_datetime, to_datetime
+from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput
-from .keyset import belongs_to
+from .keyset import Page, belongs_to
 from .rows import dumps
 from .tables import audit_log
 
@@ -81,31 +81,19 @@ class RecordedEntry:
         return {"id": self.id, **asdict(self.entry), "at": format_timestamp(self.entry.at)}
 
 
-class AuditPage(NamedTuple):
-    """Entries, newest first, and the next ``after_id``, if any."""
-
-    entries: list[RecordedEntry]
-    following: int | None
-
-
 _FILTERS = ("actor", "action", "survey_id", "user_id")
 
 
 def record(connection: Connection, entry: AuditEntry) -> None:
     """Add an entry; truncate a long actor."""
-    connection.execute(
-        insert(audit_log).values(
-            at=to_datetime(entry.at),
-            actor=entry.actor[:ACTOR_LENGTH],
-            action=entry.action,
-            survey_id=entry.survey_id,
-            user_id=entry.user_id,
-            detail=dumps(dict(entry.detail)) if entry.detail else None,
-        )
-    )
+    detail = dumps(dict(entry.detail)) if entry.detail else None
+    row = {**asdict(entry), "actor": entry.actor[:ACTOR_LENGTH], "detail": detail}
+    connection.execute(insert(audit_log).values(row))
 
 
-def read_page(connection: Connection, after_id: int | None, limit: int, filters: Mapping[str, str]) -> AuditPage:
+def read_page(
+    connection: Connection, after_id: int | None, limit: int, filters: Mapping[str, str]
+) -> Page[RecordedEntry, int]:
     """Return the next entries, newest first.
 
     With a filter other than ``user_id``, a page holds the matches among SCAN_LIMIT entries: even none, though more
@@ -117,16 +105,18 @@ def read_page(connection: Connection, after_id: int | None, limit: int, filters:
     unknown = sorted(set(filters) - set(_FILTERS))
     if unknown:
         raise InvalidInput(f"the audit log has no filter {unknown[0]!r}: use {', '.join(_FILTERS)}")
-    start = _newest(connection) + 1 if after_id is None else after_id
     column = audit_log.c
+    start = after_id
+    if start is None:
+        start = connection.execute(select(func.coalesce(func.max(column.id), 0) + 1)).scalar_one()
     is_indexed = not filters or "user_id" in filters
     lowest = 0 if is_indexed else max(0, start - SCAN_LIMIT)
     query = select(audit_log).where(column.id < start, column.id >= lowest)
     query = query.where(*(column[name] == value for name, value in filters.items()))
     entries = [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
     if len(entries) == limit:
-        return AuditPage(entries, entries[-1].id)
-    return AuditPage(entries, lowest or None)
+        return Page(entries, entries[-1].id)
+    return Page(entries, lowest or None)
 
 
 def read_participant(
@@ -134,7 +124,9 @@ def read_participant(
 ) -> list[RecordedEntry]:
     """Return the next entries about a participant, newest first; entries without survey match any."""
     column = audit_log.c
-    query = select(audit_log).where(_is_about(user_id, survey_id))
+    query = select(audit_log).where(belongs_to(audit_log, user_id))
+    if survey_id is not None:
+        query = query.where(or_(column.survey_id == survey_id, column.survey_id.is_(None)))
     if before_id is not None:
         query = query.where(column.id < before_id)
     return [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
@@ -142,12 +134,10 @@ def read_participant(
 
 def anonymise(connection: Connection, user_id: str, survey_id: str | None, name: str, until: int | None = None) -> None:
     """Rename a participant in entries of one survey or all, up to ``until``, also about sessions set aside."""
-    where = [belongs_to(audit_log.c.user_id, user_id)]
-    if survey_id is not None:
-        where.append(audit_log.c.survey_id == survey_id)
+    change = update(audit_log).where(belongs_to(audit_log, user_id, survey_id))
     if until is not None:
-        where.append(audit_log.c.at <= to_datetime(until))
-    connection.execute(update(audit_log).where(*where).values(user_id=name))
+        change = change.where(audit_log.c.at <= until)
+    connection.execute(change.values(user_id=name))
 
 
 def read_user_ids_after(connection: Connection, after: str, limit: int) -> list[str]:
@@ -157,24 +147,7 @@ def read_user_ids_after(connection: Connection, after: str, limit: int) -> list[
     return list(connection.execute(query).scalars())
 
 
-def _is_about(user_id: str, survey_id: str | None) -> ColumnElement[bool]:
-    if survey_id is None:
-        return belongs_to(audit_log.c.user_id, user_id)
-    column = audit_log.c.survey_id
-    return and_(belongs_to(audit_log.c.user_id, user_id), or_(column == survey_id, column.is_(None)))
-
-
-def _newest(connection: Connection) -> int:
-    return cast("int | None", connection.execute(select(func.max(audit_log.c.id))).scalar()) or 0
-
-
-def _recorded(row: Any) -> RecordedEntry:  # noqa: ANN401 - a row
-    entry = AuditEntry(
-        at=from_datetime(row.at),
-        actor=row.actor,
-        action=cast("Action", row.action),
-        survey_id=row.survey_id,
-        user_id=row.user_id,
-        detail={} if row.detail is None else orjson.loads(row.detail),
-    )
-    return RecordedEntry(id=row.id, entry=entry)
+def _recorded(row: Row[Any]) -> RecordedEntry:
+    values = row._asdict()
+    values["detail"] = orjson.loads(values["detail"] or "{}")
+    return RecordedEntry(id=values.pop("id"), entry=AuditEntry(**values))

@@ -1,20 +1,19 @@
 """API keys, sign-ins and revocations of tokens. Secrets are stored as hashes only."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from ..core.timestamps import from_datetime, to_datetime
 from ..survey import SessionKey
 from .tables import api_keys, sign_ins, token_revocations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredKey:
-    """A stored API key."""
+    """A stored API key: its row."""
 
-    key_id: str
+    id: str
     name: str
     scopes: tuple[str, ...]
     secret_hash: str
@@ -38,58 +37,44 @@ class SignIn:
 
 def add_key(connection: Connection, key: StoredKey) -> None:
     """Store a new key."""
-    connection.execute(
-        insert(api_keys).values(
-            id=key.key_id,
-            name=key.name,
-            scopes=" ".join(key.scopes),
-            secret_hash=key.secret_hash,
-            created_at=to_datetime(key.created_at),
-            expires_at=None if key.expires_at is None else to_datetime(key.expires_at),
-        )
-    )
+    connection.execute(insert(api_keys).values({**asdict(key), "scopes": " ".join(key.scopes)}))
 
 
 def read_key(connection: Connection, key_id: str) -> StoredKey | None:
     """Return the key."""
     row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).first()
-    return None if row is None else _stored(row)
+    return None if row is None else _stored(row._asdict())
 
 
 def read_keys(connection: Connection) -> list[StoredKey]:
     """Return all keys, newest first."""
     rows = connection.execute(select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id))
-    return [_stored(row) for row in rows]
+    return [_stored(row._asdict()) for row in rows]
 
 
 def revoke_key(connection: Connection, key_id: str, at: int) -> bool:
     """Revoke a key and end its sign-ins; return False if there was nothing to revoke."""
     change = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
-    is_changed = connection.execute(change.values(revoked_at=to_datetime(at))).rowcount > 0
+    is_changed = connection.execute(change.values(revoked_at=at)).rowcount > 0
     connection.execute(delete(sign_ins).where(sign_ins.c.key_id == key_id))
     return is_changed
 
 
 def record_key_use(connection: Connection, key_id: str, at: int) -> None:
     """Record a key's use."""
-    connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=to_datetime(at)))
+    connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=at))
 
 
 def read_revoked_keys(connection: Connection) -> frozenset[str]:
     """Return the ids of revoked keys."""
-    return frozenset(
-        row.id for row in connection.execute(select(api_keys.c.id).where(api_keys.c.revoked_at.is_not(None)))
-    )
+    return frozenset(connection.execute(select(api_keys.c.id).where(api_keys.c.revoked_at.is_not(None))).scalars())
 
 
 def add_sign_in(connection: Connection, cookie_hash: str, key_id: str, at: int, old_before: int) -> None:
     """Store a sign-in; delete the expired ones, begun before ``old_before``."""
-    connection.execute(delete(sign_ins).where(sign_ins.c.signed_in_at < to_datetime(old_before)))
-    connection.execute(
-        insert(sign_ins).values(
-            cookie_hash=cookie_hash, key_id=key_id, signed_in_at=to_datetime(at), seen_at=to_datetime(at)
-        )
-    )
+    connection.execute(delete(sign_ins).where(sign_ins.c.signed_in_at < old_before))
+    row = {"cookie_hash": cookie_hash, "key_id": key_id, "signed_in_at": at, "seen_at": at}
+    connection.execute(insert(sign_ins).values(row))
 
 
 def read_sign_in(connection: Connection, cookie_hash: str) -> SignIn | None:
@@ -100,12 +85,14 @@ def read_sign_in(connection: Connection, cookie_hash: str) -> SignIn | None:
     row = connection.execute(query.where(sign_ins.c.cookie_hash == cookie_hash)).first()
     if row is None:
         return None
-    return SignIn(key=_stored(row), signed_in_at=from_datetime(row.signed_in_at), seen_at=from_datetime(row.seen_at))
+    values = row._asdict()
+    times = {name: values.pop(name) for name in ("signed_in_at", "seen_at")}
+    return SignIn(key=_stored(values), **times)
 
 
 def record_sign_in_use(connection: Connection, cookie_hash: str, at: int) -> None:
     """Record a sign-in's use."""
-    connection.execute(update(sign_ins).where(sign_ins.c.cookie_hash == cookie_hash).values(seen_at=to_datetime(at)))
+    connection.execute(update(sign_ins).where(sign_ins.c.cookie_hash == cookie_hash).values(seen_at=at))
 
 
 def end_sign_in(connection: Connection, cookie_hash: str) -> None:
@@ -119,42 +106,27 @@ def revoke_tokens(connection: Connection, key: SessionKey, at: int) -> None:
     where = (column.survey_id == key.survey_id, column.user_id == key.user_id)
     before = connection.execute(select(column.revoked_at).where(*where).with_for_update()).scalar()
     connection.execute(delete(token_revocations).where(*where))
-    newest = to_datetime(
-        at if before is None else max(at, from_datetime(before))
-    )  # another server's clock may be ahead
-    connection.execute(
-        insert(token_revocations).values(survey_id=key.survey_id, user_id=key.user_id, revoked_at=newest)
-    )
+    newest = max(at, before or 0)  # another server's clock may be ahead
+    connection.execute(insert(token_revocations).values(**key._asdict(), revoked_at=newest))
 
 
 def read_revocations(connection: Connection, since: int) -> dict[SessionKey, int]:
     """Return until when tokens are revoked, for revocations since a time."""
     column = token_revocations.c
-    rows = connection.execute(select(token_revocations).where(column.revoked_at >= to_datetime(since)))
-    return {SessionKey(row.survey_id, row.user_id): from_datetime(row.revoked_at) for row in rows}
+    rows = connection.execute(select(token_revocations).where(column.revoked_at >= since))
+    return {SessionKey(row.survey_id, row.user_id): row.revoked_at for row in rows}
 
 
 def has_revocations(connection: Connection, before: int) -> bool:
     """Return whether there are older revocations."""
-    query = select(token_revocations.c.user_id).where(token_revocations.c.revoked_at < to_datetime(before)).limit(1)
+    query = select(token_revocations.c.user_id).where(token_revocations.c.revoked_at < before).limit(1)
     return connection.execute(query).first() is not None
 
 
 def remove_revocations(connection: Connection, before: int) -> int:
     """Remove older revocations, whose tokens have expired; return how many."""
-    return connection.execute(
-        delete(token_revocations).where(token_revocations.c.revoked_at < to_datetime(before))
-    ).rowcount
+    return connection.execute(delete(token_revocations).where(token_revocations.c.revoked_at < before)).rowcount
 
 
-def _stored(row: Any) -> StoredKey:  # noqa: ANN401 - a row
-    return StoredKey(
-        key_id=row.id,
-        name=row.name,
-        scopes=tuple(row.scopes.split()),
-        secret_hash=row.secret_hash,
-        created_at=from_datetime(row.created_at),
-        expires_at=None if row.expires_at is None else from_datetime(row.expires_at),
-        last_used_at=None if row.last_used_at is None else from_datetime(row.last_used_at),
-        revoked_at=None if row.revoked_at is None else from_datetime(row.revoked_at),
-    )
+def _stored(values: dict[str, Any]) -> StoredKey:
+    return StoredKey(**{**values, "scopes": tuple(values["scopes"].split())})

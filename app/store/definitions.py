@@ -4,7 +4,6 @@ from typing import cast
 
 from sqlalchemy import Connection, insert, select
 
-from ..core.timestamps import to_datetime
 from .tables import survey_revisions
 
 
@@ -27,6 +26,6 @@ def add_definition(connection: Connection, survey_id: str, revision: str, defini
     if read_definition(connection, survey_id, revision) is None:
         connection.execute(
             insert(survey_revisions).values(
-                survey_id=survey_id, revision=revision, definition=definition, created_at=to_datetime(at)
+                survey_id=survey_id, revision=revision, definition=definition, created_at=at
             )
         )

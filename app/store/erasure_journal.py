@@ -4,7 +4,6 @@ One JSON object a line, in ASCII, oldest first, flushed to disk before its erasu
 checked against its hashes: protect it like the database.
 """
 
-import contextlib
 import hashlib
 import io
 import logging
@@ -12,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import orjson
 from filelock import FileLock
@@ -115,8 +114,11 @@ class ErasureJournal:
         Raises:
             ErasureJournalUnavailable: the file can't be read.
         """
-        with self._open() as file:
-            yield from read_lines(file, str(self.path))
+        try:
+            with self.path.open("rb") if self.path.exists() else io.BytesIO() as file:
+                yield from read_lines(file, str(self.path))
+        except OSError as error:
+            raise ErasureJournalUnavailable(str(self.path), error.strerror or type(error).__name__) from error
 
     def check(self) -> None:
         """Raise ConfigurationError unless it can be read and written."""
@@ -129,14 +131,6 @@ class ErasureJournal:
     def lock(self) -> FileLock:
         """Return the lock for comparing the journal with the database; appending needs none."""
         return FileLock(f"{self.path}.lock")
-
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[BinaryIO]:
-        try:
-            with self.path.open("rb") if self.path.exists() else io.BytesIO() as file:
-                yield file
-        except OSError as error:
-            raise ErasureJournalUnavailable(str(self.path), error.strerror or type(error).__name__) from error
 
 
 def _parse_line(line: str | bytes) -> ErasureRecord:

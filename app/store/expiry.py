@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, select, update
 
-from ..core.timestamps import from_datetime, to_datetime
+from ..core.timestamps import from_datetime
 from ..survey import SessionKey
 from .encryption import SET_ASIDE
-from .keyset import after_key, untyped_times
-from .tables import sessions
+from .keyset import Chunk, next_sessions
+from .tables import sessions, untyped_times
 
 
 class OpenSession(NamedTuple):
@@ -31,30 +31,11 @@ class OpenSession(NamedTuple):
     expires_at: int | None
 
 
-class Chunk(NamedTuple):
-    """Number of sessions, the last key, and those in progress."""
-
-    size: int
-    last: SessionKey | None
-    unfinished: list[OpenSession]
-
-
-class DeadlineUpdate(NamedTuple):
-    """A session's correct deadline, valid for this version."""
-
-    key: SessionKey
-    version: int
-    expires_at: int | None
-
-
-def read_chunk(connection: Connection, after: SessionKey | None, limit: int) -> Chunk:
+def read_chunk(connection: Connection, after: SessionKey | None, limit: int) -> Chunk[OpenSession]:
     """Return the next sessions, except those set aside or with unreadable times."""
     c = sessions.c
     columns = (c.survey_id, c.user_id, c.status, c.survey_revision, c.version, c.updated_at, c.expires_at)
-    query = select(*untyped_times(columns))
-    if after is not None:
-        query = query.where(after_key(sessions, after))
-    rows = connection.execute(query.order_by(c.user_id, c.survey_id).limit(limit)).all()
+    rows = connection.execute(next_sessions(select(*untyped_times(columns)), after, limit)).all()
     open_sessions = []
     for row in rows:
         if row.status == "in_progress" and SET_ASIDE not in row.user_id:
@@ -67,22 +48,18 @@ def read_chunk(connection: Connection, after: SessionKey | None, limit: int) -> 
     return Chunk(len(rows), SessionKey(*rows[-1][:2]) if rows else None, open_sessions)
 
 
-def update_deadlines(connection: Connection, corrections: Sequence[DeadlineUpdate]) -> None:
-    """Store deadlines of sessions still unchanged."""
+def update_deadlines(connection: Connection, corrections: Sequence[OpenSession]) -> None:
+    """Store the deadlines of sessions still at these versions."""
     c = sessions.c
     is_session = and_(c.user_id == bindparam("of_user"), c.survey_id == bindparam("of_survey"))
-    statement = (
-        update(sessions)
-        .where(is_session, c.version == bindparam("of_version"), c.status == "in_progress")
-        .values(expires_at=bindparam("to_expires_at"))
-    )
+    is_unchanged = and_(is_session, c.version == bindparam("of_version"), c.status == "in_progress")
     values = [
         {
-            "of_user": deadline.key.user_id,
-            "of_survey": deadline.key.survey_id,
-            "of_version": deadline.version,
-            "to_expires_at": None if deadline.expires_at is None else to_datetime(deadline.expires_at),
+            "of_user": session.key.user_id,
+            "of_survey": session.key.survey_id,
+            "of_version": session.version,
+            "expires_at": session.expires_at,
         }
-        for deadline in corrections
+        for session in corrections
     ]
-    connection.execute(statement, values)
+    connection.execute(update(sessions).where(is_unchanged), values)

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-from ..core.timestamps import to_datetime
 from ..errors import SessionUnreadable
 from ..survey import SessionKey, Status
 from .encryption import Cipher
-from .keyset import after_key, untyped_times
+from .keyset import Page, after_key
 from .rows import ENTRY_COLUMNS, STATE_COLUMNS, HistoryEntry, StoredSession, parse_entry, parse_state
 from .sessions import SCAN_LIMIT, has_status
 from .tables import session_history, sessions
@@ -43,13 +42,6 @@ class SessionFilter:
     is_audio_mode: bool | None = None
 
 
-class Page(NamedTuple):
-    """Sessions by user id, those set aside included, and the next cursor."""
-
-    stored: list[tuple[SessionKey, StoredSession]]
-    following: SessionKey | None
-
-
 class Event(NamedTuple):
     """An event, or why it can't be read."""
 
@@ -66,15 +58,13 @@ def count_matching(connection: Connection, session_filter: SessionFilter) -> int
 
 def read_sessions(
     connection: Connection, session_filter: SessionFilter, after: SessionKey | None, cipher: Cipher
-) -> Page:
-    """Return the next matches."""
+) -> Page[tuple[SessionKey, StoredSession], SessionKey]:
+    """Return the next matches by user id, those set aside included."""
     column = sessions.c
     keys = select(column.user_id, column.survey_id).order_by(column.user_id, column.survey_id)
     later = () if after is None else (after_key(sessions, after),)
     end = connection.execute(keys.where(*later).limit(1).offset(SCAN_LIMIT - 1)).first()
-    matching = (
-        select(*untyped_times(STATE_COLUMNS)).where(*later, *_conditions(session_filter)).order_by(column.user_id)
-    )
+    matching = select(*STATE_COLUMNS).where(*later, *_conditions(session_filter)).order_by(column.user_id)
     if end is not None:
         matching = matching.where(column.user_id <= end.user_id)
     rows = [tuple(row) for row in connection.execute(matching.limit(SESSIONS_A_PAGE))]
@@ -91,7 +81,7 @@ def read_events(
     """Return the next events of these sessions, ordered by user id and version; ``after`` is such a pair."""
     column = session_history.c
     users = [key.user_id for key in keys if after is None or key.user_id >= after[0]]
-    query = select(column.user_id, *untyped_times(ENTRY_COLUMNS)).where(
+    query = select(column.user_id, *ENTRY_COLUMNS).where(
         column.survey_id == keys[0].survey_id, column.user_id.in_(users)
     )
     if after is not None:
@@ -106,11 +96,11 @@ def _conditions(session_filter: SessionFilter) -> Iterator[ColumnElement[bool]]:
     if session_filter.status is not None:
         yield has_status(sessions, session_filter.status, session_filter.at)
     if session_filter.since is not None:
-        yield column.created_at >= to_datetime(session_filter.since)
+        yield column.created_at >= session_filter.since
     if session_filter.until is not None:
-        yield column.created_at < to_datetime(session_filter.until)
+        yield column.created_at < session_filter.until
     if session_filter.updated_since is not None:
-        yield column.updated_at >= to_datetime(session_filter.updated_since)
+        yield column.updated_at >= session_filter.updated_since
     if session_filter.is_audio_mode is not None:
         # NULL, in adopted sessions, means text.
         yield (func.coalesce(column.is_audio_mode, 0) != 0) == session_filter.is_audio_mode

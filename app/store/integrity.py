@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, select
 from ..errors import MissingKey
 from ..survey import SessionKey, SessionState, Started, apply, from_record
 from .encryption import Cipher
-from .keyset import after, after_key, of_session, untyped_times, up_to_key
+from .keyset import Page, after, after_key, of_session, up_to
 from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, StoredSession, parse_record, parse_state
 from .tables import session_history, sessions
 
@@ -66,16 +66,9 @@ class SessionAndReplay(NamedTuple):
     replay: ReplayedHistory
 
 
-class Page(NamedTuple):
-    """Sessions in key order, and the next cursor, if any."""
-
-    sessions: list[SessionAndReplay]
-    following: SessionKey | None
-
-
 def read_page(
     connection: Connection, survey_id: str | None, after: SessionKey | None, limit: int, cipher: Cipher
-) -> Page:
+) -> Page[SessionAndReplay, SessionKey]:
     """Return ``limit`` sessions, and histories between them without session."""
     rows = _rows(connection, _conditions(sessions, survey_id, after, None), limit)
     last = SessionKey(rows[-1][1], rows[-1][0]) if len(rows) == limit else None
@@ -99,7 +92,7 @@ def _pair(row: Row, replay: ReplayedHistory | None, cipher: Cipher) -> SessionAn
 
 
 def _rows(connection: Connection, where: list[ColumnElement[bool]], limit: int, *, locked: bool = False) -> list[Row]:
-    query = select(*untyped_times(STATE_COLUMNS)).where(*where).limit(limit)
+    query = select(*STATE_COLUMNS).where(*where).limit(limit)
     query = query.order_by(sessions.c.user_id, sessions.c.survey_id)
     return [tuple(row) for row in connection.execute(query.with_for_update() if locked else query)]
 
@@ -118,7 +111,7 @@ def _events(connection: Connection, where: list[ColumnElement[bool]]) -> Iterato
     # Page by page: a server-side cursor needs a transaction, which PostgreSQL's readers do not have.
     column = session_history.c
     columns = (column.user_id, column.survey_id, column.version)
-    query = select(*columns[:2], *untyped_times(RECORD_COLUMNS)).where(*where).order_by(*columns).limit(EVENTS_A_PAGE)
+    query = select(*columns[:2], *RECORD_COLUMNS).where(*where).order_by(*columns).limit(EVENTS_A_PAGE)
     last: Row = ()
     while True:
         rows = [tuple(row) for row in connection.execute(query.where(after(columns, last)))]
@@ -129,15 +122,12 @@ def _events(connection: Connection, where: list[ColumnElement[bool]]) -> Iterato
 
 
 def _conditions(
-    table: FromClause,
-    survey_id: str | None,
-    after: SessionKey | None,
-    up_to: SessionKey | None,
+    table: FromClause, survey_id: str | None, after: SessionKey | None, last: SessionKey | None
 ) -> list[ColumnElement[bool]]:
     column = table.c
     conditions: list[ColumnElement[bool]] = [] if survey_id is None else [column.survey_id == survey_id]
     if after is not None:
         conditions.append(after_key(table, after))
-    if up_to is not None:
-        conditions.append(up_to_key(table, up_to))
+    if last is not None:
+        conditions.append(up_to((column.user_id, column.survey_id), (last.user_id, last.survey_id)))
     return conditions

@@ -1,19 +1,32 @@
 """Keyset pagination by user id, then survey id, the order in which all writers lock."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, FromClause, String, and_, or_, true, type_coerce
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, or_, true
 
 from ..survey import SessionKey
 from .encryption import SET_ASIDE
+from .tables import sessions
 
 Position = TypeVar("Position")
 Item = TypeVar("Item")
 T = TypeVar("T")
 
-TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp"})
+
+class Page(NamedTuple, Generic[Item, Position]):
+    """Items in order, and the next cursor, if any."""
+
+    items: list[Item]
+    following: Position | None
+
+
+class Chunk(NamedTuple, Generic[Item]):
+    """Number of sessions examined, the last key, and what was found."""
+
+    size: int
+    last: SessionKey | None
+    items: list[Item]
 
 
 class Run(Protocol):
@@ -36,15 +49,15 @@ def pages(
         cursor: returns the cursor past an item.
         limit: None reads on after a short page.
     """
-    while page := run(partial(_flipped, read, start)):
+
+    def read_next(connection: Connection) -> Sequence[Item]:
+        return read(connection, start)
+
+    while page := run(read_next):
         yield page
         if limit is not None and len(page) < limit:
             return
         start = cursor(page[-1])
-
-
-def _flipped(read: Callable[[Connection, Position], T], cursor: Position, connection: Connection) -> T:
-    return read(connection, cursor)
 
 
 def after(columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[bool]:
@@ -73,9 +86,11 @@ def after_key(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
     return after((table.c.user_id, table.c.survey_id), (key.user_id, key.survey_id))
 
 
-def up_to_key(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
-    """Return the condition of rows up to this session."""
-    return up_to((table.c.user_id, table.c.survey_id), (key.user_id, key.survey_id))
+def next_sessions(query: Select[Any], after: SessionKey | None, limit: int) -> Select[Any]:
+    """Return the query for the sessions after a key, in key order."""
+    if after is not None:
+        query = query.where(after_key(sessions, after))
+    return query.order_by(sessions.c.user_id, sessions.c.survey_id).limit(limit)
 
 
 def of_session(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
@@ -91,25 +106,18 @@ def any_of(table: FromClause, keys: Iterable[SessionKey]) -> ColumnElement[bool]
     return or_(*(and_(table.c.user_id.in_(ids), table.c.survey_id == survey) for survey, ids in users.items()))
 
 
-def belongs_to(column: ColumnElement[Any], user_id: str) -> ColumnElement[bool]:
-    """Return the condition of the participant's sessions, those set aside included.
+def belongs_to(table: FromClause, user_id: str, survey_id: str | None = None) -> ColumnElement[bool]:
+    """Return the condition of the participant's rows in one survey or all, also of sessions set aside.
 
     A range, because ``_`` and ``%`` are LIKE's wildcards; ids contain no ``~``.
     """
     prefix = f"{user_id}{SET_ASIDE}"
     end = f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}"
-    return or_(column == user_id, and_(column >= prefix, column < end))
+    column = table.c.user_id
+    is_participant = or_(column == user_id, and_(column >= prefix, column < end))
+    return is_participant if survey_id is None else and_(is_participant, table.c.survey_id == survey_id)
 
 
 def owner_of(user_id: str) -> str:
     """Return the participant's id, also of a session set aside."""
     return user_id.partition(SET_ASIDE)[0]
-
-
-def untyped_times(columns: Iterable[Any]) -> Iterator[Any]:
-    """Yield the columns without SQLAlchemy's types for times.
-
-    Otherwise one time edited by hand would make the whole result unreadable.
-    """
-    for column in columns:
-        yield type_coerce(column, String()).label(column.name) if column.name in TIMES else column

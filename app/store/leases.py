@@ -6,13 +6,12 @@ for longer, there are two holders: work under a lease must be idempotent.
 A row also marks a database into which another is being moved; its holder is the hash of the source's URL.
 """
 
-import datetime
 from typing import cast
 
 from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ..core.timestamps import to_datetime
+from ..core.timestamps import from_datetime
 from .tables import leases
 
 MAX_LENGTHS = 10
@@ -20,7 +19,7 @@ MAX_LENGTHS = 10
 
 MIGRATION = "move"
 
-_NEVER = datetime.datetime(9999, 12, 31)  # noqa: DTZ001 - the columns hold naive UTC
+_NEVER = from_datetime("9999-12-31")
 
 
 def acquire(connection: Connection, name: str, holder: str, at: int, for_us: int) -> bool:
@@ -33,12 +32,19 @@ def acquire(connection: Connection, name: str, holder: str, at: int, for_us: int
         for_us: microseconds; about the same for all holders.
     """
     column = leases.c
-    is_free = or_(column.until <= to_datetime(at), column.until > to_datetime(at + MAX_LENGTHS * for_us))
-    values = {"holder": holder, "until": to_datetime(at + for_us)}
+    is_free = or_(column.until <= at, column.until > at + MAX_LENGTHS * for_us)
+    values = {"holder": holder, "until": at + for_us}
     own = update(leases).where(column.name == name, or_(column.holder == holder, is_free)).values(values)
     if connection.execute(own).rowcount == 1:
         return True
-    return not _exists(connection, name) and _try_to_insert(connection, {"name": name, **values})
+    if connection.execute(select(column.name).where(column.name == name)).first() is not None:
+        return False
+    try:
+        with connection.begin_nested():  # waits for a concurrent transaction that inserts the row, then fails
+            connection.execute(insert(leases).values(name=name, **values))
+    except IntegrityError:
+        return False
+    return True
 
 
 def release(connection: Connection, name: str, holder: str) -> None:
@@ -60,17 +66,3 @@ def migration_source(connection: Connection) -> str | None:
 def unmark_migration(connection: Connection) -> None:
     """Mark the move as complete."""
     connection.execute(delete(leases).where(leases.c.name == MIGRATION))
-
-
-def _exists(connection: Connection, name: str) -> bool:
-    return connection.execute(leases.select().where(leases.c.name == name)).first() is not None
-
-
-def _try_to_insert(connection: Connection, row: dict[str, object]) -> bool:
-    """Wait for a concurrent transaction that inserts the row, then fail."""
-    try:
-        with connection.begin_nested():
-            connection.execute(insert(leases).values(row))
-    except IntegrityError:
-        return False
-    return True

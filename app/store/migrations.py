@@ -39,7 +39,7 @@ def upgrade_schema(url: URL) -> None:
     config.attributes["url"] = url
     try:
         with _UPGRADE_LOCK:
-            if not _is_current(url):
+            if _revision(url) != head_revision():  # Alembic takes a tenth of a second
                 command.upgrade(config, "head")
     except DBAPIError as error:
         reason = " ".join(str(error.orig).split())[:300]
@@ -50,14 +50,6 @@ def upgrade_schema(url: URL) -> None:
         if _is_unknown(revision):
             raise SchemaMismatch(revision, head_revision(), is_newer=True) from error
         raise ConfigurationError(f"the database can't be upgraded: {error}") from error
-
-
-def _is_current(url: URL) -> bool:
-    """Avoid Alembic, which takes a tenth of a second."""
-    try:
-        return _revision(url) == head_revision()
-    except DBAPIError:  # the upgrade explains it
-        return False
 
 
 def _revision(url: URL) -> str | None:

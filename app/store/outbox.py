@@ -4,14 +4,13 @@ A batch of turns inserts deliveries in its own transaction (``drivers/``). They 
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, cast, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple, get_args
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, delete, insert, or_, select, update
 
-from ..core.timestamps import from_datetime, to_datetime
 from ..survey import SessionKey
-from .keyset import belongs_to
+from .keyset import Page, belongs_to
 from .tables import webhook_deliveries, webhooks
 
 WebhookEvent = Literal["session.started", "session.completed", "session.expired"]
@@ -95,13 +94,6 @@ class AttemptResult:
         return "given_up" if self.retry_at is None else "failed"
 
 
-class Page(NamedTuple):
-    """Deliveries, newest first, and the next ``before_id``, if any."""
-
-    deliveries: list[Delivery]
-    following: int | None
-
-
 class RetentionCutoffs(NamedTuple):
     """Cutoffs of the retention of deliveries.
 
@@ -125,16 +117,7 @@ class OldDeliveries(NamedTuple):
 
 def add_webhook(connection: Connection, webhook: Webhook) -> None:
     """Store a new webhook."""
-    connection.execute(
-        insert(webhooks).values(
-            id=webhook.id,
-            url=webhook.url,
-            secret=webhook.secret,
-            events=" ".join(webhook.events),
-            survey_id=webhook.survey_id,
-            created_at=to_datetime(webhook.created_at),
-        )
-    )
+    connection.execute(insert(webhooks).values({**asdict(webhook), "events": " ".join(webhook.events)}))
 
 
 def read_webhooks(connection: Connection) -> list[Webhook]:
@@ -159,7 +142,7 @@ def disable_webhook(connection: Connection, webhook_id: str, at: int) -> None:
     """Pause a webhook; its deliveries stay due. Idempotent."""
     column = webhooks.c
     change = update(webhooks).where(column.id == webhook_id, column.disabled_at.is_(None))
-    connection.execute(change.values(disabled_at=to_datetime(at)))
+    connection.execute(change.values(disabled_at=at))
 
 
 def enable_webhook(connection: Connection, webhook_id: str) -> None:
@@ -196,7 +179,7 @@ def read_due(
         without: ids in progress.
     """
     column = webhook_deliveries.c
-    query = select(webhook_deliveries).where(column.webhook_id == webhook_id, column.next_attempt_at <= to_datetime(at))
+    query = select(webhook_deliveries).where(column.webhook_id == webhook_id, column.next_attempt_at <= at)
     if without:
         query = query.where(column.id.not_in(without))
     rows = connection.execute(query.order_by(column.next_attempt_at, column.id).limit(limit))
@@ -208,22 +191,24 @@ def record_attempts(connection: Connection, attempts: Iterable[AttemptResult]) -
     changes = [
         {
             "delivery_id": attempt.id,
-            "attempt_count": attempt.attempts,
-            "retry": None if attempt.retry_at is None else to_datetime(attempt.retry_at),
-            "delivered": to_datetime(attempt.at) if attempt.is_delivered else None,
-            "failed": to_datetime(attempt.at) if attempt.retry_at is None and not attempt.is_delivered else None,
-            "status": attempt.status,
-            "error": None if attempt.error is None else attempt.error[:ERROR_LENGTH],
+            "attempts": attempt.attempts,
+            "next_attempt_at": attempt.retry_at,
+            "delivered_at": attempt.at if attempt.is_delivered else None,
+            "failed_at": attempt.at if attempt.retry_at is None and not attempt.is_delivered else None,
+            "last_status": attempt.status,
+            "last_error": None if attempt.error is None else attempt.error[:ERROR_LENGTH],
         }
         for attempt in attempts
     ]
     if changes:
-        connection.execute(_SETTLE, changes)
+        column = webhook_deliveries.c
+        is_open = column.id == bindparam("delivery_id"), column.delivered_at.is_(None)
+        connection.execute(update(webhook_deliveries).where(*is_open), changes)
 
 
 def read_page(
     connection: Connection, webhook_id: str | None, before_id: int | None, limit: int, *, failed: bool = False
-) -> Page:
+) -> Page[Delivery, int]:
     """Return the next deliveries, newest first; if ``failed``, only those given up."""
     column = webhook_deliveries.c
     query = select(webhook_deliveries)
@@ -250,7 +235,7 @@ def read_finished_ids(
         column.webhook_id == webhook_id, column.id > after_id, column.next_attempt_at.is_(None)
     )
     if since is not None:
-        query = query.where(column.occurred_at >= to_datetime(since))
+        query = query.where(column.occurred_at >= since)
     if failed:
         query = query.where(column.failed_at.is_not(None))
     return list(connection.execute(query.order_by(column.id).limit(limit)).scalars())
@@ -259,7 +244,7 @@ def read_finished_ids(
 def replay(connection: Connection, ids: Collection[int], at: int) -> int:
     """Make finished deliveries due as if never attempted; return how many."""
     column = webhook_deliveries.c
-    values = {"attempts": 0, "next_attempt_at": to_datetime(at), "delivered_at": None, "failed_at": None}
+    values = {"attempts": 0, "next_attempt_at": at, "delivered_at": None, "failed_at": None}
     change = update(webhook_deliveries).where(column.id.in_(ids), column.next_attempt_at.is_(None))
     return connection.execute(change.values(**values)).rowcount
 
@@ -283,30 +268,32 @@ def remove_old(connection: Connection, ages: RetentionCutoffs, ids: Collection[i
 def give_up(connection: Connection, ages: RetentionCutoffs, ids: Collection[int], at: int) -> int:
     """Give up deliveries still overdue; return how many."""
     change = update(webhook_deliveries).where(webhook_deliveries.c.id.in_(ids), _is_overdue(ages))
-    return connection.execute(change.values(next_attempt_at=None, failed_at=to_datetime(at))).rowcount
+    return connection.execute(change.values(next_attempt_at=None, failed_at=at)).rowcount
 
 
 def _is_old(ages: RetentionCutoffs) -> ColumnElement[bool]:
     column = webhook_deliveries.c
-    failed_before = to_datetime(ages.failed_before)
-    disabled = select(webhooks.c.id).where(webhooks.c.disabled_at < failed_before)
+    disabled = select(webhooks.c.id).where(webhooks.c.disabled_at < ages.failed_before)
     return or_(
-        column.delivered_at < to_datetime(ages.delivered_before),
-        column.failed_at < failed_before,
-        and_(column.webhook_id.in_(disabled), column.next_attempt_at < failed_before),
+        column.delivered_at < ages.delivered_before,
+        column.failed_at < ages.failed_before,
+        and_(column.webhook_id.in_(disabled), column.next_attempt_at < ages.failed_before),
     )
 
 
 def _is_overdue(ages: RetentionCutoffs) -> ColumnElement[bool]:
     column = webhook_deliveries.c
     enabled = select(webhooks.c.id).where(webhooks.c.disabled_at.is_(None))
-    is_late = column.occurred_at < to_datetime(ages.failed_before)
+    is_late = column.occurred_at < ages.failed_before
     return and_(column.next_attempt_at.is_not(None), is_late, column.webhook_id.in_(enabled))
 
 
 def remove_participant(connection: Connection, user_id: str, survey_id: str | None, until: int | None = None) -> None:
     """Remove a participant's deliveries in one survey or all, up to ``until``; one in progress may still arrive."""
-    connection.execute(delete(webhook_deliveries).where(*_about(user_id, survey_id, until)))
+    removal = delete(webhook_deliveries).where(belongs_to(webhook_deliveries, user_id, survey_id))
+    if until is not None:
+        removal = removal.where(webhook_deliveries.c.occurred_at <= until)
+    connection.execute(removal)
 
 
 def read_participant(
@@ -314,62 +301,17 @@ def read_participant(
 ) -> list[tuple[Delivery, str]]:
     """Return the next deliveries about a participant, with URLs."""
     column = webhook_deliveries.c
-    query = select(webhook_deliveries, webhooks.c.url).join(webhooks, webhooks.c.id == column.webhook_id)
-    query = query.where(column.id > after_id, *_about(user_id, survey_id, None)).order_by(column.id).limit(limit)
-    return [(_delivery(row), row.url) for row in connection.execute(query)]
+    urls = {row.id: row.url for row in connection.execute(select(webhooks.c.id, webhooks.c.url))}
+    query = select(webhook_deliveries).where(column.id > after_id, belongs_to(webhook_deliveries, user_id, survey_id))
+    deliveries = [_delivery(row) for row in connection.execute(query.order_by(column.id).limit(limit))]
+    return [(delivery, urls[delivery.webhook_id]) for delivery in deliveries]
 
 
-def _about(user_id: str, survey_id: str | None, until: int | None) -> list[ColumnElement[bool]]:
-    where = [belongs_to(webhook_deliveries.c.user_id, user_id)]
-    if survey_id is not None:
-        where.append(webhook_deliveries.c.survey_id == survey_id)
-    if until is not None:
-        where.append(webhook_deliveries.c.occurred_at <= to_datetime(until))
-    return where
+def _delivery(row: Row[Any]) -> Delivery:
+    values = row._asdict()
+    key = SessionKey(values.pop("survey_id"), values.pop("user_id"))
+    return Delivery(key=key, **values)
 
 
-_SETTLE = (
-    update(webhook_deliveries)
-    .where(webhook_deliveries.c.id == bindparam("delivery_id"), webhook_deliveries.c.delivered_at.is_(None))
-    .values(
-        attempts=bindparam("attempt_count"),
-        next_attempt_at=bindparam("retry"),
-        delivered_at=bindparam("delivered"),
-        failed_at=bindparam("failed"),
-        last_status=bindparam("status"),
-        last_error=bindparam("error"),
-    )
-)
-
-
-def _delivery(row: Any) -> Delivery:  # noqa: ANN401 - a row
-    return Delivery(
-        id=row.id,
-        webhook_id=row.webhook_id,
-        event=cast("WebhookEvent", row.event),
-        key=SessionKey(row.survey_id, row.user_id),
-        version=row.version,
-        occurred_at=from_datetime(row.occurred_at),
-        attempts=row.attempts,
-        next_attempt_at=_at(row.next_attempt_at),
-        delivered_at=_at(row.delivered_at),
-        failed_at=_at(row.failed_at),
-        last_status=row.last_status,
-        last_error=row.last_error,
-    )
-
-
-def _at(time: object) -> int | None:
-    return None if time is None else from_datetime(time)
-
-
-def _webhook(row: Any) -> Webhook:  # noqa: ANN401 - a row
-    return Webhook(
-        id=row.id,
-        url=row.url,
-        secret=row.secret,
-        events=cast("tuple[WebhookEvent, ...]", tuple(row.events.split())),
-        survey_id=row.survey_id,
-        created_at=from_datetime(row.created_at),
-        disabled_at=_at(row.disabled_at),
-    )
+def _webhook(row: Row[Any]) -> Webhook:
+    return Webhook(**{**row._asdict(), "events": tuple(row.events.split())})

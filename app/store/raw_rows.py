@@ -8,9 +8,9 @@ from sqlalchemy import Connection, select
 from ..core.timestamps import format_timestamp, from_datetime
 from ..survey import SessionKey
 from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Cipher, ValueLocation
-from .keyset import TIMES, after_key, of_session, untyped_times
+from .keyset import next_sessions, of_session
 from .rows import FINGERPRINT, loads
-from .tables import session_history, sessions
+from .tables import TIMES, session_history, sessions, untyped_times
 
 STEP_HISTORY = "sessions.step_history"
 
@@ -48,12 +48,9 @@ def read_history(
 
 def read_set_aside(connection: Connection, after: SessionKey | None, limit: int) -> list[dict[str, Any]]:
     """Return keys, versions and times of the next sessions set aside."""
-    column = sessions.c
     columns = [item for item in untyped_times(sessions.c) if item.name in _LISTED]
-    query = select(*columns).where(column.user_id.contains(SET_ASIDE, autoescape=True))
-    if after is not None:
-        query = query.where(after_key(sessions, after))
-    rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(limit)).mappings()
+    query = select(*columns).where(sessions.c.user_id.contains(SET_ASIDE, autoescape=True))
+    rows = connection.execute(next_sessions(query, after, limit)).mappings()
     return [{str(name): _format_value(name, value) for name, value in row.items()} for row in rows]
 
 

@@ -6,17 +6,17 @@ first made unreadable (:func:`blank`), and a returning participant starts anew; 
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, func, or_, select, update
 
-from ..core.timestamps import to_datetime
 from ..survey import Expired, SessionKey
 from . import audit, erasures
 from .erasure_journal import SALT_BYTES
 from .history import erase
-from .keyset import after_key, any_of, of_session
+from .keyset import Chunk, any_of, next_sessions, of_session
 from .tables import session_history, sessions
 
 Cutoffs = Mapping[str, int]
@@ -38,23 +38,11 @@ class StaleSession(NamedTuple):
     is_blanked: bool = False
 
 
-class Scan(NamedTuple):
-    """Number of sessions, the last key, and the stale ones."""
-
-    size: int
-    last: SessionKey | None
-    old: list[StaleSession]
-
-
-def scan(connection: Connection, after: SessionKey | None, cutoffs: Cutoffs, limit: int) -> Scan:
+def scan(connection: Connection, after: SessionKey | None, cutoffs: Cutoffs, limit: int) -> Chunk[StaleSession]:
     """Return the next sessions, in key order."""
-    column = sessions.c
-    query = _query(cutoffs)
-    if after is not None:
-        query = query.where(after_key(sessions, after))
-    rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(limit)).all()
+    rows = connection.execute(next_sessions(_query(cutoffs), after, limit)).all()
     old = [_stale_session(row) for row in rows if row.is_stale]
-    return Scan(len(rows), SessionKey(*rows[-1][:2]) if rows else None, old)
+    return Chunk(len(rows), SessionKey(*rows[-1][:2]) if rows else None, old)
 
 
 def blank(connection: Connection, session: StaleSession, cutoffs: Cutoffs) -> bool:
@@ -80,6 +68,7 @@ def trim_history(connection: Connection, session: StaleSession, cutoffs: Cutoffs
     return True
 
 
+@dataclass(slots=True)
 class Purge:
     """The erasure of stale sessions: retryable work for ``SessionStore.run_transaction``.
 
@@ -87,18 +76,17 @@ class Purge:
     archived).
     """
 
-    def __init__(self, stale: Sequence[StaleSession], cutoffs: Cutoffs, *, at: int, actor: str) -> None:
-        self._stale = stale
-        self._cutoffs = cutoffs
-        self._at = at
-        self._actor = actor
-        self._new_salt = secrets.token_hex(SALT_BYTES)
-        self._attempted: set[SessionKey] = set()
+    stale: Sequence[StaleSession]
+    cutoffs: Cutoffs
+    at: int
+    actor: str
+    _new_salt: str = field(default_factory=lambda: secrets.token_hex(SALT_BYTES), init=False)
+    _attempted: set[SessionKey] = field(default_factory=set, init=False)
 
     def __call__(self, connection: Connection) -> list[SessionKey]:
         """Return the keys erased by this attempt, or by an earlier one with unknown outcome."""
-        locked = _lock(connection, self._stale)
-        old = sorted(session.key for session in _still_stale(connection, self._stale, self._cutoffs))
+        locked = _lock(connection, self.stale)
+        old = sorted(session.key for session in _still_stale(connection, self.stale, self.cutoffs))
         for key in old:
             erase(connection, key)
         for survey_id, keys in groupby(old, key=lambda key: key.survey_id):
@@ -109,10 +97,10 @@ class Purge:
         return sorted(erased_before.union(old))
 
     def _record(self, connection: Connection, survey_id: str, count: int) -> None:
-        erasures.add_purge(connection, survey_id, count, self._at)
+        erasures.add_purge(connection, survey_id, count, self.at)
         detail = {"sessions": count}
         entry = audit.AuditEntry(
-            at=self._at, actor=self._actor, action="sessions_purged", survey_id=survey_id, detail=detail
+            at=self.at, actor=self.actor, action="sessions_purged", survey_id=survey_id, detail=detail
         )
         audit.record(connection, entry)
 
@@ -149,8 +137,7 @@ def _is_stale(cutoffs: Cutoffs) -> ColumnElement[int]:
     # It was stale; the events that showed it may be erased.
     is_blanked = sessions.c.answers == BLANKED_ANSWERS
     is_stale = (
-        and_(sessions.c.survey_id == survey, or_(is_blanked, changed_at < to_datetime(at)))
-        for survey, at in cutoffs.items()
+        and_(sessions.c.survey_id == survey, or_(is_blanked, changed_at < at)) for survey, at in cutoffs.items()
     )
     return case((or_(*is_stale), 1), else_=0)
 

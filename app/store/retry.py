@@ -23,7 +23,7 @@ A commit with unknown outcome can be retried because message ids are unique. Eac
 """
 
 from collections.abc import Callable
-from typing import Generic, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -90,8 +90,14 @@ def with_retries(settings: Settings, work: Callable[P, T], *args: P.args, **kwar
         # Tenacity costs 20 us, so only after a failure.
         if settings.retry_attempts == 1 or not is_transient(error):
             raise
-        first = error
-    return _policy(settings)(_Second(first, work), *args, **kwargs)
+        failures = [error]
+
+    def attempt() -> T:
+        if failures:  # so that the policy waits before the second attempt
+            raise failures.pop()
+        return work(*args, **kwargs)
+
+    return _policy(settings)(attempt)
 
 
 class LockTimedOut(SQLAlchemyError):
@@ -142,20 +148,6 @@ def error_summary(error: SQLAlchemyError) -> str:
     name = type(getattr(error, "orig", None) or error).__name__
     # SQLite's text names tables and columns, never values.
     return name if code is None else f"{name} ({code})"
-
-
-class _Second(Generic[P, T]):
-    """Passes on the first failure, so that the policy waits before the second attempt."""
-
-    def __init__(self, first: DBAPIError, work: Callable[P, T]) -> None:
-        self._first: DBAPIError | None = first
-        self._work = work
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        first, self._first = self._first, None
-        if first is not None:
-            raise first
-        return self._work(*args, **kwargs)
 
 
 def _policy(settings: Settings) -> Retrying:

@@ -5,67 +5,42 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import orjson
+from sqlalchemy import Column, Table
 
 from ..core.timestamps import format_timestamp, from_datetime
 from ..errors import MissingKey, SessionUnreadable
 from ..survey import AnyEvent, Record, SessionKey, SessionState, Status, from_record, to_record
 from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Cipher
-from .tables import session_history, sessions
+from .tables import session_history, sessions, untyped_times
 
 FINGERPRINT = "fingerprint"
 """Key in the ``data`` of a command's event."""
 
 Row = tuple[Any, ...]
-ToTime = Callable[[int], object]
-"""Converts microseconds since 1970 UTC for the driver."""
 
-_READ = (
-    "user_id",
-    "survey_id",
-    "current_step",
-    "answers",
-    "step_history",
-    "created_at",
-    "updated_at",
-    "is_audio_mode",
-    "session_data",
-    "survey_revision",
-    "version",
-    "status",
-    "drafts",
-    "completed_at",
+
+def _columns(table: Table, names: str) -> tuple[Column[Any], ...]:
+    return tuple(table.c[name] for name in names.split())
+
+
+STATE_COLUMNS = untyped_times(
+    _columns(
+        sessions,
+        "user_id survey_id current_step answers step_history created_at updated_at is_audio_mode session_data "
+        "survey_revision version status drafts completed_at",
+    )
 )
-_CHANGED = (
-    "current_step",
-    "answers",
-    "step_history",
-    "updated_at",
-    "is_audio_mode",
-    "session_data",
-    "survey_revision",
-    "version",
-    "status",
-    "drafts",
-    "completed_at",
-    "expires_at",
+KEY_COLUMNS = _columns(sessions, "user_id survey_id")
+UPDATE_COLUMNS = _columns(
+    sessions,
+    "current_step answers step_history updated_at is_audio_mode session_data survey_revision version status drafts "
+    "completed_at expires_at",
 )
-_EVENT = ("user_id", "survey_id", "version", "message_id", "action", "step", "answer", "timestamp", "data")
-
-STATE_COLUMNS = tuple(sessions.c[name] for name in _READ)
-
-KEY_COLUMNS = (sessions.c.user_id, sessions.c.survey_id)
-
-UPDATE_COLUMNS = tuple(sessions.c[name] for name in _CHANGED)
-
 INSERT_COLUMNS = (*KEY_COLUMNS, *UPDATE_COLUMNS[:3], sessions.c.created_at, *UPDATE_COLUMNS[3:])
-
-EVENT_COLUMNS = tuple(session_history.c[name] for name in _EVENT)
-
-RECORD_COLUMNS = tuple(session_history.c[name] for name in ("version", "action", "timestamp", "step", "answer", "data"))
-
+EVENT_COLUMNS = _columns(session_history, "user_id survey_id version message_id action step answer timestamp data")
+RECORD_COLUMNS = untyped_times(_columns(session_history, "version action timestamp step answer data"))
 ENTRY_COLUMNS = (session_history.c.message_id, *RECORD_COLUMNS)
-
-MESSAGE_COLUMNS = tuple(session_history.c[name] for name in ("user_id", "survey_id", "message_id", "version", "data"))
+MESSAGE_COLUMNS = _columns(session_history, "user_id survey_id message_id version data")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +73,9 @@ class KnownMessage(NamedTuple):
 
 
 class RowFormat(NamedTuple):
-    """The driver's form of times, and the cipher of answers."""
+    """The cipher of answers, and the driver's form of times, from microseconds since 1970 UTC."""
 
-    to_time: ToTime
+    to_time: Callable[[int], object]
     cipher: Cipher = PLAIN
 
 
@@ -113,7 +88,7 @@ FoundSessions = Mapping[SessionKey, Row | SessionState]
 WrittenSessions = Mapping[SessionKey, SessionState | None]
 
 
-def rows_by_key(read: Iterable[Row]) -> dict[SessionKey, Row | SessionState]:
+def by_key(read: Iterable[Row]) -> dict[SessionKey, Row | SessionState]:
     """Return rows of STATE_COLUMNS by session key."""
     return {SessionKey(row[1], row[0]): row for row in read}
 
@@ -257,22 +232,8 @@ _STRINGS = frozenset({str})
 
 
 def _state_of(row: Row, cipher: Cipher) -> SessionState:
-    (
-        user_id,
-        survey_id,
-        step,
-        answers_text,
-        path_text,
-        created,
-        updated,
-        audio,
-        data_text,
-        revision,
-        version,
-        status,
-        drafts,
-        done,
-    ) = row
+    user_id, survey_id, step, answers_text, path_text, created, updated, *others = row
+    audio, data_text, revision, version, status, drafts, done = others
     decrypt, key = cipher.decrypt, (survey_id, user_id)
     answers, path = orjson.loads(decrypt(answers_text, (ANSWERS, *key))), orjson.loads(path_text)
     data = orjson.loads(decrypt(data_text, (SESSION_DATA, *key))) if data_text else None  # '' in some old rows

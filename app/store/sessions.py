@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, and_, case, func, not_, or_, select
 
-from ..core.timestamps import from_datetime, to_datetime
 from ..errors import InvalidInput
 from ..survey import SessionKey
+from . import keyset
 from .encryption import SET_ASIDE, Cipher
-from .keyset import after_key, any_of, up_to_key
+from .keyset import Page, after_key, any_of, next_sessions, up_to
 from .rows import STATE_COLUMNS, StoredSessions, parse_states
 from .tables import session_history, sessions
 
@@ -32,13 +32,6 @@ class Cursor(NamedTuple):
     survey_id: str = ""
     event: tuple[int, int] | None = None
     """Time and id."""
-
-
-class Page(NamedTuple):
-    """Keys in order, and the next cursor, if any."""
-
-    keys: list[SessionKey]
-    following: Cursor | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +72,7 @@ def read_versions(connection: Connection, keys: Sequence[SessionKey]) -> dict[Se
 def read_keys(connection: Connection, after: SessionKey | None, limit: int) -> list[SessionKey]:
     """Return the next keys, in order."""
     column = sessions.c
-    query = select(column.survey_id, column.user_id).order_by(column.user_id, column.survey_id).limit(limit)
-    if after is not None:
-        query = query.where(after_key(sessions, after))
+    query = next_sessions(select(column.survey_id, column.user_id), after, limit)
     return [SessionKey(*row) for row in connection.execute(query)]
 
 
@@ -100,7 +91,7 @@ def read_page(
     filters: Mapping[str, Any],
     updated_since: int | None,
     at: int,
-) -> Page:
+) -> Page[SessionKey, Cursor]:
     """Return the next sessions, ordered by key or, with ``updated_since``, by last change.
 
     An event's time is before its commit: poll from some seconds (STEPKEEP_QUEUE_TIMEOUT_S at most) before the last
@@ -114,23 +105,25 @@ def read_page(
     """
     if after is not None and (after.event is None) != (updated_since is None):
         raise InvalidInput("The cursor belongs to another list; start without a cursor.")
-    by_key = updated_since is None
-    filters, prefix = dict(filters), filters.get("user_id_prefix")
-    if by_key:
-        filters.pop("user_id_prefix", None)
-    scanned = _sessions_after(after, prefix) if updated_since is None else _events_after(updated_since, after)
+    filters = dict(filters)
+    if updated_since is None:
+        scanned, order = _sessions_after(after, filters.pop("user_id_prefix", None))
+    else:
+        scanned, order = _events_after(updated_since, after)
     # The window's end first: concurrent changes do not move it.
-    end = connection.execute(scanned.limit(1).offset(SCAN_LIMIT - 1)).first() if filters or not by_key else None
-    window = (scanned if end is None else scanned.where(_up_to(end, by_key=by_key))).order_by(None).subquery()
-    if by_key:
-        matches = select(window).where(*_conditions(window, filters, at)).order_by(window.c.user_id, window.c.survey_id)
+    is_bounded = bool(filters) or updated_since is not None
+    end = connection.execute(scanned.order_by(*order).limit(1).offset(SCAN_LIMIT - 1)).first() if is_bounded else None
+    window = (scanned if end is None else scanned.where(up_to(order, end[:2]))).subquery()
+    if updated_since is None:
+        matches = select(window).where(*_conditions(window, filters, at))
     else:
         matches = _last_events(window).where(*_conditions(sessions, filters, at))
-        matches = matches.order_by(window.c.updated_at, window.c.id)
-    rows = connection.execute(matches.limit(limit)).all()
-    last = rows[-1] if len(rows) == limit else end
+    rows = connection.execute(matches.order_by(*list(window.c)[:2]).limit(limit)).all()
     keys = [SessionKey(row.survey_id, row.user_id) for row in rows]
-    return Page(keys, None if last is None else _cursor(last, updated_since))
+    last = rows[-1] if len(rows) == limit else end
+    if last is None:
+        return Page(keys, None)
+    return Page(keys, Cursor(*last[:2]) if updated_since is None else Cursor(event=(last[0], last[1])))
 
 
 def count_sessions(connection: Connection, survey_id: str | None = None) -> int:
@@ -150,31 +143,20 @@ def count_by_survey(connection: Connection, at: int) -> list[SurveyCount]:
     query = select(
         column.survey_id,
         *(
-            func.sum(case((has_status(sessions, status, at), 1), else_=0)).label(status)
+            func.count(case((has_status(sessions, status, at), 1))).label(status)
             for status in ("in_progress", "completed", "expired")
         ),
         func.max(column.updated_at).label("changed_at"),
     )
     is_set_aside = column.user_id.contains(SET_ASIDE, autoescape=True)
     rows = connection.execute(query.where(not_(is_set_aside)).group_by(column.survey_id).order_by(column.survey_id))
-    return [
-        SurveyCount(
-            survey_id=row.survey_id,
-            in_progress=int(row.in_progress),
-            completed=int(row.completed),
-            expired=int(row.expired),
-            changed_at=None if row.changed_at is None else from_datetime(row.changed_at),
-        )
-        for row in rows
-    ]
+    return [SurveyCount(**row._asdict()) for row in rows]
 
 
 def has_status(source: FromClause, status: str, at: int) -> ColumnElement[bool]:
     """Return the condition of a status: past its deadline, a session is expired before its row says so."""
     column = source.c
-    is_overdue = and_(
-        column.status == "in_progress", column.expires_at.is_not(None), column.expires_at <= to_datetime(at)
-    )
+    is_overdue = and_(column.status == "in_progress", column.expires_at.is_not(None), column.expires_at <= at)
     if status == "expired":
         return or_(column.status == status, is_overdue)
     if status == "in_progress":
@@ -182,29 +164,26 @@ def has_status(source: FromClause, status: str, at: int) -> ColumnElement[bool]:
     return column.status == status
 
 
-def _sessions_after(after: Cursor | None, prefix: str | None) -> Select[Any]:
+Scanned = tuple[Select[Any], tuple[ColumnElement[Any], ColumnElement[Any]]]
+"""A query, and the columns that order it, which are its first two."""
+
+
+def _sessions_after(after: Cursor | None, prefix: str | None) -> Scanned:
     c = sessions.c
-    query = select(c.user_id, c.survey_id, c.status, c.expires_at, c.current_step).order_by(c.user_id, c.survey_id)
+    query = select(c.user_id, c.survey_id, c.status, c.expires_at, c.current_step)
     if prefix is not None:
         query = query.where(_begins_with(c.user_id, prefix))
-    return query if after is None else query.where(after_key(sessions, SessionKey(after.survey_id, after.user_id)))
+    if after is not None:
+        query = query.where(after_key(sessions, SessionKey(after.survey_id, after.user_id)))
+    return query, (c.user_id, c.survey_id)
 
 
-def _events_after(since: int, after: Cursor | None) -> Select[Any]:
+def _events_after(since: int, after: Cursor | None) -> Scanned:
     c = session_history.c
-    query = select(c.user_id, c.survey_id, c.version, c.id, c.timestamp.label("updated_at")).order_by(c.timestamp, c.id)
-    if after is None or after.event is None:
-        return query.where(c.timestamp >= to_datetime(since))
-    at, event_id = to_datetime(after.event[0]), after.event[1]
-    return query.where(c.timestamp >= at, or_(c.timestamp > at, and_(c.timestamp == at, c.id > event_id)))
-
-
-def _up_to(end: Any, *, by_key: bool) -> ColumnElement[bool]:  # noqa: ANN401 - a row
-    if by_key:
-        return up_to_key(sessions, SessionKey(end.survey_id, end.user_id))
-    e = session_history.c
-    before = or_(e.timestamp < end.updated_at, and_(e.timestamp == end.updated_at, e.id <= end.id))
-    return and_(e.timestamp <= end.updated_at, before)
+    order = (c.timestamp, c.id)
+    query = select(c.timestamp.label("updated_at"), c.id, c.user_id, c.survey_id, c.version)
+    is_later = c.timestamp >= since if after is None or after.event is None else keyset.after(order, after.event)
+    return query.where(is_later), order
 
 
 def _last_events(window: Subquery) -> Select[Any]:
@@ -228,9 +207,3 @@ def _condition(source: FromClause, name: str, value: object, at: int) -> ColumnE
 def _begins_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
     # A range: compared byte by byte, and served by an index.
     return and_(column >= prefix, column < prefix + _AFTER_ALL)
-
-
-def _cursor(row: Any, updated_since: int | None) -> Cursor:  # noqa: ANN401 - a row
-    if updated_since is None:
-        return Cursor(row.user_id, row.survey_id)
-    return Cursor(event=(from_datetime(row.updated_at), row.id))

@@ -1,13 +1,16 @@
 """The Core tables at the newest revision.
 
-JSON is text, to keep key order, exact numbers and corrupt old rows. Times are naive UTC.
+JSON is text, to keep key order, exact numbers and corrupt old rows. Times are stored as naive UTC.
 """
 
+import datetime
+from collections.abc import Iterable
 from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     DateTime,
     Dialect,
     ForeignKeyConstraint,
@@ -18,8 +21,12 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    type_coerce,
 )
 from sqlalchemy.dialects import mysql
+from sqlalchemy.schema import SchemaItem
+
+from ..core.timestamps import from_datetime, to_datetime
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -47,36 +54,50 @@ class Key(TypeDecorator[str]):
         return String(length, collation="C" if dialect.name == "postgresql" else None)
 
 
+class Instant(TypeDecorator[int]):
+    """Microseconds since 1970 UTC."""
+
+    impl = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002
+        """Return the naive UTC time."""
+        return None if value is None else to_datetime(value)
+
+    def process_result_value(self, value: datetime.datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        """Return the instant of a naive UTC time."""
+        return None if value is None else from_datetime(value)
+
+
 LongText = Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
-Time = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 Count = BigInteger().with_variant(Integer, "sqlite")
 
-_OPTIONS: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_engine": "InnoDB", "mariadb_charset": "utf8mb4"}
 
-sessions = Table(
+def _table(name: str, *items: SchemaItem) -> Table:
+    return Table(name, metadata, *items, mysql_charset="utf8mb4", mysql_engine="InnoDB", mariadb_charset="utf8mb4")
+
+
+sessions = _table(
     "sessions",
-    metadata,
     Column("user_id", Key(255), primary_key=True),
     Column("survey_id", Key(64), primary_key=True),
     Column("current_step", LongText, nullable=False),
     Column("answers", LongText, nullable=False),
     Column("step_history", LongText, nullable=False),
-    Column("created_at", Time),
-    Column("updated_at", Time),
+    Column("created_at", Instant),
+    Column("updated_at", Instant),
     Column("is_audio_mode", Integer, server_default="0"),
     Column("session_data", LongText),
     Column("survey_revision", Key(64)),
     Column("version", Count, nullable=False, server_default="0"),
     Column("status", String(16), nullable=False, server_default="in_progress"),
     Column("drafts", LongText),
-    Column("completed_at", Time),
-    Column("expires_at", Time),
-    **_OPTIONS,
+    Column("completed_at", Instant),
+    Column("expires_at", Instant),
 )
 
-session_history = Table(
+session_history = _table(
     "session_history",
-    metadata,
     Column("id", Count, primary_key=True, autoincrement=True),
     Column("user_id", Key(255), nullable=False),
     Column("survey_id", Key(64), nullable=False),
@@ -85,7 +106,7 @@ session_history = Table(
     Column("action", LongText, nullable=False),
     Column("step", LongText),
     Column("answer", LongText),
-    Column("timestamp", Time, index=True),
+    Column("timestamp", Instant, index=True),
     Column("data", LongText),
     ForeignKeyConstraint(
         ["user_id", "survey_id"], ["sessions.user_id", "sessions.survey_id"], name="fk_session_history_user_id"
@@ -94,120 +115,117 @@ session_history = Table(
     Index("uq_session_history_version", "user_id", "survey_id", "version", unique=True),
     # The message id first: clients begin it with the time, so rows append.
     Index("uq_session_history_message_id_user_id_survey_id", "message_id", "user_id", "survey_id", unique=True),
-    **_OPTIONS,
 )
 
-survey_revisions = Table(
+survey_revisions = _table(
     "survey_revisions",
-    metadata,
     Column("survey_id", Key(64), primary_key=True),
     Column("revision", Key(64), primary_key=True),
     Column("definition", LongText, nullable=False),
-    Column("created_at", Time, nullable=False),
-    **_OPTIONS,
+    Column("created_at", Instant, nullable=False),
 )
 
-api_keys = Table(
+api_keys = _table(
     "api_keys",
-    metadata,
     Column("id", Key(16), primary_key=True),
     Column("name", Key(128), nullable=False),
     Column("scopes", Key(255), nullable=False),
     Column("secret_hash", Key(64), nullable=False),
-    Column("created_at", Time, nullable=False),
-    Column("expires_at", Time),
-    Column("last_used_at", Time),
-    Column("revoked_at", Time),
-    **_OPTIONS,
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("last_used_at", Instant),
+    Column("revoked_at", Instant),
 )
 
-sign_ins = Table(
+sign_ins = _table(
     "sign_ins",
-    metadata,
     Column("cookie_hash", Key(64), primary_key=True),
     Column("key_id", Key(16), nullable=False),
-    Column("signed_in_at", Time, nullable=False),
-    Column("seen_at", Time, nullable=False),
+    Column("signed_in_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
     ForeignKeyConstraint(["key_id"], ["api_keys.id"]),
-    **_OPTIONS,
 )
 
-token_revocations = Table(
+token_revocations = _table(
     "token_revocations",
-    metadata,
     Column("survey_id", Key(64), primary_key=True),
     Column("user_id", Key(255), primary_key=True),
-    Column("revoked_at", Time, nullable=False, index=True),
-    **_OPTIONS,
+    Column("revoked_at", Instant, nullable=False, index=True),
 )
 
-erasures = Table(
+erasures = _table(
     "erasures",
-    metadata,
     Column("id", Count, primary_key=True, autoincrement=True),
     Column("survey_id", Key(64), nullable=False),
     Column("user_hash", Key(64)),
     Column("salt", Key(32)),
     Column("sessions", Count, nullable=False),
-    Column("erased_at", Time, nullable=False),
+    Column("erased_at", Instant, nullable=False),
     # One row an erasure, even if two processes add it; the hash first, as it is looked up without the survey.
     Index("uq_erasures_user_hash_survey_id_erased_at", "user_hash", "survey_id", "erased_at", unique=True),
-    **_OPTIONS,
 )
 
-audit_log = Table(
+audit_log = _table(
     "audit_log",
-    metadata,
     Column("id", Count, primary_key=True, autoincrement=True),
-    Column("at", Time, nullable=False),
+    Column("at", Instant, nullable=False),
     Column("actor", Key(160), nullable=False),
     Column("action", Key(64), nullable=False),
     Column("survey_id", Key(64)),
     Column("user_id", Key(255), index=True),
     Column("detail", LongText),
-    **_OPTIONS,
 )
 
-leases = Table(
+leases = _table(
     "leases",
-    metadata,
     Column("name", Key(64), primary_key=True),
     Column("holder", Key(64), nullable=False),
-    Column("until", Time, nullable=False),
-    **_OPTIONS,
+    Column("until", Instant, nullable=False),
 )
 
-webhooks = Table(
+webhooks = _table(
     "webhooks",
-    metadata,
     Column("id", Key(32), primary_key=True),
     Column("url", LongText, nullable=False),
     Column("secret", LongText, nullable=False),
     Column("events", Key(255), nullable=False),
     Column("survey_id", Key(64)),
-    Column("created_at", Time, nullable=False),
-    Column("disabled_at", Time),
-    **_OPTIONS,
+    Column("created_at", Instant, nullable=False),
+    Column("disabled_at", Instant),
 )
 
-webhook_deliveries = Table(
+webhook_deliveries = _table(
     "webhook_deliveries",
-    metadata,
     Column("id", Count, primary_key=True, autoincrement=True),
     Column("webhook_id", Key(32), nullable=False),
     Column("event", Key(64), nullable=False),
     Column("survey_id", Key(64), nullable=False),
     Column("user_id", Key(255), nullable=False, index=True),
     Column("version", Count, nullable=False),
-    Column("occurred_at", Time, nullable=False),
+    Column("occurred_at", Instant, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("next_attempt_at", Time, index=True),
-    Column("delivered_at", Time),
-    Column("failed_at", Time),
+    Column("next_attempt_at", Instant, index=True),
+    Column("delivered_at", Instant),
+    Column("failed_at", Instant),
     Column("last_status", Integer),
     Column("last_error", LongText),
     ForeignKeyConstraint(["webhook_id"], ["webhooks.id"]),
     # A webhook's due deliveries, without reading another's that is failing.
     Index("ix_webhook_deliveries_webhook_id_next_attempt_at", "webhook_id", "next_attempt_at"),
-    **_OPTIONS,
 )
+
+TIMES = frozenset(
+    column.name for table in metadata.sorted_tables for column in table.c if isinstance(column.type, Instant)
+)
+"""Names of columns."""
+
+
+def untyped_times(columns: Iterable[Column[Any]]) -> tuple[ColumnElement[Any], ...]:
+    """Return the columns, those of times with the driver's values.
+
+    Otherwise one time edited by hand would make the whole result unreadable.
+    """
+    return tuple(
+        type_coerce(column, String()).label(column.name) if isinstance(column.type, Instant) else column
+        for column in columns
+    )

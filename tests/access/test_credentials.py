@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 
-from app.access.api_keys import matches_key, new_key, parse_key_id
 from app.access.credentials import IDLE_US, MAX_NAME, SIGNED_IN_US, Credentials
 from app.access.principals import SCOPES, Integrator
-from app.access.tokens import DAY_US
+from app.access.tokens import DAY_US, matches_key, new_key, parse_key_id
 from app.errors import InvalidInput, Unauthorized
 from app.store.tables import metadata, sign_ins
 from tests.access.conftest import HOUR_US, MINUTE_US, Clock, Open

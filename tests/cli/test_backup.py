@@ -45,7 +45,7 @@ def test_backup_is_created_verified_and_restored(store: SessionStore, run: Flask
     assert "1 sessions were erased again." in done.output
     assert store.queries.load(ANN) is None
     log = store.run_read(lambda connection: audit.read_page(connection, None, 50, {"action": "backup_restored"}))
-    assert [recorded.entry.detail["rows"] > 0 for recorded in log.entries] == [True]
+    assert [recorded.entry.detail["rows"] > 0 for recorded in log.items] == [True]
 
 
 def test_json_has_counts_by_table_and_replay(run: FlaskCliRunner, tmp_path: Path) -> None:

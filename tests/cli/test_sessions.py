@@ -81,7 +81,7 @@ def test_show_prints_the_answers_and_is_recorded(run: FlaskCliRunner, store: Ses
     assert [session["survey_id"] for session in lines(run, "show", "ann")] == ["intake", "phq9"]
     (first,) = lines(run, "show", "ann", "--survey", "phq9", "--at-version", "1")
     assert (first["version"], first["answers"]) == (1, {})
-    entries = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).entries
+    entries = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).items
     assert (entries[0].entry.actor, entries[0].entry.action) == ("operator", "session_read")
 
 
@@ -95,7 +95,7 @@ def test_history_continues_after_a_version(run: FlaskCliRunner, store: SessionSt
     assert [
         event["version"] for event in lines(run, "history", "ann", "--survey", "intake", "--after", "1", "--limit", "1")
     ] == [2]
-    entries = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).entries
+    entries = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).items
     assert entries[0].entry.action == "history_read"
 
 
@@ -112,7 +112,7 @@ def test_set_aside_session_is_listed_and_printed_as_stored(run: FlaskCliRunner, 
     assert [event["action"] for event in lines(run, "history", name)] == ["started", "answered"]
     assert [event["version"] for event in lines(run, "history", name, "--after", "1", "--limit", "1")] == [2]
     assert "answered" in does(run, "history", name)
-    entries = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).entries
+    entries = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).items
     assert (entries[0].entry.action, entries[0].entry.user_id) == ("history_read", "ann")
     assert does(run, "show", f"{name}9", code=3) == ""
     assert does(run, "list", "--set-aside", "--step", "Q1", code=2) == ""

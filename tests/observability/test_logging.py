@@ -10,8 +10,7 @@ import structlog
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.access.api_keys import new_key
-from app.access.tokens import ResumeTokens
+from app.access.tokens import ResumeTokens, new_key
 from app.observability.logging import LineFormatter, LogFormat, resolve_log_format
 from app.survey.snapshot import SessionKey
 from tests.web.production import random_secret

@@ -203,7 +203,7 @@ def test_replayed_erasures_are_in_the_audit_log(settings: Settings) -> None:
 
 def erasures_in_log(store: SessionStore) -> list[audit.AuditEntry]:
     page = store.run_read(lambda connection: audit.read_page(connection, None, 100, {"action": "session_erased"}))
-    return [recorded.entry for recorded in page.entries]
+    return [recorded.entry for recorded in page.items]
 
 
 def test_replay_erases_the_set_aside_session_and_keeps_the_one_changed_since(settings: Settings) -> None:

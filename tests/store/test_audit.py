@@ -30,8 +30,8 @@ def all_pages(store: SessionStore, limit: int, filters: dict[str, str]) -> list[
     while True:
         start = after
         page = store.run_read(lambda connection: audit.read_page(connection, start, limit, filters))  # noqa: B023 - called at once
-        assert len(page.entries) <= limit
-        recorded += page.entries
+        assert len(page.items) <= limit
+        recorded += page.items
         after = page.following
         if after is None:
             return recorded

@@ -15,7 +15,7 @@ from app.settings import Settings
 from app.store import audit, erasures, history
 from app.store.audit import AuditEntry
 from app.store.credentials import revoke_tokens
-from app.store.erasures import Erasure, ErasureTarget
+from app.store.erasures import Erasure
 from app.survey.commands import Answer, Begin, Draft
 from app.survey.snapshot import SessionKey
 from tests.conftest import NewStore, examples
@@ -101,7 +101,7 @@ def test_only_token_revocations_name_the_participant_after_an_erasure(store: Ses
     row = rows["erasures"][0]
     digest = hashlib.blake2b(f"phq9\0{MARKER}".encode(), digest_size=32, salt=bytes.fromhex(row["salt"])).hexdigest()
     assert (row["user_hash"], row["sessions"]) == (digest, 2)
-    newest = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).entries[0].entry
+    newest = store.run_read(lambda connection: audit.read_page(connection, None, 1, {})).items[0].entry
     assert (newest.actor, newest.action, newest.detail) == ("key:ab12cd34 (clinic)", "session_erased", {"sessions": 2})
     assert {row["user_id"] for row in rows["audit_log"]} == {f"erased:{digest[:16]}"}
 
@@ -136,7 +136,7 @@ def test_erasure_revokes_tokens_when_the_participant_has_no_session(store: Sessi
 def test_erasure_revokes_tokens_of_sessions_whose_survey_was_removed(store: SessionStore) -> None:
     """The surveys come from the participant's sessions, not only from the catalogue."""
     begin(store)
-    store.run_transaction(Erasure(ErasureTarget("ann", None), clock=store.clock))
+    store.run_transaction(Erasure(user_id="ann", survey_id=None, clock=store.clock))
     assert set(revoked(store)) == {"phq9"}
 
 

@@ -50,7 +50,7 @@ def hook(store: SessionStore, number: int = 1, survey_id: str | None = None, *ev
 
 def deliveries(store: SessionStore) -> list[tuple[str, str, int]]:
     """Return the deliveries in the outbox: event, participant and version, oldest first."""
-    page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 1000)).deliveries
+    page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 1000)).items
     return [(delivery.event.partition(".")[2], delivery.key.user_id, delivery.version) for delivery in reversed(page)]
 
 
@@ -144,11 +144,9 @@ def test_each_webhook_gets_its_events_and_survey(store: SessionStore) -> None:
     turns += [(SessionKey("intake", "x"), Begin(at=store.clock())), (turns[0][0], save(store.clock()))]
     store.turns.submit_many(turns)
     page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 1000))
-    counts = [sum(delivery.webhook_id.endswith(str(number)) for delivery in page.deliveries) for number in (1, 2, 3, 4)]
+    counts = [sum(delivery.webhook_id.endswith(str(number)) for delivery in page.items) for number in (1, 2, 3, 4)]
     assert counts == [202, 1, 1, 0]
-    assert {delivery.next_attempt_at for delivery in page.deliveries} == {
-        delivery.occurred_at for delivery in page.deliveries
-    }
+    assert {delivery.next_attempt_at for delivery in page.items} == {delivery.occurred_at for delivery in page.items}
 
 
 def test_rejected_or_repeated_command_adds_no_delivery(store: SessionStore) -> None:
@@ -275,7 +273,7 @@ def test_old_deliveries_are_removed_in_batches(store: SessionStore) -> None:
     for number in range(5):
         do(store, Begin(at=at - 100 * DAY_US), key=SessionKey("phq9", f"u{number}"))
     page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10))
-    ids = [delivery.id for delivery in page.deliveries]
+    ids = [delivery.id for delivery in page.items]
     old, new = at - 95 * DAY_US, at - DAY_US
     attempted = [
         AttemptResult(id=ids[0], at=old, attempts=1, retry_at=None, is_delivered=True, status=200, error=None),
@@ -299,7 +297,7 @@ def test_old_deliveries_are_removed_in_batches(store: SessionStore) -> None:
     assert [clean(), clean()] == [2, 0]
     store.run_transaction(lambda connection: outbox.disable_webhook(connection, name, old))
     assert [clean(), clean()] == [2, 0]
-    left = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries
+    left = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).items
     assert {delivery.id for delivery in left} == {ids[2], ids[3]}
     assert store.run_transaction(lambda connection: outbox.remove_old(connection, ages, ids)) == 0
 
@@ -311,14 +309,14 @@ def test_deliveries_are_given_up_when_due_for_too_long(store: SessionStore) -> N
     do(store, Begin(at=at - 100 * DAY_US))
     do(store, Begin(at=at - 100 * DAY_US), key=SessionKey("phq9", "ben"))
     do(store, Begin(at=at - DAY_US), key=SessionKey("phq9", "cat"))
-    page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries[::-1]
+    page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).items[::-1]
     late, made, _ = ids = [delivery.id for delivery in page]
     ages = outbox.RetentionCutoffs(delivered_before=at - 30 * DAY_US, failed_before=at - 90 * DAY_US)
     assert store.run_read(lambda connection: outbox.scan_old(connection, ages, 0, 10)) == ([], [late, made], None)
     delivered = AttemptResult(id=made, at=at, attempts=1, retry_at=None, is_delivered=True, status=200, error=None)
     store.run_transaction(lambda connection: outbox.record_attempts(connection, [delivered]))
     assert store.run_transaction(lambda connection: outbox.give_up(connection, ages, ids, at)) == 1
-    page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries[::-1]
+    page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).items[::-1]
     assert [delivery.failed_at for delivery in page] == [at, None, None]
     assert [delivery.next_attempt_at is None for delivery in page] == [True, True, False]
 
@@ -329,13 +327,13 @@ def test_late_attempt_does_not_change_a_completed_delivery(store: SessionStore) 
     do(store, Begin(at=store.clock()))
     at, (made,) = (
         store.clock(),
-        store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries,
+        store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).items,
     )
     failed = AttemptResult(id=made.id, at=at, attempts=1, retry_at=at, is_delivered=False, status=500, error="HTTP 500")
     delivered = AttemptResult(id=made.id, at=at, attempts=2, retry_at=None, is_delivered=True, status=200, error=None)
     for delivery in (failed, failed, delivered, failed):
         store.run_transaction(lambda connection, delivery=delivery: outbox.record_attempts(connection, [delivery]))
-    (kept,) = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).deliveries
+    (kept,) = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).items
     assert (kept.attempts, kept.delivered_at, kept.next_attempt_at) == (2, at, None)
 
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from ...errors import BackupBroken, MissingKey
-from ...store import Cipher, ReplayedHistory, SessionAndReplay, rows, tables
+from ...store import Cipher, integrity, rows, tables
 from ...survey import SessionKey, SessionState
 from ..integrity import check_session
 from .row_format import Row, column_names
@@ -42,10 +42,13 @@ def check_replays(session_rows: SessionRows, cipher: Cipher) -> ReplayCounts:
     counts = ReplayCounts()
     for row, events in session_rows:
         key = SessionKey(*_key(row))
-        replay = ReplayedHistory()
+        replay = integrity.ReplayedHistory()
         for event in events:
             replay.apply(_record_columns(event), key, cipher)
-        _count(counts, SessionAndReplay(key, rows.parse_state(_state_columns(row), cipher), _version(row), replay))
+        _count(
+            counts,
+            integrity.SessionAndReplay(key, rows.parse_state(_state_columns(row), cipher), _version(row), replay),
+        )
     return counts
 
 
@@ -77,7 +80,7 @@ def _refuse_orphan(event_key: Row | None, session: Row | None) -> None:
         raise BackupBroken("history without its session, or not in key order")
 
 
-def _count(counts: ReplayCounts, session: SessionAndReplay) -> None:
+def _count(counts: ReplayCounts, session: integrity.SessionAndReplay) -> None:
     key, stored, _, replay = session
     result = check_session(session)
     if result is None or result.verdict == "set_aside":

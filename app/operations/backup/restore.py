@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from ...core.progress import Progress, no_progress
 from ...errors import BackupBroken, InvalidInput
 from ...sessions import SessionStore, erasure_replay
-from ...store import ErasureRecord, ReplayResult, audit, normalise_url, server_lock
+from ...store import ErasureRecord, audit, erasures, normalise_url, server_lock
 from .bulk import BulkDatabase, transaction, write_engine
 from .row_format import TABLES, RowCounter
 from .verify import Verified, open_backup, require_matching_history, verify_archive
@@ -91,7 +91,9 @@ def _require_empty(database: BulkDatabase, *, replace: bool) -> None:
         )
 
 
-def _replace(database: BulkDatabase, archive: Archive, store: SessionStore, counter: RowCounter) -> ReplayResult:
+def _replace(
+    database: BulkDatabase, archive: Archive, store: SessionStore, counter: RowCounter
+) -> erasures.ReplayResult:
     connection = database.connection
 
     def run(work: Callable[[Connection], T]) -> T:
@@ -113,7 +115,7 @@ def _replace(database: BulkDatabase, archive: Archive, store: SessionStore, coun
     return _replay_erasures(replayed, records)
 
 
-def _replay_erasures(database: erasure_replay.Database, records: list[ErasureRecord]) -> ReplayResult:
+def _replay_erasures(database: erasure_replay.Database, records: list[ErasureRecord]) -> erasures.ReplayResult:
     known = {record.identity for record in erasure_replay.read_all(database.read)}
     missing = [record for record in records if record.identity not in known]
     return erasure_replay.replay(database, missing, actor=erasure_replay.AUTOMATIC_ACTOR, keeps_changed=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Column, DateTime, Integer, Table
+from sqlalchemy import Column, Integer, Table
 
 from ...core.progress import Progress
 from ...core.timestamps import from_datetime, to_database_text
@@ -51,7 +51,7 @@ def key_columns(table: Table) -> list[Column[Any]]:
 
 def is_time(column: Column[Any]) -> bool:
     """Return whether a column holds times."""
-    return isinstance(column.type, DateTime)
+    return isinstance(column.type, tables.Instant)
 
 
 def portable_time(value: object) -> object:

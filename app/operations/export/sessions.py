@@ -15,7 +15,7 @@ from ...core.progress import Progress
 from ...core.timestamps import format_timestamp
 from ...errors import MissingKey
 from ...sessions import SessionStore
-from ...store import SET_ASIDE, HistoryEntry, SessionFilter, StoredSession, export_pages, keyset
+from ...store import SET_ASIDE, HistoryEntry, StoredSession, export_pages, keyset
 from ...survey import SessionKey, SessionState
 from ...survey.types import Cell
 from .layout import Layout
@@ -53,7 +53,7 @@ class SessionReader:
         self.counts = Counts()
         self._store = store
         self._progress = progress
-        self._filter = SessionFilter(
+        self._filter = export_pages.SessionFilter(
             survey_id=request.survey_id,
             at=at,
             status=request.status,
@@ -77,8 +77,8 @@ class SessionReader:
             page = store.run_read(
                 partial(export_pages.read_sessions, session_filter=self._filter, after=after, cipher=store.cipher)
             )
-            yield [session for stored in page.stored if (session := self._readable(*stored)) is not None]
-            done += len(page.stored)
+            yield [session for stored in page.items if (session := self._readable(*stored)) is not None]
+            done += len(page.items)
             self._progress(done, max(done, total))
             after = page.following
             if after is None:

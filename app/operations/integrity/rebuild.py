@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, update
 
-from ...core.timestamps import to_datetime
 from ...errors import InvalidInput, MissingKey, NoSuchSession
 from ...sessions import SessionStore
-from ...store import ReplayedHistory, SessionAndReplay, audit, integrity, keyset, rows, tables
+from ...store import audit, integrity, keyset, rows, tables
 from ...survey import SessionKey, SessionState, Survey, expires_at
 from .verify import SessionCheck, differing_fields, has_state, verify_sessions
 
@@ -92,7 +91,7 @@ def _try_to_rebuild(
         return RebuildRefused(check.key, check.problem or "its row does not exist")
 
 
-def _replayed_state(session: SessionAndReplay, *, lossy: bool) -> SessionState:
+def _replayed_state(session: integrity.SessionAndReplay, *, lossy: bool) -> SessionState:
     key, stored, replay = session.key, session.stored, session.replay
     if stored is None:
         raise NoSuchSession(key.survey_id, key.user_id)
@@ -112,7 +111,9 @@ def _replayed_state(session: SessionAndReplay, *, lossy: bool) -> SessionState:
     return state
 
 
-def _missing_version(session: SessionAndReplay, replay: ReplayedHistory, state: SessionState) -> int | None:
+def _missing_version(
+    session: integrity.SessionAndReplay, replay: integrity.ReplayedHistory, state: SessionState
+) -> int | None:
     """Return None if the row can't contain more than the history."""
     if replay.first_missing is not None:
         return replay.first_missing
@@ -127,8 +128,8 @@ def _missing_version(session: SessionAndReplay, replay: ReplayedHistory, state: 
 def _write(
     connection: Connection, store: SessionStore, key: SessionKey, state: SessionState, survey: Survey | None
 ) -> None:
-    values = rows.changed_row(key, state, expires_at(survey, state), rows.RowFormat(to_datetime, store.cipher))
+    values = rows.changed_row(key, state, expires_at(survey, state), rows.RowFormat(int, store.cipher))
     # The values end with the key, which does not change.
     row = dict(zip((column.name for column in rows.UPDATE_COLUMNS), values, strict=False))
-    row["created_at"] = to_datetime(state.started_at)
+    row["created_at"] = state.started_at
     connection.execute(update(tables.sessions).where(keyset.of_session(tables.sessions, key)).values(row))

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ...core.progress import Progress, no_progress
 from ...errors import MissingKey
 from ...sessions import SessionStore
-from ...store import SET_ASIDE, ReplayedHistory, SessionAndReplay, integrity, rows, sessions
+from ...store import SET_ASIDE, integrity, rows, sessions
 from ...survey import SessionKey, SessionState
 
 SESSIONS_A_PAGE = 500
@@ -54,20 +54,20 @@ def verify_sessions(
         page = store.run_read(
             partial(integrity.read_page, survey_id=survey_id, after=after, limit=SESSIONS_A_PAGE, cipher=store.cipher)
         )
-        for session in page.sessions:
+        for session in page.items:
             result = check_session(session)
             if result is not None and result.verdict == "differs":
                 result = _check_again(store, session.key)
             if result is not None:
                 yield result
-        done += len(page.sessions)
+        done += len(page.items)
         progress(done, max(done, total))
         after = page.following
         if after is None:
             return
 
 
-def check_session(session: SessionAndReplay) -> SessionCheck | None:
+def check_session(session: integrity.SessionAndReplay) -> SessionCheck | None:
     """Compare a session with its replay; None if there is neither."""
     key, stored, replay = session.key, session.stored, session.replay
     if SET_ASIDE in key.user_id:
@@ -99,12 +99,12 @@ def differing_fields(row: SessionState, replayed: SessionState) -> tuple[str, ..
     return tuple(name for name in names if rows.dumps(getattr(row, name)) != rows.dumps(getattr(replayed, name)))
 
 
-def has_state(replay: ReplayedHistory) -> bool:
+def has_state(replay: integrity.ReplayedHistory) -> bool:
     """Return whether an event set the state; those of other programs do not."""
     return replay.state is not None and replay.state.current_step != ""
 
 
-def _compare(key: SessionKey, row: SessionState, replay: ReplayedHistory) -> SessionCheck:
+def _compare(key: SessionKey, row: SessionState, replay: integrity.ReplayedHistory) -> SessionCheck:
     assert replay.state is not None  # noqa: S101 - ensured by the only caller
     differing = differing_fields(row, replay.state)
     if replay.first_missing is not None:
@@ -121,7 +121,7 @@ def _compare(key: SessionKey, row: SessionState, replay: ReplayedHistory) -> Ses
 def _check_again(store: SessionStore, key: SessionKey) -> SessionCheck | None:
     """Check until the row did not change while its history was read; None if it was erased."""
 
-    def read(connection: Connection) -> SessionAndReplay:
+    def read(connection: Connection) -> integrity.SessionAndReplay:
         return integrity.read_session(connection, key, store.cipher, locked=False)
 
     session = store.run_read(read)

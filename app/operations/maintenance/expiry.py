@@ -54,7 +54,7 @@ def expire(
 
 def _classify(
     store: SessionStore, unfinished: Sequence[expiry.OpenSession]
-) -> tuple[list[SessionKey], list[expiry.DeadlineUpdate]]:
+) -> tuple[list[SessionKey], list[expiry.OpenSession]]:
     at = store.clock()
     overdue, updates = [], []
     for session in unfinished:
@@ -64,7 +64,7 @@ def _classify(
         if expires_at is not None and expires_at <= at:
             overdue.append(session.key)
         elif expires_at != session.expires_at:
-            updates.append(expiry.DeadlineUpdate(session.key, session.version, expires_at))
+            updates.append(session._replace(expires_at=expires_at))
     return overdue, updates
 
 

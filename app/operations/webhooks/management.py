@@ -11,7 +11,7 @@ from ...core.progress import Progress, no_progress
 from ...core.timestamps import format_timestamp
 from ...errors import InvalidInput, NoSuchSurvey, NoSuchWebhook, SessionUnreadable
 from ...sessions import SessionStore
-from ...store import DecryptionError, Delivery, Webhook, WebhookEvent, outbox
+from ...store import DecryptionError, Delivery, Page, Webhook, WebhookEvent, outbox
 from .backoff import SECOND_US
 from .http import PostResult, post_signed
 from .signing import (
@@ -138,7 +138,7 @@ def remove_webhook(store: SessionStore, webhook_id: str, progress: Progress = no
 
 def list_deliveries(
     store: SessionStore, webhook_id: str | None, before_id: int | None, limit: int, *, failed: bool = False
-) -> outbox.Page:
+) -> Page[Delivery, int]:
     """Return a page of the deliveries of one webhook or all, newest first.
 
     Args:

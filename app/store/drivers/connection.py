@@ -150,15 +150,13 @@ class SessionLoader:
             DBAPIError: as :meth:`WriterConnection.transact`.
             TimeoutError: SQLAlchemy's; no connection became free.
         """
-        pooled = None
+        dialect, pooled = self._engine.dialect, None
         try:
             pooled = self._engine.raw_connection()
             return self._make_statements(pooled.driver_connection).load(key)
-        except self._engine.dialect.loaded_dbapi.Error as error:
-            driver = pooled.driver_connection if pooled is not None else None
-            wrapped = wrap_driver_error(
-                self._engine, error, is_lost=self._engine.dialect.is_disconnect(error, driver, None)
-            )
+        except dialect.loaded_dbapi.Error as error:
+            driver = None if pooled is None else pooled.driver_connection
+            wrapped = wrap_driver_error(self._engine, error, is_lost=dialect.is_disconnect(error, driver, None))
             if pooled is not None and wants_new_connection(wrapped):
                 pooled.invalidate(error)
             raise wrapped from error

@@ -10,17 +10,8 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine
 
 from ...survey import SessionKey
-from ..rows import (
-    EVENT_COLUMNS,
-    INSERT_COLUMNS,
-    KEY_COLUMNS,
-    MESSAGE_COLUMNS,
-    STATE_COLUMNS,
-    UPDATE_COLUMNS,
-    FoundSessions,
-    Row,
-    rows_by_key,
-)
+from .. import rows
+from ..tables import TIMES
 from .statements import CursorTurnStatements, in_lock_order, insert_deliveries, insert_into, names
 
 CONNECT_TIMEOUT_S = 3
@@ -52,28 +43,27 @@ def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) ->
 
 
 # Times as text, because PyMySQL takes 1.5 us to parse one, Python a tenth.
-_TIMES = frozenset({"created_at", "updated_at", "completed_at"})
-_STATE = ", ".join(f"CAST({c.name} AS CHAR)" if c.name in _TIMES else c.name for c in STATE_COLUMNS)
+_STATE = ", ".join(f"CAST({c.name} AS CHAR)" if c.name in TIMES else c.name for c in rows.STATE_COLUMNS)
 _SELECT = f"SELECT {_STATE} FROM sessions"  # noqa: S608 - names of columns
-_KNOWN = f"SELECT {names(MESSAGE_COLUMNS)} FROM session_history WHERE (message_id, user_id, survey_id) IN %s"  # noqa: S608
+_KNOWN = f"SELECT {names(rows.MESSAGE_COLUMNS)} FROM session_history WHERE (message_id, user_id, survey_id) IN %s"  # noqa: S608
 
 
 class MysqlTurnStatements(CursorTurnStatements):
     """A batch of turns on one connection."""
 
     load_sql = f"{_SELECT} WHERE user_id = %s AND survey_id = %s"
-    insert_sql = insert_into("sessions", INSERT_COLUMNS, "%s")
+    insert_sql = insert_into("sessions", rows.INSERT_COLUMNS, "%s")
     update_sql = (
-        f"{insert_into('sessions', (*UPDATE_COLUMNS, *KEY_COLUMNS), '%s')} ON DUPLICATE KEY UPDATE "
-        f"{', '.join(f'{column.name} = VALUES({column.name})' for column in UPDATE_COLUMNS)}"
+        f"{insert_into('sessions', (*rows.UPDATE_COLUMNS, *rows.KEY_COLUMNS), '%s')} ON DUPLICATE KEY UPDATE "
+        f"{', '.join(f'{column.name} = VALUES({column.name})' for column in rows.UPDATE_COLUMNS)}"
     )
-    append_sql = insert_into("session_history", EVENT_COLUMNS, "%s")
+    append_sql = insert_into("session_history", rows.EVENT_COLUMNS, "%s")
     # Locked: the delivery's foreign key holds while a webhook is removed.
     deliveries_sql = f"{insert_deliveries(['%s'] * 6, survey_id='%s', pattern='%s')} LOCK IN SHARE MODE"
 
     def begin(
         self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
-    ) -> tuple[FoundSessions, list[Row]]:
+    ) -> tuple[rows.FoundSessions, list[rows.Row]]:
         self._connection.begin()
         users: dict[str, list[str]] = {}
         for key in in_lock_order(keys):
@@ -82,7 +72,7 @@ class MysqlTurnStatements(CursorTurnStatements):
         condition = " OR ".join(["survey_id = %s AND user_id IN %s"] * len(users))
         values = [value for item in users.items() for value in item]
         # In READ COMMITTED, FOR UPDATE reads what was committed before the lock.
-        existing = rows_by_key(
+        existing = rows.by_key(
             self._read(f"{_SELECT} WHERE {condition} ORDER BY user_id, survey_id FOR UPDATE", values)
         )
         if not messages:
@@ -90,6 +80,6 @@ class MysqlTurnStatements(CursorTurnStatements):
         known = [(message_id, key.user_id, key.survey_id) for key, message_id in messages]
         return existing, self._read(_KNOWN, (known,))
 
-    def _read(self, statement: str, values: Sequence[Any]) -> list[Row]:
+    def _read(self, statement: str, values: Sequence[Any]) -> list[rows.Row]:
         self._cursor.execute(statement, values)
         return list(self._cursor.fetchall())

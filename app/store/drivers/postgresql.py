@@ -11,20 +11,9 @@ import psycopg
 from sqlalchemy import URL, Column, Engine, create_engine, event
 
 from ...survey import SessionKey
+from .. import rows
 from ..retry import NO_ANSWER
-from ..rows import (
-    EVENT_COLUMNS,
-    INSERT_COLUMNS,
-    KEY_COLUMNS,
-    MESSAGE_COLUMNS,
-    STATE_COLUMNS,
-    UPDATE_COLUMNS,
-    FoundSessions,
-    Row,
-    dumps,
-    rows_by_key,
-)
-from ..tables import session_history, sessions
+from ..tables import TIMES, session_history
 from .statements import WEBHOOK_EVENT_COLUMNS, Changes, TurnStatements, in_lock_order, insert_deliveries, names
 
 CONNECT_TIMEOUT_S = 3
@@ -44,8 +33,7 @@ _KEPT_ALIVE = {
     "keepalives_count": 3,
 }
 
-_COUNTS = frozenset({"version", "is_audio_mode"})
-_TIMES = frozenset({"created_at", "updated_at", "completed_at", "expires_at", "timestamp", "occurred_at"})
+_INTEGERS = TIMES | {"version", "is_audio_mode"}
 
 BY_KEY = f" -c statement_timeout={STATEMENT_TIMEOUT_S}s" + "".join(
     f" -c {name}=off" for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
@@ -115,49 +103,47 @@ class PostgresqlTurnStatements(TurnStatements):
     def to_time(at: int) -> int:
         return at  # as the statements take them
 
-    def load(self, key: SessionKey) -> Row | None:
-        row: Row | None = self._connection.execute(_SELECT, (key.user_id, key.survey_id), binary=True).fetchone()
+    def load(self, key: SessionKey) -> rows.Row | None:
+        row: rows.Row | None = self._connection.execute(_SELECT, (key.user_id, key.survey_id), binary=True).fetchone()
         return row
 
     def begin(
         self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
-    ) -> tuple[FoundSessions, list[Row]]:
+    ) -> tuple[rows.FoundSessions, list[rows.Row]]:
         sessions_json = _json((key.user_id, key.survey_id) for key in in_lock_order(keys))
         messages_json = _json((message_id, *key[::-1]) for key, message_id in messages)
         with self._connection.pipeline():
             locked = self._connection.execute(_LOCK, (sessions_json,), prepare=True, binary=True)
             # A snapshot taken after locking sees what others just committed.
             known = self._connection.execute(_KNOWN, (messages_json,), prepare=True, binary=True) if messages else None
-        return rows_by_key(locked.fetchall()), known.fetchall() if known is not None else []
+        return rows.by_key(locked.fetchall()), known.fetchall() if known is not None else []
 
     def commit(self, changes: Changes) -> None:
         deliveries = None
         with self._connection.pipeline():
-            for statement, rows in ((_INSERT, changes.new), (_UPDATE, changes.changed), (_APPEND, changes.events)):
-                if rows:
-                    self._connection.execute(statement, (_json(rows),), prepare=True)
+            for statement, values in ((_INSERT, changes.new), (_UPDATE, changes.changed), (_APPEND, changes.events)):
+                if values:
+                    self._connection.execute(statement, (_json(values),), prepare=True)
             if changes.webhook_events:  # in the same round trip
-                values = _json(changes.webhook_events)
-                deliveries = self._connection.execute(_INSERT_DELIVERIES, (values,), prepare=True)
+                events = _json(changes.webhook_events)
+                deliveries = self._connection.execute(_INSERT_DELIVERIES, (events,), prepare=True)
             self._connection.commit()
         if deliveries is not None and deliveries.rowcount:
             self.outbox_callback()
 
 
-_KEYS = tuple(map(str, range(max(len(INSERT_COLUMNS), len(UPDATE_COLUMNS) + len(KEY_COLUMNS), len(EVENT_COLUMNS)))))
+_WRITTEN = (*rows.UPDATE_COLUMNS, *rows.KEY_COLUMNS)
+_KEYS = tuple(map(str, range(max(map(len, (rows.INSERT_COLUMNS, _WRITTEN, rows.EVENT_COLUMNS))))))
 """Positions: real names would be a third of the JSON."""
 
 
-def _json(rows: Iterable[Row]) -> str:
-    return dumps([dict(zip(_KEYS, row, strict=False)) for row in rows])
-
-
-def _type(column: Column[Any]) -> str:
-    return "int8" if column.name in _COUNTS | _TIMES else "text"
+def _json(values: Iterable[rows.Row]) -> str:
+    return rows.dumps([dict(zip(_KEYS, row, strict=False)) for row in values])
 
 
 def _recordset(columns: Sequence[Column[Any]]) -> str:
-    typed = ", ".join(f'"{key}" {_type(column)}' for key, column in zip(_KEYS, columns, strict=False))
+    types = ("int8" if column.name in _INTEGERS else "text" for column in columns)
+    typed = ", ".join(f'"{key}" {kind}' for key, kind in zip(_KEYS, types, strict=False))
     return f"json_to_recordset(%s::json) AS item({typed})"
 
 
@@ -167,7 +153,7 @@ def _matches(table: str, columns: Sequence[Column[Any]]) -> str:
 
 def _values(columns: Sequence[Column[Any]]) -> list[str]:
     return [
-        f"timestamp 'epoch' + item.\"{key}\" * interval '1 microsecond'" if column.name in _TIMES else f'item."{key}"'
+        f"timestamp 'epoch' + item.\"{key}\" * interval '1 microsecond'" if column.name in TIMES else f'item."{key}"'
         for key, column in zip(_KEYS, columns, strict=False)
     ]
 
@@ -178,27 +164,26 @@ def _insert(table: str, columns: Sequence[Column[Any]]) -> str:
 
 
 # As text, because Core has no json_to_recordset.
-_MESSAGE = (session_history.c.message_id, *(session_history.c[column.name] for column in KEY_COLUMNS))
-_SELECT = f"SELECT {names(STATE_COLUMNS)} FROM sessions WHERE user_id = %s AND survey_id = %s"  # noqa: S608
+_MESSAGE = (session_history.c.message_id, *(session_history.c[column.name] for column in rows.KEY_COLUMNS))
+_SELECT = f"SELECT {names(rows.STATE_COLUMNS)} FROM sessions WHERE user_id = %s AND survey_id = %s"  # noqa: S608
 _LOCK = (
-    f"SELECT {names(STATE_COLUMNS)} FROM sessions JOIN {_recordset(KEY_COLUMNS)} "  # noqa: S608
-    f"ON {_matches('sessions', KEY_COLUMNS)} ORDER BY user_id, survey_id FOR UPDATE OF sessions"
+    f"SELECT {names(rows.STATE_COLUMNS)} FROM sessions JOIN {_recordset(rows.KEY_COLUMNS)} "  # noqa: S608
+    f"ON {_matches('sessions', rows.KEY_COLUMNS)} ORDER BY user_id, survey_id FOR UPDATE OF sessions"
 )
 _KNOWN = (
-    f"SELECT {names(MESSAGE_COLUMNS)} FROM session_history known "  # noqa: S608
+    f"SELECT {names(rows.MESSAGE_COLUMNS)} FROM session_history known "  # noqa: S608
     f"JOIN {_recordset(_MESSAGE)} ON {_matches('known', _MESSAGE)}"
 )
-_INSERT = _insert(sessions.name, INSERT_COLUMNS)
-_WRITTEN = (*UPDATE_COLUMNS, *KEY_COLUMNS)
+_INSERT = _insert("sessions", rows.INSERT_COLUMNS)
 _CHANGES = ", ".join(
-    f"{column.name} = {value}" for column, value in zip(UPDATE_COLUMNS, _values(UPDATE_COLUMNS), strict=True)
+    f"{column.name} = {value}" for column, value in zip(rows.UPDATE_COLUMNS, _values(rows.UPDATE_COLUMNS), strict=True)
 )
-_USER, _SURVEY = _KEYS[len(UPDATE_COLUMNS) : len(_WRITTEN)]
+_USER, _SURVEY = _KEYS[len(rows.UPDATE_COLUMNS) : len(_WRITTEN)]
 _UPDATE = (
     f"UPDATE sessions SET {_CHANGES} FROM {_recordset(_WRITTEN)} "  # noqa: S608
     f'WHERE sessions.user_id = item."{_USER}" AND sessions.survey_id = item."{_SURVEY}"'
 )
-_APPEND = _insert(session_history.name, EVENT_COLUMNS)
+_APPEND = _insert("session_history", rows.EVENT_COLUMNS)
 _EVENT, _EVENT_SURVEY, *_, _OCCURRED_AT = _EVENT_VALUES = _values(WEBHOOK_EVENT_COLUMNS)
 _DELIVERIES = insert_deliveries(
     [*_EVENT_VALUES, _OCCURRED_AT],

@@ -12,16 +12,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 
 from ...survey import SessionKey, SessionState
+from .. import rows
 from ..retry import SQLITE_BUSY
-from ..rows import (
-    EVENT_COLUMNS,
-    INSERT_COLUMNS,
-    MESSAGE_COLUMNS,
-    STATE_COLUMNS,
-    UPDATE_COLUMNS,
-    FoundSessions,
-    Row,
-)
 from .statements import Changes, CursorTurnStatements, insert_deliveries, insert_into, names
 
 log = logging.getLogger("stepkeep.store")
@@ -127,7 +119,10 @@ def truncate_wal(connection: Connection) -> None:
         raw.execute(f"PRAGMA busy_timeout={busy_timeout}")
 
 
-_KNOWN = f"SELECT {names(MESSAGE_COLUMNS)} FROM session_history WHERE message_id = ? AND user_id = ? AND survey_id = ?"  # noqa: S608 - names of columns
+_KNOWN = (
+    f"SELECT {names(rows.MESSAGE_COLUMNS)} FROM session_history "  # noqa: S608 - names of columns
+    "WHERE message_id = ? AND user_id = ? AND survey_id = ?"
+)
 
 
 class SqliteTurnStatements(CursorTurnStatements):
@@ -137,13 +132,13 @@ class SqliteTurnStatements(CursorTurnStatements):
     connection writes (``PRAGMA data_version``, under the lock).
     """
 
-    load_sql = f"SELECT {names(STATE_COLUMNS)} FROM sessions WHERE user_id = ? AND survey_id = ?"  # noqa: S608 - names of columns
-    insert_sql = insert_into("sessions", INSERT_COLUMNS, "?")
+    load_sql = f"SELECT {names(rows.STATE_COLUMNS)} FROM sessions WHERE user_id = ? AND survey_id = ?"  # noqa: S608 - names of columns
+    insert_sql = insert_into("sessions", rows.INSERT_COLUMNS, "?")
     update_sql = (
-        f"UPDATE sessions SET {', '.join(f'{column.name} = ?' for column in UPDATE_COLUMNS)} "  # noqa: S608
+        f"UPDATE sessions SET {', '.join(f'{column.name} = ?' for column in rows.UPDATE_COLUMNS)} "  # noqa: S608
         "WHERE user_id = ? AND survey_id = ?"
     )
-    append_sql = insert_into("session_history", EVENT_COLUMNS, "?")
+    append_sql = insert_into("session_history", rows.EVENT_COLUMNS, "?")
     deliveries_sql = insert_deliveries("?" * 6, survey_id="?", pattern="?")
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
@@ -153,14 +148,14 @@ class SqliteTurnStatements(CursorTurnStatements):
 
     def begin(
         self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
-    ) -> tuple[FoundSessions, list[Row]]:
+    ) -> tuple[rows.FoundSessions, list[rows.Row]]:
         execute = self._cursor.execute
         begin_writing(execute)
         data_version = execute("PRAGMA data_version").fetchone()
         if data_version != self._data_version:
             self._recent.clear()
             self._data_version = data_version
-        existing: dict[SessionKey, Row | SessionState] = {
+        existing: dict[SessionKey, rows.Row | SessionState] = {
             key: state for key in keys if (state := self._recent.get(key)) is not None
         }
         for key in keys:

@@ -120,4 +120,4 @@ def _scopes(principal: Integrator | Developer) -> Sequence[str]:
 
 def _audit_entries(principal: Integrator | Developer) -> list[RecordedEntry]:
     audit(principal, "audit_read", None)
-    return store().audit_log.page(limit=AUDIT_ENTRIES).entries
+    return store().audit_log.page(limit=AUDIT_ENTRIES).items

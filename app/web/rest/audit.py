@@ -44,4 +44,4 @@ def get_audit() -> flask.Response:
     """List who read, exported or erased data, newest first."""
     authorize_all("admin", "audit_read")
     page = store().audit_log.page(AFTER_ID.value(), LIMIT.value() or 100)
-    return success(entries=[recorded.to_dict() for recorded in page.entries], next=page.following)
+    return success(entries=[recorded.to_dict() for recorded in page.items], next=page.following)

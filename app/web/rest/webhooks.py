@@ -197,7 +197,7 @@ def list_deliveries(webhook_id: str) -> flask.Response:
     page = service.list_deliveries(
         store(), webhook_id, AFTER_ID.value(), LIMIT.value() or 100, failed=FAILED.value() or False
     )
-    deliveries = [service.delivery_to_dict(delivery) for delivery in page.deliveries]
+    deliveries = [service.delivery_to_dict(delivery) for delivery in page.items]
     return success(deliveries=deliveries, next=page.following)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert
 
-from app.core.timestamps import to_datetime
 from app.operations.backup.bulk import snapshot
 from app.operations.backup.row_format import TABLES, Row
 from app.sessions.service import SessionStore
@@ -95,7 +94,7 @@ def fill(store: SessionStore, sessions_: int = 3) -> None:
 
 
 def _fill_others(connection: Connection) -> None:
-    time = to_datetime(AT)
+    time = AT
     salt = "ab" * 16
     old = {"survey_id": "phq9", "current_step": "Q1", "step_history": "[]", "created_at": time, "updated_at": time}
     connection.execute(insert(sessions), [{"user_id": "corrupt", "answers": "{oops", **old}])

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
-from app.core.timestamps import to_datetime
 from app.errors import ConfigurationError, InvalidInput, StoreInUse
 from app.operations.backup.create import create_backup
 from app.operations.backup.migrate import move_database
@@ -63,7 +62,7 @@ def _insert_new_rows(url: str, opened: Opened) -> None:
     key = SessionKey("phq9", "later")
     results = store.turns.submit_many([(key, Begin(at=AT)), (key, Answer(at=AT, message_id="m", step="Q1", value=1))])
     assert not [one for one in results if isinstance(one, Exception)]
-    row = {"at": to_datetime(AT), "actor": "operator", "action": "session_read"}
+    row = {"at": AT, "actor": "operator", "action": "session_read"}
     store.run_transaction(lambda connection: connection.execute(insert(audit_log), [row]))
 
 

@@ -115,7 +115,7 @@ def test_dry_run_changes_nothing(store: SessionStore) -> None:
     assert rebuild_session(store, ANN, dry_run=True) == RebuildResult(key=ANN, changed=("answers",))
     assert rebuild_all(store, dry_run=True) == [RebuildResult(key=ANN, changed=("answers",))]
     assert read_row(store, ANN) == row
-    assert store.run_read(lambda connection: audit.read_page(connection, None, 10, {})).entries == []
+    assert store.run_read(lambda connection: audit.read_page(connection, None, 10, {})).items == []
 
 
 def test_rebuild_is_recorded_in_the_audit_log_once(store: SessionStore) -> None:
@@ -124,7 +124,7 @@ def test_rebuild_is_recorded_in_the_audit_log_once(store: SessionStore) -> None:
     change_row(store, ANN, answers='{"Q1":"a secret"}')
     rebuild_session(store, ANN, actor="key:1 (x)")
     assert rebuild_session(store, ANN) == RebuildResult(key=ANN, changed=())
-    (one,) = store.run_read(lambda connection: audit.read_page(connection, None, 10, {})).entries
+    (one,) = store.run_read(lambda connection: audit.read_page(connection, None, 10, {})).items
     entry = one.entry
     assert (entry.actor, entry.action, entry.user_id, entry.detail) == (
         "key:1 (x)", "session_rebuilt", "ann", {"changed": "answers"}

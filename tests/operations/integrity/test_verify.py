@@ -168,7 +168,7 @@ def test_session_is_checked_again_when_it_changed_meanwhile(
     real = verify.check_session
     changed: list[SessionKey] = []
 
-    def once_stale(pair: verify.SessionAndReplay) -> SessionCheck | None:
+    def once_stale(pair: verify.integrity.SessionAndReplay) -> SessionCheck | None:
         if pair.key not in changed:
             changed.append(pair.key)
             if pair.key == BEN:

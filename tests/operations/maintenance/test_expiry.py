@@ -192,7 +192,7 @@ def test_expiry_notifies_subscribers_and_allows_a_restart(expiring: SessionStore
     expire(expiring, actor="somebody")
     assert [entry.record.action for entry in expiring.queries.history(ANN)] == ["started", "expired"]
     page = expiring.run_read(lambda connection: audit.read_page(connection, None, 9, {}))
-    entry = page.entries[0].entry
+    entry = page.items[0].entry
     assert (entry.action, entry.actor, entry.user_id, entry.detail) == (
         "sessions_expired",
         "somebody",

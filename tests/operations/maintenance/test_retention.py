@@ -146,7 +146,7 @@ def test_purge_is_recorded_without_user_ids(keeping: SessionStore) -> None:
     begin(keeping, SessionKey("intake", "zoe"))
     assert purge(keeping, actor="key:ab12cd34 (clinic)") == {"phq9": 2}
     page = keeping.run_read(lambda connection: audit.read_page(connection, None, 100, {}))
-    newest, *older = [record.entry for record in page.entries]
+    newest, *older = [record.entry for record in page.items]
     assert newest == AuditEntry(
         at=newest.at, actor="key:ab12cd34 (clinic)", action="sessions_purged", survey_id="phq9", detail={"sessions": 2}
     )

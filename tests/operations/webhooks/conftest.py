@@ -36,4 +36,4 @@ def begin(store: SessionStore, *keys: SessionKey) -> None:
 
 
 def deliveries(store: SessionStore) -> list[Delivery]:
-    return store.run_read(lambda connection: outbox.read_page(connection, None, None, 1000)).deliveries[::-1]
+    return store.run_read(lambda connection: outbox.read_page(connection, None, None, 1000)).items[::-1]

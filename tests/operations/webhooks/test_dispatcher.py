@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import update
 from standardwebhooks import Webhook as Verifier
 
-from app.core.timestamps import to_datetime
 from app.errors import DatabaseUnavailable
 from app.operations.webhooks import backoff, dispatcher, management, worker
 from app.operations.webhooks.dispatcher import Dispatcher
@@ -51,7 +50,7 @@ def make_due(store: SessionStore) -> None:
     """Make all pending retries due now."""
     column = webhook_deliveries.c
     change = update(webhook_deliveries).where(column.next_attempt_at.is_not(None))
-    due = change.values(next_attempt_at=to_datetime(store.clock()))
+    due = change.values(next_attempt_at=store.clock())
     store.run_transaction(lambda connection: connection.execute(due))
 
 

@@ -178,7 +178,7 @@ def test_delivery_fails_in_production_when_the_name_resolves_to_a_private_addres
 
     def errors() -> list[str | None]:
         page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10))
-        return [one.last_error for one in page.deliveries if one.attempts]
+        return [one.last_error for one in page.items if one.attempts]
 
     wait_for(lambda: bool(errors()), "no delivery was attempted", 30)
     assert errors() == ["the host name has an address that is not public (STEPKEEP_WEBHOOK_PRIVATE_NETWORKS)"]

@@ -115,7 +115,7 @@ def test_read_that_was_not_audited_is_refused_and_audited_next_time(
         for _ in range(2):
             assert app.request("GET", PHQ9, key).status_code == 200
         page = app.store.run_read(lambda connection: audit.read_page(connection, None, 100, {}))
-    assert [stored.entry.action for stored in page.entries].count("analytics_read") == 1
+    assert [stored.entry.action for stored in page.items].count("analytics_read") == 1
 
 
 def _fail(*_: object) -> None:

@@ -148,7 +148,7 @@ def test_delete_removes_the_webhook_and_its_deliveries(app: App) -> None:
     request_model(app, "DELETE", f"/api/webhooks/{webhook_id}", Done)
     assert app.request("DELETE", f"/api/webhooks/{webhook_id}", app.create_key("webhooks")).status_code == 404
     page = app.store.run_read(lambda connection: outbox.read_page(connection, webhook_id, None, 10))
-    assert page.deliveries == []
+    assert page.items == []
 
 
 @pytest.mark.parametrize(
