@@ -242,7 +242,7 @@ def test_missing_library_is_reported_with_its_extra(opened: Opened, monkeypatch:
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(request.importlib, "import_module", absent)
-    with pytest.raises(InvalidInput, match=r"stepkeep\[export\]"):
+    with pytest.raises(InvalidInput, match=r"\.\[export\]"):
         export(store, "all", "parquet")
     assert csv_rows(export(store, "all", "csv")[0]) == []
 
