@@ -31,7 +31,10 @@ class Survey(StrictModel):
         str,
         Field(
             pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$",
-            description="Language of the texts as a BCP 47 tag, such as en or de-AT; selects the voice of audio mode",
+            description=(
+                "Language of the texts as a BCP 47 tag, such as en or de-AT; selects how numbers are read, the "
+                "direction of the page and the voice of audio mode"
+            ),
         ),
     ]
     description: Annotated[str | None, Field(max_length=10_000, description="Shown under the title")] = None

@@ -55,7 +55,7 @@ def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     contexts: list[BrowserContext] = []
 
     def make(**options: Any) -> BrowserContext:
-        context = browser.new_context(locale="en-US", **options)
+        context = browser.new_context(**{"locale": "en-US", **options})
         contexts.append(context)
         return context
 

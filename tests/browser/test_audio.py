@@ -1,7 +1,5 @@
 """Audio mode, with fakes for speech synthesis and recognition, which a headless Chromium lacks."""
 
-from typing import Any
-
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
@@ -34,10 +32,6 @@ window.SpeechRecognition = class {
 DEAF_AND_DUMB = """
 for (const name of ["speechSynthesis", "SpeechRecognition", "webkitSpeechRecognition"]) delete window[name];
 """
-
-
-REST = {"value": "a", "label": "Rest"}
-ICE = {"value": 2, "label": "Ice"}
 
 
 def hear(participant: Participant, text: str) -> None:
@@ -92,27 +86,24 @@ def test_note_is_shown_when_the_browser_cannot_speak(participant: Participant) -
     participant.expect_step("Q2")
 
 
-def test_speech_is_understood_when_it_fits_the_step(participant: Participant, server: RunningServer) -> None:
-    """A transcript becomes an answer in its JSON type, a voice command, or nothing."""
-    cases: list[tuple[dict[str, Any], str, object]] = [
-        ({"type": "boolean"}, "Yes.", {"value": True}),
-        ({"type": "boolean"}, "perhaps", None),
-        ({"type": "number"}, "72.5 kilograms", {"value": 72.5}),
-        ({"type": "number"}, "one hundred twenty one", {"value": 121}),
-        ({"type": "scale", "min": 0, "max": 10}, "seven", {"value": 7}),
-        ({"type": "date"}, "the 3rd of May 1980", {"value": "1980-05-03"}),
-        ({"type": "text"}, "My knee hurts", {"value": "My knee hurts"}),
-        ({"type": "text"}, "go back", {"command": "back"}),
-        ({"type": "choice", "options": [REST, ICE]}, "two", {"value": 2}),
-        ({"type": "choice", "options": [REST, {"value": 3, "label": "Next"}]}, "next", {"value": 3}),
-        ({"type": "choices", "options": [REST, ICE]}, "ice and rest", {"value": ["a", 2]}),
-    ]
-    participant.page.goto(server.url)
-    understood = participant.page.evaluate(
-        """async (cases) => {
-            const { interpret } = await import("/assets/page/audio-mode.js");
-            return cases.map(([step, transcript]) => interpret(step, transcript));
-        }""",
-        [case[:2] for case in cases],
+def test_page_asks_when_it_does_not_understand(participant: Participant) -> None:
+    """It repeats what it heard, and neither fills in nor sends an answer."""
+    participant.page.add_init_script(VOICE + EAR)
+    participant.open("phq9")
+    participant.page.get_by_role("button", name="Audio").click()
+    note = participant.page.locator("#voice-note")
+    hear(participant, "not several days")
+    expect(note).to_contain_text("We heard “not several days”, and do not know which answer that is. Listening")
+    expect(participant.page.locator("#step input:checked")).to_have_count(0)
+    hear(participant, "several days")
+    expect(note).to_contain_text("Listening")
+    hear(participant, "nearly every day or not at all")
+    expect(note).to_contain_text("Your answer is still: Several days.")
+    for _ in range(2):  # then it may be hearing other people
+        hear(participant, "constructor")
+    expect(note).to_contain_text("Press “Answer by voice” to try again")
+    participant.expect_step("Q1")
+    assert participant.answered("phq9") == []
+    assert participant.page.evaluate("window.spoken[1]") == (
+        "We heard “not several days”, and do not know which answer that is. Please say it in another way."
     )
-    assert understood == [case[2] for case in cases]

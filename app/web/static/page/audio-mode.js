@@ -32,13 +32,17 @@ const PHRASES = {
 };
 const VOICE_COMMANDS = /** @type {[VoiceCommand, string[]][]} */ (Object.entries(PHRASES));
 
-/** @type {Record<string, string>} by error code of the Web Speech API */
-const LISTEN_ERRORS = {
-  "not-allowed": "The microphone is not allowed for this page. You can answer by hand.",
-  "service-not-allowed": "Speech recognition is not available in this browser. You can answer by hand.",
-  "audio-capture": "No microphone was found. You can answer by hand.",
-  network: "Speech recognition can't be reached just now. You can answer by hand.",
-};
+const CANNOT_LISTEN = "Speech recognition is not available in this browser. You can answer by hand.";
+
+/** By error code of the Web Speech API. */
+const LISTEN_ERRORS = new Map([
+  ["not-allowed", "The microphone is not allowed for this page. You can answer by hand."],
+  ["service-not-allowed", CANNOT_LISTEN],
+  ["audio-capture", "No microphone was found. You can answer by hand."],
+  ["network", "Speech recognition can't be reached just now. You can answer by hand."],
+]);
+
+const ATTEMPTS = 3; // then the page waits for a button: it may hear other people
 
 export class AudioMode {
   #isOn = false;
@@ -103,24 +107,29 @@ export class AudioMode {
     await this.#listen(turn);
   }
 
-  /** @param {number} turn */
-  async #listen(turn) {
-    if (!this.#voice.canListen) return this.#note(LISTEN_ERRORS["service-not-allowed"]);
-    this.#note("Listening… Say your answer, or “next”, “back” or “repeat”.");
+  /**
+   * @param {number} turn
+   * @param {number} [attempts] how often to listen until something is understood
+   * @param {string} [before] shown before the request to speak
+   */
+  async #listen(turn, attempts = ATTEMPTS, before = "") {
+    if (!this.#voice.canListen) return this.#note(CANNOT_LISTEN);
+    this.#note(`${before}Listening… Say your answer, or “next”, “back” or “repeat”.`);
     const result = await this.#voice.listen();
     if (turn !== this.#turn || this.#current === null) return;
-    if ("transcript" in result) return this.#process(result.transcript, turn);
-    this.#note(LISTEN_ERRORS[result.error] ?? "Nothing was heard. Press “Answer by voice” to try again.");
+    if ("transcript" in result) return this.#process(result.transcript, turn, attempts);
+    this.#note(LISTEN_ERRORS.get(result.error) ?? "Nothing was heard. Press “Answer by voice” to try again.");
   }
 
   /**
    * @param {string} transcript
    * @param {number} turn
+   * @param {number} attempts
    */
-  async #process(transcript, turn) {
+  async #process(transcript, turn, attempts) {
     const { step, control } = /** @type {{step: Step, control: StepControl}} */ (this.#current);
     const input = interpret(step, transcript);
-    if (input === null) return this.#note(`We heard “${transcript}”, which does not fit. Press “Answer by voice” to try again.`);
+    if (input === null) return this.#ask(transcript, turn, attempts - 1);
     if ("command" in input) return input.command === "repeat" ? this.#readStep() : this.#actions[input.command]();
     control.show(input.value);
     this.#actions.changed();
@@ -128,6 +137,23 @@ export class AudioMode {
     this.#note(`We understood: ${answer}. Say “next” to continue, or answer again.`);
     await this.#voice.speak(`${answer}. Say next to continue, or answer again.`);
     if (turn === this.#turn) await this.#listen(turn);
+  }
+
+  /**
+   * Ask for another answer, and leave the step as it is.
+   *
+   * @param {string} transcript that is not understood, or can be meant in several ways
+   * @param {number} turn
+   * @param {number} attempts
+   */
+  async #ask(transcript, turn, attempts) {
+    const { step, control } = /** @type {{step: Step, control: StepControl}} */ (this.#current);
+    const value = control.value();
+    const kept = value === null ? "" : ` Your answer is still: ${formatAnswer(step, value)}.`;
+    const heard = `We heard “${transcript}”, and do not know which answer that is.${kept}`;
+    this.#note(`${heard} Press “Answer by voice” to try again, or answer by hand.`);
+    await this.#voice.speak(`${heard} Please say it in another way.`);
+    if (turn === this.#turn && attempts > 0) await this.#listen(turn, attempts, `${heard} `);
   }
 
   /** @param {string} text */

@@ -1,8 +1,8 @@
 // @ts-check
 /** Step type `choice`: one of the options, as radio buttons. */
 
-import { createRadioGroup, formatOptions, namedOptions } from "./options.js";
-import { normalize, parseSpokenNumber } from "./speech.js";
+import { createRadioGroup, formatOptions, optionsByName } from "./options.js";
+import { normalize, parseOrdinal, parseSpokenNumber } from "./speech.js";
 
 /** @typedef {import("./index.js").Step} Step */
 
@@ -16,16 +16,36 @@ export const choice = {
 };
 
 /**
- * Find an option by its label, by the longest label within the transcript, or by its position ("two", "number two").
+ * Find the one option that a transcript names by its label, or by its position ("two", "number two", "the second").
+ * "Two" may also be its value, which other people see: then both must be the same option.
  *
  * @param {Step} step
  * @param {string} transcript
  */
 function parseOption(step, transcript) {
-  const speech = normalize(transcript);
   const options = step.options ?? [];
-  const exact = options.find((option) => normalize(option.label) === speech);
-  const longest = namedOptions(step, speech).sort((a, b) => b.label.length - a.label.length)[0];
-  const position = parseSpokenNumber(speech.replace(/^(number|option|answer) /, ""));
-  return (exact ?? longest ?? (position === null ? undefined : options[position - 1]))?.value ?? null;
+  const speech = normalize(transcript);
+  const spoken = parseSpokenNumber(transcript, { integer: true });
+  const named = optionsByName(options).get(speech) ?? [];
+  const labelled = named.length === 0 ? options.filter(({ label }) => isNumber(label, spoken)) : named;
+  const meant = labelled.length === 0 ? numberedOptions(options, speech) : labelled;
+  return meant.length === 1 ? meant[0].value : null;
+}
+
+/**
+ * @param {NonNullable<Step["options"]>} options
+ * @param {string} speech
+ */
+function numberedOptions(options, speech) {
+  const place = parseOrdinal(speech.replace(/^the | (one|option|answer)$/g, ""));
+  const spoken = parseSpokenNumber(speech.replace(/^(number|option|answer) /, ""), { integer: true });
+  return options.filter(({ label, value }, n) => n + 1 === (place ?? spoken) || isNumber(label, spoken) || isNumber(String(value), spoken));
+}
+
+/**
+ * @param {string} text
+ * @param {number | null} spoken
+ */
+function isNumber(text, spoken) {
+  return spoken !== null && parseSpokenNumber(text, { integer: true }) === spoken;
 }

@@ -2,7 +2,8 @@
 /** Step type `choices`: any number of the options, as checkboxes. */
 
 import { make } from "../../dom.js";
-import { createFieldset, formatOptions, namedOptions } from "./options.js";
+import { surveyLanguage } from "../language.js";
+import { createFieldset, formatOptions, optionsByName } from "./options.js";
 import { normalize } from "./speech.js";
 
 /** @typedef {import("./index.js").Step} Step */
@@ -12,10 +13,7 @@ export const choices = {
   takesAnswer: true,
   createControl,
   formatAnswer: formatOptions,
-  parseSpeech(step, transcript) {
-    const named = namedOptions(step, normalize(transcript));
-    return named.length === 0 ? null : named.map((option) => option.value);
-  },
+  parseSpeech: parseOptions,
   spokenOptions: (step) => step.options ?? [],
 };
 
@@ -67,4 +65,52 @@ function requirement(step) {
   if (isUnlimited) return `Choose at least ${fewest}.`;
   if (fewest <= 1) return `Choose up to ${most}.`;
   return fewest === most ? `Choose ${most}.` : `Choose ${fewest} to ${most}.`;
+}
+
+/**
+ * Find the options whose labels, joined by "and" or by nothing, are the whole transcript. Null if they are not, or if it
+ * can be divided into labels in several ways: "rest and ice" where an option is called that.
+ *
+ * @param {Step} step
+ * @param {string} transcript
+ */
+function parseOptions(step, transcript) {
+  const options = step.options ?? [];
+  const found = divisions(options, normalize(transcript).split(" "), and());
+  if (found.length !== 1 || !isCountValid(step, found[0].length)) return null;
+  return options.filter((option) => found[0].includes(option)).map((option) => option.value);
+}
+
+/**
+ * @template {{label: string, audio?: string | null}} Named
+ * @param {Named[]} options
+ * @param {string[]} words
+ * @param {string} connector
+ * @returns {Named[][]} the different sets of options
+ */
+function divisions(options, words, connector) {
+  /** @type {Named[][][]} by the number of words behind; none behind: nothing more is named */
+  const sets = [[[]]];
+  const named = optionsByName(options);
+  for (let start = words.length - 1; start >= 0; start -= 1) {
+    const different = new Map();
+    for (let end = start + 1; end <= words.length; end += 1) {
+      const next = words[end] === connector && end + 1 < words.length ? [end, end + 1] : [end];
+      const rests = next.flatMap((place) => sets[words.length - place]);
+      for (const option of named.get(words.slice(start, end).join(" ")) ?? []) {
+        for (const rest of rests) {
+          const set = options.filter((one) => one === option || rest.includes(one));
+          different.set(set.map((one) => options.indexOf(one)).join(" "), set);
+        }
+      }
+    }
+    sets.push([...different.values()]);
+  }
+  return sets[words.length];
+}
+
+/** Return the survey language's word for "and". */
+function and() {
+  const parts = new Intl.ListFormat(surveyLanguage()).formatToParts(["1", "2"]);
+  return normalize(parts[1].value);
 }

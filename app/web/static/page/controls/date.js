@@ -2,14 +2,25 @@
 /** Step type `date`: the browser's date field; answers are YYYY-MM-DD. */
 
 import { make } from "../../dom.js";
+import { surveyLanguage } from "../language.js";
 import { createFieldControl } from "./field.js";
+import { normalize, parseOrdinal } from "./speech.js";
+
+const SPOKEN_FORMS = [
+  /^(?:the )?(?<day>\S+) (?:of )?(?<month>\D+) (?<year>\d{4})$/, // 3 May 1980, the 3rd of May 1980
+  /^(?<month>\D+) (?:the )?(?<day>\S+) (?<year>\d{4})$/, // May 3rd, 1980
+];
 
 /** @type {import("./index.js").StepType} */
 export const date = {
   takesAnswer: true,
   createControl,
   formatAnswer: (_step, value) => (typeof value === "string" ? formatDate(value) : null),
-  parseSpeech: (_step, transcript) => parseSpokenDate(transcript),
+  parseSpeech(step, transcript) {
+    const day = parseSpokenDate(normalize(transcript));
+    const isOutside = day !== null && ((step.min && day < step.min) || (step.max && day > step.max));
+    return isOutside ? null : day;
+  },
 };
 
 /** @param {import("./index.js").Step} step */
@@ -33,15 +44,40 @@ function createControl(step) {
 function formatDate(day) {
   const parsed = new Date(`${day}T00:00:00`);
   if (Number.isNaN(parsed.getTime())) return String(day);
-  return parsed.toLocaleDateString(document.documentElement.lang || undefined, { dateStyle: "long" });
+  return parsed.toLocaleDateString(surveyLanguage(), { dateStyle: "long" });
 }
 
 /**
- * @param {string} transcript e.g. "3 May 1980", "the 3rd of May 1980", "May 3rd, 1980"
- * @returns {string | null} YYYY-MM-DD
+ * @param {string} speech normalized; a month is a name of the survey's language
+ * @returns {string | null} YYYY-MM-DD, if the day exists
  */
-function parseSpokenDate(transcript) {
-  const plain = transcript.replace(/(\d)(st|nd|rd|th)\b/gi, "$1").replace(/\b(the|of)\b/gi, " ");
-  const parsed = new Date(`${plain} UTC`);
-  return Number.isNaN(parsed.getTime()) || !/\d{4}/.test(plain) ? null : parsed.toISOString().slice(0, 10);
+function parseSpokenDate(speech) {
+  for (const form of SPOKEN_FORMS) {
+    const { day = "", month = "", year = "" } = speech.match(form)?.groups ?? {};
+    const dayNumber = /^\d{1,2}$/.test(day) ? Number(day) : parseOrdinal(day);
+    const monthNumber = monthNames().findIndex((names) => names.includes(month)) + 1;
+    if (dayNumber === null || monthNumber === 0) continue;
+    return realDate(`${year}-${String(monthNumber).padStart(2, "0")}-${String(dayNumber).padStart(2, "0")}`);
+  }
+  return realDate(speech);
+}
+
+/** @param {string} text */
+function realDate(text) {
+  const parsed = /^\d{4}-\d{2}-\d{2}$/.test(text) ? new Date(`${text}T00:00:00Z`) : null;
+  if (parsed === null || Number.isNaN(parsed.getTime())) return null;
+  return parsed.toISOString().startsWith(text) ? text : null; // 31 February would be a day of March
+}
+
+/** Return the names of each month, long and short. */
+function monthNames() {
+  return Array.from({ length: 12 }, (_, month) =>
+    /** @type {const} */ (["long", "short"]).flatMap((style) =>
+      [{ month: style }, { month: style, day: /** @type {const} */ ("numeric") }].map((options) => {
+        const format = new Intl.DateTimeFormat(surveyLanguage(), { ...options, timeZone: "UTC", calendar: "gregory" });
+        const parts = format.formatToParts(Date.UTC(2000, month, 1));
+        return normalize(parts.find(({ type }) => type === "month")?.value ?? "");
+      }),
+    ),
+  );
 }

@@ -71,11 +71,17 @@ export function formatOptions(step, value) {
 }
 
 /**
- * Return the options whose labels occur in normalized speech, as whole words.
+ * Group options by their normalized names: the label, and the text that is spoken for it.
  *
- * @param {Step} step
- * @param {string} speech
+ * @template {{label: string, audio?: string | null}} Named
+ * @param {Named[]} options
  */
-export function namedOptions(step, speech) {
-  return (step.options ?? []).filter((option) => ` ${speech} `.includes(` ${normalize(option.label)} `));
+export function optionsByName(options) {
+  /** @type {Map<string, Named[]>} */
+  const named = new Map();
+  for (const option of options) {
+    const names = new Set([option.label, option.audio ?? ""].map(normalize).filter(Boolean));
+    for (const name of names) named.set(name, [...(named.get(name) ?? []), option]);
+  }
+  return named;
 }

@@ -15,7 +15,7 @@ export const scale = {
   createControl,
   formatAnswer: (step, value) =>
     typeof value === "number" && typeof step.max === "number" ? `${value} of ${step.max}` : null,
-  parseSpeech: number.parseSpeech,
+  parseSpeech: (step, transcript) => number.parseSpeech({ ...step, integer: true }, transcript),
   spokenHint(step) {
     const low = step.min_label ? `${step.min}, ${step.min_label},` : String(step.min);
     const high = step.max_label ? `${step.max}, ${step.max_label}` : String(step.max);
