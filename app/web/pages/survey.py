@@ -14,6 +14,7 @@ from ...errors import Forbidden, StepkeepError, Unauthorized
 from ...survey import SessionKey, Survey
 from ..context import authenticator, store
 from ..request_origin import require_same_origin
+from .direction import text_direction
 
 pages = flask.Blueprint(
     "pages",
@@ -21,6 +22,7 @@ pages = flask.Blueprint(
     static_folder="../static",
     static_url_path="/assets",  # the application's own /static would hide this one
 )
+pages.add_app_template_filter(text_direction)
 
 
 @pages.get("/")
