@@ -87,3 +87,18 @@ def test_long_session_is_shown_in_pages(desk: Desk) -> None:
     desk.page.get_by_role("slider").focus()
     desk.page.keyboard.press("Home")
     expect(events.first).to_have_attribute("data-version", "1")
+
+
+def test_unanswered_step_has_no_answer_whatever_its_id(desk: Desk) -> None:
+    """A step may be called like a property that every object has."""
+    desk.open_session("walker")
+    changes = desk.page.evaluate(
+        """async () => {
+            const { changesBetween } = await import("/assets/dashboard/session-text.js");
+            const state = { current_step: "S1", status: "in_progress", progress: 0, step_history: [], draft: null };
+            const answered = { ...state, answers: { constructor: "here" } };
+            return changesBetween({ ...state, answers: {} }, answered, new Map());
+        }"""
+    )
+    assert [(change["name"], change["after"]) for change in changes] == [("Answer to constructor", "here")]
+    assert "function" not in changes[0]["before"].lower()

@@ -134,9 +134,14 @@ function answerChanges(before, after, steps) {
   const ids = new Set([...Object.keys(before?.answers ?? {}), ...Object.keys(after.answers)]);
   return [...ids].map((id) => ({
     name: `Answer to ${id}`,
-    before: describeAnswer(before?.answers[id], steps.get(id)),
-    after: describeAnswer(after.answers[id], steps.get(id)),
+    before: describeAnswer(answerTo(id, before), steps.get(id)),
+    after: describeAnswer(answerTo(id, after), steps.get(id)),
   }));
+}
+
+/** @param {string} id which may be "constructor" @param {State | null} state */
+function answerTo(id, state) {
+  return state !== null && Object.hasOwn(state.answers, id) ? state.answers[id] : undefined;
 }
 
 /** @param {Json} value @param {Step} [step] */
