@@ -35,6 +35,8 @@ EXCEPTIONS = {
     "tests/web/naughty_strings.json": "vendored data",
     "tests/web/naughty_strings.LICENSE.txt": "its licence",
     "app/web/static/vendor/": "vendored",
+    "app/web/pages/direction.py": "codes of languages: Hebrew is `he`",
+    "tests/web/pages/test_direction.py": "codes of languages",
 }
 """Files, or folders by a trailing slash, with the reason why they may contain the words."""
 
