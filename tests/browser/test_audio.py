@@ -93,7 +93,7 @@ def test_page_asks_when_it_does_not_understand(participant: Participant) -> None
     participant.page.get_by_role("button", name="Audio").click()
     note = participant.page.locator("#voice-note")
     hear(participant, "not several days")
-    expect(note).to_contain_text("We heard “not several days”, and do not know which answer that is. Listening")
+    expect(note).to_contain_text("We heard “not several days”, and do not know which answer that is. Please say it")
     expect(participant.page.locator("#step input:checked")).to_have_count(0)
     hear(participant, "several days")
     expect(note).to_contain_text("Listening")
@@ -107,3 +107,18 @@ def test_page_asks_when_it_does_not_understand(participant: Participant) -> None
     assert participant.page.evaluate("window.spoken[1]") == (
         "We heard “not several days”, and do not know which answer that is. Please say it in another way."
     )
+
+
+def test_page_says_why_a_command_does_not_continue(participant: Participant) -> None:
+    """A required question can be neither skipped nor left without an answer; the page listens again."""
+    participant.page.add_init_script(VOICE + EAR)
+    participant.open("phq9")
+    participant.page.get_by_role("button", name="Audio").click()
+    hear(participant, "skip")
+    expect(participant.page.locator("#voice-note")).to_contain_text("This question needs an answer. Listening")
+    hear(participant, "next")
+    expect(participant.page.locator("#voice-note")).to_contain_text("Please choose an answer to continue. Listening")
+    hear(participant, "several days")
+    hear(participant, "next")
+    participant.expect_step("Q2")
+    assert participant.answered("phq9") == [("Q1", 1)]

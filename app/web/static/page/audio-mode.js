@@ -129,8 +129,8 @@ export class AudioMode {
   async #process(transcript, turn, attempts) {
     const { step, control } = /** @type {{step: Step, control: StepControl}} */ (this.#current);
     const input = interpret(step, transcript);
-    if (input === null) return this.#ask(transcript, turn, attempts - 1);
-    if ("command" in input) return input.command === "repeat" ? this.#readStep() : this.#actions[input.command]();
+    if (input === null) return this.#ask(this.#misunderstanding(transcript), turn, attempts - 1);
+    if ("command" in input) return this.#execute(input.command, turn, attempts - 1);
     control.show(input.value);
     this.#actions.changed();
     const answer = formatAnswer(step, input.value);
@@ -140,20 +140,36 @@ export class AudioMode {
   }
 
   /**
-   * Ask for another answer, and leave the step as it is.
-   *
-   * @param {string} transcript that is not understood, or can be meant in several ways
+   * @param {VoiceCommand} command
    * @param {number} turn
    * @param {number} attempts
    */
-  async #ask(transcript, turn, attempts) {
+  async #execute(command, turn, attempts) {
+    if (command === "repeat") return this.#readStep();
+    this.#actions[command]();
+    const problem = byId("problem").textContent;
+    if (problem && turn === this.#turn) await this.#ask(problem, turn, attempts);
+  }
+
+  /**
+   * Say why the survey does not continue, and listen again. The step stays as it is.
+   *
+   * @param {string} reason
+   * @param {number} turn
+   * @param {number} attempts
+   */
+  async #ask(reason, turn, attempts) {
+    this.#note(`${reason} Press “Answer by voice” to try again, or answer by hand.`);
+    await this.#voice.speak(reason);
+    if (turn === this.#turn && attempts > 0) await this.#listen(turn, attempts, `${reason} `);
+  }
+
+  /** @param {string} transcript that is not understood, or can be meant in several ways */
+  #misunderstanding(transcript) {
     const { step, control } = /** @type {{step: Step, control: StepControl}} */ (this.#current);
     const value = control.value();
     const kept = value === null ? "" : ` Your answer is still: ${formatAnswer(step, value)}.`;
-    const heard = `We heard “${transcript}”, and do not know which answer that is.${kept}`;
-    this.#note(`${heard} Press “Answer by voice” to try again, or answer by hand.`);
-    await this.#voice.speak(`${heard} Please say it in another way.`);
-    if (turn === this.#turn && attempts > 0) await this.#listen(turn, attempts, `${heard} `);
+    return `We heard “${transcript}”, and do not know which answer that is.${kept} Please say it in another way.`;
   }
 
   /** @param {string} text */

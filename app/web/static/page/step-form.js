@@ -95,6 +95,7 @@ export class StepForm {
   /** Submit no answer, if the step is optional. */
   skip() {
     if (this.#step?.required === false) this.#submit(null);
+    else if (this.#step !== null) this.#showProblem("This question needs an answer."); // by voice: it has no Skip button
   }
 
   /** Report that the control has another answer. */

@@ -52,10 +52,11 @@ function formatDate(day) {
  * @returns {string | null} YYYY-MM-DD, if the day exists
  */
 function parseSpokenDate(speech) {
+  const months = monthNames();
   for (const form of SPOKEN_FORMS) {
     const { day = "", month = "", year = "" } = speech.match(form)?.groups ?? {};
     const dayNumber = /^\d{1,2}$/.test(day) ? Number(day) : parseOrdinal(day);
-    const monthNumber = monthNames().findIndex((names) => names.includes(month)) + 1;
+    const monthNumber = months.findIndex((names) => names.includes(month)) + 1;
     if (dayNumber === null || monthNumber === 0) continue;
     return realDate(`${year}-${String(monthNumber).padStart(2, "0")}-${String(dayNumber).padStart(2, "0")}`);
   }
