@@ -27,7 +27,7 @@ def test_shipped_survey_keeps_its_revision_when_its_definition_is_parsed(name: s
         ("- 1\n", "one mapping"),
         ("a: [\n", "not YAML"),
         (HEAD + " - {id: S1, type: info, prompt: p, next: [{go: S9}]}", "no such step"),
-        (HEAD + " - {id: S1, type: choice, prompt: p, options: [Yes, No]}", "quotes"),
+        (HEAD + " - {id: S1, type: choice, prompt: p, options: [true, false]}", "quotes"),
         (HEAD + " - {id: S1, type: choice, prompt: p, options: []}", "options"),
         (HEAD + " - {id: S1, type: choice, prompt: p, options: [a, a]}", "two options"),
         (
@@ -72,6 +72,49 @@ def test_revision_of_a_shipped_survey_stays_the_same_in_every_release(name: str,
     """Sessions are pinned to it."""
     survey = parse_survey((SURVEYS / f"{name}.yaml").read_text(), f"{name}.yaml")
     assert survey.revision == revision
+
+
+def options_of(written: str) -> list[object]:
+    """Return the values of the options, written in YAML."""
+    survey = parse_survey(f"{HEAD} - {{id: S1, type: choice, prompt: p, options: [{written}]}}", "mine.yaml")
+    return [option["value"] for option in json.loads(survey.definition)["steps"][0]["options"]]
+
+
+def test_scalars_are_those_of_yaml_1_2() -> None:
+    """YAML 1.1 reads booleans, 1000, 90, 5400.0, a date and binary digits here."""
+    texts = ["yes", "No", "on", "OFF", "y", "1_000", "1:30", "1:30:00.0", "2026-01-01", "0b11", "=", "1.2.3", "0o9"]
+    assert options_of(", ".join(texts)) == texts
+    assert options_of('7, -2, 0.5, 2.0, "012", "1.10", "1e3", "~"') == [7, -2, 0.5, 2.0, "012", "1.10", "1e3", "~"]
+    bounds = {"012": 12, "0o14": 12, "0x1F": 31, "+7": 7, ".5": 0.5, "7.": 7.0, "1e3": 1000.0, "1.50": 1.5, "~": None}
+    for written, value in bounds.items():
+        survey = parse_survey(f"{HEAD} - {{id: S1, type: number, prompt: p, min: {written}}}", "mine.yaml")
+        assert json.loads(survey.definition)["steps"][0]["min"] == value, written
+    with pytest.raises(SurveyFileError, match="must be true or false"):
+        parse_survey(f"{HEAD} - {{id: S1, type: info, prompt: p, required: yes}}", "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    "written", ["012", "1.10", "0o14", "0x1F", "+5", ".5", "1e3", "7.", "-0", ".inf", "{value: 1.10}"]
+)
+def test_option_that_may_be_a_number_or_a_text_is_refused_with_its_place(written: str) -> None:
+    """It would be stored as another text than the author wrote."""
+    with pytest.raises(SurveyFileError, match=r"mine\.yaml: line 8, column \d+: the option .* is the number"):
+        parse_survey(f"{HEAD} - id: S1\n   type: choice\n   prompt: p\n   options: [a, {written}]", "mine.yaml")
+
+
+def test_explicit_tag_is_read_as_yaml_1_2_too() -> None:
+    """PyYAML's own constructors would read 10 and true."""
+    with pytest.raises(SurveyFileError, match=r"line 5, column 46: 'yes' is no bool of YAML 1\.2"):
+        parse_survey(f"{HEAD} - {{id: S1, type: info, prompt: p, required: !!bool yes}}", "mine.yaml")
+    survey = parse_survey(f"{HEAD} - {{id: S1, type: number, prompt: p, min: !!int 012}}", "mine.yaml")
+    assert json.loads(survey.definition)["steps"][0]["min"] == 12
+
+
+def test_stored_definition_keeps_what_an_earlier_release_read() -> None:
+    """Under YAML 1.1, 1:30 was the number 90: sessions of that revision still have it."""
+    written = parse_survey(f"{HEAD} - {{id: S1, type: choice, prompt: p, options: [1:30]}}", "mine.yaml").definition
+    earlier = written.replace('"value":"1:30","label":"1:30"', '"value":90,"label":"90"')
+    assert parse_definition(earlier, "stored").definition == earlier != written
 
 
 STEPS = {

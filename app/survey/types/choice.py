@@ -36,7 +36,7 @@ class Option(StrictModel):
 
 def _whole_option(option: object) -> object:
     if isinstance(option, bool):
-        raise ValueError("true and false cannot be options; in YAML, put Yes and No into quotes")
+        raise ValueError("true and false cannot be options; put them into quotes to make them texts")
     if isinstance(option, str | int | float):
         option = {"value": option}
     if isinstance(option, dict) and "label" not in option and "value" in option:
