@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine
 
 from ..catalogue import Catalogue, read_catalogue
+from ..core.clock import ForwardClock
 from ..core.fork_hooks import ForkAware, register
 from ..errors import ConfigurationError, MissingKey
 from ..notifications import ChangeNotifier
@@ -22,6 +23,7 @@ from ..store import (
     connect_or_explain,
     definitions,
     head_revision,
+    history,
     keyset,
     leases,
     normalise_url,
@@ -88,7 +90,7 @@ class SessionStore(ForkAware):
     """Durable survey sessions. Safe from any thread.
 
     Attributes:
-        clock: returns microseconds since 1970 UTC.
+        clock: returns microseconds since 1970 UTC; never goes back.
         run_read: as ``SessionQueries.run``.
         run_transaction: as ``Writer.run``.
 
@@ -102,7 +104,7 @@ class SessionStore(ForkAware):
         self.backend = url.get_backend_name()
         self.sqlite_path = Path(url.database) if self.backend == "sqlite" and url.database else None
         self.catalogue = catalogue
-        self.clock = clock
+        self.clock = ForwardClock(clock)
         self.schema_revision = head_revision()
         self._close_callbacks: list[Callable[[], None]] = []
         self._open()
@@ -151,6 +153,9 @@ class SessionStore(ForkAware):
         key_id = self.queries.missing_key()
         if key_id is not None:
             raise ConfigurationError(str(MissingKey(key_id)))
+        newest = self.run_read(history.newest_time)
+        if newest is not None:
+            self.clock.start_at(newest)
         at = self.clock()
 
         def store_definitions(connection: Connection) -> None:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, String, bindparam, delete, func, insert, select, type_coerce, update
 
-from ..core.timestamps import to_datetime
+from ..core.timestamps import from_datetime, to_datetime
 from ..survey import SessionKey, SessionState, fold, from_record
 from .encryption import SET_ASIDE, Cipher
 from .keyset import of_session
@@ -72,6 +72,16 @@ def set_aside(connection: Connection, key: SessionKey, at: int) -> str:
     connection.execute(update(session_history).where(of_session(session_history, key)).values(user_id=name))
     _erase_rows(connection, key)  # deliveries stay: what they report has happened
     return name
+
+
+def newest_time(connection: Connection) -> int | None:
+    """Return the greatest time of all events; None if there is none, or it was edited by hand."""
+    # Without SQLAlchemy's type, which raises for such a time.
+    newest = connection.execute(select(type_coerce(func.max(session_history.c.timestamp), String()))).scalar()
+    try:
+        return None if newest is None else from_datetime(newest)
+    except (ValueError, TypeError):
+        return None
 
 
 def find_missing_key(connection: Connection, cipher: Cipher) -> str | None:

@@ -1,7 +1,7 @@
 """The rules of every interface: what a command does to a session (docs/protocol.md, docs/surveys.md)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_never
 
 from .commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Goto, Note, Restart, Save, SetMode, Update
@@ -39,6 +39,8 @@ def decide(  # noqa: C901, PLR0912 - one case a command
 ) -> AnyEvent | Rejection:
     """Return the command's one event, or why it is refused. Never raises.
 
+    The event is no earlier than the session's last one: clocks are set back, and those of servers differ.
+
     Args:
         survey: the session's revision, for Begin and Restart the newest; None allows only Save, Update, Note and
             Expire.
@@ -48,6 +50,8 @@ def decide(  # noqa: C901, PLR0912 - one case a command
         version = state.version if state is not None else 0
         if command.expected_version != version:
             return Rejection("version_conflict", f"The session is at version {version}.")
+    if state is not None and command.at < state.updated_at:
+        command = replace(command, at=state.updated_at)
     match command:
         case Begin():
             return _begin(survey, state, command)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from app.errors import InvalidInput
+from app.operations.export.layout import duration_s
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import sessions
@@ -127,6 +128,58 @@ def test_no_session_is_missing_when_others_are_erased_while_a_page_is_read(
     listed = {snapshot.key for snapshot in all_pages(filled, 3, filters={"survey_id": "phq9"}, updated_since=since)}
     event.remove(filled.queries.engine, "after_cursor_execute", erase_some)
     assert listed >= {key for key in keys if key.survey_id == "phq9" and key not in erased}
+
+
+HOUR_US = 3600 * 1_000_000
+
+
+def complete(store: SessionStore, user_id: str) -> SessionKey:
+    """Begin the session unless it exists, and answer every step of phq9."""
+    key = SessionKey("phq9", user_id)
+    store.turns.get_or_create(key, is_audio_mode=False)
+    for step in range(1, 11):
+        store.turns.submit(key, Answer(at=store.clock(), step=f"Q{step}", value=1))
+    return key
+
+
+def assert_in_order(store: SessionStore, key: SessionKey) -> None:
+    times = [entry.record.at for entry in store.queries.history(key)]
+    snapshot = store.queries.load(key)
+    assert times == sorted(times)
+    assert snapshot is not None
+    assert times[-1] == snapshot.state.updated_at == snapshot.state.completed_at
+    assert (duration_s(snapshot.state) or 0) >= 0
+
+
+def test_poller_misses_no_completion_when_the_clock_is_set_back(settings: Settings, new_store: NewStore) -> None:
+    """While a server runs, and before a restart; the poller continues from the newest change that it has seen."""
+    clock = [1000 * HOUR_US]
+    store = new_store(settings, lambda: clock[0])
+    store.turns.get_or_create(SessionKey("phq9", "ann"), is_audio_mode=False)
+    complete(store, "eve")
+    since = max(snapshot.state.updated_at for snapshot in all_pages(store, 100, updated_since=0))
+    clock[0] -= HOUR_US
+    completed = [complete(store, "ann"), complete(store, "bob")]
+    restarted = new_store(settings, lambda: clock[0])
+    completed.append(complete(restarted, "cat"))
+    listed = all_pages(restarted, 2, filters={"status": "completed"}, updated_since=since)
+    assert {snapshot.key for snapshot in listed} >= set(completed)
+    for key in completed:
+        assert_in_order(restarted, key)
+
+
+def test_sessions_time_does_not_go_back_when_another_servers_clock_is_behind(
+    settings: Settings, new_store: NewStore
+) -> None:
+    """Each command through the other of two servers; the second one started first, without any event to see."""
+    behind = new_store(settings, lambda: 999 * HOUR_US)
+    ahead = new_store(settings, lambda: 1000 * HOUR_US)
+    key = SessionKey("phq9", "ann")
+    ahead.turns.get_or_create(key, is_audio_mode=False)
+    for step in range(1, 11):
+        store = (behind, ahead)[step % 2]
+        store.turns.submit(key, Answer(at=store.clock(), step=f"Q{step}", value=1))
+    assert_in_order(behind, key)
 
 
 def test_prefix_is_compared_exactly(filled: SessionStore) -> None:

@@ -40,7 +40,7 @@ WRONG = {
     "choice without options": STEP + "type: choice}]",
     "empty options": STEP + "type: choice, options: []}]",
     "too many options": STEP + f"type: choice, options: {list(range(1001))}}}]",
-    "options that are booleans": STEP + "type: choice, options: [Yes, No]}]",
+    "options that are booleans": STEP + "type: choice, options: [true, false]}]",
     "equal options": STEP + "type: choice, options: [a, a]}]",
     "empty option": STEP + "type: choices, options: ['']}]",
     "option without value": STEP + "type: choice, options: [{label: a}]}]",

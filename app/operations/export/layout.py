@@ -143,7 +143,8 @@ class Layout:
 
 def duration_s(state: SessionState) -> float | None:
     """Return seconds from start to completion."""
-    return None if state.completed_at is None else (state.completed_at - state.started_at) / 1_000_000
+    # Histories recorded before events were kept in order can have an earlier completion.
+    return None if state.completed_at is None else max(0, state.completed_at - state.started_at) / 1_000_000
 
 
 def _to_labels(group: StepColumns) -> ToCells:

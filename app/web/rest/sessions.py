@@ -1,6 +1,5 @@
 """REST for sessions."""
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 import flask
@@ -277,7 +276,6 @@ def _change(key: SessionKey, command: Save | Update) -> flask.Response:
 def _submit(key: SessionKey, command: AnyCommand) -> flask.Response:
     if not isinstance(command, Begin) and key.survey_id in store().catalogue.surveys:
         store().turns.get_or_create(key, is_audio_mode=False)
-        command = replace(command, at=store().clock())  # no event is earlier than the session's start
     result = store().turns.submit(key, command)
     at = store().clock()
     message_id = command.message_id or ""
