@@ -177,7 +177,7 @@ def test_naughty_string_in_a_header_is_refused_or_taken_literally(app: App) -> N
         )
         assert keyed.status_code in {409, 422}, (text, keyed.text)
         if keyed.status_code == 409:
-            assert keyed.get_json()["id"] == value
+            assert keyed.get_json()["id"] == (value[1:-1] if value.startswith('"') else value)
         changed = {"is_audio_mode": True}
         matched = app.request("PATCH", SESSION_URL, query_string=SURVEY, json=changed, headers={"If-Match": value})
         assert matched.status_code in {412, 422} or (matched.status_code, value) == (200, value.lstrip("0"))

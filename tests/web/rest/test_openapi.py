@@ -167,7 +167,7 @@ def match_the_command_id(case: Any) -> None:
     if not case.operation.path.endswith("/commands") or not re.fullmatch(IDEMPOTENCY_KEY_PATTERN, str(key)):
         return
     message_id = case.body.get("id") if isinstance(case.body, dict) else None
-    if isinstance(message_id, str) and re.fullmatch(IDEMPOTENCY_KEY_PATTERN, message_id):
+    if isinstance(message_id, str) and re.fullmatch(IDEMPOTENCY_KEY_PATTERN, message_id) and message_id[0] != '"':
         case.headers["Idempotency-Key"] = message_id
     else:
         del case.headers["Idempotency-Key"]

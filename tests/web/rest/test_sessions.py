@@ -65,6 +65,29 @@ def test_command_is_idempotent_by_its_key(client: FlaskClient) -> None:
     assert client.post(url, json={"type": "back", "id": "y"}).get_json()["code"] == "at_start"
 
 
+def test_idempotency_key_in_quotes_is_the_key_itself(client: FlaskClient) -> None:
+    """As the IETF's draft writes it; in every operation that has one."""
+    url, body = f"{USER}/commands?survey=phq9", {"type": "answer", "step": "Q1", "value": 2}
+    assert client.post(url, json=body, headers={"Idempotency-Key": "k9"}).get_json()["duplicate"] is False
+    again = client.post(url, json={**body, "id": "k9"}, headers={"Idempotency-Key": '"k9"'})
+    assert (again.get_json()["id"], again.get_json()["duplicate"]) == ("k9", True)
+    for key in ('"p1"', "p1"):
+        changed = client.patch(f"{USER}?survey=phq9", json={"is_audio_mode": True}, headers={"Idempotency-Key": key})
+        assert changed.get_json()["session"]["version"] == 3
+    mode = {"type": "mode", "audio": True}
+    escaped = client.post(url, json=mode, headers={"Idempotency-Key": r'"a\"b\\c"'})
+    assert escaped.get_json()["id"] == r'a"b\c'
+
+
+@pytest.mark.parametrize("key", ["", '"', '""', '"k9', 'k9"', '"k9" ;', '"k9", "k8"', r'"k\9"', "k\xe9", "k" * 65])
+def test_malformed_idempotency_key_is_refused_in_words(client: FlaskClient, key: str) -> None:
+    """Nothing is done."""
+    answer = client.put(f"{USER}?survey=phq9", json=STATE, headers={"Idempotency-Key": key})
+    assert answer.status_code == 422
+    assert "Idempotency-Key must have 1 to 64 characters" in answer.get_json()["detail"]
+    assert client.get(f"{USER}?survey=phq9").status_code == 404
+
+
 def test_history_and_sessions_are_paginated(client: FlaskClient) -> None:
     """Each page's `next` leads to the following one, and the last has none."""
     for number in range(5):

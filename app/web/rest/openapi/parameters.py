@@ -28,8 +28,11 @@ MAX_LIMIT = 1000
 
 USER_ID_PATTERN = r"^[A-Za-z0-9._@:-]{1,128}$"
 
-IDEMPOTENCY_KEY_PATTERN = r"^[!-~]([ -~]{0,62}[!-~])?$"
-"""HTTP headers are ASCII; servers decode others differently."""
+IDEMPOTENCY_KEY_PATTERN = r'^([!#-~]([ !#-~]{0,62}[!#-~])?|"([ !#-\[\]-~]|\\["\\]){1,64}")$'
+"""A string (RFC 9651, 3.3.3), as the IETF's draft of the header has it, or its text without quotes.
+
+HTTP headers are ASCII; servers decode others differently.
+"""
 
 IF_MATCH_PATTERN = r'^(\*|(W/)?("[0-9]{1,16}"|[0-9]{1,16}))$'
 """At most the digits of 2^53; some proxies prepend W/."""
@@ -138,8 +141,10 @@ def _decode_cursor(value: str) -> Cursor:
 
 def _idempotency_key(value: str) -> str:
     if re.fullmatch(IDEMPOTENCY_KEY_PATTERN, value) is None:
-        raise InvalidInput("Idempotency-Key must have 1 to 64 characters of printable ASCII")
-    return value
+        raise InvalidInput(
+            "Idempotency-Key must have 1 to 64 characters of printable ASCII, all or none of them in one pair of quotes"
+        )
+    return re.sub(r'\\(["\\])', r"\1", value[1:-1]) if value.startswith('"') else value
 
 
 def _expected_version(value: str) -> int | None:
@@ -204,14 +209,14 @@ IF_MATCH: Parameter[int | None] = Parameter(
 )
 IDEMPOTENCY_KEY = text(
     "Idempotency-Key",
-    "the message's id: a repeated request is applied once",
+    "the message's id, with or without quotes: a repeated request is applied once",
     IDEMPOTENCY_KEY_PATTERN,
     parse=_idempotency_key,
     location="header",
 )
 COMMAND_KEY = replace(
     IDEMPOTENCY_KEY,
-    description="the command's id, in place of the body's; both must be equal if both are present",
+    description="the command's id, with or without quotes, in place of the body's; both are equal if both are present",
 )
 
 
