@@ -256,8 +256,30 @@ class Unavailable(StepkeepError):
     retryable = True
 
 
-class MissingKey(Unavailable):
-    """Answers are encrypted with a key that this server lacks; they are neither lost nor set aside."""
+REPLACE_SERVER = "This server refuses such work until it is replaced by the newest release; nothing is lost."
+
+
+class UnreadableHere(Unavailable):
+    """Another server can read this, and this one can't: nothing is damaged, so nothing is set aside or rewritten."""
+
+
+class OtherRelease(UnreadableHere):
+    """Another release wrote it: an event, a definition, a status or the schema."""
+
+    code = "other_release"
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"{problem} {REPLACE_SERVER}")
+
+    @property
+    def message(self) -> str:
+        """Without the details, which ``str(error)`` has for the log."""
+        return "This server is being upgraded. Nothing is lost; try again later."
+
+
+class MissingKey(UnreadableHere):
+    """Answers are encrypted with a key that this server lacks."""
 
     code = "missing_key"
 

@@ -145,7 +145,9 @@ def _print_replay(counts: ReplayCounts) -> None:
         (counts.unreadable, "can't be read, as in the database; the server sets them aside on access"),
         (
             counts.locked,
-            f"need keys that STEPKEEP_ANSWERS_KEYS lacks: {', '.join(sorted(counts.missing_keys))}",
+            f"need keys that STEPKEEP_ANSWERS_KEYS lacks: {', '.join(sorted(counts.missing_keys))}"
+            if counts.missing_keys
+            else "were written by another release: verify the backup with the newest one",
         ),
         (counts.differing, f"DIFFER from their history: {', '.join(_sample(counts))}"),
     ):

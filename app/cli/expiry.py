@@ -50,7 +50,8 @@ def _print_result(result: ExpiryResult, *, dry_run: bool) -> None:
         verb = "would be" if dry_run else "were"
         click.echo(f"The deadlines of {result.deadlines_updated} other sessions {verb} updated.")
     if result.locked:
-        click.echo(f"{result.locked} sessions stay open: STEPKEEP_ANSWERS_KEYS lacks their keys.", err=True)
+        problem = "STEPKEEP_ANSWERS_KEYS lacks their keys, or another release wrote them"
+        click.echo(f"{result.locked} sessions stay open: {problem}.", err=True)
     if result.unreadable:
         click.echo(f"{result.unreadable} sessions stay open: they can't be read.", err=True)
 

@@ -3,7 +3,7 @@
 from ..store import Action, Cursor, RecordedEntry, SurveyCount
 from . import erasure_replay
 from .queries import now_us
-from .service import SessionStore, open_store
+from .service import SessionStore, check_store, open_store
 from .subscribers import Subscriber
 from .validation import MAX_STEP_LENGTH
 
@@ -15,6 +15,7 @@ __all__ = [
     "SessionStore",
     "Subscriber",
     "SurveyCount",
+    "check_store",
     "erasure_replay",
     "now_us",
     "open_store",

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from sqlalchemy import Connection
 
-from ..errors import DatabaseUnavailable, MissingKey, SessionUnreadable, Unavailable
+from ..errors import DatabaseUnavailable, SessionUnreadable, Unavailable, UnreadableHere
 from ..store import ErasureJournal, ErasureRecord, erasures, history, keyset, sessions
 from ..store.drivers import sqlite
 from ..survey import SessionKey, SessionState
@@ -113,7 +113,7 @@ class SessionEraser:
             # Again, locked: another connection may have begun a new one meanwhile.
             states = sessions.read_states(connection, [key], cipher=self._queries.cipher, locked=True)
             state = states.get(key)
-            if isinstance(state, MissingKey):
+            if isinstance(state, UnreadableHere):
                 raise state
             is_readable = isinstance(state, SessionState) and revisions.cached(key.survey_id, state.survey_revision)
             return None if state is None or is_readable else history.set_aside(connection, key, at)

@@ -12,15 +12,18 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..catalogue import Catalogue
+from ..core import strict_json
 from ..core.formats import SURVEY_ID
 from ..errors import (
     InvalidInput,
+    InvalidJson,
     InvalidUserId,
-    MissingKey,
     NoSuchSession,
     NoSuchVersion,
+    OtherRelease,
     SessionUnreadable,
     SurveyFileError,
+    UnreadableHere,
 )
 from ..settings import Settings
 from ..store import (
@@ -43,8 +46,8 @@ from ..store import (
     turn_statements,
     with_retries,
 )
-from ..store.drivers import SessionLoader
-from ..survey import SessionKey, SessionState, Snapshot, Survey, UnknownEvent, parse_definition
+from ..store.drivers import REVISION, CheckSchema, SessionLoader
+from ..survey import SessionKey, SessionState, Snapshot, Survey, parse_definition
 from ..writer import RevisionNotLoaded
 
 log = logging.getLogger("stepkeep.service")
@@ -55,7 +58,7 @@ _SURVEY_ID = re.compile(SURVEY_ID)
 KEYS_PER_PAGE = 10_000
 """Read in some 10 ms."""
 
-_CORRUPT_HISTORY = (UnknownEvent, ValueError, TypeError, AttributeError)
+_CORRUPT_HISTORY = (ValueError, TypeError, AttributeError)
 
 T = TypeVar("T")
 
@@ -81,41 +84,53 @@ class SurveyRevisions:
     def __init__(self, catalogue: Catalogue, read_definition: Callable[[str, str], str | None]) -> None:
         self._catalogue = catalogue
         self._read_definition = read_definition
-        self._cache: dict[tuple[str, str], Survey | None] = {}  # unbounded: a stored revision never changes
+        self._cache: dict[
+            tuple[str, str], Survey | OtherRelease | None
+        ] = {}  # unbounded: a stored revision never changes
 
     def cached(self, survey_id: str, revision: str | None) -> Survey | None:
         """Return the survey at a revision, the newest for None. Never blocks.
 
         Raises:
             RevisionNotLoaded: :meth:`get` must read it first.
+            OtherRelease: this release does not know its definition.
         """
         newest = self._catalogue.surveys.get(survey_id)
         if revision is None or (newest is not None and newest.revision == revision):
             return newest
         try:
-            return self._cache[survey_id, revision]
+            survey = self._cache[survey_id, revision]
         except KeyError:
             raise RevisionNotLoaded(survey_id, revision) from None
+        if isinstance(survey, OtherRelease):
+            raise survey
+        return survey
 
     def get(self, survey_id: str, revision: str | None) -> Survey | None:
         """Return as :meth:`cached`, reading the database if necessary.
 
         Raises:
-            Unavailable: the database did not answer.
+            Unavailable: the database did not answer, or OtherRelease.
         """
         try:
             return self.cached(survey_id, revision)
         except RevisionNotLoaded as missing:
             name = (missing.survey_id, missing.revision)
         definition = self._read_definition(*name)
-        survey = None
-        if definition is not None:
+        self._cache[name] = None if definition is None else self._parse(definition, "@".join(name))
+        return self.cached(*name)
+
+    def _parse(self, definition: str, name: str) -> Survey | OtherRelease | None:
+        """Return None for a damaged definition; one that is JSON was valid for the release that wrote it."""
+        try:
+            return self._catalogue.with_defaults(parse_definition(definition, name))
+        except SurveyFileError as error:
             try:
-                survey = self._catalogue.with_defaults(parse_definition(definition, "@".join(name)))
-            except SurveyFileError as error:
+                strict_json.decode(definition)
+            except InvalidJson:
                 log.warning("Stored survey revision can't be loaded: %s", error)
-        self._cache[name] = survey
-        return survey
+                return None
+            return OtherRelease(f"The survey definition is of another release ({error}).")
 
 
 class SessionQueries:
@@ -127,14 +142,21 @@ class SessionQueries:
     """
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, url: URL, cipher: Cipher, clock: Callable[[], int]
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        url: URL,
+        cipher: Cipher,
+        clock: Callable[[], int],
+        check_schema: CheckSchema = lambda _read: None,
     ) -> None:
         self._settings = settings
+        self._check_schema = check_schema
         self.catalogue = catalogue
         self.cipher = cipher
         self.clock = clock
         self.engine: Engine = reader_engine(url)
-        self._loader = SessionLoader(self.engine, turn_statements(url))
+        self._loader = SessionLoader(self.engine, turn_statements(url), check_schema)
         self.revisions = SurveyRevisions(catalogue, self._read_definition)
 
     def key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
@@ -171,7 +193,7 @@ class SessionQueries:
 
         Raises:
             SessionUnreadable: its row can't be decoded.
-            MissingKey: its key is not configured.
+            UnreadableHere: its key is not configured, or another release wrote it.
             DatabaseUnavailable: the database did not answer.
         """
         try:
@@ -246,7 +268,7 @@ class SessionQueries:
         though more follow. Unreadable sessions are left out.
 
         Raises:
-            MissingKey: a session's key is not configured; left out, it would seem erased.
+            UnreadableHere: a session can't be read here; left out, it would seem erased.
         """
 
         def read(connection: Connection) -> tuple[keyset.Page[SessionKey, Cursor], StoredSessions]:
@@ -265,7 +287,7 @@ class SessionQueries:
 
         page, states = self.run(read)
         for key, stored in states.items():
-            if isinstance(stored, MissingKey) and SET_ASIDE not in key.user_id:
+            if isinstance(stored, UnreadableHere) and SET_ASIDE not in key.user_id:
                 raise stored
         snapshots = [
             Snapshot(key=key, state=state, survey=self.revisions.get(key.survey_id, state.survey_revision))
@@ -316,6 +338,7 @@ class SessionQueries:
 
         def attempt() -> T:
             with self.engine.connect() as connection:
+                self._check_schema(lambda: connection.exec_driver_sql(REVISION).all())
                 return work(connection)
 
         try:

@@ -17,6 +17,7 @@ from ..store import (
     AuditEntry,
     Page,
     RecordedEntry,
+    SchemaGuard,
     audit,
     check_schema,
     cipher_from_keys,
@@ -26,6 +27,7 @@ from ..store import (
     history,
     keyset,
     leases,
+    needs_upgrade,
     normalise_url,
     open_journal,
     turn_statements,
@@ -113,10 +115,11 @@ class SessionStore(ForkAware):
     def _open(self) -> None:
         settings, url, clock = self.settings, self._url, self.clock
         self.cipher = cipher_from_keys(settings.answers_keys.get_secret_value())
-        self.queries = SessionQueries(settings, self.catalogue, url, self.cipher, clock)
+        check_schema = SchemaGuard().check
+        self.queries = SessionQueries(settings, self.catalogue, url, self.cipher, clock, check_schema)
         self.run_read = self.queries.run
         self._write_engine: Engine = writer_engine(url)
-        self._connection = WriterConnection(self._write_engine, turn_statements(url), self.cipher)
+        self._connection = WriterConnection(self._write_engine, turn_statements(url), self.cipher, check_schema)
         revisions = self.queries.revisions
         self._writer = Writer(self._connection, settings, revisions.cached, revisions.get)
         self.run_transaction = self._writer.run
@@ -142,6 +145,25 @@ class SessionStore(ForkAware):
         """Check the database, store the definitions that sessions pin, and replay the erasure journal.
 
         Raises:
+            ConfigurationError: as :meth:`check`.
+        """
+        self.check()
+        newest = self.run_read(history.newest_time)
+        if newest is not None:
+            self.clock.start_at(newest)
+        at = self.clock()
+
+        def store_definitions(connection: Connection) -> None:
+            for survey in self.catalogue.surveys.values():
+                definitions.add_definition(connection, survey.id, survey.revision, survey.definition, at)
+
+        self.run_transaction(store_definitions)
+        self.erasure.reconcile()
+
+    def check(self) -> None:
+        """Raise unless a server can start; write nothing.
+
+        Raises:
             ConfigurationError: the database, its newest key or the journal can't be used.
         """
         connect_or_explain(self._write_engine)
@@ -153,18 +175,7 @@ class SessionStore(ForkAware):
         key_id = self.queries.missing_key()
         if key_id is not None:
             raise ConfigurationError(str(MissingKey(key_id)))
-        newest = self.run_read(history.newest_time)
-        if newest is not None:
-            self.clock.start_at(newest)
-        at = self.clock()
-
-        def store_definitions(connection: Connection) -> None:
-            for survey in self.catalogue.surveys.values():
-                definitions.add_definition(connection, survey.id, survey.revision, survey.definition, at)
-
-        self.run_transaction(store_definitions)
         self.erasure.check_journal()
-        self.erasure.reconcile()
 
     def start_background(self) -> None:
         """Start reading all session keys, for new participants during an outage."""
@@ -240,3 +251,22 @@ def open_store(settings: Settings, clock: Callable[[], int] = now_us) -> Session
         store.close()
         raise
     return store
+
+
+def check_store(settings: Settings) -> None:
+    """Raise as :func:`open_store` would, without writing: another process may use the database.
+
+    A SQLite file may have an older schema, or not exist: the start creates and upgrades it.
+
+    Raises:
+        ConfigurationError: a survey file, the database or its schema can't be used.
+    """
+    catalogue = read_catalogue(settings)
+    url = normalise_url(settings.database_url)
+    if url.get_backend_name() == "sqlite" and needs_upgrade(url):
+        return
+    store = SessionStore(settings, catalogue)
+    try:
+        store.check()
+    finally:
+        store.close()

@@ -12,10 +12,10 @@ from ..core.deadline import MAX_CALLS, run_with_timeout
 from ..core.message_ids import new_message_id
 from ..errors import (
     DatabaseUnavailable,
-    MissingKey,
     NoSuchSession,
     SessionUnreadable,
     Unavailable,
+    UnreadableHere,
     VersionConflict,
 )
 from ..observability import metrics
@@ -107,7 +107,7 @@ class SessionTurns:
         if queued is None:
             try:
                 joined = self._try_to_join(key, is_audio_mode=is_audio_mode)
-            except MissingKey:  # the database answered
+            except UnreadableHere:  # the database answered
                 raise
             except Unavailable:
                 latest = self._subscribers.latest(key)
@@ -150,12 +150,12 @@ class SessionTurns:
 
         Raises:
             Overloaded: the queue is full; nothing was done.
-            MissingKey, MessageIdReused, SessionUnreadable: as :meth:`submit`.
+            UnreadableHere, MessageIdReused, SessionUnreadable: as :meth:`submit`.
         """
         if not self.pending.is_unavailable and not self.pending.holds(key):
             try:
                 result = self._writer.submit(key, command, within_s=self._pending_after_s)
-            except MissingKey:  # waiting configures no key
+            except UnreadableHere:  # waiting does not change this
                 raise
             except Unavailable:
                 pass

@@ -19,7 +19,7 @@ from .engine import (
 )
 from .erasure_journal import ErasureJournal, ErasureRecord, open_journal
 from .keyset import Page, owner_of
-from .migrations import check_schema, head_revision, upgrade_schema
+from .migrations import SchemaGuard, check_schema, head_revision, needs_upgrade, upgrade_schema
 from .outbox import AttemptResult, Delivery, Webhook, WebhookEvent
 from .retry import LockTimedOut, error_summary, is_data_error, is_lock_timeout, translate_error, with_retries
 from .rows import HistoryEntry, Row, StoredSession, StoredSessions
@@ -41,6 +41,7 @@ __all__ = [
     "Page",
     "RecordedEntry",
     "Row",
+    "SchemaGuard",
     "StoredKey",
     "StoredSession",
     "StoredSessions",
@@ -57,6 +58,7 @@ __all__ = [
     "is_data_error",
     "is_lock_timeout",
     "migration_engine",
+    "needs_upgrade",
     "normalise_url",
     "open_journal",
     "owner_of",

@@ -41,10 +41,10 @@ def replay_history(connection: Connection, key: SessionKey, version: int, *, cip
 
     Raises:
         MissingKey: an event's key is not configured.
-        UnknownEvent: an event has an unknown type.
+        OtherRelease: this release does not know an event.
     """
     column = session_history.c
-    query = select(*RECORD_COLUMNS).where(of_session(session_history, key), column.version <= version)
+    query = select(*RECORD_COLUMNS).where(of_session(session_history, key), column.version.between(1, version))
     rows = connection.execute(query.order_by(column.version))
     return fold(from_record(parse_record(row, key, cipher)) for row in rows)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, FromClause, select
 
-from ..errors import MissingKey
+from ..errors import UnreadableHere
 from ..survey import SessionKey, SessionState, Started, apply, from_record
 from .encryption import Cipher
 from .keyset import Page, after, after_key, of_session, up_to
@@ -29,7 +29,7 @@ class ReplayedHistory:
         first_missing: first version missing before the last, if any.
         has_start: False for an adopted session.
         problem: why an event can't be read.
-        missing_key: an event's key is not configured.
+        unreadable_here: an event's key is not configured, or another release wrote it.
     """
 
     state: SessionState | None = None
@@ -37,22 +37,22 @@ class ReplayedHistory:
     first_missing: int | None = None
     has_start: bool = False
     problem: str | None = None
-    missing_key: MissingKey | None = None
+    unreadable_here: UnreadableHere | None = None
 
     def apply(self, row: Row, key: SessionKey, cipher: Cipher) -> None:
         version = int(row[0])
         if version != self.last_version + 1 and self.first_missing is None:
             self.first_missing = self.last_version + 1
         self.last_version = version
-        if self.problem is not None or self.missing_key is not None:
+        if self.problem is not None or self.unreadable_here is not None:
             return
         try:
             event = from_record(parse_record(row, key, cipher))
             if self.state is None:
                 self.has_start = isinstance(event, Started)
             self.state = apply(self.state, event)
-        except MissingKey as error:
-            self.state, self.missing_key = None, error
+        except UnreadableHere as error:
+            self.state, self.unreadable_here = None, error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self.state, self.problem = None, f"{type(error).__name__} in version {version} of its history"
 

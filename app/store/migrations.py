@@ -1,8 +1,11 @@
 """The revision of the database schema."""
 
 import threading
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -12,12 +15,42 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import DBAPIError
 
-from ..errors import ConfigurationError, SchemaMismatch
+from ..errors import ConfigurationError, OtherRelease, SchemaMismatch
 from .engine import migration_engine
 
 _ROOT = Path(__file__).resolve().parents[2]
 
+CHECK_S = 1.0
+"""Between two checks of the schema while a server runs."""
+
 _UPGRADE_LOCK = threading.Lock()  # alembic.command is not thread-safe
+
+
+class SchemaGuard:
+    """Refuses work on a schema of another release, to which the database may be upgraded at any time.
+
+    What that release's columns mean is unknown here, so a write could contradict them. Safe from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._check_at = monotonic() + CHECK_S
+        self._mismatch: str | None = None
+
+    def check(self, read_revision: Callable[[], Any]) -> None:
+        """Raise OtherRelease unless the schema was this release's when it was last read, at most CHECK_S ago.
+
+        Args:
+            read_revision: returns the rows of Alembic's table.
+        """
+        if monotonic() >= self._check_at:
+            self._check_at = monotonic() + CHECK_S  # first: other threads need not read it too
+            revision = next((row[0] for row in read_revision()), None)
+            is_own = revision == head_revision()
+            self._mismatch = (
+                None if is_own else SchemaMismatch(revision, head_revision(), is_newer=_is_unknown(revision)).message
+            )
+        if self._mismatch is not None:
+            raise OtherRelease(self._mismatch)
 
 
 def check_schema(engine: Engine) -> None:
@@ -50,6 +83,17 @@ def upgrade_schema(url: URL) -> None:
         if _is_unknown(revision):
             raise SchemaMismatch(revision, head_revision(), is_newer=True) from error
         raise ConfigurationError(f"the database can't be upgraded: {error}") from error
+
+
+def needs_upgrade(url: URL) -> bool:
+    """Return whether a server would create or upgrade this SQLite file at its start."""
+    if not Path(url.database or "").exists():
+        return True
+    try:
+        revision = _revision(url)
+    except DBAPIError:  # opening the database explains it
+        return False
+    return revision != head_revision() and not _is_unknown(revision)
 
 
 def _revision(url: URL) -> str | None:

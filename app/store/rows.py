@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, get_args
 
 import orjson
 from sqlalchemy import Column, Table
 
 from ..core.timestamps import format_timestamp, from_datetime
-from ..errors import MissingKey, SessionUnreadable
+from ..errors import MissingKey, OtherRelease, SessionUnreadable, UnreadableHere
 from ..survey import AnyEvent, Record, SessionKey, SessionState, Status, from_record, to_record
 from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Cipher
 from .tables import session_history, sessions, untyped_times
@@ -79,7 +79,7 @@ class RowFormat(NamedTuple):
     cipher: Cipher = PLAIN
 
 
-StoredSession = SessionState | SessionUnreadable | MissingKey
+StoredSession = SessionState | SessionUnreadable | UnreadableHere
 
 StoredSessions = Mapping[SessionKey, StoredSession]
 FoundSessions = Mapping[SessionKey, Row | SessionState]
@@ -102,8 +102,8 @@ def parse_state(row: Row, cipher: Cipher = PLAIN) -> StoredSession:
     """Parse STATE_COLUMNS; return, not raise, why they can't be read."""
     try:
         return _state_of(row, cipher)
-    except MissingKey as missing_key:
-        return missing_key
+    except UnreadableHere as error:
+        return error
     except (ValueError, TypeError, AttributeError) as error:
         return SessionUnreadable(row[1], row[0], f"{type(error).__name__} in its row")
 
@@ -213,7 +213,7 @@ def parse_entry(row: Row, key: SessionKey, cipher: Cipher) -> HistoryEntry:
 
 
 def parse_events(entries: Iterable[HistoryEntry]) -> Iterator[AnyEvent]:
-    """Yield the entries' events; raises UnknownEvent."""
+    """Yield the entries' events; raises as ``from_record``."""
     for entry in entries:
         yield from_record(entry.record)
 
@@ -229,11 +229,14 @@ def loads(text: str) -> Any:  # noqa: ANN401 - JSON is decoded here
 
 
 _STRINGS = frozenset({str})
+_STATUSES = frozenset(get_args(Status))
 
 
 def _state_of(row: Row, cipher: Cipher) -> SessionState:
     user_id, survey_id, step, answers_text, path_text, created, updated, *others = row
     audio, data_text, revision, version, status, drafts, done = others
+    if status not in _STATUSES:
+        raise OtherRelease(f"The status {status!r} of a session is of another release.")
     decrypt, key = cipher.decrypt, (survey_id, user_id)
     answers, path = orjson.loads(decrypt(answers_text, (ANSWERS, *key))), orjson.loads(path_text)
     data = orjson.loads(decrypt(data_text, (SESSION_DATA, *key))) if data_text else None  # '' in some old rows

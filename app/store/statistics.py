@@ -17,10 +17,22 @@ from .sessions import has_status
 from .tables import session_history, sessions
 
 CODES = 16
-ACTIONS = ("started", "restarted", "answered", "went_back", "went_to", "saved", "drafted", "mode_set")
+ACTIONS = (
+    "started",
+    "restarted",
+    "answered",
+    "went_back",
+    "went_to",
+    "saved",
+    "drafted",
+    "mode_set",
+    "noted",
+    "expired",
+)
 """An action's code is its position."""
 
 OTHER = CODES - 1
+"""An action that this release does not know."""
 
 _CODES = {action: code for code, action in sorted(enumerate(ACTIONS), key=lambda one: one[1] != "answered")}
 """The most frequent first: the database compares in order."""

@@ -14,10 +14,10 @@ from .events import (
     Record,
     Restarted,
     Started,
-    UnknownEvent,
     WentBack,
     WentTo,
     from_record,
+    require_known,
     to_record,
 )
 from .flow import Rejection, decide, expires_at, status_at
@@ -50,7 +50,6 @@ __all__ = [
     "Started",
     "Status",
     "Survey",
-    "UnknownEvent",
     "Update",
     "WentBack",
     "WentTo",
@@ -62,6 +61,7 @@ __all__ = [
     "from_record",
     "parse_definition",
     "parse_survey",
+    "require_known",
     "status_at",
     "survey_json_schema",
     "to_record",

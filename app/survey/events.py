@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple, get_args
 
+from ..errors import OtherRelease
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -160,10 +162,6 @@ _OPTIONAL_LISTS = frozenset({"then", "dropped", "failed_conditions"})
 _LISTS = _OPTIONAL_LISTS | {"step_history"}
 
 
-class UnknownEvent(ValueError):
-    """This release does not know the record."""
-
-
 def _data_fields(event_type: type[AnyEvent]) -> tuple[tuple[str, str], ...]:
     return tuple(
         (item.name, _RENAMED.get(item.name, item.name))
@@ -187,21 +185,32 @@ def to_record(event: AnyEvent) -> Record:
     return Record(action, event.at, step, event.answer if action in _HAS_ANSWER else None, data)  # type: ignore[union-attr]
 
 
+def _upcast(record: Record) -> dict[str, Any]:
+    data = dict(record.data)
+    for upcast in UPCASTERS[record.action][data.pop("schema", 1) - 1 :]:
+        data = upcast(data)
+    return data
+
+
+def require_known(record: Record) -> None:
+    """Raise OtherRelease if the action, or its schema, is unknown."""
+    if record.action not in EVENT_TYPES:
+        raise OtherRelease(f"The event {record.action!r} is of another release.")
+    if "schema" in record.data and record.data["schema"] > len(UPCASTERS.get(record.action, ())) + 1:
+        schema = record.data["schema"]
+        raise OtherRelease(f"Schema {schema} of the event {record.action!r} is of another release.")
+
+
 def from_record(record: Record) -> AnyEvent:
     """Return the event of a record.
 
     Raises:
-        UnknownEvent: unknown action, or unfitting data.
+        OtherRelease: an unknown action, or a newer schema of a known one.
+        ValueError: the data does not fit the action.
     """
-    event_type = EVENT_TYPES.get(record.action)
-    if event_type is None:
-        raise UnknownEvent(f"there is no event {record.action!r}")
-    data = record.data
-    upcasters = UPCASTERS.get(record.action, ())
-    if upcasters:
-        data = dict(data)
-        for upcast in upcasters[data.pop("schema", 1) - 1 :]:
-            data = upcast(data)
+    require_known(record)
+    event_type = EVENT_TYPES[record.action]
+    data = _upcast(record) if record.action in UPCASTERS else record.data
     values: dict[str, Any] = {
         name: tuple(data[key]) if name in _LISTS else data[key] for name, key in _FIELDS[record.action] if key in data
     }
@@ -214,4 +223,4 @@ def from_record(record: Record) -> AnyEvent:
     try:
         return event_type(at=record.at, **values)
     except TypeError as error:
-        raise UnknownEvent(f"the data of {record.action!r} does not fit it") from error
+        raise ValueError(f"the data of {record.action!r} does not fit it") from error

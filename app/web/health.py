@@ -78,9 +78,6 @@ class HealthChecks:
         try:
             facts = self._store.queries.database_facts()
         except SchemaMismatch as error:
-            if error.is_newer:  # the schema matched at start; a newer one keeps this release working
-                hint = "A newer release has upgraded the schema. Replace this server with that release."
-                return [Check("database"), Check("schema", "warning", hint), self._answers_key()], {}
             return [Check("database"), Check("schema", "failing", error.message, error.code)], {}
         except StepkeepError as error:
             return [Check("database", "failing", error.message, error.code)], {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 import orjson
 
-from ..errors import MessageIdReused, MissingKey, StepkeepError
+from ..errors import MessageIdReused, MissingKey, StepkeepError, UnreadableHere
 from ..store import StoredSession, WebhookEvent, rows
 from ..store.drivers import Changes, TurnStatements
 from ..survey import (
@@ -133,8 +133,10 @@ class _Batch:
         state = self._states.get(key)
         if isinstance(state, StepkeepError):  # unreadable: it fails alone
             return state
-        begins = state is None or isinstance(command, Begin | Restart)
-        survey = self._find_survey(key.survey_id, None if begins or state is None else state.survey_revision)
+        try:
+            survey = self._survey(key, state, command)
+        except UnreadableHere as error:
+            return error
         message_id = command.message_id
         if message_id is None:
             fingerprint = None
@@ -153,15 +155,24 @@ class _Batch:
         if not isinstance(event, _OWNED_EVENTS):
             self._shared.add(key)
         self._events.append(rows.event_row(key, after.version, event, message_id, fingerprint, self._format))
-        if state is None or after.status != state.status or type(event) is Restarted:
-            self._webhook_events += [
-                (name, *key, after.version, self._format.to_time(event.at))
-                for name in _webhook_events(state, event, after)
-            ]
+        self._add_webhook_events(key, state, event, after)
         if message_id is not None:
             self._known[key, message_id] = rows.KnownMessage(version=after.version, fingerprint=fingerprint)
         snapshot = Snapshot(key=key, state=after, survey=survey)
         return Committed(snapshot=snapshot, version=after.version, duplicate=False, event=event)
+
+    def _add_webhook_events(
+        self, key: SessionKey, before: SessionState | None, event: AnyEvent, after: SessionState
+    ) -> None:
+        if before is None or after.status != before.status or type(event) is Restarted:
+            self._webhook_events += [
+                (name, *key, after.version, self._format.to_time(event.at))
+                for name in _webhook_events(before, event, after)
+            ]
+
+    def _survey(self, key: SessionKey, state: SessionState | None, command: AnyCommand) -> Survey | None:
+        current = self._find_survey(key.survey_id, None if state is None else state.survey_revision)
+        return self._find_survey(key.survey_id, None) if isinstance(command, Begin | Restart) else current
 
     def commit(self) -> None:
         new: list[rows.Row] = []

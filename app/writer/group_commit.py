@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from ..errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable
+from ..errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable, UnreadableHere
 from ..observability import metrics, tracing
 from ..settings import Settings
 from ..store import retry, translate_error, with_retries
@@ -329,8 +330,11 @@ class Writer:
         try:
             return list(with_retries(settings, self._transact, turns, retry_lock_waits=retry_lock_waits))
         except RevisionNotLoaded as missing:
-            self._load_revision(missing.survey_id, missing.revision)  # outside the transaction
+            with suppress(UnreadableHere):  # its turns get this; the others are committed
+                self._load_revision(missing.survey_id, missing.revision)  # outside the transaction
             return self._commit_or_bisect(turns, settings, retry_lock_waits=retry_lock_waits)
+        except UnreadableHere as error:  # the schema
+            return [error for _ in turns]
         except SQLAlchemyError as error:
             log.warning("%d turns were not saved: %s", len(turns), retry.error_summary(error))
             if len(turns) == 1 or not retry.is_data_error(error):

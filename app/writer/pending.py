@@ -15,7 +15,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from ..core import strict_json
-from ..errors import DatabaseUnavailable, MessageIdReused, MissingKey, Overloaded, Unavailable
+from ..errors import DatabaseUnavailable, MessageIdReused, Overloaded, Unavailable, UnreadableHere
 from ..observability import metrics
 from ..settings import Settings
 from ..survey import (
@@ -323,7 +323,7 @@ class PendingQueue:
             if not isinstance(result, Unavailable):
                 self._complete(key, pending, result)
                 completed += 1
-            elif isinstance(result, MissingKey):  # the database is available: only this session waits
+            elif isinstance(result, UnreadableHere):  # the database is available: only this session waits
                 with self._changed:
                     self._queues[key].has_failed = self._queues[key].is_stuck = True
                     self.is_unavailable = False

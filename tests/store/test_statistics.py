@@ -51,14 +51,14 @@ def events_of(store: SessionStore, user_id: str = "ann") -> list[tuple[int, str,
 
 
 def test_events_have_times_to_the_microsecond(store: SessionStore) -> None:
-    """Version, action, step and time of each event; a note has the action "other"."""
+    """Version, action, step and time of each event; a note too."""
     answer_some(store, ANN)
     assert events_of(store) == [
         (1, "started", "Q1", AT),
         (2, "answered", "Q1", AT + 1),
         (3, "mode_set", None, AT + 1_000_000),
         (4, "drafted", "Q2", AT + 86_400_000_000),
-        (5, "other", "Q9", AT + 86_400_000_001),
+        (5, "noted", "Q9", AT + 86_400_000_001),
     ]
 
 
@@ -169,7 +169,7 @@ def test_event_columns_do_not_read_answers(settings: Settings, new_store: NewSto
     assert not [statement for statement in statements if "answer," in statement or "data" in statement]
 
 
-def test_statistics_know_every_action_except_two() -> None:
+def test_statistics_know_every_action() -> None:
     """For a new kind of event, decide whether statistics count it."""
-    assert set(ACTIONS) == EVENT_TYPES.keys() - {"noted", "expired"}
+    assert set(ACTIONS) == EVENT_TYPES.keys()
     assert len(ACTIONS) <= OTHER < CODES

@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.survey.events import EVENT_TYPES, Answered, Record, Saved, UnknownEvent, from_record, to_record
+from app.errors import OtherRelease
+from app.survey.events import EVENT_TYPES, Answered, Record, Saved, from_record, to_record
 from tests.survey.test_state import ROWS, Row
 
 
@@ -40,13 +41,19 @@ def test_record_of_a_saved_state_has_its_step_in_the_column() -> None:
     "record",
     [
         Record("invented", 1, None, None, {}),
-        Record("answered", 1, "a", 1, {"to": "b"}),
-        Record("saved", 1, "q", None, {}),
+        Record("answered", 1, "a", 1, {"to": "b", "keep": 0, "schema": 2}),
     ],
 )
-def test_record_that_is_unknown_or_incomplete_is_refused(record: Record) -> None:
-    """A later release may have written it: the session must not be folded without it."""
-    with pytest.raises(UnknownEvent, match=record.action):
+def test_record_of_another_release_is_refused(record: Record) -> None:
+    """The session must not be folded without it."""
+    with pytest.raises(OtherRelease, match=record.action):
+        from_record(record)
+
+
+@pytest.mark.parametrize("record", [Record("answered", 1, "a", 1, {"to": "b"}), Record("saved", 1, "q", None, {})])
+def test_incomplete_record_is_damaged(record: Record) -> None:
+    """No release wrote it: an action's data never changes without another schema."""
+    with pytest.raises(ValueError, match=record.action):
         from_record(record)
 
 

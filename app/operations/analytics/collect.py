@@ -9,16 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, groupby
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import orjson
 
 from ...core.progress import Progress
-from ...errors import MissingKey
+from ...errors import MissingKey, OtherRelease
 from ...sessions import SessionStore
 from ...store import encryption, keyset, statistics
-from ...survey import END
+from ...survey import END, Status
 from .counters import Counters, StepPlan
 from .event_arrays import ANSWERED, WENT_BACK, Ints, Runs, StepNumbers, parse_events
 from .filters import Filters
@@ -90,6 +90,8 @@ def _count_part(store: SessionStore, query: Query, rows: Rows) -> Counters:
     counters = Counters()
     counters.counts["read"] = len(rows)
     matching = [row for row in rows if encryption.SET_ASIDE not in row.user_id and query.filters.matches(row)]
+    if unknown := {row.status for row in matching}.difference(get_args(Status)):
+        raise OtherRelease(f"The status {min(unknown)!r} of a session is of another release.")
     is_selective = len(matching) * SELECTIVITY < len(rows)
     for chunk in _chunks(matching):
         user_ids = [row.user_id for row in chunk]

@@ -11,12 +11,15 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from ...errors import OtherRelease
 from ...store import statistics
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-STARTED, RESTARTED, ANSWERED, WENT_BACK, WENT_TO, SAVED, DRAFTED, MODE_SET = range(len(statistics.ACTIONS))
+STARTED, RESTARTED, ANSWERED, WENT_BACK, WENT_TO, SAVED, DRAFTED, MODE_SET, *_NOT_COUNTED = range(
+    len(statistics.ACTIONS)
+)
 
 NO_STEP = 0
 UNKNOWN_SESSION = -1
@@ -51,7 +54,11 @@ class Events:
 
 
 def parse_events(columns: statistics.EventColumns, user_ids: Sequence[str], numbers: StepNumbers) -> Events:
-    """Return these sessions' events; the columns may contain others."""
+    """Return these sessions' events; the columns may contain others.
+
+    Raises:
+        OtherRelease: this release does not know an event.
+    """
     places = {user_id: place for place, user_id in enumerate(user_ids)}
     sessions = np.array([places.get(user_id, UNKNOWN_SESSION) for user_id in columns.user_ids], dtype=np.int64)
     session = np.repeat(sessions, np.array(columns.counts, dtype=np.int64))
@@ -60,7 +67,10 @@ def parse_events(columns: statistics.EventColumns, user_ids: Sequence[str], numb
     times = statistics.parse_times(columns.times)
     version, action = codes // statistics.CODES, codes % statistics.CODES
     order = np.lexsort((version, session))  # the database does not sort within a group
-    order = order[(action[order] != statistics.OTHER) & (session[order] != UNKNOWN_SESSION)]
+    order = order[session[order] != UNKNOWN_SESSION]
+    if ((action[order] == statistics.OTHER) & (version[order] > 0)).any():  # 0: another program's entry
+        raise OtherRelease("An event in a session's history is of another release.")
+    order = order[action[order] < min(_NOT_COUNTED)]
     return Events(session=session[order], action=action[order], step=steps[order], at=times[order])
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 
-from ...errors import BackupBroken, MissingKey
+from ...errors import BackupBroken, MissingKey, UnreadableHere
 from ...store import Cipher, integrity, rows, tables
 from ...survey import SessionKey, SessionState
 from ..integrity import check_session
@@ -24,7 +24,7 @@ class ReplayCounts:
     Attributes:
         without_history: created before there were events.
         unreadable: the server sets these aside on access.
-        locked: encrypted with one of ``missing_keys``; not checked.
+        locked: encrypted with one of ``missing_keys``, or written by another release; not checked.
     """
 
     same: int = 0
@@ -87,8 +87,9 @@ def _count(counts: ReplayCounts, session: integrity.SessionAndReplay) -> None:
         counts.set_aside += 1
     elif result.verdict == "locked":
         counts.locked += 1
-        missing_key = stored if isinstance(stored, MissingKey) else replay.missing_key
-        counts.missing_keys.update([] if missing_key is None else [missing_key.key_id])
+        problem = stored if isinstance(stored, UnreadableHere) else replay.unreadable_here
+        if isinstance(problem, MissingKey):
+            counts.missing_keys.add(problem.key_id)
     elif not isinstance(stored, SessionState) or replay.problem is not None:
         counts.unreadable += 1
     elif result.verdict == "adopted":

@@ -13,10 +13,10 @@ from typing import Any
 
 from ...core.progress import Progress
 from ...core.timestamps import format_timestamp
-from ...errors import MissingKey
+from ...errors import UnreadableHere
 from ...sessions import SessionStore
 from ...store import SET_ASIDE, HistoryEntry, StoredSession, export_pages, keyset
-from ...survey import SessionKey, SessionState
+from ...survey import SessionKey, SessionState, require_known
 from ...survey.types import Cell
 from .layout import Layout
 from .request import ExportRequest
@@ -67,7 +67,7 @@ class SessionReader:
         """Yield readable sessions by user id; a page may be empty.
 
         Raises:
-            MissingKey: a session can't be decrypted; left out, it would look erased.
+            UnreadableHere: a session can't be read here; left out, it would look erased.
             Unavailable: the database failed.
         """
         store, done = self._store, 0
@@ -109,7 +109,7 @@ class SessionReader:
         elif isinstance(stored, SessionState):
             self.counts.sessions += 1
             return key, stored
-        elif isinstance(stored, MissingKey):
+        elif isinstance(stored, UnreadableHere):
             raise stored
         else:
             self.counts.unreadable += 1
@@ -133,6 +133,8 @@ class SessionReader:
             if event.version > newest:
                 continue
             if isinstance(event.entry, HistoryEntry):
+                if event.version > 0:  # 0: another program's entry
+                    require_known(event.entry.record)
                 yield event.entry
             else:
                 self.counts.events += 1

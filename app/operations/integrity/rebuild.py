@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, update
 
-from ...errors import InvalidInput, MissingKey, NoSuchSession
+from ...errors import InvalidInput, NoSuchSession, UnreadableHere
 from ...sessions import SessionStore
 from ...store import audit, integrity, keyset, rows, tables
 from ...survey import SessionKey, SessionState, Survey, expires_at
@@ -45,7 +45,7 @@ def rebuild_session(
     Raises:
         NoSuchSession: there is no such session.
         RebuildRefused: the history is unreadable, has no state, or lacks events.
-        MissingKey: a key is missing.
+        UnreadableHere: a key is missing, or another release wrote it.
         Unavailable: the outcome is unknown; retrying is safe.
     """
     current = store.run_read(lambda connection: integrity.read_session(connection, key, store.cipher, locked=False))
@@ -95,9 +95,9 @@ def _replayed_state(session: integrity.SessionAndReplay, *, lossy: bool) -> Sess
     key, stored, replay = session.key, session.stored, session.replay
     if stored is None:
         raise NoSuchSession(key.survey_id, key.user_id)
-    missing_key = stored if isinstance(stored, MissingKey) else replay.missing_key
-    if missing_key is not None:
-        raise missing_key
+    unreadable_here = stored if isinstance(stored, UnreadableHere) else replay.unreadable_here
+    if unreadable_here is not None:
+        raise unreadable_here
     if replay.state is None or not has_state(replay):
         raise RebuildRefused(key, replay.problem or "no event has a state: a program without versions started it")
     state = replace(replay.state, version=replay.last_version)

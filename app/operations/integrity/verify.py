@@ -8,7 +8,7 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from ...core.progress import Progress, no_progress
-from ...errors import MissingKey
+from ...errors import UnreadableHere
 from ...sessions import SessionStore
 from ...store import SET_ASIDE, integrity, rows, sessions
 from ...survey import SessionKey, SessionState
@@ -27,7 +27,7 @@ class SessionCheck:
 
     Attributes:
         verdict: ``adopted``: the row equals the replay, but a program without versions started the session;
-            ``set_aside``, ``locked`` (by a missing key): not checked.
+            ``set_aside``, ``locked`` (by a missing key, or written by another release): not checked.
         differing: names of fields, never values; ``history`` if versions are missing, ``row`` if that is missing or
             unreadable.
         problem: None if only values differ.
@@ -72,7 +72,7 @@ def check_session(session: integrity.SessionAndReplay) -> SessionCheck | None:
     key, stored, replay = session.key, session.stored, session.replay
     if SET_ASIDE in key.user_id:
         return SessionCheck(key=key, verdict="set_aside")
-    if isinstance(stored, MissingKey) or replay.missing_key is not None:
+    if isinstance(stored, UnreadableHere) or replay.unreadable_here is not None:
         return SessionCheck(key=key, verdict="locked")
     if stored is None:
         problem = "it has history but no session"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ...core.progress import Progress, no_progress
-from ...errors import MissingKey, SessionUnreadable, Unavailable
+from ...errors import OtherRelease, SessionUnreadable, Unavailable, UnreadableHere
 from ...sessions import SessionStore
 from ...store import expiry
 from ...survey import Expire, SessionKey
@@ -58,7 +58,10 @@ def _classify(
     at = store.clock()
     overdue, updates = [], []
     for session in unfinished:
-        survey = store.queries.revisions.get(session.key.survey_id, session.revision)
+        try:
+            survey = store.queries.revisions.get(session.key.survey_id, session.revision)
+        except OtherRelease:  # the server of that release closes it
+            continue
         after_us = None if survey is None else survey.expires_after_us
         expires_at = None if after_us is None else session.updated_at + after_us
         if expires_at is not None and expires_at <= at:
@@ -94,14 +97,14 @@ class _Closer:
         at = self._store.clock()
         results = self._store.turns.submit_many([(key, Expire(at=at)) for key in keys])
         closed = [key for key, result in zip(keys, results, strict=True) if _is_closed(result, at)]
-        self.locked += sum(isinstance(result, MissingKey) for result in results)
+        self.locked += sum(isinstance(result, UnreadableHere) for result in results)
         self.unreadable += sum(isinstance(result, SessionUnreadable) for result in results)
         for survey_id, count in sorted(Counter(key.survey_id for key in closed).items()):
             self._store.audit_log.record(
                 self._actor, "sessions_expired", survey_id=survey_id, detail={"sessions": count}
             )
         for result in results:
-            if isinstance(result, Unavailable) and not isinstance(result, MissingKey):
+            if isinstance(result, Unavailable) and not isinstance(result, UnreadableHere):
                 raise result
         return closed
 

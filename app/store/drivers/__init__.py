@@ -1,6 +1,6 @@
 """The writer's statements and connections on each driver."""
 
-from .connection import SessionLoader, WriterConnection
+from .connection import REVISION, CheckSchema, SessionLoader, WriterConnection
 from .statements import Changes, TurnStatements
 
-__all__ = ["Changes", "SessionLoader", "TurnStatements", "WriterConnection"]
+__all__ = ["REVISION", "Changes", "CheckSchema", "SessionLoader", "TurnStatements", "WriterConnection"]

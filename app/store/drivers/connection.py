@@ -23,16 +23,26 @@ IDLE_S = 20.0
 FORK_WAIT_S = 5.0
 """Longest wait of a fork for the running transaction."""
 
+REVISION = "SELECT version_num FROM alembic_version"
+
+CheckSchema = Callable[[Callable[[], Any]], None]
+"""Gets a function that reads the rows of REVISION; raises OtherRelease."""
+
 
 class WriterConnection:
     """The writer's connection: opened at first use, replaced when broken. Used by one thread at a time."""
 
     def __init__(
-        self, engine: Engine, turn_statements: Callable[[Any], TurnStatements], cipher: Cipher = PLAIN
+        self,
+        engine: Engine,
+        turn_statements: Callable[[Any], TurnStatements],
+        cipher: Cipher = PLAIN,
+        check_schema: CheckSchema = lambda _read: None,
     ) -> None:
         self._engine = engine
         self._make_statements = turn_statements
         self._cipher = cipher
+        self._check_schema = check_schema
         self.outbox_callback: Callable[[], None] = lambda: None
         self._connection: Connection | None = None
         self._statements: TurnStatements | None = None
@@ -54,6 +64,7 @@ class WriterConnection:
                 statements = statements or self._make_statements(self._driver())
                 statements.cipher = self._cipher
                 statements.outbox_callback = self.outbox_callback
+                self._check_schema(lambda: read_revision(self._driver()))
                 result = work(statements)
             except self._engine.dialect.loaded_dbapi.Error as error:
                 raise self._wrap(connection, error) from error
@@ -73,6 +84,7 @@ class WriterConnection:
             self._statements = None
             try:
                 with connection.begin():
+                    self._check_schema(lambda: connection.exec_driver_sql(REVISION).all())
                     return work(connection)
             except DBAPIError as error:
                 if wants_new_connection(error):
@@ -139,9 +151,12 @@ class WriterConnection:
 class SessionLoader:
     """Loads sessions on the reading connections. Safe from any thread."""
 
-    def __init__(self, engine: Engine, turn_statements: Callable[[Any], TurnStatements]) -> None:
+    def __init__(
+        self, engine: Engine, turn_statements: Callable[[Any], TurnStatements], check_schema: CheckSchema
+    ) -> None:
         self._engine = engine
         self._make_statements = turn_statements
+        self._check_schema = check_schema
 
     def load(self, key: SessionKey) -> Row | None:
         """Return STATE_COLUMNS.
@@ -153,7 +168,9 @@ class SessionLoader:
         dialect, pooled = self._engine.dialect, None
         try:
             pooled = self._engine.raw_connection()
-            return self._make_statements(pooled.driver_connection).load(key)
+            connection = pooled.driver_connection
+            self._check_schema(lambda: read_revision(connection))
+            return self._make_statements(connection).load(key)
         except dialect.loaded_dbapi.Error as error:
             driver = None if pooled is None else pooled.driver_connection
             wrapped = wrap_driver_error(self._engine, error, is_lost=dialect.is_disconnect(error, driver, None))
@@ -163,6 +180,13 @@ class SessionLoader:
         finally:
             if pooled is not None:
                 pooled.close()
+
+
+def read_revision(connection: Any) -> Any:  # noqa: ANN401 - a driver's connection, and its rows
+    """Return the rows of REVISION."""
+    cursor = connection.cursor()
+    cursor.execute(REVISION)
+    return cursor.fetchall()
 
 
 def wrap_driver_error(engine: Engine, error: Exception, *, is_lost: bool) -> DBAPIError:

@@ -91,17 +91,15 @@ def test_older_schema_is_reported_with_the_command_to_run(app: App, tmp_path: Pa
     assert "alembic upgrade head" in report.checks["schema"][1]
 
 
-def test_newer_schema_is_a_warning(app: App, tmp_path: Path) -> None:
-    """In a rolling upgrade the earlier release keeps serving."""
+def test_newer_schema_is_failing(app: App, tmp_path: Path) -> None:
+    """The server refuses all work until it is replaced."""
     with sqlite3.connect(tmp_path / "ready.db") as other:
         other.execute("UPDATE alembic_version SET version_num = '9999'")
     other.close()
     report = readiness(app)
-    assert report.status == 200
-    assert report.checks["schema"] == (
-        "warning",
-        "A newer release has upgraded the schema. Replace this server with that release.",
-    )
+    assert (report.status, report.code) == (503, "schema_mismatch")
+    assert report.checks["schema"][0] == "failing"
+    assert "upgraded by a newer release" in report.checks["schema"][1]
 
 
 def test_missing_answers_key_is_reported(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ CODES: dict[int, tuple[str, ...]] = {
         "unavailable",
         "overloaded",
         "missing_key",
+        "other_release",
         "erasure_journal_unavailable",
         "configuration",
         "schema_mismatch",
