@@ -3,10 +3,14 @@
 There is one process, unless WEB_CONCURRENCY says otherwise; a SQLite file, guarded by a lock, never has more.
 """
 
+import fcntl
 import gc
 import os
 import signal
+import subprocess
 import sys
+import time
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -68,6 +72,15 @@ DRAIN_S = 2
 GARBAGE_THRESHOLDS = (10_000, 20, 20)
 """With Python's default, (700, 10, 10), the garbage collector takes 12 % of the time, and turns leave no cycles."""
 
+CHECK_S = 60
+"""Seconds within which a reload must have checked the new release."""
+
+_FOLDER = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - not resolved: it may be a symbolic link
+"""The release's folder, as gunicorn was started with it."""
+
+_FIRST_FD = 3
+"""systemd's convention for inherited sockets, which gunicorn follows (sd_listen_fds(3))."""
+
 _locks: list[object] = []
 
 
@@ -80,12 +93,56 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
         server.log.warning(warning)
     if server.cfg.workers > 1 and not os.environ.get(VARIABLE):
         server.log.warning("/metrics shows a single process; set WEB_CONCURRENCY to the number of workers")
+    server.handle_hup = partial(replace_server, server)
     try:
         _locks.append(server_lock(normalise_url(_settings.database_url)))
         # Also here, because gunicorn would restart for ever a worker that fails on its surveys, database or keys.
         open_store(_settings).close()
     except ConfigurationError as error:
         sys.exit(f"stepkeep: {error.message}")
+
+
+def replace_server(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
+    """Replace this server by the release that is now installed, on the same sockets; keep it if that can't start.
+
+    Clients that connect meanwhile wait until the new server accepts.
+
+    gunicorn's own reload forks this process, with this release's modules, and ends the old workers before it knows
+    whether the new ones start.
+    """
+    if problem := _problem_of_new_server({**server.cfg.env_orig, "STEPKEEP_ENVIRONMENT": _settings.environment}):
+        server.log.error("Not reloaded; this server continues. %s", problem)
+        return
+    server.kill_workers(signal.SIGTERM)  # before the start: a SQLite file has one server
+    deadline = time.monotonic() + graceful_timeout
+    while server.WORKERS and time.monotonic() < deadline:
+        server.reap_workers()
+        time.sleep(0.05)
+    server.kill_workers(signal.SIGKILL)
+    if not {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}.isdisjoint(server.wait_for_signals(timeout=0)):
+        raise StopIteration  # as gunicorn's handler of SIGTERM
+    delete_temporary_folder()
+    environment = {**server.cfg.env_orig, "LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(server.LISTENERS))}
+    end = _FIRST_FD + len(server.LISTENERS)
+    copies = [fcntl.fcntl(listener.fileno(), fcntl.F_DUPFD_CLOEXEC, end) for listener in server.LISTENERS]
+    for number, copy in enumerate(copies, _FIRST_FD):
+        os.dup2(copy, number)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the new server handles it
+    os.chdir(_FOLDER)
+    os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 - this command again
+
+
+def _problem_of_new_server(environment: dict[str, str]) -> str:
+    """Return why a new server could not start, in one line, or ''."""
+    command = [sys.executable, "-m", "app.serve", "--check"]
+    try:
+        check = subprocess.run(  # noqa: S603 - this Python
+            command, cwd=_FOLDER, env=environment, capture_output=True, text=True, timeout=CHECK_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"The new release can't be checked: {error}"
+    lines = check.stderr.strip().splitlines()
+    return "" if check.returncode == 0 else lines[-1] if lines else f"The check ended with {check.returncode}."
 
 
 def when_ready(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types

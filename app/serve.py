@@ -1,6 +1,6 @@
 """``python -m app.serve``, which is ``make run``: check the configuration once, then become gunicorn.
 
-So an error is one clear line, not a worker that restarts for ever.
+So an error is one clear line, not a worker that restarts for ever. ``--check`` only checks, beside a running server.
 """
 
 import os
@@ -8,7 +8,7 @@ import socket
 import sys
 
 from .errors import ConfigurationError
-from .sessions import open_store
+from .sessions import check_store, open_store
 from .settings import Settings, is_loopback, read_settings
 from .store import normalise_url, server_lock
 from .web import check_settings
@@ -16,6 +16,9 @@ from .web import check_settings
 
 def main() -> None:
     """Serve, or exit with code 1 and one line."""
+    if sys.argv[1:] == ["--check"]:
+        check()
+        return
     try:
         settings = effective_settings(read_settings())
         check_settings(settings)
@@ -38,6 +41,16 @@ def main() -> None:
     os.execv(  # noqa: S606 - the running Python
         sys.executable, [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "wsgi:app"]
     )
+
+
+def check() -> None:
+    """Check settings, surveys and database for a server that is to replace a running one; change nothing."""
+    try:
+        settings = effective_settings(read_settings())
+        check_settings(settings)
+        check_store(settings)
+    except ConfigurationError as error:
+        sys.exit(f"stepkeep: {error.message}")
 
 
 def effective_settings(settings: Settings) -> Settings:
