@@ -53,6 +53,9 @@ EXCLUDED = frozenset(
 SENDS_WEBHOOKS = ("app/operations/webhooks/http.py", "urllib3.")
 """The only module that sends HTTP requests, to addresses that ``addresses.py`` has checked."""
 
+CHECKS_RELEASE = ("gunicorn.conf.py", "subprocess.")
+"""A reload runs ``app.serve --check`` of the installed release."""
+
 DEMO = frozenset(path.relative_to(ROOT).as_posix() for path in (ROOT / "app/operations/demo").glob("*.py"))
 """Modules of `flask demo fill`, which generates participants from a seed."""
 
@@ -183,10 +186,10 @@ def test_app_neither_evaluates_code_nor_starts_programs() -> None:
 
 
 def test_app_imports_no_excluded_module() -> None:
-    """There is no pickle, XML, LDAP, mail or OAuth; only webhooks send HTTP requests, only backups start programs."""
+    """There is no pickle, XML, LDAP, mail or OAuth; only webhooks send HTTP requests, only a reload starts a program."""
     prefixes = tuple(f"{name}." for name in EXCLUDED)
     excluded = [(path, name) for path, name in imports() if f"{name}.".startswith(prefixes)]
-    assert {(path, f"{name.split('.')[0]}.") for path, name in excluded} == {SENDS_WEBHOOKS}
+    assert {(path, f"{name.split('.')[0]}.") for path, name in excluded} == {SENDS_WEBHOOKS, CHECKS_RELEASE}
 
 
 def test_app_logs_only_to_standard_error() -> None:
