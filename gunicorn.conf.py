@@ -46,6 +46,7 @@ workers = 1 if _is_sqlite else _settings.web_concurrency
 threads = _settings.max_connections + _settings.rest_threads
 worker_connections = threads + 1000
 max_requests = 0  # replacing a worker would disconnect its participants
+timeout = 120  # of the heartbeat: a busy worker may be late, and replacing it disconnects its participants
 graceful_timeout = 10
 keepalive = 5
 control_socket_disable = True
@@ -173,8 +174,15 @@ def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn has no typ
         signal.signal(number, stop)
 
 
-def child_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn has no types
-    """Remove the worker from the gauges of open connections and the like."""
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn has no types
+    """Say why a worker was killed; remove it from the gauges of open connections and the like."""
+    if worker.aborted:  # gunicorn's own message suspects the memory
+        server.log.error(
+            "Worker %s gave no heartbeat for %d s and was replaced. Its connections were closed; acknowledged answers "
+            "are saved. Reduce the load: see STEPKEEP_MAX_CONNECTIONS and WEB_CONCURRENCY.",
+            worker.pid,
+            server.cfg.timeout,
+        )
     if os.environ.get(VARIABLE):
         mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # it has no types
 

@@ -1,5 +1,7 @@
 """The start of the server: secret key, public URL, and loopback in development."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from app.sessions.service import open_store
 from app.settings import Settings
 from app.web.factory import create_app
 from tests.conftest import Server
-from tests.waiting import free_port
+from tests.waiting import free_port, wait_for
 from tests.web.http_client import WEAK_KEYS, run_gunicorn, run_server
 from tests.web.production import production, production_app, random_secret
 
@@ -96,3 +98,19 @@ def test_production_needs_an_https_public_url(tmp_path: Path, sqlite_settings: S
     for url in ("http://localhost:8000", "http://127.0.0.1:8000", "https://survey.example.org"):
         with production_app(sqlite_settings, public_url=url):
             pass
+
+
+def test_worker_without_heartbeat_is_named_as_such(tmp_path: Path) -> None:
+    """The log blames the load, and the next worker serves."""
+    server = Server(tmp_path, environment={"GUNICORN_CMD_ARGS": "--timeout 2"})
+    server.start()
+    try:
+        assert server.process is not None
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+        (worker,) = children.read_text().split()
+        os.kill(int(worker), signal.SIGSTOP)
+        message = f"Worker {worker} gave no heartbeat for 2 s and was replaced"
+        wait_for(lambda: message in server.log, lambda: server.log)
+        server.wait_until_it_answers()
+    finally:
+        server.stop()
