@@ -162,7 +162,7 @@ def test_reject_is_shown_at_the_field_when_the_server_refuses(participant: Parti
 
 def test_page_shows_the_reason_after_a_final_close_code(context: BrowserContext, server: RunningServer) -> None:
     """After a final close code the page shows the reason and does not reconnect."""
-    for code, words in ((4401, "sign in"), (4403, "not allowed"), (4404, "does not exist")):
+    for code, words in ((4401, "sign in"), (4403, "not allowed"), (4404, "no longer exists")):
         sockets = refuse_sockets(participant := Participant(context, server.url), code)
         participant.page.goto(f"{server.url}/s/phq9")
         expect(participant.page.locator("#stopped-reason")).to_contain_text(words)
