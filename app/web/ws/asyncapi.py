@@ -87,7 +87,7 @@ class ErrorSent(_Sent):
     """An invalid or forbidden message."""
 
     type: Literal["error"]
-    id: str | None
+    id: Annotated[str | None, Field(description="of the refused command; null if the message has no readable id")]
     code: ErrorCode
     message: str
 

@@ -169,6 +169,7 @@ class _Connection:
             self._send_session(snapshot, type="state", version=version, resumed=resumed)
             while not self._context.connections.stopping:
                 self._receive()
+            self._receive_rest()
             self._send_updates()
             server.close(self._ws, 1001, "The server is shutting down. Reconnect.")
         finally:
@@ -237,6 +238,12 @@ class _Connection:
                 with contextlib.suppress(StepkeepError):
                     self._save_draft()
 
+    def _receive_rest(self) -> None:
+        """Handle what arrived before the server stopped; do not wait for a client that continues to send."""
+        until = time.monotonic() + server.CLOSING_S
+        while self._ws.has_received and time.monotonic() < until:
+            self._receive()
+
     def _require_valid_client(self) -> None:
         if not self._context.authenticator.is_still_valid(self._principal):
             self._context.security_log.write("refused", "credentials expired or revoked")
@@ -250,8 +257,6 @@ class _Connection:
             message = messages.parse(frame)
         except messages.BadMessage as error:
             self._send(_error(error.code, error.message, error.message_id))
-            if error.code == "too_large":
-                self._close(1009, error.message)
             self._malformed += 1
             if self._malformed >= self._store.settings.malformed_limit:
                 self._close(4400, "Repeated malformed messages.")
@@ -347,10 +352,13 @@ class _Connection:
         self._send({**fields, **messages.session_fields(snapshot, self._store.clock())})
 
     def _send(self, message: dict[str, Any]) -> None:
+        """Send unless the client has disconnected: what it sent before is still handled, then `receive` raises."""
         try:
             self._ws.send(strict_json.encode(message))
-        except OSError as error:
-            raise ConnectionClosed(1006, "disconnected") from error
+        except ConnectionClosed:
+            pass
+        except OSError:
+            self._ws.abort()
 
     def _close(self, code: int, reason: str) -> NoReturn:
         server.close(self._ws, code, reason)

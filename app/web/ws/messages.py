@@ -1,5 +1,7 @@
 """The messages of docs/protocol.md."""
 
+import contextlib
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -15,6 +17,9 @@ VALUE_DEPTH = strict_json.MAX_DEPTH + 1
 
 MAX_AUTH_LENGTH = 2048
 """Of a first frame."""
+
+_PARTS = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
+"""Of JSON; a last string may be cut off."""
 
 ErrorCode = Literal["malformed", "unknown_type", "too_large", "unauthorized", "rate_limited", "unavailable"]
 
@@ -104,14 +109,33 @@ class BadMessage(Exception):
 def parse(frame: str | bytes) -> ClientMessage:
     """Return a frame's message; raise BadMessage if invalid."""
     if isinstance(frame, bytes):
-        raise BadMessage("malformed", "Binary frames are not supported; send JSON in a text frame.")
-    if len(frame.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES:
-        raise BadMessage("too_large", f"A message has at most {MAX_MESSAGE_BYTES} bytes.")
+        text = frame.decode("utf-8", "replace")
+        raise BadMessage("malformed", "Binary frames are not supported; send JSON in a text frame.", readable_id(text))
     try:
         value = strict_json.decode(frame, "message", VALUE_DEPTH)
     except InvalidJson as error:
-        raise BadMessage("malformed", error.message) from error
+        raise BadMessage("malformed", error.message, readable_id(frame)) from error
     return parse_value(value)
+
+
+def readable_id(text: str) -> str | None:
+    """Return the id of a text that is not strict JSON, however deep, or of the beginning of one.
+
+    Without it, the client could not know which command was refused, and would send it again for ever.
+    """
+    parts = _PARTS.findall(text)
+    depth, ids = 0, []
+    for index, part in enumerate(parts):
+        if part in {"{", "["}:
+            depth += 1
+        elif part in {"}", "]"}:
+            depth -= 1
+        elif depth == 1 and part == '"id"' and parts[index + 1 : index + 2] == [":"]:
+            ids += parts[index + 2 : index + 3]
+    with contextlib.suppress(InvalidJson):
+        if parts[:1] == ["{"] and len(ids) == 1:
+            return _message_id({"id": strict_json.decode(ids[0])})
+    return None
 
 
 def parse_value(value: object) -> ClientMessage:
@@ -127,6 +151,12 @@ def parse_value(value: object) -> ClientMessage:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"][1:])
         raise BadMessage("malformed", f"{place}: {first['msg']}", _message_id(value)) from None
+
+
+def too_large(beginning: str) -> dict[str, Any]:
+    """Return the answer to a message of more than MAX_MESSAGE_BYTES."""
+    text = f"A message has at most {MAX_MESSAGE_BYTES} bytes."
+    return {"type": "error", "id": readable_id(beginning), "code": "too_large", "message": text}
 
 
 def auth_token(frame: str | bytes | None) -> str | None:

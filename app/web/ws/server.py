@@ -29,7 +29,9 @@ from wsproto.events import (
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
+from ...core import strict_json
 from ...observability import metrics
+from . import messages
 
 SEND_TIMEOUT_MS = 20_000
 """Then the kernel drops a connection with unacknowledged bytes."""
@@ -68,6 +70,7 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
         self._parts: list[Any] = []  # all str or all bytes, as wsproto gives them
         self._size_bytes = 0
         self._is_aborted = False
+        self._is_reading = False
         with contextlib.suppress(OSError, AttributeError):  # not TCP, or not Linux
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT_MS)
         try:
@@ -105,13 +108,18 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
         try:
             if not self.connected:
                 raise simple_websocket.ConnectionClosed(self.close_reason, self.close_message)
-            if not self._is_writable():
+            if not self._is_ready(selectors.EVENT_WRITE, CLOSING_S):
                 self.abort()
             with contextlib.suppress(BrokenPipeError):
                 self._send_event(CloseConnection(reason or CloseReason.NORMAL_CLOSURE, message))
         finally:
             self.connected = False
             self._sending_lock.release()
+
+    @property
+    def has_received(self) -> bool:
+        """Whether a message is queued, or bytes may become one; checked in the order in which they get there."""
+        return self._is_ready(selectors.EVENT_READ, 0) or self._is_reading or bool(self.input_buffer)
 
     def abort(self) -> None:
         """Shut TCP down at once; wakes all waiting threads."""
@@ -123,10 +131,10 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
         with self._sending_lock:
             self.sock.sendall(self.ws.send(event))
 
-    def _is_writable(self) -> bool:
+    def _is_ready(self, event: int, timeout_s: float) -> bool:
         with self.selector_class() as selector:
-            selector.register(self.sock, selectors.EVENT_WRITE)
-            return bool(selector.select(CLOSING_S))
+            selector.register(self.sock, event)
+            return bool(selector.select(timeout_s))
 
     def _thread(self) -> None:
         # The WSGI server closes the socket: closed here, its descriptor could become another connection's while a
@@ -135,7 +143,7 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
             with contextlib.suppress(OSError, ValueError, LocalProtocolError):
                 self._read()
         finally:
-            self.connected = False
+            self.connected = self._is_reading = False
             self.event.set()
             self.abort()
 
@@ -150,12 +158,14 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
                         return
                     ping_at = now + self.ping_interval
                 if selector.select(ping_at - now if self.ping_interval else None):
+                    self._is_reading = True
                     data = self.sock.recv(self.receive_bytes)
                     if not data:
                         return
                     self.ws.receive_data(data)
                     if not self._handle_events():
                         return
+                    self._is_reading = False
 
     def _ping(self) -> bool:
         """Return False if the last ping was not answered."""
@@ -210,11 +220,18 @@ class Server(simple_websocket.Server):  # type: ignore[misc]  # simple-websocket
         part = event.data
         self._size_bytes += len(part.encode()) if isinstance(part, str) else len(part)
         if self.max_message_size and self._size_bytes > self.max_message_size:
-            self._end(CloseConnection(1009, "message too large"))
+            self._refuse_too_large(part)
             return False
         if part or not self._parts:  # empty parts could come without end
             self._parts.append(part)
         return self._deliver() if event.message_finished else True
+
+    def _refuse_too_large(self, part: str | bytes) -> None:
+        if isinstance(part, str):
+            metrics.ERRORS.labels("socket", "too_large").inc()
+            with contextlib.suppress(simple_websocket.ConnectionClosed, OSError):
+                self.send(strict_json.encode(messages.too_large("".join([*self._parts, part]))))
+        self._end(CloseConnection(1009, "message too large"))
 
     def _deliver(self) -> bool:
         """Return False if too many are queued."""

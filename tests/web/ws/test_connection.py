@@ -164,32 +164,38 @@ def test_acknowledged_turns_survive_sigkill(server: Server) -> None:
     assert state["session"] == ack["session"]
 
 
-INVALID_FRAMES = {
-    "not JSON": ("{", "malformed"),
-    "not an object": ("[1]", "malformed"),
-    "no type": ('{"id":"x"}', "malformed"),
-    "unknown type": ('{"type":"dance","id":"x"}', "unknown_type"),
-    "no id": ('{"type":"back"}', "malformed"),
-    "long id": (json.dumps({"type": "back", "id": "x" * 65}), "malformed"),
-    "wrong field": ('{"type":"mode","id":"x","audio":"yes"}', "malformed"),
-    "NaN": ('{"type":"answer","id":"x","step":"Q1","value":NaN}', "malformed"),
-    "lone surrogate": ('{"type":"answer","id":"x","step":"Q1","value":"\\ud800"}', "malformed"),
-    "NUL": ('{"type":"answer","id":"x","step":"Q1","value":"\\u0000"}', "malformed"),
-    "400 digits": ('{"type":"answer","id":"x","step":"Q1","value":' + "1" * 400 + "}", "malformed"),
-    "10,000 brackets": ("[" * 10_000, "malformed"),
-    "duplicate key": ('{"type":"back","id":"x","id":"y"}', "malformed"),
-    "binary frame": (b'{"type":"back","id":"x"}', "malformed"),
+INVALID_FRAMES: dict[str, tuple[str | bytes, str, str | None]] = {
+    "not JSON": ("{", "malformed", None),
+    "not an object": ('[{"id":"x"}]', "malformed", None),
+    "no type": ('{"id":"x"}', "malformed", "x"),
+    "unknown type": ('{"type":"dance","id":"x"}', "unknown_type", "x"),
+    "no id": ('{"type":"back"}', "malformed", None),
+    "long id": (json.dumps({"type": "back", "id": "x" * 65}), "malformed", None),
+    "id of another type": ('{"type":"back","id":7}', "malformed", None),
+    "id that is not text": ('{"type":"back","id":"\\ud800"}', "malformed", None),
+    "wrong field": ('{"type":"mode","id":"x","audio":"yes"}', "malformed", "x"),
+    "NaN": ('{"type":"answer","id":"x","step":"Q1","value":NaN}', "malformed", "x"),
+    "lone surrogate": ('{"type":"answer","id":"x","step":"Q1","value":"\\ud800"}', "malformed", "x"),
+    "NUL": ('{"type":"answer","id":"x","step":"Q1","value":"\\u0000"}', "malformed", "x"),
+    "400 digits": ('{"type":"answer","id":"x","step":"Q1","value":' + "1" * 400 + "}", "malformed", "x"),
+    "10,000 brackets": ('{"type":"answer","value":' + "[" * 10_000 + "]" * 10_000 + ',"id":"x"}', "malformed", "x"),
+    "duplicate key": ('{"type":"back","type":"back","id":"x"}', "malformed", "x"),
+    "duplicate id": ('{"type":"back","id":"x","id":"y"}', "malformed", None),
+    "other ids": ('{"value":{"id":"y"},"step":",\\"id\\":","id":"x","type":NaN}', "malformed", "x"),
+    "cut off": ('{"type":"answer","id":"x","value":"a\\",\\"id\\":\\"y\\"', "malformed", "x"),
+    "binary frame": (b'{"type":"back","id":"x"}', "malformed", "x"),
 }
+"""By name: the frame, the code of the error and its id."""
 
 
 @pytest.mark.parametrize("name", INVALID_FRAMES)
-def test_invalid_frame_gets_an_error_and_keeps_the_connection(shared_server: Server, name: str) -> None:
+def test_invalid_frame_gets_an_error_with_its_id_and_keeps_the_connection(shared_server: Server, name: str) -> None:
     """Nothing is saved, and the next command works."""
-    frame, code = INVALID_FRAMES[name]
+    frame, code, message_id = INVALID_FRAMES[name]
     participant = Participant(shared_server, f"bad-{name.replace(' ', '-').replace(',', '')}")
     participant.ws.send(frame)
     answer = participant.receive()
-    assert (answer["type"], answer["code"]) == ("error", code)
+    assert (answer["type"], answer["code"], answer["id"]) == ("error", code, message_id)
     assert participant.answer("Q1", 1)["version"] == 2
 
 
@@ -202,9 +208,11 @@ def test_invalid_values_are_rejected_and_not_saved(shared_server: Server) -> Non
 
 @pytest.mark.parametrize("frame", ["x" * (64 * 1024 + 1), "é" * (32 * 1024 + 1)])
 def test_message_over_64_kib_is_closed_with_1009(shared_server: Server, frame: str) -> None:
-    """Counted in bytes, not in characters."""
+    """Counted in bytes, not in characters; the error before it has the id."""
     participant = Participant(shared_server, f"big-{len(frame)}")
-    participant.ws.send(frame)
+    participant.send({"type": "answer", "id": "big", "step": "Q1", "value": frame})
+    refused = participant.receive()
+    assert (refused["type"], refused["id"], refused["code"]) == ("error", "big", "too_large")
     assert close_code(participant.ws) == 1009
 
 

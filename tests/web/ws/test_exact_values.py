@@ -106,7 +106,7 @@ def test_inexact_value_is_refused_and_not_saved(exact: Server, name: str, kind: 
     first = Participant(exact, f"refused-{list(REFUSED).index(name)}-{kind}", "exact")
     first.ws.send(f'{{"type":"{kind}","id":"m","step":"S1","value":{text}}}')
     refused = first.receive()
-    assert (refused["type"], refused["code"]) == ("error", "malformed")
+    assert (refused["type"], refused["code"], refused["id"]) == ("error", "malformed", "m")
     assert expected in refused["message"]
     assert first.answer("S1", "x")["version"] == first.state["version"] + 1
 

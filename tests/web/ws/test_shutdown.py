@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -40,6 +41,29 @@ def test_reload_closes_sockets_with_1001_and_starts_a_new_worker(server: Server)
         again = Participant(server, f"reload-{number}", "intake")
         assert (again.state["resumed"], again.state["session"]["draft"]) == (True, f"198{number}")
         assert again.answer("S2", "1980-01-01")["type"] == "ack"
+
+
+@pytest.mark.parametrize("end", ["stop", "disconnect"])
+def test_received_commands_and_draft_are_saved_when_the_connection_ends(
+    servers: Servers, tmp_path: Path, end: str
+) -> None:
+    """Also those that the server had not read yet when it was stopped, or when the client disconnected."""
+    with running_server("sqlite", servers, tmp_path, STEPKEEP_MESSAGES_PER_SECOND="100000") as server:
+        participant = Participant(server, "received", "intake", ping_interval=None)
+        (worker,) = worker_pids(server)
+        os.kill(worker, signal.SIGSTOP)
+        for number in range(100):
+            participant.send({"type": "mode", "id": f"m{number}", "audio": number % 2 == 0})
+        participant.send({"type": "draft", "step": "S1", "value": "typed"})
+        if end == "stop":
+            os.kill(worker, signal.SIGTERM)
+        else:
+            participant.ws.socket.close()
+        os.kill(worker, signal.SIGCONT)
+        wait_for(lambda: worker_pids(server).isdisjoint({worker}) or end == "disconnect", "the worker did not stop")
+        url = f"{server.url}/api/session/received?survey=intake"
+        wait_for(lambda: httpx.get(url).json()["session"]["draft"] == "typed", "the draft was not saved")
+        assert httpx.get(url).json()["session"]["version"] == 102
 
 
 def test_stop_commits_pending_turns_and_closes_all_sockets(server: Server) -> None:
