@@ -11,7 +11,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection
 
 from ..core.message_ids import new_message_id
-from ..errors import StepkeepError
+from ..errors import InvalidInput, StepkeepError
 from .command import DRAFT, PendingCommand, SendQueue
 from .errors import ClientClosed, CommandRefused, PermanentlyRefused, Rejected
 from .outbox import MemoryOutbox, Outbox
@@ -117,7 +117,7 @@ class SurveyClient:
             if self._threads:
                 return
             for command in self._outbox.load(self._owner):
-                self._enqueue(PendingCommand(command), encode(command))
+                self._enqueue_stored(command)
             self._failure = None
             self._threads = tuple(
                 threading.Thread(target=work, name=name, daemon=True)
@@ -208,6 +208,14 @@ class SurveyClient:
     def _enqueue(self, command: PendingCommand, text: str) -> None:
         self._commands[command.id] = command
         self._queue.add(command.id, text)
+
+    def _enqueue_stored(self, command: dict[str, Any]) -> None:
+        """Queue a command, or remove what the server would refuse at every connection."""
+        try:
+            self._enqueue(PendingCommand(command), encode(command))
+        except InvalidInput as error:
+            log.error("Removed the command %s from the outbox: %s", command["id"], error.message)  # noqa: TRY400
+            self._outbox.remove(command["id"])
 
     # ------------------------------------------------------------------- the thread that connects and receives
 

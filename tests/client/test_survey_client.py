@@ -14,6 +14,7 @@ import pytest
 
 from app.client import (
     ClientClosed,
+    CommandRefused,
     CommandTooLarge,
     FileOutbox,
     MemoryOutbox,
@@ -22,6 +23,7 @@ from app.client import (
     PermanentlyRefused,
     Rejected,
 )
+from app.client.transport import encode
 from tests.client.conftest import (
     FAST,
     WAIT_S,
@@ -226,6 +228,36 @@ def test_too_large_command_does_not_enter_the_outbox() -> None:
         with pytest.raises(CommandTooLarge):
             client.answer("Q1", "x" * 70_000)
         assert client.unacknowledged == 0
+
+
+@pytest.mark.parametrize("value", ["half an emoji \ud83d", "\0", 2**53 + 1, "x" * 70_000], ids=repr)
+def test_stored_command_that_no_server_accepts_does_not_block_the_next(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture, value: object
+) -> None:
+    """Written by another program: it leaves the outbox, the log says why, and what is behind it is saved."""
+    outbox = FileOutbox(tmp_path / "box")
+    outbox.load("ada in phq9")
+    outbox.add({"type": "answer", "id": "poison", "step": "Q1", "value": value})
+    outbox.add({"type": "answer", "id": "behind", "step": "Q1", "value": 2})
+    outbox.close()
+    with make_client(server.url, outbox=FileOutbox(tmp_path / "box")) as client:
+        wait_for(lambda: client.unacknowledged == 0, "the outbox was not sent")
+    assert ids(server)[-1:] == ["behind"]
+    assert "Removed the command poison" in caplog.text
+    assert FileOutbox(tmp_path / "box").load("ada in phq9") == []
+
+
+@pytest.mark.parametrize(
+    "text", ['"\\ud83d"', '"\\u0000"', "9007199254740993", '{"a":1,"a":2}', '"' + "x" * 70_000 + '"']
+)
+def test_refused_frame_settles_its_command(server: Server, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """What passes the client's check, but not the server's, raises at its command, and the next one is saved."""
+    monkeypatch.setattr("app.client.survey_client.encode", lambda command: encode(command).replace('"poison"', text))
+    with make_client(server.url) as client:
+        poison, behind = client.answer("Q1", "poison"), client.answer("Q1", 2)
+        with pytest.raises(CommandRefused):
+            poison.result(WAIT_S)
+        assert behind.result(WAIT_S)["session"]["answers"] == {"Q1": 2}
 
 
 def test_unacknowledged_commands_stay_in_the_outbox_when_closing() -> None:
