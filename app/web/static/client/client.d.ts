@@ -130,8 +130,16 @@ export interface Stopped {
   reason: string;
 }
 
+/** The client was stopped before the command's answer. The command stays on the device. */
+export interface StoppedMessage {
+  type: "error";
+  id: string;
+  code: "stopped";
+  message: string;
+}
+
 /** The final answer to a command. */
-export type Outcome = AckMessage | RejectMessage | ErrorMessage;
+export type Outcome = AckMessage | RejectMessage | ErrorMessage | StoppedMessage;
 
 /** A command as it is sent. */
 export type Command = { id: string } & (
@@ -217,7 +225,7 @@ export class SurveyClient extends EventTarget {
   /** Load the commands that earlier pages left, and connect. Resolves before the connection is open. */
   start(): Promise<void>;
 
-  /** Close the connection. Unacknowledged commands stay on the device for the next client. */
+  /** Close the connection, and resolve all promises. Unacknowledged commands stay on the device for the next start. */
   stop(): void;
 
   /** Connect without waiting for the next attempt; if connected, check that the connection is alive. */
@@ -226,7 +234,8 @@ export class SurveyClient extends EventTarget {
   /**
    * Answer the current step, or change the answer of another one on the route.
    *
-   * @returns resolves with the final answer, which may take until the network is back; never rejects
+   * @returns resolves with the final answer, which may take until the network is back; never rejects. Resolves at once
+   *   with a `reject` if the server would refuse the value as JSON
    */
   answer(step: string, value: Json): Promise<Outcome>;
 

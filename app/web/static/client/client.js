@@ -16,7 +16,7 @@ import { Connection, DEFAULT_TIMEOUTS } from "./connection.js";
 import { Delivery } from "./delivery.js";
 import { newCommandId } from "./ids.js";
 import { Outbox } from "./outbox.js";
-import { MAX_MESSAGE_BYTES } from "./protocol.js";
+import { sendProblem } from "./strict-json.js";
 
 /**
  * @typedef {import("./protocol.js").Json} Json
@@ -30,6 +30,7 @@ export class SurveyClient extends EventTarget {
   /** @type {Map<string, (message: ServerMessage) => void>} by command id */
   #resolvers = new Map();
   #isOnline = false;
+  #isStopped = false;
   /** Counts connections, so that a slow `load` can see that its own is closed. */
   #epoch = 0;
   #connection;
@@ -71,6 +72,7 @@ export class SurveyClient extends EventTarget {
   }
 
   async start() {
+    this.#isStopped = false;
     await this.#outbox.load();
     for (const type of NETWORK_EVENTS) globalThis.addEventListener?.(type, this.#onNetworkChange);
     this.#connection.open();
@@ -78,8 +80,8 @@ export class SurveyClient extends EventTarget {
 
   stop() {
     for (const type of NETWORK_EVENTS) globalThis.removeEventListener?.(type, this.#onNetworkChange);
-    this.#goOffline();
     this.#connection.close();
+    this.#end();
   }
 
   reconnectNow() {
@@ -120,7 +122,7 @@ export class SurveyClient extends EventTarget {
    */
   draft(step, value) {
     const message = { type: "draft", step, value };
-    return this.#delivery.isFlushed && !isTooLarge(message) && this.#connection.send(message);
+    return this.#delivery.isFlushed && sendProblem(message) === null && this.#connection.send(message);
   }
 
   /**
@@ -128,17 +130,28 @@ export class SurveyClient extends EventTarget {
    * @returns {Promise<ServerMessage>}
    */
   #submit(content) {
-    const command = { ...content, id: newCommandId() };
-    if (isTooLarge(command)) {
-      const rejection = rejectTooLarge(command);
-      this.dispatchEvent(new CustomEvent("reject", { detail: rejection }));
-      return Promise.resolve(rejection);
-    }
+    const command = { id: newCommandId(), ...content }; // the server reads the id first, also of what is too large
+    const problem = sendProblem(command);
+    if (problem !== null) return Promise.resolve(this.#reject(command.id, problem));
     const outcome = new Promise((resolve) => this.#resolvers.set(command.id, resolve));
     void this.#outbox.add(command).then(() => this.#notifyChange()); // isDurable may have changed
     this.#delivery.flush();
     this.#notifyChange();
+    if (this.#isStopped) this.#settleStopped();
     return outcome;
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} problem
+   * @returns {ServerMessage}
+   */
+  #reject(id, problem) {
+    /** @type {ServerMessage} */
+    const rejection = { type: "reject", id, code: "invalid_answer", message: problem };
+    this.dispatchEvent(new CustomEvent("reject", { detail: rejection }));
+    this.#notifyChange();
+    return rejection;
   }
 
   /** @param {ServerMessage} message */
@@ -156,9 +169,20 @@ export class SurveyClient extends EventTarget {
     const epoch = (this.#epoch += 1);
     await this.#outbox.load(); // another tab may have been closed with commands in its outbox
     if (epoch !== this.#epoch) return; // disconnected meanwhile
+    this.#rejectUnsendable();
     this.#isOnline = true;
     this.#delivery.start();
     this.#notifyChange();
+  }
+
+  /** Remove what an earlier version of this client stored, but the server would refuse again and again. */
+  #rejectUnsendable() {
+    for (const command of this.#outbox.commands) {
+      const problem = sendProblem(command);
+      if (problem === null) continue;
+      this.#outbox.remove(command.id);
+      this.#reject(command.id, problem);
+    }
   }
 
   #goOffline() {
@@ -190,30 +214,26 @@ export class SurveyClient extends EventTarget {
    * @param {string} reason
    */
   #handleStop(code, reason) {
-    this.#goOffline();
+    this.#end();
     this.dispatchEvent(new CustomEvent("stopped", { detail: { code, reason } }));
     this.#notifyChange();
+  }
+
+  /** Go offline until `start`. */
+  #end() {
+    this.#isStopped = true;
+    this.#goOffline();
+    this.#settleStopped();
+  }
+
+  /** Resolve every promise: this client sends nothing any more, and the commands stay in the outbox. */
+  #settleStopped() {
+    const message = "The client is stopped. This is kept on this device, and sent when a client is started again.";
+    for (const [id, resolve] of this.#resolvers) resolve({ type: "error", id, code: "stopped", message });
+    this.#resolvers.clear();
   }
 
   #notifyChange() {
     this.dispatchEvent(new Event("change"));
   }
-}
-
-/** @param {object} message */
-function isTooLarge(message) {
-  return new TextEncoder().encode(JSON.stringify(message)).length > MAX_MESSAGE_BYTES;
-}
-
-/**
- * @param {Command} command
- * @returns {ServerMessage}
- */
-function rejectTooLarge(command) {
-  return {
-    type: "reject",
-    id: command.id,
-    code: "invalid_answer",
-    message: "This answer is too long to be sent. Please shorten it.",
-  };
 }

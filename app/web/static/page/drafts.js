@@ -4,6 +4,8 @@
  * acknowledged, a participant may type offline, and the server keeps one for the current step only.
  */
 
+import { sendProblem } from "../client/strict-json.js";
+
 /** @typedef {import("../client/protocol.js").Json} Json */
 
 const SEND_DELAY_MS = 500;
@@ -48,7 +50,7 @@ export class Drafts {
   change(step, value) {
     this.#drafts = this.#read(); // another tab may have written
     this.#drafts[step] = { value, changedAtMs: Date.now(), isSent: false };
-    this.#unsent = step;
+    this.#markUnsent(step, value);
     this.#write();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.flush(), SEND_DELAY_MS);
@@ -115,9 +117,19 @@ export class Drafts {
     const answer = Object.hasOwn(session.answers, step) ? session.answers[step] : undefined;
     if (draft?.isSubmitted && answer !== undefined) return answer; // not committed yet
     const isNewest = draft && (!draft.isSent || Date.now() - draft.changedAtMs < FRESH_MS);
-    if (isNewest && !draft.isSent) this.#unsent = step;
+    if (isNewest && !draft.isSent) this.#markUnsent(step, draft.value);
     if (isNewest) return draft.value;
     return session.draft ?? answer ?? draft?.value ?? null;
+  }
+
+  /**
+   * What the server would refuse stays in this browser only.
+   *
+   * @param {string} step
+   * @param {Json} value
+   */
+  #markUnsent(step, value) {
+    this.#unsent = sendProblem({ type: "draft", step, value }) === null ? step : null;
   }
 
   #save() {

@@ -1,6 +1,7 @@
 // @ts-check
 /** The form of the current step: its control, its buttons and the problem with its answer. */
 
+import { sendProblem } from "../client/strict-json.js";
 import { byId } from "../dom.js";
 import { stepType, takesAnswer } from "./controls/index.js";
 
@@ -101,10 +102,12 @@ export class StepForm {
   /** Report that the control has another answer. */
   change() {
     if (this.#step === null || this.#control === null) return;
+    const step = this.#step.id;
+    const value = this.#control.draft();
     this.#isChanged = true;
     this.#submitted = null;
-    this.#showProblem(null);
-    this.#actions.change(this.#step.id, this.#control.draft());
+    this.#showProblem(sendProblem({ type: "draft", step, value }));
+    this.#actions.change(step, value);
   }
 
   /** Accept the same answer again: the server has answered every command. */

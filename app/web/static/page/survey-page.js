@@ -25,6 +25,7 @@ import { SurveyView } from "./survey-view.js";
 
 const RELOAD_STEPS_MS = 30_000; // only predictions need the definition, so there is no hurry
 const UNAUTHORIZED = 4401;
+const NOT_ACCEPTED = "This could not be saved as it is. Please change it, or reload this page and try again.";
 const NEW_COOKIE_MS = 2_000; // ample time from the revocation of the old token to the response with the new cookie
 
 class SurveyPage {
@@ -284,10 +285,11 @@ class SurveyPage {
       return;
     }
     if (message.code === "not_current") this.#returnTo = null; // an edit changed the route
+    this.#view.clearNotes(); // the step that they name may have been a prediction
     const { submittedStep } = this.#form;
     const command = this.#receive(message);
     const step = command === null ? submittedStep : command.step; // null: too large, and never in the outbox
-    const text = message.message || "This could not be saved. Please try again.";
+    const text = message.type === "reject" && message.message ? message.message : NOT_ACCEPTED;
     const isAnswer = command === null || command.type === "answer";
     if (!isAnswer || !this.#form.reject(step ?? "", text, command?.value)) this.#view.showNotice(text);
     this.#showSurroundings();
