@@ -2,6 +2,7 @@
 /** Everything around the step on the survey page: position, save status, notes, and the visible part. */
 
 import { byId } from "../dom.js";
+import { GestureGate } from "./gesture-gate.js";
 
 /**
  * @typedef {import("../client/protocol.js").Session} Session
@@ -30,6 +31,7 @@ const PARTS = /** @type {const} */ (["loading", "step-form", "done", "unresumabl
 export class SurveyView {
   root = byId("survey");
   #position = "";
+  #gestures = new GestureGate();
 
   get part() {
     return this.root.dataset.part;
@@ -40,6 +42,8 @@ export class SurveyView {
    * @param {string} step
    */
   showPart(part, step) {
+    const { dataset } = this.root;
+    if (dataset.part !== part || dataset.step !== step) this.#gestures.spend();
     for (const name of PARTS) byId(name).hidden = name !== part;
     byId("audio").hidden = part !== "step-form"; // only a step can be read aloud
     this.root.dataset.part = part;
