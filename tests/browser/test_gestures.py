@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
 
 from tests.browser.participant import Participant
+from tests.browser.test_audio import EAR, VOICE
 from tests.conftest import Server
 from tests.databases import create_sqlite
 
@@ -151,6 +152,20 @@ def test_click_without_a_gesture_counts_alone(participant: Participant) -> None:
     participant.expect_step("Q2")
     expect(participant.page.locator("#problem-box")).to_be_hidden()
     assert participant.answered("phq9") == [("Q1", 0)]
+
+
+def test_speech_that_is_reported_twice_answers_one_step(context: BrowserContext, surveys_of_types: Server) -> None:
+    """The engine repeats its result after the step has changed."""
+    participant = Participant(context, surveys_of_types.url)
+    participant.page.add_init_script(VOICE + EAR)
+    participant.open("choice")
+    participant.page.get_by_role("button", name="Audio").click()
+    for number in (1, 2):
+        participant.expect_step(f"S{number}")
+        expect(participant.page.locator("html")).to_have_attribute("data-listens", "yes")
+        participant.page.evaluate("() => { window.repeat?.('skip'); window.repeat = window.say; window.say('skip'); }")
+    participant.expect_step("S3")
+    assert participant.answered("choice") == [("S1", None), ("S2", None)]
 
 
 def test_double_click_does_not_confirm_what_it_has_just_asked(participant: Participant) -> None:
