@@ -229,13 +229,13 @@ def loads(text: str) -> Any:  # noqa: ANN401 - JSON is decoded here
 
 
 _STRINGS = frozenset({str})
-_STATUSES = frozenset(get_args(Status))
+STATUSES = frozenset(get_args(Status))
 
 
 def _state_of(row: Row, cipher: Cipher) -> SessionState:
     user_id, survey_id, step, answers_text, path_text, created, updated, *others = row
     audio, data_text, revision, version, status, drafts, done = others
-    if status not in _STATUSES:
+    if status not in STATUSES:
         raise OtherRelease(f"The status {status!r} of a session is of another release.")
     decrypt, key = cipher.decrypt, (survey_id, user_id)
     answers, path = orjson.loads(decrypt(answers_text, (ANSWERS, *key))), orjson.loads(path_text)

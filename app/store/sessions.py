@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, and_, case, func, not_, or_, select
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, OtherRelease
 from ..survey import SessionKey
 from . import keyset
 from .encryption import SET_ASIDE, Cipher
 from .keyset import Page, after_key, any_of, next_sessions, up_to
-from .rows import STATE_COLUMNS, StoredSessions, parse_states
+from .rows import STATE_COLUMNS, STATUSES, StoredSessions, parse_states
 from .tables import session_history, sessions
 
 SCAN_LIMIT = 5000
@@ -138,6 +138,9 @@ def count_by_survey(connection: Connection, at: int) -> list[SurveyCount]:
     """Return all surveys' counts at a time, by id.
 
     Reads the whole table, half a second per million sessions on SQLite: not for polling.
+
+    Raises:
+        OtherRelease: a session has an unknown status.
     """
     column = sessions.c
     query = select(
@@ -147,10 +150,14 @@ def count_by_survey(connection: Connection, at: int) -> list[SurveyCount]:
             for status in ("in_progress", "completed", "expired")
         ),
         func.max(column.updated_at).label("changed_at"),
+        func.max(case((column.status.not_in(STATUSES), column.status))).label("unknown"),
     )
     is_set_aside = column.user_id.contains(SET_ASIDE, autoescape=True)
     rows = connection.execute(query.where(not_(is_set_aside)).group_by(column.survey_id).order_by(column.survey_id))
-    return [SurveyCount(**row._asdict()) for row in rows]
+    counts = [row._asdict() for row in rows]
+    if unknown := [status for count in counts if (status := count.pop("unknown")) is not None]:
+        raise OtherRelease(f"The status {unknown[0]!r} of a session is of another release.")
+    return [SurveyCount(**count) for count in counts]
 
 
 def has_status(source: FromClause, status: str, at: int) -> ColumnElement[bool]:

@@ -79,7 +79,8 @@ def test_unknown_status_is_refused(begun: SessionStore, engine: Engine) -> None:
         connection.execute(update(sessions).where(sessions.c.user_id == "ada").values(status="paused"))
     before = all_values(engine)
     analytics: Access = lambda store: summarize(store, "phq9", Filters())  # noqa: E731 - one of the accesses
-    refuse(begun, {**TURNS, "analytics": analytics}, "'paused'")
+    counts: Access = lambda store: store.queries.counts_by_survey()  # noqa: E731 - as above
+    refuse(begun, {**TURNS, "analytics": analytics, "counts": counts}, "'paused'")
     assert all_values(engine) == before
     require_only_ada_refused(begun)
 
