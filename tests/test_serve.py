@@ -1,7 +1,9 @@
 """The start of the server: an error prints one line and exits with 1."""
 
+import contextlib
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +12,12 @@ import pytest
 
 from app.serve import effective_settings
 from app.settings import Settings
+from app.store import normalise_url, server_lock
 from tests.conftest import ROOT, SURVEYS, free_port
+from tests.databases import create_sqlite
 
 
-def start(tmp_path: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+def start(tmp_path: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     variables = {
         **os.environ,
         "PORT": str(free_port()),
@@ -22,7 +26,7 @@ def start(tmp_path: Path, **environment: str) -> "subprocess.CompletedProcess[st
         **environment,
     }
     return subprocess.run(
-        [sys.executable, "-m", "app.serve"],
+        [sys.executable, "-m", "app.serve", *arguments],
         cwd=ROOT,
         env=variables,
         capture_output=True,
@@ -56,6 +60,38 @@ def test_invalid_survey_file_is_reported_with_its_place(tmp_path: Path) -> None:
     done = start(tmp_path, STEPKEEP_SURVEYS_DIR=str(tmp_path))
     assert done.returncode == 1
     assert "mine.yaml: steps[0].prompt" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("revision", "problem"),
+    [(None, ""), ("0001", ""), ("9999", "upgraded by a newer release")],
+    ids=["same", "older", "newer"],
+)
+def test_check_beside_a_running_server_changes_nothing(tmp_path: Path, revision: str | None, problem: str) -> None:
+    """Neither its lock nor its port is needed; an older SQLite file is upgraded by the start, not by the check."""
+    url = create_sqlite(tmp_path / "s.db")
+    if revision is not None:
+        with contextlib.closing(sqlite3.connect(tmp_path / "s.db")) as connection, connection:
+            connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    lock = server_lock(normalise_url(url))
+    assert lock is not None
+    with lock, contextlib.closing(sqlite3.connect(tmp_path / "s.db")) as other:
+        before = other.execute("PRAGMA data_version").fetchone()
+        done = start(tmp_path, "--check", DATABASE_URL=url)
+        assert other.execute("PRAGMA data_version").fetchone() == before
+    assert (done.returncode, problem in done.stderr, len(done.stderr.splitlines())) == (
+        bool(problem),
+        True,
+        bool(problem),
+    )
+
+
+def test_check_names_an_invalid_survey_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("id: a\n")
+    done = start(tmp_path, "--check", STEPKEEP_SURVEYS_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert "mine.yaml" in done.stderr
+    assert not (tmp_path / "s.db").exists()
 
 
 def test_port_in_use_is_reported_in_one_line(tmp_path: Path) -> None:
