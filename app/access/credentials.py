@@ -40,11 +40,19 @@ class Credentials:
         self.revocations = Revocations(store, self._life_us)
         store.add_close_callback(self.revocations.close)
 
-    def issue_token(self, key: SessionKey, life_us: int | None = None) -> tuple[str, int]:
-        """Return a new token for a session, existing or not, and its expiry in microseconds since 1970 UTC."""
+    def issue_token(
+        self, key: SessionKey, life_us: int | None = None, *, granted_at: int | None = None
+    ) -> tuple[str, int]:
+        """Return a new token for a session, existing or not, and its expiry in microseconds since 1970 UTC.
+
+        Args:
+            granted_at: of the participant whose token it renews; None grants access.
+        """
         at = self._store.clock()
+        if granted_at is None:  # the clock that revoked earlier tokens may be ahead
+            at = max(at, self.revocations.revoked_at(key) + 1)
         life = self._life_us if life_us is None else min(life_us, self._life_us)
-        return self._tokens.issue(key, at, life), at + life
+        return self._tokens.issue(key, at, life, granted_at), at + life
 
     def verify_token(self, token: str) -> Participant:
         """Return the token's participant.
@@ -62,10 +70,17 @@ class Credentials:
     def should_renew(self, participant: Participant) -> bool:
         return self._store.clock() - participant.issued_at > self._life_us // 2
 
-    def revoke_tokens(self, key: SessionKey) -> None:
-        """Revoke a session's tokens issued until now."""
+    def revoke_tokens(self, key: SessionKey, *, granted_at: int | None = None) -> None:
+        """Revoke a session's tokens issued until now.
+
+        Args:
+            granted_at: of the participant who does it.
+
+        Raises:
+            Unauthorized: the participant's own access has been revoked meanwhile.
+        """
         at = self._store.clock()
-        self._store.run_transaction(lambda connection: credentials.revoke_tokens(connection, key, at))
+        self._store.run_transaction(lambda connection: credentials.revoke_tokens(connection, key, at, granted_at))
         self.revocations.add_tokens(key, at)
 
     def create_key(self, name: str, scopes: Sequence[str], expires_at: int | None = None) -> str:

@@ -38,11 +38,13 @@ class Participant:
 
     Attributes:
         issued_at, expires_at: microseconds since 1970 UTC.
+        granted_at: when the first of the tokens that this one renews was issued. A revocation covers them all.
     """
 
     key: SessionKey
     issued_at: int
     expires_at: int
+    granted_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,11 @@ def require_session_access(principal: Principal, scope: Scope, key: SessionKey, 
     if isinstance(principal, Participant) and principal.key == key and (own or scope in _PARTICIPANT_SCOPES):
         return
     require_scope(principal, scope)
+
+
+def granted_at(principal: Principal) -> int | None:
+    """Return since when a participant has access; None if revoking their tokens does not concern the caller."""
+    return principal.granted_at if isinstance(principal, Participant) else None
 
 
 def audit_name(principal: Principal) -> str:

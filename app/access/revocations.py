@@ -2,13 +2,15 @@
 
 import logging
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from time import monotonic
 
 from ..core.fork_hooks import ForkAware, register
 from ..errors import StepkeepError
 from ..sessions import SessionStore
-from ..store import credentials
+from ..store import TokenRevocation, credentials, hash_user_id
 from ..survey import SessionKey
 from .principals import Developer, Integrator, Participant, Principal
 
@@ -38,7 +40,9 @@ class Revocations(ForkAware):
         self._store = store
         self._life_us = life_us
         self._mutex = threading.Lock()
-        self._tokens: dict[SessionKey, int] = {}
+        self._tokens: dict[SessionKey | str, int] = {}
+        """By session, if revoked here or not hashed yet; else by its hash."""
+        self._salts: frozenset[str] = frozenset()
         self._keys: frozenset[str] = frozenset()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -76,6 +80,11 @@ class Revocations(ForkAware):
         with self._mutex:
             self._tokens[key] = max(at, self._tokens.get(key, 0))
 
+    def revoked_at(self, key: SessionKey) -> int:
+        """Return until when a session's tokens are revoked, -1 if they are not; never blocks."""
+        names: list[SessionKey | str] = [key, *[_hash(salt, key) for salt in self._salts]]
+        return max([self._tokens.get(name, -1) for name in names])
+
     def add_key(self, key_id: str) -> None:
         with self._mutex:
             self._keys |= {key_id}
@@ -84,7 +93,7 @@ class Revocations(ForkAware):
         """Return whether credentials are neither expired nor revoked; never blocks."""
         match principal:
             case Participant():
-                return at < principal.expires_at and principal.issued_at > self._tokens.get(principal.key, -1)
+                return at < principal.expires_at and principal.granted_at > self.revoked_at(principal.key)
             case Integrator():
                 return principal.key_id not in self._keys and (
                     principal.expires_at is None or at < principal.expires_at
@@ -112,14 +121,23 @@ class Revocations(ForkAware):
         with self._mutex:
             self._keys = self._keys | keys
             # A time in the future, by another clock, must not hide revocations until then.
-            self._newest = min(max([self._newest, *tokens.values()]), self._store.clock())
-            for key, at in tokens.items():
-                self._tokens[key] = max(at, self._tokens.get(key, 0))
+            self._newest = min(max([self._newest, *[token.revoked_at for token in tokens]]), self._store.clock())
+            for survey_id, user_id, at, salt in tokens:
+                name = SessionKey(survey_id, user_id) if salt is None else user_id
+                self._tokens[name] = max(at, self._tokens.get(name, 0))
+            self._salts |= {token.salt for token in tokens if token.salt is not None}
         if is_full:
             self._read_all_at = monotonic()  # first: a read-only database must not make every poll a full one
             self._drop_before(oldest)
+            if any(token.salt is None for token in tokens):
+                self._hash_participants()
 
-    def _read_tokens(self, since: int) -> dict[SessionKey, int]:
+    def _hash_participants(self) -> None:
+        with suppress(StepkeepError):  # as above
+            while self._store.run_transaction(credentials.hash_revocations):
+                pass
+
+    def _read_tokens(self, since: int) -> Sequence[TokenRevocation]:
         return self._store.run_read(lambda connection: credentials.read_revocations(connection, since))
 
     def _delete(self, before: int) -> None:
@@ -127,8 +145,13 @@ class Revocations(ForkAware):
             self._store.run_transaction(lambda connection: credentials.remove_revocations(connection, before))
 
     def _drop_before(self, before: int) -> None:
-        """They name participants, who may have been erased."""
+        """Drop what only expired tokens needed."""
         with suppress(StepkeepError):  # read-only; the next full poll retries
             self._delete(before)
         with self._mutex:
             self._tokens = {key: at for key, at in self._tokens.items() if at >= before}
+
+
+@lru_cache(maxsize=10_000)  # once a participant, not once a message
+def _hash(salt: str, key: SessionKey) -> str:
+    return hash_user_id(salt, *key)

@@ -1,7 +1,8 @@
 """Resume tokens and API keys.
 
 A token proves that the bearer is a participant: base64url JSON, ``[survey_id, user_id, issued_at, expires_at]``
-(microseconds since 1970 UTC), and an HMAC-SHA256 (itsdangerous) with a key derived from SECRET_KEY.
+(microseconds since 1970 UTC; a token that renews another appends its ``granted_at``), and an HMAC-SHA256
+(itsdangerous) with a key derived from SECRET_KEY.
 
 An API key, ``stepkeep_<id>_<secret>``, is shown once and stored as a hash. SHA-256 is enough for 256 random bits: slow
 hashes protect secrets that people choose (OWASP ASVS 5.0, 11.4; NIST SP 800-63B, 5.1.1).
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from itsdangerous import BadData, URLSafeSerializer
 
 from ..errors import Unauthorized
+from ..store import CLOCK_SKEW_US
 from ..survey import SessionKey
 from .principals import Participant
 
@@ -55,15 +57,19 @@ class ResumeTokens:
             signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
         )
 
-    def issue(self, key: SessionKey, at: int, life_us: int) -> str:
-        """Return a new token, valid for ``life_us`` microseconds."""
-        return self._serializer.dumps([*key, at, at + life_us])
+    def issue(self, key: SessionKey, at: int, life_us: int, granted_at: int | None = None) -> str:
+        """Return a new token, valid for ``life_us`` microseconds.
+
+        Args:
+            granted_at: of the token that it renews.
+        """
+        return self._serializer.dumps([*key, at, at + life_us, *([] if granted_at is None else [granted_at])])
 
     def read(self, token: str, at: int) -> Participant:
         """Return the token's participant.
 
         Raises:
-            Unauthorized: forged, malformed or expired.
+            Unauthorized: forged, malformed, expired, or issued more than CLOCK_SKEW_US in the future.
         """
         if len(token) > MAX_LENGTH or not _SHAPE.fullmatch(token):
             raise Unauthorized
@@ -71,10 +77,15 @@ class ResumeTokens:
             payload: Any = self._serializer.loads(token)
         except BadData:
             raise Unauthorized from None
-        survey_id, user_id, issued_at, expires_at = payload  # well-formed: it is signed
-        if at >= expires_at:
+        survey_id, user_id, issued_at, expires_at, *granted_at = payload  # well-formed: it is signed
+        if at >= expires_at or issued_at > at + CLOCK_SKEW_US:  # no revocation reaches far into the future
             raise Unauthorized
-        return Participant(key=SessionKey(survey_id, user_id), issued_at=issued_at, expires_at=expires_at)
+        return Participant(
+            key=SessionKey(survey_id, user_id),
+            issued_at=issued_at,
+            expires_at=expires_at,
+            granted_at=granted_at[0] if granted_at else issued_at,
+        )
 
 
 class NewKey(NamedTuple):

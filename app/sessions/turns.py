@@ -66,11 +66,17 @@ class SessionTurns:
         self._join_slots = threading.BoundedSemaphore(MAX_CALLS)
         self._read_again_at = 0.0
 
-    def get_or_create(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool]:
+    def get_or_create(
+        self, key: SessionKey, *, is_audio_mode: bool, granted_at: int | None = None
+    ) -> tuple[Snapshot, bool]:
         """Return the session, begun if there was none or it is unreadable, and whether it existed.
+
+        Args:
+            granted_at: see ``Begin``.
 
         Raises:
             NoSuchSurvey: there is neither a session nor the survey.
+            Unauthorized: there is none, and the participant's access has been revoked, e.g. by an erasure.
             Unavailable: the database did not answer.
         """
         try:
@@ -81,7 +87,8 @@ class SessionTurns:
         if snapshot is not None:
             return snapshot, True
         self._queries.catalogue.survey(key.survey_id)
-        result = self._writer.submit(key, Begin(at=self._queries.clock(), is_audio_mode=is_audio_mode))
+        begin = Begin(at=self._queries.clock(), is_audio_mode=is_audio_mode, granted_at=granted_at)
+        result = self._writer.submit(key, begin)
         self._key_filter.add(key)
         snapshot = result.snapshot
         if snapshot is None:  # pragma: no cover - Begin is accepted, or there is a session
@@ -89,7 +96,13 @@ class SessionTurns:
         return snapshot, isinstance(result, Rejected)
 
     def join(
-        self, key: SessionKey, *, is_audio_mode: bool, subscriber: Subscriber | None, callback: ResultCallback
+        self,
+        key: SessionKey,
+        *,
+        is_audio_mode: bool,
+        granted_at: int | None = None,
+        subscriber: Subscriber | None,
+        callback: ResultCallback,
     ) -> tuple[Snapshot, int, bool]:
         """Return a connecting participant's session, its stored version, and whether it existed.
 
@@ -97,16 +110,17 @@ class SessionTurns:
         stored later (version 0).
 
         Args:
+            granted_at: see ``Begin``.
             subscriber: not notified of that beginning; ``callback`` gets its result.
 
         Raises:
-            NoSuchSurvey: there is neither a session nor the survey.
+            NoSuchSurvey, Unauthorized: as :meth:`get_or_create`.
             Unavailable: during an outage, and a session may exist.
         """
         queued = self.pending.predicted(key)
         if queued is None:
             try:
-                joined = self._try_to_join(key, is_audio_mode=is_audio_mode)
+                joined = self._try_to_join(key, is_audio_mode=is_audio_mode, granted_at=granted_at)
             except UnreadableHere:  # the database answered
                 raise
             except Unavailable:
@@ -119,7 +133,9 @@ class SessionTurns:
             if joined is not None:
                 snapshot, existed = joined
                 return snapshot, snapshot.state.version, existed
-            begin = Begin(at=self._queries.clock(), is_audio_mode=is_audio_mode)
+            at = self._queries.clock()
+            # An erasure meanwhile, in another process, ends what was begun before it, also for other callers.
+            begin = Begin(at=at, is_audio_mode=is_audio_mode, granted_at=at if granted_at is None else granted_at)
             queued = self._queue_begin(key, begin, self._with_follow_up(key, subscriber, callback))
         return queued.snapshot, queued.version, queued.version > 0 or len(queued.snapshot.state.answers) > 0
 
@@ -213,7 +229,9 @@ class SessionTurns:
             else:
                 self._subscribers.publish_here(snapshot)
 
-    def _try_to_join(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool] | None:
+    def _try_to_join(
+        self, key: SessionKey, *, is_audio_mode: bool, granted_at: int | None
+    ) -> tuple[Snapshot, bool] | None:
         """Join within JOIN_TIMEOUT_S; fail at once for READ_RETRY_S after a failure.
 
         None: no session, and no turns accepted now.
@@ -221,13 +239,15 @@ class SessionTurns:
         if time.monotonic() < self._read_again_at:
             raise DatabaseUnavailable("a recent read failed")
         try:
-            load = partial(self._load_or_create, key, is_audio_mode=is_audio_mode)
+            load = partial(self._load_or_create, key, is_audio_mode=is_audio_mode, granted_at=granted_at)
             return run_with_timeout(self._join_slots, JOIN_TIMEOUT_S, load)
         except DatabaseUnavailable:
             self._read_again_at = time.monotonic() + READ_RETRY_S
             raise
 
-    def _load_or_create(self, key: SessionKey, *, is_audio_mode: bool) -> tuple[Snapshot, bool] | None:
+    def _load_or_create(
+        self, key: SessionKey, *, is_audio_mode: bool, granted_at: int | None
+    ) -> tuple[Snapshot, bool] | None:
         with suppress(SessionUnreadable):
             snapshot = self._queries.load_with_survey(key)
             if snapshot is not None:
@@ -235,7 +255,7 @@ class SessionTurns:
                 return snapshot, True
             if self.pending.is_unavailable:
                 return None
-        return self.get_or_create(key, is_audio_mode=is_audio_mode)
+        return self.get_or_create(key, is_audio_mode=is_audio_mode, granted_at=granted_at)
 
     def _queue_begin(self, key: SessionKey, begin: Begin, callback: ResultCallback) -> Queued:
         survey = self._queries.catalogue.survey(key.survey_id)

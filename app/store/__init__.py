@@ -4,7 +4,7 @@ Import its modules by name: ``from ..store import sessions``.
 """
 
 from .audit import Action, AuditEntry, RecordedEntry
-from .credentials import StoredKey
+from .credentials import CLOCK_SKEW_US, StoredKey, TokenRevocation
 from .drivers import TurnStatements
 from .encryption import SET_ASIDE, Cipher, DecryptionError, cipher_from_keys
 from .engine import (
@@ -17,7 +17,7 @@ from .engine import (
     turn_statements,
     writer_engine,
 )
-from .erasure_journal import ErasureJournal, ErasureRecord, open_journal
+from .erasure_journal import ErasureJournal, ErasureRecord, hash_user_id, open_journal
 from .keyset import Page, owner_of
 from .migrations import SchemaGuard, check_schema, head_revision, needs_upgrade, upgrade_schema
 from .outbox import AttemptResult, Delivery, Webhook, WebhookEvent
@@ -26,6 +26,7 @@ from .rows import HistoryEntry, Row, StoredSession, StoredSessions
 from .sessions import Cursor, SurveyCount
 
 __all__ = [
+    "CLOCK_SKEW_US",
     "SET_ASIDE",
     "Action",
     "AttemptResult",
@@ -46,6 +47,7 @@ __all__ = [
     "StoredSession",
     "StoredSessions",
     "SurveyCount",
+    "TokenRevocation",
     "TurnStatements",
     "Webhook",
     "WebhookEvent",
@@ -54,6 +56,7 @@ __all__ = [
     "connect_or_explain",
     "database_facts",
     "error_summary",
+    "hash_user_id",
     "head_revision",
     "is_data_error",
     "is_lock_timeout",

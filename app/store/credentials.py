@@ -1,12 +1,18 @@
-"""API keys, sign-ins and revocations of tokens. Secrets are stored as hashes only."""
+"""API keys, sign-ins and revocations of tokens. Secrets and participants are stored as hashes only."""
 
+import secrets
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
+from ..errors import Unauthorized
 from ..survey import SessionKey
-from .tables import api_keys, sign_ins, token_revocations
+from .erasure_journal import SALT_BYTES, hash_user_id
+from .tables import api_keys, erasures, sign_ins, token_revocations
+
+CLOCK_SKEW_US = 5 * 60 * 1_000_000
+"""How far the servers' clocks may differ (as in Kerberos, RFC 4120, 8.2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +39,19 @@ class SignIn:
     key: StoredKey
     signed_in_at: int
     seen_at: int
+
+
+class TokenRevocation(NamedTuple):
+    """A session's tokens issued until ``revoked_at`` are revoked.
+
+    Attributes:
+        user_id: as stored: ``hash_user_id`` if there is a salt, because the participant may have been erased.
+    """
+
+    survey_id: str
+    user_id: str
+    revoked_at: int
+    salt: str | None
 
 
 def add_key(connection: Connection, key: StoredKey) -> None:
@@ -100,21 +119,67 @@ def end_sign_in(connection: Connection, cookie_hash: str) -> None:
     connection.execute(delete(sign_ins).where(sign_ins.c.cookie_hash == cookie_hash))
 
 
-def revoke_tokens(connection: Connection, key: SessionKey, at: int) -> None:
-    """Revoke a session's tokens issued up to a time."""
+def revoke_tokens(
+    connection: Connection, key: SessionKey, at: int, granted_at: int | None = None, *, salt: str | None = None
+) -> None:
+    """Revoke a session's tokens issued up to a time.
+
+    Args:
+        granted_at: of the participant who does it.
+        salt: for the first revocation.
+
+    Raises:
+        Unauthorized: their access has been revoked.
+    """
     column = token_revocations.c
-    where = (column.survey_id == key.survey_id, column.user_id == key.user_id)
-    before = connection.execute(select(column.revoked_at).where(*where).with_for_update()).scalar()
+    salt = connection.execute(select(func.min(column.salt))).scalar() or salt or newest_salt(connection)
+    name = hash_user_id(salt, *key)
+    where = (column.survey_id == key.survey_id, column.user_id.in_([name, key.user_id]))
+    earlier = connection.execute(select(column.revoked_at).where(*where).with_for_update()).scalars().all()
+    if granted_at is not None and granted_at <= max(earlier, default=-1):
+        raise Unauthorized
     connection.execute(delete(token_revocations).where(*where))
-    newest = max(at, before or 0)  # another server's clock may be ahead
-    connection.execute(insert(token_revocations).values(**key._asdict(), revoked_at=newest))
+    newest = max([at, *earlier])  # another server's clock may be ahead
+    row = TokenRevocation(key.survey_id, name, newest, salt)
+    connection.execute(insert(token_revocations).values(row._asdict()))
 
 
-def read_revocations(connection: Connection, since: int) -> dict[SessionKey, int]:
-    """Return until when tokens are revoked, for revocations since a time."""
+def hash_revocations(connection: Connection, limit: int = 1000) -> int:
+    """Hash the participants of some rows from before revision 0018; return how many."""
     column = token_revocations.c
-    rows = connection.execute(select(token_revocations).where(column.revoked_at >= since))
-    return {SessionKey(row.survey_id, row.user_id): row.revoked_at for row in rows}
+    query = select(column.survey_id, column.user_id, column.revoked_at).where(column.salt.is_(None)).limit(limit)
+    rows = connection.execute(query).all()
+    for survey_id, user_id, revoked_at in rows:
+        revoke_tokens(connection, SessionKey(survey_id, user_id), revoked_at)
+    return len(rows)
+
+
+def newest_salt(connection: Connection, new: str | None = None) -> str:
+    """Return the newest erasure's salt, else one of the revocations, so that a database has few; else a new one."""
+    of_erasures = select(erasures.c.salt).where(erasures.c.salt.is_not(None)).order_by(erasures.c.id.desc()).limit(1)
+    of_revocations = select(func.min(token_revocations.c.salt))
+    found = connection.execute(of_erasures).scalar() or connection.execute(of_revocations).scalar()
+    return found or new or secrets.token_hex(SALT_BYTES)
+
+
+def read_revocations(connection: Connection, since: int) -> list[TokenRevocation]:
+    """Return the revocations since a time."""
+    query = select(token_revocations).where(token_revocations.c.revoked_at >= since)
+    return [TokenRevocation(*row) for row in connection.execute(query)]
+
+
+def read_participant_revocations(connection: Connection, user_id: str, survey_id: str | None) -> dict[str, int]:
+    """Return by survey until when a participant's tokens are revoked."""
+    column = token_revocations.c
+    pairs = select(column.survey_id, column.salt).where(column.salt.is_not(None)).distinct()
+    hashes = [hash_user_id(salt, survey, user_id) for survey, salt in connection.execute(pairs)]
+    query = select(column.survey_id, func.max(column.revoked_at).label("revoked_at")).where(
+        column.user_id.in_([user_id, *hashes])
+    )
+    if survey_id is not None:
+        query = query.where(column.survey_id == survey_id)
+    rows = connection.execute(query.group_by(column.survey_id).order_by(column.survey_id))
+    return {row.survey_id: row.revoked_at for row in rows}
 
 
 def has_revocations(connection: Connection, before: int) -> bool:

@@ -1,8 +1,7 @@
 """Erasure of participants; each is one transaction.
 
-What remains identifies nobody: a keyed hash in ``erasures``, audit entries under ``erased:`` and a part of it. Only
-``token_revocations`` names the participant, so that an older token can't open a new session, until tokens expire
-(STEPKEEP_TOKEN_DAYS).
+What remains identifies nobody: a salted hash in ``erasures`` and, until tokens expire (STEPKEEP_TOKEN_DAYS), in
+``token_revocations``; audit entries under ``erased:`` and a part of it.
 """
 
 import secrets
@@ -12,16 +11,16 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, func, insert, or_, select
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select
 
 from ..core.timestamps import from_datetime
 from ..survey import SessionKey
 from . import audit, outbox
-from .credentials import revoke_tokens
+from .credentials import CLOCK_SKEW_US, newest_salt, revoke_tokens
 from .erasure_journal import SALT_BYTES, ErasureJournal, ErasureRecord, Identity, hash_user_id
 from .history import erase
 from .keyset import belongs_to, of_session, owner_of
-from .tables import erasures, sessions, token_revocations, untyped_times
+from .tables import erasures, sessions, untyped_times
 
 AUDIT_HASH_LENGTH = 16
 """64 bits distinguish the participants of a database."""
@@ -66,10 +65,15 @@ class Erasure:
         """
         keys = _lock(connection, _of_participant(self.user_id, self.survey_id))
         salt = newest_salt(connection, self._new_salt)
+        surveys = sorted({*self.invited, *(key.survey_id for key in keys)})
+        _exclude_begins(connection, {SessionKey(survey_id, self.user_id) for survey_id in surveys}.difference(keys))
         now = self.clock()
         # The first attempt's time: its line in the journal is this erasure's too.
         self._at = max([self._at or now, *_times(connection, keys)])
-        self._revoke(connection, keys, now)
+        for survey_id in surveys:
+            # Tokens of a server whose clock is ahead, too.
+            revoked_at = max(now, min(self._at, now + CLOCK_SKEW_US))
+            revoke_tokens(connection, SessionKey(survey_id, self.user_id), revoked_at, salt=salt)
         by_survey = groupby(sorted(keys), key=lambda key: key.survey_id)
         records = [self._erase(connection, survey_id, list(group), salt) for survey_id, group in by_survey]
         outbox.remove_participant(connection, self.user_id, self.survey_id)
@@ -80,11 +84,6 @@ class Erasure:
             self.journal.append(record for record in records if record not in self._records)
             self._records.update(records)
         return sorted(self._keys)
-
-    def _revoke(self, connection: Connection, keys: Iterable[SessionKey], now: int) -> None:
-        # No later than now: servers look for revocations by time.
-        for survey_id in sorted({*self.invited, *(key.survey_id for key in keys)}):
-            revoke_tokens(connection, SessionKey(survey_id, self.user_id), now)
 
     def _anonymise(self, connection: Connection, salt: str, *, is_erased: bool) -> None:
         is_all = self.survey_id is None or (is_erased and not _surveys_left(connection, self.user_id))
@@ -148,9 +147,9 @@ def _forget_again(connection: Connection, user_id: str, record: ErasureRecord, *
         audit.anonymise(connection, user_id, None, name, record.erased_at)
 
 
-def anonymise_purged(connection: Connection, keys: Iterable[SessionKey], new_salt: str) -> None:
+def anonymise_purged(connection: Connection, keys: Iterable[SessionKey]) -> None:
     """Anonymise the audit entries of participants left without sessions."""
-    salt = newest_salt(connection, new_salt)
+    salt = newest_salt(connection)
     for survey_id, user_id in {SessionKey(key.survey_id, owner_of(key.user_id)) for key in keys}:
         left = _surveys_left(connection, user_id)
         if survey_id not in left:
@@ -167,22 +166,6 @@ def audit_name(digest: str) -> str:
 def read_keys(connection: Connection, user_id: str, survey_id: str | None) -> list[SessionKey]:
     """Return a participant's keys, those set aside included, in order."""
     return _keys(connection, _of_participant(user_id, survey_id))
-
-
-def read_revocations(connection: Connection, user_id: str, survey_id: str | None) -> dict[str, int]:
-    """Return by survey until when tokens are revoked."""
-    column = token_revocations.c
-    query = select(column.survey_id, column.revoked_at).where(column.user_id == user_id).order_by(column.survey_id)
-    if survey_id is not None:
-        query = query.where(column.survey_id == survey_id)
-    return {row.survey_id: row.revoked_at for row in connection.execute(query)}
-
-
-def newest_salt(connection: Connection, new: str) -> str:
-    """Return the newest erasure's salt, so that a database has few; else ``new``."""
-    column = erasures.c
-    query = select(column.salt).where(column.salt.is_not(None)).order_by(column.id.desc()).limit(1)
-    return connection.execute(query).scalar() or new
 
 
 def add_purge(connection: Connection, survey_id: str, count: int, at: int) -> None:
@@ -235,6 +218,17 @@ def _lock(connection: Connection, query: Select[Any]) -> list[SessionKey]:
     while (again := _keys(connection, query.with_for_update())) != keys:
         keys = again
     return keys
+
+
+def _exclude_begins(connection: Connection, absent: Iterable[SessionKey]) -> None:
+    """Wait for transactions that begin these sessions; later ones wait for this one, and then read its revocation.
+
+    A missing row can't be locked, except by inserting it. If another transaction began the session meanwhile, that
+    fails, and the retry finds the session.
+    """
+    for key in sorted(absent, key=lambda key: (key.user_id, key.survey_id)):
+        connection.execute(insert(sessions).values(**key._asdict(), current_step="", answers="{}", step_history="[]"))
+        connection.execute(delete(sessions).where(of_session(sessions, key)))
 
 
 def _keys(connection: Connection, query: Select[Any]) -> list[SessionKey]:

@@ -4,7 +4,6 @@ Retention counts from the last activity, not from expiry. So that none delays tu
 first made unreadable (:func:`blank`), and a returning participant starts anew; then :func:`trim_history` erases events.
 """
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -14,7 +13,6 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, fu
 
 from ..survey import Expired, SessionKey
 from . import audit, erasures
-from .erasure_journal import SALT_BYTES
 from .history import erase
 from .keyset import Chunk, any_of, next_sessions, of_session
 from .tables import session_history, sessions
@@ -80,7 +78,6 @@ class Purge:
     cutoffs: Cutoffs
     at: int
     actor: str
-    _new_salt: str = field(default_factory=lambda: secrets.token_hex(SALT_BYTES), init=False)
     _attempted: set[SessionKey] = field(default_factory=set, init=False)
 
     def __call__(self, connection: Connection) -> list[SessionKey]:
@@ -91,7 +88,7 @@ class Purge:
             erase(connection, key)
         for survey_id, keys in groupby(old, key=lambda key: key.survey_id):
             self._record(connection, survey_id, len(list(keys)))
-        erasures.anonymise_purged(connection, old, self._new_salt)
+        erasures.anonymise_purged(connection, old)
         erased_before = self._attempted - locked
         self._attempted.update(old)
         return sorted(erased_before.union(old))

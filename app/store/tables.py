@@ -149,8 +149,10 @@ sign_ins = _table(
 token_revocations = _table(
     "token_revocations",
     Column("survey_id", Key(64), primary_key=True),
+    # A hash with the salt; without one, of a release before revision 0018, the id until a server hashes it.
     Column("user_id", Key(255), primary_key=True),
     Column("revoked_at", Instant, nullable=False, index=True),
+    Column("salt", Key(32), index=True),
 )
 
 erasures = _table(

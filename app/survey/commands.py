@@ -22,9 +22,14 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begin(Command):
-    """Begin a new session."""
+    """Begin a new session.
+
+    Attributes:
+        granted_at: since when the participant has access: refused if it has been revoked; None for other callers.
+    """
 
     is_audio_mode: bool = False
+    granted_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

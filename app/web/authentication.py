@@ -103,8 +103,13 @@ class Authenticator:
         is_own = participant is not None and participant.key == key
         return is_own and flask.request.headers.get("Authorization") is None
 
-    def set_resume_cookie(self, response: Response, key: SessionKey) -> None:
-        token, _ = self.credentials.issue_token(key)
+    def set_resume_cookie(self, response: Response, key: SessionKey, renewed: Participant | None = None) -> None:
+        """Set the cookie to a new token.
+
+        Args:
+            renewed: whose token it renews; None grants access.
+        """
+        token, _ = self.credentials.issue_token(key, granted_at=None if renewed is None else renewed.granted_at)
         resume_cookie(self._settings, key.survey_id).set(response, token)
 
     def _bearer(self) -> str | None:

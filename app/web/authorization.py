@@ -5,7 +5,17 @@ An integrator's act is audited before it is done, and not done if recording fail
 
 import flask
 
-from ..access import Integrator, Participant, Principal, Scope, audit_name, require_scope, require_session_access
+from ..access import (
+    Anyone,
+    Integrator,
+    Participant,
+    Principal,
+    Scope,
+    audit_name,
+    granted_at,
+    require_scope,
+    require_session_access,
+)
 from ..errors import StepkeepError
 from ..sessions import Action
 from ..survey import SessionKey
@@ -59,6 +69,11 @@ def authorize_all(scope: Scope, action: Action, *, is_repeated: bool = False, **
     audit(principal, action, None, **detail)
     if is_repeated:  # only now: a retry after a failure is recorded
         throttle.record(act)
+
+
+def requester_granted_at() -> int | None:
+    """Return since when the participant whose request this is has access; None for other callers."""
+    return granted_at(flask.g.get("principal") or Anyone())
 
 
 def audit(principal: Principal, action: Action, key: SessionKey | None, **detail: str | int) -> None:

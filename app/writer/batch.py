@@ -83,6 +83,7 @@ def commit_batch(
     """Commit the turns and return their results, in order; a rejected turn does not stop the others.
 
     Raises:
+        Unauthorized: a Begin's participant has no access any more; nothing was committed.
         the driver's errors: nothing was committed, or the outcome is unknown.
     """
     batch = _Batch(statements, turns, find_survey)
@@ -113,6 +114,7 @@ _OWNED_EVENTS = (Answered, WentBack, WentTo, ModeSet, Started, Restarted)
 class _Batch:
     def __init__(self, statements: TurnStatements, turns: Sequence[Turn], find_survey: FindSurvey) -> None:
         self._statements = statements
+        self._turns = turns
         self._find_survey = find_survey
         self._format = rows.RowFormat(statements.to_time, statements.cipher)
         keys = dict.fromkeys(key for key, _ in turns)
@@ -185,7 +187,16 @@ class _Batch:
             else:
                 new.append(rows.new_row(row, self._format.to_time(state.started_at)))
             states[key] = None if key in self._shared or rows.text_length(row) > CACHEABLE_LENGTH else state
-        self._statements.commit(Changes(new, changed, self._events, states, self._webhook_events))
+        granted = self._granted() if new else {}
+        self._statements.commit(Changes(new, changed, self._events, states, self._webhook_events, granted))
+
+    def _granted(self) -> dict[SessionKey, int]:
+        """Return since when the participants whose sessions begin have access."""
+        return {
+            key: command.granted_at
+            for key, command in self._turns
+            if isinstance(command, Begin) and command.granted_at is not None and key not in self._existing
+        }
 
 
 def _webhook_events(before: SessionState | None, event: AnyEvent, after: SessionState) -> Iterator[WebhookEvent]:

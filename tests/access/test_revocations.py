@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select, update
 
 from app.access.credentials import Credentials
 from app.access.principals import Anyone, Developer
@@ -11,8 +11,9 @@ from app.access.revocations import FULL_POLL_S
 from app.access.tokens import DAY_US
 from app.errors import DatabaseUnavailable, Unauthorized, Unavailable
 from app.store import credentials as statements
+from app.store.erasure_journal import hash_user_id
 from app.store.tables import token_revocations
-from tests.access.conftest import HOUR_US, KEY, Clock, Open
+from tests.access.conftest import HOUR_US, KEY, MINUTE_US, Clock, Open
 from tests.waiting import wait_for
 
 
@@ -83,14 +84,12 @@ def test_revocations_are_kept_for_the_life_of_a_token(
     clock.advance(89 * DAY_US)
     credentials.revoke_tokens(later)
     read_all(other_process)
-    assert set(revoked(engine)) == {"ada", "eve"}
-    assert set(other_process.revocations._tokens) == {KEY, later}
+    assert revoked(engine) == hashes(engine, "ada", "eve") == set(other_process.revocations._tokens)
     clock.advance(DAY_US + 1)
     credentials.revoke_tokens(KEY._replace(user_id="bob"))
     assert len(revoked(engine)) == 3
     read_all(other_process)
-    assert set(revoked(engine)) == {"eve", "bob"}
-    assert {key.user_id for key in other_process.revocations._tokens} == {"eve", "bob"}
+    assert revoked(engine) == hashes(engine, "eve", "bob") == set(other_process.revocations._tokens)
     with pytest.raises(Unauthorized):
         other_process.verify_token(token)
 
@@ -155,10 +154,10 @@ def test_later_revocation_stays_when_a_slower_clock_revokes_again(
     clock.advance(HOUR_US)
     participant = credentials.verify_token(credentials.issue_token(KEY)[0])
     credentials.revoke_tokens(KEY)
-    before = revoked(engine)
+    before = revocations(engine)
     clock.advance(-HOUR_US)
     credentials.revoke_tokens(KEY)
-    assert revoked(engine) == before
+    assert revocations(engine) == before
     restarted = open_credentials()
     restarted.revocations._read()
     assert not restarted.revocations.is_valid(participant, clock())
@@ -195,10 +194,20 @@ def read_all(process: Credentials) -> None:
     process.revocations._read()
 
 
-def revoked(engine: Engine) -> dict[str, object]:
-    """Return the time of revocation by user id."""
+def revocations(engine: Engine) -> list[tuple[str, str, str, int]]:
     with engine.connect() as connection:
-        return {row.user_id: row.revoked_at for row in connection.execute(select(token_revocations))}
+        return [tuple(row) for row in connection.execute(select(token_revocations))]
+
+
+def revoked(engine: Engine) -> set[str]:
+    """Return the participants with revoked tokens, as stored."""
+    return {name for _, name, _, _ in revocations(engine)}
+
+
+def hashes(engine: Engine, *user_ids: str) -> set[str]:
+    """Return the hashes of these participants, with the database's one salt."""
+    (salt,) = {salt for _, _, _, salt in revocations(engine)}
+    return {hash_user_id(salt, "phq9", user_id) for user_id in user_ids}
 
 
 def test_revocations_apply_while_the_database_is_unavailable(
@@ -237,3 +246,80 @@ def test_anonymous_principal_is_never_valid(credentials: Credentials) -> None:
     """Connections without credentials stay open in development only."""
     assert not credentials.revocations.is_valid(Anyone(), 0)
     assert credentials.revocations.is_valid(Developer(), 0)
+
+
+def test_revocation_is_read_when_two_processes_chose_different_salts(
+    credentials: Credentials, open_credentials: Open, engine: Engine
+) -> None:
+    """As they may if both write a database's first revocation."""
+    other_process, eve = open_credentials(), KEY._replace(user_id="eve")
+    participants = [credentials.verify_token(credentials.issue_token(key)[0]) for key in (KEY, eve)]
+    for key in (KEY, eve):
+        credentials.revoke_tokens(key)
+    (old,), salt = hashes(engine, "eve"), "ab" * 16
+    with engine.begin() as connection:
+        change = update(token_revocations).where(token_revocations.c.user_id == old)
+        connection.execute(change.values(salt=salt, user_id=hash_user_id(salt, *eve)))
+    other_process.revocations._read()
+    assert [other_process.revocations.is_valid(participant, 0) for participant in participants] == [False, False]
+    for participant in participants:
+        with pytest.raises(Unauthorized):
+            other_process._store.turns.get_or_create(
+                participant.key, is_audio_mode=False, granted_at=participant.granted_at
+            )
+
+
+def test_revocation_from_before_the_hashes_is_in_effect_and_hashed_by_the_next_full_poll(
+    credentials: Credentials, engine: Engine, clock: Clock
+) -> None:
+    """Older releases store the participant's id. An earlier hashed revocation is replaced."""
+    participant = credentials.verify_token(credentials.issue_token(KEY)[0])
+    credentials._store.run_transaction(lambda connection: statements.revoke_tokens(connection, KEY, 1))
+    with engine.begin() as connection:
+        connection.execute(insert(token_revocations).values(**KEY._asdict(), revoked_at=clock()))
+    with pytest.raises(Unauthorized):
+        credentials._store.turns.get_or_create(KEY, is_audio_mode=False, granted_at=participant.granted_at)
+    read_all(credentials)
+    assert not credentials.revocations.is_valid(participant, 0)
+    assert revoked(engine) == hashes(engine, KEY.user_id)
+    with pytest.raises(Unauthorized):
+        credentials._store.turns.get_or_create(KEY, is_audio_mode=False, granted_at=participant.granted_at)
+
+
+def test_participant_is_hashed_once_for_all_checks(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of each message takes no hash and no I/O."""
+    participant = credentials.verify_token(credentials.issue_token(KEY._replace(user_id="once"))[0])
+    credentials.revoke_tokens(KEY)
+    credentials.revocations._read()
+    hashed: list[str] = []
+    monkeypatch.setattr(
+        "app.access.revocations.hash_user_id", lambda *names: hashed.append(names[-1]) or hash_user_id(*names)
+    )
+    monkeypatch.setattr(credentials._store, "run_read", None)
+    assert all(credentials.revocations.is_valid(participant, 0) for _ in range(100))
+    assert hashed == ["once"]
+
+
+def test_new_token_is_valid_after_a_revocation_by_a_clock_that_is_ahead(credentials: Credentials, clock: Clock) -> None:
+    """It counts as issued after the revocation."""
+    clock.advance(MINUTE_US)
+    credentials.revoke_tokens(KEY)
+    clock.advance(-MINUTE_US)
+    credentials.verify_token(credentials.issue_token(KEY)[0])
+
+
+def test_renewed_token_is_revoked_with_the_token_that_it_renews(
+    credentials: Credentials, open_credentials: Open, clock: Clock
+) -> None:
+    """A process that does not know of the revocation yet may renew the token; its own, new revocation is refused."""
+    other_process = open_credentials()
+    participant = credentials.verify_token(credentials.issue_token(KEY)[0])
+    other_process.revoke_tokens(KEY)
+    renewed = credentials.verify_token(credentials.issue_token(KEY, granted_at=participant.granted_at)[0])
+    again = credentials.verify_token(credentials.issue_token(KEY, granted_at=renewed.granted_at)[0])
+    assert participant.issued_at < renewed.issued_at < again.issued_at
+    with pytest.raises(Unauthorized):
+        credentials.revoke_tokens(KEY, granted_at=again.granted_at)
+    credentials.revocations._read()
+    for revoked_participant in (participant, renewed, again):
+        assert not credentials.revocations.is_valid(revoked_participant, clock())

@@ -20,6 +20,7 @@ from app.access.principals import SCOPES, Participant, require_session_access
 from app.access.tokens import DAY_US, MAX_LENGTH, ResumeTokens, new_user_id
 from app.errors import Forbidden, Unauthorized
 from app.sessions.service import SessionStore
+from app.store.credentials import CLOCK_SKEW_US
 from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
 from tests.access.conftest import HOUR_US, KEY, SECRET, Clock, Open
@@ -53,8 +54,14 @@ def test_token_reads_back_to_its_session(key: SessionKey, at: int, life_us: int)
     """A token yields its survey, participant and times until it expires, and is not longer than MAX_LENGTH."""
     token = TOKENS.issue(key, at, life_us)
     assert len(token) <= MAX_LENGTH
-    expected = Participant(key=key, issued_at=at, expires_at=at + life_us)
+    expected = Participant(key=key, issued_at=at, expires_at=at + life_us, granted_at=at)
     assert TOKENS.read(token, at) == TOKENS.read(token, at + life_us - 1) == expected
+
+
+def test_token_from_the_future_is_rejected() -> None:
+    """Servers' clocks may differ by five minutes; a revocation does not cover tokens that are issued later."""
+    assert TOKENS.read(TOKEN, AT - CLOCK_SKEW_US).key == KEY
+    assert_rejected(TOKEN, AT - CLOCK_SKEW_US - 1)
 
 
 def test_token_of_an_earlier_secret_is_valid_while_that_is_configured() -> None:

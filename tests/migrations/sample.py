@@ -31,6 +31,7 @@ REVISIONS = (
     "0014",
     "0015",
     "0016",
+    "0018",
 )
 
 # SQLite: the SQL of existing installations. The others: the same tables in their dialects.

@@ -171,3 +171,22 @@ def test_downgrade_that_loses_rows_is_refused_without_its_flag(empty_url: str, r
     assert len(dump(empty_url)[table]) == 1
     downgrade(empty_url, below, "lossy=yes")
     assert table not in dump(empty_url)
+
+
+def test_only_revocations_with_a_hash_are_lost_when_downgraded(empty_url: str) -> None:
+    """The error names the flag that accepts it; rows of earlier releases are kept."""
+    below = REVISIONS[REVISIONS.index("0018") - 1]
+    migrate(empty_url, below)
+    insert = "INSERT INTO token_revocations (survey_id, user_id, revoked_at"
+    execute(empty_url, f"{insert}) VALUES ('phq9', 'ada', '2026-01-02 03:04:05.000006')")
+    before = dump(empty_url)["token_revocations"]
+    migrate(empty_url, "0018")
+    migrate(empty_url, below, down=True)
+    assert dump(empty_url)["token_revocations"] == before
+    migrate(empty_url, "0018")
+    execute(empty_url, f"{insert}, salt) VALUES ('phq9', 'hash', '2026-01-02 03:04:05.000006', 'ab')")
+    with pytest.raises(CommandError, match=r"token_revocations has rows with hashes.*`alembic -x lossy=yes downgrade`"):
+        migrate(empty_url, below, down=True)
+    assert len(dump(empty_url)["token_revocations"]) == 2
+    downgrade(empty_url, below, "lossy=yes")
+    assert dump(empty_url)["token_revocations"] == before

@@ -25,7 +25,7 @@ from typing import Any
 from ...core.timestamps import format_timestamp
 from ...errors import SessionUnreadable
 from ...sessions import SessionStore, erasure_replay
-from ...store import Delivery, audit, erasure_journal, erasures, keyset, outbox, rows
+from ...store import Delivery, audit, credentials, erasure_journal, erasures, keyset, outbox, rows
 from ...survey import SessionKey, Snapshot
 from ..integrity import read_stored_history, read_stored_session
 from ..webhooks import origin
@@ -139,7 +139,7 @@ class _Export:
             version = page[-1].version
 
     def _revocations(self) -> Iterator[dict[str, Any]]:
-        read = partial(erasures.read_revocations, user_id=self._user_id, survey_id=self._survey_id)
+        read = partial(credentials.read_participant_revocations, user_id=self._user_id, survey_id=self._survey_id)
         for survey_id, at in self._store.run_read(read).items():
             yield {"survey_id": survey_id, "revoked_at": format_timestamp(at)}
 

@@ -79,7 +79,3 @@ class MysqlTurnStatements(CursorTurnStatements):
             return existing, []
         known = [(message_id, key.user_id, key.survey_id) for key, message_id in messages]
         return existing, self._read(_KNOWN, (known,))
-
-    def _read(self, statement: str, values: Sequence[Any]) -> list[rows.Row]:
-        self._cursor.execute(statement, values)
-        return list(self._cursor.fetchall())

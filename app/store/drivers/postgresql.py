@@ -119,6 +119,10 @@ class PostgresqlTurnStatements(TurnStatements):
         return rows.by_key(locked.fetchall()), known.fetchall() if known is not None else []
 
     def commit(self, changes: Changes) -> None:
+        if changes.granted:
+            self._connection.execute(_INSERT, (_json(changes.new),), prepare=True)
+            self._require_granted(changes.granted)
+            changes = changes._replace(new=())
         deliveries = None
         with self._connection.pipeline():
             for statement, values in ((_INSERT, changes.new), (_UPDATE, changes.changed), (_APPEND, changes.events)):
@@ -130,6 +134,9 @@ class PostgresqlTurnStatements(TurnStatements):
             self._connection.commit()
         if deliveries is not None and deliveries.rowcount:
             self.outbox_callback()
+
+    def _read(self, statement: str, values: Sequence[Any]) -> list[rows.Row]:
+        return list(self._connection.execute(statement, values).fetchall())
 
 
 _WRITTEN = (*rows.UPDATE_COLUMNS, *rows.KEY_COLUMNS)

@@ -132,6 +132,7 @@ class SqliteTurnStatements(CursorTurnStatements):
     connection writes (``PRAGMA data_version``, under the lock).
     """
 
+    mark = "?"
     load_sql = f"SELECT {names(rows.STATE_COLUMNS)} FROM sessions WHERE user_id = ? AND survey_id = ?"  # noqa: S608 - names of columns
     insert_sql = insert_into("sessions", rows.INSERT_COLUMNS, "?")
     update_sql = (

@@ -3,15 +3,18 @@
 SQL as text: the number of sessions varies, and running Core's statements would take half of a turn's time.
 """
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import ColumnElement
 
-from ...core.timestamps import to_database_text
+from ...core.timestamps import from_datetime, to_database_text
+from ...errors import Unauthorized
 from ...survey import SessionKey
 from ..encryption import PLAIN
+from ..erasure_journal import hash_user_id
 from ..rows import FoundSessions, Row, WrittenSessions
 from ..tables import webhook_deliveries
 
@@ -27,6 +30,7 @@ class Changes(NamedTuple):
         new, changed, events: ``rows.new_row``, ``changed_row``, ``event_row``.
         states: for a cache; None for a long one, or one that a caller could modify.
         webhook_events: WEBHOOK_EVENT_COLUMNS.
+        granted: new sessions of participants, and since when these have access.
     """
 
     new: Sequence[Row]
@@ -34,15 +38,19 @@ class Changes(NamedTuple):
     events: Sequence[Row]
     states: WrittenSessions
     webhook_events: Sequence[Row]
+    granted: Mapping[SessionKey, int]
 
 
 class TurnStatements(ABC):
     """Loads, locks and writes sessions on one connection. Errors are the driver's.
 
     Attributes:
+        mark: stands for a parameter.
         cipher: set by the connection's owner.
         outbox_callback: called after deliveries were committed.
     """
+
+    mark = "%s"
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
@@ -69,7 +77,35 @@ class TurnStatements(ABC):
 
     @abstractmethod
     def commit(self, changes: Changes) -> None:
-        """Write the rows and commit."""
+        """Write the rows and commit.
+
+        Raises:
+            Unauthorized: access to a new session has been revoked; nothing was committed.
+        """
+
+    @abstractmethod
+    def _read(self, statement: str, values: Sequence[Any]) -> list[Row]:
+        """Return a statement's rows; ``mark`` stands for a parameter."""
+
+    def _require_granted(self, granted: Mapping[SessionKey, int]) -> None:
+        """Raise Unauthorized if access to one of these inserted sessions has been revoked.
+
+        After inserting, which waits for an erasure of the session: its revocation is committed then.
+        """
+        names = {(key.survey_id, key.user_id): at for key, at in granted.items()}
+        salt = ""
+        # A database has one salt, seldom two.
+        while salt := self._read(f"SELECT MIN(salt) FROM token_revocations WHERE salt > {self.mark}", (salt,))[0][0]:  # noqa: S608
+            names |= {(key.survey_id, hash_user_id(salt, *key)): at for key, at in granted.items()}
+        values = ({survey_id for survey_id, _ in names}, {name for _, name in names})
+        surveys, users = [", ".join([self.mark] * len(items)) for items in values]
+        query = (
+            "SELECT survey_id, user_id, revoked_at FROM token_revocations "  # noqa: S608 - marks only
+            f"WHERE survey_id IN ({surveys}) AND user_id IN ({users})"
+        )
+        for survey_id, name, revoked_at in self._read(query, [*values[0], *values[1]]):
+            if from_datetime(revoked_at) >= names.get((survey_id, name), math.inf):
+                raise Unauthorized
 
 
 class CursorTurnStatements(TurnStatements):
@@ -95,8 +131,11 @@ class CursorTurnStatements(TurnStatements):
         return row
 
     def commit(self, changes: Changes) -> None:
+        if changes.new:
+            self._cursor.executemany(self.insert_sql, changes.new)
+        if changes.granted:
+            self._require_granted(changes.granted)
         for statement, rows in (
-            (self.insert_sql, changes.new),
             (self.update_sql, changes.changed),
             (self.append_sql, changes.events),
         ):
@@ -106,6 +145,10 @@ class CursorTurnStatements(TurnStatements):
         self._connection.commit()
         if deliveries:
             self.outbox_callback()
+
+    def _read(self, statement: str, values: Sequence[Any]) -> list[Row]:
+        self._cursor.execute(statement, values)
+        return list(self._cursor.fetchall())
 
     def _insert_deliveries(self, webhook_events: Sequence[Row]) -> int:
         self._cursor.execute("SELECT 1 FROM webhooks WHERE disabled_at IS NULL LIMIT 1")

@@ -45,12 +45,12 @@ def take_survey(survey_id: str) -> Response:
     except Unauthorized:
         return page("ended.html", status=401, survey=survey if survey.access == "public" else None)
     if participant is not None:
-        return _show(survey, participant.key, sets_cookie=authenticator().credentials.should_renew(participant))
+        return _show(survey, participant.key, participant)
     if authenticator().is_development:
         return page("survey.html", survey=survey, user_id=None)
     if survey.access == "closed":
         return page("invitation.html", status=401)
-    return _show(survey, _new_key(survey), sets_cookie=True)
+    return _show(survey, _new_key(survey))
 
 
 @pages.post("/s/<survey_id>/anew")
@@ -99,10 +99,10 @@ def page(template: str, *, status: int = 200, **context: object) -> Response:
     return flask.make_response(flask.render_template(template, **context), status)
 
 
-def _show(survey: Survey, key: SessionKey, *, sets_cookie: bool) -> Response:
+def _show(survey: Survey, key: SessionKey, participant: Participant | None = None) -> Response:
     response = page("survey.html", survey=survey, user_id=key.user_id)
-    if sets_cookie:
-        authenticator().set_resume_cookie(response, key)
+    if participant is None or authenticator().credentials.should_renew(participant):
+        authenticator().set_resume_cookie(response, key, participant)
     return response
 
 

@@ -10,7 +10,7 @@ from ...access import Participant, has_scope, new_user_id, require_scope
 from ...core.timestamps import format_timestamp
 from ...errors import NoSuchSurvey, ParticipantConflict, Unauthorized
 from ...operations.privacy import export_participant
-from ..authorization import audit, authorize_session
+from ..authorization import audit, authorize_session, requester_granted_at
 from ..context import authenticator, store
 from ..cookies import resume_cookie
 from ..request_origin import client_address, public_url, require_same_origin
@@ -159,7 +159,7 @@ def create_link(user_id: str) -> flask.Response:
     if request.model_fields_set:
         require_scope(principal, "sessions:write")
         life_us = _life_us(request.hours) or life_us
-    token, expires_at = authenticator().credentials.issue_token(key, life_us)
+    token, expires_at = authenticator().credentials.issue_token(key, life_us, granted_at=requester_granted_at())
     link = _link(token)
     code = segno.make(link, error="m", micro=False).svg_inline(scale=4, border=4, dark="#000", light="#fff")
     return success(link=link, expires_at=format_timestamp(expires_at), qr=code)
@@ -179,9 +179,10 @@ def revoke_tokens(user_id: str) -> flask.Response:
     On all devices; a browser that sends its cookie gets a new one.
     """
     key = authorize_session(user_id, "sessions:write", "tokens_revoked", own=True)
+    granted_at = requester_granted_at()  # before the cookie is read, which may be another participant's
     is_from_cookie = authenticator().is_from_cookie(key)
     authenticator().limits.count("participant_connections", f"{key.survey_id}/{key.user_id}")
-    authenticator().credentials.revoke_tokens(key)
+    authenticator().credentials.revoke_tokens(key, granted_at=granted_at)
     response = success()
     if is_from_cookie:
         authenticator().set_resume_cookie(response, key)
@@ -232,7 +233,7 @@ def resume() -> flask.Response:
     if not body.replace and _has_other_participant(participant):
         raise ParticipantConflict
     response = success(address=_path(f"/s/{participant.key.survey_id}"))
-    authenticator().set_resume_cookie(response, participant.key)
+    authenticator().set_resume_cookie(response, participant.key, participant)
     return response
 
 

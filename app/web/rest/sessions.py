@@ -9,7 +9,7 @@ from ...errors import InvalidInput, NoSuchSession, VersionConflict
 from ...sessions import MAX_STEP_LENGTH
 from ...survey import AnyCommand, Begin, Save, SessionKey, Snapshot, Update
 from ...writer import Committed
-from ..authorization import authorize_all, authorize_session
+from ..authorization import authorize_all, authorize_session, requester_granted_at
 from ..context import authenticator, store
 from ..ws import messages
 from ..ws.asyncapi import AckSent, PongSent, SessionSent
@@ -173,10 +173,14 @@ def patch_session(user_id: str) -> flask.Response:
     parameters=(SURVEY,),
 )
 def delete_session(user_id: str) -> flask.Response:
-    """Erase the session and its history."""
+    """Erase the session and its history.
+
+    Tokens and links issued until now are revoked, also for requests and connections under way.
+    """
     key = authorize_session(user_id, "sessions:write", "session_erased")
-    existed = store().erasure.delete(key)
+    # First, so that no client can reconnect before the next poll reads it; an erasure that fails is to be repeated.
     authenticator().credentials.revocations.add_tokens(key, store().clock())
+    existed = store().erasure.delete(key)
     if not existed:
         raise NoSuchSession(key.survey_id, key.user_id)
     return success()
@@ -275,7 +279,7 @@ def _change(key: SessionKey, command: Save | Update) -> flask.Response:
 
 def _submit(key: SessionKey, command: AnyCommand) -> flask.Response:
     if not isinstance(command, Begin) and key.survey_id in store().catalogue.surveys:
-        store().turns.get_or_create(key, is_audio_mode=False)
+        store().turns.get_or_create(key, is_audio_mode=False, granted_at=requester_granted_at())
     result = store().turns.submit(key, command)
     at = store().clock()
     message_id = command.message_id or ""

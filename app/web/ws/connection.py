@@ -12,7 +12,7 @@ import flask
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed
 
-from ...access import Anyone, Principal, require_session_access
+from ...access import Anyone, Principal, granted_at, require_session_access
 from ...core import strict_json
 from ...errors import (
     Forbidden,
@@ -156,14 +156,18 @@ class _Connection:
         """The newest state known to be stored."""
         self._update: Snapshot | None = None
         self._ending: tuple[int, str] | None = None
+        self._refusal: Unauthorized | None = None
 
     def run(self, *, is_audio_mode: bool) -> None:
-        snapshot, version, resumed = self._join(is_audio_mode=is_audio_mode)
+        granted = granted_at(self._principal)
+        began_at = self._store.clock()
+        snapshot, version, resumed = self._join(is_audio_mode=is_audio_mode, granted_at=granted)
         self._remember(snapshot, version)
         self._store.subscribers.subscribe(self._key, self)
         try:
-            # Read again once subscribed: changes in between were not published.
-            snapshot, version, _ = self._join(is_audio_mode=is_audio_mode)
+            # Read again once subscribed: changes in between were not published. An erasure in between is not undone.
+            since = began_at if granted is None else granted
+            snapshot, version, _ = self._join(is_audio_mode=is_audio_mode, granted_at=since)
             self._remember(snapshot, version)
             self._sent_version = version
             self._send_session(snapshot, type="state", version=version, resumed=resumed)
@@ -189,15 +193,22 @@ class _Connection:
             self._ending, self.stored, self._update = (1001, ERASED), None, None
         self._wake()
 
-    def _join(self, *, is_audio_mode: bool) -> tuple[Snapshot, int, bool]:
+    def _join(self, *, is_audio_mode: bool, granted_at: int | None) -> tuple[Snapshot, int, bool]:
         return self._store.turns.join(
-            self._key, is_audio_mode=is_audio_mode, subscriber=self, callback=self._take_begin_result
+            self._key,
+            is_audio_mode=is_audio_mode,
+            granted_at=granted_at,
+            subscriber=self,
+            callback=self._take_begin_result,
         )
 
     def _take_begin_result(self, result: Result | Exception) -> None:
         """Take the result of beginning without a database."""
         snapshot = None if isinstance(result, Exception) else result.snapshot
-        if snapshot is None:
+        if isinstance(result, Unauthorized):
+            self._refusal = result
+            self._wake()
+        elif snapshot is None:
             self._ending = (server.INTERNAL_ERROR, "The session could not be started. Reconnect.")
             self._wake()
         elif snapshot.state.version > 1:
@@ -337,6 +348,8 @@ class _Connection:
                 self._send_result(message_id, result)
 
     def _send_updates(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
         self._send_results()
         if self._ending is not None:
             self._draft = None

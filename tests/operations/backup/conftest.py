@@ -106,7 +106,10 @@ def _fill_others(connection: Connection) -> None:
     key = {"id": "k1", "name": "ä", "scopes": "sessions:read", "secret_hash": "x" * 64, "created_at": time}
     connection.execute(insert(api_keys), [key])
     connection.execute(insert(sign_ins), [{"cookie_hash": "c", "key_id": "k1", "signed_in_at": time, "seen_at": time}])
-    connection.execute(insert(token_revocations), [{"survey_id": "phq9", "user_id": "user0", "revoked_at": time}])
+    connection.execute(
+        insert(token_revocations),
+        [{"survey_id": "phq9", "user_id": hash_user_id(salt, "phq9", "user0"), "salt": salt, "revoked_at": time}],
+    )
     erasures.add_missing(connection, [ErasureRecord("phq9", hash_user_id(salt, "phq9", "gone"), salt, 1, AT)])
     audit.record(connection, audit.AuditEntry(at=AT, actor="operator", action="session_read", user_id="user1"))
     hook = {"id": "w1", "url": "https://x.test/", "secret": "s", "events": "completed", "created_at": time}
