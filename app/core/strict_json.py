@@ -18,6 +18,11 @@ MAX_DEPTH = 32
 MAX_INTEGER = 2**53
 """Larger integers lose digits in a double (RFC 8259, 6)."""
 
+_ENCODED = frozenset({str, int, float, tuple})
+"""Not their subclasses, such as numpy.float64 and enumerations: some can't be encoded, others lose their type."""
+
+_CONVERTIBLE = {str: "str", int: "int", float: "float", tuple: "list", Mapping: "dict"}
+
 _ENVELOPE_DEPTH = 4
 """A message's containers around a value, e.g. {"session": {"answers": {"S1": value}}}."""
 
@@ -54,18 +59,14 @@ def check(value: object, place: str = "$", max_depth: int = MAX_DEPTH) -> None:
     """
     if value is None or value is True or value is False:
         return
+    if type(value) not in _ENCODED and not isinstance(value, dict | list):
+        raise InvalidJson(place, _wrong_type(value))
     if isinstance(value, str):
         _check_text(value, place)
-    elif isinstance(value, int):
-        if abs(value) > MAX_INTEGER:
-            raise InvalidJson(place, "an integer beyond 2^53; send it as text")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise InvalidJson(place, "NaN, Infinity and numbers as large as 1e999 are not allowed")
-    elif isinstance(value, Mapping | list | tuple):
+    elif isinstance(value, int | float):
+        _check_number(value, place)
+    elif isinstance(value, dict | list | tuple):
         _check_container(value, place, max_depth)
-    else:
-        raise InvalidJson(place, f"{type(value).__name__} is not a JSON type")
 
 
 def encode(value: object) -> str:
@@ -73,20 +74,35 @@ def encode(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-def _check_container(value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], place: str, max_depth: int) -> None:
+def _wrong_type(value: object) -> str:
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    base = next((base for base in _CONVERTIBLE if isinstance(value, base)), None)
+    return f"{name} is not a JSON type" + (f"; convert it to {_CONVERTIBLE[base]}" if base else "")
+
+
+def _check_container(value: dict[Any, Any] | list[Any] | tuple[Any, ...], place: str, max_depth: int) -> None:
     if max_depth == 0:
         raise InvalidJson(place, f"nested deeper than {MAX_DEPTH}")
     if isinstance(value, _DuplicateKey):
         raise InvalidJson(place, f"duplicate key {value.key!r}")
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for key, item in value.items():
-            if not isinstance(key, str):
+            if type(key) is not str:
                 raise InvalidJson(place, f"the key {key!r} is not a string")
             _check_text(key, f"a key of {place}")
             check(item, f"{place}.{key}", max_depth - 1)
     else:
         for index, item in enumerate(value):
             check(item, f"{place}[{index}]", max_depth - 1)
+
+
+def _check_number(number: float, place: str) -> None:
+    if isinstance(number, int):
+        if abs(number) > MAX_INTEGER:
+            raise InvalidJson(place, "an integer beyond 2^53; send it as text")
+    elif not math.isfinite(number):
+        raise InvalidJson(place, "NaN, Infinity and numbers as large as 1e999 are not allowed")
 
 
 def _check_text(text: str, place: str) -> None:

@@ -56,8 +56,8 @@ def _check_name(value: object, what: str) -> None:
 
 
 def _check_object(value: object, what: str) -> None:
-    if not isinstance(value, Mapping):
-        raise InvalidInput(f"{what} must be an object with string keys, not {type(value).__name__}")
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{what} must be a dict with string keys, not {type(value).__name__}")
     for key, item in value.items():
         strict_json.check({key: None}, what)
         strict_json.check(item, f"{what}.{key}")

@@ -1,7 +1,13 @@
 """Strict JSON: only values that every database and client can hold exactly."""
 
+import collections
+import enum
+import http
 import math
+import time
+import types
 
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +51,38 @@ def test_text_that_is_not_strict_json_is_refused(text: str | bytes) -> None:
 def test_refused_python_value_names_its_place() -> None:
     with pytest.raises(InvalidJson, match=r"answers\.S1\[1\]"):
         strict_json.check({"S1": [1, math.nan]}, "answers")
+
+
+class Colour(enum.StrEnum):
+    """An enumeration whose members are texts."""
+
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (numpy.float64(1.5), "a: numpy.float64 is not a JSON type; convert it to float"),
+        (numpy.str_("x"), "a: numpy.str_ is not a JSON type; convert it to str"),
+        (numpy.bool_(1), "a: numpy.bool is not a JSON type"),
+        (http.HTTPStatus.OK, "a: http.HTTPStatus is not a JSON type; convert it to int"),
+        ([Colour.RED], f"a[0]: {__name__}.Colour is not a JSON type; convert it to str"),
+        (math.frexp(1.5), None),
+        (time.gmtime(0), "a: time.struct_time is not a JSON type; convert it to list"),
+        (types.MappingProxyType({}), "a: mappingproxy is not a JSON type; convert it to dict"),
+        ({Colour.RED: 1}, "a: the key <Colour.RED: 'red'> is not a string"),
+        (collections.OrderedDict(b=1), None),
+    ],
+)
+def test_python_value_of_another_type_is_refused_or_encoded(value: object, problem: str | None) -> None:
+    """What passes can be encoded; the message says how to convert the rest."""
+    if problem is None:
+        strict_json.check(value, "a")
+        assert strict_json.encode(value)
+    else:
+        with pytest.raises(InvalidJson) as refused:
+            strict_json.check(value, "a")
+        assert refused.value.message == problem
 
 
 @pytest.mark.parametrize(
