@@ -96,7 +96,7 @@ class InvalidUserId(InvalidInput):
     code = "invalid_user_id"
 
     def __init__(self) -> None:
-        super().__init__("user_id must be 1 to 128 of the characters A-Z a-z 0-9 . _ @ : -")
+        super().__init__("user_id must be 1 to 128 of the characters A-Z a-z 0-9 . _ @ : -, but not . or ..")
 
 
 class InvalidJson(InvalidInput):

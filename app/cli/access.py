@@ -144,7 +144,7 @@ def revoke_invitations(survey: str, user_id: str) -> None:
     Examples:
       flask invitations revoke intake patient-7
     """
-    key = store().queries.key(user_id, survey)
+    key = store().queries.stored_key(user_id, survey)
     require_known_survey(user_id, survey)
     credentials().revoke_tokens(key)
     audit("tokens_revoked", survey_id=survey, user_id=user_id)

@@ -1,8 +1,10 @@
 """Groups of commands: errors and exit codes, types of options, and the application's parts."""
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -68,6 +70,9 @@ class _Command(click.Command):
     """Prints a StepkeepError as one line, and maps it to an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's return type
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # of a latin-1 terminal: participants' texts have any character
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except StepkeepError as error:
@@ -135,7 +140,7 @@ def require_survey(survey: str) -> None:
 
 def require_known_survey(user_id: str, survey: str | None) -> None:
     """Raise NoSuchSurvey for a misspelled survey: neither offered nor with a session of the participant."""
-    if survey is not None and store().queries.load(store().queries.key(user_id, survey)) is None:
+    if survey is not None and store().queries.load(store().queries.stored_key(user_id, survey)) is None:
         require_survey(survey)
 
 

@@ -172,7 +172,7 @@ def session_keys(user_id: str, survey: str | None) -> list[SessionKey]:
         InvalidInput: an id is invalid.
     """
     if not is_set_aside(user_id):
-        store().queries.key(user_id, survey)
+        store().queries.stored_key(user_id, survey)
     keys = store().queries.keys_of_user(user_id, MAX_SESSIONS)
     keys = [key for key in keys if survey in {None, key.survey_id}]
     if not keys:

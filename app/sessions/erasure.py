@@ -63,7 +63,7 @@ class SessionEraser:
             InvalidUserId, InvalidInput: an id is invalid.
             Unavailable: as :meth:`delete`.
         """
-        participant = self._queries.key(user_id, survey_id).user_id
+        participant = self._queries.stored_key(user_id, survey_id).user_id
         invited = tuple(self._queries.catalogue.surveys) if survey_id is None else (survey_id,)
         keys = self._erase(participant, survey_id, invited, actor)
         self._clean_up(keys)

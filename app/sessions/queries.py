@@ -165,18 +165,24 @@ class SessionQueries:
         Raises:
             InvalidUserId, InvalidInput: the user id or the survey id is invalid.
         """
-        if not isinstance(user_id, str) or not _USER_ID.fullmatch(user_id):
+        if user_id in (".", ".."):  # HTTP clients remove them from paths (RFC 3986, 5.2.4)
+            raise InvalidUserId
+        return self.stored_key(user_id, survey_id)
+
+    def stored_key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
+        """Return as :meth:`key`, also for the user ids ``.`` and ``..``, which earlier releases accepted."""
+        if type(user_id) is not str or not _USER_ID.fullmatch(user_id):
             raise InvalidUserId
         return SessionKey(self.survey_id(survey_id), user_id)
 
-    def survey_id(self, survey_id: str | None) -> str:
+    def survey_id(self, survey_id: object) -> str:
         """Return the survey id, or the default one.
 
         Raises:
             InvalidInput: not a survey id.
         """
-        resolved = self.catalogue.default_id if survey_id is None else survey_id
-        if not _SURVEY_ID.fullmatch(resolved):
+        resolved: object = self.catalogue.default_id if survey_id is None else survey_id
+        if not isinstance(resolved, str) or not _SURVEY_ID.fullmatch(resolved):
             raise InvalidInput("survey must be 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit")
         return resolved
 

@@ -126,6 +126,13 @@ def test_invitations_without_user_ids_get_random_ones(operator: Operator) -> Non
     assert (entry["action"], entry["detail"]) == ("token_issued", {"count": 100})
 
 
+def test_invitation_for_a_user_id_that_clients_cannot_reach_is_refused(operator: Operator) -> None:
+    """HTTP clients remove ``.`` and ``..`` from paths."""
+    done = operator.run("invitations", "create", "phq9", "--user-id", "..")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "but not . or .." in done.stderr
+
+
 def test_invitations_require_the_public_url(operator: Operator) -> None:
     """The error names STEPKEEP_PUBLIC_URL, which a link needs."""
     done = operator.run("invitations", "create", "phq9", STEPKEEP_PUBLIC_URL="")

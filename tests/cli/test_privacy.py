@@ -72,6 +72,19 @@ def test_forget_asks_for_confirmation_and_erases_one_participant(store: SessionS
     ]
 
 
+@pytest.mark.parametrize("user_id", [".", ".."])
+def test_session_that_no_http_client_reaches_is_read_and_erased(
+    store: SessionStore, run: FlaskCliRunner, user_id: str
+) -> None:
+    """Earlier releases accepted these user ids."""
+    answer(store, SessionKey("phq9", user_id))
+    for command in (["sessions", "show"], ["sessions", "history"], ["sessions", "export"]):
+        done = run.invoke(args=[*command, user_id])
+        assert done.exit_code == 0, done.output
+    erased = run.invoke(args=["sessions", "erase", user_id, "--yes"])
+    assert erased.output == f"1 session of {user_id} erased.\n"
+
+
 def test_exported_erasures_are_replayed_on_a_restored_backup(tmp_path: Path, surveys: Path) -> None:
     """Erasures exported from the live database are applied to an older copy."""
     with opened(tmp_path, surveys) as app:

@@ -85,6 +85,16 @@ def test_show_prints_the_answers_and_is_recorded(run: FlaskCliRunner, store: Ses
     assert (entries[0].entry.actor, entries[0].entry.action) == ("operator", "session_read")
 
 
+@pytest.mark.parametrize("command", ["show", "history"])
+def test_answer_that_the_terminal_lacks_is_escaped(store: SessionStore, run: FlaskCliRunner, command: str) -> None:
+    """In latin-1, and without an error."""
+    store.turns.submit(INTAKE, Draft(at=store.clock(), step="S2", value="é 😀"))
+    run.charset = "latin-1"
+    done = run.invoke(args=["sessions", command, "ann", "--survey", "intake"])
+    assert done.exit_code == 0
+    assert b"\xe9 \\U0001f600" in done.stdout_bytes
+
+
 def test_history_continues_after_a_version(run: FlaskCliRunner, store: SessionStore) -> None:
     """Events are printed oldest first, up to the limit; the audit log records the access."""
     assert [event["action"] for event in lines(run, "history", "ann", "--survey", "intake")] == [

@@ -46,10 +46,10 @@ def export_participant(store: SessionStore, user_id: str, survey_id: str | None 
     Consuming them reads the database. The caller records the export in the audit log.
 
     Raises:
-        InvalidUserId, InvalidInput: as ``SessionQueries.key``; at once.
+        InvalidUserId, InvalidInput: as ``SessionQueries.stored_key``; at once.
         Unavailable: the database is unavailable, or a key is missing; also while pieces are consumed.
     """
-    participant = store.queries.key(user_id, survey_id).user_id
+    participant = store.queries.stored_key(user_id, survey_id).user_id
     keys = store.run_read(lambda connection: erasures.read_keys(connection, participant, survey_id))
     return _Export(store, participant, survey_id).pieces(keys)
 

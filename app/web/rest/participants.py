@@ -17,7 +17,7 @@ from ..request_origin import client_address, public_url, require_same_origin
 from .bodies import json_object, parse_body, success
 from .models import Done, Model, PartialModel, Response, SurveyId, Time, UserId
 from .openapi.operation import PROTECTED, PUBLIC, Operation, Resource, anonymous, integrator, own_session
-from .openapi.parameters import ATTACHMENT, SET_COOKIE, SURVEY, USER_ID_PATTERN
+from .openapi.parameters import ATTACHMENT, SET_COOKIE, SURVEY, USER_ID_SCHEMA
 from .openapi.strict_json_schema import NO_NUL
 
 participants = Resource("participants", __name__)
@@ -45,7 +45,7 @@ class Invitation(LinkRequest):
 
     # Checked by the service, whose error has the code invalid_user_id.
     user_id: Annotated[
-        str, Field(json_schema_extra={"pattern": USER_ID_PATTERN}, description="the participant; compared exactly")
+        str, Field(json_schema_extra={**USER_ID_SCHEMA}, description="the participant; compared exactly")
     ] = ""
 
 

@@ -251,7 +251,7 @@ def list_sessions() -> flask.Response:
         "survey_id": None if survey_id is None else queries.survey_id(survey_id),
         "status": STATUS.value(),
         "current_step": STEP.value(),
-        "user_id_prefix": None if prefix is None else queries.key(prefix).user_id,
+        "user_id_prefix": None if prefix is None else queries.stored_key(prefix).user_id,
     }
     snapshots, cursor = queries.list(
         after=AFTER.value(),

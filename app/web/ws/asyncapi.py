@@ -177,7 +177,9 @@ def _channel(messages: list[str]) -> dict[str, Any]:
         "address": "/ws/survey/{user_id}",
         "description": "One participant's session of one survey, in JSON text frames. The server speaks first, with "
         f"`state`; without credentials in the handshake, after the client's `auth`. Close codes: {codes}.",
-        "parameters": {"user_id": {"description": "1 to 128 of A-Z a-z 0-9 . _ @ : -", "examples": ["user123"]}},
+        "parameters": {
+            "user_id": {"description": "1 to 128 of A-Z a-z 0-9 . _ @ : -, but not . or ..", "examples": ["user123"]}
+        },
         "bindings": {"ws": {"method": "GET", "query": _QUERY, "bindingVersion": "0.1.0"}},
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
         "x-close-codes": {str(code): why for code, why in CLOSE_CODES.items()},

@@ -103,6 +103,10 @@ def test_closed_survey_is_visible_to_the_invited_only(app: App) -> None:
     invitation = {"user_id": "invited"}
     invited = app.request("POST", "/api/surveys/closed/participants", app.create_key("sessions:write"), json=invitation)
     token = invited.json["token"]
+    unreachable = app.request(
+        "POST", "/api/surveys/closed/participants", app.create_key("sessions:write"), json={"user_id": "."}
+    )
+    assert (unreachable.status_code, unreachable.json["code"]) == (422, "invalid_user_id")
     assert app.request("GET", "/api/surveys/closed", token).json["survey"]["title"] == "A closed survey"
     cookie = {"Cookie": survey_cookie(app.request("POST", "/resume", json={"token": token}))}
     assert "A closed survey" in app.request("GET", "/s/closed", headers=cookie).text

@@ -41,7 +41,7 @@ REFUSED = {
 }
 """By name: the value as JSON, and the text that the error must contain."""
 
-INVALID_IDS = ["a%20b", "%C3%A4", "x" * 129, "a%2Fb", "a%00b", "%F0%9F%98%80", "a'--"]
+INVALID_IDS = ["a%20b", "%C3%A4", "x" * 129, "a%2Fb", "a%00b", "%F0%9F%98%80", "a'--", "%2E", "%2E%2E"]
 
 
 @pytest.fixture(scope="module", params=each_kind(__name__))

@@ -27,6 +27,7 @@ Schema = dict[str, Any]
 MAX_LIMIT = 1000
 
 USER_ID_PATTERN = r"^[A-Za-z0-9._@:-]{1,128}$"
+USER_ID_SCHEMA: Schema = {"type": "string", "pattern": USER_ID_PATTERN, "not": {"enum": [".", ".."]}}
 
 IDEMPOTENCY_KEY_PATTERN = r'^([!#-~]([ !#-~]{0,62}[!#-~])?|"([ !#-\[\]-~]|\\["\\]){1,64}")$'
 """A string (RFC 9651, 3.3.3), as the IETF's draft of the header has it, or its text without quotes.
@@ -161,7 +162,7 @@ def _step(value: str) -> str:
     return value
 
 
-USER_ID = text("user_id", "the participant", USER_ID_PATTERN, location="path", example="user123")
+USER_ID = Parameter("user_id", "the participant", USER_ID_SCHEMA, str, location="path", example="user123")
 SURVEY_ID = text("survey_id", "the survey", SURVEY_ID_PATTERN, location="path", example="phq9")
 WEBHOOK_ID = text("webhook_id", "the webhook", ID_PATTERN, location="path", example="wh_0123456789abcdef")
 SURVEY = text(
