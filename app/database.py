@@ -7,7 +7,8 @@
     db = get_database()
     db.save_session(user_id="user123", current_step="S1", answers={}, step_history=[])
 
-The steps need not exist in a survey file.
+The steps need not exist in a survey file. Sessions belong to the survey ``survey_id``; without it to
+STEPKEEP_DEFAULT_SURVEY, else to ``default``, whatever survey files there are.
 """
 
 import os
@@ -15,12 +16,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
 
+from .catalogue import UNNAMED_SURVEY
+from .core.strict_json import MAX_INTEGER
 from .core.timestamps import format_timestamp
-from .errors import NoSuchSession
+from .errors import InvalidInput, NoSuchSession
 from .sessions import SessionStore, open_store
 from .settings import read_settings
 from .store import HistoryEntry
-from .survey import Note, Save, Snapshot, Update
+from .survey import Note, Save, SessionKey, Snapshot, Update
 
 
 class SessionDict(TypedDict):
@@ -53,12 +56,13 @@ class HistoryDict(TypedDict):
 
 
 class Database:
-    """The sessions of the default survey, by participant. Thread-safe."""
+    """Sessions by participant and survey. Thread-safe."""
 
     def __init__(self, store: SessionStore) -> None:
         self.store = store
+        self._survey_id = store.settings.default_survey or UNNAMED_SURVEY
 
-    def save_session(
+    def save_session(  # noqa: PLR0913 - one argument for each part of the state
         self,
         user_id: str,
         current_step: str,
@@ -66,6 +70,8 @@ class Database:
         step_history: Sequence[str],
         is_audio_mode: bool = False,  # noqa: FBT001, FBT002 - as above
         session_data: Mapping[str, Any] | None = None,
+        *,
+        survey_id: str | None = None,
     ) -> bool:
         """Replace the session's whole state, or create it; True: committed.
 
@@ -77,7 +83,7 @@ class Database:
             InvalidInput: nothing was written.
             Unavailable: not saved now; repeating it is safe.
         """
-        key = self.store.queries.key(user_id)
+        key = self._key(user_id, survey_id)
         path = tuple(step_history) if isinstance(step_history, list | tuple) else step_history
         command = Save(
             at=self.store.clock(),
@@ -90,11 +96,11 @@ class Database:
         self.store.turns.submit_or_raise(key, command)
         return True
 
-    def load_session(self, user_id: str) -> SessionDict | None:
-        snapshot = self.store.queries.load(self.store.queries.key(user_id))
+    def load_session(self, user_id: str, *, survey_id: str | None = None) -> SessionDict | None:
+        snapshot = self.store.queries.load(self._key(user_id, survey_id))
         return None if snapshot is None else self._to_dict(snapshot)
 
-    def update_session_state(
+    def update_session_state(  # noqa: PLR0913 - as above
         self,
         user_id: str,
         current_step: str | None = None,
@@ -102,8 +108,10 @@ class Database:
         step_history: Sequence[str] | None = None,
         is_audio_mode: bool | None = None,  # noqa: FBT001 - as above
         session_data: Mapping[str, Any] | None = None,
+        *,
+        survey_id: str | None = None,
     ) -> bool:
-        """Change the parts of the session's state that are not None.
+        """Change the parts of the session's state that are not None; ``{}`` clears ``session_data``.
 
         Returns:
             True: committed. False: no such session.
@@ -120,7 +128,7 @@ class Database:
         }
         changes = {name: value for name, value in fields.items() if value is not None}
         command = Update(at=self.store.clock(), changes=changes)
-        return self._submit(user_id, command)
+        return self._submit(self._key(user_id, survey_id), command)
 
     def add_history_entry(
         self,
@@ -128,6 +136,8 @@ class Database:
         action: str,
         step: str | None = None,
         answer: Any = None,  # noqa: ANN401 - any JSON
+        *,
+        survey_id: str | None = None,
     ) -> bool:
         """Add an entry to the history only.
 
@@ -135,27 +145,40 @@ class Database:
             True: committed. False: no such session.
         """
         command = Note(at=self.store.clock(), action=action, step=step, answer=answer)
-        return self._submit(user_id, command)
+        return self._submit(self._key(user_id, survey_id), command)
 
-    def get_session_history(self, user_id: str, limit: int = 100) -> list[HistoryDict]:
+    def get_session_history(self, user_id: str, limit: int = 100, *, survey_id: str | None = None) -> list[HistoryDict]:
         """Return the newest entries, newest first."""
-        entries = self.store.queries.history(self.store.queries.key(user_id), limit=limit, newest_first=True)
+        key = self._key(user_id, survey_id)
+        entries = self.store.queries.history(key, limit=_limit(limit), newest_first=True)
         return [_entry_dict(entry) for entry in entries]
 
-    def list_sessions(self, limit: int = 100) -> list[SessionDict]:
-        """Return sessions of all surveys, ordered by participant."""
-        return [self._to_dict(snapshot) for snapshot in self.store.queries.list(limit=limit)[0]]
+    def list_sessions(self, limit: int = 100, *, survey_id: str | None = None) -> list[SessionDict]:
+        """Return sessions of one survey, or of all, ordered by participant."""
+        queries, filters = self.store.queries, {}
+        if survey_id is not None:
+            filters["survey_id"] = queries.survey_id(survey_id)
+        found: list[SessionDict] = []
+        after = None
+        while True:
+            page, after = queries.list(after=after, limit=_limit(limit) - len(found), filters=filters)
+            found += map(self._to_dict, page)
+            if after is None or len(found) == limit:
+                return found
 
-    def delete_session(self, user_id: str) -> bool:
+    def delete_session(self, user_id: str, *, survey_id: str | None = None) -> bool:
         """Erase the session; return whether there was one."""
-        return self.store.erasure.delete(self.store.queries.key(user_id))
+        return self.store.erasure.delete(self._key(user_id, survey_id))
 
     def close(self) -> None:
         self.store.close()
 
-    def _submit(self, user_id: str, command: Update | Note) -> bool:
+    def _key(self, user_id: str, survey_id: str | None) -> SessionKey:
+        return self.store.queries.key(user_id, self._survey_id if survey_id is None else survey_id)
+
+    def _submit(self, key: SessionKey, command: Update | Note) -> bool:
         try:
-            self.store.turns.submit_or_raise(self.store.queries.key(user_id), command)
+            self.store.turns.submit_or_raise(key, command)
         except NoSuchSession:
             return False
         return True
@@ -191,6 +214,12 @@ def _reset_after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_reset_after_fork)
+
+
+def _limit(limit: object) -> int:
+    if type(limit) is not int or not 1 <= limit <= MAX_INTEGER:
+        raise InvalidInput(f"limit must be a whole number of at least 1, not {limit!r}"[:200])
+    return limit
 
 
 def _entry_dict(entry: HistoryEntry) -> HistoryDict:

@@ -87,7 +87,9 @@ class Settings(BaseSettings):
     )
     surveys_dir: Path = Field(Path("surveys"), description="folder of the survey files")
     default_survey: Annotated[str | None, Field(pattern=SURVEY_ID)] = Field(
-        None, description="survey to use where a request names none; default: the only survey, if there is just one"
+        None,
+        description="survey to use where a request names none; default: the only survey, if there is just one. The "
+        "Python API uses this survey too; its default is always `default`",
     )
     expires_after: Duration | None = Field(
         None,

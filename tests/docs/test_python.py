@@ -13,7 +13,7 @@ from tests.conftest import ROOT, Server
 from tests.docs.pages import blocks, run_python, tables
 
 PAGE = (ROOT / "docs" / "python.md").read_text()
-SIMPLE, ERRORS, MANY, CLIENT = blocks(PAGE, "python")
+SIMPLE, SURVEY, ERRORS, MANY, CLIENT = blocks(PAGE, "python")
 
 
 def call_of(name: str, function: Callable[..., object]) -> str:
@@ -28,6 +28,11 @@ def test_simple_api_example_runs_as_printed(tmp_path: Path) -> None:
     assert first.startswith("answer_saved S5 Option C ")
     assert (participants, erased) == ("['user123']", "True")
     assert (tmp_path / "survey_sessions.db").exists()
+
+
+def test_example_of_surveys_runs_as_printed(tmp_path: Path) -> None:
+    """A session of one survey is not found in another."""
+    assert run_python(SURVEY, tmp_path).splitlines() == ["None", "['default']"]
 
 
 def test_exceptions_example_runs_as_printed(tmp_path: Path) -> None:
