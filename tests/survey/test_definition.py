@@ -8,6 +8,8 @@ import pytest
 from app.core import strict_json
 from app.errors import SurveyFileError
 from app.survey.definition import parse_definition, parse_survey
+from app.survey.types.date import DateStep
+from app.survey.types.step import InvalidAnswer
 from tests.conftest import ROOT, SURVEYS
 
 HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"
@@ -115,6 +117,28 @@ def test_stored_definition_keeps_what_an_earlier_release_read() -> None:
     written = parse_survey(f"{HEAD} - {{id: S1, type: choice, prompt: p, options: [1:30]}}", "mine.yaml").definition
     earlier = written.replace('"value":"1:30","label":"1:30"', '"value":90,"label":"90"')
     assert parse_definition(earlier, "stored").definition == earlier != written
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "problem"),
+    [
+        (None, "0085-05-03", "four digits"),
+        (None, "0999-12-31", "four digits"),
+        ("1900-01-01", "0085-05-03", "four digits"),
+        (None, "1000-01-01", None),
+        ("0001-01-01", "0085-05-03", None),
+    ],
+)
+def test_year_of_two_digits_is_refused_unless_the_author_allows_it(
+    low: str | None, value: str, problem: str | None
+) -> None:
+    """Date fields of browsers show 0085 while 1985 is being typed."""
+    step = DateStep(id="S1", type="date", prompt="p", min=low)
+    if problem is None:
+        assert step.check(value) == value
+    else:
+        with pytest.raises(InvalidAnswer, match=problem):
+            step.check(value)
 
 
 STEPS = {

@@ -26,6 +26,9 @@ MAX_TEXT = 32_767
 _FIRST_YEAR = 1900
 """Earlier dates are written as text."""
 
+_MAX_NUMBER, _MIN_NUMBER = 9.99999999999999e307, 2.2251e-308
+"""Of Excel ("Excel specifications and limits"); numbers beyond them are written as text."""
+
 _FORMATS = {"date": "yyyy-mm-dd", "time": "yyyy-mm-dd hh:mm:ss"}
 
 
@@ -77,6 +80,8 @@ def _write(sheet: Any, row: int, place: int, cell: Cell) -> bool:  # noqa: ANN40
     """Write a cell, and return whether its text was truncated."""
     if isinstance(cell, datetime.date) and cell.year < _FIRST_YEAR:
         cell = cell.isoformat()
+    if isinstance(cell, float) and cell != 0 and not _MIN_NUMBER <= abs(cell) <= _MAX_NUMBER:
+        cell = str(cell)
     if not isinstance(cell, str):
         sheet.write(row, place, cell)  # a date has its column's format
         return False

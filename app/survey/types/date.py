@@ -12,6 +12,9 @@ from .step import BaseStep, InvalidAnswer, SampleRequest, newest, require_ordere
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATE_SCHEMA = {"format": "date", "pattern": f"^{_DATE.pattern}$"}
+_FIRST_DATE = "1000-01-01"
+"""Earlier ones are two digits of a year, such as 0085 for 1985, unless the step's ``min`` is earlier too."""
+
 _ADULT_YEARS = (18.0, 95.0)
 
 
@@ -41,6 +44,8 @@ class DateStep(BaseStep):
     def check(self, value: object) -> str:
         if not isinstance(value, str) or not is_date(value):
             raise InvalidAnswer("The answer must be a real date, as YYYY-MM-DD.")
+        if value < _FIRST_DATE and (self.min is None or self.min >= _FIRST_DATE):
+            raise InvalidAnswer("The year must have four digits, such as 1985.")
         if self.min is not None and value < self.min:
             raise InvalidAnswer(f"The date must not be before {self.min}.")
         if self.max is not None and value > self.max:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import flask
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 
 from ...core import strict_json
 from ...errors import ConfigurationError, InvalidInput, InvalidJson, RateLimited, StepkeepError
@@ -27,7 +27,7 @@ def parse_body(model: type[M]) -> M:
     Raises:
         InvalidJson, InvalidInput: not strict JSON, or against the model.
     """
-    if current_operation().is_request_optional and not flask.request.get_data():
+    if current_operation().is_request_optional and not _data():
         return model()
     try:
         return model.model_validate(json_object(), strict=True)
@@ -39,10 +39,17 @@ def parse_body(model: type[M]) -> M:
 
 def json_object(max_depth: int = BODY_DEPTH) -> dict[str, Any]:
     """Return the body; raise InvalidJson or InvalidInput unless a JSON object."""
-    value = strict_json.decode(flask.request.get_data(), "body", max_depth)
+    value = strict_json.decode(_data(), "body", max_depth)
     if not isinstance(value, dict):
         raise InvalidInput("the body must be a JSON object")
     return value
+
+
+def _data() -> bytes:
+    encoding = flask.request.headers.get("Content-Encoding", "identity").strip()
+    if encoding.lower() not in {"", "identity"}:
+        raise UnsupportedMediaType(f"Content-Encoding {encoding[:40]!r} is not supported: send the body uncompressed")
+    return flask.request.get_data()
 
 
 def answer_error(error: Exception) -> flask.Response | HTTPException:

@@ -136,6 +136,16 @@ def test_excel_has_text_as_text(opened: Opened) -> None:
     assert {"one", "some_2"} <= {row["column"] for row in sheet_rows(data, "codebook")}
 
 
+@pytest.mark.parametrize("weight", [1.7976931348623157e308, -1.7976931348623157e308, 5e-324])
+def test_excel_has_numbers_beyond_its_own_as_text(opened: Opened, weight: float) -> None:
+    """Not as infinity or 0."""
+    store = opened(SURVEY)
+    save(store, "all", "ann", {"weight": weight})
+    save(store, "all", "ben", {"weight": 9.99e307})
+    save(store, "all", "cat", {"weight": 0.0})
+    assert [row["weight"] for row in sheet_rows(export(store, "all", "xlsx")[0])] == [str(weight), 9.99e307, 0]
+
+
 @pytest.mark.parametrize("format_name", ["sav", "dta"])
 def test_spss_and_stata_have_codes_with_labels(opened: Opened, tmp_path: Path, format_name: Any) -> None:
     """Prompts are labels of variables; unanswered steps are missing values."""

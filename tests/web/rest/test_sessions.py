@@ -1,5 +1,6 @@
 """REST sessions: the protocol's table, problem details, and the OpenAPI document."""
 
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -137,9 +138,18 @@ def test_invalid_body_is_a_problem_and_saves_nothing(client: FlaskClient, body: 
     assert client.get(f"{USER}?survey=phq9").headers["ETag"] == '"1"'
 
 
-@pytest.mark.parametrize("user", ["a b", "ä", "x" * 129, "a%00b", "a%2Fb"])
+@pytest.mark.parametrize("user", ["a b", "ä", "x" * 129, "a%00b", "a%2Fb", "%2e", "%2e%2e"])
 def test_invalid_user_id_is_refused(client: FlaskClient, user: str) -> None:
     assert client.put(f"/api/session/{user}?survey=phq9", json=STATE).status_code == 422
+
+
+def test_compressed_body_is_refused_by_its_encoding(client: FlaskClient) -> None:
+    """415, not "not UTF-8"."""
+    body = gzip.compress(json.dumps(STATE).encode())
+    answer = client.put(f"{USER}?survey=phq9", data=body, headers={"Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.mimetype) == (415, "application/problem+json")
+    assert answer.get_json()["detail"] == "Content-Encoding 'gzip' is not supported: send the body uncompressed"
+    assert client.put(f"{USER}?survey=phq9", json=STATE, headers={"Content-Encoding": "identity"}).status_code == 201
 
 
 def test_surveys_health_and_documents_are_served(client: FlaskClient) -> None:

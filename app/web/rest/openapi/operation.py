@@ -57,7 +57,7 @@ class Operation:
 
     Attributes:
         route: method and rule.
-        errors: statuses of problem details; 404 and 413 are added by rule and request.
+        errors: statuses of problem details; 404, 413 and 415 are added by rule and request.
         security: empty if no credentials are read.
         files: alternative responses with status 200, by media type.
     """
@@ -98,7 +98,7 @@ class Operation:
 
     def document(self, operation_id: str) -> Schema:
         summary, _, description = self._docstring.partition("\n\n")
-        statuses = [*self.errors, *([404] if "<" in self.route else []), *([413] if self.request else [])]
+        statuses = [*self.errors, *([404] if "<" in self.route else []), *([413, 415] if self.request else [])]
         document: Schema = {
             "operationId": operation_id,
             "summary": summary.removesuffix("."),
