@@ -32,6 +32,7 @@ REVISIONS = (
     "0015",
     "0016",
     "0018",
+    "0019",
 )
 
 # SQLite: the SQL of existing installations. The others: the same tables in their dialects.
