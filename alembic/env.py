@@ -1,13 +1,14 @@
 """Alembic environment: the server's database URL, one upgrade at a time, SQLite in one transaction."""
 
 from alembic import context
+from alembic.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy import URL, Connection, Engine, inspect, text
 
 from app.catalogue import read_catalogue
 from app.errors import ConfigurationError
 from app.settings import read_settings
-from app.store import connect_or_explain, migration_engine, normalise_url, tables
+from app.store import check_requirements, migration_engine, normalise_url, tables
 
 LOCK_WAIT_S = 60
 LOCK_KEY = 7_376_532_001  # arbitrary key of pg_advisory_lock
@@ -44,6 +45,23 @@ def lock(connection: Connection) -> None:
         connection.commit()
 
 
+def refuse_wrong_stamp(connection: Connection) -> None:
+    """Stop an upgrade in which revision 0002, which copies SQLite's tables, would drop columns of later revisions."""
+    revision = MigrationContext.configure(connection).get_current_revision()
+    inspector = inspect(connection)
+    is_wrong = (
+        context.get_context().opts["fn"].__name__ == "upgrade"
+        and revision in {None, "0001"}
+        and inspector.has_table("sessions")
+        and "survey_id" in {column["name"] for column in inspector.get_columns("sessions")}
+    )
+    if is_wrong:
+        raise CommandError(
+            f"alembic_version says {revision or 'nothing'}, but the tables are newer; nothing was changed. Restore a "
+            "backup, or correct the revision with `alembic stamp --purge REVISION`."
+        )
+
+
 def run_online() -> None:
     """Migrate the database, and close the connections, which would otherwise keep the lock."""
     engine = migration_engine(database_url())
@@ -55,7 +73,7 @@ def run_online() -> None:
 
 def migrate(engine: Engine) -> None:
     """Run the revisions under the upgrade lock."""
-    connect_or_explain(engine)
+    check_requirements(engine)
     is_sqlite = engine.dialect.name == "sqlite"
     with engine.connect() as connection:
         lock(connection)
@@ -72,6 +90,8 @@ def migrate(engine: Engine) -> None:
             on_version_apply=lambda step, **_: applied.append(step),
         )
         with context.begin_transaction():
+            if is_sqlite:
+                refuse_wrong_stamp(connection)
             context.run_migrations()
             # Only after a change, because it reads the whole history while writers wait.
             is_checked = is_sqlite and applied

@@ -301,6 +301,19 @@ class DatabaseUnavailable(Unavailable):
         super().__init__(f"The database is unavailable ({problem}). Send the same command again later.")
 
 
+class DatabaseFileLost(DatabaseUnavailable):
+    """The SQLite file was deleted, moved or replaced; nothing is acknowledged until it is back."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        Unavailable.__init__(self, problem)
+
+    @property
+    def message(self) -> str:
+        """Without the file, which ``str(error)`` names for the log."""
+        return "The database is unavailable. Send the same command again later."
+
+
 class Overloaded(Unavailable):
     """The write queue is full."""
 

@@ -177,7 +177,7 @@ class _FileProbe:
         try:
             with self.engine.connect() as connection:
                 version = connection.exec_driver_sql("PRAGMA data_version").scalar()
-        except SQLAlchemyError:
+        except (SQLAlchemyError, Unavailable):
             return True  # the poll meets and logs the same error
         before, self._version = self._version, version
         return before != version

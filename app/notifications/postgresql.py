@@ -21,7 +21,7 @@ def postgresql_transport(url: URL) -> Callable[[], Transport]:
     """Return a function that opens a transport."""
     # Notifications need not survive a crash: commit without a flush.
     engine = postgresql.engine(
-        url, settings=" -c synchronous_commit=off", isolation_level="AUTOCOMMIT", poolclass=NullPool
+        url, settings={"synchronous_commit": "off"}, isolation_level="AUTOCOMMIT", poolclass=NullPool
     )
     return lambda: PostgresqlTransport(engine)
 

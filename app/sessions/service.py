@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from ..catalogue import Catalogue, read_catalogue
 from ..core.clock import ForwardClock
 from ..core.fork_hooks import ForkAware, register
-from ..errors import ConfigurationError, MissingKey
+from ..errors import ConfigurationError, DatabaseFileLost, MissingKey, Unavailable
 from ..notifications import ChangeNotifier
 from ..settings import Settings
 from ..store import (
@@ -19,9 +20,12 @@ from ..store import (
     RecordedEntry,
     SchemaGuard,
     audit,
+    check_connections,
+    check_requirements,
     check_schema,
+    check_tables,
     cipher_from_keys,
-    connect_or_explain,
+    database_file,
     definitions,
     head_revision,
     history,
@@ -30,6 +34,7 @@ from ..store import (
     needs_upgrade,
     normalise_url,
     open_journal,
+    startup_errors,
     turn_statements,
     upgrade_schema,
     writer_engine,
@@ -148,6 +153,32 @@ class SessionStore(ForkAware):
             ConfigurationError: as :meth:`check`.
         """
         self.check()
+        with startup_errors(self._url):
+            self._store_definitions()
+            self.erasure.reconcile()
+
+    def check(self) -> None:
+        """Raise unless a server can start; write nothing.
+
+        Raises:
+            ConfigurationError: the database, its newest key or the journal can't be used.
+        """
+        with startup_errors(self._url):
+            check_requirements(self._write_engine)
+            check_connections(self._write_engine, self.queries.engine)
+            check_schema(self._write_engine)
+            self.run_transaction(check_tables)
+            if self.run_read(leases.migration_source) is not None:
+                raise ConfigurationError(
+                    "A move into this database is unfinished. Run `flask backup move` on the old database again to "
+                    "resume."
+                )
+            key_id = self.queries.missing_key()
+        if key_id is not None:
+            raise ConfigurationError(str(MissingKey(key_id)))
+        self.erasure.check_journal()
+
+    def _store_definitions(self) -> None:
         newest = self.run_read(history.newest_time)
         if newest is not None:
             self.clock.start_at(newest)
@@ -158,30 +189,24 @@ class SessionStore(ForkAware):
                 definitions.add_definition(connection, survey.id, survey.revision, survey.definition, at)
 
         self.run_transaction(store_definitions)
-        self.erasure.reconcile()
-
-    def check(self) -> None:
-        """Raise unless a server can start; write nothing.
-
-        Raises:
-            ConfigurationError: the database, its newest key or the journal can't be used.
-        """
-        connect_or_explain(self._write_engine)
-        check_schema(self._write_engine)
-        if self.run_read(leases.migration_source) is not None:
-            raise ConfigurationError(
-                "A move into this database is unfinished. Run `flask backup move` on the old database again to resume."
-            )
-        key_id = self.queries.missing_key()
-        if key_id is not None:
-            raise ConfigurationError(str(MissingKey(key_id)))
-        self.erasure.check_journal()
 
     def start_background(self) -> None:
         """Start reading all session keys, for new participants during an outage."""
         if self._notifier.is_broadcast:
             self._notifier.start()  # first: sessions that others begin meanwhile are received, or read
         threading.Thread(target=self._key_filter.fill, name="stepkeep-keys", daemon=True).start()
+
+    def file_problem(self) -> str | None:
+        """Return what happened to the SQLite file's name, and what to do; log when that begins or ends."""
+        file = database_file(self._write_engine)
+        if file is None:
+            return None
+        try:
+            file.check()
+        except DatabaseFileLost:
+            with suppress(Unavailable):
+                self.run_transaction(lambda _: None)  # saves what a deleted write-ahead log holds
+        return file.problem
 
     def backlog(self) -> Backlog:
         """Return the numbers of waiting turns; never blocks."""

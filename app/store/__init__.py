@@ -5,10 +5,9 @@ Import its modules by name: ``from ..store import sessions``.
 
 from .audit import Action, AuditEntry, RecordedEntry
 from .credentials import CLOCK_SKEW_US, StoredKey, TokenRevocation
-from .drivers import TurnStatements
+from .drivers import TurnStatements, database_file
 from .encryption import SET_ASIDE, Cipher, DecryptionError, cipher_from_keys
 from .engine import (
-    connect_or_explain,
     database_facts,
     migration_engine,
     normalise_url,
@@ -21,6 +20,13 @@ from .erasure_journal import ErasureJournal, ErasureRecord, hash_user_id, open_j
 from .keyset import Page, owner_of
 from .migrations import SchemaGuard, check_schema, head_revision, needs_upgrade, upgrade_schema
 from .outbox import AttemptResult, Delivery, Webhook, WebhookEvent
+from .requirements import (
+    check_connections,
+    check_requirements,
+    check_tables,
+    connect_or_explain,
+    startup_errors,
+)
 from .retry import LockTimedOut, error_summary, is_data_error, is_lock_timeout, translate_error, with_retries
 from .rows import HistoryEntry, Row, StoredSession, StoredSessions
 from .sessions import Cursor, SurveyCount
@@ -51,10 +57,14 @@ __all__ = [
     "TurnStatements",
     "Webhook",
     "WebhookEvent",
+    "check_connections",
+    "check_requirements",
     "check_schema",
+    "check_tables",
     "cipher_from_keys",
     "connect_or_explain",
     "database_facts",
+    "database_file",
     "error_summary",
     "hash_user_id",
     "head_revision",
@@ -67,6 +77,7 @@ __all__ = [
     "owner_of",
     "reader_engine",
     "server_lock",
+    "startup_errors",
     "translate_error",
     "turn_statements",
     "upgrade_schema",

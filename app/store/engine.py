@@ -1,15 +1,16 @@
 """Engines for a URL."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
-from sqlalchemy import URL, Engine, make_url, text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError
 
-from ..errors import ConfigurationError, DatabaseUnreachable, StoreInUse
+from ..errors import ConfigurationError, StoreInUse
 from .drivers import TurnStatements, mysql, postgresql, sqlite
 
 _DRIVERS = {
@@ -24,7 +25,7 @@ READERS_OVERFLOW = 24
 
 
 def normalise_url(url: str) -> URL:
-    """Return the URL with the supported driver.
+    """Return the URL with the supported driver; a SQLite file's path without symbolic links.
 
     Raises:
         ConfigurationError: no URL, or an unsupported database; without the password.
@@ -37,9 +38,10 @@ def normalise_url(url: str) -> URL:
         ) from None
     scheme = parsed.drivername
     if scheme.split("+")[0] == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
+        if not parsed.database or parsed.database.startswith((":memory:", "file:")):
             raise ConfigurationError("DATABASE_URL: SQLite needs a file, e.g. sqlite:///survey_sessions.db")
-        return parsed.set(drivername="sqlite")
+        # One file has one name: it names the lock and the files beside it.
+        return parsed.set(drivername="sqlite", database=os.path.realpath(parsed.database))
     driver = _DRIVERS.get(scheme, scheme if scheme in _DRIVERS.values() else None)
     if driver is None:
         raise ConfigurationError(f"DATABASE_URL: {scheme} is not supported; use sqlite, postgresql, mysql or mariadb")
@@ -105,18 +107,6 @@ def turn_statements(url: URL) -> Callable[[Any], TurnStatements]:
     return _DATABASES[url.get_backend_name()].statements
 
 
-def connect_or_explain(engine: Engine) -> None:
-    """Raise DatabaseUnreachable, without the password, unless the database can be opened."""
-    try:
-        with engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
-    except SQLAlchemyError as error:
-        original = getattr(error, "orig", None) or error
-        reason = " ".join(str(original).split())[:300]
-        url = engine.url.render_as_string(hide_password=True)
-        raise DatabaseUnreachable(f"the database {url} can't be opened: {reason}") from error
-
-
 def database_facts(engine: Engine) -> dict[str, str]:
     """Return e.g. ``{"database": "sqlite", "version": "3.53.4"}``."""
     with engine.connect() as connection:
@@ -133,7 +123,7 @@ def server_lock(url: URL) -> FileLock | None:
     """
     if url.get_backend_name() != "sqlite":
         return None
-    folder = Path(url.database or "").absolute().parent
+    folder = Path(url.database or "").parent
     if not folder.is_dir():  # FileLock would create it
         raise ConfigurationError(f"the database {url.database} can't be opened: folder {folder} does not exist")
     lock = FileLock(f"{url.database}.server-lock")

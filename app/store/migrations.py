@@ -12,11 +12,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import ConfigurationError, OtherRelease, SchemaMismatch
 from .engine import migration_engine
+from .requirements import startup_errors
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +57,7 @@ class SchemaGuard:
 def check_schema(engine: Engine) -> None:
     """Raise SchemaMismatch, naming the command to run, unless the schema is this release's."""
     with engine.connect() as connection:
-        revision = MigrationContext.configure(connection).get_current_revision()
+        revision = _stored_revision(connection)
     if revision != head_revision():
         raise SchemaMismatch(revision, head_revision(), is_newer=_is_unknown(revision))
 
@@ -71,13 +72,9 @@ def upgrade_schema(url: URL) -> None:
     config = _config()
     config.attributes["url"] = url
     try:
-        with _UPGRADE_LOCK:
+        with _UPGRADE_LOCK, startup_errors(url):
             if _revision(url) != head_revision():  # Alembic takes a tenth of a second
                 command.upgrade(config, "head")
-    except DBAPIError as error:
-        reason = " ".join(str(error.orig).split())[:300]
-        safe_url = url.render_as_string(hide_password=True)
-        raise ConfigurationError(f"the database {safe_url} can't be opened: {reason}") from error
     except CommandError as error:
         revision = _revision(url)
         if _is_unknown(revision):
@@ -100,9 +97,19 @@ def _revision(url: URL) -> str | None:
     engine = migration_engine(url)
     try:
         with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            return _stored_revision(connection)
     finally:
         engine.dispose()
+
+
+def _stored_revision(connection: Connection) -> str | None:
+    revisions = MigrationContext.configure(connection).get_current_heads()
+    if len(revisions) > 1:
+        raise ConfigurationError(
+            f"the table alembic_version has {len(revisions)} rows ({', '.join(sorted(revisions))}); a schema has one "
+            "revision. Restore a backup, or set the right one with `alembic stamp --purge REVISION`."
+        )
+    return revisions[0] if revisions else None
 
 
 @cache

@@ -76,6 +76,8 @@ class HealthChecks:
 
     def _database(self) -> tuple[list[Check], Mapping[str, str]]:
         try:
+            if (problem := self._store.file_problem()) is not None:
+                return [Check("database", "failing", problem)], {}
             facts = self._store.queries.database_facts()
         except SchemaMismatch as error:
             return [Check("database"), Check("schema", "failing", error.message, error.code)], {}
@@ -138,7 +140,7 @@ class HealthChecks:
 
 
 class Gauges(ForkAware):
-    """Refreshes one process's gauges of queues and connections. Safe from any thread.
+    """Refreshes one process's gauges of queues and connections, and checks a SQLite file's name. Safe from any thread.
 
     Set at each turn, they would slow turns; set by the writer, they would freeze with it.
     """
@@ -169,6 +171,7 @@ class Gauges(ForkAware):
         self._thread = None
 
     def refresh(self) -> None:
+        self._store.file_problem()
         backlog = self._store.backlog()
         metrics.QUEUE_TURNS.set(backlog.queued)
         metrics.PENDING_TURNS.set(backlog.pending)

@@ -340,8 +340,8 @@ class Writer:
             if len(turns) == 1 or not retry.is_data_error(error):
                 return [translate_error(error) for _ in turns]
         except Exception as error:  # noqa: BLE001 - the caller gets it, and the writer continues
-            if len(turns) == 1:
-                return [error]
+            if len(turns) == 1 or isinstance(error, Unavailable):
+                return [error for _ in turns]
         middle = len(turns) // 2
         bisect = partial(self._commit_or_bisect, settings=self._without_retries, retry_lock_waits=retry_lock_waits)
         return bisect(turns[:middle]) + bisect(turns[middle:])

@@ -11,9 +11,8 @@ from tests.conftest import Servers
 @pytest.mark.parametrize(
     ("url", "normalised"),
     [
-        ("sqlite:///a.db", "sqlite:///a.db"),
         ("sqlite:////srv/a.db", "sqlite:////srv/a.db"),
-        ("sqlite+pysqlite:///a.db", "sqlite:///a.db"),
+        ("sqlite+pysqlite:////srv/a.db", "sqlite:////srv/a.db"),
         ("postgres://u@h/d", "postgresql+psycopg://u@h/d"),
         ("postgresql://u@h:5/d?sslmode=require", "postgresql+psycopg://u@h:5/d?sslmode=require"),
         ("postgresql+psycopg://u@h/d", "postgresql+psycopg://u@h/d"),
@@ -36,6 +35,7 @@ def test_url_gets_the_driver_of_its_database(url: str, normalised: str) -> None:
         "mysql+mysqlconnector://u:secret@h/d",
         "sqlite://",
         "sqlite:///:memory:",
+        "sqlite:///file:a.db?uri=true",
         "mysql://u:secret@h",
         "postgresql://u@h:abc/d",
         "postgresql://u:p@secret@h/d",

@@ -15,7 +15,7 @@ from sqlalchemy import URL, Engine
 
 from ...core.progress import Progress, no_progress
 from ...errors import BackupBroken, ConfigurationError, InvalidInput, SchemaMismatch
-from ...store import leases, normalise_url, server_lock, upgrade_schema
+from ...store import check_requirements, leases, normalise_url, server_lock, upgrade_schema
 from .bulk import snapshot, transaction, write_engine
 from .row_format import TABLES, ChecksummedRows, RowCounter
 
@@ -60,6 +60,7 @@ def move_database(
             pass  # it exists and has this release's schema
         with _schema_errors_name(target):
             engine = stack.enter_context(write_engine(target))
+            check_requirements(engine)
         resumed = _begin(engine, _identity(source), restart=restart)
         rows = _move(source, target, engine, progress)
     return MoveResult(rows=rows, resumed=resumed)

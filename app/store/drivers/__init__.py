@@ -1,6 +1,15 @@
 """The writer's statements and connections on each driver."""
 
 from .connection import REVISION, CheckSchema, SessionLoader, WriterConnection
+from .sqlite import database_file
 from .statements import Changes, TurnStatements
 
-__all__ = ["REVISION", "Changes", "CheckSchema", "SessionLoader", "TurnStatements", "WriterConnection"]
+__all__ = [
+    "REVISION",
+    "Changes",
+    "CheckSchema",
+    "SessionLoader",
+    "TurnStatements",
+    "WriterConnection",
+    "database_file",
+]

@@ -4,7 +4,7 @@ A batch is one JSON text (``json_to_recordset``): prepared once for all sizes. B
 turns.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -35,9 +35,10 @@ _KEPT_ALIVE = {
 
 _INTEGERS = TIMES | {"version", "is_audio_mode"}
 
-BY_KEY = f" -c statement_timeout={STATEMENT_TIMEOUT_S}s" + "".join(
-    f" -c {name}=off" for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
-)
+BY_KEY = {
+    "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+    **dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off"),
+}
 """For the writer: a plan cached while a table is empty would scan it for ever. With scans disabled, those of the few
 webhooks seem expensive enough for JIT, which takes a hundred times their time.
 """
@@ -47,7 +48,7 @@ def engine(
     url: URL,
     *,
     lock_timeout_s: int = LOCK_TIMEOUT_S,
-    settings: str = "",
+    settings: Mapping[str, str] | None = None,
     **options: Any,  # noqa: ANN401 - create_engine's
 ) -> Engine:
     """Return an engine with UTC times, whatever the server's settings.
@@ -55,15 +56,21 @@ def engine(
     Args:
         lock_timeout_s: 0 for none, and no response timeout.
     """
-    # The URL's parameters take precedence. statistics.py reads times as ISO text.
-    server_options = f"-c timezone=UTC -c datestyle=ISO -c lock_timeout={lock_timeout_s}s{settings}"
-    defaults = {
-        "connect_timeout": CONNECT_TIMEOUT_S,
-        **_KEPT_ALIVE,
-        "options": f"{url.query.get('options', '')} {server_options}",
-    }
-    connect_args = {name: value for name, value in defaults.items() if name == "options" or name not in url.query}
+    # The URL's parameters take precedence.
+    defaults = {"connect_timeout": CONNECT_TIMEOUT_S, "client_encoding": "utf8", **_KEPT_ALIVE}
+    connect_args = {name: value for name, value in defaults.items() if name not in url.query}
     result = create_engine(url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True, **options)
+    # statistics.py reads times as ISO text.
+    values = {"timezone": "UTC", "datestyle": "ISO", "lock_timeout": f"{lock_timeout_s}s", **(settings or {})}
+    statements = "; ".join(f"SET {name} = '{value}'" for name, value in values.items())
+
+    @event.listens_for(result, "connect")
+    def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
+        # Not as start-up options, which PgBouncer refuses. Outside a transaction: a rollback would undo them.
+        autocommit, connection.autocommit = connection.autocommit, True
+        connection.execute(statements)
+        connection.autocommit = autocommit
+
     if lock_timeout_s:
         event.listen(
             result, "do_connect", lambda _dialect, _record, args, options: Connection.connect(*args, **options)

@@ -11,9 +11,11 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 
+from ...errors import DatabaseFileLost
 from ...survey import SessionKey, SessionState
 from .. import rows
 from ..retry import SQLITE_BUSY
+from .sqlite_file import DatabaseFile, database_file_at
 from .statements import Changes, CursorTurnStatements, insert_deliveries, insert_into, names
 
 log = logging.getLogger("stepkeep.store")
@@ -57,6 +59,38 @@ def driver() -> ModuleType:
     return module
 
 
+class FileConnection(driver().Connection):  # type: ignore[misc]  # chosen at run time
+    """A connection whose commits are refused once its file has no name; what it committed may be lost then."""
+
+    file: DatabaseFile | None = None
+
+    def close(self) -> None:
+        super().close()
+        file, self.file = self.file, None
+        if file is not None:
+            file.after_close()
+
+    def commit(self) -> None:
+        super().commit()
+        self._check()
+
+    def check_if_lost(self) -> None:
+        """Write nothing more until a lost file is back."""
+        if self.file is not None and self.file.problem is not None:
+            self._check()
+
+    def _check(self) -> None:
+        if self.file is None:
+            return
+        try:
+            self.file.check()
+        except DatabaseFileLost:
+            if self.file.has_lost_only_its_log():  # copy what the deleted log holds into the database
+                with suppress(driver().Error):
+                    self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            raise
+
+
 def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
     """Return whether this SQLite can corrupt a WAL database (sqlite.org/wal.html#walresetbug)."""
     is_fixed = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
@@ -75,8 +109,14 @@ def writer_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
     else:
         journal, poll_ms = "journal_mode=WAL", POLL_MS
     pragmas = (f"busy_timeout={busy_timeout_ms}", journal, *_WRITER_PRAGMAS, f"busy_timeout={poll_ms}")
-    engine = _engine(url, pragmas, pool_size=1, max_overflow=0)
-    event.listen(engine, "begin", lambda connection: begin_writing(connection.exec_driver_sql, busy_timeout_ms))
+    engine = _engine(url, pragmas, is_writer=True, pool_size=1, max_overflow=0)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        raw: Any = connection.connection.driver_connection
+        raw.check_if_lost()
+        begin_writing(connection.exec_driver_sql, busy_timeout_ms)
+
     return engine
 
 
@@ -99,7 +139,13 @@ def begin_writing(execute: Callable[[str], object], wait_ms: int = BUSY_TIMEOUT_
 
 def reader_engine(url: URL, readers: int, overflow: int) -> Engine:
     """Return the engine of the reading connections."""
-    return _engine(url, _READER_PRAGMAS, pool_size=readers, max_overflow=overflow, pool_reset_on_return=None)
+    pool = {"pool_size": readers, "max_overflow": overflow, "pool_reset_on_return": None}
+    return _engine(url, _READER_PRAGMAS, is_writer=False, **pool)
+
+
+def database_file(engine: Engine) -> DatabaseFile | None:
+    """Return the file of an engine from this module; None for another database."""
+    return engine.get_execution_options().get("database_file")
 
 
 def truncate_wal(connection: Connection) -> None:
@@ -151,6 +197,7 @@ class SqliteTurnStatements(CursorTurnStatements):
         self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
     ) -> tuple[rows.FoundSessions, list[rows.Row]]:
         execute = self._cursor.execute
+        self._connection.check_if_lost()
         begin_writing(execute)
         data_version = execute("PRAGMA data_version").fetchone()
         if data_version != self._data_version:
@@ -179,21 +226,40 @@ class SqliteTurnStatements(CursorTurnStatements):
             del self._recent[next(iter(self._recent))]
 
 
-def _engine(url: URL, pragmas: tuple[str, ...], **pool: Any) -> Engine:  # noqa: ANN401 - create_engine's
+def _engine(url: URL, pragmas: tuple[str, ...], *, is_writer: bool, **pool: Any) -> Engine:  # noqa: ANN401 - create_engine's
+    file = database_file_at(url.database or "")
     engine = create_engine(
         url,
         module=driver(),
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+        connect_args={
+            "check_same_thread": False,
+            "timeout": BUSY_TIMEOUT_MS / 1000,
+            "factory": FileConnection,
+        },
+        execution_options={"database_file": file},
         pool_timeout=30,
         hide_parameters=True,  # answers must not get into logs
         **pool,
     )
 
+    @event.listens_for(engine, "do_connect")
+    def _before_connect(*_: object) -> None:
+        file.before_open()
+
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
+        connection.file = file
+        file.after_open()
         # The driver's own BEGIN is late and deferred: SQLITE_BUSY after a read, whatever the timeout.
         connection.isolation_level = None
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
+        if is_writer:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchall()  # opens the write-ahead log
+            file.remember_companions()
+
+    @event.listens_for(engine, "checkout")
+    def _check(*_: object) -> None:
+        file.check()
 
     return engine

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import pytest
 from app.errors import DatabaseUnavailable
 from app.settings import Settings
 from app.store import history
+from app.store.drivers import sqlite
 from app.web.health import LOW_DISK_BYTES, MIN_DISK_BYTES
 from app.web.rest import health
 from app.web.rest.models import Problem
@@ -82,7 +82,7 @@ def test_unavailable_database_is_reported_to_a_verified_key(app: App, monkeypatc
 
 
 def test_older_schema_is_reported_with_the_command_to_run(app: App, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "ready.db") as other:
+    with sqlite.driver().connect(tmp_path / "ready.db") as other:
         other.execute("UPDATE alembic_version SET version_num = '0001'")
     other.close()
     report = readiness(app)
@@ -93,7 +93,7 @@ def test_older_schema_is_reported_with_the_command_to_run(app: App, tmp_path: Pa
 
 def test_newer_schema_is_failing(app: App, tmp_path: Path) -> None:
     """The server refuses all work until it is replaced."""
-    with sqlite3.connect(tmp_path / "ready.db") as other:
+    with sqlite.driver().connect(tmp_path / "ready.db") as other:
         other.execute("UPDATE alembic_version SET version_num = '9999'")
     other.close()
     report = readiness(app)

@@ -1,0 +1,206 @@
+"""What this release requires of a database, checked when a server or a command starts: one line for each fault."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from sqlalchemy import URL, Connection, Engine, delete, false, insert, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..errors import ConfigurationError, DatabaseFileLost, DatabaseRefused, DatabaseUnavailable, DatabaseUnreachable
+from .drivers import sqlite
+from .tables import Key, metadata
+
+
+class Requirement(NamedTuple):
+    """A query whose result must match a pattern; otherwise the problem, in which ``{}`` stands for the result."""
+
+    query: str
+    pattern: str
+    problem: str
+
+
+_DROPPED = (
+    "{} instead of this server's setting: a proxy or pooler between them drops settings of the session. Connect "
+    "directly, or with a pooler in session mode."
+)
+_BUILD = "this build of SQLite does not support what Stepkeep needs ({}). Install pysqlite3."
+
+_REQUIREMENTS = {
+    "sqlite": (
+        Requirement("PRAGMA synchronous", "2", _BUILD),
+        Requirement("PRAGMA foreign_keys", "1", _BUILD),
+        Requirement("PRAGMA secure_delete", "1", _BUILD),
+        Requirement(
+            "SELECT max(compile_options) FROM pragma_compile_options WHERE compile_options LIKE 'THREADSAFE=%'",
+            "THREADSAFE=[12]",
+            _BUILD,
+        ),
+    ),
+    "postgresql": (
+        Requirement(
+            "SHOW server_encoding",
+            "UTF8",
+            "its encoding is {}, which can't store every text. Restore a dump of it (pg_dump) into a database created "
+            "with ENCODING 'UTF8' TEMPLATE template0.",
+        ),
+        Requirement("SHOW client_encoding", "UTF8", _DROPPED),
+        Requirement("SHOW timezone", "UTC", _DROPPED),
+        Requirement(
+            "SHOW transaction_read_only",
+            "off",
+            "it is read-only (a standby, or default_transaction_read_only is on). Name the primary in DATABASE_URL, "
+            "for example with target_session_attrs=read-write.",
+        ),
+        Requirement(
+            "SHOW synchronous_commit",
+            "(?!off).*",
+            "synchronous_commit is {}, so a crash would lose acknowledged answers. Set it to on, for example with "
+            "ALTER DATABASE … SET synchronous_commit = on.",
+        ),
+    ),
+    "mysql": (
+        Requirement("SELECT @@character_set_connection", "utf8mb4", _DROPPED),
+        Requirement("SELECT @@time_zone", r"\+00:00", _DROPPED),
+        Requirement("SELECT @@sql_mode", ".*STRICT_ALL_TABLES.*", _DROPPED),
+        Requirement("SELECT @@read_only", "0|OFF", "it is read-only (a replica). Name the primary in DATABASE_URL."),
+    ),
+}
+_REQUIREMENTS["mariadb"] = _REQUIREMENTS["mysql"]
+
+_REMEDIES = {
+    "readonly database": "Make the file and its folder writable for the user of this process.",
+    "unable to open database file": "Its folder must exist, and be writable for the user of this process.",
+    "not a database|malformed": (
+        "The file is damaged, or a -wal file of another copy is beside it. Move both away, and restore a backup with "
+        "`flask backup restore FILE`."
+    ),
+    "database is locked": "Another program holds its lock: `lsof FILE` shows which one.",
+    "read[- ]only": "Name a server in DATABASE_URL that accepts writes.",
+    "permission denied for table|command denied": (
+        "Grant SELECT, INSERT, UPDATE and DELETE on its tables to the account of DATABASE_URL."
+    ),
+    "unsupported startup parameter": "Remove the options from DATABASE_URL, which PgBouncer does not support.",
+    "already exists|duplicate column|no such (table|column)|does not exist|doesn't exist|unknown column": (
+        "Its tables are not those of the revision in alembic_version. Restore a backup, or correct the revision with "
+        "`alembic stamp --purge REVISION` and run `alembic upgrade head`."
+    ),
+}
+"""What to do by a pattern in the database's message."""
+
+POOLER = (
+    "a pooler (PgBouncer) in transaction mode is before it, which loses prepared statements, notifications and "
+    "settings. Set its pool_mode to session, or connect directly."
+)
+
+
+@contextmanager
+def startup_errors(url: URL) -> Iterator[None]:
+    """Raise DatabaseUnreachable, one line without the password, instead of an error of the database."""
+    try:
+        yield
+    except DatabaseFileLost as error:
+        raise DatabaseUnreachable(str(error)) from error
+    except (SQLAlchemyError, DatabaseUnavailable, DatabaseRefused) as error:
+        cause = error if isinstance(error, SQLAlchemyError) else error.__cause__ or error
+        reason = " ".join(str(getattr(cause, "orig", None) or cause).split())[:300]
+        remedy = next((text for pattern, text in _REMEDIES.items() if re.search(pattern, reason, re.IGNORECASE)), None)
+        problem = f"the database {shown(url)} can't be opened: {reason}"
+        raise DatabaseUnreachable(problem if remedy is None else f"{problem.rstrip('.')}. {remedy}") from error
+
+
+def shown(url: URL) -> str:
+    """Return the URL for messages."""
+    return url.render_as_string(hide_password=True)
+
+
+def connect_or_explain(engine: Engine) -> None:
+    """Raise DatabaseUnreachable, without the password, unless the database can be opened."""
+    with startup_errors(engine.url), engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+
+
+def check_requirements(engine: Engine) -> None:
+    """Check the database server, and the settings of its sessions, before any table exists.
+
+    Args:
+        engine: one that writes.
+
+    Raises:
+        ConfigurationError: says what is wrong, and what to do.
+    """
+    with startup_errors(engine.url), engine.connect() as connection:
+        for requirement in _requirements(engine.dialect.name):
+            found = str(connection.exec_driver_sql(requirement.query).scalar())
+            if not re.fullmatch(requirement.pattern, found):
+                raise ConfigurationError(f"the database {shown(engine.url)}: {requirement.problem.format(found)}")
+
+
+def _requirements(dialect: str) -> tuple[Requirement, ...]:
+    if dialect != "sqlite":
+        return _REQUIREMENTS[dialect]
+    problem = "its journal mode is {}, because its file system lacks shared memory. Move it to a local disk."
+    journal = "delete" if sqlite.has_wal_reset_bug(sqlite.driver().sqlite_version_info) else "wal"
+    return (Requirement("PRAGMA journal_mode", journal, problem), *_REQUIREMENTS[dialect])
+
+
+def check_connections(writer: Engine, reader: Engine) -> None:
+    """Raise ConfigurationError if two connections share one session of PostgreSQL, as behind a transaction pooler."""
+    if writer.dialect.name != "postgresql":
+        return
+    query = text("SELECT pg_backend_pid()")
+    with startup_errors(writer.url), writer.connect() as first, reader.connect() as second:
+        process = first.scalar(query)
+        first.rollback()  # a pooler gives the session to the next transaction
+        if second.scalar(query) == process:
+            raise ConfigurationError(f"the database {shown(writer.url)}: {POOLER}")
+
+
+def check_tables(connection: Connection) -> None:
+    """Check that each table has its columns, keeps transactions and texts, and can be written.
+
+    Args:
+        connection: in a transaction that writes; nothing is changed.
+
+    Raises:
+        ConfigurationError: says what is wrong, and what to do.
+        DBAPIError: a table or a permission is missing.
+    """
+    if connection.dialect.name in {"mysql", "mariadb"}:
+        _check_mysql_tables(connection)
+    for table in metadata.sorted_tables:
+        nothing = select(table).where(false())
+        connection.execute(insert(table).from_select(list(table.c.keys()), nothing))
+        connection.execute(update(table).where(false()).values({column: column for column in table.c}))
+        connection.execute(delete(table).where(false()))
+
+
+def _check_mysql_tables(connection: Connection) -> None:
+    engines = connection.execute(
+        text("SELECT table_name, engine FROM information_schema.tables WHERE table_schema = DATABASE()")
+    )
+    for table, engine in engines:
+        if table in metadata.tables and engine != "InnoDB":
+            raise ConfigurationError(
+                f"the table {table} uses the engine {engine}, which has no transactions. Run `ALTER TABLE {table} "
+                "ENGINE=InnoDB` on the database."
+            )
+    columns = connection.execute(
+        text(
+            "SELECT table_name, column_name, collation_name FROM information_schema.columns "
+            "WHERE table_schema = DATABASE() AND collation_name IS NOT NULL"
+        )
+    )
+    for table, column, collation in columns:
+        defined = metadata.tables[table].c.get(column) if table in metadata.tables else None
+        if defined is None:
+            continue
+        if not collation.startswith("utf8mb4_") or (isinstance(defined.type, Key) and not collation.endswith("_bin")):
+            needed = defined.type.compile(connection.dialect)
+            null = "NULL" if defined.nullable else "NOT NULL"
+            raise ConfigurationError(
+                f"the column {column} of the table {table} has the collation {collation}, which can't store every "
+                f"text, or takes different ids for equal. Run `ALTER TABLE {table} MODIFY {column} {needed} {null}` on "
+                "the database."
+            )
