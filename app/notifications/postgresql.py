@@ -1,6 +1,6 @@
 """Notifications over PostgreSQL's LISTEN and NOTIFY, on connections of their own.
 
-A transaction pooler (PgBouncer) loses them; then polling finds changes every SAFETY_POLL_S.
+A transaction pooler (PgBouncer) would lose them, so the start refuses one (``store/requirements.py``).
 """
 
 from collections.abc import Callable, Sequence
