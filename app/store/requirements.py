@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from sqlalchemy import URL, Connection, Engine, delete, false, insert, select, text, update
+from sqlalchemy import URL, Connection, Engine, String, delete, false, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import ConfigurationError, DatabaseFileLost, DatabaseRefused, DatabaseUnavailable, DatabaseUnreachable
@@ -194,7 +194,7 @@ def _check_mysql_tables(connection: Connection) -> None:
     )
     for table, column, collation in columns:
         defined = metadata.tables[table].c.get(column) if table in metadata.tables else None
-        if defined is None:
+        if defined is None or type(defined.type) is String:  # ASCII codes, as status: any character set stores them
             continue
         if not collation.startswith("utf8mb4_") or (isinstance(defined.type, Key) and not collation.endswith("_bin")):
             needed = defined.type.compile(connection.dialect)
