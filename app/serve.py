@@ -33,10 +33,10 @@ def main() -> None:
     surveys = ", ".join(store.catalogue.surveys) or f"none; add survey files to {settings.surveys_dir}"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = settings.public_url or f"http://{host}:{settings.port}"
-    print(f"Stepkeep is on {address} - open it in a browser. Surveys: {surveys}.")  # noqa: T201
+    print(f"Stepkeep is on {address} - open it in a browser. Surveys: {surveys}.")  # noqa: T201 - the operator's terminal
     if settings.environment == "development":
-        print("Development mode: no authentication, and only this machine is served.")  # noqa: T201
-    print("Press Ctrl-C to stop; all answers are kept.", flush=True)  # noqa: T201
+        print("Development mode: no authentication, and only this machine is served.")  # noqa: T201 - the operator's terminal
+    print("Press Ctrl-C to stop; all answers are kept.", flush=True)  # noqa: T201 - the operator's terminal
     os.environ["STEPKEEP_ENVIRONMENT"] = settings.environment
     os.execv(  # noqa: S606 - the running Python
         sys.executable, [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "wsgi:app"]

@@ -39,7 +39,7 @@ class Days(click.FloatRange):
     def __init__(self) -> None:
         super().__init__(min=0, min_open=True, max=MAX_DAYS)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - click's signature
         """Refuse NaN, which click accepts in any range."""
         days: float = super().convert(value, param, ctx)
         if math.isnan(days):
@@ -59,7 +59,7 @@ class Time(click.ParamType[int]):
     def __init__(self, *, ends_day: bool = False) -> None:
         self._ends_day = ends_day
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's signature
         try:
             return parse_timestamp(value, "it", ends_day=self._ends_day)
         except InvalidInput as error:

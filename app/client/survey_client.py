@@ -214,7 +214,7 @@ class SurveyClient:
         try:
             self._enqueue(PendingCommand(command), encode(command))
         except InvalidInput as error:
-            log.error("Removed the command %s from the outbox: %s", command["id"], error.message)  # noqa: TRY400
+            log.error("Removed the command %s from the outbox: %s", command["id"], error.message)  # noqa: TRY400 - no traceback: it may hold the answer
             self._outbox.remove(command["id"])
 
     # ------------------------------------------------------------------- the thread that connects and receives

@@ -55,7 +55,7 @@ def redis_transport(redis_url: str, database: URL) -> Callable[[], Transport]:
 class RedisTransport:
     """A :class:`~app.notifications.transport.Transport`."""
 
-    def __init__(self, connection: Any, channel: str, errors: tuple[type[Exception], ...]) -> None:  # noqa: ANN401
+    def __init__(self, connection: Any, channel: str, errors: tuple[type[Exception], ...]) -> None:  # noqa: ANN401 - redis is an extra
         self._connection = connection
         self._channel = channel
         self._errors = errors

@@ -60,11 +60,11 @@ class Instant(TypeDecorator[int]):
     impl = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
     cache_ok = True
 
-    def process_bind_param(self, value: int | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Return the naive UTC time."""
         return None if value is None else to_datetime(value)
 
-    def process_result_value(self, value: datetime.datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+    def process_result_value(self, value: datetime.datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Return the instant of a naive UTC time."""
         return None if value is None else from_datetime(value)
 

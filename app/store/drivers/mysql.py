@@ -45,7 +45,7 @@ def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) ->
 # Times as text, because PyMySQL takes 1.5 us to parse one, Python a tenth.
 _STATE = ", ".join(f"CAST({c.name} AS CHAR)" if c.name in TIMES else c.name for c in rows.STATE_COLUMNS)
 _SELECT = f"SELECT {_STATE} FROM sessions"  # noqa: S608 - names of columns
-_KNOWN = f"SELECT {names(rows.MESSAGE_COLUMNS)} FROM session_history WHERE (message_id, user_id, survey_id) IN %s"  # noqa: S608
+_KNOWN = f"SELECT {names(rows.MESSAGE_COLUMNS)} FROM session_history WHERE (message_id, user_id, survey_id) IN %s"  # noqa: S608 - our names
 
 
 class MysqlTurnStatements(CursorTurnStatements):

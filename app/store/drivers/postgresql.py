@@ -179,13 +179,13 @@ def _insert(table: str, columns: Sequence[Column[Any]]) -> str:
 
 # As text, because Core has no json_to_recordset.
 _MESSAGE = (session_history.c.message_id, *(session_history.c[column.name] for column in rows.KEY_COLUMNS))
-_SELECT = f"SELECT {names(rows.STATE_COLUMNS)} FROM sessions WHERE user_id = %s AND survey_id = %s"  # noqa: S608
+_SELECT = f"SELECT {names(rows.STATE_COLUMNS)} FROM sessions WHERE user_id = %s AND survey_id = %s"  # noqa: S608 - our names
 _LOCK = (
-    f"SELECT {names(rows.STATE_COLUMNS)} FROM sessions JOIN {_recordset(rows.KEY_COLUMNS)} "  # noqa: S608
+    f"SELECT {names(rows.STATE_COLUMNS)} FROM sessions JOIN {_recordset(rows.KEY_COLUMNS)} "  # noqa: S608 - our names
     f"ON {_matches('sessions', rows.KEY_COLUMNS)} ORDER BY user_id, survey_id FOR UPDATE OF sessions"
 )
 _KNOWN = (
-    f"SELECT {names(rows.MESSAGE_COLUMNS)} FROM session_history known "  # noqa: S608
+    f"SELECT {names(rows.MESSAGE_COLUMNS)} FROM session_history known "  # noqa: S608 - our names
     f"JOIN {_recordset(_MESSAGE)} ON {_matches('known', _MESSAGE)}"
 )
 _INSERT = _insert("sessions", rows.INSERT_COLUMNS)
@@ -194,7 +194,7 @@ _CHANGES = ", ".join(
 )
 _USER, _SURVEY = _KEYS[len(rows.UPDATE_COLUMNS) : len(_WRITTEN)]
 _UPDATE = (
-    f"UPDATE sessions SET {_CHANGES} FROM {_recordset(_WRITTEN)} "  # noqa: S608
+    f"UPDATE sessions SET {_CHANGES} FROM {_recordset(_WRITTEN)} "  # noqa: S608 - our names
     f'WHERE sessions.user_id = item."{_USER}" AND sessions.survey_id = item."{_SURVEY}"'
 )
 _APPEND = _insert("session_history", rows.EVENT_COLUMNS)

@@ -182,7 +182,7 @@ class SqliteTurnStatements(CursorTurnStatements):
     load_sql = f"SELECT {names(rows.STATE_COLUMNS)} FROM sessions WHERE user_id = ? AND survey_id = ?"  # noqa: S608 - names of columns
     insert_sql = insert_into("sessions", rows.INSERT_COLUMNS, "?")
     update_sql = (
-        f"UPDATE sessions SET {', '.join(f'{column.name} = ?' for column in rows.UPDATE_COLUMNS)} "  # noqa: S608
+        f"UPDATE sessions SET {', '.join(f'{column.name} = ?' for column in rows.UPDATE_COLUMNS)} "  # noqa: S608 - our names
         "WHERE user_id = ? AND survey_id = ?"
     )
     append_sql = insert_into("session_history", rows.EVENT_COLUMNS, "?")

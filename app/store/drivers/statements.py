@@ -95,7 +95,7 @@ class TurnStatements(ABC):
         names = {(key.survey_id, key.user_id): at for key, at in granted.items()}
         salt = ""
         # A database has one salt, seldom two.
-        while salt := self._read(f"SELECT MIN(salt) FROM token_revocations WHERE salt > {self.mark}", (salt,))[0][0]:  # noqa: S608
+        while salt := self._read(f"SELECT MIN(salt) FROM token_revocations WHERE salt > {self.mark}", (salt,))[0][0]:  # noqa: S608 - our names
             names |= {(key.survey_id, hash_user_id(salt, *key)): at for key, at in granted.items()}
         values = ({survey_id for survey_id, _ in names}, {name for _, name in names})
         surveys, users = [", ".join([self.mark] * len(items)) for items in values]

@@ -71,7 +71,7 @@ def survey_socket(ws: Any, user_id: str) -> None:  # noqa: ANN401 - simple-webso
         server.shutdown(ws)
 
 
-def _serve(ws: Any, context: AppContext, user_id: str) -> None:  # noqa: ANN401
+def _serve(ws: Any, context: AppContext, user_id: str) -> None:  # noqa: ANN401 - flask-sock has no types
     arguments = flask.request.args
     is_audio = arguments.get("is_audio", "").lower() in {"true", "1"}
     slot = context.connections.slot
@@ -100,7 +100,7 @@ def _serve(ws: Any, context: AppContext, user_id: str) -> None:  # noqa: ANN401
         _close_with_error(ws, 1013, "unavailable", error.message)
 
 
-def _authenticate(ws: Any, context: AppContext, key: SessionKey) -> tuple[Principal, MessageBudget]:  # noqa: ANN401
+def _authenticate(ws: Any, context: AppContext, key: SessionKey) -> tuple[Principal, MessageBudget]:  # noqa: ANN401 - flask-sock has no types
     """Authenticate and authorize the client before the session is read, in the handshake or its first frame."""
     authenticator, address, participant = context.authenticator, client_address(), f"{key.survey_id}/{key.user_id}"
     authenticator.limits.count("address_connections", address)
@@ -118,7 +118,7 @@ def _authenticate(ws: Any, context: AppContext, key: SessionKey) -> tuple[Princi
     return principal, MessageBudget(authenticator.limits, context.store.settings, participant, address)
 
 
-def _close_with_error(ws: Any, close_code: int, code: messages.ErrorCode, text: str) -> None:  # noqa: ANN401
+def _close_with_error(ws: Any, close_code: int, code: messages.ErrorCode, text: str) -> None:  # noqa: ANN401 - flask-sock has no types
     with contextlib.suppress(OSError):  # the client has disconnected
         ws.send(strict_json.encode(_error(code, text)))
     server.close(ws, close_code, text)
@@ -134,7 +134,7 @@ class _Connection:
 
     def __init__(
         self,
-        ws: Any,  # noqa: ANN401
+        ws: Any,  # noqa: ANN401 - flask-sock has no types
         context: AppContext,
         key: SessionKey,
         principal: Principal,

@@ -83,7 +83,7 @@ def integer(
     """Return an integer parameter within bounds."""
 
     def parse(value: str) -> int:
-        if not value.isascii() or not value.isdigit() or len(value) > 16 or not low <= int(value) <= high:  # noqa: PLR2004
+        if not value.isascii() or not value.isdigit() or len(value) > 16 or not low <= int(value) <= high:  # noqa: PLR2004 - digits of 2^53
             raise InvalidInput(f"{name} must be a whole number from {low} to {high}")
         return int(value)
 
