@@ -11,6 +11,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from ...core.fork_hooks import ForkAware, register
 from ...errors import ConfigurationError, DatabaseFileLost
 
 log = logging.getLogger("stepkeep.store")
@@ -33,7 +34,7 @@ def database_file_at(path: str) -> "DatabaseFile":
     return _FILES.setdefault(path, DatabaseFile(path))
 
 
-class DatabaseFile:
+class DatabaseFile(ForkAware):
     """The file that all connections of this process to one path have open. Safe from any thread.
 
     Args:
@@ -48,7 +49,15 @@ class DatabaseFile:
         self.problem: str | None = None
         self._mutex = threading.Lock()
         self._connections = 0
+        self._is_inherited = False
         self._identities: dict[str, Identity] = {}
+        register(self)
+
+    def after_fork_in_child(self) -> None:
+        """Keep only the database's identity: the parent deletes the companions when it closes its connections."""
+        self._mutex = threading.Lock()
+        self._is_inherited, self._connections = self._is_inherited or self._connections > 0, 0
+        self._identities = {name: identity for name, identity in self._identities.items() if name == self.path}
 
     def before_open(self) -> None:
         """Check a file that no connection has open; otherwise that it is still the same.
@@ -57,7 +66,7 @@ class DatabaseFile:
             ConfigurationError, DatabaseFileLost: a connection must not be opened.
         """
         with self._mutex:
-            is_open = self._connections > 0
+            is_open = self._connections > 0 or self._is_inherited
             if not is_open:
                 _check_name(self.path)
                 found = _identify(self.path)
@@ -85,6 +94,8 @@ class DatabaseFile:
         """Count a closed connection: the last one closes the file and deletes its companions."""
         with self._mutex:
             self._connections -= 1
+            if self._connections == 0:
+                self._is_inherited = False
 
     def check(self) -> None:
         """Raise DatabaseFileLost if a name leads to no file or to another one; log when that begins or ends."""

@@ -175,6 +175,27 @@ def test_forked_process_refuses_another_file_than_its_parent_opened(file: Path) 
     store.close()
 
 
+def test_forked_process_continues_when_its_parent_closes_the_database(file: Path) -> None:
+    """The parent's last connection deletes the write-ahead log; the child opens its own, any number of times."""
+    store = open_store(settings_of(file))
+    pipe, signal = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.read(pipe, 1)
+            store.run_transaction(lambda _: None)
+            store.close()
+            open_store(settings_of(file)).close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    store.close()
+    assert not file.with_name(f"{file.name}-wal").exists()
+    os.write(signal, b"x")
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
 def test_engine_of_another_database_has_no_file() -> None:
     """There is nothing to check."""
     engine = sqlite.reader_engine(normalise_url("sqlite:////tmp/unused.db"), 1, 0)
