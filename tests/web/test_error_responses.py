@@ -169,6 +169,16 @@ def test_request_with_ambiguous_length_is_refused(debug_server: Server) -> None:
         assert '"status":"ok"' not in answer
 
 
+@pytest.mark.parametrize(("path", "status"), [("/api/session/ann/commands", 401), ("/resume", 413), ("/nowhere", 404)])
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+def test_body_of_a_refused_request_is_read(debug_server: Server, path: str, status: int, connection: str) -> None:
+    """Else the connection would be reset while a client or proxy still sends: it might never see the response."""
+    body = "x" * (16 * 2**20)  # more than the kernel buffers
+    lines = (f"Content-Length: {len(body)}", f"Connection: {connection}", "Content-Type: application/json")
+    answer = send_raw(debug_server, "POST", path, *lines, body=body)
+    assert re.match(rf"HTTP/1.1 {status} ", answer), answer
+
+
 def test_trace_is_refused(debug_server: Server) -> None:
     """RFC 9110, 9.3.8: nothing is echoed, so no page reads its cookies that way."""
     for method in ("TRACE", "TRACK", "DEBUG", "CONNECT"):
