@@ -16,7 +16,7 @@ COVERAGE ?=
 UPGRADE ?=
 
 VENV_PYTHON := .venv/bin/python
-CHROMIUM = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+CHROMIUM = $(shell command -v chromium-headless-shell || command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .PHONY: help
 help: ## print this list
@@ -45,7 +45,7 @@ test-all: .venv/.dev-stamp find-chromium ## run the long tests too, with more ra
 
 find-chromium:
 ifeq ($(CHROMIUM),)
-	@echo 'No Chromium found: the browser tests cannot run (Debian: apt install chromium).'
+	@echo 'No Chromium found: the browser tests cannot run (Debian: apt install chromium-headless-shell).'
 	@if [ "$${CI:-}" = true ]; then echo 'With CI=true that is a failure.' >&2; exit 1; fi
 endif
 

@@ -88,7 +88,7 @@ class Desk:
         self.page.goto(f"{ward.url}/sign-in")
         self.page.get_by_label("API key").fill(key)
         self.page.keyboard.press("Enter")
-        expect(self.page.get_by_role("heading", name="Dashboard", level=1)).to_be_visible()
+        expect(self.page.get_by_role("heading", name="Dashboard", exact=True, level=1)).to_be_visible()
 
     def open_analytics(self, query: str = "", survey: str = "phq9") -> None:
         """Open a survey's analytics and wait until they are shown."""

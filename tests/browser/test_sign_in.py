@@ -27,7 +27,7 @@ def sign_in(page: Page, ward: Ward, key: str) -> None:
 
 def expect_heading(page: Page, heading: str) -> None:
     """Wait until the page has this heading."""
-    expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
+    expect(page.get_by_role("heading", name=heading, exact=True, level=1)).to_be_visible()
 
 
 def test_dashboard_is_shown_when_the_key_is_valid(page: Page, ward: Ward) -> None:

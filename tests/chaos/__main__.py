@@ -8,11 +8,10 @@ import time
 from pathlib import Path
 
 from tests.chaos import report
-from tests.chaos.browsers import chromium
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.result import PARTICIPANTS, Result, RunConfig
 from tests.chaos.run import run
-from tests.conftest import KINDS
+from tests.conftest import KINDS, find_chromium
 from tests.database_servers import NoServer
 
 BROWSERS = 2
@@ -49,7 +48,7 @@ def configurations(options: argparse.Namespace) -> list[RunConfig]:
             seconds=options.minutes * 60 / len(kinds),
             faults=options.faults,
             participants=options.participants,
-            browsers=options.browsers if chromium() is not None else 0,
+            browsers=options.browsers if find_chromium() is not None else 0,
             mutant=options.mutant,
         )
         for kind in kinds

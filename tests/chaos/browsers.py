@@ -4,7 +4,6 @@ One thread drives all pages, as Playwright requires; each page has its own profi
 the outbox then is the one in IndexedDB.
 """
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from playwright.sync_api import Error, Page, sync_playwright
 from tests.chaos.logs import ClientLog, open_file
 from tests.chaos.participants import ANSWER_TIMEOUT_S, COMMANDS_PER_VISIT, MAX_UNANSWERED, Crowd
 from tests.chaos.walks import SURVEYS, PlannedCommand, Walk
+from tests.conftest import find_chromium
 
 TIMEOUTS_MS = {
     "connectAttempts": 5,
@@ -62,11 +62,6 @@ STOP = """() => {
 }"""
 
 
-def chromium() -> str | None:
-    """Return the path of an installed Chromium, or None."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
 class BrowserCrowd:
     """Several pages, driven by one thread."""
 
@@ -79,7 +74,7 @@ class BrowserCrowd:
     def _run(self) -> None:
         try:
             with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+                browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
                 try:
                     self._drive([_Visitor(number, browser.new_page(), self._crowd) for number in range(self._pages)])
                 finally:

@@ -9,8 +9,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tests.chaos.browsers import chromium
 from tests.chaos.result import InjectedFault, Result
+from tests.conftest import find_chromium
 
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MariaDB"}
 PACKAGES = ("sqlalchemy", "psycopg", "pymysql", "gunicorn", "flask-sock", "simple-websocket", "websockets")
@@ -155,7 +155,7 @@ def _skipped(results: Sequence[Result], skipped: Mapping[str, str]) -> str:
         for result in results
         for kind in sorted(result.missing)
     ]
-    if chromium() is None:
+    if find_chromium() is None:
         lines.append("- the JavaScript client: Chromium is not installed")
     return "Skipped:\n\n" + "\n".join(lines) + "\n" if lines else ""
 
