@@ -2,8 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from time import monotonic
 
@@ -42,6 +42,7 @@ class Revocations(ForkAware):
         self._mutex = threading.Lock()
         self._tokens: dict[SessionKey | str, int] = {}
         """By session, if revoked here or not hashed yet; else by its hash."""
+        self._provisional: tuple[tuple[SessionKey, int], ...] = ()
         self._salts: frozenset[str] = frozenset()
         self._keys: frozenset[str] = frozenset()
         self._closing = threading.Event()
@@ -80,10 +81,25 @@ class Revocations(ForkAware):
         with self._mutex:
             self._tokens[key] = max(at, self._tokens.get(key, 0))
 
+    @contextmanager
+    def revoking(self, key: SessionKey, at: int) -> Iterator[None]:
+        """Revoke a session's tokens issued until a time while the block stores that, and afterwards unless it fails."""
+        with self._mutex:
+            self._provisional = (*self._provisional, (key, at))
+        try:
+            yield
+            self.add_tokens(key, at)
+        finally:
+            with self._mutex:
+                remaining = list(self._provisional)
+                remaining.remove((key, at))
+                self._provisional = tuple(remaining)
+
     def revoked_at(self, key: SessionKey) -> int:
         """Return until when a session's tokens are revoked, -1 if they are not; never blocks."""
         names: list[SessionKey | str] = [key, *[_hash(salt, key) for salt in self._salts]]
-        return max([self._tokens.get(name, -1) for name in names])
+        provisional = [at for other, at in self._provisional if other == key]
+        return max([*provisional, *[self._tokens.get(name, -1) for name in names]])
 
     def add_key(self, key_id: str) -> None:
         with self._mutex:

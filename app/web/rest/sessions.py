@@ -178,9 +178,9 @@ def delete_session(user_id: str) -> flask.Response:
     Tokens and links issued until now are revoked, also for requests and connections under way.
     """
     key = authorize_session(user_id, "sessions:write", "session_erased")
-    # First, so that no client can reconnect before the next poll reads it; an erasure that fails is to be repeated.
-    authenticator().credentials.revocations.add_tokens(key, store().clock())
-    existed = store().erasure.delete(key)
+    # First, so that no client can reconnect before the next poll reads it.
+    with authenticator().credentials.revocations.revoking(key, store().clock()):
+        existed = store().erasure.delete(key)
     if not existed:
         raise NoSuchSession(key.survey_id, key.user_id)
     return success()

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from app.errors import DatabaseUnavailable
 from app.survey import SessionKey
 from tests.conftest import SERVER_KINDS, Server, Servers, migrated_database
 from tests.web.production import App, credentials_of, in_production, listening
@@ -51,6 +52,24 @@ def test_session_stays_erased_while_a_client_continues_to_answer(app: App) -> No
 def post(app: App, token: str, number: int) -> int:
     path = "/api/session/racer/commands?survey=phq9"
     return app.request("POST", path, token, json=answer(number)).status_code
+
+
+def test_tokens_stay_valid_when_the_erasure_fails(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are refused while it is under way; a revocation that the database does not have would last until a restart."""
+    token, key, during = app.create_token("racer"), app.create_key(), []
+    began = app.begin_session("racer")
+
+    def fail(_key: SessionKey) -> bool:
+        during.append(post(app, token, 1))
+        raise DatabaseUnavailable("disk full")
+
+    monkeypatch.setattr(app.store.erasure, "delete", fail)
+    for _ in range(2):
+        assert app.request("DELETE", "/api/session/racer?survey=phq9", key).status_code == 503
+    assert during == [401, 401]
+    assert post(app, token, 2) == 200
+    monkeypatch.undo()
+    app.store.erasure.delete(began)
 
 
 def test_socket_of_an_erased_session_is_closed_and_not_opened_again(app: App) -> None:
