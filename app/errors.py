@@ -1,7 +1,8 @@
 """Every error that Stepkeep raises, in one tree.
 
-Each has a stable ``code``, an HTTP status, ``retryable``, and its facts as attributes. Only ``app/store`` translates
-driver errors into these. The Python client adds its own (``app/client/errors.py``).
+Each has a stable ``code``, an HTTP status, and its facts as attributes. A retry can succeed after ``Unavailable`` and
+``RateLimited``. Only ``app/store`` translates driver errors into these. The Python client adds its own
+(``app/client/errors.py``).
 """
 
 from typing import ClassVar
@@ -12,7 +13,6 @@ class StepkeepError(Exception):
 
     code: str = "internal"
     http_status: ClassVar[int] = 500
-    retryable: ClassVar[bool] = False
 
     @property
     def message(self) -> str:
@@ -156,11 +156,11 @@ class RateLimited(StepkeepError):
 
     code = "rate_limited"
     http_status = 429
-    retryable = True
 
     def __init__(self, retry_after_s: int) -> None:
         self.retry_after_s = retry_after_s
-        super().__init__(f"Too many requests. Retry in {retry_after_s} seconds.")
+        unit = "second" if retry_after_s == 1 else "seconds"
+        super().__init__(f"Too many requests. Retry in {retry_after_s} {unit}.")
 
 
 class NotFound(StepkeepError, LookupError):
@@ -253,7 +253,6 @@ class Unavailable(StepkeepError):
 
     code = "unavailable"
     http_status = 503
-    retryable = True
 
 
 REPLACE_SERVER = "This server refuses such work until it is replaced by the newest release; nothing is lost."

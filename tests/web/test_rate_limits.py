@@ -88,6 +88,11 @@ def test_requests_over_the_rate_are_refused_by_address(sqlite_settings: Settings
         assert statuses(app, 1, environ_base={"REMOTE_ADDR": "192.0.2.7"}) == [200]
 
 
+@pytest.mark.parametrize(("seconds", "text"), [(1, "1 second"), (2, "2 seconds")])
+def test_time_until_a_retry_is_a_sentence(seconds: int, text: str) -> None:
+    assert RateLimited(seconds).message == f"Too many requests. Retry in {text}."
+
+
 def test_new_tokens_are_limited_like_connections(sqlite_settings: Settings) -> None:
     """New participants by address, renewals after a revocation by participant."""
     with production_app(sqlite_settings, address_connections="2/day", participant_connections="2/day") as app:
