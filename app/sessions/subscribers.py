@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ..core import strict_json
@@ -28,10 +28,15 @@ class Subscriber(Protocol):
 
 
 class Subscribers:
-    """Subscribers and recent states by session. Safe from any thread."""
+    """Subscribers and recent states by session. Safe from any thread.
+
+    Attributes:
+        drop_callback: called with each erased session.
+    """
 
     def __init__(self, notifier: ChangeNotifier) -> None:
         self._notifier = notifier
+        self.drop_callback: Callable[[SessionKey], None] = lambda _key: None
         self._mutex = threading.Lock()
         self._by_key: dict[SessionKey, set[Subscriber]] = {}
         self._recent: OrderedDict[SessionKey, Snapshot] = OrderedDict()
@@ -87,6 +92,7 @@ class Subscribers:
             with self._mutex:
                 self._recent.pop(key, None)
                 subscribers = tuple(self._by_key.get(key, ()))
+            self.drop_callback(key)
             for subscriber in subscribers:
                 subscriber.drop()
 

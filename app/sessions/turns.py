@@ -62,6 +62,7 @@ class SessionTurns:
         self.pending = PendingQueue(
             settings, partial(writer.submit_many, retry_lock_waits=False), queries.revisions.cached
         )
+        subscribers.drop_callback = self.pending.discard
         self._warn_once = lru_cache(maxsize=10_000)(_warn_of_condition)  # once per session and step
         self._join_slots = threading.BoundedSemaphore(MAX_CALLS)
         self._read_again_at = 0.0

@@ -13,11 +13,14 @@ class Command:
         at: microseconds since 1970 UTC.
         message_id: unique within the session, for idempotent resends; None if never resent.
         expected_version: required of the session, if set.
+        session_started_at: ``started_at`` of the session that the sender saw, if set: another one, begun after an
+            erasure, refuses the command.
     """
 
     at: int
     message_id: str | None = None
     expected_version: int | None = None
+    session_started_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

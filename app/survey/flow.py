@@ -50,6 +50,8 @@ def decide(  # noqa: C901, PLR0912 - one case a command
         version = state.version if state is not None else 0
         if command.expected_version != version:
             return Rejection("version_conflict", f"The session is at version {version}.")
+    if state is not None and command.session_started_at not in {None, state.started_at}:
+        return Rejection("not_current", "This survey was started anew meanwhile. Please answer this question again.")
     if state is not None and command.at < state.updated_at:
         command = replace(command, at=state.updated_at)
     match command:

@@ -187,16 +187,15 @@ class _Batch:
             else:
                 new.append(rows.new_row(row, self._format.to_time(state.started_at)))
             states[key] = None if key in self._shared or rows.text_length(row) > CACHEABLE_LENGTH else state
-        granted = self._granted() if new else {}
-        self._statements.commit(Changes(new, changed, self._events, states, self._webhook_events, granted))
+        self._statements.commit(Changes(new, changed, self._events, states, self._webhook_events, self._granted()))
 
     def _granted(self) -> dict[SessionKey, int]:
-        """Return since when the participants whose sessions begin have access."""
-        return {
-            key: command.granted_at
-            for key, command in self._turns
-            if isinstance(command, Begin) and command.granted_at is not None and key not in self._existing
-        }
+        """Return since when participants who begin a session have access, also if somebody else has begun it."""
+        granted: dict[SessionKey, int] = {}
+        for key, command in self._turns:
+            if isinstance(command, Begin) and command.granted_at is not None:
+                granted[key] = min(command.granted_at, granted.get(key, command.granted_at))
+        return granted
 
 
 def _webhook_events(before: SessionState | None, event: AnyEvent, after: SessionState) -> Iterator[WebhookEvent]:

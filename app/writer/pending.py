@@ -15,7 +15,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from ..core import strict_json
-from ..errors import DatabaseUnavailable, MessageIdReused, Overloaded, Unavailable, UnreadableHere
+from ..errors import DatabaseUnavailable, MessageIdReused, Overloaded, Unauthorized, Unavailable, UnreadableHere
 from ..observability import metrics
 from ..settings import Settings
 from ..survey import (
@@ -51,6 +51,8 @@ SESSION_LIMIT = 1000
 
 TURN_BYTES = 2048
 """Memory of a turn beside its answer."""
+
+_ERASED = Rejected(snapshot=None, rejection=Rejection("no_session", "There is no such session."))
 
 _FINAL_REJECTIONS = frozenset({"invalid_answer", "required"})
 """They depend on the survey alone, not on the stored state."""
@@ -207,6 +209,12 @@ class PendingQueue:
             if queue is not None and (queue.base is None or snapshot.state.version >= queue.base.version):
                 queue.base, queue.survey, queue.predicted = snapshot.state, snapshot.survey, None
 
+    def discard(self, key: SessionKey) -> None:
+        """Reject the turns of an erased session; another one may begin."""
+        with self._changed:
+            if (queue := self._queues.get(key)) is not None:
+                self._finish(key, queue, len(queue.turns), _ERASED)
+
     def wait_until_empty(self, timeout_s: float) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: not self._queues, timeout_s)
@@ -270,6 +278,8 @@ class PendingQueue:
         size = self._settings.batch_limit
         while self._has_work():
             heads = self._heads(size)
+            if not heads:  # discarded meanwhile
+                continue
             if self._commit(heads) > 0:
                 delay_s = FIRST_DELAY_S
                 size = min(size * GROWTH, self._settings.batch_limit)
@@ -282,10 +292,10 @@ class PendingQueue:
         """Wait; return whether the session is stuck, which must not delay others."""
         with self._changed:
             key = heads[0][0]
-            queue = self._queues[key]
-            is_stuck = len(heads) == 1 and queue.is_stuck
+            queue = self._queues.get(key) if len(heads) == 1 else None
+            is_stuck = queue is not None and queue.is_stuck
             self.is_unavailable = self.is_unavailable or not is_stuck
-            if len(heads) == 1:
+            if queue is not None:
                 queue.has_failed = True
                 self._queues.move_to_end(key)
             self._changed.wait_for(lambda: self._is_closed or (is_stuck and self._has_healthy()), delay_s)
@@ -325,7 +335,8 @@ class PendingQueue:
                 completed += 1
             elif isinstance(result, UnreadableHere):  # the database is available: only this session waits
                 with self._changed:
-                    self._queues[key].has_failed = self._queues[key].is_stuck = True
+                    if (queue := self._queues.get(key)) is not None:
+                        queue.has_failed = queue.is_stuck = True
                     self.is_unavailable = False
         if completed:
             with self._changed:
@@ -336,20 +347,27 @@ class PendingQueue:
 
     def _complete(self, key: SessionKey, pending: PendingTurn, result: Result | Exception) -> None:
         with self._changed:
-            # Before the queue is removed, so that later turns get their results later.
-            for callback in pending.callbacks:
-                try:
-                    callback(result)
-                except Exception:
-                    log.exception("Unexpected error in the callback of a pending turn.")
-            queue = self._queues[key]
-            queue.turns.popleft()
-            self.turns -= 1
-            self._size_bytes -= pending.size_bytes
+            queue = self._queues.get(key)
+            if queue is None or queue.turns[0] is not pending:  # discarded meanwhile
+                return
+            # Whose access has been revoked has no other turns either.
+            self._finish(key, queue, len(queue.turns) if isinstance(result, Unauthorized) else 1, result)
             queue.predicted = None
             if isinstance(result, Committed | Rejected) and result.snapshot is not None:
                 self.rebase(result.snapshot)
             queue.has_failed = queue.is_stuck = False
-            if not queue.turns:
-                del self._queues[key]
-            self._changed.notify_all()
+
+    def _finish(self, key: SessionKey, queue: SessionQueue, count: int, result: Result | Exception) -> None:
+        """Give the first turns their result, and remove them."""
+        # Before the queue is removed, so that later turns get their results later.
+        for callback in [callback for pending in islice(queue.turns, count) for callback in pending.callbacks]:
+            try:
+                callback(result)
+            except Exception:
+                log.exception("Unexpected error in the callback of a pending turn.")
+        for _ in range(count):
+            self._size_bytes -= queue.turns.popleft().size_bytes
+        self.turns -= count
+        if not queue.turns:
+            del self._queues[key]
+        self._changed.notify_all()

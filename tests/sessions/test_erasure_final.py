@@ -132,11 +132,16 @@ def test_session_is_erased_when_it_begins_concurrently(
     assert users(store) == set()
 
 
+@pytest.mark.parametrize("is_invited_again", [True, False])
 @pytest.mark.parametrize("is_participant", [True, False])
 def test_pending_turns_are_dropped_when_another_process_erases_the_participant(
-    settings: Settings, new_store: NewStore, monkeypatch: pytest.MonkeyPatch, is_participant: bool
+    settings: Settings,
+    new_store: NewStore,
+    monkeypatch: pytest.MonkeyPatch,
+    is_participant: bool,
+    is_invited_again: bool,
 ) -> None:
-    """A session that began while this process had no database is not stored once it has one."""
+    """A session that began while this process had no database is not stored once it has one, nor added to a new one."""
     store, other_process = new_store(settings, pending_after_s=0.1, retry_attempts=1), new_store(settings)
     store._key_filter.fill()
     results: list[Result | Exception] = []
@@ -154,8 +159,37 @@ def test_pending_turns_are_dropped_when_another_process_erases_the_participant(
         command = Answer(at=store.clock(), message_id="m", step="Q1", value=1)
         store.turns.submit_or_queue(ANN, command, None, results.append)  # type: ignore[arg-type]
         other_process.erasure.delete(ANN)
+        if is_invited_again:
+            other_process.turns.get_or_create(ANN, is_audio_mode=False)
     assert store.drain(60)
-    assert [type(result) for result in results] == [Unauthorized, Rejected]
+    assert [type(result) for result in results] == [Unauthorized, Unauthorized]
+    snapshot = other_process.queries.load(ANN)
+    assert (snapshot.state.version if snapshot else 0) == is_invited_again
+
+
+def test_pending_turns_are_discarded_by_an_erasure(
+    settings: Settings, new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A participant who connects next does not see them."""
+    store = new_store(settings, pending_after_s=0.1, retry_attempts=1)
+    store._key_filter.fill()
+    results: list[Result | Exception] = []
+
+    def fail(_work: object) -> None:
+        raise OperationalError("", None, Exception("lost"), connection_invalidated=True)
+
+    with monkeypatch.context() as outage:
+        outage.setattr(store._connection, "transact", fail)
+        for _ in range(2):  # the first finds out that turns can't be saved
+            store.turns._read_again_at = float("inf")
+            store.turns.join(ANN, is_audio_mode=False, subscriber=None, callback=results.append)
+        command = Answer(at=store.clock(), message_id="m", step="Q1", value=1)
+        store.turns.submit_or_queue(ANN, command, None, results.append)  # type: ignore[arg-type]
+        assert store.turns.pending.holds(ANN)
+        store.erasure.delete(ANN)
+        assert not store.turns.pending.holds(ANN)
+    assert [result.rejection.code for result in results if isinstance(result, Rejected)] == ["no_session"] * 2
+    assert store.drain(60)
     assert users(store) == set()
 
 

@@ -295,6 +295,9 @@ ACCEPTED = [Accepted(*row) for row in (
     ("a command for the version that the session has is accepted",
      VISIT, at("seen"), replace(answer("seen", True), expected_version=5),
      answered("seen", True, to="felt", keep=0, then=("seen",)), FELT),
+    ("a command for the session that there is is accepted",
+     VISIT, at("seen"), replace(answer("seen", True), session_started_at=0),
+     answered("seen", True, to="felt", keep=0, then=("seen",)), FELT),
 )]
 
 REFUSED = [Refused(*row) for row in (
@@ -330,6 +333,8 @@ REFUSED = [Refused(*row) for row in (
     ("a session of an unknown survey cannot be walked", None, at("own"), answer("own", 1), "not_current"),
     ("a command for another version than the session has is refused",
      VISIT, at("seen"), replace(answer("seen", True), expected_version=4), "version_conflict"),
+    ("a command for an erased session is not applied to the next one",
+     VISIT, at("seen"), replace(answer("seen", True), session_started_at=1), "not_current"),
     ("a session that does not exist is at version 0", VISIT, None, Begin(at=NOW, expected_version=1), "version_conflict"),
 )]
 # fmt: on

@@ -226,6 +226,41 @@ def test_prediction_continues_from_a_newer_stored_state(bench: Bench) -> None:
     bench.settle()
 
 
+def test_turns_of_an_erased_session_are_discarded(bench: Bench) -> None:
+    """Also the one that is being committed; other sessions' are committed, and so are those of the next session."""
+    bench.writer.is_available = True
+    bench.writer.may_go_on.clear()
+    key, other = bench.start("one"), bench.start("two")
+    bench.accept(key, answer("Q1", "a"))
+    assert bench.writer.is_trying.wait(WAIT_S)
+    bench.accept(key, answer("Q2", "b"))
+    bench.accept(other, answer("Q1", "c"))
+    bench.pending.discard(key)
+    bench.pending.discard(key)
+    assert bench.pending.predicted(key) is None
+    assert bench.pending.turns == 1
+    del bench.writer.states[key]
+    bench.start("one")
+    bench.accept(key, answer("Q1", "d", value=3))
+    bench.writer.may_go_on.set()
+    bench.settle()
+    codes = [(name, result.rejection.code if isinstance(result, Rejected) else "") for name, result in bench.results]
+    assert sorted(codes) == [("a", "no_session"), ("b", "no_session"), ("c", ""), ("d", "")]
+    assert bench.pending.turns == bench.pending._size_bytes == 0
+
+
+def test_drain_continues_when_all_turns_are_discarded(bench: Bench) -> None:
+    """While an attempt fails, or before the next one."""
+    for _ in range(3):
+        bench.accept(bench.start("one"), answer("Q1", "a"))
+        assert bench.writer.is_trying.wait(WAIT_S)
+        bench.pending.discard(SessionKey("phq9", "one"))
+        assert bench.pending.wait_until_empty(WAIT_S)
+    bench.accept(bench.start("two"), answer("Q1", "b"))
+    bench.settle()
+    assert [command.message_id for _, command in bench.writer.committed] == ["b"]
+
+
 def test_new_session_is_predicted_from_its_start(bench: Bench) -> None:
     """Version 0 until it is stored; back and restart apply to the predicted state."""
     key = SessionKey("phq9", "new")

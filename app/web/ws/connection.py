@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
@@ -220,6 +221,8 @@ class _Connection:
     def _take_result(self, message_id: str | None, result: Result | Exception) -> None:
         if not isinstance(result, Exception) and (snapshot := result.snapshot) is not None:
             self._remember(snapshot, snapshot.state.version)
+        if isinstance(result, Unauthorized):
+            self._refusal = result
         self._results.append((message_id, result))
         self._wake()
 
@@ -303,6 +306,8 @@ class _Connection:
             self._send_result(message_id, result)
 
     def _submit(self, command: AnyCommand, message_id: str | None) -> Result | Queued:
+        if (seen := self.stored) is not None:
+            command = replace(command, session_started_at=seen.state.started_at)
         return self._store.turns.submit_or_queue(self._key, command, self, partial(self._take_result, message_id))
 
     def _send_result(self, message_id: str, result: Result | Exception) -> None:

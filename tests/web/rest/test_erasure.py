@@ -12,6 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from app.errors import DatabaseUnavailable
+from app.sessions.service import open_store
 from app.survey import SessionKey
 from tests.conftest import SERVER_KINDS, Server, Servers, migrated_database
 from tests.web.production import App, credentials_of, in_production, listening
@@ -84,6 +85,22 @@ def test_socket_of_an_erased_session_is_closed_and_not_opened_again(app: App) ->
             with socket_to(port, "socket", token) as ws:
                 assert close_code(ws) == 4401
     assert app.store.queries.load(SessionKey("phq9", "socket")) is None
+
+
+def test_open_socket_changes_no_session_that_begins_after_the_erasure(app: App) -> None:
+    """Of a caller whose access is not revoked, in a process that has not noticed the erasure; its next command is refused."""
+    app.begin_session("again")
+    other_process = open_store(app.store.settings)
+    with listening(app.flask) as port, socket_to(port, "again", app.create_key()) as ws:
+        assert receive(ws)["type"] == "state"
+        other_process.erasure.delete(SessionKey("phq9", "again"))
+        other_process.turns.get_or_create(SessionKey("phq9", "again"), is_audio_mode=False)
+        ws.send(json.dumps(answer(1)))
+        assert receive(ws)["code"] == "not_current"
+    snapshot = other_process.queries.load(SessionKey("phq9", "again"))
+    assert snapshot is not None
+    assert (snapshot.state.version, snapshot.state.answers) == (1, {})
+    other_process.close()
 
 
 def test_link_of_an_erased_participant_begins_no_session(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
