@@ -266,8 +266,7 @@ ACCEPTED = [Accepted(*row) for row in (
     ("restart begins a new walk in an expired session",
      VISIT, at("felt", {"seen": True}, status="expired"), Restart(at=LATE),
      Restarted(at=LATE, step="seen", survey_revision=VISIT.revision), at("seen")),
-    ("expire marks a session that has expired",
-     VISIT, FELT, Expire(at=LATE),
+    ("expire marks a session that has expired", VISIT, FELT, Expire(at=LATE),
      Expired(at=LATE), at("felt", {"seen": True}, status="expired")),
     ("just before it expires, a session can be continued",
      VISIT, at("seen"), replace(answer("seen", True), at=LATE - 1),
@@ -292,11 +291,8 @@ ACCEPTED = [Accepted(*row) for row in (
      VISIT, at("more", {}, history=("seen", "felt")), answer("more", "nothing"),
      answered("more", "nothing", to="thanks", keep=2, then=("more",)),
      at("thanks", {"more": "nothing"}, history=("seen", "felt", "more"))),
-    ("a command for the version that the session has is accepted",
-     VISIT, at("seen"), replace(answer("seen", True), expected_version=5),
-     answered("seen", True, to="felt", keep=0, then=("seen",)), FELT),
-    ("a command for the session that there is is accepted",
-     VISIT, at("seen"), replace(answer("seen", True), session_started_at=0),
+    ("a command for the session and the version that it has is accepted",
+     VISIT, at("seen"), replace(answer("seen", True), expected_version=5, session_started_at=0),
      answered("seen", True, to="felt", keep=0, then=("seen",)), FELT),
 )]
 
@@ -333,8 +329,7 @@ REFUSED = [Refused(*row) for row in (
     ("a session of an unknown survey cannot be walked", None, at("own"), answer("own", 1), "not_current"),
     ("a command for another version than the session has is refused",
      VISIT, at("seen"), replace(answer("seen", True), expected_version=4), "version_conflict"),
-    ("a command for an erased session is not applied to the next one",
-     VISIT, at("seen"), replace(answer("seen", True), session_started_at=1), "not_current"),
+    ("a command for an erased session is refused", VISIT, FELT, Back(at=NOW, session_started_at=1), "not_current"),
     ("a session that does not exist is at version 0", VISIT, None, Begin(at=NOW, expected_version=1), "version_conflict"),
 )]
 # fmt: on
