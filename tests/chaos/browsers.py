@@ -12,7 +12,7 @@ from typing import Any
 from playwright.sync_api import Error, Page, sync_playwright
 
 from tests.chaos.logs import ClientLog, open_file
-from tests.chaos.participants import ANSWER_TIMEOUT_S, COMMANDS_PER_VISIT, MAX_UNANSWERED, Crowd
+from tests.chaos.participants import ANSWER_TIMEOUT_S, MAX_UNANSWERED, Crowd
 from tests.chaos.walks import SURVEYS, PlannedCommand, Walk
 from tests.conftest import find_chromium
 
@@ -30,13 +30,14 @@ RELOAD_EVERY = 15
 LOAD_MS = 5000
 PAUSE_S = 0.01
 
-START = """async ({surveyId, userId, timeouts}) => {
+START = """async ({surveyId, userId, token, timeouts}) => {
     const {SurveyClient} = await import("/assets/client/client.js");
     const messages = [];
-    const client = new SurveyClient({origin: location.origin, surveyId, userId, timeouts});
+    const client = new SurveyClient({origin: location.origin, surveyId, userId, token, timeouts});
     for (const type of ["state", "ack", "pending", "reject", "sync", "error"]) {
         client.addEventListener(type, (event) => messages.push(event.detail));
     }
+    client.addEventListener("stopped", () => messages.push({type: "stopped"}));
     window.chaos = {client, messages};
     await client.start();
 }"""
@@ -99,7 +100,7 @@ class _Visitor:
         self._page = page
         self._crowd = crowd
         self._survey_id = SURVEYS[number % len(SURVEYS)]
-        self._file = open_file(crowd.folder, f"browser-{number}")
+        self._file = open_file(crowd.world.folder, f"browser-{number}")
 
     def close(self) -> None:
         self._file.close()
@@ -115,26 +116,32 @@ class _Visitor:
 
     def _visit(self, log: ClientLog, walk: Walk) -> Iterator[None]:
         yield from self._load(log)
-        for number in range(1, COMMANDS_PER_VISIT + 1):
+        number = 0
+        while self._crowd.is_visiting(log, number := number + 1):
             yield from self._wait_for_session(log)
-            if not self._crowd.sending.is_set() or log.newest is None:
+            if log.newest is None:
                 break
             if number % RELOAD_EVERY == 0:
                 self._take(log, STOP)
                 log.note("reloaded")
                 yield from self._load(log)
             yield from self._send(log, walk.next(log.newest))
-        while log.unanswered():
+        while log.unanswered() and not log.is_refused:
             self._take(log, TAKE)
             yield
         self._take(log, STOP)
 
     def _load(self, log: ClientLog) -> Iterator[None]:
         """Load the client into a new page; retry while the server is unavailable."""
-        arguments: dict[str, Any] = {"surveyId": log.survey_id, "userId": log.user_id, "timeouts": TIMEOUTS_MS}
+        arguments: dict[str, Any] = {
+            "surveyId": log.survey_id,
+            "userId": log.user_id,
+            "token": self._crowd.world.token(log.key),
+            "timeouts": TIMEOUTS_MS,
+        }
         while True:
             try:
-                self._page.goto(f"{self._crowd.origin}/healthz", timeout=LOAD_MS)
+                self._page.goto(f"{self._crowd.world.origin}/healthz", timeout=LOAD_MS)
                 self._page.evaluate(START, arguments)
             except Error:
                 yield
@@ -142,7 +149,7 @@ class _Visitor:
                 return
 
     def _wait_for_session(self, log: ClientLog) -> Iterator[None]:
-        while log.newest is None and self._crowd.sending.is_set():
+        while log.newest is None and not log.is_refused and self._crowd.sending.is_set():
             self._take(log, TAKE)
             yield
 
@@ -150,7 +157,7 @@ class _Visitor:
         at_s = time.monotonic()
         command_id = self._page.evaluate(SEND, dict(planned.command))
         log.record_sent(at_s, command_id, planned.command, is_invalid=planned.is_invalid)
-        while command_id is not None and command_id not in log.answered:
+        while command_id is not None and command_id not in log.answered and not log.is_refused:
             self._take(log, TAKE)
             yield
             if time.monotonic() - at_s > ANSWER_TIMEOUT_S and len(log.unanswered()) < MAX_UNANSWERED:
@@ -158,4 +165,7 @@ class _Visitor:
 
     def _take(self, log: ClientLog, script: str) -> None:
         for message in self._page.evaluate(script):
-            log.record_received(message)
+            if message["type"] == "stopped":
+                log.is_refused = True
+            else:
+                log.record_received(message)

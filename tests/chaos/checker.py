@@ -1,6 +1,6 @@
 """The checker: compares the clients' logs with the database, in O(n) of events and messages.
 
-Six rules, modelled on Jepsen's checkers (set, append list, per-client FIFO, versions, reads).
+Eight rules, six of them modelled on Jepsen's checkers (set, append list, per-client FIFO, versions, reads).
 """
 
 from bisect import bisect_left, bisect_right
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, pairwise
+from types import MappingProxyType
 from typing import Any, Literal
 
 from app.survey.definition import Survey, parse_survey
@@ -34,6 +35,8 @@ Rule = Literal[
     "unknown",
     "answered",
     "recovery",
+    "erased",
+    "file",
 ]
 
 NEVER = 2**62
@@ -52,17 +55,62 @@ class Finding:
     detail: str
 
 
-def check(stored: Stored, logs: Sequence[ClientLog]) -> list[Finding]:
-    """Return all violations in the database and the logs."""
+Span = tuple[float, float]
+
+
+def check(
+    stored: Stored,
+    logs: Sequence[ClientLog],
+    *,
+    erased: Mapping[SessionKey, float] = MappingProxyType({}),
+    file_lost: Sequence[Span] = (),
+) -> list[Finding]:
+    """Return all violations in the database and the logs.
+
+    Args:
+        erased: when the erasure of a session was acknowledged.
+        file_lost: the times when the database file had another name.
+    """
     by_session: dict[SessionKey, list[ClientLog]] = defaultdict(list)
     for log in logs:
-        by_session[SessionKey(log.survey_id, log.user_id)].append(log)
+        by_session[log.key].append(log)
     keys = dict.fromkeys([*stored.rows, *stored.events, *by_session])
-    return [
-        finding
-        for key in keys
-        for finding in _Session(key, stored.rows.get(key), stored.events.get(key, []), by_session[key]).findings()
-    ]
+    findings = [finding for log in logs for finding in _check_file(log, file_lost)]
+    for key in keys:
+        if key in erased:
+            findings += _check_erased(key, stored, by_session[key], erased[key])
+            continue
+        findings += _Session(key, stored.rows.get(key), stored.events.get(key, []), by_session[key]).findings()
+        findings += [
+            Finding("erased", key, f"{log.client} was refused, but not erased")
+            for log in by_session[key]
+            if log.is_refused
+        ]
+    return findings
+
+
+def _check_erased(key: SessionKey, stored: Stored, logs: Sequence[ClientLog], erased_s: float) -> Iterator[Finding]:
+    """Nothing names an erased participant, and no command of a client that continues is acknowledged."""
+    if tables := stored.tables_by_user.get(key.user_id):
+        yield Finding("erased", key, f"{', '.join(sorted(tables))} have the erased participant")
+    for log in logs:
+        for sent, answer in _acknowledged(log):
+            if sent.at_s > erased_s:
+                yield Finding("erased", key, f"{log.client}: {answer.id} was acknowledged after the erasure")
+
+
+def _check_file(log: ClientLog, file_lost: Sequence[Span]) -> Iterator[Finding]:
+    """While the file has another name, nothing is acknowledged."""
+    for sent, answer in _acknowledged(log):
+        if any(start_s < sent.at_s and answer.at_s < end_s for start_s, end_s in file_lost):
+            yield Finding("file", log.key, f"{log.client}: {answer.id} was acknowledged while the file was lost")
+
+
+def _acknowledged(log: ClientLog) -> Iterator[tuple[SentCommand, Received]]:
+    for sent in log.sent:
+        answer = log.answered.get(sent.id or "")
+        if answer is not None and answer.type == "ack":
+            yield sent, answer
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,15 +10,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from tests.chaos.erasures import erased, erased_elsewhere
 from tests.chaos.plan import DISK_FULL, Fault
 from tests.chaos.world import World, children
 from tests.database_servers import OwnServer
 from tests.proxy import Proxy, When
+from tests.waiting import wait_for
 
 COMMITS = {"postgresql": b"COMMIT\0", "mysql": b"\x03COMMIT"}
 """The complete statement on the wire."""
 
 PIECE = bytes(1024 * 1024)
+
+SUFFIXES = ("", "-wal", "-shm")
 
 LOCKER = """
 import sys
@@ -43,30 +48,33 @@ def inject(world: World, fault: Fault) -> AbstractContextManager[None]:
 
 @contextmanager
 def _server_killed(world: World, _fault: Fault) -> Iterator[None]:
-    world.server.kill()
-    yield
-    world.server.resume()
+    with world.files_in_place:
+        world.server.kill()
+        yield
+        world.server.resume()
 
 
 @contextmanager
 def _server_stopped(world: World, _fault: Fault) -> Iterator[None]:
-    world.server.terminate()
-    yield
-    world.server.resume()
+    with world.files_in_place:
+        world.server.terminate()
+        yield
+        world.server.resume()
 
 
 @contextmanager
 def _server_reloaded(world: World, _fault: Fault) -> Iterator[None]:
-    world.server.reload()
-    yield
-    world.server.wait_until_it_answers()
+    with world.files_in_place:
+        world.server.reload()
+        yield
 
 
 @contextmanager
 def _worker_killed(world: World, _fault: Fault) -> Iterator[None]:
-    _signal(world.server.workers(), signal.SIGKILL)
-    yield
-    world.server.wait_until_it_answers()
+    with world.files_in_place:
+        _signal(world.server.workers(), signal.SIGKILL)
+        yield
+        world.server.wait_until_it_answers()
 
 
 @contextmanager
@@ -155,8 +163,7 @@ def _database_frozen(world: World, _fault: Fault) -> Iterator[None]:
 def _file_locked(mode: str) -> Injector:
     @contextmanager
     def injector(world: World, _fault: Fault) -> Iterator[None]:
-        path = world.direct_url.removeprefix("sqlite:///")
-        command = [sys.executable, "-c", LOCKER, path, mode]
+        command = [sys.executable, "-c", LOCKER, str(world.file), mode]
         locker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:
             assert locker.stdout is not None
@@ -166,6 +173,51 @@ def _file_locked(mode: str) -> Injector:
             locker.communicate()
 
     return injector
+
+
+def _file_lost(lose: Callable[[Path], object], restore: Callable[[Path], object], problem: str) -> Injector:
+    """Return an injector that takes the file's name away, waits until /readyz says so, and gives it back."""
+
+    @contextmanager
+    def injector(world: World, _fault: Fault) -> Iterator[None]:
+        with world.files_in_place:
+            wait_for(lambda: "checks" in world.readiness(), "/readyz does not answer")  # caches the API key, too
+            lose(world.file)
+            try:
+                wait_for(lambda: problem in world.readiness(), lambda: f"/readyz does not say so: {world.readiness()}")
+                yield
+            finally:
+                restore(world.file)
+
+    return injector
+
+
+def _move(file: Path) -> None:
+    """Move the file with its write-ahead log, as ``mv sessions.db* elsewhere`` does."""
+    (file.parent / "elsewhere").mkdir(exist_ok=True)
+    for name in (file.name + suffix for suffix in SUFFIXES):
+        if (file.parent / name).exists():
+            (file.parent / name).rename(file.parent / "elsewhere" / name)
+
+
+def _move_back(file: Path) -> None:
+    for name in (file.name + suffix for suffix in SUFFIXES):
+        if (file.parent / "elsewhere" / name).exists():
+            (file.parent / "elsewhere" / name).rename(file.parent / name)
+
+
+def _replace(file: Path) -> None:
+    """Put a copy in its place, as an editor's save does; keep the original."""
+    copy = file.with_suffix(".copy")
+    shutil.copyfile(file, copy)
+    file.with_suffix(".original").hardlink_to(file)
+    copy.rename(file)
+
+
+def _put_back(file: Path) -> None:
+    file.with_suffix(".copy").unlink(missing_ok=True)
+    if file.with_suffix(".original").exists():
+        file.with_suffix(".original").rename(file)
 
 
 @contextmanager
@@ -243,4 +295,8 @@ INJECTORS: Mapping[str, Injector] = {
     "file locked exclusively": _file_locked("EXCLUSIVE"),
     "file locked exclusively for long": _file_locked("EXCLUSIVE"),
     DISK_FULL: _disk_full,
+    "file moved": _file_lost(_move, _move_back, "was deleted or moved"),
+    "file replaced": _file_lost(_replace, _put_back, "was replaced by another file"),
+    "participant erased": erased,
+    "participant erased by another process": erased_elsewhere,
 }

@@ -14,6 +14,8 @@ from typing import Any, TextIO
 
 import orjson
 
+from app.survey.snapshot import SessionKey
+
 FINAL = frozenset({"ack", "reject"})
 
 
@@ -60,7 +62,11 @@ class Received:
 
 @dataclass
 class ClientLog:
-    """The log of one client of one session, continued by its next connection with the same outbox."""
+    """The log of one client of one session, continued by its next connection with the same outbox.
+
+    Attributes:
+        is_refused: whether the server refused the token.
+    """
 
     client: str
     survey_id: str
@@ -72,6 +78,12 @@ class ClientLog:
     changed: threading.Condition = field(default_factory=threading.Condition)
     newest: Mapping[str, Any] | None = None
     acknowledged_s: float = 0.0
+    is_refused: bool = False
+
+    @property
+    def key(self) -> SessionKey:
+        """The session."""
+        return SessionKey(self.survey_id, self.user_id)
 
     @property
     def participant(self) -> str:

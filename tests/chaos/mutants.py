@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 from app.sessions.turns import SessionTurns
 from app.settings import Settings
 from app.store import rows
-from app.store.drivers import sqlite
+from app.store.drivers import TurnStatements, sqlite
 from app.store.engine import normalise_url
 from app.store.migrations import upgrade_schema
 from app.survey.snapshot import SessionKey
@@ -20,7 +20,7 @@ from app.writer.batch import Committed
 from app.writer.pending import Queued
 
 COMMIT_DELAY_S = 0.3
-SKIP_EVERY = 5
+SKIP_EVERY = 2
 
 
 def early_acknowledgement(_settings: Settings) -> None:
@@ -76,10 +76,22 @@ def skipped_event(_settings: Settings) -> None:
     rows.changed_row = stale_row
 
 
+def no_revocation_check(_settings: Settings) -> None:
+    """Begin sessions with tokens from before an erasure that this process does not know of yet."""
+    TurnStatements._require_granted = lambda *_: None  # type: ignore[method-assign]
+
+
+def unchecked_file(_settings: Settings) -> None:
+    """Commit into a file that has another name."""
+    sqlite.FileConnection._check = lambda _: None  # type: ignore[method-assign]
+
+
 MUTANTS: Mapping[str, Callable[[Settings], None]] = {
     "early acknowledgement": early_acknowledgement,
     "no message ids": no_message_ids,
     "skipped event": skipped_event,
+    "no revocation check": no_revocation_check,
+    "unchecked file": unchecked_file,
 }
 
 

@@ -1,7 +1,7 @@
 """The plan of faults: their kinds, order and parameters depend on the seed alone.
 
-The faults of two layers run concurrently, so that they overlap: the ``edge`` (the server's processes, its clock, the
-network to the clients) and the ``store`` (the database and the network to it).
+The faults of three layers run concurrently, so that they overlap: the ``edge`` (the server's processes, its clock, the
+network to the clients), the ``store`` (the database and the network to it), and ``erasure`` (of participants who answer).
 """
 
 import random
@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Layer = Literal["edge", "store"]
+Layer = Literal["edge", "store", "erasure"]
 
-LAYERS: tuple[Layer, ...] = ("edge", "store")
+LAYERS: tuple[Layer, ...] = ("edge", "store", "erasure")
 
 DISK_FULL = "disk full"
+FILE_LOST = frozenset({"file moved", "file replaced"})
+"""The server's open file has another name, or none."""
 
 MEAN_GAP_S = 0.25
 """Mean time between two faults of a layer."""
@@ -59,6 +61,14 @@ _FILE: Mapping[str, tuple[int, Range]] = {
     "file locked exclusively": (10, (0.1, 0.6)),
     "file locked exclusively for long": (1, (2.0, 5.0)),
     DISK_FULL: (4, (0.3, 3.0)),
+    "file moved": (2, (1.0, 4.0)),
+    "file replaced": (2, (1.0, 4.0)),
+}
+
+_ERASURE: Mapping[str, tuple[int, Range]] = {
+    # The duration is that of the wait before the next one, in which the participant's clients go on.
+    "participant erased": (3, (0.5, 2.5)),
+    "participant erased by another process": (2, (0.5, 2.5)),
 }
 
 
@@ -68,7 +78,7 @@ class Fault:
 
     Attributes:
         number: within its layer, from 1.
-        parameter: delay in seconds, clock offset in seconds, or number of COMMITs or frames.
+        parameter: delay in seconds, clock offset in seconds, number of COMMITs or frames, or which participant (0 to 1).
         gap_s: pause of the layer after the fault.
     """
 
@@ -103,6 +113,8 @@ def fault_kinds(database: str, layer: Layer) -> Mapping[str, tuple[int, Range]]:
     """Return a layer's kinds of faults, each with its weight and the range of its duration."""
     if layer == "edge":
         return _EDGE
+    if layer == "erasure":
+        return _ERASURE
     return _FILE if database == "sqlite" else _DATABASE
 
 
@@ -114,4 +126,6 @@ def _parameter(kind: str, rng: random.Random) -> float:
         return round((2 * value - 1) * MAX_JUMP_S)
     if kind == "frames duplicated" or kind.startswith("COMMIT"):
         return 1 + int(value * 3)
+    if kind in _ERASURE:
+        return round(value, 6)
     return 0

@@ -14,8 +14,12 @@ from tests.chaos.plan import LAYERS
 from tests.chaos.result import Result
 
 TITLES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MariaDB"}
-COLOURS = {"edge": "#b5483a", "store": "#7a4fa3"}
-NAMES = {"edge": "server, clock, network to clients", "store": "database, network to it"}
+COLOURS = {"edge": "#b5483a", "store": "#7a4fa3", "erasure": "#3a7d44"}
+NAMES = {
+    "edge": "server, clock, network to clients",
+    "store": "database, network to it",
+    "erasure": "erasure of a participant",
+}
 TURNS = "#1b6ca8"
 
 
@@ -38,7 +42,7 @@ def _turns(result: Result, axes: plt.Axes) -> None:
     axes.plot(range(last + 1), [seconds[second] for second in range(last + 1)], color=TURNS, linewidth=0.9)
     for layer in LAYERS:
         starts = [injected.began_s - result.began_s for injected in result.faults if injected.fault.layer == layer]
-        axes.plot(starts, [-4 if layer == "edge" else -8] * len(starts), "|", color=COLOURS[layer], markersize=5)
+        axes.plot(starts, [-4 * (1 + LAYERS.index(layer))] * len(starts), "|", color=COLOURS[layer], markersize=5)
     axes.set_ylabel("turns per second")
     axes.set_xlim(0, last)
     axes.set_title(

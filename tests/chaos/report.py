@@ -20,14 +20,16 @@ MAX_LISTED = 50
 INTRODUCTION = """# Chaos: nothing lost, nothing twice
 
 Made by `make chaos`; not to be edited. Participants with known answers walk through the shipped surveys, with the
-Python client and the browser's, while the driver breaks everything between them and the disk. Two series of faults
+Python client and the browser's, while the driver breaks everything between them and the disk, and erases some of them. Three series of faults
 run beside each other, so that faults of different layers overlap. Afterwards all faults end, all outboxes must become
 empty, and a checker reads the database by plain SQL and compares it with the clients' logs
 (`tests/chaos/checker.py`): every acknowledged command is in the history exactly once, at its version and with its
 content; each client's commands are in order (except one whose rejection was lost: nothing of it was stored, it is
 resent, and may be accepted where the session is by then); replaying the history gives the row; versions are 1 to n;
-what clients were shown is a replay of the history and never goes back; what was rejected is absent. Commands without
-an answer at the end would be counted as unanswered.
+what clients were shown is a replay of the history and never goes back; what was rejected is absent. Of participants who
+were erased no table has anything, nothing was acknowledged after the erasure, and their tokens are refused. While a SQLite
+file was moved or replaced, `/readyz` said so and nothing was acknowledged. Commands without an answer at the end, except of
+erased participants, would be counted as unanswered.
 """
 
 
@@ -72,7 +74,7 @@ def _machine(results: Sequence[Result]) -> str:
     )
     load = (
         f"{participants} participants with the Python client at once (a quarter with outboxes on disk who leave and "
-        f"return, a quarter as two devices of one session), and {browser}. To replay a database's faults:"
+        f"return, a quarter as two devices of one session, an eighth of the visits over REST), and {browser}. To replay a database's faults:"
     )
     return "\n".join([environment, load, "", *(f"    {result.config.command}" for result in results), ""])
 
@@ -86,18 +88,25 @@ def _totals(results: Sequence[Result]) -> str:
         ("**lost**", [f"**{result.count_findings('lost')}**" for result in results]),
         ("**doubled**", [f"**{result.count_findings('doubled')}**" for result in results]),
         ("other findings", [str(len(result.findings) - _lost_or_doubled(result)) for result in results]),
-        ("unanswered at the end", [str(sum(len(log.unanswered()) for log in result.logs)) for result in results]),
+        ("unanswered at the end", [str(_unanswered(result)) for result in results]),
         ("resent, answered as duplicates", [f"{result.count('ack', duplicate=True):,}" for result in results]),
         ("`pending`", [f"{result.count('pending'):,}" for result in results]),
         ("`reject`", [f"{result.count('reject'):,}" for result in results]),
         ("`sync`", [f"{result.count('sync'):,}" for result in results]),
         ("connections (`state`)", [f"{result.count('state'):,}" for result in results]),
+        ("erased participants", [f"{result.erased:,}" for result in results]),
         ("server restarts", [f"{result.restarts:,}" for result in results]),
+        ("server reloads", [f"{result.reloads:,}" for result in results]),
+        ("reloads refused, since a new server could not start", [f"{result.refused_reloads:,}" for result in results]),
         ("latency of an ack, p50 / p99, without faults", [_latency(result, during_faults=False) for result in results]),
         ("latency of an ack, p50 / p99, during faults", [_latency(result, during_faults=True) for result in results]),
     ]
     head = [NAMES[result.config.database] for result in results]
     return _table(["", *head], [[name, *values] for name, values in lines])
+
+
+def _unanswered(result: Result) -> int:
+    return sum(len(log.unanswered()) for log in result.logs if not log.is_refused)
 
 
 def _lost_or_doubled(result: Result) -> int:

@@ -46,11 +46,12 @@ class RunConfig:
 
 @dataclass(slots=True)
 class InjectedFault:
-    """An injected fault, with the monotonic times when it began, took effect and ended."""
+    """An injected fault, with the monotonic times when it began, took effect, was to end and had ended."""
 
     fault: Fault
     began_s: float
     active_s: float
+    ending_s: float = 0.0
     ended_s: float = 0.0
 
 
@@ -68,6 +69,9 @@ class Result:
     Attributes:
         missing: kinds of faults that can't be injected on this machine.
         restarts: how often the server was restarted.
+        reloads: how often it replaced itself.
+        refused_reloads: how often it continued instead.
+        erased: number of erased participants.
         facts: the database's kind and version.
     """
 
@@ -79,6 +83,9 @@ class Result:
     findings: list[Finding] = field(default_factory=list)
     missing: frozenset[str] = frozenset()
     restarts: int = 0
+    reloads: int = 0
+    refused_reloads: int = 0
+    erased: int = 0
     facts: Mapping[str, str] = field(default_factory=dict)
 
     @property

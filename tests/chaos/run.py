@@ -20,7 +20,7 @@ from tests.chaos.browsers import BrowserCrowd
 from tests.chaos.checker import Finding
 from tests.chaos.faults import inject
 from tests.chaos.participants import Crowd, Participant
-from tests.chaos.plan import LAYERS, Fault, Layer, fault_kinds, plan
+from tests.chaos.plan import FILE_LOST, LAYERS, Fault, Layer, fault_kinds, plan
 from tests.chaos.result import InjectedFault, Result, RunConfig
 from tests.chaos.world import World, new_folder
 
@@ -61,12 +61,12 @@ class _Run:
         self._stopping = threading.Event()
         self._failures: list[Finding] = []
         self._world = World(config.database, folder, mutant=config.mutant)
-        self._crowd = Crowd(self._world.origin, folder, config.seed)
+        self._crowd = Crowd(self._world, config.seed)
         self._layers = [
             threading.Thread(target=self._inject_faults, args=(layer,), name=f"chaos-{layer}", daemon=True)
             for layer in LAYERS
         ]
-        self._result = Result(config, time.monotonic(), logs=self._crowd.logs, missing=self._world.missing)
+        self._result = Result(config, time.monotonic(), logs=self._world.logs, missing=self._world.missing)
 
     def run(self) -> Result:
         try:
@@ -141,6 +141,7 @@ class _Run:
                 with inject(self._world, fault):
                     injected.active_s = time.monotonic()
                     self._stopping.wait(fault.duration_s)
+                    injected.ending_s = time.monotonic()
             except Exception as error:  # noqa: BLE001 - it is a finding
                 self._fail(f"after {fault.kind} (number {fault.number} of {layer}): {str(error)[-4000:]}")
                 return
@@ -161,8 +162,7 @@ class _Run:
         )
         if config.faults is None:
             return faults
-        share = config.faults // 2 if layer == "store" else config.faults - config.faults // 2
-        return itertools.islice(faults, share)
+        return itertools.islice(faults, (config.faults + LAYERS.index(layer)) // len(LAYERS))
 
     def _await_recovery(self, injected: InjectedFault) -> None:
         """Wait until a command is acknowledged after the fault."""
@@ -177,7 +177,13 @@ class _Run:
             self._world.server.terminate()
         except AssertionError as error:
             self._fail(str(error))
-        self._result.restarts = self._world.server.restarts
+        server, result = self._world.server, self._result
+        result.restarts, result.reloads, result.refused_reloads = (
+            server.restarts,
+            server.reloads,
+            server.refused_reloads,
+        )
+        result.erased = len(self._world.erased)
 
     def _check(self) -> None:
         url = normalise_url(self._world.direct_url)
@@ -185,7 +191,16 @@ class _Run:
         engine = create_engine(url, **options)
         self._result.facts = database_facts(engine)
         engine.dispose()
-        findings = checker.check(stored.read(self._world.direct_url), list(self._crowd.logs))
+        findings = checker.check(
+            stored.read(self._world.direct_url),
+            list(self._world.logs),
+            erased=self._world.erased,
+            file_lost=[
+                (injected.active_s, injected.ending_s)
+                for injected in self._result.faults
+                if injected.fault.kind in FILE_LOST
+            ],
+        )
         self._result.findings = [*self._failures, *findings]
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float, failure: str) -> None:

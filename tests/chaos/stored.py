@@ -2,12 +2,13 @@
 
 import datetime
 import json
+import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, inspect, text
 
 from app.store.drivers import sqlite
 from app.store.engine import normalise_url
@@ -27,6 +28,10 @@ HISTORY = """SELECT user_id, survey_id, version, message_id, action, step, answe
 FROM session_history ORDER BY id"""
 
 
+USER_ID = re.compile(r"[\w-]+-[pb]\d+-v\d+")
+"""As participants.py makes them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """A row of history."""
@@ -38,10 +43,11 @@ class Event:
 
 @dataclass
 class Stored:
-    """All decoded session rows, and all events in the order of their ids."""
+    """All decoded session rows, all events in the order of their ids, and the tables that mention a user id."""
 
     rows: dict[SessionKey, Mapping[str, Any]] = field(default_factory=dict)
     events: dict[SessionKey, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    tables_by_user: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 def read(url: str) -> Stored:
@@ -56,9 +62,19 @@ def read(url: str) -> Stored:
                 stored.rows[SessionKey(row["survey_id"], row["user_id"])] = decode_row(dict(row))
             for row in connection.execute(text(HISTORY)).mappings():
                 stored.events[SessionKey(row["survey_id"], row["user_id"])].append(decode_event(dict(row)))
+            for table, user_id in _mentions(connection):
+                stored.tables_by_user[user_id].add(table)
     finally:
         engine.dispose()
     return stored
+
+
+def _mentions(connection: Connection) -> Iterator[tuple[str, str]]:
+    """Yield each table with each user id in any of its columns."""
+    for table in inspect(connection).get_table_names():
+        for row in connection.execute(text(f"SELECT * FROM {table}")):  # noqa: S608 - the schema's names
+            for user_id in USER_ID.findall(" ".join(map(str, row))):
+                yield table, user_id
 
 
 def decode_row(row: Mapping[str, Any]) -> dict[str, Any]:

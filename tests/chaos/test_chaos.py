@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.browsers import chromium
 from tests.chaos.result import RunConfig
 from tests.chaos.run import run
-from tests.conftest import KINDS, skip_or_fail
+from tests.conftest import KINDS, find_chromium, skip_or_fail
 from tests.database_servers import HOW_TO_GET, find_mariadb, find_postgresql
 
 FAULTS = 68
@@ -29,7 +28,7 @@ def test_no_turn_is_lost_or_duplicated_during_faults(database: str, faults: int,
         seconds=MAX_DURATION_S,
         faults=faults,
         participants=PARTICIPANTS,
-        browsers=1 if chromium() is not None else 0,
+        browsers=1 if find_chromium() is not None else 0,
     )
     if database != "sqlite" and FIND[database]() is None:
         skip_or_fail(HOW_TO_GET[database])
