@@ -56,7 +56,7 @@ class Subscribers:
             if subscriber not in subscribers:
                 return
             subscribers.discard(subscriber)
-            self._remember(key, subscriber)
+            self._remember(key, subscriber.stored)
             if subscribers:
                 return
             del self._by_key[key]
@@ -74,6 +74,9 @@ class Subscribers:
         for subscriber in subscribers:
             if subscriber is not sender:
                 subscriber.publish(snapshot)
+        with self._mutex:
+            if snapshot.key in self._recent and snapshot.key not in self._by_key:
+                self._remember(snapshot.key, snapshot)
 
     def latest(self, key: SessionKey) -> Snapshot | None:
         """Return the newest committed state known here."""
@@ -96,8 +99,8 @@ class Subscribers:
             for subscriber in subscribers:
                 subscriber.drop()
 
-    def _remember(self, key: SessionKey, subscriber: Subscriber) -> None:
-        newest = _newest([subscriber.stored, self._recent.pop(key, None)])
+    def _remember(self, key: SessionKey, snapshot: Snapshot | None) -> None:
+        newest = _newest([snapshot, self._recent.pop(key, None)])
         if newest is not None and _is_small(newest):
             self._recent[key] = newest
             if len(self._recent) > RECENT_LIMIT:

@@ -82,6 +82,20 @@ def test_latest_stays_the_newest_state_after_connections_close(subscribers: Subs
     assert notifier.calls[-1] == ("unsubscribe", KEY)
 
 
+def test_latest_is_what_was_committed_after_the_last_connection_closed(subscribers: Subscribers) -> None:
+    """A pending turn, whose sender has left; otherwise the next outage would show an older state than before."""
+    device = Device(at_version(1))
+    subscribers.subscribe(KEY, device)
+    subscribers.unsubscribe(KEY, device)
+    subscribers.publish(at_version(3), device)
+    assert subscribers.latest(KEY) == at_version(3)
+    subscribers.publish(at_version(2), device)
+    assert subscribers.latest(KEY) == at_version(3)
+    subscribers.drop([KEY])
+    subscribers.publish(at_version(4), device)
+    assert subscribers.latest(KEY) is None
+
+
 def test_unsubscribe_twice_changes_nothing(subscribers: Subscribers, notifier: Notifier) -> None:
     device = Device(at_version(1))
     subscribers.subscribe(KEY, device)
