@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from .core.formats import DURATION, RATE, SURVEY_ID, validation_message
+from .core.formats import DURATION, ORIGIN, RATE, SURVEY_ID, normalize_origin, validation_message
 from .errors import ConfigurationError
 
 PREFIX = "STEPKEEP_"
@@ -128,7 +129,9 @@ class Settings(BaseSettings):
         24, description="threads reserved for REST and pages, beside one for each WebSocket connection"
     )
     allowed_origins: str = Field(
-        "", description="further origins whose pages may use the WebSocket and REST interfaces, comma-separated"
+        "",
+        description="further origins whose pages may use the WebSocket and REST interfaces, comma-separated, e.g. "
+        "`https://app.example.org`; exact, without patterns",
     )
     messages_per_second: Annotated[float, Field(gt=0, le=100_000)] = Field(
         100.0, description="sustained messages per second on one connection; more close it with 4429"
@@ -156,7 +159,9 @@ class Settings(BaseSettings):
     )
     address_requests: Rate = Field("6000/minute", description="rate of HTTP requests per client address; in production")
     address_failures: Rate = Field(
-        "30/minute", description="rate of failed authentications per client address; in production"
+        "30/minute",
+        description="rate of failed authentications per client address, beyond which invalid credentials get 429; in "
+        "production",
     )
     malformed_limit: Annotated[int, Field(ge=1, le=100_000)] = Field(
         20, description="consecutive malformed messages after which a connection is closed with 4400"
@@ -223,8 +228,20 @@ class Settings(BaseSettings):
         """Return the URL as in the headers Host and Origin: lower case, no default port."""
         if not isinstance(url, str):
             return url
-        scheme, separator, host = url.removesuffix("/").lower().partition("://")
-        return scheme + separator + host.removesuffix({"https": ":443", "http": ":80"}.get(scheme, " "))
+        return normalize_origin(url)
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _as_origins(cls, text: str) -> str:
+        """Return the origins as in the header Origin; a pattern or a path would never match, or match too much."""
+        items = [item.strip() for item in text.split(",") if item.strip()]
+        for item in items:
+            if not re.fullmatch(ORIGIN, normalize_origin(item)):
+                raise ValueError(
+                    f"{item[:200]!r} is not an origin: write scheme://host or scheme://host:port for each, e.g. "
+                    "https://app.example.org,http://localhost:3000, without a path, * or another pattern"
+                )
+        return ",".join(map(normalize_origin, items))
 
 
 def read_settings() -> Settings:

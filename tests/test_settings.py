@@ -64,3 +64,47 @@ def test_invalid_setting_is_named_as_in_the_environment(monkeypatch: pytest.Monk
     variables = {problem.partition(":")[0] for problem in caught.value.message.partition(": ")[2].split("; ")}
     assert variables == {"PORT", "STEPKEEP_WEB_CONCURRENCY", "STEPKEEP_RETENTION"}
     assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("", ""),
+        ("https://app.example.org", "https://app.example.org"),
+        (" HTTPS://App.Example.org:443/ , http://localhost:3000,", "https://app.example.org,http://localhost:3000"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("capacitor://localhost", "capacitor://localhost"),
+    ],
+)
+def test_allowed_origins_are_as_browsers_send_them(monkeypatch: pytest.MonkeyPatch, text: str, origins: str) -> None:
+    monkeypatch.setenv("STEPKEEP_ALLOWED_ORIGINS", text)
+    assert read_settings().allowed_origins == origins
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "*",
+        "null",
+        "127.0.0.1:8227",
+        "app.example.org",
+        "//app.example.org",
+        "https://*.example.org",
+        "https://.*",
+        r"https://app\.example\.org",
+        "https://(a|b).example.org",
+        "https://app.example.org/page",
+        "https://app.example.org?x=1",
+        "https://me@app.example.org",
+        "https://app.example.org:port",
+        "https://a.example.org https://b.example.org",
+        "https://",
+    ],
+)
+def test_allowed_origin_that_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    """Patterns would allow origins that nobody named; a value without scheme would never match."""
+    monkeypatch.setenv("STEPKEEP_ALLOWED_ORIGINS", f"https://right.example.org,{wrong}")
+    with pytest.raises(ConfigurationError, match=r"STEPKEEP_ALLOWED_ORIGINS: .*write scheme://host") as caught:
+        read_settings()
+    assert repr(wrong) in caught.value.message
+    assert "\n" not in caught.value.message

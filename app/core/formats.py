@@ -1,4 +1,4 @@
-"""Formats of ids, durations and rates, and readable validation errors."""
+"""Formats of ids, durations, rates and origins, and readable validation errors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,9 @@ from typing import Any
 STEP_ID = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 SURVEY_ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 DURATION = r"^[1-9][0-9]{0,5}[smhdw]$"
+ORIGIN = r"[a-z][a-z0-9+.-]*://([a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
+"""In lower case, as browsers send it: names in ASCII (xn--...), no default port."""
+
 RATE = r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$"
 
 _PATTERN_MESSAGES = {
@@ -45,3 +48,9 @@ def duration_us(duration: str | None) -> int | None:
     if duration is None:
         return None
     return int(duration[:-1]) * _DURATION_S[duration[-1]] * 1_000_000
+
+
+def normalize_origin(url: str) -> str:
+    """Return an origin as browsers send it in Host and Origin: lower case, no default port."""
+    scheme, separator, host = url.removesuffix("/").lower().partition("://")
+    return scheme + separator + host.removesuffix({"https": ":443", "http": ":80"}.get(scheme, " "))

@@ -26,7 +26,7 @@ from .pages.sign_in import sign_in
 from .pages.survey import pages
 from .rate_limits import ConnectionLimits, ExportSlots, Throttle
 from .request_log import observe
-from .request_origin import client_address, require_loopback
+from .request_origin import ORIGIN_NOT_ALLOWED, client_address, is_refused_preflight, require_loopback
 from .rest.bodies import answer_error
 from .rest.documents import RESOURCES, documents
 from .security_headers import add_security_headers, allow_origins
@@ -137,7 +137,11 @@ def _require_allowed() -> None:
 
 
 def _write_security_log(response: flask.Response) -> flask.Response:
-    return app_context().security_log.write_response(response)
+    context = app_context()
+    if is_refused_preflight(context.store.settings):
+        context.security_log.write("refused", ORIGIN_NOT_ALLOWED)
+        return response
+    return context.security_log.write_response(response)
 
 
 def _check_handshake() -> flask.Response | None:

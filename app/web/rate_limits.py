@@ -61,31 +61,30 @@ class RateLimits:
 
     def count(self, rate: Rate, subject: str, cost: int = 1) -> None:
         """Raise RateLimited if the rate is exceeded; the excess is not counted."""
-        self._require("hit", rate, subject, cost)
+        if self._is_enabled and not self._is_within(rate, subject, cost):
+            raise RateLimited(min(60, self._rates[rate].get_expiry()))
 
     @contextmanager
     def counting_failures(self, address: str) -> Iterator[None]:
-        """Count an Unauthorized as the address's failure; raise RateLimited before the block if it had too many."""
-        self._require("test", "address_failures", address)
+        """Count an Unauthorized as the address's failure; raise RateLimited in its place if it had too many.
+
+        The credential is checked first: a whole hospital may share one address, and a valid one is not a guess.
+        """
         try:
             yield
         except Unauthorized:
             self.count("address_failures", address)
             raise
 
-    def _require(self, method: Literal["hit", "test"], rate: Rate, subject: str, cost: int = 1) -> None:
-        if self._is_enabled and not self._is_within(method, rate, subject, cost):
-            raise RateLimited(min(60, self._rates[rate].get_expiry()))
-
-    def _is_within(self, method: Literal["hit", "test"], rate: Rate, subject: str, cost: int) -> bool:
+    def _is_within(self, rate: Rate, subject: str, cost: int) -> bool:
         item = self._rates[rate]
         if self._redis_url and time.monotonic() >= self._redis_retry_at:
             try:
-                return bool(getattr(self._limiter(self._redis_url), method)(item, rate, subject, cost=cost))
+                return self._limiter(self._redis_url).hit(item, rate, subject, cost=cost)
             except Exception as error:  # noqa: BLE001 - whatever Redis and its driver raise: requests go on
                 self._redis_retry_at = time.monotonic() + REDIS_RETRY_S
                 log.warning("Redis is unavailable; each process counts rates alone: %s", type(error).__name__)
-        return bool(getattr(self._limiter("memory://"), method)(item, rate, subject, cost=cost))
+        return self._limiter("memory://").hit(item, rate, subject, cost=cost)
 
     def _limiter(self, url: str) -> SlidingWindowCounterRateLimiter:
         with self._mutex:

@@ -8,6 +8,9 @@ import flask
 from ..errors import Forbidden
 from ..settings import Settings, is_loopback
 
+ORIGIN_NOT_ALLOWED = "Pages of this origin are not allowed. The operator can add it to STEPKEEP_ALLOWED_ORIGINS."
+"""For the developer of the page; fits a WebSocket's close reason."""
+
 _PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 
 
@@ -32,7 +35,7 @@ def public_url(settings: Settings, path: str) -> str:
 
 def allowed_origins(settings: Settings) -> frozenset[str]:
     """Return the configured origins of other sites."""
-    return frozenset(item.strip().rstrip("/") for item in settings.allowed_origins.split(",") if item.strip())
+    return frozenset(settings.allowed_origins.split(",")) - {""}
 
 
 def is_allowed_origin(settings: Settings) -> bool:
@@ -47,6 +50,12 @@ def is_allowed_origin(settings: Settings) -> bool:
         return False
     # Behind a TLS proxy the page's scheme may be https, and this server's http.
     return sender.netloc == own.netloc and sender.scheme in {own.scheme, "https"}
+
+
+def is_refused_preflight(settings: Settings) -> bool:
+    """Return whether a browser asks for a page of an origin that is not allowed; it does not send the request then."""
+    is_preflight = flask.request.method == "OPTIONS" and "Access-Control-Request-Method" in flask.request.headers
+    return is_preflight and not is_allowed_origin(settings)
 
 
 def require_same_origin(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """Security headers of every response (OWASP ASVS 5.0, V3.4), and CORS."""
 
 import http
+import re
 
 import flask
 import flask_cors
@@ -41,7 +42,8 @@ def add_security_headers(response: flask.Response) -> flask.Response:
 
 def allow_origins(app: flask.Flask, settings: Settings) -> None:
     """Allow configured origins to call REST with a token or API key, never with cookies."""
-    origins = sorted(allowed_origins(settings))
+    # Flask-CORS takes some texts, such as an IPv6 origin, for a regular expression that matches a beginning.
+    origins = [re.compile(rf"{re.escape(origin)}\Z") for origin in sorted(allowed_origins(settings))]
     if origins:
         flask_cors.CORS(
             app,

@@ -106,21 +106,41 @@ def test_new_tokens_are_limited_like_connections(sqlite_settings: Settings) -> N
 
 
 def test_invalid_credentials_are_limited_by_address(sqlite_settings: Settings) -> None:
-    """Over the rate, valid ones from the address are refused too; cookies and other addresses are not."""
+    """Over the rate, invalid ones get 429 wherever they are sent; other addresses have their own count."""
     with production_app(sqlite_settings, address_failures="3/day") as app:
-        key, token = app.create_key(), app.create_token("ada")
-        wrong = ["nonsense", f"stepkeep_{'a' * 12}_{'b' * 43}", f"{token}x", "nonsense"]
+        wrong = ["nonsense", f"stepkeep_{'a' * 12}_{'b' * 43}", f"{app.create_token('ada')}x", "nonsense"]
         codes = [app.request("GET", "/api/sessions", credential).status_code for credential in wrong]
         assert codes == [401, 401, 401, 429]
-        for credential in (key, token):
-            assert app.request("GET", "/api/session/ada?survey=phq9", credential).status_code == 429
-        assert app.request("POST", "/sign-in", data={"key": key}).status_code == 429
-        assert app.request("POST", "/resume", json={"token": token}).status_code == 429
+        assert app.request("POST", "/sign-in", data={"key": wrong[1]}).status_code == 429
+        assert app.request("POST", "/resume", json={"token": "nonsense"}).status_code == 429
         elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
-        assert app.request("GET", "/api/sessions", key, environ_base=elsewhere).status_code == 200
+        assert app.request("GET", "/api/sessions", "nonsense", environ_base=elsewhere).status_code == 401
+
+
+def test_valid_credentials_are_served_after_failures_of_their_address(sqlite_settings: Settings) -> None:
+    """A hospital's participants share one address: somebody's expired token must not lock them out."""
+    with production_app(sqlite_settings, address_failures="1/day", proxies=1) as app, listening(app.flask) as port:
         app.begin_session("ada")
-        cookie = {"Cookie": f"__Host-stepkeep.phq9={token}"}
-        assert app.request("GET", "/api/session/ada?survey=phq9", headers=cookie).status_code == 200
+        key, token, path = app.create_key(), app.create_token("ada"), "/api/session/ada?survey=phq9"
+        failing: dict[str, Any] = {
+            "environ_base": {"REMOTE_ADDR": "127.0.0.1"},
+            "headers": {"X-Forwarded-For": "192.0.2.1"},
+        }
+        assert [app.request("GET", path, "nonsense", **failing).status_code for _ in range(2)] == [401, 429]
+        for credential in (key, token):
+            assert app.request("GET", path, credential, **failing).status_code == 200
+        cookie = {"Cookie": f"__Host-stepkeep.phq9={token}", "X-Forwarded-For": "192.0.2.1"}
+        assert app.request("GET", path, headers=cookie).status_code == 200
+        assert app.request("POST", "/resume", json={"token": token}, **failing).status_code == 200
+        assert app.request("POST", "/sign-in", data={"key": key}, **failing).status_code == 303
+        with ExitStack() as stack:
+            in_handshake = stack.enter_context(socket_to(port, "ada", token, X_Forwarded_For="192.0.2.1"))
+            in_frame = stack.enter_context(socket_to(port, "ada", X_Forwarded_For="192.0.2.1"))
+            in_frame.send(json.dumps({"type": "auth", "token": token}))
+            assert [refusal(in_handshake), refusal(in_frame)] == [None, None]
+            wrong = stack.enter_context(socket_to(port, "ada", X_Forwarded_For="192.0.2.1"))
+            wrong.send(json.dumps({"type": "auth", "token": "nonsense"}))
+            assert refusal(wrong) == 4429
 
 
 def test_valid_credentials_are_not_counted(sqlite_settings: Settings) -> None:

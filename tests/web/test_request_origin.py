@@ -127,6 +127,29 @@ def test_socket_of_a_foreign_or_plain_http_page_is_refused(app: App, origin: str
         assert close_code(SITE) == 1000
 
 
+def test_developer_of_a_foreign_page_is_told_the_setting(
+    sqlite_settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the server's log, and in the socket's close reason; of REST the browser tells them."""
+
+    def lines() -> list[str]:
+        messages = [record.getMessage() for record in caplog.records]
+        return [message for message in messages if "STEPKEEP_ALLOWED_ORIGINS" in message]
+
+    caplog.set_level(logging.WARNING, "stepkeep.security")
+    with production_app(sqlite_settings) as app, listening(app.flask) as port:
+        for origin, address in ((SITE, "192.0.2.8"), ("https://app.test", "192.0.2.9")):
+            preflight = {"Origin": origin, "Access-Control-Request-Method": "PUT"}
+            app.request("OPTIONS", "/api/sessions", headers=preflight, environ_base={"REMOTE_ADDR": address})
+        raw_socket = socket.create_connection(("127.0.0.1", port))
+        url = "ws://survey.test/ws/survey/somebody?survey=phq9"
+        with connect(url, sock=raw_socket, origin=Origin("https://app.test")) as ws:
+            with pytest.raises(ConnectionClosed):
+                ws.recv(timeout=10)
+            assert (ws.close_code, "STEPKEEP_ALLOWED_ORIGINS" in (ws.close_reason or "")) == (4403, True)
+    assert ["origin='https://app.test'" in line for line in lines()] == [True, True]
+
+
 FOREIGN_ORIGINS: list[dict[str, str]] = [
     {"Origin": EVIL},
     {"Origin": "null"},

@@ -47,13 +47,22 @@ def test_cors_is_off_unless_the_origin_is_allowed(app: App, sqlite_settings: Set
         for row in ROWS:
             assert not cors_headers(send_row(app, row, Origin=origin)), row
         assert not cors_headers(app.request("OPTIONS", "/api/sessions", headers={"Origin": origin, **preflight}))
-    with production_app(sqlite_settings, allowed_origins="https://app.test, https://two.test/") as other:
-        for origin in ("https://app.test", "https://two.test"):
+    with production_app(
+        sqlite_settings, allowed_origins="https://app.test,https://two.test,http://[::1]:3000"
+    ) as other:
+        for origin in ("https://app.test", "https://two.test", "http://[::1]:3000"):
             headers = cors_headers(other.request("OPTIONS", "/api/sessions", headers={"Origin": origin, **preflight}))
             assert headers["Access-Control-Allow-Origin"] == origin
             assert "Access-Control-Allow-Credentials" not in headers
             assert not cors_headers(other.request("GET", "/", headers={"Origin": origin}))
-        wrong = ["http://app.test", "https://app.test.evil.test", "https://appxtest", "https://app.test:8443", "null"]
+        wrong = [
+            "http://app.test",
+            "https://app.test.evil.test",
+            "https://appxtest",
+            "https://app.test:8443",
+            "http://1:3000",
+            "null",
+        ]
         for origin in [*wrong, "https://evil.test/https://app.test", SITE]:
             assert not cors_headers(
                 other.request("OPTIONS", "/api/sessions", headers={"Origin": origin, **preflight})

@@ -45,7 +45,7 @@ def begin() -> Response:
         store().audit_log.record(audit_name(Anyone()), "sign_in_failed")
         return page("sign_in.html", status=401, problem=_INVALID_KEY)
     except RateLimited as error:
-        response = page("sign_in.html", status=429, problem="Too many keys were tried. Please wait a minute.")
+        response = page("sign_in.html", status=429, problem="Too many invalid keys were tried. Please wait a minute.")
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 

@@ -31,7 +31,7 @@ from ...writer import Committed, Queued, Rejected, Result
 from ..authorization import audit
 from ..context import AppContext, app_context
 from ..rate_limits import MessageBudget
-from ..request_origin import client_address, is_allowed_origin
+from ..request_origin import ORIGIN_NOT_ALLOWED, client_address, is_allowed_origin
 from . import messages, server
 
 log = logging.getLogger("stepkeep.socket")
@@ -59,8 +59,8 @@ def survey_socket(ws: Any, user_id: str) -> None:  # noqa: ANN401 - simple-webso
             with context.connections.slot("open"):
                 _serve(ws, context, user_id)
         else:
-            context.security_log.write("refused", "origin not allowed")
-            server.close(ws, 4403, "This origin is not allowed.")
+            context.security_log.write("refused", ORIGIN_NOT_ALLOWED)
+            server.close(ws, 4403, ORIGIN_NOT_ALLOWED)
     except RateLimited:
         server.close(ws, 1001 if context.connections.stopping else 1013, "The server is busy. Try again later.")
     except ConnectionClosed:

@@ -149,6 +149,7 @@ export class Connection {
     const reason = FINAL_CLOSE_CODES.get(event.code);
     if (reason !== undefined) {
       this.#isStopped = true;
+      console.warn("stepkeep: the server closed the connection", event.code, event.reason);
       this.#listener.onStop(event.code, reason);
       return;
     }
